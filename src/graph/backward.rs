@@ -1,0 +1,143 @@
+//! Reverse-mode differentiation: walks the tape backwards and appends each operation's gradient.
+
+use super::op::{DynOp, Op, ShapeError};
+use super::shape::Spec;
+use super::tape::{Node, Tape, TensorId};
+use std::collections::HashMap;
+
+/// What an operation's gradient came to.
+#[derive(Debug)]
+pub enum Rule {
+    /// Appended.
+    Done,
+    /// There is none, and why.
+    None(&'static str),
+}
+
+/// Why a tape could not be differentiated.
+#[derive(Debug, thiserror::Error)]
+pub enum BackwardError {
+    /// The gradient's own operands do not fit.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A gradient has to flow through an operation that has none.
+    #[error("{op} has no gradient: {why}")]
+    NoRule {
+        /// The operation.
+        op: &'static str,
+        /// Its own reason.
+        why: &'static str,
+    },
+}
+
+/// A node being differentiated, and the tape its gradient goes to.
+pub struct Backward<'a> {
+    tape: &'a mut Tape,
+    node: Node,
+    gradients: &'a mut HashMap<TensorId, TensorId>,
+    sum: &'a DynOp,
+    failed: Option<ShapeError>,
+}
+
+impl Backward<'_> {
+    /// The n-th input of the node.
+    pub fn input(&self, n: usize) -> TensorId {
+        self.node.inputs[n]
+    }
+
+    /// How many inputs the node has.
+    pub fn inputs(&self) -> usize {
+        self.node.inputs.len()
+    }
+
+    /// The n-th output of the node.
+    pub fn output(&self, n: usize) -> TensorId {
+        self.node.outputs[n]
+    }
+
+    /// The gradient that reached the n-th output.
+    pub fn upstream(&self, n: usize) -> Option<TensorId> {
+        self.gradients.get(&self.node.outputs[n]).copied()
+    }
+
+    /// Whether the n-th input is an activation or parameter that needs its gradient.
+    pub fn wants(&self, n: usize) -> bool {
+        self.tape.tensors[self.node.inputs[n].0].wants_gradient
+    }
+
+    /// Where the gradient of the n-th input, a parameter, is added up.
+    pub fn accumulator(&self, n: usize) -> Option<TensorId> {
+        self.tape.tensors[self.node.inputs[n].0].accumulator
+    }
+
+    /// Shape and storage of a tensor.
+    pub fn spec(&self, tensor: TensorId) -> Spec {
+        self.tape.spec(tensor)
+    }
+
+    /// Appends an operation.
+    pub fn push<O: Op>(&mut self, op: O, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId> {
+        self.push_dyn(std::sync::Arc::new(op), inputs, updates)
+    }
+
+    fn push_dyn(&mut self, op: DynOp, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId> {
+        match self.tape.push_dyn(op, inputs, updates) {
+            Ok(outputs) => {
+                // Gradients of gradients are not taken.
+                for output in &outputs {
+                    self.tape.tensors[output.0].wants_gradient = false;
+                }
+                outputs
+            }
+            Err(error) => {
+                self.failed.get_or_insert(error);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Gives `gradient` to the n-th input; a second one for the same tensor is added to the first.
+    pub fn give(&mut self, n: usize, gradient: Option<TensorId>) {
+        let Some(gradient) = gradient else { return };
+        self.give_to(self.node.inputs[n], gradient);
+    }
+
+    fn give_to(&mut self, tensor: TensorId, gradient: TensorId) {
+        let sum = match self.gradients.get(&tensor).copied() {
+            None => Some(gradient),
+            Some(earlier) => self.push_dyn(self.sum.clone(), &[earlier, gradient], &[]).first().copied(),
+        };
+        if let Some(sum) = sum {
+            self.gradients.insert(tensor, sum);
+        }
+    }
+}
+
+impl Tape {
+    /// Appends the gradients of everything recorded so far, starting from `seeds`: pairs of a
+    /// tensor and the gradient that the loss gave it. Parameters' gradients are added to their
+    /// accumulators; the gradient of every other tensor is returned. `sum` adds two gradients
+    /// that reach one tensor: the graph itself names no operation.
+    pub fn backward(&mut self, seeds: &[(TensorId, TensorId)], sum: DynOp) -> Result<HashMap<TensorId, TensorId>, BackwardError> {
+        let end = self.nodes.len();
+        let mut gradients: HashMap<TensorId, TensorId> = seeds.iter().copied().collect();
+        for index in (0..end).rev() {
+            let node = self.nodes[index].clone();
+            let reached = node.outputs.iter().any(|output| gradients.contains_key(output));
+            let wanted = node.inputs.iter().any(|input| self.tensors[input.0].wants_gradient);
+            if !reached || !wanted {
+                continue;
+            }
+            let op = node.op.clone();
+            let mut backward = Backward { tape: self, node, gradients: &mut gradients, sum: &sum, failed: None };
+            let rule = op.backward(&mut backward);
+            if let Some(error) = backward.failed {
+                return Err(error.into());
+            }
+            if let Rule::None(why) = rule {
+                return Err(BackwardError::NoRule { op: op.name(), why });
+            }
+        }
+        Ok(gradients)
+    }
+}

@@ -1,0 +1,307 @@
+//! The CPU device: runs a tape through the operations' twins, in any [`Real`] type.
+
+use super::op::{AnyOp, Runs};
+use super::plan::{Class, Overlap, Plan, check_overlaps};
+use super::real::Real;
+use super::shape::{Spec, Storage};
+use super::tape::{Home, MemoryId, Place, Tape, TensorId};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The contents of a buffer.
+#[derive(Clone, Debug)]
+pub enum Data<T> {
+    /// Floats.
+    Real(Vec<T>),
+    /// Integers, signs, packed halves.
+    Words(Vec<u32>),
+}
+
+impl<T: Real> Data<T> {
+    fn zeros(class: Class, words: usize) -> Self {
+        match class {
+            Class::Real => Data::Real(vec![T::ZERO; words]),
+            Class::Words => Data::Words(vec![0; words]),
+        }
+    }
+}
+
+/// A tensor that a twin reads.
+pub enum View<'a, T> {
+    /// Floats.
+    Real(&'a [T], Spec),
+    /// Integers, signs or packed halves.
+    Words(&'a [u32], Spec),
+}
+
+impl<'a, T: Real> View<'a, T> {
+    /// Shape and storage.
+    pub fn spec(&self) -> Spec {
+        match self {
+            View::Real(_, spec) | View::Words(_, spec) => *spec,
+        }
+    }
+
+    /// The floats of an `F32` tensor.
+    pub fn real(&self) -> &'a [T] {
+        match self {
+            View::Real(data, _) => data,
+            View::Words(_, spec) => panic!("{spec} read as f32"),
+        }
+    }
+
+    /// The words of a `U32`, `Signs` or `F16` tensor.
+    pub fn words(&self) -> &'a [u32] {
+        match self {
+            View::Words(data, _) => data,
+            View::Real(_, spec) => panic!("{spec} read as words"),
+        }
+    }
+
+    /// Writes row `r` of an `F32` or `F16` tensor to `out`, widened.
+    #[inline]
+    pub fn row(&self, r: usize, out: &mut [T]) {
+        match self {
+            View::Real(data, spec) => out.copy_from_slice(&data[r * spec.cols..(r + 1) * spec.cols]),
+            View::Words(data, spec) => {
+                let words = &data[r * spec.row_words()..(r + 1) * spec.row_words()];
+                widen(words, out);
+            }
+        }
+    }
+}
+
+/// Widens packed halves (low half first) to `out.len()` floats.
+#[inline]
+pub fn widen<T: Real>(words: &[u32], out: &mut [T]) {
+    for (pair, word) in out.chunks_mut(2).zip(words) {
+        for (i, x) in pair.iter_mut().enumerate() {
+            *x = T::from_f32(half::f16::from_bits((word >> (16 * i)) as u16).to_f32());
+        }
+    }
+}
+
+/// A tensor that a twin writes.
+pub enum ViewMut<'a, T> {
+    /// Floats.
+    Real(&'a mut [T], Spec),
+    /// Integers, signs or packed halves.
+    Words(&'a mut [u32], Spec),
+}
+
+impl<T: Real> ViewMut<'_, T> {
+    /// Shape and storage.
+    pub fn spec(&self) -> Spec {
+        match self {
+            ViewMut::Real(_, spec) | ViewMut::Words(_, spec) => *spec,
+        }
+    }
+
+    /// The floats of an `F32` tensor.
+    pub fn real(&mut self) -> &mut [T] {
+        match self {
+            ViewMut::Real(data, _) => data,
+            ViewMut::Words(_, spec) => panic!("{spec} written as f32"),
+        }
+    }
+
+    /// The words of a `U32`, `Signs` or `F16` tensor.
+    pub fn words(&mut self) -> &mut [u32] {
+        match self {
+            ViewMut::Words(data, _) => data,
+            ViewMut::Real(_, spec) => panic!("{spec} written as words"),
+        }
+    }
+}
+
+/// The operands of a node, as its twin gets them.
+pub struct CpuIo<'a, T> {
+    /// Read only.
+    pub inputs: Vec<View<'a, T>>,
+    /// Read and written.
+    pub updates: Vec<ViewMut<'a, T>>,
+    /// Written; what was there before has no meaning.
+    pub outputs: Vec<ViewMut<'a, T>>,
+}
+
+/// Memory of the CPU device: buffers that outlive a tape.
+#[derive(Debug, Default)]
+pub struct CpuMachine<T> {
+    memory: Vec<Data<T>>,
+}
+
+/// A tape with its slots, ready to run any number of times.
+#[derive(Debug)]
+pub struct CpuProgram<T> {
+    tape: Arc<Tape>,
+    plan: Plan,
+    slots: Vec<Data<T>>,
+}
+
+impl<T> CpuProgram<T> {
+    /// Words in the slots.
+    pub fn slot_words(&self) -> usize {
+        self.plan.words()
+    }
+}
+
+/// Where a tensor's data begins, before it is borrowed.
+#[derive(Clone, Copy)]
+enum Raw<T> {
+    Real(*mut T),
+    Words(*mut u32),
+}
+
+impl<T: Runs> CpuMachine<T> {
+    /// A machine without memory.
+    pub fn new() -> Self {
+        Self { memory: Vec::new() }
+    }
+
+    /// Reserves `words` zeroed words that outlive every tape.
+    pub fn allocate(&mut self, class: Class, words: usize) -> MemoryId {
+        self.memory.push(Data::zeros(class, words));
+        MemoryId(self.memory.len() - 1)
+    }
+
+    /// Words reserved.
+    pub fn memory_words(&self) -> usize {
+        self.memory
+            .iter()
+            .map(|data| match data {
+                Data::Real(x) => x.len(),
+                Data::Words(x) => x.len(),
+            })
+            .sum()
+    }
+
+    /// The floats at `home`.
+    pub fn reals(&self, home: &Home) -> &[T] {
+        match &self.memory[home.memory.0] {
+            Data::Real(data) => &data[range(home)],
+            Data::Words(_) => panic!("{} read as f32", home.spec),
+        }
+    }
+
+    /// The floats at `home`, to be written.
+    pub fn reals_mut(&mut self, home: &Home) -> &mut [T] {
+        match &mut self.memory[home.memory.0] {
+            Data::Real(data) => &mut data[range(home)],
+            Data::Words(_) => panic!("{} written as f32", home.spec),
+        }
+    }
+
+    /// The words at `home`.
+    pub fn words(&self, home: &Home) -> &[u32] {
+        match &self.memory[home.memory.0] {
+            Data::Words(data) => &data[range(home)],
+            Data::Real(_) => panic!("{} read as words", home.spec),
+        }
+    }
+
+    /// The words at `home`, to be written.
+    pub fn words_mut(&mut self, home: &Home) -> &mut [u32] {
+        match &mut self.memory[home.memory.0] {
+            Data::Words(data) => &mut data[range(home)],
+            Data::Real(_) => panic!("{} written as words", home.spec),
+        }
+    }
+
+    /// Plans a tape and allocates its slots.
+    pub fn compile(&self, tape: Arc<Tape>) -> Result<CpuProgram<T>, Overlap> {
+        check_overlaps(&tape)?;
+        for buffer in &tape.buffers {
+            if let Place::Memory(MemoryId(id)) = buffer.place {
+                let len = match &self.memory[id] {
+                    Data::Real(x) => x.len(),
+                    Data::Words(x) => x.len(),
+                };
+                assert!(buffer.words <= len, "a tensor lies outside memory {id}");
+            }
+        }
+        let plan = Plan::new(&tape);
+        let slots = plan.slots.iter().map(|slot| Data::zeros(slot.class, slot.words)).collect();
+        Ok(CpuProgram { tape, plan, slots })
+    }
+
+    /// Runs every operation of a program, in order.
+    pub fn run(&mut self, program: &mut CpuProgram<T>) {
+        let tape = program.tape.clone();
+        for node in &tape.nodes {
+            let raw = |machine: &mut Self, slots: &mut [Data<T>], id: TensorId| {
+                let info = &tape.tensors[id.0];
+                let data = match tape.buffers[info.buffer.0].place {
+                    Place::Memory(MemoryId(memory)) => &mut machine.memory[memory],
+                    Place::Pooled => &mut slots[program.plan.slot_of[info.buffer.0].expect("planned")],
+                };
+                let range = info.offset..info.offset + info.spec.words();
+                let raw = match data {
+                    Data::Real(data) => Raw::Real(data[range].as_mut_ptr()),
+                    Data::Words(data) => Raw::Words(data[range].as_mut_ptr()),
+                };
+                (raw, info.spec)
+            };
+            let slots = &mut program.slots;
+            let inputs: Vec<_> = node.inputs.iter().map(|&id| raw(self, slots, id)).collect();
+            let updates: Vec<_> = node.updates.iter().map(|&id| raw(self, slots, id)).collect();
+            let outputs: Vec<_> = node.outputs.iter().map(|&id| raw(self, slots, id)).collect();
+            // SAFETY: every range was bounds-checked above; `check_overlaps` saw when the program was
+            // compiled that no written range overlaps another operand's; no buffer is resized while
+            // the views live.
+            let mut io = unsafe {
+                CpuIo {
+                    inputs: inputs.into_iter().map(|(raw, spec)| view(raw, spec)).collect(),
+                    updates: updates.into_iter().map(|(raw, spec)| view_mut(raw, spec)).collect(),
+                    outputs: outputs.into_iter().map(|(raw, spec)| view_mut(raw, spec)).collect(),
+                }
+            };
+            T::run(&*node.op as &dyn AnyOp, &mut io);
+        }
+    }
+
+    /// The floats of a kept or lasting tensor of a program that has run.
+    pub fn tensor<'a>(&'a self, program: &'a CpuProgram<T>, tensor: TensorId) -> View<'a, T> {
+        let info = &program.tape.tensors[tensor.0];
+        let buffer = &program.tape.buffers[info.buffer.0];
+        assert!(buffer.kept, "tensor was not kept");
+        let data = match buffer.place {
+            Place::Memory(MemoryId(memory)) => &self.memory[memory],
+            Place::Pooled => &program.slots[program.plan.slot_of[info.buffer.0].expect("planned")],
+        };
+        let range = info.offset..info.offset + info.spec.words();
+        match data {
+            Data::Real(data) => View::Real(&data[range], info.spec),
+            Data::Words(data) => View::Words(&data[range], info.spec),
+        }
+    }
+}
+
+fn range(home: &Home) -> Range<usize> {
+    home.offset..home.offset + home.spec.words()
+}
+
+unsafe fn view<'a, T>(raw: Raw<T>, spec: Spec) -> View<'a, T> {
+    // SAFETY: the caller's.
+    unsafe {
+        match raw {
+            Raw::Real(data) => View::Real(std::slice::from_raw_parts(data, spec.words()), checked(spec, Class::Real)),
+            Raw::Words(data) => View::Words(std::slice::from_raw_parts(data, spec.words()), checked(spec, Class::Words)),
+        }
+    }
+}
+
+unsafe fn view_mut<'a, T>(raw: Raw<T>, spec: Spec) -> ViewMut<'a, T> {
+    // SAFETY: the caller's.
+    unsafe {
+        match raw {
+            Raw::Real(data) => ViewMut::Real(std::slice::from_raw_parts_mut(data, spec.words()), checked(spec, Class::Real)),
+            Raw::Words(data) => ViewMut::Words(std::slice::from_raw_parts_mut(data, spec.words()), checked(spec, Class::Words)),
+        }
+    }
+}
+
+fn checked(spec: Spec, class: Class) -> Spec {
+    assert_eq!(Class::of(spec.storage), class, "{spec} in a buffer of another class");
+    debug_assert!(spec.storage != Storage::F32 || class == Class::Real);
+    spec
+}

@@ -1,0 +1,150 @@
+//! A machine: the CPU device or a GPU, with the memory and the programs on it. Whatever waits for a
+//! device is async; on the CPU nothing does.
+
+use super::cpu::{CpuMachine, CpuProgram};
+use super::plan::{Class, Overlap};
+use super::tape::{Home, MemoryId, Tape, TensorId};
+use std::sync::Arc;
+
+/// What can go wrong on a machine.
+#[derive(Debug, thiserror::Error)]
+pub enum MachineError {
+    /// A tape that no machine can run.
+    #[error(transparent)]
+    Overlap(#[from] Overlap),
+}
+
+/// Something that runs tapes.
+#[derive(Debug)]
+pub enum Machine {
+    /// The CPU device.
+    Cpu(CpuMachine<f32>),
+}
+
+/// A tape compiled for a machine.
+#[derive(Debug)]
+pub enum Program {
+    /// For the CPU device.
+    Cpu(CpuProgram<f32>),
+}
+
+/// Values asked for, as they were at that moment; see [`Machine::read_later`].
+#[derive(Debug)]
+pub enum Pending {
+    /// Already here.
+    Ready(Vec<Vec<u32>>),
+}
+
+impl Pending {
+    /// Waits for the values: one list of words for each home asked for.
+    pub async fn wait(self) -> Result<Vec<Vec<u32>>, MachineError> {
+        match self {
+            Pending::Ready(values) => Ok(values),
+        }
+    }
+}
+
+impl Machine {
+    /// The CPU device.
+    pub fn cpu() -> Self {
+        Machine::Cpu(CpuMachine::new())
+    }
+
+    /// Reserves `words` zeroed words that outlive every tape.
+    pub fn allocate(&mut self, class: Class, words: usize) -> Result<MemoryId, MachineError> {
+        match self {
+            Machine::Cpu(cpu) => Ok(cpu.allocate(class, words)),
+        }
+    }
+
+    /// The most words one allocation, and so one tensor, may have.
+    pub fn most_words(&self) -> usize {
+        match self {
+            Machine::Cpu(_) => usize::MAX,
+        }
+    }
+
+    /// Writes words (floats as their bits) to `home`.
+    pub fn write(&mut self, home: &Home, words: &[u32]) -> Result<(), MachineError> {
+        assert_eq!(words.len(), home.spec.words(), "{} words for {}", words.len(), home.spec);
+        match self {
+            Machine::Cpu(cpu) => match Class::of(home.spec.storage) {
+                Class::Real => cpu.reals_mut(home).copy_from_slice(bytemuck::cast_slice(words)),
+                Class::Words => cpu.words_mut(home).copy_from_slice(words),
+            },
+        }
+        Ok(())
+    }
+
+    /// Writes floats to `home`.
+    pub fn write_f32(&mut self, home: &Home, values: &[f32]) -> Result<(), MachineError> {
+        self.write(home, bytemuck::cast_slice(values))
+    }
+
+    /// Asks for the words at some homes, as they are after everything run so far. Later runs may be
+    /// started before the answer is waited for.
+    pub fn read_later(&mut self, homes: &[Home]) -> Result<Pending, MachineError> {
+        match self {
+            Machine::Cpu(cpu) => Ok(Pending::Ready(
+                homes
+                    .iter()
+                    .map(|home| match Class::of(home.spec.storage) {
+                        Class::Real => bytemuck::cast_slice(cpu.reals(home)).to_vec(),
+                        Class::Words => cpu.words(home).to_vec(),
+                    })
+                    .collect(),
+            )),
+        }
+    }
+
+    /// The words at `home`.
+    pub async fn read(&mut self, home: &Home) -> Result<Vec<u32>, MachineError> {
+        Ok(self.read_later(&[*home])?.wait().await?.remove(0))
+    }
+
+    /// The floats at `home`.
+    pub async fn read_f32(&mut self, home: &Home) -> Result<Vec<f32>, MachineError> {
+        Ok(bytemuck::cast_vec(self.read(home).await?))
+    }
+
+    /// Plans a tape, and makes everything that running it needs.
+    pub fn compile(&mut self, tape: Tape) -> Result<Program, MachineError> {
+        match self {
+            Machine::Cpu(cpu) => Ok(Program::Cpu(cpu.compile(Arc::new(tape))?)),
+        }
+    }
+
+    /// Runs a program. On a GPU this returns before it is done.
+    pub fn run(&mut self, program: &mut Program) -> Result<(), MachineError> {
+        match (self, program) {
+            (Machine::Cpu(cpu), Program::Cpu(program)) => cpu.run(program),
+        }
+        Ok(())
+    }
+
+    /// The words of a kept tensor of a program that has run.
+    pub async fn read_tensor(&mut self, program: &Program, tensor: TensorId) -> Result<Vec<u32>, MachineError> {
+        match (self, program) {
+            (Machine::Cpu(cpu), Program::Cpu(program)) => Ok(match cpu.tensor(program, tensor) {
+                super::View::Real(data, _) => bytemuck::cast_slice(data).to_vec(),
+                super::View::Words(data, _) => data.to_vec(),
+            }),
+        }
+    }
+
+    /// Bytes reserved by [`Machine::allocate`].
+    pub fn memory_bytes(&self) -> u64 {
+        match self {
+            Machine::Cpu(cpu) => 4 * cpu.memory_words() as u64,
+        }
+    }
+}
+
+impl Program {
+    /// Bytes in the slots of activations.
+    pub fn slot_bytes(&self) -> u64 {
+        match self {
+            Program::Cpu(program) => 4 * program.slot_words() as u64,
+        }
+    }
+}

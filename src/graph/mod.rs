@@ -1,0 +1,20 @@
+//! The tensor graph: a tape of operations, its backward pass, a planner, and one executor per
+//! kind of device. It names no operation.
+
+mod backward;
+pub mod cpu;
+mod machine;
+mod op;
+mod plan;
+pub mod real;
+mod shape;
+mod tape;
+
+pub use backward::{Backward, BackwardError, Rule};
+pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
+pub use machine::{Machine, MachineError, Pending, Program};
+pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, grid};
+pub use plan::{Class, Overlap, Plan, Slot};
+pub use real::{Mat, OutMat, Real, Threads, Traced, dot, matmul, sum, vectorised};
+pub use shape::{Spec, Storage};
+pub use tape::{Home, MemoryId, Tape, TensorId};

@@ -1,0 +1,158 @@
+//! What an operation is: its output shapes, its kernels, its CPU twin and its gradient. No method
+//! has a default, so a forgotten gradient does not compile.
+
+use super::backward::{Backward, Rule};
+use super::cpu::CpuIo;
+use super::real::{Real, Traced};
+use super::shape::Spec;
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// Operands that an operation cannot take, in words for a person.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{op}: {problem}")]
+pub struct ShapeError {
+    /// The operation's name.
+    pub op: &'static str,
+    /// What does not fit.
+    pub problem: String,
+}
+
+/// The operands of a node, by role.
+#[derive(Clone, Copy)]
+pub struct Specs<'a> {
+    /// Read only.
+    pub inputs: &'a [Spec],
+    /// Read and written: accumulators, moments, caches.
+    pub updates: &'a [Spec],
+}
+
+/// An operand of a kernel, by its place in the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operand {
+    /// The n-th input, bound read-only.
+    In(usize),
+    /// The n-th update, bound read-write.
+    Up(usize),
+    /// The n-th output, bound read-write.
+    Out(usize),
+}
+
+/// One dispatch of a kernel.
+#[derive(Clone, Debug)]
+pub struct Launch {
+    /// `file/entry` or `file/entry.variant`, as build.rs names it.
+    pub kernel: &'static str,
+    /// What is bound, from binding 1 on; binding 0 holds `params`.
+    pub operands: Vec<Operand>,
+    /// The words of the kernel's uniform block.
+    pub params: Vec<u32>,
+    /// Workgroups in each dimension.
+    pub groups: [u32; 3],
+}
+
+/// An operation: a struct of its attributes.
+pub trait Op: Debug + Clone + Send + Sync + 'static {
+    /// The file stem of the operation, and what it is called in reports.
+    const NAME: &'static str;
+
+    /// Checks the operands and gives the outputs.
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError>;
+
+    /// The dispatches that compute it on a GPU, in order.
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch>;
+
+    /// The CPU twin.
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>);
+
+    /// Appends the gradient to the tape, or says why there is none.
+    fn backward(&self, tape: &mut Backward<'_>) -> Rule;
+
+    /// A `ShapeError` of this operation.
+    fn refuse(problem: impl Into<String>) -> ShapeError
+    where
+        Self: Sized,
+    {
+        ShapeError { op: Self::NAME, problem: problem.into() }
+    }
+}
+
+/// Any operation, as the tape holds it.
+pub type DynOp = Arc<dyn AnyOp>;
+
+/// The object-safe face of [`Op`]; implemented for all of them.
+pub trait AnyOp: Debug + Send + Sync {
+    /// See [`Op::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Op::outputs`].
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError>;
+    /// See [`Op::launch`].
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch>;
+    /// See [`Op::backward`].
+    fn backward(&self, tape: &mut Backward<'_>) -> Rule;
+    /// The twin in f32: the CPU device.
+    fn cpu_f32(&self, io: &mut CpuIo<'_, f32>);
+    /// The twin in f64: finite differences.
+    fn cpu_f64(&self, io: &mut CpuIo<'_, f64>);
+    /// The twin with error bounds: the oracle.
+    fn cpu_traced(&self, io: &mut CpuIo<'_, Traced>);
+}
+
+impl<O: Op> AnyOp for O {
+    fn name(&self) -> &'static str {
+        O::NAME
+    }
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        Op::outputs(self, specs)
+    }
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        Op::launch(self, specs)
+    }
+    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+        Op::backward(self, tape)
+    }
+    fn cpu_f32(&self, io: &mut CpuIo<'_, f32>) {
+        self.cpu(io);
+    }
+    fn cpu_f64(&self, io: &mut CpuIo<'_, f64>) {
+        self.cpu(io);
+    }
+    fn cpu_traced(&self, io: &mut CpuIo<'_, Traced>) {
+        self.cpu(io);
+    }
+}
+
+/// A number type the executor can run any operation in.
+pub trait Runs: Real {
+    /// Runs the operation's twin in this type.
+    fn run(op: &dyn AnyOp, io: &mut CpuIo<'_, Self>);
+}
+
+impl Runs for f32 {
+    fn run(op: &dyn AnyOp, io: &mut CpuIo<'_, Self>) {
+        op.cpu_f32(io);
+    }
+}
+
+impl Runs for f64 {
+    fn run(op: &dyn AnyOp, io: &mut CpuIo<'_, Self>) {
+        op.cpu_f64(io);
+    }
+}
+
+impl Runs for Traced {
+    fn run(op: &dyn AnyOp, io: &mut CpuIo<'_, Self>) {
+        op.cpu_traced(io);
+    }
+}
+
+/// Workgroups for `n` groups, folded into two dimensions of at most 65,535; a kernel finds its
+/// group as `wid.x + wid.y * num_workgroups.x` and returns past the end.
+pub fn grid(n: usize) -> [u32; 3] {
+    const MOST: usize = 65_535;
+    if n <= MOST {
+        return [n.max(1) as u32, 1, 1];
+    }
+    let rows = n.div_ceil(MOST);
+    [n.div_ceil(rows) as u32, rows as u32, 1]
+}

@@ -1,0 +1,92 @@
+//! The shape and storage of a tensor. Every tensor is a matrix: `(rows, cols)`.
+
+use std::fmt;
+
+/// How a tensor's elements lie in memory. Accumulation, gradients and latent weights are `F32`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// One 32-bit float a word.
+    F32,
+    /// Two 16-bit floats a word, low half first; each row starts on a word.
+    F16,
+    /// One unsigned integer a word.
+    U32,
+    /// One bit an element: bit j of word k of a row is column 32k + j, 1 for +1; padding is 0.
+    Signs,
+}
+
+impl Storage {
+    /// Words (of 32 bits) in a row of `cols` elements.
+    pub fn row_words(self, cols: usize) -> usize {
+        match self {
+            Storage::F32 | Storage::U32 => cols,
+            Storage::F16 => cols.div_ceil(2),
+            Storage::Signs => cols.div_ceil(32),
+        }
+    }
+}
+
+/// Shape and storage of a tensor.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Spec {
+    /// Number of rows; for activations, tokens.
+    pub rows: usize,
+    /// Number of columns; for activations, features.
+    pub cols: usize,
+    /// How elements are stored.
+    pub storage: Storage,
+}
+
+impl Spec {
+    /// `(rows, cols)` of 32-bit floats.
+    pub fn f32(rows: usize, cols: usize) -> Self {
+        Self { rows, cols, storage: Storage::F32 }
+    }
+
+    /// `(rows, cols)` of 16-bit floats.
+    pub fn f16(rows: usize, cols: usize) -> Self {
+        Self { rows, cols, storage: Storage::F16 }
+    }
+
+    /// `(rows, cols)` of unsigned integers.
+    pub fn u32(rows: usize, cols: usize) -> Self {
+        Self { rows, cols, storage: Storage::U32 }
+    }
+
+    /// `(rows, cols)` of signs, one bit each.
+    pub fn signs(rows: usize, cols: usize) -> Self {
+        Self { rows, cols, storage: Storage::Signs }
+    }
+
+    /// Elements: rows × cols.
+    pub fn elements(&self) -> usize {
+        self.rows * self.cols
+    }
+
+    /// Words of 32 bits in one row.
+    pub fn row_words(&self) -> usize {
+        self.storage.row_words(self.cols)
+    }
+
+    /// Words of 32 bits in all rows.
+    pub fn words(&self) -> usize {
+        self.rows * self.row_words()
+    }
+
+    /// The same rows and columns.
+    pub fn same_shape(&self, other: &Spec) -> bool {
+        self.rows == other.rows && self.cols == other.cols
+    }
+}
+
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "({}, {}) {:?}", self.rows, self.cols, self.storage)
+    }
+}
+
+impl fmt::Display for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

@@ -1,0 +1,191 @@
+//! The tape: tensors, the buffers they are views of, and the operations in order.
+
+use super::op::{DynOp, Op, ShapeError, Specs};
+use super::shape::Spec;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A buffer that lives on a machine beyond one tape: weights, gradients, moments, caches, inputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MemoryId(pub usize);
+
+/// Where a lasting tensor lives: a range of a machine's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Home {
+    /// The buffer.
+    pub memory: MemoryId,
+    /// First word.
+    pub offset: usize,
+    /// Shape and storage.
+    pub spec: Spec,
+}
+
+impl Home {
+    /// Rows `first..first + rows` of this tensor.
+    pub fn rows(&self, first: usize, rows: usize) -> Home {
+        assert!(first + rows <= self.spec.rows, "rows {first}..{} of {:?}", first + rows, self.spec);
+        Home { offset: self.offset + first * self.spec.row_words(), spec: Spec { rows, ..self.spec }, ..*self }
+    }
+}
+
+/// A tensor on a tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TensorId(pub(crate) usize);
+
+/// A buffer on a tape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BufferId(pub(crate) usize);
+
+/// Who owns a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The machine; it outlives the tape.
+    Memory(MemoryId),
+    /// The plan, which gives it a slot for its lifetime.
+    Pooled,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct BufferInfo {
+    pub(crate) place: Place,
+    pub(crate) words: usize,
+    /// Read after the tape has run, so its slot is never given to another.
+    pub(crate) kept: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct TensorInfo {
+    pub(crate) buffer: BufferId,
+    pub(crate) offset: usize,
+    pub(crate) spec: Spec,
+    /// Whether a gradient has to flow into it.
+    pub(crate) wants_gradient: bool,
+    /// For parameters: where its gradient is added up.
+    pub(crate) accumulator: Option<TensorId>,
+}
+
+/// One operation with its operands.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    pub(crate) op: DynOp,
+    pub(crate) inputs: Vec<TensorId>,
+    pub(crate) updates: Vec<TensorId>,
+    pub(crate) outputs: Vec<TensorId>,
+}
+
+/// A recording of operations, planned and run by a machine.
+#[derive(Clone, Debug, Default)]
+pub struct Tape {
+    pub(crate) buffers: Vec<BufferInfo>,
+    pub(crate) tensors: Vec<TensorInfo>,
+    pub(crate) nodes: Vec<Node>,
+    homes: HashMap<MemoryId, BufferId>,
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A lasting tensor that no gradient flows into.
+    pub fn lasting(&mut self, home: Home) -> TensorId {
+        let end = home.offset + home.spec.words();
+        let buffers = &mut self.buffers;
+        let buffer = *self.homes.entry(home.memory).or_insert_with(|| {
+            buffers.push(BufferInfo { place: Place::Memory(home.memory), words: 0, kept: true });
+            BufferId(buffers.len() - 1)
+        });
+        let info = &mut self.buffers[buffer.0];
+        info.words = info.words.max(end);
+        self.tensor(buffer, home.offset, home.spec, false, None)
+    }
+
+    /// A lasting tensor whose gradient is added into `gradient`.
+    pub fn parameter(&mut self, home: Home, gradient: Home) -> TensorId {
+        let accumulator = self.lasting(gradient);
+        let id = self.lasting(home);
+        let info = &mut self.tensors[id.0];
+        info.wants_gradient = true;
+        info.accumulator = Some(accumulator);
+        id
+    }
+
+    /// Rows `first..first + rows` of a tensor, without copying. No gradient flows through the view.
+    pub fn rows(&mut self, tensor: TensorId, first: usize, rows: usize) -> TensorId {
+        let info = self.tensors[tensor.0].clone();
+        assert!(first + rows <= info.spec.rows, "rows {first}..{} of {:?}", first + rows, info.spec);
+        let offset = info.offset + first * info.spec.row_words();
+        self.tensor(info.buffer, offset, Spec { rows, ..info.spec }, false, None)
+    }
+
+    /// A pooled tensor that several nodes fill piece by piece (each through [`Tape::rows`]).
+    pub fn scratch(&mut self, spec: Spec) -> TensorId {
+        self.pooled(spec, false)
+    }
+
+    /// Records `op`; gives its outputs.
+    pub fn push<O: Op>(&mut self, op: O, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>, ShapeError> {
+        self.push_dyn(Arc::new(op), inputs, updates)
+    }
+
+    /// Records `op`, which has one output; gives it.
+    pub fn push_one<O: Op>(&mut self, op: O, inputs: &[TensorId], updates: &[TensorId]) -> Result<TensorId, ShapeError> {
+        let outputs = self.push(op, inputs, updates)?;
+        assert_eq!(outputs.len(), 1, "{} has {} outputs", O::NAME, outputs.len());
+        Ok(outputs[0])
+    }
+
+    pub(crate) fn push_dyn(&mut self, op: DynOp, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>, ShapeError> {
+        let specs = |ids: &[TensorId]| ids.iter().map(|&id| self.spec(id)).collect::<Vec<_>>();
+        let (in_specs, up_specs) = (specs(inputs), specs(updates));
+        let out_specs = op.outputs(Specs { inputs: &in_specs, updates: &up_specs })?;
+        let wants = inputs.iter().any(|id| self.tensors[id.0].wants_gradient);
+        let outputs: Vec<TensorId> = out_specs.into_iter().map(|spec| self.pooled(spec, wants)).collect();
+        self.nodes.push(Node { op, inputs: inputs.to_vec(), updates: updates.to_vec(), outputs: outputs.clone() });
+        Ok(outputs)
+    }
+
+    /// Keeps a tensor's contents readable after the tape has run.
+    pub fn keep(&mut self, tensor: TensorId) {
+        let buffer = self.tensors[tensor.0].buffer;
+        self.buffers[buffer.0].kept = true;
+    }
+
+    /// Shape and storage of a tensor.
+    pub fn spec(&self, tensor: TensorId) -> Spec {
+        self.tensors[tensor.0].spec
+    }
+
+    /// The same tensor, cut off from gradients.
+    pub fn detach(&mut self, tensor: TensorId) -> TensorId {
+        let info = self.tensors[tensor.0].clone();
+        self.tensor(info.buffer, info.offset, info.spec, false, None)
+    }
+
+    /// Number of operations recorded.
+    pub fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether nothing was recorded.
+    pub fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
+    /// Specs of a node's inputs and updates.
+    pub(crate) fn specs_of(&self, node: &Node) -> (Vec<Spec>, Vec<Spec>) {
+        let specs = |ids: &[TensorId]| ids.iter().map(|&id| self.spec(id)).collect::<Vec<_>>();
+        (specs(&node.inputs), specs(&node.updates))
+    }
+
+    fn pooled(&mut self, spec: Spec, wants_gradient: bool) -> TensorId {
+        self.buffers.push(BufferInfo { place: Place::Pooled, words: spec.words(), kept: false });
+        self.tensor(BufferId(self.buffers.len() - 1), 0, spec, wants_gradient, None)
+    }
+
+    fn tensor(&mut self, buffer: BufferId, offset: usize, spec: Spec, wants_gradient: bool, accumulator: Option<TensorId>) -> TensorId {
+        self.tensors.push(TensorInfo { buffer, offset, spec, wants_gradient, accumulator });
+        TensorId(self.tensors.len() - 1)
+    }
+}

@@ -1,0 +1,3 @@
+//! Signet trains fully binarized language models on any GPU, and runs them anywhere.
+pub mod graph;
+pub mod ops;

@@ -1,0 +1,232 @@
+//! AdamW as PyTorch has it (decoupled weight decay), with the gradient cleared behind it. For
+//! latent weights the same kernel packs the new signs both ways and counts those that flipped.
+
+use super::control::{CONTROL, Control, NORM};
+use super::{TASK, expect};
+use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid, vectorised};
+use rayon::prelude::*;
+
+/// The parameter, its moments and its gradient.
+struct State<'a, T> {
+    parameter: &'a mut [T],
+    first: &'a mut [T],
+    second: &'a mut [T],
+    gradient: &'a mut [T],
+}
+
+/// θ ← θ·(1 − ηλ) − η·m̂/(√v̂ + ε), with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
+#[inline(always)]
+fn step<T: Real>(control: &Control<T>, factor: T, state: State<'_, T>) {
+    let one = T::from_f32(1.0);
+    let (keep, rate) = (one - control.rate * control.decay, control.rate / control.correction1);
+    let (rest1, rest2) = (one - control.beta1, one - control.beta2);
+    let inverse2 = one / control.correction2;
+    let moments = state.first.iter_mut().zip(state.second);
+    for ((p, g), (m, v)) in state.parameter.iter_mut().zip(state.gradient).zip(moments) {
+        let gradient = *g * factor;
+        *m = control.beta1 * *m + rest1 * gradient;
+        *v = control.beta2 * *v + rest2 * gradient * gradient;
+        *p = *p * keep - rate * *m / ((*v).sqrt() * inverse2 + control.epsilon);
+        *g = T::ZERO;
+    }
+}
+
+fn check(specs: Specs<'_>, extra: &[Storage]) -> Result<(), String> {
+    let updates = [&[Storage::F32; 4], extra].concat();
+    expect(specs, &[Storage::F32, Storage::F32], &updates)?;
+    if specs.inputs[0].elements() != NORM || specs.inputs[1].elements() != CONTROL {
+        return Err(format!("norm {}, control {}", specs.inputs[0], specs.inputs[1]));
+    }
+    match specs.updates[1..4].iter().find(|spec| !spec.same_shape(&specs.updates[0])) {
+        Some(other) => Err(format!("parameter {} and {other} differ", specs.updates[0])),
+        None => Ok(()),
+    }
+}
+
+/// Inputs: the norm block and the control block. Updates: parameter, first moment, second moment,
+/// gradient, all of one shape; usually a whole arena.
+#[derive(Clone, Debug)]
+pub struct AdamW;
+
+impl Op for AdamW {
+    const NAME: &'static str = "adamw";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        check(specs, &[]).map_err(Self::refuse)?;
+        Ok(vec![])
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        let n = specs.updates[0].elements();
+        vec![Launch {
+            kernel: "adamw/plain",
+            operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3)],
+            params: vec![n as u32],
+            groups: grid(n.div_ceil(256)),
+        }]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let control = Control::read(io.inputs[1].real());
+        let norm = io.inputs[0].real();
+        let [p, m, v, g] = &mut io.updates[..] else { unreachable!("four updates") };
+        if norm[2] == T::ZERO {
+            return g.real().fill(T::ZERO);
+        }
+        let moments = m.real().par_chunks_mut(TASK).zip(v.real().par_chunks_mut(TASK));
+        p.real().par_chunks_mut(TASK).zip(g.real().par_chunks_mut(TASK)).zip(moments).for_each(|((parameter, gradient), (first, second))| {
+            vectorised(|| step(&control, norm[1], State { parameter, first, second, gradient }));
+        });
+    }
+
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::None("the optimizer is not differentiated")
+    }
+}
+
+/// As [`AdamW`], for one latent matrix `(out, in)`; further updates: its `signs (out, in)`,
+/// `signsᵀ (in, out)`, and the counters of flips `(1, matrices)`, to one of which it adds.
+#[derive(Clone, Debug)]
+pub struct AdamWSigns {
+    /// Which counter.
+    pub counter: usize,
+}
+
+impl Op for AdamWSigns {
+    const NAME: &'static str = "adamw";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        check(specs, &[Storage::Signs, Storage::Signs, Storage::U32]).map_err(Self::refuse)?;
+        let [latent, signs, transposed, flips] = [0, 4, 5, 6].map(|n| specs.updates[n]);
+        let turned = Spec::signs(latent.cols, latent.rows);
+        if !signs.same_shape(&latent) || !transposed.same_shape(&turned) || flips.elements() <= self.counter {
+            return Err(Self::refuse(format!("latent {latent}, signs {signs}, signsᵀ {transposed}, counter {} of {flips}", self.counter)));
+        }
+        Ok(vec![])
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        let latent = specs.updates[0];
+        let params = vec![latent.rows as u32, latent.cols as u32, self.counter as u32];
+        let tiles = latent.rows.div_ceil(32) * latent.cols.div_ceil(32);
+        vec![Launch {
+            kernel: "adamw/signs",
+            operands: vec![
+                Operand::In(0),
+                Operand::In(1),
+                Operand::Up(0),
+                Operand::Up(1),
+                Operand::Up(2),
+                Operand::Up(3),
+                Operand::Up(4),
+                Operand::Up(5),
+                Operand::Up(6),
+            ],
+            params,
+            groups: grid(tiles),
+        }]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let control = Control::read(io.inputs[1].real());
+        let norm = io.inputs[0].real();
+        let [p, m, v, g, signs, transposed, flips] = &mut io.updates[..] else { unreachable!("seven updates") };
+        if norm[2] == T::ZERO {
+            return g.real().fill(T::ZERO);
+        }
+        let latent = p.spec();
+        let (cols, row_words) = (latent.cols, signs.spec().row_words());
+        let moments = m.real().par_chunks_mut(cols).zip(v.real().par_chunks_mut(cols));
+        let rows = p.real().par_chunks_mut(cols).zip(g.real().par_chunks_mut(cols)).zip(moments).zip(signs.words().par_chunks_mut(row_words));
+        let flipped: u32 = rows
+            .map(|(((parameter, gradient), (first, second)), signs)| {
+                vectorised(|| {
+                    step(&control, norm[1], State { parameter: &mut *parameter, first, second, gradient });
+                    repack(parameter, signs)
+                })
+            })
+            .sum();
+        flips.words()[self.counter] += flipped;
+        transpose_signs(signs.words(), latent.rows, latent.cols, transposed.words());
+    }
+
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::None("the optimizer is not differentiated")
+    }
+}
+
+/// Packs the signs of one row over the old ones (sign(0) = −1); gives how many changed.
+#[inline(always)]
+fn repack<T: Real>(row: &[T], signs: &mut [u32]) -> u32 {
+    let mut flipped = 0;
+    for (chunk, word) in row.chunks(32).zip(signs) {
+        let mut new = 0;
+        for (j, &x) in chunk.iter().enumerate() {
+            new |= u32::from(x > T::ZERO) << j;
+        }
+        flipped += (new ^ *word).count_ones();
+        *word = new;
+    }
+    flipped
+}
+
+/// Packs the signs of `latent (rows, cols)`: bit j of word k of a row is column 32k + j.
+pub fn pack_signs<T: Real>(latent: &[T], cols: usize, signs: &mut [u32]) {
+    signs.fill(0);
+    for (row, signs) in latent.chunks(cols).zip(signs.chunks_mut(Storage::Signs.row_words(cols))) {
+        repack(row, signs);
+    }
+}
+
+/// Packs the transpose of `signs (rows, cols)` into `out (cols, rows)`.
+pub fn transpose_signs(signs: &[u32], rows: usize, cols: usize, out: &mut [u32]) {
+    let (row_words, out_words) = (Storage::Signs.row_words(cols), Storage::Signs.row_words(rows));
+    out.par_chunks_mut(out_words * 32).enumerate().for_each(|(k, band)| {
+        for block in 0..out_words {
+            let mut tile = [0u32; 32];
+            for (r, word) in tile.iter_mut().enumerate().take(rows - block * 32) {
+                *word = signs[(block * 32 + r) * row_words + k];
+            }
+            transpose_tile(&mut tile);
+            for (row, &word) in band.chunks_mut(out_words).zip(&tile) {
+                row[block] = word;
+            }
+        }
+    });
+}
+
+/// Transposes 32 × 32 bits in place: swaps ever smaller off-diagonal blocks.
+fn transpose_tile(tile: &mut [u32; 32]) {
+    let (mut width, mut mask) = (16, 0x0000_ffffu32);
+    while width != 0 {
+        let mut row = 0;
+        while row < 32 {
+            let swapped = ((tile[row] >> width) ^ tile[row + width]) & mask;
+            tile[row] ^= swapped << width;
+            tile[row + width] ^= swapped;
+            row = (row + width + 1) & !width;
+        }
+        width >>= 1;
+        mask ^= mask << width;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transposed_signs_are_the_transpose() {
+        for (rows, cols) in [(1, 1), (7, 31), (32, 32), (33, 100), (129, 64)] {
+            let value = |r: usize, c: usize| if (r * 31 + c * 17 + r * c) % 5 < 2 { 1.0f32 } else { -1.0 };
+            let latent: Vec<f32> = (0..rows * cols).map(|i| value(i / cols, i % cols)).collect();
+            let turned: Vec<f32> = (0..rows * cols).map(|i| value(i % rows, i / rows)).collect();
+            let (mut signs, mut got, mut want) =
+                (vec![0; Spec::signs(rows, cols).words()], vec![!0; Spec::signs(cols, rows).words()], vec![0; Spec::signs(cols, rows).words()]);
+            pack_signs(&latent, cols, &mut signs);
+            transpose_signs(&signs, rows, cols, &mut got);
+            pack_signs(&turned, rows, &mut want);
+            assert_eq!(got, want, "{rows} × {cols}");
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! The sum of two activations: the residual connection, and gradients that meet.
+
+use super::{TASK, expect};
+use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+use rayon::prelude::*;
+
+/// `(n, width) + (n, width) → (n, width)`.
+#[derive(Clone, Debug)]
+pub struct Add;
+
+impl Op for Add {
+    const NAME: &'static str = "add";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        expect(specs, &[Storage::F32, Storage::F32], &[]).map_err(Self::refuse)?;
+        let [a, b] = [specs.inputs[0], specs.inputs[1]];
+        if !a.same_shape(&b) {
+            return Err(Self::refuse(format!("{a} and {b} differ")));
+        }
+        Ok(vec![a])
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        let n = specs.inputs[0].elements();
+        vec![Launch {
+            kernel: "add/forward",
+            operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            params: vec![n as u32],
+            groups: grid(n.div_ceil(256)),
+        }]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let (a, b) = (io.inputs[0].real(), io.inputs[1].real());
+        let out = io.outputs[0].real();
+        out.par_chunks_mut(TASK).zip(a.par_chunks(TASK)).zip(b.par_chunks(TASK)).for_each(|((out, a), b)| {
+            for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                *out = a + b;
+            }
+        });
+    }
+
+    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+        let upstream = tape.upstream(0);
+        for n in 0..2 {
+            if tape.wants(n) {
+                tape.give(n, upstream);
+            }
+        }
+        Rule::Done
+    }
+}

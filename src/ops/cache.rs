@@ -1,0 +1,44 @@
+//! Writing new keys or values into the KV cache.
+
+use super::expect;
+use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+
+/// `rows (n, width)`, `start (1, 1)`; replaces rows `start..start + n` of the cache
+/// `(capacity, width)`. Rows past its end are dropped.
+#[derive(Clone, Debug)]
+pub struct CacheWrite;
+
+impl Op for CacheWrite {
+    const NAME: &'static str = "cache";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        expect(specs, &[Storage::F32, Storage::U32], &[Storage::F32]).map_err(Self::refuse)?;
+        if specs.inputs[0].cols != specs.updates[0].cols {
+            return Err(Self::refuse(format!("rows {} do not fit cache {}", specs.inputs[0], specs.updates[0])));
+        }
+        Ok(vec![])
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        let rows = specs.inputs[0];
+        vec![Launch {
+            kernel: "cache/write",
+            operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
+            params: vec![rows.rows as u32, rows.cols as u32, specs.updates[0].rows as u32],
+            groups: grid(rows.elements().div_ceil(256)),
+        }]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let start = io.inputs[1].words()[0] as usize;
+        let Spec { rows: capacity, cols: width, .. } = io.updates[0].spec();
+        let cache = io.updates[0].real();
+        for (row, values) in io.inputs[0].real().chunks(width).enumerate().take(capacity.saturating_sub(start)) {
+            cache[(start + row) * width..][..width].copy_from_slice(values);
+        }
+    }
+
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::None("a cache is not differentiated")
+    }
+}

@@ -1,0 +1,94 @@
+//! The global gradient norm, and the decision it leads to: how far the gradient is clipped, and
+//! whether the step is taken at all. Two kernels: squares of each range, then their sum.
+
+use super::control::{CONTROL, Control, NORM};
+use super::expect;
+use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, vectorised};
+use rayon::prelude::*;
+
+/// Partial sums a range is reduced to.
+pub const PARTIALS: usize = 256;
+
+/// `gradients (1, n)`; replaces the update, [`PARTIALS`] partial sums of squares `(1, 256)`.
+#[derive(Clone, Debug)]
+pub struct SumSquares;
+
+impl Op for SumSquares {
+    const NAME: &'static str = "grad_norm";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        expect(specs, &[Storage::F32], &[Storage::F32]).map_err(Self::refuse)?;
+        if specs.updates[0].elements() != PARTIALS {
+            return Err(Self::refuse(format!("{PARTIALS} partial sums do not fit {}", specs.updates[0])));
+        }
+        Ok(vec![])
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        vec![Launch {
+            kernel: "grad_norm/squares",
+            operands: vec![Operand::In(0), Operand::Up(0)],
+            params: vec![specs.inputs[0].elements() as u32],
+            groups: [PARTIALS as u32, 1, 1],
+        }]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let gradients = io.inputs[0].real();
+        let chunk = gradients.len().div_ceil(PARTIALS).max(1);
+        io.updates[0].real().par_iter_mut().enumerate().for_each(|(n, partial)| {
+            let (first, end) = ((n * chunk).min(gradients.len()), ((n + 1) * chunk).min(gradients.len()));
+            let part = &gradients[first..end];
+            *partial = vectorised(|| dot(part, part));
+        });
+    }
+
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::None("the optimizer is not differentiated")
+    }
+}
+
+/// `partials (ranges, 256)`, `control (1, 16)`; replaces the update `(1, 4)`: the norm (unscaled),
+/// the factor gradients are multiplied by, and 1 if the step is taken, 0 if not.
+///
+/// norm = √Σ ÷ scale; factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, as PyTorch clips; the step is
+/// taken if the norm is finite and at most the guard's threshold.
+#[derive(Clone, Debug)]
+pub struct GradNorm;
+
+impl Op for GradNorm {
+    const NAME: &'static str = "grad_norm";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        expect(specs, &[Storage::F32, Storage::F32], &[Storage::F32]).map_err(Self::refuse)?;
+        if specs.inputs[0].cols != PARTIALS || specs.inputs[1].elements() != CONTROL || specs.updates[0].elements() != NORM {
+            return Err(Self::refuse(format!("operands {:?} {:?}", specs.inputs, specs.updates)));
+        }
+        Ok(vec![])
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        vec![Launch {
+            kernel: "grad_norm/norm",
+            operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
+            params: vec![specs.inputs[0].elements() as u32],
+            groups: [1, 1, 1],
+        }]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let total = io.inputs[0].real().iter().fold(T::ZERO, |sum, &x| sum + x);
+        let control = Control::read(io.inputs[1].real());
+        let out = io.updates[0].real();
+        let norm = total.sqrt() * control.inverse_scale;
+        let one = T::from_f32(1.0);
+        let clipped = control.clip / (norm + T::from_f64(1e-6));
+        let factor = if clipped < one { clipped } else { one };
+        let taken = norm.is_finite() && norm <= control.threshold;
+        out.copy_from_slice(&[norm, factor * control.inverse_scale, if taken { one } else { T::ZERO }, T::ZERO]);
+    }
+
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::None("the optimizer is not differentiated")
+    }
+}

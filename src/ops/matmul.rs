@@ -1,0 +1,155 @@
+//! The dense product, in its transposes: full-precision linears, the head, and their gradients.
+
+use super::expect;
+use crate::graph::cpu::widen;
+use crate::graph::{Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, View, dot, matmul, vectorised};
+use rayon::prelude::*;
+
+/// Where a product goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Into {
+    /// A new tensor.
+    Output,
+    /// The update operand, replaced.
+    Overwrite,
+    /// Added to the update operand.
+    Accumulate,
+}
+
+/// `op(a) (m, k) · op(b) (k, n) → (m, n)`, where op transposes or not. A linear layer is
+/// `x (tokens, in) · weight (out, in)ᵀ`: `transpose_b` alone. `b` may be stored in f16 then.
+#[derive(Clone, Debug)]
+pub struct Matmul {
+    /// Whether `a` is stored as `(k, m)`.
+    pub transpose_a: bool,
+    /// Whether `b` is stored as `(n, k)`.
+    pub transpose_b: bool,
+    /// Where the product goes.
+    pub into: Into,
+}
+
+/// Rows up to which a product is computed row by row of `b`, without tiles.
+pub(crate) const FEW: usize = 8;
+
+impl Matmul {
+    /// A linear layer: `x (tokens, in) · weight (out, in)ᵀ → (tokens, out)`.
+    pub const LINEAR: Matmul = Matmul { transpose_a: false, transpose_b: true, into: Into::Output };
+
+    /// The gradient of a linear layer's input: `dy (tokens, out) · weight (out, in)`.
+    pub fn input_gradient(into: Into) -> Self {
+        Matmul { transpose_a: false, transpose_b: false, into }
+    }
+
+    /// The gradient of a linear layer's weight: `dyᵀ (out, tokens) · x (tokens, in)`, added up.
+    pub const WEIGHT_GRADIENT: Matmul = Matmul { transpose_a: true, transpose_b: false, into: Into::Accumulate };
+
+    fn sizes(&self, a: Spec, b: Spec) -> (usize, usize, usize, usize) {
+        let (m, k) = if self.transpose_a { (a.cols, a.rows) } else { (a.rows, a.cols) };
+        let (bk, n) = if self.transpose_b { (b.cols, b.rows) } else { (b.rows, b.cols) };
+        (m, n, k, bk)
+    }
+}
+
+impl Op for Matmul {
+    const NAME: &'static str = "matmul";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        let b = specs.inputs.get(1).map_or(Storage::F32, |spec| spec.storage);
+        let half = b == Storage::F16 && self.transpose_b && !self.transpose_a;
+        let updates: &[Storage] = if self.into == Into::Output { &[] } else { &[Storage::F32] };
+        expect(specs, &[Storage::F32, if half { Storage::F16 } else { Storage::F32 }], updates).map_err(Self::refuse)?;
+        let (m, n, k, bk) = self.sizes(specs.inputs[0], specs.inputs[1]);
+        if k != bk {
+            return Err(Self::refuse(format!("{} and {} do not multiply", specs.inputs[0], specs.inputs[1])));
+        }
+        match self.into {
+            Into::Output => Ok(vec![Spec::f32(m, n)]),
+            _ if specs.updates[0].same_shape(&Spec::f32(m, n)) => Ok(vec![]),
+            _ => Err(Self::refuse(format!("a product of ({m}, {n}) does not fit {}", specs.updates[0]))),
+        }
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        let (a, b) = (specs.inputs[0], specs.inputs[1]);
+        let (m, n, k, _) = self.sizes(a, b);
+        let strides = |spec: Spec, transposed: bool| if transposed { (1, spec.cols as u32) } else { (spec.cols as u32, 1) };
+        let (a_row, a_col) = strides(a, self.transpose_a);
+        let (b_row, b_col) = strides(b, self.transpose_b);
+        let out = if self.into == Into::Output { Operand::Out(0) } else { Operand::Up(0) };
+        let accumulate = u32::from(self.into == Into::Accumulate);
+        let few = m <= FEW && self.transpose_b && !self.transpose_a;
+        let (kernel, groups) = match (few, b.storage) {
+            (true, Storage::F16) => ("matmul/few.f16", crate::graph::grid(n)),
+            (true, _) => ("matmul/few", crate::graph::grid(n)),
+            (false, Storage::F16) => ("matmul/tiled.f16", [n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1]),
+            (false, _) => ("matmul/tiled", [n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1]),
+        };
+        vec![Launch {
+            kernel,
+            operands: vec![Operand::In(0), Operand::In(1), out],
+            params: vec![m as u32, n as u32, k as u32, a_row, a_col, b_row, b_col, accumulate],
+            groups,
+        }]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let (a, b) = (io.inputs[0].spec(), io.inputs[1].spec());
+        let (m, n, k, _) = self.sizes(a, b);
+        let out = if self.into == Into::Output { io.outputs[0].real() } else { io.updates[0].real() };
+        let accumulate = self.into == Into::Accumulate;
+        if m <= FEW && self.transpose_b && !self.transpose_a {
+            return few_rows(io.inputs[0].real(), &io.inputs[1], out, (m, n, k), accumulate);
+        }
+        let left = Mat::new(io.inputs[0].real(), a.rows, a.cols, a.cols);
+        let left = if self.transpose_a { left.t() } else { left };
+        if let View::Words(words, _) = io.inputs[1] {
+            return T::with_scratch(n * k, |wide| {
+                let rows = b.row_words();
+                wide.par_chunks_mut(k).zip(words.par_chunks(rows)).for_each(|(row, words)| vectorised(|| widen(words, row)));
+                matmul(OutMat::new(out, m, n, n), left, Mat::new(wide, n, k, k).t(), accumulate, Threads::Pool);
+            });
+        }
+        let right = Mat::new(io.inputs[1].real(), b.rows, b.cols, b.cols);
+        let right = if self.transpose_b { right.t() } else { right };
+        matmul(OutMat::new(out, m, n, n), left, right, accumulate, Threads::Pool);
+    }
+
+    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+        if self.transpose_a || !self.transpose_b || self.into != Into::Output {
+            return Rule::None("only a linear layer, x · weightᵀ, is differentiated");
+        }
+        let Some(upstream) = tape.upstream(0) else { return Rule::Done };
+        let (x, weight) = (tape.input(0), tape.input(1));
+        if tape.wants(0) {
+            let dx = tape.push(Matmul::input_gradient(Into::Output), &[upstream, weight], &[]);
+            tape.give(0, dx.first().copied());
+        }
+        if let Some(sum) = tape.accumulator(1) {
+            tape.push(Matmul::WEIGHT_GRADIENT, &[upstream, x], &[sum]);
+        }
+        Rule::Done
+    }
+}
+
+/// A few rows of `x` against every row of `weight (n, k)`: bound by reading the weight, once.
+fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (usize, usize, usize), accumulate: bool) {
+    const BLOCK: usize = 64;
+    let mut columns = vec![T::ZERO; n * m];
+    columns.par_chunks_mut(BLOCK * m).enumerate().for_each(|(block, columns)| {
+        let mut row = vec![T::ZERO; k];
+        for (i, column) in columns.chunks_mut(m).enumerate() {
+            vectorised(|| {
+                weight.row(block * BLOCK + i, &mut row);
+                for (x, y) in x.chunks(k).zip(column) {
+                    *y = dot(x, &row);
+                }
+            });
+        }
+    });
+    for (o, column) in columns.chunks(m).enumerate() {
+        for (b, &y) in column.iter().enumerate() {
+            let out = &mut out[b * n + o];
+            *out = if accumulate { *out + y } else { y };
+        }
+    }
+}

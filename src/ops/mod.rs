@@ -1,0 +1,58 @@
+//! The operations. Each is one file here and one of the same stem in `shaders/`: attributes,
+//! shapes, launches, CPU twin and gradient. They do not import each other.
+
+mod adamw;
+mod add;
+mod attention;
+mod cache;
+mod control;
+mod distill;
+mod embedding;
+mod fbi_linear;
+mod grad_norm;
+mod matmul;
+mod rms_norm;
+mod rope;
+mod swiglu;
+
+pub use adamw::{AdamW, AdamWSigns, pack_signs, transpose_signs};
+pub use add::Add;
+pub use attention::{Attention, AttentionBackward};
+pub use cache::CacheWrite;
+pub use control::{CONTROL, Control, NORM};
+pub use distill::{Distill, LossSum, Objective, TERMS};
+pub use embedding::{Embedding, EmbeddingGradient};
+pub use fbi_linear::{FbiLinear, FbiLinearInput, FbiLinearWeight};
+pub use grad_norm::{GradNorm, PARTIALS, SumSquares};
+pub use matmul::{Into, Matmul};
+pub use rms_norm::{RmsNorm, RmsNormBackward};
+pub use rope::Rope;
+pub use swiglu::{Swiglu, SwigluBackward};
+
+use crate::graph::{Spec, Specs, Storage};
+
+/// Rows of elementwise work in one parallel task; fixed, so that no sum's order depends on the
+/// number of threads.
+pub(crate) const TASK: usize = 16 * 1024;
+
+/// Words of a float parameter.
+pub(crate) fn bits(value: f64) -> u32 {
+    (value as f32).to_bits()
+}
+
+/// Checks that operands have these storages, and counts.
+pub(crate) fn expect(specs: Specs<'_>, inputs: &[Storage], updates: &[Storage]) -> Result<(), String> {
+    let check = |role: &str, got: &[Spec], want: &[Storage]| {
+        if got.len() != want.len() {
+            return Err(format!("takes {} {role}, got {}", want.len(), got.len()));
+        }
+        for (n, (got, want)) in got.iter().zip(want).enumerate() {
+            if got.storage != *want {
+                return Err(format!("{role} {n} must be {want:?}, got {got}"));
+            }
+        }
+        Ok(())
+    };
+    check("inputs", specs.inputs, inputs)?;
+    check("updates", specs.updates, updates)
+}

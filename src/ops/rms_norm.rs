@@ -1,0 +1,141 @@
+//! RMSNorm: y = g ⊙ x / √(mean(x²) + ε), and its gradient, which recomputes the norm.
+
+use super::{bits, expect};
+use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, grid, vectorised};
+use rayon::prelude::*;
+
+/// `x (tokens, width)`, `gain (1, width)` → `(tokens, width)`.
+#[derive(Clone, Debug)]
+pub struct RmsNorm {
+    /// ε, added to the mean square.
+    pub epsilon: f64,
+}
+
+impl RmsNorm {
+    fn check(specs: Specs<'_>, inputs: &[Storage], updates: &[Storage]) -> Result<(), ShapeError> {
+        expect(specs, inputs, updates).map_err(Self::refuse)?;
+        if specs.inputs[1].elements() != specs.inputs[0].cols {
+            return Err(Self::refuse(format!("x {} and gain {} do not fit", specs.inputs[0], specs.inputs[1])));
+        }
+        Ok(())
+    }
+
+    /// 1 / √(mean(x²) + ε).
+    #[inline(always)]
+    fn inverse<T: Real>(&self, x: &[T]) -> T {
+        let squares = dot(x, x);
+        T::from_f32(1.0) / (squares / T::from_f64(x.len() as f64) + T::from_f64(self.epsilon)).sqrt()
+    }
+}
+
+impl Op for RmsNorm {
+    const NAME: &'static str = "rms_norm";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        Self::check(specs, &[Storage::F32, Storage::F32], &[])?;
+        Ok(vec![specs.inputs[0]])
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        let x = specs.inputs[0];
+        vec![Launch {
+            kernel: "rms_norm/forward",
+            operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            params: vec![x.rows as u32, x.cols as u32, bits(self.epsilon)],
+            groups: grid(x.rows),
+        }]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let width = io.inputs[0].spec().cols;
+        let (x, gain) = (io.inputs[0].real(), io.inputs[1].real());
+        io.outputs[0].real().par_chunks_mut(width).zip(x.par_chunks(width)).for_each(|(y, x)| {
+            vectorised(|| {
+                let inverse = self.inverse(x);
+                for ((y, &x), &gain) in y.iter_mut().zip(x).zip(gain) {
+                    *y = x * inverse * gain;
+                }
+            });
+        });
+    }
+
+    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+        let Some(upstream) = tape.upstream(0) else { return Rule::Done };
+        let Some(gain) = tape.accumulator(1) else { return Rule::None("the gain is trained with the rest") };
+        let (x, weight) = (tape.input(0), tape.input(1));
+        let outputs = tape.push(RmsNormBackward { epsilon: self.epsilon }, &[x, weight, upstream], &[gain]);
+        if tape.wants(0) {
+            tape.give(0, outputs.first().copied());
+        }
+        Rule::Done
+    }
+}
+
+/// `x (tokens, width)`, `gain (1, width)`, `dy (tokens, width)` → `dx (tokens, width)` and, as
+/// scratch, the inverse norms `(tokens, 1)`; adds to the gain's gradient `(1, width)`.
+/// With r the inverse norm: dx = r·(g⊙dy − x·r²·mean(x⊙g⊙dy)), dg = Σ_b dy⊙x·r.
+#[derive(Clone, Debug)]
+pub struct RmsNormBackward {
+    /// ε, added to the mean square.
+    pub epsilon: f64,
+}
+
+impl Op for RmsNormBackward {
+    const NAME: &'static str = "rms_norm";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        RmsNorm::check(specs, &[Storage::F32; 3], &[Storage::F32])?;
+        Ok(vec![specs.inputs[0], Spec::f32(specs.inputs[0].rows, 1)])
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        let x = specs.inputs[0];
+        let params = vec![x.rows as u32, x.cols as u32, bits(self.epsilon)];
+        vec![
+            Launch {
+                kernel: "rms_norm/input",
+                operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0), Operand::Out(1)],
+                params: params.clone(),
+                groups: grid(x.rows),
+            },
+            Launch {
+                kernel: "rms_norm/gain",
+                operands: vec![Operand::In(0), Operand::In(2), Operand::Out(1), Operand::Up(0)],
+                params,
+                groups: grid(x.cols.div_ceil(16)),
+            },
+        ]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let width = io.inputs[0].spec().cols;
+        let (x, gain, dy) = (io.inputs[0].real(), io.inputs[1].real(), io.inputs[2].real());
+        let norm = RmsNorm { epsilon: self.epsilon };
+        let [dx, inverses] = &mut io.outputs[..] else { unreachable!("two outputs") };
+        let (dx, inverses) = (dx.real(), inverses.real());
+        let rows = dx.par_chunks_mut(width).zip(&mut *inverses).zip(x.par_chunks(width)).zip(dy.par_chunks(width));
+        rows.for_each(|(((dx, inverse), x), dy)| {
+            vectorised(|| {
+                let r = norm.inverse(x);
+                *inverse = r;
+                for ((dx, &g), &dy) in dx.iter_mut().zip(gain).zip(dy) {
+                    *dx = g * dy;
+                }
+                let pull = r * r * dot(x, dx) / T::from_f64(width as f64);
+                for (dx, &x) in dx.iter_mut().zip(x) {
+                    *dx = r * (*dx - x * pull);
+                }
+            });
+        });
+        let sums = io.updates[0].real();
+        for ((x, dy), &r) in x.chunks(width).zip(dy.chunks(width)).zip(inverses.iter()) {
+            for ((sum, &x), &dy) in sums.iter_mut().zip(x).zip(dy) {
+                *sum += dy * x * r;
+            }
+        }
+    }
+
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::None("it is a gradient itself")
+    }
+}
