@@ -1,0 +1,3 @@
+//! Bytes to named tensors, and back.
+
+pub mod safetensors;

@@ -1,0 +1,212 @@
+//! The shape of a LLaMA: presets, and the fields of a Hugging Face `config.json`.
+
+use serde::{Deserialize, Serialize};
+
+/// The shape of a LLaMA, under the names that Hugging Face gives them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LlamaConfig {
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward.
+    pub intermediate_size: usize,
+    /// Blocks.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads; as many as query heads if absent.
+    #[serde(default)]
+    pub num_key_value_heads: Option<usize>,
+    /// Width of a head; `hidden_size ÷ num_attention_heads` if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head_dim: Option<usize>,
+    /// Tokens known.
+    pub vocab_size: usize,
+    /// Longest context.
+    #[serde(default = "default_context")]
+    pub max_position_embeddings: usize,
+    /// ε of RMSNorm.
+    #[serde(default = "default_epsilon")]
+    pub rms_norm_eps: f64,
+    /// θ of RoPE.
+    #[serde(default = "default_theta")]
+    pub rope_theta: f64,
+    /// Whether the head is the embedding.
+    #[serde(default)]
+    pub tie_word_embeddings: bool,
+}
+
+fn default_context() -> usize {
+    2048
+}
+fn default_epsilon() -> f64 {
+    1e-5
+}
+fn default_theta() -> f64 {
+    10_000.0
+}
+
+/// A shape that cannot be a model.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("model configuration: {0}")]
+pub struct ConfigError(pub String);
+
+/// Sizes that Signet knows by name. `tiny` is the embedded default's.
+pub const PRESETS: [&str; 6] = ["tiny", "5M", "130M", "1.3B", "7B", "13B"];
+
+impl LlamaConfig {
+    /// A size by its name, with this vocabulary (the teacher's, never the preset's).
+    pub fn preset(name: &str, vocab_size: usize) -> Result<Self, ConfigError> {
+        // Layers, width, feed-forward, heads, context.
+        let (layers, width, feed_forward, heads, context) = match name {
+            "tiny" => (4, 192, 512, 6, 512),
+            "5M" => (4, 256, 688, 4, 512),
+            "130M" => (12, 768, 2048, 12, 2048),
+            "1.3B" => (24, 2048, 5632, 32, 2048),
+            "7B" => (32, 4096, 11008, 32, 2048),
+            "13B" => (40, 5120, 13824, 40, 2048),
+            _ => return Err(ConfigError(format!("no preset is called {name:?}; there are {}", PRESETS.join(", ")))),
+        };
+        Ok(Self {
+            hidden_size: width,
+            intermediate_size: feed_forward,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            num_key_value_heads: Some(heads),
+            head_dim: None,
+            vocab_size,
+            max_position_embeddings: context,
+            rms_norm_eps: 1e-5,
+            rope_theta: 10_000.0,
+            tie_word_embeddings: false,
+        })
+    }
+
+    /// Key and value heads.
+    pub fn kv_heads(&self) -> usize {
+        self.num_key_value_heads.unwrap_or(self.num_attention_heads)
+    }
+
+    /// Width of a head.
+    pub fn head_dim(&self) -> usize {
+        self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+    }
+
+    /// Width of all query heads.
+    pub fn q_width(&self) -> usize {
+        self.num_attention_heads * self.head_dim()
+    }
+
+    /// Width of all key heads.
+    pub fn kv_width(&self) -> usize {
+        self.kv_heads() * self.head_dim()
+    }
+
+    /// Refuses shapes that cannot be computed, naming the field.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let fields = [
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.kv_heads()),
+            ("vocab_size", self.vocab_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("head_dim", self.head_dim()),
+        ];
+        for (name, value) in fields {
+            if value == 0 || value > 1 << 20 {
+                return Err(ConfigError(format!("{name} is {value}; it must be between 1 and {}", 1 << 20)));
+            }
+        }
+        if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(ConfigError(format!("hidden_size {} is not a multiple of num_attention_heads {}", self.hidden_size, self.num_attention_heads)));
+        }
+        if !self.num_attention_heads.is_multiple_of(self.kv_heads()) {
+            return Err(ConfigError(format!("num_attention_heads {} is not a multiple of num_key_value_heads {}", self.num_attention_heads, self.kv_heads())));
+        }
+        if !self.head_dim().is_multiple_of(2) || self.head_dim() > 256 {
+            return Err(ConfigError(format!("the head width is {}; it must be even and at most 256", self.head_dim())));
+        }
+        if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
+            return Err(ConfigError(format!("rms_norm_eps is {}; it must be between 0 and 1", self.rms_norm_eps)));
+        }
+        if !(self.rope_theta >= 1.0 && self.rope_theta.is_finite()) {
+            return Err(ConfigError(format!("rope_theta is {}; it must be at least 1", self.rope_theta)));
+        }
+        Ok(())
+    }
+
+    /// Every linear layer of a block but none outside: (name within the block, out, in).
+    pub fn block_linears(&self) -> [(&'static str, usize, usize); 7] {
+        let (width, wide) = (self.hidden_size, self.intermediate_size);
+        [
+            ("self_attn.q_proj", self.q_width(), width),
+            ("self_attn.k_proj", self.kv_width(), width),
+            ("self_attn.v_proj", self.kv_width(), width),
+            ("self_attn.o_proj", width, self.q_width()),
+            ("mlp.gate_proj", wide, width),
+            ("mlp.up_proj", wide, width),
+            ("mlp.down_proj", width, wide),
+        ]
+    }
+
+    /// Every linear layer that a student binarizes: (full name, out, in), in order.
+    pub fn linears(&self) -> Vec<(String, usize, usize)> {
+        let block = self.block_linears();
+        (0..self.num_hidden_layers).flat_map(|layer| block.map(|(name, out, width)| (format!("model.layers.{layer}.{name}"), out, width))).collect()
+    }
+
+    /// Every tensor outside those linears: (full name, rows, cols), norms as one row.
+    pub fn others(&self) -> Vec<(String, usize, usize)> {
+        let width = self.hidden_size;
+        let mut list = vec![("model.embed_tokens.weight".into(), self.vocab_size, width)];
+        for layer in 0..self.num_hidden_layers {
+            list.push((format!("model.layers.{layer}.input_layernorm.weight"), 1, width));
+            list.push((format!("model.layers.{layer}.post_attention_layernorm.weight"), 1, width));
+        }
+        list.push(("model.norm.weight".into(), 1, width));
+        if !self.tie_word_embeddings {
+            list.push(("lm_head.weight".into(), self.vocab_size, width));
+        }
+        list
+    }
+
+    /// Weights that a student binarizes.
+    pub fn binarized_weights(&self) -> usize {
+        self.linears().iter().map(|(_, out, width)| out * width).sum()
+    }
+
+    /// All parameters of a full-precision model of this shape.
+    pub fn parameters(&self) -> usize {
+        self.binarized_weights() + self.others().iter().map(|(_, rows, cols)| rows * cols).sum::<usize>()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_have_the_papers_sizes() {
+        let sizes: Vec<f64> = PRESETS[2..5].iter().map(|name| LlamaConfig::preset(name, 32_000).unwrap().parameters() as f64 / 1e9).collect();
+        assert!((sizes[0] - 0.134).abs() < 0.001 && (sizes[1] - 1.364).abs() < 0.001 && (sizes[2] - 6.738).abs() < 0.01, "{sizes:?}");
+        for name in PRESETS {
+            LlamaConfig::preset(name, 4096).unwrap().check().unwrap();
+        }
+    }
+
+    #[test]
+    fn impossible_shapes_are_named() {
+        let good = LlamaConfig::preset("5M", 100).unwrap();
+        let bad = [
+            (LlamaConfig { vocab_size: 0, ..good.clone() }, "vocab_size"),
+            (LlamaConfig { num_attention_heads: 3, num_key_value_heads: None, ..good.clone() }, "hidden_size"),
+            (LlamaConfig { num_key_value_heads: Some(3), ..good.clone() }, "num_key_value_heads"),
+            (LlamaConfig { rms_norm_eps: f64::NAN, ..good.clone() }, "rms_norm_eps"),
+        ];
+        for (config, field) in bad {
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(field), "{error}");
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Head and loss in chunks of rows, so that the logits of a whole batch never exist.
+
+use super::llama::logits;
+use super::weights::Weights;
+use crate::graph::{ShapeError, Spec, Tape, TensorId};
+use crate::ops::{Distill, Into, LossSum, Matmul, Objective};
+
+/// What the loss reads.
+pub struct Loss<'a> {
+    /// The model being trained.
+    pub student: &'a Weights,
+    /// The teacher and its last hidden state; not needed for next-token loss alone.
+    pub teacher: Option<(&'a Weights, TensorId)>,
+    /// The token that follows each position, `(rows, 1)`.
+    pub targets: TensorId,
+    /// Weight of each position, `(rows, 1)`; they sum to what the loss is multiplied by.
+    pub weights: TensorId,
+    /// The loss scale, `(1, 1)`.
+    pub scale: TensorId,
+    /// Where the weighted terms are added up, `(1, 4)`.
+    pub sums: TensorId,
+    /// What is minimised.
+    pub objective: Objective,
+    /// Whether gradients are wanted.
+    pub gradient: bool,
+}
+
+/// Logits that may exist at once, in floats.
+const CHUNK: usize = 4 << 20;
+
+/// Rows of logits that exist at once: a multiple of 64, so that views stay aligned.
+pub fn chunk_rows(rows: usize, vocabulary: usize) -> usize {
+    (CHUNK / vocabulary / 64 * 64).clamp(64, rows.next_multiple_of(64))
+}
+
+impl Loss<'_> {
+    /// Records the loss of `hidden (rows, width)`. With `gradient`, adds to the head's gradient and
+    /// gives the gradient of `hidden`.
+    pub fn record(&self, tape: &mut Tape, hidden: TensorId) -> Result<Option<TensorId>, ShapeError> {
+        let Spec { rows, cols: width, .. } = tape.spec(hidden);
+        let chunk = chunk_rows(rows, self.student.config.vocab_size);
+        let d_hidden = self.gradient.then(|| tape.scratch(Spec::f32(rows, width)));
+        for first in (0..rows).step_by(chunk) {
+            let count = chunk.min(rows - first);
+            let part = tape.rows(hidden, first, count);
+            let d_part = d_hidden.map(|d_hidden| tape.rows(d_hidden, first, count));
+            self.chunk(tape, part, d_part, first, count)?;
+        }
+        Ok(d_hidden)
+    }
+
+    fn chunk(&self, tape: &mut Tape, hidden: TensorId, d_hidden: Option<TensorId>, first: usize, count: usize) -> Result<(), ShapeError> {
+        let head = self.student.tensor(tape, self.student.head());
+        let student = tape.push_one(Matmul::LINEAR, &[hidden, head], &[])?;
+        let (targets, weights) = (tape.rows(self.targets, first, count), tape.rows(self.weights, first, count));
+        let mut inputs = vec![targets, weights, self.scale];
+        if let Some((teacher, taught)) = self.teacher {
+            let taught = tape.rows(taught, first, count);
+            inputs.push(logits(tape, teacher, taught)?);
+        }
+        let op = Distill { objective: self.objective, gradient: self.gradient };
+        let terms = tape.push_one(op, &inputs, &[student])?;
+        tape.push(LossSum, &[terms, weights], &[self.sums])?;
+        if let Some(d_hidden) = d_hidden {
+            tape.push(Matmul::input_gradient(Into::Overwrite), &[student, head], &[d_hidden])?;
+            if let Some(trained) = self.student.trained(self.student.head()) {
+                let sum = tape.lasting(trained.gradient);
+                tape.push(Matmul::WEIGHT_GRADIENT, &[student, hidden], &[sum])?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,253 @@
+//! A model's tensors on a machine: which there are, where they live, and what trains them.
+
+use super::config::LlamaConfig;
+use crate::graph::{Class, Home, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
+use std::collections::HashMap;
+
+/// How the linear layers of the blocks are stored. The head and the embedding are `dense` always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Linears {
+    /// Full precision: a teacher, or a baseline.
+    Dense,
+    /// Signs with α and β.
+    Binary,
+}
+
+/// What a set of weights is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Gradients, moments and (if binary) latent weights are kept too.
+    Training,
+    /// Forward only; matrices outside binary linears are stored so.
+    Inference(Storage),
+}
+
+/// A binarized linear layer's homes.
+#[derive(Clone, Debug)]
+pub struct BinaryLinear {
+    /// Full name, without `.weight`.
+    pub name: String,
+    /// `(out, in)`.
+    pub signs: Home,
+    /// `(in, out)`; in training only.
+    pub transposed: Option<Home>,
+    /// The latent weight `(out, in)`; in training only.
+    pub latent: Option<Home>,
+}
+
+/// One tensor that training changes, with what belongs to it. All four have one shape.
+#[derive(Clone, Copy, Debug)]
+pub struct Trained {
+    /// The parameter.
+    pub value: Home,
+    /// Its gradient, added up over micro-steps.
+    pub gradient: Home,
+    /// AdamW's first moment.
+    pub first: Home,
+    /// AdamW's second moment.
+    pub second: Home,
+}
+
+/// A model's tensors on a machine.
+#[derive(Debug)]
+pub struct Weights {
+    /// The model's shape.
+    pub config: LlamaConfig,
+    /// How its linear layers are stored.
+    pub linears: Linears,
+    /// Binarized layers, in the model's order; empty if dense.
+    pub binary: Vec<BinaryLinear>,
+    /// Every named tensor: `NAME.weight`, `NAME.wscale`, `NAME.wbias`.
+    homes: HashMap<String, Home>,
+    /// In training: what belongs to each named tensor.
+    trained: HashMap<String, Trained>,
+    /// In training: whole pages of parameters that need no packing.
+    pages: Vec<Trained>,
+    names: Vec<String>,
+}
+
+/// Tensors start at multiples of this many words: 256 bytes, as bindings must.
+const ALIGN: usize = 64;
+
+/// Lays tensors end to end in buffers no larger than a binding may be.
+struct Pages {
+    most: usize,
+    sizes: Vec<usize>,
+}
+
+impl Pages {
+    fn place(&mut self, words: usize) -> (usize, usize) {
+        let room = words.next_multiple_of(ALIGN);
+        match self.sizes.last_mut() {
+            Some(size) if *size + room <= self.most => {
+                let offset = *size;
+                *size += room;
+                (self.sizes.len() - 1, offset)
+            }
+            _ => {
+                self.sizes.push(room);
+                (self.sizes.len() - 1, 0)
+            }
+        }
+    }
+}
+
+/// A group of tensors laid out in pages, and those pages' memory.
+struct Arena {
+    memories: Vec<MemoryId>,
+    sizes: Vec<usize>,
+    places: Vec<(usize, usize)>,
+}
+
+impl Arena {
+    fn new(machine: &mut Machine, specs: &[Spec], most: usize) -> Result<Self, MachineError> {
+        let mut pages = Pages { most, sizes: Vec::new() };
+        let places = specs.iter().map(|spec| pages.place(spec.words())).collect();
+        let class = specs.first().map_or(Class::Real, |spec| Class::of(spec.storage));
+        let memories = pages.sizes.iter().map(|&words| machine.allocate(class, words)).collect::<Result<_, _>>()?;
+        Ok(Self { memories, sizes: pages.sizes, places })
+    }
+
+    /// Memory of the same layout: for gradients and moments.
+    fn twin(&self, machine: &mut Machine) -> Result<Vec<MemoryId>, MachineError> {
+        self.sizes.iter().map(|&words| machine.allocate(Class::Real, words)).collect()
+    }
+
+    fn home(&self, memories: &[MemoryId], n: usize, spec: Spec) -> Home {
+        let (page, offset) = self.places[n];
+        Home { memory: memories[page], offset, spec }
+    }
+}
+
+/// An arena page may not grow past this, so that one dispatch over it stays short.
+const PAGE_WORDS: usize = 32 << 20;
+
+impl Weights {
+    /// Reserves memory for a model. Contents are zero.
+    pub fn allocate(machine: &mut Machine, config: &LlamaConfig, linears: Linears, purpose: Purpose) -> Result<Self, MachineError> {
+        let mut weights = Weights {
+            config: config.clone(),
+            linears,
+            binary: Vec::new(),
+            homes: HashMap::new(),
+            trained: HashMap::new(),
+            pages: Vec::new(),
+            names: Vec::new(),
+        };
+        let dense: Vec<(String, usize, usize)> = config.linears().into_iter().map(|(name, out, width)| (format!("{name}.weight"), out, width)).collect();
+        let mut plain = config.others();
+        match linears {
+            Linears::Dense => plain.extend(dense),
+            Linears::Binary => {
+                for (name, _, width) in config.linears() {
+                    plain.push((format!("{name}.wscale"), 1, width));
+                    plain.push((format!("{name}.wbias"), 1, width));
+                }
+                weights.binary(machine, purpose)?;
+            }
+        }
+        match purpose {
+            Purpose::Training => weights.trained_arena(machine, &plain, true)?,
+            Purpose::Inference(storage) => {
+                let (rows, matrices): (Vec<_>, Vec<_>) = plain.into_iter().partition(|(_, rows, _)| *rows == 1);
+                weights.arena(machine, &rows, Storage::F32)?;
+                weights.arena(machine, &matrices, storage)?;
+            }
+        }
+        Ok(weights)
+    }
+
+    fn most(machine: &Machine) -> usize {
+        machine.most_words().min(PAGE_WORDS)
+    }
+
+    fn arena(&mut self, machine: &mut Machine, list: &[(String, usize, usize)], storage: Storage) -> Result<(), MachineError> {
+        let specs: Vec<Spec> = list.iter().map(|&(_, rows, cols)| Spec { rows, cols, storage }).collect();
+        let arena = Arena::new(machine, &specs, Self::most(machine))?;
+        for (n, (name, _, _)) in list.iter().enumerate() {
+            self.homes.insert(name.clone(), arena.home(&arena.memories, n, specs[n]));
+            self.names.push(name.clone());
+        }
+        Ok(())
+    }
+
+    fn trained_arena(&mut self, machine: &mut Machine, list: &[(String, usize, usize)], whole_pages: bool) -> Result<(), MachineError> {
+        let specs: Vec<Spec> = list.iter().map(|&(_, rows, cols)| Spec::f32(rows, cols)).collect();
+        let arena = Arena::new(machine, &specs, Self::most(machine))?;
+        let (gradients, firsts, seconds) = (arena.twin(machine)?, arena.twin(machine)?, arena.twin(machine)?);
+        for (n, (name, _, _)) in list.iter().enumerate() {
+            let home = |memories: &[MemoryId]| arena.home(memories, n, specs[n]);
+            let trained = Trained { value: home(&arena.memories), gradient: home(&gradients), first: home(&firsts), second: home(&seconds) };
+            self.homes.insert(name.clone(), trained.value);
+            self.trained.insert(name.clone(), trained);
+            self.names.push(name.clone());
+        }
+        for (page, &words) in arena.sizes.iter().enumerate().filter(|_| whole_pages) {
+            let home = |memories: &[MemoryId]| Home { memory: memories[page], offset: 0, spec: Spec::f32(1, words) };
+            self.pages.push(Trained { value: home(&arena.memories), gradient: home(&gradients), first: home(&firsts), second: home(&seconds) });
+        }
+        Ok(())
+    }
+
+    /// Signs of every binarized layer, and in training their transposes and latent weights.
+    fn binary(&mut self, machine: &mut Machine, purpose: Purpose) -> Result<(), MachineError> {
+        let linears = self.config.linears();
+        let specs: Vec<Spec> = linears.iter().map(|&(_, out, width)| Spec::signs(out, width)).collect();
+        let signs = Arena::new(machine, &specs, Self::most(machine))?;
+        let training = purpose == Purpose::Training;
+        let turned: Vec<Spec> = linears.iter().map(|&(_, out, width)| Spec::signs(width, out)).collect();
+        let transposed = if training { Some(Arena::new(machine, &turned, Self::most(machine))?) } else { None };
+        if training {
+            let latents: Vec<_> = linears.iter().map(|(name, out, width)| (format!("{name}.weight"), *out, *width)).collect();
+            self.trained_arena(machine, &latents, false)?;
+        }
+        for (n, (name, _, _)) in linears.into_iter().enumerate() {
+            self.binary.push(BinaryLinear {
+                signs: signs.home(&signs.memories, n, specs[n]),
+                transposed: transposed.as_ref().map(|arena| arena.home(&arena.memories, n, turned[n])),
+                latent: self.homes.get(&format!("{name}.weight")).copied(),
+                name,
+            });
+        }
+        Ok(())
+    }
+
+    /// Where a named tensor lives.
+    pub fn home(&self, name: &str) -> Option<Home> {
+        self.homes.get(name).copied()
+    }
+
+    /// Every named float tensor, in a fixed order.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Gradient and moments of a named tensor, if it is being trained.
+    pub fn trained(&self, name: &str) -> Option<Trained> {
+        self.trained.get(name).copied()
+    }
+
+    /// Whole pages of parameters, gradients and moments that AdamW can walk without packing signs.
+    pub fn pages(&self) -> &[Trained] {
+        &self.pages
+    }
+
+    /// Every range of gradients, each once: pages, then latent weights.
+    pub fn gradients(&self) -> Vec<Home> {
+        let latent = self.binary.iter().filter_map(|linear| self.trained(&format!("{}.weight", linear.name)));
+        self.pages.iter().copied().chain(latent).map(|trained| trained.gradient).collect()
+    }
+
+    /// A named tensor on a tape: a parameter if it is being trained, a constant otherwise.
+    pub fn tensor(&self, tape: &mut Tape, name: &str) -> TensorId {
+        match self.trained.get(name) {
+            Some(trained) => tape.parameter(trained.value, trained.gradient),
+            None => tape.lasting(*self.homes.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}"))),
+        }
+    }
+
+    /// The name of the head's tensor: the embedding's if they are tied.
+    pub fn head(&self) -> &'static str {
+        if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" }
+    }
+}

@@ -1,0 +1,290 @@
+//! The programs of a training step: micro-step (teacher and student forward, loss, backward),
+//! optimizer step (norm, clip, AdamW, signs, flips), and evaluation; and the small tensors through
+//! which the host feeds and reads them.
+
+use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Tape};
+use crate::model::{Forward, Loss, Positions, Weights};
+use crate::ops::{Add, AdamW, AdamWSigns, CONTROL, Control, GradNorm, NORM, Objective, PARTIALS, SumSquares, TERMS};
+use std::sync::Arc;
+
+/// Why a step's programs could not be made or run.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// The machine's own.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// Teacher and student do not fit together.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// The tape has no gradient.
+    #[error(transparent)]
+    Backward(#[from] BackwardError),
+    /// A batch the programs were not made for.
+    #[error("batch: {0}")]
+    Batch(String),
+}
+
+/// Token ids and what is asked of each position.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// `batch × seq` ids.
+    pub tokens: Vec<u32>,
+    /// The id that follows each.
+    pub targets: Vec<u32>,
+    /// Weight of each position in the mean; 0 for padding.
+    pub weights: Vec<f32>,
+}
+
+impl Batch {
+    /// From windows of `seq + 1` ids, every position counting alike.
+    pub fn from_windows(windows: &[&[u32]]) -> Self {
+        let tokens: Vec<u32> = windows.iter().flat_map(|window| window[..window.len() - 1].iter().copied()).collect();
+        let targets = windows.iter().flat_map(|window| window[1..].iter().copied()).collect();
+        Self { weights: vec![1.0; tokens.len()], tokens, targets }
+    }
+}
+
+/// The parts of a loss, each a mean over positions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Losses {
+    /// Cross-entropy against the teacher's distribution.
+    pub ad: f64,
+    /// Cross-entropy against the next token.
+    pub ar: f64,
+    /// KL divergence of the student from the teacher.
+    pub kl: f64,
+}
+
+impl Losses {
+    fn read(words: &[u32]) -> Self {
+        let value = |n: usize| f64::from(f32::from_bits(words[n]));
+        Self { ad: value(0), ar: value(1), kl: value(2) }
+    }
+
+    /// The loss that is minimised under `objective`.
+    pub fn trained(&self, objective: Objective) -> f64 {
+        let hard = objective.next_token;
+        (if hard < 1.0 { (1.0 - hard) * self.ad } else { 0.0 }) + if hard > 0.0 { hard * self.ar } else { 0.0 }
+    }
+}
+
+/// What an optimizer step came to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepReport {
+    /// Mean over the step's micro-steps.
+    pub losses: Losses,
+    /// Global gradient norm before clipping; infinite or NaN if it overflowed.
+    pub norm: f64,
+    /// Whether the parameters were changed.
+    pub taken: bool,
+    /// Signs that changed, for each binarized matrix.
+    pub flips: Vec<u32>,
+}
+
+/// A report still on its way from the device.
+#[derive(Debug)]
+pub struct PendingReport(Pending);
+
+impl PendingReport {
+    /// Waits for it.
+    pub async fn wait(self) -> Result<StepReport, StepError> {
+        let values = self.0.wait().await?;
+        let norm = |n: usize| f32::from_bits(values[1][n]);
+        Ok(StepReport { losses: Losses::read(&values[0]), norm: f64::from(norm(0)), taken: norm(2) == 1.0, flips: values.get(2).cloned().unwrap_or_default() })
+    }
+}
+
+/// A tensor that the host writes or reads each step.
+fn feed(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
+    Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
+}
+
+/// Where a batch is written.
+#[derive(Clone, Copy, Debug)]
+struct Feed {
+    tokens: Home,
+    targets: Home,
+    weights: Home,
+    scale: Home,
+    sums: Home,
+}
+
+impl Feed {
+    fn new(machine: &mut Machine, rows: usize) -> Result<Self, MachineError> {
+        Ok(Self {
+            tokens: feed(machine, Spec::u32(rows, 1))?,
+            targets: feed(machine, Spec::u32(rows, 1))?,
+            weights: feed(machine, Spec::f32(rows, 1))?,
+            scale: feed(machine, Spec::f32(1, 1))?,
+            sums: feed(machine, Spec::f32(1, TERMS))?,
+        })
+    }
+
+    /// Writes a batch whose weights are made to sum to `share`.
+    fn write(&self, machine: &mut Machine, batch: &Batch, vocabulary: usize, share: f64) -> Result<(), StepError> {
+        let rows = self.tokens.spec.rows;
+        if batch.tokens.len() != rows || batch.targets.len() != rows || batch.weights.len() != rows {
+            return Err(StepError::Batch(format!("{} tokens, {} targets, {} weights where {rows} are needed", batch.tokens.len(), batch.targets.len(), batch.weights.len())));
+        }
+        if let Some(id) = batch.tokens.iter().chain(&batch.targets).find(|&&id| id as usize >= vocabulary) {
+            return Err(StepError::Batch(format!("token id {id} is outside the vocabulary of {vocabulary}")));
+        }
+        let total: f64 = batch.weights.iter().map(|&w| f64::from(w)).sum();
+        let factor = if total > 0.0 { share / total } else { 0.0 };
+        let weights: Vec<f32> = batch.weights.iter().map(|&w| (f64::from(w) * factor) as f32).collect();
+        machine.write(&self.tokens, &batch.tokens)?;
+        machine.write(&self.targets, &batch.targets)?;
+        machine.write_f32(&self.weights, &weights)?;
+        Ok(())
+    }
+}
+
+/// How a step is computed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct StepShape {
+    /// Sequences in a micro-step.
+    pub batch: usize,
+    /// Tokens in a sequence.
+    pub seq: usize,
+    /// What is minimised.
+    pub objective: Objective,
+}
+
+/// Models on a machine, and the programs that train one from the other.
+pub struct Step {
+    /// The model being trained.
+    pub student: Weights,
+    /// Its teacher, unless it learns from tokens alone.
+    pub teacher: Option<Weights>,
+    shape: StepShape,
+    feed: Feed,
+    control: Home,
+    norm: Home,
+    flips: Option<Home>,
+    micro: Program,
+    update: Program,
+    eval: Program,
+}
+
+impl Step {
+    /// Plans and compiles the programs for models already on the machine.
+    pub fn new(machine: &mut Machine, student: Weights, teacher: Option<Weights>, shape: StepShape) -> Result<Self, StepError> {
+        let feed_homes = Feed::new(machine, shape.batch * shape.seq)?;
+        let tables = Tables::new(machine, &student, teacher.as_ref(), shape.seq)?;
+        let record = |gradient: bool| record_loss(&student, teacher.as_ref(), &tables, feed_homes, shape, gradient);
+        let micro = machine.compile(record(true)?)?;
+        let eval = machine.compile(record(false)?)?;
+        let control = feed(machine, Spec::f32(1, CONTROL))?;
+        let norm = feed(machine, Spec::f32(1, NORM))?;
+        let flips = match student.binary.len() {
+            0 => None,
+            matrices => Some(feed(machine, Spec::u32(1, matrices))?),
+        };
+        let update = record_update(machine, &student, control, norm, flips)?;
+        let update = machine.compile(update)?;
+        Ok(Self { student, teacher, shape, feed: feed_homes, control, norm, flips, micro, update, eval })
+    }
+
+    /// The shape it was made for.
+    pub fn shape(&self) -> StepShape {
+        self.shape
+    }
+
+    /// Bytes of activations.
+    pub fn slot_bytes(&self) -> u64 {
+        self.micro.slot_bytes() + self.update.slot_bytes() + self.eval.slot_bytes()
+    }
+
+    /// Clears the sums that an optimizer step adds up. Call before its first micro-step.
+    pub fn begin(&mut self, machine: &mut Machine) -> Result<(), StepError> {
+        machine.write(&self.feed.sums, &[0; TERMS])?;
+        if let Some(flips) = &self.flips {
+            machine.write(flips, &vec![0; flips.spec.words()])?;
+        }
+        Ok(())
+    }
+
+    /// One micro-step of `accumulate`: adds to gradients and loss sums. `scale` is the loss scale.
+    pub fn micro(&mut self, machine: &mut Machine, batch: &Batch, accumulate: usize, scale: f32) -> Result<(), StepError> {
+        self.feed.write(machine, batch, self.student.config.vocab_size, 1.0 / accumulate as f64)?;
+        machine.write_f32(&self.feed.scale, &[scale])?;
+        Ok(machine.run(&mut self.micro)?)
+    }
+
+    /// The loss sums so far in this optimizer step.
+    pub async fn losses(&mut self, machine: &mut Machine) -> Result<Losses, StepError> {
+        Ok(Losses::read(&machine.read(&self.feed.sums).await?))
+    }
+
+    /// Norm, clip, AdamW, signs, flips; asks for the step's report.
+    pub fn update(&mut self, machine: &mut Machine, control: &Control<f32>) -> Result<PendingReport, StepError> {
+        machine.write_f32(&self.control, &control.words())?;
+        machine.run(&mut self.update)?;
+        let homes: Vec<Home> = [self.feed.sums, self.norm].into_iter().chain(self.flips).collect();
+        Ok(PendingReport(machine.read_later(&homes)?))
+    }
+
+    /// Mean losses of some batches, without gradients. Not to be called within an optimizer step.
+    pub async fn evaluate(&mut self, machine: &mut Machine, batches: &[Batch]) -> Result<Losses, StepError> {
+        machine.write(&self.feed.sums, &[0; TERMS])?;
+        for batch in batches {
+            self.feed.write(machine, batch, self.student.config.vocab_size, 1.0 / batches.len() as f64)?;
+            machine.run(&mut self.eval)?;
+        }
+        self.losses(machine).await
+    }
+}
+
+/// Position tables of both models; shared where they agree.
+struct Tables {
+    student: Positions,
+    teacher: Option<Positions>,
+}
+
+impl Tables {
+    fn new(machine: &mut Machine, student: &Weights, teacher: Option<&Weights>, seq: usize) -> Result<Self, MachineError> {
+        let tables = |machine: &mut Machine, weights: &Weights| Positions::new(machine, weights.config.rope_theta, weights.config.head_dim(), seq);
+        Ok(Self { student: tables(machine, student)?, teacher: teacher.map(|teacher| tables(machine, teacher)).transpose()? })
+    }
+}
+
+fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, feed: Feed, shape: StepShape, gradient: bool) -> Result<Tape, StepError> {
+    let StepShape { batch, seq, objective } = shape;
+    let mut tape = Tape::new();
+    let [tokens, targets, weights, scale, sums] = [feed.tokens, feed.targets, feed.weights, feed.scale, feed.sums].map(|home| tape.lasting(home));
+    let taught = match (teacher, tables.teacher) {
+        (Some(weights), Some(positions)) => Some((weights, Forward { weights, positions, batch, seq, cache: None }.hidden(&mut tape, tokens)?)),
+        _ => None,
+    };
+    let hidden = Forward { weights: student, positions: tables.student, batch, seq, cache: None }.hidden(&mut tape, tokens)?;
+    let loss = Loss { student, teacher: taught, targets, weights, scale, sums, objective, gradient };
+    if let Some(d_hidden) = loss.record(&mut tape, hidden)? {
+        tape.backward(&[(hidden, d_hidden)], Arc::new(Add))?;
+    }
+    Ok(tape)
+}
+
+fn record_update(machine: &mut Machine, student: &Weights, control: Home, norm: Home, flips: Option<Home>) -> Result<Tape, StepError> {
+    let gradients = student.gradients();
+    let partials = feed(machine, Spec::f32(gradients.len(), PARTIALS))?;
+    let mut tape = Tape::new();
+    let (control, norm) = (tape.lasting(control), tape.lasting(norm));
+    for (n, home) in gradients.iter().enumerate() {
+        let gradient = tape.lasting(*home);
+        let row = tape.lasting(partials.rows(n, 1));
+        tape.push(SumSquares, &[gradient], &[row])?;
+    }
+    let all = tape.lasting(partials);
+    tape.push(GradNorm, &[all, control], &[norm])?;
+    for page in student.pages() {
+        let state = [page.value, page.first, page.second, page.gradient].map(|home| tape.lasting(home));
+        tape.push(AdamW, &[norm, control], &state)?;
+    }
+    for (counter, layer) in student.binary.iter().enumerate() {
+        let trained = student.trained(&format!("{}.weight", layer.name)).expect("a latent weight in training");
+        let (Some(transposed), Some(flips)) = (layer.transposed, flips) else { unreachable!("binary layers have both in training") };
+        let state = [trained.value, trained.first, trained.second, trained.gradient, layer.signs, transposed, flips].map(|home| tape.lasting(home));
+        tape.push(AdamWSigns { counter }, &[norm, control], &state)?;
+    }
+    Ok(tape)
+}
