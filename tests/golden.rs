@@ -193,7 +193,12 @@ fn check_flips(golden: &Golden, step: &Step, optimizer_step: usize, flips: &[u32
     assert!((got_total - want_total).abs() <= 0.02 * want_total + 5.0, "{}: step {optimizer_step} flips {got_total}, want {want_total}", golden.at.display());
     for (layer, &got) in step.student.binary.iter().zip(flips) {
         let want = f64::from(want[&layer.name]);
-        assert!((f64::from(got) - want).abs() <= 0.02 * want + 5.0, "{}: step {optimizer_step} flips {got} in {}, want {want}", golden.at.display(), layer.name);
+        assert!(
+            (f64::from(got) - want).abs() <= 0.02 * want + 5.0,
+            "{}: step {optimizer_step} flips {got} in {}, want {want}",
+            golden.at.display(),
+            layer.name
+        );
     }
 }
 

@@ -4,7 +4,7 @@
 
 use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Tape};
 use crate::model::{Forward, Loss, Positions, Weights};
-use crate::ops::{Add, AdamW, AdamWSigns, CONTROL, Control, GradNorm, NORM, Objective, PARTIALS, SumSquares, TERMS};
+use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, GradNorm, NORM, Objective, PARTIALS, SumSquares, TERMS};
 use std::sync::Arc;
 
 /// Why a step's programs could not be made or run.
@@ -124,7 +124,12 @@ impl Feed {
     fn write(&self, machine: &mut Machine, batch: &Batch, vocabulary: usize, share: f64) -> Result<(), StepError> {
         let rows = self.tokens.spec.rows;
         if batch.tokens.len() != rows || batch.targets.len() != rows || batch.weights.len() != rows {
-            return Err(StepError::Batch(format!("{} tokens, {} targets, {} weights where {rows} are needed", batch.tokens.len(), batch.targets.len(), batch.weights.len())));
+            return Err(StepError::Batch(format!(
+                "{} tokens, {} targets, {} weights where {rows} are needed",
+                batch.tokens.len(),
+                batch.targets.len(),
+                batch.weights.len()
+            )));
         }
         if let Some(id) = batch.tokens.iter().chain(&batch.targets).find(|&&id| id as usize >= vocabulary) {
             return Err(StepError::Batch(format!("token id {id} is outside the vocabulary of {vocabulary}")));

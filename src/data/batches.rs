@@ -1,0 +1,84 @@
+//! The order in which windows of a corpus are seen: a pure function of seed and position, so that a
+//! resumed run finds its place without replaying.
+
+use crate::rng::Key;
+use crate::train::Batch;
+
+/// Batches of windows, each epoch in an order and from an offset of its own.
+#[derive(Clone, Debug)]
+pub struct Batches {
+    key: Key,
+    batch: usize,
+    seq: usize,
+    length: usize,
+}
+
+impl Batches {
+    /// Over `length` tokens, `batch` windows of `seq + 1` at a time.
+    pub fn new(seed: u64, length: usize, batch: usize, seq: usize) -> Self {
+        assert!(length > seq, "{length} tokens hold no window of {}", seq + 1);
+        Self { key: Key::new(seed, "batches"), batch, seq, length }
+    }
+
+    /// Windows in an epoch.
+    pub fn windows(&self) -> usize {
+        ((self.length - 1) / self.seq).saturating_sub(1).max(1)
+    }
+
+    /// Batch number `index`, from `tokens`.
+    pub fn batch(&self, tokens: &[u32], index: u64) -> Batch {
+        let windows = self.windows() as u64;
+        let slack = self.length - 1 - self.windows() * self.seq;
+        let chosen: Vec<&[u32]> = (0..self.batch as u64)
+            .map(|row| {
+                let place = index * self.batch as u64 + row;
+                let epoch = self.key.child(place / windows);
+                let offset = (epoch.bits(u64::MAX) % (slack as u64 + 1)) as usize;
+                let start = offset + epoch.permute(place % windows, windows) as usize * self.seq;
+                &tokens[start..start + self.seq + 1]
+            })
+            .collect();
+        Batch::from_windows(&chosen)
+    }
+}
+
+/// The first `most` batches of held-out text: windows end to end, none twice.
+pub fn held_out(tokens: &[u32], batch: usize, seq: usize, most: usize) -> Vec<Batch> {
+    let windows: Vec<&[u32]> = (0..).map(|n| n * seq).take_while(|start| start + seq < tokens.len()).map(|start| &tokens[start..start + seq + 1]).collect();
+    let mut batches: Vec<Batch> = windows.chunks(batch).filter(|chunk| chunk.len() == batch).take(most).map(Batch::from_windows).collect();
+    if batches.is_empty() {
+        // Fewer windows than a batch has rows: repeat them, so that there is something to measure.
+        let repeated: Vec<&[u32]> = windows.iter().cycle().take(batch).copied().collect();
+        batches.push(Batch::from_windows(&repeated));
+    }
+    batches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_sees_every_window_once() {
+        let tokens: Vec<u32> = (0..1000).collect();
+        let batches = Batches::new(3, tokens.len(), 1, 10);
+        let mut starts: Vec<u32> = (0..batches.windows() as u64).map(|n| batches.batch(&tokens, n).tokens[0]).collect();
+        assert_ne!(starts, batches_of(&batches, &tokens, batches.windows() as u64));
+        starts.sort_unstable();
+        assert!(starts.windows(2).all(|pair| pair[1] == pair[0] + 10), "{starts:?}");
+        assert_eq!(batches.batch(&tokens, 5), batches.batch(&tokens, 5));
+    }
+
+    fn batches_of(batches: &Batches, tokens: &[u32], first: u64) -> Vec<u32> {
+        (first..first + batches.windows() as u64).map(|n| batches.batch(tokens, n).tokens[0]).collect()
+    }
+
+    #[test]
+    fn held_out_windows_do_not_overlap() {
+        let tokens: Vec<u32> = (0..101).collect();
+        let batches = held_out(&tokens, 2, 10, 100);
+        assert_eq!(batches.len(), 5);
+        assert_eq!(batches[4].targets.last(), Some(&100));
+        assert_eq!(held_out(&tokens, 64, 10, 100).len(), 1);
+    }
+}

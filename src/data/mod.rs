@@ -1,0 +1,9 @@
+//! Text to batches: tokenizer, corpus, and the order in which windows are seen.
+
+mod batches;
+mod corpus;
+mod tokenizer;
+
+pub use batches::{Batches, held_out};
+pub use corpus::{Corpus, DataError};
+pub use tokenizer::{ASSISTANT, END, TextStream, Tokenizer, TokenizerError, USER, train};

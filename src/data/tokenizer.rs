@@ -1,0 +1,165 @@
+//! The tokenizer: a Hugging Face `tokenizer.json`, loaded, used, or trained on a corpus.
+
+use crate::formats::safetensors::FormatError;
+use std::path::Path;
+use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerBuilder, TokenizerImpl};
+
+/// Ends a document.
+pub const END: &str = "<|end|>";
+/// Begins what the person says.
+pub const USER: &str = "<|user|>";
+/// Begins what the model says.
+pub const ASSISTANT: &str = "<|assistant|>";
+
+/// What is wrong with a tokenizer, or with text for it.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenizerError {
+    /// A file that is no tokenizer.
+    #[error(transparent)]
+    File(#[from] FormatError),
+    /// The library's own words.
+    #[error("tokenizer: {0}")]
+    Library(String),
+}
+
+fn library(error: impl std::fmt::Display) -> TokenizerError {
+    TokenizerError::Library(error.to_string())
+}
+
+/// A tokenizer.
+#[derive(Clone)]
+pub struct Tokenizer {
+    inner: tokenizers::Tokenizer,
+    end: Option<u32>,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokenizer of {}", self.vocabulary())
+    }
+}
+
+impl Tokenizer {
+    /// Reads a `tokenizer.json`.
+    pub fn open(path: &Path) -> Result<Self, TokenizerError> {
+        let bytes = std::fs::read(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
+        Self::from_json(&bytes).map_err(|error| FormatError::new(path, error).into())
+    }
+
+    /// Reads the contents of a `tokenizer.json`.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
+        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(library)?;
+        let end = [END, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>"].iter().find_map(|name| inner.token_to_id(name));
+        Ok(Self { inner, end })
+    }
+
+    /// The contents of a `tokenizer.json`.
+    pub fn to_json(&self) -> Result<String, TokenizerError> {
+        self.inner.to_string(true).map_err(library)
+    }
+
+    /// Ids it may give: 0 up to this.
+    pub fn vocabulary(&self) -> usize {
+        let highest = self.inner.get_vocab(true).into_values().max();
+        highest.map_or(0, |id| id as usize + 1)
+    }
+
+    /// The token that ends a document.
+    pub fn end(&self) -> Option<u32> {
+        self.end
+    }
+
+    /// The id of a token by its text.
+    pub fn id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// Ids of a text; the text of a special token is that token.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        Ok(self.inner.encode_fast(text, false).map_err(library)?.get_ids().to_vec())
+    }
+
+    /// Ids of several texts, in parallel.
+    pub fn encode_all(&self, texts: Vec<&str>) -> Result<Vec<Vec<u32>>, TokenizerError> {
+        let encodings = self.inner.encode_batch_fast(texts, false).map_err(library)?;
+        Ok(encodings.into_iter().map(|encoding| encoding.get_ids().to_vec()).collect())
+    }
+
+    /// The text of some ids, special tokens included if `special`.
+    pub fn decode(&self, ids: &[u32], special: bool) -> Result<String, TokenizerError> {
+        self.inner.decode(ids, !special).map_err(library)
+    }
+
+    /// Text as it grows id by id.
+    pub fn stream(&self) -> TextStream<'_> {
+        TextStream { tokenizer: self, ids: Vec::new(), shown: 0 }
+    }
+}
+
+/// Text that grows id by id; a character is given once all its bytes are there, never in part.
+pub struct TextStream<'a> {
+    tokenizer: &'a Tokenizer,
+    ids: Vec<u32>,
+    shown: usize,
+}
+
+impl TextStream<'_> {
+    /// Adds an id; gives the text that became certain.
+    pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
+        self.ids.push(id);
+        let text = self.tokenizer.decode(&self.ids, false)?;
+        // Bytes that are no character yet decode to replacement characters at the end.
+        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
+        Ok(self.show(whole))
+    }
+
+    /// The rest, with replacement characters for bytes that never became characters.
+    pub fn finish(&mut self) -> Result<String, TokenizerError> {
+        let text = self.tokenizer.decode(&self.ids, false)?;
+        Ok(self.show(&text))
+    }
+
+    fn show(&mut self, text: &str) -> String {
+        let new = text.get(self.shown..).unwrap_or_default().to_string();
+        self.shown += new.len();
+        new
+    }
+}
+
+/// Trains a byte-level BPE of `vocabulary` tokens on some texts.
+pub fn train(texts: &[&str], vocabulary: usize) -> Result<Tokenizer, TokenizerError> {
+    let special: Vec<AddedToken> = [END, USER, ASSISTANT].iter().map(|text| AddedToken::from(*text, true)).collect();
+    if vocabulary < 256 + special.len() {
+        return Err(TokenizerError::Library(format!("a vocabulary of {vocabulary} has no room for the 256 bytes and {} special tokens", special.len())));
+    }
+    if texts.iter().all(|text| text.trim().is_empty()) {
+        return Err(TokenizerError::Library("there is no text to train on".into()));
+    }
+    let mut trainer = BpeTrainer::builder()
+        .vocab_size(vocabulary)
+        .min_frequency(2)
+        .show_progress(false)
+        .special_tokens(special)
+        .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+        .build();
+    type Trained = TokenizerImpl<BPE, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+    let mut tokenizer: Trained = TokenizerBuilder::default()
+        .with_model(BPE::default())
+        .with_normalizer(None)
+        .with_pre_tokenizer(Some(PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, true))))
+        .with_post_processor(None)
+        .with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, true, true))))
+        .build()
+        .map_err(library)?;
+    // The text of special tokens is no word to learn merges from.
+    let pieces: Vec<String> = texts.iter().flat_map(|text| split_special(text)).map(str::to_string).collect();
+    tokenizer.train(&mut trainer, pieces.into_iter()).map_err(library)?;
+    Tokenizer::from_json(tokenizer.to_string(false).map_err(library)?.as_bytes())
+}
+
+/// The pieces of a text between special tokens.
+fn split_special(text: &str) -> impl Iterator<Item = &str> {
+    text.split(END).flat_map(|text| text.split(USER)).flat_map(|text| text.split(ASSISTANT)).filter(|text| !text.is_empty())
+}

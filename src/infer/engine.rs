@@ -1,0 +1,136 @@
+//! Prefill and decode: token ids in, logits of the next token out, with a KV cache.
+
+use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape, TensorId};
+use crate::model::{Forward, KvCache, Positions, Weights, logits};
+use crate::ops::Embedding;
+
+/// Why a model could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The machine's own.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The model's tensors do not fit together.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// More tokens than the cache has room for.
+    #[error("the context is full: {have} tokens and {more} more do not fit into {capacity}. Start anew, or ask for a longer context")]
+    Full {
+        /// Tokens in the cache.
+        have: usize,
+        /// Tokens to be added.
+        more: usize,
+        /// Room.
+        capacity: usize,
+    },
+    /// A token the model does not know.
+    #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]
+    Token {
+        /// The id.
+        id: u32,
+        /// Ids there are.
+        vocabulary: usize,
+    },
+    /// Nothing to continue.
+    #[error("there is no token to continue")]
+    Empty,
+}
+
+/// Tokens a prefill program takes at once.
+const CHUNK: usize = 32;
+
+/// A compiled forward of some tokens, the last of which gets logits.
+struct Stage {
+    program: Program,
+    tokens: Home,
+    logits: TensorId,
+}
+
+/// A model that continues text. The cache belongs to it; the weights may be training meanwhile.
+pub struct Engine {
+    decode: Stage,
+    prefill: Stage,
+    start: Home,
+    last: Home,
+    capacity: usize,
+    vocabulary: usize,
+    position: usize,
+}
+
+impl Engine {
+    /// Compiles the programs, and reserves a cache for `capacity` tokens.
+    pub fn new(machine: &mut Machine, weights: &Weights, capacity: usize) -> Result<Self, EngineError> {
+        let config = &weights.config;
+        let positions = Positions::new(machine, config.rope_theta, config.head_dim(), capacity.max(CHUNK))?;
+        let spec = Spec::f32(capacity, config.kv_width());
+        let mut rows = || machine.allocate(Class::Real, spec.words()).map(|memory| Home { memory, offset: 0, spec });
+        let layers = (0..config.num_hidden_layers).map(|_| Ok((rows()?, rows()?))).collect::<Result<_, MachineError>>()?;
+        let cache = KvCache { layers };
+        let last = Home { memory: machine.allocate(Class::Words, 1)?, offset: 0, spec: Spec::u32(1, 1) };
+        let mut stage = |seq| stage(machine, weights, positions, &cache, last, seq);
+        let (decode, prefill) = (stage(1)?, stage(CHUNK)?);
+        Ok(Self { decode, prefill, start: positions.start, last, capacity, vocabulary: config.vocab_size, position: 0 })
+    }
+
+    /// Tokens in the cache.
+    pub fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Tokens the cache has room for.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Forgets every token from `position` on.
+    pub fn rewind(&mut self, position: usize) {
+        self.position = self.position.min(position);
+    }
+
+    /// Adds tokens; gives the logits of the one that follows, `vocabulary` of them.
+    pub async fn feed(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        self.check(tokens)?;
+        let mut rest = tokens;
+        loop {
+            let (stage, count) = if rest.len() == 1 { (&mut self.decode, 1) } else { (&mut self.prefill, rest.len().min(CHUNK)) };
+            let mut padded = rest[..count].to_vec();
+            padded.resize(stage.tokens.spec.rows, 0);
+            machine.write(&stage.tokens, &padded)?;
+            machine.write(&self.start, &[self.position as u32])?;
+            machine.write(&self.last, &[count as u32 - 1])?;
+            machine.run(&mut stage.program)?;
+            self.position += count;
+            rest = &rest[count..];
+            if rest.is_empty() {
+                return Ok(bytemuck::cast_vec(machine.read_tensor(&stage.program, stage.logits).await?));
+            }
+        }
+    }
+
+    fn check(&self, tokens: &[u32]) -> Result<(), EngineError> {
+        if tokens.is_empty() {
+            return Err(EngineError::Empty);
+        }
+        if self.position + tokens.len() > self.capacity {
+            return Err(EngineError::Full { have: self.position, more: tokens.len(), capacity: self.capacity });
+        }
+        match tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
+            Some(&id) => Err(EngineError::Token { id, vocabulary: self.vocabulary }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Compiles a forward of `seq` tokens. Padding after the last real one is written to the cache but
+/// never seen: the next tokens take its place.
+fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, last: Home, seq: usize) -> Result<Stage, EngineError> {
+    let spec = Spec::u32(seq, 1);
+    let tokens = Home { memory: machine.allocate(Class::Words, seq)?, offset: 0, spec };
+    let mut tape = Tape::new();
+    let (ids, row) = (tape.lasting(tokens), tape.lasting(last));
+    let hidden = Forward { weights, positions, batch: 1, seq, cache: Some(cache) }.hidden(&mut tape, ids)?;
+    let hidden = if seq == 1 { hidden } else { tape.push_one(Embedding, &[hidden, row], &[])? };
+    let logits = logits(&mut tape, weights, hidden)?;
+    tape.keep(logits);
+    Ok(Stage { program: machine.compile(tape)?, tokens, logits })
+}

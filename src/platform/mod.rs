@@ -1,0 +1,5 @@
+//! Files and the clock: the only place that touches either. One surface, per platform one file.
+
+mod native;
+
+pub use native::{Clock, Lock, append, commit, cut_lines, remove_dir, write_atomic};

@@ -1,0 +1,176 @@
+//! Files and the clock of a desktop.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Time since it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(Instant);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Clock {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self::default()
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        self.0.elapsed()
+    }
+}
+
+/// A lock file held until dropped, or until the process ends in whatever way.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock; `None` if another process holds it.
+    pub fn take(path: &Path) -> io::Result<Option<Self>> {
+        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(Self { _file: file })),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+}
+
+/// Writes one part of a commit.
+pub(crate) type Part<'a> = (&'a str, &'a mut dyn FnMut(&mut dyn Write) -> io::Result<()>);
+
+/// Makes the directory `path` with all its parts, or nothing: written beside, synced, renamed.
+pub fn commit(path: &Path, parts: &mut [Part<'_>]) -> io::Result<()> {
+    let beside = beside(path)?;
+    remove_dir(&beside)?;
+    let written = write_parts(&beside, parts).and_then(|()| {
+        remove_dir(path)?;
+        fs::rename(&beside, path)
+    });
+    match written {
+        Ok(()) => sync_dir(path.parent().unwrap_or(Path::new("."))),
+        Err(error) => {
+            let _ = remove_dir(&beside);
+            Err(error)
+        }
+    }
+}
+
+fn write_parts(dir: &Path, parts: &mut [Part<'_>]) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    for (name, write) in parts {
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(dir.join(name))?);
+        write(&mut file)?;
+        file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+    }
+    sync_dir(dir)
+}
+
+/// Replaces a file's contents, or leaves it as it was.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let beside = beside(path)?;
+    let result = (|| {
+        let mut file = File::create(&beside)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    })();
+    if result.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    result
+}
+
+/// Adds to the end of a file.
+pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
+}
+
+/// Keeps the lines of a file that `keep` wants; a last line without its end is never kept.
+pub fn cut_lines(path: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
+    let text = match fs::read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let kept: String = text.split_inclusive('\n').filter(|line| line.ends_with('\n') && keep(line)).collect();
+    if kept == text { Ok(()) } else { write_atomic(path, kept.as_bytes()) }
+}
+
+/// Removes a directory with all it holds, if it is there.
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a path without a name"))?;
+    Ok(path.with_file_name(format!(".{}.part", name.to_string_lossy())))
+}
+
+/// Makes a rename last through a power cut. Windows has no such call, and needs none.
+fn sync_dir(path: &Path) -> io::Result<()> {
+    if cfg!(windows) { Ok(()) } else { File::open(path)?.sync_all() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("signet-{name}-{}", std::process::id()));
+        remove_dir(&dir).unwrap();
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_failed_commit_leaves_what_was_there() {
+        let dir = scratch("commit");
+        let at = dir.join("state");
+        commit(&at, &mut [("a", &mut |out| out.write_all(b"old"))]).unwrap();
+        let full = commit(&at, &mut [("a", &mut |out| out.write_all(b"new")), ("b", &mut |_| Err(io::Error::other("disk full")))]);
+        assert!(full.is_err());
+        assert_eq!(fs::read(at.join("a")).unwrap(), b"old");
+        assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
+        remove_dir(&dir).unwrap();
+    }
+
+    #[test]
+    fn half_a_line_is_cut() {
+        let dir = scratch("cut");
+        let path = dir.join("lines");
+        fs::write(&path, "1\n2\n3").unwrap();
+        cut_lines(&path, |line| line != "1\n").unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "2\n");
+        remove_dir(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_lock_is_held_once() {
+        let dir = scratch("lock");
+        let path = dir.join("lock");
+        let held = Lock::take(&path).unwrap();
+        assert!(held.is_some());
+        assert!(Lock::take(&path).unwrap().is_none());
+        drop(held);
+        assert!(Lock::take(&path).unwrap().is_some());
+        remove_dir(&dir).unwrap();
+    }
+}

@@ -1,0 +1,209 @@
+//! The guard: watches losses and gradient norms for spikes, and says what is done about them. Pure.
+//!
+//! It steers the device with a threshold made from reports at least two steps old, so that nothing
+//! waits for a report: a step whose norm passes it, or is not finite, changes no parameter.
+
+use super::step::StepReport;
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+
+/// What counts as a spike.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuardConfig {
+    /// Whether it acts at all on spikes; non-finite steps are never taken.
+    pub enabled: bool,
+    /// Steps it remembers.
+    pub window: usize,
+    /// Steps it needs before it judges.
+    pub patience: usize,
+    /// Robust z-score of the gradient norm above which a step is not taken.
+    pub norm_z: f64,
+    /// Robust z-score of the loss above which a step counts as a spike.
+    pub loss_z: f64,
+    /// Spikes or skipped steps in a row after which the run rolls back.
+    pub tolerate: usize,
+    /// Rollbacks after which the run stops.
+    pub rollbacks: usize,
+}
+
+impl Default for GuardConfig {
+    fn default() -> Self {
+        Self { enabled: true, window: 64, patience: 16, norm_z: 12.0, loss_z: 12.0, tolerate: 3, rollbacks: 5 }
+    }
+}
+
+/// What the guard makes of a step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Verdict {
+    /// Nothing unusual.
+    Fine,
+    /// The device did not take the step; why.
+    Skipped(String),
+    /// The loss is high, but not yet for long.
+    Spike(String),
+    /// Go back to the last good checkpoint, and on past the data that caused this.
+    RollBack(String),
+    /// The same, but it has been done too often.
+    GiveUp(String),
+}
+
+/// One remembered step.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Remembered {
+    step: u64,
+    loss: f64,
+    norm: f64,
+}
+
+/// The guard's memory; saved with checkpoints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Guard {
+    config: GuardConfig,
+    history: VecDeque<Remembered>,
+    in_a_row: usize,
+    /// Rollbacks so far.
+    pub rollbacks: usize,
+    /// What the loss is multiplied by on the device: a power of two.
+    pub loss_scale: f32,
+    full_scale: f32,
+    steps_since_overflow: u64,
+}
+
+/// Steps without overflow after which the loss scale doubles again.
+const REGROW: u64 = 1000;
+
+impl Guard {
+    /// A guard without memory. `loss_scale` is 1 for f32 training.
+    pub fn new(config: GuardConfig, loss_scale: f32) -> Self {
+        Self { config, history: VecDeque::new(), in_a_row: 0, rollbacks: 0, loss_scale, full_scale: loss_scale, steps_since_overflow: 0 }
+    }
+
+    /// The norm above which `step` is not taken, from reports of `step − 2` and before.
+    pub fn threshold(&self, step: u64) -> f32 {
+        if !self.config.enabled {
+            return f32::MAX;
+        }
+        let norms: Vec<f64> = self.history.iter().filter(|seen| seen.step + 2 <= step).map(|seen| seen.norm).collect();
+        if norms.len() < self.config.patience {
+            return f32::MAX;
+        }
+        (limit(norms, self.config.norm_z) as f32).min(f32::MAX)
+    }
+
+    /// Judges the report of `step`, which minimised `loss`.
+    pub fn judge(&mut self, step: u64, loss: f64, report: &StepReport) -> Verdict {
+        if !report.norm.is_finite() || !loss.is_finite() {
+            self.loss_scale = (self.loss_scale * 0.5).max(f32::MIN_POSITIVE);
+            self.steps_since_overflow = 0;
+            return self.count(
+                format!("step {step}: the gradient is not finite (loss {loss}, norm {}); loss scale is now {}", report.norm, self.loss_scale),
+                !report.taken,
+            );
+        }
+        self.regrow();
+        if !report.taken {
+            return self.count(format!("step {step}: gradient norm {:.4} is a spike", report.norm), true);
+        }
+        let losses: Vec<f64> = self.history.iter().map(|seen| seen.loss).collect();
+        if self.config.enabled && losses.len() >= self.config.patience && loss > limit(losses, self.config.loss_z) {
+            return self.count(format!("step {step}: loss {loss:.4} is a spike"), false);
+        }
+        self.in_a_row = 0;
+        self.history.push_back(Remembered { step, loss, norm: report.norm });
+        if self.history.len() > self.config.window {
+            self.history.pop_front();
+        }
+        Verdict::Fine
+    }
+
+    fn count(&mut self, what: String, skipped: bool) -> Verdict {
+        self.in_a_row += 1;
+        if self.in_a_row < self.config.tolerate.max(1) {
+            return if skipped { Verdict::Skipped(what) } else { Verdict::Spike(what) };
+        }
+        if self.rollbacks >= self.config.rollbacks { Verdict::GiveUp(what) } else { Verdict::RollBack(what) }
+    }
+
+    /// After a rollback: what `earlier` remembered, counted as one more.
+    pub fn rolled_back(&mut self, earlier: Guard) {
+        let (rollbacks, loss_scale) = (self.rollbacks + 1, self.loss_scale);
+        *self = Guard { rollbacks, loss_scale, in_a_row: 0, ..earlier };
+    }
+
+    fn regrow(&mut self) {
+        self.steps_since_overflow += 1;
+        if self.loss_scale < self.full_scale && self.steps_since_overflow.is_multiple_of(REGROW) {
+            self.loss_scale *= 2.0;
+        }
+    }
+}
+
+/// Median + z robust deviations (1.4826 · MAD), but never under twice the median: early steps
+/// are so alike that everything after them would be a spike.
+fn limit(mut values: Vec<f64>, z: f64) -> f64 {
+    let middle = median(&mut values);
+    let mut distances: Vec<f64> = values.iter().map(|value| (value - middle).abs()).collect();
+    (middle + z * 1.4826 * median(&mut distances)).max(2.0 * middle)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let half = values.len() / 2;
+    if values.len() % 2 == 1 { values[half] } else { 0.5 * (values[half - 1] + values[half]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(norm: f64, taken: bool) -> StepReport {
+        StepReport { norm, taken, ..Default::default() }
+    }
+
+    fn warmed() -> Guard {
+        let mut guard = Guard::new(GuardConfig::default(), 1.0);
+        for step in 0..40 {
+            let wave = (step as f64).sin();
+            assert_eq!(guard.judge(step, 5.0 + 0.1 * wave, &report(1.0 + 0.1 * wave, true)), Verdict::Fine);
+        }
+        guard
+    }
+
+    #[test]
+    fn the_threshold_uses_only_reports_two_steps_old() {
+        let mut guard = warmed();
+        let before = guard.threshold(40);
+        guard.judge(40, 5.0, &report(1.9, true));
+        assert_eq!(guard.threshold(40), before);
+        assert_ne!(guard.threshold(42), before);
+        assert!(before > 1.5 && before < 4.0, "{before}");
+        assert_eq!(Guard::new(GuardConfig::default(), 1.0).threshold(5), f32::MAX);
+    }
+
+    #[test]
+    fn spikes_in_a_row_roll_back_and_then_give_up() {
+        let mut guard = warmed();
+        assert!(matches!(guard.judge(40, 50.0, &report(1.0, true)), Verdict::Spike(_)));
+        assert!(matches!(guard.judge(41, 5.0, &report(90.0, false)), Verdict::Skipped(_)));
+        assert!(matches!(guard.judge(42, 50.0, &report(1.0, true)), Verdict::RollBack(_)));
+        guard.rolled_back(warmed());
+        assert_eq!((guard.rollbacks, guard.judge(43, 5.0, &report(1.0, true))), (1, Verdict::Fine));
+        guard.rollbacks = 5;
+        for step in 44..46 {
+            guard.judge(step, 50.0, &report(1.0, true));
+        }
+        assert!(matches!(guard.judge(46, 50.0, &report(1.0, true)), Verdict::GiveUp(_)));
+    }
+
+    #[test]
+    fn an_overflow_halves_the_loss_scale() {
+        let mut guard = Guard::new(GuardConfig::default(), 1024.0);
+        assert!(matches!(guard.judge(0, f64::NAN, &report(f64::INFINITY, false)), Verdict::Skipped(_)));
+        assert_eq!(guard.loss_scale, 512.0);
+        for step in 1..=REGROW {
+            guard.judge(step, 1.0, &report(1.0, true));
+        }
+        assert_eq!(guard.loss_scale, 1024.0);
+    }
+}

@@ -1,0 +1,99 @@
+//! Makes the embedded corpus from the BYU Chit-Chat dataset (`dataset.json`): dialogues of some
+//! length, in plain ASCII, one turn after another, marked with the tokenizer's special tokens.
+
+use serde_json::Value;
+use std::collections::HashSet;
+use std::path::Path;
+
+/// A dialogue needs this many turns.
+const TURNS: usize = 6;
+/// And turns of so many words on average.
+const WORDS: std::ops::Range<f64> = 4.5..20.0;
+/// And none of more words than this.
+const LONGEST: usize = 120;
+/// A dialogue with one of these is left out: the demo should be fit for anybody.
+const UNWANTED: &[&str] = &[
+    "fuck",
+    "shit",
+    "bitch",
+    "nigg",
+    "fag",
+    "rape",
+    "porn",
+    "sex",
+    "nazi",
+    "hitler",
+    "suicide",
+    "trump",
+    "hillary",
+    "maga",
+    "abortion",
+    "illegals",
+    "terrorist",
+];
+
+/// Reads the dataset and writes the corpus.
+pub(crate) fn make(dataset: &Path, out: &Path) -> Result<(), String> {
+    let text = std::fs::read_to_string(dataset).map_err(|error| format!("{}: {error}", dataset.display()))?;
+    let dialogues: Value = serde_json::from_str(&text).map_err(|error| format!("{}: {error}", dataset.display()))?;
+    let dialogues = dialogues.as_object().ok_or("the dataset is no JSON object")?;
+    let mut seen = HashSet::new();
+    let mut corpus = String::new();
+    let mut kept = 0;
+    for dialogue in dialogues.values() {
+        let turns = turns(dialogue);
+        let words: Vec<usize> = turns.iter().map(|turn| turn.split_whitespace().count()).collect();
+        let mean = words.iter().sum::<usize>() as f64 / words.len().max(1) as f64;
+        let text = turns.join("\n");
+        let lower = text.to_lowercase();
+        let plain = !UNWANTED.iter().any(|word| lower.contains(word)) && WORDS.contains(&mean) && words.iter().all(|&words| words <= LONGEST);
+        if turns.len() < TURNS || !plain || !seen.insert(text) {
+            continue;
+        }
+        for (n, turn) in turns.iter().enumerate() {
+            corpus.push_str(if n % 2 == 0 { "<|user|>" } else { "<|assistant|>" });
+            corpus.push_str(turn);
+        }
+        corpus.push_str("<|end|>\n");
+        kept += 1;
+    }
+    std::fs::write(out, &corpus).map_err(|error| format!("{}: {error}", out.display()))?;
+    println!("{}: {kept} dialogues, {} bytes", out.display(), corpus.len());
+    Ok(())
+}
+
+/// The turns of a dialogue: a person's messages in a row are one turn.
+fn turns(dialogue: &Value) -> Vec<String> {
+    let mut turns: Vec<(String, String)> = Vec::new();
+    let groups = dialogue["messages"].as_array().into_iter().flatten();
+    for message in groups.filter_map(Value::as_array).flatten() {
+        let (Some(text), Some(sender)) = (message["text"].as_str(), message["sender"].as_str()) else { continue };
+        let text = clean(text);
+        if text.is_empty() {
+            continue;
+        }
+        match turns.last_mut() {
+            Some((last, turn)) if last == sender => {
+                if !turn.ends_with(['.', '!', '?', ',']) {
+                    turn.push('.');
+                }
+                turn.push(' ');
+                turn.push_str(&text);
+            }
+            _ => turns.push((sender.to_string(), text)),
+        }
+    }
+    turns.into_iter().map(|(_, turn)| turn).collect()
+}
+
+/// Plain ASCII words, one space apart, without links, addresses and telephone numbers.
+fn clean(text: &str) -> String {
+    let plain = text.replace(['\u{2018}', '\u{2019}'], "'").replace(['\u{201c}', '\u{201d}'], "\"").replace('\u{2026}', "...");
+    let words = plain.split_whitespace().filter(|word| !word.contains("://") && !word.contains("<|") && !private(word));
+    words.map(|word| word.chars().filter(char::is_ascii_graphic).collect::<String>()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Looks like an address or a telephone number.
+fn private(word: &str) -> bool {
+    word.contains('@') || word.chars().filter(char::is_ascii_digit).count() >= 7
+}
