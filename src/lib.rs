@@ -9,3 +9,4 @@ pub mod platform;
 pub mod rng;
 pub mod runner;
 pub mod train;
+pub mod assets;

@@ -47,6 +47,11 @@ impl ModelFile {
         Self::new(&config_path, &bytes, tensors, tokenizer)
     }
 
+    /// The embedded teacher.
+    pub fn embedded_teacher() -> Result<Self, ModelError> {
+        Err(FormatError::new(Path::new("the embedded teacher"), "is not part of this build").into())
+    }
+
     fn new(config_path: &Path, config: &[u8], tensors: TensorFile, tokenizer: Option<Tokenizer>) -> Result<Self, ModelError> {
         let config: LlamaConfig = serde_json::from_slice(config).map_err(|error| FormatError::new(config_path, error))?;
         config.check().map_err(|error| FormatError::new(config_path, error))?;

@@ -2,4 +2,5 @@
 
 mod native;
 
-pub use native::{Clock, Lock, append, commit, cut_lines, remove_dir, write_atomic};
+pub(crate) use native::Part;
+pub use native::{Clock, Lock, append, commit, cut_lines, remove_dir, wait, write_atomic};

@@ -32,6 +32,11 @@ impl Clock {
     }
 }
 
+/// Blocks until a future is done. Only this platform can; a page awaits.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    pollster::block_on(future)
+}
+
 /// A lock file held until dropped, or until the process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {

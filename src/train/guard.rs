@@ -56,6 +56,15 @@ struct Remembered {
     norm: f64,
 }
 
+/// A loss scale that takes effect two steps after the report that called for it, so that it does not
+/// matter when the report was read.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Scale {
+    before: f32,
+    after: f32,
+    from: u64,
+}
+
 /// The guard's memory; saved with checkpoints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Guard {
@@ -64,8 +73,8 @@ pub struct Guard {
     in_a_row: usize,
     /// Rollbacks so far.
     pub rollbacks: usize,
-    /// What the loss is multiplied by on the device: a power of two.
-    pub loss_scale: f32,
+    /// What the loss is multiplied by on the device, a power of two; before, and from a step on.
+    scale: Scale,
     full_scale: f32,
     steps_since_overflow: u64,
 }
@@ -76,7 +85,12 @@ const REGROW: u64 = 1000;
 impl Guard {
     /// A guard without memory. `loss_scale` is 1 for f32 training.
     pub fn new(config: GuardConfig, loss_scale: f32) -> Self {
-        Self { config, history: VecDeque::new(), in_a_row: 0, rollbacks: 0, loss_scale, full_scale: loss_scale, steps_since_overflow: 0 }
+        Self { config, history: VecDeque::new(), in_a_row: 0, rollbacks: 0, scale: Scale { before: loss_scale, after: loss_scale, from: 0 }, full_scale: loss_scale, steps_since_overflow: 0 }
+    }
+
+    /// Whether the last step was a spike, or not taken.
+    pub fn suspicious(&self) -> bool {
+        self.in_a_row > 0
     }
 
     /// The norm above which `step` is not taken, from reports of `step − 2` and before.
@@ -91,6 +105,16 @@ impl Guard {
         (limit(norms, self.config.norm_z) as f32).min(f32::MAX)
     }
 
+    /// What the loss of `step` is multiplied by on the device.
+    pub fn loss_scale(&self, step: u64) -> f32 {
+        if step < self.scale.from { self.scale.before } else { self.scale.after }
+    }
+
+    fn rescale(&mut self, step: u64, factor: f32) {
+        let before = self.loss_scale(step + 1);
+        self.scale = Scale { before, after: (self.scale.after * factor).clamp(f32::MIN_POSITIVE, self.full_scale), from: step + 2 };
+    }
+
     /// Judges the report of `step`, which minimised `loss`.
     pub fn judge(&mut self, step: u64, loss: f64, report: &StepReport) -> Verdict {
         if !report.norm.is_finite() || !loss.is_finite() {
@@ -101,7 +125,7 @@ impl Guard {
                 !report.taken,
             );
         }
-        self.regrow();
+        self.regrow(step);
         if !report.taken {
             return self.count(format!("step {step}: gradient norm {:.4} is a spike", report.norm), true);
         }
@@ -127,14 +151,14 @@ impl Guard {
 
     /// After a rollback: what `earlier` remembered, counted as one more.
     pub fn rolled_back(&mut self, earlier: Guard) {
-        let (rollbacks, loss_scale) = (self.rollbacks + 1, self.loss_scale);
-        *self = Guard { rollbacks, loss_scale, in_a_row: 0, ..earlier };
+        let scale = Scale { before: self.scale.after, after: self.scale.after, from: 0 };
+        *self = Guard { rollbacks: self.rollbacks + 1, scale, in_a_row: 0, ..earlier };
     }
 
-    fn regrow(&mut self) {
+    fn regrow(&mut self, step: u64) {
         self.steps_since_overflow += 1;
-        if self.loss_scale < self.full_scale && self.steps_since_overflow.is_multiple_of(REGROW) {
-            self.loss_scale *= 2.0;
+        if self.scale.after < self.full_scale && self.steps_since_overflow.is_multiple_of(REGROW) {
+            self.rescale(step, 2.0);
         }
     }
 }
@@ -200,10 +224,10 @@ mod tests {
     fn an_overflow_halves_the_loss_scale() {
         let mut guard = Guard::new(GuardConfig::default(), 1024.0);
         assert!(matches!(guard.judge(0, f64::NAN, &report(f64::INFINITY, false)), Verdict::Skipped(_)));
-        assert_eq!(guard.loss_scale, 512.0);
+        assert_eq!((guard.loss_scale(1), guard.loss_scale(2)), (1024.0, 512.0));
         for step in 1..=REGROW {
             guard.judge(step, 1.0, &report(1.0, true));
         }
-        assert_eq!(guard.loss_scale, 1024.0);
+        assert_eq!((guard.loss_scale(REGROW + 1), guard.loss_scale(REGROW + 2)), (512.0, 1024.0));
     }
 }

@@ -1,11 +1,21 @@
 //! Training: the step, its schedule, and the run around them.
 
+mod baseline;
+mod checkpoint;
 mod config;
+mod curves;
 mod guard;
+mod metrics;
+mod run_dir;
 mod schedule;
 mod step;
+mod trainer;
 
+pub use checkpoint::{CheckpointError, State, read_state};
 pub use config::{Init, Loss, SettingError, Source, TrainConfig};
 pub use guard::{Guard, GuardConfig, Verdict};
+pub use metrics::Metrics;
+pub use run_dir::{RunDir, RunError, checkpoints, read_metrics};
 pub use schedule::Schedule;
 pub use step::{Batch, Losses, PendingReport, Step, StepError, StepReport, StepShape};
+pub use trainer::{Ending, Parts, TrainError, TrainEvent, Trainer};

@@ -56,7 +56,7 @@ pub struct Losses {
 }
 
 impl Losses {
-    fn read(words: &[u32]) -> Self {
+    pub(crate) fn read(words: &[u32]) -> Self {
         let value = |n: usize| f64::from(f32::from_bits(words[n]));
         Self { ad: value(0), ar: value(1), kl: value(2) }
     }

@@ -6,12 +6,12 @@ use std::collections::HashSet;
 use std::path::Path;
 
 /// A dialogue needs this many turns.
-const TURNS: usize = 6;
+const TURNS: usize = 4;
 /// And turns of so many words on average.
-const WORDS: std::ops::Range<f64> = 4.5..20.0;
-/// And none of more words than this.
-const LONGEST: usize = 120;
-/// A dialogue with one of these is left out: the demo should be fit for anybody.
+const WORDS: std::ops::Range<f64> = 3.5..24.0;
+/// It ends before a turn of more words than this.
+const LONGEST: usize = 80;
+/// A dialogue ends before one of these: the demo should be fit for anybody.
 const UNWANTED: &[&str] = &[
     "fuck",
     "shit",
@@ -41,13 +41,13 @@ pub(crate) fn make(dataset: &Path, out: &Path) -> Result<(), String> {
     let mut corpus = String::new();
     let mut kept = 0;
     for dialogue in dialogues.values() {
-        let turns = turns(dialogue);
+        let mut turns = turns(dialogue);
+        // A dialogue ends where it stops being fit for anybody, or turns into an essay.
+        turns.truncate(turns.iter().position(|turn| !fit(turn)).unwrap_or(turns.len()));
         let words: Vec<usize> = turns.iter().map(|turn| turn.split_whitespace().count()).collect();
         let mean = words.iter().sum::<usize>() as f64 / words.len().max(1) as f64;
-        let text = turns.join("\n");
-        let lower = text.to_lowercase();
-        let plain = !UNWANTED.iter().any(|word| lower.contains(word)) && WORDS.contains(&mean) && words.iter().all(|&words| words <= LONGEST);
-        if turns.len() < TURNS || !plain || !seen.insert(text) {
+        let plain = WORDS.contains(&mean);
+        if turns.len() < TURNS || !plain || !seen.insert(turns.join("\n")) {
             continue;
         }
         for (n, turn) in turns.iter().enumerate() {
@@ -91,6 +91,12 @@ fn clean(text: &str) -> String {
     let plain = text.replace(['\u{2018}', '\u{2019}'], "'").replace(['\u{201c}', '\u{201d}'], "\"").replace('\u{2026}', "...");
     let words = plain.split_whitespace().filter(|word| !word.contains("://") && !word.contains("<|") && !private(word));
     words.map(|word| word.chars().filter(char::is_ascii_graphic).collect::<String>()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// Short, and without unwanted words.
+fn fit(turn: &str) -> bool {
+    let lower = turn.to_lowercase();
+    turn.split_whitespace().count() <= LONGEST && !UNWANTED.iter().any(|word| lower.contains(word))
 }
 
 /// Looks like an address or a telephone number.

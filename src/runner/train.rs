@@ -1,0 +1,123 @@
+//! Training: opens what a run is made of, and hands it to the trainer.
+
+use super::{Event, Stop};
+use crate::assets;
+use crate::data::{Corpus, Tokenizer};
+use crate::graph::{Machine, Storage};
+use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Weights, init_dense, init_from_dense};
+use crate::train::{Ending, Init, Parts, RunDir, Source, Step, StepShape, TrainConfig, TrainError, Trainer};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A run to start, or to go on with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrainRequest {
+    /// Directory of the run.
+    pub run: PathBuf,
+    /// The settings; when resuming, `None` takes those the run was started with.
+    pub config: Option<TrainConfig>,
+    /// Go on with a run that exists.
+    pub resume: bool,
+    /// Where it is computed: `auto`, `cpu`, or an adapter.
+    pub device: String,
+}
+
+/// Runs a training to its end, or until `stop` asks.
+pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
+    let (run, config) = open_run(&request)?;
+    let (machine, device) = super::device::machine(&request.device).await?;
+    let mut trainer = prepare(machine, device, run, config).await?;
+    let ending = trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?;
+    Ok(ending)
+}
+
+fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig), TrainError> {
+    if request.resume {
+        let (run, then) = RunDir::open(&request.run)?;
+        if let Some(now) = &request.config {
+            run.check_same(&then, now)?;
+        }
+        then.check()?;
+        return Ok((run, then));
+    }
+    let config = request.config.clone().unwrap_or_default();
+    config.check()?;
+    Ok((RunDir::create(&request.run, &config)?, config))
+}
+
+/// Opens models, tokenizer and text, and compiles the programs.
+async fn prepare(mut machine: Machine, device: String, run: RunDir, config: TrainConfig) -> Result<Trainer> {
+    let teacher_file = config.teacher.as_ref().map(open_teacher).transpose()?;
+    let tokenizer = tokenizer(&config, teacher_file.as_ref())?;
+    let shape = model_config(&config, teacher_file.as_ref(), &tokenizer)?;
+    let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
+    let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
+    let linears = if config.binary { Linears::Binary } else { Linears::Dense };
+    let student = Weights::allocate(&mut machine, &shape, linears, Purpose::Training)?;
+    let teacher = teacher_file.as_ref().map(|file| file.load(&mut machine, Purpose::Inference(Storage::F32))).transpose()?;
+    let step_shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective() };
+    let step = Step::new(&mut machine, student, teacher, step_shape)?;
+    let first_weights = first_weights(&config, teacher_file)?;
+    Ok(Trainer::new(Parts { machine, step, config, corpus, tokenizer, run, device, first_weights }).await?)
+}
+
+fn open_teacher(source: &Source) -> Result<ModelFile> {
+    match source {
+        Source::Embedded => Ok(ModelFile::embedded_teacher()?),
+        Source::Path(path) => ModelFile::open(path).with_context(|| format!("teacher {}", path.display())),
+    }
+}
+
+fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<Tokenizer> {
+    let tokenizer = match (&config.tokenizer, teacher.and_then(|file| file.tokenizer.clone())) {
+        (Source::Path(path), _) => Tokenizer::open(path)?,
+        (Source::Embedded, Some(own)) => own,
+        (Source::Embedded, None) => Tokenizer::from_json(assets::TOKENIZER)?,
+    };
+    if let Some(teacher) = teacher
+        && tokenizer.vocabulary() > teacher.config.vocab_size
+    {
+        bail!("the tokenizer has {} tokens, but the teacher knows only {}. Use the teacher's own tokenizer", tokenizer.vocabulary(), teacher.config.vocab_size);
+    }
+    Ok(tokenizer)
+}
+
+/// The student's shape: a preset or a `config.json`; its vocabulary is the teacher's.
+fn model_config(config: &TrainConfig, teacher: Option<&ModelFile>, tokenizer: &Tokenizer) -> Result<LlamaConfig> {
+    let vocabulary = teacher.map_or(tokenizer.vocabulary(), |file| file.config.vocab_size);
+    let shape = if PRESETS.contains(&config.model.as_str()) {
+        LlamaConfig::preset(&config.model, vocabulary)?
+    } else {
+        let path = Path::new(&config.model);
+        let text = std::fs::read(path).with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?;
+        serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))?
+    };
+    shape.check()?;
+    if shape.vocab_size != vocabulary {
+        bail!("the model has a vocabulary of {}, but the teacher or tokenizer has {vocabulary}; they must be the same", shape.vocab_size);
+    }
+    if config.seq > shape.max_position_embeddings {
+        bail!("seq is {}, but the model's context is {}; choose a shorter seq", config.seq, shape.max_position_embeddings);
+    }
+    Ok(shape)
+}
+
+type FirstWeights = Box<dyn FnMut(&mut Machine, &Step) -> Result<(), ModelError>>;
+
+fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>) -> Result<FirstWeights> {
+    let seed = config.seed;
+    let file = match &config.init {
+        Init::Scratch => {
+            return Ok(Box::new(move |machine, step| Ok(init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, seed))?)));
+        }
+        Init::Teacher => teacher.context("init = teacher needs a teacher")?,
+        Init::Model(path) => ModelFile::open(path).with_context(|| format!("init {}", path.display()))?,
+    };
+    Ok(Box::new(move |machine, step| {
+        if file.linears == step.student.linears {
+            return file.fill(machine, &step.student);
+        }
+        init_from_dense(machine, &step.student, &mut |name, rows, cols| file.floats(name, rows, cols).map_err(ModelError::from))
+    }))
+}

@@ -1,0 +1,50 @@
+//! What a student must beat: the KL divergence of the corpus's unigram distribution from the
+//! teacher, on the same held-out text.
+
+use super::step::{Batch, Losses, StepError};
+use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
+use crate::model::{Forward, Positions, Weights, chunk_rows, logits};
+use crate::ops::{Distill, LossSum, Objective, TERMS};
+
+/// Log-probabilities of each token by how often `tokens` has it (add-one smoothing).
+pub fn unigram(tokens: &[u32], vocabulary: usize) -> Vec<f32> {
+    let mut counts = vec![1f64; vocabulary];
+    for &token in tokens {
+        if let Some(count) = counts.get_mut(token as usize) {
+            *count += 1.0;
+        }
+    }
+    let total: f64 = counts.iter().sum();
+    counts.iter().map(|count| (count / total).ln() as f32).collect()
+}
+
+/// Losses of a model whose logits are `constant` everywhere, against the teacher.
+pub async fn constant_losses(machine: &mut Machine, teacher: &Weights, constant: &[f32], batch: &Batch, (sequences, seq): (usize, usize)) -> Result<Losses, StepError> {
+    let (rows, vocabulary) = (sequences * seq, teacher.config.vocab_size);
+    let chunk = chunk_rows(rows, vocabulary).min(rows);
+    let mut home = |spec: Spec| machine.allocate(Class::of(spec.storage), spec.words()).map(|memory| Home { memory, offset: 0, spec });
+    let (tokens, targets) = (home(Spec::u32(rows, 1))?, home(Spec::u32(rows, 1))?);
+    let (weights, scale, sums) = (home(Spec::f32(rows, 1))?, home(Spec::f32(1, 1))?, home(Spec::f32(1, TERMS))?);
+    let fixed = home(Spec { rows: chunk, cols: vocabulary, storage: Storage::F32 })?;
+    machine.write(&tokens, &batch.tokens)?;
+    machine.write(&targets, &batch.targets)?;
+    machine.write_f32(&weights, &vec![1.0 / rows as f32; rows])?;
+    machine.write_f32(&fixed, &constant.repeat(chunk))?;
+    let positions = Positions::new(machine, teacher.config.rope_theta, teacher.config.head_dim(), seq)?;
+    let mut tape = Tape::new();
+    let [ids, targets, weights, scale, total] = [tokens, targets, weights, scale, sums].map(|home| tape.lasting(home));
+    let hidden = Forward { weights: teacher, positions, batch: sequences, seq, cache: None }.hidden(&mut tape, ids)?;
+    for first in (0..rows).step_by(chunk) {
+        let count = chunk.min(rows - first);
+        let part = tape.rows(hidden, first, count);
+        let taught = logits(&mut tape, teacher, part)?;
+        let fixed = tape.lasting(fixed.rows(0, count));
+        let (targets, weights) = (tape.rows(targets, first, count), tape.rows(weights, first, count));
+        let op = Distill { objective: Objective { next_token: 0.0, temperature: 1.0 }, gradient: false };
+        let terms = tape.push_one(op, &[targets, weights, scale, taught], &[fixed])?;
+        tape.push(LossSum, &[terms, weights], &[total])?;
+    }
+    let mut program = machine.compile(tape)?;
+    machine.run(&mut program)?;
+    Ok(Losses::read(&machine.read(&sums).await?))
+}

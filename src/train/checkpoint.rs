@@ -1,0 +1,156 @@
+//! Checkpoints: a model directory that loads anywhere, with the optimizer's moments and the state
+//! that makes a resume exact. Written beside, synced and renamed: never half there.
+
+use super::guard::Guard;
+use super::step::Step;
+use crate::formats::safetensors::{FormatError, TensorFile, write_header};
+use crate::graph::{Home, Machine, MachineError};
+use crate::model::{ModelError, Weights, load};
+use crate::platform;
+use safetensors::Dtype;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+/// The format that this program writes.
+const FORMAT: u32 = 1;
+
+/// What a run must know to go on exactly where it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// Format of the checkpoint; a newer one is refused.
+    pub format: u32,
+    /// Optimizer steps done.
+    pub step: u64,
+    /// Batches taken from the data: more than the steps account for after a rollback.
+    pub cursor: u64,
+    /// Tokens seen.
+    pub tokens: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The guard's memory, the loss scale included.
+    pub guard: Guard,
+    /// Step and held-out loss of the best checkpoint.
+    pub best: Option<(u64, f64)>,
+    /// The device that made it: on another, a resume is not exact to the bit.
+    pub device: String,
+}
+
+impl State {
+    /// The state of a run that has not begun.
+    pub fn new(guard: Guard, device: &str) -> Self {
+        State { format: FORMAT, step: 0, cursor: 0, tokens: 0, seconds: 0.0, guard, best: None, device: device.into() }
+    }
+}
+
+/// Why a checkpoint could not be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// It could not be written.
+    #[error("{}: the checkpoint could not be written ({error}). Earlier checkpoints are whole: make room and go on with --resume", path.display())]
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// A file of it cannot be understood.
+    #[error(transparent)]
+    File(#[from] FormatError),
+    /// The machine's own.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// Its model does not fit.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// Made by a newer program.
+    #[error("{}: made by a newer Signet (checkpoint format {found}; this one reads up to {FORMAT}). Update Signet", path.display())]
+    Newer {
+        /// Where.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+}
+
+/// Writes a checkpoint into `path`; `files` are small texts that belong to it.
+pub fn save(path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)]) -> Result<(), CheckpointError> {
+    let weights = &step.student;
+    let value = |name: &String| weights.trained(name).expect("trained").value;
+    let moments: Vec<(String, Home)> = weights
+        .names()
+        .iter()
+        .flat_map(|name| {
+            let trained = weights.trained(name).expect("trained");
+            [(format!("{name}.first"), trained.first), (format!("{name}.second"), trained.second)]
+        })
+        .collect();
+    let values: Vec<(String, Home)> = weights.names().iter().map(|name| (name.clone(), value(name))).collect();
+    let state_text = serde_json::to_string_pretty(state).expect("state is plain data");
+    // The machine is lent to one part after the other.
+    let machine = std::cell::RefCell::new(machine);
+    let mut model = |out: &mut dyn Write| write_tensors(out, &mut machine.borrow_mut(), &values);
+    let mut optimizer = |out: &mut dyn Write| write_tensors(out, &mut machine.borrow_mut(), &moments);
+    let mut parts: Vec<platform::Part<'_>> = vec![("model.safetensors", &mut model), ("optimizer.safetensors", &mut optimizer)];
+    let mut texts: Vec<(&str, Box<dyn FnMut(&mut dyn Write) -> io::Result<()>>)> = Vec::new();
+    for (name, text) in files.iter().map(|(name, text)| (*name, text.clone())).chain([("state.json", state_text)]) {
+        texts.push((name, Box::new(move |out: &mut dyn Write| out.write_all(text.as_bytes()))));
+    }
+    parts.extend(texts.iter_mut().map(|(name, write)| (*name, &mut **write as _)));
+    platform::commit(path, &mut parts).map_err(|error| CheckpointError::Write { path: path.to_path_buf(), error })
+}
+
+fn write_tensors(out: &mut dyn Write, machine: &mut Machine, tensors: &[(String, Home)]) -> io::Result<()> {
+    let shapes: Vec<(String, Dtype, Vec<usize>)> = tensors.iter().map(|(name, home)| (name.clone(), Dtype::F32, shape(name, home))).collect();
+    write_header(out, &shapes, &BTreeMap::new())?;
+    for (_, home) in tensors {
+        let words = platform::wait(machine.read(home)).map_err(io::Error::other)?;
+        for chunk in words.chunks(1 << 16) {
+            let bytes: Vec<u8> = chunk.iter().flat_map(|word| word.to_le_bytes()).collect();
+            out.write_all(&bytes)?;
+        }
+    }
+    Ok(())
+}
+
+/// The shape Hugging Face gives a tensor: norms are vectors, α and β rows.
+fn shape(name: &str, home: &Home) -> Vec<usize> {
+    if name.contains("norm.weight") { vec![home.spec.cols] } else { vec![home.spec.rows, home.spec.cols] }
+}
+
+/// Reads the state of the checkpoint in `path`.
+pub fn read_state(path: &Path) -> Result<State, CheckpointError> {
+    let file = path.join("state.json");
+    let text = std::fs::read_to_string(&file).map_err(|error| FormatError::new(&file, error))?;
+    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| FormatError::new(&file, error))?;
+    let found = value["format"].as_u64().unwrap_or(0) as u32;
+    if found > FORMAT {
+        return Err(CheckpointError::Newer { path: path.to_path_buf(), found });
+    }
+    Ok(serde_json::from_value(value).map_err(|error| FormatError::new(&file, error))?)
+}
+
+/// Loads the checkpoint in `path`: parameters, signs and moments. Gradients are cleared.
+pub fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> Result<State, CheckpointError> {
+    let state = read_state(path)?;
+    let model = TensorFile::open(&path.join("model.safetensors"))?;
+    load(machine, weights, &mut |name, rows, cols| model.floats(name, rows, cols).map_err(CheckpointError::from))?;
+    let optimizer = TensorFile::open(&path.join("optimizer.safetensors"))?;
+    for name in weights.names() {
+        let trained = weights.trained(name).expect("trained");
+        let (rows, cols) = (trained.value.spec.rows, trained.value.spec.cols);
+        machine.write_f32(&trained.first, &optimizer.floats(&format!("{name}.first"), rows, cols)?)?;
+        machine.write_f32(&trained.second, &optimizer.floats(&format!("{name}.second"), rows, cols)?)?;
+    }
+    clear_gradients(machine, weights)?;
+    Ok(state)
+}
+
+/// Sets every gradient to zero.
+pub fn clear_gradients(machine: &mut Machine, weights: &Weights) -> Result<(), MachineError> {
+    for home in weights.gradients() {
+        machine.write(&home, &vec![0; home.spec.words()])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,54 @@
+//! One optimizer step as `metrics.jsonl` has it.
+
+use super::step::Losses;
+use serde::{Deserialize, Serialize};
+
+/// A line of `metrics.jsonl`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Metrics {
+    /// Optimizer steps done, this one included.
+    pub step: u64,
+    /// Tokens seen by the student so far, this step included.
+    pub tokens: u64,
+    /// The loss that was minimised, mean over the step.
+    pub loss: f64,
+    /// Cross-entropy against the teacher's distribution; absent without a teacher.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ad: Option<f64>,
+    /// Cross-entropy against the next token.
+    pub ar: f64,
+    /// KL divergence of the student from the teacher; absent without a teacher.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub kl: Option<f64>,
+    /// Global gradient norm before clipping; absent if it was not finite.
+    pub norm: Option<f64>,
+    /// Learning rate.
+    pub lr: f64,
+    /// Share of binarized weights whose sign changed in this step.
+    pub flip_ratio: f64,
+    /// The same for each binarized matrix, in the model's order (q, k, v, o, gate, up, down of each block).
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub flips: Vec<f64>,
+    /// Whether the step changed the parameters; the guard skips some.
+    pub taken: bool,
+    /// What the loss was multiplied by on the device.
+    pub loss_scale: f32,
+    /// Norm above which the step would not have been taken; absent if there was no limit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub threshold: Option<f64>,
+    /// Tokens a second since the last step's line.
+    pub tokens_per_s: f64,
+    /// Seconds of training so far, over all sessions of the run.
+    pub seconds: f64,
+    /// Losses on held-out text, at steps where they were measured.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held_out: Option<Losses>,
+}
+
+impl Metrics {
+    /// Flip-flop ratio of each block: the mean over its seven matrices, weighted by their sizes.
+    pub fn flips_by_block(&self, sizes: &[usize]) -> Vec<f64> {
+        let blocks = self.flips.chunks(7).zip(sizes.chunks(7));
+        blocks.map(|(flips, sizes)| flips.iter().zip(sizes).map(|(flip, &size)| flip * size as f64).sum::<f64>() / sizes.iter().sum::<usize>() as f64).collect()
+    }
+}

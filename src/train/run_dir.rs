@@ -1,0 +1,190 @@
+//! The directory of a run: configuration, metrics, log, samples, curves, checkpoints.
+//!
+//! ```text
+//! runs/NAME/run.toml        what the run is; a resume must ask for the same
+//!           metrics.jsonl   one object per optimizer step, see `Metrics`
+//!           log.txt         what happened: checkpoints, the guard's doings, stops and resumes
+//!           samples.txt     text sampled along the way
+//!           curves.svg      loss, KL, flip-flop ratios, gradient norm, learning rate
+//!           checkpoints/step-00000250/  model.safetensors, optimizer.safetensors, state.json, config.json, tokenizer.json
+//! ```
+
+use super::config::TrainConfig;
+use super::metrics::Metrics;
+use crate::platform::{Lock, append, cut_lines, remove_dir, write_atomic};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// What is wrong with a run's directory.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It could not be read or written.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Another process trains it.
+    #[error("{}: the run is being trained by another process. Wait for it, or give this run another --name", .0.display())]
+    InUse(PathBuf),
+    /// It exists, and a new run was asked for.
+    #[error("{}: there is a run of this name already. Go on with it with --resume, or choose another --name", .0.display())]
+    Exists(PathBuf),
+    /// There is nothing to resume.
+    #[error("{}: there is no run to resume here", .0.display())]
+    Missing(PathBuf),
+    /// A file in it that cannot be understood.
+    #[error("{}: {problem}", path.display())]
+    Broken {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A resume that asks for something else.
+    #[error("{}: the run was started with other settings: {differs}. Leave them out to go on as it was, or start a new run with another --name", path.display())]
+    Differs {
+        /// The run.
+        path: PathBuf,
+        /// Which settings, and their values then and now.
+        differs: String,
+    },
+}
+
+/// A run's directory, locked.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    _lock: Lock,
+}
+
+fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, RunError> {
+    result.map_err(|error| RunError::Io { path: path.to_path_buf(), error })
+}
+
+impl RunDir {
+    /// Makes the directory of a new run.
+    pub fn create(path: &Path, config: &TrainConfig) -> Result<Self, RunError> {
+        if path.join("run.toml").exists() {
+            // Say which of the two it is, before anything is touched.
+            drop(Self::lock(path)?);
+            return Err(RunError::Exists(path.to_path_buf()));
+        }
+        at(path, fs::create_dir_all(path.join("checkpoints")))?;
+        let run = Self { path: path.to_path_buf(), _lock: Self::lock(path)? };
+        let text = toml::to_string(config).expect("settings are plain data");
+        at(path, write_atomic(&path.join("run.toml"), text.as_bytes()))?;
+        Ok(run)
+    }
+
+    /// Opens the directory of a run that exists; gives what it is.
+    pub fn open(path: &Path) -> Result<(Self, TrainConfig), RunError> {
+        let file = path.join("run.toml");
+        let text = fs::read_to_string(&file).map_err(|_| RunError::Missing(path.to_path_buf()))?;
+        let config = toml::from_str(&text).map_err(|error| RunError::Broken { path: file, problem: error.to_string() })?;
+        Ok((Self { path: path.to_path_buf(), _lock: Self::lock(path)? }, config))
+    }
+
+    fn lock(path: &Path) -> Result<Lock, RunError> {
+        at(path, Lock::take(&path.join(".lock")))?.ok_or_else(|| RunError::InUse(path.to_path_buf()))
+    }
+
+    /// Refuses settings that differ from those the run was started with.
+    pub fn check_same(&self, then: &TrainConfig, now: &TrainConfig) -> Result<(), RunError> {
+        let table = |config| toml::Table::try_from(config).expect("settings are plain data");
+        let (then, now) = (table(then), table(now));
+        let names: std::collections::BTreeSet<&String> = then.keys().chain(now.keys()).collect();
+        let show = |value: Option<&toml::Value>| value.map_or("none".to_string(), toml::Value::to_string);
+        let differs: Vec<String> =
+            names.into_iter().filter(|name| then.get(*name) != now.get(*name)).map(|name| format!("{name} was {}, is {}", show(then.get(name)), show(now.get(name)))).collect();
+        if differs.is_empty() { Ok(()) } else { Err(RunError::Differs { path: self.path.clone(), differs: differs.join("; ") }) }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds a step to `metrics.jsonl`.
+    pub fn record(&self, metrics: &Metrics) -> Result<(), RunError> {
+        let line = serde_json::to_string(metrics).expect("metrics are plain data") + "\n";
+        let path = self.path.join("metrics.jsonl");
+        at(&path, append(&path, line.as_bytes()))
+    }
+
+    /// All steps recorded.
+    pub fn metrics(&self) -> Result<Vec<Metrics>, RunError> {
+        read_metrics(&self.path)
+    }
+
+    /// Forgets recorded steps after `step`.
+    pub fn cut(&self, step: u64) -> Result<(), RunError> {
+        let path = self.path.join("metrics.jsonl");
+        let keep = |line: &str| serde_json::from_str::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step);
+        at(&path, cut_lines(&path, keep))
+    }
+
+    /// Adds a line to `log.txt`.
+    pub fn log(&self, line: &str) -> Result<(), RunError> {
+        let path = self.path.join("log.txt");
+        at(&path, append(&path, format!("{line}\n").as_bytes()))
+    }
+
+    /// Adds a sample to `samples.txt`.
+    pub fn sample(&self, step: u64, text: &str) -> Result<(), RunError> {
+        let path = self.path.join("samples.txt");
+        at(&path, append(&path, format!("--- step {step}\n{text}\n").as_bytes()))
+    }
+
+    /// Replaces `curves.svg`.
+    pub fn curves(&self, svg: &str) -> Result<(), RunError> {
+        let path = self.path.join("curves.svg");
+        at(&path, write_atomic(&path, svg.as_bytes()))
+    }
+
+    /// Where the checkpoint of a step is.
+    pub fn checkpoint(&self, step: u64) -> PathBuf {
+        self.path.join("checkpoints").join(format!("step-{step:08}"))
+    }
+
+    /// Steps of which there are checkpoints, ascending.
+    pub fn checkpoints(&self) -> Result<Vec<u64>, RunError> {
+        checkpoints(&self.path)
+    }
+
+    /// Removes all checkpoints but the last `keep` and that of `best`.
+    pub fn prune(&self, keep: usize, best: Option<u64>) -> Result<(), RunError> {
+        let steps = self.checkpoints()?;
+        for &step in steps.iter().rev().skip(keep).filter(|&&step| Some(step) != best) {
+            let path = self.checkpoint(step);
+            at(&path, remove_dir(&path))?;
+        }
+        Ok(())
+    }
+}
+
+/// All steps recorded in a run's `metrics.jsonl`.
+pub fn read_metrics(run: &Path) -> Result<Vec<Metrics>, RunError> {
+    let path = run.join("metrics.jsonl");
+    let text = match fs::read_to_string(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        other => at(&path, other)?,
+    };
+    let parse = |(n, line): (usize, &str)| serde_json::from_str(line).map_err(|error| RunError::Broken { path: path.clone(), problem: format!("line {}: {error}", n + 1) });
+    text.lines().enumerate().map(parse).collect()
+}
+
+/// Steps of which a run has checkpoints, ascending.
+pub fn checkpoints(run: &Path) -> Result<Vec<u64>, RunError> {
+    let path = run.join("checkpoints");
+    let mut steps = Vec::new();
+    for entry in at(&path, fs::read_dir(&path))? {
+        let name = at(&path, entry)?.file_name();
+        steps.extend(name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse::<u64>().ok()));
+    }
+    steps.sort_unstable();
+    Ok(steps)
+}

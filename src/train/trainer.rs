@@ -1,0 +1,453 @@
+//! The training loop: batches in, events out; the guard, checkpoints, held-out text and samples.
+
+use super::baseline::{constant_losses, unigram};
+use super::checkpoint::{CheckpointError, State, clear_gradients, restore, save};
+use super::config::{SettingError, TrainConfig};
+use super::curves;
+use super::guard::{Guard, Verdict};
+use super::metrics::Metrics;
+use super::run_dir::{RunDir, RunError};
+use super::step::{Batch, Losses, PendingReport, Step, StepError, StepReport};
+use crate::data::{Batches, Corpus, Tokenizer, TokenizerError, held_out};
+use crate::graph::Machine;
+use crate::infer::{Engine, EngineError, Sampler, Sampling};
+use crate::model::ModelError;
+use crate::ops::Control;
+use crate::platform::Clock;
+use serde::{Deserialize, Serialize};
+
+/// What happens while a run trains.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "train")]
+pub enum TrainEvent {
+    /// The run begins, or goes on, at a step.
+    Begun {
+        /// Steps done already.
+        step: u64,
+        /// Steps in all.
+        steps: u64,
+        /// What is trained on what, for a person.
+        summary: String,
+    },
+    /// An optimizer step.
+    Step(Box<Metrics>),
+    /// Losses on held-out text.
+    HeldOut {
+        /// After this step.
+        step: u64,
+        /// The losses.
+        losses: Losses,
+    },
+    /// A sample of text.
+    Sample {
+        /// After this step.
+        step: u64,
+        /// Prompt and continuation.
+        text: String,
+    },
+    /// A checkpoint is on disk.
+    Saved {
+        /// Of this step.
+        step: u64,
+        /// Where.
+        path: String,
+    },
+    /// Something for the log: the guard's doings, a stop.
+    Note {
+        /// In words.
+        text: String,
+    },
+}
+
+/// Why training stopped before its end.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// A setting.
+    #[error(transparent)]
+    Setting(#[from] SettingError),
+    /// The run's directory.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// A checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A step.
+    #[error(transparent)]
+    Step(#[from] StepError),
+    /// The machine.
+    #[error(transparent)]
+    Machine(#[from] crate::graph::MachineError),
+    /// A model.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    /// A sample.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// Spikes that rollbacks did not cure.
+    #[error("{0}. The run was rolled back as often as the guard allows; the last good checkpoint is kept. Lower lr, or raise guard.rollbacks, and go on with --resume")]
+    Diverged(String),
+}
+
+/// How training ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All steps are done.
+    Finished,
+    /// It was asked to stop; everything is saved.
+    Stopped,
+}
+
+/// A run that is ready to train.
+pub struct Trainer {
+    machine: Machine,
+    step: Step,
+    config: TrainConfig,
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    run: RunDir,
+    state: State,
+    first_state: State,
+    batches: Batches,
+    held: Vec<Batch>,
+    sizes: Vec<usize>,
+    sampler: Option<(Engine, Vec<u32>)>,
+    clock: Clock,
+    /// Seconds on the clock when the last line was written.
+    last_line: f64,
+    /// Seconds of earlier sessions.
+    earlier: f64,
+    first_weights: Box<dyn FnMut(&mut Machine, &Step) -> Result<(), ModelError>>,
+}
+
+/// What a trainer is made of.
+pub struct Parts {
+    /// The machine, with the models of `step` on it.
+    pub machine: Machine,
+    /// The programs.
+    pub step: Step,
+    /// The settings.
+    pub config: TrainConfig,
+    /// Text.
+    pub corpus: Corpus,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Where the run lives.
+    pub run: RunDir,
+    /// The device, in words.
+    pub device: String,
+    /// Fills the student with its first weights.
+    pub first_weights: Box<dyn FnMut(&mut Machine, &Step) -> Result<(), ModelError>>,
+}
+
+/// A step whose report is still to come.
+struct Outstanding {
+    step: u64,
+    cursor: u64,
+    tokens: u64,
+    lr: f64,
+    threshold: f32,
+    loss_scale: f32,
+    report: PendingReport,
+}
+
+/// What is to be done after a step.
+#[derive(Clone, Copy)]
+struct Due {
+    evaluate: bool,
+    sample: bool,
+    save: bool,
+}
+
+type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
+
+impl Trainer {
+    /// Puts a run together; it goes on from its last checkpoint if it has one.
+    pub async fn new(parts: Parts) -> Result<Self, TrainError> {
+        let Parts { mut machine, step, config, corpus, tokenizer, run, device, mut first_weights } = parts;
+        first_weights(&mut machine, &step)?;
+        let first_state = State::new(Guard::new(config.guard, config.loss_scale), &device);
+        let state = match run.checkpoints()?.last() {
+            Some(&last) => restore(&run.checkpoint(last), &mut machine, &step.student)?,
+            None => first_state.clone(),
+        };
+        run.cut(state.step)?;
+        let sampler = match config.sample_every {
+            0 => None,
+            _ => {
+                let prompt = tokenizer.encode(&config.sample_prompt)?;
+                let capacity = prompt.len() + config.sample_tokens + 1;
+                Some((Engine::new(&mut machine, &step.student, capacity)?, prompt)).filter(|(_, prompt)| !prompt.is_empty())
+            }
+        };
+        let shape = step.shape();
+        Ok(Self {
+            batches: Batches::new(config.seed, corpus.train.len(), shape.batch, shape.seq),
+            held: held_out(&corpus.held_out, shape.batch, shape.seq, config.eval_batches),
+            sizes: step.student.binary.iter().map(|layer| layer.signs.spec.elements()).collect(),
+            earlier: state.seconds,
+            clock: Clock::start(),
+            last_line: 0.0,
+            machine,
+            step,
+            config,
+            corpus,
+            tokenizer,
+            run,
+            state,
+            first_state,
+            sampler,
+            first_weights,
+        })
+    }
+
+    /// The machine, for what is said about it.
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
+    /// Trains until all steps are done or `stop` says so.
+    pub async fn train(&mut self, stop: &dyn Fn() -> bool, emit: &mut Emit<'_>) -> Result<Ending, TrainError> {
+        self.begin(emit).await?;
+        let mut outstanding: Option<Outstanding> = None;
+        while self.state.step < self.config.steps {
+            if stop() {
+                if let Some(last) = outstanding.take() {
+                    self.settle(last, None, emit).await?;
+                }
+                self.save(emit)?;
+                self.note(&format!("stopped at step {} of {}; go on with --resume", self.state.step, self.config.steps), emit)?;
+                return Ok(Ending::Stopped);
+            }
+            // The report of the step before is waited for only now, while the device works on this one.
+            let launched = self.launch()?;
+            if let Some(earlier) = outstanding.replace(launched)
+                && self.settle(earlier, None, emit).await?
+            {
+                outstanding = None;
+                continue;
+            }
+            let due = self.due();
+            if let Some(last) = outstanding.take_if(|_| due.evaluate || due.sample || due.save) {
+                self.boundary(due, last, emit).await?;
+            }
+        }
+        Ok(Ending::Finished)
+    }
+
+    /// Tells what begins; measures the baseline of a new run.
+    async fn begin(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let summary = self.summary();
+        emit(TrainEvent::Begun { step: self.state.step, steps: self.config.steps, summary: summary.clone() });
+        self.run.log(&format!("begun at step {} of {}: {summary}", self.state.step, self.config.steps))?;
+        if self.state.step > 0 {
+            return Ok(());
+        }
+        if let (Some(teacher), [first, ..]) = (&self.step.teacher, &self.held[..]) {
+            let unigram = unigram(&self.corpus.train, teacher.config.vocab_size);
+            let shape = self.step.shape();
+            let losses = constant_losses(&mut self.machine, teacher, &unigram, first, (shape.batch, shape.seq)).await?;
+            self.note(&format!("KL of the corpus's unigram distribution from the teacher: {:.4} (held-out); a student must get below it", losses.kl), emit)?;
+        }
+        Ok(())
+    }
+
+    fn summary(&self) -> String {
+        let config = &self.step.student.config;
+        let kind = if self.config.binary { "binarized" } else { "full-precision" };
+        let teacher = self.step.teacher.as_ref().map_or("no teacher".to_string(), |teacher| format!("a teacher of {:.1}M", teacher.config.parameters() as f64 / 1e6));
+        let (parameters, tokens) = (config.parameters() as f64 / 1e6, self.corpus.train.len());
+        format!("{kind} model of {parameters:.1}M parameters, {teacher}, {tokens} tokens of text ({} held out), {}", self.corpus.held_out.len(), self.state.device)
+    }
+
+    /// Starts the next step on the device.
+    fn launch(&mut self) -> Result<Outstanding, TrainError> {
+        let accumulate = self.config.accumulate;
+        self.step.begin(&mut self.machine)?;
+        let scale = self.state.guard.loss_scale(self.state.step + 1);
+        for part in 0..accumulate as u64 {
+            let batch = self.batches.batch(&self.corpus.train, self.state.cursor + part);
+            self.step.micro(&mut self.machine, &batch, accumulate, scale)?;
+        }
+        let lr = self.config.schedule().rate((self.state.step + 1) * accumulate as u64 - 1);
+        let threshold = self.state.guard.threshold(self.state.step + 1);
+        let report = self.step.update(&mut self.machine, &self.control(lr, threshold))?;
+        self.state.step += 1;
+        self.state.cursor += accumulate as u64;
+        self.state.tokens += self.config.tokens_per_step();
+        Ok(Outstanding { step: self.state.step, cursor: self.state.cursor, tokens: self.state.tokens, lr, threshold, loss_scale: scale, report })
+    }
+
+    fn control(&self, lr: f64, threshold: f32) -> Control<f32> {
+        let config = &self.config;
+        let t = (self.state.step + 1).min(1 << 30) as i32;
+        Control {
+            rate: lr as f32,
+            beta1: config.beta1 as f32,
+            beta2: config.beta2 as f32,
+            epsilon: config.epsilon as f32,
+            decay: config.weight_decay as f32,
+            correction1: (1.0 - config.beta1.powi(t)) as f32,
+            correction2: (1.0 - config.beta2.powi(t)).sqrt() as f32,
+            clip: config.clip as f32,
+            inverse_scale: 1.0 / self.state.guard.loss_scale(self.state.step + 1),
+            threshold,
+        }
+    }
+
+    /// Waits for a step's report, records it and hears the guard; gives whether the run was rolled
+    /// back.
+    async fn settle(&mut self, launched: Outstanding, held_out: Option<Losses>, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
+        let Outstanding { step, cursor, tokens, lr, threshold, loss_scale, report } = launched;
+        let report = report.wait().await?;
+        let metrics = Metrics { held_out, ..self.metrics(step, tokens, &report, lr, threshold, loss_scale) };
+        self.run.record(&metrics)?;
+        let loss = metrics.loss;
+        emit(TrainEvent::Step(Box::new(metrics)));
+        match self.state.guard.judge(step, loss, &report) {
+            Verdict::Fine => Ok(false),
+            Verdict::Skipped(what) => self.note(&format!("guard: {what}; the step was not taken"), emit).map(|()| false),
+            Verdict::Spike(what) => self.note(&format!("guard: {what}"), emit).map(|()| false),
+            Verdict::RollBack(what) => self.roll_back(&what, cursor, emit).map(|()| true),
+            Verdict::GiveUp(what) => {
+                self.note(&format!("guard: {what}; too many rollbacks, the run stops"), emit)?;
+                Err(TrainError::Diverged(what))
+            }
+        }
+    }
+
+    fn metrics(&mut self, step: u64, tokens: u64, report: &StepReport, lr: f64, threshold: f32, loss_scale: f32) -> Metrics {
+        let now = self.clock.seconds();
+        let since = (now - std::mem::replace(&mut self.last_line, now)).max(1e-9);
+        self.state.seconds = self.earlier + now;
+        let taught = self.step.teacher.is_some();
+        let flipped: u64 = report.flips.iter().map(|&flips| u64::from(flips)).sum();
+        Metrics {
+            step,
+            tokens,
+            loss: report.losses.trained(self.config.objective()),
+            ad: taught.then_some(report.losses.ad),
+            ar: report.losses.ar,
+            kl: taught.then_some(report.losses.kl),
+            norm: Some(report.norm).filter(|norm| norm.is_finite()),
+            lr,
+            flip_ratio: flipped as f64 / self.sizes.iter().sum::<usize>().max(1) as f64,
+            flips: report.flips.iter().zip(&self.sizes).map(|(&flips, &size)| f64::from(flips) / size as f64).collect(),
+            taken: report.taken,
+            loss_scale,
+            threshold: Some(f64::from(threshold)).filter(|&threshold| threshold < f64::from(f32::MAX)),
+            tokens_per_s: self.config.tokens_per_step() as f64 / since,
+            seconds: self.state.seconds,
+            held_out: None,
+        }
+    }
+
+    /// Goes back to the last good checkpoint (or the beginning), and on with the data after `past`.
+    fn roll_back(&mut self, what: &str, past: u64, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let earlier = match self.run.checkpoints()?.last() {
+            Some(&last) => restore(&self.run.checkpoint(last), &mut self.machine, &self.step.student)?,
+            None => {
+                (self.first_weights)(&mut self.machine, &self.step)?;
+                clear_moments(&mut self.machine, &self.step)?;
+                clear_gradients(&mut self.machine, &self.step.student)?;
+                self.first_state.clone()
+            }
+        };
+        let mut guard = self.state.guard.clone();
+        guard.rolled_back(earlier.guard.clone());
+        self.state = State { guard, cursor: past, seconds: self.state.seconds, ..earlier };
+        self.run.cut(self.state.step)?;
+        let text = format!("guard: {what}; rolled back to step {} (rollback {}), going on past the data that caused it", self.state.step, self.state.guard.rollbacks);
+        self.note(&text, emit)
+    }
+
+    fn due(&self) -> Due {
+        let (step, config) = (self.state.step, &self.config);
+        let last = step == config.steps;
+        let every = |n: u64| last || (n > 0 && step.is_multiple_of(n));
+        // A checkpoint amid spikes would be no good one to go back to.
+        let save = every(config.checkpoint_every) && (last || !self.state.guard.suspicious());
+        Due { evaluate: save || every(config.eval_every), sample: config.sample_every > 0 && every(config.sample_every), save }
+    }
+
+    /// Held-out losses, a sample, a checkpoint, as they are due.
+    async fn boundary(&mut self, due: Due, last: Outstanding, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let held = if due.evaluate { Some(self.step.evaluate(&mut self.machine, &self.held).await?) } else { None };
+        if self.settle(last, held, emit).await? {
+            return Ok(());
+        }
+        let step = self.state.step;
+        if let Some(losses) = held {
+            emit(TrainEvent::HeldOut { step, losses });
+        }
+        if due.sample {
+            self.sample(emit).await?;
+        }
+        if due.save {
+            let loss = held.map(|losses| losses.trained(self.config.objective()));
+            if let Some(loss) = loss.filter(|loss| self.state.best.is_none_or(|(_, best)| *loss < best)) {
+                self.state.best = Some((step, loss));
+            }
+            self.save(emit)?;
+        }
+        Ok(())
+    }
+
+    async fn sample(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let Some((engine, prompt)) = &mut self.sampler else { return Ok(()) };
+        let sampler = Sampler::new(Sampling { seed: self.config.seed, ..Sampling::default() });
+        engine.rewind(0);
+        let mut ids = prompt.clone();
+        let mut logits = engine.feed(&mut self.machine, prompt).await?;
+        for _ in 0..self.config.sample_tokens {
+            let next = sampler.choose(&logits, &ids, ids.len());
+            ids.push(next);
+            if Some(next) == self.tokenizer.end() {
+                break;
+            }
+            logits = engine.feed(&mut self.machine, &[next]).await?;
+        }
+        let text = self.tokenizer.decode(&ids, true)?;
+        self.run.sample(self.state.step, &text)?;
+        emit(TrainEvent::Sample { step: self.state.step, text });
+        Ok(())
+    }
+
+    /// Writes a checkpoint, the curves, and removes checkpoints that are no longer kept.
+    fn save(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let step = self.state.step;
+        let path = self.run.checkpoint(step);
+        if path.exists() {
+            return Ok(());
+        }
+        let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
+        let files = [("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
+        save(&path, &mut self.machine, &self.step, &self.state, &files)?;
+        self.run.prune(self.config.keep, self.state.best.map(|(step, _)| step))?;
+        match curves::draw(&self.run.metrics()?, &self.sizes) {
+            Ok(svg) => self.run.curves(&svg)?,
+            Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit)?,
+        }
+        self.run.log(&format!("checkpoint of step {step}"))?;
+        emit(TrainEvent::Saved { step, path: path.display().to_string() });
+        Ok(())
+    }
+
+    fn note(&mut self, text: &str, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        self.run.log(text)?;
+        emit(TrainEvent::Note { text: text.into() });
+        Ok(())
+    }
+}
+
+/// Sets both moments of every parameter to zero.
+fn clear_moments(machine: &mut Machine, step: &Step) -> Result<(), TrainError> {
+    for trained in step.student.names().iter().filter_map(|name| step.student.trained(name)) {
+        for home in [trained.first, trained.second] {
+            machine.write(&home, &vec![0; home.spec.words()])?;
+        }
+    }
+    Ok(())
+}
