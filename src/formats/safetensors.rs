@@ -1,10 +1,14 @@
-//! Safetensors: mapped, checked, and read tensor by tensor as f32.
+//! Safetensors: mapped, checked, and read tensor by tensor as f32; written tensor by tensor.
 
 use memmap2::Mmap;
+use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+pub use safetensors::Dtype;
 
 /// What is wrong with a file, or with a tensor in it.
 #[derive(Debug, thiserror::Error)]
@@ -136,5 +140,123 @@ impl TensorFile {
             _ => false,
         };
         if fits { Ok(()) } else { Err(FormatError::new(&self.path, format!("tensor {name} has shape {shape:?}; [{rows}, {cols}] is needed"))) }
+    }
+}
+
+/// Name, type and shape of a tensor to be written.
+pub type TensorInfo = (String, Dtype, Vec<usize>);
+
+/// Bytes of a tensor; `None` if no file can hold it.
+fn byte_len(dtype: Dtype, shape: &[usize]) -> Option<usize> {
+    shape.iter().try_fold(dtype.bitsize(), |bits, &side| bits.checked_mul(side)).filter(|bits| bits % 8 == 0).map(|bits| bits / 8)
+}
+
+fn invalid(problem: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, problem)
+}
+
+/// Writes the header of a file that holds `tensors` in this order, padded so that the data which
+/// must follow starts at a multiple of 8 bytes.
+pub fn write_header(out: &mut dyn Write, tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> io::Result<()> {
+    let mut entries = serde_json::Map::new();
+    if !metadata.is_empty() {
+        entries.insert("__metadata__".into(), serde_json::json!(metadata));
+    }
+    let mut start = 0usize;
+    for (name, dtype, shape) in tensors {
+        let bytes = byte_len(*dtype, shape).ok_or_else(|| invalid(format!("tensor {name} of {dtype:?} {shape:?} has no whole number of bytes")))?;
+        let end = start.checked_add(bytes).ok_or_else(|| invalid(format!("tensor {name} ends past what a file can hold")))?;
+        let entry = serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] });
+        if name == "__metadata__" || entries.insert(name.clone(), entry).is_some() {
+            return Err(invalid(format!("tensor {name} is named twice")));
+        }
+        start = end;
+    }
+    let mut header = serde_json::to_vec(&entries)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)
+}
+
+/// Writes a file tensor by tensor, so that no more than one need be in memory. Data follow each
+/// other without gaps: wider types first keep every tensor aligned.
+pub struct TensorWriter<'a> {
+    out: &'a mut dyn Write,
+    rest: VecDeque<(String, usize)>,
+}
+
+impl<'a> TensorWriter<'a> {
+    /// Writes the header; the tensors must follow in the same order.
+    pub fn new(out: &'a mut dyn Write, tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> io::Result<Self> {
+        write_header(out, tensors, metadata)?;
+        let rest = tensors.iter().map(|(name, dtype, shape)| (name.clone(), byte_len(*dtype, shape).expect("checked with the header"))).collect();
+        Ok(Self { out, rest })
+    }
+
+    /// Writes the next tensor, little-endian and row-major; `name` says which the caller means.
+    pub fn tensor(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        match self.rest.pop_front() {
+            Some((next, length)) if next == name && length == bytes.len() => self.out.write_all(bytes),
+            Some((next, length)) => Err(invalid(format!("tensor {name} of {} bytes was given where {next} of {length} bytes is due", bytes.len()))),
+            None => Err(invalid(format!("tensor {name} was not in the header"))),
+        }
+    }
+
+    /// Checks that nothing is missing.
+    pub fn finish(self) -> io::Result<()> {
+        match self.rest.front() {
+            Some((name, _)) => Err(invalid(format!("tensor {name} was never given"))),
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample() -> Vec<u8> {
+        let tensors: Vec<TensorInfo> = vec![("b".into(), Dtype::U32, vec![2, 1]), ("a".into(), Dtype::F16, vec![3]), ("none".into(), Dtype::F32, vec![0, 4])];
+        let mut out = Vec::new();
+        let mut writer = TensorWriter::new(&mut out, &tensors, &BTreeMap::from([("key".into(), "value \"quoted\"\n".into())])).unwrap();
+        writer.tensor("b", bytemuck::cast_slice(&[7u32, 1 << 31])).unwrap();
+        writer.tensor("a", &[0, 60, 0, 188, 0, 0]).unwrap();
+        writer.tensor("none", &[]).unwrap();
+        writer.finish().unwrap();
+        out
+    }
+
+    #[test]
+    fn what_is_written_loads() {
+        let bytes: &'static [u8] = sample().leak();
+        assert_eq!(u64::from_le_bytes(bytes[..8].try_into().unwrap()) % 8, 0);
+        let file = TensorFile::embedded("sample", bytes).unwrap();
+        assert_eq!(file.words("b", 2, 1).unwrap(), [7, 1 << 31]);
+        assert_eq!(file.floats("a", 1, 3).unwrap(), [1.0, -1.0, 0.0]);
+        assert_eq!(file.metadata("key").unwrap().unwrap(), "value \"quoted\"\n");
+        assert_eq!(file.metadata("other").unwrap(), None);
+    }
+
+    #[test]
+    fn a_cut_file_is_refused_at_every_length() {
+        let bytes: &'static [u8] = sample().leak();
+        for length in 0..bytes.len() {
+            let error = TensorFile::embedded("cut", &bytes[..length]).err().unwrap().to_string();
+            assert!(error.contains("cut: is no whole safetensors file"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_writer_wants_what_it_was_told() {
+        let tensors: Vec<TensorInfo> = vec![("a".into(), Dtype::F32, vec![1]), ("b".into(), Dtype::F32, vec![1])];
+        let mut out = Vec::new();
+        let mut start = || TensorWriter::new(Box::leak(Box::new(Vec::new())), &tensors, &BTreeMap::new()).unwrap();
+        assert!(start().tensor("b", &[0; 4]).unwrap_err().to_string().contains("where a of 4 bytes is due"));
+        assert!(start().tensor("a", &[0; 3]).unwrap_err().to_string().contains("3 bytes"));
+        assert!(start().finish().unwrap_err().to_string().contains("a was never given"));
+        let twice = [tensors[0].clone(), tensors[0].clone()];
+        assert!(write_header(&mut out, &twice, &BTreeMap::new()).unwrap_err().to_string().contains("twice"));
+        let huge = [("h".to_string(), Dtype::F32, vec![usize::MAX, 2])];
+        assert!(write_header(&mut out, &huge, &BTreeMap::new()).is_err());
     }
 }
