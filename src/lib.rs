@@ -10,3 +10,4 @@ pub mod rng;
 pub mod runner;
 pub mod train;
 pub mod assets;
+pub mod cli;

@@ -1,1 +1,5 @@
-fn main() {}
+//! Native start.
+
+fn main() -> std::process::ExitCode {
+    signet::cli::main()
+}

@@ -117,7 +117,7 @@ fn draw_panel(area: &DrawingArea<SVGBackend<'_>, Shift>, panel: &Panel) -> Drawn
 }
 
 /// Names the lines, where there is more than one and room to read them.
-fn legend<'a, X, Y>(chart: &mut ChartContext<'_, SVGBackend<'a>, Cartesian2d<X, Y>>, lines: usize) -> Drawn
+fn legend<'a, X, Y>(chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<X, Y>>, lines: usize) -> Drawn
 where
     X: Ranged<ValueType = f64> + 'static,
     Y: Ranged<ValueType = f64> + 'static,

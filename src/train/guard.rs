@@ -118,10 +118,10 @@ impl Guard {
     /// Judges the report of `step`, which minimised `loss`.
     pub fn judge(&mut self, step: u64, loss: f64, report: &StepReport) -> Verdict {
         if !report.norm.is_finite() || !loss.is_finite() {
-            self.loss_scale = (self.loss_scale * 0.5).max(f32::MIN_POSITIVE);
+            self.rescale(step, 0.5);
             self.steps_since_overflow = 0;
             return self.count(
-                format!("step {step}: the gradient is not finite (loss {loss}, norm {}); loss scale is now {}", report.norm, self.loss_scale),
+                format!("step {step}: the gradient is not finite (loss {loss}, norm {}); loss scale is now {}", report.norm, self.scale.after),
                 !report.taken,
             );
         }

@@ -273,7 +273,8 @@ impl Trainer {
         }
         let lr = self.config.schedule().rate((self.state.step + 1) * accumulate as u64 - 1);
         let threshold = self.state.guard.threshold(self.state.step + 1);
-        let report = self.step.update(&mut self.machine, &self.control(lr, threshold))?;
+        let control = self.control(lr, threshold);
+        let report = self.step.update(&mut self.machine, &control)?;
         self.state.step += 1;
         self.state.cursor += accumulate as u64;
         self.state.tokens += self.config.tokens_per_step();

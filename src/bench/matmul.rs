@@ -1,0 +1,81 @@
+//! `bench matmul`: dense products and FBI-Linear at the shapes a model has.
+
+use super::Spread;
+use crate::graph::{Class, Home, Machine, Spec, Tape, TensorId};
+use crate::ops::{FbiLinear, Matmul};
+use crate::platform::Clock;
+use crate::rng::Key;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// One product, timed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct MatmulReport {
+    /// `dense f32`, `dense f16` or `signs`.
+    pub kind: String,
+    /// Tokens, inputs, outputs.
+    pub shape: [usize; 3],
+    /// 10⁹ operations a second: 2 · tokens · in · out.
+    pub gflops: Spread,
+}
+
+/// Tokens, inputs, outputs: the 130M's linears in training, its head, and decoding.
+const SHAPES: [[usize; 3]; 5] = [[256, 768, 768], [256, 768, 2048], [256, 2048, 768], [1, 768, 2048], [1, 768, 32_000]];
+/// Timed runs of each, after one of warm-up.
+const RUNS: usize = 7;
+
+/// Times every product.
+pub async fn matmul(machine: &mut Machine, progress: &mut dyn FnMut(&MatmulReport)) -> Result<Vec<MatmulReport>> {
+    let mut reports = Vec::new();
+    for shape in SHAPES {
+        for kind in ["dense f32", "dense f16", "signs"] {
+            let report = MatmulReport { kind: kind.into(), shape, gflops: time(machine, kind, shape).await? };
+            progress(&report);
+            reports.push(report);
+        }
+    }
+    Ok(reports)
+}
+
+async fn time(machine: &mut Machine, kind: &str, [tokens, inputs, outputs]: [usize; 3]) -> Result<Spread> {
+    let mut tape = Tape::new();
+    let x = filled(machine, &mut tape, Spec::f32(tokens, inputs))?;
+    let y = match kind {
+        "signs" => {
+            let signs = filled(machine, &mut tape, Spec::signs(outputs, inputs))?;
+            let (alpha, beta) = (filled(machine, &mut tape, Spec::f32(1, inputs))?, filled(machine, &mut tape, Spec::f32(1, inputs))?);
+            tape.push_one(FbiLinear, &[x, signs, alpha, beta], &[])?
+        }
+        _ => {
+            let spec = if kind == "dense f16" { Spec::f16(outputs, inputs) } else { Spec::f32(outputs, inputs) };
+            let weight = filled(machine, &mut tape, spec)?;
+            tape.push_one(Matmul::LINEAR, &[x, weight], &[])?
+        }
+    };
+    tape.keep(y);
+    let mut program = machine.compile(tape)?;
+    let mut rates = Vec::new();
+    for run in 0..=RUNS {
+        let clock = Clock::start();
+        machine.run(&mut program)?;
+        machine.drain().await?;
+        if run > 0 {
+            rates.push(2e-9 * (tokens * inputs * outputs) as f64 / clock.seconds());
+        }
+    }
+    Ok(Spread::of(&rates))
+}
+
+/// A lasting tensor of small random values.
+fn filled(machine: &mut Machine, tape: &mut Tape, spec: Spec) -> Result<TensorId> {
+    let home = Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec };
+    let key = Key::new(0, "matmul");
+    let words: Vec<u32> = match spec.storage {
+        crate::graph::Storage::F32 => (0..spec.words() as u64).map(|i| ((key.uniform(i) - 0.5) as f32).to_bits()).collect(),
+        // Halves of magnitude 1 to 2: any mantissa, exponent fixed.
+        crate::graph::Storage::F16 => (0..spec.words() as u64).map(|i| (key.bits(i) as u32 & 0x83ff_83ff) | 0x3c00_3c00).collect(),
+        _ => (0..spec.words() as u64).map(|i| key.bits(i) as u32).collect(),
+    };
+    machine.write(&home, &words)?;
+    Ok(tape.lasting(home))
+}

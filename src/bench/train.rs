@@ -1,0 +1,101 @@
+//! `bench train`: the work of one FBI-LLM step (teacher forward, student forward and backward,
+//! clip, AdamW) on random tokens, timed step by step.
+
+use super::Spread;
+use crate::data::Batches;
+use crate::graph::{Machine, Storage};
+use crate::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
+use crate::ops::{Control, Objective};
+use crate::platform::Clock;
+use crate::rng::Key;
+use crate::train::{Step, StepShape};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// What is timed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrainBench {
+    /// A preset.
+    pub size: String,
+    /// Sequences in a step.
+    pub batch: usize,
+    /// Tokens in a sequence.
+    pub seq: usize,
+    /// Steps timed, after two of warm-up.
+    pub steps: usize,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TrainBenchReport {
+    /// What was timed.
+    pub bench: TrainBench,
+    /// The student's parameters: latent weights, α, β and the rest.
+    pub parameters: usize,
+    /// Where.
+    pub device: String,
+    /// Tokens a second.
+    pub tokens_per_s: Spread,
+    /// Bytes taken on the device.
+    pub memory: u64,
+    /// Bytes that weights, gradients, two moments, teacher and saved activations need.
+    pub needed: u64,
+}
+
+/// Vocabulary of a benchmarked size: FBI-LLM's, and a small one for small models.
+pub fn vocabulary(size: &str) -> usize {
+    if matches!(size, "tiny" | "5M") { 4096 } else { 32_000 }
+}
+
+/// Times training steps; `progress(done, of)` is told after each.
+pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progress: &mut dyn FnMut(usize, usize)) -> Result<TrainBenchReport> {
+    const WARM_UP: usize = 2;
+    anyhow::ensure!(bench.batch > 0 && bench.seq > 0 && bench.steps > 0, "batch, seq and steps must be at least 1");
+    let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
+    let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training)?;
+    init_from_dense(machine, &student, &mut init_dense(&config, 1))?;
+    let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
+    init_from_dense(machine, &teacher, &mut init_dense(&config, 2))?;
+    let parameters = student.names().iter().map(|name| student.home(name).expect("named").spec.elements()).sum();
+    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 } };
+    let mut step = Step::new(machine, student, Some(teacher), shape)?;
+    let key = Key::new(0, "bench");
+    let tokens: Vec<u32> = (0..(bench.batch * bench.seq * 4 + bench.seq * 2) as u64).map(|i| (key.bits(i) % config.vocab_size as u64) as u32).collect();
+    let batches = Batches::new(0, tokens.len(), bench.batch, bench.seq);
+    let mut rates = Vec::new();
+    for n in 0..WARM_UP + bench.steps {
+        let clock = Clock::start();
+        step.begin(machine)?;
+        step.micro(machine, &batches.batch(&tokens, n as u64), 1, 1.0)?;
+        step.update(machine, &control(n as i32 + 1))?.wait().await?;
+        if n >= WARM_UP {
+            rates.push((bench.batch * bench.seq) as f64 / clock.seconds());
+        }
+        progress(n + 1, WARM_UP + bench.steps);
+    }
+    let memory = machine.memory_bytes() + step.slot_bytes();
+    let needed = needed(&config, parameters, bench.batch * bench.seq);
+    Ok(TrainBenchReport { bench, parameters, device: device.into(), tokens_per_s: Spread::of(&rates), memory, needed })
+}
+
+fn control(step: i32) -> Control<f32> {
+    Control {
+        rate: 3e-4,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1e-8,
+        decay: 0.1,
+        correction1: 1.0 - 0.9f32.powi(step),
+        correction2: (1.0 - 0.95f32.powi(step)).sqrt(),
+        clip: 1.0,
+        inverse_scale: 1.0,
+        threshold: f32::MAX,
+    }
+}
+
+/// Bytes that cannot be done without: four floats a parameter (weight, gradient, two moments), the
+/// teacher, and 6·width + 2·kv_width + 3·feed-forward + heads floats a token and layer.
+fn needed(config: &LlamaConfig, parameters: usize, tokens: usize) -> u64 {
+    let saved = 6 * config.hidden_size + 2 * config.kv_width() + 3 * config.intermediate_size + config.num_attention_heads;
+    4 * (4 * parameters + config.parameters() + tokens * config.num_hidden_layers * saved) as u64
+}

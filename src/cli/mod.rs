@@ -1,0 +1,51 @@
+//! The command line: one file per command. It speaks to the runner and to nothing below it.
+
+mod train;
+
+use crate::runner::{Runner, Stop};
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Trains fully binarized language models on any GPU or on none, and runs them.
+#[derive(Parser)]
+#[command(name = "signet", version, about, propagate_version = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(Box<train::Train>),
+}
+
+/// Parses the command line and does what it says.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let stop = Stop::default();
+    stop_on_signal(stop.clone());
+    let mut runner = Runner::new(stop);
+    let result = match arguments.command {
+        Command::Train(train) => train.run(&mut runner),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The first Ctrl-C (or termination) asks running work to save and stop; a second one ends at once.
+fn stop_on_signal(stop: Stop) {
+    let handler = move || {
+        if stop.asked() {
+            std::process::exit(130);
+        }
+        stop.ask();
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        eprintln!("Ctrl-C will not stop cleanly: {error}");
+    }
+}

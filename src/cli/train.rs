@@ -1,0 +1,270 @@
+//! `signet train`.
+
+use crate::runner::{Command, Event, Runner, TrainRequest};
+use crate::train::{Init, Loss, Metrics, Source, TrainConfig, TrainEvent};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::PathBuf;
+
+/// Train a model. Without arguments: the embedded default, on the best device there is.
+#[derive(Args)]
+pub(super) struct Train {
+    /// Name of the run; it lives in runs/NAME. Without one, the first free of run-1, run-2, …
+    #[arg(long)]
+    name: Option<String>,
+    /// Folder of the runs.
+    #[arg(long, default_value = "runs")]
+    runs: PathBuf,
+    /// Go on with the run of this name; settings given must be those it was started with.
+    #[arg(long)]
+    resume: bool,
+    /// Settings from a TOML file (the same as a run's run.toml); options given here come on top.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where it is computed: auto, cpu, or an adapter's name or index (see `signet devices`).
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// One JSON object per event instead of a progress bar.
+    #[arg(long)]
+    json: bool,
+    /// tiny, 5M, 130M, 1.3B, 7B, 13B, or the path of a config.json.
+    #[arg(long)]
+    model: Option<String>,
+    /// Keep the linear layers in full precision: a teacher, or a baseline.
+    #[arg(long)]
+    full_precision: bool,
+    /// The teacher: embedded, none, or a model directory.
+    #[arg(long)]
+    teacher: Option<String>,
+    /// embedded, or the path of a tokenizer.json.
+    #[arg(long)]
+    tokenizer: Option<String>,
+    /// Text files to train on; the embedded corpus without any.
+    #[arg(long, num_args = 1..)]
+    data: Vec<PathBuf>,
+    /// First weights: scratch, teacher, or a model directory.
+    #[arg(long)]
+    init: Option<String>,
+    /// ad (the teacher's distribution), ar (the next token), or mix (half of each).
+    #[arg(long)]
+    loss: Option<String>,
+    /// Temperature of the distillation.
+    #[arg(long)]
+    temperature: Option<f64>,
+    /// Decides initial weights and the order of data.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Sequences in a micro-step.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Tokens in a sequence.
+    #[arg(long)]
+    seq: Option<usize>,
+    /// Micro-steps in an optimizer step.
+    #[arg(long)]
+    accumulate: Option<usize>,
+    /// Optimizer steps.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Highest learning rate.
+    #[arg(long)]
+    lr: Option<f64>,
+    /// Learning rate at the end.
+    #[arg(long)]
+    end_lr: Option<f64>,
+    /// Steps of warm-up.
+    #[arg(long)]
+    warmup: Option<u64>,
+    /// Weight decay.
+    #[arg(long)]
+    weight_decay: Option<f64>,
+    /// Largest gradient norm.
+    #[arg(long)]
+    clip: Option<f64>,
+    /// β₂ of AdamW.
+    #[arg(long)]
+    beta2: Option<f64>,
+    /// Steps between evaluations on held-out text.
+    #[arg(long)]
+    eval_every: Option<u64>,
+    /// Held-out batches looked at.
+    #[arg(long)]
+    eval_batches: Option<usize>,
+    /// Steps between samples of text; 0 for none.
+    #[arg(long)]
+    sample_every: Option<u64>,
+    /// What samples continue.
+    #[arg(long)]
+    sample_prompt: Option<String>,
+    /// Steps between checkpoints; 0 for one at the end.
+    #[arg(long)]
+    checkpoint_every: Option<u64>,
+    /// Checkpoints kept, besides the best.
+    #[arg(long)]
+    keep: Option<usize>,
+}
+
+impl Train {
+    pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
+        let run = self.run_path()?;
+        let config = self.settings()?;
+        let given = self.config.is_some() || config != TrainConfig::default();
+        let request = TrainRequest { run: run.clone(), config: (given || !self.resume).then_some(config), resume: self.resume, device: self.device.clone() };
+        let mut view = View::new(self.json);
+        let mut finished = true;
+        let result = runner.run(Command::Train(Box::new(request)), &mut |event| {
+            if let Event::TrainEnded { finished: all } = event {
+                finished = all;
+            }
+            view.show(&event);
+        });
+        view.close();
+        result?;
+        if !self.json {
+            print_ending(&run, finished);
+        }
+        Ok(())
+    }
+
+    fn run_path(&self) -> Result<PathBuf> {
+        match &self.name {
+            Some(name) if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') => bail!("--name {name:?} is no plain name"),
+            Some(name) => Ok(self.runs.join(name)),
+            None if self.resume => bail!("--resume needs --name: which run is to go on?"),
+            None => (1..10_000).map(|n| self.runs.join(format!("run-{n}"))).find(|path| !path.exists()).context("no free name is left; give --name"),
+        }
+    }
+
+    fn settings(&self) -> Result<TrainConfig> {
+        let mut config = match &self.config {
+            Some(path) => {
+                let text = std::fs::read_to_string(path).with_context(|| format!("settings {}", path.display()))?;
+                toml::from_str(&text).with_context(|| format!("settings {}", path.display()))?
+            }
+            None => TrainConfig::default(),
+        };
+        macro_rules! set {
+            ($($name:ident),*) => { $(if let Some(value) = self.$name.clone() { config.$name = value; })* };
+        }
+        set!(model, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, weight_decay, clip, beta2);
+        set!(eval_every, eval_batches, sample_every, sample_prompt, checkpoint_every, keep);
+        if self.full_precision {
+            config.binary = false;
+        }
+        if !self.data.is_empty() {
+            config.data = self.data.clone();
+        }
+        match self.teacher.as_deref() {
+            None => {}
+            Some("none") => config.teacher = None,
+            Some(name) => config.teacher = Some(source(name)),
+        }
+        if let Some(name) = &self.tokenizer {
+            config.tokenizer = source(name);
+        }
+        match self.init.as_deref() {
+            None => {}
+            Some("scratch") => config.init = Init::Scratch,
+            Some("teacher") => config.init = Init::Teacher,
+            Some(path) => config.init = Init::Model(path.into()),
+        }
+        match self.loss.as_deref() {
+            None => {}
+            Some("ad") => config.loss = Loss::Ad,
+            Some("ar") => config.loss = Loss::Ar,
+            Some("mix") => config.loss = Loss::Mix,
+            Some(other) => bail!("--loss {other:?}: there are ad, ar and mix"),
+        }
+        Ok(config)
+    }
+}
+
+fn source(name: &str) -> Source {
+    if name == "embedded" { Source::Embedded } else { Source::Path(name.into()) }
+}
+
+fn print_ending(run: &std::path::Path, finished: bool) {
+    let name = run.file_name().unwrap_or_default().to_string_lossy();
+    println!();
+    println!("run        {}", run.display());
+    println!("curves     {}", run.join("curves.svg").display());
+    if finished {
+        println!("chat       cargo run --release -- chat {}", run.display());
+    } else {
+        println!("go on      cargo run --release -- train --resume --name {name}");
+    }
+}
+
+/// Events as a person or a program sees them.
+struct View {
+    json: bool,
+    bar: Option<ProgressBar>,
+    rate: Option<f64>,
+}
+
+impl View {
+    fn new(json: bool) -> Self {
+        Self { json, bar: None, rate: None }
+    }
+
+    fn show(&mut self, event: &Event) {
+        if self.json {
+            println!("{}", serde_json::to_string(event).expect("events are plain data"));
+            return;
+        }
+        match event {
+            Event::Train(event) => self.train(event),
+            Event::Note { text } => self.line(text),
+            _ => {}
+        }
+    }
+
+    fn train(&mut self, event: &TrainEvent) {
+        match event {
+            TrainEvent::Begun { step, steps, summary } => {
+                self.line(summary);
+                let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} eta {eta}").expect("a fixed template");
+                let bar = ProgressBar::new(*steps).with_style(style).with_position(*step);
+                bar.reset_eta();
+                self.bar = Some(bar);
+            }
+            TrainEvent::Step(metrics) => self.step(metrics),
+            TrainEvent::HeldOut { step, losses } => {
+                let kl = if losses.ad > 0.0 { format!(", KL {:.4}", losses.kl) } else { String::new() };
+                self.line(&format!("step {step}: held-out perplexity {:.2}{kl}", losses.ar.exp()));
+            }
+            TrainEvent::Sample { step, text } => self.line(&format!("step {step}: {text}")),
+            TrainEvent::Saved { step, .. } => self.line(&format!("step {step}: checkpoint saved")),
+            TrainEvent::Note { text } => self.line(text),
+        }
+    }
+
+    fn step(&mut self, metrics: &Metrics) {
+        let rate = self.rate.map_or(metrics.tokens_per_s, |rate| 0.9 * rate + 0.1 * metrics.tokens_per_s);
+        self.rate = Some(rate);
+        let kl = metrics.kl.map_or(String::new(), |kl| format!(" KL {kl:.3}"));
+        let message = format!("loss {:.3}{kl} flips {:.2e} {rate:.0} tok/s", metrics.loss, metrics.flip_ratio);
+        if let Some(bar) = &self.bar {
+            bar.set_message(message.clone());
+            bar.set_position(metrics.step);
+            // Where there is no terminal, a line now and then.
+            if bar.is_hidden() && metrics.step.is_multiple_of(50) {
+                println!("step {}: {message}", metrics.step);
+            }
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) if !bar.is_hidden() => bar.println(text),
+            _ => println!("{text}"),
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
