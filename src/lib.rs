@@ -1,5 +1,9 @@
 //! Signet trains fully binarized language models on any GPU, and runs them anywhere.
+pub mod assets;
+pub mod bench;
+pub mod cli;
 pub mod data;
+pub mod eval;
 pub mod formats;
 pub mod graph;
 pub mod infer;
@@ -9,5 +13,3 @@ pub mod platform;
 pub mod rng;
 pub mod runner;
 pub mod train;
-pub mod assets;
-pub mod cli;

@@ -85,13 +85,23 @@ fn write_parts(dir: &Path, parts: &mut [Part<'_>]) -> io::Result<()> {
     sync_dir(dir)
 }
 
+/// All bytes of a file.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path)
+}
+
 /// Replaces a file's contents, or leaves it as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    stream_atomic(path, &mut |out| out.write_all(bytes))
+}
+
+/// Replaces a file's contents with what `write` writes, or leaves it as it was.
+pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let beside = beside(path)?;
     let result = (|| {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(&beside)?);
+        write(&mut file)?;
+        file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
         fs::rename(&beside, path)
     })();
     if result.is_err() {
