@@ -1,4 +1,6 @@
 //! Signet trains fully binarized language models on any GPU, and runs them anywhere.
+pub mod assets;
+pub mod cli;
 pub mod data;
 pub mod formats;
 pub mod graph;
@@ -9,5 +11,3 @@ pub mod platform;
 pub mod rng;
 pub mod runner;
 pub mod train;
-pub mod assets;
-pub mod cli;
