@@ -107,24 +107,31 @@ impl Op for AdamWSigns {
 
     fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
         let latent = specs.updates[0];
-        let params = vec![latent.rows as u32, latent.cols as u32, self.counter as u32];
-        let tiles = latent.rows.div_ceil(32) * latent.cols.div_ceil(32);
-        vec![Launch {
-            kernel: "adamw/signs",
-            operands: vec![
-                Operand::In(0),
-                Operand::In(1),
-                Operand::Up(0),
-                Operand::Up(1),
-                Operand::Up(2),
-                Operand::Up(3),
-                Operand::Up(4),
-                Operand::Up(5),
-                Operand::Up(6),
-            ],
-            params,
-            groups: grid(tiles),
-        }]
+        let (rows, cols) = (latent.rows as u32, latent.cols as u32);
+        // Two kernels, because one would bind nine storage buffers, and eight are sure.
+        vec![
+            Launch {
+                kernel: "adamw/signs",
+                operands: vec![
+                    Operand::In(0),
+                    Operand::In(1),
+                    Operand::Up(0),
+                    Operand::Up(1),
+                    Operand::Up(2),
+                    Operand::Up(3),
+                    Operand::Up(4),
+                    Operand::Up(6),
+                ],
+                params: vec![rows, cols, self.counter as u32],
+                groups: grid(specs.updates[4].words().div_ceil(32)),
+            },
+            Launch {
+                kernel: "adamw/transpose",
+                operands: vec![Operand::Up(4), Operand::Up(5)],
+                params: vec![rows, cols],
+                groups: grid(specs.updates[5].words().div_ceil(256)),
+            },
+        ]
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
