@@ -1,3 +1,4 @@
 //! Signet trains fully binarized language models on any GPU, and runs them anywhere.
+pub mod device;
 pub mod graph;
 pub mod ops;

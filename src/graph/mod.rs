@@ -3,6 +3,7 @@
 
 mod backward;
 pub mod cpu;
+mod execute;
 mod machine;
 mod op;
 mod plan;
@@ -12,6 +13,7 @@ mod tape;
 
 pub use backward::{Backward, BackwardError, Rule};
 pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
+pub use execute::{GpuMachine, GpuProgram};
 pub use machine::{Machine, MachineError, Pending, Program};
 pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, grid};
 pub use plan::{Class, Overlap, Plan, Slot};
