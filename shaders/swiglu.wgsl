@@ -14,9 +14,9 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> d_gate: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_up: array<f32>;
 
-// e⁸⁷ is the last power that cannot overflow: an infinity may be assumed away by a compiler.
+// Below −87 it is 0: e⁸⁸ is near overflow, and a compiler may assume that there is no infinity.
 fn sigmoid(x: f32) -> f32 {
-    return 1.0 / (1.0 + exp(min(-x, 87.0)));
+    return select(0.0, 1.0 / (1.0 + exp(min(-x, 87.0))), x > -87.0);
 }
 
 @compute @workgroup_size(256)
