@@ -14,9 +14,13 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> d_gate: array<f32>;
 @group(0) @binding(5) var<storage, read_write> d_up: array<f32>;
 
-// Below −87 it is 0: e⁸⁸ is near overflow, and a compiler may assume that there is no infinity.
+// The largest power below 2¹²⁶, up to which WGSL bounds the error of a division.
+const MOST: f32 = 87.336;
+
+// Past that it is 0, as its true value is subnormal; and no infinity appears, which a compiler may
+// assume there is none of.
 fn sigmoid(x: f32) -> f32 {
-    return select(0.0, 1.0 / (1.0 + exp(min(-x, 87.0))), x > -87.0);
+    return select(0.0, 1.0 / (1.0 + exp(min(-x, MOST))), x > -MOST);
 }
 
 @compute @workgroup_size(256)

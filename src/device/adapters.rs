@@ -64,7 +64,11 @@ impl Adapter {
         let needs: [(&str, u64, u64); 8] = [
             ("max_storage_buffers_per_shader_stage", have.max_storage_buffers_per_shader_stage.into(), most(|k| k.operands.len() as u64)),
             ("max_bindings_per_bind_group", have.max_bindings_per_bind_group.into(), most(|k| k.operands.len() as u64 + 1)),
-            ("max_compute_invocations_per_workgroup", have.max_compute_invocations_per_workgroup.into(), most(|k| k.workgroup.iter().map(|&n| u64::from(n)).product())),
+            (
+                "max_compute_invocations_per_workgroup",
+                have.max_compute_invocations_per_workgroup.into(),
+                most(|k| k.workgroup.iter().map(|&n| u64::from(n)).product()),
+            ),
             ("max_compute_workgroup_size_x", have.max_compute_workgroup_size_x.into(), side(|k| k.workgroup[0])),
             ("max_compute_workgroup_size_y", have.max_compute_workgroup_size_y.into(), side(|k| k.workgroup[1])),
             ("max_compute_workgroup_size_z", have.max_compute_workgroup_size_z.into(), side(|k| k.workgroup[2])),
@@ -80,7 +84,11 @@ impl Adapter {
         if lacks.is_empty() {
             return Ok(());
         }
-        Err(DeviceError::Adapter(format!("{} cannot run Signet's kernels: {}; choose another device, `--device cpu` always works", self.name(), lacks.join("; "))))
+        Err(DeviceError::Adapter(format!(
+            "{} cannot run Signet's kernels: {}; choose another device, `--device cpu` always works",
+            self.name(),
+            lacks.join("; ")
+        )))
     }
 }
 

@@ -178,7 +178,10 @@ impl GpuMachine {
             }
             let most = self.gpu.most_bytes();
             if bound.bytes > most {
-                return Err(refuse(format!("{} bytes, where this GPU binds {most} (max_storage_buffer_binding_size); use a smaller model or batch", bound.bytes)));
+                return Err(refuse(format!(
+                    "{} bytes, where this GPU binds {most} (max_storage_buffer_binding_size); use a smaller model or batch",
+                    bound.bytes
+                )));
             }
             let access = kernel.operands[bounds.len()];
             let clash = bounds.iter().zip(kernel.operands).any(|(other, &theirs)| other.buffer == bound.buffer && theirs != access);

@@ -4,6 +4,7 @@
 use super::cpu::{CpuMachine, CpuProgram};
 use super::execute::{GpuMachine, GpuProgram};
 use super::plan::{Class, Overlap};
+use super::shape::Spec;
 use super::tape::{Home, MemoryId, Tape, TensorId};
 use crate::device::{DeviceError, Download, Gpu};
 use std::sync::Arc;
@@ -156,6 +157,22 @@ impl Machine {
         match self {
             Machine::Cpu(cpu) => Ok(Program::Cpu(cpu.compile(Arc::new(tape))?)),
             Machine::Gpu(gpu) => Ok(Program::Gpu(gpu.compile(Arc::new(tape))?)),
+        }
+    }
+
+    /// As [`Machine::compile`], with guards around what kernels write on a GPU.
+    pub(crate) fn compile_guarded(&mut self, tape: Tape) -> Result<Program, MachineError> {
+        match self {
+            Machine::Cpu(_) => self.compile(tape),
+            Machine::Gpu(gpu) => Ok(Program::Gpu(gpu.compile_guarded(Arc::new(tape))?)),
+        }
+    }
+
+    /// After a run of a guarded program: the tensors whose surroundings a kernel wrote to.
+    pub(crate) async fn broken_guards(&self, program: &Program) -> Result<Vec<Spec>, MachineError> {
+        match (self, program) {
+            (Machine::Gpu(gpu), Program::Gpu(program)) => gpu.broken_guards(program).await,
+            _ => Ok(Vec::new()),
         }
     }
 

@@ -2,6 +2,7 @@
 //! kind of device. It names no operation.
 
 mod backward;
+mod case;
 pub mod cpu;
 mod execute;
 mod machine;
@@ -12,6 +13,7 @@ mod shape;
 mod tape;
 
 pub use backward::{Backward, BackwardError, Rule};
+pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Update};
 pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
 pub use execute::{GpuMachine, GpuProgram};
 pub use machine::{Machine, MachineError, Pending, Program};
