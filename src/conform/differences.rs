@@ -2,7 +2,7 @@
 //! keeps a kernel from being right by agreement with a twin that is wrong.
 
 use super::fill::{Contents, Random};
-use super::trial::{Bench, Trial};
+use super::trial::{Bench, Trial, share};
 use super::{Outcome, broken};
 use crate::graph::cpu::Data;
 use crate::graph::{Calculus, Case, Class, Forward, Loss, Role, Spec};
@@ -103,8 +103,8 @@ fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(
         let (coarse, fine) = (difference(step), difference(step / 2.0));
         let expected = (4.0 * fine - coarse) / 3.0;
         let allowed = TOLERANCE * (gradient[at].abs() + typical) + 1e-13 * size / step;
-        let share = if gradient[at] == expected { 0.0 } else { (gradient[at] - expected).abs() / allowed };
-        if !(share <= 1.0) {
+        let share = share((gradient[at] - expected).abs(), allowed);
+        if share > 1.0 {
             let failure = format!("{what}, element {at}: the backward pass gives {:e}, differences give {expected:e} ± {allowed:e}", gradient[at]);
             return Err((share, failure));
         }

@@ -102,11 +102,7 @@ pub async fn run(target: &Target, options: &Options, mut on_result: impl FnMut(&
             for &check in options.checks.iter().filter(|&&check| wanted && applies(&case, check)) {
                 let mut random = Random::new(options.seed, &[family.name, &case.label]);
                 let outcome = run_case(target, &case, check, &mut random).await;
-                let (worst, failure) = match outcome {
-                    Ok(worst) if worst <= 1.0 => (worst, None),
-                    Ok(worst) => (worst, Some(format!("an error of {worst:.3} times what is allowed"))),
-                    Err((worst, failure)) => (worst, Some(failure)),
-                };
+                let (worst, failure) = outcome.map_or_else(|(worst, failure)| (worst, Some(failure)), |worst| (worst, None));
                 let result = CaseResult { operation: family.name.into(), label: case.label.clone(), check, worst: worst.min(f64::MAX), failure };
                 on_result(&result);
                 report.add(&result);

@@ -255,28 +255,32 @@ fn same_words(watched: &Watched, got: &[u32], expected: &[u32]) -> Outcome {
 /// The rule of tolerance: |got − oracle| ≤ (roundings + 8)·u·Σ|terms|, for every element.
 fn within_bounds(watched: &Watched, got: &[u32], oracle: &[Traced]) -> Outcome {
     let (mut worst, mut at, mut outside) = (0f64, 0, 0);
-    for (n, (word, oracle)) in got.iter().zip(oracle).enumerate() {
-        let error = (f64::from(f32::from_bits(*word)) - oracle.value).abs();
-        let share = if error == 0.0 { 0.0 } else { error / oracle.bound(UNIT) };
-        // A comparison with NaN is false, so NaN counts as outside.
-        if !(share <= 1.0) {
-            outside += 1;
-        }
-        if !(share <= worst) && !worst.is_nan() {
+    for (n, (&word, oracle)) in got.iter().zip(oracle).enumerate() {
+        let share = share((f64::from(f32::from_bits(word)) - oracle.value).abs(), oracle.bound(UNIT));
+        outside += usize::from(share > 1.0);
+        if share > worst {
             (worst, at) = (share, n);
         }
     }
     if outside == 0 {
         return Ok(worst);
     }
-    let (row, column) = (at / watched.spec.cols, at % watched.spec.cols);
-    let (value, Traced { value: expected, .. }) = (f32::from_bits(got[at]), oracle[at]);
+    let (row, column, value) = (at / watched.spec.cols, at % watched.spec.cols, f32::from_bits(got[at]));
+    let (expected, bound) = (oracle[at].value, oracle[at].bound(UNIT));
     let failure = format!(
-        "{} {}, row {row}, column {column}: {value:e}, expected {expected:e} ± {:e}; {outside} of {} elements are wrong",
+        "{} {}, row {row}, column {column}: {value:e}, expected {expected:e} ± {bound:e}; {outside} of {} elements are wrong",
         watched.what,
         watched.spec,
-        oracle[at].bound(UNIT),
         got.len()
     );
-    Err((if worst.is_nan() { f64::MAX } else { worst }, failure))
+    Err((worst, failure))
+}
+
+/// An error as a share of what is allowed; without end if either is not a number.
+pub(super) fn share(error: f64, allowed: f64) -> f64 {
+    match error / allowed {
+        _ if error == 0.0 => 0.0,
+        share if share.is_nan() => f64::INFINITY,
+        share => share,
+    }
 }

@@ -173,7 +173,7 @@ impl GpuMachine {
             let spec = program.tape.spec(id);
             let refuse = |problem: String| MachineError::Compile { op: node.op.name(), problem: format!("{}: {role} {n} {spec}: {problem}", launch.kernel) };
             let bound = self.bound(program, id);
-            if bound.bytes == 0 || bound.offset % ALIGN != 0 {
+            if bound.bytes == 0 || !bound.offset.is_multiple_of(ALIGN) {
                 return Err(refuse(format!("{} bytes at byte {}; it must not be empty, and start at a multiple of {ALIGN}", bound.bytes, bound.offset)));
             }
             let most = self.gpu.most_bytes();

@@ -147,12 +147,12 @@ impl Op for FbiLinearInput {
         const COLUMNS: usize = 128;
         d_alpha.par_chunks_mut(COLUMNS).zip(d_beta.par_chunks_mut(COLUMNS)).enumerate().for_each(|(block, (d_alpha, d_beta))| {
             vectorised(|| {
-                for b in 0..tokens {
+                for (b, &total) in sums.iter().enumerate() {
                     let first = b * width + block * COLUMNS;
                     let (x, u) = (&x[first..first + d_alpha.len()], &u[first..first + d_alpha.len()]);
                     for ((da, db), (&x, &u)) in d_alpha.iter_mut().zip(d_beta.iter_mut()).zip(x.iter().zip(u)) {
                         *da += x * u;
-                        *db += x * sums[b];
+                        *db += x * total;
                     }
                 }
             });
