@@ -2,3 +2,4 @@
 
 mod conform;
 mod device;
+mod execute;

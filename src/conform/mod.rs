@@ -141,3 +141,6 @@ async fn run_case(target: &Target, case: &Case, check: Check, random: &mut Rando
     let got = trial.run_on(target.machine()).await.map_err(broken)?;
     judge(&trial, &expected, &got)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,11 @@
 
 use super::faults::DeviceError;
 use super::gpu::Gpu;
+use std::sync::atomic::Ordering;
+
+/// Bytes written before they are submitted and waited for: wgpu copies what is written, and keeps
+/// the copy until then, so that loading a model would need its size twice.
+const PENDING: usize = 64 * 1024 * 1024;
 
 /// A range of a buffer, as a kernel sees it.
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +48,14 @@ impl Gpu {
     /// Writes words into a buffer, before anything that is submitted later.
     pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, words: &[u32]) -> Result<(), DeviceError> {
         self.check()?;
-        self.queue.write_buffer(buffer, offset, bytemuck::cast_slice(words));
+        let bytes: &[u8] = bytemuck::cast_slice(words);
+        for (part, first) in bytes.chunks(PENDING).zip((offset..).step_by(PENDING)) {
+            self.queue.write_buffer(buffer, first, part);
+            if self.pending.fetch_add(part.len(), Ordering::Relaxed) + part.len() >= PENDING {
+                self.wait(Some(self.queue.submit([])));
+                self.pending.store(0, Ordering::Relaxed);
+            }
+        }
         self.check()
     }
 }

@@ -6,6 +6,7 @@ use super::kernels::{Dispatch, Pipelines};
 use super::readback::{Signal, Staging};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Whether wgpu adds checks of its own to the kernels: bounds, loops, divisions. The conformance
 /// is run both ways; training goes without, since the kernels are Signet's own and loop bounding
@@ -35,6 +36,8 @@ pub struct Gpu {
     pub(super) checks: Checks,
     pub(super) pipelines: Mutex<Pipelines>,
     pub(super) staging: Mutex<Staging>,
+    /// Bytes written since the last submit.
+    pub(super) pending: AtomicUsize,
 }
 
 impl Gpu {
@@ -52,6 +55,7 @@ impl Gpu {
             checks,
             pipelines: Mutex::default(),
             staging: Mutex::default(),
+            pending: AtomicUsize::new(0),
             device,
             queue,
         })
@@ -95,6 +99,7 @@ impl Gpu {
             self.queue.submit([encoder.finish()]);
             self.poll(wgpu::PollType::Poll);
         }
+        self.pending.store(0, Ordering::Relaxed);
         self.check()?;
         Ok(count)
     }

@@ -28,7 +28,7 @@ pub struct GpuProgram {
     tape: Arc<Tape>,
     plan: Plan,
     slots: Vec<wgpu::Buffer>,
-    /// Bytes before and after each slot that no kernel may touch.
+    /// Bytes before and after each slot, and after each lasting tensor, that no kernel may touch.
     margin: u64,
     dispatches: Vec<Dispatch>,
     submits: usize,
@@ -161,7 +161,7 @@ impl GpuMachine {
         Ok(buffer)
     }
 
-    /// The exact ranges of a launch's operands.
+    /// The ranges of a launch's operands: the tensors exactly.
     fn operands<'a>(&'a self, program: &'a GpuProgram, node: &Node, kernel: &Kernel, launch: &Launch) -> Result<Vec<Bound<'a>>, MachineError> {
         let mut bounds: Vec<Bound<'a>> = Vec::new();
         for operand in &launch.operands {
@@ -188,7 +188,10 @@ impl GpuMachine {
             if clash {
                 return Err(refuse("its buffer is bound both for reading and for writing, which WebGPU forbids; give one of the two its own memory".into()));
             }
-            bounds.push(bound);
+            // Under guard a kernel can reach the guard behind the tensor: bound exactly, the driver
+            // would drop a stray write, and it would not show.
+            let bytes = (bound.bytes + program.margin).min(bound.buffer.size() - bound.offset);
+            bounds.push(Bound { bytes, ..bound });
         }
         Ok(bounds)
     }
