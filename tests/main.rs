@@ -1,4 +1,7 @@
 //! The integration tests, in one binary.
 
+mod conform;
+mod device;
+mod execute;
 mod golden;
 mod train;

@@ -156,6 +156,14 @@ fn a_killed_run_resumes_to_the_same_bits_on_the_cpu() {
 }
 
 #[test]
+fn a_killed_run_resumes_to_the_same_bits_on_a_vulkan_adapter() {
+    let adapters = pollster::block_on(signet::device::adapters());
+    let vulkan = adapters.iter().find(|adapter| adapter.info.backend == signet::device::Backend::Vulkan);
+    let vulkan = vulkan.expect("no Vulkan adapter: Debian's mesa-vulkan-drivers has a software one");
+    killed_and_resumed(&vulkan.index.to_string());
+}
+
+#[test]
 fn a_resume_with_other_settings_or_of_a_run_in_use_is_refused() {
     let scratch = Scratch::new("refused");
     let teacher = teacher(&scratch);
