@@ -4,4 +4,5 @@ mod conform;
 mod device;
 mod execute;
 mod golden;
+mod large;
 mod train;
