@@ -5,3 +5,8 @@ pub const CORPUS: &str = include_str!("../assets/corpus.txt");
 
 /// The tokenizer trained on them.
 pub const TOKENIZER: &[u8] = include_bytes!("../assets/tokenizer.json");
+
+/// The demo student, packed; `None` in a build without it.
+pub fn student() -> Option<&'static [u8]> {
+    None
+}

@@ -42,7 +42,8 @@ fn one_step(machine: &mut Machine) -> StepReport {
 #[test]
 fn a_step_of_130m_on_vulkan_equals_the_cpu_device() {
     let adapters = block_on(adapters());
-    let vulkan = adapters.iter().find(|adapter| adapter.info.backend == Backend::Vulkan).expect("no Vulkan adapter: Debian's mesa-vulkan-drivers has a software one");
+    let vulkan =
+        adapters.iter().find(|adapter| adapter.info.backend == Backend::Vulkan).expect("no Vulkan adapter: Debian's mesa-vulkan-drivers has a software one");
     let cpu = one_step(&mut Machine::cpu());
     let gpu = one_step(&mut Machine::gpu(Arc::new(block_on(Gpu::open(vulkan, Checks::Off)).unwrap())));
     println!("{vulkan}\nloss {} and {}, norm {} and {}", cpu.losses.ad, gpu.losses.ad, cpu.norm, gpu.norm);
