@@ -1,1 +1,219 @@
-fn main() {}
+//! Expands the imports and variants of `shaders/*.wgsl`, checks every result with naga, and writes
+//! the table of kernels that `src/device/kernels.rs` includes. An error in a shader fails the build.
+
+use naga::proc::Layouter;
+use naga::valid::{Capabilities, FunctionInfo, ValidationFlags, Validator};
+use naga::{AddressSpace, EntryPoint, Module, StorageAccess};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+/// A failed check, in words for the person who wrote the shader.
+type Checked<T> = Result<T, String>;
+
+fn main() {
+    println!("cargo:rerun-if-changed=build.rs");
+    println!("cargo:rerun-if-changed=shaders");
+    let table = table(Path::new("shaders")).unwrap_or_else(|problems| {
+        eprintln!("{problems}");
+        std::process::exit(1);
+    });
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("kernels.rs");
+    std::fs::write(&out, table).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+}
+
+/// The Rust source of the table of all kernels; or all that is wrong with them.
+fn table(folder: &Path) -> Checked<String> {
+    let shared = read_folder(&folder.join("shared"))?;
+    let mut sources = String::new();
+    let mut kernels = BTreeMap::new();
+    let mut problems = Vec::new();
+    for (file, text) in read_folder(folder)? {
+        let stem = file.trim_end_matches(".wgsl");
+        let variants = variants(&text);
+        for variant in std::iter::once(None).chain(variants.iter().map(|name| Some(*name))) {
+            let unit = format!("shaders/{file}{}", variant.map_or(String::new(), |name| format!(" (variant {name})")));
+            let mut expansion = Expansion { shared: &shared, variants: &variants, variant, imported: BTreeSet::new(), open: Vec::new(), out: String::new() };
+            let reflected = expansion.file(&format!("shaders/{file}"), &text).and_then(|()| reflect(&unit, &expansion.out));
+            let entries = reflected.unwrap_or_else(|problem| {
+                problems.push(problem);
+                Vec::new()
+            });
+            let source = format!("SOURCE_{}", kernels.len());
+            writeln!(sources, "static {source}: &str = {:?};", expansion.out).expect("written to a string");
+            for (entry, fields) in entries {
+                let name = format!("{stem}/{entry}{}", variant.map_or(String::new(), |name| format!(".{name}")));
+                let row = format!("    Kernel {{ name: {name:?}, unit: {unit:?}, entry: {entry:?}, source: {source}, {fields} }},\n");
+                kernels.insert(name, row);
+            }
+        }
+    }
+    if !problems.is_empty() {
+        return Err(problems.join("\n"));
+    }
+    let rows: String = kernels.into_values().collect();
+    Ok(format!("{sources}\n/// Every kernel, sorted by name.\npub static KERNELS: &[Kernel] = &[\n{rows}];\n"))
+}
+
+/// Names and texts of the WGSL files in a folder, sorted.
+fn read_folder(folder: &Path) -> Checked<BTreeMap<String, String>> {
+    let wrong = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let mut files = BTreeMap::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| wrong(folder, error))? {
+        let path = entry.map_err(|error| wrong(folder, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "wgsl") {
+            let text = std::fs::read_to_string(&path).map_err(|error| wrong(&path, error))?;
+            files.insert(path.file_name().expect("a file").to_string_lossy().into_owned(), text);
+        }
+    }
+    Ok(files)
+}
+
+/// The names after `#variants`.
+fn variants(text: &str) -> Vec<&str> {
+    text.lines().find_map(|line| line.strip_prefix("#variants")).map_or(Vec::new(), |names| names.split_whitespace().collect())
+}
+
+/// One variant of one file, being expanded.
+struct Expansion<'a> {
+    shared: &'a BTreeMap<String, String>,
+    variants: &'a [&'a str],
+    variant: Option<&'a str>,
+    imported: BTreeSet<String>,
+    open: Vec<String>,
+    out: String,
+}
+
+/// An `#if` whose `#endif` has not come yet.
+struct Branch {
+    line: usize,
+    taken: bool,
+    turned: bool,
+}
+
+impl Expansion<'_> {
+    fn file(&mut self, file: &str, text: &str) -> Checked<()> {
+        self.open.push(file.to_owned());
+        let mut branches: Vec<Branch> = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let at = |problem: &str| format!("{file}:{}: {problem}", index + 1);
+            let active = branches.iter().all(|branch| branch.taken);
+            let Some(directive) = line.trim_start().strip_prefix('#') else {
+                if active {
+                    self.out.push_str(line);
+                    self.out.push('\n');
+                }
+                continue;
+            };
+            match directive.split_whitespace().collect::<Vec<_>>()[..] {
+                ["variants", _, ..] if self.open.len() == 1 && index == 0 => {}
+                ["variants", ..] => return Err(at("#variants NAME… belongs on the first line of an operation's file")),
+                ["import", path] => {
+                    if active {
+                        self.import(path).map_err(|problem| at(&problem))?;
+                    }
+                }
+                ["if", condition] => {
+                    let taken = self.condition(condition).map_err(|problem| at(&problem))?;
+                    branches.push(Branch { line: index + 1, taken, turned: false });
+                }
+                ["else"] => match branches.last_mut() {
+                    Some(branch) if !branch.turned => *branch = Branch { taken: !branch.taken, turned: true, ..*branch },
+                    _ => return Err(at("#else without #if")),
+                },
+                ["endif"] => {
+                    branches.pop().ok_or_else(|| at("#endif without #if"))?;
+                }
+                _ => return Err(at("unknown directive; there are #import \"shared/NAME.wgsl\", #variants, #if, #else, #endif")),
+            }
+        }
+        self.open.pop();
+        match branches.pop() {
+            Some(branch) => Err(format!("{file}:{}: #if without #endif", branch.line)),
+            None => Ok(()),
+        }
+    }
+
+    fn condition(&self, condition: &str) -> Checked<bool> {
+        let (name, wanted) = condition.strip_prefix('!').map_or((condition, true), |name| (name, false));
+        if !self.variants.contains(&name) {
+            return Err(format!("{name} is not among the variants {:?}; name it after #variants", self.variants));
+        }
+        Ok((self.variant == Some(name)) == wanted)
+    }
+
+    fn import(&mut self, path: &str) -> Checked<()> {
+        let name = path.strip_prefix("\"shared/").and_then(|path| path.strip_suffix('"'));
+        let name = name.ok_or_else(|| format!("only \"shared/NAME.wgsl\" can be imported, not {path}"))?;
+        let file = format!("shaders/shared/{name}");
+        if self.open.contains(&file) {
+            return Err(format!("imports go round in a circle: {} → {file}", self.open.join(" → ")));
+        }
+        let text = self.shared.get(name).ok_or_else(|| format!("there is no {file}"))?;
+        match self.imported.insert(file.clone()) {
+            true => self.file(&file, text),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Parses and validates one expanded source; gives each entry point's name and fields.
+fn reflect(unit: &str, source: &str) -> Checked<Vec<(String, String)>> {
+    let module = naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string_with_path(source, unit))?;
+    // Core WGSL alone: unpack2x16float, which naga counts as a capability, is part of it.
+    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
+        .validate(&module)
+        .map_err(|error| error.emit_to_string_with_path(source, unit))?;
+    let mut layouter = Layouter::default();
+    layouter.update(module.to_ctx()).map_err(|error| format!("{unit}: {error}"))?;
+    if module.entry_points.is_empty() {
+        return Err(format!("{unit}: no entry point"));
+    }
+    let entries = module.entry_points.iter().enumerate();
+    entries
+        .map(|(index, entry)| {
+            let fields = fields(&module, &layouter, entry, info.get_entry_point(index));
+            Ok((entry.name.clone(), fields.map_err(|problem| format!("{unit}, entry {}: {problem}", entry.name))?))
+        })
+        .collect()
+}
+
+/// The fields of `Kernel` that follow from what an entry point uses.
+fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &FunctionInfo) -> Checked<String> {
+    if entry.stage != naga::ShaderStage::Compute || entry.workgroup_size_overrides.is_some() {
+        return Err("only compute entry points with a constant @workgroup_size are kernels".into());
+    }
+    let mut bindings = BTreeMap::new();
+    let mut workgroup_bytes = 0;
+    for (_, variable) in module.global_variables.iter().filter(|(handle, _)| !info[*handle].is_empty()) {
+        let layout = layouter[variable.ty];
+        let name = variable.name.as_deref().unwrap_or("?");
+        if variable.space == AddressSpace::WorkGroup {
+            workgroup_bytes += layout.size.next_multiple_of(16);
+        }
+        let Some(binding) = variable.binding else { continue };
+        if binding.group != 0 || bindings.insert(binding.binding, (variable.space, layout, name)).is_some() {
+            return Err(format!("{name}: bindings must be in group 0, one variable each"));
+        }
+    }
+    let Some((AddressSpace::Uniform, params, _)) = bindings.remove(&0) else {
+        return Err("@group(0) @binding(0) must be a var<uniform> that the entry point reads: the parameters".into());
+    };
+    let mut operands = Vec::new();
+    for (expected, (binding, (space, _, name))) in (1..).zip(bindings) {
+        if binding != expected {
+            return Err(format!("{name}: binding {binding} where {expected} should be; operands that the entry point uses are bound from 1 on without gaps"));
+        }
+        operands.push(match space {
+            AddressSpace::Storage { access } if access == StorageAccess::LOAD => "Access::Read",
+            AddressSpace::Storage { .. } => "Access::Write",
+            _ => return Err(format!("{name}: operands are var<storage>, not {space:?}")),
+        });
+    }
+    let (words, align) = (params.size / 4, params.alignment.round_up(1) / 4);
+    Ok(format!(
+        "workgroup: {:?}, workgroup_bytes: {workgroup_bytes}, params: {words}, params_align: {align}, operands: &[{}]",
+        entry.workgroup_size,
+        operands.join(", ")
+    ))
+}

@@ -1,15 +1,39 @@
 //! Signet trains fully binarized language models on any GPU, and runs them anywhere.
-pub mod assets;
-pub mod bench;
-pub mod cli;
-pub mod data;
-pub mod eval;
-pub mod formats;
-pub mod graph;
-pub mod infer;
-pub mod model;
-pub mod ops;
+//!
+//! What flows through the house, in the order of the modules below; a module imports only those
+//! above it:
+//!
+//! 1. bytes become named tensors (`formats`) and token ids (`data`);
+//! 2. a `model` records what it computes as operations (`ops`) on a tape (`graph`);
+//! 3. the graph appends gradients, plans buffers, and runs the tape on a machine: the CPU device, or
+//!    a GPU through `device`;
+//! 4. `train` repeats that, and a guard decides what each report means;
+//! 5. `infer` continues text with the same tape and a KV cache; `eval` measures;
+//! 6. `conform` holds every operation on every device against a float64 oracle;
+//! 7. the `runner` owns all work: a command in, events out; `cli` and `app` speak only to it.
+
 pub mod platform;
 pub mod rng;
-pub mod runner;
+
+pub mod formats;
+
+pub mod device;
+pub mod graph;
+pub mod ops;
+
+pub mod conform;
+
+pub mod data;
+pub mod model;
+
 pub mod train;
+
+pub mod eval;
+pub mod infer;
+
+pub mod bench;
+
+pub mod assets;
+pub mod runner;
+
+pub mod cli;

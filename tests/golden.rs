@@ -221,3 +221,18 @@ fn golden_runs_on_the_cpu_device() {
         check_run(&mut Machine::cpu(), &golden);
     }
 }
+
+#[test]
+fn golden_runs_on_every_adapter() {
+    let adapters = block_on(signet::device::adapters());
+    assert!(!adapters.is_empty(), "no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
+    for adapter in &adapters {
+        println!("{adapter}");
+        let gpu = std::sync::Arc::new(block_on(signet::device::Gpu::open(adapter, signet::device::Checks::Off)).unwrap());
+        for run in runs() {
+            let golden = Golden::open(&run);
+            check_logits(&mut Machine::gpu(gpu.clone()), &golden);
+            check_run(&mut Machine::gpu(gpu.clone()), &golden);
+        }
+    }
+}

@@ -125,8 +125,11 @@ fn refusal(path: &Path) -> String {
     text
 }
 
+/// Changes the bytes and the shape of a tensor of some name; one left without a shape is left out.
+type Change<'a> = &'a dyn Fn(&str, &mut Vec<u8>, &mut Vec<usize>);
+
 /// Rewrites a packed file: `change` gets each tensor's bytes and shape, and the metadata.
-fn forged(from: &Path, to: &Path, change: &dyn Fn(&str, &mut Vec<u8>, &mut Vec<usize>), metadata: &dyn Fn(&mut BTreeMap<String, String>)) {
+fn forged(from: &Path, to: &Path, change: Change<'_>, metadata: &dyn Fn(&mut BTreeMap<String, String>)) {
     let file = TensorFile::open(from).unwrap();
     let mut header: BTreeMap<String, String> =
         ["signet.format", "config", "tokenizer"].iter().filter_map(|key| Some((key.to_string(), file.metadata(key)?.to_string()))).collect();
@@ -375,12 +378,12 @@ fn text_ends_for_the_reason_given() {
 fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
     let mut machine = Machine::cpu();
     let (mut generator, tokenizer) = speaker(&mut machine, 160);
-    let mut chat = Chat::new(Template::new(&ChatFormat::default()).unwrap(), None);
+    let mut chat = Chat::new(Template::new(&ChatFormat::default()).unwrap(), warm(12), None);
     let mut dropped = 0;
     for turn in 0..12 {
         let text = format!("turn {turn}: tell me about it");
         let before = generator.cached().len();
-        let reply = block_on(chat.say(&mut machine, &mut generator, &tokenizer, &text, &warm(12), &|| false, &mut |_| {})).unwrap();
+        let reply = block_on(chat.say(&mut machine, &mut generator, &tokenizer, &text, &|| false, &mut |_| {})).unwrap();
         if reply.dropped == 0 && turn > 0 {
             // Sampled tokens may be written otherwise when their text is encoded anew; all before
             // the last reply must be found.
@@ -394,10 +397,10 @@ fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
     assert_eq!(chat.messages()[0].role, "user");
     let long = "many words ".repeat(200);
     let before = chat.messages().to_vec();
-    let refused = block_on(chat.say(&mut machine, &mut generator, &tokenizer, &long, &warm(12), &|| false, &mut |_| {}));
+    let refused = block_on(chat.say(&mut machine, &mut generator, &tokenizer, &long, &|| false, &mut |_| {}));
     assert!(matches!(refused, Err(ChatError::Generate(GenerateError::Long { .. }))));
     assert_eq!(chat.messages(), before);
-    let stopped = block_on(chat.say(&mut machine, &mut generator, &tokenizer, "hm", &warm(12), &|| true, &mut |_| {})).unwrap();
+    let stopped = block_on(chat.say(&mut machine, &mut generator, &tokenizer, "hm", &|| true, &mut |_| {})).unwrap();
     assert_eq!((stopped.report.stopped, chat.messages()), (Stopped::Asked, &before[..]));
     chat.reset();
     assert!(chat.messages().is_empty());

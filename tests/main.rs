@@ -1,4 +1,9 @@
 //! The integration tests, in one binary.
 
+mod conform;
+mod device;
+mod execute;
 mod golden;
 mod infer;
+mod large;
+mod train;

@@ -58,7 +58,7 @@ pub struct DecodeReport {
 /// Times decoding on machines that `machine` makes: each model gets one of its own, so that only
 /// one is in memory. `note` is told what is being done.
 pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>, bench: DecodeBench, note: &mut dyn FnMut(&str)) -> Result<DecodeReport> {
-    let config = LlamaConfig::preset(&bench.size, if matches!(&bench.size[..], "tiny" | "5M") { 4096 } else { 32_000 })?;
+    let config = LlamaConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
     let context = config.max_position_embeddings;
     ensure!(bench.prompt > 0 && bench.tokens > 0, "prompt and tokens must be at least 1");
     ensure!(bench.prompt + bench.tokens + WARM_UP <= context, "{} + {} tokens do not fit the context of {context}", bench.prompt, bench.tokens + WARM_UP);

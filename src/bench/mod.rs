@@ -1,5 +1,33 @@
-//! What the machine manages, timed on random data of the real shapes.
+//! Benchmarks on random data of real shapes, on any device: medians and spread.
 
 mod decode;
+mod matmul;
+mod train;
 
 pub use decode::{DecodeBench, DecodeReport, DecodeSide, decode};
+pub use matmul::{MatmulReport, matmul};
+pub use train::{TrainBench, TrainBenchReport, train, vocabulary};
+
+use serde::{Deserialize, Serialize};
+
+/// Least, median and greatest of some measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Spread {
+    /// Least.
+    pub least: f64,
+    /// Median.
+    pub median: f64,
+    /// Greatest.
+    pub greatest: f64,
+}
+
+impl Spread {
+    /// Of at least one value.
+    pub fn of(values: &[f64]) -> Self {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let half = sorted.len() / 2;
+        let median = if sorted.len() % 2 == 1 { sorted[half] } else { 0.5 * (sorted[half - 1] + sorted[half]) };
+        Self { least: sorted[0], median, greatest: sorted[sorted.len() - 1] }
+    }
+}

@@ -2,6 +2,8 @@
 
 mod bench;
 mod chat;
+mod conform;
+mod devices;
 mod eval;
 mod generate;
 mod output;
@@ -30,6 +32,8 @@ enum Command {
     Pack(pack::Pack),
     #[command(subcommand)]
     Tokenizer(tokenizer::Tokenizer),
+    Devices(devices::Devices),
+    Conform(conform::Conform),
     #[command(subcommand)]
     Bench(bench::Bench),
 }
@@ -47,6 +51,8 @@ pub fn main() -> ExitCode {
         Command::Eval(eval) => eval.run(&mut runner),
         Command::Pack(pack) => pack.run(&mut runner),
         Command::Tokenizer(tokenizer) => tokenizer.run(&mut runner),
+        Command::Devices(devices) => devices.run(&mut runner),
+        Command::Conform(conform) => conform.run(&mut runner),
         Command::Bench(bench) => bench.run(&mut runner),
     };
     match result {

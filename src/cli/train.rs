@@ -1,7 +1,7 @@
 //! `signet train`.
 
 use crate::runner::{Command, Event, Runner, TrainRequest};
-use crate::train::{Init, Loss, Metrics, Source, TrainConfig, TrainEvent};
+use crate::train::{Loss, Metrics, TrainConfig, TrainEvent};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -155,19 +155,14 @@ impl Train {
         if !self.data.is_empty() {
             config.data = self.data.clone();
         }
-        match self.teacher.as_deref() {
-            None => {}
-            Some("none") => config.teacher = None,
-            Some(name) => config.teacher = Some(source(name)),
+        if let Some(name) = &self.teacher {
+            config.teacher = name.clone().into();
         }
         if let Some(name) = &self.tokenizer {
-            config.tokenizer = source(name);
+            config.tokenizer = name.clone().into();
         }
-        match self.init.as_deref() {
-            None => {}
-            Some("scratch") => config.init = Init::Scratch,
-            Some("teacher") => config.init = Init::Teacher,
-            Some(path) => config.init = Init::Model(path.into()),
+        if let Some(name) = &self.init {
+            config.init = name.clone().into();
         }
         match self.loss.as_deref() {
             None => {}
@@ -178,10 +173,6 @@ impl Train {
         }
         Ok(config)
     }
-}
-
-fn source(name: &str) -> Source {
-    if name == "embedded" { Source::Embedded } else { Source::Path(name.into()) }
 }
 
 fn print_ending(run: &std::path::Path, finished: bool) {

@@ -155,6 +155,11 @@ impl<T> CpuProgram<T> {
     pub fn slot_words(&self) -> usize {
         self.plan.words()
     }
+
+    /// Operations in a run.
+    pub fn operations(&self) -> usize {
+        self.tape.nodes.len()
+    }
 }
 
 /// Where a tensor's data begins, before it is borrowed.

@@ -2,8 +2,11 @@
 //! device is async; on the CPU nothing does.
 
 use super::cpu::{CpuMachine, CpuProgram};
+use super::execute::{GpuMachine, GpuProgram};
 use super::plan::{Class, Overlap};
+use super::shape::Spec;
 use super::tape::{Home, MemoryId, Tape, TensorId};
+use crate::device::{DeviceError, Download, Gpu};
 use std::sync::Arc;
 
 /// What can go wrong on a machine.
@@ -12,6 +15,32 @@ pub enum MachineError {
     /// A tape that no machine can run.
     #[error(transparent)]
     Overlap(#[from] Overlap),
+    /// A tape that this GPU cannot run.
+    #[error("{op} cannot run on this GPU: {problem}")]
+    Compile {
+        /// The operation.
+        op: &'static str,
+        /// Kernel, tensor, and what does not fit.
+        problem: String,
+    },
+    /// The GPU is gone, and all its memory with it.
+    #[error("{}", DeviceError::Lost(.0.clone()))]
+    Lost(String),
+    /// Anything else that went wrong on the GPU.
+    #[error(transparent)]
+    Device(DeviceError),
+    /// A program of one machine given to another.
+    #[error("this program was compiled for another machine; compile its tape for this one")]
+    Foreign,
+}
+
+impl From<DeviceError> for MachineError {
+    fn from(error: DeviceError) -> Self {
+        match error {
+            DeviceError::Lost(reason) => MachineError::Lost(reason),
+            other => MachineError::Device(other),
+        }
+    }
 }
 
 /// Something that runs tapes.
@@ -19,6 +48,8 @@ pub enum MachineError {
 pub enum Machine {
     /// The CPU device.
     Cpu(CpuMachine<f32>),
+    /// A GPU.
+    Gpu(GpuMachine),
 }
 
 /// A tape compiled for a machine.
@@ -26,6 +57,8 @@ pub enum Machine {
 pub enum Program {
     /// For the CPU device.
     Cpu(CpuProgram<f32>),
+    /// For a GPU.
+    Gpu(GpuProgram),
 }
 
 /// Values asked for, as they were at that moment; see [`Machine::read_later`].
@@ -33,6 +66,8 @@ pub enum Program {
 pub enum Pending {
     /// Already here.
     Ready(Vec<Vec<u32>>),
+    /// On their way from a GPU.
+    Coming(Download),
 }
 
 impl Pending {
@@ -40,6 +75,7 @@ impl Pending {
     pub async fn wait(self) -> Result<Vec<Vec<u32>>, MachineError> {
         match self {
             Pending::Ready(values) => Ok(values),
+            Pending::Coming(download) => Ok(download.wait().await?),
         }
     }
 }
@@ -50,10 +86,16 @@ impl Machine {
         Machine::Cpu(CpuMachine::new())
     }
 
+    /// A GPU.
+    pub fn gpu(gpu: Arc<Gpu>) -> Self {
+        Machine::Gpu(GpuMachine::new(gpu))
+    }
+
     /// Reserves `words` zeroed words that outlive every tape.
     pub fn allocate(&mut self, class: Class, words: usize) -> Result<MemoryId, MachineError> {
         match self {
             Machine::Cpu(cpu) => Ok(cpu.allocate(class, words)),
+            Machine::Gpu(gpu) => gpu.allocate(words),
         }
     }
 
@@ -61,6 +103,7 @@ impl Machine {
     pub fn most_words(&self) -> usize {
         match self {
             Machine::Cpu(_) => usize::MAX,
+            Machine::Gpu(gpu) => usize::try_from(gpu.gpu().most_bytes() / 4).unwrap_or(usize::MAX),
         }
     }
 
@@ -72,6 +115,7 @@ impl Machine {
                 Class::Real => cpu.reals_mut(home).copy_from_slice(bytemuck::cast_slice(words)),
                 Class::Words => cpu.words_mut(home).copy_from_slice(words),
             },
+            Machine::Gpu(gpu) => gpu.write(home, words)?,
         }
         Ok(())
     }
@@ -94,6 +138,7 @@ impl Machine {
                     })
                     .collect(),
             )),
+            Machine::Gpu(gpu) => Ok(Pending::Coming(gpu.read_later(homes)?)),
         }
     }
 
@@ -111,6 +156,23 @@ impl Machine {
     pub fn compile(&mut self, tape: Tape) -> Result<Program, MachineError> {
         match self {
             Machine::Cpu(cpu) => Ok(Program::Cpu(cpu.compile(Arc::new(tape))?)),
+            Machine::Gpu(gpu) => Ok(Program::Gpu(gpu.compile(Arc::new(tape))?)),
+        }
+    }
+
+    /// As [`Machine::compile`], with guards around what kernels write on a GPU.
+    pub(crate) fn compile_guarded(&mut self, tape: Tape) -> Result<Program, MachineError> {
+        match self {
+            Machine::Cpu(_) => self.compile(tape),
+            Machine::Gpu(gpu) => Ok(Program::Gpu(gpu.compile_guarded(Arc::new(tape))?)),
+        }
+    }
+
+    /// After a run of a guarded program: the tensors whose surroundings a kernel wrote to.
+    pub(crate) async fn broken_guards(&self, program: &Program) -> Result<Vec<Spec>, MachineError> {
+        match (self, program) {
+            (Machine::Gpu(gpu), Program::Gpu(program)) => gpu.broken_guards(program).await,
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -118,8 +180,18 @@ impl Machine {
     pub fn run(&mut self, program: &mut Program) -> Result<(), MachineError> {
         match (self, program) {
             (Machine::Cpu(cpu), Program::Cpu(program)) => cpu.run(program),
+            (Machine::Gpu(gpu), Program::Gpu(program)) => gpu.run(program)?,
+            _ => return Err(MachineError::Foreign),
         }
         Ok(())
+    }
+
+    /// Waits until everything run so far is done.
+    pub async fn drain(&mut self) -> Result<(), MachineError> {
+        match self {
+            Machine::Cpu(_) => Ok(()),
+            Machine::Gpu(gpu) => Ok(gpu.gpu().drain().await?),
+        }
     }
 
     /// The words of a kept tensor of a program that has run.
@@ -129,6 +201,8 @@ impl Machine {
                 super::View::Real(data, _) => bytemuck::cast_slice(data).to_vec(),
                 super::View::Words(data, _) => data.to_vec(),
             }),
+            (Machine::Gpu(gpu), Program::Gpu(program)) => Ok(gpu.tensor(program, tensor)?.wait().await?.remove(0)),
+            _ => Err(MachineError::Foreign),
         }
     }
 
@@ -136,6 +210,7 @@ impl Machine {
     pub fn memory_bytes(&self) -> u64 {
         match self {
             Machine::Cpu(cpu) => 4 * cpu.memory_words() as u64,
+            Machine::Gpu(gpu) => 4 * gpu.memory_words() as u64,
         }
     }
 }
@@ -145,6 +220,23 @@ impl Program {
     pub fn slot_bytes(&self) -> u64 {
         match self {
             Program::Cpu(program) => 4 * program.slot_words() as u64,
+            Program::Gpu(program) => 4 * program.slot_words() as u64,
+        }
+    }
+
+    /// Dispatches in a run; operations, on the CPU.
+    pub fn dispatches(&self) -> usize {
+        match self {
+            Program::Cpu(program) => program.operations(),
+            Program::Gpu(program) => program.dispatches(),
+        }
+    }
+
+    /// Submits in the last run; none, on the CPU.
+    pub fn submits(&self) -> usize {
+        match self {
+            Program::Cpu(_) => 0,
+            Program::Gpu(program) => program.submits(),
         }
     }
 }

@@ -2,7 +2,9 @@
 //! kind of device. It names no operation.
 
 mod backward;
+mod case;
 pub mod cpu;
+mod execute;
 mod machine;
 mod op;
 mod plan;
@@ -11,7 +13,9 @@ mod shape;
 mod tape;
 
 pub use backward::{Backward, BackwardError, Rule};
+pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Update};
 pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
+pub use execute::{GpuMachine, GpuProgram};
 pub use machine::{Machine, MachineError, Pending, Program};
 pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, grid};
 pub use plan::{Class, Overlap, Plan, Slot};

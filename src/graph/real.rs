@@ -179,11 +179,13 @@ impl Real for f32 {
     /// gives the same bits on every platform, which a C library's does not.
     #[inline(always)]
     fn exp(self) -> Self {
+        // ln of the smallest normal number: below it the power is 0, as on a GPU that flushes.
+        const LOWEST: f32 = -87.336_55;
         const LN2_HIGH: f32 = 0.693_359_4;
         const LN2_LOW: f32 = -2.121_944_4e-4;
         // Adding and removing 1.5·2²³ rounds to the nearest integer without a library call.
         const ROUND: f32 = 12_582_912.0;
-        let x = self.clamp(-87.3, 88.7);
+        let x = self.clamp(LOWEST, 88.7);
         let n = (x * std::f32::consts::LOG2_E + ROUND) - ROUND;
         let r = (x - n * LN2_HIGH) - n * LN2_LOW;
         let mut p = 1.987_569_1e-4;
@@ -197,7 +199,7 @@ impl Real for f32 {
         let half = (n as i32) >> 1;
         let power = |k: i32| f32::from_bits(((k + 127) as u32) << 23);
         let scaled = y * power(half) * power(n as i32 - half);
-        if self < -87.3 {
+        if self < LOWEST {
             0.0
         } else if self > 88.7 {
             f32::INFINITY
@@ -249,10 +251,12 @@ impl Real for f64 {
 }
 
 /// An f64 value with the error an f32 kernel may make in it: at most
-/// `(roundings + 8) · u · terms`, u = 2⁻²⁴, whatever order the kernel sums in.
+/// `(roundings + 8) · u · terms + flushed`, u = 2⁻²⁴, whatever order the kernel sums in.
 ///
 /// `terms` is Σ|terms| of the sum that gave the value, and `roundings` the most roundings any
-/// term went through. Both follow from the twin's own arithmetic, so no tolerance is chosen by hand.
+/// term went through. `flushed` is what comes of WGSL's leave to treat any subnormal operand or
+/// result as zero (§ 15.7.2). All follow from the twin's own arithmetic, so no tolerance is chosen
+/// by hand.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traced {
     /// The value, in f64.
@@ -261,16 +265,27 @@ pub struct Traced {
     pub terms: f64,
     /// Roundings along the longest path.
     pub roundings: f64,
+    /// The error made by flushing subnormal numbers.
+    pub flushed: f64,
 }
+
+/// The smallest normal f32.
+const NORMAL: f64 = f32::MIN_POSITIVE as f64;
 
 impl Traced {
     /// Largest error a correct kernel of unit roundoff `u` may make.
     pub fn bound(&self, u: f64) -> f64 {
-        (self.roundings + 8.0) * u * self.terms
+        (self.roundings + 8.0) * u * self.terms + self.flushed
     }
 
     fn exact(value: f64) -> Self {
-        Self { value, terms: value.abs(), roundings: 0.0 }
+        Self { value, terms: value.abs(), roundings: 0.0, flushed: 0.0 }.flush()
+    }
+
+    /// Adds what flushing this value may cost, if it is, or may be rounded to, a subnormal number.
+    fn flush(self) -> Self {
+        let subnormal = self.value != 0.0 && self.value.abs() < 2.0 * NORMAL;
+        Self { flushed: self.flushed + if subnormal { NORMAL } else { 0.0 }, ..self }
     }
 }
 
@@ -289,7 +304,8 @@ impl PartialOrd for Traced {
 impl Add for Traced {
     type Output = Self;
     fn add(self, other: Self) -> Self {
-        Self { value: self.value + other.value, terms: self.terms + other.terms, roundings: self.roundings.max(other.roundings) + 1.0 }
+        let roundings = self.roundings.max(other.roundings) + 1.0;
+        Self { value: self.value + other.value, terms: self.terms + other.terms, roundings, flushed: self.flushed + other.flushed }.flush()
     }
 }
 
@@ -310,7 +326,9 @@ impl Neg for Traced {
 impl Mul for Traced {
     type Output = Self;
     fn mul(self, other: Self) -> Self {
-        Self { value: self.value * other.value, terms: self.terms * other.terms, roundings: self.roundings + other.roundings + 1.0 }
+        let flushed = self.flushed * other.value.abs() + other.flushed * self.value.abs();
+        let roundings = self.roundings + other.roundings + 1.0;
+        Self { value: self.value * other.value, terms: self.terms * other.terms, roundings, flushed }.flush()
     }
 }
 
@@ -319,8 +337,14 @@ impl Div for Traced {
     /// The divisor's relative error is `terms / |value|` times that of a single rounding. WGSL
     /// allows division 2.5 ulp (5 u).
     fn div(self, other: Self) -> Self {
-        let size = other.value.abs();
-        Self { value: self.value / other.value, terms: self.terms / size * (other.terms / size), roundings: self.roundings + other.roundings + 5.0 }
+        let (value, size) = (self.value / other.value, other.value.abs());
+        let roundings = self.roundings + other.roundings + 5.0;
+        // Past the range of f64, and so of f32: the quotient is below every normal number.
+        if size.is_infinite() {
+            return Self { value, terms: 0.0, roundings, flushed: NORMAL };
+        }
+        let flushed = (self.flushed + value.abs() * other.flushed) / size;
+        Self { value, terms: self.terms / size * (other.terms / size), roundings, flushed }.flush()
     }
 }
 
@@ -332,7 +356,7 @@ impl AddAssign for Traced {
 
 impl Real for Traced {
     scratch!(Traced);
-    const ZERO: Self = Traced { value: 0.0, terms: 0.0, roundings: 0.0 };
+    const ZERO: Self = Traced { value: 0.0, terms: 0.0, roundings: 0.0, flushed: 0.0 };
     fn from_f32(value: f32) -> Self {
         Self::exact(f64::from(value))
     }
@@ -345,19 +369,23 @@ impl Real for Traced {
     /// An absolute error of the exponent is a relative one of the power; WGSL allows exp 3 + 2|x| ulp.
     fn exp(self) -> Self {
         let value = self.value.exp();
-        Self { value, terms: value * (1.0 + self.terms), roundings: self.roundings + 6.0 }
+        let flushed = if self.flushed > 0.0 { value * self.flushed } else { 0.0 };
+        Self { value, terms: value * (1.0 + self.terms), roundings: self.roundings + 6.0, flushed }.flush()
     }
     /// A relative error of the argument is an absolute one of the logarithm; WGSL allows log 3 ulp,
     /// and 2⁻²¹ absolute near 1.
     fn ln(self) -> Self {
         let value = self.value.ln();
-        Self { value, terms: value.abs() + self.terms / self.value.abs() + 1.0, roundings: self.roundings + 6.0 }
+        let flushed = self.flushed / self.value.abs();
+        Self { value, terms: value.abs() + self.terms / self.value.abs() + 1.0, roundings: self.roundings + 6.0, flushed }.flush()
     }
     /// WGSL derives sqrt from inverseSqrt (2 ulp) and a division.
     fn sqrt(self) -> Self {
         let value = self.value.sqrt();
         let growth = if self.value > 0.0 { self.terms / self.value } else { 0.0 };
-        Self { value, terms: value * growth, roundings: self.roundings + 9.0 }
+        // The root of an argument that may be as small as 0 is off by at most the root of its error.
+        let flushed = if self.flushed < self.value { self.flushed / value } else { self.flushed.sqrt() };
+        Self { value, terms: value * growth, roundings: self.roundings + 9.0, flushed }.flush()
     }
     fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, _: Threads) {
         check(&out, &a, &b);

@@ -111,6 +111,13 @@ impl Tape {
         id
     }
 
+    /// A lasting tensor whose gradient is wanted, but not added up anywhere.
+    pub fn variable(&mut self, home: Home) -> TensorId {
+        let id = self.lasting(home);
+        self.tensors[id.0].wants_gradient = true;
+        id
+    }
+
     /// Rows `first..first + rows` of a tensor, without copying. No gradient flows through the view.
     pub fn rows(&mut self, tensor: TensorId, first: usize, rows: usize) -> TensorId {
         let info = self.tensors[tensor.0].clone();

@@ -38,16 +38,18 @@ const CUT_TO: f64 = 0.5;
 #[derive(Debug)]
 pub struct Chat {
     template: Template,
+    request: Request,
     messages: Vec<Message>,
     /// How many of the first messages are never dropped: the system's.
     pinned: usize,
 }
 
 impl Chat {
-    /// A conversation that begins with what the system says, if anything.
-    pub fn new(template: Template, system: Option<&str>) -> Self {
+    /// A conversation whose replies are made as `request` says; it begins with what the system
+    /// says, if anything.
+    pub fn new(template: Template, request: Request, system: Option<&str>) -> Self {
         let messages: Vec<Message> = system.map(|text| Message::new("system", text)).into_iter().collect();
-        Self { template, pinned: messages.len(), messages }
+        Self { template, request, pinned: messages.len(), messages }
     }
 
     /// What was said so far.
@@ -68,15 +70,14 @@ impl Chat {
     /// Says something as the user; the reply is given to `emit` piece by piece. If it is stopped
     /// half-way, what was said stays; if there is an error, the conversation is as before.
     pub async fn say(
-        &mut self, machine: &mut Machine, generator: &mut Generator, tokenizer: &Tokenizer, text: &str, request: &Request, asked: &dyn Fn() -> bool,
-        emit: &mut dyn FnMut(&str),
+        &mut self, machine: &mut Machine, generator: &mut Generator, tokenizer: &Tokenizer, text: &str, asked: &dyn Fn() -> bool, emit: &mut dyn FnMut(&str),
     ) -> Result<Reply, ChatError> {
         let mut messages = self.messages.clone();
         messages.push(Message::new("user", text));
         // A reply needs room; how much of it, nobody knows.
-        let room = request.max_tokens.min(generator.capacity() / 4).max(1);
+        let room = self.request.max_tokens.min(generator.capacity() / 4).max(1);
         let (prompt, dropped) = self.fit(&mut messages, tokenizer, generator.capacity().saturating_sub(room))?;
-        let request = Request { stop_tokens: [&request.stop_tokens[..], &Self::stop_tokens(tokenizer)].concat(), ..request.clone() };
+        let request = Request { stop_tokens: [&self.request.stop_tokens[..], &Self::stop_tokens(tokenizer)].concat(), ..self.request.clone() };
         let generated = generator.generate(machine, tokenizer, &prompt, &request, asked, emit).await?;
         if generated.text.is_empty() && generated.report.stopped == Stopped::Asked {
             // Stopped before the first word: as if nothing had been said.

@@ -3,7 +3,7 @@
 
 use super::control::{CONTROL, Control, NORM};
 use super::{TASK, expect};
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid, vectorised};
 use rayon::prelude::*;
 
 /// The parameter, its moments and its gradient.
@@ -107,24 +107,22 @@ impl Op for AdamWSigns {
 
     fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
         let latent = specs.updates[0];
-        let params = vec![latent.rows as u32, latent.cols as u32, self.counter as u32];
-        let tiles = latent.rows.div_ceil(32) * latent.cols.div_ceil(32);
-        vec![Launch {
-            kernel: "adamw/signs",
-            operands: vec![
-                Operand::In(0),
-                Operand::In(1),
-                Operand::Up(0),
-                Operand::Up(1),
-                Operand::Up(2),
-                Operand::Up(3),
-                Operand::Up(4),
-                Operand::Up(5),
-                Operand::Up(6),
-            ],
-            params,
-            groups: grid(tiles),
-        }]
+        let (rows, cols) = (latent.rows as u32, latent.cols as u32);
+        // Two kernels, because one would bind nine storage buffers, and eight are sure.
+        vec![
+            Launch {
+                kernel: "adamw/signs",
+                operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3), Operand::Up(4), Operand::Up(6)],
+                params: vec![rows, cols, self.counter as u32],
+                groups: grid(specs.updates[4].words().div_ceil(32)),
+            },
+            Launch {
+                kernel: "adamw/transpose",
+                operands: vec![Operand::Up(4), Operand::Up(5)],
+                params: vec![rows, cols],
+                groups: grid(specs.updates[5].words().div_ceil(256)),
+            },
+        ]
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -209,6 +207,63 @@ fn transpose_tile(tile: &mut [u32; 32]) {
         width >>= 1;
         mask ^= mask << width;
     }
+}
+
+/// What they are tried with: steps taken and not taken, an untouched weight, odd matrices.
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for n in [1, 255, 256, 257, 10_007] {
+        cases.push(plain_case(format!("{n} parameters"), n, true, moments()));
+    }
+    cases.push(plain_case("300 parameters, not taken".into(), 300, false, moments()));
+    cases.push(plain_case("40 parameters, never touched".into(), 40, true, [0.0; 3].map(|zero| Fill::Floats(vec![zero]))));
+    for (rows, cols) in [(1, 1), (5, 7), (32, 32), (33, 65), (64, 129), (100, 31), (3, 700), (257, 40)] {
+        cases.push(signs_case(rows, cols, true));
+    }
+    cases.push(signs_case(33, 65, false));
+    cases
+}
+
+/// First moment, second moment, gradient.
+fn moments() -> [Fill; 3] {
+    [Fill::Normal(0.01, 0.05), Fill::Uniform(1e-8, 1e-2), Fill::Normal(0.1, 1.0)]
+}
+
+fn blocks(case: Case, taken: bool) -> Case {
+    let control = Control {
+        rate: 3e-2,
+        beta1: 0.9,
+        beta2: 0.95,
+        epsilon: 1e-8,
+        decay: 0.1,
+        correction1: 0.271,
+        correction2: 0.377,
+        clip: 1.0,
+        inverse_scale: 1.0 / 1024.0,
+        threshold: 1e3,
+    };
+    case.input(Spec::f32(1, NORM), Fill::Floats(vec![2.5, 0.4 / 1024.0, f32::from(u8::from(taken)), 0.0]))
+        .input(Spec::f32(1, CONTROL), Fill::Floats(control.words().to_vec()))
+}
+
+fn plain_case(label: String, n: usize, taken: bool, [first, second, gradient]: [Fill; 3]) -> Case {
+    let spec = Spec::f32(1, n);
+    blocks(Case::new(label, AdamW), taken).update(spec, Fill::Normal(0.3, 0.5)).update(spec, first).update(spec, second).update(spec, gradient)
+}
+
+fn signs_case(rows: usize, cols: usize, taken: bool) -> Case {
+    let (spec, counter) = (Spec::f32(rows, cols), 2);
+    let [first, second, gradient] = moments();
+    let expect = |derived: Expect| if taken { derived } else { Expect::Oracle };
+    let label = format!("{rows}×{cols} with signs{}", if taken { "" } else { ", not taken" });
+    blocks(Case::new(label, AdamWSigns { counter }), taken)
+        .update(spec, Fill::Latent)
+        .update(spec, first)
+        .update(spec, second)
+        .update(spec, gradient)
+        .update_to(Spec::signs(rows, cols), Fill::SignsOf(0), expect(Expect::SignsOf(0)))
+        .update_to(Spec::signs(cols, rows), Fill::TransposeOf(4), expect(Expect::TransposeOf(4)))
+        .update_to(Spec::u32(1, 5), Fill::Below(1000), expect(Expect::FlipsOf { signs: 4, counter }))
 }
 
 #[cfg(test)]

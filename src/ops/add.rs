@@ -1,7 +1,7 @@
 //! The sum of two activations: the residual connection, and gradients that meet.
 
 use super::{TASK, expect};
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
 use rayon::prelude::*;
 
 /// `(n, width) + (n, width) → (n, width)`.
@@ -49,4 +49,14 @@ impl Op for Add {
         }
         Rule::Done
     }
+}
+
+/// What it is tried with.
+pub(crate) fn cases() -> Vec<Case> {
+    let shapes = [(1, 1), (3, 5), (8, 31), (9, 100), (33, 257), (65, 513)];
+    let case = |(rows, cols)| {
+        let spec = Spec::f32(rows, cols);
+        Case::new(format!("{rows}×{cols}"), Add).variable(spec, Fill::Normal(0.3, 1.0)).variable(spec, Fill::Normal(-0.7, 2.0))
+    };
+    shapes.into_iter().map(case).collect()
 }

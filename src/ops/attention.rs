@@ -2,7 +2,9 @@
 //! row's log-sum-exp, from which the backward recomputes the probabilities block by block.
 
 use super::{bits, expect};
-use crate::graph::{Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, grid, matmul, sum, vectorised};
+use crate::graph::{
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, grid, matmul, sum, vectorised,
+};
 use rayon::prelude::*;
 
 /// `q (batch·T, heads·d)`, `k` and `v` `(batch·S, kv_heads·d)`, `start (1, 1)` →
@@ -18,6 +20,9 @@ pub struct Attention {
     /// Key and value heads; each serves heads ÷ kv_heads query heads.
     pub kv_heads: usize,
 }
+
+/// Largest head: what the kernels have workgroup memory for.
+const HEAD: usize = 256;
 
 /// Queries (or keys) a CPU task works on at once.
 const BLOCK: usize = 32;
@@ -60,6 +65,9 @@ impl Attention {
         let fits = divides && k.same_shape(&v) && k.cols == q.cols / self.heads * self.kv_heads;
         if !fits || q.rows % self.batch != 0 || k.rows % self.batch != 0 {
             return Err(Self::refuse(format!("q {q}, k {k}, v {v}, {} heads, {} key-value heads do not fit", self.heads, self.kv_heads)));
+        }
+        if q.cols / self.heads > HEAD {
+            return Err(Self::refuse(format!("heads of {} elements; the kernels take at most {HEAD}", q.cols / self.heads)));
         }
         Ok(())
     }
@@ -324,4 +332,52 @@ fn key_block<T: Real>(sizes: Sizes, j: usize, saved: &Saved<'_, T>, dk: &mut [T]
             matmul(OutMat::new(&mut dv[column..], keys, d, kv), Mat::new(p, queries, keys, keys).t(), dy, later, Threads::One);
         }
     });
+}
+
+/// What it is tried with: whole sequences with gradient, and decoding from a cache.
+pub(crate) fn cases() -> Vec<Case> {
+    // (batch, heads, kv_heads, head_dim, tokens)
+    let whole = [
+        (1, 1, 1, 1, 1),
+        (1, 2, 1, 8, 2),
+        (1, 2, 2, 6, 3),
+        (2, 3, 3, 5, 4),
+        (1, 4, 2, 7, 5),
+        (3, 2, 1, 16, 6),
+        (1, 6, 3, 10, 7),
+        (2, 2, 2, 4, 8),
+        (1, 9, 3, 64, 17),
+        (2, 4, 2, 32, 33),
+        (1, 2, 1, 12, 65),
+        (1, 1, 1, 128, 20),
+        (1, 3, 1, 5, 130),
+        (1, 1, 1, 256, 9),
+    ];
+    // (batch, heads, kv_heads, head_dim, tokens, capacity, start)
+    let cached = [
+        (1, 2, 1, 8, 1, 40, 0),
+        (1, 2, 2, 6, 1, 40, 39),
+        (1, 9, 3, 64, 1, 70, 66),
+        (2, 4, 2, 7, 2, 33, 17),
+        (1, 3, 3, 5, 3, 100, 90),
+        (1, 4, 1, 32, 8, 150, 130),
+        (1, 2, 1, 16, 17, 40, 5),
+        (1, 1, 1, 3, 4, 10, 8),
+    ];
+    let whole = whole.into_iter().map(|(batch, heads, kv_heads, d, tokens)| {
+        let label = format!("{batch}×{tokens} tokens, {heads}/{kv_heads} heads of {d}");
+        case(label, Attention { batch, heads, kv_heads }, d, (tokens, tokens), 0, Case::variable)
+    });
+    let cached = cached.into_iter().map(|(batch, heads, kv_heads, d, tokens, capacity, start)| {
+        let label = format!("{batch}×{tokens} tokens at {start} of {capacity}, {heads}/{kv_heads} heads of {d}");
+        case(label, Attention { batch, heads, kv_heads }, d, (tokens, capacity), start, Case::input)
+    });
+    whole.chain(cached).collect()
+}
+
+fn case(label: String, op: Attention, d: usize, (tokens, keys): (usize, usize), start: u32, operand: fn(Case, Spec, Fill) -> Case) -> Case {
+    let (queries, keys) = (Spec::f32(op.batch * tokens, op.heads * d), Spec::f32(op.batch * keys, op.kv_heads * d));
+    let case = operand(Case::new(label, op), queries, Fill::Normal(0.3, 1.0));
+    let case = operand(case, keys, Fill::Normal(-0.2, 1.0));
+    operand(case, keys, Fill::Normal(0.4, 1.0)).input(Spec::u32(1, 1), Fill::Words(vec![start]))
 }

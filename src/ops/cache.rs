@@ -1,7 +1,7 @@
 //! Writing new keys or values into the KV cache.
 
 use super::expect;
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
 
 /// `rows (n, width)`, `start (1, 1)`; replaces rows `start..start + n` of the cache
 /// `(capacity, width)`. Rows past its end are dropped.
@@ -41,4 +41,15 @@ impl Op for CacheWrite {
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
         Rule::None("a cache is not differentiated")
     }
+}
+
+/// What it is tried with; the last two reach past the end, and lie beyond it.
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |(rows, start): (usize, u32)| {
+        Case::new(format!("{rows} rows at {start} of 40"), CacheWrite)
+            .input(Spec::f32(rows, 33), Fill::Normal(0.3, 1.0))
+            .input(Spec::u32(1, 1), Fill::Words(vec![start]))
+            .update(Spec::f32(40, 33), Fill::Normal(-0.5, 1.0))
+    };
+    [(1, 0), (1, 39), (2, 7), (5, 20), (8, 32), (33, 3), (9, 36), (3, 41)].into_iter().map(case).collect()
 }

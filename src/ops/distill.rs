@@ -2,7 +2,7 @@
 //! (autoregressive distillation), against token ids, or a mix of both, and its gradient in place.
 
 use super::{bits, expect};
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, grid, sum, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, grid, sum, vectorised};
 use rayon::prelude::*;
 
 /// Terms a row of logits is reported in: cross-entropy against the teacher, cross-entropy against
@@ -176,4 +176,42 @@ impl Op for LossSum {
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
         Rule::None("losses are differentiated where they are computed")
     }
+}
+
+/// What it is tried with: every objective, weights of zero, ids out of range, a loss scale.
+pub(crate) fn cases() -> Vec<Case> {
+    let objective = |next_token, temperature| Objective { next_token, temperature };
+    let mut cases = Vec::new();
+    for (rows, vocabulary) in [(1, 1), (2, 3), (3, 33), (5, 257), (8, 100), (9, 1000), (33, 65)] {
+        for objective in [objective(0.0, 1.0), objective(1.0, 1.0), objective(0.5, 1.0), objective(0.0, 2.0), objective(0.25, 0.5)] {
+            cases.push(case(rows, vocabulary, objective, true, 1.5));
+        }
+        cases.push(case(rows, vocabulary, objective(0.5, 1.0), false, 1.5));
+    }
+    // Logits far apart: most probabilities vanish.
+    cases.push(case(4, 50, objective(0.5, 1.0), true, 40.0));
+    cases.extend([1, 7, 300].map(|rows| {
+        let case = Case::new(format!("sum of {rows} rows"), LossSum).input(Spec::f32(rows, TERMS), Fill::Normal(2.0, 1.0));
+        case.input(Spec::f32(rows, 1), Fill::Floats(vec![1.0, 0.0, 0.5])).update(Spec::f32(1, TERMS), Fill::Normal(5.0, 1.0))
+    }));
+    cases
+}
+
+fn case(rows: usize, vocabulary: usize, objective: Objective, gradient: bool, deviation: f32) -> Case {
+    let Objective { next_token, temperature } = objective;
+    let label = format!("{rows}×{vocabulary}, next {next_token}, τ {temperature}{}, ±{deviation}", if gradient { "" } else { ", no gradient" });
+    let logits = Spec::f32(rows, vocabulary);
+    let case = Case::new(label, Distill { objective, gradient })
+        .input(Spec::u32(rows, 1), Fill::Below(vocabulary as u32 + 1))
+        .input(Spec::f32(rows, 1), Fill::Floats(vec![1.0, 0.5, 0.0, 2.0]))
+        .input(Spec::f32(1, 1), Fill::Floats(vec![1024.0]));
+    let case = if next_token < 1.0 { case.input(logits, Fill::Normal(-0.3, deviation)) } else { case };
+    let case = case.update(logits, Fill::Normal(0.4, deviation));
+    if !gradient {
+        return case;
+    }
+    case.in_place(move |inputs, outputs| {
+        let rows = outputs[0].chunks(TERMS).zip(&inputs[1]);
+        rows.map(|(terms, weight)| inputs[2][0] * weight * ((1.0 - next_token) * terms[0] + next_token * terms[1])).sum()
+    })
 }

@@ -1,7 +1,7 @@
 //! Embedding: row `tokens[b]` of a table, and the gradient that adds back into it.
 
 use super::expect;
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
 
 /// `table (vocabulary, width)`, `tokens (n, 1)` → `(n, width)`. Token ids are checked by whoever
 /// uploads them; one out of range reads row 0.
@@ -90,4 +90,33 @@ impl Op for EmbeddingGradient {
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
         Rule::None("it is a gradient itself")
     }
+}
+
+/// What it is tried with; some ids repeat, and some are out of range.
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |n: usize, vocabulary: usize, width: usize, storage: Storage| {
+        let table = Spec { rows: vocabulary, cols: width, storage };
+        let case = Case::new(format!("{n} of {vocabulary}×{width} {storage:?}"), Embedding);
+        let case = match storage {
+            Storage::F32 => case.parameter(table, Fill::Normal(0.1, 1.0)),
+            _ => case.input(table, Fill::Normal(0.1, 1.0)),
+        };
+        case.input(Spec::u32(n, 1), Fill::Below(vocabulary as u32 + 2))
+    };
+    let sizes = [
+        (1, 11, 7),
+        (2, 3, 1),
+        (3, 50, 33),
+        (4, 7, 64),
+        (5, 9, 65),
+        (6, 100, 31),
+        (7, 20, 100),
+        (8, 5, 129),
+        (9, 40, 96),
+        (17, 6, 257),
+        (33, 100, 33),
+        (65, 30, 70),
+        (300, 20, 11),
+    ];
+    [Storage::F32, Storage::F16].into_iter().flat_map(|storage| sizes.map(|(n, vocabulary, width)| case(n, vocabulary, width, storage))).collect()
 }

@@ -6,7 +6,7 @@
 
 use super::expect;
 use crate::graph::{
-    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, dot, grid, matmul, sum, vectorised,
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, dot, grid, matmul, sum, vectorised,
 };
 use rayon::prelude::*;
 
@@ -147,12 +147,12 @@ impl Op for FbiLinearInput {
         const COLUMNS: usize = 128;
         d_alpha.par_chunks_mut(COLUMNS).zip(d_beta.par_chunks_mut(COLUMNS)).enumerate().for_each(|(block, (d_alpha, d_beta))| {
             vectorised(|| {
-                for b in 0..tokens {
+                for (b, &total) in sums.iter().enumerate() {
                     let first = b * width + block * COLUMNS;
                     let (x, u) = (&x[first..first + d_alpha.len()], &u[first..first + d_alpha.len()]);
                     for ((da, db), (&x, &u)) in d_alpha.iter_mut().zip(d_beta.iter_mut()).zip(x.iter().zip(u)) {
                         *da += x * u;
-                        *db += x * sums[b];
+                        *db += x * total;
                     }
                 }
             });
@@ -277,4 +277,53 @@ fn signed_sum<T: Real>(words: &[u32], x: &[T]) -> T {
         }
     }
     lanes.iter().fold(T::ZERO, |sum, &lane| sum + lane)
+}
+
+/// What it is tried with: packed layers, and layers in training.
+pub(crate) fn cases() -> Vec<Case> {
+    let sizes = [
+        (1, 7, 5),
+        (2, 33, 65),
+        (3, 100, 70),
+        (4, 129, 31),
+        (5, 64, 64),
+        (6, 1, 1),
+        (7, 257, 9),
+        (8, 96, 130),
+        (9, 33, 65),
+        (17, 100, 70),
+        (33, 129, 31),
+        (64, 64, 64),
+        (65, 65, 33),
+        (70, 7, 3),
+        (12, 300, 129),
+    ];
+    sizes.into_iter().flat_map(|(tokens, width, outs)| [packed_case(tokens, width, outs), training_case(tokens, width, outs)]).collect()
+}
+
+fn packed_case(tokens: usize, width: usize, outs: usize) -> Case {
+    Case::new(format!("{tokens} tokens, {width} → {outs}"), FbiLinear)
+        .input(Spec::f32(tokens, width), Fill::Normal(0.3, 1.0))
+        .input(Spec::signs(outs, width), Fill::Signs)
+        .input(Spec::f32(1, width), Fill::Normal(0.5, 0.2))
+        .input(Spec::f32(1, width), Fill::Normal(0.05, 0.2))
+}
+
+fn training_case(tokens: usize, width: usize, outs: usize) -> Case {
+    Case::new(format!("{tokens} tokens, {width} → {outs}, in training"), FbiLinear)
+        .variable(Spec::f32(tokens, width), Fill::Normal(0.3, 1.0))
+        .input(Spec::signs(outs, width), Fill::SignsOf(5))
+        .parameter(Spec::f32(1, width), Fill::Normal(0.5, 0.2))
+        .parameter(Spec::f32(1, width), Fill::Normal(0.05, 0.2))
+        .input(Spec::signs(width, outs), Fill::TransposeOf(1))
+        .straight(Spec::f32(outs, width), Fill::Latent, straight_through)
+}
+
+/// What the straight-through estimator differentiates: the latent weight in place of its sign.
+fn straight_through(inputs: &[Vec<f64>], specs: &[Spec]) -> Vec<f64> {
+    let (x, alpha, beta, latent) = (&inputs[0], &inputs[2], &inputs[3], &inputs[5]);
+    let width = specs[0].cols;
+    let weight = |o: usize, i: usize| alpha[i] * latent[o * width + i] + beta[i];
+    let product = |x: &[f64], o: usize| x.iter().enumerate().map(|(i, x)| x * weight(o, i)).sum::<f64>();
+    x.chunks(width).flat_map(|x| (0..specs[5].rows).map(move |o| product(x, o))).collect()
 }

@@ -3,7 +3,7 @@
 
 use super::control::{CONTROL, Control, NORM};
 use super::expect;
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, vectorised};
 use rayon::prelude::*;
 
 /// Partial sums a range is reduced to.
@@ -91,4 +91,43 @@ impl Op for GradNorm {
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
         Rule::None("the optimizer is not differentiated")
     }
+}
+
+/// What they are tried with: ranges around the number of partial sums; norms that are clipped, that
+/// are not, that the guard refuses, and that are not finite.
+pub(crate) fn cases() -> Vec<Case> {
+    let squares = [1, 7, 255, 256, 257, 1000, 5000, 70_001].map(|n| {
+        let gradients = Spec::f32(1, n);
+        Case::new(format!("squares of {n}"), SumSquares).input(gradients, Fill::Normal(0.1, 1.0)).update(Spec::f32(1, PARTIALS), Fill::Normal(1.0, 1.0))
+    });
+    let norm = |label: &str, ranges: usize, partials: Fill, clip: f32, threshold: f32, expect: Expect| {
+        let control = Control {
+            rate: 1e-3,
+            beta1: 0.9,
+            beta2: 0.95,
+            epsilon: 1e-8,
+            decay: 0.1,
+            correction1: 0.5,
+            correction2: 0.5,
+            clip,
+            inverse_scale: 1.0 / 1024.0,
+            threshold,
+        };
+        Case::new(format!("norm of {ranges} ranges, {label}"), GradNorm)
+            .input(Spec::f32(ranges, PARTIALS), partials)
+            .input(Spec::f32(1, CONTROL), Fill::Floats(control.words().to_vec()))
+            .update_to(Spec::f32(1, NORM), Fill::Normal(3.0, 1.0), expect)
+    };
+    let positive = || Fill::Uniform(0.0, 1e6);
+    let mut cases = squares.to_vec();
+    cases.extend([
+        norm("not clipped", 1, positive(), 1e3, 1e6, Expect::Oracle),
+        norm("clipped", 3, positive(), 1.0, 1e6, Expect::Oracle),
+        norm("over the threshold", 33, positive(), 1.0, 1e-3, Expect::Oracle),
+        norm("no threshold", 5, positive(), 1.0, f32::MAX, Expect::Oracle),
+        norm("zero", 2, Fill::Floats(vec![0.0]), 1.0, 1e6, Expect::Oracle),
+        norm("infinite", 2, Fill::Floats(vec![1.0, f32::INFINITY, 2.0]), 1.0, f32::MAX, Expect::Element(2)),
+        norm("not a number", 2, Fill::Floats(vec![1.0, 2.0, f32::NAN]), 1.0, f32::MAX, Expect::Element(2)),
+    ]);
+    cases
 }

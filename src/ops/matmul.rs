@@ -2,7 +2,9 @@
 
 use super::expect;
 use crate::graph::cpu::widen;
-use crate::graph::{Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, View, dot, matmul, vectorised};
+use crate::graph::{
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, View, dot, matmul, vectorised,
+};
 use rayon::prelude::*;
 
 /// Where a product goes.
@@ -151,5 +153,59 @@ fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (u
             let out = &mut out[b * n + o];
             *out = if accumulate { *out + y } else { y };
         }
+    }
+}
+
+/// What it is tried with: few rows and many, every transpose, every target.
+pub(crate) fn cases() -> Vec<Case> {
+    let mut cases = Vec::new();
+    for storage in [Storage::F32, Storage::F16] {
+        let sizes = [
+            (1, 7, 5),
+            (2, 33, 65),
+            (3, 100, 70),
+            (4, 129, 31),
+            (5, 64, 64),
+            (6, 1, 1),
+            (7, 257, 9),
+            (8, 96, 130),
+            (9, 33, 65),
+            (17, 100, 70),
+            (33, 129, 31),
+            (64, 64, 64),
+            (65, 65, 65),
+            (70, 7, 3),
+            (12, 300, 129),
+        ];
+        cases.extend(sizes.map(|(m, k, n)| linear_case(m, k, n, storage)));
+    }
+    for into in [Into::Output, Into::Overwrite, Into::Accumulate] {
+        for (transpose_a, transpose_b) in [(false, false), (true, false), (true, true), (false, true)] {
+            for (m, k, n) in [(1, 3, 5), (5, 40, 33), (33, 65, 70), (100, 9, 129)] {
+                cases.push(plain_case(Matmul { transpose_a, transpose_b, into }, m, k, n));
+            }
+        }
+    }
+    cases
+}
+
+fn linear_case(m: usize, k: usize, n: usize, storage: Storage) -> Case {
+    let weight = Spec { rows: n, cols: k, storage };
+    let case = Case::new(format!("{m}×{k}·({n}×{k})ᵀ {storage:?}"), Matmul::LINEAR).variable(Spec::f32(m, k), Fill::Normal(0.3, 1.0));
+    match storage {
+        Storage::F32 => case.parameter(weight, Fill::Normal(0.1, 0.5)),
+        _ => Case::new(case.label, Matmul::LINEAR).input(Spec::f32(m, k), Fill::Normal(0.3, 1.0)).input(weight, Fill::Normal(0.1, 0.5)),
+    }
+}
+
+fn plain_case(op: Matmul, m: usize, k: usize, n: usize) -> Case {
+    let spec = |rows: usize, cols: usize, turned: bool| if turned { Spec::f32(cols, rows) } else { Spec::f32(rows, cols) };
+    let mark = |turned: bool| if turned { "ᵀ" } else { "" };
+    let label = format!("{m}×{k}{}·{k}×{n}{} {:?}", mark(op.transpose_a), mark(op.transpose_b), op.into);
+    let case =
+        Case::new(label, op.clone()).input(spec(m, k, op.transpose_a), Fill::Normal(0.3, 1.0)).input(spec(k, n, op.transpose_b), Fill::Normal(-0.2, 1.0));
+    match op.into {
+        Into::Output => case,
+        _ => case.update(Spec::f32(m, n), Fill::Normal(0.5, 1.0)),
     }
 }

@@ -29,7 +29,32 @@ pub use rms_norm::{RmsNorm, RmsNormBackward};
 pub use rope::Rope;
 pub use swiglu::{Swiglu, SwigluBackward};
 
-use crate::graph::{Spec, Specs, Storage};
+use crate::graph::{Case, Spec, Specs, Storage};
+
+/// A file of operations.
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    /// Its stem, here and in `shaders/`.
+    pub name: &'static str,
+    /// What its operations are tried with.
+    pub cases: fn() -> Vec<Case>,
+}
+
+/// Every file of operations.
+pub const ALL: &[Family] = &[
+    Family { name: "adamw", cases: adamw::cases },
+    Family { name: "add", cases: add::cases },
+    Family { name: "attention", cases: attention::cases },
+    Family { name: "cache", cases: cache::cases },
+    Family { name: "distill", cases: distill::cases },
+    Family { name: "embedding", cases: embedding::cases },
+    Family { name: "fbi_linear", cases: fbi_linear::cases },
+    Family { name: "grad_norm", cases: grad_norm::cases },
+    Family { name: "matmul", cases: matmul::cases },
+    Family { name: "rms_norm", cases: rms_norm::cases },
+    Family { name: "rope", cases: rope::cases },
+    Family { name: "swiglu", cases: swiglu::cases },
+];
 
 /// Rows of elementwise work in one parallel task; fixed, so that no sum's order depends on the
 /// number of threads.

@@ -1,7 +1,7 @@
 //! RMSNorm: y = g ⊙ x / √(mean(x²) + ε), and its gradient, which recomputes the norm.
 
 use super::{bits, expect};
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, grid, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, grid, vectorised};
 use rayon::prelude::*;
 
 /// `x (tokens, width)`, `gain (1, width)` → `(tokens, width)`.
@@ -138,4 +138,18 @@ impl Op for RmsNormBackward {
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
         Rule::None("it is a gradient itself")
     }
+}
+
+/// What it is tried with.
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |label: &str, rows: usize, cols: usize, x: Fill| {
+        let norm = RmsNorm { epsilon: 1e-5 };
+        Case::new(format!("{rows}×{cols}{label}"), norm).variable(Spec::f32(rows, cols), x).parameter(Spec::f32(1, cols), Fill::Normal(1.1, 0.3))
+    };
+    let shapes = [(1, 1), (2, 7), (3, 16), (7, 33), (8, 100), (9, 129), (17, 255), (33, 257), (65, 576), (64, 31), (2, 1030)];
+    let mut cases: Vec<Case> = shapes.into_iter().map(|(rows, cols)| case("", rows, cols, Fill::Normal(0.2, 1.0))).collect();
+    // ε decides when a row is almost zero.
+    cases.push(case(", almost zero", 3, 50, Fill::Normal(0.0, 1e-4)));
+    cases.push(case(", zero", 2, 20, Fill::Floats(vec![0.0])));
+    cases
 }

@@ -2,7 +2,7 @@
 //! with element j of its second half, by the angle position · θ^(−2j/head_dim).
 
 use super::expect;
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
 use rayon::prelude::*;
 
 /// `x (batch·seq, heads·head_dim)`, `cos` and `sin` `(positions, head_dim/2)`, `start (1, 1)` →
@@ -67,4 +67,22 @@ impl Op for Rope {
         tape.give(0, dx.first().copied());
         Rule::Done
     }
+}
+
+/// What it is tried with. The tables need not be those of an angle: the map is linear in them.
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |batch: usize, seq: usize, heads: usize, half: usize, start: u32, inverse: bool| {
+        let table = Spec::f32(seq + 5, half);
+        let label = format!("{batch}×{seq} tokens, {heads}×{} from {start}{}", 2 * half, if inverse { ", back" } else { "" });
+        Case::new(label, Rope { heads, seq, inverse })
+            .variable(Spec::f32(batch * seq, heads * 2 * half), Fill::Normal(0.3, 1.0))
+            .input(table, Fill::Uniform(-0.8, 1.0))
+            .input(table, Fill::Uniform(-1.0, 0.9))
+            .input(Spec::u32(1, 1), Fill::Words(vec![start]))
+    };
+    let mut cases: Vec<Case> = (1..9).map(|seq| case(1, seq, 3, 4, 5, false)).collect();
+    cases.extend([case(1, 1, 1, 1, 0, false), case(2, 17, 3, 5, 0, false), case(3, 33, 9, 32, 2, false), case(2, 65, 2, 16, 3, true)]);
+    // Positions past the table take its last row.
+    cases.push(case(1, 9, 2, 3, 40, false));
+    cases
 }

@@ -1,7 +1,7 @@
 //! SwiGLU: silu(gate) ⊙ up, with silu(x) = x / (1 + e⁻ˣ).
 
 use super::{TASK, expect};
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid, vectorised};
 use rayon::prelude::*;
 
 /// `gate (tokens, ff)`, `up (tokens, ff)` → `(tokens, ff)`.
@@ -105,4 +105,17 @@ impl Op for SwigluBackward {
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
         Rule::None("it is a gradient itself")
     }
+}
+
+/// What it is tried with: ordinary values, and gates at which e⁻ˣ over- or underflows.
+pub(crate) fn cases() -> Vec<Case> {
+    let case = |label: &str, rows: usize, cols: usize, gate: Fill| {
+        let spec = Spec::f32(rows, cols);
+        Case::new(format!("{rows}×{cols}{label}"), Swiglu).variable(spec, gate).variable(spec, Fill::Normal(-0.4, 1.0))
+    };
+    let shapes = [(1, 1), (3, 7), (8, 31), (17, 100), (65, 257)];
+    let mut cases: Vec<Case> = shapes.into_iter().map(|(rows, cols)| case("", rows, cols, Fill::Normal(0.5, 2.0))).collect();
+    cases.push(case(", large gates", 5, 33, Fill::Uniform(-30.0, 30.0)));
+    cases.push(case(", huge gates", 4, 9, Fill::Floats(vec![-200.0, -89.0, 88.0, 100.0, 0.0, -0.0, 1e4, -1e4])));
+    cases
 }

@@ -37,6 +37,11 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
+/// A number that differs from one call of the program to the next.
+pub fn seed() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64 & 0xffff_ffff)
+}
+
 /// A lock file held until dropped, or until the process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {

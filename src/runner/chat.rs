@@ -26,15 +26,14 @@ pub struct ChatRequest {
 pub(super) struct Session {
     speaker: Speaker,
     chat: Chat,
-    request: Request,
 }
 
 impl Session {
     pub(super) async fn open(request: ChatRequest, emit: &mut dyn FnMut(Event)) -> Result<Self> {
         let speaker = model::speaker(&request.model, &request.device, request.context, emit).await?;
-        let chat = Chat::new(Template::new(&speaker.chat)?, request.system.as_deref());
-        let request = super::generate::stop_tokens(request.request, &speaker.tokenizer);
-        Ok(Self { speaker, chat, request })
+        let replies = super::generate::stop_tokens(request.request, &speaker.tokenizer);
+        let chat = Chat::new(Template::new(&speaker.chat)?, replies, request.system.as_deref());
+        Ok(Self { speaker, chat })
     }
 
     pub(super) async fn say(&mut self, text: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
@@ -43,7 +42,7 @@ impl Session {
         }
         let Speaker { machine, tokenizer, generator, .. } = &mut self.speaker;
         let mut piece = |text: &str| emit(Event::Text { text: text.into() });
-        let reply = self.chat.say(machine, generator, tokenizer, text, &self.request, &|| stop.asked(), &mut piece).await?;
+        let reply = self.chat.say(machine, generator, tokenizer, text, &|| stop.asked(), &mut piece).await?;
         if reply.dropped > 0 {
             emit(Event::Note { text: format!("the conversation outgrew the context: its oldest {} messages were forgotten", reply.dropped) });
         }

@@ -1,6 +1,6 @@
 //! Measuring a model.
 
-use super::{Event, Stop, device, model};
+use super::{Event, Stop, devices, model};
 use crate::data::Corpus;
 use crate::eval::perplexity;
 use crate::model::Purpose;
@@ -29,7 +29,7 @@ pub(super) async fn measure(request: PerplexityRequest, stop: &Stop, emit: &mut 
     let tokenizer = model::tokenizer(&file)?;
     let tokens = tokenizer.encode_document(&Corpus::read(&[request.text])?)?;
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));
-    let (mut machine, device) = device::machine(&request.device).await?;
+    let (mut machine, device) = devices::machine(&request.device).await?;
     let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
     emit(Event::Loaded { model: file.path().display().to_string(), device, context: window, memory: machine.memory_bytes() });
     let mut progress = |done, of, so_far: f64| emit(Event::Progress { done, of, note: format!("perplexity {so_far:.3}") });

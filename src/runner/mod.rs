@@ -3,18 +3,20 @@
 
 mod bench;
 mod chat;
-mod device;
+mod devices;
 mod eval;
 mod generate;
 mod model;
 mod pack;
 mod train;
 
-pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide};
+pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, MatmulReport, Spread, TrainBench, TrainBenchReport};
+pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
 pub use crate::model::PackReport;
 pub use chat::ChatRequest;
+pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use generate::GenerateRequest;
 pub use pack::TokenizerRequest;
@@ -56,6 +58,22 @@ pub enum Command {
     },
     /// Train a tokenizer.
     TrainTokenizer(TokenizerRequest),
+    /// List the adapters of this machine.
+    Devices,
+    /// Hold every operation on a device against the oracle.
+    Conform(ConformRequest),
+    /// Time training steps.
+    BenchTrain {
+        /// What is timed.
+        bench: TrainBench,
+        /// Where: `auto`, `cpu`, or an adapter.
+        device: String,
+    },
+    /// Time matrix products.
+    BenchMatmul {
+        /// Where: `auto`, `cpu`, or an adapter.
+        device: String,
+    },
     /// Time decoding.
     BenchDecode {
         /// What is timed.
@@ -116,6 +134,29 @@ pub enum Event {
         /// Tokens that text has now.
         tokens: usize,
     },
+    /// The adapters of this machine.
+    Devices {
+        /// In the order of their indices.
+        adapters: Vec<DeviceInfo>,
+    },
+    /// One case of the conformance.
+    Case {
+        /// Where.
+        device: String,
+        /// What came of it.
+        result: CaseResult,
+    },
+    /// The conformance of a device is complete.
+    Conformance {
+        /// As data.
+        report: Report,
+        /// As a table for people.
+        table: String,
+    },
+    /// Training steps were timed.
+    BenchTrain(TrainBenchReport),
+    /// A product was timed.
+    BenchMatmul(MatmulReport),
     /// Decoding was timed.
     BenchDecode(DecodeReport),
     /// A line for the person.
@@ -190,6 +231,13 @@ impl Runner {
             Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,
             Command::Pack { model, out } => pack::pack(&model, &out, emit),
             Command::TrainTokenizer(request) => pack::train_tokenizer(&request, emit),
+            Command::Devices => {
+                emit(Event::Devices { adapters: devices::list().await? });
+                Ok(())
+            }
+            Command::Conform(request) => devices::conform(request, &self.stop, emit).await,
+            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, emit).await,
+            Command::BenchMatmul { device } => bench::bench_matmul(&device, emit).await,
             Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, emit).await,
         }
     }

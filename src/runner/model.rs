@@ -51,7 +51,7 @@ pub(super) async fn speaker(model: &str, device: &str, context: Option<usize>, e
     if context < 2 || context > longest {
         bail!("a context of {context} tokens is not between 2 and the model's {longest}");
     }
-    let (mut machine, device) = super::device::machine(device).await?;
+    let (mut machine, device) = super::devices::machine(device).await?;
     let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
     let generator = Generator::new(Engine::new(&mut machine, &weights, context)?);
     emit(Event::Loaded { model: file.path().display().to_string(), device, context, memory: machine.memory_bytes() });

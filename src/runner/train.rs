@@ -25,55 +25,77 @@ pub struct TrainRequest {
 
 /// Runs a training to its end, or until `stop` asks.
 pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
-    let (run, config) = open_run(&request)?;
-    let (machine, device) = super::device::machine(&request.device).await?;
-    let mut trainer = prepare(machine, device, run, config).await?;
-    let ending = trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?;
-    Ok(ending)
+    // A new run's directory is made only when everything else is known to be right.
+    let (opened, config) = if request.resume {
+        let (run, config) = open_run(&request)?;
+        (Some(run), config)
+    } else {
+        RunDir::check_free(&request.run)?;
+        (None, request.config.clone().unwrap_or_default())
+    };
+    config.check()?;
+    let inputs = Inputs::open(&config)?;
+    let (mut machine, device) = super::devices::machine(&request.device).await?;
+    let step = inputs.step(&mut machine, &config)?;
+    let first_weights = first_weights(&config, inputs.teacher)?;
+    let run = match opened {
+        Some(run) => run,
+        None => RunDir::create(&request.run, &config)?,
+    };
+    let parts = Parts { machine, step, config, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
+    let mut trainer = Trainer::new(parts).await?;
+    Ok(trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?)
 }
 
 fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig), TrainError> {
-    if request.resume {
-        let (run, then) = RunDir::open(&request.run)?;
-        if let Some(now) = &request.config {
-            run.check_same(&then, now)?;
-        }
-        then.check()?;
-        return Ok((run, then));
+    let (run, then) = RunDir::open(&request.run)?;
+    if let Some(now) = &request.config {
+        run.check_same(&then, now)?;
     }
-    let config = request.config.clone().unwrap_or_default();
-    config.check()?;
-    Ok((RunDir::create(&request.run, &config)?, config))
+    Ok((run, then))
 }
 
-/// Opens models, tokenizer and text, and compiles the programs.
-async fn prepare(mut machine: Machine, device: String, run: RunDir, config: TrainConfig) -> Result<Trainer> {
-    let teacher_file = config.teacher.as_ref().map(open_teacher).transpose()?;
-    let tokenizer = tokenizer(&config, teacher_file.as_ref())?;
-    let shape = model_config(&config, teacher_file.as_ref(), &tokenizer)?;
-    let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
-    let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
-    let linears = if config.binary { Linears::Binary } else { Linears::Dense };
-    let student = Weights::allocate(&mut machine, &shape, linears, Purpose::Training)?;
-    let teacher = teacher_file.as_ref().map(|file| file.load(&mut machine, Purpose::Inference(Storage::F32))).transpose()?;
-    let step_shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective() };
-    let step = Step::new(&mut machine, student, teacher, step_shape)?;
-    let first_weights = first_weights(&config, teacher_file)?;
-    Ok(Trainer::new(Parts { machine, step, config, corpus, tokenizer, run, device, first_weights }).await?)
+/// What a run reads, opened and found to fit together.
+struct Inputs {
+    teacher: Option<ModelFile>,
+    tokenizer: Tokenizer,
+    shape: LlamaConfig,
+    corpus: Corpus,
 }
 
-fn open_teacher(source: &Source) -> Result<ModelFile> {
+impl Inputs {
+    fn open(config: &TrainConfig) -> Result<Self> {
+        let teacher = open_teacher(&config.teacher)?;
+        let tokenizer = tokenizer(config, teacher.as_ref())?;
+        let shape = model_config(config, teacher.as_ref(), &tokenizer)?;
+        let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
+        let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
+        Ok(Self { teacher, tokenizer, shape, corpus })
+    }
+
+    /// Puts the models on the machine and compiles the programs.
+    fn step(&self, machine: &mut Machine, config: &TrainConfig) -> Result<Step> {
+        let linears = if config.binary { Linears::Binary } else { Linears::Dense };
+        let student = Weights::allocate(machine, &self.shape, linears, Purpose::Training)?;
+        let teacher = self.teacher.as_ref().map(|file| file.load(machine, Purpose::Inference(Storage::F32))).transpose()?;
+        let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective() };
+        Ok(Step::new(machine, student, teacher, shape)?)
+    }
+}
+
+fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
     match source {
-        Source::Embedded => Ok(ModelFile::embedded_teacher()?),
-        Source::Path(path) => ModelFile::open(path).with_context(|| format!("teacher {}", path.display())),
+        Source::None => Ok(None),
+        Source::Embedded => Ok(Some(ModelFile::embedded_teacher()?)),
+        Source::Path(path) => Ok(Some(super::model::open(&path.display().to_string()).context("the teacher")?)),
     }
 }
 
 fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<Tokenizer> {
     let tokenizer = match (&config.tokenizer, teacher.and_then(|file| file.tokenizer.clone())) {
         (Source::Path(path), _) => Tokenizer::open(path)?,
-        (Source::Embedded, Some(own)) => own,
-        (Source::Embedded, None) => Tokenizer::from_json(assets::TOKENIZER)?,
+        (_, Some(own)) => own,
+        (_, None) => Tokenizer::from_json(assets::TOKENIZER)?,
     };
     if let Some(teacher) = teacher
         && tokenizer.vocabulary() > teacher.config.vocab_size
@@ -90,7 +112,8 @@ fn model_config(config: &TrainConfig, teacher: Option<&ModelFile>, tokenizer: &T
         LlamaConfig::preset(&config.model, vocabulary)?
     } else {
         let path = Path::new(&config.model);
-        let text = std::fs::read(path).with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?;
+        let text = std::fs::read(path)
+            .with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?;
         serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))?
     };
     shape.check()?;
@@ -112,7 +135,7 @@ fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>) -> Result<Fir
             return Ok(Box::new(move |machine, step| Ok(init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, seed))?)));
         }
         Init::Teacher => teacher.context("init = teacher needs a teacher")?,
-        Init::Model(path) => ModelFile::open(path).with_context(|| format!("init {}", path.display()))?,
+        Init::Model(path) => super::model::open(&path.display().to_string()).context("the first weights")?,
     };
     Ok(Box::new(move |machine, step| {
         if file.linears == step.student.linears {

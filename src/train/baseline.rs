@@ -7,7 +7,7 @@ use crate::model::{Forward, Positions, Weights, chunk_rows, logits};
 use crate::ops::{Distill, LossSum, Objective, TERMS};
 
 /// Log-probabilities of each token by how often `tokens` has it (add-one smoothing).
-pub fn unigram(tokens: &[u32], vocabulary: usize) -> Vec<f32> {
+pub(super) fn unigram(tokens: &[u32], vocabulary: usize) -> Vec<f32> {
     let mut counts = vec![1f64; vocabulary];
     for &token in tokens {
         if let Some(count) = counts.get_mut(token as usize) {
@@ -19,7 +19,9 @@ pub fn unigram(tokens: &[u32], vocabulary: usize) -> Vec<f32> {
 }
 
 /// Losses of a model whose logits are `constant` everywhere, against the teacher.
-pub async fn constant_losses(machine: &mut Machine, teacher: &Weights, constant: &[f32], batch: &Batch, (sequences, seq): (usize, usize)) -> Result<Losses, StepError> {
+pub(super) async fn constant_losses(
+    machine: &mut Machine, teacher: &Weights, constant: &[f32], batch: &Batch, (sequences, seq): (usize, usize),
+) -> Result<Losses, StepError> {
     let (rows, vocabulary) = (sequences * seq, teacher.config.vocab_size);
     let chunk = chunk_rows(rows, vocabulary).min(rows);
     let mut home = |spec: Spec| machine.allocate(Class::of(spec.storage), spec.words()).map(|memory| Home { memory, offset: 0, spec });

@@ -75,7 +75,7 @@ pub enum CheckpointError {
 }
 
 /// Writes a checkpoint into `path`; `files` are small texts that belong to it.
-pub fn save(path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)]) -> Result<(), CheckpointError> {
+pub(super) fn save(path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)]) -> Result<(), CheckpointError> {
     let weights = &step.student;
     let value = |name: &String| weights.trained(name).expect("trained").value;
     let moments: Vec<(String, Home)> = weights
@@ -132,7 +132,7 @@ pub fn read_state(path: &Path) -> Result<State, CheckpointError> {
 }
 
 /// Loads the checkpoint in `path`: parameters, signs and moments. Gradients are cleared.
-pub fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> Result<State, CheckpointError> {
+pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> Result<State, CheckpointError> {
     let state = read_state(path)?;
     let model = TensorFile::open(&path.join("model.safetensors"))?;
     load(machine, weights, &mut |name, rows, cols| model.floats(name, rows, cols).map_err(CheckpointError::from))?;
@@ -148,7 +148,7 @@ pub fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> Result<
 }
 
 /// Sets every gradient to zero.
-pub fn clear_gradients(machine: &mut Machine, weights: &Weights) -> Result<(), MachineError> {
+pub(super) fn clear_gradients(machine: &mut Machine, weights: &Weights) -> Result<(), MachineError> {
     for home in weights.gradients() {
         machine.write(&home, &vec![0; home.spec.words()])?;
     }

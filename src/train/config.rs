@@ -18,9 +18,9 @@ pub enum Loss {
     Mix,
 }
 
-/// Where first weights come from.
+/// Where first weights come from. As text: `scratch`, `teacher`, or a path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(from = "String", into = "String")]
 pub enum Init {
     /// Random.
     Scratch,
@@ -30,14 +30,57 @@ pub enum Init {
     Model(PathBuf),
 }
 
-/// A model, tokenizer or text that is part of the program, or a path.
+impl From<String> for Init {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "scratch" => Init::Scratch,
+            "teacher" => Init::Teacher,
+            _ => Init::Model(text.into()),
+        }
+    }
+}
+
+impl From<Init> for String {
+    fn from(init: Init) -> Self {
+        match init {
+            Init::Scratch => "scratch".into(),
+            Init::Teacher => "teacher".into(),
+            Init::Model(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// A model or tokenizer: none, one that is part of the program, or a path. As text: `none`,
+/// `embedded`, or the path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(from = "String", into = "String")]
 pub enum Source {
+    /// There is none.
+    None,
     /// Part of the program.
     Embedded,
     /// A file, or a model directory.
     Path(PathBuf),
+}
+
+impl From<String> for Source {
+    fn from(text: String) -> Self {
+        match text.as_str() {
+            "none" => Source::None,
+            "embedded" => Source::Embedded,
+            _ => Source::Path(text.into()),
+        }
+    }
+}
+
+impl From<Source> for String {
+    fn from(source: Source) -> Self {
+        match source {
+            Source::None => "none".into(),
+            Source::Embedded => "embedded".into(),
+            Source::Path(path) => path.display().to_string(),
+        }
+    }
 }
 
 /// Everything that decides a run's result. Times are in optimizer steps.
@@ -49,7 +92,7 @@ pub struct TrainConfig {
     /// Whether the linear layers are binarized.
     pub binary: bool,
     /// The teacher; none for next-token training alone.
-    pub teacher: Option<Source>,
+    pub teacher: Source,
     /// The tokenizer; the teacher's where it has one.
     pub tokenizer: Source,
     /// Text files; the embedded corpus if there are none.
@@ -111,7 +154,7 @@ impl Default for TrainConfig {
         Self {
             model: "tiny".into(),
             binary: true,
-            teacher: Some(Source::Embedded),
+            teacher: Source::Embedded,
             tokenizer: Source::Embedded,
             data: Vec::new(),
             init: Init::Scratch,
@@ -220,10 +263,13 @@ impl TrainConfig {
         if self.eval_batches == 0 {
             return refuse("eval_batches", "at least one batch is needed".into());
         }
-        if self.teacher.is_none() && self.loss != Loss::Ar {
+        if self.tokenizer == Source::None {
+            return refuse("tokenizer", "there must be one: embedded, or a path".into());
+        }
+        if self.teacher == Source::None && self.loss != Loss::Ar {
             return refuse("teacher", "loss ad and mix need a teacher; without one only loss ar can be trained".into());
         }
-        if self.teacher.is_none() && self.init == Init::Teacher {
+        if self.teacher == Source::None && self.init == Init::Teacher {
             return refuse("init", "there is no teacher to start from".into());
         }
         Ok(())
@@ -245,7 +291,7 @@ mod tests {
             ("lr", |c| c.lr = f64::NAN),
             ("beta2", |c| c.beta2 = 1.0),
             ("loss_scale", |c| c.loss_scale = 3.0),
-            ("teacher", |c| c.teacher = None),
+            ("teacher", |c| c.teacher = Source::None),
             ("warmup", |c| c.warmup = c.steps),
         ];
         for (name, spoil) in bad {
@@ -257,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_configuration_survives_toml() {
-        let config = TrainConfig { init: Init::Model("x".into()), teacher: Some(Source::Path("y".into())), ..Default::default() };
+        let config = TrainConfig { init: Init::Model("x".into()), teacher: Source::None, ..Default::default() };
         assert_eq!(toml::from_str::<TrainConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
         assert!(toml::from_str::<TrainConfig>("bach = 3").unwrap_err().to_string().contains("bach"));
     }

@@ -27,7 +27,7 @@ const ORANGE: RGBColor = RGBColor(255, 127, 14);
 const GREEN: RGBColor = RGBColor(44, 160, 44);
 
 /// Draws a run. `sizes` are the weights in each binarized matrix.
-pub fn draw(metrics: &[Metrics], sizes: &[usize]) -> Result<String, String> {
+pub(super) fn draw(metrics: &[Metrics], sizes: &[usize]) -> Result<String, String> {
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area();
@@ -56,8 +56,16 @@ fn panels(metrics: &[Metrics], sizes: &[usize]) -> Vec<Panel> {
     });
     vec![
         Panel { title: "loss", logarithmic: false, lines: vec![line("trained", BLUE, &|m| Some(m.loss)), line("held-out", ORANGE, &held)] },
-        Panel { title: "KL divergence from the teacher", logarithmic: true, lines: vec![line("trained", BLUE, &|m| m.kl), line("held-out", ORANGE, &|m| m.held_out.filter(|_| distilled).map(|losses| losses.kl))] },
-        Panel { title: "flip-flop ratio", logarithmic: true, lines: vec![line("all binarized weights", BLUE, &|m| (!m.flips.is_empty()).then_some(m.flip_ratio))] },
+        Panel {
+            title: "KL divergence from the teacher",
+            logarithmic: true,
+            lines: vec![line("trained", BLUE, &|m| m.kl), line("held-out", ORANGE, &|m| m.held_out.filter(|_| distilled).map(|losses| losses.kl))],
+        },
+        Panel {
+            title: "flip-flop ratio",
+            logarithmic: true,
+            lines: vec![line("all binarized weights", BLUE, &|m| (!m.flips.is_empty()).then_some(m.flip_ratio))],
+        },
         Panel { title: "flip-flop ratio by block", logarithmic: true, lines: by_block.collect() },
         Panel { title: "gradient norm before clipping", logarithmic: true, lines: vec![line("norm", GREEN, &|m| m.norm)] },
         Panel { title: "learning rate", logarithmic: false, lines: vec![line("rate", GREEN, &|m| Some(m.lr))] },

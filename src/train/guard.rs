@@ -85,7 +85,15 @@ const REGROW: u64 = 1000;
 impl Guard {
     /// A guard without memory. `loss_scale` is 1 for f32 training.
     pub fn new(config: GuardConfig, loss_scale: f32) -> Self {
-        Self { config, history: VecDeque::new(), in_a_row: 0, rollbacks: 0, scale: Scale { before: loss_scale, after: loss_scale, from: 0 }, full_scale: loss_scale, steps_since_overflow: 0 }
+        Self {
+            config,
+            history: VecDeque::new(),
+            in_a_row: 0,
+            rollbacks: 0,
+            scale: Scale { before: loss_scale, after: loss_scale, from: 0 },
+            full_scale: loss_scale,
+            steps_since_overflow: 0,
+        }
     }
 
     /// Whether the last step was a spike, or not taken.

@@ -66,13 +66,18 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, RunError> {
 }
 
 impl RunDir {
+    /// Refuses a name that is taken, and says whether somebody is at it.
+    pub fn check_free(path: &Path) -> Result<(), RunError> {
+        if !path.join("run.toml").exists() {
+            return Ok(());
+        }
+        drop(Self::lock(path)?);
+        Err(RunError::Exists(path.to_path_buf()))
+    }
+
     /// Makes the directory of a new run.
     pub fn create(path: &Path, config: &TrainConfig) -> Result<Self, RunError> {
-        if path.join("run.toml").exists() {
-            // Say which of the two it is, before anything is touched.
-            drop(Self::lock(path)?);
-            return Err(RunError::Exists(path.to_path_buf()));
-        }
+        Self::check_free(path)?;
         at(path, fs::create_dir_all(path.join("checkpoints")))?;
         let run = Self { path: path.to_path_buf(), _lock: Self::lock(path)? };
         let text = toml::to_string(config).expect("settings are plain data");
@@ -98,8 +103,11 @@ impl RunDir {
         let (then, now) = (table(then), table(now));
         let names: std::collections::BTreeSet<&String> = then.keys().chain(now.keys()).collect();
         let show = |value: Option<&toml::Value>| value.map_or("none".to_string(), toml::Value::to_string);
-        let differs: Vec<String> =
-            names.into_iter().filter(|name| then.get(*name) != now.get(*name)).map(|name| format!("{name} was {}, is {}", show(then.get(name)), show(now.get(name)))).collect();
+        let differs: Vec<String> = names
+            .into_iter()
+            .filter(|name| then.get(*name) != now.get(*name))
+            .map(|name| format!("{name} was {}, is {}", show(then.get(name)), show(now.get(name))))
+            .collect();
         if differs.is_empty() { Ok(()) } else { Err(RunError::Differs { path: self.path.clone(), differs: differs.join("; ") }) }
     }
 
@@ -173,7 +181,9 @@ pub fn read_metrics(run: &Path) -> Result<Vec<Metrics>, RunError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         other => at(&path, other)?,
     };
-    let parse = |(n, line): (usize, &str)| serde_json::from_str(line).map_err(|error| RunError::Broken { path: path.clone(), problem: format!("line {}: {error}", n + 1) });
+    let parse = |(n, line): (usize, &str)| {
+        serde_json::from_str(line).map_err(|error| RunError::Broken { path: path.clone(), problem: format!("line {}: {error}", n + 1) })
+    };
     text.lines().enumerate().map(parse).collect()
 }
 

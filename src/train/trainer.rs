@@ -87,7 +87,9 @@ pub enum TrainError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// Spikes that rollbacks did not cure.
-    #[error("{0}. The run was rolled back as often as the guard allows; the last good checkpoint is kept. Lower lr, or raise guard.rollbacks, and go on with --resume")]
+    #[error(
+        "{0}. The run was rolled back as often as the guard allows; the last good checkpoint is kept. Lower lr, or raise guard.rollbacks, and go on with --resume"
+    )]
     Diverged(String),
 }
 
@@ -257,9 +259,14 @@ impl Trainer {
     fn summary(&self) -> String {
         let config = &self.step.student.config;
         let kind = if self.config.binary { "binarized" } else { "full-precision" };
-        let teacher = self.step.teacher.as_ref().map_or("no teacher".to_string(), |teacher| format!("a teacher of {:.1}M", teacher.config.parameters() as f64 / 1e6));
+        let teacher =
+            self.step.teacher.as_ref().map_or("no teacher".to_string(), |teacher| format!("a teacher of {:.1}M", teacher.config.parameters() as f64 / 1e6));
         let (parameters, tokens) = (config.parameters() as f64 / 1e6, self.corpus.train.len());
-        format!("{kind} model of {parameters:.1}M parameters, {teacher}, {tokens} tokens of text ({} held out), {}", self.corpus.held_out.len(), self.state.device)
+        format!(
+            "{kind} model of {parameters:.1}M parameters, {teacher}, {tokens} tokens of text ({} held out), {}",
+            self.corpus.held_out.len(),
+            self.state.device
+        )
     }
 
     /// Starts the next step on the device.
@@ -360,7 +367,8 @@ impl Trainer {
         guard.rolled_back(earlier.guard.clone());
         self.state = State { guard, cursor: past, seconds: self.state.seconds, ..earlier };
         self.run.cut(self.state.step)?;
-        let text = format!("guard: {what}; rolled back to step {} (rollback {}), going on past the data that caused it", self.state.step, self.state.guard.rollbacks);
+        let text =
+            format!("guard: {what}; rolled back to step {} (rollback {}), going on past the data that caused it", self.state.step, self.state.guard.rollbacks);
         self.note(&text, emit)
     }
 

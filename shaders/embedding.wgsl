@@ -1,0 +1,79 @@
+#variants f16
+// Embedding: out[b] = table[tokens[b]]; its gradient adds dy[b] to row tokens[b]. A token out of
+// range stands for row 0. Without float atomics, the first position of each token adds up all of
+// them, in order.
+#import "shared/linear.wgsl"
+
+struct Params {
+    positions: u32,
+    width: u32,
+    vocabulary: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(2) var<storage, read> tokens: array<u32>;
+@group(0) @binding(3) var<storage, read_write> out: array<f32>;
+
+fn row_of(position: u32) -> u32 {
+    let token = tokens[position];
+    return select(0u, token, token < p.vocabulary);
+}
+
+#if f16
+#import "shared/half.wgsl"
+@group(0) @binding(1) var<storage, read> table: array<u32>;
+
+fn table_at(row: u32, column: u32) -> f32 {
+    return half_of(table[row * half_row(p.width) + column / 2u], column);
+}
+#else
+@group(0) @binding(1) var<storage, read> table: array<f32>;
+
+fn table_at(row: u32, column: u32) -> f32 {
+    return table[row * p.width + column];
+}
+#endif
+
+@compute @workgroup_size(256)
+fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = linear(wid, groups, lane);
+    if i < p.positions * p.width {
+        out[i] = table_at(row_of(i / p.width), i % p.width);
+    }
+}
+
+#if !f16
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> sums: array<f32>;
+var<workgroup> occurs_earlier: atomic<u32>;
+
+@compute @workgroup_size(256)
+fn gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let position = wid.x + wid.y * groups.x;
+    if position >= p.positions {
+        return;
+    }
+    let row = row_of(position);
+    for (var b = lane; b < position; b += 256u) {
+        if row_of(b) == row {
+            atomicOr(&occurs_earlier, 1u);
+        }
+    }
+    workgroupBarrier();
+    if atomicLoad(&occurs_earlier) != 0u {
+        return;
+    }
+    for (var b = position; b < p.positions; b++) {
+        if row_of(b) == row {
+            add_row(b, row, lane);
+        }
+    }
+}
+
+// A column always belongs to the same invocation, so that its sum needs no barrier.
+fn add_row(position: u32, row: u32, lane: u32) {
+    for (var c = lane; c < p.width; c += 256u) {
+        sums[row * p.width + c] += dy[position * p.width + c];
+    }
+}
+#endif

@@ -1,0 +1,310 @@
+// FBI-Linear: y = x·W̃ᵀ with W̃[o,i] = α[i]·s[o,i] + β[i], from the sign bits. Backward, with
+// u = dy·S: dx = α⊙u + β·Σ_o dy, dα = Σ_b x⊙u, dβ = Σ_b x·Σ_o dy, and by the straight-through
+// estimator dW = α ⊙ (dyᵀ·x).
+#import "shared/tile.wgsl"
+#import "shared/sign.wgsl"
+#import "shared/columns.wgsl"
+
+struct Params {
+    tokens: u32,
+    rows: u32,
+    columns: u32,
+    row_words: u32,
+}
+
+// `rows` and `columns` are those of the sign matrix: (out, in) forward, (in, out) backward.
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read> signs: array<u32>;
+@group(0) @binding(3) var<storage, read> alpha: array<f32>;
+@group(0) @binding(4) var<storage, read> beta: array<f32>;
+@group(0) @binding(5) var<storage, read_write> y: array<f32>;
+
+// x, or backward dy: it lies at the same binding.
+fn x_at(token: u32, column: u32) -> f32 {
+    if token < p.tokens && column < p.columns {
+        return x[token * p.columns + column];
+    }
+    return 0.0;
+}
+
+fn sign_at(row: u32, column: u32) -> f32 {
+    if row < p.rows && column < p.columns {
+        return sign_of(signs[row * p.row_words + column / 32u], column);
+    }
+    return 0.0;
+}
+
+// Four tokens of one column, and four rows of signs in it.
+fn x_quad(token: u32, column: u32) -> vec4<f32> {
+    return vec4(x_at(token, column), x_at(token + 1u, column), x_at(token + 2u, column), x_at(token + 3u, column));
+}
+
+fn sign_quad(row: u32, column: u32) -> vec4<f32> {
+    return vec4(sign_at(row, column), sign_at(row + 1u, column), sign_at(row + 2u, column), sign_at(row + 3u, column));
+}
+
+// Four rows of W̃ in one column; past the edges x is 0, so that any finite value will do.
+fn weight_quad(row: u32, column: u32) -> vec4<f32> {
+    let i = min(column, p.columns - 1u);
+    return alpha[i] * sign_quad(row, column) + beta[i];
+}
+
+fn store_y(token: u32, row: u32, value: f32) {
+    if token < p.tokens && row < p.rows {
+        y[token * p.rows + row] = value;
+    }
+}
+
+fn store_y_quad(token: u32, row: u32, values: vec4<f32>) {
+    store_y(token, row, values.x);
+    store_y(token, row + 1u, values.y);
+    store_y(token, row + 2u, values.z);
+    store_y(token, row + 3u, values.w);
+}
+
+@compute @workgroup_size(256)
+fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let place = tile_place(lane, true);
+    let token = wid.y * TILE;
+    let row = wid.x * TILE;
+    let right = lane % 16u;
+    let down = lane / 16u;
+    var sums = mat4x4<f32>();
+    for (var k = 0u; k < p.columns; k += STEP) {
+        tile_left[tile_index(place)] = x_quad(token + place.quad * 4u, k + place.k);
+        tile_right[tile_index(place)] = weight_quad(row + place.quad * 4u, k + place.k);
+        workgroupBarrier();
+        sums = tile_multiply(sums, down, right);
+        workgroupBarrier();
+    }
+    store_y_quad(token + down * 4u, row + right * 4u, sums[0]);
+    store_y_quad(token + down * 4u + 1u, row + right * 4u, sums[1]);
+    store_y_quad(token + down * 4u + 2u, row + right * 4u, sums[2]);
+    store_y_quad(token + down * 4u + 3u, row + right * 4u, sums[3]);
+}
+
+// `few`: 64 lanes share four rows, and each sign word is read once for all (at most 8) tokens.
+const FEW_LANES: u32 = 64u;
+var<workgroup> few_cells: array<vec4<f32>, 512>;
+
+// Adds the four rows' products with tokens first..first + 4 (each test is uniform).
+fn add_tokens(sums: mat4x4<f32>, weights: vec4<f32>, first: u32, column: u32) -> mat4x4<f32> {
+    var out = sums;
+    let at = first * p.columns + column;
+    out[0] += x[at] * weights;
+    if first + 1u < p.tokens {
+        out[1] += x[at + p.columns] * weights;
+    }
+    if first + 2u < p.tokens {
+        out[2] += x[at + 2u * p.columns] * weights;
+    }
+    if first + 3u < p.tokens {
+        out[3] += x[at + 3u * p.columns] * weights;
+    }
+    return out;
+}
+
+fn keep_sums(lane: u32, first: u32, sums: mat4x4<f32>) {
+    few_cells[first * FEW_LANES + lane] = sums[0];
+    few_cells[(first + 1u) * FEW_LANES + lane] = sums[1];
+    few_cells[(first + 2u) * FEW_LANES + lane] = sums[2];
+    few_cells[(first + 3u) * FEW_LANES + lane] = sums[3];
+}
+
+// Adds up the lanes of every token, in a fixed order.
+fn fold_lanes(lane: u32) {
+    for (var width = FEW_LANES / 2u; width > 0u; width >>= 1u) {
+        workgroupBarrier();
+        if lane < width {
+            for (var token = 0u; token < p.tokens; token++) {
+                few_cells[token * FEW_LANES + lane] += few_cells[token * FEW_LANES + lane + width];
+            }
+        }
+    }
+    workgroupBarrier();
+}
+
+@compute @workgroup_size(64)
+fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = (wid.x + wid.y * groups.x) * 4u;
+    if row >= p.rows {
+        return;
+    }
+    var low = mat4x4<f32>();
+    var high = mat4x4<f32>();
+    for (var column = lane; column < p.columns; column += FEW_LANES) {
+        let weights = weight_quad(row, column);
+        low = add_tokens(low, weights, 0u, column);
+        if p.tokens > 4u {
+            high = add_tokens(high, weights, 4u, column);
+        }
+    }
+    keep_sums(lane, 0u, low);
+    keep_sums(lane, 4u, high);
+    fold_lanes(lane);
+    if lane < p.tokens {
+        store_y_quad(lane, row, few_cells[lane * FEW_LANES]);
+    }
+}
+
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(6) var<storage, read_write> u: array<f32>;
+@group(0) @binding(7) var<storage, read_write> sums_of_dy: array<f32>;
+
+fn store_dx(token: u32, i: u32, product: f32, total: f32) {
+    if token < p.tokens && i < p.rows {
+        u[token * p.rows + i] = product;
+        dx[token * p.rows + i] = alpha[i] * product + beta[i] * total;
+    }
+}
+
+fn store_dx_quad(token: u32, i: u32, products: vec4<f32>, total: f32) {
+    store_dx(token, i, products.x, total);
+    store_dx(token, i + 1u, products.y, total);
+    store_dx(token, i + 2u, products.z, total);
+    store_dx(token, i + 3u, products.w, total);
+}
+
+// Σ_o dy of the four tokens `quad`, from what each lane saw of it while loading tiles.
+fn token_totals(place: Place, seen: vec4<f32>, quad: u32) -> vec4<f32> {
+    tile_left[tile_index(place)] = seen;
+    workgroupBarrier();
+    var total = vec4<f32>();
+    for (var k = 0u; k < STEP; k++) {
+        total += tile_left[k * PITCH + quad];
+    }
+    return total;
+}
+
+fn store_total(token: u32, total: f32) {
+    if token < p.tokens {
+        sums_of_dy[token] = total;
+    }
+}
+
+@compute @workgroup_size(256)
+fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let place = tile_place(lane, true);
+    let right = lane % 16u;
+    let down = lane / 16u;
+    let token = wid.y * TILE;
+    let row = wid.x * TILE;
+    var seen = vec4<f32>();
+    var sums = mat4x4<f32>();
+    for (var k = 0u; k < p.columns; k += STEP) {
+        let quad = x_quad(token + place.quad * 4u, k + place.k);
+        seen += quad;
+        tile_left[tile_index(place)] = quad;
+        tile_right[tile_index(place)] = sign_quad(row + place.quad * 4u, k + place.k);
+        workgroupBarrier();
+        sums = tile_multiply(sums, down, right);
+        workgroupBarrier();
+    }
+    let totals = token_totals(place, seen, down);
+    let t = token + down * 4u;
+    let i = row + right * 4u;
+    store_dx_quad(t, i, sums[0], totals.x);
+    store_dx_quad(t + 1u, i, sums[1], totals.y);
+    store_dx_quad(t + 2u, i, sums[2], totals.z);
+    store_dx_quad(t + 3u, i, sums[3], totals.w);
+    if wid.x == 0u && right == 0u {
+        store_total(t, totals.x);
+        store_total(t + 1u, totals.y);
+        store_total(t + 2u, totals.z);
+        store_total(t + 3u, totals.w);
+    }
+}
+
+struct Scales {
+    tokens: u32,
+    width: u32,
+}
+
+@group(0) @binding(0) var<uniform> scaled: Scales;
+@group(0) @binding(2) var<storage, read_write> products: array<f32>;
+@group(0) @binding(3) var<storage, read_write> totals: array<f32>;
+@group(0) @binding(4) var<storage, read_write> d_alpha: array<f32>;
+@group(0) @binding(5) var<storage, read_write> d_beta: array<f32>;
+
+@compute @workgroup_size(256)
+fn scales(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let i = (wid.x + wid.y * groups.x) * COLUMNS + lane % COLUMNS;
+    var da = 0.0;
+    var db = 0.0;
+    if i < scaled.width {
+        for (var token = lane / COLUMNS; token < scaled.tokens; token += ROW_LANES) {
+            let at = token * scaled.width + i;
+            da += x[at] * products[at];
+            db += x[at] * totals[token];
+        }
+    }
+    let sum_a = column_sum(lane, da);
+    let sum_b = column_sum(lane, db);
+    if lane < COLUMNS && i < scaled.width {
+        d_alpha[i] += sum_a;
+        d_beta[i] += sum_b;
+    }
+}
+
+struct Weight {
+    outs: u32,
+    ins: u32,
+    tokens: u32,
+}
+
+@group(0) @binding(0) var<uniform> w: Weight;
+@group(0) @binding(1) var<storage, read> dy: array<f32>;
+@group(0) @binding(2) var<storage, read> layer_x: array<f32>;
+@group(0) @binding(4) var<storage, read_write> d_latent: array<f32>;
+
+fn dy_at(token: u32, o: u32) -> f32 {
+    if token < w.tokens && o < w.outs {
+        return dy[token * w.outs + o];
+    }
+    return 0.0;
+}
+
+fn layer_x_at(token: u32, i: u32) -> f32 {
+    if token < w.tokens && i < w.ins {
+        return layer_x[token * w.ins + i];
+    }
+    return 0.0;
+}
+
+fn add_latent(o: u32, i: u32, sum: f32) {
+    if o < w.outs && i < w.ins {
+        d_latent[o * w.ins + i] += alpha[i] * sum;
+    }
+}
+
+fn add_latent_quad(o: u32, i: u32, sums: vec4<f32>) {
+    add_latent(o, i, sums.x);
+    add_latent(o, i + 1u, sums.y);
+    add_latent(o, i + 2u, sums.z);
+    add_latent(o, i + 3u, sums.w);
+}
+
+@compute @workgroup_size(256)
+fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let place = tile_place(lane, false);
+    let right = lane % 16u;
+    let down = lane / 16u;
+    let o = wid.y * TILE + place.quad * 4u;
+    let i = wid.x * TILE + place.quad * 4u;
+    var sums = mat4x4<f32>();
+    for (var k = 0u; k < w.tokens; k += STEP) {
+        let t = k + place.k;
+        tile_left[tile_index(place)] = vec4(dy_at(t, o), dy_at(t, o + 1u), dy_at(t, o + 2u), dy_at(t, o + 3u));
+        tile_right[tile_index(place)] = vec4(layer_x_at(t, i), layer_x_at(t, i + 1u), layer_x_at(t, i + 2u), layer_x_at(t, i + 3u));
+        workgroupBarrier();
+        sums = tile_multiply(sums, down, right);
+        workgroupBarrier();
+    }
+    let row = wid.y * TILE + down * 4u;
+    let column = wid.x * TILE + right * 4u;
+    add_latent_quad(row, column, sums[0]);
+    add_latent_quad(row + 1u, column, sums[1]);
+    add_latent_quad(row + 2u, column, sums[2]);
+    add_latent_quad(row + 3u, column, sums[3]);
+}

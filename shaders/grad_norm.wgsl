@@ -1,0 +1,64 @@
+// The global gradient norm: squares[n] = Σ g² of the n-th of 256 ranges; then norm = √Σ ÷ scale,
+// factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, and whether the step is taken.
+#import "shared/reduce.wgsl"
+const LANES: u32 = 256u;
+const PARTIALS: u32 = 256u;
+
+struct Params {
+    n: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> terms: array<f32>;
+@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+
+@compute @workgroup_size(256)
+fn squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let chunk = (p.n + PARTIALS - 1u) / PARTIALS;
+    let end = min((wid.x + 1u) * chunk, p.n);
+    var sum = 0.0;
+    for (var i = wid.x * chunk + lane; i < end; i += LANES) {
+        sum += terms[i] * terms[i];
+    }
+    let total = reduce_sum(lane, sum);
+    if lane == 0u {
+        partials[wid.x] = total;
+    }
+}
+
+// Places in the control block.
+const CLIP: u32 = 7u;
+const INVERSE_SCALE: u32 = 8u;
+const THRESHOLD: u32 = 9u;
+
+@group(0) @binding(2) var<storage, read> control: array<f32>;
+@group(0) @binding(3) var<storage, read_write> result: array<f32>;
+
+// By the exponent's bits, since a compiler may assume that there is no NaN or infinity.
+fn is_finite(x: f32) -> bool {
+    return ((bitcast<u32>(x) >> 23u) & 255u) != 255u;
+}
+
+// a ≤ b for a ≥ 0, in integers, so that b may be infinite; false if b is NaN.
+fn at_most(a: f32, b: f32) -> bool {
+    return bitcast<i32>(a) <= bitcast<i32>(b) && bitcast<i32>(b) <= 0x7f800000;
+}
+
+@compute @workgroup_size(256)
+fn norm(@builtin(local_invocation_index) lane: u32) {
+    var sum = 0.0;
+    for (var i = lane; i < p.n; i += LANES) {
+        sum += terms[i];
+    }
+    let total = reduce_sum(lane, sum);
+    if lane != 0u {
+        return;
+    }
+    let size = sqrt(total) * control[INVERSE_SCALE];
+    let factor = min(1.0, control[CLIP] / (size + 1e-6));
+    let taken = is_finite(total) && is_finite(size) && at_most(size, control[THRESHOLD]);
+    result[0] = size;
+    result[1] = factor * control[INVERSE_SCALE];
+    result[2] = select(0.0, 1.0, taken);
+    result[3] = 0.0;
+}

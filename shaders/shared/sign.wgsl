@@ -1,0 +1,12 @@
+// Sign words: bit j of word k of a row is column 32k + j, 1 for +1 and 0 for −1.
+
+// ±1 from the bit of `column` in its word.
+fn sign_of(word: u32, column: u32) -> f32 {
+    return select(-1.0, 1.0, ((word >> (column & 31u)) & 1u) == 1u);
+}
+
+// Whether a latent weight is positive, from its bits: 0 and −0 are not, and a driver that flushes
+// denormals cannot change the answer.
+fn is_positive(weight: f32) -> bool {
+    return bitcast<i32>(weight) > 0;
+}

@@ -1,0 +1,122 @@
+//! What operands hold, drawn from a seed.
+
+use crate::graph::{Case, Fill, Spec, Storage};
+use crate::ops::{pack_signs, transpose_signs};
+
+/// A generator (SplitMix64) whose stream depends on the seed and on what it is for, so that a
+/// filter does not change what a case is given.
+pub(super) struct Random(u64);
+
+impl Random {
+    pub(super) fn new(seed: u64, purpose: &[&str]) -> Self {
+        let bytes = purpose.iter().flat_map(|part| part.bytes().chain([0]));
+        Self(bytes.fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)))
+    }
+
+    pub(super) fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, end: u32) -> u32 {
+        ((u128::from(self.bits()) * u128::from(end)) >> 64) as u32
+    }
+
+    /// In (0, 1).
+    fn unit(&mut self) -> f64 {
+        ((self.bits() >> 11) as f64 + 0.5) * 2f64.powi(-53)
+    }
+
+    fn normal(&mut self) -> f64 {
+        (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
+    }
+}
+
+/// The words of a case's operands.
+pub(super) struct Contents {
+    pub(super) inputs: Vec<Vec<u32>>,
+    pub(super) updates: Vec<Vec<u32>>,
+}
+
+impl Contents {
+    pub(super) fn draw(case: &Case, random: &mut Random) -> Self {
+        let inputs: Vec<_> = case.inputs.iter().map(|input| (input.spec, &input.fill)).collect();
+        let updates: Vec<_> = case.updates.iter().map(|update| (update.spec, &update.fill)).collect();
+        Self { inputs: draw_all(&inputs, random), updates: draw_all(&updates, random) }
+    }
+}
+
+/// Draws operands of one role; those that follow from others come after them.
+fn draw_all(operands: &[(Spec, &Fill)], random: &mut Random) -> Vec<Vec<u32>> {
+    let mut contents: Vec<Vec<u32>> = operands.iter().map(|(spec, fill)| draw(*spec, fill, random)).collect();
+    for (n, (spec, fill)) in operands.iter().enumerate() {
+        if let Fill::SignsOf(other) = fill {
+            contents[n] = signs_of(&contents[*other], *spec);
+        }
+    }
+    for (n, (_, fill)) in operands.iter().enumerate() {
+        if let Fill::TransposeOf(other) = fill {
+            contents[n] = transpose_of(&contents[*other], operands[*other].0);
+        }
+    }
+    contents
+}
+
+/// The words of one operand; empty if it follows from another.
+pub(super) fn draw(spec: Spec, fill: &Fill, random: &mut Random) -> Vec<u32> {
+    let n = spec.elements();
+    match fill {
+        Fill::Normal(mean, deviation) => floats(spec, (0..n).map(|_| (f64::from(*mean) + f64::from(*deviation) * random.normal()) as f32)),
+        Fill::Uniform(low, high) => floats(spec, (0..n).map(|_| low + (high - low) * random.unit() as f32)),
+        Fill::Latent => floats(spec, (0..n).map(|_| latent(random))),
+        Fill::Below(end) => (0..n).map(|_| random.below(*end)).collect(),
+        Fill::Signs => {
+            let values: Vec<f32> = (0..n).map(|_| random.normal() as f32).collect();
+            signs_of(bytemuck::cast_slice(&values), spec)
+        }
+        Fill::SignsOf(_) | Fill::TransposeOf(_) => Vec::new(),
+        Fill::Floats(values) => floats(spec, values.iter().copied().cycle().take(n)),
+        Fill::Words(words) => words.iter().copied().cycle().take(spec.words()).collect(),
+    }
+}
+
+/// One weight in eight is a zero, of either sign, or denormal.
+fn latent(random: &mut Random) -> f32 {
+    match random.below(32) {
+        0 => 0.0,
+        1 => -0.0,
+        2 => 1e-40,
+        3 => -1e-40,
+        _ => (0.002 + 0.02 * random.normal()) as f32,
+    }
+}
+
+/// Packs floats as the storage has them.
+fn floats(spec: Spec, values: impl Iterator<Item = f32>) -> Vec<u32> {
+    match spec.storage {
+        Storage::F32 => values.map(f32::to_bits).collect(),
+        Storage::F16 => {
+            let halves: Vec<u16> = values.map(|value| half::f16::from_f32(value).to_bits()).collect();
+            let word = |pair: &[u16]| u32::from(pair[0]) | pair.get(1).map_or(0, |&high| u32::from(high) << 16);
+            halves.chunks(spec.cols).flat_map(|row| row.chunks(2).map(word)).collect()
+        }
+        Storage::U32 | Storage::Signs => panic!("{spec} filled with floats"),
+    }
+}
+
+/// The signs of floats, packed as `spec`.
+pub(super) fn signs_of(latent: &[u32], spec: Spec) -> Vec<u32> {
+    let mut signs = vec![0; Spec::signs(spec.rows, spec.cols).words()];
+    pack_signs::<f32>(bytemuck::cast_slice(latent), spec.cols, &mut signs);
+    signs
+}
+
+/// The transpose of signs of `spec`.
+pub(super) fn transpose_of(signs: &[u32], spec: Spec) -> Vec<u32> {
+    let mut out = vec![0; Spec::signs(spec.cols, spec.rows).words()];
+    transpose_signs(signs, spec.rows, spec.cols, &mut out);
+    out
+}

@@ -1,0 +1,108 @@
+//! The conformance tried on operations that are wrong: each must be caught.
+
+use super::*;
+use crate::device::{Checks, adapters};
+use crate::graph::{Backward, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs};
+
+/// a + b, with kernels and twins that do something else.
+#[derive(Clone, Debug)]
+struct Wrong {
+    /// Elements the kernel works on beyond the last.
+    stray: i32,
+    /// Factor of b in the kernel's twin.
+    factor: f32,
+    /// Whether the gradient of b is left out by giving it that of a twice.
+    forgetful: bool,
+}
+
+const RIGHT: Wrong = Wrong { stray: 0, factor: 1.0, forgetful: false };
+
+impl Op for Wrong {
+    const NAME: &'static str = "add";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        Ok(vec![specs.inputs[0]])
+    }
+
+    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+        let n = specs.inputs[0].elements() as i32 + self.stray;
+        vec![Launch { kernel: "add/forward", operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)], params: vec![n as u32], groups: [4, 1, 1] }]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let (a, b) = (io.inputs[0].real(), io.inputs[1].real());
+        for ((out, &a), &b) in io.outputs[0].real().iter_mut().zip(a).zip(b) {
+            *out = a + T::from_f32(self.factor) * b;
+        }
+    }
+
+    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+        let upstream = tape.upstream(0);
+        tape.give(0, upstream);
+        tape.give(usize::from(!self.forgetful), upstream);
+        Rule::Done
+    }
+}
+
+fn case(op: Wrong) -> Case {
+    let spec = Spec::f32(7, 33);
+    let second = |case: Case, op: &Wrong| if op.forgetful { case.input(spec, Fill::Normal(0.5, 1.0)) } else { case.variable(spec, Fill::Normal(0.5, 1.0)) };
+    let first = Case::new("7×33", op.clone()).variable(spec, Fill::Normal(0.3, 1.0));
+    second(first, &op)
+}
+
+fn gpu() -> Target {
+    let adapters = pollster::block_on(adapters());
+    let adapter = adapters.first().expect("no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
+    Target::Gpu(Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens")))
+}
+
+fn outcome(target: &Target, op: Wrong, check: Check) -> Outcome {
+    pollster::block_on(run_case(target, &case(op), check, &mut Random::new(1, &["test"])))
+}
+
+fn caught(target: &Target, op: Wrong, check: Check) -> String {
+    outcome(target, op, check).expect_err("caught").1
+}
+
+#[test]
+fn a_right_operation_passes() {
+    for target in [Target::Cpu, gpu()] {
+        for check in Check::ALL {
+            outcome(&target, RIGHT, check).expect("passes");
+        }
+    }
+}
+
+#[test]
+fn a_kernel_that_differs_from_its_twin_is_caught() {
+    let failure = caught(&gpu(), Wrong { factor: 1.000_001, ..RIGHT }, Check::Forward);
+    assert!(failure.contains("elements are wrong"), "{failure}");
+}
+
+#[test]
+fn a_kernel_that_writes_too_far_is_caught() {
+    let failure = caught(&gpu(), Wrong { stray: 1, ..RIGHT }, Check::Forward);
+    assert_eq!(failure, "a kernel wrote outside a pooled (7, 33) F32");
+}
+
+#[test]
+fn a_kernel_that_leaves_an_element_unwritten_is_caught() {
+    let failure = caught(&gpu(), Wrong { stray: -1, ..RIGHT }, Check::Forward);
+    assert!(failure.contains("row 6, column 32: NaN"), "{failure}");
+}
+
+#[test]
+fn a_wrong_gradient_is_caught_although_kernel_and_twin_agree() {
+    let op = Wrong { forgetful: true, ..RIGHT };
+    outcome(&gpu(), op.clone(), Check::Backward).expect("kernel and twin agree");
+    let failure = caught(&Target::Cpu, op, Check::Differences);
+    assert!(failure.contains("differences give"), "{failure}");
+}
+
+#[test]
+fn the_same_seed_draws_the_same_operands_and_another_does_not() {
+    let draw = |seed| Contents::draw(&case(RIGHT), &mut Random::new(seed, &["test"])).inputs;
+    assert_eq!(draw(1), draw(1));
+    assert_ne!(draw(1), draw(2));
+}

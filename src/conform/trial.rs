@@ -1,0 +1,286 @@
+//! One case as a tape with contents, run on the oracle and on a device, and the comparison.
+
+use super::fill::{Contents, Random, draw, signs_of, transpose_of};
+use super::{Outcome, broken};
+use crate::graph::cpu::Data;
+use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
+use crate::graph::{ShapeError, Spec, Tape, TensorId, Traced, View};
+use crate::ops::Add;
+use std::sync::Arc;
+
+/// Words before and after each lasting operand that no kernel may touch: 256 bytes, which also
+/// aligns the operand.
+const EDGE: usize = 64;
+/// What they hold.
+const SENTINEL: u32 = 0x4d5a_a5c3;
+/// Unit roundoff of f32.
+const UNIT: f64 = 1.0 / 16_777_216.0;
+
+/// A tape, what its lasting operands hold, and what is looked at after it ran.
+pub(super) struct Trial {
+    pub(super) tape: Tape,
+    pub(super) memory: Vec<(Home, Vec<u32>)>,
+    pub(super) results: Vec<Watched>,
+}
+
+/// A result.
+pub(super) struct Watched {
+    pub(super) what: String,
+    pub(super) place: Place,
+    pub(super) spec: Spec,
+    /// The input whose gradient it is.
+    pub(super) input: Option<usize>,
+    expect: Expect,
+}
+
+/// Where a result is found.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// In this lasting operand.
+    Memory(usize),
+    /// In this tensor.
+    Tensor(TensorId),
+}
+
+/// What a device left: the results, and what it wrote where it may not.
+pub(super) struct Got {
+    results: Vec<Vec<u32>>,
+    strayed: Vec<String>,
+}
+
+impl Trial {
+    fn empty() -> Self {
+        Self { tape: Tape::new(), memory: Vec::new(), results: Vec::new() }
+    }
+
+    fn home(&mut self, spec: Spec, content: Vec<u32>) -> Home {
+        let home = Home { memory: MemoryId(self.memory.len()), offset: EDGE, spec };
+        self.memory.push((home, content));
+        home
+    }
+
+    fn watch(&mut self, what: String, place: Place, spec: Spec, expect: Expect, input: Option<usize>) {
+        if let Place::Tensor(tensor) = place {
+            self.tape.keep(tensor);
+        }
+        self.results.push(Watched { what, place, spec, input, expect });
+    }
+
+    /// The case's operation alone; updates are results first, then outputs.
+    pub(super) fn forward(case: &Case, contents: &Contents) -> Result<Self, ShapeError> {
+        let mut trial = Self::empty();
+        let mut inputs = Vec::new();
+        for (input, content) in case.inputs.iter().zip(&contents.inputs) {
+            let home = trial.home(input.spec, content.clone());
+            inputs.push(trial.tape.lasting(home));
+        }
+        let mut updates = Vec::new();
+        for (n, (update, content)) in case.updates.iter().zip(&contents.updates).enumerate() {
+            let home = trial.home(update.spec, content.clone());
+            updates.push(trial.tape.lasting(home));
+            trial.watch(format!("update {n}"), Place::Memory(home.memory.0), update.spec, update.expect, None);
+        }
+        let outputs = trial.tape.push_dyn(case.op.clone(), &inputs, &updates)?;
+        for (n, output) in outputs.into_iter().enumerate() {
+            let spec = trial.tape.spec(output);
+            trial.watch(format!("output {n}"), Place::Tensor(output), spec, Expect::Oracle, None);
+        }
+        Ok(trial)
+    }
+
+    /// The operation and its gradient; one result for each input that has one, in order. The
+    /// gradient that the loss gave the first output is the last lasting operand.
+    pub(super) fn gradient(case: &Case, contents: &Contents, random: &mut Random) -> Result<Self, BackwardError> {
+        let mut trial = Self::empty();
+        let mut inputs = Vec::new();
+        for (n, (input, content)) in case.inputs.iter().zip(&contents.inputs).enumerate() {
+            let home = trial.home(input.spec, content.clone());
+            inputs.push(match input.role {
+                Role::Fixed => trial.tape.lasting(home),
+                Role::Variable => trial.tape.variable(home),
+                Role::Parameter | Role::Straight => {
+                    let sum = trial.home(input.spec, draw(input.spec, &Fill::Normal(0.7, 1.0), random));
+                    trial.watch(format!("gradient of input {n}"), Place::Memory(sum.memory.0), input.spec, Expect::Oracle, Some(n));
+                    trial.tape.parameter(home, sum)
+                }
+            });
+        }
+        let outputs = trial.tape.push_dyn(case.op.clone(), &inputs, &[])?;
+        let spec = trial.tape.spec(outputs[0]);
+        let home = trial.home(spec, draw(spec, &Fill::Normal(0.2, 1.0), random));
+        let upstream = trial.tape.lasting(home);
+        let gradients = trial.tape.backward(&[(outputs[0], upstream)], Arc::new(Add))?;
+        for (n, id) in inputs.iter().enumerate().filter(|(n, _)| case.inputs[*n].role == Role::Variable) {
+            let what = format!("gradient of input {n}");
+            match gradients.get(id) {
+                Some(&gradient) => trial.watch(what, Place::Tensor(gradient), case.inputs[n].spec, Expect::Oracle, Some(n)),
+                None => return Err(BackwardError::NoRule { op: case.op.name(), why: "no gradient reached an input that wants one" }),
+            }
+        }
+        trial.results.sort_by_key(|result| result.input);
+        Ok(trial)
+    }
+
+    /// The floats that a result's place held before the run; none if it is not lasting.
+    pub(super) fn before(&self, result: usize) -> Option<&[u32]> {
+        match self.results[result].place {
+            Place::Memory(memory) => Some(&self.memory[memory].1),
+            Place::Tensor(_) => None,
+        }
+    }
+
+    /// Runs on a device. Every lasting operand lies between sentinels, every slot between guards.
+    pub(super) async fn run_on(&self, mut machine: Machine) -> Result<Got, MachineError> {
+        let whole = |home: &Home| {
+            let words = home.spec.words() + 2 * EDGE;
+            let spec = if Class::of(home.spec.storage) == Class::Real { Spec::f32(1, words) } else { Spec::u32(1, words) };
+            Home { memory: home.memory, offset: 0, spec }
+        };
+        for (home, content) in &self.memory {
+            let whole = whole(home);
+            assert_eq!(machine.allocate(Class::of(home.spec.storage), whole.spec.words())?, home.memory);
+            let words = [&[SENTINEL; EDGE], &content[..], &[SENTINEL; EDGE]].concat();
+            machine.write(&whole, &words)?;
+        }
+        let mut program = machine.compile_guarded(self.tape.clone())?;
+        machine.run(&mut program)?;
+        let wholes: Vec<Home> = self.memory.iter().map(|(home, _)| whole(home)).collect();
+        let memory = machine.read_later(&wholes)?.wait().await?;
+        let mut strayed: Vec<String> = machine.broken_guards(&program).await?.iter().map(|spec| format!("a pooled {spec}")).collect();
+        for (words, (home, _)) in memory.iter().zip(&self.memory) {
+            if words[..EDGE].iter().chain(&words[words.len() - EDGE..]).any(|&word| word != SENTINEL) {
+                strayed.push(format!("a lasting {}", home.spec));
+            }
+        }
+        let mut results = Vec::new();
+        for watched in &self.results {
+            results.push(match watched.place {
+                Place::Memory(n) => memory[n][EDGE..memory[n].len() - EDGE].to_vec(),
+                Place::Tensor(tensor) => machine.read_tensor(&program, tensor).await?,
+            });
+        }
+        Ok(Got { results, strayed })
+    }
+}
+
+/// A trial on the CPU, in any number type.
+pub(super) struct Bench<'a, T> {
+    trial: &'a Trial,
+    machine: CpuMachine<T>,
+    program: CpuProgram<T>,
+}
+
+impl<'a, T: Runs> Bench<'a, T> {
+    pub(super) fn new(trial: &'a Trial) -> Result<Self, Overlap> {
+        let mut machine = CpuMachine::new();
+        for (home, content) in &trial.memory {
+            machine.allocate(Class::of(home.spec.storage), EDGE + home.spec.words());
+            match Class::of(home.spec.storage) {
+                Class::Real => machine.reals_mut(home).iter_mut().zip(content).for_each(|(x, &word)| *x = T::from_f32(f32::from_bits(word))),
+                Class::Words => machine.words_mut(home).copy_from_slice(content),
+            }
+        }
+        let program = machine.compile(Arc::new(trial.tape.clone()))?;
+        Ok(Self { trial, machine, program })
+    }
+
+    /// The floats of the n-th lasting operand.
+    pub(super) fn operand(&mut self, n: usize) -> &mut [T] {
+        self.machine.reals_mut(&self.trial.memory[n].0)
+    }
+
+    pub(super) fn run(&mut self) {
+        self.machine.run(&mut self.program);
+    }
+
+    pub(super) fn result(&self, n: usize) -> Data<T> {
+        match self.trial.results[n].place {
+            Place::Memory(memory) => {
+                let home = &self.trial.memory[memory].0;
+                match Class::of(home.spec.storage) {
+                    Class::Real => Data::Real(self.machine.reals(home).to_vec()),
+                    Class::Words => Data::Words(self.machine.words(home).to_vec()),
+                }
+            }
+            Place::Tensor(tensor) => match self.machine.tensor(&self.program, tensor) {
+                View::Real(data, _) => Data::Real(data.to_vec()),
+                View::Words(data, _) => Data::Words(data.to_vec()),
+            },
+        }
+    }
+}
+
+/// Compares what a device left with what is expected.
+pub(super) fn judge(trial: &Trial, expected: &[Data<Traced>], got: &Got) -> Outcome {
+    if let Some(place) = got.strayed.first() {
+        return Err(broken(format!("a kernel wrote outside {place}")));
+    }
+    let mut worst: f64 = 0.0;
+    for (n, watched) in trial.results.iter().enumerate() {
+        let words = &got.results[n];
+        let error = match (watched.expect, &expected[n]) {
+            (Expect::Oracle, Data::Real(oracle)) => within_bounds(watched, words, oracle)?,
+            (Expect::Oracle, Data::Words(oracle)) => same_words(watched, words, oracle)?,
+            (Expect::Element(n), Data::Real(oracle)) => same_words(watched, &words[n..=n], &[(oracle[n].value as f32).to_bits()])?,
+            (Expect::SignsOf(other), _) => same_words(watched, words, &signs_of(&got.results[other], watched.spec))?,
+            (Expect::TransposeOf(other), _) => same_words(watched, words, &transpose_of(&got.results[other], trial.results[other].spec))?,
+            (Expect::FlipsOf { signs, counter }, _) => same_words(watched, words, &flips(trial, got, n, signs, counter))?,
+            (Expect::Element(_), Data::Words(_)) => unreachable!("elements are floats"),
+        };
+        worst = worst.max(error);
+    }
+    Ok(worst)
+}
+
+/// What the counters of update `n` must be, by the signs that the device itself left in `signs`.
+fn flips(trial: &Trial, got: &Got, n: usize, signs: usize, counter: usize) -> Vec<u32> {
+    let before = |result: usize| trial.before(result).expect("updates are lasting");
+    let changed: u32 = before(signs).iter().zip(&got.results[signs]).map(|(old, new)| (old ^ new).count_ones()).sum();
+    let mut counters = before(n).to_vec();
+    counters[counter] += changed;
+    counters
+}
+
+fn same_words(watched: &Watched, got: &[u32], expected: &[u32]) -> Outcome {
+    match got.iter().zip(expected).position(|(got, expected)| got != expected) {
+        None => Ok(0.0),
+        Some(at) => {
+            let (row, word) = (at / watched.spec.row_words(), at % watched.spec.row_words());
+            let (got, expected) = (got[at], expected[at]);
+            Err(broken(format!("{} {}, row {row}, word {word}: {got:#x}, expected {expected:#x}", watched.what, watched.spec)))
+        }
+    }
+}
+
+/// The rule of tolerance: |got − oracle| ≤ (roundings + 8)·u·Σ|terms|, for every element.
+fn within_bounds(watched: &Watched, got: &[u32], oracle: &[Traced]) -> Outcome {
+    let (mut worst, mut at, mut outside) = (0f64, 0, 0);
+    for (n, (&word, oracle)) in got.iter().zip(oracle).enumerate() {
+        let share = share((f64::from(f32::from_bits(word)) - oracle.value).abs(), oracle.bound(UNIT));
+        outside += usize::from(share > 1.0);
+        if share > worst {
+            (worst, at) = (share, n);
+        }
+    }
+    if outside == 0 {
+        return Ok(worst);
+    }
+    let (row, column, value) = (at / watched.spec.cols, at % watched.spec.cols, f32::from_bits(got[at]));
+    let (expected, bound) = (oracle[at].value, oracle[at].bound(UNIT));
+    let failure = format!(
+        "{} {}, row {row}, column {column}: {value:e}, expected {expected:e} ± {bound:e}; {outside} of {} elements are wrong",
+        watched.what,
+        watched.spec,
+        got.len()
+    );
+    Err((worst, failure))
+}
+
+/// An error as a share of what is allowed; without end if either is not a number.
+pub(super) fn share(error: f64, allowed: f64) -> f64 {
+    match error / allowed {
+        _ if error == 0.0 => 0.0,
+        share if share.is_nan() => f64::INFINITY,
+        share => share,
+    }
+}

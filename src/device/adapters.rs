@@ -1,0 +1,171 @@
+//! The adapters of this machine, what their limits lack, and the choice among them.
+
+use super::faults::DeviceError;
+use super::kernels::KERNELS;
+use std::fmt;
+use std::str::FromStr;
+
+/// What `--device` asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Choice {
+    /// The best GPU, else the CPU. A software adapter is never taken unasked.
+    #[default]
+    Auto,
+    /// The CPU device.
+    Cpu,
+    /// An adapter by index.
+    Index(usize),
+    /// The first adapter whose name contains this.
+    Name(String),
+}
+
+impl FromStr for Choice {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text.trim() {
+            "auto" => Choice::Auto,
+            "cpu" => Choice::Cpu,
+            other => other.parse().map_or_else(|_| Choice::Name(other.to_owned()), Choice::Index),
+        })
+    }
+}
+
+/// An adapter: a GPU, or a program that imitates one, through one backend.
+#[derive(Clone, Debug)]
+pub struct Adapter {
+    /// Its place in the list, by which it can be chosen.
+    pub index: usize,
+    /// What the driver says about itself.
+    pub info: wgpu::AdapterInfo,
+    /// What it allows.
+    pub limits: wgpu::Limits,
+    /// What it can do beyond core WebGPU.
+    pub features: wgpu::Features,
+    pub(super) inner: wgpu::Adapter,
+}
+
+impl Adapter {
+    /// Name and backend.
+    pub fn name(&self) -> String {
+        format!("{} ({})", self.info.name, self.info.backend)
+    }
+
+    /// Whether it is a program on the CPU.
+    pub fn is_software(&self) -> bool {
+        self.info.device_type == wgpu::DeviceType::Cpu
+    }
+
+    /// What Signet needs and this adapter has too little of: limit, what it has, what is needed.
+    pub fn lacks(&self) -> Vec<(&'static str, u64, u64)> {
+        let have = &self.limits;
+        let most = |f: fn(&super::Kernel) -> u64| KERNELS.iter().map(f).max().unwrap_or(0);
+        let side = |f: fn(&super::Kernel) -> u32| KERNELS.iter().map(f).max().unwrap_or(0).into();
+        let needs: [(&str, u64, u64); 8] = [
+            ("max_storage_buffers_per_shader_stage", have.max_storage_buffers_per_shader_stage.into(), most(|k| k.operands.len() as u64)),
+            ("max_bindings_per_bind_group", have.max_bindings_per_bind_group.into(), most(|k| k.operands.len() as u64 + 1)),
+            (
+                "max_compute_invocations_per_workgroup",
+                have.max_compute_invocations_per_workgroup.into(),
+                most(|k| k.workgroup.iter().map(|&n| u64::from(n)).product()),
+            ),
+            ("max_compute_workgroup_size_x", have.max_compute_workgroup_size_x.into(), side(|k| k.workgroup[0])),
+            ("max_compute_workgroup_size_y", have.max_compute_workgroup_size_y.into(), side(|k| k.workgroup[1])),
+            ("max_compute_workgroup_size_z", have.max_compute_workgroup_size_z.into(), side(|k| k.workgroup[2])),
+            ("max_compute_workgroup_storage_size", have.max_compute_workgroup_storage_size.into(), most(|k| k.workgroup_bytes.into())),
+            ("max_compute_workgroups_per_dimension", have.max_compute_workgroups_per_dimension.into(), 65_535),
+        ];
+        needs.into_iter().filter(|(_, have, need)| have < need).collect()
+    }
+
+    /// An error that names the limits this adapter lacks, if it lacks any.
+    pub(super) fn require(&self) -> Result<(), DeviceError> {
+        let lacks: Vec<String> = self.lacks().iter().map(|(limit, have, need)| format!("{limit} is {have}, and {need} are needed")).collect();
+        if lacks.is_empty() {
+            return Ok(());
+        }
+        Err(DeviceError::Adapter(format!(
+            "{} cannot run Signet's kernels: {}; choose another device, `--device cpu` always works",
+            self.name(),
+            lacks.join("; ")
+        )))
+    }
+}
+
+impl fmt::Display for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}, {:?}, driver {} {}", self.index, self.name(), self.info.device_type, self.info.driver, self.info.driver_info)
+    }
+}
+
+/// All adapters, of every backend, in the order in which wgpu finds them.
+pub async fn adapters() -> Vec<Adapter> {
+    let instance = wgpu::Instance::default();
+    let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
+    let found = found.into_iter().enumerate();
+    found.map(|(index, inner)| Adapter { index, info: inner.get_info(), limits: inner.limits(), features: inner.features(), inner }).collect()
+}
+
+/// The adapter that `choice` means; `None` is the CPU device.
+pub fn select<'a>(adapters: &'a [Adapter], choice: &Choice) -> Result<Option<&'a Adapter>, DeviceError> {
+    let found = match choice {
+        Choice::Cpu => return Ok(None),
+        Choice::Auto => return Ok(best(adapters)),
+        Choice::Index(index) => adapters.get(*index),
+        Choice::Name(name) => {
+            let name = name.to_lowercase();
+            adapters.iter().find(|adapter| adapter.name().to_lowercase().contains(&name))
+        }
+    };
+    match found {
+        Some(adapter) => adapter.require().map(|()| Some(adapter)),
+        None => Err(DeviceError::Adapter(format!("no device is {}; there are: cpu{}", asked(choice), listed(adapters)))),
+    }
+}
+
+/// The fastest kind of GPU that has what is needed; among equals the first, so native backends come before GL.
+fn best(adapters: &[Adapter]) -> Option<&Adapter> {
+    let rank = |adapter: &Adapter| match adapter.info.device_type {
+        wgpu::DeviceType::DiscreteGpu => Some(0),
+        wgpu::DeviceType::IntegratedGpu => Some(1),
+        wgpu::DeviceType::VirtualGpu => Some(2),
+        wgpu::DeviceType::Other => Some(3),
+        wgpu::DeviceType::Cpu => None,
+    };
+    let fit = adapters.iter().filter(|adapter| adapter.lacks().is_empty());
+    fit.filter_map(|adapter| Some((rank(adapter)?, adapter))).min_by_key(|(rank, _)| *rank).map(|(_, adapter)| adapter)
+}
+
+fn asked(choice: &Choice) -> String {
+    match choice {
+        Choice::Auto => "auto".into(),
+        Choice::Cpu => "cpu".into(),
+        Choice::Index(index) => format!("number {index}"),
+        Choice::Name(name) => format!("named {name:?}"),
+    }
+}
+
+fn listed(adapters: &[Adapter]) -> String {
+    adapters.iter().map(|adapter| format!("; {adapter}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_are_read_as_they_are_meant() {
+        let read = |text: &str| text.parse::<Choice>().expect("infallible");
+        assert_eq!(read("auto"), Choice::Auto);
+        assert_eq!(read(" cpu "), Choice::Cpu);
+        assert_eq!(read("2"), Choice::Index(2));
+        assert_eq!(read("RTX 4090"), Choice::Name("RTX 4090".into()));
+    }
+
+    #[test]
+    fn a_choice_without_match_says_what_there_is() {
+        let error = select(&[], &Choice::Name("voodoo".into())).expect_err("no adapter");
+        assert_eq!(error.to_string(), "no device is named \"voodoo\"; there are: cpu");
+        assert!(select(&[], &Choice::Auto).expect("the CPU").is_none());
+    }
+}

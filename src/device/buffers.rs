@@ -1,0 +1,61 @@
+//! Buffers on a GPU: allocation, and writing from the host.
+
+use super::faults::DeviceError;
+use super::gpu::Gpu;
+use std::sync::atomic::Ordering;
+
+/// Bytes written before they are submitted and waited for: wgpu copies what is written, and keeps
+/// the copy until then, so that loading a model would need its size twice.
+const PENDING: usize = 64 * 1024 * 1024;
+
+/// A range of a buffer, as a kernel sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Bound<'a> {
+    /// The buffer.
+    pub buffer: &'a wgpu::Buffer,
+    /// First byte.
+    pub offset: u64,
+    /// Bytes.
+    pub bytes: u64,
+}
+
+impl Gpu {
+    /// A zeroed buffer that kernels read and write.
+    pub fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
+        use wgpu::BufferUsages as Usage;
+        let most = self.most_bytes();
+        if bytes > most {
+            return Err(DeviceError::TooLarge { label: label.to_owned(), bytes, most });
+        }
+        self.buffer(label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
+    }
+
+    /// A zeroed buffer of kernels' parameters.
+    pub fn uniform(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
+        self.buffer(label, bytes, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)
+    }
+
+    pub(super) fn buffer(&self, label: &str, bytes: u64, usage: wgpu::BufferUsages) -> Result<wgpu::Buffer, DeviceError> {
+        self.check()?;
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let size = bytes.next_multiple_of(4).max(4);
+        let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
+        self.faults.watch(label, bytes, scope.pop());
+        self.check()?;
+        Ok(buffer)
+    }
+
+    /// Writes words into a buffer, before anything that is submitted later.
+    pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, words: &[u32]) -> Result<(), DeviceError> {
+        self.check()?;
+        let bytes: &[u8] = bytemuck::cast_slice(words);
+        for (part, first) in bytes.chunks(PENDING).zip((offset..).step_by(PENDING)) {
+            self.queue.write_buffer(buffer, first, part);
+            if self.pending.fetch_add(part.len(), Ordering::Relaxed) + part.len() >= PENDING {
+                self.wait(Some(self.queue.submit([])));
+                self.pending.store(0, Ordering::Relaxed);
+            }
+        }
+        self.check()
+    }
+}

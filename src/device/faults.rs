@@ -1,0 +1,117 @@
+//! What can go wrong on a GPU, and the record of it: a lost device stays lost, any other error is
+//! given to whoever calls next.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// What went wrong on a GPU.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The device is gone, and all its memory with it.
+    #[error("the GPU was lost: {0}; resume from the last checkpoint, or choose another device")]
+    Lost(String),
+    /// A buffer could not be had.
+    #[error("the GPU has no memory for {label} ({bytes} bytes); use a smaller batch, context or model, or another device")]
+    OutOfMemory {
+        /// What it was for.
+        label: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// A buffer is larger than the adapter allows.
+    #[error("{label} takes {bytes} bytes, and this GPU allows {most} in one buffer; use a smaller model or vocabulary, or another device")]
+    TooLarge {
+        /// What it was for.
+        label: String,
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        most: u64,
+    },
+    /// The driver or wgpu refused a call.
+    #[error("the GPU refused a call: {0}; please report this with the output of `signet verify`")]
+    Refused(String),
+    /// No adapter fits what was asked for.
+    #[error("{0}")]
+    Adapter(String),
+}
+
+/// The outcome of an error scope. wgpu's future can be sent to other threads natively, and not in a browser.
+trait Outcome: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend {}
+impl<T: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend> Outcome for T {}
+
+/// An allocation whose outcome the browser has not told yet.
+struct Watched {
+    label: String,
+    bytes: u64,
+    outcome: Pin<Box<dyn Outcome>>,
+}
+
+/// The errors of one device.
+#[derive(Default)]
+pub(super) struct Faults {
+    record: Arc<Mutex<Record>>,
+    watched: Mutex<Vec<Watched>>,
+}
+
+#[derive(Default)]
+struct Record {
+    lost: Option<String>,
+    errors: Vec<DeviceError>,
+}
+
+impl Faults {
+    /// Records what happens to `device` from now on.
+    pub(super) fn of(device: &wgpu::Device) -> Self {
+        let faults = Self::default();
+        let record = faults.record.clone();
+        device.set_device_lost_callback(move |reason, message| {
+            let message = if message.is_empty() { format!("{reason:?}") } else { message };
+            locked(&record).lost.get_or_insert(message);
+        });
+        let record = faults.record.clone();
+        device.on_uncaptured_error(Arc::new(move |error| locked(&record).errors.push(DeviceError::Refused(error.to_string()))));
+        faults
+    }
+
+    /// Records that the device is gone.
+    pub(super) fn lose(&self, reason: String) {
+        locked(&self.record).lost.get_or_insert(reason);
+    }
+
+    /// Looks at the outcome of an allocation, now if it is known and before later calls if not.
+    pub(super) fn watch(&self, label: &str, bytes: u64, outcome: impl Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend + 'static) {
+        locked(&self.watched).push(Watched { label: label.to_owned(), bytes, outcome: Box::pin(outcome) });
+    }
+
+    /// The error that is there, if any.
+    pub(super) fn check(&self) -> Result<(), DeviceError> {
+        let mut context = Context::from_waker(Waker::noop());
+        locked(&self.watched).retain_mut(|watched| match watched.outcome.as_mut().poll(&mut context) {
+            Poll::Pending => true,
+            Poll::Ready(outcome) => {
+                if outcome.is_some() {
+                    let error = DeviceError::OutOfMemory { label: std::mem::take(&mut watched.label), bytes: watched.bytes };
+                    locked(&self.record).errors.push(error);
+                }
+                false
+            }
+        });
+        let mut record = locked(&self.record);
+        if let Some(reason) = &record.lost {
+            return Err(DeviceError::Lost(reason.clone()));
+        }
+        // The first error is the cause; those after it mostly follow from it.
+        match record.errors.drain(..).next() {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A lock; a panic elsewhere leaves nothing half done here.
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,145 @@
+//! An open GPU: device and queue, with everything that is cached on them.
+
+use super::adapters::Adapter;
+use super::faults::{DeviceError, Faults, locked};
+use super::kernels::{Dispatch, Pipelines};
+use super::readback::{Signal, Staging};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Whether wgpu adds checks of its own to the kernels: bounds, loops, divisions. The conformance
+/// is run both ways; training goes without, since the kernels are Signet's own and loop bounding
+/// has cost others up to a hundredfold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Checks {
+    /// As written. A browser ignores this and always checks.
+    #[default]
+    Off,
+    /// With every check.
+    On,
+}
+
+/// Dispatches in a submit. Enough to hide what a submit costs, few enough that a slow GPU returns
+/// to the system often.
+const DISPATCHES: usize = 32;
+
+/// An open GPU.
+pub struct Gpu {
+    /// Name and backend.
+    name: String,
+    info: wgpu::AdapterInfo,
+    limits: wgpu::Limits,
+    pub(super) device: wgpu::Device,
+    pub(super) queue: wgpu::Queue,
+    pub(super) faults: Faults,
+    pub(super) checks: Checks,
+    pub(super) pipelines: Mutex<Pipelines>,
+    pub(super) staging: Mutex<Staging>,
+    /// Bytes written since the last submit.
+    pub(super) pending: AtomicUsize,
+}
+
+impl Gpu {
+    /// Opens an adapter, with all the limits it has.
+    pub async fn open(adapter: &Adapter, checks: Checks) -> Result<Self, DeviceError> {
+        adapter.require()?;
+        let wanted = wgpu::DeviceDescriptor { label: Some("signet"), required_limits: adapter.limits.clone(), ..Default::default() };
+        let refused = |error: wgpu::RequestDeviceError| DeviceError::Adapter(format!("{} could not be opened: {error}; choose another device", adapter.name()));
+        let (device, queue) = adapter.inner.request_device(&wanted).await.map_err(refused)?;
+        Ok(Self {
+            name: adapter.name(),
+            info: adapter.info.clone(),
+            limits: device.limits(),
+            faults: Faults::of(&device),
+            checks,
+            pipelines: Mutex::default(),
+            staging: Mutex::default(),
+            pending: AtomicUsize::new(0),
+            device,
+            queue,
+        })
+    }
+
+    /// Name and backend.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the driver says about itself.
+    pub fn info(&self) -> &wgpu::AdapterInfo {
+        &self.info
+    }
+
+    /// The most bytes that one buffer may have and be bound whole.
+    pub fn most_bytes(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+
+    /// The most workgroups in one dimension of a dispatch.
+    pub fn most_groups(&self) -> u32 {
+        self.limits.max_compute_workgroups_per_dimension
+    }
+
+    /// The error that is there, if any: a lost device, or what the driver refused since the last call.
+    pub fn check(&self) -> Result<(), DeviceError> {
+        self.faults.check()
+    }
+
+    /// Submits dispatches, in order; gives the number of submits. Returns before they are done.
+    pub fn run(&self, dispatches: &[Dispatch]) -> Result<usize, DeviceError> {
+        self.check()?;
+        let submits = dispatches.chunks(DISPATCHES);
+        let count = submits.len();
+        for dispatches in submits {
+            let mut encoder = self.device.create_command_encoder(&Default::default());
+            let mut pass = encoder.begin_compute_pass(&Default::default());
+            dispatches.iter().for_each(|dispatch| dispatch.record(&mut pass));
+            drop(pass);
+            self.queue.submit([encoder.finish()]);
+            self.poll(wgpu::PollType::Poll);
+        }
+        self.pending.store(0, Ordering::Relaxed);
+        self.check()?;
+        Ok(count)
+    }
+
+    /// Waits until everything submitted so far is done.
+    pub async fn drain(&self) -> Result<(), DeviceError> {
+        self.check()?;
+        let (done, wait) = Signal::new();
+        self.queue.on_submitted_work_done(move || done.set(Ok(())));
+        self.wait(None);
+        self.check()?;
+        wait.await?;
+        self.check()
+    }
+
+    /// Gives the device up; every later call fails as after a loss.
+    pub fn destroy(&self) {
+        self.device.destroy();
+        self.faults.lose("it was given up".into());
+    }
+
+    /// Blocks until a submission, or everything submitted, is done. Does nothing in a browser, where
+    /// what is waited for comes by itself.
+    pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) {
+        self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
+    }
+
+    /// wgpu panics when it finds the device lost while polling; here that is recorded as a loss.
+    fn poll(&self, how: wgpu::PollType) {
+        match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => self.faults.lose(error.to_string()),
+            Err(_) => self.faults.lose("the driver stopped answering".into()),
+        }
+    }
+}
+
+impl std::fmt::Debug for Gpu {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let pipelines = locked(&self.pipelines).len();
+        f.debug_struct("Gpu").field("name", &self.name).field("checks", &self.checks).field("pipelines", &pipelines).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,16 @@
+//! GPUs: finding one, its kernels, its buffers, and reading back. Nothing here knows a tensor.
+
+mod adapters;
+mod buffers;
+mod faults;
+mod gpu;
+mod kernels;
+mod readback;
+
+pub use adapters::{Adapter, Choice, adapters, select};
+pub use buffers::Bound;
+pub use faults::DeviceError;
+pub use gpu::{Checks, Gpu};
+pub use kernels::{Access, Dispatch, KERNELS, Kernel, kernel};
+pub use readback::Download;
+pub use wgpu::Backend;

@@ -1,0 +1,164 @@
+//! Reading back: the only place that maps a buffer. Ranges are copied into a staging buffer at
+//! once, and mapped when their reader waits; staging buffers are used again.
+
+use super::buffers::Bound;
+use super::faults::{DeviceError, locked};
+use super::gpu::Gpu;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+/// Bytes a staging buffer holds at least.
+const STAGING: u64 = 64 * 1024;
+/// Bytes up to which ranges share a staging buffer, unless one alone is larger.
+const SHARED: u64 = 64 * 1024 * 1024;
+/// Staging buffers that are kept for the next read.
+const KEPT: usize = 4;
+
+/// Staging buffers that nobody reads.
+#[derive(Debug, Default)]
+pub(super) struct Staging(Vec<wgpu::Buffer>);
+
+/// Ranges on their way to the host.
+#[derive(Debug)]
+pub struct Download {
+    gpu: Arc<Gpu>,
+    parts: Vec<Part>,
+}
+
+/// Ranges in one staging buffer, one behind the other.
+#[derive(Debug)]
+struct Part {
+    staging: wgpu::Buffer,
+    words: Vec<usize>,
+    submission: wgpu::SubmissionIndex,
+}
+
+impl Gpu {
+    /// Copies ranges as they are after everything submitted so far.
+    pub fn download(self: &Arc<Self>, ranges: &[Bound<'_>]) -> Result<Download, DeviceError> {
+        self.check()?;
+        let mut parts = Vec::new();
+        let mut rest = ranges;
+        while !rest.is_empty() {
+            let mut total = 0;
+            let fit = rest.iter().take_while(|range| {
+                total += range.bytes;
+                total <= SHARED
+            });
+            let (part, later) = rest.split_at(fit.count().max(1));
+            parts.push(self.copy(part)?);
+            rest = later;
+        }
+        self.check()?;
+        Ok(Download { gpu: self.clone(), parts })
+    }
+
+    fn copy(&self, ranges: &[Bound<'_>]) -> Result<Part, DeviceError> {
+        let bytes: u64 = ranges.iter().map(|range| range.bytes).sum();
+        let staging = self.staging(bytes)?;
+        let mut encoder = self.device.create_command_encoder(&Default::default());
+        let mut end = 0;
+        for range in ranges {
+            encoder.copy_buffer_to_buffer(range.buffer, range.offset, &staging, end, range.bytes);
+            end += range.bytes;
+        }
+        let submission = self.queue.submit([encoder.finish()]);
+        Ok(Part { staging, words: ranges.iter().map(|range| range.bytes as usize / 4).collect(), submission })
+    }
+
+    /// The smallest free staging buffer that is large enough, else a new one.
+    fn staging(&self, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
+        let free = &mut locked(&self.staging).0;
+        let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.size() >= bytes);
+        if let Some((place, _)) = fitting.min_by_key(|(_, buffer)| buffer.size()) {
+            return Ok(free.swap_remove(place));
+        }
+        self.buffer("readback", bytes.max(STAGING), wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
+    }
+
+    /// Keeps the smallest: a large one was for a checkpoint, and would sit there unused.
+    fn give_back(&self, staging: wgpu::Buffer) {
+        let free = &mut locked(&self.staging).0;
+        free.push(staging);
+        free.sort_by_key(wgpu::Buffer::size);
+        free.truncate(KEPT);
+    }
+}
+
+impl Download {
+    /// Waits for the words of each range.
+    pub async fn wait(self) -> Result<Vec<Vec<u32>>, DeviceError> {
+        let mut values = Vec::new();
+        for part in self.parts {
+            let (mapped, wait) = Signal::new();
+            let bytes = 4 * part.words.iter().sum::<usize>() as u64;
+            let refused = |error: String| DeviceError::Refused(format!("mapping a buffer: {error}"));
+            part.staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| mapped.set(result.map_err(|error| refused(error.to_string()))));
+            self.gpu.wait(Some(part.submission));
+            self.gpu.check()?;
+            wait.await?;
+            let view = part.staging.get_mapped_range(..bytes).map_err(|error| refused(error.to_string()))?;
+            let mut rest = &view[..];
+            for words in part.words {
+                let (bytes, later) = rest.split_at(4 * words);
+                values.push(bytemuck::pod_collect_to_vec(bytes));
+                rest = later;
+            }
+            drop(view);
+            part.staging.unmap();
+            self.gpu.give_back(part.staging);
+        }
+        Ok(values)
+    }
+}
+
+/// The sending end of a callback that is awaited.
+pub(super) struct Signal(Arc<Mutex<Slot>>);
+
+/// The awaiting end.
+pub(super) struct Awaited(Arc<Mutex<Slot>>);
+
+#[derive(Default)]
+struct Slot {
+    result: Option<Result<(), DeviceError>>,
+    waker: Option<Waker>,
+}
+
+impl Signal {
+    pub(super) fn new() -> (Self, Awaited) {
+        let slot = Arc::<Mutex<Slot>>::default();
+        (Self(slot.clone()), Awaited(slot))
+    }
+
+    pub(super) fn set(self, result: Result<(), DeviceError>) {
+        locked(&self.0).result = Some(result);
+    }
+}
+
+impl Drop for Signal {
+    /// A callback that is dropped uncalled must not leave its reader waiting for ever.
+    fn drop(&mut self) {
+        let mut slot = locked(&self.0);
+        slot.result.get_or_insert_with(|| Err(DeviceError::Lost("it dropped a callback".into())));
+        if let Some(waker) = slot.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Awaited {
+    type Output = Result<(), DeviceError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = locked(&self.0);
+        match slot.result.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                slot.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}

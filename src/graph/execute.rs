@@ -1,0 +1,233 @@
+//! The GPU executor: everything that running a tape needs is made when it is compiled (slots,
+//! parameters, pipelines, bind groups), so that a run only records and submits.
+
+use super::machine::MachineError;
+use super::op::{Launch, Operand, Specs};
+use super::plan::{Plan, check_overlaps};
+use super::shape::Spec;
+use super::tape::{Home, MemoryId, Node, Place, Tape, TensorId};
+use crate::device::{Access, Bound, Dispatch, Download, Gpu, Kernel, kernel};
+use std::sync::Arc;
+
+/// WebGPU's offsets of bound ranges, on any adapter: a tape that runs on one runs on all.
+const ALIGN: u64 = 256;
+/// What guarded slots hold before a run: a NaN, so that what a kernel leaves unwritten shows.
+const GUARD: u32 = 0x7fc0_5eed;
+
+/// A GPU, and the memory on it that outlives a tape.
+#[derive(Debug)]
+pub struct GpuMachine {
+    gpu: Arc<Gpu>,
+    memory: Vec<wgpu::Buffer>,
+    words: usize,
+}
+
+/// A tape ready to run any number of times.
+#[derive(Debug)]
+pub struct GpuProgram {
+    tape: Arc<Tape>,
+    plan: Plan,
+    slots: Vec<wgpu::Buffer>,
+    /// Bytes before and after each slot, and after each lasting tensor, that no kernel may touch.
+    margin: u64,
+    dispatches: Vec<Dispatch>,
+    submits: usize,
+}
+
+impl GpuProgram {
+    /// Words in the slots.
+    pub fn slot_words(&self) -> usize {
+        self.plan.words()
+    }
+
+    /// Dispatches in a run.
+    pub fn dispatches(&self) -> usize {
+        self.dispatches.len()
+    }
+
+    /// Submits of the last run.
+    pub fn submits(&self) -> usize {
+        self.submits
+    }
+}
+
+impl GpuMachine {
+    /// A machine without memory.
+    pub fn new(gpu: Arc<Gpu>) -> Self {
+        Self { gpu, memory: Vec::new(), words: 0 }
+    }
+
+    /// The GPU it runs on.
+    pub fn gpu(&self) -> &Arc<Gpu> {
+        &self.gpu
+    }
+
+    /// Reserves `words` zeroed words that outlive every tape.
+    pub fn allocate(&mut self, words: usize) -> Result<MemoryId, MachineError> {
+        let buffer = self.gpu.storage(&format!("memory {}", self.memory.len()), 4 * words as u64)?;
+        self.memory.push(buffer);
+        self.words += words;
+        Ok(MemoryId(self.memory.len() - 1))
+    }
+
+    /// Words reserved.
+    pub fn memory_words(&self) -> usize {
+        self.words
+    }
+
+    /// Writes words to `home`, before anything that runs later.
+    pub fn write(&mut self, home: &Home, words: &[u32]) -> Result<(), MachineError> {
+        Ok(self.gpu.write(&self.memory[home.memory.0], 4 * home.offset as u64, words)?)
+    }
+
+    /// Copies the words at some homes as they are after everything run so far.
+    pub fn read_later(&self, homes: &[Home]) -> Result<Download, MachineError> {
+        let bound = |home: &Home| Bound { buffer: &self.memory[home.memory.0], offset: 4 * home.offset as u64, bytes: 4 * home.spec.words() as u64 };
+        Ok(self.gpu.download(&homes.iter().map(bound).collect::<Vec<_>>())?)
+    }
+
+    /// Plans a tape, and makes everything that running it needs.
+    pub fn compile(&self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
+        self.compile_with(tape, 0)
+    }
+
+    /// As [`GpuMachine::compile`], with guarded slots: see [`GpuMachine::broken_guards`].
+    pub fn compile_guarded(&self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
+        let program = self.compile_with(tape, ALIGN)?;
+        for slot in &program.slots {
+            self.gpu.write(slot, 0, &vec![GUARD; slot.size() as usize / 4])?;
+        }
+        Ok(program)
+    }
+
+    fn compile_with(&self, tape: Arc<Tape>, margin: u64) -> Result<GpuProgram, MachineError> {
+        check_overlaps(&tape)?;
+        for buffer in &tape.buffers {
+            if let Place::Memory(MemoryId(id)) = buffer.place {
+                assert!(4 * buffer.words as u64 <= self.memory[id].size(), "a tensor lies outside memory {id}");
+            }
+        }
+        let plan = Plan::new(&tape);
+        let slot = |(n, words): (usize, usize)| self.gpu.storage(&format!("slot {n}"), 4 * words as u64 + 2 * margin);
+        let slots = plan.slots.iter().map(|slot| slot.words).enumerate().map(slot).collect::<Result<Vec<_>, _>>()?;
+        let mut program = GpuProgram { tape: tape.clone(), plan, slots, margin, dispatches: Vec::new(), submits: 0 };
+        let mut launches = Vec::new();
+        for node in &tape.nodes {
+            let (inputs, updates) = tape.specs_of(node);
+            for launch in node.op.launch(Specs { inputs: &inputs, updates: &updates }) {
+                launches.push((node, self.check_launch(node, &launch)?, launch));
+            }
+        }
+        let params = self.params(&launches)?;
+        for (n, (node, kernel, launch)) in launches.iter().enumerate() {
+            let operands = self.operands(&program, node, kernel, launch)?;
+            let words = Bound { buffer: &params, offset: n as u64 * ALIGN, bytes: 4 * u64::from(kernel.params).next_multiple_of(4) };
+            program.dispatches.push(self.gpu.dispatch(kernel, words, &operands, launch.groups)?);
+        }
+        Ok(program)
+    }
+
+    /// The kernel of a launch, if it takes what the launch gives.
+    fn check_launch(&self, node: &Node, launch: &Launch) -> Result<&'static Kernel, MachineError> {
+        let refuse = |problem: String| MachineError::Compile { op: node.op.name(), problem: format!("{}: {problem}", launch.kernel) };
+        let kernel = kernel(launch.kernel).ok_or_else(|| refuse("no shader has this entry point".into()))?;
+        let access = |operand: &Operand| match operand {
+            Operand::In(_) => Access::Read,
+            Operand::Up(_) | Operand::Out(_) => Access::Write,
+        };
+        let given: Vec<Access> = launch.operands.iter().map(access).collect();
+        if kernel.operands != given {
+            return Err(refuse(format!("the launch binds {given:?}, the shader {:?}", kernel.operands)));
+        }
+        if (launch.params.len() as u32).next_multiple_of(kernel.params_align) != kernel.params || kernel.params as u64 * 4 > ALIGN {
+            return Err(refuse(format!("the launch has {} words of parameters, the shader {} (at most 64)", launch.params.len(), kernel.params)));
+        }
+        let most = self.gpu.most_groups();
+        if launch.groups.iter().any(|&groups| groups == 0 || groups > most) {
+            return Err(refuse(format!("{:?} workgroups, where 1 to {most} a dimension are allowed; use a smaller batch", launch.groups)));
+        }
+        Ok(kernel)
+    }
+
+    /// One buffer with the parameters of every launch, each at its own aligned offset.
+    fn params(&self, launches: &[(&Node, &Kernel, Launch)]) -> Result<wgpu::Buffer, MachineError> {
+        const STRIDE: usize = ALIGN as usize / 4;
+        let mut words = vec![0; STRIDE * launches.len().max(1)];
+        for (block, (_, _, launch)) in words.chunks_mut(STRIDE).zip(launches) {
+            block[..launch.params.len()].copy_from_slice(&launch.params);
+        }
+        let buffer = self.gpu.uniform("parameters", 4 * words.len() as u64)?;
+        self.gpu.write(&buffer, 0, &words)?;
+        Ok(buffer)
+    }
+
+    /// The ranges of a launch's operands: the tensors exactly.
+    fn operands<'a>(&'a self, program: &'a GpuProgram, node: &Node, kernel: &Kernel, launch: &Launch) -> Result<Vec<Bound<'a>>, MachineError> {
+        let mut bounds: Vec<Bound<'a>> = Vec::new();
+        for operand in &launch.operands {
+            let (role, n, id) = match *operand {
+                Operand::In(n) => ("input", n, node.inputs[n]),
+                Operand::Up(n) => ("update", n, node.updates[n]),
+                Operand::Out(n) => ("output", n, node.outputs[n]),
+            };
+            let spec = program.tape.spec(id);
+            let refuse = |problem: String| MachineError::Compile { op: node.op.name(), problem: format!("{}: {role} {n} {spec}: {problem}", launch.kernel) };
+            let bound = self.bound(program, id);
+            if bound.bytes == 0 || !bound.offset.is_multiple_of(ALIGN) {
+                return Err(refuse(format!("{} bytes at byte {}; it must not be empty, and start at a multiple of {ALIGN}", bound.bytes, bound.offset)));
+            }
+            let most = self.gpu.most_bytes();
+            if bound.bytes > most {
+                return Err(refuse(format!(
+                    "{} bytes, where this GPU binds {most} (max_storage_buffer_binding_size); use a smaller model or batch",
+                    bound.bytes
+                )));
+            }
+            let access = kernel.operands[bounds.len()];
+            let clash = bounds.iter().zip(kernel.operands).any(|(other, &theirs)| other.buffer == bound.buffer && theirs != access);
+            if clash {
+                return Err(refuse("its buffer is bound both for reading and for writing, which WebGPU forbids; give one of the two its own memory".into()));
+            }
+            // Under guard a kernel can reach the guard behind the tensor: bound exactly, the driver
+            // would drop a stray write, and it would not show.
+            let bytes = (bound.bytes + program.margin).min(bound.buffer.size() - bound.offset);
+            bounds.push(Bound { bytes, ..bound });
+        }
+        Ok(bounds)
+    }
+
+    fn bound<'a>(&'a self, program: &'a GpuProgram, tensor: TensorId) -> Bound<'a> {
+        let info = &program.tape.tensors[tensor.0];
+        let (buffer, first) = match program.tape.buffers[info.buffer.0].place {
+            Place::Memory(MemoryId(id)) => (&self.memory[id], 0),
+            Place::Pooled => (&program.slots[program.plan.slot_of[info.buffer.0].expect("planned")], program.margin),
+        };
+        Bound { buffer, offset: first + 4 * info.offset as u64, bytes: 4 * info.spec.words() as u64 }
+    }
+
+    /// Submits every operation of a program, in order.
+    pub fn run(&mut self, program: &mut GpuProgram) -> Result<(), MachineError> {
+        program.submits = self.gpu.run(&program.dispatches)?;
+        Ok(())
+    }
+
+    /// Copies a kept or lasting tensor of a program that has run.
+    pub fn tensor(&self, program: &GpuProgram, tensor: TensorId) -> Result<Download, MachineError> {
+        let info = &program.tape.tensors[tensor.0];
+        assert!(program.tape.buffers[info.buffer.0].kept, "tensor was not kept");
+        Ok(self.gpu.download(&[self.bound(program, tensor)])?)
+    }
+
+    /// After a run of a guarded program: the tensors whose surroundings a kernel wrote to.
+    pub async fn broken_guards(&self, program: &GpuProgram) -> Result<Vec<Spec>, MachineError> {
+        let bounds: Vec<_> = program.slots.iter().map(|slot| Bound { buffer: slot, offset: 0, bytes: slot.size() }).collect();
+        let slots = self.gpu.download(&bounds)?.wait().await?;
+        let edge = program.margin as usize / 4;
+        let broken = |words: &[u32]| words[..edge].iter().chain(&words[words.len() - edge..]).any(|&word| word != GUARD);
+        let of_slot = |slot: usize| {
+            let in_slot = move |tensor: &&super::tape::TensorInfo| program.plan.slot_of[tensor.buffer.0] == Some(slot);
+            program.tape.tensors.iter().filter(in_slot).map(|tensor| tensor.spec)
+        };
+        Ok(slots.iter().enumerate().filter(|(_, words)| broken(words)).flat_map(|(slot, _)| of_slot(slot)).collect())
+    }
+}

@@ -1,0 +1,37 @@
+//! Every case on every adapter of this machine, software adapters too, and on the CPU device.
+
+use signet::conform::{Check, Options, Report, Target, run};
+use signet::device::{Adapter, Checks, Gpu, adapters};
+use std::sync::Arc;
+
+/// The seed of the operands: `SIGNET_SEED`, else one from the clock, which is printed.
+fn options(checks: &[Check]) -> Options {
+    let clock = || std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_secs();
+    let seed = std::env::var("SIGNET_SEED").map_or_else(|_| clock(), |seed| seed.parse().expect("SIGNET_SEED is a number"));
+    Options { seed, filter: std::env::var("SIGNET_FILTER").ok(), checks: checks.to_vec() }
+}
+
+fn passed(report: &Report) -> bool {
+    println!("{}\n", report.table());
+    report.passed()
+}
+
+fn on_adapter(adapter: &Adapter, checks: Checks) -> bool {
+    println!("{adapter}, checks {checks:?}");
+    let gpu = pollster::block_on(Gpu::open(adapter, checks)).expect("the adapter opens");
+    let target = Target::Gpu(Arc::new(gpu));
+    passed(&pollster::block_on(run(&target, &options(&[Check::Forward, Check::Backward]), |_| {})))
+}
+
+#[test]
+fn the_cpu_agrees_with_the_oracle_and_the_oracle_with_differences() {
+    assert!(passed(&pollster::block_on(run(&Target::Cpu, &options(&Check::ALL), |_| {}))));
+}
+
+#[test]
+fn every_adapter_agrees_with_the_oracle() {
+    let adapters = pollster::block_on(adapters());
+    assert!(!adapters.is_empty(), "no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
+    let outcomes: Vec<bool> = adapters.iter().flat_map(|adapter| [Checks::Off, Checks::On].map(|checks| on_adapter(adapter, checks))).collect();
+    assert!(outcomes.iter().all(|&passed| passed), "see the tables above");
+}

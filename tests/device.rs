@@ -1,0 +1,52 @@
+//! What a GPU does when it is asked too much, and when it is gone.
+
+use signet::device::{Checks, Gpu, adapters};
+use signet::graph::{Class, Home, Machine, MachineError, Spec};
+use std::sync::Arc;
+
+pub(crate) fn machine() -> (Arc<Gpu>, Machine) {
+    let adapters = pollster::block_on(adapters());
+    let gpu = Arc::new(pollster::block_on(Gpu::open(&adapters[0], Checks::Off)).expect("the first adapter opens"));
+    (gpu.clone(), Machine::gpu(gpu))
+}
+
+#[test]
+fn memory_is_zeroed_written_and_read_back() {
+    let (_, mut machine) = machine();
+    let memory = machine.allocate(Class::Words, 300).expect("allocates");
+    let home = Home { memory, offset: 0, spec: Spec::u32(3, 100) };
+    pollster::block_on(async {
+        assert_eq!(machine.read(&home).await.expect("reads"), [0; 300]);
+        machine.write(&home.rows(1, 1), &[7; 100]).expect("writes");
+        // Asked for before the next write, so it must not see it.
+        let pending = machine.read_later(&[home.rows(1, 1), home.rows(2, 1)]).expect("asks");
+        machine.write(&home.rows(1, 1), &[8; 100]).expect("writes");
+        machine.drain().await.expect("drains");
+        assert_eq!(pending.wait().await.expect("reads"), [[7; 100], [0; 100]]);
+        assert_eq!(machine.read(&home.rows(1, 1)).await.expect("reads"), [8; 100]);
+    });
+}
+
+#[test]
+fn an_allocation_past_the_limit_names_its_bytes() {
+    let (_, mut machine) = machine();
+    let words = machine.most_words() + 1;
+    let error = machine.allocate(Class::Real, words).expect_err("too large");
+    assert!(error.to_string().contains(&(4 * words).to_string()), "{error}");
+}
+
+#[test]
+fn a_lost_device_is_an_error_from_then_on() {
+    let (gpu, mut machine) = machine();
+    let memory = machine.allocate(Class::Words, 4).expect("allocates");
+    let home = Home { memory, offset: 0, spec: Spec::u32(1, 4) };
+    let pending = machine.read_later(&[home]).expect("asks");
+    gpu.destroy();
+    pollster::block_on(async {
+        assert!(matches!(pending.wait().await, Err(MachineError::Lost(_))));
+        assert!(matches!(machine.read(&home).await, Err(MachineError::Lost(_))));
+        assert!(matches!(machine.drain().await, Err(MachineError::Lost(_))));
+    });
+    assert!(matches!(machine.write(&home, &[1; 4]), Err(MachineError::Lost(_))));
+    assert!(matches!(machine.allocate(Class::Words, 4), Err(MachineError::Lost(_))));
+}

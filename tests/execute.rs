@@ -1,0 +1,76 @@
+//! The executor: what a program consists of, and what it refuses.
+
+use crate::device::machine;
+use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Spec, Tape};
+use signet::ops::{Add, CacheWrite};
+
+fn home(machine: &mut Machine, spec: Spec) -> Home {
+    let memory = machine.allocate(Class::of(spec.storage), spec.words()).expect("allocates");
+    Home { memory, offset: 0, spec }
+}
+
+#[test]
+fn machines_programs_and_answers_can_change_threads() {
+    fn sent<T: Send>() {}
+    sent::<Machine>();
+    sent::<Program>();
+    sent::<Pending>();
+}
+
+#[test]
+fn a_program_runs_any_number_of_times_in_submits_of_32() {
+    for mut machine in [machine().1, Machine::cpu()] {
+        let spec = Spec::f32(3, 65);
+        let (x, total) = (home(&mut machine, spec), home(&mut machine, spec));
+        let mut tape = Tape::new();
+        let (one, into) = (tape.lasting(x), tape.lasting(total));
+        let start = tape.lasting(Home { spec: Spec::u32(1, 1), ..home(&mut machine, Spec::u32(1, 64)) });
+        let mut sum = one;
+        for _ in 0..69 {
+            sum = tape.push_one(Add, &[sum, one], &[]).expect("fits");
+        }
+        tape.push(CacheWrite, &[sum, start], &[into]).expect("fits");
+        let mut program = machine.compile(tape).expect("compiles");
+        assert_eq!(program.dispatches(), 70);
+        for run in 1..4 {
+            machine.write_f32(&x, &[run as f32; 195]).expect("writes");
+            machine.run(&mut program).expect("runs");
+            let values = pollster::block_on(machine.read_f32(&total)).expect("reads");
+            assert_eq!(values, [70.0 * run as f32; 195]);
+        }
+        assert_eq!(program.submits(), if matches!(machine, Machine::Cpu(_)) { 0 } else { 3 });
+        // Two activations are alive at a time.
+        assert_eq!(program.slot_bytes(), 2 * 195 * 4);
+    }
+}
+
+#[test]
+fn a_tensor_off_the_grid_of_256_bytes_is_refused_by_name() {
+    let (_, mut machine) = machine();
+    let x = home(&mut machine, Spec::f32(4, 65));
+    let mut tape = Tape::new();
+    let rows = [x.rows(0, 1), x.rows(1, 1)].map(|home| tape.lasting(home));
+    tape.push(Add, &rows, &[]).expect("fits");
+    let error = machine.compile(tape).expect_err("refused").to_string();
+    assert!(error.starts_with("add cannot run on this GPU: add/forward: input 1 (1, 65) F32: 260 bytes at byte 260"), "{error}");
+}
+
+#[test]
+fn one_buffer_read_and_written_by_an_operation_is_refused() {
+    let (_, mut machine) = machine();
+    let x = home(&mut machine, Spec::f32(4, 64));
+    let start = home(&mut machine, Spec::u32(1, 1));
+    let mut tape = Tape::new();
+    let [row, rest] = [x.rows(0, 1), x.rows(1, 3)].map(|home| tape.lasting(home));
+    let start = tape.lasting(start);
+    tape.push(CacheWrite, &[row, start], &[rest]).expect("fits");
+    let error = machine.compile(tape).expect_err("refused").to_string();
+    assert!(error.contains("both for reading and for writing"), "{error}");
+}
+
+#[test]
+fn a_program_of_another_machine_is_refused() {
+    let (_, mut machine) = machine();
+    let mut program = Machine::cpu().compile(Tape::new()).expect("compiles");
+    assert!(matches!(machine.run(&mut program), Err(MachineError::Foreign)));
+}

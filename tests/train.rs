@@ -1,0 +1,285 @@
+//! Runs of the `train` command: exact resumption after kill -9, the guard, and bad input.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A directory of its own for a test, removed when the test is over.
+pub(crate) struct Scratch(PathBuf);
+
+impl Scratch {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("signet-test-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A model small enough for many steps a second, with the embedded tokenizer's vocabulary.
+const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 4096}"#;
+
+fn signet(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+fn text(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// Runs to the end; gives what was printed, and whether it succeeded.
+fn run(arguments: &[&str]) -> (bool, String) {
+    let output = signet(arguments).output().unwrap();
+    (output.status.success(), text(&output))
+}
+
+/// A teacher of a few steps, made by the program itself; gives its directory.
+fn teacher(scratch: &Scratch) -> PathBuf {
+    std::fs::write(scratch.path("small.json"), SMALL).unwrap();
+    let (model, runs) = (scratch.path("small.json"), scratch.path("runs"));
+    let arguments = [
+        "train",
+        "--device",
+        "cpu",
+        "--name",
+        "teacher",
+        "--full-precision",
+        "--teacher",
+        "none",
+        "--loss",
+        "ar",
+        "--steps",
+        "8",
+        "--warmup",
+        "2",
+        "--seq",
+        "32",
+        "--sample-every",
+        "0",
+        "--checkpoint-every",
+        "0",
+    ];
+    let (good, said) = run(&[&arguments[..], &["--model", model.to_str().unwrap(), "--runs", runs.to_str().unwrap()]].concat());
+    assert!(good, "{said}");
+    runs.join("teacher/checkpoints/step-00000008")
+}
+
+/// Arguments of a run of 60 steps that learns from `teacher`.
+fn student(scratch: &Scratch, teacher: &Path, name: &str, device: &str) -> Vec<String> {
+    let path = |name: &str| scratch.path(name).to_str().unwrap().to_string();
+    let fixed = "train --steps 60 --warmup 5 --seq 32 --batch 2 --accumulate 2 --checkpoint-every 7 --eval-every 20 --eval-batches 2 --sample-every 25";
+    let mut arguments: Vec<String> = fixed.split(' ').map(String::from).collect();
+    for (option, value) in [
+        ("--model", path("small.json")),
+        ("--runs", path("runs")),
+        ("--name", name.into()),
+        ("--teacher", teacher.display().to_string()),
+        ("--device", device.into()),
+    ] {
+        arguments.extend([option.to_string(), value]);
+    }
+    arguments
+}
+
+fn as_str(arguments: &[String]) -> Vec<&str> {
+    arguments.iter().map(String::as_str).collect()
+}
+
+/// Final parameters and moments, byte for byte, and the number of metrics lines.
+fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, usize) {
+    let run = scratch.path("runs").join(name);
+    let last = run.join("checkpoints/step-00000060");
+    let lines = std::fs::read_to_string(run.join("metrics.jsonl")).unwrap().lines().count();
+    (std::fs::read(last.join("model.safetensors")).unwrap(), std::fs::read(last.join("optimizer.safetensors")).unwrap(), lines)
+}
+
+/// A run killed three times at random moments and resumed ends as one that was left alone.
+fn killed_and_resumed(device: &str) {
+    let scratch = Scratch::new(&format!("resume-{}", device.split(' ').next().unwrap()));
+    let teacher = teacher(&scratch);
+    let begun = Instant::now();
+    let (good, said) = run(&as_str(&student(&scratch, &teacher, "whole", device)));
+    assert!(good, "{said}");
+    let whole = begun.elapsed();
+    let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
+    for kill in 0..3u32 {
+        let resume = student(&scratch, &teacher, "killed", device);
+        let mut arguments = as_str(&resume);
+        if kill > 0 {
+            arguments.push("--resume");
+        }
+        // Some share of the whole run's time: before, between and within checkpoints.
+        let share = f64::from((seed >> (8 * kill)) & 0xff) / 255.0;
+        let wait = whole.mul_f64(0.1 + 0.5 * share);
+        println!("kill {kill} after {wait:?} of {whole:?}");
+        let mut child = signet(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(wait.max(Duration::from_millis(20)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        if !scratch.path("runs/killed/run.toml").exists() {
+            // It died before there was a run: begin it again.
+            std::fs::remove_dir_all(scratch.path("runs/killed")).ok();
+            let fresh = student(&scratch, &teacher, "killed", device);
+            let mut child = signet(&as_str(&fresh)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            std::thread::sleep(whole.mul_f64(0.6));
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+    let resume = student(&scratch, &teacher, "killed", device);
+    let (good, said) = run(&[&as_str(&resume)[..], &["--resume"]].concat());
+    assert!(good, "{said}");
+    let (whole, killed) = (result(&scratch, "whole"), result(&scratch, "killed"));
+    assert!(whole.0 == killed.0, "the parameters differ");
+    assert!(whole.1 == killed.1, "the moments differ");
+    assert_eq!((whole.2, killed.2), (60, 60), "lines of metrics");
+    for file in ["curves.svg", "log.txt", "samples.txt", "run.toml"] {
+        assert!(scratch.path("runs/killed").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bits_on_the_cpu() {
+    killed_and_resumed("cpu");
+}
+
+#[test]
+fn a_killed_run_resumes_to_the_same_bits_on_a_vulkan_adapter() {
+    let adapters = pollster::block_on(signet::device::adapters());
+    let vulkan = adapters.iter().find(|adapter| adapter.info.backend == signet::device::Backend::Vulkan);
+    let vulkan = vulkan.expect("no Vulkan adapter: Debian's mesa-vulkan-drivers has a software one");
+    killed_and_resumed(&vulkan.index.to_string());
+}
+
+#[test]
+fn a_resume_with_other_settings_or_of_a_run_in_use_is_refused() {
+    let scratch = Scratch::new("refused");
+    let teacher = teacher(&scratch);
+    let arguments = student(&scratch, &teacher, "run", "cpu");
+    let mut child = signet(&as_str(&arguments)).stdout(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !scratch.path("runs/run/metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let (good, said) = run(&[&as_str(&arguments)[..], &["--resume"]].concat());
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!good && said.contains("another process"), "{said}");
+    let (good, said) = run(&as_str(&arguments));
+    assert!(!good && said.contains("--resume"), "{said}");
+    let (good, said) = run(&[&as_str(&arguments)[..], &["--resume", "--lr", "0.5"]].concat());
+    assert!(!good && said.contains("lr was 0.002, is 0.5"), "{said}");
+}
+
+#[test]
+fn ctrl_c_saves_and_stops() {
+    let scratch = Scratch::new("ctrl-c");
+    let teacher = teacher(&scratch);
+    let arguments = student(&scratch, &teacher, "run", "cpu");
+    let child = signet(&as_str(&arguments)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while !scratch.path("runs/run/metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && text(&output).contains("--resume"), "{}", text(&output));
+    let saved = std::fs::read_dir(scratch.path("runs/run/checkpoints")).unwrap().count();
+    assert!(saved > 0);
+}
+
+/// Words drawn evenly, and in their midst noise that no model foresees.
+fn text_with_noise() -> String {
+    let mut x = 12345u64;
+    let mut draw = move |n: u64| {
+        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (x >> 33) % n
+    };
+    let words = ["cat ", "dog ", "mat ", "sat ", "on ", "the ", "and ", "log "];
+    let mut calm = |n: usize| (0..n).map(|_| words[draw(8) as usize]).collect::<String>();
+    let (before, after) = (calm(20_000), calm(20_000));
+    let noise: String = (0..400u32).map(|i| char::from(33 + (i.wrapping_mul(2654435761) >> 16) as u8 % 90)).collect();
+    before + &noise + &after
+}
+
+#[test]
+fn the_guard_skips_or_rolls_back_past_data_that_spikes() {
+    let scratch = Scratch::new("guard");
+    std::fs::write(scratch.path("small.json"), SMALL).unwrap();
+    std::fs::write(scratch.path("noise.txt"), text_with_noise()).unwrap();
+    let settings = format!(
+        "model = {:?}\nbinary = false\nloss = \"ar\"\ndata = [{:?}]\nseq = 32\nbatch = 1\nsteps = 700\nwarmup = 10\nlr = 0.002\nsample_every = 0\ncheckpoint_every = 50\nteacher = \"none\"\n[guard]\ntolerate = 1\nrollbacks = 40\n",
+        scratch.path("small.json").display().to_string(),
+        scratch.path("noise.txt").display().to_string()
+    );
+    std::fs::write(scratch.path("run.toml"), settings).unwrap();
+    let (config, runs) = (scratch.path("run.toml"), scratch.path("runs"));
+    let (good, said) = run(&["train", "--device", "cpu", "--config", config.to_str().unwrap(), "--runs", runs.to_str().unwrap(), "--name", "guarded"]);
+    assert!(good, "{said}");
+    let log = std::fs::read_to_string(runs.join("guarded/log.txt")).unwrap();
+    assert!(log.contains("rolled back to step"), "{log}");
+    let metrics = std::fs::read_to_string(runs.join("guarded/metrics.jsonl")).unwrap();
+    let steps: Vec<u64> = metrics.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["step"].as_u64().unwrap()).collect();
+    assert_eq!(steps, (1..=700).collect::<Vec<u64>>());
+}
+
+#[test]
+fn bad_input_is_refused_in_words_and_leaves_no_run() {
+    let scratch = Scratch::new("bad");
+    let teacher = teacher(&scratch);
+    let runs = scratch.path("runs");
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(scratch.path(name), bytes).unwrap();
+        scratch.path(name).display().to_string()
+    };
+    let (latin, empty, short) = (write("latin.txt", b"caf\xe9 au lait"), write("empty.txt", b""), write("short.txt", b"hello"));
+    let truncated = scratch.path("truncated");
+    std::fs::create_dir_all(&truncated).unwrap();
+    std::fs::copy(teacher.join("config.json"), truncated.join("config.json")).unwrap();
+    let model = std::fs::read(teacher.join("model.safetensors")).unwrap();
+    std::fs::write(truncated.join("model.safetensors"), &model[..model.len() / 2]).unwrap();
+    let other = scratch.path("other");
+    std::fs::create_dir_all(&other).unwrap();
+    std::fs::write(other.join("config.json"), SMALL.replace("32", "64")).unwrap();
+    std::fs::copy(teacher.join("model.safetensors"), other.join("model.safetensors")).unwrap();
+    let (truncated, other, small) = (truncated.display().to_string(), other.display().to_string(), scratch.path("small.json").display().to_string());
+    let tiny_vocabulary = write("vocabulary.json", SMALL.replace("4096", "100").as_bytes());
+    let cases: [(&[&str], &str); 11] = [
+        (&["--data", &latin], "byte 3"),
+        (&["--data", &empty], "0 tokens"),
+        (&["--data", &short], "tokens long"),
+        (&["--data", "/nowhere/at/all"], "/nowhere/at/all"),
+        (&["--teacher", &truncated], "safetensors"),
+        (&["--teacher", &other], "shape"),
+        (&["--model", &tiny_vocabulary], "vocabulary of 100"),
+        (&["--model", "14B"], "preset"),
+        (&["--lr=-1"], "lr"),
+        (&["--batch", "0"], "batch"),
+        (&["--device", "no such card"], "no such card"),
+    ];
+    let (teacher, cpu) = (teacher.display().to_string(), "cpu".to_string());
+    for (arguments, want) in cases {
+        let mut all = vec!["train", "--runs", runs.to_str().unwrap(), "--name", "bad", "--steps", "2", "--warmup", "1", "--seq", "32"];
+        for (option, value) in [("--model", &small), ("--teacher", &teacher), ("--device", &cpu)] {
+            if !arguments.contains(&option) {
+                all.extend([option, value.as_str()]);
+            }
+        }
+        all.extend(arguments);
+        let (good, said) = run(&all);
+        assert!(!good && said.contains(want) && !said.contains("panicked"), "{arguments:?}: {said}");
+        assert!(!runs.join("bad").exists(), "{arguments:?} left a run behind");
+    }
+}
