@@ -75,7 +75,10 @@ impl Op for AdamW {
         }
         let moments = m.real().par_chunks_mut(TASK).zip(v.real().par_chunks_mut(TASK));
         p.real().par_chunks_mut(TASK).zip(g.real().par_chunks_mut(TASK)).zip(moments).for_each(|((parameter, gradient), (first, second))| {
-            vectorised(|| step(&control, norm[1], State { parameter, first, second, gradient }));
+            vectorised(
+                #[inline(always)]
+                || step(&control, norm[1], State { parameter, first, second, gradient }),
+            );
         });
     }
 
@@ -138,10 +141,13 @@ impl Op for AdamWSigns {
         let rows = p.real().par_chunks_mut(cols).zip(g.real().par_chunks_mut(cols)).zip(moments).zip(signs.words().par_chunks_mut(row_words));
         let flipped: u32 = rows
             .map(|(((parameter, gradient), (first, second)), signs)| {
-                vectorised(|| {
-                    step(&control, norm[1], State { parameter: &mut *parameter, first, second, gradient });
-                    repack(parameter, signs)
-                })
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        step(&control, norm[1], State { parameter: &mut *parameter, first, second, gradient });
+                        repack(parameter, signs)
+                    },
+                )
             })
             .sum();
         flips.words()[self.counter] += flipped;
