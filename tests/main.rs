@@ -4,5 +4,6 @@ mod conform;
 mod device;
 mod execute;
 mod golden;
+mod infer;
 mod large;
 mod train;

@@ -78,13 +78,11 @@ impl Chat {
         let (prompt, dropped) = self.fit(&mut messages, tokenizer, generator.capacity().saturating_sub(room))?;
         let request = Request { stop_tokens: [&request.stop_tokens[..], &Self::stop_tokens(tokenizer)].concat(), ..request.clone() };
         let generated = generator.generate(machine, tokenizer, &prompt, &request, asked, emit).await?;
-        let silent = generated.text.is_empty() && generated.report.stopped == Stopped::Asked;
-        if silent {
+        if generated.text.is_empty() && generated.report.stopped == Stopped::Asked {
             // Stopped before the first word: as if nothing had been said.
-            messages.pop();
-        } else {
-            messages.push(Message::new("assistant", &generated.text));
+            return Ok(Reply { text: generated.text, dropped: 0, report: generated.report });
         }
+        messages.push(Message::new("assistant", &generated.text));
         self.messages = messages;
         Ok(Reply { text: generated.text, dropped, report: generated.report })
     }

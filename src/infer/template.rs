@@ -5,6 +5,8 @@ use crate::model::ChatFormat;
 use minijinja::value::{Kwargs, Serde};
 use minijinja::{Environment, Error, ErrorKind, State, Value, context, syntax::SyntaxConfig};
 use serde::{Deserialize, Serialize};
+use serde_json::ser::{Formatter, PrettyFormatter};
+use std::io::{self, Write};
 
 /// One message of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,12 +92,34 @@ fn explain(error: Error) -> TemplateError {
 
 /// `tojson` as transformers has it: nothing is escaped for HTML, and `indent` is understood.
 fn tojson(value: Value, options: Kwargs) -> Result<String, Error> {
-    let indent: Option<usize> = options.get("indent")?;
-    let text = match indent {
-        Some(_) => serde_json::to_string_pretty(&value),
-        None => serde_json::to_string(&value),
+    let mut text = Vec::new();
+    let written = match options.get::<Option<usize>>("indent")? {
+        Some(indent) => {
+            let spaces = vec![b' '; indent.min(16)];
+            value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(&spaces)))
+        }
+        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Spaced)),
     };
-    text.map_err(|error| Error::new(ErrorKind::InvalidOperation, error.to_string()))
+    let problem = |problem: String| Error::new(ErrorKind::InvalidOperation, problem);
+    written.map_err(|error| problem(error.to_string()))?;
+    String::from_utf8(text).map_err(|error| problem(error.to_string()))
+}
+
+/// JSON with Python's spaces: after commas and colons.
+struct Spaced;
+
+impl Formatter for Spaced {
+    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { out.write_all(b", ") }
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
+        if first { Ok(()) } else { out.write_all(b", ") }
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
+        out.write_all(b": ")
+    }
 }
 
 /// The methods of Python's strings and mappings that templates call.
@@ -196,8 +220,11 @@ mod tests {
         assert!(text.starts_with("<|im_start|>system\nBe helpful<|im_end|>\n<|im_start|>user\n Hi there <|im_end|>\n"), "{text}");
         assert!(text.ends_with("<|im_start|>assistant\n"));
         let llama = "{{ bos_token }}\n{%- set ns = namespace(n=0) %}\n{%- for m in messages %}\n    {%- if m.content.strip().startswith('Hi') and m.get('tool_calls') is none %}\n        {{- m.content.strip() | upper }}\n    {%- endif %}\n    {%- set ns.n = ns.n + 1 %}\n{%- endfor %}{{ ns.n }}{{ messages | length }}{{ m is defined }}";
-        assert_eq!(render(llama).unwrap(), "<s>HI THERE22false");
-        assert_eq!(render("{{ 'a,b,c'.split(',')[-1] }}{{ {'k': [1]} | tojson }}{{ 'x y'.title() }}{{ 'abc'[1:] }}").unwrap(), "c{\"k\":[1]}X Ybc");
+        assert_eq!(render(llama).unwrap(), "<s>HI THERE22False");
+        assert_eq!(
+            render("{{ 'a,b,c'.split(',')[-1] }}{{ {'k': [1, 'é<']} | tojson }}{{ 'x y'.title() }}{{ 'abc'[1:] }}").unwrap(),
+            "c{\"k\": [1, \"é<\"]}X Ybc"
+        );
     }
 
     #[test]
