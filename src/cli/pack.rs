@@ -6,7 +6,8 @@ use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
 
-/// Write a student as one file of 1-bit weights, tokenizer and chat template included.
+/// Write a model as one file, tokenizer and chat template included: a student's weights in 1 bit,
+/// everything else in f16.
 #[derive(Args)]
 pub(super) struct Pack {
     /// A model directory, or a run's directory.
@@ -25,8 +26,11 @@ impl Pack {
         runner.run(Command::Pack { model, out }, &mut |event| match &event {
             event if json => output::put_json(event),
             Event::Packed(report) => {
-                let weights = report.binarized_weights as f64 / 1e6;
-                put(&format!("{name}: {}, {weights:.1} M binarized weights at {:.4} bits each\n", output::size(report.bytes), report.bits_per_weight));
+                let weights = match report.binarized_weights {
+                    0 => "full precision in f16".into(),
+                    weights => format!("{:.1} M binarized weights at {:.4} bits each", weights as f64 / 1e6, report.bits_per_weight),
+                };
+                put(&format!("{name}: {}, {weights}\n", output::size(report.bytes)));
                 put(&format!("talk with it: signet chat {name}\n"));
             }
             _ => {}

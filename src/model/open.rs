@@ -83,13 +83,12 @@ impl ModelFile {
 
     /// The embedded demo student.
     pub fn embedded_student() -> Result<Self, ModelError> {
-        let bytes = assets::student().ok_or_else(|| FormatError::new(Path::new("the embedded student"), "is not part of this build: name a model instead"))?;
-        Self::from_packed_bytes("the embedded student", bytes)
+        Self::from_packed_bytes("the embedded student", assets::STUDENT)
     }
 
     /// The embedded teacher.
     pub fn embedded_teacher() -> Result<Self, ModelError> {
-        Err(FormatError::new(Path::new("the embedded teacher"), "is not part of this build").into())
+        Self::from_packed_bytes("the embedded teacher", assets::TEACHER)
     }
 
     /// A packed file that is part of the program, called `name` in messages.
@@ -117,7 +116,9 @@ impl ModelFile {
     fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
         let header = pack::Header::read(&tensors)?;
         let pack::Header { config, tokenizer, chat } = header;
-        Self { config, linears: Linears::Binary, packed: true, tokenizer, chat, tensors }.checked()
+        let packed = config.linears_of(0).next().is_some_and(|(first, _, _)| tensors.shape(&format!("{first}.signs")).is_some());
+        let linears = if packed { Linears::Binary } else { Linears::Dense };
+        Self { config, linears, packed, tokenizer, chat, tensors }.checked()
     }
 
     /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file

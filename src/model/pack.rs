@@ -1,5 +1,6 @@
-//! The packed 1-bit model file (see `docs/formats.md`): signs as bits, everything else in f16,
-//! configuration, tokenizer and chat template in the header. One file is one model.
+//! The packed model file (see `docs/formats.md`): signs as bits, everything else in f16,
+//! configuration, tokenizer and chat template in the header. One file is one model; a
+//! full-precision one, such as a teacher, is all f16.
 
 use super::config::LlamaConfig;
 use super::open::{ChatFormat, ModelError, ModelFile};
@@ -20,29 +21,33 @@ pub const FORMAT: u64 = 1;
 /// What packing came to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PackReport {
-    /// Weights that are one bit now.
+    /// Weights that are one bit now; none in a full-precision model.
     pub binarized_weights: u64,
-    /// Bits stored for each of them: padding, α and β included.
+    /// Bits stored for each weight of the blocks' linear layers: padding, α and β included.
     pub bits_per_weight: f64,
     /// Size of the file.
     pub bytes: u64,
 }
 
 /// Every tensor of a packed file, in order: words before halves, so that all are aligned.
-fn layout(config: &LlamaConfig) -> Vec<TensorInfo> {
-    let linears = config.linears();
+fn layout(config: &LlamaConfig, kind: Linears) -> Vec<TensorInfo> {
+    let (linears, dense) = match kind {
+        Linears::Binary => (config.linears(), Vec::new()),
+        Linears::Dense => (Vec::new(), config.linears()),
+    };
+    let weights = dense.into_iter().map(|(name, out, width)| (format!("{name}.weight"), Dtype::F16, vec![out, width]));
     let signs = linears.iter().map(|(name, out, width)| (format!("{name}.signs"), Dtype::U32, vec![*out, width.div_ceil(32)]));
     let scales = linears.iter().flat_map(|(name, _, width)| ["wscale", "wbias"].map(|part| (format!("{name}.{part}"), Dtype::F16, vec![1, *width])));
     let others = config.others().into_iter().map(|(name, rows, cols)| {
         let shape = if name.ends_with("norm.weight") { vec![cols] } else { vec![rows, cols] };
         (name, Dtype::F16, shape)
     });
-    signs.chain(scales).chain(others).collect()
+    signs.chain(scales).chain(weights).chain(others).collect()
 }
 
 /// Bytes of the tensors of a packed model of this shape; header and tokenizer come on top.
 pub fn packed_bytes(config: &LlamaConfig) -> u64 {
-    layout(config).iter().map(|(_, dtype, shape)| (shape.iter().product::<usize>() * dtype.bitsize() / 8) as u64).sum()
+    layout(config, Linears::Binary).iter().map(|(_, dtype, shape)| (shape.iter().product::<usize>() * dtype.bitsize() / 8) as u64).sum()
 }
 
 /// Bits stored for each binarized weight: its sign, padding, and its share of α and β.
@@ -55,11 +60,6 @@ pub fn bits_per_weight(config: &LlamaConfig) -> f64 {
 pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
     if source.packed {
         return Err(FormatError::new(source.path(), "is packed already").into());
-    }
-    if source.linears == Linears::Dense {
-        return Err(
-            FormatError::new(source.path(), "has no binarized layers (no tensor ends in .wscale): there is nothing to pack. Train a student first").into()
-        );
     }
     let metadata = metadata(source)?;
     let mut bytes = 0;
@@ -74,7 +74,10 @@ pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
         Err(error) => FormatError::new(out, format!("cannot be written: {error}")),
     })?;
     let config = &source.config;
-    Ok(PackReport { binarized_weights: config.binarized_weights() as u64, bits_per_weight: bits_per_weight(config), bytes })
+    Ok(match source.linears {
+        Linears::Binary => PackReport { binarized_weights: config.binarized_weights() as u64, bits_per_weight: bits_per_weight(config), bytes },
+        Linears::Dense => PackReport { binarized_weights: 0, bits_per_weight: 16.0, bytes },
+    })
 }
 
 /// Counts what passes.
@@ -110,7 +113,7 @@ fn metadata(source: &ModelFile) -> Result<BTreeMap<String, String>, ModelError> 
 }
 
 fn write(source: &ModelFile, metadata: &BTreeMap<String, String>, out: &mut dyn io::Write) -> io::Result<()> {
-    let layout = layout(&source.config);
+    let layout = layout(&source.config, source.linears);
     let mut writer = TensorWriter::new(out, &layout, metadata)?;
     let sizes: BTreeMap<String, usize> = source.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
     for (name, _, shape) in &layout {

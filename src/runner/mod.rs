@@ -15,6 +15,7 @@ pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
 pub use crate::model::PackReport;
+pub use crate::train::{Loss, Losses, Metrics, TrainConfig, TrainEvent};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
@@ -23,7 +24,7 @@ pub use pack::TokenizerRequest;
 pub use train::TrainRequest;
 
 use crate::platform;
-use crate::train::{Ending, TrainEvent};
+use crate::train::Ending;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
