@@ -4,4 +4,6 @@ mod conform;
 mod device;
 mod execute;
 mod golden;
+mod shaders;
+mod tidy;
 mod train;
