@@ -250,7 +250,7 @@ mod tests {
     fn the_writer_wants_what_it_was_told() {
         let tensors: Vec<TensorInfo> = vec![("a".into(), Dtype::F32, vec![1]), ("b".into(), Dtype::F32, vec![1])];
         let mut out = Vec::new();
-        let mut start = || TensorWriter::new(Box::leak(Box::new(Vec::new())), &tensors, &BTreeMap::new()).unwrap();
+        let start = || TensorWriter::new(Box::leak(Box::new(Vec::new())), &tensors, &BTreeMap::new()).unwrap();
         assert!(start().tensor("b", &[0; 4]).unwrap_err().to_string().contains("where a of 4 bytes is due"));
         assert!(start().tensor("a", &[0; 3]).unwrap_err().to_string().contains("3 bytes"));
         assert!(start().finish().unwrap_err().to_string().contains("a was never given"));

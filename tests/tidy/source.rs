@@ -158,10 +158,10 @@ fn lex(text: &str) -> (Vec<u8>, Vec<(usize, String)>) {
             let end = rest[open..].find(&close).map_or(rest.len(), |end| open + end);
             strings.push((at, rest[open..end].to_owned()));
             at + (end + close.len()).min(rest.len())
-        } else if rest.starts_with('"') {
-            let end = 1 + quoted(&rest[1..], '"');
-            strings.push((at, rest[1..end].to_owned()));
-            at + end + 1
+        } else if let Some(body) = rest.strip_prefix('"') {
+            let end = quoted(body, '"');
+            strings.push((at, body[..end].to_owned()));
+            at + end + 2
         } else if rest.starts_with("'\\") {
             at + 1 + quoted(&rest[1..], '\'') + 1
         } else if rest.starts_with('\'') && rest.chars().nth(2) == Some('\'') {
