@@ -6,4 +6,6 @@ mod execute;
 mod golden;
 mod infer;
 mod large;
+mod shaders;
+mod tidy;
 mod train;

@@ -74,6 +74,9 @@ pub enum CheckpointError {
     },
 }
 
+/// Writes a small text.
+type Text = Box<dyn FnMut(&mut dyn Write) -> io::Result<()>>;
+
 /// Writes a checkpoint into `path`; `files` are small texts that belong to it.
 pub(super) fn save(path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)]) -> Result<(), CheckpointError> {
     let weights = &step.student;
@@ -93,7 +96,7 @@ pub(super) fn save(path: &Path, machine: &mut Machine, step: &Step, state: &Stat
     let mut model = |out: &mut dyn Write| write_tensors(out, &mut machine.borrow_mut(), &values);
     let mut optimizer = |out: &mut dyn Write| write_tensors(out, &mut machine.borrow_mut(), &moments);
     let mut parts: Vec<platform::Part<'_>> = vec![("model.safetensors", &mut model), ("optimizer.safetensors", &mut optimizer)];
-    let mut texts: Vec<(&str, Box<dyn FnMut(&mut dyn Write) -> io::Result<()>>)> = Vec::new();
+    let mut texts: Vec<(&str, Text)> = Vec::new();
     for (name, text) in files.iter().map(|(name, text)| (*name, text.clone())).chain([("state.json", state_text)]) {
         texts.push((name, Box::new(move |out: &mut dyn Write| out.write_all(text.as_bytes()))));
     }

@@ -283,7 +283,8 @@ mod tests {
     #[test]
     fn absurd_settings_are_named() {
         TrainConfig::default().check().unwrap();
-        let bad: [(&str, fn(&mut TrainConfig)); 9] = [
+        type Spoil = fn(&mut TrainConfig);
+        let bad: [(&str, Spoil); 9] = [
             ("batch", |c| c.batch = 0),
             ("seq", |c| c.seq = usize::MAX),
             ("steps", |c| c.steps = 0),

@@ -18,4 +18,4 @@ pub use metrics::Metrics;
 pub use run_dir::{RunDir, RunError, checkpoints, read_metrics};
 pub use schedule::Schedule;
 pub use step::{Batch, Losses, PendingReport, Step, StepError, StepReport, StepShape};
-pub use trainer::{Ending, Parts, TrainError, TrainEvent, Trainer};
+pub use trainer::{Ending, FirstWeights, Parts, TrainError, TrainEvent, Trainer};

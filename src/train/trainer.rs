@@ -102,6 +102,9 @@ pub enum Ending {
     Stopped,
 }
 
+/// Fills the student with its first weights; called again by a rollback to the beginning.
+pub type FirstWeights = Box<dyn FnMut(&mut Machine, &Step) -> Result<(), ModelError>>;
+
 /// A run that is ready to train.
 pub struct Trainer {
     machine: Machine,
@@ -121,7 +124,7 @@ pub struct Trainer {
     last_line: f64,
     /// Seconds of earlier sessions.
     earlier: f64,
-    first_weights: Box<dyn FnMut(&mut Machine, &Step) -> Result<(), ModelError>>,
+    first_weights: FirstWeights,
 }
 
 /// What a trainer is made of.
@@ -141,7 +144,7 @@ pub struct Parts {
     /// The device, in words.
     pub device: String,
     /// Fills the student with its first weights.
-    pub first_weights: Box<dyn FnMut(&mut Machine, &Step) -> Result<(), ModelError>>,
+    pub first_weights: FirstWeights,
 }
 
 /// A step whose report is still to come.

@@ -1,16 +1,49 @@
 //! What a newcomer or CI runs: `cargo xtask COMMAND`.
 
 mod corpus;
+mod licences;
+mod steps;
+mod system;
+mod test;
 
-fn main() {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let result = match words[..] {
-        ["corpus", dataset, out] => corpus::make(dataset.as_ref(), out.as_ref()),
-        _ => Err("cargo xtask corpus DATASET.json OUT.txt".into()),
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about = "What a newcomer or CI runs", disable_help_subcommand = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Install what the tests need where that is known, then check and test everything; also called ci.
+    #[command(alias = "ci")]
+    Test,
+    /// Check the licence of every dependency.
+    Licences,
+    /// Make the embedded corpus from the Chit-Chat dataset.
+    Corpus {
+        /// The dataset's dataset.json.
+        dataset: PathBuf,
+        /// The text file to write.
+        out: PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Test => test::run(),
+        Command::Licences => licences::check().map(|count| println!("{count} packages, all under licences that allow it")),
+        Command::Corpus { dataset, out } => corpus::make(&dataset, &out),
     };
-    if let Err(error) = result {
-        eprintln!("{error}");
-        std::process::exit(1);
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
     }
 }

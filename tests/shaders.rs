@@ -1,0 +1,47 @@
+//! Every shader, expanded, given to the WGSL compilers on this machine's PATH: `naga`, and `tint`,
+//! which is Chrome's. The build has checked them with the naga library already.
+
+use signet::device::KERNELS;
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+
+/// What a compiler says against a file; `None` if it is not installed.
+fn complaint(compiler: &str, arguments: &[&str], file: &Path) -> Option<Result<(), String>> {
+    let output = match Command::new(compiler).args(arguments).arg(file).output() {
+        Err(error) if error.kind() == ErrorKind::NotFound => return None,
+        other => other.unwrap_or_else(|error| panic!("{compiler}: {error}")),
+    };
+    let said = || format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    Some(if output.status.success() { Ok(()) } else { Err(said()) })
+}
+
+#[test]
+fn other_compilers_accept_every_shader() {
+    let folder = std::env::temp_dir().join(format!("signet-shaders-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let file = folder.join("shader.wgsl");
+    let units: BTreeMap<&str, &str> = KERNELS.iter().map(|kernel| (kernel.unit, kernel.source)).collect();
+    let mut problems = Vec::new();
+    for (compiler, arguments) in [("naga", &[][..]), ("tint", &["--format", "none"])] {
+        std::fs::write(&file, "fn broken( {").unwrap();
+        match complaint(compiler, arguments, &file) {
+            None => {
+                println!("{compiler} is not on the PATH");
+                continue;
+            }
+            Some(Ok(())) => problems.push(format!("{compiler} accepts what is no WGSL")),
+            Some(Err(_)) => {}
+        }
+        for (unit, source) in &units {
+            std::fs::write(&file, source).unwrap();
+            if let Some(Err(said)) = complaint(compiler, arguments, &file) {
+                problems.push(format!("{compiler}, {unit}: {said}"));
+            }
+        }
+        println!("{compiler}: {} shaders", units.len());
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+    assert!(problems.is_empty(), "{}", problems.join("\n"));
+}

@@ -1,0 +1,314 @@
+//! The invariants of ARCHITECTURE.md, as far as a text shows whether they hold. Each rule gives
+//! `file:line: what is wrong`; the last test spoils the tree once for every rule.
+
+mod source;
+
+use signet::ops::ALL;
+use source::{Source, Tree, tree};
+use std::collections::BTreeSet;
+
+/// No file is longer.
+const LINES: usize = 500;
+
+/// What a module may name of this crate, besides itself, where the order in `lib.rs` says too little.
+const ONLY: &[(&str, &[&str])] = &[("platform", &[]), ("device", &[]), ("cli", &["runner"]), ("app", &["runner"])];
+
+/// Plain data that a front end names below the runner: settings and events as serde knows them.
+const PLAIN_DATA: &[(&str, &str)] = &[
+    ("src/cli/train.rs", "train::Loss"),
+    ("src/cli/train.rs", "train::Metrics"),
+    ("src/cli/train.rs", "train::TrainConfig"),
+    ("src/cli/train.rs", "train::TrainEvent"),
+];
+
+/// Imports against the order in `lib.rs`.
+const UPWARD: &[(&str, &str)] = &[("src/data/batches.rs", "train::Batch"), ("src/train/trainer.rs", "infer")];
+
+/// What operations share.
+const SHARED_BY_OPS: &[&str] = &["expect", "bits", "TASK", "control"];
+/// Files in `src/ops` that are no operation.
+const NO_OPS: &[&str] = &["mod", "control"];
+
+/// What only `platform` touches: targets, threads, the clock, files.
+const PLATFORM_ONLY: &[&str] = &[
+    "target_arch",
+    "target_os",
+    "target_family",
+    "cfg(windows",
+    "cfg!(windows",
+    "cfg(unix",
+    "cfg!(unix",
+    "std::thread",
+    "std::time",
+    "Instant::now",
+    "SystemTime",
+    "std::fs",
+    "std::net",
+    "memmap2",
+    ".exists()",
+    ".is_file()",
+    ".is_dir()",
+    ".read_dir()",
+];
+
+/// Files outside `platform` that touch them all the same.
+const NOT_YET_IN_PLATFORM: &[(&str, &str)] = &[
+    ("src/cli/train.rs", "std::fs"),
+    ("src/cli/train.rs", ".exists()"),
+    ("src/data/corpus.rs", "std::fs"),
+    ("src/data/tokenizer.rs", "std::fs"),
+    ("src/formats/safetensors.rs", "memmap2"),
+    ("src/formats/safetensors.rs", "std::fs"),
+    ("src/model/open.rs", ".exists()"),
+    ("src/model/open.rs", "std::fs"),
+    ("src/runner/train.rs", "std::fs"),
+    ("src/train/checkpoint.rs", "std::fs"),
+    ("src/train/run_dir.rs", "std::fs"),
+    ("src/train/run_dir.rs", ".exists()"),
+    ("src/train/trainer.rs", ".exists()"),
+];
+
+/// Files whose header must say that they are pure.
+const PURE: &[&str] = &["src/data/batches.rs", "src/graph/plan.rs", "src/infer/sampler.rs", "src/train/guard.rs", "src/train/schedule.rs"];
+/// What a file that calls itself pure does not name.
+const IMPURE: &[&str] = &["platform", "device", "Machine", "std::io", "std::env", "println!", "async", "await"];
+
+/// What only the mapper calls.
+const MAPPING: &[&str] = &["map_async", "get_mapped_range", "mapped_at_creation: true"];
+
+/// Promises instead of work. Written in two halves, so that this file makes none.
+const PROMISES: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("to", "do!("), concat!("unimple", "mented!("), concat!("#[ig", "nore")];
+
+/// Paths of somebody's machine.
+const MACHINE_PATHS: &[&str] = &["/work/", "/root/", "/home/", "/tmp/", "C:\\Users"];
+
+/// What was found, and which exceptions it used.
+#[derive(Default)]
+struct Findings {
+    problems: Vec<String>,
+    used: BTreeSet<(String, String)>,
+}
+
+impl Findings {
+    /// A problem, unless `exceptions` have it.
+    fn add(&mut self, path: &str, line: usize, what: &str, exceptions: &[(&str, &str)], why: &str) {
+        let covers = |item: &str| what.strip_prefix(item).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
+        match exceptions.iter().find(|(file, item)| *file == path && covers(item)) {
+            Some((file, item)) => drop(self.used.insert((file.to_string(), item.to_string()))),
+            None => self.problems.push(format!("{path}:{line}: {what}: {why}")),
+        }
+    }
+
+    /// An exception that nothing needs any more must go.
+    fn stale(&mut self, exceptions: &[(&str, &str)]) {
+        for (file, item) in exceptions.iter().filter(|(file, item)| !self.used.contains(&(file.to_string(), item.to_string()))) {
+            self.problems.push(format!("{file}: {item} is gone; remove the exception from tests/tidy.rs"));
+        }
+    }
+}
+
+/// The modules that a file is in, from the root: `src/ops/add.rs` is in `ops`, `add`.
+fn module(path: &str) -> Vec<String> {
+    let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
+    inner.split('/').filter(|part| !["mod", "lib", "main"].contains(part)).map(String::from).collect()
+}
+
+fn sources(tree: &Tree) -> Vec<(&str, Source)> {
+    let files = tree.iter().filter(|(path, _)| path.starts_with("src/") && path.ends_with(".rs"));
+    files.map(|(path, text)| (path.as_str(), Source::new(path, text))).collect()
+}
+
+/// A module imports only those declared above it in `lib.rs`, and some even less.
+fn layers(tree: &Tree, found: &mut Findings) {
+    let order: Vec<&str> = tree["src/lib.rs"].lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let place = |name: &str| order.iter().position(|known| *known == name);
+    for (path, source) in sources(tree) {
+        let here = module(path);
+        let Some((own, at)) = here.first().and_then(|own| Some((own, place(own)?))) else { continue };
+        for (offset, used) in source.paths(&here) {
+            let Some((other, there)) = used.first().and_then(|other| Some((other, place(other)?))) else { continue };
+            let (line, what) = (source.line(offset), used.join("::"));
+            if there > at {
+                found.add(path, line, &what, UPWARD, "comes later in src/lib.rs; a module imports only those above it");
+            }
+            if let Some((_, only)) = ONLY.iter().find(|(name, _)| name == own)
+                && other != own
+                && !only.contains(&other.as_str())
+            {
+                found.add(path, line, &what, PLAIN_DATA, &format!("{own} may name {only:?} only"));
+            }
+        }
+    }
+    found.stale(UPWARD);
+    found.stale(PLAIN_DATA);
+}
+
+/// Names of operations: the stems in `src/ops`.
+fn operations(tree: &Tree) -> Vec<&str> {
+    let stems = tree.keys().filter_map(|path| path.strip_prefix("src/ops/")?.strip_suffix(".rs"));
+    stems.filter(|stem| !stem.contains('/') && !NO_OPS.contains(stem)).collect()
+}
+
+/// Operations do not know each other, and the graph knows none of them.
+fn operations_apart(tree: &Tree, found: &mut Findings) {
+    let operations = operations(tree);
+    for (path, source) in sources(tree) {
+        let here = module(path);
+        if here.len() == 2 && here[0] == "ops" {
+            for (offset, used) in source.paths(&here) {
+                let shared = used.get(1).is_none_or(|name| SHARED_BY_OPS.contains(&name.as_str()) || *name == here[1]);
+                if used.first().is_some_and(|first| first == "ops") && !shared {
+                    found.add(path, source.line(offset), &used.join("::"), &[], "operations do not import each other");
+                }
+            }
+        }
+        if here.first().is_some_and(|first| first == "graph") {
+            for (offset, text) in &source.strings {
+                if operations.iter().any(|name| text == name || text.starts_with(&format!("{name}/"))) {
+                    found.add(path, source.line(*offset), text, &[], "the graph names no operation");
+                }
+            }
+        }
+    }
+}
+
+/// Every operation has a shader of its name, a place in `ALL`, and cases; every shader has an operation.
+fn operations_whole(tree: &Tree, found: &mut Findings) {
+    let operations = operations(tree);
+    let listed = |name: &str| ALL.iter().any(|family| family.name == name && !(family.cases)().is_empty());
+    for name in &operations {
+        let path = format!("src/ops/{name}.rs");
+        if !tree.contains_key(&format!("shaders/{name}.wgsl")) {
+            found.add(&path, 1, name, &[], "there is no shader of this name");
+        }
+        if !listed(name) {
+            found.add(&path, 1, name, &[], "has no cases in ops::ALL");
+        }
+    }
+    let shaders = tree.keys().filter_map(|path| path.strip_prefix("shaders/")?.strip_suffix(".wgsl"));
+    for name in shaders.filter(|name| !name.starts_with("shared/") && !operations.contains(name)) {
+        found.add(&format!("shaders/{name}.wgsl"), 1, name, &[], "there is no operation of this name");
+    }
+}
+
+/// Targets, threads, clock and files are `platform`'s; mapping buffers is `readback`'s.
+fn places(tree: &Tree, found: &mut Findings) {
+    for (path, source) in sources(tree) {
+        if !path.starts_with("src/platform/") && path != "src/main.rs" {
+            for (word, offset) in PLATFORM_ONLY.iter().flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
+                found.add(path, source.line(offset), word, NOT_YET_IN_PLATFORM, "belongs in src/platform");
+            }
+        }
+        if path != "src/device/readback.rs" {
+            for (word, offset) in MAPPING.iter().flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
+                found.add(path, source.line(offset), word, &[], "only src/device/readback.rs maps buffers");
+            }
+        }
+    }
+    found.stale(NOT_YET_IN_PLATFORM);
+}
+
+/// The comment that a file opens with, below a shader's `#variants`.
+fn header(path: &str, text: &str) -> String {
+    let mark = if path.ends_with(".rs") { "//!" } else { "//" };
+    let lines = text.lines().skip_while(|line| line.starts_with("#variants"));
+    lines.map_while(|line| line.strip_prefix(mark)).collect::<Vec<_>>().join(" ")
+}
+
+/// Files called pure are, and those that must be are called so.
+fn pure(tree: &Tree, found: &mut Findings) {
+    for (path, source) in sources(tree) {
+        let says = header(path, &tree[path]).to_lowercase().split(|c: char| !c.is_alphabetic()).any(|word| word == "pure");
+        if PURE.contains(&path) && !says {
+            found.add(path, 1, "header", &[], "must say that the file is pure");
+        }
+        for (word, offset) in IMPURE.iter().filter(|_| says).flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
+            found.add(path, source.line(offset), word, &[], "the file is called pure");
+        }
+    }
+}
+
+/// Every file says what it is for, is of a size that can be read, keeps no promise and names no
+/// place that only its author has.
+fn files(tree: &Tree, found: &mut Findings) {
+    for (path, text) in tree {
+        let (rust, shader) = (path.ends_with(".rs"), path.ends_with(".wgsl"));
+        if (rust || shader) && header(path, text).trim().is_empty() {
+            found.add(path, 1, "header", &[], "a file opens with what it is for");
+        }
+        if (rust || shader) && text.lines().count() > LINES {
+            found.add(path, LINES, "length", &[], "a file past 500 lines is two things");
+        }
+        for (n, line) in text.lines().enumerate() {
+            for word in PROMISES.iter().filter(|word| line.contains(**word)) {
+                found.add(path, n + 1, word, &[], "do it, or open an issue");
+            }
+            for place in MACHINE_PATHS.iter().filter(|place| !rust && line.contains(**place)) {
+                found.add(path, n + 1, place, &[], "a path of one machine");
+            }
+        }
+        if rust {
+            let source = Source::new(path, text);
+            for (offset, place) in
+                source.strings.iter().flat_map(|(at, text)| MACHINE_PATHS.iter().filter(|place| text.contains(**place)).map(move |p| (at, p)))
+            {
+                found.add(path, source.line(*offset), place, &[], "a path of one machine");
+            }
+        }
+    }
+}
+
+fn problems(tree: &Tree) -> Vec<String> {
+    let mut found = Findings::default();
+    for rule in [layers, operations_apart, operations_whole, places, pure, files] {
+        rule(tree, &mut found);
+    }
+    found.problems
+}
+
+#[test]
+fn the_repository_keeps_its_invariants() {
+    let problems = problems(&tree());
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
+
+#[test]
+fn every_rule_catches_what_it_is_for() {
+    let whole = tree();
+    let spoilt = [
+        ("src/device/gpu.rs", "use crate::graph::Tape;", "comes later in src/lib.rs"),
+        ("src/device/gpu.rs", "use crate::rng::Key;", "device may name [] only"),
+        ("src/graph/plan.rs", "fn f() { crate::ops::Add; }", "comes later in src/lib.rs"),
+        ("src/graph/plan.rs", "const NAME: &str = \"add/forward\";", "the graph names no operation"),
+        ("src/cli/mod.rs", "use crate::{runner::Runner, model::Weights};", "cli may name"),
+        ("src/cli/train.rs", "use crate::train::Guard;", "cli may name"),
+        ("src/ops/add.rs", "use super::matmul::Matmul;", "do not import each other"),
+        ("src/ops/add.rs", "use crate::ops::Matmul;", "do not import each other"),
+        ("src/ops/minus.rs", "//! A difference.", "no shader of this name"),
+        ("src/ops/minus.rs", "//! A difference.", "no cases in ops::ALL"),
+        ("shaders/minus.wgsl", "// A difference.", "no operation of this name"),
+        ("src/model/llama.rs", "use std::time::Duration;", "belongs in src/platform"),
+        ("src/model/llama.rs", "fn f() { std::thread::spawn(|| ()); }", "belongs in src/platform"),
+        ("src/runner/mod.rs", "#[cfg(target_arch = \"wasm32\")] fn f() {}", "belongs in src/platform"),
+        ("src/graph/execute.rs", "fn f(b: &wgpu::Buffer) { b.slice(..).get_mapped_range(); }", "readback.rs maps"),
+        ("src/train/guard.rs", "fn f() { println!(); }", "called pure"),
+        ("src/new.rs", "fn f() {}", "opens with what it is for"),
+        ("shaders/shared/new.wgsl", "fn f() {}", "opens with what it is for"),
+        ("src/rng.rs", concat!("// TO", "DO"), "do it, or open an issue"),
+        ("src/rng.rs", concat!("fn f() { to", "do!() }"), "do it, or open an issue"),
+        ("src/rng.rs", "const AT: &str = \"/home/me\";", "a path of one machine"),
+        ("README.md", "cd /root/signet", "a path of one machine"),
+        ("src/rng.rs", &"\n".repeat(LINES), "two things"),
+    ];
+    for (path, addition, expected) in spoilt {
+        let mut tree = whole.clone();
+        let text = tree.entry(path.into()).or_default();
+        *text = if text.is_empty() { addition.into() } else { format!("{text}\n{addition}\n") };
+        assert!(problems(&tree).iter().any(|problem| problem.starts_with(path) && problem.contains(expected)), "{path}: {addition}: {:?}", problems(&tree));
+    }
+    let unsaid = whole.iter().map(|(path, text)| (path.clone(), text.replace("Pure", "Good"))).collect();
+    assert!(problems(&unsaid).iter().any(|problem| problem.starts_with("src/train/guard.rs:1: header: must say")));
+    let mut found = Findings::default();
+    found.stale(&[("src/rng.rs", "std::fs")]);
+    assert_eq!(found.problems, ["src/rng.rs: std::fs is gone; remove the exception from tests/tidy.rs"]);
+}

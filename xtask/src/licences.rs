@@ -1,0 +1,54 @@
+//! The licence of every package in the dependency tree, on every platform, against a list of those
+//! that a program under MIT or Apache-2.0 can be passed on with.
+
+use serde_json::Value;
+use spdx::{Expression, ParseMode};
+use std::process::Command;
+
+/// Allowed, alone or as one side of an OR. An exception is allowed where its licence is.
+const ALLOWED: [&str; 12] =
+    ["MIT", "MIT-0", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "Zlib", "Unicode-3.0", "CC0-1.0", "0BSD", "BSL-1.0", "Unlicense"];
+
+/// Checks all; gives their number, or names those that are not allowed.
+pub(crate) fn check() -> Result<usize, String> {
+    let output = Command::new(crate::steps::cargo()).args(["metadata", "--format-version", "1", "--locked"]).output();
+    let output = output.map_err(|error| format!("cargo metadata: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    let metadata: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
+    let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
+    let refused: Vec<String> = packages
+        .iter()
+        .filter_map(|package| {
+            let problem = judge(package["license"].as_str()).err()?;
+            Some(format!("{} {}: {problem}", package["name"].as_str()?, package["version"].as_str()?))
+        })
+        .collect();
+    if refused.is_empty() { Ok(packages.len()) } else { Err(format!("licences that are not allowed:\n{}", refused.join("\n"))) }
+}
+
+/// Whether a package under this expression can be used.
+fn judge(licence: Option<&str>) -> Result<(), String> {
+    let text = licence.ok_or("it names no licence; read its licence file, and use another package if in doubt")?;
+    // Lax, because older packages write `MIT/Apache-2.0`.
+    let expression = Expression::parse_mode(text, ParseMode::LAX).map_err(|error| format!("{text:?} is no SPDX expression ({})", error.reason))?;
+    let allowed = expression.evaluate(|request| request.license.id().is_some_and(|id| ALLOWED.contains(&id.name)));
+    if allowed { Ok(()) } else { Err(format!("{text} is not on the list in xtask/src/licences.rs")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::judge;
+
+    #[test]
+    fn either_side_of_an_or_and_both_of_an_and_must_be_allowed() {
+        for good in ["MIT", "MIT/Apache-2.0", "Apache-2.0 WITH LLVM-exception", "MIT OR LGPL-2.1-or-later", "(MIT OR Apache-2.0) AND Unicode-3.0"] {
+            assert_eq!(judge(Some(good)), Ok(()), "{good}");
+        }
+        for bad in ["GPL-3.0-only", "MPL-2.0", "MIT AND MPL-2.0", "(MIT OR Apache-2.0) AND AGPL-3.0-only", "as you like"] {
+            assert!(judge(Some(bad)).is_err_and(|problem| problem.contains(bad)), "{bad}");
+        }
+        assert!(judge(None).is_err());
+    }
+}

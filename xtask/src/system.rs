@@ -1,0 +1,96 @@
+//! What the tests need from the system, and how it gets there on Debian and Ubuntu.
+
+use crate::steps::{Outcome, shown};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Software drivers: lavapipe for Vulkan, and llvmpipe for OpenGL through EGL.
+const PACKAGES: [&str; 4] = ["mesa-vulkan-drivers", "libegl1", "libegl-mesa0", "libgl1-mesa-dri"];
+
+/// What others are told.
+const ELSEWHERE: &str = "the tests need a Vulkan driver, and a software one will do: Mesa's lavapipe (Fedora: mesa-vulkan-drivers; Arch: vulkan-swrast; \
+     openSUSE: Mesa-vulkan-device-select and libvulkan_lvp). Where a GPU's own driver is installed, nothing is missing";
+
+/// Installs what is missing. Where that is not known or not possible it says what to install, and
+/// leaves the verdict to the tests, which fail if they find no adapter.
+pub(crate) fn prepare() -> Outcome {
+    if !found("apt-get") || !found("dpkg-query") {
+        return Outcome::Skipped(ELSEWHERE.into());
+    }
+    let missing: Vec<&str> = PACKAGES.into_iter().filter(|package| !installed(package)).collect();
+    if missing.is_empty() {
+        return Outcome::Passed(format!("{} are installed", PACKAGES.join(", ")));
+    }
+    let Some(prefix) = privileges() else {
+        return Outcome::Skipped(format!("not root, and there is no sudo; have somebody run: apt-get install {}", missing.join(" ")));
+    };
+    println!("installing {}", missing.join(" "));
+    let apt = |arguments: &[&str]| {
+        let words: Vec<&str> =
+            prefix.iter().copied().chain(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq", "-y"]).chain(arguments.iter().copied()).collect();
+        shown(Command::new(words[0]).args(&words[1..]))
+    };
+    apt(&["update"]);
+    match apt(&[&["install", "--no-install-recommends"], &missing[..]].concat()) {
+        Outcome::Passed(_) => Outcome::Passed(format!("installed {}", missing.join(" "))),
+        _ => Outcome::Skipped(format!("apt-get failed, see above; install by hand: {}", missing.join(" "))),
+    }
+}
+
+/// The words before a command that needs root.
+fn privileges() -> Option<&'static [&'static str]> {
+    let id = Command::new("id").arg("-u").output().ok()?;
+    if id.stdout.trim_ascii() == b"0" {
+        return Some(&[]);
+    }
+    found("sudo").then_some(&["sudo"])
+}
+
+fn installed(package: &str) -> bool {
+    let query = Command::new("dpkg-query").args(["-W", "-f=${db:Status-Status}", package]).stderr(Stdio::null()).output();
+    query.is_ok_and(|output| output.stdout == b"installed")
+}
+
+/// Whether a program is on the PATH.
+pub(crate) fn found(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(program).is_file() || folder.join(format!("{program}.exe")).is_file())
+}
+
+/// A private folder for `XDG_RUNTIME_DIR`, without which libwayland complains each time EGL is
+/// looked for; removed when dropped. `None` where the variable is set already, or means nothing.
+pub(crate) struct RuntimeDir(PathBuf);
+
+impl RuntimeDir {
+    pub(crate) fn new() -> Option<Self> {
+        if !cfg!(target_os = "linux") || std::env::var_os("XDG_RUNTIME_DIR").is_some() {
+            return None;
+        }
+        let path = std::env::temp_dir().join(format!("signet-xtask-{}", std::process::id()));
+        std::fs::create_dir(&path).ok()?;
+        let dir = Self(path);
+        private(&dir.0).ok()?;
+        Some(dir)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for RuntimeDir {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[cfg(unix)]
+fn private(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
+#[cfg(not(unix))]
+fn private(_: &Path) -> std::io::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! `cargo xtask test`: the checks that need no compiler first, then those that need little, then
+//! all tests. Everything is built in release, so that checks, documents and tests share one build
+//! of the dependencies' build scripts and macros.
+
+use crate::licences;
+use crate::steps::{Outcome, Steps, cargo, shown, shown_keeping};
+use crate::system::{self, RuntimeDir, found};
+use std::process::{Command, Stdio};
+
+/// Runs every step; fails if one of them does.
+pub(crate) fn run() -> Result<(), String> {
+    let runtime = RuntimeDir::new();
+    let command = |arguments: &str| {
+        let mut command = Command::new(cargo());
+        command.args(arguments.split(' '));
+        if let Some(dir) = &runtime {
+            command.env("XDG_RUNTIME_DIR", dir.path());
+        }
+        command
+    };
+    let mut steps = Steps::default();
+    steps.run("drivers", system::prepare);
+    steps.run("format", || if component("fmt") { shown(&mut command("fmt --all --check")) } else { absent("rustfmt") });
+    steps.run("licences", || match licences::check() {
+        Ok(count) => Outcome::Passed(format!("{count} packages")),
+        Err(error) => {
+            println!("{error}");
+            Outcome::Failed("see above".into())
+        }
+    });
+    steps.run("clippy", || {
+        if !component("clippy") {
+            return absent("clippy");
+        }
+        shown(&mut command("clippy --release --locked --workspace --all-targets -- -D warnings"))
+    });
+    steps.run("documents", || shown(command("doc --release --locked --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings")));
+    steps.run("tests", || {
+        for compiler in ["naga", "tint"].iter().filter(|compiler| !found(compiler)) {
+            println!("{compiler} is not on the PATH: the shaders are not tried with it");
+        }
+        let (outcome, results) = shown_keeping(&mut command("test --release --locked --workspace --no-fail-fast"), |line| line.starts_with("test result:"));
+        let results: String = results.iter().map(|line| format!("\n  {line}")).collect();
+        match outcome {
+            Outcome::Failed(why) => Outcome::Failed(why + &results),
+            _ => Outcome::Passed(results),
+        }
+    });
+    steps.finish()
+}
+
+/// Whether a component of the toolchain is there.
+fn component(name: &str) -> bool {
+    let status = Command::new(cargo()).args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
+}
+
+fn absent(component: &str) -> Outcome {
+    Outcome::Skipped(format!("this toolchain has no {component}; add it with: rustup component add {component}"))
+}
