@@ -7,14 +7,15 @@
 //! 2. a `model` records what it computes as operations (`ops`) on a tape (`graph`);
 //! 3. the graph appends gradients, plans buffers, and runs the tape on a machine: the CPU device, or
 //!    a GPU through `device`;
-//! 4. `train` repeats that, and a guard decides what each report means;
-//! 5. `infer` continues text with the same tape and a KV cache; `eval` measures;
+//! 4. `infer` continues text with the same tape and a KV cache; `eval` measures;
+//! 5. `train` repeats steps, and a guard decides what each report means;
 //! 6. `conform` holds every operation on every device against a float64 oracle;
 //! 7. the `runner` owns all work: a command in, events out; `cli` and `app` speak only to it.
 
 pub mod platform;
 pub mod rng;
 
+pub mod assets;
 pub mod formats;
 
 pub mod device;
@@ -26,14 +27,13 @@ pub mod conform;
 pub mod data;
 pub mod model;
 
-pub mod train;
-
 pub mod eval;
 pub mod infer;
 
+pub mod train;
+
 pub mod bench;
 
-pub mod assets;
 pub mod runner;
 
 pub mod cli;

@@ -3,11 +3,12 @@
 
 use pollster::block_on;
 use serde::Deserialize;
+use signet::data::Batch;
 use signet::formats::safetensors::TensorFile;
 use signet::graph::{Machine, Spec, Tape};
 use signet::model::{Forward, Linears, LlamaConfig, Positions, Purpose, Weights, load, logits};
 use signet::ops::{Control, Objective};
-use signet::train::{Batch, Schedule, Step, StepShape};
+use signet::train::{Schedule, Step, StepShape};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -2,12 +2,13 @@
 //! adapter as on the CPU device.
 
 use pollster::block_on;
+use signet::data::Batch;
 use signet::device::{Backend, Checks, Gpu, adapters};
 use signet::graph::{Machine, Storage};
 use signet::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::{Control, Objective};
 use signet::rng::Key;
-use signet::train::{Batch, Step, StepReport, StepShape};
+use signet::train::{Step, StepReport, StepShape};
 use std::sync::Arc;
 
 const SEQ: usize = 64;

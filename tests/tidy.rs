@@ -5,24 +5,12 @@ mod source;
 
 use signet::ops::ALL;
 use source::{Source, Tree, tree};
-use std::collections::BTreeSet;
 
 /// No file is longer.
 const LINES: usize = 500;
 
 /// What a module may name of this crate, besides itself, where the order in `lib.rs` says too little.
 const ONLY: &[(&str, &[&str])] = &[("platform", &[]), ("device", &[]), ("cli", &["runner"]), ("app", &["runner"])];
-
-/// Plain data that a front end names below the runner: settings and events as serde knows them.
-const PLAIN_DATA: &[(&str, &str)] = &[
-    ("src/cli/train.rs", "train::Loss"),
-    ("src/cli/train.rs", "train::Metrics"),
-    ("src/cli/train.rs", "train::TrainConfig"),
-    ("src/cli/train.rs", "train::TrainEvent"),
-];
-
-/// Imports against the order in `lib.rs`.
-const UPWARD: &[(&str, &str)] = &[("src/data/batches.rs", "train::Batch"), ("src/train/trainer.rs", "infer")];
 
 /// What operations share.
 const SHARED_BY_OPS: &[&str] = &["expect", "bits", "TASK", "control"];
@@ -51,23 +39,6 @@ const PLATFORM_ONLY: &[&str] = &[
     ".read_dir()",
 ];
 
-/// Files outside `platform` that touch them all the same.
-const NOT_YET_IN_PLATFORM: &[(&str, &str)] = &[
-    ("src/cli/train.rs", "std::fs"),
-    ("src/cli/train.rs", ".exists()"),
-    ("src/data/corpus.rs", "std::fs"),
-    ("src/data/tokenizer.rs", "std::fs"),
-    ("src/formats/safetensors.rs", "memmap2"),
-    ("src/formats/safetensors.rs", "std::fs"),
-    ("src/model/open.rs", ".exists()"),
-    ("src/model/open.rs", "std::fs"),
-    ("src/runner/train.rs", "std::fs"),
-    ("src/train/checkpoint.rs", "std::fs"),
-    ("src/train/run_dir.rs", "std::fs"),
-    ("src/train/run_dir.rs", ".exists()"),
-    ("src/train/trainer.rs", ".exists()"),
-];
-
 /// Files whose header must say that they are pure.
 const PURE: &[&str] = &["src/data/batches.rs", "src/graph/plan.rs", "src/infer/sampler.rs", "src/train/guard.rs", "src/train/schedule.rs"];
 /// What a file that calls itself pure does not name.
@@ -82,28 +53,15 @@ const PROMISES: &[&str] = &[concat!("TO", "DO"), concat!("FIX", "ME"), concat!("
 /// Paths of somebody's machine.
 const MACHINE_PATHS: &[&str] = &["/work/", "/root/", "/home/", "/tmp/", "C:\\Users"];
 
-/// What was found, and which exceptions it used.
+/// What was found.
 #[derive(Default)]
 struct Findings {
     problems: Vec<String>,
-    used: BTreeSet<(String, String)>,
 }
 
 impl Findings {
-    /// A problem, unless `exceptions` have it.
-    fn add(&mut self, path: &str, line: usize, what: &str, exceptions: &[(&str, &str)], why: &str) {
-        let covers = |item: &str| what.strip_prefix(item).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"));
-        match exceptions.iter().find(|(file, item)| *file == path && covers(item)) {
-            Some((file, item)) => drop(self.used.insert((file.to_string(), item.to_string()))),
-            None => self.problems.push(format!("{path}:{line}: {what}: {why}")),
-        }
-    }
-
-    /// An exception that nothing needs any more must go.
-    fn stale(&mut self, exceptions: &[(&str, &str)]) {
-        for (file, item) in exceptions.iter().filter(|(file, item)| !self.used.contains(&(file.to_string(), item.to_string()))) {
-            self.problems.push(format!("{file}: {item} is gone; remove the exception from tests/tidy.rs"));
-        }
+    fn add(&mut self, path: &str, line: usize, what: &str, why: &str) {
+        self.problems.push(format!("{path}:{line}: {what}: {why}"));
     }
 }
 
@@ -129,18 +87,16 @@ fn layers(tree: &Tree, found: &mut Findings) {
             let Some((other, there)) = used.first().and_then(|other| Some((other, place(other)?))) else { continue };
             let (line, what) = (source.line(offset), used.join("::"));
             if there > at {
-                found.add(path, line, &what, UPWARD, "comes later in src/lib.rs; a module imports only those above it");
+                found.add(path, line, &what, "comes later in src/lib.rs; a module imports only those above it");
             }
             if let Some((_, only)) = ONLY.iter().find(|(name, _)| name == own)
                 && other != own
                 && !only.contains(&other.as_str())
             {
-                found.add(path, line, &what, PLAIN_DATA, &format!("{own} may name {only:?} only"));
+                found.add(path, line, &what, &format!("{own} may name {only:?} only"));
             }
         }
     }
-    found.stale(UPWARD);
-    found.stale(PLAIN_DATA);
 }
 
 /// Names of operations: the stems in `src/ops`.
@@ -158,14 +114,14 @@ fn operations_apart(tree: &Tree, found: &mut Findings) {
             for (offset, used) in source.paths(&here) {
                 let shared = used.get(1).is_none_or(|name| SHARED_BY_OPS.contains(&name.as_str()) || *name == here[1]);
                 if used.first().is_some_and(|first| first == "ops") && !shared {
-                    found.add(path, source.line(offset), &used.join("::"), &[], "operations do not import each other");
+                    found.add(path, source.line(offset), &used.join("::"), "operations do not import each other");
                 }
             }
         }
         if here.first().is_some_and(|first| first == "graph") {
             for (offset, text) in &source.strings {
                 if operations.iter().any(|name| text == name || text.starts_with(&format!("{name}/"))) {
-                    found.add(path, source.line(*offset), text, &[], "the graph names no operation");
+                    found.add(path, source.line(*offset), text, "the graph names no operation");
                 }
             }
         }
@@ -179,15 +135,15 @@ fn operations_whole(tree: &Tree, found: &mut Findings) {
     for name in &operations {
         let path = format!("src/ops/{name}.rs");
         if !tree.contains_key(&format!("shaders/{name}.wgsl")) {
-            found.add(&path, 1, name, &[], "there is no shader of this name");
+            found.add(&path, 1, name, "there is no shader of this name");
         }
         if !listed(name) {
-            found.add(&path, 1, name, &[], "has no cases in ops::ALL");
+            found.add(&path, 1, name, "has no cases in ops::ALL");
         }
     }
     let shaders = tree.keys().filter_map(|path| path.strip_prefix("shaders/")?.strip_suffix(".wgsl"));
     for name in shaders.filter(|name| !name.starts_with("shared/") && !operations.contains(name)) {
-        found.add(&format!("shaders/{name}.wgsl"), 1, name, &[], "there is no operation of this name");
+        found.add(&format!("shaders/{name}.wgsl"), 1, name, "there is no operation of this name");
     }
 }
 
@@ -196,16 +152,15 @@ fn places(tree: &Tree, found: &mut Findings) {
     for (path, source) in sources(tree) {
         if !path.starts_with("src/platform/") && path != "src/main.rs" {
             for (word, offset) in PLATFORM_ONLY.iter().flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
-                found.add(path, source.line(offset), word, NOT_YET_IN_PLATFORM, "belongs in src/platform");
+                found.add(path, source.line(offset), word, "belongs in src/platform");
             }
         }
         if path != "src/device/readback.rs" {
             for (word, offset) in MAPPING.iter().flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
-                found.add(path, source.line(offset), word, &[], "only src/device/readback.rs maps buffers");
+                found.add(path, source.line(offset), word, "only src/device/readback.rs maps buffers");
             }
         }
     }
-    found.stale(NOT_YET_IN_PLATFORM);
 }
 
 /// The comment that a file opens with, below a shader's `#variants`.
@@ -220,10 +175,10 @@ fn pure(tree: &Tree, found: &mut Findings) {
     for (path, source) in sources(tree) {
         let says = header(path, &tree[path]).to_lowercase().split(|c: char| !c.is_alphabetic()).any(|word| word == "pure");
         if PURE.contains(&path) && !says {
-            found.add(path, 1, "header", &[], "must say that the file is pure");
+            found.add(path, 1, "header", "must say that the file is pure");
         }
         for (word, offset) in IMPURE.iter().filter(|_| says).flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
-            found.add(path, source.line(offset), word, &[], "the file is called pure");
+            found.add(path, source.line(offset), word, "the file is called pure");
         }
     }
 }
@@ -234,17 +189,17 @@ fn files(tree: &Tree, found: &mut Findings) {
     for (path, text) in tree {
         let (rust, shader) = (path.ends_with(".rs"), path.ends_with(".wgsl"));
         if (rust || shader) && header(path, text).trim().is_empty() {
-            found.add(path, 1, "header", &[], "a file opens with what it is for");
+            found.add(path, 1, "header", "a file opens with what it is for");
         }
         if (rust || shader) && text.lines().count() > LINES {
-            found.add(path, LINES, "length", &[], "a file past 500 lines is two things");
+            found.add(path, LINES, "length", "a file past 500 lines is two things");
         }
         for (n, line) in text.lines().enumerate() {
             for word in PROMISES.iter().filter(|word| line.contains(**word)) {
-                found.add(path, n + 1, word, &[], "do it, or open an issue");
+                found.add(path, n + 1, word, "do it, or open an issue");
             }
             for place in MACHINE_PATHS.iter().filter(|place| !rust && line.contains(**place)) {
-                found.add(path, n + 1, place, &[], "a path of one machine");
+                found.add(path, n + 1, place, "a path of one machine");
             }
         }
         if rust {
@@ -252,7 +207,7 @@ fn files(tree: &Tree, found: &mut Findings) {
             for (offset, place) in
                 source.strings.iter().flat_map(|(at, text)| MACHINE_PATHS.iter().filter(|place| text.contains(**place)).map(move |p| (at, p)))
             {
-                found.add(path, source.line(*offset), place, &[], "a path of one machine");
+                found.add(path, source.line(*offset), place, "a path of one machine");
             }
         }
     }
@@ -308,7 +263,4 @@ fn every_rule_catches_what_it_is_for() {
     }
     let unsaid = whole.iter().map(|(path, text)| (path.clone(), text.replace("Pure", "Good"))).collect();
     assert!(problems(&unsaid).iter().any(|problem| problem.starts_with("src/train/guard.rs:1: header: must say")));
-    let mut found = Findings::default();
-    found.stale(&[("src/rng.rs", "std::fs")]);
-    assert_eq!(found.problems, ["src/rng.rs: std::fs is gone; remove the exception from tests/tidy.rs"]);
 }

@@ -1,6 +1,6 @@
 //! `signet train`.
 
-use crate::runner::{Command, Event, Loss, Metrics, Runner, TrainConfig, TrainEvent, TrainRequest};
+use crate::runner::{self, Command, Event, Loss, Metrics, Runner, TrainConfig, TrainEvent, TrainRequest};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -132,16 +132,13 @@ impl Train {
             Some(name) if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') => bail!("--name {name:?} is no plain name"),
             Some(name) => Ok(self.runs.join(name)),
             None if self.resume => bail!("--resume needs --name: which run is to go on?"),
-            None => (1..10_000).map(|n| self.runs.join(format!("run-{n}"))).find(|path| !path.exists()).context("no free name is left; give --name"),
+            None => runner::free_run(&self.runs).context("no free name is left; give --name"),
         }
     }
 
     fn settings(&self) -> Result<TrainConfig> {
         let mut config = match &self.config {
-            Some(path) => {
-                let text = std::fs::read_to_string(path).with_context(|| format!("settings {}", path.display()))?;
-                toml::from_str(&text).with_context(|| format!("settings {}", path.display()))?
-            }
+            Some(path) => runner::settings(path)?,
             None => TrainConfig::default(),
         };
         macro_rules! set {

@@ -2,7 +2,26 @@
 //! resumed run finds its place without replaying.
 
 use crate::rng::Key;
-use crate::train::Batch;
+
+/// Token ids and what is asked of each position.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// `batch × seq` ids.
+    pub tokens: Vec<u32>,
+    /// The id that follows each.
+    pub targets: Vec<u32>,
+    /// Weight of each position in the mean; 0 for padding.
+    pub weights: Vec<f32>,
+}
+
+impl Batch {
+    /// From windows of `seq + 1` ids, every position counting alike.
+    pub fn from_windows(windows: &[&[u32]]) -> Self {
+        let tokens: Vec<u32> = windows.iter().flat_map(|window| window[..window.len() - 1].iter().copied()).collect();
+        let targets = windows.iter().flat_map(|window| window[1..].iter().copied()).collect();
+        Self { weights: vec![1.0; tokens.len()], tokens, targets }
+    }
+}
 
 /// Batches of windows, each epoch in an order and from an offset of its own.
 #[derive(Clone, Debug)]

@@ -2,6 +2,7 @@
 
 use super::tokenizer::{Tokenizer, TokenizerError};
 use crate::formats::safetensors::FormatError;
+use crate::platform;
 use std::path::{Path, PathBuf};
 
 /// What is wrong with a corpus.
@@ -76,7 +77,7 @@ impl Corpus {
 
 /// A whole text file; an error names the byte where it stops being UTF-8.
 fn read_text(path: &Path) -> Result<String, DataError> {
-    let bytes = std::fs::read(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
+    let bytes = platform::read(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         FormatError::new(path, format!("is not UTF-8 text: byte {at} begins no character. Convert it first")).into()

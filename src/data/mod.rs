@@ -5,7 +5,7 @@ mod corpus;
 mod stream;
 mod tokenizer;
 
-pub use batches::{Batches, held_out};
+pub use batches::{Batch, Batches, held_out};
 pub use corpus::{Corpus, DataError};
 pub use stream::TextStream;
 pub use tokenizer::{ASSISTANT, END, Tokenizer, TokenizerError, USER, train};

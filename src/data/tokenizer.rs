@@ -2,6 +2,7 @@
 
 use super::stream::TextStream;
 use crate::formats::safetensors::FormatError;
+use crate::platform;
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -48,7 +49,7 @@ impl std::fmt::Debug for Tokenizer {
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
     pub fn open(path: &Path) -> Result<Self, TokenizerError> {
-        let bytes = std::fs::read(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
+        let bytes = platform::read(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
         Self::from_json(&bytes).map_err(|error| FormatError::new(path, error).into())
     }
 

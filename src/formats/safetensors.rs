@@ -1,10 +1,9 @@
 //! Safetensors: mapped, checked, and read tensor by tensor as f32; written tensor by tensor.
 
-use memmap2::Mmap;
+use crate::platform::Mapped;
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -29,7 +28,7 @@ impl FormatError {
 
 /// Where a file's bytes are.
 enum Bytes {
-    Mapped(Mmap),
+    Mapped(Mapped),
     Embedded(&'static [u8]),
 }
 
@@ -55,10 +54,7 @@ pub struct TensorFile {
 impl TensorFile {
     /// Maps a file and checks its header against its size.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
-        let file = File::open(path).map_err(|error| FormatError::new(path, format!("cannot be opened: {error}")))?;
-        // SAFETY: the map is read only. A file that another process truncates meanwhile can raise a
-        // fault, as with every mapped file; Signet's own files are replaced by renaming.
-        let map = unsafe { Mmap::map(&file) }.map_err(|error| FormatError::new(path, format!("cannot be mapped: {error}")))?;
+        let map = Mapped::open(path).map_err(|error| FormatError::new(path, format!("cannot be opened: {error}")))?;
         Self::checked(path, Bytes::Mapped(map))
     }
 

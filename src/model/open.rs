@@ -63,7 +63,7 @@ impl ModelFile {
     /// Opens a packed file, or a Hugging Face directory: `config.json`, `model.safetensors`, and if
     /// they are there `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        if path.is_file() {
+        if platform::is_file(path) {
             return Self::from_packed(TensorFile::open(path)?);
         }
         let config_path = path.join("config.json");

@@ -3,4 +3,6 @@
 mod native;
 
 pub(crate) use native::Part;
-pub use native::{Clock, Lock, append, commit, cut_lines, read, remove_dir, seed, stream_atomic, wait, write_atomic};
+pub use native::{
+    Clock, Lock, Mapped, append, commit, cut_lines, exists, is_file, list, make_dir, read, read_text, remove_dir, seed, stream_atomic, wait, write_atomic,
+};

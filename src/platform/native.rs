@@ -95,6 +95,53 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     fs::read(path)
 }
 
+/// Reads a text file as UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    fs::read_to_string(path)
+}
+
+/// Whether a file or directory is there.
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// Whether a file, not a directory, is there.
+pub fn is_file(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// Makes a directory, and those it is in.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)
+}
+
+/// Names of what is in a directory.
+pub fn list(path: &Path) -> io::Result<Vec<String>> {
+    fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// A file's bytes without reading them first.
+#[derive(Debug)]
+pub struct Mapped(memmap2::Mmap);
+
+impl Mapped {
+    /// Maps a file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        // SAFETY: the map is read only. A file that another process truncates meanwhile can raise a
+        // fault, as with every mapped file; Signet's own files are replaced by renaming.
+        Ok(Self(unsafe { memmap2::Mmap::map(&file) }?))
+    }
+}
+
+impl std::ops::Deref for Mapped {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Replaces a file's contents, or leaves it as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     stream_atomic(path, &mut |out| out.write_all(bytes))

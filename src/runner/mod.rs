@@ -21,7 +21,7 @@ pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use generate::GenerateRequest;
 pub use pack::TokenizerRequest;
-pub use train::TrainRequest;
+pub use train::{TrainRequest, free_run, settings};
 
 use crate::platform;
 use crate::train::Ending;

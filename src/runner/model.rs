@@ -5,6 +5,7 @@ use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Engine, Generator};
 use crate::model::{ChatFormat, ModelFile, Purpose};
+use crate::platform;
 use crate::train;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -18,11 +19,11 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
         return Ok(ModelFile::embedded_student()?);
     }
     let path = Path::new(name);
-    if path.join("run.toml").is_file() {
+    if platform::is_file(&path.join("run.toml")) {
         let step = train::checkpoints(path)?.last().copied().with_context(|| format!("{name}: this run has no checkpoint yet"))?;
         return Ok(ModelFile::open(&path.join(format!("checkpoints/step-{step:08}")))?);
     }
-    if !path.exists() {
+    if !platform::exists(path) {
         bail!("{name}: there is no such file or directory, and no model of that name (only `embedded`)");
     }
     Ok(ModelFile::open(path)?)

@@ -5,6 +5,7 @@ use crate::assets;
 use crate::data::{Corpus, Tokenizer};
 use crate::graph::{Machine, Storage};
 use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Weights, init_dense, init_from_dense};
+use crate::platform;
 use crate::train::{Ending, Init, Parts, RunDir, Source, Step, StepShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,17 @@ pub struct TrainRequest {
     pub resume: bool,
     /// Where it is computed: `auto`, `cpu`, or an adapter.
     pub device: String,
+}
+
+/// Settings from a TOML file, such as a run's `run.toml`.
+pub fn settings(path: &Path) -> Result<TrainConfig> {
+    let text = platform::read_text(path).with_context(|| format!("settings {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("settings {}", path.display()))
+}
+
+/// The first of `run-1`, `run-2`, … that is free among `runs`.
+pub fn free_run(runs: &Path) -> Option<PathBuf> {
+    (1..10_000).map(|n| runs.join(format!("run-{n}"))).find(|path| !platform::exists(path))
 }
 
 /// Runs a training to its end, or until `stop` asks.
@@ -112,7 +124,7 @@ fn model_config(config: &TrainConfig, teacher: Option<&ModelFile>, tokenizer: &T
         LlamaConfig::preset(&config.model, vocabulary)?
     } else {
         let path = Path::new(&config.model);
-        let text = std::fs::read(path)
+        let text = platform::read(path)
             .with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?;
         serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))?
     };

@@ -125,7 +125,7 @@ fn shape(name: &str, home: &Home) -> Vec<usize> {
 /// Reads the state of the checkpoint in `path`.
 pub fn read_state(path: &Path) -> Result<State, CheckpointError> {
     let file = path.join("state.json");
-    let text = std::fs::read_to_string(&file).map_err(|error| FormatError::new(&file, error))?;
+    let text = platform::read_text(&file).map_err(|error| FormatError::new(&file, error))?;
     let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| FormatError::new(&file, error))?;
     let found = value["format"].as_u64().unwrap_or(0) as u32;
     if found > FORMAT {

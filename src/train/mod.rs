@@ -17,5 +17,5 @@ pub use guard::{Guard, GuardConfig, Verdict};
 pub use metrics::Metrics;
 pub use run_dir::{RunDir, RunError, checkpoints, read_metrics};
 pub use schedule::Schedule;
-pub use step::{Batch, Losses, PendingReport, Step, StepError, StepReport, StepShape};
+pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
 pub use trainer::{Ending, FirstWeights, Parts, TrainError, TrainEvent, Trainer};

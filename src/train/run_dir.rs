@@ -11,8 +11,7 @@
 
 use super::config::TrainConfig;
 use super::metrics::Metrics;
-use crate::platform::{Lock, append, cut_lines, remove_dir, write_atomic};
-use std::fs;
+use crate::platform::{self, Lock, append, cut_lines, remove_dir, write_atomic};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -68,7 +67,7 @@ fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, RunError> {
 impl RunDir {
     /// Refuses a name that is taken, and says whether somebody is at it.
     pub fn check_free(path: &Path) -> Result<(), RunError> {
-        if !path.join("run.toml").exists() {
+        if !platform::exists(&path.join("run.toml")) {
             return Ok(());
         }
         drop(Self::lock(path)?);
@@ -78,7 +77,7 @@ impl RunDir {
     /// Makes the directory of a new run.
     pub fn create(path: &Path, config: &TrainConfig) -> Result<Self, RunError> {
         Self::check_free(path)?;
-        at(path, fs::create_dir_all(path.join("checkpoints")))?;
+        at(path, platform::make_dir(&path.join("checkpoints")))?;
         let run = Self { path: path.to_path_buf(), _lock: Self::lock(path)? };
         let text = toml::to_string(config).expect("settings are plain data");
         at(path, write_atomic(&path.join("run.toml"), text.as_bytes()))?;
@@ -88,7 +87,7 @@ impl RunDir {
     /// Opens the directory of a run that exists; gives what it is.
     pub fn open(path: &Path) -> Result<(Self, TrainConfig), RunError> {
         let file = path.join("run.toml");
-        let text = fs::read_to_string(&file).map_err(|_| RunError::Missing(path.to_path_buf()))?;
+        let text = platform::read_text(&file).map_err(|_| RunError::Missing(path.to_path_buf()))?;
         let config = toml::from_str(&text).map_err(|error| RunError::Broken { path: file, problem: error.to_string() })?;
         Ok((Self { path: path.to_path_buf(), _lock: Self::lock(path)? }, config))
     }
@@ -177,7 +176,7 @@ impl RunDir {
 /// All steps recorded in a run's `metrics.jsonl`.
 pub fn read_metrics(run: &Path) -> Result<Vec<Metrics>, RunError> {
     let path = run.join("metrics.jsonl");
-    let text = match fs::read_to_string(&path) {
+    let text = match platform::read_text(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         other => at(&path, other)?,
     };
@@ -191,9 +190,8 @@ pub fn read_metrics(run: &Path) -> Result<Vec<Metrics>, RunError> {
 pub fn checkpoints(run: &Path) -> Result<Vec<u64>, RunError> {
     let path = run.join("checkpoints");
     let mut steps = Vec::new();
-    for entry in at(&path, fs::read_dir(&path))? {
-        let name = at(&path, entry)?.file_name();
-        steps.extend(name.to_str().and_then(|name| name.strip_prefix("step-")).and_then(|step| step.parse::<u64>().ok()));
+    for name in at(&path, platform::list(&path))? {
+        steps.extend(name.strip_prefix("step-").and_then(|step| step.parse::<u64>().ok()));
     }
     steps.sort_unstable();
     Ok(steps)

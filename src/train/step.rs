@@ -2,6 +2,7 @@
 //! optimizer step (norm, clip, AdamW, signs, flips), and evaluation; and the small tensors through
 //! which the host feeds and reads them.
 
+use crate::data::Batch;
 use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Tape};
 use crate::model::{Forward, Loss, Positions, Weights};
 use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, GradNorm, NORM, Objective, PARTIALS, SumSquares, TERMS};
@@ -22,26 +23,6 @@ pub enum StepError {
     /// A batch the programs were not made for.
     #[error("batch: {0}")]
     Batch(String),
-}
-
-/// Token ids and what is asked of each position.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Batch {
-    /// `batch × seq` ids.
-    pub tokens: Vec<u32>,
-    /// The id that follows each.
-    pub targets: Vec<u32>,
-    /// Weight of each position in the mean; 0 for padding.
-    pub weights: Vec<f32>,
-}
-
-impl Batch {
-    /// From windows of `seq + 1` ids, every position counting alike.
-    pub fn from_windows(windows: &[&[u32]]) -> Self {
-        let tokens: Vec<u32> = windows.iter().flat_map(|window| window[..window.len() - 1].iter().copied()).collect();
-        let targets = windows.iter().flat_map(|window| window[1..].iter().copied()).collect();
-        Self { weights: vec![1.0; tokens.len()], tokens, targets }
-    }
 }
 
 /// The parts of a loss, each a mean over positions.

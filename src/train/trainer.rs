@@ -7,13 +7,13 @@ use super::curves;
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
 use super::run_dir::{RunDir, RunError};
-use super::step::{Batch, Losses, PendingReport, Step, StepError, StepReport};
-use crate::data::{Batches, Corpus, Tokenizer, TokenizerError, held_out};
+use super::step::{Losses, PendingReport, Step, StepError, StepReport};
+use crate::data::{Batch, Batches, Corpus, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError, Sampler, Sampling};
 use crate::model::ModelError;
 use crate::ops::Control;
-use crate::platform::Clock;
+use crate::platform::{self, Clock};
 use serde::{Deserialize, Serialize};
 
 /// What happens while a run trains.
@@ -431,7 +431,7 @@ impl Trainer {
     fn save(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let step = self.state.step;
         let path = self.run.checkpoint(step);
-        if path.exists() {
+        if platform::exists(&path) {
             return Ok(());
         }
         let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");

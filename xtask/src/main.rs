@@ -1,5 +1,6 @@
 //! What a newcomer or CI runs: `cargo xtask COMMAND`.
 
+mod answers;
 mod corpus;
 mod licences;
 mod steps;
@@ -31,12 +32,21 @@ enum Command {
         /// The text file to write.
         out: PathBuf,
     },
+    /// Print models' answers to the prompts of a file, as a table.
+    Answers {
+        /// One prompt a line.
+        prompts: PathBuf,
+        /// Models as `signet chat` takes them.
+        #[arg(required = true)]
+        models: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test => test::run(),
         Command::Licences => licences::check().map(|count| println!("{count} packages, all under licences that allow it")),
+        Command::Answers { prompts, models } => answers::print(&prompts, &models),
         Command::Corpus { dataset, out } => corpus::make(&dataset, &out),
     };
     match result {
