@@ -28,6 +28,7 @@ pub mod model;
 
 pub mod train;
 
+pub mod eval;
 pub mod infer;
 
 pub mod bench;

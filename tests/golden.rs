@@ -92,7 +92,7 @@ impl Golden {
 
     fn batch(&self, micro_step: usize) -> Batch {
         let h = &self.run.hyperparameters;
-        let shape = self.tensors.shape("tokens").unwrap().unwrap();
+        let shape = self.tensors.shape("tokens").unwrap();
         let all = self.tensors.raw_words("tokens").unwrap();
         let row = shape[2];
         let windows: Vec<&[u32]> = (0..h.batch).map(|b| &all[(micro_step * h.batch + b) * row..][..row]).collect();

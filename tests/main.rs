@@ -4,6 +4,8 @@ mod conform;
 mod device;
 mod execute;
 mod golden;
+mod infer;
+mod large;
 mod shaders;
 mod tidy;
 mod train;

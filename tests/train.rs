@@ -114,32 +114,25 @@ fn killed_and_resumed(device: &str) {
     assert!(good, "{said}");
     let whole = begun.elapsed();
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
-    for kill in 0..3u32 {
-        let resume = student(&scratch, &teacher, "killed", device);
-        let mut arguments = as_str(&resume);
-        if kill > 0 {
-            arguments.push("--resume");
+    // Killed before there was anything to resume, it begins again.
+    let go_on = || {
+        let mut arguments = student(&scratch, &teacher, "killed", device);
+        if scratch.path("runs/killed/run.toml").exists() {
+            arguments.push("--resume".into());
         }
+        arguments
+    };
+    for kill in 0..3u32 {
         // Some share of the whole run's time: before, between and within checkpoints.
         let share = f64::from((seed >> (8 * kill)) & 0xff) / 255.0;
-        let wait = whole.mul_f64(0.1 + 0.5 * share);
+        let wait = whole.mul_f64(0.1 + 0.7 * share);
         println!("kill {kill} after {wait:?} of {whole:?}");
-        let mut child = signet(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(wait.max(Duration::from_millis(20)));
+        let mut child = signet(&as_str(&go_on())).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(wait);
         child.kill().unwrap();
         child.wait().unwrap();
-        if !scratch.path("runs/killed/run.toml").exists() {
-            // It died before there was a run: begin it again.
-            std::fs::remove_dir_all(scratch.path("runs/killed")).ok();
-            let fresh = student(&scratch, &teacher, "killed", device);
-            let mut child = signet(&as_str(&fresh)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            std::thread::sleep(whole.mul_f64(0.6));
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
     }
-    let resume = student(&scratch, &teacher, "killed", device);
-    let (good, said) = run(&[&as_str(&resume)[..], &["--resume"]].concat());
+    let (good, said) = run(&as_str(&go_on()));
     assert!(good, "{said}");
     let (whole, killed) = (result(&scratch, "whole"), result(&scratch, "killed"));
     assert!(whole.0 == killed.0, "the parameters differ");

@@ -1,8 +1,10 @@
-//! Benchmarks: medians and spread of repeated measurements, on any device.
+//! Benchmarks on random data of real shapes, on any device: medians and spread.
 
+mod decode;
 mod matmul;
 mod train;
 
+pub use decode::{DecodeBench, DecodeReport, DecodeSide, decode};
 pub use matmul::{MatmulReport, matmul};
 pub use train::{TrainBench, TrainBenchReport, train, vocabulary};
 

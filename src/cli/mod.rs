@@ -1,5 +1,14 @@
 //! The command line: one file per command. It speaks to the runner and to nothing below it.
 
+mod bench;
+mod chat;
+mod conform;
+mod devices;
+mod eval;
+mod generate;
+mod output;
+mod pack;
+mod tokenizer;
 mod train;
 
 use crate::runner::{Runner, Stop};
@@ -17,6 +26,16 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<train::Train>),
+    Chat(chat::Chat),
+    Generate(generate::Generate),
+    Eval(eval::Eval),
+    Pack(pack::Pack),
+    #[command(subcommand)]
+    Tokenizer(tokenizer::Tokenizer),
+    Devices(devices::Devices),
+    Conform(conform::Conform),
+    #[command(subcommand)]
+    Bench(bench::Bench),
 }
 
 /// Parses the command line and does what it says.
@@ -27,6 +46,14 @@ pub fn main() -> ExitCode {
     let mut runner = Runner::new(stop);
     let result = match arguments.command {
         Command::Train(train) => train.run(&mut runner),
+        Command::Chat(chat) => chat.run(&mut runner),
+        Command::Generate(generate) => generate.run(&mut runner),
+        Command::Eval(eval) => eval.run(&mut runner),
+        Command::Pack(pack) => pack.run(&mut runner),
+        Command::Tokenizer(tokenizer) => tokenizer.run(&mut runner),
+        Command::Devices(devices) => devices.run(&mut runner),
+        Command::Conform(conform) => conform.run(&mut runner),
+        Command::Bench(bench) => bench.run(&mut runner),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,7 +1,7 @@
 //! `signet train`.
 
-use crate::runner::{Command, Event, Runner, TrainRequest};
-use crate::train::{Loss, Metrics, TrainConfig, TrainEvent};
+use crate::runner::{Command, Event, Loss, Metrics, Runner, TrainConfig, TrainEvent, TrainRequest};
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};

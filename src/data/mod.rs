@@ -2,8 +2,10 @@
 
 mod batches;
 mod corpus;
+mod stream;
 mod tokenizer;
 
 pub use batches::{Batches, held_out};
 pub use corpus::{Corpus, DataError};
-pub use tokenizer::{ASSISTANT, END, TextStream, Tokenizer, TokenizerError, USER, train};
+pub use stream::TextStream;
+pub use tokenizer::{ASSISTANT, END, Tokenizer, TokenizerError, USER, train};

@@ -1,5 +1,6 @@
 //! The tokenizer: a Hugging Face `tokenizer.json`, loaded, used, or trained on a corpus.
 
+use super::stream::TextStream;
 use crate::formats::safetensors::FormatError;
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;
@@ -12,6 +13,9 @@ pub const END: &str = "<|end|>";
 pub const USER: &str = "<|user|>";
 /// Begins what the model says.
 pub const ASSISTANT: &str = "<|assistant|>";
+
+/// Texts of tokens that end a document or a reply, in the order in which they are looked for.
+const ENDS: [&str; 6] = [END, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>"];
 
 /// What is wrong with a tokenizer, or with text for it.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +55,7 @@ impl Tokenizer {
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
         let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(library)?;
-        let end = [END, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>"].iter().find_map(|name| inner.token_to_id(name));
+        let end = ENDS.iter().find_map(|name| inner.token_to_id(name));
         Ok(Self { inner, end })
     }
 
@@ -71,6 +75,11 @@ impl Tokenizer {
         self.end
     }
 
+    /// Every token after which a reply or document is over, whatever the model's family calls it.
+    pub fn ends(&self) -> Vec<u32> {
+        ENDS.iter().filter_map(|name| self.inner.token_to_id(name)).collect()
+    }
+
     /// The id of a token by its text.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
@@ -79,6 +88,12 @@ impl Tokenizer {
     /// Ids of a text; the text of a special token is that token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         Ok(self.inner.encode_fast(text, false).map_err(library)?.get_ids().to_vec())
+    }
+
+    /// Ids of a whole document: as [`Tokenizer::encode`], with what the tokenizer puts around it
+    /// (LLaMA's `<s>` at the beginning; most put nothing).
+    pub fn encode_document(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        Ok(self.inner.encode_fast(text, true).map_err(library)?.get_ids().to_vec())
     }
 
     /// Ids of several texts, in parallel.
@@ -92,39 +107,9 @@ impl Tokenizer {
         self.inner.decode(ids, !special).map_err(library)
     }
 
-    /// Text as it grows id by id.
-    pub fn stream(&self) -> TextStream<'_> {
-        TextStream { tokenizer: self, ids: Vec::new(), shown: 0 }
-    }
-}
-
-/// Text that grows id by id; a character is given once all its bytes are there, never in part.
-pub struct TextStream<'a> {
-    tokenizer: &'a Tokenizer,
-    ids: Vec<u32>,
-    shown: usize,
-}
-
-impl TextStream<'_> {
-    /// Adds an id; gives the text that became certain.
-    pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
-        self.ids.push(id);
-        let text = self.tokenizer.decode(&self.ids, false)?;
-        // Bytes that are no character yet decode to replacement characters at the end.
-        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-        Ok(self.show(whole))
-    }
-
-    /// The rest, with replacement characters for bytes that never became characters.
-    pub fn finish(&mut self) -> Result<String, TokenizerError> {
-        let text = self.tokenizer.decode(&self.ids, false)?;
-        Ok(self.show(&text))
-    }
-
-    fn show(&mut self, text: &str) -> String {
-        let new = text.get(self.shown..).unwrap_or_default().to_string();
-        self.shown += new.len();
-        new
+    /// Text that grows id by id after `context`, which is not given again.
+    pub fn stream(&self, context: &[u32]) -> TextStream<'_> {
+        TextStream::new(self, context)
     }
 }
 

@@ -31,7 +31,7 @@ pub enum DeviceError {
         most: u64,
     },
     /// The driver or wgpu refused a call.
-    #[error("the GPU refused a call: {0}; please report this with the output of `signet verify`")]
+    #[error("the GPU refused a call: {0}; please report this with the output of `signet conform`")]
     Refused(String),
     /// No adapter fits what was asked for.
     #[error("{0}")]

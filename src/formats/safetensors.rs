@@ -2,7 +2,7 @@
 
 use memmap2::Mmap;
 use safetensors::SafeTensors;
-use safetensors::tensor::TensorView;
+use safetensors::tensor::Metadata;
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io::{self, Write};
@@ -33,10 +33,23 @@ enum Bytes {
     Embedded(&'static [u8]),
 }
 
+impl Bytes {
+    fn all(&self) -> &[u8] {
+        match self {
+            Bytes::Mapped(map) => map,
+            Bytes::Embedded(bytes) => bytes,
+        }
+    }
+}
+
 /// A safetensors file whose header has been checked.
 pub struct TensorFile {
     path: PathBuf,
     bytes: Bytes,
+    /// Parsed once: it may hold a whole tokenizer.
+    header: Metadata,
+    /// Where the data begins.
+    data: usize,
 }
 
 impl TensorFile {
@@ -55,36 +68,49 @@ impl TensorFile {
     }
 
     fn checked(path: &Path, bytes: Bytes) -> Result<Self, FormatError> {
-        let file = Self { path: path.to_path_buf(), bytes };
-        file.parsed()?;
-        Ok(file)
-    }
-
-    fn raw(&self) -> &[u8] {
-        match &self.bytes {
-            Bytes::Mapped(map) => map,
-            Bytes::Embedded(bytes) => bytes,
+        let (length, header) = SafeTensors::read_metadata(bytes.all())
+            .map_err(|error| FormatError::new(path, format!("is no whole safetensors file ({error}). If it was copied or downloaded, do so again")))?;
+        // The crate adds lengths up in a way that can wrap around.
+        if header.data_len() > bytes.all().len() {
+            return Err(FormatError::new(path, "is no whole safetensors file (its header promises more data than there are)"));
         }
+        Ok(Self { path: path.to_path_buf(), bytes, header, data: 8 + length })
     }
 
-    fn parsed(&self) -> Result<SafeTensors<'_>, FormatError> {
-        SafeTensors::deserialize(self.raw()).map_err(|error| FormatError::new(&self.path, format!("is no whole safetensors file ({error})")))
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Names of all tensors.
-    pub fn names(&self) -> Result<Vec<String>, FormatError> {
-        Ok(self.parsed()?.names().into_iter().map(|name| name.to_string()).collect())
+    /// Names of all tensors, in the order of their data.
+    pub fn names(&self) -> Vec<String> {
+        self.header.offset_keys()
     }
 
     /// The free-form metadata of the header.
-    pub fn metadata(&self, key: &str) -> Result<Option<String>, FormatError> {
-        let (_, header) = SafeTensors::read_metadata(self.raw()).map_err(|error| FormatError::new(&self.path, error))?;
-        Ok(header.metadata().as_ref().and_then(|map| map.get(key).cloned()))
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        self.header.metadata().as_ref().and_then(|map| map.get(key)).map(String::as_str)
     }
 
     /// Shape of a tensor, if it is there.
-    pub fn shape(&self, name: &str) -> Result<Option<Vec<usize>>, FormatError> {
-        Ok(self.parsed()?.tensor(name).ok().map(|tensor| tensor.shape().to_vec()))
+    pub fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.header.info(name).map(|info| &info.shape[..])
+    }
+
+    /// Type of a tensor, if it is there.
+    pub fn dtype(&self, name: &str) -> Option<Dtype> {
+        self.header.info(name).map(|info| info.dtype)
+    }
+
+    /// Refuses a tensor that is missing or of another shape. A vector may stand for one row.
+    pub fn expect_shape(&self, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
+        let (info, _) = self.found(name)?;
+        let fits = match info.shape[..] {
+            [n] => rows == 1 && n == cols,
+            [r, c] => r == rows && c == cols,
+            _ => false,
+        };
+        if fits { Ok(()) } else { Err(self.problem(format!("tensor {name} has shape {:?}; [{rows}, {cols}] is needed", info.shape))) }
     }
 
     /// A tensor of `rows × cols` floats (F32, F16 or BF16), widened to f32. A vector may stand for
@@ -92,6 +118,23 @@ impl TensorFile {
     pub fn floats(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
         self.expect_shape(name, rows, cols)?;
         self.raw_floats(name)
+    }
+
+    /// A tensor of `rows × cols` halves (F16) as they are, two a word, low half first; each row
+    /// starts on a word.
+    pub fn halves(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
+        self.expect_shape(name, rows, cols)?;
+        let (info, bytes) = self.found(name)?;
+        if info.dtype != Dtype::F16 {
+            return Err(self.problem(format!("tensor {name} holds {:?}; F16 is needed", info.dtype)));
+        }
+        let half = |pair: &[u8]| u32::from(u16::from_le_bytes([pair[0], pair[1]]));
+        // All exponent bits set: infinite, or not a number.
+        if let Some(at) = bytes.chunks_exact(2).position(|pair| half(pair) & 0x7c00 == 0x7c00) {
+            return Err(self.problem(format!("tensor {name} holds no finite number at element {at}")));
+        }
+        let row = |row: &'_ [u8]| row.chunks(4).map(|pair| half(pair) | pair.get(2..4).map_or(0, half) << 16).collect::<Vec<_>>();
+        Ok(bytes.chunks(2 * cols).flat_map(row).collect())
     }
 
     /// A tensor of `rows × cols` 32-bit words (U32 or I32).
@@ -102,44 +145,36 @@ impl TensorFile {
 
     /// All floats of a tensor of any shape.
     pub fn raw_floats(&self, name: &str) -> Result<Vec<f32>, FormatError> {
-        let parsed = self.parsed()?;
-        let tensor = self.found(&parsed, name)?;
-        let bytes = tensor.data();
-        let values: Vec<f32> = match tensor.dtype() {
+        let (info, bytes) = self.found(name)?;
+        let values: Vec<f32> = match info.dtype {
             Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
             Dtype::F16 => bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
             Dtype::BF16 => bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            other => return Err(FormatError::new(&self.path, format!("tensor {name} holds {other:?}; floats are needed"))),
+            other => return Err(self.problem(format!("tensor {name} holds {other:?}; floats are needed"))),
         };
         match values.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(FormatError::new(&self.path, format!("tensor {name} holds {} at element {at}", values[at]))),
+            Some(at) => Err(self.problem(format!("tensor {name} holds {} at element {at}", values[at]))),
             None => Ok(values),
         }
     }
 
     /// All 32-bit words of a tensor of any shape.
     pub fn raw_words(&self, name: &str) -> Result<Vec<u32>, FormatError> {
-        let parsed = self.parsed()?;
-        let tensor = self.found(&parsed, name)?;
-        match tensor.dtype() {
-            Dtype::U32 | Dtype::I32 => Ok(tensor.data().chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
-            other => Err(FormatError::new(&self.path, format!("tensor {name} holds {other:?}; 32-bit words are needed"))),
+        let (info, bytes) = self.found(name)?;
+        match info.dtype {
+            Dtype::U32 | Dtype::I32 => Ok(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
+            other => Err(self.problem(format!("tensor {name} holds {other:?}; 32-bit words are needed"))),
         }
     }
 
-    fn found<'a>(&self, parsed: &SafeTensors<'a>, name: &str) -> Result<TensorView<'a>, FormatError> {
-        parsed.tensor(name).map_err(|_| FormatError::new(&self.path, format!("has no tensor {name}")))
+    fn found(&self, name: &str) -> Result<(&safetensors::tensor::TensorInfo, &[u8]), FormatError> {
+        let info = self.header.info(name).ok_or_else(|| self.problem(format!("has no tensor {name}")))?;
+        let (start, end) = info.data_offsets;
+        Ok((info, &self.bytes.all()[self.data..][start..end]))
     }
 
-    fn expect_shape(&self, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
-        let parsed = self.parsed()?;
-        let shape = self.found(&parsed, name)?.shape().to_vec();
-        let fits = match shape[..] {
-            [n] => rows == 1 && n == cols,
-            [r, c] => r == rows && c == cols,
-            _ => false,
-        };
-        if fits { Ok(()) } else { Err(FormatError::new(&self.path, format!("tensor {name} has shape {shape:?}; [{rows}, {cols}] is needed"))) }
+    fn problem(&self, problem: String) -> FormatError {
+        FormatError::new(&self.path, problem)
     }
 }
 
@@ -233,8 +268,9 @@ mod tests {
         let file = TensorFile::embedded("sample", bytes).unwrap();
         assert_eq!(file.words("b", 2, 1).unwrap(), [7, 1 << 31]);
         assert_eq!(file.floats("a", 1, 3).unwrap(), [1.0, -1.0, 0.0]);
-        assert_eq!(file.metadata("key").unwrap().unwrap(), "value \"quoted\"\n");
-        assert_eq!(file.metadata("other").unwrap(), None);
+        assert_eq!(file.halves("a", 1, 3).unwrap(), [0xbc00_3c00, 0]);
+        assert_eq!(file.metadata("key").unwrap(), "value \"quoted\"\n");
+        assert_eq!(file.metadata("other"), None);
     }
 
     #[test]

@@ -434,7 +434,8 @@ pub fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     lanes.iter().fold(rest, |sum, &lane| sum + lane)
 }
 
-/// Runs `f` compiled for the widest vectors this CPU has. No contraction is allowed, so the bits
+/// Runs `f` compiled for the widest vectors this CPU has; mark the closure `#[inline(always)]`, or it
+/// stays compiled for the least. No contraction is allowed, so the bits
 /// are the same on all of them.
 #[inline(always)]
 pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {

@@ -82,6 +82,11 @@ impl Engine {
         self.capacity
     }
 
+    /// Bytes of activations.
+    pub fn slot_bytes(&self) -> u64 {
+        self.decode.program.slot_bytes() + self.prefill.program.slot_bytes()
+    }
+
     /// Forgets every token from `position` on.
     pub fn rewind(&mut self, position: usize) {
         self.position = self.position.min(position);

@@ -150,10 +150,14 @@ impl LlamaConfig {
         ]
     }
 
+    /// The linear layers of block `layer`: (full name, out, in), in order.
+    pub fn linears_of(&self, layer: usize) -> impl Iterator<Item = (String, usize, usize)> + use<> {
+        self.block_linears().into_iter().map(move |(name, out, width)| (format!("model.layers.{layer}.{name}"), out, width))
+    }
+
     /// Every linear layer that a student binarizes: (full name, out, in), in order.
     pub fn linears(&self) -> Vec<(String, usize, usize)> {
-        let block = self.block_linears();
-        (0..self.num_hidden_layers).flat_map(|layer| block.map(|(name, out, width)| (format!("model.layers.{layer}.{name}"), out, width))).collect()
+        (0..self.num_hidden_layers).flat_map(|layer| self.linears_of(layer)).collect()
     }
 
     /// Every tensor outside those linears: (full name, rows, cols), norms as one row.

@@ -1,11 +1,15 @@
-//! Models as files: a Hugging Face directory, or one that is part of the program.
+//! Models as files: a Hugging Face directory, a packed file, or either as part of the program.
 
 use super::config::LlamaConfig;
 use super::init::load;
+use super::pack;
 use super::weights::{Linears, Purpose, Weights};
+use crate::assets;
 use crate::data::{Tokenizer, TokenizerError};
-use crate::formats::safetensors::{FormatError, TensorFile};
-use crate::graph::{Machine, MachineError};
+use crate::formats::safetensors::{Dtype, FormatError, TensorFile};
+use crate::graph::{Machine, MachineError, Storage};
+use crate::platform;
+use serde_json::Value;
 use std::path::Path;
 
 /// Why a model could not be opened or loaded.
@@ -22,58 +26,241 @@ pub enum ModelError {
     Machine(#[from] MachineError),
 }
 
-/// A model on disk or in the program: its shape is known, its tensors are read when it is loaded.
+/// How a model wants conversations written, as its files say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChatFormat {
+    /// A Jinja template over `messages`, as Hugging Face has them.
+    pub template: Option<String>,
+    /// Text of the token that begins a document.
+    pub bos_token: Option<String>,
+    /// Text of the token that ends a document.
+    pub eos_token: Option<String>,
+}
+
+/// A model on disk or in the program: its shape is known and its header checked; its tensors are
+/// read when it is loaded.
 pub struct ModelFile {
     /// Its shape.
     pub config: LlamaConfig,
     /// Whether its linear layers are binarized.
     pub linears: Linears,
+    /// Whether its signs are stored as bits, without latent weights.
+    pub packed: bool,
     /// Its tokenizer, if it came with one.
     pub tokenizer: Option<Tokenizer>,
+    /// How it wants conversations written.
+    pub chat: ChatFormat,
     tensors: TensorFile,
 }
 
+impl std::fmt::Debug for ModelFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ModelFile {}", self.path().display())
+    }
+}
+
 impl ModelFile {
-    /// Opens a Hugging Face directory: `config.json`, `model.safetensors`, and `tokenizer.json` if
-    /// there is one.
+    /// Opens a packed file, or a Hugging Face directory: `config.json`, `model.safetensors`, and if
+    /// they are there `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
+        if path.is_file() {
+            return Self::from_packed(TensorFile::open(path)?);
+        }
         let config_path = path.join("config.json");
-        let bytes = std::fs::read(&config_path).map_err(|error| {
-            FormatError::new(&config_path, format!("cannot be read: {error}. A model is a directory with config.json and model.safetensors"))
+        let config = platform::read(&config_path).map_err(|error| {
+            FormatError::new(
+                &config_path,
+                format!("cannot be read: {error}. A model is a file made by `signet pack`, or a directory with config.json and model.safetensors"),
+            )
         })?;
         let tensors = TensorFile::open(&path.join("model.safetensors"))?;
-        let tokenizer_path = path.join("tokenizer.json");
-        let tokenizer = if tokenizer_path.exists() { Some(Tokenizer::open(&tokenizer_path)?) } else { None };
-        Self::new(&config_path, &bytes, tensors, tokenizer)
+        let tokenizer = optional(&path.join("tokenizer.json"), |bytes| Tokenizer::from_json(bytes).map_err(|error| error.to_string()))?;
+        let mut chat = optional(&path.join("tokenizer_config.json"), chat_format)?.unwrap_or_default();
+        let template = optional(&path.join("chat_template.jinja"), |bytes| std::str::from_utf8(bytes).map(str::to_string).map_err(|error| error.to_string()))?;
+        chat.template = template.or(chat.template);
+        Self::from_dir(&config_path, &config, tensors, tokenizer, chat)
+    }
+
+    /// The embedded demo student.
+    pub fn embedded_student() -> Result<Self, ModelError> {
+        Self::from_packed_bytes("the embedded student", assets::STUDENT)
     }
 
     /// The embedded teacher.
     pub fn embedded_teacher() -> Result<Self, ModelError> {
-        Err(FormatError::new(Path::new("the embedded teacher"), "is not part of this build").into())
+        Self::from_packed_bytes("the embedded teacher", assets::TEACHER)
     }
 
-    fn new(config_path: &Path, config: &[u8], tensors: TensorFile, tokenizer: Option<Tokenizer>) -> Result<Self, ModelError> {
-        let config: LlamaConfig = serde_json::from_slice(config).map_err(|error| FormatError::new(config_path, error))?;
-        config.check().map_err(|error| FormatError::new(config_path, error))?;
-        let (first, _, _) = &config.linears()[0];
-        let linears = if tensors.shape(&format!("{first}.wscale"))?.is_some() { Linears::Binary } else { Linears::Dense };
-        Ok(Self { config, linears, tokenizer, tensors })
+    /// A packed file that is part of the program, called `name` in messages.
+    pub fn from_packed_bytes(name: &str, bytes: &'static [u8]) -> Result<Self, ModelError> {
+        Self::from_packed(TensorFile::embedded(name, bytes)?)
+    }
+
+    /// The files of a Hugging Face directory that is part of the program, called `name` in messages.
+    pub fn from_dir_bytes(name: &str, config: &[u8], model: &'static [u8], tokenizer: Option<&[u8]>, template: Option<&str>) -> Result<Self, ModelError> {
+        let tensors = TensorFile::embedded(name, model)?;
+        let tokenizer = tokenizer.map(Tokenizer::from_json).transpose()?;
+        let chat = ChatFormat { template: template.map(str::to_string), ..ChatFormat::default() };
+        Self::from_dir(Path::new(name), config, tensors, tokenizer, chat)
+    }
+
+    fn from_dir(config_path: &Path, config: &[u8], tensors: TensorFile, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
+        let config = hugging_face_config(config).map_err(|problem| FormatError::new(config_path, problem))?;
+        let linears = match config.linears_of(0).next() {
+            Some((first, _, _)) if tensors.shape(&format!("{first}.wscale")).is_some() => Linears::Binary,
+            _ => Linears::Dense,
+        };
+        Self { config, linears, packed: false, tokenizer, chat, tensors }.checked()
+    }
+
+    fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
+        let header = pack::Header::read(&tensors)?;
+        let pack::Header { config, tokenizer, chat } = header;
+        let packed = config.linears_of(0).next().is_some_and(|(first, _, _)| tensors.shape(&format!("{first}.signs")).is_some());
+        let linears = if packed { Linears::Binary } else { Linears::Dense };
+        Self { config, linears, packed, tokenizer, chat, tensors }.checked()
+    }
+
+    /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file
+    /// does not have it; and that the tokenizer gives no id the embedding lacks.
+    fn checked(self) -> Result<Self, ModelError> {
+        let tensors = &self.tensors;
+        let suffixes: &[&str] = if self.packed { &["signs"] } else { &["weight"] };
+        for layer in 0..self.config.num_hidden_layers {
+            for (name, rows, cols) in self.config.linears_of(layer) {
+                for suffix in suffixes {
+                    let cols = if self.packed { cols.div_ceil(32) } else { cols };
+                    tensors.expect_shape(&format!("{name}.{suffix}"), rows, cols)?;
+                }
+                if self.linears == Linears::Binary {
+                    tensors.expect_shape(&format!("{name}.wscale"), 1, cols)?;
+                    tensors.expect_shape(&format!("{name}.wbias"), 1, cols)?;
+                }
+            }
+        }
+        for (name, rows, cols) in self.config.others() {
+            tensors.expect_shape(&name, rows, cols)?;
+        }
+        let (ids, rows) = (self.tokenizer.as_ref().map_or(0, Tokenizer::vocabulary), self.config.vocab_size);
+        if ids > rows {
+            let problem = format!("the tokenizer has {ids} ids, but the embedding only {rows} (vocab_size): they are not of one model");
+            return Err(FormatError::new(self.path(), problem).into());
+        }
+        Ok(self)
+    }
+
+    /// Where it lies, for messages.
+    pub fn path(&self) -> &Path {
+        self.tensors.path()
+    }
+
+    /// How its matrices outside binarized layers are stored in memory without loss: in f16 where
+    /// the file has them so, else in f32.
+    pub fn storage(&self) -> Storage {
+        if self.tensors.dtype("model.embed_tokens.weight") == Some(Dtype::F16) { Storage::F16 } else { Storage::F32 }
     }
 
     /// Reserves memory on a machine and fills it.
     pub fn load(&self, machine: &mut Machine, purpose: Purpose) -> Result<Weights, ModelError> {
+        if self.packed && purpose == Purpose::Training {
+            return Err(pack::no_latent(self.path()).into());
+        }
         let weights = Weights::allocate(machine, &self.config, self.linears, purpose)?;
         self.fill(machine, &weights)?;
         Ok(weights)
     }
 
-    /// Fills weights of the same shape.
+    /// Fills weights of the same shape. Signs of a packed file go to the machine as they are; those
+    /// of latent weights are taken on the way.
     pub fn fill(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
+        if self.packed {
+            return pack::fill(machine, weights, &self.tensors);
+        }
         load(machine, weights, &mut |name, rows, cols| self.floats(name, rows, cols).map_err(ModelError::from))
     }
 
     /// One tensor.
     pub fn floats(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
         self.tensors.floats(name, rows, cols)
+    }
+}
+
+/// What `parse` makes of a file, if it is there.
+fn optional<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
+    match platform::read(path) {
+        Ok(bytes) => parse(&bytes).map(Some).map_err(|problem| FormatError::new(path, problem)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FormatError::new(path, format!("cannot be read: {error}"))),
+    }
+}
+
+/// A `config.json`; what Signet would compute wrongly is refused by name.
+fn hugging_face_config(bytes: &[u8]) -> Result<LlamaConfig, String> {
+    let mut json: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let plain = |value: &Value| value.is_null() || *value == Value::Bool(false);
+    let refused = [
+        ("model_type", json["model_type"].is_null() || json["model_type"] == "llama"),
+        ("hidden_act", json["hidden_act"].is_null() || json["hidden_act"] == "silu"),
+        ("attention_bias", plain(&json["attention_bias"])),
+        ("mlp_bias", plain(&json["mlp_bias"])),
+        ("rope_scaling", plain(&json["rope_scaling"]) || json["rope_scaling"]["rope_type"] == "default"),
+        ("rope_parameters", json["rope_parameters"].is_null() || json["rope_parameters"]["rope_type"] == "default"),
+    ];
+    if let Some((field, _)) = refused.iter().find(|(_, fine)| !fine) {
+        return Err(format!("{field} is {}: Signet computes LLaMA without it", json[*field]));
+    }
+    // Newer files of transformers keep θ there.
+    let theta = json["rope_parameters"]["rope_theta"].clone();
+    if let (Value::Object(fields), false) = (&mut json, theta.is_null()) {
+        fields.entry("rope_theta").or_insert(theta);
+    }
+    let config: LlamaConfig = serde_json::from_value(json).map_err(|error| error.to_string())?;
+    config.check().map_err(|error| error.to_string())?;
+    Ok(config)
+}
+
+/// Template and special tokens of a `tokenizer_config.json`.
+fn chat_format(bytes: &[u8]) -> Result<ChatFormat, String> {
+    let json: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let text = |value: &Value| value.as_str().or_else(|| value["content"].as_str()).map(str::to_string);
+    // One template, or a list of named ones.
+    let template = match &json["chat_template"] {
+        Value::Array(list) => list.iter().find(|entry| entry["name"] == "default").and_then(|entry| text(&entry["template"])),
+        value => text(value),
+    };
+    Ok(ChatFormat { template, bos_token: text(&json["bos_token"]), eos_token: text(&json["eos_token"]) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"{"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4,"vocab_size":50"#;
+
+    #[test]
+    fn what_would_be_computed_wrongly_is_refused_by_name() {
+        let bad = [
+            (r#","hidden_act":"gelu"}"#, "hidden_act"),
+            (r#","model_type":"mamba"}"#, "model_type"),
+            (r#","rope_scaling":{"rope_type":"llama3"}}"#, "rope_scaling"),
+            (r#","attention_bias":true}"#, "attention_bias"),
+            (r#","hidden_size":"#, "EOF"),
+        ];
+        for (rest, field) in bad {
+            let error = hugging_face_config(format!("{CONFIG}{rest}").as_bytes()).unwrap_err();
+            assert!(error.contains(field), "{error}");
+        }
+        let newer = hugging_face_config(format!(r#"{CONFIG},"rope_parameters":{{"rope_theta":5000.0,"rope_type":"default"}}}}"#).as_bytes()).unwrap();
+        assert_eq!(newer.rope_theta, 5000.0);
+    }
+
+    #[test]
+    fn templates_are_found_in_either_form() {
+        let one = chat_format(br#"{"chat_template":"x","bos_token":"<s>","eos_token":{"content":"</s>"}}"#).unwrap();
+        assert_eq!(one, ChatFormat { template: Some("x".into()), bos_token: Some("<s>".into()), eos_token: Some("</s>".into()) });
+        let many = chat_format(br#"{"chat_template":[{"name":"tool","template":"t"},{"name":"default","template":"d"}]}"#).unwrap();
+        assert_eq!(many.template.as_deref(), Some("d"));
+        assert_eq!(chat_format(b"{}").unwrap(), ChatFormat::default());
+        assert!(chat_format(b"[").is_err());
     }
 }

@@ -75,7 +75,10 @@ impl Op for AdamW {
         }
         let moments = m.real().par_chunks_mut(TASK).zip(v.real().par_chunks_mut(TASK));
         p.real().par_chunks_mut(TASK).zip(g.real().par_chunks_mut(TASK)).zip(moments).for_each(|((parameter, gradient), (first, second))| {
-            vectorised(|| step(&control, norm[1], State { parameter, first, second, gradient }));
+            vectorised(
+                #[inline(always)]
+                || step(&control, norm[1], State { parameter, first, second, gradient }),
+            );
         });
     }
 
@@ -138,10 +141,13 @@ impl Op for AdamWSigns {
         let rows = p.real().par_chunks_mut(cols).zip(g.real().par_chunks_mut(cols)).zip(moments).zip(signs.words().par_chunks_mut(row_words));
         let flipped: u32 = rows
             .map(|(((parameter, gradient), (first, second)), signs)| {
-                vectorised(|| {
-                    step(&control, norm[1], State { parameter: &mut *parameter, first, second, gradient });
-                    repack(parameter, signs)
-                })
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        step(&control, norm[1], State { parameter: &mut *parameter, first, second, gradient });
+                        repack(parameter, signs)
+                    },
+                )
             })
             .sum();
         flips.words()[self.counter] += flipped;
@@ -216,17 +222,24 @@ pub(crate) fn cases() -> Vec<Case> {
         cases.push(plain_case(format!("{n} parameters"), n, true, moments()));
     }
     cases.push(plain_case("300 parameters, not taken".into(), 300, false, moments()));
-    cases.push(plain_case("40 parameters, never touched".into(), 40, true, [0.0; 3].map(|zero| Fill::Floats(vec![zero]))));
+    cases.push(plain_case("40 parameters, never touched".into(), 40, true, still()));
     for (rows, cols) in [(1, 1), (5, 7), (32, 32), (33, 65), (64, 129), (100, 31), (3, 700), (257, 40)] {
-        cases.push(signs_case(rows, cols, true));
+        cases.push(signs_case("", rows, cols, true, moments()));
     }
-    cases.push(signs_case(33, 65, false));
+    cases.push(signs_case("", 33, 65, false, moments()));
+    // Weights that nothing moves stay zeros of either sign, whose sign is −1.
+    cases.push(signs_case(", never touched", 40, 50, true, still()));
     cases
 }
 
 /// First moment, second moment, gradient.
 fn moments() -> [Fill; 3] {
     [Fill::Normal(0.01, 0.05), Fill::Uniform(1e-8, 1e-2), Fill::Normal(0.1, 1.0)]
+}
+
+/// The same of a weight that never had a gradient.
+fn still() -> [Fill; 3] {
+    [0.0; 3].map(|zero| Fill::Floats(vec![zero]))
 }
 
 fn blocks(case: Case, taken: bool) -> Case {
@@ -251,11 +264,10 @@ fn plain_case(label: String, n: usize, taken: bool, [first, second, gradient]: [
     blocks(Case::new(label, AdamW), taken).update(spec, Fill::Normal(0.3, 0.5)).update(spec, first).update(spec, second).update(spec, gradient)
 }
 
-fn signs_case(rows: usize, cols: usize, taken: bool) -> Case {
+fn signs_case(label: &str, rows: usize, cols: usize, taken: bool, [first, second, gradient]: [Fill; 3]) -> Case {
     let (spec, counter) = (Spec::f32(rows, cols), 2);
-    let [first, second, gradient] = moments();
     let expect = |derived: Expect| if taken { derived } else { Expect::Oracle };
-    let label = format!("{rows}×{cols} with signs{}", if taken { "" } else { ", not taken" });
+    let label = format!("{rows}×{cols} with signs{label}{}", if taken { "" } else { ", not taken" });
     blocks(Case::new(label, AdamWSigns { counter }), taken)
         .update(spec, Fill::Latent)
         .update(spec, first)

@@ -146,7 +146,10 @@ fn forward_block<T: Real>(sizes: Sizes, first: usize, q: &[T], k: &[T], v: &[T],
             let (q, k) = (Mat::new(&q[h * d..], queries, d, wide), Mat::new(&k[column..], seen, d, kv));
             matmul(OutMat::new(scores, queries, seen, seen), q, k.t(), false, Threads::One);
             for (t, row) in scores.chunks_mut(seen).enumerate() {
-                lse[t * sizes.heads + h] = vectorised(|| softmax(row, (first + t + 1).min(seen), scale));
+                lse[t * sizes.heads + h] = vectorised(
+                    #[inline(always)]
+                    || softmax(row, (first + t + 1).min(seen), scale),
+                );
             }
             let v = Mat::new(&v[column..], seen, d, kv);
             matmul(OutMat::new(&mut o[h * d..], queries, d, wide), Mat::new(scores, queries, seen, seen), v, false, Threads::One);
@@ -289,12 +292,15 @@ impl<T: Real> Saved<'_, T> {
             let seen = (t + row + 1).saturating_sub(j).min(keys);
             p[seen..].fill(T::ZERO);
             ds[seen..].fill(T::ZERO);
-            vectorised(|| {
-                for (p, ds) in p[..seen].iter_mut().zip(&mut ds[..seen]) {
-                    *p = (*p * scale - lse).exp();
-                    *ds = *p * (*ds - delta) * scale;
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (p, ds) in p[..seen].iter_mut().zip(&mut ds[..seen]) {
+                        *p = (*p * scale - lse).exp();
+                        *ds = *p * (*ds - delta) * scale;
+                    }
+                },
+            );
         }
     }
 }

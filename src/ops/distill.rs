@@ -88,34 +88,43 @@ impl Distill {
         T::with_scratch(3 * n, |scratch| {
             let (plain, rest) = scratch.split_at_mut(n);
             let (student, taught) = rest.split_at_mut(n);
-            let lse = vectorised(|| softmax(logits, T::from_f32(1.0), plain));
+            let lse = vectorised(
+                #[inline(always)]
+                || softmax(logits, T::from_f32(1.0), plain),
+            );
             terms.copy_from_slice(&[T::ZERO, lse - logits[token], T::ZERO, T::ZERO]);
             if let Some(teacher) = teacher {
                 let (inverse, square) = (T::from_f64(1.0 / temperature), T::from_f64(temperature * temperature));
-                vectorised(|| {
-                    let (lse_s, lse_t) = (softmax(logits, inverse, student), softmax(teacher, inverse, taught));
-                    // CE = lse_s − Σ p_t·s/τ; the entropy of p_t is lse_t − Σ p_t·t/τ.
-                    let cross = lse_s - dot(taught, logits) * inverse;
-                    let entropy = lse_t - dot(taught, teacher) * inverse;
-                    terms[0] = square * cross;
-                    terms[2] = square * (cross - entropy);
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        let (lse_s, lse_t) = (softmax(logits, inverse, student), softmax(teacher, inverse, taught));
+                        // CE = lse_s − Σ p_t·s/τ; the entropy of p_t is lse_t − Σ p_t·t/τ.
+                        let cross = lse_s - dot(taught, logits) * inverse;
+                        let entropy = lse_t - dot(taught, teacher) * inverse;
+                        terms[0] = square * cross;
+                        terms[2] = square * (cross - entropy);
+                    },
+                );
             }
             if !self.gradient {
                 return;
             }
             let hard = factor * T::from_f64(next_token);
-            vectorised(|| {
-                for (d, &p) in logits.iter_mut().zip(&*plain) {
-                    *d = hard * p;
-                }
-                if teacher.is_some() {
-                    let soft = factor * T::from_f64((1.0 - next_token) * temperature);
-                    for (d, (&s, &t)) in logits.iter_mut().zip(student.iter().zip(&*taught)) {
-                        *d += soft * (s - t);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (d, &p) in logits.iter_mut().zip(&*plain) {
+                        *d = hard * p;
                     }
-                }
-            });
+                    if teacher.is_some() {
+                        let soft = factor * T::from_f64((1.0 - next_token) * temperature);
+                        for (d, (&s, &t)) in logits.iter_mut().zip(student.iter().zip(&*taught)) {
+                            *d += soft * (s - t);
+                        }
+                    }
+                },
+            );
             logits[token] += -hard;
         });
     }

@@ -62,10 +62,13 @@ impl Op for FbiLinear {
             sign_product(scaled, tokens, io.inputs[1].words(), signs, out);
         });
         out.par_chunks_mut(signs.rows).zip(x.par_chunks(width)).for_each(|(out, x)| {
-            vectorised(|| {
-                let shift = dot(x, beta);
-                out.iter_mut().for_each(|y| *y += shift);
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    let shift = dot(x, beta);
+                    out.iter_mut().for_each(|y| *y += shift);
+                },
+            );
         });
     }
 
@@ -135,27 +138,33 @@ impl Op for FbiLinearInput {
         sign_product(dy, tokens, io.inputs[1].words(), signs, u);
         let rows = dx.par_chunks_mut(width).zip(u.par_chunks(width)).zip(dy.par_chunks(outs)).zip(&mut *sums);
         rows.for_each(|(((dx, u), dy), total)| {
-            vectorised(|| {
-                *total = sum(dy);
-                for ((dx, &u), (&alpha, &beta)) in dx.iter_mut().zip(u).zip(alpha.iter().zip(beta)) {
-                    *dx = alpha * u + beta * *total;
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    *total = sum(dy);
+                    for ((dx, &u), (&alpha, &beta)) in dx.iter_mut().zip(u).zip(alpha.iter().zip(beta)) {
+                        *dx = alpha * u + beta * *total;
+                    }
+                },
+            );
         });
         let [d_alpha, d_beta] = &mut io.updates[..] else { unreachable!("two updates") };
         let (d_alpha, d_beta) = (d_alpha.real(), d_beta.real());
         const COLUMNS: usize = 128;
         d_alpha.par_chunks_mut(COLUMNS).zip(d_beta.par_chunks_mut(COLUMNS)).enumerate().for_each(|(block, (d_alpha, d_beta))| {
-            vectorised(|| {
-                for (b, &total) in sums.iter().enumerate() {
-                    let first = b * width + block * COLUMNS;
-                    let (x, u) = (&x[first..first + d_alpha.len()], &u[first..first + d_alpha.len()]);
-                    for ((da, db), (&x, &u)) in d_alpha.iter_mut().zip(d_beta.iter_mut()).zip(x.iter().zip(u)) {
-                        *da += x * u;
-                        *db += x * total;
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (b, &total) in sums.iter().enumerate() {
+                        let first = b * width + block * COLUMNS;
+                        let (x, u) = (&x[first..first + d_alpha.len()], &u[first..first + d_alpha.len()]);
+                        for ((da, db), (&x, &u)) in d_alpha.iter_mut().zip(d_beta.iter_mut()).zip(x.iter().zip(u)) {
+                            *da += x * u;
+                            *db += x * total;
+                        }
                     }
-                }
-            });
+                },
+            );
         });
     }
 
@@ -210,11 +219,14 @@ impl Op for FbiLinearWeight {
 /// `out[b, i] = scale[i] · x[b, i]`.
 fn scale_columns<T: Real>(x: &[T], scale: &[T], out: &mut [T]) {
     out.par_chunks_mut(scale.len()).zip(x.par_chunks(scale.len())).for_each(|(out, x)| {
-        vectorised(|| {
-            for ((out, &x), &scale) in out.iter_mut().zip(x).zip(scale) {
-                *out = scale * x;
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((out, &x), &scale) in out.iter_mut().zip(x).zip(scale) {
+                    *out = scale * x;
+                }
+            },
+        );
     });
 }
 
@@ -225,7 +237,12 @@ fn sign_product<T: Real>(x: &[T], tokens: usize, words: &[u32], signs: Spec, out
         return few_tokens(x, tokens, words, signs, out);
     }
     T::with_scratch(n * k, |expanded| {
-        expanded.par_chunks_mut(k).zip(words.par_chunks(signs.row_words())).for_each(|(row, words)| vectorised(|| expand(words, row)));
+        expanded.par_chunks_mut(k).zip(words.par_chunks(signs.row_words())).for_each(|(row, words)| {
+            vectorised(
+                #[inline(always)]
+                || expand(words, row),
+            )
+        });
         matmul(OutMat::new(out, tokens, n, n), Mat::new(x, tokens, k, k), Mat::new(expanded, n, k, k).t(), false, Threads::Pool);
     });
 }
@@ -252,13 +269,16 @@ fn few_tokens<T: Real>(x: &[T], tokens: usize, words: &[u32], signs: Spec, out: 
     }
     let mut columns = vec![T::ZERO; n * tokens];
     columns.par_chunks_mut(ROWS * tokens).zip(words.par_chunks(ROWS * row_words)).for_each(|(columns, words)| {
-        vectorised(|| {
-            for (column, words) in columns.chunks_mut(tokens).zip(words.chunks(row_words)) {
-                for (y, x) in column.iter_mut().zip(wide.chunks(padded)) {
-                    *y = signed_sum(words, x);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (column, words) in columns.chunks_mut(tokens).zip(words.chunks(row_words)) {
+                    for (y, x) in column.iter_mut().zip(wide.chunks(padded)) {
+                        *y = signed_sum(words, x);
+                    }
                 }
-            }
-        });
+            },
+        );
     });
     for (o, column) in columns.chunks(tokens).enumerate() {
         for (b, &y) in column.iter().enumerate() {

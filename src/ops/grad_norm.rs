@@ -39,7 +39,10 @@ impl Op for SumSquares {
         io.updates[0].real().par_iter_mut().enumerate().for_each(|(n, partial)| {
             let (first, end) = ((n * chunk).min(gradients.len()), ((n + 1) * chunk).min(gradients.len()));
             let part = &gradients[first..end];
-            *partial = vectorised(|| dot(part, part));
+            *partial = vectorised(
+                #[inline(always)]
+                || dot(part, part),
+            );
         });
     }
 

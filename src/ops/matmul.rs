@@ -107,7 +107,12 @@ impl Op for Matmul {
         if let View::Words(words, _) = io.inputs[1] {
             return T::with_scratch(n * k, |wide| {
                 let rows = b.row_words();
-                wide.par_chunks_mut(k).zip(words.par_chunks(rows)).for_each(|(row, words)| vectorised(|| widen(words, row)));
+                wide.par_chunks_mut(k).zip(words.par_chunks(rows)).for_each(|(row, words)| {
+                    vectorised(
+                        #[inline(always)]
+                        || widen(words, row),
+                    )
+                });
                 matmul(OutMat::new(out, m, n, n), left, Mat::new(wide, n, k, k).t(), accumulate, Threads::Pool);
             });
         }
@@ -140,12 +145,15 @@ fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (u
     columns.par_chunks_mut(BLOCK * m).enumerate().for_each(|(block, columns)| {
         let mut row = vec![T::ZERO; k];
         for (i, column) in columns.chunks_mut(m).enumerate() {
-            vectorised(|| {
-                weight.row(block * BLOCK + i, &mut row);
-                for (x, y) in x.chunks(k).zip(column) {
-                    *y = dot(x, &row);
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    weight.row(block * BLOCK + i, &mut row);
+                    for (x, y) in x.chunks(k).zip(column) {
+                        *y = dot(x, &row);
+                    }
+                },
+            );
         }
     });
     for (o, column) in columns.chunks(m).enumerate() {

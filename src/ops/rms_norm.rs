@@ -50,12 +50,15 @@ impl Op for RmsNorm {
         let width = io.inputs[0].spec().cols;
         let (x, gain) = (io.inputs[0].real(), io.inputs[1].real());
         io.outputs[0].real().par_chunks_mut(width).zip(x.par_chunks(width)).for_each(|(y, x)| {
-            vectorised(|| {
-                let inverse = self.inverse(x);
-                for ((y, &x), &gain) in y.iter_mut().zip(x).zip(gain) {
-                    *y = x * inverse * gain;
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    let inverse = self.inverse(x);
+                    for ((y, &x), &gain) in y.iter_mut().zip(x).zip(gain) {
+                        *y = x * inverse * gain;
+                    }
+                },
+            );
         });
     }
 
@@ -115,17 +118,20 @@ impl Op for RmsNormBackward {
         let (dx, inverses) = (dx.real(), inverses.real());
         let rows = dx.par_chunks_mut(width).zip(&mut *inverses).zip(x.par_chunks(width)).zip(dy.par_chunks(width));
         rows.for_each(|(((dx, inverse), x), dy)| {
-            vectorised(|| {
-                let r = norm.inverse(x);
-                *inverse = r;
-                for ((dx, &g), &dy) in dx.iter_mut().zip(gain).zip(dy) {
-                    *dx = g * dy;
-                }
-                let pull = r * r * dot(x, dx) / T::from_f64(width as f64);
-                for (dx, &x) in dx.iter_mut().zip(x) {
-                    *dx = r * (*dx - x * pull);
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    let r = norm.inverse(x);
+                    *inverse = r;
+                    for ((dx, &g), &dy) in dx.iter_mut().zip(gain).zip(dy) {
+                        *dx = g * dy;
+                    }
+                    let pull = r * r * dot(x, dx) / T::from_f64(width as f64);
+                    for (dx, &x) in dx.iter_mut().zip(x) {
+                        *dx = r * (*dx - x * pull);
+                    }
+                },
+            );
         });
         let sums = io.updates[0].real();
         for ((x, dy), &r) in x.chunks(width).zip(dy.chunks(width)).zip(inverses.iter()) {

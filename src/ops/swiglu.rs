@@ -43,11 +43,14 @@ impl Op for Swiglu {
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
         let (gate, up) = (io.inputs[0].real(), io.inputs[1].real());
         io.outputs[0].real().par_chunks_mut(TASK).zip(gate.par_chunks(TASK)).zip(up.par_chunks(TASK)).for_each(|((out, gate), up)| {
-            vectorised(|| {
-                for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
-                    *out = gate * sigmoid(gate) * up;
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    for ((out, &gate), &up) in out.iter_mut().zip(gate).zip(up) {
+                        *out = gate * sigmoid(gate) * up;
+                    }
+                },
+            );
         });
     }
 
@@ -91,14 +94,17 @@ impl Op for SwigluBackward {
         let [d_gate, d_up] = &mut io.outputs[..] else { unreachable!("two outputs") };
         let operands = gate.par_chunks(TASK).zip(up.par_chunks(TASK)).zip(dy.par_chunks(TASK));
         d_gate.real().par_chunks_mut(TASK).zip(d_up.real().par_chunks_mut(TASK)).zip(operands).for_each(|((d_gate, d_up), ((gate, up), dy))| {
-            vectorised(|| {
-                let one = T::from_f32(1.0);
-                for ((dg, du), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(d_up).zip(gate.iter().zip(up).zip(dy)) {
-                    let s = sigmoid(gate);
-                    *dg = dy * up * s * (one + gate * (one - s));
-                    *du = dy * gate * s;
-                }
-            });
+            vectorised(
+                #[inline(always)]
+                || {
+                    let one = T::from_f32(1.0);
+                    for ((dg, du), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(d_up).zip(gate.iter().zip(up).zip(dy)) {
+                        let s = sigmoid(gate);
+                        *dg = dy * up * s * (one + gate * (one - s));
+                        *du = dy * gate * s;
+                    }
+                },
+            );
         });
     }
 

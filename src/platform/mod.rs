@@ -3,4 +3,4 @@
 mod native;
 
 pub(crate) use native::Part;
-pub use native::{Clock, Lock, append, commit, cut_lines, remove_dir, wait, write_atomic};
+pub use native::{Clock, Lock, append, commit, cut_lines, read, remove_dir, seed, stream_atomic, wait, write_atomic};

@@ -37,6 +37,11 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
+/// A number that differs from one call of the program to the next.
+pub fn seed() -> u64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64 & 0xffff_ffff)
+}
+
 /// A lock file held until dropped, or until the process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {
@@ -85,13 +90,23 @@ fn write_parts(dir: &Path, parts: &mut [Part<'_>]) -> io::Result<()> {
     sync_dir(dir)
 }
 
+/// All bytes of a file.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    fs::read(path)
+}
+
 /// Replaces a file's contents, or leaves it as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    stream_atomic(path, &mut |out| out.write_all(bytes))
+}
+
+/// Replaces a file's contents with what `write` writes, or leaves it as it was.
+pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let beside = beside(path)?;
     let result = (|| {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
+        let mut file = BufWriter::with_capacity(1 << 20, File::create(&beside)?);
+        write(&mut file)?;
+        file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
         fs::rename(&beside, path)
     })();
     if result.is_err() {

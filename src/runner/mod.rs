@@ -1,14 +1,33 @@
 //! Owns all work: a [`Command`] in, [`Event`]s out. Every front end (command line, app, page)
 //! speaks to this and to nothing below it.
 
-mod device;
+mod bench;
+mod chat;
+mod devices;
+mod eval;
+mod generate;
+mod model;
+mod pack;
 mod train;
 
+pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, MatmulReport, Spread, TrainBench, TrainBenchReport};
+pub use crate::conform::{CaseResult, Report};
+pub use crate::eval::PerplexityReport;
+pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
+pub use crate::model::PackReport;
+pub use crate::train::{Loss, Losses, Metrics, TrainConfig, TrainEvent};
+pub use chat::ChatRequest;
+pub use devices::{ConformRequest, DeviceInfo};
+pub use eval::PerplexityRequest;
+pub use generate::GenerateRequest;
+pub use pack::TokenizerRequest;
 pub use train::TrainRequest;
 
 use crate::platform;
-use crate::train::{Ending, TrainEvent};
+use crate::train::Ending;
+use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -18,6 +37,51 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Command {
     /// Train a model.
     Train(Box<TrainRequest>),
+    /// Continue a text.
+    Generate(Box<GenerateRequest>),
+    /// Begin a conversation; the one before is forgotten.
+    OpenChat(Box<ChatRequest>),
+    /// Say something in the conversation.
+    Say {
+        /// What the user says.
+        text: String,
+    },
+    /// Forget what was said.
+    ResetChat,
+    /// Measure a model's perplexity on a text.
+    Perplexity(PerplexityRequest),
+    /// Write a student as a packed file.
+    Pack {
+        /// `embedded`, a model directory, or a run's directory.
+        model: String,
+        /// The file.
+        out: PathBuf,
+    },
+    /// Train a tokenizer.
+    TrainTokenizer(TokenizerRequest),
+    /// List the adapters of this machine.
+    Devices,
+    /// Hold every operation on a device against the oracle.
+    Conform(ConformRequest),
+    /// Time training steps.
+    BenchTrain {
+        /// What is timed.
+        bench: TrainBench,
+        /// Where: `auto`, `cpu`, or an adapter.
+        device: String,
+    },
+    /// Time matrix products.
+    BenchMatmul {
+        /// Where: `auto`, `cpu`, or an adapter.
+        device: String,
+    },
+    /// Time decoding.
+    BenchDecode {
+        /// What is timed.
+        bench: DecodeBench,
+        /// Where: `auto`, `cpu`, or an adapter.
+        device: String,
+    },
 }
 
 /// What a front end is told.
@@ -31,6 +95,71 @@ pub enum Event {
         /// False if it was asked to stop.
         finished: bool,
     },
+    /// A model is on its device.
+    Loaded {
+        /// Which.
+        model: String,
+        /// Where.
+        device: String,
+        /// Tokens there is room for.
+        context: usize,
+        /// Bytes taken.
+        memory: u64,
+    },
+    /// A piece of generated text.
+    Text {
+        /// The piece; whole characters.
+        text: String,
+    },
+    /// A text, or a reply, is complete.
+    Generated(GenerateReport),
+    /// Work goes on.
+    Progress {
+        /// Parts done.
+        done: usize,
+        /// Parts in all.
+        of: usize,
+        /// How it looks so far.
+        note: String,
+    },
+    /// A perplexity was measured.
+    Perplexity(PerplexityReport),
+    /// A model was packed.
+    Packed(PackReport),
+    /// A tokenizer was trained.
+    TokenizerTrained {
+        /// Tokens it has.
+        vocabulary: usize,
+        /// Bytes of the text it was trained on.
+        bytes: usize,
+        /// Tokens that text has now.
+        tokens: usize,
+    },
+    /// The adapters of this machine.
+    Devices {
+        /// In the order of their indices.
+        adapters: Vec<DeviceInfo>,
+    },
+    /// One case of the conformance.
+    Case {
+        /// Where.
+        device: String,
+        /// What came of it.
+        result: CaseResult,
+    },
+    /// The conformance of a device is complete.
+    Conformance {
+        /// As data.
+        report: Report,
+        /// As a table for people.
+        table: String,
+    },
+    /// Training steps were timed.
+    BenchTrain(TrainBenchReport),
+    /// A product was timed.
+    BenchMatmul(MatmulReport),
+    /// Decoding was timed.
+    BenchDecode(DecodeReport),
     /// A line for the person.
     Note {
         /// The line.
@@ -48,6 +177,11 @@ impl Stop {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
 
+    /// Forgets that it was asked: the next work is new.
+    pub fn clear(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+
     /// Whether it was asked.
     pub fn asked(&self) -> bool {
         self.0.load(Ordering::SeqCst) > 0
@@ -57,22 +191,55 @@ impl Stop {
 /// Does work, one command at a time.
 pub struct Runner {
     stop: Stop,
+    chat: Option<chat::Session>,
 }
 
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop }
+        Self { stop, chat: None }
+    }
+
+    /// What stops it.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// Does what is asked; `emit` gets what happens meanwhile.
     pub fn run(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
+        platform::wait(self.work(command, emit))
+    }
+
+    async fn work(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
         match command {
             Command::Train(request) => {
-                let ending = platform::wait(train::train(*request, &self.stop, emit))?;
+                let ending = train::train(*request, &self.stop, emit).await?;
                 emit(Event::TrainEnded { finished: ending == Ending::Finished });
+                Ok(())
             }
+            Command::Generate(request) => generate::generate(*request, &self.stop, emit).await,
+            Command::OpenChat(request) => {
+                // The model before goes first, so that there is memory for this one.
+                self.chat = None;
+                self.chat = Some(chat::Session::open(*request, emit).await?);
+                Ok(())
+            }
+            Command::Say { text } => self.chat.as_mut().context("no conversation was begun")?.say(&text, &self.stop, emit).await,
+            Command::ResetChat => {
+                self.chat.as_mut().context("no conversation was begun")?.reset();
+                Ok(())
+            }
+            Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,
+            Command::Pack { model, out } => pack::pack(&model, &out, emit),
+            Command::TrainTokenizer(request) => pack::train_tokenizer(&request, emit),
+            Command::Devices => {
+                emit(Event::Devices { adapters: devices::list().await? });
+                Ok(())
+            }
+            Command::Conform(request) => devices::conform(request, &self.stop, emit).await,
+            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, emit).await,
+            Command::BenchMatmul { device } => bench::bench_matmul(&device, emit).await,
+            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, emit).await,
         }
-        Ok(())
     }
 }

@@ -35,7 +35,7 @@ pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnM
     };
     config.check()?;
     let inputs = Inputs::open(&config)?;
-    let (mut machine, device) = super::device::machine(&request.device).await?;
+    let (mut machine, device) = super::devices::machine(&request.device).await?;
     let step = inputs.step(&mut machine, &config)?;
     let first_weights = first_weights(&config, inputs.teacher)?;
     let run = match opened {
@@ -87,7 +87,7 @@ fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
     match source {
         Source::None => Ok(None),
         Source::Embedded => Ok(Some(ModelFile::embedded_teacher()?)),
-        Source::Path(path) => Ok(Some(ModelFile::open(path).with_context(|| format!("teacher {}", path.display()))?)),
+        Source::Path(path) => Ok(Some(super::model::open(&path.display().to_string()).context("the teacher")?)),
     }
 }
 
@@ -135,7 +135,7 @@ fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>) -> Result<Fir
             return Ok(Box::new(move |machine, step| Ok(init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, seed))?)));
         }
         Init::Teacher => teacher.context("init = teacher needs a teacher")?,
-        Init::Model(path) => ModelFile::open(path).with_context(|| format!("init {}", path.display()))?,
+        Init::Model(path) => super::model::open(&path.display().to_string()).context("the first weights")?,
     };
     Ok(Box::new(move |machine, step| {
         if file.linears == step.student.linears {

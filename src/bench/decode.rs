@@ -1,0 +1,179 @@
+//! `bench decode`: how fast a packed model continues text, against the same shape dense in f16 and
+//! against what the device's memory allows.
+
+use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
+use crate::infer::Engine;
+use crate::model::{Linears, LlamaConfig, Purpose, Weights};
+use crate::ops::Add;
+use crate::platform::Clock;
+use crate::rng::Key;
+use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
+
+/// What is timed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecodeBench {
+    /// A preset.
+    pub size: String,
+    /// Tokens of the prompt.
+    pub prompt: usize,
+    /// Tokens decoded after it.
+    pub tokens: usize,
+    /// Whether the same shape is timed dense in f16, too.
+    pub dense: bool,
+}
+
+/// One model, timed.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecodeSide {
+    /// Tokens a second: 1 ÷ the median time of one.
+    pub tokens_per_second: f64,
+    /// Seconds from the prompt to its continuation's first logits.
+    pub first_token_seconds: f64,
+    /// Tokens of the prompt a second.
+    pub prefill_tokens_per_second: f64,
+    /// Bytes of weights that each token has to read.
+    pub bytes_per_token: u64,
+    /// Bytes taken on the device: weights, cache and activations.
+    pub memory: u64,
+    /// Share of the tokens a second that reading those bytes alone would allow.
+    pub roofline: f64,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DecodeReport {
+    /// What was timed.
+    pub bench: DecodeBench,
+    /// Where.
+    pub device: String,
+    /// Bytes a second that an addition of large vectors moves.
+    pub bandwidth: f64,
+    /// The packed model.
+    pub packed: DecodeSide,
+    /// The dense one.
+    pub dense: Option<DecodeSide>,
+}
+
+/// Times decoding on machines that `machine` makes: each model gets one of its own, so that only
+/// one is in memory. `note` is told what is being done.
+pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>, bench: DecodeBench, note: &mut dyn FnMut(&str)) -> Result<DecodeReport> {
+    let config = LlamaConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
+    let context = config.max_position_embeddings;
+    ensure!(bench.prompt > 0 && bench.tokens > 0, "prompt and tokens must be at least 1");
+    ensure!(bench.prompt + bench.tokens + WARM_UP <= context, "{} + {} tokens do not fit the context of {context}", bench.prompt, bench.tokens + WARM_UP);
+    note("measuring memory bandwidth");
+    let (mut first, device) = machine().await?;
+    let bandwidth = bandwidth(&mut first).await?;
+    drop(first);
+    note("timing the packed model");
+    let packed = side(&mut machine().await?.0, &config, Linears::Binary, &bench, bandwidth).await?;
+    let mut dense = None;
+    if bench.dense {
+        note("timing the same model dense in f16");
+        dense = Some(side(&mut machine().await?.0, &config, Linears::Dense, &bench, bandwidth).await?);
+    }
+    Ok(DecodeReport { bench, device, bandwidth, packed, dense })
+}
+
+/// Tokens decoded before the clock runs.
+const WARM_UP: usize = 2;
+
+async fn side(machine: &mut Machine, config: &LlamaConfig, linears: Linears, bench: &DecodeBench, bandwidth: f64) -> Result<DecodeSide> {
+    let weights = Weights::allocate(machine, config, linears, Purpose::Inference(Storage::F16))?;
+    fill(machine, &weights)?;
+    let bytes_per_token = bytes_per_token(&weights);
+    let mut engine = Engine::new(machine, &weights, bench.prompt + bench.tokens + WARM_UP)?;
+    let prompt: Vec<u32> = (0..bench.prompt as u64).map(|i| (Key::new(0, "prompt").bits(i) % config.vocab_size as u64) as u32).collect();
+    // Once to warm up: caches, and on a GPU pipelines.
+    engine.feed(machine, &prompt).await?;
+    engine.rewind(0);
+    let clock = Clock::start();
+    let mut logits = engine.feed(machine, &prompt).await?;
+    let first_token_seconds = clock.seconds();
+    let mut times = Vec::with_capacity(bench.tokens);
+    for n in 0..WARM_UP + bench.tokens {
+        let next = likeliest(&logits);
+        let clock = Clock::start();
+        logits = engine.feed(machine, &[next]).await?;
+        if n >= WARM_UP {
+            times.push(clock.seconds());
+        }
+    }
+    times.sort_by(f64::total_cmp);
+    let tokens_per_second = 1.0 / times[times.len() / 2].max(1e-9);
+    Ok(DecodeSide {
+        tokens_per_second,
+        first_token_seconds,
+        prefill_tokens_per_second: bench.prompt as f64 / first_token_seconds.max(1e-9),
+        bytes_per_token,
+        memory: machine.memory_bytes() + engine.slot_bytes(),
+        roofline: tokens_per_second * bytes_per_token as f64 / bandwidth,
+    })
+}
+
+fn likeliest(logits: &[f32]) -> u32 {
+    logits.iter().enumerate().fold(0, |best, (n, &x)| if x > logits[best] { n } else { best }) as u32
+}
+
+/// Bytes of every tensor, but of the embedding, of which one row is read (unless it is the head).
+fn bytes_per_token(weights: &Weights) -> u64 {
+    let words = |home: Home| 4 * home.spec.words() as u64;
+    let signs: u64 = weights.binary.iter().map(|layer| words(layer.signs)).sum();
+    let embedding = "model.embed_tokens.weight";
+    let read = weights.names().iter().filter(|name| *name != embedding || weights.head() == embedding);
+    signs + read.map(|name| words(weights.home(name).expect("named"))).sum::<u64>()
+}
+
+/// Random weights of a size at which activations stay finite.
+fn fill(machine: &mut Machine, weights: &Weights) -> Result<()> {
+    let key = Key::new(0, "decode");
+    for (n, layer) in weights.binary.iter().enumerate() {
+        let (spec, key) = (layer.signs.spec, key.child(n as u64));
+        let last = if spec.cols % 32 == 0 { u32::MAX } else { (1 << (spec.cols % 32)) - 1 };
+        let ends = |i: u64| (i + 1).is_multiple_of(spec.row_words() as u64);
+        let words: Vec<u32> = (0..spec.words() as u64).map(|i| key.bits(i) as u32 & if ends(i) { last } else { u32::MAX }).collect();
+        machine.write(&layer.signs, &words)?;
+    }
+    for name in weights.names() {
+        let home = weights.home(name).expect("named");
+        let key = Key::new(0, name);
+        let words: Vec<u32> = match home.spec.storage {
+            // Halves of magnitude 1/64 to 1/32.
+            Storage::F16 => (0..home.spec.words() as u64).map(|i| (key.bits(i) as u32 & 0x83ff_83ff) | 0x2400_2400).collect(),
+            _ if name.ends_with("norm.weight") => vec![1f32.to_bits(); home.spec.words()],
+            _ => (0..home.spec.words() as u64).map(|i| (0.02 * key.uniform(i) as f32).to_bits()).collect(),
+        };
+        machine.write(&home, &words)?;
+    }
+    Ok(())
+}
+
+/// Bytes a second moved by adding two vectors of 64 MiB into a third, three streams counted: the
+/// best of some runs.
+async fn bandwidth(machine: &mut Machine) -> Result<f64> {
+    const RUNS: usize = 6;
+    const ADDITIONS: usize = 4;
+    let cols = 16 << 10;
+    let rows = ((16 << 20) / cols).min(machine.most_words() / cols);
+    let spec = Spec::f32(rows, cols);
+    let mut home = || Ok::<_, anyhow::Error>(Home { memory: machine.allocate(Class::Real, spec.words())?, offset: 0, spec });
+    let (a, b) = (home()?, home()?);
+    let mut tape = Tape::new();
+    let (mut sum, b) = (tape.lasting(a), tape.lasting(b));
+    for _ in 0..ADDITIONS {
+        sum = tape.push_one(Add, &[sum, b], &[])?;
+    }
+    let end = tape.rows(sum, 0, 1);
+    tape.keep(end);
+    let mut program = machine.compile(tape)?;
+    let mut best = 0f64;
+    for _ in 0..RUNS {
+        let clock = Clock::start();
+        machine.run(&mut program)?;
+        // Reading a row waits for all of it.
+        machine.read_tensor(&program, end).await?;
+        best = best.max((ADDITIONS * 3 * 4 * spec.words()) as f64 / clock.seconds());
+    }
+    Ok(best)
+}

@@ -1,0 +1,155 @@
+//! `signet bench`.
+
+use super::output::{self, put, size};
+use crate::runner::{Command, DecodeBench, DecodeReport, DecodeSide, Event, MatmulReport, Runner, TrainBench, TrainBenchReport};
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+/// Time the machine.
+#[derive(Subcommand)]
+pub(super) enum Bench {
+    Train(Train),
+    Decode(Decode),
+    Matmul(Matmul),
+}
+
+/// Time training steps: teacher forward, student forward and backward, clip, AdamW.
+#[derive(Args)]
+pub(super) struct Train {
+    /// tiny, 5M, 130M, 1.3B, 7B or 13B.
+    #[arg(long, default_value = "5M")]
+    size: String,
+    /// Sequences in a step; 4 for small sizes, else 1.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Tokens in a sequence.
+    #[arg(long, default_value_t = 256)]
+    seq: usize,
+    /// Steps timed, after two of warm-up.
+    #[arg(long, default_value_t = 6)]
+    steps: usize,
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// The figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Time matrix products at a model's shapes: dense in f32 and f16, and on signs.
+#[derive(Args)]
+pub(super) struct Matmul {
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// One JSON object per product.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Time decoding: a packed model of random weights against the same one dense in f16.
+#[derive(Args)]
+pub(super) struct Decode {
+    /// tiny, 5M, 130M, 1.3B, 7B or 13B.
+    #[arg(long, default_value = "130M")]
+    size: String,
+    /// Tokens of the prompt.
+    #[arg(long, default_value_t = 64)]
+    prompt: usize,
+    /// Tokens decoded.
+    #[arg(long, default_value_t = 64)]
+    tokens: usize,
+    /// Leave the dense model out: it needs up to 16 times the memory.
+    #[arg(long)]
+    packed_only: bool,
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// The figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
+        match self {
+            Bench::Train(train) => train.run(runner),
+            Bench::Decode(decode) => decode.run(runner),
+            Bench::Matmul(matmul) => matmul.run(runner),
+        }
+    }
+}
+
+impl Train {
+    fn run(self, runner: &mut Runner) -> Result<()> {
+        let Self { size, batch, seq, steps, device, json } = self;
+        let small = matches!(size.as_str(), "tiny" | "5M");
+        let bench = TrainBench { batch: batch.unwrap_or(if small { 4 } else { 1 }), size, seq, steps };
+        runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
+            Event::Progress { done, of, .. } if !json => eprintln!("step {done} of {of}"),
+            Event::BenchTrain(_) if json => output::put_json(&event),
+            Event::BenchTrain(report) => {
+                let TrainBenchReport { bench, parameters, device, tokens_per_s, memory, needed } = report;
+                put(&format!("{} ({parameters} parameters), {} × {} tokens a step, on {device}\n", bench.size, bench.batch, bench.seq));
+                put(&format!("{:.1} tokens/s (least {:.1}, greatest {:.1})\n", tokens_per_s.median, tokens_per_s.least, tokens_per_s.greatest));
+                put(&format!(
+                    "{} of memory, {:.2} × the {} that cannot be done without\n",
+                    output::size(*memory),
+                    *memory as f64 / *needed as f64,
+                    output::size(*needed)
+                ));
+            }
+            _ => {}
+        })
+    }
+}
+
+impl Matmul {
+    fn run(self, runner: &mut Runner) -> Result<()> {
+        let Self { device, json } = self;
+        runner.run(Command::BenchMatmul { device }, &mut |event| match &event {
+            Event::BenchMatmul(_) if json => output::put_json(&event),
+            Event::BenchMatmul(MatmulReport { kind, shape: [tokens, inputs, outputs], gflops }) => {
+                put(&format!(
+                    "{kind:<10} {tokens:>4} × {inputs:>5} → {outputs:>6}   {:>8.1} GFLOP/s (least {:.1}, greatest {:.1})\n",
+                    gflops.median, gflops.least, gflops.greatest
+                ));
+            }
+            Event::Note { text } if !json => put(&format!("on {text}\n")),
+            _ => {}
+        })
+    }
+}
+
+impl Decode {
+    fn run(self, runner: &mut Runner) -> Result<()> {
+        let Self { size, prompt, tokens, packed_only, device, json } = self;
+        let bench = DecodeBench { size, prompt, tokens, dense: !packed_only };
+        runner.run(Command::BenchDecode { bench, device }, &mut |event| match &event {
+            Event::Note { text } => eprintln!("{text} …"),
+            Event::BenchDecode(_) if json => output::put_json(&event),
+            Event::BenchDecode(report) => print(report),
+            _ => {}
+        })
+    }
+}
+
+fn print(report: &DecodeReport) {
+    let DecodeReport { bench, device, bandwidth, packed, dense } = report;
+    put(&format!("{} on {device}, {} tokens after a prompt of {}; memory moves {:.1} GB/s\n", bench.size, bench.tokens, bench.prompt, bandwidth / 1e9));
+    let line = |name: &str, side: &DecodeSide| {
+        let DecodeSide { tokens_per_second, first_token_seconds, prefill_tokens_per_second, bytes_per_token, memory, roofline } = side;
+        put(&format!(
+            "{name:<10} {tokens_per_second:>8.1} tokens/s   first token {:>7.1} ms   prefill {prefill_tokens_per_second:>7.0} tokens/s   reads {} a token, {:.0}% of what memory allows   {} of memory\n",
+            1e3 * first_token_seconds,
+            size(*bytes_per_token),
+            100.0 * roofline,
+            size(*memory)
+        ));
+    };
+    line("packed", packed);
+    if let Some(dense) = dense {
+        line("dense f16", dense);
+        put(&format!("packed is {:.2} times as fast\n", packed.tokens_per_second / dense.tokens_per_second));
+    }
+}

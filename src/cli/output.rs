@@ -1,0 +1,91 @@
+//! Writing to the terminal, and options that several commands share.
+
+use crate::runner::{Event, GenerateReport, Request, Sampling, Stopped};
+use clap::Args;
+use std::io::{ErrorKind, Write};
+
+/// Writes to standard output at once. When nobody reads it any more, there is nothing left to do.
+pub(super) fn put(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        let quiet = error.kind() == ErrorKind::BrokenPipe;
+        if !quiet {
+            eprintln!("error: standard output: {error}");
+        }
+        std::process::exit(if quiet { 0 } else { 1 });
+    }
+}
+
+/// An event as a line of JSON.
+pub(super) fn put_json(event: &Event) {
+    put(&(serde_json::to_string(event).expect("events are plain data") + "\n"));
+}
+
+/// Bytes as a person reads them.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes >= 1e9 => format!("{:.3} GB", bytes / 1e9),
+        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.1} kB", bytes / 1e3),
+    }
+}
+
+/// What is said on standard error once a model is loaded.
+pub(super) fn loaded(event: &Event) {
+    if let Event::Loaded { model, device, context, memory } = event {
+        eprintln!("{model} on {device}: context {context}, {} of memory", size(*memory));
+    }
+}
+
+/// A generation in one line.
+pub(super) fn summary(report: &GenerateReport) -> String {
+    let why = match report.stopped {
+        Stopped::EndToken => "the model was done",
+        Stopped::StopString => "a stop string came up",
+        Stopped::MaxTokens => "--max-tokens reached",
+        Stopped::ContextFull => "the context is full",
+        Stopped::Asked => "stopped",
+    };
+    let GenerateReport { tokens, tokens_per_second, first_token_seconds, prompt_tokens, cached_tokens, .. } = report;
+    format!(
+        "{tokens} tokens, {tokens_per_second:.1} a second, the first after {first_token_seconds:.2} s; prompt {prompt_tokens}, {cached_tokens} of it cached; {why}"
+    )
+}
+
+/// How tokens are chosen.
+#[derive(Args)]
+pub(super) struct SamplingOptions {
+    /// Divides the logits; 0 takes the likeliest token.
+    #[arg(long, default_value_t = Sampling::default().temperature)]
+    temperature: f64,
+    /// Only the k likeliest tokens; 0 for all.
+    #[arg(long, default_value_t = Sampling::default().top_k)]
+    top_k: usize,
+    /// Only the likeliest tokens that together have this probability.
+    #[arg(long, default_value_t = Sampling::default().top_p)]
+    top_p: f64,
+    /// Only tokens with this share of the likeliest one's probability.
+    #[arg(long, default_value_t = Sampling::default().min_p)]
+    min_p: f64,
+    /// Makes tokens already seen less likely; 1 for no effect.
+    #[arg(long, default_value_t = Sampling::default().repetition_penalty)]
+    repetition_penalty: f64,
+    /// Decides the draws.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Most tokens to generate.
+    #[arg(long, default_value_t = Request::default().max_tokens)]
+    max_tokens: usize,
+    /// Text that ends the generation; may be given several times.
+    #[arg(long)]
+    stop: Vec<String>,
+}
+
+impl SamplingOptions {
+    /// The request they make.
+    pub(super) fn request(self) -> Request {
+        let Self { temperature, top_k, top_p, min_p, repetition_penalty, seed, max_tokens, stop } = self;
+        let sampling = Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed };
+        Request { max_tokens, sampling, stop_tokens: Vec::new(), stop_strings: stop }
+    }
+}

@@ -1,0 +1,5 @@
+//! Measuring models.
+
+mod perplexity;
+
+pub use perplexity::{EvalError, PerplexityReport, perplexity};

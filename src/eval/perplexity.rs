@@ -1,0 +1,227 @@
+//! Perplexity by FBI-LLM's protocol: the whole text is tokenized at once and cut into windows that
+//! do not overlap; the cross-entropy is the mean inside each window, and then over windows.
+
+use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape};
+use crate::model::{Forward, Loss, Positions, Weights};
+use crate::ops::{Objective, TERMS};
+use crate::platform::Clock;
+use serde::{Deserialize, Serialize};
+
+/// Why nothing could be measured.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// The machine's.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The model's tensors do not fit together.
+    #[error(transparent)]
+    Shape(#[from] ShapeError),
+    /// A window that the model cannot see at once, or that holds no prediction.
+    #[error("a window of {window} tokens cannot be measured: it must have at least 2, and at most the model's context of {context}")]
+    Window {
+        /// Tokens asked for.
+        window: usize,
+        /// Tokens the model can see.
+        context: usize,
+    },
+    /// Text shorter than a window.
+    #[error("the text is {tokens} tokens long, and a window has {window}. Give more text, or a smaller --window")]
+    Short {
+        /// Tokens there are.
+        tokens: usize,
+        /// Tokens needed.
+        window: usize,
+    },
+    /// A token the model does not know.
+    #[error("token id {id} is outside the model's vocabulary of {vocabulary}: the text was tokenized for another model")]
+    Token {
+        /// The id.
+        id: u32,
+        /// Ids there are.
+        vocabulary: usize,
+    },
+    /// Somebody asked to stop before there was anything to report.
+    #[error("stopped before the first window was done")]
+    Stopped,
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PerplexityReport {
+    /// exp of the mean cross-entropy.
+    pub perplexity: f64,
+    /// Mean cross-entropy, in nats a token.
+    pub cross_entropy: f64,
+    /// Standard error of that mean, over windows; 0 for a single one.
+    pub standard_error: f64,
+    /// Windows measured.
+    pub windows: usize,
+    /// Windows the text has; more than were measured if somebody asked to stop.
+    pub windows_in_text: usize,
+    /// Tokens in a window; its first is not predicted.
+    pub window: usize,
+    /// Tokens of the text. Those after the last whole window are left out.
+    pub tokens: usize,
+    /// Tokens measured a second.
+    pub tokens_per_second: f64,
+}
+
+/// Measures `tokens`. `progress(done, of, perplexity so far)` is told after each window; when
+/// `asked` says so, the windows done so far are reported.
+pub async fn perplexity(
+    machine: &mut Machine, weights: &Weights, tokens: &[u32], window: usize, asked: &dyn Fn() -> bool, progress: &mut dyn FnMut(usize, usize, f64),
+) -> Result<PerplexityReport, EvalError> {
+    check(weights, tokens, window)?;
+    let mut measure = Measure::new(machine, weights, window)?;
+    let clock = Clock::start();
+    let of = tokens.len() / window;
+    let mut losses = Vec::with_capacity(of);
+    for window in tokens.chunks_exact(window) {
+        if asked() {
+            break;
+        }
+        losses.push(measure.window(machine, window).await?);
+        progress(losses.len(), of, mean(&losses).exp());
+    }
+    if losses.is_empty() {
+        return Err(EvalError::Stopped);
+    }
+    let cross_entropy = mean(&losses);
+    Ok(PerplexityReport {
+        perplexity: cross_entropy.exp(),
+        cross_entropy,
+        standard_error: standard_error(&losses),
+        windows: losses.len(),
+        windows_in_text: of,
+        window,
+        tokens: tokens.len(),
+        tokens_per_second: (losses.len() * window) as f64 / clock.seconds().max(1e-9),
+    })
+}
+
+fn check(weights: &Weights, tokens: &[u32], window: usize) -> Result<(), EvalError> {
+    let (context, vocabulary) = (weights.config.max_position_embeddings, weights.config.vocab_size);
+    if window < 2 || window > context {
+        return Err(EvalError::Window { window, context });
+    }
+    if tokens.len() < window {
+        return Err(EvalError::Short { tokens: tokens.len(), window });
+    }
+    match tokens.iter().find(|&&id| id as usize >= vocabulary) {
+        Some(&id) => Err(EvalError::Token { id, vocabulary }),
+        None => Ok(()),
+    }
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Of the mean of independent values.
+fn standard_error(values: &[f64]) -> f64 {
+    if values.len() < 2 {
+        return 0.0;
+    }
+    let mean = mean(values);
+    let variance = values.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / (values.len() - 1) as f64;
+    (variance / values.len() as f64).sqrt()
+}
+
+/// A forward of one window with its loss, compiled once.
+struct Measure {
+    program: Program,
+    tokens: Home,
+    targets: Home,
+    sums: Home,
+}
+
+impl Measure {
+    fn new(machine: &mut Machine, weights: &Weights, window: usize) -> Result<Self, EvalError> {
+        let mut home = |spec: Spec| Ok::<_, MachineError>(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec });
+        let (tokens, targets) = (home(Spec::u32(window, 1))?, home(Spec::u32(window, 1))?);
+        let (shares, scale, sums) = (home(Spec::f32(window, 1))?, home(Spec::f32(1, 1))?, home(Spec::f32(1, TERMS))?);
+        // The last token of a window predicts nothing in it.
+        let mut share = vec![1.0 / (window - 1) as f32; window];
+        share[window - 1] = 0.0;
+        machine.write_f32(&shares, &share)?;
+        machine.write_f32(&scale, &[1.0])?;
+        let positions = Positions::new(machine, weights.config.rope_theta, weights.config.head_dim(), window)?;
+        let mut tape = Tape::new();
+        let ids = tape.lasting(tokens);
+        let hidden = Forward { weights, positions, batch: 1, seq: window, cache: None }.hidden(&mut tape, ids)?;
+        let objective = Objective { next_token: 1.0, temperature: 1.0 };
+        let [targets_, shares, scale, sums_] = [targets, shares, scale, sums].map(|home| tape.lasting(home));
+        Loss { student: weights, teacher: None, targets: targets_, weights: shares, scale, sums: sums_, objective, gradient: false }
+            .record(&mut tape, hidden)?;
+        Ok(Self { program: machine.compile(tape)?, tokens, targets, sums })
+    }
+
+    /// Mean cross-entropy inside a window.
+    async fn window(&mut self, machine: &mut Machine, window: &[u32]) -> Result<f64, MachineError> {
+        let mut targets = window[1..].to_vec();
+        targets.push(0);
+        machine.write(&self.tokens, window)?;
+        machine.write(&self.targets, &targets)?;
+        machine.write(&self.sums, &[0; TERMS])?;
+        machine.run(&mut self.program)?;
+        Ok(f64::from(machine.read_f32(&self.sums).await?[1]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::infer::Engine;
+    use crate::model::{Linears, LlamaConfig, Purpose, init_dense, init_from_dense};
+    use crate::platform;
+
+    fn model(machine: &mut Machine) -> Weights {
+        let config = LlamaConfig { num_hidden_layers: 1, hidden_size: 48, intermediate_size: 80, ..LlamaConfig::preset("tiny", 97).unwrap() };
+        let weights = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training).unwrap();
+        init_from_dense(machine, &weights, &mut init_dense(&config, 3)).unwrap();
+        weights
+    }
+
+    fn text(n: usize) -> Vec<u32> {
+        (0..n as u64).map(|i| (crate::rng::Key::new(1, "text").bits(i) % 97) as u32).collect()
+    }
+
+    #[test]
+    fn it_is_what_decoding_token_by_token_gives() {
+        let mut machine = Machine::cpu();
+        let weights = model(&mut machine);
+        let tokens = text(3 * 20 + 7);
+        let report = platform::wait(perplexity(&mut machine, &weights, &tokens, 20, &|| false, &mut |_, _, _| {})).unwrap();
+        let mut engine = Engine::new(&mut machine, &weights, 64).unwrap();
+        let mut losses = Vec::new();
+        for window in tokens.chunks_exact(20) {
+            engine.rewind(0);
+            for pair in window.windows(2) {
+                let logits = platform::wait(engine.feed(&mut machine, &pair[..1])).unwrap();
+                let top = logits.iter().fold(f64::MIN, |top, &x| top.max(f64::from(x)));
+                let total: f64 = logits.iter().map(|&x| (f64::from(x) - top).exp()).sum();
+                losses.push(top + total.ln() - f64::from(logits[pair[1] as usize]));
+            }
+        }
+        assert_eq!((report.windows, report.windows_in_text, losses.len()), (3, 3, 57));
+        assert!((report.cross_entropy - mean(&losses)).abs() < 1e-4, "{} {}", report.cross_entropy, mean(&losses));
+        assert_eq!(report.perplexity, report.cross_entropy.exp());
+    }
+
+    #[test]
+    fn what_cannot_be_measured_is_said() {
+        let mut machine = Machine::cpu();
+        let weights = model(&mut machine);
+        let mut problem = |tokens: &[u32], window| {
+            let error = platform::wait(perplexity(&mut machine, &weights, tokens, window, &|| false, &mut |_, _, _| {}));
+            error.unwrap_err().to_string()
+        };
+        assert!(problem(&[], 20).contains("0 tokens long"));
+        assert!(problem(&text(19), 20).contains("smaller --window"));
+        assert!(problem(&text(19), 1).contains("at least 2"));
+        assert!(problem(&text(19), 5000).contains("context of 512"));
+        assert!(problem(&[97; 30], 20).contains("token id 97"));
+        let stopped = platform::wait(perplexity(&mut machine, &weights, &text(40), 20, &|| true, &mut |_, _, _| {}));
+        assert!(matches!(stopped, Err(EvalError::Stopped)));
+    }
+}

@@ -1,0 +1,135 @@
+//! A conversation: messages, the model's template for them, and a context that never runs over.
+
+use super::generate::{GenerateError, GenerateReport, Generator, Request, Stopped};
+use super::template::{Message, Template, TemplateError};
+use crate::data::{Tokenizer, TokenizerError, USER};
+use crate::graph::Machine;
+
+/// Why there is no reply.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// The template's.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The model's.
+    #[error(transparent)]
+    Generate(#[from] GenerateError),
+    /// The tokenizer's.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+}
+
+/// What came back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reply {
+    /// The reply.
+    pub text: String,
+    /// Messages that were dropped from the beginning, so that it had room.
+    pub dropped: usize,
+    /// How it went.
+    pub report: GenerateReport,
+}
+
+/// Once a conversation no longer fits, it is cut to this share of the context, so that the next
+/// few turns find their beginning in the cache.
+const CUT_TO: f64 = 0.5;
+
+/// A conversation with a model.
+#[derive(Debug)]
+pub struct Chat {
+    template: Template,
+    request: Request,
+    messages: Vec<Message>,
+    /// How many of the first messages are never dropped: the system's.
+    pinned: usize,
+}
+
+impl Chat {
+    /// A conversation whose replies are made as `request` says; it begins with what the system
+    /// says, if anything.
+    pub fn new(template: Template, request: Request, system: Option<&str>) -> Self {
+        let messages: Vec<Message> = system.map(|text| Message::new("system", text)).into_iter().collect();
+        Self { template, request, pinned: messages.len(), messages }
+    }
+
+    /// What was said so far.
+    pub fn messages(&self) -> &[Message] {
+        &self.messages
+    }
+
+    /// Forgets all but what the system said.
+    pub fn reset(&mut self) {
+        self.messages.truncate(self.pinned);
+    }
+
+    /// Tokens that end a reply: the ends of documents, and the beginning of the next turn.
+    pub fn stop_tokens(tokenizer: &Tokenizer) -> Vec<u32> {
+        tokenizer.ends().into_iter().chain(tokenizer.id(USER)).collect()
+    }
+
+    /// Says something as the user; the reply is given to `emit` piece by piece. If it is stopped
+    /// half-way, what was said stays; if there is an error, the conversation is as before.
+    pub async fn say(
+        &mut self, machine: &mut Machine, generator: &mut Generator, tokenizer: &Tokenizer, text: &str, asked: &dyn Fn() -> bool, emit: &mut dyn FnMut(&str),
+    ) -> Result<Reply, ChatError> {
+        let mut messages = self.messages.clone();
+        messages.push(Message::new("user", text));
+        // A reply needs room; how much of it, nobody knows.
+        let room = self.request.max_tokens.min(generator.capacity() / 4).max(1);
+        let (prompt, dropped) = self.fit(&mut messages, tokenizer, generator.capacity().saturating_sub(room))?;
+        let request = Request { stop_tokens: [&self.request.stop_tokens[..], &Self::stop_tokens(tokenizer)].concat(), ..self.request.clone() };
+        let generated = generator.generate(machine, tokenizer, &prompt, &request, asked, emit).await?;
+        if generated.text.is_empty() && generated.report.stopped == Stopped::Asked {
+            // Stopped before the first word: as if nothing had been said.
+            return Ok(Reply { text: generated.text, dropped: 0, report: generated.report });
+        }
+        messages.push(Message::new("assistant", &generated.text));
+        self.messages = messages;
+        Ok(Reply { text: generated.text, dropped, report: generated.report })
+    }
+
+    /// The tokens of a conversation, after dropping its oldest turns if it does not fit into
+    /// `most`; and how many messages that were.
+    fn fit(&self, messages: &mut Vec<Message>, tokenizer: &Tokenizer, most: usize) -> Result<(Vec<u32>, usize), ChatError> {
+        let encode = |messages: &[Message]| -> Result<Vec<u32>, ChatError> { Ok(tokenizer.encode(&self.template.render(messages, true)?)?) };
+        let mut prompt = encode(messages)?;
+        if prompt.len() <= most {
+            return Ok((prompt, 0));
+        }
+        let before = messages.len();
+        let goal = (most as f64 * CUT_TO) as usize;
+        while prompt.len() > goal && drop_oldest(messages, self.pinned) {
+            prompt = encode(messages)?;
+        }
+        if prompt.len() > most {
+            return Err(GenerateError::Long { tokens: prompt.len(), capacity: most }.into());
+        }
+        Ok((prompt, before - messages.len()))
+    }
+}
+
+/// Drops the oldest turn: a user's message and all up to the next one. Never the last.
+fn drop_oldest(messages: &mut Vec<Message>, pinned: usize) -> bool {
+    let next = (pinned + 1..messages.len()).find(|&n| messages[n].role == "user");
+    match next {
+        Some(next) => {
+            messages.drain(pinned..next);
+            true
+        }
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_turns_are_dropped_and_never_the_last() {
+        let mut messages: Vec<Message> = ["system", "user", "assistant", "user", "assistant", "user"].iter().map(|role| Message::new(role, "x")).collect();
+        assert!(drop_oldest(&mut messages, 1));
+        assert!(drop_oldest(&mut messages, 1));
+        assert_eq!(messages.iter().map(|message| &message.role[..]).collect::<Vec<_>>(), ["system", "user"]);
+        assert!(!drop_oldest(&mut messages, 1));
+    }
+}

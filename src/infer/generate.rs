@@ -1,0 +1,283 @@
+//! Text generation: a prompt in, pieces of text out as they become certain.
+
+use super::engine::{Engine, EngineError};
+use super::sampler::{Sampler, Sampling};
+use super::stop::StopScan;
+use crate::data::{Tokenizer, TokenizerError};
+use crate::graph::{Machine, MachineError};
+use crate::platform::Clock;
+use serde::{Deserialize, Serialize};
+
+/// Why no text could be generated.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// The model's.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The tokenizer's.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The machine's.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// A setting that makes no sense.
+    #[error("{0}")]
+    Setting(String),
+    /// A prompt that leaves no room for a reply.
+    #[error("the prompt is {tokens} tokens long, and the context holds {capacity} with the reply. Shorten it, or ask for a longer context")]
+    Long {
+        /// Tokens of the prompt.
+        tokens: usize,
+        /// Tokens the context holds.
+        capacity: usize,
+    },
+}
+
+/// How a text is continued, and when it is over.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Request {
+    /// Most tokens to generate.
+    pub max_tokens: usize,
+    /// How each is chosen.
+    pub sampling: Sampling,
+    /// Tokens that end the text; they are not part of it.
+    pub stop_tokens: Vec<u32>,
+    /// Strings that end the text; they are not part of it.
+    pub stop_strings: Vec<String>,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self { max_tokens: 256, sampling: Sampling::default(), stop_tokens: Vec::new(), stop_strings: Vec::new() }
+    }
+}
+
+/// Why a text ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stopped {
+    /// The model ended it.
+    EndToken,
+    /// A stop string came up.
+    StopString,
+    /// As many tokens as were asked for.
+    MaxTokens,
+    /// No room is left in the context.
+    ContextFull,
+    /// Somebody asked.
+    Asked,
+}
+
+/// What a generation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerateReport {
+    /// Tokens of the prompt.
+    pub prompt_tokens: usize,
+    /// Those of them that were in the cache already.
+    pub cached_tokens: usize,
+    /// Tokens generated.
+    pub tokens: usize,
+    /// Seconds from the start to the first token.
+    pub first_token_seconds: f64,
+    /// Tokens a second after the first; 0 if there was no second.
+    pub tokens_per_second: f64,
+    /// Why it ended.
+    pub stopped: Stopped,
+}
+
+/// A generated text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Generated {
+    /// Its text, as it was given piece by piece.
+    pub text: String,
+    /// Its tokens.
+    pub ids: Vec<u32>,
+    /// How it went.
+    pub report: GenerateReport,
+}
+
+/// Tokens fed before somebody who asks to stop is heard.
+const PREFILL: usize = 256;
+
+/// An engine, and the tokens in its cache: a prompt that begins like the last one costs only what
+/// is new.
+pub struct Generator {
+    engine: Engine,
+    cached: Vec<u32>,
+}
+
+impl Generator {
+    /// A generator over an engine whose cache is empty.
+    pub fn new(mut engine: Engine) -> Self {
+        engine.rewind(0);
+        Self { engine, cached: Vec::new() }
+    }
+
+    /// Tokens that prompt and reply may have together.
+    pub fn capacity(&self) -> usize {
+        self.engine.capacity()
+    }
+
+    /// Tokens in the cache.
+    pub fn cached(&self) -> &[u32] {
+        &self.cached
+    }
+
+    /// Continues `prompt`, and gives text to `emit` as soon as it is certain: never part of a
+    /// character, never part of a stop string. `asked` is looked at before every token.
+    pub async fn generate(
+        &mut self, machine: &mut Machine, tokenizer: &Tokenizer, prompt: &[u32], request: &Request, asked: &dyn Fn() -> bool, emit: &mut dyn FnMut(&str),
+    ) -> Result<Generated, GenerateError> {
+        request.sampling.check().map_err(GenerateError::Setting)?;
+        let clock = Clock::start();
+        let cached_tokens = self.keep_common(prompt);
+        let mut report =
+            GenerateReport { prompt_tokens: prompt.len(), cached_tokens, tokens: 0, first_token_seconds: 0.0, tokens_per_second: 0.0, stopped: Stopped::Asked };
+        let mut output = Output { stream: tokenizer.stream(prompt), scan: StopScan::new(&request.stop_strings), text: String::new(), emit };
+        let mut ids = Vec::new();
+        if let Some(logits) = self.prefill(machine, prompt, asked).await? {
+            let mut run = Run { request, vocabulary: tokenizer.vocabulary(), clock, report, context: prompt.to_vec() };
+            run.decode(self, machine, logits, asked, &mut output).await?;
+            report = run.report;
+            ids = run.context.split_off(prompt.len());
+        }
+        if report.stopped != Stopped::StopString {
+            output.finish()?;
+        }
+        Ok(Generated { text: output.text, ids, report })
+    }
+
+    /// Rewinds to the longest common beginning of cache and prompt, but for the prompt's last
+    /// token: somebody has to give logits.
+    fn keep_common(&mut self, prompt: &[u32]) -> usize {
+        let common = self.cached.iter().zip(prompt).take_while(|(a, b)| a == b).count().min(prompt.len().saturating_sub(1));
+        self.cached.truncate(common);
+        self.engine.rewind(common);
+        common
+    }
+
+    /// Feeds what the cache lacks of `prompt`; `None` if somebody asked to stop meanwhile.
+    async fn prefill(&mut self, machine: &mut Machine, prompt: &[u32], asked: &dyn Fn() -> bool) -> Result<Option<Vec<f32>>, GenerateError> {
+        if prompt.len() >= self.capacity() {
+            return Err(GenerateError::Long { tokens: prompt.len(), capacity: self.capacity() });
+        }
+        let mut logits = Err(EngineError::Empty);
+        for part in prompt[self.cached.len()..].chunks(PREFILL) {
+            if asked() {
+                return Ok(None);
+            }
+            logits = Ok(self.feed(machine, part).await?);
+        }
+        Ok(Some(logits?))
+    }
+
+    async fn feed(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        match self.engine.feed(machine, tokens).await {
+            Ok(logits) => {
+                self.cached.extend_from_slice(tokens);
+                Ok(logits)
+            }
+            Err(error) => {
+                self.engine.rewind(self.cached.len());
+                Err(error)
+            }
+        }
+    }
+}
+
+/// One generation under way.
+struct Run<'a> {
+    request: &'a Request,
+    /// Ids the tokenizer knows; the embedding may have more.
+    vocabulary: usize,
+    clock: Clock,
+    report: GenerateReport,
+    /// Prompt and tokens so far.
+    context: Vec<u32>,
+}
+
+impl Run<'_> {
+    async fn decode(
+        &mut self, generator: &mut Generator, machine: &mut Machine, mut logits: Vec<f32>, asked: &dyn Fn() -> bool, output: &mut Output<'_>,
+    ) -> Result<(), GenerateError> {
+        let sampler = Sampler::new(self.request.sampling);
+        loop {
+            if self.report.tokens >= self.request.max_tokens {
+                return self.stop(Stopped::MaxTokens);
+            }
+            if asked() {
+                return self.stop(Stopped::Asked);
+            }
+            logits.truncate(self.vocabulary.max(1));
+            let token = sampler.choose(&logits, &self.context, self.context.len());
+            self.count();
+            if self.request.stop_tokens.contains(&token) {
+                return self.stop(Stopped::EndToken);
+            }
+            self.context.push(token);
+            if output.push(token)? {
+                return self.stop(Stopped::StopString);
+            }
+            if self.report.tokens >= self.request.max_tokens {
+                return self.stop(Stopped::MaxTokens);
+            }
+            if self.context.len() > generator.capacity() {
+                return self.stop(Stopped::ContextFull);
+            }
+            logits = generator.feed(machine, &[token]).await?;
+        }
+    }
+
+    fn count(&mut self) {
+        self.report.tokens += 1;
+        let seconds = self.clock.seconds();
+        if self.report.tokens == 1 {
+            self.report.first_token_seconds = seconds;
+        } else {
+            let later = (seconds - self.report.first_token_seconds).max(1e-9);
+            self.report.tokens_per_second = (self.report.tokens - 1) as f64 / later;
+        }
+    }
+
+    fn stop(&mut self, why: Stopped) -> Result<(), GenerateError> {
+        self.report.stopped = why;
+        Ok(())
+    }
+}
+
+/// Tokens to text, and where it goes.
+struct Output<'a> {
+    stream: crate::data::TextStream<'a>,
+    scan: StopScan,
+    text: String,
+    emit: &'a mut dyn FnMut(&str),
+}
+
+impl Output<'_> {
+    /// Adds a token; whether a stop string was found.
+    fn push(&mut self, token: u32) -> Result<bool, TokenizerError> {
+        let (text, found) = self.scan.push(&self.stream.push(token)?);
+        self.give(&text);
+        Ok(found)
+    }
+
+    /// Gives what was held back.
+    fn finish(&mut self) -> Result<(), TokenizerError> {
+        let rest = self.stream.finish()?;
+        let (text, found) = self.scan.push(&rest);
+        self.give(&text);
+        if !found {
+            let held = self.scan.finish();
+            self.give(&held);
+        }
+        Ok(())
+    }
+
+    fn give(&mut self, text: &str) {
+        if !text.is_empty() {
+            self.text.push_str(text);
+            (self.emit)(text);
+        }
+    }
+}

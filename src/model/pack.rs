@@ -1,0 +1,239 @@
+//! The packed model file (see `docs/formats.md`): signs as bits, everything else in f16,
+//! configuration, tokenizer and chat template in the header. One file is one model; a
+//! full-precision one, such as a teacher, is all f16.
+
+use super::config::LlamaConfig;
+use super::open::{ChatFormat, ModelError, ModelFile};
+use super::weights::{Linears, Weights};
+use crate::data::Tokenizer;
+use crate::formats::safetensors::{Dtype, FormatError, TensorFile, TensorInfo, TensorWriter};
+use crate::graph::{Machine, Storage};
+use crate::ops::pack_signs;
+use crate::platform;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+/// The format this program writes, and the newest it reads.
+pub const FORMAT: u64 = 1;
+
+/// What packing came to.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PackReport {
+    /// Weights that are one bit now; none in a full-precision model.
+    pub binarized_weights: u64,
+    /// Bits stored for each weight of the blocks' linear layers: padding, α and β included.
+    pub bits_per_weight: f64,
+    /// Size of the file.
+    pub bytes: u64,
+}
+
+/// Every tensor of a packed file, in order: words before halves, so that all are aligned.
+fn layout(config: &LlamaConfig, kind: Linears) -> Vec<TensorInfo> {
+    let (linears, dense) = match kind {
+        Linears::Binary => (config.linears(), Vec::new()),
+        Linears::Dense => (Vec::new(), config.linears()),
+    };
+    let weights = dense.into_iter().map(|(name, out, width)| (format!("{name}.weight"), Dtype::F16, vec![out, width]));
+    let signs = linears.iter().map(|(name, out, width)| (format!("{name}.signs"), Dtype::U32, vec![*out, width.div_ceil(32)]));
+    let scales = linears.iter().flat_map(|(name, _, width)| ["wscale", "wbias"].map(|part| (format!("{name}.{part}"), Dtype::F16, vec![1, *width])));
+    let others = config.others().into_iter().map(|(name, rows, cols)| {
+        let shape = if name.ends_with("norm.weight") { vec![cols] } else { vec![rows, cols] };
+        (name, Dtype::F16, shape)
+    });
+    signs.chain(scales).chain(weights).chain(others).collect()
+}
+
+/// Bytes of the tensors of a packed model of this shape; header and tokenizer come on top.
+pub fn packed_bytes(config: &LlamaConfig) -> u64 {
+    layout(config, Linears::Binary).iter().map(|(_, dtype, shape)| (shape.iter().product::<usize>() * dtype.bitsize() / 8) as u64).sum()
+}
+
+/// Bits stored for each binarized weight: its sign, padding, and its share of α and β.
+pub fn bits_per_weight(config: &LlamaConfig) -> f64 {
+    let bits: usize = config.linears().iter().map(|(_, out, width)| 32 * out * width.div_ceil(32) + 2 * 16 * width).sum();
+    bits as f64 / config.binarized_weights() as f64
+}
+
+/// Writes `source` as a packed file at `out`, tensor by tensor: whole, or not at all.
+pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
+    if source.packed {
+        return Err(FormatError::new(source.path(), "is packed already").into());
+    }
+    let metadata = metadata(source)?;
+    let mut bytes = 0;
+    let written = platform::stream_atomic(out, &mut |file| {
+        let mut counted = Counted { file, bytes: 0 };
+        write(source, &metadata, &mut counted)?;
+        bytes = counted.bytes;
+        Ok(())
+    });
+    written.map_err(|error| match error.downcast::<FormatError>() {
+        Ok(source) => source,
+        Err(error) => FormatError::new(out, format!("cannot be written: {error}")),
+    })?;
+    let config = &source.config;
+    Ok(match source.linears {
+        Linears::Binary => PackReport { binarized_weights: config.binarized_weights() as u64, bits_per_weight: bits_per_weight(config), bytes },
+        Linears::Dense => PackReport { binarized_weights: 0, bits_per_weight: 16.0, bytes },
+    })
+}
+
+/// Counts what passes.
+struct Counted<'a> {
+    file: &'a mut dyn io::Write,
+    bytes: u64,
+}
+
+impl io::Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+fn metadata(source: &ModelFile) -> Result<BTreeMap<String, String>, ModelError> {
+    let config = serde_json::to_string(&source.config).expect("a configuration is plain data");
+    let tokenizer = source.tokenizer.as_ref().map(Tokenizer::to_json).transpose()?;
+    let entries = [
+        ("signet.format", Some(FORMAT.to_string())),
+        ("config", Some(config)),
+        ("tokenizer", tokenizer),
+        ("chat_template", source.chat.template.clone()),
+        ("bos_token", source.chat.bos_token.clone()),
+        ("eos_token", source.chat.eos_token.clone()),
+    ];
+    Ok(entries.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect())
+}
+
+fn write(source: &ModelFile, metadata: &BTreeMap<String, String>, out: &mut dyn io::Write) -> io::Result<()> {
+    let layout = layout(&source.config, source.linears);
+    let mut writer = TensorWriter::new(out, &layout, metadata)?;
+    let sizes: BTreeMap<String, usize> = source.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
+    for (name, _, shape) in &layout {
+        let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
+        let bytes = match name.strip_suffix(".signs") {
+            Some(layer) => signs(source, layer, rows, sizes[layer]),
+            None => source.floats(name, rows, cols).and_then(|values| halves(source, name, &values)),
+        };
+        writer.tensor(name, &bytes.map_err(io::Error::other)?)?;
+    }
+    writer.finish()
+}
+
+/// The signs of a layer's latent weight, as the file has them.
+fn signs(source: &ModelFile, layer: &str, rows: usize, cols: usize) -> Result<Vec<u8>, FormatError> {
+    let latent = source.floats(&format!("{layer}.weight"), rows, cols)?;
+    let mut words = vec![0; rows * cols.div_ceil(32)];
+    pack_signs(&latent, cols, &mut words);
+    Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
+}
+
+/// Floats rounded to halves; one that is too large for that is refused.
+fn halves(source: &ModelFile, name: &str, values: &[f32]) -> Result<Vec<u8>, FormatError> {
+    let rounded: Vec<half::f16> = values.iter().map(|&x| half::f16::from_f32(x)).collect();
+    match rounded.iter().position(|x| !x.is_finite()) {
+        Some(at) => Err(FormatError::new(source.path(), format!("tensor {name} holds {} at element {at}, too large for f16", values[at]))),
+        None => Ok(rounded.iter().flat_map(|x| x.to_le_bytes()).collect()),
+    }
+}
+
+/// What a packed file says besides its tensors.
+pub(super) struct Header {
+    pub(super) config: LlamaConfig,
+    pub(super) tokenizer: Option<Tokenizer>,
+    pub(super) chat: ChatFormat,
+}
+
+impl Header {
+    /// Reads it; a newer format is refused by name.
+    pub(super) fn read(file: &TensorFile) -> Result<Self, ModelError> {
+        let problem = |problem: String| FormatError::new(file.path(), problem);
+        let Some(format) = file.metadata("signet.format") else {
+            return Err(problem("is no packed model (its header has no signet.format). To open a Hugging Face model, name its directory".into()).into());
+        };
+        match format.parse::<u64>() {
+            Ok(FORMAT) => {}
+            Ok(newer) if newer > FORMAT => {
+                return Err(problem(format!("made by a newer Signet (format {newer}; this one reads {FORMAT}). Update Signet")).into());
+            }
+            _ => return Err(problem(format!("signet.format is {format:?}; this Signet reads {FORMAT}")).into()),
+        }
+        let config = file.metadata("config").ok_or_else(|| problem("its header has no config".into()))?;
+        let config: LlamaConfig = serde_json::from_str(config).map_err(|error| problem(format!("config: {error}")))?;
+        config.check().map_err(|error| problem(error.to_string()))?;
+        let tokenizer = file.metadata("tokenizer").map(|text| Tokenizer::from_json(text.as_bytes())).transpose();
+        let tokenizer = tokenizer.map_err(|error| problem(error.to_string()))?;
+        let text = |key| file.metadata(key).map(str::to_string);
+        let chat = ChatFormat { template: text("chat_template"), bos_token: text("bos_token"), eos_token: text("eos_token") };
+        Ok(Self { config, tokenizer, chat })
+    }
+}
+
+/// Said where latent weights are wanted of a packed file.
+pub(super) fn no_latent(path: &Path) -> FormatError {
+    FormatError::new(path, "is packed: its weights are signs alone, and cannot be trained further. Use the checkpoint it was packed from")
+}
+
+/// Fills weights from a packed file: signs and halves go to the machine as they are.
+pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) -> Result<(), ModelError> {
+    for layer in &weights.binary {
+        if layer.latent.is_some() {
+            return Err(no_latent(file.path()).into());
+        }
+        let spec = layer.signs.spec;
+        let name = format!("{}.signs", layer.name);
+        let words = file.words(&name, spec.rows, spec.row_words())?;
+        if let Some(row) = bad_padding(&words, spec.row_words(), spec.cols) {
+            let problem = format!("tensor {name} has bits set past column {} in row {row}; padding must be 0", spec.cols);
+            return Err(FormatError::new(file.path(), problem).into());
+        }
+        machine.write(&layer.signs, &words)?;
+    }
+    for name in weights.names() {
+        let home = weights.home(name).expect("named");
+        let (rows, cols) = (home.spec.rows, home.spec.cols);
+        match home.spec.storage {
+            Storage::F16 => machine.write(&home, &file.halves(name, rows, cols)?)?,
+            _ => machine.write_f32(&home, &file.floats(name, rows, cols)?)?,
+        }
+    }
+    Ok(())
+}
+
+/// The first row with a bit set past its last column.
+fn bad_padding(words: &[u32], row_words: usize, cols: usize) -> Option<usize> {
+    let used = cols % 32;
+    if used == 0 {
+        return None;
+    }
+    words.chunks(row_words).position(|row| row[row_words - 1] >> used != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_those_published() {
+        for (name, bits, gigabytes) in [("130M", 1.030, 0.109), ("1.3B", 1.011, 0.418), ("7B", 1.006, 1.339)] {
+            let config = LlamaConfig::preset(name, 32_000).unwrap();
+            assert!((bits_per_weight(&config) - bits).abs() < 5e-4, "{name}: {}", bits_per_weight(&config));
+            let size = packed_bytes(&config) as f64 / 1e9;
+            assert!((size - gigabytes).abs() < 1e-3, "{name}: {size} GB");
+        }
+    }
+
+    #[test]
+    fn padding_is_looked_at() {
+        assert_eq!(bad_padding(&[u32::MAX, 0b111, 0, 0b1000], 2, 35), Some(1));
+        assert_eq!(bad_padding(&[u32::MAX, 0b111], 2, 35), None);
+        assert_eq!(bad_padding(&[u32::MAX], 1, 32), None);
+    }
+}

@@ -1,0 +1,121 @@
+//! The machines that work can run on, and whether they compute right.
+
+use super::{Event, Stop};
+use crate::conform::{self, Options, Target};
+use crate::device::{Adapter, Checks, Choice, Gpu, adapters, select};
+use crate::graph::Machine;
+use crate::platform;
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// An adapter, in plain data.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeviceInfo {
+    /// By which it can be chosen.
+    pub index: usize,
+    /// Name and backend.
+    pub name: String,
+    /// `DiscreteGpu`, `IntegratedGpu`, `VirtualGpu`, `Cpu` (a software adapter) or `Other`.
+    pub kind: String,
+    /// Driver and its version.
+    pub driver: String,
+    /// Bytes one binding may have.
+    pub binding_bytes: u64,
+    /// Bytes one buffer may have.
+    pub buffer_bytes: u64,
+    /// Limits it lacks: what it has, what is needed. Empty if it can be used.
+    pub lacks: Vec<String>,
+    /// Features beyond core WebGPU that kernels could use: `f16`, `subgroups`, `timestamps`, `immediates`.
+    pub features: Vec<String>,
+    /// Whether `--device auto` takes it.
+    pub preferred: bool,
+}
+
+impl DeviceInfo {
+    fn of(adapter: &Adapter, preferred: Option<usize>) -> Self {
+        let features = [
+            ("f16", wgpu::Features::SHADER_F16),
+            ("subgroups", wgpu::Features::SUBGROUP),
+            ("timestamps", wgpu::Features::TIMESTAMP_QUERY),
+            ("immediates", wgpu::Features::IMMEDIATES),
+        ];
+        Self {
+            index: adapter.index,
+            name: adapter.name(),
+            kind: format!("{:?}", adapter.info.device_type),
+            driver: format!("{} {}", adapter.info.driver, adapter.info.driver_info).trim().to_string(),
+            binding_bytes: adapter.limits.max_storage_buffer_binding_size,
+            buffer_bytes: adapter.limits.max_buffer_size,
+            lacks: adapter.lacks().iter().map(|(limit, have, need)| format!("{limit} is {have}, {need} needed")).collect(),
+            features: features.iter().filter(|(_, feature)| adapter.features.contains(*feature)).map(|(name, _)| name.to_string()).collect(),
+            preferred: preferred == Some(adapter.index),
+        }
+    }
+}
+
+/// The machine that `device` names, and how to call it.
+pub(super) async fn machine(device: &str) -> Result<(Machine, String)> {
+    let Ok(choice) = device.parse::<Choice>();
+    if choice == Choice::Cpu {
+        return Ok((Machine::cpu(), "the CPU device".into()));
+    }
+    let adapters = adapters().await;
+    match select(&adapters, &choice)? {
+        None => Ok((Machine::cpu(), "the CPU device".into())),
+        Some(adapter) => {
+            let gpu = Gpu::open(adapter, Checks::Off).await?;
+            let name = format!("{}, driver {} {}", gpu.name(), gpu.info().driver, gpu.info().driver_info);
+            Ok((Machine::gpu(Arc::new(gpu)), name))
+        }
+    }
+}
+
+pub(super) async fn list() -> Result<Vec<DeviceInfo>> {
+    let adapters = adapters().await;
+    let preferred = select(&adapters, &Choice::Auto)?.map(|adapter| adapter.index);
+    Ok(adapters.iter().map(|adapter| DeviceInfo::of(adapter, preferred)).collect())
+}
+
+/// What is tried, and where.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ConformRequest {
+    /// `all` for the CPU device and every adapter; else one as for `--device`.
+    pub device: String,
+    /// Seed of all operands; one from the clock if absent.
+    pub seed: Option<u64>,
+    /// Only cases whose `operation: label` contains this.
+    pub filter: Option<String>,
+    /// With wgpu's own checks in the kernels, as in a browser.
+    pub checked: bool,
+}
+
+/// Runs the conformance; fails if anything did.
+pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let mut options = Options::all(request.seed.unwrap_or_else(platform::seed));
+    options.filter = request.filter.clone();
+    let mut failed = Vec::new();
+    for target in targets(&request).await? {
+        if stop.asked() {
+            bail!("stopped before all devices were tried");
+        }
+        let report = conform::run(&target, &options, |result| emit(Event::Case { device: target.name(), result: result.clone() })).await;
+        if !report.passed() {
+            failed.push(target.name());
+        }
+        emit(Event::Conformance { table: report.table(), report });
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("the conformance failed on {}", failed.join(", ")) }
+}
+
+async fn targets(request: &ConformRequest) -> Result<Vec<Target>> {
+    let checks = if request.checked { Checks::On } else { Checks::Off };
+    let adapters = adapters().await;
+    let Ok(choice) = request.device.parse::<Choice>();
+    let chosen: Vec<&Adapter> = if request.device == "all" { adapters.iter().collect() } else { select(&adapters, &choice)?.into_iter().collect() };
+    let mut targets = if request.device == "all" || chosen.is_empty() { vec![Target::Cpu] } else { Vec::new() };
+    for adapter in chosen {
+        targets.push(Target::Gpu(Arc::new(Gpu::open(adapter, checks).await?)));
+    }
+    Ok(targets)
+}

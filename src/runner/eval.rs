@@ -1,0 +1,39 @@
+//! Measuring a model.
+
+use super::{Event, Stop, devices, model};
+use crate::data::Corpus;
+use crate::eval::perplexity;
+use crate::model::Purpose;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A text to measure a model on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PerplexityRequest {
+    /// `embedded`, a packed file, a model directory, or a run's directory.
+    pub model: String,
+    /// Where it is computed.
+    pub device: String,
+    /// A text file.
+    pub text: PathBuf,
+    /// Tokens in a window; 2,048 if absent, or the model's context if that is shorter.
+    pub window: Option<usize>,
+}
+
+/// FBI-LLM's window.
+const WINDOW: usize = 2048;
+
+pub(super) async fn measure(request: PerplexityRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let file = model::open(&request.model)?;
+    let tokenizer = model::tokenizer(&file)?;
+    let tokens = tokenizer.encode_document(&Corpus::read(&[request.text])?)?;
+    let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));
+    let (mut machine, device) = devices::machine(&request.device).await?;
+    let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
+    emit(Event::Loaded { model: file.path().display().to_string(), device, context: window, memory: machine.memory_bytes() });
+    let mut progress = |done, of, so_far: f64| emit(Event::Progress { done, of, note: format!("perplexity {so_far:.3}") });
+    let report = perplexity(&mut machine, &weights, &tokens, window, &|| stop.asked(), &mut progress).await?;
+    emit(Event::Perplexity(report));
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Continuing a text.
+
+use super::{Event, Stop, model};
+use crate::data::Tokenizer;
+use crate::infer::Request;
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// A text to continue.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GenerateRequest {
+    /// `embedded`, a packed file, a model directory, or a run's directory.
+    pub model: String,
+    /// Where it is computed.
+    pub device: String,
+    /// Tokens that prompt and continuation may have; the model's context if absent, 4,096 at most.
+    pub context: Option<usize>,
+    /// The text.
+    pub prompt: String,
+    /// How it is continued.
+    pub request: Request,
+}
+
+pub(super) async fn generate(request: GenerateRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let mut speaker = model::speaker(&request.model, &request.device, request.context, emit).await?;
+    let tokenizer = speaker.tokenizer;
+    let mut prompt = tokenizer.encode_document(&request.prompt)?;
+    if prompt.is_empty() {
+        // Nothing comes before the first document but the end of another.
+        prompt.extend(tokenizer.end());
+    }
+    let mut settings = stop_tokens(request.request, &tokenizer);
+    settings.stop_tokens.extend(tokenizer.ends());
+    let asked = || stop.asked();
+    let mut text = |piece: &str| emit(Event::Text { text: piece.into() });
+    let generated = speaker.generator.generate(&mut speaker.machine, &tokenizer, &prompt, &settings, &asked, &mut text).await?;
+    emit(Event::Generated(generated.report));
+    Ok(())
+}
+
+/// A stop string that is a token of its own is looked for as that token: in text it would not show.
+pub(super) fn stop_tokens(mut request: Request, tokenizer: &Tokenizer) -> Request {
+    let ids: Vec<u32> = request.stop_strings.iter().filter_map(|text| tokenizer.id(text)).collect();
+    request.stop_tokens.extend(ids);
+    request
+}

@@ -1,0 +1,59 @@
+//! Opening a model by the name a person gives it, and getting it ready to speak.
+
+use super::Event;
+use crate::data::Tokenizer;
+use crate::graph::Machine;
+use crate::infer::{Engine, Generator};
+use crate::model::{ChatFormat, ModelFile, Purpose};
+use crate::train;
+use anyhow::{Context, Result, bail};
+use std::path::Path;
+
+/// Longest context that is reserved unless more is asked for.
+const CONTEXT: usize = 4096;
+
+/// `embedded`, a packed file, a model directory, or a run's directory: then its last checkpoint.
+pub(super) fn open(name: &str) -> Result<ModelFile> {
+    if name == "embedded" {
+        return Ok(ModelFile::embedded_student()?);
+    }
+    let path = Path::new(name);
+    if path.join("run.toml").is_file() {
+        let step = train::checkpoints(path)?.last().copied().with_context(|| format!("{name}: this run has no checkpoint yet"))?;
+        return Ok(ModelFile::open(&path.join(format!("checkpoints/step-{step:08}")))?);
+    }
+    if !path.exists() {
+        bail!("{name}: there is no such file or directory, and no model of that name (only `embedded`)");
+    }
+    Ok(ModelFile::open(path)?)
+}
+
+/// The tokenizer that came with a model.
+pub(super) fn tokenizer(file: &ModelFile) -> Result<Tokenizer> {
+    let missing = || format!("{}: came without a tokenizer; put its tokenizer.json beside it", file.path().display());
+    file.tokenizer.clone().with_context(missing)
+}
+
+/// A model on a machine, ready to speak.
+pub(super) struct Speaker {
+    pub(super) machine: Machine,
+    pub(super) tokenizer: Tokenizer,
+    pub(super) generator: Generator,
+    pub(super) chat: ChatFormat,
+}
+
+/// Loads a model for inference, with room for `context` tokens.
+pub(super) async fn speaker(model: &str, device: &str, context: Option<usize>, emit: &mut dyn FnMut(Event)) -> Result<Speaker> {
+    let file = open(model)?;
+    let tokenizer = tokenizer(&file)?;
+    let longest = file.config.max_position_embeddings;
+    let context = context.unwrap_or(longest.min(CONTEXT));
+    if context < 2 || context > longest {
+        bail!("a context of {context} tokens is not between 2 and the model's {longest}");
+    }
+    let (mut machine, device) = super::devices::machine(device).await?;
+    let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
+    let generator = Generator::new(Engine::new(&mut machine, &weights, context)?);
+    emit(Event::Loaded { model: file.path().display().to_string(), device, context, memory: machine.memory_bytes() });
+    Ok(Speaker { machine, tokenizer, generator, chat: file.chat })
+}
