@@ -24,7 +24,7 @@ fn other_compilers_accept_every_shader() {
     let file = folder.join("shader.wgsl");
     let units: BTreeMap<&str, &str> = KERNELS.iter().map(|kernel| (kernel.unit, kernel.source)).collect();
     let mut problems = Vec::new();
-    for (compiler, arguments) in [("naga", &[][..]), ("tint", &["--format", "none"])] {
+    for (compiler, arguments) in [("naga", &[][..]), ("tint", &["--format", "wgsl"])] {
         std::fs::write(&file, "fn broken( {").unwrap();
         match complaint(compiler, arguments, &file) {
             None => {
