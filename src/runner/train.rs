@@ -6,7 +6,7 @@ use crate::data::{Corpus, Tokenizer};
 use crate::graph::{Machine, Storage};
 use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Weights, init_dense, init_from_dense};
 use crate::platform;
-use crate::train::{Ending, Init, Parts, RunDir, Source, Step, StepShape, TrainConfig, TrainError, Trainer};
+use crate::train::{Ending, FirstWeights, Init, Parts, RunDir, Source, Step, StepShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -137,8 +137,6 @@ fn model_config(config: &TrainConfig, teacher: Option<&ModelFile>, tokenizer: &T
     }
     Ok(shape)
 }
-
-type FirstWeights = Box<dyn FnMut(&mut Machine, &Step) -> Result<(), ModelError>>;
 
 fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>) -> Result<FirstWeights> {
     let seed = config.seed;
