@@ -65,32 +65,10 @@ impl<'a, T: Real> View<'a, T> {
             View::Real(data, spec) => out.copy_from_slice(&data[r * spec.cols..(r + 1) * spec.cols]),
             View::Words(data, spec) => {
                 let words = &data[r * spec.row_words()..(r + 1) * spec.row_words()];
-                widen(words, out);
+                T::widen(words, out);
             }
         }
     }
-}
-
-/// Widens packed halves (low half first) to `out.len()` floats.
-#[inline(always)]
-pub fn widen<T: Real>(words: &[u32], out: &mut [T]) {
-    let (pairs, rest) = out.as_chunks_mut::<2>();
-    for ([low, high], word) in pairs.iter_mut().zip(words) {
-        (*low, *high) = (T::from_f32(widen_half(*word)), T::from_f32(widen_half(word >> 16)));
-    }
-    if let ([x], Some(word)) = (rest, words.last()) {
-        *x = T::from_f32(widen_half(*word));
-    }
-}
-
-/// The half in the low bits, without a branch or a call, so that loops over it become vector code:
-/// its bits in the places of a float's are the number times 2⁻¹¹², exact for denormals too.
-#[inline(always)]
-fn widen_half(word: u32) -> f32 {
-    let magnitude = (word & 0x7fff) << 13;
-    let special = if magnitude >= 0x7c00 << 13 { 0x7f80_0000 } else { 0 };
-    let value = f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23);
-    f32::from_bits(value.to_bits() | special | (word & 0x8000) << 16)
 }
 
 /// A tensor that a twin writes.
@@ -243,6 +221,11 @@ impl<T: Runs> CpuMachine<T> {
 
     /// Runs every operation of a program, in order.
     pub fn run(&mut self, program: &mut CpuProgram<T>) {
+        // On a thread of the pool, so that an operation of one task does not wake another for it.
+        rayon::scope(|_| self.run_nodes(program));
+    }
+
+    fn run_nodes(&mut self, program: &mut CpuProgram<T>) {
         let tape = program.tape.clone();
         for node in &tape.nodes {
             let raw = |machine: &mut Self, slots: &mut [Data<T>], id: TensorId| {
@@ -330,11 +313,13 @@ mod tests {
     #[test]
     fn every_half_is_widened_exactly() {
         for bits in 0..=u16::MAX {
-            let (got, want) = (widen_half(u32::from(bits)), half::f16::from_bits(bits).to_f32());
+            let mut got = [0f32];
+            f32::widen(&[u32::from(bits)], &mut got);
+            let (got, want) = (got[0], half::f16::from_bits(bits).to_f32());
             assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{bits:#x}: {got}, not {want}");
         }
         let mut out = [0f32; 3];
-        widen(&[0xbc00_3c00, 0x4000], &mut out);
+        f32::widen(&[0xbc00_3c00, 0x4000], &mut out);
         assert_eq!(out, [1.0, -1.0, 2.0]);
     }
 }

@@ -1,6 +1,8 @@
 //! The number types a CPU twin runs in: f32 is the CPU device, f64 the oracle, and `Traced` the
 //! oracle that also says how far a correct f32 kernel may be from it.
 
+use crate::platform::vector;
+use half::slice::HalfFloatSliceExt;
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
@@ -47,6 +49,23 @@ pub trait Real:
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool {
         self.to_f64().is_finite()
+    }
+    /// Widens packed halves, low half of each word first, to `out.len()` values.
+    fn widen(words: &[u32], out: &mut [Self]) {
+        for (pair, word) in out.chunks_mut(2).zip(words) {
+            for (i, x) in pair.iter_mut().enumerate() {
+                *x = Self::from_f32(half::f16::from_bits((word >> (16 * i)) as u16).to_f32());
+            }
+        }
+    }
+    /// With instructions of this CPU, where it has them for this type: each row of `words` as signs,
+    /// summed over `x`; see [`vector::signed_sums`]. Else false, and nothing is done.
+    fn signed_sums(_words: &[u32], _x: &[Self], _out: &mut [Self]) -> bool {
+        false
+    }
+    /// The same for rows of packed halves; see [`vector::dots_of_halves`].
+    fn dots_of_halves(_words: &[u32], _x: &[Self], _out: &mut [Self]) -> bool {
+        false
     }
     /// Lends a buffer of `len` values of any content; it is kept for the next call on this thread.
     fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R;
@@ -164,6 +183,18 @@ macro_rules! scratch {
 
 impl Real for f32 {
     scratch!(f32);
+    fn signed_sums(words: &[u32], x: &[Self], out: &mut [Self]) -> bool {
+        vector::signed_sums(words, x, out)
+    }
+    fn dots_of_halves(words: &[u32], x: &[Self], out: &mut [Self]) -> bool {
+        vector::dots_of_halves(words, x, out)
+    }
+    /// With the CPU's own conversion where it has one. On a little-endian machine, and Signet runs
+    /// on no other, the halves of words lie in memory in their order.
+    fn widen(words: &[u32], out: &mut [Self]) {
+        let halves: &[half::f16] = bytemuck::cast_slice(words);
+        halves[..out.len()].convert_to_f32_slice(out);
+    }
     const ZERO: Self = 0.0;
     fn from_f32(value: f32) -> Self {
         value

@@ -258,33 +258,28 @@ fn expand<T: Real>(words: &[u32], row: &mut [T]) {
     }
 }
 
-/// Signs applied straight from the bits: bound by reading them, once for all tokens.
+/// Signs applied straight from the bits: bound by reading them.
 fn few_tokens<T: Real>(x: &[T], tokens: usize, words: &[u32], signs: Spec, out: &mut [T]) {
-    const ROWS: usize = 64;
+    // Words in a task: some microseconds of work, so that handing it out costs little.
+    const WORDS: usize = 1536;
     let (n, k, row_words) = (signs.rows, signs.cols, signs.row_words());
-    let padded = row_words * 32;
-    let mut wide = vec![T::ZERO; tokens * padded];
-    for (wide, x) in wide.chunks_mut(padded).zip(x.chunks(k)) {
-        wide[..k].copy_from_slice(x);
-    }
-    let mut columns = vec![T::ZERO; n * tokens];
-    columns.par_chunks_mut(ROWS * tokens).zip(words.par_chunks(ROWS * row_words)).for_each(|(columns, words)| {
-        vectorised(
-            #[inline(always)]
-            || {
-                for (column, words) in columns.chunks_mut(tokens).zip(words.chunks(row_words)) {
-                    for (y, x) in column.iter_mut().zip(wide.chunks(padded)) {
-                        *y = signed_sum(words, x);
-                    }
+    let rows = (WORDS / row_words).max(1);
+    T::with_scratch(row_words * 32, |wide| {
+        wide[k..].fill(T::ZERO);
+        for (x, out) in x.chunks(k).zip(out.chunks_mut(n)).take(tokens) {
+            wide[..k].copy_from_slice(x);
+            let x = &*wide;
+            out.par_chunks_mut(rows).zip(words.par_chunks(rows * row_words)).for_each(|(out, words)| {
+                if T::signed_sums(words, x, out) {
+                    return;
                 }
-            },
-        );
-    });
-    for (o, column) in columns.chunks(tokens).enumerate() {
-        for (b, &y) in column.iter().enumerate() {
-            out[b * n + o] = y;
+                vectorised(
+                    #[inline(always)]
+                    || out.iter_mut().zip(words.chunks(row_words)).for_each(|(y, words)| *y = signed_sum(words, x)),
+                );
+            });
         }
-    }
+    });
 }
 
 /// Σ_i ±x[i], in 32 lanes that are added up in a fixed order; `x` is padded with zeros.

@@ -1,7 +1,6 @@
 //! The dense product, in its transposes: full-precision linears, the head, and their gradients.
 
 use super::expect;
-use crate::graph::cpu::widen;
 use crate::graph::{
     Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, View, dot, matmul, vectorised,
 };
@@ -107,12 +106,7 @@ impl Op for Matmul {
         if let View::Words(words, _) = io.inputs[1] {
             return T::with_scratch(n * k, |wide| {
                 let rows = b.row_words();
-                wide.par_chunks_mut(k).zip(words.par_chunks(rows)).for_each(|(row, words)| {
-                    vectorised(
-                        #[inline(always)]
-                        || widen(words, row),
-                    )
-                });
+                wide.par_chunks_mut(k).zip(words.par_chunks(rows)).for_each(|(row, words)| T::widen(words, row));
                 matmul(OutMat::new(out, m, n, n), left, Mat::new(wide, n, k, k).t(), accumulate, Threads::Pool);
             });
         }
@@ -141,6 +135,13 @@ impl Op for Matmul {
 /// A few rows of `x` against every row of `weight (n, k)`: bound by reading the weight, once.
 fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (usize, usize, usize), accumulate: bool) {
     const BLOCK: usize = 64;
+    if let (View::Words(words, spec), 1, false) = (weight, m, accumulate)
+        && T::dots_of_halves(&[], &[], &mut [])
+    {
+        // Halves against one row: never widened in memory where the CPU multiplies as it widens.
+        let rows = words.par_chunks(BLOCK * spec.row_words());
+        return out.par_chunks_mut(BLOCK).zip(rows).for_each(|(out, words)| assert!(T::dots_of_halves(words, x, out), "it did a moment ago"));
+    }
     let mut columns = vec![T::ZERO; n * m];
     columns.par_chunks_mut(BLOCK * m).enumerate().for_each(|(block, columns)| {
         let mut row = vec![T::ZERO; k];

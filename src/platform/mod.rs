@@ -1,6 +1,8 @@
-//! Files and the clock: the only place that touches either. One surface, per platform one file.
+//! Files, the clock and the CPU's own instructions: the only place that touches them. One surface,
+//! per platform one file.
 
 mod native;
+pub mod vector;
 
 pub(crate) use native::Part;
 pub use native::{

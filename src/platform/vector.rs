@@ -1,0 +1,142 @@
+//! Two inner loops of decoding in the widest vectors of x86, which no compiler makes of portable
+//! code. Where the CPU has none, the caller's portable loop serves.
+
+/// For each row r of signs, `out[r]` = Σ ±x[i]: plus where bit i of the row is 1. `x` has 32 values
+/// for each word of a row. False, with nothing done, if this CPU lacks the instructions.
+pub fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
+    assert!(x.len().is_multiple_of(32) && words.len() == out.len() * (x.len() / 32), "{} words for {} rows of {}", words.len(), out.len(), x.len());
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the feature was just found, and the lengths were checked.
+        unsafe { x86::signed_sums(words, x, out) };
+        return true;
+    }
+    false
+}
+
+/// For each row r of halves (two a word, low half first), `out[r]` = Σ h[i]·x[i]. False, with
+/// nothing done, if this CPU lacks the instructions.
+pub fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
+    assert!(words.len() == out.len() * x.len().div_ceil(2), "{} words for {} rows of {}", words.len(), out.len(), x.len());
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("avx512f") {
+        // SAFETY: the feature was just found, and the lengths were checked.
+        unsafe { x86::dots_of_halves(words, x, out) };
+        return true;
+    }
+    false
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::*;
+
+    /// The sum of four accumulators.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    fn total(sums: [__m512; 4]) -> f32 {
+        _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
+    }
+
+    /// Sixteen values, negated where a bit is 0.
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn signed(bits: u32, x: *const f32) -> __m512 {
+        // SAFETY: the caller's: there are sixteen values.
+        let x = _mm512_castps_si512(unsafe { _mm512_loadu_ps(x) });
+        _mm512_castsi512_ps(_mm512_mask_xor_epi32(x, !bits as __mmask16, x, _mm512_set1_epi32(i32::MIN)))
+    }
+
+    /// The caller checks that `x` has 32 values for each word of a row.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) {
+        for (words, out) in words.chunks_exact((x.len() / 32).max(1)).zip(out) {
+            // SAFETY: the caller's, for each row.
+            *out = unsafe { signed_sum(words, x) };
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn signed_sum(words: &[u32], x: &[f32]) -> f32 {
+        let [mut a, mut b, mut c, mut d] = [_mm512_setzero_ps(); 4];
+        let (pairs, last) = words.as_chunks::<2>();
+        let mut at = x.as_ptr();
+        // SAFETY: each word takes its own 32 values.
+        unsafe {
+            for &[low, high] in pairs {
+                a = _mm512_add_ps(a, signed(low, at));
+                b = _mm512_add_ps(b, signed(low >> 16, at.add(16)));
+                c = _mm512_add_ps(c, signed(high, at.add(32)));
+                d = _mm512_add_ps(d, signed(high >> 16, at.add(48)));
+                at = at.add(64);
+            }
+            for &word in last {
+                a = _mm512_add_ps(a, signed(word, at));
+                b = _mm512_add_ps(b, signed(word >> 16, at.add(16)));
+            }
+        }
+        total([a, b, c, d])
+    }
+
+    /// The caller checks that each row has half a word for each value of `x`.
+    #[target_feature(enable = "avx512f")]
+    pub(super) unsafe fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) {
+        for (words, out) in words.chunks_exact(x.len().div_ceil(2).max(1)).zip(out) {
+            // SAFETY: the caller's, for each row.
+            *out = unsafe { dot_halves(words, x) };
+        }
+    }
+
+    #[target_feature(enable = "avx512f")]
+    #[inline]
+    unsafe fn dot_halves(words: &[u32], x: &[f32]) -> f32 {
+        let mut sums = [_mm512_setzero_ps(); 4];
+        let whole = x.len() / 16;
+        // SAFETY: 16·k + 16 values, and the 8 words that hold as many halves, are in range for k < whole.
+        let product = |sum: __m512, k: usize| unsafe {
+            let halves = _mm256_loadu_si256(words.as_ptr().add(8 * k).cast());
+            _mm512_fmadd_ps(_mm512_cvtph_ps(halves), _mm512_loadu_ps(x.as_ptr().add(16 * k)), sum)
+        };
+        for k in 0..whole / 4 {
+            sums = [product(sums[0], 4 * k), product(sums[1], 4 * k + 1), product(sums[2], 4 * k + 2), product(sums[3], 4 * k + 3)];
+        }
+        for k in whole / 4 * 4..whole {
+            sums[0] = product(sums[0], k);
+        }
+        let half = |i: usize| half::f16::from_bits((words[i / 2] >> (16 * (i % 2))) as u16).to_f32();
+        (16 * whole..x.len()).fold(total(sums), |sum, i| sum + half(i) * x[i])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Small integers, so that every order of summation gives the same float.
+    #[test]
+    fn wide_loops_compute_what_narrow_ones_do() {
+        const ROWS: usize = 3;
+        let word = |i: usize| (i as u32 + 1).wrapping_mul(2_654_435_761);
+        for n in [1usize, 2, 3, 5, 8, 24] {
+            let x: Vec<f32> = (0..32 * n).map(|i| (word(i) >> 24) as f32 - 100.0).collect();
+            let words: Vec<u32> = (0..ROWS * n).map(word).collect();
+            let mut got = [0.0; ROWS];
+            let done = signed_sums(&words, &x, &mut got);
+            for (row, got) in words.chunks(n).zip(got) {
+                let want: f32 = (0..32 * n).map(|i| if (row[i / 32] >> (i % 32)) & 1 == 1 { x[i] } else { -x[i] }).sum();
+                assert!(!done || got == want, "{n} words");
+            }
+            for cols in [2 * n, 2 * n - 1, 32 * n] {
+                let row_words = cols.div_ceil(2);
+                let half = |i: usize| half::f16::from_f32((word(i) >> 28) as f32 - 7.0);
+                let words: Vec<u32> = (0..ROWS * row_words).map(|i| u32::from(half(2 * i).to_bits()) | u32::from(half(2 * i + 1).to_bits()) << 16).collect();
+                let done = dots_of_halves(&words, &x[..cols], &mut got);
+                for (row, got) in got.into_iter().enumerate() {
+                    let want: f32 = (0..cols).map(|i| half(2 * row * row_words + i).to_f32() * x[i]).sum();
+                    assert!(!done || got == want, "{cols} halves");
+                }
+            }
+        }
+    }
+}
