@@ -88,7 +88,8 @@ fn a_packed_model_says_what_the_latent_one_says() {
     let close = relative(&got, &logits(&latent, Storage::F32, &tokens));
     assert!(exact < 1e-6, "{exact:e} from the model whose other tensors were rounded");
     assert!(close < 2e-3, "{close:e} from the latent model");
-    assert_eq!(got, logits(&packed, Storage::F32, &tokens), "f16 in memory and widened to f32 are the same numbers");
+    let widened = relative(&got, &logits(&packed, Storage::F32, &tokens));
+    assert!(widened < 1e-6, "{widened:e}: f16 in memory and widened to f32 are the same numbers, summed in another order");
 }
 
 #[test]

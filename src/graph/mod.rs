@@ -11,6 +11,7 @@ mod plan;
 pub mod real;
 mod shape;
 mod tape;
+mod traced;
 
 pub use backward::{Backward, BackwardError, Rule};
 pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Update};
@@ -19,6 +20,7 @@ pub use execute::{GpuMachine, GpuProgram};
 pub use machine::{Machine, MachineError, Pending, Program};
 pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, grid};
 pub use plan::{Class, Overlap, Plan, Slot};
-pub use real::{Mat, OutMat, Real, Threads, Traced, dot, matmul, sum, vectorised};
+pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, vectorised};
 pub use shape::{Spec, Storage};
 pub use tape::{Home, MemoryId, Tape, TensorId};
+pub use traced::Traced;

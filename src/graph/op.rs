@@ -3,8 +3,9 @@
 
 use super::backward::{Backward, Rule};
 use super::cpu::CpuIo;
-use super::real::{Real, Traced};
+use super::real::Real;
 use super::shape::Spec;
+use super::traced::Traced;
 use std::fmt::Debug;
 use std::sync::Arc;
 

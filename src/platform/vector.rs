@@ -1,7 +1,7 @@
 //! Two inner loops of decoding in the widest vectors of x86, which no compiler makes of portable
 //! code. Where the CPU has none, the caller's portable loop serves.
 
-/// For each row r of signs, `out[r]` = Σ ±x[i]: plus where bit i of the row is 1. `x` has 32 values
+/// For each row r of signs, `out[r] = Σ ±x[i]`: plus where bit i of the row is 1. `x` has 32 values
 /// for each word of a row. False, with nothing done, if this CPU lacks the instructions.
 pub fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
     assert!(x.len().is_multiple_of(32) && words.len() == out.len() * (x.len() / 32), "{} words for {} rows of {}", words.len(), out.len(), x.len());
@@ -14,7 +14,7 @@ pub fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
     false
 }
 
-/// For each row r of halves (two a word, low half first), `out[r]` = Σ h[i]·x[i]. False, with
+/// For each row r of halves (two a word, low half first), `out[r] = Σ h[i]·x[i]`. False, with
 /// nothing done, if this CPU lacks the instructions.
 pub fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
     assert!(words.len() == out.len() * x.len().div_ceil(2), "{} words for {} rows of {}", words.len(), out.len(), x.len());
