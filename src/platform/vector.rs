@@ -38,42 +38,39 @@ mod x86 {
         _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
     }
 
-    /// Sixteen values, negated where a bit is 0.
-    #[target_feature(enable = "avx512f")]
-    #[inline]
-    unsafe fn signed(bits: u32, x: *const f32) -> __m512 {
-        // SAFETY: the caller's: there are sixteen values.
-        let x = _mm512_castps_si512(unsafe { _mm512_loadu_ps(x) });
-        _mm512_castsi512_ps(_mm512_mask_xor_epi32(x, !bits as __mmask16, x, _mm512_set1_epi32(i32::MIN)))
-    }
-
-    /// The caller checks that `x` has 32 values for each word of a row.
+    /// The caller checks that `x` has 32 values for each word of a row. A row's sum is
+    /// 2·Σ₊x − Σx, where Σ₊ takes the values whose bit is 1: one masked addition for sixteen of them.
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) {
-        for (words, out) in words.chunks_exact((x.len() / 32).max(1)).zip(out) {
+        let row_words = x.len() / 32;
+        let every = vec![u32::MAX; row_words];
+        // SAFETY: the caller's, for each row.
+        let all = unsafe { sum_where(&every, x) };
+        for (words, out) in words.chunks_exact(row_words.max(1)).zip(out) {
             // SAFETY: the caller's, for each row.
-            *out = unsafe { signed_sum(words, x) };
+            *out = 2.0 * unsafe { sum_where(words, x) } - all;
         }
     }
 
+    /// Σ of the values of `x` whose bit is 1.
     #[target_feature(enable = "avx512f")]
     #[inline]
-    unsafe fn signed_sum(words: &[u32], x: &[f32]) -> f32 {
+    unsafe fn sum_where(words: &[u32], x: &[f32]) -> f32 {
         let [mut a, mut b, mut c, mut d] = [_mm512_setzero_ps(); 4];
         let (pairs, last) = words.as_chunks::<2>();
         let mut at = x.as_ptr();
         // SAFETY: each word takes its own 32 values.
         unsafe {
             for &[low, high] in pairs {
-                a = _mm512_add_ps(a, signed(low, at));
-                b = _mm512_add_ps(b, signed(low >> 16, at.add(16)));
-                c = _mm512_add_ps(c, signed(high, at.add(32)));
-                d = _mm512_add_ps(d, signed(high >> 16, at.add(48)));
+                a = _mm512_mask_add_ps(a, low as __mmask16, a, _mm512_loadu_ps(at));
+                b = _mm512_mask_add_ps(b, (low >> 16) as __mmask16, b, _mm512_loadu_ps(at.add(16)));
+                c = _mm512_mask_add_ps(c, high as __mmask16, c, _mm512_loadu_ps(at.add(32)));
+                d = _mm512_mask_add_ps(d, (high >> 16) as __mmask16, d, _mm512_loadu_ps(at.add(48)));
                 at = at.add(64);
             }
             for &word in last {
-                a = _mm512_add_ps(a, signed(word, at));
-                b = _mm512_add_ps(b, signed(word >> 16, at.add(16)));
+                a = _mm512_mask_add_ps(a, word as __mmask16, a, _mm512_loadu_ps(at));
+                b = _mm512_mask_add_ps(b, (word >> 16) as __mmask16, b, _mm512_loadu_ps(at.add(16)));
             }
         }
         total([a, b, c, d])
