@@ -30,6 +30,7 @@ pub struct Gpu {
     name: String,
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
+    memory: Option<u64>,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) faults: Faults,
@@ -51,6 +52,7 @@ impl Gpu {
             name: adapter.name(),
             info: adapter.info.clone(),
             limits: device.limits(),
+            memory: adapter.memory(),
             faults: Faults::of(&device),
             checks,
             pipelines: Mutex::default(),
@@ -69,6 +71,11 @@ impl Gpu {
     /// What the driver says about itself.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
+    }
+
+    /// Bytes of its own memory, if its backend tells.
+    pub fn memory(&self) -> Option<u64> {
+        self.memory
     }
 
     /// The most bytes that one buffer may have and be bound whole.
