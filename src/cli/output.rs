@@ -1,6 +1,6 @@
 //! Writing to the terminal, and options that several commands share.
 
-use crate::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Runner, Request, Sampling, Stopped};
+use crate::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Request, Runner, Sampling, Stopped};
 use clap::Args;
 use std::io::{ErrorKind, Write};
 

@@ -19,7 +19,7 @@ pub struct Counter {
 pub struct Counted {
     /// Words in its slots.
     pub slot_words: usize,
-    /// Dispatches in a run.
+    /// Dispatches in a run, if every operation takes its portable variant.
     pub dispatches: usize,
 }
 
@@ -63,7 +63,7 @@ impl Counter {
         self.kept += plan.kept_words();
         let launches = tape.nodes.iter().map(|node| {
             let (inputs, updates) = tape.specs_of(node);
-            node.op.launch(Specs { inputs: &inputs, updates: &updates }).len()
+            node.op.variants(Specs { inputs: &inputs, updates: &updates })[0].launches.len()
         });
         Ok(Counted { slot_words: plan.words(), dispatches: launches.sum() })
     }

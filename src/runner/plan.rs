@@ -213,5 +213,9 @@ pub(super) fn refuse(planned: &Planned, config: &TrainConfig, shapes: &Shapes) -
     if planned.fits() {
         return Ok(());
     }
-    bail!("{}, which is too little. Nothing was reserved. To fit, {}. To try all the same, say how much there is with --memory", planned.line(), planned.advice(config, shapes));
+    bail!(
+        "{}, which is too little. Nothing was reserved. To fit, {}. To try all the same, say how much there is with --memory",
+        planned.line(),
+        planned.advice(config, shapes)
+    );
 }
