@@ -240,7 +240,7 @@ fn every_rule_catches_what_it_is_for() {
     let whole = tree();
     let spoilt = [
         ("src/device/gpu.rs", "use crate::graph::Tape;", "comes later in src/lib.rs"),
-        ("src/device/gpu.rs", "use crate::rng::Key;", "device may name [] only"),
+        ("src/device/gpu.rs", "use crate::rng::Key;", "device may name"),
         ("src/graph/plan.rs", "fn f() { crate::ops::Add; }", "comes later in src/lib.rs"),
         ("src/graph/plan.rs", "const NAME: &str = \"add/forward\";", "the graph names no operation"),
         ("src/cli/mod.rs", "use crate::{runner::Runner, model::Weights};", "cli may name"),

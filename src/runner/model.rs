@@ -31,7 +31,7 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
 
 /// The shape in a `config.json`.
 pub(super) fn config(path: &Path) -> Result<LlamaConfig> {
-    let text = platform::read(path).with_context(|| format!("{}: no config.json that can be read", path.display()))?;
+    let text = platform::read(path).with_context(|| path.display().to_string())?;
     let config: LlamaConfig = serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))?;
     config.check()?;
     Ok(config)
