@@ -107,7 +107,8 @@ impl Inputs {
         };
         let shape = match LlamaConfig::teacher(name) {
             Some(shape) => shape,
-            None => super::model::config(Path::new(name)).with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
+            None => super::model::config(Path::new(name))
+                .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
         };
         shapes(config, Some(teacher_shape(shape, Linears::Dense)), &tokenizer(config, None)?)
     }
@@ -166,7 +167,8 @@ fn model_config(config: &TrainConfig, teacher: Option<usize>, tokenizer: &Tokeni
     let shape = if PRESETS.contains(&config.model.as_str()) {
         LlamaConfig::preset(&config.model, vocabulary)?
     } else {
-        super::model::config(Path::new(&config.model)).with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?
+        super::model::config(Path::new(&config.model))
+            .with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?
     };
     shape.check()?;
     if shape.vocab_size != vocabulary {
