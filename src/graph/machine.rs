@@ -4,6 +4,7 @@
 use super::count::{Counted, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
 use super::execute::{GpuMachine, GpuProgram};
+use super::fuse::Fusion;
 use super::plan::{Class, Overlap};
 use super::shape::Spec;
 use super::tape::{Home, MemoryId, Tape, TensorId};
@@ -95,9 +96,9 @@ impl Machine {
         Machine::Cpu(CpuMachine::new())
     }
 
-    /// A GPU.
-    pub fn gpu(gpu: Arc<Gpu>) -> Self {
-        Machine::Gpu(GpuMachine::new(gpu))
+    /// A GPU, and the sequences that it fuses.
+    pub fn gpu(gpu: Arc<Gpu>, fusions: &'static [Fusion]) -> Self {
+        Machine::Gpu(GpuMachine::new(gpu, fusions))
     }
 
     /// A machine that only counts, on which one tensor may have `most_words` words.

@@ -8,6 +8,7 @@ mod control;
 mod distill;
 mod embedding;
 mod fbi_linear;
+mod fused;
 mod grad_norm;
 mod group;
 mod matmul;
@@ -22,6 +23,7 @@ pub use control::{CONTROL, Control, NORM};
 pub use distill::{Distill, LossSum, Objective, TERMS};
 pub use embedding::{Embedding, EmbeddingGradient};
 pub use fbi_linear::{FbiLinear, FbiLinearInput, FbiLinearWeight};
+pub use fused::FUSIONS;
 pub use grad_norm::{GradNorm, PARTIALS, SumSquares};
 pub use group::{Heads, Members};
 pub use matmul::{Into, Matmul};
@@ -48,6 +50,7 @@ pub const ALL: &[Family] = &[
     Family { name: "distill", cases: distill::cases },
     Family { name: "embedding", cases: embedding::cases },
     Family { name: "fbi_linear", cases: fbi_linear::cases },
+    Family { name: "fused", cases: fused::cases },
     Family { name: "grad_norm", cases: grad_norm::cases },
     Family { name: "matmul", cases: matmul::cases },
     Family { name: "rms_norm", cases: rms_norm::cases },
