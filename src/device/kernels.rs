@@ -16,6 +16,15 @@ pub enum Access {
     Write,
 }
 
+/// The cooperative matrices of a kernel: all of `size × size`, factors in f16 or f32, sums in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cooperative {
+    /// Rows and columns.
+    pub size: u32,
+    /// Whether factors are in f16.
+    pub half: bool,
+}
+
 /// An entry point of a shader.
 #[derive(Debug)]
 pub struct Kernel {
@@ -29,6 +38,10 @@ pub struct Kernel {
     pub source: &'static str,
     /// What it needs beyond core WebGPU.
     pub features: Features,
+    /// The cooperative matrices it multiplies.
+    pub cooperative: Option<Cooperative>,
+    /// Subgroups that a workgroup must have at least (the shader's constant SUBGROUPS).
+    pub subgroups: u32,
     /// Invocations in each dimension.
     pub workgroup: [u32; 3],
     /// Bytes of workgroup memory.
