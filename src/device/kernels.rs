@@ -84,12 +84,18 @@ impl Pipelines {
 /// A kernel with everything bound.
 #[derive(Debug)]
 pub struct Dispatch {
+    kernel: &'static str,
     pipeline: Arc<Pipeline>,
     bindings: wgpu::BindGroup,
     groups: [u32; 3],
 }
 
 impl Dispatch {
+    /// The kernel's name.
+    pub fn kernel(&self) -> &'static str {
+        self.kernel
+    }
+
     pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline.pipeline);
         pass.set_bind_group(0, &self.bindings, &[]);
@@ -116,7 +122,7 @@ impl Gpu {
             .collect();
         let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: &pipeline.layout, entries: &entries });
         self.check()?;
-        Ok(Dispatch { pipeline, bindings, groups })
+        Ok(Dispatch { kernel: kernel.name, pipeline, bindings, groups })
     }
 
     fn pipeline(&self, kernel: &'static Kernel) -> Result<Arc<Pipeline>, DeviceError> {

@@ -6,6 +6,7 @@ mod faults;
 mod gpu;
 mod kernels;
 mod readback;
+mod timing;
 
 pub use adapters::{Adapter, Choice, adapters, select};
 pub use buffers::Bound;
