@@ -34,6 +34,7 @@ pub struct Gpu {
     name: String,
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
+    memory: Option<u64>,
     features: wgpu::Features,
     cooperative: Vec<Cooperative>,
     pub(super) device: wgpu::Device,
@@ -65,6 +66,7 @@ impl Gpu {
             name: adapter.name(),
             info: adapter.info.clone(),
             limits: device.limits(),
+            memory: adapter.memory(),
             features: device.features(),
             cooperative: adapter.cooperative(),
             faults: Faults::of(&device),
@@ -85,6 +87,11 @@ impl Gpu {
     /// What the driver says about itself.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
+    }
+
+    /// Bytes of its own memory, if its backend tells.
+    pub fn memory(&self) -> Option<u64> {
+        self.memory
     }
 
     /// Whether this device has what a kernel needs.
