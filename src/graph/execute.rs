@@ -176,7 +176,8 @@ impl GpuMachine {
                 assert!(4 * buffer.words as u64 <= self.memory[id].size(), "a tensor lies outside memory {id}");
             }
         }
-        let mut program = GpuProgram { tape: tape.clone(), plan, slots, margin, dispatches: Vec::new(), works: Vec::new(), variants: Variants::default(), submits: 0 };
+        let mut program =
+            GpuProgram { tape: tape.clone(), plan, slots, margin, dispatches: Vec::new(), works: Vec::new(), variants: Variants::default(), submits: 0 };
         let mut launches = Vec::new();
         for node in &tape.nodes {
             for launch in self.pick(&tape, node, &mut program.variants)?.launches {
