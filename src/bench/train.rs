@@ -25,6 +25,8 @@ pub struct TrainBench {
     pub steps: usize,
     /// Whether kernels are timed one by one, on a GPU.
     pub kernels: bool,
+    /// Whether activations are computed again instead of being held.
+    pub recompute: bool,
 }
 
 /// What came of it.
@@ -101,7 +103,7 @@ pub fn train_set_up(machine: &mut Machine, bench: &TrainBench) -> Result<Step> {
     let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
     let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training)?;
     let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
-    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: false };
+    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: bench.recompute };
     Ok(Step::new(machine, student, Some(teacher), shape)?)
 }
 
