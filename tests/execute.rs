@@ -48,7 +48,7 @@ fn a_program_runs_any_number_of_times_in_submits_of_32() {
 
 #[test]
 fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
-    let mut machine = Machine::counting(usize::MAX);
+    let mut machine = Machine::counting(usize::MAX, &[]);
     let (large, small) = (home(&mut machine, Spec::f32(100, 64)), home(&mut machine, Spec::f32(1, 64)));
     let mut tape = Tape::new();
     let [large, small] = [large, small].map(|home| tape.lasting(home));

@@ -1,17 +1,21 @@
 //! A machine that only counts: what runs on it gets nowhere, but whatever sets a run up can be
 //! asked how much memory it takes, before any is reserved. Pure.
 
+use super::fuse::{Fusion, fuse};
 use super::op::Specs;
 use super::plan::{Overlap, Plan, Pool, check_overlaps};
-use super::tape::{MemoryId, Tape};
+use super::tape::{Choice, MemoryId, Tape};
+use std::collections::BTreeMap;
 
 /// Counts the words that a machine would reserve.
 #[derive(Clone, Debug)]
 pub struct Counter {
     most_words: usize,
+    fusions: &'static [Fusion],
     memory: Vec<usize>,
     pool: Pool,
     kept: usize,
+    choices: BTreeMap<String, (Choice, usize)>,
 }
 
 /// What a tape would take and do.
@@ -24,14 +28,19 @@ pub struct Counted {
 }
 
 impl Counter {
-    /// As a machine on which one tensor may have `most_words` words.
-    pub fn new(most_words: usize) -> Self {
-        Self { most_words, memory: Vec::new(), pool: Pool::default(), kept: 0 }
+    /// As a machine on which one tensor may have `most_words` words, and that fuses these sequences.
+    pub fn new(most_words: usize, fusions: &'static [Fusion]) -> Self {
+        Self { most_words, fusions, memory: Vec::new(), pool: Pool::default(), kept: 0, choices: BTreeMap::new() }
     }
 
     /// The most words one allocation may have.
     pub fn most_words(&self) -> usize {
         self.most_words
+    }
+
+    /// The sequences that it fuses.
+    pub fn fusions(&self) -> &'static [Fusion] {
+        self.fusions
     }
 
     /// Counts `words` words that outlive every tape.
@@ -55,12 +64,21 @@ impl Counter {
         self.pool.words() + self.kept
     }
 
+    /// The operations of all tapes that have several variants at their shapes, with how often each occurs.
+    pub fn choices(&self) -> &BTreeMap<String, (Choice, usize)> {
+        &self.choices
+    }
+
     /// Plans a tape.
     pub fn compile(&mut self, tape: &Tape) -> Result<Counted, Overlap> {
         check_overlaps(tape)?;
-        let plan = Plan::new(tape);
+        let tape = fuse(tape, self.fusions, |variants| !variants.is_empty());
+        let plan = Plan::new(&tape);
         self.pool.place(&plan);
         self.kept += plan.kept_words();
+        for (key, (choice, times)) in tape.choices() {
+            self.choices.entry(key).or_insert((choice, 0)).1 += times;
+        }
         let launches = tape.nodes.iter().map(|node| {
             let (inputs, updates) = tape.specs_of(node);
             node.op.variants(Specs { inputs: &inputs, updates: &updates })[0].launches.len()

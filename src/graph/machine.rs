@@ -6,6 +6,7 @@ use super::cpu::{CpuMachine, CpuProgram};
 use super::execute::{GpuMachine, GpuProgram};
 use super::fuse::Fusion;
 use super::plan::{Class, Overlap};
+use super::profile::Timed;
 use super::shape::Spec;
 use super::tape::{Home, MemoryId, Tape, TensorId};
 use super::variants::Variants;
@@ -102,8 +103,8 @@ impl Machine {
     }
 
     /// A machine that only counts, on which one tensor may have `most_words` words.
-    pub fn counting(most_words: usize) -> Self {
-        Machine::Counting(Counter::new(most_words))
+    pub fn counting(most_words: usize, fusions: &'static [Fusion]) -> Self {
+        Machine::Counting(Counter::new(most_words, fusions))
     }
 
     /// Reserves `words` zeroed words that outlive every tape.
@@ -122,11 +123,20 @@ impl Machine {
         }
     }
 
+    /// A machine that counts what this one would reserve, and has reserved nothing.
+    pub fn counter(&self) -> Counter {
+        match self {
+            Machine::Cpu(_) => Counter::new(usize::MAX, &[]),
+            Machine::Gpu(gpu) => gpu.counter(),
+            Machine::Counting(counter) => Counter::new(counter.most_words(), counter.fusions()),
+        }
+    }
+
     /// The most words one allocation, and so one tensor, may have.
     pub fn most_words(&self) -> usize {
         match self {
             Machine::Cpu(_) => usize::MAX,
-            Machine::Gpu(gpu) => usize::try_from(gpu.gpu().most_bytes() / 4).unwrap_or(usize::MAX),
+            Machine::Gpu(gpu) => gpu.most_words(),
             Machine::Counting(counter) => counter.most_words(),
         }
     }
@@ -212,6 +222,14 @@ impl Machine {
             _ => return Err(MachineError::Foreign),
         }
         Ok(())
+    }
+
+    /// Runs a program and times each of its dispatches; none, on the CPU.
+    pub async fn profile(&mut self, program: &Program) -> Result<Vec<Timed>, MachineError> {
+        match (self, program) {
+            (Machine::Gpu(gpu), Program::Gpu(program)) => gpu.profile(program).await,
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Waits until everything run so far is done.
