@@ -1,6 +1,7 @@
 //! `signet train`.
 
-use crate::runner::{self, Command, Event, Loss, Metrics, Runner, TrainConfig, TrainEvent, TrainRequest};
+use super::choice;
+use crate::runner::{self, Command, Event, Loss, Metrics, Precision, Runner, TrainConfig, TrainEvent, TrainRequest};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -37,6 +38,9 @@ pub(super) struct Train {
     /// The teacher: embedded, none, or a model directory.
     #[arg(long)]
     teacher: Option<String>,
+    /// How the teacher's matrices are kept on the device: f16, f32, or q8 (8-bit blocks).
+    #[arg(long, value_parser = choice::<Precision>)]
+    teacher_storage: Option<Precision>,
     /// embedded, or the path of a tokenizer.json.
     #[arg(long)]
     tokenizer: Option<String>,
@@ -144,7 +148,7 @@ impl Train {
         macro_rules! set {
             ($($name:ident),*) => { $(if let Some(value) = self.$name.clone() { config.$name = value; })* };
         }
-        set!(model, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, weight_decay, clip, beta2);
+        set!(model, teacher_storage, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, weight_decay, clip, beta2);
         set!(eval_every, eval_batches, sample_every, sample_prompt, checkpoint_every, keep);
         if self.full_precision {
             config.binary = false;
@@ -210,7 +214,7 @@ impl View {
 
     fn train(&mut self, event: &TrainEvent) {
         match event {
-            TrainEvent::Begun { step, steps, summary } => {
+            TrainEvent::Begun { step, steps, summary, .. } => {
                 self.line(summary);
                 let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} eta {eta}").expect("a fixed template");
                 let bar = ProgressBar::new(*steps).with_style(style).with_position(*step);

@@ -2,6 +2,7 @@
 //! kind of device. It names no operation.
 
 mod backward;
+mod blocks;
 mod case;
 pub mod cpu;
 mod execute;
@@ -14,6 +15,7 @@ mod tape;
 mod traced;
 
 pub use backward::{Backward, BackwardError, Rule};
+pub use blocks::{pack, unpack};
 pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Update};
 pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
 pub use execute::{GpuMachine, GpuProgram};

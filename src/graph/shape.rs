@@ -11,6 +11,10 @@ pub enum Storage {
     F16,
     /// One unsigned integer a word.
     U32,
+    /// 8-bit blocks: for each 32 columns of a row one word with a scale (an f32's bits), then signed
+    /// bytes, four a word, the low one first. An element is scale · byte. The last block of a row may
+    /// be shorter; 9 bits an element. Read only: what has a gradient is `F32`.
+    Q8,
     /// One bit an element: bit j of word k of a row is column 32k + j, 1 for +1; padding is 0.
     Signs,
 }
@@ -21,6 +25,7 @@ impl Storage {
         match self {
             Storage::F32 | Storage::U32 => cols,
             Storage::F16 => cols.div_ceil(2),
+            Storage::Q8 => cols.div_ceil(32) + cols.div_ceil(4),
             Storage::Signs => cols.div_ceil(32),
         }
     }

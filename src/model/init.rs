@@ -2,7 +2,7 @@
 
 use super::config::LlamaConfig;
 use super::weights::{Linears, Weights};
-use crate::graph::{Home, Machine, MachineError, Spec, Storage};
+use crate::graph::{Home, Machine, MachineError, Spec, Storage, pack};
 use crate::ops::{pack_signs, transpose_signs};
 use crate::rng::Key;
 
@@ -74,18 +74,12 @@ fn put(machine: &mut Machine, weights: &Weights, name: &str, values: Vec<f32>) -
     }
 }
 
-/// Writes floats to a tensor stored in f32 or f16.
-fn write_floats(machine: &mut Machine, home: &Home, values: &[f32]) -> Result<(), MachineError> {
+/// Writes floats to a tensor, packed as it is stored.
+pub(super) fn write_floats(machine: &mut Machine, home: &Home, values: &[f32]) -> Result<(), MachineError> {
     match home.spec.storage {
-        Storage::F16 => machine.write(home, &narrow(values, home.spec.cols)),
-        _ => machine.write_f32(home, values),
+        Storage::F32 => machine.write_f32(home, values),
+        _ => machine.write(home, &pack(home.spec, values)),
     }
-}
-
-/// Packs rows of floats as halves, two a word, each row starting on a word.
-pub(crate) fn narrow(values: &[f32], cols: usize) -> Vec<u32> {
-    let half = |x: &f32| u32::from(half::f16::from_f32(*x).to_bits());
-    values.chunks(cols).flat_map(|row| row.chunks(2).map(move |pair| half(&pair[0]) | pair.get(1).map_or(0, half) << 16)).collect()
 }
 
 /// β: the mean of each column of `dense (out, in)`; α: the mean of |W − β|.

@@ -6,6 +6,7 @@ mod llama;
 mod loss;
 mod open;
 mod pack;
+mod rounding;
 mod weights;
 
 pub use config::{ConfigError, LlamaConfig, PRESETS};
@@ -14,4 +15,5 @@ pub use llama::{Forward, KvCache, Positions, logits};
 pub use loss::{Loss, chunk_rows};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
+pub use rounding::{Precision, Rounding};
 pub use weights::{BinaryLinear, Linears, Purpose, Trained, Weights};

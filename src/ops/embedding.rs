@@ -13,7 +13,7 @@ impl Op for Embedding {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         let table = specs.inputs.first().map_or(Storage::F32, |spec| spec.storage);
-        if !matches!(table, Storage::F32 | Storage::F16) {
+        if !matches!(table, Storage::F32 | Storage::F16 | Storage::Q8) {
             return Err(Self::refuse(format!("the table must hold floats, got {}", specs.inputs[0])));
         }
         expect(specs, &[table, Storage::U32], &[]).map_err(Self::refuse)?;
@@ -23,7 +23,11 @@ impl Op for Embedding {
     fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
         let (table, n) = (specs.inputs[0], specs.inputs[1].rows);
         vec![Launch {
-            kernel: if table.storage == Storage::F16 { "embedding/forward.f16" } else { "embedding/forward" },
+            kernel: match table.storage {
+                Storage::F16 => "embedding/forward.f16",
+                Storage::Q8 => "embedding/forward.q8",
+                _ => "embedding/forward",
+            },
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             params: vec![n as u32, table.cols as u32, table.rows as u32],
             groups: grid((n * table.cols).div_ceil(256)),
@@ -118,5 +122,6 @@ pub(crate) fn cases() -> Vec<Case> {
         (65, 30, 70),
         (300, 20, 11),
     ];
-    [Storage::F32, Storage::F16].into_iter().flat_map(|storage| sizes.map(|(n, vocabulary, width)| case(n, vocabulary, width, storage))).collect()
+    let storages = [Storage::F32, Storage::F16, Storage::Q8];
+    storages.into_iter().flat_map(|storage| sizes.map(|(n, vocabulary, width)| case(n, vocabulary, width, storage))).collect()
 }

@@ -2,7 +2,7 @@
 
 use super::expect;
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, View, dot, matmul, vectorised,
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, View, dot, matmul, unpack, vectorised,
 };
 use rayon::prelude::*;
 
@@ -18,7 +18,8 @@ pub enum Into {
 }
 
 /// `op(a) (m, k) · op(b) (k, n) → (m, n)`, where op transposes or not. A linear layer is
-/// `x (tokens, in) · weight (out, in)ᵀ`: `transpose_b` alone. `b` may be stored in f16 then.
+/// `x (tokens, in) · weight (out, in)ᵀ`: `transpose_b` alone. `b` may be stored in f16 or 8-bit
+/// blocks then.
 #[derive(Clone, Debug)]
 pub struct Matmul {
     /// Whether `a` is stored as `(k, m)`.
@@ -56,9 +57,9 @@ impl Op for Matmul {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         let b = specs.inputs.get(1).map_or(Storage::F32, |spec| spec.storage);
-        let half = b == Storage::F16 && self.transpose_b && !self.transpose_a;
+        let packed = matches!(b, Storage::F16 | Storage::Q8) && self.transpose_b && !self.transpose_a;
         let updates: &[Storage] = if self.into == Into::Output { &[] } else { &[Storage::F32] };
-        expect(specs, &[Storage::F32, if half { Storage::F16 } else { Storage::F32 }], updates).map_err(Self::refuse)?;
+        expect(specs, &[Storage::F32, if packed { b } else { Storage::F32 }], updates).map_err(Self::refuse)?;
         let (m, n, k, bk) = self.sizes(specs.inputs[0], specs.inputs[1]);
         if k != bk {
             return Err(Self::refuse(format!("{} and {} do not multiply", specs.inputs[0], specs.inputs[1])));
@@ -79,11 +80,14 @@ impl Op for Matmul {
         let out = if self.into == Into::Output { Operand::Out(0) } else { Operand::Up(0) };
         let accumulate = u32::from(self.into == Into::Accumulate);
         let few = m <= FEW && self.transpose_b && !self.transpose_a;
+        let tiles = [n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1];
         let (kernel, groups) = match (few, b.storage) {
             (true, Storage::F16) => ("matmul/few.f16", crate::graph::grid(n)),
+            (true, Storage::Q8) => ("matmul/few.q8", crate::graph::grid(n)),
             (true, _) => ("matmul/few", crate::graph::grid(n)),
-            (false, Storage::F16) => ("matmul/tiled.f16", [n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1]),
-            (false, _) => ("matmul/tiled", [n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1]),
+            (false, Storage::F16) => ("matmul/tiled.f16", tiles),
+            (false, Storage::Q8) => ("matmul/tiled.q8", tiles),
+            (false, _) => ("matmul/tiled", tiles),
         };
         vec![Launch {
             kernel,
@@ -103,10 +107,14 @@ impl Op for Matmul {
         }
         let left = Mat::new(io.inputs[0].real(), a.rows, a.cols, a.cols);
         let left = if self.transpose_a { left.t() } else { left };
-        if let View::Words(words, _) = io.inputs[1] {
+        if let View::Words(words, Spec { storage, .. }) = io.inputs[1] {
             return T::with_scratch(n * k, |wide| {
-                let rows = b.row_words();
-                wide.par_chunks_mut(k).zip(words.par_chunks(rows)).for_each(|(row, words)| T::widen(words, row));
+                wide.par_chunks_mut(k).zip(words.par_chunks(b.row_words())).for_each(|(row, words)| {
+                    vectorised(
+                        #[inline(always)]
+                        || unpack(storage, words, row),
+                    );
+                });
                 matmul(OutMat::new(out, m, n, n), left, Mat::new(wide, n, k, k).t(), accumulate, Threads::Pool);
             });
         }
@@ -135,7 +143,7 @@ impl Op for Matmul {
 /// A few rows of `x` against every row of `weight (n, k)`: bound by reading the weight, once.
 fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (usize, usize, usize), accumulate: bool) {
     const BLOCK: usize = 64;
-    if let (View::Words(words, spec), 1, false) = (weight, m, accumulate)
+    if let (View::Words(words, spec @ Spec { storage: Storage::F16, .. }), 1, false) = (weight, m, accumulate)
         && T::dots_of_halves(&[], &[], &mut [])
     {
         // Halves against one row: never widened in memory where the CPU multiplies as it widens.
@@ -168,7 +176,7 @@ fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (u
 /// What it is tried with: few rows and many, every transpose, every target.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for storage in [Storage::F32, Storage::F16] {
+    for storage in [Storage::F32, Storage::F16, Storage::Q8] {
         let sizes = [
             (1, 7, 5),
             (2, 33, 65),

@@ -3,8 +3,8 @@
 use super::{Event, Stop};
 use crate::assets;
 use crate::data::{Corpus, Tokenizer};
-use crate::graph::{Machine, Storage};
-use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Weights, init_dense, init_from_dense};
+use crate::graph::Machine;
+use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, Weights, init_dense, init_from_dense};
 use crate::platform;
 use crate::train::{Ending, FirstWeights, Init, Parts, RunDir, Source, Step, StepShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, bail};
@@ -47,6 +47,7 @@ pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnM
     };
     config.check()?;
     let inputs = Inputs::open(&config)?;
+    let rounding = inputs.teacher.as_ref().map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
     let (mut machine, device) = super::devices::machine(&request.device).await?;
     let step = inputs.step(&mut machine, &config)?;
     let first_weights = first_weights(&config, inputs.teacher)?;
@@ -54,7 +55,7 @@ pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnM
         Some(run) => run,
         None => RunDir::create(&request.run, &config)?,
     };
-    let parts = Parts { machine, step, config, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
+    let parts = Parts { machine, step, config, rounding, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
     let mut trainer = Trainer::new(parts).await?;
     Ok(trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?)
 }
@@ -89,7 +90,8 @@ impl Inputs {
     fn step(&self, machine: &mut Machine, config: &TrainConfig) -> Result<Step> {
         let linears = if config.binary { Linears::Binary } else { Linears::Dense };
         let student = Weights::allocate(machine, &self.shape, linears, Purpose::Training)?;
-        let teacher = self.teacher.as_ref().map(|file| file.load(machine, Purpose::Inference(Storage::F32))).transpose()?;
+        let storage = config.teacher_storage.storage();
+        let teacher = self.teacher.as_ref().map(|file| file.load(machine, Purpose::Inference(storage))).transpose()?;
         let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective() };
         Ok(Step::new(machine, student, teacher, shape)?)
     }

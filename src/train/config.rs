@@ -2,6 +2,7 @@
 
 use super::guard::GuardConfig;
 use super::schedule::Schedule;
+use crate::model::Precision;
 use crate::ops::Objective;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -93,6 +94,8 @@ pub struct TrainConfig {
     pub binary: bool,
     /// The teacher; none for next-token training alone.
     pub teacher: Source,
+    /// How the teacher's matrices are kept on the device; what that does to them is reported.
+    pub teacher_storage: Precision,
     /// The tokenizer; the teacher's where it has one.
     pub tokenizer: Source,
     /// Text files; the embedded corpus if there are none.
@@ -155,6 +158,7 @@ impl Default for TrainConfig {
             model: "tiny".into(),
             binary: true,
             teacher: Source::Embedded,
+            teacher_storage: Precision::F16,
             tokenizer: Source::Embedded,
             data: Vec::new(),
             init: Init::Scratch,
