@@ -172,6 +172,7 @@ fn check_run(machine: &mut Machine, golden: &Golden) {
             clip: h.clip as f32,
             inverse_scale: 1.0,
             threshold: f32::MAX,
+            step: t as f32,
         };
         let report = block_on(step.update(machine, &control).unwrap().wait()).unwrap();
         let want = golden.run.grad_norm_before_clip[optimizer_step];

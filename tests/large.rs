@@ -34,6 +34,7 @@ fn one_step(machine: &mut Machine) -> StepReport {
         clip: 1.0,
         inverse_scale: 1.0,
         threshold: f32::MAX,
+        step: 1.0,
     };
     step.begin(machine).unwrap();
     step.micro(machine, &Batch::from_windows(&[&window]), 1, 1.0).unwrap();

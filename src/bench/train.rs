@@ -90,6 +90,7 @@ fn control(step: i32) -> Control<f32> {
         clip: 1.0,
         inverse_scale: 1.0,
         threshold: f32::MAX,
+        step: step as f32,
     }
 }
 

@@ -1,5 +1,6 @@
 //! How floats are packed where they are not stored as they are: halves, and blocks of 8-bit codes.
 
+use super::log_codes;
 use super::real::Real;
 use super::shape::{Spec, Storage};
 use rayon::prelude::*;
@@ -11,6 +12,8 @@ pub fn pack(spec: Spec, values: &[f32]) -> Vec<u32> {
         Storage::F32 => |row, words| words.copy_from_slice(bytemuck::cast_slice(row)),
         Storage::F16 => pack_halves,
         Storage::Q8 => pack_codes,
+        Storage::SignedLog => |row, words| log_codes::encode(Storage::SignedLog, row, words, |_| 0.5),
+        Storage::UnsignedLog => |row, words| log_codes::encode(Storage::UnsignedLog, row, words, |_| 0.5),
         Storage::U32 | Storage::Signs => panic!("floats packed as {spec}"),
     };
     let mut words = vec![0; spec.words()];
@@ -25,6 +28,7 @@ pub fn unpack<T: Real>(storage: Storage, words: &[u32], out: &mut [T]) {
         Storage::F32 => out.iter_mut().zip(words).for_each(|(x, &word)| *x = T::from_f32(f32::from_bits(word))),
         Storage::F16 => T::widen(words, out),
         Storage::Q8 => unpack_codes(words, out),
+        Storage::SignedLog | Storage::UnsignedLog => log_codes::decode(storage, words, out),
         Storage::U32 | Storage::Signs => panic!("{storage:?} read as floats"),
     }
 }

@@ -17,7 +17,7 @@ impl Class {
     pub fn of(storage: Storage) -> Class {
         match storage {
             Storage::F32 => Class::Real,
-            Storage::F16 | Storage::Q8 | Storage::U32 | Storage::Signs => Class::Words,
+            _ => Class::Words,
         }
     }
 }

@@ -254,6 +254,7 @@ fn blocks(case: Case, taken: bool) -> Case {
         clip: 1.0,
         inverse_scale: 1.0 / 1024.0,
         threshold: 1e3,
+        step: STEP as f32,
     };
     case.input(Spec::f32(1, NORM), Fill::Floats(vec![2.5, 0.4 / 1024.0, f32::from(u8::from(taken)), 0.0]))
         .input(Spec::f32(1, CONTROL), Fill::Floats(control.words().to_vec()))

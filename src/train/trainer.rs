@@ -315,6 +315,7 @@ impl Trainer {
             clip: config.clip as f32,
             inverse_scale: 1.0 / self.state.guard.loss_scale(self.state.step + 1),
             threshold,
+            step: t as f32,
         }
     }
 
