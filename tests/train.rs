@@ -112,17 +112,18 @@ fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, Vec<serde_json::V
 }
 
 /// A run killed three times at random moments and resumed ends as one that was left alone.
-fn killed_and_resumed(device: &str) {
-    let scratch = Scratch::new(&format!("resume-{}", device.split(' ').next().unwrap()));
+fn killed_and_resumed(device: &str, more: &[&str]) {
+    let scratch = Scratch::new(&format!("resume-{}-{}", device.split(' ').next().unwrap(), more.len()));
     let teacher = teacher(&scratch);
+    let student = |name: &str| [student(&scratch, &teacher, name, device), more.iter().map(|&option| option.into()).collect()].concat();
     let begun = Instant::now();
-    let (good, said) = run(&as_str(&student(&scratch, &teacher, "whole", device)));
+    let (good, said) = run(&as_str(&student("whole")));
     assert!(good, "{said}");
     let whole = begun.elapsed();
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
     // Killed before there was anything to resume, it begins again.
     let go_on = || {
-        let mut arguments = student(&scratch, &teacher, "killed", device);
+        let mut arguments = student("killed");
         if scratch.path("runs/killed/run.toml").exists() {
             arguments.push("--resume".into());
         }
@@ -152,7 +153,12 @@ fn killed_and_resumed(device: &str) {
 
 #[test]
 fn a_killed_run_resumes_to_the_same_bits_on_the_cpu() {
-    killed_and_resumed("cpu");
+    killed_and_resumed("cpu", &[]);
+}
+
+#[test]
+fn a_killed_run_with_8_bit_moments_and_teacher_resumes_to_the_same_bits() {
+    killed_and_resumed("cpu", &["--moments", "q8", "--teacher-storage", "q8"]);
 }
 
 #[test]
@@ -160,7 +166,7 @@ fn a_killed_run_resumes_to_the_same_bits_on_a_vulkan_adapter() {
     let adapters = pollster::block_on(signet::device::adapters());
     let vulkan = adapters.iter().find(|adapter| adapter.info.backend == signet::device::Backend::Vulkan);
     let vulkan = vulkan.expect("no Vulkan adapter: Debian's mesa-vulkan-drivers has a software one");
-    killed_and_resumed(&vulkan.index.to_string());
+    killed_and_resumed(&vulkan.index.to_string(), &[]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use super::Spread;
 use crate::data::Batches;
 use crate::graph::{Machine, Storage};
-use crate::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
+use crate::model::{Linears, LlamaConfig, Moments, Precision, Purpose, Weights, init_dense, init_from_dense};
 use crate::ops::{Control, Objective};
 use crate::platform::Clock;
 use crate::rng::Key;
@@ -23,6 +23,10 @@ pub struct TrainBench {
     pub seq: usize,
     /// Steps timed, after two of warm-up.
     pub steps: usize,
+    /// How the teacher's matrices are stored.
+    pub teacher_storage: Precision,
+    /// How AdamW's moments are stored.
+    pub moments: Moments,
 }
 
 /// What came of it.
@@ -52,9 +56,9 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
     const WARM_UP: usize = 2;
     anyhow::ensure!(bench.batch > 0 && bench.seq > 0 && bench.steps > 0, "batch, seq and steps must be at least 1");
     let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
-    let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training)?;
+    let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(bench.moments))?;
     init_from_dense(machine, &student, &mut init_dense(&config, 1))?;
-    let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
+    let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(bench.teacher_storage.storage()))?;
     init_from_dense(machine, &teacher, &mut init_dense(&config, 2))?;
     let parameters = student.names().iter().map(|name| student.home(name).expect("named").spec.elements()).sum();
     let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 } };
@@ -74,7 +78,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
         progress(n + 1, WARM_UP + bench.steps);
     }
     let memory = machine.memory_bytes() + step.slot_bytes();
-    let needed = needed(&config, parameters, bench.batch * bench.seq);
+    let needed = needed(&config, &bench, parameters);
     Ok(TrainBenchReport { bench, parameters, device: device.into(), tokens_per_s: Spread::of(&rates), memory, needed })
 }
 
@@ -94,9 +98,15 @@ fn control(step: i32) -> Control<f32> {
     }
 }
 
-/// Bytes that cannot be done without: four floats a parameter (weight, gradient, two moments), the
+/// Bytes that cannot be done without: two floats a parameter (weight, gradient) and two moments, the
 /// teacher, and 6·width + 2·kv_width + 3·feed-forward + heads floats a token and layer.
-fn needed(config: &LlamaConfig, parameters: usize, tokens: usize) -> u64 {
+fn needed(config: &LlamaConfig, bench: &TrainBench, parameters: usize) -> u64 {
+    let tokens = bench.batch * bench.seq;
+    let moments = match bench.moments {
+        Moments::F32 => 2 * parameters,
+        Moments::Q8 => 2 * Storage::SignedLog.row_words(parameters),
+    };
+    let teacher = bench.teacher_storage.storage().row_words(config.parameters());
     let saved = 6 * config.hidden_size + 2 * config.kv_width() + 3 * config.intermediate_size + config.num_attention_heads;
-    4 * (4 * parameters + config.parameters() + tokens * config.num_hidden_layers * saved) as u64
+    4 * (2 * parameters + moments + teacher + tokens * config.num_hidden_layers * saved) as u64
 }

@@ -1,7 +1,8 @@
 //! `signet bench`.
 
+use super::choice;
 use super::output::{self, put, size};
-use crate::runner::{Command, DecodeBench, DecodeReport, DecodeSide, Event, MatmulReport, Runner, TrainBench, TrainBenchReport};
+use crate::runner::{Command, DecodeBench, DecodeReport, DecodeSide, Event, MatmulReport, Moments, Precision, Runner, TrainBench, TrainBenchReport};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
@@ -28,6 +29,12 @@ pub(super) struct Train {
     /// Steps timed, after two of warm-up.
     #[arg(long, default_value_t = 6)]
     steps: usize,
+    /// How the teacher's matrices are stored: f16, f32, or q8 (8-bit blocks).
+    #[arg(long, default_value = "f16", value_parser = choice::<Precision>)]
+    teacher_storage: Precision,
+    /// How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes).
+    #[arg(long, default_value = "f32", value_parser = choice::<Moments>)]
+    moments: Moments,
     /// Where it is computed: auto, cpu, or an adapter's name or index.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -82,9 +89,9 @@ impl Bench {
 
 impl Train {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, batch, seq, steps, device, json } = self;
+        let Self { size, batch, seq, steps, teacher_storage, moments, device, json } = self;
         let small = matches!(size.as_str(), "tiny" | "5M");
-        let bench = TrainBench { batch: batch.unwrap_or(if small { 4 } else { 1 }), size, seq, steps };
+        let bench = TrainBench { batch: batch.unwrap_or(if small { 4 } else { 1 }), size, seq, steps, teacher_storage, moments };
         runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
             Event::Progress { done, of, .. } if !json => eprintln!("step {done} of {of}"),
             Event::BenchTrain(_) if json => output::put_json(&event),

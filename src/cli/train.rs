@@ -1,7 +1,7 @@
 //! `signet train`.
 
 use super::choice;
-use crate::runner::{self, Command, Event, Loss, Metrics, Precision, Runner, TrainConfig, TrainEvent, TrainRequest};
+use crate::runner::{self, Command, Event, Loss, Metrics, Moments, Precision, Runner, TrainConfig, TrainEvent, TrainRequest};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -80,6 +80,9 @@ pub(super) struct Train {
     /// Steps of warm-up.
     #[arg(long)]
     warmup: Option<u64>,
+    /// How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes).
+    #[arg(long, value_parser = choice::<Moments>)]
+    moments: Option<Moments>,
     /// Weight decay.
     #[arg(long)]
     weight_decay: Option<f64>,
@@ -148,7 +151,7 @@ impl Train {
         macro_rules! set {
             ($($name:ident),*) => { $(if let Some(value) = self.$name.clone() { config.$name = value; })* };
         }
-        set!(model, teacher_storage, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, weight_decay, clip, beta2);
+        set!(model, teacher_storage, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, moments, weight_decay, clip, beta2);
         set!(eval_every, eval_batches, sample_every, sample_prompt, checkpoint_every, keep);
         if self.full_precision {
             config.binary = false;

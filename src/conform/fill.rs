@@ -36,6 +36,7 @@ impl Random {
 }
 
 /// The words of a case's operands.
+#[derive(Clone)]
 pub(super) struct Contents {
     pub(super) inputs: Vec<Vec<u32>>,
     pub(super) updates: Vec<Vec<u32>>,

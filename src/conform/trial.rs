@@ -1,7 +1,7 @@
 //! One case as a tape with contents, run on the oracle and on a device, and the comparison.
 
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
-use super::{Outcome, broken};
+use super::{Outcome, UNIT, broken, codes};
 use crate::graph::cpu::Data;
 use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
 use crate::graph::{ShapeError, Spec, Tape, TensorId, Traced, View};
@@ -13,8 +13,6 @@ use std::sync::Arc;
 const EDGE: usize = 64;
 /// What they hold.
 const SENTINEL: u32 = 0x4d5a_a5c3;
-/// Unit roundoff of f32.
-const UNIT: f64 = 1.0 / 16_777_216.0;
 
 /// A tape, what its lasting operands hold, and what is looked at after it ran.
 pub(super) struct Trial {
@@ -44,8 +42,8 @@ pub(super) enum Place {
 
 /// What a device left: the results, and what it wrote where it may not.
 pub(super) struct Got {
-    results: Vec<Vec<u32>>,
-    strayed: Vec<String>,
+    pub(super) results: Vec<Vec<u32>>,
+    pub(super) strayed: Vec<String>,
 }
 
 impl Trial {
@@ -221,11 +219,13 @@ pub(super) fn judge(trial: &Trial, expected: &[Data<Traced>], got: &Got) -> Outc
         let error = match (watched.expect, &expected[n]) {
             (Expect::Oracle, Data::Real(oracle)) => within_bounds(watched, words, oracle)?,
             (Expect::Oracle, Data::Words(oracle)) => same_words(watched, words, oracle)?,
+            (Expect::Codes { step }, Data::Real(oracle)) => codes::judge(watched, words, oracle, step)?,
+            (Expect::Unchanged, _) => same_words(watched, words, trial.before(n).expect("updates are lasting"))?,
             (Expect::Element(n), Data::Real(oracle)) => same_words(watched, &words[n..=n], &[(oracle[n].value as f32).to_bits()])?,
             (Expect::SignsOf(other), _) => same_words(watched, words, &signs_of(&got.results[other], watched.spec))?,
             (Expect::TransposeOf(other), _) => same_words(watched, words, &transpose_of(&got.results[other], trial.results[other].spec))?,
             (Expect::FlipsOf { signs, counter }, _) => same_words(watched, words, &flips(trial, got, n, signs, counter))?,
-            (Expect::Element(_), Data::Words(_)) => unreachable!("elements are floats"),
+            (Expect::Element(_) | Expect::Codes { .. }, Data::Words(_)) => unreachable!("elements are floats"),
         };
         worst = worst.max(error);
     }

@@ -12,7 +12,17 @@ use super::real::Real;
 use super::shape::{LOG_BLOCK, Storage};
 
 /// 2^(−n/8), rounded.
-const EIGHTHS: [f32; 9] = [1.0, 0.917_004_05, 0.840_896_4, 0.771_105_4, std::f32::consts::FRAC_1_SQRT_2, 0.648_419_8, 0.594_603_54, 0.545_253_9, 0.5];
+const EIGHTHS: [f32; 9] = [
+    1.0,
+    0.917_004_043_204_671_2_f64 as f32,
+    0.840_896_415_253_714_5_f64 as f32,
+    0.771_105_412_703_970_4_f64 as f32,
+    std::f32::consts::FRAC_1_SQRT_2,
+    0.648_419_777_325_504_8_f64 as f32,
+    0.594_603_557_501_360_5_f64 as f32,
+    0.545_253_866_332_628_8_f64 as f32,
+    0.5,
+];
 
 /// What each byte stands for, as a share of its block's scale.
 const SIGNED: [f32; 256] = shares(true);

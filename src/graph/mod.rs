@@ -14,6 +14,7 @@ pub mod real;
 mod shape;
 mod tape;
 mod traced;
+mod variants;
 
 pub use backward::{Backward, BackwardError, Rule};
 pub use blocks::{pack, unpack};
@@ -21,9 +22,10 @@ pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Update}
 pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
 pub use execute::{GpuMachine, GpuProgram};
 pub use machine::{Machine, MachineError, Pending, Program};
-pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, grid};
+pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, Variant, grid};
 pub use plan::{Class, Overlap, Plan, Slot};
 pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, vectorised};
 pub use shape::{LOG_BLOCK, Spec, Storage};
 pub use tape::{Home, MemoryId, Tape, TensorId};
 pub use traced::Traced;
+pub use variants::Variants;

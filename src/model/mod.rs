@@ -16,4 +16,4 @@ pub use loss::{Loss, chunk_rows};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
 pub use rounding::{Precision, Rounding};
-pub use weights::{BinaryLinear, Linears, Purpose, Trained, Weights};
+pub use weights::{BinaryLinear, Linears, Moments, Purpose, Trained, Weights};

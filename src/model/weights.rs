@@ -1,7 +1,8 @@
 //! A model's tensors on a machine: which there are, where they live, and what trains them.
 
 use super::config::LlamaConfig;
-use crate::graph::{Class, Home, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
+use crate::graph::{Class, Home, LOG_BLOCK, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
 /// How the linear layers of the blocks are stored. The head and the embedding are `dense` always.
@@ -13,11 +14,39 @@ pub enum Linears {
     Binary,
 }
 
+/// How AdamW's moments are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Moments {
+    /// As 32-bit floats.
+    F32,
+    /// In blocks of 8-bit codes, see [`Storage::SignedLog`].
+    Q8,
+}
+
+impl Moments {
+    /// Storage of the first and of the second.
+    fn storages(self) -> [Storage; 2] {
+        match self {
+            Moments::F32 => [Storage::F32; 2],
+            Moments::Q8 => [Storage::SignedLog, Storage::UnsignedLog],
+        }
+    }
+
+    /// Words that a tensor's place in an arena is a multiple of: with codes, a block of them.
+    fn align(self) -> usize {
+        match self {
+            Moments::F32 => ALIGN,
+            Moments::Q8 => LOG_BLOCK,
+        }
+    }
+}
+
 /// What a set of weights is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Gradients, moments and (if binary) latent weights are kept too.
-    Training,
+    /// Gradients, moments (stored so) and (if binary) latent weights are kept too.
+    Training(Moments),
     /// Forward only; matrices outside binary linears are stored so.
     Inference(Storage),
 }
@@ -35,7 +64,8 @@ pub struct BinaryLinear {
     pub latent: Option<Home>,
 }
 
-/// One tensor that training changes, with what belongs to it. All four have one shape.
+/// One tensor that training changes, with what belongs to it. All four have one shape; but moments in
+/// codes have a matrix's rows only where it is updated alone, else they are one row.
 #[derive(Clone, Copy, Debug)]
 pub struct Trained {
     /// The parameter.
@@ -72,12 +102,13 @@ const ALIGN: usize = 64;
 /// Lays tensors end to end in buffers no larger than a binding may be.
 struct Pages {
     most: usize,
+    align: usize,
     sizes: Vec<usize>,
 }
 
 impl Pages {
     fn place(&mut self, words: usize) -> (usize, usize) {
-        let room = words.next_multiple_of(ALIGN);
+        let room = words.next_multiple_of(self.align);
         match self.sizes.last_mut() {
             Some(size) if *size + room <= self.most => {
                 let offset = *size;
@@ -100,17 +131,35 @@ struct Arena {
 }
 
 impl Arena {
-    fn new(machine: &mut Machine, specs: &[Spec], most: usize) -> Result<Self, MachineError> {
-        let mut pages = Pages { most, sizes: Vec::new() };
+    fn new(machine: &mut Machine, specs: &[Spec], align: usize) -> Result<Self, MachineError> {
+        let mut pages = Pages { most: machine.most_words().min(PAGE_WORDS), align, sizes: Vec::new() };
         let places = specs.iter().map(|spec| pages.place(spec.words())).collect();
         let class = specs.first().map_or(Class::Real, |spec| Class::of(spec.storage));
         let memories = pages.sizes.iter().map(|&words| machine.allocate(class, words)).collect::<Result<_, _>>()?;
         Ok(Self { memories, sizes: pages.sizes, places })
     }
 
-    /// Memory of the same layout: for gradients and moments.
-    fn twin(&self, machine: &mut Machine) -> Result<Vec<MemoryId>, MachineError> {
-        self.sizes.iter().map(|&words| machine.allocate(Class::Real, words)).collect()
+    /// Memory of the same layout, each page one row in `storage`: for gradients and moments.
+    fn twin(&self, machine: &mut Machine, storage: Storage) -> Result<Vec<MemoryId>, MachineError> {
+        self.sizes.iter().map(|&words| machine.allocate(Class::of(storage), storage.row_words(words))).collect()
+    }
+
+    /// Memory for a moment of these tensors, and the home of each. Those that AdamW walks by whole pages
+    /// are parts of the pages' rows; the others have their own rows.
+    fn moment(&self, machine: &mut Machine, specs: &[Spec], storage: Storage, by_page: bool) -> Result<(Vec<MemoryId>, Vec<Home>), MachineError> {
+        let own: Vec<Spec> = specs.iter().map(|spec| Spec { storage, ..*spec }).collect();
+        if storage != Storage::F32 && !by_page {
+            let arena = Arena::new(machine, &own, ALIGN)?;
+            let homes = (0..own.len()).map(|n| arena.home(&arena.memories, n, own[n])).collect();
+            return Ok((arena.memories, homes));
+        }
+        let memories = self.twin(machine, storage)?;
+        let home = |(&(page, offset), own): (&(usize, usize), &Spec)| {
+            let spec = if storage == Storage::F32 { *own } else { Spec { rows: 1, cols: own.elements(), storage } };
+            Home { memory: memories[page], offset: storage.row_words(offset), spec }
+        };
+        let homes = self.places.iter().zip(&own).map(home).collect();
+        Ok((memories, homes))
     }
 
     fn home(&self, memories: &[MemoryId], n: usize, spec: Spec) -> Home {
@@ -147,7 +196,7 @@ impl Weights {
             }
         }
         match purpose {
-            Purpose::Training => weights.trained_arena(machine, &plain, true)?,
+            Purpose::Training(moments) => weights.trained_arena(machine, &plain, moments, true)?,
             Purpose::Inference(storage) => {
                 let (rows, matrices): (Vec<_>, Vec<_>) = plain.into_iter().partition(|(_, rows, _)| *rows == 1);
                 weights.arena(machine, &rows, Storage::F32)?;
@@ -157,13 +206,9 @@ impl Weights {
         Ok(weights)
     }
 
-    fn most(machine: &Machine) -> usize {
-        machine.most_words().min(PAGE_WORDS)
-    }
-
     fn arena(&mut self, machine: &mut Machine, list: &[(String, usize, usize)], storage: Storage) -> Result<(), MachineError> {
         let specs: Vec<Spec> = list.iter().map(|&(_, rows, cols)| Spec { rows, cols, storage }).collect();
-        let arena = Arena::new(machine, &specs, Self::most(machine))?;
+        let arena = Arena::new(machine, &specs, ALIGN)?;
         for (n, (name, _, _)) in list.iter().enumerate() {
             self.homes.insert(name.clone(), arena.home(&arena.memories, n, specs[n]));
             self.names.push(name.clone());
@@ -171,20 +216,24 @@ impl Weights {
         Ok(())
     }
 
-    fn trained_arena(&mut self, machine: &mut Machine, list: &[(String, usize, usize)], whole_pages: bool) -> Result<(), MachineError> {
+    fn trained_arena(&mut self, machine: &mut Machine, list: &[(String, usize, usize)], moments: Moments, whole_pages: bool) -> Result<(), MachineError> {
         let specs: Vec<Spec> = list.iter().map(|&(_, rows, cols)| Spec::f32(rows, cols)).collect();
-        let arena = Arena::new(machine, &specs, Self::most(machine))?;
-        let (gradients, firsts, seconds) = (arena.twin(machine)?, arena.twin(machine)?, arena.twin(machine)?);
+        let arena = Arena::new(machine, &specs, moments.align())?;
+        let gradients = arena.twin(machine, Storage::F32)?;
+        let [of_first, of_second] = moments.storages();
+        let (firsts, first) = arena.moment(machine, &specs, of_first, whole_pages)?;
+        let (seconds, second) = arena.moment(machine, &specs, of_second, whole_pages)?;
         for (n, (name, _, _)) in list.iter().enumerate() {
             let home = |memories: &[MemoryId]| arena.home(memories, n, specs[n]);
-            let trained = Trained { value: home(&arena.memories), gradient: home(&gradients), first: home(&firsts), second: home(&seconds) };
+            let trained = Trained { value: home(&arena.memories), gradient: home(&gradients), first: first[n], second: second[n] };
             self.homes.insert(name.clone(), trained.value);
             self.trained.insert(name.clone(), trained);
             self.names.push(name.clone());
         }
         for (page, &words) in arena.sizes.iter().enumerate().filter(|_| whole_pages) {
-            let home = |memories: &[MemoryId]| Home { memory: memories[page], offset: 0, spec: Spec::f32(1, words) };
-            self.pages.push(Trained { value: home(&arena.memories), gradient: home(&gradients), first: home(&firsts), second: home(&seconds) });
+            let home = |memories: &[MemoryId], storage| Home { memory: memories[page], offset: 0, spec: Spec { rows: 1, cols: words, storage } };
+            let [value, gradient] = [&arena.memories, &gradients].map(|memories| home(memories, Storage::F32));
+            self.pages.push(Trained { value, gradient, first: home(&firsts, of_first), second: home(&seconds, of_second) });
         }
         Ok(())
     }
@@ -193,13 +242,16 @@ impl Weights {
     fn binary(&mut self, machine: &mut Machine, purpose: Purpose) -> Result<(), MachineError> {
         let linears = self.config.linears();
         let specs: Vec<Spec> = linears.iter().map(|&(_, out, width)| Spec::signs(out, width)).collect();
-        let signs = Arena::new(machine, &specs, Self::most(machine))?;
-        let training = purpose == Purpose::Training;
+        let signs = Arena::new(machine, &specs, ALIGN)?;
+        let moments = match purpose {
+            Purpose::Training(moments) => Some(moments),
+            Purpose::Inference(_) => None,
+        };
         let turned: Vec<Spec> = linears.iter().map(|&(_, out, width)| Spec::signs(width, out)).collect();
-        let transposed = if training { Some(Arena::new(machine, &turned, Self::most(machine))?) } else { None };
-        if training {
+        let transposed = moments.map(|_| Arena::new(machine, &turned, ALIGN)).transpose()?;
+        if let Some(moments) = moments {
             let latents: Vec<_> = linears.iter().map(|(name, out, width)| (format!("{name}.weight"), *out, *width)).collect();
-            self.trained_arena(machine, &latents, false)?;
+            self.trained_arena(machine, &latents, moments, false)?;
         }
         for (n, (name, _, _)) in linears.into_iter().enumerate() {
             self.binary.push(BinaryLinear {

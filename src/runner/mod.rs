@@ -14,7 +14,7 @@ pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, MatmulReport, Spre
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
-pub use crate::model::{PackReport, Precision};
+pub use crate::model::{Moments, PackReport, Precision};
 pub use crate::train::{Loss, Losses, Metrics, TrainConfig, TrainEvent};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};

@@ -89,7 +89,7 @@ impl Inputs {
     /// Puts the models on the machine and compiles the programs.
     fn step(&self, machine: &mut Machine, config: &TrainConfig) -> Result<Step> {
         let linears = if config.binary { Linears::Binary } else { Linears::Dense };
-        let student = Weights::allocate(machine, &self.shape, linears, Purpose::Training)?;
+        let student = Weights::allocate(machine, &self.shape, linears, Purpose::Training(config.moments))?;
         let storage = config.teacher_storage.storage();
         let teacher = self.teacher.as_ref().map(|file| file.load(machine, Purpose::Inference(storage))).transpose()?;
         let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective() };

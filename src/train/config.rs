@@ -2,7 +2,7 @@
 
 use super::guard::GuardConfig;
 use super::schedule::Schedule;
-use crate::model::Precision;
+use crate::model::{Moments, Precision};
 use crate::ops::Objective;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -128,6 +128,8 @@ pub struct TrainConfig {
     pub beta2: f64,
     /// ε of AdamW.
     pub epsilon: f64,
+    /// How AdamW's moments are stored.
+    pub moments: Moments,
     /// Weight decay.
     pub weight_decay: f64,
     /// Largest gradient norm.
@@ -175,6 +177,7 @@ impl Default for TrainConfig {
             beta1: 0.9,
             beta2: 0.95,
             epsilon: 1e-8,
+            moments: Moments::F32,
             weight_decay: 0.1,
             clip: 1.0,
             loss_scale: 1.0,
