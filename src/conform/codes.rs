@@ -77,3 +77,41 @@ fn reachable(signed: bool, x: Traced, scale: f32, noise: f32) -> [i32; 2] {
     let bound = Traced { roundings: quotient.roundings + 2.0, ..quotient }.bound(UNIT);
     [quotient.value - bound, quotient.value + bound].map(|share| log_codes::code(signed, share as f32, noise))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::pack;
+
+    /// Values, and their codes rounded by `noise`.
+    fn block(storage: Storage, noise: impl Fn(usize) -> f32) -> (Vec<Traced>, Vec<u32>) {
+        let values: Vec<f32> = (0..256).map(|i| if storage == Storage::SignedLog && i % 3 == 0 { -1.0 } else { 1.0 } * (-0.03 * i as f32).exp()).collect();
+        let mut words = pack(Spec { rows: 1, cols: 256, storage }, &values);
+        log_codes::encode(storage, &values, &mut words, noise);
+        (values.into_iter().map(Traced::from_f32).collect(), words)
+    }
+
+    #[test]
+    fn only_the_right_rounding_passes() {
+        for (storage, moment) in [(Storage::SignedLog, 0), (Storage::UnsignedLog, 1)] {
+            let judged = |step, noise: &dyn Fn(usize) -> f32| {
+                let (values, words) = block(storage, noise);
+                judge_scale(f32::from_bits(words[0]), &values).unwrap();
+                judge_codes(storage, &words, &values, 5, step)
+            };
+            let right = |i: usize| log_codes::dither(5 + i as u32, 9)[moment];
+            judged(9, &right).unwrap();
+            judged(8, &right).unwrap_err();
+            judged(9, &|_| 0.5).unwrap_err();
+            judged(9, &|i| log_codes::dither(5 + i as u32, 9)[1 - moment]).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_scale_that_is_not_the_largest_and_padding_that_is_set_are_caught() {
+        let (values, words) = block(Storage::UnsignedLog, |_| 0.5);
+        assert!(judge_scale(f32::from_bits(words[0] + 20), &values).is_err());
+        let padded = [&words[..], &[1]].concat();
+        assert!(judge_codes(Storage::UnsignedLog, &padded, &values, 0, 1).unwrap_err().contains("padding"));
+    }
+}

@@ -93,7 +93,9 @@ pub fn scale(largest: f32) -> f32 {
 pub fn encode<T: Real>(storage: Storage, row: &[T], words: &mut [u32], noise: impl Fn(usize) -> f32) {
     let signed = storage == Storage::SignedLog;
     for (n, (block, words)) in row.chunks(LOG_BLOCK).zip(words.chunks_mut(1 + LOG_BLOCK / 4)).enumerate() {
-        let scale = scale(block.iter().fold(0f32, |most, x| most.max((x.to_f64() as f32).abs())));
+        // Magnitudes compare as their bits do, and the largest of integers vectorises.
+        let largest = block.iter().fold(0, |most, x| (x.to_f64() as f32).abs().to_bits().max(most));
+        let scale = scale(f32::from_bits(largest));
         words[0] = scale.to_bits();
         words[1..].fill(0);
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words[1..]);

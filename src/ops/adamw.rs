@@ -56,21 +56,41 @@ impl<'a, T: Real> Moments<'a, T> {
     }
 
     /// A [`step`] of the elements from `from` on; by its place an element's codes are rounded.
-    #[inline(always)]
     fn step(self, control: &Control<T>, factor: T, parameter: &mut [T], gradient: &mut [T], from: usize) {
         let (first, second) = match self {
-            Moments::Floats(first, second) => return step(control, factor, State { parameter, first, second, gradient }),
             Moments::Codes(first, second) => (first, second),
+            Moments::Floats(first, second) => {
+                return vectorised(
+                    #[inline(always)]
+                    || step(control, factor, State { parameter, first, second, gradient }),
+                );
+            }
         };
         let (n, number) = (parameter.len(), control.step.to_f64() as u32);
         T::with_scratch(2 * n, |moments| {
             let (m, v) = moments.split_at_mut(n);
-            unpack(Storage::SignedLog, first, m);
-            unpack(Storage::UnsignedLog, second, v);
-            step(control, factor, State { parameter, first: m, second: v, gradient });
-            let noise = |i: usize| log_codes::dither((from + i) as u32, number);
-            log_codes::encode(Storage::SignedLog, m, first, |i| noise(i)[0]);
-            log_codes::encode(Storage::UnsignedLog, v, second, |i| noise(i)[1]);
+            vectorised(
+                #[inline(always)]
+                || {
+                    unpack(Storage::SignedLog, first, m);
+                    unpack(Storage::UnsignedLog, second, v);
+                    step(control, factor, State { parameter, first: m, second: v, gradient });
+                    log_codes::encode(
+                        Storage::SignedLog,
+                        m,
+                        first,
+                        #[inline(always)]
+                        |i| log_codes::dither((from + i) as u32, number)[0],
+                    );
+                    log_codes::encode(
+                        Storage::UnsignedLog,
+                        v,
+                        second,
+                        #[inline(always)]
+                        |i| log_codes::dither((from + i) as u32, number)[1],
+                    );
+                },
+            );
         });
     }
 }
@@ -125,12 +145,7 @@ impl Op for AdamW {
             return g.real().fill(T::ZERO);
         }
         let tasks = p.real().par_chunks_mut(TASK).zip(g.real().par_chunks_mut(TASK)).zip(Moments::split(m, v, TASK)).enumerate();
-        tasks.for_each(|(task, ((parameter, gradient), moments))| {
-            vectorised(
-                #[inline(always)]
-                || moments.step(&control, norm[1], parameter, gradient, task * TASK),
-            );
-        });
+        tasks.for_each(|(task, ((parameter, gradient), moments))| moments.step(&control, norm[1], parameter, gradient, task * TASK));
     }
 
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
@@ -195,12 +210,10 @@ impl Op for AdamWSigns {
         let rows = rows.zip(signs.words().par_chunks_mut(row_words)).enumerate();
         let flipped: u32 = rows
             .map(|(row, (((parameter, gradient), moments), signs))| {
+                moments.step(&control, norm[1], parameter, gradient, row * cols);
                 vectorised(
                     #[inline(always)]
-                    || {
-                        moments.step(&control, norm[1], parameter, gradient, row * cols);
-                        repack(parameter, signs)
-                    },
+                    || repack(parameter, signs),
                 )
             })
             .sum();
