@@ -10,7 +10,7 @@ pub fn pack(spec: Spec, values: &[f32]) -> Vec<u32> {
     assert_eq!(values.len(), spec.elements(), "{} floats for {spec}", values.len());
     let pack_row: fn(&[f32], &mut [u32]) = match spec.storage {
         Storage::F32 => |row, words| words.copy_from_slice(bytemuck::cast_slice(row)),
-        Storage::F16 => pack_halves,
+        Storage::F16 => f32::narrow,
         Storage::Q8 => pack_codes,
         Storage::SignedLog => |row, words| log_codes::encode(Storage::SignedLog, row, words, |_| 0.5),
         Storage::UnsignedLog => |row, words| log_codes::encode(Storage::UnsignedLog, row, words, |_| 0.5),
@@ -31,11 +31,6 @@ pub fn unpack<T: Real>(storage: Storage, words: &[u32], out: &mut [T]) {
         Storage::SignedLog | Storage::UnsignedLog => log_codes::decode(storage, words, out),
         Storage::U32 | Storage::Signs => panic!("{storage:?} read as floats"),
     }
-}
-
-fn pack_halves(row: &[f32], words: &mut [u32]) {
-    let half = |x: &f32| u32::from(half::f16::from_f32(*x).to_bits());
-    row.chunks(2).zip(words).for_each(|(pair, word)| *word = half(&pair[0]) | pair.get(1).map_or(0, half) << 16);
 }
 
 /// The scale is the largest magnitude ÷ 127; a block whose scale would not be a normal float is 0.

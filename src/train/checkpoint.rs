@@ -81,14 +81,8 @@ type Text = Box<dyn FnMut(&mut dyn Write) -> io::Result<()>>;
 pub(super) fn save(path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)]) -> Result<(), CheckpointError> {
     let weights = &step.student;
     let value = |name: &String| weights.trained(name).expect("trained").value;
-    let moments: Vec<(String, Home)> = weights
-        .names()
-        .iter()
-        .flat_map(|name| {
-            let trained = weights.trained(name).expect("trained");
-            [(format!("{name}.first"), trained.first), (format!("{name}.second"), trained.second)]
-        })
-        .collect();
+    let moments: Vec<(String, Home)> =
+        weights.moments().flat_map(|(name, [first, second])| [(format!("{name}.first"), first), (format!("{name}.second"), second)]).collect();
     let values: Vec<(String, Home)> = weights.names().iter().map(|name| (name.clone(), value(name))).collect();
     let state_text = serde_json::to_string_pretty(state).expect("state is plain data");
     // The machine is lent to one part after the other.
@@ -144,9 +138,8 @@ pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> 
     let model = TensorFile::open(&path.join("model.safetensors"))?;
     load(machine, weights, &mut |name, rows, cols| model.floats(name, rows, cols).map_err(CheckpointError::from))?;
     let optimizer = TensorFile::open(&path.join("optimizer.safetensors"))?;
-    for name in weights.names() {
-        let trained = weights.trained(name).expect("trained");
-        for (moment, home) in [("first", trained.first), ("second", trained.second)] {
+    for (name, [first, second]) in weights.moments() {
+        for (moment, home) in [("first", first), ("second", second)] {
             let (name, Spec { rows, cols, storage }) = (format!("{name}.{moment}"), home.spec);
             match storage {
                 Storage::F32 => machine.write_f32(&home, &optimizer.floats(&name, rows, cols)?)?,

@@ -7,11 +7,12 @@ use super::curves;
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
 use super::run_dir::{RunDir, RunError};
+use super::setup::Setup;
 use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, Corpus, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError, Sampler, Sampling};
-use crate::model::{ModelError, Rounding};
+use crate::model::{BinaryGroup, ModelError, Rounding};
 use crate::ops::Control;
 use crate::platform::{self, Clock};
 use serde::{Deserialize, Serialize};
@@ -133,10 +134,10 @@ pub struct Trainer {
 
 /// What a trainer is made of.
 pub struct Parts {
-    /// The machine, with the models of `step` on it.
+    /// The machine, with everything of `setup` on it.
     pub machine: Machine,
-    /// The programs.
-    pub step: Step,
+    /// The models' tensors and the programs.
+    pub setup: Setup,
     /// The settings.
     pub config: TrainConfig,
     /// What the teacher's weights lost by the way they are stored.
@@ -177,7 +178,8 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 impl Trainer {
     /// Puts a run together; it goes on from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, step, config, rounding, corpus, tokenizer, run, device, mut first_weights } = parts;
+        let Parts { mut machine, setup, config, rounding, corpus, tokenizer, run, device, mut first_weights } = parts;
+        let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
         let first_state = State::new(Guard::new(config.guard, config.loss_scale), &device);
         let state = match run.checkpoints()?.last() {
@@ -185,19 +187,11 @@ impl Trainer {
             None => first_state.clone(),
         };
         run.cut(state.step)?;
-        let sampler = match config.sample_every {
-            0 => None,
-            _ => {
-                let prompt = tokenizer.encode(&config.sample_prompt)?;
-                let capacity = prompt.len() + config.sample_tokens + 1;
-                Some((Engine::new(&mut machine, &step.student, capacity)?, prompt)).filter(|(_, prompt)| !prompt.is_empty())
-            }
-        };
         let shape = step.shape();
         Ok(Self {
             batches: Batches::new(config.seed, corpus.train.len(), shape.batch, shape.seq),
             held: held_out(&corpus.held_out, shape.batch, shape.seq, config.eval_batches),
-            sizes: step.student.binary.iter().map(|layer| layer.signs.spec.elements()).collect(),
+            sizes: step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect(),
             earlier: state.seconds,
             clock: Clock::start(),
             last_line: 0.0,
@@ -467,10 +461,8 @@ impl Trainer {
 
 /// Sets both moments of every parameter to zero.
 fn clear_moments(machine: &mut Machine, step: &Step) -> Result<(), TrainError> {
-    for trained in step.student.names().iter().filter_map(|name| step.student.trained(name)) {
-        for home in [trained.first, trained.second] {
-            machine.write(&home, &vec![0; home.spec.words()])?;
-        }
+    for home in step.student.moments().flat_map(|(_, homes)| homes) {
+        machine.write(&home, &vec![0; home.spec.words()])?;
     }
     Ok(())
 }
