@@ -164,9 +164,12 @@ fn a_killed_run_with_8_bit_moments_and_teacher_resumes_to_the_same_bits() {
 /// A run of 200 steps of the small model; gives loss and flip-flop ratio of each.
 fn curve(scratch: &Scratch, name: &str, more: &[&str]) -> Vec<[f64; 2]> {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
+    // A step that one run skips and the other takes would hide what is looked for.
+    std::fs::write(scratch.path("unguarded.toml"), "[guard]\nenabled = false\n").unwrap();
+    let settings = scratch.path("unguarded.toml").display().to_string();
     let fixed = "train --device cpu --steps 200 --warmup 10 --seq 32 --batch 4 --eval-every 0 --eval-batches 1 --sample-every 0 --checkpoint-every 0";
     let (model, runs) = (scratch.path("small.json").display().to_string(), scratch.path("runs").display().to_string());
-    let own = ["--model", &model, "--runs", &runs, "--name", name];
+    let own = ["--config", &settings, "--model", &model, "--runs", &runs, "--name", name];
     let (good, said) = run(&[&fixed.split(' ').collect::<Vec<_>>()[..], &own, more].concat());
     assert!(good, "{said}");
     let metrics = std::fs::read_to_string(scratch.path("runs").join(name).join("metrics.jsonl")).unwrap();
@@ -177,8 +180,8 @@ fn curve(scratch: &Scratch, name: &str, more: &[&str]) -> Vec<[f64; 2]> {
     metrics.lines().map(line).collect()
 }
 
-/// Measured: the loss differs by 0.60% (root mean square of the second half), flips by 1.4%, where
-/// another seed's loss differs by 3.9%. See docs/performance.md for quantisers that fail.
+/// Measured over five seeds: the loss differs by 0.13 to 0.34% (root mean square of the second half),
+/// flips by up to 4%; the loss of another seed by 4.4%. docs/performance.md has a quantiser that fails.
 #[test]
 fn a_run_with_8_bit_moments_tracks_one_with_floats() {
     let scratch = Scratch::new("moments");
@@ -187,7 +190,7 @@ fn a_run_with_8_bit_moments_tracks_one_with_floats() {
     let loss = (late().map(|(a, b)| (b[0] / a[0] - 1.0).powi(2)).sum::<f64>() / 100.0).sqrt();
     let flips = late().map(|(_, b)| b[1]).sum::<f64>() / late().map(|(a, _)| a[1]).sum::<f64>() - 1.0;
     println!("loss differs by {loss:.5}, flips by {flips:.5}");
-    assert!(loss > 0.0 && loss < 0.0125 && flips.abs() < 0.04, "loss differs by {loss}, flips by {flips}");
+    assert!(loss > 0.0 && loss < 0.01 && flips.abs() < 0.1, "loss differs by {loss}, flips by {flips}");
 }
 
 #[test]
