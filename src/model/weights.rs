@@ -109,6 +109,8 @@ pub struct Weights {
     names: Vec<String>,
     /// In training: the tensors, or groups of them, whose moments can be told apart.
     moments: Vec<String>,
+    /// The most words that a tensor on a tape may have.
+    most: usize,
 }
 
 impl Trained {
@@ -228,6 +230,8 @@ impl Arena {
 
 /// An arena page may not grow past this, so that one dispatch over it stays short.
 const PAGE_WORDS: usize = 32 << 20;
+/// Parts of a page are multiples of so many alignments, so that in codes they begin where bindings may.
+const PART: usize = 64;
 
 impl Weights {
     /// Reserves memory for a model. Contents are zero.
@@ -241,6 +245,7 @@ impl Weights {
             pages: Vec::new(),
             names: Vec::new(),
             moments: Vec::new(),
+            most: machine.most_words(),
         };
         let mut plain: Vec<Block> = config.others().into_iter().map(|(name, rows, cols)| Block { members: vec![(name.clone(), rows)], name, cols }).collect();
         match linears {
@@ -294,10 +299,20 @@ impl Weights {
             let names = if trained.has_rows() { block.members.iter().map(|(name, _)| name.clone()).collect() } else { vec![block.name.clone()] };
             self.moments.extend(names);
         }
+        // A tensor larger than a page has one to itself, which is walked in several parts.
+        let align = PART * moments.align();
+        let part = machine.most_words().min(PAGE_WORDS) / align * align;
         for (page, &words) in arena.sizes.iter().enumerate().filter(|_| whole_pages) {
-            let home = |memories: &[MemoryId], storage| Home { memory: memories[page], offset: 0, spec: Spec { rows: 1, cols: words, storage } };
-            let [value, gradient] = [&arena.memories, &gradients].map(|memories| home(memories, Storage::F32));
-            self.pages.push(Trained { value, gradient, first: home(&firsts, of_first), second: home(&seconds, of_second) });
+            for offset in (0..words).step_by(part) {
+                let cols = part.min(words - offset);
+                let home = |memories: &[MemoryId], storage: Storage| Home {
+                    memory: memories[page],
+                    offset: storage.row_words(offset),
+                    spec: Spec { rows: 1, cols, storage },
+                };
+                let [value, gradient] = [&arena.memories, &gradients].map(|memories| home(memories, Storage::F32));
+                self.pages.push(Trained { value, gradient, first: home(&firsts, of_first), second: home(&seconds, of_second) });
+            }
         }
         Ok(())
     }
@@ -387,6 +402,27 @@ impl Weights {
             Some(trained) => tape.parameter(trained.value, trained.gradient),
             None => tape.lasting(*self.homes.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}"))),
         }
+    }
+
+    /// As [`Weights::tensor`], in as many blocks of rows as it takes for each to be bound.
+    pub fn tensors(&self, tape: &mut Tape, name: &str) -> Vec<TensorId> {
+        let whole = self.homes.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}")).spec;
+        // Blocks begin where bindings may. A single row too large is left to the machine to refuse.
+        let rows = match self.most / whole.row_words() / ALIGN * ALIGN {
+            0 => whole.rows,
+            rows => rows,
+        };
+        if whole.words() <= self.most || rows >= whole.rows {
+            return vec![self.tensor(tape, name)];
+        }
+        let block = |first: usize| {
+            let part = |home: Home| home.rows(first, rows.min(whole.rows - first));
+            match self.trained.get(name) {
+                Some(trained) => tape.parameter(part(trained.value), part(trained.gradient)),
+                None => tape.lasting(part(self.homes[name])),
+            }
+        };
+        (0..whole.rows).step_by(rows).map(block).collect()
     }
 
     /// The name of the head's tensor: the embedding's if they are tied.
