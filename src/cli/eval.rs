@@ -2,7 +2,7 @@
 
 use super::choice;
 use super::output::{self, put};
-use crate::runner::{Command, Event, PerplexityRequest, Precision, Runner};
+use crate::runner::{Command, Event, MatrixStorage, PerplexityRequest, Runner};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,8 +18,8 @@ pub(super) struct Eval {
     #[arg(long, value_name = "FILE", required = true)]
     perplexity: PathBuf,
     /// How its matrices are kept on the device: f32, f16, or q8 (8-bit blocks); without it, as the file has them.
-    #[arg(long, value_parser = choice::<Precision>)]
-    storage: Option<Precision>,
+    #[arg(long, value_parser = choice::<MatrixStorage>)]
+    storage: Option<MatrixStorage>,
     /// Tokens in a window; 2048 without it, or the model's context if that is shorter.
     #[arg(long)]
     window: Option<usize>,

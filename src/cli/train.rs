@@ -1,7 +1,9 @@
 //! `signet train`.
 
 use super::{choice, output};
-use crate::runner::{self, Command, Event, Loss, Metrics, Moments, PlanTrainRequest, Precision, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest};
+use crate::runner::{
+    self, Command, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -48,8 +50,8 @@ pub(super) struct Train {
     #[arg(long)]
     teacher: Option<String>,
     /// How the teacher's matrices are kept on the device: f16, f32, or q8 (8-bit blocks).
-    #[arg(long, value_parser = choice::<Precision>)]
-    teacher_storage: Option<Precision>,
+    #[arg(long, value_parser = choice::<MatrixStorage>)]
+    teacher_storage: Option<MatrixStorage>,
     /// embedded, or the path of a tokenizer.json.
     #[arg(long)]
     tokenizer: Option<String>,
@@ -65,6 +67,9 @@ pub(super) struct Train {
     /// Temperature of the distillation.
     #[arg(long)]
     temperature: Option<f64>,
+    /// f32, or f16: whether dense products may hold their factors in f16 on a GPU.
+    #[arg(long)]
+    precision: Option<String>,
     /// Decides initial weights and the order of data.
     #[arg(long)]
     seed: Option<u64>,
@@ -200,6 +205,12 @@ impl Train {
             Some("mix") => config.loss = Loss::Mix,
             Some(other) => bail!("--loss {other:?}: there are ad, ar and mix"),
         }
+        match self.precision.as_deref() {
+            None => {}
+            Some("f32") => config.precision = Precision::F32,
+            Some("f16") => config.precision = Precision::F16,
+            Some(other) => bail!("--precision {other:?}: there are f32 and f16"),
+        }
         match self.recompute.as_deref() {
             None => {}
             Some("auto") => config.recompute = Recompute::Auto,
@@ -243,7 +254,7 @@ impl View {
         match event {
             Event::Train(event) => self.train(event),
             Event::Note { text } => self.line(text),
-            _ => {}
+            event => output::tuning(event),
         }
     }
 

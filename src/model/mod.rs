@@ -17,5 +17,5 @@ pub use loss::{Loss, chunk_rows};
 pub use memory::{MemoryPlan, Part, bytes_of};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
-pub use rounding::{Precision, Rounding};
+pub use rounding::{MatrixStorage, Rounding};
 pub use weights::{BinaryGroup, Linears, Moments, Purpose, Trained, Weights};

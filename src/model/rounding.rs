@@ -11,7 +11,7 @@ use std::fmt;
 /// How a model's matrices are stored where only its forward pass is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Precision {
+pub enum MatrixStorage {
     /// As 32-bit floats.
     F32,
     /// As 16-bit floats.
@@ -20,23 +20,23 @@ pub enum Precision {
     Q8,
 }
 
-impl Precision {
+impl MatrixStorage {
     /// The same for a tensor.
     pub fn storage(self) -> Storage {
         match self {
-            Precision::F32 => Storage::F32,
-            Precision::F16 => Storage::F16,
-            Precision::Q8 => Storage::Q8,
+            MatrixStorage::F32 => Storage::F32,
+            MatrixStorage::F16 => Storage::F16,
+            MatrixStorage::Q8 => Storage::Q8,
         }
     }
 }
 
-impl fmt::Display for Precision {
+impl fmt::Display for MatrixStorage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Precision::F32 => "f32",
-            Precision::F16 => "f16",
-            Precision::Q8 => "q8",
+            MatrixStorage::F32 => "f32",
+            MatrixStorage::F16 => "f16",
+            MatrixStorage::Q8 => "q8",
         })
     }
 }
@@ -48,7 +48,7 @@ const BLOCK: usize = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rounding {
     /// How they are stored.
-    pub precision: Precision,
+    pub precision: MatrixStorage,
     /// √(Σ error² ÷ Σ weight²) over all matrices that are stored so.
     pub rms: f64,
     /// The same of the block of 32 columns of a row in which it is largest.
@@ -60,7 +60,7 @@ type Sums = (f64, f64, f64);
 
 impl Rounding {
     /// What `precision` does to the matrices of `file`. One with a value that it cannot hold is refused.
-    pub fn of(file: &ModelFile, precision: Precision) -> Result<Self, ModelError> {
+    pub fn of(file: &ModelFile, precision: MatrixStorage) -> Result<Self, ModelError> {
         let storage = precision.storage();
         let mut sums = (0.0, 0.0, 0.0);
         for (name, rows, cols) in matrices(file).into_iter().filter(|_| storage != Storage::F32) {
@@ -79,7 +79,7 @@ impl Rounding {
 impl fmt::Display for Rounding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.precision)?;
-        if self.precision == Precision::F32 { Ok(()) } else { write!(f, " (weights off by {:.2e} rms, {:.2e} in the worst block)", self.rms, self.worst) }
+        if self.precision == MatrixStorage::F32 { Ok(()) } else { write!(f, " (weights off by {:.2e} rms, {:.2e} in the worst block)", self.rms, self.worst) }
     }
 }
 
@@ -135,10 +135,10 @@ mod tests {
         assert!(!of_row(Storage::F16, &[70_000.0], &[0x7c00]).0.is_finite());
         let file = ModelFile::embedded_teacher().unwrap();
         // The embedded teacher is stored in halves.
-        for precision in [Precision::F32, Precision::F16] {
+        for precision in [MatrixStorage::F32, MatrixStorage::F16] {
             assert_eq!(Rounding::of(&file, precision).unwrap(), Rounding { precision, rms: 0.0, worst: 0.0 });
         }
-        let codes = Rounding::of(&file, Precision::Q8).unwrap();
+        let codes = Rounding::of(&file, MatrixStorage::Q8).unwrap();
         assert!(codes.rms > 1e-3 && codes.rms < 2e-2 && codes.worst > codes.rms, "{codes:?}");
     }
 }
