@@ -3,7 +3,7 @@
 use crate::device::machine;
 use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Spec, Storage, Tape};
 use signet::infer::Engine;
-use signet::model::{Linears, LlamaConfig, Purpose, Weights};
+use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights};
 use signet::ops::{Add, Objective, PARTIALS, SumSquares};
 use signet::train::{Step, StepShape};
 
@@ -112,7 +112,7 @@ fn decode_takes_at_most_6_dispatches_a_layer_and_4_besides() {
 fn micro_dispatches(layers: usize) -> usize {
     let (_, mut machine) = machine();
     let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
-    let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training).expect("allocates");
+    let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
     let shape = StepShape { batch: 1, seq: 16, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: false };
     Step::new(&mut machine, student, None, shape).expect("compiles").micro_dispatches()
 }
