@@ -1,7 +1,7 @@
 //! The executor: what a program consists of, and what it refuses.
 
 use crate::device::machine;
-use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Spec, Storage, Tape};
+use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Recompute, Spec, Storage, Tape};
 use signet::infer::Engine;
 use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights};
 use signet::ops::{Add, Objective, PARTIALS, SumSquares};
@@ -113,7 +113,7 @@ fn micro_dispatches(layers: usize) -> usize {
     let (_, mut machine) = machine();
     let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
     let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
-    let shape = StepShape { batch: 1, seq: 16, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: false };
+    let shape = StepShape { batch: 1, seq: 16, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: Recompute::Off };
     Step::new(&mut machine, student, None, shape).expect("compiles").micro_dispatches()
 }
 

@@ -2,7 +2,7 @@
 
 use super::{choice, output};
 use crate::runner::{
-    self, Command, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest,
+    self, Command, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recomputation, Runner, TrainConfig, TrainEvent, TrainRequest,
 };
 
 use anyhow::{Context, Result, bail};
@@ -213,10 +213,11 @@ impl Train {
         }
         match self.recompute.as_deref() {
             None => {}
-            Some("auto") => config.recompute = Recompute::Auto,
-            Some("on") => config.recompute = Recompute::On,
-            Some("off") => config.recompute = Recompute::Off,
-            Some(other) => bail!("--recompute {other:?}: there are auto, on and off"),
+            Some("auto") => config.recompute = Recomputation::Auto,
+            Some("on") => config.recompute = Recomputation::On,
+            Some("light") => config.recompute = Recomputation::Light,
+            Some("off") => config.recompute = Recomputation::Off,
+            Some(other) => bail!("--recompute {other:?}: there are auto, on, light and off"),
         }
         Ok(config)
     }

@@ -4,7 +4,7 @@ use super::plan::{self, Planned, Room};
 use super::{Event, Stop, Tuning, tuning};
 use crate::assets;
 use crate::data::{Corpus, Tokenizer};
-use crate::graph::Machine;
+use crate::graph::{Machine, Recompute};
 use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
 use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
@@ -63,7 +63,7 @@ pub(super) async fn train(request: TrainRequest, tuning: Tuning, stop: &Stop, em
     let rounding = inputs.teacher.as_ref().map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
     let (mut machine, device) = super::devices::machine(&request.device).await?;
     let half = config.precision == Precision::F16;
-    let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, false).map(drop)?);
+    let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, Recompute::Off).map(drop)?);
     // A run goes on with the variants it was begun with: they decide its bits.
     let variants = match &opened {
         Some(run) => {

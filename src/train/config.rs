@@ -19,16 +19,18 @@ pub enum Loss {
     Mix,
 }
 
-/// Whether activations are computed again for the gradients, block by block, instead of being
-/// held. The bits are the same; a step takes about a quarter longer.
+/// Whether activations are computed again for the gradients, instead of being held. The bits are
+/// the same; computing all again takes a step about a quarter longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Recompute {
-    /// Where the run would not fit into the device's memory otherwise.
+pub enum Recomputation {
+    /// As little as makes the run fit into the device's memory.
     #[default]
     Auto,
-    /// Always.
+    /// All of a block's.
     On,
+    /// What norms and SwiGLU give, which costs next to nothing.
+    Light,
     /// Never.
     Off,
 }
@@ -140,7 +142,7 @@ pub struct TrainConfig {
     /// Micro-steps in a step.
     pub accumulate: usize,
     /// Whether activations are computed again instead of being held.
-    pub recompute: Recompute,
+    pub recompute: Recomputation,
     /// Steps.
     pub steps: u64,
     /// Highest learning rate.
@@ -199,7 +201,7 @@ impl Default for TrainConfig {
             batch: 8,
             seq: 128,
             accumulate: 1,
-            recompute: Recompute::Auto,
+            recompute: Recomputation::Auto,
             steps: 1000,
             lr: 2e-3,
             end_lr: 2e-4,

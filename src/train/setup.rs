@@ -4,7 +4,7 @@
 use super::config::TrainConfig;
 use super::step::{Step, StepShape};
 use super::trainer::TrainError;
-use crate::graph::{Counter, Machine};
+use crate::graph::{Counter, Machine, Recompute};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, MemoryPlan, Purpose, Weights};
 
@@ -40,7 +40,7 @@ pub struct Setup {
 
 impl Setup {
     /// Reserves all memory of a run.
-    pub fn new(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: bool) -> Result<Self, TrainError> {
+    pub fn new(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: Recompute) -> Result<Self, TrainError> {
         let linears = if config.binary { Linears::Binary } else { Linears::Dense };
         let student = Weights::allocate(machine, &shapes.student, linears, Purpose::Training(config.moments))?;
         let teacher = shapes.teacher.as_ref().map(|teacher| Weights::allocate(machine, &teacher.config, teacher.linears, teacher.purpose));
@@ -70,7 +70,7 @@ impl Setup {
 }
 
 /// What a run takes on a machine that `counter` counts for. Nothing is reserved.
-pub fn plan(config: &TrainConfig, shapes: &Shapes, recompute: bool, counter: Counter) -> Result<MemoryPlan, TrainError> {
+pub fn plan(config: &TrainConfig, shapes: &Shapes, recompute: Recompute, counter: Counter) -> Result<MemoryPlan, TrainError> {
     let mut machine = Machine::Counting(counter);
     let setup = Setup::new(&mut machine, config, shapes, recompute)?;
     Ok(setup.memory(&machine))

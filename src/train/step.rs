@@ -3,7 +3,7 @@
 //! which the host feeds and reads them.
 
 use crate::data::Batch;
-use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Tape};
+use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, Recompute, ShapeError, Spec, Tape};
 use crate::model::{BinaryGroup, Forward, Loss, Positions, Weights};
 use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, GradNorm, Members, NORM, Objective, PARTIALS, SumSquares, TERMS};
 use std::sync::Arc;
@@ -135,7 +135,7 @@ pub struct StepShape {
     /// What is minimised.
     pub objective: Objective,
     /// Whether activations are computed again for the gradients, instead of being held.
-    pub recompute: bool,
+    pub recompute: Recompute,
 }
 
 /// Models on a machine, and the programs that train one from the other.
@@ -264,9 +264,7 @@ fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, fe
     let loss = Loss { student, teacher: taught, targets, weights, scale, sums, objective, gradient };
     if let Some(d_hidden) = loss.record(&mut tape, hidden)? {
         tape.backward(&[(hidden, d_hidden)], Arc::new(Add))?;
-        if recompute {
-            tape.recompute();
-        }
+        tape.recompute(recompute);
     }
     Ok(tape)
 }
