@@ -20,7 +20,7 @@ pub use add::Add;
 pub use attention::{Attention, AttentionBackward};
 pub use cache::CacheWrite;
 pub use control::{CONTROL, Control, NORM};
-pub use distill::{Distill, LossSum, Objective, TERMS};
+pub use distill::{Distill, DistillTop, LossSum, MOST_KEPT, Objective, TERMS};
 pub use embedding::{Embedding, EmbeddingGradient};
 pub use fbi_linear::{FbiLinear, FbiLinearInput, FbiLinearWeight};
 pub use grad_norm::{GradNorm, PARTIALS, SumSquares};
