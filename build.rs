@@ -1,8 +1,9 @@
 //! Expands the imports and variants of `shaders/*.wgsl`, checks every result with naga, and writes
 //! the table of kernels that `src/device/kernels.rs` includes. An error in a shader fails the build.
 
+use naga::WithSpan;
 use naga::proc::Layouter;
-use naga::valid::{Capabilities, FunctionInfo, ValidationFlags, Validator};
+use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationError, ValidationFlags, Validator};
 use naga::{AddressSpace, EntryPoint, Module, StorageAccess};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -157,13 +158,28 @@ impl Expansion<'_> {
     }
 }
 
+/// What WebGPU has only as features: naga's name of it, and wgpu's.
+const FEATURES: [(Capabilities, &str); 3] =
+    [(Capabilities::SUBGROUP, "SUBGROUP"), (Capabilities::SHADER_FLOAT16, "SHADER_F16"), (Capabilities::COOPERATIVE_MATRIX, "EXPERIMENTAL_COOPERATIVE_MATRIX")];
+
+/// Checks a module; gives the features without which it would not be valid, as an expression.
+fn validate(module: &Module) -> Result<(ModuleInfo, String), Box<WithSpan<ValidationError>>> {
+    // unpack2x16float, which naga counts as a capability, is core WGSL.
+    let core = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
+    let with = |capabilities| {
+        let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+        validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::all()).validate(module).map_err(Box::new)
+    };
+    let all = FEATURES.iter().fold(core, |all, (capability, _)| all | *capability);
+    let info = with(all)?;
+    let needed = FEATURES.iter().filter(|(capability, _)| with(all - *capability).is_err());
+    Ok((info, needed.fold("Features::empty()".into(), |all, (_, name)| format!("{all}.union(Features::{name})"))))
+}
+
 /// Parses and validates one expanded source; gives each entry point's name and fields.
 fn reflect(unit: &str, source: &str) -> Checked<Vec<(String, String)>> {
     let module = naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string_with_path(source, unit))?;
-    // Core WGSL alone: unpack2x16float, which naga counts as a capability, is part of it.
-    let info = Validator::new(ValidationFlags::all(), Capabilities::SHADER_FLOAT16_IN_FLOAT32)
-        .validate(&module)
-        .map_err(|error| error.emit_to_string_with_path(source, unit))?;
+    let (info, features) = validate(&module).map_err(|error| error.emit_to_string_with_path(source, unit))?;
     let mut layouter = Layouter::default();
     layouter.update(module.to_ctx()).map_err(|error| format!("{unit}: {error}"))?;
     if module.entry_points.is_empty() {
@@ -172,7 +188,7 @@ fn reflect(unit: &str, source: &str) -> Checked<Vec<(String, String)>> {
     let entries = module.entry_points.iter().enumerate();
     entries
         .map(|(index, entry)| {
-            let fields = fields(&module, &layouter, entry, info.get_entry_point(index));
+            let fields = fields(&module, &layouter, entry, info.get_entry_point(index)).map(|fields| format!("features: {features}, {fields}"));
             Ok((entry.name.clone(), fields.map_err(|problem| format!("{unit}, entry {}: {problem}", entry.name))?))
         })
         .collect()

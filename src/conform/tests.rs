@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::{Checks, adapters};
-use crate::graph::{Backward, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs};
+use crate::graph::{Backward, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Variant};
 
 /// a + b, with kernels and twins that do something else.
 #[derive(Clone, Debug)]
@@ -24,9 +24,14 @@ impl Op for Wrong {
         Ok(vec![specs.inputs[0]])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.inputs[0].elements() as i32 + self.stray;
-        vec![Launch { kernel: "add/forward", operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)], params: vec![n as u32], groups: [4, 1, 1] }]
+        Variant::portable(vec![Launch {
+            kernel: "add/forward",
+            operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            params: vec![n as u32],
+            groups: [4, 1, 1],
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -1,7 +1,7 @@
 //! The adapters of this machine, what their limits lack, and the choice among them.
 
 use super::faults::DeviceError;
-use super::kernels::KERNELS;
+use super::kernels::{KERNELS, Kernel};
 use std::fmt;
 use std::str::FromStr;
 
@@ -56,26 +56,10 @@ impl Adapter {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
-    /// What Signet needs and this adapter has too little of: limit, what it has, what is needed.
+    /// What Signet's portable kernels need and this adapter has too little of: limit, what it has,
+    /// what is needed.
     pub fn lacks(&self) -> Vec<(&'static str, u64, u64)> {
-        let have = &self.limits;
-        let most = |f: fn(&super::Kernel) -> u64| KERNELS.iter().map(f).max().unwrap_or(0);
-        let side = |f: fn(&super::Kernel) -> u32| KERNELS.iter().map(f).max().unwrap_or(0).into();
-        let needs: [(&str, u64, u64); 8] = [
-            ("max_storage_buffers_per_shader_stage", have.max_storage_buffers_per_shader_stage.into(), most(|k| k.operands.len() as u64)),
-            ("max_bindings_per_bind_group", have.max_bindings_per_bind_group.into(), most(|k| k.operands.len() as u64 + 1)),
-            (
-                "max_compute_invocations_per_workgroup",
-                have.max_compute_invocations_per_workgroup.into(),
-                most(|k| k.workgroup.iter().map(|&n| u64::from(n)).product()),
-            ),
-            ("max_compute_workgroup_size_x", have.max_compute_workgroup_size_x.into(), side(|k| k.workgroup[0])),
-            ("max_compute_workgroup_size_y", have.max_compute_workgroup_size_y.into(), side(|k| k.workgroup[1])),
-            ("max_compute_workgroup_size_z", have.max_compute_workgroup_size_z.into(), side(|k| k.workgroup[2])),
-            ("max_compute_workgroup_storage_size", have.max_compute_workgroup_storage_size.into(), most(|k| k.workgroup_bytes.into())),
-            ("max_compute_workgroups_per_dimension", have.max_compute_workgroups_per_dimension.into(), 65_535),
-        ];
-        needs.into_iter().filter(|(_, have, need)| have < need).collect()
+        lacks(&self.limits, &KERNELS.iter().filter(|kernel| kernel.features.is_empty()).collect::<Vec<_>>())
     }
 
     /// An error that names the limits this adapter lacks, if it lacks any.
@@ -147,6 +131,26 @@ fn asked(choice: &Choice) -> String {
 
 fn listed(adapters: &[Adapter]) -> String {
     adapters.iter().map(|adapter| format!("; {adapter}")).collect()
+}
+
+/// What `kernels` need and `have` falls short of: limit, what there is, what is needed.
+pub(super) fn lacks(have: &wgpu::Limits, kernels: &[&Kernel]) -> Vec<(&'static str, u64, u64)> {
+    let most = |f: fn(&Kernel) -> u64| kernels.iter().map(|kernel| f(kernel)).max().unwrap_or(0);
+    let needs: [(&str, u64, u64); 8] = [
+        ("max_storage_buffers_per_shader_stage", have.max_storage_buffers_per_shader_stage.into(), most(|k| k.operands.len() as u64)),
+        ("max_bindings_per_bind_group", have.max_bindings_per_bind_group.into(), most(|k| k.operands.len() as u64 + 1)),
+        (
+            "max_compute_invocations_per_workgroup",
+            have.max_compute_invocations_per_workgroup.into(),
+            most(|k| k.workgroup.iter().map(|&n| u64::from(n)).product()),
+        ),
+        ("max_compute_workgroup_size_x", have.max_compute_workgroup_size_x.into(), most(|k| k.workgroup[0].into())),
+        ("max_compute_workgroup_size_y", have.max_compute_workgroup_size_y.into(), most(|k| k.workgroup[1].into())),
+        ("max_compute_workgroup_size_z", have.max_compute_workgroup_size_z.into(), most(|k| k.workgroup[2].into())),
+        ("max_compute_workgroup_storage_size", have.max_compute_workgroup_storage_size.into(), most(|k| k.workgroup_bytes.into())),
+        ("max_compute_workgroups_per_dimension", have.max_compute_workgroups_per_dimension.into(), 65_535),
+    ];
+    needs.into_iter().filter(|(_, have, need)| have < need).collect()
 }
 
 #[cfg(test)]

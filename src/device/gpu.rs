@@ -1,8 +1,8 @@
 //! An open GPU: device and queue, with everything that is cached on them.
 
-use super::adapters::Adapter;
+use super::adapters::{Adapter, lacks};
 use super::faults::{DeviceError, Faults, locked};
-use super::kernels::{Dispatch, Pipelines};
+use super::kernels::{Dispatch, Kernel, Pipelines};
 use super::readback::{Signal, Staging};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -24,12 +24,17 @@ pub enum Checks {
 /// to the system often.
 const DISPATCHES: usize = 32;
 
+/// What kernels and timing use beyond core WebGPU, where an adapter has it.
+const USED: wgpu::Features =
+    wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_F16).union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX).union(wgpu::Features::TIMESTAMP_QUERY);
+
 /// An open GPU.
 pub struct Gpu {
     /// Name and backend.
     name: String,
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
+    features: wgpu::Features,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) faults: Faults,
@@ -44,13 +49,22 @@ impl Gpu {
     /// Opens an adapter, with all the limits it has.
     pub async fn open(adapter: &Adapter, checks: Checks) -> Result<Self, DeviceError> {
         adapter.require()?;
-        let wanted = wgpu::DeviceDescriptor { label: Some("signet"), required_limits: adapter.limits.clone(), ..Default::default() };
+        let wanted = wgpu::DeviceDescriptor {
+            label: Some("signet"),
+            required_features: adapter.features & USED,
+            required_limits: adapter.limits.clone(),
+            // SAFETY: cooperative matrices are the only experimental feature in USED. Kernels that have
+            // them are verified on the adapter at hand before anything else uses them.
+            experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
+            ..Default::default()
+        };
         let refused = |error: wgpu::RequestDeviceError| DeviceError::Adapter(format!("{} could not be opened: {error}; choose another device", adapter.name()));
         let (device, queue) = adapter.inner.request_device(&wanted).await.map_err(refused)?;
         Ok(Self {
             name: adapter.name(),
             info: adapter.info.clone(),
             limits: device.limits(),
+            features: device.features(),
             faults: Faults::of(&device),
             checks,
             pipelines: Mutex::default(),
@@ -69,6 +83,16 @@ impl Gpu {
     /// What the driver says about itself.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
+    }
+
+    /// Whether this device has what a kernel needs.
+    pub fn can_run(&self, kernel: &Kernel) -> bool {
+        self.features.contains(kernel.features) && lacks(&self.limits, &[kernel]).is_empty()
+    }
+
+    /// What it can do beyond core WebGPU, of what Signet uses.
+    pub fn features(&self) -> wgpu::Features {
+        self.features
     }
 
     /// The most bytes that one buffer may have and be bound whole.

@@ -5,6 +5,7 @@ use super::faults::{DeviceError, locked};
 use super::gpu::{Checks, Gpu};
 use std::collections::HashMap;
 use std::sync::Arc;
+use wgpu::Features;
 
 /// How a kernel uses an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Kernel {
     pub entry: &'static str,
     /// WGSL, expanded; one text for all entry points of a file and variant.
     pub source: &'static str,
+    /// What it needs beyond core WebGPU.
+    pub features: Features,
     /// Invocations in each dimension.
     pub workgroup: [u32; 3],
     /// Bytes of workgroup memory.

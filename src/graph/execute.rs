@@ -2,10 +2,11 @@
 //! parameters, pipelines, bind groups), so that a run only records and submits.
 
 use super::machine::MachineError;
-use super::op::{Launch, Operand, Specs};
+use super::op::{AnyOp, Launch, Operand, Specs, Variant};
 use super::plan::{Plan, check_overlaps};
 use super::shape::Spec;
 use super::tape::{Home, MemoryId, Node, Place, Tape, TensorId};
+use super::variants::Variants;
 use crate::device::{Access, Bound, Dispatch, Download, Gpu, Kernel, kernel};
 use std::sync::Arc;
 
@@ -20,6 +21,7 @@ pub struct GpuMachine {
     gpu: Arc<Gpu>,
     memory: Vec<wgpu::Buffer>,
     words: usize,
+    variants: Variants,
 }
 
 /// A tape ready to run any number of times.
@@ -31,10 +33,16 @@ pub struct GpuProgram {
     /// Bytes before and after each slot, and after each lasting tensor, that no kernel may touch.
     margin: u64,
     dispatches: Vec<Dispatch>,
+    variants: Variants,
     submits: usize,
 }
 
 impl GpuProgram {
+    /// The variant that each of its operations took, of those that had a choice.
+    pub fn variants(&self) -> &Variants {
+        &self.variants
+    }
+
     /// Words in the slots.
     pub fn slot_words(&self) -> usize {
         self.plan.words()
@@ -54,7 +62,18 @@ impl GpuProgram {
 impl GpuMachine {
     /// A machine without memory.
     pub fn new(gpu: Arc<Gpu>) -> Self {
-        Self { gpu, memory: Vec::new(), words: 0 }
+        Self { gpu, memory: Vec::new(), words: 0, variants: Variants::default() }
+    }
+
+    /// Sets which variants the programs take that are compiled from now on.
+    pub fn set_variants(&mut self, variants: Variants) {
+        self.variants = variants;
+    }
+
+    /// The variants of an operation that this GPU can run.
+    pub fn candidates(&self, op: &dyn AnyOp, specs: Specs<'_>) -> Vec<Variant> {
+        let can_run = |launch: &Launch| kernel(launch.kernel).is_none_or(|kernel| self.gpu.can_run(kernel));
+        op.variants(specs).into_iter().filter(|variant| variant.launches.iter().all(can_run)).collect()
     }
 
     /// The GPU it runs on.
@@ -110,11 +129,10 @@ impl GpuMachine {
         let plan = Plan::new(&tape);
         let slot = |(n, words): (usize, usize)| self.gpu.storage(&format!("slot {n}"), 4 * words as u64 + 2 * margin);
         let slots = plan.slots.iter().map(|slot| slot.words).enumerate().map(slot).collect::<Result<Vec<_>, _>>()?;
-        let mut program = GpuProgram { tape: tape.clone(), plan, slots, margin, dispatches: Vec::new(), submits: 0 };
+        let mut program = GpuProgram { tape: tape.clone(), plan, slots, margin, dispatches: Vec::new(), variants: Variants::default(), submits: 0 };
         let mut launches = Vec::new();
         for node in &tape.nodes {
-            let (inputs, updates) = tape.specs_of(node);
-            for launch in node.op.launch(Specs { inputs: &inputs, updates: &updates }) {
+            for launch in self.pick(&tape, node, &mut program.variants)?.launches {
                 launches.push((node, self.check_launch(node, &launch)?, launch));
             }
         }
@@ -125,6 +143,24 @@ impl GpuMachine {
             program.dispatches.push(self.gpu.dispatch(kernel, words, &operands, launch.groups)?);
         }
         Ok(program)
+    }
+
+    /// The variant that a node takes; notes it in `taken` where there was a choice.
+    fn pick(&self, tape: &Tape, node: &Node, taken: &mut Variants) -> Result<Variant, MachineError> {
+        let (inputs, updates) = tape.specs_of(node);
+        let specs = Specs { inputs: &inputs, updates: &updates };
+        let candidates = self.candidates(&*node.op, specs);
+        let choice = candidates.len() > 1;
+        let key = Variants::key(&*node.op, specs);
+        let none = || MachineError::Compile {
+            op: node.op.name(),
+            problem: "none of its variants runs here; use --device cpu, and report this with the output of `signet conform`".into(),
+        };
+        let variant = self.variants.pick(&key, candidates).ok_or_else(none)?;
+        if choice {
+            taken.choose(key, variant.name);
+        }
+        Ok(variant)
     }
 
     /// The kernel of a launch, if it takes what the launch gives.

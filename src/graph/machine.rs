@@ -6,6 +6,7 @@ use super::execute::{GpuMachine, GpuProgram};
 use super::plan::{Class, Overlap};
 use super::shape::Spec;
 use super::tape::{Home, MemoryId, Tape, TensorId};
+use super::variants::Variants;
 use crate::device::{DeviceError, Download, Gpu};
 use std::sync::Arc;
 
@@ -96,6 +97,13 @@ impl Machine {
         match self {
             Machine::Cpu(cpu) => Ok(cpu.allocate(class, words)),
             Machine::Gpu(gpu) => gpu.allocate(words),
+        }
+    }
+
+    /// Sets which variants the programs take that are compiled from now on; the CPU has no choice.
+    pub fn set_variants(&mut self, variants: Variants) {
+        if let Machine::Gpu(gpu) = self {
+            gpu.set_variants(variants);
         }
     }
 

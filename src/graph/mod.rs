@@ -12,15 +12,17 @@ pub mod real;
 mod shape;
 mod tape;
 mod traced;
+mod variants;
 
 pub use backward::{Backward, BackwardError, Rule};
 pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Update};
 pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
 pub use execute::{GpuMachine, GpuProgram};
 pub use machine::{Machine, MachineError, Pending, Program};
-pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, grid};
+pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, Variant, grid};
 pub use plan::{Class, Overlap, Plan, Slot};
 pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, vectorised};
 pub use shape::{Spec, Storage};
 pub use tape::{Home, MemoryId, Tape, TensorId};
 pub use traced::Traced;
+pub use variants::Variants;

@@ -4,7 +4,7 @@
 use super::backward::{Backward, Rule};
 use super::cpu::CpuIo;
 use super::real::Real;
-use super::shape::Spec;
+use super::shape::{Spec, Storage};
 use super::traced::Traced;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -52,6 +52,28 @@ pub struct Launch {
     pub groups: [u32; 3],
 }
 
+/// One way of computing an operation on a GPU. What it needs of the adapter is what its kernels
+/// need; see [`crate::device::Kernel::features`].
+#[derive(Clone, Debug)]
+pub struct Variant {
+    /// What it is called in reports, in tuning files and in runs.
+    pub name: &'static str,
+    /// How it holds what it multiplies.
+    pub storage: Storage,
+    /// The dispatches, in order.
+    pub launches: Vec<Launch>,
+}
+
+impl Variant {
+    /// The name of the variant that every adapter can run.
+    pub const PORTABLE: &'static str = "portable";
+
+    /// The one way of an operation that has no other: core WGSL in f32.
+    pub fn portable(launches: Vec<Launch>) -> Vec<Variant> {
+        vec![Variant { name: Self::PORTABLE, storage: Storage::F32, launches }]
+    }
+}
+
 /// An operation: a struct of its attributes.
 pub trait Op: Debug + Clone + Send + Sync + 'static {
     /// The file stem of the operation, and what it is called in reports.
@@ -60,8 +82,9 @@ pub trait Op: Debug + Clone + Send + Sync + 'static {
     /// Checks the operands and gives the outputs.
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError>;
 
-    /// The dispatches that compute it on a GPU, in order.
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch>;
+    /// The ways of computing it on a GPU. The first is portable; the others are alternatives for
+    /// adapters that have what they need, among which tuning chooses.
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant>;
 
     /// The CPU twin.
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>);
@@ -87,8 +110,8 @@ pub trait AnyOp: Debug + Send + Sync {
     fn name(&self) -> &'static str;
     /// See [`Op::outputs`].
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError>;
-    /// See [`Op::launch`].
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch>;
+    /// See [`Op::variants`].
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant>;
     /// See [`Op::backward`].
     fn backward(&self, tape: &mut Backward<'_>) -> Rule;
     /// The twin in f32: the CPU device.
@@ -106,8 +129,8 @@ impl<O: Op> AnyOp for O {
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         Op::outputs(self, specs)
     }
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
-        Op::launch(self, specs)
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
+        Op::variants(self, specs)
     }
     fn backward(&self, tape: &mut Backward<'_>) -> Rule {
         Op::backward(self, tape)

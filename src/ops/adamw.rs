@@ -3,7 +3,7 @@
 
 use super::control::{CONTROL, Control, NORM};
 use super::{TASK, expect};
-use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, vectorised};
 use rayon::prelude::*;
 
 /// The parameter, its moments and its gradient.
@@ -56,14 +56,14 @@ impl Op for AdamW {
         Ok(vec![])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.updates[0].elements();
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "adamw/plain",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3)],
             params: vec![n as u32],
             groups: grid(n.div_ceil(256)),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -108,11 +108,11 @@ impl Op for AdamWSigns {
         Ok(vec![])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let latent = specs.updates[0];
         let (rows, cols) = (latent.rows as u32, latent.cols as u32);
         // Two kernels, because one would bind nine storage buffers, and eight are sure.
-        vec![
+        Variant::portable(vec![
             Launch {
                 kernel: "adamw/signs",
                 operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3), Operand::Up(4), Operand::Up(6)],
@@ -125,7 +125,7 @@ impl Op for AdamWSigns {
                 params: vec![rows, cols],
                 groups: grid(specs.updates[5].words().div_ceil(256)),
             },
-        ]
+        ])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -1,7 +1,7 @@
 //! The sum of two activations: the residual connection, and gradients that meet.
 
 use super::{TASK, expect};
-use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use rayon::prelude::*;
 
 /// `(n, width) + (n, width) → (n, width)`.
@@ -20,14 +20,14 @@ impl Op for Add {
         Ok(vec![a])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.inputs[0].elements();
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "add/forward",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             params: vec![n as u32],
             groups: grid(n.div_ceil(256)),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -3,7 +3,8 @@
 
 use super::{bits, expect};
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, grid, matmul, sum, vectorised,
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, grid, matmul, sum,
+    vectorised,
 };
 use rayon::prelude::*;
 
@@ -87,14 +88,14 @@ impl Op for Attention {
         Ok(vec![specs.inputs[0], Spec::f32(specs.inputs[0].rows, self.heads)])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let sizes = self.sizes(specs);
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "attention/forward",
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0), Operand::Out(1)],
             params: self.params(sizes),
             groups: grid(self.batch * sizes.queries * self.heads),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -194,11 +195,11 @@ impl Op for AttentionBackward {
         Ok(vec![specs.inputs[0], specs.inputs[1], specs.inputs[2], specs.inputs[5]])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let sizes = self.0.sizes(specs);
         let params = self.0.params(sizes);
         let rows = self.0.batch * sizes.queries * sizes.heads;
-        vec![
+        Variant::portable(vec![
             Launch {
                 kernel: "attention/delta",
                 operands: vec![Operand::In(4), Operand::In(6), Operand::Out(3)],
@@ -226,7 +227,7 @@ impl Op for AttentionBackward {
                 params,
                 groups: grid(self.0.batch * sizes.keys * sizes.kv_heads),
             },
-        ]
+        ])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

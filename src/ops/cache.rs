@@ -1,7 +1,7 @@
 //! Writing new keys or values into the KV cache.
 
 use super::expect;
-use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 
 /// `rows (n, width)`, `start (1, 1)`; replaces rows `start..start + n` of the cache
 /// `(capacity, width)`. Rows past its end are dropped.
@@ -19,14 +19,14 @@ impl Op for CacheWrite {
         Ok(vec![])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let rows = specs.inputs[0];
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "cache/write",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
             params: vec![rows.rows as u32, rows.cols as u32, specs.updates[0].rows as u32],
             groups: grid(rows.elements().div_ceil(256)),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

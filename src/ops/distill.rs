@@ -3,7 +3,7 @@
 //! against token ids, or a mix, and its gradient in place.
 
 use super::{bits, expect};
-use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, grid, sum, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, sum, vectorised};
 use rayon::prelude::*;
 
 /// Terms a row of logits is reported in: cross-entropy against the teacher, cross-entropy against
@@ -50,19 +50,19 @@ impl Op for Distill {
         }
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let logits = specs.updates[0];
         let taught = specs.inputs.len() == 4;
         let mut operands = vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0), Operand::Out(0)];
         if taught {
             operands.push(Operand::In(3));
         }
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: if taught { "distill/taught" } else { "distill/untaught" },
             operands,
             params: params(self.objective, self.gradient, logits, 0),
             groups: grid(logits.rows),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -292,13 +292,13 @@ impl Op for LossSum {
         Ok(vec![])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
-        vec![Launch {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
+        Variant::portable(vec![Launch {
             kernel: "distill/sum",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
             params: vec![specs.inputs[0].rows as u32],
             groups: [1, 1, 1],
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

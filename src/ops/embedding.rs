@@ -1,7 +1,7 @@
 //! Embedding: row `tokens[b]` of a table, and the gradient that adds back into it.
 
 use super::expect;
-use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 
 /// `table (vocabulary, width)`, `tokens (n, 1)` → `(n, width)`. Token ids are checked by whoever
 /// uploads them; one out of range reads row 0.
@@ -20,14 +20,14 @@ impl Op for Embedding {
         Ok(vec![Spec::f32(specs.inputs[1].rows, specs.inputs[0].cols)])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (table, n) = (specs.inputs[0], specs.inputs[1].rows);
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: if table.storage == Storage::F16 { "embedding/forward.f16" } else { "embedding/forward" },
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             params: vec![n as u32, table.cols as u32, table.rows as u32],
             groups: grid((n * table.cols).div_ceil(256)),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -65,14 +65,14 @@ impl Op for EmbeddingGradient {
         Ok(vec![])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let dy = specs.inputs[0];
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "embedding/gradient",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
             params: vec![dy.rows as u32, dy.cols as u32, specs.updates[0].rows as u32],
             groups: grid(dy.rows),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -6,7 +6,8 @@
 
 use super::expect;
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, dot, grid, matmul, sum, vectorised,
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum,
+    vectorised,
 };
 use rayon::prelude::*;
 
@@ -36,19 +37,19 @@ impl Op for FbiLinear {
         Ok(vec![Spec::f32(x.rows, signs.rows)])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (x, signs) = (specs.inputs[0], specs.inputs[1]);
         let (kernel, groups) = if x.rows <= FEW {
             ("fbi_linear/few", grid(signs.rows.div_ceil(4)))
         } else {
             ("fbi_linear/forward", [signs.rows.div_ceil(64) as u32, x.rows.div_ceil(64) as u32, 1])
         };
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0)],
             params: vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32],
             groups,
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -109,10 +110,10 @@ impl Op for FbiLinearInput {
         Ok(vec![x, x, Spec::f32(x.rows, 1)])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, signs) = (specs.inputs[0], specs.inputs[1]);
         let (tokens, width) = (dy.rows as u32, signs.rows as u32);
-        vec![
+        Variant::portable(vec![
             Launch {
                 kernel: "fbi_linear/input",
                 operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0), Operand::Out(1), Operand::Out(2)],
@@ -125,7 +126,7 @@ impl Op for FbiLinearInput {
                 params: vec![tokens, width],
                 groups: grid(width.div_ceil(16) as usize),
             },
-        ]
+        ])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -191,14 +192,14 @@ impl Op for FbiLinearWeight {
         Ok(vec![])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, x) = (specs.inputs[0], specs.inputs[1]);
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "fbi_linear/weight",
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
             params: vec![dy.cols as u32, x.cols as u32, dy.rows as u32],
             groups: [x.cols.div_ceil(64) as u32, dy.cols.div_ceil(64) as u32, 1],
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

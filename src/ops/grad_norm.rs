@@ -3,7 +3,7 @@
 
 use super::control::{CONTROL, Control, NORM};
 use super::expect;
-use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, vectorised};
 use rayon::prelude::*;
 
 /// Partial sums a range is reduced to.
@@ -24,13 +24,13 @@ impl Op for SumSquares {
         Ok(vec![])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
-        vec![Launch {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
+        Variant::portable(vec![Launch {
             kernel: "grad_norm/squares",
             operands: vec![Operand::In(0), Operand::Up(0)],
             params: vec![specs.inputs[0].elements() as u32],
             groups: [PARTIALS as u32, 1, 1],
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -70,13 +70,13 @@ impl Op for GradNorm {
         Ok(vec![])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
-        vec![Launch {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
+        Variant::portable(vec![Launch {
             kernel: "grad_norm/norm",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
             params: vec![specs.inputs[0].elements() as u32],
             groups: [1, 1, 1],
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -2,7 +2,8 @@
 
 use super::expect;
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, View, dot, matmul, vectorised,
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot, matmul,
+    vectorised,
 };
 use rayon::prelude::*;
 
@@ -70,7 +71,7 @@ impl Op for Matmul {
         }
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (a, b) = (specs.inputs[0], specs.inputs[1]);
         let (m, n, k, _) = self.sizes(a, b);
         let strides = |spec: Spec, transposed: bool| if transposed { (1, spec.cols as u32) } else { (spec.cols as u32, 1) };
@@ -85,12 +86,12 @@ impl Op for Matmul {
             (false, Storage::F16) => ("matmul/tiled.f16", [n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1]),
             (false, _) => ("matmul/tiled", [n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1]),
         };
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel,
             operands: vec![Operand::In(0), Operand::In(1), out],
             params: vec![m as u32, n as u32, k as u32, a_row, a_col, b_row, b_col, accumulate],
             groups,
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

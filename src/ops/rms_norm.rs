@@ -1,7 +1,7 @@
 //! RMSNorm: y = g ⊙ x / √(mean(x²) + ε), and its gradient, which recomputes the norm.
 
 use super::{bits, expect};
-use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, dot, grid, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, vectorised};
 use rayon::prelude::*;
 
 /// `x (tokens, width)`, `gain (1, width)` → `(tokens, width)`.
@@ -36,14 +36,14 @@ impl Op for RmsNorm {
         Ok(vec![specs.inputs[0]])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let x = specs.inputs[0];
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "rms_norm/forward",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             params: vec![x.rows as u32, x.cols as u32, bits(self.epsilon)],
             groups: grid(x.rows),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -91,10 +91,10 @@ impl Op for RmsNormBackward {
         Ok(vec![specs.inputs[0], Spec::f32(specs.inputs[0].rows, 1)])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let x = specs.inputs[0];
         let params = vec![x.rows as u32, x.cols as u32, bits(self.epsilon)];
-        vec![
+        Variant::portable(vec![
             Launch {
                 kernel: "rms_norm/input",
                 operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0), Operand::Out(1)],
@@ -107,7 +107,7 @@ impl Op for RmsNormBackward {
                 params,
                 groups: grid(x.cols.div_ceil(16)),
             },
-        ]
+        ])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -2,7 +2,7 @@
 //! with element j of its second half, by the angle position · θ^(−2j/head_dim).
 
 use super::expect;
-use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use rayon::prelude::*;
 
 /// `x (batch·seq, heads·head_dim)`, `cos` and `sin` `(positions, head_dim/2)`, `start (1, 1)` →
@@ -31,15 +31,15 @@ impl Op for Rope {
         Ok(vec![x])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (x, cos) = (specs.inputs[0], specs.inputs[1]);
         let pairs = x.elements() / 2;
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "rope/rotate",
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0)],
             params: vec![x.rows as u32, self.heads as u32, cos.cols as u32, self.seq as u32, u32::from(self.inverse), cos.rows as u32],
             groups: grid(pairs.div_ceil(256)),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

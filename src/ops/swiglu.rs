@@ -1,7 +1,7 @@
 //! SwiGLU: silu(gate) ⊙ up, with silu(x) = x / (1 + e⁻ˣ).
 
 use super::{TASK, expect};
-use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, grid, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, vectorised};
 use rayon::prelude::*;
 
 /// `gate (tokens, ff)`, `up (tokens, ff)` → `(tokens, ff)`.
@@ -30,14 +30,14 @@ impl Op for Swiglu {
         Ok(vec![specs.inputs[0]])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.inputs[0].elements();
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "swiglu/forward",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
             params: vec![n as u32],
             groups: grid(n.div_ceil(256)),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -79,14 +79,14 @@ impl Op for SwigluBackward {
         Ok(vec![specs.inputs[0]; 2])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.inputs[0].elements();
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "swiglu/backward",
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0), Operand::Out(1)],
             params: vec![n as u32],
             groups: grid(n.div_ceil(256)),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

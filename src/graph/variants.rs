@@ -1,0 +1,50 @@
+//! Which variant each operation of a tape takes on a GPU. Pure.
+
+use super::op::{AnyOp, Specs, Variant};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The variant of each operation and shape, by name. What is not named takes the preferred
+/// variant if it has it, else the first that the adapter can run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Variants {
+    chosen: BTreeMap<String, String>,
+    #[serde(skip)]
+    preferred: Option<String>,
+}
+
+impl Variants {
+    /// This variant of every operation that has it.
+    pub fn preferring(variant: &str) -> Self {
+        Self { preferred: Some(variant.to_owned()), ..Self::default() }
+    }
+
+    /// What a choice is filed under: the operation with its attributes, and its operands' specs.
+    pub fn key(op: &dyn AnyOp, specs: Specs<'_>) -> String {
+        let list = |specs: &[super::Spec]| specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        format!("{} {op:?}: {} → {}", op.name(), list(specs.inputs), list(specs.updates))
+    }
+
+    /// Names the variant of an operation and shape.
+    pub fn choose(&mut self, key: String, variant: &str) {
+        self.chosen.insert(key, variant.to_owned());
+    }
+
+    /// The name chosen for a key.
+    pub fn chosen(&self, key: &str) -> Option<&str> {
+        self.chosen.get(key).map(String::as_str)
+    }
+
+    /// Every choice: key and variant, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.chosen.iter().map(|(key, variant)| (key.as_str(), variant.as_str()))
+    }
+
+    /// The variant that an operation takes among those the adapter can run.
+    pub(crate) fn pick(&self, key: &str, candidates: Vec<Variant>) -> Option<Variant> {
+        let named = |name: Option<&str>| candidates.iter().position(|variant| Some(variant.name) == name);
+        let place = named(self.chosen(key)).or_else(|| named(self.preferred.as_deref())).unwrap_or(0);
+        candidates.into_iter().nth(place)
+    }
+}
