@@ -37,6 +37,12 @@ pub(super) struct Train {
     /// The teacher: embedded, none, or a model directory.
     #[arg(long)]
     teacher: Option<String>,
+    /// Learn from this cache of the teacher, made by `signet teach`, in place of the teacher itself.
+    #[arg(long, value_name = "DIR")]
+    teacher_cache: Option<PathBuf>,
+    /// With a cache: measure held-out text against the teacher itself, which takes its memory.
+    #[arg(long)]
+    eval_teacher: bool,
     /// embedded, or the path of a tokenizer.json.
     #[arg(long)]
     tokenizer: Option<String>,
@@ -146,6 +152,10 @@ impl Train {
         }
         set!(model, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, weight_decay, clip, beta2);
         set!(eval_every, eval_batches, sample_every, sample_prompt, checkpoint_every, keep);
+        if let Some(dir) = &self.teacher_cache {
+            config.teacher_cache = Some(dir.clone());
+        }
+        config.eval_teacher |= self.eval_teacher;
         if self.full_precision {
             config.binary = false;
         }

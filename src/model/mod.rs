@@ -11,7 +11,7 @@ mod weights;
 pub use config::{ConfigError, LlamaConfig, PRESETS};
 pub use init::{Source, init_dense, init_from_dense, load};
 pub use llama::{Forward, KvCache, Positions, logits};
-pub use loss::{Loss, chunk_rows};
+pub use loss::{Loss, Taught, chunk_rows};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
 pub use weights::{BinaryLinear, Linears, Purpose, Trained, Weights};

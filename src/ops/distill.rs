@@ -186,15 +186,15 @@ impl Op for DistillTop {
         Ok(vec![Spec::f32(logits.rows, TERMS)])
     }
 
-    fn launch(&self, specs: Specs<'_>) -> Vec<Launch> {
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let logits = specs.updates[0];
         let operands = [Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0), Operand::Out(0), Operand::In(3), Operand::In(4)];
-        vec![Launch {
+        Variant::portable(vec![Launch {
             kernel: "distill/top",
             operands: operands.to_vec(),
             params: params(self.objective, self.gradient, logits, specs.inputs[3].cols),
             groups: grid(logits.rows),
-        }]
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -6,5 +6,5 @@ pub mod vector;
 
 pub(crate) use native::Part;
 pub use native::{
-    Clock, Lock, Mapped, append, commit, cut_lines, exists, is_file, list, make_dir, read, read_text, remove_dir, seed, stream_atomic, wait, write_atomic,
+    Clock, Lock, Mapped, Places, append, commit, cut_lines, exists, is_file, list, make_dir, pause, read, read_text, remove_dir, reserve, seed, stream_atomic, wait, write_atomic,
 };

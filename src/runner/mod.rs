@@ -8,6 +8,7 @@ mod eval;
 mod generate;
 mod model;
 mod pack;
+mod teach;
 mod train;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, MatmulReport, Spread, TrainBench, TrainBenchReport};
@@ -21,6 +22,7 @@ pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use generate::GenerateRequest;
 pub use pack::TokenizerRequest;
+pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run, settings};
 
 use crate::platform;
@@ -37,6 +39,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Command {
     /// Train a model.
     Train(Box<TrainRequest>),
+    /// Keep what a teacher says of a text.
+    Teach(Box<TeachRequest>),
     /// Continue a text.
     Generate(Box<GenerateRequest>),
     /// Begin a conversation; the one before is forgotten.
@@ -92,6 +96,11 @@ pub enum Event {
     Train(TrainEvent),
     /// Training ended; whether all steps were done.
     TrainEnded {
+        /// False if it was asked to stop.
+        finished: bool,
+    },
+    /// Making a teacher cache ended; whether it is whole.
+    Taught {
         /// False if it was asked to stop.
         finished: bool,
     },
@@ -215,6 +224,11 @@ impl Runner {
             Command::Train(request) => {
                 let ending = train::train(*request, &self.stop, emit).await?;
                 emit(Event::TrainEnded { finished: ending == Ending::Finished });
+                Ok(())
+            }
+            Command::Teach(request) => {
+                let finished = teach::make(*request, &self.stop, emit).await?;
+                emit(Event::Taught { finished });
                 Ok(())
             }
             Command::Generate(request) => generate::generate(*request, &self.stop, emit).await,

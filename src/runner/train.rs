@@ -2,7 +2,7 @@
 
 use super::{Event, Stop};
 use crate::assets;
-use crate::data::{Corpus, Tokenizer};
+use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::graph::{Machine, Storage};
 use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Weights, init_dense, init_from_dense};
 use crate::platform;
@@ -54,7 +54,7 @@ pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnM
         Some(run) => run,
         None => RunDir::create(&request.run, &config)?,
     };
-    let parts = Parts { machine, step, config, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
+    let parts = Parts { machine, step, config, corpus: inputs.corpus, cache: inputs.cache, tokenizer: inputs.tokenizer, run, device, first_weights };
     let mut trainer = Trainer::new(parts).await?;
     Ok(trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?)
 }
@@ -68,31 +68,50 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig), TrainError>
 }
 
 /// What a run reads, opened and found to fit together.
-struct Inputs {
-    teacher: Option<ModelFile>,
-    tokenizer: Tokenizer,
+pub(super) struct Inputs {
+    pub(super) teacher: Option<ModelFile>,
+    pub(super) tokenizer: Tokenizer,
     shape: LlamaConfig,
-    corpus: Corpus,
+    pub(super) corpus: Corpus,
+    cache: Option<TeacherCache>,
 }
 
 impl Inputs {
-    fn open(config: &TrainConfig) -> Result<Self> {
+    pub(super) fn open(config: &TrainConfig) -> Result<Self> {
         let teacher = open_teacher(&config.teacher)?;
         let tokenizer = tokenizer(config, teacher.as_ref())?;
-        let shape = model_config(config, teacher.as_ref(), &tokenizer)?;
+        let vocabulary = match (&teacher, &config.teacher_cache) {
+            (Some(file), _) => file.config.vocab_size,
+            (None, Some(cache)) => TeacherCache::vocabulary(cache)?,
+            (None, None) => tokenizer.vocabulary(),
+        };
+        let shape = model_config(config, vocabulary)?;
         let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
         let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
-        Ok(Self { teacher, tokenizer, shape, corpus })
+        let origin = origin(config, teacher.as_ref(), vocabulary, &corpus);
+        let cache = config.teacher_cache.as_deref().map(|dir| TeacherCache::open(dir, &origin)).transpose()?;
+        Ok(Self { teacher, tokenizer, shape, corpus, cache })
     }
 
     /// Puts the models on the machine and compiles the programs.
     fn step(&self, machine: &mut Machine, config: &TrainConfig) -> Result<Step> {
         let linears = if config.binary { Linears::Binary } else { Linears::Dense };
         let student = Weights::allocate(machine, &self.shape, linears, Purpose::Training)?;
-        let teacher = self.teacher.as_ref().map(|file| file.load(machine, Purpose::Inference(Storage::F32))).transpose()?;
+        let asked = self.teacher.as_ref().filter(|_| self.cache.is_none() || config.eval_teacher);
+        let teacher = asked.map(|file| file.load(machine, Purpose::Inference(Storage::F32))).transpose()?;
         let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective() };
-        Ok(Step::new(machine, student, teacher, shape)?)
+        match &self.cache {
+            Some(cache) => Ok(Step::cached(machine, student, teacher, cache.top(), shape)?),
+            None => Ok(Step::new(machine, student, teacher, shape)?),
+        }
     }
+}
+
+/// What a cache for this run is made from.
+pub(super) fn origin(config: &TrainConfig, teacher: Option<&ModelFile>, vocabulary: usize, corpus: &Corpus) -> Origin {
+    // A large teacher's file takes a while to read: only where there is a cache to know it again.
+    let teacher = teacher.filter(|_| config.teacher_cache.is_some()).map(ModelFile::checksum);
+    Origin { teacher, vocabulary, seq: config.seq, temperature: config.temperature, top: None, text: Origin::text(corpus) }
 }
 
 fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
@@ -118,8 +137,7 @@ fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<Tokeni
 }
 
 /// The student's shape: a preset or a `config.json`; its vocabulary is the teacher's.
-fn model_config(config: &TrainConfig, teacher: Option<&ModelFile>, tokenizer: &Tokenizer) -> Result<LlamaConfig> {
-    let vocabulary = teacher.map_or(tokenizer.vocabulary(), |file| file.config.vocab_size);
+fn model_config(config: &TrainConfig, vocabulary: usize) -> Result<LlamaConfig> {
     let shape = if PRESETS.contains(&config.model.as_str()) {
         LlamaConfig::preset(&config.model, vocabulary)?
     } else {

@@ -35,12 +35,15 @@ pub struct State {
     pub best: Option<(u64, f64)>,
     /// The device that made it: on another, a resume is not exact to the bit.
     pub device: String,
+    /// The teacher cache it learnt from, if it did: another would not be the same run.
+    #[serde(default)]
+    pub cache: Option<String>,
 }
 
 impl State {
     /// The state of a run that has not begun.
     pub fn new(guard: Guard, device: &str) -> Self {
-        State { format: FORMAT, step: 0, cursor: 0, tokens: 0, seconds: 0.0, guard, best: None, device: device.into() }
+        State { format: FORMAT, step: 0, cursor: 0, tokens: 0, seconds: 0.0, guard, best: None, device: device.into(), cache: None }
     }
 }
 

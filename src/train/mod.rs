@@ -9,6 +9,7 @@ mod metrics;
 mod run_dir;
 mod schedule;
 mod step;
+mod teach;
 mod trainer;
 
 pub use checkpoint::{CheckpointError, State, read_state};
@@ -18,4 +19,5 @@ pub use metrics::Metrics;
 pub use run_dir::{RunDir, RunError, checkpoints, read_metrics};
 pub use schedule::Schedule;
 pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
+pub use teach::{TeachError, Teaching, teach};
 pub use trainer::{Ending, FirstWeights, Parts, TrainError, TrainEvent, Trainer};
