@@ -7,8 +7,10 @@ mod differences;
 mod fill;
 mod report;
 mod trial;
+mod verify;
 
 pub use report::{Report, Row};
+pub use verify::{Verdict, verify};
 
 use crate::device::Gpu;
 use crate::graph::{Calculus, Case, Machine, Traced};
@@ -17,6 +19,11 @@ use fill::{Contents, Random};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use trial::{Bench, Trial, judge};
+
+/// Unit roundoff of f32.
+const UNIT: f64 = 1.0 / 16_777_216.0;
+/// Unit roundoff of f16.
+const UNIT_F16: f64 = 1.0 / 2048.0;
 
 /// Where the kernels, or twins, are tried.
 #[derive(Clone, Debug)]

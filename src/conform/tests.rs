@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::device::{Checks, adapters};
-use crate::graph::{Backward, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Variant};
+use crate::graph::{Backward, CpuIo, DynOp, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 
 /// a + b, with kernels and twins that do something else.
 #[derive(Clone, Debug)]
@@ -24,14 +24,17 @@ impl Op for Wrong {
         Ok(vec![specs.inputs[0]])
     }
 
+    /// The portable one, and one that adds the first operand to itself.
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.inputs[0].elements() as i32 + self.stray;
-        Variant::portable(vec![Launch {
+        let launch = |second| Launch {
             kernel: "add/forward",
-            operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            operands: vec![Operand::In(0), Operand::In(second), Operand::Out(0)],
             params: vec![n as u32],
-            groups: [4, 1, 1],
-        }])
+            groups: grid((n as usize).div_ceil(256)),
+        };
+        let variant = |name, second| Variant { name, storage: Storage::F32, launches: vec![launch(second)] };
+        vec![variant(Variant::PORTABLE, 1), variant("doubling", 0)]
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -60,6 +63,12 @@ fn gpu() -> Target {
     let adapters = pollster::block_on(adapters());
     let adapter = adapters.first().expect("no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
     Target::Gpu(Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens")))
+}
+
+fn verdict(specs: [Spec; 2], op: Wrong, variant: &str) -> Verdict {
+    let Target::Gpu(gpu) = gpu() else { unreachable!() };
+    let op: DynOp = Arc::new(op);
+    pollster::block_on(verify(&gpu, &op, Specs { inputs: &specs, updates: &[] }, variant, 1))
 }
 
 fn outcome(target: &Target, op: Wrong, check: Check) -> Outcome {
@@ -110,4 +119,29 @@ fn the_same_seed_draws_the_same_operands_and_another_does_not() {
     let draw = |seed| Contents::draw(&case(RIGHT), &mut Random::new(seed, &["test"])).inputs;
     assert_eq!(draw(1), draw(1));
     assert_ne!(draw(1), draw(2));
+}
+
+#[test]
+fn a_wrong_variant_is_refused_at_any_shape_and_a_right_one_is_not() {
+    // By the oracle, and by the portable variant.
+    for spec in [Spec::f32(7, 33), Spec::f32(256, 1024)] {
+        assert!(verdict([spec; 2], RIGHT, Variant::PORTABLE).passed());
+        let failure = verdict([spec; 2], RIGHT, "doubling").failure.expect("caught");
+        assert!(failure.contains("row"), "{failure}");
+        let failure = verdict([spec; 2], Wrong { stray: 1, ..RIGHT }, Variant::PORTABLE).failure.expect("caught");
+        assert!(failure.contains("wrote outside"), "{failure}");
+    }
+    let failure = verdict([Spec::f32(7, 33); 2], RIGHT, "faster").failure.expect("no such variant");
+    assert_eq!(failure, "add has no variant faster here; there are: portable, doubling");
+}
+
+#[test]
+fn every_shape_of_a_product_allows_what_rounding_does() {
+    let Target::Gpu(gpu) = gpu() else { unreachable!() };
+    let op: DynOp = Arc::new(crate::ops::Matmul::LINEAR);
+    for (rows, columns) in [(3, 70), (256, 1024)] {
+        let specs = [Spec::f32(rows, columns), Spec::f32(512, columns)];
+        let verdict = pollster::block_on(verify(&gpu, &op, Specs { inputs: &specs, updates: &[] }, Variant::PORTABLE, 1));
+        assert!(verdict.passed(), "{verdict:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! One case as a tape with contents, run on the oracle and on a device, and the comparison.
 
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
-use super::{Outcome, broken};
+use super::{Outcome, UNIT, broken};
 use crate::graph::cpu::Data;
 use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
 use crate::graph::{ShapeError, Spec, Tape, TensorId, Traced, View};
@@ -13,8 +13,6 @@ use std::sync::Arc;
 const EDGE: usize = 64;
 /// What they hold.
 const SENTINEL: u32 = 0x4d5a_a5c3;
-/// Unit roundoff of f32.
-const UNIT: f64 = 1.0 / 16_777_216.0;
 
 /// A tape, what its lasting operands hold, and what is looked at after it ran.
 pub(super) struct Trial {
@@ -44,8 +42,8 @@ pub(super) enum Place {
 
 /// What a device left: the results, and what it wrote where it may not.
 pub(super) struct Got {
-    results: Vec<Vec<u32>>,
-    strayed: Vec<String>,
+    pub(super) results: Vec<Vec<u32>>,
+    pub(super) strayed: Vec<String>,
 }
 
 impl Trial {

@@ -1,0 +1,167 @@
+//! One variant of one operation at given shapes: what tuning asks before it lets a variant take
+//! part. `run` holds every variant in every case; this holds it at the shapes of a model, where a
+//! grid folds, a binding is long, and a case would take the oracle minutes.
+
+use super::fill::{Contents, Random, draw};
+use super::trial::{Bench, Got, Trial, judge};
+use super::{UNIT, UNIT_F16, broken};
+use crate::device::Gpu;
+use crate::graph::{Calculus, Case, Class, DynOp, Expect, Fill, GpuMachine, Input, Machine, Role, Spec, Specs, Storage, Traced, Update, Variant, Variants};
+use std::sync::Arc;
+
+/// Products up to which the oracle is asked; beyond, the portable variant is.
+const ORACLE: f64 = (1u64 << 25) as f64;
+/// By how much floats are moved to see what an operation makes of a relative error: far above f32's
+/// roundings, far below anything that would bend it.
+const MOVE: f32 = 1.0 / 4096.0;
+
+/// What came of holding one variant at one shape.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// The largest error, as a share of what is allowed.
+    pub worst: f64,
+    /// What is wrong, if anything is: such a variant must not be used here.
+    pub failure: Option<String>,
+}
+
+impl Verdict {
+    /// Whether the variant may be used.
+    pub fn passed(&self) -> bool {
+        self.failure.is_none()
+    }
+}
+
+/// Tries `variant` of `op` on operands drawn from `seed` (integers are 0, a valid token, target and
+/// position everywhere), between guards, and judges it by the rule of tolerance.
+///
+/// Small shapes are judged by the oracle. Large ones are compared with the portable variant, which
+/// `run` holds against the oracle: both may err by (n + 8) roundings of every term, n being at most
+/// the sum of the operands' dimensions, and what a relative error of every term makes of the
+/// results is measured, by moving all floats by ±2⁻¹² and running the portable variant again.
+pub async fn verify(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> Verdict {
+    let outcome = outcome(gpu, op, specs, variant, seed).await;
+    let (worst, failure) = outcome.map_or_else(|(worst, failure)| (worst, Some(failure)), |worst| (worst, None));
+    Verdict { worst: worst.min(f64::MAX), failure }
+}
+
+async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> super::Outcome {
+    let candidates = GpuMachine::new(gpu.clone()).candidates(&**op, specs);
+    let Some(chosen) = candidates.iter().find(|candidate| candidate.name == variant) else {
+        let names: Vec<&str> = candidates.iter().map(|candidate| candidate.name).collect();
+        return Err(broken(format!("{} has no variant {variant} here; there are: {}", op.name(), names.join(", "))));
+    };
+    let case = case(op, specs);
+    let mut random = Random::new(seed, &[op.name(), "verify"]);
+    let contents = Contents::draw(&case, &mut random);
+    let trial = Trial::forward(&case, &contents).map_err(broken)?;
+    let run = async |trial: &Trial, name: &str| {
+        let mut machine = Machine::gpu(gpu.clone());
+        machine.set_variants(Variants::preferring(name));
+        trial.run_on(machine).await.map_err(broken)
+    };
+    let got = run(&trial, variant).await?;
+    if products(&trial, specs) <= ORACLE {
+        let mut oracle = Bench::<Traced>::new(&trial).map_err(broken)?;
+        oracle.run();
+        let expected: Vec<_> = (0..trial.results.len()).map(|n| oracle.result(n)).collect();
+        return judge(&trial, &expected, &got);
+    }
+    if let Some(place) = got.strayed.first() {
+        return Err(broken(format!("a kernel wrote outside {place}")));
+    }
+    let portable = run(&trial, Variant::PORTABLE).await?;
+    let moved = Trial::forward(&case, &moved(&case, contents, &mut random)).map_err(broken)?;
+    let moved = run(&moved, Variant::PORTABLE).await?;
+    compare(&trial, allowed(&trial, specs, chosen), [&got, &portable, &moved])
+}
+
+/// The operation with operands of these specs.
+fn case(op: &DynOp, specs: Specs<'_>) -> Case {
+    let fill = |spec: &Spec| match spec.storage {
+        Storage::F32 | Storage::F16 => Fill::Normal(0.3, 1.0),
+        Storage::U32 => Fill::Below(1),
+        Storage::Signs => Fill::Signs,
+    };
+    Case {
+        label: "the shapes at hand".into(),
+        op: op.clone(),
+        inputs: specs.inputs.iter().map(|spec| Input { spec: *spec, fill: fill(spec), role: Role::Fixed }).collect(),
+        updates: specs.updates.iter().map(|spec| Update { spec: *spec, fill: fill(spec), expect: Expect::Oracle }).collect(),
+        calculus: Calculus::Chain,
+    }
+}
+
+/// Every shape of a trial's operands and results.
+fn shapes<'a>(trial: &'a Trial, specs: Specs<'a>) -> impl Iterator<Item = Spec> {
+    specs.inputs.iter().copied().chain(trial.results.iter().map(|result| result.spec))
+}
+
+/// Products that an operation of three matrices has, or any other about as many: (m·k · k·n · m·n)^½.
+fn products(trial: &Trial, specs: Specs<'_>) -> f64 {
+    let mut sizes: Vec<f64> = shapes(trial, specs).map(|spec| spec.elements() as f64).collect();
+    sizes.sort_by(f64::total_cmp);
+    sizes.iter().rev().take(3).product::<f64>().sqrt()
+}
+
+/// What a result may differ by between two correct variants, in shares of what moving every float
+/// by ±[`MOVE`] does to it.
+fn allowed(trial: &Trial, specs: Specs<'_>, variant: &Variant) -> f64 {
+    let mut sizes: Vec<usize> = shapes(trial, specs).flat_map(|spec| [spec.rows, spec.cols]).collect();
+    sizes.sort_unstable();
+    sizes.dedup();
+    let roundings = sizes.iter().sum::<usize>() as f64 + 8.0;
+    // n factors are joined by n − 1 products, each of which holds its two operands in f16.
+    let factors = specs.inputs.iter().filter(|spec| Class::of(spec.storage) == Class::Real || spec.storage == Storage::F16).count();
+    let held = if variant.storage == Storage::F16 { 2.0 * (factors.max(2) - 1) as f64 } else { 0.0 };
+    (2.0 * roundings * UNIT + held * UNIT_F16) / f64::from(MOVE)
+}
+
+/// The contents with every f32 moved by ±[`MOVE`] of itself.
+fn moved(case: &Case, contents: Contents, random: &mut Random) -> Contents {
+    let mut shift = |spec: Spec, words: Vec<u32>| match spec.storage {
+        Storage::F32 => {
+            let directions = draw(Spec::u32(spec.rows, spec.cols), &Fill::Below(2), random);
+            let shift = |(word, up): (u32, u32)| (f32::from_bits(word) * (1.0 + if up == 1 { MOVE } else { -MOVE })).to_bits();
+            words.into_iter().zip(directions).map(shift).collect()
+        }
+        _ => words,
+    };
+    let inputs = contents.inputs.into_iter().zip(&case.inputs).map(|(words, input)| shift(input.spec, words)).collect();
+    let updates = contents.updates.into_iter().zip(&case.updates).map(|(words, update)| shift(update.spec, words)).collect();
+    Contents { inputs, updates }
+}
+
+/// Compares a variant's results with the portable one's; words must be the same.
+fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&Got; 3]) -> super::Outcome {
+    let mut worst: f64 = 0.0;
+    for (n, watched) in trial.results.iter().enumerate() {
+        let spec = watched.spec;
+        let [got, want, moved] = [got, portable, moved].map(|got| &got.results[n]);
+        if spec.storage != Storage::F32 {
+            if let Some(at) = got.iter().zip(want).position(|(got, want)| got != want) {
+                return Err(broken(format!("{} {spec}, word {at}: {:#x}, and {:#x} by the portable variant", watched.what, got[at], want[at])));
+            }
+            continue;
+        }
+        let value = |words: &[u32], at: usize| f64::from(f32::from_bits(words[at]));
+        let places = || (0..want.len()).filter(|&at| value(want, at).is_finite() && value(moved, at).is_finite());
+        let effect = places().map(|at| (value(moved, at) - value(want, at)).abs()).fold(0.0, f64::max);
+        let size = places().map(|at| value(want, at).abs()).fold(0.0, f64::max);
+        let bound = allowed * effect + 2.0 * UNIT * size;
+        for at in places() {
+            let share = super::trial::share((value(got, at) - value(want, at)).abs(), bound);
+            if share > 1.0 {
+                let (row, column) = (at / spec.cols, at % spec.cols);
+                let failure = format!(
+                    "{} {spec}, row {row}, column {column}: {:e}, and {:e} ± {bound:e} by the portable variant",
+                    watched.what,
+                    value(got, at),
+                    value(want, at)
+                );
+                return Err((share, failure));
+            }
+            worst = worst.max(share);
+        }
+    }
+    Ok(worst)
+}
