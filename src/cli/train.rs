@@ -221,6 +221,8 @@ impl View {
     fn train(&mut self, event: &TrainEvent) {
         match event {
             TrainEvent::Begun { step, steps, summary } => {
+                // There is one already if the run goes on after its device was lost.
+                self.close();
                 self.line(summary);
                 let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} eta {eta}").expect("a fixed template");
                 let bar = ProgressBar::new(*steps).with_style(style).with_position(*step);
@@ -233,6 +235,9 @@ impl View {
                 self.line(&format!("step {step}: held-out perplexity {:.2}{kl}", losses.ar.exp()));
             }
             TrainEvent::Sample { step, text } => self.line(&format!("step {step}: {text}")),
+            TrainEvent::Lost { reason, attempt, of, pause } => {
+                self.line(&format!("{reason}; going on from the last checkpoint in {pause:.0} s (try {attempt} of {of})"));
+            }
             TrainEvent::Saved { step, .. } => self.line(&format!("step {step}: checkpoint saved")),
             TrainEvent::Note { text } => self.line(text),
         }

@@ -1,9 +1,13 @@
 //! A checksum of bytes: to notice damage, and to know data again. It is no defence against malice.
 
 /// The checksum of `bytes` after those that gave `before` (0 at the start); never 0, so that 0 can
-/// mean that there is none. Eight bytes at a time, as FxHash mixes them, then MurmurHash3's last mix.
+/// mean that there is none. Eight bytes at a time by a multiplication and a shift, each of which can be
+/// undone, so that one changed word never goes unseen; then MurmurHash3's last mix.
 pub fn checksum(before: u64, bytes: &[u8]) -> u64 {
-    let step = |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    let step = |hash: u64, word: u64| {
+        let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        product ^ (product >> 32)
+    };
     let (words, rest) = bytes.as_chunks::<8>();
     let hash = words.iter().fold(step(before, bytes.len() as u64), |hash, word| step(hash, u64::from_le_bytes(*word)));
     let mut last = [0; 8];

@@ -92,6 +92,14 @@ impl Machine {
         Machine::Gpu(GpuMachine::new(gpu))
     }
 
+    /// The GPU it runs on; none for the CPU device.
+    pub fn device(&self) -> Option<&Arc<Gpu>> {
+        match self {
+            Machine::Cpu(_) => None,
+            Machine::Gpu(gpu) => Some(gpu.gpu()),
+        }
+    }
+
     /// Reserves `words` zeroed words that outlive every tape.
     pub fn allocate(&mut self, class: Class, words: usize) -> Result<MemoryId, MachineError> {
         match self {

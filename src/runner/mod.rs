@@ -8,6 +8,7 @@ mod eval;
 mod generate;
 mod model;
 mod pack;
+mod recover;
 mod teach;
 mod train;
 
@@ -222,7 +223,7 @@ impl Runner {
     async fn work(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
         match command {
             Command::Train(request) => {
-                let ending = train::train(*request, &self.stop, emit).await?;
+                let ending = recover::train(*request, &self.stop, emit, recover::PATIENCE, devices::machine).await?;
                 emit(Event::TrainEnded { finished: ending == Ending::Finished });
                 Ok(())
             }

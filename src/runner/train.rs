@@ -35,11 +35,14 @@ pub fn free_run(runs: &Path) -> Option<PathBuf> {
     (1..10_000).map(|n| runs.join(format!("run-{n}"))).find(|path| !platform::exists(path))
 }
 
-/// Runs a training to its end, or until `stop` asks.
-pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
+/// Runs a training to its end, or until `stop` asks, on a machine that `open` gives when all else is
+/// known to be right.
+pub(super) async fn train(
+    request: &TrainRequest, stop: &Stop, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str) -> Result<(Machine, String)>,
+) -> Result<Ending> {
     // A new run's directory is made only when everything else is known to be right.
     let (opened, config) = if request.resume {
-        let (run, config) = open_run(&request)?;
+        let (run, config) = open_run(request)?;
         (Some(run), config)
     } else {
         RunDir::check_free(&request.run)?;
@@ -47,7 +50,7 @@ pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnM
     };
     config.check()?;
     let inputs = Inputs::open(&config)?;
-    let (mut machine, device) = super::devices::machine(&request.device).await?;
+    let (mut machine, device) = open(&request.device).await?;
     let step = inputs.step(&mut machine, &config)?;
     let first_weights = first_weights(&config, inputs.teacher)?;
     let run = match opened {

@@ -104,7 +104,10 @@ pub(super) fn save(path: &Path, machine: &mut Machine, step: &Step, state: &Stat
         texts.push((name, Box::new(move |out: &mut dyn Write| out.write_all(text.as_bytes()))));
     }
     parts.extend(texts.iter_mut().map(|(name, write)| (*name, &mut **write as _)));
-    platform::commit(path, &mut parts).map_err(|error| CheckpointError::Write { path: path.to_path_buf(), error })
+    platform::commit(path, &mut parts).map_err(|error| match error.downcast::<MachineError>() {
+        Ok(error) => error.into(),
+        Err(error) => CheckpointError::Write { path: path.to_path_buf(), error },
+    })
 }
 
 fn write_tensors(out: &mut dyn Write, machine: &mut Machine, tensors: &[(String, Home)]) -> io::Result<()> {

@@ -45,6 +45,17 @@ pub enum TrainEvent {
         /// Prompt and continuation.
         text: String,
     },
+    /// The device is gone; the run goes on from its last checkpoint once the device is back.
+    Lost {
+        /// What happened.
+        reason: String,
+        /// Which try this is, since the run last got further.
+        attempt: u32,
+        /// Tries there are.
+        of: u32,
+        /// Seconds until it.
+        pause: f64,
+    },
     /// A checkpoint is on disk.
     Saved {
         /// Of this step.
