@@ -7,5 +7,6 @@ mod golden;
 mod infer;
 mod large;
 mod shaders;
+mod teach;
 mod tidy;
 mod train;

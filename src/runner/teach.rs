@@ -55,7 +55,8 @@ pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMu
         let left = ((of - done) * config.seq) as f64 / rate;
         emit(Event::Progress { done, of, note: format!("{rate:.0} tokens/s, {left:.0} s left") });
     };
-    Ok(teach(&mut machine, &teacher, &mut cache, &inputs.corpus, teaching, &|| stop.asked(), &mut progress).await?)
+    let made = teach(&mut machine, &teacher, &mut cache, &inputs.corpus, teaching, &|| stop.asked(), &mut progress).await;
+    made.context("the cache is not whole; what is made of it is kept, and the same command goes on")
 }
 
 /// Bytes as a person reads them.

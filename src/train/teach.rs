@@ -159,6 +159,41 @@ fn keep(odds: &[f32], total: f32, top: usize, order: &mut [f32], ids: &mut Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Origin;
+    use crate::device::{Checks, Gpu, adapters};
+    use crate::graph::Storage;
+    use crate::model::{Linears, LlamaConfig, Purpose, init_dense, init_from_dense};
+    use crate::platform;
+    use std::sync::Arc;
+
+    /// Makes a cache in `dir` on the first adapter, which `fault` is shown after each run of the teacher.
+    fn made(dir: &std::path::Path, fault: &dyn Fn(usize, &Gpu)) -> Result<bool, TeachError> {
+        let gpu = Arc::new(platform::wait(async { Gpu::open(&adapters().await[0], Checks::Off).await }).unwrap());
+        let mut machine = Machine::gpu(gpu.clone());
+        let config = LlamaConfig { num_hidden_layers: 1, hidden_size: 32, intermediate_size: 64, ..LlamaConfig::preset("tiny", 97).unwrap() };
+        let teacher = Weights::allocate(&mut machine, &config, Linears::Dense, Purpose::Inference(Storage::F32)).unwrap();
+        init_from_dense(&mut machine, &teacher, &mut init_dense(&config, 3)).unwrap();
+        let text = |n: u32| (0..n).map(|i| i * i % 97).collect();
+        let corpus = Corpus { train: text(9000), held_out: text(500) };
+        let teaching = Teaching { top: 5, temperature: 1.0, seq: 64 };
+        let origin = Origin { teacher: Some(1), vocabulary: 97, seq: 64, temperature: 1.0, top: Some(5), text: Origin::text(&corpus) };
+        let mut cache = CacheWriter::open(dir, &origin, &corpus, &[])?;
+        platform::wait(teach(&mut machine, &teacher, &mut cache, &corpus, teaching, &|| false, &mut |done, _| fault(done, &gpu)))
+    }
+
+    #[test]
+    fn a_cache_goes_on_to_the_same_bytes_after_a_loss_or_want_of_memory() {
+        let dir = std::env::temp_dir().join(format!("signet-teach-{}", std::process::id()));
+        let file = |name: &str| platform::read(&dir.join(name).join("teacher.safetensors")).unwrap();
+        assert!(made(&dir.join("whole"), &|_, _| {}).unwrap());
+        let lost = made(&dir.join("fault"), &|done, gpu| if done == 32 { gpu.destroy() }).unwrap_err();
+        let short = made(&dir.join("fault"), &|done, gpu| if done == 16 { gpu.starve() }).unwrap_err();
+        assert!(lost.to_string().contains("lost") && short.to_string().contains("no memory"), "{lost}; {short}");
+        assert!(file("fault") != file("whole"));
+        assert!(made(&dir.join("fault"), &|_, _| {}).unwrap());
+        assert!(file("fault") == file("whole"), "the caches differ");
+        platform::remove_dir(&dir).unwrap();
+    }
 
     #[test]
     fn the_likeliest_are_kept_with_their_probabilities() {
