@@ -107,7 +107,9 @@ fn a_cache_made_from_something_else_is_refused_by_name() {
         assert!(!good && said.contains(want) && !said.contains("panicked"), "{option}: {said}");
         assert!(!scratch.path("runs/bad").exists(), "{option} left a run behind");
     }
-    for (more, want) in [(["--top", "0"], "--top 0"), (["--top", "300"], "1 to 256"), (["--top", "5"], "top was 9, is 5"), (["--teacher", "none"], "needs a teacher")] {
+    for (more, want) in
+        [(["--top", "0"], "--top 0"), (["--top", "300"], "1 to 256"), (["--top", "5"], "top was 9, is 5"), (["--teacher", "none"], "needs a teacher")]
+    {
         let mut arguments = teach(&scratch, &teacher, "cache", "cpu", &[]);
         let at = arguments.iter().position(|argument| argument == more[0]).unwrap();
         arguments[at + 1] = more[1].into();

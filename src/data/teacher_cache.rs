@@ -214,10 +214,10 @@ impl TeacherCache {
         Layout::new(Grid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary).bytes()
     }
 
-    /// Ids that the teacher of the cache in `dir` knows.
-    pub fn vocabulary(dir: &Path) -> Result<usize, CacheError> {
+    /// Of the cache in `dir`: ids that its teacher knows, and tokens kept at each position.
+    pub fn kept(dir: &Path) -> Result<(usize, usize), CacheError> {
         let file = TensorFile::open(&dir.join(FILE))?;
-        number(&file, "vocabulary").map_err(CacheError::from)
+        Ok((number(&file, "vocabulary")?, number(&file, "top")?))
     }
 
     /// Opens the cache in `dir`, which must be whole and made from `origin`.
@@ -352,7 +352,8 @@ impl CacheWriter {
         if !platform::exists(&path) {
             let fields = origin.fields().map(|(name, value)| (name.to_string(), value.expect("a cache is made from something")));
             let notes = notes.iter().map(|(name, text)| (name.to_string(), text.clone()));
-            let metadata: BTreeMap<String, String> = [("signet.teacher_cache".to_string(), FORMAT.to_string())].into_iter().chain(fields).chain(notes).collect();
+            let metadata: BTreeMap<String, String> =
+                [("signet.teacher_cache".to_string(), FORMAT.to_string())].into_iter().chain(fields).chain(notes).collect();
             let mut header = Vec::new();
             write_header(&mut header, &layout.tensors(), &metadata).map_err(at)?;
             platform::reserve(&path, &header, header.len() as u64 + layout.bytes()).map_err(at)?;

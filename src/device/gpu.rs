@@ -34,6 +34,7 @@ pub struct Gpu {
     name: String,
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
+    memory: Option<u64>,
     features: wgpu::Features,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
@@ -64,6 +65,7 @@ impl Gpu {
             name: adapter.name(),
             info: adapter.info.clone(),
             limits: device.limits(),
+            memory: adapter.memory(),
             features: device.features(),
             faults: Faults::of(&device),
             checks,
@@ -83,6 +85,11 @@ impl Gpu {
     /// What the driver says about itself.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
+    }
+
+    /// Bytes of its own memory, if its backend tells.
+    pub fn memory(&self) -> Option<u64> {
+        self.memory
     }
 
     /// Whether this device has what a kernel needs.

@@ -53,7 +53,58 @@ pub struct ConfigError(pub String);
 /// Sizes that Signet knows by name. `tiny` is the embedded default's.
 pub const PRESETS: [&str; 6] = ["tiny", "5M", "130M", "1.3B", "7B", "13B"];
 
+/// Public models that are used as teachers, whose shape Signet knows by name.
+pub const TEACHERS: [&str; 4] = ["SmolLM2-135M", "SmolLM2-360M", "TinyLlama-1.1B", "LLaMA2-7B"];
+
+/// Linear layers that read the same input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// What it is called; no tensor of a file has this name.
+    pub name: String,
+    /// Inputs.
+    pub width: usize,
+    /// Full name and outputs of each layer.
+    pub members: Vec<(String, usize)>,
+}
+
+impl Group {
+    /// Outputs of each layer.
+    pub fn outs(&self) -> Vec<usize> {
+        self.members.iter().map(|(_, out)| *out).collect()
+    }
+
+    /// Outputs of all layers together.
+    pub fn out(&self) -> usize {
+        self.members.iter().map(|(_, out)| out).sum()
+    }
+}
+
 impl LlamaConfig {
+    /// The shape of one of [`TEACHERS`], as its `config.json` has it.
+    pub fn teacher(name: &str) -> Option<Self> {
+        // Layers, width, feed-forward, query heads, key heads, vocabulary, context, θ, tied.
+        let (layers, width, feed_forward, heads, kv_heads, vocabulary, context, theta, tied) = match name {
+            "SmolLM2-135M" => (30, 576, 1536, 9, 3, 49_152, 8192, 1e5, true),
+            "SmolLM2-360M" => (32, 960, 2560, 15, 5, 49_152, 8192, 1e5, true),
+            "TinyLlama-1.1B" => (22, 2048, 5632, 32, 4, 32_000, 2048, 1e4, false),
+            "LLaMA2-7B" => (32, 4096, 11008, 32, 32, 32_000, 4096, 1e4, false),
+            _ => return None,
+        };
+        Some(Self {
+            hidden_size: width,
+            intermediate_size: feed_forward,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            num_key_value_heads: Some(kv_heads),
+            head_dim: None,
+            vocab_size: vocabulary,
+            max_position_embeddings: context,
+            rms_norm_eps: 1e-5,
+            rope_theta: theta,
+            tie_word_embeddings: tied,
+        })
+    }
+
     /// A size by its name, with this vocabulary (the teacher's, never the preset's).
     pub fn preset(name: &str, vocab_size: usize) -> Result<Self, ConfigError> {
         // Layers, width, feed-forward, heads, context.
@@ -136,23 +187,32 @@ impl LlamaConfig {
         Ok(())
     }
 
-    /// Every linear layer of a block but none outside: (name within the block, out, in).
-    pub fn block_linears(&self) -> [(&'static str, usize, usize); 7] {
+    /// The linear layers of a block, grouped by what they read. The layers of a group are computed
+    /// as one matrix, one below the other.
+    pub fn groups_of(&self, layer: usize) -> [Group; 4] {
         let (width, wide) = (self.hidden_size, self.intermediate_size);
+        let (q, kv) = (self.q_width(), self.kv_width());
+        let group = |name: &str, part: &str, width: usize, members: &[(&str, usize)]| Group {
+            name: format!("model.layers.{layer}.{name}"),
+            width,
+            members: members.iter().map(|(member, out)| (format!("model.layers.{layer}.{part}.{member}"), *out)).collect(),
+        };
         [
-            ("self_attn.q_proj", self.q_width(), width),
-            ("self_attn.k_proj", self.kv_width(), width),
-            ("self_attn.v_proj", self.kv_width(), width),
-            ("self_attn.o_proj", width, self.q_width()),
-            ("mlp.gate_proj", wide, width),
-            ("mlp.up_proj", wide, width),
-            ("mlp.down_proj", width, wide),
+            group("qkv", "self_attn", width, &[("q_proj", q), ("k_proj", kv), ("v_proj", kv)]),
+            group("o", "self_attn", q, &[("o_proj", width)]),
+            group("gate_up", "mlp", width, &[("gate_proj", wide), ("up_proj", wide)]),
+            group("down", "mlp", wide, &[("down_proj", width)]),
         ]
+    }
+
+    /// The groups of every block, in order.
+    pub fn groups(&self) -> Vec<Group> {
+        (0..self.num_hidden_layers).flat_map(|layer| self.groups_of(layer)).collect()
     }
 
     /// The linear layers of block `layer`: (full name, out, in), in order.
     pub fn linears_of(&self, layer: usize) -> impl Iterator<Item = (String, usize, usize)> + use<> {
-        self.block_linears().into_iter().map(move |(name, out, width)| (format!("model.layers.{layer}.{name}"), out, width))
+        self.groups_of(layer).into_iter().flat_map(|group| group.members.into_iter().map(move |(name, out)| (name, out, group.width)))
     }
 
     /// Every linear layer that a student binarizes: (full name, out, in), in order.
@@ -194,6 +254,8 @@ mod tests {
     fn presets_have_the_papers_sizes() {
         let sizes: Vec<f64> = PRESETS[2..5].iter().map(|name| LlamaConfig::preset(name, 32_000).unwrap().parameters() as f64 / 1e9).collect();
         assert!((sizes[0] - 0.134).abs() < 0.001 && (sizes[1] - 1.364).abs() < 0.001 && (sizes[2] - 6.738).abs() < 0.01, "{sizes:?}");
+        let teachers: Vec<usize> = TEACHERS.iter().map(|name| LlamaConfig::teacher(name).unwrap().parameters()).collect();
+        assert_eq!(teachers, [134_515_008, 361_821_120, 1_100_048_384, 6_738_415_616]);
         for name in PRESETS {
             LlamaConfig::preset(name, 4096).unwrap().check().unwrap();
         }

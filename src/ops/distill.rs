@@ -369,10 +369,7 @@ fn differentiated(case: Case, next_token: f64) -> Case {
 
 fn case_top(rows: usize, vocabulary: usize, kept: usize, objective: Objective, gradient: bool, deviation: f32) -> Case {
     let Objective { next_token, temperature } = objective;
-    let label = format!(
-        "top {kept} of {rows}×{vocabulary}, next {next_token}, τ {temperature}{}, ±{deviation}",
-        if gradient { "" } else { ", no gradient" }
-    );
+    let label = format!("top {kept} of {rows}×{vocabulary}, next {next_token}, τ {temperature}{}, ±{deviation}", if gradient { "" } else { ", no gradient" });
     // Ascending ids, spread over the vocabulary and others in each row.
     let ids = (0..rows).flat_map(|row| (0..kept).map(move |n| ((n * vocabulary + row % 3 * (vocabulary - kept) / 2) / kept) as u32)).collect();
     let case = Case::new(label, DistillTop { objective, gradient })

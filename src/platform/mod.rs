@@ -1,10 +1,13 @@
 //! Files, the clock and the CPU's own instructions: the only place that touches them. One surface,
 //! per platform one file.
 
+mod memory;
 mod native;
 pub mod vector;
 
+pub use memory::{adapter_memory, memory};
 pub(crate) use native::Part;
 pub use native::{
-    Clock, Lock, Mapped, Places, append, commit, cut_lines, exists, is_file, list, make_dir, pause, read, read_text, remove_dir, reserve, seed, stream_atomic, wait, write_atomic,
+    Clock, Lock, Mapped, Places, append, commit, cut_lines, exists, is_file, list, make_dir, pause, read, read_text, remove_dir, reserve, seed, stream_atomic,
+    wait, write_atomic,
 };

@@ -8,6 +8,7 @@ mod eval;
 mod generate;
 mod model;
 mod pack;
+mod plan;
 mod recover;
 mod teach;
 mod train;
@@ -16,13 +17,14 @@ pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, MatmulReport, Spre
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
-pub use crate::model::PackReport;
-pub use crate::train::{Loss, Losses, Metrics, TrainConfig, TrainEvent};
+pub use crate::model::{MemoryPlan, PackReport};
+pub use crate::train::{Loss, Losses, Metrics, Recompute, TrainConfig, TrainEvent};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use generate::GenerateRequest;
 pub use pack::TokenizerRequest;
+pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run, settings};
 
@@ -42,6 +44,10 @@ pub enum Command {
     Train(Box<TrainRequest>),
     /// Keep what a teacher says of a text.
     Teach(Box<TeachRequest>),
+    /// Say what memory a training would take.
+    PlanTrain(Box<PlanTrainRequest>),
+    /// Say what memory a model takes that continues text.
+    PlanModel(PlanModelRequest),
     /// Continue a text.
     Generate(Box<GenerateRequest>),
     /// Begin a conversation; the one before is forgotten.
@@ -105,6 +111,8 @@ pub enum Event {
         /// False if it was asked to stop.
         finished: bool,
     },
+    /// What something would take of a device's memory.
+    Planned(PlanReport),
     /// A model is on its device.
     Loaded {
         /// Which.
@@ -232,6 +240,8 @@ impl Runner {
                 emit(Event::Taught { finished });
                 Ok(())
             }
+            Command::PlanTrain(request) => plan::plan_train(*request, emit).await,
+            Command::PlanModel(request) => plan::plan_model(request, emit).await,
             Command::Generate(request) => generate::generate(*request, &self.stop, emit).await,
             Command::OpenChat(request) => {
                 // The model before goes first, so that there is memory for this one.

@@ -164,7 +164,7 @@ mod tests {
                 sample_every: 0,
                 ..TrainConfig::default()
             };
-            TrainRequest { run: self.0.join(name), config: Some(config), resume, device: "0".into() }
+            TrainRequest { run: self.0.join(name), config: Some(config), resume, device: "0".into(), memory: None }
         }
 
         /// What a run came to: parameters, moments and metrics without their timings.

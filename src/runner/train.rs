@@ -1,12 +1,13 @@
 //! Training: opens what a run is made of, and hands it to the trainer.
 
+use super::plan::{self, Planned, Room};
 use super::{Event, Stop};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::graph::{Machine, Storage};
-use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Weights, init_dense, init_from_dense};
+use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
-use crate::train::{Ending, FirstWeights, Init, Parts, RunDir, Source, Step, StepShape, TrainConfig, TrainError, Trainer};
+use crate::train::{Ending, FirstWeights, Init, Parts, RunDir, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,18 @@ pub struct TrainRequest {
     pub resume: bool,
     /// Where it is computed: `auto`, `cpu`, or an adapter.
     pub device: String,
+    /// Bytes of memory to plan with, in the place of what the device says it has.
+    pub memory: Option<u64>,
+}
+
+impl TrainRequest {
+    /// The settings, without opening the run.
+    pub(super) fn settings(&self) -> Result<TrainConfig> {
+        match &self.config {
+            None if self.resume => settings(&self.run.join("run.toml")),
+            config => Ok(config.clone().unwrap_or_default()),
+        }
+    }
 }
 
 /// Settings from a TOML file, such as a run's `run.toml`.
@@ -51,13 +64,13 @@ pub(super) async fn train(
     config.check()?;
     let inputs = Inputs::open(&config)?;
     let (mut machine, device) = open(&request.device).await?;
-    let step = inputs.step(&mut machine, &config)?;
+    let setup = inputs.setup(&mut machine, &config, request.memory, emit)?;
     let first_weights = first_weights(&config, inputs.teacher)?;
     let run = match opened {
         Some(run) => run,
         None => RunDir::create(&request.run, &config)?,
     };
-    let parts = Parts { machine, step, config, corpus: inputs.corpus, cache: inputs.cache, tokenizer: inputs.tokenizer, run, device, first_weights };
+    let parts = Parts { machine, setup, config, corpus: inputs.corpus, cache: inputs.cache, tokenizer: inputs.tokenizer, run, device, first_weights };
     let mut trainer = Trainer::new(parts).await?;
     Ok(trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?)
 }
@@ -73,8 +86,8 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig), TrainError>
 /// What a run reads, opened and found to fit together.
 pub(super) struct Inputs {
     pub(super) teacher: Option<ModelFile>,
-    pub(super) tokenizer: Tokenizer,
-    shape: LlamaConfig,
+    tokenizer: Tokenizer,
+    shapes: Shapes,
     pub(super) corpus: Corpus,
     cache: Option<TeacherCache>,
 }
@@ -83,31 +96,57 @@ impl Inputs {
     pub(super) fn open(config: &TrainConfig) -> Result<Self> {
         let teacher = open_teacher(&config.teacher)?;
         let tokenizer = tokenizer(config, teacher.as_ref())?;
-        let vocabulary = match (&teacher, &config.teacher_cache) {
-            (Some(file), _) => file.config.vocab_size,
-            (None, Some(cache)) => TeacherCache::vocabulary(cache)?,
-            (None, None) => tokenizer.vocabulary(),
-        };
-        let shape = model_config(config, vocabulary)?;
+        let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(file.config.clone(), file.linears)), &tokenizer)?;
         let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
         let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
-        let origin = origin(config, teacher.as_ref(), vocabulary, &corpus);
+        let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus);
         let cache = config.teacher_cache.as_deref().map(|dir| TeacherCache::open(dir, &origin)).transpose()?;
-        Ok(Self { teacher, tokenizer, shape, corpus, cache })
+        Ok(Self { teacher, tokenizer, shapes, corpus, cache })
     }
 
-    /// Puts the models on the machine and compiles the programs.
-    fn step(&self, machine: &mut Machine, config: &TrainConfig) -> Result<Step> {
-        let linears = if config.binary { Linears::Binary } else { Linears::Dense };
-        let student = Weights::allocate(machine, &self.shape, linears, Purpose::Training)?;
-        let asked = self.teacher.as_ref().filter(|_| self.cache.is_none() || config.eval_teacher);
-        let teacher = asked.map(|file| file.load(machine, Purpose::Inference(Storage::F32))).transpose()?;
-        let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective() };
-        match &self.cache {
-            Some(cache) => Ok(Step::cached(machine, student, teacher, cache.top(), shape)?),
-            None => Ok(Step::new(machine, student, teacher, shape)?),
-        }
+    /// The shapes of a run whose teacher need not exist: `teacher` names its shape.
+    pub(super) fn shapes(config: &TrainConfig, teacher: Option<&str>) -> Result<Shapes> {
+        let Some(name) = teacher else {
+            let file = open_teacher(&config.teacher)?;
+            let tokenizer = tokenizer(config, file.as_ref())?;
+            return shapes(config, file.map(|file| teacher_shape(file.config, file.linears)), &tokenizer);
+        };
+        let shape = match LlamaConfig::teacher(name) {
+            Some(shape) => shape,
+            None => super::model::config(Path::new(name))
+                .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
+        };
+        shapes(config, Some(teacher_shape(shape, Linears::Dense)), &tokenizer(config, None)?)
     }
+
+    /// Plans the run's memory; reserves it if it fits, and puts the teacher there.
+    fn setup(&self, machine: &mut Machine, config: &TrainConfig, memory: Option<u64>, emit: &mut dyn FnMut(Event)) -> Result<Setup> {
+        let planned = Planned::new(config, &self.shapes, Room::of(machine, memory))?;
+        emit(Event::Note { text: planned.line() });
+        plan::refuse(&planned, config, &self.shapes)?;
+        let setup = Setup::new(machine, config, &self.shapes, planned.recompute).map_err(|error| match plan::out_of_memory(&error) {
+            true => anyhow::Error::from(error).context(format!("{}. To take less, {}", planned.line(), planned.advice(config, &self.shapes))),
+            false => error.into(),
+        })?;
+        if let (Some(file), Some(teacher)) = (&self.teacher, &setup.step.teacher) {
+            file.fill(machine, teacher)?;
+        }
+        Ok(setup)
+    }
+}
+
+fn teacher_shape(config: LlamaConfig, linears: Linears) -> TeacherShape {
+    TeacherShape { config, linears, purpose: Purpose::Inference(Storage::F32) }
+}
+
+fn shapes(config: &TrainConfig, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
+    let cached = config.teacher_cache.as_deref().map(TeacherCache::kept).transpose()?;
+    let vocabulary = teacher.as_ref().map(|teacher| teacher.config.vocab_size).or(cached.map(|(vocabulary, _)| vocabulary));
+    let student = model_config(config, vocabulary, tokenizer)?;
+    // A run that learns from a cache has its teacher on the machine only to be measured against.
+    let teacher = teacher.filter(|_| cached.is_none() || config.eval_teacher);
+    let prompt = if config.sample_every == 0 { Vec::new() } else { tokenizer.encode(&config.sample_prompt)? };
+    Ok(Shapes { student, teacher, top: cached.map(|(_, top)| top), prompt })
 }
 
 /// What a cache for this run is made from.
@@ -140,14 +179,13 @@ fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<Tokeni
 }
 
 /// The student's shape: a preset or a `config.json`; its vocabulary is the teacher's.
-fn model_config(config: &TrainConfig, vocabulary: usize) -> Result<LlamaConfig> {
+fn model_config(config: &TrainConfig, taught: Option<usize>, tokenizer: &Tokenizer) -> Result<LlamaConfig> {
+    let vocabulary = taught.unwrap_or(tokenizer.vocabulary());
     let shape = if PRESETS.contains(&config.model.as_str()) {
         LlamaConfig::preset(&config.model, vocabulary)?
     } else {
-        let path = Path::new(&config.model);
-        let text = platform::read(path)
-            .with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?;
-        serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))?
+        super::model::config(Path::new(&config.model))
+            .with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?
     };
     shape.check()?;
     if shape.vocab_size != vocabulary {

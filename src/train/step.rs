@@ -4,8 +4,8 @@
 
 use crate::data::Batch;
 use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Tape};
-use crate::model::{Forward, Loss, Positions, Taught, Weights};
-use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, GradNorm, NORM, Objective, PARTIALS, SumSquares, TERMS};
+use crate::model::{BinaryGroup, Forward, Loss, Positions, Taught, Weights};
+use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, GradNorm, Members, NORM, Objective, PARTIALS, SumSquares, TERMS};
 use std::sync::Arc;
 
 /// Why a step's programs could not be made or run.
@@ -147,6 +147,8 @@ pub struct StepShape {
     pub seq: usize,
     /// What is minimised.
     pub objective: Objective,
+    /// Whether activations are computed again for the gradients, instead of being held.
+    pub recompute: bool,
 }
 
 /// Models on a machine, and the programs that train one from the other.
@@ -185,7 +187,7 @@ impl Step {
         let eval = machine.compile(record(false)?)?;
         let control = feed(machine, Spec::f32(1, CONTROL))?;
         let norm = feed(machine, Spec::f32(1, NORM))?;
-        let flips = match student.binary.len() {
+        let flips = match student.binary.iter().flat_map(BinaryGroup::layers).count() {
             0 => None,
             matrices => Some(feed(machine, Spec::u32(1, matrices))?),
         };
@@ -204,9 +206,10 @@ impl Step {
         self.teacher.is_some() || self.feed.top.is_some()
     }
 
-    /// Bytes of activations.
-    pub fn slot_bytes(&self) -> u64 {
-        self.micro.slot_bytes() + self.update.slot_bytes() + self.eval.slot_bytes()
+    /// Bytes of activations of each program.
+    pub fn slot_bytes(&self) -> Vec<(String, u64)> {
+        let programs = [("micro-step", &self.micro), ("optimizer step", &self.update), ("evaluation", &self.eval)];
+        programs.map(|(name, program)| (name.to_string(), program.slot_bytes())).to_vec()
     }
 
     /// Clears the sums that an optimizer step adds up. Call before its first micro-step.
@@ -266,7 +269,7 @@ impl Tables {
 }
 
 fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, feed: Feed, shape: StepShape, gradient: bool) -> Result<Tape, StepError> {
-    let StepShape { batch, seq, objective } = shape;
+    let StepShape { batch, seq, objective, recompute } = shape;
     let mut tape = Tape::new();
     let [tokens, targets, weights, scale, sums] = [feed.tokens, feed.targets, feed.weights, feed.scale, feed.sums].map(|home| tape.lasting(home));
     let taught = match (teacher, tables.teacher, feed.top) {
@@ -280,6 +283,9 @@ fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, fe
     let loss = Loss { student, taught, targets, weights, scale, sums, objective, gradient };
     if let Some(d_hidden) = loss.record(&mut tape, hidden)? {
         tape.backward(&[(hidden, d_hidden)], Arc::new(Add))?;
+        if recompute {
+            tape.recompute();
+        }
     }
     Ok(tape)
 }
@@ -300,11 +306,14 @@ fn record_update(machine: &mut Machine, student: &Weights, control: Home, norm: 
         let state = [page.value, page.first, page.second, page.gradient].map(|home| tape.lasting(home));
         tape.push(AdamW, &[norm, control], &state)?;
     }
-    for (counter, layer) in student.binary.iter().enumerate() {
-        let trained = student.trained(&format!("{}.weight", layer.name)).expect("a latent weight in training");
-        let (Some(transposed), Some(flips)) = (layer.transposed, flips) else { unreachable!("binary layers have both in training") };
-        let state = [trained.value, trained.first, trained.second, trained.gradient, layer.signs, transposed, flips].map(|home| tape.lasting(home));
-        tape.push(AdamWSigns { counter }, &[norm, control], &state)?;
+    let mut counter = 0;
+    for binary in &student.binary {
+        let trained = student.trained(&format!("{}.weight", binary.group.name)).expect("a latent weight in training");
+        let (Some(transposed), Some(flips)) = (binary.transposed, flips) else { unreachable!("binary layers have both in training") };
+        let state = [trained.value, trained.first, trained.second, trained.gradient, binary.signs, transposed, flips].map(|home| tape.lasting(home));
+        let members = Members::new(&binary.group.outs())?;
+        tape.push(AdamWSigns { members, counter }, &[norm, control], &state)?;
+        counter += binary.group.members.len();
     }
     Ok(tape)
 }

@@ -186,8 +186,18 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("signet-teach-{}", std::process::id()));
         let file = |name: &str| platform::read(&dir.join(name).join("teacher.safetensors")).unwrap();
         assert!(made(&dir.join("whole"), &|_, _| {}).unwrap());
-        let lost = made(&dir.join("fault"), &|done, gpu| if done == 32 { gpu.destroy() }).unwrap_err();
-        let short = made(&dir.join("fault"), &|done, gpu| if done == 16 { gpu.starve() }).unwrap_err();
+        let lost = made(&dir.join("fault"), &|done, gpu| {
+            if done == 32 {
+                gpu.destroy()
+            }
+        })
+        .unwrap_err();
+        let short = made(&dir.join("fault"), &|done, gpu| {
+            if done == 16 {
+                gpu.starve()
+            }
+        })
+        .unwrap_err();
         assert!(lost.to_string().contains("lost") && short.to_string().contains("no memory"), "{lost}; {short}");
         assert!(file("fault") != file("whole"));
         assert!(made(&dir.join("fault"), &|_, _| {}).unwrap());

@@ -8,11 +8,12 @@ use super::event::TrainEvent;
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
 use super::run_dir::{RunDir, RunError};
+use super::setup::Setup;
 use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, CacheError, Corpus, TeacherCache, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError, Sampler, Sampling};
-use crate::model::ModelError;
+use crate::model::{BinaryGroup, ModelError};
 use crate::ops::Control;
 use crate::platform::{self, Clock};
 
@@ -90,10 +91,10 @@ pub struct Trainer {
 
 /// What a trainer is made of.
 pub struct Parts {
-    /// The machine, with the models of `step` on it.
+    /// The machine, with everything of `setup` on it.
     pub machine: Machine,
-    /// The programs.
-    pub step: Step,
+    /// The models' tensors and the programs.
+    pub setup: Setup,
     /// The settings.
     pub config: TrainConfig,
     /// Text.
@@ -134,7 +135,8 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 impl Trainer {
     /// Puts a run together; it goes on from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, step, config, corpus, cache, tokenizer, run, device, mut first_weights } = parts;
+        let Parts { mut machine, setup, config, corpus, cache, tokenizer, run, device, mut first_weights } = parts;
+        let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
         let first_state = State { cache: cache.as_ref().map(TeacherCache::identity), ..State::new(Guard::new(config.guard, config.loss_scale), &device) };
         let state = match run.checkpoints()?.last() {
@@ -145,14 +147,6 @@ impl Trainer {
             cache.expect(then)?;
         }
         run.cut(state.step)?;
-        let sampler = match config.sample_every {
-            0 => None,
-            _ => {
-                let prompt = tokenizer.encode(&config.sample_prompt)?;
-                let capacity = prompt.len() + config.sample_tokens + 1;
-                Some((Engine::new(&mut machine, &step.student, capacity)?, prompt)).filter(|(_, prompt)| !prompt.is_empty())
-            }
-        };
         let shape = step.shape();
         let order = if cache.is_some() { Batches::aligned } else { Batches::new };
         let mut held = held_out(&corpus.held_out, shape.batch, shape.seq, config.eval_batches);
@@ -164,7 +158,7 @@ impl Trainer {
         Ok(Self {
             batches: order(config.seed, corpus.train.len(), shape.batch, shape.seq),
             held,
-            sizes: step.student.binary.iter().map(|layer| layer.signs.spec.elements()).collect(),
+            sizes: step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect(),
             earlier: state.seconds,
             clock: Clock::start(),
             last_line: 0.0,
