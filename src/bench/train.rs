@@ -23,6 +23,8 @@ pub struct TrainBench {
     pub seq: usize,
     /// Steps timed, after two of warm-up.
     pub steps: usize,
+    /// Whether activations are computed again instead of being held.
+    pub recompute: bool,
 }
 
 /// What came of it.
@@ -57,7 +59,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
     let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
     init_from_dense(machine, &teacher, &mut init_dense(&config, 2))?;
     let parameters = student.names().iter().map(|name| student.home(name).expect("named").spec.elements()).sum();
-    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: false };
+    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: bench.recompute };
     let mut step = Step::new(machine, student, Some(teacher), shape)?;
     let key = Key::new(0, "bench");
     let tokens: Vec<u32> = (0..(bench.batch * bench.seq * 4 + bench.seq * 2) as u64).map(|i| (key.bits(i) % config.vocab_size as u64) as u32).collect();

@@ -28,6 +28,9 @@ pub(super) struct Train {
     /// Steps timed, after two of warm-up.
     #[arg(long, default_value_t = 6)]
     steps: usize,
+    /// Compute activations again instead of holding them.
+    #[arg(long)]
+    recompute: bool,
     /// Where it is computed: auto, cpu, or an adapter's name or index.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -82,15 +85,16 @@ impl Bench {
 
 impl Train {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, batch, seq, steps, device, json } = self;
+        let Self { size, batch, seq, steps, recompute, device, json } = self;
         let small = matches!(size.as_str(), "tiny" | "5M");
-        let bench = TrainBench { batch: batch.unwrap_or(if small { 4 } else { 1 }), size, seq, steps };
+        let bench = TrainBench { batch: batch.unwrap_or(if small { 4 } else { 1 }), size, seq, steps, recompute };
         runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
             Event::Progress { done, of, .. } if !json => eprintln!("step {done} of {of}"),
             Event::BenchTrain(_) if json => output::put_json(&event),
             Event::BenchTrain(report) => {
                 let TrainBenchReport { bench, parameters, device, tokens_per_s, memory, needed } = report;
-                put(&format!("{} ({parameters} parameters), {} × {} tokens a step, on {device}\n", bench.size, bench.batch, bench.seq));
+                let again = if bench.recompute { ", activations computed again" } else { "" };
+                put(&format!("{} ({parameters} parameters), {} × {} tokens a step{again}, on {device}\n", bench.size, bench.batch, bench.seq));
                 put(&format!("{:.1} tokens/s (least {:.1}, greatest {:.1})\n", tokens_per_s.median, tokens_per_s.least, tokens_per_s.greatest));
                 put(&format!(
                     "{} of memory, {:.2} × the {} that cannot be done without\n",

@@ -49,11 +49,19 @@ pub struct Gpu {
 impl Gpu {
     /// Opens an adapter, with all the limits it has.
     pub async fn open(adapter: &Adapter, checks: Checks) -> Result<Self, DeviceError> {
+        Self::open_binding(adapter, checks, u64::MAX).await
+    }
+
+    /// As [`Gpu::open`], but at most `binding` bytes can be bound at once, as on a smaller device.
+    pub async fn open_binding(adapter: &Adapter, checks: Checks, binding: u64) -> Result<Self, DeviceError> {
         adapter.require()?;
         let wanted = wgpu::DeviceDescriptor {
             label: Some("signet"),
             required_features: adapter.features & USED,
-            required_limits: adapter.limits.clone(),
+            required_limits: wgpu::Limits {
+                max_storage_buffer_binding_size: adapter.limits.max_storage_buffer_binding_size.min(binding),
+                ..adapter.limits.clone()
+            },
             // SAFETY: cooperative matrices are the only experimental feature in USED. Kernels that have
             // them are verified on the adapter at hand before anything else uses them.
             experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
@@ -100,6 +108,11 @@ impl Gpu {
     /// What it can do beyond core WebGPU, of what Signet uses.
     pub fn features(&self) -> wgpu::Features {
         self.features
+    }
+
+    /// The most bytes that one buffer may have; it may be bound in parts then.
+    pub fn most_buffer_bytes(&self) -> u64 {
+        self.limits.max_buffer_size
     }
 
     /// The most bytes that one buffer may have and be bound whole.

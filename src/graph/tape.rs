@@ -182,6 +182,11 @@ impl Tape {
         self.tensors[tensor.0].spec
     }
 
+    /// Where the gradient of a parameter is added up.
+    pub fn accumulator(&self, tensor: TensorId) -> Option<TensorId> {
+        self.tensors[tensor.0].accumulator
+    }
+
     /// The same tensor, cut off from gradients.
     pub fn detach(&mut self, tensor: TensorId) -> TensorId {
         let info = self.tensors[tensor.0].clone();
