@@ -170,7 +170,7 @@ mod tests {
     fn made(dir: &std::path::Path, fault: &dyn Fn(usize, &Gpu)) -> Result<bool, TeachError> {
         let gpu = Arc::new(platform::wait(async { Gpu::open(&adapters().await[0], Checks::Off).await }).unwrap());
         let mut machine = Machine::gpu(gpu.clone());
-        let config = LlamaConfig { num_hidden_layers: 1, hidden_size: 32, intermediate_size: 64, ..LlamaConfig::preset("tiny", 97).unwrap() };
+        let config = LlamaConfig { num_hidden_layers: 1, hidden_size: 48, intermediate_size: 80, ..LlamaConfig::preset("tiny", 97).unwrap() };
         let teacher = Weights::allocate(&mut machine, &config, Linears::Dense, Purpose::Inference(Storage::F32)).unwrap();
         init_from_dense(&mut machine, &teacher, &mut init_dense(&config, 3)).unwrap();
         let text = |n: u32| (0..n).map(|i| i * i % 97).collect();
