@@ -2,7 +2,7 @@
 
 use super::adapters::{Adapter, lacks};
 use super::faults::{DeviceError, Faults, locked};
-use super::kernels::{Dispatch, Kernel, Pipelines};
+use super::kernels::{Cooperative, Dispatch, Kernel, Pipelines};
 use super::readback::{Signal, Staging};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -36,6 +36,7 @@ pub struct Gpu {
     limits: wgpu::Limits,
     memory: Option<u64>,
     features: wgpu::Features,
+    cooperative: Vec<Cooperative>,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) faults: Faults,
@@ -75,6 +76,7 @@ impl Gpu {
             limits: device.limits(),
             memory: adapter.memory(),
             features: device.features(),
+            cooperative: adapter.cooperative(),
             faults: Faults::of(&device),
             checks,
             pipelines: Mutex::default(),
@@ -102,7 +104,11 @@ impl Gpu {
 
     /// Whether this device has what a kernel needs.
     pub fn can_run(&self, kernel: &Kernel) -> bool {
-        self.features.contains(kernel.features) && lacks(&self.limits, &[kernel]).is_empty()
+        let invocations: u32 = kernel.workgroup.iter().product();
+        self.features.contains(kernel.features)
+            && lacks(&self.limits, &[kernel]).is_empty()
+            && kernel.cooperative.is_none_or(|matrices| self.cooperative.contains(&matrices))
+            && kernel.subgroups * self.info.subgroup_max_size <= invocations
     }
 
     /// What it can do beyond core WebGPU, of what Signet uses.

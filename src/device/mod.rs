@@ -6,11 +6,12 @@ mod faults;
 mod gpu;
 mod kernels;
 mod readback;
+mod timing;
 
 pub use adapters::{Adapter, Choice, adapters, select};
 pub use buffers::Bound;
 pub use faults::DeviceError;
 pub use gpu::{Checks, Gpu};
-pub use kernels::{Access, Dispatch, KERNELS, Kernel, kernel};
+pub use kernels::{Access, Cooperative, Dispatch, KERNELS, Kernel, kernel};
 pub use readback::Download;
 pub use wgpu::Backend;

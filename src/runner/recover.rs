@@ -2,7 +2,7 @@
 //! same adapter is back, or stops with everything saved.
 
 use super::train::{TrainRequest, train as once};
-use super::{Event, Stop};
+use super::{Event, Stop, Tuning};
 use crate::device::Gpu;
 use crate::graph::Machine;
 use crate::platform;
@@ -25,13 +25,14 @@ pub(super) const PATIENCE: Patience = Patience { tries: 5, pause: 1.0 };
 
 /// Runs a training to its end, or until `stop` asks. `open` opens the machine that a device's name means.
 pub(super) async fn train(
-    mut request: TrainRequest, stop: &Stop, emit: &mut dyn FnMut(Event), patience: Patience, open: impl AsyncFn(&str) -> Result<(Machine, String)>,
+    mut request: TrainRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event), patience: Patience,
+    open: impl AsyncFn(&str) -> Result<(Machine, String)>,
 ) -> Result<Ending> {
     let mut first: Option<Seen> = None;
     let mut recovery = Recovery { patience, tries: 0, from: None };
     loop {
         let mut opened = None;
-        let result = once(&request, stop, emit, async |device| {
+        let result = once(&request, tuning, stop, emit, async |device| {
             let (machine, name) = open(device).await?;
             let seen = Seen { name: name.clone(), gpu: machine.device().cloned() };
             // Another adapter would give other bits, and may be meant for something else.
@@ -202,7 +203,7 @@ mod tests {
             _ => {}
         };
         let patience = Patience { tries: 3, pause: 0.01 };
-        let result = platform::wait(train(request, &Stop::default(), &mut emit, patience, open));
+        let result = platform::wait(train(request, Tuning::default(), &Stop::default(), &mut emit, patience, open));
         (result, tries)
     }
 

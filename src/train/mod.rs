@@ -15,7 +15,7 @@ mod teach;
 mod trainer;
 
 pub use checkpoint::{CheckpointError, State, read_state};
-pub use config::{Init, Loss, Recompute, SettingError, Source, TrainConfig};
+pub use config::{Init, Loss, Precision, Recompute, SettingError, Source, TrainConfig};
 pub use event::TrainEvent;
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use metrics::Metrics;
