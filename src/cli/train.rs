@@ -1,7 +1,9 @@
 //! `signet train`.
 
-use super::output;
-use crate::runner::{self, Command, Event, Loss, Metrics, PlanTrainRequest, Precision, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest};
+use super::{choice, output};
+use crate::runner::{
+    self, Command, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -53,6 +55,9 @@ pub(super) struct Train {
     /// With a cache: measure held-out text against the teacher itself, which takes its memory.
     #[arg(long)]
     eval_teacher: bool,
+    /// How the teacher's matrices are kept on the device: f16, f32, or q8 (8-bit blocks).
+    #[arg(long, value_parser = choice::<MatrixStorage>)]
+    teacher_storage: Option<MatrixStorage>,
     /// embedded, or the path of a tokenizer.json.
     #[arg(long)]
     tokenizer: Option<String>,
@@ -98,6 +103,9 @@ pub(super) struct Train {
     /// Steps of warm-up.
     #[arg(long)]
     warmup: Option<u64>,
+    /// How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes).
+    #[arg(long, value_parser = choice::<Moments>)]
+    moments: Option<Moments>,
     /// Weight decay.
     #[arg(long)]
     weight_decay: Option<f64>,
@@ -179,7 +187,7 @@ impl Train {
         macro_rules! set {
             ($($name:ident),*) => { $(if let Some(value) = self.$name.clone() { config.$name = value; })* };
         }
-        set!(model, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, weight_decay, clip, beta2);
+        set!(model, teacher_storage, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, moments, weight_decay, clip, beta2);
         set!(eval_every, eval_batches, sample_every, sample_prompt, checkpoint_every, keep);
         if let Some(dir) = &self.teacher_cache {
             config.teacher_cache = Some(dir.clone());
@@ -262,7 +270,7 @@ impl View {
 
     fn train(&mut self, event: &TrainEvent) {
         match event {
-            TrainEvent::Begun { step, steps, summary } => {
+            TrainEvent::Begun { step, steps, summary, .. } => {
                 // There is one already if the run goes on after its device was lost.
                 self.close();
                 self.line(summary);

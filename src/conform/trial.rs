@@ -1,10 +1,10 @@
 //! One case as a tape with contents, run on the oracle and on a device, and the comparison.
 
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
-use super::{Outcome, UNIT, broken};
+use super::{Outcome, UNIT, broken, codes};
 use crate::graph::cpu::Data;
 use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
-use crate::graph::{ShapeError, Spec, Storage, Tape, TensorId, Traced, View};
+use crate::graph::{ShapeError, Source, Spec, Storage, Tape, TensorId, Traced, View};
 use crate::ops::Add;
 use std::ops::Range;
 use std::sync::Arc;
@@ -79,7 +79,15 @@ impl Trial {
             updates.push(trial.tape.lasting(home));
             trial.watch(format!("update {n}"), Place::Memory(home.memory.0), update.spec, update.expect.clone(), None);
         }
-        let outputs = trial.tape.push_dyn(case.op.clone(), &inputs, &updates)?;
+        let taken: Vec<TensorId> = (0..inputs.len()).filter(|&n| case.takes(n)).map(|n| inputs[n]).collect();
+        let mut outputs = trial.tape.push_dyn(case.op.clone(), &taken, &updates)?;
+        for step in &case.steps {
+            let operand = |source: &Source| match *source {
+                Source::Input(n) => inputs[n],
+                Source::Previous => outputs[0],
+            };
+            outputs = trial.tape.push_dyn(step.op.clone(), &step.operands.iter().map(operand).collect::<Vec<_>>(), &[])?;
+        }
         for (n, output) in outputs.into_iter().enumerate() {
             let spec = trial.tape.spec(output);
             trial.watch(format!("output {n}"), Place::Tensor(output), spec, Expect::Oracle, None);
@@ -221,11 +229,13 @@ pub(super) fn judge(trial: &Trial, expected: &[Data<Traced>], got: &Got) -> Outc
             (Expect::Oracle, Data::Real(oracle)) => within_bounds(watched, words, oracle)?,
             (Expect::Oracle, Data::Words(oracle)) if watched.spec.storage == Storage::F16 => near_halves(watched, words, oracle)?,
             (Expect::Oracle, Data::Words(oracle)) => same_words(watched, words, oracle)?,
+            (Expect::Codes { step }, Data::Real(oracle)) => codes::judge(watched, words, oracle, *step)?,
+            (Expect::Unchanged, _) => same_words(watched, words, trial.before(n).expect("updates are lasting"))?,
             (&Expect::Element(n), Data::Real(oracle)) => same_words(watched, &words[n..=n], &[(oracle[n].value as f32).to_bits()])?,
             (&Expect::SignsOf(other), _) => same_words(watched, words, &signs_of(&got.results[other], watched.spec))?,
             (&Expect::TransposeOf(other), _) => same_words(watched, words, &transpose_of(&got.results[other], trial.results[other].spec))?,
             (Expect::FlipsOf { signs, counter, rows }, _) => same_words(watched, words, &flips(trial, got, n, *signs, (*counter, rows)))?,
-            (Expect::Element(_), Data::Words(_)) => unreachable!("elements are floats"),
+            (Expect::Element(_) | Expect::Codes { .. }, Data::Words(_)) => unreachable!("elements are floats"),
         };
         worst = worst.max(error);
     }

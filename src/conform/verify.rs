@@ -6,7 +6,8 @@ use super::fill::{Contents, Random, draw};
 use super::trial::{Bench, Got, Trial, judge};
 use super::{UNIT, UNIT_F16, broken};
 use crate::device::Gpu;
-use crate::graph::{Calculus, Case, Class, DynOp, Expect, Fill, GpuMachine, Input, Machine, Role, Spec, Specs, Storage, Traced, Update, Variant, Variants};
+use crate::graph::{Calculus, Case, DynOp, Expect, Fill, GpuMachine, Input, Machine, Role, Spec, Specs, Storage, Traced, Update, Variant, Variants};
+use crate::ops::FUSIONS;
 use std::sync::Arc;
 
 /// Products up to which the oracle is asked; beyond, the portable variant is.
@@ -45,7 +46,7 @@ pub async fn verify(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str,
 }
 
 async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> super::Outcome {
-    let candidates = GpuMachine::new(gpu.clone()).candidates(&**op, specs);
+    let candidates = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&**op, specs);
     let Some(chosen) = candidates.iter().find(|candidate| candidate.name == variant) else {
         let names: Vec<&str> = candidates.iter().map(|candidate| candidate.name).collect();
         return Err(broken(format!("{} has no variant {variant} here; there are: {}", op.name(), names.join(", "))));
@@ -55,7 +56,7 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
     let contents = Contents::draw(&case, &mut random);
     let trial = Trial::forward(&case, &contents).map_err(broken)?;
     let run = async |trial: &Trial, name: &str| {
-        let mut machine = Machine::gpu(gpu.clone());
+        let mut machine = Machine::gpu(gpu.clone(), FUSIONS);
         machine.set_variants(Variants::preferring(name));
         trial.run_on(machine).await.map_err(broken)
     };
@@ -78,7 +79,8 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
 /// The operation with operands of these specs.
 fn case(op: &DynOp, specs: Specs<'_>) -> Case {
     let fill = |spec: &Spec| match spec.storage {
-        Storage::F32 | Storage::F16 => Fill::Normal(0.3, 1.0),
+        Storage::F32 | Storage::F16 | Storage::Q8 | Storage::SignedLog => Fill::Normal(0.3, 1.0),
+        Storage::UnsignedLog => Fill::Uniform(0.01, 1.0),
         Storage::U32 => Fill::Below(1),
         Storage::Signs => Fill::Signs,
     };
@@ -87,6 +89,7 @@ fn case(op: &DynOp, specs: Specs<'_>) -> Case {
         op: op.clone(),
         inputs: specs.inputs.iter().map(|spec| Input { spec: *spec, fill: fill(spec), role: Role::Fixed }).collect(),
         updates: specs.updates.iter().map(|spec| Update { spec: *spec, fill: fill(spec), expect: Expect::Oracle }).collect(),
+        steps: Vec::new(),
         calculus: Calculus::Chain,
     }
 }
@@ -111,7 +114,7 @@ fn allowed(trial: &Trial, specs: Specs<'_>, variant: &Variant) -> f64 {
     sizes.dedup();
     let roundings = sizes.iter().sum::<usize>() as f64 + 8.0;
     // n factors are joined by n − 1 products, each of which holds its two operands in f16.
-    let factors = specs.inputs.iter().filter(|spec| Class::of(spec.storage) == Class::Real || spec.storage == Storage::F16).count();
+    let factors = specs.inputs.iter().filter(|spec| !matches!(spec.storage, Storage::U32 | Storage::Signs)).count();
     let held = if variant.storage == Storage::F16 { 2.0 * (factors.max(2) - 1) as f64 } else { 0.0 };
     (2.0 * roundings * UNIT + held * UNIT_F16) / f64::from(MOVE)
 }

@@ -1,5 +1,6 @@
 //! The CPU device: runs a tape through the operations' twins, in any [`Real`] type.
 
+use super::blocks::unpack;
 use super::op::{AnyOp, Runs};
 use super::plan::{Class, Overlap, Plan, Pool, Slot, check_overlaps};
 use super::real::Real;
@@ -13,12 +14,12 @@ use std::sync::Arc;
 pub enum Data<T> {
     /// Floats.
     Real(Vec<T>),
-    /// Integers, signs, packed halves.
+    /// Integers, signs, packed halves or codes.
     Words(Vec<u32>),
 }
 
 impl<T: Real> Data<T> {
-    fn zeros(class: Class, words: usize) -> Self {
+    pub(super) fn zeros(class: Class, words: usize) -> Self {
         match class {
             Class::Real => Data::Real(vec![T::ZERO; words]),
             Class::Words => Data::Words(vec![0; words]),
@@ -31,13 +32,30 @@ impl<T: Real> Data<T> {
             Data::Words(x) => x.len(),
         }
     }
+
+    /// As a tensor that is read.
+    pub(super) fn view(&self, spec: Spec) -> View<'_, T> {
+        match self {
+            Data::Real(x) => View::Real(x, spec),
+            Data::Words(x) => View::Words(x, spec),
+        }
+    }
+
+    /// As a tensor that is written.
+    pub(super) fn view_mut(&mut self, spec: Spec) -> ViewMut<'_, T> {
+        match self {
+            Data::Real(x) => ViewMut::Real(x, spec),
+            Data::Words(x) => ViewMut::Words(x, spec),
+        }
+    }
 }
 
 /// A tensor that a twin reads.
+#[derive(Clone, Copy)]
 pub enum View<'a, T> {
     /// Floats.
     Real(&'a [T], Spec),
-    /// Integers, signs or packed halves.
+    /// Integers, signs, packed halves or codes.
     Words(&'a [u32], Spec),
 }
 
@@ -57,7 +75,7 @@ impl<'a, T: Real> View<'a, T> {
         }
     }
 
-    /// The words of a `U32`, `Signs` or `F16` tensor.
+    /// The words of a tensor of any storage but `F32`.
     pub fn words(&self) -> &'a [u32] {
         match self {
             View::Words(data, _) => data,
@@ -65,14 +83,14 @@ impl<'a, T: Real> View<'a, T> {
         }
     }
 
-    /// Writes row `r` of an `F32` or `F16` tensor to `out`, widened.
-    #[inline]
+    /// Writes row `r` of a tensor of floats, however stored, to `out`.
+    #[inline(always)]
     pub fn row(&self, r: usize, out: &mut [T]) {
         match self {
             View::Real(data, spec) => out.copy_from_slice(&data[r * spec.cols..(r + 1) * spec.cols]),
             View::Words(data, spec) => {
                 let words = &data[r * spec.row_words()..(r + 1) * spec.row_words()];
-                T::widen(words, out);
+                unpack(spec.storage, words, out);
             }
         }
     }
@@ -82,11 +100,19 @@ impl<'a, T: Real> View<'a, T> {
 pub enum ViewMut<'a, T> {
     /// Floats.
     Real(&'a mut [T], Spec),
-    /// Integers, signs or packed halves.
+    /// Integers, signs, packed halves or codes.
     Words(&'a mut [u32], Spec),
 }
 
 impl<T: Real> ViewMut<'_, T> {
+    /// The same tensor, lent on.
+    pub(super) fn again(&mut self) -> ViewMut<'_, T> {
+        match self {
+            ViewMut::Real(data, spec) => ViewMut::Real(data, *spec),
+            ViewMut::Words(data, spec) => ViewMut::Words(data, *spec),
+        }
+    }
+
     /// Shape and storage.
     pub fn spec(&self) -> Spec {
         match self {
@@ -102,7 +128,7 @@ impl<T: Real> ViewMut<'_, T> {
         }
     }
 
-    /// The words of a `U32`, `Signs` or `F16` tensor.
+    /// The words of a tensor of any storage but `F32`.
     pub fn words(&mut self) -> &mut [u32] {
         match self {
             ViewMut::Words(data, _) => data,

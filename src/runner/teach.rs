@@ -3,7 +3,6 @@
 use super::train::{Inputs, origin};
 use super::{Event, Stop, devices};
 use crate::data::{CacheWriter, Origin, TeacherCache};
-use crate::graph::Storage;
 use crate::model::Purpose;
 use crate::ops::MOST_KEPT;
 use crate::platform::Clock;
@@ -43,7 +42,7 @@ pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMu
     let bytes = TeacherCache::bytes(&origin, top);
     emit(Event::Note { text: format!("{}: {} in all, {top} tokens at each of {} positions", out.display(), size(bytes), origin.text.0 + origin.text.1) });
     let (mut machine, name) = devices::machine(&device).await?;
-    let teacher = file.load(&mut machine, Purpose::Inference(Storage::F32))?;
+    let teacher = file.load(&mut machine, Purpose::Inference(file.storage()))?;
     let notes = [("made_by", file.path().display().to_string()), ("device", name.clone())];
     let mut cache = CacheWriter::open(&out, &origin, &inputs.corpus, &notes)?;
     let (missing, windows) = (cache.missing().len(), cache.grid().windows());

@@ -4,8 +4,8 @@ use super::plan::{self, Planned, Room};
 use super::{Event, Stop, Tuning, tuning};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
-use crate::graph::{Machine, Storage};
-use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, TEACHERS, init_dense, init_from_dense};
+use crate::graph::Machine;
+use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
 use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, bail};
@@ -63,6 +63,9 @@ pub(super) async fn train(
     };
     config.check()?;
     let inputs = Inputs::open(&config)?;
+    // Of a teacher that is on the machine.
+    let teacher = inputs.teacher.as_ref().filter(|_| inputs.shapes.teacher.is_some());
+    let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
     let (mut machine, device) = open(&request.device).await?;
     let half = config.precision == Precision::F16;
     let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, false).map(drop)?);
@@ -81,7 +84,7 @@ pub(super) async fn train(
         Some(run) => run,
         None => RunDir::create(&request.run, &config, &variants)?,
     };
-    let parts = Parts { machine, setup, config, corpus: inputs.corpus, cache: inputs.cache, tokenizer: inputs.tokenizer, run, device, first_weights };
+    let parts = Parts { machine, setup, config, rounding, corpus: inputs.corpus, cache: inputs.cache, tokenizer: inputs.tokenizer, run, device, first_weights };
     let mut trainer = Trainer::new(parts).await?;
     Ok(trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?)
 }
@@ -107,7 +110,7 @@ impl Inputs {
     pub(super) fn open(config: &TrainConfig) -> Result<Self> {
         let teacher = open_teacher(&config.teacher)?;
         let tokenizer = tokenizer(config, teacher.as_ref())?;
-        let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(file.config.clone(), file.linears)), &tokenizer)?;
+        let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
         let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
         let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
         let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus);
@@ -120,14 +123,14 @@ impl Inputs {
         let Some(name) = teacher else {
             let file = open_teacher(&config.teacher)?;
             let tokenizer = tokenizer(config, file.as_ref())?;
-            return shapes(config, file.map(|file| teacher_shape(file.config, file.linears)), &tokenizer);
+            return shapes(config, file.map(|file| teacher_shape(config, file.config, file.linears)), &tokenizer);
         };
         let shape = match LlamaConfig::teacher(name) {
             Some(shape) => shape,
             None => super::model::config(Path::new(name))
                 .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
         };
-        shapes(config, Some(teacher_shape(shape, Linears::Dense)), &tokenizer(config, None)?)
+        shapes(config, Some(teacher_shape(config, shape, Linears::Dense)), &tokenizer(config, None)?)
     }
 
     /// Plans the run's memory; reserves it if it fits, and puts the teacher there.
@@ -146,8 +149,9 @@ impl Inputs {
     }
 }
 
-fn teacher_shape(config: LlamaConfig, linears: Linears) -> TeacherShape {
-    TeacherShape { config, linears, purpose: Purpose::Inference(Storage::F32) }
+/// A teacher of this shape, stored as the settings say.
+fn teacher_shape(settings: &TrainConfig, config: LlamaConfig, linears: Linears) -> TeacherShape {
+    TeacherShape { config, linears, purpose: Purpose::Inference(settings.teacher_storage.storage()) }
 }
 
 fn shapes(config: &TrainConfig, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {

@@ -2,6 +2,7 @@
 
 use super::guard::GuardConfig;
 use super::schedule::Schedule;
+use crate::model::{MatrixStorage, Moments};
 use crate::ops::Objective;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -123,6 +124,8 @@ pub struct TrainConfig {
     pub teacher_cache: Option<PathBuf>,
     /// With a cache: whether held-out text is measured against the teacher itself, which takes its memory.
     pub eval_teacher: bool,
+    /// How the teacher's matrices are kept on the device; what that does to them is reported.
+    pub teacher_storage: MatrixStorage,
     /// The tokenizer; the teacher's where it has one.
     pub tokenizer: Source,
     /// Text files; the embedded corpus if there are none.
@@ -157,6 +160,8 @@ pub struct TrainConfig {
     pub beta2: f64,
     /// ε of AdamW.
     pub epsilon: f64,
+    /// How AdamW's moments are stored.
+    pub moments: Moments,
     /// Weight decay.
     pub weight_decay: f64,
     /// Largest gradient norm.
@@ -191,6 +196,7 @@ impl Default for TrainConfig {
             teacher: Source::Embedded,
             teacher_cache: None,
             eval_teacher: false,
+            teacher_storage: MatrixStorage::F16,
             tokenizer: Source::Embedded,
             data: Vec::new(),
             init: Init::Scratch,
@@ -208,6 +214,7 @@ impl Default for TrainConfig {
             beta1: 0.9,
             beta2: 0.95,
             epsilon: 1e-8,
+            moments: Moments::F32,
             weight_decay: 0.1,
             clip: 1.0,
             precision: Precision::F32,

@@ -2,6 +2,7 @@
 
 use super::metrics::Metrics;
 use super::step::Losses;
+use crate::model::Rounding;
 use serde::{Deserialize, Serialize};
 
 /// What happens while a run trains.
@@ -16,6 +17,9 @@ pub enum TrainEvent {
         steps: u64,
         /// What is trained on what, for a person.
         summary: String,
+        /// What the teacher's weights lost by the way they are stored.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        teacher: Option<Rounding>,
     },
     /// An optimizer step.
     Step(Box<Metrics>),

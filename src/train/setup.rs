@@ -4,7 +4,7 @@
 use super::config::TrainConfig;
 use super::step::{Step, StepShape};
 use super::trainer::TrainError;
-use crate::graph::Machine;
+use crate::graph::{Counter, Machine};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, MemoryPlan, Purpose, Weights};
 
@@ -44,7 +44,7 @@ impl Setup {
     /// Reserves all memory of a run.
     pub fn new(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: bool) -> Result<Self, TrainError> {
         let linears = if config.binary { Linears::Binary } else { Linears::Dense };
-        let student = Weights::allocate(machine, &shapes.student, linears, Purpose::Training)?;
+        let student = Weights::allocate(machine, &shapes.student, linears, Purpose::Training(config.moments))?;
         let teacher = shapes.teacher.as_ref().map(|teacher| Weights::allocate(machine, &teacher.config, teacher.linears, teacher.purpose));
         let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective(), recompute };
         let teacher = teacher.transpose()?;
@@ -75,9 +75,9 @@ impl Setup {
     }
 }
 
-/// What a run takes on a machine where one tensor may have `most_words` words. Nothing is reserved.
-pub fn plan(config: &TrainConfig, shapes: &Shapes, recompute: bool, most_words: usize) -> Result<MemoryPlan, TrainError> {
-    let mut machine = Machine::counting(most_words);
+/// What a run takes on a machine that `counter` counts for. Nothing is reserved.
+pub fn plan(config: &TrainConfig, shapes: &Shapes, recompute: bool, counter: Counter) -> Result<MemoryPlan, TrainError> {
+    let mut machine = Machine::Counting(counter);
     let setup = Setup::new(&mut machine, config, shapes, recompute)?;
     Ok(setup.memory(&machine))
 }

@@ -13,7 +13,7 @@ use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, CacheError, Corpus, TeacherCache, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError, Sampler, Sampling};
-use crate::model::{BinaryGroup, ModelError};
+use crate::model::{BinaryGroup, ModelError, Rounding};
 use crate::ops::Control;
 use crate::platform::{self, Clock};
 
@@ -71,6 +71,7 @@ pub struct Trainer {
     machine: Machine,
     step: Step,
     config: TrainConfig,
+    rounding: Option<Rounding>,
     corpus: Corpus,
     cache: Option<TeacherCache>,
     tokenizer: Tokenizer,
@@ -97,6 +98,8 @@ pub struct Parts {
     pub setup: Setup,
     /// The settings.
     pub config: TrainConfig,
+    /// What the teacher's weights lost by the way they are stored.
+    pub rounding: Option<Rounding>,
     /// Text.
     pub corpus: Corpus,
     /// What the teacher said of the text, where that is learnt from in its place.
@@ -135,7 +138,7 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 impl Trainer {
     /// Puts a run together; it goes on from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, setup, config, corpus, cache, tokenizer, run, device, mut first_weights } = parts;
+        let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, run, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
         let first_state = State { cache: cache.as_ref().map(TeacherCache::identity), ..State::new(Guard::new(config.guard, config.loss_scale), &device) };
@@ -165,6 +168,7 @@ impl Trainer {
             machine,
             step,
             config,
+            rounding,
             corpus,
             cache,
             tokenizer,
@@ -213,7 +217,7 @@ impl Trainer {
     /// Tells what begins; measures the baseline of a new run.
     async fn begin(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let summary = self.summary();
-        emit(TrainEvent::Begun { step: self.state.step, steps: self.config.steps, summary: summary.clone() });
+        emit(TrainEvent::Begun { step: self.state.step, steps: self.config.steps, summary: summary.clone(), teacher: self.rounding });
         self.run.log(&format!("begun at step {} of {}: {summary}", self.state.step, self.config.steps))?;
         if self.state.step > 0 {
             return Ok(());
@@ -230,11 +234,14 @@ impl Trainer {
     fn summary(&self) -> String {
         let config = &self.step.student.config;
         let kind = if self.config.binary { "binarized" } else { "full-precision" };
-        let teacher = match (&self.cache, &self.step.teacher) {
+        let mut teacher = match (&self.cache, &self.step.teacher) {
             (Some(cache), _) => format!("a cached teacher's {} likeliest tokens", cache.top()),
             (None, Some(teacher)) => format!("a teacher of {:.1}M", teacher.config.parameters() as f64 / 1e6),
             (None, None) => "no teacher".to_string(),
         };
+        if let Some(rounding) = self.rounding {
+            teacher += &format!(" in {rounding}");
+        }
         let (parameters, tokens) = (config.parameters() as f64 / 1e6, self.corpus.train.len());
         format!(
             "{kind} model of {parameters:.1}M parameters, {teacher}, {tokens} tokens of text ({} held out), {}",
@@ -280,6 +287,7 @@ impl Trainer {
             clip: config.clip as f32,
             inverse_scale: 1.0 / self.state.guard.loss_scale(self.state.step + 1),
             threshold,
+            step: t as f32,
         }
     }
 
@@ -431,10 +439,8 @@ impl Trainer {
 
 /// Sets both moments of every parameter to zero.
 fn clear_moments(machine: &mut Machine, step: &Step) -> Result<(), TrainError> {
-    for trained in step.student.names().iter().filter_map(|name| step.student.trained(name)) {
-        for home in [trained.first, trained.second] {
-            machine.write(&home, &vec![0; home.spec.words()])?;
-        }
+    for home in step.student.moments().flat_map(|(_, homes)| homes) {
+        machine.write(&home, &vec![0; home.spec.words()])?;
     }
     Ok(())
 }
