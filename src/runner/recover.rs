@@ -194,7 +194,7 @@ mod tests {
             }
             let gpu = Arc::new(Gpu::open(&adapters().await[0], Checks::Off).await?);
             gpus.borrow_mut().push(gpu.clone());
-            Ok((Machine::gpu(gpu), "the adapter".to_string()))
+            Ok((Machine::gpu(gpu, crate::ops::FUSIONS), "the adapter".to_string()))
         };
         let mut tries = 0;
         let mut emit = |event| match event {

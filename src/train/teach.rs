@@ -169,7 +169,7 @@ mod tests {
     /// Makes a cache in `dir` on the first adapter, which `fault` is shown after each run of the teacher.
     fn made(dir: &std::path::Path, fault: &dyn Fn(usize, &Gpu)) -> Result<bool, TeachError> {
         let gpu = Arc::new(platform::wait(async { Gpu::open(&adapters().await[0], Checks::Off).await }).unwrap());
-        let mut machine = Machine::gpu(gpu.clone());
+        let mut machine = Machine::gpu(gpu.clone(), crate::ops::FUSIONS);
         let config = LlamaConfig { num_hidden_layers: 1, hidden_size: 48, intermediate_size: 80, ..LlamaConfig::preset("tiny", 97).unwrap() };
         let teacher = Weights::allocate(&mut machine, &config, Linears::Dense, Purpose::Inference(Storage::F32)).unwrap();
         init_from_dense(&mut machine, &teacher, &mut init_dense(&config, 3)).unwrap();
