@@ -8,6 +8,7 @@ pub mod cpu;
 mod execute;
 mod machine;
 mod op;
+mod pace;
 mod plan;
 mod profile;
 pub mod real;

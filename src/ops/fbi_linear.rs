@@ -17,6 +17,9 @@ use std::sync::Arc;
 /// Tokens up to which signs are applied straight from the bits, without expanding them.
 const FEW: usize = 8;
 
+/// Rows that a workgroup of the kernel `words` computes.
+const WORD_ROWS: usize = 32;
+
 /// Tokens whose share of dα and dβ one workgroup adds up.
 const TILE: usize = 64;
 
@@ -50,17 +53,22 @@ impl Op for FbiLinear {
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (x, signs) = (specs.inputs[0], specs.inputs[1]);
-        let (kernel, groups) = if x.rows <= FEW {
-            ("fbi_linear/few", grid(signs.rows.div_ceil(4)))
-        } else {
-            ("fbi_linear/forward", [signs.rows.div_ceil(64) as u32, x.rows.div_ceil(64) as u32, 1])
-        };
-        Variant::portable(vec![Launch {
+        let launch = |kernel, groups| Launch {
             kernel,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0)],
             params: [vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec()].concat(),
             groups,
-        }])
+        };
+        if x.rows > FEW {
+            return Variant::portable(vec![launch("fbi_linear/forward", [signs.rows.div_ceil(64) as u32, x.rows.div_ceil(64) as u32, 1])]);
+        }
+        let mut variants = Variant::portable(vec![launch("fbi_linear/few", grid(signs.rows.div_ceil(4)))]);
+        // A workgroup's rows must be of one layer.
+        if self.members.ranges().all(|range| range.start.is_multiple_of(WORD_ROWS)) {
+            let launches = vec![launch("fbi_linear.words/words", grid(signs.rows.div_ceil(WORD_ROWS)))];
+            variants.push(Variant { name: "words", storage: Storage::F32, launches });
+        }
+        variants
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -421,9 +429,10 @@ pub(crate) fn cases() -> Vec<Case> {
         (70, 7, 3),
         (12, 300, 129),
     ];
-    let groups: [(usize, usize, &[usize]); 9] = [
+    let groups: [(usize, usize, &[usize]); 10] = [
         (1, 64, &[64, 32, 32]),
         (1, 1100, &[40, 40]),
+        (2, 2113, &[32, 33]),
         (3, 33, &[5, 7, 9]),
         (8, 100, &[31, 2]),
         (9, 40, &[64, 32, 32]),
