@@ -1,7 +1,9 @@
 //! The executor: what a program consists of, and what it refuses.
 
 use crate::device::machine;
+use signet::bench::dispatch_counts;
 use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Spec, Tape};
+use signet::model::LlamaConfig;
 use signet::ops::{Add, PARTIALS, SumSquares};
 
 fn home(machine: &mut Machine, spec: Spec) -> Home {
@@ -118,4 +120,13 @@ fn short_submits_do_not_change_bits() {
     let (same, fewer) = outcome(None);
     assert_eq!(bits, same);
     assert!(fewer < 40, "{fewer} submits");
+}
+
+/// What fusion has come to; the goals are 6 a layer and 4 besides in decoding, 30 a layer in training.
+#[test]
+fn dispatches_of_a_layer_do_not_grow() {
+    let config = LlamaConfig::preset("130M", 32_000).expect("a preset");
+    let counts = dispatch_counts(&config, 1, 64).expect("counts");
+    assert!(counts.decode_layer <= 11 && counts.decode_rest <= 4, "{counts:?}");
+    assert!(counts.train_layer <= 33, "{counts:?}");
 }
