@@ -3,6 +3,7 @@
 //! the program, not of its tests: wrong results on one vendor's driver are common, and the device
 //! that matters is the user's.
 
+mod codes;
 mod differences;
 mod fill;
 mod report;
@@ -142,7 +143,11 @@ async fn run_case(target: &Target, case: &Case, check: Check, random: &mut Rando
         Check::Backward => Trial::gradient(case, &contents, random).map_err(broken)?,
         Check::Differences => return differences::check(case, &contents, random),
     };
-    let mut oracle = Bench::<Traced>::new(&trial).map_err(broken)?;
+    let in_floats = match check {
+        Check::Forward => Some(codes::in_floats(case, &contents)).map(|(case, contents)| Trial::forward(&case, &contents)).transpose().map_err(broken)?,
+        _ => None,
+    };
+    let mut oracle = Bench::<Traced>::new(in_floats.as_ref().unwrap_or(&trial)).map_err(broken)?;
     oracle.run();
     let expected: Vec<_> = (0..trial.results.len()).map(|n| oracle.result(n)).collect();
     let got = trial.run_on(target.machine()).await.map_err(broken)?;
