@@ -47,7 +47,7 @@ impl Target {
     fn machine(&self) -> Machine {
         match self {
             Target::Cpu => Machine::cpu(),
-            Target::Gpu(gpu) => Machine::gpu(gpu.clone()),
+            Target::Gpu(gpu) => Machine::gpu(gpu.clone(), ops::FUSIONS),
         }
     }
 }

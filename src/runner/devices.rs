@@ -4,6 +4,7 @@ use super::{Event, Stop};
 use crate::conform::{self, Options, Target};
 use crate::device::{Adapter, Checks, Choice, Gpu, adapters, select};
 use crate::graph::Machine;
+use crate::ops::FUSIONS;
 use crate::platform;
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -74,7 +75,7 @@ pub(super) async fn machine(device: &str) -> Result<(Machine, String)> {
         Some(adapter) => {
             let gpu = Gpu::open(adapter, Checks::Off).await?;
             let name = format!("{}, driver {} {}", gpu.name(), gpu.info().driver, gpu.info().driver_info);
-            Ok((Machine::gpu(Arc::new(gpu)), name))
+            Ok((Machine::gpu(Arc::new(gpu), FUSIONS), name))
         }
     }
 }
