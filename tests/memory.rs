@@ -25,7 +25,7 @@ fn student() -> LlamaConfig {
 fn shapes(taught: bool) -> Shapes {
     let config = LlamaConfig { hidden_size: 32, num_hidden_layers: 2, num_key_value_heads: None, ..student() };
     let teacher = taught.then_some(TeacherShape { config, linears: Linears::Dense, purpose: Purpose::Inference(Storage::F32) });
-    Shapes { student: student(), teacher, prompt: vec![1, 2, 3] }
+    Shapes { student: student(), teacher, top: None, prompt: vec![1, 2, 3] }
 }
 
 fn settings(taught: bool) -> TrainConfig {

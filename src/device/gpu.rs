@@ -165,6 +165,17 @@ impl Gpu {
         self.check()
     }
 
+    /// Why the device is gone, and all its memory with it; `None` while it is there.
+    pub fn lost(&self) -> Option<String> {
+        self.faults.lost()
+    }
+
+    /// Makes the next call fail as if memory had run out.
+    #[cfg(test)]
+    pub(crate) fn starve(&self) {
+        self.faults.starve();
+    }
+
     /// Gives the device up; every later call fails as after a loss.
     pub fn destroy(&self) {
         self.device.destroy();

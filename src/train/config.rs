@@ -119,6 +119,11 @@ pub struct TrainConfig {
     pub binary: bool,
     /// The teacher; none for next-token training alone.
     pub teacher: Source,
+    /// Directory of a teacher cache: what the student learns from in place of the teacher, which must be
+    /// the one it was made by, or none. Windows then begin at multiples of `seq` in every epoch.
+    pub teacher_cache: Option<PathBuf>,
+    /// With a cache: whether held-out text is measured against the teacher itself, which takes its memory.
+    pub eval_teacher: bool,
     /// How the teacher's matrices are kept on the device; what that does to them is reported.
     pub teacher_storage: MatrixStorage,
     /// The tokenizer; the teacher's where it has one.
@@ -189,6 +194,8 @@ impl Default for TrainConfig {
             model: "tiny".into(),
             binary: true,
             teacher: Source::Embedded,
+            teacher_cache: None,
+            eval_teacher: false,
             teacher_storage: MatrixStorage::F16,
             tokenizer: Source::Embedded,
             data: Vec::new(),
@@ -308,8 +315,14 @@ impl TrainConfig {
         if self.tokenizer == Source::None {
             return refuse("tokenizer", "there must be one: embedded, or a path".into());
         }
-        if self.teacher == Source::None && self.loss != Loss::Ar {
+        if self.teacher == Source::None && self.teacher_cache.is_none() && self.loss != Loss::Ar {
             return refuse("teacher", "loss ad and mix need a teacher; without one only loss ar can be trained".into());
+        }
+        if self.teacher_cache.is_some() && self.loss == Loss::Ar {
+            return refuse("teacher_cache", "loss ar learns from no teacher; leave the cache out".into());
+        }
+        if self.eval_teacher && (self.teacher == Source::None || self.teacher_cache.is_none()) {
+            return refuse("eval_teacher", "needs a teacher, and a teacher_cache that is trained from".into());
         }
         if self.teacher == Source::None && self.init == Init::Teacher {
             return refuse("init", "there is no teacher to start from".into());

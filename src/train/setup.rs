@@ -24,8 +24,10 @@ pub struct TeacherShape {
 pub struct Shapes {
     /// The model being trained.
     pub student: LlamaConfig,
-    /// Its teacher.
+    /// Its teacher, where that is on the machine.
     pub teacher: Option<TeacherShape>,
+    /// Tokens kept at each position, where the student learns from a cache of a teacher.
+    pub top: Option<usize>,
     /// Tokens that samples continue; none if there are no samples.
     pub prompt: Vec<u32>,
 }
@@ -45,7 +47,11 @@ impl Setup {
         let student = Weights::allocate(machine, &shapes.student, linears, Purpose::Training(config.moments))?;
         let teacher = shapes.teacher.as_ref().map(|teacher| Weights::allocate(machine, &teacher.config, teacher.linears, teacher.purpose));
         let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective(), recompute };
-        let step = Step::new(machine, student, teacher.transpose()?, shape)?;
+        let teacher = teacher.transpose()?;
+        let step = match shapes.top {
+            Some(top) => Step::cached(machine, student, teacher, top, shape)?,
+            None => Step::new(machine, student, teacher, shape)?,
+        };
         let sampler = match shapes.prompt.len() {
             0 => None,
             tokens => Some((Engine::new(machine, &step.student, tokens + config.sample_tokens + 1)?, shapes.prompt.clone())),
