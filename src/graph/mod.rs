@@ -11,6 +11,7 @@ mod fuse;
 pub mod log_codes;
 mod machine;
 mod op;
+mod pace;
 mod plan;
 mod profile;
 pub mod real;
