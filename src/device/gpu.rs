@@ -3,6 +3,7 @@
 use super::adapters::{Adapter, lacks};
 use super::faults::{DeviceError, Faults, locked};
 use super::kernels::{Dispatch, Kernel, Pipelines};
+use super::known::{KNOWN, Known};
 use super::readback::{Signal, Staging};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -35,6 +36,10 @@ pub struct Gpu {
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
     features: wgpu::Features,
+    /// What the adapter has, used or not.
+    offered: wgpu::Features,
+    /// What is known to be wrong here.
+    known: Vec<&'static Known>,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) faults: Faults,
@@ -48,6 +53,11 @@ pub struct Gpu {
 impl Gpu {
     /// Opens an adapter, with all the limits it has.
     pub async fn open(adapter: &Adapter, checks: Checks) -> Result<Self, DeviceError> {
+        Self::open_knowing(adapter, checks, KNOWN).await
+    }
+
+    /// As [`Gpu::open`], with another table of known failures.
+    pub async fn open_knowing(adapter: &Adapter, checks: Checks, table: &'static [Known]) -> Result<Self, DeviceError> {
         adapter.require()?;
         let wanted = wgpu::DeviceDescriptor {
             label: Some("signet"),
@@ -65,6 +75,8 @@ impl Gpu {
             info: adapter.info.clone(),
             limits: device.limits(),
             features: device.features(),
+            offered: adapter.features,
+            known: table.iter().filter(|known| known.applies(&adapter.info)).collect(),
             faults: Faults::of(&device),
             checks,
             pipelines: Mutex::default(),
@@ -85,9 +97,43 @@ impl Gpu {
         &self.info
     }
 
-    /// Whether this device has what a kernel needs.
+    /// Whether this device has what a kernel needs, and is not known to compute it wrongly.
     pub fn can_run(&self, kernel: &Kernel) -> bool {
-        self.features.contains(kernel.features) && lacks(&self.limits, &[kernel]).is_empty()
+        self.obstacle(kernel).is_none() && self.known(kernel).is_none()
+    }
+
+    /// What this device lacks of what a kernel needs, in words; none if it lacks nothing.
+    pub fn obstacle(&self, kernel: &Kernel) -> Option<String> {
+        let features = kernel.features - self.features;
+        let names = features.iter_names().map(|(name, _)| format!("the feature {name}"));
+        let limits = lacks(&self.limits, &[kernel]).into_iter().map(|(limit, have, need)| format!("{limit} of {need} (it has {have})"));
+        let lacks: Vec<String> = names.chain(limits).collect();
+        (!lacks.is_empty()).then(|| lacks.join(" and "))
+    }
+
+    /// The entry of the table of known failures that is about this kernel on this device.
+    pub fn known(&self, kernel: &Kernel) -> Option<&'static Known> {
+        self.known.iter().find(|known| known.covers(kernel)).copied()
+    }
+
+    /// The entries of the table of known failures that are about this device.
+    pub fn all_known(&self) -> impl Iterator<Item = &'static Known> {
+        self.known.iter().copied()
+    }
+
+    /// What the adapter can do beyond core WebGPU, used or not.
+    pub fn offered(&self) -> wgpu::Features {
+        self.offered
+    }
+
+    /// Whether wgpu's own checks are in its kernels.
+    pub fn checks(&self) -> Checks {
+        self.checks
+    }
+
+    /// What this device allows.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.limits
     }
 
     /// What it can do beyond core WebGPU, of what Signet uses.

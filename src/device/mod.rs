@@ -5,6 +5,7 @@ mod buffers;
 mod faults;
 mod gpu;
 mod kernels;
+mod known;
 mod readback;
 
 pub use adapters::{Adapter, Choice, adapters, select};
@@ -12,5 +13,6 @@ pub use buffers::Bound;
 pub use faults::DeviceError;
 pub use gpu::{Checks, Gpu};
 pub use kernels::{Access, Dispatch, KERNELS, Kernel, kernel};
+pub use known::{KNOWN, Known, Which};
 pub use readback::Download;
 pub use wgpu::Backend;

@@ -22,6 +22,8 @@ pub struct GpuMachine {
     memory: Vec<wgpu::Buffer>,
     words: usize,
     variants: Variants,
+    /// Whether variants that are known to fail here are candidates too.
+    fearless: bool,
 }
 
 /// A tape ready to run any number of times.
@@ -62,7 +64,7 @@ impl GpuProgram {
 impl GpuMachine {
     /// A machine without memory.
     pub fn new(gpu: Arc<Gpu>) -> Self {
-        Self { gpu, memory: Vec::new(), words: 0, variants: Variants::default() }
+        Self { gpu, memory: Vec::new(), words: 0, variants: Variants::default(), fearless: false }
     }
 
     /// Sets which variants the programs take that are compiled from now on.
@@ -70,9 +72,15 @@ impl GpuMachine {
         self.variants = variants;
     }
 
-    /// The variants of an operation that this GPU can run.
+    /// Makes candidates of variants that are known to fail here, too: the conformance must see them.
+    pub(crate) fn try_known_failures(&mut self) {
+        self.fearless = true;
+    }
+
+    /// The variants of an operation that this GPU can run, and does not run wrongly as far as is known.
     pub fn candidates(&self, op: &dyn AnyOp, specs: Specs<'_>) -> Vec<Variant> {
-        let can_run = |launch: &Launch| kernel(launch.kernel).is_none_or(|kernel| self.gpu.can_run(kernel));
+        let runs = |kernel| if self.fearless { self.gpu.obstacle(kernel).is_none() } else { self.gpu.can_run(kernel) };
+        let can_run = |launch: &Launch| kernel(launch.kernel).is_none_or(runs);
         op.variants(specs).into_iter().filter(|variant| variant.launches.iter().all(can_run)).collect()
     }
 

@@ -6,6 +6,7 @@ mod case;
 pub mod cpu;
 mod execute;
 mod machine;
+mod offers;
 mod op;
 mod plan;
 pub mod real;
@@ -19,6 +20,7 @@ pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Update}
 pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
 pub use execute::{GpuMachine, GpuProgram};
 pub use machine::{Machine, MachineError, Pending, Program};
+pub(crate) use offers::Offer;
 pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, Variant, grid};
 pub use plan::{Class, Overlap, Plan, Slot};
 pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, vectorised};

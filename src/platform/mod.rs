@@ -6,5 +6,6 @@ pub mod vector;
 
 pub(crate) use native::Part;
 pub use native::{
-    Clock, Lock, Mapped, append, commit, cut_lines, exists, is_file, list, make_dir, read, read_text, remove_dir, seed, stream_atomic, wait, write_atomic,
+    Clock, Lock, Mapped, append, commit, cut_lines, exists, is_file, list, make_dir, read, read_text, remove_dir, seed, stream_atomic, system, wait,
+    write_atomic,
 };
