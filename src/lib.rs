@@ -9,7 +9,8 @@
 //!    a GPU through `device`;
 //! 4. `infer` continues text with the same tape and a KV cache; `eval` measures;
 //! 5. `train` repeats steps, and a guard decides what each report means;
-//! 6. `conform` holds every operation on every device against a float64 oracle;
+//! 6. `conform` holds every operation on every device against a float64 oracle, and `certify` whole
+//!    models against the CPU device;
 //! 7. the `runner` owns all work: a command in, events out; `cli` and `app` speak only to it.
 
 pub mod platform;
@@ -31,6 +32,8 @@ pub mod eval;
 pub mod infer;
 
 pub mod train;
+
+pub mod certify;
 
 pub mod bench;
 

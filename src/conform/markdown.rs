@@ -1,4 +1,4 @@
-//! A report as Markdown, which also reads well as plain text. Pure.
+//! A report as Markdown, which also reads well as plain text.
 
 use super::report::{KnownFailure, Report, Row};
 use std::fmt::Write;

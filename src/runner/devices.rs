@@ -1,6 +1,7 @@
 //! The machines that work can run on, and whether they compute right.
 
 use super::{Event, Stop};
+use crate::certify;
 use crate::conform::{self, Options, Report, Target};
 use crate::device::{Adapter, Checks, Choice, Gpu, adapters, select};
 use crate::graph::Machine;
@@ -100,14 +101,17 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
         if stop.asked() {
             bail!("stopped before all devices were tried");
         }
-        let report = conform::run(&target, &options, |result| emit(Event::Case { device: target.name(), result: result.clone() })).await;
+        let mut report = conform::run(&target, &options, |result| emit(Event::Case { device: target.name(), result: result.clone() })).await;
+        if request.filter.is_none() {
+            report.models = certify::models(&target).await;
+        }
         if !report.passed() {
             failed.push(target.name());
         }
         if let Some(path) = &request.report {
             write(&report, path, (request.device == "all").then_some(n))?;
         }
-        emit(Event::Conformance { table: report.table(), report });
+        emit(Event::Conformance { table: report.table(), report: Box::new(report) });
     }
     if failed.is_empty() { Ok(()) } else { bail!("the conformance failed on {}", failed.join(", ")) }
 }
