@@ -134,7 +134,7 @@ fn check_run(machine: &mut Machine, golden: &Golden) {
     let h = &golden.run.hyperparameters;
     let student = golden.weights(machine, "student", Linears::Binary, Purpose::Training);
     let teacher = golden.weights(machine, "teacher", Linears::Dense, Purpose::Inference(signet::graph::Storage::F32));
-    let shape = StepShape { batch: h.batch, seq: h.seq, objective: golden.objective() };
+    let shape = StepShape { batch: h.batch, seq: h.seq, objective: golden.objective(), recompute: false };
     let mut step = Step::new(machine, student, Some(teacher), shape).unwrap();
     let schedule = Schedule { peak: h.lr, end: h.end_lr, warmup: h.warmup_steps, total: h.total_steps };
     let at = golden.at.display();

@@ -6,6 +6,7 @@ mod execute;
 mod golden;
 mod infer;
 mod large;
+mod memory;
 mod shaders;
 mod tidy;
 mod train;

@@ -40,7 +40,7 @@ fn text(output: &Output) -> String {
 }
 
 /// Runs to the end; gives what was printed, and whether it succeeded.
-fn run(arguments: &[&str]) -> (bool, String) {
+pub(crate) fn run(arguments: &[&str]) -> (bool, String) {
     let output = signet(arguments).output().unwrap();
     (output.status.success(), text(&output))
 }

@@ -107,7 +107,7 @@ async fn side(machine: &mut Machine, config: &LlamaConfig, linears: Linears, ben
         first_token_seconds,
         prefill_tokens_per_second: bench.prompt as f64 / first_token_seconds.max(1e-9),
         bytes_per_token,
-        memory: machine.memory_bytes() + engine.slot_bytes(),
+        memory: machine.bytes(),
         roofline: tokens_per_second * bytes_per_token as f64 / bandwidth,
     })
 }

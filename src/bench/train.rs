@@ -57,7 +57,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
     let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
     init_from_dense(machine, &teacher, &mut init_dense(&config, 2))?;
     let parameters = student.names().iter().map(|name| student.home(name).expect("named").spec.elements()).sum();
-    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 } };
+    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: false };
     let mut step = Step::new(machine, student, Some(teacher), shape)?;
     let key = Key::new(0, "bench");
     let tokens: Vec<u32> = (0..(bench.batch * bench.seq * 4 + bench.seq * 2) as u64).map(|i| (key.bits(i) % config.vocab_size as u64) as u32).collect();
@@ -73,7 +73,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
         }
         progress(n + 1, WARM_UP + bench.steps);
     }
-    let memory = machine.memory_bytes() + step.slot_bytes();
+    let memory = machine.bytes();
     let needed = needed(&config, parameters, bench.batch * bench.seq);
     Ok(TrainBenchReport { bench, parameters, device: device.into(), tokens_per_s: Spread::of(&rates), memory, needed })
 }

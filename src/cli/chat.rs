@@ -1,6 +1,6 @@
 //! `signet chat`.
 
-use super::output::{self, SamplingOptions, put};
+use super::output::{self, PlanOptions, SamplingOptions, put};
 use crate::runner::{ChatRequest, Command, Event, Runner};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -28,12 +28,17 @@ pub(super) struct Chat {
     #[arg(long)]
     verbose: bool,
     #[command(flatten)]
+    plan: PlanOptions,
+    #[command(flatten)]
     sampling: SamplingOptions,
 }
 
 impl Chat {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { model, system, device, context, json, verbose, sampling } = self;
+        let Self { model, system, device, context, json, verbose, plan, sampling } = self;
+        if plan.plan {
+            return plan.print(model, device, context, json, runner);
+        }
         let request = ChatRequest { model, device, context, system, request: sampling.request() };
         let person = std::io::stdin().is_terminal();
         let mut show = |event: Event| match &event {

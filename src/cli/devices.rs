@@ -27,10 +27,11 @@ fn print(adapters: &[DeviceInfo]) {
     let chosen = |preferred: bool| if preferred { "   <- auto" } else { "" };
     put(&format!("cpu  the CPU device: no driver needed{}\n", chosen(adapters.iter().all(|adapter| !adapter.preferred))));
     for adapter in adapters {
-        let DeviceInfo { index, name, kind, driver, binding_bytes, buffer_bytes, lacks, features, preferred } = adapter;
+        let DeviceInfo { index, name, kind, driver, binding_bytes, buffer_bytes, memory_bytes, lacks, features, preferred } = adapter;
         put(&format!("{index}    {name}: {kind}, driver {driver}{}\n", chosen(*preferred)));
         put(&format!(
-            "     bindings up to {}, buffers up to {}, features: {}\n",
+            "     {} of memory, bindings up to {}, buffers up to {}, features: {}\n",
+            memory_bytes.map_or("unknown".into(), size),
             size(*binding_bytes),
             size(*buffer_bytes),
             if features.is_empty() { "none".into() } else { features.join(", ") }

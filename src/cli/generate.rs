@@ -1,6 +1,6 @@
 //! `signet generate`.
 
-use super::output::{self, SamplingOptions, put};
+use super::output::{self, PlanOptions, SamplingOptions, put};
 use crate::runner::{Command, Event, GenerateRequest, Runner};
 use anyhow::{Context, Result};
 use clap::Args;
@@ -24,12 +24,17 @@ pub(super) struct Generate {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    plan: PlanOptions,
+    #[command(flatten)]
     sampling: SamplingOptions,
 }
 
 impl Generate {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { model, prompt, device, context, json, sampling } = self;
+        let Self { model, prompt, device, context, json, plan, sampling } = self;
+        if plan.plan {
+            return plan.print(model, device, context, json, runner);
+        }
         let prompt = match prompt {
             Some(prompt) => prompt,
             None => std::io::read_to_string(std::io::stdin()).context("standard input")?,

@@ -1,6 +1,6 @@
 //! Writing to the terminal, and options that several commands share.
 
-use crate::runner::{Event, GenerateReport, Request, Sampling, Stopped};
+use crate::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Request, Runner, Sampling, Stopped};
 use clap::Args;
 use std::io::{ErrorKind, Write};
 
@@ -30,6 +30,32 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
+/// Bytes as a person writes them: `8GB`, `512MB`, `7.5GiB`, or a plain number.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("GiB", 1024f64.powi(3)), ("MiB", 1024f64.powi(2)), ("GB", 1e9), ("MB", 1e6), ("", 1.0)];
+    let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.trim().strip_suffix(name)?, unit))).expect("any text ends in nothing");
+    match number.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok((number * unit) as u64),
+        _ => Err(format!("{text:?} is no amount of memory; write 8GB, 512MB or 7.5GiB")),
+    }
+}
+
+/// A plan of memory as a table.
+pub(super) fn plan(report: &PlanReport) {
+    let row = |what: &str, bytes: u64| put(&format!("  {what:<32}{:>12}\n", size(bytes)));
+    put(&format!("{}\n", report.what));
+    report.plan.parts.iter().for_each(|(part, bytes)| row(part, *bytes));
+    row("total", report.plan.total());
+    put("activations of each program (they share slots)\n");
+    report.plan.programs.iter().for_each(|(program, bytes)| row(program, *bytes));
+    let binding = report.binding_bytes.map_or(String::new(), |bytes| format!(", {} in a binding", size(bytes)));
+    put(&format!("{}: {} of memory{binding}\n", report.device, report.memory.map_or("an unknown amount".into(), size)));
+    match &report.advice {
+        None => put(if report.memory.is_some() { "it fits\n" } else { "whether it fits is not known; compare with --memory\n" }),
+        Some(advice) => put(&format!("it does not fit; {advice}\n")),
+    }
+}
+
 /// What is said on standard error once a model is loaded.
 pub(super) fn loaded(event: &Event) {
     if let Event::Loaded { model, device, context, memory } = event {
@@ -50,6 +76,29 @@ pub(super) fn summary(report: &GenerateReport) -> String {
     format!(
         "{tokens} tokens, {tokens_per_second:.1} a second, the first after {first_token_seconds:.2} s; prompt {prompt_tokens}, {cached_tokens} of it cached; {why}"
     )
+}
+
+/// Asking what memory a model takes.
+#[derive(Args)]
+pub(super) struct PlanOptions {
+    /// Only say what memory the model would take, part by part. MODEL may be a size then (130M, 1.3B, 7B, 13B), taken as packed.
+    #[arg(long)]
+    pub(super) plan: bool,
+    /// With --plan: memory to compare with (8GB), in the place of what the device says it has.
+    #[arg(long, requires = "plan", value_name = "SIZE", value_parser = bytes)]
+    memory: Option<u64>,
+}
+
+impl PlanOptions {
+    /// Prints the plan.
+    pub(super) fn print(self, model: String, device: String, context: Option<usize>, json: bool, runner: &mut Runner) -> anyhow::Result<()> {
+        let request = PlanModelRequest { model, device, context, memory: self.memory };
+        runner.run(Command::PlanModel(request), &mut |event| match &event {
+            event if json => put_json(event),
+            Event::Planned(report) => plan(report),
+            _ => {}
+        })
+    }
 }
 
 /// How tokens are chosen.

@@ -1,6 +1,7 @@
 //! `signet train`.
 
-use crate::runner::{self, Command, Event, Loss, Metrics, Runner, TrainConfig, TrainEvent, TrainRequest};
+use super::output;
+use crate::runner::{self, Command, Event, Loss, Metrics, PlanTrainRequest, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -25,6 +26,15 @@ pub(super) struct Train {
     /// Where it is computed: auto, cpu, or an adapter's name or index (see `signet devices`).
     #[arg(long, default_value = "auto")]
     device: String,
+    /// Only say what memory the run would take, part by part; nothing is reserved.
+    #[arg(long)]
+    plan: bool,
+    /// With --plan: a teacher that need not exist; SmolLM2-135M, SmolLM2-360M, TinyLlama-1.1B, LLaMA2-7B, or the path of a config.json.
+    #[arg(long, requires = "plan", value_name = "NAME")]
+    teacher_shape: Option<String>,
+    /// Memory to plan with (8GB), in the place of what the device says it has.
+    #[arg(long, value_name = "SIZE", value_parser = output::bytes)]
+    memory: Option<u64>,
     /// One JSON object per event instead of a progress bar.
     #[arg(long)]
     json: bool,
@@ -64,6 +74,9 @@ pub(super) struct Train {
     /// Micro-steps in an optimizer step.
     #[arg(long)]
     accumulate: Option<usize>,
+    /// Compute activations again instead of holding them: auto (if the run does not fit otherwise), on, or off.
+    #[arg(long)]
+    recompute: Option<String>,
     /// Optimizer steps.
     #[arg(long)]
     steps: Option<u64>,
@@ -110,7 +123,11 @@ impl Train {
         let run = self.run_path()?;
         let config = self.settings()?;
         let given = self.config.is_some() || config != TrainConfig::default();
-        let request = TrainRequest { run: run.clone(), config: (given || !self.resume).then_some(config), resume: self.resume, device: self.device.clone() };
+        let (config, device) = ((given || !self.resume).then_some(config), self.device.clone());
+        let request = TrainRequest { run: run.clone(), config, resume: self.resume, device, memory: self.memory };
+        if self.plan {
+            return self.print_plan(request, runner);
+        }
         let mut view = View::new(self.json);
         let mut finished = true;
         let result = runner.run(Command::Train(Box::new(request)), &mut |event| {
@@ -125,6 +142,15 @@ impl Train {
             print_ending(&run, finished);
         }
         Ok(())
+    }
+
+    fn print_plan(self, train: TrainRequest, runner: &mut Runner) -> Result<()> {
+        let request = PlanTrainRequest { train, teacher_shape: self.teacher_shape };
+        runner.run(Command::PlanTrain(Box::new(request)), &mut |event| match &event {
+            event if self.json => output::put_json(event),
+            Event::Planned(report) => output::plan(report),
+            _ => {}
+        })
     }
 
     fn run_path(&self) -> Result<PathBuf> {
@@ -167,6 +193,13 @@ impl Train {
             Some("ar") => config.loss = Loss::Ar,
             Some("mix") => config.loss = Loss::Mix,
             Some(other) => bail!("--loss {other:?}: there are ad, ar and mix"),
+        }
+        match self.recompute.as_deref() {
+            None => {}
+            Some("auto") => config.recompute = Recompute::Auto,
+            Some("on") => config.recompute = Recompute::On,
+            Some("off") => config.recompute = Recompute::Off,
+            Some(other) => bail!("--recompute {other:?}: there are auto, on and off"),
         }
         Ok(config)
     }

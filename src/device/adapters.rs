@@ -56,6 +56,11 @@ impl Adapter {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// Bytes of its own memory, if its backend tells.
+    pub fn memory(&self) -> Option<u64> {
+        crate::platform::adapter_memory(&self.inner)
+    }
+
     /// What Signet's portable kernels need and this adapter has too little of: limit, what it has,
     /// what is needed.
     pub fn lacks(&self) -> Vec<(&'static str, u64, u64)> {

@@ -35,6 +35,7 @@ pub struct Gpu {
     name: String,
     info: wgpu::AdapterInfo,
     limits: wgpu::Limits,
+    memory: Option<u64>,
     features: wgpu::Features,
     /// What the adapter has, used or not.
     offered: wgpu::Features,
@@ -74,6 +75,7 @@ impl Gpu {
             name: adapter.name(),
             info: adapter.info.clone(),
             limits: device.limits(),
+            memory: adapter.memory(),
             features: device.features(),
             offered: adapter.features,
             known: table.iter().filter(|known| known.applies(&adapter.info)).collect(),
@@ -95,6 +97,11 @@ impl Gpu {
     /// What the driver says about itself.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
+    }
+
+    /// Bytes of its own memory, if its backend tells.
+    pub fn memory(&self) -> Option<u64> {
+        self.memory
     }
 
     /// Whether this device has what a kernel needs, and is not known to compute it wrongly.

@@ -120,6 +120,7 @@ impl Tape {
     /// that reach one tensor: the graph itself names no operation.
     pub fn backward(&mut self, seeds: &[(TensorId, TensorId)], sum: DynOp) -> Result<HashMap<TensorId, TensorId>, BackwardError> {
         let end = self.nodes.len();
+        self.forward = end;
         let mut gradients: HashMap<TensorId, TensorId> = seeds.iter().copied().collect();
         for index in (0..end).rev() {
             let node = self.nodes[index].clone();

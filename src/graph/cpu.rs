@@ -1,7 +1,7 @@
 //! The CPU device: runs a tape through the operations' twins, in any [`Real`] type.
 
 use super::op::{AnyOp, Runs};
-use super::plan::{Class, Overlap, Plan, check_overlaps};
+use super::plan::{Class, Overlap, Plan, Pool, Slot, check_overlaps};
 use super::real::Real;
 use super::shape::{Spec, Storage};
 use super::tape::{Home, MemoryId, Place, Tape, TensorId};
@@ -22,6 +22,13 @@ impl<T: Real> Data<T> {
         match class {
             Class::Real => Data::Real(vec![T::ZERO; words]),
             Class::Words => Data::Words(vec![0; words]),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Data::Real(x) => x.len(),
+            Data::Words(x) => x.len(),
         }
     }
 }
@@ -118,6 +125,10 @@ pub struct CpuIo<'a, T> {
 #[derive(Debug, Default)]
 pub struct CpuMachine<T> {
     memory: Vec<Data<T>>,
+    pool: Pool,
+    slots: Vec<Data<T>>,
+    /// Words that programs keep for themselves.
+    kept: usize,
 }
 
 /// A tape with its slots, ready to run any number of times.
@@ -125,7 +136,14 @@ pub struct CpuMachine<T> {
 pub struct CpuProgram<T> {
     tape: Arc<Tape>,
     plan: Plan,
-    slots: Vec<Data<T>>,
+    /// For each slot of the plan: its own buffer, or one of the machine's.
+    slots: Vec<CpuSlot<T>>,
+}
+
+#[derive(Debug)]
+enum CpuSlot<T> {
+    Own(Data<T>),
+    Shared(usize),
 }
 
 impl<T> CpuProgram<T> {
@@ -150,7 +168,7 @@ enum Raw<T> {
 impl<T: Runs> CpuMachine<T> {
     /// A machine without memory.
     pub fn new() -> Self {
-        Self { memory: Vec::new() }
+        Self { memory: Vec::new(), pool: Pool::default(), slots: Vec::new(), kept: 0 }
     }
 
     /// Reserves `words` zeroed words that outlive every tape.
@@ -161,13 +179,7 @@ impl<T: Runs> CpuMachine<T> {
 
     /// Words reserved.
     pub fn memory_words(&self) -> usize {
-        self.memory
-            .iter()
-            .map(|data| match data {
-                Data::Real(x) => x.len(),
-                Data::Words(x) => x.len(),
-            })
-            .sum()
+        self.memory.iter().map(Data::len).sum()
     }
 
     /// The floats at `home`.
@@ -202,20 +214,31 @@ impl<T: Runs> CpuMachine<T> {
         }
     }
 
+    /// Words in the slots of all programs.
+    pub fn slot_words(&self) -> usize {
+        self.pool.words() + self.kept
+    }
+
+    /// Words of a memory.
+    pub fn words_of(&self, MemoryId(memory): MemoryId) -> usize {
+        self.memory[memory].len()
+    }
+
     /// Plans a tape and allocates its slots.
-    pub fn compile(&self, tape: Arc<Tape>) -> Result<CpuProgram<T>, Overlap> {
+    pub fn compile(&mut self, tape: Arc<Tape>) -> Result<CpuProgram<T>, Overlap> {
         check_overlaps(&tape)?;
         for buffer in &tape.buffers {
             if let Place::Memory(MemoryId(id)) = buffer.place {
-                let len = match &self.memory[id] {
-                    Data::Real(x) => x.len(),
-                    Data::Words(x) => x.len(),
-                };
-                assert!(buffer.words <= len, "a tensor lies outside memory {id}");
+                assert!(buffer.words <= self.memory[id].len(), "a tensor lies outside memory {id}");
             }
         }
         let plan = Plan::new(&tape);
-        let slots = plan.slots.iter().map(|slot| Data::zeros(slot.class, slot.words)).collect();
+        let places = self.pool.place(&plan);
+        let added = &self.pool.slots()[self.slots.len()..];
+        self.slots.extend(added.iter().map(|slot| Data::zeros(slot.class, slot.words)));
+        self.kept += plan.kept_words();
+        let own = |slot: &Slot| CpuSlot::Own(Data::zeros(slot.class, slot.words));
+        let slots = plan.slots.iter().zip(places).map(|(slot, place)| place.map_or_else(|| own(slot), CpuSlot::Shared)).collect();
         Ok(CpuProgram { tape, plan, slots })
     }
 
@@ -228,11 +251,14 @@ impl<T: Runs> CpuMachine<T> {
     fn run_nodes(&mut self, program: &mut CpuProgram<T>) {
         let tape = program.tape.clone();
         for node in &tape.nodes {
-            let raw = |machine: &mut Self, slots: &mut [Data<T>], id: TensorId| {
+            let raw = |machine: &mut Self, slots: &mut [CpuSlot<T>], id: TensorId| {
                 let info = &tape.tensors[id.0];
                 let data = match tape.buffers[info.buffer.0].place {
                     Place::Memory(MemoryId(memory)) => &mut machine.memory[memory],
-                    Place::Pooled => &mut slots[program.plan.slot_of[info.buffer.0].expect("planned")],
+                    Place::Pooled => match &mut slots[program.plan.slot_of[info.buffer.0].expect("planned")] {
+                        CpuSlot::Own(data) => data,
+                        CpuSlot::Shared(place) => &mut machine.slots[*place],
+                    },
                 };
                 let range = info.offset..info.offset + info.spec.words();
                 let raw = match data {
@@ -266,7 +292,10 @@ impl<T: Runs> CpuMachine<T> {
         assert!(buffer.kept, "tensor was not kept");
         let data = match buffer.place {
             Place::Memory(MemoryId(memory)) => &self.memory[memory],
-            Place::Pooled => &program.slots[program.plan.slot_of[info.buffer.0].expect("planned")],
+            Place::Pooled => match &program.slots[program.plan.slot_of[info.buffer.0].expect("planned")] {
+                CpuSlot::Own(data) => data,
+                CpuSlot::Shared(place) => &self.slots[*place],
+            },
         };
         let range = info.offset..info.offset + info.spec.words();
         match data {

@@ -3,7 +3,7 @@
 
 use super::machine::MachineError;
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
-use super::plan::{Plan, check_overlaps};
+use super::plan::{Plan, Pool, Slot, check_overlaps};
 use super::shape::Spec;
 use super::tape::{Home, MemoryId, Node, Place, Tape, TensorId};
 use super::variants::Variants;
@@ -24,6 +24,10 @@ pub struct GpuMachine {
     variants: Variants,
     /// Whether variants that are known to fail here are candidates too.
     fearless: bool,
+    pool: Pool,
+    slots: Vec<wgpu::Buffer>,
+    /// Words that programs keep for themselves.
+    kept: usize,
 }
 
 /// A tape ready to run any number of times.
@@ -64,7 +68,7 @@ impl GpuProgram {
 impl GpuMachine {
     /// A machine without memory.
     pub fn new(gpu: Arc<Gpu>) -> Self {
-        Self { gpu, memory: Vec::new(), words: 0, variants: Variants::default(), fearless: false }
+        Self { gpu, memory: Vec::new(), words: 0, variants: Variants::default(), pool: Pool::default(), slots: Vec::new(), kept: 0, fearless: false }
     }
 
     /// Sets which variants the programs take that are compiled from now on.
@@ -102,6 +106,16 @@ impl GpuMachine {
         self.words
     }
 
+    /// Words in the slots of all programs.
+    pub fn slot_words(&self) -> usize {
+        self.pool.words() + self.kept
+    }
+
+    /// Words of a memory.
+    pub fn words_of(&self, MemoryId(memory): MemoryId) -> usize {
+        (self.memory[memory].size() / 4) as usize
+    }
+
     /// Writes words to `home`, before anything that runs later.
     pub fn write(&mut self, home: &Home, words: &[u32]) -> Result<(), MachineError> {
         Ok(self.gpu.write(&self.memory[home.memory.0], 4 * home.offset as u64, words)?)
@@ -114,29 +128,50 @@ impl GpuMachine {
     }
 
     /// Plans a tape, and makes everything that running it needs.
-    pub fn compile(&self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
-        self.compile_with(tape, 0)
+    pub fn compile(&mut self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
+        let plan = Plan::new(&tape);
+        let slots = self.slots(&plan)?;
+        self.compile_with(tape, plan, slots, 0)
     }
 
     /// As [`GpuMachine::compile`], with guarded slots: see [`GpuMachine::broken_guards`].
     pub fn compile_guarded(&self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
-        let program = self.compile_with(tape, ALIGN)?;
+        let plan = Plan::new(&tape);
+        let slot = |(n, slot): (usize, &Slot)| self.gpu.storage(&format!("slot {n}"), 4 * slot.words as u64 + 2 * ALIGN);
+        let slots = plan.slots.iter().enumerate().map(slot).collect::<Result<_, _>>()?;
+        let program = self.compile_with(tape, plan, slots, ALIGN)?;
         for slot in &program.slots {
             self.gpu.write(slot, 0, &vec![GUARD; slot.size() as usize / 4])?;
         }
         Ok(program)
     }
 
-    fn compile_with(&self, tape: Arc<Tape>, margin: u64) -> Result<GpuProgram, MachineError> {
+    /// Buffers for the slots of a plan: the machine's own where they can be shared.
+    fn slots(&mut self, plan: &Plan) -> Result<Vec<wgpu::Buffer>, MachineError> {
+        let make = |what: &str, slot: &Slot| self.gpu.storage(what, 4 * slot.words as u64);
+        let places = self.pool.place(plan);
+        for n in self.slots.len()..self.pool.slots().len() {
+            match make(&format!("slot {n}"), &self.pool.slots()[n]) {
+                Ok(buffer) => self.slots.push(buffer),
+                Err(error) => {
+                    self.pool.truncate(self.slots.len());
+                    return Err(error.into());
+                }
+            }
+        }
+        let buffer = |(slot, place): (&Slot, Option<usize>)| place.map_or_else(|| make("kept slot", slot), |place| Ok(self.slots[place].clone()));
+        let buffers = plan.slots.iter().zip(places).map(buffer).collect::<Result<_, _>>()?;
+        self.kept += plan.kept_words();
+        Ok(buffers)
+    }
+
+    fn compile_with(&self, tape: Arc<Tape>, plan: Plan, slots: Vec<wgpu::Buffer>, margin: u64) -> Result<GpuProgram, MachineError> {
         check_overlaps(&tape)?;
         for buffer in &tape.buffers {
             if let Place::Memory(MemoryId(id)) = buffer.place {
                 assert!(4 * buffer.words as u64 <= self.memory[id].size(), "a tensor lies outside memory {id}");
             }
         }
-        let plan = Plan::new(&tape);
-        let slot = |(n, words): (usize, usize)| self.gpu.storage(&format!("slot {n}"), 4 * words as u64 + 2 * margin);
-        let slots = plan.slots.iter().map(|slot| slot.words).enumerate().map(slot).collect::<Result<Vec<_>, _>>()?;
         let mut program = GpuProgram { tape: tape.clone(), plan, slots, margin, dispatches: Vec::new(), variants: Variants::default(), submits: 0 };
         let mut launches = Vec::new();
         for node in &tape.nodes {

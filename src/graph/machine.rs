@@ -1,6 +1,7 @@
-//! A machine: the CPU device or a GPU, with the memory and the programs on it. Whatever waits for a
+//! A machine: the CPU device, a GPU, or one that only counts, with the memory and the programs on it. Whatever waits for a
 //! device is async; on the CPU nothing does.
 
+use super::count::{Counted, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
 use super::execute::{GpuMachine, GpuProgram};
 use super::plan::{Class, Overlap};
@@ -33,6 +34,9 @@ pub enum MachineError {
     /// A program of one machine given to another.
     #[error("this program was compiled for another machine; compile its tape for this one")]
     Foreign,
+    /// A result wanted of a machine that only counts.
+    #[error("this machine only counts the memory that a run takes; it computes nothing")]
+    Counting,
 }
 
 impl From<DeviceError> for MachineError {
@@ -51,6 +55,8 @@ pub enum Machine {
     Cpu(CpuMachine<f32>),
     /// A GPU.
     Gpu(GpuMachine),
+    /// None: it only counts what it would take.
+    Counting(Counter),
 }
 
 /// A tape compiled for a machine.
@@ -60,6 +66,8 @@ pub enum Program {
     Cpu(CpuProgram<f32>),
     /// For a GPU.
     Gpu(GpuProgram),
+    /// For none.
+    Counted(Counted),
 }
 
 /// Values asked for, as they were at that moment; see [`Machine::read_later`].
@@ -92,11 +100,17 @@ impl Machine {
         Machine::Gpu(GpuMachine::new(gpu))
     }
 
+    /// A machine that only counts, on which one tensor may have `most_words` words.
+    pub fn counting(most_words: usize) -> Self {
+        Machine::Counting(Counter::new(most_words))
+    }
+
     /// Reserves `words` zeroed words that outlive every tape.
     pub fn allocate(&mut self, class: Class, words: usize) -> Result<MemoryId, MachineError> {
         match self {
             Machine::Cpu(cpu) => Ok(cpu.allocate(class, words)),
             Machine::Gpu(gpu) => gpu.allocate(words),
+            Machine::Counting(counter) => Ok(counter.allocate(words)),
         }
     }
 
@@ -112,6 +126,7 @@ impl Machine {
         match self {
             Machine::Cpu(_) => usize::MAX,
             Machine::Gpu(gpu) => usize::try_from(gpu.gpu().most_bytes() / 4).unwrap_or(usize::MAX),
+            Machine::Counting(counter) => counter.most_words(),
         }
     }
 
@@ -124,6 +139,7 @@ impl Machine {
                 Class::Words => cpu.words_mut(home).copy_from_slice(words),
             },
             Machine::Gpu(gpu) => gpu.write(home, words)?,
+            Machine::Counting(_) => {}
         }
         Ok(())
     }
@@ -147,6 +163,7 @@ impl Machine {
                     .collect(),
             )),
             Machine::Gpu(gpu) => Ok(Pending::Coming(gpu.read_later(homes)?)),
+            Machine::Counting(_) => Err(MachineError::Counting),
         }
     }
 
@@ -165,13 +182,14 @@ impl Machine {
         match self {
             Machine::Cpu(cpu) => Ok(Program::Cpu(cpu.compile(Arc::new(tape))?)),
             Machine::Gpu(gpu) => Ok(Program::Gpu(gpu.compile(Arc::new(tape))?)),
+            Machine::Counting(counter) => Ok(Program::Counted(counter.compile(&tape)?)),
         }
     }
 
     /// As [`Machine::compile`], with guards around what kernels write on a GPU.
     pub(crate) fn compile_guarded(&mut self, tape: Tape) -> Result<Program, MachineError> {
         match self {
-            Machine::Cpu(_) => self.compile(tape),
+            Machine::Cpu(_) | Machine::Counting(_) => self.compile(tape),
             Machine::Gpu(gpu) => Ok(Program::Gpu(gpu.compile_guarded(Arc::new(tape))?)),
         }
     }
@@ -189,6 +207,7 @@ impl Machine {
         match (self, program) {
             (Machine::Cpu(cpu), Program::Cpu(program)) => cpu.run(program),
             (Machine::Gpu(gpu), Program::Gpu(program)) => gpu.run(program)?,
+            (Machine::Counting(_), _) => return Err(MachineError::Counting),
             _ => return Err(MachineError::Foreign),
         }
         Ok(())
@@ -197,7 +216,7 @@ impl Machine {
     /// Waits until everything run so far is done.
     pub async fn drain(&mut self) -> Result<(), MachineError> {
         match self {
-            Machine::Cpu(_) => Ok(()),
+            Machine::Cpu(_) | Machine::Counting(_) => Ok(()),
             Machine::Gpu(gpu) => Ok(gpu.gpu().drain().await?),
         }
     }
@@ -219,16 +238,41 @@ impl Machine {
         match self {
             Machine::Cpu(cpu) => 4 * cpu.memory_words() as u64,
             Machine::Gpu(gpu) => 4 * gpu.memory_words() as u64,
+            Machine::Counting(counter) => 4 * counter.memory_words() as u64,
         }
+    }
+
+    /// Bytes of one memory.
+    pub fn bytes_of(&self, memory: MemoryId) -> u64 {
+        match self {
+            Machine::Cpu(cpu) => 4 * cpu.words_of(memory) as u64,
+            Machine::Gpu(gpu) => 4 * gpu.words_of(memory) as u64,
+            Machine::Counting(counter) => 4 * counter.words_of(memory) as u64,
+        }
+    }
+
+    /// Bytes in the slots of all programs compiled here, which share them.
+    pub fn slot_bytes(&self) -> u64 {
+        match self {
+            Machine::Cpu(cpu) => 4 * cpu.slot_words() as u64,
+            Machine::Gpu(gpu) => 4 * gpu.slot_words() as u64,
+            Machine::Counting(counter) => 4 * counter.slot_words() as u64,
+        }
+    }
+
+    /// Bytes of everything on it: memory and slots.
+    pub fn bytes(&self) -> u64 {
+        self.memory_bytes() + self.slot_bytes()
     }
 }
 
 impl Program {
-    /// Bytes in the slots of activations.
+    /// Bytes in the slots of its activations, most of them shared with other programs.
     pub fn slot_bytes(&self) -> u64 {
         match self {
             Program::Cpu(program) => 4 * program.slot_words() as u64,
             Program::Gpu(program) => 4 * program.slot_words() as u64,
+            Program::Counted(counted) => 4 * counted.slot_words as u64,
         }
     }
 
@@ -237,13 +281,14 @@ impl Program {
         match self {
             Program::Cpu(program) => program.operations(),
             Program::Gpu(program) => program.dispatches(),
+            Program::Counted(counted) => counted.dispatches,
         }
     }
 
     /// Submits in the last run; none, on the CPU.
     pub fn submits(&self) -> usize {
         match self {
-            Program::Cpu(_) => 0,
+            Program::Cpu(_) | Program::Counted(_) => 0,
             Program::Gpu(program) => program.submits(),
         }
     }

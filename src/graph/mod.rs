@@ -3,6 +3,7 @@
 
 mod backward;
 mod case;
+mod count;
 pub mod cpu;
 mod execute;
 mod machine;
@@ -10,6 +11,7 @@ mod offers;
 mod op;
 mod plan;
 pub mod real;
+mod recompute;
 mod shape;
 mod tape;
 mod traced;
@@ -17,12 +19,13 @@ mod variants;
 
 pub use backward::{Backward, BackwardError, Rule};
 pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Update};
+pub use count::{Counted, Counter};
 pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
 pub use execute::{GpuMachine, GpuProgram};
 pub use machine::{Machine, MachineError, Pending, Program};
 pub(crate) use offers::Offer;
 pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, Variant, grid};
-pub use plan::{Class, Overlap, Plan, Slot};
+pub use plan::{Class, Overlap, Plan, Pool, Slot};
 pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, vectorised};
 pub use shape::{Spec, Storage};
 pub use tape::{Home, MemoryId, Tape, TensorId};

@@ -1,7 +1,7 @@
 //! Assigns slots to a tape's pooled buffers by lifetime. Pure: no device is touched.
 
 use super::shape::Storage;
-use super::tape::{BufferId, Node, Place, Tape, TensorId};
+use super::tape::{BufferId, BufferInfo, Place, Tape, TensorId};
 
 /// What a slot holds; floats and words never share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +29,8 @@ pub struct Slot {
     pub words: usize,
     /// What it holds.
     pub class: Class,
+    /// Whether it holds what is read after the tape has run: then no other tape may use it.
+    pub kept: bool,
 }
 
 /// Slots, and which of them each pooled buffer of the tape has.
@@ -58,7 +60,8 @@ impl Plan {
         }
         for node in 0..tape.nodes.len() {
             for &buffer in &starts[node] {
-                let slot = plan.take(&mut free, tape.buffers[buffer].words, classes[buffer]);
+                let BufferInfo { words, kept, .. } = tape.buffers[buffer];
+                let slot = if kept { plan.add(words, classes[buffer], true) } else { plan.take(&mut free, words, classes[buffer]) };
                 plan.slot_of[buffer] = Some(slot);
             }
             for &buffer in &ends[node] {
@@ -73,6 +76,11 @@ impl Plan {
     /// Words in all slots together.
     pub fn words(&self) -> usize {
         self.slots.iter().map(|slot| slot.words).sum()
+    }
+
+    /// Words in the slots that no other tape may use.
+    pub fn kept_words(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.kept).map(|slot| slot.words).sum()
     }
 
     /// The smallest free slot that is large enough; else the largest, grown; else a new one.
@@ -90,23 +98,67 @@ impl Plan {
                 self.slots[slot].words = self.slots[slot].words.max(words);
                 slot
             }
-            None => {
-                self.slots.push(Slot { words, class });
-                self.slots.len() - 1
-            }
+            None => self.add(words, class, false),
         }
+    }
+
+    fn add(&mut self, words: usize, class: Class, kept: bool) -> usize {
+        self.slots.push(Slot { words, class, kept });
+        self.slots.len() - 1
     }
 }
 
-fn operands(node: &Node) -> impl Iterator<Item = TensorId> + '_ {
-    node.inputs.iter().chain(&node.updates).chain(&node.outputs).copied()
+/// The slots of a machine. Its programs share them, because no two run at the same time; only what
+/// a program keeps is its own.
+#[derive(Clone, Debug, Default)]
+pub struct Pool {
+    slots: Vec<Slot>,
+}
+
+impl Pool {
+    /// Gives each slot of a plan a place here; none to those that keep something. The largest
+    /// choose first, each the smallest free place that is large enough; slots that find none are
+    /// added. Places never grow: programs that are compiled already hold them.
+    pub fn place(&mut self, plan: &Plan) -> Vec<Option<usize>> {
+        let mut places = vec![None; plan.slots.len()];
+        let mut taken = vec![false; self.slots.len()];
+        let mut order: Vec<usize> = (0..plan.slots.len()).filter(|&n| !plan.slots[n].kept).collect();
+        order.sort_by_key(|&n| std::cmp::Reverse(plan.slots[n].words));
+        for n in order {
+            let Slot { words, class, .. } = plan.slots[n];
+            let fits = |&place: &usize| !taken[place] && self.slots[place].class == class && self.slots[place].words >= words;
+            let place = (0..taken.len()).filter(fits).min_by_key(|&place| self.slots[place].words).unwrap_or_else(|| {
+                self.slots.push(plan.slots[n]);
+                taken.push(false);
+                taken.len() - 1
+            });
+            taken[place] = true;
+            places[n] = Some(place);
+        }
+        places
+    }
+
+    /// All slots; those added by a [`Pool::place`] come after those that were there.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Forgets the slots from `len` on.
+    pub fn truncate(&mut self, len: usize) {
+        self.slots.truncate(len);
+    }
+
+    /// Words in all slots together.
+    pub fn words(&self) -> usize {
+        self.slots.iter().map(|slot| slot.words).sum()
+    }
 }
 
 /// First and last operation that names each pooled buffer.
 fn lifetimes(tape: &Tape) -> Vec<Option<(usize, usize)>> {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; tape.buffers.len()];
     for (index, node) in tape.nodes.iter().enumerate() {
-        for tensor in operands(node) {
+        for tensor in node.operands() {
             let BufferId(buffer) = tape.tensors[tensor.0].buffer;
             if tape.buffers[buffer].place == Place::Pooled {
                 lives[buffer] = Some((lives[buffer].map_or(index, |(first, _)| first), index));

@@ -3,6 +3,7 @@
 use super::op::{DynOp, Op, ShapeError, Specs};
 use super::shape::Spec;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A buffer that lives on a machine beyond one tape: weights, gradients, moments, caches, inputs.
@@ -33,7 +34,7 @@ impl Home {
 pub struct TensorId(pub(crate) usize);
 
 /// A buffer on a tape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct BufferId(pub(crate) usize);
 
 /// Who owns a buffer.
@@ -73,12 +74,23 @@ pub(crate) struct Node {
     pub(crate) outputs: Vec<TensorId>,
 }
 
+impl Node {
+    /// Every tensor it names.
+    pub(crate) fn operands(&self) -> impl Iterator<Item = TensorId> + '_ {
+        self.inputs.iter().chain(&self.updates).chain(&self.outputs).copied()
+    }
+}
+
 /// A recording of operations, planned and run by a machine.
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     pub(crate) buffers: Vec<BufferInfo>,
     pub(crate) tensors: Vec<TensorInfo>,
     pub(crate) nodes: Vec<Node>,
+    /// Operations that belong together: see [`Tape::block`].
+    pub(crate) blocks: Vec<Range<usize>>,
+    /// Operations before the gradients.
+    pub(crate) forward: usize,
     homes: HashMap<MemoryId, BufferId>,
 }
 
@@ -151,6 +163,12 @@ impl Tape {
         let outputs: Vec<TensorId> = out_specs.into_iter().map(|spec| self.pooled(spec, wants)).collect();
         self.nodes.push(Node { op, inputs: inputs.to_vec(), updates: updates.to_vec(), outputs: outputs.clone() });
         Ok(outputs)
+    }
+
+    /// Marks the operations recorded since `first` ([`Tape::len`] at that time) as a block whose
+    /// activations can be computed anew for its gradients, see [`Tape::recompute`].
+    pub fn block(&mut self, first: usize) {
+        self.blocks.push(first..self.nodes.len());
     }
 
     /// Keeps a tensor's contents readable after the tape has run.

@@ -1,7 +1,7 @@
 //! Prefill and decode: token ids in, logits of the next token out, with a KV cache.
 
 use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape, TensorId};
-use crate::model::{Forward, KvCache, Positions, Weights, logits};
+use crate::model::{Forward, KvCache, MemoryPlan, Positions, Weights, bytes_of, logits};
 use crate::ops::Embedding;
 
 /// Why a model could not go on.
@@ -50,6 +50,7 @@ struct Stage {
 pub struct Engine {
     decode: Stage,
     prefill: Stage,
+    cache: KvCache,
     start: Home,
     last: Home,
     capacity: usize,
@@ -68,8 +69,9 @@ impl Engine {
         let cache = KvCache { layers };
         let last = Home { memory: machine.allocate(Class::Words, 1)?, offset: 0, spec: Spec::u32(1, 1) };
         let mut stage = |seq| stage(machine, weights, positions, &cache, last, seq);
-        let (decode, prefill) = (stage(1)?, stage(CHUNK)?);
-        Ok(Self { decode, prefill, start: positions.start, last, capacity, vocabulary: config.vocab_size, position: 0 })
+        // The larger one first: the other fits into its slots.
+        let (prefill, decode) = (stage(CHUNK)?, stage(1)?);
+        Ok(Self { decode, prefill, cache, start: positions.start, last, capacity, vocabulary: config.vocab_size, position: 0 })
     }
 
     /// Tokens in the cache.
@@ -82,9 +84,23 @@ impl Engine {
         self.capacity
     }
 
-    /// Bytes of activations.
-    pub fn slot_bytes(&self) -> u64 {
-        self.decode.program.slot_bytes() + self.prefill.program.slot_bytes()
+    /// Bytes of activations of each program.
+    pub fn slot_bytes(&self) -> [(&'static str, u64); 2] {
+        [("prefill", self.prefill.program.slot_bytes()), ("decode", self.decode.program.slot_bytes())]
+    }
+
+    /// Bytes of the KV cache.
+    pub fn cache_bytes(&self, machine: &Machine) -> u64 {
+        bytes_of(machine, self.cache.layers.iter().flat_map(|(keys, values)| [keys.memory, values.memory]))
+    }
+
+    /// What an engine for `weights` takes, with them, of the machine it was made on, if that held
+    /// nothing before.
+    pub fn memory(&self, machine: &Machine, weights: &Weights) -> MemoryPlan {
+        let mut plan = MemoryPlan::default();
+        plan.add_model(machine, "model", weights);
+        plan.add("KV cache", self.cache_bytes(machine));
+        plan.complete(machine, self.slot_bytes().map(|(name, bytes)| (name.to_string(), bytes)).to_vec())
     }
 
     /// Forgets every token from `position` on.

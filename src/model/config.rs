@@ -53,7 +53,35 @@ pub struct ConfigError(pub String);
 /// Sizes that Signet knows by name. `tiny` is the embedded default's.
 pub const PRESETS: [&str; 6] = ["tiny", "5M", "130M", "1.3B", "7B", "13B"];
 
+/// Public models that are used as teachers, whose shape Signet knows by name.
+pub const TEACHERS: [&str; 4] = ["SmolLM2-135M", "SmolLM2-360M", "TinyLlama-1.1B", "LLaMA2-7B"];
+
 impl LlamaConfig {
+    /// The shape of one of [`TEACHERS`], as its `config.json` has it.
+    pub fn teacher(name: &str) -> Option<Self> {
+        // Layers, width, feed-forward, query heads, key heads, vocabulary, context, θ, tied.
+        let (layers, width, feed_forward, heads, kv_heads, vocabulary, context, theta, tied) = match name {
+            "SmolLM2-135M" => (30, 576, 1536, 9, 3, 49_152, 8192, 1e5, true),
+            "SmolLM2-360M" => (32, 960, 2560, 15, 5, 49_152, 8192, 1e5, true),
+            "TinyLlama-1.1B" => (22, 2048, 5632, 32, 4, 32_000, 2048, 1e4, false),
+            "LLaMA2-7B" => (32, 4096, 11008, 32, 32, 32_000, 4096, 1e4, false),
+            _ => return None,
+        };
+        Some(Self {
+            hidden_size: width,
+            intermediate_size: feed_forward,
+            num_hidden_layers: layers,
+            num_attention_heads: heads,
+            num_key_value_heads: Some(kv_heads),
+            head_dim: None,
+            vocab_size: vocabulary,
+            max_position_embeddings: context,
+            rms_norm_eps: 1e-5,
+            rope_theta: theta,
+            tie_word_embeddings: tied,
+        })
+    }
+
     /// A size by its name, with this vocabulary (the teacher's, never the preset's).
     pub fn preset(name: &str, vocab_size: usize) -> Result<Self, ConfigError> {
         // Layers, width, feed-forward, heads, context.
@@ -194,6 +222,8 @@ mod tests {
     fn presets_have_the_papers_sizes() {
         let sizes: Vec<f64> = PRESETS[2..5].iter().map(|name| LlamaConfig::preset(name, 32_000).unwrap().parameters() as f64 / 1e9).collect();
         assert!((sizes[0] - 0.134).abs() < 0.001 && (sizes[1] - 1.364).abs() < 0.001 && (sizes[2] - 6.738).abs() < 0.01, "{sizes:?}");
+        let teachers: Vec<usize> = TEACHERS.iter().map(|name| LlamaConfig::teacher(name).unwrap().parameters()).collect();
+        assert_eq!(teachers, [134_515_008, 361_821_120, 1_100_048_384, 6_738_415_616]);
         for name in PRESETS {
             LlamaConfig::preset(name, 4096).unwrap().check().unwrap();
         }

@@ -59,7 +59,9 @@ impl Forward<'_> {
         let embedding = self.weights.tensor(tape, "model.embed_tokens.weight");
         let mut x = tape.push_one(Embedding, &[embedding, tokens], &[])?;
         for layer in 0..self.weights.config.num_hidden_layers {
+            let first = tape.len();
             x = self.block(tape, layer, x)?;
+            tape.block(first);
         }
         self.norm(tape, "model.norm", x)
     }

@@ -1,8 +1,9 @@
 //! A model's tensors on a machine: which there are, where they live, and what trains them.
 
 use super::config::LlamaConfig;
+use super::memory::Part;
 use crate::graph::{Class, Home, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// How the linear layers of the blocks are stored. The head and the embedding are `dense` always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,6 +237,22 @@ impl Weights {
     pub fn gradients(&self) -> Vec<Home> {
         let latent = self.binary.iter().filter_map(|linear| self.trained(&format!("{}.weight", linear.name)));
         self.pages.iter().copied().chain(latent).map(|trained| trained.gradient).collect()
+    }
+
+    /// Every memory of the model, and what it holds.
+    pub fn memories(&self) -> BTreeMap<MemoryId, Part> {
+        let mut memories = BTreeMap::new();
+        memories.extend(self.homes.values().map(|home| (home.memory, Part::Values)));
+        for layer in &self.binary {
+            memories.insert(layer.signs.memory, Part::Signs);
+            memories.extend(layer.transposed.map(|home| (home.memory, Part::Signs)));
+            memories.extend(layer.latent.map(|home| (home.memory, Part::Latent)));
+        }
+        for trained in self.trained.values() {
+            memories.insert(trained.gradient.memory, Part::Gradients);
+            memories.extend([trained.first, trained.second].map(|home| (home.memory, Part::Moments)));
+        }
+        memories
     }
 
     /// A named tensor on a tape: a parameter if it is being trained, a constant otherwise.

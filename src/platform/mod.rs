@@ -1,9 +1,11 @@
 //! Files, the clock and the CPU's own instructions: the only place that touches them. One surface,
 //! per platform one file.
 
+mod memory;
 mod native;
 pub mod vector;
 
+pub use memory::{adapter_memory, memory};
 pub(crate) use native::Part;
 pub use native::{
     Clock, Lock, Mapped, append, commit, cut_lines, exists, is_file, list, make_dir, read, read_text, remove_dir, seed, stream_atomic, system, wait,

@@ -26,6 +26,8 @@ pub struct DeviceInfo {
     pub binding_bytes: u64,
     /// Bytes one buffer may have.
     pub buffer_bytes: u64,
+    /// Bytes of its own memory, if its backend tells.
+    pub memory_bytes: Option<u64>,
     /// Limits it lacks: what it has, what is needed. Empty if it can be used.
     pub lacks: Vec<String>,
     /// Features beyond core WebGPU that kernels could use: `f16`, `subgroups`, `timestamps`, `immediates`.
@@ -49,6 +51,7 @@ impl DeviceInfo {
             driver: format!("{} {}", adapter.info.driver, adapter.info.driver_info).trim().to_string(),
             binding_bytes: adapter.limits.max_storage_buffer_binding_size,
             buffer_bytes: adapter.limits.max_buffer_size,
+            memory_bytes: adapter.memory(),
             lacks: adapter.lacks().iter().map(|(limit, have, need)| format!("{limit} is {have}, {need} needed")).collect(),
             features: features.iter().filter(|(_, feature)| adapter.features.contains(*feature)).map(|(name, _)| name.to_string()).collect(),
             preferred: preferred == Some(adapter.index),

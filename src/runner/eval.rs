@@ -31,7 +31,7 @@ pub(super) async fn measure(request: PerplexityRequest, stop: &Stop, emit: &mut 
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));
     let (mut machine, device) = devices::machine(&request.device).await?;
     let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
-    emit(Event::Loaded { model: file.path().display().to_string(), device, context: window, memory: machine.memory_bytes() });
+    emit(Event::Loaded { model: file.path().display().to_string(), device, context: window, memory: machine.bytes() });
     let mut progress = |done, of, so_far: f64| emit(Event::Progress { done, of, note: format!("perplexity {so_far:.3}") });
     let report = perplexity(&mut machine, &weights, &tokens, window, &|| stop.asked(), &mut progress).await?;
     emit(Event::Perplexity(report));

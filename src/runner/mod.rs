@@ -8,19 +8,21 @@ mod eval;
 mod generate;
 mod model;
 mod pack;
+mod plan;
 mod train;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, MatmulReport, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
-pub use crate::model::PackReport;
-pub use crate::train::{Loss, Losses, Metrics, TrainConfig, TrainEvent};
+pub use crate::model::{MemoryPlan, PackReport};
+pub use crate::train::{Loss, Losses, Metrics, Recompute, TrainConfig, TrainEvent};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use generate::GenerateRequest;
 pub use pack::TokenizerRequest;
+pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use train::{TrainRequest, free_run, settings};
 
 use crate::platform;
@@ -37,6 +39,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Command {
     /// Train a model.
     Train(Box<TrainRequest>),
+    /// Say what memory a training would take.
+    PlanTrain(Box<PlanTrainRequest>),
+    /// Say what memory a model takes that continues text.
+    PlanModel(PlanModelRequest),
     /// Continue a text.
     Generate(Box<GenerateRequest>),
     /// Begin a conversation; the one before is forgotten.
@@ -95,6 +101,8 @@ pub enum Event {
         /// False if it was asked to stop.
         finished: bool,
     },
+    /// What something would take of a device's memory.
+    Planned(PlanReport),
     /// A model is on its device.
     Loaded {
         /// Which.
@@ -217,6 +225,8 @@ impl Runner {
                 emit(Event::TrainEnded { finished: ending == Ending::Finished });
                 Ok(())
             }
+            Command::PlanTrain(request) => plan::plan_train(*request, emit).await,
+            Command::PlanModel(request) => plan::plan_model(request, emit).await,
             Command::Generate(request) => generate::generate(*request, &self.stop, emit).await,
             Command::OpenChat(request) => {
                 // The model before goes first, so that there is memory for this one.

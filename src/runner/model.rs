@@ -4,7 +4,7 @@ use super::Event;
 use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Engine, Generator};
-use crate::model::{ChatFormat, ModelFile, Purpose};
+use crate::model::{ChatFormat, LlamaConfig, ModelFile, Purpose};
 use crate::platform;
 use crate::train;
 use anyhow::{Context, Result, bail};
@@ -29,6 +29,24 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
     Ok(ModelFile::open(path)?)
 }
 
+/// The shape in a `config.json`.
+pub(super) fn config(path: &Path) -> Result<LlamaConfig> {
+    let text = platform::read(path).with_context(|| path.display().to_string())?;
+    let config: LlamaConfig = serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))?;
+    config.check()?;
+    Ok(config)
+}
+
+/// The context that is reserved: what was asked for, if the model has it.
+pub(super) fn context(config: &LlamaConfig, asked: Option<usize>) -> Result<usize> {
+    let longest = config.max_position_embeddings;
+    let context = asked.unwrap_or(longest.min(CONTEXT));
+    if context < 2 || context > longest {
+        bail!("a context of {context} tokens is not between 2 and the model's {longest}");
+    }
+    Ok(context)
+}
+
 /// The tokenizer that came with a model.
 pub(super) fn tokenizer(file: &ModelFile) -> Result<Tokenizer> {
     let missing = || format!("{}: came without a tokenizer; put its tokenizer.json beside it", file.path().display());
@@ -47,14 +65,10 @@ pub(super) struct Speaker {
 pub(super) async fn speaker(model: &str, device: &str, context: Option<usize>, emit: &mut dyn FnMut(Event)) -> Result<Speaker> {
     let file = open(model)?;
     let tokenizer = tokenizer(&file)?;
-    let longest = file.config.max_position_embeddings;
-    let context = context.unwrap_or(longest.min(CONTEXT));
-    if context < 2 || context > longest {
-        bail!("a context of {context} tokens is not between 2 and the model's {longest}");
-    }
+    let context = self::context(&file.config, context)?;
     let (mut machine, device) = super::devices::machine(device).await?;
     let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
     let generator = Generator::new(Engine::new(&mut machine, &weights, context)?);
-    emit(Event::Loaded { model: file.path().display().to_string(), device, context, memory: machine.memory_bytes() });
+    emit(Event::Loaded { model: file.path().display().to_string(), device, context, memory: machine.bytes() });
     Ok(Speaker { machine, tokenizer, generator, chat: file.chat })
 }

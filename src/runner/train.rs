@@ -1,12 +1,13 @@
 //! Training: opens what a run is made of, and hands it to the trainer.
 
+use super::plan::{self, Planned, Room};
 use super::{Event, Stop};
 use crate::assets;
 use crate::data::{Corpus, Tokenizer};
 use crate::graph::{Machine, Storage};
-use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Weights, init_dense, init_from_dense};
+use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
-use crate::train::{Ending, FirstWeights, Init, Parts, RunDir, Source, Step, StepShape, TrainConfig, TrainError, Trainer};
+use crate::train::{Ending, FirstWeights, Init, Parts, RunDir, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -22,6 +23,18 @@ pub struct TrainRequest {
     pub resume: bool,
     /// Where it is computed: `auto`, `cpu`, or an adapter.
     pub device: String,
+    /// Bytes of memory to plan with, in the place of what the device says it has.
+    pub memory: Option<u64>,
+}
+
+impl TrainRequest {
+    /// The settings, without opening the run.
+    pub(super) fn settings(&self) -> Result<TrainConfig> {
+        match &self.config {
+            None if self.resume => settings(&self.run.join("run.toml")),
+            config => Ok(config.clone().unwrap_or_default()),
+        }
+    }
 }
 
 /// Settings from a TOML file, such as a run's `run.toml`.
@@ -48,13 +61,13 @@ pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnM
     config.check()?;
     let inputs = Inputs::open(&config)?;
     let (mut machine, device) = super::devices::machine(&request.device).await?;
-    let step = inputs.step(&mut machine, &config)?;
+    let setup = inputs.setup(&mut machine, &config, request.memory, emit)?;
     let first_weights = first_weights(&config, inputs.teacher)?;
     let run = match opened {
         Some(run) => run,
         None => RunDir::create(&request.run, &config)?,
     };
-    let parts = Parts { machine, step, config, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
+    let parts = Parts { machine, setup, config, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
     let mut trainer = Trainer::new(parts).await?;
     Ok(trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?)
 }
@@ -68,10 +81,10 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig), TrainError>
 }
 
 /// What a run reads, opened and found to fit together.
-struct Inputs {
+pub(super) struct Inputs {
     teacher: Option<ModelFile>,
     tokenizer: Tokenizer,
-    shape: LlamaConfig,
+    shapes: Shapes,
     corpus: Corpus,
 }
 
@@ -79,20 +92,51 @@ impl Inputs {
     fn open(config: &TrainConfig) -> Result<Self> {
         let teacher = open_teacher(&config.teacher)?;
         let tokenizer = tokenizer(config, teacher.as_ref())?;
-        let shape = model_config(config, teacher.as_ref(), &tokenizer)?;
+        let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(file.config.clone(), file.linears)), &tokenizer)?;
         let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
         let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
-        Ok(Self { teacher, tokenizer, shape, corpus })
+        Ok(Self { teacher, tokenizer, shapes, corpus })
     }
 
-    /// Puts the models on the machine and compiles the programs.
-    fn step(&self, machine: &mut Machine, config: &TrainConfig) -> Result<Step> {
-        let linears = if config.binary { Linears::Binary } else { Linears::Dense };
-        let student = Weights::allocate(machine, &self.shape, linears, Purpose::Training)?;
-        let teacher = self.teacher.as_ref().map(|file| file.load(machine, Purpose::Inference(Storage::F32))).transpose()?;
-        let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective() };
-        Ok(Step::new(machine, student, teacher, shape)?)
+    /// The shapes of a run whose teacher need not exist: `teacher` names its shape.
+    pub(super) fn shapes(config: &TrainConfig, teacher: Option<&str>) -> Result<Shapes> {
+        let Some(name) = teacher else {
+            let file = open_teacher(&config.teacher)?;
+            let tokenizer = tokenizer(config, file.as_ref())?;
+            return shapes(config, file.map(|file| teacher_shape(file.config, file.linears)), &tokenizer);
+        };
+        let shape = match LlamaConfig::teacher(name) {
+            Some(shape) => shape,
+            None => super::model::config(Path::new(name))
+                .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
+        };
+        shapes(config, Some(teacher_shape(shape, Linears::Dense)), &tokenizer(config, None)?)
     }
+
+    /// Plans the run's memory; reserves it if it fits, and puts the teacher there.
+    fn setup(&self, machine: &mut Machine, config: &TrainConfig, memory: Option<u64>, emit: &mut dyn FnMut(Event)) -> Result<Setup> {
+        let planned = Planned::new(config, &self.shapes, Room::of(machine, memory))?;
+        emit(Event::Note { text: planned.line() });
+        plan::refuse(&planned, config, &self.shapes)?;
+        let setup = Setup::new(machine, config, &self.shapes, planned.recompute).map_err(|error| match plan::out_of_memory(&error) {
+            true => anyhow::Error::from(error).context(format!("{}. To take less, {}", planned.line(), planned.advice(config, &self.shapes))),
+            false => error.into(),
+        })?;
+        if let (Some(file), Some(teacher)) = (&self.teacher, &setup.step.teacher) {
+            file.fill(machine, teacher)?;
+        }
+        Ok(setup)
+    }
+}
+
+fn teacher_shape(config: LlamaConfig, linears: Linears) -> TeacherShape {
+    TeacherShape { config, linears, purpose: Purpose::Inference(Storage::F32) }
+}
+
+fn shapes(config: &TrainConfig, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
+    let student = model_config(config, teacher.as_ref().map(|teacher| teacher.config.vocab_size), tokenizer)?;
+    let prompt = if config.sample_every == 0 { Vec::new() } else { tokenizer.encode(&config.sample_prompt)? };
+    Ok(Shapes { student, teacher, prompt })
 }
 
 fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
@@ -118,15 +162,13 @@ fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<Tokeni
 }
 
 /// The student's shape: a preset or a `config.json`; its vocabulary is the teacher's.
-fn model_config(config: &TrainConfig, teacher: Option<&ModelFile>, tokenizer: &Tokenizer) -> Result<LlamaConfig> {
-    let vocabulary = teacher.map_or(tokenizer.vocabulary(), |file| file.config.vocab_size);
+fn model_config(config: &TrainConfig, teacher: Option<usize>, tokenizer: &Tokenizer) -> Result<LlamaConfig> {
+    let vocabulary = teacher.unwrap_or(tokenizer.vocabulary());
     let shape = if PRESETS.contains(&config.model.as_str()) {
         LlamaConfig::preset(&config.model, vocabulary)?
     } else {
-        let path = Path::new(&config.model);
-        let text = platform::read(path)
-            .with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?;
-        serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))?
+        super::model::config(Path::new(&config.model))
+            .with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?
     };
     shape.check()?;
     if shape.vocab_size != vocabulary {

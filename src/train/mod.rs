@@ -8,14 +8,16 @@ mod guard;
 mod metrics;
 mod run_dir;
 mod schedule;
+mod setup;
 mod step;
 mod trainer;
 
 pub use checkpoint::{CheckpointError, State, read_state};
-pub use config::{Init, Loss, SettingError, Source, TrainConfig};
+pub use config::{Init, Loss, Recompute, SettingError, Source, TrainConfig};
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use metrics::Metrics;
 pub use run_dir::{RunDir, RunError, checkpoints, read_metrics};
 pub use schedule::Schedule;
+pub use setup::{Setup, Shapes, TeacherShape, plan};
 pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
 pub use trainer::{Ending, FirstWeights, Parts, TrainError, TrainEvent, Trainer};

@@ -134,6 +134,8 @@ pub struct StepShape {
     pub seq: usize,
     /// What is minimised.
     pub objective: Objective,
+    /// Whether activations are computed again for the gradients, instead of being held.
+    pub recompute: bool,
 }
 
 /// Models on a machine, and the programs that train one from the other.
@@ -176,9 +178,10 @@ impl Step {
         self.shape
     }
 
-    /// Bytes of activations.
-    pub fn slot_bytes(&self) -> u64 {
-        self.micro.slot_bytes() + self.update.slot_bytes() + self.eval.slot_bytes()
+    /// Bytes of activations of each program.
+    pub fn slot_bytes(&self) -> Vec<(String, u64)> {
+        let programs = [("micro-step", &self.micro), ("optimizer step", &self.update), ("evaluation", &self.eval)];
+        programs.map(|(name, program)| (name.to_string(), program.slot_bytes())).to_vec()
     }
 
     /// Clears the sums that an optimizer step adds up. Call before its first micro-step.
@@ -235,7 +238,7 @@ impl Tables {
 }
 
 fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, feed: Feed, shape: StepShape, gradient: bool) -> Result<Tape, StepError> {
-    let StepShape { batch, seq, objective } = shape;
+    let StepShape { batch, seq, objective, recompute } = shape;
     let mut tape = Tape::new();
     let [tokens, targets, weights, scale, sums] = [feed.tokens, feed.targets, feed.weights, feed.scale, feed.sums].map(|home| tape.lasting(home));
     let taught = match (teacher, tables.teacher) {
@@ -246,6 +249,9 @@ fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, fe
     let loss = Loss { student, teacher: taught, targets, weights, scale, sums, objective, gradient };
     if let Some(d_hidden) = loss.record(&mut tape, hidden)? {
         tape.backward(&[(hidden, d_hidden)], Arc::new(Add))?;
+        if recompute {
+            tape.recompute();
+        }
     }
     Ok(tape)
 }

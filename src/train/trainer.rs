@@ -7,6 +7,7 @@ use super::curves;
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
 use super::run_dir::{RunDir, RunError};
+use super::setup::Setup;
 use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, Corpus, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
@@ -129,10 +130,10 @@ pub struct Trainer {
 
 /// What a trainer is made of.
 pub struct Parts {
-    /// The machine, with the models of `step` on it.
+    /// The machine, with everything of `setup` on it.
     pub machine: Machine,
-    /// The programs.
-    pub step: Step,
+    /// The models' tensors and the programs.
+    pub setup: Setup,
     /// The settings.
     pub config: TrainConfig,
     /// Text.
@@ -171,7 +172,8 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 impl Trainer {
     /// Puts a run together; it goes on from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, step, config, corpus, tokenizer, run, device, mut first_weights } = parts;
+        let Parts { mut machine, setup, config, corpus, tokenizer, run, device, mut first_weights } = parts;
+        let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
         let first_state = State::new(Guard::new(config.guard, config.loss_scale), &device);
         let state = match run.checkpoints()?.last() {
@@ -179,14 +181,6 @@ impl Trainer {
             None => first_state.clone(),
         };
         run.cut(state.step)?;
-        let sampler = match config.sample_every {
-            0 => None,
-            _ => {
-                let prompt = tokenizer.encode(&config.sample_prompt)?;
-                let capacity = prompt.len() + config.sample_tokens + 1;
-                Some((Engine::new(&mut machine, &step.student, capacity)?, prompt)).filter(|(_, prompt)| !prompt.is_empty())
-            }
-        };
         let shape = step.shape();
         Ok(Self {
             batches: Batches::new(config.seed, corpus.train.len(), shape.batch, shape.seq),

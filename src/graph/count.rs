@@ -1,0 +1,70 @@
+//! A machine that only counts: what runs on it gets nowhere, but whatever sets a run up can be
+//! asked how much memory it takes, before any is reserved. Pure.
+
+use super::op::Specs;
+use super::plan::{Overlap, Plan, Pool, check_overlaps};
+use super::tape::{MemoryId, Tape};
+
+/// Counts the words that a machine would reserve.
+#[derive(Clone, Debug)]
+pub struct Counter {
+    most_words: usize,
+    memory: Vec<usize>,
+    pool: Pool,
+    kept: usize,
+}
+
+/// What a tape would take and do.
+#[derive(Clone, Copy, Debug)]
+pub struct Counted {
+    /// Words in its slots.
+    pub slot_words: usize,
+    /// Dispatches in a run, if every operation takes its portable variant.
+    pub dispatches: usize,
+}
+
+impl Counter {
+    /// As a machine on which one tensor may have `most_words` words.
+    pub fn new(most_words: usize) -> Self {
+        Self { most_words, memory: Vec::new(), pool: Pool::default(), kept: 0 }
+    }
+
+    /// The most words one allocation may have.
+    pub fn most_words(&self) -> usize {
+        self.most_words
+    }
+
+    /// Counts `words` words that outlive every tape.
+    pub fn allocate(&mut self, words: usize) -> MemoryId {
+        self.memory.push(words);
+        MemoryId(self.memory.len() - 1)
+    }
+
+    /// Words reserved.
+    pub fn memory_words(&self) -> usize {
+        self.memory.iter().sum()
+    }
+
+    /// Words of a memory.
+    pub fn words_of(&self, MemoryId(memory): MemoryId) -> usize {
+        self.memory[memory]
+    }
+
+    /// Words in the slots of all programs.
+    pub fn slot_words(&self) -> usize {
+        self.pool.words() + self.kept
+    }
+
+    /// Plans a tape.
+    pub fn compile(&mut self, tape: &Tape) -> Result<Counted, Overlap> {
+        check_overlaps(tape)?;
+        let plan = Plan::new(tape);
+        self.pool.place(&plan);
+        self.kept += plan.kept_words();
+        let launches = tape.nodes.iter().map(|node| {
+            let (inputs, updates) = tape.specs_of(node);
+            node.op.variants(Specs { inputs: &inputs, updates: &updates })[0].launches.len()
+        });
+        Ok(Counted { slot_words: plan.words(), dispatches: launches.sum() })
+    }
+}

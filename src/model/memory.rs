@@ -1,0 +1,82 @@
+//! What a run takes of a machine's memory, part by part: read from the machine after its tensors
+//! and programs were made there, or only counted.
+
+use super::weights::Weights;
+use crate::graph::{Machine, MemoryId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// What a memory of a model holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Signs of binarized layers, in training both ways.
+    Signs,
+    /// The latent weights behind them.
+    Latent,
+    /// Everything else that is a parameter.
+    Values,
+    /// Gradients.
+    Gradients,
+    /// AdamW's moments.
+    Moments,
+}
+
+/// Bytes by what they are for. They add up to everything that is reserved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemoryPlan {
+    /// What, and how many bytes.
+    pub parts: Vec<(String, u64)>,
+    /// Bytes of activations each program needs; programs share them, since no two run at once.
+    pub programs: Vec<(String, u64)>,
+}
+
+impl MemoryPlan {
+    /// All bytes.
+    pub fn total(&self) -> u64 {
+        self.parts.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Bytes of the part of this name; 0 if there is none.
+    pub fn part(&self, name: &str) -> u64 {
+        self.parts.iter().filter(|(part, _)| part == name).map(|(_, bytes)| bytes).sum()
+    }
+
+    /// Adds a part, unless it is empty.
+    pub fn add(&mut self, name: &str, bytes: u64) {
+        if bytes > 0 {
+            self.parts.push((name.into(), bytes));
+        }
+    }
+
+    /// Adds what a model's tensors take, its parts named after `whose`.
+    pub fn add_model(&mut self, machine: &Machine, whose: &str, weights: &Weights) {
+        let mut bytes: BTreeMap<Part, u64> = BTreeMap::new();
+        for (memory, part) in weights.memories() {
+            *bytes.entry(part).or_default() += machine.bytes_of(memory);
+        }
+        for (part, bytes) in bytes {
+            let name = match part {
+                Part::Signs => "signs",
+                Part::Latent => "latent weights",
+                Part::Values => "full precision",
+                Part::Gradients => "gradients",
+                Part::Moments => "moments",
+            };
+            self.add(&format!("{whose}: {name}"), bytes);
+        }
+    }
+
+    /// Adds the slots of all programs, and whatever of the machine's memory is in no part yet.
+    pub fn complete(mut self, machine: &Machine, programs: Vec<(String, u64)>) -> Self {
+        let rest = machine.memory_bytes() - self.total();
+        self.add("activations", machine.slot_bytes());
+        self.add("tables, batches, reports", rest);
+        self.programs = programs;
+        self
+    }
+}
+
+/// Bytes of some memories of a machine.
+pub fn bytes_of(machine: &Machine, memories: impl IntoIterator<Item = MemoryId>) -> u64 {
+    memories.into_iter().map(|memory| machine.bytes_of(memory)).sum()
+}

@@ -1,0 +1,221 @@
+//! What work takes of a device's memory, said before anything is reserved there.
+
+use super::train::{Inputs, TrainRequest};
+use super::{Event, devices, model};
+use crate::device::DeviceError;
+use crate::graph::{Machine, MachineError, Storage};
+use crate::infer::{Engine, EngineError};
+use crate::model::{Linears, LlamaConfig, MemoryPlan, PRESETS, Purpose, Weights};
+use crate::platform;
+use crate::train::{self, Recompute, Shapes, StepError, TrainConfig, TrainError};
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// What a run would take.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanTrainRequest {
+    /// The run.
+    pub train: TrainRequest,
+    /// In the place of the teacher, one that need not exist: a known shape or a `config.json`.
+    pub teacher_shape: Option<String>,
+}
+
+/// What a model that continues text would take.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanModelRequest {
+    /// A preset (taken as packed), or a model as it is opened for inference.
+    pub model: String,
+    /// Where it is computed.
+    pub device: String,
+    /// Tokens there is room for.
+    pub context: Option<usize>,
+    /// Bytes to compare with, in the place of what the device has.
+    pub memory: Option<u64>,
+}
+
+/// What something takes, and what there is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PlanReport {
+    /// What was planned, in words.
+    pub what: String,
+    /// Bytes by part.
+    pub plan: MemoryPlan,
+    /// The device, in words.
+    pub device: String,
+    /// Bytes it has; none if it does not tell.
+    pub memory: Option<u64>,
+    /// Bytes that one binding may have there; none if there is no limit.
+    pub binding_bytes: Option<u64>,
+    /// What could be lowered, if it does not fit.
+    pub advice: Option<String>,
+}
+
+/// The memory of a device.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Room {
+    /// Bytes it has; none if it does not tell.
+    pub(super) memory: Option<u64>,
+    /// Bytes that may be planned with.
+    usable: Option<u64>,
+    /// The most words one tensor may have.
+    most_words: usize,
+}
+
+impl Room {
+    /// Of a machine; `given` bytes are believed before what it says of itself. A sixteenth of what
+    /// it says is left to the system and the driver.
+    pub(super) fn of(machine: &Machine, given: Option<u64>) -> Self {
+        let own = match machine {
+            Machine::Cpu(_) => platform::memory(),
+            Machine::Gpu(gpu) => gpu.gpu().memory(),
+            Machine::Counting(_) => None,
+        };
+        Self { memory: given.or(own), usable: given.or(own.map(|bytes| bytes - bytes / 16)), most_words: machine.most_words() }
+    }
+
+    fn holds(&self, bytes: u64) -> bool {
+        self.usable.is_none_or(|usable| bytes <= usable)
+    }
+}
+
+/// A run's memory, and whether it computes activations again.
+pub(super) struct Planned {
+    pub(super) memory: MemoryPlan,
+    pub(super) recompute: bool,
+    room: Room,
+}
+
+impl Planned {
+    /// Plans a run; `recompute = auto` is decided here.
+    pub(super) fn new(config: &TrainConfig, shapes: &Shapes, room: Room) -> Result<Self, TrainError> {
+        let with = |recompute| train::plan(config, shapes, recompute, room.most_words);
+        let (memory, recompute) = match config.recompute {
+            Recompute::Off => (with(false)?, false),
+            Recompute::On => (with(true)?, true),
+            Recompute::Auto => {
+                let held = with(false)?;
+                if room.holds(held.total()) { (held, false) } else { (with(true)?, true) }
+            }
+        };
+        Ok(Self { memory, recompute, room })
+    }
+
+    pub(super) fn fits(&self) -> bool {
+        self.room.holds(self.memory.total())
+    }
+
+    /// What it takes and what there is, in a line.
+    pub(super) fn line(&self) -> String {
+        let recompute = if self.recompute { ", activations computed again" } else { "" };
+        format!("memory: {} planned{recompute}; the device has {}", size(self.memory.total()), self.room.memory.map_or("an unknown amount".into(), size))
+    }
+
+    /// What to lower, and by how much, for the run to take less: enough for the device where that is
+    /// known, as little as can be where it is not.
+    pub(super) fn advice(&self, config: &TrainConfig, shapes: &Shapes) -> String {
+        let target = self.room.usable.unwrap_or(self.memory.total() * 3 / 4);
+        let total = |config: &TrainConfig| train::plan(config, shapes, config.recompute != Recompute::Off, self.room.most_words).map(|plan| plan.total());
+        let fits = |config: &TrainConfig| total(config).is_ok_and(|bytes| bytes <= target);
+        let mut enough: Vec<(String, TrainConfig)> = Vec::new();
+        let recompute = TrainConfig { recompute: Recompute::On, ..config.clone() };
+        if !self.recompute {
+            enough.push(("recompute = on".into(), recompute.clone()));
+        }
+        if let Some(batch) = largest(config.batch, 1, |batch| fits(&TrainConfig { batch, ..config.clone() })) {
+            let accumulate = (config.batch * config.accumulate).div_ceil(batch);
+            enough.push((format!("batch = {batch} (with accumulate = {accumulate} for as many tokens a step)"), TrainConfig { batch, ..config.clone() }));
+        }
+        if let Some(seq) = largest(config.seq, 64, |seq| fits(&TrainConfig { seq, ..config.clone() })) {
+            enough.push((format!("seq = {seq}"), TrainConfig { seq, ..config.clone() }));
+        }
+        enough.retain(|(_, config)| fits(config));
+        if enough.is_empty() {
+            let least = TrainConfig { batch: 1, ..recompute };
+            let bytes = total(&least).map_or("more".into(), size);
+            return format!("even batch = 1 with recompute = on takes {bytes}: use a smaller model, teacher or seq, or another device");
+        }
+        let list: Vec<String> = enough.iter().map(|(what, config)| format!("{what}: {}", total(config).map_or_else(|_| String::new(), size))).collect();
+        format!("each of these is enough: {}", list.join("; "))
+    }
+}
+
+/// The largest multiple of `step` below `value` that fits.
+fn largest(value: usize, step: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
+    let (mut least, mut most) = (0, (value - 1) / step);
+    while least < most {
+        let middle = (least + most).div_ceil(2);
+        if fits(middle * step) {
+            least = middle;
+        } else {
+            most = middle - 1;
+        }
+    }
+    (least > 0).then_some(least * step)
+}
+
+/// Bytes as a person reads them.
+fn size(bytes: u64) -> String {
+    if bytes < 1_000_000_000 { format!("{:.1} MB", bytes as f64 / 1e6) } else { format!("{:.2} GB", bytes as f64 / 1e9) }
+}
+
+/// Whether an error says that the device has no memory left.
+pub(super) fn out_of_memory(error: &TrainError) -> bool {
+    let machine = match error {
+        TrainError::Machine(error) | TrainError::Step(StepError::Machine(error)) | TrainError::Engine(EngineError::Machine(error)) => error,
+        _ => return false,
+    };
+    matches!(machine, MachineError::Device(DeviceError::OutOfMemory { .. }))
+}
+
+/// Plans a run.
+pub(super) async fn plan_train(request: PlanTrainRequest, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let PlanTrainRequest { train: request, teacher_shape } = request;
+    let config = request.settings()?;
+    config.check()?;
+    let shapes = Inputs::shapes(&config, teacher_shape.as_deref())?;
+    let (machine, device) = devices::machine(&request.device).await?;
+    let planned = Planned::new(&config, &shapes, Room::of(&machine, request.memory))?;
+    let recompute = if planned.recompute { ", activations computed again" } else { "" };
+    let what = format!("training {}, {} × {} tokens{recompute}", config.model, config.batch, config.seq);
+    let advice = (!planned.fits()).then(|| planned.advice(&config, &shapes));
+    emit(Event::Planned(report(what, planned.memory, device, planned.room, advice)));
+    Ok(())
+}
+
+/// Plans a model that continues text.
+pub(super) async fn plan_model(request: PlanModelRequest, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let PlanModelRequest { model: name, device, context, memory } = request;
+    let (config, linears, storage) = if PRESETS.contains(&name.as_str()) {
+        (LlamaConfig::preset(&name, crate::bench::vocabulary(&name))?, Linears::Binary, Storage::F16)
+    } else {
+        let file = model::open(&name)?;
+        let storage = file.storage();
+        (file.config, file.linears, storage)
+    };
+    let context = model::context(&config, context)?;
+    let (machine, device) = devices::machine(&device).await?;
+    let room = Room::of(&machine, memory);
+    let mut counting = Machine::counting(room.most_words);
+    let weights = Weights::allocate(&mut counting, &config, linears, Purpose::Inference(storage))?;
+    let plan = Engine::new(&mut counting, &weights, context)?.memory(&counting, &weights);
+    let advice = (!room.holds(plan.total())).then(|| "use a smaller --context or model, or another device".into());
+    emit(Event::Planned(report(format!("{name} with a context of {context} tokens"), plan, device, room, advice)));
+    Ok(())
+}
+
+fn report(what: String, plan: MemoryPlan, device: String, room: Room, advice: Option<String>) -> PlanReport {
+    let binding_bytes = (room.most_words < usize::MAX).then_some(4 * room.most_words as u64);
+    PlanReport { what, plan, device, memory: room.memory, binding_bytes, advice }
+}
+
+/// Refuses a run that does not fit.
+pub(super) fn refuse(planned: &Planned, config: &TrainConfig, shapes: &Shapes) -> Result<()> {
+    if planned.fits() {
+        return Ok(());
+    }
+    bail!(
+        "{}, which is too little. Nothing was reserved. To fit, {}. To try all the same, say how much there is with --memory",
+        planned.line(),
+        planned.advice(config, shapes)
+    );
+}

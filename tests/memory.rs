@@ -1,0 +1,113 @@
+//! Memory: what is planned is what a run takes, what does not fit is refused before it begins, and
+//! activations computed again give the same bits as those that were held.
+
+use crate::device::machine;
+use crate::train::{Scratch, run};
+use pollster::block_on;
+use signet::data::Batch;
+use signet::graph::{Machine, Storage};
+use signet::infer::Engine;
+use signet::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
+use signet::ops::Control;
+use signet::rng::Key;
+use signet::train::{Loss, Setup, Shapes, Source, TeacherShape, TrainConfig, plan};
+
+const VOCABULARY: usize = 301;
+
+fn student() -> LlamaConfig {
+    let preset = LlamaConfig::preset("tiny", VOCABULARY).unwrap();
+    LlamaConfig { hidden_size: 48, intermediate_size: 80, num_hidden_layers: 3, num_attention_heads: 4, num_key_value_heads: Some(2), ..preset }
+}
+
+fn shapes(taught: bool) -> Shapes {
+    let config = LlamaConfig { hidden_size: 32, num_hidden_layers: 2, num_key_value_heads: None, ..student() };
+    let teacher = taught.then_some(TeacherShape { config, linears: Linears::Dense, purpose: Purpose::Inference(Storage::F32) });
+    Shapes { student: student(), teacher, prompt: vec![1, 2, 3] }
+}
+
+fn settings(taught: bool) -> TrainConfig {
+    let config = TrainConfig { batch: 2, seq: 33, ..TrainConfig::default() };
+    if taught { config } else { TrainConfig { teacher: Source::None, loss: Loss::Ar, binary: false, ..config } }
+}
+
+#[test]
+fn a_plan_is_what_a_run_takes() {
+    for (taught, recompute) in [(true, false), (true, true), (false, false), (false, true)] {
+        let (config, shapes) = (settings(taught), shapes(taught));
+        for mut machine in [Machine::cpu(), machine().1] {
+            let planned = plan(&config, &shapes, recompute, machine.most_words()).unwrap();
+            let setup = Setup::new(&mut machine, &config, &shapes, recompute).unwrap();
+            assert_eq!(planned.total(), machine.bytes());
+            assert_eq!(planned, setup.memory(&machine));
+        }
+    }
+    let mut machines = [Machine::cpu(), Machine::counting(usize::MAX)];
+    let totals = machines.each_mut().map(|machine| {
+        let weights = Weights::allocate(machine, &student(), Linears::Binary, Purpose::Inference(Storage::F16)).unwrap();
+        let plan = Engine::new(machine, &weights, 100).unwrap().memory(machine, &weights);
+        assert_eq!(plan.total(), machine.bytes());
+        plan
+    });
+    assert_eq!(totals[0], totals[1]);
+}
+
+/// The parameters after two steps of two micro-steps, and the bytes of activations.
+fn trained(machine: &mut Machine, recompute: bool) -> (Vec<Vec<u32>>, u64) {
+    let (config, shapes) = (settings(true), shapes(true));
+    let Setup { mut step, .. } = Setup::new(machine, &config, &shapes, recompute).unwrap();
+    init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, 1)).unwrap();
+    let teacher = step.teacher.as_ref().unwrap();
+    init_from_dense(machine, teacher, &mut init_dense(&teacher.config, 2)).unwrap();
+    for n in 1..3 {
+        let control = Control {
+            rate: 1e-2,
+            beta1: 0.9,
+            beta2: 0.95,
+            epsilon: 1e-8,
+            decay: 0.1,
+            correction1: 1.0 - 0.9f32.powi(n),
+            correction2: (1.0 - 0.95f32.powi(n)).sqrt(),
+            clip: 1.0,
+            inverse_scale: 1.0,
+            threshold: f32::MAX,
+        };
+        step.begin(machine).unwrap();
+        for part in 0..2 {
+            let key = Key::new(n as u64, "tokens").child(part);
+            let token = |i: u64| (key.bits(i) % VOCABULARY as u64) as u32;
+            let windows: Vec<Vec<u32>> = (0..config.batch as u64).map(|b| (0..=config.seq as u64).map(|i| token(1000 * b + i)).collect()).collect();
+            let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
+            step.micro(machine, &Batch::from_windows(&windows), 2, 1.0).unwrap();
+        }
+        assert!(block_on(step.update(machine, &control).unwrap().wait()).unwrap().taken);
+    }
+    let names = step.student.names().iter();
+    let words = names.map(|name| block_on(machine.read(&step.student.home(name).unwrap())).unwrap()).collect();
+    (words, machine.slot_bytes())
+}
+
+#[test]
+fn activations_computed_again_give_the_same_bits() {
+    for machine in [|| Machine::cpu(), || machine().1] {
+        let (held, bytes) = trained(&mut machine(), false);
+        let (again, fewer) = trained(&mut machine(), true);
+        assert!(held == again, "other bits with recompute");
+        assert!(fewer < bytes * 3 / 4, "{fewer} bytes with recompute, {bytes} without");
+    }
+}
+
+#[test]
+fn a_run_that_does_not_fit_is_refused_before_it_begins() {
+    let scratch = Scratch::new("memory");
+    let runs = scratch.path("runs");
+    let arguments = ["train", "--device", "cpu", "--name", "big", "--runs", runs.to_str().unwrap(), "--memory"];
+    let (good, said) = run(&[&arguments[..], &["20MB"]].concat());
+    assert!(!good && said.contains("the device has 20.0 MB") && said.contains("use a smaller model"), "{said}");
+    let (good, said) = run(&[&arguments[..], &["145MB", "--recompute", "off"]].concat());
+    assert!(!good && said.contains("each of these is enough: recompute = on") && said.contains("batch = "), "{said}");
+    assert!(!runs.exists());
+    let (good, said) = run(&["train", "--plan", "--model", "1.3B", "--batch", "1", "--seq", "2048", "--teacher-shape", "TinyLlama-1.1B", "--memory", "8GB"]);
+    assert!(good && said.contains("it does not fit"), "{said}");
+    let (good, said) = run(&["train", "--memory", "much"]);
+    assert!(!good && said.contains("no amount of memory"), "{said}");
+}
