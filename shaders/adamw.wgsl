@@ -66,16 +66,20 @@ struct Latent {
     rows: u32,
     columns: u32,
     counter: u32,
+    // First rows of the second and of the third layer of the group.
+    second: u32,
+    third: u32,
 }
 
 @group(0) @binding(0) var<uniform> latent: Latent;
 @group(0) @binding(7) var<storage, read_write> sign_words: array<u32>;
 @group(0) @binding(8) var<storage, read_write> flips: array<atomic<u32>>;
 
-// Sign words a workgroup packs, and how many of their signs flipped.
+// Sign words a workgroup packs, and how many of each layer's signs flipped.
 const WORDS: u32 = 32u;
+const LAYERS: u32 = 3u;
 var<workgroup> packed: array<atomic<u32>, WORDS>;
-var<workgroup> flipped: atomic<u32>;
+var<workgroup> flipped: array<atomic<u32>, LAYERS>;
 
 fn words_in(columns: u32) -> u32 {
     return (columns + 31u) / 32u;
@@ -114,11 +118,16 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     }
     workgroupBarrier();
     if lane < WORDS && is_taken() {
-        atomicAdd(&flipped, replace(from_word + lane, lane));
+        let row = (from_word + lane) / words_in(latent.columns);
+        let layer = u32(row >= latent.second) + u32(row >= latent.third);
+        atomicAdd(&flipped[layer], replace(from_word + lane, lane));
     }
     workgroupBarrier();
-    if lane == 0u {
-        atomicAdd(&flips[latent.counter], atomicLoad(&flipped));
+    if lane < LAYERS {
+        let count = atomicLoad(&flipped[lane]);
+        if count != 0u {
+            atomicAdd(&flips[latent.counter + lane], count);
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+#variants f16
 // Causal attention with grouped query heads: o = softmax(q·kᵀ/√d)·v in one pass over blocks of 64
 // keys with a running maximum; the log-sum-exp of each row is kept. Backward, with
 // P = exp(s − lse) and Δ = Σ do⊙o: ds = P ⊙ (do·vᵀ − Δ), dq = ds·k/√d, dk = dsᵀ·q/√d, dv = Pᵀ·do.
@@ -16,13 +17,41 @@ struct Params {
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
+    // Columns of a row that holds q, of one that holds k and v, and where in it k and v begin.
+    q_row: u32,
+    kv_row: u32,
+    k_first: u32,
+    v_first: u32,
     scale: f32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
+#if f16
+// Keys and values of a cache in halves.
+#import "shared/half.wgsl"
+@group(0) @binding(2) var<storage, read> k: array<u32>;
+@group(0) @binding(3) var<storage, read> v: array<u32>;
+
+fn k_at(i: u32) -> f32 {
+    return half_of(k[i / 2u], i);
+}
+
+fn v_at(i: u32) -> f32 {
+    return half_of(v[i / 2u], i);
+}
+#else
 @group(0) @binding(2) var<storage, read> k: array<f32>;
 @group(0) @binding(3) var<storage, read> v: array<f32>;
+
+fn k_at(i: u32) -> f32 {
+    return k[p.k_first + i];
+}
+
+fn v_at(i: u32) -> f32 {
+    return v[p.v_first + i];
+}
+#endif
 @group(0) @binding(4) var<storage, read> start: array<u32>;
 @group(0) @binding(5) var<storage, read_write> o: array<f32>;
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>;
@@ -34,21 +63,18 @@ var<workgroup> mine_too: array<f32, HEAD>;
 var<workgroup> scores: array<f32, LANES>;
 var<workgroup> weights: array<f32, LANES>;
 
-// Where a query's sequence and head keep their keys: row j lies at first + j·stride.
-struct Rows {
-    first: u32,
-    stride: u32,
+// Where the keys that query head `head` sees begin, those of row j p.kv_row·j further; and where
+// the elements of a query, or of a row of o, begin.
+fn keys_at(sequence: u32, head: u32) -> u32 {
+    return sequence * p.keys * p.kv_row + head / (p.heads / p.kv_heads) * p.head_dim;
 }
 
-fn key_rows(sequence: u32, head: u32) -> Rows {
-    let stride = p.kv_heads * p.head_dim;
-    let column = head / (p.heads / p.kv_heads) * p.head_dim;
-    return Rows(sequence * p.keys * stride + column, stride);
+fn query_at(query: u32, head: u32) -> u32 {
+    return query * p.q_row + head * p.head_dim;
 }
 
-fn query_rows(sequence: u32, head: u32) -> Rows {
-    let stride = p.heads * p.head_dim;
-    return Rows(sequence * p.queries * stride + head * p.head_dim, stride);
+fn out_at(query: u32, head: u32) -> u32 {
+    return (query * p.heads + head) * p.head_dim;
 }
 
 fn dot_q(at: u32) -> f32 {
@@ -62,7 +88,7 @@ fn dot_q(at: u32) -> f32 {
 fn dot_k(at: u32) -> f32 {
     var sum = 0.0;
     for (var c = 0u; c < p.head_dim; c++) {
-        sum += mine[c] * k[at + c];
+        sum += mine[c] * k_at(at + c);
     }
     return sum;
 }
@@ -70,7 +96,7 @@ fn dot_k(at: u32) -> f32 {
 fn dot_v(at: u32) -> f32 {
     var sum = 0.0;
     for (var c = 0u; c < p.head_dim; c++) {
-        sum += mine_too[c] * v[at + c];
+        sum += mine_too[c] * v_at(at + c);
     }
     return sum;
 }
@@ -93,10 +119,10 @@ fn block_total(count: u32) -> f32 {
 }
 
 // Σ_j weights[j]·v[j, c] over a block's keys; `at` is element c of the first.
-fn weighted_v(at: u32, stride: u32, count: u32) -> f32 {
+fn weighted_v(at: u32, count: u32) -> f32 {
     var sum = 0.0;
     for (var j = 0u; j < count; j++) {
-        sum += weights[j] * v[at + j * stride];
+        sum += weights[j] * v_at(at + j * p.kv_row);
     }
     return sum;
 }
@@ -108,10 +134,10 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
         return;
     }
     let query = group / p.heads;
-    let rows = key_rows(query / p.queries, group % p.heads);
+    let rows = keys_at(query / p.queries, group % p.heads);
     let seen = min(start[0] + query % p.queries + 1u, p.keys);
     for (var c = lane; c < p.head_dim; c += LANES) {
-        mine[c] = q[group * p.head_dim + c];
+        mine[c] = q[query_at(query, group % p.heads) + c];
     }
     workgroupBarrier();
     var top = LOWEST;
@@ -121,7 +147,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
         let count = min(LANES, seen - first);
         var score = LOWEST;
         if lane < count {
-            score = dot_k(rows.first + (first + lane) * rows.stride) * p.scale;
+            score = dot_k(rows + (first + lane) * p.kv_row) * p.scale;
         }
         scores[lane] = score;
         workgroupBarrier();
@@ -131,9 +157,9 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
         top = new_top;
         workgroupBarrier();
         total = total * keep + block_total(count);
-        let at = rows.first + first * rows.stride;
+        let at = rows + first * p.kv_row;
         for (var c = lane; c < p.head_dim; c += LANES) {
-            sums[c / LANES] = sums[c / LANES] * keep + weighted_v(at + c, rows.stride, count);
+            sums[c / LANES] = sums[c / LANES] * keep + weighted_v(at + c, count);
         }
     }
     for (var c = lane; c < p.head_dim; c += LANES) {
@@ -144,38 +170,32 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
     }
 }
 
-@group(0) @binding(1) var<storage, read> saved_o: array<f32>;
-@group(0) @binding(2) var<storage, read> upstream: array<f32>;
-@group(0) @binding(3) var<storage, read_write> delta_out: array<f32>;
-
-// Δ of one row and head an invocation.
-@compute @workgroup_size(64)
-fn delta(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = (wid.x + wid.y * groups.x) * LANES + lane;
-    if i >= p.batch * p.queries * p.heads {
-        return;
-    }
-    var sum = 0.0;
-    for (var c = i * p.head_dim; c < (i + 1u) * p.head_dim; c++) {
-        sum += saved_o[c] * upstream[c];
-    }
-    delta_out[i] = sum;
-}
-
+#if !f16
 @group(0) @binding(4) var<storage, read> saved_lse: array<f32>;
 @group(0) @binding(5) var<storage, read> dy: array<f32>;
-@group(0) @binding(6) var<storage, read_write> deltas: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dq: array<f32>;
+@group(0) @binding(6) var<storage, read> saved_o: array<f32>;
+@group(0) @binding(7) var<storage, read_write> delta_out: array<f32>;
+@group(0) @binding(8) var<storage, read_write> dq: array<f32>;
 
-// Σ_j scores[j]·k[j, c] over a block's keys.
-fn scored_k(at: u32, stride: u32, count: u32) -> f32 {
+// Δ of the row in mine_too; every lane adds it up for itself, which saves barriers.
+fn delta_of(at: u32) -> f32 {
     var sum = 0.0;
-    for (var j = 0u; j < count; j++) {
-        sum += scores[j] * k[at + j * stride];
+    for (var c = 0u; c < p.head_dim; c++) {
+        sum += saved_o[at + c] * mine_too[c];
     }
     return sum;
 }
 
+// Σ_j scores[j]·k[j, c] over a block's keys.
+fn scored_k(at: u32, count: u32) -> f32 {
+    var sum = 0.0;
+    for (var j = 0u; j < count; j++) {
+        sum += scores[j] * k_at(at + j * p.kv_row);
+    }
+    return sum;
+}
+
+// dq, and the Δ that the next kernel needs.
 @compute @workgroup_size(64)
 fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = wid.x + wid.y * groups.x;
@@ -183,34 +203,40 @@ fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
         return;
     }
     let query = group / p.heads;
-    let rows = key_rows(query / p.queries, group % p.heads);
+    let rows = keys_at(query / p.queries, group % p.heads);
+    let mine_at = query_at(query, group % p.heads);
     let seen = min(query % p.queries + 1u, p.keys);
     for (var c = lane; c < p.head_dim; c += LANES) {
-        mine[c] = q[group * p.head_dim + c];
+        mine[c] = q[mine_at + c];
         mine_too[c] = dy[group * p.head_dim + c];
+    }
+    workgroupBarrier();
+    let delta = delta_of(group * p.head_dim);
+    if lane == 0u {
+        delta_out[group] = delta;
     }
     var sums = array<f32, QUARTERS>();
     for (var first = 0u; first < seen; first += LANES) {
         let count = min(LANES, seen - first);
         workgroupBarrier();
         if lane < count {
-            let at = rows.first + (first + lane) * rows.stride;
+            let at = rows + (first + lane) * p.kv_row;
             let probability = exp(dot_k(at) * p.scale - saved_lse[group]);
-            scores[lane] = probability * (dot_v(at) - deltas[group]) * p.scale;
+            scores[lane] = probability * (dot_v(at) - delta) * p.scale;
         }
         workgroupBarrier();
-        let at = rows.first + first * rows.stride;
+        let at = rows + first * p.kv_row;
         for (var c = lane; c < p.head_dim; c += LANES) {
-            sums[c / LANES] += scored_k(at + c, rows.stride, count);
+            sums[c / LANES] += scored_k(at + c, count);
         }
     }
     for (var c = lane; c < p.head_dim; c += LANES) {
-        dq[group * p.head_dim + c] = sums[c / LANES];
+        dq[mine_at + c] = sums[c / LANES];
     }
 }
 
-@group(0) @binding(7) var<storage, read_write> dk: array<f32>;
-@group(0) @binding(8) var<storage, read_write> dv: array<f32>;
+@group(0) @binding(6) var<storage, read_write> deltas: array<f32>;
+@group(0) @binding(7) var<storage, read_write> dkv: array<f32>;
 
 fn dot_dy(at: u32) -> f32 {
     var sum = 0.0;
@@ -221,10 +247,10 @@ fn dot_dy(at: u32) -> f32 {
 }
 
 // Σ_t scores[t]·q[t, c] and Σ_t weights[t]·do[t, c] over a block's queries.
-fn scored_queries(at: u32, stride: u32, count: u32) -> vec2<f32> {
+fn scored_queries(at: u32, upstream_at: u32, count: u32) -> vec2<f32> {
     var sums = vec2<f32>();
     for (var t = 0u; t < count; t++) {
-        sums += vec2(scores[t] * q[at + t * stride], weights[t] * dy[at + t * stride]);
+        sums += vec2(scores[t] * q[at + t * p.q_row], weights[t] * dy[upstream_at + t * p.heads * p.head_dim]);
     }
     return sums;
 }
@@ -235,36 +261,37 @@ fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
     if group >= p.batch * p.keys * p.kv_heads {
         return;
     }
-    let sequence = group / p.kv_heads / p.keys;
-    let key = group / p.kv_heads % p.keys;
+    let row = group / p.kv_heads;
+    let sequence = row / p.keys;
+    let key = row % p.keys;
     let shared_by = p.heads / p.kv_heads;
+    let column = group % p.kv_heads * p.head_dim;
     for (var c = lane; c < p.head_dim; c += LANES) {
-        mine[c] = k[group * p.head_dim + c];
-        mine_too[c] = v[group * p.head_dim + c];
+        mine[c] = k_at(row * p.kv_row + column + c);
+        mine_too[c] = v_at(row * p.kv_row + column + c);
     }
     var sums = array<vec2<f32>, QUARTERS>();
     for (var n = 0u; n < shared_by; n++) {
         let head = group % p.kv_heads * shared_by + n;
-        let rows = query_rows(sequence, head);
         for (var first = key; first < p.queries; first += LANES) {
             let count = min(LANES, p.queries - first);
+            let query = sequence * p.queries + first;
             workgroupBarrier();
             if lane < count {
-                let at = rows.first + (first + lane) * rows.stride;
-                let saved = (sequence * p.queries + first + lane) * p.heads + head;
-                let probability = exp(dot_q(at) * p.scale - saved_lse[saved]);
+                let saved = (query + lane) * p.heads + head;
+                let probability = exp(dot_q(query_at(query + lane, head)) * p.scale - saved_lse[saved]);
                 weights[lane] = probability;
-                scores[lane] = probability * (dot_dy(at) - deltas[saved]) * p.scale;
+                scores[lane] = probability * (dot_dy(out_at(query + lane, head)) - deltas[saved]) * p.scale;
             }
             workgroupBarrier();
-            let at = rows.first + first * rows.stride;
             for (var c = lane; c < p.head_dim; c += LANES) {
-                sums[c / LANES] += scored_queries(at + c, rows.stride, count);
+                sums[c / LANES] += scored_queries(query_at(query, head) + c, out_at(query, head) + c, count);
             }
         }
     }
     for (var c = lane; c < p.head_dim; c += LANES) {
-        dk[group * p.head_dim + c] = sums[c / LANES].x;
-        dv[group * p.head_dim + c] = sums[c / LANES].y;
+        dkv[row * p.kv_row + p.k_first + column + c] = sums[c / LANES].x;
+        dkv[row * p.kv_row + p.v_first + column + c] = sums[c / LANES].y;
     }
 }
+#endif

@@ -1,15 +1,19 @@
-// FBI-Linear: y = x·W̃ᵀ with W̃[o,i] = α[i]·s[o,i] + β[i], from the sign bits. Backward, with
-// u = dy·S: dx = α⊙u + β·Σ_o dy, dα = Σ_b x⊙u, dβ = Σ_b x·Σ_o dy, and by the straight-through
-// estimator dW = α ⊙ (dyᵀ·x).
+// FBI-Linear: y = x·W̃ᵀ with W̃[o,i] = α[i]·s[o,i] + β[i], from the sign bits, for up to three layers
+// one below the other, each with an α and a β of its own. Backward, for each layer with u = dy·S:
+// dx += α⊙u + β·Σ_o dy, dα = Σ_b x⊙u, dβ = Σ_b x·Σ_o dy, and by the straight-through estimator
+// dW = α ⊙ (dyᵀ·x).
 #import "shared/tile.wgsl"
 #import "shared/sign.wgsl"
-#import "shared/columns.wgsl"
+#import "shared/linear.wgsl"
 
 struct Params {
     tokens: u32,
     rows: u32,
     columns: u32,
     row_words: u32,
+    // First outputs of the second and of the third layer.
+    second: u32,
+    third: u32,
 }
 
 // `rows` and `columns` are those of the sign matrix: (out, in) forward, (in, out) backward.
@@ -44,10 +48,21 @@ fn sign_quad(row: u32, column: u32) -> vec4<f32> {
     return vec4(sign_at(row, column), sign_at(row + 1u, column), sign_at(row + 2u, column), sign_at(row + 3u, column));
 }
 
+// Where the layer of an output keeps its α and β.
+fn scales_of(row: u32) -> u32 {
+    return (u32(row >= p.second && p.second < p.rows) + u32(row >= p.third && p.third < p.rows)) * p.columns;
+}
+
+fn scales_quad(row: u32) -> vec4<u32> {
+    return vec4(scales_of(row), scales_of(row + 1u), scales_of(row + 2u), scales_of(row + 3u));
+}
+
 // Four rows of W̃ in one column; past the edges x is 0, so that any finite value will do.
-fn weight_quad(row: u32, column: u32) -> vec4<f32> {
-    let i = min(column, p.columns - 1u);
-    return alpha[i] * sign_quad(row, column) + beta[i];
+fn weight_quad(row: u32, column: u32, scales: vec4<u32>) -> vec4<f32> {
+    let i = scales + min(column, p.columns - 1u);
+    let a = vec4(alpha[i.x], alpha[i.y], alpha[i.z], alpha[i.w]);
+    let b = vec4(beta[i.x], beta[i.y], beta[i.z], beta[i.w]);
+    return a * sign_quad(row, column) + b;
 }
 
 fn store_y(token: u32, row: u32, value: f32) {
@@ -70,10 +85,11 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
     let row = wid.x * TILE;
     let right = lane % 16u;
     let down = lane / 16u;
+    let scales = scales_quad(row + place.quad * 4u);
     var sums = mat4x4<f32>();
     for (var k = 0u; k < p.columns; k += STEP) {
         tile_left[tile_index(place)] = x_quad(token + place.quad * 4u, k + place.k);
-        tile_right[tile_index(place)] = weight_quad(row + place.quad * 4u, k + place.k);
+        tile_right[tile_index(place)] = weight_quad(row + place.quad * 4u, k + place.k, scales);
         workgroupBarrier();
         sums = tile_multiply(sums, down, right);
         workgroupBarrier();
@@ -131,10 +147,11 @@ fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     if row >= p.rows {
         return;
     }
+    let scales = scales_quad(row);
     var low = mat4x4<f32>();
     var high = mat4x4<f32>();
     for (var column = lane; column < p.columns; column += FEW_LANES) {
-        let weights = weight_quad(row, column);
+        let weights = weight_quad(row, column, scales);
         low = add_tokens(low, weights, 0u, column);
         if p.tokens > 4u {
             high = add_tokens(high, weights, 4u, column);
@@ -148,22 +165,37 @@ fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     }
 }
 
-@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(6) var<storage, read_write> u: array<f32>;
-@group(0) @binding(7) var<storage, read_write> sums_of_dy: array<f32>;
+// Backward x: `x` above is dy there.
+@group(0) @binding(5) var<storage, read> layer_input: array<f32>;
+@group(0) @binding(6) var<storage, read_write> dx: array<f32>;
+// What each 64 tokens add to dα, layer by layer, then to dβ: row (layer·tiles + tile) of each.
+@group(0) @binding(7) var<storage, read_write> partial: array<f32>;
 
-fn store_dx(token: u32, i: u32, product: f32, total: f32) {
-    if token < p.tokens && i < p.rows {
-        u[token * p.rows + i] = product;
-        dx[token * p.rows + i] = alpha[i] * product + beta[i] * total;
+// Adds one layer's share to four columns of dx; the first layer sets them.
+fn add_dx(token: u32, i: u32, layer: u32, products: vec4<f32>, total: f32) {
+    for (var n = 0u; n < 4u; n++) {
+        if token < p.tokens && i + n < p.rows {
+            let scale = layer * p.rows + i + n;
+            let share = alpha[scale] * products[n] + beta[scale] * total;
+            let at = token * p.rows + i + n;
+            if layer == 0u {
+                dx[at] = share;
+            } else {
+                dx[at] += share;
+            }
+        }
     }
 }
 
-fn store_dx_quad(token: u32, i: u32, products: vec4<f32>, total: f32) {
-    store_dx(token, i, products.x, total);
-    store_dx(token, i + 1u, products.y, total);
-    store_dx(token, i + 2u, products.z, total);
-    store_dx(token, i + 3u, products.w, total);
+// Four columns of x of one token, 0 past the edges.
+fn input_quad(token: u32, i: u32) -> vec4<f32> {
+    var quad = vec4<f32>();
+    for (var n = 0u; n < 4u; n++) {
+        if token < p.tokens && i + n < p.rows {
+            quad[n] = layer_input[token * p.rows + i + n];
+        }
+    }
+    return quad;
 }
 
 // Σ_o dy of the four tokens `quad`, from what each lane saw of it while loading tiles.
@@ -177,85 +209,111 @@ fn token_totals(place: Place, seen: vec4<f32>, quad: u32) -> vec4<f32> {
     return total;
 }
 
-fn store_total(token: u32, total: f32) {
-    if token < p.tokens {
-        sums_of_dy[token] = total;
+// Adds up, over the 16 token quads of the tile in order, what each gives to a layer's dα and dβ.
+fn store_partial(lane: u32, row: u32, place: u32, dbeta_at: u32, dalpha: vec4<f32>, dbeta: vec4<f32>) {
+    workgroupBarrier();
+    tile_left[lane] = dalpha;
+    tile_right[lane] = dbeta;
+    workgroupBarrier();
+    if lane < 16u {
+        var a = vec4<f32>();
+        var b = vec4<f32>();
+        for (var quad = 0u; quad < 16u; quad++) {
+            a += tile_left[quad * 16u + lane];
+            b += tile_right[quad * 16u + lane];
+        }
+        for (var n = 0u; n < 4u; n++) {
+            let i = row + lane * 4u + n;
+            if i < p.rows {
+                partial[place * p.rows + i] = a[n];
+                partial[(dbeta_at + place) * p.rows + i] = b[n];
+            }
+        }
     }
+    workgroupBarrier();
 }
 
+// Rows are inputs here and columns outputs: layer by layer, 64 tokens × 64 inputs a workgroup.
 @compute @workgroup_size(256)
-fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = tile_place(lane, true);
     let right = lane % 16u;
     let down = lane / 16u;
-    let token = wid.y * TILE;
-    let row = wid.x * TILE;
-    var seen = vec4<f32>();
-    var sums = mat4x4<f32>();
-    for (var k = 0u; k < p.columns; k += STEP) {
-        let quad = x_quad(token + place.quad * 4u, k + place.k);
-        seen += quad;
-        tile_left[tile_index(place)] = quad;
-        tile_right[tile_index(place)] = sign_quad(row + place.quad * 4u, k + place.k);
-        workgroupBarrier();
-        sums = tile_multiply(sums, down, right);
-        workgroupBarrier();
-    }
-    let totals = token_totals(place, seen, down);
-    let t = token + down * 4u;
-    let i = row + right * 4u;
-    store_dx_quad(t, i, sums[0], totals.x);
-    store_dx_quad(t + 1u, i, sums[1], totals.y);
-    store_dx_quad(t + 2u, i, sums[2], totals.z);
-    store_dx_quad(t + 3u, i, sums[3], totals.w);
-    if wid.x == 0u && right == 0u {
-        store_total(t, totals.x);
-        store_total(t + 1u, totals.y);
-        store_total(t + 2u, totals.z);
-        store_total(t + 3u, totals.w);
+    let t = wid.y * TILE + down * 4u;
+    let i = wid.x * TILE + right * 4u;
+    let layers = 1u + u32(p.second < p.columns) + u32(p.third < p.columns);
+    for (var layer = 0u; layer < layers; layer++) {
+        let first = select(0u, select(p.second, p.third, layer == 2u), layer > 0u);
+        let end = select(p.columns, select(p.second, p.third, layer == 1u), layer + 1u < layers);
+        var seen = vec4<f32>();
+        var sums = mat4x4<f32>();
+        for (var k = first; k < end; k += STEP) {
+            var quad = vec4<f32>();
+            if k + place.k < end {
+                quad = x_quad(wid.y * TILE + place.quad * 4u, k + place.k);
+            }
+            seen += quad;
+            tile_left[tile_index(place)] = quad;
+            tile_right[tile_index(place)] = sign_quad(wid.x * TILE + place.quad * 4u, k + place.k);
+            workgroupBarrier();
+            sums = tile_multiply(sums, down, right);
+            workgroupBarrier();
+        }
+        let totals = token_totals(place, seen, down);
+        var dalpha = vec4<f32>();
+        var dbeta = vec4<f32>();
+        for (var n = 0u; n < 4u; n++) {
+            add_dx(t + n, i, layer, sums[n], totals[n]);
+            let values = input_quad(t + n, i);
+            dalpha += values * sums[n];
+            dbeta += values * totals[n];
+        }
+        store_partial(lane, wid.x * TILE, layer * groups.y + wid.y, layers * groups.y, dalpha, dbeta);
     }
 }
 
 struct Scales {
-    tokens: u32,
+    layers: u32,
+    tiles: u32,
     width: u32,
 }
 
 @group(0) @binding(0) var<uniform> scaled: Scales;
-@group(0) @binding(2) var<storage, read_write> products: array<f32>;
-@group(0) @binding(3) var<storage, read_write> totals: array<f32>;
-@group(0) @binding(4) var<storage, read_write> d_alpha: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_beta: array<f32>;
+@group(0) @binding(1) var<storage, read_write> partials: array<f32>;
+@group(0) @binding(2) var<storage, read_write> d_alpha: array<f32>;
+@group(0) @binding(3) var<storage, read_write> d_beta: array<f32>;
 
+// One column of one layer an invocation: adds up what its tiles gave.
 @compute @workgroup_size(256)
 fn scales(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let i = (wid.x + wid.y * groups.x) * COLUMNS + lane % COLUMNS;
+    let i = linear(wid, groups, lane);
+    if i >= scaled.layers * scaled.width {
+        return;
+    }
+    let half = scaled.layers * scaled.tiles * scaled.width;
+    let first = i / scaled.width * scaled.tiles * scaled.width + i % scaled.width;
     var da = 0.0;
     var db = 0.0;
-    if i < scaled.width {
-        for (var token = lane / COLUMNS; token < scaled.tokens; token += ROW_LANES) {
-            let at = token * scaled.width + i;
-            da += x[at] * products[at];
-            db += x[at] * totals[token];
-        }
+    for (var tile = 0u; tile < scaled.tiles; tile++) {
+        da += partials[first + tile * scaled.width];
+        db += partials[half + first + tile * scaled.width];
     }
-    let sum_a = column_sum(lane, da);
-    let sum_b = column_sum(lane, db);
-    if lane < COLUMNS && i < scaled.width {
-        d_alpha[i] += sum_a;
-        d_beta[i] += sum_b;
-    }
+    d_alpha[i] += da;
+    d_beta[i] += db;
 }
 
 struct Weight {
     outs: u32,
     ins: u32,
     tokens: u32,
+    second: u32,
+    third: u32,
 }
 
 @group(0) @binding(0) var<uniform> w: Weight;
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(2) var<storage, read> layer_x: array<f32>;
+@group(0) @binding(3) var<storage, read> latent_alpha: array<f32>;
 @group(0) @binding(4) var<storage, read_write> d_latent: array<f32>;
 
 fn dy_at(token: u32, o: u32) -> f32 {
@@ -274,7 +332,8 @@ fn layer_x_at(token: u32, i: u32) -> f32 {
 
 fn add_latent(o: u32, i: u32, sum: f32) {
     if o < w.outs && i < w.ins {
-        d_latent[o * w.ins + i] += alpha[i] * sum;
+        let layer = u32(o >= w.second) + u32(o >= w.third);
+        d_latent[o * w.ins + i] += latent_alpha[layer * w.ins + i] * sum;
     }
 }
 

@@ -3,16 +3,16 @@
 #import "shared/linear.wgsl"
 
 struct Params {
-    n: u32,
+    rows: u32,
+    wide: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
-@group(0) @binding(1) var<storage, read> gate: array<f32>;
-@group(0) @binding(2) var<storage, read> up: array<f32>;
-@group(0) @binding(3) var<storage, read_write> out: array<f32>;
-@group(0) @binding(3) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> d_gate: array<f32>;
-@group(0) @binding(5) var<storage, read_write> d_up: array<f32>;
+// Each row is gate and up side by side.
+@group(0) @binding(1) var<storage, read> x: array<f32>;
+@group(0) @binding(2) var<storage, read_write> out: array<f32>;
+@group(0) @binding(2) var<storage, read> dy: array<f32>;
+@group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
 // The largest power below 2¹²⁶, up to which WGSL bounds the error of a division.
 const MOST: f32 = 87.336;
@@ -23,20 +23,27 @@ fn sigmoid(x: f32) -> f32 {
     return select(0.0, 1.0 / (1.0 + exp(min(-x, MOST))), x > -MOST);
 }
 
+// Where the gate of element `i` of the result lies; its up lies `wide` further.
+fn gate_at(i: u32) -> u32 {
+    return i + i / p.wide * p.wide;
+}
+
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = linear(wid, groups, lane);
-    if i < p.n {
-        out[i] = gate[i] * sigmoid(gate[i]) * up[i];
+    if i < p.rows * p.wide {
+        let gate = x[gate_at(i)];
+        out[i] = gate * sigmoid(gate) * x[gate_at(i) + p.wide];
     }
 }
 
 @compute @workgroup_size(256)
 fn backward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = linear(wid, groups, lane);
-    if i < p.n {
-        let s = sigmoid(gate[i]);
-        d_gate[i] = dy[i] * up[i] * s * (1.0 + gate[i] * (1.0 - s));
-        d_up[i] = dy[i] * gate[i] * s;
+    if i < p.rows * p.wide {
+        let gate = x[gate_at(i)];
+        let s = sigmoid(gate);
+        dx[gate_at(i)] = dy[i] * x[gate_at(i) + p.wide] * s * (1.0 + gate * (1.0 - s));
+        dx[gate_at(i) + p.wide] = dy[i] * gate * s;
     }
 }

@@ -1,4 +1,5 @@
-//! Every case on every adapter of this machine, software adapters too, and on the CPU device.
+//! Every case and whole models on every adapter of this machine, software adapters too, and every
+//! case on the CPU device.
 
 use signet::conform::{Check, Options, Report, Target, run};
 use signet::device::{Adapter, adapters};
@@ -18,7 +19,9 @@ fn passed(report: &Report) -> bool {
 fn on_adapter(adapter: &Adapter) -> bool {
     println!("{adapter}");
     let target = pollster::block_on(Target::both_ways(adapter)).expect("the adapter opens");
-    passed(&pollster::block_on(run(&target, &options(&[Check::Forward, Check::Backward]), |_| {})))
+    let mut report = pollster::block_on(run(&target, &options(&[Check::Forward, Check::Backward]), |_| {}));
+    report.models = pollster::block_on(signet::certify::models(&target));
+    passed(&report)
 }
 
 #[test]

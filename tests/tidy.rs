@@ -13,9 +13,9 @@ const LINES: usize = 500;
 const ONLY: &[(&str, &[&str])] = &[("platform", &[]), ("device", &["platform"]), ("cli", &["runner"]), ("app", &["runner"])];
 
 /// What operations share.
-const SHARED_BY_OPS: &[&str] = &["expect", "bits", "TASK", "control"];
+const SHARED_BY_OPS: &[&str] = &["group", "expect", "bits", "TASK", "control"];
 /// Files in `src/ops` that are no operation.
-const NO_OPS: &[&str] = &["mod", "control"];
+const NO_OPS: &[&str] = &["group", "mod", "control"];
 
 /// What only `platform` touches: targets, threads, the clock, files.
 const PLATFORM_ONLY: &[&str] = &[

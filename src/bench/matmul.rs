@@ -2,7 +2,7 @@
 
 use super::Spread;
 use crate::graph::{Class, Home, Machine, Spec, Tape, TensorId};
-use crate::ops::{FbiLinear, Matmul};
+use crate::ops::{FbiLinear, Matmul, Members};
 use crate::platform::Clock;
 use crate::rng::Key;
 use anyhow::Result;
@@ -44,7 +44,7 @@ async fn time(machine: &mut Machine, kind: &str, [tokens, inputs, outputs]: [usi
         "signs" => {
             let signs = filled(machine, &mut tape, Spec::signs(outputs, inputs))?;
             let (alpha, beta) = (filled(machine, &mut tape, Spec::f32(1, inputs))?, filled(machine, &mut tape, Spec::f32(1, inputs))?);
-            tape.push_one(FbiLinear, &[x, signs, alpha, beta], &[])?
+            tape.push_one(FbiLinear { members: Members::new(&[outputs])? }, &[x, signs, alpha, beta], &[])?
         }
         _ => {
             let spec = if kind == "dense f16" { Spec::f16(outputs, inputs) } else { Spec::f32(outputs, inputs) };

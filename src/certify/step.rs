@@ -16,7 +16,7 @@ use super::Finding;
 use crate::data::Batch;
 use crate::device::Gpu;
 use crate::graph::{Machine, Storage};
-use crate::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense, load};
+use crate::model::{BinaryGroup, Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense, load};
 use crate::ops::{Control, Objective};
 use crate::rng::Key;
 use crate::train::{Step, StepShape};
@@ -119,7 +119,7 @@ async fn step(mut machine: Machine, moved: Option<u64>) -> Result<Left> {
     for (name, before) in names.iter().zip(before) {
         let trained = step.student.trained(name).expect("a parameter in training");
         let gradient = machine.read_f32(&trained.gradient).await?;
-        let binary = step.student.binary.iter().position(|layer| name.strip_suffix(".weight") == Some(&layer.name));
+        let binary = step.student.binary.iter().flat_map(BinaryGroup::layers).position(|(layer, _)| name.strip_suffix(".weight") == Some(layer));
         tensors.push(Tensor { name: name.clone(), before, gradient, after: Vec::new(), binary });
     }
     let report = step.update(&mut machine, &control())?.wait().await?;

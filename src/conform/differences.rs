@@ -16,7 +16,7 @@ pub(super) fn check(case: &Case, contents: &Contents, random: &mut Random) -> Ou
     match &case.calculus {
         Calculus::InPlace(loss) => in_place(case, contents, loss, random),
         Calculus::Chain => through(case, contents, None, random),
-        Calculus::Surrogate(forward) => through(case, contents, Some(*forward), random),
+        Calculus::Surrogate(forward) => through(case, contents, Some(forward.clone()), random),
     }
 }
 
@@ -39,7 +39,7 @@ fn through(case: &Case, contents: &Contents, surrogate: Option<Forward>, random:
         }
         let original = values[n].clone();
         let loss = |moved: &[f64]| {
-            let outputs = match (case.inputs[n].role, surrogate) {
+            let outputs = match (case.inputs[n].role, &surrogate) {
                 (Role::Straight, Some(surrogate)) => {
                     values[n].copy_from_slice(moved);
                     surrogate(&values, &specs)

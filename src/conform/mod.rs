@@ -6,6 +6,7 @@
 mod about;
 mod differences;
 mod fill;
+mod limits;
 mod markdown;
 mod report;
 mod trial;
@@ -111,8 +112,13 @@ pub struct CaseResult {
 
 /// Runs every case that `options` asks for, once for each variant that the device can run;
 /// `on_result` learns of each as it ends.
-pub async fn run(target: &Target, options: &Options, on_result: impl FnMut(&CaseResult)) -> Report {
-    run_families(target, options, ops::ALL, on_result).await
+pub async fn run(target: &Target, options: &Options, mut on_result: impl FnMut(&CaseResult)) -> Report {
+    let mut report = run_families(target, options, ops::ALL, &mut on_result).await;
+    if let (Target::Gpu(ways), true) = (target, options.checks.contains(&Check::Forward)) {
+        let wanted = |name: &str| options.filter.as_ref().is_none_or(|filter| name.contains(filter));
+        limits::run(ways, wanted, &mut report, &mut on_result).await;
+    }
+    report
 }
 
 async fn run_families(target: &Target, options: &Options, families: &[ops::Family], mut on_result: impl FnMut(&CaseResult)) -> Report {

@@ -54,7 +54,7 @@ pub struct Input {
 }
 
 /// What is expected of a result.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
     /// What the oracle has: floats within its bound, words exactly.
     Oracle,
@@ -65,12 +65,14 @@ pub enum Expect {
     SignsOf(usize),
     /// The transpose of the signs that the device left in this update.
     TransposeOf(usize),
-    /// Counter `counter` grown by the signs that the device changed in update `signs`.
+    /// Counters grown by the signs that the device changed in update `signs`, layer by layer.
     FlipsOf {
         /// The update.
         signs: usize,
-        /// The counter.
+        /// The counter of the first layer.
         counter: usize,
+        /// The rows of each layer; its counter follows that of the one before.
+        rows: Vec<std::ops::Range<usize>>,
     },
 }
 
@@ -86,7 +88,7 @@ pub struct Update {
 }
 
 /// A forward pass in f64: from the inputs (words empty) and their specs to the first output.
-pub type Forward = fn(&[Vec<f64>], &[Spec]) -> Vec<f64>;
+pub type Forward = Arc<dyn Fn(&[Vec<f64>], &[Spec]) -> Vec<f64> + Send + Sync>;
 /// A loss in f64: from the inputs (words empty) and the outputs.
 pub type Loss = Arc<dyn Fn(&[Vec<f64>], &[Vec<f64>]) -> f64 + Send + Sync>;
 

@@ -57,6 +57,13 @@ pub trait Real:
             }
         }
     }
+    /// Rounds to packed halves, low half of each word first; a missing last one is 0.
+    fn narrow(values: &[Self], words: &mut [u32]) {
+        let half = |x: &Self| u32::from(half::f16::from_f64(x.to_f64()).to_bits());
+        for (pair, word) in values.chunks(2).zip(words) {
+            *word = half(&pair[0]) | pair.get(1).map_or(0, half) << 16;
+        }
+    }
     /// With instructions of this CPU, where it has them for this type: each row of `words` as signs,
     /// summed over `x`; see [`vector::signed_sums`]. Else false, and nothing is done.
     fn signed_sums(_words: &[u32], _x: &[Self], _out: &mut [Self]) -> bool {

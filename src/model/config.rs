@@ -56,6 +56,29 @@ pub const PRESETS: [&str; 6] = ["tiny", "5M", "130M", "1.3B", "7B", "13B"];
 /// Public models that are used as teachers, whose shape Signet knows by name.
 pub const TEACHERS: [&str; 4] = ["SmolLM2-135M", "SmolLM2-360M", "TinyLlama-1.1B", "LLaMA2-7B"];
 
+/// Linear layers that read the same input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Group {
+    /// What it is called; no tensor of a file has this name.
+    pub name: String,
+    /// Inputs.
+    pub width: usize,
+    /// Full name and outputs of each layer.
+    pub members: Vec<(String, usize)>,
+}
+
+impl Group {
+    /// Outputs of each layer.
+    pub fn outs(&self) -> Vec<usize> {
+        self.members.iter().map(|(_, out)| *out).collect()
+    }
+
+    /// Outputs of all layers together.
+    pub fn out(&self) -> usize {
+        self.members.iter().map(|(_, out)| out).sum()
+    }
+}
+
 impl LlamaConfig {
     /// The shape of one of [`TEACHERS`], as its `config.json` has it.
     pub fn teacher(name: &str) -> Option<Self> {
@@ -164,23 +187,32 @@ impl LlamaConfig {
         Ok(())
     }
 
-    /// Every linear layer of a block but none outside: (name within the block, out, in).
-    pub fn block_linears(&self) -> [(&'static str, usize, usize); 7] {
+    /// The linear layers of a block, grouped by what they read. The layers of a group are computed
+    /// as one matrix, one below the other.
+    pub fn groups_of(&self, layer: usize) -> [Group; 4] {
         let (width, wide) = (self.hidden_size, self.intermediate_size);
+        let (q, kv) = (self.q_width(), self.kv_width());
+        let group = |name: &str, part: &str, width: usize, members: &[(&str, usize)]| Group {
+            name: format!("model.layers.{layer}.{name}"),
+            width,
+            members: members.iter().map(|(member, out)| (format!("model.layers.{layer}.{part}.{member}"), *out)).collect(),
+        };
         [
-            ("self_attn.q_proj", self.q_width(), width),
-            ("self_attn.k_proj", self.kv_width(), width),
-            ("self_attn.v_proj", self.kv_width(), width),
-            ("self_attn.o_proj", width, self.q_width()),
-            ("mlp.gate_proj", wide, width),
-            ("mlp.up_proj", wide, width),
-            ("mlp.down_proj", width, wide),
+            group("qkv", "self_attn", width, &[("q_proj", q), ("k_proj", kv), ("v_proj", kv)]),
+            group("o", "self_attn", q, &[("o_proj", width)]),
+            group("gate_up", "mlp", width, &[("gate_proj", wide), ("up_proj", wide)]),
+            group("down", "mlp", wide, &[("down_proj", width)]),
         ]
+    }
+
+    /// The groups of every block, in order.
+    pub fn groups(&self) -> Vec<Group> {
+        (0..self.num_hidden_layers).flat_map(|layer| self.groups_of(layer)).collect()
     }
 
     /// The linear layers of block `layer`: (full name, out, in), in order.
     pub fn linears_of(&self, layer: usize) -> impl Iterator<Item = (String, usize, usize)> + use<> {
-        self.block_linears().into_iter().map(move |(name, out, width)| (format!("model.layers.{layer}.{name}"), out, width))
+        self.groups_of(layer).into_iter().flat_map(|group| group.members.into_iter().map(move |(name, out)| (name, out, group.width)))
     }
 
     /// Every linear layer that a student binarizes: (full name, out, in), in order.

@@ -1,10 +1,11 @@
 //! Initial weights: from scratch, from a full-precision model, or as a file has them.
 
-use super::config::LlamaConfig;
-use super::weights::{Linears, Weights};
-use crate::graph::{Home, Machine, MachineError, Spec, Storage};
+use super::config::{Group, LlamaConfig};
+use super::weights::{BinaryGroup, Linears, Weights};
+use crate::graph::{Home, Machine, MachineError, Real, Spec, Storage};
 use crate::ops::{pack_signs, transpose_signs};
 use crate::rng::Key;
+use std::collections::HashSet;
 
 /// Standard deviation of initial weights.
 const STD: f64 = 0.02;
@@ -29,63 +30,99 @@ pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, us
 /// the paper's rule for each column of a layer: β is its mean, α the mean of |W − β|.
 pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut Source<'_, E>) -> Result<(), E> {
     for (name, rows, cols) in weights.config.others() {
-        put(machine, weights, &name, source(&name, rows, cols)?)?;
+        put(machine, weights, &name, &source(&name, rows, cols)?)?;
     }
-    for (name, rows, cols) in weights.config.linears() {
-        let tensor = format!("{name}.weight");
-        let dense = source(&tensor, rows, cols)?;
-        if weights.linears == Linears::Binary {
-            let (scale, bias) = scale_and_bias(&dense, cols);
-            put(machine, weights, &format!("{name}.wscale"), scale)?;
-            put(machine, weights, &format!("{name}.wbias"), bias)?;
+    for group in weights.config.groups() {
+        let mut latent = Latent::of(weights, &group);
+        for (name, rows) in &group.members {
+            let tensor = format!("{name}.weight");
+            let dense = source(&tensor, *rows, group.width)?;
+            if weights.linears == Linears::Binary {
+                let (scale, bias) = scale_and_bias(&dense, group.width);
+                put(machine, weights, &format!("{name}.wscale"), &scale)?;
+                put(machine, weights, &format!("{name}.wbias"), &bias)?;
+            }
+            latent.add(&dense);
+            put(machine, weights, &tensor, &dense)?;
         }
-        put(machine, weights, &tensor, dense)?;
+        latent.finish(machine)?;
     }
     Ok(())
 }
 
 /// Fills `weights` with tensors exactly as stored, α and β included.
 pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut Source<'_, E>) -> Result<(), E> {
-    let binary = weights.binary.iter().map(|layer| (format!("{}.weight", layer.name), layer.signs.spec));
-    let named: Vec<(String, Spec)> = weights.names().iter().map(|name| (name.clone(), weights.home(name).expect("named").spec)).collect();
-    let latent: Vec<_> = binary.filter(|(name, _)| weights.home(name).is_none()).collect();
-    for (name, spec) in named.into_iter().chain(latent) {
-        put(machine, weights, &name, source(&name, spec.rows, spec.cols)?)?;
+    let layers = weights.binary.iter().flat_map(BinaryGroup::layers);
+    let latent: HashSet<String> = layers.map(|(name, _)| format!("{name}.weight")).collect();
+    for name in weights.names().iter().filter(|name| !latent.contains(*name)) {
+        let spec = weights.home(name).expect("named").spec;
+        put(machine, weights, name, &source(name, spec.rows, spec.cols)?)?;
+    }
+    for binary in &weights.binary {
+        let mut latent = Latent::of(weights, &binary.group);
+        for (name, rows) in &binary.group.members {
+            let tensor = format!("{name}.weight");
+            let values = source(&tensor, *rows, binary.group.width)?;
+            latent.add(&values);
+            put(machine, weights, &tensor, &values)?;
+        }
+        latent.finish(machine)?;
     }
     Ok(())
 }
 
-/// Writes one tensor; a latent weight also as its signs.
-fn put(machine: &mut Machine, weights: &Weights, name: &str, values: Vec<f32>) -> Result<(), MachineError> {
-    if let Some(layer) = weights.binary.iter().find(|layer| name.strip_suffix(".weight") == Some(&layer.name)) {
-        let Spec { rows, cols, .. } = layer.signs.spec;
-        let mut signs = vec![0; layer.signs.spec.words()];
-        pack_signs(&values, cols, &mut signs);
-        machine.write(&layer.signs, &signs)?;
-        if let Some(transposed) = layer.transposed {
-            let mut turned = vec![0; transposed.spec.words()];
-            transpose_signs(&signs, rows, cols, &mut turned);
-            machine.write(&transposed, &turned)?;
+/// Writes one tensor, if it has a home: the latent weight of a packed layer has none.
+fn put(machine: &mut Machine, weights: &Weights, name: &str, values: &[f32]) -> Result<(), MachineError> {
+    match weights.home(name) {
+        Some(home) => write_floats(machine, &home, values),
+        None => Ok(()),
+    }
+}
+
+/// The signs of a group's latent weights, gathered layer by layer; nothing for a dense group.
+struct Latent<'a> {
+    binary: Option<&'a BinaryGroup>,
+    signs: Vec<u32>,
+}
+
+impl<'a> Latent<'a> {
+    fn of(weights: &'a Weights, group: &Group) -> Self {
+        Self { binary: weights.binary.iter().find(|binary| binary.group == *group), signs: Vec::new() }
+    }
+
+    /// The next layer's latent weight.
+    fn add(&mut self, values: &[f32]) {
+        if let Some(BinaryGroup { signs: Home { spec, .. }, .. }) = self.binary {
+            let first = self.signs.len();
+            self.signs.resize(first + values.len() / spec.cols * spec.row_words(), 0);
+            pack_signs(values, spec.cols, &mut self.signs[first..]);
         }
     }
-    match weights.home(name) {
-        Some(home) => write_floats(machine, &home, &values),
-        None => Ok(()),
+
+    /// Writes the signs, and in training their transpose.
+    fn finish(self, machine: &mut Machine) -> Result<(), MachineError> {
+        let Some(binary) = self.binary else { return Ok(()) };
+        machine.write(&binary.signs, &self.signs)?;
+        let Some(transposed) = binary.transposed else { return Ok(()) };
+        let mut turned = vec![0; transposed.spec.words()];
+        transpose_signs(&self.signs, binary.signs.spec.rows, binary.signs.spec.cols, &mut turned);
+        machine.write(&transposed, &turned)
     }
 }
 
 /// Writes floats to a tensor stored in f32 or f16.
 fn write_floats(machine: &mut Machine, home: &Home, values: &[f32]) -> Result<(), MachineError> {
     match home.spec.storage {
-        Storage::F16 => machine.write(home, &narrow(values, home.spec.cols)),
+        Storage::F16 => machine.write(home, &narrow(values, home.spec)),
         _ => machine.write_f32(home, values),
     }
 }
 
 /// Packs rows of floats as halves, two a word, each row starting on a word.
-pub(crate) fn narrow(values: &[f32], cols: usize) -> Vec<u32> {
-    let half = |x: &f32| u32::from(half::f16::from_f32(*x).to_bits());
-    values.chunks(cols).flat_map(|row| row.chunks(2).map(move |pair| half(&pair[0]) | pair.get(1).map_or(0, half) << 16)).collect()
+fn narrow(values: &[f32], spec: Spec) -> Vec<u32> {
+    let mut words = vec![0; spec.words()];
+    values.chunks(spec.cols).zip(words.chunks_mut(spec.row_words())).for_each(|(row, words)| f32::narrow(row, words));
+    words
 }
 
 /// β: the mean of each column of `dense (out, in)`; α: the mean of |W − β|.

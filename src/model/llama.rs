@@ -1,8 +1,9 @@
 //! LLaMA on a tape: tokens to the last hidden state, for training, evaluation and decoding alike.
 
+use super::config::Group;
 use super::weights::{Linears, Weights};
 use crate::graph::{Home, Machine, MachineError, ShapeError, Spec, Tape, TensorId};
-use crate::ops::{Add, Attention, CacheWrite, Embedding, FbiLinear, Matmul, RmsNorm, Rope, Swiglu};
+use crate::ops::{Add, Attention, Embedding, FbiLinear, Heads, Matmul, Members, RmsNorm, Rope, Swiglu};
 
 /// What every forward of a model reads besides its weights.
 #[derive(Clone, Copy, Debug)]
@@ -68,44 +69,33 @@ impl Forward<'_> {
 
     fn block(&self, tape: &mut Tape, layer: usize, x: TensorId) -> Result<TensorId, ShapeError> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
+        let [qkv, o, gate_up, down] = self.weights.config.groups_of(layer);
         let normed = self.norm(tape, &name("input_layernorm"), x)?;
-        let attended = self.attention(tape, layer, normed)?;
-        let x = tape.push_one(Add, &[x, attended], &[])?;
+        let qkv = self.linear(tape, &qkv, normed)?;
+        let attended = self.attention(tape, layer, qkv)?;
+        let projected = self.linear(tape, &o, attended)?;
+        let x = tape.push_one(Add, &[x, projected], &[])?;
         let normed = self.norm(tape, &name("post_attention_layernorm"), x)?;
-        let gate = self.linear(tape, &name("mlp.gate_proj"), normed)?;
-        let up = self.linear(tape, &name("mlp.up_proj"), normed)?;
-        let wide = tape.push_one(Swiglu, &[gate, up], &[])?;
-        let down = self.linear(tape, &name("mlp.down_proj"), wide)?;
+        let gate_up = self.linear(tape, &gate_up, normed)?;
+        let wide = tape.push_one(Swiglu, &[gate_up], &[])?;
+        let down = self.linear(tape, &down, wide)?;
         tape.push_one(Add, &[x, down], &[])
     }
 
-    fn attention(&self, tape: &mut Tape, layer: usize, x: TensorId) -> Result<TensorId, ShapeError> {
+    /// `qkv (tokens, q_width + 2·kv_width)` → what the heads attend to, `(tokens, q_width)`.
+    fn attention(&self, tape: &mut Tape, layer: usize, qkv: TensorId) -> Result<TensorId, ShapeError> {
         let config = &self.weights.config;
-        let name = |part: &str| format!("model.layers.{layer}.self_attn.{part}");
-        let start = tape.lasting(self.positions.start);
-        let q = self.linear(tape, &name("q_proj"), x)?;
-        let k = self.linear(tape, &name("k_proj"), x)?;
-        let v = self.linear(tape, &name("v_proj"), x)?;
-        let q = self.rotate(tape, q, config.num_attention_heads)?;
-        let k = self.rotate(tape, k, config.kv_heads())?;
-        let (k, v) = match self.cache {
-            None => (k, v),
-            Some(cache) => {
-                let (keys, values) = cache.layers[layer];
-                let (keys, values) = (tape.lasting(keys), tape.lasting(values));
-                tape.push(CacheWrite, &[k, start], &[keys])?;
-                tape.push(CacheWrite, &[v, start], &[values])?;
-                (keys, values)
-            }
-        };
-        let op = Attention { batch: self.batch, heads: config.num_attention_heads, kv_heads: config.kv_heads() };
-        let attended = tape.push(op, &[q, k, v, start], &[])?[0];
-        self.linear(tape, &name("o_proj"), attended)
-    }
-
-    fn rotate(&self, tape: &mut Tape, x: TensorId, heads: usize) -> Result<TensorId, ShapeError> {
         let [cos, sin, start] = [self.positions.cos, self.positions.sin, self.positions.start].map(|home| tape.lasting(home));
-        tape.push_one(Rope { heads, seq: self.seq, inverse: false }, &[x, cos, sin, start], &[])
+        let heads = Heads { query: config.num_attention_heads, key_value: config.kv_heads() };
+        let rope = Rope { heads, seq: self.seq, inverse: false };
+        let cache = self.cache.map(|cache| [cache.layers[layer].0, cache.layers[layer].1].map(|home| tape.lasting(home)));
+        let rotated = tape.push_one(rope, &[qkv, cos, sin, start], cache.as_ref().map_or(&[], |cache| &cache[..]))?;
+        let attention = Attention { batch: self.batch, heads };
+        let outputs = match cache {
+            None => tape.push(attention, &[rotated, start], &[])?,
+            Some([keys, values]) => tape.push(attention, &[rotated, keys, values, start], &[])?,
+        };
+        Ok(outputs[0])
     }
 
     fn norm(&self, tape: &mut Tape, name: &str, x: TensorId) -> Result<TensorId, ShapeError> {
@@ -113,21 +103,24 @@ impl Forward<'_> {
         tape.push_one(RmsNorm { epsilon: self.weights.config.rms_norm_eps }, &[x, gain], &[])
     }
 
-    fn linear(&self, tape: &mut Tape, name: &str, x: TensorId) -> Result<TensorId, ShapeError> {
+    /// `x (tokens, in)` → the outputs of a group's layers side by side, `(tokens, out)`.
+    fn linear(&self, tape: &mut Tape, group: &Group, x: TensorId) -> Result<TensorId, ShapeError> {
+        let name = &group.name;
         if self.weights.linears == Linears::Dense {
             let weight = self.weights.tensor(tape, &format!("{name}.weight"));
             return tape.push_one(Matmul::LINEAR, &[x, weight], &[]);
         }
-        let layer = self.weights.binary.iter().find(|layer| layer.name == name).unwrap_or_else(|| panic!("no binary layer {name}"));
-        let signs = tape.lasting(layer.signs);
+        let binary = self.weights.binary.iter().find(|binary| binary.group == *group).unwrap_or_else(|| panic!("no binary group {name}"));
+        let signs = tape.lasting(binary.signs);
         let alpha = self.weights.tensor(tape, &format!("{name}.wscale"));
         let beta = self.weights.tensor(tape, &format!("{name}.wbias"));
         let mut inputs = vec![x, signs, alpha, beta];
-        if let Some(transposed) = layer.transposed {
+        if let Some(transposed) = binary.transposed {
             inputs.push(tape.lasting(transposed));
             inputs.push(self.weights.tensor(tape, &format!("{name}.weight")));
         }
-        tape.push_one(FbiLinear, &inputs, &[])
+        let members = Members::new(&group.outs())?;
+        tape.push_one(FbiLinear { members }, &inputs, &[])
     }
 }
 

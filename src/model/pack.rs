@@ -183,18 +183,19 @@ pub(super) fn no_latent(path: &Path) -> FormatError {
 
 /// Fills weights from a packed file: signs and halves go to the machine as they are.
 pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) -> Result<(), ModelError> {
-    for layer in &weights.binary {
-        if layer.latent.is_some() {
+    for binary in &weights.binary {
+        if binary.latent.is_some() {
             return Err(no_latent(file.path()).into());
         }
-        let spec = layer.signs.spec;
-        let name = format!("{}.signs", layer.name);
-        let words = file.words(&name, spec.rows, spec.row_words())?;
-        if let Some(row) = bad_padding(&words, spec.row_words(), spec.cols) {
-            let problem = format!("tensor {name} has bits set past column {} in row {row}; padding must be 0", spec.cols);
-            return Err(FormatError::new(file.path(), problem).into());
+        for (layer, home) in binary.layers() {
+            let (name, spec) = (format!("{layer}.signs"), home.spec);
+            let words = file.words(&name, spec.rows, spec.row_words())?;
+            if let Some(row) = bad_padding(&words, spec.row_words(), spec.cols) {
+                let problem = format!("tensor {name} has bits set past column {} in row {row}; padding must be 0", spec.cols);
+                return Err(FormatError::new(file.path(), problem).into());
+            }
+            machine.write(&home, &words)?;
         }
-        machine.write(&layer.signs, &words)?;
     }
     for name in weights.names() {
         let home = weights.home(name).expect("named");

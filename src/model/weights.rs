@@ -1,6 +1,6 @@
 //! A model's tensors on a machine: which there are, where they live, and what trains them.
 
-use super::config::LlamaConfig;
+use super::config::{Group, LlamaConfig};
 use super::memory::Part;
 use crate::graph::{Class, Home, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
 use std::collections::{BTreeMap, HashMap};
@@ -23,17 +23,28 @@ pub enum Purpose {
     Inference(Storage),
 }
 
-/// A binarized linear layer's homes.
+/// The homes of a group of binarized linear layers.
 #[derive(Clone, Debug)]
-pub struct BinaryLinear {
-    /// Full name, without `.weight`.
-    pub name: String,
-    /// `(out, in)`.
+pub struct BinaryGroup {
+    /// Its layers.
+    pub group: Group,
+    /// `(out, in)`, all layers one below the other.
     pub signs: Home,
     /// `(in, out)`; in training only.
     pub transposed: Option<Home>,
     /// The latent weight `(out, in)`; in training only.
     pub latent: Option<Home>,
+}
+
+impl BinaryGroup {
+    /// The layers, and the signs of each.
+    pub fn layers(&self) -> impl Iterator<Item = (&str, Home)> {
+        let mut first = 0;
+        self.group.members.iter().map(move |(name, out)| {
+            first += out;
+            (name.as_str(), self.signs.rows(first - out, *out))
+        })
+    }
 }
 
 /// One tensor that training changes, with what belongs to it. All four have one shape.
@@ -56,15 +67,53 @@ pub struct Weights {
     pub config: LlamaConfig,
     /// How its linear layers are stored.
     pub linears: Linears,
-    /// Binarized layers, in the model's order; empty if dense.
-    pub binary: Vec<BinaryLinear>,
-    /// Every named tensor: `NAME.weight`, `NAME.wscale`, `NAME.wbias`.
+    /// Groups of binarized layers, in the model's order; empty if dense.
+    pub binary: Vec<BinaryGroup>,
+    /// Every tensor, under the names of files (`NAME.weight`, `NAME.wscale`, `NAME.wbias`) and, where
+    /// layers are grouped, also under the group's, of which theirs are rows.
     homes: HashMap<String, Home>,
     /// In training: what belongs to each named tensor.
     trained: HashMap<String, Trained>,
     /// In training: whole pages of parameters that need no packing.
     pages: Vec<Trained>,
     names: Vec<String>,
+}
+
+impl Trained {
+    /// Rows `first..first + rows` of all four.
+    fn rows(&self, first: usize, rows: usize) -> Self {
+        let [value, gradient, first, second] = [self.value, self.gradient, self.first, self.second].map(|home| home.rows(first, rows));
+        Self { value, gradient, first, second }
+    }
+}
+
+/// Tensors that lie one below the other as one matrix.
+struct Block {
+    name: String,
+    cols: usize,
+    /// Name and rows of each.
+    members: Vec<(String, usize)>,
+}
+
+impl Block {
+    /// The tensors `NAME.part` of a group: of so many rows each, or of as many as the layer has outputs.
+    fn of(group: &Group, part: &str, rows: Option<usize>) -> Self {
+        let members = group.members.iter().map(|(name, out)| (format!("{name}.{part}"), rows.unwrap_or(*out))).collect();
+        Self { name: format!("{}.{part}", group.name), cols: group.width, members }
+    }
+
+    fn spec(&self, storage: Storage) -> Spec {
+        Spec { rows: self.members.iter().map(|(_, rows)| rows).sum(), cols: self.cols, storage }
+    }
+
+    /// Name, first row and rows of each.
+    fn parts(&self) -> impl Iterator<Item = (&String, usize, usize)> {
+        let mut first = 0;
+        self.members.iter().map(move |(name, rows)| {
+            first += rows;
+            (name, first - rows, *rows)
+        })
+    }
 }
 
 /// Tensors start at multiples of this many words: 256 bytes, as bindings must.
@@ -135,22 +184,19 @@ impl Weights {
             pages: Vec::new(),
             names: Vec::new(),
         };
-        let dense: Vec<(String, usize, usize)> = config.linears().into_iter().map(|(name, out, width)| (format!("{name}.weight"), out, width)).collect();
-        let mut plain = config.others();
+        let mut plain: Vec<Block> = config.others().into_iter().map(|(name, rows, cols)| Block { members: vec![(name.clone(), rows)], name, cols }).collect();
         match linears {
-            Linears::Dense => plain.extend(dense),
+            Linears::Dense => plain.extend(config.groups().iter().map(|group| Block::of(group, "weight", None))),
             Linears::Binary => {
-                for (name, _, width) in config.linears() {
-                    plain.push((format!("{name}.wscale"), 1, width));
-                    plain.push((format!("{name}.wbias"), 1, width));
-                }
+                let scales = |group: &Group| ["wscale", "wbias"].map(|part| Block::of(group, part, Some(1)));
+                plain.extend(config.groups().iter().flat_map(scales));
                 weights.binary(machine, purpose)?;
             }
         }
         match purpose {
             Purpose::Training => weights.trained_arena(machine, &plain, true)?,
             Purpose::Inference(storage) => {
-                let (rows, matrices): (Vec<_>, Vec<_>) = plain.into_iter().partition(|(_, rows, _)| *rows == 1);
+                let (rows, matrices): (Vec<_>, Vec<_>) = plain.into_iter().partition(|block| block.members.iter().all(|(_, rows)| *rows == 1));
                 weights.arena(machine, &rows, Storage::F32)?;
                 weights.arena(machine, &matrices, storage)?;
             }
@@ -162,26 +208,32 @@ impl Weights {
         machine.most_words().min(PAGE_WORDS)
     }
 
-    fn arena(&mut self, machine: &mut Machine, list: &[(String, usize, usize)], storage: Storage) -> Result<(), MachineError> {
-        let specs: Vec<Spec> = list.iter().map(|&(_, rows, cols)| Spec { rows, cols, storage }).collect();
+    fn arena(&mut self, machine: &mut Machine, blocks: &[Block], storage: Storage) -> Result<(), MachineError> {
+        let specs: Vec<Spec> = blocks.iter().map(|block| block.spec(storage)).collect();
         let arena = Arena::new(machine, &specs, Self::most(machine))?;
-        for (n, (name, _, _)) in list.iter().enumerate() {
-            self.homes.insert(name.clone(), arena.home(&arena.memories, n, specs[n]));
-            self.names.push(name.clone());
+        for (n, block) in blocks.iter().enumerate() {
+            let home = arena.home(&arena.memories, n, specs[n]);
+            self.homes.insert(block.name.clone(), home);
+            for (name, first, rows) in block.parts() {
+                self.homes.insert(name.clone(), home.rows(first, rows));
+                self.names.push(name.clone());
+            }
         }
         Ok(())
     }
 
-    fn trained_arena(&mut self, machine: &mut Machine, list: &[(String, usize, usize)], whole_pages: bool) -> Result<(), MachineError> {
-        let specs: Vec<Spec> = list.iter().map(|&(_, rows, cols)| Spec::f32(rows, cols)).collect();
+    fn trained_arena(&mut self, machine: &mut Machine, blocks: &[Block], whole_pages: bool) -> Result<(), MachineError> {
+        let specs: Vec<Spec> = blocks.iter().map(|block| block.spec(Storage::F32)).collect();
         let arena = Arena::new(machine, &specs, Self::most(machine))?;
         let (gradients, firsts, seconds) = (arena.twin(machine)?, arena.twin(machine)?, arena.twin(machine)?);
-        for (n, (name, _, _)) in list.iter().enumerate() {
+        for (n, block) in blocks.iter().enumerate() {
             let home = |memories: &[MemoryId]| arena.home(memories, n, specs[n]);
             let trained = Trained { value: home(&arena.memories), gradient: home(&gradients), first: home(&firsts), second: home(&seconds) };
-            self.homes.insert(name.clone(), trained.value);
-            self.trained.insert(name.clone(), trained);
-            self.names.push(name.clone());
+            self.train(block.name.clone(), trained);
+            for (name, first, rows) in block.parts() {
+                self.train(name.clone(), trained.rows(first, rows));
+                self.names.push(name.clone());
+            }
         }
         for (page, &words) in arena.sizes.iter().enumerate().filter(|_| whole_pages) {
             let home = |memories: &[MemoryId]| Home { memory: memories[page], offset: 0, spec: Spec::f32(1, words) };
@@ -190,24 +242,29 @@ impl Weights {
         Ok(())
     }
 
-    /// Signs of every binarized layer, and in training their transposes and latent weights.
+    fn train(&mut self, name: String, trained: Trained) {
+        self.homes.insert(name.clone(), trained.value);
+        self.trained.insert(name, trained);
+    }
+
+    /// Signs of every group of binarized layers, and in training their transposes and latent weights.
     fn binary(&mut self, machine: &mut Machine, purpose: Purpose) -> Result<(), MachineError> {
-        let linears = self.config.linears();
-        let specs: Vec<Spec> = linears.iter().map(|&(_, out, width)| Spec::signs(out, width)).collect();
+        let groups = self.config.groups();
+        let specs: Vec<Spec> = groups.iter().map(|group| Spec::signs(group.out(), group.width)).collect();
         let signs = Arena::new(machine, &specs, Self::most(machine))?;
         let training = purpose == Purpose::Training;
-        let turned: Vec<Spec> = linears.iter().map(|&(_, out, width)| Spec::signs(width, out)).collect();
+        let turned: Vec<Spec> = groups.iter().map(|group| Spec::signs(group.width, group.out())).collect();
         let transposed = if training { Some(Arena::new(machine, &turned, Self::most(machine))?) } else { None };
         if training {
-            let latents: Vec<_> = linears.iter().map(|(name, out, width)| (format!("{name}.weight"), *out, *width)).collect();
+            let latents: Vec<Block> = groups.iter().map(|group| Block::of(group, "weight", None)).collect();
             self.trained_arena(machine, &latents, false)?;
         }
-        for (n, (name, _, _)) in linears.into_iter().enumerate() {
-            self.binary.push(BinaryLinear {
+        for (n, group) in groups.into_iter().enumerate() {
+            self.binary.push(BinaryGroup {
                 signs: signs.home(&signs.memories, n, specs[n]),
                 transposed: transposed.as_ref().map(|arena| arena.home(&arena.memories, n, turned[n])),
-                latent: self.homes.get(&format!("{name}.weight")).copied(),
-                name,
+                latent: self.homes.get(&format!("{}.weight", group.name)).copied(),
+                group,
             });
         }
         Ok(())
@@ -218,7 +275,7 @@ impl Weights {
         self.homes.get(name).copied()
     }
 
-    /// Every named float tensor, in a fixed order.
+    /// Every float tensor by the name that files give it, in a fixed order.
     pub fn names(&self) -> &[String] {
         &self.names
     }
@@ -235,7 +292,7 @@ impl Weights {
 
     /// Every range of gradients, each once: pages, then latent weights.
     pub fn gradients(&self) -> Vec<Home> {
-        let latent = self.binary.iter().filter_map(|linear| self.trained(&format!("{}.weight", linear.name)));
+        let latent = self.binary.iter().filter_map(|binary| self.trained(&format!("{}.weight", binary.group.name)));
         self.pages.iter().copied().chain(latent).map(|trained| trained.gradient).collect()
     }
 

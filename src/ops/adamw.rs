@@ -2,6 +2,7 @@
 //! latent weights the same kernel packs the new signs both ways and counts those that flipped.
 
 use super::control::{CONTROL, Control, NORM};
+use super::group::Members;
 use super::{TASK, expect};
 use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, vectorised};
 use rayon::prelude::*;
@@ -88,10 +89,12 @@ impl Op for AdamW {
 }
 
 /// As [`AdamW`], for one latent matrix `(out, in)`; further updates: its `signs (out, in)`,
-/// `signsᵀ (in, out)`, and the counters of flips `(1, matrices)`, to one of which it adds.
+/// `signsᵀ (in, out)`, and the counters of flips `(1, layers)`, to which it adds.
 #[derive(Clone, Debug)]
 pub struct AdamWSigns {
-    /// Which counter.
+    /// The layers whose weights lie one below the other in it.
+    pub members: Members,
+    /// The counter of the first.
     pub counter: usize,
 }
 
@@ -102,8 +105,15 @@ impl Op for AdamWSigns {
         check(specs, &[Storage::Signs, Storage::Signs, Storage::U32]).map_err(Self::refuse)?;
         let [latent, signs, transposed, flips] = [0, 4, 5, 6].map(|n| specs.updates[n]);
         let turned = Spec::signs(latent.cols, latent.rows);
-        if !signs.same_shape(&latent) || !transposed.same_shape(&turned) || flips.elements() <= self.counter {
-            return Err(Self::refuse(format!("latent {latent}, signs {signs}, signsᵀ {transposed}, counter {} of {flips}", self.counter)));
+        if !signs.same_shape(&latent)
+            || !transposed.same_shape(&turned)
+            || self.members.rows() != latent.rows
+            || flips.elements() < self.counter + self.members.count()
+        {
+            return Err(Self::refuse(format!(
+                "latent {latent} of {:?}, signs {signs}, signsᵀ {transposed}, counter {} of {flips}",
+                self.members, self.counter
+            )));
         }
         Ok(vec![])
     }
@@ -116,7 +126,7 @@ impl Op for AdamWSigns {
             Launch {
                 kernel: "adamw/signs",
                 operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3), Operand::Up(4), Operand::Up(6)],
-                params: vec![rows, cols, self.counter as u32],
+                params: [vec![rows, cols, self.counter as u32], self.members.bounds().to_vec()].concat(),
                 groups: grid(specs.updates[4].words().div_ceil(32)),
             },
             Launch {
@@ -139,7 +149,7 @@ impl Op for AdamWSigns {
         let (cols, row_words) = (latent.cols, signs.spec().row_words());
         let moments = m.real().par_chunks_mut(cols).zip(v.real().par_chunks_mut(cols));
         let rows = p.real().par_chunks_mut(cols).zip(g.real().par_chunks_mut(cols)).zip(moments).zip(signs.words().par_chunks_mut(row_words));
-        let flipped: u32 = rows
+        let flipped: Vec<u32> = rows
             .map(|(((parameter, gradient), (first, second)), signs)| {
                 vectorised(
                     #[inline(always)]
@@ -149,8 +159,10 @@ impl Op for AdamWSigns {
                     },
                 )
             })
-            .sum();
-        flips.words()[self.counter] += flipped;
+            .collect();
+        for (counter, rows) in flips.words()[self.counter..].iter_mut().zip(self.members.ranges()) {
+            *counter += flipped[rows].iter().sum::<u32>();
+        }
         transpose_signs(signs.words(), latent.rows, latent.cols, transposed.words());
     }
 
@@ -223,12 +235,20 @@ pub(crate) fn cases() -> Vec<Case> {
     }
     cases.push(plain_case("300 parameters, not taken".into(), 300, false, moments()));
     cases.push(plain_case("40 parameters, never touched".into(), 40, true, still()));
+    // A gradient that overflowed leaves no trace.
+    let overflowed = || Fill::Floats(vec![1.0, f32::INFINITY, -3.0, f32::NAN, f32::NEG_INFINITY, 0.5, 2.0]);
+    let [first, second, _] = moments();
+    cases.push(plain_case("300 parameters, overflowed, not taken".into(), 300, false, [first.clone(), second.clone(), overflowed()]));
+    cases.push(signs_case(", overflowed", &[33], 65, false, [first, second, overflowed()]));
     for (rows, cols) in [(1, 1), (5, 7), (32, 32), (33, 65), (64, 129), (100, 31), (3, 700), (257, 40)] {
+        cases.push(signs_case("", &[rows], cols, true, moments()));
+    }
+    for (rows, cols) in [(&[7, 9, 1][..], 40), (&[64, 32, 32], 64), (&[1, 70], 33)] {
         cases.push(signs_case("", rows, cols, true, moments()));
     }
-    cases.push(signs_case("", 33, 65, false, moments()));
+    cases.push(signs_case("", &[33], 65, false, moments()));
     // Weights that nothing moves stay zeros of either sign, whose sign is −1.
-    cases.push(signs_case(", never touched", 40, 50, true, still()));
+    cases.push(signs_case(", never touched", &[40], 50, true, still()));
     cases
 }
 
@@ -264,18 +284,20 @@ fn plain_case(label: String, n: usize, taken: bool, [first, second, gradient]: [
     blocks(Case::new(label, AdamW), taken).update(spec, Fill::Normal(0.3, 0.5)).update(spec, first).update(spec, second).update(spec, gradient)
 }
 
-fn signs_case(label: &str, rows: usize, cols: usize, taken: bool, [first, second, gradient]: [Fill; 3]) -> Case {
-    let (spec, counter) = (Spec::f32(rows, cols), 2);
+fn signs_case(label: &str, outs: &[usize], cols: usize, taken: bool, [first, second, gradient]: [Fill; 3]) -> Case {
+    let members = Members::new(outs).expect("one to three layers");
+    let (rows, counter) = (members.rows(), 2);
+    let (spec, ranges) = (Spec::f32(rows, cols), members.ranges().collect::<Vec<_>>());
     let expect = |derived: Expect| if taken { derived } else { Expect::Oracle };
-    let label = format!("{rows}×{cols} with signs{label}{}", if taken { "" } else { ", not taken" });
-    blocks(Case::new(label, AdamWSigns { counter }), taken)
+    let label = format!("{outs:?}×{cols} with signs{label}{}", if taken { "" } else { ", not taken" });
+    blocks(Case::new(label, AdamWSigns { members, counter }), taken)
         .update(spec, Fill::Latent)
         .update(spec, first)
         .update(spec, second)
         .update(spec, gradient)
         .update_to(Spec::signs(rows, cols), Fill::SignsOf(0), expect(Expect::SignsOf(0)))
         .update_to(Spec::signs(cols, rows), Fill::TransposeOf(4), expect(Expect::TransposeOf(4)))
-        .update_to(Spec::u32(1, 5), Fill::Below(1000), expect(Expect::FlipsOf { signs: 4, counter }))
+        .update_to(Spec::u32(1, 5), Fill::Below(1000), expect(Expect::FlipsOf { signs: 4, counter, rows: ranges }))
 }
 
 #[cfg(test)]

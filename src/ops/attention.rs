@@ -1,25 +1,25 @@
 //! Causal attention with grouped query heads. No (T, T) matrix is stored: the forward keeps each
 //! row's log-sum-exp, from which the backward recomputes the probabilities block by block.
 
+use super::group::Heads;
 use super::{bits, expect};
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, grid, matmul, sum,
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, grid, matmul, sum,
     vectorised,
 };
 use rayon::prelude::*;
 
-/// `q (batch·T, heads·d)`, `k` and `v` `(batch·S, kv_heads·d)`, `start (1, 1)` →
-/// `o (batch·T, heads·d)` and the log-sum-exp of each row's scores `(batch·T, heads)`.
-/// Query t of a sequence sees keys 0..=start + t; in training S = T and start = 0, in decoding
-/// `k` and `v` are the cache. Scores are q·k/√d.
+/// Whole sequences: `qkv (batch·T, (query + 2·key_value)·d)`, the heads of q, k and v side by side,
+/// and `start (1, 1)`, 0 in training. In decoding: `q (T, query·d)`, the cache's keys and values
+/// `(capacity, key_value·d)` in f32 or f16, and `start`.
+/// Outputs: `o (batch·T, query·d)` and the log-sum-exp of each row's scores `(batch·T, query)`.
+/// Query t of a sequence sees keys 0..=start + t. Scores are q·k/√d.
 #[derive(Clone, Debug)]
 pub struct Attention {
-    /// Sequences.
+    /// Sequences; 1 in decoding.
     pub batch: usize,
-    /// Query heads.
-    pub heads: usize,
-    /// Key and value heads; each serves heads ÷ kv_heads query heads.
-    pub kv_heads: usize,
+    /// Heads in a row.
+    pub heads: Heads,
 }
 
 /// Largest head: what the kernels have workgroup memory for.
@@ -34,47 +34,61 @@ struct Sizes {
     queries: usize,
     keys: usize,
     head_dim: usize,
-    heads: usize,
-    kv_heads: usize,
+    heads: Heads,
+    /// Columns of a row that holds q, and of one that holds k and v.
+    q_row: usize,
+    kv_row: usize,
 }
 
 impl Sizes {
     fn scale(&self) -> f64 {
         1.0 / (self.head_dim as f64).sqrt()
     }
-    fn q_stride(&self) -> usize {
-        self.heads * self.head_dim
+    /// Columns of q, and of o.
+    fn wide(&self) -> usize {
+        self.heads.query * self.head_dim
     }
-    fn kv_stride(&self) -> usize {
-        self.kv_heads * self.head_dim
+    /// Columns of k, and of v.
+    fn kv_wide(&self) -> usize {
+        self.heads.key_value * self.head_dim
     }
-    /// Where the key-value head that serves query head `h` begins in a row.
+    /// Where the key-value head that serves query head `h` begins among k's columns.
     fn kv_column(&self, h: usize) -> usize {
-        h / (self.heads / self.kv_heads) * self.head_dim
+        h / (self.heads.query / self.heads.key_value) * self.head_dim
     }
 }
 
 impl Attention {
     fn sizes(&self, specs: Specs<'_>) -> Sizes {
-        let (q, k) = (specs.inputs[0], specs.inputs[1]);
-        Sizes { queries: q.rows / self.batch, keys: k.rows / self.batch, head_dim: q.cols / self.heads, heads: self.heads, kv_heads: self.kv_heads }
+        let (heads, first) = (self.heads, specs.inputs[0]);
+        let queries = first.rows / self.batch;
+        match specs.inputs {
+            [_, keys, _, _] => Sizes { queries, keys: keys.rows, head_dim: first.cols / heads.query, heads, q_row: first.cols, kv_row: keys.cols },
+            _ => Sizes { queries, keys: queries, head_dim: first.cols / heads.in_row(), heads, q_row: first.cols, kv_row: first.cols },
+        }
     }
 
-    fn check(&self, specs: Specs<'_>) -> Result<(), ShapeError> {
-        let [q, k, v] = [specs.inputs[0], specs.inputs[1], specs.inputs[2]];
-        let divides = self.heads.is_multiple_of(self.kv_heads) && q.cols.is_multiple_of(self.heads);
-        let fits = divides && k.same_shape(&v) && k.cols == q.cols / self.heads * self.kv_heads;
-        if !fits || q.rows % self.batch != 0 || k.rows % self.batch != 0 {
-            return Err(Self::refuse(format!("q {q}, k {k}, v {v}, {} heads, {} key-value heads do not fit", self.heads, self.kv_heads)));
+    fn check(&self, specs: Specs<'_>) -> Result<Sizes, ShapeError> {
+        let sizes = self.sizes(specs);
+        let divides = self.heads.query.is_multiple_of(self.heads.key_value) && specs.inputs[0].rows.is_multiple_of(self.batch);
+        let fits = match specs.inputs {
+            [q, k, v, _] => self.batch == 1 && q.cols == sizes.wide() && k.cols == sizes.kv_wide() && v.same_shape(k),
+            _ => specs.inputs[0].cols == self.heads.in_row() * sizes.head_dim,
+        };
+        if !divides || !fits {
+            return Err(Self::refuse(format!("{:?}, batch {}, {:?} do not fit", specs.inputs, self.batch, self.heads)));
         }
-        if q.cols / self.heads > HEAD {
-            return Err(Self::refuse(format!("heads of {} elements; the kernels take at most {HEAD}", q.cols / self.heads)));
+        if sizes.head_dim > HEAD {
+            return Err(Self::refuse(format!("heads of {} elements; the kernels take at most {HEAD}", sizes.head_dim)));
         }
-        Ok(())
+        Ok(sizes)
     }
 
-    fn params(&self, sizes: Sizes) -> Vec<u32> {
-        vec![self.batch as u32, sizes.queries as u32, sizes.keys as u32, self.heads as u32, self.kv_heads as u32, sizes.head_dim as u32, bits(sizes.scale())]
+    /// The kernels' parameters; k and v begin at these columns of their rows.
+    fn params(&self, sizes: Sizes, [k, v]: [usize; 2]) -> Vec<u32> {
+        let (batch, Heads { query, key_value }) = (self.batch, sizes.heads);
+        let words = [batch, sizes.queries, sizes.keys, query, key_value, sizes.head_dim, sizes.q_row, sizes.kv_row, k, v];
+        words.iter().map(|&n| n as u32).chain([bits(sizes.scale())]).collect()
     }
 }
 
@@ -83,38 +97,59 @@ impl Op for Attention {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, U32};
-        expect(specs, &[F32, F32, F32, U32], &[]).map_err(Self::refuse)?;
-        self.check(specs)?;
-        Ok(vec![specs.inputs[0], Spec::f32(specs.inputs[0].rows, self.heads)])
+        let whole = [F32, U32];
+        let cache = specs.inputs.get(1).map_or(F32, |keys| if keys.storage == Storage::F16 { Storage::F16 } else { F32 });
+        let cached = [F32, cache, cache, U32];
+        expect(specs, if specs.inputs.len() == 4 { &cached } else { &whole }, &[]).map_err(Self::refuse)?;
+        let sizes = self.check(specs)?;
+        let rows = specs.inputs[0].rows;
+        Ok(vec![Spec::f32(rows, sizes.wide()), Spec::f32(rows, self.heads.query)])
     }
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
-        let sizes = self.sizes(specs);
+        let mut sizes = self.sizes(specs);
+        let (kernel, inputs, columns) = match specs.inputs {
+            [_, keys, _, _] if keys.storage == Storage::F16 => {
+                // Each row of halves starts on a word.
+                sizes.kv_row = 2 * keys.row_words();
+                ("attention/forward.f16", [0, 1, 2, 3], [0, 0])
+            }
+            [_, _, _, _] => ("attention/forward", [0, 1, 2, 3], [0, 0]),
+            _ => ("attention/forward", [0, 0, 0, 1], [sizes.wide(), sizes.wide() + sizes.kv_wide()]),
+        };
         Variant::portable(vec![Launch {
-            kernel: "attention/forward",
-            operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0), Operand::Out(1)],
-            params: self.params(sizes),
-            groups: grid(self.batch * sizes.queries * self.heads),
+            kernel,
+            operands: inputs.map(Operand::In).into_iter().chain([Operand::Out(0), Operand::Out(1)]).collect(),
+            params: self.params(sizes, columns),
+            groups: grid(self.batch * sizes.queries * self.heads.query),
         }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
         let specs: Vec<Spec> = io.inputs.iter().map(|view| view.spec()).collect();
         let sizes = self.sizes(Specs { inputs: &specs, updates: &[] });
-        let [q, k, v] = [0, 1, 2].map(|n| io.inputs[n].real());
-        let start = io.inputs[3].words()[0] as usize;
+        let start = io.inputs.last().expect("start is the last input").words()[0] as usize;
+        let q = io.inputs[0].real();
         let [o, lse] = &mut io.outputs[..] else { unreachable!("two outputs") };
-        let (wide, heads) = (sizes.q_stride(), sizes.heads);
-        let sequences = o.real().par_chunks_mut(sizes.queries * wide).zip(lse.real().par_chunks_mut(sizes.queries * heads)).enumerate();
-        sequences.for_each(|(b, (o, lse))| {
-            let q = &q[b * sizes.queries * wide..];
-            let first = b * sizes.keys * sizes.kv_stride();
-            let blocks = o.par_chunks_mut(BLOCK * wide).zip(lse.par_chunks_mut(BLOCK * heads)).enumerate();
-            blocks.for_each(|(block, (o, lse))| {
-                let t = block * BLOCK;
-                forward_block(sizes, start + t, &q[t * wide..], &k[first..], &v[first..], o, lse);
-            });
-        });
+        let (o, lse) = (o.real(), lse.real());
+        match &io.inputs[..] {
+            [_, View::Real(k, _), View::Real(v, _), _] => self.sequences(sizes, start, (q, k, v), o, lse),
+            // Halves are widened up to the last key that is seen.
+            [_, View::Words(k, spec), View::Words(v, _), _] => {
+                let seen = (start + sizes.queries).min(sizes.keys);
+                T::with_scratch(2 * seen * spec.cols, |scratch| {
+                    let (keys, values) = scratch.split_at_mut(seen * spec.cols);
+                    for (wide, words) in [(&mut *keys, k), (&mut *values, v)] {
+                        wide.par_chunks_mut(spec.cols).zip(words.par_chunks(spec.row_words())).for_each(|(row, words)| T::widen(words, row));
+                    }
+                    self.sequences(sizes, start, (q, keys, values), o, lse);
+                });
+            }
+            _ => {
+                let k = &q[sizes.wide()..];
+                self.sequences(sizes, start, (q, k, &k[sizes.kv_wide()..]), o, lse);
+            }
+        }
     }
 
     fn backward(&self, tape: &mut Backward<'_>) -> Rule {
@@ -122,38 +157,52 @@ impl Op for Attention {
             return Rule::None("the log-sum-exp is not differentiated");
         }
         let Some(upstream) = tape.upstream(0) else { return Rule::Done };
-        let [q, k, v, start] = [0, 1, 2, 3].map(|n| tape.input(n));
-        if tape.spec(q).rows != tape.spec(k).rows {
+        if tape.inputs() != 2 {
             return Rule::None("only whole sequences are differentiated, without a cache");
         }
-        let (o, lse) = (tape.output(0), tape.output(1));
-        let outputs = tape.push(AttentionBackward(self.clone()), &[q, k, v, start, o, lse, upstream], &[]);
-        for n in 0..3 {
-            tape.give(n, outputs.get(n).copied());
-        }
+        let (qkv, o, lse) = (tape.input(0), tape.output(0), tape.output(1));
+        let outputs = tape.push(AttentionBackward(self.clone()), &[qkv, lse, o, upstream], &[]);
+        tape.give(0, outputs.first().copied());
         Rule::Done
+    }
+}
+
+impl Attention {
+    /// Every sequence, in blocks of queries. `k` and `v` begin at their first element.
+    fn sequences<T: Real>(&self, sizes: Sizes, start: usize, (q, k, v): (&[T], &[T], &[T]), o: &mut [T], lse: &mut [T]) {
+        let (wide, heads) = (sizes.wide(), sizes.heads.query);
+        let sequences = o.par_chunks_mut(sizes.queries * wide).zip(lse.par_chunks_mut(sizes.queries * heads)).enumerate();
+        sequences.for_each(|(b, (o, lse))| {
+            let q = &q[b * sizes.queries * sizes.q_row..];
+            let first = b * sizes.keys * sizes.kv_row;
+            let blocks = o.par_chunks_mut(BLOCK * wide).zip(lse.par_chunks_mut(BLOCK * heads)).enumerate();
+            blocks.for_each(|(block, (o, lse))| {
+                let t = block * BLOCK;
+                forward_block(sizes, start + t, &q[t * sizes.q_row..], &k[first..], &v[first..], o, lse);
+            });
+        });
     }
 }
 
 /// One block of queries, the first at position `first`, over the keys it sees.
 fn forward_block<T: Real>(sizes: Sizes, first: usize, q: &[T], k: &[T], v: &[T], o: &mut [T], lse: &mut [T]) {
-    let (d, wide, kv) = (sizes.head_dim, sizes.q_stride(), sizes.kv_stride());
-    let queries = lse.len() / sizes.heads;
+    let (d, heads) = (sizes.head_dim, sizes.heads.query);
+    let queries = lse.len() / heads;
     let seen = (first + queries).min(sizes.keys);
     let scale = T::from_f64(sizes.scale());
     T::with_scratch(queries * seen, |scores| {
-        for h in 0..sizes.heads {
+        for h in 0..heads {
             let column = sizes.kv_column(h);
-            let (q, k) = (Mat::new(&q[h * d..], queries, d, wide), Mat::new(&k[column..], seen, d, kv));
+            let (q, k) = (Mat::new(&q[h * d..], queries, d, sizes.q_row), Mat::new(&k[column..], seen, d, sizes.kv_row));
             matmul(OutMat::new(scores, queries, seen, seen), q, k.t(), false, Threads::One);
             for (t, row) in scores.chunks_mut(seen).enumerate() {
-                lse[t * sizes.heads + h] = vectorised(
+                lse[t * heads + h] = vectorised(
                     #[inline(always)]
                     || softmax(row, (first + t + 1).min(seen), scale),
                 );
             }
-            let v = Mat::new(&v[column..], seen, d, kv);
-            matmul(OutMat::new(&mut o[h * d..], queries, d, wide), Mat::new(scores, queries, seen, seen), v, false, Threads::One);
+            let v = Mat::new(&v[column..], seen, d, sizes.kv_row);
+            matmul(OutMat::new(&mut o[h * d..], queries, d, sizes.wide()), Mat::new(scores, queries, seen, seen), v, false, Threads::One);
         }
     });
 }
@@ -179,8 +228,8 @@ fn softmax<T: Real>(row: &mut [T], seen: usize, scale: T) -> T {
     top + total.ln()
 }
 
-/// Inputs: `q`, `k`, `v`, `start`, `o`, `lse` as in [`Attention`], and `do (batch·T, heads·d)`.
-/// Outputs: `dq`, `dk`, `dv`, and as scratch `Δ = Σ_d do⊙o` `(batch·T, heads)`.
+/// Inputs: `qkv`, `lse` and `o` as in [`Attention`], and `do (batch·T, query·d)`. Outputs: `dqkv`,
+/// and as scratch `Δ = Σ_d do⊙o` `(batch·T, query)`.
 /// With P = exp(s − lse) and dP = do·vᵀ: ds = P ⊙ (dP − Δ), dq = ds·k/√d, dk = dsᵀ·q/√d, dv = Pᵀ·do.
 #[derive(Clone, Debug)]
 pub struct AttentionBackward(Attention);
@@ -189,53 +238,36 @@ impl Op for AttentionBackward {
     const NAME: &'static str = "attention";
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        use Storage::{F32, U32};
-        expect(specs, &[F32, F32, F32, U32, F32, F32, F32], &[]).map_err(Self::refuse)?;
-        self.0.check(specs)?;
-        Ok(vec![specs.inputs[0], specs.inputs[1], specs.inputs[2], specs.inputs[5]])
+        expect(specs, &[Storage::F32; 4], &[]).map_err(Self::refuse)?;
+        self.0.check(Specs { inputs: &specs.inputs[..1], updates: &[] })?;
+        Ok(vec![specs.inputs[0], specs.inputs[1]])
     }
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
-        let sizes = self.0.sizes(specs);
-        let params = self.0.params(sizes);
-        let rows = self.0.batch * sizes.queries * sizes.heads;
+        let sizes = self.0.sizes(Specs { inputs: &specs.inputs[..1], updates: &[] });
+        let params = self.0.params(sizes, [sizes.wide(), sizes.wide() + sizes.kv_wide()]);
+        let shared = [0, 0, 0, 1, 3].map(Operand::In);
         Variant::portable(vec![
             Launch {
-                kernel: "attention/delta",
-                operands: vec![Operand::In(4), Operand::In(6), Operand::Out(3)],
-                params: params.clone(),
-                groups: grid(rows.div_ceil(64)),
-            },
-            Launch {
                 kernel: "attention/query_gradient",
-                operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(5), Operand::In(6), Operand::Out(3), Operand::Out(0)],
+                operands: shared.into_iter().chain([Operand::In(2), Operand::Out(1), Operand::Out(0)]).collect(),
                 params: params.clone(),
-                groups: grid(rows),
+                groups: grid(self.0.batch * sizes.queries * sizes.heads.query),
             },
             Launch {
                 kernel: "attention/key_gradient",
-                operands: vec![
-                    Operand::In(0),
-                    Operand::In(1),
-                    Operand::In(2),
-                    Operand::In(5),
-                    Operand::In(6),
-                    Operand::Out(3),
-                    Operand::Out(1),
-                    Operand::Out(2),
-                ],
+                operands: shared.into_iter().chain([Operand::Out(1), Operand::Out(0)]).collect(),
                 params,
-                groups: grid(self.0.batch * sizes.keys * sizes.kv_heads),
+                groups: grid(self.0.batch * sizes.keys * sizes.heads.key_value),
             },
         ])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
-        let specs: Vec<Spec> = io.inputs.iter().map(|view| view.spec()).collect();
-        let sizes = self.0.sizes(Specs { inputs: &specs, updates: &[] });
-        let [q, k, v, o, lse, dy] = [0, 1, 2, 4, 5, 6].map(|n| io.inputs[n].real());
-        let [dq, dk, dv, delta] = &mut io.outputs[..] else { unreachable!("four outputs") };
-        let (d, heads, wide, kv) = (sizes.head_dim, sizes.heads, sizes.q_stride(), sizes.kv_stride());
+        let sizes = self.0.sizes(Specs { inputs: &[io.inputs[0].spec()], updates: &[] });
+        let [x, lse, o, dy] = [0, 1, 2, 3].map(|n| io.inputs[n].real());
+        let [dx, delta] = &mut io.outputs[..] else { unreachable!("two outputs") };
+        let (d, heads, wide, row) = (sizes.head_dim, sizes.heads.query, sizes.wide(), sizes.q_row);
         let delta = delta.real();
         delta.par_chunks_mut(heads).zip(o.par_chunks(wide)).zip(dy.par_chunks(wide)).for_each(|((delta, o), dy)| {
             for (delta, (o, dy)) in delta.iter_mut().zip(o.chunks(d).zip(dy.chunks(d))) {
@@ -243,20 +275,15 @@ impl Op for AttentionBackward {
             }
         });
         let n = sizes.queries;
-        let saved = |b: usize| Saved {
-            q: &q[b * n * wide..],
-            k: &k[b * n * kv..],
-            v: &v[b * n * kv..],
-            lse: &lse[b * n * heads..],
-            dy: &dy[b * n * wide..],
-            delta: &delta[b * n * heads..],
+        let saved = |b: usize| {
+            let q = &x[b * n * row..];
+            let k = &q[wide..];
+            Saved { q, k, v: &k[sizes.kv_wide()..], lse: &lse[b * n * heads..], dy: &dy[b * n * wide..], delta: &delta[b * n * heads..] }
         };
-        dq.real().par_chunks_mut(n * wide).enumerate().for_each(|(b, dq)| {
-            dq.par_chunks_mut(BLOCK * wide).enumerate().for_each(|(block, dq)| query_block(sizes, block * BLOCK, &saved(b), dq));
-        });
-        dk.real().par_chunks_mut(n * kv).zip(dv.real().par_chunks_mut(n * kv)).enumerate().for_each(|(b, (dk, dv))| {
-            dk.par_chunks_mut(BLOCK * kv).zip(dv.par_chunks_mut(BLOCK * kv)).enumerate().for_each(|(block, (dk, dv))| {
-                key_block(sizes, block * BLOCK, &saved(b), dk, dv);
+        dx.real().par_chunks_mut(n * row).enumerate().for_each(|(b, dx)| {
+            dx.par_chunks_mut(BLOCK * row).enumerate().for_each(|(block, dx)| {
+                query_block(sizes, block * BLOCK, &saved(b), dx);
+                key_block(sizes, block * BLOCK, &saved(b), &mut dx[wide..]);
             });
         });
     }
@@ -279,16 +306,16 @@ struct Saved<'a, T> {
 impl<T: Real> Saved<'_, T> {
     /// P and ds/√d of head `h` for `queries` from `t` on and `keys` from `j` on, into `p` and `ds`.
     fn recompute(&self, sizes: Sizes, h: usize, (t, queries): (usize, usize), (j, keys): (usize, usize), p: &mut [T], ds: &mut [T]) {
-        let (d, wide, kv, column) = (sizes.head_dim, sizes.q_stride(), sizes.kv_stride(), sizes.kv_column(h));
-        let q = Mat::new(&self.q[t * wide + h * d..], queries, d, wide);
+        let (d, wide, row, column) = (sizes.head_dim, sizes.wide(), sizes.q_row, sizes.kv_column(h));
+        let q = Mat::new(&self.q[t * row + h * d..], queries, d, row);
         let dy = Mat::new(&self.dy[t * wide + h * d..], queries, d, wide);
-        let k = Mat::new(&self.k[j * kv + column..], keys, d, kv);
-        let v = Mat::new(&self.v[j * kv + column..], keys, d, kv);
+        let k = Mat::new(&self.k[j * row + column..], keys, d, row);
+        let v = Mat::new(&self.v[j * row + column..], keys, d, row);
         matmul(OutMat::new(p, queries, keys, keys), q, k.t(), false, Threads::One);
         matmul(OutMat::new(ds, queries, keys, keys), dy, v.t(), false, Threads::One);
         let scale = T::from_f64(sizes.scale());
         for (row, (p, ds)) in p.chunks_mut(keys).zip(ds.chunks_mut(keys)).enumerate() {
-            let at = (t + row) * sizes.heads + h;
+            let at = (t + row) * sizes.heads.query + h;
             let (lse, delta) = (self.lse[at], self.delta[at]);
             let seen = (t + row + 1).saturating_sub(j).min(keys);
             p[seen..].fill(T::ZERO);
@@ -306,37 +333,38 @@ impl<T: Real> Saved<'_, T> {
     }
 }
 
-/// dq of one block of queries, the first of which is query `t`.
-fn query_block<T: Real>(sizes: Sizes, t: usize, saved: &Saved<'_, T>, dq: &mut [T]) {
-    let (d, wide, kv) = (sizes.head_dim, sizes.q_stride(), sizes.kv_stride());
-    let queries = dq.len() / wide;
+/// dq of one block of queries, the first of which is query `t`, into its columns of `dx`.
+fn query_block<T: Real>(sizes: Sizes, t: usize, saved: &Saved<'_, T>, dx: &mut [T]) {
+    let (d, row) = (sizes.head_dim, sizes.q_row);
+    let queries = dx.len() / row;
     let seen = t + queries;
     T::with_scratch(2 * queries * seen, |scratch| {
         let (p, ds) = scratch.split_at_mut(queries * seen);
-        for h in 0..sizes.heads {
+        for h in 0..sizes.heads.query {
             saved.recompute(sizes, h, (t, queries), (0, seen), p, ds);
-            let k = Mat::new(&saved.k[sizes.kv_column(h)..], seen, d, kv);
-            matmul(OutMat::new(&mut dq[h * d..], queries, d, wide), Mat::new(ds, queries, seen, seen), k, false, Threads::One);
+            let k = Mat::new(&saved.k[sizes.kv_column(h)..], seen, d, row);
+            matmul(OutMat::new(&mut dx[h * d..], queries, d, row), Mat::new(ds, queries, seen, seen), k, false, Threads::One);
         }
     });
 }
 
-/// dk and dv of one block of keys, the first of which is key `j`, from all queries that see them.
-fn key_block<T: Real>(sizes: Sizes, j: usize, saved: &Saved<'_, T>, dk: &mut [T], dv: &mut [T]) {
-    let (d, wide, kv) = (sizes.head_dim, sizes.q_stride(), sizes.kv_stride());
-    let keys = dk.len() / kv;
+/// dk and dv of one block of keys, the first of which is key `j`, from all queries that see them,
+/// into their columns; `dx` begins at k's.
+fn key_block<T: Real>(sizes: Sizes, j: usize, saved: &Saved<'_, T>, dx: &mut [T]) {
+    let (d, wide, row) = (sizes.head_dim, sizes.wide(), sizes.q_row);
+    let keys = dx.len().div_ceil(row);
     let queries = sizes.queries - j;
-    let group = sizes.heads / sizes.kv_heads;
+    let group = sizes.heads.query / sizes.heads.key_value;
     T::with_scratch(2 * queries * keys, |scratch| {
         let (p, ds) = scratch.split_at_mut(queries * keys);
-        for h in 0..sizes.heads {
+        for h in 0..sizes.heads.query {
             saved.recompute(sizes, h, (j, queries), (j, keys), p, ds);
             let column = sizes.kv_column(h);
             let later = h % group != 0;
-            let q = Mat::new(&saved.q[j * wide + h * d..], queries, d, wide);
+            let q = Mat::new(&saved.q[j * row + h * d..], queries, d, row);
             let dy = Mat::new(&saved.dy[j * wide + h * d..], queries, d, wide);
-            matmul(OutMat::new(&mut dk[column..], keys, d, kv), Mat::new(ds, queries, keys, keys).t(), q, later, Threads::One);
-            matmul(OutMat::new(&mut dv[column..], keys, d, kv), Mat::new(p, queries, keys, keys).t(), dy, later, Threads::One);
+            matmul(OutMat::new(&mut dx[column..], keys, d, row), Mat::new(ds, queries, keys, keys).t(), q, later, Threads::One);
+            matmul(OutMat::new(&mut dx[sizes.kv_wide() + column..], keys, d, row), Mat::new(p, queries, keys, keys).t(), dy, later, Threads::One);
         }
     });
 }
@@ -360,31 +388,33 @@ pub(crate) fn cases() -> Vec<Case> {
         (1, 3, 1, 5, 130),
         (1, 1, 1, 256, 9),
     ];
-    // (batch, heads, kv_heads, head_dim, tokens, capacity, start)
+    // (heads, kv_heads, head_dim, tokens, capacity, start)
     let cached = [
-        (1, 2, 1, 8, 1, 40, 0),
-        (1, 2, 2, 6, 1, 40, 39),
-        (1, 9, 3, 64, 1, 70, 66),
-        (2, 4, 2, 7, 2, 33, 17),
-        (1, 3, 3, 5, 3, 100, 90),
-        (1, 4, 1, 32, 8, 150, 130),
-        (1, 2, 1, 16, 17, 40, 5),
-        (1, 1, 1, 3, 4, 10, 8),
+        (2, 1, 8, 1, 40, 0),
+        (2, 2, 6, 1, 40, 39),
+        (9, 3, 64, 1, 70, 66),
+        (4, 2, 7, 2, 33, 17),
+        (3, 3, 5, 3, 100, 90),
+        (4, 1, 32, 8, 150, 130),
+        (2, 1, 16, 17, 40, 5),
+        (1, 1, 3, 4, 10, 8),
     ];
-    let whole = whole.into_iter().map(|(batch, heads, kv_heads, d, tokens)| {
-        let label = format!("{batch}×{tokens} tokens, {heads}/{kv_heads} heads of {d}");
-        case(label, Attention { batch, heads, kv_heads }, d, (tokens, tokens), 0, Case::variable)
+    let whole = whole.into_iter().map(|(batch, query, key_value, d, tokens)| {
+        let heads = Heads { query, key_value };
+        Case::new(format!("{batch}×{tokens} tokens, {query}/{key_value} heads of {d}"), Attention { batch, heads })
+            .variable(Spec::f32(batch * tokens, heads.in_row() * d), Fill::Normal(0.2, 1.0))
+            .input(Spec::u32(1, 1), Fill::Words(vec![0]))
     });
-    let cached = cached.into_iter().map(|(batch, heads, kv_heads, d, tokens, capacity, start)| {
-        let label = format!("{batch}×{tokens} tokens at {start} of {capacity}, {heads}/{kv_heads} heads of {d}");
-        case(label, Attention { batch, heads, kv_heads }, d, (tokens, capacity), start, Case::input)
-    });
+    let cached = [Storage::F32, Storage::F16].into_iter().flat_map(|storage| cached.map(|sizes| cached_case(sizes, storage)));
     whole.chain(cached).collect()
 }
 
-fn case(label: String, op: Attention, d: usize, (tokens, keys): (usize, usize), start: u32, operand: fn(Case, Spec, Fill) -> Case) -> Case {
-    let (queries, keys) = (Spec::f32(op.batch * tokens, op.heads * d), Spec::f32(op.batch * keys, op.kv_heads * d));
-    let case = operand(Case::new(label, op), queries, Fill::Normal(0.3, 1.0));
-    let case = operand(case, keys, Fill::Normal(-0.2, 1.0));
-    operand(case, keys, Fill::Normal(0.4, 1.0)).input(Spec::u32(1, 1), Fill::Words(vec![start]))
+fn cached_case((query, key_value, d, tokens, capacity, start): (usize, usize, usize, usize, usize, u32), storage: Storage) -> Case {
+    let cache = Spec { rows: capacity, cols: key_value * d, storage };
+    let label = format!("{tokens} tokens at {start} of {capacity} in {storage:?}, {query}/{key_value} heads of {d}");
+    Case::new(label, Attention { batch: 1, heads: Heads { query, key_value } })
+        .input(Spec::f32(tokens, query * d), Fill::Normal(0.3, 1.0))
+        .input(cache, Fill::Normal(-0.2, 1.0))
+        .input(cache, Fill::Normal(0.4, 1.0))
+        .input(Spec::u32(1, 1), Fill::Words(vec![start]))
 }

@@ -5,20 +5,30 @@
 //! straight-through estimator (the identity) dW = α ⊙ (dyᵀ·x).
 
 use super::expect;
+use super::group::Members;
 use crate::graph::{
     Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum,
     vectorised,
 };
 use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::Arc;
 
 /// Tokens up to which signs are applied straight from the bits, without expanding them.
 const FEW: usize = 8;
 
-/// Inputs: `x (tokens, in)`, `signs (out, in)`, `α (1, in)`, `β (1, in)`; in training also
+/// Tokens whose share of dα and dβ one workgroup adds up.
+const TILE: usize = 64;
+
+/// A group of up to three layers that read the same `x`, as one matrix, `out` of all of them.
+/// Inputs: `x (tokens, in)`, `signs (out, in)`, `α (layers, in)`, `β (layers, in)`; in training also
 /// `signsᵀ (in, out)` and the latent weight `(out, in)`, which only the gradient needs.
-/// Output: `y (tokens, out)`.
+/// Output: `y (tokens, out)`, the layers' outputs side by side.
 #[derive(Clone, Debug)]
-pub struct FbiLinear;
+pub struct FbiLinear {
+    /// The layers.
+    pub members: Members,
+}
 
 impl Op for FbiLinear {
     const NAME: &'static str = "fbi_linear";
@@ -29,10 +39,11 @@ impl Op for FbiLinear {
         let storages: &[Storage] = if training { &[F32, Signs, F32, F32, Signs, F32] } else { &[F32, Signs, F32, F32] };
         expect(specs, storages, &[]).map_err(Self::refuse)?;
         let [x, signs, alpha, beta] = [specs.inputs[0], specs.inputs[1], specs.inputs[2], specs.inputs[3]];
-        let fits = x.cols == signs.cols && alpha.elements() == x.cols && beta.elements() == x.cols;
+        let scales = Spec::f32(self.members.count(), x.cols);
+        let fits = x.cols == signs.cols && signs.rows == self.members.rows() && alpha.same_shape(&scales) && beta.same_shape(&scales);
         let transposed = !training || (specs.inputs[4].rows == signs.cols && specs.inputs[4].cols == signs.rows);
         if !fits || !transposed {
-            return Err(Self::refuse(format!("x {x}, signs {signs}, α {alpha}, β {beta} do not fit")));
+            return Err(Self::refuse(format!("x {x}, signs {signs} of {:?}, α {alpha}, β {beta} do not fit", self.members)));
         }
         Ok(vec![Spec::f32(x.rows, signs.rows)])
     }
@@ -47,7 +58,7 @@ impl Op for FbiLinear {
         Variant::portable(vec![Launch {
             kernel,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0)],
-            params: vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32],
+            params: [vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec()].concat(),
             groups,
         }])
     }
@@ -56,21 +67,12 @@ impl Op for FbiLinear {
         let Spec { rows: tokens, cols: width, .. } = io.inputs[0].spec();
         let x = io.inputs[0].real();
         let (alpha, beta) = (io.inputs[2].real(), io.inputs[3].real());
-        let signs = io.inputs[1].spec();
+        let layer = Layers { members: &self.members, words: io.inputs[1].words(), signs: io.inputs[1].spec(), alpha, beta };
         let out = io.outputs[0].real();
-        T::with_scratch(tokens * width, |scaled| {
-            scale_columns(x, alpha, scaled);
-            sign_product(scaled, tokens, io.inputs[1].words(), signs, out);
-        });
-        out.par_chunks_mut(signs.rows).zip(x.par_chunks(width)).for_each(|(out, x)| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    let shift = dot(x, beta);
-                    out.iter_mut().for_each(|y| *y += shift);
-                },
-            );
-        });
+        if tokens <= FEW {
+            return x.chunks(width).zip(out.chunks_mut(layer.signs.rows)).for_each(|(x, out)| layer.one_token(x, out));
+        }
+        layer.many_tokens(x, tokens, out);
     }
 
     fn backward(&self, tape: &mut Backward<'_>) -> Rule {
@@ -82,8 +84,10 @@ impl Op for FbiLinear {
         let (Some(d_alpha), Some(d_beta), Some(d_latent)) = (tape.accumulator(2), tape.accumulator(3), tape.accumulator(5)) else {
             return Rule::None("α, β and the latent weight are trained together");
         };
-        let outputs = tape.push(FbiLinearInput, &[upstream, transposed, alpha, beta, x], &[d_alpha, d_beta]);
-        tape.push(FbiLinearWeight, &[upstream, x, alpha], &[d_latent]);
+        let members = self.members.clone();
+        let outputs = tape.push(FbiLinearInput { members }, &[upstream, transposed, alpha, beta, x], &[d_alpha, d_beta]);
+        let members = self.members.clone();
+        tape.push(FbiLinearWeight { members }, &[upstream, x, alpha], &[d_latent]);
         if tape.wants(0) {
             tape.give(0, outputs.first().copied());
         }
@@ -91,11 +95,14 @@ impl Op for FbiLinear {
     }
 }
 
-/// Inputs: `dy (tokens, out)`, `signsᵀ (in, out)`, `α (1, in)`, `β (1, in)`, `x (tokens, in)`.
-/// Adds to `dα (1, in)` and `dβ (1, in)`. Outputs: `dx (tokens, in)`, and as scratch
-/// `u = dy·S (tokens, in)` and `Σ_o dy (tokens, 1)`.
+/// Inputs: `dy (tokens, out)`, `signsᵀ (in, out)`, `α (layers, in)`, `β (layers, in)`,
+/// `x (tokens, in)`. Adds to `dα (layers, in)` and `dβ (layers, in)`. Outputs: `dx (tokens, in)`, and
+/// as scratch what each 64 tokens add to dα, then to dβ, `(2·layers·⌈tokens/64⌉, in)`.
 #[derive(Clone, Debug)]
-pub struct FbiLinearInput;
+pub struct FbiLinearInput {
+    /// The layers.
+    pub members: Members,
+}
 
 impl Op for FbiLinearInput {
     const NAME: &'static str = "fbi_linear";
@@ -104,27 +111,28 @@ impl Op for FbiLinearInput {
         use Storage::{F32, Signs};
         expect(specs, &[F32, Signs, F32, F32, F32], &[F32, F32]).map_err(Self::refuse)?;
         let [dy, signs, x] = [specs.inputs[0], specs.inputs[1], specs.inputs[4]];
-        if dy.cols != signs.cols || x.cols != signs.rows || x.rows != dy.rows {
-            return Err(Self::refuse(format!("dy {dy}, signsᵀ {signs}, x {x} do not fit")));
+        if dy.cols != signs.cols || signs.cols != self.members.rows() || x.cols != signs.rows || x.rows != dy.rows {
+            return Err(Self::refuse(format!("dy {dy}, signsᵀ {signs} of {:?}, x {x} do not fit", self.members)));
         }
-        Ok(vec![x, x, Spec::f32(x.rows, 1)])
+        Ok(vec![x, Spec::f32(2 * self.members.count() * x.rows.div_ceil(TILE), x.cols)])
     }
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, signs) = (specs.inputs[0], specs.inputs[1]);
-        let (tokens, width) = (dy.rows as u32, signs.rows as u32);
+        let (tokens, width, tiles) = (dy.rows as u32, signs.rows as u32, dy.rows.div_ceil(TILE) as u32);
+        let layers = self.members.count() as u32;
         Variant::portable(vec![
             Launch {
                 kernel: "fbi_linear/input",
-                operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0), Operand::Out(1), Operand::Out(2)],
-                params: vec![tokens, width, dy.cols as u32, signs.row_words() as u32],
-                groups: [width.div_ceil(64), tokens.div_ceil(64), 1],
+                operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
+                params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec()].concat(),
+                groups: [width.div_ceil(64), tiles, 1],
             },
             Launch {
                 kernel: "fbi_linear/scales",
-                operands: vec![Operand::In(4), Operand::Out(1), Operand::Out(2), Operand::Up(0), Operand::Up(1)],
-                params: vec![tokens, width],
-                groups: grid(width.div_ceil(16) as usize),
+                operands: vec![Operand::Out(1), Operand::Up(0), Operand::Up(1)],
+                params: vec![layers, tiles, width],
+                groups: grid((layers * width).div_ceil(256) as usize),
             },
         ])
     }
@@ -134,38 +142,18 @@ impl Op for FbiLinearInput {
         let (tokens, outs, width) = (io.inputs[0].spec().rows, signs.cols, signs.rows);
         let (dy, x) = (io.inputs[0].real(), io.inputs[4].real());
         let (alpha, beta) = (io.inputs[2].real(), io.inputs[3].real());
-        let [dx, u, sums] = &mut io.outputs[..] else { unreachable!("three outputs") };
-        let (dx, u, sums) = (dx.real(), u.real(), sums.real());
-        sign_product(dy, tokens, io.inputs[1].words(), signs, u);
-        let rows = dx.par_chunks_mut(width).zip(u.par_chunks(width)).zip(dy.par_chunks(outs)).zip(&mut *sums);
-        rows.for_each(|(((dx, u), dy), total)| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    *total = sum(dy);
-                    for ((dx, &u), (&alpha, &beta)) in dx.iter_mut().zip(u).zip(alpha.iter().zip(beta)) {
-                        *dx = alpha * u + beta * *total;
-                    }
-                },
-            );
-        });
+        let dx = io.outputs[0].real();
         let [d_alpha, d_beta] = &mut io.updates[..] else { unreachable!("two updates") };
-        let (d_alpha, d_beta) = (d_alpha.real(), d_beta.real());
-        const COLUMNS: usize = 128;
-        d_alpha.par_chunks_mut(COLUMNS).zip(d_beta.par_chunks_mut(COLUMNS)).enumerate().for_each(|(block, (d_alpha, d_beta))| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    for (b, &total) in sums.iter().enumerate() {
-                        let first = b * width + block * COLUMNS;
-                        let (x, u) = (&x[first..first + d_alpha.len()], &u[first..first + d_alpha.len()]);
-                        for ((da, db), (&x, &u)) in d_alpha.iter_mut().zip(d_beta.iter_mut()).zip(x.iter().zip(u)) {
-                            *da += x * u;
-                            *db += x * total;
-                        }
-                    }
-                },
-            );
+        let rows = d_alpha.real().chunks_mut(width).zip(d_beta.real().chunks_mut(width));
+        let scales = alpha.chunks(width).zip(beta.chunks(width));
+        T::with_scratch(tokens * width + tokens, |scratch| {
+            let (u, sums) = scratch.split_at_mut(tokens * width);
+            for ((range, (alpha, beta)), (d_alpha, d_beta)) in self.members.ranges().zip(scales).zip(rows) {
+                transposed_product(dy, tokens, outs, &range, io.inputs[1].words(), signs, u);
+                row_sums(dy, outs, &range, sums);
+                input_rows(range.start == 0, u, sums, (alpha, beta), dx);
+                scale_gradients(x, u, sums, d_alpha, d_beta);
+            }
         });
     }
 
@@ -174,10 +162,60 @@ impl Op for FbiLinearInput {
     }
 }
 
-/// Inputs: `dy (tokens, out)`, `x (tokens, in)`, `α (1, in)`. Adds α ⊙ (dyᵀ·x) to the latent
+/// Σ_o dy of one layer, for each token.
+fn row_sums<T: Real>(dy: &[T], outs: usize, range: &Range<usize>, sums: &mut [T]) {
+    sums.par_iter_mut().zip(dy.par_chunks(outs)).for_each(|(total, dy)| {
+        vectorised(
+            #[inline(always)]
+            || *total = sum(&dy[range.clone()]),
+        );
+    });
+}
+
+/// Adds one layer's α⊙u + β·Σ_o dy to `dx`; the first layer sets it.
+fn input_rows<T: Real>(set: bool, u: &[T], sums: &[T], (alpha, beta): (&[T], &[T]), dx: &mut [T]) {
+    let width = alpha.len();
+    dx.par_chunks_mut(width).zip(u.par_chunks(width)).zip(sums).for_each(|((dx, u), &total)| {
+        vectorised(
+            #[inline(always)]
+            || {
+                for ((dx, &u), (&alpha, &beta)) in dx.iter_mut().zip(u).zip(alpha.iter().zip(beta)) {
+                    let share = alpha * u + beta * total;
+                    *dx = if set { share } else { *dx + share };
+                }
+            },
+        );
+    });
+}
+
+/// dα += Σ_b x⊙u, dβ += Σ_b x·Σ_o dy, of one layer.
+fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], d_alpha: &mut [T], d_beta: &mut [T]) {
+    const COLUMNS: usize = 128;
+    let width = d_alpha.len();
+    d_alpha.par_chunks_mut(COLUMNS).zip(d_beta.par_chunks_mut(COLUMNS)).enumerate().for_each(|(block, (d_alpha, d_beta))| {
+        vectorised(
+            #[inline(always)]
+            || {
+                for (b, &total) in sums.iter().enumerate() {
+                    let first = b * width + block * COLUMNS;
+                    let (x, u) = (&x[first..first + d_alpha.len()], &u[first..first + d_alpha.len()]);
+                    for ((da, db), (&x, &u)) in d_alpha.iter_mut().zip(d_beta.iter_mut()).zip(x.iter().zip(u)) {
+                        *da += x * u;
+                        *db += x * total;
+                    }
+                }
+            },
+        );
+    });
+}
+
+/// Inputs: `dy (tokens, out)`, `x (tokens, in)`, `α (layers, in)`. Adds α ⊙ (dyᵀ·x) to the latent
 /// weight's gradient `(out, in)`: the straight-through estimator.
 #[derive(Clone, Debug)]
-pub struct FbiLinearWeight;
+pub struct FbiLinearWeight {
+    /// The layers.
+    pub members: Members,
+}
 
 impl Op for FbiLinearWeight {
     const NAME: &'static str = "fbi_linear";
@@ -186,7 +224,7 @@ impl Op for FbiLinearWeight {
         use Storage::F32;
         expect(specs, &[F32, F32, F32], &[F32]).map_err(Self::refuse)?;
         let [dy, x] = [specs.inputs[0], specs.inputs[1]];
-        if dy.rows != x.rows || !specs.updates[0].same_shape(&Spec::f32(dy.cols, x.cols)) {
+        if dy.rows != x.rows || dy.cols != self.members.rows() || !specs.updates[0].same_shape(&Spec::f32(dy.cols, x.cols)) {
             return Err(Self::refuse(format!("dy {dy}, x {x}, dW {} do not fit", specs.updates[0])));
         }
         Ok(vec![])
@@ -197,24 +235,102 @@ impl Op for FbiLinearWeight {
         Variant::portable(vec![Launch {
             kernel: "fbi_linear/weight",
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
-            params: vec![dy.cols as u32, x.cols as u32, dy.rows as u32],
+            params: [vec![dy.cols as u32, x.cols as u32, dy.rows as u32], self.members.bounds().to_vec()].concat(),
             groups: [x.cols.div_ceil(64) as u32, dy.cols.div_ceil(64) as u32, 1],
         }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
         let (dy, x) = (io.inputs[0].spec(), io.inputs[1].spec());
+        let (dy_data, alpha) = (io.inputs[0].real(), io.inputs[2].real());
         let out = io.updates[0].real();
         T::with_scratch(x.elements(), |scaled| {
-            scale_columns(io.inputs[1].real(), io.inputs[2].real(), scaled);
-            let dy = Mat::new(io.inputs[0].real(), dy.rows, dy.cols, dy.cols).t();
-            matmul(OutMat::new(out, dy.rows(), x.cols, x.cols), dy, Mat::new(scaled, x.rows, x.cols, x.cols), true, Threads::Pool);
+            for (range, alpha) in self.members.ranges().zip(alpha.chunks(x.cols)) {
+                scale_columns(io.inputs[1].real(), alpha, scaled);
+                let dy = Mat::new(&dy_data[range.start..], dy.rows, range.len(), dy.cols).t();
+                let out = &mut out[range.start * x.cols..range.end * x.cols];
+                matmul(OutMat::new(out, range.len(), x.cols, x.cols), dy, Mat::new(scaled, x.rows, x.cols, x.cols), true, Threads::Pool);
+            }
         });
     }
 
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
         Rule::None("it is a gradient itself")
     }
+}
+
+/// A group's operands in the forward pass.
+struct Layers<'a, T> {
+    members: &'a Members,
+    words: &'a [u32],
+    signs: Spec,
+    alpha: &'a [T],
+    beta: &'a [T],
+}
+
+impl<T: Real> Layers<'_, T> {
+    /// Rows, α and β of each layer.
+    fn each(&self) -> impl Iterator<Item = (Range<usize>, (&[T], &[T]))> {
+        let width = self.signs.cols;
+        self.members.ranges().zip(self.alpha.chunks(width).zip(self.beta.chunks(width)))
+    }
+
+    /// Expands the signs, and leaves the product to a dense one.
+    fn many_tokens(&self, x: &[T], tokens: usize, out: &mut [T]) {
+        let Spec { rows: n, cols: k, .. } = self.signs;
+        T::with_scratch(tokens * k + n * k, |scratch| {
+            let (scaled, expanded) = scratch.split_at_mut(tokens * k);
+            expanded.par_chunks_mut(k).zip(self.words.par_chunks(self.signs.row_words())).for_each(|(row, words)| {
+                vectorised(
+                    #[inline(always)]
+                    || expand(words, 0, row),
+                )
+            });
+            for (range, (alpha, beta)) in self.each() {
+                scale_columns(x, alpha, scaled);
+                let rows = Mat::new(&expanded[range.start * k..range.end * k], range.len(), k, k).t();
+                let target = OutMat::new(&mut out[range.start..], tokens, range.len(), n);
+                matmul(target, Mat::new(scaled, tokens, k, k), rows, false, Threads::Pool);
+                out.par_chunks_mut(n).zip(x.par_chunks(k)).for_each(|(out, x)| shift(x, beta, &mut out[range.clone()]));
+            }
+        });
+    }
+
+    /// Signs applied straight from the bits: bound by reading them.
+    fn one_token(&self, x: &[T], out: &mut [T]) {
+        // Words in a task: some microseconds of work, so that handing it out costs little.
+        const WORDS: usize = 1536;
+        let row_words = self.signs.row_words();
+        let rows = (WORDS / row_words).max(1);
+        T::with_scratch(self.members.count() * row_words * 32, |wide| {
+            for (wide, (_, (alpha, _))) in wide.chunks_mut(row_words * 32).zip(self.each()) {
+                let (wide, padding) = wide.split_at_mut(x.len());
+                padding.fill(T::ZERO);
+                scale_columns(x, alpha, wide);
+            }
+            let mut rest = &mut *out;
+            let mut tasks = Vec::new();
+            for (range, wide) in self.members.ranges().zip(wide.chunks(row_words * 32)) {
+                let (out, later) = rest.split_at_mut(range.len());
+                rest = later;
+                let words = &self.words[range.start * row_words..range.end * row_words];
+                tasks.extend(out.chunks_mut(rows).zip(words.chunks(rows * row_words)).map(|(out, words)| (out, words, wide)));
+            }
+            tasks.into_par_iter().for_each(|(out, words, wide)| signed_rows(words, wide, row_words, out));
+        });
+        self.each().for_each(|(range, (_, beta))| shift(x, beta, &mut out[range]));
+    }
+}
+
+/// Adds Σ_i β[i]·x[i] to every output of a layer.
+fn shift<T: Real>(x: &[T], beta: &[T], out: &mut [T]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            let shift = dot(x, beta);
+            out.iter_mut().for_each(|y| *y += shift);
+        },
+    );
 }
 
 /// `out[b, i] = scale[i] · x[b, i]`.
@@ -231,27 +347,31 @@ fn scale_columns<T: Real>(x: &[T], scale: &[T], out: &mut [T]) {
     });
 }
 
-/// `out (tokens, n) = x (tokens, k) · signs (n, k)ᵀ` with signs of ±1.
-fn sign_product<T: Real>(x: &[T], tokens: usize, words: &[u32], signs: Spec, out: &mut [T]) {
-    let (n, k) = (signs.rows, signs.cols);
-    if tokens <= FEW {
-        return few_tokens(x, tokens, words, signs, out);
-    }
+/// `u (tokens, in) = dy[:, range] · S`, from rows of `signsᵀ (in, out)`.
+fn transposed_product<T: Real>(dy: &[T], tokens: usize, outs: usize, range: &Range<usize>, words: &[u32], signs: Spec, u: &mut [T]) {
+    let (n, k) = (signs.rows, range.len());
     T::with_scratch(n * k, |expanded| {
         expanded.par_chunks_mut(k).zip(words.par_chunks(signs.row_words())).for_each(|(row, words)| {
             vectorised(
                 #[inline(always)]
-                || expand(words, row),
+                || expand(&words[range.start / 32..], range.start % 32, row),
             )
         });
-        matmul(OutMat::new(out, tokens, n, n), Mat::new(x, tokens, k, k), Mat::new(expanded, n, k, k).t(), false, Threads::Pool);
+        let left = Mat::new(&dy[range.start..], tokens, k, outs);
+        matmul(OutMat::new(u, tokens, n, n), left, Mat::new(expanded, n, k, k).t(), false, Threads::Pool);
     });
 }
 
-/// Writes one row of signs as ±1.
+/// Writes signs as ±1, from bit `skip` of the first word on.
 #[inline(always)]
-fn expand<T: Real>(words: &[u32], row: &mut [T]) {
+fn expand<T: Real>(words: &[u32], skip: usize, row: &mut [T]) {
     let one = T::from_f32(1.0);
+    if skip != 0 {
+        for (j, x) in (skip..).zip(row) {
+            *x = one.signed((words[j / 32] >> (j % 32)) & 1 == 1);
+        }
+        return;
+    }
     for (chunk, &word) in row.chunks_mut(32).zip(words) {
         for (j, x) in chunk.iter_mut().enumerate() {
             *x = one.signed((word >> j) & 1 == 1);
@@ -259,28 +379,15 @@ fn expand<T: Real>(words: &[u32], row: &mut [T]) {
     }
 }
 
-/// Signs applied straight from the bits: bound by reading them.
-fn few_tokens<T: Real>(x: &[T], tokens: usize, words: &[u32], signs: Spec, out: &mut [T]) {
-    // Words in a task: some microseconds of work, so that handing it out costs little.
-    const WORDS: usize = 1536;
-    let (n, k, row_words) = (signs.rows, signs.cols, signs.row_words());
-    let rows = (WORDS / row_words).max(1);
-    T::with_scratch(row_words * 32, |wide| {
-        wide[k..].fill(T::ZERO);
-        for (x, out) in x.chunks(k).zip(out.chunks_mut(n)).take(tokens) {
-            wide[..k].copy_from_slice(x);
-            let x = &*wide;
-            out.par_chunks_mut(rows).zip(words.par_chunks(rows * row_words)).for_each(|(out, words)| {
-                if T::signed_sums(words, x, out) {
-                    return;
-                }
-                vectorised(
-                    #[inline(always)]
-                    || out.iter_mut().zip(words.chunks(row_words)).for_each(|(y, words)| *y = signed_sum(words, x)),
-                );
-            });
-        }
-    });
+/// Σ_i ±x[i] for each row of `words`; `x` is padded with zeros to whole words.
+fn signed_rows<T: Real>(words: &[u32], x: &[T], row_words: usize, out: &mut [T]) {
+    if T::signed_sums(words, x, out) {
+        return;
+    }
+    vectorised(
+        #[inline(always)]
+        || out.iter_mut().zip(words.chunks(row_words)).for_each(|(y, words)| *y = signed_sum(words, x)),
+    );
 }
 
 /// Σ_i ±x[i], in 32 lanes that are added up in a fixed order; `x` is padded with zeros.
@@ -295,7 +402,7 @@ fn signed_sum<T: Real>(words: &[u32], x: &[T]) -> T {
     lanes.iter().fold(T::ZERO, |sum, &lane| sum + lane)
 }
 
-/// What it is tried with: packed layers, and layers in training.
+/// What it is tried with: packed layers, layers in training, and groups of two and three.
 pub(crate) fn cases() -> Vec<Case> {
     let sizes = [
         (1, 7, 5),
@@ -314,32 +421,60 @@ pub(crate) fn cases() -> Vec<Case> {
         (70, 7, 3),
         (12, 300, 129),
     ];
-    sizes.into_iter().flat_map(|(tokens, width, outs)| [packed_case(tokens, width, outs), training_case(tokens, width, outs)]).collect()
+    let groups: [(usize, usize, &[usize]); 9] = [
+        (1, 64, &[64, 32, 32]),
+        (1, 1100, &[40, 40]),
+        (3, 33, &[5, 7, 9]),
+        (8, 100, &[31, 2]),
+        (9, 40, &[64, 32, 32]),
+        (20, 65, &[3, 1, 70]),
+        (66, 130, &[65, 66]),
+        (130, 70, &[33, 31, 64]),
+        (64, 64, &[1, 1, 1]),
+    ];
+    let single = sizes.into_iter().map(|(tokens, width, outs)| (tokens, width, vec![outs]));
+    let groups = groups.into_iter().map(|(tokens, width, outs)| (tokens, width, outs.to_vec()));
+    let fitting = single.chain(groups).flat_map(|(tokens, width, outs)| [packed_case(tokens, width, &outs), training_case(tokens, width, &outs)]);
+    fitting.chain([(3, 40, 33), (9, 65, 70)].map(|(tokens, width, out)| beyond_case(tokens, width, out))).collect()
 }
 
-fn packed_case(tokens: usize, width: usize, outs: usize) -> Case {
-    Case::new(format!("{tokens} tokens, {width} → {outs}"), FbiLinear)
+/// Activations beyond f16's range: a variant that holds them so must not give something finite and wrong.
+fn beyond_case(tokens: usize, width: usize, out: usize) -> Case {
+    let mut case = packed_case(tokens, width, &[out]);
+    case.label += ", beyond f16";
+    case.inputs[0].fill = Fill::Floats(vec![7e4, -1.5, 65_504.0, 0.25, -2e5, 3.0, 1e-6]);
+    case
+}
+
+fn packed_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
+    let members = Members::new(outs).expect("one to three layers");
+    let (out, scales) = (members.rows(), Spec::f32(members.count(), width));
+    Case::new(format!("{tokens} tokens, {width} → {outs:?}"), FbiLinear { members })
         .input(Spec::f32(tokens, width), Fill::Normal(0.3, 1.0))
-        .input(Spec::signs(outs, width), Fill::Signs)
-        .input(Spec::f32(1, width), Fill::Normal(0.5, 0.2))
-        .input(Spec::f32(1, width), Fill::Normal(0.05, 0.2))
+        .input(Spec::signs(out, width), Fill::Signs)
+        .input(scales, Fill::Normal(0.5, 0.2))
+        .input(scales, Fill::Normal(0.05, 0.2))
 }
 
-fn training_case(tokens: usize, width: usize, outs: usize) -> Case {
-    Case::new(format!("{tokens} tokens, {width} → {outs}, in training"), FbiLinear)
+fn training_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
+    let members = Members::new(outs).expect("one to three layers");
+    let (out, scales) = (members.rows(), Spec::f32(members.count(), width));
+    let surrogate = members.clone();
+    Case::new(format!("{tokens} tokens, {width} → {outs:?}, in training"), FbiLinear { members })
         .variable(Spec::f32(tokens, width), Fill::Normal(0.3, 1.0))
-        .input(Spec::signs(outs, width), Fill::SignsOf(5))
-        .parameter(Spec::f32(1, width), Fill::Normal(0.5, 0.2))
-        .parameter(Spec::f32(1, width), Fill::Normal(0.05, 0.2))
-        .input(Spec::signs(width, outs), Fill::TransposeOf(1))
-        .straight(Spec::f32(outs, width), Fill::Latent, straight_through)
+        .input(Spec::signs(out, width), Fill::SignsOf(5))
+        .parameter(scales, Fill::Normal(0.5, 0.2))
+        .parameter(scales, Fill::Normal(0.05, 0.2))
+        .input(Spec::signs(width, out), Fill::TransposeOf(1))
+        .straight(Spec::f32(out, width), Fill::Latent, Arc::new(move |inputs, specs| straight_through(&surrogate, inputs, specs)))
 }
 
 /// What the straight-through estimator differentiates: the latent weight in place of its sign.
-fn straight_through(inputs: &[Vec<f64>], specs: &[Spec]) -> Vec<f64> {
+fn straight_through(members: &Members, inputs: &[Vec<f64>], specs: &[Spec]) -> Vec<f64> {
     let (x, alpha, beta, latent) = (&inputs[0], &inputs[2], &inputs[3], &inputs[5]);
     let width = specs[0].cols;
-    let weight = |o: usize, i: usize| alpha[i] * latent[o * width + i] + beta[i];
+    let layer: Vec<usize> = members.ranges().enumerate().flat_map(|(n, rows)| rows.map(move |_| n)).collect();
+    let weight = |o: usize, i: usize| alpha[layer[o] * width + i] * latent[o * width + i] + beta[layer[o] * width + i];
     let product = |x: &[f64], o: usize| x.iter().enumerate().map(|(i, x)| x * weight(o, i)).sum::<f64>();
-    x.chunks(width).flat_map(|x| (0..specs[5].rows).map(move |o| product(x, o))).collect()
+    x.chunks(width).flat_map(|x| (0..specs[5].rows).map(|o| product(x, o)).collect::<Vec<_>>()).collect()
 }

@@ -4,12 +4,12 @@
 mod adamw;
 mod add;
 mod attention;
-mod cache;
 mod control;
 mod distill;
 mod embedding;
 mod fbi_linear;
 mod grad_norm;
+mod group;
 mod matmul;
 mod rms_norm;
 mod rope;
@@ -18,12 +18,12 @@ mod swiglu;
 pub use adamw::{AdamW, AdamWSigns, pack_signs, transpose_signs};
 pub use add::Add;
 pub use attention::{Attention, AttentionBackward};
-pub use cache::CacheWrite;
 pub use control::{CONTROL, Control, NORM};
 pub use distill::{Distill, LossSum, Objective, TERMS};
 pub use embedding::{Embedding, EmbeddingGradient};
 pub use fbi_linear::{FbiLinear, FbiLinearInput, FbiLinearWeight};
 pub use grad_norm::{GradNorm, PARTIALS, SumSquares};
+pub use group::{Heads, Members};
 pub use matmul::{Into, Matmul};
 pub use rms_norm::{RmsNorm, RmsNormBackward};
 pub use rope::Rope;
@@ -45,7 +45,6 @@ pub const ALL: &[Family] = &[
     Family { name: "adamw", cases: adamw::cases },
     Family { name: "add", cases: add::cases },
     Family { name: "attention", cases: attention::cases },
-    Family { name: "cache", cases: cache::cases },
     Family { name: "distill", cases: distill::cases },
     Family { name: "embedding", cases: embedding::cases },
     Family { name: "fbi_linear", cases: fbi_linear::cases },

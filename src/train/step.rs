@@ -4,8 +4,8 @@
 
 use crate::data::Batch;
 use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Tape};
-use crate::model::{Forward, Loss, Positions, Weights};
-use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, GradNorm, NORM, Objective, PARTIALS, SumSquares, TERMS};
+use crate::model::{BinaryGroup, Forward, Loss, Positions, Weights};
+use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, GradNorm, Members, NORM, Objective, PARTIALS, SumSquares, TERMS};
 use std::sync::Arc;
 
 /// Why a step's programs could not be made or run.
@@ -164,7 +164,7 @@ impl Step {
         let eval = machine.compile(record(false)?)?;
         let control = feed(machine, Spec::f32(1, CONTROL))?;
         let norm = feed(machine, Spec::f32(1, NORM))?;
-        let flips = match student.binary.len() {
+        let flips = match student.binary.iter().flat_map(BinaryGroup::layers).count() {
             0 => None,
             matrices => Some(feed(machine, Spec::u32(1, matrices))?),
         };
@@ -272,11 +272,14 @@ fn record_update(machine: &mut Machine, student: &Weights, control: Home, norm: 
         let state = [page.value, page.first, page.second, page.gradient].map(|home| tape.lasting(home));
         tape.push(AdamW, &[norm, control], &state)?;
     }
-    for (counter, layer) in student.binary.iter().enumerate() {
-        let trained = student.trained(&format!("{}.weight", layer.name)).expect("a latent weight in training");
-        let (Some(transposed), Some(flips)) = (layer.transposed, flips) else { unreachable!("binary layers have both in training") };
-        let state = [trained.value, trained.first, trained.second, trained.gradient, layer.signs, transposed, flips].map(|home| tape.lasting(home));
-        tape.push(AdamWSigns { counter }, &[norm, control], &state)?;
+    let mut counter = 0;
+    for binary in &student.binary {
+        let trained = student.trained(&format!("{}.weight", binary.group.name)).expect("a latent weight in training");
+        let (Some(transposed), Some(flips)) = (binary.transposed, flips) else { unreachable!("binary layers have both in training") };
+        let state = [trained.value, trained.first, trained.second, trained.gradient, binary.signs, transposed, flips].map(|home| tape.lasting(home));
+        let members = Members::new(&binary.group.outs())?;
+        tape.push(AdamWSigns { members, counter }, &[norm, control], &state)?;
+        counter += binary.group.members.len();
     }
     Ok(tape)
 }

@@ -12,7 +12,7 @@ use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, Corpus, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError, Sampler, Sampling};
-use crate::model::ModelError;
+use crate::model::{BinaryGroup, ModelError};
 use crate::ops::Control;
 use crate::platform::{self, Clock};
 use serde::{Deserialize, Serialize};
@@ -185,7 +185,7 @@ impl Trainer {
         Ok(Self {
             batches: Batches::new(config.seed, corpus.train.len(), shape.batch, shape.seq),
             held: held_out(&corpus.held_out, shape.batch, shape.seq, config.eval_batches),
-            sizes: step.student.binary.iter().map(|layer| layer.signs.spec.elements()).collect(),
+            sizes: step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect(),
             earlier: state.seconds,
             clock: Clock::start(),
             last_line: 0.0,
