@@ -26,15 +26,16 @@ impl Op for Wrong {
 
     /// The portable one, and one whose kernel computes something else.
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
-        let n = specs.inputs[0].elements() as i32 + self.stray;
-        let launch = |kernel| Launch {
-            kernel,
-            operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
-            params: vec![n as u32],
-            groups: grid((n as usize).div_ceil(256)),
+        let (spec, n) = (specs.inputs[0], specs.inputs[0].elements() as i32 + self.stray);
+        let variant = |name, kernel, params, groups| {
+            let operands = vec![Operand::In(0), Operand::In(1), Operand::Out(0)];
+            Variant { name, storage: Storage::F32, launches: vec![Launch { kernel, operands, params, groups }] }
         };
-        let variant = |name, kernel| Variant { name, storage: Storage::F32, launches: vec![launch(kernel)] };
-        vec![variant(Variant::PORTABLE, "add/forward"), variant("faster", "swiglu/forward")]
+        let norm = vec![spec.rows as u32, spec.cols as u32, 1f32.to_bits()];
+        vec![
+            variant(Variant::PORTABLE, "add/forward", vec![n as u32], grid((n as usize).div_ceil(256))),
+            variant("faster", "rms_norm/forward", norm, grid(spec.rows)),
+        ]
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -171,7 +172,7 @@ fn every_shape_of_a_product_allows_what_rounding_does() {
     }
 }
 
-const WRONG: Known = Known { which: Which::Named("swiglu/forward"), reason: "it multiplies", link: "https://example.org", ..Known::NONE };
+const WRONG: Known = Known { which: Which::Named("rms_norm/forward"), reason: "it normalises", link: "https://example.org", ..Known::NONE };
 const RIGHT_AFTER_ALL: Known = Known { which: Which::Named("add/forward"), reason: "it was wrong once", link: "https://example.org", ..Known::NONE };
 
 #[test]
@@ -181,7 +182,7 @@ fn a_wrong_variant_fails_the_report_until_it_is_known_and_then_its_fallback_is_t
     assert!(!unknown.passed() && unknown.rows[0].failed == 0 && unknown.rows[1].failed == 1, "{}", unknown.table());
     let known = report(&denied);
     assert!(known.passed() && known.rows[1].failed == 1, "{}", known.table());
-    assert!(known.table().contains("it multiplies (https://example.org): 1 of 1 comparisons failed"), "{}", known.table());
+    assert!(known.table().contains("it normalises (https://example.org): 1 of 1 comparisons failed"), "{}", known.table());
     let right = |spec: Spec| {
         let contents = Contents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
         let value = |n: usize, at: usize| f32::from_bits(contents.inputs[n][at]);

@@ -117,6 +117,8 @@ pub(crate) fn cases() -> Vec<Case> {
         (33, 100, 33),
         (65, 30, 70),
         (300, 20, 11),
+        // Tokens that occur first past the 256th position, and again.
+        (600, 400, 3),
     ];
     [Storage::F32, Storage::F16].into_iter().flat_map(|storage| sizes.map(|(n, vocabulary, width)| case(n, vocabulary, width, storage))).collect()
 }
