@@ -4,7 +4,7 @@
 use naga::WithSpan;
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationError, ValidationFlags, Validator};
-use naga::{AddressSpace, EntryPoint, Module, StorageAccess};
+use naga::{AddressSpace, CooperativeRole, EntryPoint, Expression, Literal, Module, StorageAccess, TypeInner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -146,10 +146,10 @@ impl Expansion<'_> {
 
     fn condition(&self, condition: &str) -> Checked<bool> {
         let (name, wanted) = condition.strip_prefix('!').map_or((condition, true), |name| (name, false));
-        if !self.variants.contains(&name) {
-            return Err(format!("{name} is not among the variants {:?}; name it after #variants", self.variants));
+        if !self.variants.iter().any(|variant| variant.split('.').any(|part| part == name)) {
+            return Err(format!("{name} is no part of the variants {:?}; name it after #variants", self.variants));
         }
-        Ok((self.variant == Some(name)) == wanted)
+        Ok(self.variant.is_some_and(|variant| variant.split('.').any(|part| part == name)) == wanted)
     }
 
     fn import(&mut self, path: &str) -> Checked<()> {
@@ -194,13 +194,38 @@ fn reflect(unit: &str, source: &str) -> Checked<Vec<(String, String)>> {
     if module.entry_points.is_empty() {
         return Err(format!("{unit}: no entry point"));
     }
+    let subgroups = format!("cooperative: {}, subgroups: {}", cooperative(&module)?, constant(&module, "SUBGROUPS").unwrap_or(0));
     let entries = module.entry_points.iter().enumerate();
     entries
         .map(|(index, entry)| {
-            let fields = fields(&module, &layouter, entry, info.get_entry_point(index)).map(|fields| format!("features: {features}, {fields}"));
+            let fields = fields(&module, &layouter, entry, info.get_entry_point(index)).map(|fields| format!("features: {features}, {subgroups}, {fields}"));
             Ok((entry.name.clone(), fields.map_err(|problem| format!("{unit}, entry {}: {problem}", entry.name))?))
         })
         .collect()
+}
+
+/// The cooperative matrices of a module, as an expression; all its factors must be of one kind.
+fn cooperative(module: &Module) -> Checked<String> {
+    let factor = |inner: &TypeInner| match inner {
+        TypeInner::CooperativeMatrix { columns, scalar, role: CooperativeRole::A | CooperativeRole::B, .. } => {
+            Some(format!("Some(Cooperative {{ size: {}, half: {} }})", *columns as u32, scalar.width == 2))
+        }
+        _ => None,
+    };
+    let kinds: BTreeSet<String> = module.types.iter().filter_map(|(_, ty)| factor(&ty.inner)).collect();
+    match kinds.len() {
+        0 | 1 => Ok(kinds.into_iter().next().unwrap_or_else(|| "None".into())),
+        _ => Err(format!("cooperative matrices of several kinds: {kinds:?}")),
+    }
+}
+
+/// The value of an unsigned constant of a module.
+fn constant(module: &Module, name: &str) -> Option<u32> {
+    let (_, constant) = module.constants.iter().find(|(_, constant)| constant.name.as_deref() == Some(name))?;
+    match module.global_expressions[constant.init] {
+        Expression::Literal(Literal::U32(value)) => Some(value),
+        _ => None,
+    }
 }
 
 /// The fields of `Kernel` that follow from what an entry point uses.

@@ -8,6 +8,9 @@ struct Params {
     positions: u32,
     width: u32,
     vocabulary: u32,
+    // The part of the table that is bound: its first row, and how many.
+    first: u32,
+    rows: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -37,8 +40,12 @@ fn table_at(row: u32, column: u32) -> f32 {
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = linear(wid, groups, lane);
-    if i < p.positions * p.width {
-        out[i] = table_at(row_of(i / p.width), i % p.width);
+    if i >= p.positions * p.width {
+        return;
+    }
+    let row = row_of(i / p.width);
+    if row >= p.first && row - p.first < p.rows {
+        out[i] = table_at(row - p.first, i % p.width);
     }
 }
 
@@ -54,6 +61,9 @@ fn gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grou
         return;
     }
     let row = row_of(position);
+    if row < p.first || row - p.first >= p.rows {
+        return;
+    }
     for (var b = lane; b < position; b += 256u) {
         if row_of(b) == row {
             atomicOr(&occurs_earlier, 1u);
@@ -73,7 +83,7 @@ fn gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grou
 // A column always belongs to the same invocation, so that its sum needs no barrier.
 fn add_row(position: u32, row: u32, lane: u32) {
     for (var c = lane; c < p.width; c += 256u) {
-        sums[row * p.width + c] += dy[position * p.width + c];
+        sums[(row - p.first) * p.width + c] += dy[position * p.width + c];
     }
 }
 #endif

@@ -29,8 +29,8 @@ fn memory_is_zeroed_written_and_read_back() {
 
 #[test]
 fn an_allocation_past_the_limit_names_its_bytes() {
-    let (_, mut machine) = machine();
-    let words = machine.most_words() + 1;
+    let (gpu, mut machine) = machine();
+    let words = gpu.most_buffer_bytes() as usize / 4 + 1;
     let error = machine.allocate(Class::Real, words).expect_err("too large");
     assert!(error.to_string().contains(&(4 * words).to_string()), "{error}");
 }

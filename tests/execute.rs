@@ -38,9 +38,27 @@ fn a_program_runs_any_number_of_times_in_submits_of_32() {
             assert_eq!(words, [(71.0 * run as f32).to_bits(); 195]);
         }
         assert_eq!(program.submits(), if matches!(machine, Machine::Cpu(_)) { 0 } else { 3 });
-        // Two activations are alive at a time.
-        assert_eq!(program.slot_bytes(), 2 * 195 * 4);
+        // Two activations are alive at a time; what is kept has a slot of its own.
+        assert_eq!(program.slot_bytes(), 3 * 195 * 4);
     }
+}
+
+#[test]
+fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
+    let mut machine = Machine::counting(usize::MAX);
+    let (large, small) = (home(&mut machine, Spec::f32(100, 64)), home(&mut machine, Spec::f32(1, 64)));
+    let mut tape = Tape::new();
+    let [large, small] = [large, small].map(|home| tape.lasting(home));
+    let mut held = Vec::new();
+    for _ in 0..8 {
+        tape.push_one(Add, &[large, large], &[]).expect("fits");
+        held.push(tape.push_one(Add, &[small, small], &[]).expect("fits"));
+    }
+    for pair in held.chunks(2) {
+        tape.push_one(Add, pair, &[]).expect("fits");
+    }
+    // One for all that are large, which the sums may use afterwards; eight that are held.
+    assert_eq!(machine.compile(tape).expect("compiles").slot_bytes(), 4 * 64 * (100 + 8));
 }
 
 #[test]

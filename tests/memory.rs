@@ -5,12 +5,14 @@ use crate::device::machine;
 use crate::train::{Scratch, run};
 use pollster::block_on;
 use signet::data::Batch;
+use signet::device::{Checks, Gpu, adapters};
 use signet::graph::{Machine, Storage};
 use signet::infer::Engine;
 use signet::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::Control;
 use signet::rng::Key;
 use signet::train::{Loss, Setup, Shapes, Source, TeacherShape, TrainConfig, plan};
+use std::sync::Arc;
 
 const VOCABULARY: usize = 301;
 
@@ -51,10 +53,51 @@ fn a_plan_is_what_a_run_takes() {
     assert_eq!(totals[0], totals[1]);
 }
 
-/// The parameters after two steps of two micro-steps, and the bytes of activations.
+/// As the first adapter, but it binds less than a third of the head.
+fn narrow_machine() -> Machine {
+    let adapters = block_on(adapters());
+    let gpu = block_on(Gpu::open_binding(&adapters[0], Checks::Off, 48 << 10)).unwrap();
+    Machine::gpu(Arc::new(gpu))
+}
+
+#[test]
+fn what_no_binding_holds_is_split_and_gives_the_same() {
+    let (mut wide, mut narrow) = (machine().1, narrow_machine());
+    assert!(narrow.most_words() * 3 < 1000 * 48, "the head must be split");
+    let model = LlamaConfig { vocab_size: 1000, ..student() };
+    let decoded = [&mut wide, &mut narrow].map(|machine| {
+        let weights = Weights::allocate(machine, &model, Linears::Binary, Purpose::Inference(Storage::F32)).unwrap();
+        init_from_dense(machine, &weights, &mut init_dense(&model, 1)).unwrap();
+        let mut engine = Engine::new(machine, &weights, 60).unwrap();
+        let logits = block_on(engine.feed(machine, &[999, 0, 500, 255, 256, 7])).unwrap();
+        [logits, block_on(engine.feed(machine, &[767])).unwrap()]
+    });
+    assert_eq!(decoded[0], decoded[1]);
+    let steps = [machine().1, narrow_machine()].map(|mut machine| {
+        let config = TrainConfig { batch: 1, seq: 12, ..settings(true) };
+        let mut shapes = shapes(true);
+        shapes.student = model.clone();
+        shapes.teacher.as_mut().unwrap().config.vocab_size = 1000;
+        let words = first_steps(&mut machine, &config, &shapes, false);
+        assert_eq!(machine.bytes(), plan(&config, &shapes, false, machine.most_words()).unwrap().total());
+        words
+    });
+    // Gradients of the last hidden state are sums over the vocabulary, split into blocks: rounded
+    // otherwise. AdamW's first steps move a weight by the rate whatever its gradient's size.
+    let pairs = || steps[0].iter().flatten().zip(steps[1].iter().flatten()).map(|(&a, &b)| (f32::from_bits(a), f32::from_bits(b)));
+    let apart = pairs().filter(|(a, b)| (a - b).abs() > 1e-4 * (a.abs() + b.abs()) + 1e-6).count();
+    assert!(apart * 1000 < pairs().count(), "{apart} of {} parameters differ", pairs().count());
+}
+
+/// The parameters after two steps, and the bytes of activations.
 fn trained(machine: &mut Machine, recompute: bool) -> (Vec<Vec<u32>>, u64) {
-    let (config, shapes) = (settings(true), shapes(true));
-    let Setup { mut step, .. } = Setup::new(machine, &config, &shapes, recompute).unwrap();
+    let words = first_steps(machine, &settings(true), &shapes(true), recompute);
+    (words, machine.slot_bytes())
+}
+
+/// The parameters after two steps of two micro-steps.
+fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: bool) -> Vec<Vec<u32>> {
+    let Setup { mut step, .. } = Setup::new(machine, config, shapes, recompute).unwrap();
     init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, 1)).unwrap();
     let teacher = step.teacher.as_ref().unwrap();
     init_from_dense(machine, teacher, &mut init_dense(&teacher.config, 2)).unwrap();
@@ -74,7 +117,7 @@ fn trained(machine: &mut Machine, recompute: bool) -> (Vec<Vec<u32>>, u64) {
         step.begin(machine).unwrap();
         for part in 0..2 {
             let key = Key::new(n as u64, "tokens").child(part);
-            let token = |i: u64| (key.bits(i) % VOCABULARY as u64) as u32;
+            let token = |i: u64| (key.bits(i) % shapes.student.vocab_size as u64) as u32;
             let windows: Vec<Vec<u32>> = (0..config.batch as u64).map(|b| (0..=config.seq as u64).map(|i| token(1000 * b + i)).collect()).collect();
             let windows: Vec<&[u32]> = windows.iter().map(Vec::as_slice).collect();
             step.micro(machine, &Batch::from_windows(&windows), 2, 1.0).unwrap();
@@ -82,8 +125,7 @@ fn trained(machine: &mut Machine, recompute: bool) -> (Vec<Vec<u32>>, u64) {
         assert!(block_on(step.update(machine, &control).unwrap().wait()).unwrap().taken);
     }
     let names = step.student.names().iter();
-    let words = names.map(|name| block_on(machine.read(&step.student.home(name).unwrap())).unwrap()).collect();
-    (words, machine.slot_bytes())
+    names.map(|name| block_on(machine.read(&step.student.home(name).unwrap())).unwrap()).collect()
 }
 
 #[test]

@@ -163,6 +163,44 @@ fn a_killed_run_resumes_to_the_same_bits_on_a_vulkan_adapter() {
     killed_and_resumed(&vulkan.index.to_string());
 }
 
+/// A run that was tuned goes on with the variants it was begun with, also where a new run would
+/// take others: what it comes to is the same as without the interruption.
+#[test]
+fn a_tuned_run_keeps_its_variants() {
+    let adapters = pollster::block_on(signet::device::adapters());
+    let vulkan = adapters.iter().find(|adapter| adapter.info.backend == signet::device::Backend::Vulkan);
+    let vulkan = vulkan.expect("no Vulkan adapter: Debian's mesa-vulkan-drivers has a software one").index.to_string();
+    let scratch = Scratch::new("tuned");
+    let teacher = teacher(&scratch);
+    let cached = |arguments: &[&str]| {
+        let output = signet(arguments).env("XDG_CACHE_HOME", scratch.path("cache")).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        text(&output)
+    };
+    let mut whole = student(&scratch, &teacher, "whole", &vulkan);
+    whole.push("--tune".into());
+    let said = cached(&as_str(&whole));
+    assert!(said.contains("tuning kernels"), "{said}");
+    let variants = std::fs::read_to_string(scratch.path("runs/whole/variants.json")).unwrap();
+    assert!(variants.contains("matmul"), "{variants}");
+    // As if it had been killed after its first checkpoint, on a machine that forgot its tuning.
+    let status = Command::new("cp").arg("-r").args([scratch.path("runs/whole"), scratch.path("runs/killed")]).status().unwrap();
+    assert!(status.success());
+    let mut checkpoints: Vec<_> = std::fs::read_dir(scratch.path("runs/killed/checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    checkpoints.sort();
+    assert!(checkpoints.len() > 1, "{checkpoints:?}");
+    for later in &checkpoints[1..] {
+        std::fs::remove_dir_all(later).unwrap();
+    }
+    std::fs::remove_dir_all(scratch.path("cache")).unwrap();
+    let mut killed = student(&scratch, &teacher, "killed", &vulkan);
+    killed.push("--resume".into());
+    cached(&as_str(&killed));
+    let (whole, killed) = (result(&scratch, "whole"), result(&scratch, "killed"));
+    assert!(whole.0 == killed.0 && whole.1 == killed.1, "the parameters or moments differ");
+    assert_eq!(whole.2, killed.2, "the metrics differ");
+}
+
 #[test]
 fn a_resume_with_other_settings_or_of_a_run_in_use_is_refused() {
     let scratch = Scratch::new("refused");

@@ -1,6 +1,7 @@
 //! `bench decode`: how fast a packed model continues text, against the same shape dense in f16 and
 //! against what the device's memory allows.
 
+use super::{DispatchCounts, KernelRow, Rates};
 use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, Purpose, Weights};
@@ -21,6 +22,8 @@ pub struct DecodeBench {
     pub tokens: usize,
     /// Whether the same shape is timed dense in f16, too.
     pub dense: bool,
+    /// Whether the kernels of the packed model are timed one by one, on a GPU.
+    pub kernels: bool,
 }
 
 /// One model, timed.
@@ -53,6 +56,12 @@ pub struct DecodeReport {
     pub packed: DecodeSide,
     /// The dense one.
     pub dense: Option<DecodeSide>,
+    /// Dispatches of a token by layer; none on the CPU.
+    pub dispatches: Option<DispatchCounts>,
+    /// What the device was measured to do, if kernels were asked for.
+    pub rates: Option<Rates>,
+    /// The packed model's kernels in decoding a token.
+    pub kernels: Vec<KernelRow>,
 }
 
 /// Times decoding on machines that `machine` makes: each model gets one of its own, so that only
@@ -67,19 +76,40 @@ pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>,
     let bandwidth = bandwidth(&mut first).await?;
     drop(first);
     note("timing the packed model");
-    let packed = side(&mut machine().await?.0, &config, Linears::Binary, &bench, bandwidth).await?;
+    let mut at = machine().await?.0;
+    let (packed, engine) = side(&mut at, &config, Linears::Binary, &bench, bandwidth).await?;
+    let on_gpu = matches!(at, Machine::Gpu(_));
+    let dispatches = if on_gpu { Some(super::dispatch_counts(&config, 1, 64)?) } else { None };
+    let (mut rates, mut kernels) = (None, Vec::new());
+    if on_gpu && bench.kernels {
+        note("timing kernels");
+        let measured = super::kernels::rates(&mut machine().await?.0).await?;
+        kernels = super::kernels::kernels(&mut at, &[engine.decode_program()], measured).await?;
+        rates = Some(measured);
+    }
+    drop((engine, at));
     let mut dense = None;
     if bench.dense {
         note("timing the same model dense in f16");
-        dense = Some(side(&mut machine().await?.0, &config, Linears::Dense, &bench, bandwidth).await?);
+        dense = Some(side(&mut machine().await?.0, &config, Linears::Dense, &bench, bandwidth).await?.0);
     }
-    Ok(DecodeReport { bench, device, bandwidth, packed, dense })
+    Ok(DecodeReport { bench, device, bandwidth, packed, dense, dispatches, rates, kernels })
 }
 
 /// Tokens decoded before the clock runs.
 const WARM_UP: usize = 2;
 
-async fn side(machine: &mut Machine, config: &LlamaConfig, linears: Linears, bench: &DecodeBench, bandwidth: f64) -> Result<DecodeSide> {
+/// Models and programs of what is timed, on a machine; their weights are still to be written.
+pub fn decode_set_up(machine: &mut Machine, bench: &DecodeBench) -> Result<()> {
+    let config = LlamaConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
+    for linears in if bench.dense { &[Linears::Binary, Linears::Dense][..] } else { &[Linears::Binary] } {
+        let weights = Weights::allocate(machine, &config, *linears, Purpose::Inference(Storage::F16))?;
+        Engine::new(machine, &weights, bench.prompt + bench.tokens + WARM_UP)?;
+    }
+    Ok(())
+}
+
+async fn side(machine: &mut Machine, config: &LlamaConfig, linears: Linears, bench: &DecodeBench, bandwidth: f64) -> Result<(DecodeSide, Engine)> {
     let weights = Weights::allocate(machine, config, linears, Purpose::Inference(Storage::F16))?;
     fill(machine, &weights)?;
     let bytes_per_token = bytes_per_token(&weights);
@@ -102,14 +132,15 @@ async fn side(machine: &mut Machine, config: &LlamaConfig, linears: Linears, ben
     }
     times.sort_by(f64::total_cmp);
     let tokens_per_second = 1.0 / times[times.len() / 2].max(1e-9);
-    Ok(DecodeSide {
+    let side = DecodeSide {
         tokens_per_second,
         first_token_seconds,
         prefill_tokens_per_second: bench.prompt as f64 / first_token_seconds.max(1e-9),
         bytes_per_token,
         memory: machine.bytes(),
         roofline: tokens_per_second * bytes_per_token as f64 / bandwidth,
-    })
+    };
+    Ok((side, engine))
 }
 
 fn likeliest(logits: &[f32]) -> u32 {
@@ -151,7 +182,7 @@ fn fill(machine: &mut Machine, weights: &Weights) -> Result<()> {
 
 /// Copy bandwidth: bytes a second moved by adding a vector of 128 MiB (or the largest binding) to
 /// itself, one stream read and one written; the best of some runs.
-async fn bandwidth(machine: &mut Machine) -> Result<f64> {
+pub(super) async fn bandwidth(machine: &mut Machine) -> Result<f64> {
     const RUNS: usize = 6;
     const COPIES: usize = 4;
     let cols = 16 << 10;

@@ -1,7 +1,7 @@
 //! `bench matmul`: dense products and FBI-Linear at the shapes a model has.
 
 use super::Spread;
-use crate::graph::{Class, Home, Machine, Spec, Tape, TensorId};
+use crate::graph::{Class, Home, Machine, Spec, Tape, TensorId, Variants};
 use crate::ops::{FbiLinear, Matmul, Members};
 use crate::platform::Clock;
 use crate::rng::Key;
@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct MatmulReport {
     /// `dense f32`, `dense f16` or `signs`.
     pub kind: String,
+    /// The variant; the CPU has no choice.
+    pub variant: String,
     /// Tokens, inputs, outputs.
     pub shape: [usize; 3],
     /// 10⁹ operations a second: 2 · tokens · in · out.
@@ -29,15 +31,28 @@ pub async fn matmul(machine: &mut Machine, progress: &mut dyn FnMut(&MatmulRepor
     let mut reports = Vec::new();
     for shape in SHAPES {
         for kind in ["dense f32", "dense f16", "signs"] {
-            let report = MatmulReport { kind: kind.into(), shape, gflops: time(machine, kind, shape).await? };
-            progress(&report);
-            reports.push(report);
+            for variant in variants(machine, kind, shape)? {
+                machine.set_variants(Variants::preferring(&variant));
+                let report = MatmulReport { kind: kind.into(), gflops: time(machine, kind, shape).await?, variant, shape };
+                progress(&report);
+                reports.push(report);
+            }
         }
     }
     Ok(reports)
 }
 
-async fn time(machine: &mut Machine, kind: &str, [tokens, inputs, outputs]: [usize; 3]) -> Result<Spread> {
+/// The variants of a product that a machine can run.
+fn variants(machine: &Machine, kind: &str, shape: [usize; 3]) -> Result<Vec<String>> {
+    let Machine::Gpu(gpu) = machine else { return Ok(vec![String::new()]) };
+    let mut counting = Machine::counting(usize::MAX);
+    let (tape, _) = record(&mut counting, kind, shape)?;
+    let choice = tape.choices().into_values().next();
+    let names = choice.map(|(choice, _)| gpu.candidates(&*choice.op, choice.specs()).iter().map(|variant| variant.name.to_string()).collect());
+    Ok(names.unwrap_or_else(|| vec!["portable".into()]))
+}
+
+fn record(machine: &mut Machine, kind: &str, [tokens, inputs, outputs]: [usize; 3]) -> Result<(Tape, TensorId)> {
     let mut tape = Tape::new();
     let x = filled(machine, &mut tape, Spec::f32(tokens, inputs))?;
     let y = match kind {
@@ -52,6 +67,12 @@ async fn time(machine: &mut Machine, kind: &str, [tokens, inputs, outputs]: [usi
             tape.push_one(Matmul::LINEAR, &[x, weight], &[])?
         }
     };
+    Ok((tape, y))
+}
+
+async fn time(machine: &mut Machine, kind: &str, shape: [usize; 3]) -> Result<Spread> {
+    let (mut tape, y) = record(machine, kind, shape)?;
+    let [tokens, inputs, outputs] = shape;
     tape.keep(y);
     let mut program = machine.compile(tape)?;
     let mut rates = Vec::new();

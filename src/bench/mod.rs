@@ -1,12 +1,14 @@
 //! Benchmarks on random data of real shapes, on any device: medians and spread.
 
 mod decode;
+mod kernels;
 mod matmul;
 mod train;
 
-pub use decode::{DecodeBench, DecodeReport, DecodeSide, decode};
+pub use decode::{DecodeBench, DecodeReport, DecodeSide, decode, decode_set_up};
+pub use kernels::{DispatchCounts, KernelRow, Rates, dispatch_cost, dispatch_counts};
 pub use matmul::{MatmulReport, matmul};
-pub use train::{TrainBench, TrainBenchReport, train, vocabulary};
+pub use train::{TrainBench, TrainBenchReport, train, train_set_up, vocabulary};
 
 use serde::{Deserialize, Serialize};
 

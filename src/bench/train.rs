@@ -1,7 +1,7 @@
 //! `bench train`: the work of one FBI-LLM step (teacher forward, student forward and backward,
 //! clip, AdamW) on random tokens, timed step by step.
 
-use super::Spread;
+use super::{DispatchCounts, KernelRow, Rates, Spread};
 use crate::data::Batches;
 use crate::graph::{Machine, Storage};
 use crate::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
@@ -23,6 +23,10 @@ pub struct TrainBench {
     pub seq: usize,
     /// Steps timed, after two of warm-up.
     pub steps: usize,
+    /// Whether kernels are timed one by one, on a GPU.
+    pub kernels: bool,
+    /// Whether activations are computed again instead of being held.
+    pub recompute: bool,
 }
 
 /// What came of it.
@@ -40,6 +44,14 @@ pub struct TrainBenchReport {
     pub memory: u64,
     /// Bytes that weights, gradients, two moments, teacher and saved activations need.
     pub needed: u64,
+    /// Dispatches by layer; none on the CPU.
+    pub dispatches: Option<DispatchCounts>,
+    /// Submits of a step.
+    pub submits: usize,
+    /// What the device was measured to do, if kernels were asked for.
+    pub rates: Option<Rates>,
+    /// The kernels of a step.
+    pub kernels: Vec<KernelRow>,
 }
 
 /// Vocabulary of a benchmarked size: FBI-LLM's, and a small one for small models.
@@ -52,13 +64,12 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
     const WARM_UP: usize = 2;
     anyhow::ensure!(bench.batch > 0 && bench.seq > 0 && bench.steps > 0, "batch, seq and steps must be at least 1");
     let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
-    let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training)?;
-    init_from_dense(machine, &student, &mut init_dense(&config, 1))?;
-    let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
-    init_from_dense(machine, &teacher, &mut init_dense(&config, 2))?;
-    let parameters = student.names().iter().map(|name| student.home(name).expect("named").spec.elements()).sum();
-    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: false };
-    let mut step = Step::new(machine, student, Some(teacher), shape)?;
+    let mut step = train_set_up(machine, &bench)?;
+    init_from_dense(machine, &step.student, &mut init_dense(&config, 1))?;
+    if let Some(teacher) = &step.teacher {
+        init_from_dense(machine, teacher, &mut init_dense(&config, 2))?;
+    }
+    let parameters = step.student.names().iter().map(|name| step.student.home(name).expect("named").spec.elements()).sum();
     let key = Key::new(0, "bench");
     let tokens: Vec<u32> = (0..(bench.batch * bench.seq * 4 + bench.seq * 2) as u64).map(|i| (key.bits(i) % config.vocab_size as u64) as u32).collect();
     let batches = Batches::new(0, tokens.len(), bench.batch, bench.seq);
@@ -75,7 +86,25 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
     }
     let memory = machine.bytes();
     let needed = needed(&config, parameters, bench.batch * bench.seq);
-    Ok(TrainBenchReport { bench, parameters, device: device.into(), tokens_per_s: Spread::of(&rates), memory, needed })
+    let on_gpu = matches!(machine, Machine::Gpu(_));
+    let dispatches = if on_gpu { Some(super::dispatch_counts(&config, bench.batch, bench.seq)?) } else { None };
+    let measured = if on_gpu && bench.kernels { Some(super::kernels::rates(machine).await?) } else { None };
+    let kernels = match measured {
+        Some(rates) => super::kernels::kernels(machine, &step.programs(), rates).await?,
+        None => Vec::new(),
+    };
+    let submits = step.programs().iter().map(|program| program.submits()).sum();
+    let tokens_per_s = Spread::of(&rates);
+    Ok(TrainBenchReport { bench, parameters, device: device.into(), tokens_per_s, memory, needed, dispatches, submits, rates: measured, kernels })
+}
+
+/// Models and programs of what is timed, on a machine; their weights are still to be written.
+pub fn train_set_up(machine: &mut Machine, bench: &TrainBench) -> Result<Step> {
+    let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
+    let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training)?;
+    let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
+    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: bench.recompute };
+    Ok(Step::new(machine, student, Some(teacher), shape)?)
 }
 
 fn control(step: i32) -> Control<f32> {

@@ -1,7 +1,9 @@
 //! `signet bench`.
 
 use super::output::{self, put, size};
-use crate::runner::{Command, DecodeBench, DecodeReport, DecodeSide, Event, MatmulReport, Runner, TrainBench, TrainBenchReport};
+use crate::runner::{
+    Command, DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Event, KernelRow, MatmulReport, Rates, Runner, TrainBench, TrainBenchReport,
+};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 
@@ -11,6 +13,18 @@ pub(super) enum Bench {
     Train(Train),
     Decode(Decode),
     Matmul(Matmul),
+    Dispatch(Dispatch),
+}
+
+/// Measure what a dependent dispatch costs: the least time that a token or a step takes for each.
+#[derive(Args)]
+pub(super) struct Dispatch {
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// The figure as one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Time training steps: teacher forward, student forward and backward, clip, AdamW.
@@ -28,6 +42,12 @@ pub(super) struct Train {
     /// Steps timed, after two of warm-up.
     #[arg(long, default_value_t = 6)]
     steps: usize,
+    /// Time each kernel on a GPU, too, against what the device was measured to do.
+    #[arg(long)]
+    kernels: bool,
+    /// Compute activations again instead of holding them.
+    #[arg(long)]
+    recompute: bool,
     /// Where it is computed: auto, cpu, or an adapter's name or index.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -62,6 +82,9 @@ pub(super) struct Decode {
     /// Leave the dense model out: it needs up to 16 times the memory.
     #[arg(long)]
     packed_only: bool,
+    /// Time each kernel on a GPU, too, against what the device was measured to do.
+    #[arg(long)]
+    kernels: bool,
     /// Where it is computed: auto, cpu, or an adapter's name or index.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -76,21 +99,23 @@ impl Bench {
             Bench::Train(train) => train.run(runner),
             Bench::Decode(decode) => decode.run(runner),
             Bench::Matmul(matmul) => matmul.run(runner),
+            Bench::Dispatch(dispatch) => dispatch.run(runner),
         }
     }
 }
 
 impl Train {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, batch, seq, steps, device, json } = self;
+        let Self { size, batch, seq, steps, recompute, kernels, device, json } = self;
         let small = matches!(size.as_str(), "tiny" | "5M");
-        let bench = TrainBench { batch: batch.unwrap_or(if small { 4 } else { 1 }), size, seq, steps };
+        let bench = TrainBench { batch: batch.unwrap_or(if small { 4 } else { 1 }), size, seq, steps, recompute, kernels };
         runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
             Event::Progress { done, of, .. } if !json => eprintln!("step {done} of {of}"),
             Event::BenchTrain(_) if json => output::put_json(&event),
             Event::BenchTrain(report) => {
-                let TrainBenchReport { bench, parameters, device, tokens_per_s, memory, needed } = report;
-                put(&format!("{} ({parameters} parameters), {} × {} tokens a step, on {device}\n", bench.size, bench.batch, bench.seq));
+                let TrainBenchReport { bench, parameters, device, tokens_per_s, memory, needed, dispatches, submits, rates, kernels } = report;
+                let again = if bench.recompute { ", activations computed again" } else { "" };
+                put(&format!("{} ({parameters} parameters), {} × {} tokens a step{again}, on {device}\n", bench.size, bench.batch, bench.seq));
                 put(&format!("{:.1} tokens/s (least {:.1}, greatest {:.1})\n", tokens_per_s.median, tokens_per_s.least, tokens_per_s.greatest));
                 put(&format!(
                     "{} of memory, {:.2} × the {} that cannot be done without\n",
@@ -98,8 +123,14 @@ impl Train {
                     *memory as f64 / *needed as f64,
                     output::size(*needed)
                 ));
+                if let Some(DispatchCounts { train_layer, train_rest, .. }) = dispatches {
+                    put(&format!(
+                        "{train_layer} dispatches a layer and {train_rest} besides, forward and backward without the teacher; {submits} submits a step\n"
+                    ));
+                }
+                table(*rates, kernels);
             }
-            _ => {}
+            event => output::tuning(event),
         })
     }
 }
@@ -109,9 +140,9 @@ impl Matmul {
         let Self { device, json } = self;
         runner.run(Command::BenchMatmul { device }, &mut |event| match &event {
             Event::BenchMatmul(_) if json => output::put_json(&event),
-            Event::BenchMatmul(MatmulReport { kind, shape: [tokens, inputs, outputs], gflops }) => {
+            Event::BenchMatmul(MatmulReport { kind, variant, shape: [tokens, inputs, outputs], gflops }) => {
                 put(&format!(
-                    "{kind:<10} {tokens:>4} × {inputs:>5} → {outputs:>6}   {:>8.1} GFLOP/s (least {:.1}, greatest {:.1})\n",
+                    "{kind:<10} {variant:<18} {tokens:>4} × {inputs:>5} → {outputs:>6}   {:>8.1} GFLOP/s (least {:.1}, greatest {:.1})\n",
                     gflops.median, gflops.least, gflops.greatest
                 ));
             }
@@ -123,19 +154,18 @@ impl Matmul {
 
 impl Decode {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, prompt, tokens, packed_only, device, json } = self;
-        let bench = DecodeBench { size, prompt, tokens, dense: !packed_only };
+        let Self { size, prompt, tokens, packed_only, kernels, device, json } = self;
+        let bench = DecodeBench { size, prompt, tokens, dense: !packed_only, kernels };
         runner.run(Command::BenchDecode { bench, device }, &mut |event| match &event {
-            Event::Note { text } => eprintln!("{text} …"),
             Event::BenchDecode(_) if json => output::put_json(&event),
             Event::BenchDecode(report) => print(report),
-            _ => {}
+            event => output::tuning(event),
         })
     }
 }
 
 fn print(report: &DecodeReport) {
-    let DecodeReport { bench, device, bandwidth, packed, dense } = report;
+    let DecodeReport { bench, device, bandwidth, packed, dense, dispatches, rates, kernels } = report;
     put(&format!("{} on {device}, {} tokens after a prompt of {}; memory moves {:.1} GB/s\n", bench.size, bench.tokens, bench.prompt, bandwidth / 1e9));
     let line = |name: &str, side: &DecodeSide| {
         let DecodeSide { tokens_per_second, first_token_seconds, prefill_tokens_per_second, bytes_per_token, memory, roofline } = side;
@@ -152,4 +182,38 @@ fn print(report: &DecodeReport) {
         line("dense f16", dense);
         put(&format!("packed is {:.2} times as fast\n", packed.tokens_per_second / dense.tokens_per_second));
     }
+    if let Some(DispatchCounts { decode_layer, decode_rest, .. }) = dispatches {
+        put(&format!("{decode_layer} dispatches a layer and {decode_rest} besides for a token\n"));
+    }
+    table(*rates, kernels);
+}
+
+impl Dispatch {
+    fn run(self, runner: &mut Runner) -> Result<()> {
+        runner.run(Command::BenchDispatch { device: self.device }, &mut |event| match &event {
+            Event::BenchDispatch { .. } if self.json => output::put_json(&event),
+            Event::BenchDispatch { device, seconds } => put(&format!("a dependent dispatch costs {:.2} µs on {device}\n", 1e6 * seconds)),
+            _ => {}
+        })
+    }
+}
+
+/// Kernels and their shares of what the device was measured to do.
+fn table(rates: Option<Rates>, kernels: &[KernelRow]) {
+    let Some(Rates { bandwidth, operations }) = rates else { return };
+    put(&format!("a copy moves {:.1} GB/s, a dense product does {:.1} GFLOP/s\n\n", bandwidth / 1e9, operations / 1e9));
+    put("| kernel                         | dispatches |       time |       bytes | operations | of bandwidth | of f32 rate |\n");
+    put("|--------------------------------|-----------:|-----------:|------------:|-----------:|-------------:|------------:|\n");
+    for KernelRow { kernel, dispatches, seconds, bytes, operations, bandwidth, rate } in kernels {
+        put(&format!(
+            "| {kernel:<30} | {dispatches:>10} | {:>7.2} ms | {:>11} | {:>8.2} G | {:>10.1} % | {:>9.1} % |\n",
+            1e3 * seconds,
+            size(*bytes),
+            operations / 1e9,
+            100.0 * bandwidth,
+            100.0 * rate
+        ));
+    }
+    let total: f64 = kernels.iter().map(|row| row.seconds).sum();
+    put(&format!("\n{:.2} ms in {} dispatches\n", 1e3 * total, kernels.iter().map(|row| row.dispatches).sum::<usize>()));
 }

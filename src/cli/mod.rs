@@ -11,7 +11,7 @@ mod pack;
 mod tokenizer;
 mod train;
 
-use crate::runner::{Runner, Stop};
+use crate::runner::{Runner, Stop, Tuning};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -19,6 +19,12 @@ use std::process::ExitCode;
 #[derive(Parser)]
 #[command(name = "signet", version, about, propagate_version = true)]
 struct Arguments {
+    /// Choose among kernels anew, by timing them on the device, and remember the choice.
+    #[arg(long, global = true, conflicts_with = "no_tune")]
+    tune: bool,
+    /// Take the portable kernels, whatever is remembered for the device.
+    #[arg(long, global = true)]
+    no_tune: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -43,7 +49,12 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let stop = Stop::default();
     stop_on_signal(stop.clone());
-    let mut runner = Runner::new(stop);
+    let tuning = match (arguments.tune, arguments.no_tune) {
+        (true, _) => Tuning::Again,
+        (_, true) => Tuning::Off,
+        _ => Tuning::Once,
+    };
+    let mut runner = Runner::new(stop).with_tuning(tuning);
     let result = match arguments.command {
         Command::Train(train) => train.run(&mut runner),
         Command::Chat(chat) => chat.run(&mut runner),

@@ -58,8 +58,18 @@ pub(super) fn plan(report: &PlanReport) {
 
 /// What is said on standard error once a model is loaded.
 pub(super) fn loaded(event: &Event) {
+    tuning(event);
     if let Event::Loaded { model, device, context, memory } = event {
         eprintln!("{model} on {device}: context {context}, {} of memory", size(*memory));
+    }
+}
+
+/// Says that variants are being timed, and what came of it.
+pub(super) fn tuning(event: &Event) {
+    match event {
+        Event::Tuning { done, of, what } => eprintln!("tuning kernels for this device: {what} ({} of {of})", done + 1),
+        Event::Note { text } => eprintln!("{text}"),
+        _ => {}
     }
 }
 

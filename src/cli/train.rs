@@ -1,7 +1,7 @@
 //! `signet train`.
 
 use super::output;
-use crate::runner::{self, Command, Event, Loss, Metrics, PlanTrainRequest, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest};
+use crate::runner::{self, Command, Event, Loss, Metrics, PlanTrainRequest, Precision, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -62,6 +62,9 @@ pub(super) struct Train {
     /// Temperature of the distillation.
     #[arg(long)]
     temperature: Option<f64>,
+    /// f32, or f16: whether dense products may hold their factors in f16 on a GPU.
+    #[arg(long)]
+    precision: Option<String>,
     /// Decides initial weights and the order of data.
     #[arg(long)]
     seed: Option<u64>,
@@ -194,6 +197,12 @@ impl Train {
             Some("mix") => config.loss = Loss::Mix,
             Some(other) => bail!("--loss {other:?}: there are ad, ar and mix"),
         }
+        match self.precision.as_deref() {
+            None => {}
+            Some("f32") => config.precision = Precision::F32,
+            Some("f16") => config.precision = Precision::F16,
+            Some(other) => bail!("--precision {other:?}: there are f32 and f16"),
+        }
         match self.recompute.as_deref() {
             None => {}
             Some("auto") => config.recompute = Recompute::Auto,
@@ -237,7 +246,7 @@ impl View {
         match event {
             Event::Train(event) => self.train(event),
             Event::Note { text } => self.line(text),
-            _ => {}
+            event => output::tuning(event),
         }
     }
 

@@ -1,7 +1,7 @@
 //! The adapters of this machine, what their limits lack, and the choice among them.
 
 use super::faults::DeviceError;
-use super::kernels::{KERNELS, Kernel};
+use super::kernels::{Cooperative, KERNELS, Kernel};
 use std::fmt;
 use std::str::FromStr;
 
@@ -49,6 +49,19 @@ impl Adapter {
     /// Name and backend.
     pub fn name(&self) -> String {
         format!("{} ({})", self.info.name, self.info.backend)
+    }
+
+    /// The cooperative matrices it multiplies, of those that kernels can have.
+    pub fn cooperative(&self) -> Vec<Cooperative> {
+        use wgpu::CooperativeScalarType as Scalar;
+        let square = |found: &wgpu::CooperativeMatrixProperties| found.m_size == found.n_size && found.n_size == found.k_size;
+        let usable = |found: &wgpu::CooperativeMatrixProperties| {
+            let factors = matches!(found.ab_type, Scalar::F16 | Scalar::F32);
+            (square(found) && factors && found.cr_type == Scalar::F32).then_some(Cooperative { size: found.m_size, half: found.ab_type == Scalar::F16 })
+        };
+        let mut found: Vec<Cooperative> = self.inner.cooperative_matrix_properties().iter().filter_map(usable).collect();
+        found.dedup();
+        found
     }
 
     /// Whether it is a program on the CPU.

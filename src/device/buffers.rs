@@ -23,7 +23,7 @@ impl Gpu {
     /// A zeroed buffer that kernels read and write.
     pub fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         use wgpu::BufferUsages as Usage;
-        let most = self.most_bytes();
+        let most = self.most_buffer_bytes();
         if bytes > most {
             return Err(DeviceError::TooLarge { label: label.to_owned(), bytes, most });
         }

@@ -2,7 +2,7 @@
 
 use super::adapters::{Adapter, lacks};
 use super::faults::{DeviceError, Faults, locked};
-use super::kernels::{Dispatch, Kernel, Pipelines};
+use super::kernels::{Cooperative, Dispatch, Kernel, Pipelines};
 use super::known::{KNOWN, Known};
 use super::readback::{Signal, Staging};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -41,6 +41,7 @@ pub struct Gpu {
     offered: wgpu::Features,
     /// What is known to be wrong here.
     known: Vec<&'static Known>,
+    cooperative: Vec<Cooperative>,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
     pub(super) faults: Faults,
@@ -54,16 +55,28 @@ pub struct Gpu {
 impl Gpu {
     /// Opens an adapter, with all the limits it has.
     pub async fn open(adapter: &Adapter, checks: Checks) -> Result<Self, DeviceError> {
-        Self::open_knowing(adapter, checks, KNOWN).await
+        Self::open_within(adapter, checks, u64::MAX, KNOWN).await
+    }
+
+    /// As [`Gpu::open`], but at most `binding` bytes can be bound at once, as on a smaller device.
+    pub async fn open_binding(adapter: &Adapter, checks: Checks, binding: u64) -> Result<Self, DeviceError> {
+        Self::open_within(adapter, checks, binding, KNOWN).await
     }
 
     /// As [`Gpu::open`], with another table of known failures.
     pub async fn open_knowing(adapter: &Adapter, checks: Checks, table: &'static [Known]) -> Result<Self, DeviceError> {
+        Self::open_within(adapter, checks, u64::MAX, table).await
+    }
+
+    async fn open_within(adapter: &Adapter, checks: Checks, binding: u64, table: &'static [Known]) -> Result<Self, DeviceError> {
         adapter.require()?;
         let wanted = wgpu::DeviceDescriptor {
             label: Some("signet"),
             required_features: adapter.features & USED,
-            required_limits: adapter.limits.clone(),
+            required_limits: wgpu::Limits {
+                max_storage_buffer_binding_size: adapter.limits.max_storage_buffer_binding_size.min(binding),
+                ..adapter.limits.clone()
+            },
             // SAFETY: cooperative matrices are the only experimental feature in USED. Kernels that have
             // them are verified on the adapter at hand before anything else uses them.
             experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
@@ -79,6 +92,7 @@ impl Gpu {
             features: device.features(),
             offered: adapter.features,
             known: table.iter().filter(|known| known.applies(&adapter.info)).collect(),
+            cooperative: adapter.cooperative(),
             faults: Faults::of(&device),
             checks,
             pipelines: Mutex::default(),
@@ -114,7 +128,12 @@ impl Gpu {
         let features = kernel.features - self.features;
         let names = features.iter_names().map(|(name, _)| format!("the feature {name}"));
         let limits = lacks(&self.limits, &[kernel]).into_iter().map(|(limit, have, need)| format!("{limit} of {need} (it has {have})"));
-        let lacks: Vec<String> = names.chain(limits).collect();
+        let matrices = kernel.cooperative.filter(|matrices| !self.cooperative.contains(matrices));
+        let matrices = matrices.map(|Cooperative { size, half }| format!("cooperative matrices of {size}×{size} in {}", if half { "f16" } else { "f32" }));
+        let invocations: u32 = kernel.workgroup.iter().product();
+        let most = self.info.subgroup_max_size;
+        let subgroups = (kernel.subgroups * most > invocations).then(|| format!("subgroups of at most {} (it has {most})", invocations / kernel.subgroups));
+        let lacks: Vec<String> = names.chain(limits).chain(matrices).chain(subgroups).collect();
         (!lacks.is_empty()).then(|| lacks.join(" and "))
     }
 
@@ -146,6 +165,11 @@ impl Gpu {
     /// What it can do beyond core WebGPU, of what Signet uses.
     pub fn features(&self) -> wgpu::Features {
         self.features
+    }
+
+    /// The most bytes that one buffer may have; it may be bound in parts then.
+    pub fn most_buffer_bytes(&self) -> u64 {
+        self.limits.max_buffer_size
     }
 
     /// The most bytes that one buffer may have and be bound whole.

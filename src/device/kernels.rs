@@ -16,6 +16,15 @@ pub enum Access {
     Write,
 }
 
+/// The cooperative matrices of a kernel: all of `size × size`, factors in f16 or f32, sums in f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cooperative {
+    /// Rows and columns.
+    pub size: u32,
+    /// Whether factors are in f16.
+    pub half: bool,
+}
+
 /// An entry point of a shader.
 #[derive(Debug)]
 pub struct Kernel {
@@ -29,6 +38,10 @@ pub struct Kernel {
     pub source: &'static str,
     /// What it needs beyond core WebGPU.
     pub features: Features,
+    /// The cooperative matrices it multiplies.
+    pub cooperative: Option<Cooperative>,
+    /// Subgroups that a workgroup must have at least (the shader's constant SUBGROUPS).
+    pub subgroups: u32,
     /// Invocations in each dimension.
     pub workgroup: [u32; 3],
     /// Bytes of workgroup memory.
@@ -71,12 +84,18 @@ impl Pipelines {
 /// A kernel with everything bound.
 #[derive(Debug)]
 pub struct Dispatch {
+    kernel: &'static str,
     pipeline: Arc<Pipeline>,
     bindings: wgpu::BindGroup,
     groups: [u32; 3],
 }
 
 impl Dispatch {
+    /// The kernel's name.
+    pub fn kernel(&self) -> &'static str {
+        self.kernel
+    }
+
     pub(super) fn record(&self, pass: &mut wgpu::ComputePass<'_>) {
         pass.set_pipeline(&self.pipeline.pipeline);
         pass.set_bind_group(0, &self.bindings, &[]);
@@ -103,7 +122,7 @@ impl Gpu {
             .collect();
         let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: &pipeline.layout, entries: &entries });
         self.check()?;
-        Ok(Dispatch { pipeline, bindings, groups })
+        Ok(Dispatch { kernel: kernel.name, pipeline, bindings, groups })
     }
 
     fn pipeline(&self, kernel: &'static Kernel) -> Result<Arc<Pipeline>, DeviceError> {

@@ -7,12 +7,13 @@ mod gpu;
 mod kernels;
 mod known;
 mod readback;
+mod timing;
 
 pub use adapters::{Adapter, Choice, adapters, select};
 pub use buffers::Bound;
 pub use faults::DeviceError;
 pub use gpu::{Checks, Gpu};
-pub use kernels::{Access, Dispatch, KERNELS, Kernel, kernel};
+pub use kernels::{Access, Cooperative, Dispatch, KERNELS, Kernel, kernel};
 pub use known::{KNOWN, Known, Which};
 pub use readback::Download;
 pub use wgpu::Backend;

@@ -3,7 +3,8 @@
 
 use super::op::Specs;
 use super::plan::{Overlap, Plan, Pool, check_overlaps};
-use super::tape::{MemoryId, Tape};
+use super::tape::{Choice, MemoryId, Tape};
+use std::collections::BTreeMap;
 
 /// Counts the words that a machine would reserve.
 #[derive(Clone, Debug)]
@@ -12,6 +13,7 @@ pub struct Counter {
     memory: Vec<usize>,
     pool: Pool,
     kept: usize,
+    choices: BTreeMap<String, (Choice, usize)>,
 }
 
 /// What a tape would take and do.
@@ -26,7 +28,7 @@ pub struct Counted {
 impl Counter {
     /// As a machine on which one tensor may have `most_words` words.
     pub fn new(most_words: usize) -> Self {
-        Self { most_words, memory: Vec::new(), pool: Pool::default(), kept: 0 }
+        Self { most_words, memory: Vec::new(), pool: Pool::default(), kept: 0, choices: BTreeMap::new() }
     }
 
     /// The most words one allocation may have.
@@ -55,12 +57,20 @@ impl Counter {
         self.pool.words() + self.kept
     }
 
+    /// The operations of all tapes that have several variants at their shapes, with how often each occurs.
+    pub fn choices(&self) -> &BTreeMap<String, (Choice, usize)> {
+        &self.choices
+    }
+
     /// Plans a tape.
     pub fn compile(&mut self, tape: &Tape) -> Result<Counted, Overlap> {
         check_overlaps(tape)?;
         let plan = Plan::new(tape);
         self.pool.place(&plan);
         self.kept += plan.kept_words();
+        for (key, (choice, times)) in tape.choices() {
+            self.choices.entry(key).or_insert((choice, 0)).1 += times;
+        }
         let launches = tape.nodes.iter().map(|node| {
             let (inputs, updates) = tape.specs_of(node);
             node.op.variants(Specs { inputs: &inputs, updates: &updates })[0].launches.len()

@@ -4,6 +4,7 @@
 use super::machine::MachineError;
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
 use super::plan::{Plan, Pool, Slot, check_overlaps};
+use super::profile::Work;
 use super::shape::Spec;
 use super::tape::{Home, MemoryId, Node, Place, Tape, TensorId};
 use super::variants::Variants;
@@ -39,6 +40,7 @@ pub struct GpuProgram {
     /// Bytes before and after each slot, and after each lasting tensor, that no kernel may touch.
     margin: u64,
     dispatches: Vec<Dispatch>,
+    works: Vec<Work>,
     variants: Variants,
     submits: usize,
 }
@@ -57,6 +59,16 @@ impl GpuProgram {
     /// Dispatches in a run.
     pub fn dispatches(&self) -> usize {
         self.dispatches.len()
+    }
+
+    /// The dispatches themselves.
+    pub(super) fn recorded(&self) -> &[Dispatch] {
+        &self.dispatches
+    }
+
+    /// What each dispatch does.
+    pub(super) fn works(&self) -> &[Work] {
+        &self.works
     }
 
     /// Submits of the last run.
@@ -172,7 +184,8 @@ impl GpuMachine {
                 assert!(4 * buffer.words as u64 <= self.memory[id].size(), "a tensor lies outside memory {id}");
             }
         }
-        let mut program = GpuProgram { tape: tape.clone(), plan, slots, margin, dispatches: Vec::new(), variants: Variants::default(), submits: 0 };
+        let mut program =
+            GpuProgram { tape: tape.clone(), plan, slots, margin, dispatches: Vec::new(), works: Vec::new(), variants: Variants::default(), submits: 0 };
         let mut launches = Vec::new();
         for node in &tape.nodes {
             for launch in self.pick(&tape, node, &mut program.variants)?.launches {
@@ -184,6 +197,9 @@ impl GpuMachine {
             let operands = self.operands(&program, node, kernel, launch)?;
             let words = Bound { buffer: &params, offset: n as u64 * ALIGN, bytes: 4 * u64::from(kernel.params).next_multiple_of(4) };
             program.dispatches.push(self.gpu.dispatch(kernel, words, &operands, launch.groups)?);
+            let (inputs, updates) = tape.specs_of(node);
+            let outputs: Vec<Spec> = node.outputs.iter().map(|&id| tape.spec(id)).collect();
+            program.works.push(Work::of(launch, Specs { inputs: &inputs, updates: &updates }, &outputs));
         }
         Ok(program)
     }

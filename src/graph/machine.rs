@@ -5,6 +5,7 @@ use super::count::{Counted, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
 use super::execute::{GpuMachine, GpuProgram};
 use super::plan::{Class, Overlap};
+use super::profile::Timed;
 use super::shape::Spec;
 use super::tape::{Home, MemoryId, Tape, TensorId};
 use super::variants::Variants;
@@ -211,6 +212,14 @@ impl Machine {
             _ => return Err(MachineError::Foreign),
         }
         Ok(())
+    }
+
+    /// Runs a program and times each of its dispatches; none, on the CPU.
+    pub async fn profile(&mut self, program: &Program) -> Result<Vec<Timed>, MachineError> {
+        match (self, program) {
+            (Machine::Gpu(gpu), Program::Gpu(program)) => gpu.profile(program).await,
+            _ => Ok(Vec::new()),
+        }
     }
 
     /// Waits until everything run so far is done.

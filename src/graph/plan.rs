@@ -45,30 +45,28 @@ impl Plan {
     /// Plans a tape. A buffer holds its slot from the first operation that names it to the last,
     /// so an output never shares one with an input of the same operation (WebGPU forbids one buffer
     /// bound both for reading and for writing).
+    ///
+    /// The largest buffers choose first, each the smallest slot that is free all its life ("greedy
+    /// by size", Pisarchyk & Lee, arXiv 2001.03288); of equal ones that which was used last.
     pub fn new(tape: &Tape) -> Plan {
         let lives = lifetimes(tape);
         let classes = classes(tape);
         let mut plan = Plan { slots: Vec::new(), slot_of: vec![None; tape.buffers.len()] };
-        let mut free: Vec<usize> = Vec::new();
-        let mut starts = vec![Vec::new(); tape.nodes.len()];
-        let mut ends = vec![Vec::new(); tape.nodes.len()];
-        for (buffer, life) in lives.iter().enumerate() {
-            if let Some((first, last)) = *life {
-                starts[first].push(buffer);
-                ends[last].push(buffer);
+        let mut uses: Vec<Vec<(usize, usize)>> = Vec::new();
+        let mut order: Vec<(usize, (usize, usize))> = lives.iter().enumerate().filter_map(|(buffer, life)| Some((buffer, (*life)?))).collect();
+        order.sort_by_key(|&(buffer, (first, _))| (std::cmp::Reverse(tape.buffers[buffer].words), first));
+        for (buffer, life) in order {
+            let BufferInfo { words, kept, .. } = tape.buffers[buffer];
+            let class = classes[buffer];
+            let free = (0..uses.len()).filter(|&slot| !kept && !plan.slots[slot].kept && plan.slots[slot].class == class);
+            let idle = free.filter_map(|slot| Some((plan.slots[slot].words, idle_since(&uses[slot], life)?, slot)));
+            let slot = idle.min().map_or(uses.len(), |(_, _, slot)| slot);
+            if slot == uses.len() {
+                plan.slots.push(Slot { words, class, kept });
+                uses.push(Vec::new());
             }
-        }
-        for node in 0..tape.nodes.len() {
-            for &buffer in &starts[node] {
-                let BufferInfo { words, kept, .. } = tape.buffers[buffer];
-                let slot = if kept { plan.add(words, classes[buffer], true) } else { plan.take(&mut free, words, classes[buffer]) };
-                plan.slot_of[buffer] = Some(slot);
-            }
-            for &buffer in &ends[node] {
-                if !tape.buffers[buffer].kept {
-                    free.extend(plan.slot_of[buffer]);
-                }
-            }
+            uses[slot].push(life);
+            plan.slot_of[buffer] = Some(slot);
         }
         plan
     }
@@ -82,30 +80,12 @@ impl Plan {
     pub fn kept_words(&self) -> usize {
         self.slots.iter().filter(|slot| slot.kept).map(|slot| slot.words).sum()
     }
+}
 
-    /// The smallest free slot that is large enough; else the largest, grown; else a new one.
-    fn take(&mut self, free: &mut Vec<usize>, words: usize, class: Class) -> usize {
-        let fitting = free.iter().enumerate().filter(|&(_, &slot)| self.slots[slot].class == class);
-        let best = fitting
-            .clone()
-            .filter(|&(_, &slot)| self.slots[slot].words >= words)
-            .min_by_key(|&(_, &slot)| self.slots[slot].words)
-            .or_else(|| fitting.max_by_key(|&(_, &slot)| self.slots[slot].words))
-            .map(|(place, _)| place);
-        match best {
-            Some(place) => {
-                let slot = free.swap_remove(place);
-                self.slots[slot].words = self.slots[slot].words.max(words);
-                slot
-            }
-            None => self.add(words, class, false),
-        }
-    }
-
-    fn add(&mut self, words: usize, class: Class, kept: bool) -> usize {
-        self.slots.push(Slot { words, class, kept });
-        self.slots.len() - 1
-    }
+/// How many operations before `life` a slot was last used; none if it is used meanwhile.
+fn idle_since(uses: &[(usize, usize)], (first, last): (usize, usize)) -> Option<usize> {
+    let free = uses.iter().all(|&(start, end)| end < first || last < start);
+    free.then(|| uses.iter().filter(|&&(_, end)| end < first).map(|&(_, end)| first - end).min().unwrap_or(usize::MAX))
 }
 
 /// The slots of a machine. Its programs share them, because no two run at the same time; only what

@@ -2,7 +2,8 @@
 
 use super::op::{DynOp, Op, ShapeError, Specs};
 use super::shape::Spec;
-use std::collections::HashMap;
+use super::variants::Variants;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -72,6 +73,24 @@ pub(crate) struct Node {
     pub(crate) inputs: Vec<TensorId>,
     pub(crate) updates: Vec<TensorId>,
     pub(crate) outputs: Vec<TensorId>,
+}
+
+/// An operation at the shapes of a tape.
+#[derive(Clone, Debug)]
+pub struct Choice {
+    /// The operation.
+    pub op: DynOp,
+    /// Specs of its inputs.
+    pub inputs: Vec<Spec>,
+    /// Specs of its updates.
+    pub updates: Vec<Spec>,
+}
+
+impl Choice {
+    /// Its operands.
+    pub fn specs(&self) -> Specs<'_> {
+        Specs { inputs: &self.inputs, updates: &self.updates }
+    }
 }
 
 impl Node {
@@ -182,6 +201,11 @@ impl Tape {
         self.tensors[tensor.0].spec
     }
 
+    /// Where the gradient of a parameter is added up.
+    pub fn accumulator(&self, tensor: TensorId) -> Option<TensorId> {
+        self.tensors[tensor.0].accumulator
+    }
+
     /// The same tensor, cut off from gradients.
     pub fn detach(&mut self, tensor: TensorId) -> TensorId {
         let info = self.tensors[tensor.0].clone();
@@ -196,6 +220,20 @@ impl Tape {
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
+    }
+
+    /// The operations that have several variants at their shapes, with how often each occurs.
+    pub fn choices(&self) -> BTreeMap<String, (Choice, usize)> {
+        let mut choices = BTreeMap::new();
+        for node in &self.nodes {
+            let (inputs, updates) = self.specs_of(node);
+            let choice = Choice { op: node.op.clone(), inputs, updates };
+            let key = Variants::key(&*choice.op, choice.specs());
+            if choice.op.variants(choice.specs()).len() > 1 {
+                choices.entry(key).or_insert((choice, 0)).1 += 1;
+            }
+        }
+        choices
     }
 
     /// Specs of a node's inputs and updates.

@@ -84,6 +84,11 @@ impl Engine {
         self.capacity
     }
 
+    /// The forward of one token.
+    pub fn decode_program(&self) -> &Program {
+        &self.decode.program
+    }
+
     /// Bytes of activations of each program.
     pub fn slot_bytes(&self) -> [(&'static str, u64); 2] {
         [("prefill", self.prefill.program.slot_bytes()), ("decode", self.decode.program.slot_bytes())]

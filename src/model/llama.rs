@@ -3,7 +3,7 @@
 use super::config::Group;
 use super::weights::{Linears, Weights};
 use crate::graph::{Home, Machine, MachineError, ShapeError, Spec, Tape, TensorId};
-use crate::ops::{Add, Attention, Embedding, FbiLinear, Heads, Matmul, Members, RmsNorm, Rope, Swiglu};
+use crate::ops::{Add, Attention, Embedding, FbiLinear, Heads, Join, Matmul, Members, RmsNorm, Rope, Swiglu};
 
 /// What every forward of a model reads besides its weights.
 #[derive(Clone, Copy, Debug)]
@@ -57,8 +57,9 @@ pub struct Forward<'a> {
 impl Forward<'_> {
     /// Records the model up to the final norm: `tokens (batch·seq, 1)` → `(batch·seq, width)`.
     pub fn hidden(&self, tape: &mut Tape, tokens: TensorId) -> Result<TensorId, ShapeError> {
-        let embedding = self.weights.tensor(tape, "model.embed_tokens.weight");
-        let mut x = tape.push_one(Embedding, &[embedding, tokens], &[])?;
+        let mut inputs = self.weights.tensors(tape, "model.embed_tokens.weight");
+        inputs.push(tokens);
+        let mut x = tape.push_one(Embedding, &inputs, &[])?;
         for layer in 0..self.weights.config.num_hidden_layers {
             let first = tape.len();
             x = self.block(tape, layer, x)?;
@@ -107,8 +108,7 @@ impl Forward<'_> {
     fn linear(&self, tape: &mut Tape, group: &Group, x: TensorId) -> Result<TensorId, ShapeError> {
         let name = &group.name;
         if self.weights.linears == Linears::Dense {
-            let weight = self.weights.tensor(tape, &format!("{name}.weight"));
-            return tape.push_one(Matmul::LINEAR, &[x, weight], &[]);
+            return product(tape, self.weights, &format!("{name}.weight"), x);
         }
         let binary = self.weights.binary.iter().find(|binary| binary.group == *group).unwrap_or_else(|| panic!("no binary group {name}"));
         let signs = tape.lasting(binary.signs);
@@ -126,6 +126,15 @@ impl Forward<'_> {
 
 /// Records the head: `hidden (rows, width)` → logits `(rows, vocabulary)`.
 pub fn logits(tape: &mut Tape, weights: &Weights, hidden: TensorId) -> Result<TensorId, ShapeError> {
-    let head = weights.tensor(tape, weights.head());
-    tape.push_one(Matmul::LINEAR, &[hidden, head], &[])
+    product(tape, weights, weights.head(), hidden)
+}
+
+/// A linear layer in full precision; block by block where the weight is too large for a binding.
+fn product(tape: &mut Tape, weights: &Weights, name: &str, x: TensorId) -> Result<TensorId, ShapeError> {
+    let blocks = weights.tensors(tape, name);
+    let parts = blocks.into_iter().map(|block| tape.push_one(Matmul::LINEAR, &[x, block], &[])).collect::<Result<Vec<_>, _>>()?;
+    match parts[..] {
+        [whole] => Ok(whole),
+        _ => tape.push_one(Join, &parts, &[]),
+    }
 }

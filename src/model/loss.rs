@@ -3,7 +3,7 @@
 use super::llama::logits;
 use super::weights::Weights;
 use crate::graph::{ShapeError, Spec, Tape, TensorId};
-use crate::ops::{Distill, Into, LossSum, Matmul, Objective};
+use crate::ops::{Columns, Distill, Into, LossSum, Matmul, Objective};
 
 /// What the loss reads.
 pub struct Loss<'a> {
@@ -50,8 +50,7 @@ impl Loss<'_> {
     }
 
     fn chunk(&self, tape: &mut Tape, hidden: TensorId, d_hidden: Option<TensorId>, first: usize, count: usize) -> Result<(), ShapeError> {
-        let head = self.student.tensor(tape, self.student.head());
-        let student = tape.push_one(Matmul::LINEAR, &[hidden, head], &[])?;
+        let student = logits(tape, self.student, hidden)?;
         let (targets, weights) = (tape.rows(self.targets, first, count), tape.rows(self.weights, first, count));
         let mut inputs = vec![targets, weights, self.scale];
         if let Some((teacher, taught)) = self.teacher {
@@ -62,11 +61,24 @@ impl Loss<'_> {
         let terms = tape.push_one(op, &inputs, &[student])?;
         tape.push(LossSum, &[terms, weights], &[self.sums])?;
         if let Some(d_hidden) = d_hidden {
-            tape.push(Matmul::input_gradient(Into::Overwrite), &[student, head], &[d_hidden])?;
-            if let Some(trained) = self.student.trained(self.student.head()) {
-                let sum = tape.lasting(trained.gradient);
-                tape.push(Matmul::WEIGHT_GRADIENT, &[student, hidden], &[sum])?;
+            self.head_gradient(tape, hidden, student, d_hidden)?;
+        }
+        Ok(())
+    }
+
+    /// Replaces `d_hidden` and adds to the head's gradient, from the gradient of the logits.
+    fn head_gradient(&self, tape: &mut Tape, hidden: TensorId, d_logits: TensorId, d_hidden: TensorId) -> Result<(), ShapeError> {
+        let blocks = self.student.tensors(tape, self.student.head());
+        let (whole, mut first) = (blocks.len() == 1, 0);
+        for block in blocks {
+            let count = tape.spec(block).rows;
+            let part = if whole { d_logits } else { tape.push_one(Columns { first, count }, &[d_logits], &[])? };
+            let into = if first == 0 { Into::Overwrite } else { Into::Accumulate };
+            tape.push(Matmul::input_gradient(into), &[part, block], &[d_hidden])?;
+            if let Some(sum) = tape.accumulator(block) {
+                tape.push(Matmul::WEIGHT_GRADIENT, &[part, hidden], &[sum])?;
             }
+            first += count;
         }
         Ok(())
     }

@@ -77,6 +77,8 @@ pub struct Weights {
     /// In training: whole pages of parameters that need no packing.
     pages: Vec<Trained>,
     names: Vec<String>,
+    /// The most words that a tensor on a tape may have.
+    most: usize,
 }
 
 impl Trained {
@@ -171,6 +173,8 @@ impl Arena {
 
 /// An arena page may not grow past this, so that one dispatch over it stays short.
 const PAGE_WORDS: usize = 32 << 20;
+/// Parts of a page are multiples of this many words.
+const PART: usize = 4096;
 
 impl Weights {
     /// Reserves memory for a model. Contents are zero.
@@ -183,6 +187,7 @@ impl Weights {
             trained: HashMap::new(),
             pages: Vec::new(),
             names: Vec::new(),
+            most: machine.most_words(),
         };
         let mut plain: Vec<Block> = config.others().into_iter().map(|(name, rows, cols)| Block { members: vec![(name.clone(), rows)], name, cols }).collect();
         match linears {
@@ -235,9 +240,14 @@ impl Weights {
                 self.names.push(name.clone());
             }
         }
+        // A tensor larger than a page has one to itself, which is walked in several parts.
+        let part = Self::most(machine) / PART * PART;
         for (page, &words) in arena.sizes.iter().enumerate().filter(|_| whole_pages) {
-            let home = |memories: &[MemoryId]| Home { memory: memories[page], offset: 0, spec: Spec::f32(1, words) };
-            self.pages.push(Trained { value: home(&arena.memories), gradient: home(&gradients), first: home(&firsts), second: home(&seconds) });
+            for offset in (0..words).step_by(part) {
+                let spec = Spec::f32(1, part.min(words - offset));
+                let home = |memories: &[MemoryId]| Home { memory: memories[page], offset, spec };
+                self.pages.push(Trained { value: home(&arena.memories), gradient: home(&gradients), first: home(&firsts), second: home(&seconds) });
+            }
         }
         Ok(())
     }
@@ -318,6 +328,27 @@ impl Weights {
             Some(trained) => tape.parameter(trained.value, trained.gradient),
             None => tape.lasting(*self.homes.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}"))),
         }
+    }
+
+    /// As [`Weights::tensor`], in as many blocks of rows as it takes for each to be bound.
+    pub fn tensors(&self, tape: &mut Tape, name: &str) -> Vec<TensorId> {
+        let whole = self.homes.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}")).spec;
+        // Blocks begin where bindings may. A single row too large is left to the machine to refuse.
+        let rows = match self.most / whole.row_words() / ALIGN * ALIGN {
+            0 => whole.rows,
+            rows => rows,
+        };
+        if whole.words() <= self.most || rows >= whole.rows {
+            return vec![self.tensor(tape, name)];
+        }
+        let block = |first: usize| {
+            let part = |home: Home| home.rows(first, rows.min(whole.rows - first));
+            match self.trained.get(name) {
+                Some(trained) => tape.parameter(part(trained.value), part(trained.gradient)),
+                None => tape.lasting(part(self.homes[name])),
+            }
+        };
+        (0..whole.rows).step_by(rows).map(block).collect()
     }
 
     /// The name of the head's tensor: the embedding's if they are tied.

@@ -3,8 +3,9 @@
 use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 
-/// `table (vocabulary, width)`, `tokens (n, 1)` → `(n, width)`. Token ids are checked by whoever
-/// uploads them; one out of range reads row 0.
+/// `table (vocabulary, width)`, `tokens (n, 1)` → `(n, width)`. A table too large for one binding
+/// comes as several inputs, one below the other. Token ids are checked by whoever uploads them; one
+/// out of range reads row 0.
 #[derive(Clone, Debug)]
 pub struct Embedding;
 
@@ -16,43 +17,74 @@ impl Op for Embedding {
         if !matches!(table, Storage::F32 | Storage::F16) {
             return Err(Self::refuse(format!("the table must hold floats, got {}", specs.inputs[0])));
         }
-        expect(specs, &[table, Storage::U32], &[]).map_err(Self::refuse)?;
-        Ok(vec![Spec::f32(specs.inputs[1].rows, specs.inputs[0].cols)])
+        let tables = specs.inputs.len().saturating_sub(1).max(1);
+        expect(specs, &[&vec![table; tables][..], &[Storage::U32]].concat(), &[]).map_err(Self::refuse)?;
+        let (table, tokens) = (specs.inputs[0], specs.inputs[tables]);
+        match specs.inputs[..tables].iter().find(|part| part.cols != table.cols) {
+            Some(part) => Err(Self::refuse(format!("{table} and {part} are not of one table"))),
+            None => Ok(vec![Spec::f32(tokens.rows, table.cols)]),
+        }
     }
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
-        let (table, n) = (specs.inputs[0], specs.inputs[1].rows);
-        Variant::portable(vec![Launch {
+        let (tokens, tables) = specs.inputs.split_last().expect("tables and tokens");
+        let (table, n) = (tables[0], tokens.rows);
+        let vocabulary = tables.iter().map(|table| table.rows).sum::<usize>() as u32;
+        let launch = |(part, first): (usize, usize)| Launch {
             kernel: if table.storage == Storage::F16 { "embedding/forward.f16" } else { "embedding/forward" },
-            operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
-            params: vec![n as u32, table.cols as u32, table.rows as u32],
+            operands: vec![Operand::In(part), Operand::In(tables.len()), Operand::Out(0)],
+            params: vec![n as u32, table.cols as u32, vocabulary, first as u32, tables[part].rows as u32],
             groups: grid((n * table.cols).div_ceil(256)),
-        }])
+        };
+        Variant::portable(parts(tables).map(launch).collect())
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
-        let tokens = io.inputs[1].words();
-        let vocabulary = io.inputs[0].spec().rows;
+        let (tokens, tables) = io.inputs.split_last().expect("tables and tokens");
+        let vocabulary: usize = tables.iter().map(|table| table.spec().rows).sum();
         let width = io.outputs[0].spec().cols;
-        for (out, &token) in io.outputs[0].real().chunks_mut(width).zip(tokens) {
-            let row = if (token as usize) < vocabulary { token as usize } else { 0 };
-            io.inputs[0].row(row, out);
+        for (out, &token) in io.outputs[0].real().chunks_mut(width).zip(tokens.words()) {
+            let mut row = if (token as usize) < vocabulary { token as usize } else { 0 };
+            let mut part = 0;
+            while row >= tables[part].spec().rows {
+                row -= tables[part].spec().rows;
+                part += 1;
+            }
+            tables[part].row(row, out);
         }
     }
 
     fn backward(&self, tape: &mut Backward<'_>) -> Rule {
-        if let (Some(upstream), Some(table)) = (tape.upstream(0), tape.accumulator(0)) {
-            let tokens = tape.input(1);
-            tape.push(EmbeddingGradient, &[upstream, tokens], &[table]);
+        let Some(upstream) = tape.upstream(0) else { return Rule::Done };
+        let last = tape.inputs() - 1;
+        let (tokens, tables): (_, Vec<Spec>) = (tape.input(last), (0..last).map(|n| tape.spec(tape.input(n))).collect());
+        let vocabulary = tables.iter().map(|table| table.rows).sum();
+        for (part, first) in parts(&tables) {
+            if let Some(sum) = tape.accumulator(part) {
+                tape.push(EmbeddingGradient { first, vocabulary }, &[upstream, tokens], &[sum]);
+            }
         }
         Rule::Done
     }
 }
 
+/// The parts of a table, and the first row of each.
+fn parts(tables: &[Spec]) -> impl Iterator<Item = (usize, usize)> + '_ {
+    tables.iter().enumerate().scan(0, |next, (part, table)| {
+        *next += table.rows;
+        Some((part, *next - table.rows))
+    })
+}
+
 /// `dy (n, width)`, `tokens (n, 1)`; adds each row of `dy` to row `tokens[b]` of the table's
-/// gradient, in the order of b.
+/// gradient, in the order of b. The update may be a part of the table: others' tokens are left out.
 #[derive(Clone, Debug)]
-pub struct EmbeddingGradient;
+pub struct EmbeddingGradient {
+    /// First row of this part.
+    pub first: usize,
+    /// Rows of the whole table.
+    pub vocabulary: usize,
+}
 
 impl Op for EmbeddingGradient {
     const NAME: &'static str = "embedding";
@@ -70,17 +102,21 @@ impl Op for EmbeddingGradient {
         Variant::portable(vec![Launch {
             kernel: "embedding/gradient",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
-            params: vec![dy.rows as u32, dy.cols as u32, specs.updates[0].rows as u32],
+            params: [dy.rows, dy.cols, self.vocabulary, self.first, specs.updates[0].rows].map(|n| n as u32).to_vec(),
             groups: grid(dy.rows),
         }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
         let (dy, tokens) = (io.inputs[0].real(), io.inputs[1].words());
-        let Spec { rows: vocabulary, cols: width, .. } = io.updates[0].spec();
+        let Spec { rows, cols: width, .. } = io.updates[0].spec();
         let table = io.updates[0].real();
         for (dy, &token) in dy.chunks(width).zip(tokens) {
-            let row = if (token as usize) < vocabulary { token as usize } else { 0 };
+            let row = if (token as usize) < self.vocabulary { token as usize } else { 0 };
+            if row < self.first || row >= self.first + rows {
+                continue;
+            }
+            let row = row - self.first;
             for (sum, &dy) in table[row * width..(row + 1) * width].iter_mut().zip(dy) {
                 *sum += dy;
             }
@@ -92,7 +128,7 @@ impl Op for EmbeddingGradient {
     }
 }
 
-/// What it is tried with; some ids repeat, and some are out of range.
+/// What it is tried with: tables whole and in parts; some ids repeat, and some are out of range.
 pub(crate) fn cases() -> Vec<Case> {
     let case = |n: usize, vocabulary: usize, width: usize, storage: Storage| {
         let table = Spec { rows: vocabulary, cols: width, storage };
@@ -120,5 +156,12 @@ pub(crate) fn cases() -> Vec<Case> {
         // Tokens that occur first past the 256th position, and again.
         (600, 400, 3),
     ];
-    [Storage::F32, Storage::F16].into_iter().flat_map(|storage| sizes.map(|(n, vocabulary, width)| case(n, vocabulary, width, storage))).collect()
+    let in_parts = |n: usize, rows: &[usize], width: usize| {
+        let case = Case::new(format!("{n} of {rows:?}×{width}"), Embedding);
+        let case = rows.iter().fold(case, |case, &rows| case.parameter(Spec::f32(rows, width), Fill::Normal(0.1, 1.0)));
+        case.input(Spec::u32(n, 1), Fill::Below(rows.iter().sum::<usize>() as u32 + 2))
+    };
+    let mut cases = vec![in_parts(3, &[1, 1], 5), in_parts(40, &[7, 7, 3], 33), in_parts(300, &[64, 11], 70)];
+    cases.extend([Storage::F32, Storage::F16].into_iter().flat_map(|storage| sizes.map(|(n, vocabulary, width)| case(n, vocabulary, width, storage))));
+    cases
 }

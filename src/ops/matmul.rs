@@ -2,7 +2,7 @@
 
 use super::expect;
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot, matmul,
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot, grid, matmul,
     vectorised,
 };
 use rayon::prelude::*;
@@ -28,6 +28,48 @@ pub struct Matmul {
     pub transpose_b: bool,
     /// Where the product goes.
     pub into: Into,
+}
+
+/// Kernels of one kind.
+struct Tier {
+    name: &'static str,
+    /// With `b` in f32, and in f16.
+    kernels: [&'static str; 2],
+    /// Whether they are for few rows.
+    few: bool,
+    /// Rows and columns of the result that a workgroup makes; of few rows, columns.
+    tile: usize,
+    /// How it holds what it multiplies.
+    storage: Storage,
+}
+
+/// Every tier; the first of each kind takes every shape, the others whole quads alone.
+const TIERS: [Tier; 9] = {
+    const fn tier(name: &'static str, kernels: [&'static str; 2], few: bool, tile: usize, storage: Storage) -> Tier {
+        Tier { name, kernels, few, tile, storage }
+    }
+    use Storage::{F16, F32};
+    [
+        tier(Variant::PORTABLE, ["matmul/tiled", "matmul/tiled.f16"], false, 64, F32),
+        tier("wide", ["matmul.wide/tiled", "matmul.wide/tiled.f16"], false, 128, F32),
+        tier("cooperative-8-f32", ["matmul.coop/tiled.full", "matmul.coop/tiled.full.f16"], false, 32, F32),
+        tier("half", ["matmul.wide/tiled.half", "matmul.wide/tiled.half.f16"], false, 128, F16),
+        tier("cooperative-8", ["matmul.coop/tiled.small", "matmul.coop/tiled.small.f16"], false, 32, F16),
+        tier("cooperative-16", ["matmul.coop/tiled", "matmul.coop/tiled.f16"], false, 64, F16),
+        tier(Variant::PORTABLE, ["matmul/few", "matmul/few.f16"], true, 1, F32),
+        tier("quads", ["matmul.few/few", "matmul.few/few.f16"], true, 4, F32),
+        tier("subgroup", ["matmul.few/few.subgroup", "matmul.few/few.subgroup.f16"], true, 4, F32),
+    ]
+};
+
+impl Tier {
+    /// Whether it can make a product of `m, n, k`: past the first, rows in memory must be whole quads.
+    fn takes(&self, op: &Matmul, [m, n, k]: [usize; 3]) -> bool {
+        let a = if op.transpose_a { m } else { k };
+        let b = if op.transpose_b { k } else { n };
+        let out = if self.few { 4 } else { n };
+        self.name == Variant::PORTABLE || [a, b, out].iter().all(|rows| rows % 4 == 0)
+    }
 }
 
 /// Rows up to which a product is computed row by row of `b`, without tiles.
@@ -79,19 +121,20 @@ impl Op for Matmul {
         let (b_row, b_col) = strides(b, self.transpose_b);
         let out = if self.into == Into::Output { Operand::Out(0) } else { Operand::Up(0) };
         let accumulate = u32::from(self.into == Into::Accumulate);
-        let few = m <= FEW && self.transpose_b && !self.transpose_a;
-        let (kernel, groups) = match (few, b.storage) {
-            (true, Storage::F16) => ("matmul/few.f16", crate::graph::grid(n)),
-            (true, _) => ("matmul/few", crate::graph::grid(n)),
-            (false, Storage::F16) => ("matmul/tiled.f16", [n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1]),
-            (false, _) => ("matmul/tiled", [n.div_ceil(64) as u32, m.div_ceil(64) as u32, 1]),
-        };
-        Variant::portable(vec![Launch {
+        let launch = |kernel, groups| Launch {
             kernel,
             operands: vec![Operand::In(0), Operand::In(1), out],
             params: vec![m as u32, n as u32, k as u32, a_row, a_col, b_row, b_col, accumulate],
             groups,
-        }])
+        };
+        let few = m <= FEW && self.transpose_b && !self.transpose_a;
+        let half = b.storage == Storage::F16;
+        let tiers = TIERS.iter().filter(|tier| tier.few == few && tier.takes(self, [m, n, k]));
+        let variant = |tier: &Tier| {
+            let groups = if few { grid(n.div_ceil(tier.tile)) } else { [n.div_ceil(tier.tile) as u32, m.div_ceil(tier.tile) as u32, 1] };
+            Variant { name: tier.name, storage: tier.storage, launches: vec![launch(tier.kernels[usize::from(half)], groups)] }
+        };
+        tiers.map(variant).collect()
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -186,12 +229,22 @@ pub(crate) fn cases() -> Vec<Case> {
             (65, 65, 65),
             (70, 7, 3),
             (12, 300, 129),
+            // Whole quads: one, and tiles of 32, 64 and 128 with their edges.
+            (1, 4, 4),
+            (1, 256, 6),
+            (3, 260, 33),
+            (8, 600, 132),
+            (9, 4, 4),
+            (33, 36, 36),
+            (65, 32, 64),
+            (130, 100, 132),
+            (128, 16, 256),
         ];
         cases.extend(sizes.map(|(m, k, n)| linear_case(m, k, n, storage)));
     }
     for into in [Into::Output, Into::Overwrite, Into::Accumulate] {
         for (transpose_a, transpose_b) in [(false, false), (true, false), (true, true), (false, true)] {
-            for (m, k, n) in [(1, 3, 5), (5, 40, 33), (33, 65, 70), (100, 9, 129)] {
+            for (m, k, n) in [(1, 3, 5), (5, 40, 33), (33, 65, 70), (100, 9, 129), (4, 8, 12), (132, 36, 136)] {
                 cases.push(plain_case(Matmul { transpose_a, transpose_b, into }, m, k, n));
             }
         }

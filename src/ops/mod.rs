@@ -10,6 +10,7 @@ mod embedding;
 mod fbi_linear;
 mod grad_norm;
 mod group;
+mod join;
 mod matmul;
 mod rms_norm;
 mod rope;
@@ -24,6 +25,7 @@ pub use embedding::{Embedding, EmbeddingGradient};
 pub use fbi_linear::{FbiLinear, FbiLinearInput, FbiLinearWeight};
 pub use grad_norm::{GradNorm, PARTIALS, SumSquares};
 pub use group::{Heads, Members};
+pub use join::{Columns, Join};
 pub use matmul::{Into, Matmul};
 pub use rms_norm::{RmsNorm, RmsNormBackward};
 pub use rope::Rope;
@@ -49,6 +51,7 @@ pub const ALL: &[Family] = &[
     Family { name: "embedding", cases: embedding::cases },
     Family { name: "fbi_linear", cases: fbi_linear::cases },
     Family { name: "grad_norm", cases: grad_norm::cases },
+    Family { name: "join", cases: join::cases },
     Family { name: "matmul", cases: matmul::cases },
     Family { name: "rms_norm", cases: rms_norm::cases },
     Family { name: "rope", cases: rope::cases },

@@ -37,6 +37,19 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
+/// Where a user's programs keep what can be made again, for Signet; none if the system does not say.
+pub fn cache_dir() -> Option<PathBuf> {
+    let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let root = from("XDG_CACHE_HOME").or_else(|| {
+        if cfg!(windows) {
+            from("LOCALAPPDATA")
+        } else {
+            from("HOME").map(|home| home.join(if cfg!(target_os = "macos") { "Library/Caches" } else { ".cache" }))
+        }
+    })?;
+    Some(root.join("signet"))
+}
+
 /// A number that differs from one call of the program to the next.
 pub fn seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64 & 0xffff_ffff)

@@ -1,7 +1,7 @@
 //! Conversations: the runner holds one, with its model.
 
 use super::model::{self, Speaker};
-use super::{Event, Stop};
+use super::{Event, Stop, Tuning};
 use crate::infer::{Chat, Request, Template};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
@@ -29,8 +29,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) async fn open(request: ChatRequest, emit: &mut dyn FnMut(Event)) -> Result<Self> {
-        let speaker = model::speaker(&request.model, &request.device, request.context, emit).await?;
+    pub(super) async fn open(request: ChatRequest, tuning: Tuning, emit: &mut dyn FnMut(Event)) -> Result<Self> {
+        let speaker = model::speaker(&request.model, &request.device, request.context, tuning, emit).await?;
         let replies = super::generate::stop_tokens(request.request, &speaker.tokenizer);
         let chat = Chat::new(Template::new(&speaker.chat)?, replies, request.system.as_deref());
         Ok(Self { speaker, chat })

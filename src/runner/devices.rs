@@ -30,7 +30,8 @@ pub struct DeviceInfo {
     pub memory_bytes: Option<u64>,
     /// Limits it lacks: what it has, what is needed. Empty if it can be used.
     pub lacks: Vec<String>,
-    /// Features beyond core WebGPU that kernels could use: `f16`, `subgroups`, `timestamps`, `immediates`.
+    /// Features beyond core WebGPU that kernels could use: `f16`, `subgroups`, `timestamps`, `immediates`,
+    /// and the cooperative matrices, by size and factors.
     pub features: Vec<String>,
     /// Whether `--device auto` takes it.
     pub preferred: bool,
@@ -53,7 +54,11 @@ impl DeviceInfo {
             buffer_bytes: adapter.limits.max_buffer_size,
             memory_bytes: adapter.memory(),
             lacks: adapter.lacks().iter().map(|(limit, have, need)| format!("{limit} is {have}, {need} needed")).collect(),
-            features: features.iter().filter(|(_, feature)| adapter.features.contains(*feature)).map(|(name, _)| name.to_string()).collect(),
+            features: {
+                let cooperative = adapter.cooperative();
+                let matrices = cooperative.iter().map(|found| format!("{0}×{0} matrices in {1}", found.size, if found.half { "f16" } else { "f32" }));
+                features.iter().filter(|(_, feature)| adapter.features.contains(*feature)).map(|(name, _)| name.to_string()).chain(matrices).collect()
+            },
             preferred: preferred == Some(adapter.index),
         }
     }

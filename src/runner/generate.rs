@@ -1,6 +1,6 @@
 //! Continuing a text.
 
-use super::{Event, Stop, model};
+use super::{Event, Stop, Tuning, model};
 use crate::data::Tokenizer;
 use crate::infer::Request;
 use anyhow::Result;
@@ -21,8 +21,8 @@ pub struct GenerateRequest {
     pub request: Request,
 }
 
-pub(super) async fn generate(request: GenerateRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let mut speaker = model::speaker(&request.model, &request.device, request.context, emit).await?;
+pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let mut speaker = model::speaker(&request.model, &request.device, request.context, tuning, emit).await?;
     let tokenizer = speaker.tokenizer;
     let mut prompt = tokenizer.encode_document(&request.prompt)?;
     if prompt.is_empty() {

@@ -10,13 +10,14 @@ mod model;
 mod pack;
 mod plan;
 mod train;
+mod tuning;
 
-pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, MatmulReport, Spread, TrainBench, TrainBenchReport};
+pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
 pub use crate::model::{MemoryPlan, PackReport};
-pub use crate::train::{Loss, Losses, Metrics, Recompute, TrainConfig, TrainEvent};
+pub use crate::train::{Loss, Losses, Metrics, Precision, Recompute, TrainConfig, TrainEvent};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
@@ -24,6 +25,7 @@ pub use generate::GenerateRequest;
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use train::{TrainRequest, free_run, settings};
+pub use tuning::Tuning;
 
 use crate::platform;
 use crate::train::Ending;
@@ -78,6 +80,11 @@ pub enum Command {
     },
     /// Time matrix products.
     BenchMatmul {
+        /// Where: `auto`, `cpu`, or an adapter.
+        device: String,
+    },
+    /// Measure the cost of a dependent dispatch.
+    BenchDispatch {
         /// Where: `auto`, `cpu`, or an adapter.
         device: String,
     },
@@ -168,6 +175,22 @@ pub enum Event {
     BenchMatmul(MatmulReport),
     /// Decoding was timed.
     BenchDecode(DecodeReport),
+    /// Variants are about to be timed on the adapter.
+    Tuning {
+        /// Operations done.
+        done: usize,
+        /// Operations in all.
+        of: usize,
+        /// The one at hand.
+        what: String,
+    },
+    /// The cost of a dependent dispatch was measured.
+    BenchDispatch {
+        /// Where.
+        device: String,
+        /// Seconds.
+        seconds: f64,
+    },
     /// A line for the person.
     Note {
         /// The line.
@@ -199,13 +222,19 @@ impl Stop {
 /// Does work, one command at a time.
 pub struct Runner {
     stop: Stop,
+    tuning: Tuning,
     chat: Option<chat::Session>,
 }
 
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, chat: None }
+        Self { stop, tuning: Tuning::default(), chat: None }
+    }
+
+    /// The same, with variants chosen at other times.
+    pub fn with_tuning(self, tuning: Tuning) -> Self {
+        Self { tuning, ..self }
     }
 
     /// What stops it.
@@ -221,17 +250,17 @@ impl Runner {
     async fn work(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
         match command {
             Command::Train(request) => {
-                let ending = train::train(*request, &self.stop, emit).await?;
+                let ending = train::train(*request, self.tuning, &self.stop, emit).await?;
                 emit(Event::TrainEnded { finished: ending == Ending::Finished });
                 Ok(())
             }
             Command::PlanTrain(request) => plan::plan_train(*request, emit).await,
             Command::PlanModel(request) => plan::plan_model(request, emit).await,
-            Command::Generate(request) => generate::generate(*request, &self.stop, emit).await,
+            Command::Generate(request) => generate::generate(*request, self.tuning, &self.stop, emit).await,
             Command::OpenChat(request) => {
                 // The model before goes first, so that there is memory for this one.
                 self.chat = None;
-                self.chat = Some(chat::Session::open(*request, emit).await?);
+                self.chat = Some(chat::Session::open(*request, self.tuning, emit).await?);
                 Ok(())
             }
             Command::Say { text } => self.chat.as_mut().context("no conversation was begun")?.say(&text, &self.stop, emit).await,
@@ -247,9 +276,10 @@ impl Runner {
                 Ok(())
             }
             Command::Conform(request) => devices::conform(request, &self.stop, emit).await,
-            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, emit).await,
+            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, self.tuning, emit).await,
             Command::BenchMatmul { device } => bench::bench_matmul(&device, emit).await,
-            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, emit).await,
+            Command::BenchDispatch { device } => bench::bench_dispatch(&device, emit).await,
+            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, emit).await,
         }
     }
 }

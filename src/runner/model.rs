@@ -1,10 +1,10 @@
 //! Opening a model by the name a person gives it, and getting it ready to speak.
 
-use super::Event;
+use super::{Event, Tuning, tuning};
 use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Engine, Generator};
-use crate::model::{ChatFormat, LlamaConfig, ModelFile, Purpose};
+use crate::model::{ChatFormat, LlamaConfig, ModelFile, Purpose, Weights};
 use crate::platform;
 use crate::train;
 use anyhow::{Context, Result, bail};
@@ -62,11 +62,16 @@ pub(super) struct Speaker {
 }
 
 /// Loads a model for inference, with room for `context` tokens.
-pub(super) async fn speaker(model: &str, device: &str, context: Option<usize>, emit: &mut dyn FnMut(Event)) -> Result<Speaker> {
+pub(super) async fn speaker(model: &str, device: &str, context: Option<usize>, tuning: Tuning, emit: &mut dyn FnMut(Event)) -> Result<Speaker> {
     let file = open(model)?;
     let tokenizer = tokenizer(&file)?;
     let context = self::context(&file.config, context)?;
     let (mut machine, device) = super::devices::machine(device).await?;
+    let set_up = |machine: &mut Machine| {
+        let weights = Weights::allocate(machine, &file.config, file.linears, Purpose::Inference(file.storage()))?;
+        Ok(Engine::new(machine, &weights, context).map(drop)?)
+    };
+    tuning::tune(&mut machine, tuning, false, set_up, emit).await?;
     let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
     let generator = Generator::new(Engine::new(&mut machine, &weights, context)?);
     emit(Event::Loaded { model: file.path().display().to_string(), device, context, memory: machine.bytes() });

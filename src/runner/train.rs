@@ -1,13 +1,13 @@
 //! Training: opens what a run is made of, and hands it to the trainer.
 
 use super::plan::{self, Planned, Room};
-use super::{Event, Stop};
+use super::{Event, Stop, Tuning, tuning};
 use crate::assets;
 use crate::data::{Corpus, Tokenizer};
 use crate::graph::{Machine, Storage};
 use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
-use crate::train::{Ending, FirstWeights, Init, Parts, RunDir, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
+use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ pub fn free_run(runs: &Path) -> Option<PathBuf> {
 }
 
 /// Runs a training to its end, or until `stop` asks.
-pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
+pub(super) async fn train(request: TrainRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
     // A new run's directory is made only when everything else is known to be right.
     let (opened, config) = if request.resume {
         let (run, config) = open_run(&request)?;
@@ -61,11 +61,22 @@ pub(super) async fn train(request: TrainRequest, stop: &Stop, emit: &mut dyn FnM
     config.check()?;
     let inputs = Inputs::open(&config)?;
     let (mut machine, device) = super::devices::machine(&request.device).await?;
+    let half = config.precision == Precision::F16;
+    let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, false).map(drop)?);
+    // A run goes on with the variants it was begun with: they decide its bits.
+    let variants = match &opened {
+        Some(run) => {
+            let variants = run.variants()?;
+            tuning::take_again(&mut machine, variants.clone(), record, emit)?;
+            variants
+        }
+        None => tuning::tune(&mut machine, tuning, half, record, emit).await?,
+    };
     let setup = inputs.setup(&mut machine, &config, request.memory, emit)?;
     let first_weights = first_weights(&config, inputs.teacher)?;
     let run = match opened {
         Some(run) => run,
-        None => RunDir::create(&request.run, &config)?,
+        None => RunDir::create(&request.run, &config, &variants)?,
     };
     let parts = Parts { machine, setup, config, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
     let mut trainer = Trainer::new(parts).await?;

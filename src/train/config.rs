@@ -97,6 +97,17 @@ impl From<Source> for String {
     }
 }
 
+/// In what the factors of dense products may be held on a GPU. Sums are f32 always.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// f32.
+    #[default]
+    F32,
+    /// f16, where a kernel that does so is the fastest.
+    F16,
+}
+
 /// Everything that decides a run's result. Times are in optimizer steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -145,6 +156,8 @@ pub struct TrainConfig {
     pub weight_decay: f64,
     /// Largest gradient norm.
     pub clip: f64,
+    /// In what dense products may hold their factors on a GPU.
+    pub precision: Precision,
     /// Power of two that the loss is multiplied by on the device.
     pub loss_scale: f32,
     /// Steps between evaluations on held-out text; 0 for never but at checkpoints.
@@ -190,6 +203,7 @@ impl Default for TrainConfig {
             epsilon: 1e-8,
             weight_decay: 0.1,
             clip: 1.0,
+            precision: Precision::F32,
             loss_scale: 1.0,
             eval_every: 100,
             eval_batches: 8,
@@ -274,6 +288,10 @@ impl TrainConfig {
         if !self.loss_scale.is_normal() || exponent.fract() != 0.0 || exponent.abs() > 24.0 {
             return refuse("loss_scale", format!("{} is not a power of two between 2^-24 and 2^24", self.loss_scale));
         }
+        if self.precision == Precision::F16 && self.loss_scale < 1024.0 {
+            let problem = format!("f16 has no room for gradients at a loss scale of {}; set loss_scale = 1024 or more", self.loss_scale);
+            return refuse("precision", problem);
+        }
         if self.keep == 0 {
             return refuse("keep", "at least one checkpoint must be kept".into());
         }
@@ -301,7 +319,7 @@ mod tests {
     fn absurd_settings_are_named() {
         TrainConfig::default().check().unwrap();
         type Spoil = fn(&mut TrainConfig);
-        let bad: [(&str, Spoil); 9] = [
+        let bad: [(&str, Spoil); 10] = [
             ("batch", |c| c.batch = 0),
             ("seq", |c| c.seq = usize::MAX),
             ("steps", |c| c.steps = 0),
@@ -309,6 +327,7 @@ mod tests {
             ("lr", |c| c.lr = f64::NAN),
             ("beta2", |c| c.beta2 = 1.0),
             ("loss_scale", |c| c.loss_scale = 3.0),
+            ("precision", |c| c.precision = Precision::F16),
             ("teacher", |c| c.teacher = Source::None),
             ("warmup", |c| c.warmup = c.steps),
         ];

@@ -13,7 +13,7 @@ mod step;
 mod trainer;
 
 pub use checkpoint::{CheckpointError, State, read_state};
-pub use config::{Init, Loss, Recompute, SettingError, Source, TrainConfig};
+pub use config::{Init, Loss, Precision, Recompute, SettingError, Source, TrainConfig};
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use metrics::Metrics;
 pub use run_dir::{RunDir, RunError, checkpoints, read_metrics};

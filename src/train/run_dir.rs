@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! runs/NAME/run.toml        what the run is; a resume must ask for the same
+//!           variants.json   the variants its operations take on a GPU, by operation and shape
 //!           metrics.jsonl   one object per optimizer step, see `Metrics`
 //!           log.txt         what happened: checkpoints, the guard's doings, stops and resumes
 //!           samples.txt     text sampled along the way
@@ -11,6 +12,7 @@
 
 use super::config::TrainConfig;
 use super::metrics::Metrics;
+use crate::graph::Variants;
 use crate::platform::{self, Lock, append, cut_lines, remove_dir, write_atomic};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -75,10 +77,12 @@ impl RunDir {
     }
 
     /// Makes the directory of a new run.
-    pub fn create(path: &Path, config: &TrainConfig) -> Result<Self, RunError> {
+    pub fn create(path: &Path, config: &TrainConfig, variants: &Variants) -> Result<Self, RunError> {
         Self::check_free(path)?;
         at(path, platform::make_dir(&path.join("checkpoints")))?;
         let run = Self { path: path.to_path_buf(), _lock: Self::lock(path)? };
+        let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
+        at(path, write_atomic(&path.join("variants.json"), chosen.as_bytes()))?;
         let text = toml::to_string(config).expect("settings are plain data");
         at(path, write_atomic(&path.join("run.toml"), text.as_bytes()))?;
         Ok(run)
@@ -90,6 +94,17 @@ impl RunDir {
         let text = platform::read_text(&file).map_err(|_| RunError::Missing(path.to_path_buf()))?;
         let config = toml::from_str(&text).map_err(|error| RunError::Broken { path: file, problem: error.to_string() })?;
         Ok((Self { path: path.to_path_buf(), _lock: Self::lock(path)? }, config))
+    }
+
+    /// The variants it was begun with; portable ones, if it was begun before there was a choice.
+    pub fn variants(&self) -> Result<Variants, RunError> {
+        let file = self.path.join("variants.json");
+        if !platform::exists(&file) {
+            return Ok(Variants::default());
+        }
+        let text = at(&file, platform::read_text(&file))?;
+        let why = |error| format!("{error}. Without it the run cannot go on to the bit; delete the file to go on with portable variants");
+        serde_json::from_str(&text).map_err(|error| RunError::Broken { problem: why(error), path: file })
     }
 
     fn lock(path: &Path) -> Result<Lock, RunError> {

@@ -178,6 +178,16 @@ impl Step {
         self.shape
     }
 
+    /// The programs of a step: micro-step and optimizer step.
+    pub fn programs(&self) -> [&Program; 2] {
+        [&self.micro, &self.update]
+    }
+
+    /// Forward, loss and backward.
+    pub fn micro_program(&self) -> &Program {
+        &self.micro
+    }
+
     /// Bytes of activations of each program.
     pub fn slot_bytes(&self) -> Vec<(String, u64)> {
         let programs = [("micro-step", &self.micro), ("optimizer step", &self.update), ("evaluation", &self.eval)];

@@ -1,0 +1,154 @@
+//! What each kernel of a program takes, as a share of what the device has been measured to do; the
+//! dispatches of a layer; and the cost of a dispatch.
+
+use crate::graph::{Class, GpuMachine, Home, Machine, Program, Spec, Storage, Tape, Timed, Variants};
+use crate::model::{Linears, LlamaConfig, Purpose, Weights};
+use crate::ops::{Add, Matmul, Objective};
+use crate::platform::Clock;
+use crate::train::{Step, StepShape};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// All dispatches of one kernel in a run of a program.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KernelRow {
+    /// The kernel.
+    pub kernel: String,
+    /// How often it runs.
+    pub dispatches: usize,
+    /// What it takes.
+    pub seconds: f64,
+    /// Bytes that it has to read and write: every operand once.
+    pub bytes: u64,
+    /// Operations that it has to do.
+    pub operations: f64,
+    /// Share of the copy bandwidth.
+    pub bandwidth: f64,
+    /// Share of the f32 rate.
+    pub rate: f64,
+}
+
+/// What a device was measured to do.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rates {
+    /// Bytes a second that a copy reads and writes.
+    pub bandwidth: f64,
+    /// f32 operations a second of the fastest dense product.
+    pub operations: f64,
+}
+
+/// Dispatches by layer, and besides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DispatchCounts {
+    /// In decoding a token: of a layer.
+    pub decode_layer: usize,
+    /// In decoding a token: besides.
+    pub decode_rest: usize,
+    /// In training, forward and backward: of a layer of the student.
+    pub train_layer: usize,
+    /// In training, forward and backward: besides, without a teacher.
+    pub train_rest: usize,
+}
+
+/// The kernels of a program, timed over some runs; the slowest first. None on the CPU.
+pub(super) async fn kernels(machine: &mut Machine, programs: &[&Program], rates: Rates) -> Result<Vec<KernelRow>> {
+    const RUNS: usize = 3;
+    let mut rows: BTreeMap<&str, KernelRow> = BTreeMap::new();
+    for program in programs {
+        let mut best: Vec<Timed> = machine.profile(program).await?;
+        for _ in 1..RUNS {
+            for (best, timed) in best.iter_mut().zip(machine.profile(program).await?) {
+                best.seconds = best.seconds.min(timed.seconds);
+            }
+        }
+        for timed in best {
+            let empty = KernelRow { kernel: timed.kernel.into(), dispatches: 0, seconds: 0.0, bytes: 0, operations: 0.0, bandwidth: 0.0, rate: 0.0 };
+            let row = rows.entry(timed.kernel).or_insert(empty);
+            row.dispatches += 1;
+            row.seconds += timed.seconds;
+            row.bytes += timed.work.bytes;
+            row.operations += timed.work.operations;
+        }
+    }
+    let mut rows: Vec<KernelRow> = rows.into_values().collect();
+    for row in &mut rows {
+        let seconds = row.seconds.max(1e-12);
+        row.bandwidth = row.bytes as f64 / seconds / rates.bandwidth;
+        row.rate = row.operations / seconds / rates.operations;
+    }
+    rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    Ok(rows)
+}
+
+/// What a GPU can do: a copy of a large vector, and the fastest variant of a dense f32 product.
+pub(super) async fn rates(machine: &mut Machine) -> Result<Rates> {
+    let bandwidth = super::decode::bandwidth(machine).await?;
+    let Machine::Gpu(gpu) = machine else { return Ok(Rates { bandwidth, operations: f64::INFINITY }) };
+    let n = if gpu.gpu().info().device_type == wgpu::DeviceType::Cpu { 256 } else { 2048 };
+    let specs = [Spec::f32(n, n); 2];
+    let names: Vec<&'static str> = {
+        let candidates = gpu.candidates(&Matmul::LINEAR, crate::graph::Specs { inputs: &specs, updates: &[] });
+        candidates.iter().filter(|variant| variant.storage == Storage::F32).map(|variant| variant.name).collect()
+    };
+    let mut best = 0f64;
+    for name in names {
+        let mut alone = GpuMachine::new(gpu.gpu().clone());
+        alone.set_variants(Variants::preferring(name));
+        let mut alone = Machine::Gpu(alone);
+        let mut tape = Tape::new();
+        let memory = alone.allocate(Class::Real, 2 * n * n)?;
+        let [a, b] = [0, n * n].map(|offset| tape.lasting(Home { memory, offset, spec: specs[0] }));
+        tape.push_one(Matmul::LINEAR, &[a, b], &[])?;
+        let program = alone.compile(tape)?;
+        for _ in 0..4 {
+            let seconds: f64 = alone.profile(&program).await?.iter().map(|timed| timed.seconds).sum();
+            best = best.max(2.0 * (n as f64).powi(3) / seconds);
+        }
+    }
+    Ok(Rates { bandwidth, operations: best })
+}
+
+/// Counts the dispatches of a model's programs, without a device, when every operation takes its
+/// portable variant.
+pub fn dispatch_counts(config: &LlamaConfig, batch: usize, seq: usize) -> Result<DispatchCounts> {
+    let count = |layers: usize| -> Result<[usize; 2]> {
+        let config = LlamaConfig { num_hidden_layers: layers, ..config.clone() };
+        let mut machine = Machine::counting(usize::MAX);
+        let weights = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Inference(Storage::F16))?;
+        let decode = crate::infer::Engine::new(&mut machine, &weights, 64)?.decode_program().dispatches();
+        let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training)?;
+        let shape = StepShape { batch, seq, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: false };
+        Ok([decode, Step::new(&mut machine, student, None, shape)?.micro_program().dispatches()])
+    };
+    let (one, two) = (count(1)?, count(2)?);
+    let [decode_layer, train_layer] = [0, 1].map(|n| two[n] - one[n]);
+    Ok(DispatchCounts { decode_layer, decode_rest: one[0] - decode_layer, train_layer, train_rest: one[1] - train_layer })
+}
+
+/// The cost of a dependent dispatch in seconds: a chain of small additions, each of which waits for
+/// the one before, against a short chain.
+pub async fn dispatch_cost(machine: &mut Machine) -> Result<f64> {
+    const LONG: usize = 1025;
+    const SHORT: usize = 1;
+    let mut chain = async |length: usize| -> Result<f64> {
+        let spec = Spec::f32(1, 64);
+        let mut tape = Tape::new();
+        let first = tape.lasting(Home { memory: machine.allocate(Class::Real, spec.words())?, offset: 0, spec });
+        let mut last = first;
+        for _ in 0..length {
+            last = tape.push_one(Add, &[last, first], &[])?;
+        }
+        tape.keep(last);
+        let mut program = machine.compile(tape)?;
+        let mut best = f64::INFINITY;
+        for _ in 0..6 {
+            let clock = Clock::start();
+            machine.run(&mut program)?;
+            machine.drain().await?;
+            best = best.min(clock.seconds());
+        }
+        Ok(best)
+    };
+    Ok((chain(LONG).await? - chain(SHORT).await?).max(0.0) / (LONG - SHORT) as f64)
+}

@@ -1,0 +1,71 @@
+//! Which variants work takes on an adapter: those chosen for it, or the portable ones.
+
+use super::Event;
+use crate::graph::{Machine, Variants};
+use crate::platform;
+use crate::tune::{self, Options};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+/// When variants are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tuning {
+    /// Once for an adapter, driver and shape. A program that imitates a GPU is left portable: its
+    /// speed is not what it is there for.
+    #[default]
+    Once,
+    /// Now, on any adapter, whatever is remembered.
+    Again,
+    /// Never: everything portable.
+    Off,
+}
+
+/// Chooses variants for what `set_up` makes on a machine, and sets them. `half` allows f16 factors.
+pub(super) async fn tune(
+    machine: &mut Machine, tuning: Tuning, half: bool, set_up: impl FnOnce(&mut Machine) -> Result<()>, emit: &mut dyn FnMut(Event),
+) -> Result<Variants> {
+    let Machine::Gpu(gpu) = machine else { return Ok(Variants::default()) };
+    let gpu = gpu.gpu().clone();
+    let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
+    if tuning == Tuning::Off || (software && tuning == Tuning::Once) {
+        return Ok(Variants::default());
+    }
+    let mut counting = Machine::counting(machine.most_words());
+    set_up(&mut counting)?;
+    let Machine::Counting(counter) = counting else { unreachable!("it was made to count") };
+    let options = Options { again: tuning == Tuning::Again, half, ..Options::of(&gpu, platform::cache_dir()) };
+    let clock = platform::Clock::start();
+    let mut timed = false;
+    let tuned = tune::tune(&gpu, counter.choices(), &options, &mut |done, of, what| {
+        timed = true;
+        emit(Event::Tuning { done, of, what: what.into() });
+    })
+    .await?;
+    if timed {
+        emit(Event::Note { text: format!("tuned for {} in {:.1} s; --tune does it again", gpu.name(), clock.seconds()) });
+    }
+    tuned.notes.into_iter().for_each(|text| emit(Event::Note { text }));
+    machine.set_variants(tuned.variants.clone());
+    Ok(tuned.variants)
+}
+
+/// Takes the variants that a run was begun with; says so where this machine lacks one.
+pub(super) fn take_again(
+    machine: &mut Machine, variants: Variants, set_up: impl FnOnce(&mut Machine) -> Result<()>, emit: &mut dyn FnMut(Event),
+) -> Result<()> {
+    let Machine::Gpu(gpu) = machine else { return Ok(()) };
+    let mut counting = Machine::counting(usize::try_from(gpu.gpu().most_bytes() / 4).unwrap_or(usize::MAX));
+    set_up(&mut counting)?;
+    let Machine::Counting(counter) = counting else { unreachable!("it was made to count") };
+    for (key, (choice, _)) in counter.choices() {
+        let Some(name) = variants.chosen(key) else { continue };
+        if !gpu.candidates(&*choice.op, choice.specs()).iter().any(|candidate| candidate.name == name) {
+            let text =
+                format!("the run was begun with variant {name} of {key}, which this device lacks: it goes on with the portable one, and no longer to the bit");
+            emit(Event::Note { text });
+        }
+    }
+    machine.set_variants(variants);
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Tuning on the first adapter, with an operation one of whose variants is wrong.
+
+use super::*;
+use crate::device::{Checks, adapters};
+use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs};
+use crate::platform;
+
+/// a + b, with a variant that leaves out the last elements, which also makes it the fastest.
+#[derive(Clone, Debug)]
+struct Careless;
+
+impl Op for Careless {
+    const NAME: &'static str = "careless";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        Ok(vec![specs.inputs[0]])
+    }
+
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
+        let n = specs.inputs[0].elements();
+        let launch = |n: usize| Launch {
+            kernel: "add/forward",
+            operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            params: vec![n as u32],
+            groups: crate::graph::grid(n.div_ceil(256)),
+        };
+        let variant = |name, n| Variant { name, storage: Storage::F32, launches: vec![launch(n)] };
+        vec![variant(Variant::PORTABLE, n), variant("careless", n / 16), variant("careful", n)]
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let (a, b) = (io.inputs[0].real(), io.inputs[1].real());
+        for ((out, &a), &b) in io.outputs[0].real().iter_mut().zip(a).zip(b) {
+            *out = a + b;
+        }
+    }
+
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::Done
+    }
+}
+
+fn gpu() -> Arc<Gpu> {
+    let adapters = pollster::block_on(adapters());
+    let adapter = adapters.first().expect("no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
+    Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens"))
+}
+
+fn choices() -> BTreeMap<String, (Choice, usize)> {
+    let spec = Spec::f32(1024, 1024);
+    let choice = Choice { op: Arc::new(Careless), inputs: vec![spec, spec], updates: vec![] };
+    BTreeMap::from([(Variants::key(&*choice.op, choice.specs()), (choice, 1))])
+}
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("signet-tune-{name}-{}", std::process::id()));
+    platform::remove_dir(&folder).expect("a scratch folder");
+    folder
+}
+
+/// Tunes; gives what came of it and how many operations were timed.
+fn tuned(gpu: &Arc<Gpu>, options: &Options) -> (Tuned, usize) {
+    let mut timed = 0;
+    let tuned = pollster::block_on(tune(gpu, &choices(), options, &mut |_, _, _| timed += 1)).expect("tunes");
+    (tuned, timed)
+}
+
+#[test]
+fn a_wrong_variant_is_denied_and_the_choice_is_remembered() {
+    let (gpu, folder) = (gpu(), folder("denied"));
+    let options = Options { folder: Some(folder.clone()), ..Options::of(&gpu, None) };
+    let (first, timed) = tuned(&gpu, &options);
+    assert_eq!(timed, 1);
+    let key = choices().into_keys().next().expect("one");
+    let chosen = first.variants.chosen(&key).expect("chosen").to_owned();
+    assert_ne!(chosen, "careless");
+    assert!(first.notes.iter().any(|note| note.contains("variant careless") && note.contains("not used")), "{:?}", first.notes);
+
+    let (second, timed) = tuned(&gpu, &options);
+    assert_eq!((timed, second.variants.chosen(&key)), (0, Some(&*chosen)));
+    assert_eq!(second.notes, first.notes, "a denial is shown every time");
+
+    let (_, timed) = tuned(&gpu, &Options { again: true, ..options.clone() });
+    assert_eq!(timed, 1);
+
+    let file = Table::new(&gpu).path(&folder);
+    platform::write_atomic(&file, b"{ \"format\": 1, ").expect("written");
+    let (third, timed) = tuned(&gpu, &options);
+    assert_eq!(timed, 1, "a broken file is tuned again");
+    assert!(third.notes.iter().any(|note| note.contains("tuning again")), "{:?}", third.notes);
+    assert_eq!(tuned(&gpu, &options).1, 0, "and replaced");
+    platform::remove_dir(&folder).expect("removed");
+}
+
+#[test]
+fn without_time_everything_stays_portable() {
+    let gpu = gpu();
+    let (tuned, timed) = tuned(&gpu, &Options { seconds: -1.0, ..Options::of(&gpu, None) });
+    assert_eq!((timed, tuned.variants), (0, Variants::default()));
+    assert!(tuned.notes[0].contains("stay portable"), "{:?}", tuned.notes);
+}
