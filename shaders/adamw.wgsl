@@ -1,7 +1,9 @@
+#variants q8
 // AdamW with decoupled weight decay: θ ← θ·(1 − ηλ) − η·m̂/(√v̂ + ε), m̂ = m/(1 − β₁ᵗ),
 // v̂ = v/(1 − β₂ᵗ); the gradient is cleared behind it. For latent weights it also packs the new
 // signs over the old ones and counts those that flipped; `transpose` then packs the other way, from
-// the bits, because all in one kernel would need nine storage buffers and eight are sure.
+// the bits, because all in one kernel would need nine storage buffers and eight are sure. In the q8
+// variant the moments are codes, and a workgroup takes one block of them.
 #import "shared/linear.wgsl"
 #import "shared/sign.wgsl"
 
@@ -20,8 +22,6 @@ const TAKEN: u32 = 2u;
 @group(0) @binding(1) var<storage, read> norm: array<f32>;
 @group(0) @binding(2) var<storage, read> control: array<f32>;
 @group(0) @binding(3) var<storage, read_write> parameter: array<f32>;
-@group(0) @binding(4) var<storage, read_write> first: array<f32>;
-@group(0) @binding(5) var<storage, read_write> second: array<f32>;
 @group(0) @binding(6) var<storage, read_write> gradient: array<f32>;
 
 // Whether the step is taken; if not, only gradients are cleared.
@@ -29,20 +29,85 @@ fn is_taken() -> bool {
     return norm[TAKEN] != 0.0;
 }
 
-// Updates element `i` and gives its new value.
-fn step(i: u32) -> f32 {
+// What an element becomes.
+struct Stepped {
+    first: f32,
+    second: f32,
+    value: f32,
+}
+
+fn stepped(i: u32, first_moment: f32, second_moment: f32) -> Stepped {
     let g = gradient[i] * norm[FACTOR];
-    let m = control[BETA1] * first[i] + (1.0 - control[BETA1]) * g;
-    let v = control[BETA2] * second[i] + (1.0 - control[BETA2]) * g * g;
+    let m = control[BETA1] * first_moment + (1.0 - control[BETA1]) * g;
+    let v = control[BETA2] * second_moment + (1.0 - control[BETA2]) * g * g;
     let keep = 1.0 - control[RATE] * control[DECAY];
     let rate = control[RATE] / control[CORRECTION1];
     let root = sqrt(v) / control[CORRECTION2];
-    let value = parameter[i] * keep - rate * m / (root + control[EPSILON]);
-    first[i] = m;
-    second[i] = v;
-    parameter[i] = value;
-    return value;
+    return Stepped(m, v, parameter[i] * keep - rate * m / (root + control[EPSILON]));
 }
+
+#if q8
+#import "shared/log_codes.wgsl"
+#import "shared/reduce.wgsl"
+const STEP: u32 = 10u;
+const LANES: u32 = 256u;
+const BLOCK_WORDS: u32 = 65u;
+@group(0) @binding(4) var<storage, read_write> first: array<u32>;
+@group(0) @binding(5) var<storage, read_write> second: array<u32>;
+// The bytes of a block: of first moments, and 8 bits higher of second ones.
+var<workgroup> bytes: array<u32, LANES>;
+
+fn four_bytes(lane: u32, shift: u32) -> u32 {
+    var word = 0u;
+    for (var n = 0u; n < 4u; n++) {
+        word |= ((bytes[lane * 4u + n] >> shift) & 255u) << (8u * n);
+    }
+    return word;
+}
+
+// Updates the `count` elements of a block, of which this lane has element `i`, and whose moments
+// begin at word `base`; gives the element's new value. Uniform control flow only.
+fn step_block(base: u32, count: u32, i: u32, lane: u32) -> f32 {
+    var next = Stepped(0.0, 0.0, 0.0);
+    if lane < count && is_taken() {
+        let word = base + 1u + lane / 4u;
+        next = stepped(i, first_of(first[base], byte_of(first[word], lane)), second_of(second[base], byte_of(second[word], lane)));
+        parameter[i] = next.value;
+    }
+    if lane < count {
+        gradient[i] = 0.0;
+    }
+    let first_scale = scale_of(reduce_max(lane, abs(next.first)));
+    let second_scale = scale_of(reduce_max(lane, next.second));
+    let noise = dither(i, u32(control[STEP]));
+    bytes[lane] = first_byte(next.first, first_scale, noise.x) | (second_byte(next.second, second_scale, noise.y) << 8u);
+    workgroupBarrier();
+    storageBarrier();
+    if is_taken() {
+        if lane == 0u {
+            first[base] = bitcast<u32>(first_scale);
+            second[base] = bitcast<u32>(second_scale);
+        }
+        if lane * 4u < count {
+            first[base + 1u + lane] = four_bytes(lane, 0u);
+            second[base + 1u + lane] = four_bytes(lane, 8u);
+        }
+    }
+    return next.value;
+}
+#else
+@group(0) @binding(4) var<storage, read_write> first: array<f32>;
+@group(0) @binding(5) var<storage, read_write> second: array<f32>;
+
+// Updates element `i` and gives its new value.
+fn step(i: u32) -> f32 {
+    let next = stepped(i, first[i], second[i]);
+    first[i] = next.first;
+    second[i] = next.second;
+    parameter[i] = next.value;
+    return next.value;
+}
+#endif
 
 struct Plain {
     n: u32,
@@ -53,6 +118,12 @@ struct Plain {
 @compute @workgroup_size(256)
 fn plain(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = linear(wid, groups, lane);
+#if q8
+    let block = wid.x + wid.y * groups.x;
+    if block * 256u < p.n {
+        step_block(block * BLOCK_WORDS, min(256u, p.n - block * 256u), i, lane);
+    }
+#else
     if i >= p.n {
         return;
     }
@@ -60,6 +131,7 @@ fn plain(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
         step(i);
     }
     gradient[i] = 0.0;
+#endif
 }
 
 struct Latent {
@@ -85,6 +157,7 @@ fn words_in(columns: u32) -> u32 {
     return (columns + 31u) / 32u;
 }
 
+#if !q8
 // Updates the weight of bit `bit` of a sign word, and sets that bit in the packed word `slot`.
 fn step_bit(word: u32, bit: u32, slot: u32) {
     let row_words = words_in(latent.columns);
@@ -99,6 +172,8 @@ fn step_bit(word: u32, bit: u32, slot: u32) {
     gradient[i] = 0.0;
 }
 
+#endif
+
 // Replaces a sign word; gives how many signs flipped.
 fn replace(word: u32, slot: u32) -> u32 {
     if word >= latent.rows * words_in(latent.columns) {
@@ -110,6 +185,35 @@ fn replace(word: u32, slot: u32) -> u32 {
     return countOneBits(old ^ new_word);
 }
 
+#if q8
+// One row's block of 256 columns: 8 sign words.
+@compute @workgroup_size(256)
+fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let blocks = (latent.columns + 255u) / 256u;
+    let group = wid.x + wid.y * groups.x;
+    let row = group / blocks;
+    let start = group % blocks * 256u;
+    if row >= latent.rows {
+        return;
+    }
+    let count = min(256u, latent.columns - start);
+    let base = row * moment_row(latent.columns) + start / 256u * BLOCK_WORDS;
+    let value = step_block(base, count, row * latent.columns + start + lane, lane);
+    if lane < count && is_positive(value) {
+        atomicOr(&packed[lane / 32u], 1u << (lane % 32u));
+    }
+    workgroupBarrier();
+    let layer = u32(row >= latent.second) + u32(row >= latent.third);
+    if lane * 32u < count && is_taken() {
+        atomicAdd(&flipped[layer], replace(row * words_in(latent.columns) + start / 32u + lane, lane));
+    }
+    workgroupBarrier();
+    let flips_here = atomicLoad(&flipped[layer]);
+    if lane == 0u && flips_here != 0u {
+        atomicAdd(&flips[latent.counter + layer], flips_here);
+    }
+}
+#else
 @compute @workgroup_size(256)
 fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let from_word = (wid.x + wid.y * groups.x) * WORDS;
@@ -158,3 +262,4 @@ fn transpose(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
     }
     turned[column * words_in(matrix.rows) + block] = word;
 }
+#endif

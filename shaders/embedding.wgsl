@@ -1,4 +1,4 @@
-#variants f16
+#variants f16 q8
 // Embedding: out[b] = table[tokens[b]]; its gradient adds dy[b] to row tokens[b]. A token out of
 // range stands for row 0. Without float atomics, the first position of each token adds up all of
 // them, in order.
@@ -30,11 +30,21 @@ fn table_at(row: u32, column: u32) -> f32 {
     return half_of(table[row * half_row(p.width) + column / 2u], column);
 }
 #else
+#if q8
+#import "shared/codes.wgsl"
+@group(0) @binding(1) var<storage, read> table: array<u32>;
+
+fn table_at(row: u32, column: u32) -> f32 {
+    let block = row * code_row(p.width) + code_block(column);
+    return bitcast<f32>(table[block]) * code_of(table[block + code_word(column)], column);
+}
+#else
 @group(0) @binding(1) var<storage, read> table: array<f32>;
 
 fn table_at(row: u32, column: u32) -> f32 {
     return table[row * p.width + column];
 }
+#endif
 #endif
 
 @compute @workgroup_size(256)
@@ -50,6 +60,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
 }
 
 #if !f16
+#if !q8
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> sums: array<f32>;
 var<workgroup> occurs_earlier: atomic<u32>;
@@ -86,4 +97,5 @@ fn add_row(position: u32, row: u32, lane: u32) {
         sums[(row - p.first) * p.width + c] += dy[position * p.width + c];
     }
 }
+#endif
 #endif

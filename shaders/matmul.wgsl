@@ -1,6 +1,7 @@
-#variants f16
-// The dense product out = op(a) (m, k) · op(b) (k, n), where op is a choice of strides; the f16
-// variant has b stored as (n, k) in halves. Tiled, or for at most 8 rows of a, one workgroup a column.
+#variants f16 q8
+// The dense product out = op(a) (m, k) · op(b) (k, n), where op is a choice of strides; the f16 and
+// q8 variants have b stored as (n, k) in halves or 8-bit blocks. Tiled, or for at most 8 rows of a,
+// one workgroup a column.
 #import "shared/tile.wgsl"
 
 struct Params {
@@ -37,6 +38,18 @@ fn b_at(k: u32, column: u32) -> f32 {
     return 0.0;
 }
 #else
+#if q8
+#import "shared/codes.wgsl"
+@group(0) @binding(2) var<storage, read> b: array<u32>;
+
+fn b_at(k: u32, column: u32) -> f32 {
+    if k < p.k && column < p.n {
+        let block = column * code_row(p.k) + code_block(k);
+        return bitcast<f32>(b[block]) * code_of(b[block + code_word(k)], k);
+    }
+    return 0.0;
+}
+#else
 @group(0) @binding(2) var<storage, read> b: array<f32>;
 
 fn b_at(k: u32, column: u32) -> f32 {
@@ -45,6 +58,7 @@ fn b_at(k: u32, column: u32) -> f32 {
     }
     return 0.0;
 }
+#endif
 #endif
 
 fn load_left(place: Place, row: u32, k: u32) {

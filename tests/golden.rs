@@ -6,7 +6,7 @@ use serde::Deserialize;
 use signet::data::Batch;
 use signet::formats::safetensors::TensorFile;
 use signet::graph::{Machine, Spec, Tape};
-use signet::model::{BinaryGroup, Forward, Linears, LlamaConfig, Positions, Purpose, Weights, load, logits};
+use signet::model::{BinaryGroup, Forward, Linears, LlamaConfig, Moments, Positions, Purpose, Weights, load, logits};
 use signet::ops::{Control, Objective};
 use signet::train::{Schedule, Step, StepShape};
 use std::collections::BTreeMap;
@@ -109,7 +109,7 @@ impl Golden {
 fn check_logits(machine: &mut Machine, golden: &Golden) {
     let h = &golden.run.hyperparameters;
     for (model, linears) in [("student", Linears::Binary), ("teacher", Linears::Dense)] {
-        let weights = golden.weights(machine, model, linears, Purpose::Training);
+        let weights = golden.weights(machine, model, linears, Purpose::Training(Moments::F32));
         let positions = Positions::new(machine, weights.config.rope_theta, weights.config.head_dim(), h.seq).unwrap();
         let batch = golden.batch(0);
         let mut tape = Tape::new();
@@ -132,7 +132,7 @@ fn check_logits(machine: &mut Machine, golden: &Golden) {
 /// A whole run: losses, gradients, norms, flips, and parameters along the way.
 fn check_run(machine: &mut Machine, golden: &Golden) {
     let h = &golden.run.hyperparameters;
-    let student = golden.weights(machine, "student", Linears::Binary, Purpose::Training);
+    let student = golden.weights(machine, "student", Linears::Binary, Purpose::Training(Moments::F32));
     let teacher = golden.weights(machine, "teacher", Linears::Dense, Purpose::Inference(signet::graph::Storage::F32));
     let shape = StepShape { batch: h.batch, seq: h.seq, objective: golden.objective(), recompute: false };
     let mut step = Step::new(machine, student, Some(teacher), shape).unwrap();
@@ -172,6 +172,7 @@ fn check_run(machine: &mut Machine, golden: &Golden) {
             clip: h.clip as f32,
             inverse_scale: 1.0,
             threshold: f32::MAX,
+            step: t as f32,
         };
         let report = block_on(step.update(machine, &control).unwrap().wait()).unwrap();
         let want = golden.run.grad_norm_before_clip[optimizer_step];

@@ -5,7 +5,7 @@ use signet::data::{END, Tokenizer, USER};
 use signet::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Chat, ChatError, Engine, GenerateError, Generator, Message, Request, Sampling, Stopped, Template};
-use signet::model::{ChatFormat, Linears, LlamaConfig, ModelFile, Purpose, Weights, init_dense, init_from_dense, pack};
+use signet::model::{ChatFormat, Linears, LlamaConfig, ModelFile, Moments, Purpose, Weights, init_dense, init_from_dense, pack};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -280,7 +280,7 @@ fn a_full_precision_model_packs_to_halves() {
     let report = pack(&teacher, &scratch.file("teacher.signet")).unwrap();
     let packed = ModelFile::open(&scratch.file("teacher.signet")).unwrap();
     assert_eq!((report.binarized_weights, packed.linears, packed.packed), (0, Linears::Dense, false));
-    assert!(packed.load(&mut Machine::cpu(), Purpose::Training).is_ok());
+    assert!(packed.load(&mut Machine::cpu(), Purpose::Training(Moments::F32)).is_ok());
     let tokens = [3, 14, 15, 92, 65];
     let (got, want) = (logits(&packed, Storage::F16, &tokens), logits(&teacher, Storage::F32, &tokens));
     let error: f64 = got.iter().zip(&want).map(|(a, b)| f64::from(a - b).powi(2)).sum::<f64>().sqrt();
@@ -295,7 +295,7 @@ fn what_cannot_be_packed_or_trained_is_said() {
     pack(&ModelFile::open(&student()).unwrap(), &out).unwrap();
     let packed = ModelFile::open(&out).unwrap();
     assert!(pack(&packed, &out).unwrap_err().to_string().contains("is packed already"));
-    assert!(packed.load(&mut Machine::cpu(), Purpose::Training).unwrap_err().to_string().contains("cannot be trained further"));
+    assert!(packed.load(&mut Machine::cpu(), Purpose::Training(Moments::F32)).unwrap_err().to_string().contains("cannot be trained further"));
     let nowhere = pack(&ModelFile::open(&student()).unwrap(), &scratch.file("no/such/model")).unwrap_err().to_string();
     assert!(nowhere.contains("no/such/model: cannot be written"), "{nowhere}");
     assert!(ModelFile::open(&scratch.file("nothing")).unwrap_err().to_string().contains("A model is a file made by `signet pack`"));
@@ -332,7 +332,7 @@ fn speaker(machine: &mut Machine, capacity: usize) -> (Generator, Tokenizer) {
         num_key_value_heads: None,
         ..LlamaConfig::preset("tiny", tokenizer.vocabulary()).unwrap()
     };
-    let weights = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training).unwrap();
+    let weights = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).unwrap();
     init_from_dense(machine, &weights, &mut init_dense(&config, 5)).unwrap();
     (Generator::new(Engine::new(machine, &weights, capacity).unwrap()), tokenizer)
 }

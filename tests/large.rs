@@ -5,7 +5,7 @@ use pollster::block_on;
 use signet::data::Batch;
 use signet::device::{Adapter, Backend, Checks, Gpu, adapters};
 use signet::graph::{Machine, Storage};
-use signet::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
+use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::{Control, Objective};
 use signet::rng::Key;
 use signet::train::{Step, StepReport, StepShape};
@@ -15,7 +15,7 @@ const SEQ: usize = 64;
 
 fn one_step(machine: &mut Machine) -> StepReport {
     let config = LlamaConfig::preset("130M", 32_000).unwrap();
-    let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training).unwrap();
+    let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).unwrap();
     init_from_dense(machine, &student, &mut init_dense(&config, 1)).unwrap();
     let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32)).unwrap();
     init_from_dense(machine, &teacher, &mut init_dense(&config, 2)).unwrap();
@@ -34,6 +34,7 @@ fn one_step(machine: &mut Machine) -> StepReport {
         clip: 1.0,
         inverse_scale: 1.0,
         threshold: f32::MAX,
+        step: 1.0,
     };
     step.begin(machine).unwrap();
     step.micro(machine, &Batch::from_windows(&[&window]), 1, 1.0).unwrap();

@@ -113,6 +113,7 @@ fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, rec
             clip: 1.0,
             inverse_scale: 1.0,
             threshold: f32::MAX,
+            step: 1.0,
         };
         step.begin(machine).unwrap();
         for part in 0..2 {

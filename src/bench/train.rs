@@ -4,7 +4,7 @@
 use super::{DispatchCounts, KernelRow, Rates, Spread};
 use crate::data::Batches;
 use crate::graph::{Machine, Storage};
-use crate::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
+use crate::model::{Linears, LlamaConfig, MatrixStorage, Moments, Purpose, Weights, init_dense, init_from_dense};
 use crate::ops::{Control, Objective};
 use crate::platform::Clock;
 use crate::rng::Key;
@@ -23,6 +23,10 @@ pub struct TrainBench {
     pub seq: usize,
     /// Steps timed, after two of warm-up.
     pub steps: usize,
+    /// How the teacher's matrices are stored.
+    pub teacher_storage: MatrixStorage,
+    /// How AdamW's moments are stored.
+    pub moments: Moments,
     /// Whether kernels are timed one by one, on a GPU.
     pub kernels: bool,
     /// Whether activations are computed again instead of being held.
@@ -85,7 +89,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
         progress(n + 1, WARM_UP + bench.steps);
     }
     let memory = machine.bytes();
-    let needed = needed(&config, parameters, bench.batch * bench.seq);
+    let needed = needed(&config, &bench, parameters);
     let on_gpu = matches!(machine, Machine::Gpu(_));
     let dispatches = if on_gpu { Some(super::dispatch_counts(&config, bench.batch, bench.seq)?) } else { None };
     let measured = if on_gpu && bench.kernels { Some(super::kernels::rates(machine).await?) } else { None };
@@ -101,8 +105,8 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
 /// Models and programs of what is timed, on a machine; their weights are still to be written.
 pub fn train_set_up(machine: &mut Machine, bench: &TrainBench) -> Result<Step> {
     let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
-    let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training)?;
-    let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
+    let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(bench.moments))?;
+    let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(bench.teacher_storage.storage()))?;
     let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: bench.recompute };
     Ok(Step::new(machine, student, Some(teacher), shape)?)
 }
@@ -119,12 +123,19 @@ fn control(step: i32) -> Control<f32> {
         clip: 1.0,
         inverse_scale: 1.0,
         threshold: f32::MAX,
+        step: step as f32,
     }
 }
 
-/// Bytes that cannot be done without: four floats a parameter (weight, gradient, two moments), the
+/// Bytes that cannot be done without: two floats a parameter (weight, gradient) and two moments, the
 /// teacher, and 6·width + 2·kv_width + 3·feed-forward + heads floats a token and layer.
-fn needed(config: &LlamaConfig, parameters: usize, tokens: usize) -> u64 {
+fn needed(config: &LlamaConfig, bench: &TrainBench, parameters: usize) -> u64 {
+    let tokens = bench.batch * bench.seq;
+    let moments = match bench.moments {
+        Moments::F32 => 2 * parameters,
+        Moments::Q8 => 2 * Storage::SignedLog.row_words(parameters),
+    };
+    let teacher = bench.teacher_storage.storage().row_words(config.parameters());
     let saved = 6 * config.hidden_size + 2 * config.kv_width() + 3 * config.intermediate_size + config.num_attention_heads;
-    4 * (4 * parameters + config.parameters() + tokens * config.num_hidden_layers * saved) as u64
+    4 * (2 * parameters + moments + teacher + tokens * config.num_hidden_layers * saved) as u64
 }

@@ -16,7 +16,7 @@ use super::Finding;
 use crate::data::Batch;
 use crate::device::Gpu;
 use crate::graph::{Machine, Storage};
-use crate::model::{BinaryGroup, Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense, load};
+use crate::model::{BinaryGroup, Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense, load};
 use crate::ops::{Control, Objective};
 use crate::rng::Key;
 use crate::train::{Step, StepShape};
@@ -99,7 +99,7 @@ async fn expected() -> Result<(Left, Vec<Left>)> {
 /// Takes the step; with parameters of student and teacher moved, in directions of this number.
 async fn step(mut machine: Machine, moved: Option<u64>) -> Result<Left> {
     let config = config();
-    let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training)?;
+    let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32))?;
     init_from_dense(&mut machine, &student, &mut init_dense(&config, 1))?;
     let teacher = Weights::allocate(&mut machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
     load(&mut machine, &teacher, &mut init_dense(&config, 2))?;
@@ -160,6 +160,7 @@ fn control() -> Control<f32> {
         clip: CLIP,
         inverse_scale: 1.0,
         threshold: f32::MAX,
+        step: 1.0,
     }
 }
 

@@ -1,8 +1,10 @@
 //! `signet bench`.
 
+use super::choice;
 use super::output::{self, put, size};
 use crate::runner::{
-    Command, DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Event, KernelRow, MatmulReport, Rates, Runner, TrainBench, TrainBenchReport,
+    Command, DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Event, KernelRow, MatmulReport, MatrixStorage, Moments, Rates, Runner, TrainBench,
+    TrainBenchReport,
 };
 use anyhow::Result;
 use clap::{Args, Subcommand};
@@ -42,6 +44,12 @@ pub(super) struct Train {
     /// Steps timed, after two of warm-up.
     #[arg(long, default_value_t = 6)]
     steps: usize,
+    /// How the teacher's matrices are stored: f16, f32, or q8 (8-bit blocks).
+    #[arg(long, default_value = "f16", value_parser = choice::<MatrixStorage>)]
+    teacher_storage: MatrixStorage,
+    /// How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes).
+    #[arg(long, default_value = "f32", value_parser = choice::<Moments>)]
+    moments: Moments,
     /// Time each kernel on a GPU, too, against what the device was measured to do.
     #[arg(long)]
     kernels: bool,
@@ -106,9 +114,10 @@ impl Bench {
 
 impl Train {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, batch, seq, steps, recompute, kernels, device, json } = self;
+        let Self { size, batch, seq, steps, teacher_storage, moments, recompute, kernels, device, json } = self;
         let small = matches!(size.as_str(), "tiny" | "5M");
-        let bench = TrainBench { batch: batch.unwrap_or(if small { 4 } else { 1 }), size, seq, steps, recompute, kernels };
+        let batch = batch.unwrap_or(if small { 4 } else { 1 });
+        let bench = TrainBench { batch, size, seq, steps, teacher_storage, moments, recompute, kernels };
         runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
             Event::Progress { done, of, .. } if !json => eprintln!("step {done} of {of}"),
             Event::BenchTrain(_) if json => output::put_json(&event),

@@ -1,7 +1,8 @@
 //! `signet eval`.
 
+use super::choice;
 use super::output::{self, put};
-use crate::runner::{Command, Event, PerplexityRequest, Runner};
+use crate::runner::{Command, Event, MatrixStorage, PerplexityRequest, Runner};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -16,6 +17,9 @@ pub(super) struct Eval {
     /// Perplexity on this text, by FBI-LLM's protocol: windows that do not overlap.
     #[arg(long, value_name = "FILE", required = true)]
     perplexity: PathBuf,
+    /// How its matrices are kept on the device: f32, f16, or q8 (8-bit blocks); without it, as the file has them.
+    #[arg(long, value_parser = choice::<MatrixStorage>)]
+    storage: Option<MatrixStorage>,
     /// Tokens in a window; 2048 without it, or the model's context if that is shorter.
     #[arg(long)]
     window: Option<usize>,
@@ -29,10 +33,10 @@ pub(super) struct Eval {
 
 impl Eval {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { model, perplexity, window, device, json } = self;
+        let Self { model, perplexity, storage, window, device, json } = self;
         let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} eta {eta}").expect("a fixed template");
         let bar = ProgressBar::new(0).with_style(style);
-        let request = PerplexityRequest { model, device, text: perplexity, window };
+        let request = PerplexityRequest { model, device, text: perplexity, storage, window };
         let result = runner.run(Command::Perplexity(request), &mut |event| match &event {
             Event::Progress { done, of, note } => {
                 bar.set_length(*of as u64);

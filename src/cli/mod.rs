@@ -75,6 +75,11 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// One of the names that a setting allows, as TOML files have them.
+fn choice<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
+    serde_json::from_value(name.into()).map_err(|error| error.to_string())
+}
+
 /// The first Ctrl-C (or termination) asks running work to save and stop; a second one ends at once.
 fn stop_on_signal(stop: Stop) {
     let handler = move || {

@@ -1,7 +1,9 @@
 //! `signet train`.
 
-use super::output;
-use crate::runner::{self, Command, Event, Loss, Metrics, PlanTrainRequest, Precision, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest};
+use super::{choice, output};
+use crate::runner::{
+    self, Command, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest,
+};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -47,6 +49,9 @@ pub(super) struct Train {
     /// The teacher: embedded, none, or a model directory.
     #[arg(long)]
     teacher: Option<String>,
+    /// How the teacher's matrices are kept on the device: f16, f32, or q8 (8-bit blocks).
+    #[arg(long, value_parser = choice::<MatrixStorage>)]
+    teacher_storage: Option<MatrixStorage>,
     /// embedded, or the path of a tokenizer.json.
     #[arg(long)]
     tokenizer: Option<String>,
@@ -92,6 +97,9 @@ pub(super) struct Train {
     /// Steps of warm-up.
     #[arg(long)]
     warmup: Option<u64>,
+    /// How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes).
+    #[arg(long, value_parser = choice::<Moments>)]
+    moments: Option<Moments>,
     /// Weight decay.
     #[arg(long)]
     weight_decay: Option<f64>,
@@ -173,7 +181,7 @@ impl Train {
         macro_rules! set {
             ($($name:ident),*) => { $(if let Some(value) = self.$name.clone() { config.$name = value; })* };
         }
-        set!(model, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, weight_decay, clip, beta2);
+        set!(model, teacher_storage, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, moments, weight_decay, clip, beta2);
         set!(eval_every, eval_batches, sample_every, sample_prompt, checkpoint_every, keep);
         if self.full_precision {
             config.binary = false;
@@ -252,7 +260,7 @@ impl View {
 
     fn train(&mut self, event: &TrainEvent) {
         match event {
-            TrainEvent::Begun { step, steps, summary } => {
+            TrainEvent::Begun { step, steps, summary, .. } => {
                 self.line(summary);
                 let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} eta {eta}").expect("a fixed template");
                 let bar = ProgressBar::new(*steps).with_style(style).with_position(*step);

@@ -1,6 +1,6 @@
 //! What operands hold, drawn from a seed.
 
-use crate::graph::{Case, Fill, Spec, Storage};
+use crate::graph::{Case, Fill, Spec, pack};
 use crate::ops::{pack_signs, transpose_signs};
 
 /// A generator (SplitMix64) whose stream depends on the seed and on what it is for, so that a
@@ -36,6 +36,7 @@ impl Random {
 }
 
 /// The words of a case's operands.
+#[derive(Clone)]
 pub(super) struct Contents {
     pub(super) inputs: Vec<Vec<u32>>,
     pub(super) updates: Vec<Vec<u32>>,
@@ -96,15 +97,7 @@ fn latent(random: &mut Random) -> f32 {
 
 /// Packs floats as the storage has them.
 fn floats(spec: Spec, values: impl Iterator<Item = f32>) -> Vec<u32> {
-    match spec.storage {
-        Storage::F32 => values.map(f32::to_bits).collect(),
-        Storage::F16 => {
-            let halves: Vec<u16> = values.map(|value| half::f16::from_f32(value).to_bits()).collect();
-            let word = |pair: &[u16]| u32::from(pair[0]) | pair.get(1).map_or(0, |&high| u32::from(high) << 16);
-            halves.chunks(spec.cols).flat_map(|row| row.chunks(2).map(word)).collect()
-        }
-        Storage::U32 | Storage::Signs => panic!("{spec} filled with floats"),
-    }
+    pack(spec, &values.collect::<Vec<_>>())
 }
 
 /// The signs of floats, packed as `spec`.

@@ -4,6 +4,7 @@
 //! that matters is the user's.
 
 mod about;
+mod codes;
 mod differences;
 mod fill;
 mod limits;
@@ -183,7 +184,11 @@ async fn run_case(target: &Target, case: &Case, check: Check, random: &mut Rando
         Check::Backward => Trial::gradient(case, &contents, random).map_err(broken),
         Check::Differences => return Tried::alone(differences::check(case, &contents, random)),
     };
-    let prepared = trial.and_then(|trial| Ok((oracle(&trial)?, trial)));
+    let in_floats = match check {
+        Check::Forward => Some(codes::in_floats(case, &contents)).map(|(case, contents)| Trial::forward(&case, &contents)).transpose().map_err(broken),
+        _ => Ok(None),
+    };
+    let prepared = trial.and_then(|trial| Ok((oracle(in_floats?.as_ref().unwrap_or(&trial))?, trial)));
     let (expected, trial) = match prepared {
         Ok(prepared) => prepared,
         Err(failure) => return Tried::alone(Err(failure)),

@@ -1,7 +1,7 @@
 //! One case as a tape with contents, run on the oracle and on a device, and the comparison.
 
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
-use super::{Outcome, UNIT, broken};
+use super::{Outcome, UNIT, broken, codes};
 use crate::graph::cpu::Data;
 use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
 use crate::graph::{ShapeError, Spec, Storage, Tape, TensorId, Traced, View};
@@ -221,11 +221,13 @@ pub(super) fn judge(trial: &Trial, expected: &[Data<Traced>], got: &Got, storage
             (Expect::Oracle, Data::Real(oracle)) => within_bounds(watched, words, oracle, storage)?,
             (Expect::Oracle, Data::Words(oracle)) if watched.spec.storage == Storage::F16 => near_halves(watched, words, oracle)?,
             (Expect::Oracle, Data::Words(oracle)) => same_words(watched, words, oracle)?,
+            (Expect::Codes { step }, Data::Real(oracle)) => codes::judge(watched, words, oracle, *step)?,
+            (Expect::Unchanged, _) => same_words(watched, words, trial.before(n).expect("updates are lasting"))?,
             (&Expect::Element(n), Data::Real(oracle)) => same_words(watched, &words[n..=n], &[(oracle[n].value as f32).to_bits()])?,
             (&Expect::SignsOf(other), _) => same_words(watched, words, &signs_of(&got.results[other], watched.spec))?,
             (&Expect::TransposeOf(other), _) => same_words(watched, words, &transpose_of(&got.results[other], trial.results[other].spec))?,
             (Expect::FlipsOf { signs, counter, rows }, _) => same_words(watched, words, &flips(trial, got, n, *signs, (*counter, rows)))?,
-            (Expect::Element(_), Data::Words(_)) => unreachable!("elements are floats"),
+            (Expect::Element(_) | Expect::Codes { .. }, Data::Words(_)) => unreachable!("elements are floats"),
         };
         worst = worst.max(error);
     }

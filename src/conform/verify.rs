@@ -6,7 +6,7 @@ use super::fill::{Contents, Random, draw};
 use super::trial::{Bench, Got, Trial, judge};
 use super::{UNIT, UNIT_F16, broken};
 use crate::device::Gpu;
-use crate::graph::{Calculus, Case, Class, DynOp, Expect, Fill, GpuMachine, Input, Machine, Role, Spec, Specs, Storage, Traced, Update, Variant, Variants};
+use crate::graph::{Calculus, Case, DynOp, Expect, Fill, GpuMachine, Input, Machine, Role, Spec, Specs, Storage, Traced, Update, Variant, Variants};
 use std::sync::Arc;
 
 /// Products up to which the oracle is asked; beyond, the portable variant is.
@@ -78,7 +78,8 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
 /// The operation with operands of these specs.
 fn case(op: &DynOp, specs: Specs<'_>) -> Case {
     let fill = |spec: &Spec| match spec.storage {
-        Storage::F32 | Storage::F16 => Fill::Normal(0.3, 1.0),
+        Storage::F32 | Storage::F16 | Storage::Q8 | Storage::SignedLog => Fill::Normal(0.3, 1.0),
+        Storage::UnsignedLog => Fill::Uniform(0.01, 1.0),
         Storage::U32 => Fill::Below(1),
         Storage::Signs => Fill::Signs,
     };
@@ -111,7 +112,7 @@ fn allowed(trial: &Trial, specs: Specs<'_>, variant: &Variant) -> f64 {
     sizes.dedup();
     let roundings = sizes.iter().sum::<usize>() as f64 + 8.0;
     // n factors are joined by n − 1 products, each of which holds its two operands in f16.
-    let factors = specs.inputs.iter().filter(|spec| Class::of(spec.storage) == Class::Real || spec.storage == Storage::F16).count();
+    let factors = specs.inputs.iter().filter(|spec| !matches!(spec.storage, Storage::U32 | Storage::Signs)).count();
     let held = if variant.storage == Storage::F16 { 2.0 * (factors.max(2) - 1) as f64 } else { 0.0 };
     (2.0 * roundings * UNIT + held * UNIT_F16) / f64::from(MOVE)
 }

@@ -58,6 +58,14 @@ pub struct Input {
 pub enum Expect {
     /// What the oracle has: floats within its bound, words exactly.
     Oracle,
+    /// Codes into which the rounding of this step may bring what the oracle has, within its bound. The
+    /// oracle runs with floats in their place.
+    Codes {
+        /// The step's number.
+        step: u32,
+    },
+    /// What it was.
+    Unchanged,
     /// This element as the oracle has it, exactly; the others hold what follows from an overflow.
     Element(usize),
     /// The signs of what the device itself left in this update: rounding may carry a latent weight

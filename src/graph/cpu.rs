@@ -1,5 +1,6 @@
 //! The CPU device: runs a tape through the operations' twins, in any [`Real`] type.
 
+use super::blocks::unpack;
 use super::op::{AnyOp, Runs};
 use super::plan::{Class, Overlap, Plan, Pool, Slot, check_overlaps};
 use super::real::Real;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 pub enum Data<T> {
     /// Floats.
     Real(Vec<T>),
-    /// Integers, signs, packed halves.
+    /// Integers, signs, packed halves or codes.
     Words(Vec<u32>),
 }
 
@@ -37,7 +38,7 @@ impl<T: Real> Data<T> {
 pub enum View<'a, T> {
     /// Floats.
     Real(&'a [T], Spec),
-    /// Integers, signs or packed halves.
+    /// Integers, signs, packed halves or codes.
     Words(&'a [u32], Spec),
 }
 
@@ -57,7 +58,7 @@ impl<'a, T: Real> View<'a, T> {
         }
     }
 
-    /// The words of a `U32`, `Signs` or `F16` tensor.
+    /// The words of a tensor of any storage but `F32`.
     pub fn words(&self) -> &'a [u32] {
         match self {
             View::Words(data, _) => data,
@@ -65,14 +66,14 @@ impl<'a, T: Real> View<'a, T> {
         }
     }
 
-    /// Writes row `r` of an `F32` or `F16` tensor to `out`, widened.
-    #[inline]
+    /// Writes row `r` of a tensor of floats, however stored, to `out`.
+    #[inline(always)]
     pub fn row(&self, r: usize, out: &mut [T]) {
         match self {
             View::Real(data, spec) => out.copy_from_slice(&data[r * spec.cols..(r + 1) * spec.cols]),
             View::Words(data, spec) => {
                 let words = &data[r * spec.row_words()..(r + 1) * spec.row_words()];
-                T::widen(words, out);
+                unpack(spec.storage, words, out);
             }
         }
     }
@@ -82,7 +83,7 @@ impl<'a, T: Real> View<'a, T> {
 pub enum ViewMut<'a, T> {
     /// Floats.
     Real(&'a mut [T], Spec),
-    /// Integers, signs or packed halves.
+    /// Integers, signs, packed halves or codes.
     Words(&'a mut [u32], Spec),
 }
 
@@ -102,7 +103,7 @@ impl<T: Real> ViewMut<'_, T> {
         }
     }
 
-    /// The words of a `U32`, `Signs` or `F16` tensor.
+    /// The words of a tensor of any storage but `F32`.
     pub fn words(&mut self) -> &mut [u32] {
         match self {
             ViewMut::Words(data, _) => data,

@@ -2,10 +2,12 @@
 //! kind of device. It names no operation.
 
 mod backward;
+mod blocks;
 mod case;
 mod count;
 pub mod cpu;
 mod execute;
+pub mod log_codes;
 mod machine;
 mod offers;
 mod op;
@@ -19,6 +21,7 @@ mod traced;
 mod variants;
 
 pub use backward::{Backward, BackwardError, Rule};
+pub use blocks::{pack, unpack};
 pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Update};
 pub use count::{Counted, Counter};
 pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
@@ -29,7 +32,7 @@ pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, Variant
 pub use plan::{Class, Overlap, Plan, Pool, Slot};
 pub use profile::{Timed, Work};
 pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, vectorised};
-pub use shape::{Spec, Storage};
+pub use shape::{LOG_BLOCK, Spec, Storage};
 pub use tape::{Choice, Home, MemoryId, Tape, TensorId};
 pub use traced::Traced;
 pub use variants::Variants;

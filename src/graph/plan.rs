@@ -8,7 +8,7 @@ use super::tape::{BufferId, BufferInfo, Place, Tape, TensorId};
 pub enum Class {
     /// 32-bit floats (any [`super::Real`] on the CPU).
     Real,
-    /// 32-bit words: integers, signs, packed halves.
+    /// 32-bit words: integers, signs, packed halves and codes.
     Words,
 }
 
@@ -17,7 +17,7 @@ impl Class {
     pub fn of(storage: Storage) -> Class {
         match storage {
             Storage::F32 => Class::Real,
-            Storage::F16 | Storage::U32 | Storage::Signs => Class::Words,
+            _ => Class::Words,
         }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Columns in a block of [`Storage::SignedLog`] and [`Storage::UnsignedLog`].
+pub const LOG_BLOCK: usize = 256;
+
 /// How a tensor's elements lie in memory. Accumulation, gradients and latent weights are `F32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Storage {
@@ -11,6 +14,16 @@ pub enum Storage {
     F16,
     /// One unsigned integer a word.
     U32,
+    /// 8-bit blocks: for each 32 columns of a row one word with a scale (an f32's bits), then signed
+    /// bytes, four a word, the low one first. An element is scale · byte. The last block of a row may
+    /// be shorter; 9 bits an element. Read only: what has a gradient is `F32`.
+    Q8,
+    /// 8-bit blocks for AdamW's first moments: as `Q8`, but of 256 columns, and a byte is a sign (the
+    /// high bit) and a code c on a logarithmic scale: ±scale · 2^((c − 127)/8), and 0 for c = 0. The
+    /// scale is the block's largest magnitude.
+    SignedLog,
+    /// The same for second moments, which have no sign: scale · 2^((c − 255)/8), and 0 for c = 0.
+    UnsignedLog,
     /// One bit an element: bit j of word k of a row is column 32k + j, 1 for +1; padding is 0.
     Signs,
 }
@@ -21,6 +34,8 @@ impl Storage {
         match self {
             Storage::F32 | Storage::U32 => cols,
             Storage::F16 => cols.div_ceil(2),
+            Storage::Q8 => cols.div_ceil(32) + cols.div_ceil(4),
+            Storage::SignedLog | Storage::UnsignedLog => cols.div_ceil(LOG_BLOCK) + cols.div_ceil(4),
             Storage::Signs => cols.div_ceil(32),
         }
     }

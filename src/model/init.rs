@@ -2,7 +2,7 @@
 
 use super::config::{Group, LlamaConfig};
 use super::weights::{BinaryGroup, Linears, Weights};
-use crate::graph::{Home, Machine, MachineError, Real, Spec, Storage};
+use crate::graph::{Home, Machine, MachineError, Storage, pack};
 use crate::ops::{pack_signs, transpose_signs};
 use crate::rng::Key;
 use std::collections::HashSet;
@@ -110,19 +110,12 @@ impl<'a> Latent<'a> {
     }
 }
 
-/// Writes floats to a tensor stored in f32 or f16.
-fn write_floats(machine: &mut Machine, home: &Home, values: &[f32]) -> Result<(), MachineError> {
+/// Writes floats to a tensor, packed as it is stored.
+pub(super) fn write_floats(machine: &mut Machine, home: &Home, values: &[f32]) -> Result<(), MachineError> {
     match home.spec.storage {
-        Storage::F16 => machine.write(home, &narrow(values, home.spec)),
-        _ => machine.write_f32(home, values),
+        Storage::F32 => machine.write_f32(home, values),
+        _ => machine.write(home, &pack(home.spec, values)),
     }
-}
-
-/// Packs rows of floats as halves, two a word, each row starting on a word.
-fn narrow(values: &[f32], spec: Spec) -> Vec<u32> {
-    let mut words = vec![0; spec.words()];
-    values.chunks(spec.cols).zip(words.chunks_mut(spec.row_words())).for_each(|(row, words)| f32::narrow(row, words));
-    words
 }
 
 /// β: the mean of each column of `dense (out, in)`; α: the mean of |W − β|.

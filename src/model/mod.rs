@@ -7,6 +7,7 @@ mod loss;
 mod memory;
 mod open;
 mod pack;
+mod rounding;
 mod weights;
 
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
@@ -16,4 +17,5 @@ pub use loss::{Loss, chunk_rows};
 pub use memory::{MemoryPlan, Part, bytes_of};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
-pub use weights::{BinaryGroup, Linears, Purpose, Trained, Weights};
+pub use rounding::{MatrixStorage, Rounding};
+pub use weights::{BinaryGroup, Linears, Moments, Purpose, Trained, Weights};

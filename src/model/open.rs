@@ -162,7 +162,7 @@ impl ModelFile {
 
     /// Reserves memory on a machine and fills it.
     pub fn load(&self, machine: &mut Machine, purpose: Purpose) -> Result<Weights, ModelError> {
-        if self.packed && purpose == Purpose::Training {
+        if self.packed && matches!(purpose, Purpose::Training(_)) {
             return Err(pack::no_latent(self.path()).into());
         }
         let weights = Weights::allocate(machine, &self.config, self.linears, purpose)?;

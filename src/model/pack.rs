@@ -3,6 +3,7 @@
 //! full-precision one, such as a teacher, is all f16.
 
 use super::config::LlamaConfig;
+use super::init::write_floats;
 use super::open::{ChatFormat, ModelError, ModelFile};
 use super::weights::{Linears, Weights};
 use crate::data::Tokenizer;
@@ -202,7 +203,7 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) 
         let (rows, cols) = (home.spec.rows, home.spec.cols);
         match home.spec.storage {
             Storage::F16 => machine.write(&home, &file.halves(name, rows, cols)?)?,
-            _ => machine.write_f32(&home, &file.floats(name, rows, cols)?)?,
+            _ => write_floats(machine, &home, &file.floats(name, rows, cols)?)?,
         }
     }
     Ok(())

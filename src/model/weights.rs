@@ -2,7 +2,8 @@
 
 use super::config::{Group, LlamaConfig};
 use super::memory::Part;
-use crate::graph::{Class, Home, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
+use crate::graph::{Class, Home, LOG_BLOCK, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
 /// How the linear layers of the blocks are stored. The head and the embedding are `dense` always.
@@ -14,11 +15,39 @@ pub enum Linears {
     Binary,
 }
 
+/// How AdamW's moments are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Moments {
+    /// As 32-bit floats.
+    F32,
+    /// In blocks of 8-bit codes, see [`Storage::SignedLog`].
+    Q8,
+}
+
+impl Moments {
+    /// Storage of the first and of the second.
+    fn storages(self) -> [Storage; 2] {
+        match self {
+            Moments::F32 => [Storage::F32; 2],
+            Moments::Q8 => [Storage::SignedLog, Storage::UnsignedLog],
+        }
+    }
+
+    /// Words that a tensor's place in an arena is a multiple of: with codes, a block of them.
+    fn align(self) -> usize {
+        match self {
+            Moments::F32 => ALIGN,
+            Moments::Q8 => LOG_BLOCK,
+        }
+    }
+}
+
 /// What a set of weights is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Gradients, moments and (if binary) latent weights are kept too.
-    Training,
+    /// Gradients, moments (stored so) and (if binary) latent weights are kept too.
+    Training(Moments),
     /// Forward only; matrices outside binary linears are stored so.
     Inference(Storage),
 }
@@ -47,7 +76,8 @@ impl BinaryGroup {
     }
 }
 
-/// One tensor that training changes, with what belongs to it. All four have one shape.
+/// One tensor that training changes, with what belongs to it. All four have one shape; but moments in
+/// codes that lie in whole pages are one row, that of the tensor's whole group.
 #[derive(Clone, Copy, Debug)]
 pub struct Trained {
     /// The parameter.
@@ -77,14 +107,22 @@ pub struct Weights {
     /// In training: whole pages of parameters that need no packing.
     pages: Vec<Trained>,
     names: Vec<String>,
+    /// In training: the tensors, or groups of them, whose moments can be told apart.
+    moments: Vec<String>,
     /// The most words that a tensor on a tape may have.
     most: usize,
 }
 
 impl Trained {
-    /// Rows `first..first + rows` of all four.
+    /// Whether its moments have the rows of its value.
+    fn has_rows(&self) -> bool {
+        self.first.spec.rows == self.value.spec.rows
+    }
+
+    /// Rows `first..first + rows` of what has rows.
     fn rows(&self, first: usize, rows: usize) -> Self {
-        let [value, gradient, first, second] = [self.value, self.gradient, self.first, self.second].map(|home| home.rows(first, rows));
+        let [value, gradient] = [self.value, self.gradient].map(|home| home.rows(first, rows));
+        let [first, second] = [self.first, self.second].map(|home| if self.has_rows() { home.rows(first, rows) } else { home });
         Self { value, gradient, first, second }
     }
 }
@@ -124,12 +162,13 @@ const ALIGN: usize = 64;
 /// Lays tensors end to end in buffers no larger than a binding may be.
 struct Pages {
     most: usize,
+    align: usize,
     sizes: Vec<usize>,
 }
 
 impl Pages {
     fn place(&mut self, words: usize) -> (usize, usize) {
-        let room = words.next_multiple_of(ALIGN);
+        let room = words.next_multiple_of(self.align);
         match self.sizes.last_mut() {
             Some(size) if *size + room <= self.most => {
                 let offset = *size;
@@ -152,17 +191,35 @@ struct Arena {
 }
 
 impl Arena {
-    fn new(machine: &mut Machine, specs: &[Spec], most: usize) -> Result<Self, MachineError> {
-        let mut pages = Pages { most, sizes: Vec::new() };
+    fn new(machine: &mut Machine, specs: &[Spec], align: usize) -> Result<Self, MachineError> {
+        let mut pages = Pages { most: machine.most_words().min(PAGE_WORDS), align, sizes: Vec::new() };
         let places = specs.iter().map(|spec| pages.place(spec.words())).collect();
         let class = specs.first().map_or(Class::Real, |spec| Class::of(spec.storage));
         let memories = pages.sizes.iter().map(|&words| machine.allocate(class, words)).collect::<Result<_, _>>()?;
         Ok(Self { memories, sizes: pages.sizes, places })
     }
 
-    /// Memory of the same layout: for gradients and moments.
-    fn twin(&self, machine: &mut Machine) -> Result<Vec<MemoryId>, MachineError> {
-        self.sizes.iter().map(|&words| machine.allocate(Class::Real, words)).collect()
+    /// Memory of the same layout, each page one row in `storage`: for gradients and moments.
+    fn twin(&self, machine: &mut Machine, storage: Storage) -> Result<Vec<MemoryId>, MachineError> {
+        self.sizes.iter().map(|&words| machine.allocate(Class::of(storage), storage.row_words(words))).collect()
+    }
+
+    /// Memory for a moment of these tensors, and the home of each. Those that AdamW walks by whole pages
+    /// are parts of the pages' rows; the others have their own rows.
+    fn moment(&self, machine: &mut Machine, specs: &[Spec], storage: Storage, by_page: bool) -> Result<(Vec<MemoryId>, Vec<Home>), MachineError> {
+        let own: Vec<Spec> = specs.iter().map(|spec| Spec { storage, ..*spec }).collect();
+        if storage != Storage::F32 && !by_page {
+            let arena = Arena::new(machine, &own, ALIGN)?;
+            let homes = (0..own.len()).map(|n| arena.home(&arena.memories, n, own[n])).collect();
+            return Ok((arena.memories, homes));
+        }
+        let memories = self.twin(machine, storage)?;
+        let home = |(&(page, offset), own): (&(usize, usize), &Spec)| {
+            let spec = if storage == Storage::F32 { *own } else { Spec { rows: 1, cols: own.elements(), storage } };
+            Home { memory: memories[page], offset: storage.row_words(offset), spec }
+        };
+        let homes = self.places.iter().zip(&own).map(home).collect();
+        Ok((memories, homes))
     }
 
     fn home(&self, memories: &[MemoryId], n: usize, spec: Spec) -> Home {
@@ -173,8 +230,8 @@ impl Arena {
 
 /// An arena page may not grow past this, so that one dispatch over it stays short.
 const PAGE_WORDS: usize = 32 << 20;
-/// Parts of a page are multiples of this many words.
-const PART: usize = 4096;
+/// Parts of a page are multiples of so many alignments, so that in codes they begin where bindings may.
+const PART: usize = 64;
 
 impl Weights {
     /// Reserves memory for a model. Contents are zero.
@@ -187,6 +244,7 @@ impl Weights {
             trained: HashMap::new(),
             pages: Vec::new(),
             names: Vec::new(),
+            moments: Vec::new(),
             most: machine.most_words(),
         };
         let mut plain: Vec<Block> = config.others().into_iter().map(|(name, rows, cols)| Block { members: vec![(name.clone(), rows)], name, cols }).collect();
@@ -199,7 +257,7 @@ impl Weights {
             }
         }
         match purpose {
-            Purpose::Training => weights.trained_arena(machine, &plain, true)?,
+            Purpose::Training(moments) => weights.trained_arena(machine, &plain, moments, true)?,
             Purpose::Inference(storage) => {
                 let (rows, matrices): (Vec<_>, Vec<_>) = plain.into_iter().partition(|block| block.members.iter().all(|(_, rows)| *rows == 1));
                 weights.arena(machine, &rows, Storage::F32)?;
@@ -209,13 +267,9 @@ impl Weights {
         Ok(weights)
     }
 
-    fn most(machine: &Machine) -> usize {
-        machine.most_words().min(PAGE_WORDS)
-    }
-
     fn arena(&mut self, machine: &mut Machine, blocks: &[Block], storage: Storage) -> Result<(), MachineError> {
         let specs: Vec<Spec> = blocks.iter().map(|block| block.spec(storage)).collect();
-        let arena = Arena::new(machine, &specs, Self::most(machine))?;
+        let arena = Arena::new(machine, &specs, ALIGN)?;
         for (n, block) in blocks.iter().enumerate() {
             let home = arena.home(&arena.memories, n, specs[n]);
             self.homes.insert(block.name.clone(), home);
@@ -227,26 +281,37 @@ impl Weights {
         Ok(())
     }
 
-    fn trained_arena(&mut self, machine: &mut Machine, blocks: &[Block], whole_pages: bool) -> Result<(), MachineError> {
+    fn trained_arena(&mut self, machine: &mut Machine, blocks: &[Block], moments: Moments, whole_pages: bool) -> Result<(), MachineError> {
         let specs: Vec<Spec> = blocks.iter().map(|block| block.spec(Storage::F32)).collect();
-        let arena = Arena::new(machine, &specs, Self::most(machine))?;
-        let (gradients, firsts, seconds) = (arena.twin(machine)?, arena.twin(machine)?, arena.twin(machine)?);
+        let arena = Arena::new(machine, &specs, moments.align())?;
+        let gradients = arena.twin(machine, Storage::F32)?;
+        let [of_first, of_second] = moments.storages();
+        let (firsts, first) = arena.moment(machine, &specs, of_first, whole_pages)?;
+        let (seconds, second) = arena.moment(machine, &specs, of_second, whole_pages)?;
         for (n, block) in blocks.iter().enumerate() {
             let home = |memories: &[MemoryId]| arena.home(memories, n, specs[n]);
-            let trained = Trained { value: home(&arena.memories), gradient: home(&gradients), first: home(&firsts), second: home(&seconds) };
+            let trained = Trained { value: home(&arena.memories), gradient: home(&gradients), first: first[n], second: second[n] };
             self.train(block.name.clone(), trained);
             for (name, first, rows) in block.parts() {
                 self.train(name.clone(), trained.rows(first, rows));
                 self.names.push(name.clone());
             }
+            let names = if trained.has_rows() { block.members.iter().map(|(name, _)| name.clone()).collect() } else { vec![block.name.clone()] };
+            self.moments.extend(names);
         }
         // A tensor larger than a page has one to itself, which is walked in several parts.
-        let part = Self::most(machine) / PART * PART;
+        let align = PART * moments.align();
+        let part = machine.most_words().min(PAGE_WORDS) / align * align;
         for (page, &words) in arena.sizes.iter().enumerate().filter(|_| whole_pages) {
             for offset in (0..words).step_by(part) {
-                let spec = Spec::f32(1, part.min(words - offset));
-                let home = |memories: &[MemoryId]| Home { memory: memories[page], offset, spec };
-                self.pages.push(Trained { value: home(&arena.memories), gradient: home(&gradients), first: home(&firsts), second: home(&seconds) });
+                let cols = part.min(words - offset);
+                let home = |memories: &[MemoryId], storage: Storage| Home {
+                    memory: memories[page],
+                    offset: storage.row_words(offset),
+                    spec: Spec { rows: 1, cols, storage },
+                };
+                let [value, gradient] = [&arena.memories, &gradients].map(|memories| home(memories, Storage::F32));
+                self.pages.push(Trained { value, gradient, first: home(&firsts, of_first), second: home(&seconds, of_second) });
             }
         }
         Ok(())
@@ -261,13 +326,16 @@ impl Weights {
     fn binary(&mut self, machine: &mut Machine, purpose: Purpose) -> Result<(), MachineError> {
         let groups = self.config.groups();
         let specs: Vec<Spec> = groups.iter().map(|group| Spec::signs(group.out(), group.width)).collect();
-        let signs = Arena::new(machine, &specs, Self::most(machine))?;
-        let training = purpose == Purpose::Training;
+        let signs = Arena::new(machine, &specs, ALIGN)?;
+        let moments = match purpose {
+            Purpose::Training(moments) => Some(moments),
+            Purpose::Inference(_) => None,
+        };
         let turned: Vec<Spec> = groups.iter().map(|group| Spec::signs(group.width, group.out())).collect();
-        let transposed = if training { Some(Arena::new(machine, &turned, Self::most(machine))?) } else { None };
-        if training {
+        let transposed = moments.map(|_| Arena::new(machine, &turned, ALIGN)).transpose()?;
+        if let Some(moments) = moments {
             let latents: Vec<Block> = groups.iter().map(|group| Block::of(group, "weight", None)).collect();
-            self.trained_arena(machine, &latents, false)?;
+            self.trained_arena(machine, &latents, moments, false)?;
         }
         for (n, group) in groups.into_iter().enumerate() {
             self.binary.push(BinaryGroup {
@@ -293,6 +361,12 @@ impl Weights {
     /// Gradient and moments of a named tensor, if it is being trained.
     pub fn trained(&self, name: &str) -> Option<Trained> {
         self.trained.get(name).copied()
+    }
+
+    /// Name and homes of both moments of every tensor that is trained, in a fixed order; of a group's
+    /// tensors together where their codes share blocks.
+    pub fn moments(&self) -> impl Iterator<Item = (&str, [Home; 2])> {
+        self.moments.iter().map(|name| (name.as_str(), [self.trained[name].first, self.trained[name].second]))
     }
 
     /// Whole pages of parameters, gradients and moments that AdamW can walk without packing signs.

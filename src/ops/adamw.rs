@@ -4,7 +4,10 @@
 use super::control::{CONTROL, Control, NORM};
 use super::group::Members;
 use super::{TASK, expect};
-use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, vectorised};
+use crate::graph::{
+    Backward, Case, CpuIo, Expect, Fill, LOG_BLOCK, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, ViewMut, grid, log_codes,
+    unpack, vectorised,
+};
 use rayon::prelude::*;
 
 /// The parameter, its moments and its gradient.
@@ -32,8 +35,75 @@ fn step<T: Real>(control: &Control<T>, factor: T, state: State<'_, T>) {
     }
 }
 
+/// The moments of some elements that follow each other.
+enum Moments<'a, T> {
+    Floats(&'a mut [T], &'a mut [T]),
+    Codes(&'a mut [u32], &'a mut [u32]),
+}
+
+impl<'a, T: Real> Moments<'a, T> {
+    /// Those of every `n` elements.
+    fn split(first: &'a mut ViewMut<'_, T>, second: &'a mut ViewMut<'_, T>, n: usize) -> Vec<Self> {
+        match (first, second) {
+            (ViewMut::Real(first, _), ViewMut::Real(second, _)) => {
+                first.chunks_mut(n).zip(second.chunks_mut(n)).map(|(first, second)| Moments::Floats(first, second)).collect()
+            }
+            (ViewMut::Words(first, _), ViewMut::Words(second, _)) => {
+                let words = Storage::SignedLog.row_words(n);
+                first.chunks_mut(words).zip(second.chunks_mut(words)).map(|(first, second)| Moments::Codes(first, second)).collect()
+            }
+            _ => unreachable!("both moments are stored alike"),
+        }
+    }
+
+    /// A [`step`] of the elements from `from` on; by its place an element's codes are rounded.
+    fn step(self, control: &Control<T>, factor: T, parameter: &mut [T], gradient: &mut [T], from: usize) {
+        let (first, second) = match self {
+            Moments::Codes(first, second) => (first, second),
+            Moments::Floats(first, second) => {
+                return vectorised(
+                    #[inline(always)]
+                    || step(control, factor, State { parameter, first, second, gradient }),
+                );
+            }
+        };
+        let (n, number) = (parameter.len(), control.step.to_f64() as u32);
+        T::with_scratch(2 * n, |moments| {
+            let (m, v) = moments.split_at_mut(n);
+            vectorised(
+                #[inline(always)]
+                || {
+                    unpack(Storage::SignedLog, first, m);
+                    unpack(Storage::UnsignedLog, second, v);
+                    step(control, factor, State { parameter, first: m, second: v, gradient });
+                    log_codes::encode(
+                        Storage::SignedLog,
+                        m,
+                        first,
+                        #[inline(always)]
+                        |i| log_codes::dither((from + i) as u32, number)[0],
+                    );
+                    log_codes::encode(
+                        Storage::UnsignedLog,
+                        v,
+                        second,
+                        #[inline(always)]
+                        |i| log_codes::dither((from + i) as u32, number)[1],
+                    );
+                },
+            );
+        });
+    }
+}
+
+/// Whether the moments are in codes.
+fn in_codes(specs: Specs<'_>) -> bool {
+    specs.updates.get(1).is_some_and(|spec| spec.storage == Storage::SignedLog)
+}
+
 fn check(specs: Specs<'_>, extra: &[Storage]) -> Result<(), String> {
-    let updates = [&[Storage::F32; 4], extra].concat();
+    let moments = if in_codes(specs) { [Storage::SignedLog, Storage::UnsignedLog] } else { [Storage::F32; 2] };
+    let updates = [&[Storage::F32], &moments[..], &[Storage::F32], extra].concat();
     expect(specs, &[Storage::F32, Storage::F32], &updates)?;
     if specs.inputs[0].elements() != NORM || specs.inputs[1].elements() != CONTROL {
         return Err(format!("norm {}, control {}", specs.inputs[0], specs.inputs[1]));
@@ -45,7 +115,8 @@ fn check(specs: Specs<'_>, extra: &[Storage]) -> Result<(), String> {
 }
 
 /// Inputs: the norm block and the control block. Updates: parameter, first moment, second moment,
-/// gradient, all of one shape; usually a whole arena.
+/// gradient, all of one shape; usually a whole arena. The moments are floats, or in codes
+/// (`SignedLog`, `UnsignedLog`).
 #[derive(Clone, Debug)]
 pub struct AdamW;
 
@@ -60,7 +131,7 @@ impl Op for AdamW {
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.updates[0].elements();
         Variant::portable(vec![Launch {
-            kernel: "adamw/plain",
+            kernel: if in_codes(specs) { "adamw/plain.q8" } else { "adamw/plain" },
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3)],
             params: vec![n as u32],
             groups: grid(n.div_ceil(256)),
@@ -74,13 +145,8 @@ impl Op for AdamW {
         if norm[2] == T::ZERO {
             return g.real().fill(T::ZERO);
         }
-        let moments = m.real().par_chunks_mut(TASK).zip(v.real().par_chunks_mut(TASK));
-        p.real().par_chunks_mut(TASK).zip(g.real().par_chunks_mut(TASK)).zip(moments).for_each(|((parameter, gradient), (first, second))| {
-            vectorised(
-                #[inline(always)]
-                || step(&control, norm[1], State { parameter, first, second, gradient }),
-            );
-        });
+        let tasks = p.real().par_chunks_mut(TASK).zip(g.real().par_chunks_mut(TASK)).zip(Moments::split(m, v, TASK)).enumerate();
+        tasks.for_each(|(task, ((parameter, gradient), moments))| moments.step(&control, norm[1], parameter, gradient, task * TASK));
     }
 
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
@@ -121,13 +187,16 @@ impl Op for AdamWSigns {
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let latent = specs.updates[0];
         let (rows, cols) = (latent.rows as u32, latent.cols as u32);
+        let codes = in_codes(specs);
+        // In codes, a workgroup takes a block of 256 columns; else 32 words of signs.
+        let groups = if codes { latent.rows * latent.cols.div_ceil(LOG_BLOCK) } else { specs.updates[4].words().div_ceil(32) };
         // Two kernels, because one would bind nine storage buffers, and eight are sure.
         Variant::portable(vec![
             Launch {
-                kernel: "adamw/signs",
+                kernel: if codes { "adamw/signs.q8" } else { "adamw/signs" },
                 operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3), Operand::Up(4), Operand::Up(6)],
                 params: [vec![rows, cols, self.counter as u32], self.members.bounds().to_vec()].concat(),
-                groups: grid(specs.updates[4].words().div_ceil(32)),
+                groups: grid(groups),
             },
             Launch {
                 kernel: "adamw/transpose",
@@ -147,16 +216,14 @@ impl Op for AdamWSigns {
         }
         let latent = p.spec();
         let (cols, row_words) = (latent.cols, signs.spec().row_words());
-        let moments = m.real().par_chunks_mut(cols).zip(v.real().par_chunks_mut(cols));
-        let rows = p.real().par_chunks_mut(cols).zip(g.real().par_chunks_mut(cols)).zip(moments).zip(signs.words().par_chunks_mut(row_words));
+        let rows = p.real().par_chunks_mut(cols).zip(g.real().par_chunks_mut(cols)).zip(Moments::split(m, v, cols));
+        let rows = rows.zip(signs.words().par_chunks_mut(row_words)).enumerate();
         let flipped: Vec<u32> = rows
-            .map(|(((parameter, gradient), (first, second)), signs)| {
+            .map(|(row, (((parameter, gradient), moments), signs))| {
+                moments.step(&control, norm[1], parameter, gradient, row * cols);
                 vectorised(
                     #[inline(always)]
-                    || {
-                        step(&control, norm[1], State { parameter: &mut *parameter, first, second, gradient });
-                        repack(parameter, signs)
-                    },
+                    || repack(parameter, signs),
                 )
             })
             .collect();
@@ -233,24 +300,41 @@ pub(crate) fn cases() -> Vec<Case> {
     for n in [1, 255, 256, 257, 10_007] {
         cases.push(plain_case(format!("{n} parameters"), n, true, moments()));
     }
-    cases.push(plain_case("300 parameters, not taken".into(), 300, false, moments()));
-    cases.push(plain_case("40 parameters, never touched".into(), 40, true, still()));
-    // A gradient that overflowed leaves no trace.
-    let overflowed = || Fill::Floats(vec![1.0, f32::INFINITY, -3.0, f32::NAN, f32::NEG_INFINITY, 0.5, 2.0]);
-    let [first, second, _] = moments();
-    cases.push(plain_case("300 parameters, overflowed, not taken".into(), 300, false, [first.clone(), second.clone(), overflowed()]));
-    cases.push(signs_case(", overflowed", &[33], 65, false, [first, second, overflowed()]));
     for (rows, cols) in [(1, 1), (5, 7), (32, 32), (33, 65), (64, 129), (100, 31), (3, 700), (257, 40)] {
         cases.push(signs_case("", &[rows], cols, true, moments()));
     }
     for (rows, cols) in [(&[7, 9, 1][..], 40), (&[64, 32, 32], 64), (&[1, 70], 33)] {
         cases.push(signs_case("", rows, cols, true, moments()));
     }
-    cases.push(signs_case("", &[33], 65, false, moments()));
     // Weights that nothing moves stay zeros of either sign, whose sign is −1.
+    cases.push(plain_case("40 parameters, never touched".into(), 40, true, still()));
     cases.push(signs_case(", never touched", &[40], 50, true, still()));
-    cases
+    // A gradient that overflowed leaves no trace.
+    let [first, second, _] = moments();
+    let overflowed = [first, second, Fill::Floats(vec![1.0, f32::INFINITY, -3.0, f32::NAN, f32::NEG_INFINITY, 0.5, 2.0])];
+    let held = [
+        plain_case("300 parameters, not taken".into(), 300, false, moments()),
+        plain_case("300 parameters, overflowed, not taken".into(), 300, false, overflowed.clone()),
+        signs_case("", &[33], 65, false, moments()),
+        signs_case(", overflowed", &[33], 65, false, overflowed),
+    ];
+    let coded: Vec<Case> = cases.iter().map(|case| in_codes_too(case, Expect::Codes { step: STEP })).collect();
+    let coded_held = held.each_ref().map(|case| in_codes_too(case, Expect::Unchanged));
+    cases.into_iter().chain(coded).chain(held).chain(coded_held).collect()
 }
+
+/// The same case with its moments in codes.
+fn in_codes_too(case: &Case, expect: Expect) -> Case {
+    let mut case = Case { label: format!("{}, moments in codes", case.label), ..case.clone() };
+    for (update, storage) in case.updates[1..3].iter_mut().zip([Storage::SignedLog, Storage::UnsignedLog]) {
+        update.spec.storage = storage;
+        update.expect = expect.clone();
+    }
+    case
+}
+
+/// The number of the step that is tried.
+const STEP: u32 = 7;
 
 /// First moment, second moment, gradient.
 fn moments() -> [Fill; 3] {
@@ -274,6 +358,7 @@ fn blocks(case: Case, taken: bool) -> Case {
         clip: 1.0,
         inverse_scale: 1.0 / 1024.0,
         threshold: 1e3,
+        step: STEP as f32,
     };
     case.input(Spec::f32(1, NORM), Fill::Floats(vec![2.5, 0.4 / 1024.0, f32::from(u8::from(taken)), 0.0]))
         .input(Spec::f32(1, CONTROL), Fill::Floats(control.words().to_vec()))

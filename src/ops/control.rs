@@ -30,13 +30,15 @@ pub struct Control<T> {
     pub inverse_scale: T,
     /// Norm above which the step is not taken.
     pub threshold: T,
+    /// The step's number, by whose chance moments in codes are rounded.
+    pub step: T,
 }
 
 impl<T: Real> Control<T> {
     /// From the words of the block.
     pub fn read(words: &[T]) -> Self {
-        let [rate, beta1, beta2, epsilon, decay, correction1, correction2, clip, inverse_scale, threshold] = std::array::from_fn(|n| words[n]);
-        Self { rate, beta1, beta2, epsilon, decay, correction1, correction2, clip, inverse_scale, threshold }
+        let [rate, beta1, beta2, epsilon, decay, correction1, correction2, clip, inverse_scale, threshold, step] = std::array::from_fn(|n| words[n]);
+        Self { rate, beta1, beta2, epsilon, decay, correction1, correction2, clip, inverse_scale, threshold, step }
     }
 }
 
@@ -44,7 +46,7 @@ impl Control<f32> {
     /// The words of the block.
     pub fn words(&self) -> [f32; CONTROL] {
         let mut words = [0.0; CONTROL];
-        words[..10].copy_from_slice(&[
+        words[..11].copy_from_slice(&[
             self.rate,
             self.beta1,
             self.beta2,
@@ -55,6 +57,7 @@ impl Control<f32> {
             self.clip,
             self.inverse_scale,
             self.threshold,
+            self.step,
         ]);
         words
     }

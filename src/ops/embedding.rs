@@ -14,7 +14,7 @@ impl Op for Embedding {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         let table = specs.inputs.first().map_or(Storage::F32, |spec| spec.storage);
-        if !matches!(table, Storage::F32 | Storage::F16) {
+        if !matches!(table, Storage::F32 | Storage::F16 | Storage::Q8) {
             return Err(Self::refuse(format!("the table must hold floats, got {}", specs.inputs[0])));
         }
         let tables = specs.inputs.len().saturating_sub(1).max(1);
@@ -31,7 +31,11 @@ impl Op for Embedding {
         let (table, n) = (tables[0], tokens.rows);
         let vocabulary = tables.iter().map(|table| table.rows).sum::<usize>() as u32;
         let launch = |(part, first): (usize, usize)| Launch {
-            kernel: if table.storage == Storage::F16 { "embedding/forward.f16" } else { "embedding/forward" },
+            kernel: match table.storage {
+                Storage::F16 => "embedding/forward.f16",
+                Storage::Q8 => "embedding/forward.q8",
+                _ => "embedding/forward",
+            },
             operands: vec![Operand::In(part), Operand::In(tables.len()), Operand::Out(0)],
             params: vec![n as u32, table.cols as u32, vocabulary, first as u32, tables[part].rows as u32],
             groups: grid((n * table.cols).div_ceil(256)),
@@ -162,6 +166,7 @@ pub(crate) fn cases() -> Vec<Case> {
         case.input(Spec::u32(n, 1), Fill::Below(rows.iter().sum::<usize>() as u32 + 2))
     };
     let mut cases = vec![in_parts(3, &[1, 1], 5), in_parts(40, &[7, 7, 3], 33), in_parts(300, &[64, 11], 70)];
-    cases.extend([Storage::F32, Storage::F16].into_iter().flat_map(|storage| sizes.map(|(n, vocabulary, width)| case(n, vocabulary, width, storage))));
+    let storages = [Storage::F32, Storage::F16, Storage::Q8];
+    cases.extend(storages.into_iter().flat_map(|storage| sizes.map(|(n, vocabulary, width)| case(n, vocabulary, width, storage))));
     cases
 }

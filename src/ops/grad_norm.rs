@@ -115,6 +115,7 @@ pub(crate) fn cases() -> Vec<Case> {
             clip,
             inverse_scale: 1.0 / 1024.0,
             threshold,
+            step: 1.0,
         };
         Case::new(format!("norm of {ranges} ranges, {label}"), GradNorm)
             .input(Spec::f32(ranges, PARTIALS), partials)

@@ -3,7 +3,7 @@
 use super::expect;
 use crate::graph::{
     Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot, grid, matmul,
-    vectorised,
+    unpack, vectorised,
 };
 use rayon::prelude::*;
 
@@ -19,7 +19,8 @@ pub enum Into {
 }
 
 /// `op(a) (m, k) · op(b) (k, n) → (m, n)`, where op transposes or not. A linear layer is
-/// `x (tokens, in) · weight (out, in)ᵀ`: `transpose_b` alone. `b` may be stored in f16 then.
+/// `x (tokens, in) · weight (out, in)ᵀ`: `transpose_b` alone. `b` may be stored in f16 or 8-bit
+/// blocks then.
 #[derive(Clone, Debug)]
 pub struct Matmul {
     /// Whether `a` is stored as `(k, m)`.
@@ -99,9 +100,9 @@ impl Op for Matmul {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         let b = specs.inputs.get(1).map_or(Storage::F32, |spec| spec.storage);
-        let half = b == Storage::F16 && self.transpose_b && !self.transpose_a;
+        let packed = matches!(b, Storage::F16 | Storage::Q8) && self.transpose_b && !self.transpose_a;
         let updates: &[Storage] = if self.into == Into::Output { &[] } else { &[Storage::F32] };
-        expect(specs, &[Storage::F32, if half { Storage::F16 } else { Storage::F32 }], updates).map_err(Self::refuse)?;
+        expect(specs, &[Storage::F32, if packed { b } else { Storage::F32 }], updates).map_err(Self::refuse)?;
         let (m, n, k, bk) = self.sizes(specs.inputs[0], specs.inputs[1]);
         if k != bk {
             return Err(Self::refuse(format!("{} and {} do not multiply", specs.inputs[0], specs.inputs[1])));
@@ -128,11 +129,18 @@ impl Op for Matmul {
             groups,
         };
         let few = m <= FEW && self.transpose_b && !self.transpose_a;
-        let half = b.storage == Storage::F16;
+        // Codes are read by the portable kernels alone.
         let tiers = TIERS.iter().filter(|tier| tier.few == few && tier.takes(self, [m, n, k]));
+        let tiers = tiers.filter(|tier| b.storage != Storage::Q8 || tier.name == Variant::PORTABLE);
+        let kernel = |tier: &Tier| match b.storage {
+            Storage::Q8 if few => "matmul/few.q8",
+            Storage::Q8 => "matmul/tiled.q8",
+            Storage::F16 => tier.kernels[1],
+            _ => tier.kernels[0],
+        };
         let variant = |tier: &Tier| {
             let groups = if few { grid(n.div_ceil(tier.tile)) } else { [n.div_ceil(tier.tile) as u32, m.div_ceil(tier.tile) as u32, 1] };
-            Variant { name: tier.name, storage: tier.storage, launches: vec![launch(tier.kernels[usize::from(half)], groups)] }
+            Variant { name: tier.name, storage: tier.storage, launches: vec![launch(kernel(tier), groups)] }
         };
         tiers.map(variant).collect()
     }
@@ -147,10 +155,14 @@ impl Op for Matmul {
         }
         let left = Mat::new(io.inputs[0].real(), a.rows, a.cols, a.cols);
         let left = if self.transpose_a { left.t() } else { left };
-        if let View::Words(words, _) = io.inputs[1] {
+        if let View::Words(words, Spec { storage, .. }) = io.inputs[1] {
             return T::with_scratch(n * k, |wide| {
-                let rows = b.row_words();
-                wide.par_chunks_mut(k).zip(words.par_chunks(rows)).for_each(|(row, words)| T::widen(words, row));
+                wide.par_chunks_mut(k).zip(words.par_chunks(b.row_words())).for_each(|(row, words)| {
+                    vectorised(
+                        #[inline(always)]
+                        || unpack(storage, words, row),
+                    );
+                });
                 matmul(OutMat::new(out, m, n, n), left, Mat::new(wide, n, k, k).t(), accumulate, Threads::Pool);
             });
         }
@@ -179,7 +191,7 @@ impl Op for Matmul {
 /// A few rows of `x` against every row of `weight (n, k)`: bound by reading the weight, once.
 fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (usize, usize, usize), accumulate: bool) {
     const BLOCK: usize = 64;
-    if let (View::Words(words, spec), 1, false) = (weight, m, accumulate)
+    if let (View::Words(words, spec @ Spec { storage: Storage::F16, .. }), 1, false) = (weight, m, accumulate)
         && T::dots_of_halves(&[], &[], &mut [])
     {
         // Halves against one row: never widened in memory where the CPU multiplies as it widens.
@@ -212,7 +224,7 @@ fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (u
 /// What it is tried with: few rows and many, every transpose, every target.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
-    for storage in [Storage::F32, Storage::F16] {
+    for storage in [Storage::F32, Storage::F16, Storage::Q8] {
         let sizes = [
             (1, 7, 5),
             (2, 33, 65),

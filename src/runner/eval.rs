@@ -3,7 +3,7 @@
 use super::{Event, Stop, devices, model};
 use crate::data::Corpus;
 use crate::eval::perplexity;
-use crate::model::Purpose;
+use crate::model::{MatrixStorage, Purpose};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -17,6 +17,8 @@ pub struct PerplexityRequest {
     pub device: String,
     /// A text file.
     pub text: PathBuf,
+    /// How its matrices are kept on the device; without loss if absent.
+    pub storage: Option<MatrixStorage>,
     /// Tokens in a window; 2,048 if absent, or the model's context if that is shorter.
     pub window: Option<usize>,
 }
@@ -30,7 +32,7 @@ pub(super) async fn measure(request: PerplexityRequest, stop: &Stop, emit: &mut 
     let tokens = tokenizer.encode_document(&Corpus::read(&[request.text])?)?;
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));
     let (mut machine, device) = devices::machine(&request.device).await?;
-    let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
+    let weights = file.load(&mut machine, Purpose::Inference(request.storage.map_or(file.storage(), MatrixStorage::storage)))?;
     emit(Event::Loaded { model: file.path().display().to_string(), device, context: window, memory: machine.bytes() });
     let mut progress = |done, of, so_far: f64| emit(Event::Progress { done, of, note: format!("perplexity {so_far:.3}") });
     let report = perplexity(&mut machine, &weights, &tokens, window, &|| stop.asked(), &mut progress).await?;

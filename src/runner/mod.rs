@@ -16,7 +16,7 @@ pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Ke
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
-pub use crate::model::{MemoryPlan, PackReport};
+pub use crate::model::{MatrixStorage, MemoryPlan, Moments, PackReport};
 pub use crate::train::{Loss, Losses, Metrics, Precision, Recompute, TrainConfig, TrainEvent};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};

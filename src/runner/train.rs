@@ -4,8 +4,8 @@ use super::plan::{self, Planned, Room};
 use super::{Event, Stop, Tuning, tuning};
 use crate::assets;
 use crate::data::{Corpus, Tokenizer};
-use crate::graph::{Machine, Storage};
-use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, TEACHERS, init_dense, init_from_dense};
+use crate::graph::Machine;
+use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
 use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, bail};
@@ -60,6 +60,7 @@ pub(super) async fn train(request: TrainRequest, tuning: Tuning, stop: &Stop, em
     };
     config.check()?;
     let inputs = Inputs::open(&config)?;
+    let rounding = inputs.teacher.as_ref().map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
     let (mut machine, device) = super::devices::machine(&request.device).await?;
     let half = config.precision == Precision::F16;
     let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, false).map(drop)?);
@@ -78,7 +79,7 @@ pub(super) async fn train(request: TrainRequest, tuning: Tuning, stop: &Stop, em
         Some(run) => run,
         None => RunDir::create(&request.run, &config, &variants)?,
     };
-    let parts = Parts { machine, setup, config, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
+    let parts = Parts { machine, setup, config, rounding, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
     let mut trainer = Trainer::new(parts).await?;
     Ok(trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?)
 }
@@ -103,7 +104,7 @@ impl Inputs {
     fn open(config: &TrainConfig) -> Result<Self> {
         let teacher = open_teacher(&config.teacher)?;
         let tokenizer = tokenizer(config, teacher.as_ref())?;
-        let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(file.config.clone(), file.linears)), &tokenizer)?;
+        let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
         let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
         let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
         Ok(Self { teacher, tokenizer, shapes, corpus })
@@ -114,14 +115,14 @@ impl Inputs {
         let Some(name) = teacher else {
             let file = open_teacher(&config.teacher)?;
             let tokenizer = tokenizer(config, file.as_ref())?;
-            return shapes(config, file.map(|file| teacher_shape(file.config, file.linears)), &tokenizer);
+            return shapes(config, file.map(|file| teacher_shape(config, file.config, file.linears)), &tokenizer);
         };
         let shape = match LlamaConfig::teacher(name) {
             Some(shape) => shape,
             None => super::model::config(Path::new(name))
                 .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
         };
-        shapes(config, Some(teacher_shape(shape, Linears::Dense)), &tokenizer(config, None)?)
+        shapes(config, Some(teacher_shape(config, shape, Linears::Dense)), &tokenizer(config, None)?)
     }
 
     /// Plans the run's memory; reserves it if it fits, and puts the teacher there.
@@ -140,8 +141,9 @@ impl Inputs {
     }
 }
 
-fn teacher_shape(config: LlamaConfig, linears: Linears) -> TeacherShape {
-    TeacherShape { config, linears, purpose: Purpose::Inference(Storage::F32) }
+/// A teacher of this shape, stored as the settings say.
+fn teacher_shape(settings: &TrainConfig, config: LlamaConfig, linears: Linears) -> TeacherShape {
+    TeacherShape { config, linears, purpose: Purpose::Inference(settings.teacher_storage.storage()) }
 }
 
 fn shapes(config: &TrainConfig, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {

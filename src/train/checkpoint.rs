@@ -4,7 +4,7 @@
 use super::guard::Guard;
 use super::step::Step;
 use crate::formats::safetensors::{FormatError, TensorFile, write_header};
-use crate::graph::{Home, Machine, MachineError};
+use crate::graph::{Home, Machine, MachineError, Spec, Storage};
 use crate::model::{ModelError, Weights, load};
 use crate::platform;
 use safetensors::Dtype;
@@ -81,14 +81,8 @@ type Text = Box<dyn FnMut(&mut dyn Write) -> io::Result<()>>;
 pub(super) fn save(path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)]) -> Result<(), CheckpointError> {
     let weights = &step.student;
     let value = |name: &String| weights.trained(name).expect("trained").value;
-    let moments: Vec<(String, Home)> = weights
-        .names()
-        .iter()
-        .flat_map(|name| {
-            let trained = weights.trained(name).expect("trained");
-            [(format!("{name}.first"), trained.first), (format!("{name}.second"), trained.second)]
-        })
-        .collect();
+    let moments: Vec<(String, Home)> =
+        weights.moments().flat_map(|(name, [first, second])| [(format!("{name}.first"), first), (format!("{name}.second"), second)]).collect();
     let values: Vec<(String, Home)> = weights.names().iter().map(|name| (name.clone(), value(name))).collect();
     let state_text = serde_json::to_string_pretty(state).expect("state is plain data");
     // The machine is lent to one part after the other.
@@ -105,8 +99,12 @@ pub(super) fn save(path: &Path, machine: &mut Machine, step: &Step, state: &Stat
 }
 
 fn write_tensors(out: &mut dyn Write, machine: &mut Machine, tensors: &[(String, Home)]) -> io::Result<()> {
-    let shapes: Vec<(String, Dtype, Vec<usize>)> = tensors.iter().map(|(name, home)| (name.clone(), Dtype::F32, shape(name, home))).collect();
-    write_header(out, &shapes, &BTreeMap::new())?;
+    let info = |(name, home): &(String, Home)| match home.spec.storage {
+        Storage::F32 => (name.clone(), Dtype::F32, shape(name, home)),
+        // Codes as they are on the device.
+        _ => (name.clone(), Dtype::U32, vec![home.spec.rows, home.spec.row_words()]),
+    };
+    write_header(out, &tensors.iter().map(info).collect::<Vec<_>>(), &BTreeMap::new())?;
     for (_, home) in tensors {
         let words = platform::wait(machine.read(home)).map_err(io::Error::other)?;
         for chunk in words.chunks(1 << 16) {
@@ -140,11 +138,14 @@ pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> 
     let model = TensorFile::open(&path.join("model.safetensors"))?;
     load(machine, weights, &mut |name, rows, cols| model.floats(name, rows, cols).map_err(CheckpointError::from))?;
     let optimizer = TensorFile::open(&path.join("optimizer.safetensors"))?;
-    for name in weights.names() {
-        let trained = weights.trained(name).expect("trained");
-        let (rows, cols) = (trained.value.spec.rows, trained.value.spec.cols);
-        machine.write_f32(&trained.first, &optimizer.floats(&format!("{name}.first"), rows, cols)?)?;
-        machine.write_f32(&trained.second, &optimizer.floats(&format!("{name}.second"), rows, cols)?)?;
+    for (name, [first, second]) in weights.moments() {
+        for (moment, home) in [("first", first), ("second", second)] {
+            let (name, Spec { rows, cols, storage }) = (format!("{name}.{moment}"), home.spec);
+            match storage {
+                Storage::F32 => machine.write_f32(&home, &optimizer.floats(&name, rows, cols)?)?,
+                _ => machine.write(&home, &optimizer.words(&name, rows, home.spec.row_words())?)?,
+            }
+        }
     }
     clear_gradients(machine, weights)?;
     Ok(state)

@@ -2,6 +2,7 @@
 
 use super::guard::GuardConfig;
 use super::schedule::Schedule;
+use crate::model::{MatrixStorage, Moments};
 use crate::ops::Objective;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -118,6 +119,8 @@ pub struct TrainConfig {
     pub binary: bool,
     /// The teacher; none for next-token training alone.
     pub teacher: Source,
+    /// How the teacher's matrices are kept on the device; what that does to them is reported.
+    pub teacher_storage: MatrixStorage,
     /// The tokenizer; the teacher's where it has one.
     pub tokenizer: Source,
     /// Text files; the embedded corpus if there are none.
@@ -152,6 +155,8 @@ pub struct TrainConfig {
     pub beta2: f64,
     /// ε of AdamW.
     pub epsilon: f64,
+    /// How AdamW's moments are stored.
+    pub moments: Moments,
     /// Weight decay.
     pub weight_decay: f64,
     /// Largest gradient norm.
@@ -184,6 +189,7 @@ impl Default for TrainConfig {
             model: "tiny".into(),
             binary: true,
             teacher: Source::Embedded,
+            teacher_storage: MatrixStorage::F16,
             tokenizer: Source::Embedded,
             data: Vec::new(),
             init: Init::Scratch,
@@ -201,6 +207,7 @@ impl Default for TrainConfig {
             beta1: 0.9,
             beta2: 0.95,
             epsilon: 1e-8,
+            moments: Moments::F32,
             weight_decay: 0.1,
             clip: 1.0,
             precision: Precision::F32,

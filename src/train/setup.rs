@@ -42,7 +42,7 @@ impl Setup {
     /// Reserves all memory of a run.
     pub fn new(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: bool) -> Result<Self, TrainError> {
         let linears = if config.binary { Linears::Binary } else { Linears::Dense };
-        let student = Weights::allocate(machine, &shapes.student, linears, Purpose::Training)?;
+        let student = Weights::allocate(machine, &shapes.student, linears, Purpose::Training(config.moments))?;
         let teacher = shapes.teacher.as_ref().map(|teacher| Weights::allocate(machine, &teacher.config, teacher.linears, teacher.purpose));
         let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective(), recompute };
         let step = Step::new(machine, student, teacher.transpose()?, shape)?;

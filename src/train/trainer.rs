@@ -12,7 +12,7 @@ use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, Corpus, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError, Sampler, Sampling};
-use crate::model::{BinaryGroup, ModelError};
+use crate::model::{BinaryGroup, ModelError, Rounding};
 use crate::ops::Control;
 use crate::platform::{self, Clock};
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,9 @@ pub enum TrainEvent {
         steps: u64,
         /// What is trained on what, for a person.
         summary: String,
+        /// What the teacher's weights lost by the way they are stored.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        teacher: Option<Rounding>,
     },
     /// An optimizer step.
     Step(Box<Metrics>),
@@ -111,6 +114,7 @@ pub struct Trainer {
     machine: Machine,
     step: Step,
     config: TrainConfig,
+    rounding: Option<Rounding>,
     corpus: Corpus,
     tokenizer: Tokenizer,
     run: RunDir,
@@ -136,6 +140,8 @@ pub struct Parts {
     pub setup: Setup,
     /// The settings.
     pub config: TrainConfig,
+    /// What the teacher's weights lost by the way they are stored.
+    pub rounding: Option<Rounding>,
     /// Text.
     pub corpus: Corpus,
     /// Its tokenizer.
@@ -172,7 +178,7 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 impl Trainer {
     /// Puts a run together; it goes on from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, setup, config, corpus, tokenizer, run, device, mut first_weights } = parts;
+        let Parts { mut machine, setup, config, rounding, corpus, tokenizer, run, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
         let first_state = State::new(Guard::new(config.guard, config.loss_scale), &device);
@@ -192,6 +198,7 @@ impl Trainer {
             machine,
             step,
             config,
+            rounding,
             corpus,
             tokenizer,
             run,
@@ -239,7 +246,7 @@ impl Trainer {
     /// Tells what begins; measures the baseline of a new run.
     async fn begin(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let summary = self.summary();
-        emit(TrainEvent::Begun { step: self.state.step, steps: self.config.steps, summary: summary.clone() });
+        emit(TrainEvent::Begun { step: self.state.step, steps: self.config.steps, summary: summary.clone(), teacher: self.rounding });
         self.run.log(&format!("begun at step {} of {}: {summary}", self.state.step, self.config.steps))?;
         if self.state.step > 0 {
             return Ok(());
@@ -256,8 +263,11 @@ impl Trainer {
     fn summary(&self) -> String {
         let config = &self.step.student.config;
         let kind = if self.config.binary { "binarized" } else { "full-precision" };
-        let teacher =
+        let mut teacher =
             self.step.teacher.as_ref().map_or("no teacher".to_string(), |teacher| format!("a teacher of {:.1}M", teacher.config.parameters() as f64 / 1e6));
+        if let Some(rounding) = self.rounding {
+            teacher += &format!(" in {rounding}");
+        }
         let (parameters, tokens) = (config.parameters() as f64 / 1e6, self.corpus.train.len());
         format!(
             "{kind} model of {parameters:.1}M parameters, {teacher}, {tokens} tokens of text ({} held out), {}",
@@ -299,6 +309,7 @@ impl Trainer {
             clip: config.clip as f32,
             inverse_scale: 1.0 / self.state.guard.loss_scale(self.state.step + 1),
             threshold,
+            step: t as f32,
         }
     }
 
@@ -450,10 +461,8 @@ impl Trainer {
 
 /// Sets both moments of every parameter to zero.
 fn clear_moments(machine: &mut Machine, step: &Step) -> Result<(), TrainError> {
-    for trained in step.student.names().iter().filter_map(|name| step.student.trained(name)) {
-        for home in [trained.first, trained.second] {
-            machine.write(&home, &vec![0; home.spec.words()])?;
-        }
+    for home in step.student.moments().flat_map(|(_, homes)| homes) {
+        machine.write(&home, &vec![0; home.spec.words()])?;
     }
     Ok(())
 }

@@ -1,0 +1,117 @@
+//! Judging what is rounded to 8-bit codes: by the same operation on floats, and by which codes its
+//! results may be rounded to.
+
+use super::fill::Contents;
+use super::trial::{Watched, share};
+use super::{Outcome, UNIT, broken};
+use crate::graph::{Case, Expect, LOG_BLOCK, Real, Spec, Storage, Traced, log_codes, unpack};
+
+/// The case with floats where the operation keeps codes, and what these stand for.
+pub(super) fn in_floats(case: &Case, contents: &Contents) -> (Case, Contents) {
+    let (mut case, mut contents) = (case.clone(), contents.clone());
+    for (update, words) in case.updates.iter_mut().zip(&mut contents.updates) {
+        if matches!(update.spec.storage, Storage::SignedLog | Storage::UnsignedLog) {
+            let Spec { rows, cols, storage } = update.spec;
+            let mut values = vec![0f32; rows * cols];
+            values.chunks_mut(cols).zip(words.chunks(update.spec.row_words())).for_each(|(row, words)| unpack(storage, words, row));
+            *words = values.into_iter().map(f32::to_bits).collect();
+            update.spec.storage = Storage::F32;
+            update.expect = Expect::Oracle;
+        }
+    }
+    (case, contents)
+}
+
+/// Whether every scale is the largest of its block's values, and every code one to which its value
+/// is rounded, wherever within the oracle's bound both are.
+pub(super) fn judge(watched: &Watched, words: &[u32], oracle: &[Traced], step: u32) -> Outcome {
+    let Spec { cols, .. } = watched.spec;
+    let mut worst: f64 = 0.0;
+    for (row, (oracle, words)) in oracle.chunks(cols).zip(words.chunks(watched.spec.row_words())).enumerate() {
+        for (n, (oracle, words)) in oracle.chunks(LOG_BLOCK).zip(words.chunks(1 + LOG_BLOCK / 4)).enumerate() {
+            let from = row * cols + n * LOG_BLOCK;
+            let problem = |problem: String| format!("{} {}, row {row}, block {n}: {problem}", watched.what, watched.spec);
+            worst = worst.max(judge_scale(f32::from_bits(words[0]), oracle).map_err(|(share, text)| (share, problem(text)))?);
+            judge_codes(watched.spec.storage, words, oracle, from, step).map_err(|text| broken(problem(text)))?;
+        }
+    }
+    Ok(worst)
+}
+
+fn judge_scale(scale: f32, oracle: &[Traced]) -> Outcome {
+    let largest = oracle.iter().fold(0f64, |most, x| most.max(x.value.abs()));
+    let bound = oracle.iter().fold(0f64, |most, x| most.max(x.bound(UNIT)));
+    // What may be subnormal may count as no scale at all.
+    if scale == 0.0 && largest - bound < 2.0 * f64::from(f32::MIN_POSITIVE) {
+        return Ok(0.0);
+    }
+    match share((f64::from(scale) - largest).abs(), bound) {
+        share if share <= 1.0 => Ok(share),
+        share => Err((share, format!("the scale is {scale:e}, expected {largest:e} ± {bound:e}"))),
+    }
+}
+
+fn judge_codes(storage: Storage, words: &[u32], oracle: &[Traced], from: usize, step: u32) -> Result<(), String> {
+    let signed = storage == Storage::SignedLog;
+    let scale = f32::from_bits(words[0]);
+    let bytes: &[u8] = bytemuck::cast_slice(&words[1..]);
+    if let Some(at) = bytes[oracle.len()..].iter().position(|&byte| byte != 0) {
+        return Err(format!("padding byte {at} is not 0"));
+    }
+    for (i, (x, &byte)) in oracle.iter().zip(bytes).enumerate() {
+        let got = if signed && byte > 127 { -i32::from(byte & 127) } else { i32::from(byte) };
+        let noise = log_codes::dither((from + i) as u32, step)[usize::from(!signed)];
+        let [lowest, highest] = if scale == 0.0 { [0, 0] } else { reachable(signed, *x, scale, noise) };
+        if got < lowest || got > highest {
+            return Err(format!("element {i}: code {got}, expected {lowest} to {highest} for {:e} of {scale:e}", x.value));
+        }
+    }
+    Ok(())
+}
+
+/// The codes between those of the least and the largest quotient that a kernel may have of a value
+/// and the scale. Its place between two codes is a difference divided by a constant and compared with
+/// a product: two roundings more.
+fn reachable(signed: bool, x: Traced, scale: f32, noise: f32) -> [i32; 2] {
+    let quotient = x / Traced::from_f32(scale);
+    let bound = Traced { roundings: quotient.roundings + 2.0, ..quotient }.bound(UNIT);
+    [quotient.value - bound, quotient.value + bound].map(|share| log_codes::code(signed, share as f32, noise))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::pack;
+
+    /// Values, and their codes rounded by `noise`.
+    fn block(storage: Storage, noise: impl Fn(usize) -> f32) -> (Vec<Traced>, Vec<u32>) {
+        let values: Vec<f32> = (0..256).map(|i| if storage == Storage::SignedLog && i % 3 == 0 { -1.0 } else { 1.0 } * (-0.03 * i as f32).exp()).collect();
+        let mut words = pack(Spec { rows: 1, cols: 256, storage }, &values);
+        log_codes::encode(storage, &values, &mut words, noise);
+        (values.into_iter().map(Traced::from_f32).collect(), words)
+    }
+
+    #[test]
+    fn only_the_right_rounding_passes() {
+        for (storage, moment) in [(Storage::SignedLog, 0), (Storage::UnsignedLog, 1)] {
+            let judged = |step, noise: &dyn Fn(usize) -> f32| {
+                let (values, words) = block(storage, noise);
+                judge_scale(f32::from_bits(words[0]), &values).unwrap();
+                judge_codes(storage, &words, &values, 5, step)
+            };
+            let right = |i: usize| log_codes::dither(5 + i as u32, 9)[moment];
+            judged(9, &right).unwrap();
+            judged(8, &right).unwrap_err();
+            judged(9, &|_| 0.5).unwrap_err();
+            judged(9, &|i| log_codes::dither(5 + i as u32, 9)[1 - moment]).unwrap_err();
+        }
+    }
+
+    #[test]
+    fn a_scale_that_is_not_the_largest_and_padding_that_is_set_are_caught() {
+        let (values, words) = block(Storage::UnsignedLog, |_| 0.5);
+        assert!(judge_scale(f32::from_bits(words[0] + 20), &values).is_err());
+        let padded = [&words[..], &[1]].concat();
+        assert!(judge_codes(Storage::UnsignedLog, &padded, &values, 0, 1).unwrap_err().contains("padding"));
+    }
+}
