@@ -14,6 +14,8 @@ struct Params {
     // First outputs of the second and of the third layer.
     second: u32,
     third: u32,
+    // Whether a residual is added.
+    add: u32,
 }
 
 // `rows` and `columns` are those of the sign matrix: (out, in) forward, (in, out) backward.
@@ -78,6 +80,22 @@ fn store_y_quad(token: u32, row: u32, values: vec4<f32>) {
     store_y(token, row + 3u, values.w);
 }
 
+@group(0) @binding(6) var<storage, read> residual: array<f32>;
+
+fn store_sum(token: u32, row: u32, value: f32) {
+    if token < p.tokens && row < p.rows {
+        let at = token * p.rows + row;
+        y[at] = select(value, residual[at] + value, p.add != 0u);
+    }
+}
+
+fn store_sum_quad(token: u32, row: u32, values: vec4<f32>) {
+    store_sum(token, row, values.x);
+    store_sum(token, row + 1u, values.y);
+    store_sum(token, row + 2u, values.z);
+    store_sum(token, row + 3u, values.w);
+}
+
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = tile_place(lane, true);
@@ -94,10 +112,10 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
         sums = tile_multiply(sums, down, right);
         workgroupBarrier();
     }
-    store_y_quad(token + down * 4u, row + right * 4u, sums[0]);
-    store_y_quad(token + down * 4u + 1u, row + right * 4u, sums[1]);
-    store_y_quad(token + down * 4u + 2u, row + right * 4u, sums[2]);
-    store_y_quad(token + down * 4u + 3u, row + right * 4u, sums[3]);
+    store_sum_quad(token + down * 4u, row + right * 4u, sums[0]);
+    store_sum_quad(token + down * 4u + 1u, row + right * 4u, sums[1]);
+    store_sum_quad(token + down * 4u + 2u, row + right * 4u, sums[2]);
+    store_sum_quad(token + down * 4u + 3u, row + right * 4u, sums[3]);
 }
 
 // `few`: 64 lanes share four rows, and each sign word is read once for all (at most 8) tokens.

@@ -8,6 +8,8 @@ struct Params {
     rows: u32,
     width: u32,
     epsilon: f32,
+    // Whether dx is added to a gradient that reached x before.
+    add: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -39,8 +41,9 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
 }
 
 @group(0) @binding(3) var<storage, read> dy: array<f32>;
-@group(0) @binding(4) var<storage, read_write> dx: array<f32>;
-@group(0) @binding(5) var<storage, read_write> inverses: array<f32>;
+@group(0) @binding(4) var<storage, read> earlier: array<f32>;
+@group(0) @binding(5) var<storage, read_write> dx: array<f32>;
+@group(0) @binding(6) var<storage, read_write> inverses: array<f32>;
 
 @compute @workgroup_size(256)
 fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -56,7 +59,8 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     }
     let pull = inverse * inverse * reduce_sum(lane, product) / f32(p.width);
     for (var c = lane; c < p.width; c += LANES) {
-        dx[first + c] = inverse * (weight[c] * dy[first + c] - x[first + c] * pull);
+        let gradient = inverse * (weight[c] * dy[first + c] - x[first + c] * pull);
+        dx[first + c] = select(gradient, earlier[first + c] + gradient, p.add != 0u);
     }
     if lane == 0u {
         inverses[row] = inverse;

@@ -2,12 +2,13 @@
 
 use signet::device::{Checks, Gpu, adapters};
 use signet::graph::{Class, Home, Machine, MachineError, Spec};
+use signet::ops::FUSIONS;
 use std::sync::Arc;
 
 pub(crate) fn machine() -> (Arc<Gpu>, Machine) {
     let adapters = pollster::block_on(adapters());
     let gpu = Arc::new(pollster::block_on(Gpu::open(&adapters[0], Checks::Off)).expect("the first adapter opens"));
-    (gpu.clone(), Machine::gpu(gpu))
+    (gpu.clone(), Machine::gpu(gpu, FUSIONS))
 }
 
 #[test]

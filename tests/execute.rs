@@ -1,8 +1,11 @@
 //! The executor: what a program consists of, and what it refuses.
 
 use crate::device::machine;
-use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Spec, Tape};
-use signet::ops::{Add, PARTIALS, SumSquares};
+use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Spec, Storage, Tape};
+use signet::infer::Engine;
+use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights};
+use signet::ops::{Add, Objective, PARTIALS, SumSquares};
+use signet::train::{Step, StepShape};
 
 fn home(machine: &mut Machine, spec: Spec) -> Home {
     let memory = machine.allocate(Class::of(spec.storage), spec.words()).expect("allocates");
@@ -45,7 +48,7 @@ fn a_program_runs_any_number_of_times_in_submits_of_32() {
 
 #[test]
 fn what_lives_long_takes_no_slot_of_what_is_large_and_short() {
-    let mut machine = Machine::counting(usize::MAX);
+    let mut machine = Machine::counting(usize::MAX, &[]);
     let (large, small) = (home(&mut machine, Spec::f32(100, 64)), home(&mut machine, Spec::f32(1, 64)));
     let mut tape = Tape::new();
     let [large, small] = [large, small].map(|home| tape.lasting(home));
@@ -88,4 +91,34 @@ fn a_program_of_another_machine_is_refused() {
     let (_, mut machine) = machine();
     let mut program = Machine::cpu().compile(Tape::new()).expect("compiles");
     assert!(matches!(machine.run(&mut program), Err(MachineError::Foreign)));
+}
+
+/// Dispatches of the packed model of a size in decoding: for a layer, and besides.
+fn decode_dispatches(layers: usize) -> usize {
+    let (_, mut machine) = machine();
+    let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
+    let weights = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Inference(Storage::F16)).expect("allocates");
+    Engine::new(&mut machine, &weights, 64).expect("compiles").dispatches()
+}
+
+#[test]
+fn decode_takes_at_most_6_dispatches_a_layer_and_4_besides() {
+    let (one, three) = (decode_dispatches(1), decode_dispatches(3));
+    let layer = (three - one) / 2;
+    assert!(layer <= 6 && one - layer <= 4, "{layer} a layer, {} besides", one - layer);
+}
+
+/// Dispatches of a micro-step without a teacher, forward and backward.
+fn micro_dispatches(layers: usize) -> usize {
+    let (_, mut machine) = machine();
+    let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
+    let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
+    let shape = StepShape { batch: 1, seq: 16, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: false };
+    Step::new(&mut machine, student, None, shape).expect("compiles").micro_dispatches()
+}
+
+#[test]
+fn training_takes_at_most_30_dispatches_a_layer() {
+    let layer = (micro_dispatches(3) - micro_dispatches(1)) / 2;
+    assert!(layer <= 30, "{layer} dispatches a layer, forward and backward");
 }

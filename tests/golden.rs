@@ -7,7 +7,7 @@ use signet::data::Batch;
 use signet::formats::safetensors::TensorFile;
 use signet::graph::{Machine, Spec, Tape};
 use signet::model::{BinaryGroup, Forward, Linears, LlamaConfig, Moments, Positions, Purpose, Weights, load, logits};
-use signet::ops::{Control, Objective};
+use signet::ops::{Control, FUSIONS, Objective};
 use signet::train::{Schedule, Step, StepShape};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -228,8 +228,8 @@ fn golden_runs_on_every_adapter() {
         let gpu = std::sync::Arc::new(block_on(signet::device::Gpu::open(adapter, signet::device::Checks::Off)).unwrap());
         for run in runs() {
             let golden = Golden::open(&run);
-            check_logits(&mut Machine::gpu(gpu.clone()), &golden);
-            check_run(&mut Machine::gpu(gpu.clone()), &golden);
+            check_logits(&mut Machine::gpu(gpu.clone(), FUSIONS), &golden);
+            check_run(&mut Machine::gpu(gpu.clone(), FUSIONS), &golden);
         }
     }
 }

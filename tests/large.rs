@@ -6,7 +6,7 @@ use signet::data::Batch;
 use signet::device::{Adapter, Backend, Checks, Gpu, adapters};
 use signet::graph::{Machine, Storage};
 use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
-use signet::ops::{Control, Objective};
+use signet::ops::{Control, FUSIONS, Objective};
 use signet::rng::Key;
 use signet::train::{Step, StepReport, StepShape};
 use std::sync::Arc;
@@ -49,7 +49,7 @@ fn a_step_of_130m_on_vulkan_equals_the_cpu_device() {
     let vulkan = adapters.iter().filter(|adapter| adapter.info.backend == Backend::Vulkan).min_by_key(slow);
     let vulkan = vulkan.expect("no Vulkan adapter: Debian's mesa-vulkan-drivers has a software one");
     let cpu = one_step(&mut Machine::cpu());
-    let gpu = one_step(&mut Machine::gpu(Arc::new(block_on(Gpu::open(vulkan, Checks::Off)).unwrap())));
+    let gpu = one_step(&mut Machine::gpu(Arc::new(block_on(Gpu::open(vulkan, Checks::Off)).unwrap()), FUSIONS));
     println!("{vulkan}\nloss {} and {}, norm {} and {}", cpu.losses.ad, gpu.losses.ad, cpu.norm, gpu.norm);
     // Two f32 computations of a mean over 64 rows of 32,000 logits, each through some 12 · 2,048 terms.
     assert!((cpu.losses.ad - gpu.losses.ad).abs() <= 1e-5 * cpu.losses.ad);

@@ -10,6 +10,7 @@ use signet::graph::{Machine, Storage};
 use signet::infer::Engine;
 use signet::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::Control;
+use signet::ops::FUSIONS;
 use signet::rng::Key;
 use signet::train::{Loss, Setup, Shapes, Source, TeacherShape, TrainConfig, plan};
 use std::sync::Arc;
@@ -37,13 +38,13 @@ fn a_plan_is_what_a_run_takes() {
     for (taught, recompute) in [(true, false), (true, true), (false, false), (false, true)] {
         let (config, shapes) = (settings(taught), shapes(taught));
         for mut machine in [Machine::cpu(), machine().1] {
-            let planned = plan(&config, &shapes, recompute, machine.most_words()).unwrap();
+            let planned = plan(&config, &shapes, recompute, machine.counter()).unwrap();
             let setup = Setup::new(&mut machine, &config, &shapes, recompute).unwrap();
             assert_eq!(planned.total(), machine.bytes());
             assert_eq!(planned, setup.memory(&machine));
         }
     }
-    let mut machines = [Machine::cpu(), Machine::counting(usize::MAX)];
+    let mut machines = [Machine::cpu(), Machine::counting(usize::MAX, &[])];
     let totals = machines.each_mut().map(|machine| {
         let weights = Weights::allocate(machine, &student(), Linears::Binary, Purpose::Inference(Storage::F16)).unwrap();
         let plan = Engine::new(machine, &weights, 100).unwrap().memory(machine, &weights);
@@ -57,7 +58,7 @@ fn a_plan_is_what_a_run_takes() {
 fn narrow_machine() -> Machine {
     let adapters = block_on(adapters());
     let gpu = block_on(Gpu::open_binding(&adapters[0], Checks::Off, 48 << 10)).unwrap();
-    Machine::gpu(Arc::new(gpu))
+    Machine::gpu(Arc::new(gpu), FUSIONS)
 }
 
 #[test]
@@ -79,7 +80,7 @@ fn what_no_binding_holds_is_split_and_gives_the_same() {
         shapes.student = model.clone();
         shapes.teacher.as_mut().unwrap().config.vocab_size = 1000;
         let words = first_steps(&mut machine, &config, &shapes, false);
-        assert_eq!(machine.bytes(), plan(&config, &shapes, false, machine.most_words()).unwrap().total());
+        assert_eq!(machine.bytes(), plan(&config, &shapes, false, machine.counter()).unwrap().total());
         words
     });
     // Gradients of the last hidden state are sums over the vocabulary, split into blocks: rounded

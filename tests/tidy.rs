@@ -14,6 +14,8 @@ const ONLY: &[(&str, &[&str])] = &[("platform", &[]), ("device", &["platform"]),
 
 /// What operations share.
 const SHARED_BY_OPS: &[&str] = &["group", "expect", "bits", "TASK", "control"];
+/// The one that names others: those whose sequences it has kernels for.
+const FUSED: &str = "fused";
 /// Files in `src/ops` that are no operation.
 const NO_OPS: &[&str] = &["group", "mod", "control"];
 
@@ -118,7 +120,7 @@ fn operations_apart(tree: &Tree, found: &mut Findings) {
     let operations = operations(tree);
     for (path, source) in sources(tree) {
         let here = module(path);
-        if here.len() == 2 && here[0] == "ops" {
+        if here.len() == 2 && here[0] == "ops" && here[1] != FUSED {
             for (offset, used) in source.paths(&here) {
                 let shared = used.get(1).is_none_or(|name| SHARED_BY_OPS.contains(&name.as_str()) || *name == here[1]);
                 if used.first().is_some_and(|first| first == "ops") && !shared {

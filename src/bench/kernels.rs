@@ -3,7 +3,7 @@
 
 use crate::graph::{Class, GpuMachine, Home, Machine, Program, Spec, Storage, Tape, Timed, Variants};
 use crate::model::{Linears, LlamaConfig, Purpose, Weights};
-use crate::ops::{Add, Matmul, Objective};
+use crate::ops::{Add, FUSIONS, Matmul, Objective};
 use crate::platform::Clock;
 use crate::train::{Step, StepShape};
 use anyhow::Result;
@@ -93,7 +93,7 @@ pub(super) async fn rates(machine: &mut Machine) -> Result<Rates> {
     };
     let mut best = 0f64;
     for name in names {
-        let mut alone = GpuMachine::new(gpu.gpu().clone());
+        let mut alone = GpuMachine::new(gpu.gpu().clone(), FUSIONS);
         alone.set_variants(Variants::preferring(name));
         let mut alone = Machine::Gpu(alone);
         let mut tape = Tape::new();
@@ -114,7 +114,7 @@ pub(super) async fn rates(machine: &mut Machine) -> Result<Rates> {
 pub fn dispatch_counts(config: &LlamaConfig, batch: usize, seq: usize) -> Result<DispatchCounts> {
     let count = |layers: usize| -> Result<[usize; 2]> {
         let config = LlamaConfig { num_hidden_layers: layers, ..config.clone() };
-        let mut machine = Machine::counting(usize::MAX);
+        let mut machine = Machine::counting(usize::MAX, FUSIONS);
         let weights = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Inference(Storage::F16))?;
         let decode = crate::infer::Engine::new(&mut machine, &weights, 64)?.decode_program().dispatches();
         let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(crate::model::Moments::F32))?;

@@ -45,7 +45,7 @@ pub async fn matmul(machine: &mut Machine, progress: &mut dyn FnMut(&MatmulRepor
 /// The variants of a product that a machine can run.
 fn variants(machine: &Machine, kind: &str, shape: [usize; 3]) -> Result<Vec<String>> {
     let Machine::Gpu(gpu) = machine else { return Ok(vec![String::new()]) };
-    let mut counting = Machine::counting(usize::MAX);
+    let mut counting = Machine::counting(usize::MAX, &[]);
     let (tape, _) = record(&mut counting, kind, shape)?;
     let choice = tape.choices().into_values().next();
     let names = choice.map(|(choice, _)| gpu.candidates(&*choice.op, choice.specs()).iter().map(|variant| variant.name.to_string()).collect());

@@ -82,7 +82,7 @@ fn additions(config: &LlamaConfig) -> f64 {
 }
 
 pub(super) async fn check(gpu: &Arc<Gpu>) -> Result<Finding> {
-    let got = step(Machine::gpu(gpu.clone()), None).await?;
+    let got = step(Machine::gpu(gpu.clone(), crate::ops::FUSIONS), None).await?;
     let (expected, moved) = expected().await?;
     Ok(compare(&expected, &moved, &got))
 }

@@ -25,7 +25,7 @@ struct Chosen {
 
 pub(super) async fn check(gpu: &Arc<Gpu>) -> Result<Finding> {
     let expected = decode(Machine::cpu()).await?;
-    let got = decode(Machine::gpu(gpu.clone())).await?;
+    let got = decode(Machine::gpu(gpu.clone(), crate::ops::FUSIONS)).await?;
     Ok(compare(&expected, &got))
 }
 

@@ -4,7 +4,7 @@
 use super::{CaseResult, Check, Report, by_name, fearless};
 use crate::device::{Checks, Gpu};
 use crate::graph::{Class, GpuMachine, Home, Machine, MachineError, Spec, Tape, TensorId};
-use crate::ops::{Embedding, Matmul, PARTIALS, SumSquares};
+use crate::ops::{Embedding, FUSIONS, Matmul, PARTIALS, SumSquares};
 use std::sync::Arc;
 
 /// Columns of the long operand: 1,024 words, so that rows start at multiples of 256 bytes.
@@ -56,7 +56,7 @@ pub(super) async fn run(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool, report
             if !wanted(&format!("{}: {label}", long.family())) {
                 continue;
             }
-            let offers = trial(&mut Machine::gpu(gpu.clone()), long, 3).map(|trial| GpuMachine::new(gpu.clone()).offers(&trial.tape));
+            let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).offers(&trial.tape));
             for (variant, offers) in by_name(offers.unwrap_or_default(), report) {
                 let failure = attempt(fearless(gpu, variant), long, rows).await.unwrap_or_else(|error| Some(error.to_string()));
                 let result = CaseResult {

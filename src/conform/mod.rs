@@ -199,7 +199,7 @@ async fn run_case(target: &Target, case: &Case, check: Check, random: &mut Rando
     };
     let mut tried = Vec::new();
     for gpu in ways {
-        let offers = GpuMachine::new(gpu.clone()).offers(&trial.tape);
+        let offers = GpuMachine::new(gpu.clone(), ops::FUSIONS).offers(&trial.tape);
         for (name, offers) in by_name(offers, report) {
             let storage = if offers.iter().any(|offer| offer.storage == Storage::F16) { Storage::F16 } else { Storage::F32 };
             let known = offers.iter().find_map(|offer| offer.known).map(|known| known.reason.to_owned());
@@ -237,7 +237,7 @@ fn by_name(offers: Vec<Offer>, report: &mut Report) -> Vec<(&'static str, Vec<Of
 
 /// A machine that prefers a variant, and runs it even if it is known to fail.
 fn fearless(gpu: &Arc<Gpu>, variant: &str) -> Machine {
-    let mut machine = GpuMachine::new(gpu.clone());
+    let mut machine = GpuMachine::new(gpu.clone(), ops::FUSIONS);
     machine.try_known_failures();
     machine.set_variants(Variants::preferring(variant));
     Machine::Gpu(machine)

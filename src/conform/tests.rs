@@ -83,7 +83,7 @@ fn faster(target: &Target) -> Vec<f32> {
     let Target::Gpu(ways) = target else { unreachable!() };
     let contents = Contents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
     let trial = Trial::forward(&case(RIGHT), &contents).expect("fits");
-    let mut machine = Machine::gpu(ways[0].clone());
+    let mut machine = Machine::gpu(ways[0].clone(), crate::ops::FUSIONS);
     machine.set_variants(Variants::preferring("faster"));
     let got = pollster::block_on(trial.run_on(machine)).expect("runs");
     bytemuck::cast_slice(&got.results[0]).to_vec()

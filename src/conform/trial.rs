@@ -4,7 +4,7 @@ use super::fill::{Contents, Random, draw, signs_of, transpose_of};
 use super::{Outcome, UNIT, broken, codes};
 use crate::graph::cpu::Data;
 use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
-use crate::graph::{ShapeError, Spec, Storage, Tape, TensorId, Traced, View};
+use crate::graph::{ShapeError, Source, Spec, Storage, Tape, TensorId, Traced, View};
 use crate::ops::Add;
 use std::ops::Range;
 use std::sync::Arc;
@@ -79,7 +79,15 @@ impl Trial {
             updates.push(trial.tape.lasting(home));
             trial.watch(format!("update {n}"), Place::Memory(home.memory.0), update.spec, update.expect.clone(), None);
         }
-        let outputs = trial.tape.push_dyn(case.op.clone(), &inputs, &updates)?;
+        let taken: Vec<TensorId> = (0..inputs.len()).filter(|&n| case.takes(n)).map(|n| inputs[n]).collect();
+        let mut outputs = trial.tape.push_dyn(case.op.clone(), &taken, &updates)?;
+        for step in &case.steps {
+            let operand = |source: &Source| match *source {
+                Source::Input(n) => inputs[n],
+                Source::Previous => outputs[0],
+            };
+            outputs = trial.tape.push_dyn(step.op.clone(), &step.operands.iter().map(operand).collect::<Vec<_>>(), &[])?;
+        }
         for (n, output) in outputs.into_iter().enumerate() {
             let spec = trial.tape.spec(output);
             trial.watch(format!("output {n}"), Place::Tensor(output), spec, Expect::Oracle, None);

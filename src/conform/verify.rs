@@ -7,6 +7,7 @@ use super::trial::{Bench, Got, Trial, judge};
 use super::{UNIT, UNIT_F16, broken};
 use crate::device::Gpu;
 use crate::graph::{Calculus, Case, DynOp, Expect, Fill, GpuMachine, Input, Machine, Role, Spec, Specs, Storage, Traced, Update, Variant, Variants};
+use crate::ops::FUSIONS;
 use std::sync::Arc;
 
 /// Products up to which the oracle is asked; beyond, the portable variant is.
@@ -45,7 +46,7 @@ pub async fn verify(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str,
 }
 
 async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, seed: u64) -> super::Outcome {
-    let candidates = GpuMachine::new(gpu.clone()).candidates(&**op, specs);
+    let candidates = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&**op, specs);
     let Some(chosen) = candidates.iter().find(|candidate| candidate.name == variant) else {
         let names: Vec<&str> = candidates.iter().map(|candidate| candidate.name).collect();
         return Err(broken(format!("{} has no variant {variant} here; there are: {}", op.name(), names.join(", "))));
@@ -55,7 +56,7 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
     let contents = Contents::draw(&case, &mut random);
     let trial = Trial::forward(&case, &contents).map_err(broken)?;
     let run = async |trial: &Trial, name: &str| {
-        let mut machine = Machine::gpu(gpu.clone());
+        let mut machine = Machine::gpu(gpu.clone(), FUSIONS);
         machine.set_variants(Variants::preferring(name));
         trial.run_on(machine).await.map_err(broken)
     };
@@ -88,6 +89,7 @@ fn case(op: &DynOp, specs: Specs<'_>) -> Case {
         op: op.clone(),
         inputs: specs.inputs.iter().map(|spec| Input { spec: *spec, fill: fill(spec), role: Role::Fixed }).collect(),
         updates: specs.updates.iter().map(|spec| Update { spec: *spec, fill: fill(spec), expect: Expect::Oracle }).collect(),
+        steps: Vec::new(),
         calculus: Calculus::Chain,
     }
 }

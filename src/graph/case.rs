@@ -122,17 +122,37 @@ impl std::fmt::Debug for Calculus {
     }
 }
 
-/// An operation with operands to try it on.
+/// An operand of an operation that follows another in a case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The case's n-th input, which the first operation then does not take.
+    Input(usize),
+    /// The first output of the operation before.
+    Previous,
+}
+
+/// An operation that follows another in a case.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// The operation.
+    pub op: DynOp,
+    /// Its inputs.
+    pub operands: Vec<Source>,
+}
+
+/// An operation, or a sequence of them, with operands to try it on.
 #[derive(Clone, Debug)]
 pub struct Case {
     /// What is special about it.
     pub label: String,
-    /// The operation.
+    /// The operation; the first, of a sequence.
     pub op: DynOp,
-    /// Its inputs.
+    /// The inputs.
     pub inputs: Vec<Input>,
-    /// Its updates.
+    /// The first operation's updates.
     pub updates: Vec<Update>,
+    /// The operations that follow; the results are the last one's outputs.
+    pub steps: Vec<Step>,
     /// What its gradient is checked against.
     pub calculus: Calculus,
 }
@@ -140,7 +160,18 @@ pub struct Case {
 impl Case {
     /// A case without operands yet.
     pub fn new<O: Op>(label: impl Into<String>, op: O) -> Self {
-        Self { label: label.into(), op: Arc::new(op), inputs: Vec::new(), updates: Vec::new(), calculus: Calculus::Chain }
+        Self { label: label.into(), op: Arc::new(op), inputs: Vec::new(), updates: Vec::new(), steps: Vec::new(), calculus: Calculus::Chain }
+    }
+
+    /// Followed by another operation.
+    pub fn then<O: Op>(mut self, op: O, operands: &[Source]) -> Self {
+        self.steps.push(Step { op: Arc::new(op), operands: operands.to_vec() });
+        self
+    }
+
+    /// Whether the first operation takes the n-th input.
+    pub fn takes(&self, n: usize) -> bool {
+        !self.steps.iter().any(|step| step.operands.contains(&Source::Input(n)))
     }
 
     fn with(mut self, spec: Spec, fill: Fill, role: Role) -> Self {

@@ -1,6 +1,7 @@
 //! A machine that only counts: what runs on it gets nowhere, but whatever sets a run up can be
 //! asked how much memory it takes, before any is reserved. Pure.
 
+use super::fuse::{Fusion, fuse};
 use super::op::Specs;
 use super::plan::{Overlap, Plan, Pool, check_overlaps};
 use super::tape::{Choice, MemoryId, Tape};
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug)]
 pub struct Counter {
     most_words: usize,
+    fusions: &'static [Fusion],
     memory: Vec<usize>,
     pool: Pool,
     kept: usize,
@@ -26,14 +28,19 @@ pub struct Counted {
 }
 
 impl Counter {
-    /// As a machine on which one tensor may have `most_words` words.
-    pub fn new(most_words: usize) -> Self {
-        Self { most_words, memory: Vec::new(), pool: Pool::default(), kept: 0, choices: BTreeMap::new() }
+    /// As a machine on which one tensor may have `most_words` words, and that fuses these sequences.
+    pub fn new(most_words: usize, fusions: &'static [Fusion]) -> Self {
+        Self { most_words, fusions, memory: Vec::new(), pool: Pool::default(), kept: 0, choices: BTreeMap::new() }
     }
 
     /// The most words one allocation may have.
     pub fn most_words(&self) -> usize {
         self.most_words
+    }
+
+    /// The sequences that it fuses.
+    pub fn fusions(&self) -> &'static [Fusion] {
+        self.fusions
     }
 
     /// Counts `words` words that outlive every tape.
@@ -65,7 +72,8 @@ impl Counter {
     /// Plans a tape.
     pub fn compile(&mut self, tape: &Tape) -> Result<Counted, Overlap> {
         check_overlaps(tape)?;
-        let plan = Plan::new(tape);
+        let tape = fuse(tape, self.fusions, |variants| !variants.is_empty());
+        let plan = Plan::new(&tape);
         self.pool.place(&plan);
         self.kept += plan.kept_words();
         for (key, (choice, times)) in tape.choices() {

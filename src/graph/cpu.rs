@@ -19,7 +19,7 @@ pub enum Data<T> {
 }
 
 impl<T: Real> Data<T> {
-    fn zeros(class: Class, words: usize) -> Self {
+    pub(super) fn zeros(class: Class, words: usize) -> Self {
         match class {
             Class::Real => Data::Real(vec![T::ZERO; words]),
             Class::Words => Data::Words(vec![0; words]),
@@ -32,9 +32,26 @@ impl<T: Real> Data<T> {
             Data::Words(x) => x.len(),
         }
     }
+
+    /// As a tensor that is read.
+    pub(super) fn view(&self, spec: Spec) -> View<'_, T> {
+        match self {
+            Data::Real(x) => View::Real(x, spec),
+            Data::Words(x) => View::Words(x, spec),
+        }
+    }
+
+    /// As a tensor that is written.
+    pub(super) fn view_mut(&mut self, spec: Spec) -> ViewMut<'_, T> {
+        match self {
+            Data::Real(x) => ViewMut::Real(x, spec),
+            Data::Words(x) => ViewMut::Words(x, spec),
+        }
+    }
 }
 
 /// A tensor that a twin reads.
+#[derive(Clone, Copy)]
 pub enum View<'a, T> {
     /// Floats.
     Real(&'a [T], Spec),
@@ -88,6 +105,14 @@ pub enum ViewMut<'a, T> {
 }
 
 impl<T: Real> ViewMut<'_, T> {
+    /// The same tensor, lent on.
+    pub(super) fn again(&mut self) -> ViewMut<'_, T> {
+        match self {
+            ViewMut::Real(data, spec) => ViewMut::Real(data, *spec),
+            ViewMut::Words(data, spec) => ViewMut::Words(data, *spec),
+        }
+    }
+
     /// Shape and storage.
     pub fn spec(&self) -> Spec {
         match self {

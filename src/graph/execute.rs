@@ -1,6 +1,8 @@
 //! The GPU executor: everything that running a tape needs is made when it is compiled (slots,
 //! parameters, pipelines, bind groups), so that a run only records and submits.
 
+use super::count::Counter;
+use super::fuse::{Fusion, fuse};
 use super::machine::MachineError;
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
 use super::plan::{Plan, Pool, Slot, check_overlaps};
@@ -20,6 +22,7 @@ const GUARD: u32 = 0x7fc0_5eed;
 #[derive(Debug)]
 pub struct GpuMachine {
     gpu: Arc<Gpu>,
+    fusions: &'static [Fusion],
     memory: Vec<wgpu::Buffer>,
     words: usize,
     variants: Variants,
@@ -79,13 +82,23 @@ impl GpuProgram {
 
 impl GpuMachine {
     /// A machine without memory.
-    pub fn new(gpu: Arc<Gpu>) -> Self {
-        Self { gpu, memory: Vec::new(), words: 0, variants: Variants::default(), pool: Pool::default(), slots: Vec::new(), kept: 0, fearless: false }
+    pub fn new(gpu: Arc<Gpu>, fusions: &'static [Fusion]) -> Self {
+        Self { gpu, fusions, memory: Vec::new(), words: 0, variants: Variants::default(), pool: Pool::default(), slots: Vec::new(), kept: 0, fearless: false }
     }
 
     /// Sets which variants the programs take that are compiled from now on.
     pub fn set_variants(&mut self, variants: Variants) {
         self.variants = variants;
+    }
+
+    /// A machine that counts what this one would reserve.
+    pub fn counter(&self) -> Counter {
+        Counter::new(self.most_words(), self.fusions)
+    }
+
+    /// The most words one allocation, and so one tensor, may have.
+    pub fn most_words(&self) -> usize {
+        usize::try_from(self.gpu.most_bytes() / 4).unwrap_or(usize::MAX)
     }
 
     /// Makes candidates of variants that are known to fail here, too: the conformance must see them.
@@ -95,9 +108,16 @@ impl GpuMachine {
 
     /// The variants of an operation that this GPU can run, and does not run wrongly as far as is known.
     pub fn candidates(&self, op: &dyn AnyOp, specs: Specs<'_>) -> Vec<Variant> {
+        op.variants(specs).into_iter().filter(|variant| self.can_run(variant)).collect()
+    }
+
+    fn can_run(&self, variant: &Variant) -> bool {
         let runs = |kernel| if self.fearless { self.gpu.obstacle(kernel).is_none() } else { self.gpu.can_run(kernel) };
-        let can_run = |launch: &Launch| kernel(launch.kernel).is_none_or(runs);
-        op.variants(specs).into_iter().filter(|variant| variant.launches.iter().all(can_run)).collect()
+        variant.launches.iter().all(|launch| kernel(launch.kernel).is_none_or(runs))
+    }
+
+    pub(super) fn fused(&self, tape: &Tape) -> Arc<Tape> {
+        Arc::new(fuse(tape, self.fusions, |variants| variants.iter().any(|variant| self.can_run(variant))))
     }
 
     /// The GPU it runs on.
@@ -139,8 +159,9 @@ impl GpuMachine {
         Ok(self.gpu.download(&homes.iter().map(bound).collect::<Vec<_>>())?)
     }
 
-    /// Plans a tape, and makes everything that running it needs.
+    /// Fuses and plans a tape, and makes everything that running it needs.
     pub fn compile(&mut self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
+        let tape = self.fused(&tape);
         let plan = Plan::new(&tape);
         let slots = self.slots(&plan)?;
         self.compile_with(tape, plan, slots, 0)
@@ -148,6 +169,7 @@ impl GpuMachine {
 
     /// As [`GpuMachine::compile`], with guarded slots: see [`GpuMachine::broken_guards`].
     pub fn compile_guarded(&self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
+        let tape = self.fused(&tape);
         let plan = Plan::new(&tape);
         let slot = |(n, slot): (usize, &Slot)| self.gpu.storage(&format!("slot {n}"), 4 * slot.words as u64 + 2 * ALIGN);
         let slots = plan.slots.iter().enumerate().map(slot).collect::<Result<_, _>>()?;

@@ -4,6 +4,7 @@
 use super::count::{Counted, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
 use super::execute::{GpuMachine, GpuProgram};
+use super::fuse::Fusion;
 use super::plan::{Class, Overlap};
 use super::profile::Timed;
 use super::shape::Spec;
@@ -96,14 +97,14 @@ impl Machine {
         Machine::Cpu(CpuMachine::new())
     }
 
-    /// A GPU.
-    pub fn gpu(gpu: Arc<Gpu>) -> Self {
-        Machine::Gpu(GpuMachine::new(gpu))
+    /// A GPU, and the sequences that it fuses.
+    pub fn gpu(gpu: Arc<Gpu>, fusions: &'static [Fusion]) -> Self {
+        Machine::Gpu(GpuMachine::new(gpu, fusions))
     }
 
     /// A machine that only counts, on which one tensor may have `most_words` words.
-    pub fn counting(most_words: usize) -> Self {
-        Machine::Counting(Counter::new(most_words))
+    pub fn counting(most_words: usize, fusions: &'static [Fusion]) -> Self {
+        Machine::Counting(Counter::new(most_words, fusions))
     }
 
     /// Reserves `words` zeroed words that outlive every tape.
@@ -122,11 +123,20 @@ impl Machine {
         }
     }
 
+    /// A machine that counts what this one would reserve, and has reserved nothing.
+    pub fn counter(&self) -> Counter {
+        match self {
+            Machine::Cpu(_) => Counter::new(usize::MAX, &[]),
+            Machine::Gpu(gpu) => gpu.counter(),
+            Machine::Counting(counter) => Counter::new(counter.most_words(), counter.fusions()),
+        }
+    }
+
     /// The most words one allocation, and so one tensor, may have.
     pub fn most_words(&self) -> usize {
         match self {
             Machine::Cpu(_) => usize::MAX,
-            Machine::Gpu(gpu) => usize::try_from(gpu.gpu().most_bytes() / 4).unwrap_or(usize::MAX),
+            Machine::Gpu(gpu) => gpu.most_words(),
             Machine::Counting(counter) => counter.most_words(),
         }
     }

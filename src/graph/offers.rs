@@ -22,8 +22,9 @@ pub(crate) struct Offer {
 }
 
 impl GpuMachine {
-    /// Every variant of every operation of a tape, in the tape's order.
+    /// Every variant of every operation of a tape as it is run here, in its order.
     pub(crate) fn offers(&self, tape: &Tape) -> Vec<Offer> {
+        let tape = self.fused(tape);
         let mut offers = Vec::new();
         for node in &tape.nodes {
             let (inputs, updates) = tape.specs_of(node);

@@ -6,6 +6,7 @@ use super::cpu::CpuIo;
 use super::real::Real;
 use super::shape::{Spec, Storage};
 use super::traced::Traced;
+use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
@@ -108,6 +109,8 @@ pub type DynOp = Arc<dyn AnyOp>;
 pub trait AnyOp: Debug + Send + Sync {
     /// See [`Op::NAME`].
     fn name(&self) -> &'static str;
+    /// The operation's own type.
+    fn as_any(&self) -> &dyn Any;
     /// See [`Op::outputs`].
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError>;
     /// See [`Op::variants`].
@@ -125,6 +128,9 @@ pub trait AnyOp: Debug + Send + Sync {
 impl<O: Op> AnyOp for O {
     fn name(&self) -> &'static str {
         O::NAME
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
     }
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         Op::outputs(self, specs)

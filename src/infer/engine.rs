@@ -1,6 +1,6 @@
 //! Prefill and decode: token ids in, logits of the next token out, with a KV cache.
 
-use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape, TensorId};
+use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Storage, Tape, TensorId};
 use crate::model::{Forward, KvCache, MemoryPlan, Positions, Weights, bytes_of, logits};
 use crate::ops::Embedding;
 
@@ -63,8 +63,8 @@ impl Engine {
     pub fn new(machine: &mut Machine, weights: &Weights, capacity: usize) -> Result<Self, EngineError> {
         let config = &weights.config;
         let positions = Positions::new(machine, config.rope_theta, config.head_dim(), capacity.max(CHUNK))?;
-        let spec = Spec::f32(capacity, config.kv_width());
-        let mut rows = || machine.allocate(Class::Real, spec.words()).map(|memory| Home { memory, offset: 0, spec });
+        let spec = Spec { rows: capacity, cols: config.kv_width(), storage: cache_storage(weights) };
+        let mut rows = || machine.allocate(Class::of(spec.storage), spec.words()).map(|memory| Home { memory, offset: 0, spec });
         let layers = (0..config.num_hidden_layers).map(|_| Ok((rows()?, rows()?))).collect::<Result<_, MachineError>>()?;
         let cache = KvCache { layers };
         let last = Home { memory: machine.allocate(Class::Words, 1)?, offset: 0, spec: Spec::u32(1, 1) };
@@ -92,6 +92,11 @@ impl Engine {
     /// Bytes of activations of each program.
     pub fn slot_bytes(&self) -> [(&'static str, u64); 2] {
         [("prefill", self.prefill.program.slot_bytes()), ("decode", self.decode.program.slot_bytes())]
+    }
+
+    /// Dispatches for one token; operations, on the CPU.
+    pub fn dispatches(&self) -> usize {
+        self.decode.program.dispatches()
     }
 
     /// Bytes of the KV cache.
@@ -145,6 +150,13 @@ impl Engine {
             None => Ok(()),
         }
     }
+}
+
+/// Keys and values are held as the model's matrices are, in halves or in full; in halves only where
+/// each half of a head is whole words.
+fn cache_storage(weights: &Weights) -> Storage {
+    let matrices = weights.home(weights.head()).map_or(Storage::F32, |head| head.spec.storage);
+    if matrices == Storage::F32 || !weights.config.head_dim().is_multiple_of(4) { Storage::F32 } else { Storage::F16 }
 }
 
 /// Compiles a forward of `seq` tokens. Padding after the last real one is written to the cache but

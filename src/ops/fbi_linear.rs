@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Tokens up to which signs are applied straight from the bits, without expanding them.
-const FEW: usize = 8;
+pub(crate) const FEW: usize = 8;
 
 /// Tokens whose share of dα and dβ one workgroup adds up.
 const TILE: usize = 64;
@@ -50,16 +50,14 @@ impl Op for FbiLinear {
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (x, signs) = (specs.inputs[0], specs.inputs[1]);
-        let (kernel, groups) = if x.rows <= FEW {
-            ("fbi_linear/few", grid(signs.rows.div_ceil(4)))
-        } else {
-            ("fbi_linear/forward", [signs.rows.div_ceil(64) as u32, x.rows.div_ceil(64) as u32, 1])
-        };
+        if x.rows > FEW {
+            return Variant::portable(vec![self.tiled(x, signs, None)]);
+        }
         Variant::portable(vec![Launch {
-            kernel,
+            kernel: "fbi_linear/few",
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0)],
-            params: [vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec()].concat(),
-            groups,
+            params: self.params(x, signs, 0),
+            groups: grid(signs.rows.div_ceil(4)),
         }])
     }
 
@@ -95,6 +93,26 @@ impl Op for FbiLinear {
     }
 }
 
+impl FbiLinear {
+    /// The tiled kernel; a residual can be added to what it gives.
+    pub(crate) fn tiled(&self, x: Spec, signs: Spec, residual: Option<Operand>) -> Launch {
+        let inputs = [0, 1, 2, 3].map(Operand::In);
+        // Where there is none, something must be bound all the same.
+        let bound = residual.unwrap_or(Operand::In(0));
+        Launch {
+            kernel: "fbi_linear/forward",
+            operands: inputs.into_iter().chain([Operand::Out(0), bound]).collect(),
+            params: self.params(x, signs, u32::from(residual.is_some())),
+            groups: [signs.rows.div_ceil(64) as u32, x.rows.div_ceil(64) as u32, 1],
+        }
+    }
+
+    fn params(&self, x: Spec, signs: Spec, add: u32) -> Vec<u32> {
+        let [second, third] = self.members.bounds();
+        vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32, second, third, add]
+    }
+}
+
 /// Inputs: `dy (tokens, out)`, `signsᵀ (in, out)`, `α (layers, in)`, `β (layers, in)`,
 /// `x (tokens, in)`. Adds to `dα (layers, in)` and `dβ (layers, in)`. Outputs: `dx (tokens, in)`, and
 /// as scratch what each 64 tokens add to dα, then to dβ, `(2·layers·⌈tokens/64⌉, in)`.
@@ -125,7 +143,7 @@ impl Op for FbiLinearInput {
             Launch {
                 kernel: "fbi_linear/input",
                 operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
-                params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec()].concat(),
+                params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec(), vec![0]].concat(),
                 groups: [width.div_ceil(64), tiles, 1],
             },
             Launch {

@@ -8,6 +8,7 @@ mod control;
 mod distill;
 mod embedding;
 mod fbi_linear;
+mod fused;
 mod grad_norm;
 mod group;
 mod join;
@@ -23,6 +24,7 @@ pub use control::{CONTROL, Control, NORM};
 pub use distill::{Distill, LossSum, Objective, TERMS};
 pub use embedding::{Embedding, EmbeddingGradient};
 pub use fbi_linear::{FbiLinear, FbiLinearInput, FbiLinearWeight};
+pub use fused::FUSIONS;
 pub use grad_norm::{GradNorm, PARTIALS, SumSquares};
 pub use group::{Heads, Members};
 pub use join::{Columns, Join};
@@ -50,6 +52,7 @@ pub const ALL: &[Family] = &[
     Family { name: "distill", cases: distill::cases },
     Family { name: "embedding", cases: embedding::cases },
     Family { name: "fbi_linear", cases: fbi_linear::cases },
+    Family { name: "fused", cases: fused::cases },
     Family { name: "grad_norm", cases: grad_norm::cases },
     Family { name: "join", cases: join::cases },
     Family { name: "matmul", cases: matmul::cases },

@@ -41,7 +41,7 @@ impl Op for RmsNorm {
         Variant::portable(vec![Launch {
             kernel: "rms_norm/forward",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
-            params: vec![x.rows as u32, x.cols as u32, bits(self.epsilon)],
+            params: vec![x.rows as u32, x.cols as u32, bits(self.epsilon), 0],
             groups: grid(x.rows),
         }])
     }
@@ -83,21 +83,17 @@ pub struct RmsNormBackward {
     pub epsilon: f64,
 }
 
-impl Op for RmsNormBackward {
-    const NAME: &'static str = "rms_norm";
-
-    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        RmsNorm::check(specs, &[Storage::F32; 3], &[Storage::F32])?;
-        Ok(vec![specs.inputs[0], Spec::f32(specs.inputs[0].rows, 1)])
-    }
-
-    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
-        let x = specs.inputs[0];
-        let params = vec![x.rows as u32, x.cols as u32, bits(self.epsilon)];
-        Variant::portable(vec![
+impl RmsNormBackward {
+    /// Its dispatches; a gradient that reached `x` before can be added to dx on the way.
+    pub(crate) fn launches(&self, x: Spec, earlier: Option<Operand>) -> Vec<Launch> {
+        let params = vec![x.rows as u32, x.cols as u32, bits(self.epsilon), u32::from(earlier.is_some())];
+        let inputs = [0, 1, 2].map(Operand::In);
+        // Where there is none, something must be bound all the same.
+        let earlier = earlier.unwrap_or(Operand::In(2));
+        vec![
             Launch {
                 kernel: "rms_norm/input",
-                operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Out(0), Operand::Out(1)],
+                operands: inputs.into_iter().chain([earlier, Operand::Out(0), Operand::Out(1)]).collect(),
                 params: params.clone(),
                 groups: grid(x.rows),
             },
@@ -107,7 +103,20 @@ impl Op for RmsNormBackward {
                 params,
                 groups: grid(x.cols.div_ceil(16)),
             },
-        ])
+        ]
+    }
+}
+
+impl Op for RmsNormBackward {
+    const NAME: &'static str = "rms_norm";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        RmsNorm::check(specs, &[Storage::F32; 3], &[Storage::F32])?;
+        Ok(vec![specs.inputs[0], Spec::f32(specs.inputs[0].rows, 1)])
+    }
+
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
+        Variant::portable(self.launches(specs.inputs[0], None))
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -5,6 +5,7 @@ use crate::certify;
 use crate::conform::{self, Options, Report, Target};
 use crate::device::{Adapter, Checks, Choice, Gpu, adapters, select};
 use crate::graph::Machine;
+use crate::ops::FUSIONS;
 use crate::platform;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -76,7 +77,7 @@ pub(super) async fn machine(device: &str) -> Result<(Machine, String)> {
         Some(adapter) => {
             let gpu = Gpu::open(adapter, Checks::Off).await?;
             let name = format!("{}, driver {} {}", gpu.name(), gpu.info().driver, gpu.info().driver_info);
-            Ok((Machine::gpu(Arc::new(gpu)), name))
+            Ok((Machine::gpu(Arc::new(gpu), FUSIONS), name))
         }
     }
 }

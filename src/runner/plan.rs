@@ -3,7 +3,7 @@
 use super::train::{Inputs, TrainRequest};
 use super::{Event, devices, model};
 use crate::device::DeviceError;
-use crate::graph::{Machine, MachineError, Storage};
+use crate::graph::{Counter, Machine, MachineError, Storage};
 use crate::infer::{Engine, EngineError};
 use crate::model::{Linears, LlamaConfig, MemoryPlan, PRESETS, Purpose, Weights};
 use crate::platform;
@@ -51,14 +51,14 @@ pub struct PlanReport {
 }
 
 /// The memory of a device.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Room {
     /// Bytes it has; none if it does not tell.
     pub(super) memory: Option<u64>,
     /// Bytes that may be planned with.
     usable: Option<u64>,
-    /// The most words one tensor may have.
-    most_words: usize,
+    /// Counts what would be reserved.
+    counter: Counter,
 }
 
 impl Room {
@@ -70,7 +70,7 @@ impl Room {
             Machine::Gpu(gpu) => gpu.gpu().memory(),
             Machine::Counting(_) => None,
         };
-        Self { memory: given.or(own), usable: given.or(own.map(|bytes| bytes - bytes / 16)), most_words: machine.most_words() }
+        Self { memory: given.or(own), usable: given.or(own.map(|bytes| bytes - bytes / 16)), counter: machine.counter() }
     }
 
     fn holds(&self, bytes: u64) -> bool {
@@ -88,7 +88,7 @@ pub(super) struct Planned {
 impl Planned {
     /// Plans a run; `recompute = auto` is decided here.
     pub(super) fn new(config: &TrainConfig, shapes: &Shapes, room: Room) -> Result<Self, TrainError> {
-        let with = |recompute| train::plan(config, shapes, recompute, room.most_words);
+        let with = |recompute| train::plan(config, shapes, recompute, room.counter.clone());
         let (memory, recompute) = match config.recompute {
             Recompute::Off => (with(false)?, false),
             Recompute::On => (with(true)?, true),
@@ -114,7 +114,7 @@ impl Planned {
     /// known, as little as can be where it is not.
     pub(super) fn advice(&self, config: &TrainConfig, shapes: &Shapes) -> String {
         let target = self.room.usable.unwrap_or(self.memory.total() * 3 / 4);
-        let total = |config: &TrainConfig| train::plan(config, shapes, config.recompute != Recompute::Off, self.room.most_words).map(|plan| plan.total());
+        let total = |config: &TrainConfig| train::plan(config, shapes, config.recompute != Recompute::Off, self.room.counter.clone()).map(|plan| plan.total());
         let fits = |config: &TrainConfig| total(config).is_ok_and(|bytes| bytes <= target);
         let mut enough: Vec<(String, TrainConfig)> = Vec::new();
         let recompute = TrainConfig { recompute: Recompute::On, ..config.clone() };
@@ -195,7 +195,7 @@ pub(super) async fn plan_model(request: PlanModelRequest, emit: &mut dyn FnMut(E
     let context = model::context(&config, context)?;
     let (machine, device) = devices::machine(&device).await?;
     let room = Room::of(&machine, memory);
-    let mut counting = Machine::counting(room.most_words);
+    let mut counting = Machine::Counting(room.counter.clone());
     let weights = Weights::allocate(&mut counting, &config, linears, Purpose::Inference(storage))?;
     let plan = Engine::new(&mut counting, &weights, context)?.memory(&counting, &weights);
     let advice = (!room.holds(plan.total())).then(|| "use a smaller --context or model, or another device".into());
@@ -204,7 +204,7 @@ pub(super) async fn plan_model(request: PlanModelRequest, emit: &mut dyn FnMut(E
 }
 
 fn report(what: String, plan: MemoryPlan, device: String, room: Room, advice: Option<String>) -> PlanReport {
-    let binding_bytes = (room.most_words < usize::MAX).then_some(4 * room.most_words as u64);
+    let binding_bytes = (room.counter.most_words() < usize::MAX).then(|| 4 * room.counter.most_words() as u64);
     PlanReport { what, plan, device, memory: room.memory, binding_bytes, advice }
 }
 

@@ -31,7 +31,7 @@ pub(super) async fn tune(
     if tuning == Tuning::Off || (software && tuning == Tuning::Once) {
         return Ok(Variants::default());
     }
-    let mut counting = Machine::counting(machine.most_words());
+    let mut counting = Machine::Counting(machine.counter());
     set_up(&mut counting)?;
     let Machine::Counting(counter) = counting else { unreachable!("it was made to count") };
     let options = Options { again: tuning == Tuning::Again, half, ..Options::of(&gpu, platform::cache_dir()) };
@@ -55,7 +55,7 @@ pub(super) fn take_again(
     machine: &mut Machine, variants: Variants, set_up: impl FnOnce(&mut Machine) -> Result<()>, emit: &mut dyn FnMut(Event),
 ) -> Result<()> {
     let Machine::Gpu(gpu) = machine else { return Ok(()) };
-    let mut counting = Machine::counting(usize::try_from(gpu.gpu().most_bytes() / 4).unwrap_or(usize::MAX));
+    let mut counting = Machine::Counting(gpu.counter());
     set_up(&mut counting)?;
     let Machine::Counting(counter) = counting else { unreachable!("it was made to count") };
     for (key, (choice, _)) in counter.choices() {

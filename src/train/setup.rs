@@ -4,7 +4,7 @@
 use super::config::TrainConfig;
 use super::step::{Step, StepShape};
 use super::trainer::TrainError;
-use crate::graph::Machine;
+use crate::graph::{Counter, Machine};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, MemoryPlan, Purpose, Weights};
 
@@ -69,9 +69,9 @@ impl Setup {
     }
 }
 
-/// What a run takes on a machine where one tensor may have `most_words` words. Nothing is reserved.
-pub fn plan(config: &TrainConfig, shapes: &Shapes, recompute: bool, most_words: usize) -> Result<MemoryPlan, TrainError> {
-    let mut machine = Machine::counting(most_words);
+/// What a run takes on a machine that `counter` counts for. Nothing is reserved.
+pub fn plan(config: &TrainConfig, shapes: &Shapes, recompute: bool, counter: Counter) -> Result<MemoryPlan, TrainError> {
+    let mut machine = Machine::Counting(counter);
     let setup = Setup::new(&mut machine, config, shapes, recompute)?;
     Ok(setup.memory(&machine))
 }

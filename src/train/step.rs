@@ -194,6 +194,11 @@ impl Step {
         programs.map(|(name, program)| (name.to_string(), program.slot_bytes())).to_vec()
     }
 
+    /// Dispatches of a micro-step; operations, on the CPU.
+    pub fn micro_dispatches(&self) -> usize {
+        self.micro.dispatches()
+    }
+
     /// Clears the sums that an optimizer step adds up. Call before its first micro-step.
     pub fn begin(&mut self, machine: &mut Machine) -> Result<(), StepError> {
         machine.write(&self.feed.sums, &[0; TERMS])?;

@@ -6,6 +6,7 @@ mod table;
 use crate::conform::verify;
 use crate::device::Gpu;
 use crate::graph::{Choice, GpuMachine, Home, MachineError, Storage, Tape, Variant, Variants};
+use crate::ops::FUSIONS;
 use crate::platform::Clock;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -95,7 +96,7 @@ fn filed(key: &str, options: &Options) -> String {
 /// to `denied`. None where there is no choice.
 async fn best(gpu: &Arc<Gpu>, choice: &Choice, options: &Options, denied: &mut BTreeMap<String, String>) -> Result<Option<Entry>, MachineError> {
     let allowed = |variant: &Variant| variant.name == Variant::PORTABLE || options.half || variant.storage != Storage::F16;
-    let candidates: Vec<Variant> = GpuMachine::new(gpu.clone()).candidates(&*choice.op, choice.specs()).into_iter().filter(allowed).collect();
+    let candidates: Vec<Variant> = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&*choice.op, choice.specs()).into_iter().filter(allowed).collect();
     if candidates.len() < 2 {
         return Ok(None);
     }
@@ -127,7 +128,7 @@ async fn best(gpu: &Arc<Gpu>, choice: &Choice, options: &Options, denied: &mut B
 
 /// Seconds that a variant takes: the median of some runs, after one that makes its pipelines.
 async fn time(gpu: &Arc<Gpu>, choice: &Choice, variant: &str, runs: usize) -> Result<f64, MachineError> {
-    let mut machine = GpuMachine::new(gpu.clone());
+    let mut machine = GpuMachine::new(gpu.clone(), FUSIONS);
     machine.set_variants(Variants::preferring(variant));
     let mut tape = Tape::new();
     let mut operand = |spec: &crate::graph::Spec| {

@@ -1,0 +1,226 @@
+//! Rewrites a tape for a GPU: sequences of operations become one, where a rule has kernels for them.
+//! The unfused tape is their oracle: the twin of a fused operation runs the sequence. Pure.
+
+use super::backward::{Backward, Rule};
+use super::cpu::{CpuIo, Data, ViewMut};
+use super::op::{AnyOp, DynOp, Runs, ShapeError, Specs, Variant};
+use super::plan::Class;
+use super::shape::Spec;
+use super::tape::{BufferId, Node, Place, Tape, TensorId};
+use super::traced::Traced;
+use std::any::Any;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A sequence that has kernels of its own. Each operation reads the first output of the one before,
+/// which nothing else does.
+pub struct Fusion {
+    /// What it is called.
+    pub name: &'static str,
+    /// Whether an operation can stand at each place of the sequence.
+    pub sequence: &'static [fn(&dyn Any) -> bool],
+    /// The ways of computing it; none if these operands have no kernel. Operands are, in the order
+    /// of the sequence: the inputs that come from outside it; the updates; then as outputs those of
+    /// the last operation, and after them those that the others have besides their first (scratch).
+    pub variants: fn(&[Link]) -> Vec<Variant>,
+}
+
+impl std::fmt::Debug for Fusion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fusion").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// An operation of a sequence with its operands.
+#[derive(Clone, Debug)]
+pub struct Link {
+    op: DynOp,
+    /// Which input is the first output of the operation before it.
+    passed: Option<usize>,
+    /// What it reads, the first output of the operation before it included.
+    pub inputs: Vec<Spec>,
+    /// What it reads and writes.
+    pub updates: Vec<Spec>,
+    /// What it gives.
+    pub outputs: Vec<Spec>,
+}
+
+impl Link {
+    /// The operation, if it is of this type.
+    pub fn op<O: 'static>(&self) -> Option<&O> {
+        self.op.as_any().downcast_ref()
+    }
+}
+
+/// A sequence that was found on a tape.
+#[derive(Clone)]
+struct Fused {
+    rule: &'static Fusion,
+    links: Vec<Link>,
+    outputs: Vec<Spec>,
+}
+
+impl std::fmt::Debug for Fused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.links.iter().map(|link| &link.op)).finish()
+    }
+}
+
+impl AnyOp for Fused {
+    fn name(&self) -> &'static str {
+        self.rule.name
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn outputs(&self, _: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        Ok(self.outputs.clone())
+    }
+    fn variants(&self, _: Specs<'_>) -> Vec<Variant> {
+        (self.rule.variants)(&self.links)
+    }
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::None("tapes are differentiated before they are fused")
+    }
+    fn cpu_f32(&self, io: &mut CpuIo<'_, f32>) {
+        self.run(io);
+    }
+    fn cpu_f64(&self, io: &mut CpuIo<'_, f64>) {
+        self.run(io);
+    }
+    fn cpu_traced(&self, io: &mut CpuIo<'_, Traced>) {
+        self.run(io);
+    }
+}
+
+impl Fused {
+    /// The sequence, one operation after the other.
+    fn run<T: Runs>(&self, io: &mut CpuIo<'_, T>) {
+        let (mut inputs, mut updates) = (io.inputs.iter(), io.updates.iter_mut());
+        let mut before: Vec<Data<T>> = Vec::new();
+        for (n, link) in self.links.iter().enumerate() {
+            let mut made: Vec<Data<T>> = link.outputs.iter().map(|spec| Data::zeros(Class::of(spec.storage), spec.words())).collect();
+            let given = link.inputs.iter().enumerate().map(|(n, spec)| match link.passed == Some(n) {
+                true => before[0].view(*spec),
+                false => *inputs.next().expect("an input for each that is not passed on"),
+            });
+            let mut part = CpuIo {
+                inputs: given.collect(),
+                updates: updates.by_ref().take(link.updates.len()).map(ViewMut::again).collect(),
+                outputs: made.iter_mut().zip(&link.outputs).map(|(data, spec)| data.view_mut(*spec)).collect(),
+            };
+            if n + 1 == self.links.len() {
+                part.outputs = io.outputs.iter_mut().take(link.outputs.len()).map(ViewMut::again).collect();
+            }
+            T::run(&*link.op, &mut part);
+            before = made;
+        }
+    }
+}
+
+/// The tape with every sequence fused that a rule has kernels for and `can_run` accepts; the first
+/// rule that fits is taken, so longer sequences come first.
+pub(crate) fn fuse(tape: &Tape, rules: &'static [Fusion], can_run: impl Fn(&[Variant]) -> bool) -> Tape {
+    let mut fused = tape.clone();
+    let uses = uses(tape);
+    let mut nodes: Vec<Option<Node>> = tape.nodes.iter().cloned().map(Some).collect();
+    for head in 0..nodes.len() {
+        for rule in rules {
+            let Some(places) = find(tape, &nodes, &uses, rule, head) else { continue };
+            let (node, op) = join(tape, rule, &places);
+            if can_run(&op.variants(Specs { inputs: &[], updates: &[] })) {
+                let last = *places.last().expect("a sequence has operations");
+                places.iter().for_each(|&place| nodes[place] = None);
+                nodes[last] = Some(node);
+                break;
+            }
+        }
+    }
+    fused.nodes = nodes.into_iter().flatten().collect();
+    fused
+}
+
+/// The nodes that name each buffer, and through which tensor, once for each time.
+type Uses = HashMap<BufferId, Vec<(usize, TensorId)>>;
+
+fn uses(tape: &Tape) -> Uses {
+    let mut uses = Uses::new();
+    for (place, node) in tape.nodes.iter().enumerate() {
+        for &tensor in node.inputs.iter().chain(&node.updates).chain(&node.outputs) {
+            uses.entry(tape.tensors[tensor.0].buffer).or_default().push((place, tensor));
+        }
+    }
+    uses
+}
+
+/// The places of a sequence that begins at `head`, if there is one and it may be moved to its end.
+fn find(tape: &Tape, nodes: &[Option<Node>], uses: &Uses, rule: &Fusion, head: usize) -> Option<Vec<usize>> {
+    let is = |place: usize, n: usize| nodes[place].as_ref().is_some_and(|node| (rule.sequence[n])(node.op.as_any()));
+    if !is(head, 0) {
+        return None;
+    }
+    let mut places = vec![head];
+    for n in 1..rule.sequence.len() {
+        let here = *places.last()?;
+        let next = only_reader(tape, uses, here)?;
+        if !is(next, n) {
+            return None;
+        }
+        places.push(next);
+    }
+    can_move(tape, &places).then_some(places)
+}
+
+/// The node that alone, and once, reads the first output of the node at `place`.
+fn only_reader(tape: &Tape, uses: &Uses, place: usize) -> Option<usize> {
+    let output = *tape.nodes[place].outputs.first()?;
+    let buffer = tape.tensors[output.0].buffer;
+    let info = &tape.buffers[buffer.0];
+    if info.place != Place::Pooled || info.kept {
+        return None;
+    }
+    match uses[&buffer][..] {
+        [(maker, _), (reader, tensor)] if maker == place && reader > place && tensor == output && tape.nodes[reader].inputs.contains(&output) => Some(reader),
+        _ => None,
+    }
+}
+
+/// Whether the operations may all run where the last one stands: what they read is not written in
+/// between, and what they update is not touched.
+fn can_move(tape: &Tape, places: &[usize]) -> bool {
+    let (first, last) = (places[0], places[places.len() - 1]);
+    let between: Vec<&Node> = (first + 1..last).filter(|place| !places.contains(place)).map(|place| &tape.nodes[place]).collect();
+    let apart = |a: TensorId, b: TensorId| {
+        let (a, b) = (&tape.tensors[a.0], &tape.tensors[b.0]);
+        a.buffer != b.buffer || a.offset + a.spec.words() <= b.offset || b.offset + b.spec.words() <= a.offset
+    };
+    places[..places.len() - 1].iter().map(|&place| &tape.nodes[place]).all(|moved| {
+        between.iter().all(|node| {
+            let mut written = node.updates.iter().chain(&node.outputs);
+            let mut touched = node.inputs.iter().chain(&node.updates);
+            written.all(|&theirs| moved.inputs.iter().chain(&moved.updates).all(|&ours| apart(ours, theirs)))
+                && touched.all(|&theirs| moved.updates.iter().all(|&ours| apart(ours, theirs)))
+        })
+    })
+}
+
+/// The fused node of a sequence.
+fn join(tape: &Tape, rule: &'static Fusion, places: &[usize]) -> (Node, DynOp) {
+    let chain: Vec<&Node> = places.iter().map(|&place| &tape.nodes[place]).collect();
+    let specs = |ids: &[TensorId]| ids.iter().map(|&id| tape.spec(id)).collect::<Vec<_>>();
+    let passed: Vec<TensorId> = chain[..chain.len() - 1].iter().map(|node| node.outputs[0]).collect();
+    let links = chain.iter().map(|node| Link {
+        op: node.op.clone(),
+        passed: node.inputs.iter().position(|input| passed.contains(input)),
+        inputs: specs(&node.inputs),
+        updates: specs(&node.updates),
+        outputs: specs(&node.outputs),
+    });
+    let inputs = chain.iter().flat_map(|node| &node.inputs).filter(|input| !passed.contains(input)).copied().collect();
+    let updates = chain.iter().flat_map(|node| &node.updates).copied().collect();
+    let last = chain[chain.len() - 1];
+    let scratch = chain[..chain.len() - 1].iter().flat_map(|node| &node.outputs[1..]);
+    let outputs: Vec<TensorId> = last.outputs.iter().chain(scratch).copied().collect();
+    let op: DynOp = Arc::new(Fused { rule, links: links.collect(), outputs: specs(&outputs) });
+    (Node { op: op.clone(), inputs, updates, outputs }, op)
+}
