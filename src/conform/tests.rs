@@ -31,10 +31,12 @@ impl Op for Wrong {
             let operands = vec![Operand::In(0), Operand::In(1), Operand::Out(0)];
             Variant { name, storage: Storage::F32, launches: vec![Launch { kernel, operands, params, groups }] }
         };
-        let norm = vec![spec.rows as u32, spec.cols as u32, 1f32.to_bits()];
+        // The outer product of a column and a row.
+        let (rows, cols) = (spec.rows as u32, spec.cols as u32);
+        let product = vec![rows, cols, 1, cols, 1, 1, 1, 0];
         vec![
             variant(Variant::PORTABLE, "add/forward", vec![n as u32], grid((n as usize).div_ceil(256))),
-            variant("faster", "rms_norm/forward", norm, grid(spec.rows)),
+            variant("faster", "matmul/tiled", product, [cols.div_ceil(64), rows.div_ceil(64), 1]),
         ]
     }
 
@@ -172,7 +174,7 @@ fn every_shape_of_a_product_allows_what_rounding_does() {
     }
 }
 
-const WRONG: Known = Known { which: Which::Named("rms_norm/forward"), reason: "it normalises", link: "https://example.org", ..Known::NONE };
+const WRONG: Known = Known { which: Which::Named("matmul/tiled"), reason: "it multiplies", link: "https://example.org", ..Known::NONE };
 const RIGHT_AFTER_ALL: Known = Known { which: Which::Named("add/forward"), reason: "it was wrong once", link: "https://example.org", ..Known::NONE };
 
 #[test]
@@ -182,7 +184,7 @@ fn a_wrong_variant_fails_the_report_until_it_is_known_and_then_its_fallback_is_t
     assert!(!unknown.passed() && unknown.rows[0].failed == 0 && unknown.rows[1].failed == 1, "{}", unknown.table());
     let known = report(&denied);
     assert!(known.passed() && known.rows[1].failed == 1, "{}", known.table());
-    assert!(known.table().contains("it normalises (https://example.org): 1 of 1 comparisons failed"), "{}", known.table());
+    assert!(known.table().contains("it multiplies (https://example.org): 1 of 1 comparisons failed"), "{}", known.table());
     let right = |spec: Spec| {
         let contents = Contents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
         let value = |n: usize, at: usize| f32::from_bits(contents.inputs[n][at]);
