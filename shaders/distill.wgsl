@@ -1,6 +1,7 @@
 // The loss of a row of logits, and its gradient in place. With the teacher's p and the student's q,
 // both at temperature τ: CE = −Σ p·ln q, KL = Σ p·(ln p − ln q), both times τ²; next-token
-// CE = −ln q₁[token]. Gradient: scale·weight·((1 − n)·τ·(q − p) + n·(q₁ − token)).
+// CE = −ln q₁[token]. Gradient: scale·weight·((1 − n)·τ·(q − p) + n·(q₁ − token)). `top` has the
+// teacher as its likeliest tokens and one bucket for the others.
 #import "shared/reduce.wgsl"
 const LANES: u32 = 256u;
 const TERMS: u32 = 4u;
@@ -12,6 +13,7 @@ struct Params {
     gradient: u32,
     next_token: f32,
     temperature: f32,
+    kept: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -144,6 +146,122 @@ fn taught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
         let difference = exp(s * inverse) / sums.student - exp(t * inverse) / sums.taught;
         let next = exp(s) / total - select(0.0, 1.0, c == token);
         logits[first + c] = hard * next + soft * difference;
+    }
+}
+
+// The teacher as its `kept` likeliest tokens, ids ascending, and one bucket for all others, whose
+// share comes last: CE = −Σ p·ln q − r·ln Q with Q the student's probability of all others. Each
+// invocation reads and writes logits of its own columns only.
+@group(0) @binding(6) var<storage, read> ids: array<u32>;
+@group(0) @binding(7) var<storage, read> shares: array<f32>;
+var<workgroup> held: array<u32, LANES>;
+
+// Where a column is among the row's ids; `kept` if it is in the bucket.
+fn place_of(column: u32) -> u32 {
+    var low = 0u;
+    var high = p.kept;
+    while low < high {
+        let middle = (low + high) / 2u;
+        if held[middle] < column {
+            low = middle + 1u;
+        } else {
+            high = middle;
+        }
+    }
+    return select(p.kept, low, low < p.kept && held[min(low, LANES - 1u)] == column);
+}
+
+fn other_top(first: u32, lane: u32) -> f32 {
+    var top = LOWEST;
+    for (var c = lane; c < p.vocabulary; c += LANES) {
+        if place_of(c) == p.kept {
+            top = max(top, logits[first + c]);
+        }
+    }
+    return reduce_max(lane, top);
+}
+
+// Sums over a row at temperature τ: of e^s with the row's top taken off, of e^s over the bucket with
+// the bucket's own top taken off (1 − Σ q would be all rounding where it is small), and of p·s,
+// p·(ln p − s) and p over the tokens kept.
+struct TopSums {
+    student: f32,
+    others: f32,
+    cross: f32,
+    gap: f32,
+    mass: f32,
+}
+
+fn top_sums(first: u32, taught: u32, lane: u32, top: f32, other: f32) -> TopSums {
+    let inverse = 1.0 / p.temperature;
+    var sums = TopSums(0.0, 0.0, 0.0, 0.0, 0.0);
+    for (var c = lane; c < p.vocabulary; c += LANES) {
+        let s = (logits[first + c] - top) * inverse;
+        sums.student += exp(s);
+        let place = place_of(c);
+        if place == p.kept {
+            sums.others += exp((logits[first + c] - other) * inverse);
+        } else if shares[taught + place] > 0.0 {
+            let share = shares[taught + place];
+            sums.cross += share * s;
+            sums.gap += share * (log(share) - s);
+            sums.mass += share;
+        }
+    }
+    let student = reduce_sum(lane, sums.student);
+    let others = reduce_sum(lane, sums.others);
+    let cross = reduce_sum(lane, sums.cross);
+    let gap = reduce_sum(lane, sums.gap);
+    return TopSums(student, others, cross, gap, reduce_sum(lane, sums.mass));
+}
+
+@compute @workgroup_size(256)
+fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let row = wid.x + wid.y * groups.x;
+    if row >= p.rows {
+        return;
+    }
+    if lane < p.kept {
+        held[lane] = ids[row * p.kept + lane];
+    }
+    workgroupBarrier();
+    let first = row * p.vocabulary;
+    let taught = row * (p.kept + 1u);
+    let token = token_of(row);
+    let top = student_top(first, lane);
+    let other = other_top(first, lane);
+    let sums = top_sums(first, taught, lane, top, other);
+    let total = student_total(first, lane, top);
+    report_token(row, token, lane, top, total);
+    let inverse = 1.0 / p.temperature;
+    let rest = shares[taught + p.kept];
+    let mass = sums.mass + rest;
+    if lane == 0u {
+        let square = p.temperature * p.temperature;
+        let bucket = (other - top) * inverse + log(sums.others);
+        let spread = mass * log(sums.student);
+        let surprise = select(0.0, rest * (log(max(rest, 1e-37)) - bucket), rest > 0.0);
+        terms[row * TERMS] = square * (spread - sums.cross - rest * bucket);
+        terms[row * TERMS + 2u] = square * (spread + sums.gap + surprise);
+        terms[row * TERMS + 3u] = 0.0;
+    }
+    if p.gradient == 0u {
+        return;
+    }
+    let factor = scale[0] * weights[row];
+    let hard = factor * p.next_token;
+    let soft = factor * (1.0 - p.next_token) * p.temperature;
+    for (var c = lane; c < p.vocabulary; c += LANES) {
+        let s = logits[first + c] - top;
+        let place = place_of(c);
+        var share = 0.0;
+        if place == p.kept {
+            share = rest * (exp((logits[first + c] - other) * inverse) / sums.others);
+        } else {
+            share = shares[taught + place];
+        }
+        let next = exp(s) / total - select(0.0, 1.0, c == token);
+        logits[first + c] = hard * next + soft * (mass * (exp(s * inverse) / sums.student) - share);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The executor: what a program consists of, and what it refuses.
 
 use crate::device::machine;
-use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Spec, Storage, Tape};
+use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Recompute, Spec, Storage, Tape};
 use signet::infer::Engine;
 use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights};
 use signet::ops::{Add, Objective, PARTIALS, SumSquares};
@@ -93,6 +93,36 @@ fn a_program_of_another_machine_is_refused() {
     assert!(matches!(machine.run(&mut program), Err(MachineError::Foreign)));
 }
 
+/// However short submits have to be, what comes of a program is the same.
+#[test]
+fn short_submits_do_not_change_bits() {
+    let outcome = |longest: Option<f64>| {
+        let (_, mut machine) = machine();
+        if let (Machine::Gpu(gpu), Some(seconds)) = (&mut machine, longest) {
+            gpu.set_longest_submit(seconds);
+        }
+        let spec = Spec::f32(3, 5);
+        let home = home(&mut machine, spec);
+        machine.write_f32(&home, &[0.1; 15]).unwrap();
+        let mut tape = Tape::new();
+        let first = tape.lasting(home);
+        let mut last = first;
+        for _ in 0..40 {
+            last = tape.push_one(Add, &[last, first], &[]).unwrap();
+        }
+        tape.keep(last);
+        let mut program = machine.compile(tape).unwrap();
+        machine.run(&mut program).unwrap();
+        machine.run(&mut program).unwrap();
+        (pollster::block_on(machine.read_tensor(&program, last)).unwrap(), program.submits())
+    };
+    let (bits, submits) = outcome(Some(0.0));
+    assert_eq!(submits, 40, "each dispatch takes longer than nothing");
+    let (same, fewer) = outcome(None);
+    assert_eq!(bits, same);
+    assert!(fewer < 40, "{fewer} submits");
+}
+
 /// Dispatches of the packed model of a size in decoding: for a layer, and besides.
 fn decode_dispatches(layers: usize) -> usize {
     let (_, mut machine) = machine();
@@ -113,7 +143,7 @@ fn micro_dispatches(layers: usize) -> usize {
     let (_, mut machine) = machine();
     let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
     let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
-    let shape = StepShape { batch: 1, seq: 16, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: false };
+    let shape = StepShape { batch: 1, seq: 16, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: Recompute::Off };
     Step::new(&mut machine, student, None, shape).expect("compiles").micro_dispatches()
 }
 

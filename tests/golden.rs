@@ -5,7 +5,7 @@ use pollster::block_on;
 use serde::Deserialize;
 use signet::data::Batch;
 use signet::formats::safetensors::TensorFile;
-use signet::graph::{Machine, Spec, Tape};
+use signet::graph::{Machine, Recompute, Spec, Tape};
 use signet::model::{BinaryGroup, Forward, Linears, LlamaConfig, Moments, Positions, Purpose, Weights, load, logits};
 use signet::ops::{Control, FUSIONS, Objective};
 use signet::train::{Schedule, Step, StepShape};
@@ -134,7 +134,7 @@ fn check_run(machine: &mut Machine, golden: &Golden) {
     let h = &golden.run.hyperparameters;
     let student = golden.weights(machine, "student", Linears::Binary, Purpose::Training(Moments::F32));
     let teacher = golden.weights(machine, "teacher", Linears::Dense, Purpose::Inference(signet::graph::Storage::F32));
-    let shape = StepShape { batch: h.batch, seq: h.seq, objective: golden.objective(), recompute: false };
+    let shape = StepShape { batch: h.batch, seq: h.seq, objective: golden.objective(), recompute: Recompute::Off };
     let mut step = Step::new(machine, student, Some(teacher), shape).unwrap();
     let schedule = Schedule { peak: h.lr, end: h.end_lr, warmup: h.warmup_steps, total: h.total_steps };
     let at = golden.at.display();

@@ -8,5 +8,6 @@ mod infer;
 mod large;
 mod memory;
 mod shaders;
+mod teach;
 mod tidy;
 mod train;

@@ -6,7 +6,7 @@ use crate::train::{Scratch, run};
 use pollster::block_on;
 use signet::data::Batch;
 use signet::device::{Checks, Gpu, adapters};
-use signet::graph::{Machine, Storage};
+use signet::graph::{Machine, Recompute, Storage};
 use signet::infer::Engine;
 use signet::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::Control;
@@ -25,7 +25,7 @@ fn student() -> LlamaConfig {
 fn shapes(taught: bool) -> Shapes {
     let config = LlamaConfig { hidden_size: 32, num_hidden_layers: 2, num_key_value_heads: None, ..student() };
     let teacher = taught.then_some(TeacherShape { config, linears: Linears::Dense, purpose: Purpose::Inference(Storage::F32) });
-    Shapes { student: student(), teacher, prompt: vec![1, 2, 3] }
+    Shapes { student: student(), teacher, top: None, prompt: vec![1, 2, 3] }
 }
 
 fn settings(taught: bool) -> TrainConfig {
@@ -35,7 +35,7 @@ fn settings(taught: bool) -> TrainConfig {
 
 #[test]
 fn a_plan_is_what_a_run_takes() {
-    for (taught, recompute) in [(true, false), (true, true), (false, false), (false, true)] {
+    for (taught, recompute) in [(true, Recompute::Off), (true, Recompute::On), (true, Recompute::Light), (false, Recompute::Off), (false, Recompute::On)] {
         let (config, shapes) = (settings(taught), shapes(taught));
         for mut machine in [Machine::cpu(), machine().1] {
             let planned = plan(&config, &shapes, recompute, machine.counter()).unwrap();
@@ -79,8 +79,8 @@ fn what_no_binding_holds_is_split_and_gives_the_same() {
         let mut shapes = shapes(true);
         shapes.student = model.clone();
         shapes.teacher.as_mut().unwrap().config.vocab_size = 1000;
-        let words = first_steps(&mut machine, &config, &shapes, false);
-        assert_eq!(machine.bytes(), plan(&config, &shapes, false, machine.counter()).unwrap().total());
+        let words = first_steps(&mut machine, &config, &shapes, Recompute::Off);
+        assert_eq!(machine.bytes(), plan(&config, &shapes, Recompute::Off, machine.counter()).unwrap().total());
         words
     });
     // Gradients of the last hidden state are sums over the vocabulary, split into blocks: rounded
@@ -91,13 +91,13 @@ fn what_no_binding_holds_is_split_and_gives_the_same() {
 }
 
 /// The parameters after two steps, and the bytes of activations.
-fn trained(machine: &mut Machine, recompute: bool) -> (Vec<Vec<u32>>, u64) {
+fn trained(machine: &mut Machine, recompute: Recompute) -> (Vec<Vec<u32>>, u64) {
     let words = first_steps(machine, &settings(true), &shapes(true), recompute);
     (words, machine.slot_bytes())
 }
 
 /// The parameters after two steps of two micro-steps.
-fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: bool) -> Vec<Vec<u32>> {
+fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: Recompute) -> Vec<Vec<u32>> {
     let Setup { mut step, .. } = Setup::new(machine, config, shapes, recompute).unwrap();
     init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, 1)).unwrap();
     let teacher = step.teacher.as_ref().unwrap();
@@ -133,10 +133,12 @@ fn first_steps(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, rec
 #[test]
 fn activations_computed_again_give_the_same_bits() {
     for machine in [|| Machine::cpu(), || machine().1] {
-        let (held, bytes) = trained(&mut machine(), false);
-        let (again, fewer) = trained(&mut machine(), true);
-        assert!(held == again, "other bits with recompute");
-        assert!(fewer < bytes * 3 / 4, "{fewer} bytes with recompute, {bytes} without");
+        let (held, bytes) = trained(&mut machine(), Recompute::Off);
+        for (which, quarters) in [(Recompute::On, 3), (Recompute::Light, 4)] {
+            let (again, fewer) = trained(&mut machine(), which);
+            assert!(held == again, "other bits with recompute {which:?}");
+            assert!(fewer < bytes * quarters / 4, "{fewer} bytes with recompute {which:?}, {bytes} without");
+        }
     }
 }
 

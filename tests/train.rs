@@ -27,15 +27,15 @@ impl Drop for Scratch {
 }
 
 /// A model small enough for many steps a second, with the embedded tokenizer's vocabulary.
-const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 4096}"#;
+pub(crate) const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 4096}"#;
 
-fn signet(arguments: &[&str]) -> Command {
+pub(crate) fn signet(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signet"));
     command.args(arguments).stdin(Stdio::null());
     command
 }
 
-fn text(output: &Output) -> String {
+pub(crate) fn text(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn run(arguments: &[&str]) -> (bool, String) {
 }
 
 /// A teacher of a few steps, made by the program itself; gives its directory.
-fn teacher(scratch: &Scratch) -> PathBuf {
+pub(crate) fn teacher(scratch: &Scratch) -> PathBuf {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     let (model, runs) = (scratch.path("small.json"), scratch.path("runs"));
     let arguments = [
@@ -77,7 +77,7 @@ fn teacher(scratch: &Scratch) -> PathBuf {
 }
 
 /// Arguments of a run of 60 steps that learns from `teacher`.
-fn student(scratch: &Scratch, teacher: &Path, name: &str, device: &str) -> Vec<String> {
+pub(crate) fn student(scratch: &Scratch, teacher: &Path, name: &str, device: &str) -> Vec<String> {
     let path = |name: &str| scratch.path(name).to_str().unwrap().to_string();
     let fixed = "train --steps 60 --warmup 5 --seq 32 --batch 2 --accumulate 2 --checkpoint-every 7 --eval-every 20 --eval-batches 2 --sample-every 25";
     let mut arguments: Vec<String> = fixed.split(' ').map(String::from).collect();
@@ -93,7 +93,7 @@ fn student(scratch: &Scratch, teacher: &Path, name: &str, device: &str) -> Vec<S
     arguments
 }
 
-fn as_str(arguments: &[String]) -> Vec<&str> {
+pub(crate) fn as_str(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
@@ -113,17 +113,21 @@ fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, Vec<serde_json::V
 
 /// A run killed three times at random moments and resumed ends as one that was left alone.
 fn killed_and_resumed(device: &str, more: &[&str]) {
-    let scratch = Scratch::new(&format!("resume-{}-{}", device.split(' ').next().unwrap(), more.len()));
+    let scratch = Scratch::new(&format!("resume-{device}-{}", more.len()));
     let teacher = teacher(&scratch);
-    let student = |name: &str| [student(&scratch, &teacher, name, device), more.iter().map(|&option| option.into()).collect()].concat();
+    killed_and_resumed_as(&scratch, &|name| [student(&scratch, &teacher, name, device), more.iter().map(|&option| option.into()).collect()].concat());
+}
+
+/// The same for any arguments of a run of 60 steps, by its name.
+pub(crate) fn killed_and_resumed_as(scratch: &Scratch, arguments: &dyn Fn(&str) -> Vec<String>) {
     let begun = Instant::now();
-    let (good, said) = run(&as_str(&student("whole")));
+    let (good, said) = run(&as_str(&arguments("whole")));
     assert!(good, "{said}");
     let whole = begun.elapsed();
     let seed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().subsec_nanos();
     // Killed before there was anything to resume, it begins again.
     let go_on = || {
-        let mut arguments = student("killed");
+        let mut arguments = arguments("killed");
         if scratch.path("runs/killed/run.toml").exists() {
             arguments.push("--resume".into());
         }
@@ -141,7 +145,7 @@ fn killed_and_resumed(device: &str, more: &[&str]) {
     }
     let (good, said) = run(&as_str(&go_on()));
     assert!(good, "{said}");
-    let (whole, killed) = (result(&scratch, "whole"), result(&scratch, "killed"));
+    let (whole, killed) = (result(scratch, "whole"), result(scratch, "killed"));
     assert!(whole.0 == killed.0, "the parameters differ");
     assert!(whole.1 == killed.1, "the moments differ");
     assert_eq!(whole.2.len(), 60, "lines of metrics");
@@ -343,7 +347,7 @@ fn bad_input_is_refused_in_words_and_leaves_no_run() {
         (&["--model", "14B"], "preset"),
         (&["--lr=-1"], "lr"),
         (&["--batch", "0"], "batch"),
-        (&["--device", "no such card"], "no such card"),
+        (&["--device", "no such card"], "named \"no such card\"; there are: cpu; 0: "),
     ];
     let (teacher, cpu) = (teacher.display().to_string(), "cpu".to_string());
     for (arguments, want) in cases {

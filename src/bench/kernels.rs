@@ -1,7 +1,7 @@
 //! What each kernel of a program takes, as a share of what the device has been measured to do; the
 //! dispatches of a layer; and the cost of a dispatch.
 
-use crate::graph::{Class, GpuMachine, Home, Machine, Program, Spec, Storage, Tape, Timed, Variants};
+use crate::graph::{Class, GpuMachine, Home, Machine, Program, Recompute, Spec, Storage, Tape, Timed, Variants};
 use crate::model::{Linears, LlamaConfig, Purpose, Weights};
 use crate::ops::{Add, FUSIONS, Matmul, Objective};
 use crate::platform::Clock;
@@ -118,7 +118,7 @@ pub fn dispatch_counts(config: &LlamaConfig, batch: usize, seq: usize) -> Result
         let weights = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Inference(Storage::F16))?;
         let decode = crate::infer::Engine::new(&mut machine, &weights, 64)?.decode_program().dispatches();
         let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(crate::model::Moments::F32))?;
-        let shape = StepShape { batch, seq, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: false };
+        let shape = StepShape { batch, seq, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: Recompute::Off };
         Ok([decode, Step::new(&mut machine, student, None, shape)?.micro_program().dispatches()])
     };
     let (one, two) = (count(1)?, count(2)?);

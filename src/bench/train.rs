@@ -3,7 +3,7 @@
 
 use super::{DispatchCounts, KernelRow, Rates, Spread};
 use crate::data::Batches;
-use crate::graph::{Machine, Storage};
+use crate::graph::{Machine, Recompute, Storage};
 use crate::model::{Linears, LlamaConfig, MatrixStorage, Moments, Purpose, Weights, init_dense, init_from_dense};
 use crate::ops::{Control, Objective};
 use crate::platform::Clock;
@@ -107,7 +107,12 @@ pub fn train_set_up(machine: &mut Machine, bench: &TrainBench) -> Result<Step> {
     let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
     let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(bench.moments))?;
     let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(bench.teacher_storage.storage()))?;
-    let shape = StepShape { batch: bench.batch, seq: bench.seq, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: bench.recompute };
+    let shape = StepShape {
+        batch: bench.batch,
+        seq: bench.seq,
+        objective: Objective { next_token: 0.0, temperature: 1.0 },
+        recompute: if bench.recompute { Recompute::On } else { Recompute::Off },
+    };
     Ok(Step::new(machine, student, Some(teacher), shape)?)
 }
 

@@ -15,7 +15,7 @@
 use super::Finding;
 use crate::data::Batch;
 use crate::device::Gpu;
-use crate::graph::{Machine, Storage};
+use crate::graph::{Machine, Recompute, Storage};
 use crate::model::{BinaryGroup, Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense, load};
 use crate::ops::{Control, Objective};
 use crate::rng::Key;
@@ -31,7 +31,7 @@ const MOVE: f64 = 1.0 / 4096.0;
 const MOVES: u64 = 3;
 /// Roundings in an update of AdamW: a root, two divisions, and less than twenty products and sums.
 const UPDATE: f64 = 9.0 + 2.0 * 5.0 + 20.0 + 8.0;
-const SHAPE: StepShape = StepShape { batch: 2, seq: 16, objective: Objective { next_token: 0.5, temperature: 1.0 }, recompute: false };
+const SHAPE: StepShape = StepShape { batch: 2, seq: 16, objective: Objective { next_token: 0.5, temperature: 1.0 }, recompute: Recompute::Off };
 const RATE: f32 = 1e-3;
 const DECAY: f32 = 0.1;
 const EPSILON: f32 = 1e-8;

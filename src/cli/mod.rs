@@ -8,6 +8,7 @@ mod eval;
 mod generate;
 mod output;
 mod pack;
+mod teach;
 mod tokenizer;
 mod train;
 
@@ -32,6 +33,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<train::Train>),
+    Teach(teach::Teach),
     Chat(chat::Chat),
     Generate(generate::Generate),
     Eval(eval::Eval),
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
     let mut runner = Runner::new(stop).with_tuning(tuning);
     let result = match arguments.command {
         Command::Train(train) => train.run(&mut runner),
+        Command::Teach(teach) => teach.run(&mut runner),
         Command::Chat(chat) => chat.run(&mut runner),
         Command::Generate(generate) => generate.run(&mut runner),
         Command::Eval(eval) => eval.run(&mut runner),

@@ -2,7 +2,7 @@
 
 use super::{choice, output};
 use crate::runner::{
-    self, Command, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recompute, Runner, TrainConfig, TrainEvent, TrainRequest,
+    self, Command, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recomputation, Runner, TrainConfig, TrainEvent, TrainRequest,
 };
 
 use anyhow::{Context, Result, bail};
@@ -49,6 +49,12 @@ pub(super) struct Train {
     /// The teacher: embedded, none, or a model directory.
     #[arg(long)]
     teacher: Option<String>,
+    /// Learn from this cache of the teacher, made by `signet teach`, in place of the teacher itself.
+    #[arg(long, value_name = "DIR")]
+    teacher_cache: Option<PathBuf>,
+    /// With a cache: measure held-out text against the teacher itself, which takes its memory.
+    #[arg(long)]
+    eval_teacher: bool,
     /// How the teacher's matrices are kept on the device: f16, f32, or q8 (8-bit blocks).
     #[arg(long, value_parser = choice::<MatrixStorage>)]
     teacher_storage: Option<MatrixStorage>,
@@ -183,6 +189,10 @@ impl Train {
         }
         set!(model, teacher_storage, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, moments, weight_decay, clip, beta2);
         set!(eval_every, eval_batches, sample_every, sample_prompt, checkpoint_every, keep);
+        if let Some(dir) = &self.teacher_cache {
+            config.teacher_cache = Some(dir.clone());
+        }
+        config.eval_teacher |= self.eval_teacher;
         if self.full_precision {
             config.binary = false;
         }
@@ -213,10 +223,11 @@ impl Train {
         }
         match self.recompute.as_deref() {
             None => {}
-            Some("auto") => config.recompute = Recompute::Auto,
-            Some("on") => config.recompute = Recompute::On,
-            Some("off") => config.recompute = Recompute::Off,
-            Some(other) => bail!("--recompute {other:?}: there are auto, on and off"),
+            Some("auto") => config.recompute = Recomputation::Auto,
+            Some("on") => config.recompute = Recomputation::On,
+            Some("light") => config.recompute = Recomputation::Light,
+            Some("off") => config.recompute = Recomputation::Off,
+            Some(other) => bail!("--recompute {other:?}: there are auto, on, light and off"),
         }
         Ok(config)
     }
@@ -261,6 +272,8 @@ impl View {
     fn train(&mut self, event: &TrainEvent) {
         match event {
             TrainEvent::Begun { step, steps, summary, .. } => {
+                // There is one already if the run goes on after its device was lost.
+                self.close();
                 self.line(summary);
                 let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} eta {eta}").expect("a fixed template");
                 let bar = ProgressBar::new(*steps).with_style(style).with_position(*step);
@@ -273,6 +286,9 @@ impl View {
                 self.line(&format!("step {step}: held-out perplexity {:.2}{kl}", losses.ar.exp()));
             }
             TrainEvent::Sample { step, text } => self.line(&format!("step {step}: {text}")),
+            TrainEvent::Lost { reason, attempt, of, pause } => {
+                self.line(&format!("{reason}; going on from the last checkpoint in {pause:.0} s (try {attempt} of {of})"));
+            }
             TrainEvent::Saved { step, .. } => self.line(&format!("step {step}: checkpoint saved")),
             TrainEvent::Note { text } => self.line(text),
         }

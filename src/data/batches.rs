@@ -12,6 +12,17 @@ pub struct Batch {
     pub targets: Vec<u32>,
     /// Weight of each position in the mean; 0 for padding.
     pub weights: Vec<f32>,
+    /// What a cache knows of the teacher at each position; `None` where the teacher itself is asked.
+    pub taught: Option<Likeliest>,
+}
+
+/// A teacher's distribution at each of some positions: its likeliest tokens, and the rest as one bucket.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Likeliest {
+    /// Ids kept at each position, ascending.
+    pub ids: Vec<u32>,
+    /// Probability of each, then that of all others.
+    pub shares: Vec<f32>,
 }
 
 impl Batch {
@@ -19,7 +30,7 @@ impl Batch {
     pub fn from_windows(windows: &[&[u32]]) -> Self {
         let tokens: Vec<u32> = windows.iter().flat_map(|window| window[..window.len() - 1].iter().copied()).collect();
         let targets = windows.iter().flat_map(|window| window[1..].iter().copied()).collect();
-        Self { weights: vec![1.0; tokens.len()], tokens, targets }
+        Self { weights: vec![1.0; tokens.len()], tokens, targets, taught: None }
     }
 }
 
@@ -30,35 +41,52 @@ pub struct Batches {
     batch: usize,
     seq: usize,
     length: usize,
+    /// Whether every epoch has the offset 0.
+    aligned: bool,
 }
 
 impl Batches {
     /// Over `length` tokens, `batch` windows of `seq + 1` at a time.
     pub fn new(seed: u64, length: usize, batch: usize, seq: usize) -> Self {
         assert!(length > seq, "{length} tokens hold no window of {}", seq + 1);
-        Self { key: Key::new(seed, "batches"), batch, seq, length }
+        Self { key: Key::new(seed, "batches"), batch, seq, length, aligned: false }
+    }
+
+    /// The same, with every window at a multiple of `seq`: all epochs, and all runs of any seed and
+    /// batch size, share the windows, so that what a teacher says of them can be kept.
+    pub fn aligned(seed: u64, length: usize, batch: usize, seq: usize) -> Self {
+        Self { aligned: true, ..Self::new(seed, length, batch, seq) }
     }
 
     /// Windows in an epoch.
     pub fn windows(&self) -> usize {
-        ((self.length - 1) / self.seq).saturating_sub(1).max(1)
+        let whole = grid_windows(self.length, self.seq);
+        if self.aligned { whole } else { whole.saturating_sub(1).max(1) }
+    }
+
+    /// Where the windows of batch number `index` begin.
+    pub fn starts(&self, index: u64) -> Vec<usize> {
+        let windows = self.windows() as u64;
+        let slack = if self.aligned { 0 } else { self.length - 1 - self.windows() * self.seq };
+        let start = |row| {
+            let place = index * self.batch as u64 + row;
+            let epoch = self.key.child(place / windows);
+            let offset = (epoch.bits(u64::MAX) % (slack as u64 + 1)) as usize;
+            offset + epoch.permute(place % windows, windows) as usize * self.seq
+        };
+        (0..self.batch as u64).map(start).collect()
     }
 
     /// Batch number `index`, from `tokens`.
     pub fn batch(&self, tokens: &[u32], index: u64) -> Batch {
-        let windows = self.windows() as u64;
-        let slack = self.length - 1 - self.windows() * self.seq;
-        let chosen: Vec<&[u32]> = (0..self.batch as u64)
-            .map(|row| {
-                let place = index * self.batch as u64 + row;
-                let epoch = self.key.child(place / windows);
-                let offset = (epoch.bits(u64::MAX) % (slack as u64 + 1)) as usize;
-                let start = offset + epoch.permute(place % windows, windows) as usize * self.seq;
-                &tokens[start..start + self.seq + 1]
-            })
-            .collect();
+        let chosen: Vec<&[u32]> = self.starts(index).into_iter().map(|start| &tokens[start..start + self.seq + 1]).collect();
         Batch::from_windows(&chosen)
     }
+}
+
+/// Windows of `seq + 1` at multiples of `seq` in a text of `length` tokens.
+pub fn grid_windows(length: usize, seq: usize) -> usize {
+    length.saturating_sub(1) / seq
 }
 
 /// The first `most` batches of held-out text: windows end to end, none twice.
@@ -90,6 +118,17 @@ mod tests {
 
     fn batches_of(batches: &Batches, tokens: &[u32], first: u64) -> Vec<u32> {
         (first..first + batches.windows() as u64).map(|n| batches.batch(tokens, n).tokens[0]).collect()
+    }
+
+    #[test]
+    fn aligned_epochs_share_their_windows() {
+        let tokens: Vec<u32> = (0..1000).collect();
+        for seed in [3, 4] {
+            let batches = Batches::aligned(seed, tokens.len(), 7, 10);
+            let mut starts: Vec<usize> = (0..2 * 99).flat_map(|n| batches.starts(n)).take(2 * 99).collect();
+            starts.sort_unstable();
+            assert_eq!(starts, (0..2 * 99).map(|n| n / 2 * 10).collect::<Vec<_>>());
+        }
     }
 
     #[test]

@@ -3,9 +3,11 @@
 mod batches;
 mod corpus;
 mod stream;
+mod teacher_cache;
 mod tokenizer;
 
-pub use batches::{Batch, Batches, held_out};
+pub use batches::{Batch, Batches, Likeliest, grid_windows, held_out};
 pub use corpus::{Corpus, DataError};
 pub use stream::TextStream;
+pub use teacher_cache::{CacheError, CacheWriter, Grid, Origin, TeacherCache, WHOLE};
 pub use tokenizer::{ASSISTANT, END, Tokenizer, TokenizerError, USER, train};

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The device is gone, and all its memory with it.
-    #[error("the GPU was lost: {0}; resume from the last checkpoint, or choose another device")]
+    #[error("the GPU was lost: {0}; try again when it is back, or on another device")]
     Lost(String),
     /// A buffer could not be had.
     #[error("the GPU has no memory for {label} ({bytes} bytes); use a smaller batch, context or model, or another device")]
@@ -79,6 +79,17 @@ impl Faults {
     /// Records that the device is gone.
     pub(super) fn lose(&self, reason: String) {
         locked(&self.record).lost.get_or_insert(reason);
+    }
+
+    /// Why the device is gone, if it is.
+    pub(super) fn lost(&self) -> Option<String> {
+        locked(&self.record).lost.clone()
+    }
+
+    /// As if an allocation had failed, to be told to whoever calls next.
+    #[cfg(test)]
+    pub(super) fn starve(&self) {
+        locked(&self.record).errors.push(DeviceError::OutOfMemory { label: "a test".into(), bytes: 1 << 40 });
     }
 
     /// Looks at the outcome of an allocation, now if it is known and before later calls if not.

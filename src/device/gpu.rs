@@ -21,10 +21,6 @@ pub enum Checks {
     On,
 }
 
-/// Dispatches in a submit. Enough to hide what a submit costs, few enough that a slow GPU returns
-/// to the system often.
-const DISPATCHES: usize = 32;
-
 /// What kernels and timing use beyond core WebGPU, where an adapter has it.
 const USED: wgpu::Features =
     wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_F16).union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX).union(wgpu::Features::TIMESTAMP_QUERY);
@@ -187,12 +183,11 @@ impl Gpu {
         self.faults.check()
     }
 
-    /// Submits dispatches, in order; gives the number of submits. Returns before they are done.
-    pub fn run(&self, dispatches: &[Dispatch]) -> Result<usize, DeviceError> {
+    /// Submits dispatches, in order, in submits that end at `ends`. Returns before they are done.
+    pub fn run(&self, dispatches: &[Dispatch], ends: &[usize]) -> Result<(), DeviceError> {
         self.check()?;
-        let submits = dispatches.chunks(DISPATCHES);
-        let count = submits.len();
-        for dispatches in submits {
+        for (first, &end) in std::iter::once(&0).chain(ends).zip(ends) {
+            let dispatches = &dispatches[*first..end];
             let mut encoder = self.device.create_command_encoder(&Default::default());
             let mut pass = encoder.begin_compute_pass(&Default::default());
             dispatches.iter().for_each(|dispatch| dispatch.record(&mut pass));
@@ -201,8 +196,13 @@ impl Gpu {
             self.poll(wgpu::PollType::Poll);
         }
         self.pending.store(0, Ordering::Relaxed);
-        self.check()?;
-        Ok(count)
+        self.check()
+    }
+
+    /// Blocks until everything submitted is done. Does nothing in a browser.
+    pub fn finish(&self) -> Result<(), DeviceError> {
+        self.wait(None);
+        self.check()
     }
 
     /// Waits until everything submitted so far is done.
@@ -214,6 +214,17 @@ impl Gpu {
         self.check()?;
         wait.await?;
         self.check()
+    }
+
+    /// Why the device is gone, and all its memory with it; `None` while it is there.
+    pub fn lost(&self) -> Option<String> {
+        self.faults.lost()
+    }
+
+    /// Makes the next call fail as if memory had run out.
+    #[cfg(test)]
+    pub(crate) fn starve(&self) {
+        self.faults.starve();
     }
 
     /// Gives the device up; every later call fails as after a loss.

@@ -2,7 +2,7 @@
 //! do not overlap; the cross-entropy is the mean inside each window, and then over windows.
 
 use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape};
-use crate::model::{Forward, Loss, Positions, Weights};
+use crate::model::{Forward, Loss, Positions, Taught, Weights};
 use crate::ops::{Objective, TERMS};
 use crate::platform::Clock;
 use serde::{Deserialize, Serialize};
@@ -151,7 +151,7 @@ impl Measure {
         let hidden = Forward { weights, positions, batch: 1, seq: window, cache: None }.hidden(&mut tape, ids)?;
         let objective = Objective { next_token: 1.0, temperature: 1.0 };
         let [targets_, shares, scale, sums_] = [targets, shares, scale, sums].map(|home| tape.lasting(home));
-        Loss { student: weights, teacher: None, targets: targets_, weights: shares, scale, sums: sums_, objective, gradient: false }
+        Loss { student: weights, taught: Taught::Nothing, targets: targets_, weights: shares, scale, sums: sums_, objective, gradient: false }
             .record(&mut tape, hidden)?;
         Ok(Self { program: machine.compile(tape)?, tokens, targets, sums })
     }

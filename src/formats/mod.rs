@@ -1,3 +1,6 @@
-//! Bytes to named tensors, and back.
+//! Bytes to named tensors, and back; a checksum to know bytes by.
 
+mod checksum;
 pub mod safetensors;
+
+pub use checksum::checksum;

@@ -1,5 +1,6 @@
 //! Safetensors: mapped, checked, and read tensor by tensor as f32; written tensor by tensor.
 
+use super::checksum;
 use crate::platform::Mapped;
 use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
@@ -137,6 +138,21 @@ impl TensorFile {
     pub fn words(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
         self.expect_shape(name, rows, cols)?;
         self.raw_words(name)
+    }
+
+    /// Type, shape and bytes of a tensor, as they lie in the file.
+    pub fn raw(&self, name: &str) -> Result<(Dtype, &[usize], &[u8]), FormatError> {
+        self.found(name).map(|(info, bytes)| (info.dtype, &info.shape[..], bytes))
+    }
+
+    /// The byte of the file at which its tensors begin.
+    pub fn data_start(&self) -> u64 {
+        self.data as u64
+    }
+
+    /// A checksum of the whole file.
+    pub fn checksum(&self) -> u64 {
+        checksum(0, self.bytes.all())
     }
 
     /// All floats of a tensor of any shape.

@@ -5,12 +5,14 @@ use super::count::Counter;
 use super::fuse::{Fusion, fuse};
 use super::machine::MachineError;
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
+use super::pace;
 use super::plan::{Plan, Pool, Slot, check_overlaps};
 use super::profile::Work;
 use super::shape::Spec;
 use super::tape::{Home, MemoryId, Node, Place, Tape, TensorId};
 use super::variants::Variants;
 use crate::device::{Access, Bound, Dispatch, Download, Gpu, Kernel, kernel};
+use crate::platform::Clock;
 use std::sync::Arc;
 
 /// WebGPU's offsets of bound ranges, on any adapter: a tape that runs on one runs on all.
@@ -32,6 +34,8 @@ pub struct GpuMachine {
     slots: Vec<wgpu::Buffer>,
     /// Words that programs keep for themselves.
     kept: usize,
+    /// Seconds that no submit should be expected to pass.
+    longest: f64,
 }
 
 /// A tape ready to run any number of times.
@@ -45,7 +49,10 @@ pub struct GpuProgram {
     dispatches: Vec<Dispatch>,
     works: Vec<Work>,
     variants: Variants,
-    submits: usize,
+    /// What each dispatch took when it was waited for, once the program has run.
+    seconds: Vec<f64>,
+    /// Where the submits of a run end; none before the program has run twice.
+    ends: Vec<usize>,
 }
 
 impl GpuProgram {
@@ -74,16 +81,27 @@ impl GpuProgram {
         &self.works
     }
 
-    /// Submits of the last run.
+    /// Submits of a run, from the third on.
     pub fn submits(&self) -> usize {
-        self.submits
+        self.ends.len()
     }
 }
 
 impl GpuMachine {
     /// A machine without memory.
     pub fn new(gpu: Arc<Gpu>, fusions: &'static [Fusion]) -> Self {
-        Self { gpu, fusions, memory: Vec::new(), words: 0, variants: Variants::default(), pool: Pool::default(), slots: Vec::new(), kept: 0, fearless: false }
+        Self {
+            gpu,
+            fusions,
+            memory: Vec::new(),
+            words: 0,
+            variants: Variants::default(),
+            longest: pace::LONGEST,
+            pool: Pool::default(),
+            slots: Vec::new(),
+            kept: 0,
+            fearless: false,
+        }
     }
 
     /// Sets which variants the programs take that are compiled from now on.
@@ -206,8 +224,17 @@ impl GpuMachine {
                 assert!(4 * buffer.words as u64 <= self.memory[id].size(), "a tensor lies outside memory {id}");
             }
         }
-        let mut program =
-            GpuProgram { tape: tape.clone(), plan, slots, margin, dispatches: Vec::new(), works: Vec::new(), variants: Variants::default(), submits: 0 };
+        let mut program = GpuProgram {
+            tape: tape.clone(),
+            plan,
+            slots,
+            margin,
+            dispatches: Vec::new(),
+            works: Vec::new(),
+            variants: Variants::default(),
+            seconds: Vec::new(),
+            ends: Vec::new(),
+        };
         let mut launches = Vec::new();
         for node in &tape.nodes {
             for launch in self.pick(&tape, node, &mut program.variants)?.launches {
@@ -322,9 +349,30 @@ impl GpuMachine {
         Bound { buffer, offset: first + 4 * info.offset as u64, bytes: 4 * info.spec.words() as u64 }
     }
 
-    /// Submits every operation of a program, in order.
+    /// Sets the seconds that no submit should be expected to pass, for programs that have not run.
+    pub fn set_longest_submit(&mut self, seconds: f64) {
+        self.longest = seconds;
+    }
+
+    /// Submits every operation of a program, in order. The first two runs wait for each and time it
+    /// (a driver may finish compiling in the first), so that those that follow are submitted in
+    /// portions that take no GPU from its system for long.
     pub fn run(&mut self, program: &mut GpuProgram) -> Result<(), MachineError> {
-        program.submits = self.gpu.run(&program.dispatches)?;
+        if !program.ends.is_empty() || program.dispatches.is_empty() {
+            return Ok(self.gpu.run(&program.dispatches, &program.ends)?);
+        }
+        let again = !program.seconds.is_empty();
+        program.seconds.resize(program.dispatches.len(), f64::INFINITY);
+        self.gpu.finish()?;
+        for (dispatch, seconds) in program.dispatches.iter().zip(&mut program.seconds) {
+            let clock = Clock::start();
+            self.gpu.run(std::slice::from_ref(dispatch), &[1])?;
+            self.gpu.finish()?;
+            *seconds = seconds.min(clock.seconds());
+        }
+        if again {
+            program.ends = pace::ends(&program.seconds, self.longest);
+        }
         Ok(())
     }
 

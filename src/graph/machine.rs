@@ -102,6 +102,14 @@ impl Machine {
         Machine::Gpu(GpuMachine::new(gpu, fusions))
     }
 
+    /// The GPU it runs on, if it runs on one.
+    pub fn device(&self) -> Option<&Arc<Gpu>> {
+        match self {
+            Machine::Gpu(gpu) => Some(gpu.gpu()),
+            Machine::Cpu(_) | Machine::Counting(_) => None,
+        }
+    }
+
     /// A machine that only counts, on which one tensor may have `most_words` words.
     pub fn counting(most_words: usize, fusions: &'static [Fusion]) -> Self {
         Machine::Counting(Counter::new(most_words, fusions))

@@ -12,6 +12,7 @@ pub mod log_codes;
 mod machine;
 mod offers;
 mod op;
+mod pace;
 mod plan;
 mod profile;
 pub mod real;
@@ -34,6 +35,7 @@ pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, Variant
 pub use plan::{Class, Overlap, Plan, Pool, Slot};
 pub use profile::{Timed, Work};
 pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, vectorised};
+pub use recompute::Recompute;
 pub use shape::{LOG_BLOCK, Spec, Storage};
 pub use tape::{Choice, Home, MemoryId, Tape, TensorId};
 pub use traced::Traced;

@@ -72,7 +72,7 @@ impl GpuMachine {
             seconds.clear();
             for dispatch in dispatches {
                 let clock = Clock::start();
-                gpu.run(std::slice::from_ref(dispatch))?;
+                gpu.run(std::slice::from_ref(dispatch), &[1])?;
                 gpu.drain().await?;
                 seconds.push(clock.seconds());
             }

@@ -6,16 +6,35 @@ use super::tape::{BufferId, BufferInfo, Node, Place, Tape, TensorId, TensorInfo}
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
+/// Which activations are computed again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Recompute {
+    /// None.
+    #[default]
+    Off,
+    /// What cheap operations give ([`Tape::cheap`]).
+    Light,
+    /// Everything within a block ([`Tape::block`]).
+    On,
+}
+
 impl Tape {
-    /// Lets gradients read activations computed anew, block by block ([`Tape::block`]): of each
-    /// block only what other operations of the forward read is held. Call after
-    /// [`Tape::backward`]. The last block is left as it is, because its gradients come at once; so
-    /// is one with an operation that updates something. Gives the number of operations added.
-    pub fn recompute(&mut self) -> usize {
+    /// Lets gradients read activations computed anew. Of a block only what other operations of the
+    /// forward read is held; what a cheap operation gives is held up to the forward's last reader.
+    /// Call after [`Tape::backward`]. The last block is left as it is, because its gradients come at
+    /// once; so is one with an operation that updates something. Gives the number of operations added.
+    pub fn recompute(&mut self, which: Recompute) -> usize {
         let before = self.nodes.len();
-        let mut blocks: Vec<(Range<usize>, Fate)> = self.blocks.clone().into_iter().map(|block| (block.clone(), self.fate(&block))).collect();
+        let ranges = match which {
+            Recompute::Off => Vec::new(),
+            Recompute::Light => self.cheap.clone(),
+            Recompute::On => self.blocks.clone(),
+        };
+        let mut blocks: Vec<(Range<usize>, Fate)> = ranges.into_iter().map(|block| (block.clone(), self.fate(&block, which))).collect();
         blocks.retain(|(_, fate)| !fate.lost.is_empty());
-        blocks.pop();
+        if which == Recompute::On {
+            blocks.pop();
+        }
         for (block, fate) in blocks {
             self.recompute_block(&block, &fate);
         }
@@ -36,11 +55,14 @@ impl Tape {
         self.nodes.splice(first..first, cloned);
     }
 
-    fn fate(&self, block: &Range<usize>) -> Fate {
+    fn fate(&self, block: &Range<usize>, which: Recompute) -> Fate {
         let buffer = |id: TensorId| self.tensors[id.0].buffer;
         let read = |nodes: &[Node]| nodes.iter().flat_map(Node::operands).map(buffer).collect::<BTreeSet<_>>();
         let made = self.nodes[block.clone()].iter().flat_map(|node| &node.outputs).map(|&id| buffer(id));
-        let others = &read(&self.nodes[..block.start]) | &read(&self.nodes[block.end..self.forward]);
+        let others = match which {
+            Recompute::Light => BTreeSet::new(),
+            _ => &read(&self.nodes[..block.start]) | &read(&self.nodes[block.end..self.forward]),
+        };
         let (held, gone): (BTreeSet<_>, BTreeSet<_>) = made.partition(|id| others.contains(id) || self.buffers[id.0].kept);
         Fate { held, lost: &gone & &read(&self.nodes[self.forward..]) }
     }

@@ -108,6 +108,8 @@ pub struct Tape {
     pub(crate) nodes: Vec<Node>,
     /// Operations that belong together: see [`Tape::block`].
     pub(crate) blocks: Vec<Range<usize>>,
+    /// Operations that cost little: see [`Tape::cheap`].
+    pub(crate) cheap: Vec<Range<usize>>,
     /// Operations before the gradients.
     pub(crate) forward: usize,
     homes: HashMap<MemoryId, BufferId>,
@@ -188,6 +190,12 @@ impl Tape {
     /// activations can be computed anew for its gradients, see [`Tape::recompute`].
     pub fn block(&mut self, first: usize) {
         self.blocks.push(first..self.nodes.len());
+    }
+
+    /// Marks the operations recorded since `first` as cheap: making their outputs anew costs little
+    /// beside holding them, see [`Recompute::Light`](super::Recompute::Light).
+    pub fn cheap(&mut self, first: usize) {
+        self.cheap.push(first..self.nodes.len());
     }
 
     /// Keeps a tensor's contents readable after the tape has run.

@@ -71,16 +71,24 @@ impl Forward<'_> {
     fn block(&self, tape: &mut Tape, layer: usize, x: TensorId) -> Result<TensorId, ShapeError> {
         let name = |part: &str| format!("model.layers.{layer}.{part}");
         let [qkv, o, gate_up, down] = self.weights.config.groups_of(layer);
-        let normed = self.norm(tape, &name("input_layernorm"), x)?;
+        let normed = self.again(tape, |tape| self.norm(tape, &name("input_layernorm"), x))?;
         let qkv = self.linear(tape, &qkv, normed)?;
         let attended = self.attention(tape, layer, qkv)?;
         let projected = self.linear(tape, &o, attended)?;
         let x = tape.push_one(Add, &[x, projected], &[])?;
-        let normed = self.norm(tape, &name("post_attention_layernorm"), x)?;
+        let normed = self.again(tape, |tape| self.norm(tape, &name("post_attention_layernorm"), x))?;
         let gate_up = self.linear(tape, &gate_up, normed)?;
-        let wide = tape.push_one(Swiglu, &[gate_up], &[])?;
+        let wide = self.again(tape, |tape| tape.push_one(Swiglu, &[gate_up], &[]))?;
         let down = self.linear(tape, &down, wide)?;
         tape.push_one(Add, &[x, down], &[])
+    }
+
+    /// Records what costs little to compute again for gradients.
+    fn again<E>(&self, tape: &mut Tape, record: impl FnOnce(&mut Tape) -> Result<TensorId, E>) -> Result<TensorId, E> {
+        let first = tape.len();
+        let output = record(tape)?;
+        tape.cheap(first);
+        Ok(output)
     }
 
     /// `qkv (tokens, q_width + 2·kv_width)` → what the heads attend to, `(tokens, q_width)`.

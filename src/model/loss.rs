@@ -3,14 +3,25 @@
 use super::llama::logits;
 use super::weights::Weights;
 use crate::graph::{ShapeError, Spec, Tape, TensorId};
-use crate::ops::{Columns, Distill, Into, LossSum, Matmul, Objective};
+use crate::ops::{Columns, Distill, DistillTop, Into, LossSum, Matmul, Objective};
+
+/// What is known of the teacher's distributions.
+#[derive(Clone, Copy)]
+pub enum Taught<'a> {
+    /// Nothing: for next-token loss alone.
+    Nothing,
+    /// All: the teacher, and its last hidden state.
+    Whole(&'a Weights, TensorId),
+    /// The likeliest tokens' `ids (rows, k)` and `shares (rows, k + 1)`, the last that of all others.
+    Top(TensorId, TensorId),
+}
 
 /// What the loss reads.
 pub struct Loss<'a> {
     /// The model being trained.
     pub student: &'a Weights,
-    /// The teacher and its last hidden state; not needed for next-token loss alone.
-    pub teacher: Option<(&'a Weights, TensorId)>,
+    /// What it is taught.
+    pub taught: Taught<'a>,
     /// The token that follows each position, `(rows, 1)`.
     pub targets: TensorId,
     /// Weight of each position, `(rows, 1)`; they sum to what the loss is multiplied by.
@@ -53,12 +64,19 @@ impl Loss<'_> {
         let student = logits(tape, self.student, hidden)?;
         let (targets, weights) = (tape.rows(self.targets, first, count), tape.rows(self.weights, first, count));
         let mut inputs = vec![targets, weights, self.scale];
-        if let Some((teacher, taught)) = self.teacher {
-            let taught = tape.rows(taught, first, count);
-            inputs.push(logits(tape, teacher, taught)?);
-        }
-        let op = Distill { objective: self.objective, gradient: self.gradient };
-        let terms = tape.push_one(op, &inputs, &[student])?;
+        let (objective, gradient) = (self.objective, self.gradient);
+        let terms = match self.taught {
+            Taught::Top(ids, shares) => {
+                inputs.extend([ids, shares].map(|part| tape.rows(part, first, count)));
+                tape.push_one(DistillTop { objective, gradient }, &inputs, &[student])?
+            }
+            Taught::Whole(teacher, hidden) => {
+                let hidden = tape.rows(hidden, first, count);
+                inputs.push(logits(tape, teacher, hidden)?);
+                tape.push_one(Distill { objective, gradient }, &inputs, &[student])?
+            }
+            Taught::Nothing => tape.push_one(Distill { objective, gradient }, &inputs, &[student])?,
+        };
         tape.push(LossSum, &[terms, weights], &[self.sums])?;
         if let Some(d_hidden) = d_hidden {
             self.head_gradient(tape, hidden, student, d_hidden)?;

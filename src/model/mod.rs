@@ -13,7 +13,7 @@ mod weights;
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
 pub use init::{Source, init_dense, init_from_dense, load};
 pub use llama::{Forward, KvCache, Positions, logits};
-pub use loss::{Loss, chunk_rows};
+pub use loss::{Loss, Taught, chunk_rows};
 pub use memory::{MemoryPlan, Part, bytes_of};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};

@@ -154,6 +154,11 @@ impl ModelFile {
         self.tensors.path()
     }
 
+    /// A checksum of the file of its tensors, by which it is known again.
+    pub fn checksum(&self) -> u64 {
+        self.tensors.checksum()
+    }
+
     /// How its matrices outside binarized layers are stored in memory without loss: in f16 where
     /// the file has them so, else in f32.
     pub fn storage(&self) -> Storage {

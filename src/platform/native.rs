@@ -1,7 +1,7 @@
 //! Files and the clock of a desktop.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -181,6 +181,50 @@ pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::R
         let _ = fs::remove_file(&beside);
     }
     result
+}
+
+/// Makes a file of `length` bytes that begins with `start` and holds zeros behind, or none at all.
+/// The zeros take no room on disk before they are written to.
+pub fn reserve(path: &Path, start: &[u8], length: u64) -> io::Result<()> {
+    let beside = beside(path)?;
+    let result = (|| {
+        let mut file = File::create(&beside)?;
+        file.write_all(start)?;
+        file.set_len(length)?;
+        file.sync_all()?;
+        fs::rename(&beside, path)
+    })();
+    if result.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    result
+}
+
+/// A file that is written in places.
+#[derive(Debug)]
+pub struct Places(File);
+
+impl Places {
+    /// Opens a file that exists.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(OpenOptions::new().write(true).open(path)?))
+    }
+
+    /// Writes `bytes` from byte `at` on.
+    pub fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.seek(SeekFrom::Start(at))?;
+        self.0.write_all(bytes)
+    }
+
+    /// Waits until all is on disk.
+    pub fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+}
+
+/// Lets this thread rest.
+pub fn pause(seconds: f64) {
+    std::thread::sleep(Duration::from_secs_f64(seconds));
 }
 
 /// Adds to the end of a file.

@@ -9,6 +9,8 @@ mod generate;
 mod model;
 mod pack;
 mod plan;
+mod recover;
+mod teach;
 mod train;
 mod tuning;
 
@@ -17,13 +19,14 @@ pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
 pub use crate::model::{MatrixStorage, MemoryPlan, Moments, PackReport};
-pub use crate::train::{Loss, Losses, Metrics, Precision, Recompute, TrainConfig, TrainEvent};
+pub use crate::train::{Loss, Losses, Metrics, Precision, Recomputation, TrainConfig, TrainEvent};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use generate::GenerateRequest;
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
+pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run, settings};
 pub use tuning::Tuning;
 
@@ -41,6 +44,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Command {
     /// Train a model.
     Train(Box<TrainRequest>),
+    /// Keep what a teacher says of a text.
+    Teach(Box<TeachRequest>),
     /// Say what memory a training would take.
     PlanTrain(Box<PlanTrainRequest>),
     /// Say what memory a model takes that continues text.
@@ -105,6 +110,11 @@ pub enum Event {
     Train(TrainEvent),
     /// Training ended; whether all steps were done.
     TrainEnded {
+        /// False if it was asked to stop.
+        finished: bool,
+    },
+    /// Making a teacher cache ended; whether it is whole.
+    Taught {
         /// False if it was asked to stop.
         finished: bool,
     },
@@ -250,8 +260,13 @@ impl Runner {
     async fn work(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
         match command {
             Command::Train(request) => {
-                let ending = train::train(*request, self.tuning, &self.stop, emit).await?;
+                let ending = recover::train(*request, self.tuning, &self.stop, emit, recover::PATIENCE, devices::machine).await?;
                 emit(Event::TrainEnded { finished: ending == Ending::Finished });
+                Ok(())
+            }
+            Command::Teach(request) => {
+                let finished = teach::make(*request, &self.stop, emit).await?;
+                emit(Event::Taught { finished });
                 Ok(())
             }
             Command::PlanTrain(request) => plan::plan_train(*request, emit).await,

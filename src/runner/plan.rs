@@ -3,11 +3,11 @@
 use super::train::{Inputs, TrainRequest};
 use super::{Event, devices, model};
 use crate::device::DeviceError;
-use crate::graph::{Counter, Machine, MachineError, Storage};
+use crate::graph::{Counter, Machine, MachineError, Recompute, Storage};
 use crate::infer::{Engine, EngineError};
-use crate::model::{Linears, LlamaConfig, MemoryPlan, PRESETS, Purpose, Weights};
+use crate::model::{Linears, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, Purpose, Weights};
 use crate::platform;
-use crate::train::{self, Recompute, Shapes, StepError, TrainConfig, TrainError};
+use crate::train::{self, Recomputation, Shapes, StepError, TrainConfig, TrainError};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
@@ -81,22 +81,39 @@ impl Room {
 /// A run's memory, and whether it computes activations again.
 pub(super) struct Planned {
     pub(super) memory: MemoryPlan,
-    pub(super) recompute: bool,
+    pub(super) recompute: Recompute,
     room: Room,
+}
+
+/// What a setting computes again at least.
+fn least(setting: Recomputation) -> Recompute {
+    match setting {
+        Recomputation::Auto | Recomputation::Off => Recompute::Off,
+        Recomputation::Light => Recompute::Light,
+        Recomputation::On => Recompute::On,
+    }
+}
+
+/// The same in words.
+fn again(recompute: Recompute) -> &'static str {
+    match recompute {
+        Recompute::Off => "",
+        Recompute::Light => ", norms and SwiGLU computed again",
+        Recompute::On => ", activations computed again",
+    }
 }
 
 impl Planned {
     /// Plans a run; `recompute = auto` is decided here.
     pub(super) fn new(config: &TrainConfig, shapes: &Shapes, room: Room) -> Result<Self, TrainError> {
         let with = |recompute| train::plan(config, shapes, recompute, room.counter.clone());
-        let (memory, recompute) = match config.recompute {
-            Recompute::Off => (with(false)?, false),
-            Recompute::On => (with(true)?, true),
-            Recompute::Auto => {
-                let held = with(false)?;
-                if room.holds(held.total()) { (held, false) } else { (with(true)?, true) }
+        let mut recompute = least(config.recompute);
+        let mut memory = with(recompute)?;
+        for more in [Recompute::Light, Recompute::On] {
+            if config.recompute == Recomputation::Auto && !room.holds(memory.total()) {
+                (memory, recompute) = (with(more)?, more);
             }
-        };
+        }
         Ok(Self { memory, recompute, room })
     }
 
@@ -106,20 +123,30 @@ impl Planned {
 
     /// What it takes and what there is, in a line.
     pub(super) fn line(&self) -> String {
-        let recompute = if self.recompute { ", activations computed again" } else { "" };
-        format!("memory: {} planned{recompute}; the device has {}", size(self.memory.total()), self.room.memory.map_or("an unknown amount".into(), size))
+        format!(
+            "memory: {} planned{}; the device has {}",
+            size(self.memory.total()),
+            again(self.recompute),
+            self.room.memory.map_or("an unknown amount".into(), size)
+        )
     }
 
     /// What to lower, and by how much, for the run to take less: enough for the device where that is
     /// known, as little as can be where it is not.
     pub(super) fn advice(&self, config: &TrainConfig, shapes: &Shapes) -> String {
         let target = self.room.usable.unwrap_or(self.memory.total() * 3 / 4);
-        let total = |config: &TrainConfig| train::plan(config, shapes, config.recompute != Recompute::Off, self.room.counter.clone()).map(|plan| plan.total());
+        let total = |config: &TrainConfig| train::plan(config, shapes, least(config.recompute), self.room.counter.clone()).map(|plan| plan.total());
         let fits = |config: &TrainConfig| total(config).is_ok_and(|bytes| bytes <= target);
         let mut enough: Vec<(String, TrainConfig)> = Vec::new();
-        let recompute = TrainConfig { recompute: Recompute::On, ..config.clone() };
-        if !self.recompute {
+        let recompute = TrainConfig { recompute: Recomputation::On, ..config.clone() };
+        if self.recompute != Recompute::On {
             enough.push(("recompute = on".into(), recompute.clone()));
+        }
+        if config.moments == Moments::F32 {
+            enough.push(("moments = q8".into(), TrainConfig { moments: Moments::Q8, ..config.clone() }));
+        }
+        if shapes.teacher.is_some() && config.teacher_storage != MatrixStorage::Q8 {
+            enough.push(("teacher_storage = q8".into(), TrainConfig { teacher_storage: MatrixStorage::Q8, ..config.clone() }));
         }
         if let Some(batch) = largest(config.batch, 1, |batch| fits(&TrainConfig { batch, ..config.clone() })) {
             let accumulate = (config.batch * config.accumulate).div_ceil(batch);
@@ -175,8 +202,7 @@ pub(super) async fn plan_train(request: PlanTrainRequest, emit: &mut dyn FnMut(E
     let shapes = Inputs::shapes(&config, teacher_shape.as_deref())?;
     let (machine, device) = devices::machine(&request.device).await?;
     let planned = Planned::new(&config, &shapes, Room::of(&machine, request.memory))?;
-    let recompute = if planned.recompute { ", activations computed again" } else { "" };
-    let what = format!("training {}, {} × {} tokens{recompute}", config.model, config.batch, config.seq);
+    let what = format!("training {}, {} × {} tokens{}", config.model, config.batch, config.seq, again(planned.recompute));
     let advice = (!planned.fits()).then(|| planned.advice(&config, &shapes));
     emit(Event::Planned(report(what, planned.memory, device, planned.room, advice)));
     Ok(())

@@ -3,8 +3,8 @@
 use super::plan::{self, Planned, Room};
 use super::{Event, Stop, Tuning, tuning};
 use crate::assets;
-use crate::data::{Corpus, Tokenizer};
-use crate::graph::Machine;
+use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
+use crate::graph::{Machine, Recompute};
 use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
 use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
@@ -48,11 +48,14 @@ pub fn free_run(runs: &Path) -> Option<PathBuf> {
     (1..10_000).map(|n| runs.join(format!("run-{n}"))).find(|path| !platform::exists(path))
 }
 
-/// Runs a training to its end, or until `stop` asks.
-pub(super) async fn train(request: TrainRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
+/// Runs a training to its end, or until `stop` asks, on a machine that `open` gives when all else is
+/// known to be right.
+pub(super) async fn train(
+    request: &TrainRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str) -> Result<(Machine, String)>,
+) -> Result<Ending> {
     // A new run's directory is made only when everything else is known to be right.
     let (opened, config) = if request.resume {
-        let (run, config) = open_run(&request)?;
+        let (run, config) = open_run(request)?;
         (Some(run), config)
     } else {
         RunDir::check_free(&request.run)?;
@@ -60,10 +63,12 @@ pub(super) async fn train(request: TrainRequest, tuning: Tuning, stop: &Stop, em
     };
     config.check()?;
     let inputs = Inputs::open(&config)?;
-    let rounding = inputs.teacher.as_ref().map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
-    let (mut machine, device) = super::devices::machine(&request.device).await?;
+    // Of a teacher that is on the machine.
+    let teacher = inputs.teacher.as_ref().filter(|_| inputs.shapes.teacher.is_some());
+    let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
+    let (mut machine, device) = open(&request.device).await?;
     let half = config.precision == Precision::F16;
-    let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, false).map(drop)?);
+    let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, Recompute::Off).map(drop)?);
     // A run goes on with the variants it was begun with: they decide its bits.
     let variants = match &opened {
         Some(run) => {
@@ -79,7 +84,7 @@ pub(super) async fn train(request: TrainRequest, tuning: Tuning, stop: &Stop, em
         Some(run) => run,
         None => RunDir::create(&request.run, &config, &variants)?,
     };
-    let parts = Parts { machine, setup, config, rounding, corpus: inputs.corpus, tokenizer: inputs.tokenizer, run, device, first_weights };
+    let parts = Parts { machine, setup, config, rounding, corpus: inputs.corpus, cache: inputs.cache, tokenizer: inputs.tokenizer, run, device, first_weights };
     let mut trainer = Trainer::new(parts).await?;
     Ok(trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?)
 }
@@ -94,20 +99,23 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig), TrainError>
 
 /// What a run reads, opened and found to fit together.
 pub(super) struct Inputs {
-    teacher: Option<ModelFile>,
+    pub(super) teacher: Option<ModelFile>,
     tokenizer: Tokenizer,
     shapes: Shapes,
-    corpus: Corpus,
+    pub(super) corpus: Corpus,
+    cache: Option<TeacherCache>,
 }
 
 impl Inputs {
-    fn open(config: &TrainConfig) -> Result<Self> {
+    pub(super) fn open(config: &TrainConfig) -> Result<Self> {
         let teacher = open_teacher(&config.teacher)?;
         let tokenizer = tokenizer(config, teacher.as_ref())?;
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
         let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
         let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
-        Ok(Self { teacher, tokenizer, shapes, corpus })
+        let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus);
+        let cache = config.teacher_cache.as_deref().map(|dir| TeacherCache::open(dir, &origin)).transpose()?;
+        Ok(Self { teacher, tokenizer, shapes, corpus, cache })
     }
 
     /// The shapes of a run whose teacher need not exist: `teacher` names its shape.
@@ -147,9 +155,20 @@ fn teacher_shape(settings: &TrainConfig, config: LlamaConfig, linears: Linears) 
 }
 
 fn shapes(config: &TrainConfig, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
-    let student = model_config(config, teacher.as_ref().map(|teacher| teacher.config.vocab_size), tokenizer)?;
+    let cached = config.teacher_cache.as_deref().map(TeacherCache::kept).transpose()?;
+    let vocabulary = teacher.as_ref().map(|teacher| teacher.config.vocab_size).or(cached.map(|(vocabulary, _)| vocabulary));
+    let student = model_config(config, vocabulary, tokenizer)?;
+    // A run that learns from a cache has its teacher on the machine only to be measured against.
+    let teacher = teacher.filter(|_| cached.is_none() || config.eval_teacher);
     let prompt = if config.sample_every == 0 { Vec::new() } else { tokenizer.encode(&config.sample_prompt)? };
-    Ok(Shapes { student, teacher, prompt })
+    Ok(Shapes { student, teacher, top: cached.map(|(_, top)| top), prompt })
+}
+
+/// What a cache for this run is made from.
+pub(super) fn origin(config: &TrainConfig, teacher: Option<&ModelFile>, vocabulary: usize, corpus: &Corpus) -> Origin {
+    // A large teacher's file takes a while to read: only where there is a cache to know it again.
+    let teacher = teacher.filter(|_| config.teacher_cache.is_some()).map(ModelFile::checksum);
+    Origin { teacher, vocabulary, seq: config.seq, temperature: config.temperature, top: None, text: Origin::text(corpus) }
 }
 
 fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
@@ -175,8 +194,8 @@ fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<Tokeni
 }
 
 /// The student's shape: a preset or a `config.json`; its vocabulary is the teacher's.
-fn model_config(config: &TrainConfig, teacher: Option<usize>, tokenizer: &Tokenizer) -> Result<LlamaConfig> {
-    let vocabulary = teacher.unwrap_or(tokenizer.vocabulary());
+fn model_config(config: &TrainConfig, taught: Option<usize>, tokenizer: &Tokenizer) -> Result<LlamaConfig> {
+    let vocabulary = taught.unwrap_or(tokenizer.vocabulary());
     let shape = if PRESETS.contains(&config.model.as_str()) {
         LlamaConfig::preset(&config.model, vocabulary)?
     } else {

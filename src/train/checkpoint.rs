@@ -35,12 +35,15 @@ pub struct State {
     pub best: Option<(u64, f64)>,
     /// The device that made it: on another, a resume is not exact to the bit.
     pub device: String,
+    /// The teacher cache it learnt from, if it did: another would not be the same run.
+    #[serde(default)]
+    pub cache: Option<String>,
 }
 
 impl State {
     /// The state of a run that has not begun.
     pub fn new(guard: Guard, device: &str) -> Self {
-        State { format: FORMAT, step: 0, cursor: 0, tokens: 0, seconds: 0.0, guard, best: None, device: device.into() }
+        State { format: FORMAT, step: 0, cursor: 0, tokens: 0, seconds: 0.0, guard, best: None, device: device.into(), cache: None }
     }
 }
 
@@ -95,7 +98,10 @@ pub(super) fn save(path: &Path, machine: &mut Machine, step: &Step, state: &Stat
         texts.push((name, Box::new(move |out: &mut dyn Write| out.write_all(text.as_bytes()))));
     }
     parts.extend(texts.iter_mut().map(|(name, write)| (*name, &mut **write as _)));
-    platform::commit(path, &mut parts).map_err(|error| CheckpointError::Write { path: path.to_path_buf(), error })
+    platform::commit(path, &mut parts).map_err(|error| match error.downcast::<MachineError>() {
+        Ok(error) => error.into(),
+        Err(error) => CheckpointError::Write { path: path.to_path_buf(), error },
+    })
 }
 
 fn write_tensors(out: &mut dyn Write, machine: &mut Machine, tensors: &[(String, Home)]) -> io::Result<()> {

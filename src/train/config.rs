@@ -19,16 +19,18 @@ pub enum Loss {
     Mix,
 }
 
-/// Whether activations are computed again for the gradients, block by block, instead of being
-/// held. The bits are the same; a step takes about a quarter longer.
+/// Whether activations are computed again for the gradients, instead of being held. The bits are
+/// the same; computing all again takes a step about a quarter longer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Recompute {
-    /// Where the run would not fit into the device's memory otherwise.
+pub enum Recomputation {
+    /// As little as makes the run fit into the device's memory.
     #[default]
     Auto,
-    /// Always.
+    /// All of a block's.
     On,
+    /// What norms and SwiGLU give, which costs next to nothing.
+    Light,
     /// Never.
     Off,
 }
@@ -119,6 +121,11 @@ pub struct TrainConfig {
     pub binary: bool,
     /// The teacher; none for next-token training alone.
     pub teacher: Source,
+    /// Directory of a teacher cache: what the student learns from in place of the teacher, which must be
+    /// the one it was made by, or none. Windows then begin at multiples of `seq` in every epoch.
+    pub teacher_cache: Option<PathBuf>,
+    /// With a cache: whether held-out text is measured against the teacher itself, which takes its memory.
+    pub eval_teacher: bool,
     /// How the teacher's matrices are kept on the device; what that does to them is reported.
     pub teacher_storage: MatrixStorage,
     /// The tokenizer; the teacher's where it has one.
@@ -140,7 +147,7 @@ pub struct TrainConfig {
     /// Micro-steps in a step.
     pub accumulate: usize,
     /// Whether activations are computed again instead of being held.
-    pub recompute: Recompute,
+    pub recompute: Recomputation,
     /// Steps.
     pub steps: u64,
     /// Highest learning rate.
@@ -189,6 +196,8 @@ impl Default for TrainConfig {
             model: "tiny".into(),
             binary: true,
             teacher: Source::Embedded,
+            teacher_cache: None,
+            eval_teacher: false,
             teacher_storage: MatrixStorage::F16,
             tokenizer: Source::Embedded,
             data: Vec::new(),
@@ -199,7 +208,7 @@ impl Default for TrainConfig {
             batch: 8,
             seq: 128,
             accumulate: 1,
-            recompute: Recompute::Auto,
+            recompute: Recomputation::Auto,
             steps: 1000,
             lr: 2e-3,
             end_lr: 2e-4,
@@ -308,8 +317,14 @@ impl TrainConfig {
         if self.tokenizer == Source::None {
             return refuse("tokenizer", "there must be one: embedded, or a path".into());
         }
-        if self.teacher == Source::None && self.loss != Loss::Ar {
+        if self.teacher == Source::None && self.teacher_cache.is_none() && self.loss != Loss::Ar {
             return refuse("teacher", "loss ad and mix need a teacher; without one only loss ar can be trained".into());
+        }
+        if self.teacher_cache.is_some() && self.loss == Loss::Ar {
+            return refuse("teacher_cache", "loss ar learns from no teacher; leave the cache out".into());
+        }
+        if self.eval_teacher && (self.teacher == Source::None || self.teacher_cache.is_none()) {
+            return refuse("eval_teacher", "needs a teacher, and a teacher_cache that is trained from".into());
         }
         if self.teacher == Source::None && self.init == Init::Teacher {
             return refuse("init", "there is no teacher to start from".into());

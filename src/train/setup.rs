@@ -4,7 +4,7 @@
 use super::config::TrainConfig;
 use super::step::{Step, StepShape};
 use super::trainer::TrainError;
-use crate::graph::{Counter, Machine};
+use crate::graph::{Counter, Machine, Recompute};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, MemoryPlan, Purpose, Weights};
 
@@ -24,8 +24,10 @@ pub struct TeacherShape {
 pub struct Shapes {
     /// The model being trained.
     pub student: LlamaConfig,
-    /// Its teacher.
+    /// Its teacher, where that is on the machine.
     pub teacher: Option<TeacherShape>,
+    /// Tokens kept at each position, where the student learns from a cache of a teacher.
+    pub top: Option<usize>,
     /// Tokens that samples continue; none if there are no samples.
     pub prompt: Vec<u32>,
 }
@@ -40,12 +42,16 @@ pub struct Setup {
 
 impl Setup {
     /// Reserves all memory of a run.
-    pub fn new(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: bool) -> Result<Self, TrainError> {
+    pub fn new(machine: &mut Machine, config: &TrainConfig, shapes: &Shapes, recompute: Recompute) -> Result<Self, TrainError> {
         let linears = if config.binary { Linears::Binary } else { Linears::Dense };
         let student = Weights::allocate(machine, &shapes.student, linears, Purpose::Training(config.moments))?;
         let teacher = shapes.teacher.as_ref().map(|teacher| Weights::allocate(machine, &teacher.config, teacher.linears, teacher.purpose));
         let shape = StepShape { batch: config.batch, seq: config.seq, objective: config.objective(), recompute };
-        let step = Step::new(machine, student, teacher.transpose()?, shape)?;
+        let teacher = teacher.transpose()?;
+        let step = match shapes.top {
+            Some(top) => Step::cached(machine, student, teacher, top, shape)?,
+            None => Step::new(machine, student, teacher, shape)?,
+        };
         let sampler = match shapes.prompt.len() {
             0 => None,
             tokens => Some((Engine::new(machine, &step.student, tokens + config.sample_tokens + 1)?, shapes.prompt.clone())),
@@ -70,7 +76,7 @@ impl Setup {
 }
 
 /// What a run takes on a machine that `counter` counts for. Nothing is reserved.
-pub fn plan(config: &TrainConfig, shapes: &Shapes, recompute: bool, counter: Counter) -> Result<MemoryPlan, TrainError> {
+pub fn plan(config: &TrainConfig, shapes: &Shapes, recompute: Recompute, counter: Counter) -> Result<MemoryPlan, TrainError> {
     let mut machine = Machine::Counting(counter);
     let setup = Setup::new(&mut machine, config, shapes, recompute)?;
     Ok(setup.memory(&machine))

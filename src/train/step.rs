@@ -3,8 +3,8 @@
 //! which the host feeds and reads them.
 
 use crate::data::Batch;
-use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Tape};
-use crate::model::{BinaryGroup, Forward, Loss, Positions, Weights};
+use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, Recompute, ShapeError, Spec, Tape};
+use crate::model::{BinaryGroup, Forward, Loss, Positions, Taught, Weights};
 use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, GradNorm, Members, NORM, Objective, PARTIALS, SumSquares, TERMS};
 use std::sync::Arc;
 
@@ -88,11 +88,16 @@ struct Feed {
     weights: Home,
     scale: Home,
     sums: Home,
+    /// Of a cached teacher: ids and shares.
+    top: Option<(Home, Home)>,
 }
 
 impl Feed {
-    fn new(machine: &mut Machine, rows: usize) -> Result<Self, MachineError> {
+    /// For `rows` positions; `top` tokens of a cached teacher at each.
+    fn new(machine: &mut Machine, rows: usize, top: Option<usize>) -> Result<Self, MachineError> {
+        let cached = |top| Ok::<_, MachineError>((feed(machine, Spec::u32(rows, top))?, feed(machine, Spec::f32(rows, top + 1))?));
         Ok(Self {
+            top: top.map(cached).transpose()?,
             tokens: feed(machine, Spec::u32(rows, 1))?,
             targets: feed(machine, Spec::u32(rows, 1))?,
             weights: feed(machine, Spec::f32(rows, 1))?,
@@ -121,6 +126,14 @@ impl Feed {
         machine.write(&self.tokens, &batch.tokens)?;
         machine.write(&self.targets, &batch.targets)?;
         machine.write_f32(&self.weights, &weights)?;
+        if let (Some((ids, shares)), Some(taught)) = (self.top, &batch.taught) {
+            let (want, have) = ((ids.spec.words(), shares.spec.words()), (taught.ids.len(), taught.shares.len()));
+            if want != have {
+                return Err(StepError::Batch(format!("{} ids and {} shares of a teacher where {} and {} are needed", have.0, have.1, want.0, want.1)));
+            }
+            machine.write(&ids, &taught.ids)?;
+            machine.write_f32(&shares, &taught.shares)?;
+        }
         Ok(())
     }
 }
@@ -135,14 +148,14 @@ pub struct StepShape {
     /// What is minimised.
     pub objective: Objective,
     /// Whether activations are computed again for the gradients, instead of being held.
-    pub recompute: bool,
+    pub recompute: Recompute,
 }
 
 /// Models on a machine, and the programs that train one from the other.
 pub struct Step {
     /// The model being trained.
     pub student: Weights,
-    /// Its teacher, unless it learns from tokens alone.
+    /// Its teacher, unless it learns from tokens alone or from a cache.
     pub teacher: Option<Weights>,
     shape: StepShape,
     feed: Feed,
@@ -157,7 +170,17 @@ pub struct Step {
 impl Step {
     /// Plans and compiles the programs for models already on the machine.
     pub fn new(machine: &mut Machine, student: Weights, teacher: Option<Weights>, shape: StepShape) -> Result<Self, StepError> {
-        let feed_homes = Feed::new(machine, shape.batch * shape.seq)?;
+        Self::with_top(machine, student, teacher, None, shape)
+    }
+
+    /// As [`Step::new`], but the student learns from what a cache holds of a teacher, `top` tokens at
+    /// each position. A teacher given is only asked on held-out text.
+    pub fn cached(machine: &mut Machine, student: Weights, teacher: Option<Weights>, top: usize, shape: StepShape) -> Result<Self, StepError> {
+        Self::with_top(machine, student, teacher, Some(top), shape)
+    }
+
+    fn with_top(machine: &mut Machine, student: Weights, teacher: Option<Weights>, top: Option<usize>, shape: StepShape) -> Result<Self, StepError> {
+        let feed_homes = Feed::new(machine, shape.batch * shape.seq, top)?;
         let tables = Tables::new(machine, &student, teacher.as_ref(), shape.seq)?;
         let record = |gradient: bool| record_loss(&student, teacher.as_ref(), &tables, feed_homes, shape, gradient);
         let micro = machine.compile(record(true)?)?;
@@ -176,6 +199,11 @@ impl Step {
     /// The shape it was made for.
     pub fn shape(&self) -> StepShape {
         self.shape
+    }
+
+    /// Whether there is a teacher, at hand or in a cache.
+    pub fn is_taught(&self) -> bool {
+        self.teacher.is_some() || self.feed.top.is_some()
     }
 
     /// The programs of a step: micro-step and optimizer step.
@@ -210,6 +238,9 @@ impl Step {
 
     /// One micro-step of `accumulate`: adds to gradients and loss sums. `scale` is the loss scale.
     pub fn micro(&mut self, machine: &mut Machine, batch: &Batch, accumulate: usize, scale: f32) -> Result<(), StepError> {
+        if self.feed.top.is_some() && batch.taught.is_none() {
+            return Err(StepError::Batch("nothing of the teacher where the step learns from a cache".into()));
+        }
         self.feed.write(machine, batch, self.student.config.vocab_size, 1.0 / accumulate as f64)?;
         machine.write_f32(&self.feed.scale, &[scale])?;
         Ok(machine.run(&mut self.micro)?)
@@ -256,17 +287,18 @@ fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, fe
     let StepShape { batch, seq, objective, recompute } = shape;
     let mut tape = Tape::new();
     let [tokens, targets, weights, scale, sums] = [feed.tokens, feed.targets, feed.weights, feed.scale, feed.sums].map(|home| tape.lasting(home));
-    let taught = match (teacher, tables.teacher) {
-        (Some(weights), Some(positions)) => Some((weights, Forward { weights, positions, batch, seq, cache: None }.hidden(&mut tape, tokens)?)),
-        _ => None,
+    let taught = match (teacher, tables.teacher, feed.top) {
+        (Some(weights), Some(positions), top) if top.is_none() || !gradient => {
+            Taught::Whole(weights, Forward { weights, positions, batch, seq, cache: None }.hidden(&mut tape, tokens)?)
+        }
+        (_, _, Some((ids, shares))) => Taught::Top(tape.lasting(ids), tape.lasting(shares)),
+        _ => Taught::Nothing,
     };
     let hidden = Forward { weights: student, positions: tables.student, batch, seq, cache: None }.hidden(&mut tape, tokens)?;
-    let loss = Loss { student, teacher: taught, targets, weights, scale, sums, objective, gradient };
+    let loss = Loss { student, taught, targets, weights, scale, sums, objective, gradient };
     if let Some(d_hidden) = loss.record(&mut tape, hidden)? {
         tape.backward(&[(hidden, d_hidden)], Arc::new(Add))?;
-        if recompute {
-            tape.recompute();
-        }
+        tape.recompute(recompute);
     }
     Ok(tape)
 }

@@ -4,64 +4,18 @@ use super::baseline::{constant_losses, unigram};
 use super::checkpoint::{CheckpointError, State, clear_gradients, restore, save};
 use super::config::{SettingError, TrainConfig};
 use super::curves;
+use super::event::TrainEvent;
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
 use super::run_dir::{RunDir, RunError};
 use super::setup::Setup;
 use super::step::{Losses, PendingReport, Step, StepError, StepReport};
-use crate::data::{Batch, Batches, Corpus, Tokenizer, TokenizerError, held_out};
+use crate::data::{Batch, Batches, CacheError, Corpus, TeacherCache, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError, Sampler, Sampling};
 use crate::model::{BinaryGroup, ModelError, Rounding};
 use crate::ops::Control;
 use crate::platform::{self, Clock};
-use serde::{Deserialize, Serialize};
-
-/// What happens while a run trains.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "train")]
-pub enum TrainEvent {
-    /// The run begins, or goes on, at a step.
-    Begun {
-        /// Steps done already.
-        step: u64,
-        /// Steps in all.
-        steps: u64,
-        /// What is trained on what, for a person.
-        summary: String,
-        /// What the teacher's weights lost by the way they are stored.
-        #[serde(skip_serializing_if = "Option::is_none", default)]
-        teacher: Option<Rounding>,
-    },
-    /// An optimizer step.
-    Step(Box<Metrics>),
-    /// Losses on held-out text.
-    HeldOut {
-        /// After this step.
-        step: u64,
-        /// The losses.
-        losses: Losses,
-    },
-    /// A sample of text.
-    Sample {
-        /// After this step.
-        step: u64,
-        /// Prompt and continuation.
-        text: String,
-    },
-    /// A checkpoint is on disk.
-    Saved {
-        /// Of this step.
-        step: u64,
-        /// Where.
-        path: String,
-    },
-    /// Something for the log: the guard's doings, a stop.
-    Note {
-        /// In words.
-        text: String,
-    },
-}
 
 /// Why training stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +35,9 @@ pub enum TrainError {
     /// The machine.
     #[error(transparent)]
     Machine(#[from] crate::graph::MachineError),
+    /// The teacher cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// A model.
     #[error(transparent)]
     Model(#[from] ModelError),
@@ -116,6 +73,7 @@ pub struct Trainer {
     config: TrainConfig,
     rounding: Option<Rounding>,
     corpus: Corpus,
+    cache: Option<TeacherCache>,
     tokenizer: Tokenizer,
     run: RunDir,
     state: State,
@@ -144,6 +102,8 @@ pub struct Parts {
     pub rounding: Option<Rounding>,
     /// Text.
     pub corpus: Corpus,
+    /// What the teacher said of the text, where that is learnt from in its place.
+    pub cache: Option<TeacherCache>,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
     /// Where the run lives.
@@ -178,19 +138,29 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 impl Trainer {
     /// Puts a run together; it goes on from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, setup, config, rounding, corpus, tokenizer, run, device, mut first_weights } = parts;
+        let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, run, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
-        let first_state = State::new(Guard::new(config.guard, config.loss_scale), &device);
+        let first_state = State { cache: cache.as_ref().map(TeacherCache::identity), ..State::new(Guard::new(config.guard, config.loss_scale), &device) };
         let state = match run.checkpoints()?.last() {
             Some(&last) => restore(&run.checkpoint(last), &mut machine, &step.student)?,
             None => first_state.clone(),
         };
+        if let (Some(cache), Some(then)) = (&cache, &state.cache) {
+            cache.expect(then)?;
+        }
         run.cut(state.step)?;
         let shape = step.shape();
+        let order = if cache.is_some() { Batches::aligned } else { Batches::new };
+        let mut held = held_out(&corpus.held_out, shape.batch, shape.seq, config.eval_batches);
+        for (n, batch) in held.iter_mut().enumerate() {
+            if let Some(cache) = &cache {
+                cache.teach(batch, (0..shape.batch).map(|row| cache.grid().of_held_out(n * shape.batch + row)))?;
+            }
+        }
         Ok(Self {
-            batches: Batches::new(config.seed, corpus.train.len(), shape.batch, shape.seq),
-            held: held_out(&corpus.held_out, shape.batch, shape.seq, config.eval_batches),
+            batches: order(config.seed, corpus.train.len(), shape.batch, shape.seq),
+            held,
             sizes: step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect(),
             earlier: state.seconds,
             clock: Clock::start(),
@@ -200,6 +170,7 @@ impl Trainer {
             config,
             rounding,
             corpus,
+            cache,
             tokenizer,
             run,
             state,
@@ -263,8 +234,11 @@ impl Trainer {
     fn summary(&self) -> String {
         let config = &self.step.student.config;
         let kind = if self.config.binary { "binarized" } else { "full-precision" };
-        let mut teacher =
-            self.step.teacher.as_ref().map_or("no teacher".to_string(), |teacher| format!("a teacher of {:.1}M", teacher.config.parameters() as f64 / 1e6));
+        let mut teacher = match (&self.cache, &self.step.teacher) {
+            (Some(cache), _) => format!("a cached teacher's {} likeliest tokens", cache.top()),
+            (None, Some(teacher)) => format!("a teacher of {:.1}M", teacher.config.parameters() as f64 / 1e6),
+            (None, None) => "no teacher".to_string(),
+        };
         if let Some(rounding) = self.rounding {
             teacher += &format!(" in {rounding}");
         }
@@ -282,7 +256,11 @@ impl Trainer {
         self.step.begin(&mut self.machine)?;
         let scale = self.state.guard.loss_scale(self.state.step + 1);
         for part in 0..accumulate as u64 {
-            let batch = self.batches.batch(&self.corpus.train, self.state.cursor + part);
+            let index = self.state.cursor + part;
+            let mut batch = self.batches.batch(&self.corpus.train, index);
+            if let Some(cache) = &self.cache {
+                cache.teach(&mut batch, self.batches.starts(index).into_iter().map(|start| cache.grid().of_train(start)))?;
+            }
             self.step.micro(&mut self.machine, &batch, accumulate, scale)?;
         }
         let lr = self.config.schedule().rate((self.state.step + 1) * accumulate as u64 - 1);
@@ -338,7 +316,7 @@ impl Trainer {
         let now = self.clock.seconds();
         let since = (now - std::mem::replace(&mut self.last_line, now)).max(1e-9);
         self.state.seconds = self.earlier + now;
-        let taught = self.step.teacher.is_some();
+        let taught = self.step.is_taught();
         let flipped: u64 = report.flips.iter().map(|&flips| u64::from(flips)).sum();
         Metrics {
             step,

@@ -99,3 +99,24 @@ fn without_time_everything_stays_portable() {
     assert_eq!((timed, tuned.variants), (0, Variants::default()));
     assert!(tuned.notes[0].contains("stay portable"), "{:?}", tuned.notes);
 }
+
+/// At the shapes of every case, on every variant in f32 that the first adapter can run.
+#[test]
+fn every_variant_is_right_at_every_case() {
+    let gpu = gpu();
+    let mut names = std::collections::BTreeSet::new();
+    for case in crate::ops::ALL.iter().flat_map(|family| (family.cases)()) {
+        let inputs = case.inputs.iter().map(|input| input.spec).collect::<Vec<_>>();
+        let updates = case.updates.iter().map(|update| update.spec).collect::<Vec<_>>();
+        let specs = Specs { inputs: &inputs, updates: &updates };
+        for variant in
+            GpuMachine::new(gpu.clone(), crate::ops::FUSIONS).candidates(&*case.op, specs).iter().skip(1).filter(|variant| variant.storage == Storage::F32)
+        {
+            let verdict = pollster::block_on(verify(&gpu, &case.op, specs, variant.name, 1));
+            assert!(verdict.passed(), "{} of {}: {:?}", variant.name, case.label, verdict.failure);
+            names.insert(variant.name);
+        }
+    }
+    println!("{}: {names:?}", gpu.name());
+    assert!(names.contains("wide") && names.contains("quads"), "{names:?}");
+}

@@ -1,0 +1,397 @@
+//! What a teacher says of a corpus, kept on disk: at every position of every window its likeliest
+//! tokens and their probabilities, the others as one bucket (`docs/formats.md`).
+//!
+//! A window is trusted by its checksum, which covers its token ids and what is said of them. So no
+//! crash leaves a half-written window that counts, whatever order a disk writes in; and a window is
+//! found again by what was computed from: its tokens, their positions, and the [`Origin`] in the header.
+
+use super::batches::{Batch, Likeliest, grid_windows};
+use super::corpus::Corpus;
+use crate::formats::checksum;
+use crate::formats::safetensors::{Dtype, FormatError, TensorFile, write_header};
+use crate::platform::{self, Lock, Places};
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The format that this program writes.
+const FORMAT: &str = "1";
+/// The file in a cache's directory.
+const FILE: &str = "teacher.safetensors";
+/// A probability of 1, as shares are stored.
+pub const WHOLE: u32 = 65_535;
+
+/// Why a cache cannot be used or made.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// The file cannot be understood.
+    #[error(transparent)]
+    File(#[from] FormatError),
+    /// It could not be read or written.
+    #[error("{}: {error}. What is there stays good: make room and give the same command again", path.display())]
+    Io {
+        /// Where.
+        path: PathBuf,
+        /// What the system says.
+        error: io::Error,
+    },
+    /// Another process makes it.
+    #[error("{}: the cache is being made by another process. Wait for it, or choose another directory", .0.display())]
+    InUse(PathBuf),
+    /// It was made from something else.
+    #[error("{}: the teacher cache was made from something else: {differs}. Make one for these settings with `signet teach` in another directory", path.display())]
+    Differs {
+        /// The file.
+        path: PathBuf,
+        /// What differs, then and now.
+        differs: String,
+    },
+    /// Not all of it is made yet.
+    #[error("{}: {missing} of {windows} windows are not made yet; give the `signet teach` command that began it again, it goes on where it was", path.display())]
+    Unfinished {
+        /// The file.
+        path: PathBuf,
+        /// Windows still to make.
+        missing: usize,
+        /// Windows there must be.
+        windows: usize,
+    },
+    /// A run began with another cache.
+    #[error("{}: is not the teacher cache that the run learnt from so far ({then}). Put that one back, or begin a new run", path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
+        /// What the run's cache is known by.
+        then: String,
+    },
+    /// A window's checksum is not that of its contents.
+    #[error("{}: window {window} is damaged, or of other text; give the `signet teach` command again, it makes anew what is not whole", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// Which window.
+        window: usize,
+    },
+}
+
+/// What a cache is made from: everything that decides what is in it, but for the rounding of a device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// Checksum of the teacher's file; `None` asks for any.
+    pub teacher: Option<u64>,
+    /// Ids the teacher knows.
+    pub vocabulary: usize,
+    /// Tokens in a window, which all begin at multiples of it.
+    pub seq: usize,
+    /// Temperature of the probabilities.
+    pub temperature: f64,
+    /// Tokens kept at each position; `None` asks for any number.
+    pub top: Option<usize>,
+    /// Ids trained on, ids held out, and a checksum of both: of text, tokenizer, and how they were split.
+    pub text: (usize, usize, u64),
+}
+
+impl Origin {
+    /// What a corpus is known by.
+    pub fn text(corpus: &Corpus) -> (usize, usize, u64) {
+        let sum = checksum(checksum(0, bytemuck::cast_slice(&corpus.train)), bytemuck::cast_slice(&corpus.held_out));
+        (corpus.train.len(), corpus.held_out.len(), sum)
+    }
+
+    fn fields(&self) -> [(&'static str, Option<String>); 6] {
+        let (train, held_out, sum) = self.text;
+        [
+            ("teacher", self.teacher.map(|sum| format!("{sum:016x}"))),
+            ("vocabulary", Some(self.vocabulary.to_string())),
+            ("seq", Some(self.seq.to_string())),
+            ("temperature", Some(self.temperature.to_string())),
+            ("top", self.top.map(|top| top.to_string())),
+            ("text", Some(format!("{train} + {held_out} tokens {sum:016x}"))),
+        ]
+    }
+
+    /// What of it a file was not made from, in words.
+    fn differs(&self, file: &TensorFile) -> Option<String> {
+        let differs: Vec<String> = (self.fields().into_iter())
+            .filter_map(|(name, now)| {
+                let (then, now) = (file.metadata(name).unwrap_or("missing"), now?);
+                (then != now).then(|| format!("{name} was {then}, is {now}"))
+            })
+            .collect();
+        (!differs.is_empty()).then(|| differs.join("; "))
+    }
+}
+
+/// The windows of a cache: those of the text trained on, then those of the text held out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    seq: usize,
+    train: usize,
+    held_out: usize,
+}
+
+impl Grid {
+    /// All windows of `seq` in texts of these lengths.
+    pub fn new(train: usize, held_out: usize, seq: usize) -> Self {
+        Self { seq, train: grid_windows(train, seq), held_out: grid_windows(held_out, seq) }
+    }
+
+    /// Windows.
+    pub fn windows(&self) -> usize {
+        self.train + self.held_out
+    }
+
+    /// The window that begins at a token trained on.
+    pub fn of_train(&self, start: usize) -> usize {
+        start / self.seq
+    }
+
+    /// The n-th window held out, beginning again after the last.
+    pub fn of_held_out(&self, n: usize) -> usize {
+        self.train + n % self.held_out
+    }
+
+    /// The tokens that a teacher reads in a window.
+    pub fn tokens<'a>(&self, corpus: &'a Corpus, window: usize) -> &'a [u32] {
+        let (text, n) = if window < self.train { (&corpus.train, window) } else { (&corpus.held_out, window - self.train) };
+        &text[n * self.seq..(n + 1) * self.seq]
+    }
+}
+
+/// How the file lies on disk.
+#[derive(Clone, Copy, Debug)]
+struct Layout {
+    grid: Grid,
+    top: usize,
+    /// Bytes of an id.
+    id: usize,
+}
+
+impl Layout {
+    fn new(grid: Grid, top: usize, vocabulary: usize) -> Self {
+        Self { grid, top, id: if vocabulary <= 1 << 16 { 2 } else { 4 } }
+    }
+
+    /// Values of a window: positions × tokens kept.
+    fn values(&self) -> usize {
+        self.grid.seq * self.top
+    }
+
+    fn tensors(&self) -> [(String, Dtype, Vec<usize>); 3] {
+        let shape = vec![self.grid.windows(), self.grid.seq, self.top];
+        let ids = if self.id == 2 { Dtype::U16 } else { Dtype::U32 };
+        [("checksums".into(), Dtype::U64, vec![self.grid.windows()]), ("ids".into(), ids, shape.clone()), ("shares".into(), Dtype::U16, shape)]
+    }
+
+    /// Bytes behind the header.
+    fn bytes(&self) -> u64 {
+        (self.grid.windows() * (8 + self.values() * (self.id + 2))) as u64
+    }
+
+    /// First bytes of a window's checksum, ids and shares behind the header.
+    fn places(&self, window: usize) -> [u64; 3] {
+        let (windows, values) = (self.grid.windows(), self.values());
+        let ids = 8 * windows;
+        let shares = ids + windows * values * self.id;
+        [8 * window, ids + window * values * self.id, shares + window * values * 2].map(|at| at as u64)
+    }
+}
+
+fn window_sum(tokens: &[u32], ids: &[u8], shares: &[u8]) -> u64 {
+    checksum(checksum(checksum(0, bytemuck::cast_slice(tokens)), ids), shares)
+}
+
+/// A cache, mapped.
+pub struct TeacherCache {
+    file: TensorFile,
+    layout: Layout,
+    vocabulary: usize,
+}
+
+impl TeacherCache {
+    /// Bytes that a cache takes on disk.
+    pub fn bytes(origin: &Origin, top: usize) -> u64 {
+        Layout::new(Grid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary).bytes()
+    }
+
+    /// Of the cache in `dir`: ids that its teacher knows, and tokens kept at each position.
+    pub fn kept(dir: &Path) -> Result<(usize, usize), CacheError> {
+        let file = TensorFile::open(&dir.join(FILE))?;
+        Ok((number(&file, "vocabulary")?, number(&file, "top")?))
+    }
+
+    /// Opens the cache in `dir`, which must be whole and made from `origin`.
+    pub fn open(dir: &Path, origin: &Origin) -> Result<Self, CacheError> {
+        let cache = Self::open_any(dir, origin)?;
+        let missing = cache.sums().iter().filter(|&&sum| sum == 0).count();
+        if missing > 0 {
+            return Err(CacheError::Unfinished { path: cache.file.path().to_path_buf(), missing, windows: cache.layout.grid.windows() });
+        }
+        Ok(cache)
+    }
+
+    fn open_any(dir: &Path, origin: &Origin) -> Result<Self, CacheError> {
+        let file = TensorFile::open(&dir.join(FILE))?;
+        let path = file.path().to_path_buf();
+        match file.metadata("signet.teacher_cache") {
+            Some(FORMAT) => {}
+            Some(other) => return Err(FormatError::new(&path, format!("made by a newer Signet (cache format {other}; this one reads {FORMAT})")).into()),
+            None => return Err(FormatError::new(&path, "is no teacher cache; make one with `signet teach`").into()),
+        }
+        if let Some(differs) = origin.differs(&file) {
+            return Err(CacheError::Differs { path, differs });
+        }
+        let grid = Grid::new(origin.text.0, origin.text.1, origin.seq);
+        let layout = Layout::new(grid, number(&file, "top")?, origin.vocabulary);
+        for (name, dtype, shape) in layout.tensors() {
+            let (found, have, _) = file.raw(&name)?;
+            if found != dtype || have != &shape[..] {
+                return Err(FormatError::new(&path, format!("tensor {name} is {found:?} {have:?}; {dtype:?} {shape:?} is needed")).into());
+            }
+        }
+        Ok(Self { file, layout, vocabulary: origin.vocabulary })
+    }
+
+    /// Its windows.
+    pub fn grid(&self) -> Grid {
+        self.layout.grid
+    }
+
+    /// Tokens kept at each position.
+    pub fn top(&self) -> usize {
+        self.layout.top
+    }
+
+    /// Refuses to stand in for the cache known by `then`.
+    pub fn expect(&self, then: &str) -> Result<(), CacheError> {
+        if self.identity() == then { Ok(()) } else { Err(CacheError::Replaced { path: self.file.path().to_path_buf(), then: then.into() }) }
+    }
+
+    /// What it is known by: a checksum of what it was made from and of all that is in it.
+    pub fn identity(&self) -> String {
+        let sums: Vec<u8> = self.sums().iter().flat_map(|sum| sum.to_le_bytes()).collect();
+        format!("top {} {:016x}", self.layout.top, checksum(0, &sums))
+    }
+
+    fn bytes_of(&self, name: &str) -> &[u8] {
+        self.file.raw(name).expect("checked when it was opened").2
+    }
+
+    fn sums(&self) -> Vec<u64> {
+        self.bytes_of("checksums").as_chunks().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect()
+    }
+
+    /// Ids and shares of a window, as bytes, if they are whole.
+    fn window(&self, window: usize, tokens: &[u32]) -> Option<(&[u8], &[u8])> {
+        let values = self.layout.values();
+        let part = |name: &str, size: usize| &self.bytes_of(name)[window * values * size..(window + 1) * values * size];
+        let (ids, shares) = (part("ids", self.layout.id), part("shares", 2));
+        let sum = self.bytes_of("checksums").as_chunks::<8>().0[window];
+        (u64::from_le_bytes(sum) == window_sum(tokens, ids, shares)).then_some((ids, shares))
+    }
+
+    /// Gives a batch what the teacher said of its windows, which are these of the grid.
+    pub fn teach(&self, batch: &mut Batch, windows: impl IntoIterator<Item = usize>) -> Result<(), CacheError> {
+        let mut taught = Likeliest::default();
+        for (window, tokens) in windows.into_iter().zip(batch.tokens.chunks(self.layout.grid.seq)) {
+            let damaged = || CacheError::Damaged { path: self.file.path().to_path_buf(), window };
+            let (ids, shares) = self.window(window, tokens).ok_or_else(damaged)?;
+            self.decode(ids, shares, &mut taught).ok_or_else(damaged)?;
+        }
+        batch.taught = Some(taught);
+        Ok(())
+    }
+
+    /// `None` if ids are not ascending and inside the vocabulary, or shares are more than the whole.
+    fn decode(&self, ids: &[u8], shares: &[u8], taught: &mut Likeliest) -> Option<()> {
+        let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
+        let top = self.layout.top;
+        for (ids, shares) in ids.chunks(top * self.layout.id).zip(shares.chunks(top * 2)) {
+            let first = taught.ids.len();
+            taught.ids.extend(ids.chunks(self.layout.id).map(word));
+            let mut rest = WHOLE;
+            for share in shares.chunks(2).map(word) {
+                rest = rest.checked_sub(share)?;
+                taught.shares.push(share as f32 / WHOLE as f32);
+            }
+            taught.shares.push(rest as f32 / WHOLE as f32);
+            let ids = &taught.ids[first..];
+            if !ids.is_sorted_by(|a, b| a < b) || ids.last().is_some_and(|&id| id as usize >= self.vocabulary) {
+                return None;
+            }
+        }
+        Some(())
+    }
+}
+
+fn number(file: &TensorFile, name: &str) -> Result<usize, FormatError> {
+    file.metadata(name).and_then(|text| text.parse().ok()).ok_or_else(|| FormatError::new(file.path(), format!("is no teacher cache: it does not say {name}")))
+}
+
+/// A cache that is being made.
+pub struct CacheWriter {
+    path: PathBuf,
+    layout: Layout,
+    places: Places,
+    /// Where the tensors begin.
+    data: u64,
+    missing: Vec<usize>,
+    _lock: Lock,
+}
+
+impl CacheWriter {
+    /// Makes the file, or goes on with it if it is there and of the same `origin`; what is whole in it
+    /// is kept.
+    pub fn open(dir: &Path, origin: &Origin, corpus: &Corpus, notes: &[(&str, String)]) -> Result<Self, CacheError> {
+        let path = dir.join(FILE);
+        let at = |error| CacheError::Io { path: path.clone(), error };
+        let top = origin.top.expect("a cache is made with a number of tokens");
+        let layout = Layout::new(Grid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary);
+        platform::make_dir(dir).map_err(at)?;
+        let lock = Lock::take(&dir.join(".lock")).map_err(at)?.ok_or_else(|| CacheError::InUse(dir.to_path_buf()))?;
+        if !platform::exists(&path) {
+            let fields = origin.fields().map(|(name, value)| (name.to_string(), value.expect("a cache is made from something")));
+            let notes = notes.iter().map(|(name, text)| (name.to_string(), text.clone()));
+            let metadata: BTreeMap<String, String> =
+                [("signet.teacher_cache".to_string(), FORMAT.to_string())].into_iter().chain(fields).chain(notes).collect();
+            let mut header = Vec::new();
+            write_header(&mut header, &layout.tensors(), &metadata).map_err(at)?;
+            platform::reserve(&path, &header, header.len() as u64 + layout.bytes()).map_err(at)?;
+        }
+        let there = TeacherCache::open_any(dir, origin)?;
+        let missing = (0..layout.grid.windows()).filter(|&window| there.window(window, layout.grid.tokens(corpus, window)).is_none()).collect();
+        let data = there.file.data_start();
+        drop(there);
+        let places = Places::open(&path).map_err(at)?;
+        Ok(Self { path, layout, places, data, missing, _lock: lock })
+    }
+
+    /// Its windows.
+    pub fn grid(&self) -> Grid {
+        self.layout.grid
+    }
+
+    /// Windows that are still to be made, ascending.
+    pub fn missing(&self) -> &[usize] {
+        &self.missing
+    }
+
+    /// Writes what the teacher says of a window: at each position the ids kept, ascending, and their
+    /// shares of [`WHOLE`].
+    pub fn write(&mut self, window: usize, tokens: &[u32], ids: &[u32], shares: &[u16]) -> Result<(), CacheError> {
+        assert!(ids.len() == self.layout.values() && shares.len() == ids.len(), "{} ids and {} shares for a window", ids.len(), shares.len());
+        let ids: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes().into_iter().take(self.layout.id)).collect();
+        let shares: Vec<u8> = shares.iter().flat_map(|share| share.to_le_bytes()).collect();
+        let sum = window_sum(tokens, &ids, &shares).to_le_bytes();
+        let [sum_at, ids_at, shares_at] = self.layout.places(window).map(|at| self.data + at);
+        for (at, bytes) in [(ids_at, &ids[..]), (shares_at, &shares), (sum_at, &sum)] {
+            self.places.write(at, bytes).map_err(|error| CacheError::Io { path: self.path.clone(), error })?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was written is on disk.
+    pub fn sync(&self) -> Result<(), CacheError> {
+        self.places.sync().map_err(|error| CacheError::Io { path: self.path.clone(), error })
+    }
+}

@@ -1,0 +1,64 @@
+//! Making a teacher cache: opens what it is made from, and says how large it becomes.
+
+use super::train::{Inputs, origin};
+use super::{Event, Stop, devices};
+use crate::data::{CacheWriter, Origin, TeacherCache};
+use crate::model::Purpose;
+use crate::ops::MOST_KEPT;
+use crate::platform::Clock;
+use crate::train::{Source, Teaching, TrainConfig, teach};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// A cache to make, or to go on with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TeachRequest {
+    /// Directory of the cache.
+    pub out: PathBuf,
+    /// Tokens kept at each position.
+    pub top: usize,
+    /// The run it is for: its teacher, tokenizer, text, sequence length and temperature are taken.
+    pub config: TrainConfig,
+    /// Where it is computed: `auto`, `cpu`, or an adapter.
+    pub device: String,
+}
+
+/// Makes a cache; gives whether it is whole.
+pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
+    let TeachRequest { out, top, config, device } = request;
+    if config.teacher == Source::None {
+        bail!("a cache needs a teacher: embedded, or a model directory");
+    }
+    let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..config };
+    config.check()?;
+    let inputs = Inputs::open(&config)?;
+    let file = inputs.teacher.as_ref().context("a cache needs a teacher")?;
+    let vocabulary = file.config.vocab_size;
+    if top == 0 || top > MOST_KEPT || top >= vocabulary {
+        bail!("--top {top}: 1 to {MOST_KEPT} tokens can be kept, and fewer than the teacher's {vocabulary}");
+    }
+    let origin = Origin { teacher: Some(file.checksum()), top: Some(top), ..origin(&config, None, vocabulary, &inputs.corpus) };
+    let bytes = TeacherCache::bytes(&origin, top);
+    emit(Event::Note { text: format!("{}: {} in all, {top} tokens at each of {} positions", out.display(), size(bytes), origin.text.0 + origin.text.1) });
+    let (mut machine, name) = devices::machine(&device).await?;
+    let teacher = file.load(&mut machine, Purpose::Inference(file.storage()))?;
+    let notes = [("made_by", file.path().display().to_string()), ("device", name.clone())];
+    let mut cache = CacheWriter::open(&out, &origin, &inputs.corpus, &notes)?;
+    let (missing, windows) = (cache.missing().len(), cache.grid().windows());
+    emit(Event::Note { text: format!("{missing} of {windows} windows of {} tokens to make on {name}", config.seq) });
+    let teaching = Teaching { top, temperature: config.temperature, seq: config.seq };
+    let clock = Clock::start();
+    let mut progress = |done: usize, of: usize| {
+        let rate = (done * config.seq) as f64 / clock.seconds().max(1e-9);
+        let left = ((of - done) * config.seq) as f64 / rate;
+        emit(Event::Progress { done, of, note: format!("{rate:.0} tokens/s, {left:.0} s left") });
+    };
+    let made = teach(&mut machine, &teacher, &mut cache, &inputs.corpus, teaching, &|| stop.asked(), &mut progress).await;
+    made.context("the cache is not whole; what is made of it is kept, and the same command goes on")
+}
+
+/// Bytes as a person reads them.
+fn size(bytes: u64) -> String {
+    if bytes >= 1 << 30 { format!("{:.2} GB", bytes as f64 / 1e9) } else { format!("{:.1} MB", bytes as f64 / 1e6) }
+}

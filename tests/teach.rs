@@ -1,0 +1,149 @@
+//! Teacher caches: made, killed and gone on with, damaged, refused, and trained from.
+
+use crate::train::{Scratch, as_str, killed_and_resumed_as, run, signet, student, teacher};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+/// A share of the embedded corpus, so that a test takes seconds.
+fn corpus(scratch: &Scratch) -> String {
+    let text = signet::assets::CORPUS;
+    let end = text[..60_000].rfind("<|end|>").unwrap() + "<|end|>".len();
+    std::fs::write(scratch.path("text.txt"), &text[..end]).unwrap();
+    scratch.path("text.txt").display().to_string()
+}
+
+fn teach(scratch: &Scratch, teacher: &Path, out: &str, device: &str, more: &[&str]) -> Vec<String> {
+    let mut arguments: Vec<String> = ["teach", "--seq", "32", "--top", "9", "--device", device].map(String::from).into();
+    for (option, value) in [("--teacher", teacher.display().to_string()), ("--out", scratch.path(out).display().to_string()), ("--data", corpus(scratch))] {
+        arguments.extend([option.to_string(), value]);
+    }
+    arguments.extend(more.iter().map(|argument| argument.to_string()));
+    arguments
+}
+
+fn contents(scratch: &Scratch, out: &str) -> Vec<u8> {
+    std::fs::read(scratch.path(out).join("teacher.safetensors")).unwrap()
+}
+
+/// A run of 60 steps that learns from a cache.
+fn learner(scratch: &Scratch, teacher: &str, cache: &str, name: &str, device: &str) -> Vec<String> {
+    let mut arguments = student(scratch, Path::new(teacher), name, device);
+    for (option, value) in [("--teacher-cache", scratch.path(cache).display().to_string()), ("--data", corpus(scratch))] {
+        arguments.extend([option.to_string(), value]);
+    }
+    arguments
+}
+
+#[test]
+fn a_cache_that_was_killed_or_damaged_becomes_the_same_byte_for_byte() {
+    let scratch = Scratch::new("teach");
+    let teacher = teacher(&scratch);
+    let (good, said) = run(&as_str(&teach(&scratch, &teacher, "whole", "cpu", &[])));
+    assert!(good && said.contains("tokens/s") && said.contains("MB in all"), "{said}");
+    let path = scratch.path("killed/teacher.safetensors");
+    for kill in 0..3 {
+        let mut child = signet(&as_str(&teach(&scratch, &teacher, "killed", "cpu", &[]))).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let begun = Instant::now();
+        while !path.exists() && begun.elapsed() < Duration::from_secs(60) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(2 + 15 * kill));
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let (good, said) = run(&as_str(&learner(&scratch, "none", "killed", "early", "cpu")));
+    // The machine may have been fast enough to finish it.
+    let whole = contents(&scratch, "whole") == contents(&scratch, "killed");
+    assert!(whole || !good && said.contains("windows are not made yet"), "{said}");
+    assert!(run(&as_str(&teach(&scratch, &teacher, "killed", "cpu", &[]))).0);
+    assert!(contents(&scratch, "whole") == contents(&scratch, "killed"), "the caches differ");
+    // A bit of each of the last windows, those held out among them: a share's low byte.
+    let mut bytes = contents(&scratch, "whole");
+    let (end, window) = (bytes.len(), 32 * 9 * 2);
+    (1..=40).for_each(|n| bytes[end - n * window] ^= 1);
+    std::fs::write(&path, bytes).unwrap();
+    let (good, said) = run(&as_str(&learner(&scratch, "none", "killed", "late", "cpu")));
+    assert!(!good && said.contains("is damaged") && said.contains("signet teach"), "{said}");
+    let (good, said) = run(&as_str(&teach(&scratch, &teacher, "killed", "cpu", &[])));
+    assert!(good && said.contains("40 of "), "{said}");
+    assert!(contents(&scratch, "whole") == contents(&scratch, "killed"), "the repaired cache differs");
+}
+
+#[test]
+fn a_cache_made_from_something_else_is_refused_by_name() {
+    let scratch = Scratch::new("refused-cache");
+    let (teacher, embedded) = (teacher(&scratch), "embedded".to_string());
+    assert!(run(&as_str(&teach(&scratch, &teacher, "cache", "cpu", &[]))).0);
+    let plain = learner(&scratch, &teacher.display().to_string(), "cache", "bad", "cpu");
+    let other = scratch.path("other.txt");
+    std::fs::write(&other, std::fs::read_to_string(corpus(&scratch)).unwrap().replacen('a', "e", 1)).unwrap();
+    let cases: [(&str, String, &str); 8] = [
+        ("--seq", "16".into(), "seq was 32, is 16"),
+        ("--temperature", "2".into(), "temperature was 1, is 2"),
+        ("--teacher", embedded, "teacher was "),
+        ("--data", other.display().to_string(), "text was "),
+        ("--teacher-cache", scratch.path("nowhere").display().to_string(), "nowhere/teacher.safetensors: cannot be opened"),
+        ("--loss", "ar".into(), "setting teacher_cache"),
+        ("--model", "5M".into(), ""),
+        ("--batch", "3".into(), ""),
+    ];
+    for (option, value, want) in cases {
+        let mut arguments = plain.clone();
+        match arguments.iter().position(|argument| argument == option) {
+            Some(at) => arguments[at + 1] = value,
+            None => arguments.extend([option.to_string(), value]),
+        }
+        if want.is_empty() {
+            // Another student and another batch size may use it.
+            let steps = arguments.iter().position(|argument| argument == "--steps").unwrap();
+            arguments[steps + 1] = "6".into();
+            let (good, said) = run(&as_str(&arguments));
+            assert!(good, "{option}: {said}");
+            std::fs::remove_dir_all(scratch.path("runs/bad")).unwrap();
+            continue;
+        }
+        let (good, said) = run(&as_str(&arguments));
+        assert!(!good && said.contains(want) && !said.contains("panicked"), "{option}: {said}");
+        assert!(!scratch.path("runs/bad").exists(), "{option} left a run behind");
+    }
+    for (more, want) in
+        [(["--top", "0"], "--top 0"), (["--top", "300"], "1 to 256"), (["--top", "5"], "top was 9, is 5"), (["--teacher", "none"], "needs a teacher")]
+    {
+        let mut arguments = teach(&scratch, &teacher, "cache", "cpu", &[]);
+        let at = arguments.iter().position(|argument| argument == more[0]).unwrap();
+        arguments[at + 1] = more[1].into();
+        let (good, said) = run(&as_str(&arguments));
+        assert!(!good && said.contains(want), "{more:?}: {said}");
+    }
+}
+
+#[test]
+fn a_killed_run_that_learns_from_a_cache_resumes_to_the_same_bits_and_from_no_other_cache() {
+    let scratch = Scratch::new("cached");
+    let teacher = teacher(&scratch);
+    assert!(run(&as_str(&teach(&scratch, &teacher, "cache", "cpu", &[]))).0);
+    // The teacher itself is not needed.
+    killed_and_resumed_as(&scratch, &|name| learner(&scratch, "none", "cache", name, "cpu"));
+    std::fs::remove_dir_all(scratch.path("cache")).unwrap();
+    let mut other = teach(&scratch, &teacher, "cache", "cpu", &[]);
+    let top = other.iter().position(|argument| argument == "--top").unwrap();
+    other[top + 1] = "8".into();
+    assert!(run(&as_str(&other)).0);
+    let (good, said) = run(&[&as_str(&learner(&scratch, "none", "cache", "killed", "cpu"))[..], &["--resume"]].concat());
+    assert!(!good && said.contains("is not the teacher cache that the run learnt from"), "{said}");
+}
+
+#[test]
+fn a_cache_of_an_adapter_trains_there_and_is_measured_against_the_teacher_itself() {
+    let scratch = Scratch::new("cached-gpu");
+    let teacher = teacher(&scratch);
+    assert!(run(&as_str(&teach(&scratch, &teacher, "cache", "0", &[]))).0);
+    let arguments = learner(&scratch, &teacher.display().to_string(), "cache", "run", "0");
+    let (good, said) = run(&[&as_str(&arguments)[..], &["--eval-teacher"]].concat());
+    assert!(good, "{said}");
+    let metrics = std::fs::read_to_string(scratch.path("runs/run/metrics.jsonl")).unwrap();
+    let last: serde_json::Value = serde_json::from_str(metrics.lines().last().unwrap()).unwrap();
+    let (joined, whole) = (last["kl"].as_f64().unwrap(), last["held_out"]["kl"].as_f64().unwrap());
+    assert!(joined > 0.0 && whole > 0.0, "{joined} {whole}");
+}
