@@ -15,12 +15,21 @@ type Checked<T> = Result<T, String>;
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=shaders");
+    println!("cargo:rerun-if-changed=Cargo.lock");
+    println!("cargo:rustc-env=WGPU_VERSION={}", locked_version("wgpu"));
     let table = table(Path::new("shaders")).unwrap_or_else(|problems| {
         eprintln!("{problems}");
         std::process::exit(1);
     });
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR")).join("kernels.rs");
     std::fs::write(&out, table).unwrap_or_else(|error| panic!("{}: {error}", out.display()));
+}
+
+/// The version of a package in Cargo.lock, for reports.
+fn locked_version(package: &str) -> String {
+    let lock = std::fs::read_to_string("Cargo.lock").unwrap_or_default();
+    let after = lock.split_once(&format!("name = \"{package}\"\nversion = \"")).map(|(_, rest)| rest);
+    after.and_then(|rest| rest.split('"').next()).unwrap_or("of unknown version").into()
 }
 
 /// The Rust source of the table of all kernels; or all that is wrong with them.

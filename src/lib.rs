@@ -9,8 +9,9 @@
 //!    a GPU through `device`;
 //! 4. `infer` continues text with the same tape and a KV cache; `eval` measures;
 //! 5. `train` repeats steps, and a guard decides what each report means;
-//! 6. `conform` holds every operation on every device against a float64 oracle, and `tune` chooses
-//!    among the variants of an operation that are right on an adapter the fastest;
+//! 6. `conform` holds every operation on every device against a float64 oracle, `certify` whole models
+//!    against the CPU device, and `tune` chooses among the variants of an operation that are right on
+//!    an adapter the fastest;
 //! 7. the `runner` owns all work: a command in, events out; `cli` and `app` speak only to it.
 
 pub mod platform;
@@ -33,6 +34,8 @@ pub mod eval;
 pub mod infer;
 
 pub mod train;
+
+pub mod certify;
 
 pub mod bench;
 

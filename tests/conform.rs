@@ -1,8 +1,8 @@
-//! Every case on every adapter of this machine, software adapters too, and on the CPU device.
+//! Every case and whole models on every adapter of this machine, software adapters too, and every
+//! case on the CPU device.
 
 use signet::conform::{Check, Options, Report, Target, run};
-use signet::device::{Adapter, Checks, Gpu, adapters};
-use std::sync::Arc;
+use signet::device::{Adapter, adapters};
 
 /// The seed of the operands: `SIGNET_SEED`, else one from the clock, which is printed.
 fn options(checks: &[Check]) -> Options {
@@ -16,11 +16,12 @@ fn passed(report: &Report) -> bool {
     report.passed()
 }
 
-fn on_adapter(adapter: &Adapter, checks: Checks) -> bool {
-    println!("{adapter}, checks {checks:?}");
-    let gpu = pollster::block_on(Gpu::open(adapter, checks)).expect("the adapter opens");
-    let target = Target::Gpu(Arc::new(gpu));
-    passed(&pollster::block_on(run(&target, &options(&[Check::Forward, Check::Backward]), |_| {})))
+fn on_adapter(adapter: &Adapter) -> bool {
+    println!("{adapter}");
+    let target = pollster::block_on(Target::both_ways(adapter)).expect("the adapter opens");
+    let mut report = pollster::block_on(run(&target, &options(&[Check::Forward, Check::Backward]), |_| {}));
+    report.models = pollster::block_on(signet::certify::models(&target));
+    passed(&report)
 }
 
 #[test]
@@ -32,6 +33,6 @@ fn the_cpu_agrees_with_the_oracle_and_the_oracle_with_differences() {
 fn every_adapter_agrees_with_the_oracle() {
     let adapters = pollster::block_on(adapters());
     assert!(!adapters.is_empty(), "no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
-    let outcomes: Vec<bool> = adapters.iter().flat_map(|adapter| [Checks::Off, Checks::On].map(|checks| on_adapter(adapter, checks))).collect();
+    let outcomes: Vec<bool> = adapters.iter().map(on_adapter).collect();
     assert!(outcomes.iter().all(|&passed| passed), "see the tables above");
 }

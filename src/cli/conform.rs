@@ -4,6 +4,7 @@ use super::output::{put, put_json};
 use crate::runner::{Command, ConformRequest, Event, Runner};
 use anyhow::Result;
 use clap::Args;
+use std::path::PathBuf;
 
 /// Hold every operation on a device against a float64 oracle; fails if any result is off.
 #[derive(Args)]
@@ -17,9 +18,9 @@ pub(super) struct Conform {
     /// Only cases whose "operation: label" contains this.
     #[arg(long)]
     filter: Option<String>,
-    /// With wgpu's own checks in the kernels, as a browser has them.
-    #[arg(long)]
-    checked: bool,
+    /// Write the whole report to PATH.md and PATH.json (PATH-0.md and so on with --device all), to keep or to attach to a driver bug.
+    #[arg(long, value_name = "PATH")]
+    report: Option<PathBuf>,
     /// One JSON report per device.
     #[arg(long)]
     json: bool,
@@ -27,11 +28,14 @@ pub(super) struct Conform {
 
 impl Conform {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { device, seed, filter, checked, json } = self;
-        runner.run(Command::Conform(ConformRequest { device, seed, filter, checked }), &mut |event| match &event {
+        let Self { device, seed, filter, report, json } = self;
+        runner.run(Command::Conform(ConformRequest { device, seed, filter, report }), &mut |event| match &event {
             Event::Conformance { .. } if json => put_json(&event),
             Event::Conformance { table, .. } => put(&format!("{table}\n")),
-            Event::Case { device, result } if result.failure.is_some() => eprintln!("{device}: {} {}: failed", result.operation, result.label),
+            Event::Case { device, result } if result.failure.is_some() => {
+                let known = if result.known.is_some() { " as known" } else { "" };
+                eprintln!("{device}: {} {} {}: failed{known}", result.operation, result.variant, result.label)
+            }
             _ => {}
         })
     }

@@ -3,18 +3,23 @@
 //! the program, not of its tests: wrong results on one vendor's driver are common, and the device
 //! that matters is the user's.
 
+mod about;
 mod codes;
 mod differences;
 mod fill;
+mod limits;
+mod markdown;
 mod report;
 mod trial;
 mod verify;
 
-pub use report::{Report, Row};
+pub use about::{About, AdapterAbout};
+pub use report::{KnownFailure, ModelCheck, Report, Row, Unavailable};
 pub use verify::{Verdict, verify};
 
-use crate::device::Gpu;
-use crate::graph::{Calculus, Case, Machine, Traced};
+use crate::device::{Checks, Gpu};
+use crate::graph::cpu::Data;
+use crate::graph::{Calculus, Case, GpuMachine, Machine, Offer, Storage, Traced, Variants};
 use crate::ops;
 use fill::{Contents, Random};
 use serde::{Deserialize, Serialize};
@@ -31,23 +36,22 @@ const UNIT_F16: f64 = 1.0 / 2048.0;
 pub enum Target {
     /// The CPU device.
     Cpu,
-    /// A GPU.
-    Gpu(Arc<Gpu>),
+    /// A GPU, opened as often as there are ways to try it: with wgpu's checks in the kernels, and without.
+    Gpu(Vec<Arc<Gpu>>),
 }
 
 impl Target {
+    /// An adapter, without wgpu's checks in the kernels and with them.
+    pub async fn both_ways(adapter: &crate::device::Adapter) -> Result<Self, crate::device::DeviceError> {
+        let [off, on] = [Checks::Off, Checks::On].map(|checks| Gpu::open(adapter, checks));
+        Ok(Target::Gpu(vec![Arc::new(off.await?), Arc::new(on.await?)]))
+    }
+
     /// The device's name.
     pub fn name(&self) -> String {
         match self {
             Target::Cpu => "CPU".into(),
-            Target::Gpu(gpu) => gpu.name().into(),
-        }
-    }
-
-    fn machine(&self) -> Machine {
-        match self {
-            Target::Cpu => Machine::cpu(),
-            Target::Gpu(gpu) => Machine::gpu(gpu.clone(), ops::FUSIONS),
+            Target::Gpu(ways) => ways.first().map_or("no GPU", |gpu| gpu.name()).into(),
         }
     }
 }
@@ -95,25 +99,47 @@ pub struct CaseResult {
     pub label: String,
     /// What was compared.
     pub check: Check,
+    /// The variant that was preferred; empty where no GPU took part.
+    pub variant: String,
+    /// Whether wgpu's checks were in the kernels.
+    pub checked: bool,
+    /// Why it is expected to fail here, if it is.
+    pub known: Option<String>,
     /// The largest error, as a share of what is allowed.
     pub worst: f64,
     /// What is wrong, if anything is.
     pub failure: Option<String>,
 }
 
-/// Runs every case that `options` asks for; `on_result` learns of each as it ends.
+/// Runs every case that `options` asks for, once for each variant that the device can run;
+/// `on_result` learns of each as it ends.
 pub async fn run(target: &Target, options: &Options, mut on_result: impl FnMut(&CaseResult)) -> Report {
-    let mut report = Report::new(target.name(), options.seed);
-    for family in ops::ALL {
+    let mut report = run_families(target, options, ops::ALL, &mut on_result).await;
+    if let (Target::Gpu(ways), true) = (target, options.checks.contains(&Check::Forward)) {
+        let wanted = |name: &str| options.filter.as_ref().is_none_or(|filter| name.contains(filter));
+        limits::run(ways, wanted, &mut report, &mut on_result).await;
+    }
+    report
+}
+
+async fn run_families(target: &Target, options: &Options, families: &[ops::Family], mut on_result: impl FnMut(&CaseResult)) -> Report {
+    let mut report = Report::new(target.name(), About::of(target), options.seed);
+    if let Target::Gpu(ways) = target {
+        report.known = ways.first().map_or(Vec::new(), |gpu| gpu.all_known().map(KnownFailure::of).collect());
+    }
+    for family in families {
         for case in (family.cases)() {
             let wanted = options.filter.as_ref().is_none_or(|filter| format!("{}: {}", family.name, case.label).contains(filter));
             for &check in options.checks.iter().filter(|&&check| wanted && applies(&case, check)) {
                 let mut random = Random::new(options.seed, &[family.name, &case.label]);
-                let outcome = run_case(target, &case, check, &mut random).await;
-                let (worst, failure) = outcome.map_or_else(|(worst, failure)| (worst, Some(failure)), |worst| (worst, None));
-                let result = CaseResult { operation: family.name.into(), label: case.label.clone(), check, worst: worst.min(f64::MAX), failure };
-                on_result(&result);
-                report.add(&result);
+                for tried in run_case(target, &case, check, &mut random, &mut report).await {
+                    let Tried { variant, checked, known, outcome } = tried;
+                    let (worst, failure) = outcome.map_or_else(|(worst, failure)| (worst, Some(failure)), |worst| (worst, None));
+                    let (operation, label, worst) = (family.name.into(), case.label.clone(), worst.min(f64::MAX));
+                    let result = CaseResult { operation, label, check, variant, checked, known, worst, failure };
+                    on_result(&result);
+                    report.add(&result);
+                }
             }
         }
     }
@@ -136,22 +162,85 @@ fn broken(failure: impl std::fmt::Display) -> (f64, String) {
     (f64::MAX, failure.to_string())
 }
 
-async fn run_case(target: &Target, case: &Case, check: Check, random: &mut Random) -> Outcome {
+/// A case in one variant, one way.
+struct Tried {
+    variant: String,
+    checked: bool,
+    known: Option<String>,
+    outcome: Outcome,
+}
+
+impl Tried {
+    /// Where there are no variants.
+    fn alone(outcome: Outcome) -> Vec<Self> {
+        vec![Self { variant: String::new(), checked: false, known: None, outcome }]
+    }
+}
+
+async fn run_case(target: &Target, case: &Case, check: Check, random: &mut Random, report: &mut Report) -> Vec<Tried> {
     let contents = Contents::draw(case, random);
     let trial = match check {
-        Check::Forward => Trial::forward(case, &contents).map_err(broken)?,
-        Check::Backward => Trial::gradient(case, &contents, random).map_err(broken)?,
-        Check::Differences => return differences::check(case, &contents, random),
+        Check::Forward => Trial::forward(case, &contents).map_err(broken),
+        Check::Backward => Trial::gradient(case, &contents, random).map_err(broken),
+        Check::Differences => return Tried::alone(differences::check(case, &contents, random)),
     };
     let in_floats = match check {
-        Check::Forward => Some(codes::in_floats(case, &contents)).map(|(case, contents)| Trial::forward(&case, &contents)).transpose().map_err(broken)?,
-        _ => None,
+        Check::Forward => Some(codes::in_floats(case, &contents)).map(|(case, contents)| Trial::forward(&case, &contents)).transpose().map_err(broken),
+        _ => Ok(None),
     };
-    let mut oracle = Bench::<Traced>::new(in_floats.as_ref().unwrap_or(&trial)).map_err(broken)?;
+    let prepared = trial.and_then(|trial| Ok((oracle(in_floats?.as_ref().unwrap_or(&trial))?, trial)));
+    let (expected, trial) = match prepared {
+        Ok(prepared) => prepared,
+        Err(failure) => return Tried::alone(Err(failure)),
+    };
+    let Target::Gpu(ways) = target else {
+        let got = trial.run_on(Machine::cpu()).await.map_err(broken);
+        return Tried::alone(got.and_then(|got| judge(&trial, &expected, &got, Storage::F32)));
+    };
+    let mut tried = Vec::new();
+    for gpu in ways {
+        let offers = GpuMachine::new(gpu.clone(), ops::FUSIONS).offers(&trial.tape);
+        for (name, offers) in by_name(offers, report) {
+            let storage = if offers.iter().any(|offer| offer.storage == Storage::F16) { Storage::F16 } else { Storage::F32 };
+            let known = offers.iter().find_map(|offer| offer.known).map(|known| known.reason.to_owned());
+            let got = trial.run_on(fearless(gpu, name)).await.map_err(broken);
+            let outcome = got.and_then(|got| judge(&trial, &expected, &got, storage));
+            tried.push(Tried { variant: name.into(), checked: gpu.checks() == Checks::On, known, outcome });
+        }
+    }
+    tried
+}
+
+/// What the oracle has for every result of a trial.
+fn oracle(trial: &Trial) -> Result<Vec<Data<Traced>>, (f64, String)> {
+    let mut oracle = Bench::<Traced>::new(trial).map_err(broken)?;
     oracle.run();
-    let expected: Vec<_> = (0..trial.results.len()).map(|n| oracle.result(n)).collect();
-    let got = trial.run_on(target.machine()).await.map_err(broken)?;
-    judge(&trial, &expected, &got)
+    Ok((0..trial.results.len()).map(|n| oracle.result(n)).collect())
+}
+
+/// The variants that some operation of a tape can run, in the order of their names' first places;
+/// those it cannot are noted in the report.
+fn by_name(offers: Vec<Offer>, report: &mut Report) -> Vec<(&'static str, Vec<Offer>)> {
+    let mut names: Vec<(&'static str, Vec<Offer>)> = Vec::new();
+    for offer in offers {
+        if let Some(why) = &offer.obstacle {
+            report.lack(offer.operation, offer.variant, why);
+            continue;
+        }
+        match names.iter_mut().find(|(name, _)| *name == offer.variant) {
+            Some((_, same)) => same.push(offer),
+            None => names.push((offer.variant, vec![offer])),
+        }
+    }
+    names
+}
+
+/// A machine that prefers a variant, and runs it even if it is known to fail.
+fn fearless(gpu: &Arc<Gpu>, variant: &str) -> Machine {
+    let mut machine = GpuMachine::new(gpu.clone(), ops::FUSIONS);
+    machine.try_known_failures();
+    machine.set_variants(Variants::preferring(variant));
+    Machine::Gpu(machine)
 }
 
 #[cfg(test)]

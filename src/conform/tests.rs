@@ -1,7 +1,7 @@
 //! The conformance tried on operations that are wrong: each must be caught.
 
 use super::*;
-use crate::device::{Checks, adapters};
+use crate::device::{Known, Which, adapters};
 use crate::graph::{Backward, CpuIo, DynOp, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 
 /// a + b, with kernels and twins that do something else.
@@ -24,17 +24,20 @@ impl Op for Wrong {
         Ok(vec![specs.inputs[0]])
     }
 
-    /// The portable one, and one that adds the first operand to itself.
+    /// The portable one, and one whose kernel computes something else.
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
-        let n = specs.inputs[0].elements() as i32 + self.stray;
-        let launch = |second| Launch {
-            kernel: "add/forward",
-            operands: vec![Operand::In(0), Operand::In(second), Operand::Out(0)],
-            params: vec![n as u32],
-            groups: grid((n as usize).div_ceil(256)),
+        let (spec, n) = (specs.inputs[0], specs.inputs[0].elements() as i32 + self.stray);
+        let variant = |name, kernel, params, groups| {
+            let operands = vec![Operand::In(0), Operand::In(1), Operand::Out(0)];
+            Variant { name, storage: Storage::F32, launches: vec![Launch { kernel, operands, params, groups }] }
         };
-        let variant = |name, second| Variant { name, storage: Storage::F32, launches: vec![launch(second)] };
-        vec![variant(Variant::PORTABLE, 1), variant("doubling", 0)]
+        // The outer product of a column and a row.
+        let (rows, cols) = (spec.rows as u32, spec.cols as u32);
+        let product = vec![rows, cols, 1, cols, 1, 1, 1, 0];
+        vec![
+            variant(Variant::PORTABLE, "add/forward", vec![n as u32], grid((n as usize).div_ceil(256))),
+            variant("faster", "matmul/tiled", product, [cols.div_ceil(64), rows.div_ceil(64), 1]),
+        ]
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -62,17 +65,42 @@ fn case(op: Wrong) -> Case {
 fn gpu() -> Target {
     let adapters = pollster::block_on(adapters());
     let adapter = adapters.first().expect("no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
-    Target::Gpu(Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens")))
+    Target::Gpu(vec![Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens"))])
+}
+
+fn knowing(table: &'static [Known]) -> Target {
+    let adapters = pollster::block_on(adapters());
+    Target::Gpu(vec![Arc::new(pollster::block_on(Gpu::open_knowing(&adapters[0], Checks::Off, table)).expect("opens"))])
+}
+
+/// The report of the forward of an operation whose second variant is wrong.
+fn report(target: &Target) -> Report {
+    let family = ops::Family { name: "add", cases: || vec![case(RIGHT)] };
+    let options = Options { seed: 1, filter: None, checks: vec![Check::Forward] };
+    pollster::block_on(run_families(target, &options, &[family], |_| {}))
+}
+
+/// What an operation gives on a target when its wrong variant is asked for.
+fn faster(target: &Target) -> Vec<f32> {
+    let Target::Gpu(ways) = target else { unreachable!() };
+    let contents = Contents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
+    let trial = Trial::forward(&case(RIGHT), &contents).expect("fits");
+    let mut machine = Machine::gpu(ways[0].clone(), crate::ops::FUSIONS);
+    machine.set_variants(Variants::preferring("faster"));
+    let got = pollster::block_on(trial.run_on(machine)).expect("runs");
+    bytemuck::cast_slice(&got.results[0]).to_vec()
 }
 
 fn verdict(specs: [Spec; 2], op: Wrong, variant: &str) -> Verdict {
-    let Target::Gpu(gpu) = gpu() else { unreachable!() };
+    let Target::Gpu(ways) = gpu() else { unreachable!() };
     let op: DynOp = Arc::new(op);
-    pollster::block_on(verify(&gpu, &op, Specs { inputs: &specs, updates: &[] }, variant, 1))
+    pollster::block_on(verify(&ways[0], &op, Specs { inputs: &specs, updates: &[] }, variant, 1))
 }
 
 fn outcome(target: &Target, op: Wrong, check: Check) -> Outcome {
-    pollster::block_on(run_case(target, &case(op), check, &mut Random::new(1, &["test"])))
+    let mut report = Report::new(target.name(), About::default(), 1);
+    let tried = pollster::block_on(run_case(target, &case(op), check, &mut Random::new(1, &["test"]), &mut report));
+    tried.into_iter().next().expect("the portable variant comes first").outcome
 }
 
 fn caught(target: &Target, op: Wrong, check: Check) -> String {
@@ -126,22 +154,63 @@ fn a_wrong_variant_is_refused_at_any_shape_and_a_right_one_is_not() {
     // By the oracle, and by the portable variant.
     for spec in [Spec::f32(7, 33), Spec::f32(256, 1024)] {
         assert!(verdict([spec; 2], RIGHT, Variant::PORTABLE).passed());
-        let failure = verdict([spec; 2], RIGHT, "doubling").failure.expect("caught");
+        let failure = verdict([spec; 2], RIGHT, "faster").failure.expect("caught");
         assert!(failure.contains("row"), "{failure}");
         let failure = verdict([spec; 2], Wrong { stray: 1, ..RIGHT }, Variant::PORTABLE).failure.expect("caught");
         assert!(failure.contains("wrote outside"), "{failure}");
     }
-    let failure = verdict([Spec::f32(7, 33); 2], RIGHT, "faster").failure.expect("no such variant");
-    assert_eq!(failure, "add has no variant faster here; there are: portable, doubling");
+    let failure = verdict([Spec::f32(7, 33); 2], RIGHT, "fastest").failure.expect("no such variant");
+    assert_eq!(failure, "add has no variant fastest here; there are: portable, faster");
 }
 
 #[test]
 fn every_shape_of_a_product_allows_what_rounding_does() {
-    let Target::Gpu(gpu) = gpu() else { unreachable!() };
+    let Target::Gpu(ways) = gpu() else { unreachable!() };
     let op: DynOp = Arc::new(crate::ops::Matmul::LINEAR);
     for (rows, columns) in [(3, 70), (256, 1024)] {
         let specs = [Spec::f32(rows, columns), Spec::f32(512, columns)];
-        let verdict = pollster::block_on(verify(&gpu, &op, Specs { inputs: &specs, updates: &[] }, Variant::PORTABLE, 1));
+        let verdict = pollster::block_on(verify(&ways[0], &op, Specs { inputs: &specs, updates: &[] }, Variant::PORTABLE, 1));
         assert!(verdict.passed(), "{verdict:?}");
     }
+}
+
+const WRONG: Known = Known { which: Which::Named("matmul/tiled"), reason: "it multiplies", link: "https://example.org", ..Known::NONE };
+const RIGHT_AFTER_ALL: Known = Known { which: Which::Named("add/forward"), reason: "it was wrong once", link: "https://example.org", ..Known::NONE };
+
+#[test]
+fn a_wrong_variant_fails_the_report_until_it_is_known_and_then_its_fallback_is_taken() {
+    let (target, denied) = (knowing(&[]), knowing(&[WRONG]));
+    let unknown = report(&target);
+    assert!(!unknown.passed() && unknown.rows[0].failed == 0 && unknown.rows[1].failed == 1, "{}", unknown.table());
+    let known = report(&denied);
+    assert!(known.passed() && known.rows[1].failed == 1, "{}", known.table());
+    assert!(known.table().contains("it multiplies (https://example.org): 1 of 1 comparisons failed"), "{}", known.table());
+    let right = |spec: Spec| {
+        let contents = Contents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
+        let value = |n: usize, at: usize| f32::from_bits(contents.inputs[n][at]);
+        (0..spec.elements()).map(|at| value(0, at) + value(1, at)).collect::<Vec<_>>()
+    };
+    assert_ne!(faster(&target), right(Spec::f32(7, 33)));
+    assert_eq!(faster(&denied), right(Spec::f32(7, 33)));
+}
+
+#[test]
+fn a_known_failure_that_passes_fails_the_report() {
+    let report = report(&knowing(&[WRONG, RIGHT_AFTER_ALL]));
+    assert!(!report.passed() && report.failed() == 0);
+    assert!(report.table().contains("it was wrong once (https://example.org): 0 of 1 comparisons failed. This entry is no longer true: remove it"));
+    // Where it fails only now and then, passing proves nothing.
+    const NOW_AND_THEN: Known = Known { sometimes: true, ..RIGHT_AFTER_ALL };
+    assert!(super::tests::report(&knowing(&[WRONG, NOW_AND_THEN])).passed());
+}
+
+#[test]
+fn a_report_survives_json_and_is_the_same_each_time() {
+    let target = knowing(&[WRONG]);
+    let (first, second) = (report(&target), report(&target));
+    assert_eq!(first.markdown(), second.markdown());
+    let json = serde_json::to_string(&first).expect("plain data");
+    assert_eq!(serde_json::from_str::<Report>(&json).expect("as written").markdown(), first.markdown());
+    let about = first.about.adapter.expect("a GPU");
+    assert!(!about.features.is_empty() && about.limits.len() > about.limits_used.len() && about.limits_used.len() == 11, "{about:?}");
 }

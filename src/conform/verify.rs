@@ -65,7 +65,7 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
         let mut oracle = Bench::<Traced>::new(&trial).map_err(broken)?;
         oracle.run();
         let expected: Vec<_> = (0..trial.results.len()).map(|n| oracle.result(n)).collect();
-        return judge(&trial, &expected, &got);
+        return judge(&trial, &expected, &got, chosen.storage);
     }
     if let Some(place) = got.strayed.first() {
         return Err(broken(format!("a kernel wrote outside {place}")));

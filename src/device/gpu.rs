@@ -3,6 +3,7 @@
 use super::adapters::{Adapter, lacks};
 use super::faults::{DeviceError, Faults, locked};
 use super::kernels::{Cooperative, Dispatch, Kernel, Pipelines};
+use super::known::{KNOWN, Known};
 use super::readback::{Signal, Staging};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -32,6 +33,10 @@ pub struct Gpu {
     limits: wgpu::Limits,
     memory: Option<u64>,
     features: wgpu::Features,
+    /// What the adapter has, used or not.
+    offered: wgpu::Features,
+    /// What is known to be wrong here.
+    known: Vec<&'static Known>,
     cooperative: Vec<Cooperative>,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
@@ -46,11 +51,20 @@ pub struct Gpu {
 impl Gpu {
     /// Opens an adapter, with all the limits it has.
     pub async fn open(adapter: &Adapter, checks: Checks) -> Result<Self, DeviceError> {
-        Self::open_binding(adapter, checks, u64::MAX).await
+        Self::open_within(adapter, checks, u64::MAX, KNOWN).await
     }
 
     /// As [`Gpu::open`], but at most `binding` bytes can be bound at once, as on a smaller device.
     pub async fn open_binding(adapter: &Adapter, checks: Checks, binding: u64) -> Result<Self, DeviceError> {
+        Self::open_within(adapter, checks, binding, KNOWN).await
+    }
+
+    /// As [`Gpu::open`], with another table of known failures.
+    pub async fn open_knowing(adapter: &Adapter, checks: Checks, table: &'static [Known]) -> Result<Self, DeviceError> {
+        Self::open_within(adapter, checks, u64::MAX, table).await
+    }
+
+    async fn open_within(adapter: &Adapter, checks: Checks, binding: u64, table: &'static [Known]) -> Result<Self, DeviceError> {
         adapter.require()?;
         let wanted = wgpu::DeviceDescriptor {
             label: Some("signet"),
@@ -72,6 +86,8 @@ impl Gpu {
             limits: device.limits(),
             memory: adapter.memory(),
             features: device.features(),
+            offered: adapter.features,
+            known: table.iter().filter(|known| known.applies(&adapter.info)).collect(),
             cooperative: adapter.cooperative(),
             faults: Faults::of(&device),
             checks,
@@ -98,13 +114,48 @@ impl Gpu {
         self.memory
     }
 
-    /// Whether this device has what a kernel needs.
+    /// Whether this device has what a kernel needs, and is not known to compute it wrongly.
     pub fn can_run(&self, kernel: &Kernel) -> bool {
+        self.obstacle(kernel).is_none() && self.known(kernel).is_none()
+    }
+
+    /// What this device lacks of what a kernel needs, in words; none if it lacks nothing.
+    pub fn obstacle(&self, kernel: &Kernel) -> Option<String> {
+        let features = kernel.features - self.features;
+        let names = features.iter_names().map(|(name, _)| format!("the feature {name}"));
+        let limits = lacks(&self.limits, &[kernel]).into_iter().map(|(limit, have, need)| format!("{limit} of {need} (it has {have})"));
+        let matrices = kernel.cooperative.filter(|matrices| !self.cooperative.contains(matrices));
+        let matrices = matrices.map(|Cooperative { size, half }| format!("cooperative matrices of {size}×{size} in {}", if half { "f16" } else { "f32" }));
         let invocations: u32 = kernel.workgroup.iter().product();
-        self.features.contains(kernel.features)
-            && lacks(&self.limits, &[kernel]).is_empty()
-            && kernel.cooperative.is_none_or(|matrices| self.cooperative.contains(&matrices))
-            && kernel.subgroups * self.info.subgroup_max_size <= invocations
+        let most = self.info.subgroup_max_size;
+        let subgroups = (kernel.subgroups * most > invocations).then(|| format!("subgroups of at most {} (it has {most})", invocations / kernel.subgroups));
+        let lacks: Vec<String> = names.chain(limits).chain(matrices).chain(subgroups).collect();
+        (!lacks.is_empty()).then(|| lacks.join(" and "))
+    }
+
+    /// The entry of the table of known failures that is about this kernel on this device.
+    pub fn known(&self, kernel: &Kernel) -> Option<&'static Known> {
+        self.known.iter().find(|known| known.covers(kernel)).copied()
+    }
+
+    /// The entries of the table of known failures that are about this device.
+    pub fn all_known(&self) -> impl Iterator<Item = &'static Known> {
+        self.known.iter().copied()
+    }
+
+    /// What the adapter can do beyond core WebGPU, used or not.
+    pub fn offered(&self) -> wgpu::Features {
+        self.offered
+    }
+
+    /// Whether wgpu's own checks are in its kernels.
+    pub fn checks(&self) -> Checks {
+        self.checks
+    }
+
+    /// What this device allows.
+    pub fn limits(&self) -> &wgpu::Limits {
+        &self.limits
     }
 
     /// What it can do beyond core WebGPU, of what Signet uses.

@@ -5,6 +5,7 @@ mod buffers;
 mod faults;
 mod gpu;
 mod kernels;
+mod known;
 mod readback;
 mod timing;
 
@@ -13,5 +14,6 @@ pub use buffers::Bound;
 pub use faults::DeviceError;
 pub use gpu::{Checks, Gpu};
 pub use kernels::{Access, Cooperative, Dispatch, KERNELS, Kernel, kernel};
+pub use known::{KNOWN, Known, Which};
 pub use readback::Download;
 pub use wgpu::Backend;

@@ -28,6 +28,8 @@ pub struct GpuMachine {
     memory: Vec<wgpu::Buffer>,
     words: usize,
     variants: Variants,
+    /// Whether variants that are known to fail here are candidates too.
+    fearless: bool,
     pool: Pool,
     slots: Vec<wgpu::Buffer>,
     /// Words that programs keep for themselves.
@@ -98,6 +100,7 @@ impl GpuMachine {
             pool: Pool::default(),
             slots: Vec::new(),
             kept: 0,
+            fearless: false,
         }
     }
 
@@ -116,16 +119,22 @@ impl GpuMachine {
         usize::try_from(self.gpu.most_bytes() / 4).unwrap_or(usize::MAX)
     }
 
-    /// The variants of an operation that this GPU can run.
+    /// Makes candidates of variants that are known to fail here, too: the conformance must see them.
+    pub(crate) fn try_known_failures(&mut self) {
+        self.fearless = true;
+    }
+
+    /// The variants of an operation that this GPU can run, and does not run wrongly as far as is known.
     pub fn candidates(&self, op: &dyn AnyOp, specs: Specs<'_>) -> Vec<Variant> {
         op.variants(specs).into_iter().filter(|variant| self.can_run(variant)).collect()
     }
 
     fn can_run(&self, variant: &Variant) -> bool {
-        variant.launches.iter().all(|launch| kernel(launch.kernel).is_none_or(|kernel| self.gpu.can_run(kernel)))
+        let runs = |kernel| if self.fearless { self.gpu.obstacle(kernel).is_none() } else { self.gpu.can_run(kernel) };
+        variant.launches.iter().all(|launch| kernel(launch.kernel).is_none_or(runs))
     }
 
-    fn fused(&self, tape: &Tape) -> Arc<Tape> {
+    pub(super) fn fused(&self, tape: &Tape) -> Arc<Tape> {
         Arc::new(fuse(tape, self.fusions, |variants| variants.iter().any(|variant| self.can_run(variant))))
     }
 

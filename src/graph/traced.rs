@@ -10,6 +10,10 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 /// term went through. `flushed` is what comes of WGSL's leave to treat any subnormal operand or
 /// result as zero (§ 15.7.2). All follow from the twin's own arithmetic, so no tolerance is chosen
 /// by hand.
+///
+/// A kernel that holds what it multiplies in f16 rounds both operands of each product once more, by
+/// 2⁻¹¹ of themselves: `held` counts these roundings along the longest path, `underflow` is what
+/// f16's subnormal numbers cost, and `overflow` says that an operand may have become infinite.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traced {
     /// The value, in f64.
@@ -20,10 +24,22 @@ pub struct Traced {
     pub roundings: f64,
     /// The error made by flushing subnormal numbers.
     pub flushed: f64,
+    /// Roundings to f16 along the longest path, where products hold their operands in f16.
+    pub held: f64,
+    /// The error made by flushing f16's subnormal numbers there.
+    pub underflow: f64,
+    /// Whether an operand of a product there lies beyond f16's range.
+    pub overflow: bool,
 }
 
 /// The smallest normal f32.
 const NORMAL: f64 = f32::MIN_POSITIVE as f64;
+/// The smallest normal f16, 2⁻¹⁴.
+const NORMAL_F16: f64 = 1.0 / 16_384.0;
+/// The largest f16.
+const MOST_F16: f64 = 65_504.0;
+/// Unit roundoff of f16.
+const UNIT_F16: f64 = 1.0 / 2048.0;
 
 impl Traced {
     /// Largest error a correct kernel of unit roundoff `u` may make.
@@ -31,8 +47,31 @@ impl Traced {
         (self.roundings + 8.0) * u * self.terms + self.flushed
     }
 
+    /// The same of a kernel that holds what it multiplies in f16, and computes in unit roundoff `u`.
+    pub fn bound_held(&self, u: f64) -> f64 {
+        let rounded = (self.held * UNIT_F16.ln_1p()).exp_m1();
+        self.bound(u) * (1.0 + rounded) + rounded * self.terms + self.underflow
+    }
+
     fn exact(value: f64) -> Self {
-        Self { value, terms: value.abs(), roundings: 0.0, flushed: 0.0 }.flush()
+        Self { value, terms: value.abs(), ..Self::ZERO }.flush()
+    }
+
+    /// What an operand of a product loses if it becomes a subnormal f16, which may be flushed.
+    fn lost(&self) -> f64 {
+        if self.value != 0.0 && self.value.abs() < 2.0 * NORMAL_F16 { NORMAL_F16 } else { 0.0 }
+    }
+
+    /// What follows of f16 from two operands held in it.
+    fn both_held(self, other: Self, result: Self) -> Self {
+        let (a, b) = (self.underflow + self.lost(), other.underflow + other.lost());
+        let beyond = |x: Self| x.overflow || x.value.abs() > MOST_F16;
+        Self {
+            held: self.held + other.held + 2.0,
+            underflow: a * other.value.abs() + b * self.value.abs() + a * b,
+            overflow: beyond(self) || beyond(other),
+            ..result
+        }
     }
 
     /// Adds what flushing this value may cost, if it is, or may be rounded to, a subnormal number.
@@ -58,7 +97,9 @@ impl Add for Traced {
     type Output = Self;
     fn add(self, other: Self) -> Self {
         let roundings = self.roundings.max(other.roundings) + 1.0;
-        Self { value: self.value + other.value, terms: self.terms + other.terms, roundings, flushed: self.flushed + other.flushed }.flush()
+        let sum = Self { value: self.value + other.value, terms: self.terms + other.terms, roundings, flushed: self.flushed + other.flushed, ..Self::ZERO };
+        let (held, underflow) = (self.held.max(other.held), self.underflow + other.underflow);
+        Self { held, underflow, overflow: self.overflow || other.overflow, ..sum }.flush()
     }
 }
 
@@ -81,7 +122,8 @@ impl Mul for Traced {
     fn mul(self, other: Self) -> Self {
         let flushed = self.flushed * other.value.abs() + other.flushed * self.value.abs();
         let roundings = self.roundings + other.roundings + 1.0;
-        Self { value: self.value * other.value, terms: self.terms * other.terms, roundings, flushed }.flush()
+        let product = Self { value: self.value * other.value, terms: self.terms * other.terms, roundings, flushed, ..Self::ZERO };
+        self.both_held(other, product).flush()
     }
 }
 
@@ -94,10 +136,12 @@ impl Div for Traced {
         let roundings = self.roundings + other.roundings + 5.0;
         // Past the range of f64, and so of f32: the quotient is below every normal number.
         if size.is_infinite() {
-            return Self { value, terms: 0.0, roundings, flushed: NORMAL };
+            return Self { value, roundings, flushed: NORMAL, overflow: self.overflow || other.overflow, ..Self::ZERO };
         }
         let flushed = (self.flushed + value.abs() * other.flushed) / size;
-        Self { value, terms: self.terms / size * (other.terms / size), roundings, flushed }.flush()
+        let underflow = (self.underflow + value.abs() * other.underflow) / size;
+        let (held, overflow) = (self.held + other.held, self.overflow || other.overflow);
+        Self { value, terms: self.terms / size * (other.terms / size), roundings, flushed, held, underflow, overflow }.flush()
     }
 }
 
@@ -109,7 +153,7 @@ impl AddAssign for Traced {
 
 impl Real for Traced {
     scratch!(Traced);
-    const ZERO: Self = Traced { value: 0.0, terms: 0.0, roundings: 0.0, flushed: 0.0 };
+    const ZERO: Self = Traced { value: 0.0, terms: 0.0, roundings: 0.0, flushed: 0.0, held: 0.0, underflow: 0.0, overflow: false };
     fn from_f32(value: f32) -> Self {
         Self::exact(f64::from(value))
     }
@@ -123,22 +167,25 @@ impl Real for Traced {
     fn exp(self) -> Self {
         let value = self.value.exp();
         let flushed = if self.flushed > 0.0 { value * self.flushed } else { 0.0 };
-        Self { value, terms: value * (1.0 + self.terms), roundings: self.roundings + 6.0, flushed }.flush()
+        let underflow = if self.underflow > 0.0 { value * self.underflow.exp_m1() } else { 0.0 };
+        Self { value, terms: value * (1.0 + self.terms), roundings: self.roundings + 6.0, flushed, underflow, ..self }.flush()
     }
     /// A relative error of the argument is an absolute one of the logarithm; WGSL allows log 3 ulp,
     /// and 2⁻²¹ absolute near 1.
     fn ln(self) -> Self {
         let value = self.value.ln();
         let flushed = self.flushed / self.value.abs();
-        Self { value, terms: value.abs() + self.terms / self.value.abs() + 1.0, roundings: self.roundings + 6.0, flushed }.flush()
+        let terms = value.abs() + self.terms / self.value.abs() + 1.0;
+        Self { value, terms, roundings: self.roundings + 6.0, flushed, underflow: self.underflow / self.value.abs(), ..self }.flush()
     }
     /// WGSL derives sqrt from inverseSqrt (2 ulp) and a division.
     fn sqrt(self) -> Self {
         let value = self.value.sqrt();
         let growth = if self.value > 0.0 { self.terms / self.value } else { 0.0 };
         // The root of an argument that may be as small as 0 is off by at most the root of its error.
-        let flushed = if self.flushed < self.value { self.flushed / value } else { self.flushed.sqrt() };
-        Self { value, terms: value * growth, roundings: self.roundings + 9.0, flushed }.flush()
+        let root = |error: f64| if error < self.value { error / value } else { error.sqrt() };
+        let (flushed, underflow) = (root(self.flushed), root(self.underflow));
+        Self { value, terms: value * growth, roundings: self.roundings + 9.0, flushed, underflow, ..self }.flush()
     }
     fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, _: Threads) {
         check(&out, &a, &b);
@@ -169,5 +216,25 @@ mod tests {
         let error = (f64::from(got) - want.value).abs();
         assert!(error <= want.bound(2f64.powi(-24)), "error {error}");
         assert!(want.bound(2f64.powi(-24)) / want.value < 1e-3);
+    }
+
+    /// Σ x·y with both held in f16 and summed in f32, and its oracle.
+    fn held(values: impl Iterator<Item = (f32, f32)>) -> (f32, Traced) {
+        let half = |x: f32| half::f16::from_f32(x).to_f32();
+        values.fold((0.0, Traced::ZERO), |(got, want), (x, y)| (got + half(x) * half(y), want + Traced::from_f32(x) * Traced::from_f32(y)))
+    }
+
+    #[test]
+    fn the_bound_of_held_operands_covers_f16_and_is_not_loose() {
+        let u = 2f64.powi(-24);
+        let (got, want) = held((0..300).map(|i| (((i * 7919) % 1000) as f32 * 0.0123 - 6.0, ((i * 104_729) % 997) as f32 * 0.0071 - 3.1)));
+        let error = (f64::from(got) - want.value).abs();
+        assert!(error <= want.bound_held(u) && error > want.bound(u), "error {error}, bounds {} and {}", want.bound_held(u), want.bound(u));
+        assert!(want.bound_held(u) < 1.1e-3 * want.terms);
+        // Below f16's normal numbers, where what is lost is no share of the number.
+        let (got, want) = held((1..50).map(|i| (i as f32 * 1e-6, 3.0)));
+        assert!((f64::from(got) - want.value).abs() <= want.bound_held(u) && !want.overflow);
+        let (got, want) = held([(70_000.0, 1.0), (1.0, 1.0)].into_iter());
+        assert!(want.overflow && got.is_infinite());
     }
 }

@@ -309,7 +309,15 @@ pub(crate) fn cases() -> Vec<Case> {
     // Weights that nothing moves stay zeros of either sign, whose sign is −1.
     cases.push(plain_case("40 parameters, never touched".into(), 40, true, still()));
     cases.push(signs_case(", never touched", &[40], 50, true, still()));
-    let held = [plain_case("300 parameters, not taken".into(), 300, false, moments()), signs_case("", &[33], 65, false, moments())];
+    // A gradient that overflowed leaves no trace.
+    let [first, second, _] = moments();
+    let overflowed = [first, second, Fill::Floats(vec![1.0, f32::INFINITY, -3.0, f32::NAN, f32::NEG_INFINITY, 0.5, 2.0])];
+    let held = [
+        plain_case("300 parameters, not taken".into(), 300, false, moments()),
+        plain_case("300 parameters, overflowed, not taken".into(), 300, false, overflowed.clone()),
+        signs_case("", &[33], 65, false, moments()),
+        signs_case(", overflowed", &[33], 65, false, overflowed),
+    ];
     let coded: Vec<Case> = cases.iter().map(|case| in_codes_too(case, Expect::Codes { step: STEP })).collect();
     let coded_held = held.each_ref().map(|case| in_codes_too(case, Expect::Unchanged));
     cases.into_iter().chain(coded).chain(held).chain(coded_held).collect()

@@ -22,12 +22,17 @@ impl Op for Add {
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.inputs[0].elements();
-        Variant::portable(vec![Launch {
+        let launch = |second| Launch {
             kernel: "add/forward",
-            operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            operands: vec![Operand::In(0), Operand::In(second), Operand::Out(0)],
             params: vec![n as u32],
             groups: grid(n.div_ceil(256)),
-        }])
+        };
+        let mut variants = Variant::portable(vec![launch(1)]);
+        if cfg!(feature = "wrong-variant") {
+            variants.push(Variant { name: "wrong", storage: Storage::F32, launches: vec![launch(0)] });
+        }
+        variants
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -405,8 +405,13 @@ pub(crate) fn cases() -> Vec<Case> {
             .variable(Spec::f32(batch * tokens, heads.in_row() * d), Fill::Normal(0.2, 1.0))
             .input(Spec::u32(1, 1), Fill::Words(vec![0]))
     });
+    // Scores so far apart that without their maximum taken off no f32 holds their exponentials.
+    let far = Heads { query: 4, key_value: 2 };
+    let far = Case::new("2×70 tokens, 4/2 heads of 8, scores far apart", Attention { batch: 2, heads: far })
+        .variable(Spec::f32(140, far.in_row() * 8), Fill::Normal(0.3, 12.0))
+        .input(Spec::u32(1, 1), Fill::Words(vec![0]));
     let cached = [Storage::F32, Storage::F16].into_iter().flat_map(|storage| cached.map(|sizes| cached_case(sizes, storage)));
-    whole.chain(cached).collect()
+    whole.chain([far]).chain(cached).collect()
 }
 
 fn cached_case((query, key_value, d, tokens, capacity, start): (usize, usize, usize, usize, usize, u32), storage: Storage) -> Case {

@@ -157,6 +157,8 @@ pub(crate) fn cases() -> Vec<Case> {
         (33, 100, 33),
         (65, 30, 70),
         (300, 20, 11),
+        // Tokens that occur first past the 256th position, and again.
+        (600, 400, 3),
     ];
     let in_parts = |n: usize, rows: &[usize], width: usize| {
         let case = Case::new(format!("{n} of {rows:?}×{width}"), Embedding);

@@ -124,6 +124,8 @@ pub(crate) fn cases() -> Vec<Case> {
     };
     let positive = || Fill::Uniform(0.0, 1e6);
     let mut cases = squares.to_vec();
+    let huge = Case::new("squares of 300, beyond f32", SumSquares).input(Spec::f32(1, 300), Fill::Uniform(1e25, 1e30));
+    cases.push(huge.update(Spec::f32(1, PARTIALS), Fill::Normal(1.0, 1.0)));
     cases.extend([
         norm("not clipped", 1, positive(), 1e3, 1e6, Expect::Oracle),
         norm("clipped", 3, positive(), 1.0, 1e6, Expect::Oracle),

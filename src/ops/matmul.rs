@@ -261,6 +261,16 @@ pub(crate) fn cases() -> Vec<Case> {
             }
         }
     }
+    // Operands beyond f16's range, and products beyond f32's: right, or not finite.
+    for (m, k, n) in [(3, 40, 33), (9, 65, 70), (64, 64, 64)] {
+        for storage in [Storage::F32, Storage::F16] {
+            let weight = Spec { rows: n, cols: k, storage };
+            let case = |label: &str, x: Fill| Case::new(format!("{m}×{k}·({n}×{k})ᵀ {storage:?}, {label}"), Matmul::LINEAR).input(Spec::f32(m, k), x);
+            let beyond = Fill::Floats(vec![7e4, -1.5, 65_504.0, 0.25, -2e5, 3.0, 1e-6]);
+            cases.push(case("beyond f16", beyond).input(weight, Fill::Normal(0.1, 0.5)));
+            cases.push(case("beyond f32", Fill::Uniform(1e38, 3e38)).input(weight, Fill::Uniform(40.0, 90.0)));
+        }
+    }
     cases
 }
 

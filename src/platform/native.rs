@@ -55,6 +55,14 @@ pub fn seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64 & 0xffff_ffff)
 }
 
+/// The operating system and the processor's kind, for reports.
+pub fn system() -> String {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).map(|name| name.trim_matches('"'));
+    let (os, processor) = (std::env::consts::OS, std::env::consts::ARCH);
+    name.map_or_else(|| format!("{os}, {processor}"), |name| format!("{name} ({os}), {processor}"))
+}
+
 /// A lock file held until dropped, or until the process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {

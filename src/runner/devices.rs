@@ -1,13 +1,15 @@
 //! The machines that work can run on, and whether they compute right.
 
 use super::{Event, Stop};
-use crate::conform::{self, Options, Target};
+use crate::certify;
+use crate::conform::{self, Options, Report, Target};
 use crate::device::{Adapter, Checks, Choice, Gpu, adapters, select};
 use crate::graph::Machine;
 use crate::ops::FUSIONS;
 use crate::platform;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use std::path::Path;
 use std::sync::Arc;
 
 /// An adapter, in plain data.
@@ -95,8 +97,8 @@ pub struct ConformRequest {
     pub seed: Option<u64>,
     /// Only cases whose `operation: label` contains this.
     pub filter: Option<String>,
-    /// With wgpu's own checks in the kernels, as in a browser.
-    pub checked: bool,
+    /// Where reports go: `PATH.md` and `PATH.json`, numbered if there are several devices.
+    pub report: Option<std::path::PathBuf>,
 }
 
 /// Runs the conformance; fails if anything did.
@@ -104,27 +106,44 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
     let mut options = Options::all(request.seed.unwrap_or_else(platform::seed));
     options.filter = request.filter.clone();
     let mut failed = Vec::new();
-    for target in targets(&request).await? {
+    for (n, target) in targets(&request).await?.into_iter().enumerate() {
         if stop.asked() {
             bail!("stopped before all devices were tried");
         }
-        let report = conform::run(&target, &options, |result| emit(Event::Case { device: target.name(), result: result.clone() })).await;
+        let mut report = conform::run(&target, &options, |result| emit(Event::Case { device: target.name(), result: result.clone() })).await;
+        if request.filter.is_none() {
+            report.models = certify::models(&target).await;
+        }
         if !report.passed() {
             failed.push(target.name());
         }
-        emit(Event::Conformance { table: report.table(), report });
+        if let Some(path) = &request.report {
+            write(&report, path, (request.device == "all").then_some(n))?;
+        }
+        emit(Event::Conformance { table: report.table(), report: Box::new(report) });
     }
     if failed.is_empty() { Ok(()) } else { bail!("the conformance failed on {}", failed.join(", ")) }
 }
 
+/// Writes a report beside `path`: as Markdown and as JSON, each whole or not at all.
+fn write(report: &Report, path: &Path, number: Option<usize>) -> Result<()> {
+    let stem = path.file_name().with_context(|| format!("--report {}: it names no file", path.display()))?.to_string_lossy().into_owned();
+    let json = serde_json::to_string_pretty(report)? + "\n";
+    for (ending, text) in [("md", report.markdown()), ("json", json)] {
+        let number = number.map_or(String::new(), |number| format!("-{number}"));
+        let file = path.with_file_name(format!("{stem}{number}.{ending}"));
+        platform::write_atomic(&file, text.as_bytes()).with_context(|| format!("{}: the report could not be written", file.display()))?;
+    }
+    Ok(())
+}
+
 async fn targets(request: &ConformRequest) -> Result<Vec<Target>> {
-    let checks = if request.checked { Checks::On } else { Checks::Off };
     let adapters = adapters().await;
     let Ok(choice) = request.device.parse::<Choice>();
     let chosen: Vec<&Adapter> = if request.device == "all" { adapters.iter().collect() } else { select(&adapters, &choice)?.into_iter().collect() };
     let mut targets = if request.device == "all" || chosen.is_empty() { vec![Target::Cpu] } else { Vec::new() };
     for adapter in chosen {
-        targets.push(Target::Gpu(Arc::new(Gpu::open(adapter, checks).await?)));
+        targets.push(Target::both_ways(adapter).await?);
     }
     Ok(targets)
 }

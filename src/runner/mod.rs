@@ -175,7 +175,7 @@ pub enum Event {
     /// The conformance of a device is complete.
     Conformance {
         /// As data.
-        report: Report,
+        report: Box<Report>,
         /// As a table for people.
         table: String,
     },

@@ -4,6 +4,7 @@ mod answers;
 mod corpus;
 mod licences;
 mod steps;
+mod swiftshader;
 mod system;
 mod test;
 

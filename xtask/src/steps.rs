@@ -55,7 +55,7 @@ fn line(name: &str, took: Duration, outcome: &Outcome) -> String {
         Outcome::Skipped(detail) => ("skipped", detail),
         Outcome::Failed(detail) => ("FAILED", detail),
     };
-    format!("{name:<10} {word:<8} {:>7.1} s  {detail}", took.as_secs_f64()).trim_end().to_owned()
+    format!("{name:<11} {word:<8} {:>7.1} s  {detail}", took.as_secs_f64()).trim_end().to_owned()
 }
 
 /// Runs a command to its end, its output shown.

@@ -1,0 +1,115 @@
+//! What a report says about the device, so that it can be attached to a driver bug as it is.
+
+use super::Target;
+use crate::device::Gpu;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// The device and the program that ran on it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct About {
+    /// Version of Signet.
+    pub signet: String,
+    /// Version of wgpu.
+    pub wgpu: String,
+    /// Operating system and processor.
+    pub system: String,
+    /// The adapter; none for the CPU device.
+    pub adapter: Option<AdapterAbout>,
+}
+
+/// What an adapter says about itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AdapterAbout {
+    /// Name.
+    pub name: String,
+    /// Vulkan, Metal, DX12, GL.
+    pub backend: String,
+    /// `DiscreteGpu`, `IntegratedGpu`, `VirtualGpu`, `Cpu` (a software adapter) or `Other`.
+    pub kind: String,
+    /// PCI vendor, or what stands for it.
+    pub vendor: u32,
+    /// PCI device.
+    pub device: u32,
+    /// Driver.
+    pub driver: String,
+    /// Its version, in its own words.
+    pub driver_info: String,
+    /// Fewest and most invocations in a subgroup.
+    pub subgroup_sizes: [u32; 2],
+    /// Features that Signet uses.
+    pub features_used: Vec<String>,
+    /// All features it has.
+    pub features: Vec<String>,
+    /// Limits that Signet's kernels and buffers meet.
+    pub limits_used: BTreeMap<String, u64>,
+    /// All limits it has.
+    pub limits: BTreeMap<String, u64>,
+}
+
+/// Limits that decide what runs.
+const MET: [&str; 11] = [
+    "max_storage_buffers_per_shader_stage",
+    "max_bindings_per_bind_group",
+    "max_compute_invocations_per_workgroup",
+    "max_compute_workgroup_size_x",
+    "max_compute_workgroup_size_y",
+    "max_compute_workgroup_size_z",
+    "max_compute_workgroup_storage_size",
+    "max_compute_workgroups_per_dimension",
+    "max_storage_buffer_binding_size",
+    "max_buffer_size",
+    "min_storage_buffer_offset_alignment",
+];
+
+impl About {
+    pub(super) fn of(target: &Target) -> Self {
+        let adapter = match target {
+            Target::Cpu => None,
+            Target::Gpu(ways) => ways.first().map(|gpu| adapter(gpu)),
+        };
+        Self { signet: env!("CARGO_PKG_VERSION").into(), wgpu: env!("WGPU_VERSION").into(), system: crate::platform::system(), adapter }
+    }
+}
+
+fn adapter(gpu: &Gpu) -> AdapterAbout {
+    let info = gpu.info();
+    let names = |features: wgpu::Features| features.iter_names().map(|(name, _)| name.to_owned()).collect();
+    let limits = limits(gpu.limits());
+    AdapterAbout {
+        name: info.name.clone(),
+        backend: info.backend.to_string(),
+        kind: format!("{:?}", info.device_type),
+        vendor: info.vendor,
+        device: info.device,
+        driver: info.driver.clone(),
+        driver_info: info.driver_info.clone(),
+        subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
+        features_used: names(gpu.features()),
+        features: names(gpu.offered()),
+        limits_used: limits.iter().filter(|(name, _)| MET.contains(&name.as_str())).map(|(name, limit)| (name.clone(), *limit)).collect(),
+        limits,
+    }
+}
+
+/// Every limit by name: wgpu has no list of them, but prints one `name: value,` a line.
+fn limits(limits: &wgpu::Limits) -> BTreeMap<String, u64> {
+    let text = format!("{limits:#?}");
+    let pair = |line: &str| {
+        let (name, value) = line.trim().trim_end_matches(',').split_once(": ")?;
+        Some((name.to_owned(), value.parse().ok()?))
+    };
+    text.lines().filter_map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_limit_that_decides_is_read() {
+        let limits = limits(&wgpu::Limits::default());
+        assert!(MET.iter().all(|name| limits.contains_key(*name)), "{limits:?}");
+        assert_eq!(limits["max_compute_workgroups_per_dimension"], 65_535);
+    }
+}

@@ -1,0 +1,164 @@
+//! Operands whose binding is as long as the adapter allows. All but a few of their elements are zero
+//! and those are small integers, so that results are exact and no oracle has to walk them.
+
+use super::{CaseResult, Check, Report, by_name, fearless};
+use crate::device::{Checks, Gpu};
+use crate::graph::{Class, GpuMachine, Home, Machine, MachineError, Spec, Tape, TensorId};
+use crate::ops::{Embedding, FUSIONS, Matmul, PARTIALS, SumSquares};
+use std::sync::Arc;
+
+/// Columns of the long operand: 1,024 words, so that rows start at multiples of 256 bytes.
+const COLUMNS: usize = 1024;
+/// Most words on a software adapter, whose memory is everybody's: 256 MiB.
+const SOFTWARE: u64 = 1 << 26;
+/// Most words elsewhere: kernels index words by 32 bits.
+const MOST: u64 = 1 << 32;
+
+/// An operation with one long operand.
+#[derive(Clone, Copy)]
+enum Long {
+    /// Rows of a table.
+    Embedding,
+    /// A product of so many rows with the long matrix, transposed.
+    Product(usize),
+    /// Sums of squares.
+    Squares,
+}
+
+impl Long {
+    const ALL: [Long; 4] = [Long::Embedding, Long::Product(1), Long::Product(9), Long::Squares];
+
+    fn family(self) -> &'static str {
+        match self {
+            Long::Embedding => "embedding",
+            Long::Product(_) => "matmul",
+            Long::Squares => "grad_norm",
+        }
+    }
+
+    fn label(self, bytes: usize) -> String {
+        match self {
+            Long::Embedding => format!("a table of {bytes} bytes, at the binding limit"),
+            Long::Product(m) => format!("{m} rows with a matrix of {bytes} bytes, at the binding limit"),
+            Long::Squares => format!("squares of {bytes} bytes, at the binding limit"),
+        }
+    }
+}
+
+/// Runs every long operation in every variant.
+pub(super) async fn run(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool, report: &mut Report, on_result: &mut impl FnMut(&CaseResult)) {
+    for gpu in ways {
+        let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
+        let words = (gpu.most_bytes() / 4).min(if software { SOFTWARE } else { MOST });
+        let rows = words as usize / COLUMNS;
+        for long in Long::ALL {
+            let label = long.label(4 * rows * COLUMNS);
+            if !wanted(&format!("{}: {label}", long.family())) {
+                continue;
+            }
+            let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).offers(&trial.tape));
+            for (variant, offers) in by_name(offers.unwrap_or_default(), report) {
+                let failure = attempt(fearless(gpu, variant), long, rows).await.unwrap_or_else(|error| Some(error.to_string()));
+                let result = CaseResult {
+                    operation: long.family().into(),
+                    label: label.clone(),
+                    check: Check::Forward,
+                    variant: variant.into(),
+                    checked: gpu.checks() == Checks::On,
+                    known: offers.iter().find_map(|offer| offer.known).map(|known| known.reason.to_owned()),
+                    worst: if failure.is_some() { f64::MAX } else { 0.0 },
+                    failure,
+                };
+                on_result(&result);
+                report.add(&result);
+            }
+        }
+    }
+}
+
+/// A tape, and where its result is.
+struct Trial {
+    tape: Tape,
+    table: Home,
+    result: Result<TensorId, Home>,
+}
+
+/// A row of small integers, no two rows or columns alike.
+fn integers(row: usize) -> Vec<f32> {
+    (0..COLUMNS).map(|column| ((row + 3 * column) % 7) as f32 - 2.0).collect()
+}
+
+fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
+    Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
+}
+
+fn trial(machine: &mut Machine, long: Long, rows: usize) -> Result<Trial, MachineError> {
+    let table = home(machine, Spec::f32(rows, COLUMNS))?;
+    let mut tape = Tape::new();
+    let operand = tape.lasting(table);
+    let result = match long {
+        Long::Embedding => {
+            let ids = home(machine, Spec::u32(3, 1))?;
+            machine.write(&ids, &marked(rows).map(|row| row as u32))?;
+            let ids = tape.lasting(ids);
+            Ok(tape.push_one(Embedding, &[operand, ids], &[]).expect("fits"))
+        }
+        Long::Product(m) => {
+            let x = home(machine, Spec::f32(m, COLUMNS))?;
+            machine.write_f32(&x, &(0..m).flat_map(|row| integers(row + 5)).collect::<Vec<_>>())?;
+            let x = tape.lasting(x);
+            Ok(tape.push_one(Matmul::LINEAR, &[x, operand], &[]).expect("fits"))
+        }
+        Long::Squares => {
+            let partials = home(machine, Spec::f32(1, PARTIALS))?;
+            let update = tape.lasting(partials);
+            let flat = tape.lasting(Home { spec: Spec::f32(1, rows * COLUMNS), ..table });
+            tape.push(SumSquares, &[flat], &[update]).expect("fits");
+            Err(partials)
+        }
+    };
+    if let Ok(tensor) = result {
+        tape.keep(tensor);
+    }
+    Ok(Trial { tape, table, result })
+}
+
+/// The rows that are not zero: the first, one in the middle, the last.
+fn marked(rows: usize) -> [usize; 3] {
+    [0, rows / 2 + 1, rows - 1]
+}
+
+/// What is wrong, if anything is.
+async fn attempt(mut machine: Machine, long: Long, rows: usize) -> Result<Option<String>, MachineError> {
+    let trial = trial(&mut machine, long, rows)?;
+    for row in marked(rows) {
+        machine.write_f32(&trial.table.rows(row, 1), &integers(row))?;
+    }
+    let mut program = machine.compile(trial.tape)?;
+    machine.run(&mut program)?;
+    let got: Vec<f32> = match trial.result {
+        Ok(tensor) => bytemuck::cast_vec(machine.read_tensor(&program, tensor).await?),
+        Err(home) => machine.read_f32(&home).await?,
+    };
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let expected = match long {
+        Long::Embedding => marked(rows).into_iter().flat_map(integers).collect(),
+        Long::Product(m) => {
+            let mut expected = vec![0.0; m * rows];
+            for (x, row) in (0..m).flat_map(|x| marked(rows).map(|row| (x, row))) {
+                expected[x * rows + row] = dot(&integers(x + 5), &integers(row));
+            }
+            expected
+        }
+        Long::Squares => {
+            let mut expected = vec![0.0; PARTIALS];
+            let chunk = (rows * COLUMNS).div_ceil(PARTIALS);
+            for (row, column) in marked(rows).into_iter().flat_map(|row| (0..COLUMNS).map(move |column| (row, column))) {
+                expected[(row * COLUMNS + column) / chunk] += integers(row)[column] * integers(row)[column];
+            }
+            expected
+        }
+    };
+    let wrong = got.iter().zip(&expected).position(|(got, expected)| got != expected);
+    Ok(wrong.map(|at| format!("element {at} is {}, expected {}", got[at], expected[at])))
+}

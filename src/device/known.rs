@@ -1,0 +1,120 @@
+//! Kernels that are known to be wrong on some adapters: the one table. Such a kernel is never a
+//! candidate there, so that its operation falls back to a variant that passes; `conform` runs it
+//! all the same, and says when an entry is no longer true.
+
+use super::kernels::Kernel;
+use std::ops::RangeInclusive;
+use wgpu::{AdapterInfo, Backend, Features};
+
+/// What an entry is about.
+#[derive(Clone, Copy, Debug)]
+pub enum Which {
+    /// Kernels whose name, `file/entry` or `file/entry.variant`, contains this.
+    Named(&'static str),
+    /// Kernels that need these features.
+    Needing(Features),
+}
+
+/// A known failure.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// A part of the adapter's name; empty for any.
+    pub adapter: &'static str,
+    /// A part of the driver's name and version, as `signet devices` prints them; empty for any.
+    pub driver: &'static str,
+    /// The backend; none for any.
+    pub backend: Option<Backend>,
+    /// The PCI vendor; none for any.
+    pub vendor: Option<u32>,
+    /// PCI device ids; none for any.
+    pub devices: &'static [RangeInclusive<u32>],
+    /// The kernels.
+    pub which: Which,
+    /// Whether they fail only now and then, so that a run that passes proves nothing.
+    pub sometimes: bool,
+    /// What is wrong.
+    pub reason: &'static str,
+    /// Where that is documented.
+    pub link: &'static str,
+}
+
+impl Known {
+    /// Nothing yet: of every adapter, but of no kernel. Entries start from here.
+    pub const NONE: Known =
+        Known { adapter: "", driver: "", backend: None, vendor: None, devices: &[], which: Which::Named("no kernel"), sometimes: false, reason: "", link: "" };
+
+    /// Whether it is about this adapter.
+    pub fn applies(&self, info: &AdapterInfo) -> bool {
+        let within = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+        within(&info.name, self.adapter)
+            && within(&format!("{} {}", info.driver, info.driver_info), self.driver)
+            && self.backend.is_none_or(|backend| backend == info.backend)
+            && self.vendor.is_none_or(|vendor| vendor == info.vendor)
+            && (self.devices.is_empty() || self.devices.iter().any(|range| range.contains(&info.device)))
+    }
+
+    /// Whether it is about this kernel.
+    pub fn covers(&self, kernel: &Kernel) -> bool {
+        match self.which {
+            Which::Named(part) => kernel.name.contains(part),
+            Which::Needing(features) => kernel.features.contains(features),
+        }
+    }
+}
+
+/// All that is known.
+pub static KNOWN: &[Known] = &[
+    Known {
+        driver: "Mesa",
+        backend: Some(Backend::Vulkan),
+        vendor: Some(0x8086),
+        // Panther Lake, and Wildcat Lake of the same Xe3 architecture.
+        devices: &[0xb080..=0xb0bf, 0xfd80..=0xfd81],
+        which: Which::Needing(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+        reason: "cooperative matrices loaded from different places of workgroup memory all hold the first one (Intel Xe3, Mesa ANV)",
+        link: "https://gitlab.freedesktop.org/mesa/mesa/-/issues/15932",
+        ..Known::NONE
+    },
+    Known {
+        backend: Some(Backend::Metal),
+        which: Which::Needing(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+        sometimes: true,
+        reason: "cooperative matrices in f32 give wrong products now and then",
+        link: "https://github.com/gfx-rs/wgpu/issues/10001",
+        ..Known::NONE
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::kernel;
+
+    fn info(name: &str, vendor: u32, device: u32, driver_info: &str) -> AdapterInfo {
+        let mut info = AdapterInfo::new(wgpu::DeviceType::IntegratedGpu, Backend::Vulkan);
+        (info.name, info.vendor, info.device) = (name.into(), vendor, device);
+        (info.driver, info.driver_info) = ("Intel open-source Mesa driver".into(), driver_info.into());
+        info
+    }
+
+    #[test]
+    fn an_entry_is_about_its_adapter_driver_and_kernels_alone() {
+        let xe3 = &KNOWN[0];
+        assert!(xe3.applies(&info("Intel(R) Arc(tm) B390 Graphics (PTL)", 0x8086, 0xb080, "Mesa 26.0.1")));
+        assert!(!xe3.applies(&info("Intel(R) Arc(tm) B580 Graphics (BMG G21)", 0x8086, 0xe20b, "Mesa 26.0.1")));
+        assert!(!xe3.applies(&info("another vendor's", 0x10de, 0xb080, "Mesa 26.0.1")));
+        let named = Known { adapter: "GEFORCE", driver: "Mesa 25", which: Which::Named("matmul/tiled"), ..Known::NONE };
+        assert!(named.applies(&info("a GeForce", 0x10de, 1, "Mesa 25.1")));
+        assert!(!named.applies(&info("a GeForce", 0x10de, 1, "Mesa 26.0")));
+        assert!(named.covers(kernel("matmul/tiled").expect("there")) && !named.covers(kernel("matmul/few").expect("there")));
+    }
+
+    #[test]
+    fn every_entry_says_why_and_where() {
+        for known in KNOWN {
+            assert!(!known.reason.is_empty() && known.link.starts_with("https://"), "{known:?}");
+            let narrow = !known.adapter.is_empty() || !known.driver.is_empty() || known.backend.is_some() || known.vendor.is_some();
+            assert!(narrow, "it would deny a kernel on every adapter: {known:?}");
+        }
+    }
+}
