@@ -33,7 +33,7 @@ impl Op for Wrong {
         };
         // The outer product of a column and a row.
         let (rows, cols) = (spec.rows as u32, spec.cols as u32);
-        let product = vec![rows, cols, 1, cols, 1, 1, 1, 0];
+        let product = vec![rows, cols, 1, cols, 1, 1, 1, 0, 0];
         vec![
             variant(Variant::PORTABLE, "add/forward", vec![n as u32], grid((n as usize).div_ceil(256))),
             variant("faster", "matmul/tiled", product, [cols.div_ceil(64), rows.div_ceil(64), 1]),
