@@ -257,7 +257,9 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
             return Err(format!("{name}: bindings must be in group 0, one variable each"));
         }
     }
-    let first = first_band(module, info);
+    // A kernel that counts its workgroups cannot be given some of them.
+    let counts = |argument: &naga::FunctionArgument| matches!(argument.binding, Some(naga::Binding::BuiltIn(naga::BuiltIn::NumWorkGroups)));
+    let first = if entry.function.arguments.iter().any(counts) { None } else { first_band(module, info) };
     let Some((AddressSpace::Uniform, params, _)) = bindings.remove(&0) else {
         return Err("@group(0) @binding(0) must be a var<uniform> that the entry point reads: the parameters".into());
     };

@@ -12,7 +12,7 @@
 //! 6. `conform` holds every operation on every device against a float64 oracle, `certify` whole models
 //!    against the CPU device, and `tune` chooses among the variants of an operation that are right on
 //!    an adapter the fastest;
-//! 7. the `runner` owns all work: a command in, events out; `cli` and `app` speak only to it.
+//! 7. the `runner` owns all work: a command in, events out; `cli` speaks only to it.
 
 pub mod platform;
 pub mod rng;

@@ -88,7 +88,7 @@ pub(super) struct Train {
     /// Micro-steps in an optimizer step.
     #[arg(long)]
     accumulate: Option<usize>,
-    /// Compute activations again instead of holding them: auto (if the run does not fit otherwise), on, or off.
+    /// Compute activations again instead of holding them: auto (as little as makes the run fit), light (norms and SwiGLU only), on, or off.
     #[arg(long)]
     recompute: Option<String>,
     /// Optimizer steps.

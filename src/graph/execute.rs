@@ -281,7 +281,9 @@ impl GpuMachine {
             op: node.op.name(),
             problem: "none of its variants runs here; use --device cpu, and report this with the output of `signet conform`".into(),
         };
-        let variant = self.variants.pick(&key, candidates).ok_or_else(none)?;
+        // A program that is recorded again keeps what it took.
+        let choices = if taken.chosen(&key).is_some() { &*taken } else { &self.variants };
+        let variant = choices.pick(&key, candidates).ok_or_else(none)?;
         if choice {
             taken.choose(key, variant.name);
         }
@@ -396,8 +398,8 @@ impl GpuMachine {
         let timed = program.dispatches.iter().zip(&program.works).zip(&program.seconds);
         let too_long = timed.filter(|&((dispatch, _), &seconds)| seconds > self.longest && can_be_cut(dispatch));
         let slowest = too_long.map(|((_, work), seconds)| work.operations / seconds).fold(f64::INFINITY, f64::min);
-        if slowest < self.rate {
-            self.rate = slowest;
+        if slowest.is_finite() {
+            self.rate = self.rate.min(slowest);
             self.record(program)?;
         }
         match program.dispatches.len() == cut {

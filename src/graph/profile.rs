@@ -32,8 +32,8 @@ impl Work {
         Self { bytes: (self.bytes as f64 * share) as u64, operations: self.operations * share }
     }
 
-    /// Of a launch whose operands have these specs. Three matrices of (m, k), (k, n) and (m, n), if
-    /// they are the largest operands, are those of a product.
+    /// Of a launch whose operands have these specs. Three matrices of (m, k), (k, n) and (m, n) are
+    /// those of a product.
     pub(super) fn of(launch: &Launch, specs: Specs<'_>, outputs: &[Spec]) -> Self {
         let operands: Vec<(Spec, u64)> = launch
             .operands
@@ -45,24 +45,26 @@ impl Work {
             })
             .collect();
         let bytes = operands.iter().map(|(spec, times)| times * 4 * spec.words() as u64).sum();
-        let mut sizes: Vec<Spec> = operands.iter().map(|(spec, _)| *spec).filter(|spec| spec.storage != Storage::U32).collect();
-        sizes.sort_by_key(|spec| std::cmp::Reverse(spec.elements()));
-        let largest = sizes.first().map_or(0, Spec::elements) as f64;
-        let product = |three: &[Spec]| 2.0 * three.iter().map(|spec| spec.elements() as f64).product::<f64>().sqrt();
-        let operations = match sizes.get(..3) {
-            Some(three) if is_product(three) => product(three),
-            _ => largest,
-        };
+        let sizes: Vec<Spec> = operands.iter().map(|(spec, _)| *spec).filter(|spec| spec.storage != Storage::U32).collect();
+        let largest = sizes.iter().map(Spec::elements).max().unwrap_or(0) as f64;
+        let product = |three: [&Spec; 3]| 2.0 * three.iter().map(|spec| spec.elements() as f64).product::<f64>().sqrt();
+        let mut operations = largest;
+        for (n, a) in sizes.iter().enumerate() {
+            for (m, b) in sizes.iter().enumerate().skip(n + 1) {
+                let products = sizes[m + 1..].iter().map(|c| [a, b, c]).filter(is_product).map(product);
+                operations = products.fold(operations, f64::max);
+            }
+        }
         Self { bytes, operations }
     }
 }
 
 /// Whether three matrices share their sizes pairwise, in whatever transposes. Three of one shape are
 /// taken for elementwise work, although square ones could be a product.
-fn is_product(three: &[Spec]) -> bool {
+fn is_product(three: &[&Spec; 3]) -> bool {
     let mut sizes: Vec<usize> = three.iter().flat_map(|spec| [spec.rows, spec.cols]).collect();
     sizes.sort_unstable();
-    let alike = three.iter().all(|spec| spec.same_shape(&three[0]));
+    let alike = three.iter().all(|spec| spec.same_shape(three[0]));
     !alike && sizes.chunks(2).all(|pair| pair[0] == pair[1])
 }
 
@@ -84,5 +86,29 @@ impl GpuMachine {
         }
         let timed = dispatches.iter().zip(program.works()).zip(seconds);
         Ok(timed.map(|((dispatch, &work), seconds)| Timed { kernel: dispatch.kernel(), seconds, work }).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_seen_among_any_operands() {
+        let operations = |inputs: &[Spec], outputs: &[Spec], operands: Vec<Operand>| {
+            let launch = Launch { kernel: "", operands, params: Vec::new(), groups: [1, 1, 1] };
+            Work::of(&launch, Specs { inputs, updates: &[] }, outputs).operations
+        };
+        let (tokens, width, out) = (8192, 768, 2304);
+        let (x, y, signs, scales) = (Spec::f32(tokens, width), Spec::f32(tokens, out), Spec::signs(out, width), Spec::f32(3, width));
+        let product = 2.0 * (tokens * width * out) as f64;
+        let forward = [0, 1, 2, 3].map(Operand::In).into_iter().chain([Operand::Out(0), Operand::In(0)]).collect();
+        assert_eq!(operations(&[x, signs, scales, scales], &[y], forward), product);
+        let backward = [0, 1, 2, 3, 4].map(Operand::In).into_iter().chain([Operand::Out(0)]).collect();
+        assert_eq!(operations(&[y, Spec::signs(width, out), scales, scales, x], &[x], backward), product);
+        let square = Spec::signs(width, width);
+        let residual = [0, 1, 2, 3].map(Operand::In).into_iter().chain([Operand::Out(0), Operand::In(4)]).collect();
+        assert_eq!(operations(&[x, square, scales, scales, x], &[x], residual), 2.0 * (tokens * width * width) as f64);
+        assert_eq!(operations(&[x, x], &[x], vec![Operand::In(0), Operand::In(1), Operand::Out(0)]), (tokens * width) as f64);
     }
 }

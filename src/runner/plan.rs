@@ -94,6 +94,11 @@ fn least(setting: Recomputation) -> Recompute {
     }
 }
 
+/// What it computes again at most.
+fn most(setting: Recomputation) -> Recompute {
+    if setting == Recomputation::Auto { Recompute::On } else { least(setting) }
+}
+
 /// The same in words.
 fn again(recompute: Recompute) -> &'static str {
     match recompute {
@@ -135,10 +140,19 @@ impl Planned {
     /// known, as little as can be where it is not.
     pub(super) fn advice(&self, config: &TrainConfig, shapes: &Shapes) -> String {
         let target = self.room.usable.unwrap_or(self.memory.total() * 3 / 4);
-        let total = |config: &TrainConfig| train::plan(config, shapes, least(config.recompute), self.room.counter.clone()).map(|plan| plan.total());
+        let total = |config: &TrainConfig| {
+            let mut shapes = shapes.clone();
+            if let Some(teacher) = &mut shapes.teacher {
+                teacher.purpose = Purpose::Inference(config.teacher_storage.storage());
+            }
+            train::plan(config, &shapes, most(config.recompute), self.room.counter.clone()).map(|plan| plan.total())
+        };
         let fits = |config: &TrainConfig| total(config).is_ok_and(|bytes| bytes <= target);
         let mut enough: Vec<(String, TrainConfig)> = Vec::new();
         let recompute = TrainConfig { recompute: Recomputation::On, ..config.clone() };
+        if self.recompute == Recompute::Off {
+            enough.push(("recompute = light".into(), TrainConfig { recompute: Recomputation::Light, ..config.clone() }));
+        }
         if self.recompute != Recompute::On {
             enough.push(("recompute = on".into(), recompute.clone()));
         }
@@ -181,7 +195,7 @@ fn largest(value: usize, step: usize, fits: impl Fn(usize) -> bool) -> Option<us
 }
 
 /// Bytes as a person reads them.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     if bytes < 1_000_000_000 { format!("{:.1} MB", bytes as f64 / 1e6) } else { format!("{:.2} GB", bytes as f64 / 1e9) }
 }
 

@@ -1,7 +1,7 @@
 //! Making a teacher cache: opens what it is made from, and says how large it becomes.
 
 use super::train::{Inputs, origin};
-use super::{Event, Stop, devices};
+use super::{Event, Stop, devices, plan};
 use crate::data::{CacheWriter, Origin, TeacherCache};
 use crate::model::Purpose;
 use crate::ops::MOST_KEPT;
@@ -40,7 +40,7 @@ pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMu
     }
     let origin = Origin { teacher: Some(file.checksum()), top: Some(top), ..origin(&config, None, vocabulary, &inputs.corpus) };
     let bytes = TeacherCache::bytes(&origin, top);
-    emit(Event::Note { text: format!("{}: {} in all, {top} tokens at each of {} positions", out.display(), size(bytes), origin.text.0 + origin.text.1) });
+    emit(Event::Note { text: format!("{}: {} in all, {top} tokens at each of {} positions", out.display(), plan::size(bytes), origin.text.0 + origin.text.1) });
     let (mut machine, name) = devices::machine(&device).await?;
     let teacher = file.load(&mut machine, Purpose::Inference(file.storage()))?;
     let notes = [("made_by", file.path().display().to_string()), ("device", name.clone())];
@@ -56,9 +56,4 @@ pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMu
     };
     let made = teach(&mut machine, &teacher, &mut cache, &inputs.corpus, teaching, &|| stop.asked(), &mut progress).await;
     made.context("the cache is not whole; what is made of it is kept, and the same command goes on")
-}
-
-/// Bytes as a person reads them.
-fn size(bytes: u64) -> String {
-    if bytes >= 1 << 30 { format!("{:.2} GB", bytes as f64 / 1e9) } else { format!("{:.1} MB", bytes as f64 / 1e6) }
 }

@@ -20,7 +20,7 @@ pub enum Loss {
 }
 
 /// Whether activations are computed again for the gradients, instead of being held. The bits are
-/// the same; computing all again takes a step about a quarter longer.
+/// the same; computing all again takes about one more forward.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Recomputation {

@@ -19,6 +19,14 @@ pub enum TeachError {
     /// The machine.
     #[error(transparent)]
     Machine(#[from] crate::graph::MachineError),
+    /// Logits that are no numbers.
+    #[error(
+        "the teacher's logits are not finite in window {window}: its weights are damaged, or too large for how they are stored; check the file, or use --teacher-storage f32"
+    )]
+    NotFinite {
+        /// The window.
+        window: usize,
+    },
 }
 
 /// What is kept of a teacher.
@@ -57,7 +65,12 @@ pub async fn teach(
         // The last run may have fewer windows; what stands in for the others is not looked at.
         tokens.resize(at_once * teaching.seq, tokens[0]);
         let rows = forward.run(machine, &tokens).await?;
-        let kept = likeliest(&rows[..whole * teacher.config.vocab_size], teacher.config.vocab_size, teaching);
+        let rows = &rows[..whole * teacher.config.vocab_size];
+        if let Some(at) = rows.iter().position(|logit| !logit.is_finite()) {
+            cache.sync()?;
+            return Err(TeachError::NotFinite { window: windows[at / teacher.config.vocab_size / teaching.seq] });
+        }
+        let kept = likeliest(rows, teacher.config.vocab_size, teaching);
         for ((&window, tokens), (ids, shares)) in windows.iter().zip(tokens.chunks(teaching.seq)).zip(&kept) {
             cache.write(window, tokens, ids, shares)?;
         }

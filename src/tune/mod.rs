@@ -4,7 +4,7 @@
 mod table;
 
 use crate::conform::verify;
-use crate::device::Gpu;
+use crate::device::{DeviceError, Gpu};
 use crate::graph::{Choice, GpuMachine, Home, MachineError, Storage, Tape, Variant, Variants};
 use crate::ops::FUSIONS;
 use crate::platform::Clock;
@@ -107,10 +107,15 @@ async fn best(gpu: &Arc<Gpu>, choice: &Choice, options: &Options, denied: &mut B
                 seconds.insert(candidate.name.to_owned(), time);
             }
             Err(MachineError::Lost(why)) => return Err(MachineError::Lost(why)),
+            // That there is no room beside what else is on the device says nothing of the variant.
+            Err(MachineError::Device(DeviceError::OutOfMemory { .. })) => {}
             Err(error) => {
                 denied.insert(candidate.name.to_owned(), error.to_string());
             }
         }
+    }
+    if seconds.is_empty() {
+        return Ok(None);
     }
     let mut order: Vec<&String> = seconds.keys().collect();
     order.sort_by(|a, b| seconds[*a].total_cmp(&seconds[*b]));
