@@ -109,7 +109,7 @@ impl FbiLinear {
 
     fn params(&self, x: Spec, signs: Spec, add: u32) -> Vec<u32> {
         let [second, third] = self.members.bounds();
-        vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32, second, third, add]
+        vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32, second, third, add, 0]
     }
 }
 
@@ -143,7 +143,7 @@ impl Op for FbiLinearInput {
             Launch {
                 kernel: "fbi_linear/input",
                 operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
-                params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec(), vec![0]].concat(),
+                params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec(), vec![0, 0]].concat(),
                 groups: [width.div_ceil(64), tiles, 1],
             },
             Launch {
@@ -253,7 +253,7 @@ impl Op for FbiLinearWeight {
         Variant::portable(vec![Launch {
             kernel: "fbi_linear/weight",
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
-            params: [vec![dy.cols as u32, x.cols as u32, dy.rows as u32], self.members.bounds().to_vec()].concat(),
+            params: [vec![dy.cols as u32, x.cols as u32, dy.rows as u32], self.members.bounds().to_vec(), vec![0]].concat(),
             groups: [x.cols.div_ceil(64) as u32, dy.cols.div_ceil(64) as u32, 1],
         }])
     }
