@@ -150,7 +150,14 @@ fn a_run_that_does_not_fit_is_refused_before_it_begins() {
     let (good, said) = run(&[&arguments[..], &["20MB"]].concat());
     assert!(!good && said.contains("the device has 20.0 MB") && said.contains("use a smaller model"), "{said}");
     let (good, said) = run(&[&arguments[..], &["145MB", "--recompute", "off"]].concat());
-    assert!(!good && said.contains("each of these is enough: recompute = light") && said.contains("recompute = on: ") && said.contains("moments = q8") && said.contains("batch = "), "{said}");
+    assert!(
+        !good
+            && said.contains("each of these is enough: recompute = light")
+            && said.contains("recompute = on: ")
+            && said.contains("moments = q8")
+            && said.contains("batch = "),
+        "{said}"
+    );
     assert!(!runs.exists());
     let (good, said) = run(&["train", "--plan", "--model", "1.3B", "--batch", "1", "--seq", "2048", "--teacher-shape", "TinyLlama-1.1B", "--memory", "8GB"]);
     assert!(good && said.contains("it does not fit"), "{said}");
