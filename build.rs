@@ -228,6 +228,17 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
     }
 }
 
+/// Which word of an entry point's parameters is `first_band`, if there is one.
+fn first_band(module: &Module, info: &FunctionInfo) -> Option<u32> {
+    let used = module.global_variables.iter().filter(|(handle, variable)| !info[*handle].is_empty() && variable.space == AddressSpace::Uniform);
+    used.filter_map(|(_, variable)| match &module.types[variable.ty].inner {
+        naga::TypeInner::Struct { members, .. } => members.iter().find(|member| member.name.as_deref() == Some("first_band")),
+        _ => None,
+    })
+    .map(|member| member.offset / 4)
+    .next()
+}
+
 /// The fields of `Kernel` that follow from what an entry point uses.
 fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &FunctionInfo) -> Checked<String> {
     if entry.stage != naga::ShaderStage::Compute || entry.workgroup_size_overrides.is_some() {
@@ -246,6 +257,7 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
             return Err(format!("{name}: bindings must be in group 0, one variable each"));
         }
     }
+    let first = first_band(module, info);
     let Some((AddressSpace::Uniform, params, _)) = bindings.remove(&0) else {
         return Err("@group(0) @binding(0) must be a var<uniform> that the entry point reads: the parameters".into());
     };
@@ -262,7 +274,7 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
     }
     let (words, align) = (params.size / 4, params.alignment.round_up(1) / 4);
     Ok(format!(
-        "workgroup: {:?}, workgroup_bytes: {workgroup_bytes}, params: {words}, params_align: {align}, operands: &[{}]",
+        "workgroup: {:?}, workgroup_bytes: {workgroup_bytes}, params: {words}, params_align: {align}, first_band: {first:?}, operands: &[{}]",
         entry.workgroup_size,
         operands.join(", ")
     ))

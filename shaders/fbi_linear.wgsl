@@ -16,6 +16,8 @@ struct Params {
     third: u32,
     // Whether a residual is added.
     add: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
 }
 
 // `rows` and `columns` are those of the sign matrix: (out, in) forward, (in, out) backward.
@@ -99,7 +101,7 @@ fn store_sum_quad(token: u32, row: u32, values: vec4<f32>) {
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = tile_place(lane, true);
-    let token = wid.y * TILE;
+    let token = (wid.y + p.first_band) * TILE;
     let row = wid.x * TILE;
     let right = lane % 16u;
     let down = lane / 16u;
@@ -253,11 +255,12 @@ fn store_partial(lane: u32, row: u32, place: u32, dbeta_at: u32, dalpha: vec4<f3
 
 // Rows are inputs here and columns outputs: layer by layer, 64 tokens × 64 inputs a workgroup.
 @compute @workgroup_size(256)
-fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = tile_place(lane, true);
     let right = lane % 16u;
     let down = lane / 16u;
-    let t = wid.y * TILE + down * 4u;
+    let band = wid.y + p.first_band;
+    let t = band * TILE + down * 4u;
     let i = wid.x * TILE + right * 4u;
     let layers = 1u + u32(p.second < p.columns) + u32(p.third < p.columns);
     for (var layer = 0u; layer < layers; layer++) {
@@ -268,7 +271,7 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
         for (var k = first; k < end; k += STEP) {
             var quad = vec4<f32>();
             if k + place.k < end {
-                quad = x_quad(wid.y * TILE + place.quad * 4u, k + place.k);
+                quad = x_quad(band * TILE + place.quad * 4u, k + place.k);
             }
             seen += quad;
             tile_left[tile_index(place)] = quad;
@@ -286,7 +289,8 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
             dalpha += values * sums[n];
             dbeta += values * totals[n];
         }
-        store_partial(lane, wid.x * TILE, layer * groups.y + wid.y, layers * groups.y, dalpha, dbeta);
+        let tiles = (p.tokens + TILE - 1u) / TILE;
+        store_partial(lane, wid.x * TILE, layer * tiles + band, layers * tiles, dalpha, dbeta);
     }
 }
 
@@ -326,6 +330,8 @@ struct Weight {
     tokens: u32,
     second: u32,
     third: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> w: Weight;
@@ -367,7 +373,8 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
     let place = tile_place(lane, false);
     let right = lane % 16u;
     let down = lane / 16u;
-    let o = wid.y * TILE + place.quad * 4u;
+    let band = wid.y + w.first_band;
+    let o = band * TILE + place.quad * 4u;
     let i = wid.x * TILE + place.quad * 4u;
     var sums = mat4x4<f32>();
     for (var k = 0u; k < w.tokens; k += STEP) {
@@ -378,7 +385,7 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
         sums = tile_multiply(sums, down, right);
         workgroupBarrier();
     }
-    let row = wid.y * TILE + down * 4u;
+    let row = band * TILE + down * 4u;
     let column = wid.x * TILE + right * 4u;
     add_latent_quad(row, column, sums[0]);
     add_latent_quad(row + 1u, column, sums[1]);

@@ -16,6 +16,8 @@ struct Params {
     third: u32,
     // Whether a residual is added.
     add: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
 }
 
 // `rows` and `columns` are those of the sign matrix: (out, in) forward, (in, out) backward.
@@ -86,10 +88,11 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
     let first = lane % 4u * 4u;
     let right = lane % 16u;
     let down = lane / 16u;
+    let band = wid.y + p.first_band;
     var sums = Sums();
     for (var k = 0u; k < p.columns; k += STEP) {
         if lane < 128u {
-            fill_left(quad, first, x_block(wid.y * TILE + quad * 4u, k + first, p.columns));
+            fill_left(quad, first, x_block(band * TILE + quad * 4u, k + first, p.columns));
         } else {
             fill_right(quad, first, weight_block(wid.x * TILE + quad * 4u, k + first));
         }
@@ -97,7 +100,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
         sums = multiply(sums, down, right);
         workgroupBarrier();
     }
-    let token = wid.y * TILE + down * 4u;
+    let token = band * TILE + down * 4u;
     let row = wid.x * TILE + right * 4u;
     store_sums(token, row, sums.near);
     store_sums(token, row + 64u, sums.right);
@@ -178,7 +181,8 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
     let step = lane % 4u * 4u;
     let right = lane % 16u;
     let down = lane / 16u;
-    let t = wid.y * TILE + down * 4u;
+    let band = wid.y + p.first_band;
+    let t = band * TILE + down * 4u;
     let i = wid.x * TILE + right * 4u;
     let layers = 1u + u32(p.second < p.columns) + u32(p.third < p.columns);
     let tiles = (p.tokens + 63u) / 64u;
@@ -189,7 +193,7 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
         var sums = Sums();
         for (var k = first; k < end; k += STEP) {
             if lane < 128u {
-                let block = x_block(wid.y * TILE + quad * 4u, k + step, end);
+                let block = x_block(band * TILE + quad * 4u, k + step, end);
                 seen += block[0] + block[1] + block[2] + block[3];
                 fill_left(quad, step, block);
             } else {
@@ -205,11 +209,11 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
         workgroupBarrier();
         let above = token_totals(down);
         let below = token_totals(down + 16u);
-        let place = layer * tiles + wid.y * 2u;
+        let place = layer * tiles + band * 2u;
         store_partial(lane, wid.x * TILE, place, layers * tiles, add_tokens(t, i, layer, sums.near, above), add_tokens(t, i + 64u, layer, sums.right, above));
         let near = add_tokens(t + 64u, i, layer, sums.below, below);
         let far = add_tokens(t + 64u, i + 64u, layer, sums.far, below);
-        if wid.y * 2u + 1u < tiles {
+        if band * 2u + 1u < tiles {
             store_partial(lane, wid.x * TILE, place + 1u, layers * tiles, near, far);
         }
         workgroupBarrier();
@@ -222,6 +226,8 @@ struct Weight {
     tokens: u32,
     second: u32,
     third: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> w: Weight;
@@ -266,11 +272,12 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
     let first = lane % 128u / QUADS * 4u;
     let right = lane % 16u;
     let down = lane / 16u;
+    let band = wid.y + w.first_band;
     var sums = Sums();
     for (var k = 0u; k < w.tokens; k += STEP) {
         let t = k + first;
         if lane < 128u {
-            let o = wid.y * TILE + quad * 4u;
+            let o = band * TILE + quad * 4u;
             fill_left(quad, first, mat4x4(dy_quad(t, o), dy_quad(t + 1u, o), dy_quad(t + 2u, o), dy_quad(t + 3u, o)));
         } else {
             let i = wid.x * TILE + quad * 4u;
@@ -280,7 +287,7 @@ fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index
         sums = multiply(sums, down, right);
         workgroupBarrier();
     }
-    let o = wid.y * TILE + down * 4u;
+    let o = band * TILE + down * 4u;
     let i = wid.x * TILE + right * 4u;
     add_latent(o, i, sums.near);
     add_latent(o, i + 64u, sums.right);

@@ -112,7 +112,7 @@ fn unload(lane: u32, row: u32, column: u32, down: u32, right: u32) {
 
 @compute @workgroup_size(128)
 fn tiled(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32, @builtin(subgroup_id) subgroup: u32) {
-    let row = wid.y * TILE;
+    let row = (wid.y + p.first_band) * TILE;
     let column = wid.x * TILE;
     let part = subgroup % SUBGROUPS;
     let down = part / 2u * 2u * SIZE;

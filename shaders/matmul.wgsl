@@ -13,6 +13,8 @@ struct Params {
     b_row: u32,
     b_col: u32,
     accumulate: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -94,7 +96,7 @@ fn store_row(row: u32, column: u32, values: vec4<f32>) {
 
 @compute @workgroup_size(256)
 fn tiled(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = wid.y * TILE;
+    let row = (wid.y + p.first_band) * TILE;
     let column = wid.x * TILE;
     let left = tile_place(lane, p.a_col == 1u);
     let right = tile_place(lane, p.b_row == 1u);

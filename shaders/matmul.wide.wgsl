@@ -48,7 +48,7 @@ fn load(lane: u32, row: u32, column: u32, k: u32) {
 
 @compute @workgroup_size(256)
 fn tiled(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let row = wid.y * TILE;
+    let row = (wid.y + p.first_band) * TILE;
     let column = wid.x * TILE;
     let x = lane % 16u;
     let y = lane / 16u;

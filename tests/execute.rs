@@ -1,9 +1,10 @@
 //! The executor: what a program consists of, and what it refuses.
 
 use crate::device::machine;
-use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Recompute, Spec, Storage, Tape};
+use signet::data::Batch;
+use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Recompute, Spec, Storage, Tape, Variants};
 use signet::infer::Engine;
-use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights};
+use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::{Add, Objective, PARTIALS, SumSquares};
 use signet::train::{Step, StepShape};
 
@@ -121,6 +122,39 @@ fn short_submits_do_not_change_bits() {
     let (same, fewer) = outcome(None);
     assert_eq!(bits, same);
     assert!(fewer < 40, "{fewer} submits");
+}
+
+/// Gradients of two micro-steps where every dispatch that can be cut is cut to single bands, and
+/// where none is, in both kinds of tiles.
+#[test]
+fn bands_do_not_change_bits() {
+    let outcome = |variant: &str, longest: f64| {
+        let (_, mut machine) = machine();
+        if let Machine::Gpu(gpu) = &mut machine {
+            gpu.set_longest_submit(longest);
+            gpu.set_variants(Variants::preferring(variant));
+        }
+        let config = LlamaConfig { num_hidden_layers: 1, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
+        let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
+        init_from_dense(&mut machine, &student, &mut init_dense(&config, 1)).expect("writes");
+        let shape = StepShape { batch: 2, seq: 100, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: Recompute::Off };
+        let mut step = Step::new(&mut machine, student, None, shape).expect("compiles");
+        let windows: Vec<Vec<u32>> = (0..2).map(|b| (0..101).map(|i| (b * 37 + i * 11) % 300).collect()).collect();
+        let batch = Batch::from_windows(&windows.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        step.begin(&mut machine).expect("begins");
+        for _ in 0..2 {
+            step.micro(&mut machine, &batch, 2, 1.0).expect("runs");
+        }
+        let homes: Vec<Home> = step.student.gradients();
+        let bits: Vec<Vec<u32>> = homes.iter().map(|home| pollster::block_on(machine.read(home)).expect("reads")).collect();
+        (bits, step.micro_dispatches())
+    };
+    for (variant, more) in [("portable", 20), ("wide", 7)] {
+        let ((cut, many), (whole, few)) = (outcome(variant, 0.0), outcome(variant, 1e9));
+        assert!(many > few + more, "{variant}: {many} dispatches cut, {few} whole");
+        assert!(cut == whole, "{variant}: bands gave other bits");
+        assert!(whole.iter().flatten().any(|&word| f32::from_bits(word) != 0.0));
+    }
 }
 
 /// Dispatches of the packed model of a size in decoding: for a layer, and besides.

@@ -10,6 +10,8 @@ struct Params {
     b_row: u32,
     b_col: u32,
     accumulate: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;

@@ -50,6 +50,9 @@ pub struct Kernel {
     pub params: u32,
     /// What the number of its words is a multiple of.
     pub params_align: u32,
+    /// Of a kernel that can be dispatched in bands of workgroups, one after the other along y: the word
+    /// of its parameters that says how many come before.
+    pub first_band: Option<u32>,
     /// Storage buffers from binding 1 on.
     pub operands: &'static [Access],
 }

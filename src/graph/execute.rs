@@ -36,6 +36,8 @@ pub struct GpuMachine {
     kept: usize,
     /// Seconds that no submit should be expected to pass.
     longest: f64,
+    /// Operations a second of its slowest dispatch that was too long.
+    rate: f64,
 }
 
 /// A tape ready to run any number of times.
@@ -97,6 +99,7 @@ impl GpuMachine {
             words: 0,
             variants: Variants::default(),
             longest: pace::LONGEST,
+            rate: pace::SLOWEST,
             pool: Pool::default(),
             slots: Vec::new(),
             kept: 0,
@@ -235,22 +238,36 @@ impl GpuMachine {
             seconds: Vec::new(),
             ends: Vec::new(),
         };
+        self.record(&mut program)?;
+        Ok(program)
+    }
+
+    /// Makes a program's dispatches, the long ones in bands.
+    fn record(&self, program: &mut GpuProgram) -> Result<(), MachineError> {
+        let tape = program.tape.clone();
         let mut launches = Vec::new();
+        let mut works = Vec::new();
         for node in &tape.nodes {
+            let (inputs, updates) = tape.specs_of(node);
+            let outputs: Vec<Spec> = node.outputs.iter().map(|&id| tape.spec(id)).collect();
             for launch in self.pick(&tape, node, &mut program.variants)?.launches {
-                launches.push((node, self.check_launch(node, &launch)?, launch));
+                let kernel = self.check_launch(node, &launch)?;
+                let work = Work::of(&launch, Specs { inputs: &inputs, updates: &updates }, &outputs);
+                for (band, share) in pace::bands(launch, kernel.first_band, work.operations, self.longest, self.rate) {
+                    launches.push((node, kernel, band));
+                    works.push(work.share(share));
+                }
             }
         }
         let params = self.params(&launches)?;
+        let mut dispatches = Vec::new();
         for (n, (node, kernel, launch)) in launches.iter().enumerate() {
-            let operands = self.operands(&program, node, kernel, launch)?;
+            let operands = self.operands(program, node, kernel, launch)?;
             let words = Bound { buffer: &params, offset: n as u64 * ALIGN, bytes: 4 * u64::from(kernel.params).next_multiple_of(4) };
-            program.dispatches.push(self.gpu.dispatch(kernel, words, &operands, launch.groups)?);
-            let (inputs, updates) = tape.specs_of(node);
-            let outputs: Vec<Spec> = node.outputs.iter().map(|&id| tape.spec(id)).collect();
-            program.works.push(Work::of(launch, Specs { inputs: &inputs, updates: &updates }, &outputs));
+            dispatches.push(self.gpu.dispatch(kernel, words, &operands, launch.groups)?);
         }
-        Ok(program)
+        (program.dispatches, program.works) = (dispatches, works);
+        Ok(())
     }
 
     /// The variant that a node takes; notes it in `taken` where there was a choice.
@@ -370,8 +387,22 @@ impl GpuMachine {
             self.gpu.finish()?;
             *seconds = seconds.min(clock.seconds());
         }
-        if again {
-            program.ends = pace::ends(&program.seconds, self.longest);
+        if !again {
+            return Ok(());
+        }
+        // What was too long although it was cut for a slow GPU is cut again, and timed again.
+        let cut = program.dispatches.len();
+        let can_be_cut = |dispatch: &Dispatch| kernel(dispatch.kernel()).is_some_and(|kernel| kernel.first_band.is_some());
+        let timed = program.dispatches.iter().zip(&program.works).zip(&program.seconds);
+        let too_long = timed.filter(|&((dispatch, _), &seconds)| seconds > self.longest && can_be_cut(dispatch));
+        let slowest = too_long.map(|((_, work), seconds)| work.operations / seconds).fold(f64::INFINITY, f64::min);
+        if slowest < self.rate {
+            self.rate = slowest;
+            self.record(program)?;
+        }
+        match program.dispatches.len() == cut {
+            true => program.ends = pace::ends(&program.seconds, self.longest),
+            false => program.seconds.clear(),
         }
         Ok(())
     }

@@ -1,4 +1,7 @@
-//! How many dispatches go into a submit, so that none keeps a GPU from its system for long. Pure.
+//! How long dispatches are cut, and how many go into a submit, so that none keeps a GPU from its
+//! system for long. Pure.
+
+use super::op::Launch;
 
 /// Seconds that no submit should be expected to pass: watchdogs reset a GPU after two.
 pub(super) const LONGEST: f64 = 0.25;
@@ -21,9 +24,43 @@ pub(super) fn ends(seconds: &[f64], longest: f64) -> Vec<usize> {
     ends
 }
 
+/// Operations a second that are expected of a GPU that has not been timed: few, so that one of ten
+/// years ago is not overrun; on a fast one a band of so many still takes a hundred times as long as
+/// its dispatch costs.
+pub(super) const SLOWEST: f64 = 4e10;
+
+/// A launch in bands of workgroups along y, each of which is expected to take at most `longest`
+/// seconds at `rate` operations a second; whole, if its kernel cannot be cut. The bands compute
+/// what the whole does, bit for bit, since no workgroup knows of another.
+pub(super) fn bands(launch: Launch, first_band: Option<u32>, operations: f64, longest: f64, rate: f64) -> Vec<(Launch, f64)> {
+    let [x, y, z] = launch.groups;
+    let wanted = (operations / (longest * rate)).ceil().clamp(1.0, f64::from(y)) as u32;
+    let (Some(word), 2..) = (first_band, wanted) else { return vec![(launch, 1.0)] };
+    let height = y.div_ceil(wanted);
+    let band = |first: u32| {
+        let mut band = Launch { groups: [x, height.min(y - first), z], ..launch.clone() };
+        band.params[word as usize] = first;
+        let share = f64::from(band.groups[1]) / f64::from(y);
+        (band, share)
+    };
+    (0..y).step_by(height as usize).map(band).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bands_cover_a_launch_once() {
+        let launch = Launch { kernel: "matmul/tiled", operands: Vec::new(), params: vec![9, 0, 9], groups: [3, 10, 1] };
+        assert_eq!(bands(launch.clone(), None, 1e12, 0.25, 1e9).len(), 1);
+        assert_eq!(bands(launch.clone(), Some(1), 1e8, 0.25, 1e9).len(), 1);
+        let parts = bands(launch.clone(), Some(1), 1e9, 0.25, 1e9);
+        let places: Vec<(u32, u32)> = parts.iter().map(|(band, _)| (band.params[1], band.groups[1])).collect();
+        assert_eq!(places, [(0, 3), (3, 3), (6, 3), (9, 1)]);
+        assert!((parts.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-12);
+        assert_eq!(bands(launch, Some(1), 1e15, 0.25, 1e9).len(), 10);
+    }
 
     #[test]
     fn submits_are_short_and_few() {

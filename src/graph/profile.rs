@@ -27,6 +27,11 @@ pub struct Timed {
 }
 
 impl Work {
+    /// That of a band of a launch.
+    pub(super) fn share(self, share: f64) -> Self {
+        Self { bytes: (self.bytes as f64 * share) as u64, operations: self.operations * share }
+    }
+
     /// Of a launch whose operands have these specs. Three matrices of (m, k), (k, n) and (m, n), if
     /// they are the largest operands, are those of a product.
     pub(super) fn of(launch: &Launch, specs: Specs<'_>, outputs: &[Spec]) -> Self {

@@ -143,7 +143,7 @@ impl FbiLinear {
 
     fn params(&self, x: Spec, signs: Spec, add: u32) -> Vec<u32> {
         let [second, third] = self.members.bounds();
-        vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32, second, third, add]
+        vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32, second, third, add, 0]
     }
 }
 
@@ -176,7 +176,7 @@ impl Op for FbiLinearInput {
         let input = |tier: &Tier| Launch {
             kernel: tier.input,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
-            params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec(), vec![0]].concat(),
+            params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec(), vec![0, 0]].concat(),
             groups: tier.groups(dy.rows, signs.rows),
         };
         let scales = || Launch {
@@ -193,17 +193,21 @@ impl Op for FbiLinearInput {
         let (tokens, outs, width) = (io.inputs[0].spec().rows, signs.cols, signs.rows);
         let (dy, x) = (io.inputs[0].real(), io.inputs[4].real());
         let (alpha, beta) = (io.inputs[2].real(), io.inputs[3].real());
-        let dx = io.outputs[0].real();
+        let [dx, partial] = &mut io.outputs[..] else { unreachable!("two outputs") };
+        let (dx, partial) = (dx.real(), partial.real());
+        let each = tokens.div_ceil(TILE) * width;
+        let (alphas, betas) = partial.split_at_mut(self.members.count() * each);
+        let partials = alphas.chunks_mut(each).zip(betas.chunks_mut(each));
         let [d_alpha, d_beta] = &mut io.updates[..] else { unreachable!("two updates") };
         let rows = d_alpha.real().chunks_mut(width).zip(d_beta.real().chunks_mut(width));
         let scales = alpha.chunks(width).zip(beta.chunks(width));
         T::with_scratch(tokens * width + tokens, |scratch| {
             let (u, sums) = scratch.split_at_mut(tokens * width);
-            for ((range, (alpha, beta)), (d_alpha, d_beta)) in self.members.ranges().zip(scales).zip(rows) {
+            for (((range, (alpha, beta)), (d_alpha, d_beta)), (alphas, betas)) in self.members.ranges().zip(scales).zip(rows).zip(partials) {
                 transposed_product(dy, tokens, outs, &range, io.inputs[1].words(), signs, u);
                 row_sums(dy, outs, &range, sums);
                 input_rows(range.start == 0, u, sums, (alpha, beta), dx);
-                scale_gradients(x, u, sums, d_alpha, d_beta);
+                scale_gradients(x, u, sums, [alphas, betas], [d_alpha, d_beta]);
             }
         });
     }
@@ -239,25 +243,30 @@ fn input_rows<T: Real>(set: bool, u: &[T], sums: &[T], (alpha, beta): (&[T], &[T
     });
 }
 
-/// dα += Σ_b x⊙u, dβ += Σ_b x·Σ_o dy, of one layer.
-fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], d_alpha: &mut [T], d_beta: &mut [T]) {
-    const COLUMNS: usize = 128;
-    let width = d_alpha.len();
-    d_alpha.par_chunks_mut(COLUMNS).zip(d_beta.par_chunks_mut(COLUMNS)).enumerate().for_each(|(block, (d_alpha, d_beta))| {
+/// dα += Σ_b x⊙u, dβ += Σ_b x·Σ_o dy, of one layer: first over each [`TILE`] tokens, which are rows
+/// of `partial`, as the kernels do.
+fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], partial: [&mut [T]; 2], totals: [&mut [T]; 2]) {
+    let width = totals[0].len();
+    let [alphas, betas] = partial;
+    let tiles = x.par_chunks(TILE * width).zip(u.par_chunks(TILE * width)).zip(sums.par_chunks(TILE));
+    alphas.par_chunks_mut(width).zip(betas.par_chunks_mut(width)).zip(tiles).for_each(|((alphas, betas), ((x, u), sums))| {
         vectorised(
             #[inline(always)]
             || {
-                for (b, &total) in sums.iter().enumerate() {
-                    let first = b * width + block * COLUMNS;
-                    let (x, u) = (&x[first..first + d_alpha.len()], &u[first..first + d_alpha.len()]);
-                    for ((da, db), (&x, &u)) in d_alpha.iter_mut().zip(d_beta.iter_mut()).zip(x.iter().zip(u)) {
-                        *da += x * u;
-                        *db += x * total;
+                alphas.fill(T::ZERO);
+                betas.fill(T::ZERO);
+                for ((x, u), &total) in x.chunks(width).zip(u.chunks(width)).zip(sums) {
+                    for ((alpha, beta), (&x, &u)) in alphas.iter_mut().zip(betas.iter_mut()).zip(x.iter().zip(u)) {
+                        *alpha += x * u;
+                        *beta += x * total;
                     }
                 }
             },
         );
     });
+    for (total, rows) in totals.into_iter().zip([alphas, betas]) {
+        rows.chunks(width).for_each(|row| total.iter_mut().zip(row).for_each(|(total, &share)| *total += share));
+    }
 }
 
 /// Inputs: `dy (tokens, out)`, `x (tokens, in)`, `α (layers, in)`. Adds α ⊙ (dyᵀ·x) to the latent
@@ -286,7 +295,7 @@ impl Op for FbiLinearWeight {
         let launch = |tier: &Tier| Launch {
             kernel: tier.weight,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
-            params: [vec![dy.cols as u32, x.cols as u32, dy.rows as u32], self.members.bounds().to_vec()].concat(),
+            params: [vec![dy.cols as u32, x.cols as u32, dy.rows as u32], self.members.bounds().to_vec(), vec![0]].concat(),
             groups: tier.groups(dy.cols, x.cols),
         };
         Tier::variants(&self.members, x.cols, |tier| vec![launch(tier)])

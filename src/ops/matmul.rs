@@ -125,7 +125,7 @@ impl Op for Matmul {
         let launch = |kernel, groups| Launch {
             kernel,
             operands: vec![Operand::In(0), Operand::In(1), out],
-            params: vec![m as u32, n as u32, k as u32, a_row, a_col, b_row, b_col, accumulate],
+            params: vec![m as u32, n as u32, k as u32, a_row, a_col, b_row, b_col, accumulate, 0],
             groups,
         };
         let few = m <= FEW && self.transpose_b && !self.transpose_a;

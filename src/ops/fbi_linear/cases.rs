@@ -1,6 +1,6 @@
 //! What binarized linear layers are tried with.
 
-use super::{FbiLinear, Members};
+use super::{FbiLinear, FbiLinearInput, Members};
 use crate::graph::{Case, Fill, Spec};
 use std::sync::Arc;
 
@@ -46,6 +46,8 @@ pub(crate) fn cases() -> Vec<Case> {
     let single = sizes.into_iter().map(|(tokens, width, outs)| (tokens, width, vec![outs]));
     let groups = groups.into_iter().map(|(tokens, width, outs)| (tokens, width, outs.to_vec()));
     let fitting = single.chain(groups).flat_map(|(tokens, width, outs)| [packed_case(tokens, width, &outs), training_case(tokens, width, &outs)]);
+    let inputs: [(usize, usize, &[usize]); 3] = [(9, 33, &[65]), (130, 70, &[33, 31, 64]), (200, 132, &[68, 72])];
+    let fitting = fitting.chain(inputs.map(|(tokens, width, outs)| input_case(tokens, width, outs)));
     fitting.chain([(3, 40, 33), (9, 65, 70), (70, 40, 12)].map(|(tokens, width, out)| beyond_case(tokens, width, out))).collect()
 }
 
@@ -65,6 +67,20 @@ fn packed_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
         .input(Spec::signs(out, width), Fill::Signs)
         .input(scales, Fill::Normal(0.5, 0.2))
         .input(scales, Fill::Normal(0.05, 0.2))
+}
+
+/// The gradient of x alone, and what each 64 tokens add to α's and β's: tuning judges variants by both.
+fn input_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
+    let members = Members::new(outs).expect("one to three layers");
+    let (out, scales) = (members.rows(), Spec::f32(members.count(), width));
+    Case::new(format!("{tokens} tokens, {width} → {outs:?}, gradient of x"), FbiLinearInput { members })
+        .input(Spec::f32(tokens, out), Fill::Normal(0.2, 1.0))
+        .input(Spec::signs(width, out), Fill::Signs)
+        .input(scales, Fill::Normal(0.5, 0.2))
+        .input(scales, Fill::Normal(0.05, 0.2))
+        .input(Spec::f32(tokens, width), Fill::Normal(0.3, 1.0))
+        .update(scales, Fill::Normal(0.7, 1.0))
+        .update(scales, Fill::Normal(0.7, 1.0))
 }
 
 fn training_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
