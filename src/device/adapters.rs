@@ -100,12 +100,16 @@ impl fmt::Display for Adapter {
     }
 }
 
-/// All adapters, of every backend, in the order in which wgpu finds them.
+/// All adapters, of every backend, in the order in which wgpu finds them, but programs on the CPU after
+/// GPUs, and SwiftShader, by far the slowest, after other programs: the first is what a test takes.
 pub async fn adapters() -> Vec<Adapter> {
     let instance = wgpu::Instance::default();
     let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
-    let found = found.into_iter().enumerate();
-    found.map(|(index, inner)| Adapter { index, info: inner.get_info(), limits: inner.limits(), features: inner.features(), inner }).collect()
+    let all = found.into_iter().map(|inner| Adapter { index: 0, info: inner.get_info(), limits: inner.limits(), features: inner.features(), inner });
+    let mut all: Vec<Adapter> = all.collect();
+    all.sort_by_key(|adapter| (adapter.is_software(), adapter.info.name.contains("SwiftShader")));
+    all.iter_mut().enumerate().for_each(|(index, adapter)| adapter.index = index);
+    all
 }
 
 /// The adapter that `choice` means; `None` is the CPU device.
