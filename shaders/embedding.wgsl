@@ -1,7 +1,7 @@
 #variants f16 q8
 // Embedding: out[b] = table[tokens[b]]; its gradient adds dy[b] to row tokens[b]. A token out of
 // range stands for row 0. Without float atomics, the first position of each token adds up all of
-// them, in order.
+// them, in order; 256 positions are compared at once.
 #import "shared/linear.wgsl"
 
 struct Params {
@@ -61,9 +61,13 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
 
 #if !f16
 #if !q8
+#import "shared/reduce.wgsl"
+const LANES: u32 = 256u;
+
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> sums: array<f32>;
-var<workgroup> occurs_earlier: atomic<u32>;
+// Of 256 positions, those that hold the workgroup's row: a bit each.
+var<workgroup> same: array<atomic<u32>, 8>;
 
 @compute @workgroup_size(256)
 fn gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
@@ -75,26 +79,41 @@ fn gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grou
     if row < p.first || row - p.first >= p.rows {
         return;
     }
-    for (var b = lane; b < position; b += 256u) {
+    var occurs_earlier = 0.0;
+    for (var b = lane; b < position; b += LANES) {
         if row_of(b) == row {
-            atomicOr(&occurs_earlier, 1u);
+            occurs_earlier = 1.0;
         }
     }
-    workgroupBarrier();
-    if atomicLoad(&occurs_earlier) != 0u {
+    if reduce_max(lane, occurs_earlier) != 0.0 {
         return;
     }
-    for (var b = position; b < p.positions; b++) {
-        if row_of(b) == row {
-            add_row(b, row, lane);
+    for (var first = position; first < p.positions; first += LANES) {
+        if lane < 8u {
+            atomicStore(&same[lane], 0u);
         }
+        workgroupBarrier();
+        if first + lane < p.positions && row_of(first + lane) == row {
+            atomicOr(&same[lane / 32u], 1u << (lane % 32u));
+        }
+        workgroupBarrier();
+        add_rows(first, row, lane);
+        workgroupBarrier();
     }
 }
 
-// A column always belongs to the same invocation, so that its sum needs no barrier.
-fn add_row(position: u32, row: u32, lane: u32) {
-    for (var c = lane; c < p.width; c += 256u) {
-        sums[(row - p.first) * p.width + c] += dy[position * p.width + c];
+// Adds the rows of dy at the positions found from `first` on. A column always belongs to the same
+// invocation, so that its sum needs no barrier.
+fn add_rows(first: u32, row: u32, lane: u32) {
+    for (var c = lane; c < p.width; c += LANES) {
+        let at = (row - p.first) * p.width + c;
+        var sum = sums[at];
+        for (var word = 0u; word < 8u; word++) {
+            for (var left = atomicLoad(&same[word]); left != 0u; left &= left - 1u) {
+                sum += dy[(first + 32u * word + firstTrailingBit(left)) * p.width + c];
+            }
+        }
+        sums[at] = sum;
     }
 }
 #endif

@@ -25,8 +25,13 @@ pub struct Attention {
 /// Largest head: what the kernels have workgroup memory for.
 const HEAD: usize = 256;
 
-/// Queries (or keys) a CPU task works on at once.
+/// Queries (or keys) that a CPU task works on at once, and a workgroup of a blocked kernel.
 const BLOCK: usize = 32;
+
+/// Largest head of the blocked kernels, and the queries from which on they are offered: for fewer
+/// most of a block would be empty.
+const BLOCKED_HEAD: usize = 128;
+const BLOCKED_QUERIES: usize = 9;
 
 /// Sizes of an attention: those of the operation, and what its operands add.
 #[derive(Clone, Copy)]
@@ -43,6 +48,10 @@ struct Sizes {
 impl Sizes {
     fn scale(&self) -> f64 {
         1.0 / (self.head_dim as f64).sqrt()
+    }
+    /// Whether the blocked kernels take it: their heads are whole quads.
+    fn blocked(&self) -> bool {
+        self.queries >= BLOCKED_QUERIES && self.head_dim <= BLOCKED_HEAD && self.head_dim.is_multiple_of(4)
     }
     /// Columns of q, and of o.
     fn wide(&self) -> usize {
@@ -108,21 +117,27 @@ impl Op for Attention {
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let mut sizes = self.sizes(specs);
-        let (kernel, inputs, columns) = match specs.inputs {
+        let (kernels, inputs, columns) = match specs.inputs {
             [_, keys, _, _] if keys.storage == Storage::F16 => {
                 // Each row of halves starts on a word.
                 sizes.kv_row = 2 * keys.row_words();
-                ("attention/forward.f16", [0, 1, 2, 3], [0, 0])
+                (["attention/forward.f16", "attention.blocked/forward.f16"], [0, 1, 2, 3], [0, 0])
             }
-            [_, _, _, _] => ("attention/forward", [0, 1, 2, 3], [0, 0]),
-            _ => ("attention/forward", [0, 0, 0, 1], [sizes.wide(), sizes.wide() + sizes.kv_wide()]),
+            [_, _, _, _] => (["attention/forward", "attention.blocked/forward"], [0, 1, 2, 3], [0, 0]),
+            _ => (["attention/forward", "attention.blocked/forward"], [0, 0, 0, 1], [sizes.wide(), sizes.wide() + sizes.kv_wide()]),
         };
-        Variant::portable(vec![Launch {
+        let launch = |kernel, queries: usize| Launch {
             kernel,
             operands: inputs.map(Operand::In).into_iter().chain([Operand::Out(0), Operand::Out(1)]).collect(),
             params: self.params(sizes, columns),
-            groups: grid(self.batch * sizes.queries * self.heads.query),
-        }])
+            groups: grid(self.batch * queries * self.heads.query),
+        };
+        let mut variants = Variant::portable(vec![launch(kernels[0], sizes.queries)]);
+        if sizes.blocked() {
+            let launches = vec![launch(kernels[1], sizes.queries.div_ceil(BLOCK))];
+            variants.push(Variant { name: "blocked", storage: Storage::F32, launches });
+        }
+        variants
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -247,20 +262,23 @@ impl Op for AttentionBackward {
         let sizes = self.0.sizes(Specs { inputs: &specs.inputs[..1], updates: &[] });
         let params = self.0.params(sizes, [sizes.wide(), sizes.wide() + sizes.kv_wide()]);
         let shared = [0, 0, 0, 1, 3].map(Operand::In);
-        Variant::portable(vec![
-            Launch {
-                kernel: "attention/query_gradient",
-                operands: shared.into_iter().chain([Operand::In(2), Operand::Out(1), Operand::Out(0)]).collect(),
+        // Queries and keys are as many.
+        let launches = |[query, key]: [&'static str; 2], blocks: usize| {
+            let launch = |kernel, others: &[Operand], heads: usize| Launch {
+                kernel,
+                operands: [&shared[..], others].concat(),
                 params: params.clone(),
-                groups: grid(self.0.batch * sizes.queries * sizes.heads.query),
-            },
-            Launch {
-                kernel: "attention/key_gradient",
-                operands: shared.into_iter().chain([Operand::Out(1), Operand::Out(0)]).collect(),
-                params,
-                groups: grid(self.0.batch * sizes.keys * sizes.heads.key_value),
-            },
-        ])
+                groups: grid(self.0.batch * blocks * heads),
+            };
+            let (delta, dx) = (Operand::Out(1), Operand::Out(0));
+            vec![launch(query, &[Operand::In(2), delta, dx], sizes.heads.query), launch(key, &[delta, dx], sizes.heads.key_value)]
+        };
+        let mut variants = Variant::portable(launches(["attention/query_gradient", "attention/key_gradient"], sizes.queries));
+        if sizes.blocked() {
+            let launches = launches(["attention.blocked/query_gradient", "attention.blocked/key_gradient"], sizes.queries.div_ceil(BLOCK));
+            variants.push(Variant { name: "blocked", storage: Storage::F32, launches });
+        }
+        variants
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -387,6 +405,12 @@ pub(crate) fn cases() -> Vec<Case> {
         (1, 1, 1, 128, 20),
         (1, 3, 1, 5, 130),
         (1, 1, 1, 256, 9),
+        // At the edges of blocks of 32 queries and keys, and of stretches of 32 of a head's elements.
+        (2, 2, 1, 4, 9),
+        (2, 2, 1, 36, 31),
+        (1, 3, 1, 28, 32),
+        (1, 2, 2, 100, 64),
+        (2, 2, 1, 128, 97),
     ];
     // (heads, kv_heads, head_dim, tokens, capacity, start)
     let cached = [
@@ -398,6 +422,9 @@ pub(crate) fn cases() -> Vec<Case> {
         (4, 1, 32, 8, 150, 130),
         (2, 1, 16, 17, 40, 5),
         (1, 1, 3, 4, 10, 8),
+        (2, 1, 8, 9, 80, 55),
+        (4, 2, 68, 33, 140, 95),
+        (2, 2, 128, 40, 96, 60),
     ];
     let whole = whole.into_iter().map(|(batch, query, key_value, d, tokens)| {
         let heads = Heads { query, key_value };

@@ -159,6 +159,8 @@ pub(crate) fn cases() -> Vec<Case> {
         (300, 20, 11),
         // Tokens that occur first past the 256th position, and again.
         (600, 400, 3),
+        // Tokens that occur again and again, over more than two times 256 positions.
+        (515, 2, 260),
     ];
     let in_parts = |n: usize, rows: &[usize], width: usize| {
         let case = Case::new(format!("{n} of {rows:?}×{width}"), Embedding);
