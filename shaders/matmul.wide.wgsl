@@ -8,25 +8,9 @@ alias Quad = vec4<f16>;
 alias Quad = vec4<f32>;
 #endif
 #import "shared/product.wgsl"
+#import "shared/wide.wgsl"
 
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
-
-const TILE: u32 = 128u;
-const STEP: u32 = 16u;
-// Quads of a k in a tile.
-const QUADS: u32 = 32u;
-var<workgroup> tile_left: array<Quad, 512>;
-var<workgroup> tile_right: array<Quad, 512>;
-
-// Where a quad of k lies. Lanes that write neighbouring blocks of k use different banks, so the
-// quads of each block of four k are exchanged in a way of their own.
-fn place(k: u32, quad: u32) -> u32 {
-    return k * QUADS + (quad ^ (k / 4u * 2u));
-}
-
-fn rank_one(sums: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
-    return mat4x4(sums[0] + x.x * y, sums[1] + x.y * y, sums[2] + x.z * y, sums[3] + x.w * y);
-}
 
 // Rows and columns of a result are quads: both are within or both past the edge.
 fn store(row: u32, column: u32, value: vec4<f32>) {
@@ -56,17 +40,9 @@ fn load(lane: u32, row: u32, column: u32, k: u32) {
     let quad = select(l % QUADS, l / 4u, along_k);
     let first = 4u * select(l / QUADS, l % 4u, along_k);
     if left {
-        let block = left_block(row + 4u * quad, k + first);
-        tile_left[place(first, quad)] = Quad(block[0]);
-        tile_left[place(first + 1u, quad)] = Quad(block[1]);
-        tile_left[place(first + 2u, quad)] = Quad(block[2]);
-        tile_left[place(first + 3u, quad)] = Quad(block[3]);
+        fill_left(quad, first, left_block(row + 4u * quad, k + first));
     } else {
-        let block = right_block(column + 4u * quad, k + first);
-        tile_right[place(first, quad)] = Quad(block[0]);
-        tile_right[place(first + 1u, quad)] = Quad(block[1]);
-        tile_right[place(first + 2u, quad)] = Quad(block[2]);
-        tile_right[place(first + 3u, quad)] = Quad(block[3]);
+        fill_right(quad, first, right_block(column + 4u * quad, k + first));
     }
 }
 
@@ -76,27 +52,15 @@ fn tiled(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
     let column = wid.x * TILE;
     let x = lane % 16u;
     let y = lane / 16u;
-    var s00 = mat4x4<f32>();
-    var s01 = mat4x4<f32>();
-    var s10 = mat4x4<f32>();
-    var s11 = mat4x4<f32>();
+    var sums = Sums();
     for (var k = 0u; k < p.k; k += STEP) {
         load(lane, row, column, k);
         workgroupBarrier();
-        for (var i = 0u; i < STEP; i++) {
-            let a0 = vec4<f32>(tile_left[place(i, y)]);
-            let a1 = vec4<f32>(tile_left[place(i, y + 16u)]);
-            let b0 = vec4<f32>(tile_right[place(i, x)]);
-            let b1 = vec4<f32>(tile_right[place(i, x + 16u)]);
-            s00 = rank_one(s00, a0, b0);
-            s01 = rank_one(s01, a0, b1);
-            s10 = rank_one(s10, a1, b0);
-            s11 = rank_one(s11, a1, b1);
-        }
+        sums = multiply(sums, y, x);
         workgroupBarrier();
     }
-    store_block(row + y * 4u, column + x * 4u, s00);
-    store_block(row + y * 4u, column + x * 4u + 64u, s01);
-    store_block(row + y * 4u + 64u, column + x * 4u, s10);
-    store_block(row + y * 4u + 64u, column + x * 4u + 64u, s11);
+    store_block(row + y * 4u, column + x * 4u, sums.near);
+    store_block(row + y * 4u, column + x * 4u + 64u, sums.right);
+    store_block(row + y * 4u + 64u, column + x * 4u, sums.below);
+    store_block(row + y * 4u + 64u, column + x * 4u + 64u, sums.far);
 }

@@ -2,7 +2,7 @@
 
 use crate::device::machine;
 use signet::data::Batch;
-use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Recompute, Spec, Storage, Tape};
+use signet::graph::{Class, Home, Machine, MachineError, Pending, Program, Recompute, Spec, Storage, Tape, Variants};
 use signet::infer::Engine;
 use signet::model::{Linears, LlamaConfig, Moments, Purpose, Weights, init_dense, init_from_dense};
 use signet::ops::{Add, Objective, PARTIALS, SumSquares};
@@ -125,13 +125,14 @@ fn short_submits_do_not_change_bits() {
 }
 
 /// Gradients of two micro-steps where every dispatch that can be cut is cut to single bands, and
-/// where none is.
+/// where none is, in both kinds of tiles.
 #[test]
 fn bands_do_not_change_bits() {
-    let outcome = |longest: f64| {
+    let outcome = |variant: &str, longest: f64| {
         let (_, mut machine) = machine();
         if let Machine::Gpu(gpu) = &mut machine {
             gpu.set_longest_submit(longest);
+            gpu.set_variants(Variants::preferring(variant));
         }
         let config = LlamaConfig { num_hidden_layers: 1, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
         let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
@@ -148,10 +149,12 @@ fn bands_do_not_change_bits() {
         let bits: Vec<Vec<u32>> = homes.iter().map(|home| pollster::block_on(machine.read(home)).expect("reads")).collect();
         (bits, step.micro_dispatches())
     };
-    let ((cut, many), (whole, few)) = (outcome(0.0), outcome(1e9));
-    assert!(many > few + 20, "{many} dispatches cut, {few} whole");
-    assert!(cut == whole, "bands gave other bits");
-    assert!(whole.iter().flatten().any(|&word| f32::from_bits(word) != 0.0));
+    for (variant, more) in [("portable", 20), ("wide", 7)] {
+        let ((cut, many), (whole, few)) = (outcome(variant, 0.0), outcome(variant, 1e9));
+        assert!(many > few + more, "{variant}: {many} dispatches cut, {few} whole");
+        assert!(cut == whole, "{variant}: bands gave other bits");
+        assert!(whole.iter().flatten().any(|&word| f32::from_bits(word) != 0.0));
+    }
 }
 
 /// Dispatches of the packed model of a size in decoding: for a layer, and besides.

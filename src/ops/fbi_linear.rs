@@ -4,21 +4,54 @@
 //! Backward, with u = dy·S: dx = α⊙u + β·Σ_o dy, dα = Σ_b x⊙u, dβ = Σ_b x·Σ_o dy, and through the
 //! straight-through estimator (the identity) dW = α ⊙ (dyᵀ·x).
 
+mod cases;
+
+pub(crate) use cases::cases;
+
 use super::expect;
 use super::group::Members;
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum,
-    vectorised,
+    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum, vectorised,
 };
 use rayon::prelude::*;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// Tokens up to which signs are applied straight from the bits, without expanding them.
 pub(crate) const FEW: usize = 8;
 
-/// Tokens whose share of dα and dβ one workgroup adds up.
+/// Tokens whose share of dα and dβ is added up on its own, in every variant.
 const TILE: usize = 64;
+
+/// Kernels for more than a few tokens.
+struct Tier {
+    name: &'static str,
+    /// Rows and columns of a product that a workgroup makes.
+    tile: usize,
+    forward: &'static str,
+    input: &'static str,
+    weight: &'static str,
+}
+
+/// Every tier; the first takes every shape, the other whole quads alone.
+const TIERS: [Tier; 2] = [
+    Tier { name: Variant::PORTABLE, tile: 64, forward: "fbi_linear/forward", input: "fbi_linear/input", weight: "fbi_linear/weight" },
+    Tier { name: "wide", tile: 128, forward: "fbi_linear.wide/forward", input: "fbi_linear.wide/input", weight: "fbi_linear.wide/weight" },
+];
+
+impl Tier {
+    /// A variant for each tier that takes layers of so many inputs: past the first, rows in memory
+    /// and the outputs of each layer must be whole quads.
+    fn variants(members: &Members, width: usize, launches: impl Fn(&Tier) -> Vec<Launch>) -> Vec<Variant> {
+        let quads = width.is_multiple_of(4) && members.ranges().all(|range| range.len().is_multiple_of(4));
+        let tiers = TIERS.iter().filter(|tier| quads || tier.name == Variant::PORTABLE);
+        tiers.map(|tier| Variant { name: tier.name, storage: Storage::F32, launches: launches(tier) }).collect()
+    }
+
+    /// Workgroups for a product of so many rows and columns.
+    fn groups(&self, rows: usize, columns: usize) -> [u32; 3] {
+        [columns.div_ceil(self.tile) as u32, rows.div_ceil(self.tile) as u32, 1]
+    }
+}
 
 /// A group of up to three layers that read the same `x`, as one matrix, `out` of all of them.
 /// Inputs: `x (tokens, in)`, `signs (out, in)`, `α (layers, in)`, `β (layers, in)`; in training also
@@ -51,7 +84,7 @@ impl Op for FbiLinear {
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (x, signs) = (specs.inputs[0], specs.inputs[1]);
         if x.rows > FEW {
-            return Variant::portable(vec![self.tiled(x, signs, None)]);
+            return self.tiled(x, signs, None);
         }
         Variant::portable(vec![Launch {
             kernel: "fbi_linear/few",
@@ -94,17 +127,18 @@ impl Op for FbiLinear {
 }
 
 impl FbiLinear {
-    /// The tiled kernel; a residual can be added to what it gives.
-    pub(crate) fn tiled(&self, x: Spec, signs: Spec, residual: Option<Operand>) -> Launch {
+    /// The tiled kernels; a residual can be added to what they give.
+    pub(crate) fn tiled(&self, x: Spec, signs: Spec, residual: Option<Operand>) -> Vec<Variant> {
         let inputs = [0, 1, 2, 3].map(Operand::In);
         // Where there is none, something must be bound all the same.
         let bound = residual.unwrap_or(Operand::In(0));
-        Launch {
-            kernel: "fbi_linear/forward",
+        let launch = |tier: &Tier| Launch {
+            kernel: tier.forward,
             operands: inputs.into_iter().chain([Operand::Out(0), bound]).collect(),
             params: self.params(x, signs, u32::from(residual.is_some())),
-            groups: [signs.rows.div_ceil(64) as u32, x.rows.div_ceil(64) as u32, 1],
-        }
+            groups: tier.groups(x.rows, signs.rows),
+        };
+        Tier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
     }
 
     fn params(&self, x: Spec, signs: Spec, add: u32) -> Vec<u32> {
@@ -139,20 +173,19 @@ impl Op for FbiLinearInput {
         let (dy, signs) = (specs.inputs[0], specs.inputs[1]);
         let (tokens, width, tiles) = (dy.rows as u32, signs.rows as u32, dy.rows.div_ceil(TILE) as u32);
         let layers = self.members.count() as u32;
-        Variant::portable(vec![
-            Launch {
-                kernel: "fbi_linear/input",
-                operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
-                params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec(), vec![0, 0]].concat(),
-                groups: [width.div_ceil(64), tiles, 1],
-            },
-            Launch {
-                kernel: "fbi_linear/scales",
-                operands: vec![Operand::Out(1), Operand::Up(0), Operand::Up(1)],
-                params: vec![layers, tiles, width],
-                groups: grid((layers * width).div_ceil(256) as usize),
-            },
-        ])
+        let input = |tier: &Tier| Launch {
+            kernel: tier.input,
+            operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
+            params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec(), vec![0, 0]].concat(),
+            groups: tier.groups(dy.rows, signs.rows),
+        };
+        let scales = || Launch {
+            kernel: "fbi_linear/scales",
+            operands: vec![Operand::Out(1), Operand::Up(0), Operand::Up(1)],
+            params: vec![layers, tiles, width],
+            groups: grid((layers * width).div_ceil(256) as usize),
+        };
+        Tier::variants(&self.members, signs.rows, |tier| vec![input(tier), scales()])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -160,17 +193,21 @@ impl Op for FbiLinearInput {
         let (tokens, outs, width) = (io.inputs[0].spec().rows, signs.cols, signs.rows);
         let (dy, x) = (io.inputs[0].real(), io.inputs[4].real());
         let (alpha, beta) = (io.inputs[2].real(), io.inputs[3].real());
-        let dx = io.outputs[0].real();
+        let [dx, partial] = &mut io.outputs[..] else { unreachable!("two outputs") };
+        let (dx, partial) = (dx.real(), partial.real());
+        let each = tokens.div_ceil(TILE) * width;
+        let (alphas, betas) = partial.split_at_mut(self.members.count() * each);
+        let partials = alphas.chunks_mut(each).zip(betas.chunks_mut(each));
         let [d_alpha, d_beta] = &mut io.updates[..] else { unreachable!("two updates") };
         let rows = d_alpha.real().chunks_mut(width).zip(d_beta.real().chunks_mut(width));
         let scales = alpha.chunks(width).zip(beta.chunks(width));
         T::with_scratch(tokens * width + tokens, |scratch| {
             let (u, sums) = scratch.split_at_mut(tokens * width);
-            for ((range, (alpha, beta)), (d_alpha, d_beta)) in self.members.ranges().zip(scales).zip(rows) {
+            for (((range, (alpha, beta)), (d_alpha, d_beta)), (alphas, betas)) in self.members.ranges().zip(scales).zip(rows).zip(partials) {
                 transposed_product(dy, tokens, outs, &range, io.inputs[1].words(), signs, u);
                 row_sums(dy, outs, &range, sums);
                 input_rows(range.start == 0, u, sums, (alpha, beta), dx);
-                scale_gradients(x, u, sums, d_alpha, d_beta);
+                scale_gradients(x, u, sums, [alphas, betas], [d_alpha, d_beta]);
             }
         });
     }
@@ -206,25 +243,30 @@ fn input_rows<T: Real>(set: bool, u: &[T], sums: &[T], (alpha, beta): (&[T], &[T
     });
 }
 
-/// dα += Σ_b x⊙u, dβ += Σ_b x·Σ_o dy, of one layer.
-fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], d_alpha: &mut [T], d_beta: &mut [T]) {
-    const COLUMNS: usize = 128;
-    let width = d_alpha.len();
-    d_alpha.par_chunks_mut(COLUMNS).zip(d_beta.par_chunks_mut(COLUMNS)).enumerate().for_each(|(block, (d_alpha, d_beta))| {
+/// dα += Σ_b x⊙u, dβ += Σ_b x·Σ_o dy, of one layer: first over each [`TILE`] tokens, which are rows
+/// of `partial`, as the kernels do.
+fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], partial: [&mut [T]; 2], totals: [&mut [T]; 2]) {
+    let width = totals[0].len();
+    let [alphas, betas] = partial;
+    let tiles = x.par_chunks(TILE * width).zip(u.par_chunks(TILE * width)).zip(sums.par_chunks(TILE));
+    alphas.par_chunks_mut(width).zip(betas.par_chunks_mut(width)).zip(tiles).for_each(|((alphas, betas), ((x, u), sums))| {
         vectorised(
             #[inline(always)]
             || {
-                for (b, &total) in sums.iter().enumerate() {
-                    let first = b * width + block * COLUMNS;
-                    let (x, u) = (&x[first..first + d_alpha.len()], &u[first..first + d_alpha.len()]);
-                    for ((da, db), (&x, &u)) in d_alpha.iter_mut().zip(d_beta.iter_mut()).zip(x.iter().zip(u)) {
-                        *da += x * u;
-                        *db += x * total;
+                alphas.fill(T::ZERO);
+                betas.fill(T::ZERO);
+                for ((x, u), &total) in x.chunks(width).zip(u.chunks(width)).zip(sums) {
+                    for ((alpha, beta), (&x, &u)) in alphas.iter_mut().zip(betas.iter_mut()).zip(x.iter().zip(u)) {
+                        *alpha += x * u;
+                        *beta += x * total;
                     }
                 }
             },
         );
     });
+    for (total, rows) in totals.into_iter().zip([alphas, betas]) {
+        rows.chunks(width).for_each(|row| total.iter_mut().zip(row).for_each(|(total, &share)| *total += share));
+    }
 }
 
 /// Inputs: `dy (tokens, out)`, `x (tokens, in)`, `α (layers, in)`. Adds α ⊙ (dyᵀ·x) to the latent
@@ -250,12 +292,13 @@ impl Op for FbiLinearWeight {
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, x) = (specs.inputs[0], specs.inputs[1]);
-        Variant::portable(vec![Launch {
-            kernel: "fbi_linear/weight",
+        let launch = |tier: &Tier| Launch {
+            kernel: tier.weight,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
             params: [vec![dy.cols as u32, x.cols as u32, dy.rows as u32], self.members.bounds().to_vec(), vec![0]].concat(),
-            groups: [x.cols.div_ceil(64) as u32, dy.cols.div_ceil(64) as u32, 1],
-        }])
+            groups: tier.groups(dy.cols, x.cols),
+        };
+        Tier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
@@ -418,82 +461,4 @@ fn signed_sum<T: Real>(words: &[u32], x: &[T]) -> T {
         }
     }
     lanes.iter().fold(T::ZERO, |sum, &lane| sum + lane)
-}
-
-/// What it is tried with: packed layers, layers in training, and groups of two and three.
-pub(crate) fn cases() -> Vec<Case> {
-    let sizes = [
-        (1, 7, 5),
-        (2, 33, 65),
-        (3, 100, 70),
-        (4, 129, 31),
-        (5, 64, 64),
-        (6, 1, 1),
-        (7, 257, 9),
-        (8, 96, 130),
-        (9, 33, 65),
-        (17, 100, 70),
-        (33, 129, 31),
-        (64, 64, 64),
-        (65, 65, 33),
-        (70, 7, 3),
-        (12, 300, 129),
-    ];
-    let groups: [(usize, usize, &[usize]); 10] = [
-        (1, 64, &[64, 32, 32]),
-        (1, 1100, &[40, 40]),
-        (2, 2113, &[32, 33]),
-        (3, 33, &[5, 7, 9]),
-        (8, 100, &[31, 2]),
-        (9, 40, &[64, 32, 32]),
-        (20, 65, &[3, 1, 70]),
-        (66, 130, &[65, 66]),
-        (130, 70, &[33, 31, 64]),
-        (64, 64, &[1, 1, 1]),
-    ];
-    let single = sizes.into_iter().map(|(tokens, width, outs)| (tokens, width, vec![outs]));
-    let groups = groups.into_iter().map(|(tokens, width, outs)| (tokens, width, outs.to_vec()));
-    let fitting = single.chain(groups).flat_map(|(tokens, width, outs)| [packed_case(tokens, width, &outs), training_case(tokens, width, &outs)]);
-    fitting.chain([(3, 40, 33), (9, 65, 70)].map(|(tokens, width, out)| beyond_case(tokens, width, out))).collect()
-}
-
-/// Activations beyond f16's range: a variant that holds them so must not give something finite and wrong.
-fn beyond_case(tokens: usize, width: usize, out: usize) -> Case {
-    let mut case = packed_case(tokens, width, &[out]);
-    case.label += ", beyond f16";
-    case.inputs[0].fill = Fill::Floats(vec![7e4, -1.5, 65_504.0, 0.25, -2e5, 3.0, 1e-6]);
-    case
-}
-
-fn packed_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
-    let members = Members::new(outs).expect("one to three layers");
-    let (out, scales) = (members.rows(), Spec::f32(members.count(), width));
-    Case::new(format!("{tokens} tokens, {width} → {outs:?}"), FbiLinear { members })
-        .input(Spec::f32(tokens, width), Fill::Normal(0.3, 1.0))
-        .input(Spec::signs(out, width), Fill::Signs)
-        .input(scales, Fill::Normal(0.5, 0.2))
-        .input(scales, Fill::Normal(0.05, 0.2))
-}
-
-fn training_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
-    let members = Members::new(outs).expect("one to three layers");
-    let (out, scales) = (members.rows(), Spec::f32(members.count(), width));
-    let surrogate = members.clone();
-    Case::new(format!("{tokens} tokens, {width} → {outs:?}, in training"), FbiLinear { members })
-        .variable(Spec::f32(tokens, width), Fill::Normal(0.3, 1.0))
-        .input(Spec::signs(out, width), Fill::SignsOf(5))
-        .parameter(scales, Fill::Normal(0.5, 0.2))
-        .parameter(scales, Fill::Normal(0.05, 0.2))
-        .input(Spec::signs(width, out), Fill::TransposeOf(1))
-        .straight(Spec::f32(out, width), Fill::Latent, Arc::new(move |inputs, specs| straight_through(&surrogate, inputs, specs)))
-}
-
-/// What the straight-through estimator differentiates: the latent weight in place of its sign.
-fn straight_through(members: &Members, inputs: &[Vec<f64>], specs: &[Spec]) -> Vec<f64> {
-    let (x, alpha, beta, latent) = (&inputs[0], &inputs[2], &inputs[3], &inputs[5]);
-    let width = specs[0].cols;
-    let layer: Vec<usize> = members.ranges().enumerate().flat_map(|(n, rows)| rows.map(move |_| n)).collect();
-    let weight = |o: usize, i: usize| alpha[layer[o] * width + i] * latent[o * width + i] + beta[layer[o] * width + i];
-    let product = |x: &[f64], o: usize| x.iter().enumerate().map(|(i, x)| x * weight(o, i)).sum::<f64>();
-    x.chunks(width).flat_map(|x| (0..specs[5].rows).map(|o| product(x, o)).collect::<Vec<_>>()).collect()
 }

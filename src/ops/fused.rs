@@ -87,7 +87,7 @@ fn linear_add(links: &[Link]) -> Vec<Variant> {
     let residual = links[0].inputs.len();
     let (x, signs) = (links[0].inputs[0], links[0].inputs[1]);
     if x.rows > super::fbi_linear::FEW {
-        return Variant::portable(vec![linear.tiled(x, signs, Some(Operand::In(residual)))]);
+        return linear.tiled(x, signs, Some(Operand::In(residual)));
     }
     Few { link: &links[0], members: &linear.members, inputs: [0, 1, 2, 3, 0, residual], around: RESIDUAL, epsilon: 1.0 }.variants()
 }
@@ -102,7 +102,7 @@ fn norm_backward_add(links: &[Link]) -> Vec<Variant> {
 pub(crate) fn cases() -> Vec<Case> {
     let groups: [(usize, usize, &[usize]); 5] = [(1, 64, &[64, 32, 32]), (1, 1100, &[40, 40, 7]), (3, 33, &[5, 7, 9]), (8, 100, &[31, 2]), (5, 2050, &[70])];
     let pairs = [(1, 64, 64), (2, 100, 33), (8, 1030, 65), (1, 7, 3)];
-    let residuals = [(1, 64, 64), (4, 129, 31), (8, 96, 130), (7, 1100, 66), (9, 33, 65), (65, 130, 70)];
+    let residuals = [(1, 64, 64), (4, 129, 31), (8, 96, 130), (7, 1100, 66), (9, 33, 65), (65, 130, 70), (9, 4, 4), (130, 36, 132)];
     let mut cases = Vec::new();
     cases.extend(groups.map(|(tokens, width, outs)| normed_case("norm, linear", tokens, width, outs)));
     cases.extend(pairs.map(|(tokens, width, wide)| normed_case("norm, linear, swiglu", tokens, width, &[wide, wide]).then(Swiglu, &[Source::Previous])));

@@ -1,0 +1,296 @@
+// The products of FBI-Linear (see fbi_linear.wgsl) in tiles of 128 × 128, where rows in memory and
+// the outputs of every layer are whole quads: four neighbours are of one layer, and their signs in
+// one word.
+#import "shared/wide.wgsl"
+#import "shared/sign.wgsl"
+
+alias Quad = vec4<f32>;
+
+struct Params {
+    tokens: u32,
+    rows: u32,
+    columns: u32,
+    row_words: u32,
+    // First outputs of the second and of the third layer.
+    second: u32,
+    third: u32,
+    // Whether a residual is added.
+    add: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
+}
+
+// `rows` and `columns` are those of the sign matrix: (out, in) forward, (in, out) backward.
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> x: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> signs: array<u32>;
+@group(0) @binding(3) var<storage, read> alpha: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read> beta: array<vec4<f32>>;
+@group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read> residual: array<vec4<f32>>;
+
+// Four columns of x, or backward of dy, which lies at the same binding; 0 from column `end` on.
+fn x_quad(token: u32, column: u32, end: u32) -> vec4<f32> {
+    if token < p.tokens && column < end {
+        return x[(token * p.columns + column) / 4u];
+    }
+    return vec4<f32>();
+}
+
+// Four tokens by four columns: a column of the block is a k.
+fn x_block(token: u32, k: u32, end: u32) -> mat4x4<f32> {
+    return transpose(mat4x4(x_quad(token, k, end), x_quad(token + 1u, k, end), x_quad(token + 2u, k, end), x_quad(token + 3u, k, end)));
+}
+
+// Four signs of a row; past the edges, where x is 0 or nothing is stored, any will do.
+fn sign_quad(row: u32, column: u32) -> vec4<f32> {
+    let at = min(row, p.rows - 1u) * p.row_words + min(column / 32u, p.row_words - 1u);
+    return signs_of(signs[at], column);
+}
+
+// Four rows of signs by four columns: a column of the block is a k.
+fn sign_block(row: u32, k: u32) -> mat4x4<f32> {
+    return transpose(mat4x4(sign_quad(row, k), sign_quad(row + 1u, k), sign_quad(row + 2u, k), sign_quad(row + 3u, k)));
+}
+
+// The same of W̃.
+fn weight_block(row: u32, k: u32) -> mat4x4<f32> {
+    let layer = u32(row >= p.second && p.second < p.rows) + u32(row >= p.third && p.third < p.rows);
+    let at = (layer * p.columns + min(k, p.columns - 4u)) / 4u;
+    let a = alpha[at];
+    let b = beta[at];
+    let signs = sign_block(row, k);
+    return mat4x4(a.x * signs[0] + b.x, a.y * signs[1] + b.y, a.z * signs[2] + b.z, a.w * signs[3] + b.w);
+}
+
+fn store_sum(token: u32, row: u32, value: vec4<f32>) {
+    if token < p.tokens && row < p.rows {
+        let at = (token * p.rows + row) / 4u;
+        if p.add != 0u {
+            y[at] = residual[at] + value;
+        } else {
+            y[at] = value;
+        }
+    }
+}
+
+fn store_sums(token: u32, row: u32, block: mat4x4<f32>) {
+    store_sum(token, row, block[0]);
+    store_sum(token + 1u, row, block[1]);
+    store_sum(token + 2u, row, block[2]);
+    store_sum(token + 3u, row, block[3]);
+}
+
+// The first half of the lanes loads x, the second makes weights; neighbours follow k.
+@compute @workgroup_size(256)
+fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let quad = lane % 128u / 4u;
+    let first = lane % 4u * 4u;
+    let right = lane % 16u;
+    let down = lane / 16u;
+    let band = wid.y + p.first_band;
+    var sums = Sums();
+    for (var k = 0u; k < p.columns; k += STEP) {
+        if lane < 128u {
+            fill_left(quad, first, x_block(band * TILE + quad * 4u, k + first, p.columns));
+        } else {
+            fill_right(quad, first, weight_block(wid.x * TILE + quad * 4u, k + first));
+        }
+        workgroupBarrier();
+        sums = multiply(sums, down, right);
+        workgroupBarrier();
+    }
+    let token = band * TILE + down * 4u;
+    let row = wid.x * TILE + right * 4u;
+    store_sums(token, row, sums.near);
+    store_sums(token, row + 64u, sums.right);
+    store_sums(token + 64u, row, sums.below);
+    store_sums(token + 64u, row + 64u, sums.far);
+}
+
+// Backward x: `x` above is dy there.
+@group(0) @binding(5) var<storage, read> layer_input: array<vec4<f32>>;
+@group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;
+// What each 64 tokens add to dα, layer by layer, then to dβ: row (layer·tiles + tile) of each.
+@group(0) @binding(7) var<storage, read_write> partial: array<vec4<f32>>;
+
+// What a layer gives to dα and dβ of four columns.
+struct Shares {
+    alpha: vec4<f32>,
+    beta: vec4<f32>,
+}
+
+// Adds one layer's share to four columns of a token's dx, and what the token gives to dα and dβ; the
+// first layer sets dx.
+fn add_token(shares: Shares, token: u32, i: u32, layer: u32, products: vec4<f32>, total: f32) -> Shares {
+    if token >= p.tokens || i >= p.rows {
+        return shares;
+    }
+    let scale = (layer * p.rows + i) / 4u;
+    let share = alpha[scale] * products + beta[scale] * total;
+    let at = (token * p.rows + i) / 4u;
+    if layer == 0u {
+        dx[at] = share;
+    } else {
+        dx[at] += share;
+    }
+    let value = layer_input[at];
+    return Shares(shares.alpha + value * products, shares.beta + value * total);
+}
+
+fn add_tokens(token: u32, i: u32, layer: u32, block: mat4x4<f32>, totals: vec4<f32>) -> Shares {
+    var shares = Shares();
+    shares = add_token(shares, token, i, layer, block[0], totals.x);
+    shares = add_token(shares, token + 1u, i, layer, block[1], totals.y);
+    shares = add_token(shares, token + 2u, i, layer, block[2], totals.z);
+    return add_token(shares, token + 3u, i, layer, block[3], totals.w);
+}
+
+// Adds up, over the 16 token quads of 64 tokens in order, what each gives to a layer's dα and dβ:
+// `near` of the lane's columns, `far` of those 64 on. Rows of dα come first, and `rows` of them.
+fn store_partial(lane: u32, first: u32, place: u32, rows: u32, near: Shares, far: Shares) {
+    workgroupBarrier();
+    let at = lane / 16u * QUADS + lane % 16u;
+    tile_left[at] = near.alpha;
+    tile_left[at + 16u] = far.alpha;
+    tile_right[at] = near.beta;
+    tile_right[at + 16u] = far.beta;
+    workgroupBarrier();
+    let i = first + lane * 4u;
+    if lane < QUADS && i < p.rows {
+        var a = vec4<f32>();
+        var b = vec4<f32>();
+        for (var quad = 0u; quad < 16u; quad++) {
+            a += tile_left[quad * QUADS + lane];
+            b += tile_right[quad * QUADS + lane];
+        }
+        partial[(place * p.rows + i) / 4u] = a;
+        partial[((rows + place) * p.rows + i) / 4u] = b;
+    }
+}
+
+// Σ_o dy of four tokens, from what the lanes that loaded them saw.
+fn token_totals(quad: u32) -> vec4<f32> {
+    return tile_left[quad * 4u] + tile_left[quad * 4u + 1u] + tile_left[quad * 4u + 2u] + tile_left[quad * 4u + 3u];
+}
+
+// Rows are inputs here and columns outputs: layer by layer, 128 tokens × 128 inputs a workgroup.
+@compute @workgroup_size(256)
+fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let quad = lane % 128u / 4u;
+    let step = lane % 4u * 4u;
+    let right = lane % 16u;
+    let down = lane / 16u;
+    let band = wid.y + p.first_band;
+    let t = band * TILE + down * 4u;
+    let i = wid.x * TILE + right * 4u;
+    let layers = 1u + u32(p.second < p.columns) + u32(p.third < p.columns);
+    let tiles = (p.tokens + 63u) / 64u;
+    for (var layer = 0u; layer < layers; layer++) {
+        let first = select(0u, select(p.second, p.third, layer == 2u), layer > 0u);
+        let end = select(p.columns, select(p.second, p.third, layer == 1u), layer + 1u < layers);
+        var seen = vec4<f32>();
+        var sums = Sums();
+        for (var k = first; k < end; k += STEP) {
+            if lane < 128u {
+                let block = x_block(band * TILE + quad * 4u, k + step, end);
+                seen += block[0] + block[1] + block[2] + block[3];
+                fill_left(quad, step, block);
+            } else {
+                fill_right(quad, step, sign_block(wid.x * TILE + quad * 4u, k + step));
+            }
+            workgroupBarrier();
+            sums = multiply(sums, down, right);
+            workgroupBarrier();
+        }
+        if lane < 128u {
+            tile_left[lane] = seen;
+        }
+        workgroupBarrier();
+        let above = token_totals(down);
+        let below = token_totals(down + 16u);
+        let place = layer * tiles + band * 2u;
+        store_partial(lane, wid.x * TILE, place, layers * tiles, add_tokens(t, i, layer, sums.near, above), add_tokens(t, i + 64u, layer, sums.right, above));
+        let near = add_tokens(t + 64u, i, layer, sums.below, below);
+        let far = add_tokens(t + 64u, i + 64u, layer, sums.far, below);
+        if band * 2u + 1u < tiles {
+            store_partial(lane, wid.x * TILE, place + 1u, layers * tiles, near, far);
+        }
+        workgroupBarrier();
+    }
+}
+
+struct Weight {
+    outs: u32,
+    ins: u32,
+    tokens: u32,
+    second: u32,
+    third: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
+}
+
+@group(0) @binding(0) var<uniform> w: Weight;
+@group(0) @binding(1) var<storage, read> dy: array<vec4<f32>>;
+@group(0) @binding(2) var<storage, read> layer_x: array<vec4<f32>>;
+@group(0) @binding(3) var<storage, read> latent_alpha: array<vec4<f32>>;
+@group(0) @binding(4) var<storage, read_write> d_latent: array<vec4<f32>>;
+
+// Four outputs of dy, or four inputs of x, 0 past the edges.
+fn dy_quad(token: u32, o: u32) -> vec4<f32> {
+    if token < w.tokens && o < w.outs {
+        return dy[(token * w.outs + o) / 4u];
+    }
+    return vec4<f32>();
+}
+
+fn layer_x_quad(token: u32, i: u32) -> vec4<f32> {
+    if token < w.tokens && i < w.ins {
+        return layer_x[(token * w.ins + i) / 4u];
+    }
+    return vec4<f32>();
+}
+
+// Adds a block of dyᵀ·x, whose four outputs are of one layer.
+fn add_latent(o: u32, i: u32, block: mat4x4<f32>) {
+    if o < w.outs && i < w.ins {
+        let layer = u32(o >= w.second) + u32(o >= w.third);
+        let scale = latent_alpha[(layer * w.ins + i) / 4u];
+        let at = (o * w.ins + i) / 4u;
+        let row = w.ins / 4u;
+        d_latent[at] += scale * block[0];
+        d_latent[at + row] += scale * block[1];
+        d_latent[at + 2u * row] += scale * block[2];
+        d_latent[at + 3u * row] += scale * block[3];
+    }
+}
+
+// The first half of the lanes loads dy, the second x; neighbours follow outputs, or inputs.
+@compute @workgroup_size(256)
+fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+    let quad = lane % QUADS;
+    let first = lane % 128u / QUADS * 4u;
+    let right = lane % 16u;
+    let down = lane / 16u;
+    let band = wid.y + w.first_band;
+    var sums = Sums();
+    for (var k = 0u; k < w.tokens; k += STEP) {
+        let t = k + first;
+        if lane < 128u {
+            let o = band * TILE + quad * 4u;
+            fill_left(quad, first, mat4x4(dy_quad(t, o), dy_quad(t + 1u, o), dy_quad(t + 2u, o), dy_quad(t + 3u, o)));
+        } else {
+            let i = wid.x * TILE + quad * 4u;
+            fill_right(quad, first, mat4x4(layer_x_quad(t, i), layer_x_quad(t + 1u, i), layer_x_quad(t + 2u, i), layer_x_quad(t + 3u, i)));
+        }
+        workgroupBarrier();
+        sums = multiply(sums, down, right);
+        workgroupBarrier();
+    }
+    let o = band * TILE + down * 4u;
+    let i = wid.x * TILE + right * 4u;
+    add_latent(o, i, sums.near);
+    add_latent(o, i + 64u, sums.right);
+    add_latent(o + 64u, i, sums.below);
+    add_latent(o + 64u, i + 64u, sums.far);
+}

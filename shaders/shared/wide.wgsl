@@ -1,0 +1,60 @@
+// The tiled product in tiles of 128 × 128 by 16 of k: a workgroup of 256 makes 128 × 128 of the
+// result, and each invocation 8 × 8, in four blocks of 4 × 4 that lie 64 apart. The importing file
+// says what a `Quad` of a tile is, and fills both tiles, one block (four rows, or columns, by four k)
+// an invocation.
+const TILE: u32 = 128u;
+const STEP: u32 = 16u;
+// Quads of a k in a tile.
+const QUADS: u32 = 32u;
+var<workgroup> tile_left: array<Quad, 512>;
+var<workgroup> tile_right: array<Quad, 512>;
+
+// What an invocation makes, row by row: the block at its place, and those 64 columns to the right,
+// 64 rows below, and both.
+struct Sums {
+    near: mat4x4<f32>,
+    right: mat4x4<f32>,
+    below: mat4x4<f32>,
+    far: mat4x4<f32>,
+}
+
+// Where a quad of k lies. Lanes that write neighbouring blocks of k use different banks, so the
+// quads of each block of four k are exchanged in a way of their own.
+fn place(k: u32, quad: u32) -> u32 {
+    return k * QUADS + (quad ^ (k / 4u * 2u));
+}
+
+// A block of four k from `first` on: a column of it is a k.
+fn fill_left(quad: u32, first: u32, block: mat4x4<f32>) {
+    tile_left[place(first, quad)] = Quad(block[0]);
+    tile_left[place(first + 1u, quad)] = Quad(block[1]);
+    tile_left[place(first + 2u, quad)] = Quad(block[2]);
+    tile_left[place(first + 3u, quad)] = Quad(block[3]);
+}
+
+fn fill_right(quad: u32, first: u32, block: mat4x4<f32>) {
+    tile_right[place(first, quad)] = Quad(block[0]);
+    tile_right[place(first + 1u, quad)] = Quad(block[1]);
+    tile_right[place(first + 2u, quad)] = Quad(block[2]);
+    tile_right[place(first + 3u, quad)] = Quad(block[3]);
+}
+
+fn rank_one(sums: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
+    return mat4x4(sums[0] + x.x * y, sums[1] + x.y * y, sums[2] + x.z * y, sums[3] + x.w * y);
+}
+
+// sums + left · right over the 16 k in the tiles, for row quad `row` and column quad `column`.
+fn multiply(sums: Sums, row: u32, column: u32) -> Sums {
+    var out = sums;
+    for (var k = 0u; k < STEP; k++) {
+        let a0 = vec4<f32>(tile_left[place(k, row)]);
+        let a1 = vec4<f32>(tile_left[place(k, row + 16u)]);
+        let b0 = vec4<f32>(tile_right[place(k, column)]);
+        let b1 = vec4<f32>(tile_right[place(k, column + 16u)]);
+        out.near = rank_one(out.near, a0, b0);
+        out.right = rank_one(out.right, a0, b1);
+        out.below = rank_one(out.below, a1, b0);
+        out.far = rank_one(out.far, a1, b1);
+    }
+    return out;
+}
