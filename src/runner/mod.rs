@@ -32,7 +32,7 @@ pub use train::{TrainRequest, free_run, settings};
 pub use tuning::Tuning;
 pub use worker::{Reply, Wake, Worker};
 
-pub use crate::platform::has_display;
+pub use crate::platform::{Clock, has_display, pause, write_atomic};
 
 use crate::platform;
 use crate::train::Ending;
