@@ -1,8 +1,9 @@
 //! The training loop: batches in, events out; the guard, checkpoints, held-out text and samples.
 
 use super::baseline::{constant_losses, unigram};
+use super::check::SettingError;
 use super::checkpoint::{CheckpointError, State, clear_gradients, restore, save};
-use super::config::{SettingError, TrainConfig};
+use super::config::TrainConfig;
 use super::curves;
 use super::event::TrainEvent;
 use super::guard::{Guard, Verdict};
