@@ -207,3 +207,19 @@ fn a_run_says_which_file_is_no_text() {
     let (done, error) = run(&["train", "--device", "cpu", "--runs", dir.path("runs").to_str().unwrap(), "--data", path.to_str().unwrap()]);
     assert!(!done && error.contains("setting data") && error.contains("image.png") && error.contains("byte 0"), "{error}");
 }
+
+#[test]
+fn a_plan_asked_for_again_is_quick() {
+    let mut runner = Runner::new(Stop::default());
+    for device in ["cpu", "0"] {
+        for model in ["tiny", "5M", "130M", "1.3B", "7B"] {
+            let config = TrainConfig { model: model.into(), seq: 512, ..Default::default() };
+            plan(&mut runner, config.clone(), device).unwrap();
+            let began = Instant::now();
+            let report = plan(&mut runner, config, device).unwrap();
+            let took = began.elapsed();
+            println!("{model} on {device}: {:.1} ms, fits: {:?}", took.as_secs_f64() * 1e3, report.fits);
+            assert!(took < Duration::from_secs(2), "{model} on {device}: {took:?}");
+        }
+    }
+}

@@ -23,7 +23,10 @@ pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
 pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
-pub use crate::train::{GuardConfig, Init, Loss, Losses, Metrics, Precision, Recomputation, Schedule, SettingError, Source, TrainConfig, TrainEvent};
+pub use crate::train::{
+    GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Schedule, SettingError, Snapshot, Source, TrainConfig,
+    TrainEvent,
+};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
@@ -288,6 +291,7 @@ impl Stop {
 /// Does work, one command at a time.
 pub struct Runner {
     stop: Stop,
+    orders: Orders,
     tuning: Tuning,
     chat: Option<chat::Session>,
     known: known::Known,
@@ -296,12 +300,22 @@ pub struct Runner {
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, tuning: Tuning::default(), chat: None, known: known::Known::default() }
+        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None, known: known::Known::default() }
     }
 
     /// The same, with variants chosen at other times.
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// The same, speaking to a training through `orders`.
+    pub fn with_orders(self, orders: Orders) -> Self {
+        Self { orders, ..self }
+    }
+
+    /// What speaks to a training while it runs. Those still waiting when it ends are forgotten.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// What stops it.
@@ -317,8 +331,10 @@ impl Runner {
     async fn work(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
         match command {
             Command::Train(request) => {
-                let ending = recover::train(*request, self.tuning, &self.stop, emit, recover::PATIENCE, devices::machine).await?;
-                emit(Event::TrainEnded { finished: ending == Ending::Finished });
+                let asked = train::Asked { stop: &self.stop, orders: &self.orders };
+                let ending = recover::train(*request, self.tuning, asked, emit, recover::PATIENCE, devices::machine).await;
+                self.orders.clear();
+                emit(Event::TrainEnded { finished: ending? == Ending::Finished });
                 Ok(())
             }
             Command::Teach(request) => {
