@@ -198,9 +198,7 @@ fn hostile_packed_files_are_refused_with_a_reason() {
     };
     forged(&good, &bad, &same, &huge);
     expect("tensor model.layers.0.mlp.gate_proj.signs has shape [136, 2]; [1048576, 2] is needed");
-    forged(&good, &bad, &same, &|header| {
-        _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1000"))
-    });
+    forged(&good, &bad, &same, &|header| _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1000")));
     expect("has no tensor model.layers.2.self_attn.q_proj.signs");
     hostile_tensors(&good, &bad, &expect);
 }

@@ -17,6 +17,7 @@ mod settings;
 mod teach;
 mod train;
 mod tuning;
+mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
@@ -39,6 +40,9 @@ pub use settings::settings;
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
+pub use worker::{Reply, Wake, Worker};
+
+pub use crate::platform::has_display;
 
 use crate::platform;
 use crate::train::Ending;
