@@ -20,7 +20,7 @@ pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
 pub use crate::model::{MatrixStorage, MemoryPlan, Moments, PackReport};
-pub use crate::train::{GuardAction, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Snapshot, TrainConfig, TrainEvent};
+pub use crate::train::{Changed, GuardAction, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Snapshot, TrainConfig, TrainEvent};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;

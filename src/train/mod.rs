@@ -1,6 +1,7 @@
 //! Training: the step, its schedule, and the run around them.
 
 mod baseline;
+mod changes;
 mod checkpoint;
 mod config;
 mod curves;
@@ -15,6 +16,7 @@ mod step;
 mod teach;
 mod trainer;
 
+pub use changes::{Changed, Changes};
 pub use checkpoint::{CheckpointError, State, read_state};
 pub use config::{Init, Loss, Precision, Recomputation, SettingError, Source, TrainConfig};
 pub use event::{GuardAction, Snapshot, TrainEvent};
