@@ -179,5 +179,5 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
     assert!(!scratch.path("asked/changes.jsonl").exists() && result(&scratch, "plain") == result(&scratch, "asked"));
     std::fs::write(scratch.path("asked/changes.jsonl"), "{\"step\": 3, \"lr\": 99}\n").unwrap();
     let error = train(&scratch, "asked", true, &mut |_, _, _| {}).unwrap_err();
-    assert!(error.contains("changes.jsonl") && error.contains("99 is not between 0 and 10"), "{error}");
+    assert!(error.contains("changes.jsonl") && error.contains("99.0 is not between 0.0 and 10.0"), "{error}");
 }

@@ -6,8 +6,9 @@ mod serve;
 
 use super::baseline::{constant_losses, unigram};
 use super::changes::Changes;
+use super::check::SettingError;
 use super::checkpoint::{CheckpointError, State, clear_gradients, restore};
-use super::config::{SettingError, TrainConfig};
+use super::config::TrainConfig;
 use super::event::{GuardAction, TrainEvent};
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
