@@ -8,6 +8,7 @@ mod golden;
 mod infer;
 mod large;
 mod memory;
+mod orders;
 mod settings;
 mod shaders;
 mod teach;
