@@ -74,6 +74,7 @@ struct Window {
 impl Window {
     fn new(settings: Settings, context: &egui::Context) -> Self {
         let waiting = Arc::new(AtomicBool::new(false));
+        context.set_theme(settings.theme);
         context.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
         let (context, asked) = (context.clone(), waiting.clone());
         // However much happens, untouched it is drawn four times a second.
