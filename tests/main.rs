@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
+mod chat;
 mod conform;
 mod device;
 mod execute;
