@@ -78,7 +78,8 @@ fn the_divergence_from_a_teacher_is_that_of_its_logits() {
 fn a_model_does_not_diverge_from_itself() {
     let (_, comparison, _) = compared(&ModelFile::embedded_student().unwrap());
     for token in comparison.turn.iter().chain(&comparison.reply) {
-        assert!(token.kl < 1e-12 && token.student_p == token.teacher_p, "{token:?}");
+        // Keys and values of the one were written token by token, the other's many at once.
+        assert!(token.kl < 1e-8 && (token.student_p - token.teacher_p).abs() < 1e-5, "{token:?}");
     }
 }
 
@@ -127,6 +128,7 @@ impl Talk {
 fn request(model: &str, teacher: Option<&str>) -> ChatRequest {
     ChatRequest {
         model: model.into(),
+        snapshot: None,
         teacher: teacher.map(str::to_string),
         device: "cpu".into(),
         context: Some(CONTEXT),
@@ -172,12 +174,15 @@ fn a_teacher_replies_to_the_same_prompt() {
     assert_eq!(comparison.reply.iter().map(|token| &token.text[..]).collect::<String>(), text);
     let theirs = talk.events.iter().find_map(|event| if let Event::TeacherGenerated(report) = event { Some(*report) } else { None }).unwrap();
     assert_eq!(theirs.prompt_tokens, report.prompt_tokens);
-    assert!(!taught.is_empty() && taught != text, "{taught:?}");
+    let scratch = Scratch::new("teacher");
+    talk.open(&scratch.file("teacher.signet", signet::assets::TEACHER), None).unwrap();
+    let (alone, _) = talk.say("hello there");
+    assert_eq!(taught, alone);
 }
 
 #[test]
 fn what_is_no_model_leaves_the_conversation_as_it_is() {
-    let scratch = Scratch::new();
+    let scratch = Scratch::new("bad");
     let mut talk = Talk::new();
     talk.open("embedded", None).unwrap();
     let (_, before) = talk.say("hello there");
@@ -207,8 +212,8 @@ fn what_is_no_model_leaves_the_conversation_as_it_is() {
 struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("signet-chat-{}", std::process::id()));
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("signet-chat-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }

@@ -2,7 +2,7 @@
 
 use super::generate::stop_tokens;
 use super::model::{self, Speaker};
-use super::{Event, Stop, Tuning};
+use super::{Event, Snapshot, Stop, Tuning};
 use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Chat, Message, Reply, Request, Stopped, Template, compare};
@@ -15,6 +15,8 @@ use serde::{Deserialize, Serialize};
 pub struct ChatRequest {
     /// `embedded`, a packed file, a model directory, or a run's directory.
     pub model: String,
+    /// The model itself, if it is one in training; `model` is its name then.
+    pub snapshot: Option<Snapshot>,
     /// A model that replies to the same and is compared with it token by token: `embedded` for the
     /// embedded teacher, or as for `model`. It must have the same tokens.
     pub teacher: Option<String>,
@@ -55,9 +57,17 @@ struct Files {
     tokenizer: Tokenizer,
 }
 
+/// The file of the model that speaks.
+fn student(name: &str, snapshot: Option<&Snapshot>) -> Result<ModelFile> {
+    match snapshot {
+        Some(snapshot) => Ok(ModelFile::from_snapshot(&format!("{name} at step {}", snapshot.step), snapshot.bytes.clone())?),
+        None => model::open(name),
+    }
+}
+
 impl Files {
     fn open(request: &ChatRequest) -> Result<Self> {
-        let student = model::open(&request.model)?;
+        let student = student(&request.model, request.snapshot.as_ref())?;
         let tokenizer = model::tokenizer(&student)?;
         let teacher = match request.teacher.as_deref() {
             None => None,
@@ -122,6 +132,30 @@ impl Session {
         Ok(())
     }
 
+    /// Goes on with the model in training as it is by now. Its weights take the place of those before,
+    /// on the same machine; what was said stays, and is read anew.
+    pub(super) async fn refresh(&mut self, snapshot: Snapshot, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        if self.request.snapshot.is_none() {
+            bail!("this conversation is not with a model in training: there is nothing to refresh it from");
+        }
+        let file = student(&self.request.model, Some(&snapshot))?;
+        if let Some(models) = &mut self.models {
+            let weights = &models.student.weights;
+            if (&file.config, file.linears) != (&weights.config, weights.linears) {
+                bail!("the model in training has another shape than the one of this conversation: choose it again");
+            }
+            if let Err(error) = file.fill(&mut models.machine, weights) {
+                // Half of the weights may be new: the next turn loads the snapshot before.
+                self.models = None;
+                return Err(error.into());
+            }
+            models.student.generator.forget();
+        }
+        emit(Event::Refreshed { step: snapshot.step });
+        self.request.snapshot = Some(snapshot);
+        Ok(())
+    }
+
     /// Says something; the models are loaded again if their device was lost.
     pub(super) async fn say(&mut self, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
         if text.trim().is_empty() {
@@ -178,18 +212,47 @@ impl Session {
 mod tests {
     use super::*;
     use crate::platform;
+    use std::sync::Arc;
 
-    #[test]
-    fn a_conversation_outlives_its_device() {
-        let request = ChatRequest {
+    fn request(device: &str) -> ChatRequest {
+        ChatRequest {
             model: "embedded".into(),
+            snapshot: None,
             teacher: None,
-            device: "0".into(),
+            device: device.into(),
             context: Some(64),
             system: None,
             request: Request { max_tokens: 2, ..Request::default() },
-        };
+        }
+    }
+
+    #[test]
+    fn a_snapshot_takes_the_place_of_the_one_before_and_the_conversation_goes_on() {
+        let teacher = Arc::new(crate::assets::TEACHER.to_vec());
+        let student = Snapshot { step: 8, bytes: Arc::new(crate::assets::STUDENT.to_vec()) };
+        let request = ChatRequest { snapshot: Some(student.clone()), ..request("cpu") };
         let mut session = Session::new(request, Tuning::Off, &Stop::default()).unwrap();
+        let mut events = Vec::new();
+        platform::wait(session.say("hello", &mut |event| events.push(event))).unwrap();
+        assert!(matches!(&events[0], Event::Loaded { model, .. } if model == "embedded at step 8"), "{events:?}");
+        let before = session.chat.messages().to_vec();
+        let damaged = Snapshot { step: 9, bytes: Arc::new(b"no model".to_vec()) };
+        assert!(platform::wait(session.refresh(damaged, &mut |_| {})).unwrap_err().to_string().starts_with("embedded at step 9: "));
+        events.clear();
+        platform::wait(session.refresh(Snapshot { step: 10, ..student }, &mut |event| events.push(event))).unwrap();
+        assert!(matches!(events[..], [Event::Refreshed { step: 10 }]), "{events:?}");
+        events.clear();
+        platform::wait(session.say("again", &mut |event| events.push(event))).unwrap();
+        // The cache belonged to the snapshot before.
+        assert!(events.iter().any(|event| matches!(event, Event::Generated(report) if report.cached_tokens == 0)), "{events:?}");
+        assert_eq!((&session.chat.messages()[..2], session.chat.messages().len()), (&before[..], 4));
+        let other = platform::wait(session.refresh(Snapshot { step: 1, bytes: teacher }, &mut |_| {})).unwrap_err();
+        assert!(other.to_string().contains("another shape"), "{other}");
+    }
+
+    #[test]
+    fn a_conversation_outlives_its_device() {
+        let mut session = Session::new(request("0"), Tuning::Off, &Stop::default()).unwrap();
         let mut loaded = 0;
         let mut emit = |event| loaded += usize::from(matches!(event, Event::Loaded { .. }));
         platform::wait(session.say("hello", &mut emit)).unwrap();

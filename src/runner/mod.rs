@@ -67,6 +67,11 @@ pub enum Command {
         /// How replies are made.
         request: Request,
     },
+    /// Go on with the model in training as it is by now.
+    RefreshChat {
+        /// What it is.
+        snapshot: Snapshot,
+    },
     /// Forget what was said.
     ResetChat,
     /// Measure a model's perplexity on a text.
@@ -138,6 +143,11 @@ pub enum Event {
         context: usize,
         /// Bytes taken.
         memory: u64,
+    },
+    /// The conversation goes on with a newer snapshot of the model in training.
+    Refreshed {
+        /// Taken after this step.
+        step: u64,
     },
     /// A piece of generated text.
     Text {
@@ -320,6 +330,7 @@ impl Runner {
             }
             Command::Say { text } => self.chat()?.say(&text, emit).await,
             Command::SetChat { messages, request } => self.chat()?.set(messages, request),
+            Command::RefreshChat { snapshot } => self.chat()?.refresh(snapshot, emit).await,
             Command::ResetChat => {
                 self.chat()?.reset();
                 Ok(())

@@ -49,8 +49,11 @@ pub(super) fn context(config: &LlamaConfig, asked: Option<usize>) -> Result<usiz
 
 /// The tokenizer that came with a model.
 pub(super) fn tokenizer(file: &ModelFile) -> Result<Tokenizer> {
-    let way = if platform::is_file(file.path()) { "pack it again from a directory that has its tokenizer.json" } else { "put its tokenizer.json beside it" };
-    file.tokenizer.clone().with_context(|| format!("{}: came without a tokenizer; {way}", file.path().display()))
+    let missing = || {
+        let path = file.path().display();
+        format!("{path}: came without a tokenizer; put its tokenizer.json beside it, or if it is a packed file, pack it again with that there")
+    };
+    file.tokenizer.clone().with_context(missing)
 }
 
 /// A model on a machine, ready to speak.
