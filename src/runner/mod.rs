@@ -13,6 +13,7 @@ mod recover;
 mod teach;
 mod train;
 mod tuning;
+mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
@@ -29,6 +30,9 @@ pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run, settings};
 pub use tuning::Tuning;
+pub use worker::{Reply, Wake, Worker};
+
+pub use crate::platform::has_display;
 
 use crate::platform;
 use crate::train::Ending;
