@@ -1,7 +1,7 @@
 //! A thread of its own that owns a [`Runner`]: commands go in, replies are polled for. Who draws never
 //! waits, and each worker has its own device.
 
-use super::{Command, Event, Runner, Stop, Tuning};
+use super::{Command, Event, Orders, Runner, Stop, Tuning};
 use crate::platform;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +31,7 @@ pub struct Worker {
     commands: Sender<Command>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
     stop: Stop,
+    orders: Orders,
     /// Commands sent whose end was not polled yet.
     open: usize,
 }
@@ -42,10 +43,10 @@ impl Worker {
     /// If the system gives no thread.
     pub fn spawn(name: &str, tuning: Tuning, wake: Wake) -> Self {
         let (commands, inbox) = channel();
-        let (replies, stop) = (Arc::default(), Stop::default());
-        let thread = Thread { inbox, replies: Arc::clone(&replies), stop: stop.clone(), tuning, wake };
+        let (replies, stop, orders) = (Arc::default(), Stop::default(), Orders::default());
+        let thread = Thread { inbox, replies: Arc::clone(&replies), stop: stop.clone(), orders: orders.clone(), tuning, wake };
         platform::spawn(name, move || thread.run()).expect("a thread can be started");
-        Self { commands, replies, stop, open: 0 }
+        Self { commands, replies, stop, orders, open: 0 }
     }
 
     /// Adds a command to the queue. Where nothing is under way, an earlier wish to stop is forgotten.
@@ -75,6 +76,11 @@ impl Worker {
     pub fn stop(&self) {
         self.stop.ask();
     }
+
+    /// Speaks to a training while it runs.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
 }
 
 impl Drop for Worker {
@@ -88,6 +94,7 @@ struct Thread {
     inbox: Receiver<Command>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
     stop: Stop,
+    orders: Orders,
     tuning: Tuning,
     wake: Wake,
 }
@@ -110,7 +117,7 @@ impl Thread {
     }
 
     fn runner(&self) -> Runner {
-        Runner::new(self.stop.clone()).with_tuning(self.tuning)
+        Runner::new(self.stop.clone()).with_orders(self.orders.clone()).with_tuning(self.tuning)
     }
 
     fn say(&self, reply: Reply) {
