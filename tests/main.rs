@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
+mod app;
 mod chat;
 mod conform;
 mod device;
@@ -8,6 +9,7 @@ mod golden;
 mod infer;
 mod large;
 mod memory;
+mod settings;
 mod shaders;
 mod teach;
 mod tidy;
