@@ -9,6 +9,7 @@ mod golden;
 mod infer;
 mod large;
 mod memory;
+mod orders;
 mod settings;
 mod shaders;
 mod teach;

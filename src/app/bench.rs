@@ -155,7 +155,7 @@ impl Bench {
         let at = Pos2::new(SIZE.x * (0.5 + 0.45 * turn.sin()), SIZE.y * (0.5 + 0.45 * (0.7 * turn).cos()));
         let mut events = vec![egui::Event::PointerMoved(at)];
         if self.frame.is_multiple_of(5) {
-            let delta = Vec2::new(0.0, if self.frame % 10 == 0 { 20.0 } else { -20.0 });
+            let delta = Vec2::new(0.0, if self.frame.is_multiple_of(10) { 20.0 } else { -20.0 });
             let (unit, phase) = (egui::MouseWheelUnit::Point, egui::TouchPhase::Move);
             events.push(egui::Event::MouseWheel { source: egui::MouseWheelSource::Unknown, unit, delta, phase, modifiers: Modifiers::COMMAND });
         }

@@ -49,10 +49,12 @@ impl Worker {
         Self { commands, replies, stop, orders, open: 0 }
     }
 
-    /// Adds a command to the queue. Where nothing is under way, an earlier wish to stop is forgotten.
+    /// Adds a command to the queue. Where nothing is under way, an earlier wish to stop and earlier orders
+    /// are forgotten.
     pub fn send(&mut self, command: Command) {
         if self.open == 0 {
             self.stop.clear();
+            self.orders.clear();
         }
         // The thread only ends when the worker is dropped.
         if self.commands.send(command).is_ok() {
@@ -72,14 +74,14 @@ impl Worker {
         self.open > 0
     }
 
-    /// Asks the work at hand, and what waits behind it, to stop.
-    pub fn stop(&self) {
-        self.stop.ask();
-    }
-
     /// Speaks to a training while it runs.
     pub fn orders(&self) -> &Orders {
         &self.orders
+    }
+
+    /// Asks the work at hand, and what waits behind it, to stop.
+    pub fn stop(&self) {
+        self.stop.ask();
     }
 }
 
@@ -117,7 +119,7 @@ impl Thread {
     }
 
     fn runner(&self) -> Runner {
-        Runner::new(self.stop.clone()).with_orders(self.orders.clone()).with_tuning(self.tuning)
+        Runner::new(self.stop.clone()).with_tuning(self.tuning).with_orders(self.orders.clone())
     }
 
     fn say(&self, reply: Reply) {
