@@ -15,7 +15,7 @@ mod weights;
 mod window;
 
 pub use settings::Settings;
-pub use shared::{Action, Shared, Training};
+pub use shared::{Action, Shared, Taken, Training};
 pub use window::{Options, open};
 
 use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
