@@ -25,8 +25,8 @@ pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
 pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Schedule, SettingError, Snapshot, Source, TrainConfig,
-    TrainEvent,
+    Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
+    TrainConfig, TrainEvent,
 };
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
@@ -42,7 +42,7 @@ pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
 pub use worker::{Reply, Wake, Worker};
 
-pub use crate::platform::has_display;
+pub use crate::platform::{Clock, has_display, pause, write_atomic};
 
 use crate::platform;
 use crate::train::Ending;
