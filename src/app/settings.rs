@@ -2,6 +2,7 @@
 
 use super::Tab;
 use super::plots::Look;
+use super::train::Form;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -13,6 +14,8 @@ pub struct Settings {
     pub tab: Tab,
     /// Folder of the runs.
     pub runs: PathBuf,
+    /// The form of a new run.
+    pub form: Form,
     /// How curves are drawn.
     pub look: Look,
     /// Size of everything, 1 as the system has it.
@@ -21,7 +24,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tab: Tab::Train, runs: "runs".into(), look: Look::default(), zoom: 1.0 }
+        Self { tab: Tab::Train, runs: "runs".into(), form: Form::default(), look: Look::default(), zoom: 1.0 }
     }
 }
 

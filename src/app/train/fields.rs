@@ -86,7 +86,13 @@ pub(super) const FIELDS: &[Field] = &[
     field(Group::Model, "model", Named(MODELS, InputKind::Shape), "Model", "The size of the student, or the path of a config.json"),
     field(Group::Model, "binary", Flag, "Binarize the linear layers", "Off keeps full precision: a teacher, or a baseline"),
     field(Group::Teacher, "teacher", Named(TEACHER, InputKind::Model), "Teacher", "The model whose distribution the student learns"),
-    field(Group::Teacher, "tokenizer", Named(EMBEDDED, InputKind::Tokenizer), "Tokenizer", "The teacher's own where it has one; else the program's, or a tokenizer.json"),
+    field(
+        Group::Teacher,
+        "tokenizer",
+        Named(EMBEDDED, InputKind::Tokenizer),
+        "Tokenizer",
+        "The teacher's own where it has one; else the program's, or a tokenizer.json",
+    ),
     field(Group::Teacher, "loss", Choice(LOSSES), "Loss", "What is minimised"),
     field(Group::Schedule, "steps", Whole, "Steps", "Optimizer steps of the whole run"),
     field(Group::Schedule, "lr", Real, "Learning rate", "Its highest value, after the warm-up"),
@@ -122,8 +128,20 @@ pub(super) const FIELDS: &[Field] = &[
     field(GUARD, "guard.tolerate", Whole, "Guard: tolerate", "Spikes in a row after which the run rolls back"),
     field(GUARD, "guard.rollbacks", Whole, "Guard: rollbacks", "Rollbacks after which the run stops"),
     field(START, "init", Named(INIT, InputKind::Model), "First weights", "Where they come from; a path names a model of the same shape"),
-    field(START, "teacher_cache", Named(CACHE, InputKind::TeacherCache), "Teacher cache", "A folder made by `signet teach`: the student learns from it in place of the teacher"),
-    field(START, "eval_teacher", Flag, "Measure against the teacher", "With a cache: held-out text is measured against the teacher itself, which takes its memory"),
+    field(
+        START,
+        "teacher_cache",
+        Named(CACHE, InputKind::TeacherCache),
+        "Teacher cache",
+        "A folder made by `signet teach`: the student learns from it in place of the teacher",
+    ),
+    field(
+        START,
+        "eval_teacher",
+        Flag,
+        "Measure against the teacher",
+        "With a cache: held-out text is measured against the teacher itself, which takes its memory",
+    ),
 ];
 
 /// The field of a setting; none for the list of text files.

@@ -9,7 +9,7 @@ use super::values::{Checked, Form, default_text};
 use crate::app::dialog::{Dialog, Pick};
 use crate::app::shared::Shared;
 use crate::runner::{self, Command, Event, InputKind, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
-use eframe::egui::{self, Id, RichText, Sense, Shape, Stroke, Ui, WidgetInfo, WidgetType};
+use eframe::egui::{self, Id, RichText, Role, Sense, Shape, Stroke, Ui, WidgetInfo};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -243,8 +243,9 @@ impl FormPanel {
         let before = text.clone();
         ui.push_id(field.name, |ui| {
             ui.horizontal_wrapped(|ui| {
+                // A checkbox bears its name itself.
                 let id = match field.kind {
-                    Kind::Flag => ui.label("").id,
+                    Kind::Flag => Id::NULL,
                     _ => ui.add_sized([150.0, 18.0], egui::Label::new(field.label).halign(egui::Align::LEFT)).on_hover_text(field.help).id,
                 };
                 self.widget(ui, field, id, &mut text);
@@ -426,6 +427,6 @@ fn schedule(ui: &mut Ui, config: &TrainConfig) {
     ui.painter().rect_filled(rect, 3.0, visuals.extreme_bg_color);
     ui.painter().add(Shape::line((0..=POINTS).map(point).collect(), Stroke::new(1.5, visuals.hyperlink_color)));
     let text = format!("Learning rate: up to {:e} in {} steps, then down to {:e} at step {}", config.lr, config.warmup, config.end_lr, config.steps);
-    response.widget_info(|| WidgetInfo::labeled(WidgetType::Image, true, &text));
+    response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &text));
     response.on_hover_text(text);
 }

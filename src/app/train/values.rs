@@ -55,11 +55,6 @@ impl Form {
         self.typed.get(field.name).cloned().unwrap_or_else(|| default_text(field))
     }
 
-    /// Whether a field is not as by default.
-    pub(super) fn differs(&self, field: &Field) -> bool {
-        self.typed.contains_key(field.name)
-    }
-
     /// Puts something into a field.
     pub(super) fn set(&mut self, field: &Field, text: String) {
         if text == default_text(field) {
@@ -188,7 +183,8 @@ mod tests {
 
     #[test]
     fn settings_survive_the_form() {
-        let mut config = TrainConfig { lr: 1e-5, loss: Loss::Mix, moments: Moments::Q8, init: Init::Model("a".into()), data: vec!["b".into()], ..Default::default() };
+        let mut config =
+            TrainConfig { lr: 1e-5, loss: Loss::Mix, moments: Moments::Q8, init: Init::Model("a".into()), data: vec!["b".into()], ..Default::default() };
         config.teacher = Source::Path("t".into());
         config.teacher_cache = Some("c".into());
         config.guard.window = 99;
