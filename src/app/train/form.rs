@@ -118,9 +118,7 @@ impl FormPanel {
         let name = match kind {
             InputKind::Settings => return self.send(Command::OpenSettings { path }),
             InputKind::Text | InputKind::Any => {
-                if !form.data.contains(&path) {
-                    form.data.push(path.clone());
-                }
+                form.add_text(path.clone());
                 return self.replace(&format!("adding {}", path.display()), form, shared);
             }
             InputKind::Model => "teacher",
@@ -152,11 +150,7 @@ impl FormPanel {
     fn chosen(&mut self, ui: &Ui, shared: &mut Shared) {
         match self.dialog.chosen(ui.ctx()) {
             None => {}
-            Some((Browse::Data, path)) => {
-                if !shared.settings.form.data.contains(&path) {
-                    shared.settings.form.data.push(path);
-                }
-            }
+            Some((Browse::Data, path)) => shared.settings.form.add_text(path),
             Some((Browse::OpenPreset, path)) => self.send(Command::OpenSettings { path }),
             Some((Browse::SavePreset, path)) => self.save_preset(path),
             Some((Browse::Field(name), path)) => {
@@ -250,7 +244,7 @@ impl FormPanel {
                 };
                 self.widget(ui, field, id, &mut text);
                 if text != default_text(field) {
-                    let back = ui.small_button("↺").on_hover_text(format!("Back to the default: {}", default_text(field)));
+                    let back = ui.small_button("Reset").on_hover_text(format!("Back to the default: {}", default_text(field)));
                     if back.accessible_name(format!("Reset {}", field.label)).clicked() {
                         text = default_text(field);
                     }

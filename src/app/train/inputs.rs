@@ -64,7 +64,7 @@ impl FormPanel {
         for (n, path) in shared.settings.form.data.iter().enumerate() {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
             ui.horizontal_wrapped(|ui| {
-                if ui.small_button("🗙").on_hover_text("Takes it off the list; can be undone").accessible_name(format!("Remove {name}")).clicked() {
+                if ui.small_button("Remove").on_hover_text("Takes it off the list; can be undone").accessible_name(format!("Remove {name}")).clicked() {
                     removed = Some(n);
                 }
                 let what = match self.inputs.texts.get(path) {
@@ -98,9 +98,7 @@ impl FormPanel {
             let can = !path.as_os_str().is_empty();
             if (ui.add_enabled(can, egui::Button::new("Add")).on_hover_text("Adds the text file of this path").clicked() || entered) && can {
                 self.inputs.typed.clear();
-                if !shared.settings.form.data.contains(&path) {
-                    shared.settings.form.data.push(path);
-                }
+                shared.settings.form.add_text(path);
             }
             if ui.button("Browse…").accessible_name("Browse for text").clicked() {
                 self.dialog.open(Browse::Data, Pick::File);

@@ -55,6 +55,13 @@ impl Form {
         self.typed.get(field.name).cloned().unwrap_or_else(|| default_text(field))
     }
 
+    /// Adds a text file, unless it is there.
+    pub(super) fn add_text(&mut self, path: PathBuf) {
+        if !self.data.contains(&path) {
+            self.data.push(path);
+        }
+    }
+
     /// Puts something into a field.
     pub(super) fn set(&mut self, field: &Field, text: String) {
         if text == default_text(field) {
