@@ -9,7 +9,6 @@ use super::weights::{Linears, Weights};
 use crate::data::Tokenizer;
 use crate::formats::safetensors::{Dtype, FormatError, TensorFile, TensorInfo, TensorWriter};
 use crate::graph::{Machine, Storage};
-use crate::ops::pack_signs;
 use crate::platform;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -120,20 +119,12 @@ fn write(source: &ModelFile, metadata: &BTreeMap<String, String>, out: &mut dyn 
     for (name, _, shape) in &layout {
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
         let bytes = match name.strip_suffix(".signs") {
-            Some(layer) => signs(source, layer, rows, sizes[layer]),
+            Some(layer) => source.signs(layer, rows, sizes[layer]).map(|words| words.iter().flat_map(|word| word.to_le_bytes()).collect()),
             None => source.floats(name, rows, cols).and_then(|values| halves(source, name, &values)),
         };
         writer.tensor(name, &bytes.map_err(io::Error::other)?)?;
     }
     writer.finish()
-}
-
-/// The signs of a layer's latent weight, as the file has them.
-fn signs(source: &ModelFile, layer: &str, rows: usize, cols: usize) -> Result<Vec<u8>, FormatError> {
-    let latent = source.floats(&format!("{layer}.weight"), rows, cols)?;
-    let mut words = vec![0; rows * cols.div_ceil(32)];
-    pack_signs(&latent, cols, &mut words);
-    Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
 }
 
 /// Floats rounded to halves; one that is too large for that is refused.
@@ -189,13 +180,7 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) 
             return Err(no_latent(file.path()).into());
         }
         for (layer, home) in binary.layers() {
-            let (name, spec) = (format!("{layer}.signs"), home.spec);
-            let words = file.words(&name, spec.rows, spec.row_words())?;
-            if let Some(row) = bad_padding(&words, spec.row_words(), spec.cols) {
-                let problem = format!("tensor {name} has bits set past column {} in row {row}; padding must be 0", spec.cols);
-                return Err(FormatError::new(file.path(), problem).into());
-            }
-            machine.write(&home, &words)?;
+            machine.write(&home, &signs(file, layer, home.spec.rows, home.spec.cols)?)?;
         }
     }
     for name in weights.names() {
@@ -207,6 +192,16 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) 
         }
     }
     Ok(())
+}
+
+/// The sign words of a packed layer; bits past the last column are refused.
+pub(super) fn signs(file: &TensorFile, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
+    let (name, row_words) = (format!("{layer}.signs"), cols.div_ceil(32));
+    let words = file.words(&name, rows, row_words)?;
+    match bad_padding(&words, row_words, cols) {
+        Some(row) => Err(FormatError::new(file.path(), format!("tensor {name} has bits set past column {cols} in row {row}; padding must be 0"))),
+        None => Ok(words),
+    }
 }
 
 /// The first row with a bit set past its last column.

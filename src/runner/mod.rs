@@ -10,9 +10,11 @@ mod model;
 mod pack;
 mod plan;
 mod recover;
+mod save;
 mod teach;
 mod train;
 mod tuning;
+mod weights;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
@@ -29,6 +31,7 @@ pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run, settings};
 pub use tuning::Tuning;
+pub use weights::{LayerInfo, PlaneView};
 
 use crate::platform;
 use crate::train::Ending;
@@ -72,10 +75,43 @@ pub enum Command {
     },
     /// Train a tokenizer.
     TrainTokenizer(TokenizerRequest),
+    /// Open a model to look at its binarized weights; the one before is forgotten.
+    OpenWeights {
+        /// `embedded`, a packed file, a model directory, a run's directory (then its last checkpoint), or a checkpoint's.
+        model: String,
+    },
+    /// Show part of a layer's signs, and what flipped.
+    ShowPlane {
+        /// The layer's full name.
+        layer: String,
+        /// What flips are counted since: a checkpoint, or another model of the same shape.
+        since: Option<PathBuf>,
+        /// Which part, in how many pixels.
+        view: PlaneView,
+    },
+    /// Tell α and β of a layer.
+    ShowScales {
+        /// The layer's full name.
+        layer: String,
+    },
     /// List the adapters of this machine.
     Devices,
     /// Hold every operation on a device against the oracle.
     Conform(ConformRequest),
+    /// Write a device's report to `PATH.md` and `PATH.json`; what is there stays, and a number is added.
+    SaveReport {
+        /// The report.
+        report: Box<Report>,
+        /// Without an ending.
+        path: PathBuf,
+    },
+    /// Write a text; what is there stays, and a number is added.
+    SaveText {
+        /// The text.
+        text: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// Time training steps.
     BenchTrain {
         /// What is timed.
@@ -160,6 +196,45 @@ pub enum Event {
         /// Tokens that text has now.
         tokens: usize,
     },
+    /// A model is open to be looked at.
+    Weights {
+        /// As it was asked for.
+        model: String,
+        /// The file of its tensors.
+        path: String,
+        /// Its binarized layers, in the model's order.
+        layers: Vec<LayerInfo>,
+        /// Step and directory of each checkpoint of the run it belongs to, if it belongs to one.
+        checkpoints: Vec<(u64, PathBuf)>,
+        /// Bits for each binarized weight, packed: its sign, padding, and its share of α and β.
+        bits_per_weight: f64,
+    },
+    /// Part of a layer's signs.
+    Plane {
+        /// The layer's full name.
+        layer: String,
+        /// What it is compared with.
+        since: Option<PathBuf>,
+        /// Which part, in how many pixels.
+        view: PlaneView,
+        /// Two bytes a pixel, row by row: the share of its weights that are +1 (rounded), and of those that
+        /// flipped (rounded up), in 255ths.
+        #[serde(skip)]
+        pixels: Arc<Vec<u8>>,
+        /// Share of the whole layer's weights that are +1.
+        positive: f64,
+        /// Share of the whole layer's weights that flipped, if it is compared.
+        flipped: Option<f64>,
+    },
+    /// α and β of a layer.
+    Scales {
+        /// The layer's full name.
+        layer: String,
+        /// α, one an input.
+        alpha: Vec<f32>,
+        /// β, one an input.
+        beta: Vec<f32>,
+    },
     /// The adapters of this machine.
     Devices {
         /// In the order of their indices.
@@ -234,12 +309,13 @@ pub struct Runner {
     stop: Stop,
     tuning: Tuning,
     chat: Option<chat::Session>,
+    weights: Option<weights::Weights>,
 }
 
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, tuning: Tuning::default(), chat: None }
+        Self { stop, tuning: Tuning::default(), chat: None, weights: None }
     }
 
     /// The same, with variants chosen at other times.
@@ -286,15 +362,26 @@ impl Runner {
             Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,
             Command::Pack { model, out } => pack::pack(&model, &out, emit),
             Command::TrainTokenizer(request) => pack::train_tokenizer(&request, emit),
+            Command::OpenWeights { model } => {
+                self.weights = Some(weights::Weights::open(&model, emit)?);
+                Ok(())
+            }
+            Command::ShowPlane { layer, since, view } => self.weights()?.show(&layer, since.as_deref(), view, emit),
+            Command::ShowScales { layer } => self.weights()?.scales(&layer, emit),
             Command::Devices => {
                 emit(Event::Devices { adapters: devices::list().await? });
                 Ok(())
             }
             Command::Conform(request) => devices::conform(request, &self.stop, emit).await,
-            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, self.tuning, emit).await,
-            Command::BenchMatmul { device } => bench::bench_matmul(&device, emit).await,
-            Command::BenchDispatch { device } => bench::bench_dispatch(&device, emit).await,
-            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, emit).await,
+            Command::SaveText { text, path } => save::text(&path, &text, emit),
+            Command::SaveReport { report, path } => save::report(&path, &report, emit),
+            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, self.tuning, &self.stop, emit).await,
+            Command::BenchMatmul { device } => bench::bench_matmul(&device, &self.stop, emit).await,
+            Command::BenchDispatch { device } => bench::bench_dispatch(&device, &self.stop, emit).await,
+            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, &self.stop, emit).await,
         }
+    }
+    fn weights(&mut self) -> anyhow::Result<&mut weights::Weights> {
+        self.weights.as_mut().context("no model was opened to look at")
     }
 }

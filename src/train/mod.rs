@@ -19,7 +19,7 @@ pub use config::{Init, Loss, Precision, Recomputation, SettingError, Source, Tra
 pub use event::TrainEvent;
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use metrics::Metrics;
-pub use run_dir::{RunDir, RunError, checkpoints, read_metrics};
+pub use run_dir::{RunDir, RunError, checkpoint, checkpoints, read_metrics};
 pub use schedule::Schedule;
 pub use setup::{Setup, Shapes, TeacherShape, plan};
 pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
