@@ -69,7 +69,7 @@ impl PlaneView {
             let Self { x, y, width, height, .. } = self;
             bail!("a view of {width} columns from {x} and {height} rows from {y} is not inside {}, which has {} × {}", layer.name, layer.rows, layer.cols);
         }
-        let pixels = self.pixels_wide.checked_mul(self.pixels_high).unwrap_or(usize::MAX);
+        let pixels = self.pixels_wide.saturating_mul(self.pixels_high);
         if pixels == 0 || pixels > MOST_PIXELS {
             bail!("a picture of {} × {} pixels cannot be made; it may have 1 to {MOST_PIXELS}", self.pixels_wide, self.pixels_high);
         }

@@ -194,7 +194,10 @@ fn what_cannot_be_shown_is_refused_by_name_and_the_model_stays_open() {
         (Command::OpenWeights { model: text.display().to_string() }, "notes.txt: is no whole safetensors file"),
         (Command::OpenWeights { model: scratch.0.join("none").display().to_string() }, "there is no such file"),
         (Command::OpenWeights { model: teacher.display().to_string() }, "is a full-precision model"),
-        (show_at(LAYER, Some(&other), WHOLE), "it has model.layers.0.mlp.gate_proj of 96 × 40 where the model shown has model.layers.0.mlp.gate_proj of 72 × 40"),
+        (
+            show_at(LAYER, Some(&other), WHOLE),
+            "it has model.layers.0.mlp.gate_proj of 96 × 40 where the model shown has model.layers.0.mlp.gate_proj of 72 × 40",
+        ),
         (show_at(LAYER, Some(&deeper), WHOLE), "it has model.layers.1.self_attn.q_proj of 40 × 40 where the model shown has no layer"),
         (show_at(LAYER, Some(&teacher), WHOLE), "is a full-precision model"),
         (show_at("model.layers.1.mlp.down_proj", None, WHOLE), "has no binarized layer model.layers.1.mlp.down_proj"),
