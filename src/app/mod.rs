@@ -1,11 +1,11 @@
 //! The window: tabs over the runner. Each tab owns its workers, so that drawing never waits for work
 //! and work never waits for drawing; what one tab asks of another goes through [`Shared`].
 
-pub mod bench;
 pub mod plots;
 
 mod chat;
 mod devices;
+mod dialog;
 mod notices;
 mod runs;
 mod settings;
@@ -16,7 +16,7 @@ mod window;
 
 pub use settings::Settings;
 pub use shared::{Action, Shared, Training};
-pub use window::{Options, open};
+pub use window::open;
 
 use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, Panel, Ui};
