@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
+mod app;
 mod conform;
 mod device;
 mod execute;
@@ -7,6 +8,8 @@ mod golden;
 mod infer;
 mod large;
 mod memory;
+mod orders;
+mod settings;
 mod shaders;
 mod teach;
 mod tidy;

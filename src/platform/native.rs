@@ -1,7 +1,7 @@
 //! Files and the clock of a desktop.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -121,6 +121,27 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
+/// By what it shows that a file changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its length.
+    pub bytes: u64,
+    modified: Option<std::time::SystemTime>,
+}
+
+/// The stamp of a file or directory, if it is there.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some(Stamp { bytes: found.len(), modified: found.modified().ok() })
+}
+
+/// At most the first `most` bytes of a file.
+pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whether a file or directory is there.
 pub fn exists(path: &Path) -> bool {
     path.exists()
@@ -129,6 +150,11 @@ pub fn exists(path: &Path) -> bool {
 /// Whether a file, not a directory, is there.
 pub fn is_file(path: &Path) -> bool {
     path.is_file()
+}
+
+/// Whether a directory is there.
+pub fn is_dir(path: &Path) -> bool {
+    path.is_dir()
 }
 
 /// Makes a directory, and those it is in.

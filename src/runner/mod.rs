@@ -6,11 +6,15 @@ mod chat;
 mod devices;
 mod eval;
 mod generate;
+mod inputs;
+mod known;
 mod model;
+mod numbers;
 mod pack;
 mod plan;
 mod recover;
 mod save;
+mod settings;
 mod teach;
 mod train;
 mod tuning;
@@ -21,21 +25,27 @@ pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Ke
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
-pub use crate::model::{MatrixStorage, MemoryPlan, Moments, PackReport};
-pub use crate::train::{GuardAction, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Snapshot, TrainConfig, TrainEvent};
+pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
+pub use crate::train::{
+    Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
+    TrainConfig, TrainEvent,
+};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use generate::GenerateRequest;
+pub use inputs::InputKind;
+pub use numbers::{ModelNumbers, RunLength};
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
+pub use settings::settings;
 pub use teach::TeachRequest;
-pub use train::{TrainRequest, free_run, settings};
+pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
 pub use weights::{LayerInfo, PlaneView};
 pub use worker::{Reply, Wake, Worker};
 
-pub use crate::platform::has_display;
+pub use crate::platform::{Clock, has_display, pause, write_atomic};
 
 use crate::platform;
 use crate::train::Ending;
@@ -55,6 +65,25 @@ pub enum Command {
     Teach(Box<TeachRequest>),
     /// Say what memory a training would take.
     PlanTrain(Box<PlanTrainRequest>),
+    /// Say whether a file or directory is what it is taken for.
+    CheckInput {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is taken for.
+        kind: InputKind,
+    },
+    /// Write settings as TOML, as `train --config` reads them.
+    SaveSettings {
+        /// The settings.
+        config: Box<TrainConfig>,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Read settings from TOML.
+    OpenSettings {
+        /// The file.
+        path: PathBuf,
+    },
     /// Say what memory a model takes that continues text.
     PlanModel(PlanModelRequest),
     /// Continue a text.
@@ -160,6 +189,36 @@ pub enum Event {
     },
     /// What something would take of a device's memory.
     Planned(PlanReport),
+    /// A run cannot be planned or begun because of one of its settings.
+    SettingRefused {
+        /// Its name, as TOML has it.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file or directory was looked at.
+    Input {
+        /// Where it is.
+        path: PathBuf,
+        /// What it was taken for; of anything, what it seems to be.
+        kind: InputKind,
+        /// Why it cannot be used, if it cannot.
+        problem: Option<String>,
+        /// What it is, in words.
+        what: String,
+    },
+    /// Settings were written.
+    SettingsSaved {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Settings were read.
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        config: Box<TrainConfig>,
+    },
     /// A model is on its device.
     Loaded {
         /// Which.
@@ -315,12 +374,13 @@ pub struct Runner {
     tuning: Tuning,
     chat: Option<chat::Session>,
     weights: Option<weights::Weights>,
+    known: known::Known,
 }
 
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None, weights: None }
+        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None, known: known::Known::default(), weights: None }
     }
 
     /// The same, with variants chosen at other times.
@@ -362,8 +422,14 @@ impl Runner {
                 emit(Event::Taught { finished });
                 Ok(())
             }
-            Command::PlanTrain(request) => plan::plan_train(*request, emit).await,
-            Command::PlanModel(request) => plan::plan_model(request, emit).await,
+            Command::PlanTrain(request) => plan::plan_train(*request, &mut self.known, emit).await,
+            Command::CheckInput { path, kind } => {
+                inputs::check(&path, kind, emit);
+                Ok(())
+            }
+            Command::SaveSettings { config, path } => settings::save(&config, &path, emit),
+            Command::OpenSettings { path } => settings::open(&path, emit),
+            Command::PlanModel(request) => plan::plan_model(request, &mut self.known, emit).await,
             Command::Generate(request) => generate::generate(*request, self.tuning, &self.stop, emit).await,
             Command::OpenChat(request) => {
                 // The model before goes first, so that there is memory for this one.

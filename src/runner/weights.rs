@@ -124,7 +124,7 @@ impl Weights {
             path: file.path().display().to_string(),
             layers: layers.clone(),
             checkpoints: checkpoints(name)?,
-            bits_per_weight: bits_per_weight(&file.config),
+            bits_per_weight: bits_per_weight(&file.config, Linears::Binary),
         });
         Ok(Self { file, layers, plane: None, baseline: None })
     }

@@ -1,6 +1,8 @@
 //! Training: the step, its schedule, and the run around them.
 
 mod baseline;
+mod changes;
+mod check;
 mod checkpoint;
 mod config;
 mod curves;
@@ -15,8 +17,10 @@ mod step;
 mod teach;
 mod trainer;
 
+pub use changes::{Changed, Changes};
+pub use check::SettingError;
 pub use checkpoint::{CheckpointError, State, read_state};
-pub use config::{Init, Loss, Precision, Recomputation, SettingError, Source, TrainConfig};
+pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
 pub use event::{GuardAction, Snapshot, TrainEvent};
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use metrics::Metrics;

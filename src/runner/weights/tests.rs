@@ -160,7 +160,7 @@ fn layers_scales_and_checkpoints_are_told() {
         assert!(path.contains(of), "{path}");
         assert_eq!(layers.len(), 7);
         assert_eq!(layers[6], LayerInfo { name: LAYER.into(), rows: ROWS, cols: COLS });
-        assert_eq!(bits, bits_per_weight(&config()));
+        assert_eq!(bits, bits_per_weight(&config(), Linears::Binary));
         assert_eq!(checkpoints, [7, 12].map(|step| (step, run.join(format!("checkpoints/step-{step:08}")))));
     }
     match &ask(&mut runner, Command::ShowScales { layer: LAYER.into() }).unwrap()[..] {

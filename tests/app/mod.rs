@@ -1,0 +1,94 @@
+//! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
+
+mod weights;
+
+use egui_kittest::Harness;
+use egui_kittest::kittest::{NodeT, Queryable};
+use signet::app::{App, Settings, Tab};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// An app without a window.
+pub(crate) struct Driver {
+    pub(crate) harness: Harness<'static, App>,
+}
+
+impl Driver {
+    /// On a folder of runs, with a tab shown.
+    pub(crate) fn new(runs: &Path, tab: Tab) -> Self {
+        let settings = Settings { runs: runs.into(), tab, ..Settings::default() };
+        let draw = |ui: &mut eframe::egui::Ui, app: &mut App| {
+            app.poll();
+            app.ui(ui);
+        };
+        Self { harness: Harness::builder().with_size([1280.0, 1600.0]).build_ui_state(draw, App::new(settings, &(Arc::new(|| ()) as _))) }
+    }
+
+    /// Whether there is something of this name, or with this text in its name.
+    pub(crate) fn shows(&self, text: &str, part: bool) -> bool {
+        let nodes = if part { self.harness.query_all_by_label_contains(text).count() } else { self.harness.query_all_by_label(text).count() };
+        nodes > 0
+    }
+
+    /// Draws until something is so.
+    pub(crate) fn wait_until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
+        let begun = Instant::now();
+        while !so(self) {
+            assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for {what}; there is {:?}", self.labels());
+            self.harness.step();
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Draws until there is something of this name.
+    pub(crate) fn wait_for(&mut self, name: &str) {
+        self.wait_until(name, |app| app.shows(name, false));
+    }
+
+    /// Clicks what has this name: the first where there are several.
+    pub(crate) fn click(&mut self, name: &str) {
+        self.wait_for(name);
+        self.harness.query_all_by_label(name).next().expect("it was there").click();
+        self.harness.run_steps(3);
+    }
+
+    fn labels(&self) -> Vec<String> {
+        self.harness.root().children_recursive().filter_map(|node| node.accesskit_node().label()).collect()
+    }
+}
+
+/// A folder of its own for a test; gone when dropped.
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    /// Called `name`, which no other test has.
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("signet-app-{name}-{}", std::process::id()));
+        std::fs::remove_dir_all(&path).ok();
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[test]
+fn every_tab_is_reached_by_name_and_by_keys() {
+    use eframe::egui::{Key, Modifiers};
+    let scratch = Scratch::new("tabs");
+    let mut driver = Driver::new(&scratch.0, Tab::Devices);
+    for (tab, key) in Tab::ALL.into_iter().zip([Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5]) {
+        driver.click(tab.name());
+        assert_eq!(driver.harness.state().shared.settings.tab, tab);
+        for (key, tab) in [(Key::Num3, Tab::Chat), (key, tab)] {
+            driver.harness.key_press_modifiers(Modifiers::COMMAND, key);
+            driver.harness.run_steps(2);
+            assert_eq!(driver.harness.state().shared.settings.tab, tab);
+        }
+    }
+}
