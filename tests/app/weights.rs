@@ -27,15 +27,15 @@ fn the_embedded_students_plane_appears_and_is_moved_zoomed_and_read() {
     let scratch = Scratch::new("plane");
     let mut driver = Driver::new(&scratch.0, Tab::Weights);
     driver.wait_until("the share of +1", |app| app.shows(" % are +1", true));
-    driver.wait_for(&first("rows 0 to 191, columns 0 to 191"));
-    driver.wait_for("192 outputs × 192 inputs");
+    driver.wait_for(&first("rows 0 to 255, columns 0 to 255"));
+    driver.wait_for("256 outputs × 256 inputs");
     driver.wait_until("bits per weight", |app| app.shows("bits per weight, packed", true));
     driver.wait_for("α by input column");
     driver.wait_for("Histogram of β");
 
     driver.click("Zoom in");
     let seen = picture(&driver);
-    assert_ne!(seen, first("rows 0 to 191, columns 0 to 191"));
+    assert_ne!(seen, first("rows 0 to 255, columns 0 to 255"));
     driver.harness.get_by_label(&seen).focus();
     driver.harness.run_steps(2);
     driver.harness.key_press(Key::ArrowRight);
@@ -63,7 +63,7 @@ fn the_embedded_students_plane_appears_and_is_moved_zoomed_and_read() {
     driver.harness.run_steps(20);
     assert_ne!(picture(&driver), near, "the wheel zooms");
     driver.click("Whole");
-    driver.wait_for(&first("rows 0 to 191, columns 0 to 191"));
+    driver.wait_for(&first("rows 0 to 255, columns 0 to 255"));
 
     driver.click("Next layer");
     driver.wait_until("the next layer", |app| app.shows("Signs of model.layers.0.self_attn.k_proj", true));
