@@ -15,6 +15,8 @@ pub(super) enum Pick {
     File,
     /// A folder that exists.
     Folder,
+    /// A file to write, which need not exist.
+    Save,
 }
 
 type Choice = Pin<Box<dyn Future<Output = Option<FileHandle>>>>;
@@ -40,6 +42,7 @@ impl<T: Copy> Dialog<T> {
         let choice: Choice = match pick {
             Pick::File => Box::pin(dialog.pick_file()),
             Pick::Folder => Box::pin(dialog.pick_folder()),
+            Pick::Save => Box::pin(dialog.save_file()),
         };
         self.open = Some((wish, choice));
     }

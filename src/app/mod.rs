@@ -17,6 +17,7 @@ mod window;
 
 pub use settings::Settings;
 pub use shared::{Action, Shared, Taken, Training};
+pub use train::Form;
 pub use window::{Options, open};
 
 use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
