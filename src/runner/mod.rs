@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod devices;
 mod eval;
+mod event;
 mod generate;
 mod inputs;
 mod known;
@@ -13,10 +14,12 @@ mod numbers;
 mod pack;
 mod plan;
 mod recover;
+mod save;
 mod settings;
 mod teach;
 mod train;
 mod tuning;
+mod weights;
 mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
@@ -31,6 +34,7 @@ pub use crate::train::{
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
+pub use event::Event;
 pub use generate::GenerateRequest;
 pub use inputs::InputKind;
 pub use numbers::{ModelNumbers, RunLength};
@@ -40,6 +44,7 @@ pub use settings::settings;
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
+pub use weights::{LayerInfo, PlaneView};
 pub use worker::{Reply, Wake, Worker};
 
 pub use crate::platform::{Clock, has_display, home_dir, pause, spawn, write_atomic};
@@ -118,10 +123,43 @@ pub enum Command {
     },
     /// Train a tokenizer.
     TrainTokenizer(TokenizerRequest),
+    /// Open a model to look at its binarized weights; the one before is forgotten.
+    OpenWeights {
+        /// `embedded`, a packed file, a model directory, a run's directory (then its last checkpoint), or a checkpoint's.
+        model: String,
+    },
+    /// Show part of a layer's signs, and what flipped.
+    ShowPlane {
+        /// The layer's full name.
+        layer: String,
+        /// What flips are counted since: a checkpoint, or another model of the same shape.
+        since: Option<PathBuf>,
+        /// Which part, in how many pixels.
+        view: PlaneView,
+    },
+    /// Tell α and β of a layer.
+    ShowScales {
+        /// The layer's full name.
+        layer: String,
+    },
     /// List the adapters of this machine.
     Devices,
     /// Hold every operation on a device against the oracle.
     Conform(ConformRequest),
+    /// Write a device's report to `PATH.md` and `PATH.json`; what is there stays, and a number is added.
+    SaveReport {
+        /// The report.
+        report: Box<Report>,
+        /// Without an ending.
+        path: PathBuf,
+    },
+    /// Write a text; what is there stays, and a number is added.
+    SaveText {
+        /// The text.
+        text: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// Time training steps.
     BenchTrain {
         /// What is timed.
@@ -145,161 +183,6 @@ pub enum Command {
         bench: DecodeBench,
         /// Where: `auto`, `cpu`, or an adapter.
         device: String,
-    },
-}
-
-/// What a front end is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "event")]
-pub enum Event {
-    /// Training goes on.
-    Train(TrainEvent),
-    /// Training ended; whether all steps were done.
-    TrainEnded {
-        /// False if it was asked to stop.
-        finished: bool,
-    },
-    /// Making a teacher cache ended; whether it is whole.
-    Taught {
-        /// False if it was asked to stop.
-        finished: bool,
-    },
-    /// What something would take of a device's memory.
-    Planned(PlanReport),
-    /// A run cannot be planned or begun because of one of its settings.
-    SettingRefused {
-        /// Its name, as TOML has it.
-        name: String,
-        /// What is wrong.
-        problem: String,
-    },
-    /// A file or directory was looked at.
-    Input {
-        /// Where it is.
-        path: PathBuf,
-        /// What it was taken for; of anything, what it seems to be.
-        kind: InputKind,
-        /// Why it cannot be used, if it cannot.
-        problem: Option<String>,
-        /// What it is, in words.
-        what: String,
-    },
-    /// Settings were written.
-    SettingsSaved {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Settings were read.
-    Settings {
-        /// The file.
-        path: PathBuf,
-        /// What it says.
-        config: Box<TrainConfig>,
-    },
-    /// A model is on its device.
-    Loaded {
-        /// Which.
-        model: String,
-        /// Where.
-        device: String,
-        /// Tokens there is room for.
-        context: usize,
-        /// Bytes taken.
-        memory: u64,
-    },
-    /// The conversation goes on with a newer snapshot of the model in training.
-    Refreshed {
-        /// Taken after this step.
-        step: u64,
-    },
-    /// A piece of generated text.
-    Text {
-        /// The piece; whole characters.
-        text: String,
-    },
-    /// A text, or a reply, is complete.
-    Generated(GenerateReport),
-    /// How far the student is from its teacher on its reply.
-    TokenKl(Comparison),
-    /// A piece of the teacher's reply.
-    TeacherText {
-        /// The piece; whole characters.
-        text: String,
-    },
-    /// The teacher's reply is complete.
-    TeacherGenerated(GenerateReport),
-    /// The conversation outgrew the context.
-    Forgotten {
-        /// Messages that were dropped from its beginning, after the system's.
-        messages: usize,
-    },
-    /// Work goes on.
-    Progress {
-        /// Parts done.
-        done: usize,
-        /// Parts in all.
-        of: usize,
-        /// How it looks so far.
-        note: String,
-    },
-    /// A perplexity was measured.
-    Perplexity(PerplexityReport),
-    /// A model was packed.
-    Packed(PackReport),
-    /// A tokenizer was trained.
-    TokenizerTrained {
-        /// Tokens it has.
-        vocabulary: usize,
-        /// Bytes of the text it was trained on.
-        bytes: usize,
-        /// Tokens that text has now.
-        tokens: usize,
-    },
-    /// The adapters of this machine.
-    Devices {
-        /// In the order of their indices.
-        adapters: Vec<DeviceInfo>,
-    },
-    /// One case of the conformance.
-    Case {
-        /// Where.
-        device: String,
-        /// What came of it.
-        result: CaseResult,
-    },
-    /// The conformance of a device is complete.
-    Conformance {
-        /// As data.
-        report: Box<Report>,
-        /// As a table for people.
-        table: String,
-    },
-    /// Training steps were timed.
-    BenchTrain(TrainBenchReport),
-    /// A product was timed.
-    BenchMatmul(MatmulReport),
-    /// Decoding was timed.
-    BenchDecode(DecodeReport),
-    /// Variants are about to be timed on the adapter.
-    Tuning {
-        /// Operations done.
-        done: usize,
-        /// Operations in all.
-        of: usize,
-        /// The one at hand.
-        what: String,
-    },
-    /// The cost of a dependent dispatch was measured.
-    BenchDispatch {
-        /// Where.
-        device: String,
-        /// Seconds.
-        seconds: f64,
-    },
-    /// A line for the person.
-    Note {
-        /// The line.
-        text: String,
     },
 }
 
@@ -330,13 +213,14 @@ pub struct Runner {
     orders: Orders,
     tuning: Tuning,
     chat: Option<chat::Session>,
+    weights: Option<weights::Weights>,
     known: known::Known,
 }
 
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None, known: known::Known::default() }
+        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None, known: known::Known::default(), weights: None }
     }
 
     /// The same, with variants chosen at other times.
@@ -408,15 +292,26 @@ impl Runner {
             Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,
             Command::Pack { model, out } => pack::pack(&model, &out, emit),
             Command::TrainTokenizer(request) => pack::train_tokenizer(&request, emit),
+            Command::OpenWeights { model } => {
+                self.weights = Some(weights::Weights::open(&model, emit)?);
+                Ok(())
+            }
+            Command::ShowPlane { layer, since, view } => self.weights()?.show(&layer, since.as_deref(), view, emit),
+            Command::ShowScales { layer } => self.weights()?.scales(&layer, emit),
             Command::Devices => {
                 emit(Event::Devices { adapters: devices::list().await? });
                 Ok(())
             }
             Command::Conform(request) => devices::conform(request, &self.stop, emit).await,
-            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, self.tuning, emit).await,
-            Command::BenchMatmul { device } => bench::bench_matmul(&device, emit).await,
-            Command::BenchDispatch { device } => bench::bench_dispatch(&device, emit).await,
-            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, emit).await,
+            Command::SaveText { text, path } => save::text(&path, &text, emit),
+            Command::SaveReport { report, path } => save::report(&path, &report, emit),
+            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, self.tuning, &self.stop, emit).await,
+            Command::BenchMatmul { device } => bench::bench_matmul(&device, &self.stop, emit).await,
+            Command::BenchDispatch { device } => bench::bench_dispatch(&device, &self.stop, emit).await,
+            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, &self.stop, emit).await,
         }
+    }
+    fn weights(&mut self) -> anyhow::Result<&mut weights::Weights> {
+        self.weights.as_mut().context("no model was opened to look at")
     }
 }

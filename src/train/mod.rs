@@ -25,7 +25,7 @@ pub use event::{GuardAction, Snapshot, TrainEvent};
 pub use guard::{Guard, GuardConfig, Verdict};
 pub use metrics::Metrics;
 pub use orders::{Order, Orders};
-pub use run_dir::{RunDir, RunError, checkpoints, read_metrics};
+pub use run_dir::{RunDir, RunError, checkpoint, checkpoints, read_metrics};
 pub use schedule::Schedule;
 pub use setup::{Setup, Shapes, TeacherShape, plan};
 pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};

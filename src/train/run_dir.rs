@@ -188,7 +188,7 @@ impl RunDir {
 
     /// Where the checkpoint of a step is.
     pub fn checkpoint(&self, step: u64) -> PathBuf {
-        self.path.join("checkpoints").join(format!("step-{step:08}"))
+        checkpoint(&self.path, step)
     }
 
     /// Steps of which there are checkpoints, ascending.
@@ -218,6 +218,11 @@ pub fn read_metrics(run: &Path) -> Result<Vec<Metrics>, RunError> {
         serde_json::from_str(line).map_err(|error| RunError::Broken { path: path.clone(), problem: format!("line {}: {error}", n + 1) })
     };
     text.lines().enumerate().map(parse).collect()
+}
+
+/// Where a run's checkpoint of a step is.
+pub fn checkpoint(run: &Path, step: u64) -> PathBuf {
+    run.join("checkpoints").join(format!("step-{step:08}"))
 }
 
 /// Steps of which a run has checkpoints, ascending.

@@ -1,6 +1,8 @@
 //! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
 
+mod devices;
 mod form;
+mod weights;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
