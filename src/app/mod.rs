@@ -14,6 +14,7 @@ mod train;
 mod weights;
 mod window;
 
+pub use chat::ChatSettings;
 pub use settings::Settings;
 pub use shared::{Action, Shared, Taken, Training};
 pub use window::{Options, open};

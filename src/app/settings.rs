@@ -1,6 +1,7 @@
 //! What the app remembers between starts, as JSON in the user's data folder.
 
 use super::Tab;
+use super::chat::ChatSettings;
 use super::plots::Look;
 use eframe::egui;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,8 @@ pub struct Settings {
     pub tab: Tab,
     /// Folder of the runs.
     pub runs: PathBuf,
+    /// The chat.
+    pub chat: ChatSettings,
     /// How curves are drawn.
     pub look: Look,
     /// Light, dark, or as the system has it.
@@ -24,7 +27,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tab: Tab::Train, runs: "runs".into(), look: Look::default(), theme: egui::ThemePreference::System, zoom: 1.0 }
+        let (chat, look, theme) = (ChatSettings::default(), Look::default(), egui::ThemePreference::System);
+        Self { tab: Tab::Train, runs: "runs".into(), chat, look, theme, zoom: 1.0 }
     }
 }
 
