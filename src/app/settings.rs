@@ -1,6 +1,7 @@
 //! What the app remembers between starts, as JSON in the user's data folder.
 
 use super::Tab;
+use super::chat::ChatSettings;
 use super::plots::Look;
 use super::train::Form;
 use eframe::egui;
@@ -17,6 +18,8 @@ pub struct Settings {
     pub runs: PathBuf,
     /// The form of a new run.
     pub form: Form,
+    /// The chat.
+    pub chat: ChatSettings,
     /// How curves are drawn.
     pub look: Look,
     /// Light, dark, or as the system has it.
@@ -27,7 +30,15 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tab: Tab::Train, runs: "runs".into(), form: Form::default(), look: Look::default(), theme: egui::ThemePreference::System, zoom: 1.0 }
+        Self {
+            tab: Tab::default(),
+            runs: "runs".into(),
+            form: Form::default(),
+            chat: ChatSettings::default(),
+            look: Look::default(),
+            theme: egui::ThemePreference::System,
+            zoom: 1.0,
+        }
     }
 }
 

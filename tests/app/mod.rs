@@ -3,6 +3,7 @@
 mod devices;
 mod form;
 mod weights;
+mod chat;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
