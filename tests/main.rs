@@ -7,6 +7,7 @@ mod golden;
 mod infer;
 mod large;
 mod memory;
+mod runs;
 mod shaders;
 mod teach;
 mod tidy;

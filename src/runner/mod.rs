@@ -5,11 +5,13 @@ mod bench;
 mod chat;
 mod devices;
 mod eval;
+mod export;
 mod generate;
 mod model;
 mod pack;
 mod plan;
 mod recover;
+mod runs;
 mod teach;
 mod train;
 mod tuning;
@@ -19,13 +21,14 @@ pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
 pub use crate::model::{MatrixStorage, MemoryPlan, Moments, PackReport};
-pub use crate::train::{Loss, Losses, Metrics, Precision, Recomputation, TrainConfig, TrainEvent};
+pub use crate::train::{Loss, Losses, Metrics, Place, Precision, Recomputation, TrainConfig, TrainEvent, check_name};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use generate::GenerateRequest;
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
+pub use runs::RunInfo;
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run, settings};
 pub use tuning::Tuning;
@@ -99,6 +102,49 @@ pub enum Command {
         bench: DecodeBench,
         /// Where: `auto`, `cpu`, or an adapter.
         device: String,
+    },
+    /// List the runs in a folder.
+    ListRuns {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Read what a run has recorded, also while it is trained.
+    FollowRun {
+        /// Its directory.
+        path: PathBuf,
+        /// What is known already: `Place::default()`, then where the last [`Event::RunMetrics`] ended.
+        from: Place,
+    },
+    /// Give a run that nobody trains another name.
+    RenameRun {
+        /// Its directory.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// Move a run that nobody trains into the trash of its folder.
+    TrashRun {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// Bring a run back from the trash.
+    RestoreRun {
+        /// Where it is in the trash.
+        from: PathBuf,
+        /// Where it was.
+        to: PathBuf,
+    },
+    /// Delete what is in the trash of a folder.
+    EmptyTrash {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Write what runs have recorded as one file.
+    Export {
+        /// Their directories.
+        runs: Vec<PathBuf>,
+        /// The file; its ending says what is written: `.svg` or `.png` for curves, `.csv` for every step.
+        out: PathBuf,
     },
 }
 
@@ -206,6 +252,66 @@ pub enum Event {
         /// The line.
         text: String,
     },
+    /// The runs of a folder.
+    Runs {
+        /// The folder.
+        folder: PathBuf,
+        /// Whether there is such a folder.
+        found: bool,
+        /// The runs, the last used first.
+        runs: Vec<RunInfo>,
+        /// Runs in its trash.
+        trashed: usize,
+    },
+    /// A piece of what a run has recorded.
+    RunMetrics {
+        /// Its directory.
+        path: PathBuf,
+        /// Where the next piece begins.
+        until: Place,
+        /// The run was cut back, by a rollback or a resume: this is its first piece again, and what
+        /// was told before no longer holds.
+        restarted: bool,
+        /// The steps.
+        metrics: Vec<Metrics>,
+        /// Lines that could not be read, and why; they are left out.
+        broken: Vec<String>,
+    },
+    /// A run has another name.
+    Renamed {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// A run is in the trash.
+    Trashed {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// A run is back from the trash.
+    Restored {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// The trash of a folder is empty.
+    TrashEmptied {
+        /// The folder.
+        folder: PathBuf,
+        /// Runs that were deleted.
+        runs: usize,
+    },
+    /// What runs have recorded is written.
+    Exported {
+        /// The file.
+        out: PathBuf,
+        /// Runs in it.
+        runs: usize,
+    },
 }
 
 /// Asks running work to stop; shared with signal handlers and other threads.
@@ -295,6 +401,13 @@ impl Runner {
             Command::BenchMatmul { device } => bench::bench_matmul(&device, emit).await,
             Command::BenchDispatch { device } => bench::bench_dispatch(&device, emit).await,
             Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, emit).await,
+            Command::ListRuns { folder } => runs::list(&folder, emit),
+            Command::FollowRun { path, from } => runs::follow(&path, from, &self.stop, emit),
+            Command::RenameRun { path, name } => runs::rename(&path, &name, emit),
+            Command::TrashRun { path } => runs::trash(&path, emit),
+            Command::RestoreRun { from, to } => runs::restore(&from, &to, emit),
+            Command::EmptyTrash { folder } => runs::empty_trash(&folder, emit),
+            Command::Export { runs, out } => export::export(&runs, &out, &self.stop, emit),
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::baseline::{constant_losses, unigram};
 use super::checkpoint::{CheckpointError, State, clear_gradients, restore, save};
 use super::config::{SettingError, TrainConfig};
-use super::curves;
+use super::curves::{self, Curves};
 use super::event::TrainEvent;
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
@@ -81,6 +81,7 @@ pub struct Trainer {
     batches: Batches,
     held: Vec<Batch>,
     sizes: Vec<usize>,
+    curves: Curves,
     sampler: Option<(Engine, Vec<u32>)>,
     clock: Clock,
     /// Seconds on the clock when the last line was written.
@@ -158,10 +159,12 @@ impl Trainer {
                 cache.teach(batch, (0..shape.batch).map(|row| cache.grid().of_held_out(n * shape.batch + row)))?;
             }
         }
+        let sizes: Vec<usize> = step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect();
         Ok(Self {
+            curves: Curves::new("", &sizes),
+            sizes,
             batches: order(config.seed, corpus.train.len(), shape.batch, shape.seq),
             held,
-            sizes: step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect(),
             earlier: state.seconds,
             clock: Clock::start(),
             last_line: 0.0,
@@ -421,13 +424,21 @@ impl Trainer {
         let files = [("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
         save(&path, &mut self.machine, &self.step, &self.state, &files)?;
         self.run.prune(self.config.keep, self.state.best.map(|(step, _)| step))?;
-        match curves::draw(&self.run.metrics()?, &self.sizes) {
-            Ok(svg) => self.run.curves(&svg)?,
-            Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit)?,
-        }
+        self.draw(emit)?;
         self.run.log(&format!("checkpoint of step {step}"))?;
         emit(TrainEvent::Saved { step, path: path.display().to_string() });
         Ok(())
+    }
+
+    /// Replaces the curves, after reading what was recorded since the last time.
+    fn draw(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        for line in self.curves.read_on(self.run.path(), &|| false)? {
+            self.note(&format!("left out of curves.svg: {line}"), emit)?;
+        }
+        match curves::svg(std::slice::from_ref(&self.curves)) {
+            Ok(svg) => Ok(self.run.curves(&svg)?),
+            Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit),
+        }
     }
 
     fn note(&mut self, text: &str, emit: &mut Emit<'_>) -> Result<(), TrainError> {
