@@ -83,7 +83,7 @@ fn a_run_is_followed_while_it_grows_and_until_it_vanishes() {
     let scratch = Scratch::new("runs-follow");
     let run = recorded(&scratch.path("runs"), "growing", 3);
     let follow = |from: Place| {
-        let events = ask(Command::FollowRun { path: run.clone(), from })?;
+        let events = ask(Command::FollowRun { path: run.clone(), from, pieces: 0 })?;
         let (mut steps, mut end, mut again, mut broken) = (Vec::new(), from, false, Vec::new());
         for event in events {
             let Event::RunMetrics { until, restarted, metrics, broken: lines, .. } = event else { panic!("{event:?}") };
@@ -166,7 +166,8 @@ fn curves_and_tables_of_several_runs_are_written_whole_or_not_at_all() {
     let scratch = Scratch::new("runs-export");
     let folder = scratch.path("runs");
     let runs = vec![recorded(&folder, "first", 40), recorded(&folder, "second", 30)];
-    let export = |runs: &[PathBuf], name: &str| ask(Command::Export { runs: runs.to_vec(), out: scratch.path(name) });
+    let write = |runs: &[PathBuf], name: &str, replace| ask(Command::Export { runs: runs.to_vec(), out: scratch.path(name), replace });
+    let export = |runs: &[PathBuf], name: &str| write(runs, name, true);
     for name in ["both.svg", "both.PNG", "both.csv", "one.svg"] {
         export(if name.starts_with("both") { &runs } else { &runs[..1] }, name).unwrap();
     }
@@ -183,6 +184,8 @@ fn curves_and_tables_of_several_runs_are_written_whole_or_not_at_all() {
         let said = export(&runs, name).unwrap_err();
         assert!(said.contains(why), "{name}: {said}");
     }
+    let said = write(&runs, "both.svg", false).unwrap_err();
+    assert!(said.contains("already") && std::fs::read_to_string(scratch.path("both.svg")).unwrap() == svg, "{said}");
     // A run that is gone spoils nothing that was written before.
     let gone = [runs[0].clone(), folder.join("gone")];
     for name in ["both.svg", "both.csv"] {

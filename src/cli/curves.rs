@@ -20,7 +20,7 @@ pub(super) struct Curves {
 impl Curves {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { runs, out } = self;
-        runner.run(Command::Export { runs, out }, &mut |event| match event {
+        runner.run(Command::Export { runs, out, replace: true }, &mut |event| match event {
             Event::Note { text } => eprintln!("{text}"),
             Event::Exported { out, runs } => put(&format!("{}: {runs} run{}\n", out.display(), if runs == 1 { "" } else { "s" })),
             _ => {}

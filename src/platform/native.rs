@@ -55,6 +55,11 @@ pub fn seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64 & 0xffff_ffff)
 }
 
+/// Seconds since 1970.
+pub fn now() -> f64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// The operating system and the processor's kind, for reports.
 pub fn system() -> String {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();

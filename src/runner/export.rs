@@ -9,9 +9,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// Writes `out` from `runs`, or leaves what is there as it is; its ending says what is written.
-pub(super) fn export(runs: &[PathBuf], out: &Path, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     if runs.is_empty() {
         bail!("no run was named; choose one or more");
+    }
+    if !replace && platform::exists(out) {
+        bail!("{}: there is a file of this name already; replace it, or choose another name", out.display());
     }
     let runs: Vec<(String, &Path)> = names(runs).into_iter().zip(runs.iter().map(PathBuf::as_path)).collect();
     let ending = out.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();

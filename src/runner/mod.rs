@@ -114,6 +114,9 @@ pub enum Command {
         path: PathBuf,
         /// What is known already: `Place::default()`, then where the last [`Event::RunMetrics`] ended.
         from: Place,
+        /// Pieces to give at most, of some thousands of steps each, so that whoever asked is not
+        /// overrun; 0 for all there are.
+        pieces: usize,
     },
     /// Give a run that nobody trains another name.
     RenameRun {
@@ -145,6 +148,8 @@ pub enum Command {
         runs: Vec<PathBuf>,
         /// The file; its ending says what is written: `.svg` or `.png` for curves, `.csv` for every step.
         out: PathBuf,
+        /// Whether a file that is there already is replaced.
+        replace: bool,
     },
 }
 
@@ -262,6 +267,8 @@ pub enum Event {
         runs: Vec<RunInfo>,
         /// Runs in its trash.
         trashed: usize,
+        /// When it was looked at, in seconds since 1970.
+        now: f64,
     },
     /// A piece of what a run has recorded.
     RunMetrics {
@@ -272,6 +279,8 @@ pub enum Event {
         /// The run was cut back, by a rollback or a resume: this is its first piece again, and what
         /// was told before no longer holds.
         restarted: bool,
+        /// Whether there is more to be read at once.
+        more: bool,
         /// The steps.
         metrics: Vec<Metrics>,
         /// Lines that could not be read, and why; they are left out.
@@ -402,12 +411,12 @@ impl Runner {
             Command::BenchDispatch { device } => bench::bench_dispatch(&device, emit).await,
             Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, emit).await,
             Command::ListRuns { folder } => runs::list(&folder, emit),
-            Command::FollowRun { path, from } => runs::follow(&path, from, &self.stop, emit),
+            Command::FollowRun { path, from, pieces } => runs::follow(&path, from, pieces, &self.stop, emit),
             Command::RenameRun { path, name } => runs::rename(&path, &name, emit),
             Command::TrashRun { path } => runs::trash(&path, emit),
             Command::RestoreRun { from, to } => runs::restore(&from, &to, emit),
             Command::EmptyTrash { folder } => runs::empty_trash(&folder, emit),
-            Command::Export { runs, out } => export::export(&runs, &out, &self.stop, emit),
+            Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
         }
     }
 }

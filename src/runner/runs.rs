@@ -65,7 +65,7 @@ pub(super) fn list(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let mut runs: Vec<RunInfo> = names.filter_map(|name| info(&folder.join(&name), name)).collect();
     runs.sort_by(|a, b| b.modified.total_cmp(&a.modified).then_with(|| a.name.cmp(&b.name)));
     let trashed = platform::list(&folder.join(TRASH)).map_or(0, |names| names.len());
-    emit(Event::Runs { folder: folder.to_path_buf(), found, runs, trashed });
+    emit(Event::Runs { folder: folder.to_path_buf(), found, runs, trashed, now: platform::now() });
     Ok(())
 }
 
@@ -100,15 +100,16 @@ fn info(path: &Path, name: String) -> Option<RunInfo> {
 }
 
 /// Tells what a run has recorded since `from`, in pieces.
-pub(super) fn follow(path: &Path, mut from: Place, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    loop {
+pub(super) fn follow(path: &Path, mut from: Place, pieces: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    for n in 1.. {
         let piece = train::read_piece(path, from)?;
         from = piece.until;
-        emit(Event::RunMetrics { path: path.to_path_buf(), until: from, restarted: piece.restarted, metrics: piece.metrics, broken: piece.broken });
-        if !piece.more || stop.asked() {
-            return Ok(());
+        emit(Event::RunMetrics { path: path.to_path_buf(), until: from, restarted: piece.restarted, more: piece.more, metrics: piece.metrics, broken: piece.broken });
+        if !piece.more || n == pieces || stop.asked() {
+            break;
         }
     }
+    Ok(())
 }
 
 /// Gives a run another name.
