@@ -12,7 +12,7 @@
 //! 6. `conform` holds every operation on every device against a float64 oracle, `certify` whole models
 //!    against the CPU device, and `tune` chooses among the variants of an operation that are right on
 //!    an adapter the fastest;
-//! 7. the `runner` owns all work: a command in, events out; `cli` speaks only to it.
+//! 7. the `runner` owns all work: a command in, events out; `app` (the window) and `cli` speak only to it.
 
 pub mod platform;
 pub mod rng;
@@ -41,4 +41,5 @@ pub mod bench;
 
 pub mod runner;
 
+pub mod app;
 pub mod cli;

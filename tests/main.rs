@@ -1,5 +1,6 @@
 //! The integration tests, in one binary.
 
+mod app;
 mod conform;
 mod device;
 mod execute;

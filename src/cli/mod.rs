@@ -1,5 +1,6 @@
 //! The command line: one file per command. It speaks to the runner and to nothing below it.
 
+mod app;
 mod bench;
 mod chat;
 mod conform;
@@ -17,7 +18,7 @@ use crate::runner::{Runner, Stop, Tuning};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Trains fully binarized language models on any GPU or on none, and runs them.
+/// Trains fully binarized language models on any GPU or on none, and runs them. Without a command: opens the app.
 #[derive(Parser)]
 #[command(name = "signet", version, about, propagate_version = true)]
 struct Arguments {
@@ -28,11 +29,12 @@ struct Arguments {
     #[arg(long, global = true)]
     no_tune: bool,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    App(app::App),
     Train(Box<train::Train>),
     Teach(teach::Teach),
     Chat(chat::Chat),
@@ -59,7 +61,8 @@ pub fn main() -> ExitCode {
         _ => Tuning::Once,
     };
     let mut runner = Runner::new(stop).with_tuning(tuning);
-    let result = match arguments.command {
+    let result = match arguments.command.unwrap_or(Command::App(app::App::default())) {
+        Command::App(app) => app.run(),
         Command::Train(train) => train.run(&mut runner),
         Command::Teach(teach) => teach.run(&mut runner),
         Command::Chat(chat) => chat.run(&mut runner),

@@ -292,6 +292,9 @@ impl View {
                 self.line(&format!("{reason}; going on from the last checkpoint in {pause:.0} s (try {attempt} of {of})"));
             }
             TrainEvent::Saved { step, .. } => self.line(&format!("step {step}: checkpoint saved")),
+            TrainEvent::Guard { what, action, .. } => self.line(&format!("guard: {what}{action}")),
+            TrainEvent::Paused { step } => self.line(&format!("step {step}: paused")),
+            TrainEvent::WentOn { .. } | TrainEvent::Snapshot { .. } => {}
             TrainEvent::Note { text } => self.line(text),
         }
     }

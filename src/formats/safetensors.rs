@@ -7,6 +7,7 @@ use safetensors::tensor::Metadata;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 pub use safetensors::Dtype;
 
@@ -31,6 +32,7 @@ impl FormatError {
 enum Bytes {
     Mapped(Mapped),
     Embedded(&'static [u8]),
+    Owned(Arc<Vec<u8>>),
 }
 
 impl Bytes {
@@ -38,6 +40,7 @@ impl Bytes {
         match self {
             Bytes::Mapped(map) => map,
             Bytes::Embedded(bytes) => bytes,
+            Bytes::Owned(bytes) => bytes,
         }
     }
 }
@@ -62,6 +65,11 @@ impl TensorFile {
     /// A file that is part of the program.
     pub fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self, FormatError> {
         Self::checked(Path::new(name), Bytes::Embedded(bytes))
+    }
+
+    /// A file that was never written, called `name` in messages.
+    pub fn owned(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, FormatError> {
+        Self::checked(Path::new(name), Bytes::Owned(bytes))
     }
 
     fn checked(path: &Path, bytes: Bytes) -> Result<Self, FormatError> {

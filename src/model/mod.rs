@@ -8,6 +8,7 @@ mod memory;
 mod open;
 mod pack;
 mod rounding;
+mod snapshot;
 mod weights;
 
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
@@ -18,4 +19,5 @@ pub use memory::{MemoryPlan, Part, bytes_of};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
 pub use rounding::{MatrixStorage, Rounding};
+pub use snapshot::snapshot;
 pub use weights::{BinaryGroup, Linears, Moments, Purpose, Trained, Weights};

@@ -11,6 +11,7 @@ use crate::graph::{Machine, MachineError, Storage};
 use crate::platform;
 use serde_json::Value;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Why a model could not be opened or loaded.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +95,11 @@ impl ModelFile {
     /// A packed file that is part of the program, called `name` in messages.
     pub fn from_packed_bytes(name: &str, bytes: &'static [u8]) -> Result<Self, ModelError> {
         Self::from_packed(TensorFile::embedded(name, bytes)?)
+    }
+
+    /// A packed file in memory, such as a snapshot of a student that trains, called `name` in messages.
+    pub fn from_snapshot(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, ModelError> {
+        Self::from_packed(TensorFile::owned(name, bytes)?)
     }
 
     /// The files of a Hugging Face directory that is part of the program, called `name` in messages.

@@ -62,18 +62,15 @@ pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
     if source.packed {
         return Err(FormatError::new(source.path(), "is packed already").into());
     }
-    let metadata = metadata(source)?;
+    let about = About { config: &source.config, linears: source.linears, tokenizer: source.tokenizer.as_ref(), chat: &source.chat };
     let mut bytes = 0;
     let written = platform::stream_atomic(out, &mut |file| {
         let mut counted = Counted { file, bytes: 0 };
-        write(source, &metadata, &mut counted)?;
+        platform::wait(write(&about, &mut Latent(source), &mut counted))?;
         bytes = counted.bytes;
         Ok(())
     });
-    written.map_err(|error| match error.downcast::<FormatError>() {
-        Ok(source) => source,
-        Err(error) => FormatError::new(out, format!("cannot be written: {error}")),
-    })?;
+    written.map_err(|error| failure(out, error))?;
     let config = &source.config;
     Ok(match source.linears {
         Linears::Binary => PackReport { binarized_weights: config.binarized_weights() as u64, bits_per_weight: bits_per_weight(config), bytes },
@@ -99,9 +96,57 @@ impl io::Write for Counted<'_> {
     }
 }
 
-fn metadata(source: &ModelFile) -> Result<BTreeMap<String, String>, ModelError> {
-    let config = serde_json::to_string(&source.config).expect("a configuration is plain data");
-    let tokenizer = source.tokenizer.as_ref().map(Tokenizer::to_json).transpose()?;
+/// What a packed file says besides its tensors, and which it has.
+pub(super) struct About<'a> {
+    pub(super) config: &'a LlamaConfig,
+    pub(super) linears: Linears,
+    pub(super) tokenizer: Option<&'a Tokenizer>,
+    pub(super) chat: &'a ChatFormat,
+}
+
+/// Where the tensors of a packed file come from.
+pub(super) trait Tensors {
+    /// The signs of a layer's weight `(rows, cols)`, each row on whole words.
+    async fn signs(&mut self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, ModelError>;
+
+    /// The floats of any other tensor.
+    async fn floats(&mut self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, ModelError>;
+
+    /// Who is to blame for a value that no file holds.
+    fn path(&self) -> &Path;
+}
+
+/// A model file whose signs are those of its latent weights.
+struct Latent<'a>(&'a ModelFile);
+
+impl Tensors for Latent<'_> {
+    async fn signs(&mut self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, ModelError> {
+        let latent = self.0.floats(&format!("{layer}.weight"), rows, cols)?;
+        let mut words = vec![0; rows * cols.div_ceil(32)];
+        pack_signs(&latent, cols, &mut words);
+        Ok(words)
+    }
+
+    async fn floats(&mut self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, ModelError> {
+        Ok(self.0.floats(name, rows, cols)?)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+/// What went wrong when a packed file was written to `out`.
+pub(super) fn failure(out: &Path, error: io::Error) -> ModelError {
+    match error.downcast::<ModelError>() {
+        Ok(source) => source,
+        Err(error) => FormatError::new(out, format!("cannot be written: {error}")).into(),
+    }
+}
+
+fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> {
+    let config = serde_json::to_string(source.config).expect("a configuration is plain data");
+    let tokenizer = source.tokenizer.map(Tokenizer::to_json).transpose()?;
     let entries = [
         ("signet.format", Some(FORMAT.to_string())),
         ("config", Some(config)),
@@ -113,34 +158,27 @@ fn metadata(source: &ModelFile) -> Result<BTreeMap<String, String>, ModelError> 
     Ok(entries.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect())
 }
 
-fn write(source: &ModelFile, metadata: &BTreeMap<String, String>, out: &mut dyn io::Write) -> io::Result<()> {
-    let layout = layout(&source.config, source.linears);
-    let mut writer = TensorWriter::new(out, &layout, metadata)?;
-    let sizes: BTreeMap<String, usize> = source.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
+/// Writes a packed file, tensor by tensor. What is wrong with a tensor is a [`ModelError`] inside.
+pub(super) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &mut dyn io::Write) -> io::Result<()> {
+    let layout = layout(about.config, about.linears);
+    let mut writer = TensorWriter::new(out, &layout, &metadata(about).map_err(io::Error::other)?)?;
+    let sizes: BTreeMap<String, usize> = about.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
     for (name, _, shape) in &layout {
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
         let bytes = match name.strip_suffix(".signs") {
-            Some(layer) => signs(source, layer, rows, sizes[layer]),
-            None => source.floats(name, rows, cols).and_then(|values| halves(source, name, &values)),
+            Some(layer) => tensors.signs(layer, rows, sizes[layer]).await.map(|words| words.iter().flat_map(|word| word.to_le_bytes()).collect()),
+            None => tensors.floats(name, rows, cols).await.and_then(|values| halves(tensors.path(), name, &values)),
         };
         writer.tensor(name, &bytes.map_err(io::Error::other)?)?;
     }
     writer.finish()
 }
 
-/// The signs of a layer's latent weight, as the file has them.
-fn signs(source: &ModelFile, layer: &str, rows: usize, cols: usize) -> Result<Vec<u8>, FormatError> {
-    let latent = source.floats(&format!("{layer}.weight"), rows, cols)?;
-    let mut words = vec![0; rows * cols.div_ceil(32)];
-    pack_signs(&latent, cols, &mut words);
-    Ok(words.iter().flat_map(|word| word.to_le_bytes()).collect())
-}
-
 /// Floats rounded to halves; one that is too large for that is refused.
-fn halves(source: &ModelFile, name: &str, values: &[f32]) -> Result<Vec<u8>, FormatError> {
+fn halves(path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
     let rounded: Vec<half::f16> = values.iter().map(|&x| half::f16::from_f32(x)).collect();
     match rounded.iter().position(|x| !x.is_finite()) {
-        Some(at) => Err(FormatError::new(source.path(), format!("tensor {name} holds {} at element {at}, too large for f16", values[at]))),
+        Some(at) => Err(FormatError::new(path, format!("tensor {name} holds {} at element {at}, too large for f16", values[at])).into()),
         None => Ok(rounded.iter().flat_map(|x| x.to_le_bytes()).collect()),
     }
 }

@@ -15,13 +15,14 @@ mod runs;
 mod teach;
 mod train;
 mod tuning;
+mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
 pub use crate::model::{MatrixStorage, MemoryPlan, Moments, PackReport};
-pub use crate::train::{Loss, Losses, Metrics, Place, Precision, Recomputation, TrainConfig, TrainEvent, check_name};
+pub use crate::train::{GuardAction, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Snapshot, TrainConfig, TrainEvent, check_name};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
@@ -32,6 +33,9 @@ pub use runs::RunInfo;
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run, settings};
 pub use tuning::Tuning;
+pub use worker::{Reply, Wake, Worker};
+
+pub use crate::platform::has_display;
 
 use crate::platform;
 use crate::train::Ending;
@@ -347,6 +351,7 @@ impl Stop {
 /// Does work, one command at a time.
 pub struct Runner {
     stop: Stop,
+    orders: Orders,
     tuning: Tuning,
     chat: Option<chat::Session>,
 }
@@ -354,12 +359,22 @@ pub struct Runner {
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, tuning: Tuning::default(), chat: None }
+        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None }
     }
 
     /// The same, with variants chosen at other times.
     pub fn with_tuning(self, tuning: Tuning) -> Self {
         Self { tuning, ..self }
+    }
+
+    /// The same, speaking to a training through `orders`.
+    pub fn with_orders(self, orders: Orders) -> Self {
+        Self { orders, ..self }
+    }
+
+    /// What speaks to a training while it runs. Those still waiting when it ends are forgotten.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
     }
 
     /// What stops it.
@@ -375,8 +390,10 @@ impl Runner {
     async fn work(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
         match command {
             Command::Train(request) => {
-                let ending = recover::train(*request, self.tuning, &self.stop, emit, recover::PATIENCE, devices::machine).await?;
-                emit(Event::TrainEnded { finished: ending == Ending::Finished });
+                let asked = train::Asked { stop: &self.stop, orders: &self.orders };
+                let ending = recover::train(*request, self.tuning, asked, emit, recover::PATIENCE, devices::machine).await;
+                self.orders.clear();
+                emit(Event::TrainEnded { finished: ending? == Ending::Finished });
                 Ok(())
             }
             Command::Teach(request) => {

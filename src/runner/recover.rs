@@ -1,7 +1,7 @@
 //! Training through the loss of a device: the run goes on by itself from its last checkpoint when the
 //! same adapter is back, or stops with everything saved.
 
-use super::train::{TrainRequest, train as once};
+use super::train::{Asked, TrainRequest, train as once};
 use super::{Event, Stop, Tuning};
 use crate::device::Gpu;
 use crate::graph::Machine;
@@ -25,14 +25,14 @@ pub(super) const PATIENCE: Patience = Patience { tries: 5, pause: 1.0 };
 
 /// Runs a training to its end, or until `stop` asks. `open` opens the machine that a device's name means.
 pub(super) async fn train(
-    mut request: TrainRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event), patience: Patience,
+    mut request: TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event), patience: Patience,
     open: impl AsyncFn(&str) -> Result<(Machine, String)>,
 ) -> Result<Ending> {
     let mut first: Option<Seen> = None;
     let mut recovery = Recovery { patience, tries: 0, from: None };
     loop {
         let mut opened = None;
-        let result = once(&request, tuning, stop, emit, async |device| {
+        let result = once(&request, tuning, asked, emit, async |device| {
             let (machine, name) = open(device).await?;
             let seen = Seen { name: name.clone(), gpu: machine.device().cloned() };
             // Another adapter would give other bits, and may be meant for something else.
@@ -56,7 +56,7 @@ pub(super) async fn train(
             first = Some(Seen { gpu: None, ..seen });
         }
         let reason = lost.map_or_else(|| format!("{error:#}"), |reason| format!("the GPU was lost: {reason}"));
-        if !recovery.wait(&request.run, &reason, stop, emit)? {
+        if !recovery.wait(&request.run, &reason, asked.stop, emit)? {
             return Ok(Ending::Stopped);
         }
     }
@@ -203,7 +203,9 @@ mod tests {
             _ => {}
         };
         let patience = Patience { tries: 3, pause: 0.01 };
-        let result = platform::wait(train(request, Tuning::default(), &Stop::default(), &mut emit, patience, open));
+        let (stop, orders) = Default::default();
+        let asked = Asked { stop: &stop, orders: &orders };
+        let result = platform::wait(train(request, Tuning::default(), asked, &mut emit, patience, open));
         (result, tries)
     }
 

@@ -104,7 +104,14 @@ pub(super) fn follow(path: &Path, mut from: Place, pieces: usize, stop: &Stop, e
     for n in 1.. {
         let piece = train::read_piece(path, from)?;
         from = piece.until;
-        emit(Event::RunMetrics { path: path.to_path_buf(), until: from, restarted: piece.restarted, more: piece.more, metrics: piece.metrics, broken: piece.broken });
+        emit(Event::RunMetrics {
+            path: path.to_path_buf(),
+            until: from,
+            restarted: piece.restarted,
+            more: piece.more,
+            metrics: piece.metrics,
+            broken: piece.broken,
+        });
         if !piece.more || n == pieces || stop.asked() {
             break;
         }

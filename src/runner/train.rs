@@ -1,7 +1,7 @@
 //! Training: opens what a run is made of, and hands it to the trainer.
 
 use super::plan::{self, Planned, Room};
-use super::{Event, Stop, Tuning, tuning};
+use super::{Event, Orders, Stop, Tuning, tuning};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::graph::{Machine, Recompute};
@@ -48,10 +48,17 @@ pub fn free_run(runs: &Path) -> Option<PathBuf> {
     (1..10_000).map(|n| runs.join(format!("run-{n}"))).find(|path| !platform::exists(path))
 }
 
-/// Runs a training to its end, or until `stop` asks, on a machine that `open` gives when all else is
+/// Who speaks to a training while it runs.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) stop: &'a Stop,
+    pub(super) orders: &'a Orders,
+}
+
+/// Runs a training to its end, or until it is asked to stop, on a machine that `open` gives when all else is
 /// known to be right.
 pub(super) async fn train(
-    request: &TrainRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str) -> Result<(Machine, String)>,
+    request: &TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str) -> Result<(Machine, String)>,
 ) -> Result<Ending> {
     // A new run's directory is made only when everything else is known to be right.
     let (opened, config) = if request.resume {
@@ -86,7 +93,7 @@ pub(super) async fn train(
     };
     let parts = Parts { machine, setup, config, rounding, corpus: inputs.corpus, cache: inputs.cache, tokenizer: inputs.tokenizer, run, device, first_weights };
     let mut trainer = Trainer::new(parts).await?;
-    Ok(trainer.train(&|| stop.asked(), &mut |event| emit(Event::Train(event))).await?)
+    Ok(trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(event))).await?)
 }
 
 fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig), TrainError> {

@@ -31,6 +31,9 @@ pub struct State {
     pub seconds: f64,
     /// The guard's memory, the loss scale included.
     pub guard: Guard,
+    /// The norm threshold of the next step, where it was decided before the report of the last was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub threshold: Option<f32>,
     /// Step and held-out loss of the best checkpoint.
     pub best: Option<(u64, f64)>,
     /// The device that made it: on another, a resume is not exact to the bit.
@@ -43,7 +46,7 @@ pub struct State {
 impl State {
     /// The state of a run that has not begun.
     pub fn new(guard: Guard, device: &str) -> Self {
-        State { format: FORMAT, step: 0, cursor: 0, tokens: 0, seconds: 0.0, guard, best: None, device: device.into(), cache: None }
+        State { format: FORMAT, step: 0, cursor: 0, tokens: 0, seconds: 0.0, guard, threshold: None, best: None, device: device.into(), cache: None }
     }
 }
 

@@ -4,6 +4,57 @@ use super::metrics::Metrics;
 use super::step::Losses;
 use crate::model::Rounding;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::sync::Arc;
+
+/// What the guard did about something it saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "guard")]
+pub enum GuardAction {
+    /// Nothing yet.
+    Watched,
+    /// The step was not taken.
+    Skipped,
+    /// It went back to a checkpoint, and on past the data.
+    RolledBack {
+        /// Step of the checkpoint.
+        to: u64,
+        /// Rollbacks so far.
+        rollbacks: usize,
+    },
+    /// There were too many rollbacks: the run stops.
+    GaveUp,
+}
+
+/// What follows in a sentence upon what was seen.
+impl fmt::Display for GuardAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            GuardAction::Watched => Ok(()),
+            GuardAction::Skipped => f.write_str("; the step was not taken"),
+            GuardAction::RolledBack { to, rollbacks } => {
+                write!(f, "; rolled back to step {to} (rollback {rollbacks}), going on past the data that caused it")
+            }
+            GuardAction::GaveUp => f.write_str("; too many rollbacks, the run stops"),
+        }
+    }
+}
+
+/// A student as it was after a step, to be opened with `ModelFile::from_snapshot`.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// After this step.
+    pub step: u64,
+    /// A packed file; not part of it as text.
+    #[serde(skip)]
+    pub bytes: Arc<Vec<u8>>,
+}
+
+impl fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Snapshot of step {}, {} bytes", self.step, self.bytes.len())
+    }
+}
 
 /// What happens while a run trains.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -20,6 +71,14 @@ pub enum TrainEvent {
         /// What the teacher's weights lost by the way they are stored.
         #[serde(skip_serializing_if = "Option::is_none", default)]
         teacher: Option<Rounding>,
+        /// Where it is computed.
+        device: String,
+        /// Bytes of the device's memory that it holds.
+        memory: u64,
+        /// Tokens of a step.
+        tokens: u64,
+        /// Name and weights of each binarized matrix, in the order of [`Metrics::flips`].
+        matrices: Vec<(String, usize)>,
     },
     /// An optimizer step.
     Step(Box<Metrics>),
@@ -55,7 +114,36 @@ pub enum TrainEvent {
         /// Where.
         path: String,
     },
-    /// Something for the log: the guard's doings, a stop.
+    /// The guard saw something.
+    Guard {
+        /// In the report of this step.
+        step: u64,
+        /// What it saw.
+        what: String,
+        /// What it did.
+        action: GuardAction,
+    },
+    /// The run rests, as it was told to.
+    Paused {
+        /// After this step.
+        step: u64,
+    },
+    /// The run goes on after a rest.
+    WentOn {
+        /// After this step.
+        step: u64,
+    },
+    /// The student as a packed model.
+    Snapshot {
+        /// After this step.
+        step: u64,
+        /// Seconds for which the training waited.
+        seconds: f64,
+        /// The file's bytes; not part of the event as text.
+        #[serde(skip)]
+        bytes: Arc<Vec<u8>>,
+    },
+    /// Something for the log: a stop, an order that could not be obeyed.
     Note {
         /// In words.
         text: String,

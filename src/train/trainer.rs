@@ -1,21 +1,25 @@
-//! The training loop: batches in, events out; the guard, checkpoints, held-out text and samples.
+//! The training loop: batches in, events out, under the guard's eye.
+
+mod boundary;
+mod serve;
 
 use super::baseline::{constant_losses, unigram};
-use super::checkpoint::{CheckpointError, State, clear_gradients, restore, save};
+use super::checkpoint::{CheckpointError, State, clear_gradients, restore};
 use super::config::{SettingError, TrainConfig};
-use super::curves::{self, Curves};
-use super::event::TrainEvent;
+use super::curves::Curves;
+use super::event::{GuardAction, TrainEvent};
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
+use super::orders::Orders;
 use super::run_dir::{RunDir, RunError};
 use super::setup::Setup;
 use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, CacheError, Corpus, TeacherCache, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
-use crate::infer::{Engine, EngineError, Sampler, Sampling};
+use crate::infer::{Engine, EngineError};
 use crate::model::{BinaryGroup, ModelError, Rounding};
 use crate::ops::Control;
-use crate::platform::{self, Clock};
+use crate::platform::Clock;
 
 /// Why training stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +92,15 @@ pub struct Trainer {
     last_line: f64,
     /// Seconds of earlier sessions.
     earlier: f64,
+    /// Seconds of this session in which it was told to rest.
+    rested: f64,
+    /// The step after which it said that it rests, until it goes on.
+    rests_at: Option<u64>,
+    /// Whether a checkpoint was asked for amid spikes.
+    save_wanted: bool,
+    /// The last step, if its report is still to come.
+    outstanding: Option<Outstanding>,
+    device: String,
     first_weights: FirstWeights,
 }
 
@@ -124,14 +137,6 @@ struct Outstanding {
     threshold: f32,
     loss_scale: f32,
     report: PendingReport,
-}
-
-/// What is to be done after a step.
-#[derive(Clone, Copy)]
-struct Due {
-    evaluate: bool,
-    sample: bool,
-    save: bool,
 }
 
 type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
@@ -179,6 +184,11 @@ impl Trainer {
             state,
             first_state,
             sampler,
+            rested: 0.0,
+            rests_at: None,
+            save_wanted: false,
+            outstanding: None,
+            device,
             first_weights,
         })
     }
@@ -188,29 +198,27 @@ impl Trainer {
         &self.machine
     }
 
-    /// Trains until all steps are done or `stop` says so.
-    pub async fn train(&mut self, stop: &dyn Fn() -> bool, emit: &mut Emit<'_>) -> Result<Ending, TrainError> {
+    /// Trains until all steps are done or `stop` says so; obeys `orders` between steps.
+    pub async fn train(&mut self, stop: &dyn Fn() -> bool, orders: &Orders, emit: &mut Emit<'_>) -> Result<Ending, TrainError> {
         self.begin(emit).await?;
-        let mut outstanding: Option<Outstanding> = None;
         while self.state.step < self.config.steps {
+            self.serve(orders, stop, emit).await?;
             if stop() {
-                if let Some(last) = outstanding.take() {
-                    self.settle(last, None, emit).await?;
-                }
+                self.settle_early(emit).await?;
                 self.save(emit)?;
                 self.note(&format!("stopped at step {} of {}; go on with --resume", self.state.step, self.config.steps), emit)?;
                 return Ok(Ending::Stopped);
             }
             // The report of the step before is waited for only now, while the device works on this one.
             let launched = self.launch()?;
-            if let Some(earlier) = outstanding.replace(launched)
+            if let Some(earlier) = self.outstanding.replace(launched)
                 && self.settle(earlier, None, emit).await?
             {
-                outstanding = None;
+                self.outstanding = None;
                 continue;
             }
             let due = self.due();
-            if let Some(last) = outstanding.take_if(|_| due.evaluate || due.sample || due.save) {
+            if let Some(last) = self.outstanding.take_if(|_| due.evaluate || due.sample || due.save) {
                 self.boundary(due, last, emit).await?;
             }
         }
@@ -220,7 +228,16 @@ impl Trainer {
     /// Tells what begins; measures the baseline of a new run.
     async fn begin(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let summary = self.summary();
-        emit(TrainEvent::Begun { step: self.state.step, steps: self.config.steps, summary: summary.clone(), teacher: self.rounding });
+        emit(TrainEvent::Begun {
+            step: self.state.step,
+            steps: self.config.steps,
+            summary: summary.clone(),
+            teacher: self.rounding,
+            device: self.device.clone(),
+            memory: self.machine.bytes(),
+            tokens: self.config.tokens_per_step(),
+            matrices: self.step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(name, signs)| (name.into(), signs.spec.elements())).collect(),
+        });
         self.run.log(&format!("begun at step {} of {}: {summary}", self.state.step, self.config.steps))?;
         if self.state.step > 0 {
             return Ok(());
@@ -267,7 +284,7 @@ impl Trainer {
             self.step.micro(&mut self.machine, &batch, accumulate, scale)?;
         }
         let lr = self.config.schedule().rate((self.state.step + 1) * accumulate as u64 - 1);
-        let threshold = self.state.guard.threshold(self.state.step + 1);
+        let threshold = self.state.threshold.take().unwrap_or_else(|| self.state.guard.threshold(self.state.step + 1));
         let control = self.control(lr, threshold);
         let report = self.step.update(&mut self.machine, &control)?;
         self.state.step += 1;
@@ -305,18 +322,28 @@ impl Trainer {
         emit(TrainEvent::Step(Box::new(metrics)));
         match self.state.guard.judge(step, loss, &report) {
             Verdict::Fine => Ok(false),
-            Verdict::Skipped(what) => self.note(&format!("guard: {what}; the step was not taken"), emit).map(|()| false),
-            Verdict::Spike(what) => self.note(&format!("guard: {what}"), emit).map(|()| false),
-            Verdict::RollBack(what) => self.roll_back(&what, cursor, emit).map(|()| true),
+            Verdict::Skipped(what) => self.guarded(step, what, GuardAction::Skipped, emit).map(|()| false),
+            Verdict::Spike(what) => self.guarded(step, what, GuardAction::Watched, emit).map(|()| false),
+            Verdict::RollBack(what) => {
+                self.roll_back(cursor)?;
+                let action = GuardAction::RolledBack { to: self.state.step, rollbacks: self.state.guard.rollbacks };
+                self.guarded(step, what, action, emit).map(|()| true)
+            }
             Verdict::GiveUp(what) => {
-                self.note(&format!("guard: {what}; too many rollbacks, the run stops"), emit)?;
+                self.guarded(step, what.clone(), GuardAction::GaveUp, emit)?;
                 Err(TrainError::Diverged(what))
             }
         }
     }
 
+    fn guarded(&mut self, step: u64, what: String, action: GuardAction, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        self.run.log(&format!("guard: {what}{action}"))?;
+        emit(TrainEvent::Guard { step, what, action });
+        Ok(())
+    }
+
     fn metrics(&mut self, step: u64, tokens: u64, report: &StepReport, lr: f64, threshold: f32, loss_scale: f32) -> Metrics {
-        let now = self.clock.seconds();
+        let now = self.clock.seconds() - self.rested;
         let since = (now - std::mem::replace(&mut self.last_line, now)).max(1e-9);
         self.state.seconds = self.earlier + now;
         let taught = self.step.is_taught();
@@ -342,7 +369,7 @@ impl Trainer {
     }
 
     /// Goes back to the last good checkpoint (or the beginning), and on with the data after `past`.
-    fn roll_back(&mut self, what: &str, past: u64, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    fn roll_back(&mut self, past: u64) -> Result<(), TrainError> {
         let earlier = match self.run.checkpoints()?.last() {
             Some(&last) => restore(&self.run.checkpoint(last), &mut self.machine, &self.step.student)?,
             None => {
@@ -355,90 +382,7 @@ impl Trainer {
         let mut guard = self.state.guard.clone();
         guard.rolled_back(earlier.guard.clone());
         self.state = State { guard, cursor: past, seconds: self.state.seconds, ..earlier };
-        self.run.cut(self.state.step)?;
-        let text =
-            format!("guard: {what}; rolled back to step {} (rollback {}), going on past the data that caused it", self.state.step, self.state.guard.rollbacks);
-        self.note(&text, emit)
-    }
-
-    fn due(&self) -> Due {
-        let (step, config) = (self.state.step, &self.config);
-        let last = step == config.steps;
-        let every = |n: u64| last || (n > 0 && step.is_multiple_of(n));
-        // A checkpoint amid spikes would be no good one to go back to.
-        let save = every(config.checkpoint_every) && (last || !self.state.guard.suspicious());
-        Due { evaluate: save || every(config.eval_every), sample: config.sample_every > 0 && every(config.sample_every), save }
-    }
-
-    /// Held-out losses, a sample, a checkpoint, as they are due.
-    async fn boundary(&mut self, due: Due, last: Outstanding, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        let held = if due.evaluate { Some(self.step.evaluate(&mut self.machine, &self.held).await?) } else { None };
-        if self.settle(last, held, emit).await? {
-            return Ok(());
-        }
-        let step = self.state.step;
-        if let Some(losses) = held {
-            emit(TrainEvent::HeldOut { step, losses });
-        }
-        if due.sample {
-            self.sample(emit).await?;
-        }
-        if due.save {
-            let loss = held.map(|losses| losses.trained(self.config.objective()));
-            if let Some(loss) = loss.filter(|loss| self.state.best.is_none_or(|(_, best)| *loss < best)) {
-                self.state.best = Some((step, loss));
-            }
-            self.save(emit)?;
-        }
-        Ok(())
-    }
-
-    async fn sample(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        let Some((engine, prompt)) = &mut self.sampler else { return Ok(()) };
-        let sampler = Sampler::new(Sampling { seed: self.config.seed, ..Sampling::default() });
-        engine.rewind(0);
-        let mut ids = prompt.clone();
-        let mut logits = engine.feed(&mut self.machine, prompt).await?;
-        for _ in 0..self.config.sample_tokens {
-            let next = sampler.choose(&logits, &ids, ids.len());
-            ids.push(next);
-            if Some(next) == self.tokenizer.end() {
-                break;
-            }
-            logits = engine.feed(&mut self.machine, &[next]).await?;
-        }
-        let text = self.tokenizer.decode(&ids, true)?;
-        self.run.sample(self.state.step, &text)?;
-        emit(TrainEvent::Sample { step: self.state.step, text });
-        Ok(())
-    }
-
-    /// Writes a checkpoint, the curves, and removes checkpoints that are no longer kept.
-    fn save(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        let step = self.state.step;
-        let path = self.run.checkpoint(step);
-        if platform::exists(&path) {
-            return Ok(());
-        }
-        let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
-        let files = [("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
-        save(&path, &mut self.machine, &self.step, &self.state, &files)?;
-        self.run.prune(self.config.keep, self.state.best.map(|(step, _)| step))?;
-        self.draw(emit)?;
-        self.run.log(&format!("checkpoint of step {step}"))?;
-        emit(TrainEvent::Saved { step, path: path.display().to_string() });
-        Ok(())
-    }
-
-    /// Replaces the curves, after reading what was recorded since the last time.
-    fn draw(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        for line in self.curves.read_on(self.run.path(), &|| false)? {
-            self.note(&format!("left out of curves.svg: {line}"), emit)?;
-        }
-        match curves::svg(std::slice::from_ref(&self.curves)) {
-            Ok(svg) => Ok(self.run.curves(&svg)?),
-            Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit),
-        }
+        Ok(self.run.cut(self.state.step)?)
     }
 
     fn note(&mut self, text: &str, emit: &mut Emit<'_>) -> Result<(), TrainError> {

@@ -6,7 +6,7 @@ use super::rows::Row;
 use super::{Asked, RunsTab, name};
 use crate::runner::{Command, check_name};
 use eframe::egui::{self, Button, Key, TextEdit, Ui};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// A question in front of the tab.
 pub(super) enum Dialog {
@@ -116,8 +116,9 @@ impl RunsTab {
             };
             (done, command)
         });
+        let closed = shown.should_close();
         let (done, command) = shown.inner;
-        let open = !done && !shown.should_close();
+        let open = !done && !closed;
         match command {
             Some(command @ Command::Export { .. }) => self.exporter.send(command),
             Some(command @ Command::EmptyTrash { .. }) => self.send(command, Asked::Change),
@@ -153,7 +154,7 @@ fn told(ui: &mut Ui, problem: Option<&str>) {
     }
 }
 
-fn rename(ui: &mut Ui, path: &PathBuf, name: &mut String, problem: &mut Option<String>) -> Answer {
+fn rename(ui: &mut Ui, path: &Path, name: &mut String, problem: &mut Option<String>) -> Answer {
     ui.heading(format!("Rename {}", super::name(path)));
     let label = ui.label("New name");
     let edit = ui.add(TextEdit::singleline(name).desired_width(f32::INFINITY)).labelled_by(label.id);
@@ -165,7 +166,7 @@ fn rename(ui: &mut Ui, path: &PathBuf, name: &mut String, problem: &mut Option<S
     told(ui, wrong.as_deref().or(problem.as_deref()));
     let (go, cancel) = buttons(ui, "Rename", wrong.is_none());
     let go = (go || entered) && wrong.is_none();
-    (cancel, go.then(|| Command::RenameRun { path: path.clone(), name: name.clone() }))
+    (cancel, go.then(|| Command::RenameRun { path: path.to_path_buf(), name: name.clone() }))
 }
 
 fn export(ui: &mut Ui, runs: &[PathBuf], out: &mut String, problem: &mut Option<String>) -> Answer {

@@ -1,8 +1,8 @@
 //! The table of runs: checkboxes, headings that sort, and only as many rows drawn as are seen.
 
+use super::RunsTab;
 use super::chosen::Chosen;
 use super::rows::{Column, Row};
-use super::RunsTab;
 use eframe::egui::{self, Align, Layout, Rect, ScrollArea, Sense, Shape, TextWrapMode, Ui, pos2, vec2};
 
 /// Rows that are seen at once.
@@ -50,7 +50,13 @@ impl RunsTab {
         let (name, _) = column.heading();
         let (sorted, downwards) = self.rows.sort;
         let chosen = sorted == column;
-        let how = if !chosen { "Sort by this" } else if downwards { "Sorted downwards" } else { "Sorted upwards" };
+        let how = if !chosen {
+            "Sort by this"
+        } else if downwards {
+            "Sorted downwards"
+        } else {
+            "Sorted upwards"
+        };
         if ui.selectable_label(chosen, name).on_hover_text(how).clicked() {
             self.rows.sort = (column, chosen && !downwards);
             self.rows.arrange();

@@ -1,0 +1,250 @@
+//! The window: tabs over the runner. Each tab owns its workers, so that drawing never waits for work
+//! and work never waits for drawing; what one tab asks of another goes through [`Shared`].
+
+pub mod plots;
+
+mod chat;
+mod devices;
+mod notices;
+mod runs;
+mod settings;
+mod shared;
+mod train;
+mod weights;
+mod window;
+
+pub use settings::Settings;
+pub use shared::{Action, Shared, Training};
+pub use window::open;
+
+use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
+use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, Panel, Ui};
+use notices::Undo;
+use serde::{Deserialize, Serialize};
+
+/// A tab.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Tab {
+    /// Train a model.
+    #[default]
+    Train,
+    /// Runs made so far.
+    Runs,
+    /// Talk to a model.
+    Chat,
+    /// See its weights.
+    Weights,
+    /// Adapters, conformance, benchmarks.
+    Devices,
+}
+
+impl Tab {
+    /// All, from left to right.
+    pub const ALL: [Tab; 5] = [Tab::Train, Tab::Runs, Tab::Chat, Tab::Weights, Tab::Devices];
+
+    /// How it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Tab::Train => "Train",
+            Tab::Runs => "Runs",
+            Tab::Chat => "Chat",
+            Tab::Weights => "Weights",
+            Tab::Devices => "Devices",
+        }
+    }
+}
+
+/// The app, apart from its window.
+pub struct App {
+    /// What all tabs see.
+    pub shared: Shared,
+    train: train::TrainTab,
+    runs: runs::RunsTab,
+    chat: chat::ChatTab,
+    weights: weights::WeightsTab,
+    devices: devices::DevicesTab,
+    /// Undoes things, and looks for adapters at the start.
+    errands: Worker,
+    /// Whether somebody wants to close the window while a run trains.
+    closing: Closing,
+}
+
+/// What comes of a wish to close the window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    /// There is none.
+    No,
+    /// The person is asked.
+    Asked,
+    /// The run saves itself, then the window closes.
+    Saving,
+    /// Nothing is in the way.
+    Now,
+}
+
+impl App {
+    /// The app with what was remembered; `wake` is called when there is something to draw.
+    pub fn new(settings: Settings, wake: &Wake) -> Self {
+        let mut errands = Worker::spawn("errands", Tuning::Off, wake.clone());
+        errands.send(Command::Devices);
+        Self {
+            shared: Shared::new(settings),
+            train: train::TrainTab::new(wake),
+            runs: runs::RunsTab::new(wake),
+            chat: chat::ChatTab::new(wake),
+            weights: weights::WeightsTab::new(wake),
+            devices: devices::DevicesTab::new(wake),
+            errands,
+            closing: Closing::No,
+        }
+    }
+
+    /// Takes what the workers said since the last time, and does what tabs asked of each other.
+    pub fn poll(&mut self) {
+        for reply in self.errands.poll() {
+            match reply {
+                Reply::Event(Event::Devices { adapters }) => self.shared.devices = adapters,
+                Reply::Event(_) | Reply::Ended { error: None } => {}
+                Reply::Ended { error: Some(error) } => self.shared.notices.warn(error),
+            }
+        }
+        self.train.poll(&mut self.shared);
+        self.runs.poll(&mut self.shared);
+        self.chat.poll(&mut self.shared);
+        self.weights.poll(&mut self.shared);
+        self.devices.poll(&mut self.shared);
+        for undo in self.shared.notices.undone() {
+            match undo {
+                Undo::Command(command) => self.errands.send(*command),
+                Undo::Action(action) => self.shared.ask(action),
+            }
+        }
+        for action in std::mem::take(&mut self.shared.actions) {
+            self.act(action);
+        }
+        if self.closing == Closing::Saving && self.shared.training.is_none() {
+            self.closing = Closing::Now;
+        }
+    }
+
+    /// Applies a reply as if the tab's worker had given it: what recorded events are shown with.
+    pub fn take(&mut self, tab: Tab, reply: Reply) {
+        match tab {
+            Tab::Train => self.train.take(reply, &mut self.shared),
+            Tab::Runs => self.runs.take(reply, &mut self.shared),
+            Tab::Chat => self.chat.take(reply, &mut self.shared),
+            Tab::Weights => self.weights.take(reply, &mut self.shared),
+            Tab::Devices => self.devices.take(reply, &mut self.shared),
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        let tab = match action {
+            Action::Open(tab) => tab,
+            Action::UseSettings { config, name } => {
+                self.train.use_settings(*config, name, &mut self.shared);
+                Tab::Train
+            }
+            Action::Continue(run) => {
+                self.train.go_on(run, &mut self.shared);
+                Tab::Train
+            }
+            Action::Chat(model) => {
+                self.chat.choose(model, &mut self.shared);
+                Tab::Chat
+            }
+            Action::Weights(model) => {
+                self.weights.choose(model, &mut self.shared);
+                Tab::Weights
+            }
+        };
+        self.shared.settings.tab = tab;
+    }
+
+    /// Draws everything.
+    pub fn ui(&mut self, ui: &mut Ui) {
+        self.shortcuts(ui);
+        Panel::top("tabs").show(ui, |ui| self.bar(ui));
+        if !self.shared.notices.is_empty() {
+            Panel::bottom("notices").show(ui, |ui| self.shared.notices.ui(ui));
+        }
+        egui::CentralPanel::default().show(ui, |ui| match self.shared.settings.tab {
+            Tab::Train => self.train.ui(ui, &mut self.shared),
+            Tab::Runs => self.runs.ui(ui, &mut self.shared),
+            Tab::Chat => self.chat.ui(ui, &mut self.shared),
+            Tab::Weights => self.weights.ui(ui, &mut self.shared),
+            Tab::Devices => self.devices.ui(ui, &mut self.shared),
+        });
+        if matches!(self.closing, Closing::Asked | Closing::Saving) {
+            self.ask_before_closing(ui);
+        }
+    }
+
+    /// Ctrl+1 to Ctrl+5 show a tab.
+    fn shortcuts(&mut self, ui: &Ui) {
+        const KEYS: [Key; 5] = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5];
+        for (tab, key) in Tab::ALL.into_iter().zip(KEYS) {
+            if ui.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, key))) {
+                self.shared.settings.tab = tab;
+            }
+        }
+    }
+
+    fn bar(&mut self, ui: &mut Ui) {
+        ui.horizontal_wrapped(|ui| {
+            for (n, tab) in Tab::ALL.into_iter().enumerate() {
+                let chosen = self.shared.settings.tab == tab;
+                if ui.selectable_label(chosen, tab.name()).on_hover_text(format!("Ctrl+{}", n + 1)).clicked() {
+                    self.shared.settings.tab = tab;
+                }
+            }
+            ui.separator();
+            egui::widgets::global_theme_preference_buttons(ui);
+            if ui.button("Smaller").on_hover_text("Ctrl+-").clicked() {
+                egui::gui_zoom::zoom_out(ui.ctx());
+            }
+            if ui.button("Larger").on_hover_text("Ctrl++").clicked() {
+                egui::gui_zoom::zoom_in(ui.ctx());
+            }
+            if let Some(training) = &self.shared.training {
+                ui.separator();
+                let name = training.run.file_name().unwrap_or_default().to_string_lossy();
+                let state = if training.paused { "paused".into() } else { format!("{:.0} tokens/s", training.tokens_per_s) };
+                ui.label(format!("{name}: step {} of {}, {state}", training.step, training.steps));
+            }
+        });
+    }
+
+    /// Somebody wants to close the window; whether it may close now.
+    pub fn may_close(&mut self) -> bool {
+        if self.closing == Closing::No && self.shared.training.is_some() {
+            self.closing = Closing::Asked;
+        }
+        self.closing != Closing::Asked && self.closing != Closing::Saving
+    }
+
+    /// Whether a window that was asked to close while a run trained can close by now.
+    pub fn closes(&self) -> bool {
+        self.closing == Closing::Now
+    }
+
+    fn ask_before_closing(&mut self, ui: &mut Ui) {
+        egui::Modal::new(egui::Id::unique("closing")).show(ui.ctx(), |ui| {
+            if self.closing == Closing::Saving {
+                ui.label("Saving the run…");
+                return;
+            }
+            ui.heading("A run is in training");
+            ui.label("It can be saved and continued later where it stopped, to the same bits.");
+            ui.horizontal_wrapped(|ui| {
+                if ui.button("Save and close").clicked() {
+                    self.closing = Closing::Saving;
+                    self.train.stop();
+                }
+                if ui.button("Keep training").clicked() || ui.input(|input| input.key_pressed(Key::Escape)) {
+                    self.closing = Closing::No;
+                }
+            });
+        });
+    }
+}

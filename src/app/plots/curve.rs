@@ -1,0 +1,247 @@
+//! A curve of any length that is drawn in a time that does not depend on it: least, greatest and mean
+//! values of ever longer stretches, kept up as points arrive. Pure.
+
+/// Stretches of one level that make one of the next.
+const FAN: usize = 4;
+
+/// Points that follow each other, as far as drawing needs them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Stretch {
+    /// Where the least and the greatest value are, and what they are.
+    least: (u64, f32),
+    most: (u64, f32),
+    sum: f64,
+    count: u32,
+}
+
+impl Stretch {
+    fn of(step: u64, value: f32) -> Self {
+        Self { least: (step, value), most: (step, value), sum: f64::from(value), count: 1 }
+    }
+
+    fn add(&mut self, other: &Stretch) {
+        if other.least.1 < self.least.1 {
+            self.least = other.least;
+        }
+        if other.most.1 > self.most.1 {
+            self.most = other.most;
+        }
+        self.sum += other.sum;
+        self.count += other.count;
+    }
+}
+
+/// Values by step.
+#[derive(Clone, Debug, Default)]
+pub struct Curve {
+    steps: Vec<u64>,
+    values: Vec<f32>,
+    /// `levels[k]` has stretches of `FAN^(k + 1)` points; the last of each may be short.
+    levels: Vec<Vec<Stretch>>,
+}
+
+/// A pixel's column of a curve.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Column {
+    /// Step and value, in the order of their steps: the least and the greatest, which may be one.
+    pub ends: [(f64, f64); 2],
+    /// Mean of the values.
+    pub mean: f64,
+    /// Points in it.
+    pub count: u32,
+}
+
+impl Curve {
+    /// Adds a value; none that is not finite. A step that is not after the last takes the place of
+    /// all from it on.
+    pub fn push(&mut self, step: u64, value: f64) {
+        let value = value as f32;
+        if !value.is_finite() {
+            return;
+        }
+        if self.steps.last().is_some_and(|&last| last >= step) {
+            self.cut(self.steps.partition_point(|&known| known < step));
+        }
+        let at = self.values.len();
+        self.steps.push(step);
+        self.values.push(value);
+        let mut size = FAN;
+        for level in &mut self.levels {
+            match level.get_mut(at / size) {
+                Some(stretch) => stretch.add(&Stretch::of(step, value)),
+                None => level.push(Stretch::of(step, value)),
+            }
+            size *= FAN;
+        }
+        if self.levels.last().map_or(self.values.len(), Vec::len) > FAN {
+            let level = self.levels.len();
+            self.levels.push(Vec::new());
+            self.repair(level, 0);
+        }
+    }
+
+    /// Forgets values after `step`.
+    pub fn truncate(&mut self, step: u64) {
+        self.cut(self.steps.partition_point(|&known| known <= step));
+    }
+
+    /// Keeps the first so many values.
+    fn cut(&mut self, length: usize) {
+        self.steps.truncate(length);
+        self.values.truncate(length);
+        for level in 0..self.levels.len() {
+            let last = length / FAN.pow(level as u32 + 1);
+            self.repair(level, last);
+        }
+    }
+
+    /// Makes the stretches of a level anew, from that of index `first` on.
+    fn repair(&mut self, level: usize, first: usize) {
+        self.levels[level].truncate(first);
+        let parts = if level == 0 { self.values.len() } else { self.levels[level - 1].len() };
+        for start in (first * FAN..parts).step_by(FAN) {
+            let mut all = (start..parts.min(start + FAN)).map(|part| self.stretch(level, part));
+            let mut sum = all.next().expect("not empty");
+            all.for_each(|part| sum.add(&part));
+            self.levels[level].push(sum);
+        }
+    }
+
+    /// What is below `level` at an index: a stretch of the level before, or a point.
+    fn stretch(&self, level: usize, at: usize) -> Stretch {
+        if level == 0 { Stretch::of(self.steps[at], self.values[at]) } else { self.levels[level - 1][at] }
+    }
+
+    /// Points it has.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// First and last step.
+    pub fn range(&self) -> Option<(u64, u64)> {
+        Some((*self.steps.first()?, *self.steps.last()?))
+    }
+
+    /// The last value.
+    pub fn last(&self) -> Option<f64> {
+        self.values.last().copied().map(f64::from)
+    }
+
+    /// The value at the last step that is not after `step`.
+    pub fn at(&self, step: f64) -> Option<(u64, f64)> {
+        let after = self.steps.partition_point(|&known| known as f64 <= step);
+        let at = after.checked_sub(1)?;
+        Some((self.steps[at], f64::from(self.values[at])))
+    }
+
+    /// What is seen between two steps on so many columns of pixels: at most one [`Column`] for each,
+    /// and one more on either side, so that lines reach the edges.
+    pub fn columns(&self, from: f64, to: f64, pixels: usize) -> Vec<Column> {
+        let first = self.steps.partition_point(|&step| (step as f64) < from).saturating_sub(1);
+        let end = (self.steps.partition_point(|&step| step as f64 <= to) + 1).min(self.values.len());
+        if first >= end || pixels == 0 {
+            return Vec::new();
+        }
+        let (level, size) = self.level(end - first, pixels);
+        let width = ((to - from) / pixels as f64).max(f64::MIN_POSITIVE);
+        let mut columns: Vec<(i64, Stretch)> = Vec::with_capacity(pixels + 2);
+        for at in first / size..end.div_ceil(size) {
+            let stretch = self.stretch(level, at);
+            let middle = (stretch.least.0.min(stretch.most.0)) as f64;
+            let column = ((middle - from) / width).floor().clamp(-1.0, pixels as f64) as i64;
+            match columns.last_mut() {
+                Some((last, sum)) if *last == column && end - first > pixels => sum.add(&stretch),
+                _ => columns.push((column, stretch)),
+            }
+        }
+        columns.into_iter().map(|(_, stretch)| column(&stretch)).collect()
+    }
+
+    /// The finest level that has at most four stretches a pixel, and how many points each has.
+    fn level(&self, points: usize, pixels: usize) -> (usize, usize) {
+        let (mut level, mut size) = (0, 1);
+        while points / size > 4 * pixels && level < self.levels.len() {
+            level += 1;
+            size *= FAN;
+        }
+        (level, size)
+    }
+}
+
+fn column(stretch: &Stretch) -> Column {
+    let point = |(step, value): (u64, f32)| (step as f64, f64::from(value));
+    let (least, most) = (point(stretch.least), point(stretch.most));
+    let ends = if least.0 <= most.0 { [least, most] } else { [most, least] };
+    Column { ends, mean: stretch.sum / f64::from(stretch.count), count: stretch.count }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noisy(step: u64) -> f64 {
+        f64::from((step.wrapping_mul(2_654_435_761) % 1000) as u32) / 1000.0
+    }
+
+    fn curve(steps: u64) -> Curve {
+        let mut curve = Curve::default();
+        (1..=steps).for_each(|step| curve.push(step, noisy(step)));
+        curve
+    }
+
+    #[test]
+    fn no_peak_is_lost_at_any_zoom() {
+        let mut curve = curve(100_000);
+        curve.push(100_001, 50.0);
+        curve.push(100_002, -50.0);
+        (100_003..=200_000).for_each(|step| curve.push(step, noisy(step)));
+        for (from, to) in [(0.0, 200_000.0), (90_000.0, 110_000.0), (99_990.0, 100_010.0)] {
+            let columns = curve.columns(from, to, 300);
+            assert!(columns.len() <= 302, "{}", columns.len());
+            let values = || columns.iter().flat_map(|column| column.ends.map(|(_, value)| value));
+            assert_eq!((values().fold(f64::MIN, f64::max), values().fold(f64::MAX, f64::min)), (50.0, -50.0));
+            assert!(columns.windows(2).all(|pair| pair[0].ends[1].0 < pair[1].ends[0].0), "columns are in order");
+        }
+    }
+
+    #[test]
+    fn few_points_are_themselves() {
+        let curve = curve(40);
+        let columns = curve.columns(0.0, 40.0, 300);
+        assert_eq!(columns.len(), 40);
+        assert!(columns.iter().enumerate().all(|(n, column)| column.ends[0] == ((n + 1) as f64, f64::from(noisy(n as u64 + 1) as f32))));
+        assert_eq!(curve.at(7.5).unwrap().0, 7);
+    }
+
+    #[test]
+    fn what_is_taken_back_leaves_no_trace() {
+        for keep in [0, 1, 3, 16, 63, 64, 65, 500, 999] {
+            let mut cut = curve(1000);
+            cut.truncate(keep);
+            assert_eq!(cut.range().map_or(0, |(_, last)| last), keep);
+            (keep + 1..=3000).for_each(|step| cut.push(step, noisy(step)));
+            let straight = curve(3000);
+            assert_eq!(cut.levels.len(), straight.levels.len());
+            for (a, b) in cut.levels.iter().flatten().zip(straight.levels.iter().flatten()) {
+                assert!(a.least == b.least && a.most == b.most && a.count == b.count && (a.sum - b.sum).abs() < 1e-9);
+            }
+        }
+        // A step that comes again takes the place of what followed.
+        let mut again = curve(1000);
+        again.push(500, 0.25);
+        assert_eq!((again.range(), again.last()), (Some((1, 500)), Some(0.25)));
+    }
+
+    #[test]
+    fn what_is_no_number_is_left_out() {
+        let mut curve = Curve::default();
+        [f64::NAN, f64::INFINITY, 1e300, 1.0].iter().zip(1..).for_each(|(&value, step)| curve.push(step, value));
+        assert_eq!((curve.len(), curve.last()), (1, Some(1.0)));
+        assert!(Curve::default().columns(0.0, 1.0, 10).is_empty());
+    }
+}

@@ -1,0 +1,51 @@
+//! What the app remembers between starts, as JSON in the user's data folder.
+
+use super::Tab;
+use super::plots::Look;
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What is remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    /// The tab that is shown.
+    pub tab: Tab,
+    /// Folder of the runs.
+    pub runs: PathBuf,
+    /// How curves are drawn.
+    pub look: Look,
+    /// Size of everything, 1 as the system has it.
+    pub zoom: f32,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { tab: Tab::Train, runs: "runs".into(), look: Look::default(), zoom: 1.0 }
+    }
+}
+
+impl Settings {
+    /// What was remembered; what cannot be read is as at the first start.
+    pub fn from_json(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// As it is remembered.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("settings are plain data")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_survive_and_broken_ones_are_as_at_first() {
+        let settings = Settings { tab: Tab::Chat, zoom: 1.5, ..Settings::default() };
+        assert_eq!(Settings::from_json(&settings.to_json()), settings);
+        assert_eq!(Settings::from_json("{\"tab\": \"Nowhere\"}"), Settings::default());
+        assert_eq!(Settings::from_json("{\"zoom\": 2.0}").zoom, 2.0);
+    }
+}

@@ -1,0 +1,68 @@
+//! What all tabs see, and what one asks of another.
+
+use super::Tab;
+use super::notices::Notices;
+use super::settings::Settings;
+use crate::runner::{DeviceInfo, TrainConfig};
+use std::path::PathBuf;
+
+/// What all tabs see.
+pub struct Shared {
+    /// Remembered between starts.
+    pub settings: Settings,
+    /// Lines for the person.
+    pub notices: Notices,
+    /// What tabs asked of each other since the last frame.
+    pub actions: Vec<Action>,
+    /// Adapters of this machine, once they are known.
+    pub devices: Vec<DeviceInfo>,
+    /// The run that this app trains.
+    pub training: Option<Training>,
+}
+
+impl Shared {
+    /// With what was remembered.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, notices: Notices::default(), actions: Vec::new(), devices: Vec::new(), training: None }
+    }
+
+    /// Asks something of another tab.
+    pub fn ask(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+}
+
+/// A run in training.
+#[derive(Clone, Debug)]
+pub struct Training {
+    /// Its directory.
+    pub run: PathBuf,
+    /// Steps done.
+    pub step: u64,
+    /// Steps in all.
+    pub steps: u64,
+    /// Tokens a second, over the last steps.
+    pub tokens_per_s: f64,
+    /// Whether it waits to go on.
+    pub paused: bool,
+}
+
+/// What one tab asks of another.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Shows a tab.
+    Open(Tab),
+    /// Fills the form for a new run.
+    UseSettings {
+        /// Its settings.
+        config: Box<TrainConfig>,
+        /// Its name.
+        name: String,
+    },
+    /// Goes on with a run.
+    Continue(PathBuf),
+    /// Talks to a model.
+    Chat(String),
+    /// Shows a model's weights.
+    Weights(String),
+}

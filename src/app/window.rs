@@ -1,0 +1,75 @@
+//! The native window: where the app meets eframe. How often it repaints, what it remembers, and how
+//! it closes.
+
+use super::{App, Settings};
+use crate::runner::Wake;
+use anyhow::{Result, bail};
+use eframe::egui::{self, ViewportBuilder, ViewportCommand};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Seconds between repaints that nobody but a worker asked for.
+const REPAINT: f32 = 0.25;
+/// Where settings are kept in eframe's storage.
+const STORED: &str = "settings";
+
+/// Opens the window, and gives back when it was closed. `runs` is the folder of the runs, if it is
+/// another than remembered.
+pub fn open(runs: Option<PathBuf>) -> Result<()> {
+    let viewport = ViewportBuilder::default().with_title("Signet").with_app_id("signet").with_inner_size([1280.0, 860.0]).with_min_inner_size([360.0, 320.0]);
+    let options = eframe::NativeOptions { viewport, persist_window: true, ..Default::default() };
+    let create = move |context: &eframe::CreationContext<'_>| {
+        let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
+        let mut settings = Settings::from_json(&stored);
+        settings.runs = runs.unwrap_or(settings.runs);
+        Ok(Box::new(Window::new(settings, &context.egui_ctx)) as Box<dyn eframe::App>)
+    };
+    match eframe::run_native("Signet", options, Box::new(create)) {
+        Ok(()) => Ok(()),
+        Err(error) => bail!("the window could not be opened ({error}). Without a display, train with `signet train`; `signet --help` lists everything else"),
+    }
+}
+
+/// The app in its window.
+struct Window {
+    app: App,
+    /// Whether a repaint was asked for by a worker and has not come yet.
+    waiting: Arc<AtomicBool>,
+}
+
+impl Window {
+    fn new(settings: Settings, context: &egui::Context) -> Self {
+        let waiting = Arc::new(AtomicBool::new(false));
+        context.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
+        let (context, asked) = (context.clone(), waiting.clone());
+        // However much happens, untouched it is drawn four times a second.
+        let wake: Wake = Arc::new(move || {
+            if !asked.swap(true, Ordering::AcqRel) {
+                context.request_repaint_after_secs(REPAINT);
+            }
+        });
+        Self { app: App::new(settings, &wake), waiting }
+    }
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, context: &egui::Context, _frame: &mut eframe::Frame) {
+        self.waiting.store(false, Ordering::Release);
+        self.app.poll();
+        if context.input(|input| input.viewport().close_requested()) && !self.app.may_close() {
+            context.send_viewport_cmd(ViewportCommand::CancelClose);
+        } else if self.app.closes() {
+            context.send_viewport_cmd(ViewportCommand::Close);
+        }
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        self.app.shared.settings.zoom = ui.ctx().zoom_factor();
+        self.app.ui(ui);
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        storage.set_string(STORED, self.app.shared.settings.to_json());
+    }
+}

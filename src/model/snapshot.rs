@@ -1,0 +1,44 @@
+//! A packed model of weights that are on a machine: the same file as `signet pack` writes, in memory.
+//! Signs are the machine's own sign words, so that no latent weight is read.
+
+use super::open::{ChatFormat, ModelError};
+use super::pack::{About, Tensors, failure, write};
+use super::weights::{BinaryGroup, Weights};
+use crate::data::Tokenizer;
+use crate::graph::{Home, Machine};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// What messages call it.
+const NAME: &str = "the snapshot";
+
+/// Weights on a machine.
+struct OnMachine<'a> {
+    machine: &'a mut Machine,
+    weights: &'a Weights,
+    signs: HashMap<&'a str, Home>,
+}
+
+impl Tensors for OnMachine<'_> {
+    async fn signs(&mut self, layer: &str, _: usize, _: usize) -> Result<Vec<u32>, ModelError> {
+        Ok(self.machine.read(&self.signs[layer]).await?)
+    }
+
+    async fn floats(&mut self, name: &str, _: usize, _: usize) -> Result<Vec<f32>, ModelError> {
+        Ok(self.machine.read_f32(&self.weights.home(name).expect("named")).await?)
+    }
+
+    fn path(&self) -> &Path {
+        Path::new(NAME)
+    }
+}
+
+/// The bytes of a packed file of `weights` as they are now. An error if a value is too large for f16,
+/// as in a training that diverged.
+pub async fn snapshot(machine: &mut Machine, weights: &Weights, tokenizer: &Tokenizer) -> Result<Vec<u8>, ModelError> {
+    let about = About { config: &weights.config, linears: weights.linears, tokenizer: Some(tokenizer), chat: &ChatFormat::default() };
+    let signs = weights.binary.iter().flat_map(BinaryGroup::layers).collect();
+    let mut bytes = Vec::new();
+    write(&about, &mut OnMachine { machine, weights, signs }, &mut bytes).await.map_err(|error| failure(Path::new(NAME), error))?;
+    Ok(bytes)
+}

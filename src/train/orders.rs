@@ -1,0 +1,94 @@
+//! What is asked of a training while it runs: given from any thread, obeyed between two steps.
+
+use serde::{Deserialize, Serialize};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What may be asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "order")]
+pub enum Order {
+    /// Rest after the step at hand.
+    Pause,
+    /// Go on.
+    Go,
+    /// Take one step, then rest.
+    StepOnce,
+    /// Write a checkpoint.
+    Save,
+    /// Sample a text.
+    Sample,
+    /// Give the student as a packed model.
+    Snapshot,
+}
+
+impl Order {
+    /// Whether it is done with when done once, however often it was given.
+    fn once(&self) -> bool {
+        matches!(self, Order::Save | Order::Sample | Order::Snapshot)
+    }
+}
+
+/// Orders on their way to a training. Clones are the same desk.
+#[derive(Clone, Debug, Default)]
+pub struct Orders(Arc<Mutex<Desk>>);
+
+#[derive(Debug, Default)]
+struct Desk {
+    waiting: VecDeque<Order>,
+    /// Outlives a trainer: a run that goes on after its device was lost rests as before.
+    paused: bool,
+}
+
+impl Orders {
+    /// Gives an order; the training obeys after those given before.
+    pub fn give(&self, order: Order) {
+        let mut desk = self.desk();
+        if !(order.once() && desk.waiting.contains(&order)) {
+            desk.waiting.push_back(order);
+        }
+    }
+
+    /// Forgets everything: the next training is new.
+    pub fn clear(&self) {
+        *self.desk() = Desk::default();
+    }
+
+    /// Whether the training rests.
+    pub fn paused(&self) -> bool {
+        self.desk().paused
+    }
+
+    /// The next order.
+    pub(super) fn take(&self) -> Option<Order> {
+        self.desk().waiting.pop_front()
+    }
+
+    /// Lets the training rest, or go on.
+    pub(super) fn pause(&self, paused: bool) {
+        self.desk().paused = paused;
+    }
+
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn orders_come_in_turn_and_those_that_wait_are_not_doubled() {
+        let orders = Orders::default();
+        for order in [Order::Snapshot, Order::StepOnce, Order::StepOnce, Order::Snapshot, Order::Save] {
+            orders.clone().give(order);
+        }
+        let taken: Vec<Order> = std::iter::from_fn(|| orders.take()).collect();
+        assert_eq!(taken, [Order::Snapshot, Order::StepOnce, Order::StepOnce, Order::Save]);
+        orders.give(Order::Snapshot);
+        orders.pause(true);
+        orders.clear();
+        assert!(orders.take().is_none() && !orders.paused());
+    }
+}

@@ -1,0 +1,98 @@
+//! What falls due after a step: held-out losses, a sample, a checkpoint.
+
+use super::{Emit, Outstanding, TrainError, Trainer};
+use crate::infer::{Sampler, Sampling};
+use crate::platform;
+use crate::train::checkpoint::save;
+use crate::train::curves;
+use crate::train::event::TrainEvent;
+
+/// What is to be done after a step.
+#[derive(Clone, Copy)]
+pub(super) struct Due {
+    pub(super) evaluate: bool,
+    pub(super) sample: bool,
+    pub(super) save: bool,
+}
+
+impl Trainer {
+    pub(super) fn due(&self) -> Due {
+        let (step, config) = (self.state.step, &self.config);
+        let last = step == config.steps;
+        let every = |n: u64| last || (n > 0 && step.is_multiple_of(n));
+        // A checkpoint amid spikes would be no good one to go back to.
+        let save = every(config.checkpoint_every) && (last || !self.state.guard.suspicious());
+        Due { evaluate: save || every(config.eval_every), sample: config.sample_every > 0 && every(config.sample_every), save }
+    }
+
+    /// Held-out losses, a sample, a checkpoint, as they are due.
+    pub(super) async fn boundary(&mut self, due: Due, last: Outstanding, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let held = if due.evaluate { Some(self.step.evaluate(&mut self.machine, &self.held).await?) } else { None };
+        if self.settle(last, held, emit).await? {
+            return Ok(());
+        }
+        let step = self.state.step;
+        if let Some(losses) = held {
+            emit(TrainEvent::HeldOut { step, losses });
+        }
+        if due.sample {
+            self.sample(emit).await?;
+        }
+        if due.save {
+            let loss = held.map(|losses| losses.trained(self.config.objective()));
+            if let Some(loss) = loss.filter(|loss| self.state.best.is_none_or(|(_, best)| *loss < best)) {
+                self.state.best = Some((step, loss));
+            }
+            self.save(emit)?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn sample(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let Some((engine, prompt)) = &mut self.sampler else { return Ok(()) };
+        let sampler = Sampler::new(Sampling { seed: self.config.seed, ..Sampling::default() });
+        engine.rewind(0);
+        let mut ids = prompt.clone();
+        let mut logits = engine.feed(&mut self.machine, prompt).await?;
+        for _ in 0..self.config.sample_tokens {
+            let next = sampler.choose(&logits, &ids, ids.len());
+            ids.push(next);
+            if Some(next) == self.tokenizer.end() {
+                break;
+            }
+            logits = engine.feed(&mut self.machine, &[next]).await?;
+        }
+        let text = self.tokenizer.decode(&ids, true)?;
+        self.run.sample(self.state.step, &text)?;
+        emit(TrainEvent::Sample { step: self.state.step, text });
+        Ok(())
+    }
+
+    /// Writes a checkpoint, the curves, and removes checkpoints that are no longer kept.
+    pub(super) fn save(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let step = self.state.step;
+        let path = self.run.checkpoint(step);
+        if platform::exists(&path) {
+            return Ok(());
+        }
+        let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
+        let files = [("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
+        save(&path, &mut self.machine, &self.step, &self.state, &files)?;
+        self.run.prune(self.config.keep, self.state.best.map(|(step, _)| step))?;
+        self.draw(emit)?;
+        self.run.log(&format!("checkpoint of step {step}"))?;
+        emit(TrainEvent::Saved { step, path: path.display().to_string() });
+        Ok(())
+    }
+
+    /// Replaces the curves, after reading what was recorded since the last time.
+    fn draw(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        for line in self.curves.read_on(self.run.path(), &|| false)? {
+            self.note(&format!("left out of curves.svg: {line}"), emit)?;
+        }
+        match curves::svg(std::slice::from_ref(&self.curves)) {
+            Ok(svg) => Ok(self.run.curves(&svg)?),
+            Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit),
+        }
+    }
+}

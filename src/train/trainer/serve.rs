@@ -1,0 +1,105 @@
+//! What a trainer does between two steps when somebody asks for it. Numbers do not depend on when,
+//! or whether, anything was asked: a report that is settled early changes no decision.
+
+use super::{Emit, TrainError, Trainer};
+use crate::model::{ModelError, snapshot};
+use crate::platform::{self, Clock};
+use crate::train::event::TrainEvent;
+use crate::train::orders::{Order, Orders};
+use std::sync::Arc;
+
+/// Seconds between two looks at the orders of a run that rests.
+const REST: f64 = 0.02;
+
+impl Trainer {
+    /// Obeys all orders; of a run that rests, until it is to go on, to take a step, or to stop.
+    pub(super) async fn serve(&mut self, orders: &Orders, stop: &dyn Fn() -> bool, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        if self.save_wanted && !self.state.guard.suspicious() {
+            self.save_asked(emit).await?;
+        }
+        while !stop() {
+            match orders.take() {
+                Some(Order::StepOnce) => {
+                    orders.pause(true);
+                    self.rests_at = None;
+                    return Ok(());
+                }
+                Some(Order::Pause) => orders.pause(true),
+                Some(Order::Go) => self.go_on(orders, emit)?,
+                Some(order) => {
+                    self.settle_early(emit).await?;
+                    self.obey(order, emit).await?;
+                }
+                None if orders.paused() => self.rest(emit).await?,
+                None => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn obey(&mut self, order: Order, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        match order {
+            Order::Pause | Order::Go | Order::StepOnce => Ok(()),
+            Order::Save => self.save_asked(emit).await,
+            Order::Sample if self.sampler.is_none() => self.note("this run takes no samples: it was begun with sample_every = 0 or without a prompt", emit),
+            Order::Sample => self.sample(emit).await,
+            Order::Snapshot => self.snapshot(emit).await,
+        }
+    }
+
+    /// Waits a moment; says first that the run rests.
+    async fn rest(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        self.settle_early(emit).await?;
+        let step = self.state.step;
+        if self.rests_at != Some(step) {
+            self.rests_at = Some(step);
+            emit(TrainEvent::Paused { step });
+        }
+        let clock = Clock::start();
+        platform::pause(REST);
+        self.rested += clock.seconds();
+        Ok(())
+    }
+
+    fn go_on(&mut self, orders: &Orders, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        if orders.paused() {
+            orders.pause(false);
+            self.rests_at = None;
+            emit(TrainEvent::WentOn { step: self.state.step });
+        }
+        Ok(())
+    }
+
+    /// Waits for the report of the last step before the next one is launched. What the next one is
+    /// steered by is decided first, as it would be without.
+    pub(super) async fn settle_early(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let Some(last) = self.outstanding.take() else { return Ok(()) };
+        self.state.threshold = Some(self.state.guard.threshold(self.state.step + 1));
+        self.settle(last, None, emit).await.map(drop)
+    }
+
+    async fn save_asked(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        self.settle_early(emit).await?;
+        let step = self.state.step;
+        self.save_wanted = self.state.guard.suspicious();
+        if self.save_wanted {
+            return self.note(&format!("step {step} is a spike, and no good one to go back to: the checkpoint is written when that is over"), emit);
+        }
+        if platform::exists(&self.run.checkpoint(step)) {
+            return self.note(&format!("step {step} is saved already"), emit);
+        }
+        self.save(emit)
+    }
+
+    async fn snapshot(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let (clock, step) = (Clock::start(), self.state.step);
+        match snapshot(&mut self.machine, &self.step.student, &self.tokenizer).await {
+            Ok(bytes) => {
+                emit(TrainEvent::Snapshot { step, seconds: clock.seconds(), bytes: Arc::new(bytes) });
+                Ok(())
+            }
+            Err(ModelError::File(problem)) => self.note(&format!("step {step} gives no snapshot: {problem}"), emit),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
