@@ -186,6 +186,10 @@ fn hostile_packed_files_are_refused_with_a_reason() {
     // The embedded tokenizer has thousands of ids, the golden student's embedding 211 rows.
     forged(&good, &bad, &same, &|header| _ = header.insert("tokenizer".into(), tokenizer().to_json().unwrap()));
     expect("ids, but the embedding only 211");
+    forged(&good, &bad, &same, &|header| {
+        _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1048576"))
+    });
+    expect("num_hidden_layers is 1048576; it must be between 1 and 1024");
     // A shape no machine could hold is refused before memory is reserved for it.
     let huge = |header: &mut BTreeMap<String, String>| {
         let config =
@@ -194,9 +198,7 @@ fn hostile_packed_files_are_refused_with_a_reason() {
     };
     forged(&good, &bad, &same, &huge);
     expect("tensor model.layers.0.mlp.gate_proj.signs has shape [136, 2]; [1048576, 2] is needed");
-    forged(&good, &bad, &same, &|header| {
-        _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1048576"))
-    });
+    forged(&good, &bad, &same, &|header| _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1000")));
     expect("has no tensor model.layers.2.self_attn.q_proj.signs");
     hostile_tensors(&good, &bad, &expect);
 }

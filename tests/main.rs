@@ -9,6 +9,7 @@ mod infer;
 mod large;
 mod memory;
 mod runs;
+mod settings;
 mod shaders;
 mod teach;
 mod tidy;

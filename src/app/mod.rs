@@ -1,6 +1,7 @@
 //! The window: tabs over the runner. Each tab owns its workers, so that drawing never waits for work
 //! and work never waits for drawing; what one tab asks of another goes through [`Shared`].
 
+pub mod bench;
 pub mod plots;
 
 mod chat;
@@ -15,7 +16,7 @@ mod window;
 
 pub use settings::Settings;
 pub use shared::{Action, Shared, Training};
-pub use window::open;
+pub use window::{Options, open};
 
 use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
 use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, Panel, Ui};

@@ -1,29 +1,56 @@
 //! The native window: where the app meets eframe. How often it repaints, what it remembers, and how
 //! it closes.
 
+use super::Action;
 use super::{App, Settings};
-use crate::runner::Wake;
-use anyhow::{Result, bail};
+use crate::runner::{Clock, TrainConfig, Wake};
+use anyhow::{Context, Result, bail};
 use eframe::egui::{self, ViewportBuilder, ViewportCommand};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Seconds between repaints that nobody but a worker asked for.
 const REPAINT: f32 = 0.25;
 /// Where settings are kept in eframe's storage.
 const STORED: &str = "settings";
 
-/// Opens the window, and gives back when it was closed. `runs` is the folder of the runs, if it is
-/// another than remembered.
-pub fn open(runs: Option<PathBuf>) -> Result<()> {
+/// How the app is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Folder of the runs, if it is another than remembered.
+    pub runs: Option<PathBuf>,
+    /// Settings that the form of a new run is filled with.
+    pub config: Option<TrainConfig>,
+    /// Where the times of frames are written when the window closes.
+    pub frames: Option<PathBuf>,
+}
+
+/// Opens the window, and gives back when it was closed.
+pub fn open(options: Options) -> Result<()> {
+    let frames = options.frames.clone();
+    let times = Arc::new(Mutex::new(String::from("seconds,drawing_ms\n")));
+    show(options, times.clone())?;
+    if let Some(path) = frames {
+        let times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        crate::runner::write_atomic(&path, times.as_bytes()).with_context(|| format!("{}: the times of frames could not be written", path.display()))?;
+    }
+    Ok(())
+}
+
+fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
     let viewport = ViewportBuilder::default().with_title("Signet").with_app_id("signet").with_inner_size([1280.0, 860.0]).with_min_inner_size([360.0, 320.0]);
     let options = eframe::NativeOptions { viewport, persist_window: true, ..Default::default() };
     let create = move |context: &eframe::CreationContext<'_>| {
         let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
         let mut settings = Settings::from_json(&stored);
-        settings.runs = runs.unwrap_or(settings.runs);
-        Ok(Box::new(Window::new(settings, &context.egui_ctx)) as Box<dyn eframe::App>)
+        settings.runs = wishes.runs.unwrap_or(settings.runs);
+        let mut window = Window::new(settings, &context.egui_ctx);
+        if let Some(config) = wishes.config {
+            window.app.shared.ask(Action::UseSettings { config: Box::new(config), name: String::new() });
+        }
+        window.times = wishes.frames.map(|_| (Clock::start(), times));
+        Ok(Box::new(window) as Box<dyn eframe::App>)
     };
     match eframe::run_native("Signet", options, Box::new(create)) {
         Ok(()) => Ok(()),
@@ -36,6 +63,8 @@ struct Window {
     app: App,
     /// Whether a repaint was asked for by a worker and has not come yet.
     waiting: Arc<AtomicBool>,
+    /// When frames were drawn, and what that took, if somebody wants to know.
+    times: Option<(Clock, Arc<Mutex<String>>)>,
 }
 
 impl Window {
@@ -49,7 +78,7 @@ impl Window {
                 context.request_repaint_after_secs(REPAINT);
             }
         });
-        Self { app: App::new(settings, &wake), waiting }
+        Self { app: App::new(settings, &wake), waiting, times: None }
     }
 }
 
@@ -64,7 +93,11 @@ impl eframe::App for Window {
         }
     }
 
-    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+    fn ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame) {
+        if let (Some((clock, times)), Some(took)) = (&self.times, frame.info().cpu_usage) {
+            // What the frame before took, presentation left out.
+            times.lock().unwrap_or_else(PoisonError::into_inner).push_str(&format!("{:.4},{:.3}\n", clock.seconds(), 1e3 * took));
+        }
         self.app.shared.settings.zoom = ui.ctx().zoom_factor();
         self.app.ui(ui);
     }

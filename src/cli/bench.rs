@@ -16,6 +16,7 @@ pub(super) enum Bench {
     Decode(Decode),
     Matmul(Matmul),
     Dispatch(Dispatch),
+    App(App),
 }
 
 /// Measure what a dependent dispatch costs: the least time that a token or a step takes for each.
@@ -25,6 +26,23 @@ pub(super) struct Dispatch {
     #[arg(long, default_value = "auto")]
     device: String,
     /// The figure as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Time how long the app takes to draw a frame, without a window: a long run, every tab, and while a run trains.
+#[derive(Args)]
+pub(super) struct App {
+    /// Steps of the run that is drawn.
+    #[arg(long, default_value_t = 1_000_000)]
+    points: u64,
+    /// Frames timed of each scene.
+    #[arg(long, default_value_t = 600)]
+    frames: usize,
+    /// Where the run is trained whose training is drawn over.
+    #[arg(long, default_value = "runs")]
+    runs: std::path::PathBuf,
+    /// The figures as one JSON object.
     #[arg(long)]
     json: bool,
 }
@@ -108,7 +126,23 @@ impl Bench {
             Bench::Decode(decode) => decode.run(runner),
             Bench::Matmul(matmul) => matmul.run(runner),
             Bench::Dispatch(dispatch) => dispatch.run(runner),
+            Bench::App(app) => app.run(),
         }
+    }
+}
+
+impl App {
+    fn run(self) -> Result<()> {
+        let reports = crate::app::bench::measure(self.points, self.frames.max(1), &self.runs, &mut |report| {
+            if !self.json {
+                let crate::app::bench::FrameReport { scene, frames, median_ms, p99_ms, most_ms } = report;
+                put(&format!("{median_ms:7.2} ms median, {p99_ms:7.2} ms 99th percentile, {most_ms:7.2} ms at most, {frames} frames: {scene}\n"));
+            }
+        })?;
+        if self.json {
+            put(&(serde_json::to_string(&reports)? + "\n"));
+        }
+        Ok(())
     }
 }
 

@@ -50,6 +50,18 @@ pub(super) fn plan(report: &PlanReport) {
     report.plan.programs.iter().for_each(|(program, bytes)| row(program, *bytes));
     let binding = report.binding_bytes.map_or(String::new(), |bytes| format!(", {} in a binding", size(bytes)));
     put(&format!("{}: {} of memory{binding}\n", report.device, report.memory.map_or("an unknown amount".into(), size)));
+    let numbers = &report.model;
+    put(&format!(
+        "model: {:.1} M parameters, {:.1} M of them binarized; packed {:.3} bits a weight, {} without the tokenizer\n",
+        numbers.parameters as f64 / 1e6,
+        numbers.binarized as f64 / 1e6,
+        numbers.bits_per_weight,
+        size(numbers.packed_bytes)
+    ));
+    if let Some(length) = &report.length {
+        let epochs = length.epochs().map_or(String::new(), |epochs| format!(", about {epochs:.2} times the text"));
+        put(&format!("run: {} tokens a step, {:.3} M in all{epochs}\n", length.tokens_per_step, length.tokens as f64 / 1e6));
+    }
     match &report.advice {
         None => put(if report.memory.is_some() { "it fits\n" } else { "whether it fits is not known; compare with --memory\n" }),
         Some(advice) => put(&format!("it does not fit; {advice}\n")),

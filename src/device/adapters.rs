@@ -69,6 +69,11 @@ impl Adapter {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
+    /// The most bytes that one buffer may have and be bound whole, once it is open.
+    pub fn most_bytes(&self) -> u64 {
+        self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
+    }
+
     /// Bytes of its own memory, if its backend tells.
     pub fn memory(&self) -> Option<u64> {
         crate::platform::adapter_memory(&self.inner)

@@ -2,6 +2,7 @@
 
 use super::shape::Storage;
 use super::tape::{BufferId, BufferInfo, Place, Tape, TensorId};
+use std::collections::BTreeMap;
 
 /// What a slot holds; floats and words never share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -52,7 +53,8 @@ impl Plan {
         let lives = lifetimes(tape);
         let classes = classes(tape);
         let mut plan = Plan { slots: Vec::new(), slot_of: vec![None; tape.buffers.len()] };
-        let mut uses: Vec<Vec<(usize, usize)>> = Vec::new();
+        // Of each slot, the last operation of every use by its first: uses never overlap.
+        let mut uses: Vec<BTreeMap<usize, usize>> = Vec::new();
         let mut order: Vec<(usize, (usize, usize))> = lives.iter().enumerate().filter_map(|(buffer, life)| Some((buffer, (*life)?))).collect();
         order.sort_by_key(|&(buffer, (first, _))| (std::cmp::Reverse(tape.buffers[buffer].words), first));
         for (buffer, life) in order {
@@ -63,9 +65,9 @@ impl Plan {
             let slot = idle.min().map_or(uses.len(), |(_, _, slot)| slot);
             if slot == uses.len() {
                 plan.slots.push(Slot { words, class, kept });
-                uses.push(Vec::new());
+                uses.push(BTreeMap::new());
             }
-            uses[slot].push(life);
+            uses[slot].insert(life.0, life.1);
             plan.slot_of[buffer] = Some(slot);
         }
         plan
@@ -83,9 +85,12 @@ impl Plan {
 }
 
 /// How many operations before `life` a slot was last used; none if it is used meanwhile.
-fn idle_since(uses: &[(usize, usize)], (first, last): (usize, usize)) -> Option<usize> {
-    let free = uses.iter().all(|&(start, end)| end < first || last < start);
-    free.then(|| uses.iter().filter(|&&(_, end)| end < first).map(|&(_, end)| first - end).min().unwrap_or(usize::MAX))
+fn idle_since(uses: &BTreeMap<usize, usize>, (first, last): (usize, usize)) -> Option<usize> {
+    let before = uses.range(..=last).next_back().map(|(_, &end)| end);
+    match before {
+        Some(end) => (end < first).then(|| first - end),
+        None => Some(usize::MAX),
+    }
 }
 
 /// The slots of a machine. Its programs share them, because no two run at the same time; only what

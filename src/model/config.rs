@@ -56,6 +56,11 @@ pub const PRESETS: [&str; 6] = ["tiny", "5M", "130M", "1.3B", "7B", "13B"];
 /// Public models that are used as teachers, whose shape Signet knows by name.
 pub const TEACHERS: [&str; 4] = ["SmolLM2-135M", "SmolLM2-360M", "TinyLlama-1.1B", "LLaMA2-7B"];
 
+/// Most blocks a model may have, and most parameters: far above any model there is, and far below where a
+/// plan would take minutes or a count overflow.
+const LAYERS: usize = 1024;
+const PARAMETERS: f64 = 1e13;
+
 /// Linear layers that read the same input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
@@ -165,8 +170,9 @@ impl LlamaConfig {
             ("head_dim", self.head_dim()),
         ];
         for (name, value) in fields {
-            if value == 0 || value > 1 << 20 {
-                return Err(ConfigError(format!("{name} is {value}; it must be between 1 and {}", 1 << 20)));
+            let most = if name == "num_hidden_layers" { LAYERS } else { 1 << 20 };
+            if value == 0 || value > most {
+                return Err(ConfigError(format!("{name} is {value}; it must be between 1 and {most}")));
             }
         }
         if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
@@ -183,6 +189,12 @@ impl LlamaConfig {
         }
         if !(self.rope_theta >= 1.0 && self.rope_theta.is_finite()) {
             return Err(ConfigError(format!("rope_theta is {}; it must be at least 1", self.rope_theta)));
+        }
+        // As floats, so that what is far too much does not overflow; every other factor is small by now.
+        let block: f64 = self.linears_of(0).map(|(_, out, width)| out as f64 * width as f64).sum();
+        let parameters = block * self.num_hidden_layers as f64 + 2.0 * self.vocab_size as f64 * self.hidden_size as f64;
+        if parameters > PARAMETERS {
+            return Err(ConfigError(format!("a model of this shape has {parameters:.1e} parameters; there may be {PARAMETERS:.0e}")));
         }
         Ok(())
     }
@@ -269,6 +281,8 @@ mod tests {
             (LlamaConfig { num_attention_heads: 3, num_key_value_heads: None, ..good.clone() }, "hidden_size"),
             (LlamaConfig { num_key_value_heads: Some(3), ..good.clone() }, "num_key_value_heads"),
             (LlamaConfig { rms_norm_eps: f64::NAN, ..good.clone() }, "rms_norm_eps"),
+            (LlamaConfig { num_hidden_layers: 1025, ..good.clone() }, "num_hidden_layers"),
+            (LlamaConfig { num_hidden_layers: 1000, intermediate_size: 1 << 20, hidden_size: 1 << 14, ..good.clone() }, "parameters"),
         ];
         for (config, field) in bad {
             let error = config.check().unwrap_err().to_string();

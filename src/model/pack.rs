@@ -47,12 +47,16 @@ fn layout(config: &LlamaConfig, kind: Linears) -> Vec<TensorInfo> {
 }
 
 /// Bytes of the tensors of a packed model of this shape; header and tokenizer come on top.
-pub fn packed_bytes(config: &LlamaConfig) -> u64 {
-    layout(config, Linears::Binary).iter().map(|(_, dtype, shape)| (shape.iter().product::<usize>() * dtype.bitsize() / 8) as u64).sum()
+pub fn packed_bytes(config: &LlamaConfig, kind: Linears) -> u64 {
+    layout(config, kind).iter().map(|(_, dtype, shape)| (shape.iter().product::<usize>() * dtype.bitsize() / 8) as u64).sum()
 }
 
-/// Bits stored for each binarized weight: its sign, padding, and its share of α and β.
-pub fn bits_per_weight(config: &LlamaConfig) -> f64 {
+/// Bits stored for each weight of the blocks' linear layers: of a binarized one its sign, padding, and
+/// its share of α and β.
+pub fn bits_per_weight(config: &LlamaConfig, kind: Linears) -> f64 {
+    if kind == Linears::Dense {
+        return 16.0;
+    }
     let bits: usize = config.linears().iter().map(|(_, out, width)| 32 * out * width.div_ceil(32) + 2 * 16 * width).sum();
     bits as f64 / config.binarized_weights() as f64
 }
@@ -72,10 +76,8 @@ pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
     });
     written.map_err(|error| failure(out, error))?;
     let config = &source.config;
-    Ok(match source.linears {
-        Linears::Binary => PackReport { binarized_weights: config.binarized_weights() as u64, bits_per_weight: bits_per_weight(config), bytes },
-        Linears::Dense => PackReport { binarized_weights: 0, bits_per_weight: 16.0, bytes },
-    })
+    let binarized_weights = if source.linears == Linears::Binary { config.binarized_weights() as u64 } else { 0 };
+    Ok(PackReport { binarized_weights, bits_per_weight: bits_per_weight(config, source.linears), bytes })
 }
 
 /// Counts what passes.
@@ -264,8 +266,9 @@ mod tests {
     fn sizes_are_those_published() {
         for (name, bits, gigabytes) in [("130M", 1.030, 0.109), ("1.3B", 1.011, 0.418), ("7B", 1.006, 1.339)] {
             let config = LlamaConfig::preset(name, 32_000).unwrap();
-            assert!((bits_per_weight(&config) - bits).abs() < 5e-4, "{name}: {}", bits_per_weight(&config));
-            let size = packed_bytes(&config) as f64 / 1e9;
+            let stored = bits_per_weight(&config, Linears::Binary);
+            assert!((stored - bits).abs() < 5e-4, "{name}: {stored}");
+            let size = packed_bytes(&config, Linears::Binary) as f64 / 1e9;
             assert!((size - gigabytes).abs() < 1e-3, "{name}: {size} GB");
         }
     }

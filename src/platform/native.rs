@@ -144,14 +144,30 @@ pub fn read_text(path: &Path) -> io::Result<String> {
     fs::read_to_string(path)
 }
 
+/// By what it shows that a file changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its length.
+    pub bytes: u64,
+    modified: Option<std::time::SystemTime>,
+}
+
+/// The stamp of a file or directory, if it is there.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some(Stamp { bytes: found.len(), modified: found.modified().ok() })
+}
+
+/// At most the first `most` bytes of a file.
+pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Whether a file or directory is there.
 pub fn exists(path: &Path) -> bool {
     path.exists()
-}
-
-/// Whether a directory is there.
-pub fn is_dir(path: &Path) -> bool {
-    path.is_dir()
 }
 
 /// When a file was last written, in seconds since 1970.
@@ -188,6 +204,11 @@ pub fn rename_dir(from: &Path, to: &Path, lock: Lock) -> io::Result<()> {
 /// Whether a file, not a directory, is there.
 pub fn is_file(path: &Path) -> bool {
     path.is_file()
+}
+
+/// Whether a directory is there.
+pub fn is_dir(path: &Path) -> bool {
+    path.is_dir()
 }
 
 /// Makes a directory, and those it is in.

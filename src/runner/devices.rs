@@ -4,7 +4,7 @@ use super::{Event, Stop};
 use crate::certify;
 use crate::conform::{self, Options, Report, Target};
 use crate::device::{Adapter, Checks, Choice, Gpu, adapters, select};
-use crate::graph::Machine;
+use crate::graph::{Counter, Machine};
 use crate::ops::FUSIONS;
 use crate::platform;
 use anyhow::{Context, Result, bail};
@@ -80,6 +80,28 @@ pub(super) async fn machine(device: &str) -> Result<(Machine, String)> {
             Ok((Machine::gpu(Arc::new(gpu), FUSIONS), name))
         }
     }
+}
+
+/// A machine that was not opened: what can be planned there.
+pub(super) struct Place {
+    /// Counts what would be reserved.
+    pub(super) counter: Counter,
+    /// Bytes it has, if it tells.
+    pub(super) memory: Option<u64>,
+    /// How to call it.
+    pub(super) name: String,
+}
+
+/// The place that `choice` means among adapters.
+pub(super) fn place(adapters: &[Adapter], choice: &Choice) -> Result<Place> {
+    Ok(match select(adapters, choice)? {
+        None => Place { counter: Machine::cpu().counter(), memory: platform::memory(), name: "the CPU device".into() },
+        Some(adapter) => {
+            let most_words = usize::try_from(adapter.most_bytes() / 4).unwrap_or(usize::MAX);
+            let name = format!("{}, driver {} {}", adapter.name(), adapter.info.driver, adapter.info.driver_info);
+            Place { counter: Counter::new(most_words, FUSIONS), memory: adapter.memory(), name }
+        }
+    })
 }
 
 pub(super) async fn list() -> Result<Vec<DeviceInfo>> {

@@ -5,13 +5,18 @@ mod bench;
 mod chat;
 mod devices;
 mod eval;
+mod event;
 mod export;
 mod generate;
+mod inputs;
+mod known;
 mod model;
+mod numbers;
 mod pack;
 mod plan;
 mod recover;
 mod runs;
+mod settings;
 mod teach;
 mod train;
 mod tuning;
@@ -21,21 +26,28 @@ pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Ke
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
-pub use crate::model::{MatrixStorage, MemoryPlan, Moments, PackReport};
-pub use crate::train::{GuardAction, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Snapshot, TrainConfig, TrainEvent, check_name};
+pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
+pub use crate::train::{
+    GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
+    TrainConfig, TrainEvent, check_name,
+};
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
+pub use event::Event;
 pub use generate::GenerateRequest;
+pub use inputs::InputKind;
+pub use numbers::{ModelNumbers, RunLength};
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use runs::RunInfo;
+pub use settings::settings;
 pub use teach::TeachRequest;
-pub use train::{TrainRequest, free_run, settings};
+pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
 pub use worker::{Reply, Wake, Worker};
 
-pub use crate::platform::has_display;
+pub use crate::platform::{Clock, has_display, pause, write_atomic};
 
 use crate::platform;
 use crate::train::Ending;
@@ -55,6 +67,25 @@ pub enum Command {
     Teach(Box<TeachRequest>),
     /// Say what memory a training would take.
     PlanTrain(Box<PlanTrainRequest>),
+    /// Say whether a file or directory is what it is taken for.
+    CheckInput {
+        /// Where it is.
+        path: PathBuf,
+        /// What it is taken for.
+        kind: InputKind,
+    },
+    /// Write settings as TOML, as `train --config` reads them.
+    SaveSettings {
+        /// The settings.
+        config: Box<TrainConfig>,
+        /// The file.
+        path: PathBuf,
+    },
+    /// Read settings from TOML.
+    OpenSettings {
+        /// The file.
+        path: PathBuf,
+    },
     /// Say what memory a model takes that continues text.
     PlanModel(PlanModelRequest),
     /// Continue a text.
@@ -157,176 +188,6 @@ pub enum Command {
     },
 }
 
-/// What a front end is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "event")]
-pub enum Event {
-    /// Training goes on.
-    Train(TrainEvent),
-    /// Training ended; whether all steps were done.
-    TrainEnded {
-        /// False if it was asked to stop.
-        finished: bool,
-    },
-    /// Making a teacher cache ended; whether it is whole.
-    Taught {
-        /// False if it was asked to stop.
-        finished: bool,
-    },
-    /// What something would take of a device's memory.
-    Planned(PlanReport),
-    /// A model is on its device.
-    Loaded {
-        /// Which.
-        model: String,
-        /// Where.
-        device: String,
-        /// Tokens there is room for.
-        context: usize,
-        /// Bytes taken.
-        memory: u64,
-    },
-    /// A piece of generated text.
-    Text {
-        /// The piece; whole characters.
-        text: String,
-    },
-    /// A text, or a reply, is complete.
-    Generated(GenerateReport),
-    /// Work goes on.
-    Progress {
-        /// Parts done.
-        done: usize,
-        /// Parts in all.
-        of: usize,
-        /// How it looks so far.
-        note: String,
-    },
-    /// A perplexity was measured.
-    Perplexity(PerplexityReport),
-    /// A model was packed.
-    Packed(PackReport),
-    /// A tokenizer was trained.
-    TokenizerTrained {
-        /// Tokens it has.
-        vocabulary: usize,
-        /// Bytes of the text it was trained on.
-        bytes: usize,
-        /// Tokens that text has now.
-        tokens: usize,
-    },
-    /// The adapters of this machine.
-    Devices {
-        /// In the order of their indices.
-        adapters: Vec<DeviceInfo>,
-    },
-    /// One case of the conformance.
-    Case {
-        /// Where.
-        device: String,
-        /// What came of it.
-        result: CaseResult,
-    },
-    /// The conformance of a device is complete.
-    Conformance {
-        /// As data.
-        report: Box<Report>,
-        /// As a table for people.
-        table: String,
-    },
-    /// Training steps were timed.
-    BenchTrain(TrainBenchReport),
-    /// A product was timed.
-    BenchMatmul(MatmulReport),
-    /// Decoding was timed.
-    BenchDecode(DecodeReport),
-    /// Variants are about to be timed on the adapter.
-    Tuning {
-        /// Operations done.
-        done: usize,
-        /// Operations in all.
-        of: usize,
-        /// The one at hand.
-        what: String,
-    },
-    /// The cost of a dependent dispatch was measured.
-    BenchDispatch {
-        /// Where.
-        device: String,
-        /// Seconds.
-        seconds: f64,
-    },
-    /// A line for the person.
-    Note {
-        /// The line.
-        text: String,
-    },
-    /// The runs of a folder.
-    Runs {
-        /// The folder.
-        folder: PathBuf,
-        /// Whether there is such a folder.
-        found: bool,
-        /// The runs, the last used first.
-        runs: Vec<RunInfo>,
-        /// Runs in its trash.
-        trashed: usize,
-        /// When it was looked at, in seconds since 1970.
-        now: f64,
-    },
-    /// A piece of what a run has recorded.
-    RunMetrics {
-        /// Its directory.
-        path: PathBuf,
-        /// Where the next piece begins.
-        until: Place,
-        /// The run was cut back, by a rollback or a resume: this is its first piece again, and what
-        /// was told before no longer holds.
-        restarted: bool,
-        /// Whether there is more to be read at once.
-        more: bool,
-        /// The steps.
-        metrics: Vec<Metrics>,
-        /// Lines that could not be read, and why; they are left out.
-        broken: Vec<String>,
-    },
-    /// A run has another name.
-    Renamed {
-        /// Where it was.
-        from: PathBuf,
-        /// Where it is.
-        to: PathBuf,
-    },
-    /// A run is in the trash.
-    Trashed {
-        /// Where it was.
-        from: PathBuf,
-        /// Where it is.
-        to: PathBuf,
-    },
-    /// A run is back from the trash.
-    Restored {
-        /// Where it was.
-        from: PathBuf,
-        /// Where it is.
-        to: PathBuf,
-    },
-    /// The trash of a folder is empty.
-    TrashEmptied {
-        /// The folder.
-        folder: PathBuf,
-        /// Runs that were deleted.
-        runs: usize,
-    },
-    /// What runs have recorded is written.
-    Exported {
-        /// The file.
-        out: PathBuf,
-        /// Runs in it.
-        runs: usize,
-    },
-}
-
 /// Asks running work to stop; shared with signal handlers and other threads.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicU8>);
@@ -354,12 +215,13 @@ pub struct Runner {
     orders: Orders,
     tuning: Tuning,
     chat: Option<chat::Session>,
+    known: known::Known,
 }
 
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None }
+        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None, known: known::Known::default() }
     }
 
     /// The same, with variants chosen at other times.
@@ -401,8 +263,14 @@ impl Runner {
                 emit(Event::Taught { finished });
                 Ok(())
             }
-            Command::PlanTrain(request) => plan::plan_train(*request, emit).await,
-            Command::PlanModel(request) => plan::plan_model(request, emit).await,
+            Command::PlanTrain(request) => plan::plan_train(*request, &mut self.known, emit).await,
+            Command::CheckInput { path, kind } => {
+                inputs::check(&path, kind, emit);
+                Ok(())
+            }
+            Command::SaveSettings { config, path } => settings::save(&config, &path, emit),
+            Command::OpenSettings { path } => settings::open(&path, emit),
+            Command::PlanModel(request) => plan::plan_model(request, &mut self.known, emit).await,
             Command::Generate(request) => generate::generate(*request, self.tuning, &self.stop, emit).await,
             Command::OpenChat(request) => {
                 // The model before goes first, so that there is memory for this one.

@@ -1,13 +1,16 @@
 //! What work takes of a device's memory, said before anything is reserved there.
 
-use super::train::{Inputs, TrainRequest};
-use super::{Event, devices, model};
+use super::devices::Place;
+use super::known::Known;
+use super::numbers::{ModelNumbers, RunLength};
+use super::train::{TrainRequest, known_shapes};
+use super::{Event, model};
 use crate::device::DeviceError;
 use crate::graph::{Counter, Machine, MachineError, Recompute, Storage};
 use crate::infer::{Engine, EngineError};
 use crate::model::{Linears, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, Purpose, Weights};
 use crate::platform;
-use crate::train::{self, Recomputation, Shapes, StepError, TrainConfig, TrainError};
+use crate::train::{self, Recomputation, SettingError, Shapes, StepError, TrainConfig, TrainError};
 use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +49,12 @@ pub struct PlanReport {
     pub memory: Option<u64>,
     /// Bytes that one binding may have there; none if there is no limit.
     pub binding_bytes: Option<u64>,
+    /// Whether it fits; none if the device does not tell what it has.
+    pub fits: Option<bool>,
+    /// The model's numbers.
+    pub model: ModelNumbers,
+    /// The run's length, of a training.
+    pub length: Option<RunLength>,
     /// What could be lowered, if it does not fit.
     pub advice: Option<String>,
 }
@@ -70,7 +79,11 @@ impl Room {
             Machine::Gpu(gpu) => gpu.gpu().memory(),
             Machine::Counting(_) => None,
         };
-        Self { memory: given.or(own), usable: given.or(own.map(|bytes| bytes - bytes / 16)), counter: machine.counter() }
+        Self::new(machine.counter(), own, given)
+    }
+
+    fn new(counter: Counter, own: Option<u64>, given: Option<u64>) -> Self {
+        Self { memory: given.or(own), usable: given.or(own.map(|bytes| bytes - bytes / 16)), counter }
     }
 
     fn holds(&self, bytes: u64) -> bool {
@@ -208,23 +221,38 @@ pub(super) fn out_of_memory(error: &TrainError) -> bool {
     matches!(machine, MachineError::Device(DeviceError::OutOfMemory { .. }))
 }
 
-/// Plans a run.
-pub(super) async fn plan_train(request: PlanTrainRequest, emit: &mut dyn FnMut(Event)) -> Result<()> {
+/// Plans a run. A setting for which there can be no plan is told by its name, too.
+pub(super) async fn plan_train(request: PlanTrainRequest, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let result = planned(request, known).await;
+    match &result {
+        Ok(report) => emit(Event::Planned(report.clone())),
+        Err(error) => {
+            if let Some(SettingError { name, problem }) = error.downcast_ref() {
+                emit(Event::SettingRefused { name: name.to_string(), problem: problem.clone() });
+            }
+        }
+    }
+    result.map(drop)
+}
+
+async fn planned(request: PlanTrainRequest, known: &mut Known) -> Result<PlanReport> {
     let PlanTrainRequest { train: request, teacher_shape } = request;
     let config = request.settings()?;
     config.check()?;
-    let shapes = Inputs::shapes(&config, teacher_shape.as_deref())?;
-    let (machine, device) = devices::machine(&request.device).await?;
-    let planned = Planned::new(&config, &shapes, Room::of(&machine, request.memory))?;
-    let what = format!("training {}, {} × {} tokens{}", config.model, config.batch, config.seq, again(planned.recompute));
+    let (shapes, tokenizer) = known_shapes(&config, teacher_shape.as_deref(), known)?;
+    let text_tokens = known.text_tokens(&config.data, &tokenizer);
+    let Place { counter, memory, name } = known.place(&request.device).await?;
+    let planned = Planned::new(&config, &shapes, Room::new(counter, memory, request.memory))?;
     let advice = (!planned.fits()).then(|| planned.advice(&config, &shapes));
-    emit(Event::Planned(report(what, planned.memory, device, planned.room, advice)));
-    Ok(())
+    let what = format!("training {}, {} × {} tokens{}", config.model, config.batch, config.seq, again(planned.recompute));
+    let model = ModelNumbers::of(&shapes.student, config.binary);
+    let length = Some(RunLength::of(&config, text_tokens));
+    Ok(report(what, planned.memory, name, planned.room, model, length, advice))
 }
 
 /// Plans a model that continues text.
-pub(super) async fn plan_model(request: PlanModelRequest, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let PlanModelRequest { model: name, device, context, memory } = request;
+pub(super) async fn plan_model(request: PlanModelRequest, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let PlanModelRequest { model: name, device, context, memory: given } = request;
     let (config, linears, storage) = if PRESETS.contains(&name.as_str()) {
         (LlamaConfig::preset(&name, crate::bench::vocabulary(&name))?, Linears::Binary, Storage::F16)
     } else {
@@ -233,19 +261,21 @@ pub(super) async fn plan_model(request: PlanModelRequest, emit: &mut dyn FnMut(E
         (file.config, file.linears, storage)
     };
     let context = model::context(&config, context)?;
-    let (machine, device) = devices::machine(&device).await?;
-    let room = Room::of(&machine, memory);
+    let Place { counter, memory, name: device } = known.place(&device).await?;
+    let room = Room::new(counter, memory, given);
     let mut counting = Machine::Counting(room.counter.clone());
     let weights = Weights::allocate(&mut counting, &config, linears, Purpose::Inference(storage))?;
     let plan = Engine::new(&mut counting, &weights, context)?.memory(&counting, &weights);
     let advice = (!room.holds(plan.total())).then(|| "use a smaller --context or model, or another device".into());
-    emit(Event::Planned(report(format!("{name} with a context of {context} tokens"), plan, device, room, advice)));
+    let numbers = ModelNumbers::of(&config, linears == Linears::Binary);
+    emit(Event::Planned(report(format!("{name} with a context of {context} tokens"), plan, device, room, numbers, None, advice)));
     Ok(())
 }
 
-fn report(what: String, plan: MemoryPlan, device: String, room: Room, advice: Option<String>) -> PlanReport {
+fn report(what: String, plan: MemoryPlan, device: String, room: Room, model: ModelNumbers, length: Option<RunLength>, advice: Option<String>) -> PlanReport {
     let binding_bytes = (room.counter.most_words() < usize::MAX).then(|| 4 * room.counter.most_words() as u64);
-    PlanReport { what, plan, device, memory: room.memory, binding_bytes, advice }
+    let fits = room.usable.map(|_| room.holds(plan.total()));
+    PlanReport { what, plan, device, memory: room.memory, binding_bytes, fits, model, length, advice }
 }
 
 /// Refuses a run that does not fit.

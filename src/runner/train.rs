@@ -1,5 +1,6 @@
 //! Training: opens what a run is made of, and hands it to the trainer.
 
+use super::known::Known;
 use super::plan::{self, Planned, Room};
 use super::{Event, Orders, Stop, Tuning, tuning};
 use crate::assets;
@@ -7,10 +8,11 @@ use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::graph::{Machine, Recompute};
 use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
-use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
-use anyhow::{Context, Result, bail};
+use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A run to start, or to go on with.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -25,22 +27,6 @@ pub struct TrainRequest {
     pub device: String,
     /// Bytes of memory to plan with, in the place of what the device says it has.
     pub memory: Option<u64>,
-}
-
-impl TrainRequest {
-    /// The settings, without opening the run.
-    pub(super) fn settings(&self) -> Result<TrainConfig> {
-        match &self.config {
-            None if self.resume => settings(&self.run.join("run.toml")),
-            config => Ok(config.clone().unwrap_or_default()),
-        }
-    }
-}
-
-/// Settings from a TOML file, such as a run's `run.toml`.
-pub fn settings(path: &Path) -> Result<TrainConfig> {
-    let text = platform::read_text(path).with_context(|| format!("settings {}", path.display()))?;
-    toml::from_str(&text).with_context(|| format!("settings {}", path.display()))
 }
 
 /// The first of `run-1`, `run-2`, … that is free among `runs`.
@@ -116,28 +102,18 @@ pub(super) struct Inputs {
 impl Inputs {
     pub(super) fn open(config: &TrainConfig) -> Result<Self> {
         let teacher = open_teacher(&config.teacher)?;
-        let tokenizer = tokenizer(config, teacher.as_ref())?;
+        let tokenizer = match (&config.tokenizer, teacher.as_ref().and_then(|file| file.tokenizer.clone())) {
+            (Source::Path(path), _) => Tokenizer::open(path).map_err(|error| setting("tokenizer", error))?,
+            (_, Some(own)) => own,
+            (_, None) => Tokenizer::from_json(assets::TOKENIZER)?,
+        };
+        check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
-        let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data)? };
-        let corpus = Corpus::new(&text, &tokenizer, config.seq)?;
+        let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data).map_err(|error| setting("data", error))? };
+        let corpus = Corpus::new(&text, &tokenizer, config.seq).map_err(|error| setting("data", error))?;
         let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus);
-        let cache = config.teacher_cache.as_deref().map(|dir| TeacherCache::open(dir, &origin)).transpose()?;
+        let cache = config.teacher_cache.as_deref().map(|dir| TeacherCache::open(dir, &origin)).transpose().map_err(|error| setting("teacher_cache", error))?;
         Ok(Self { teacher, tokenizer, shapes, corpus, cache })
-    }
-
-    /// The shapes of a run whose teacher need not exist: `teacher` names its shape.
-    pub(super) fn shapes(config: &TrainConfig, teacher: Option<&str>) -> Result<Shapes> {
-        let Some(name) = teacher else {
-            let file = open_teacher(&config.teacher)?;
-            let tokenizer = tokenizer(config, file.as_ref())?;
-            return shapes(config, file.map(|file| teacher_shape(config, file.config, file.linears)), &tokenizer);
-        };
-        let shape = match LlamaConfig::teacher(name) {
-            Some(shape) => shape,
-            None => super::model::config(Path::new(name))
-                .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
-        };
-        shapes(config, Some(teacher_shape(config, shape, Linears::Dense)), &tokenizer(config, None)?)
     }
 
     /// Plans the run's memory; reserves it if it fits, and puts the teacher there.
@@ -162,12 +138,17 @@ fn teacher_shape(settings: &TrainConfig, config: LlamaConfig, linears: Linears) 
 }
 
 fn shapes(config: &TrainConfig, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
-    let cached = config.teacher_cache.as_deref().map(TeacherCache::kept).transpose()?;
+    let cached = config.teacher_cache.as_deref().map(TeacherCache::kept).transpose().map_err(|error| setting("teacher_cache", error))?;
     let vocabulary = teacher.as_ref().map(|teacher| teacher.config.vocab_size).or(cached.map(|(vocabulary, _)| vocabulary));
     let student = model_config(config, vocabulary, tokenizer)?;
     // A run that learns from a cache has its teacher on the machine only to be measured against.
     let teacher = teacher.filter(|_| cached.is_none() || config.eval_teacher);
     let prompt = if config.sample_every == 0 { Vec::new() } else { tokenizer.encode(&config.sample_prompt)? };
+    let (needed, context) = (prompt.len() + config.sample_tokens + 1, student.max_position_embeddings);
+    if !prompt.is_empty() && needed > context {
+        let problem = anyhow!("the prompt and {} tokens more take a context of {needed}, but the model's is {context}", config.sample_tokens);
+        return Err(setting("sample_tokens", problem));
+    }
     Ok(Shapes { student, teacher, top: cached.map(|(_, top)| top), prompt })
 }
 
@@ -178,26 +159,52 @@ pub(super) fn origin(config: &TrainConfig, teacher: Option<&ModelFile>, vocabula
     Origin { teacher, vocabulary, seq: config.seq, temperature: config.temperature, top: None, text: Origin::text(corpus) }
 }
 
-fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
+pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
     match source {
         Source::None => Ok(None),
         Source::Embedded => Ok(Some(ModelFile::embedded_teacher()?)),
-        Source::Path(path) => Ok(Some(super::model::open(&path.display().to_string()).context("the teacher")?)),
+        Source::Path(path) => Ok(Some(super::model::open(&path.display().to_string()).map_err(|error| setting("teacher", error))?)),
     }
 }
 
-fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<Tokenizer> {
-    let tokenizer = match (&config.tokenizer, teacher.and_then(|file| file.tokenizer.clone())) {
-        (Source::Path(path), _) => Tokenizer::open(path)?,
-        (_, Some(own)) => own,
-        (_, None) => Tokenizer::from_json(assets::TOKENIZER)?,
-    };
-    if let Some(teacher) = teacher
-        && tokenizer.vocabulary() > teacher.config.vocab_size
-    {
-        bail!("the tokenizer has {} tokens, but the teacher knows only {}. Use the teacher's own tokenizer", tokenizer.vocabulary(), teacher.config.vocab_size);
+/// Refuses a tokenizer that gives ids which the teacher does not know.
+fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&LlamaConfig>) -> Result<()> {
+    match (tokenizer.vocabulary(), teacher.map_or(usize::MAX, |teacher| teacher.vocab_size)) {
+        (ids, known) if ids > known => {
+            Err(setting("tokenizer", anyhow!("it has {ids} tokens, but the teacher knows only {known}. Use the teacher's own tokenizer")))
+        }
+        _ => Ok(()),
     }
-    Ok(tokenizer)
+}
+
+/// An error of the setting by which it came about.
+fn setting(name: &'static str, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    SettingError { name, problem: format!("{:#}", error.into()) }.into()
+}
+
+/// The shapes of a run, from what is known of its files; `teacher` may name the shape of one that need
+/// not exist. With them, the tokenizer.
+pub(super) fn known_shapes(config: &TrainConfig, teacher: Option<&str>, known: &mut Known) -> Result<(Shapes, Arc<Tokenizer>)> {
+    let (taught, own) = match teacher {
+        Some(name) => {
+            let shape = match LlamaConfig::teacher(name) {
+                Some(shape) => shape,
+                None => super::model::config(Path::new(name))
+                    .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
+            };
+            (Some((shape, Linears::Dense)), None)
+        }
+        None => known.teacher(&config.teacher)?.map_or((None, None), |found| (Some((found.config, found.linears)), found.tokenizer)),
+    };
+    let tokenizer = match (&config.tokenizer, own) {
+        (Source::Path(_), _) | (_, None) => known.tokenizer(&config.tokenizer).map_err(|error| setting("tokenizer", error))?,
+        (_, Some(own)) => own,
+    };
+    if teacher.is_none() {
+        check_vocabulary(&tokenizer, taught.as_ref().map(|(shape, _)| shape))?;
+    }
+    let shapes = shapes(config, taught.map(|(shape, linears)| teacher_shape(config, shape, linears)), &tokenizer)?;
+    Ok((shapes, tokenizer))
 }
 
 /// The student's shape: a preset or a `config.json`; its vocabulary is the teacher's.
@@ -206,15 +213,18 @@ fn model_config(config: &TrainConfig, taught: Option<usize>, tokenizer: &Tokeniz
     let shape = if PRESETS.contains(&config.model.as_str()) {
         LlamaConfig::preset(&config.model, vocabulary)?
     } else {
-        super::model::config(Path::new(&config.model))
-            .with_context(|| format!("model {}: neither a preset ({}) nor a config.json that can be read", config.model, PRESETS.join(", ")))?
+        let path = Path::new(&config.model);
+        let missing = || format!("neither a preset ({}) nor a config.json that can be read", PRESETS.join(", "));
+        super::model::config(path).with_context(missing).map_err(|error| setting("model", error))?
     };
-    shape.check()?;
+    shape.check().map_err(|error| setting("model", error))?;
     if shape.vocab_size != vocabulary {
-        bail!("the model has a vocabulary of {}, but the teacher or tokenizer has {vocabulary}; they must be the same", shape.vocab_size);
+        let problem = anyhow!("it has a vocabulary of {}, but the teacher or tokenizer has {vocabulary}; they must be the same", shape.vocab_size);
+        return Err(setting("model", problem));
     }
     if config.seq > shape.max_position_embeddings {
-        bail!("seq is {}, but the model's context is {}; choose a shorter seq", config.seq, shape.max_position_embeddings);
+        let problem = anyhow!("{} is more than the model's context of {}; choose a shorter one", config.seq, shape.max_position_embeddings);
+        return Err(setting("seq", problem));
     }
     Ok(shape)
 }

@@ -1,6 +1,7 @@
 //! Training: the step, its schedule, and the run around them.
 
 mod baseline;
+mod check;
 mod checkpoint;
 mod config;
 pub mod csv;
@@ -18,8 +19,9 @@ mod teach;
 mod thin;
 mod trainer;
 
+pub use check::SettingError;
 pub use checkpoint::{CheckpointError, State, read_state};
-pub use config::{Init, Loss, Precision, Recomputation, SettingError, Source, TrainConfig};
+pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
 pub use curves::{Curves, png, svg};
 pub use event::{GuardAction, Snapshot, TrainEvent};
 pub use follow::{Piece, Place, read_last, read_piece};

@@ -4,8 +4,9 @@ mod boundary;
 mod serve;
 
 use super::baseline::{constant_losses, unigram};
+use super::check::SettingError;
 use super::checkpoint::{CheckpointError, State, clear_gradients, restore};
-use super::config::{SettingError, TrainConfig};
+use super::config::TrainConfig;
 use super::curves::Curves;
 use super::event::{GuardAction, TrainEvent};
 use super::guard::{Guard, Verdict};

@@ -1,11 +1,11 @@
-//! The app, driven by accessible names.
+//! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
 
 mod runs;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use signet::app::{App, Settings, Tab};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,5 +55,40 @@ impl Driver {
 
     fn labels(&self) -> Vec<String> {
         self.harness.root().children_recursive().filter_map(|node| node.accesskit_node().label()).collect()
+    }
+}
+
+/// A folder of its own for a test; gone when dropped.
+pub(crate) struct Scratch(pub(crate) PathBuf);
+
+impl Scratch {
+    /// Called `name`, which no other test has.
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("signet-app-{name}-{}", std::process::id()));
+        std::fs::remove_dir_all(&path).ok();
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+#[test]
+fn every_tab_is_reached_by_name_and_by_keys() {
+    use eframe::egui::{Key, Modifiers};
+    let scratch = Scratch::new("tabs");
+    let mut driver = Driver::new(&scratch.0, Tab::Devices);
+    for (tab, key) in Tab::ALL.into_iter().zip([Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5]) {
+        driver.click(tab.name());
+        assert_eq!(driver.harness.state().shared.settings.tab, tab);
+        for (key, tab) in [(Key::Num3, Tab::Chat), (key, tab)] {
+            driver.harness.key_press_modifiers(Modifiers::COMMAND, key);
+            driver.harness.run_steps(2);
+            assert_eq!(driver.harness.state().shared.settings.tab, tab);
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 mod answers;
 mod corpus;
+mod display;
 mod licences;
 mod steps;
 mod swiftshader;
 mod system;
 mod test;
+mod window;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -24,6 +26,18 @@ enum Command {
     /// Install what the tests need where that is known, then check and test everything; also called ci.
     #[command(alias = "ci")]
     Test,
+    /// Start the app in a window that nobody sees (Xvfb), train, close, go on.
+    Window {
+        /// Keep pictures of it in this folder.
+        #[arg(long, value_name = "DIR")]
+        shots: Option<PathBuf>,
+        /// Make a GIF of a run in training.
+        #[arg(long, value_name = "FILE")]
+        film: Option<PathBuf>,
+        /// Time training in the app and by `train`, in turn.
+        #[arg(long)]
+        measure: bool,
+    },
     /// Check the licence of every dependency.
     Licences,
     /// Make the embedded corpus from the Chit-Chat dataset.
@@ -46,6 +60,9 @@ enum Command {
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test => test::run(),
+        Command::Window { film: Some(out), .. } => window::film(&out),
+        Command::Window { measure: true, .. } => window::measure(),
+        Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|said| println!("{said}")),
         Command::Licences => licences::check().map(|count| println!("{count} packages, all under licences that allow it")),
         Command::Answers { prompts, models } => answers::print(&prompts, &models),
         Command::Corpus { dataset, out } => corpus::make(&dataset, &out),

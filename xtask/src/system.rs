@@ -4,8 +4,10 @@ use crate::steps::{Outcome, shown};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Software drivers: lavapipe for Vulkan, and llvmpipe for OpenGL through EGL.
-const PACKAGES: [&str; 4] = ["mesa-vulkan-drivers", "libegl1", "libegl-mesa0", "libgl1-mesa-dri"];
+/// Software drivers: lavapipe for Vulkan, and llvmpipe for OpenGL through EGL. A display that nobody
+/// sees, and what a window on it needs.
+const PACKAGES: [&str; 9] =
+    ["mesa-vulkan-drivers", "libegl1", "libegl-mesa0", "libgl1-mesa-dri", "xvfb", "libx11-xcb1", "libxcursor1", "libxi6", "libxkbcommon-x11-0"];
 
 /// What others are told.
 const ELSEWHERE: &str = "the tests need a Vulkan driver, and a software one will do: Mesa's lavapipe (Fedora: mesa-vulkan-drivers; Arch: vulkan-swrast; \

@@ -6,6 +6,7 @@ use crate::licences;
 use crate::steps::{Outcome, Steps, cargo, shown, shown_keeping};
 use crate::swiftshader;
 use crate::system::{self, RuntimeDir, found};
+use crate::window;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -55,6 +56,7 @@ pub(crate) fn run() -> Result<(), String> {
             _ => Outcome::Passed(results),
         }
     });
+    steps.run("window", window::step);
     steps.finish()
 }
 

@@ -1,0 +1,112 @@
+//! Files and directories that somebody names for a run: whether each is what it is taken for.
+
+use super::{Event, model, settings};
+use crate::data::{TeacherCache, Tokenizer};
+use crate::formats::safetensors::FormatError;
+use crate::model::ModelFile;
+use crate::platform::{self, Mapped};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// What a path is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputKind {
+    /// Text to train on.
+    Text,
+    /// A model: a directory, a packed file or a run.
+    Model,
+    /// The shape of a model: a `config.json`.
+    Shape,
+    /// A `tokenizer.json`.
+    Tokenizer,
+    /// The directory of a teacher cache.
+    TeacherCache,
+    /// Settings as TOML.
+    Settings,
+    /// Whatever it is: something that was dropped.
+    Any,
+}
+
+/// Looks at a path; what is wrong with it is part of the event.
+pub(super) fn check(path: &Path, kind: InputKind, emit: &mut dyn FnMut(Event)) {
+    let found = if kind == InputKind::Any { guess(path) } else { Ok(kind) };
+    let kind = *found.as_ref().unwrap_or(&kind);
+    let (what, problem) = match found.and_then(|kind| what(path, kind)) {
+        Ok(what) => (what, None),
+        Err(error) => (String::new(), Some(format!("{error:#}"))),
+    };
+    emit(Event::Input { path: path.to_path_buf(), kind, problem, what });
+}
+
+/// What a path seems to be, by its name and what lies in it.
+fn guess(path: &Path) -> Result<InputKind> {
+    let has = |name: &str| platform::is_file(&path.join(name));
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    if platform::is_dir(path) {
+        return match () {
+            () if has("config.json") || has("run.toml") => Ok(InputKind::Model),
+            () if TeacherCache::kept(path).is_ok() => Ok(InputKind::TeacherCache),
+            () => bail!("{}: this directory is no model (it has no config.json), no run and no teacher cache", path.display()),
+        };
+    }
+    Ok(match () {
+        () if name == "config.json" => InputKind::Shape,
+        () if name.ends_with(".json") && name.contains("tokenizer") => InputKind::Tokenizer,
+        () if name.ends_with(".toml") => InputKind::Settings,
+        () if [".signet", ".safetensors"].iter().any(|ending| name.ends_with(ending)) => InputKind::Model,
+        () => InputKind::Text,
+    })
+}
+
+/// What it is, in words; an error if it is something else.
+fn what(path: &Path, kind: InputKind) -> Result<String> {
+    match kind {
+        InputKind::Text | InputKind::Any => text(path),
+        InputKind::Model => {
+            let ModelFile { config, packed, tokenizer, .. } = model::open(&path.display().to_string())?;
+            let kind = if packed { "a packed student" } else { "a model" };
+            let speaks = if tokenizer.is_some() { "with its tokenizer" } else { "without a tokenizer" };
+            Ok(format!("{kind} of {} parameters, {} token ids, {speaks}", count(config.parameters() as f64), config.vocab_size))
+        }
+        InputKind::Shape => {
+            let config = model::config(path)?;
+            Ok(format!("a model's shape: {} parameters, {} token ids", count(config.parameters() as f64), config.vocab_size))
+        }
+        InputKind::Tokenizer => Ok(format!("a tokenizer of {} tokens", Tokenizer::open(path)?.vocabulary())),
+        InputKind::TeacherCache => {
+            let (vocabulary, top) = TeacherCache::kept(path)?;
+            Ok(format!("a teacher cache: {top} tokens at each position, of {vocabulary}"))
+        }
+        InputKind::Settings => Ok(format!("settings to train {}", settings(path)?.model)),
+    }
+}
+
+/// How much text it is; an error names the byte where it is none.
+fn text(path: &Path) -> Result<String> {
+    if platform::is_dir(path) {
+        bail!("{}: is a directory; name the text files in it", path.display());
+    }
+    let Some(stamp) = platform::stamp(path) else { bail!("{}: there is no such file", path.display()) };
+    if stamp.bytes == 0 {
+        bail!("{}: is empty", path.display());
+    }
+    let bytes = Mapped::open(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+    if let Err(error) = std::str::from_utf8(&bytes) {
+        let problem = format!("is not UTF-8 text: byte {} begins no character. Convert it first", error.valid_up_to());
+        return Err(FormatError::new(path, problem).into());
+    }
+    Ok(format!("{}B of text", count(stamp.bytes as f64).replace('K', "k")))
+}
+
+/// A count as a person reads it: `135 M`.
+fn count(value: f64) -> String {
+    let (value, unit) = match value {
+        value if value >= 1e9 => (value / 1e9, "G"),
+        value if value >= 1e6 => (value / 1e6, "M"),
+        value if value >= 1e3 => (value / 1e3, "K"),
+        value => return format!("{value} "),
+    };
+    format!("{value:.1} {unit}")
+}

@@ -1,0 +1,44 @@
+//! Settings as files: a run's `run.toml`, and presets that a person saves and opens.
+
+use super::Event;
+use super::train::TrainRequest;
+use crate::platform;
+use crate::train::TrainConfig;
+use anyhow::{Context, Result};
+use std::path::Path;
+
+/// What a saved file opens with.
+const ABOVE: &str = "# Settings of a Signet run. `signet train --config FILE` trains with them, and the app opens them.\n\n";
+
+/// Settings from a TOML file, such as a run's `run.toml`. What it does not name is as by default; an
+/// error names the file and the line.
+pub fn settings(path: &Path) -> Result<TrainConfig> {
+    let text = platform::read_text(path).with_context(|| format!("settings {}", path.display()))?;
+    toml::from_str(&text).with_context(|| format!("settings {}", path.display()))
+}
+
+impl TrainRequest {
+    /// The settings, without opening the run.
+    pub(super) fn settings(&self) -> Result<TrainConfig> {
+        match &self.config {
+            None if self.resume => settings(&self.run.join("run.toml")),
+            config => Ok(config.clone().unwrap_or_default()),
+        }
+    }
+}
+
+/// Writes settings that [`settings`] reads: whole, or not at all.
+pub(super) fn save(config: &TrainConfig, path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let written = toml::to_string(config).map_err(anyhow::Error::from);
+    let text = written.with_context(|| format!("settings {}: they cannot be written as TOML", path.display()))?;
+    platform::write_atomic(path, (ABOVE.to_owned() + &text).as_bytes()).with_context(|| format!("settings {}: could not be written", path.display()))?;
+    emit(Event::SettingsSaved { path: path.to_path_buf() });
+    Ok(())
+}
+
+/// Reads settings for somebody who waits elsewhere.
+pub(super) fn open(path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let config = Box::new(settings(path)?);
+    emit(Event::Settings { path: path.to_path_buf(), config });
+    Ok(())
+}

@@ -1,0 +1,201 @@
+//! Which settings are refused, by name, and why. Whatever passes can be planned in reasonable time
+//! without an overflow, and written as TOML.
+
+use super::config::{Init, Loss, Precision, Source, TrainConfig};
+use super::guard::GuardConfig;
+use std::path::PathBuf;
+
+/// A setting that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("setting {name}: {problem}")]
+pub struct SettingError {
+    /// Its name; those of the guard begin with `guard.`.
+    pub name: &'static str,
+    /// What is wrong, and what is allowed.
+    pub problem: String,
+}
+
+/// Most optimizer steps, and most steps between two of anything.
+const STEPS: u64 = 1 << 40;
+/// Most tokens in a micro-step: more take longer to plan than anybody waits, and `accumulate` does the same.
+const MICRO_TOKENS: usize = 1 << 20;
+/// Most tokens in a run, so that positions can be counted.
+const TOKENS: u128 = 1 << 62;
+
+fn refuse(name: &'static str, problem: String) -> Result<(), SettingError> {
+    Err(SettingError { name, problem })
+}
+
+fn between<T: PartialOrd + std::fmt::Debug>(name: &'static str, value: T, least: T, most: T) -> Result<(), SettingError> {
+    // A NaN is in no range.
+    if value >= least && value <= most { Ok(()) } else { refuse(name, format!("{value:?} is not between {least:?} and {most:?}")) }
+}
+
+impl TrainConfig {
+    /// Refuses settings that make no sense, naming the first.
+    pub fn check(&self) -> Result<(), SettingError> {
+        self.check_numbers()?;
+        self.check_sizes()?;
+        self.guard.check()?;
+        self.check_sources()
+    }
+
+    /// Each number alone.
+    fn check_numbers(&self) -> Result<(), SettingError> {
+        let counts = [
+            ("batch", self.batch as u64, 1, 1 << 16),
+            ("seq", self.seq as u64, 1, 1 << 20),
+            ("accumulate", self.accumulate as u64, 1, 1 << 20),
+            ("steps", self.steps, 1, STEPS),
+            ("warmup", self.warmup, 0, STEPS),
+            ("eval_every", self.eval_every, 0, STEPS),
+            ("eval_batches", self.eval_batches as u64, 1, 1 << 20),
+            ("sample_every", self.sample_every, 0, STEPS),
+            ("sample_tokens", self.sample_tokens as u64, 0, 1 << 16),
+            ("checkpoint_every", self.checkpoint_every, 0, STEPS),
+            ("keep", self.keep as u64, 1, 1 << 20),
+            // What TOML can hold.
+            ("seed", self.seed, 0, i64::MAX as u64),
+        ];
+        for (name, value, least, most) in counts {
+            between(name, value, least, most)?;
+        }
+        let ranges = [
+            ("lr", self.lr, 0.0, 10.0),
+            ("end_lr", self.end_lr, 0.0, 10.0),
+            ("beta1", self.beta1, 0.0, 0.999_999),
+            ("beta2", self.beta2, 0.0, 0.999_999),
+            ("epsilon", self.epsilon, 1e-30, 1.0),
+            ("weight_decay", self.weight_decay, 0.0, 10.0),
+            ("clip", self.clip, 1e-6, 1e30),
+            ("temperature", self.temperature, 0.05, 20.0),
+        ];
+        for (name, value, least, most) in ranges {
+            between(name, value, least, most)?;
+        }
+        let exponent = self.loss_scale.log2();
+        if !self.loss_scale.is_normal() || exponent.fract() != 0.0 || exponent.abs() > 24.0 {
+            return refuse("loss_scale", format!("{} is not a power of two between 2^-24 and 2^24", self.loss_scale));
+        }
+        Ok(())
+    }
+
+    /// Numbers that bound each other.
+    fn check_sizes(&self) -> Result<(), SettingError> {
+        if self.batch * self.seq > MICRO_TOKENS {
+            return refuse("batch", format!("{} × {} tokens are more than a micro-step can have ({MICRO_TOKENS}); use accumulate", self.batch, self.seq));
+        }
+        if u128::from(self.steps) * u128::from(self.tokens_per_step()) > TOKENS {
+            return refuse("steps", format!("{} steps of {} tokens are more than can be counted; give fewer", self.steps, self.tokens_per_step()));
+        }
+        if self.warmup >= self.steps && self.steps > 1 {
+            return refuse("warmup", format!("{} steps of warm-up leave nothing of {} steps", self.warmup, self.steps));
+        }
+        if self.precision == Precision::F16 && self.loss_scale < 1024.0 {
+            let problem = format!("f16 has no room for gradients at a loss scale of {}; set loss_scale = 1024 or more", self.loss_scale);
+            return refuse("precision", problem);
+        }
+        Ok(())
+    }
+
+    /// What it reads.
+    fn check_sources(&self) -> Result<(), SettingError> {
+        let nameless = |source: &Source| source.path().is_some_and(|path| path.as_os_str().is_empty());
+        if self.model.is_empty() {
+            return refuse("model", "there must be one: a size, or the path of a config.json".into());
+        }
+        if self.tokenizer == Source::None || nameless(&self.tokenizer) {
+            return refuse("tokenizer", "there must be one: embedded, or a path".into());
+        }
+        if nameless(&self.teacher) {
+            return refuse("teacher", "no path is given; without a teacher, say none".into());
+        }
+        if self.teacher == Source::None && self.teacher_cache.is_none() && self.loss != Loss::Ar {
+            return refuse("teacher", "loss ad and mix need a teacher; without one only loss ar can be trained".into());
+        }
+        if self.teacher_cache.is_some() && self.loss == Loss::Ar {
+            return refuse("teacher_cache", "loss ar learns from no teacher; leave the cache out".into());
+        }
+        if self.eval_teacher && (self.teacher == Source::None || self.teacher_cache.is_none()) {
+            return refuse("eval_teacher", "needs a teacher, and a teacher_cache that is trained from".into());
+        }
+        if self.teacher == Source::None && self.init == Init::Teacher {
+            return refuse("init", "there is no teacher to start from".into());
+        }
+        for (name, path) in self.paths() {
+            if path.as_os_str().is_empty() {
+                return refuse(name, "a path is empty".into());
+            }
+            if path.to_str().is_none() {
+                return refuse(name, format!("the path {} is not UTF-8, and no settings file can hold it; rename it", path.display()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Every path that is named, and by which setting.
+    fn paths(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+        let one = [
+            ("init", self.init.path()),
+            ("teacher", self.teacher.path()),
+            ("tokenizer", self.tokenizer.path()),
+            ("teacher_cache", self.teacher_cache.as_ref()),
+        ];
+        one.into_iter().filter_map(|(name, path)| Some((name, path?))).chain(self.data.iter().map(|path| ("data", path)))
+    }
+}
+
+impl GuardConfig {
+    fn check(&self) -> Result<(), SettingError> {
+        between("guard.window", self.window, 1, 1 << 16)?;
+        between("guard.patience", self.patience, 1, self.window)?;
+        between("guard.norm_z", self.norm_z, 0.0, 1e9)?;
+        between("guard.loss_z", self.loss_z, 0.0, 1e9)?;
+        between("guard.tolerate", self.tolerate, 1, 1 << 20)?;
+        between("guard.rollbacks", self.rollbacks, 0, 1 << 20)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absurd_settings_are_named() {
+        TrainConfig::default().check().unwrap();
+        type Spoil = fn(&mut TrainConfig);
+        let bad: [(&str, Spoil); 26] = [
+            ("batch", |c| c.batch = 0),
+            ("batch", |c| (c.batch, c.seq) = (1 << 16, 1 << 20)),
+            ("seq", |c| c.seq = usize::MAX),
+            ("steps", |c| c.steps = 0),
+            ("steps", |c| c.steps = 1 << 63),
+            ("steps", |c| (c.steps, c.accumulate, c.batch) = (1 << 40, 1 << 20, 1 << 10)),
+            ("lr", |c| c.lr = -1.0),
+            ("lr", |c| c.lr = f64::NAN),
+            ("end_lr", |c| c.end_lr = f64::INFINITY),
+            ("beta2", |c| c.beta2 = 1.0),
+            ("loss_scale", |c| c.loss_scale = 3.0),
+            ("loss_scale", |c| c.loss_scale = f32::NAN),
+            ("precision", |c| c.precision = Precision::F16),
+            ("teacher", |c| c.teacher = Source::None),
+            ("teacher", |c| c.teacher = Source::Path("".into())),
+            ("warmup", |c| c.warmup = c.steps),
+            ("warmup", |c| (c.steps, c.warmup) = (1, u64::MAX)),
+            ("sample_tokens", |c| c.sample_tokens = usize::MAX),
+            ("eval_every", |c| c.eval_every = u64::MAX),
+            ("keep", |c| c.keep = usize::MAX),
+            ("seed", |c| c.seed = u64::MAX),
+            ("data", |c| c.data = vec!["".into()]),
+            ("guard.window", |c| c.guard.window = 0),
+            ("guard.patience", |c| c.guard.patience = 0),
+            ("guard.loss_z", |c| c.guard.loss_z = f64::NAN),
+            ("guard.rollbacks", |c| c.guard.rollbacks = usize::MAX),
+        ];
+        for (name, spoil) in bad {
+            let mut config = TrainConfig::default();
+            spoil(&mut config);
+            assert_eq!(config.check().unwrap_err().name, name);
+        }
+    }
+}
