@@ -8,6 +8,7 @@ mod golden;
 mod infer;
 mod large;
 mod memory;
+mod orders;
 mod runs;
 mod settings;
 mod shaders;

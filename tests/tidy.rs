@@ -48,6 +48,7 @@ const PURE: &[&str] = &[
     "src/graph/plan.rs",
     "src/graph/recompute.rs",
     "src/infer/sampler.rs",
+    "src/train/changes.rs",
     "src/train/guard.rs",
     "src/train/schedule.rs",
 ];

@@ -3,7 +3,7 @@
 use super::Tab;
 use super::notices::Notices;
 use super::settings::Settings;
-use crate::runner::{DeviceInfo, TrainConfig};
+use crate::runner::{DeviceInfo, Orders, Snapshot, TrainConfig};
 use std::path::PathBuf;
 
 /// What all tabs see.
@@ -18,12 +18,14 @@ pub struct Shared {
     pub devices: Vec<DeviceInfo>,
     /// The run that this app trains.
     pub training: Option<Training>,
+    /// The last snapshot of it that was asked for.
+    pub snapshot: Option<Taken>,
 }
 
 impl Shared {
     /// With what was remembered.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, notices: Notices::default(), actions: Vec::new(), devices: Vec::new(), training: None }
+        Self { settings, notices: Notices::default(), actions: Vec::new(), devices: Vec::new(), training: None, snapshot: None }
     }
 
     /// Asks something of another tab.
@@ -45,6 +47,19 @@ pub struct Training {
     pub tokens_per_s: f64,
     /// Whether it waits to go on.
     pub paused: bool,
+    /// Speaks to it while it runs.
+    pub orders: Orders,
+}
+
+/// A snapshot of a run's model.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// Directory of the run.
+    pub run: PathBuf,
+    /// The model.
+    pub snapshot: Snapshot,
+    /// Seconds that the training stood still for it.
+    pub seconds: f64,
 }
 
 /// What one tab asks of another.

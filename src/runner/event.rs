@@ -1,6 +1,11 @@
 //! What a front end is told while work is done.
 
-use super::*;
+use super::{
+    CaseResult, DecodeReport, DeviceInfo, GenerateReport, InputKind, MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlanReport, Report, RunInfo,
+    TrainBenchReport, TrainConfig, TrainEvent,
+};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 
 /// What a front end is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 //! A thread of its own that owns a [`Runner`]: commands go in, replies are polled for. Who draws never
 //! waits, and each worker has its own device.
 
-use super::{Command, Event, Runner, Stop, Tuning};
+use super::{Command, Event, Orders, Runner, Stop, Tuning};
 use crate::platform;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,6 +31,7 @@ pub struct Worker {
     commands: Sender<Command>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
     stop: Stop,
+    orders: Orders,
     /// Commands sent whose end was not polled yet.
     open: usize,
 }
@@ -42,16 +43,18 @@ impl Worker {
     /// If the system gives no thread.
     pub fn spawn(name: &str, tuning: Tuning, wake: Wake) -> Self {
         let (commands, inbox) = channel();
-        let (replies, stop) = (Arc::default(), Stop::default());
-        let thread = Thread { inbox, replies: Arc::clone(&replies), stop: stop.clone(), tuning, wake };
+        let (replies, stop, orders) = (Arc::default(), Stop::default(), Orders::default());
+        let thread = Thread { inbox, replies: Arc::clone(&replies), stop: stop.clone(), orders: orders.clone(), tuning, wake };
         platform::spawn(name, move || thread.run()).expect("a thread can be started");
-        Self { commands, replies, stop, open: 0 }
+        Self { commands, replies, stop, orders, open: 0 }
     }
 
-    /// Adds a command to the queue. Where nothing is under way, an earlier wish to stop is forgotten.
+    /// Adds a command to the queue. Where nothing is under way, an earlier wish to stop and earlier orders
+    /// are forgotten.
     pub fn send(&mut self, command: Command) {
         if self.open == 0 {
             self.stop.clear();
+            self.orders.clear();
         }
         // The thread only ends when the worker is dropped.
         if self.commands.send(command).is_ok() {
@@ -71,6 +74,11 @@ impl Worker {
         self.open > 0
     }
 
+    /// Speaks to a training while it runs.
+    pub fn orders(&self) -> &Orders {
+        &self.orders
+    }
+
     /// Asks the work at hand, and what waits behind it, to stop.
     pub fn stop(&self) {
         self.stop.ask();
@@ -88,6 +96,7 @@ struct Thread {
     inbox: Receiver<Command>,
     replies: Arc<Mutex<VecDeque<Reply>>>,
     stop: Stop,
+    orders: Orders,
     tuning: Tuning,
     wake: Wake,
 }
@@ -110,7 +119,7 @@ impl Thread {
     }
 
     fn runner(&self) -> Runner {
-        Runner::new(self.stop.clone()).with_tuning(self.tuning)
+        Runner::new(self.stop.clone()).with_tuning(self.tuning).with_orders(self.orders.clone())
     }
 
     fn say(&self, reply: Reply) {

@@ -10,7 +10,7 @@ const MATRICES: [&str; 7] = ["q", "k", "v", "o", "gate", "up", "down"];
 type Column = (&'static str, fn(&Metrics) -> String);
 
 /// The columns that every table has, in order; empty where a step has no value.
-const COLUMNS: [Column; 17] = [
+const COLUMNS: [Column; 19] = [
     ("step", |m| m.step.to_string()),
     ("tokens", |m| m.tokens.to_string()),
     ("loss", |m| m.loss.to_string()),
@@ -25,6 +25,8 @@ const COLUMNS: [Column; 17] = [
     ("threshold", |m| maybe(m.threshold)),
     ("tokens_per_s", |m| m.tokens_per_s.to_string()),
     ("seconds", |m| m.seconds.to_string()),
+    ("changed_lr", |m| maybe(m.changed.as_ref().and_then(|changed| changed.lr))),
+    ("changed_sample_prompt", |m| quoted(m.changed.as_ref().and_then(|changed| changed.sample_prompt.as_deref()).unwrap_or_default())),
     ("held_out_ad", |m| maybe(m.held_out.map(|losses| losses.ad))),
     ("held_out_ar", |m| maybe(m.held_out.map(|losses| losses.ar))),
     ("held_out_kl", |m| maybe(m.held_out.map(|losses| losses.kl))),
@@ -32,6 +34,11 @@ const COLUMNS: [Column; 17] = [
 
 fn maybe(value: Option<impl Display>) -> String {
     value.map_or(String::new(), |value| value.to_string())
+}
+
+/// A text, in quotes where it needs them.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
 }
 
 /// The names of the columns, for runs with at most so many binarized matrices.
@@ -43,7 +50,7 @@ pub fn header(matrices: usize) -> String {
 
 /// A step of the run of this name.
 pub fn row(run: &str, metrics: &Metrics, matrices: usize) -> String {
-    let mut row = if run.contains([',', '"', '\n', '\r']) { format!("\"{}\"", run.replace('"', "\"\"")) } else { run.into() };
+    let mut row = quoted(run);
     for (_, value) in COLUMNS {
         row.push(',');
         row.push_str(&value(metrics));
@@ -58,7 +65,7 @@ pub fn row(run: &str, metrics: &Metrics, matrices: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::Losses;
+    use crate::train::{Changed, Losses};
 
     #[test]
     fn every_field_of_a_step_has_its_column() {
@@ -68,6 +75,7 @@ mod tests {
             norm: Some(1e-9),
             flips: vec![0.5; 8],
             threshold: Some(4.0),
+            changed: Some(Changed { lr: Some(0.5), sample_prompt: Some("hi".into()) }),
             held_out: Some(Losses { ad: 5.0, ar: 6.0, kl: 7.0 }),
             ..Metrics::default()
         };
@@ -85,7 +93,7 @@ mod tests {
         assert!(row.starts_with("\"a, \"\"b\"\"\","), "{row}");
         let values: Vec<&str> = row.trim_end().trim_start_matches("\"a, \"\"b\"\"\",").split(',').collect();
         let value = |name: &str| values[names.iter().position(|known| *known == name).unwrap() - 1];
-        assert_eq!((value("norm"), value("held_out_kl"), value("flips_1_q"), value("flips_1_k")), ("0.000000001", "7", "0.5", ""));
+        assert_eq!((value("norm"), value("held_out_kl"), value("changed_lr"), value("flips_1_q"), value("flips_1_k")), ("0.000000001", "7", "0.5", "0.5", ""));
         assert_eq!(values.len() + 1, names.len());
     }
 }

@@ -77,6 +77,10 @@ pub enum TrainEvent {
         memory: u64,
         /// Tokens of a step.
         tokens: u64,
+        /// The schedule's highest learning rate, as it is now.
+        lr: f64,
+        /// What samples continue, as it is now.
+        sample_prompt: String,
         /// Name and weights of each binarized matrix, in the order of [`Metrics::flips`].
         matrices: Vec<(String, usize)>,
     },

@@ -1,5 +1,6 @@
 //! One optimizer step as `metrics.jsonl` has it.
 
+use super::changes::Changed;
 use super::step::Losses;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,9 @@ pub struct Metrics {
     pub tokens_per_s: f64,
     /// Seconds of training so far, over all sessions of the run.
     pub seconds: f64,
+    /// What somebody changed, at the first step for which it holds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changed: Option<Changed>,
     /// Losses on held-out text, at steps where they were measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_out: Option<Losses>,

@@ -1,6 +1,7 @@
 //! Training: the step, its schedule, and the run around them.
 
 mod baseline;
+mod changes;
 mod check;
 mod checkpoint;
 mod config;
@@ -19,6 +20,7 @@ mod teach;
 mod thin;
 mod trainer;
 
+pub use changes::{Changed, Changes};
 pub use check::SettingError;
 pub use checkpoint::{CheckpointError, State, read_state};
 pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};

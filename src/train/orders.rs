@@ -20,6 +20,16 @@ pub enum Order {
     Sample,
     /// Give the student as a packed model.
     Snapshot,
+    /// Go on with another learning rate.
+    Rate {
+        /// The schedule's highest; its course stays.
+        lr: f64,
+    },
+    /// Let samples continue something else.
+    Prompt {
+        /// What.
+        text: String,
+    },
 }
 
 impl Order {

@@ -3,6 +3,7 @@
 //! ```text
 //! runs/NAME/run.toml        what the run is; a resume must ask for the same
 //!           variants.json   the variants its operations take on a GPU, by operation and shape
+//!           changes.jsonl   what was changed while it ran, and from which step on
 //!           metrics.jsonl   one object per optimizer step, see `Metrics`
 //!           log.txt         what happened: checkpoints, the guard's doings, stops and resumes
 //!           samples.txt     text sampled along the way
@@ -10,6 +11,7 @@
 //!           checkpoints/step-00000250/  model.safetensors, optimizer.safetensors, state.json, config.json, tokenizer.json
 //! ```
 
+use super::changes::Changes;
 use super::config::TrainConfig;
 use super::metrics::Metrics;
 use crate::graph::Variants;
@@ -139,6 +141,23 @@ impl RunDir {
         let text = at(&file, platform::read_text(&file))?;
         let why = |error| format!("{error}. Without it the run cannot go on to the bit; delete the file to go on with portable variants");
         serde_json::from_str(&text).map_err(|error| RunError::Broken { problem: why(error), path: file })
+    }
+
+    /// What was changed while it ran; `check` refuses what cannot be.
+    pub fn changes(&self, check: impl Fn(&Changes) -> Result<(), String>) -> Result<Changes, RunError> {
+        let path = self.path.join("changes.jsonl");
+        if !platform::exists(&path) {
+            return Ok(Changes::default());
+        }
+        let text = at(&path, platform::read_text(&path))?;
+        let changes = Changes::read(&text).and_then(|changes| check(&changes).map(|()| changes));
+        changes.map_err(|problem| RunError::Broken { problem: format!("{problem}. Delete the file to go on with the run's first settings"), path })
+    }
+
+    /// Replaces `changes.jsonl`.
+    pub fn keep_changes(&self, changes: &Changes) -> Result<(), RunError> {
+        let path = self.path.join("changes.jsonl");
+        at(&path, write_atomic(&path, changes.text().as_bytes()))
     }
 
     /// Takes the lock of a run's directory, whatever is in it.

@@ -8,6 +8,9 @@ use crate::graph::{Counter, Machine, Recompute};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, MemoryPlan, Purpose, Weights};
 
+/// Tokens of a prompt that there is room for at least: it can be changed while a run trains.
+const PROMPT: usize = 128;
+
 /// A model that is only read.
 #[derive(Clone, Debug)]
 pub struct TeacherShape {
@@ -54,7 +57,7 @@ impl Setup {
         };
         let sampler = match shapes.prompt.len() {
             0 => None,
-            tokens => Some((Engine::new(machine, &step.student, tokens + config.sample_tokens + 1)?, shapes.prompt.clone())),
+            tokens => Some((Engine::new(machine, &step.student, tokens.max(PROMPT) + config.sample_tokens + 1)?, shapes.prompt.clone())),
         };
         Ok(Self { step, sampler })
     }

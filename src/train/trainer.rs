@@ -1,9 +1,11 @@
 //! The training loop: batches in, events out, under the guard's eye.
 
 mod boundary;
+mod change;
 mod serve;
 
 use super::baseline::{constant_losses, unigram};
+use super::changes::Changes;
 use super::check::SettingError;
 use super::checkpoint::{CheckpointError, State, clear_gradients, restore};
 use super::config::TrainConfig;
@@ -13,6 +15,7 @@ use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
 use super::orders::Orders;
 use super::run_dir::{RunDir, RunError};
+use super::schedule::Schedule;
 use super::setup::Setup;
 use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, CacheError, Corpus, TeacherCache, Tokenizer, TokenizerError, held_out};
@@ -21,6 +24,7 @@ use crate::infer::{Engine, EngineError};
 use crate::model::{BinaryGroup, ModelError, Rounding};
 use crate::ops::Control;
 use crate::platform::Clock;
+use change::possible;
 
 /// Why training stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +85,7 @@ pub struct Trainer {
     cache: Option<TeacherCache>,
     tokenizer: Tokenizer,
     run: RunDir,
+    changes: Changes,
     state: State,
     first_state: State,
     batches: Batches,
@@ -157,6 +162,7 @@ impl Trainer {
             cache.expect(then)?;
         }
         run.cut(state.step)?;
+        let changes = run.changes(|changes| possible(changes, &config, &tokenizer, sampler.as_ref()))?;
         let shape = step.shape();
         let order = if cache.is_some() { Batches::aligned } else { Batches::new };
         let mut held = held_out(&corpus.held_out, shape.batch, shape.seq, config.eval_batches);
@@ -182,6 +188,7 @@ impl Trainer {
             cache,
             tokenizer,
             run,
+            changes,
             state,
             first_state,
             sampler,
@@ -237,6 +244,8 @@ impl Trainer {
             device: self.device.clone(),
             memory: self.machine.bytes(),
             tokens: self.config.tokens_per_step(),
+            lr: self.schedule().peak,
+            sample_prompt: self.changes.sample_prompt(self.state.step + 1).unwrap_or(&self.config.sample_prompt).into(),
             matrices: self.step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(name, signs)| (name.into(), signs.spec.elements())).collect(),
         });
         self.run.log(&format!("begun at step {} of {}: {summary}", self.state.step, self.config.steps))?;
@@ -284,7 +293,7 @@ impl Trainer {
             }
             self.step.micro(&mut self.machine, &batch, accumulate, scale)?;
         }
-        let lr = self.config.schedule().rate((self.state.step + 1) * accumulate as u64 - 1);
+        let lr = self.schedule().rate((self.state.step + 1) * accumulate as u64 - 1);
         let threshold = self.state.threshold.take().unwrap_or_else(|| self.state.guard.threshold(self.state.step + 1));
         let control = self.control(lr, threshold);
         let report = self.step.update(&mut self.machine, &control)?;
@@ -292,6 +301,12 @@ impl Trainer {
         self.state.cursor += accumulate as u64;
         self.state.tokens += self.config.tokens_per_step();
         Ok(Outstanding { step: self.state.step, cursor: self.state.cursor, tokens: self.state.tokens, lr, threshold, loss_scale: scale, report })
+    }
+
+    /// The schedule that holds for the next step.
+    fn schedule(&self) -> Schedule {
+        let schedule = self.config.schedule();
+        Schedule { peak: self.changes.lr(self.state.step + 1).unwrap_or(schedule.peak), ..schedule }
     }
 
     fn control(&self, lr: f64, threshold: f32) -> Control<f32> {
@@ -365,6 +380,7 @@ impl Trainer {
             threshold: Some(f64::from(threshold)).filter(|&threshold| threshold < f64::from(f32::MAX)),
             tokens_per_s: self.config.tokens_per_step() as f64 / since,
             seconds: self.state.seconds,
+            changed: self.changes.at(step).cloned(),
             held_out: None,
         }
     }

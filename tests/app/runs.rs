@@ -41,7 +41,8 @@ fn runs_are_sorted_filtered_and_laid_over_each_other() {
     app.click("alpha");
     app.wait_until("both curves", |app| app.harness.query_by_label("loss: beta is 0.2667 at step 30, alpha is 0.4 at step 20").is_some());
     // Their settings side by side: only what differs.
-    assert!(app.shows("1 settings differ", true) && app.shows("lr", false) && app.shows("0.002", false) && app.shows("0.5", false));
+    app.wait_until("the settings", |app| app.shows("1 settings differ", true) && app.shows("lr", false));
+    assert!(app.shows("0.002", false) && app.shows("0.5", false));
     assert!(!app.shows("seed", false));
     app.harness.get_by_label("Filter").focus();
     app.harness.run_steps(2);
@@ -72,6 +73,8 @@ fn a_run_is_renamed_thrown_away_and_brought_back() {
     app.wait_until("the trash", |_| folder.join(".trash/alpha-two/run.toml").exists());
     app.wait_until("the notice", |app| app.shows("alpha-two is in the trash", false));
     app.wait_until("the row to go", |app| app.shows("1 runs", false));
+    // The lines at the bottom find their place.
+    app.harness.run_steps(5);
     app.click("Undo");
     app.wait_until("its return", |_| folder.join("alpha-two/run.toml").exists());
     app.wait_until("its row", |app| app.shows("2 runs", false));

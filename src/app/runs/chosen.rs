@@ -1,6 +1,6 @@
 //! Runs that were chosen: their curves on the same axes, and their settings side by side.
 
-use super::super::plots::{History, Line, Panel, Quantity, palette};
+use super::super::plots::{History, Line, Panel, Quantity, number, palette};
 use super::super::shared::Shared;
 use super::{RunsTab, name};
 use crate::runner::{Metrics, Place};
@@ -49,6 +49,9 @@ impl Chosen {
             self.history.push(metrics);
             if !metrics.taken {
                 self.history.mark(metrics.step, "the guard did not take this step");
+            }
+            if let Some(lr) = metrics.changed.as_ref().and_then(|changed| changed.lr) {
+                self.history.mark(metrics.step, format!("learning rate set to {}", number(lr)));
             }
         }
         if let Some(line) = broken.last() {
@@ -130,7 +133,7 @@ impl RunsTab {
         } else {
             format!("{all} settings")
         };
-        egui::CollapsingHeader::new(title).id_salt("settings").default_open(rows.len() > 1).show(ui, |ui| {
+        egui::CollapsingHeader::new(title).id_salt(("settings", rows.len() > 1)).default_open(rows.len() > 1).show(ui, |ui| {
             ScrollArea::horizontal().id_salt("settings").show(ui, |ui| {
                 Grid::new("settings").striped(true).num_columns(rows.len() + 1).show(ui, |ui| {
                     ui.strong("Setting");

@@ -36,7 +36,7 @@ impl Trainer {
             emit(TrainEvent::HeldOut { step, losses });
         }
         if due.sample {
-            self.sample(emit).await?;
+            self.sample(step, emit).await?;
         }
         if due.save {
             let loss = held.map(|losses| losses.trained(self.config.objective()));
@@ -48,12 +48,16 @@ impl Trainer {
         Ok(())
     }
 
-    pub(super) async fn sample(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    /// Samples a text, continuing what holds at step `asked`.
+    pub(super) async fn sample(&mut self, asked: u64, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let Some((engine, prompt)) = &mut self.sampler else { return Ok(()) };
         let sampler = Sampler::new(Sampling { seed: self.config.seed, ..Sampling::default() });
         engine.rewind(0);
-        let mut ids = prompt.clone();
-        let mut logits = engine.feed(&mut self.machine, prompt).await?;
+        let mut ids = match self.changes.sample_prompt(asked) {
+            Some(text) => self.tokenizer.encode(text)?,
+            None => prompt.clone(),
+        };
+        let mut logits = engine.feed(&mut self.machine, &ids).await?;
         for _ in 0..self.config.sample_tokens {
             let next = sampler.choose(&logits, &ids, ids.len());
             ids.push(next);

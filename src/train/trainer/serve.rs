@@ -4,10 +4,13 @@
 use super::{Emit, TrainError, Trainer};
 use crate::model::{ModelError, snapshot};
 use crate::platform::{self, Clock};
+use crate::train::changes::Changed;
 use crate::train::event::TrainEvent;
 use crate::train::orders::{Order, Orders};
 use std::sync::Arc;
 
+/// Said where there is nothing to sample with.
+pub(super) const NO_SAMPLES: &str = "this run takes no samples: it was begun with sample_every = 0 or without a prompt";
 /// Seconds between two looks at the orders of a run that rests.
 const REST: f64 = 0.02;
 
@@ -41,8 +44,10 @@ impl Trainer {
         match order {
             Order::Pause | Order::Go | Order::StepOnce => Ok(()),
             Order::Save => self.save_asked(emit).await,
-            Order::Sample if self.sampler.is_none() => self.note("this run takes no samples: it was begun with sample_every = 0 or without a prompt", emit),
-            Order::Sample => self.sample(emit).await,
+            Order::Sample if self.sampler.is_none() => self.note(NO_SAMPLES, emit),
+            Order::Sample => self.sample(self.state.step + 1, emit).await,
+            Order::Rate { lr } => self.change(Changed { lr: Some(lr), ..Changed::default() }, emit),
+            Order::Prompt { text } => self.change(Changed { sample_prompt: Some(text), ..Changed::default() }, emit),
             Order::Snapshot => self.snapshot(emit).await,
         }
     }

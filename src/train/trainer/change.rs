@@ -1,0 +1,47 @@
+//! What is changed while a run trains: kept in its directory first, then done.
+
+use super::{Emit, TrainError, Trainer};
+use crate::data::Tokenizer;
+use crate::infer::Engine;
+use crate::train::changes::{Changed, Changes};
+use crate::train::config::TrainConfig;
+
+/// What samples are made with, and the tokens they continue.
+type Sampler = (Engine, Vec<u32>);
+
+/// Refuses changes that this run cannot go on with, in words.
+pub(super) fn possible(changes: &Changes, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&Sampler>) -> Result<(), String> {
+    changes.all().try_for_each(|changed| allowed(changed, config, tokenizer, sampler))
+}
+
+fn allowed(changed: &Changed, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&Sampler>) -> Result<(), String> {
+    if let Some(lr) = changed.lr {
+        TrainConfig { lr, ..config.clone() }.check().map_err(|error| error.to_string())?;
+    }
+    let (Some(text), Some((engine, _))) = (&changed.sample_prompt, sampler) else { return Ok(()) };
+    let tokens = tokenizer.encode(text).map_err(|error| format!("sample_prompt: {error}"))?.len();
+    let room = engine.capacity() - config.sample_tokens - 1;
+    if (1..=room).contains(&tokens) { Ok(()) } else { Err(format!("sample_prompt: {tokens} tokens are not between 1 and {room}, for which there is room")) }
+}
+
+impl Trainer {
+    /// Changes settings from the next step on, or says why not.
+    pub(super) fn change(&mut self, what: Changed, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        if what.sample_prompt.is_some() && self.sampler.is_none() {
+            return self.note(super::serve::NO_SAMPLES, emit);
+        }
+        if let Err(problem) = allowed(&what, &self.config, &self.tokenizer, self.sampler.as_ref()) {
+            return self.note(&format!("nothing was changed: {problem}"), emit);
+        }
+        let step = self.state.step + 1;
+        let mut changes = self.changes.clone();
+        changes.add(step, what.clone());
+        // What could not be replayed is not done.
+        if let Err(error) = self.run.keep_changes(&changes) {
+            return self.note(&format!("nothing was changed, since it could not be written down: {error}"), emit);
+        }
+        self.changes = changes;
+        let said = what.lr.map(|lr| format!("lr is {lr}")).into_iter().chain(what.sample_prompt.map(|text| format!("sample_prompt is {text:?}")));
+        self.note(&format!("from step {step} on, {}", said.collect::<Vec<_>>().join(", ")), emit)
+    }
+}

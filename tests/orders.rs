@@ -1,0 +1,183 @@
+//! A training that is spoken to while it runs: it does as it is told, and its numbers are those of one
+//! that was left alone.
+
+use crate::train::{SMALL, Scratch};
+use signet::runner::{Command, Event, Loss, Metrics, Order, Runner, Stop, TrainConfig, TrainEvent, TrainRequest};
+use signet::train::{GuardConfig, Place, Source, read_piece};
+use std::path::PathBuf;
+
+const STEPS: u64 = 24;
+
+/// Settings whose guard decides something at every step, and whose limit hangs on when a report was in.
+fn settings(scratch: &Scratch) -> TrainConfig {
+    std::fs::write(scratch.path("small.json"), SMALL).unwrap();
+    TrainConfig {
+        model: scratch.path("small.json").display().to_string(),
+        teacher: Source::None,
+        loss: Loss::Ar,
+        batch: 2,
+        seq: 32,
+        steps: STEPS,
+        warmup: 4,
+        eval_every: 0,
+        eval_batches: 1,
+        sample_every: 10,
+        sample_tokens: 8,
+        checkpoint_every: 10,
+        keep: 9,
+        guard: GuardConfig { window: 4, patience: 2, ..GuardConfig::default() },
+        ..TrainConfig::default()
+    }
+}
+
+/// Runs, or goes on with, the run `name`; `hear` is told of what happens, and may speak through the runner's desk.
+fn train(scratch: &Scratch, name: &str, resume: bool, hear: &mut dyn FnMut(&TrainEvent, &signet::runner::Orders, &Stop)) -> Result<Vec<TrainEvent>, String> {
+    let config = (!resume).then(|| settings(scratch));
+    let request = TrainRequest { run: scratch.path(name), config, resume, device: "cpu".into(), memory: None };
+    let mut runner = Runner::new(Stop::default());
+    let (orders, stop) = (runner.orders().clone(), runner.stop().clone());
+    let mut heard = Vec::new();
+    let result = runner.run(Command::Train(Box::new(request)), &mut |event| {
+        if let Event::Train(event) = event {
+            hear(&event, &orders, &stop);
+            heard.push(event);
+        }
+    });
+    result.map(|()| heard).map_err(|error| format!("{error:#}"))
+}
+
+fn checkpoint(scratch: &Scratch, name: &str, step: u64) -> PathBuf {
+    scratch.path(name).join(format!("checkpoints/step-{step:08}"))
+}
+
+/// What a run came to: parameters, moments, and metrics without their timings.
+fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, Vec<Metrics>) {
+    let file = |file: &str| std::fs::read(checkpoint(scratch, name, STEPS).join(file)).unwrap();
+    let metrics = read_piece(&scratch.path(name), Place::default()).unwrap().metrics;
+    let untimed = metrics.into_iter().map(|line| Metrics { tokens_per_s: 0.0, seconds: 0.0, ..line });
+    (file("model.safetensors"), file("optimizer.safetensors"), untimed.collect())
+}
+
+fn step(event: &TrainEvent) -> Option<u64> {
+    match event {
+        TrainEvent::Step(metrics) => Some(metrics.step),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_run_that_is_spoken_to_comes_to_the_same_bits() {
+    let scratch = Scratch::new("spoken");
+    train(&scratch, "whole", false, &mut |_, _, _| {}).unwrap();
+    let mut rests = Vec::new();
+    let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
+        TrainEvent::Step(metrics) if metrics.step == 5 => orders.give(Order::Pause),
+        TrainEvent::Step(metrics) if metrics.step == 13 => [Order::Save, Order::Sample, Order::Snapshot].map(|order| orders.give(order)).into_iter().collect(),
+        TrainEvent::Step(metrics) if metrics.step == 16 => stop.ask(),
+        TrainEvent::Paused { step } => {
+            rests.push(*step);
+            orders.give(if rests.len() < 3 { Order::StepOnce } else { Order::Go });
+        }
+        _ => {}
+    };
+    let heard = train(&scratch, "spoken", false, &mut speak).unwrap();
+    assert!(rests.len() == 3 && rests[1] == rests[0] + 1 && rests[2] == rests[1] + 1, "{rests:?}");
+    assert!(heard.iter().any(|event| matches!(event, TrainEvent::WentOn { step } if *step == rests[2])));
+    let saved: Vec<u64> = heard.iter().filter_map(|event| if let TrainEvent::Saved { step, .. } = event { Some(*step) } else { None }).collect();
+    let [10, asked, stopped] = saved[..] else { panic!("{saved:?}") };
+    assert!((13..16).contains(&asked) && (16..18).contains(&stopped), "{saved:?}");
+    // From where it was stopped, and from where it was told to save.
+    train(&scratch, "spoken", true, &mut |_, _, _| {}).unwrap();
+    assert!(result(&scratch, "whole") == result(&scratch, "spoken"), "the results differ");
+    for later in [stopped, 20, STEPS] {
+        std::fs::remove_dir_all(checkpoint(&scratch, "spoken", later)).unwrap();
+    }
+    let heard = train(&scratch, "spoken", true, &mut |_, _, _| {}).unwrap();
+    assert_eq!(heard.iter().find_map(step), Some(asked + 1));
+    assert!(result(&scratch, "whole") == result(&scratch, "spoken"), "the results differ");
+}
+
+#[test]
+fn a_snapshot_is_what_pack_makes_of_the_checkpoint() {
+    let scratch = Scratch::new("snapshot");
+    let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
+        TrainEvent::Step(metrics) if metrics.step == 6 => [Order::Snapshot, Order::Save].map(|order| orders.give(order)).into_iter().collect(),
+        TrainEvent::Saved { .. } => stop.ask(),
+        _ => {}
+    };
+    let heard = train(&scratch, "run", false, &mut speak).unwrap();
+    let snapshot = heard.iter().find_map(|event| if let TrainEvent::Snapshot { step, bytes, .. } = event { Some((*step, bytes.clone())) } else { None });
+    let (step, bytes) = snapshot.expect("a snapshot");
+    let pack = Command::Pack { model: checkpoint(&scratch, "run", step).display().to_string(), out: scratch.path("packed") };
+    Runner::new(Stop::default()).run(pack, &mut |_| {}).unwrap();
+    assert!(std::fs::read(scratch.path("packed")).unwrap() == *bytes, "the snapshot is another file");
+    let model = signet::model::ModelFile::from_snapshot("the student", bytes.clone()).unwrap();
+    assert!(model.packed && model.tokenizer.is_some());
+    let cut = std::sync::Arc::new(bytes[..bytes.len() / 2].to_vec());
+    assert!(signet::model::ModelFile::from_snapshot("the student", cut).unwrap_err().to_string().contains("the student"));
+}
+
+/// Changes the rate, and later the prompt and the rate again.
+fn change(event: &TrainEvent, orders: &signet::runner::Orders) {
+    match step(event) {
+        Some(3) => orders.give(Order::Rate { lr: 0.01 }),
+        Some(14) => {
+            orders.give(Order::Rate { lr: 1e-4 });
+            orders.give(Order::Prompt { text: "Once upon a time there was a small model, and somebody asked it to say something else than before.".into() });
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn a_changed_run_resumes_before_the_change_to_the_same_bits() {
+    let scratch = Scratch::new("changed");
+    train(&scratch, "plain", false, &mut |_, _, _| {}).unwrap();
+    let heard = train(&scratch, "whole", false, &mut |event, orders, _| change(event, orders)).unwrap();
+    let mut stopped = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| {
+        change(event, orders);
+        if step(event) == Some(18) {
+            stop.ask();
+        }
+    };
+    train(&scratch, "stopped", false, &mut stopped).unwrap();
+    // As if it had been killed after its first checkpoint: what was changed at 5 was, what was at 16 comes.
+    let path = scratch.path("stopped/checkpoints");
+    for entry in std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap().path()).filter(|path| !path.ends_with("step-00000010")) {
+        std::fs::remove_dir_all(entry).unwrap();
+    }
+    let again = train(&scratch, "stopped", true, &mut |_, _, _| {}).unwrap();
+    let begun = again.iter().find_map(|event| if let TrainEvent::Begun { step, lr, .. } = event { Some((*step, *lr)) } else { None });
+    assert_eq!(begun, Some((10, 0.01)));
+    let (plain, whole) = (result(&scratch, "plain"), result(&scratch, "whole"));
+    assert!(whole == result(&scratch, "stopped"), "the results differ");
+    assert!(plain.0 != whole.0, "the change did nothing");
+    let changed: Vec<u64> = whole.2.iter().filter(|line| line.changed.is_some()).map(|line| line.step).collect();
+    assert!(plain.2.iter().all(|line| line.changed.is_none()) && changed.len() == 2, "{changed:?}");
+    assert!((4..7).contains(&changed[0]) && (15..18).contains(&changed[1]), "{changed:?}");
+    let samples = |heard: &[TrainEvent]| heard.iter().filter(|event| matches!(event, TrainEvent::Sample { text, .. } if text.starts_with("Once upon"))).count();
+    assert_eq!((samples(&heard), samples(&again)), (2, 2));
+}
+
+#[test]
+fn orders_that_cannot_be_are_answered_and_change_nothing() {
+    let scratch = Scratch::new("impossible");
+    train(&scratch, "plain", false, &mut |_, _, _| {}).unwrap();
+    let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, _: &Stop| {
+        if step(event) == Some(3) {
+            for lr in [f64::NAN, -1.0, 11.0, f64::INFINITY] {
+                orders.give(Order::Rate { lr });
+            }
+            for text in [String::new(), "word ".repeat(1000)] {
+                orders.give(Order::Prompt { text });
+            }
+        }
+    };
+    let heard = train(&scratch, "asked", false, &mut speak).unwrap();
+    let refused = |want: &str| heard.iter().filter(|event| matches!(event, TrainEvent::Note { text } if text.contains(want))).count();
+    assert_eq!((refused("setting lr"), refused("sample_prompt: ")), (4, 2));
+    assert!(!scratch.path("asked/changes.jsonl").exists() && result(&scratch, "plain") == result(&scratch, "asked"));
+    std::fs::write(scratch.path("asked/changes.jsonl"), "{\"step\": 3, \"lr\": 99}\n").unwrap();
+    let error = train(&scratch, "asked", true, &mut |_, _, _| {}).unwrap_err();
+    assert!(error.contains("changes.jsonl") && error.contains("99.0 is not between 0.0 and 10.0"), "{error}");
+}
