@@ -2,6 +2,7 @@
 
 use super::Tab;
 use super::plots::Look;
+use eframe::egui;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -15,13 +16,15 @@ pub struct Settings {
     pub runs: PathBuf,
     /// How curves are drawn.
     pub look: Look,
+    /// Light, dark, or as the system has it.
+    pub theme: egui::ThemePreference,
     /// Size of everything, 1 as the system has it.
     pub zoom: f32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tab: Tab::Train, runs: "runs".into(), look: Look::default(), zoom: 1.0 }
+        Self { tab: Tab::Train, runs: "runs".into(), look: Look::default(), theme: egui::ThemePreference::System, zoom: 1.0 }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::Action;
 use super::{App, Settings};
-use crate::runner::{Clock, TrainConfig, Wake};
+use crate::runner::{Clock, Stop, TrainConfig, Wake};
 use anyhow::{Context, Result, bail};
 use eframe::egui::{self, ViewportBuilder, ViewportCommand};
 use std::path::PathBuf;
@@ -20,8 +20,12 @@ const STORED: &str = "settings";
 pub struct Options {
     /// Folder of the runs, if it is another than remembered.
     pub runs: Option<PathBuf>,
+    /// Folder of the runs where none is remembered.
+    pub first_runs: Option<PathBuf>,
     /// Settings that the form of a new run is filled with.
     pub config: Option<TrainConfig>,
+    /// Asked by Ctrl-C in the terminal that the app was opened from.
+    pub stop: Stop,
     /// Where the times of frames are written when the window closes.
     pub frames: Option<PathBuf>,
 }
@@ -40,15 +44,19 @@ pub fn open(options: Options) -> Result<()> {
 
 fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
     let viewport = ViewportBuilder::default().with_title("Signet").with_app_id("signet").with_inner_size([1280.0, 860.0]).with_min_inner_size([360.0, 320.0]);
+    let viewport = viewport.with_icon(eframe::icon_data::from_png_bytes(include_bytes!("../../assets/icon.png")).context("the icon")?);
     let options = eframe::NativeOptions { viewport, persist_window: true, ..Default::default() };
     let create = move |context: &eframe::CreationContext<'_>| {
         let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
         let mut settings = Settings::from_json(&stored);
-        settings.runs = wishes.runs.unwrap_or(settings.runs);
+        let first = wishes.first_runs.filter(|_| stored.is_empty());
+        settings.runs = wishes.runs.or(first).unwrap_or(settings.runs);
         let mut window = Window::new(settings, &context.egui_ctx);
         if let Some(config) = wishes.config {
             window.app.shared.ask(Action::UseSettings { config: Box::new(config), name: String::new() });
         }
+        window.stop = wishes.stop;
+        watch(window.stop.clone(), context.egui_ctx.clone()).context("the thread that waits for Ctrl-C")?;
         window.times = wishes.frames.map(|_| (Clock::start(), times));
         Ok(Box::new(window) as Box<dyn eframe::App>)
     };
@@ -63,6 +71,7 @@ struct Window {
     app: App,
     /// Whether a repaint was asked for by a worker and has not come yet.
     waiting: Arc<AtomicBool>,
+    stop: Stop,
     /// When frames were drawn, and what that took, if somebody wants to know.
     times: Option<(Clock, Arc<Mutex<String>>)>,
 }
@@ -70,6 +79,7 @@ struct Window {
 impl Window {
     fn new(settings: Settings, context: &egui::Context) -> Self {
         let waiting = Arc::new(AtomicBool::new(false));
+        context.set_theme(settings.theme);
         context.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
         let (context, asked) = (context.clone(), waiting.clone());
         // However much happens, untouched it is drawn four times a second.
@@ -78,13 +88,26 @@ impl Window {
                 context.request_repaint_after_secs(REPAINT);
             }
         });
-        Self { app: App::new(settings, &wake), waiting, times: None }
+        Self { app: App::new(settings, &wake), waiting, stop: Stop::default(), times: None }
     }
+}
+
+/// Draws a frame once `stop` is asked: nobody else would notice it in an app that rests.
+fn watch(stop: Stop, context: egui::Context) -> std::io::Result<()> {
+    crate::runner::spawn("ctrl-c", move || {
+        while !stop.asked() {
+            crate::runner::pause(0.2);
+        }
+        context.request_repaint();
+    })
 }
 
 impl eframe::App for Window {
     fn logic(&mut self, context: &egui::Context, _frame: &mut eframe::Frame) {
         self.waiting.store(false, Ordering::Release);
+        if self.stop.asked() {
+            self.app.close();
+        }
         self.app.poll();
         if context.input(|input| input.viewport().close_requested()) && !self.app.may_close() {
             context.send_viewport_cmd(ViewportCommand::CancelClose);

@@ -1,8 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, DecodeReport, DeviceInfo, GenerateReport, InputKind, MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlanReport, Report, RunInfo,
-    TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlanReport,
+    Report, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -66,6 +66,11 @@ pub enum Event {
         /// Bytes taken.
         memory: u64,
     },
+    /// The conversation goes on with a newer snapshot of the model in training.
+    Refreshed {
+        /// Taken after this step.
+        step: u64,
+    },
     /// A piece of generated text.
     Text {
         /// The piece; whole characters.
@@ -73,6 +78,20 @@ pub enum Event {
     },
     /// A text, or a reply, is complete.
     Generated(GenerateReport),
+    /// How far the student is from its teacher on its reply.
+    TokenKl(Comparison),
+    /// A piece of the teacher's reply.
+    TeacherText {
+        /// The piece; whole characters.
+        text: String,
+    },
+    /// The teacher's reply is complete.
+    TeacherGenerated(GenerateReport),
+    /// The conversation outgrew the context.
+    Forgotten {
+        /// Messages that were dropped from its beginning, after the system's.
+        messages: usize,
+    },
     /// Work goes on.
     Progress {
         /// Parts done.
