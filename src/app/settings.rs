@@ -2,6 +2,7 @@
 
 use super::Tab;
 use super::plots::Look;
+use super::train::Form;
 use eframe::egui;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -14,6 +15,8 @@ pub struct Settings {
     pub tab: Tab,
     /// Folder of the runs.
     pub runs: PathBuf,
+    /// The form of a new run.
+    pub form: Form,
     /// How curves are drawn.
     pub look: Look,
     /// Light, dark, or as the system has it.
@@ -24,7 +27,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tab: Tab::Train, runs: "runs".into(), look: Look::default(), theme: egui::ThemePreference::System, zoom: 1.0 }
+        Self { tab: Tab::Train, runs: "runs".into(), form: Form::default(), look: Look::default(), theme: egui::ThemePreference::System, zoom: 1.0 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::super::notices::Undo;
 use super::super::shared::{Action, Shared};
-use super::rows::Row;
+use super::rows::{Row, plural};
 use super::{Asked, RunsTab, name};
 use crate::runner::{Command, check_name};
 use eframe::egui::{self, Button, Key, TextEdit, Ui};
@@ -193,7 +193,7 @@ fn export(ui: &mut Ui, runs: &[PathBuf], out: &mut String, problem: &mut Option<
 
 fn empty(ui: &mut Ui, trashed: usize, shared: &Shared) -> Answer {
     ui.heading("Empty the trash");
-    ui.label(format!("{trashed} runs are deleted with their checkpoints. They cannot be brought back."));
+    ui.label(format!("This deletes {} with all checkpoints. Nothing brings them back.", plural(trashed, "run", "runs")));
     let (go, cancel) = buttons(ui, "Delete them", true);
     (go || cancel, go.then(|| Command::EmptyTrash { folder: shared.settings.runs.clone() }))
 }

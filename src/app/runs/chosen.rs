@@ -2,6 +2,7 @@
 
 use super::super::plots::{History, Line, Panel, Quantity, number, palette};
 use super::super::shared::Shared;
+use super::rows::plural;
 use super::{RunsTab, name};
 use crate::runner::{Metrics, Place};
 use eframe::egui::{self, Color32, Grid, Id, ScrollArea, Ui};
@@ -129,7 +130,7 @@ impl RunsTab {
         let all = values.len();
         let title = if rows.len() > 1 {
             values.retain(|_, values| values.iter().any(|value| *value != values[0]));
-            format!("{} settings differ, {} are the same", values.len(), all - values.len())
+            format!("{}, {} are the same", plural(values.len(), "setting differs", "settings differ"), all - values.len())
         } else {
             format!("{all} settings")
         };

@@ -10,7 +10,7 @@ use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
 use acts::Dialog;
 use chosen::Chosen;
 use eframe::egui::{self, ScrollArea, Ui};
-use rows::Rows;
+use rows::{Rows, plural};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
@@ -128,7 +128,7 @@ impl RunsTab {
                 self.refreshed = None;
             }
             Event::TrashEmptied { runs, .. } => {
-                shared.notices.tell(format!("{runs} runs were deleted"));
+                shared.notices.tell(format!("deleted {}", plural(runs, "run", "runs")));
                 self.refreshed = None;
             }
             Event::Exported { out, .. } => {
@@ -252,7 +252,7 @@ impl RunsTab {
                 self.rows.arrange();
             }
             let (seen, all) = self.rows.counts();
-            ui.label(if seen == all { format!("{all} runs") } else { format!("{seen} of {all} runs") });
+            ui.label(if seen == all { plural(all, "run", "runs") } else { format!("{seen} of {all} runs") });
             self.trash_button(ui);
         });
         if let Some(problem) = &self.problem {

@@ -242,6 +242,11 @@ pub(super) fn settings(config: &TrainConfig) -> Vec<(String, String)> {
     list
 }
 
+/// So many of something.
+pub(super) fn plural(count: usize, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
 /// A number of things, short.
 pub(super) fn count(value: f64) -> String {
     match value {
