@@ -1,9 +1,10 @@
 //! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
 
+mod chat;
 mod devices;
 mod form;
+mod runs;
 mod weights;
-mod chat;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
@@ -52,6 +53,8 @@ impl Driver {
     /// Clicks what has this name: the first where there are several.
     pub(crate) fn click(&mut self, name: &str) {
         self.wait_for(name);
+        // What moved when it came is where it stays.
+        self.harness.run_steps(4);
         self.harness.query_all_by_label(name).next().expect("it was there").click();
         self.harness.run_steps(3);
     }
