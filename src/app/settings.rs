@@ -13,6 +13,8 @@ pub struct Settings {
     pub tab: Tab,
     /// Folder of the runs.
     pub runs: PathBuf,
+    /// The run that was trained last.
+    pub last_run: Option<PathBuf>,
     /// How curves are drawn.
     pub look: Look,
     /// Size of everything, 1 as the system has it.
@@ -21,7 +23,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tab: Tab::Train, runs: "runs".into(), look: Look::default(), zoom: 1.0 }
+        Self { tab: Tab::Train, runs: "runs".into(), last_run: None, look: Look::default(), zoom: 1.0 }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
 
+mod train;
+
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
 use signet::app::{App, Settings, Tab};
