@@ -200,7 +200,14 @@ impl App {
                 }
             }
             ui.separator();
-            egui::widgets::global_theme_preference_buttons(ui);
+            for (theme, name) in
+                [(egui::ThemePreference::System, "As the system"), (egui::ThemePreference::Light, "Light"), (egui::ThemePreference::Dark, "Dark")]
+            {
+                if ui.selectable_value(&mut self.shared.settings.theme, theme, name).clicked() {
+                    ui.ctx().set_theme(theme);
+                }
+            }
+            ui.separator();
             if ui.button("Smaller").on_hover_text("Ctrl+-").clicked() {
                 egui::gui_zoom::zoom_out(ui.ctx());
             }

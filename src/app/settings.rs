@@ -2,6 +2,7 @@
 
 use super::Tab;
 use super::plots::Look;
+use eframe::egui;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -17,13 +18,15 @@ pub struct Settings {
     pub last_run: Option<PathBuf>,
     /// How curves are drawn.
     pub look: Look,
+    /// Light, dark, or as the system has it.
+    pub theme: egui::ThemePreference,
     /// Size of everything, 1 as the system has it.
     pub zoom: f32,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tab: Tab::Train, runs: "runs".into(), last_run: None, look: Look::default(), zoom: 1.0 }
+        Self { tab: Tab::Train, runs: "runs".into(), last_run: None, look: Look::default(), theme: egui::ThemePreference::System, zoom: 1.0 }
     }
 }
 

@@ -20,6 +20,8 @@ const STORED: &str = "settings";
 pub struct Options {
     /// Folder of the runs, if it is another than remembered.
     pub runs: Option<PathBuf>,
+    /// Folder of the runs where none is remembered.
+    pub first_runs: Option<PathBuf>,
     /// Settings that the form of a new run is filled with.
     pub config: Option<TrainConfig>,
     /// Where the times of frames are written when the window closes.
@@ -40,11 +42,13 @@ pub fn open(options: Options) -> Result<()> {
 
 fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
     let viewport = ViewportBuilder::default().with_title("Signet").with_app_id("signet").with_inner_size([1280.0, 860.0]).with_min_inner_size([360.0, 320.0]);
+    let viewport = viewport.with_icon(eframe::icon_data::from_png_bytes(include_bytes!("../../assets/icon.png")).context("the icon")?);
     let options = eframe::NativeOptions { viewport, persist_window: true, ..Default::default() };
     let create = move |context: &eframe::CreationContext<'_>| {
         let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
         let mut settings = Settings::from_json(&stored);
-        settings.runs = wishes.runs.unwrap_or(settings.runs);
+        let first = wishes.first_runs.filter(|_| stored.is_empty());
+        settings.runs = wishes.runs.or(first).unwrap_or(settings.runs);
         let mut window = Window::new(settings, &context.egui_ctx);
         if let Some(config) = wishes.config {
             window.app.shared.ask(Action::UseSettings { config: Box::new(config), name: String::new() });
@@ -70,6 +74,7 @@ struct Window {
 impl Window {
     fn new(settings: Settings, context: &egui::Context) -> Self {
         let waiting = Arc::new(AtomicBool::new(false));
+        context.set_theme(settings.theme);
         context.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
         let (context, asked) = (context.clone(), waiting.clone());
         // However much happens, untouched it is drawn four times a second.

@@ -24,6 +24,6 @@ impl App {
             bail!("there is no display for the app's window. Train in the terminal with `signet train`; `signet --help` lists everything else");
         }
         let config = self.config.as_deref().map(crate::runner::settings).transpose()?;
-        crate::app::open(crate::app::Options { runs: self.runs, config, frames: self.frames })
+        crate::app::open(crate::app::Options { runs: self.runs, first_runs: None, config, frames: self.frames })
     }
 }

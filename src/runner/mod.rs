@@ -42,7 +42,7 @@ pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
 pub use worker::{Reply, Wake, Worker};
 
-pub use crate::platform::{Clock, has_display, pause, write_atomic};
+pub use crate::platform::{Clock, has_display, home_dir, pause, write_atomic};
 
 use crate::platform;
 use crate::train::Ending;

@@ -329,6 +329,7 @@ impl Trainer {
         let Outstanding { step, cursor, tokens, lr, threshold, loss_scale, report } = launched;
         let report = report.wait().await?;
         let metrics = Metrics { held_out, ..self.metrics(step, tokens, &report, lr, threshold, loss_scale) };
+        self.keep_folder(emit)?;
         self.run.record(&metrics)?;
         let loss = metrics.loss;
         emit(TrainEvent::Step(Box::new(metrics)));

@@ -164,7 +164,9 @@ impl Scene {
         let mut command = Command::new(program);
         command.args(arguments).current_dir(&self.folder).env("DISPLAY", self.display.name()).env_remove("WAYLAND_DISPLAY");
         // Nothing of the person's own is read or written.
-        for (variable, folder) in [("HOME", "."), ("XDG_DATA_HOME", "data"), ("XDG_CACHE_HOME", "cache"), ("XDG_CONFIG_HOME", "config")] {
+        for (variable, folder) in
+            [("HOME", "."), ("XDG_DATA_HOME", "data"), ("XDG_CACHE_HOME", "cache"), ("XDG_CONFIG_HOME", "config"), ("XDG_RUNTIME_DIR", ".")]
+        {
             command.env(variable, std::path::absolute(self.folder.join(folder)).expect("a path of its own"));
         }
         command
