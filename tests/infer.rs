@@ -396,7 +396,7 @@ fn text_ends_for_the_reason_given() {
 fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
     let mut machine = Machine::cpu();
     let (mut generator, tokenizer) = speaker(&mut machine, 160);
-    let mut chat = Chat::new(Template::new(&ChatFormat::default()).unwrap(), warm(12), None);
+    let mut chat = Chat::new(Template::new(&ChatFormat::default()).unwrap(), warm(12));
     let mut dropped = 0;
     for turn in 0..12 {
         let text = format!("turn {turn}: tell me about it");

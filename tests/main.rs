@@ -1,6 +1,7 @@
 //! The integration tests, in one binary.
 
 mod app;
+mod chat;
 mod conform;
 mod device;
 mod execute;

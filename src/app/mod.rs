@@ -15,7 +15,7 @@ mod weights;
 mod window;
 
 pub use settings::Settings;
-pub use shared::{Action, Shared, Training};
+pub use shared::{Action, Shared, Taken, Training};
 pub use window::{Options, open};
 
 use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
@@ -231,6 +231,18 @@ impl App {
         self.closing != Closing::Asked && self.closing != Closing::Saving
     }
 
+    /// Closes without asking, once a run in training is saved: what Ctrl-C in a terminal means.
+    pub fn close(&mut self) {
+        match (self.closing, &self.shared.training) {
+            (Closing::Saving | Closing::Now, _) => {}
+            (_, None) => self.closing = Closing::Now,
+            (_, Some(_)) => {
+                self.closing = Closing::Saving;
+                self.train.stop();
+            }
+        }
+    }
+
     /// Whether a window that was asked to close while a run trained can close by now.
     pub fn closes(&self) -> bool {
         self.closing == Closing::Now
@@ -245,9 +257,12 @@ impl App {
             ui.heading("A run is in training");
             ui.label("It can be saved and continued later where it stopped, to the same bits.");
             ui.horizontal_wrapped(|ui| {
-                if ui.button("Save and close").clicked() {
-                    self.closing = Closing::Saving;
-                    self.train.stop();
+                let save = ui.button("Save and close");
+                if ui.memory(|memory| memory.focused().is_none()) {
+                    save.request_focus();
+                }
+                if save.clicked() {
+                    self.close();
                 }
                 if ui.button("Keep training").clicked() || ui.input(|input| input.key_pressed(Key::Escape)) {
                     self.closing = Closing::No;

@@ -3,7 +3,7 @@
 
 use super::Action;
 use super::{App, Settings};
-use crate::runner::{Clock, TrainConfig, Wake};
+use crate::runner::{Clock, Stop, TrainConfig, Wake};
 use anyhow::{Context, Result, bail};
 use eframe::egui::{self, ViewportBuilder, ViewportCommand};
 use std::path::PathBuf;
@@ -24,6 +24,8 @@ pub struct Options {
     pub first_runs: Option<PathBuf>,
     /// Settings that the form of a new run is filled with.
     pub config: Option<TrainConfig>,
+    /// Asked by Ctrl-C in the terminal that the app was opened from.
+    pub stop: Stop,
     /// Where the times of frames are written when the window closes.
     pub frames: Option<PathBuf>,
 }
@@ -53,6 +55,8 @@ fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
         if let Some(config) = wishes.config {
             window.app.shared.ask(Action::UseSettings { config: Box::new(config), name: String::new() });
         }
+        window.stop = wishes.stop;
+        watch(window.stop.clone(), context.egui_ctx.clone()).context("the thread that waits for Ctrl-C")?;
         window.times = wishes.frames.map(|_| (Clock::start(), times));
         Ok(Box::new(window) as Box<dyn eframe::App>)
     };
@@ -67,6 +71,7 @@ struct Window {
     app: App,
     /// Whether a repaint was asked for by a worker and has not come yet.
     waiting: Arc<AtomicBool>,
+    stop: Stop,
     /// When frames were drawn, and what that took, if somebody wants to know.
     times: Option<(Clock, Arc<Mutex<String>>)>,
 }
@@ -83,13 +88,26 @@ impl Window {
                 context.request_repaint_after_secs(REPAINT);
             }
         });
-        Self { app: App::new(settings, &wake), waiting, times: None }
+        Self { app: App::new(settings, &wake), waiting, stop: Stop::default(), times: None }
     }
+}
+
+/// Draws a frame once `stop` is asked: nobody else would notice it in an app that rests.
+fn watch(stop: Stop, context: egui::Context) -> std::io::Result<()> {
+    crate::runner::spawn("ctrl-c", move || {
+        while !stop.asked() {
+            crate::runner::pause(0.2);
+        }
+        context.request_repaint();
+    })
 }
 
 impl eframe::App for Window {
     fn logic(&mut self, context: &egui::Context, _frame: &mut eframe::Frame) {
         self.waiting.store(false, Ordering::Release);
+        if self.stop.asked() {
+            self.app.close();
+        }
         self.app.poll();
         if context.input(|input| input.viewport().close_requested()) && !self.app.may_close() {
             context.send_viewport_cmd(ViewportCommand::CancelClose);

@@ -1,5 +1,6 @@
 //! `signet app`, and `signet` alone.
 
+use crate::runner::Stop;
 use anyhow::{Result, bail};
 use clap::Args;
 use std::path::PathBuf;
@@ -19,11 +20,11 @@ pub(super) struct App {
 }
 
 impl App {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, stop: Stop) -> Result<()> {
         if !crate::runner::has_display() {
             bail!("there is no display for the app's window. Train in the terminal with `signet train`; `signet --help` lists everything else");
         }
         let config = self.config.as_deref().map(crate::runner::settings).transpose()?;
-        crate::app::open(crate::app::Options { runs: self.runs, first_runs: None, config, frames: self.frames })
+        crate::app::open(crate::app::Options { runs: self.runs, first_runs: None, config, stop, frames: self.frames })
     }
 }

@@ -39,7 +39,7 @@ impl Chat {
         if plan.plan {
             return plan.print(model, device, context, json, runner);
         }
-        let request = ChatRequest { model, device, context, system, request: sampling.request() };
+        let request = ChatRequest { model, snapshot: None, teacher: None, device, context, system, request: sampling.request() };
         let person = std::io::stdin().is_terminal();
         let mut show = |event: Event| match &event {
             event if json => output::put_json(event),
@@ -50,6 +50,7 @@ impl Chat {
                     eprintln!("{}", output::summary(report));
                 }
             }
+            Event::Forgotten { messages } => eprintln!("(the conversation outgrew the context: its oldest {messages} messages were forgotten)"),
             Event::Note { text } => eprintln!("({text})"),
             event => output::loaded(event),
         };

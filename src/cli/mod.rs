@@ -60,7 +60,7 @@ pub fn main() -> ExitCode {
     };
     let mut runner = Runner::new(stop).with_tuning(tuning);
     let result = match arguments.command.unwrap_or(Command::App(app::App::default())) {
-        Command::App(app) => app.run(),
+        Command::App(app) => app.run(runner.stop().clone()),
         Command::Train(train) => train.run(&mut runner),
         Command::Teach(teach) => teach.run(&mut runner),
         Command::Chat(chat) => chat.run(&mut runner),

@@ -71,6 +71,11 @@ impl Tokenizer {
         highest.map_or(0, |id| id as usize + 1)
     }
 
+    /// Whether both give the same ids for the same tokens.
+    pub fn same_ids(&self, other: &Tokenizer) -> bool {
+        self.inner.get_vocab(true) == other.inner.get_vocab(true)
+    }
+
     /// The token that ends a document.
     pub fn end(&self) -> Option<u32> {
         self.end

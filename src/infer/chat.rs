@@ -26,6 +26,12 @@ pub struct Reply {
     pub text: String,
     /// Messages that were dropped from the beginning, so that it had room.
     pub dropped: usize,
+    /// The tokens it was a reply to.
+    pub prompt: Vec<u32>,
+    /// Where in the prompt the last turn begins.
+    pub turn: usize,
+    /// Its own tokens.
+    pub ids: Vec<u32>,
     /// How it went.
     pub report: GenerateReport,
 }
@@ -45,16 +51,25 @@ pub struct Chat {
 }
 
 impl Chat {
-    /// A conversation whose replies are made as `request` says; it begins with what the system
-    /// says, if anything.
-    pub fn new(template: Template, request: Request, system: Option<&str>) -> Self {
-        let messages: Vec<Message> = system.map(|text| Message::new("system", text)).into_iter().collect();
-        Self { template, request, pinned: messages.len(), messages }
+    /// A conversation in which nothing was said.
+    pub fn new(template: Template, request: Request) -> Self {
+        Self { template, request, messages: Vec::new(), pinned: 0 }
     }
 
     /// What was said so far.
     pub fn messages(&self) -> &[Message] {
         &self.messages
+    }
+
+    /// Puts other messages in the place of what was said, and other settings in the place of those
+    /// that replies are made with. What the system says in the first messages is never dropped. If
+    /// the settings make no sense, or the template does not know such messages, all is as before.
+    pub fn set(&mut self, messages: Vec<Message>, request: Request) -> Result<(), ChatError> {
+        request.sampling.check().map_err(GenerateError::Setting)?;
+        self.template.render(&[&messages[..], &[Message::new("user", "")]].concat(), true)?;
+        self.pinned = messages.iter().take_while(|message| message.role == "system").count();
+        (self.messages, self.request) = (messages, request);
+        Ok(())
     }
 
     /// Forgets all but what the system said.
@@ -67,6 +82,11 @@ impl Chat {
         tokenizer.ends().into_iter().chain(tokenizer.id(USER)).collect()
     }
 
+    /// How replies are made, with the tokens that end one.
+    pub fn request(&self, tokenizer: &Tokenizer) -> Request {
+        Request { stop_tokens: [&self.request.stop_tokens[..], &Self::stop_tokens(tokenizer)].concat(), ..self.request.clone() }
+    }
+
     /// Says something as the user; the reply is given to `emit` piece by piece. If it is stopped
     /// half-way, what was said stays; if there is an error, the conversation is as before.
     pub async fn say(
@@ -77,15 +97,25 @@ impl Chat {
         // A reply needs room; how much of it, nobody knows.
         let room = self.request.max_tokens.min(generator.capacity() / 4).max(1);
         let (prompt, dropped) = self.fit(&mut messages, tokenizer, generator.capacity().saturating_sub(room))?;
-        let request = Request { stop_tokens: [&self.request.stop_tokens[..], &Self::stop_tokens(tokenizer)].concat(), ..self.request.clone() };
-        let generated = generator.generate(machine, tokenizer, &prompt, &request, asked, emit).await?;
-        if generated.text.is_empty() && generated.report.stopped == Stopped::Asked {
+        let turn = self.last_turn(&messages, &prompt, tokenizer);
+        let generated = generator.generate(machine, tokenizer, &prompt, &self.request(tokenizer), asked, emit).await?;
+        let mut reply = Reply { text: generated.text, dropped, prompt, turn, ids: generated.ids, report: generated.report };
+        if reply.text.is_empty() && reply.report.stopped == Stopped::Asked {
             // Stopped before the first word: as if nothing had been said.
-            return Ok(Reply { text: generated.text, dropped: 0, report: generated.report });
+            reply.dropped = 0;
+            return Ok(reply);
         }
-        messages.push(Message::new("assistant", &generated.text));
+        messages.push(Message::new("assistant", &reply.text));
         self.messages = messages;
-        Ok(Reply { text: generated.text, dropped, report: generated.report })
+        Ok(reply)
+    }
+
+    /// Where the prompt of a conversation stops being that of what was said before. Some templates
+    /// raise without a user's message; then nothing was.
+    fn last_turn(&self, messages: &[Message], prompt: &[u32], tokenizer: &Tokenizer) -> usize {
+        let before = self.template.render(&messages[..messages.len() - 1], false).unwrap_or_default();
+        let before = tokenizer.encode(&before).unwrap_or_default();
+        before.iter().zip(prompt).take_while(|(a, b)| a == b).count()
     }
 
     /// The tokens of a conversation, after dropping its oldest turns if it does not fit into

@@ -39,7 +39,16 @@ pub enum EngineError {
 /// Tokens a prefill program takes at once.
 const CHUNK: usize = 32;
 
-/// A compiled forward of some tokens, the last of which gets logits.
+/// Which tokens of a forward get logits.
+#[derive(Clone, Copy)]
+enum Scored {
+    /// The one that this home holds the number of.
+    One(Home),
+    /// Every one.
+    All,
+}
+
+/// A compiled forward of some tokens.
 struct Stage {
     program: Program,
     tokens: Home,
@@ -50,8 +59,10 @@ struct Stage {
 pub struct Engine {
     decode: Stage,
     prefill: Stage,
+    /// Gives logits after each token; only where texts are compared.
+    scores: Option<Stage>,
     cache: KvCache,
-    start: Home,
+    positions: Positions,
     last: Home,
     capacity: usize,
     vocabulary: usize,
@@ -68,10 +79,16 @@ impl Engine {
         let layers = (0..config.num_hidden_layers).map(|_| Ok((rows()?, rows()?))).collect::<Result<_, MachineError>>()?;
         let cache = KvCache { layers };
         let last = Home { memory: machine.allocate(Class::Words, 1)?, offset: 0, spec: Spec::u32(1, 1) };
-        let mut stage = |seq| stage(machine, weights, positions, &cache, last, seq);
+        let mut stage = |seq| stage(machine, weights, positions, &cache, Scored::One(last), seq);
         // The larger one first: the other fits into its slots.
         let (prefill, decode) = (stage(CHUNK)?, stage(1)?);
-        Ok(Self { decode, prefill, cache, start: positions.start, last, capacity, vocabulary: config.vocab_size, position: 0 })
+        Ok(Self { decode, prefill, scores: None, cache, positions, last, capacity, vocabulary: config.vocab_size, position: 0 })
+    }
+
+    /// The same, able to [`score`](Self::score); `weights` are those it was made with.
+    pub fn with_scores(self, machine: &mut Machine, weights: &Weights) -> Result<Self, EngineError> {
+        let scores = stage(machine, weights, self.positions, &self.cache, Scored::All, CHUNK)?;
+        Ok(Self { scores: Some(scores), ..self })
     }
 
     /// Tokens in the cache.
@@ -124,18 +141,31 @@ impl Engine {
         let mut rest = tokens;
         loop {
             let (stage, count) = if rest.len() == 1 { (&mut self.decode, 1) } else { (&mut self.prefill, rest.len().min(CHUNK)) };
-            let mut padded = rest[..count].to_vec();
-            padded.resize(stage.tokens.spec.rows, 0);
-            machine.write(&stage.tokens, &padded)?;
-            machine.write(&self.start, &[self.position as u32])?;
             machine.write(&self.last, &[count as u32 - 1])?;
-            machine.run(&mut stage.program)?;
+            stage.run(machine, &self.positions, self.position, &rest[..count])?;
             self.position += count;
             rest = &rest[count..];
             if rest.is_empty() {
                 return Ok(bytemuck::cast_vec(machine.read_tensor(&stage.program, stage.logits).await?));
             }
         }
+    }
+
+    /// Adds tokens; gives the logits of what follows each of them, `(tokens, vocabulary)`.
+    ///
+    /// # Panics
+    /// Unless it was made [`with_scores`](Self::with_scores).
+    pub async fn score(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        self.check(tokens)?;
+        let stage = self.scores.as_mut().expect("the engine was made to score");
+        let mut logits = Vec::with_capacity(tokens.len() * self.vocabulary);
+        for part in tokens.chunks(CHUNK) {
+            stage.run(machine, &self.positions, self.position, part)?;
+            self.position += part.len();
+            let rows: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&stage.program, stage.logits).await?);
+            logits.extend_from_slice(&rows[..part.len() * self.vocabulary]);
+        }
+        Ok(logits)
     }
 
     fn check(&self, tokens: &[u32]) -> Result<(), EngineError> {
@@ -161,14 +191,31 @@ fn cache_storage(weights: &Weights) -> Storage {
 
 /// Compiles a forward of `seq` tokens. Padding after the last real one is written to the cache but
 /// never seen: the next tokens take its place.
-fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, last: Home, seq: usize) -> Result<Stage, EngineError> {
+fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, scored: Scored, seq: usize) -> Result<Stage, EngineError> {
     let spec = Spec::u32(seq, 1);
     let tokens = Home { memory: machine.allocate(Class::Words, seq)?, offset: 0, spec };
     let mut tape = Tape::new();
-    let (ids, row) = (tape.lasting(tokens), tape.lasting(last));
-    let hidden = Forward { weights, positions, batch: 1, seq, cache: Some(cache) }.hidden(&mut tape, ids)?;
-    let hidden = if seq == 1 { hidden } else { tape.push_one(Embedding, &[hidden, row], &[])? };
+    let ids = tape.lasting(tokens);
+    let row = match scored {
+        Scored::One(row) => Some(tape.lasting(row)),
+        Scored::All => None,
+    };
+    let mut hidden = Forward { weights, positions, batch: 1, seq, cache: Some(cache) }.hidden(&mut tape, ids)?;
+    if let (Some(row), true) = (row, seq > 1) {
+        hidden = tape.push_one(Embedding, &[hidden, row], &[])?;
+    }
     let logits = logits(&mut tape, weights, hidden)?;
     tape.keep(logits);
     Ok(Stage { program: machine.compile(tape)?, tokens, logits })
+}
+
+impl Stage {
+    /// Runs it for tokens, of which the first is at `position`.
+    fn run(&mut self, machine: &mut Machine, positions: &Positions, position: usize, tokens: &[u32]) -> Result<(), MachineError> {
+        let mut padded = tokens.to_vec();
+        padded.resize(self.tokens.spec.rows, 0);
+        machine.write(&self.tokens, &padded)?;
+        machine.write(&positions.start, &[position as u32])?;
+        machine.run(&mut self.program)
+    }
 }

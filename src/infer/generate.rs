@@ -7,6 +7,7 @@ use crate::data::{Tokenizer, TokenizerError};
 use crate::graph::{Machine, MachineError};
 use crate::platform::Clock;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Why no text could be generated.
 #[derive(Debug, thiserror::Error)]
@@ -82,6 +83,10 @@ pub struct GenerateReport {
     pub first_token_seconds: f64,
     /// Tokens a second after the first; 0 if there was no second.
     pub tokens_per_second: f64,
+    /// Tokens of prompt and text together.
+    pub context_used: usize,
+    /// Tokens that the context holds.
+    pub context: usize,
     /// Why it ended.
     pub stopped: Stopped,
 }
@@ -132,14 +137,22 @@ impl Generator {
         request.sampling.check().map_err(GenerateError::Setting)?;
         let clock = Clock::start();
         let cached_tokens = self.keep_common(prompt);
-        let mut report =
-            GenerateReport { prompt_tokens: prompt.len(), cached_tokens, tokens: 0, first_token_seconds: 0.0, tokens_per_second: 0.0, stopped: Stopped::Asked };
+        let mut report = GenerateReport {
+            prompt_tokens: prompt.len(),
+            cached_tokens,
+            tokens: 0,
+            first_token_seconds: 0.0,
+            tokens_per_second: 0.0,
+            context_used: prompt.len(),
+            context: self.capacity(),
+            stopped: Stopped::Asked,
+        };
         let mut output = Output { stream: tokenizer.stream(prompt), scan: StopScan::new(&request.stop_strings), text: String::new(), emit };
         let mut ids = Vec::new();
         if let Some(logits) = self.prefill(machine, prompt, asked).await? {
             let mut run = Run { request, vocabulary: tokenizer.vocabulary(), clock, report, context: prompt.to_vec() };
             run.decode(self, machine, logits, asked, &mut output).await?;
-            report = run.report;
+            report = GenerateReport { context_used: run.context.len(), ..run.report };
             ids = run.context.split_off(prompt.len());
         }
         if report.stopped != Stopped::StopString {
@@ -170,6 +183,31 @@ impl Generator {
             logits = Ok(self.feed(machine, part).await?);
         }
         Ok(Some(logits?))
+    }
+
+    /// The logits from which `tokens[range]` could have been predicted, `(range, vocabulary)`: those
+    /// after each token before one of them. What the cache holds of the tokens before is not read
+    /// again. The first token of a text is predicted by nothing: `range` begins at 1 or later. The
+    /// engine must be able to [score](Engine::score).
+    pub async fn score(&mut self, machine: &mut Machine, tokens: &[u32], range: Range<usize>) -> Result<Vec<f32>, EngineError> {
+        self.keep_common(&tokens[..range.start]);
+        let gap = &tokens[self.cached.len()..range.start - 1];
+        if !gap.is_empty() {
+            self.feed(machine, gap).await?;
+        }
+        let read = &tokens[range.start - 1..range.end - 1];
+        let logits = self.engine.score(machine, read).await;
+        match &logits {
+            Ok(_) => self.cached.extend_from_slice(read),
+            Err(_) => self.engine.rewind(self.cached.len()),
+        }
+        logits
+    }
+
+    /// Forgets what was read: the weights are others now.
+    pub fn forget(&mut self) {
+        self.cached.clear();
+        self.engine.rewind(0);
     }
 
     async fn feed(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {

@@ -1,6 +1,8 @@
-//! Inference: prefill and decode with a KV cache, sampling, generation, chat.
+//! Inference: prefill and decode with a KV cache, sampling, generation, chat, and how far two models
+//! are apart on a text.
 
 mod chat;
+mod compare;
 mod engine;
 mod generate;
 mod sampler;
@@ -8,6 +10,7 @@ mod stop;
 mod template;
 
 pub use chat::{Chat, ChatError, Reply};
+pub use compare::{Comparison, TokenKl, compare};
 pub use engine::{Engine, EngineError};
 pub use generate::{GenerateError, GenerateReport, Generated, Generator, Request, Stopped};
 pub use sampler::{Sampler, Sampling};

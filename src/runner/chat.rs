@@ -1,16 +1,25 @@
-//! Conversations: the runner holds one, with its model.
+//! Conversations: the runner holds one, with its model and, side by side, a teacher.
 
+use super::generate::stop_tokens;
 use super::model::{self, Speaker};
-use super::{Event, Stop, Tuning};
-use crate::infer::{Chat, Request, Template};
-use anyhow::{Result, bail};
+use super::{Event, Snapshot, Stop, Tuning};
+use crate::data::Tokenizer;
+use crate::graph::Machine;
+use crate::infer::{Chat, Message, Reply, Request, Stopped, Template, compare};
+use crate::model::ModelFile;
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
 /// A conversation to begin.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChatRequest {
     /// `embedded`, a packed file, a model directory, or a run's directory.
     pub model: String,
+    /// The model itself, if it is one in training; `model` is its name then.
+    pub snapshot: Option<Snapshot>,
+    /// A model that replies to the same and is compared with it token by token: `embedded` for the
+    /// embedded teacher, or as for `model`. It must have the same tokens.
+    pub teacher: Option<String>,
     /// Where it is computed.
     pub device: String,
     /// Tokens the conversation may have before its oldest turns are dropped; the model's context if
@@ -22,35 +31,235 @@ pub struct ChatRequest {
     pub request: Request,
 }
 
-/// A conversation and its model.
+/// A conversation and its models.
 pub(super) struct Session {
-    speaker: Speaker,
+    request: ChatRequest,
+    tuning: Tuning,
+    stop: Stop,
+    context: usize,
+    tokenizer: Tokenizer,
     chat: Chat,
+    /// Absent before they are loaded, and after their device was lost.
+    models: Option<Models>,
+}
+
+/// Models on a machine.
+struct Models {
+    machine: Machine,
+    student: Speaker,
+    teacher: Option<Speaker>,
+}
+
+/// The files of a conversation, found to fit together.
+struct Files {
+    student: ModelFile,
+    teacher: Option<ModelFile>,
+    tokenizer: Tokenizer,
+}
+
+/// The file of the model that speaks.
+fn student(name: &str, snapshot: Option<&Snapshot>) -> Result<ModelFile> {
+    match snapshot {
+        Some(snapshot) => Ok(ModelFile::from_snapshot(&format!("{name} at step {}", snapshot.step), snapshot.bytes.clone())?),
+        None => model::open(name),
+    }
+}
+
+impl Files {
+    fn open(request: &ChatRequest) -> Result<Self> {
+        let student = student(&request.model, request.snapshot.as_ref())?;
+        let tokenizer = model::tokenizer(&student)?;
+        let teacher = match request.teacher.as_deref() {
+            None => None,
+            Some("embedded") => Some(ModelFile::embedded_teacher()?),
+            Some(name) => Some(model::open(name).context("the teacher")?),
+        };
+        if let Some(teacher) = &teacher {
+            same_tokens(&student, &tokenizer, teacher)?;
+        }
+        Ok(Self { student, teacher, tokenizer })
+    }
+
+    fn all(&self) -> Vec<&ModelFile> {
+        [Some(&self.student), self.teacher.as_ref()].into_iter().flatten().collect()
+    }
+
+    /// The context that all of them have.
+    fn context(&self, asked: Option<usize>) -> Result<usize> {
+        let contexts = self.all().into_iter().map(|file| model::context(&file.config, asked)).collect::<Result<Vec<_>>>()?;
+        contexts.into_iter().min().context("there is a student")
+    }
+}
+
+/// Refuses a teacher whose ids mean other tokens than the student's.
+fn same_tokens(student: &ModelFile, tokenizer: &Tokenizer, teacher: &ModelFile) -> Result<()> {
+    let (ours, theirs) = (tokenizer.vocabulary(), teacher.tokenizer.as_ref().map_or(teacher.config.vocab_size, Tokenizer::vocabulary));
+    let same = match &teacher.tokenizer {
+        Some(other) => tokenizer.same_ids(other),
+        // Nothing says what its ids mean but that there are as many.
+        None => teacher.config.vocab_size == student.config.vocab_size,
+    };
+    if same {
+        return Ok(());
+    }
+    let (student, teacher) = (student.path().display(), teacher.path().display());
+    let differ = if ours == theirs { "but not the same ones" } else { "so they cannot be compared" };
+    bail!("{student} has {ours} tokens and the teacher {teacher} has {theirs}, {differ}. Choose the teacher that the student learned from");
 }
 
 impl Session {
-    pub(super) async fn open(request: ChatRequest, tuning: Tuning, emit: &mut dyn FnMut(Event)) -> Result<Self> {
-        let speaker = model::speaker(&request.model, &request.device, request.context, tuning, emit).await?;
-        let replies = super::generate::stop_tokens(request.request, &speaker.tokenizer);
-        let chat = Chat::new(Template::new(&speaker.chat)?, replies, request.system.as_deref());
-        Ok(Self { speaker, chat })
+    /// A conversation whose files fit together; its models are not loaded yet.
+    pub(super) fn new(request: ChatRequest, tuning: Tuning, stop: &Stop) -> Result<Self> {
+        let files = Files::open(&request)?;
+        let context = files.context(request.context)?;
+        let chat = Chat::new(Template::new(&files.student.chat)?, request.request.clone());
+        let system = request.system.iter().map(|text| Message::new("system", text)).collect();
+        let mut session = Self { tuning, stop: stop.clone(), context, tokenizer: files.tokenizer, chat, models: None, request };
+        session.set(system, session.request.request.clone())?;
+        Ok(session)
     }
 
-    pub(super) async fn say(&mut self, text: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-        if text.trim().is_empty() {
-            bail!("there is nothing to reply to");
+    /// Loads the models, if they are not.
+    pub(super) async fn load(&mut self, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        if self.models.is_none() {
+            let files = Files::open(&self.request)?;
+            let scores = files.teacher.is_some();
+            let (machine, speakers) = model::speakers(&files.all(), &self.request.device, self.context, scores, self.tuning, emit).await?;
+            let mut speakers = speakers.into_iter();
+            let student = speakers.next().context("there is a student")?;
+            self.models = Some(Models { machine, student, teacher: speakers.next() });
         }
-        let Speaker { machine, tokenizer, generator, .. } = &mut self.speaker;
-        let mut piece = |text: &str| emit(Event::Text { text: text.into() });
-        let reply = self.chat.say(machine, generator, tokenizer, text, &|| stop.asked(), &mut piece).await?;
-        if reply.dropped > 0 {
-            emit(Event::Note { text: format!("the conversation outgrew the context: its oldest {} messages were forgotten", reply.dropped) });
-        }
-        emit(Event::Generated(reply.report));
         Ok(())
     }
 
+    /// Goes on with the model in training as it is by now. Its weights take the place of those before,
+    /// on the same machine; what was said stays, and is read anew.
+    pub(super) async fn refresh(&mut self, snapshot: Snapshot, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        if self.request.snapshot.is_none() {
+            bail!("this conversation is not with a model in training: there is nothing to refresh it from");
+        }
+        let file = student(&self.request.model, Some(&snapshot))?;
+        if let Some(models) = &mut self.models {
+            let weights = &models.student.weights;
+            if (&file.config, file.linears) != (&weights.config, weights.linears) {
+                bail!("the model in training has another shape than the one of this conversation: choose it again");
+            }
+            if let Err(error) = file.fill(&mut models.machine, weights) {
+                // Half of the weights may be new: the next turn loads the snapshot before.
+                self.models = None;
+                return Err(error.into());
+            }
+            models.student.generator.forget();
+        }
+        emit(Event::Refreshed { step: snapshot.step });
+        self.request.snapshot = Some(snapshot);
+        Ok(())
+    }
+
+    /// Says something; the models are loaded again if their device was lost.
+    pub(super) async fn say(&mut self, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        if text.trim().is_empty() {
+            bail!("there is nothing to reply to");
+        }
+        self.load(emit).await?;
+        let result = self.exchange(text, emit).await;
+        // The next time finds it back, or another device.
+        self.models.take_if(|models| models.machine.device().is_some_and(|gpu| gpu.lost().is_some()));
+        result
+    }
+
+    async fn exchange(&mut self, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        let Models { machine, student, teacher } = self.models.as_mut().context("the models are loaded")?;
+        let asked = || self.stop.asked();
+        let mut piece = |text: &str| emit(Event::Text { text: text.into() });
+        let reply = self.chat.say(machine, &mut student.generator, &self.tokenizer, text, &asked, &mut piece).await?;
+        if reply.dropped > 0 {
+            emit(Event::Forgotten { messages: reply.dropped });
+        }
+        emit(Event::Generated(reply.report));
+        match teacher {
+            Some(teacher) if reply.report.stopped != Stopped::Asked => self.teach(&reply, emit).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// The comparison first: it is quick, and whoever stops the teacher's reply has it then.
+    async fn teach(&mut self, reply: &Reply, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        let Models { machine, student, teacher: Some(teacher) } = self.models.as_mut().context("the models are loaded")? else { return Ok(()) };
+        let asked = || self.stop.asked();
+        if let Some(comparison) = compare(machine, &mut student.generator, &mut teacher.generator, &self.tokenizer, reply, &asked).await? {
+            emit(Event::TokenKl(comparison));
+        }
+        let mut piece = |text: &str| emit(Event::TeacherText { text: text.into() });
+        let request = self.chat.request(&self.tokenizer);
+        let taught = teacher.generator.generate(machine, &self.tokenizer, &reply.prompt, &request, &asked, &mut piece).await?;
+        emit(Event::TeacherGenerated(taught.report));
+        Ok(())
+    }
+
+    /// Replaces what was said, and how replies are made.
+    pub(super) fn set(&mut self, messages: Vec<Message>, request: Request) -> Result<()> {
+        Ok(self.chat.set(messages, stop_tokens(request, &self.tokenizer))?)
+    }
+
+    /// Forgets what was said.
     pub(super) fn reset(&mut self) {
         self.chat.reset();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform;
+    use std::sync::Arc;
+
+    fn request(device: &str) -> ChatRequest {
+        ChatRequest {
+            model: "embedded".into(),
+            snapshot: None,
+            teacher: None,
+            device: device.into(),
+            context: Some(64),
+            system: None,
+            request: Request { max_tokens: 2, ..Request::default() },
+        }
+    }
+
+    #[test]
+    fn a_snapshot_takes_the_place_of_the_one_before_and_the_conversation_goes_on() {
+        let teacher = Arc::new(crate::assets::TEACHER.to_vec());
+        let student = Snapshot { step: 8, bytes: Arc::new(crate::assets::STUDENT.to_vec()) };
+        let request = ChatRequest { snapshot: Some(student.clone()), ..request("cpu") };
+        let mut session = Session::new(request, Tuning::Off, &Stop::default()).unwrap();
+        let mut events = Vec::new();
+        platform::wait(session.say("hello", &mut |event| events.push(event))).unwrap();
+        assert!(matches!(&events[0], Event::Loaded { model, .. } if model == "embedded at step 8"), "{events:?}");
+        let before = session.chat.messages().to_vec();
+        let damaged = Snapshot { step: 9, bytes: Arc::new(b"no model".to_vec()) };
+        assert!(platform::wait(session.refresh(damaged, &mut |_| {})).unwrap_err().to_string().starts_with("embedded at step 9: "));
+        events.clear();
+        platform::wait(session.refresh(Snapshot { step: 10, ..student }, &mut |event| events.push(event))).unwrap();
+        assert!(matches!(events[..], [Event::Refreshed { step: 10 }]), "{events:?}");
+        events.clear();
+        platform::wait(session.say("again", &mut |event| events.push(event))).unwrap();
+        // The cache belonged to the snapshot before.
+        assert!(events.iter().any(|event| matches!(event, Event::Generated(report) if report.cached_tokens == 0)), "{events:?}");
+        assert_eq!((&session.chat.messages()[..2], session.chat.messages().len()), (&before[..], 4));
+        let other = platform::wait(session.refresh(Snapshot { step: 1, bytes: teacher }, &mut |_| {})).unwrap_err();
+        assert!(other.to_string().contains("another shape"), "{other}");
+    }
+
+    #[test]
+    fn a_conversation_outlives_its_device() {
+        let mut session = Session::new(request("0"), Tuning::Off, &Stop::default()).unwrap();
+        let mut loaded = 0;
+        let mut emit = |event| loaded += usize::from(matches!(event, Event::Loaded { .. }));
+        platform::wait(session.say("hello", &mut emit)).unwrap();
+        session.models.as_ref().unwrap().machine.device().expect("a GPU").destroy();
+        let lost = platform::wait(session.say("again", &mut emit)).unwrap_err().to_string();
+        assert!(lost.contains("the GPU was lost") && lost.contains("try again"), "{lost}");
+        platform::wait(session.say("again", &mut emit)).unwrap();
+        assert_eq!((loaded, session.chat.messages().len()), (2, 4));
     }
 }

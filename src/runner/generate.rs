@@ -22,8 +22,9 @@ pub struct GenerateRequest {
 }
 
 pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let mut speaker = model::speaker(&request.model, &request.device, request.context, tuning, emit).await?;
-    let tokenizer = speaker.tokenizer;
+    let file = model::open(&request.model)?;
+    let tokenizer = model::tokenizer(&file)?;
+    let context = model::context(&file.config, request.context)?;
     let mut prompt = tokenizer.encode_document(&request.prompt)?;
     if prompt.is_empty() {
         // Nothing comes before the first document but the end of another.
@@ -31,9 +32,10 @@ pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &St
     }
     let mut settings = stop_tokens(request.request, &tokenizer);
     settings.stop_tokens.extend(tokenizer.ends());
+    let (mut machine, mut speakers) = model::speakers(&[&file], &request.device, context, false, tuning, emit).await?;
     let asked = || stop.asked();
     let mut text = |piece: &str| emit(Event::Text { text: piece.into() });
-    let generated = speaker.generator.generate(&mut speaker.machine, &tokenizer, &prompt, &settings, &asked, &mut text).await?;
+    let generated = speakers[0].generator.generate(&mut machine, &tokenizer, &prompt, &settings, &asked, &mut text).await?;
     emit(Event::Generated(generated.report));
     Ok(())
 }

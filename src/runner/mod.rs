@@ -22,7 +22,7 @@ mod worker;
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
-pub use crate::infer::{GenerateReport, Request, Sampling, Stopped};
+pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
     Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
@@ -42,7 +42,7 @@ pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
 pub use worker::{Reply, Wake, Worker};
 
-pub use crate::platform::{Clock, has_display, home_dir, pause, write_atomic};
+pub use crate::platform::{Clock, has_display, home_dir, pause, spawn, write_atomic};
 
 use crate::platform;
 use crate::train::Ending;
@@ -91,6 +91,19 @@ pub enum Command {
     Say {
         /// What the user says.
         text: String,
+    },
+    /// Put other messages in the place of what was said, up to where the user speaks next, and other
+    /// settings in the place of those that replies are made with.
+    SetChat {
+        /// What was said, the system's first.
+        messages: Vec<Message>,
+        /// How replies are made.
+        request: Request,
+    },
+    /// Go on with the model in training as it is by now.
+    RefreshChat {
+        /// What it is.
+        snapshot: Snapshot,
     },
     /// Forget what was said.
     ResetChat,
@@ -194,6 +207,11 @@ pub enum Event {
         /// Bytes taken.
         memory: u64,
     },
+    /// The conversation goes on with a newer snapshot of the model in training.
+    Refreshed {
+        /// Taken after this step.
+        step: u64,
+    },
     /// A piece of generated text.
     Text {
         /// The piece; whole characters.
@@ -201,6 +219,20 @@ pub enum Event {
     },
     /// A text, or a reply, is complete.
     Generated(GenerateReport),
+    /// How far the student is from its teacher on its reply.
+    TokenKl(Comparison),
+    /// A piece of the teacher's reply.
+    TeacherText {
+        /// The piece; whole characters.
+        text: String,
+    },
+    /// The teacher's reply is complete.
+    TeacherGenerated(GenerateReport),
+    /// The conversation outgrew the context.
+    Forgotten {
+        /// Messages that were dropped from its beginning, after the system's.
+        messages: usize,
+    },
     /// Work goes on.
     Progress {
         /// Parts done.
@@ -332,6 +364,10 @@ impl Runner {
         platform::wait(self.work(command, emit))
     }
 
+    fn chat(&mut self) -> anyhow::Result<&mut chat::Session> {
+        self.chat.as_mut().context("no conversation was begun: choose a model first")
+    }
+
     async fn work(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
         match command {
             Command::Train(request) => {
@@ -356,14 +392,17 @@ impl Runner {
             Command::PlanModel(request) => plan::plan_model(request, &mut self.known, emit).await,
             Command::Generate(request) => generate::generate(*request, self.tuning, &self.stop, emit).await,
             Command::OpenChat(request) => {
+                // What is no model leaves the conversation before as it is.
+                let session = chat::Session::new(*request, self.tuning, &self.stop)?;
                 // The model before goes first, so that there is memory for this one.
                 self.chat = None;
-                self.chat = Some(chat::Session::open(*request, self.tuning, emit).await?);
-                Ok(())
+                self.chat.insert(session).load(emit).await
             }
-            Command::Say { text } => self.chat.as_mut().context("no conversation was begun")?.say(&text, &self.stop, emit).await,
+            Command::Say { text } => self.chat()?.say(&text, emit).await,
+            Command::SetChat { messages, request } => self.chat()?.set(messages, request),
+            Command::RefreshChat { snapshot } => self.chat()?.refresh(snapshot, emit).await,
             Command::ResetChat => {
-                self.chat.as_mut().context("no conversation was begun")?.reset();
+                self.chat()?.reset();
                 Ok(())
             }
             Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,

@@ -4,7 +4,7 @@ use super::{Event, Tuning, tuning};
 use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Engine, Generator};
-use crate::model::{ChatFormat, LlamaConfig, ModelFile, Purpose, Weights};
+use crate::model::{LlamaConfig, ModelFile, Purpose, Weights};
 use crate::platform;
 use crate::train;
 use anyhow::{Context, Result, bail};
@@ -49,31 +49,44 @@ pub(super) fn context(config: &LlamaConfig, asked: Option<usize>) -> Result<usiz
 
 /// The tokenizer that came with a model.
 pub(super) fn tokenizer(file: &ModelFile) -> Result<Tokenizer> {
-    let missing = || format!("{}: came without a tokenizer; put its tokenizer.json beside it", file.path().display());
+    let missing = || {
+        let path = file.path().display();
+        format!("{path}: came without a tokenizer; put its tokenizer.json beside it, or if it is a packed file, pack it again with that there")
+    };
     file.tokenizer.clone().with_context(missing)
 }
 
 /// A model on a machine, ready to speak.
 pub(super) struct Speaker {
-    pub(super) machine: Machine,
-    pub(super) tokenizer: Tokenizer,
     pub(super) generator: Generator,
-    pub(super) chat: ChatFormat,
+    pub(super) weights: Weights,
 }
 
-/// Loads a model for inference, with room for `context` tokens.
-pub(super) async fn speaker(model: &str, device: &str, context: Option<usize>, tuning: Tuning, emit: &mut dyn FnMut(Event)) -> Result<Speaker> {
-    let file = open(model)?;
-    let tokenizer = tokenizer(&file)?;
-    let context = self::context(&file.config, context)?;
+/// Loads models for inference on one machine, each with room for `context` tokens; `scores` if they
+/// are to be compared on texts.
+pub(super) async fn speakers(
+    files: &[&ModelFile], device: &str, context: usize, scores: bool, tuning: Tuning, emit: &mut dyn FnMut(Event),
+) -> Result<(Machine, Vec<Speaker>)> {
     let (mut machine, device) = super::devices::machine(device).await?;
+    let engine = |machine: &mut Machine, weights: &Weights| {
+        let engine = Engine::new(machine, weights, context)?;
+        if scores { engine.with_scores(machine, weights) } else { Ok(engine) }
+    };
     let set_up = |machine: &mut Machine| {
-        let weights = Weights::allocate(machine, &file.config, file.linears, Purpose::Inference(file.storage()))?;
-        Ok(Engine::new(machine, &weights, context).map(drop)?)
+        for file in files {
+            let weights = Weights::allocate(machine, &file.config, file.linears, Purpose::Inference(file.storage()))?;
+            engine(machine, &weights)?;
+        }
+        Ok(())
     };
     tuning::tune(&mut machine, tuning, false, set_up, emit).await?;
-    let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
-    let generator = Generator::new(Engine::new(&mut machine, &weights, context)?);
-    emit(Event::Loaded { model: file.path().display().to_string(), device, context, memory: machine.bytes() });
-    Ok(Speaker { machine, tokenizer, generator, chat: file.chat })
+    let mut speakers = Vec::new();
+    for file in files {
+        let before = machine.bytes();
+        let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
+        let generator = Generator::new(engine(&mut machine, &weights)?);
+        speakers.push(Speaker { generator, weights });
+        emit(Event::Loaded { model: file.path().display().to_string(), device: device.clone(), context, memory: machine.bytes() - before });
+    }
+    Ok((machine, speakers))
 }

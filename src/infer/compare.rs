@@ -1,0 +1,155 @@
+//! How far two models are apart on a text, token by token.
+
+use super::chat::Reply;
+use super::generate::{GenerateError, Generator};
+use crate::data::Tokenizer;
+use crate::graph::Machine;
+use serde::{Deserialize, Serialize};
+
+/// A token of a text, and what a student and its teacher thought of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenKl {
+    /// Its text, in whole characters: empty for a token that ends inside of one, and for those that
+    /// are no text.
+    pub text: String,
+    /// KL(teacher ‖ student) in nats of what was to follow the tokens before it.
+    pub kl: f64,
+    /// The student's probability of this token.
+    pub student_p: f64,
+    /// The teacher's.
+    pub teacher_p: f64,
+}
+
+/// A reply, and the turn it replies to, as two models see them.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// What the user said, with the template's words around it; the first token of a conversation,
+    /// which nothing predicts, is left out.
+    pub turn: Vec<TokenKl>,
+    /// The reply; the texts joined are the reply's.
+    pub reply: Vec<TokenKl>,
+}
+
+/// Tokens that both models read before either goes on, so that their logits are held together.
+const TOGETHER: usize = 32;
+
+/// Compares two models on a reply of the first, both reading the same tokens; `None` if somebody
+/// asked to stop. Both engines must be able to [score](super::Engine::score). Probabilities are over
+/// the ids that the tokenizer has.
+pub async fn compare(
+    machine: &mut Machine, student: &mut Generator, teacher: &mut Generator, tokenizer: &Tokenizer, reply: &Reply, asked: &dyn Fn() -> bool,
+) -> Result<Option<Comparison>, GenerateError> {
+    let tokens = [&reply.prompt[..], &reply.ids].concat();
+    let vocabulary = tokenizer.vocabulary();
+    let first = reply.turn.max(1);
+    let mut figures = Vec::new();
+    while first + figures.len() < tokens.len() {
+        if asked() {
+            return Ok(None);
+        }
+        let at = first + figures.len();
+        let range = at..tokens.len().min(at + TOGETHER);
+        let taught = teacher.score(machine, &tokens, range.clone()).await?;
+        let learnt = student.score(machine, &tokens, range.clone()).await?;
+        let rows = |logits: &[f32]| logits.len() / range.len();
+        for ((teacher, student), &token) in taught.chunks(rows(&taught)).zip(learnt.chunks(rows(&learnt))).zip(&tokens[range.clone()]) {
+            figures.push(Figures::of(&teacher[..vocabulary], &student[..vocabulary], token)?);
+        }
+    }
+    let replied = figures.split_off(reply.prompt.len() - first);
+    let join = |figures: Vec<Figures>, texts: Vec<String>| texts.into_iter().zip(figures).map(|(text, figures)| figures.of_text(text)).collect();
+    let turn = texts(tokenizer, &tokens[..first], &tokens[first..reply.prompt.len()], None)?;
+    let text = texts(tokenizer, &reply.prompt, &reply.ids, Some(&reply.text))?;
+    Ok(Some(Comparison { turn: join(figures, turn), reply: join(replied, text) }))
+}
+
+/// A token's numbers.
+#[derive(Clone, Copy, Debug)]
+struct Figures {
+    kl: f64,
+    student_p: f64,
+    teacher_p: f64,
+}
+
+impl Figures {
+    /// Of a token that two models predicted with these logits.
+    fn of(teacher: &[f32], student: &[f32], token: u32) -> Result<Self, GenerateError> {
+        let (teacher, student) = (log_softmax(teacher), log_softmax(student));
+        let terms = teacher.iter().zip(&student).map(|(&p, &q)| if p == f64::NEG_INFINITY { 0.0 } else { p.exp() * (p - q) });
+        let kl: f64 = terms.sum();
+        if !kl.is_finite() {
+            return Err(GenerateError::Setting("the two models cannot be compared: one of them gives no finite numbers. Has its training diverged?".into()));
+        }
+        let p = |logs: &[f64]| logs.get(token as usize).map_or(0.0, |log| log.exp());
+        // It is never negative, but for rounding.
+        Ok(Self { kl: kl.max(0.0), student_p: p(&student), teacher_p: p(&teacher) })
+    }
+
+    fn of_text(self, text: String) -> TokenKl {
+        let Self { kl, student_p, teacher_p } = self;
+        TokenKl { text, kl, student_p, teacher_p }
+    }
+}
+
+/// Logarithms of the probabilities.
+fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let top = logits.iter().fold(f64::NEG_INFINITY, |top, &x| top.max(f64::from(x)));
+    let total = logits.iter().map(|&x| (f64::from(x) - top).exp()).sum::<f64>().ln();
+    logits.iter().map(|&x| f64::from(x) - top - total).collect()
+}
+
+/// The text of each id after `before`; of those that spell `whole` and no more, if it is given: the
+/// ids of a stop string are no part of it.
+fn texts(tokenizer: &Tokenizer, before: &[u32], ids: &[u32], whole: Option<&str>) -> Result<Vec<String>, GenerateError> {
+    let mut stream = tokenizer.stream(before);
+    let mut texts = ids.iter().map(|&id| stream.push(id)).collect::<Result<Vec<_>, _>>()?;
+    let rest = stream.finish()?;
+    if let Some(last) = texts.last_mut() {
+        last.push_str(&rest);
+    }
+    if let Some(whole) = whole {
+        let mut left = whole.len();
+        for text in &mut texts {
+            // A stop string may begin inside a token, never inside a character.
+            text.truncate(left);
+            left -= text.len();
+        }
+    }
+    Ok(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assets;
+
+    #[test]
+    fn the_divergence_is_that_of_the_definition() {
+        // p = (1/2, 1/4, 1/4) and q = (1/4, 1/4, 1/2), as logits up to a constant.
+        let (p, q) = ([2f32.ln() + 7.0, 7.0, 7.0], [-3.0, -3.0, 2f32.ln() - 3.0]);
+        let figures = Figures::of(&p, &q, 2).unwrap();
+        assert!((figures.kl - 0.25 * 2f64.ln()).abs() < 1e-6, "{figures:?}");
+        assert!((figures.teacher_p - 0.25).abs() < 1e-6 && (figures.student_p - 0.5).abs() < 1e-6, "{figures:?}");
+        assert_eq!(Figures::of(&p, &p, 0).unwrap().kl, 0.0);
+        for broken in [[f32::NAN, 0.0, 0.0], [f32::INFINITY, 0.0, 0.0], [f32::NEG_INFINITY; 3]] {
+            assert!(Figures::of(&p, &broken, 0).unwrap_err().to_string().contains("no finite numbers"));
+            assert!(Figures::of(&broken, &p, 0).is_err());
+        }
+    }
+
+    #[test]
+    fn texts_of_tokens_are_whole_characters_and_join_to_the_text() {
+        let tokenizer = Tokenizer::from_json(assets::TOKENIZER).unwrap();
+        let text = "so 東京 🦀, then";
+        let ids = tokenizer.encode(text).unwrap();
+        let pieces = texts(&tokenizer, &[], &ids, None).unwrap();
+        assert_eq!((pieces.len(), pieces.concat()), (ids.len(), text.to_string()));
+        assert!(pieces.iter().any(String::is_empty), "some characters must be made of several tokens: {pieces:?}");
+        // Cut where a stop string began, and in the middle of a character's bytes.
+        let cut = texts(&tokenizer, &[], &ids, Some("so 東京 🦀, t")).unwrap();
+        assert_eq!((cut.len(), cut.concat()), (ids.len(), "so 東京 🦀, t".to_string()));
+        let crab = pieces.iter().position(|piece| piece.contains('🦀')).unwrap();
+        let half = texts(&tokenizer, &[], &ids[..crab], None).unwrap();
+        assert!(half.concat().starts_with("so 東京 ") && half.concat().ends_with(char::REPLACEMENT_CHARACTER), "{half:?}");
+    }
+}
