@@ -2,6 +2,7 @@
 
 use super::Tab;
 use super::plots::Look;
+use super::train::Form;
 use eframe::egui;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -16,6 +17,8 @@ pub struct Settings {
     pub runs: PathBuf,
     /// The run that was trained last.
     pub last_run: Option<PathBuf>,
+    /// The form of a new run.
+    pub form: Form,
     /// How curves are drawn.
     pub look: Look,
     /// Light, dark, or as the system has it.
@@ -26,7 +29,15 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tab: Tab::Train, runs: "runs".into(), last_run: None, look: Look::default(), theme: egui::ThemePreference::System, zoom: 1.0 }
+        Self {
+            tab: Tab::Train,
+            runs: "runs".into(),
+            last_run: None,
+            form: Form::default(),
+            look: Look::default(),
+            theme: egui::ThemePreference::System,
+            zoom: 1.0,
+        }
     }
 }
 

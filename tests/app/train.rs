@@ -2,7 +2,7 @@
 
 use super::{Driver, Scratch};
 use eframe::egui::{Key, Modifiers, accesskit::Role};
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use signet::app::{Action, Tab};
 use signet::runner::{Loss, TrainConfig};
 use signet::train::{Source, read_metrics};
@@ -31,8 +31,16 @@ fn app(scratch: &Scratch, name: &str) -> Driver {
     let mut driver = Driver::new(&scratch.0.join("runs"), Tab::Train);
     driver.harness.state_mut().shared.ask(Action::UseSettings { config: Box::new(config), name: name.into() });
     driver.harness.run_steps(3);
-    write(&mut driver, "Device", "cpu");
+    driver.harness.state_mut().shared.settings.form.device = "cpu".into();
     driver
+}
+
+/// Presses Start, once the plan lets it.
+fn start(driver: &mut Driver) {
+    let ready = |driver: &Driver| driver.harness.query_by_role_and_label(Role::Button, "Start").is_some_and(|start| !start.accesskit_node().is_disabled());
+    driver.wait_until("Start", ready);
+    driver.harness.get_by_role_and_label(Role::Button, "Start").click_accesskit();
+    driver.harness.run_steps(3);
 }
 
 /// Replaces what stands in a field.
@@ -66,23 +74,23 @@ fn a_training_is_started_paused_stepped_changed_stopped_resumed_and_closed() {
     let scratch = Scratch::new("train");
     let mut driver = app(&scratch, "mine");
     let run = scratch.0.join("runs/mine");
-    driver.click("Start");
+    start(&mut driver);
     driver.wait_until("some steps", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > 3));
     driver.click("Pause");
     wait_for_part(&mut driver, "mine: paused at step");
     let rests = step(&driver);
     driver.click("Step once");
     wait_for_part(&mut driver, &format!("paused at step {}", rests + 1));
-    write(&mut driver, "Highest learning rate", "much");
+    write(&mut driver, "Rate from now on", "much");
     driver.click("Set rate");
     wait_for_part(&mut driver, "\"much\" is no number");
-    write(&mut driver, "Highest learning rate", "99");
+    write(&mut driver, "Rate from now on", "99");
     driver.click("Set rate");
     wait_for_part(&mut driver, "nothing was changed: setting lr");
-    write(&mut driver, "Highest learning rate", "0.001");
+    write(&mut driver, "Rate from now on", "0.001");
     driver.click("Set rate");
     wait_for_part(&mut driver, &format!("from step {} on, lr is 0.001", rests + 2));
-    write(&mut driver, "Sample prompt", "Once upon a time");
+    write(&mut driver, "Samples continue", "Once upon a time");
     driver.click("Set prompt");
     driver.click("Sample now");
     driver.wait_until("a sample", |driver| driver.harness.query_all_by_label_contains("Once upon a time").count() > 1);
@@ -108,7 +116,7 @@ fn a_training_is_started_paused_stepped_changed_stopped_resumed_and_closed() {
 fn a_run_whose_folder_is_gone_and_one_that_another_app_trains_are_told_with_a_way_on() {
     let scratch = Scratch::new("gone");
     let mut driver = app(&scratch, "mine");
-    driver.click("Start");
+    start(&mut driver);
     driver.wait_until("some steps", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > 3));
     let mut other = app(&scratch, "other");
     other.harness.state_mut().shared.ask(Action::Continue(scratch.0.join("runs/mine")));
@@ -131,10 +139,11 @@ fn a_run_whose_folder_is_gone_and_one_that_another_app_trains_are_told_with_a_wa
 fn what_cannot_begin_is_told_and_can_be_tried_again() {
     let scratch = Scratch::new("refused");
     let mut driver = app(&scratch, "mine");
-    write(&mut driver, "Device", "no such card");
-    driver.click("Start");
-    wait_for_part(&mut driver, "no such card");
-    driver.click("Start on the CPU");
+    let gone = scratch.0.join("runs/gone");
+    driver.harness.state_mut().shared.ask(Action::Continue(gone));
+    wait_for_part(&mut driver, "there is no run to resume");
+    driver.click("Dismiss error");
+    start(&mut driver);
     driver.wait_until("some steps", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > 3));
     assert!(!driver.shows("The run failed", false));
     driver.click("Stop");

@@ -7,12 +7,11 @@ use eframe::egui::{self, Ui};
 /// What somebody wants done.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Press {
-    Start,
     Resume,
     /// The same on the CPU device, which every machine has.
     ResumeOnCpu,
-    StartOnCpu,
-    StartWithHalfTheBatch,
+    /// For the next start.
+    ChooseCpu,
     ShowRuns,
     Pause,
     Go,
@@ -47,7 +46,7 @@ impl Controls {
     fn changes(&mut self, ui: &mut Ui) -> Option<Press> {
         let mut pressed = None;
         ui.horizontal_wrapped(|ui| {
-            let label = ui.label("Highest learning rate");
+            let label = ui.label("Rate from now on");
             let typed = ui.add(egui::TextEdit::singleline(&mut self.rate).desired_width(80.0)).labelled_by(label.id);
             let entered = typed.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
             if ui.button("Set rate").on_hover_text("From the next step on; written down, so that a resume does the same").clicked() || entered {
@@ -61,7 +60,7 @@ impl Controls {
             }
         });
         ui.horizontal_wrapped(|ui| {
-            let label = ui.label("Sample prompt");
+            let label = ui.label("Samples continue");
             let width = (ui.available_width() - 220.0).clamp(120.0, 480.0);
             ui.add(egui::TextEdit::singleline(&mut self.prompt).desired_width(width)).labelled_by(label.id);
             if ui.button("Set prompt").on_hover_text("What samples continue from now on").clicked() {
@@ -79,7 +78,6 @@ fn buttons(ui: &mut Ui, phase: &Phase, resumable: bool) -> Option<Press> {
     let going = matches!(phase, Phase::Training | Phase::Paused);
     let rest = if *phase == Phase::Paused { ("Continue", Press::Go, "Go on training") } else { ("Pause", Press::Pause, "Rest after the step at hand") };
     let buttons = [
-        (!phase.runs(), ("Start", Press::Start, "Begin a new run with the settings in the form")),
         (!phase.runs() && resumable, ("Resume", Press::Resume, "Go on with the last run from its last checkpoint, to the same bits")),
         (going, rest),
         (going, ("Step once", Press::StepOnce, "Take one step, then rest")),
@@ -104,8 +102,7 @@ fn failure(ui: &mut Ui, live: &mut Live) -> Option<Press> {
     let ways: &[(bool, &str, Press)] = &[
         (begun, "Resume the run", Press::Resume),
         (begun, "Resume on the CPU", Press::ResumeOnCpu),
-        (!begun, "Start on the CPU", Press::StartOnCpu),
-        (!begun && error.contains("memory"), "Start with half the batch", Press::StartWithHalfTheBatch),
+        (!begun, "Choose the CPU", Press::ChooseCpu),
         (error.contains("another process"), "Show it among the runs", Press::ShowRuns),
     ];
     let (mut pressed, mut dismissed) = (None, false);
