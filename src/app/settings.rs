@@ -16,6 +16,8 @@ pub struct Settings {
     pub tab: Tab,
     /// Folder of the runs.
     pub runs: PathBuf,
+    /// The run that was trained last.
+    pub last_run: Option<PathBuf>,
     /// The form of a new run.
     pub form: Form,
     /// The chat.
@@ -33,6 +35,7 @@ impl Default for Settings {
         Self {
             tab: Tab::default(),
             runs: "runs".into(),
+            last_run: None,
             form: Form::default(),
             chat: ChatSettings::default(),
             look: Look::default(),

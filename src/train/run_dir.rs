@@ -90,11 +90,15 @@ pub fn check_name(name: &str) -> Result<(), RunError> {
     };
     Err(RunError::Name { name: name.into(), problem })
 }
+/// Held by whoever trains the run.
+const LOCK: &str = ".lock";
 
 /// A run's directory, locked.
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
+    /// What makes it a run: `run.toml` and `variants.json`, as they are.
+    about: [(&'static str, String); 2],
     _lock: Lock,
 }
 
@@ -116,12 +120,33 @@ impl RunDir {
     pub fn create(path: &Path, config: &TrainConfig, variants: &Variants) -> Result<Self, RunError> {
         Self::check_free(path)?;
         at(path, platform::make_dir(&path.join("checkpoints")))?;
-        let run = Self { path: path.to_path_buf(), _lock: Self::lock(path)? };
         let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
-        at(path, write_atomic(&path.join("variants.json"), chosen.as_bytes()))?;
         let text = toml::to_string(config).expect("settings are plain data");
-        at(path, write_atomic(&path.join("run.toml"), text.as_bytes()))?;
+        let run = Self { path: path.to_path_buf(), about: [("variants.json", chosen), ("run.toml", text)], _lock: Self::lock(path)? };
+        run.write_about()?;
         Ok(run)
+    }
+
+    /// `run.toml` last: with it, there is a run.
+    fn write_about(&self) -> Result<(), RunError> {
+        self.about.iter().filter(|(_, text)| !text.is_empty()).try_for_each(|(name, text)| {
+            let file = self.path.join(name);
+            at(&file, write_atomic(&file, text.as_bytes()))
+        })
+    }
+
+    /// Whether somebody took the directory away.
+    pub fn is_gone(&self) -> bool {
+        !platform::exists(&self.path.join("run.toml"))
+    }
+
+    /// Makes a directory that is gone again, without what was recorded.
+    pub fn make_again(&mut self) -> Result<(), RunError> {
+        at(&self.path, platform::make_dir(&self.path.join("checkpoints")))?;
+        if !platform::exists(&self.path.join(LOCK)) {
+            self._lock = Self::lock(&self.path)?;
+        }
+        self.write_about()
     }
 
     /// Opens the directory of a run that exists; gives what it is.
@@ -129,7 +154,8 @@ impl RunDir {
         let file = path.join("run.toml");
         let text = platform::read_text(&file).map_err(|_| RunError::Missing(path.to_path_buf()))?;
         let config = toml::from_str(&text).map_err(|error| RunError::Broken { path: file, problem: error.to_string() })?;
-        Ok((Self { path: path.to_path_buf(), _lock: Self::lock(path)? }, config))
+        let variants = platform::read_text(&path.join("variants.json")).unwrap_or_default();
+        Ok((Self { path: path.to_path_buf(), about: [("variants.json", variants), ("run.toml", text)], _lock: Self::lock(path)? }, config))
     }
 
     /// The variants it was begun with; portable ones, if it was begun before there was a choice.
@@ -162,7 +188,7 @@ impl RunDir {
 
     /// Takes the lock of a run's directory, whatever is in it.
     pub fn lock(path: &Path) -> Result<Lock, RunError> {
-        at(path, Lock::take(&path.join(".lock")))?.ok_or_else(|| RunError::InUse(path.to_path_buf()))
+        at(path, Lock::take(&path.join(LOCK)))?.ok_or_else(|| RunError::InUse(path.to_path_buf()))
     }
 
     /// Refuses settings that differ from those the run was started with.

@@ -333,7 +333,15 @@ impl Trainer {
         let Outstanding { step, cursor, tokens, lr, threshold, loss_scale, report } = launched;
         let report = report.wait().await?;
         let metrics = Metrics { held_out, ..self.metrics(step, tokens, &report, lr, threshold, loss_scale) };
-        self.run.record(&metrics)?;
+        self.keep_folder(emit)?;
+        match self.run.record(&metrics) {
+            // It went between the two.
+            Err(_) if self.run.is_gone() => {
+                self.keep_folder(emit)?;
+                self.run.record(&metrics)?;
+            }
+            recorded => recorded?,
+        }
         let loss = metrics.loss;
         emit(TrainEvent::Step(Box::new(metrics)));
         match self.state.guard.judge(step, loss, &report) {

@@ -4,6 +4,7 @@ mod chat;
 mod devices;
 mod form;
 mod runs;
+mod train;
 mod weights;
 
 use egui_kittest::Harness;

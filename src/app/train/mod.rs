@@ -1,33 +1,53 @@
-//! Train: a form, and what comes of it.
+//! Train: a form, and beside it the run that comes of it.
 
+mod controls;
+mod curves;
 mod fields;
 mod form;
 mod inputs;
+mod live;
+mod numbers;
 mod plan;
 mod preset;
 mod values;
 
 pub use values::Form;
 
-use super::shared::Shared;
-use crate::runner::{Command, Event, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
-use eframe::egui::{Panel, Ui};
+use super::Tab;
+use super::shared::{Action, Shared};
+use crate::runner::{Command, Event, Order, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
+use controls::{Controls, Press};
+use curves::Map;
+use eframe::egui::{Panel, ScrollArea, Ui};
 use form::FormPanel;
+use live::{Live, Phase};
 use std::path::PathBuf;
 
-/// Narrower windows have the form above the rest, not beside it.
+/// Narrower windows show the form or the run, not both.
 const BESIDE: f32 = 760.0;
 
 /// The tab.
 pub(super) struct TrainTab {
     worker: Worker,
     form: FormPanel,
+    /// Whether a narrow window shows the run.
+    at_run: bool,
+    live: Live,
+    controls: Controls,
+    map: Map,
 }
 
 impl TrainTab {
     /// A tab at the start.
     pub(super) fn new(wake: &Wake) -> Self {
-        Self { worker: Worker::spawn("train", Tuning::default(), wake.clone()), form: FormPanel::new(wake) }
+        Self {
+            worker: Worker::spawn("train", Tuning::default(), wake.clone()),
+            form: FormPanel::new(wake),
+            at_run: false,
+            live: Live::default(),
+            controls: Controls::default(),
+            map: Map::default(),
+        }
     }
 
     /// Takes what its worker said.
@@ -44,8 +64,10 @@ impl TrainTab {
             Reply::Event(Event::Planned(_) | Event::SettingRefused { .. } | Event::Input { .. } | Event::Settings { .. } | Event::SettingsSaved { .. }) => {
                 self.form.take(reply, shared);
             }
-            Reply::Ended { error: Some(error) } => shared.notices.warn(error),
-            Reply::Event(_) | Reply::Ended { error: None } => {}
+            reply => {
+                self.live.take(reply, shared);
+                shared.training = self.live.training(self.worker.orders());
+            }
         }
     }
 
@@ -53,17 +75,79 @@ impl TrainTab {
     pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let begin = if ui.available_width() >= BESIDE {
             let panel = Panel::left("form").default_size(400.0).size_range(280.0..=560.0);
-            panel.show(ui, |ui| self.form.ui(ui, shared)).inner
+            let begin = panel.show(ui, |ui| self.form.ui(ui, shared)).inner;
+            ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared));
+            begin
         } else {
-            self.form.ui(ui, shared)
+            ui.horizontal(|ui| {
+                ui.selectable_value(&mut self.at_run, false, "Form");
+                ui.selectable_value(&mut self.at_run, true, "Run");
+            });
+            if self.at_run {
+                ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared));
+                None
+            } else {
+                self.form.ui(ui, shared)
+            }
         };
         if let Some(request) = begin {
-            self.begin(request);
+            self.launch(request, shared);
         }
     }
 
-    /// Starts a run.
-    fn begin(&mut self, request: TrainRequest) {
+    /// Draws the run at hand.
+    fn run(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        let resumable = self.live.begun || shared.settings.last_run.is_some();
+        if let Some(press) = self.controls.ui(ui, &mut self.live, resumable) {
+            self.act(press, shared);
+        }
+        numbers::show(ui, &self.live);
+        ui.separator();
+        curves::show(ui, &self.live, &mut self.map, &mut shared.settings.look);
+        ui.separator();
+        numbers::words(ui, &self.live);
+    }
+
+    fn act(&mut self, press: Press, shared: &mut Shared) {
+        match press {
+            Press::ChooseCpu => {
+                shared.settings.form.device = "cpu".into();
+                self.live.phase = Phase::Idle;
+            }
+            Press::Resume | Press::ResumeOnCpu => {
+                if press == Press::ResumeOnCpu {
+                    shared.settings.form.device = "cpu".into();
+                }
+                if let Some(run) = self.live.run.clone().filter(|_| self.live.begun).or_else(|| shared.settings.last_run.clone()) {
+                    self.go_on(run, shared);
+                }
+            }
+            Press::ShowRuns => shared.ask(Action::Open(Tab::Runs)),
+            Press::Stop => self.stop(),
+            Press::Pause => self.order(Order::Pause),
+            Press::Go => self.order(Order::Go),
+            Press::StepOnce => self.order(Order::StepOnce),
+            Press::Save => self.order(Order::Save),
+            Press::Sample => self.order(Order::Sample),
+            Press::Rate(lr) => self.order(Order::Rate { lr }),
+            Press::Prompt(text) => self.order(Order::Prompt { text }),
+        }
+    }
+
+    fn order(&self, order: Order) {
+        self.worker.orders().give(order);
+    }
+
+    /// Begins a run, or goes on with one.
+    fn launch(&mut self, request: TrainRequest, shared: &mut Shared) {
+        if self.worker.busy() {
+            shared.notices.warn("A run is being trained here already. Stop it first");
+            return;
+        }
+        self.at_run = true;
+        self.live.start(request.run.clone(), request.resume);
+        shared.settings.last_run = Some(request.run.clone());
+        shared.training = self.live.training(self.worker.orders());
         self.worker.send(Command::Train(Box::new(request)));
     }
 
@@ -73,10 +157,37 @@ impl TrainTab {
     }
 
     /// Goes on with a run.
-    pub(super) fn go_on(&mut self, _run: PathBuf, _shared: &mut Shared) {}
+    pub(super) fn go_on(&mut self, run: PathBuf, shared: &mut Shared) {
+        let device = shared.settings.form.device.clone();
+        self.launch(TrainRequest { run, config: None, resume: true, device, memory: None }, shared);
+    }
+
+    /// What Ctrl+Enter does: lets a paused run go on, or begins the one in the form.
+    pub(super) fn primary(&mut self, shared: &mut Shared) {
+        match self.live.phase {
+            Phase::Paused => self.order(Order::Go),
+            ref phase if phase.runs() => {}
+            _ => match self.form.wanted(shared) {
+                Ok(request) => self.launch(request, shared),
+                Err(obstacle) => shared.notices.warn(format!("It cannot start: {obstacle}")),
+            },
+        }
+    }
+
+    /// What Ctrl+Shift+Enter does: goes on with the run that stopped last.
+    pub(super) fn resume(&mut self, shared: &mut Shared) {
+        match shared.settings.last_run.clone() {
+            _ if self.live.phase.runs() => {}
+            Some(run) => self.go_on(run, shared),
+            None => shared.notices.warn("There is no run to resume yet. The tab Runs lists those that others made"),
+        }
+    }
 
     /// Asks the run at hand to save and stop.
     pub(super) fn stop(&mut self) {
+        if self.live.phase.runs() {
+            self.live.phase = Phase::Saving;
+        }
         self.worker.stop();
     }
 }

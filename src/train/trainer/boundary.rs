@@ -3,6 +3,7 @@
 use super::{Emit, Outstanding, TrainError, Trainer};
 use crate::infer::{Sampler, Sampling};
 use crate::platform;
+use crate::train::changes::Changes;
 use crate::train::checkpoint::save;
 use crate::train::curves;
 use crate::train::event::TrainEvent;
@@ -72,8 +73,22 @@ impl Trainer {
         Ok(())
     }
 
+    /// If somebody took the run's directory away, makes it again: what was trained is still on the machine.
+    pub(super) fn keep_folder(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        if !self.run.is_gone() {
+            return Ok(());
+        }
+        self.run.make_again()?;
+        if self.changes != Changes::default() {
+            self.run.keep_changes(&self.changes)?;
+        }
+        self.save_wanted = true;
+        self.note(&format!("{}: its folder was gone, with all that was recorded; made again, and saved after this step", self.run.path().display()), emit)
+    }
+
     /// Writes a checkpoint, the curves, and removes checkpoints that are no longer kept.
     pub(super) fn save(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        self.keep_folder(emit)?;
         let step = self.state.step;
         let path = self.run.checkpoint(step);
         if platform::exists(&path) {

@@ -1,0 +1,151 @@
+//! The Train tab: a real small training on the CPU device, by the names of what is pressed.
+
+use super::{Driver, Scratch};
+use eframe::egui::{Key, Modifiers, accesskit::Role};
+use egui_kittest::kittest::{NodeT, Queryable};
+use signet::app::{Action, Tab};
+use signet::runner::{Loss, TrainConfig};
+use signet::train::{Place, Source, read_piece};
+use std::path::Path;
+
+const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;
+
+/// An app whose Start begins a long run of a small model, called `name`, on the CPU device.
+fn app(scratch: &Scratch, name: &str) -> Driver {
+    let model = scratch.0.join("small.json");
+    std::fs::write(&model, SMALL).unwrap();
+    let config = TrainConfig {
+        model: model.display().to_string(),
+        teacher: Source::None,
+        loss: Loss::Ar,
+        batch: 1,
+        seq: 32,
+        steps: 1_000_000,
+        warmup: 4,
+        eval_every: 0,
+        eval_batches: 1,
+        checkpoint_every: 0,
+        sample_tokens: 8,
+        ..TrainConfig::default()
+    };
+    let mut driver = Driver::new(&scratch.0.join("runs"), Tab::Train);
+    driver.harness.state_mut().shared.ask(Action::UseSettings { config: Box::new(config), name: name.into() });
+    driver.harness.run_steps(3);
+    driver.harness.state_mut().shared.settings.form.device = "cpu".into();
+    driver
+}
+
+/// Presses Start, once the plan lets it.
+fn start(driver: &mut Driver) {
+    let ready = |driver: &Driver| driver.harness.query_by_role_and_label(Role::Button, "Start").is_some_and(|start| !start.accesskit_node().is_disabled());
+    driver.wait_until("Start", ready);
+    driver.harness.get_by_role_and_label(Role::Button, "Start").click_accesskit();
+    driver.harness.run_steps(3);
+}
+
+/// Replaces what stands in a field.
+fn write(driver: &mut Driver, label: &str, text: &str) {
+    let field = || Role::TextInput;
+    driver.harness.get_by_role_and_label(field(), label).focus();
+    driver.harness.run_steps(2);
+    driver.harness.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    driver.harness.run_steps(2);
+    driver.harness.get_by_role_and_label(field(), label).type_text(text);
+    driver.harness.run_steps(2);
+}
+
+fn step(driver: &Driver) -> u64 {
+    driver.harness.state().shared.training.as_ref().expect("a run trains").step
+}
+
+fn wait_for_part(driver: &mut Driver, part: &str) {
+    driver.wait_until(part, |driver| driver.shows(part, true));
+}
+
+/// The recorded steps, which have no gap.
+fn steps(run: &Path) -> u64 {
+    let metrics = read_piece(run, Place::default()).unwrap().metrics;
+    assert!(metrics.iter().map(|line| line.step).eq(1..=metrics.len() as u64));
+    metrics.len() as u64
+}
+
+#[test]
+fn a_training_is_started_paused_stepped_changed_stopped_resumed_and_closed() {
+    let scratch = Scratch::new("train");
+    let mut driver = app(&scratch, "mine");
+    let run = scratch.0.join("runs/mine");
+    start(&mut driver);
+    driver.wait_until("some steps", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > 3));
+    driver.click("Pause");
+    wait_for_part(&mut driver, "mine: paused at step");
+    let rests = step(&driver);
+    driver.click("Step once");
+    wait_for_part(&mut driver, &format!("paused at step {}", rests + 1));
+    write(&mut driver, "Rate from now on", "much");
+    driver.click("Set rate");
+    wait_for_part(&mut driver, "\"much\" is no number");
+    write(&mut driver, "Rate from now on", "99");
+    driver.click("Set rate");
+    wait_for_part(&mut driver, "nothing was changed: setting lr");
+    write(&mut driver, "Rate from now on", "0.001");
+    driver.click("Set rate");
+    wait_for_part(&mut driver, &format!("from step {} on, lr is 0.001", rests + 2));
+    write(&mut driver, "Samples continue", "Once upon a time");
+    driver.click("Set prompt");
+    driver.click("Sample now");
+    driver.wait_until("a sample", |driver| driver.harness.query_all_by_label_contains("Once upon a time").count() > 1);
+    driver.click("Save now");
+    wait_for_part(&mut driver, &format!("step {}: checkpoint saved", rests + 1));
+    driver.click("Continue");
+    driver.wait_until("going on", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > rests + 3));
+    driver.click("Stop");
+    wait_for_part(&mut driver, "everything is saved");
+    let stopped = steps(&run);
+    assert!(driver.harness.state().shared.training.is_none() && run.join(format!("checkpoints/step-{stopped:08}")).exists());
+    let changes = std::fs::read_to_string(run.join("changes.jsonl")).unwrap();
+    assert_eq!(changes, format!("{{\"step\":{},\"lr\":0.001,\"sample_prompt\":\"Once upon a time\"}}\n", rests + 2));
+    driver.click("Resume");
+    driver.wait_until("going on", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > stopped));
+    assert!(!driver.harness.state_mut().may_close());
+    driver.click("Save and close");
+    driver.wait_until("the end", |driver| driver.harness.state().closes());
+    assert!(steps(&run) > stopped);
+}
+
+#[test]
+fn a_run_whose_folder_is_gone_and_one_that_another_app_trains_are_told_with_a_way_on() {
+    let scratch = Scratch::new("gone");
+    let mut driver = app(&scratch, "mine");
+    start(&mut driver);
+    driver.wait_until("some steps", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > 3));
+    let mut other = app(&scratch, "other");
+    other.harness.state_mut().shared.ask(Action::Continue(scratch.0.join("runs/mine")));
+    wait_for_part(&mut other, "being trained by another process");
+    other.click("Show it among the runs");
+    assert_eq!(other.harness.state().shared.settings.tab, Tab::Runs);
+    let before = step(&driver);
+    driver.wait_until("going on", |driver| step(driver) > before + 2);
+    std::fs::rename(scratch.0.join("runs/mine"), scratch.0.join("away")).unwrap();
+    wait_for_part(&mut driver, "its folder was gone");
+    let before = step(&driver);
+    driver.wait_until("going on", |driver| step(driver) > before + 2);
+    driver.click("Stop");
+    wait_for_part(&mut driver, "everything is saved");
+    driver.click("Resume");
+    driver.wait_until("going on", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > before + 3));
+}
+
+#[test]
+fn what_cannot_begin_is_told_and_can_be_tried_again() {
+    let scratch = Scratch::new("refused");
+    let mut driver = app(&scratch, "mine");
+    let gone = scratch.0.join("runs/gone");
+    driver.harness.state_mut().shared.ask(Action::Continue(gone));
+    wait_for_part(&mut driver, "there is no run to resume");
+    driver.click("Dismiss error");
+    start(&mut driver);
+    driver.wait_until("some steps", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > 3));
+    assert!(!driver.shows("The run failed", false));
+    driver.click("Stop");
+    wait_for_part(&mut driver, "everything is saved");
+}
