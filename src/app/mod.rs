@@ -6,6 +6,7 @@ pub mod plots;
 
 mod chat;
 mod devices;
+mod dialog;
 mod notices;
 mod runs;
 mod settings;
@@ -17,6 +18,7 @@ mod window;
 pub use chat::ChatSettings;
 pub use settings::Settings;
 pub use shared::{Action, Shared, Taken, Training};
+pub use train::Form;
 pub use window::{Options, open};
 
 use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};

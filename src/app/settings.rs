@@ -3,6 +3,7 @@
 use super::Tab;
 use super::chat::ChatSettings;
 use super::plots::Look;
+use super::train::Form;
 use eframe::egui;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -17,6 +18,8 @@ pub struct Settings {
     pub runs: PathBuf,
     /// The chat.
     pub chat: ChatSettings,
+    /// The form of a new run.
+    pub form: Form,
     /// How curves are drawn.
     pub look: Look,
     /// Light, dark, or as the system has it.
@@ -27,8 +30,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let (chat, look, theme) = (ChatSettings::default(), Look::default(), egui::ThemePreference::System);
-        Self { tab: Tab::Train, runs: "runs".into(), chat, look, theme, zoom: 1.0 }
+        let (chat, form, look) = (ChatSettings::default(), Form::default(), Look::default());
+        Self { tab: Tab::Train, runs: "runs".into(), chat, form, look, theme: egui::ThemePreference::System, zoom: 1.0 }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
 
 mod chat;
+mod form;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};

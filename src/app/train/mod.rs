@@ -1,20 +1,33 @@
 //! Train: a form, and what comes of it.
 
+mod fields;
+mod form;
+mod inputs;
+mod plan;
+mod preset;
+mod values;
+
+pub use values::Form;
+
 use super::shared::Shared;
-use crate::runner::TrainConfig;
-use crate::runner::{Reply, Tuning, Wake, Worker};
-use eframe::egui::Ui;
+use crate::runner::{Command, Event, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
+use eframe::egui::{Panel, ScrollArea, Ui};
+use form::FormPanel;
 use std::path::PathBuf;
+
+/// Narrower windows have the form above the rest, not beside it.
+const BESIDE: f32 = 760.0;
 
 /// The tab.
 pub(super) struct TrainTab {
     worker: Worker,
+    form: FormPanel,
 }
 
 impl TrainTab {
     /// A tab at the start.
     pub(super) fn new(wake: &Wake) -> Self {
-        Self { worker: Worker::spawn("train", Tuning::default(), wake.clone()) }
+        Self { worker: Worker::spawn("train", Tuning::default(), wake.clone()), form: FormPanel::new(wake) }
     }
 
     /// Takes what its worker said.
@@ -22,22 +35,42 @@ impl TrainTab {
         for reply in self.worker.poll() {
             self.take(reply, shared);
         }
+        self.form.poll(shared);
     }
 
     /// Applies one reply.
     pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
-        if let Reply::Ended { error: Some(error) } = reply {
-            shared.notices.warn(error);
+        match reply {
+            Reply::Event(Event::Planned(_) | Event::SettingRefused { .. } | Event::Input { .. } | Event::Settings { .. } | Event::SettingsSaved { .. }) => {
+                self.form.take(reply, shared);
+            }
+            Reply::Ended { error: Some(error) } => shared.notices.warn(error),
+            Reply::Event(_) | Reply::Ended { error: None } => {}
         }
     }
 
     /// Draws it.
-    pub(super) fn ui(&mut self, ui: &mut Ui, _shared: &mut Shared) {
-        ui.heading("Train");
+    pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        let begin = if ui.available_width() >= BESIDE {
+            let panel = Panel::left("form").default_size(400.0).size_range(280.0..=560.0);
+            panel.show(ui, |ui| ScrollArea::vertical().auto_shrink(false).show(ui, |ui| self.form.ui(ui, shared)).inner).inner
+        } else {
+            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| self.form.ui(ui, shared)).inner
+        };
+        if let Some(request) = begin {
+            self.begin(request);
+        }
+    }
+
+    /// Starts a run.
+    fn begin(&mut self, request: TrainRequest) {
+        self.worker.send(Command::Train(Box::new(request)));
     }
 
     /// Fills the form.
-    pub(super) fn use_settings(&mut self, _config: TrainConfig, _name: String, _shared: &mut Shared) {}
+    pub(super) fn use_settings(&mut self, config: TrainConfig, name: String, shared: &mut Shared) {
+        self.form.use_settings(&config, name, shared);
+    }
 
     /// Goes on with a run.
     pub(super) fn go_on(&mut self, _run: PathBuf, _shared: &mut Shared) {}
