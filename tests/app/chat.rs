@@ -71,7 +71,7 @@ fn a_reply_streams_and_ends_and_is_made_again() {
     assert!(driver.shows("what do you like?", false) && driver.shows("Edit of turn 2", false) && !driver.shows("Edit of turn 3", false));
     driver.click("Undo the last change");
     assert!(!enabled(&driver, "Undo the last change"));
-    assert_eq!(labels(&driver).lines().filter(|line| line.contains(DONE)).next_back(), before.lines().filter(|line| line.contains(DONE)).next_back());
+    assert_eq!(labels(&driver).lines().rfind(|line| line.contains(DONE)), before.lines().rfind(|line| line.contains(DONE)));
 }
 
 #[test]
