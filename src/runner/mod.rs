@@ -5,6 +5,8 @@ mod bench;
 mod chat;
 mod devices;
 mod eval;
+mod event;
+mod export;
 mod generate;
 mod inputs;
 mod known;
@@ -13,6 +15,7 @@ mod numbers;
 mod pack;
 mod plan;
 mod recover;
+mod runs;
 mod settings;
 mod teach;
 mod train;
@@ -25,17 +28,19 @@ pub use crate::eval::PerplexityReport;
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
-    TrainConfig, TrainEvent,
+    Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
+    TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
+pub use event::Event;
 pub use generate::GenerateRequest;
 pub use inputs::InputKind;
 pub use numbers::{ModelNumbers, RunLength};
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
+pub use runs::RunInfo;
 pub use settings::settings;
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
@@ -146,160 +151,53 @@ pub enum Command {
         /// Where: `auto`, `cpu`, or an adapter.
         device: String,
     },
-}
-
-/// What a front end is told.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "event")]
-pub enum Event {
-    /// Training goes on.
-    Train(TrainEvent),
-    /// Training ended; whether all steps were done.
-    TrainEnded {
-        /// False if it was asked to stop.
-        finished: bool,
+    /// List the runs in a folder.
+    ListRuns {
+        /// The folder.
+        folder: PathBuf,
     },
-    /// Making a teacher cache ended; whether it is whole.
-    Taught {
-        /// False if it was asked to stop.
-        finished: bool,
+    /// Read what a run has recorded, also while it is trained.
+    FollowRun {
+        /// Its directory.
+        path: PathBuf,
+        /// What is known already: `Place::default()`, then where the last [`Event::RunMetrics`] ended.
+        from: Place,
+        /// Pieces to give at most, of some thousands of steps each, so that whoever asked is not
+        /// overrun; 0 for all there are.
+        pieces: usize,
     },
-    /// What something would take of a device's memory.
-    Planned(PlanReport),
-    /// A run cannot be planned or begun because of one of its settings.
-    SettingRefused {
-        /// Its name, as TOML has it.
+    /// Give a run that nobody trains another name.
+    RenameRun {
+        /// Its directory.
+        path: PathBuf,
+        /// The name.
         name: String,
-        /// What is wrong.
-        problem: String,
     },
-    /// A file or directory was looked at.
-    Input {
-        /// Where it is.
-        path: PathBuf,
-        /// What it was taken for; of anything, what it seems to be.
-        kind: InputKind,
-        /// Why it cannot be used, if it cannot.
-        problem: Option<String>,
-        /// What it is, in words.
-        what: String,
-    },
-    /// Settings were written.
-    SettingsSaved {
-        /// The file.
+    /// Move a run that nobody trains into the trash of its folder.
+    TrashRun {
+        /// Its directory.
         path: PathBuf,
     },
-    /// Settings were read.
-    Settings {
-        /// The file.
-        path: PathBuf,
-        /// What it says.
-        config: Box<TrainConfig>,
+    /// Bring a run back from the trash.
+    RestoreRun {
+        /// Where it is in the trash.
+        from: PathBuf,
+        /// Where it was.
+        to: PathBuf,
     },
-    /// A model is on its device.
-    Loaded {
-        /// Which.
-        model: String,
-        /// Where.
-        device: String,
-        /// Tokens there is room for.
-        context: usize,
-        /// Bytes taken.
-        memory: u64,
+    /// Delete what is in the trash of a folder.
+    EmptyTrash {
+        /// The folder.
+        folder: PathBuf,
     },
-    /// The conversation goes on with a newer snapshot of the model in training.
-    Refreshed {
-        /// Taken after this step.
-        step: u64,
-    },
-    /// A piece of generated text.
-    Text {
-        /// The piece; whole characters.
-        text: String,
-    },
-    /// A text, or a reply, is complete.
-    Generated(GenerateReport),
-    /// How far the student is from its teacher on its reply.
-    TokenKl(Comparison),
-    /// A piece of the teacher's reply.
-    TeacherText {
-        /// The piece; whole characters.
-        text: String,
-    },
-    /// The teacher's reply is complete.
-    TeacherGenerated(GenerateReport),
-    /// The conversation outgrew the context.
-    Forgotten {
-        /// Messages that were dropped from its beginning, after the system's.
-        messages: usize,
-    },
-    /// Work goes on.
-    Progress {
-        /// Parts done.
-        done: usize,
-        /// Parts in all.
-        of: usize,
-        /// How it looks so far.
-        note: String,
-    },
-    /// A perplexity was measured.
-    Perplexity(PerplexityReport),
-    /// A model was packed.
-    Packed(PackReport),
-    /// A tokenizer was trained.
-    TokenizerTrained {
-        /// Tokens it has.
-        vocabulary: usize,
-        /// Bytes of the text it was trained on.
-        bytes: usize,
-        /// Tokens that text has now.
-        tokens: usize,
-    },
-    /// The adapters of this machine.
-    Devices {
-        /// In the order of their indices.
-        adapters: Vec<DeviceInfo>,
-    },
-    /// One case of the conformance.
-    Case {
-        /// Where.
-        device: String,
-        /// What came of it.
-        result: CaseResult,
-    },
-    /// The conformance of a device is complete.
-    Conformance {
-        /// As data.
-        report: Box<Report>,
-        /// As a table for people.
-        table: String,
-    },
-    /// Training steps were timed.
-    BenchTrain(TrainBenchReport),
-    /// A product was timed.
-    BenchMatmul(MatmulReport),
-    /// Decoding was timed.
-    BenchDecode(DecodeReport),
-    /// Variants are about to be timed on the adapter.
-    Tuning {
-        /// Operations done.
-        done: usize,
-        /// Operations in all.
-        of: usize,
-        /// The one at hand.
-        what: String,
-    },
-    /// The cost of a dependent dispatch was measured.
-    BenchDispatch {
-        /// Where.
-        device: String,
-        /// Seconds.
-        seconds: f64,
-    },
-    /// A line for the person.
-    Note {
-        /// The line.
-        text: String,
+    /// Write what runs have recorded as one file.
+    Export {
+        /// Their directories.
+        runs: Vec<PathBuf>,
+        /// The file; its ending says what is written: `.svg` or `.png` for curves, `.csv` for every step.
+        out: PathBuf,
+        /// Whether a file that is there already is replaced.
+        replace: bool,
     },
 }
 
@@ -417,6 +315,13 @@ impl Runner {
             Command::BenchMatmul { device } => bench::bench_matmul(&device, emit).await,
             Command::BenchDispatch { device } => bench::bench_dispatch(&device, emit).await,
             Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, emit).await,
+            Command::ListRuns { folder } => runs::list(&folder, emit),
+            Command::FollowRun { path, from, pieces } => runs::follow(&path, from, pieces, &self.stop, emit),
+            Command::RenameRun { path, name } => runs::rename(&path, &name, emit),
+            Command::TrashRun { path } => runs::trash(&path, emit),
+            Command::RestoreRun { from, to } => runs::restore(&from, &to, emit),
+            Command::EmptyTrash { folder } => runs::empty_trash(&folder, emit),
+            Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
         }
     }
 }

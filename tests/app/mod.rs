@@ -1,6 +1,7 @@
 //! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
 
 mod form;
+mod runs;
 mod train;
 
 use egui_kittest::Harness;
@@ -50,6 +51,8 @@ impl Driver {
     /// Clicks what has this name: the first where there are several.
     pub(crate) fn click(&mut self, name: &str) {
         self.wait_for(name);
+        // What moved when it came is where it stays.
+        self.harness.run_steps(4);
         self.harness.query_all_by_label(name).next().expect("it was there").click();
         self.harness.run_steps(3);
     }

@@ -72,16 +72,13 @@ impl TrainTab {
     pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let begin = if ui.available_width() >= BESIDE {
             let panel = Panel::left("form").default_size(400.0).size_range(280.0..=560.0);
-            let begin = panel.show(ui, |ui| ScrollArea::vertical().id_salt("form").auto_shrink(false).show(ui, |ui| self.form.ui(ui, shared)).inner).inner;
+            let begin = panel.show(ui, |ui| self.form.ui(ui, shared)).inner;
             ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared));
             begin
         } else {
-            let all = |ui: &mut Ui| {
-                self.run(ui, shared);
-                ui.separator();
-                self.form.ui(ui, shared)
-            };
-            ScrollArea::vertical().auto_shrink(false).show(ui, all).inner
+            let panel = Panel::top("training").resizable(true).default_size(ui.available_height() / 2.0);
+            panel.show(ui, |ui| ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared)));
+            self.form.ui(ui, shared)
         };
         if let Some(request) = begin {
             self.launch(request, shared);

@@ -1,0 +1,227 @@
+//! What a front end is told while work is done.
+
+use super::{
+    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlanReport,
+    Report, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
+};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// What a front end is told.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+pub enum Event {
+    /// Training goes on.
+    Train(TrainEvent),
+    /// Training ended; whether all steps were done.
+    TrainEnded {
+        /// False if it was asked to stop.
+        finished: bool,
+    },
+    /// Making a teacher cache ended; whether it is whole.
+    Taught {
+        /// False if it was asked to stop.
+        finished: bool,
+    },
+    /// What something would take of a device's memory.
+    Planned(PlanReport),
+    /// A run cannot be planned or begun because of one of its settings.
+    SettingRefused {
+        /// Its name, as TOML has it.
+        name: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A file or directory was looked at.
+    Input {
+        /// Where it is.
+        path: PathBuf,
+        /// What it was taken for; of anything, what it seems to be.
+        kind: InputKind,
+        /// Why it cannot be used, if it cannot.
+        problem: Option<String>,
+        /// What it is, in words.
+        what: String,
+    },
+    /// Settings were written.
+    SettingsSaved {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Settings were read.
+    Settings {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        config: Box<TrainConfig>,
+    },
+    /// A model is on its device.
+    Loaded {
+        /// Which.
+        model: String,
+        /// Where.
+        device: String,
+        /// Tokens there is room for.
+        context: usize,
+        /// Bytes taken.
+        memory: u64,
+    },
+    /// The conversation goes on with a newer snapshot of the model in training.
+    Refreshed {
+        /// Taken after this step.
+        step: u64,
+    },
+    /// A piece of generated text.
+    Text {
+        /// The piece; whole characters.
+        text: String,
+    },
+    /// A text, or a reply, is complete.
+    Generated(GenerateReport),
+    /// How far the student is from its teacher on its reply.
+    TokenKl(Comparison),
+    /// A piece of the teacher's reply.
+    TeacherText {
+        /// The piece; whole characters.
+        text: String,
+    },
+    /// The teacher's reply is complete.
+    TeacherGenerated(GenerateReport),
+    /// The conversation outgrew the context.
+    Forgotten {
+        /// Messages that were dropped from its beginning, after the system's.
+        messages: usize,
+    },
+    /// Work goes on.
+    Progress {
+        /// Parts done.
+        done: usize,
+        /// Parts in all.
+        of: usize,
+        /// How it looks so far.
+        note: String,
+    },
+    /// A perplexity was measured.
+    Perplexity(PerplexityReport),
+    /// A model was packed.
+    Packed(PackReport),
+    /// A tokenizer was trained.
+    TokenizerTrained {
+        /// Tokens it has.
+        vocabulary: usize,
+        /// Bytes of the text it was trained on.
+        bytes: usize,
+        /// Tokens that text has now.
+        tokens: usize,
+    },
+    /// The adapters of this machine.
+    Devices {
+        /// In the order of their indices.
+        adapters: Vec<DeviceInfo>,
+    },
+    /// One case of the conformance.
+    Case {
+        /// Where.
+        device: String,
+        /// What came of it.
+        result: CaseResult,
+    },
+    /// The conformance of a device is complete.
+    Conformance {
+        /// As data.
+        report: Box<Report>,
+        /// As a table for people.
+        table: String,
+    },
+    /// Training steps were timed.
+    BenchTrain(TrainBenchReport),
+    /// A product was timed.
+    BenchMatmul(MatmulReport),
+    /// Decoding was timed.
+    BenchDecode(DecodeReport),
+    /// Variants are about to be timed on the adapter.
+    Tuning {
+        /// Operations done.
+        done: usize,
+        /// Operations in all.
+        of: usize,
+        /// The one at hand.
+        what: String,
+    },
+    /// The cost of a dependent dispatch was measured.
+    BenchDispatch {
+        /// Where.
+        device: String,
+        /// Seconds.
+        seconds: f64,
+    },
+    /// A line for the person.
+    Note {
+        /// The line.
+        text: String,
+    },
+    /// The runs of a folder.
+    Runs {
+        /// The folder.
+        folder: PathBuf,
+        /// Whether there is such a folder.
+        found: bool,
+        /// The runs, the last used first.
+        runs: Vec<RunInfo>,
+        /// Runs in its trash.
+        trashed: usize,
+        /// When it was looked at, in seconds since 1970.
+        now: f64,
+    },
+    /// A piece of what a run has recorded.
+    RunMetrics {
+        /// Its directory.
+        path: PathBuf,
+        /// Where the next piece begins.
+        until: Place,
+        /// The run was cut back, by a rollback or a resume: this is its first piece again, and what
+        /// was told before no longer holds.
+        restarted: bool,
+        /// Whether there is more to be read at once.
+        more: bool,
+        /// The steps.
+        metrics: Vec<Metrics>,
+        /// Lines that could not be read, and why; they are left out.
+        broken: Vec<String>,
+    },
+    /// A run has another name.
+    Renamed {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// A run is in the trash.
+    Trashed {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// A run is back from the trash.
+    Restored {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// The trash of a folder is empty.
+    TrashEmptied {
+        /// The folder.
+        folder: PathBuf,
+        /// Runs that were deleted.
+        runs: usize,
+    },
+    /// What runs have recorded is written.
+    Exported {
+        /// The file.
+        out: PathBuf,
+        /// Runs in it.
+        runs: usize,
+    },
+}
