@@ -68,6 +68,9 @@ pub enum RunError {
     },
 }
 
+/// Held by whoever trains the run.
+const LOCK: &str = ".lock";
+
 /// Longest name of a run, in bytes, so that the names of its files stay possible everywhere.
 const LONGEST_NAME: usize = 120;
 
@@ -90,8 +93,6 @@ pub fn check_name(name: &str) -> Result<(), RunError> {
     };
     Err(RunError::Name { name: name.into(), problem })
 }
-/// Held by whoever trains the run.
-const LOCK: &str = ".lock";
 
 /// A run's directory, locked.
 #[derive(Debug)]
