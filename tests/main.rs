@@ -10,6 +10,7 @@ mod infer;
 mod large;
 mod memory;
 mod orders;
+mod runs;
 mod settings;
 mod shaders;
 mod teach;

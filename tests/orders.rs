@@ -3,7 +3,7 @@
 
 use crate::train::{SMALL, Scratch};
 use signet::runner::{Command, Event, Loss, Metrics, Order, Runner, Stop, TrainConfig, TrainEvent, TrainRequest};
-use signet::train::{GuardConfig, Source, read_metrics};
+use signet::train::{GuardConfig, Place, Source, read_piece};
 use std::path::PathBuf;
 
 const STEPS: u64 = 24;
@@ -53,7 +53,7 @@ fn checkpoint(scratch: &Scratch, name: &str, step: u64) -> PathBuf {
 /// What a run came to: parameters, moments, and metrics without their timings.
 fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, Vec<Metrics>) {
     let file = |file: &str| std::fs::read(checkpoint(scratch, name, STEPS).join(file)).unwrap();
-    let metrics = read_metrics(&scratch.path(name)).unwrap();
+    let metrics = read_piece(&scratch.path(name), Place::default()).unwrap().metrics;
     let untimed = metrics.into_iter().map(|line| Metrics { tokens_per_s: 0.0, seconds: 0.0, ..line });
     (file("model.safetensors"), file("optimizer.safetensors"), untimed.collect())
 }

@@ -4,6 +4,7 @@ mod app;
 mod bench;
 mod chat;
 mod conform;
+mod curves;
 mod devices;
 mod eval;
 mod generate;
@@ -38,6 +39,7 @@ enum Command {
     Teach(teach::Teach),
     Chat(chat::Chat),
     Generate(generate::Generate),
+    Curves(curves::Curves),
     Eval(eval::Eval),
     Pack(pack::Pack),
     #[command(subcommand)]
@@ -65,6 +67,7 @@ pub fn main() -> ExitCode {
         Command::Teach(teach) => teach.run(&mut runner),
         Command::Chat(chat) => chat.run(&mut runner),
         Command::Generate(generate) => generate.run(&mut runner),
+        Command::Curves(curves) => curves.run(&mut runner),
         Command::Eval(eval) => eval.run(&mut runner),
         Command::Pack(pack) => pack.run(&mut runner),
         Command::Tokenizer(tokenizer) => tokenizer.run(&mut runner),

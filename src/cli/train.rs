@@ -172,8 +172,10 @@ impl Train {
 
     fn run_path(&self) -> Result<PathBuf> {
         match &self.name {
-            Some(name) if name.is_empty() || name.contains(['/', '\\']) || name.starts_with('.') => bail!("--name {name:?} is no plain name"),
-            Some(name) => Ok(self.runs.join(name)),
+            Some(name) => {
+                runner::check_name(name).context("--name")?;
+                Ok(self.runs.join(name))
+            }
             None if self.resume => bail!("--resume needs --name: which run is to go on?"),
             None => runner::free_run(&self.runs).context("no free name is left; give --name"),
         }

@@ -55,6 +55,11 @@ pub fn seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64 & 0xffff_ffff)
 }
 
+/// Seconds since 1970.
+pub fn now() -> f64 {
+    std::time::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
+}
+
 /// The operating system and the processor's kind, for reports.
 pub fn system() -> String {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
@@ -70,13 +75,31 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock; `None` if another process holds it.
+    /// Takes the lock; `None` if another holds it. Tried for a moment, since somebody may only be
+    /// asking whether it is held.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Self { _file: file })),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        for _ in 0..5 {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Self { _file: file })),
+                Err(TryLockError::WouldBlock) => pause(0.01),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether somebody holds the lock. Asked with a shared lock of an instant, which those who ask
+    /// at the same time do not see, and the holder neither.
+    pub fn is_held(path: &Path) -> io::Result<bool> {
+        match File::open(path) {
+            Ok(file) => match file.try_lock_shared() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => Err(error),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error),
         }
     }
 }
@@ -145,6 +168,37 @@ pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
 /// Whether a file or directory is there.
 pub fn exists(path: &Path) -> bool {
     path.exists()
+}
+
+/// When a file was last written, in seconds since 1970.
+pub fn modified(path: &Path) -> io::Result<f64> {
+    let since = fs::metadata(path)?.modified()?.duration_since(std::time::UNIX_EPOCH);
+    Ok(since.map_or(0.0, |since| since.as_secs_f64()))
+}
+
+/// At most `most` bytes of a file from byte `at` on, and how long the whole file is.
+pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::with_capacity(most.min(length.saturating_sub(at)) as usize);
+    file.seek(SeekFrom::Start(at))?;
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok((bytes, length))
+}
+
+/// Gives a directory another name, on the same disk; refused where there is something of that name
+/// already. `lock` is a file in it: Windows renames no directory with an open file, so there it is let
+/// go before, elsewhere after.
+pub fn rename_dir(from: &Path, to: &Path, lock: Lock) -> io::Result<()> {
+    // On some systems `Run` and `run` are one name, and changing one into the other is no clash.
+    let itself = || Some(fs::canonicalize(from).ok()? == fs::canonicalize(to).ok()?);
+    if fs::symlink_metadata(to).is_ok() && itself() != Some(true) {
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something of this name already"));
+    }
+    let held = (!cfg!(windows)).then_some(lock);
+    let renamed = fs::rename(from, to);
+    drop(held);
+    renamed
 }
 
 /// Whether a file, not a directory, is there.

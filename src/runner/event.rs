@@ -1,8 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, LayerInfo, MatmulReport, PackReport, PerplexityReport, PlanReport, PlaneView,
-    Report, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, LayerInfo, MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlaneView,
+    PlanReport, Report, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -199,5 +199,69 @@ pub enum Event {
     Note {
         /// The line.
         text: String,
+    },
+    /// The runs of a folder.
+    Runs {
+        /// The folder.
+        folder: PathBuf,
+        /// Whether there is such a folder.
+        found: bool,
+        /// The runs, the last used first.
+        runs: Vec<RunInfo>,
+        /// Runs in its trash.
+        trashed: usize,
+        /// When it was looked at, in seconds since 1970.
+        now: f64,
+    },
+    /// A piece of what a run has recorded.
+    RunMetrics {
+        /// Its directory.
+        path: PathBuf,
+        /// Where the next piece begins.
+        until: Place,
+        /// The run was cut back, by a rollback or a resume: this is its first piece again, and what
+        /// was told before no longer holds.
+        restarted: bool,
+        /// Whether there is more to be read at once.
+        more: bool,
+        /// The steps.
+        metrics: Vec<Metrics>,
+        /// Lines that could not be read, and why; they are left out.
+        broken: Vec<String>,
+    },
+    /// A run has another name.
+    Renamed {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// A run is in the trash.
+    Trashed {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// A run is back from the trash.
+    Restored {
+        /// Where it was.
+        from: PathBuf,
+        /// Where it is.
+        to: PathBuf,
+    },
+    /// The trash of a folder is empty.
+    TrashEmptied {
+        /// The folder.
+        folder: PathBuf,
+        /// Runs that were deleted.
+        runs: usize,
+    },
+    /// What runs have recorded is written.
+    Exported {
+        /// The file.
+        out: PathBuf,
+        /// Runs in it.
+        runs: usize,
     },
 }

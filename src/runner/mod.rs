@@ -6,6 +6,7 @@ mod chat;
 mod devices;
 mod eval;
 mod event;
+mod export;
 mod generate;
 mod inputs;
 mod known;
@@ -14,6 +15,7 @@ mod numbers;
 mod pack;
 mod plan;
 mod recover;
+mod runs;
 mod save;
 mod settings;
 mod teach;
@@ -28,8 +30,8 @@ pub use crate::eval::PerplexityReport;
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
-    TrainConfig, TrainEvent,
+    Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
+    TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
@@ -40,6 +42,7 @@ pub use inputs::InputKind;
 pub use numbers::{ModelNumbers, RunLength};
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
+pub use runs::RunInfo;
 pub use settings::settings;
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
@@ -184,6 +187,54 @@ pub enum Command {
         /// Where: `auto`, `cpu`, or an adapter.
         device: String,
     },
+    /// List the runs in a folder.
+    ListRuns {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Read what a run has recorded, also while it is trained.
+    FollowRun {
+        /// Its directory.
+        path: PathBuf,
+        /// What is known already: `Place::default()`, then where the last [`Event::RunMetrics`] ended.
+        from: Place,
+        /// Pieces to give at most, of some thousands of steps each, so that whoever asked is not
+        /// overrun; 0 for all there are.
+        pieces: usize,
+    },
+    /// Give a run that nobody trains another name.
+    RenameRun {
+        /// Its directory.
+        path: PathBuf,
+        /// The name.
+        name: String,
+    },
+    /// Move a run that nobody trains into the trash of its folder.
+    TrashRun {
+        /// Its directory.
+        path: PathBuf,
+    },
+    /// Bring a run back from the trash.
+    RestoreRun {
+        /// Where it is in the trash.
+        from: PathBuf,
+        /// Where it was.
+        to: PathBuf,
+    },
+    /// Delete what is in the trash of a folder.
+    EmptyTrash {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Write what runs have recorded as one file.
+    Export {
+        /// Their directories.
+        runs: Vec<PathBuf>,
+        /// The file; its ending says what is written: `.svg` or `.png` for curves, `.csv` for every step.
+        out: PathBuf,
+        /// Whether a file that is there already is replaced.
+        replace: bool,
+    },
 }
 
 /// Asks running work to stop; shared with signal handlers and other threads.
@@ -309,6 +360,13 @@ impl Runner {
             Command::BenchMatmul { device } => bench::bench_matmul(&device, &self.stop, emit).await,
             Command::BenchDispatch { device } => bench::bench_dispatch(&device, &self.stop, emit).await,
             Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, &self.stop, emit).await,
+            Command::ListRuns { folder } => runs::list(&folder, emit),
+            Command::FollowRun { path, from, pieces } => runs::follow(&path, from, pieces, &self.stop, emit),
+            Command::RenameRun { path, name } => runs::rename(&path, &name, emit),
+            Command::TrashRun { path } => runs::trash(&path, emit),
+            Command::RestoreRun { from, to } => runs::restore(&from, &to, emit),
+            Command::EmptyTrash { folder } => runs::empty_trash(&folder, emit),
+            Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
         }
     }
     fn weights(&mut self) -> anyhow::Result<&mut weights::Weights> {

@@ -172,7 +172,7 @@ mod tests {
         fn result(&self, name: &str) -> (Vec<u8>, Vec<u8>, Vec<String>) {
             let run = self.0.join(name);
             let last = run.join(format!("checkpoints/step-{STEPS:08}"));
-            let metrics = crate::train::read_metrics(&run).unwrap();
+            let metrics = crate::train::read_piece(&run, Default::default()).unwrap().metrics;
             let metrics = metrics.into_iter().map(|line| format!("{:?}", crate::train::Metrics { tokens_per_s: 0.0, seconds: 0.0, ..line }));
             let file = |name: &str| platform::read(&last.join(name)).unwrap();
             (file("model.safetensors"), file("optimizer.safetensors"), metrics.collect())

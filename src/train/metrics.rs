@@ -12,11 +12,13 @@ pub struct Metrics {
     /// Tokens seen by the student so far, this step included.
     pub tokens: u64,
     /// The loss that was minimised, mean over the step.
+    #[serde(deserialize_with = "number")]
     pub loss: f64,
     /// Cross-entropy against the teacher's distribution; absent without a teacher.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ad: Option<f64>,
     /// Cross-entropy against the next token.
+    #[serde(deserialize_with = "number")]
     pub ar: f64,
     /// KL divergence of the student from the teacher; absent without a teacher.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -47,6 +49,11 @@ pub struct Metrics {
     /// Losses on held-out text, at steps where they were measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_out: Option<Losses>,
+}
+
+/// A number; JSON has none for NaN and infinity, which are written as `null`.
+pub(super) fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 
 impl Metrics {

@@ -39,6 +39,17 @@ pub enum RunError {
     /// There is nothing to resume.
     #[error("{}: there is no run to resume here", .0.display())]
     Missing(PathBuf),
+    /// A name that no run can have.
+    #[error("{name:?} is no name for a run: {problem}")]
+    Name {
+        /// The name.
+        name: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// It is no longer there.
+    #[error("{}: there is no such run; it was moved, renamed or deleted", .0.display())]
+    Gone(PathBuf),
     /// A file in it that cannot be understood.
     #[error("{}: {problem}", path.display())]
     Broken {
@@ -55,6 +66,29 @@ pub enum RunError {
         /// Which settings, and their values then and now.
         differs: String,
     },
+}
+
+/// Longest name of a run, in bytes, so that the names of its files stay possible everywhere.
+const LONGEST_NAME: usize = 120;
+
+/// Refuses what is no plain name of a directory on every system.
+pub fn check_name(name: &str) -> Result<(), RunError> {
+    let reserved = |name: &str| {
+        let stem = name.split('.').next().unwrap_or_default().trim_end().to_uppercase();
+        let port = |kind: &str| stem.strip_prefix(kind).is_some_and(|n| n.len() == 1 && n.starts_with(|c: char| c.is_ascii_digit()));
+        ["CON", "PRN", "AUX", "NUL"].contains(&stem.as_str()) || port("COM") || port("LPT")
+    };
+    let forbidden = name.chars().find(|&c| c.is_control() || "/\\<>:\"|?*".contains(c));
+    let problem = match forbidden {
+        _ if name.trim().is_empty() => "it is empty; give it one".into(),
+        Some(forbidden) => format!("it contains {forbidden:?}; leave it out"),
+        None if name.starts_with(['.', ' ']) => "it begins with a dot or a space; leave that out".into(),
+        None if name.ends_with(['.', ' ']) => "it ends in a dot or a space; leave that out".into(),
+        None if name.len() > LONGEST_NAME => format!("it is {} bytes long; take at most {LONGEST_NAME}", name.len()),
+        None if reserved(name) => "Windows keeps it for a device; choose another".into(),
+        None => return Ok(()),
+    };
+    Err(RunError::Name { name: name.into(), problem })
 }
 
 /// A run's directory, locked.
@@ -126,7 +160,8 @@ impl RunDir {
         at(&path, write_atomic(&path, changes.text().as_bytes()))
     }
 
-    fn lock(path: &Path) -> Result<Lock, RunError> {
+    /// Takes the lock of a run's directory, whatever is in it.
+    pub fn lock(path: &Path) -> Result<Lock, RunError> {
         at(path, Lock::take(&path.join(".lock")))?.ok_or_else(|| RunError::InUse(path.to_path_buf()))
     }
 
@@ -154,11 +189,6 @@ impl RunDir {
         let line = serde_json::to_string(metrics).expect("metrics are plain data") + "\n";
         let path = self.path.join("metrics.jsonl");
         at(&path, append(&path, line.as_bytes()))
-    }
-
-    /// All steps recorded.
-    pub fn metrics(&self) -> Result<Vec<Metrics>, RunError> {
-        read_metrics(&self.path)
     }
 
     /// Forgets recorded steps after `step`.
@@ -205,19 +235,6 @@ impl RunDir {
         }
         Ok(())
     }
-}
-
-/// All steps recorded in a run's `metrics.jsonl`.
-pub fn read_metrics(run: &Path) -> Result<Vec<Metrics>, RunError> {
-    let path = run.join("metrics.jsonl");
-    let text = match platform::read_text(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-        other => at(&path, other)?,
-    };
-    let parse = |(n, line): (usize, &str)| {
-        serde_json::from_str(line).map_err(|error| RunError::Broken { path: path.clone(), problem: format!("line {}: {error}", n + 1) })
-    };
-    text.lines().enumerate().map(parse).collect()
 }
 
 /// Where a run's checkpoint of a step is.

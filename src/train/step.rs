@@ -29,10 +29,13 @@ pub enum StepError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Losses {
     /// Cross-entropy against the teacher's distribution.
+    #[serde(deserialize_with = "super::metrics::number")]
     pub ad: f64,
     /// Cross-entropy against the next token.
+    #[serde(deserialize_with = "super::metrics::number")]
     pub ar: f64,
     /// KL divergence of the student from the teacher.
+    #[serde(deserialize_with = "super::metrics::number")]
     pub kl: f64,
 }
 

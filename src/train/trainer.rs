@@ -9,6 +9,7 @@ use super::changes::Changes;
 use super::check::SettingError;
 use super::checkpoint::{CheckpointError, State, clear_gradients, restore};
 use super::config::TrainConfig;
+use super::curves::Curves;
 use super::event::{GuardAction, TrainEvent};
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
@@ -90,6 +91,7 @@ pub struct Trainer {
     batches: Batches,
     held: Vec<Batch>,
     sizes: Vec<usize>,
+    curves: Curves,
     sampler: Option<(Engine, Vec<u32>)>,
     clock: Clock,
     /// Seconds on the clock when the last line was written.
@@ -169,10 +171,12 @@ impl Trainer {
                 cache.teach(batch, (0..shape.batch).map(|row| cache.grid().of_held_out(n * shape.batch + row)))?;
             }
         }
+        let sizes: Vec<usize> = step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect();
         Ok(Self {
+            curves: Curves::new("", &sizes),
+            sizes,
             batches: order(config.seed, corpus.train.len(), shape.batch, shape.seq),
             held,
-            sizes: step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect(),
             earlier: state.seconds,
             clock: Clock::start(),
             last_line: 0.0,

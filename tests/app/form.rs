@@ -105,6 +105,8 @@ fn nonsense_is_refused_in_place_and_kept() {
     assert!(driver.harness.state().shared.settings.form.typed.is_empty());
     press(&mut driver, "Undo resetting all");
     assert_eq!(driver.harness.state().shared.settings.form.typed["lr"], "3e-4");
+    press(&mut driver, "Redo resetting all");
+    assert!(driver.harness.state().shared.settings.form.typed.is_empty());
 }
 
 #[test]

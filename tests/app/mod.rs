@@ -2,6 +2,7 @@
 
 mod devices;
 mod form;
+mod runs;
 mod weights;
 
 use egui_kittest::Harness;
@@ -51,6 +52,8 @@ impl Driver {
     /// Clicks what has this name: the first where there are several.
     pub(crate) fn click(&mut self, name: &str) {
         self.wait_for(name);
+        // What moved when it came is where it stays.
+        self.harness.run_steps(4);
         self.harness.query_all_by_label(name).next().expect("it was there").click();
         self.harness.run_steps(3);
     }

@@ -9,7 +9,7 @@ use super::values::{Checked, Form, default_text};
 use crate::app::dialog::{Dialog, Pick};
 use crate::app::shared::Shared;
 use crate::runner::{self, Command, Event, InputKind, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
-use eframe::egui::{self, Id, RichText, Role, Sense, Shape, Stroke, Ui, WidgetInfo};
+use eframe::egui::{self, Id, Panel, RichText, Role, ScrollArea, Sense, Shape, Stroke, Ui, WidgetInfo};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -35,6 +35,16 @@ pub(super) enum Errand {
     Other,
 }
 
+/// A way back.
+struct Undo {
+    /// What was done.
+    what: String,
+    /// The form on the other side of it.
+    form: Form,
+    /// Whether it was undone: then it can be done again.
+    redo: bool,
+}
+
 /// The form on the screen. What it holds is in [`Form`], among the settings that are remembered.
 pub(super) struct FormPanel {
     worker: Worker,
@@ -46,8 +56,8 @@ pub(super) struct FormPanel {
     pub(super) inputs: Inputs,
     pub(super) presets: Presets,
     pub(super) dialog: Dialog<Browse>,
-    /// How the form was before something that can be undone, and what that was.
-    undo: Option<(String, Form)>,
+    /// The form that takes this one's place when somebody wants it back.
+    undo: Option<Undo>,
 }
 
 impl FormPanel {
@@ -103,7 +113,17 @@ impl FormPanel {
     /// Puts another form in the place of this one, with a way back.
     pub(super) fn replace(&mut self, what: &str, form: Form, shared: &mut Shared) {
         let before = std::mem::replace(&mut shared.settings.form, form);
-        self.undo = Some((what.into(), before));
+        self.undo = Some(Undo { what: what.into(), form: before, redo: false });
+    }
+
+    /// Undoes what was done last, or does it again: what was typed since is not lost.
+    fn undo_ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        let Some(Undo { what, form, redo }) = &mut self.undo else { return };
+        let short: String = if what.chars().count() > 40 { what.chars().take(39).chain(['…']).collect() } else { what.clone() };
+        if ui.button(format!("{} {short}", if *redo { "Redo" } else { "Undo" })).on_hover_text(what.as_str()).clicked() {
+            std::mem::swap(form, &mut shared.settings.form);
+            *redo = !*redo;
+        }
     }
 
     /// Fills the form with the settings of another run.
@@ -131,19 +151,23 @@ impl FormPanel {
         self.replace(&format!("{} = {}", field.label, path.display()), form, shared);
     }
 
-    /// Draws the form; gives a run that is to be started.
+    /// Draws the form in a scrolled area of its own, with what starts the run always in sight beneath;
+    /// gives a run that is to be started.
     pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) -> Option<TrainRequest> {
         self.chosen(ui, shared);
         for path in self.inputs.dropped(ui) {
             self.send(Command::CheckInput { path, kind: InputKind::Any });
         }
-        self.head(ui, shared);
-        self.basics(ui, shared);
-        self.advanced(ui, shared);
+        let begin = Panel::bottom("start").show(ui, |ui| self.start(ui, shared)).inner;
+        ScrollArea::vertical().id_salt("settings").auto_shrink(false).show(ui, |ui| {
+            self.head(ui, shared);
+            self.basics(ui, shared);
+            self.advanced(ui, shared);
+            ui.separator();
+            self.planning.ui(ui, self.checked.problems.is_empty());
+        });
         self.look(ui, shared);
-        ui.separator();
-        self.planning.ui(ui);
-        self.start(ui, shared)
+        begin
     }
 
     /// Takes what was chosen in a file dialog.
@@ -171,13 +195,7 @@ impl FormPanel {
                 let Form { name, device, .. } = shared.settings.form.clone();
                 self.replace("resetting all", Form { name, device, ..Form::default() }, shared);
             }
-            if let Some((what, before)) = self.undo.take() {
-                let label = if what.chars().count() > 40 { format!("{}…", what.chars().take(40).collect::<String>()) } else { what.clone() };
-                match ui.button(format!("Undo {label}")).on_hover_text(&what).clicked() {
-                    true => shared.settings.form = before,
-                    false => self.undo = Some((what, before)),
-                }
-            }
+            self.undo_ui(ui, shared);
         });
         if let Some(problem) = name_problem(&shared.settings.form.name) {
             refused(ui, problem);
@@ -240,7 +258,7 @@ impl FormPanel {
                 // A checkbox bears its name itself.
                 let id = match field.kind {
                     Kind::Flag => Id::NULL,
-                    _ => ui.add_sized([150.0, 18.0], egui::Label::new(field.label).halign(egui::Align::LEFT)).on_hover_text(field.help).id,
+                    _ => named(ui, field.label).on_hover_text(field.help).id,
                 };
                 self.widget(ui, field, id, &mut text);
                 if text != default_text(field) {
@@ -363,6 +381,17 @@ pub(super) fn refused(ui: &mut Ui, problem: &str) {
     ui.add(egui::Label::new(RichText::new(problem).color(ui.visuals().error_fg_color)).wrap());
 }
 
+/// The name of a control, left of it; all of one width, so that controls stand below each other.
+fn named(ui: &mut Ui, name: &str) -> egui::Response {
+    let size = egui::vec2(150.0, ui.spacing().interact_size.y);
+    let place = egui::Layout::left_to_right(egui::Align::Center);
+    let shown = ui.allocate_ui_with_layout(size, place, |ui| {
+        ui.set_min_width(size.x);
+        ui.label(name)
+    });
+    shown.inner
+}
+
 /// Tells screen readers what a control does.
 fn ui_description(response: &egui::Response, text: &str) {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_description(text));
@@ -392,7 +421,7 @@ fn choose(ui: &mut Ui, choices: &[(&str, &str)], other: Option<&str>, text: &mut
 fn device(ui: &mut Ui, shared: &mut Shared) {
     let device = &mut shared.settings.form.device;
     ui.horizontal_wrapped(|ui| {
-        let label = ui.add_sized([150.0, 18.0], egui::Label::new("Device").halign(egui::Align::LEFT));
+        let label = named(ui, "Device");
         let combo = egui::ComboBox::from_id_salt("device").selected_text(device.clone()).show_ui(ui, |ui| {
             let own = [("auto".to_string(), "auto: the best GPU, else the CPU".to_string()), ("cpu".into(), "cpu: the CPU device".into())];
             let adapters = shared.devices.iter().filter(|found| found.lacks.is_empty()).map(|found| (found.name.clone(), found.name.clone()));

@@ -11,7 +11,7 @@ pub use values::Form;
 
 use super::shared::Shared;
 use crate::runner::{Command, Event, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
-use eframe::egui::{Panel, ScrollArea, Ui};
+use eframe::egui::{Panel, Ui};
 use form::FormPanel;
 use std::path::PathBuf;
 
@@ -53,9 +53,9 @@ impl TrainTab {
     pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let begin = if ui.available_width() >= BESIDE {
             let panel = Panel::left("form").default_size(400.0).size_range(280.0..=560.0);
-            panel.show(ui, |ui| ScrollArea::vertical().auto_shrink(false).show(ui, |ui| self.form.ui(ui, shared)).inner).inner
+            panel.show(ui, |ui| self.form.ui(ui, shared)).inner
         } else {
-            ScrollArea::vertical().auto_shrink(false).show(ui, |ui| self.form.ui(ui, shared)).inner
+            self.form.ui(ui, shared)
         };
         if let Some(request) = begin {
             self.begin(request);

@@ -98,12 +98,14 @@ impl Planning {
         ui.add(egui::Label::new(text).wrap());
     }
 
-    /// Memory, part by part, against what the device has.
-    pub(super) fn ui(&self, ui: &mut Ui) {
+    /// Memory, part by part, against what the device has. While settings are refused, none is computed.
+    pub(super) fn ui(&self, ui: &mut Ui, whole: bool) {
         ui.horizontal_wrapped(|ui| {
             ui.label(RichText::new("Memory").strong());
-            if self.stale() {
-                ui.label("computing…");
+            match (self.stale(), whole) {
+                (true, true) => _ = ui.label("computing…"),
+                (true, false) => _ = ui.label("as it was before a setting was refused"),
+                (false, _) => {}
             }
         });
         if let Some(error) = &self.error {

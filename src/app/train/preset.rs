@@ -42,9 +42,10 @@ impl FormPanel {
             let edit = ui.add(egui::TextEdit::singleline(&mut self.presets.path).desired_width(130.0).hint_text("path, or choose"));
             edit.accessible_name("Path of a preset").on_hover_text("Used in place of the dialog, if it is given");
         });
-        let changed = shared.settings.form.typed.len();
-        if changed > 0 {
-            ui.label(format!("{changed} settings are not as by default"));
+        match shared.settings.form.typed.len() {
+            0 => {}
+            1 => _ = ui.label("One setting is not as by default"),
+            changed => _ = ui.label(format!("{changed} settings are not as by default")),
         }
     }
 }

@@ -83,12 +83,20 @@ impl Trainer {
         let files = [("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
         save(&path, &mut self.machine, &self.step, &self.state, &files)?;
         self.run.prune(self.config.keep, self.state.best.map(|(step, _)| step))?;
-        match curves::draw(&self.run.metrics()?, &self.sizes) {
-            Ok(svg) => self.run.curves(&svg)?,
-            Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit)?,
-        }
+        self.draw(emit)?;
         self.run.log(&format!("checkpoint of step {step}"))?;
         emit(TrainEvent::Saved { step, path: path.display().to_string() });
         Ok(())
+    }
+
+    /// Replaces the curves, after reading what was recorded since the last time.
+    fn draw(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        for line in self.curves.read_on(self.run.path(), &|| false)? {
+            self.note(&format!("left out of curves.svg: {line}"), emit)?;
+        }
+        match curves::svg(std::slice::from_ref(&self.curves)) {
+            Ok(svg) => Ok(self.run.curves(&svg)?),
+            Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit),
+        }
     }
 }

@@ -1,0 +1,129 @@
+//! The table of runs: checkboxes, headings that sort, and only as many rows drawn as are seen.
+
+use super::RunsTab;
+use super::chosen::Chosen;
+use super::rows::{Column, Row};
+use eframe::egui::{self, Align, Layout, Rect, ScrollArea, Sense, Shape, TextWrapMode, Ui, pos2, vec2};
+
+/// Rows that are seen at once.
+const ROWS: f32 = 9.0;
+/// Runs that are drawn on the same axes at most.
+const MOST: usize = 16;
+
+impl RunsTab {
+    pub(super) fn table(&mut self, ui: &mut Ui) {
+        let height = ui.spacing().interact_size.y;
+        let widths: f32 = Column::ALL.iter().map(|column| column.heading().1 + ui.spacing().item_spacing.x).sum();
+        ScrollArea::horizontal().id_salt("columns").show(ui, |ui| {
+            ui.set_min_width(widths);
+            ui.horizontal(|ui| {
+                for column in Column::ALL {
+                    cell(ui, column, height, |ui| self.heading(ui, column));
+                }
+            });
+            let (seen, all) = self.rows.counts();
+            if seen == 0 {
+                ui.weak(if all == 0 { "No runs yet" } else { "No run matches the filter" });
+            }
+            let step = height + ui.spacing().item_spacing.y;
+            ScrollArea::vertical().id_salt("rows").max_height(ROWS * step).show_rows(ui, height, seen, |ui, range| {
+                let mut toggled = None;
+                for (n, row) in self.rows.seen(range.clone()).enumerate() {
+                    let place = self.chosen.iter().position(|chosen| chosen.path == row.info.path);
+                    let area = ui.horizontal(|ui| self.row(ui, row, place, height)).inner;
+                    if area {
+                        toggled = Some(row.info.path.clone());
+                    }
+                    if (range.start + n) % 2 == 1 {
+                        let line = Rect::from_min_size(pos2(ui.min_rect().left(), ui.cursor().top() - step), vec2(widths, height));
+                        ui.painter().rect_filled(line, 2.0, ui.visuals().faint_bg_color);
+                    }
+                }
+                if let Some(path) = toggled {
+                    self.toggle(path);
+                }
+            });
+        });
+    }
+
+    fn heading(&mut self, ui: &mut Ui, column: Column) {
+        let (name, _) = column.heading();
+        let (sorted, downwards) = self.rows.sort;
+        let chosen = sorted == column;
+        let how = if !chosen {
+            "Sort by this"
+        } else if downwards {
+            "Sorted downwards"
+        } else {
+            "Sorted upwards"
+        };
+        if ui.selectable_label(chosen, name).on_hover_text(how).clicked() {
+            self.rows.sort = (column, chosen && !downwards);
+            self.rows.arrange();
+        }
+        if chosen {
+            let (area, _) = ui.allocate_exact_size(vec2(8.0, 8.0), Sense::hover());
+            let tip = if downwards { area.bottom() } else { area.top() };
+            let base = if downwards { area.top() } else { area.bottom() };
+            let points = vec![pos2(area.center().x, tip), pos2(area.left(), base), pos2(area.right(), base)];
+            ui.painter().add(Shape::convex_polygon(points, ui.visuals().text_color(), egui::Stroke::NONE));
+        }
+    }
+
+    /// A row; whether its checkbox was clicked. `place` is where it is among the chosen.
+    fn row(&self, ui: &mut Ui, row: &Row, place: Option<usize>, height: f32) -> bool {
+        let mut clicked = false;
+        for column in Column::ALL {
+            cell(ui, column, height, |ui| match column {
+                Column::Name => {
+                    let mut on = place.is_some();
+                    let mut text = egui::RichText::new(&row.info.name);
+                    if let Some(place) = place {
+                        text = text.color(self.chosen[place].colour()).strong();
+                    }
+                    clicked = ui.checkbox(&mut on, text).on_hover_text(row.info.path.display().to_string()).changed();
+                }
+                Column::State => {
+                    let colour = match row.state() {
+                        "damaged" => ui.visuals().error_fg_color,
+                        "in training" => ui.visuals().hyperlink_color,
+                        _ => ui.visuals().text_color(),
+                    };
+                    let label = ui.colored_label(colour, row.state());
+                    if let Some(problem) = &row.info.problem {
+                        label.on_hover_text(problem);
+                    }
+                }
+                column => {
+                    ui.label(row.cell(column, self.now));
+                }
+            });
+        }
+        clicked
+    }
+
+    /// Chooses a run, or no longer.
+    fn toggle(&mut self, path: std::path::PathBuf) {
+        if let Some(place) = self.chosen.iter().position(|chosen| chosen.path == path) {
+            self.chosen.remove(place);
+            return;
+        }
+        // The first colour that is free stays the run's for as long as it is chosen.
+        let colour = (0..).find(|&n| self.chosen.iter().all(|chosen| chosen.place_of_colour != n)).unwrap_or_default();
+        if self.chosen.len() < MOST {
+            self.chosen.push(Chosen::new(path.clone(), colour));
+            self.follow(&path);
+        }
+    }
+}
+
+/// A cell as wide as its column.
+fn cell(ui: &mut Ui, column: Column, height: f32, add: impl FnOnce(&mut Ui)) {
+    let size = vec2(column.heading().1, height);
+    ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {
+        ui.set_min_size(size);
+        ui.set_max_width(size.x);
+        ui.style_mut().wrap_mode = Some(TextWrapMode::Truncate);
+        add(ui);
+    });
+}

@@ -1,0 +1,197 @@
+//! The runs of a folder: what they are, what they have recorded, other names for them, and a trash
+//! from which they come back.
+
+use super::{Event, Stop};
+use crate::platform::{self, Lock};
+use crate::train::{self, Losses, Metrics, Place, RunDir, RunError, TrainConfig};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Where runs lie that were thrown away, in the folder they were in.
+const TRASH: &str = ".trash";
+
+/// What a folder says of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    /// The name of its directory.
+    pub name: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// When it last recorded something, in seconds since 1970.
+    pub modified: f64,
+    /// Whether somebody trains it right now.
+    pub training: bool,
+    /// The settings it was started with.
+    pub config: Option<Box<TrainConfig>>,
+    /// The last step recorded, without the flips of single matrices.
+    pub last: Option<Box<Metrics>>,
+    /// The last losses on held-out text, and the step they were measured after.
+    pub held_out: Option<(u64, Losses)>,
+    /// Steps of which there are checkpoints, ascending.
+    pub checkpoints: Vec<u64>,
+    /// What is wrong with it, where something is.
+    pub problem: Option<String>,
+}
+
+impl RunInfo {
+    /// Steps recorded.
+    pub fn step(&self) -> u64 {
+        self.last.as_ref().map_or(0, |last| last.step)
+    }
+
+    /// Perplexity on held-out text.
+    pub fn perplexity(&self) -> Option<f64> {
+        self.held_out.map(|(_, losses)| losses.ar.exp())
+    }
+
+    /// KL divergence from the teacher on held-out text; none without a teacher.
+    pub fn held_out_kl(&self) -> Option<f64> {
+        let taught = self.last.as_ref().is_some_and(|last| last.ad.is_some());
+        self.held_out.filter(|_| taught).map(|(_, losses)| losses.kl)
+    }
+}
+
+/// Tells of every run in a folder, the last used first.
+pub(super) fn list(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let names = match platform::list(folder) {
+        Ok(names) => Some(names),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("{}: the runs in it cannot be listed", folder.display())),
+    };
+    let found = names.is_some();
+    let names = names.unwrap_or_default().into_iter().filter(|name| !name.starts_with('.'));
+    let mut runs: Vec<RunInfo> = names.filter_map(|name| info(&folder.join(&name), name)).collect();
+    runs.sort_by(|a, b| b.modified.total_cmp(&a.modified).then_with(|| a.name.cmp(&b.name)));
+    let trashed = platform::list(&folder.join(TRASH)).map_or(0, |names| names.len());
+    emit(Event::Runs { folder: folder.to_path_buf(), found, runs, trashed, now: platform::now() });
+    Ok(())
+}
+
+/// Whether a directory is a run, though perhaps a damaged one.
+fn is_run(path: &Path) -> bool {
+    ["run.toml", "metrics.jsonl", "checkpoints"].iter().any(|part| platform::exists(&path.join(part)))
+}
+
+/// What is known of a run; none if it is no run, or is gone again.
+fn info(path: &Path, name: String) -> Option<RunInfo> {
+    if !is_run(path) {
+        return None;
+    }
+    let mut problems = Vec::new();
+    let config = super::settings(&path.join("run.toml")).map_err(|error| problems.push(format!("{error:#}"))).ok();
+    let (last, held) = train::read_last(path).map_err(|error| problems.push(error.to_string())).unwrap_or_default();
+    let training = Lock::is_held(&path.join(".lock")).map_err(|error| problems.push(format!("{}: {error}", path.join(".lock").display()))).unwrap_or_default();
+    let checkpoints = train::checkpoints(path).map_err(|error| problems.push(error.to_string())).unwrap_or_default();
+    let modified = ["metrics.jsonl", "run.toml"].iter().find_map(|file| platform::modified(&path.join(file)).ok());
+    // It may have been moved or deleted while it was read: then none of this is a problem of it.
+    is_run(path).then(|| RunInfo {
+        name,
+        path: path.to_path_buf(),
+        modified: modified.unwrap_or_default(),
+        training,
+        config: config.map(Box::new),
+        last: last.map(|metrics| Box::new(Metrics { flips: Vec::new(), ..metrics })),
+        held_out: held.and_then(|metrics| Some((metrics.step, metrics.held_out?))),
+        checkpoints,
+        problem: (!problems.is_empty()).then(|| problems.join("; ")),
+    })
+}
+
+/// Tells what a run has recorded since `from`, in pieces.
+pub(super) fn follow(path: &Path, mut from: Place, pieces: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    for n in 1.. {
+        let piece = train::read_piece(path, from)?;
+        from = piece.until;
+        emit(Event::RunMetrics {
+            path: path.to_path_buf(),
+            until: from,
+            restarted: piece.restarted,
+            more: piece.more,
+            metrics: piece.metrics,
+            broken: piece.broken,
+        });
+        if !piece.more || n == pieces || stop.asked() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Gives a run another name.
+pub(super) fn rename(path: &Path, name: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    train::check_name(name)?;
+    let lock = claim(path, "renamed")?;
+    let to = path.with_file_name(name);
+    move_run(path, &to, lock, "Choose another name")?;
+    emit(Event::Renamed { from: path.to_path_buf(), to });
+    Ok(())
+}
+
+/// Moves a run into the trash beside it.
+pub(super) fn trash(path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let lock = claim(path, "moved to the trash")?;
+    let name = path.file_name().context("a run has a name")?.to_string_lossy().into_owned();
+    let trash = path.with_file_name(TRASH);
+    platform::make_dir(&trash).with_context(|| format!("{}: the trash cannot be made", trash.display()))?;
+    let names = [name.clone()].into_iter().chain((2..10_000).map(|n| format!("{name} ({n})")));
+    let to = names.map(|name| trash.join(name)).find(|to| !platform::exists(to)).with_context(|| format!("{}: the trash is full", trash.display()))?;
+    move_run(path, &to, lock, "Empty the trash")?;
+    emit(Event::Trashed { from: path.to_path_buf(), to });
+    Ok(())
+}
+
+/// Moves a run from the trash, where it is `from`, to where it was.
+pub(super) fn restore(from: &Path, to: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    if from.parent().and_then(Path::file_name).is_none_or(|folder| folder != TRASH) {
+        bail!("{}: this is not in the trash", from.display());
+    }
+    if !platform::exists(from) {
+        bail!("{}: it is no longer in the trash; there is nothing to bring back", from.display());
+    }
+    let lock = claim(from, "brought back")?;
+    move_run(from, to, lock, "Rename that one, then bring this one back")?;
+    emit(Event::Restored { from: from.to_path_buf(), to: to.to_path_buf() });
+    Ok(())
+}
+
+/// Deletes what is in a folder's trash.
+pub(super) fn empty_trash(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let trash = folder.join(TRASH);
+    let names = match platform::list(&trash) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        names => names.with_context(|| format!("{}: the trash cannot be read", trash.display()))?,
+    };
+    let mut runs = 0;
+    for path in names.into_iter().map(|name| trash.join(name)) {
+        if is_run(&path) {
+            drop(claim(&path, "deleted")?);
+        }
+        platform::remove_dir(&path).with_context(|| format!("{}: it cannot be deleted", path.display()))?;
+        runs += 1;
+    }
+    emit(Event::TrashEmptied { folder: folder.to_path_buf(), runs });
+    Ok(())
+}
+
+/// Makes sure that nobody trains a run, and that nobody will for as long as the lock is held.
+fn claim(path: &Path, what: &str) -> Result<Lock> {
+    if !platform::exists(path) {
+        bail!(RunError::Gone(path.to_path_buf()));
+    }
+    if !is_run(path) {
+        bail!("{}: this is no run; it is left alone", path.display());
+    }
+    match RunDir::lock(path) {
+        Err(RunError::InUse(_)) => bail!("{}: the run is being trained right now. Stop the training first, then it can be {what}", path.display()),
+        lock => Ok(lock?),
+    }
+}
+
+fn move_run(from: &Path, to: &Path, lock: Lock, otherwise: &str) -> Result<()> {
+    platform::rename_dir(from, to, lock).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => anyhow::anyhow!("{}: there is something of this name already. {otherwise}", to.display()),
+        _ => anyhow::anyhow!("{}: it cannot be moved to {}: {error}", from.display(), to.display()),
+    })
+}

@@ -1,0 +1,99 @@
+//! Steps as rows of comma-separated values (RFC 4180). Pure.
+
+use super::metrics::Metrics;
+use std::fmt::Display;
+
+/// The binarized matrices of a block, in the order in which `Metrics::flips` has them.
+const MATRICES: [&str; 7] = ["q", "k", "v", "o", "gate", "up", "down"];
+
+/// A column's name, and its value in a row.
+type Column = (&'static str, fn(&Metrics) -> String);
+
+/// The columns that every table has, in order; empty where a step has no value.
+const COLUMNS: [Column; 19] = [
+    ("step", |m| m.step.to_string()),
+    ("tokens", |m| m.tokens.to_string()),
+    ("loss", |m| m.loss.to_string()),
+    ("ad", |m| maybe(m.ad)),
+    ("ar", |m| m.ar.to_string()),
+    ("kl", |m| maybe(m.kl)),
+    ("norm", |m| maybe(m.norm)),
+    ("lr", |m| m.lr.to_string()),
+    ("flip_ratio", |m| m.flip_ratio.to_string()),
+    ("taken", |m| m.taken.to_string()),
+    ("loss_scale", |m| m.loss_scale.to_string()),
+    ("threshold", |m| maybe(m.threshold)),
+    ("tokens_per_s", |m| m.tokens_per_s.to_string()),
+    ("seconds", |m| m.seconds.to_string()),
+    ("changed_lr", |m| maybe(m.changed.as_ref().and_then(|changed| changed.lr))),
+    ("changed_sample_prompt", |m| quoted(m.changed.as_ref().and_then(|changed| changed.sample_prompt.as_deref()).unwrap_or_default())),
+    ("held_out_ad", |m| maybe(m.held_out.map(|losses| losses.ad))),
+    ("held_out_ar", |m| maybe(m.held_out.map(|losses| losses.ar))),
+    ("held_out_kl", |m| maybe(m.held_out.map(|losses| losses.kl))),
+];
+
+fn maybe(value: Option<impl Display>) -> String {
+    value.map_or(String::new(), |value| value.to_string())
+}
+
+/// A text, in quotes where it needs them.
+fn quoted(text: &str) -> String {
+    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.into() }
+}
+
+/// The names of the columns, for runs with at most so many binarized matrices.
+pub fn header(matrices: usize) -> String {
+    let flips = (0..matrices).map(|n| format!("flips_{}_{}", n / MATRICES.len(), MATRICES[n % MATRICES.len()]));
+    let names = ["run".to_string()].into_iter().chain(COLUMNS.iter().map(|(name, _)| name.to_string())).chain(flips);
+    names.collect::<Vec<_>>().join(",") + "\n"
+}
+
+/// A step of the run of this name.
+pub fn row(run: &str, metrics: &Metrics, matrices: usize) -> String {
+    let mut row = quoted(run);
+    for (_, value) in COLUMNS {
+        row.push(',');
+        row.push_str(&value(metrics));
+    }
+    for n in 0..matrices {
+        row.push(',');
+        row.push_str(&maybe(metrics.flips.get(n)));
+    }
+    row + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::{Changed, Losses};
+
+    #[test]
+    fn every_field_of_a_step_has_its_column() {
+        let metrics = Metrics {
+            ad: Some(1.0),
+            kl: Some(2.0),
+            norm: Some(1e-9),
+            flips: vec![0.5; 8],
+            threshold: Some(4.0),
+            changed: Some(Changed { lr: Some(0.5), sample_prompt: Some("hi".into()) }),
+            held_out: Some(Losses { ad: 5.0, ar: 6.0, kl: 7.0 }),
+            ..Metrics::default()
+        };
+        let (header, row) = (header(9), row("a, \"b\"", &metrics, 9));
+        let names: Vec<&str> = header.trim_end().split(',').collect();
+        for (field, value) in serde_json::to_value(&metrics).unwrap().as_object().unwrap() {
+            let columns = names.iter().filter(|name| *name == field || name.strip_prefix(field).is_some_and(|rest| rest.starts_with('_'))).count();
+            let expected = match value {
+                serde_json::Value::Array(_) => 9,
+                serde_json::Value::Object(parts) => parts.len(),
+                _ => 1,
+            };
+            assert!(columns >= expected, "{field} has {columns} columns");
+        }
+        assert!(row.starts_with("\"a, \"\"b\"\"\","), "{row}");
+        let values: Vec<&str> = row.trim_end().trim_start_matches("\"a, \"\"b\"\"\",").split(',').collect();
+        let value = |name: &str| values[names.iter().position(|known| *known == name).unwrap() - 1];
+        assert_eq!((value("norm"), value("held_out_kl"), value("changed_lr"), value("flips_1_q"), value("flips_1_k")), ("0.000000001", "7", "0.5", "0.5", ""));
+        assert_eq!(values.len() + 1, names.len());
+    }
+}

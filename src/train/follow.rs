@@ -1,0 +1,222 @@
+//! Reads `metrics.jsonl` piece by piece, also while a run is writing it.
+
+use super::metrics::Metrics;
+use super::run_dir::RunError;
+use crate::formats::checksum;
+use crate::platform;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+
+/// How far a reader of `metrics.jsonl` has got; the default is its beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Bytes read: whole lines.
+    pub bytes: u64,
+    /// Lines read.
+    pub lines: u64,
+    /// Checksum of the last bytes read, by which it is seen that the file was cut in the meantime,
+    /// even where it has grown again.
+    mark: u64,
+}
+
+/// Some lines of `metrics.jsonl`.
+#[derive(Clone, Debug, Default)]
+pub struct Piece {
+    /// The steps.
+    pub metrics: Vec<Metrics>,
+    /// Where the next piece begins.
+    pub until: Place,
+    /// The file was cut, by a rollback or a resume: this is the first piece of it again, and what
+    /// was read before no longer holds.
+    pub restarted: bool,
+    /// Lines that are no steps: where, and why. They are left out.
+    pub broken: Vec<String>,
+    /// Whether there is more to be read at once.
+    pub more: bool,
+}
+
+/// Bytes of a piece: some thousands of lines.
+const PIECE: u64 = 2 << 20;
+/// No line of a run is as long as this.
+const LONGEST: u64 = 64 << 20;
+/// Bytes before a place that its mark is made of. A line ends in its time, which differs by line.
+const MARKED: u64 = 64;
+
+/// Reads on from `from`. A last line without its end is left for the next time; so is everything
+/// where there is no file yet.
+pub fn read_piece(run: &Path, from: Place) -> Result<Piece, RunError> {
+    let path = run.join("metrics.jsonl");
+    let failed = |error| RunError::Io { path: path.clone(), error };
+    let before = from.bytes.min(MARKED);
+    let mut most = PIECE;
+    loop {
+        let (bytes, length) = match platform::read_part(&path, from.bytes - before, before + most) {
+            Ok(part) => part,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && platform::is_dir(run) => {
+                return Ok(Piece { restarted: from.bytes > 0, ..Piece::default() });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(RunError::Gone(run.to_path_buf())),
+            Err(error) => return Err(failed(error)),
+        };
+        if bytes.get(..before as usize).is_none_or(|before| mark(before) != from.mark) {
+            return Ok(Piece { restarted: true, ..read_piece(run, Place::default())? });
+        }
+        let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(before as usize, |at| at + 1).max(before as usize);
+        let more = from.bytes - before + (bytes.len() as u64) < length;
+        if end == before as usize && more {
+            if most >= LONGEST {
+                let problem = format!("line {} has no end; the file is damaged from there on", from.lines + 1);
+                return Err(RunError::Broken { path, problem });
+            }
+            most *= 8;
+            continue;
+        }
+        let lines = &bytes[before as usize..end];
+        let marked = &bytes[..end];
+        let until = Place { bytes: from.bytes + lines.len() as u64, mark: mark(&marked[marked.len().saturating_sub(MARKED as usize)..]), ..from };
+        return Ok(parse(&path, lines, Piece { until, more, ..Piece::default() }));
+    }
+}
+
+/// The lines into `piece`, counting them.
+fn parse(path: &Path, lines: &[u8], mut piece: Piece) -> Piece {
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        piece.until.lines += 1;
+        match serde_json::from_slice(line) {
+            Ok(metrics) => piece.metrics.push(metrics),
+            Err(error) => piece.broken.push(format!("{}: line {}: {error}", path.display(), piece.until.lines)),
+        }
+    }
+    piece
+}
+
+fn mark(bytes: &[u8]) -> u64 {
+    if bytes.is_empty() { 0 } else { checksum(0, bytes) }
+}
+
+/// The last step of a run and the last that has losses on held-out text, as far as they are among the
+/// last bytes of its file.
+pub fn read_last(run: &Path) -> Result<(Option<Metrics>, Option<Metrics>), RunError> {
+    let path = run.join("metrics.jsonl");
+    let failed = |error| RunError::Io { path: path.clone(), error };
+    let length = match platform::read_part(&path, 0, 0) {
+        Ok((_, length)) => length,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, None)),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut most = 1 << 16;
+    loop {
+        let (bytes, _) = platform::read_part(&path, length.saturating_sub(most), most).map_err(failed)?;
+        let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at);
+        let lines = || bytes[..whole].rsplit(|&byte| byte == b'\n');
+        let last = lines().find_map(|line| serde_json::from_slice(line).ok());
+        let held_out = lines().filter(|line| contains(line, b"\"held_out\":")).find_map(|line| serde_json::from_slice(line).ok());
+        if held_out.is_some() || most >= length || most >= 4 << 20 {
+            return Ok((last, held_out));
+        }
+        most *= 4;
+    }
+}
+
+/// Whether `what` is among the last bytes of a line, where the optional parts are.
+fn contains(line: &[u8], what: &[u8]) -> bool {
+    let end = &line[line.len().saturating_sub(512)..];
+    end.windows(what.len()).any(|window| window == what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::{append, make_dir, remove_dir, write_atomic};
+    use std::path::PathBuf;
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("signet-follow-{name}-{}", std::process::id()));
+        remove_dir(&dir).unwrap();
+        make_dir(&dir).unwrap();
+        dir
+    }
+
+    fn line(step: u64, seconds: f64) -> String {
+        serde_json::to_string(&Metrics { step, seconds, taken: true, flips: vec![1e-3; 28], ..Metrics::default() }).unwrap() + "\n"
+    }
+
+    fn steps(piece: &Piece) -> Vec<u64> {
+        piece.metrics.iter().map(|metrics| metrics.step).collect()
+    }
+
+    #[test]
+    fn what_is_new_is_read_and_a_cut_file_from_its_beginning() {
+        let run = scratch("new");
+        let file = run.join("metrics.jsonl");
+        assert!(steps(&read_piece(&run, Place::default()).unwrap()).is_empty());
+        write_atomic(&file, (line(1, 0.5) + &line(2, 1.0) + "{\"step\":3").as_bytes()).unwrap();
+        let first = read_piece(&run, Place::default()).unwrap();
+        assert_eq!((steps(&first), first.until.lines, first.more, first.restarted), (vec![1, 2], 2, false, false));
+        let nothing = read_piece(&run, first.until).unwrap();
+        assert_eq!((steps(&nothing), nothing.until), (vec![], first.until));
+        // The half line is completed, and another follows.
+        append(&file, &line(3, 1.5).as_bytes()["{\"step\":3".len()..]).unwrap();
+        append(&file, line(4, 2.0).as_bytes()).unwrap();
+        let second = read_piece(&run, first.until).unwrap();
+        assert_eq!((steps(&second), second.restarted), (vec![3, 4], false));
+        // Cut to step 2 and as long as it was again: lengths alone would not tell.
+        write_atomic(&file, (line(1, 0.5) + &line(2, 1.0) + &line(3, 3.5) + &line(4, 4.0) + &line(5, 4.5)).as_bytes()).unwrap();
+        let third = read_piece(&run, second.until).unwrap();
+        assert_eq!((steps(&third), third.restarted), (vec![1, 2, 3, 4, 5], true));
+        write_atomic(&file, line(1, 0.5).as_bytes()).unwrap();
+        let shorter = read_piece(&run, third.until).unwrap();
+        assert_eq!((steps(&shorter), shorter.restarted), (vec![1], true));
+        remove_dir(&run).unwrap();
+        assert!(matches!(read_piece(&run, shorter.until), Err(RunError::Gone(_))));
+    }
+
+    #[test]
+    fn a_broken_line_is_named_and_left_out() {
+        let run = scratch("broken");
+        write_atomic(&run.join("metrics.jsonl"), (line(1, 0.5) + "\0\0\0\n" + &line(2, 1.0)).as_bytes()).unwrap();
+        let piece = read_piece(&run, Place::default()).unwrap();
+        assert_eq!((steps(&piece), piece.broken.len()), (vec![1, 2], 1));
+        assert!(piece.broken[0].contains("metrics.jsonl: line 2: "), "{:?}", piece.broken);
+        remove_dir(&run).unwrap();
+    }
+
+    #[test]
+    fn a_long_file_comes_in_pieces_and_its_end_is_found_at_once() {
+        let run = scratch("long");
+        let held = Metrics { held_out: Some(Default::default()), ..serde_json::from_str(&line(4000, 2000.0)).unwrap() };
+        let text: String = (1..4000).map(|step| line(step, step as f64 / 2.0)).collect();
+        let rest: String = (4001..=9000).map(|step| line(step, step as f64 / 2.0)).collect();
+        write_atomic(&run.join("metrics.jsonl"), (text + &serde_json::to_string(&held).unwrap() + "\n" + &rest + "{\"st").as_bytes()).unwrap();
+        let (mut place, mut seen, mut pieces) = (Place::default(), Vec::new(), 0);
+        loop {
+            let piece = read_piece(&run, place).unwrap();
+            assert!(!piece.restarted && piece.broken.is_empty());
+            seen.extend(steps(&piece));
+            (place, pieces) = (piece.until, pieces + 1);
+            if !piece.more {
+                break;
+            }
+        }
+        assert_eq!(seen, (1..=9000).collect::<Vec<_>>());
+        assert!(pieces > 1, "all in one piece");
+        let (last, held_out) = read_last(&run).unwrap();
+        assert_eq!((last.unwrap().step, held_out.unwrap().step), (9000, 4000));
+        remove_dir(&run).unwrap();
+    }
+
+    #[test]
+    fn a_loss_that_is_no_number_can_be_read_again() {
+        let metrics = Metrics {
+            step: 1,
+            loss: f64::NAN,
+            ar: f64::INFINITY,
+            held_out: Some(crate::train::Losses { ad: f64::NAN, ar: 1.0, kl: 0.5 }),
+            ..Default::default()
+        };
+        let back: Metrics = serde_json::from_str(&serde_json::to_string(&metrics).unwrap()).unwrap();
+        assert!(back.loss.is_nan() && back.ar.is_nan());
+        assert!(back.held_out.is_some_and(|losses| losses.ad.is_nan() && losses.ar == 1.0));
+    }
+}

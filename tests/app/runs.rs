@@ -1,0 +1,122 @@
+//! The Runs tab by accessible names: overlaying, sorting, filtering, renaming, throwing away and
+//! bringing back, and following a run that grows.
+
+use super::Driver;
+use crate::runs::{line, recorded};
+use crate::train::Scratch;
+use eframe::egui::Role;
+use egui_kittest::kittest::Queryable;
+use signet::app::Tab;
+
+/// The tab on a folder with two runs of 20 and 30 steps.
+fn two_runs(name: &str) -> (Scratch, Driver) {
+    let scratch = Scratch::new(name);
+    let folder = scratch.path("runs");
+    recorded(&folder, "beta", 30);
+    recorded(&folder, "alpha", 20);
+    let other = std::fs::read_to_string(folder.join("alpha/run.toml")).unwrap().replace("lr = 0.002", "lr = 0.5");
+    std::fs::write(folder.join("alpha/run.toml"), other).unwrap();
+    let mut app = Driver::new(&folder, Tab::Runs);
+    app.wait_for("beta");
+    (scratch, app)
+}
+
+/// The names of the table's rows, from top to bottom.
+fn order(app: &Driver) -> Vec<String> {
+    // Below the buttons, a plot's legend names them too.
+    let end = app.harness.get_by_label("Continue").rect().top();
+    let places = |name| app.harness.query_all_by_role_and_label(Role::CheckBox, name).map(|node| node.rect().top()).filter(|&top| top < end);
+    let mut rows: Vec<(f32, &str)> = ["alpha", "beta"].into_iter().flat_map(|name| places(name).map(move |top| (top, name))).collect();
+    rows.sort_by(|a, b| a.0.total_cmp(&b.0));
+    rows.into_iter().map(|(_, name)| name.to_string()).collect()
+}
+
+#[test]
+fn runs_are_sorted_filtered_and_laid_over_each_other() {
+    let (_scratch, mut app) = two_runs("app-runs-overlay");
+    app.click("Step");
+    assert_eq!(order(&app), ["alpha", "beta"]);
+    app.click("Step");
+    assert_eq!(order(&app), ["beta", "alpha"]);
+    app.click("beta");
+    app.wait_until("the curves of beta", |app| app.harness.query_by_label("loss: beta is 0.2667 at step 30").is_some());
+    app.click("alpha");
+    app.wait_until("both curves", |app| app.harness.query_by_label("loss: beta is 0.2667 at step 30, alpha is 0.4 at step 20").is_some());
+    // Their settings side by side: only what differs.
+    app.wait_until("the settings", |app| app.shows("1 setting differs", true) && app.shows("lr", false));
+    assert!(app.shows("0.002", false) && app.shows("0.5", false));
+    assert!(!app.shows("seed", false));
+    app.harness.get_by_label("Filter").focus();
+    app.harness.run_steps(2);
+    app.harness.get_by_label("Filter").type_text("lr=0.5");
+    app.wait_until("the filter", |app| app.shows("1 of 2 runs", false));
+    assert_eq!(order(&app), ["alpha"]);
+}
+
+#[test]
+fn a_run_is_renamed_thrown_away_and_brought_back() {
+    let (scratch, mut app) = two_runs("app-runs-trash");
+    let folder = scratch.path("runs");
+    app.click("alpha");
+    app.click("Rename…");
+    app.harness.get_by_label("New name").focus();
+    app.harness.run_steps(2);
+    app.harness.get_by_label("New name").type_text("?");
+    app.harness.run_steps(2);
+    assert!(app.shows("leave it out", true), "a name that Windows refuses");
+    app.harness.key_press(eframe::egui::Key::Backspace);
+    app.harness.run_steps(2);
+    app.harness.get_by_label("New name").type_text("-two");
+    app.click("Rename");
+    app.wait_until("the new name", |_| folder.join("alpha-two/run.toml").exists());
+    app.wait_until("the row", |app| app.shows("alpha is called alpha-two now", false));
+    app.wait_until("the refreshed row", |app| app.harness.query_all_by_label("alpha-two").count() >= 1);
+    app.click("Move to trash");
+    app.wait_until("the trash", |_| folder.join(".trash/alpha-two/run.toml").exists());
+    app.wait_until("the notice", |app| app.shows("alpha-two is in the trash", false));
+    app.wait_until("the row to go", |app| app.shows("1 run", false));
+    app.click("Undo");
+    app.wait_until("its return", |_| folder.join("alpha-two/run.toml").exists());
+    app.wait_until("its row", |app| app.shows("2 runs", false));
+}
+
+#[test]
+fn a_run_that_a_terminal_trains_is_followed_until_it_vanishes() {
+    let (scratch, mut app) = two_runs("app-runs-follow");
+    let folder = scratch.path("runs");
+    app.click("alpha");
+    app.wait_until("its curve", |app| app.shows("loss: alpha is 0.4 at step 20", false));
+    let file = folder.join("alpha/metrics.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.clone() + &line(21) + &line(22)).unwrap();
+    app.wait_until("two more steps", |app| app.shows("loss: alpha is 0.3636 at step 22", false));
+    // Rolled back, and on: other steps in the place of the last ones.
+    std::fs::write(&file, text + &line(21).replace("\"loss\":0.38", "\"loss\":0.88")).unwrap();
+    app.wait_until("the rollback", |app| app.shows("loss: alpha is 0.881 at step 21", false));
+    std::fs::remove_dir_all(folder.join("alpha")).unwrap();
+    app.wait_until("its end", |app| app.shows("is no longer in the folder", true));
+    assert!(app.shows("loss: alpha is 0.881 at step 21", false), "what was read stays");
+    app.click("Remove alpha");
+    assert!(!app.shows("loss: alpha is 0.881 at step 21", false));
+}
+
+#[test]
+fn curves_are_exported_and_a_file_is_replaced_only_when_asked() {
+    let (scratch, mut app) = two_runs("app-runs-export");
+    let out = scratch.path("runs/alpha.csv");
+    app.click("alpha");
+    app.click("Export…");
+    app.click("CSV, every step");
+    app.click("Export");
+    app.wait_until("the file", |_| out.exists());
+    assert_eq!(std::fs::read_to_string(&out).unwrap().lines().count(), 21);
+    std::fs::write(&out, "mine").unwrap();
+    app.wait_until("the end of the dialog", |app| !app.shows("File", false));
+    app.click("Export…");
+    app.click("CSV, every step");
+    app.click("Export");
+    app.wait_until("the question", |app| app.shows("Replace it", false));
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), "mine");
+    app.click("Replace it");
+    app.wait_until("the file", |_| std::fs::read_to_string(&out).unwrap().starts_with("run,step"));
+}

@@ -1,0 +1,199 @@
+//! The runs of a folder through the runner: listing, following, renaming, the trash, and export.
+
+use crate::train::Scratch;
+use signet::platform::Lock;
+use signet::runner::{Command, Event, Metrics, Place, RunInfo, Runner, Stop, TrainConfig};
+use std::path::{Path, PathBuf};
+
+/// What a command told, or why it failed.
+fn ask(command: Command) -> Result<Vec<Event>, String> {
+    let mut events = Vec::new();
+    Runner::new(Stop::default()).run(command, &mut |event| events.push(event)).map_err(|error| format!("{error:#}"))?;
+    Ok(events)
+}
+
+/// A run as if `steps` steps of it had been trained.
+pub(crate) fn recorded(folder: &Path, name: &str, steps: u64) -> PathBuf {
+    let run = folder.join(name);
+    std::fs::create_dir_all(run.join("checkpoints/step-00000002")).unwrap();
+    let config = toml::to_string(&TrainConfig { steps: 100, ..TrainConfig::default() }).unwrap();
+    std::fs::write(run.join("run.toml"), config).unwrap();
+    std::fs::write(run.join("metrics.jsonl"), (1..=steps).map(line).collect::<String>()).unwrap();
+    run
+}
+
+/// A step as `metrics.jsonl` has it, held-out losses at every second.
+pub(crate) fn line(step: u64) -> String {
+    let loss = 8.0 / step as f64;
+    let held_out = step.is_multiple_of(2).then(|| serde_json::from_str(r#"{"ad": 2.5, "ar": 3.0, "kl": 0.5}"#).unwrap());
+    let metrics = Metrics {
+        step,
+        tokens: 64 * step,
+        loss,
+        ad: Some(loss),
+        ar: loss,
+        kl: Some(0.5),
+        lr: 1e-3,
+        flips: vec![0.1; 14],
+        taken: true,
+        held_out,
+        ..Default::default()
+    };
+    serde_json::to_string(&metrics).unwrap() + "\n"
+}
+
+fn list(folder: &Path) -> (bool, Vec<RunInfo>, usize) {
+    match ask(Command::ListRuns { folder: folder.into() }).unwrap().remove(0) {
+        Event::Runs { found, runs, trashed, .. } => (found, runs, trashed),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> = list(folder).1.into_iter().map(|run| run.name).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_folder_is_listed_with_what_is_broken_in_it() {
+    let scratch = Scratch::new("runs-list");
+    let folder = scratch.path("runs");
+    assert_eq!(list(&folder), (false, vec![], 0));
+    let (whole, broken) = (recorded(&folder, "whole", 5), recorded(&folder, "broken", 3));
+    std::fs::write(broken.join("run.toml"), "steps = \"many\"").unwrap();
+    std::fs::create_dir_all(folder.join("holiday pictures")).unwrap();
+    std::fs::write(folder.join("notes.txt"), "no run").unwrap();
+    let held = Lock::take(&whole.join(".lock")).unwrap().unwrap();
+    let (found, runs, _) = list(&folder);
+    assert!(found && runs.len() == 2, "{runs:?}");
+    let run = |name: &str| runs.iter().find(|run| run.name == name).unwrap();
+    let (whole, broken) = (run("whole"), run("broken"));
+    assert_eq!((whole.step(), whole.config.as_ref().unwrap().steps, &whole.checkpoints[..], whole.training), (5, 100, &[2][..], true));
+    assert_eq!((whole.held_out.unwrap().0, whole.held_out_kl(), whole.problem.as_ref()), (4, Some(0.5), None));
+    assert!((whole.perplexity().unwrap() - 3f64.exp()).abs() < 1e-9 && whole.modified > 1e9);
+    assert!(broken.problem.as_ref().is_some_and(|problem| problem.contains("run.toml") && problem.contains("steps")), "{broken:?}");
+    assert_eq!((broken.step(), broken.training), (3, false));
+    drop(held);
+    assert!(list(&folder).1.iter().all(|run| !run.training));
+}
+
+#[test]
+fn a_run_is_followed_while_it_grows_and_until_it_vanishes() {
+    let scratch = Scratch::new("runs-follow");
+    let run = recorded(&scratch.path("runs"), "growing", 3);
+    let follow = |from: Place| {
+        let events = ask(Command::FollowRun { path: run.clone(), from, pieces: 0 })?;
+        let (mut steps, mut end, mut again, mut broken) = (Vec::new(), from, false, Vec::new());
+        for event in events {
+            let Event::RunMetrics { until, restarted, metrics, broken: lines, .. } = event else { panic!("{event:?}") };
+            steps.extend(metrics.iter().map(|metrics| metrics.step));
+            broken.extend(lines);
+            (end, again) = (until, again | restarted);
+        }
+        Ok::<_, String>((steps, end, again, broken))
+    };
+    let (steps, place, ..) = follow(Place::default()).unwrap();
+    assert_eq!(steps, [1, 2, 3]);
+    let file = run.join("metrics.jsonl");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.clone() + &line(4) + "no step\n" + &line(5) + "{\"step\": 6").unwrap();
+    let (steps, place, restarted, broken) = follow(place).unwrap();
+    assert_eq!((steps, restarted), (vec![4, 5], false));
+    assert!(broken.len() == 1 && broken[0].contains("metrics.jsonl: line 5"), "{broken:?}");
+    std::fs::write(&file, line(1)).unwrap();
+    let (steps, place, restarted, _) = follow(place).unwrap();
+    assert_eq!((steps, restarted), (vec![1], true));
+    std::fs::remove_dir_all(&run).unwrap();
+    let gone = follow(place).unwrap_err();
+    assert!(gone.contains("growing") && gone.contains("deleted"), "{gone}");
+}
+
+#[test]
+fn a_run_is_renamed_but_not_onto_another_nor_while_it_is_trained() {
+    let scratch = Scratch::new("runs-rename");
+    let folder = scratch.path("runs");
+    let (a, b) = (recorded(&folder, "a", 2), recorded(&folder, "b", 2));
+    let rename = |path: &Path, name: &str| ask(Command::RenameRun { path: path.into(), name: name.into() });
+    for (name, why) in [("", "empty"), ("x/y", "'/'"), ("..", "dot"), ("con.txt", "Windows"), ("COM1", "Windows"), ("what?", "'?'"), ("end.", "dot")] {
+        let said = rename(&a, name).unwrap_err();
+        assert!(said.contains(why), "{name:?}: {said}");
+    }
+    let said = rename(&a, "b").unwrap_err();
+    assert!(said.contains("already") && said.contains("another name"), "{said}");
+    let held = Lock::take(&b.join(".lock")).unwrap();
+    for command in [Command::RenameRun { path: b.clone(), name: "c".into() }, Command::TrashRun { path: b.clone() }] {
+        let said = ask(command).unwrap_err();
+        assert!(said.contains("being trained") && said.contains("Stop"), "{said}");
+    }
+    drop(held);
+    let Event::Renamed { to, .. } = rename(&b, "console, größer").unwrap().remove(0) else { panic!() };
+    assert_eq!((to.join("run.toml").is_file(), names(&folder)), (true, vec!["a".to_string(), "console, größer".into()]));
+    assert!(rename(&b, "d").unwrap_err().contains("no such run"));
+    std::fs::create_dir_all(folder.join("pictures")).unwrap();
+    assert!(rename(&folder.join("pictures"), "d").unwrap_err().contains("no run"));
+    assert!(!folder.join("pictures/.lock").exists());
+}
+
+#[test]
+fn what_is_thrown_away_comes_back_until_the_trash_is_emptied() {
+    let scratch = Scratch::new("runs-trash");
+    let folder = scratch.path("runs");
+    let trash = |name: &str| match ask(Command::TrashRun { path: folder.join(name) }).unwrap().remove(0) {
+        Event::Trashed { from, to } => (from, to),
+        other => panic!("{other:?}"),
+    };
+    recorded(&folder, "a", 2);
+    let (from, first) = trash("a");
+    recorded(&folder, "a", 3);
+    let (_, second) = trash("a");
+    assert!(first != second && from == folder.join("a"));
+    let (_, runs, trashed) = list(&folder);
+    assert_eq!((runs.len(), trashed), (0, 2));
+    ask(Command::RestoreRun { from: first.clone(), to: from.clone() }).unwrap();
+    assert_eq!(list(&folder).1[0].step(), 2);
+    let taken = ask(Command::RestoreRun { from: second.clone(), to: from.clone() }).unwrap_err();
+    assert!(taken.contains("already") && second.join("run.toml").exists(), "{taken}");
+    assert!(ask(Command::RestoreRun { from: from.clone(), to: folder.join("b") }).unwrap_err().contains("not in the trash"));
+    let emptied = ask(Command::EmptyTrash { folder: folder.clone() }).unwrap();
+    assert!(matches!(emptied[..], [Event::TrashEmptied { runs: 1, .. }]), "{emptied:?}");
+    assert!(!second.exists() && from.join("run.toml").exists());
+    assert!(ask(Command::RestoreRun { from: second, to: folder.join("b") }).unwrap_err().contains("no longer in the trash"));
+}
+
+#[test]
+fn curves_and_tables_of_several_runs_are_written_whole_or_not_at_all() {
+    let scratch = Scratch::new("runs-export");
+    let folder = scratch.path("runs");
+    let runs = vec![recorded(&folder, "first", 40), recorded(&folder, "second", 30)];
+    let write = |runs: &[PathBuf], name: &str, replace| ask(Command::Export { runs: runs.to_vec(), out: scratch.path(name), replace });
+    let export = |runs: &[PathBuf], name: &str| write(runs, name, true);
+    for name in ["both.svg", "both.PNG", "both.csv", "one.svg"] {
+        export(if name.starts_with("both") { &runs } else { &runs[..1] }, name).unwrap();
+    }
+    let svg = std::fs::read_to_string(scratch.path("both.svg")).unwrap();
+    assert!(svg.contains("first") && svg.contains("second"));
+    assert!(std::fs::read_to_string(scratch.path("one.svg")).unwrap().contains("block 1"));
+    assert!(std::fs::read(scratch.path("both.PNG")).unwrap().starts_with(b"\x89PNG"));
+    let csv = std::fs::read_to_string(scratch.path("both.csv")).unwrap();
+    let rows: Vec<&str> = csv.lines().collect();
+    assert!(rows.len() == 71 && rows[0].starts_with("run,step,tokens,") && rows[0].ends_with(",flips_1_down"), "{}", rows[0]);
+    assert!(rows[2].starts_with("first,2,128,4,") && rows[70].starts_with("second,30,"), "{} {}", rows[2], rows[70]);
+    assert!(rows.iter().all(|row| row.split(',').count() == rows[0].split(',').count()));
+    for (name, why) in [("both.xls", ".csv"), ("both", ".svg"), ("no folder/both.svg", "no folder"), ("no folder/both.csv", "no folder")] {
+        let said = export(&runs, name).unwrap_err();
+        assert!(said.contains(why), "{name}: {said}");
+    }
+    let said = write(&runs, "both.svg", false).unwrap_err();
+    assert!(said.contains("already") && std::fs::read_to_string(scratch.path("both.svg")).unwrap() == svg, "{said}");
+    // A run that is gone spoils nothing that was written before.
+    let gone = [runs[0].clone(), folder.join("gone")];
+    for name in ["both.svg", "both.csv"] {
+        let before = std::fs::read(scratch.path(name)).unwrap();
+        let said = export(&gone, name).unwrap_err();
+        assert!(said.contains("gone") && std::fs::read(scratch.path(name)).unwrap() == before, "{said}");
+    }
+    let (good, said) = crate::train::run(&["curves", runs[0].to_str().unwrap(), "--out", scratch.path("cli.png").to_str().unwrap()]);
+    assert!(good && said.contains("1 run") && scratch.path("cli.png").exists(), "{said}");
+    assert!(export(&[], "both.svg").is_err());
+}
