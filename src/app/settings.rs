@@ -1,6 +1,7 @@
 //! What the app remembers between starts, as JSON in the user's data folder.
 
 use super::Tab;
+use super::chat::ChatSettings;
 use super::plots::Look;
 use super::train::Form;
 use eframe::egui;
@@ -15,6 +16,8 @@ pub struct Settings {
     pub tab: Tab,
     /// Folder of the runs.
     pub runs: PathBuf,
+    /// The chat.
+    pub chat: ChatSettings,
     /// The form of a new run.
     pub form: Form,
     /// How curves are drawn.
@@ -27,7 +30,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tab: Tab::Train, runs: "runs".into(), form: Form::default(), look: Look::default(), theme: egui::ThemePreference::System, zoom: 1.0 }
+        let (chat, form, look) = (ChatSettings::default(), Form::default(), Look::default());
+        Self { tab: Tab::Train, runs: "runs".into(), chat, form, look, theme: egui::ThemePreference::System, zoom: 1.0 }
     }
 }
 

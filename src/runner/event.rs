@@ -1,8 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, LayerInfo, MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlaneView,
-    PlanReport, Report, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, LayerInfo, MatmulReport, Metrics, PackReport, PerplexityReport, Place,
+    PlanReport, PlaneView, Report, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

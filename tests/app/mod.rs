@@ -1,5 +1,6 @@
 //! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
 
+mod chat;
 mod devices;
 mod form;
 mod runs;
