@@ -10,6 +10,8 @@ use eframe::egui::{Color32, Label, RichText, Role, Sense, Stroke, TextStyle, Ui,
 const STEPS: [f64; 4] = [0.1, 0.3, 1.0, 3.0];
 /// How much of the hue each step has.
 const SHARES: [f32; 5] = [0.0, 0.2, 0.4, 0.65, 0.95];
+/// A space at which no line ends.
+const NO_BREAK: &str = "\u{a0}";
 const HUE: Color32 = Color32::from_rgb(230, 159, 0);
 
 fn step(kl: f64) -> usize {
@@ -38,7 +40,7 @@ pub(super) fn legend(ui: &mut Ui) {
                 n => format!("{} to {}", STEPS[n - 1], STEPS[n]),
             };
             let (fill, ink) = colours(n, ui.visuals());
-            ui.label(RichText::new(format!(" {text} ")).background_color(fill).color(ink));
+            ui.label(RichText::new(format!(" {text} ").replace(' ', NO_BREAK)).background_color(fill).color(ink));
         }
     });
 }

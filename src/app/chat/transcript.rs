@@ -32,7 +32,7 @@ impl Transcript {
     /// Draws it; `busy` while a reply comes.
     pub(super) fn ui(&mut self, ui: &mut Ui, conversation: &mut Conversation, editing: &mut Option<(usize, String)>, busy: bool) -> Option<Wish> {
         if conversation.turns().is_empty() {
-            ui.weak("Nothing was said yet. Write a message below; the model is loaded with the first.");
+            ui.small("Nothing was said yet. Write a message below; the model is loaded with the first.");
             return None;
         }
         let area = ScrollArea::vertical().id_salt("conversation").auto_shrink(false).stick_to_bottom(true);
@@ -86,7 +86,7 @@ impl Shown {
             .show(ui, |ui| {
                 ui.set_width(ui.available_width());
                 if self.forgotten {
-                    ui.weak("The model no longer sees this turn: its context was full.");
+                    ui.small("The model no longer sees this turn: its context was full.");
                 }
                 let wish = match editing {
                     Some((n, text)) if *n == self.n => self.editor(ui, text),
@@ -164,15 +164,15 @@ impl Shown {
             }
         });
         match turn.shades.reply.is_empty() {
-            true if turn.reply.is_empty() && self.coming => _ = ui.weak("…"),
+            true if turn.reply.is_empty() && self.coming => _ = ui.small("…"),
             true => _ = ui.add(Label::new(&turn.reply).wrap()),
             false => shade::text(ui, &turn.shades.reply, &turn.shades.spoken),
         }
         if !turn.shades.summary.is_empty() {
-            ui.weak(&turn.shades.summary);
+            ui.small(&turn.shades.summary);
         }
         if let Some(report) = &turn.report {
-            ui.weak(figures(report));
+            ui.small(figures(report));
         }
     }
 
@@ -185,7 +185,7 @@ impl Shown {
         });
         ui.add(Label::new(text).wrap());
         if let Some(report) = report {
-            ui.weak(figures(report));
+            ui.small(figures(report));
         }
     }
 }

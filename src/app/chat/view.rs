@@ -110,7 +110,7 @@ impl ChatTab {
     /// What is open, what it costs a training, and what went wrong.
     fn told(&mut self, ui: &mut Ui, shared: &mut Shared) {
         for line in &self.loaded {
-            ui.weak(line);
+            ui.small(line);
         }
         if let Some(step) = self.step {
             ui.label(format!("Snapshot of step {step}"));
@@ -150,7 +150,7 @@ impl ChatTab {
 
     fn composer(&mut self, ui: &mut Ui, shared: &mut Shared) {
         if !self.status.is_empty() {
-            ui.weak(&self.status);
+            ui.label(&self.status);
         }
         let label = ui.label(RichText::new("Message").strong()).on_hover_text("Enter sends, Shift+Enter is a new line, Escape stops a reply");
         let newline = KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter);
