@@ -5,7 +5,7 @@ use eframe::egui::{Key, MissingGlyphPolicy, Modifiers, accesskit::Role};
 use egui_kittest::kittest::{NodeT, Queryable};
 use signet::app::{Action, Tab};
 use signet::runner::{Loss, TrainConfig};
-use signet::train::{Source, read_metrics};
+use signet::train::{Place, Source, read_piece};
 use std::path::Path;
 
 const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;
@@ -66,7 +66,13 @@ fn wait_for_part(driver: &mut Driver, part: &str) {
 
 /// The recorded steps, which have no gap.
 fn steps(run: &Path) -> u64 {
-    let metrics = read_metrics(run).unwrap();
+    let mut piece = read_piece(run, Place::default()).unwrap();
+    let mut metrics = std::mem::take(&mut piece.metrics);
+    while piece.more {
+        piece = read_piece(run, piece.until).unwrap();
+        metrics.append(&mut piece.metrics);
+    }
+    assert!(piece.broken.is_empty(), "{:?}", piece.broken);
     assert!(metrics.iter().map(|line| line.step).eq(1..=metrics.len() as u64));
     metrics.len() as u64
 }
