@@ -15,6 +15,7 @@ mod train;
 mod weights;
 mod window;
 
+pub use chat::ChatSettings;
 pub use settings::Settings;
 pub use shared::{Action, Shared, Taken, Training};
 pub use train::Form;

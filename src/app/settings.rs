@@ -1,6 +1,7 @@
 //! What the app remembers between starts, as JSON in the user's data folder.
 
 use super::Tab;
+use super::chat::ChatSettings;
 use super::plots::Look;
 use super::train::Form;
 use eframe::egui;
@@ -17,6 +18,8 @@ pub struct Settings {
     pub runs: PathBuf,
     /// The run that was trained last.
     pub last_run: Option<PathBuf>,
+    /// The chat.
+    pub chat: ChatSettings,
     /// The form of a new run.
     pub form: Form,
     /// How curves are drawn.
@@ -29,15 +32,8 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            tab: Tab::Train,
-            runs: "runs".into(),
-            last_run: None,
-            form: Form::default(),
-            look: Look::default(),
-            theme: egui::ThemePreference::System,
-            zoom: 1.0,
-        }
+        let (chat, form, look) = (ChatSettings::default(), Form::default(), Look::default());
+        Self { tab: Tab::Train, runs: "runs".into(), last_run: None, chat, form, look, theme: egui::ThemePreference::System, zoom: 1.0 }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `bench decode`: how fast a packed model continues text, against the same shape dense in f16 and
 //! against what the device's memory allows.
 
-use super::{DispatchCounts, KernelRow, Rates};
+use super::{DispatchCounts, KernelRow, Progress, Rates};
 use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, Purpose, Weights};
@@ -66,23 +66,24 @@ pub struct DecodeReport {
 
 /// Times decoding on machines that `machine` makes: each model gets one of its own, so that only
 /// one is in memory. `note` is told what is being done.
-pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>, bench: DecodeBench, note: &mut dyn FnMut(&str)) -> Result<DecodeReport> {
+pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>, bench: DecodeBench, progress: Progress<'_>) -> Result<DecodeReport> {
     let config = LlamaConfig::preset(&bench.size, super::vocabulary(&bench.size))?;
     let context = config.max_position_embeddings;
     ensure!(bench.prompt > 0 && bench.tokens > 0, "prompt and tokens must be at least 1");
     ensure!(bench.prompt + bench.tokens + WARM_UP <= context, "{} + {} tokens do not fit the context of {context}", bench.prompt, bench.tokens + WARM_UP);
-    note("measuring memory bandwidth");
+    let of = 1 + side_parts(&bench) * (1 + usize::from(bench.dense));
+    progress(0, of, "measuring memory bandwidth")?;
     let (mut first, device) = machine().await?;
     let bandwidth = bandwidth(&mut first).await?;
     drop(first);
-    note("timing the packed model");
     let mut at = machine().await?.0;
-    let (packed, engine) = side(&mut at, &config, Linears::Binary, &bench, bandwidth).await?;
+    let mut told = |done: usize| progress(1 + done, of, "timing the packed model");
+    let (packed, engine) = side(&mut at, &config, Linears::Binary, &bench, bandwidth, &mut told).await?;
     let on_gpu = matches!(at, Machine::Gpu(_));
     let dispatches = if on_gpu { Some(super::dispatch_counts(&config, 1, 64)?) } else { None };
     let (mut rates, mut kernels) = (None, Vec::new());
     if on_gpu && bench.kernels {
-        note("timing kernels");
+        progress(1 + side_parts(&bench), of, "timing kernels")?;
         let measured = super::kernels::rates(&mut machine().await?.0).await?;
         kernels = super::kernels::kernels(&mut at, &[engine.decode_program()], measured).await?;
         rates = Some(measured);
@@ -90,9 +91,10 @@ pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>,
     drop((engine, at));
     let mut dense = None;
     if bench.dense {
-        note("timing the same model dense in f16");
-        dense = Some(side(&mut machine().await?.0, &config, Linears::Dense, &bench, bandwidth).await?.0);
+        let mut told = |done: usize| progress(1 + side_parts(&bench) + done, of, "timing the same model dense in f16");
+        dense = Some(side(&mut machine().await?.0, &config, Linears::Dense, &bench, bandwidth, &mut told).await?.0);
     }
+    progress(of, of, "done")?;
     Ok(DecodeReport { bench, device, bandwidth, packed, dense, dispatches, rates, kernels })
 }
 
@@ -109,20 +111,32 @@ pub fn decode_set_up(machine: &mut Machine, bench: &DecodeBench) -> Result<()> {
     Ok(())
 }
 
-async fn side(machine: &mut Machine, config: &LlamaConfig, linears: Linears, bench: &DecodeBench, bandwidth: f64) -> Result<(DecodeSide, Engine)> {
+/// Parts that the progress of a model is told in: its weights, the prompt twice, and each token.
+fn side_parts(bench: &DecodeBench) -> usize {
+    3 + WARM_UP + bench.tokens
+}
+
+/// Times a model; `done` is told before each of its parts.
+async fn side(
+    machine: &mut Machine, config: &LlamaConfig, linears: Linears, bench: &DecodeBench, bandwidth: f64, done: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<(DecodeSide, Engine)> {
+    done(0)?;
     let weights = Weights::allocate(machine, config, linears, Purpose::Inference(Storage::F16))?;
     fill(machine, &weights)?;
     let bytes_per_token = bytes_per_token(&weights);
     let mut engine = Engine::new(machine, &weights, bench.prompt + bench.tokens + WARM_UP)?;
     let prompt: Vec<u32> = (0..bench.prompt as u64).map(|i| (Key::new(0, "prompt").bits(i) % config.vocab_size as u64) as u32).collect();
     // Once to warm up: caches, and on a GPU pipelines.
+    done(1)?;
     engine.feed(machine, &prompt).await?;
     engine.rewind(0);
+    done(2)?;
     let clock = Clock::start();
     let mut logits = engine.feed(machine, &prompt).await?;
     let first_token_seconds = clock.seconds();
     let mut times = Vec::with_capacity(bench.tokens);
     for n in 0..WARM_UP + bench.tokens {
+        done(3 + n)?;
         let next = likeliest(&logits);
         let clock = Clock::start();
         logits = engine.feed(machine, &[next]).await?;

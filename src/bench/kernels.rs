@@ -1,6 +1,7 @@
 //! What each kernel of a program takes, as a share of what the device has been measured to do; the
 //! dispatches of a layer; and the cost of a dispatch.
 
+use super::Progress;
 use crate::graph::{Class, GpuMachine, Home, Machine, Program, Recompute, Spec, Storage, Tape, Timed, Variants};
 use crate::model::{Linears, LlamaConfig, Purpose, Weights};
 use crate::ops::{Add, FUSIONS, Matmul, Objective};
@@ -128,9 +129,11 @@ pub fn dispatch_counts(config: &LlamaConfig, batch: usize, seq: usize) -> Result
 
 /// The cost of a dependent dispatch in seconds: a chain of small additions, each of which waits for
 /// the one before, against a short chain.
-pub async fn dispatch_cost(machine: &mut Machine) -> Result<f64> {
+pub async fn dispatch_cost(machine: &mut Machine, progress: Progress<'_>) -> Result<f64> {
     const LONG: usize = 1025;
     const SHORT: usize = 1;
+    const RUNS: usize = 6;
+    let mut done = 0;
     let mut chain = async |length: usize| -> Result<f64> {
         let spec = Spec::f32(1, 64);
         let mut tape = Tape::new();
@@ -142,7 +145,9 @@ pub async fn dispatch_cost(machine: &mut Machine) -> Result<f64> {
         tape.keep(last);
         let mut program = machine.compile(tape)?;
         let mut best = f64::INFINITY;
-        for _ in 0..6 {
+        for _ in 0..RUNS {
+            progress(done, 2 * RUNS, "timing chains of dispatches")?;
+            done += 1;
             let clock = Clock::start();
             machine.run(&mut program)?;
             machine.drain().await?;

@@ -1,6 +1,6 @@
 //! `bench matmul`: dense products and FBI-Linear at the shapes a model has.
 
-use super::Spread;
+use super::{Progress, Spread};
 use crate::graph::{Class, Home, Machine, Spec, Tape, TensorId, Variants};
 use crate::ops::{FbiLinear, Matmul, Members};
 use crate::platform::Clock;
@@ -26,19 +26,23 @@ const SHAPES: [[usize; 3]; 5] = [[256, 768, 768], [256, 768, 2048], [256, 2048, 
 /// Timed runs of each, after one of warm-up.
 const RUNS: usize = 7;
 
-/// Times every product.
-pub async fn matmul(machine: &mut Machine, progress: &mut dyn FnMut(&MatmulReport)) -> Result<Vec<MatmulReport>> {
-    let mut reports = Vec::new();
+/// Times every product; `timed` is told of each.
+pub async fn matmul(machine: &mut Machine, timed: &mut dyn FnMut(&MatmulReport), progress: Progress<'_>) -> Result<Vec<MatmulReport>> {
+    let mut products = Vec::new();
     for shape in SHAPES {
         for kind in ["dense f32", "dense f16", "signs"] {
-            for variant in variants(machine, kind, shape)? {
-                machine.set_variants(Variants::preferring(&variant));
-                let report = MatmulReport { kind: kind.into(), gflops: time(machine, kind, shape).await?, variant, shape };
-                progress(&report);
-                reports.push(report);
-            }
+            products.extend(variants(machine, kind, shape)?.into_iter().map(|variant| (shape, kind, variant)));
         }
     }
+    let (mut reports, of) = (Vec::new(), products.len());
+    for (n, (shape, kind, variant)) in products.into_iter().enumerate() {
+        progress(n, of, &format!("timing {kind} {variant}"))?;
+        machine.set_variants(Variants::preferring(&variant));
+        let report = MatmulReport { kind: kind.into(), gflops: time(machine, kind, shape).await?, variant, shape };
+        timed(&report);
+        reports.push(report);
+    }
+    progress(of, of, "done")?;
     Ok(reports)
 }
 

@@ -12,6 +12,10 @@ pub use train::{TrainBench, TrainBenchReport, train, train_set_up, vocabulary};
 
 use serde::{Deserialize, Serialize};
 
+/// Told how far a benchmark is: parts done, parts in all, and what is being done. Its error ends the
+/// benchmark, which is how one is stopped.
+pub type Progress<'a> = &'a mut dyn FnMut(usize, usize, &str) -> anyhow::Result<()>;
+
 /// Least, median and greatest of some measurements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Spread {

@@ -1,7 +1,7 @@
 //! `bench train`: the work of one FBI-LLM step (teacher forward, student forward and backward,
 //! clip, AdamW) on random tokens, timed step by step.
 
-use super::{DispatchCounts, KernelRow, Rates, Spread};
+use super::{DispatchCounts, KernelRow, Progress, Rates, Spread};
 use crate::data::Batches;
 use crate::graph::{Machine, Recompute, Storage};
 use crate::model::{Linears, LlamaConfig, MatrixStorage, Moments, Purpose, Weights, init_dense, init_from_dense};
@@ -64,7 +64,7 @@ pub fn vocabulary(size: &str) -> usize {
 }
 
 /// Times training steps; `progress(done, of)` is told after each.
-pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progress: &mut dyn FnMut(usize, usize)) -> Result<TrainBenchReport> {
+pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progress: Progress<'_>) -> Result<TrainBenchReport> {
     const WARM_UP: usize = 2;
     anyhow::ensure!(bench.batch > 0 && bench.seq > 0 && bench.steps > 0, "batch, seq and steps must be at least 1");
     let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
@@ -86,7 +86,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
         if n >= WARM_UP {
             rates.push((bench.batch * bench.seq) as f64 / clock.seconds());
         }
-        progress(n + 1, WARM_UP + bench.steps);
+        progress(n + 1, WARM_UP + bench.steps, "timing steps")?;
     }
     let memory = machine.bytes();
     let needed = needed(&config, &bench, parameters);

@@ -6,11 +6,38 @@ mod tokens;
 
 use crate::conform::{ModelCheck, Target};
 
-/// Tries both on a GPU; there is nothing to try on the CPU device, which is what they are held to.
-pub async fn models(target: &Target) -> Vec<ModelCheck> {
-    let Target::Gpu(ways) = target else { return Vec::new() };
-    let Some(gpu) = ways.first() else { return Vec::new() };
-    vec![told("one training step of a small model", step::check(gpu).await), told("64 greedy tokens of the packed demo student", tokens::check(gpu).await)]
+/// How many models are tried on a target: none on the CPU device, which is what they are held to.
+pub fn count(target: &Target) -> usize {
+    match target {
+        Target::Gpu(ways) if !ways.is_empty() => 2,
+        _ => 0,
+    }
+}
+
+/// Tries both on a GPU, telling `done` how many were. Once `stop` says so it ends within a second; a
+/// model that was not done is not in the result.
+pub async fn models(target: &Target, stop: &dyn Fn() -> bool, mut done: impl FnMut(usize)) -> Vec<ModelCheck> {
+    let mut checks = Vec::new();
+    let Target::Gpu(ways) = target else { return checks };
+    let Some(gpu) = ways.first() else { return checks };
+    for n in 0..count(target) {
+        let (what, finding) = match n {
+            0 => ("one training step of a small model", step::check(gpu, stop).await),
+            _ => ("64 greedy tokens of the packed demo student", tokens::check(gpu, stop).await),
+        };
+        if stop() {
+            break;
+        }
+        checks.push(told(what, finding));
+        done(n + 1);
+    }
+    checks
+}
+
+/// An error where a check was asked to stop; its finding is of no use then.
+fn go_on(stop: &dyn Fn() -> bool) -> anyhow::Result<()> {
+    anyhow::ensure!(!stop(), "stopped");
+    Ok(())
 }
 
 /// What a check found, in words, and what is wrong, if anything is.

@@ -12,7 +12,7 @@
 //! zero than that bound, so that rounding decides its sign; and the flips that a device reports must
 //! be those of its own weights, exactly.
 
-use super::Finding;
+use super::{Finding, go_on};
 use crate::data::Batch;
 use crate::device::Gpu;
 use crate::graph::{Machine, Recompute, Storage};
@@ -81,16 +81,17 @@ fn additions(config: &LlamaConfig) -> f64 {
     (2 * config.num_hidden_layers * layer + 2 * (config.hidden_size + 3 * config.vocab_size) + SHAPE.batch * SHAPE.seq) as f64
 }
 
-pub(super) async fn check(gpu: &Arc<Gpu>) -> Result<Finding> {
+pub(super) async fn check(gpu: &Arc<Gpu>, stop: &dyn Fn() -> bool) -> Result<Finding> {
     let got = step(Machine::gpu(gpu.clone(), crate::ops::FUSIONS), None).await?;
-    let (expected, moved) = expected().await?;
+    let (expected, moved) = expected(stop).await?;
     Ok(compare(&expected, &moved, &got))
 }
 
 /// The CPU device's step, and its steps from parameters that were moved.
-async fn expected() -> Result<(Left, Vec<Left>)> {
+async fn expected(stop: &dyn Fn() -> bool) -> Result<(Left, Vec<Left>)> {
     let mut moved = Vec::new();
     for direction in 0..MOVES {
+        go_on(stop)?;
         moved.push(step(Machine::cpu(), Some(direction)).await?);
     }
     Ok((step(Machine::cpu(), None).await?, moved))
@@ -243,7 +244,7 @@ mod tests {
 
     #[test]
     fn the_cpu_device_passes_and_small_damage_fails() {
-        let (expected, moved) = pollster::block_on(expected()).expect("the CPU device takes a step");
+        let (expected, moved) = pollster::block_on(expected(&|| false)).expect("the CPU device takes a step");
         let failure = |damage: &dyn Fn(&mut Left)| {
             let mut got = expected.clone();
             damage(&mut got);

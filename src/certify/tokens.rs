@@ -1,7 +1,7 @@
 //! Greedy decoding of the packed demo student: a device must choose the CPU device's tokens, up to
 //! the first position where the best two logits are so close that rounding may decide.
 
-use super::Finding;
+use super::{Finding, go_on};
 use crate::device::Gpu;
 use crate::graph::Machine;
 use crate::infer::Engine;
@@ -23,14 +23,14 @@ struct Chosen {
     margin: f32,
 }
 
-pub(super) async fn check(gpu: &Arc<Gpu>) -> Result<Finding> {
-    let expected = decode(Machine::cpu()).await?;
-    let got = decode(Machine::gpu(gpu.clone(), crate::ops::FUSIONS)).await?;
+pub(super) async fn check(gpu: &Arc<Gpu>, stop: &dyn Fn() -> bool) -> Result<Finding> {
+    let expected = decode(Machine::cpu(), stop).await?;
+    let got = decode(Machine::gpu(gpu.clone(), crate::ops::FUSIONS), stop).await?;
     Ok(compare(&expected, &got))
 }
 
 /// The tokens that follow the prompt; an end token does not end them.
-async fn decode(mut machine: Machine) -> Result<Vec<Chosen>> {
+async fn decode(mut machine: Machine, stop: &dyn Fn() -> bool) -> Result<Vec<Chosen>> {
     let student = ModelFile::embedded_student()?;
     let prompt = student.tokenizer.as_ref().context("the embedded student has no tokenizer")?.encode(PROMPT)?;
     let weights = student.load(&mut machine, Purpose::Inference(student.storage()))?;
@@ -38,6 +38,7 @@ async fn decode(mut machine: Machine) -> Result<Vec<Chosen>> {
     let mut chosen = Vec::new();
     let mut feed = prompt;
     for _ in 0..TOKENS {
+        go_on(stop)?;
         let best = best(&engine.feed(&mut machine, &feed).await?);
         feed = vec![best.token];
         chosen.push(best);
@@ -70,7 +71,7 @@ mod tests {
 
     #[test]
     fn the_prompt_leaves_nothing_to_rounding() {
-        let chosen = pollster::block_on(decode(Machine::cpu())).expect("the embedded student decodes");
+        let chosen = pollster::block_on(decode(Machine::cpu(), &|| false)).expect("the embedded student decodes");
         assert!(chosen.len() == TOKENS && chosen.iter().all(|chosen| chosen.margin >= MARGIN), "{chosen:?}");
     }
 

@@ -199,9 +199,16 @@ impl Decode {
     fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { size, prompt, tokens, packed_only, kernels, device, json } = self;
         let bench = DecodeBench { size, prompt, tokens, dense: !packed_only, kernels };
+        let mut told = String::new();
         runner.run(Command::BenchDecode { bench, device }, &mut |event| match &event {
             Event::BenchDecode(_) if json => output::put_json(&event),
             Event::BenchDecode(report) => print(report),
+            Event::Progress { done, of, note } => {
+                if *note != told && done < of {
+                    eprintln!("{note}");
+                    told.clone_from(note);
+                }
+            }
             event => output::tuning(event),
         })
     }

@@ -1,7 +1,7 @@
 //! Operands whose binding is as long as the adapter allows. All but a few of their elements are zero
 //! and those are small integers, so that results are exact and no oracle has to walk them.
 
-use super::{CaseResult, Check, Report, by_name, fearless};
+use super::{CaseResult, Check, Course, by_name, fearless};
 use crate::device::{Checks, Gpu};
 use crate::graph::{Class, GpuMachine, Home, Machine, MachineError, Spec, Tape, TensorId};
 use crate::ops::{Embedding, FUSIONS, Matmul, PARTIALS, SumSquares};
@@ -45,33 +45,43 @@ impl Long {
     }
 }
 
-/// Runs every long operation in every variant.
-pub(super) async fn run(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool, report: &mut Report, on_result: &mut impl FnMut(&CaseResult)) {
-    for gpu in ways {
+/// A long operation on a GPU, opened in one way.
+pub(super) struct LongTrial {
+    gpu: Arc<Gpu>,
+    long: Long,
+    rows: usize,
+    label: String,
+}
+
+/// Every long operation that is wanted, by `operation: label`.
+pub(super) fn trials(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool) -> Vec<LongTrial> {
+    let of = |gpu: &Arc<Gpu>, long: Long| {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
         let words = (gpu.most_bytes() / 4).min(if software { SOFTWARE } else { MOST });
         let rows = words as usize / COLUMNS;
-        for long in Long::ALL {
-            let label = long.label(4 * rows * COLUMNS);
-            if !wanted(&format!("{}: {label}", long.family())) {
-                continue;
-            }
-            let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).offers(&trial.tape));
-            for (variant, offers) in by_name(offers.unwrap_or_default(), report) {
-                let failure = attempt(fearless(gpu, variant), long, rows).await.unwrap_or_else(|error| Some(error.to_string()));
-                let result = CaseResult {
-                    operation: long.family().into(),
-                    label: label.clone(),
-                    check: Check::Forward,
-                    variant: variant.into(),
-                    checked: gpu.checks() == Checks::On,
-                    known: offers.iter().find_map(|offer| offer.known).map(|known| known.reason.to_owned()),
-                    worst: if failure.is_some() { f64::MAX } else { 0.0 },
-                    failure,
-                };
-                on_result(&result);
-                report.add(&result);
-            }
+        LongTrial { gpu: gpu.clone(), long, rows, label: long.label(4 * rows * COLUMNS) }
+    };
+    let all = ways.iter().flat_map(|gpu| Long::ALL.map(|long| of(gpu, long)));
+    all.filter(|trial| wanted(&format!("{}: {}", trial.long.family(), trial.label))).collect()
+}
+
+impl LongTrial {
+    /// Runs it in every variant.
+    pub(super) async fn run(&self, course: &mut Course<'_>) {
+        let Self { gpu, long, rows, label } = self;
+        let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), *long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).offers(&trial.tape));
+        for (variant, offers) in by_name(offers.unwrap_or_default(), &mut course.report) {
+            let failure = attempt(fearless(gpu, variant), *long, *rows).await.unwrap_or_else(|error| Some(error.to_string()));
+            course.result(&CaseResult {
+                operation: long.family().into(),
+                label: label.clone(),
+                check: Check::Forward,
+                variant: variant.into(),
+                checked: gpu.checks() == Checks::On,
+                known: offers.iter().find_map(|offer| offer.known).map(|known| known.reason.to_owned()),
+                worst: if failure.is_some() { f64::MAX } else { 0.0 },
+                failure,
+            });
         }
     }
 }

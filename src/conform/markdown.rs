@@ -49,6 +49,9 @@ impl Report {
         let known: usize = self.rows.iter().filter(|row| row.known.is_some()).map(|row| row.failed).sum();
         write!(out, "{} (seed {}): {} of {cases} comparisons passed", self.device, self.seed, cases - failed - known)?;
         writeln!(out, "{}\n", if known > 0 { format!(", {known} failed as known") } else { String::new() })?;
+        if let Some(why) = &self.cut {
+            writeln!(out, "Not all of it was tried: {why}\n")?;
+        }
         out.push('|');
         COLUMNS.iter().try_for_each(|(name, width, _)| write!(out, " {name:width$} |"))?;
         out.push_str("\n|");

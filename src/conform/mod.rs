@@ -88,6 +88,11 @@ impl Options {
     pub fn all(seed: u64) -> Self {
         Self { seed, filter: None, checks: Check::ALL.to_vec() }
     }
+
+    /// Whether a case of this `operation: label` is run.
+    fn wants(&self, name: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| name.contains(filter))
+    }
 }
 
 /// What came of one comparison.
@@ -111,39 +116,96 @@ pub struct CaseResult {
     pub failure: Option<String>,
 }
 
-/// Runs every case that `options` asks for, once for each variant that the device can run;
-/// `on_result` learns of each as it ends.
-pub async fn run(target: &Target, options: &Options, mut on_result: impl FnMut(&CaseResult)) -> Report {
-    let mut report = run_families(target, options, ops::ALL, &mut on_result).await;
-    if let (Target::Gpu(ways), true) = (target, options.checks.contains(&Check::Forward)) {
-        let wanted = |name: &str| options.filter.as_ref().is_none_or(|filter| name.contains(filter));
-        limits::run(ways, wanted, &mut report, &mut on_result).await;
-    }
-    report
+/// What a run tells meanwhile.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// What came of a comparison.
+    Case(&'a CaseResult),
+    /// How far it is: cases, counted once for each check, however many variants a GPU has for them.
+    Done {
+        /// Done.
+        done: usize,
+        /// In all.
+        of: usize,
+    },
 }
 
-async fn run_families(target: &Target, options: &Options, families: &[ops::Family], mut on_result: impl FnMut(&CaseResult)) -> Report {
+/// A run on its way.
+struct Course<'a> {
+    report: Report,
+    done: usize,
+    of: usize,
+    /// Whom it tells; it says whether to go on.
+    tell: &'a mut dyn FnMut(Told<'_>) -> bool,
+}
+
+impl Course<'_> {
+    fn result(&mut self, result: &CaseResult) {
+        self.report.add(result);
+        (self.tell)(Told::Case(result));
+    }
+
+    /// Tells how far it is; ends the run where it was asked to stop, or its device is gone.
+    fn goes_on(&mut self, target: &Target) -> bool {
+        let Self { report, done, of, tell } = self;
+        if !tell(Told::Done { done: *done, of: *of }) && done < of {
+            report.cut = Some(format!("stopped after {done} of {of} cases"));
+        }
+        if let Target::Gpu(ways) = target
+            && let Some(reason) = ways.iter().find_map(|gpu| gpu.lost())
+        {
+            report.cut = Some(format!("the GPU was lost after {done} of {of} cases: {reason}"));
+        }
+        report.cut.is_none()
+    }
+}
+
+/// Runs every case that `options` asks for, once for each variant that the device can run; `tell` learns
+/// of each as it ends, and says whether to go on: if not, the report has what was done so far.
+pub async fn run(target: &Target, options: &Options, mut tell: impl FnMut(Told<'_>) -> bool) -> Report {
+    let long = match target {
+        Target::Gpu(ways) if options.checks.contains(&Check::Forward) => limits::trials(ways, |name| options.wants(name)),
+        _ => Vec::new(),
+    };
+    run_families(target, options, ops::ALL, &long, &mut tell).await
+}
+
+async fn run_families(
+    target: &Target, options: &Options, families: &[ops::Family], long: &[limits::LongTrial], tell: &mut dyn FnMut(Told<'_>) -> bool,
+) -> Report {
     let mut report = Report::new(target.name(), About::of(target), options.seed);
     if let Target::Gpu(ways) = target {
         report.known = ways.first().map_or(Vec::new(), |gpu| gpu.all_known().map(KnownFailure::of).collect());
     }
-    for family in families {
-        for case in (family.cases)() {
-            let wanted = options.filter.as_ref().is_none_or(|filter| format!("{}: {}", family.name, case.label).contains(filter));
-            for &check in options.checks.iter().filter(|&&check| wanted && applies(&case, check)) {
-                let mut random = Random::new(options.seed, &[family.name, &case.label]);
-                for tried in run_case(target, &case, check, &mut random, &mut report).await {
-                    let Tried { variant, checked, known, outcome } = tried;
-                    let (worst, failure) = outcome.map_or_else(|(worst, failure)| (worst, Some(failure)), |worst| (worst, None));
-                    let (operation, label, worst) = (family.name.into(), case.label.clone(), worst.min(f64::MAX));
-                    let result = CaseResult { operation, label, check, variant, checked, known, worst, failure };
-                    on_result(&result);
-                    report.add(&result);
-                }
+    let cases = families.iter().flat_map(|family| (family.cases)().into_iter().map(|case| (family.name, case)));
+    let cases: Vec<(&str, Case)> = cases.filter(|(name, case)| options.wants(&format!("{name}: {}", case.label))).collect();
+    let checks = |case: &Case| options.checks.iter().copied().filter(|&check| applies(case, check)).collect::<Vec<_>>();
+    let of = cases.iter().map(|(_, case)| checks(case).len()).sum::<usize>() + long.len();
+    let mut course = Course { report, done: 0, of, tell };
+    for (name, case) in &cases {
+        for check in checks(case) {
+            if !course.goes_on(target) {
+                return course.report;
             }
+            let mut random = Random::new(options.seed, &[name, &case.label]);
+            for tried in run_case(target, case, check, &mut random, &mut course.report).await {
+                let Tried { variant, checked, known, outcome } = tried;
+                let (worst, failure) = outcome.map_or_else(|(worst, failure)| (worst, Some(failure)), |worst| (worst, None));
+                let (operation, label, worst) = (name.to_string(), case.label.clone(), worst.min(f64::MAX));
+                course.result(&CaseResult { operation, label, check, variant, checked, known, worst, failure });
+            }
+            course.done += 1;
         }
     }
-    report
+    for trial in long {
+        if !course.goes_on(target) {
+            return course.report;
+        }
+        trial.run(&mut course).await;
+        course.done += 1;
+    }
+    course.goes_on(target);
+    course.report
 }
 
 fn applies(case: &Case, check: Check) -> bool {

@@ -26,6 +26,9 @@ pub struct Report {
     pub known: Vec<KnownFailure>,
     /// Whole models, if they were tried.
     pub models: Vec<ModelCheck>,
+    /// Why it ended before its end, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<String>,
 }
 
 /// The cases of one operation in one variant under one check.
@@ -101,7 +104,7 @@ pub struct ModelCheck {
 
 impl Report {
     pub(super) fn new(device: String, about: About, seed: u64) -> Self {
-        Self { version: 2, device, about, seed, rows: Vec::new(), unavailable: Vec::new(), known: Vec::new(), models: Vec::new() }
+        Self { version: 2, device, about, seed, rows: Vec::new(), unavailable: Vec::new(), known: Vec::new(), models: Vec::new(), cut: None }
     }
 
     pub(super) fn add(&mut self, result: &CaseResult) {
@@ -148,10 +151,10 @@ impl Report {
         self.rows.iter().filter(|row| row.known.is_none()).map(|row| row.failed).sum()
     }
 
-    /// Whether something was run, nothing failed that is not known to, and every known failure still is one.
+    /// Whether all of it was run, nothing failed that is not known to, and every known failure still is one.
     pub fn passed(&self) -> bool {
         let models = self.models.iter().all(|model| model.failure.is_none());
-        self.cases() > 0 && self.failed() == 0 && models && !self.known.iter().any(KnownFailure::stale)
+        self.cut.is_none() && self.cases() > 0 && self.failed() == 0 && models && !self.known.iter().any(KnownFailure::stale)
     }
 }
 

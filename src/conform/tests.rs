@@ -77,7 +77,7 @@ fn knowing(table: &'static [Known]) -> Target {
 fn report(target: &Target) -> Report {
     let family = ops::Family { name: "add", cases: || vec![case(RIGHT)] };
     let options = Options { seed: 1, filter: None, checks: vec![Check::Forward] };
-    pollster::block_on(run_families(target, &options, &[family], |_| {}))
+    pollster::block_on(run_families(target, &options, &[family], &[], &mut |_| true))
 }
 
 /// What an operation gives on a target when its wrong variant is asked for.
@@ -213,4 +213,40 @@ fn a_report_survives_json_and_is_the_same_each_time() {
     assert_eq!(serde_json::from_str::<Report>(&json).expect("as written").markdown(), first.markdown());
     let about = first.about.adapter.expect("a GPU");
     assert!(!about.features.is_empty() && about.limits.len() > about.limits_used.len() && about.limits_used.len() == 11, "{about:?}");
+}
+
+#[test]
+fn a_run_tells_how_far_it_is_and_stops_between_two_cases_with_what_it_has() {
+    let options = Options { filter: Some("add: ".into()), ..Options::all(1) };
+    let watched = |stop_at: usize| {
+        let mut told = Vec::new();
+        let report = pollster::block_on(run(&Target::Cpu, &options, |what| match what {
+            Told::Case(_) => true,
+            Told::Done { done, of } => {
+                told.push((done, of));
+                done < stop_at
+            }
+        }));
+        (report, told)
+    };
+    let (whole, told) = watched(usize::MAX);
+    assert!(whole.passed() && whole.cases() > 3, "{}", whole.table());
+    assert_eq!(told, (0..=whole.cases()).map(|done| (done, whole.cases())).collect::<Vec<_>>());
+    let (part, told) = watched(2);
+    assert_eq!((part.cases(), part.failed(), told.len()), (2, 0, 3));
+    assert!(!part.passed() && part.markdown().contains(&format!("Not all of it was tried: stopped after 2 of {} cases", whole.cases())), "{}", part.markdown());
+}
+
+#[test]
+fn a_lost_device_ends_its_run_and_the_report_says_so() {
+    let (target, options) = (gpu(), Options { filter: Some("add: ".into()), ..Options::all(1) });
+    let Target::Gpu(ways) = &target else { unreachable!() };
+    let report = pollster::block_on(run(&target, &options, |what| {
+        if matches!(what, Told::Done { done: 1, .. }) {
+            ways[0].destroy();
+        }
+        true
+    }));
+    assert!(report.cut.as_ref().is_some_and(|why| why.starts_with("the GPU was lost after 1 of ")), "{:?}", report.cut);
+    assert!(!report.passed() && report.rows.len() == 1, "{}", report.table());
 }

@@ -282,7 +282,7 @@ mod tests {
             (LlamaConfig { num_key_value_heads: Some(3), ..good.clone() }, "num_key_value_heads"),
             (LlamaConfig { rms_norm_eps: f64::NAN, ..good.clone() }, "rms_norm_eps"),
             (LlamaConfig { num_hidden_layers: 1025, ..good.clone() }, "num_hidden_layers"),
-            (LlamaConfig { num_hidden_layers: 1000, intermediate_size: 1 << 20, hidden_size: 1 << 14, ..good.clone() }, "parameters"),
+            (LlamaConfig { num_hidden_layers: 1000, intermediate_size: 1 << 20, hidden_size: 1 << 14, head_dim: Some(64), ..good.clone() }, "parameters"),
         ];
         for (config, field) in bad {
             let error = config.check().unwrap_err().to_string();

@@ -8,6 +8,7 @@ use crate::assets;
 use crate::data::{Tokenizer, TokenizerError};
 use crate::formats::safetensors::{Dtype, FormatError, TensorFile};
 use crate::graph::{Machine, MachineError, Storage};
+use crate::ops::pack_signs;
 use crate::platform;
 use serde_json::Value;
 use std::path::Path;
@@ -188,6 +189,19 @@ impl ModelFile {
             return pack::fill(machine, weights, &self.tensors);
         }
         load(machine, weights, &mut |name, rows, cols| self.floats(name, rows, cols).map_err(ModelError::from))
+    }
+
+    /// The signs of a binarized layer `(rows, cols)`, packed by rows: bit j of a row's word k is column
+    /// 32k + j, set where the weight is +1. Of a latent weight they are taken as the trainer takes them:
+    /// +1 above zero, −1 at zero and below.
+    pub fn signs(&self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
+        if self.packed {
+            return pack::signs(&self.tensors, layer, rows, cols);
+        }
+        let latent = self.floats(&format!("{layer}.weight"), rows, cols)?;
+        let mut words = vec![0; rows * cols.div_ceil(32)];
+        pack_signs(&latent, cols, &mut words);
+        Ok(words)
     }
 
     /// One tensor.

@@ -9,7 +9,6 @@ use super::weights::{Linears, Weights};
 use crate::data::Tokenizer;
 use crate::formats::safetensors::{Dtype, FormatError, TensorFile, TensorInfo, TensorWriter};
 use crate::graph::{Machine, Storage};
-use crate::ops::pack_signs;
 use crate::platform;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -123,10 +122,7 @@ struct Latent<'a>(&'a ModelFile);
 
 impl Tensors for Latent<'_> {
     async fn signs(&mut self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, ModelError> {
-        let latent = self.0.floats(&format!("{layer}.weight"), rows, cols)?;
-        let mut words = vec![0; rows * cols.div_ceil(32)];
-        pack_signs(&latent, cols, &mut words);
-        Ok(words)
+        Ok(self.0.signs(layer, rows, cols)?)
     }
 
     async fn floats(&mut self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, ModelError> {
@@ -229,13 +225,7 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) 
             return Err(no_latent(file.path()).into());
         }
         for (layer, home) in binary.layers() {
-            let (name, spec) = (format!("{layer}.signs"), home.spec);
-            let words = file.words(&name, spec.rows, spec.row_words())?;
-            if let Some(row) = bad_padding(&words, spec.row_words(), spec.cols) {
-                let problem = format!("tensor {name} has bits set past column {} in row {row}; padding must be 0", spec.cols);
-                return Err(FormatError::new(file.path(), problem).into());
-            }
-            machine.write(&home, &words)?;
+            machine.write(&home, &signs(file, layer, home.spec.rows, home.spec.cols)?)?;
         }
     }
     for name in weights.names() {
@@ -247,6 +237,16 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) 
         }
     }
     Ok(())
+}
+
+/// The sign words of a packed layer; bits past the last column are refused.
+pub(super) fn signs(file: &TensorFile, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
+    let (name, row_words) = (format!("{layer}.signs"), cols.div_ceil(32));
+    let words = file.words(&name, rows, row_words)?;
+    match bad_padding(&words, row_words, cols) {
+        Some(row) => Err(FormatError::new(file.path(), format!("tensor {name} has bits set past column {cols} in row {row}; padding must be 0"))),
+        None => Ok(words),
+    }
 }
 
 /// The first row with a bit set past its last column.

@@ -1,19 +1,28 @@
-//! Timing the machine.
+//! Timing the machine. Asked to stop, a benchmark does between two of its parts.
 
-use super::{Event, Tuning, devices, tuning};
+use super::{Event, Stop, Tuning, devices, tuning};
 use crate::bench::{DecodeBench, TrainBench, decode, decode_set_up, dispatch_cost, matmul, train, train_set_up};
 use crate::graph::Variants;
-use anyhow::Result;
+use anyhow::{Result, ensure};
+use std::cell::RefCell;
 
-pub(super) async fn bench_decode(bench: DecodeBench, device: &str, tuning: Tuning, emit: &mut dyn FnMut(Event)) -> Result<()> {
+/// Tells how far a benchmark is, and ends it where it was asked to stop.
+fn progress(stop: &Stop, emit: &mut dyn FnMut(Event)) -> impl FnMut(usize, usize, &str) -> Result<()> {
+    move |done, of, note| {
+        emit(Event::Progress { done, of, note: note.into() });
+        ensure!(!stop.asked() || done == of, "stopped after {done} of {of} parts");
+        Ok(())
+    }
+}
+
+pub(super) async fn bench_decode(bench: DecodeBench, device: &str, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let variants = tuned(device, tuning, |machine| decode_set_up(machine, &bench), emit).await?;
-    let mut note = |text: &str| emit(Event::Note { text: text.into() });
     let machine = async || {
         let (mut machine, device) = devices::machine(device).await?;
         machine.set_variants(variants.clone());
         Ok((machine, device))
     };
-    let report = decode(machine, bench, &mut note).await?;
+    let report = decode(machine, bench, &mut progress(stop, emit)).await?;
     emit(Event::BenchDecode(report));
     Ok(())
 }
@@ -24,24 +33,27 @@ async fn tuned(device: &str, tuning: Tuning, set_up: impl FnOnce(&mut crate::gra
     tuning::tune(&mut machine, tuning, false, set_up, emit).await
 }
 
-pub(super) async fn bench_train(bench: TrainBench, device: &str, tuning: Tuning, emit: &mut dyn FnMut(Event)) -> Result<()> {
+pub(super) async fn bench_train(bench: TrainBench, device: &str, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let (mut machine, device) = devices::machine(device).await?;
     tuning::tune(&mut machine, tuning, false, |machine| train_set_up(machine, &bench).map(drop), emit).await?;
-    let report = train(&mut machine, &device, bench, &mut |done, of| emit(Event::Progress { done, of, note: "steps".into() })).await?;
+    let report = train(&mut machine, &device, bench, &mut progress(stop, emit)).await?;
     emit(Event::BenchTrain(report));
     Ok(())
 }
 
-pub(super) async fn bench_matmul(device: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
+pub(super) async fn bench_matmul(device: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let (mut machine, device) = devices::machine(device).await?;
     emit(Event::Note { text: device });
-    matmul(&mut machine, &mut |report| emit(Event::BenchMatmul(report.clone()))).await?;
+    let emit = RefCell::new(emit);
+    let mut timed = |report: &_| emit.borrow_mut()(Event::BenchMatmul(Clone::clone(report)));
+    let mut tell = |event| emit.borrow_mut()(event);
+    matmul(&mut machine, &mut timed, &mut progress(stop, &mut tell)).await?;
     Ok(())
 }
 
-pub(super) async fn bench_dispatch(device: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
+pub(super) async fn bench_dispatch(device: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let (mut machine, device) = devices::machine(device).await?;
-    let seconds = dispatch_cost(&mut machine).await?;
+    let seconds = dispatch_cost(&mut machine, &mut progress(stop, emit)).await?;
     emit(Event::BenchDispatch { device, seconds });
     Ok(())
 }

@@ -1,15 +1,14 @@
 //! The machines that work can run on, and whether they compute right.
 
-use super::{Event, Stop};
+use super::{Event, Stop, save};
 use crate::certify;
-use crate::conform::{self, Options, Report, Target};
+use crate::conform::{self, Options, Report, Target, Told};
 use crate::device::{Adapter, Checks, Choice, Gpu, adapters, select};
 use crate::graph::{Counter, Machine};
 use crate::ops::FUSIONS;
 use crate::platform;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::sync::Arc;
 
 /// An adapter, in plain data.
@@ -123,7 +122,8 @@ pub struct ConformRequest {
     pub report: Option<std::path::PathBuf>,
 }
 
-/// Runs the conformance; fails if anything did.
+/// Runs the conformance; fails if anything did. Asked to stop, it does between two cases, and gives the
+/// report of those that were tried.
 pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let mut options = Options::all(request.seed.unwrap_or_else(platform::seed));
     options.filter = request.filter.clone();
@@ -132,31 +132,48 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
         if stop.asked() {
             bail!("stopped before all devices were tried");
         }
-        let mut report = conform::run(&target, &options, |result| emit(Event::Case { device: target.name(), result: result.clone() })).await;
-        if request.filter.is_none() {
-            report.models = certify::models(&target).await;
-        }
+        let report = conform_one(&target, &options, stop, emit).await;
         if !report.passed() {
             failed.push(target.name());
         }
-        if let Some(path) = &request.report {
-            write(&report, path, (request.device == "all").then_some(n))?;
+        // A report that was there is not replaced by a part of one.
+        if let (Some(path), false) = (&request.report, stop.asked() && report.cut.is_some()) {
+            let name = path.file_name().with_context(|| format!("--report {}: it names no file", path.display()))?.to_string_lossy();
+            let numbered = if request.device == "all" { path.with_file_name(format!("{name}-{n}")) } else { path.clone() };
+            save::report_as(&numbered, &report)?;
         }
+        let cut = report.cut.clone();
         emit(Event::Conformance { table: report.table(), report: Box::new(report) });
+        if let (Some(why), true) = (cut, stop.asked()) {
+            bail!("{}: {why}", target.name());
+        }
     }
     if failed.is_empty() { Ok(()) } else { bail!("the conformance failed on {}", failed.join(", ")) }
 }
 
-/// Writes a report beside `path`: as Markdown and as JSON, each whole or not at all.
-fn write(report: &Report, path: &Path, number: Option<usize>) -> Result<()> {
-    let stem = path.file_name().with_context(|| format!("--report {}: it names no file", path.display()))?.to_string_lossy().into_owned();
-    let json = serde_json::to_string_pretty(report)? + "\n";
-    for (ending, text) in [("md", report.markdown()), ("json", json)] {
-        let number = number.map_or(String::new(), |number| format!("-{number}"));
-        let file = path.with_file_name(format!("{stem}{number}.{ending}"));
-        platform::write_atomic(&file, text.as_bytes()).with_context(|| format!("{}: the report could not be written", file.display()))?;
+/// Operations, and whole models unless there is a filter.
+async fn conform_one(target: &Target, options: &Options, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Report {
+    let models = if options.filter.is_none() { certify::count(target) } else { 0 };
+    let mut operations = 0;
+    let progress = |done: usize, of: usize| Event::Progress { done, of: of + models, note: target.name() };
+    let mut report = conform::run(target, options, |told| {
+        match told {
+            Told::Case(result) => emit(Event::Case { device: target.name(), result: result.clone() }),
+            Told::Done { done, of } => {
+                operations = of;
+                emit(progress(done, of));
+            }
+        }
+        !stop.asked()
+    })
+    .await;
+    if models > 0 && report.cut.is_none() {
+        report.models = certify::models(target, &|| stop.asked(), |done| emit(progress(operations + done, operations))).await;
+        if report.models.len() < models {
+            report.cut = Some(format!("stopped after {} of {models} whole models", report.models.len()));
+        }
     }
-    Ok(())
+    report
 }
 
 async fn targets(request: &ConformRequest) -> Result<Vec<Target>> {
@@ -168,4 +185,95 @@ async fn targets(request: &ConformRequest) -> Result<Vec<Target>> {
         targets.push(Target::both_ways(adapter).await?);
     }
     Ok(targets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Command, Runner};
+    use super::*;
+
+    /// What a command tells; it is asked to stop once `stop_at` parts are done. With its error, if any.
+    fn events(command: Command, stop_at: usize) -> (Vec<Event>, Option<String>) {
+        let stop = Stop::default();
+        let mut events = Vec::new();
+        let result = Runner::new(stop.clone()).run(command, &mut |event| {
+            if matches!(event, Event::Progress { done, .. } if done == stop_at) {
+                stop.ask();
+            }
+            events.push(event);
+        });
+        (events, result.err().map(|error| format!("{error:#}")))
+    }
+
+    fn conform_cpu(report: Option<std::path::PathBuf>) -> Command {
+        Command::Conform(ConformRequest { device: "cpu".into(), seed: Some(1), filter: Some("swiglu: ".into()), report })
+    }
+
+    fn progress(events: &[Event]) -> Vec<(usize, usize)> {
+        events.iter().filter_map(|event| if let Event::Progress { done, of, .. } = event { Some((*done, *of)) } else { None }).collect()
+    }
+
+    fn reports(events: &[Event]) -> Vec<&Report> {
+        events.iter().filter_map(|event| if let Event::Conformance { report, .. } = event { Some(&**report) } else { None }).collect()
+    }
+
+    #[test]
+    fn conformance_tells_how_far_it_is_and_keeps_what_was_done_when_it_is_stopped() {
+        let scratch = std::env::temp_dir().join(format!("signet-conform-{}", std::process::id()));
+        platform::make_dir(&scratch).unwrap();
+        let (told, error) = events(conform_cpu(Some(scratch.join("whole"))), usize::MAX);
+        let of = reports(&told)[0].cases();
+        assert!(error.is_none() && of > 3 && reports(&told)[0].passed());
+        assert_eq!(progress(&told), (0..=of).map(|done| (done, of)).collect::<Vec<_>>());
+        assert_eq!(told.iter().filter(|event| matches!(event, Event::Case { .. })).count(), of);
+
+        let (told, error) = events(conform_cpu(Some(scratch.join("whole"))), 2);
+        assert_eq!(error.as_deref(), Some(&*format!("CPU: stopped after 2 of {of} cases")));
+        let part = reports(&told)[0];
+        assert_eq!((part.cases(), progress(&told).len()), (2, 3));
+        // The whole report that was there stays.
+        let kept = || platform::read_text(&scratch.join("whole.json")).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&kept()).unwrap().cases(), of);
+
+        let save = |name: &str| Command::SaveReport { report: Box::new(part.clone()), path: scratch.join(name) };
+        assert!(events(save("part"), usize::MAX).1.is_none());
+        assert!(platform::read_text(&scratch.join("part.md")).unwrap().contains("Not all of it was tried: stopped after 2"));
+        assert_eq!(serde_json::from_str::<Report>(&platform::read_text(&scratch.join("part.json")).unwrap()).unwrap().cases(), 2);
+        let error = events(save("part.md/where"), usize::MAX).1.expect("a file is no folder");
+        assert!(error.contains("part.md: the folder could not be made"), "{error}");
+        platform::remove_dir(&scratch).unwrap();
+    }
+
+    #[test]
+    fn benchmarks_tell_how_far_they_are_and_stop() {
+        let decode = |tokens| {
+            let bench = crate::bench::DecodeBench { size: "tiny".into(), prompt: 4, tokens, dense: true, kernels: false };
+            Command::BenchDecode { bench, device: "cpu".into() }
+        };
+        let (told, error) = events(decode(2), usize::MAX);
+        assert!(error.is_none() && matches!(told.last(), Some(Event::BenchDecode(_))), "{error:?}");
+        let of = 15;
+        assert_eq!(progress(&told), (0..=of).map(|done| (done, of)).collect::<Vec<_>>());
+        let stopped = |command: Command, at: usize| {
+            let (told, error) = events(command, at);
+            let (done, of) = *progress(&told).last().unwrap();
+            assert!(done == at && done < of, "{done} of {of}");
+            assert_eq!(error.unwrap(), format!("stopped after {done} of {of} parts"));
+        };
+        stopped(decode(2), 3);
+        stopped(Command::BenchMatmul { device: "cpu".into() }, 0);
+        stopped(Command::BenchDispatch { device: "cpu".into() }, 4);
+        let storage = crate::model::MatrixStorage::F32;
+        let bench = crate::bench::TrainBench {
+            size: "tiny".into(),
+            batch: 1,
+            seq: 8,
+            steps: 2,
+            teacher_storage: storage,
+            moments: crate::model::Moments::F32,
+            kernels: false,
+            recompute: false,
+        };
+        stopped(Command::BenchTrain { bench, device: "cpu".into() }, 1);
+    }
 }

@@ -1,11 +1,12 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlanReport,
-    Report, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, LayerInfo, MatmulReport, Metrics, PackReport, PerplexityReport, Place,
+    PlanReport, PlaneView, Report, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// What a front end is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -113,6 +114,45 @@ pub enum Event {
         bytes: usize,
         /// Tokens that text has now.
         tokens: usize,
+    },
+    /// A model is open to be looked at.
+    Weights {
+        /// As it was asked for.
+        model: String,
+        /// The file of its tensors.
+        path: String,
+        /// Its binarized layers, in the model's order.
+        layers: Vec<LayerInfo>,
+        /// Step and directory of each checkpoint of the run it belongs to, if it belongs to one.
+        checkpoints: Vec<(u64, PathBuf)>,
+        /// Bits for each binarized weight, packed: its sign, padding, and its share of α and β.
+        bits_per_weight: f64,
+    },
+    /// Part of a layer's signs.
+    Plane {
+        /// The layer's full name.
+        layer: String,
+        /// What it is compared with.
+        since: Option<PathBuf>,
+        /// Which part, in how many pixels.
+        view: PlaneView,
+        /// Two bytes a pixel, row by row: the share of its weights that are +1 (rounded), and of those that
+        /// flipped (rounded up), in 255ths.
+        #[serde(skip)]
+        pixels: Arc<Vec<u8>>,
+        /// Share of the whole layer's weights that are +1.
+        positive: f64,
+        /// Share of the whole layer's weights that flipped, if it is compared.
+        flipped: Option<f64>,
+    },
+    /// α and β of a layer.
+    Scales {
+        /// The layer's full name.
+        layer: String,
+        /// α, one an input.
+        alpha: Vec<f32>,
+        /// β, one an input.
+        beta: Vec<f32>,
     },
     /// The adapters of this machine.
     Devices {

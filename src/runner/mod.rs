@@ -16,10 +16,12 @@ mod pack;
 mod plan;
 mod recover;
 mod runs;
+mod save;
 mod settings;
 mod teach;
 mod train;
 mod tuning;
+mod weights;
 mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
@@ -45,6 +47,7 @@ pub use settings::settings;
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
+pub use weights::{LayerInfo, PlaneView};
 pub use worker::{Reply, Wake, Worker};
 
 pub use crate::platform::{Clock, has_display, home_dir, pause, spawn, write_atomic};
@@ -123,10 +126,43 @@ pub enum Command {
     },
     /// Train a tokenizer.
     TrainTokenizer(TokenizerRequest),
+    /// Open a model to look at its binarized weights; the one before is forgotten.
+    OpenWeights {
+        /// `embedded`, a packed file, a model directory, a run's directory (then its last checkpoint), or a checkpoint's.
+        model: String,
+    },
+    /// Show part of a layer's signs, and what flipped.
+    ShowPlane {
+        /// The layer's full name.
+        layer: String,
+        /// What flips are counted since: a checkpoint, or another model of the same shape.
+        since: Option<PathBuf>,
+        /// Which part, in how many pixels.
+        view: PlaneView,
+    },
+    /// Tell α and β of a layer.
+    ShowScales {
+        /// The layer's full name.
+        layer: String,
+    },
     /// List the adapters of this machine.
     Devices,
     /// Hold every operation on a device against the oracle.
     Conform(ConformRequest),
+    /// Write a device's report to `PATH.md` and `PATH.json`; what is there stays, and a number is added.
+    SaveReport {
+        /// The report.
+        report: Box<Report>,
+        /// Without an ending.
+        path: PathBuf,
+    },
+    /// Write a text; what is there stays, and a number is added.
+    SaveText {
+        /// The text.
+        text: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// Time training steps.
     BenchTrain {
         /// What is timed.
@@ -228,13 +264,14 @@ pub struct Runner {
     orders: Orders,
     tuning: Tuning,
     chat: Option<chat::Session>,
+    weights: Option<weights::Weights>,
     known: known::Known,
 }
 
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None, known: known::Known::default() }
+        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None, known: known::Known::default(), weights: None }
     }
 
     /// The same, with variants chosen at other times.
@@ -306,15 +343,23 @@ impl Runner {
             Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,
             Command::Pack { model, out } => pack::pack(&model, &out, emit),
             Command::TrainTokenizer(request) => pack::train_tokenizer(&request, emit),
+            Command::OpenWeights { model } => {
+                self.weights = Some(weights::Weights::open(&model, emit)?);
+                Ok(())
+            }
+            Command::ShowPlane { layer, since, view } => self.weights()?.show(&layer, since.as_deref(), view, emit),
+            Command::ShowScales { layer } => self.weights()?.scales(&layer, emit),
             Command::Devices => {
                 emit(Event::Devices { adapters: devices::list().await? });
                 Ok(())
             }
             Command::Conform(request) => devices::conform(request, &self.stop, emit).await,
-            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, self.tuning, emit).await,
-            Command::BenchMatmul { device } => bench::bench_matmul(&device, emit).await,
-            Command::BenchDispatch { device } => bench::bench_dispatch(&device, emit).await,
-            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, emit).await,
+            Command::SaveText { text, path } => save::text(&path, &text, emit),
+            Command::SaveReport { report, path } => save::report(&path, &report, emit),
+            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, self.tuning, &self.stop, emit).await,
+            Command::BenchMatmul { device } => bench::bench_matmul(&device, &self.stop, emit).await,
+            Command::BenchDispatch { device } => bench::bench_dispatch(&device, &self.stop, emit).await,
+            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, &self.stop, emit).await,
             Command::ListRuns { folder } => runs::list(&folder, emit),
             Command::FollowRun { path, from, pieces } => runs::follow(&path, from, pieces, &self.stop, emit),
             Command::RenameRun { path, name } => runs::rename(&path, &name, emit),
@@ -323,5 +368,8 @@ impl Runner {
             Command::EmptyTrash { folder } => runs::empty_trash(&folder, emit),
             Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
         }
+    }
+    fn weights(&mut self) -> anyhow::Result<&mut weights::Weights> {
+        self.weights.as_mut().context("no model was opened to look at")
     }
 }

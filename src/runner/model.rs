@@ -21,7 +21,7 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
     let path = Path::new(name);
     if platform::is_file(&path.join("run.toml")) {
         let step = train::checkpoints(path)?.last().copied().with_context(|| format!("{name}: this run has no checkpoint yet"))?;
-        return Ok(ModelFile::open(&path.join(format!("checkpoints/step-{step:08}")))?);
+        return Ok(ModelFile::open(&train::checkpoint(path, step))?);
     }
     if !platform::exists(path) {
         bail!("{name}: there is no such file or directory, and no model of that name (only `embedded`)");

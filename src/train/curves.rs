@@ -248,7 +248,7 @@ where
         return Ok(());
     }
     let mut chart = ChartBuilder::on(area);
-    chart.caption(panel.title, caption).margin(10 * scale).x_label_area_size(28 * scale).y_label_area_size(64 * scale);
+    chart.caption(panel.title, caption).margin(10 * scale).margin_right(24 * scale).x_label_area_size(28 * scale).y_label_area_size(64 * scale);
     if panel.logarithmic {
         let most = if most > least { most } else { least * 1.1 };
         lines(chart.build_cartesian_2d(0.0..end, (least..most).log_scale())?, panel, scale, &|y| format!("{y:.2e}"))

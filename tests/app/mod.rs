@@ -1,8 +1,11 @@
 //! The app, driven by the names that a screen reader hears, with real workers on the CPU device.
 
+mod chat;
+mod devices;
 mod form;
 mod runs;
 mod train;
+mod weights;
 
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};

@@ -31,7 +31,8 @@ pub(super) fn log_marks(input: &GridInput) -> Vec<GridMark> {
         let factors = if span <= 3.0 { between } else { &between[..1] };
         factors.iter().map(move |factor| GridMark { value: power as f64 + factor.log10(), step_size: if *factor == 1.0 { 1.0 } else { 0.1 } })
     });
-    marks.collect()
+    // What is out of sight would be named beside the plot.
+    marks.filter(|mark| (from..=to).contains(&mark.value)).collect()
 }
 
 #[cfg(test)]

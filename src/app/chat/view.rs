@@ -1,0 +1,199 @@
+//! How the tab is laid out: what is talked to, how replies are made, what was said, what is said next.
+
+use super::super::shared::Shared;
+use super::transcript::Wish;
+use super::{ChatTab, settings, shade};
+use eframe::egui::{CollapsingHeader, ComboBox, Context, Key, KeyboardShortcut, Modifiers, Panel, RichText, ScrollArea, TextEdit, Ui};
+
+/// Points of width from which the settings are beside the conversation.
+const WIDE: f32 = 720.0;
+/// Points of the settings.
+const SIDE: f32 = 290.0;
+
+impl ChatTab {
+    /// Draws it.
+    pub(in super::super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        self.arrivals(ui.ctx(), shared);
+        if ui.available_width() >= WIDE {
+            Panel::left("chat-settings").default_size(SIDE).show(ui, |ui| {
+                ScrollArea::vertical().id_salt("chat-settings").show(ui, |ui| self.settings(ui, shared));
+            });
+        } else {
+            CollapsingHeader::new("Model and settings").default_open(self.conversation.turns().is_empty()).show(ui, |ui| {
+                ScrollArea::vertical().id_salt("chat-settings").max_height(ui.available_height() * 0.5).show(ui, |ui| self.settings(ui, shared));
+            });
+        }
+        Panel::bottom("chat-composer").show(ui, |ui| self.composer(ui, shared));
+        if shared.settings.chat.side_by_side {
+            shade::legend(ui);
+        }
+        let busy = self.busy();
+        match self.transcript.ui(ui, &mut self.conversation, &mut self.editing, busy) {
+            Some(Wish::Edit(turn)) => self.editing = self.conversation.turns().get(turn).map(|edited| (turn, edited.user.clone())),
+            Some(Wish::Cancel) => self.editing = None,
+            Some(Wish::SendEdited) => {
+                if let Some((turn, text)) = self.editing.clone() {
+                    self.say(turn, text, 0, shared);
+                }
+            }
+            None => {}
+        }
+        if busy && ui.input(|input| input.key_pressed(Key::Escape)) {
+            self.stop();
+        }
+    }
+
+    /// Takes a file that was dropped on the tab or chosen in a dialog.
+    fn arrivals(&mut self, context: &Context, shared: &mut Shared) {
+        let dropped = context.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
+        if let Some(path) = dropped.or_else(|| self.browse.chosen(context)) {
+            self.choose(path.display().to_string(), shared);
+        }
+    }
+
+    fn settings(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        ui.heading("Model");
+        ui.add_enabled_ui(!self.busy(), |ui| self.model(ui, shared));
+        self.told(ui, shared);
+        ui.separator();
+        settings::system(ui, &mut shared.settings.chat.system);
+        CollapsingHeader::new("Sampling").default_open(true).show(ui, |ui| settings::sampling(ui, &mut shared.settings.chat.request));
+    }
+
+    fn model(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        let mut chosen = None;
+        ui.horizontal_wrapped(|ui| {
+            if ui.button("Demo student").on_hover_text("The model that is part of the program").clicked() {
+                chosen = Some("embedded".to_string());
+            }
+            if let Some(training) = &shared.training
+                && ui.button("Model in training").on_hover_text("As it is between two steps; the training goes on").clicked()
+            {
+                chosen = Some(training.run.display().to_string());
+            }
+            if ui.button("Browse file…").on_hover_text("A packed model; it can also be dropped here").clicked() {
+                self.browse.file();
+            }
+            if ui.button("Browse folder…").on_hover_text("A model's or a run's directory; it can also be dropped here").clicked() {
+                self.browse.folder();
+            }
+        });
+        match &self.in_training {
+            Some(run) => _ = ui.label(format!("The model in training in {}", run.display())),
+            None => {
+                let label = ui.label("Model path").on_hover_text("embedded, a packed file, a model directory, or a run's directory");
+                ui.add(TextEdit::singleline(&mut shared.settings.chat.model).desired_width(f32::INFINITY)).labelled_by(label.id);
+            }
+        }
+        device(ui, shared);
+        let chat = &mut shared.settings.chat;
+        ui.checkbox(&mut chat.side_by_side, "Side by side with a teacher");
+        if chat.side_by_side {
+            let label = ui.label("Teacher path").on_hover_text("embedded for the embedded teacher, or a file or directory; it must have the same tokens");
+            ui.add(TextEdit::singleline(&mut chat.teacher).desired_width(f32::INFINITY)).labelled_by(label.id);
+        }
+        if self.in_training.is_some() {
+            ui.checkbox(&mut chat.follow, "Refresh before every reply");
+            if self.open.is_some() && ui.button("Refresh from training").clicked() {
+                self.refresh(shared);
+            }
+        }
+        let stale = self.open.as_ref() != Some(&self.wanted(shared));
+        if ui.add_enabled(stale, eframe::egui::Button::new("Load model")).on_hover_text("Sending a message does it too").clicked() {
+            chosen = Some(self.wanted(shared).model);
+        }
+        if let Some(model) = chosen {
+            self.choose(model, shared);
+        }
+    }
+
+    /// What is open, what it costs a training, and what went wrong.
+    fn told(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        for line in &self.loaded {
+            ui.small(line);
+        }
+        if let Some(step) = self.step {
+            ui.label(format!("Snapshot of step {step}"));
+        }
+        if let Some(line) = self.cost(shared) {
+            ui.label(line);
+        }
+        let Some(problem) = self.problem.clone() else { return };
+        ui.colored_label(ui.visuals().error_fg_color, problem);
+        ui.horizontal_wrapped(|ui| {
+            if ui.button("Dismiss the error").clicked() {
+                self.problem = None;
+            }
+            let before = self.before.clone().filter(|before| !before.in_training);
+            if let Some(before) = before
+                && ui.button(format!("Use {} again", before.model)).clicked()
+            {
+                shared.settings.chat.side_by_side = before.teacher.is_some();
+                self.choose(before.model, shared);
+            }
+        });
+    }
+
+    /// What the chat costs the training that goes on.
+    fn cost(&self, shared: &Shared) -> Option<String> {
+        shared.training.as_ref()?;
+        let (before, during) = self.training;
+        let mut line = format!("Training: {:.0} tokens/s before", before?);
+        if let Some(during) = during {
+            line += &format!(", {during:.0} during the last reply");
+        }
+        if let Some(taken) = shared.snapshot.as_ref() {
+            line += &format!("; the snapshot of step {} took it {:.3} s", taken.snapshot.step, taken.seconds);
+        }
+        Some(line)
+    }
+
+    fn composer(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        if !self.status.is_empty() {
+            ui.label(&self.status);
+        }
+        let label = ui.label(RichText::new("Message").strong()).on_hover_text("Enter sends, Shift+Enter is a new line, Escape stops a reply");
+        let newline = KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter);
+        let edit = TextEdit::multiline(&mut self.draft).desired_rows(2).desired_width(f32::INFINITY).return_key(newline).hint_text("Say something");
+        let message = ui.add(edit).labelled_by(label.id);
+        let entered = message.has_focus() && ui.input(|input| input.key_pressed(Key::Enter) && !input.modifiers.shift);
+        let busy = self.busy();
+        let (mut send, mut again) = (entered && !busy, false);
+        ui.horizontal_wrapped(|ui| {
+            let button = |ui: &mut Ui, enabled, text: &str| ui.add_enabled(enabled, eframe::egui::Button::new(text)).clicked();
+            send |= button(ui, !busy && !self.draft.trim().is_empty(), "Send");
+            if button(ui, busy, "Stop") {
+                self.stop();
+            }
+            let turns = self.conversation.turns().len();
+            again = button(ui, !busy && turns > 0, "Regenerate");
+            if button(ui, !busy && turns > 0, "New conversation") {
+                self.conversation.clear();
+                self.editing = None;
+            }
+            if button(ui, !busy && self.conversation.can_undo(), "Undo the last change") {
+                self.conversation.undo();
+                self.editing = None;
+            }
+        });
+        let turns = self.conversation.turns().len();
+        if send {
+            self.say(turns, self.draft.trim_end().to_string(), 0, shared);
+        } else if again && let Some(last) = self.conversation.turns().last() {
+            self.say(turns - 1, last.user.clone(), last.attempt + 1, shared);
+        }
+    }
+}
+
+/// Where models are computed.
+fn device(ui: &mut Ui, shared: &mut Shared) {
+    let mut choices = vec![("auto".to_string(), "The best device".to_string()), ("cpu".into(), "The CPU device".into())];
+    choices.extend(shared.devices.iter().filter(|device| device.lacks.is_empty()).map(|device| (device.index.to_string(), device.name.clone())));
+    let chosen = &mut shared.settings.chat.device;
+    let shown = choices.iter().find(|(device, _)| device == chosen).map_or(chosen.clone(), |(_, name)| name.clone());
+    ComboBox::from_label("Device of the chat").selected_text(shown).truncate().show_ui(ui, |ui| {
+        for (device, name) in choices {
+            ui.selectable_value(chosen, device, name);
+        }
+    });
+}
