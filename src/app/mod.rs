@@ -184,8 +184,16 @@ impl App {
         }
     }
 
-    /// Ctrl+1 to Ctrl+5 show a tab.
+    /// Ctrl+1 to Ctrl+5 show a tab; Ctrl+Enter begins a run or lets it go on, with Shift it resumes one.
     fn shortcuts(&mut self, ui: &Ui) {
+        let pressed = |modifiers| ui.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, Key::Enter)));
+        if self.shared.settings.tab == Tab::Train {
+            if pressed(Modifiers::COMMAND | Modifiers::SHIFT) {
+                self.train.resume(&mut self.shared);
+            } else if pressed(Modifiers::COMMAND) {
+                self.train.primary(&mut self.shared);
+            }
+        }
         const KEYS: [Key; 5] = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5];
         for (tab, key) in Tab::ALL.into_iter().zip(KEYS) {
             if ui.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, key))) {

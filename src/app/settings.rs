@@ -18,10 +18,10 @@ pub struct Settings {
     pub runs: PathBuf,
     /// The run that was trained last.
     pub last_run: Option<PathBuf>,
-    /// The chat.
-    pub chat: ChatSettings,
     /// The form of a new run.
     pub form: Form,
+    /// The chat.
+    pub chat: ChatSettings,
     /// How curves are drawn.
     pub look: Look,
     /// Light, dark, or as the system has it.
@@ -32,8 +32,16 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        let (chat, form, look) = (ChatSettings::default(), Form::default(), Look::default());
-        Self { tab: Tab::Train, runs: "runs".into(), last_run: None, chat, form, look, theme: egui::ThemePreference::System, zoom: 1.0 }
+        Self {
+            tab: Tab::default(),
+            runs: "runs".into(),
+            last_run: None,
+            form: Form::default(),
+            chat: ChatSettings::default(),
+            look: Look::default(),
+            theme: egui::ThemePreference::System,
+            zoom: 1.0,
+        }
     }
 }
 

@@ -369,6 +369,7 @@ impl Runner {
             Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
         }
     }
+
     fn weights(&mut self) -> anyhow::Result<&mut weights::Weights> {
         self.weights.as_mut().context("no model was opened to look at")
     }

@@ -363,6 +363,14 @@ impl FormPanel {
         request
     }
 
+    /// The run that Start would begin, or why it cannot.
+    pub(super) fn wanted(&self, shared: &Shared) -> Result<TrainRequest, String> {
+        match self.obstacle(shared) {
+            Some(obstacle) => Err(obstacle.to_string()),
+            None => self.request(shared).ok_or_else(|| "no free name is left in the folder of runs: give the run a name".into()),
+        }
+    }
+
     fn request(&self, shared: &Shared) -> Option<TrainRequest> {
         let Form { name, device, .. } = &shared.settings.form;
         let runs = &shared.settings.runs;

@@ -23,13 +23,15 @@ use form::FormPanel;
 use live::{Live, Phase};
 use std::path::PathBuf;
 
-/// Narrower windows have the form beneath the run, not beside it.
+/// Narrower windows show the form or the run, not both.
 const BESIDE: f32 = 760.0;
 
 /// The tab.
 pub(super) struct TrainTab {
     worker: Worker,
     form: FormPanel,
+    /// Whether a narrow window shows the run.
+    at_run: bool,
     live: Live,
     controls: Controls,
     map: Map,
@@ -41,6 +43,7 @@ impl TrainTab {
         Self {
             worker: Worker::spawn("train", Tuning::default(), wake.clone()),
             form: FormPanel::new(wake),
+            at_run: false,
             live: Live::default(),
             controls: Controls::default(),
             map: Map::default(),
@@ -76,9 +79,16 @@ impl TrainTab {
             ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared));
             begin
         } else {
-            let panel = Panel::top("training").resizable(true).default_size(ui.available_height() / 2.0);
-            panel.show(ui, |ui| ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared)));
-            self.form.ui(ui, shared)
+            ui.horizontal(|ui| {
+                ui.selectable_value(&mut self.at_run, false, "Form");
+                ui.selectable_value(&mut self.at_run, true, "Run");
+            });
+            if self.at_run {
+                ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared));
+                None
+            } else {
+                self.form.ui(ui, shared)
+            }
         };
         if let Some(request) = begin {
             self.launch(request, shared);
@@ -134,6 +144,7 @@ impl TrainTab {
             shared.notices.warn("A run is being trained here already. Stop it first");
             return;
         }
+        self.at_run = true;
         self.live.start(request.run.clone(), request.resume);
         shared.settings.last_run = Some(request.run.clone());
         shared.training = self.live.training(self.worker.orders());
@@ -149,6 +160,27 @@ impl TrainTab {
     pub(super) fn go_on(&mut self, run: PathBuf, shared: &mut Shared) {
         let device = shared.settings.form.device.clone();
         self.launch(TrainRequest { run, config: None, resume: true, device, memory: None }, shared);
+    }
+
+    /// What Ctrl+Enter does: lets a paused run go on, or begins the one in the form.
+    pub(super) fn primary(&mut self, shared: &mut Shared) {
+        match self.live.phase {
+            Phase::Paused => self.order(Order::Go),
+            ref phase if phase.runs() => {}
+            _ => match self.form.wanted(shared) {
+                Ok(request) => self.launch(request, shared),
+                Err(obstacle) => shared.notices.warn(format!("It cannot start: {obstacle}")),
+            },
+        }
+    }
+
+    /// What Ctrl+Shift+Enter does: goes on with the run that stopped last.
+    pub(super) fn resume(&mut self, shared: &mut Shared) {
+        match shared.settings.last_run.clone() {
+            _ if self.live.phase.runs() => {}
+            Some(run) => self.go_on(run, shared),
+            None => shared.notices.warn("There is no run to resume yet. The tab Runs lists those that others made"),
+        }
     }
 
     /// Asks the run at hand to save and stop.
