@@ -4,6 +4,7 @@ mod chat;
 mod devices;
 mod form;
 mod runs;
+mod snapshots;
 mod train;
 mod weights;
 

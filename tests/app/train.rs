@@ -117,7 +117,20 @@ fn a_training_is_started_paused_stepped_changed_stopped_resumed_and_closed() {
     assert!(!driver.harness.state_mut().may_close());
     driver.click("Save and close");
     driver.wait_until("the end", |driver| driver.harness.state().closes());
-    assert!(steps(&run) > stopped);
+    let closed = steps(&run);
+    assert!(closed > stopped);
+    // Another start of the app knows the steps of the earlier ones.
+    let mut again = app(&scratch, "mine");
+    again.harness.state_mut().shared.ask(Action::Continue(run));
+    again.wait_until("going on", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > closed));
+    again.harness.run_steps(3);
+    let labels = |part| again.harness.query_all_by_label_contains(part).filter_map(|node| node.accesskit_node().label()).collect::<Vec<_>>();
+    assert!(
+        labels("Gradient norm: ").iter().all(|label| !label.contains("known from step")) && !labels("Gradient norm: ").is_empty(),
+        "earlier steps are drawn"
+    );
+    again.click("Stop");
+    wait_for_part(&mut again, "everything is saved");
 }
 
 #[test]

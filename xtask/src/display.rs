@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use x11rb::connection::Connection;
 use x11rb::protocol::xproto::{
-    Atom, ClientMessageEvent, ConnectionExt as _, EventMask, ImageFormat, InputFocus, KEY_PRESS_EVENT, KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, Window,
+    Atom, BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT, ClientMessageEvent, ConnectionExt as _, EventMask, ImageFormat, InputFocus, KEY_PRESS_EVENT,
+    KEY_RELEASE_EVENT, MOTION_NOTIFY_EVENT, MapState, Window,
 };
 use x11rb::protocol::xtest::ConnectionExt as _;
 use x11rb::rust_connection::RustConnection;
@@ -102,6 +103,26 @@ impl Display {
     /// Moves the pointer.
     pub(crate) fn point(&self, x: i16, y: i16) -> Result<(), String> {
         self.fake(MOTION_NOTIFY_EVENT, 0, x, y)
+    }
+
+    /// Clicks a place.
+    pub(crate) fn click(&self, x: i16, y: i16) -> Result<(), String> {
+        self.point(x, y)?;
+        for kind in [BUTTON_PRESS_EVENT, BUTTON_RELEASE_EVENT] {
+            std::thread::sleep(Duration::from_millis(60));
+            self.fake(kind, 1, x, y)?;
+        }
+        Ok(())
+    }
+
+    /// Types small letters and spaces.
+    pub(crate) fn write(&self, text: &str) -> Result<(), String> {
+        let rows = [(24, "qwertyuiop"), (38, "asdfghjkl"), (52, "zxcvbnm"), (65, " ")];
+        for letter in text.chars() {
+            let code = rows.iter().find_map(|(first, row)| Some(first + row.find(letter)? as u8)).ok_or(format!("{letter:?} is not on the keyboard"))?;
+            self.press(&[code])?;
+        }
+        Ok(())
     }
 
     /// Asks a window to close, as its cross would.

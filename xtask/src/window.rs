@@ -55,6 +55,9 @@ pub(crate) fn scenario(shots: Option<&Path>) -> Result<String, String> {
     for (name, key) in ["runs", "chat", "weights", "devices"].iter().zip(&DIGITS[1..]) {
         scene.display.press(&[CONTROL, *key])?;
         scene.rest(2.0);
+        if shots.is_some() {
+            scene.fill(name)?;
+        }
         shot(name)?;
     }
     scene.display.close(app.window)?;
@@ -178,6 +181,23 @@ impl Scene {
         let mut app = App { process, window: 0 };
         app.window = self.display.window(PATIENCE)?;
         Ok(app)
+    }
+
+    /// Gives a tab something to show in its picture.
+    fn fill(&self, tab: &str) -> Result<(), String> {
+        match tab {
+            "runs" => self.display.click(15, 90)?,
+            "chat" => {
+                self.display.click(22, 180)?;
+                self.display.click(780, 808)?;
+                self.display.write("hi how are you")?;
+                self.display.press(&[ENTER])?;
+            }
+            "devices" => self.display.click(67, 218)?,
+            _ => {}
+        }
+        self.rest(5.0);
+        Ok(())
     }
 
     fn rest(&self, seconds: f64) {

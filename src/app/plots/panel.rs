@@ -186,7 +186,11 @@ impl Panel<'_> {
 
     /// What somebody hears who does not see it.
     fn summary(&self) -> String {
-        let lines = self.lines.iter().filter_map(|line| Some(format!("{} is {} at step {}", line.name, number(line.curve.last()?), line.curve.range()?.1)));
+        let lines = self.lines.iter().filter_map(|line| {
+            let (first, last) = line.curve.range()?;
+            let known = if first > 1 { format!(", known from step {first}") } else { String::new() };
+            Some(format!("{} is {} at step {last}{known}", line.name, number(line.curve.last()?)))
+        });
         let lines: Vec<String> = lines.collect();
         format!("{}: {}", self.title, if lines.is_empty() { "nothing yet".into() } else { lines.join(", ") })
     }

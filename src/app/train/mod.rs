@@ -15,7 +15,7 @@ pub use values::Form;
 
 use super::Tab;
 use super::shared::{Action, Shared};
-use crate::runner::{Command, Event, Order, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
+use crate::runner::{Command, Event, Order, Place, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
 use controls::{Controls, Press};
 use curves::Map;
 use eframe::egui::{Panel, ScrollArea, Ui};
@@ -148,6 +148,9 @@ impl TrainTab {
         self.live.start(request.run.clone(), request.resume);
         shared.settings.last_run = Some(request.run.clone());
         shared.training = self.live.training(self.worker.orders());
+        if self.live.reads() {
+            self.worker.send(Command::FollowRun { path: request.run.clone(), from: Place::default(), pieces: 0 });
+        }
         self.worker.send(Command::Train(Box::new(request)));
     }
 

@@ -1,0 +1,128 @@
+//! Pictures of every tab, light and dark, from recorded events: no worker is listened to. Made anew
+//! with `UPDATE_SNAPSHOTS=true`; the recordings are what `train`, `conform` and `devices` print with
+//! `--json`.
+
+use super::Scratch;
+use eframe::egui::{MissingGlyphPolicy, Theme, accesskit::Role};
+use egui_kittest::kittest::Queryable;
+use egui_kittest::{Harness, SnapshotResults};
+use signet::app::{App, Settings, Tab};
+use signet::runner::{Comparison, Event, LayerInfo, Losses, Metrics, PlaneView, Reply, RunInfo, TokenKl, TrainConfig, TrainEvent};
+use std::sync::Arc;
+
+const TRAIN: &str = include_str!("recorded/train.jsonl");
+const CONFORM: &str = include_str!("recorded/conform.json");
+const DEVICES: &str = include_str!("recorded/devices.json");
+
+type Window = Harness<'static, App>;
+
+fn open(tab: Tab, theme: Theme) -> (Window, Scratch) {
+    let scratch = Scratch::new(&format!("picture-{}-{theme:?}", tab.name()));
+    let settings = Settings { runs: "runs".into(), tab, ..Settings::default() };
+    let app = App::new(settings, &(Arc::new(|| ()) as _));
+    let mut window =
+        Harness::builder().with_size([1280.0, 860.0]).with_theme(theme).with_accessibility_check(false).build_ui_state(|ui, app: &mut App| app.ui(ui), app);
+    window.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Tofu);
+    if let Ok(Event::Devices { adapters }) = serde_json::from_str(DEVICES) {
+        window.state_mut().shared.devices = adapters;
+    }
+    window.run_steps(3);
+    (window, scratch)
+}
+
+fn tell(window: &mut Window, events: impl IntoIterator<Item = Event>) {
+    let tab = window.state().shared.settings.tab;
+    for event in events {
+        window.state_mut().take(tab, Reply::Event(event));
+    }
+    window.run_steps(3);
+}
+
+fn click(window: &mut Window, role: Role, label: &str) {
+    window.get_by_role_and_label(role, label).click_accesskit();
+    window.run_steps(3);
+}
+
+fn recorded() -> Vec<Event> {
+    TRAIN.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn steps() -> Vec<Metrics> {
+    let steps = recorded().into_iter().filter_map(|event| if let Event::Train(TrainEvent::Step(metrics)) = event { Some(*metrics) } else { None });
+    steps.collect()
+}
+
+fn train(window: &mut Window) {
+    tell(window, recorded());
+}
+
+fn runs(window: &mut Window) {
+    let run = |name: &str, lr: f64| RunInfo {
+        name: name.into(),
+        path: format!("runs/{name}").into(),
+        modified: 1e9,
+        training: name == "slow",
+        config: Some(Box::new(TrainConfig { lr, ..TrainConfig::default() })),
+        last: steps().last().cloned().map(Box::new),
+        held_out: Some((60, Losses { ad: 5.0, ar: 5.1, kl: 1.9 })),
+        checkpoints: vec![60],
+        problem: None,
+    };
+    let broken = RunInfo { config: None, last: None, held_out: None, problem: Some("run.toml: line 3: unknown field `bach`".into()), ..run("broken", 0.0) };
+    let list = Event::Runs { folder: "runs".into(), found: true, runs: vec![run("quick", 2e-3), run("slow", 5e-4), broken], trashed: 1, now: 1e9 + 90.0 };
+    tell(window, [list]);
+    for (name, factor) in [("quick", 1.0), ("slow", 1.1)] {
+        click(window, Role::CheckBox, name);
+        let metrics = steps().into_iter().map(|step| Metrics { loss: factor * step.loss, ..step }).collect();
+        let path = format!("runs/{name}").into();
+        tell(window, [Event::RunMetrics { path, until: Default::default(), restarted: false, more: false, metrics, broken: Vec::new() }]);
+    }
+}
+
+fn chat(window: &mut Window) {
+    window.get_by_role_and_label(Role::MultilineTextInput, "Message").focus();
+    window.run_steps(2);
+    window.get_by_role_and_label(Role::MultilineTextInput, "Message").type_text("hi, how are you?");
+    window.run_steps(2);
+    click(window, Role::Button, "Send");
+    let loaded = Event::Loaded { model: "the embedded student".into(), device: "the CPU device".into(), context: 512, memory: 9_000_000 };
+    let token = |text: &str, kl| TokenKl { text: text.into(), kl, student_p: 0.4, teacher_p: 0.5 };
+    let reply = vec![token("I'm", 0.02), token(" doing", 0.3), token(" great", 0.9), token(", thanks", 2.5), token("!", 0.001)];
+    let text = reply.iter().map(|token| token.text.clone()).collect();
+    tell(window, [loaded]);
+    // The model is loaded, and knows what was said before: nothing.
+    for _ in 0..2 {
+        window.state_mut().take(Tab::Chat, Reply::Ended { error: None });
+    }
+    tell(window, [Event::Text { text }, Event::TokenKl(Comparison { turn: Vec::new(), reply })]);
+    tell(window, [Event::TeacherText { text: "I'm fine. And you?".into() }]);
+}
+
+fn weights(window: &mut Window) {
+    let layer = "model.layers.0.self_attn.q_proj".to_string();
+    let layers = vec![LayerInfo { name: layer.clone(), rows: 64, cols: 96 }];
+    let opened = Event::Weights { model: "embedded".into(), path: "the embedded student".into(), layers, checkpoints: Vec::new(), bits_per_weight: 1.095 };
+    tell(window, [opened]);
+    let view = PlaneView { x: 0, y: 0, width: 96, height: 64, pixels_wide: 96, pixels_high: 64 };
+    let pixels = (0..96 * 64).flat_map(|n: u32| [if (n * n / 7 + n) % 5 < 2 { 255 } else { 0 }, 0]).collect();
+    let plane = Event::Plane { layer: layer.clone(), since: None, view, pixels: Arc::new(pixels), positive: 0.4, flipped: None };
+    let wave = |scale: f32| (0..96).map(|n| scale * (n as f32 * 0.3).sin()).collect();
+    tell(window, [plane, Event::Scales { layer, alpha: wave(0.2), beta: wave(0.05) }]);
+}
+
+fn devices(window: &mut Window) {
+    tell(window, [serde_json::from_str(CONFORM).unwrap()]);
+}
+
+#[test]
+fn every_tab_looks_as_it_did() {
+    let fills: [fn(&mut Window); 5] = [train, runs, chat, weights, devices];
+    let mut results = SnapshotResults::new();
+    for (tab, fill) in Tab::ALL.into_iter().zip(fills) {
+        for theme in [Theme::Light, Theme::Dark] {
+            let (mut window, _scratch) = open(tab, theme);
+            fill(&mut window);
+            results.add(window.try_snapshot(format!("{}-{}", tab.name().to_lowercase(), if theme == Theme::Light { "light" } else { "dark" })));
+        }
+    }
+}
