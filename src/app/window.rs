@@ -1,8 +1,7 @@
 //! The native window: where the app meets eframe. How often it repaints, what it remembers, and how
 //! it closes.
 
-use super::Action;
-use super::{App, Settings};
+use super::{Action, App, Settings, Shared, Tab};
 use crate::runner::{Clock, Stop, TrainConfig, Wake};
 use anyhow::{Context, Result, bail};
 use eframe::egui::{self, ViewportBuilder, ViewportCommand};
@@ -12,6 +11,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Seconds between repaints that nobody but a worker asked for.
 const REPAINT: f32 = 0.25;
+/// The same where a program imitates the graphics card and a run trains: each picture is made by the
+/// processors that train it.
+const REPAINT_IMITATED: f32 = 2.0;
 /// Where settings are kept in eframe's storage.
 const STORED: &str = "settings";
 
@@ -52,6 +54,7 @@ fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
         let first = wishes.first_runs.filter(|_| stored.is_empty());
         settings.runs = wishes.runs.or(first).unwrap_or(settings.runs);
         let mut window = Window::new(settings, &context.egui_ctx);
+        window.imitated = context.wgpu_render_state.as_ref().is_some_and(|state| state.adapter.get_info().device_type == eframe::wgpu::DeviceType::Cpu);
         if let Some(config) = wishes.config {
             window.app.shared.ask(Action::UseSettings { config: Box::new(config), name: String::new() });
         }
@@ -71,6 +74,10 @@ struct Window {
     app: App,
     /// Whether a repaint was asked for by a worker and has not come yet.
     waiting: Arc<AtomicBool>,
+    /// Whether a run trains whose curves need not be followed closely.
+    calm: Arc<AtomicBool>,
+    /// Whether a program imitates the graphics card.
+    imitated: bool,
     stop: Stop,
     /// When frames were drawn, and what that took, if somebody wants to know.
     times: Option<(Clock, Arc<Mutex<String>>)>,
@@ -78,17 +85,17 @@ struct Window {
 
 impl Window {
     fn new(settings: Settings, context: &egui::Context) -> Self {
-        let waiting = Arc::new(AtomicBool::new(false));
+        let (waiting, calm) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         context.set_theme(settings.theme);
         context.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
-        let (context, asked) = (context.clone(), waiting.clone());
-        // However much happens, untouched it is drawn four times a second.
+        let (context, asked, calmly) = (context.clone(), waiting.clone(), calm.clone());
+        // However much happens, untouched it is drawn at most four times a second.
         let wake: Wake = Arc::new(move || {
             if !asked.swap(true, Ordering::AcqRel) {
-                context.request_repaint_after_secs(REPAINT);
+                context.request_repaint_after_secs(if calmly.load(Ordering::Acquire) { REPAINT_IMITATED } else { REPAINT });
             }
         });
-        Self { app: App::new(settings, &wake), waiting, stop: Stop::default(), times: None }
+        Self { app: App::new(settings, &wake), waiting, calm, imitated: false, stop: Stop::default(), times: None }
     }
 }
 
@@ -109,6 +116,8 @@ impl eframe::App for Window {
             self.app.close();
         }
         self.app.poll();
+        let Shared { settings, training, .. } = &self.app.shared;
+        self.calm.store(self.imitated && training.is_some() && matches!(settings.tab, Tab::Train | Tab::Runs), Ordering::Release);
         if context.input(|input| input.viewport().close_requested()) && !self.app.may_close() {
             context.send_viewport_cmd(ViewportCommand::CancelClose);
         } else if self.app.closes() {
