@@ -127,7 +127,8 @@ impl App {
             self.act(action);
         }
         if self.closing == Closing::Saving && self.shared.training.is_none() {
-            self.closing = Closing::Now;
+            // A run that could not be saved is first looked at.
+            self.closing = if self.train.failed() { Closing::No } else { Closing::Now };
         }
     }
 
@@ -263,6 +264,9 @@ impl App {
         egui::Modal::new(egui::Id::unique("closing")).show(ui.ctx(), |ui| {
             if self.closing == Closing::Saving {
                 ui.label("Saving the run…");
+                if ui.button("Close without waiting").on_hover_text("The last checkpoint stays").clicked() {
+                    self.closing = Closing::Now;
+                }
                 return;
             }
             ui.heading("A run is in training");

@@ -135,6 +135,8 @@ impl eframe::App for Window {
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
-        storage.set_string(STORED, self.app.shared.settings.to_json());
+        if let Some(text) = self.app.shared.settings.to_json() {
+            storage.set_string(STORED, text);
+        }
     }
 }

@@ -85,6 +85,9 @@ fn what(path: &Path, kind: InputKind) -> Result<String> {
 
 /// How much text it is; an error names the byte where it is none.
 fn text(path: &Path) -> Result<String> {
+    if path.to_str().is_none() {
+        bail!("{}: the file's name is no UTF-8 text, which settings cannot hold; rename it", path.display());
+    }
     if platform::is_dir(path) {
         bail!("{}: is a directory; name the text files in it", path.display());
     }

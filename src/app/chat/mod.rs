@@ -52,6 +52,8 @@ pub(super) struct ChatTab {
     draft: String,
     /// A turn that is edited, and its words so far.
     editing: Option<(usize, String)>,
+    /// What is being opened.
+    opening: Option<Key>,
     /// The step under way, and those to come.
     at: Option<Step>,
     plan: VecDeque<Step>,
@@ -85,6 +87,7 @@ impl ChatTab {
             transcript: Transcript::default(),
             draft: String::new(),
             editing: None,
+            opening: None,
             at: None,
             plan: VecDeque::new(),
             in_training: None,
@@ -128,7 +131,7 @@ impl ChatTab {
             Reply::Ended { error: Some(error) } => self.fail(error),
             Reply::Ended { error: None } => {
                 if self.at == Some(Step::Open) {
-                    self.open = Some(self.wanted(shared));
+                    self.open = self.opening.take();
                     self.problem = None;
                 }
                 self.advance(shared);
@@ -246,9 +249,10 @@ impl ChatTab {
                 self.worker.send(Command::SetChat { messages: self.conversation.before(turn, &settings.system), request });
             }
             Some(Step::Say { turn, text, attempt }) => {
-                match self.editing.take_if(|(edited, _)| *edited == turn) {
+                // What was written since stays.
+                match self.editing.take_if(|(edited, now)| *edited == turn && now.trim_end() == text.trim_end()) {
                     Some(_) => {}
-                    None if turn == self.conversation.turns().len() => self.draft.clear(),
+                    None if turn == self.conversation.turns().len() && self.draft.trim_end() == text.trim_end() => self.draft.clear(),
                     None => {}
                 }
                 self.conversation.begin(turn, text.clone(), attempt);
@@ -270,7 +274,9 @@ impl ChatTab {
     }
 
     fn send_open(&mut self, snapshot: Option<Snapshot>, shared: &Shared) {
-        let Key { model, teacher, device, .. } = self.wanted(shared);
+        let key = self.wanted(shared);
+        self.opening = Some(key.clone());
+        let Key { model, teacher, device, .. } = key;
         self.before = self.open.take().or(self.before.take());
         self.loaded.clear();
         self.step = snapshot.as_ref().map(|snapshot| snapshot.step);

@@ -118,6 +118,9 @@ impl RunsTab {
                     chosen.path.clone_from(&to);
                 }
                 self.dialog = None;
+                if shared.settings.last_run.as_ref() == Some(&from) {
+                    shared.settings.last_run = Some(to.clone());
+                }
                 let (from, to) = (name(&from), name(&to));
                 shared.notices.tell(format!("{from} is called {to} now"));
                 self.refreshed = None;
@@ -152,6 +155,10 @@ impl RunsTab {
             }
             return;
         };
+        // What only looked goes on at its own pace; what was to change something is looked at now.
+        if !matches!(asked, Some(Asked::List | Asked::Follow(_))) {
+            self.refreshed = None;
+        }
         match asked {
             Some(Asked::List) => self.problem = Some(error),
             Some(Asked::Follow(path)) => {
@@ -162,7 +169,6 @@ impl RunsTab {
             Some(Asked::Dialog) => self.refused(error, shared),
             Some(Asked::Change) | None => shared.notices.warn(error),
         }
-        self.refreshed = None;
     }
 
     /// Shows what went wrong where it was asked for.

@@ -198,7 +198,7 @@ impl FormPanel {
             self.undo_ui(ui, shared);
         });
         if let Some(problem) = name_problem(&shared.settings.form.name) {
-            refused(ui, problem);
+            refused(ui, &problem);
         }
         self.preset_ui(ui, shared);
         device(ui, shared);
@@ -337,7 +337,7 @@ impl FormPanel {
             return Some("a run is in training".into());
         }
         if let Some(problem) = name_problem(&form.name) {
-            return Some(problem.into());
+            return Some(problem);
         }
         if let Some((name, problem)) = self.checked.problems.iter().next() {
             return Some(format!("{}: {problem}", label(name)));
@@ -380,8 +380,9 @@ impl FormPanel {
 }
 
 /// What is wrong with the name of a run.
-fn name_problem(name: &str) -> Option<&'static str> {
-    (name.contains(['/', '\\', ':']) || name.starts_with('.')).then_some("the run's name is no plain name: it must hold no / and not begin with a dot")
+fn name_problem(name: &str) -> Option<String> {
+    // Without one, the first that is free is taken.
+    if name.is_empty() { None } else { runner::check_name(name).err().map(|error| error.to_string()) }
 }
 
 /// Says what is wrong, beneath what it is about.

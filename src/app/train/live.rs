@@ -51,8 +51,6 @@ pub(super) struct Live {
     pub(super) steps: u64,
     /// Bytes that it holds on its device.
     pub(super) memory: u64,
-    /// Whether the steps of its earlier sessions are being read.
-    reading: bool,
     /// Tokens of a step.
     tokens: u64,
     /// Tokens a second, over the last steps; none until one was timed.
@@ -81,13 +79,6 @@ impl Live {
         self.status = "Getting ready".into();
     }
 
-    /// Whether steps of earlier sessions are to be read: it goes on, and none are known. They end with a
-    /// reply of their own.
-    pub(super) fn reads(&mut self) -> bool {
-        self.reading = self.begun && self.last().is_none();
-        self.reading
-    }
-
     /// Seconds until the last step, as it looks now.
     pub(super) fn left(&self) -> Option<f64> {
         let speed = self.speed.filter(|speed| *speed > 0.0)?;
@@ -113,12 +104,7 @@ impl Live {
             Reply::Event(Event::TrainEnded { finished }) => self.phase = if finished { Phase::Finished } else { Phase::Stopped },
             Reply::Event(Event::Tuning { done, of, what }) => self.status = format!("Timing kernels: {done} of {of}, {what}"),
             Reply::Event(Event::Note { text }) => self.note(text),
-            Reply::Event(Event::RunMetrics { metrics, .. }) if self.reading => metrics.iter().for_each(|metrics| self.recorded(metrics)),
             Reply::Event(_) => {}
-            Reply::Ended { error } if self.reading => {
-                self.reading = false;
-                error.into_iter().for_each(|error| self.note(format!("earlier steps could not be read: {error}")));
-            }
             Reply::Ended { error: Some(error) } => {
                 self.note(format!("failed: {error}"));
                 self.phase = Phase::Failed(error);
@@ -180,7 +166,7 @@ impl Live {
     }
 
     /// A step, of this session or an earlier one.
-    fn recorded(&mut self, metrics: &Metrics) {
+    pub(super) fn recorded(&mut self, metrics: &Metrics) {
         if let Some(changed) = &metrics.changed {
             let rate = changed.lr.map(|lr| format!("learning rate {lr}"));
             let prompt = changed.sample_prompt.as_ref().map(|_| "sample prompt".to_string());

@@ -2,6 +2,7 @@
 
 mod controls;
 mod curves;
+mod earlier;
 mod fields;
 mod form;
 mod inputs;
@@ -14,10 +15,12 @@ mod values;
 pub use values::Form;
 
 use super::Tab;
+use super::plots::History;
 use super::shared::{Action, Shared};
-use crate::runner::{Command, Event, Order, Place, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
+use crate::runner::{Command, Event, Order, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
 use controls::{Controls, Press};
 use curves::Map;
+use earlier::Earlier;
 use eframe::egui::{Panel, ScrollArea, Ui};
 use form::FormPanel;
 use live::{Live, Phase};
@@ -33,6 +36,8 @@ pub(super) struct TrainTab {
     /// Whether a narrow window shows the run.
     at_run: bool,
     live: Live,
+    /// Steps of earlier sessions, while they are read.
+    earlier: Option<Earlier>,
     controls: Controls,
     map: Map,
 }
@@ -45,6 +50,7 @@ impl TrainTab {
             form: FormPanel::new(wake),
             at_run: false,
             live: Live::default(),
+            earlier: None,
             controls: Controls::default(),
             map: Map::default(),
         }
@@ -64,8 +70,24 @@ impl TrainTab {
             Reply::Event(Event::Planned(_) | Event::SettingRefused { .. } | Event::Input { .. } | Event::Settings { .. } | Event::SettingsSaved { .. }) => {
                 self.form.take(reply, shared);
             }
+            Reply::Event(Event::RunMetrics { metrics, until, more, broken, .. }) => {
+                metrics.iter().for_each(|metrics| self.live.recorded(metrics));
+                broken.into_iter().for_each(|line| self.live.note(line));
+                if let Some(earlier) = &mut self.earlier {
+                    earlier.came(until, more);
+                }
+            }
+            Reply::Ended { error } if self.earlier.is_some() => {
+                let failed = error.is_some();
+                error.into_iter().for_each(|error| self.live.note(format!("earlier steps could not be read: {error}")));
+                self.go_further(failed, shared);
+            }
             reply => {
                 self.live.take(reply, shared);
+                // A run that never began is none to resume.
+                if self.live.begun && shared.settings.last_run != self.live.run {
+                    shared.settings.last_run.clone_from(&self.live.run);
+                }
                 shared.training = self.live.training(self.worker.orders());
             }
         }
@@ -97,7 +119,7 @@ impl TrainTab {
 
     /// Draws the run at hand.
     fn run(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        let resumable = self.live.begun || shared.settings.last_run.is_some();
+        let resumable = shared.settings.last_run.is_some();
         if let Some(press) = self.controls.ui(ui, &mut self.live, resumable) {
             self.act(press, shared);
         }
@@ -118,7 +140,7 @@ impl TrainTab {
                 if press == Press::ResumeOnCpu {
                     shared.settings.form.device = "cpu".into();
                 }
-                if let Some(run) = self.live.run.clone().filter(|_| self.live.begun).or_else(|| shared.settings.last_run.clone()) {
+                if let Some(run) = shared.settings.last_run.clone() {
                     self.go_on(run, shared);
                 }
             }
@@ -146,12 +168,33 @@ impl TrainTab {
         }
         self.at_run = true;
         self.live.start(request.run.clone(), request.resume);
-        shared.settings.last_run = Some(request.run.clone());
         shared.training = self.live.training(self.worker.orders());
-        if self.live.reads() {
-            self.worker.send(Command::FollowRun { path: request.run.clone(), from: Place::default(), pieces: 0 });
+        if request.resume {
+            // What is on disk holds: somebody else may have gone on with it meanwhile.
+            self.live.history = History::default();
+            self.earlier = Some(Earlier::new(request));
+            self.go_further(false, shared);
+        } else {
+            self.worker.send(Command::Train(Box::new(request)));
         }
-        self.worker.send(Command::Train(Box::new(request)));
+    }
+
+    /// Reads on in a run's earlier steps, or begins to train once they are read.
+    fn go_further(&mut self, failed: bool, shared: &mut Shared) {
+        let Some(earlier) = self.earlier.take() else { return };
+        if self.live.phase == Phase::Saving {
+            self.live.phase = Phase::Stopped;
+            shared.training = None;
+            return;
+        }
+        let (command, rest) = earlier.next(failed);
+        self.earlier = rest;
+        self.worker.send(command);
+    }
+
+    /// Whether the run at hand failed.
+    pub(super) fn failed(&self) -> bool {
+        matches!(self.live.phase, Phase::Failed(_))
     }
 
     /// Fills the form.
