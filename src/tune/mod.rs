@@ -62,7 +62,11 @@ pub async fn tune(
     open.sort_by_key(|(_, (_, times))| std::cmp::Reverse(*times));
     for (done, (key, (choice, _))) in open.iter().enumerate() {
         if clock.seconds() > options.seconds {
-            tuned.notes.push(format!("tuning took its {} s: {} operations stay portable in this run; the next one on this adapter goes on with them", options.seconds, open.len() - done));
+            tuned.notes.push(format!(
+                "tuning took its {} s: {} operations stay portable in this run; the next one on this adapter goes on with them",
+                options.seconds,
+                open.len() - done
+            ));
             break;
         }
         progress(done, open.len(), choice.op.name());
