@@ -2,6 +2,7 @@
 //! and work never waits for drawing; what one tab asks of another goes through [`Shared`].
 
 pub mod bench;
+pub mod mirror;
 pub mod plots;
 
 mod chat;
@@ -11,6 +12,7 @@ mod notices;
 mod runs;
 mod settings;
 mod shared;
+mod surroundings;
 mod train;
 mod weights;
 mod window;
@@ -18,6 +20,7 @@ mod window;
 pub use chat::ChatSettings;
 pub use settings::Settings;
 pub use shared::{Action, Shared, Taken, Training};
+pub use surroundings::{Page, Surroundings};
 pub use train::Form;
 pub use window::{Options, open};
 
@@ -107,7 +110,10 @@ impl App {
     pub fn poll(&mut self) {
         for reply in self.errands.poll() {
             match reply {
-                Reply::Event(Event::Devices { adapters }) => self.shared.devices = adapters,
+                Reply::Event(Event::Devices { adapters }) => {
+                    self.shared.devices = adapters;
+                    self.shared.looked = true;
+                }
                 Reply::Event(_) | Reply::Ended { error: None } => {}
                 Reply::Ended { error: Some(error) } => self.shared.notices.warn(error),
             }
@@ -173,6 +179,7 @@ impl App {
         if !self.shared.notices.is_empty() {
             Panel::bottom("notices").show(ui, |ui| self.shared.notices.ui(ui));
         }
+        self.about_the_page(ui);
         egui::CentralPanel::default().show(ui, |ui| match self.shared.settings.tab {
             Tab::Train => self.train.ui(ui, &mut self.shared),
             Tab::Runs => self.runs.ui(ui, &mut self.shared),
@@ -235,6 +242,38 @@ impl App {
         });
     }
 
+    /// What a page tells besides: where it computes, and what a link asks for.
+    fn about_the_page(&mut self, ui: &mut Ui) {
+        if let Some(page) = &self.shared.surroundings.page {
+            let line = page.line(self.shared.looked.then_some(&self.shared.devices));
+            Panel::bottom("where").show(ui, |ui| ui.add(egui::Label::new(egui::RichText::new(line).small()).wrap()));
+        }
+        let Some(model) = self.shared.offered.clone() else { return };
+        Panel::top("offer").show(ui, |ui| {
+            let asked = format!("The link asks for the model {model}. It is fetched from there if you agree; whoever keeps it there sees your address.");
+            ui.add(egui::Label::new(asked).wrap());
+            ui.horizontal_wrapped(|ui| {
+                if ui.button("Fetch this model").clicked() {
+                    self.shared.offered = None;
+                    self.shared.ask(Action::Chat(model));
+                }
+                if ui.button("Do not").clicked() {
+                    self.shared.offered = None;
+                }
+            });
+        });
+    }
+
+    /// All that was said in the chat, for those who cannot see it.
+    pub fn said(&self) -> impl Iterator<Item = mirror::Said<'_>> {
+        self.chat.said()
+    }
+
+    /// Takes what the address of the page says after `#`; nothing is fetched for it before somebody agrees.
+    pub fn open_link(&mut self, fragment: &str) {
+        self.chat.take_link(fragment, &mut self.shared);
+    }
+
     /// Somebody wants to close the window; whether it may close now.
     pub fn may_close(&mut self) -> bool {
         if self.closing == Closing::No && self.shared.training.is_some() {
@@ -269,7 +308,7 @@ impl App {
                 }
                 return;
             }
-            ui.heading("A run is in training");
+            heading(ui, "A run is in training");
             ui.label("It can be saved and continued later where it stopped, to the same bits.");
             ui.horizontal_wrapped(|ui| {
                 let save = ui.button("Save and close");
@@ -285,4 +324,14 @@ impl App {
             });
         });
     }
+}
+
+/// A heading, which is one for screen readers too.
+fn heading(ui: &mut Ui, text: impl Into<String>) {
+    let text = text.into();
+    let shown = ui.heading(&text);
+    ui.ctx().accesskit_node_builder(shown.id, |node| {
+        node.set_role(egui::Role::Heading);
+        node.set_label(text);
+    });
 }

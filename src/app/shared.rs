@@ -3,8 +3,12 @@
 use super::Tab;
 use super::notices::Notices;
 use super::settings::Settings;
+use super::surroundings::Surroundings;
 use crate::runner::{DeviceInfo, Orders, Snapshot, TrainConfig};
 use std::path::PathBuf;
+
+/// By which what is part of a conversation is known in the accessibility tree.
+pub(super) const SAID: &str = "said";
 
 /// What all tabs see.
 pub struct Shared {
@@ -16,6 +20,12 @@ pub struct Shared {
     pub actions: Vec<Action>,
     /// Adapters of this machine, once they are known.
     pub devices: Vec<DeviceInfo>,
+    /// Whether they are.
+    pub looked: bool,
+    /// What the app is in.
+    pub surroundings: Surroundings,
+    /// A model that a link asks for, until somebody has agreed or not.
+    pub offered: Option<String>,
     /// The run that this app trains.
     pub training: Option<Training>,
     /// The last snapshot of it that was asked for.
@@ -25,7 +35,17 @@ pub struct Shared {
 impl Shared {
     /// With what was remembered.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, notices: Notices::default(), actions: Vec::new(), devices: Vec::new(), training: None, snapshot: None }
+        Self {
+            settings,
+            notices: Notices::default(),
+            actions: Vec::new(),
+            devices: Vec::new(),
+            looked: false,
+            surroundings: Surroundings::default(),
+            offered: None,
+            training: None,
+            snapshot: None,
+        }
     }
 
     /// Asks something of another tab.

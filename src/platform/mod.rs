@@ -1,6 +1,7 @@
 //! Files, the clock and the CPU's own instructions: the only place that touches them. One surface,
 //! per platform one file.
 
+pub mod dom;
 mod memory;
 mod native;
 pub mod vector;

@@ -50,6 +50,7 @@ pub use tuning::Tuning;
 pub use weights::{LayerInfo, PlaneView};
 pub use worker::{Reply, Wake, Worker};
 
+pub use crate::platform::dom;
 pub use crate::platform::{Clock, has_display, home_dir, pause, spawn, write_atomic};
 
 use crate::platform;

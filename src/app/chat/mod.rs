@@ -3,6 +3,7 @@
 
 mod browse;
 mod conversation;
+mod link;
 mod settings;
 mod shade;
 mod transcript;
@@ -10,6 +11,7 @@ mod view;
 
 pub use settings::ChatSettings;
 
+use super::mirror::Said;
 use super::shared::{Shared, Taken, Training};
 use crate::runner::{ChatRequest, Command, Event, Order, Reply, Snapshot, Tuning, Wake, Worker};
 use browse::Browse;
@@ -101,6 +103,37 @@ impl ChatTab {
             training: (None, None),
             browse: Browse::default(),
         }
+    }
+
+    /// Takes what a link says. A model that would have to be fetched is only offered.
+    pub(super) fn take_link(&self, fragment: &str, shared: &mut Shared) {
+        let Some(link) = link::read(fragment, &shared.settings.chat) else { return };
+        let chat = &mut shared.settings.chat;
+        let taken = link.request.is_some() || link.system.is_some() || link.model.is_some();
+        chat.request = link.request.unwrap_or_else(|| chat.request.clone());
+        chat.system = link.system.unwrap_or_else(|| chat.system.clone());
+        match link.model {
+            Some(model) if model == link::EMBEDDED => chat.model = model,
+            model => shared.offered = model,
+        }
+        if taken {
+            shared.settings.tab = super::Tab::Chat;
+            shared.notices.tell("The chat is set as the link that was opened says");
+        }
+        link.problems.into_iter().for_each(|problem| shared.notices.warn(format!("The link: {problem}")));
+    }
+
+    /// All that was said, for a page that tells it in text.
+    pub(super) fn said(&self) -> impl Iterator<Item = Said<'_>> {
+        let busy = self.busy();
+        let last = self.conversation.turns().len().saturating_sub(1);
+        self.conversation.turns().iter().enumerate().flat_map(move |(n, turn)| {
+            let done = !(busy && n == last);
+            let replied = (!turn.reply.is_empty()).then_some(Said { who: if turn.teacher.is_some() { "Student" } else { "Model" }, text: &turn.reply, done });
+            let taught = turn.teacher.as_deref().map(|text| Said { who: "Teacher", text, done });
+            let failed = turn.problem.as_deref().map(|text| Said { who: "Problem", text, done: true });
+            [Some(Said { who: "You", text: &turn.user, done: true }), replied, taught, failed].into_iter().flatten()
+        })
     }
 
     /// Takes what its worker said, and the snapshot it may wait for.

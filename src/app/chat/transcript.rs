@@ -1,6 +1,7 @@
 //! The conversation on the screen. Only the turns in view are laid out; of the others the height they
 //! had is remembered.
 
+use super::super::shared::SAID;
 use super::conversation::{Conversation, Turn};
 use super::shade;
 use crate::runner::{GenerateReport, Stopped};
@@ -120,7 +121,7 @@ impl Shown {
     fn user(&self, ui: &mut Ui, turn: &Turn) -> Option<Wish> {
         let mut wish = None;
         ui.horizontal_wrapped(|ui| {
-            ui.strong("You");
+            said(&ui.strong("You"));
             if self.button(ui, !self.busy, "Edit").clicked() {
                 wish = Some(Wish::Edit(self.n));
             }
@@ -129,7 +130,7 @@ impl Shown {
             }
         });
         match turn.shades.user.is_empty() {
-            true => _ = ui.add(Label::new(&turn.user).wrap()),
+            true => said(&ui.add(Label::new(&turn.user).wrap())),
             false => shade::text(ui, &turn.shades.user, ""),
         }
         wish
@@ -158,14 +159,14 @@ impl Shown {
 
     fn reply(&self, ui: &mut Ui, turn: &Turn) {
         ui.horizontal_wrapped(|ui| {
-            ui.strong(if turn.teacher.is_some() { "Student" } else { "Model" });
+            said(&ui.strong(if turn.teacher.is_some() { "Student" } else { "Model" }));
             if self.button(ui, true, "Copy reply").clicked() {
                 ui.ctx().copy_text(turn.reply.clone());
             }
         });
         match turn.shades.reply.is_empty() {
             true if turn.reply.is_empty() && self.coming => _ = ui.small("…"),
-            true => _ = ui.add(Label::new(&turn.reply).wrap()),
+            true => said(&ui.add(Label::new(&turn.reply).wrap())),
             false => shade::text(ui, &turn.shades.reply, &turn.shades.spoken),
         }
         if !turn.shades.summary.is_empty() {
@@ -178,16 +179,21 @@ impl Shown {
 
     fn other(&self, ui: &mut Ui, text: &str, report: Option<&GenerateReport>) {
         ui.horizontal_wrapped(|ui| {
-            ui.strong("Teacher");
+            said(&ui.strong("Teacher"));
             if self.button(ui, true, "Copy teacher's reply").clicked() {
                 ui.ctx().copy_text(text.to_string());
             }
         });
-        ui.add(Label::new(text).wrap());
+        said(&ui.add(Label::new(text).wrap()));
         if let Some(report) = report {
             ui.small(figures(report));
         }
     }
+}
+
+/// Marks what is part of the conversation: a page tells all of it in one place, drawn or not.
+fn said(response: &Response) {
+    response.ctx.accesskit_node_builder(response.id, |node| node.set_author_id(SAID));
 }
 
 /// A reply in numbers.

@@ -1,8 +1,9 @@
 //! How the tab is laid out: what is talked to, how replies are made, what was said, what is said next.
 
+use super::super::heading;
 use super::super::shared::Shared;
 use super::transcript::Wish;
-use super::{ChatTab, settings, shade};
+use super::{ChatTab, link, settings, shade};
 use eframe::egui::{CollapsingHeader, ComboBox, Context, Key, KeyboardShortcut, Modifiers, Panel, RichText, ScrollArea, TextEdit, Ui};
 
 /// Points of width from which the settings are beside the conversation.
@@ -52,12 +53,18 @@ impl ChatTab {
     }
 
     fn settings(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        ui.heading("Model");
+        heading(ui, "Model");
         ui.add_enabled_ui(!self.busy(), |ui| self.model(ui, shared));
         self.told(ui, shared);
         ui.separator();
         settings::system(ui, &mut shared.settings.chat.system);
         CollapsingHeader::new("Sampling").default_open(true).show(ui, |ui| settings::sampling(ui, &mut shared.settings.chat.request));
+        if let Some(page) = &shared.surroundings.page
+            && ui.button("Copy a link to these settings").on_hover_text("The model, if it is in the network, the sampling, and the system prompt").clicked()
+        {
+            ui.ctx().copy_text(link::link(&page.address, &shared.settings.chat));
+            shared.notices.tell("The link is in the clipboard");
+        }
     }
 
     fn model(&mut self, ui: &mut Ui, shared: &mut Shared) {
@@ -150,7 +157,8 @@ impl ChatTab {
 
     fn composer(&mut self, ui: &mut Ui, shared: &mut Shared) {
         if !self.status.is_empty() {
-            ui.label(&self.status);
+            let told = ui.label(&self.status);
+            ui.ctx().accesskit_node_builder(told.id, |node| node.set_live(eframe::egui::accesskit::Live::Polite));
         }
         let label = ui.label(RichText::new("Message").strong()).on_hover_text("Enter sends, Shift+Enter is a new line, Escape stops a reply");
         let newline = KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter);

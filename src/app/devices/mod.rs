@@ -186,7 +186,7 @@ impl DevicesTab {
     /// The devices, to choose one of.
     fn adapters(&mut self, ui: &mut Ui, shared: &Shared) {
         ui.horizontal_wrapped(|ui| {
-            ui.heading("Devices");
+            super::heading(ui, "Devices");
             if ui.button("Look again").on_hover_text("List the adapters of this machine anew").clicked() {
                 self.clerk.send(Command::Devices);
             }

@@ -7,6 +7,7 @@ use super::plan::Planning;
 use super::preset::Presets;
 use super::values::{Checked, Form, default_text};
 use crate::app::dialog::{Dialog, Pick};
+use crate::app::heading;
 use crate::app::shared::Shared;
 use crate::runner::{self, Command, Event, InputKind, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
 use eframe::egui::{self, Id, Panel, RichText, Role, ScrollArea, Sense, Shape, Stroke, Ui, WidgetInfo};
@@ -186,7 +187,7 @@ impl FormPanel {
     }
 
     fn head(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        ui.heading("New run");
+        heading(ui, "New run");
         ui.horizontal_wrapped(|ui| {
             let label = ui.label("Run name");
             let edit = egui::TextEdit::singleline(&mut shared.settings.form.name).desired_width(130.0).hint_text("the next free one");
