@@ -9,19 +9,25 @@ mod chat;
 mod devices;
 mod dialog;
 mod notices;
+#[cfg(target_arch = "wasm32")]
+mod page;
 mod runs;
 mod settings;
 mod shared;
 mod surroundings;
 mod train;
 mod weights;
+#[cfg(feature = "desktop")]
 mod window;
 
 pub use chat::ChatSettings;
+#[cfg(target_arch = "wasm32")]
+pub use page::{Browser, open_page};
 pub use settings::Settings;
 pub use shared::{Action, Shared, Taken, Training};
 pub use surroundings::{Page, Surroundings};
 pub use train::Form;
+#[cfg(feature = "desktop")]
 pub use window::{Options, open};
 
 use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
@@ -114,7 +120,7 @@ impl App {
                     self.shared.devices = adapters;
                     self.shared.looked = true;
                 }
-                Reply::Event(_) | Reply::Ended { error: None } => {}
+                Reply::Event(_) | Reply::Anew { .. } | Reply::Ended { error: None } => {}
                 Reply::Ended { error: Some(error) } => self.shared.notices.warn(error),
             }
         }

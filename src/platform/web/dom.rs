@@ -197,7 +197,7 @@ fn key_of(element: Option<Element>) -> Option<Key> {
 }
 
 /// Listens for as long as the page is there.
-fn on(target: &web_sys::EventTarget, name: &str, heard: impl Fn(Event) + 'static) -> Result<(), JsValue> {
+pub(super) fn on(target: &web_sys::EventTarget, name: &str, heard: impl Fn(Event) + 'static) -> Result<(), JsValue> {
     let closure = Closure::<dyn Fn(Event)>::new(heard);
     target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref())?;
     closure.forget();
