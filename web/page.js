@@ -123,8 +123,8 @@ async function start() {
         status.textContent = 'Starting…';
         // What the module asks of this page.
         globalThis.signet = { fail, startWorker: () => startWorker(module) };
+        // It hides the shell when it has drawn for the first time.
         await init({ module_or_path: module });
-        shell.hidden = true;
     } catch (error) {
         fail(`The page could not be started: ${error.message ?? error}\nReload it; if that does not help, the server may be sending parts of two versions.`);
         throw error;

@@ -53,6 +53,11 @@ pub fn open_page(browser: Browser) {
         let started = eframe::WebRunner::new().start(canvas, eframe::WebOptions::default(), Box::new(create)).await;
         // The elements are gone through by Tab; the picture, which is all of them at once, is not.
         drawn_on.set_tab_index(-1);
+        // Nor is the field behind it, through which eframe hears what is typed.
+        if let Some(field) = drawn_on.next_element_sibling() {
+            let _ = field.set_attribute("tabindex", "-1");
+            let _ = field.set_attribute("aria-label", "What is typed into the picture");
+        }
         if let Err(error) = started {
             cannot_draw(&format!("The page could not be drawn ({error:?}). WebGL 2 may be switched off in the browser's settings."));
         }

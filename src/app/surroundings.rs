@@ -1,6 +1,7 @@
 //! What the app is in, a window or a page, and the line that tells where a page computes and why. Pure.
 
 use crate::runner::DeviceInfo;
+use std::path::{Path, PathBuf};
 
 /// What the app is in.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,18 @@ pub struct Page {
     pub webgpu: bool,
     /// Whether the page came in a way that browsers trust: https, or this machine itself.
     pub secure: bool,
+}
+
+impl Surroundings {
+    /// Whether there are folders to choose.
+    pub(super) fn folders(&self) -> bool {
+        self.page.is_none()
+    }
+
+    /// Where what is saved goes if nobody says otherwise: in a page it becomes a download.
+    pub(super) fn saved_in(&self, runs: &Path) -> PathBuf {
+        if self.page.is_some() { "/downloads".into() } else { runs.into() }
+    }
 }
 
 /// Browsers that differ in what withholds WebGPU.

@@ -3,6 +3,7 @@
 mod chat;
 mod devices;
 mod form;
+mod narrow;
 mod runs;
 mod snapshots;
 mod train;

@@ -41,13 +41,18 @@ fn options() -> SnapshotOptions {
     SnapshotOptions::new().max_failed_pixels(if adapters.iter().any(|adapter| made_them(&adapter.info)) { 0_usize } else { 2000 })
 }
 
-type Window = Harness<'static, App>;
+pub(super) type Window = Harness<'static, App>;
 
 fn open(tab: Tab, theme: Theme) -> (Window, Scratch) {
-    let scratch = Scratch::new(&format!("picture-{}-{theme:?}", tab.name()));
+    open_at(tab, theme, [1280.0, 860.0])
+}
+
+/// A window of a size in points.
+pub(super) fn open_at(tab: Tab, theme: Theme, size: [f32; 2]) -> (Window, Scratch) {
+    let scratch = Scratch::new(&format!("picture-{}-{theme:?}-{}", tab.name(), size[0]));
     let settings = Settings { runs: "runs".into(), tab, ..Settings::default() };
     let app = App::new(settings, &(Arc::new(|| ()) as _));
-    let builder = Harness::builder().with_size([1280.0, 860.0]).with_theme(theme).with_accessibility_check(false).wgpu_setup(setup());
+    let builder = Harness::builder().with_size(size).with_theme(theme).with_accessibility_check(false).wgpu_setup(setup());
     let mut window = builder.build_ui_state(|ui, app: &mut App| app.ui(ui), app);
     window.ctx.set_missing_glyph_policy(MissingGlyphPolicy::Tofu);
     if let Ok(Event::Devices { adapters }) = serde_json::from_str(DEVICES) {
@@ -141,12 +146,14 @@ fn devices(window: &mut Window) {
     tell(window, [serde_json::from_str(CONFORM).unwrap()]);
 }
 
+/// What fills each tab with recorded events.
+pub(super) const FILLS: [fn(&mut Window); 5] = [train, runs, chat, weights, devices];
+
 #[test]
 fn every_tab_looks_as_it_did() {
-    let fills: [fn(&mut Window); 5] = [train, runs, chat, weights, devices];
     let options = options();
     let mut results = SnapshotResults::new();
-    for (tab, fill) in Tab::ALL.into_iter().zip(fills) {
+    for (tab, fill) in Tab::ALL.into_iter().zip(FILLS) {
         for theme in [Theme::Light, Theme::Dark] {
             let (mut window, _scratch) = open(tab, theme);
             fill(&mut window);

@@ -82,7 +82,9 @@ impl ChatTab {
             if ui.button("Browse file…").on_hover_text("A packed model; it can also be dropped here").clicked() {
                 self.dialog.open((), Pick::File);
             }
-            if ui.button("Browse folder…").on_hover_text("A model's or a run's directory; it can also be dropped here").clicked() {
+            if shared.surroundings.folders()
+                && ui.button("Browse folder…").on_hover_text("A model's or a run's directory; it can also be dropped here").clicked()
+            {
                 self.dialog.open((), Pick::Folder);
             }
         });

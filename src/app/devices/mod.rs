@@ -244,20 +244,22 @@ impl DevicesTab {
                 ui.label(format!("{} more to come", self.queue.len()));
             }
         });
-        ui.horizontal_wrapped(|ui| {
-            let label = ui.label("Reports go to");
-            let hint = shared.settings.runs.display().to_string();
-            ui.add(egui::TextEdit::singleline(&mut self.folder).hint_text(hint).desired_width(320.0)).labelled_by(label.id);
-            if ui.button("Browse…").clicked() {
-                self.dialog.open((), Pick::Folder);
-            }
-        });
+        if shared.surroundings.folders() {
+            ui.horizontal_wrapped(|ui| {
+                let label = ui.label("Reports go to");
+                let hint = shared.settings.runs.display().to_string();
+                ui.add(egui::TextEdit::singleline(&mut self.folder).hint_text(hint).desired_width(320.0)).labelled_by(label.id);
+                if ui.button("Browse…").clicked() {
+                    self.dialog.open((), Pick::Folder);
+                }
+            });
+        }
         self.next();
     }
 
     /// What was found, the latest first.
     fn results(&mut self, ui: &mut Ui, shared: &Shared) {
-        let folder = if self.folder.trim().is_empty() { shared.settings.runs.clone() } else { PathBuf::from(self.folder.trim()) };
+        let folder = if self.folder.trim().is_empty() { shared.surroundings.saved_in(&shared.settings.runs) } else { PathBuf::from(self.folder.trim()) };
         if let Some(problem) = &self.benchmark.problem {
             ui.colored_label(ui.visuals().error_fg_color, problem);
         }

@@ -47,6 +47,15 @@ impl Mirror {
         let at = self.at;
         let caret = |key| (at == Some(key)).then(|| caret(&nodes, key)).flatten();
         let mut changes = self.tree.update(next, self.draft, caret);
+        if let Some(at) = self.at {
+            // A browser forgets the keyboard of an element that is taken out, even to be put elsewhere.
+            let taken = |change: &Change| matches!(change, Change::Remove { key } | Change::Move { key, .. } if *key == at);
+            match self.tree.get(at) {
+                None => self.at = None,
+                Some(_) if changes.iter().any(taken) => changes.push(Change::Focus { key: at }),
+                Some(_) => {}
+            }
+        }
         changes.extend(self.log.update(said));
         if let Some((key, anchor, focus)) = self.selecting
             && let Some(request) = self.selection(&nodes, key, anchor, focus)
@@ -99,7 +108,10 @@ impl Mirror {
                     events.extend([request(key, Action::Focus, None), request(key, Action::ScrollIntoView, None)]);
                 }
                 Deed::Leave => self.went_to(None),
-                Deed::Value { key, text } => events.extend(self.value(key, text)),
+                Deed::Value { key, text } => {
+                    events.extend(self.refocus());
+                    events.extend(self.value(key, text));
+                }
                 Deed::Select { key, anchor, focus } => self.selecting = Some((key, anchor, focus)),
                 Deed::Step { key, up } => {
                     self.draft = None;
@@ -107,6 +119,7 @@ impl Mirror {
                 }
                 Deed::Press { name, held: with } => {
                     self.draft = None;
+                    events.extend(self.refocus().filter(|_| name != "Escape"));
                     let modifiers = modifiers(with);
                     if let Some(key) = egui::Key::from_name(&name) {
                         events.push(Event::ModifiersChanged(modifiers));
@@ -118,6 +131,12 @@ impl Mirror {
             }
         }
         events
+    }
+
+    /// Brings egui's focus to where the page's is: Escape takes it away from a field that keeps the keyboard.
+    fn refocus(&self) -> Option<Event> {
+        let key = self.at.filter(|key| self.focus != Some(NodeId(*key)))?;
+        Some(request(key, Action::Focus, None))
     }
 
     fn went_to(&mut self, key: Option<Key>) {

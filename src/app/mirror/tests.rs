@@ -148,7 +148,14 @@ fn text_goes_both_ways_and_enter_is_the_apps() {
     bench.frame(&mut draw);
     bench.frame(&mut draw);
     assert_eq!(bench.at(field).value, "");
-    assert_eq!(sent, ["ein Bär 🐻\n!"]);
+    // Escape takes egui's focus, and the page's stays: what is typed then is sent as well.
+    bench.deeds.push(Deed::Press { name: "Escape".into(), held: Held::default() });
+    bench.frame(&mut draw);
+    bench.types(field, "more");
+    bench.frame(&mut draw);
+    bench.deeds.push(Deed::Press { name: "Enter".into(), held: Held::default() });
+    bench.frame(&mut draw);
+    assert_eq!(sent, ["ein Bär 🐻\n!", "more"]);
 }
 
 #[test]
@@ -201,6 +208,26 @@ fn a_choice_of_several_is_a_list_that_closes() {
     assert_eq!(bench.at(combo).text, "green");
     assert!(!bench.shown.contains_key(&green), "the list closes");
     assert_eq!(bench.focused, Some(combo), "and the keyboard is where it was");
+}
+
+#[test]
+fn the_keyboard_of_what_goes_is_nobodys() {
+    let (mut bench, mut there) = (Bench::default(), true);
+    let mut frame = |bench: &mut Bench, there: bool| {
+        bench.frame(&mut |ui: &mut Ui| {
+            if there {
+                let _ = ui.button("Gone");
+            }
+        });
+    };
+    frame(&mut bench, there);
+    let gone = bench.find("button", "Gone");
+    bench.deeds.push(Deed::Focus { key: gone });
+    frame(&mut bench, there);
+    assert!(bench.mirror.has_keyboard());
+    there = false;
+    frame(&mut bench, there);
+    assert!(!bench.mirror.has_keyboard() && !bench.shown.contains_key(&gone));
 }
 
 #[test]

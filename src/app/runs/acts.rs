@@ -80,7 +80,7 @@ impl RunsTab {
             if button(ui, "Export…", if self.chosen.is_empty() { Err("Tick one run or more") } else { Ok(()) }) {
                 let runs: Vec<PathBuf> = self.chosen.iter().map(|chosen| chosen.path.clone()).collect();
                 let name = if let [only] = &runs[..] { name(only) } else { "compared".into() };
-                let out = shared.settings.runs.join(format!("{name}.svg")).display().to_string();
+                let out = shared.surroundings.saved_in(&shared.settings.runs).join(format!("{name}.svg")).display().to_string();
                 dialog = Some(Dialog::Export { runs, out, problem: None });
             }
             if button(ui, "Chat with it", saved.map(drop)) {

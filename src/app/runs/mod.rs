@@ -241,17 +241,23 @@ impl RunsTab {
         self.show_dialog(ui, shared);
     }
 
+    fn folder(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        let label = ui.label("Folder");
+        let text = self.folder.get_or_insert_with(|| shared.settings.runs.display().to_string());
+        let edit = ui.add(egui::TextEdit::singleline(text).desired_width(220.0)).labelled_by(label.id);
+        if edit.lost_focus() && !text.trim().is_empty() {
+            shared.settings.runs = text.trim().into();
+        }
+        if !edit.has_focus() {
+            self.folder = None;
+        }
+    }
+
     /// The folder, the filter, and what is wrong with the folder.
     fn head(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.horizontal_wrapped(|ui| {
-            let label = ui.label("Folder");
-            let text = self.folder.get_or_insert_with(|| shared.settings.runs.display().to_string());
-            let edit = ui.add(egui::TextEdit::singleline(text).desired_width(220.0)).labelled_by(label.id);
-            if edit.lost_focus() && !text.trim().is_empty() {
-                shared.settings.runs = text.trim().into();
-            }
-            if !edit.has_focus() {
-                self.folder = None;
+            if shared.surroundings.folders() {
+                self.folder(ui, shared);
             }
             let label = ui.label("Filter");
             let edit = ui.add(egui::TextEdit::singleline(&mut self.rows.filter).desired_width(180.0)).labelled_by(label.id);
@@ -265,7 +271,11 @@ impl RunsTab {
         if let Some(problem) = &self.problem {
             ui.colored_label(ui.visuals().error_fg_color, format!("{problem}. What is shown is from before"));
         } else if !self.found {
-            ui.label(format!("There is no folder {} yet. The first run makes it; or name another folder above", shared.settings.runs.display()));
+            let folder = shared.settings.runs.display();
+            ui.label(match shared.surroundings.folders() {
+                true => format!("There is no folder {folder} yet. The first run makes it; or name another folder above"),
+                false => "There are no runs yet: the Train tab makes them. They stay in this browser until you delete them".into(),
+            });
         }
     }
 }

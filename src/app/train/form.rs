@@ -262,7 +262,7 @@ impl FormPanel {
                     Kind::Flag => Id::NULL,
                     _ => named(ui, field.label).on_hover_text(field.help).id,
                 };
-                self.widget(ui, field, id, &mut text);
+                self.widget(ui, field, id, &mut text, shared.surroundings.folders());
                 if text != default_text(field) {
                     let back = ui.small_button("Reset").on_hover_text(format!("Back to the default: {}", default_text(field)));
                     if back.accessible_name(format!("Reset {}", field.label)).clicked() {
@@ -279,7 +279,7 @@ impl FormPanel {
         }
     }
 
-    fn widget(&mut self, ui: &mut Ui, field: &'static Field, label: Id, text: &mut String) {
+    fn widget(&mut self, ui: &mut Ui, field: &'static Field, label: Id, text: &mut String, folders: bool) {
         let help = |response: egui::Response| {
             ui_description(&response, field.help);
             response.on_hover_text(format!("{}. By default {}", field.help, default_text(field)))
@@ -299,7 +299,8 @@ impl FormPanel {
                     let edit = ui.add(egui::TextEdit::singleline(text).desired_width(180.0).hint_text("path"));
                     edit.accessible_name(format!("{}: path", field.label));
                     let folder = matches!(kind, InputKind::Model | InputKind::TeacherCache);
-                    if ui.button("Browse…").accessible_name(format!("Browse for {}", field.label)).clicked() {
+                    let can = folders || !folder;
+                    if can && ui.button("Browse…").accessible_name(format!("Browse for {}", field.label)).clicked() {
                         self.dialog.open(Browse::Field(field.name), if folder { Pick::Folder } else { Pick::File });
                     }
                 }

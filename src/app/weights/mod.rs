@@ -202,7 +202,7 @@ impl WeightsTab {
             }
             if let Some(model) = &mut self.model {
                 ui.separator();
-                layer_ui(ui, model, &mut self.dialog);
+                layer_ui(ui, model, &mut self.dialog, shared.surroundings.folders());
                 numbers(ui, model);
                 picture(ui, model);
                 if let Some(scales) = model.scales.as_ref().filter(|scales| scales.layer == model.layer().name) {
@@ -268,7 +268,7 @@ impl WeightsTab {
             if ui.button("File…").on_hover_text("A packed model. It can also be dropped on the window").clicked() {
                 self.dialog.open(Wish::Open, Pick::File);
             }
-            if ui.button("Folder…").on_hover_text("A run, a checkpoint, or a model directory").clicked() {
+            if shared.surroundings.folders() && ui.button("Folder…").on_hover_text("A run, a checkpoint, or a model directory").clicked() {
                 self.dialog.open(Wish::Open, Pick::Folder);
             }
             if ui.button("Embedded").on_hover_text("The demo student that is part of Signet").clicked() {
@@ -302,7 +302,7 @@ fn short(name: &str) -> String {
 }
 
 /// The line in which a layer is chosen, and what it is compared with.
-fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>) {
+fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>, folders: bool) {
     ui.horizontal_wrapped(|ui| {
         let mut layer = model.layer;
         let label = ui.label("Layer");
@@ -329,7 +329,7 @@ fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>) {
                 ui.selectable_value(&mut since, Some(path.clone()), format!("step {step}"));
             }
             for (name, pick) in [("another file…", Pick::File), ("another folder…", Pick::Folder)] {
-                if ui.selectable_label(false, name).clicked() {
+                if (folders || pick == Pick::File) && ui.selectable_label(false, name).clicked() {
                     dialog.open(Wish::Compare, pick);
                 }
             }

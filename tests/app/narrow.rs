@@ -1,0 +1,56 @@
+//! Every tab on a phone's width: nothing that can be used is cut off at a side, and all of it can be
+//! scrolled to.
+
+use super::snapshots::{FILLS, Window, open_at};
+use eframe::egui::accesskit::{Action, ActionRequest, NodeId, TreeId};
+use eframe::egui::{Event, Rect, Theme};
+use egui_kittest::kittest::NodeT;
+use signet::app::{Page, Surroundings, Tab};
+
+const SIZE: [f32; 2] = [360.0, 640.0];
+
+/// Identity, name and place of everything that has a name.
+fn named(window: &Window) -> Vec<(NodeId, bool, String, Rect)> {
+    let nodes = window.root().children_recursive().filter_map(|node| {
+        let inner = node.accesskit_node();
+        let name = inner.label().or_else(|| inner.value()).filter(|name| !name.trim().is_empty())?;
+        let scrolls = inner.parent().is_some_and(|parent| parent.label().as_deref() == Some("Runs side by side"));
+        (!scrolls && inner.role() != eframe::egui::accesskit::Role::TextRun).then(|| {
+            let used = inner.data().supports_action(Action::Focus) && !inner.is_disabled();
+            (inner.locate().0, used, format!("{:?} {name}", inner.role()), node.rect())
+        })
+    });
+    nodes.collect()
+}
+
+#[test]
+fn every_tab_fits_a_phone_and_all_of_it_is_reached() {
+    let mut problems = Vec::new();
+    for (tab, fill) in Tab::ALL.into_iter().zip(FILLS) {
+        let (mut window, _scratch) = open_at(tab, Theme::Light, SIZE);
+        window.state_mut().shared.surroundings = Surroundings { page: Some(Page::default()) };
+        fill(&mut window);
+        window.run_steps(3);
+        if let Ok(folder) = std::env::var("NARROW_PICTURES") {
+            window.render().unwrap().save(format!("{folder}/{}.png", tab.name())).unwrap();
+        }
+        for (_, _, name, rect) in named(&window) {
+            if rect.min.x < -0.5 || rect.max.x > SIZE[0] + 0.5 {
+                problems.push(format!("{}: {name} is cut off: {rect}", tab.name()));
+            }
+        }
+        for (id, used, name, _) in named(&window) {
+            if !used {
+                continue;
+            }
+            let request = ActionRequest { action: Action::ScrollIntoView, target_tree: TreeId::ROOT, target_node: id, data: None };
+            window.event(Event::AccessKitActionRequest(request));
+            window.run_steps(3);
+            let place = named(&window).into_iter().find(|(other, ..)| *other == id).map(|(_, _, _, rect)| rect);
+            if place.is_none_or(|rect| rect.center().y < 0.0 || rect.center().y > SIZE[1]) {
+                problems.push(format!("{}: {name} is not reached: {place:?}", tab.name()));
+            }
+        }
+    }
+    assert!(problems.is_empty(), "\n{}", problems.join("\n"));
+}
