@@ -184,7 +184,12 @@ impl Op for Sample {
         use Storage::{F32, U32};
         expect(specs, &[F32, U32], &[U32, F32, U32]).map_err(Self::refuse)?;
         let (logits, draw) = (specs.inputs[0], specs.inputs[1]);
-        let wanted = [(draw, Spec::u32(1, DRAW)), (specs.updates[0], Spec::u32(1, MEMORY)), (specs.updates[1], Spec::f32(1, logits.cols)), (specs.updates[2], Spec::u32(1, 1))];
+        let wanted = [
+            (draw, Spec::u32(1, DRAW)),
+            (specs.updates[0], Spec::u32(1, MEMORY)),
+            (specs.updates[1], Spec::f32(1, logits.cols)),
+            (specs.updates[2], Spec::u32(1, 1)),
+        ];
         match wanted.iter().find(|(got, wanted)| got != wanted) {
             Some((got, wanted)) => Err(Self::refuse(format!("takes {wanted}, got {got}"))),
             None if logits.rows != 1 || logits.cols == 0 => Err(Self::refuse(format!("chooses by one row of logits, got {logits}"))),
