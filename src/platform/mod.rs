@@ -1,6 +1,8 @@
 //! Files, the clock and the CPU's own instructions: the only place that touches them. One surface,
 //! per platform one file.
 
+#[cfg(any(test, target_arch = "wasm32"))]
+mod disk;
 mod memory;
 mod native;
 pub mod vector;
