@@ -67,6 +67,9 @@ pub struct TensorFile {
     data: u64,
 }
 
+/// Type, shape and bytes of a tensor.
+pub type Raw<'a> = (Dtype, &'a [usize], Cow<'a, [u8]>);
+
 /// The longest header that is read, in bytes; a file of another kind begins with any number.
 const HEADER: u64 = 100_000_000;
 /// So many bytes of a file are looked at at once, where it cannot be mapped: a multiple of 8.
@@ -190,7 +193,7 @@ impl TensorFile {
     }
 
     /// Type, shape and bytes of a tensor, as they lie in the file.
-    pub fn raw(&self, name: &str) -> Result<(Dtype, &[usize], Cow<'_, [u8]>), FormatError> {
+    pub fn raw(&self, name: &str) -> Result<Raw<'_>, FormatError> {
         let info = self.found(name)?;
         let (start, end) = info.data_offsets;
         Ok((info.dtype, &info.shape[..], self.raw_part(name, 0..end - start)?))

@@ -197,6 +197,12 @@ fn lines_are_added_and_full_storage_leaves_whole_ones() {
     rack.left.set(usize::MAX);
     assert!(["one\ntwo\n", "one\ntwo\nth"].contains(&text(&disk, "/runs/log").unwrap().as_str()));
     assert_eq!(disk.about("/runs/log").unwrap().modified, 1234);
+    let mut draft = disk.draft().unwrap();
+    draft.write_all(b"head").unwrap();
+    draft.extend(3000).unwrap();
+    disk.put("/cache/reserved", draft).unwrap();
+    assert_eq!(disk.about("/cache/reserved").unwrap().bytes, 3000);
+    assert!(text(&disk, "/cache/reserved").unwrap().starts_with("head\0\0"));
     drop(disk);
     assert!(text(&rack.mount().unwrap(), "/runs/log").unwrap().starts_with("one\ntwo\n"));
 }

@@ -326,7 +326,7 @@ impl Lock {
     /// Takes the lock; `None` if another holds it.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let path = on_disk(path)?;
-        Ok(with(|disk| disk.lock(&path))?.then_some(Self(path)))
+        Ok(with(|disk| disk.lock(&path))?.then(|| Self(path)))
     }
 
     /// Whether somebody holds the lock.
