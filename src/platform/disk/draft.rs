@@ -1,6 +1,7 @@
 //! What is being written: it has no name before it is whole, and leaves nothing if it is given up.
 
 use super::{Disk, Slot};
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
@@ -66,29 +67,57 @@ impl Write for Draft {
     }
 }
 
+/// What is written of a directory: each part and its store, unless it is empty.
+type Parts = Vec<(String, Option<Rc<Slot>>)>;
+
 /// A directory that is being written, part by part.
 pub(crate) struct Commit {
     path: String,
-    parts: Vec<(String, Draft)>,
+    parts: Rc<RefCell<Parts>>,
 }
 
 impl Commit {
     /// Begins to write the directory `path` anew.
     pub(crate) fn begin(path: String) -> Self {
-        Self { path, parts: Vec::new() }
+        Self { path, parts: Rc::default() }
     }
 
-    /// Begins its next part.
-    pub(crate) fn part(&mut self, disk: &mut Disk, name: &str) -> io::Result<&mut Draft> {
-        if name.is_empty() || name.contains('/') || self.parts.iter().any(|(known, _)| known == name) {
+    /// Begins a part.
+    pub(crate) fn part(&mut self, disk: &mut Disk, name: &str) -> io::Result<CommitPart> {
+        if name.is_empty() || name.contains('/') || self.parts.borrow().iter().any(|(known, _)| known == name) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} cannot be a part of a directory")));
         }
-        self.parts.push((name.into(), disk.draft()?));
-        Ok(&mut self.parts.last_mut().expect("just added").1)
+        Ok(CommitPart { name: name.into(), draft: disk.draft()?, parts: self.parts.clone() })
     }
 
-    /// Puts the directory in place of what was there.
+    /// Puts the directory in place of what was there: the parts that were ended.
     pub(crate) fn finish(self, disk: &mut Disk) -> io::Result<()> {
-        disk.put_all(&self.path, self.parts)
+        disk.put_all(&self.path, self.parts.take())
+    }
+}
+
+/// A file of a commit on its way.
+pub(crate) struct CommitPart {
+    name: String,
+    draft: Draft,
+    parts: Rc<RefCell<Parts>>,
+}
+
+impl CommitPart {
+    /// Waits until the whole part lasts.
+    pub(crate) fn end(self) -> io::Result<()> {
+        let slot = self.draft.finish()?;
+        self.parts.borrow_mut().push((self.name, slot));
+        Ok(())
+    }
+}
+
+impl Write for CommitPart {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.draft.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.draft.flush()
     }
 }

@@ -2,7 +2,7 @@
 //! opaque stores that were opened beforehand, and an index says which path is in which store; so every
 //! operation is one write of the index, which either lasts or never was. Nothing here names a browser.
 
-mod draft;
+pub(crate) mod draft;
 mod index;
 mod store;
 #[cfg(test)]
@@ -303,9 +303,8 @@ impl Disk {
         })
     }
 
-    /// Puts finished drafts into a directory, in place of all that was there.
-    fn put_all(&mut self, path: &str, parts: Vec<(String, Draft)>) -> io::Result<()> {
-        let parts = parts.into_iter().map(|(name, draft)| Ok((name, draft.finish()?))).collect::<io::Result<Vec<_>>>()?;
+    /// Puts finished parts into a directory, in place of all that was there.
+    fn put_all(&mut self, path: &str, parts: Vec<(String, Option<Rc<Slot>>)>) -> io::Result<()> {
         self.change(|tree, modified| {
             remove(tree, path);
             make_dirs(tree, path, modified)?;

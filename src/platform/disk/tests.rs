@@ -84,6 +84,12 @@ fn write(disk: &mut Disk, path: &str, bytes: &[u8]) -> io::Result<()> {
     disk.put(path, draft)
 }
 
+fn write_part(commit: &mut Commit, disk: &mut Disk, name: &str, bytes: &[u8]) -> io::Result<()> {
+    let mut part = commit.part(disk, name)?;
+    part.write_all(bytes)?;
+    part.end()
+}
+
 fn text(disk: &Disk, path: &str) -> io::Result<String> {
     let bytes = disk.open(path)?.map_or(Ok(Vec::new()), |slot| read_part(&*slot.store, 0, u64::MAX))?;
     Ok(String::from_utf8(bytes).unwrap())
@@ -106,16 +112,16 @@ const ACTS: [Act; 9] = [
     |disk| write(disk, "/runs/a/run.toml", b"first"),
     |disk| {
         let mut commit = Commit::begin("/runs/a/checkpoints/step-1".into());
-        commit.part(disk, "model")?.write_all(&[b'm'; 3000])?;
-        commit.part(disk, "empty")?;
-        commit.part(disk, "state")?.write_all(b"state")?;
+        write_part(&mut commit, disk, "model", &[b'm'; 3000])?;
+        write_part(&mut commit, disk, "empty", b"")?;
+        write_part(&mut commit, disk, "state", b"state")?;
         commit.finish(disk)
     },
     |disk| write(disk, "/runs/a/run.toml", b"second, longer"),
     |disk| disk.lock("/runs/a/.lock").map(drop),
     |disk| {
         let mut commit = Commit::begin("/runs/a/checkpoints/step-1".into());
-        commit.part(disk, "model")?.write_all(&[b'n'; 2000])?;
+        write_part(&mut commit, disk, "model", &[b'n'; 2000])?;
         commit.finish(disk)
     },
     |disk| disk.rename("/runs/a", "/runs/b"),

@@ -6,7 +6,6 @@ use js_sys::Uint8Array;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
-use std::path::PathBuf;
 use web_sys::{File, FileReaderSync};
 
 /// Where files that were chosen are.
@@ -18,17 +17,9 @@ thread_local! {
     static FOUND: RefCell<BTreeMap<String, File>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Gives a file that was chosen a path; a second one of the same name gets a number.
-pub fn add_file(file: File) -> PathBuf {
-    let name = file.name().replace('/', "_");
-    let (stem, ending) = name.rsplit_once('.').map_or((name.as_str(), String::new()), |(stem, ending)| (stem, format!(".{ending}")));
-    FOUND.with_borrow_mut(|found| {
-        let same = |known: &File| known.name() == file.name() && known.size() == file.size() && known.last_modified() == file.last_modified();
-        let paths = (1..).map(|n| if n == 1 { format!("{FILES}/{name}") } else { format!("{FILES}/{stem} ({n}){ending}") });
-        let path = paths.into_iter().find(|path| found.get(path).is_none_or(same)).expect("numbers do not end");
-        found.insert(path.clone(), file);
-        path.into()
-    })
+/// Lets a file that was chosen be read at `path`.
+pub(super) fn add(path: &str, file: File) {
+    FOUND.with_borrow_mut(|found| found.insert(path.into(), file));
 }
 
 /// Puts a model at its path, in place of what was there.

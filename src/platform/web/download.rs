@@ -3,7 +3,6 @@
 
 use super::failure::error;
 use js_sys::{Array, Uint8Array};
-use std::cell::RefCell;
 use std::io::{self, Write};
 use web_sys::Blob;
 
@@ -11,17 +10,6 @@ use web_sys::Blob;
 pub(super) const DOWNLOADS: &str = "/downloads";
 /// Bytes of a piece.
 const PIECE: usize = 1 << 20;
-
-type Handler = Box<dyn Fn(&str, Blob)>;
-
-thread_local! {
-    static HANDLER: RefCell<Option<Handler>> = const { RefCell::new(None) };
-}
-
-/// Says who offers downloads to the visitor: it is given a name and the bytes.
-pub fn set_download_handler(offer: impl Fn(&str, Blob) + 'static) {
-    HANDLER.set(Some(Box::new(offer)));
-}
 
 /// A download that is being written.
 #[derive(Default)]
@@ -45,13 +33,8 @@ impl Download {
             self.pour()?;
         }
         let blob = Blob::new_with_blob_sequence(&self.pieces).map_err(error)?;
-        HANDLER.with_borrow(|handler| match handler {
-            Some(offer) => {
-                offer(name, blob);
-                Ok(())
-            }
-            None => Err(io::Error::new(io::ErrorKind::Unsupported, "this page offers no downloads")),
-        })
+        super::link::hand_over(name, &blob);
+        Ok(())
     }
 }
 

@@ -18,7 +18,9 @@ pub(super) fn words(thrown: &JsValue) -> String {
 /// What was thrown, as an error.
 pub(super) fn error(thrown: JsValue) -> io::Error {
     let (kind, problem) = match name(&thrown).as_str() {
-        "QuotaExceededError" => (io::ErrorKind::QuotaExceeded, "the browser gives this site no more room. Delete runs or models here, or free some of the disk"),
+        "QuotaExceededError" => {
+            (io::ErrorKind::QuotaExceeded, "the browser gives this site no more room. Delete runs or models here, or free some of the disk")
+        }
         "NotFoundError" => (io::ErrorKind::NotFound, "it is gone from the browser's storage, or the file was moved since it was chosen"),
         "NotReadableError" => (io::ErrorKind::Other, "the file was changed or moved since it was chosen: choose it again"),
         "NoModificationAllowedError" => (io::ErrorKind::ResourceBusy, "another tab uses it"),

@@ -204,45 +204,44 @@ pub fn rename_dir(from: &Path, to: &Path, lock: Lock) -> io::Result<()> {
     renamed
 }
 
-/// Writes one part of a commit.
-pub(crate) type Part<'a> = (&'a str, &'a mut dyn FnMut(&mut dyn Write) -> io::Result<()>);
-
-/// Makes the directory `path` with all its parts, or nothing.
-pub fn commit(path: &Path, parts: &mut [Part<'_>]) -> io::Result<()> {
-    let mut commit = Commit::begin(path)?;
-    for (name, write) in parts {
-        write(commit.part(name)?)?;
-    }
-    commit.finish()
-}
-
-/// A directory that is written part by part; dropped unfinished, it leaves nothing.
-pub struct Commit(Option<disk::Commit>);
+/// A directory with all its parts, or nothing. One that is dropped before it is finished leaves what was
+/// there.
+pub struct Commit(disk::Commit);
 
 impl Commit {
-    /// Begins to write the directory `path` anew. What is there stays until the end.
+    /// Begins the directory that `path` is to be.
     pub fn begin(path: &Path) -> io::Result<Self> {
-        Ok(Self(Some(disk::Commit::begin(on_disk(path)?))))
+        Ok(Self(disk::Commit::begin(on_disk(path)?)))
     }
 
-    /// Begins its next part; the one before is whole then.
-    pub fn part(&mut self, name: &str) -> io::Result<&mut dyn Write> {
-        let commit = self.0.as_mut().expect("only finishing takes it");
-        Ok(with(|disk| commit.part(disk, name))?)
+    /// A file in it, to be written and ended before the next one is begun.
+    pub fn part(&mut self, name: &str) -> io::Result<CommitPart> {
+        with(|disk| self.0.part(disk, name)).map(CommitPart)
     }
 
-    /// Puts it in place of what was there.
-    pub fn finish(mut self) -> io::Result<()> {
-        let commit = self.0.take().expect("only finishing takes it");
-        with(|disk| commit.finish(disk))
+    /// Puts it in the place of what was there.
+    pub fn finish(self) -> io::Result<()> {
+        with(|disk| self.0.finish(disk))
     }
 }
 
-impl Drop for Commit {
-    fn drop(&mut self) {
-        if self.0.take().is_some() {
-            with(|disk| disk.sweep());
-        }
+/// A file of a commit on its way.
+pub struct CommitPart(disk::draft::CommitPart);
+
+impl CommitPart {
+    /// Waits until the whole part is on disk.
+    pub fn end(self) -> io::Result<()> {
+        self.0.end()
+    }
+}
+
+impl Write for CommitPart {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 

@@ -190,7 +190,9 @@ pub async fn grow() {
 
 async fn tend(pool: &FileSystemDirectoryHandle, look: bool, more: Vec<u32>, less: Vec<u32>) {
     if look && file(pool, "index-0", false).await.is_err_and(|thrown| name(&thrown) == "NotFoundError") {
-        with(|disk| disk.lose("the browser's private storage was cleared while the page was open: what was kept is gone. Reload the page to begin anew".into()));
+        with(|disk| {
+            disk.lose("the browser's private storage was cleared while the page was open: what was kept is gone. Reload the page to begin anew".into())
+        });
         return;
     }
     // What cannot be made or removed now is, at the next call.
