@@ -11,7 +11,8 @@ pub(crate) use cases::cases;
 use super::expect;
 use super::group::Members;
 use crate::graph::{
-    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum, vectorised,
+    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum, task_rows,
+    vectorised,
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -362,7 +363,7 @@ impl<T: Real> Layers<'_, T> {
         // Words in a task: some microseconds of work, so that handing it out costs little.
         const WORDS: usize = 1536;
         let row_words = self.signs.row_words();
-        let rows = (WORDS / row_words).max(1);
+        let rows = task_rows(self.signs.rows, (WORDS / row_words).max(1));
         T::with_scratch(self.members.count() * row_words * 32, |wide| {
             for (wide, (_, (alpha, _))) in wide.chunks_mut(row_words * 32).zip(self.each()) {
                 let (wide, padding) = wide.split_at_mut(x.len());
