@@ -1,13 +1,36 @@
 //! What is part of the program: corpus, tokenizer, teacher and demo student (see `assets/README.md`).
+//! Natively they are in the executable. A page fetches them as files beside it, so there each can fail.
+
+use crate::asset;
+use std::io;
+
+/// Names of all, as files.
+pub const ALL: [&str; 4] = [STUDENT_FILE, TEACHER_FILE, TOKENIZER_FILE, CORPUS_FILE];
+/// The demo student's.
+pub const STUDENT_FILE: &str = "student.signet";
+/// The teacher's.
+pub const TEACHER_FILE: &str = "teacher.signet";
+/// The tokenizer's.
+pub const TOKENIZER_FILE: &str = "tokenizer.json";
+/// The corpus's.
+pub const CORPUS_FILE: &str = "corpus.txt";
 
 /// Dialogues, in text with special tokens.
-pub const CORPUS: &str = include_str!("../assets/corpus.txt");
+pub fn corpus() -> io::Result<&'static str> {
+    std::str::from_utf8(asset!("corpus.txt")?).map_err(io::Error::other)
+}
 
 /// The tokenizer trained on them.
-pub const TOKENIZER: &[u8] = include_bytes!("../assets/tokenizer.json");
+pub fn tokenizer() -> io::Result<&'static [u8]> {
+    asset!("tokenizer.json")
+}
 
 /// The teacher: full precision, in f16.
-pub const TEACHER: &[u8] = include_bytes!("../assets/teacher.signet");
+pub fn teacher() -> io::Result<&'static [u8]> {
+    asset!("teacher.signet")
+}
 
 /// The demo student: one bit a weight.
-pub const STUDENT: &[u8] = include_bytes!("../assets/student.signet");
+pub fn student() -> io::Result<&'static [u8]> {
+    asset!("student.signet")
+}

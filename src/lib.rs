@@ -42,4 +42,5 @@ pub mod bench;
 pub mod runner;
 
 pub mod app;
+#[cfg(feature = "desktop")]
 pub mod cli;

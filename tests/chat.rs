@@ -175,7 +175,7 @@ fn a_teacher_replies_to_the_same_prompt() {
     let theirs = talk.events.iter().find_map(|event| if let Event::TeacherGenerated(report) = event { Some(*report) } else { None }).unwrap();
     assert_eq!(theirs.prompt_tokens, report.prompt_tokens);
     let scratch = Scratch::new("teacher");
-    talk.open(&scratch.file("teacher.signet", signet::assets::TEACHER), None).unwrap();
+    talk.open(&scratch.file("teacher.signet", signet::assets::teacher().unwrap()), None).unwrap();
     let (alone, _) = talk.say("hello there");
     assert_eq!(taught, alone);
 }

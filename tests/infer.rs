@@ -8,6 +8,7 @@ use signet::infer::{Chat, ChatError, Engine, GenerateError, Generator, Message, 
 use signet::model::{ChatFormat, Linears, LlamaConfig, ModelFile, Moments, Purpose, Weights, init_dense, init_from_dense, pack};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// A directory of this test alone, removed when it goes out of scope.
 struct Scratch(PathBuf);
@@ -36,7 +37,7 @@ fn student() -> PathBuf {
 }
 
 fn tokenizer() -> Tokenizer {
-    Tokenizer::from_json(signet::assets::TOKENIZER).unwrap()
+    Tokenizer::from_json(signet::assets::tokenizer().unwrap()).unwrap()
 }
 
 /// Logits after each of some tokens.
@@ -311,15 +312,15 @@ fn what_cannot_be_packed_or_trained_is_said() {
 fn models_can_be_part_of_the_program() {
     let scratch = Scratch::new("embedded");
     pack(&ModelFile::open(&student()).unwrap(), &scratch.file("m")).unwrap();
-    let bytes: &'static [u8] = std::fs::read(scratch.file("m")).unwrap().leak();
-    let packed = ModelFile::from_packed_bytes("the demo", bytes).unwrap();
+    let bytes = std::fs::read(scratch.file("m")).unwrap();
+    let packed = ModelFile::from_snapshot("the demo", Arc::new(bytes)).unwrap();
     let tokens = [1, 2, 3];
     assert_eq!(logits(&packed, Storage::F16, &tokens), logits(&ModelFile::open(&scratch.file("m")).unwrap(), Storage::F16, &tokens));
     let model: &'static [u8] = std::fs::read(student().join("model.safetensors")).unwrap().leak();
     let config = std::fs::read(student().join("config.json")).unwrap();
     let latent = ModelFile::from_dir_bytes("the demo", &config, model, None, Some("x")).unwrap();
     assert_eq!((latent.linears, latent.chat.template.as_deref()), (Linears::Binary, Some("x")));
-    let small = ModelFile::from_dir_bytes("the demo", &config, model, Some(signet::assets::TOKENIZER), None).unwrap_err();
+    let small = ModelFile::from_dir_bytes("the demo", &config, model, Some(signet::assets::tokenizer().unwrap()), None).unwrap_err();
     assert!(small.to_string().contains("ids, but the embedding only 211"), "{small}");
 }
 

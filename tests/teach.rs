@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 /// A share of the embedded corpus, so that a test takes seconds.
 fn corpus(scratch: &Scratch) -> String {
-    let text = signet::assets::CORPUS;
+    let text = signet::assets::corpus().unwrap();
     let end = text[..60_000].rfind("<|end|>").unwrap() + "<|end|>".len();
     std::fs::write(scratch.path("text.txt"), &text[..end]).unwrap();
     scratch.path("text.txt").display().to_string()

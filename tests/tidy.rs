@@ -41,6 +41,9 @@ const PLATFORM_ONLY: &[&str] = &[
     ".read_dir()",
 ];
 
+/// Where it is chosen whether a window or a page is opened.
+const FRONTS: &[&str] = &["src/main.rs", "src/app/mod.rs"];
+
 /// Files whose header must say that they are pure.
 const PURE: &[&str] = &[
     "src/data/batches.rs",
@@ -163,7 +166,7 @@ fn operations_whole(tree: &Tree, found: &mut Findings) {
 /// Targets, threads, clock and files are `platform`'s; mapping buffers is `readback`'s.
 fn places(tree: &Tree, found: &mut Findings) {
     for (path, source) in sources(tree) {
-        if !path.starts_with("src/platform/") && path != "src/main.rs" {
+        if !path.starts_with("src/platform/") && !FRONTS.contains(&path) {
             for (word, offset) in PLATFORM_ONLY.iter().flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
                 found.add(path, source.line(offset), word, "belongs in src/platform");
             }

@@ -1,25 +1,12 @@
-//! The system's file dialogs, which nothing waits for: what was chosen is taken while drawing.
+//! Dialogs for files, which nothing waits for: what was chosen is taken while drawing.
 
+pub(super) use crate::runner::Pick;
+
+use crate::runner::{Choice, pick};
 use eframe::egui::Context;
-use rfd::{AsyncFileDialog, FileHandle};
-use std::future::Future;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
-
-/// What can be chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pick {
-    /// A file that exists.
-    File,
-    /// A folder that exists.
-    Folder,
-    /// A file to write, which need not exist.
-    Save,
-}
-
-type Choice = Pin<Box<dyn Future<Output = Option<FileHandle>>>>;
 
 /// A dialog, or none; `T` says what the choice is for.
 pub(super) struct Dialog<T> {
@@ -34,17 +21,10 @@ impl<T> Default for Dialog<T> {
 
 impl<T: Copy> Dialog<T> {
     /// Opens a dialog; one that is open already stays the only one.
-    pub(super) fn open(&mut self, wish: T, pick: Pick) {
-        if self.open.is_some() {
-            return;
+    pub(super) fn open(&mut self, wish: T, what: Pick) {
+        if self.open.is_none() {
+            self.open = Some((wish, pick(what)));
         }
-        let dialog = AsyncFileDialog::new();
-        let choice: Choice = match pick {
-            Pick::File => Box::pin(dialog.pick_file()),
-            Pick::Folder => Box::pin(dialog.pick_folder()),
-            Pick::Save => Box::pin(dialog.save_file()),
-        };
-        self.open = Some((wish, choice));
     }
 
     /// What was chosen since the last time, if anything was.
@@ -56,7 +36,7 @@ impl<T: Copy> Dialog<T> {
             Poll::Pending => None,
             Poll::Ready(chosen) => {
                 self.open = None;
-                Some((wish, chosen?.path().to_path_buf()))
+                Some((wish, chosen?))
             }
         }
     }

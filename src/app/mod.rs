@@ -8,17 +8,23 @@ mod chat;
 mod devices;
 mod dialog;
 mod notices;
+#[cfg(target_arch = "wasm32")]
+mod page;
 mod runs;
 mod settings;
 mod shared;
 mod train;
 mod weights;
+#[cfg(feature = "desktop")]
 mod window;
 
 pub use chat::ChatSettings;
+#[cfg(target_arch = "wasm32")]
+pub use page::open_page;
 pub use settings::Settings;
 pub use shared::{Action, Shared, Taken, Training};
 pub use train::Form;
+#[cfg(feature = "desktop")]
 pub use window::{Options, open};
 
 use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
@@ -108,7 +114,7 @@ impl App {
         for reply in self.errands.poll() {
             match reply {
                 Reply::Event(Event::Devices { adapters }) => self.shared.devices = adapters,
-                Reply::Event(_) | Reply::Ended { error: None } => {}
+                Reply::Event(_) | Reply::Anew { .. } | Reply::Ended { error: None } => {}
                 Reply::Ended { error: Some(error) } => self.shared.notices.warn(error),
             }
         }

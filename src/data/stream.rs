@@ -80,7 +80,7 @@ mod tests {
     const TEXT: &str = "Grüße aus 東京! 🦀🇩🇪👩‍👩‍👧 naïve — “quoted” … \u{fffd} ok? 한국어 ½ done";
 
     fn tokenizer() -> Tokenizer {
-        Tokenizer::from_json(assets::TOKENIZER).unwrap()
+        Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap()
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! A machine: the CPU device, a GPU, or one that only counts, with the memory and the programs on it. Whatever waits for a
-//! device is async; on the CPU nothing does.
+//! A machine: the CPU device, a GPU, or one that only counts, with the memory and the programs on it.
+//! Whatever waits for a device is async; on the CPU nothing does, but other tasks of the thread get their
+//! turn there.
 
 use super::count::{Counted, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
@@ -11,6 +12,7 @@ use super::shape::Spec;
 use super::tape::{Home, MemoryId, Tape, TensorId};
 use super::variants::Variants;
 use crate::device::{DeviceError, Download, Gpu};
+use crate::platform::breathe;
 use std::sync::Arc;
 
 /// What can go wrong on a machine.
@@ -85,7 +87,10 @@ impl Pending {
     /// Waits for the values: one list of words for each home asked for.
     pub async fn wait(self) -> Result<Vec<Vec<u32>>, MachineError> {
         match self {
-            Pending::Ready(values) => Ok(values),
+            Pending::Ready(values) => {
+                breathe().await;
+                Ok(values)
+            }
             Pending::Coming(download) => Ok(download.wait().await?),
         }
     }
@@ -243,7 +248,10 @@ impl Machine {
     /// Waits until everything run so far is done.
     pub async fn drain(&mut self) -> Result<(), MachineError> {
         match self {
-            Machine::Cpu(_) | Machine::Counting(_) => Ok(()),
+            Machine::Cpu(_) | Machine::Counting(_) => {
+                breathe().await;
+                Ok(())
+            }
             Machine::Gpu(gpu) => Ok(gpu.gpu().drain().await?),
         }
     }
@@ -251,10 +259,13 @@ impl Machine {
     /// The words of a kept tensor of a program that has run.
     pub async fn read_tensor(&mut self, program: &Program, tensor: TensorId) -> Result<Vec<u32>, MachineError> {
         match (self, program) {
-            (Machine::Cpu(cpu), Program::Cpu(program)) => Ok(match cpu.tensor(program, tensor) {
-                super::View::Real(data, _) => bytemuck::cast_slice(data).to_vec(),
-                super::View::Words(data, _) => data.to_vec(),
-            }),
+            (Machine::Cpu(cpu), Program::Cpu(program)) => {
+                breathe().await;
+                Ok(match cpu.tensor(program, tensor) {
+                    super::View::Real(data, _) => bytemuck::cast_slice(data).to_vec(),
+                    super::View::Words(data, _) => data.to_vec(),
+                })
+            }
             (Machine::Gpu(gpu), Program::Gpu(program)) => Ok(gpu.tensor(program, tensor)?.wait().await?.remove(0)),
             _ => Err(MachineError::Foreign),
         }

@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn texts_of_tokens_are_whole_characters_and_join_to_the_text() {
-        let tokenizer = Tokenizer::from_json(assets::TOKENIZER).unwrap();
+        let tokenizer = Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap();
         let text = "so 東京 🦀, then";
         let ids = tokenizer.encode(text).unwrap();
         let pieces = texts(&tokenizer, &[], &ids, None).unwrap();

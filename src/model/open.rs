@@ -85,17 +85,16 @@ impl ModelFile {
 
     /// The embedded demo student.
     pub fn embedded_student() -> Result<Self, ModelError> {
-        Self::from_packed_bytes("the embedded student", assets::STUDENT)
+        Self::from_packed(Self::asset("the embedded student", assets::student())?)
     }
 
     /// The embedded teacher.
     pub fn embedded_teacher() -> Result<Self, ModelError> {
-        Self::from_packed_bytes("the embedded teacher", assets::TEACHER)
+        Self::from_packed(Self::asset("the embedded teacher", assets::teacher())?)
     }
 
-    /// A packed file that is part of the program, called `name` in messages.
-    pub fn from_packed_bytes(name: &str, bytes: &'static [u8]) -> Result<Self, ModelError> {
-        Self::from_packed(TensorFile::embedded(name, bytes)?)
+    fn asset(name: &str, bytes: std::io::Result<&'static [u8]>) -> Result<TensorFile, FormatError> {
+        TensorFile::embedded(name, bytes.map_err(|error| FormatError::new(Path::new(name), error))?)
     }
 
     /// A packed file in memory, such as a snapshot of a student that trains, called `name` in messages.

@@ -1,13 +1,38 @@
-//! Files, the clock and the CPU's own instructions: the only place that touches them. One surface,
-//! per platform one file.
+//! Files, the clock, threads and the CPU's own instructions: the only place that touches them. One
+//! surface, for a desktop (`native`) and for a page (`web`).
 
+mod dialog;
 mod memory;
+#[cfg(not(target_arch = "wasm32"))]
 mod native;
 pub mod vector;
+#[cfg(target_arch = "wasm32")]
+mod web;
 
+pub use dialog::{Choice, Pick, pick};
 pub use memory::{adapter_memory, memory};
-pub(crate) use native::Part;
-pub use native::{
-    Clock, Lock, Mapped, Places, Stamp, append, cache_dir, commit, cut_lines, exists, has_display, home_dir, is_dir, is_file, list, make_dir, modified, now,
-    pause, read, read_part, read_start, read_text, remove_dir, rename_dir, reserve, seed, spawn, stamp, stream_atomic, system, wait, write_atomic,
+#[cfg(not(target_arch = "wasm32"))]
+use native as here;
+#[cfg(target_arch = "wasm32")]
+use web as here;
+#[cfg(target_arch = "wasm32")]
+pub use web::{engine, link, mount, page};
+
+pub use here::{
+    Clock, Commit, IN_PAGE, Lock, Mapped, Places, Stamp, append, asset, breathe, cache_dir, cut_lines, exists, fetch_asset, has_display, home_dir, is_dir,
+    is_file, list, make_dir, modified, now, pause, read, read_part, read_start, read_text, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp,
+    stream_atomic, system, used_memory, wait, write_atomic,
 };
+
+/// A file of `assets/` that is part of the program: in it natively, beside the page in a browser, where
+/// it must have been fetched before.
+#[macro_export]
+macro_rules! asset {
+    ($name:literal) => {{
+        #[cfg(not(target_arch = "wasm32"))]
+        let found = $crate::platform::asset($name, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/", $name)));
+        #[cfg(target_arch = "wasm32")]
+        let found = $crate::platform::asset($name);
+        found
+    }};
+}

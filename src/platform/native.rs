@@ -37,6 +37,32 @@ pub fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
+/// Lets other tasks of this thread have a turn: messages are heard in a page. Natively there are none.
+pub async fn breathe() {}
+
+/// Waits a moment, in which other tasks of this thread have a turn.
+pub async fn rest(seconds: f64) {
+    pause(seconds);
+}
+
+/// Whether this is a page in a browser.
+pub const IN_PAGE: bool = false;
+
+/// A file that is part of the program.
+pub fn asset(_name: &str, bytes: &'static [u8]) -> io::Result<&'static [u8]> {
+    Ok(bytes)
+}
+
+/// Fetches a part of the program, and gives its size: here nothing is missing.
+pub async fn fetch_asset(_name: &str) -> io::Result<Option<usize>> {
+    Ok(None)
+}
+
+/// Bytes of memory that WebAssembly has taken: here there is none of it.
+pub fn used_memory() -> u64 {
+    0
+}
+
 /// Where a user's programs keep what can be made again, for Signet; none if the system does not say.
 pub fn cache_dir() -> Option<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
@@ -104,34 +130,63 @@ impl Lock {
     }
 }
 
-/// Writes one part of a commit.
-pub(crate) type Part<'a> = (&'a str, &'a mut dyn FnMut(&mut dyn Write) -> io::Result<()>);
+/// A directory with all its parts, or nothing: written beside, synced, renamed. One that is dropped
+/// before it is finished leaves what was there.
+#[derive(Debug)]
+pub struct Commit {
+    path: PathBuf,
+    beside: PathBuf,
+}
 
-/// Makes the directory `path` with all its parts, or nothing: written beside, synced, renamed.
-pub fn commit(path: &Path, parts: &mut [Part<'_>]) -> io::Result<()> {
-    let beside = beside(path)?;
-    remove_dir(&beside)?;
-    let written = write_parts(&beside, parts).and_then(|()| {
-        remove_dir(path)?;
-        fs::rename(&beside, path)
-    });
-    match written {
-        Ok(()) => sync_dir(path.parent().unwrap_or(Path::new("."))),
-        Err(error) => {
-            let _ = remove_dir(&beside);
-            Err(error)
-        }
+impl Commit {
+    /// Begins the directory that `path` is to be.
+    pub fn begin(path: &Path) -> io::Result<Self> {
+        let commit = Self { path: path.to_path_buf(), beside: beside(path)? };
+        remove_dir(&commit.beside)?;
+        fs::create_dir_all(&commit.beside)?;
+        Ok(commit)
+    }
+
+    /// A file in it, to be written and ended before the next one is begun.
+    pub fn part(&mut self, name: &str) -> io::Result<CommitPart> {
+        Ok(CommitPart(BufWriter::with_capacity(1 << 20, File::create(self.beside.join(name))?)))
+    }
+
+    /// Puts it in the place of what was there.
+    pub fn finish(self) -> io::Result<()> {
+        sync_dir(&self.beside)?;
+        remove_dir(&self.path)?;
+        fs::rename(&self.beside, &self.path)?;
+        sync_dir(self.path.parent().unwrap_or(Path::new(".")))
     }
 }
 
-fn write_parts(dir: &Path, parts: &mut [Part<'_>]) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    for (name, write) in parts {
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(dir.join(name))?);
-        write(&mut file)?;
-        file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
+impl Drop for Commit {
+    fn drop(&mut self) {
+        // After `finish` there is nothing of this name.
+        let _ = remove_dir(&self.beside);
     }
-    sync_dir(dir)
+}
+
+/// A file of a commit on its way.
+#[derive(Debug)]
+pub struct CommitPart(BufWriter<File>);
+
+impl Write for CommitPart {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+impl CommitPart {
+    /// Waits until the whole part is on disk.
+    pub fn end(self) -> io::Result<()> {
+        self.0.into_inner().map_err(|error| error.into_error())?.sync_all()
+    }
 }
 
 /// All bytes of a file.
@@ -368,13 +423,22 @@ mod tests {
         dir
     }
 
+    fn write_part(commit: &mut Commit, name: &str, bytes: &[u8]) {
+        let mut part = commit.part(name).unwrap();
+        part.write_all(bytes).unwrap();
+        part.end().unwrap();
+    }
+
     #[test]
     fn a_failed_commit_leaves_what_was_there() {
         let dir = scratch("commit");
         let at = dir.join("state");
-        commit(&at, &mut [("a", &mut |out| out.write_all(b"old"))]).unwrap();
-        let full = commit(&at, &mut [("a", &mut |out| out.write_all(b"new")), ("b", &mut |_| Err(io::Error::other("disk full")))]);
-        assert!(full.is_err());
+        let mut whole = Commit::begin(&at).unwrap();
+        write_part(&mut whole, "a", b"old");
+        whole.finish().unwrap();
+        let mut half = Commit::begin(&at).unwrap();
+        write_part(&mut half, "a", b"new");
+        drop(half);
         assert_eq!(fs::read(at.join("a")).unwrap(), b"old");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
         remove_dir(&dir).unwrap();

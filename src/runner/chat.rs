@@ -228,8 +228,8 @@ mod tests {
 
     #[test]
     fn a_snapshot_takes_the_place_of_the_one_before_and_the_conversation_goes_on() {
-        let teacher = Arc::new(crate::assets::TEACHER.to_vec());
-        let student = Snapshot { step: 8, bytes: Arc::new(crate::assets::STUDENT.to_vec()) };
+        let teacher = Arc::new(crate::assets::teacher().unwrap().to_vec());
+        let student = Snapshot { step: 8, bytes: Arc::new(crate::assets::student().unwrap().to_vec()) };
         let request = ChatRequest { snapshot: Some(student.clone()), ..request("cpu") };
         let mut session = Session::new(request, Tuning::Off, &Stop::default()).unwrap();
         let mut events = Vec::new();

@@ -82,7 +82,7 @@ impl Known {
         }
         let tokenizer = Arc::new(match source.path() {
             Some(path) => Tokenizer::open(path)?,
-            None => Tokenizer::from_json(assets::TOKENIZER)?,
+            None => Tokenizer::from_json(assets::tokenizer()?)?,
         });
         self.tokenizer = Some((source.clone(), now, Arc::clone(&tokenizer)));
         Ok(tokenizer)
@@ -99,7 +99,7 @@ impl Known {
             return *tokens;
         }
         let tokens = if data.is_empty() {
-            reckon(assets::CORPUS.as_bytes(), assets::CORPUS.len() as u64, tokenizer)
+            assets::corpus().ok().and_then(|text| reckon(text.as_bytes(), text.len() as u64, tokenizer))
         } else {
             now.iter().map(|(path, stamp)| reckon(&platform::read_start(path, SAMPLE).ok()?, stamp.as_ref()?.bytes, tokenizer)).sum()
         };

@@ -48,9 +48,9 @@ pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
 pub use weights::{LayerInfo, PlaneView};
-pub use worker::{Reply, Wake, Worker};
+pub use worker::{Hear, Heard, Host, Link, Reply, Say, Spawn, Start, Wake, Worker, bug, connect, restart};
 
-pub use crate::platform::{Clock, has_display, home_dir, pause, spawn, write_atomic};
+pub use crate::platform::{Choice, Clock, IN_PAGE, Pick, has_display, home_dir, pause, pick, spawn, write_atomic};
 
 use crate::platform;
 use crate::train::Ending;
@@ -237,24 +237,58 @@ pub enum Command {
     },
 }
 
+impl Command {
+    /// Parts of the program that it may need: a page fetches them first.
+    fn assets(&self) -> &'static [&'static str] {
+        use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
+        match self {
+            Command::Train(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
+            Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
+            Command::OpenChat(_) | Command::Generate(_) | Command::PlanModel(_) | Command::Perplexity(_) | Command::Pack { .. } => {
+                &[STUDENT_FILE, TEACHER_FILE]
+            }
+            Command::OpenWeights { .. } | Command::ShowPlane { .. } => &[STUDENT_FILE, TEACHER_FILE],
+            _ => &[],
+        }
+    }
+}
+
 /// Asks running work to stop; shared with signal handlers and other threads.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicU8>);
+#[derive(Clone, Default)]
+pub struct Stop {
+    asked: Arc<AtomicU8>,
+    /// Called when it is asked, where the work is elsewhere.
+    forward: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Stop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Stop({})", self.asked())
+    }
+}
 
 impl Stop {
+    /// One that also calls `forward` whenever it is asked.
+    pub(crate) fn forwarding(forward: impl Fn() + Send + Sync + 'static) -> Self {
+        Self { forward: Some(Arc::new(forward)), ..Self::default() }
+    }
+
     /// Asks once: save, then stop.
     pub fn ask(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if let Some(forward) = &self.forward {
+            forward();
+        }
     }
 
     /// Forgets that it was asked: the next work is new.
     pub fn clear(&self) {
-        self.0.store(0, Ordering::SeqCst);
+        self.asked.store(0, Ordering::SeqCst);
     }
 
     /// Whether it was asked.
     pub fn asked(&self) -> bool {
-        self.0.load(Ordering::SeqCst) > 0
+        self.asked.load(Ordering::SeqCst) > 0
     }
 }
 
@@ -296,7 +330,17 @@ impl Runner {
 
     /// Does what is asked; `emit` gets what happens meanwhile.
     pub fn run(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
-        platform::wait(self.work(command, emit))
+        platform::wait(self.perform(command, emit))
+    }
+
+    /// As [`Runner::run`], for those who do not stand still meanwhile.
+    pub async fn perform(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
+        for name in command.assets() {
+            if let Some(bytes) = platform::fetch_asset(name).await? {
+                emit(Event::Note { text: format!("Fetched {name}: {:.1} MB", bytes as f64 / 1e6) });
+            }
+        }
+        self.work(command, emit).await
     }
 
     fn chat(&mut self) -> anyhow::Result<&mut chat::Session> {

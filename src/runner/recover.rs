@@ -56,7 +56,7 @@ pub(super) async fn train(
             first = Some(Seen { gpu: None, ..seen });
         }
         let reason = lost.map_or_else(|| format!("{error:#}"), |reason| format!("the GPU was lost: {reason}"));
-        if !recovery.wait(&request.run, &reason, asked.stop, emit)? {
+        if !recovery.wait(&request.run, &reason, asked.stop, emit).await? {
             return Ok(Ending::Stopped);
         }
     }
@@ -93,7 +93,7 @@ struct Recovery {
 
 impl Recovery {
     /// Waits before the next try; false if it was asked to stop meanwhile. An error when there were enough.
-    fn wait(&mut self, run: &Path, reason: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
+    async fn wait(&mut self, run: &Path, reason: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
         let last = checkpoints(run)?.last().copied();
         if last != self.from {
             *self = Recovery { tries: 0, from: last, ..*self };
@@ -115,7 +115,7 @@ impl Recovery {
         emit(Event::Train(TrainEvent::Lost { reason: reason.into(), attempt: self.tries, of: tries, pause }));
         let clock = platform::Clock::start();
         while clock.seconds() < pause && !stop.asked() {
-            platform::pause(0.05);
+            platform::rest(0.05).await;
         }
         Ok(!stop.asked())
     }

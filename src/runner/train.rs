@@ -105,11 +105,11 @@ impl Inputs {
         let tokenizer = match (&config.tokenizer, teacher.as_ref().and_then(|file| file.tokenizer.clone())) {
             (Source::Path(path), _) => Tokenizer::open(path).map_err(|error| setting("tokenizer", error))?,
             (_, Some(own)) => own,
-            (_, None) => Tokenizer::from_json(assets::TOKENIZER)?,
+            (_, None) => Tokenizer::from_json(assets::tokenizer()?)?,
         };
         check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
-        let text = if config.data.is_empty() { assets::CORPUS.to_string() } else { Corpus::read(&config.data).map_err(|error| setting("data", error))? };
+        let text = if config.data.is_empty() { assets::corpus()?.to_string() } else { Corpus::read(&config.data).map_err(|error| setting("data", error))? };
         let corpus = Corpus::new(&text, &tokenizer, config.seq).map_err(|error| setting("data", error))?;
         let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus);
         let cache = config.teacher_cache.as_deref().map(|dir| TeacherCache::open(dir, &origin)).transpose().map_err(|error| setting("teacher_cache", error))?;

@@ -6,7 +6,7 @@ use super::step::Step;
 use crate::formats::safetensors::{FormatError, TensorFile, write_header};
 use crate::graph::{Home, Machine, MachineError, Spec, Storage};
 use crate::model::{ModelError, Weights, load};
-use crate::platform;
+use crate::platform::{self, Commit};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -80,48 +80,44 @@ pub enum CheckpointError {
     },
 }
 
-/// Writes a small text.
-type Text = Box<dyn FnMut(&mut dyn Write) -> io::Result<()>>;
-
 /// Writes a checkpoint into `path`; `files` are small texts that belong to it.
-pub(super) fn save(path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)]) -> Result<(), CheckpointError> {
+pub(super) async fn save(path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)]) -> Result<(), CheckpointError> {
     let weights = &step.student;
     let value = |name: &String| weights.trained(name).expect("trained").value;
     let moments: Vec<(String, Home)> =
         weights.moments().flat_map(|(name, [first, second])| [(format!("{name}.first"), first), (format!("{name}.second"), second)]).collect();
     let values: Vec<(String, Home)> = weights.names().iter().map(|name| (name.clone(), value(name))).collect();
     let state_text = serde_json::to_string_pretty(state).expect("state is plain data");
-    // The machine is lent to one part after the other.
-    let machine = std::cell::RefCell::new(machine);
-    let mut model = |out: &mut dyn Write| write_tensors(out, &mut machine.borrow_mut(), &values);
-    let mut optimizer = |out: &mut dyn Write| write_tensors(out, &mut machine.borrow_mut(), &moments);
-    let mut parts: Vec<platform::Part<'_>> = vec![("model.safetensors", &mut model), ("optimizer.safetensors", &mut optimizer)];
-    let mut texts: Vec<(&str, Text)> = Vec::new();
-    for (name, text) in files.iter().map(|(name, text)| (*name, text.clone())).chain([("state.json", state_text)]) {
-        texts.push((name, Box::new(move |out: &mut dyn Write| out.write_all(text.as_bytes()))));
+    let at = |error| CheckpointError::Write { path: path.to_path_buf(), error };
+    let mut commit = Commit::begin(path).map_err(at)?;
+    for (name, tensors) in [("model.safetensors", &values), ("optimizer.safetensors", &moments)] {
+        let mut part = commit.part(name).map_err(at)?;
+        part.write_all(&header(tensors).map_err(at)?).map_err(at)?;
+        for (_, home) in tensors {
+            for chunk in machine.read(home).await?.chunks(1 << 16) {
+                let bytes: Vec<u8> = chunk.iter().flat_map(|word| word.to_le_bytes()).collect();
+                part.write_all(&bytes).map_err(at)?;
+            }
+        }
+        part.end().map_err(at)?;
     }
-    parts.extend(texts.iter_mut().map(|(name, write)| (*name, &mut **write as _)));
-    platform::commit(path, &mut parts).map_err(|error| match error.downcast::<MachineError>() {
-        Ok(error) => error.into(),
-        Err(error) => CheckpointError::Write { path: path.to_path_buf(), error },
-    })
+    for (name, text) in files.iter().map(|(name, text)| (*name, text)).chain([("state.json", &state_text)]) {
+        let mut part = commit.part(name).map_err(at)?;
+        part.write_all(text.as_bytes()).and_then(|()| part.end()).map_err(at)?;
+    }
+    commit.finish().map_err(at)
 }
 
-fn write_tensors(out: &mut dyn Write, machine: &mut Machine, tensors: &[(String, Home)]) -> io::Result<()> {
+/// The header of a file that holds these tensors.
+fn header(tensors: &[(String, Home)]) -> io::Result<Vec<u8>> {
     let info = |(name, home): &(String, Home)| match home.spec.storage {
         Storage::F32 => (name.clone(), Dtype::F32, shape(name, home)),
         // Codes as they are on the device.
         _ => (name.clone(), Dtype::U32, vec![home.spec.rows, home.spec.row_words()]),
     };
-    write_header(out, &tensors.iter().map(info).collect::<Vec<_>>(), &BTreeMap::new())?;
-    for (_, home) in tensors {
-        let words = platform::wait(machine.read(home)).map_err(io::Error::other)?;
-        for chunk in words.chunks(1 << 16) {
-            let bytes: Vec<u8> = chunk.iter().flat_map(|word| word.to_le_bytes()).collect();
-            out.write_all(&bytes)?;
-        }
-    }
-    Ok(())
+    let mut header = Vec::new();
+    write_header(&mut header, &tensors.iter().map(info).collect::<Vec<_>>(), &BTreeMap::new())?;
+    Ok(header)
 }
 
 /// The shape Hugging Face gives a tensor: norms are vectors, α and β rows.

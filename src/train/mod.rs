@@ -6,7 +6,10 @@ mod check;
 mod checkpoint;
 mod config;
 pub mod csv;
+#[cfg_attr(not(feature = "desktop"), allow(dead_code, reason = "they are thinned for pictures"))]
 mod curves;
+#[cfg(feature = "desktop")]
+mod draw;
 mod event;
 mod follow;
 mod guard;
@@ -17,14 +20,19 @@ mod schedule;
 mod setup;
 mod step;
 mod teach;
+#[cfg_attr(not(feature = "desktop"), allow(dead_code, reason = "for pictures"))]
 mod thin;
 mod trainer;
+#[cfg(not(feature = "desktop"))]
+mod undrawn;
 
 pub use changes::{Changed, Changes};
 pub use check::SettingError;
 pub use checkpoint::{CheckpointError, State, read_state};
 pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
-pub use curves::{Curves, png, svg};
+pub use curves::Curves;
+#[cfg(feature = "desktop")]
+pub use draw::{png, svg};
 pub use event::{GuardAction, Snapshot, TrainEvent};
 pub use follow::{Piece, Place, read_last, read_piece};
 pub use guard::{Guard, GuardConfig, Verdict};
@@ -36,3 +44,5 @@ pub use setup::{Setup, Shapes, TeacherShape, plan};
 pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
 pub use teach::{TeachError, Teaching, teach};
 pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer};
+#[cfg(not(feature = "desktop"))]
+pub use undrawn::{png, svg};

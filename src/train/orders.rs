@@ -40,8 +40,18 @@ impl Order {
 }
 
 /// Orders on their way to a training. Clones are the same desk.
-#[derive(Clone, Debug, Default)]
-pub struct Orders(Arc<Mutex<Desk>>);
+#[derive(Clone, Default)]
+pub struct Orders {
+    desk: Arc<Mutex<Desk>>,
+    /// Takes the orders where the training is elsewhere.
+    forward: Option<Arc<dyn Fn(Order) + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Orders {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.desk().fmt(f)
+    }
+}
 
 #[derive(Debug, Default)]
 struct Desk {
@@ -51,8 +61,16 @@ struct Desk {
 }
 
 impl Orders {
+    /// Orders that `forward` brings to their training.
+    pub fn forwarding(forward: impl Fn(Order) + Send + Sync + 'static) -> Self {
+        Self { forward: Some(Arc::new(forward)), ..Self::default() }
+    }
+
     /// Gives an order; the training obeys after those given before.
     pub fn give(&self, order: Order) {
+        if let Some(forward) = &self.forward {
+            return forward(order);
+        }
         let mut desk = self.desk();
         if !(order.once() && desk.waiting.contains(&order)) {
             desk.waiting.push_back(order);
@@ -80,7 +98,7 @@ impl Orders {
     }
 
     fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -213,7 +213,7 @@ impl Trainer {
             self.serve(orders, stop, emit).await?;
             if stop() {
                 self.settle_early(emit).await?;
-                self.save(emit)?;
+                self.save(emit).await?;
                 self.note(&format!("stopped at step {} of {}; go on with --resume", self.state.step, self.config.steps), emit)?;
                 return Ok(Ending::Stopped);
             }

@@ -154,7 +154,7 @@ fn the_model_in_training_is_talked_to_and_refreshed() {
     let training = Training { run: run.clone(), step: 8, steps: 100, tokens_per_s: 1234.0, paused: false, orders: Orders::default() };
     driver.harness.state_mut().shared.training = Some(training);
     let give = |driver: &mut Driver, step| {
-        let snapshot = Snapshot { step, bytes: Arc::new(signet::assets::STUDENT.to_vec()) };
+        let snapshot = Snapshot { step, bytes: Arc::new(signet::assets::student().unwrap().to_vec()) };
         driver.harness.state_mut().shared.snapshot = Some(Taken { run: run.clone(), snapshot, seconds: 0.25 });
     };
     driver.harness.run_steps(2);

@@ -1,7 +1,6 @@
 //! Chat: talk to a model, also to the one in training, alone or beside a teacher. The tab holds what was
 //! said; the worker is told of it before every reply, so that editing and regenerating are one thing.
 
-mod browse;
 mod conversation;
 mod settings;
 mod shade;
@@ -10,9 +9,9 @@ mod view;
 
 pub use settings::ChatSettings;
 
+use super::dialog::Dialog;
 use super::shared::{Shared, Taken, Training};
 use crate::runner::{ChatRequest, Command, Event, Order, Reply, Snapshot, Tuning, Wake, Worker};
-use browse::Browse;
 use conversation::Conversation;
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -73,9 +72,13 @@ pub(super) struct ChatTab {
     status: String,
     /// What went wrong, outside of a turn.
     problem: Option<String>,
+    /// What a failed worker was at, until it has ended.
+    again: Option<Step>,
+    /// Whether that was tried again already.
+    retried: bool,
     /// Tokens a second of the training before the last reply, and during it.
     training: (Option<f64>, Option<f64>),
-    browse: Browse,
+    dialog: Dialog<()>,
 }
 
 impl ChatTab {
@@ -98,8 +101,10 @@ impl ChatTab {
             seen: None,
             status: String::new(),
             problem: None,
+            again: None,
+            retried: false,
             training: (None, None),
-            browse: Browse::default(),
+            dialog: Dialog::default(),
         }
     }
 
@@ -128,8 +133,21 @@ impl ChatTab {
     pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(event) => self.hear(event),
-            Reply::Ended { error: Some(error) } => self.fail(error),
+            Reply::Anew { .. } => {
+                // The conversation is here, not there: the model is opened again, and a reply that was cut
+                // off is made again, once.
+                self.open = None;
+                self.before = None;
+                if let (Some(step @ (Step::Open | Step::Say { .. })), false) = (self.at.clone(), self.retried) {
+                    self.again = Some(step);
+                }
+            }
+            Reply::Ended { error: Some(error) } => match self.again.take() {
+                Some(step) => self.retry(step, shared),
+                None => self.fail(error),
+            },
             Reply::Ended { error: None } => {
+                self.retried = false;
                 if self.at == Some(Step::Open) {
                     self.open = self.opening.take();
                     self.problem = None;
@@ -217,9 +235,22 @@ impl ChatTab {
         self.advance(shared);
     }
 
+    /// Does again what a failed worker was at, and what was to follow.
+    fn retry(&mut self, step: Step, shared: &mut Shared) {
+        self.retried = true;
+        let rest = std::mem::take(&mut self.plan);
+        self.plan = self.opening(shared, true).into();
+        if let Step::Say { turn, text, attempt } = step {
+            self.plan.extend([Step::Set { turn, attempt }, Step::Say { turn, text, attempt }]);
+        }
+        self.plan.extend(rest);
+        self.advance(shared);
+    }
+
     /// Asks what is under way to stop; what would follow is not done.
     fn stop(&mut self) {
         self.plan.clear();
+        self.again = None;
         if self.at == Some(Step::Snapshot) {
             self.at = None;
         }

@@ -1,5 +1,6 @@
 //! How the tab is laid out: what is talked to, how replies are made, what was said, what is said next.
 
+use super::super::dialog::Pick;
 use super::super::shared::Shared;
 use super::transcript::Wish;
 use super::{ChatTab, settings, shade};
@@ -46,7 +47,7 @@ impl ChatTab {
     /// Takes a file that was dropped on the tab or chosen in a dialog.
     fn arrivals(&mut self, context: &Context, shared: &mut Shared) {
         let dropped = context.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
-        if let Some(path) = dropped.or_else(|| self.browse.chosen(context)) {
+        if let Some(path) = dropped.or_else(|| self.dialog.chosen(context).map(|(_, path)| path)) {
             self.choose(path.display().to_string(), shared);
         }
     }
@@ -72,10 +73,10 @@ impl ChatTab {
                 chosen = Some(training.run.display().to_string());
             }
             if ui.button("Browse file…").on_hover_text("A packed model; it can also be dropped here").clicked() {
-                self.browse.file();
+                self.dialog.open((), Pick::File);
             }
             if ui.button("Browse folder…").on_hover_text("A model's or a run's directory; it can also be dropped here").clicked() {
-                self.browse.folder();
+                self.dialog.open((), Pick::Folder);
             }
         });
         match &self.in_training {

@@ -88,7 +88,7 @@ impl DevicesTab {
                 Reply::Event(Event::Devices { adapters }) => shared.devices = adapters,
                 Reply::Event(Event::Note { text }) => shared.notices.tell(text),
                 Reply::Ended { error: Some(error) } => shared.notices.warn(error),
-                Reply::Event(_) | Reply::Ended { .. } => {}
+                Reply::Event(_) | Reply::Anew { .. } | Reply::Ended { .. } => {}
             }
         }
     }
@@ -97,6 +97,7 @@ impl DevicesTab {
     pub(super) fn take(&mut self, reply: Reply, _shared: &mut Shared) {
         match reply {
             Reply::Event(event) => self.took(event),
+            Reply::Anew { .. } => {}
             Reply::Ended { error } => {
                 self.progress = None;
                 match self.work.take() {

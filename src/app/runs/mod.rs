@@ -95,6 +95,7 @@ impl RunsTab {
     pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(event) => self.event(event, shared),
+            Reply::Anew { .. } => {}
             Reply::Ended { error } => self.ended(error, shared),
         }
     }

@@ -63,6 +63,10 @@ pub(super) struct Live {
     /// Step and text, the newest last.
     pub(super) samples: VecDeque<(u64, String)>,
     pub(super) log: VecDeque<String>,
+    /// That the run is to go on from its last checkpoint once its failed worker has ended; whether it rested.
+    pub(super) again: Option<bool>,
+    /// The step at which it last went on so: at the same one it does not try again.
+    pub(super) revived: Option<u64>,
     /// Highest learning rate and prompt that hold now, when the run has just told them.
     pub(super) told: Option<(f64, String)>,
 }
@@ -105,6 +109,12 @@ impl Live {
             Reply::Event(Event::Tuning { done, of, what }) => self.status = format!("Timing kernels: {done} of {of}, {what}"),
             Reply::Event(Event::Note { text }) => self.note(text),
             Reply::Event(_) => {}
+            Reply::Anew { why } => {
+                if self.phase.runs() && self.phase != Phase::Saving && self.revived != Some(self.step) {
+                    self.again = Some(self.phase == Phase::Paused);
+                }
+                self.note(format!("{why}; what was saved is whole"));
+            }
             Reply::Ended { error: Some(error) } => {
                 self.note(format!("failed: {error}"));
                 self.phase = Phase::Failed(error);

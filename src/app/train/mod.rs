@@ -89,7 +89,22 @@ impl TrainTab {
                     shared.settings.last_run.clone_from(&self.live.run);
                 }
                 shared.training = self.live.training(self.worker.orders());
+                if let (Phase::Failed(_), Some(rested)) = (&self.live.phase, self.live.again.take()) {
+                    self.revive(rested, shared);
+                }
             }
+        }
+    }
+
+    /// Goes on with the run at hand after its worker failed: where it was saved last.
+    fn revive(&mut self, rested: bool, shared: &mut Shared) {
+        let Some(run) = self.live.run.clone().filter(|_| self.live.begun) else { return };
+        let step = self.live.step;
+        shared.notices.warn("The engine failed and was started anew: the run goes on from its last checkpoint. Its log says what happened");
+        self.go_on(run, shared);
+        self.live.revived = Some(step);
+        if rested {
+            self.order(Order::Pause);
         }
     }
 

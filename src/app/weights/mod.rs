@@ -143,6 +143,11 @@ impl WeightsTab {
                     took(model, event);
                 }
             }
+            Reply::Anew { .. } => {
+                if let Some(model) = &self.model {
+                    self.wanted = Some(model.name.clone());
+                }
+            }
             Reply::Ended { error } => {
                 let asked = self.asked.take();
                 let Some(error) = error else { return };

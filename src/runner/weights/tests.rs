@@ -185,7 +185,7 @@ fn what_cannot_be_shown_is_refused_by_name_and_the_model_stays_open() {
     let text = scratch.0.join("notes.txt");
     platform::write_atomic(&text, b"no model at all").unwrap();
     let teacher = scratch.0.join("teacher.signet");
-    platform::write_atomic(&teacher, crate::assets::TEACHER).unwrap();
+    platform::write_atomic(&teacher, crate::assets::teacher().unwrap()).unwrap();
     let mut runner = runner();
     let show_at = |layer: &str, since: Option<&Path>, view| Command::ShowPlane { layer: layer.into(), since: since.map(Path::to_path_buf), view };
     assert!(refusal(&mut runner, show_at(LAYER, None, WHOLE)).contains("no model was opened"));

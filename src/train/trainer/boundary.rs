@@ -5,8 +5,8 @@ use crate::infer::{Sampler, Sampling};
 use crate::platform;
 use crate::train::changes::Changes;
 use crate::train::checkpoint::save;
-use crate::train::curves;
 use crate::train::event::TrainEvent;
+use crate::train::svg;
 
 /// What is to be done after a step.
 #[derive(Clone, Copy)]
@@ -44,7 +44,7 @@ impl Trainer {
             if let Some(loss) = loss.filter(|loss| self.state.best.is_none_or(|(_, best)| *loss < best)) {
                 self.state.best = Some((step, loss));
             }
-            self.save(emit)?;
+            self.save(emit).await?;
         }
         Ok(())
     }
@@ -87,7 +87,7 @@ impl Trainer {
     }
 
     /// Writes a checkpoint, the curves, and removes checkpoints that are no longer kept.
-    pub(super) fn save(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    pub(super) async fn save(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         self.keep_folder(emit)?;
         let step = self.state.step;
         let path = self.run.checkpoint(step);
@@ -96,7 +96,7 @@ impl Trainer {
         }
         let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
         let files = [("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
-        save(&path, &mut self.machine, &self.step, &self.state, &files)?;
+        save(&path, &mut self.machine, &self.step, &self.state, &files).await?;
         self.run.prune(self.config.keep, self.state.best.map(|(step, _)| step))?;
         self.draw(emit)?;
         self.run.log(&format!("checkpoint of step {step}"))?;
@@ -109,7 +109,10 @@ impl Trainer {
         for line in self.curves.read_on(self.run.path(), &|| false)? {
             self.note(&format!("left out of curves.svg: {line}"), emit)?;
         }
-        match curves::svg(std::slice::from_ref(&self.curves)) {
+        if !cfg!(feature = "desktop") {
+            return Ok(());
+        }
+        match svg(std::slice::from_ref(&self.curves)) {
             Ok(svg) => Ok(self.run.curves(&svg)?),
             Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit),
         }

@@ -61,7 +61,7 @@ impl Trainer {
             emit(TrainEvent::Paused { step });
         }
         let clock = Clock::start();
-        platform::pause(REST);
+        platform::rest(REST).await;
         self.rested += clock.seconds();
         Ok(())
     }
@@ -93,7 +93,7 @@ impl Trainer {
         if platform::exists(&self.run.checkpoint(step)) {
             return self.note(&format!("step {step} is saved already"), emit);
         }
-        self.save(emit)
+        self.save(emit).await
     }
 
     async fn snapshot(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {

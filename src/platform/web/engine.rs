@@ -1,0 +1,102 @@
+//! The engine's worker, as the page has it. The page's script starts it, with the module that it has
+//! compiled already; here messages go in and out.
+
+use super::fetch::said;
+use super::link::{message, parts};
+use js_sys::{Function, Reflect};
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use wasm_bindgen::prelude::*;
+use web_sys::{File, MessageEvent, Worker};
+
+/// What comes from the engine.
+pub enum Heard {
+    /// A message, and the bytes beside it.
+    Message(String, Option<Arc<Vec<u8>>>),
+    /// It has failed and does nothing any more; why.
+    Failed(String),
+}
+
+/// An engine. When it is dropped, it ends at once.
+pub struct Engine {
+    worker: Worker,
+    _hear: Closure<dyn FnMut(MessageEvent)>,
+}
+
+thread_local! {
+    /// Files that the visitor gave, with their paths: an engine that is started anew gets them too.
+    static GIVEN: RefCell<Vec<(String, File)>> = const { RefCell::new(Vec::new()) };
+    /// The engine that is there now.
+    static NOW: RefCell<Option<Worker>> = const { RefCell::new(None) };
+}
+
+impl Engine {
+    /// Starts an engine; `tell` gets what it says.
+    pub fn start(tell: impl Fn(Heard) + 'static) -> io::Result<Rc<Self>> {
+        let worker = start().map_err(|error| io::Error::other(said(error)))?;
+        let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+            let data = event.data();
+            let text = |name: &str| Reflect::get(&data, &name.into()).ok().and_then(|value| value.as_string());
+            if let Some(name) = text("download") {
+                super::page::offer(&name, &Reflect::get(&data, &"blob".into()).unwrap_or_default());
+            } else if let Some(why) = text("failed") {
+                tell(Heard::Failed(why));
+            } else if let Some((text, bulk)) = parts(&data) {
+                tell(Heard::Message(text, bulk));
+            }
+        });
+        worker.set_onmessage(Some(hear.as_ref().unchecked_ref()));
+        NOW.set(Some(worker.clone()));
+        GIVEN.with_borrow(|given| given.iter().for_each(|(path, file)| hand_over(&worker, path, file)));
+        Ok(Rc::new(Self { worker, _hear: hear }))
+    }
+
+    /// Sends text, and bytes beside it.
+    pub fn post(&self, text: &str, bulk: Option<&Arc<Vec<u8>>>) {
+        // It throws only for what cannot be copied, which text and bytes can.
+        let _ = self.worker.post_message(&message(text, bulk));
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.worker.set_onmessage(None);
+        self.worker.terminate();
+    }
+}
+
+/// Lets the engine read a file that the visitor chose; gives the path by which it has it.
+pub fn give(file: File) -> String {
+    let path = GIVEN.with_borrow_mut(|given| {
+        let name = file.name().replace('/', "_");
+        let mut path = format!("/files/{name}");
+        let mut n = 1;
+        while given.iter().any(|(taken, _)| *taken == path) {
+            n += 1;
+            path = format!("/files/{n} {name}");
+        }
+        given.push((path.clone(), file.clone()));
+        path
+    });
+    NOW.with_borrow(|worker| {
+        if let Some(worker) = worker {
+            hand_over(worker, &path, &file);
+        }
+    });
+    path
+}
+
+fn hand_over(worker: &Worker, path: &str, file: &File) {
+    let data = js_sys::Object::new();
+    let _ = Reflect::set(&data, &"path".into(), &path.into());
+    let _ = Reflect::set(&data, &"file".into(), file);
+    let _ = worker.post_message(&data);
+}
+
+fn start() -> Result<Worker, JsValue> {
+    let signet = Reflect::get(&js_sys::global(), &"signet".into())?;
+    let start: Function = Reflect::get(&signet, &"startWorker".into())?.dyn_into()?;
+    start.call0(&signet)?.dyn_into()
+}

@@ -1,0 +1,53 @@
+//! Files beside the page that are part of the program: fetched once, and kept for as long as the worker lives.
+
+use js_sys::{ArrayBuffer, Function, Promise, Reflect, Uint8Array};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+thread_local! {
+    static ASSETS: RefCell<BTreeMap<String, &'static [u8]>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// A file that is part of the program, if it was fetched.
+pub fn asset(name: &str) -> io::Result<&'static [u8]> {
+    let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{name} is part of Signet, but was not fetched yet; try again"));
+    ASSETS.with_borrow(|assets| assets.get(name).copied()).ok_or_else(missing)
+}
+
+/// Fetches a file that is part of the program, unless it is there; gives its bytes' number if it was not.
+pub async fn fetch_asset(name: &str) -> io::Result<Option<usize>> {
+    if asset(name).is_ok() {
+        return Ok(None);
+    }
+    let bytes = fetch(&format!("assets/{name}")).await.map_err(|why| {
+        io::Error::other(format!("{name} is part of Signet, but could not be fetched ({why}). Is the network there? Try again when it is back"))
+    })?;
+    let length = bytes.len();
+    // Kept until the worker ends, as natively until the process does.
+    ASSETS.with_borrow_mut(|assets| assets.insert(name.into(), bytes.leak()));
+    Ok(Some(length))
+}
+
+/// All bytes of what lies beside the page at `path`.
+async fn fetch(path: &str) -> Result<Vec<u8>, String> {
+    let get = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).map_err(said);
+    let awaited = async |value: JsValue| JsFuture::from(Promise::resolve(&value)).await.map_err(said);
+    let global = js_sys::global();
+    let fetch: Function = get(&global, "fetch")?.dyn_into().map_err(said)?;
+    let response = awaited(fetch.call1(&global, &path.into()).map_err(said)?).await?;
+    if get(&response, "ok")? != JsValue::TRUE {
+        return Err(format!("the server answers {}", get(&response, "status")?.as_f64().unwrap_or_default()));
+    }
+    let body: Function = get(&response, "arrayBuffer")?.dyn_into().map_err(said)?;
+    let buffer: ArrayBuffer = awaited(body.call0(&response).map_err(said)?).await?.dyn_into().map_err(said)?;
+    Ok(Uint8Array::new(&buffer).to_vec())
+}
+
+/// What a thrown value says.
+pub(super) fn said(thrown: JsValue) -> String {
+    let message = Reflect::get(&thrown, &"message".into()).ok().and_then(|message| message.as_string());
+    message.or_else(|| thrown.as_string()).unwrap_or_else(|| format!("{thrown:?}"))
+}

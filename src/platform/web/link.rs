@@ -1,0 +1,83 @@
+//! Inside the engine's worker: messages from the page, and to it. A panic is told before all ends.
+
+use js_sys::{Object, Reflect, Uint8Array};
+use std::sync::Arc;
+use wasm_bindgen::prelude::*;
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
+
+/// Whether this is a worker, not a page.
+pub fn in_worker() -> bool {
+    js_sys::global().is_instance_of::<DedicatedWorkerGlobalScope>()
+}
+
+/// Takes what the page sends from now on.
+pub fn listen(mut hear: impl FnMut(String, Option<Arc<Vec<u8>>>) + 'static) {
+    let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
+        let data = event.data();
+        let path = Reflect::get(&data, &"path".into()).ok().and_then(|path| path.as_string());
+        if let Some(path) = path {
+            super::files::add(&path, Reflect::get(&data, &"file".into()).unwrap_or_default());
+        } else if let Some((text, bulk)) = parts(&data) {
+            hear(text, bulk);
+        }
+    });
+    let _ = scope().add_event_listener_with_callback("message", hear.as_ref().unchecked_ref());
+    // For as long as the worker lives.
+    hear.forget();
+}
+
+/// Sends text, and bytes beside it.
+pub fn say(text: &str, bulk: Option<&Arc<Vec<u8>>>) {
+    let _ = scope().post_message(&message(text, bulk));
+}
+
+/// Tells the page why this worker does nothing any more.
+pub fn fail(why: &str) {
+    let data = Object::new();
+    let _ = Reflect::set(&data, &"failed".into(), &why.into());
+    let _ = scope().post_message(&data);
+}
+
+/// Hands a file over to the page, which offers it to the visitor.
+pub fn hand_over(name: &str, blob: &JsValue) {
+    let data = Object::new();
+    let _ = Reflect::set(&data, &"download".into(), &name.into());
+    let _ = Reflect::set(&data, &"blob".into(), blob);
+    let _ = scope().post_message(&data);
+}
+
+/// Runs a task beside others.
+pub fn spawn(task: std::pin::Pin<Box<dyn Future<Output = ()>>>) {
+    wasm_bindgen_futures::spawn_local(task);
+}
+
+/// Tells of panics as `tell` words them.
+pub fn tell_panics(tell: fn(&str) -> String) {
+    std::panic::set_hook(Box::new(move |panic| {
+        web_sys::console::error_1(&panic.to_string().into());
+        if in_worker() {
+            fail(&tell(&panic.to_string()));
+        }
+    }));
+}
+
+fn scope() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// A message of text and bytes.
+pub(super) fn message(text: &str, bulk: Option<&Arc<Vec<u8>>>) -> JsValue {
+    let data = Object::new();
+    let _ = Reflect::set(&data, &"text".into(), &text.into());
+    if let Some(bulk) = bulk {
+        let _ = Reflect::set(&data, &"bulk".into(), &Uint8Array::from(&bulk[..]));
+    }
+    data.into()
+}
+
+/// Text and bytes of a message.
+pub(super) fn parts(data: &JsValue) -> Option<(String, Option<Arc<Vec<u8>>>)> {
+    let text = Reflect::get(data, &"text".into()).ok()?.as_string()?;
+    let bulk = Reflect::get(data, &"bulk".into()).ok()?.dyn_into::<Uint8Array>().ok();
+    Some((text, bulk.map(|bulk| Arc::new(bulk.to_vec()))))
+}

@@ -1,0 +1,51 @@
+//! A page in a browser: turns and time (`tasks`), files (`files`), the engine's worker as the page
+//! sees it (`engine`) and from inside (`link`), and what is fetched at the start (`fetch`).
+
+pub mod engine;
+mod fetch;
+mod files;
+pub mod link;
+pub mod page;
+mod tasks;
+
+pub use fetch::{asset, fetch_asset};
+pub use files::{
+    Commit, Lock, Mapped, Places, Stamp, append, cut_lines, exists, is_dir, is_file, list, make_dir, modified, mount, read, read_part, read_start, read_text,
+    remove_dir, rename_dir, reserve, stamp, stream_atomic, write_atomic,
+};
+pub use tasks::{Clock, breathe, now, pause, rest, seed, spawn, wait};
+
+use js_sys::Reflect;
+use std::path::PathBuf;
+use wasm_bindgen::JsCast;
+
+/// Whether this is a page in a browser.
+pub const IN_PAGE: bool = true;
+
+/// Bytes of memory that this instance has taken of the browser; it never gives any back.
+pub fn used_memory() -> u64 {
+    let memory = wasm_bindgen::memory().unchecked_into::<js_sys::WebAssembly::Memory>();
+    memory.buffer().unchecked_into::<js_sys::ArrayBuffer>().byte_length().into()
+}
+
+/// Where what can be made again is kept.
+pub fn cache_dir() -> Option<PathBuf> {
+    Some("/cache".into())
+}
+
+/// The person's own folder: a page sees none.
+pub fn home_dir() -> Option<PathBuf> {
+    None
+}
+
+/// Whether there is a display that a window could be opened on.
+pub fn has_display() -> bool {
+    true
+}
+
+/// The browser, for reports.
+pub fn system() -> String {
+    let get = |object: &wasm_bindgen::JsValue, name: &str| Reflect::get(object, &name.into()).unwrap_or_default();
+    let agent = get(&get(&js_sys::global(), "navigator"), "userAgent");
+    agent.dyn_into::<js_sys::JsString>().map_or_else(|_| "a browser".into(), String::from)
+}

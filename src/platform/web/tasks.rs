@@ -1,0 +1,130 @@
+//! Turns and time in a page: there is one thread, whose tasks take turns where they await.
+
+use js_sys::{Function, Promise, Reflect};
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::MessageChannel;
+
+/// Milliseconds that a task may work before others get a turn.
+const TURN: f64 = 8.0;
+
+/// Time since it was made.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(f64);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self(milliseconds())
+    }
+}
+
+impl Clock {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self::default()
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        (milliseconds() - self.0).max(0.0) / 1e3
+    }
+
+    /// Time since the start.
+    pub fn elapsed(&self) -> Duration {
+        Duration::from_secs_f64(self.seconds())
+    }
+}
+
+thread_local! {
+    static PERFORMANCE: web_sys::Performance = Reflect::get(&js_sys::global(), &"performance".into()).unwrap_throw().unchecked_into();
+    static LAST_TURN: Cell<f64> = const { Cell::new(0.0) };
+    static TURNS: RefCell<Option<Turns>> = const { RefCell::new(None) };
+}
+
+/// Milliseconds since the page or the worker began.
+fn milliseconds() -> f64 {
+    PERFORMANCE.with(web_sys::Performance::now)
+}
+
+/// A channel to oneself: a message through it comes after those that wait already, and unlike a timer
+/// at once.
+struct Turns {
+    channel: MessageChannel,
+    _hear: Closure<dyn FnMut()>,
+    waiting: std::rc::Rc<RefCell<Vec<Function>>>,
+}
+
+impl Turns {
+    fn new() -> Self {
+        let channel = MessageChannel::new().expect_throw("a message channel");
+        let waiting = std::rc::Rc::<RefCell<Vec<Function>>>::default();
+        let told = waiting.clone();
+        let hear = Closure::<dyn FnMut()>::new(move || {
+            for go_on in told.take() {
+                let _ = go_on.call0(&JsValue::NULL);
+            }
+        });
+        channel.port1().set_onmessage(Some(hear.as_ref().unchecked_ref()));
+        Self { channel, _hear: hear, waiting }
+    }
+}
+
+/// Lets other tasks of this thread have a turn, if this one has worked for a while: messages are heard.
+pub async fn breathe() {
+    if milliseconds() - LAST_TURN.get() < TURN {
+        return;
+    }
+    let turn = Promise::new(&mut |resolve, _| {
+        TURNS.with_borrow_mut(|turns| {
+            let turns = turns.get_or_insert_with(Turns::new);
+            turns.waiting.borrow_mut().push(resolve);
+            let _ = turns.channel.port2().post_message(&JsValue::NULL);
+        });
+    });
+    let _ = JsFuture::from(turn).await;
+    super::files::settle().await;
+    LAST_TURN.set(milliseconds());
+}
+
+/// Waits a moment, in which other tasks of this thread have a turn.
+pub async fn rest(seconds: f64) {
+    let timer = Promise::new(&mut |resolve, _| {
+        let set: Function = Reflect::get(&js_sys::global(), &"setTimeout".into()).unwrap_throw().unchecked_into();
+        let _ = set.call2(&JsValue::NULL, &resolve, &(1e3 * seconds).into());
+    });
+    let _ = JsFuture::from(timer).await;
+    LAST_TURN.set(milliseconds());
+}
+
+/// The result of a future that waits for nothing.
+///
+/// # Panics
+/// If it does wait: no thread of a page may stand still.
+pub fn wait<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("a page cannot stand still for what comes later"),
+    }
+}
+
+/// Seconds since 1970.
+pub fn now() -> f64 {
+    js_sys::Date::now() / 1e3
+}
+
+/// A number that differs from one visit to the next.
+pub fn seed() -> u64 {
+    (js_sys::Math::random() * 4_294_967_296.0) as u64
+}
+
+/// Lets this thread rest: a page cannot.
+pub fn pause(_seconds: f64) {}
+
+/// Runs `work` on a thread of its own: a page has none to give.
+pub fn spawn(_name: &str, _work: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    Err(std::io::ErrorKind::Unsupported.into())
+}
