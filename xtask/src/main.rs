@@ -1,6 +1,7 @@
 //! What a newcomer or CI runs: `cargo xtask COMMAND`.
 
 mod answers;
+mod browser;
 mod corpus;
 mod display;
 mod licences;
@@ -8,6 +9,7 @@ mod steps;
 mod swiftshader;
 mod system;
 mod test;
+mod web;
 mod window;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +40,30 @@ enum Command {
         #[arg(long)]
         measure: bool,
     },
+    /// Build the page into web/dist, static files for any host; or serve it.
+    Web {
+        /// Serve what was built on this machine, instead of building.
+        #[arg(long)]
+        serve: bool,
+        /// The port it is served at; 0 for any that is free.
+        #[arg(long, default_value_t = 8080, requires = "serve")]
+        port: u16,
+        /// The path it is served under.
+        #[arg(long, value_name = "PATH", default_value = "/", requires = "serve")]
+        under: String,
+    },
+    /// Try the page in browsers: Chromium and Firefox, without a display.
+    Browser {
+        /// Keep pictures of it in this folder.
+        #[arg(long, value_name = "DIR")]
+        shots: Option<PathBuf>,
+        /// Only scenarios whose names hold this.
+        #[arg(long, value_name = "NAME", default_value = "")]
+        filter: String,
+        /// Take web/dist as it is, instead of building it first.
+        #[arg(long)]
+        built: bool,
+    },
     /// Check the licence of every dependency.
     Licences,
     /// Make the embedded corpus from the Chit-Chat dataset.
@@ -63,6 +89,9 @@ fn main() -> ExitCode {
         Command::Window { film: Some(out), .. } => window::film(&out),
         Command::Window { measure: true, .. } => window::measure(),
         Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|said| println!("{said}")),
+        Command::Web { serve: true, port, under } => web::serve(port, &under),
+        Command::Web { .. } => web::build().map(|said| println!("{said}")),
+        Command::Browser { shots, filter, built } => browser::alone(shots.as_deref(), &filter, built),
         Command::Licences => licences::check().map(|count| println!("{count} packages, all under licences that allow it")),
         Command::Answers { prompts, models } => answers::print(&prompts, &models),
         Command::Corpus { dataset, out } => corpus::make(&dataset, &out),

@@ -13,15 +13,25 @@ const PACKAGES: [&str; 9] =
 const ELSEWHERE: &str = "the tests need a Vulkan driver, and a software one will do: Mesa's lavapipe (Fedora: mesa-vulkan-drivers; Arch: vulkan-swrast; \
      openSUSE: Mesa-vulkan-device-select and libvulkan_lvp). Where a GPU's own driver is installed, nothing is missing";
 
-/// Installs what is missing. Where that is not known or not possible it says what to install, and
-/// leaves the verdict to the tests, which fail if they find no adapter.
+/// Installs the drivers that are missing. Where that is not known or not possible it says what to
+/// install, and leaves the verdict to the tests, which fail if they find no adapter.
 pub(crate) fn prepare() -> Outcome {
-    if !found("apt-get") || !found("dpkg-query") {
-        return Outcome::Skipped(ELSEWHERE.into());
+    if !packaged() { Outcome::Skipped(ELSEWHERE.into()) } else { install(&PACKAGES) }
+}
+
+/// Whether this system has Debian's packages.
+pub(crate) fn packaged() -> bool {
+    found("apt-get") && found("dpkg-query")
+}
+
+/// Installs those of these packages that are missing; skipped where that is not possible.
+pub(crate) fn install(packages: &[&'static str]) -> Outcome {
+    if !packaged() {
+        return Outcome::Skipped("this system has no apt-get".into());
     }
-    let missing: Vec<&str> = PACKAGES.into_iter().filter(|package| !installed(package)).collect();
+    let missing: Vec<&str> = packages.iter().copied().filter(|package| !installed(package)).collect();
     if missing.is_empty() {
-        return Outcome::Passed(format!("{} are installed", PACKAGES.join(", ")));
+        return Outcome::Passed(format!("{} are installed", packages.join(", ")));
     }
     let Some(prefix) = privileges() else {
         return Outcome::Skipped(format!("not root, and there is no sudo; have somebody run: apt-get install {}", missing.join(" ")));

@@ -1,0 +1,142 @@
+// Starts the page: says what a browser lacks, loads and compiles the module once, and hands it to the
+// part that draws (here) and to the part that computes (worker.js).
+
+const shell = document.getElementById('shell');
+const progress = document.getElementById('progress');
+const status = document.getElementById('status');
+
+/** Browsers that have all of what is tested below. */
+const BROWSERS = 'Chrome or Edge 108, Firefox 114 and Safari 16.4 have all that is needed, and so do newer ones.';
+
+/** Shows what went wrong in the place of the page. */
+function fail(text) {
+    shell.hidden = false;
+    shell.classList.add('failed');
+    status.setAttribute('role', 'alert');
+    status.textContent = text;
+}
+
+/** Whether a worker may be a module: its options are read then. */
+function moduleWorkers() {
+    let read = false;
+    const options = {
+        get type() {
+            read = true;
+            return 'module';
+        },
+    };
+    try {
+        // An address that cannot be fetched, and is not: the options are read first.
+        new Worker('blob://', options).terminate();
+    } catch {
+        // It is not to start.
+    }
+    return read;
+}
+
+/** What this browser lacks, in words. */
+function missing() {
+    // (module (func (result v128) (i8x16.splat (i32.const 0))))
+    const simd = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11];
+    const lacks = [];
+    if (typeof WebAssembly !== 'object') {
+        lacks.push('WebAssembly');
+    } else if (!WebAssembly.validate(new Uint8Array(simd))) {
+        lacks.push('WebAssembly with vector instructions (SIMD)');
+    }
+    if (!moduleWorkers()) {
+        lacks.push('workers that are modules');
+    }
+    if (!document.createElement('canvas').getContext('webgl2')) {
+        lacks.push('WebGL 2, with which the page is drawn (it may be switched off in the settings)');
+    }
+    return lacks;
+}
+
+/** Compiles the module while it arrives. */
+async function compile() {
+    const sizes = fetch('files.json').then((answer) => answer.json()).catch(() => null);
+    const answer = await fetch('signet_bg.wasm');
+    if (!answer.ok) {
+        throw new Error(`signet_bg.wasm: the server says ${answer.status}`);
+    }
+    const listed = (await sizes)?.files.find((file) => file.name === 'signet_bg.wasm');
+    if (listed) {
+        progress.max = listed.bytes;
+    }
+    let seen = 0;
+    const counted = answer.body.pipeThrough(
+        new TransformStream({
+            transform(part, to) {
+                seen += part.byteLength;
+                if (listed) {
+                    progress.value = seen;
+                }
+                status.textContent = `Loading… ${(seen / 1e6).toFixed(1)} MB`;
+                to.enqueue(part);
+            },
+        }),
+    );
+    return WebAssembly.compileStreaming(new Response(counted, { headers: { 'content-type': 'application/wasm' } }));
+}
+
+/** A worker that runs the engine, from the module that is compiled already. */
+function startWorker(module) {
+    const worker = new Worker('worker.js', { type: 'module', name: 'signet' });
+    worker.postMessage({ module });
+    return worker;
+}
+
+/** Keeps the page for when there is no network, and says when there is a newer one. */
+async function keep() {
+    if (!navigator.serviceWorker || !window.isSecureContext) {
+        return;
+    }
+    const update = document.getElementById('update');
+    const registration = await navigator.serviceWorker.register('sw.js', { updateViaCache: 'none' });
+    const offer = () => {
+        // The first of all has nothing that it would take the place of.
+        update.hidden = !(registration.waiting && navigator.serviceWorker.controller);
+    };
+    registration.addEventListener('updatefound', () => registration.installing?.addEventListener('statechange', offer));
+    offer();
+    let asked = false;
+    document.getElementById('reload').addEventListener('click', () => {
+        asked = true;
+        registration.waiting?.postMessage('take over');
+    });
+    navigator.serviceWorker.addEventListener('controllerchange', () => {
+        if (asked) {
+            location.reload();
+        }
+    });
+}
+
+async function start() {
+    const lacks = missing();
+    if (lacks.length > 0) {
+        fail(`This browser lacks ${lacks.join('; ')}.\n${BROWSERS}`);
+        return;
+    }
+    try {
+        const [{ default: init }, module] = await Promise.all([import('./signet.js'), compile()]);
+        status.textContent = 'Starting…';
+        // What the module asks of this page.
+        globalThis.signet = { fail, startWorker: () => startWorker(module) };
+        await init({ module_or_path: module });
+        shell.hidden = true;
+    } catch (error) {
+        fail(`The page could not be started: ${error.message ?? error}\nReload it; if that does not help, the server may be sending parts of two versions.`);
+        throw error;
+    }
+}
+
+// A module that has failed does nothing any more: say so instead of standing still.
+addEventListener('error', (event) => {
+    if (event.error instanceof WebAssembly.RuntimeError) {
+        fail(`The page has stopped: ${event.message}\nReload it. Conversations and runs that were saved are kept.`);
+    }
+});
+
+start();
+addEventListener('load', () => keep().catch((error) => console.warn(`The page is not kept for use without a network: ${error.message}`)));

@@ -1,0 +1,23 @@
+//! What is tried, one scenario a file: an error says what a visitor would have missed.
+
+mod fallback;
+mod firefox;
+mod lacking;
+mod load;
+mod offline;
+mod update;
+
+use super::Scene;
+
+/// A scenario; what it measured, or what was wrong.
+type Scenario = fn(&Scene) -> Result<String, String>;
+
+/// All, in the order in which they run.
+pub(super) const ALL: [(&str, Scenario); 6] = [
+    ("load", load::run),
+    ("fallback", fallback::run),
+    ("lacking", lacking::run),
+    ("offline", offline::run),
+    ("update", update::run),
+    ("firefox", firefox::run),
+];

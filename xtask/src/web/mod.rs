@@ -1,0 +1,130 @@
+//! `cargo xtask web`: the page as a folder of static files, `web/dist`, which any host can serve from
+//! any path, and a server for trying it.
+
+mod files;
+mod glue;
+pub(crate) mod http;
+pub(crate) mod server;
+mod toolchain;
+
+use crate::system::found;
+use server::{Server, Site};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use toolchain::{TARGET, Toolchain};
+
+/// What the code needs: random bytes from the browser, and its vector instructions.
+const FLAGS: &str = "--cfg getrandom_backend=\"wasm_js\" -C target-feature=+simd128";
+/// The profile of `Cargo.toml` that it is built with.
+const PROFILE: &str = "web";
+/// What of `web/` is served as it is, by ending.
+const STATIC: [&str; 6] = ["html", "css", "js", "webmanifest", "png", "svg"];
+/// What of `assets/` the page fetches.
+const ASSETS: [&str; 4] = ["student.signet", "teacher.signet", "tokenizer.json", "corpus.txt"];
+/// What it shows in a tab.
+const ICON: &str = "icon.png";
+/// What `sw.js` says where it is not built, and what a build writes there.
+const UNBUILT: &str = "const VERSION = 'unbuilt';";
+
+/// The root of the repository.
+pub(crate) fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is in it").to_owned()
+}
+
+/// The build's folder.
+pub(crate) fn target() -> PathBuf {
+    root().join(std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from))
+}
+
+/// Where the page is built.
+pub(crate) fn dist() -> PathBuf {
+    root().join("web/dist")
+}
+
+/// Builds `web/dist`; gives its sizes in a line.
+pub(crate) fn build() -> Result<String, String> {
+    let toolchain = Toolchain::find()?;
+    println!("building for WebAssembly with {}", toolchain.name());
+    let mut cargo = toolchain.build();
+    cargo.args(["--locked", "--package", "signet", "--bin", "signet", "--no-default-features", "--profile", PROFILE]);
+    cargo.env("RUSTFLAGS", FLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS").current_dir(root());
+    if !cargo.status().is_ok_and(|status| status.success()) {
+        return Err("signet could not be built for WebAssembly, see above".into());
+    }
+    gather(&target().join(TARGET).join(PROFILE).join("signet.wasm"), &dist())
+}
+
+/// Serves what was built until it is ended.
+pub(crate) fn serve(port: u16, under: &str) -> Result<(), String> {
+    if !dist().join("index.html").is_file() {
+        return Err("there is no web/dist to serve; build it first: cargo xtask web".into());
+    }
+    let server = Server::start(Site::new(under, &dist()), port)?;
+    println!("{}  (Ctrl-C ends)", server.url());
+    server.wait();
+    Ok(())
+}
+
+/// Puts the page together beside `out`, and then in its place.
+fn gather(module: &Path, out: &Path) -> Result<String, String> {
+    let part = out.with_extension("part");
+    std::fs::remove_dir_all(&part).ok();
+    let folder = |path: &Path| std::fs::create_dir_all(path).map_err(|error| format!("{}: {error}", path.display()));
+    folder(&part.join("assets"))?;
+    let lock = std::fs::read_to_string(root().join("Cargo.lock")).map_err(|error| format!("Cargo.lock: {error}"))?;
+    glue::write(module, &lock, &part)?;
+    optimise(&part.join("signet_bg.wasm"))?;
+    for name in ASSETS {
+        copy(&root().join("assets").join(name), &part.join("assets").join(name))?;
+    }
+    copy(&root().join("assets").join(ICON), &part.join(ICON))?;
+    let page = root().join("web");
+    for entry in std::fs::read_dir(&page).map_err(|error| format!("{}: {error}", page.display()))?.filter_map(Result::ok) {
+        let path = entry.path();
+        if path.extension().is_some_and(|ending| STATIC.iter().any(|known| ending == *known)) {
+            copy(&path, &part.join(entry.file_name()))?;
+        }
+    }
+    let said = publish(&part)?;
+    std::fs::remove_dir_all(out).ok();
+    std::fs::rename(&part, out).map_err(|error| format!("{}: {error}", out.display()))?;
+    println!("{}", out.display());
+    Ok(said)
+}
+
+/// Names the version of the files in a folder, and lists them; gives their sizes in a line.
+pub(crate) fn publish(folder: &Path) -> Result<String, String> {
+    let files = files::read(folder)?;
+    let version = files::version(&files);
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).map_err(|error| format!("{name}: {error}"));
+    let worker = std::fs::read_to_string(root().join("web/sw.js")).map_err(|error| format!("web/sw.js: {error}"))?;
+    if !worker.contains(UNBUILT) {
+        return Err(format!("web/sw.js has no line {UNBUILT:?}, where a build writes its version"));
+    }
+    write("sw.js", &worker.replace(UNBUILT, &format!("const VERSION = '{version}';")))?;
+    write("files.json", &files::list(&files, &version))?;
+    println!("version {version}");
+    files::weigh(&files)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    std::fs::copy(from, to).map(|_| ()).map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
+}
+
+/// Runs Binaryen's optimiser where there is one.
+fn optimise(module: &Path) -> Result<(), String> {
+    if !found("wasm-opt") {
+        println!("wasm-opt is not on the PATH: the module stays as the compiler made it");
+        return Ok(());
+    }
+    println!("wasm-opt -O3");
+    // The module says itself which features it uses.
+    let beside = module.with_extension("opt");
+    let status = Command::new("wasm-opt").arg("-O3").arg(module).arg("-o").arg(&beside).status();
+    if status.is_ok_and(|status| status.success()) {
+        return std::fs::rename(&beside, module).map_err(|error| format!("{}: {error}", module.display()));
+    }
+    println!("wasm-opt failed: the module stays as the compiler made it");
+    std::fs::remove_file(&beside).ok();
+    Ok(())
+}
