@@ -68,6 +68,10 @@ pub trait Real:
     fn signed_sums(_words: &[u32], _x: &[Self], _out: &mut [Self]) -> bool {
         false
     }
+    /// Whether those sums are faster than a dense product however many vectors there are.
+    fn sums_in_bulk() -> bool {
+        false
+    }
     /// The same for rows of packed halves; see [`vector::dots_of_halves`].
     fn dots_of_halves(_words: &[u32], _x: &[Self], _out: &mut [Self]) -> bool {
         false
@@ -223,6 +227,9 @@ impl Real for f32 {
     scratch!(f32);
     fn signed_sums(words: &[u32], x: &[Self], out: &mut [Self]) -> bool {
         vector::signed_sums(words, x, out)
+    }
+    fn sums_in_bulk() -> bool {
+        vector::SMALL
     }
     fn dots_of_halves(words: &[u32], x: &[Self], out: &mut [Self]) -> bool {
         vector::dots_of_halves(words, x, out)

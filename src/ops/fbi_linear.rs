@@ -101,7 +101,7 @@ impl Op for FbiLinear {
         let (alpha, beta) = (io.inputs[2].real(), io.inputs[3].real());
         let layer = Layers { members: &self.members, words: io.inputs[1].words(), signs: io.inputs[1].spec(), alpha, beta };
         let out = io.outputs[0].real();
-        if tokens <= FEW {
+        if tokens <= FEW || T::sums_in_bulk() {
             return x.chunks(width).zip(out.chunks_mut(layer.signs.rows)).for_each(|(x, out)| layer.one_token(x, out));
         }
         layer.many_tokens(x, tokens, out);

@@ -6,6 +6,10 @@ mod small;
 
 use half::slice::HalfFloatSliceExt;
 
+/// Whether this CPU's vectors hold four floats, and no product is added as it is made: then a look-up in
+/// [`signed_sums`] does the work of two multiplications and two additions of vectors.
+pub const SMALL: bool = cfg!(target_arch = "wasm32");
+
 /// For each row r of signs, `out[r] = Σ ±x[i]`: plus where bit i of the row is 1. `x` has 32 values
 /// for each word of a row. False, with nothing done, if the caller's loop serves this CPU better.
 pub fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
@@ -16,7 +20,7 @@ pub fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
         unsafe { x86::signed_sums(words, x, out) };
         return true;
     }
-    if cfg!(target_arch = "wasm32") {
+    if SMALL {
         small::signed_sums(words, x, out);
         return true;
     }
@@ -33,7 +37,7 @@ pub fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
         unsafe { x86::dots_of_halves(words, x, out) };
         return true;
     }
-    if cfg!(target_arch = "wasm32") {
+    if SMALL {
         small::dots_of_halves(words, x, out);
         return true;
     }
@@ -43,7 +47,7 @@ pub fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
 /// Widens halves (two a word, low half first) to `out.len()` floats: with the CPU's own conversion
 /// where it has one.
 pub fn widen(words: &[u32], out: &mut [f32]) {
-    if cfg!(target_arch = "wasm32") {
+    if SMALL {
         return small::widen(&words[..out.len().div_ceil(2)], out);
     }
     // On a little-endian machine, and Signet runs on no other, the halves of words lie in memory in
