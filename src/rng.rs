@@ -23,6 +23,11 @@ impl Key {
         mix(self.0.wrapping_add(mix(counter.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1))))
     }
 
+    /// Its bits, low half first: a key for [`hash`].
+    pub fn words(self) -> [u32; 2] {
+        [self.0 as u32, (self.0 >> 32) as u32]
+    }
+
     /// Uniform in (0, 1), never either end.
     pub fn uniform(self, counter: u64) -> f64 {
         ((self.bits(counter) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
@@ -52,6 +57,17 @@ impl Key {
             }
         }
     }
+}
+
+/// 32 random bits, by operations that every GPU has: `shaders/sample.wgsl` follows it to the bit. Under
+/// one key no two numbers have the same.
+pub fn hash(key: [u32; 2], n: u32) -> u32 {
+    let mix = |mut x: u32| {
+        x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
+        x = (x ^ (x >> 15)).wrapping_mul(0x846c_a68b);
+        x ^ (x >> 16)
+    };
+    mix(mix(n ^ key[0]) ^ key[1])
 }
 
 /// SplitMix64's finaliser.

@@ -1,5 +1,6 @@
 //! From a file to text: packing, opening what is hostile, generating, chatting.
 
+use crate::device::machine;
 use pollster::block_on;
 use signet::data::{END, Tokenizer, USER};
 use signet::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
@@ -346,7 +347,12 @@ fn warm(max_tokens: usize) -> Request {
 
 #[test]
 fn text_comes_in_whole_characters_and_the_cache_is_used() {
-    let mut machine = Machine::cpu();
+    for machine in [Machine::cpu(), machine().1] {
+        text_is_whole(machine);
+    }
+}
+
+fn text_is_whole(mut machine: Machine) {
     let (mut generator, tokenizer) = speaker(&mut machine, 256);
     let prompt = tokenizer.encode("<|user|>hello there<|assistant|>").unwrap();
     let mut pieces = String::new();
@@ -367,7 +373,12 @@ fn text_comes_in_whole_characters_and_the_cache_is_used() {
 
 #[test]
 fn text_ends_for_the_reason_given() {
-    let mut machine = Machine::cpu();
+    for machine in [Machine::cpu(), machine().1] {
+        text_ends(machine);
+    }
+}
+
+fn text_ends(mut machine: Machine) {
     let (mut generator, tokenizer) = speaker(&mut machine, 40);
     let prompt = tokenizer.encode("once upon a time").unwrap();
     let mut run = |prompt: &[u32], request: &Request, asked: &dyn Fn() -> bool| {
@@ -377,6 +388,10 @@ fn text_ends_for_the_reason_given() {
     let stop = Request { stop_tokens: vec![whole.ids[4]], ..warm(30) };
     let ended = run(&prompt, &stop, &|| false).unwrap();
     assert_eq!((ended.report.stopped, &ended.ids[..]), (Stopped::EndToken, &whole.ids[..4]));
+    // What was begun beyond the end is forgotten: the text that ended goes on as it would have.
+    let longer = [&prompt[..], &ended.ids].concat();
+    let resumed = run(&longer, &warm(10), &|| false).unwrap();
+    assert_eq!((resumed.report.cached_tokens, &resumed.ids[..]), (longer.len() - 1, &whole.ids[4..14]));
     let characters: Vec<char> = whole.text.chars().collect();
     let string: String = characters[3..6].iter().collect();
     let cut = run(&prompt, &Request { stop_strings: vec![string.clone()], ..warm(30) }, &|| false).unwrap();

@@ -3,7 +3,7 @@
 
 use super::{DispatchCounts, KernelRow, Progress, Rates};
 use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
-use crate::infer::Engine;
+use crate::infer::{Ahead, Engine, Sampler, Sampling};
 use crate::model::{Linears, LlamaConfig, Purpose, Weights};
 use crate::ops::Add;
 use crate::platform::Clock;
@@ -128,18 +128,19 @@ async fn side(
     let prompt: Vec<u32> = (0..bench.prompt as u64).map(|i| (Key::new(0, "prompt").bits(i) % config.vocab_size as u64) as u32).collect();
     // Once to warm up: caches, and on a GPU pipelines.
     done(1)?;
-    engine.feed(machine, &prompt).await?;
+    engine.read(machine, &prompt).await?;
     engine.rewind(0);
     done(2)?;
     let clock = Clock::start();
-    let mut logits = engine.feed(machine, &prompt).await?;
+    engine.choose_by(machine, Sampler::new(Sampling::GREEDY, config.vocab_size), &prompt)?;
+    let mut ahead = Ahead::new(&mut engine, machine, &prompt, 1 + WARM_UP + bench.tokens)?;
+    ahead.next(&mut engine, machine).await?;
     let first_token_seconds = clock.seconds();
     let mut times = Vec::with_capacity(bench.tokens);
     for n in 0..WARM_UP + bench.tokens {
         done(3 + n)?;
-        let next = likeliest(&logits);
         let clock = Clock::start();
-        logits = engine.feed(machine, &[next]).await?;
+        ahead.next(&mut engine, machine).await?;
         if n >= WARM_UP {
             times.push(clock.seconds());
         }
@@ -155,10 +156,6 @@ async fn side(
         roofline: tokens_per_second * bytes_per_token as f64 / bandwidth,
     };
     Ok((side, engine))
-}
-
-fn likeliest(logits: &[f32]) -> u32 {
-    logits.iter().enumerate().fold(0, |best, (n, &x)| if x > logits[best] { n } else { best }) as u32
 }
 
 /// Bytes of every tensor, but of the embedding, of which one row is read (unless it is the head).

@@ -1,20 +1,21 @@
-//! Whole models on a device, held to the CPU device: one training step, and greedy decoding of the
-//! demo student. With `conform`'s operations they make an adapter's certificate.
+//! Whole models on a device, held to the CPU device: one training step, and tokens of the demo student,
+//! greedy and drawn. With `conform`'s operations they make an adapter's certificate.
 
 mod step;
 mod tokens;
 
 use crate::conform::{ModelCheck, Target};
+use crate::infer::Sampling;
 
 /// How many models are tried on a target: none on the CPU device, which is what they are held to.
 pub fn count(target: &Target) -> usize {
     match target {
-        Target::Gpu(ways) if !ways.is_empty() => 2,
+        Target::Gpu(ways) if !ways.is_empty() => 3,
         _ => 0,
     }
 }
 
-/// Tries both on a GPU, telling `done` how many were. Once `stop` says so it ends within a second; a
+/// Tries them on a GPU, telling `done` how many were. Once `stop` says so it ends within a second; a
 /// model that was not done is not in the result.
 pub async fn models(target: &Target, stop: &dyn Fn() -> bool, mut done: impl FnMut(usize)) -> Vec<ModelCheck> {
     let mut checks = Vec::new();
@@ -23,7 +24,8 @@ pub async fn models(target: &Target, stop: &dyn Fn() -> bool, mut done: impl FnM
     for n in 0..count(target) {
         let (what, finding) = match n {
             0 => ("one training step of a small model", step::check(gpu, stop).await),
-            _ => ("64 greedy tokens of the packed demo student", tokens::check(gpu, stop).await),
+            1 => ("64 greedy tokens of the packed demo student", tokens::check(gpu, Sampling::GREEDY, stop).await),
+            _ => ("64 drawn tokens of the packed demo student", tokens::check(gpu, tokens::DRAWN, stop).await),
         };
         if stop() {
             break;

@@ -1,66 +1,85 @@
-//! Greedy decoding of the packed demo student: a device must choose the CPU device's tokens, up to
-//! the first position where the best two logits are so close that rounding may decide.
+//! Tokens of the packed demo student: a device must choose the CPU device's, up to the first position
+//! where the best two weights, noise included, are so close that rounding may decide. The device
+//! chooses them itself and runs ahead, as in a chat.
 
 use super::{Finding, go_on};
 use crate::device::Gpu;
 use crate::graph::Machine;
-use crate::infer::Engine;
+use crate::infer::{Ahead, Engine, Sampler, Sampling};
 use crate::model::{ModelFile, Purpose};
+use crate::ops::Drawn;
 use anyhow::{Context, Result};
 use std::sync::Arc;
 
 /// Tokens generated.
 const TOKENS: usize = 64;
-/// Below this margin of the best two logits two devices may differ.
-const MARGIN: f32 = 1e-3;
-/// What is continued. On the CPU device no margin of it is below [`MARGIN`].
+/// Below this margin of the best two two devices may differ.
+const MARGIN: f64 = 1e-3;
+/// What is continued. On the CPU device no margin of it is below [`MARGIN`], greedy or [`DRAWN`].
 const PROMPT: &str = "<|user|>hi, how are you?<|assistant|>";
+/// How tokens are drawn: every setting has a say.
+pub(super) const DRAWN: Sampling = Sampling { temperature: 0.8, top_k: 40, top_p: 0.95, min_p: 0.01, repetition_penalty: 1.1, seed: 5 };
 
-/// A token chosen, and by how much its logit is above the next.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Chosen {
-    token: u32,
-    margin: f32,
+/// The demo student on a machine.
+struct Student {
+    machine: Machine,
+    engine: Engine,
+    prompt: Vec<u32>,
+    sampler: Sampler,
 }
 
-pub(super) async fn check(gpu: &Arc<Gpu>, stop: &dyn Fn() -> bool) -> Result<Finding> {
-    let expected = decode(Machine::cpu(), stop).await?;
-    let got = decode(Machine::gpu(gpu.clone(), crate::ops::FUSIONS), stop).await?;
+impl Student {
+    fn new(mut machine: Machine, sampling: Sampling) -> Result<Self> {
+        let student = ModelFile::embedded_student()?;
+        let tokenizer = student.tokenizer.as_ref().context("the embedded student has no tokenizer")?;
+        let prompt = tokenizer.encode(PROMPT)?;
+        let weights = student.load(&mut machine, Purpose::Inference(student.storage()))?;
+        let engine = Engine::new(&mut machine, &weights, prompt.len() + TOKENS)?;
+        Ok(Self { machine, engine, prompt, sampler: Sampler::new(sampling, tokenizer.vocabulary()) })
+    }
+
+    /// The tokens that follow the prompt, chosen from logits that the host has; an end token does not
+    /// end them.
+    async fn chosen(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<Drawn>> {
+        let mut text = self.prompt.clone();
+        let mut chosen = Vec::new();
+        for _ in 0..TOKENS {
+            go_on(stop)?;
+            let logits = self.engine.feed(&mut self.machine, &text[self.engine.position()..]).await?;
+            let drawn = self.sampler.draw(text.len()).of(&logits, &Sampler::recent(&text));
+            text.push(drawn.token);
+            chosen.push(drawn);
+        }
+        Ok(chosen)
+    }
+
+    /// The same, chosen by the machine.
+    async fn decoded(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<u32>> {
+        self.engine.choose_by(&mut self.machine, self.sampler, &self.prompt)?;
+        let mut ahead = Ahead::new(&mut self.engine, &mut self.machine, &self.prompt, TOKENS)?;
+        let mut tokens = Vec::new();
+        while let Some(token) = ahead.next(&mut self.engine, &mut self.machine).await? {
+            go_on(stop)?;
+            tokens.push(token);
+        }
+        Ok(tokens)
+    }
+}
+
+pub(super) async fn check(gpu: &Arc<Gpu>, sampling: Sampling, stop: &dyn Fn() -> bool) -> Result<Finding> {
+    let expected = Student::new(Machine::cpu(), sampling)?.chosen(stop).await?;
+    let got = Student::new(Machine::gpu(gpu.clone(), crate::ops::FUSIONS), sampling)?.decoded(stop).await?;
     Ok(compare(&expected, &got))
 }
 
-/// The tokens that follow the prompt; an end token does not end them.
-async fn decode(mut machine: Machine, stop: &dyn Fn() -> bool) -> Result<Vec<Chosen>> {
-    let student = ModelFile::embedded_student()?;
-    let prompt = student.tokenizer.as_ref().context("the embedded student has no tokenizer")?.encode(PROMPT)?;
-    let weights = student.load(&mut machine, Purpose::Inference(student.storage()))?;
-    let mut engine = Engine::new(&mut machine, &weights, prompt.len() + TOKENS)?;
-    let mut chosen = Vec::new();
-    let mut feed = prompt;
-    for _ in 0..TOKENS {
-        go_on(stop)?;
-        let best = best(&engine.feed(&mut machine, &feed).await?);
-        feed = vec![best.token];
-        chosen.push(best);
-    }
-    Ok(chosen)
-}
-
-fn best(logits: &[f32]) -> Chosen {
-    let mut order: Vec<u32> = (0..logits.len() as u32).collect();
-    let logit = |token: u32| logits[token as usize];
-    order.select_nth_unstable_by(1, |&a, &b| logit(b).total_cmp(&logit(a)));
-    Chosen { token: order[0], margin: logit(order[0]) - logit(order[1]) }
-}
-
-fn compare(expected: &[Chosen], got: &[Chosen]) -> Finding {
-    let sure = expected.iter().position(|chosen| chosen.margin < MARGIN).unwrap_or(expected.len());
-    let least = expected.iter().map(|chosen| chosen.margin).fold(f32::INFINITY, f32::min);
-    let differs = expected[..sure].iter().zip(got).position(|(expected, got)| expected.token != got.token);
+fn compare(expected: &[Drawn], got: &[u32]) -> Finding {
+    let sure = expected.iter().position(|drawn| drawn.margin < MARGIN).unwrap_or(expected.len());
+    let least = expected.iter().map(|drawn| drawn.margin).fold(f64::INFINITY, f64::min);
+    let differs = (0..sure).find(|&at| got.get(at) != Some(&expected[at].token));
     let outcome = format!("{} of {sure} tokens equal the CPU device's; the smallest margin is {least:.4}", differs.unwrap_or(sure));
     let failure = differs.map(|at| {
-        let (want, got) = (expected[at], got[at]);
-        format!("token {at} is {} by a margin of {}, and on the CPU device {} by {}", got.token, got.margin, want.token, want.margin)
+        let (want, got) = (expected[at], got.get(at).map_or("missing".into(), u32::to_string));
+        format!("token {at} is {got}, and on the CPU device {} by a margin of {}", want.token, want.margin)
     });
     Finding { outcome, failure }
 }
@@ -71,16 +90,21 @@ mod tests {
 
     #[test]
     fn the_prompt_leaves_nothing_to_rounding() {
-        let chosen = pollster::block_on(decode(Machine::cpu(), &|| false)).expect("the embedded student decodes");
-        assert!(chosen.len() == TOKENS && chosen.iter().all(|chosen| chosen.margin >= MARGIN), "{chosen:?}");
+        for sampling in [Sampling::GREEDY, DRAWN] {
+            let student = || Student::new(Machine::cpu(), sampling).expect("the embedded student loads");
+            let chosen = pollster::block_on(student().chosen(&|| false)).expect("it decodes");
+            assert!(chosen.len() == TOKENS && chosen.iter().all(|drawn| drawn.margin >= MARGIN), "{chosen:?}");
+            let decoded = pollster::block_on(student().decoded(&|| false)).expect("it decodes");
+            assert_eq!(chosen.iter().map(|drawn| drawn.token).collect::<Vec<_>>(), decoded);
+        }
     }
 
     #[test]
     fn another_token_fails_unless_rounding_may_have_chosen_it() {
-        let chosen = |tokens: [(u32, f32); 3]| tokens.map(|(token, margin)| Chosen { token, margin });
-        let expected = chosen([(5, 1.0), (6, 0.5), (7, 2e-4)]);
-        assert!(compare(&expected, &chosen([(5, 1.0), (6, 0.5), (9, 2e-4)])).failure.is_none());
-        let finding = compare(&expected, &chosen([(5, 1.0), (8, 0.1), (7, 1.0)]));
-        assert_eq!(finding.failure.as_deref(), Some("token 1 is 8 by a margin of 0.1, and on the CPU device 6 by 0.5"));
+        let expected = [(5, 1.0), (6, 0.5), (7, 2e-4)].map(|(token, margin)| Drawn { token, margin });
+        assert!(compare(&expected, &[5, 6, 9]).failure.is_none());
+        let finding = compare(&expected, &[5, 8, 7]);
+        assert_eq!(finding.failure.as_deref(), Some("token 1 is 8, and on the CPU device 6 by a margin of 0.5"));
+        assert!(compare(&expected, &[5]).failure.unwrap().contains("token 1 is missing"));
     }
 }

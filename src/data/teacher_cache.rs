@@ -10,6 +10,7 @@ use super::corpus::Corpus;
 use crate::formats::checksum;
 use crate::formats::safetensors::{Dtype, FormatError, TensorFile, write_header};
 use crate::platform::{self, Lock, Places};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -201,7 +202,10 @@ fn window_sum(tokens: &[u32], ids: &[u8], shares: &[u8]) -> u64 {
     checksum(checksum(checksum(0, bytemuck::cast_slice(tokens)), ids), shares)
 }
 
-/// A cache, mapped.
+/// Ids and shares of a window, as they lie in the file.
+type Window<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
+
+/// A cache that is there.
 pub struct TeacherCache {
     file: TensorFile,
     layout: Layout,
@@ -223,7 +227,7 @@ impl TeacherCache {
     /// Opens the cache in `dir`, which must be whole and made from `origin`.
     pub fn open(dir: &Path, origin: &Origin) -> Result<Self, CacheError> {
         let cache = Self::open_any(dir, origin)?;
-        let missing = cache.sums().iter().filter(|&&sum| sum == 0).count();
+        let missing = cache.sums()?.iter().filter(|&&sum| sum == 0).count();
         if missing > 0 {
             return Err(CacheError::Unfinished { path: cache.file.path().to_path_buf(), missing, windows: cache.layout.grid.windows() });
         }
@@ -244,7 +248,7 @@ impl TeacherCache {
         let grid = Grid::new(origin.text.0, origin.text.1, origin.seq);
         let layout = Layout::new(grid, number(&file, "top")?, origin.vocabulary);
         for (name, dtype, shape) in layout.tensors() {
-            let (found, have, _) = file.raw(&name)?;
+            let (found, have) = file.dtype(&name).zip(file.shape(&name)).ok_or_else(|| FormatError::new(&path, format!("has no tensor {name}")))?;
             if found != dtype || have != &shape[..] {
                 return Err(FormatError::new(&path, format!("tensor {name} is {found:?} {have:?}; {dtype:?} {shape:?} is needed")).into());
             }
@@ -264,30 +268,25 @@ impl TeacherCache {
 
     /// Refuses to stand in for the cache known by `then`.
     pub fn expect(&self, then: &str) -> Result<(), CacheError> {
-        if self.identity() == then { Ok(()) } else { Err(CacheError::Replaced { path: self.file.path().to_path_buf(), then: then.into() }) }
+        if self.identity()? == then { Ok(()) } else { Err(CacheError::Replaced { path: self.file.path().to_path_buf(), then: then.into() }) }
     }
 
     /// What it is known by: a checksum of what it was made from and of all that is in it.
-    pub fn identity(&self) -> String {
-        let sums: Vec<u8> = self.sums().iter().flat_map(|sum| sum.to_le_bytes()).collect();
-        format!("top {} {:016x}", self.layout.top, checksum(0, &sums))
+    pub fn identity(&self) -> Result<String, CacheError> {
+        Ok(format!("top {} {:016x}", self.layout.top, checksum(0, &self.file.raw("checksums")?.2)))
     }
 
-    fn bytes_of(&self, name: &str) -> &[u8] {
-        self.file.raw(name).expect("checked when it was opened").2
-    }
-
-    fn sums(&self) -> Vec<u64> {
-        self.bytes_of("checksums").as_chunks().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect()
+    fn sums(&self) -> Result<Vec<u64>, CacheError> {
+        Ok(self.file.raw("checksums")?.2.as_chunks().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect())
     }
 
     /// Ids and shares of a window, as bytes, if they are whole.
-    fn window(&self, window: usize, tokens: &[u32]) -> Option<(&[u8], &[u8])> {
+    fn window(&self, window: usize, tokens: &[u32]) -> Result<Option<Window<'_>>, CacheError> {
+        let part = |name: &str, size: usize| self.file.raw_part(name, window * size..(window + 1) * size);
         let values = self.layout.values();
-        let part = |name: &str, size: usize| &self.bytes_of(name)[window * values * size..(window + 1) * values * size];
-        let (ids, shares) = (part("ids", self.layout.id), part("shares", 2));
-        let sum = self.bytes_of("checksums").as_chunks::<8>().0[window];
-        (u64::from_le_bytes(sum) == window_sum(tokens, ids, shares)).then_some((ids, shares))
+        let (ids, shares) = (part("ids", values * self.layout.id)?, part("shares", values * 2)?);
+        let sum = part("checksums", 8)?;
+        Ok((sum[..] == window_sum(tokens, &ids, &shares).to_le_bytes()).then_some((ids, shares)))
     }
 
     /// Gives a batch what the teacher said of its windows, which are these of the grid.
@@ -295,8 +294,8 @@ impl TeacherCache {
         let mut taught = Likeliest::default();
         for (window, tokens) in windows.into_iter().zip(batch.tokens.chunks(self.layout.grid.seq)) {
             let damaged = || CacheError::Damaged { path: self.file.path().to_path_buf(), window };
-            let (ids, shares) = self.window(window, tokens).ok_or_else(damaged)?;
-            self.decode(ids, shares, &mut taught).ok_or_else(damaged)?;
+            let (ids, shares) = self.window(window, tokens)?.ok_or_else(damaged)?;
+            self.decode(&ids, &shares, &mut taught).ok_or_else(damaged)?;
         }
         batch.taught = Some(taught);
         Ok(())
@@ -359,7 +358,12 @@ impl CacheWriter {
             platform::reserve(&path, &header, header.len() as u64 + layout.bytes()).map_err(at)?;
         }
         let there = TeacherCache::open_any(dir, origin)?;
-        let missing = (0..layout.grid.windows()).filter(|&window| there.window(window, layout.grid.tokens(corpus, window)).is_none()).collect();
+        let mut missing = Vec::new();
+        for window in 0..layout.grid.windows() {
+            if there.window(window, layout.grid.tokens(corpus, window))?.is_none() {
+                missing.push(window);
+            }
+        }
         let data = there.file.data_start();
         drop(there);
         let places = Places::open(&path).map_err(at)?;

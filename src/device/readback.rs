@@ -1,5 +1,6 @@
-//! Reading back: the only place that maps a buffer. Ranges are copied into a staging buffer at
-//! once, and mapped when their reader waits; staging buffers are used again.
+//! Reading back: the only place that maps a buffer. Ranges are copied into a staging buffer and
+//! mapped at once, so that several may be on their way and none costs a round trip of its own; staging
+//! buffers are used again.
 
 use super::buffers::Bound;
 use super::faults::{DeviceError, locked};
@@ -33,6 +34,11 @@ struct Part {
     staging: wgpu::Buffer,
     words: Vec<usize>,
     submission: wgpu::SubmissionIndex,
+    mapped: Awaited,
+}
+
+fn refused(error: impl std::fmt::Display) -> DeviceError {
+    DeviceError::Refused(format!("mapping a buffer: {error}"))
 }
 
 impl Gpu {
@@ -65,7 +71,9 @@ impl Gpu {
             end += range.bytes;
         }
         let submission = self.queue.submit([encoder.finish()]);
-        Ok(Part { staging, words: ranges.iter().map(|range| range.bytes as usize / 4).collect(), submission })
+        let (signal, mapped) = Signal::new();
+        staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| signal.set(result.map_err(refused)));
+        Ok(Part { staging, words: ranges.iter().map(|range| range.bytes as usize / 4).collect(), submission, mapped })
     }
 
     /// The smallest free staging buffer that is large enough, else a new one.
@@ -92,14 +100,11 @@ impl Download {
     pub async fn wait(self) -> Result<Vec<Vec<u32>>, DeviceError> {
         let mut values = Vec::new();
         for part in self.parts {
-            let (mapped, wait) = Signal::new();
             let bytes = 4 * part.words.iter().sum::<usize>() as u64;
-            let refused = |error: String| DeviceError::Refused(format!("mapping a buffer: {error}"));
-            part.staging.map_async(wgpu::MapMode::Read, ..bytes, move |result| mapped.set(result.map_err(|error| refused(error.to_string()))));
             self.gpu.wait(Some(part.submission));
             self.gpu.check()?;
-            wait.await?;
-            let view = part.staging.get_mapped_range(..bytes).map_err(|error| refused(error.to_string()))?;
+            part.mapped.await?;
+            let view = part.staging.get_mapped_range(..bytes).map_err(refused)?;
             let mut rest = &view[..];
             for words in part.words {
                 let (bytes, later) = rest.split_at(4 * words);
@@ -118,9 +123,10 @@ impl Download {
 pub(super) struct Signal(Arc<Mutex<Slot>>);
 
 /// The awaiting end.
+#[derive(Debug)]
 pub(super) struct Awaited(Arc<Mutex<Slot>>);
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Slot {
     result: Option<Result<(), DeviceError>>,
     waker: Option<Waker>,

@@ -4,18 +4,41 @@
 /// mean that there is none. Eight bytes at a time by a multiplication and a shift, each of which can be
 /// undone, so that one changed word never goes unseen; then MurmurHash3's last mix.
 pub fn checksum(before: u64, bytes: &[u8]) -> u64 {
-    let step = |hash: u64, word: u64| {
-        let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        product ^ (product >> 32)
-    };
-    let (words, rest) = bytes.as_chunks::<8>();
-    let hash = words.iter().fold(step(before, bytes.len() as u64), |hash, word| step(hash, u64::from_le_bytes(*word)));
-    let mut last = [0; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let mut hash = step(hash, u64::from_le_bytes(last));
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
-    (hash ^ (hash >> 33)).max(1)
+    let (words, rest) = bytes.split_at(bytes.len() / 8 * 8);
+    Checksum::new(before, bytes.len() as u64).with(words).finish(rest)
+}
+
+/// A [`checksum`] of bytes that come in pieces.
+#[derive(Clone, Copy, Debug)]
+pub struct Checksum(u64);
+
+impl Checksum {
+    /// Begins; there will be `length` bytes in all.
+    pub fn new(before: u64, length: u64) -> Self {
+        Self(step(before, length))
+    }
+
+    /// Takes the next bytes, a multiple of 8 of them.
+    pub fn with(self, bytes: &[u8]) -> Self {
+        let (words, rest) = bytes.as_chunks::<8>();
+        assert!(rest.is_empty(), "{} bytes between others", bytes.len());
+        Self(words.iter().fold(self.0, |hash, word| step(hash, u64::from_le_bytes(*word))))
+    }
+
+    /// Takes the last bytes, fewer than 8.
+    pub fn finish(self, rest: &[u8]) -> u64 {
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        let mut hash = step(self.0, u64::from_le_bytes(last));
+        hash = (hash ^ (hash >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        hash = (hash ^ (hash >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+        (hash ^ (hash >> 33)).max(1)
+    }
+}
+
+fn step(hash: u64, word: u64) -> u64 {
+    let product = (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    product ^ (product >> 32)
 }
 
 #[cfg(test)]
@@ -32,5 +55,12 @@ mod tests {
             assert!(seen.insert(checksum(0, &changed)), "bit {bit}");
         }
         assert!(seen.insert(checksum(0, &[])) && seen.insert(checksum(0, &[0])));
+    }
+
+    #[test]
+    fn pieces_give_what_the_whole_gives() {
+        let bytes: Vec<u8> = (0..37).collect();
+        let pieces = Checksum::new(5, 37).with(&bytes[..8]).with(&bytes[8..32]).with(&[]).finish(&bytes[32..]);
+        assert_eq!(pieces, checksum(5, &bytes));
     }
 }

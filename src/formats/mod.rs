@@ -3,4 +3,4 @@
 mod checksum;
 pub mod safetensors;
 
-pub use checksum::checksum;
+pub use checksum::{Checksum, checksum};

@@ -1,11 +1,13 @@
-//! Safetensors: mapped, checked, and read tensor by tensor as f32; written tensor by tensor.
+//! Safetensors: checked, and read tensor by tensor, a few megabytes at once; written tensor by tensor.
 
-use super::checksum;
+use super::Checksum;
 use crate::platform::Mapped;
-use safetensors::SafeTensors;
 use safetensors::tensor::Metadata;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,11 +38,21 @@ enum Bytes {
 }
 
 impl Bytes {
-    fn all(&self) -> &[u8] {
+    fn length(&self) -> u64 {
         match self {
-            Bytes::Mapped(map) => map,
-            Bytes::Embedded(bytes) => bytes,
-            Bytes::Owned(bytes) => bytes,
+            Bytes::Mapped(map) => map.bytes(),
+            Bytes::Embedded(bytes) => bytes.len() as u64,
+            Bytes::Owned(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Some of them, which must be there.
+    fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        let within = range.start as usize..range.end as usize;
+        match self {
+            Bytes::Mapped(map) => map.part(range),
+            Bytes::Embedded(bytes) => Ok(Cow::Borrowed(&bytes[within])),
+            Bytes::Owned(bytes) => Ok(Cow::Borrowed(&bytes[within])),
         }
     }
 }
@@ -52,11 +64,19 @@ pub struct TensorFile {
     /// Parsed once: it may hold a whole tokenizer.
     header: Metadata,
     /// Where the data begins.
-    data: usize,
+    data: u64,
 }
 
+/// Type, shape and bytes of a tensor.
+pub type Raw<'a> = (Dtype, &'a [usize], Cow<'a, [u8]>);
+
+/// The longest header that is read, in bytes; a file of another kind begins with any number.
+const HEADER: u64 = 100_000_000;
+/// So many bytes of a file are looked at at once, where it cannot be mapped: a multiple of 8.
+const PIECE: u64 = 8 << 20;
+
 impl TensorFile {
-    /// Maps a file and checks its header against its size.
+    /// Opens a file and checks its header against its size.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
         let map = Mapped::open(path).map_err(|error| FormatError::new(path, format!("cannot be opened: {error}")))?;
         Self::checked(path, Bytes::Mapped(map))
@@ -73,13 +93,23 @@ impl TensorFile {
     }
 
     fn checked(path: &Path, bytes: Bytes) -> Result<Self, FormatError> {
-        let (length, header) = SafeTensors::read_metadata(bytes.all())
-            .map_err(|error| FormatError::new(path, format!("is no whole safetensors file ({error}). If it was copied or downloaded, do so again")))?;
-        // The crate adds lengths up in a way that can wrap around.
-        if header.data_len() > bytes.all().len() {
-            return Err(FormatError::new(path, "is no whole safetensors file (its header promises more data than there are)"));
+        let problem = |why: &dyn Display| FormatError::new(path, format!("is no whole safetensors file ({why}). If it was copied or downloaded, do so again"));
+        let read = |range| bytes.part(range).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")));
+        let all = bytes.length();
+        if all < 8 {
+            return Err(problem(&format_args!("it has {all} bytes")));
         }
-        Ok(Self { path: path.to_path_buf(), bytes, header, data: 8 + length })
+        let length = u64::from_le_bytes(read(0..8)?[..].try_into().expect("8 bytes"));
+        let data = 8u64.saturating_add(length);
+        if length > HEADER || data > all {
+            return Err(problem(&format_args!("its header would be {length} bytes long")));
+        }
+        let header: Metadata = serde_json::from_slice(&read(8..data)?).map_err(|error| problem(&error))?;
+        let (have, need) = (all - data, header.data_len() as u64);
+        if have != need {
+            return Err(problem(&format_args!("its header promises {need} bytes of data, and there are {have}")));
+        }
+        Ok(Self { path: path.to_path_buf(), bytes, header, data })
     }
 
     /// Where it lies, for messages.
@@ -109,7 +139,7 @@ impl TensorFile {
 
     /// Refuses a tensor that is missing or of another shape. A vector may stand for one row.
     pub fn expect_shape(&self, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
-        let (info, _) = self.found(name)?;
+        let info = self.found(name)?;
         let fits = match info.shape[..] {
             [n] => rows == 1 && n == cols,
             [r, c] => r == rows && c == cols,
@@ -125,18 +155,32 @@ impl TensorFile {
         self.raw_floats(name)
     }
 
-    /// A tensor of `rows × cols` halves (F16) as they are, two a word, low half first; each row
-    /// starts on a word.
-    pub fn halves(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
+    /// Rows of a tensor of `rows × cols` which together have all: a few megabytes of the file each.
+    pub fn bands(&self, name: &str, rows: usize, cols: usize) -> Result<impl Iterator<Item = Range<usize>> + use<>, FormatError> {
         self.expect_shape(name, rows, cols)?;
-        let (info, bytes) = self.found(name)?;
-        if info.dtype != Dtype::F16 {
-            return Err(self.problem(format!("tensor {name} holds {:?}; F16 is needed", info.dtype)));
+        let row = self.found(name)?.dtype.bitsize() * cols / 8;
+        let most = (PIECE as usize / row.max(1)).max(1);
+        Ok((0..rows).step_by(most).map(move |first| first..rows.min(first + most)))
+    }
+
+    /// A band of the rows of a tensor of floats with `cols` columns, widened to f32.
+    pub fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.floats_at(name, band.start * cols..band.end * cols)
+    }
+
+    /// A band of the rows of a tensor of halves (F16) with `cols` columns as they are, two a word, low
+    /// half first; each row starts on a word.
+    pub fn halves_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<u32>, FormatError> {
+        let dtype = self.found(name)?.dtype;
+        if dtype != Dtype::F16 {
+            return Err(self.problem(format!("tensor {name} holds {dtype:?}; F16 is needed")));
         }
+        let first = band.start * cols;
+        let bytes = self.raw_part(name, 2 * first..2 * band.end * cols)?;
         let half = |pair: &[u8]| u32::from(u16::from_le_bytes([pair[0], pair[1]]));
         // All exponent bits set: infinite, or not a number.
         if let Some(at) = bytes.chunks_exact(2).position(|pair| half(pair) & 0x7c00 == 0x7c00) {
-            return Err(self.problem(format!("tensor {name} holds no finite number at element {at}")));
+            return Err(self.problem(format!("tensor {name} holds no finite number at element {}", first + at)));
         }
         let row = |row: &'_ [u8]| row.chunks(4).map(|pair| half(pair) | pair.get(2..4).map_or(0, half) << 16).collect::<Vec<_>>();
         Ok(bytes.chunks(2 * cols).flat_map(row).collect())
@@ -149,48 +193,84 @@ impl TensorFile {
     }
 
     /// Type, shape and bytes of a tensor, as they lie in the file.
-    pub fn raw(&self, name: &str) -> Result<(Dtype, &[usize], &[u8]), FormatError> {
-        self.found(name).map(|(info, bytes)| (info.dtype, &info.shape[..], bytes))
+    pub fn raw(&self, name: &str) -> Result<Raw<'_>, FormatError> {
+        let info = self.found(name)?;
+        let (start, end) = info.data_offsets;
+        Ok((info.dtype, &info.shape[..], self.raw_part(name, 0..end - start)?))
+    }
+
+    /// Some of a tensor's bytes, as they lie in the file.
+    pub fn raw_part(&self, name: &str, range: Range<usize>) -> Result<Cow<'_, [u8]>, FormatError> {
+        let (start, end) = self.found(name)?.data_offsets;
+        assert!(range.start <= range.end && range.end <= end - start, "bytes {range:?} of tensor {name}, which has {}", end - start);
+        let at = |byte: usize| self.data + (start + byte) as u64;
+        self.bytes.part(at(range.start)..at(range.end)).map_err(|error| self.problem(format!("tensor {name} cannot be read: {error}")))
     }
 
     /// The byte of the file at which its tensors begin.
     pub fn data_start(&self) -> u64 {
-        self.data as u64
+        self.data
     }
 
     /// A checksum of the whole file.
-    pub fn checksum(&self) -> u64 {
-        checksum(0, self.bytes.all())
+    pub fn checksum(&self) -> Result<u64, FormatError> {
+        let read = |range| self.bytes.part(range).map_err(|error| self.problem(format!("cannot be read: {error}")));
+        let length = self.bytes.length();
+        let whole = length / 8 * 8;
+        let mut sum = Checksum::new(0, length);
+        for start in (0..whole).step_by(PIECE as usize) {
+            sum = sum.with(&read(start..whole.min(start + PIECE))?);
+        }
+        Ok(sum.finish(&read(whole..length)?))
     }
 
     /// All floats of a tensor of any shape.
     pub fn raw_floats(&self, name: &str) -> Result<Vec<f32>, FormatError> {
-        let (info, bytes) = self.found(name)?;
-        let values: Vec<f32> = match info.dtype {
-            Dtype::F32 => bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect(),
-            Dtype::F16 => bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            Dtype::BF16 => bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32()).collect(),
-            other => return Err(self.problem(format!("tensor {name} holds {other:?}; floats are needed"))),
-        };
+        self.floats_at(name, 0..self.found(name)?.shape.iter().product())
+    }
+
+    /// Some of a tensor's elements, which are floats.
+    fn floats_at(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        let dtype = self.found(name)?.dtype;
+        if ![Dtype::F32, Dtype::F16, Dtype::BF16].contains(&dtype) {
+            return Err(self.problem(format!("tensor {name} holds {dtype:?}; floats are needed")));
+        }
+        let mut values = Vec::with_capacity(elements.len());
+        self.pieces(name, elements.clone(), &mut |bytes| match dtype {
+            Dtype::F16 => values.extend(bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())),
+            Dtype::BF16 => values.extend(bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32())),
+            _ => values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+        })?;
         match values.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(self.problem(format!("tensor {name} holds {} at element {at}", values[at]))),
+            Some(at) => Err(self.problem(format!("tensor {name} holds {} at element {}", values[at], elements.start + at))),
             None => Ok(values),
         }
     }
 
     /// All 32-bit words of a tensor of any shape.
     pub fn raw_words(&self, name: &str) -> Result<Vec<u32>, FormatError> {
-        let (info, bytes) = self.found(name)?;
-        match info.dtype {
-            Dtype::U32 | Dtype::I32 => Ok(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect()),
-            other => Err(self.problem(format!("tensor {name} holds {other:?}; 32-bit words are needed"))),
+        let info = self.found(name)?;
+        if ![Dtype::U32, Dtype::I32].contains(&info.dtype) {
+            return Err(self.problem(format!("tensor {name} holds {:?}; 32-bit words are needed", info.dtype)));
         }
+        let elements = info.shape.iter().product();
+        let mut words = Vec::with_capacity(elements);
+        self.pieces(name, 0..elements, &mut |bytes| words.extend(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))))?;
+        Ok(words)
     }
 
-    fn found(&self, name: &str) -> Result<(&safetensors::tensor::TensorInfo, &[u8]), FormatError> {
-        let info = self.header.info(name).ok_or_else(|| self.problem(format!("has no tensor {name}")))?;
-        let (start, end) = info.data_offsets;
-        Ok((info, &self.bytes.all()[self.data..][start..end]))
+    /// Shows a tensor's elements to `take`, one piece after the other.
+    fn pieces(&self, name: &str, elements: Range<usize>, take: &mut dyn FnMut(&[u8])) -> Result<(), FormatError> {
+        let size = self.found(name)?.dtype.bitsize() / 8;
+        let end = size * elements.end;
+        for start in (size * elements.start..end).step_by(PIECE as usize) {
+            take(&self.raw_part(name, start..end.min(start + PIECE as usize))?);
+        }
+        Ok(())
+    }
+
+    fn found(&self, name: &str) -> Result<&safetensors::tensor::TensorInfo, FormatError> {
+        self.header.info(name).ok_or_else(|| self.problem(format!("has no tensor {name}")))
     }
 
     fn problem(&self, problem: String) -> FormatError {
@@ -288,9 +368,35 @@ mod tests {
         let file = TensorFile::embedded("sample", bytes).unwrap();
         assert_eq!(file.words("b", 2, 1).unwrap(), [7, 1 << 31]);
         assert_eq!(file.floats("a", 1, 3).unwrap(), [1.0, -1.0, 0.0]);
-        assert_eq!(file.halves("a", 1, 3).unwrap(), [0xbc00_3c00, 0]);
+        assert_eq!(file.halves_of("a", 3, 0..1).unwrap(), [0xbc00_3c00, 0]);
         assert_eq!(file.metadata("key").unwrap(), "value \"quoted\"\n");
         assert_eq!(file.metadata("other"), None);
+    }
+
+    #[test]
+    fn bands_and_pieces_give_what_the_whole_gives() {
+        const SHAPE: (usize, usize) = (4500, 1001);
+        let halves: Vec<u16> = (0..SHAPE.0 * SHAPE.1).map(|i| (i * 7 % 0x7c00) as u16).collect();
+        let dir = std::env::temp_dir().join(format!("signet-bands-{}", std::process::id()));
+        crate::platform::make_dir(&dir).unwrap();
+        let path = dir.join("file");
+        let tensors = [("a".to_string(), Dtype::F16, vec![SHAPE.0, SHAPE.1]), ("b".to_string(), Dtype::F16, vec![halves.len()])];
+        let mut bytes = Vec::new();
+        let mut writer = TensorWriter::new(&mut bytes, &tensors, &BTreeMap::new()).unwrap();
+        ["a", "b"].iter().for_each(|name| writer.tensor(name, bytemuck::cast_slice(&halves)).unwrap());
+        crate::platform::write_atomic(&path, &bytes).unwrap();
+        let file = TensorFile::open(&path).unwrap();
+        let whole = file.floats("a", SHAPE.0, SHAPE.1).unwrap();
+        let want: Vec<f32> = halves.iter().map(|&half| half::f16::from_bits(half).to_f32()).collect();
+        assert!(whole == want && file.raw_floats("b").unwrap() == want);
+        let bands: Vec<_> = file.bands("a", SHAPE.0, SHAPE.1).unwrap().collect();
+        assert!(bands.len() == 2 && file.bands("b", 1, halves.len()).unwrap().eq(std::iter::once(0..1)));
+        let banded: Vec<f32> = bands.iter().cloned().flat_map(|band| file.floats_of("a", SHAPE.1, band).unwrap()).collect();
+        assert!(banded == want);
+        let words: Vec<u32> = bands.into_iter().flat_map(|band| file.halves_of("a", SHAPE.1, band).unwrap()).collect();
+        assert!(words.len() == SHAPE.0 * 501 && words[501] == u32::from(halves[1001]) | u32::from(halves[1002]) << 16);
+        assert_eq!(file.checksum().unwrap(), super::super::checksum(0, &bytes));
+        crate::platform::remove_dir(&dir).unwrap();
     }
 
     #[test]

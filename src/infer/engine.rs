@@ -1,8 +1,11 @@
-//! Prefill and decode: token ids in, logits of the next token out, with a KV cache.
+//! Prefill and decode: token ids in, logits of the next token or the next token itself out, with a
+//! KV cache. A chosen token is where the next forward reads it, so that one can be begun before the
+//! host knows what the one before chose.
 
-use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Storage, Tape, TensorId};
+use super::sampler::{Sampler, Sampling};
+use crate::graph::{Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Storage, Tape, TensorId};
 use crate::model::{Forward, KvCache, MemoryPlan, Positions, Weights, bytes_of, logits};
-use crate::ops::Embedding;
+use crate::ops::{DRAW, Draw, Embedding, MEMORY, Sample};
 
 /// Why a model could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -39,11 +42,28 @@ pub enum EngineError {
 /// Tokens a prefill program takes at once.
 const CHUNK: usize = 32;
 
+/// What a token is chosen with: the operands of [`Sample`].
+#[derive(Clone, Copy)]
+struct Choosing {
+    draw: Home,
+    recent: Home,
+    weights: Home,
+    /// The token chosen last; the next forward of one token reads it here.
+    token: Home,
+}
+
+impl Choosing {
+    fn new(machine: &mut Machine, vocabulary: usize) -> Result<Self, MachineError> {
+        let (draw, recent) = (home(machine, Spec::u32(1, DRAW))?, home(machine, Spec::u32(1, MEMORY))?);
+        Ok(Self { draw, recent, weights: home(machine, Spec::f32(1, vocabulary))?, token: home(machine, Spec::u32(1, 1))? })
+    }
+}
+
 /// Which tokens of a forward get logits.
 #[derive(Clone, Copy)]
 enum Scored {
-    /// The one that this home holds the number of.
-    One(Home),
+    /// The one that this home holds the number of; what follows it may be chosen.
+    One(Home, Choosing),
     /// Every one.
     All,
 }
@@ -64,6 +84,8 @@ pub struct Engine {
     cache: KvCache,
     positions: Positions,
     last: Home,
+    choosing: Choosing,
+    sampler: Sampler,
     capacity: usize,
     vocabulary: usize,
     position: usize,
@@ -75,19 +97,23 @@ impl Engine {
         let config = &weights.config;
         let positions = Positions::new(machine, config.rope_theta, config.head_dim(), capacity.max(CHUNK))?;
         let spec = Spec { rows: capacity, cols: config.kv_width(), storage: cache_storage(weights) };
-        let mut rows = || machine.allocate(Class::of(spec.storage), spec.words()).map(|memory| Home { memory, offset: 0, spec });
-        let layers = (0..config.num_hidden_layers).map(|_| Ok((rows()?, rows()?))).collect::<Result<_, MachineError>>()?;
+        let layers = (0..config.num_hidden_layers).map(|_| Ok((home(machine, spec)?, home(machine, spec)?))).collect::<Result<_, MachineError>>()?;
         let cache = KvCache { layers };
-        let last = Home { memory: machine.allocate(Class::Words, 1)?, offset: 0, spec: Spec::u32(1, 1) };
-        let mut stage = |seq| stage(machine, weights, positions, &cache, Scored::One(last), seq);
+        let last = home(machine, Spec::u32(1, 1))?;
+        let vocabulary = config.vocab_size;
+        let choosing = Choosing::new(machine, vocabulary)?;
+        let many = home(machine, Spec::u32(CHUNK, 1))?;
+        let mut stage = |tokens| stage(machine, weights, positions, &cache, Scored::One(last, choosing), tokens);
         // The larger one first: the other fits into its slots.
-        let (prefill, decode) = (stage(CHUNK)?, stage(1)?);
-        Ok(Self { decode, prefill, scores: None, cache, positions, last, capacity, vocabulary: config.vocab_size, position: 0 })
+        let (prefill, decode) = (stage(many)?, stage(choosing.token)?);
+        let sampler = Sampler::new(Sampling::GREEDY, vocabulary);
+        Ok(Self { decode, prefill, scores: None, cache, positions, last, choosing, sampler, capacity, vocabulary, position: 0 })
     }
 
     /// The same, able to [`score`](Self::score); `weights` are those it was made with.
     pub fn with_scores(self, machine: &mut Machine, weights: &Weights) -> Result<Self, EngineError> {
-        let scores = stage(machine, weights, self.positions, &self.cache, Scored::All, CHUNK)?;
+        let tokens = home(machine, Spec::u32(CHUNK, 1))?;
+        let scores = stage(machine, weights, self.positions, &self.cache, Scored::All, tokens)?;
         Ok(Self { scores: Some(scores), ..self })
     }
 
@@ -99,6 +125,16 @@ impl Engine {
     /// Tokens the cache has room for.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Whether the cache has room for another token.
+    pub fn has_room(&self) -> bool {
+        self.position < self.capacity
+    }
+
+    /// Ids that tokens have.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
     }
 
     /// The forward of one token.
@@ -135,18 +171,56 @@ impl Engine {
         self.position = self.position.min(position);
     }
 
+    /// Sets how tokens are chosen from now on, in a text that begins with `text`.
+    pub fn choose_by(&mut self, machine: &mut Machine, sampler: Sampler, text: &[u32]) -> Result<(), EngineError> {
+        machine.write(&self.choosing.recent, &Sampler::recent(text))?;
+        self.sampler = sampler;
+        Ok(())
+    }
+
     /// Adds tokens; gives the logits of the one that follows, `vocabulary` of them.
     pub async fn feed(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
+        let stage = self.enter(machine, tokens, false)?;
+        Ok(bytemuck::cast_vec(machine.read_tensor(&stage.program, stage.logits).await?))
+    }
+
+    /// Adds tokens, and waits until that is done.
+    pub async fn read(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<(), EngineError> {
+        self.enter(machine, tokens, false)?;
+        Ok(machine.drain().await?)
+    }
+
+    /// Adds tokens, and chooses the one that follows: a single word, which arrives later.
+    pub fn choose(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Pending, EngineError> {
+        self.enter(machine, tokens, true)?;
+        Ok(machine.read_later(&[self.choosing.token])?)
+    }
+
+    /// Adds the token that was chosen last, whether or not it arrived, and chooses the one that follows.
+    pub fn choose_next(&mut self, machine: &mut Machine) -> Result<Pending, EngineError> {
+        self.need_room(1)?;
+        machine.write(&self.choosing.draw, &self.sampler.draw(self.position + 1).words())?;
+        self.decode.start(machine, &self.positions, self.position)?;
+        self.position += 1;
+        Ok(machine.read_later(&[self.choosing.token])?)
+    }
+
+    /// Adds tokens, and may choose the one that follows; gives the stage that ran last.
+    fn enter(&mut self, machine: &mut Machine, tokens: &[u32], chooses: bool) -> Result<&Stage, EngineError> {
         self.check(tokens)?;
         let mut rest = tokens;
         loop {
-            let (stage, count) = if rest.len() == 1 { (&mut self.decode, 1) } else { (&mut self.prefill, rest.len().min(CHUNK)) };
+            let count = rest.len().min(CHUNK);
+            let (part, later) = rest.split_at(count);
+            let draw = if chooses && later.is_empty() { self.sampler.draw(self.position + count).words() } else { Draw::NONE };
+            machine.write(&self.choosing.draw, &draw)?;
+            let stage = if count == 1 { &mut self.decode } else { &mut self.prefill };
             machine.write(&self.last, &[count as u32 - 1])?;
-            stage.run(machine, &self.positions, self.position, &rest[..count])?;
+            stage.run(machine, &self.positions, self.position, part)?;
             self.position += count;
-            rest = &rest[count..];
+            rest = later;
             if rest.is_empty() {
-                return Ok(bytemuck::cast_vec(machine.read_tensor(&stage.program, stage.logits).await?));
+                return Ok(if count == 1 { &self.decode } else { &self.prefill });
             }
         }
     }
@@ -168,13 +242,17 @@ impl Engine {
         Ok(logits)
     }
 
+    /// Refuses more tokens than the cache has room for.
+    fn need_room(&self, more: usize) -> Result<(), EngineError> {
+        let Self { position: have, capacity, .. } = *self;
+        if have + more > capacity { Err(EngineError::Full { have, more, capacity }) } else { Ok(()) }
+    }
+
     fn check(&self, tokens: &[u32]) -> Result<(), EngineError> {
         if tokens.is_empty() {
             return Err(EngineError::Empty);
         }
-        if self.position + tokens.len() > self.capacity {
-            return Err(EngineError::Full { have: self.position, more: tokens.len(), capacity: self.capacity });
-        }
+        self.need_room(tokens.len())?;
         match tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
             Some(&id) => Err(EngineError::Token { id, vocabulary: self.vocabulary }),
             None => Ok(()),
@@ -189,23 +267,28 @@ fn cache_storage(weights: &Weights) -> Storage {
     if matrices == Storage::F32 || !weights.config.head_dim().is_multiple_of(4) { Storage::F32 } else { Storage::F16 }
 }
 
-/// Compiles a forward of `seq` tokens. Padding after the last real one is written to the cache but
-/// never seen: the next tokens take its place.
-fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, scored: Scored, seq: usize) -> Result<Stage, EngineError> {
-    let spec = Spec::u32(seq, 1);
-    let tokens = Home { memory: machine.allocate(Class::Words, seq)?, offset: 0, spec };
+/// A memory of its own.
+fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
+    Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
+}
+
+/// Compiles a forward of as many tokens as that home has. Padding after the last real one is written
+/// to the cache but never seen: the next tokens take its place.
+fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, scored: Scored, tokens: Home) -> Result<Stage, EngineError> {
+    let seq = tokens.spec.rows;
     let mut tape = Tape::new();
     let ids = tape.lasting(tokens);
-    let row = match scored {
-        Scored::One(row) => Some(tape.lasting(row)),
-        Scored::All => None,
-    };
     let mut hidden = Forward { weights, positions, batch: 1, seq, cache: Some(cache) }.hidden(&mut tape, ids)?;
-    if let (Some(row), true) = (row, seq > 1) {
+    if let (Scored::One(row, _), true) = (scored, seq > 1) {
+        let row = tape.lasting(row);
         hidden = tape.push_one(Embedding, &[hidden, row], &[])?;
     }
     let logits = logits(&mut tape, weights, hidden)?;
     tape.keep(logits);
+    if let Scored::One(_, Choosing { draw, recent, weights, token }) = scored {
+        let [draw, recent, weights, token] = [draw, recent, weights, token].map(|home| tape.lasting(home));
+        tape.push(Sample, &[logits, draw], &[recent, weights, token])?;
+    }
     Ok(Stage { program: machine.compile(tape)?, tokens, logits })
 }
 
@@ -215,6 +298,11 @@ impl Stage {
         let mut padded = tokens.to_vec();
         padded.resize(self.tokens.spec.rows, 0);
         machine.write(&self.tokens, &padded)?;
+        self.start(machine, positions, position)
+    }
+
+    /// Runs it for the tokens that are in place.
+    fn start(&mut self, machine: &mut Machine, positions: &Positions, position: usize) -> Result<(), MachineError> {
         machine.write(&positions.start, &[position as u32])?;
         machine.run(&mut self.program)
     }

@@ -1,5 +1,6 @@
 //! Text generation: a prompt in, pieces of text out as they become certain.
 
+use super::ahead::Ahead;
 use super::engine::{Engine, EngineError};
 use super::sampler::{Sampler, Sampling};
 use super::stop::StopScan;
@@ -149,9 +150,13 @@ impl Generator {
         };
         let mut output = Output { stream: tokenizer.stream(prompt), scan: StopScan::new(&request.stop_strings), text: String::new(), emit };
         let mut ids = Vec::new();
-        if let Some(logits) = self.prefill(machine, prompt, asked).await? {
-            let mut run = Run { request, vocabulary: tokenizer.vocabulary(), clock, report, context: prompt.to_vec() };
-            run.decode(self, machine, logits, asked, &mut output).await?;
+        let sampler = Sampler::new(request.sampling, tokenizer.vocabulary().max(1));
+        self.engine.choose_by(machine, sampler, prompt)?;
+        if let Some(ahead) = self.prefill(machine, prompt, request.max_tokens, asked).await? {
+            let mut run = Run { request, clock, report, context: prompt.to_vec() };
+            let ended = run.decode(&mut self.engine, machine, ahead, asked, &mut output).await;
+            self.settle(&run.context, ended.is_ok());
+            ended?;
             report = GenerateReport { context_used: run.context.len(), ..run.report };
             ids = run.context.split_off(prompt.len());
         }
@@ -170,19 +175,34 @@ impl Generator {
         common
     }
 
-    /// Feeds what the cache lacks of `prompt`; `None` if somebody asked to stop meanwhile.
-    async fn prefill(&mut self, machine: &mut Machine, prompt: &[u32], asked: &dyn Fn() -> bool) -> Result<Option<Vec<f32>>, GenerateError> {
+    /// Feeds what the cache lacks of `prompt`, and begins to choose what follows; `None` if somebody
+    /// asked to stop meanwhile.
+    async fn prefill(&mut self, machine: &mut Machine, prompt: &[u32], most: usize, asked: &dyn Fn() -> bool) -> Result<Option<Ahead>, GenerateError> {
         if prompt.len() >= self.capacity() {
             return Err(GenerateError::Long { tokens: prompt.len(), capacity: self.capacity() });
         }
-        let mut logits = Err(EngineError::Empty);
-        for part in prompt[self.cached.len()..].chunks(PREFILL) {
+        loop {
             if asked() {
                 return Ok(None);
             }
-            logits = Ok(self.feed(machine, part).await?);
+            let rest = &prompt[self.cached.len()..];
+            if rest.len() > PREFILL {
+                self.read(machine, &rest[..PREFILL]).await?;
+                continue;
+            }
+            let ahead = Ahead::new(&mut self.engine, machine, rest, most);
+            self.settle(prompt, ahead.is_ok());
+            return Ok(Some(ahead?));
         }
-        Ok(Some(logits?))
+    }
+
+    /// After tokens were begun that `context` may not have: keeps those in the cache that it has. If
+    /// something went wrong, nobody knows what is there.
+    fn settle(&mut self, context: &[u32], good: bool) {
+        let kept = if good { context.len().min(self.engine.position()) } else { 0 };
+        self.cached.clear();
+        self.cached.extend_from_slice(&context[..kept]);
+        self.engine.rewind(kept);
     }
 
     /// The logits from which `tokens[range]` could have been predicted, `(range, vocabulary)`: those
@@ -193,7 +213,7 @@ impl Generator {
         self.keep_common(&tokens[..range.start]);
         let gap = &tokens[self.cached.len()..range.start - 1];
         if !gap.is_empty() {
-            self.feed(machine, gap).await?;
+            self.read(machine, gap).await?;
         }
         let read = &tokens[range.start - 1..range.end - 1];
         let logits = self.engine.score(machine, read).await;
@@ -210,25 +230,19 @@ impl Generator {
         self.engine.rewind(0);
     }
 
-    async fn feed(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
-        match self.engine.feed(machine, tokens).await {
-            Ok(logits) => {
-                self.cached.extend_from_slice(tokens);
-                Ok(logits)
-            }
-            Err(error) => {
-                self.engine.rewind(self.cached.len());
-                Err(error)
-            }
+    async fn read(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<(), EngineError> {
+        let read = self.engine.read(machine, tokens).await;
+        match read {
+            Ok(()) => self.cached.extend_from_slice(tokens),
+            Err(_) => self.engine.rewind(self.cached.len()),
         }
+        read
     }
 }
 
 /// One generation under way.
 struct Run<'a> {
     request: &'a Request,
-    /// Ids the tokenizer knows; the embedding may have more.
-    vocabulary: usize,
     clock: Clock,
     report: GenerateReport,
     /// Prompt and tokens so far.
@@ -237,9 +251,8 @@ struct Run<'a> {
 
 impl Run<'_> {
     async fn decode(
-        &mut self, generator: &mut Generator, machine: &mut Machine, mut logits: Vec<f32>, asked: &dyn Fn() -> bool, output: &mut Output<'_>,
+        &mut self, engine: &mut Engine, machine: &mut Machine, mut ahead: Ahead, asked: &dyn Fn() -> bool, output: &mut Output<'_>,
     ) -> Result<(), GenerateError> {
-        let sampler = Sampler::new(self.request.sampling);
         loop {
             if self.report.tokens >= self.request.max_tokens {
                 return self.stop(Stopped::MaxTokens);
@@ -247,8 +260,7 @@ impl Run<'_> {
             if asked() {
                 return self.stop(Stopped::Asked);
             }
-            logits.truncate(self.vocabulary.max(1));
-            let token = sampler.choose(&logits, &self.context, self.context.len());
+            let Some(token) = ahead.next(engine, machine).await? else { return self.stop(Stopped::ContextFull) };
             self.count();
             if self.request.stop_tokens.contains(&token) {
                 return self.stop(Stopped::EndToken);
@@ -257,13 +269,6 @@ impl Run<'_> {
             if output.push(token)? {
                 return self.stop(Stopped::StopString);
             }
-            if self.report.tokens >= self.request.max_tokens {
-                return self.stop(Stopped::MaxTokens);
-            }
-            if self.context.len() > generator.capacity() {
-                return self.stop(Stopped::ContextFull);
-            }
-            logits = generator.feed(machine, &[token]).await?;
         }
     }
 

@@ -1,6 +1,7 @@
 //! Inference: prefill and decode with a KV cache, sampling, generation, chat, and how far two models
 //! are apart on a text.
 
+mod ahead;
 mod chat;
 mod compare;
 mod engine;
@@ -9,6 +10,7 @@ mod sampler;
 mod stop;
 mod template;
 
+pub use ahead::Ahead;
 pub use chat::{Chat, ChatError, Reply};
 pub use compare::{Comparison, TokenKl, compare};
 pub use engine::{Engine, EngineError};

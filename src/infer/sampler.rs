@@ -1,6 +1,7 @@
-//! Choosing the next token. Pure: randomness is keyed by seed, position and token, so that the same
-//! logits give the same token on every device.
+//! How tokens are chosen: settings in a person's terms, and what they come to for one position. Pure:
+//! the choice is an operation ([`Sample`](crate::ops::Sample)), made where the logits are.
 
+use crate::ops::{Draw, MEMORY};
 use crate::rng::Key;
 use serde::{Deserialize, Serialize};
 
@@ -47,75 +48,48 @@ impl Sampling {
     }
 }
 
-/// Tokens that a repetition is measured against.
-const MEMORY: usize = 256;
-
 /// Chooses tokens, one position after the other.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sampler {
     settings: Sampling,
     key: Key,
+    count: usize,
 }
 
 impl Sampler {
-    /// A sampler with these settings.
-    pub fn new(settings: Sampling) -> Self {
-        Self { settings, key: Key::new(settings.seed, "sample") }
+    /// A sampler with these settings among the ids below `count`.
+    pub fn new(settings: Sampling, count: usize) -> Self {
+        Self { settings, key: Key::new(settings.seed, "sample"), count }
     }
 
-    /// The token for `position`, given the logits and the tokens before it.
-    pub fn choose(&self, logits: &[f32], before: &[u32], position: usize) -> u32 {
-        let mut logits: Vec<f64> = logits.iter().map(|&x| if x.is_finite() { f64::from(x) } else { f64::MIN }).collect();
-        self.penalise(&mut logits, before);
-        if self.settings.temperature == 0.0 {
-            return best(logits.iter().copied().enumerate());
-        }
-        let key = self.key.child(position as u64);
-        // The Gumbel trick: the largest log p + g, with g = −ln(−ln u), is a draw from p.
-        best(self.candidates(&logits).into_iter().map(|(token, weight)| (token, weight - (-key.uniform(token as u64).ln()).ln())))
-    }
-
-    fn penalise(&self, logits: &mut [f64], before: &[u32]) {
-        let penalty = self.settings.repetition_penalty;
-        if penalty == 1.0 {
-            return;
-        }
-        let mut seen: Vec<u32> = before[before.len().saturating_sub(MEMORY)..].to_vec();
-        seen.sort_unstable();
-        seen.dedup();
-        for token in seen {
-            if let Some(logit) = logits.get_mut(token as usize) {
-                *logit = if *logit > 0.0 { *logit / penalty } else { *logit * penalty };
-            }
+    /// How the token at `position` is chosen.
+    pub fn draw(&self, position: usize) -> Draw {
+        let Sampling { temperature, top_k, top_p, min_p, repetition_penalty, .. } = self.settings;
+        Draw {
+            count: clamped(self.count),
+            key: self.key.child(position as u64).words(),
+            temperature: temperature as f32,
+            penalty: repetition_penalty as f32,
+            top_k: clamped(top_k),
+            top_p: top_p as f32,
+            least: (min_p.ln() as f32).max(f32::MIN),
+            place: (position % MEMORY) as u32,
         }
     }
 
-    /// The tokens that may be drawn, each with its logit over temperature, likeliest first.
-    fn candidates(&self, logits: &[f64]) -> Vec<(usize, f64)> {
-        let Sampling { temperature, top_k, top_p, min_p, .. } = self.settings;
-        let mut list: Vec<(usize, f64)> = logits.iter().map(|logit| logit / temperature).enumerate().collect();
-        list.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        if top_k > 0 {
-            list.truncate(top_k);
+    /// The recent tokens of a text, each in its place.
+    pub fn recent(text: &[u32]) -> Vec<u32> {
+        let mut recent = vec![u32::MAX; MEMORY];
+        let first = text.len().saturating_sub(MEMORY);
+        for (position, &token) in text.iter().enumerate().skip(first) {
+            recent[position % MEMORY] = token;
         }
-        let top = list[0].1;
-        let total: f64 = list.iter().map(|(_, weight)| (weight - top).exp()).sum();
-        let mut sum = 0.0;
-        let kept = list.iter().take_while(|(_, weight)| {
-            let share = (weight - top).exp();
-            let wanted = sum < top_p && share >= min_p;
-            sum += share / total;
-            wanted
-        });
-        let kept = kept.count().max(1);
-        list.truncate(kept);
-        list
+        recent
     }
 }
 
-/// The index of the largest value; the first of equals.
-fn best(values: impl Iterator<Item = (usize, f64)>) -> u32 {
-    values.fold((0, f64::NEG_INFINITY), |best, next| if next.1 > best.1 { next } else { best }).0 as u32
+fn clamped(n: usize) -> u32 {
+    n.min(u32::MAX as usize) as u32
 }
 
 #[cfg(test)]
@@ -124,11 +98,14 @@ mod tests {
 
     const LOGITS: [f32; 5] = [0.0, 2.0, 1.0, -3.0, 1.9];
 
+    fn choose(settings: Sampling, logits: &[f32], before: &[u32], position: usize) -> u32 {
+        Sampler::new(settings, logits.len()).draw(position).of(logits, &Sampler::recent(before)).token
+    }
+
     fn shares(settings: Sampling) -> [f64; 5] {
         let mut counts = [0.0; 5];
-        let sampler = Sampler::new(settings);
         for position in 0..20_000 {
-            counts[sampler.choose(&LOGITS, &[], position) as usize] += 1.0 / 20_000.0;
+            counts[choose(settings, &LOGITS, &[], position) as usize] += 1.0 / 20_000.0;
         }
         counts
     }
@@ -142,6 +119,16 @@ mod tests {
     }
 
     #[test]
+    fn rare_tokens_are_drawn_as_often_as_they_should() {
+        // One that has all but a thousandth, and four thousand that share that.
+        let logits: Vec<f32> = (0..4001).map(|n| if n == 77 { 0.0 } else { (1e-3f32 / 0.999 / 4000.0).ln() }).collect();
+        let warm = Sampling { temperature: 1.0, ..Sampling::GREEDY };
+        let rare: Vec<u32> = (0..20_000).map(|position| choose(warm, &logits, &[], position)).filter(|&token| token != 77).collect();
+        assert!((8..36).contains(&rare.len()), "{} of 20 expected", rare.len());
+        assert!(rare.iter().any(|&token| token < 2000) && rare.iter().any(|&token| token >= 2000), "{rare:?}");
+    }
+
+    #[test]
     fn filters_leave_only_what_they_allow() {
         let warm = Sampling { temperature: 1.0, ..Sampling::GREEDY };
         let allowed = |settings| shares(settings).map(|share| share > 0.0);
@@ -152,9 +139,13 @@ mod tests {
 
     #[test]
     fn greedy_takes_the_likeliest_and_repetition_is_penalised() {
-        assert_eq!(Sampler::new(Sampling::GREEDY).choose(&LOGITS, &[], 0), 1);
-        assert_eq!(Sampler::new(Sampling { repetition_penalty: 1.5, ..Sampling::GREEDY }).choose(&LOGITS, &[1], 0), 4);
-        assert_eq!(Sampler::new(Sampling::GREEDY).choose(&[f32::NAN, 1.0], &[], 0), 1);
+        assert_eq!(choose(Sampling::GREEDY, &LOGITS, &[], 0), 1);
+        let penalised = Sampling { repetition_penalty: 1.5, ..Sampling::GREEDY };
+        assert_eq!(choose(penalised, &LOGITS, &[1], 0), 4);
+        // Seen, but longer ago than is remembered.
+        let long: Vec<u32> = std::iter::once(1).chain([0; MEMORY]).collect();
+        assert_eq!((choose(penalised, &LOGITS, &long[..MEMORY], 0), choose(penalised, &LOGITS, &long, 0)), (4, 1));
+        assert_eq!(choose(Sampling::GREEDY, &[f32::NAN, 1.0], &[], 0), 1);
         assert!(Sampling { top_p: 0.0, ..Sampling::GREEDY }.check().unwrap_err().contains("top-p"));
     }
 }

@@ -161,7 +161,7 @@ impl ModelFile {
     }
 
     /// A checksum of the file of its tensors, by which it is known again.
-    pub fn checksum(&self) -> u64 {
+    pub fn checksum(&self) -> Result<u64, FormatError> {
         self.tensors.checksum()
     }
 

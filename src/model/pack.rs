@@ -218,7 +218,8 @@ pub(super) fn no_latent(path: &Path) -> FormatError {
     FormatError::new(path, "is packed: its weights are signs alone, and cannot be trained further. Use the checkpoint it was packed from")
 }
 
-/// Fills weights from a packed file: signs and halves go to the machine as they are.
+/// Fills weights from a packed file: signs and halves go to the machine as they are, a layer's or a band
+/// of rows at a time, so that the host never holds more than a small part of the file.
 pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) -> Result<(), ModelError> {
     for binary in &weights.binary {
         if binary.latent.is_some() {
@@ -230,10 +231,13 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) 
     }
     for name in weights.names() {
         let home = weights.home(name).expect("named");
-        let (rows, cols) = (home.spec.rows, home.spec.cols);
-        match home.spec.storage {
-            Storage::F16 => machine.write(&home, &file.halves(name, rows, cols)?)?,
-            _ => write_floats(machine, &home, &file.floats(name, rows, cols)?)?,
+        let cols = home.spec.cols;
+        for band in file.bands(name, home.spec.rows, cols)? {
+            let part = home.rows(band.start, band.len());
+            match part.spec.storage {
+                Storage::F16 => machine.write(&part, &file.halves_of(name, cols, band)?)?,
+                _ => write_floats(machine, &part, &file.floats_of(name, cols, band)?)?,
+            }
         }
     }
     Ok(())

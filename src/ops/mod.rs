@@ -15,6 +15,7 @@ mod join;
 mod matmul;
 mod rms_norm;
 mod rope;
+mod sample;
 mod swiglu;
 
 pub use adamw::{AdamW, AdamWSigns, pack_signs, transpose_signs};
@@ -31,6 +32,7 @@ pub use join::{Columns, Join};
 pub use matmul::{Into, Matmul};
 pub use rms_norm::{RmsNorm, RmsNormBackward};
 pub use rope::Rope;
+pub use sample::{DRAW, Draw, Drawn, MEMORY, Sample};
 pub use swiglu::{Swiglu, SwigluBackward};
 
 use crate::graph::{Case, Spec, Specs, Storage};
@@ -58,6 +60,7 @@ pub const ALL: &[Family] = &[
     Family { name: "matmul", cases: matmul::cases },
     Family { name: "rms_norm", cases: rms_norm::cases },
     Family { name: "rope", cases: rope::cases },
+    Family { name: "sample", cases: sample::cases },
     Family { name: "swiglu", cases: swiglu::cases },
 ];
 

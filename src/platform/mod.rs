@@ -2,6 +2,8 @@
 //! surface, for a desktop (`native`) and for a page (`web`).
 
 mod dialog;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod disk;
 mod memory;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;

@@ -1,7 +1,9 @@
 //! Files and the clock of a desktop.
 
+use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -276,7 +278,7 @@ pub fn list(path: &Path) -> io::Result<Vec<String>> {
     fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// A file's bytes without reading them first.
+/// A file that is read in parts, none of which is read before it is asked for.
 #[derive(Debug)]
 pub struct Mapped(memmap2::Mmap);
 
@@ -288,13 +290,17 @@ impl Mapped {
         // fault, as with every mapped file; Signet's own files are replaced by renaming.
         Ok(Self(unsafe { memmap2::Mmap::map(&file) }?))
     }
-}
 
-impl std::ops::Deref for Mapped {
-    type Target = [u8];
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
 
-    fn deref(&self) -> &[u8] {
-        &self.0
+    /// Some of its bytes; an error if it does not have them.
+    pub fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        let (start, end) = (usize::try_from(range.start).ok(), usize::try_from(range.end).ok());
+        let part = start.zip(end).and_then(|(start, end)| self.0.get(start..end));
+        part.map(Cow::Borrowed).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before these bytes"))
     }
 }
 

@@ -7,6 +7,7 @@ use crate::model::ModelFile;
 use crate::platform::{self, Mapped};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
+use std::io;
 use std::path::Path;
 
 /// What a path is taken for.
@@ -95,12 +96,27 @@ fn text(path: &Path) -> Result<String> {
     if stamp.bytes == 0 {
         bail!("{}: is empty", path.display());
     }
-    let bytes = Mapped::open(path).with_context(|| format!("{}: cannot be read", path.display()))?;
-    if let Err(error) = std::str::from_utf8(&bytes) {
-        let problem = format!("is not UTF-8 text: byte {} begins no character. Convert it first", error.valid_up_to());
-        return Err(FormatError::new(path, problem).into());
+    if let Some(at) = no_character(path).with_context(|| format!("{}: cannot be read", path.display()))? {
+        return Err(FormatError::new(path, format!("is not UTF-8 text: byte {at} begins no character. Convert it first")).into());
     }
     Ok(format!("{}B of text", count(stamp.bytes as f64).replace('K', "k")))
+}
+
+/// The first byte of a file that begins no UTF-8 character. The file is read in pieces.
+fn no_character(path: &Path) -> io::Result<Option<u64>> {
+    const PIECE: u64 = 1 << 20;
+    let file = Mapped::open(path)?;
+    let mut at = 0;
+    while at < file.bytes() {
+        let end = file.bytes().min(at + PIECE);
+        at += match std::str::from_utf8(&file.part(at..end)?) {
+            Ok(text) => text.len() as u64,
+            // A character that the piece cuts off begins the next one.
+            Err(error) if error.error_len().is_none() && end < file.bytes() => error.valid_up_to() as u64,
+            Err(error) => return Ok(Some(at + error.valid_up_to() as u64)),
+        };
+    }
+    Ok(None)
 }
 
 /// A count as a person reads it: `135 M`.
@@ -112,4 +128,29 @@ fn count(value: f64) -> String {
         value => return format!("{value} "),
     };
     format!("{value:.1} {unit}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn characters_may_lie_across_pieces_and_bad_bytes_are_counted_from_the_start() {
+        let dir = std::env::temp_dir().join(format!("signet-inputs-{}", std::process::id()));
+        platform::make_dir(&dir).unwrap();
+        let path = dir.join("text");
+        // A character of three bytes, two of which are in the first piece.
+        let mut text = vec![b'a'; (1 << 20) - 2];
+        text.extend("€ and more".bytes());
+        platform::write_atomic(&path, &text).unwrap();
+        assert_eq!(no_character(&path).unwrap(), None);
+        let good = text.len() as u64;
+        text.extend([0xe2, 0x82]);
+        platform::write_atomic(&path, &text).unwrap();
+        assert_eq!(no_character(&path).unwrap(), Some(good), "cut off at the end");
+        text.splice(good as usize.., [0xff, b'a']);
+        platform::write_atomic(&path, &text).unwrap();
+        assert_eq!(no_character(&path).unwrap(), Some(good));
+        platform::remove_dir(&dir).unwrap();
+    }
 }

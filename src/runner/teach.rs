@@ -38,7 +38,7 @@ pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMu
     if top == 0 || top > MOST_KEPT || top >= vocabulary {
         bail!("--top {top}: 1 to {MOST_KEPT} tokens can be kept, and fewer than the teacher's {vocabulary}");
     }
-    let origin = Origin { teacher: Some(file.checksum()), top: Some(top), ..origin(&config, None, vocabulary, &inputs.corpus) };
+    let origin = Origin { teacher: Some(file.checksum()?), top: Some(top), ..origin(&config, None, vocabulary, &inputs.corpus)? };
     let bytes = TeacherCache::bytes(&origin, top);
     emit(Event::Note { text: format!("{}: {} in all, {top} tokens at each of {} positions", out.display(), plan::size(bytes), origin.text.0 + origin.text.1) });
     let (mut machine, name) = devices::machine(&device).await?;

@@ -5,6 +5,7 @@ use super::plan::{self, Planned, Room};
 use super::{Event, Orders, Stop, Tuning, tuning};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
+use crate::formats::safetensors::FormatError;
 use crate::graph::{Machine, Recompute};
 use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
@@ -111,7 +112,7 @@ impl Inputs {
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
         let text = if config.data.is_empty() { assets::corpus()?.to_string() } else { Corpus::read(&config.data).map_err(|error| setting("data", error))? };
         let corpus = Corpus::new(&text, &tokenizer, config.seq).map_err(|error| setting("data", error))?;
-        let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus);
+        let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus)?;
         let cache = config.teacher_cache.as_deref().map(|dir| TeacherCache::open(dir, &origin)).transpose().map_err(|error| setting("teacher_cache", error))?;
         Ok(Self { teacher, tokenizer, shapes, corpus, cache })
     }
@@ -153,10 +154,10 @@ fn shapes(config: &TrainConfig, teacher: Option<TeacherShape>, tokenizer: &Token
 }
 
 /// What a cache for this run is made from.
-pub(super) fn origin(config: &TrainConfig, teacher: Option<&ModelFile>, vocabulary: usize, corpus: &Corpus) -> Origin {
+pub(super) fn origin(config: &TrainConfig, teacher: Option<&ModelFile>, vocabulary: usize, corpus: &Corpus) -> Result<Origin, FormatError> {
     // A large teacher's file takes a while to read: only where there is a cache to know it again.
-    let teacher = teacher.filter(|_| config.teacher_cache.is_some()).map(ModelFile::checksum);
-    Origin { teacher, vocabulary, seq: config.seq, temperature: config.temperature, top: None, text: Origin::text(corpus) }
+    let teacher = teacher.filter(|_| config.teacher_cache.is_some()).map(ModelFile::checksum).transpose()?;
+    Ok(Origin { teacher, vocabulary, seq: config.seq, temperature: config.temperature, top: None, text: Origin::text(corpus) })
 }
 
 pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {

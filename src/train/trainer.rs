@@ -153,7 +153,8 @@ impl Trainer {
         let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, run, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
-        let first_state = State { cache: cache.as_ref().map(TeacherCache::identity), ..State::new(Guard::new(config.guard, config.loss_scale), &device) };
+        let first_state =
+            State { cache: cache.as_ref().map(TeacherCache::identity).transpose()?, ..State::new(Guard::new(config.guard, config.loss_scale), &device) };
         let state = match run.checkpoints()?.last() {
             Some(&last) => restore(&run.checkpoint(last), &mut machine, &step.student)?,
             None => first_state.clone(),

@@ -84,7 +84,7 @@ fn run(scratch: &Scratch, flipped: usize) -> PathBuf {
             let file = TensorFile::open(&golden.join("model.safetensors")).unwrap();
             let (dtype, _, tensor) = file.raw("model.layers.0.self_attn.q_proj.weight").unwrap();
             assert_eq!(dtype, Dtype::F32);
-            let start = bytes.windows(tensor.len()).position(|window| window == tensor).unwrap();
+            let start = bytes.windows(tensor.len()).position(|window| window == &tensor[..]).unwrap();
             // The highest byte of a float has its sign.
             (0..flipped).for_each(|n| bytes[start + 4 * n + 3] ^= 0x80);
         }

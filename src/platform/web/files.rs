@@ -1,232 +1,342 @@
-//! Files of a page, kept in memory.
-#![allow(missing_docs)]
+//! Files of a page, with the operations of a desktop's: private ones on the disk, those that can only
+//! be read (`/files`, `/models`), and downloads, which are handed to the visitor (`/downloads`).
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
+use super::blobs::{self, FILES, MODELS};
+use super::download::{DOWNLOADS, Download};
+use super::storage::with;
+use crate::platform::disk::{self, About, Draft, Slot, normal, read_part as read_slot};
+use std::borrow::Cow;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::ops::Range;
+use std::path::Path;
 use std::rc::Rc;
 
-thread_local! {
-    static FILES: RefCell<BTreeMap<PathBuf, Rc<Vec<u8>>>> = const { RefCell::new(BTreeMap::new()) };
-    static LOCKS: RefCell<std::collections::BTreeSet<PathBuf>> = const { RefCell::new(std::collections::BTreeSet::new()) };
+/// Where a path leads.
+enum Place {
+    Disk(String),
+    /// A file that can only be read.
+    Blob(String),
+    /// What is handed to the visitor under this name.
+    Download(String),
+    /// The directory of either.
+    Shelf(String),
 }
 
-fn missing(path: &Path) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("there is no {}", path.display()))
+fn place(path: &Path) -> io::Result<Place> {
+    let path = normal(path)?;
+    let below = |shelf: &str| path.strip_prefix(shelf).and_then(|rest| rest.strip_prefix('/'));
+    Ok(match () {
+        () if [FILES, MODELS, DOWNLOADS, "/"].contains(&path.as_str()) => Place::Shelf(path),
+        () if below(FILES).is_some() || below(MODELS).is_some() => Place::Blob(path),
+        () if below(DOWNLOADS).is_some() => Place::Download(below(DOWNLOADS).unwrap_or_default().replace('/', "-")),
+        () => Place::Disk(path),
+    })
 }
 
-fn get(path: &Path) -> io::Result<Rc<Vec<u8>>> {
-    FILES.with_borrow(|files| files.get(path).cloned()).ok_or_else(|| missing(path))
+/// The path on the disk, where something can be changed.
+fn on_disk(path: &Path) -> io::Result<String> {
+    match place(path)? {
+        Place::Disk(path) => Ok(path),
+        Place::Download(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "a download is written once, and not kept")),
+        Place::Blob(_) | Place::Shelf(_) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this can only be read")),
+    }
 }
 
-fn put(path: &Path, bytes: Vec<u8>) {
-    FILES.with_borrow_mut(|files| files.insert(path.into(), Rc::new(bytes)));
+fn about(path: &Path) -> io::Result<About> {
+    match place(path)? {
+        Place::Disk(path) => with(|disk| disk.about(&path)),
+        Place::Blob(path) => {
+            let file = blobs::find(&path)?;
+            Ok(About { directory: false, bytes: file.size() as u64, modified: file.last_modified() as u64 })
+        }
+        Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not kept")),
+        Place::Shelf(_) => Ok(About { directory: true, bytes: 0, modified: 0 }),
+    }
 }
 
-/// Makes the files ready.
-pub async fn mount() {}
-
-/// Gives what has to wait its turn.
-pub(super) async fn settle() {}
-
-pub struct Commit {
-    path: PathBuf,
-    parts: Rc<RefCell<Vec<(String, Vec<u8>)>>>,
+/// Whether a file or directory is there.
+pub fn exists(path: &Path) -> bool {
+    about(path).is_ok()
 }
+
+/// Whether a file, not a directory, is there.
+pub fn is_file(path: &Path) -> bool {
+    about(path).is_ok_and(|about| !about.directory)
+}
+
+/// Whether a directory is there.
+pub fn is_dir(path: &Path) -> bool {
+    about(path).is_ok_and(|about| about.directory)
+}
+
+/// When a file was last written, in seconds since 1970.
+pub fn modified(path: &Path) -> io::Result<f64> {
+    Ok(about(path)?.modified as f64 / 1000.0)
+}
+
+/// By what it shows that a file changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its length.
+    pub bytes: u64,
+    modified: u64,
+}
+
+/// The stamp of a file or directory, if it is there.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    about(path).ok().map(|about| Stamp { bytes: about.bytes, modified: about.modified })
+}
+
+/// A file that is read in parts, none of which is read before it is asked for.
+#[derive(Debug)]
+pub struct Mapped {
+    bytes: u64,
+    source: Source,
+}
+
+enum Source {
+    Empty,
+    Slot(Rc<Slot>),
+    File(web_sys::File),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Source::Empty => "an empty file",
+            Source::Slot(_) => "a file on the disk",
+            Source::File(_) => "a file that was chosen or downloaded",
+        })
+    }
+}
+
+impl Mapped {
+    /// Opens a file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        match place(path)? {
+            Place::Blob(path) => {
+                let file = blobs::find(&path)?;
+                Ok(Self { bytes: file.size() as u64, source: Source::File(file) })
+            }
+            Place::Disk(path) => match with(|disk| disk.open(&path))? {
+                Some(slot) => Ok(Self { bytes: slot.store.bytes()?, source: Source::Slot(slot) }),
+                None => Ok(Self { bytes: 0, source: Source::Empty }),
+            },
+            Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not kept")),
+            Place::Shelf(_) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
+        }
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Some of its bytes; an error if it does not have them.
+    pub fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        let short = || io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before these bytes");
+        if range.start > range.end || range.end > self.bytes {
+            return Err(short());
+        }
+        let want = range.end - range.start;
+        let bytes = match &self.source {
+            Source::Empty => Vec::new(),
+            Source::Slot(slot) => read_slot(&*slot.store, range.start, want)?,
+            Source::File(file) => blobs::read(file, range.start, range.end)?,
+        };
+        if bytes.len() as u64 == want { Ok(Cow::Owned(bytes)) } else { Err(short()) }
+    }
+}
+
+/// At most `most` bytes of a file from byte `at` on, and how long the whole file is.
+pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
+    let file = Mapped::open(path)?;
+    let start = at.min(file.bytes());
+    let bytes = file.part(start..start.saturating_add(most).min(file.bytes()))?.into_owned();
+    Ok((bytes, file.bytes()))
+}
+
+/// At most the first `most` bytes of a file.
+pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    Ok(read_part(path, 0, most as u64)?.0)
+}
+
+/// All bytes of a file.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    Ok(read_part(path, 0, u64::MAX)?.0)
+}
+
+/// Reads a text file as UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
+}
+
+/// Names of what is in a directory.
+pub fn list(path: &Path) -> io::Result<Vec<String>> {
+    match place(path)? {
+        Place::Disk(path) => with(|disk| disk.list(&path)),
+        Place::Shelf(path) => Ok(blobs::list(&path)),
+        Place::Blob(_) | Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "this is no directory")),
+    }
+}
+
+/// Makes a directory, and those it is in.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    if let Place::Shelf(_) = place(path)? {
+        return Ok(());
+    }
+    let path = on_disk(path)?;
+    with(|disk| disk.make_dir(&path))
+}
+
+/// Removes a directory with all it holds, if it is there.
+pub fn remove_dir(path: &Path) -> io::Result<()> {
+    let path = on_disk(path)?;
+    with(|disk| disk.remove_dir(&path))
+}
+
+/// Gives a directory another name; refused where there is something of that name already. `lock` is a
+/// file in it, let go after.
+pub fn rename_dir(from: &Path, to: &Path, lock: Lock) -> io::Result<()> {
+    let (from, to) = (on_disk(from)?, on_disk(to)?);
+    let renamed = with(|disk| disk.rename(&from, &to));
+    drop(lock);
+    renamed
+}
+
+/// A directory with all its parts, or nothing. One that is dropped before it is finished leaves what was
+/// there.
+pub struct Commit(disk::Commit);
 
 impl Commit {
+    /// Begins the directory that `path` is to be.
     pub fn begin(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.into(), parts: Rc::default() })
+        Ok(Self(disk::Commit::begin(on_disk(path)?)))
     }
+
+    /// A file in it, to be written and ended before the next one is begun.
     pub fn part(&mut self, name: &str) -> io::Result<CommitPart> {
-        Ok(CommitPart { name: name.into(), bytes: Vec::new(), parts: self.parts.clone() })
+        with(|disk| self.0.part(disk, name)).map(CommitPart)
     }
+
+    /// Puts it in the place of what was there.
     pub fn finish(self) -> io::Result<()> {
-        remove_dir(&self.path)?;
-        for (name, bytes) in self.parts.take() {
-            put(&self.path.join(name), bytes);
-        }
-        Ok(())
+        with(|disk| self.0.finish(disk))
     }
 }
 
-pub struct CommitPart {
-    name: String,
-    bytes: Vec<u8>,
-    parts: Rc<RefCell<Vec<(String, Vec<u8>)>>>,
-}
+/// A file of a commit on its way.
+pub struct CommitPart(disk::draft::CommitPart);
 
 impl CommitPart {
+    /// Waits until the whole part is on disk.
     pub fn end(self) -> io::Result<()> {
-        self.parts.borrow_mut().push((self.name, self.bytes));
-        Ok(())
+        self.0.end()
     }
 }
 
 impl Write for CommitPart {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.bytes.write(bytes)
+        self.0.write(bytes)
     }
+
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.0.flush()
     }
 }
 
+/// Replaces a file's contents, or leaves it as it was.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    stream_atomic(path, &mut |out| out.write_all(bytes))
+}
+
+/// Replaces a file's contents with what `write` writes, or leaves it as it was.
+pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+    if let Place::Download(name) = place(path)? {
+        let mut download = Download::default();
+        write(&mut download)?;
+        return download.hand_over(&name);
+    }
+    put(path, &mut |draft| write(draft))
+}
+
+/// Makes a file of `length` bytes that begins with `start` and holds zeros behind, or none at all.
+pub fn reserve(path: &Path, start: &[u8], length: u64) -> io::Result<()> {
+    put(path, &mut |draft| {
+        draft.write_all(start)?;
+        draft.extend(length)
+    })
+}
+
+fn put(path: &Path, write: &mut dyn FnMut(&mut Draft) -> io::Result<()>) -> io::Result<()> {
+    let path = on_disk(path)?;
+    let mut draft = with(|disk| disk.draft())?;
+    let written = write(&mut draft).and_then(|()| with(|disk| disk.put(&path, draft)));
+    if written.is_err() {
+        with(|disk| disk.sweep());
+    }
+    written
+}
+
+/// Adds to the end of a file.
+pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let path = on_disk(path)?;
+    with(|disk| disk.append(&path, bytes))
+}
+
+/// Keeps the lines of a file that `keep` wants; a last line without its end is never kept.
+pub fn cut_lines(path: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
+    let text = match read(path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let kept: String = text.split_inclusive('\n').filter(|line| line.ends_with('\n') && keep(line)).collect();
+    if kept == text { Ok(()) } else { write_atomic(path, kept.as_bytes()) }
+}
+
+/// A file that is written in places.
+pub struct Places(Rc<Slot>);
+
+impl Places {
+    /// Opens a file that exists.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let path = on_disk(path)?;
+        let empty = || io::Error::new(io::ErrorKind::InvalidInput, "an empty file has no places to write to");
+        with(|disk| disk.open(&path))?.map(Self).ok_or_else(empty)
+    }
+
+    /// Writes `bytes` from byte `at` on.
+    pub fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.store.write(at, bytes)
+    }
+
+    /// Waits until all is on disk.
+    pub fn sync(&self) -> io::Result<()> {
+        self.0.store.flush()
+    }
+}
+
+/// A lock held until dropped. Only one tab has the private storage, so it need not be seen by another.
 #[derive(Debug)]
-pub struct Lock(PathBuf);
+pub struct Lock(String);
 
 impl Lock {
+    /// Takes the lock; `None` if another holds it.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        Ok(LOCKS.with_borrow_mut(|locks| locks.insert(path.into())).then(|| Self(path.into())))
+        let path = on_disk(path)?;
+        Ok(with(|disk| disk.lock(&path))?.then(|| Self(path)))
     }
+
+    /// Whether somebody holds the lock.
     pub fn is_held(path: &Path) -> io::Result<bool> {
-        Ok(LOCKS.with_borrow(|locks| locks.contains(path)))
+        let path = on_disk(path)?;
+        Ok(with(|disk| disk.is_locked(&path)))
     }
 }
 
 impl Drop for Lock {
     fn drop(&mut self) {
-        LOCKS.with_borrow_mut(|locks| locks.remove(&self.0));
+        with(|disk| disk.unlock(&self.0));
     }
 }
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    pub bytes: u64,
-}
-
-pub fn stamp(path: &Path) -> Option<Stamp> {
-    Some(Stamp { bytes: get(path).ok()?.len() as u64 })
-}
-
-pub struct Mapped(Rc<Vec<u8>>);
-
-impl Mapped {
-    pub fn open(path: &Path) -> io::Result<Self> {
-        get(path).map(Self)
-    }
-}
-
-impl std::ops::Deref for Mapped {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-pub struct Places(PathBuf);
-
-impl Places {
-    pub fn open(path: &Path) -> io::Result<Self> {
-        get(path).map(|_| Self(path.into()))
-    }
-    pub fn write(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
-        let mut all = get(&self.0)?.to_vec();
-        all[at as usize..][..bytes.len()].copy_from_slice(bytes);
-        put(&self.0, all);
-        Ok(())
-    }
-    pub fn sync(&self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut all = get(path).map(|all| all.to_vec()).unwrap_or_default();
-    all.extend_from_slice(bytes);
-    put(path, all);
-    Ok(())
-}
-
-pub fn cut_lines(path: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
-    let Ok(bytes) = get(path) else { return Ok(()) };
-    let text = String::from_utf8_lossy(&bytes).into_owned();
-    put(path, text.split_inclusive('\n').filter(|line| line.ends_with('\n') && keep(line)).collect::<String>().into_bytes());
-    Ok(())
-}
-
-pub fn exists(path: &Path) -> bool {
-    is_file(path) || is_dir(path)
-}
-
-pub fn is_file(path: &Path) -> bool {
-    get(path).is_ok()
-}
-
-pub fn is_dir(path: &Path) -> bool {
-    FILES.with_borrow(|files| files.keys().any(|file| file.starts_with(path) && file != path))
-}
-
-pub fn list(path: &Path) -> io::Result<Vec<String>> {
-    let names = |file: &PathBuf| Some(file.strip_prefix(path).ok()?.components().next()?.as_os_str().to_string_lossy().into_owned());
-    let mut all: Vec<String> = FILES.with_borrow(|files| files.keys().filter_map(names).collect());
-    all.dedup();
-    if all.is_empty() { Err(missing(path)) } else { Ok(all) }
-}
-
-pub fn make_dir(_: &Path) -> io::Result<()> {
-    Ok(())
-}
-
-pub fn modified(path: &Path) -> io::Result<f64> {
-    get(path).map(|_| super::now())
-}
-
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    get(path).map(|bytes| bytes.to_vec())
-}
-
-pub fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read(path)?).map_err(io::Error::other)
-}
-
-pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
-    let all = get(path)?;
-    let from = (at as usize).min(all.len());
-    let until = from.saturating_add(most as usize).min(all.len());
-    Ok((all[from..until].to_vec(), all.len() as u64))
-}
-
-pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    Ok(read_part(path, 0, most as u64)?.0)
-}
-
-pub fn remove_dir(path: &Path) -> io::Result<()> {
-    FILES.with_borrow_mut(|files| files.retain(|file, _| !file.starts_with(path)));
-    Ok(())
-}
-
-pub fn rename_dir(from: &Path, to: &Path, lock: Lock) -> io::Result<()> {
-    drop(lock);
-    FILES.with_borrow_mut(|files| {
-        let moved: Vec<PathBuf> = files.keys().filter(|file| file.starts_with(from)).cloned().collect();
-        for file in moved {
-            let bytes = files.remove(&file).expect("listed");
-            files.insert(to.join(file.strip_prefix(from).expect("starts with it")), bytes);
-        }
-    });
-    Ok(())
-}
-
-pub fn reserve(path: &Path, start: &[u8], length: u64) -> io::Result<()> {
-    let mut bytes = start.to_vec();
-    bytes.resize(length as usize, 0);
-    put(path, bytes);
-    Ok(())
-}
-
-pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    write(&mut bytes)?;
-    put(path, bytes);
-    Ok(())
-}
-
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    put(path, bytes.to_vec());
-    Ok(())
-}
-
-/// A file that the visitor gave.
-pub(super) fn add(_path: &str, _file: wasm_bindgen::JsValue) {}

@@ -16,7 +16,7 @@ pub fn listen(mut hear: impl FnMut(String, Option<Arc<Vec<u8>>>) + 'static) {
         let data = event.data();
         let path = Reflect::get(&data, &"path".into()).ok().and_then(|path| path.as_string());
         if let Some(path) = path {
-            super::files::add(&path, Reflect::get(&data, &"file".into()).unwrap_or_default());
+            super::blobs::add(&path, Reflect::get(&data, &"file".into()).unwrap_or_default().unchecked_into());
         } else if let Some((text, bulk)) = parts(&data) {
             hear(text, bulk);
         }

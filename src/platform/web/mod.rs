@@ -1,18 +1,25 @@
-//! A page in a browser: turns and time (`tasks`), files (`files`), the engine's worker as the page
-//! sees it (`engine`) and from inside (`link`), and what is fetched at the start (`fetch`).
+//! A page in a browser: turns and time (`tasks`), files (`files`: kept in `storage`, chosen ones in
+//! `blobs`, given away by `download`), the engine's worker as the page sees it (`engine`) and from inside
+//! (`link`), and what is fetched at the start (`fetch`).
 
+mod blobs;
+mod download;
 pub mod engine;
+mod failure;
 mod fetch;
 mod files;
+mod handle;
 pub mod link;
 pub mod page;
+mod storage;
 mod tasks;
 
 pub use fetch::{asset, fetch_asset};
 pub use files::{
-    Commit, Lock, Mapped, Places, Stamp, append, cut_lines, exists, is_dir, is_file, list, make_dir, modified, mount, read, read_part, read_start, read_text,
+    Commit, Lock, Mapped, Places, Stamp, append, cut_lines, exists, is_dir, is_file, list, make_dir, modified, read, read_part, read_start, read_text,
     remove_dir, rename_dir, reserve, stamp, stream_atomic, write_atomic,
 };
+pub use storage::{Mounted, mount};
 pub use tasks::{Clock, breathe, now, pause, rest, seed, spawn, wait};
 
 use js_sys::Reflect;

@@ -86,7 +86,7 @@ pub async fn breathe() {
         });
     });
     let _ = JsFuture::from(turn).await;
-    super::files::settle().await;
+    super::storage::grow().await;
     LAST_TURN.set(milliseconds());
 }
 

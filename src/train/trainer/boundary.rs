@@ -1,7 +1,7 @@
 //! What falls due after a step: held-out losses, a sample, a checkpoint.
 
 use super::{Emit, Outstanding, TrainError, Trainer};
-use crate::infer::{Sampler, Sampling};
+use crate::infer::{Ahead, Sampler, Sampling};
 use crate::platform;
 use crate::train::changes::Changes;
 use crate::train::checkpoint::save;
@@ -52,20 +52,19 @@ impl Trainer {
     /// Samples a text, continuing what holds at step `asked`.
     pub(super) async fn sample(&mut self, asked: u64, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let Some((engine, prompt)) = &mut self.sampler else { return Ok(()) };
-        let sampler = Sampler::new(Sampling { seed: self.config.seed, ..Sampling::default() });
+        let sampler = Sampler::new(Sampling { seed: self.config.seed, ..Sampling::default() }, engine.vocabulary());
         engine.rewind(0);
         let mut ids = match self.changes.sample_prompt(asked) {
             Some(text) => self.tokenizer.encode(text)?,
             None => prompt.clone(),
         };
-        let mut logits = engine.feed(&mut self.machine, &ids).await?;
-        for _ in 0..self.config.sample_tokens {
-            let next = sampler.choose(&logits, &ids, ids.len());
+        engine.choose_by(&mut self.machine, sampler, &ids)?;
+        let mut ahead = Ahead::new(engine, &mut self.machine, &ids, self.config.sample_tokens)?;
+        while let Some(next) = ahead.next(engine, &mut self.machine).await? {
             ids.push(next);
             if Some(next) == self.tokenizer.end() {
                 break;
             }
-            logits = engine.feed(&mut self.machine, &[next]).await?;
         }
         let text = self.tokenizer.decode(&ids, true)?;
         self.run.sample(self.state.step, &text)?;

@@ -1,0 +1,280 @@
+// Choosing a token: the logits become weights (repetitions penalised, over temperature); top-k, top-p
+// and min-p each keep a beginning of the tokens in order of their weights; of those kept, the one
+// whose weight and noise together are largest is the draw. One workgroup; each invocation reads the
+// weights that it wrote itself.
+#import "shared/reduce.wgsl"
+const LANES: u32 = 256u;
+// Tokens that a repetition is measured against; one an invocation.
+const MEMORY: u32 = 256u;
+
+struct Params {
+    vocabulary: u32,
+}
+
+@group(0) @binding(0) var<uniform> p: Params;
+@group(0) @binding(1) var<storage, read> logits: array<f32>;
+@group(0) @binding(2) var<storage, read> draw: array<u32>;
+@group(0) @binding(3) var<storage, read_write> recent: array<u32>;
+@group(0) @binding(4) var<storage, read_write> weights: array<f32>;
+@group(0) @binding(5) var<storage, read_write> token: array<u32>;
+
+// Places in `draw`; see src/ops/sample.rs.
+const COUNT: u32 = 0u;
+const KEY: u32 = 1u;
+const TEMPERATURE: u32 = 3u;
+const PENALTY: u32 = 4u;
+const TOP_K: u32 = 5u;
+const TOP_P: u32 = 6u;
+const LEAST: u32 = 7u;
+const PLACE: u32 = 8u;
+
+// Below this temperature the likeliest is taken.
+const COLD: f32 = 1e-6;
+// Logits are held within ±FAR, so that nothing overflows; what is no number is −FAR.
+const FAR: f32 = 1e30;
+// No noise makes up for a weight this far below the largest: it lies within −2.9 and 16.7.
+const HOPELESS: f32 = 20.0;
+// What no weight is below.
+const NOTHING: f32 = -3e38;
+
+// A token's place among all: before those whose `high`, then `low`, is less.
+struct Rank {
+    high: u32,
+    low: u32,
+}
+
+var<workgroup> seen: array<u32, 256>;
+var<workgroup> bins: array<atomic<u32>, 256>;
+var<workgroup> cut: Rank;
+var<workgroup> settled: u32;
+var<workgroup> scores: array<f32, 256>;
+var<workgroup> ids: array<u32, 256>;
+var<workgroup> winner_weight: f32;
+
+fn setting(place: u32) -> f32 {
+    return bitcast<f32>(draw[place]);
+}
+
+fn is_drawn() -> bool {
+    return setting(TEMPERATURE) >= COLD;
+}
+
+fn weigh(logit: f32, again: bool) -> f32 {
+    let finite = ((bitcast<u32>(logit) >> 23u) & 255u) != 255u;
+    var x = select(-FAR, clamp(logit, -FAR, FAR), finite);
+    if again {
+        let penalty = setting(PENALTY);
+        x = select(x * penalty, x / penalty, x > 0.0);
+    }
+    if is_drawn() {
+        x = x / setting(TEMPERATURE);
+    }
+    // One zero, whatever its sign and whatever a device makes of subnormal numbers.
+    return select(x, 0.0, abs(x) < 1e-30);
+}
+
+// The larger the weight, and of equals the lower the id, the further in front.
+fn rank_of(weight: f32, id: u32) -> Rank {
+    let bits = bitcast<u32>(weight);
+    return Rank(bits ^ select(0x80000000u, 0xffffffffu, (bits >> 31u) == 1u), ~id);
+}
+
+fn in_front(a: Rank, b: Rank) -> bool {
+    return a.high > b.high || (a.high == b.high && a.low > b.low);
+}
+
+// Whether a token is `last` or in front of it.
+fn is_kept(id: u32, last: Rank) -> bool {
+    return !in_front(last, rank_of(weights[id], id));
+}
+
+fn mix(bits: u32) -> u32 {
+    var x = bits;
+    x = (x ^ (x >> 16u)) * 0x7feb352du;
+    x = (x ^ (x >> 15u)) * 0x846ca68bu;
+    return x ^ (x >> 16u);
+}
+
+// Gumbel noise, −ln(−ln(1 − v)) for v = (2n + 1)/2²⁴, which is exact as 1 − v is. Where v is small
+// its logarithm is that of (1 + z)/(1 − z), by the first terms of its series.
+fn noise(id: u32) -> f32 {
+    let odd = ((mix(mix(id ^ draw[KEY]) ^ draw[KEY + 1u]) >> 9u) << 1u) | 1u;
+    let v = f32(odd) / 16777216.0;
+    let z = v / (2.0 - v);
+    let square = z * z;
+    let series = 2.0 * z * (1.0 + square * (1.0 / 3.0 + square * (1.0 / 5.0 + square / 7.0)));
+    let whole = -log(f32(16777216u - odd) / 16777216.0);
+    return -log(select(whole, series, odd < 4194304u));
+}
+
+// Of the 64 bits of a rank, eight digits, the highest first.
+fn digit_of(rank: Rank, digit: u32) -> u32 {
+    return (select(rank.high, rank.low, digit > 3u) >> (24u - 8u * (digit & 3u))) & 255u;
+}
+
+// Whether two ranks have the same digits before this one.
+fn same_before(a: Rank, b: Rank, digit: u32) -> bool {
+    let mask = ~(0xffffffffu >> (8u * (digit & 3u)));
+    if digit < 4u {
+        return ((a.high ^ b.high) & mask) == 0u;
+    }
+    return a.high == b.high && ((a.low ^ b.low) & mask) == 0u;
+}
+
+// The least rank that the k tokens in front have, or one below it with no other token between; digit
+// by digit, by counting. There are more than k tokens.
+fn front(lane: u32, count: u32, k: u32) -> Rank {
+    var left = k;
+    if lane == 0u {
+        cut = Rank(0u, 0u);
+    }
+    for (var digit = 0u; digit < 8u; digit++) {
+        atomicStore(&bins[lane], 0u);
+        let prefix = workgroupUniformLoad(&cut);
+        for (var id = lane; id < count; id += LANES) {
+            let rank = rank_of(weights[id], id);
+            if same_before(rank, prefix, digit) {
+                atomicAdd(&bins[digit_of(rank, digit)], 1u);
+            }
+        }
+        workgroupBarrier();
+        if lane == 0u {
+            var bin = 255u;
+            var inside = atomicLoad(&bins[bin]);
+            while inside < left && bin > 0u {
+                left -= inside;
+                bin--;
+                inside = atomicLoad(&bins[bin]);
+            }
+            let place = bin << (24u - 8u * (digit & 3u));
+            if digit < 4u {
+                cut.high |= place;
+            } else {
+                cut.low |= place;
+            }
+            settled = select(0u, 1u, inside == left);
+        }
+        if workgroupUniformLoad(&settled) == 1u {
+            break;
+        }
+    }
+    return workgroupUniformLoad(&cut);
+}
+
+// The token with the largest weight, noise included, of those kept; the lowest id of equals.
+fn race(lane: u32, count: u32, top: f32, last: Rank) -> u32 {
+    let drawn = is_drawn();
+    var score = NOTHING;
+    var best = 0xffffffffu;
+    for (var id = lane; id < count; id += LANES) {
+        if !is_kept(id, last) {
+            continue;
+        }
+        var mine = weights[id];
+        if drawn {
+            if mine < top - HOPELESS {
+                continue;
+            }
+            mine += noise(id);
+        }
+        if mine > score {
+            score = mine;
+            best = id;
+        }
+    }
+    scores[lane] = score;
+    ids[lane] = best;
+    workgroupBarrier();
+    for (var width = LANES / 2u; width > 0u; width >>= 1u) {
+        if lane < width {
+            let other = lane + width;
+            if scores[other] > scores[lane] || (scores[other] == scores[lane] && ids[other] < ids[lane]) {
+                scores[lane] = scores[other];
+                ids[lane] = ids[other];
+            }
+        }
+        workgroupBarrier();
+    }
+    return workgroupUniformLoad(&ids[0]);
+}
+
+// Σ exp(weight − top) over those kept, given to every lane.
+fn mass(lane: u32, count: u32, top: f32, last: Rank) -> f32 {
+    var sum = 0.0;
+    for (var id = lane; id < count; id += LANES) {
+        if is_kept(id, last) {
+            sum += exp(weights[id] - top);
+        }
+    }
+    return reduce_sum(lane, sum);
+}
+
+// The weights, penalised where a token was seen; gives the largest.
+fn weigh_all(lane: u32, count: u32) -> f32 {
+    seen[lane] = recent[lane];
+    for (var id = lane; id < count; id += LANES) {
+        weights[id] = weigh(logits[id], false);
+    }
+    workgroupBarrier();
+    for (var n = 0u; n < MEMORY; n++) {
+        let id = seen[n];
+        if id < count && id % LANES == lane {
+            weights[id] = weigh(logits[id], true);
+        }
+    }
+    var most = NOTHING;
+    for (var id = lane; id < count; id += LANES) {
+        most = max(most, weights[id]);
+    }
+    return reduce_max(lane, most);
+}
+
+// The winner of the race, if top-p and min-p keep it; else neither do they keep what is behind it,
+// and those in front race again. The foremost is always kept.
+fn winner(lane: u32, count: u32, top: f32) -> u32 {
+    let k = draw[TOP_K];
+    let top_p = setting(TOP_P);
+    var last = Rank(0u, 0u);
+    if k > 0u && k < count {
+        last = front(lane, count, k);
+    }
+    let whole = top_p >= 1.0;
+    var limit = 0.0;
+    if !whole {
+        limit = top_p * mass(lane, count, top, last);
+    }
+    var id = 0u;
+    loop {
+        id = race(lane, count, top, last);
+        if id % LANES == lane {
+            winner_weight = weights[id];
+        }
+        let weight = workgroupUniformLoad(&winner_weight);
+        let rank = rank_of(weight, id);
+        last = Rank(rank.high + select(0u, 1u, rank.low == 0xffffffffu), rank.low + 1u);
+        let likely = weight - top >= setting(LEAST);
+        if likely && (whole || mass(lane, count, top, last) < limit) {
+            break;
+        }
+    }
+    return id;
+}
+
+@compute @workgroup_size(256)
+fn choose(@builtin(local_invocation_index) lane: u32) {
+    let count = min(draw[COUNT], p.vocabulary);
+    if count == 0u {
+        return;
+    }
+    let top = weigh_all(lane, count);
+    var id = 0u;
+    if is_drawn() {
+        id = winner(lane, count, top);
+    } else {
+        id = race(lane, count, top, Rank(0u, 0u));
+    }
+    if lane == 0u {
+        recent[draw[PLACE] % MEMORY] = id;
+        token[0] = id;
+    }
+}

@@ -1,0 +1,44 @@
+//! Tokens that follow a text, one after the other. On a GPU the next ones are begun before the last
+//! has arrived: each finds the one before where it was chosen, so the GPU need not wait for the host.
+
+use super::engine::{Engine, EngineError};
+use crate::graph::{Machine, Pending};
+use std::collections::VecDeque;
+
+/// Tokens on their way at once. Those begun in vain when a text ends cost the next one their time.
+const DEPTH: usize = 3;
+
+/// Tokens on their way. If it is dropped, what was begun stays in the engine's cache: rewind that to
+/// what was kept.
+#[derive(Debug)]
+pub struct Ahead {
+    coming: VecDeque<Pending>,
+    /// Whether the first was given: it is to be seen before others are begun.
+    running: bool,
+    /// Tokens that may be begun yet.
+    left: usize,
+}
+
+impl Ahead {
+    /// Adds `tokens` to the engine's cache, and begins to choose what follows, `most` tokens at most.
+    pub fn new(engine: &mut Engine, machine: &mut Machine, tokens: &[u32], most: usize) -> Result<Self, EngineError> {
+        let first = engine.choose(machine, tokens)?;
+        let coming = if most == 0 { VecDeque::new() } else { VecDeque::from([first]) };
+        Ok(Self { coming, running: false, left: most.saturating_sub(1) })
+    }
+
+    /// The next token; `None` after the last, or if the cache has no room for another.
+    pub async fn next(&mut self, engine: &mut Engine, machine: &mut Machine) -> Result<Option<u32>, EngineError> {
+        // The CPU device would compute those ahead while somebody waits for this one.
+        let depth = if self.running && machine.device().is_some() { DEPTH } else { 1 };
+        while self.coming.len() < depth && self.left > 0 && engine.has_room() {
+            self.coming.push_back(engine.choose_next(machine)?);
+            self.left -= 1;
+        }
+        self.running = true;
+        match self.coming.pop_front() {
+            Some(next) => Ok(Some(next.wait().await?[0][0])),
+            None => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! Choosing the next token from its logits. Randomness is keyed by seed, position and token, so that
+//! every device draws the same bits; what rounding may change is which of two tokens is taken whose
+//! weights, noise included, are next to equal.
+
+use super::expect;
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant};
+use crate::rng;
+use std::cmp::Ordering;
+
+/// Tokens that a repetition is measured against.
+pub const MEMORY: usize = 256;
+/// Words of a [`Draw`].
+pub const DRAW: usize = 9;
+
+/// Below this temperature the likeliest is taken.
+const COLD: f32 = 1e-6;
+/// Logits are held within ±`FAR`, so that nothing overflows; what is no number is −`FAR`.
+const FAR: f64 = 1e30;
+/// A weight closer to 0 is 0.
+const NEAR: f64 = 1e-30;
+
+/// How one token is chosen. The neutral value of each setting leaves the distribution as it is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Draw {
+    /// Ids that may be chosen are those below it; 0 to choose none.
+    pub count: u32,
+    /// Decides the noise: a key of seed and position.
+    pub key: [u32; 2],
+    /// Divides the logits; below 10⁻⁶ the likeliest is taken, and only the penalty has a meaning.
+    pub temperature: f32,
+    /// Divides positive logits of recent tokens, multiplies negative ones; 1 for none.
+    pub penalty: f32,
+    /// Only the k likeliest; 0 for all.
+    pub top_k: u32,
+    /// Only the likeliest that together have this share of the k likeliest's probability; 1 for all.
+    pub top_p: f32,
+    /// Only those whose logit over temperature is at least this much (≤ 0) above the largest.
+    pub least: f32,
+    /// Where the token is noted among the recent ones: its position, modulo [`MEMORY`].
+    pub place: u32,
+}
+
+/// A token chosen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Drawn {
+    /// Its id.
+    pub token: u32,
+    /// How far its weight, noise included, is above that of the next that might have been chosen.
+    pub margin: f64,
+}
+
+impl Draw {
+    /// Chooses nothing, and changes nothing.
+    pub const NONE: [u32; DRAW] = [0; DRAW];
+
+    /// As the operation reads it.
+    pub fn words(&self) -> [u32; DRAW] {
+        let Self { count, key, temperature, penalty, top_k, top_p, least, place } = *self;
+        [count, key[0], key[1], temperature.to_bits(), penalty.to_bits(), top_k, top_p.to_bits(), least.to_bits(), place]
+    }
+
+    fn read(words: &[u32]) -> Self {
+        let float = |n: usize| f32::from_bits(words[n]);
+        let (count, key, top_k, place) = (words[0], [words[1], words[2]], words[5], words[8]);
+        Self { count, key, temperature: float(3), penalty: float(4), top_k, top_p: float(6), least: float(7), place }
+    }
+
+    fn is_drawn(&self) -> bool {
+        self.temperature >= COLD
+    }
+
+    /// The logit over temperature, penalised if it was seen.
+    fn weigh<T: Real>(&self, logit: T, again: bool) -> T {
+        let far = T::from_f64(FAR);
+        let mut x = match () {
+            () if !logit.is_finite() || logit < -far => -far,
+            () if logit > far => far,
+            () => logit,
+        };
+        if again {
+            let penalty = T::from_f32(self.penalty);
+            x = if x > T::ZERO { x / penalty } else { x * penalty };
+        }
+        if self.is_drawn() {
+            x = x / T::from_f32(self.temperature);
+        }
+        if x.to_f64().abs() < NEAR { T::ZERO } else { x }
+    }
+
+    /// Writes the weights of what may be chosen.
+    fn weigh_all<T: Real>(&self, logits: &[T], recent: &[u32], weights: &mut [T]) {
+        for (weight, &logit) in weights.iter_mut().zip(logits) {
+            *weight = self.weigh(logit, false);
+        }
+        for &id in recent {
+            if let Some(weight) = weights.get_mut(id as usize) {
+                *weight = self.weigh(logits[id as usize], true);
+            }
+        }
+    }
+
+    /// The token chosen among all that have weights, of which there is at least one.
+    fn choose<T: Real>(&self, weights: &[T]) -> Drawn {
+        let (mut best, mut next) = (None::<(T, u32)>, None::<T>);
+        for id in self.candidates(weights) {
+            let weight = weights[id as usize];
+            let score = if self.is_drawn() { weight + noise(self.key, id) } else { weight };
+            if best.is_none_or(|(most, first)| score > most || score == most && id < first) {
+                (best, next) = (Some((score, id)), best.map(|(most, _)| most));
+            } else if next.is_none_or(|most| score > most) {
+                next = Some(score);
+            }
+        }
+        let (score, token) = best.expect("there is a token to choose");
+        Drawn { token, margin: next.map_or(f64::INFINITY, |next| score.to_f64() - next.to_f64()) }
+    }
+
+    /// The tokens that may be drawn.
+    fn candidates<T: Real>(&self, weights: &[T]) -> Vec<u32> {
+        let weight = |id: u32| weights[id as usize];
+        let order = |a: &u32, b: &u32| weight(*b).partial_cmp(&weight(*a)).unwrap_or(Ordering::Equal).then(a.cmp(b));
+        let mut ids: Vec<u32> = (0..weights.len() as u32).collect();
+        if !self.is_drawn() {
+            return ids;
+        }
+        let k = self.top_k as usize;
+        if (1..ids.len()).contains(&k) {
+            ids.select_nth_unstable_by(k - 1, order);
+            ids.truncate(k);
+        }
+        if self.top_p >= 1.0 && self.least == f32::MIN {
+            return ids;
+        }
+        ids.sort_unstable_by(order);
+        let top = weight(ids[0]);
+        let shares: Vec<f64> = ids.iter().map(|&id| (weight(id) - top).exp().to_f64()).collect();
+        let limit = if self.top_p >= 1.0 { f64::INFINITY } else { f64::from(self.top_p) * shares.iter().sum::<f64>() };
+        let mut sum = 0.0;
+        let kept = ids.iter().zip(shares).take_while(|&(&id, share)| {
+            let wanted = sum < limit && (weight(id) - top).to_f64() >= f64::from(self.least);
+            sum += share;
+            wanted
+        });
+        let kept = kept.count();
+        ids.truncate(kept);
+        ids
+    }
+
+    /// What the operation chooses on the CPU device, of logits and the recent tokens.
+    pub fn of(&self, logits: &[f32], recent: &[u32]) -> Drawn {
+        let mut weights = vec![0.0; logits.len().min(self.count as usize)];
+        self.weigh_all(logits, recent, &mut weights);
+        self.choose(&weights)
+    }
+}
+
+/// Gumbel noise: −ln(−ln(1 − v)) for v = (2n + 1)/2²⁴, n of 23 random bits. The largest of the
+/// logarithms of probabilities, each with its noise, is a draw from them. v and 1 − v are exact in
+/// every number type; where v is below ¼ its logarithm is that of (1 + z)/(1 − z), by the first terms
+/// of its series, since a GPU's own is coarse near 1. In f32 the noise is within 3·10⁻⁶.
+fn noise<T: Real>(key: [u32; 2], id: u32) -> T {
+    let odd = (rng::hash(key, id) >> 9) << 1 | 1;
+    let share = |n: u32| T::from_f64(f64::from(n) / f64::from(1 << 24));
+    if odd >= 1 << 22 {
+        return -(-share((1 << 24) - odd).ln()).ln();
+    }
+    let of = |n: f64| T::from_f64(n);
+    let z = share(odd) / share((2 << 24) - odd);
+    let square = z * z;
+    -(of(2.0) * z * (of(1.0) + square * (of(1.0 / 3.0) + square * (of(1.0 / 5.0) + square / of(7.0))))).ln()
+}
+
+/// `logits (1, vocabulary)`, `draw (1, 9)`: a [`Draw`]. Updates: the recent tokens `(1, 256)`, in
+/// any order, of which one takes the chosen one's place (what is no token's id is none); the weights
+/// `(1, vocabulary)`, which become the logits, penalised and over temperature; and the token chosen,
+/// `(1, 1)`.
+#[derive(Clone, Debug)]
+pub struct Sample;
+
+impl Op for Sample {
+    const NAME: &'static str = "sample";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        use Storage::{F32, U32};
+        expect(specs, &[F32, U32], &[U32, F32, U32]).map_err(Self::refuse)?;
+        let (logits, draw) = (specs.inputs[0], specs.inputs[1]);
+        let wanted = [
+            (draw, Spec::u32(1, DRAW)),
+            (specs.updates[0], Spec::u32(1, MEMORY)),
+            (specs.updates[1], Spec::f32(1, logits.cols)),
+            (specs.updates[2], Spec::u32(1, 1)),
+        ];
+        match wanted.iter().find(|(got, wanted)| got != wanted) {
+            Some((got, wanted)) => Err(Self::refuse(format!("takes {wanted}, got {got}"))),
+            None if logits.rows != 1 || logits.cols == 0 => Err(Self::refuse(format!("chooses by one row of logits, got {logits}"))),
+            None => Ok(vec![]),
+        }
+    }
+
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
+        Variant::portable(vec![Launch {
+            kernel: "sample/choose",
+            operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2)],
+            params: vec![specs.inputs[0].cols as u32],
+            groups: [1, 1, 1],
+        }])
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let (logits, draw) = (io.inputs[0].real(), Draw::read(io.inputs[1].words()));
+        let [recent, weights, token] = &mut io.updates[..] else { unreachable!("three updates") };
+        let count = logits.len().min(draw.count as usize);
+        if count == 0 {
+            return;
+        }
+        let (recent, weights) = (recent.words(), &mut weights.real()[..count]);
+        draw.weigh_all(logits, recent, weights);
+        let chosen = draw.choose(weights).token;
+        recent[draw.place as usize % MEMORY] = chosen;
+        token.words()[0] = chosen;
+    }
+
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::None("a choice has no gradient")
+    }
+}
+
+/// What it is tried with: vocabularies around multiples of the workgroup; every setting alone and
+/// together, by several keys; equal logits, of which the cut takes some; and logits that are no
+/// numbers.
+pub(crate) fn cases() -> Vec<Case> {
+    let neutral = Draw { count: u32::MAX, key: [0x9e37, 0x79b9], temperature: 1.0, penalty: 1.0, top_k: 0, top_p: 1.0, least: f32::MIN, place: 3 };
+    let usual = Draw { temperature: 0.7, penalty: 1.1, top_k: 40, top_p: 0.95, ..neutral };
+    let case = |label: String, vocabulary: usize, logits: Fill, draw: Draw| {
+        Case::new(label, Sample)
+            .input(Spec::f32(1, vocabulary), logits)
+            .input(Spec::u32(1, DRAW), Fill::Words(draw.words().to_vec()))
+            .update(Spec::u32(1, MEMORY), Fill::Below(2 * vocabulary as u32))
+            .update(Spec::f32(1, vocabulary), Fill::Normal(1.0, 1.0))
+            .update(Spec::u32(1, 1), Fill::Below(7))
+    };
+    let mut cases = Vec::new();
+    for vocabulary in [1, 2, 7, 255, 256, 257, 1000, 4099, 33_000] {
+        for (name, draw) in [("likeliest", Draw { temperature: 0.0, penalty: 1.3, ..neutral }), ("all", neutral), ("usual", usual)] {
+            cases.push(case(format!("{name} of {vocabulary}"), vocabulary, Fill::Normal(0.5, 3.0), draw));
+        }
+    }
+    let settings = [
+        ("the foremost", Draw { top_k: 1, ..neutral }),
+        ("top 3", Draw { top_k: 3, ..neutral }),
+        ("top 300", Draw { top_k: 300, temperature: 3.0, ..neutral }),
+        ("top-p 0.01", Draw { top_p: 0.01, temperature: 2.0, ..neutral }),
+        ("top-p 0.6", Draw { top_p: 0.6, ..neutral }),
+        ("min-p 0.5", Draw { least: 0.5f32.ln(), ..neutral }),
+        ("min-p 1", Draw { least: 0.0, ..neutral }),
+        ("all filters", Draw { top_k: 30, top_p: 0.8, least: 0.1f32.ln(), penalty: 1.5, temperature: 1.5, ..neutral }),
+        ("part of the ids", Draw { count: 999, ..usual }),
+    ];
+    for (name, draw) in settings {
+        for n in 0..4 {
+            let draw = Draw { key: [n, 77 * n], place: 300 + n, ..draw };
+            cases.push(case(format!("{name}, key {n}"), 1500, Fill::Normal(-0.5, 2.0), draw));
+            // Nearly all alike: the filters decide.
+            cases.push(case(format!("{name} of flat logits, key {n}"), 700, Fill::Uniform(1.0, 1.2), draw));
+            let equal = Fill::Floats(vec![1.0, 2.5, 2.5, -1.0, 2.5]);
+            cases.push(case(format!("{name} of equal logits, key {n}"), 1003, equal, draw));
+        }
+    }
+    let odd = Fill::Floats(vec![f32::NAN, 1.0, f32::INFINITY, 0.5, f32::NEG_INFINITY, f32::MAX, -2.0]);
+    cases.push(case("no numbers".into(), 6, odd.clone(), usual));
+    cases.push(case("no numbers, the likeliest".into(), 5, odd, Draw { temperature: 0.0, ..neutral }));
+    cases.push(case("nothing but NaN".into(), 300, Fill::Floats(vec![f32::NAN]), Draw { top_k: 4, ..usual }));
+    cases.push(case("none".into(), 300, Fill::Normal(0.0, 1.0), Draw { count: 0, ..usual }));
+    cases
+}

@@ -1,0 +1,123 @@
+//! What is being written: it has no name before it is whole, and leaves nothing if it is given up.
+
+use super::{Disk, Slot};
+use std::cell::RefCell;
+use std::io::{self, Write};
+use std::rc::Rc;
+
+/// A file that is being written.
+pub(crate) struct Draft {
+    slot: Rc<Slot>,
+    /// Bytes in the store.
+    bytes: u64,
+    buffer: Vec<u8>,
+}
+
+/// Bytes that are written to a store at once.
+const BUFFER: usize = 256 << 10;
+
+impl Draft {
+    pub(super) fn new(slot: Rc<Slot>) -> Self {
+        Self { slot, bytes: 0, buffer: Vec::new() }
+    }
+
+    /// Adds zeros until it has so many bytes.
+    pub(crate) fn extend(&mut self, bytes: u64) -> io::Result<()> {
+        self.pour()?;
+        self.bytes = self.bytes.max(bytes);
+        self.slot.store.resize(self.bytes)
+    }
+
+    fn pour(&mut self) -> io::Result<()> {
+        self.slot.store.write(self.bytes, &self.buffer)?;
+        self.bytes += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Waits until it lasts: its store, unless it is empty.
+    pub(super) fn finish(mut self) -> io::Result<Option<Rc<Slot>>> {
+        if !self.buffer.is_empty() {
+            self.pour()?;
+        }
+        if self.bytes == 0 {
+            return Ok(None);
+        }
+        self.slot.store.flush()?;
+        Ok(Some(self.slot))
+    }
+}
+
+impl Write for Draft {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.buffer.len() + bytes.len() > BUFFER && !self.buffer.is_empty() {
+            self.pour()?;
+        }
+        if bytes.len() >= BUFFER {
+            self.slot.store.write(self.bytes, bytes)?;
+            self.bytes += bytes.len() as u64;
+        } else {
+            self.buffer.extend_from_slice(bytes);
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.buffer.is_empty() { Ok(()) } else { self.pour() }
+    }
+}
+
+/// What is written of a directory: each part and its store, unless it is empty.
+type Parts = Vec<(String, Option<Rc<Slot>>)>;
+
+/// A directory that is being written, part by part.
+pub(crate) struct Commit {
+    path: String,
+    parts: Rc<RefCell<Parts>>,
+}
+
+impl Commit {
+    /// Begins to write the directory `path` anew.
+    pub(crate) fn begin(path: String) -> Self {
+        Self { path, parts: Rc::default() }
+    }
+
+    /// Begins a part.
+    pub(crate) fn part(&mut self, disk: &mut Disk, name: &str) -> io::Result<CommitPart> {
+        if name.is_empty() || name.contains('/') || self.parts.borrow().iter().any(|(known, _)| known == name) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} cannot be a part of a directory")));
+        }
+        Ok(CommitPart { name: name.into(), draft: disk.draft()?, parts: self.parts.clone() })
+    }
+
+    /// Puts the directory in place of what was there: the parts that were ended.
+    pub(crate) fn finish(self, disk: &mut Disk) -> io::Result<()> {
+        disk.put_all(&self.path, self.parts.take())
+    }
+}
+
+/// A file of a commit on its way.
+pub(crate) struct CommitPart {
+    name: String,
+    draft: Draft,
+    parts: Rc<RefCell<Parts>>,
+}
+
+impl CommitPart {
+    /// Waits until the whole part lasts.
+    pub(crate) fn end(self) -> io::Result<()> {
+        let slot = self.draft.finish()?;
+        self.parts.borrow_mut().push((self.name, slot));
+        Ok(())
+    }
+}
+
+impl Write for CommitPart {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.draft.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.draft.flush()
+    }
+}

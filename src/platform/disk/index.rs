@@ -1,0 +1,215 @@
+//! A disk's index as bytes: which path is in which store. It lies in two places that are written in
+//! turn, so that one of them is whole whatever happens; whatever bytes are found, reading them ends.
+
+use std::collections::BTreeSet;
+
+/// What a path is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) path: String,
+    pub(super) kind: Kind,
+    /// Milliseconds since 1970.
+    pub(super) modified: u64,
+}
+
+/// A directory, or a file and the number of its store; an empty file needs none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Directory,
+    File(Option<u32>),
+}
+
+/// Why bytes are no index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bad {
+    /// None was ever written.
+    Empty,
+    /// By a later version of this program.
+    Newer,
+    Damaged,
+}
+
+const MAGIC: &[u8; 8] = b"signet-i";
+const FORMAT: u32 = 1;
+/// Magic, format, bytes of the entries, sequence, checksum.
+const HEADER: usize = 32;
+/// No path is longer, so that a length is no promise of memory.
+pub(super) const PATH: usize = 4096;
+
+/// FNV-1a: to tell what was written to its end.
+fn sum(parts: &[&[u8]]) -> u64 {
+    let bytes = parts.iter().flat_map(|part| *part);
+    bytes.fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The bytes of an index, which is the `sequence`-th.
+pub(super) fn encode<'a>(sequence: u64, entries: impl Iterator<Item = (&'a str, Kind, u64)>) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (path, kind, modified) in entries {
+        let (kind, slot) = match kind {
+            Kind::Directory => (0, 0),
+            Kind::File(None) => (1, 0),
+            Kind::File(Some(slot)) => (2, slot),
+        };
+        body.extend((path.len() as u32).to_le_bytes());
+        body.extend(path.as_bytes());
+        body.push(kind);
+        body.extend(slot.to_le_bytes());
+        body.extend(modified.to_le_bytes());
+    }
+    let mut bytes = Vec::with_capacity(HEADER + body.len());
+    bytes.extend(MAGIC);
+    bytes.extend(FORMAT.to_le_bytes());
+    bytes.extend((body.len() as u32).to_le_bytes());
+    bytes.extend(sequence.to_le_bytes());
+    bytes.extend(sum(&[&bytes, &body]).to_le_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+/// Takes numbers and texts from the front of bytes.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Bad> {
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(Bad::Damaged)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn number<const N: usize>(&mut self) -> Result<[u8; N], Bad> {
+        Ok(self.take(N)?.try_into().expect("as many as were taken"))
+    }
+
+    fn u32(&mut self) -> Result<u32, Bad> {
+        Ok(u32::from_le_bytes(self.number()?))
+    }
+
+    fn u64(&mut self) -> Result<u64, Bad> {
+        Ok(u64::from_le_bytes(self.number()?))
+    }
+}
+
+/// Sequence and entries of an index; what lies behind it is not looked at.
+pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Vec<Entry>), Bad> {
+    if bytes.iter().all(|&byte| byte == 0) {
+        return Err(Bad::Empty);
+    }
+    let mut reader = Reader(bytes);
+    if reader.take(MAGIC.len())? != MAGIC {
+        return Err(Bad::Damaged);
+    }
+    let format = reader.u32()?;
+    if format != FORMAT {
+        return Err(if format > FORMAT { Bad::Newer } else { Bad::Damaged });
+    }
+    let length = reader.u32()? as usize;
+    let (sequence, expected) = (reader.u64()?, reader.u64()?);
+    let body = reader.take(length)?;
+    if sum(&[&bytes[..HEADER - 8], body]) != expected {
+        return Err(Bad::Damaged);
+    }
+    Ok((sequence, entries(body)?))
+}
+
+fn entries(body: &[u8]) -> Result<Vec<Entry>, Bad> {
+    let mut reader = Reader(body);
+    let (mut found, mut paths, mut slots) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    while !reader.0.is_empty() {
+        let length = reader.u32()? as usize;
+        let path = std::str::from_utf8(reader.take(length)?).map_err(|_| Bad::Damaged)?;
+        let kind = match (reader.number::<1>()?[0], reader.u32()?) {
+            (0, 0) => Kind::Directory,
+            (1, 0) => Kind::File(None),
+            (2, slot) => Kind::File(Some(slot)),
+            _ => return Err(Bad::Damaged),
+        };
+        let modified = reader.u64()?;
+        let unshared = if let Kind::File(Some(slot)) = kind { slots.insert(slot) } else { true };
+        if !is_path(path) || !paths.insert(path) || !unshared {
+            return Err(Bad::Damaged);
+        }
+        found.push(Entry { path: path.into(), kind, modified });
+    }
+    // What a file is in is a directory.
+    let directories: BTreeSet<&str> = found.iter().filter(|entry| entry.kind == Kind::Directory).map(|entry| entry.path.as_str()).collect();
+    let housed = |entry: &Entry| matches!(entry.path.rsplit_once('/'), Some((parent, _)) if parent.is_empty() || directories.contains(parent));
+    if found.iter().all(housed) { Ok(found) } else { Err(Bad::Damaged) }
+}
+
+/// Whether a path is as a disk keeps it: `/a/b`.
+fn is_path(path: &str) -> bool {
+    let plain = |name: &str| !name.is_empty() && name != "." && name != "..";
+    path.len() <= PATH && path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain))
+}
+
+/// The later of two indexes that is whole; `None` if none was ever written.
+pub(super) fn latest(first: &[u8], second: &[u8]) -> Result<Option<(u64, Vec<Entry>)>, Bad> {
+    match (decode(first), decode(second)) {
+        (Err(Bad::Newer), _) | (_, Err(Bad::Newer)) => Err(Bad::Newer),
+        (Ok(a), Ok(b)) => Ok(Some(if a.0 > b.0 { a } else { b })),
+        (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Some(one)),
+        // A new disk writes both before it is used: the very first write was cut off.
+        (Err(_), Err(Bad::Empty)) | (Err(Bad::Empty), Err(_)) => Ok(None),
+        (Err(_), Err(_)) => Err(Bad::Damaged),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(sequence: u64) -> Vec<u8> {
+        let entries = [("/a", Kind::Directory, 5), ("/a/b", Kind::File(Some(3)), 1 << 40), ("/a/é", Kind::File(None), 0)];
+        encode(sequence, entries.into_iter())
+    }
+
+    #[test]
+    fn what_is_encoded_is_decoded() {
+        let (sequence, entries) = decode(&sample(7)).unwrap();
+        assert_eq!((sequence, entries.len()), (7, 3));
+        assert_eq!(entries[1], Entry { path: "/a/b".into(), kind: Kind::File(Some(3)), modified: 1 << 40 });
+        let padded = [sample(7), vec![9; 100]].concat();
+        assert_eq!(decode(&padded), decode(&sample(7)));
+    }
+
+    #[test]
+    fn any_damage_is_noticed_and_no_bytes_are_a_trap() {
+        let good = sample(7);
+        for length in 1..good.len() {
+            assert_eq!(decode(&good[..length]), Err(Bad::Damaged), "{length}");
+        }
+        for bit in 0..8 * good.len() {
+            let mut bytes = good.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode(&bytes).is_err(), "bit {bit}");
+        }
+        // Entries with a right checksum that no disk writes.
+        let bad = [
+            vec![("a", Kind::Directory)],
+            vec![("/a/../b", Kind::Directory)],
+            vec![("/a/b", Kind::File(None))],
+            vec![("/a", Kind::File(Some(1))), ("/b", Kind::File(Some(1)))],
+            vec![("/a", Kind::Directory), ("/a", Kind::Directory)],
+        ];
+        for entries in bad {
+            assert_eq!(decode(&encode(1, entries.into_iter().map(|(path, kind)| (path, kind, 0)))), Err(Bad::Damaged));
+        }
+    }
+
+    #[test]
+    fn the_later_whole_one_counts() {
+        let (old, new) = (sample(7), sample(8));
+        let sequence = |first: &[u8], second: &[u8]| latest(first, second).unwrap().map(|(sequence, _)| sequence);
+        assert_eq!(sequence(&old, &new), Some(8));
+        assert_eq!(sequence(&new, &old), Some(8));
+        assert_eq!(sequence(&old, &new[..40]), Some(7));
+        assert_eq!(sequence(&[], &old), Some(7));
+        assert_eq!(sequence(&[], &[0; 64]), None);
+        assert_eq!(sequence(&old[..40], &[0; 64]), None);
+        assert_eq!(latest(&old[..40], &new[..40]), Err(Bad::Damaged));
+        let mut newer = new.clone();
+        newer[8] = 9;
+        assert_eq!(latest(&old, &newer), Err(Bad::Newer));
+    }
+}

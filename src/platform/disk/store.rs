@@ -1,0 +1,130 @@
+//! What a disk keeps bytes in: opaque files, which it numbers, or memory.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+
+/// An opaque file.
+pub(crate) trait Store {
+    /// Reads from byte `at` on; fewer bytes than asked for only at the end.
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes all of `bytes` from byte `at` on.
+    fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Cuts it off, or adds zeros.
+    fn resize(&self, bytes: u64) -> io::Result<()>;
+
+    /// How long it is.
+    fn bytes(&self) -> io::Result<u64>;
+
+    /// Waits until all that was written lasts.
+    fn flush(&self) -> io::Result<()>;
+}
+
+/// Some bytes, or as many as there are.
+pub(crate) fn read_part(store: &dyn Store, at: u64, most: u64) -> io::Result<Vec<u8>> {
+    let length = most.min(store.bytes()?.saturating_sub(at));
+    let length = usize::try_from(length).map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "more bytes than fit in memory"))?;
+    let mut bytes = vec![0; length];
+    let mut done = 0;
+    while done < length {
+        match store.read(at + done as u64, &mut bytes[done..])? {
+            0 => break,
+            more => done += more,
+        }
+    }
+    bytes.truncate(done);
+    Ok(bytes)
+}
+
+/// A store with the number that an index knows it by. Whoever keeps a clone keeps it from being used
+/// for something else.
+pub(crate) struct Slot {
+    pub(crate) number: u32,
+    pub(crate) store: Box<dyn Store>,
+    /// Whether nothing is in it.
+    pub(super) clean: Cell<bool>,
+}
+
+impl Slot {
+    pub(super) fn new(number: u32, store: Box<dyn Store>) -> Self {
+        Self { number, store, clean: Cell::new(false) }
+    }
+}
+
+/// A store in memory, which is gone with the program.
+#[derive(Default)]
+pub(crate) struct Memory(RefCell<Vec<u8>>);
+
+impl Store for Memory {
+    fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
+        let bytes = self.0.borrow();
+        let from = bytes.get(at as usize..).unwrap_or_default();
+        let length = from.len().min(into.len());
+        into[..length].copy_from_slice(&from[..length]);
+        Ok(length)
+    }
+
+    fn write(&self, at: u64, from: &[u8]) -> io::Result<()> {
+        let mut bytes = self.0.borrow_mut();
+        let end = at as usize + from.len();
+        let more = end.saturating_sub(bytes.len());
+        bytes.try_reserve(more).map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "the page has no more memory"))?;
+        if more > 0 {
+            bytes.resize(end, 0);
+        }
+        bytes[at as usize..end].copy_from_slice(from);
+        Ok(())
+    }
+
+    fn resize(&self, length: u64) -> io::Result<()> {
+        let mut bytes = self.0.borrow_mut();
+        let length = length as usize;
+        let more = length.saturating_sub(bytes.len());
+        bytes.try_reserve(more).map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "the page has no more memory"))?;
+        bytes.resize(length, 0);
+        if length == 0 {
+            bytes.shrink_to_fit();
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Ok(self.0.borrow().len() as u64)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Where a store was that is there no more.
+pub(super) struct Gone;
+
+impl Gone {
+    fn error<T>() -> io::Result<T> {
+        Err(io::Error::new(io::ErrorKind::NotFound, "the browser has removed what was kept of this file"))
+    }
+}
+
+impl Store for Gone {
+    fn read(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        Self::error()
+    }
+
+    fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+        Self::error()
+    }
+
+    fn resize(&self, _: u64) -> io::Result<()> {
+        Self::error()
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        Self::error()
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Self::error()
+    }
+}

@@ -1,0 +1,54 @@
+//! A file for the visitor: written piece by piece into the browser's own memory, then handed to the
+//! page, which offers it.
+
+use super::failure::error;
+use js_sys::{Array, Uint8Array};
+use std::io::{self, Write};
+use web_sys::Blob;
+
+/// Where a path leads to a download.
+pub(super) const DOWNLOADS: &str = "/downloads";
+/// Bytes of a piece.
+const PIECE: usize = 1 << 20;
+
+/// A download that is being written.
+#[derive(Default)]
+pub(super) struct Download {
+    pieces: Array,
+    buffer: Vec<u8>,
+}
+
+impl Download {
+    fn pour(&mut self) -> io::Result<()> {
+        let bytes = Array::of1(&Uint8Array::from(&self.buffer[..]));
+        let piece = Blob::new_with_u8_array_sequence(&bytes).map_err(error)?;
+        self.pieces.push(&piece.into());
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// Gives it to the page.
+    pub(super) fn hand_over(mut self, name: &str) -> io::Result<()> {
+        if !self.buffer.is_empty() {
+            self.pour()?;
+        }
+        let blob = Blob::new_with_blob_sequence(&self.pieces).map_err(error)?;
+        super::link::hand_over(name, &blob);
+        Ok(())
+    }
+}
+
+impl Write for Download {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(PIECE - self.buffer.len());
+        self.buffer.extend_from_slice(&bytes[..taken]);
+        if self.buffer.len() == PIECE {
+            self.pour()?;
+        }
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! The private storage of this site: a pool of files, opened beforehand, which one tab at a time owns.
+//! Whoever has it not works in memory, with the same operations.
+
+use super::failure::{name, words};
+use super::handle::Handle;
+use crate::platform::disk::{Disk, Store};
+use js_sys::{Array, AsyncIterator, Date, Promise, Reflect};
+use std::cell::RefCell;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::{JsFuture, future_to_promise};
+use web_sys::{
+    FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions, FileSystemGetFileOptions, FileSystemSyncAccessHandle, StorageManager,
+    WorkerGlobalScope,
+};
+
+/// Where files are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mounted {
+    /// In the private storage, which outlives the page.
+    Private,
+    /// In memory, because another tab has the private storage: what is done here is gone with the page.
+    Elsewhere,
+    /// In memory, because there is no private storage, and why.
+    Unavailable(String),
+}
+
+struct State {
+    disk: Disk,
+    /// The pool's directory, if it is the private storage.
+    pool: Option<FileSystemDirectoryHandle>,
+    /// When it was last looked whether the storage is still there, in milliseconds.
+    looked: f64,
+    /// Whether files are being made or removed.
+    busy: bool,
+}
+
+/// The pool's directory.
+const POOL: &str = "signet";
+/// Fewer free files than this, and more are made.
+const FEW: usize = 48;
+/// So many are made then.
+const ENOUGH: usize = 64;
+/// More than this, and some are given back.
+const MANY: usize = 256;
+/// So long a page that is just closed may take to let go, in milliseconds.
+const PATIENCE: f64 = 2000.0;
+/// So often it is looked whether the storage was cleared, in milliseconds.
+const LOOK: f64 = 5000.0;
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::new(State { disk: Disk::in_memory(now), pool: None, looked: 0.0, busy: false });
+}
+
+fn now() -> u64 {
+    Date::now() as u64
+}
+
+/// Works on the disk.
+pub(super) fn with<T>(work: impl FnOnce(&mut Disk) -> T) -> T {
+    STATE.with_borrow_mut(|state| work(&mut state.disk))
+}
+
+/// What a browser knows of a site's storage; none where pages may not keep anything.
+pub(super) fn manager() -> Option<StorageManager> {
+    let navigator = js_sys::global().unchecked_into::<WorkerGlobalScope>().navigator();
+    let manager = Reflect::get(&navigator, &"storage".into()).ok()?;
+    let has = |method: &str| Reflect::get(&manager, &method.into()).is_ok_and(|method| method.is_function());
+    has("getDirectory").then(|| manager.clone().unchecked_into())
+}
+
+/// A directory in the root of the private file system.
+pub(super) async fn directory(name: &str) -> Result<FileSystemDirectoryHandle, JsValue> {
+    let manager = manager().ok_or_else(|| JsValue::from_str("this browser offers no private files here"))?;
+    let root: FileSystemDirectoryHandle = JsFuture::from(manager.get_directory()).await?.unchecked_into();
+    let options = FileSystemGetDirectoryOptions::new();
+    options.set_create(true);
+    Ok(JsFuture::from(root.get_directory_handle_with_options(name, &options)).await?.unchecked_into())
+}
+
+/// Names of what is in a directory.
+pub(super) async fn names(directory: &FileSystemDirectoryHandle) -> Result<Vec<String>, JsValue> {
+    let keys: AsyncIterator = directory.keys();
+    let mut names = Vec::new();
+    loop {
+        let next = JsFuture::from(keys.next()?).await?;
+        if Reflect::get(&next, &"done".into())?.is_truthy() {
+            return Ok(names);
+        }
+        names.extend(Reflect::get(&next, &"value".into())?.as_string());
+    }
+}
+
+/// Waits for so many milliseconds.
+pub(super) async fn rest(milliseconds: i32) {
+    let scope = js_sys::global().unchecked_into::<WorkerGlobalScope>();
+    let promise = Promise::new(&mut |resolve, _| {
+        // A page that cannot wait goes on at once.
+        let _ = scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds);
+    });
+    let _ = JsFuture::from(promise).await;
+}
+
+/// A file of a directory.
+pub(super) async fn file(directory: &FileSystemDirectoryHandle, name: &str, create: bool) -> Result<FileSystemFileHandle, JsValue> {
+    let options = FileSystemGetFileOptions::new();
+    options.set_create(create);
+    Ok(JsFuture::from(directory.get_file_handle_with_options(name, &options)).await?.unchecked_into())
+}
+
+/// Opens a file, once whoever has it lets go.
+pub(super) async fn open(directory: &FileSystemDirectoryHandle, name: &str, until: f64) -> Result<FileSystemSyncAccessHandle, JsValue> {
+    let file = file(directory, name, true).await?;
+    loop {
+        match JsFuture::from(file.create_sync_access_handle()).await {
+            Ok(handle) => return Ok(handle.unchecked_into()),
+            Err(thrown) if self::name(&thrown) == "NoModificationAllowedError" && Date::now() < until => rest(50).await,
+            Err(thrown) => return Err(thrown),
+        }
+    }
+}
+
+/// Opens many files at once; those that were opened are closed if one cannot be.
+async fn open_all(directory: &FileSystemDirectoryHandle, names: Vec<String>, until: f64) -> Result<Vec<Handle>, JsValue> {
+    let promises = Array::new();
+    for name in names {
+        let directory = directory.clone();
+        promises.push(&future_to_promise(async move { open(&directory, &name, until).await.map(JsValue::from) }));
+    }
+    let settled: Array = JsFuture::from(Promise::all_settled(&promises)).await?.unchecked_into();
+    let (mut handles, mut failed) = (Vec::new(), None);
+    for result in settled.iter() {
+        match Reflect::get(&result, &"value".into())? {
+            handle if handle.is_object() => handles.push(Handle(handle.unchecked_into())),
+            _ => failed = Some(Reflect::get(&result, &"reason".into())?),
+        }
+    }
+    failed.map_or(Ok(handles), Err)
+}
+
+/// Takes the private storage for this page's files.
+pub async fn mount() -> Mounted {
+    match take().await {
+        Ok(Ok(state)) => {
+            STATE.set(state);
+            grow().await;
+            Mounted::Private
+        }
+        Ok(Err(why)) => Mounted::Unavailable(format!("the browser's private storage cannot be used: {why}")),
+        Err(thrown) if name(&thrown) == "NoModificationAllowedError" => Mounted::Elsewhere,
+        Err(thrown) => Mounted::Unavailable(format!("the browser offers no private storage here ({})", words(&thrown))),
+    }
+}
+
+async fn take() -> Result<Result<State, String>, JsValue> {
+    let pool = directory(POOL).await?;
+    let until = Date::now() + PATIENCE;
+    // Whoever has the index has the rest.
+    let mut heads = Vec::new();
+    for name in ["index-0", "index-1"] {
+        heads.push(Box::new(Handle(open(&pool, name, until).await?)) as Box<dyn Store>);
+    }
+    let heads = heads.try_into().unwrap_or_else(|_| unreachable!("two were opened"));
+    let numbers: Vec<u32> = names(&pool).await?.iter().filter_map(|name| name.parse().ok()).collect();
+    let handles = open_all(&pool, numbers.iter().map(u32::to_string).collect(), until).await?;
+    let stores = handles.into_iter().map(|handle| Box::new(handle) as Box<dyn Store>);
+    Ok(Disk::mount(heads, numbers.into_iter().zip(stores).collect(), now).map(|disk| State { disk, pool: Some(pool), looked: Date::now(), busy: false }))
+}
+
+/// Makes more files for what is written next, gives back what is too much, and looks whether the
+/// storage is still there. To be called wherever something may be waited for.
+pub async fn grow() {
+    let look = |state: &mut State| {
+        let pool = state.pool.clone().filter(|_| !state.busy)?;
+        let look = Date::now() - state.looked > LOOK;
+        if look {
+            state.looked = Date::now();
+            state.disk.sweep();
+        }
+        let free = state.disk.free();
+        let more = if free < FEW { state.disk.numbers(ENOUGH - free) } else { Vec::new() };
+        let less = if free > MANY { state.disk.shrink(ENOUGH) } else { Vec::new() };
+        state.busy = look || !more.is_empty() || !less.is_empty();
+        state.busy.then_some((pool, look, more, less))
+    };
+    if let Some((pool, look, more, less)) = STATE.with_borrow_mut(look) {
+        tend(&pool, look, more, less).await;
+        STATE.with_borrow_mut(|state| state.busy = false);
+    }
+}
+
+async fn tend(pool: &FileSystemDirectoryHandle, look: bool, more: Vec<u32>, less: Vec<u32>) {
+    if look && file(pool, "index-0", false).await.is_err_and(|thrown| name(&thrown) == "NotFoundError") {
+        with(|disk| {
+            disk.lose("the browser's private storage was cleared while the page was open: what was kept is gone. Reload the page to begin anew".into())
+        });
+        return;
+    }
+    // What cannot be made or removed now is, at the next call.
+    let made = open_all(pool, more.iter().map(u32::to_string).collect(), 0.0).await;
+    if let Ok(handles) = made {
+        with(|disk| more.into_iter().zip(handles).for_each(|(number, handle)| disk.add(number, Box::new(handle))));
+    }
+    for number in less {
+        let _ = JsFuture::from(pool.remove_entry(&number.to_string())).await;
+    }
+}
