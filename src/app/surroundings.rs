@@ -1,4 +1,4 @@
-//! What the app is in, a window or a page, and the line that tells where a page computes and why. Pure.
+//! What the app is in, a window or a page, and the line that tells where a page computes and why.
 
 use crate::runner::DeviceInfo;
 use std::path::{Path, PathBuf};

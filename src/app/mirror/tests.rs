@@ -212,21 +212,20 @@ fn a_choice_of_several_is_a_list_that_closes() {
 
 #[test]
 fn the_keyboard_of_what_goes_is_nobodys() {
-    let (mut bench, mut there) = (Bench::default(), true);
-    let mut frame = |bench: &mut Bench, there: bool| {
+    let mut bench = Bench::default();
+    let frame = |bench: &mut Bench, there: bool| {
         bench.frame(&mut |ui: &mut Ui| {
             if there {
                 let _ = ui.button("Gone");
             }
         });
     };
-    frame(&mut bench, there);
+    frame(&mut bench, true);
     let gone = bench.find("button", "Gone");
     bench.deeds.push(Deed::Focus { key: gone });
-    frame(&mut bench, there);
+    frame(&mut bench, true);
     assert!(bench.mirror.has_keyboard());
-    there = false;
-    frame(&mut bench, there);
+    frame(&mut bench, false);
     assert!(!bench.mirror.has_keyboard() && !bench.shown.contains_key(&gone));
 }
 
