@@ -51,6 +51,9 @@ enum Command {
         /// The path it is served under.
         #[arg(long, value_name = "PATH", default_value = "/", requires = "serve")]
         under: String,
+        /// Build what is built sooner, but is larger and slower: while working on it.
+        #[arg(long, conflicts_with = "serve")]
+        quick: bool,
     },
     /// Try the page in browsers: Chromium and Firefox, without a display.
     Browser {
@@ -89,8 +92,8 @@ fn main() -> ExitCode {
         Command::Window { film: Some(out), .. } => window::film(&out),
         Command::Window { measure: true, .. } => window::measure(),
         Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|said| println!("{said}")),
-        Command::Web { serve: true, port, under } => web::serve(port, &under),
-        Command::Web { .. } => web::build().map(|said| println!("{said}")),
+        Command::Web { serve: true, port, under, .. } => web::serve(port, &under),
+        Command::Web { quick, .. } => web::build(quick).map(|said| println!("{said}")),
         Command::Browser { shots, filter, built } => browser::alone(shots.as_deref(), &filter, built),
         Command::Licences => licences::check().map(|count| println!("{count} packages, all under licences that allow it")),
         Command::Answers { prompts, models } => answers::print(&prompts, &models),

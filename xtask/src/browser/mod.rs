@@ -166,7 +166,7 @@ pub(crate) fn prepare() -> Result<(), String> {
 pub(crate) fn alone(shots: Option<&Path>, filter: &str, built: bool) -> Result<(), String> {
     prepare()?;
     if !built {
-        println!("{}", web::build()?);
+        println!("{}", web::build(false)?);
     }
     println!("{}", run(shots, filter)?);
     Ok(())

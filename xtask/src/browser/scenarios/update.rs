@@ -21,7 +21,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let style = folder.path().join("style.css");
     let text = std::fs::read_to_string(&style).map_err(|error| error.to_string())?;
     std::fs::write(&style, text + NEW).map_err(|error| error.to_string())?;
-    web::publish(folder.path())?;
+    web::publish(folder.path(), true)?;
     browser.navigate(&server.url())?;
     started(&browser)?;
     wait("the offer of a new version", PATIENCE, || Ok(has(&browser, "Reload")?.then_some(())))?;
