@@ -69,8 +69,8 @@ pub async fn fetch_model(wanted: Wanted<'_>, tell: &mut dyn FnMut(Fetching)) -> 
     let done = fetch.run().await;
     let Fetch { shelf, name, handle, had, sum, .. } = fetch;
     drop(handle);
-    if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
-        // What is no model, or not the one that was wanted, is of no use.
+    if had == 0 || done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
+        // Nothing, or what is no model, or not the one that was wanted, is of no use.
         delete_model(&name).await?;
     }
     all(&shelf).await?;
@@ -120,7 +120,9 @@ impl Fetch<'_> {
                 Ended::Broken(why) => {
                     self.handle.flush()?;
                     tries = if self.had > before { 1 } else { tries + 1 };
-                    if tries >= TRIES {
+                    // A server that answers, but not to this page, never will.
+                    let closed = self.had == 0 && tries == 1 && answers(self.wanted.url).await;
+                    if tries >= TRIES || closed {
                         return Err(self.gone(&why).await);
                     }
                     if !self.wait(1 << (tries - 1), &why).await {
