@@ -360,21 +360,3 @@ fn checked(spec: Spec, class: Class) -> Spec {
     debug_assert!(spec.storage != Storage::F32 || class == Class::Real);
     spec
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_half_is_widened_exactly() {
-        for bits in 0..=u16::MAX {
-            let mut got = [0f32];
-            f32::widen(&[u32::from(bits)], &mut got);
-            let (got, want) = (got[0], half::f16::from_bits(bits).to_f32());
-            assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{bits:#x}: {got}, not {want}");
-        }
-        let mut out = [0f32; 3];
-        f32::widen(&[0xbc00_3c00, 0x4000], &mut out);
-        assert_eq!(out, [1.0, -1.0, 2.0]);
-    }
-}

@@ -34,7 +34,7 @@ pub(crate) use offers::Offer;
 pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, Variant, grid};
 pub use plan::{Class, Overlap, Plan, Pool, Slot};
 pub use profile::{Timed, Work};
-pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, vectorised};
+pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, task_rows, vectorised};
 pub use recompute::Recompute;
 pub use shape::{LOG_BLOCK, Spec, Storage};
 pub use tape::{Choice, Home, MemoryId, Tape, TensorId};

@@ -2,7 +2,6 @@
 //! oracle, `Traced`, is in a file of its own.
 
 use crate::platform::vector;
-use half::slice::HalfFloatSliceExt;
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -67,6 +66,10 @@ pub trait Real:
     /// With instructions of this CPU, where it has them for this type: each row of `words` as signs,
     /// summed over `x`; see [`vector::signed_sums`]. Else false, and nothing is done.
     fn signed_sums(_words: &[u32], _x: &[Self], _out: &mut [Self]) -> bool {
+        false
+    }
+    /// Whether those sums are faster than a dense product however many vectors there are.
+    fn sums_in_bulk() -> bool {
         false
     }
     /// The same for rows of packed halves; see [`vector::dots_of_halves`].
@@ -136,9 +139,41 @@ pub(super) fn check<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>) {
     assert!(out.rows == a.rows && out.cols == b.cols && a.cols == b.rows, "product of matrices that do not fit");
 }
 
+/// Whether [`row_product`] makes this product. The library makes a single row of fused multiply-adds,
+/// which WebAssembly lacks and imitates at great cost.
+fn is_row<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>, accumulate: bool) -> bool {
+    out.rows == 1 && !accumulate && a.col_stride == 1 && (b.row_stride == 1 || b.col_stride == 1)
+}
+
+/// `out = a · b`, where `a` is a row.
+#[inline(always)]
+fn row_product<T: Real>(out: &mut [T], a: &[T], b: Mat<'_, T>) {
+    if b.row_stride == 1 {
+        return out.iter_mut().enumerate().for_each(|(j, y)| *y = dot(a, &b.data[j * b.col_stride..][..a.len()]));
+    }
+    let row = |i: usize| &b.data[i * b.row_stride..][..b.cols];
+    out.fill(T::ZERO);
+    let (quads, last) = a.as_chunks::<4>();
+    for (n, &[x0, x1, x2, x3]) in quads.iter().enumerate() {
+        let [b0, b1, b2, b3] = [0, 1, 2, 3].map(|i| row(4 * n + i));
+        for ((((y, &b0), &b1), &b2), &b3) in out.iter_mut().zip(b0).zip(b1).zip(b2).zip(b3) {
+            *y += (x0 * b0 + x1 * b1) + (x2 * b2 + x3 * b3);
+        }
+    }
+    for (i, &x) in (4 * quads.len()..).zip(last) {
+        out.iter_mut().zip(row(i)).for_each(|(y, &b)| *y += x * b);
+    }
+}
+
 /// Dense product through the `gemm` crate (f32, f64).
 fn library_gemm<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
     check(&out, &a, &b);
+    if is_row(&out, &a, &b, accumulate) {
+        return vectorised(
+            #[inline(always)]
+            || row_product(&mut out.data[..b.cols], &a.data[..a.cols], b),
+        );
+    }
     let (one, zero) = (T::from_f32(1.0), T::ZERO);
     let parallelism = match threads {
         Threads::One => gemm::Parallelism::None,
@@ -193,14 +228,14 @@ impl Real for f32 {
     fn signed_sums(words: &[u32], x: &[Self], out: &mut [Self]) -> bool {
         vector::signed_sums(words, x, out)
     }
+    fn sums_in_bulk() -> bool {
+        vector::SMALL
+    }
     fn dots_of_halves(words: &[u32], x: &[Self], out: &mut [Self]) -> bool {
         vector::dots_of_halves(words, x, out)
     }
-    /// With the CPU's own conversion where it has one. On a little-endian machine, and Signet runs
-    /// on no other, the halves of words lie in memory in their order.
     fn widen(words: &[u32], out: &mut [Self]) {
-        let halves: &[half::f16] = bytemuck::cast_slice(words);
-        halves[..out.len()].convert_to_f32_slice(out);
+        vector::widen(words, out);
     }
     const ZERO: Self = 0.0;
     fn from_f32(value: f32) -> Self {
@@ -329,9 +364,33 @@ pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
 }
 
+/// Rows that a task of the thread pool takes of `all`: `few`, so that each thread finds some, but all
+/// of them where there is one thread, since what a task prepares serves all of its rows.
+pub fn task_rows(all: usize, few: usize) -> usize {
+    if rayon::current_num_threads() == 1 { all.max(1) } else { few }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Small integers, so that every order of summation gives the same float.
+    #[test]
+    fn products_of_one_row_are_those_of_many() {
+        for (n, k) in [(1, 1), (3, 2), (5, 7), (16, 4), (33, 21)] {
+            let data: Vec<f32> = (0..(n + 2) * (k + 2)).map(|i| (i * 37 % 23) as f32 - 11.0).collect();
+            let a: Vec<f32> = (0..k).map(|i| (i * 5 % 7) as f32 - 3.0).collect();
+            for b in [Mat::new(&data, k, n, n + 2), Mat::new(&data, n, k, k + 2).t()] {
+                let at = |i: usize, j: usize| data[i * b.row_stride + j * b.col_stride];
+                let want: Vec<f32> = (0..n).map(|j| (0..k).map(|i| a[i] * at(i, j)).sum()).collect();
+                // The row between two values that must stay as they are.
+                let mut out = vec![f32::NAN; n + 2];
+                matmul(OutMat::new(&mut out[1..], 1, n, n), Mat::new(&a, 1, k, k), b, false, Threads::One);
+                assert_eq!(out[1..=n], want, "{k} × {n}");
+                assert!(out[0].is_nan() && out[n + 1].is_nan());
+            }
+        }
+    }
 
     #[test]
     fn exp_is_within_two_ulp() {

@@ -11,7 +11,8 @@ pub(crate) use cases::cases;
 use super::expect;
 use super::group::Members;
 use crate::graph::{
-    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum, vectorised,
+    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum, task_rows,
+    vectorised,
 };
 use rayon::prelude::*;
 use std::ops::Range;
@@ -100,7 +101,7 @@ impl Op for FbiLinear {
         let (alpha, beta) = (io.inputs[2].real(), io.inputs[3].real());
         let layer = Layers { members: &self.members, words: io.inputs[1].words(), signs: io.inputs[1].spec(), alpha, beta };
         let out = io.outputs[0].real();
-        if tokens <= FEW {
+        if tokens <= FEW || T::sums_in_bulk() {
             return x.chunks(width).zip(out.chunks_mut(layer.signs.rows)).for_each(|(x, out)| layer.one_token(x, out));
         }
         layer.many_tokens(x, tokens, out);
@@ -362,7 +363,7 @@ impl<T: Real> Layers<'_, T> {
         // Words in a task: some microseconds of work, so that handing it out costs little.
         const WORDS: usize = 1536;
         let row_words = self.signs.row_words();
-        let rows = (WORDS / row_words).max(1);
+        let rows = task_rows(self.signs.rows, (WORDS / row_words).max(1));
         T::with_scratch(self.members.count() * row_words * 32, |wide| {
             for (wide, (_, (alpha, _))) in wide.chunks_mut(row_words * 32).zip(self.each()) {
                 let (wide, padding) = wide.split_at_mut(x.len());

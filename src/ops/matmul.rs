@@ -3,7 +3,7 @@
 use super::expect;
 use crate::graph::{
     Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot, grid, matmul,
-    unpack, vectorised,
+    task_rows, unpack, vectorised,
 };
 use rayon::prelude::*;
 
@@ -195,8 +195,9 @@ fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (u
         && T::dots_of_halves(&[], &[], &mut [])
     {
         // Halves against one row: never widened in memory where the CPU multiplies as it widens.
-        let rows = words.par_chunks(BLOCK * spec.row_words());
-        return out.par_chunks_mut(BLOCK).zip(rows).for_each(|(out, words)| assert!(T::dots_of_halves(words, x, out), "it did a moment ago"));
+        let block = task_rows(n, BLOCK);
+        let rows = words.par_chunks(block * spec.row_words());
+        return out.par_chunks_mut(block).zip(rows).for_each(|(out, words)| assert!(T::dots_of_halves(words, x, out), "it did a moment ago"));
     }
     let mut columns = vec![T::ZERO; n * m];
     columns.par_chunks_mut(BLOCK * m).enumerate().for_each(|(block, columns)| {

@@ -1,8 +1,17 @@
-//! Two inner loops of decoding in the widest vectors of x86, which no compiler makes of portable
-//! code. Where the CPU has none, the caller's portable loop serves.
+//! The inner loops of decoding: in the widest vectors of x86, which no compiler makes of portable
+//! code, and in WebAssembly, whose vectors are too small for the caller's portable loop. Elsewhere
+//! that loop serves.
+
+mod small;
+
+use half::slice::HalfFloatSliceExt;
+
+/// Whether this CPU's vectors hold four floats, and no product is added as it is made: then a look-up in
+/// [`signed_sums`] does the work of two multiplications and two additions of vectors.
+pub const SMALL: bool = cfg!(target_arch = "wasm32");
 
 /// For each row r of signs, `out[r] = Σ ±x[i]`: plus where bit i of the row is 1. `x` has 32 values
-/// for each word of a row. False, with nothing done, if this CPU lacks the instructions.
+/// for each word of a row. False, with nothing done, if the caller's loop serves this CPU better.
 pub fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
     assert!(x.len().is_multiple_of(32) && words.len() == out.len() * (x.len() / 32), "{} words for {} rows of {}", words.len(), out.len(), x.len());
     #[cfg(target_arch = "x86_64")]
@@ -11,11 +20,15 @@ pub fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
         unsafe { x86::signed_sums(words, x, out) };
         return true;
     }
+    if SMALL {
+        small::signed_sums(words, x, out);
+        return true;
+    }
     false
 }
 
-/// For each row r of halves (two a word, low half first), `out[r] = Σ h[i]·x[i]`. False, with
-/// nothing done, if this CPU lacks the instructions.
+/// For each row r of halves (two a word, low half first), `out[r] = Σ h[i]·x[i]`. The
+/// halves are finite. False, with nothing done, if the caller's loop serves this CPU better.
 pub fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
     assert!(words.len() == out.len() * x.len().div_ceil(2), "{} words for {} rows of {}", words.len(), out.len(), x.len());
     #[cfg(target_arch = "x86_64")]
@@ -24,7 +37,23 @@ pub fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
         unsafe { x86::dots_of_halves(words, x, out) };
         return true;
     }
+    if SMALL {
+        small::dots_of_halves(words, x, out);
+        return true;
+    }
     false
+}
+
+/// Widens halves (two a word, low half first) to `out.len()` floats: with the CPU's own conversion
+/// where it has one.
+pub fn widen(words: &[u32], out: &mut [f32]) {
+    if SMALL {
+        return small::widen(&words[..out.len().div_ceil(2)], out);
+    }
+    // On a little-endian machine, and Signet runs on no other, the halves of words lie in memory in
+    // their order.
+    let halves: &[half::f16] = bytemuck::cast_slice(words);
+    halves[..out.len()].convert_to_f32_slice(out);
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -110,6 +139,18 @@ mod x86 {
 mod tests {
     use super::*;
 
+    type Loop = fn(&[u32], &[f32], &mut [f32]) -> bool;
+
+    /// How this CPU does it, and how WebAssembly does.
+    const SIGNED: [Loop; 2] = [signed_sums, |words, x, out| {
+        small::signed_sums(words, x, out);
+        true
+    }];
+    const HALVES: [Loop; 2] = [dots_of_halves, |words, x, out| {
+        small::dots_of_halves(words, x, out);
+        true
+    }];
+
     /// Small integers, so that every order of summation gives the same float.
     #[test]
     fn wide_loops_compute_what_narrow_ones_do() {
@@ -118,21 +159,53 @@ mod tests {
         for n in [1usize, 2, 3, 5, 8, 24] {
             let x: Vec<f32> = (0..32 * n).map(|i| (word(i) >> 24) as f32 - 100.0).collect();
             let words: Vec<u32> = (0..ROWS * n).map(word).collect();
-            let mut got = [0.0; ROWS];
-            let done = signed_sums(&words, &x, &mut got);
-            for (row, got) in words.chunks(n).zip(got) {
-                let want: f32 = (0..32 * n).map(|i| if (row[i / 32] >> (i % 32)) & 1 == 1 { x[i] } else { -x[i] }).sum();
-                assert!(!done || got == want, "{n} words");
+            for sums in SIGNED {
+                let mut got = [f32::NAN; ROWS];
+                let done = sums(&words, &x, &mut got);
+                for (row, got) in words.chunks(n).zip(got) {
+                    let want: f32 = (0..32 * n).map(|i| if (row[i / 32] >> (i % 32)) & 1 == 1 { x[i] } else { -x[i] }).sum();
+                    assert!(!done || got == want, "{n} words");
+                }
             }
             for cols in [2 * n, 2 * n - 1, 32 * n] {
                 let row_words = cols.div_ceil(2);
                 let half = |i: usize| half::f16::from_f32((word(i) >> 28) as f32 - 7.0);
                 let words: Vec<u32> = (0..ROWS * row_words).map(|i| u32::from(half(2 * i).to_bits()) | u32::from(half(2 * i + 1).to_bits()) << 16).collect();
-                let done = dots_of_halves(&words, &x[..cols], &mut got);
-                for (row, got) in got.into_iter().enumerate() {
-                    let want: f32 = (0..cols).map(|i| half(2 * row * row_words + i).to_f32() * x[i]).sum();
-                    assert!(!done || got == want, "{cols} halves");
+                for dots in HALVES {
+                    let mut got = [f32::NAN; ROWS];
+                    let done = dots(&words, &x[..cols], &mut got);
+                    for (row, got) in got.into_iter().enumerate() {
+                        let want: f32 = (0..cols).map(|i| half(2 * row * row_words + i).to_f32() * x[i]).sum();
+                        assert!(!done || got == want, "{cols} halves");
+                    }
                 }
+            }
+        }
+    }
+    #[test]
+    fn every_half_is_widened_exactly() {
+        for widen in [widen, small::widen] {
+            for bits in 0..=u16::MAX {
+                let mut got = [0f32];
+                widen(&[u32::from(bits)], &mut got);
+                let (got, want) = (got[0], half::f16::from_bits(bits).to_f32());
+                assert!(got.to_bits() == want.to_bits() || got.is_nan() && want.is_nan(), "{bits:#x}: {got}, not {want}");
+            }
+            let mut out = [0f32; 3];
+            widen(&[0xbc00_3c00, 0x4000], &mut out);
+            assert_eq!(out, [1.0, -1.0, 2.0]);
+        }
+    }
+
+    /// One row of one half: every finite one, times a value that can be scaled and one that cannot.
+    #[test]
+    fn halves_of_every_size_are_multiplied_exactly() {
+        for x in [-1.5f32, 1e5] {
+            for bits in 0..=u16::MAX {
+                let half = half::f16::from_bits(bits);
+                let mut got = [f32::NAN];
+                small::dots_of_halves(&[u32::from(bits)], &[x], &mut got);
+                assert!(!half.is_finite() || got[0] == half.to_f32() * x, "{half} · {x} = {}", got[0]);
             }
         }
     }
