@@ -261,7 +261,8 @@ impl App {
             ui.horizontal_wrapped(|ui| {
                 if ui.button("Fetch this model").clicked() {
                     self.shared.offered = None;
-                    self.shared.ask(Action::Chat(model));
+                    self.shared.ask(Action::Open(Tab::Chat));
+                    self.chat.fetch(model);
                 }
                 if ui.button("Do not").clicked() {
                     self.shared.offered = None;

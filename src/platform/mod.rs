@@ -6,6 +6,7 @@ mod dialog;
 mod disk;
 pub mod dom;
 mod memory;
+mod models;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 pub mod vector;
@@ -14,6 +15,7 @@ mod web;
 
 pub use dialog::{Choice, Pick, pick};
 pub use memory::{adapter_memory, memory};
+pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted, delete_model, fetch_model, kept_models};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
 #[cfg(target_arch = "wasm32")]

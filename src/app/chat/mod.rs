@@ -3,6 +3,7 @@
 
 mod conversation;
 mod link;
+mod models;
 mod settings;
 mod shade;
 mod transcript;
@@ -13,8 +14,9 @@ pub use settings::ChatSettings;
 use super::dialog::Dialog;
 use super::mirror::Said;
 use super::shared::{Shared, Taken, Training};
-use crate::runner::{ChatRequest, Command, Event, Order, Reply, Snapshot, Tuning, Wake, Worker};
+use crate::runner::{ChatRequest, Command, Event, IN_PAGE, Order, Reply, Snapshot, Tuning, Wake, Worker};
 use conversation::Conversation;
+use models::Models;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -81,6 +83,8 @@ pub(super) struct ChatTab {
     /// Tokens a second of the training before the last reply, and during it.
     training: (Option<f64>, Option<f64>),
     dialog: Dialog<()>,
+    /// Models from the network, in a page.
+    models: Option<Models>,
 }
 
 impl ChatTab {
@@ -107,6 +111,7 @@ impl ChatTab {
             retried: false,
             training: (None, None),
             dialog: Dialog::default(),
+            models: IN_PAGE.then(|| Models::new(wake)),
         }
     }
 
@@ -128,6 +133,13 @@ impl ChatTab {
         link.problems.into_iter().for_each(|problem| shared.notices.warn(format!("The link: {problem}")));
     }
 
+    /// Fetches a model, which is then talked to: somebody has agreed to it.
+    pub(super) fn fetch(&mut self, url: String) {
+        if let Some(models) = &mut self.models {
+            models.fetch(url);
+        }
+    }
+
     /// All that was said, for a page that tells it in text.
     pub(super) fn said(&self) -> impl Iterator<Item = Said<'_>> {
         let busy = self.busy();
@@ -143,6 +155,9 @@ impl ChatTab {
 
     /// Takes what its worker said, and the snapshot it may wait for.
     pub(super) fn poll(&mut self, shared: &mut Shared) {
+        if let Some(path) = self.models.as_mut().and_then(Models::poll) {
+            self.choose(path, shared);
+        }
         for reply in self.worker.poll() {
             self.take(reply, shared);
         }
@@ -361,8 +376,11 @@ impl ChatTab {
         }
     }
 
-    /// Chooses a model, and opens it.
+    /// Chooses a model, and opens it; in a page, one at an address is fetched first.
     pub(super) fn choose(&mut self, model: String, shared: &mut Shared) {
+        if let Some(models) = self.models.as_mut().filter(|_| model.starts_with("https://") || model.starts_with("http://")) {
+            return models.fetch(model);
+        }
         self.in_training = shared.training.as_ref().map(|training| training.run.clone()).filter(|run| run.display().to_string() == model);
         if self.in_training.is_none() {
             shared.settings.chat.model = model;

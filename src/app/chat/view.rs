@@ -56,6 +56,9 @@ impl ChatTab {
     fn settings(&mut self, ui: &mut Ui, shared: &mut Shared) {
         heading(ui, "Model");
         ui.add_enabled_ui(!self.busy(), |ui| self.model(ui, shared));
+        if let Some(model) = self.models.as_mut().and_then(|models| models.ui(ui)) {
+            self.choose(model, shared);
+        }
         self.told(ui, shared);
         ui.separator();
         settings::system(ui, &mut shared.settings.chat.system);
@@ -63,7 +66,11 @@ impl ChatTab {
         if let Some(page) = &shared.surroundings.page
             && ui.button("Copy a link to these settings").on_hover_text("The model, if it is in the network, the sampling, and the system prompt").clicked()
         {
-            ui.ctx().copy_text(link::link(&page.address, &shared.settings.chat));
+            let mut chat = shared.settings.chat.clone();
+            if let Some(address) = self.models.as_ref().and_then(|models| models.address_of(&chat.model)) {
+                chat.model = address.into();
+            }
+            ui.ctx().copy_text(link::link(&page.address, &chat));
             shared.notices.tell("The link is in the clipboard");
         }
     }

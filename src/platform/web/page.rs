@@ -124,6 +124,17 @@ pub(super) fn offer(name: &str, blob: &JsValue) {
     }
 }
 
+/// Asks the browser to keep what this site stores even where room becomes scarce. It may refuse; then
+/// what is kept is kept as before.
+pub(super) fn persist() {
+    let asked = || {
+        let navigator = Reflect::get(&js_sys::global(), &"navigator".into())?;
+        let storage = Reflect::get(&navigator, &"storage".into())?;
+        Reflect::get(&storage, &"persist".into())?.unchecked_into::<Function>().call0(&storage)
+    };
+    let _ = asked();
+}
+
 fn window() -> Window {
     web_sys::window().expect("this runs in a page")
 }
