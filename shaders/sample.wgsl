@@ -88,7 +88,7 @@ fn is_kept(id: u32, last: Rank) -> bool {
     return !in_front(last, rank_of(weights[id], id));
 }
 
-fn mix(bits: u32) -> u32 {
+fn scramble(bits: u32) -> u32 {
     var x = bits;
     x = (x ^ (x >> 16u)) * 0x7feb352du;
     x = (x ^ (x >> 15u)) * 0x846ca68bu;
@@ -98,7 +98,7 @@ fn mix(bits: u32) -> u32 {
 // Gumbel noise, −ln(−ln(1 − v)) for v = (2n + 1)/2²⁴, which is exact as 1 − v is. Where v is small
 // its logarithm is that of (1 + z)/(1 − z), by the first terms of its series.
 fn noise(id: u32) -> f32 {
-    let odd = ((mix(mix(id ^ draw[KEY]) ^ draw[KEY + 1u]) >> 9u) << 1u) | 1u;
+    let odd = ((scramble(scramble(id ^ draw[KEY]) ^ draw[KEY + 1u]) >> 9u) << 1u) | 1u;
     let v = f32(odd) / 16777216.0;
     let z = v / (2.0 - v);
     let square = z * z;

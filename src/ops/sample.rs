@@ -230,7 +230,7 @@ impl Op for Sample {
 /// numbers.
 pub(crate) fn cases() -> Vec<Case> {
     let neutral = Draw { count: u32::MAX, key: [0x9e37, 0x79b9], temperature: 1.0, penalty: 1.0, top_k: 0, top_p: 1.0, least: f32::MIN, place: 3 };
-    let usual = Draw { temperature: 0.7, penalty: 1.1, top_k: 40, top_p: 0.95, ..neutral };
+    let usual = Draw { temperature: 0.7, penalty: 1.1, top_k: 41, top_p: 0.95, ..neutral };
     let case = |label: String, vocabulary: usize, logits: Fill, draw: Draw| {
         Case::new(label, Sample)
             .input(Spec::f32(1, vocabulary), logits)
@@ -253,7 +253,7 @@ pub(crate) fn cases() -> Vec<Case> {
         ("top-p 0.6", Draw { top_p: 0.6, ..neutral }),
         ("min-p 0.5", Draw { least: 0.5f32.ln(), ..neutral }),
         ("min-p 1", Draw { least: 0.0, ..neutral }),
-        ("all filters", Draw { top_k: 30, top_p: 0.8, least: 0.1f32.ln(), penalty: 1.5, temperature: 1.5, ..neutral }),
+        ("all filters", Draw { top_k: 30, top_p: 0.77, least: 0.1f32.ln(), penalty: 1.5, temperature: 1.5, ..neutral }),
         ("part of the ids", Draw { count: 999, ..usual }),
     ];
     for (name, draw) in settings {
