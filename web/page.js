@@ -84,6 +84,12 @@ async function compile() {
 function startWorker(module) {
     const worker = new Worker('worker.js', { type: 'module', name: 'signet' });
     worker.postMessage({ module });
+    // Errors inside it are told by itself; that its script did not come is told here, like any other failure.
+    worker.addEventListener('error', (event) => {
+        if (!(event instanceof ErrorEvent)) {
+            worker.dispatchEvent(new MessageEvent('message', { data: { failed: 'worker.js could not be fetched' } }));
+        }
+    });
     return worker;
 }
 
@@ -124,7 +130,8 @@ async function start() {
         // What the module asks of this page.
         globalThis.signet = { fail, startWorker: () => startWorker(module) };
         await init({ module_or_path: module });
-        shell.hidden = true;
+        // Once it has had time to draw; what failed meanwhile stays to be read.
+        requestAnimationFrame(() => requestAnimationFrame(() => (shell.hidden = !shell.classList.contains('failed'))));
     } catch (error) {
         fail(`The page could not be started: ${error.message ?? error}\nReload it; if that does not help, the server may be sending parts of two versions.`);
         throw error;
