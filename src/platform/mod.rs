@@ -5,6 +5,7 @@ mod dialog;
 #[cfg(any(test, target_arch = "wasm32"))]
 mod disk;
 mod memory;
+mod models;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
 pub mod vector;
@@ -13,6 +14,7 @@ mod web;
 
 pub use dialog::{Choice, Pick, pick};
 pub use memory::{adapter_memory, memory};
+pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted, delete_model, fetch_model, kept_models};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
 #[cfg(target_arch = "wasm32")]

@@ -1,8 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, LayerInfo, MatmulReport, Metrics, PackReport, PerplexityReport, Place,
-    PlanReport, PlaneView, Report, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, KeptModel, LayerInfo, MatmulReport, Metrics, PackReport, PerplexityReport,
+    Place, PlanReport, PlaneView, Report, Room, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -256,6 +256,37 @@ pub enum Event {
         folder: PathBuf,
         /// Runs that were deleted.
         runs: usize,
+    },
+    /// The models that a page keeps, and the room for more.
+    Models {
+        /// Also those of which only a part is here.
+        models: Vec<KeptModel>,
+        /// The room.
+        room: Room,
+    },
+    /// A model is on its way.
+    Fetching {
+        /// Its name.
+        name: String,
+        /// Bytes that are here.
+        done: u64,
+        /// Bytes in all, if the server tells.
+        of: Option<u64>,
+        /// Bytes a second.
+        rate: f64,
+        /// What goes on besides.
+        note: String,
+    },
+    /// A model is here.
+    Fetched {
+        /// Its name.
+        name: String,
+        /// The path to open it by.
+        path: PathBuf,
+        /// Bytes.
+        bytes: u64,
+        /// Its SHA-256, in hexadecimal.
+        sha256: String,
     },
     /// What runs have recorded is written.
     Exported {

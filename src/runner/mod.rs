@@ -11,6 +11,7 @@ mod generate;
 mod inputs;
 mod known;
 mod model;
+mod models;
 mod numbers;
 mod pack;
 mod plan;
@@ -50,7 +51,7 @@ pub use tuning::Tuning;
 pub use weights::{LayerInfo, PlaneView};
 pub use worker::{Hear, Heard, Host, Link, Reply, Say, Spawn, Start, Wake, Worker, bug, connect, restart};
 
-pub use crate::platform::{Choice, Clock, IN_PAGE, Pick, has_display, home_dir, pause, pick, spawn, write_atomic};
+pub use crate::platform::{Choice, Clock, IN_PAGE, KeptModel, Pick, Room, has_display, home_dir, pause, pick, spawn, write_atomic};
 
 use crate::platform;
 use crate::train::Ending;
@@ -225,6 +226,20 @@ pub enum Command {
     EmptyTrash {
         /// The folder.
         folder: PathBuf,
+    },
+    /// List the models that a page keeps.
+    ListModels,
+    /// Fetch a model from the network, or go on with it, in a page.
+    FetchModel {
+        /// Its address.
+        url: String,
+        /// The SHA-256 that it must have, if that is known.
+        sha256: Option<String>,
+    },
+    /// Delete a model that a page keeps.
+    DeleteModel {
+        /// Its name.
+        name: String,
     },
     /// Write what runs have recorded as one file.
     Export {
@@ -410,6 +425,9 @@ impl Runner {
             Command::TrashRun { path } => runs::trash(&path, emit),
             Command::RestoreRun { from, to } => runs::restore(&from, &to, emit),
             Command::EmptyTrash { folder } => runs::empty_trash(&folder, emit),
+            Command::ListModels => models::list(emit).await,
+            Command::FetchModel { url, sha256 } => models::fetch(&url, sha256.as_deref(), &self.stop, emit).await,
+            Command::DeleteModel { name } => models::delete(&name, emit).await,
             Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
         }
     }

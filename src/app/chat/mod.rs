@@ -2,6 +2,7 @@
 //! said; the worker is told of it before every reply, so that editing and regenerating are one thing.
 
 mod conversation;
+mod models;
 mod settings;
 mod shade;
 mod transcript;
@@ -11,8 +12,9 @@ pub use settings::ChatSettings;
 
 use super::dialog::Dialog;
 use super::shared::{Shared, Taken, Training};
-use crate::runner::{ChatRequest, Command, Event, Order, Reply, Snapshot, Tuning, Wake, Worker};
+use crate::runner::{ChatRequest, Command, Event, IN_PAGE, Order, Reply, Snapshot, Tuning, Wake, Worker};
 use conversation::Conversation;
+use models::Models;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,6 +81,8 @@ pub(super) struct ChatTab {
     /// Tokens a second of the training before the last reply, and during it.
     training: (Option<f64>, Option<f64>),
     dialog: Dialog<()>,
+    /// Models from the network, in a page.
+    models: Option<Models>,
 }
 
 impl ChatTab {
@@ -105,11 +109,15 @@ impl ChatTab {
             retried: false,
             training: (None, None),
             dialog: Dialog::default(),
+            models: IN_PAGE.then(|| Models::new(wake)),
         }
     }
 
     /// Takes what its worker said, and the snapshot it may wait for.
     pub(super) fn poll(&mut self, shared: &mut Shared) {
+        if let Some(path) = self.models.as_mut().and_then(Models::poll) {
+            self.choose(path, shared);
+        }
         for reply in self.worker.poll() {
             self.take(reply, shared);
         }
@@ -328,8 +336,11 @@ impl ChatTab {
         }
     }
 
-    /// Chooses a model, and opens it.
+    /// Chooses a model, and opens it; in a page, one at an address is fetched first.
     pub(super) fn choose(&mut self, model: String, shared: &mut Shared) {
+        if let Some(models) = self.models.as_mut().filter(|_| model.starts_with("https://") || model.starts_with("http://")) {
+            return models.fetch(model);
+        }
         self.in_training = shared.training.as_ref().map(|training| training.run.clone()).filter(|run| run.display().to_string() == model);
         if self.in_training.is_none() {
             shared.settings.chat.model = model;

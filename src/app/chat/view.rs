@@ -55,6 +55,9 @@ impl ChatTab {
     fn settings(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.heading("Model");
         ui.add_enabled_ui(!self.busy(), |ui| self.model(ui, shared));
+        if let Some(model) = self.models.as_mut().and_then(|models| models.ui(ui)) {
+            self.choose(model, shared);
+        }
         self.told(ui, shared);
         ui.separator();
         settings::system(ui, &mut shared.settings.chat.system);

@@ -60,6 +60,8 @@ pub(crate) struct Disk {
 
 /// The room that is reserved for an index, in bytes, so that deleting works where storage is full.
 const INDEX: u64 = 64 << 10;
+/// More than this in a store, and it is closed when it is emptied, in bytes.
+const MUCH: u64 = 1 << 20;
 /// What is always there.
 const ROOTS: [&str; 2] = ["/runs", "/cache"];
 
@@ -143,6 +145,7 @@ impl Disk {
             return;
         }
         for slot in self.slots.values().filter(|slot| Rc::strong_count(slot) == 1 && !slot.clean.get()) {
+            slot.worn.set(slot.worn.get() || slot.store.bytes().is_ok_and(|bytes| bytes > MUCH));
             // What cannot be emptied now is emptied before it is used again.
             slot.clean.set(slot.store.resize(0).is_ok());
         }
@@ -174,6 +177,13 @@ impl Disk {
         let gone = free.get(keep..).unwrap_or_default().to_vec();
         gone.iter().for_each(|number| drop(self.slots.remove(number)));
         gone
+    }
+
+    /// Takes stores that wait and had much in them out of the pool, so that they are closed: their numbers.
+    pub(crate) fn shed(&mut self) -> Vec<u32> {
+        let worn: Vec<u32> = self.slots.values().filter(|slot| Self::is_free(slot) && slot.worn.get()).map(|slot| slot.number).collect();
+        worn.iter().for_each(|number| drop(self.slots.remove(number)));
+        worn
     }
 
     /// Says that nothing can be kept any more, and why.

@@ -44,11 +44,13 @@ pub(crate) struct Slot {
     pub(crate) store: Box<dyn Store>,
     /// Whether nothing is in it.
     pub(super) clean: Cell<bool>,
+    /// Whether much was in it: a browser holds that room for it until it is closed.
+    pub(super) worn: Cell<bool>,
 }
 
 impl Slot {
     pub(super) fn new(number: u32, store: Box<dyn Store>) -> Self {
-        Self { number, store, clean: Cell::new(false) }
+        Self { number, store, clean: Cell::new(false), worn: Cell::new(false) }
     }
 }
 

@@ -187,6 +187,11 @@ fn stores_are_used_again_but_not_under_a_reader() {
     assert_eq!(disk.free(), 1);
     assert!(rack.files[2..].iter().any(|file| file.bytes.borrow().is_empty()));
     assert_eq!(disk.numbers(2), [0, 1]);
+    assert!(disk.shed().is_empty());
+    write(&mut disk, "/runs/a/x", &vec![1; 2 << 20]).unwrap();
+    write(&mut disk, "/runs/a/x", b"little").unwrap();
+    assert_eq!((disk.free(), disk.shed().len(), disk.free()), (1, 1, 0));
+    disk.add(9, Box::new(Memory::default()));
     assert_eq!(disk.shrink(0).len(), 1);
     assert_eq!(disk.free(), 0);
 }

@@ -41,6 +41,8 @@ impl Engine {
             let text = |name: &str| Reflect::get(&data, &name.into()).ok().and_then(|value| value.as_string());
             if let Some(name) = text("download") {
                 super::page::offer(&name, &Reflect::get(&data, &"blob".into()).unwrap_or_default());
+            } else if Reflect::has(&data, &"persist".into()).unwrap_or(false) {
+                super::page::persist();
             } else if let Some(why) = text("failed") {
                 tell(Heard::Failed(why));
             } else if let Some((text, bulk)) = parts(&data) {

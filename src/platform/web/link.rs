@@ -38,6 +38,13 @@ pub fn fail(why: &str) {
     let _ = scope().post_message(&data);
 }
 
+/// Has the page ask the browser to keep its storage even where room becomes scarce: workers cannot.
+pub(super) fn ask_to_persist() {
+    let data = Object::new();
+    let _ = Reflect::set(&data, &"persist".into(), &true.into());
+    let _ = scope().post_message(&data);
+}
+
 /// Hands a file over to the page, which offers it to the visitor.
 pub fn hand_over(name: &str, blob: &JsValue) {
     let data = Object::new();

@@ -1,5 +1,5 @@
 //! A page in a browser: turns and time (`tasks`), files (`files`: kept in `storage`, chosen ones in
-//! `blobs`, given away by `download`), the engine's worker as the page sees it (`engine`) and from inside
+//! `blobs`, given away by `download`; `models` fetched from the network), the engine's worker as the page sees it (`engine`) and from inside
 //! (`link`), and what is fetched at the start (`fetch`).
 
 mod blobs;
@@ -10,6 +10,7 @@ mod fetch;
 mod files;
 mod handle;
 pub mod link;
+pub(crate) mod models;
 pub mod page;
 mod storage;
 mod tasks;
@@ -19,7 +20,7 @@ pub use files::{
     Commit, Lock, Mapped, Places, Stamp, append, cut_lines, exists, is_dir, is_file, list, make_dir, modified, read, read_part, read_start, read_text,
     remove_dir, rename_dir, reserve, stamp, stream_atomic, write_atomic,
 };
-pub use storage::{Mounted, mount};
+pub use storage::mount;
 pub use tasks::{Clock, breathe, now, pause, rest, seed, spawn, wait};
 
 use js_sys::Reflect;

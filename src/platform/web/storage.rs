@@ -15,7 +15,7 @@ use web_sys::{
 
 /// Where files are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Mounted {
+pub(super) enum Mounted {
     /// In the private storage, which outlives the page.
     Private,
     /// In memory, because another tab has the private storage: what is done here is gone with the page.
@@ -48,6 +48,7 @@ const PATIENCE: f64 = 2000.0;
 const LOOK: f64 = 5000.0;
 
 thread_local! {
+    static MOUNTED: RefCell<Mounted> = const { RefCell::new(Mounted::Unavailable(String::new())) };
     static STATE: RefCell<State> = RefCell::new(State { disk: Disk::in_memory(now), pool: None, looked: 0.0, busy: false });
 }
 
@@ -137,17 +138,29 @@ async fn open_all(directory: &FileSystemDirectoryHandle, names: Vec<String>, unt
     failed.map_or(Ok(handles), Err)
 }
 
-/// Takes the private storage for this page's files.
-pub async fn mount() -> Mounted {
+/// Where files are kept since the last [`mount`].
+pub(super) fn mounted() -> Mounted {
+    MOUNTED.with_borrow(Mounted::clone)
+}
+
+/// Takes the private storage for this page's files, and finds the models there.
+pub async fn mount() {
+    let mounted = try_mount().await;
+    MOUNTED.set(mounted);
+    // Without them there is nothing to open; asked for, they say what is wrong.
+    let _ = super::models::kept_models().await;
+}
+
+async fn try_mount() -> Mounted {
     match take().await {
         Ok(Ok(state)) => {
             STATE.set(state);
             grow().await;
             Mounted::Private
         }
-        Ok(Err(why)) => Mounted::Unavailable(format!("the browser's private storage cannot be used: {why}")),
+        Ok(Err(why)) => Mounted::Unavailable(format!("the browser's private storage cannot be used, {why}")),
         Err(thrown) if name(&thrown) == "NoModificationAllowedError" => Mounted::Elsewhere,
-        Err(thrown) => Mounted::Unavailable(format!("the browser offers no private storage here ({})", words(&thrown))),
+        Err(thrown) => Mounted::Unavailable(format!("the browser offers this page no private storage ({})", words(&thrown))),
     }
 }
 
@@ -168,7 +181,7 @@ async fn take() -> Result<Result<State, String>, JsValue> {
 
 /// Makes more files for what is written next, gives back what is too much, and looks whether the
 /// storage is still there. To be called wherever something may be waited for.
-pub async fn grow() {
+pub(super) async fn grow() {
     let look = |state: &mut State| {
         let pool = state.pool.clone().filter(|_| !state.busy)?;
         let look = Date::now() - state.looked > LOOK;
@@ -176,8 +189,10 @@ pub async fn grow() {
             state.looked = Date::now();
             state.disk.sweep();
         }
+        // Those that were closed are opened again.
+        let shed = state.disk.shed();
         let free = state.disk.free();
-        let more = if free < FEW { state.disk.numbers(ENOUGH - free) } else { Vec::new() };
+        let more = if free < FEW { state.disk.numbers(ENOUGH - free) } else { shed };
         let less = if free > MANY { state.disk.shrink(ENOUGH) } else { Vec::new() };
         state.busy = look || !more.is_empty() || !less.is_empty();
         state.busy.then_some((pool, look, more, less))

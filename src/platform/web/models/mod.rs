@@ -1,0 +1,123 @@
+//! Models that were fetched: plain files of the private file system, which every tab can read in pieces,
+//! and beside each what is known of it.
+
+mod fetch;
+mod response;
+
+pub use fetch::fetch_model;
+
+use super::blobs;
+use super::failure::{error, name};
+use super::handle::Handle;
+use super::storage::{Mounted, directory, file, manager, mounted, names, open};
+use crate::platform::disk::Store;
+use crate::platform::models::{KeptModel, Room};
+use js_sys::{Date, Reflect};
+use serde::{Deserialize, Serialize};
+use std::io;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{File, FileSystemDirectoryHandle};
+
+/// The directory of models.
+const MODELS: &str = "models";
+/// How the file is named that says what is known of a model.
+const NOTES: &str = ".json";
+/// So long another worker may take to let a file go, in milliseconds.
+const PATIENCE: f64 = 1000.0;
+
+/// What is known of a model.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Notes {
+    url: String,
+    /// Bytes in all.
+    of: Option<u64>,
+    /// By what the server knows it again.
+    validator: Option<String>,
+    whole: bool,
+}
+
+async fn shelf() -> io::Result<FileSystemDirectoryHandle> {
+    directory(MODELS).await.map_err(error)
+}
+
+async fn get(shelf: &FileSystemDirectoryHandle, name: &str) -> Result<File, JsValue> {
+    Ok(JsFuture::from(file(shelf, name, false).await?.get_file()).await?.unchecked_into())
+}
+
+/// What is known of a model; nothing, if that is not there or damaged.
+async fn notes(shelf: &FileSystemDirectoryHandle, name: &str) -> Notes {
+    let Ok(file) = get(shelf, &format!("{name}{NOTES}")).await else { return Notes::default() };
+    let bytes = blobs::read(&file, 0, file.size() as u64).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+async fn write_notes(shelf: &FileSystemDirectoryHandle, name: &str, notes: &Notes) -> io::Result<()> {
+    let handle = Handle(open(shelf, &format!("{name}{NOTES}"), Date::now() + PATIENCE).await.map_err(error)?);
+    let text = serde_json::to_vec(notes).expect("notes are plain data");
+    handle.write(0, &text)?;
+    handle.resize(text.len() as u64)?;
+    handle.flush()
+}
+
+/// All models and parts of models; those that are whole can be read from now on.
+async fn all(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<KeptModel>> {
+    let mut found = Vec::new();
+    for name in names(shelf).await.map_err(error)? {
+        if name.ends_with(NOTES) {
+            continue;
+        }
+        let Ok(file) = get(shelf, &name).await else { continue };
+        let Notes { url, of, whole, .. } = notes(shelf, &name).await;
+        found.push((KeptModel { bytes: file.size() as u64, name, url, of, whole }, file));
+    }
+    blobs::forget_models();
+    for (model, file) in found.iter().filter(|(model, _)| model.whole) {
+        blobs::put_model(&model.name, file.clone());
+    }
+    found.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    Ok(found.into_iter().map(|(model, _)| model).collect())
+}
+
+/// Models that are kept, and the room there is.
+pub async fn kept_models() -> io::Result<(Vec<KeptModel>, Room)> {
+    let fleeting = match mounted() {
+        Mounted::Private => None,
+        Mounted::Elsewhere => Some("another tab of this browser has Signet's files, so runs made in this one are gone when it is closed. Close the other tab and reload this one to keep them".into()),
+        Mounted::Unavailable(why) => Some(format!("nothing made here outlives the page: {why}")),
+    };
+    let (used, quota) = estimate().await;
+    let room = Room { used, quota, fleeting };
+    match shelf().await {
+        Ok(shelf) => Ok((all(&shelf).await?, room)),
+        Err(_) if room.fleeting.is_some() => Ok((Vec::new(), room)),
+        Err(error) => Err(error),
+    }
+}
+
+/// Bytes in use and bytes there may be; zeros where the browser does not tell.
+async fn estimate() -> (u64, u64) {
+    let told = async {
+        let estimate = JsFuture::from(manager()?.estimate().ok()?).await.ok()?;
+        let number = |name: &str| Reflect::get(&estimate, &name.into()).ok()?.as_f64().map(|bytes| bytes as u64);
+        Some((number("usage")?, number("quota")?))
+    };
+    told.await.unwrap_or_default()
+}
+
+/// Deletes a model.
+pub async fn delete_model(model: &str) -> io::Result<()> {
+    let shelf = shelf().await?;
+    for file in [format!("{model}{NOTES}"), model.to_string()] {
+        match JsFuture::from(shelf.remove_entry(&file)).await {
+            Ok(_) => {}
+            Err(thrown) if name(&thrown) == "NotFoundError" => {}
+            Err(thrown) if name(&thrown) == "NoModificationAllowedError" => {
+                return Err(io::Error::new(io::ErrorKind::ResourceBusy, format!("{model} is being fetched: stop that first")));
+            }
+            Err(thrown) => return Err(error(thrown)),
+        }
+    }
+    all(&shelf).await.map(drop)
+}

@@ -1,0 +1,132 @@
+//! What a server answers, piece by piece; one that says nothing for long is taken to be gone.
+
+use super::super::failure::words;
+use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+
+/// So long a server may say nothing, in half seconds.
+const SILENCE: u32 = 60;
+
+/// An answer, and what follows of it.
+pub(super) struct Response {
+    response: JsValue,
+    reader: JsValue,
+    /// The piece that was asked for and is not there yet.
+    coming: Option<Promise>,
+}
+
+/// What comes next.
+pub(super) enum Piece {
+    Bytes(Uint8Array),
+    /// Nothing yet.
+    Later,
+    End,
+}
+
+fn get(object: &JsValue, name: &str) -> Result<JsValue, String> {
+    Reflect::get(object, &name.into()).map_err(|thrown| words(&thrown))
+}
+
+fn call(object: &JsValue, name: &str, arguments: &[&JsValue]) -> Result<JsValue, String> {
+    let function: Function = get(object, name)?.dyn_into().map_err(|_| format!("this browser has no {name}"))?;
+    let arguments: Array = arguments.iter().copied().collect();
+    function.apply(object, &arguments).map_err(|thrown| words(&thrown))
+}
+
+async fn awaited(promise: JsValue) -> Result<JsValue, String> {
+    JsFuture::from(Promise::resolve(&promise)).await.map_err(|thrown| words(&thrown))
+}
+
+/// Whether the browser is sure that there is no network.
+pub(super) fn offline() -> bool {
+    get(&js_sys::global(), "navigator").and_then(|navigator| get(&navigator, "onLine")).is_ok_and(|online| online == JsValue::FALSE)
+}
+
+/// Whether a server answers at all, if not to this page.
+pub(super) async fn answers(url: &str) -> bool {
+    let options = Object::new();
+    let set = [("mode", "no-cors"), ("method", "HEAD"), ("credentials", "omit")]
+        .iter()
+        .all(|(key, value)| Reflect::set(&options, &(*key).into(), &(*value).into()).is_ok());
+    let asked = call(&js_sys::global(), "fetch", &[&url.into(), &options]);
+    set && match asked {
+        Ok(promise) => awaited(promise).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+impl Response {
+    /// Asks for a file from byte `from` on.
+    pub(super) async fn ask(url: &str, from: u64) -> Result<Self, String> {
+        let (options, headers) = (Object::new(), Object::new());
+        let mut set = vec![(&options, "credentials", JsValue::from("omit")), (&options, "cache", "no-store".into())];
+        if from > 0 {
+            // Without If-Range, of which servers of other sites would have to be asked first and most
+            // refuse: what comes is compared with what was known instead.
+            set.push((&headers, "Range", format!("bytes={from}-").into()));
+        }
+        set.push((&options, "headers", headers.clone().into()));
+        for (object, key, value) in set {
+            Reflect::set(object, &key.into(), &value).map_err(|thrown| words(&thrown))?;
+        }
+        let response = awaited(call(&js_sys::global(), "fetch", &[&url.into(), &options])?).await?;
+        let reader = match get(&response, "body")? {
+            body if body.is_object() => call(&body, "getReader", &[])?,
+            _ => JsValue::NULL,
+        };
+        Ok(Self { response, reader, coming: None })
+    }
+
+    /// 200, 206, 404.
+    pub(super) fn status(&self) -> u16 {
+        get(&self.response, "status").ok().and_then(|status| status.as_f64()).unwrap_or_default() as u16
+    }
+
+    /// A header, if the server lets pages see it.
+    pub(super) fn header(&self, name: &str) -> Option<String> {
+        call(&get(&self.response, "headers").ok()?, "get", &[&name.into()]).ok()?.as_string()
+    }
+
+    /// Bytes that follow, if they are told and not those of a compression.
+    pub(super) fn length(&self) -> Option<u64> {
+        let plain = self.header("Content-Encoding").is_none();
+        self.header("Content-Length").filter(|_| plain)?.parse().ok()
+    }
+
+    /// By what the server knows the file again.
+    pub(super) fn validator(&self) -> Option<String> {
+        self.header("ETag").or_else(|| self.header("Last-Modified"))
+    }
+
+    /// The next piece, or none after half a second; `silent` counts those.
+    pub(super) async fn next(&mut self, silent: &mut u32) -> Result<Piece, String> {
+        if self.reader.is_null() {
+            return Ok(Piece::End);
+        }
+        let coming = match self.coming.take() {
+            Some(coming) => coming,
+            None => Promise::resolve(&call(&self.reader, "read", &[])?),
+        };
+        let timer = Promise::new(&mut |resolve, _| {
+            // Without a timer, only the network ends the wait.
+            let _ = call(&js_sys::global(), "setTimeout", &[&resolve, &500.into()]);
+        });
+        let read = awaited(Promise::race(&Array::of2(&coming, &timer)).into()).await?;
+        if read.is_undefined() {
+            *silent += 1;
+            self.coming = Some(coming);
+            return if *silent > SILENCE { Err("the server says nothing any more".into()) } else { Ok(Piece::Later) };
+        }
+        *silent = 0;
+        if get(&read, "done")?.is_truthy() { Ok(Piece::End) } else { Ok(Piece::Bytes(get(&read, "value")?.unchecked_into())) }
+    }
+
+    /// Lets the rest go.
+    pub(super) fn cancel(self) {
+        if let Ok(promise) = call(&self.reader, "cancel", &[]) {
+            // It may say that it was broken anyway.
+            wasm_bindgen_futures::spawn_local(async move { drop(awaited(promise).await) });
+        }
+    }
+}

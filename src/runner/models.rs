@@ -1,0 +1,112 @@
+//! Models from the network, as a page keeps them: fetched, listed, deleted.
+
+use super::{Event, Stop};
+use crate::platform::{self, Verdict, Wanted};
+use anyhow::Result;
+
+/// The longest header of a model, in bytes.
+const HEADER: u64 = 100_000_000;
+
+/// Tells of the models that are kept, and of the room there is.
+pub(super) async fn list(emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let (models, room) = platform::kept_models().await?;
+    emit(Event::Models { models, room });
+    Ok(())
+}
+
+/// Deletes a model.
+pub(super) async fn delete(name: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    platform::delete_model(name).await?;
+    list(emit).await
+}
+
+/// Fetches a model; asked to stop, it keeps what is here.
+pub(super) async fn fetch(url: &str, sha256: Option<&str>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let wanted = Wanted { url, sha256, judge: &judge, stop: &|| stop.asked() };
+    let mut tell = |at: platform::Fetching| emit(Event::Fetching { name: at.name, done: at.done, of: at.of, rate: at.rate, note: at.note });
+    let fetched = platform::fetch_model(wanted, &mut tell).await;
+    let listed = list(emit).await;
+    if let Some(model) = fetched? {
+        emit(Event::Fetched { name: model.name, path: model.path.into(), bytes: model.bytes, sha256: model.sha256 });
+    }
+    listed
+}
+
+/// What the first bytes of a file say: a packed model's header, or what else it is.
+fn judge(start: &[u8]) -> Verdict {
+    let known: [(&[u8], &str); 8] = [
+        (b"GGUF", "it is a GGUF file, of llama.cpp"),
+        (b"PK\x03\x04", "it is a zip archive"),
+        (b"\x1f\x8b", "it is a gzip archive"),
+        (b"\x80\x02", "it is a Python pickle"),
+        (b"version https://git-lfs", "it is only a pointer of Git LFS; give the address of the file itself"),
+        (b"<", "it is a web page; give the address of the file itself"),
+        (b"{", "it is JSON text"),
+        (b"\x89PNG", "it is a picture"),
+    ];
+    if let Some((_, what)) =
+        known.iter().find(|(magic, _)| start.starts_with(&magic[..magic.len().min(start.len()).max(1)]) && start.len() >= magic.len().min(16))
+    {
+        return Verdict::Bad((*what).into());
+    }
+    let Some((length, header)) = start.split_first_chunk::<8>() else { return Verdict::More(16) };
+    let length = u64::from_le_bytes(*length);
+    if length > HEADER || header.first().is_some_and(|first| *first != b'{') {
+        return Verdict::Bad("it is neither a packed model nor any other safetensors file".into());
+    }
+    if (header.len() as u64) < length {
+        return Verdict::More(8 + length);
+    }
+    let header: serde_json::Value = match serde_json::from_slice(&header[..length as usize]) {
+        Ok(header) => header,
+        Err(error) => return Verdict::Bad(format!("its header is damaged ({error})")),
+    };
+    match header["__metadata__"]["signet.format"].as_str() {
+        Some(_) => Verdict::Good,
+        None => Verdict::Bad("it is a safetensors file, but not packed by Signet (its header has no signet.format). Pack the model with `signet pack`".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The verdict when bytes come as they are asked for.
+    fn verdict(file: &[u8]) -> Verdict {
+        let mut need = 16;
+        loop {
+            match judge(&file[..file.len().min(need)]) {
+                Verdict::More(more) if file.len() >= need && more as usize > need => need = more as usize,
+                verdict => return verdict,
+            }
+        }
+    }
+
+    #[test]
+    fn a_packed_model_is_known_by_its_header_and_anything_else_is_named() {
+        assert_eq!(verdict(crate::assets::student().unwrap()), Verdict::Good);
+        let names = [
+            (&b"<!doctype html><html>"[..], "a web page"),
+            (b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0", "GGUF"),
+            (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
+            (b"PK\x03\x04aaaaaaaaaaaaaaa", "zip"),
+            (b"{\"error\": \"no such file\"}", "JSON"),
+            (b"\x02\0\0\0\0\0\0\0{}and tensors", "not packed by Signet"),
+            (b"\xff\xff\xff\xff\xff\xff\xff\xff{\"huge\":1}", "neither"),
+            (b"some text that is no model at all", "neither"),
+            (b"\x05\0\0\0\0\0\0\0{nono and more", "damaged"),
+        ];
+        for (bytes, what) in names {
+            let Verdict::Bad(problem) = verdict(bytes) else { panic!("{what} was not refused") };
+            assert!(problem.contains(what), "{problem}");
+        }
+        assert_eq!(judge(b""), Verdict::More(16));
+        assert_eq!(judge(b"\x40\0\0\0\0\0\0\0{"), Verdict::More(72));
+    }
+
+    #[test]
+    fn natively_a_model_is_a_file() {
+        let error = platform::wait(fetch("https://example.org/m.signet", None, &Stop::default(), &mut |_| {})).unwrap_err().to_string();
+        assert!(error.contains("name the file"), "{error}");
+    }
+}
