@@ -91,6 +91,8 @@ impl Host {
             let mut emit = |event: Event| self.tell(line, Said::Event(Box::new(event)));
             let error = runner.perform(command, &mut emit).await.err().map(|error| format!("{error:#}"));
             self.tell(line, Said::Ended { error, bytes: platform::used_memory() });
+            // Also where no command waits for anything: files are made ready for those to come.
+            platform::breathe().await;
         }
         self.with(line, |seat| seat.runner = Some(runner));
     }
