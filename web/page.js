@@ -84,6 +84,12 @@ async function compile() {
 function startWorker(module) {
     const worker = new Worker('worker.js', { type: 'module', name: 'signet' });
     worker.postMessage({ module });
+    // Errors inside it are told by itself; that its script did not come is told here, like any other failure.
+    worker.addEventListener('error', (event) => {
+        if (!(event instanceof ErrorEvent)) {
+            worker.dispatchEvent(new MessageEvent('message', { data: { failed: 'worker.js could not be fetched' } }));
+        }
+    });
     return worker;
 }
 

@@ -17,6 +17,15 @@ if (adapter) {
     };
 }
 
+// A module that has failed does nothing any more: the page hears of it, and starts another.
+function fatal(error) {
+    if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
+        postMessage({ failed: `the engine has stopped (${error.message})` });
+    }
+}
+addEventListener('error', (event) => fatal(event.error));
+addEventListener('unhandledrejection', (event) => fatal(event.reason));
+
 /** What comes while the module starts is heard once it has. */
 const early = [];
 function wait(event) {
@@ -26,7 +35,12 @@ function wait(event) {
 
 async function begin({ data: { module } }) {
     addEventListener('message', wait);
-    await init({ module_or_path: module });
+    try {
+        await init({ module_or_path: module });
+    } catch (error) {
+        postMessage({ failed: `the engine could not be started (${error.message ?? error})` });
+        throw error;
+    }
     removeEventListener('message', wait);
     for (const { data, ports } of early) {
         dispatchEvent(new MessageEvent('message', { data, ports }));

@@ -19,6 +19,9 @@ const FAR: f64 = 1e30;
 /// A weight closer to 0 is 0.
 const NEAR: f64 = 1e-30;
 
+/// No noise makes up for a weight this far below the largest: it lies within −2.9 and 16.7.
+const HOPELESS: f64 = 20.0;
+
 /// How one token is chosen. The neutral value of each setting leaves the distribution as it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Draw {
@@ -102,8 +105,7 @@ impl Draw {
     /// The token chosen among all that have weights, of which there is at least one.
     fn choose<T: Real>(&self, weights: &[T]) -> Drawn {
         let (mut best, mut next) = (None::<(T, u32)>, None::<T>);
-        for id in self.candidates(weights) {
-            let weight = weights[id as usize];
+        for (weight, id) in self.candidates(weights) {
             let score = if self.is_drawn() { weight + noise(self.key, id) } else { weight };
             if best.is_none_or(|(most, first)| score > most || score == most && id < first) {
                 (best, next) = (Some((score, id)), best.map(|(most, _)| most));
@@ -115,35 +117,36 @@ impl Draw {
         Drawn { token, margin: next.map_or(f64::INFINITY, |next| score.to_f64() - next.to_f64()) }
     }
 
-    /// The tokens that may be drawn.
-    fn candidates<T: Real>(&self, weights: &[T]) -> Vec<u32> {
-        let weight = |id: u32| weights[id as usize];
-        let order = |a: &u32, b: &u32| weight(*b).partial_cmp(&weight(*a)).unwrap_or(Ordering::Equal).then(a.cmp(b));
-        let mut ids: Vec<u32> = (0..weights.len() as u32).collect();
+    /// The tokens that may be drawn, with their weights; of those, some that noise cannot help are left out.
+    fn candidates<T: Real>(&self, weights: &[T]) -> Vec<(T, u32)> {
+        let order = |a: &(T, u32), b: &(T, u32)| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal).then(a.1.cmp(&b.1));
+        let mut list: Vec<(T, u32)> = weights.iter().copied().zip(0..).collect();
         if !self.is_drawn() {
-            return ids;
+            return list;
         }
         let k = self.top_k as usize;
-        if (1..ids.len()).contains(&k) {
-            ids.select_nth_unstable_by(k - 1, order);
-            ids.truncate(k);
+        if (1..list.len()).contains(&k) {
+            list.select_nth_unstable_by(k - 1, order);
+            list.truncate(k);
         }
-        if self.top_p >= 1.0 && self.least == f32::MIN {
-            return ids;
+        let top = list.iter().fold(list[0].0, |top, &(weight, _)| top.max(weight));
+        let share = |weight: T| (weight - top).exp().to_f64();
+        let whole = self.top_p >= 1.0;
+        let limit = if whole { f64::INFINITY } else { f64::from(self.top_p) * list.iter().map(|&(weight, _)| share(weight)).sum::<f64>() };
+        let least = f64::from(self.least).max(-HOPELESS);
+        list.retain(|&(weight, _)| (weight - top).to_f64() >= least);
+        if !whole {
+            list.sort_unstable_by(order);
+            let mut sum = 0.0;
+            let kept = list.iter().take_while(|&&(weight, _)| {
+                let wanted = sum < limit;
+                sum += share(weight);
+                wanted
+            });
+            let kept = kept.count();
+            list.truncate(kept);
         }
-        ids.sort_unstable_by(order);
-        let top = weight(ids[0]);
-        let shares: Vec<f64> = ids.iter().map(|&id| (weight(id) - top).exp().to_f64()).collect();
-        let limit = if self.top_p >= 1.0 { f64::INFINITY } else { f64::from(self.top_p) * shares.iter().sum::<f64>() };
-        let mut sum = 0.0;
-        let kept = ids.iter().zip(shares).take_while(|&(&id, share)| {
-            let wanted = sum < limit && (weight(id) - top).to_f64() >= f64::from(self.least);
-            sum += share;
-            wanted
-        });
-        let kept = kept.count();
-        ids.truncate(kept);
-        ids
+        list
     }
 
     /// What the operation chooses on the CPU device, of logits and the recent tokens.

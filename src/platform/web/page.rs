@@ -63,9 +63,9 @@ pub fn ask_before_leaving(ask: bool) {
     }
 }
 
-/// The app is drawn: what the page showed until then goes.
+/// The app is drawn: what the page showed until then goes, unless it is what failed meanwhile.
 pub fn drawn() {
-    if let Some(shell) = document().get_element_by_id("shell") {
+    if let Some(shell) = document().get_element_by_id("shell").filter(|shell| !shell.class_name().contains("failed")) {
         let _ = shell.set_attribute("hidden", "");
     }
 }

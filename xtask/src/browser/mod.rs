@@ -3,6 +3,7 @@
 
 mod chromium;
 mod firefox;
+pub(crate) mod page;
 mod process;
 mod scenarios;
 
@@ -10,12 +11,13 @@ pub(crate) use chromium::Chromium;
 pub(crate) use firefox::Firefox;
 pub(crate) use process::{Profile, wait};
 
-use crate::steps::Outcome;
+use crate::steps::{Outcome, cargo};
 use crate::system::{self, found};
 use crate::web;
 use crate::web::server::{Server, Site};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Longest that one thing is waited for.
@@ -69,25 +71,6 @@ fn unsettled(answer: Value) -> Result<Value, String> {
     }
 }
 
-/// An element as a person with a screen reader finds it, by its accessible name; within a script.
-fn named(name: &str) -> String {
-    let name = json!(name);
-    format!(
-        "[...document.querySelectorAll('[aria-label], button, a, input, textarea, [role]')].find((it) => (it.getAttribute('aria-label') ?? it.textContent ?? '').trim() === {name} && !it.closest('[hidden]'))"
-    )
-}
-
-/// Whether there is an element of this name.
-pub(crate) fn has(browser: &dyn Browser, name: &str) -> Result<bool, String> {
-    Ok(browser.script(&format!("return Boolean({});", named(name)))? == true)
-}
-
-/// Waits for an element of this name, and clicks it as a screen reader does.
-pub(crate) fn press(browser: &dyn Browser, name: &str) -> Result<(), String> {
-    let script = format!("const it = {}; if (!it || it.disabled || it.ariaDisabled === 'true') return false; it.click(); return true;", named(name));
-    wait(&format!("an element {name:?} that can be clicked"), PATIENCE, || Ok((browser.script(&script)? == true).then_some(())))
-}
-
 /// What is needed from the system and of a build, ready.
 pub(crate) struct Scene {
     target: PathBuf,
@@ -119,6 +102,15 @@ impl Scene {
     /// Opens Firefox.
     pub(crate) fn firefox(&self, window: Window) -> Result<Firefox, String> {
         Firefox::start(&self.target, &window)
+    }
+
+    /// The native program, built if it is not yet.
+    pub(crate) fn native(&self) -> Result<PathBuf, String> {
+        let built = Command::new(cargo()).args(["build", "--release", "--locked", "--quiet", "--package", "signet", "--bin", "signet"]).status();
+        if !built.is_ok_and(|status| status.success()) {
+            return Err("the native signet could not be built".into());
+        }
+        Ok(self.target.join("release/signet"))
     }
 
     /// Keeps a picture, if pictures are kept.

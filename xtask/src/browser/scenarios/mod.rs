@@ -1,11 +1,14 @@
 //! What is tried, one scenario a file: an error says what a visitor would have missed.
 
+mod chat;
 mod fallback;
 mod firefox;
 mod lacking;
 mod load;
 mod offline;
+mod train;
 mod update;
+mod worker;
 
 use super::Scene;
 
@@ -13,11 +16,14 @@ use super::Scene;
 type Scenario = fn(&Scene) -> Result<String, String>;
 
 /// All, in the order in which they run.
-pub(super) const ALL: [(&str, Scenario); 6] = [
+pub(super) const ALL: [(&str, Scenario); 9] = [
     ("load", load::run),
     ("fallback", fallback::run),
     ("lacking", lacking::run),
     ("offline", offline::run),
     ("update", update::run),
+    ("chat", chat::run),
+    ("train", train::run),
+    ("worker", worker::run),
     ("firefox", firefox::run),
 ];

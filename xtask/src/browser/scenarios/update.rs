@@ -2,7 +2,8 @@
 
 use super::load::{quiet, started};
 use super::offline::kept;
-use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, has, press, wait};
+use crate::browser::page::{has, press};
+use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
 use crate::web;
 use std::path::Path;
 

@@ -1,0 +1,89 @@
+//! A conversation: three turns whose tokens are those of the native program with the same seed, a reply
+//! that streams and is stopped, and a page that never stalls meanwhile.
+
+use super::load::{quiet, started};
+use crate::browser::page::{conversation, enabled, fill, press, reads, text};
+use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// What is said: prompts whose replies have no near-ties.
+const MESSAGES: [&str; 3] = ["hello there", "what do you like to do?", "that sounds fun, tell me more about it"];
+const SEED: &str = "7";
+const TOKENS: &str = "48";
+const TEMPERATURE: &str = "0.8";
+/// Longest that a frame may take, in milliseconds, while the engine is at work.
+const FRAME: f64 = 500.0;
+
+pub(super) fn run(scene: &Scene) -> Result<String, String> {
+    let server = scene.serve()?;
+    let browser = scene.chromium(DESKTOP)?;
+    browser.navigate(&format!("{}#temperature={TEMPERATURE}&seed={SEED}&max_tokens={TOKENS}&model=embedded", server.url()))?;
+    started(&browser)?;
+    press(&browser, "Chat")?;
+    let native = native(scene)?;
+    for (n, message) in MESSAGES.iter().enumerate() {
+        say(&browser, message)?;
+        let said = wait("the end of a reply", PATIENCE, || {
+            Ok(Some(conversation(&browser)?).filter(|said| said.len() == 2 * n + 2 && !enabled(&browser, "Stop").unwrap_or(true)))
+        })
+        .map_err(|error| format!("{error}; the page told: {}", text(&browser).unwrap_or_default().replace('\n', " | ")))?;
+        let (here, there) = (said[2 * n + 1].1.trim(), native[n].as_str());
+        if here != there {
+            return Err(format!("to {message:?} with seed {SEED} the page replies {here:?} and the native program {there:?}"));
+        }
+    }
+    let speed = reads(&browser, "tokens/s, first after", PATIENCE)?;
+    scene.shot(&browser, "chat")?;
+    let stopped = stop(&browser, server.url())?;
+    quiet(&browser)?;
+    Ok(format!("three turns as native; {speed}; {stopped}"))
+}
+
+pub(super) fn say(browser: &dyn Browser, message: &str) -> Result<(), String> {
+    fill(browser, "Message", message)?;
+    press(browser, "Send")
+}
+
+/// A reply that would go on for long is seen growing, and stopped.
+fn stop(browser: &dyn Browser, url: String) -> Result<String, String> {
+    browser.navigate("about:blank")?;
+    // All tokens are about as likely: few replies end by themselves soon.
+    browser.navigate(&format!("{url}#temperature=5&top_k=0&top_p=1&max_tokens=4096&seed=1&model=embedded"))?;
+    started(browser)?;
+    press(browser, "Chat")?;
+    browser.script(
+        "globalThis.slowest = 0; let last = performance.now();
+        const frame = (now) => { slowest = Math.max(slowest, now - last); last = now; requestAnimationFrame(frame); }; requestAnimationFrame(frame);",
+    )?;
+    say(browser, "go on for ever")?;
+    let length = || Ok::<_, String>(conversation(browser)?.last().filter(|(who, _)| who != "You").map_or(0, |(_, reply)| reply.len()));
+    let first = wait("the first words", PATIENCE, || Ok(Some(length()?).filter(|length| *length > 0)))?;
+    wait("more words", PATIENCE, || Ok((length()? > first).then_some(())))?;
+    press(browser, "Stop")?;
+    let line = reads(browser, "; stopped", PATIENCE)?;
+    let slowest = browser.script("return slowest;")?.as_f64().unwrap_or(f64::INFINITY);
+    if slowest > FRAME {
+        return Err(format!("a frame took {slowest:.0} ms while a reply was made, more than {FRAME}"));
+    }
+    Ok(format!("stopped: {line}; slowest frame {slowest:.0} ms"))
+}
+
+/// The replies of the native program.
+fn native(scene: &Scene) -> Result<Vec<String>, String> {
+    let arguments = ["chat", "embedded", "--device", "cpu", "--seed", SEED, "--max-tokens", TOKENS, "--temperature", TEMPERATURE];
+    let mut child = Command::new(scene.native()?)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("signet chat: {error}"))?;
+    let written = child.stdin.take().expect("piped").write_all(MESSAGES.map(|message| format!("{message}\n")).concat().as_bytes());
+    let output = child.wait_with_output().map_err(|error| format!("signet chat: {error}"))?;
+    let replies: Vec<String> = String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect();
+    if written.is_err() || replies.len() != MESSAGES.len() {
+        return Err(format!("the native program gave {} replies to {} messages", replies.len(), MESSAGES.len()));
+    }
+    Ok(replies)
+}

@@ -1,0 +1,75 @@
+//! A training of 20 steps in the page: stopped half-way, the page reloaded, resumed, and its loss held
+//! against the native program's with the same settings.
+
+use super::load::{quiet, started};
+use crate::browser::page::{fill, press, reads, text};
+use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
+use serde_json::Value;
+use std::process::Command;
+
+const STEPS: &str = "20";
+const WARMUP: &str = "5";
+const BATCH: &str = "2";
+const SEQ: &str = "64";
+/// Steps before it is stopped.
+const BEFORE: u64 = 6;
+/// Share by which two losses may differ: a browser's vectors are shorter, so its sums round otherwise,
+/// and four digits of them are shown.
+const TOLERANCE: f64 = 2e-3;
+
+pub(super) fn run(scene: &Scene) -> Result<String, String> {
+    let server = scene.serve()?;
+    let browser = scene.chromium(DESKTOP)?;
+    browser.navigate(&server.url())?;
+    started(&browser)?;
+    press(&browser, "Train")?;
+    for (field, value) in [("Steps", STEPS), ("Warm-up", WARMUP), ("Batch", BATCH), ("Sequence length", SEQ)] {
+        fill(&browser, field, value)?;
+    }
+    press(&browser, "Start")?;
+    wait("the first steps", 2 * PATIENCE, || Ok(step(&browser)?.filter(|step| *step >= BEFORE))).map_err(|error| told(&browser, error))?;
+    scene.shot(&browser, "training")?;
+    press(&browser, "Stop")?;
+    let stopped = reads(&browser, "everything is saved", PATIENCE)?;
+    // The app writes down what it remembers at times, when it draws.
+    let kept = "document.getElementById('signet').dispatchEvent(new PointerEvent('pointermove', { clientX: 9, clientY: 9, bubbles: true }));
+        return Object.values(localStorage).some((it) => it.includes('run-1'));";
+    wait("that the app remembers the run", PATIENCE, || Ok((browser.script(kept)? == true).then_some(())))?;
+    browser.navigate(&format!("{}?again", server.url()))?;
+    started(&browser)?;
+    press(&browser, "Train")?;
+    press(&browser, "Resume")?;
+    reads(&browser, "finished after 20 steps", 2 * PATIENCE)?;
+    let shown = reads(&browser, "loss ", PATIENCE)?;
+    let here: f64 = shown.trim_start_matches("loss ").parse().map_err(|_| format!("the page shows no loss but {shown:?}"))?;
+    let there = native(scene)?;
+    if (here / there - 1.0).abs() > TOLERANCE {
+        return Err(format!("after {STEPS} steps the page's loss is {here} and the native program's {there}"));
+    }
+    scene.shot(&browser, "trained")?;
+    quiet(&browser)?;
+    Ok(format!("loss {here}, native {there:.4}; {stopped}"))
+}
+
+/// The step that the page shows.
+fn step(browser: &dyn Browser) -> Result<Option<u64>, String> {
+    let ending = format!(" of {STEPS}");
+    Ok(text(browser)?.lines().find_map(|line| line.strip_prefix("step ")?.strip_suffix(ending.as_str())?.parse().ok()))
+}
+
+fn told(browser: &dyn Browser, error: String) -> String {
+    format!("{error}; the page told: {}", text(browser).unwrap_or_default().replace('\n', " | "))
+}
+
+/// The last loss of the native program.
+fn native(scene: &Scene) -> Result<f64, String> {
+    let folder = scene.folder()?;
+    let arguments = ["train", "--device", "cpu", "--json", "--name", "run", "--steps", STEPS, "--warmup", WARMUP, "--batch", BATCH, "--seq", SEQ];
+    let output = Command::new(scene.native()?).args(arguments).current_dir(folder.path()).output().map_err(|error| format!("signet train: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("signet train: {}", String::from_utf8_lossy(&output.stderr)));
+    }
+    let lines = std::fs::read_to_string(folder.path().join("runs/run/metrics.jsonl")).map_err(|error| format!("metrics.jsonl: {error}"))?;
+    let last = lines.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter_map(|line| line["loss"].as_f64()).next_back();
+    last.ok_or("the native program recorded no loss".into())
+}

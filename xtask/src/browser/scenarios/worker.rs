@@ -1,0 +1,36 @@
+//! The engine's worker fails: another takes its place, and the conversation goes on.
+
+use super::chat::say;
+use super::load::started;
+use crate::browser::page::{conversation, enabled, press, text};
+use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
+use serde_json::json;
+
+/// Keeps hold of every worker that the page starts.
+const WATCHED: &str = "globalThis.workers = [];
+    globalThis.Worker = class extends Worker { constructor(...all) { super(...all); if (all[1]?.name === 'signet') workers.push(this); } };";
+
+pub(super) fn run(scene: &Scene) -> Result<String, String> {
+    let server = scene.serve()?;
+    let browser = scene.chromium(DESKTOP)?;
+    browser.devtools("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WATCHED }))?;
+    browser.navigate(&format!("{}#max_tokens=12&seed=1&model=embedded", server.url()))?;
+    started(&browser)?;
+    press(&browser, "Chat")?;
+    let reply = |turns: usize| {
+        let done = || Ok(Some(conversation(&browser)?).filter(|said| said.len() == 2 * turns && !enabled(&browser, "Stop").unwrap_or(true)));
+        wait("the end of a reply", PATIENCE, done)
+            .map_err(|error| format!("{error}; the page told: {}", text(&browser).unwrap_or_default().replace('\n', " | ")))
+    };
+    say(&browser, "hello there")?;
+    let before = reply(1)?;
+    // What no page says: the engine does not understand it, and gives up.
+    browser.script("workers.at(-1).postMessage({ text: 'nonsense' });")?;
+    wait("another worker", PATIENCE, || Ok((browser.script("return workers.length;")? == 2).then_some(())))?;
+    say(&browser, "and you?")?;
+    let after = reply(2)?;
+    if after[..2] != before[..] || after[3].1.trim().is_empty() {
+        return Err(format!("the conversation was {before:?} before the worker failed, and {after:?} after it"));
+    }
+    Ok("the conversation went on in another worker".into())
+}
