@@ -1,7 +1,9 @@
-//! A browser without WebGPU still shows the page, without an error on its console.
+//! A browser without WebGPU still shows the page, without an error on its console, and is told why it
+//! computes on the CPU.
 
 use super::load::{quiet, started};
-use crate::browser::{Browser, DESKTOP, Scene, Window};
+use crate::browser::page::reads;
+use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, Window};
 
 pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let server = scene.serve()?;
@@ -12,6 +14,10 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
         return Err("this Chromium has WebGPU, though it was started without".into());
     }
     let ready = started(&browser)?;
+    let line = reads(&browser, "Chat and training run on the CPU", PATIENCE)?;
+    if !line.contains("WebGPU") {
+        return Err(format!("the page does not say why it computes on the CPU: {line}"));
+    }
     quiet(&browser)?;
-    Ok(format!("ready {ready:.0} ms"))
+    Ok(format!("ready {ready:.0} ms; {line}"))
 }

@@ -1,7 +1,9 @@
-//! Firefox shows the page, and falls back to the CPU where it has no WebGPU.
+//! Firefox shows the page, and falls back to the CPU where it has no WebGPU, and names the setting
+//! that withholds it.
 
 use super::load::started;
-use crate::browser::{Browser, DESKTOP, Scene, Window};
+use crate::browser::page::reads;
+use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, Window};
 
 pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let server = scene.serve()?;
@@ -11,6 +13,10 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     if browser.promised("Boolean(await navigator.gpu?.requestAdapter())")? != false {
         return Err("this Firefox has WebGPU, though it was started without".into());
     }
+    let line = reads(&browser, "Chat and training run on the CPU", PATIENCE)?;
+    if !line.contains("dom.webgpu.enabled") {
+        return Err(format!("the page does not say which setting withholds WebGPU: {line}"));
+    }
     scene.shot(&browser, "firefox")?;
-    Ok(format!("ready {ready:.0} ms"))
+    Ok(format!("ready {ready:.0} ms; {line}"))
 }
