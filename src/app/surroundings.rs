@@ -117,12 +117,12 @@ impl Page {
         if let Some(device) = devices.iter().filter(able).find(|device| device.preferred).or_else(|| devices.iter().find(able)) {
             let imitated = if device.kind == "Cpu" { ", a program that imitates one" } else { "" };
             return match device.preferred || imitated.is_empty() {
-                true => format!("Chat and training run on the GPU: {}{imitated}", device.name),
-                false => format!("{CPU}: the only GPU is {}{imitated}. It can be chosen where something is computed", device.name),
+                true => format!("Chat and training run on the GPU: {}{imitated}", name(device)),
+                false => format!("{CPU}: the only GPU is {}{imitated}. WebGPU is there, and it can be chosen where something is computed", name(device)),
             };
         }
         if let Some(device) = devices.first() {
-            return format!("{CPU}: {} has too little ({})", device.name, device.lacks.join("; "));
+            return format!("{CPU}: {} has too little ({})", name(device), device.lacks.join("; "));
         }
         if self.webgpu {
             return format!(
@@ -134,6 +134,14 @@ impl Page {
             return format!("{CPU}: browsers give WebGPU only to pages that came by https, or from this machine (http://localhost)");
         }
         format!("{CPU}: this browser has no WebGPU; {}", self.remedy())
+    }
+}
+
+/// What a GPU is called; many browsers keep its name to themselves.
+fn name(device: &DeviceInfo) -> String {
+    match device.name.trim().strip_prefix('(') {
+        Some(backend) => format!("one that the browser does not name ({backend}"),
+        None => device.name.clone(),
     }
 }
 
@@ -183,6 +191,8 @@ mod tests {
         assert_eq!(page.line(Some(&[device("Card", "DiscreteGpu", true, &[])])), "Chat and training run on the GPU: Card");
         let imitated = page.line(Some(&[device("SwiftShader", "Cpu", false, &[])]));
         assert!(imitated.contains("CPU") && imitated.contains("SwiftShader, a program that imitates one"), "{imitated}");
+        let unnamed = page.line(Some(&[device(" (webgpu)", "Other", true, &[])]));
+        assert_eq!(unnamed, "Chat and training run on the GPU: one that the browser does not name (webgpu)");
         let weak = page.line(Some(&[device("Old", "IntegratedGpu", false, &["bindings is 4, 8 needed"])]));
         assert!(weak.contains("CPU") && weak.contains("bindings is 4"), "{weak}");
         assert!(page.line(Some(&[])).contains("hardware acceleration"));

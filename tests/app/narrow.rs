@@ -1,5 +1,5 @@
-//! Every tab on a phone's width: what is cut off at a side can be scrolled to, and so can all that can
-//! be used.
+//! Every tab on a phone's width: nothing is cut off at a side, and all that can be used comes into view
+//! when the keyboard comes to it.
 
 use super::snapshots::{FILLS, Window, open_at};
 use eframe::egui::accesskit::{Action, ActionRequest, NodeId, TreeId};
@@ -32,11 +32,16 @@ fn every_tab_fits_a_phone_and_all_of_it_is_reached() {
         window.run_steps(3);
         for (id, used, name, rect) in named(&window) {
             let cut = rect.min.x < -0.5 || rect.max.x > SIZE[0] + 0.5;
-            if !used && !cut {
+            if !used {
+                // The table of runs is wider than a phone, and is moved sideways.
+                if cut && tab != Tab::Runs {
+                    problems.push(format!("{}: {name} is cut off: {rect}", tab.name()));
+                }
                 continue;
             }
-            let request = ActionRequest { action: Action::ScrollIntoView, target_tree: TreeId::ROOT, target_node: id, data: None };
-            window.event(Event::AccessKitActionRequest(request));
+            for action in [Action::Focus, Action::ScrollIntoView] {
+                window.event(Event::AccessKitActionRequest(ActionRequest { action, target_tree: TreeId::ROOT, target_node: id, data: None }));
+            }
             window.run_steps(3);
             let place = named(&window).into_iter().find(|(other, ..)| *other == id).map(|(_, _, _, rect)| rect);
             if place.is_none_or(|rect| !Rect::from_min_size(Default::default(), SIZE.into()).contains(rect.center())) {

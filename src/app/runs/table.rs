@@ -3,7 +3,7 @@
 use super::RunsTab;
 use super::chosen::Chosen;
 use super::rows::{Column, Row};
-use eframe::egui::{self, Align, Layout, Rect, ScrollArea, Sense, Shape, TextWrapMode, Ui, pos2, vec2};
+use eframe::egui::{self, Align, Layout, Rect, Response, ScrollArea, Sense, Shape, TextWrapMode, Ui, pos2, vec2};
 
 /// Rows that are seen at once.
 const ROWS: f32 = 9.0;
@@ -26,14 +26,15 @@ impl RunsTab {
                 ui.weak(if all == 0 { "No runs yet" } else { "No run matches the filter" });
             }
             let step = height + ui.spacing().item_spacing.y;
-            ScrollArea::vertical().id_salt("rows").max_height(ROWS * step).show_rows(ui, height, seen, |ui, range| {
-                let mut toggled = None;
+            let rows = ScrollArea::vertical().id_salt("rows").max_height(ROWS * step).show_rows(ui, height, seen, |ui, range| {
+                let (mut toggled, mut reached) = (None, false);
                 for (n, row) in self.rows.seen(range.clone()).enumerate() {
                     let place = self.chosen.iter().position(|chosen| chosen.path == row.info.path);
-                    let area = ui.horizontal(|ui| self.row(ui, row, place, height)).inner;
-                    if area {
+                    let name = ui.horizontal(|ui| self.row(ui, row, place, height)).inner;
+                    if name.as_ref().is_some_and(Response::changed) {
                         toggled = Some(row.info.path.clone());
                     }
+                    reached |= name.is_some_and(|name| name.gained_focus());
                     if (range.start + n) % 2 == 1 {
                         let line = Rect::from_min_size(pos2(ui.min_rect().left(), ui.cursor().top() - step), vec2(widths, height));
                         ui.painter().rect_filled(line, 2.0, ui.visuals().faint_bg_color);
@@ -42,7 +43,12 @@ impl RunsTab {
                 if let Some(path) = toggled {
                     self.toggle(path);
                 }
+                reached
             });
+            if rows.inner {
+                // The area of the rows goes up and down only: whoever came to a name by keys sees it.
+                ui.scroll_to_rect(Rect::from_min_size(ui.min_rect().left_top(), vec2(1.0, height)), None);
+            }
         });
     }
 
@@ -71,8 +77,9 @@ impl RunsTab {
     }
 
     /// A row; whether its checkbox was clicked. `place` is where it is among the chosen.
-    fn row(&self, ui: &mut Ui, row: &Row, place: Option<usize>, height: f32) -> bool {
-        let mut clicked = false;
+    /// Draws a row; gives the box with its name.
+    fn row(&self, ui: &mut Ui, row: &Row, place: Option<usize>, height: f32) -> Option<Response> {
+        let mut name = None;
         for column in Column::ALL {
             cell(ui, column, height, |ui| match column {
                 Column::Name => {
@@ -81,7 +88,7 @@ impl RunsTab {
                     if let Some(place) = place {
                         text = text.color(self.chosen[place].colour()).strong();
                     }
-                    clicked = ui.checkbox(&mut on, text).on_hover_text(row.info.path.display().to_string()).changed();
+                    name = Some(ui.checkbox(&mut on, text).on_hover_text(row.info.path.display().to_string()));
                 }
                 Column::State => {
                     let colour = match row.state() {
@@ -99,7 +106,7 @@ impl RunsTab {
                 }
             });
         }
-        clicked
+        name
     }
 
     /// Chooses a run, or no longer.
