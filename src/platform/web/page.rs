@@ -37,12 +37,24 @@ pub fn facts() -> Facts {
     let navigator = window.navigator();
     let href = window.location().href().unwrap_or_default();
     let (address, fragment) = href.split_once('#').unwrap_or((&href, ""));
+    if !fragment.is_empty() {
+        // It holds once: what is changed later is not put back by a reload.
+        forget_fragment(&window, address);
+    }
     Facts {
         address: address.into(),
         fragment: fragment.into(),
         agent: navigator.user_agent().unwrap_or_default(),
         webgpu: Reflect::get(&navigator, &"gpu".into()).is_ok_and(|gpu| gpu.is_object()),
         secure: window.is_secure_context(),
+    }
+}
+
+fn forget_fragment(window: &Window, address: &str) {
+    let history = Reflect::get(window, &"history".into()).unwrap_or_default();
+    let replace = Reflect::get(&history, &"replaceState".into()).and_then(|replace| replace.dyn_into::<Function>());
+    if let Ok(replace) = replace {
+        let _ = replace.call3(&history, &JsValue::NULL, &"".into(), &address.into());
     }
 }
 
