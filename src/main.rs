@@ -71,10 +71,11 @@ fn page() {
 fn browser() -> signet::app::Browser {
     use signet::app::{Browser, Page, mirror::Screen};
     use signet::platform::{elements, engine, page};
-    let page::Facts { address, fragment, agent, webgpu, secure } = page::facts();
+    let page::Facts { address, fragment, agent, webgpu, secure, touch } = page::facts();
     Browser {
         page: Page { address, agent, webgpu, secure },
         fragment,
+        touch,
         screen: Screen { apply: elements::apply, deeds: elements::deeds },
         listen: |wake| elements::listen(wake).map_err(|error| format!("{error:?}")),
         give: engine::give,

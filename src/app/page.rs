@@ -6,7 +6,7 @@ use super::mirror::{Reflect, Screen};
 use super::surroundings::{Page, Surroundings};
 use super::{App, Settings};
 use crate::runner::Wake;
-use eframe::egui::{self, DroppedFile, RawInput};
+use eframe::egui::{self, DroppedFile, Event, Pos2, RawInput, TouchDeviceId, TouchId, TouchPhase};
 use eframe::wasm_bindgen::JsCast;
 use eframe::web_sys::{self, File, HtmlCanvasElement};
 use std::path::{Path, PathBuf};
@@ -26,6 +26,8 @@ pub struct Browser {
     pub page: Page,
     /// What the page's address says after `#`.
     pub fragment: String,
+    /// Whether it can be touched.
+    pub touch: bool,
     /// Applies changes to the page's elements, and tells what people did with them.
     pub screen: Screen,
     /// Calls back whenever somebody did something with an element.
@@ -105,6 +107,10 @@ impl Opened {
 
 impl eframe::App for Opened {
     fn raw_input_hook(&mut self, _context: &egui::Context, input: &mut RawInput) {
+        if std::mem::take(&mut self.browser.touch) {
+            // egui lets fingers scroll once it has heard of one: the very first is to scroll already.
+            input.events.push(Event::Touch { device_id: TouchDeviceId(0), id: TouchId(0), phase: TouchPhase::Cancel, pos: Pos2::ZERO, force: None });
+        }
         for dropped in &mut input.dropped_files {
             // The engine reads it in pieces, however large it is.
             if let Some(file) = dropped.web_file() {

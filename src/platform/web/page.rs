@@ -29,6 +29,8 @@ pub struct Facts {
     pub webgpu: bool,
     /// Whether the page came in a way that the browser trusts.
     pub secure: bool,
+    /// Whether it can be touched.
+    pub touch: bool,
 }
 
 /// What this browser is, and where the page is.
@@ -47,6 +49,7 @@ pub fn facts() -> Facts {
         agent: navigator.user_agent().unwrap_or_default(),
         webgpu: Reflect::get(&navigator, &"gpu".into()).is_ok_and(|gpu| gpu.is_object()),
         secure: window.is_secure_context(),
+        touch: navigator.max_touch_points() > 0,
     }
 }
 
