@@ -81,6 +81,7 @@ fn browser() -> signet::app::Browser {
         give: engine::give,
         leaving_loses: page::ask_before_leaving,
         drawn: page::drawn,
+        certified: page::certified,
         cannot_draw: page::cannot_draw,
     }
 }

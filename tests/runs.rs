@@ -197,3 +197,32 @@ fn curves_and_tables_of_several_runs_are_written_whole_or_not_at_all() {
     assert!(good && said.contains("1 run") && scratch.path("cli.png").exists(), "{said}");
     assert!(export(&[], "both.svg").is_err());
 }
+
+#[test]
+fn an_archive_holds_every_file_of_its_runs() {
+    let scratch = Scratch::new("runs-zip");
+    let (one, other) = (recorded(&scratch.path("runs"), "same", 40), recorded(&scratch.path("more"), "same", 3));
+    // Longer than what is read at once.
+    let weights: Vec<u8> = (0..3_000_000u32).map(|n| (n % 251) as u8).collect();
+    std::fs::write(one.join("checkpoints/step-00000002/model.safetensors"), &weights).unwrap();
+    std::fs::write(one.join(".lock"), "").unwrap();
+    let out = scratch.path("runs.zip");
+    ask(Command::Export { runs: vec![one.clone(), other.clone()], out: out.clone(), replace: false }).unwrap();
+    let mut archive = zip::ZipArchive::new(std::fs::File::open(&out).unwrap()).unwrap();
+    let mut names: Vec<String> = archive.file_names().map(|name| name.unwrap().into_owned()).collect();
+    names.sort();
+    let files = ["checkpoints/step-00000002/model.safetensors", "metrics.jsonl", "run.toml"];
+    assert_eq!(names, [files.map(|file| format!("same-2/{file}"))[1..].to_vec(), files.map(|file| format!("same/{file}")).to_vec()].concat());
+    for (name, path) in
+        names.iter().map(|name| (name, name.replacen("same-2", "more/same", 1).replacen("same/", "runs/same/", usize::from(!name.starts_with("same-2")))))
+    {
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut archive.by_name(name).unwrap(), &mut bytes).unwrap();
+        assert_eq!(bytes, std::fs::read(scratch.path(&path)).unwrap(), "{name}");
+    }
+    // A run without weights gives no model, and a model is of one run.
+    for runs in [vec![other.clone()], vec![one, other]] {
+        ask(Command::Export { runs, out: scratch.path("m.signet"), replace: false }).unwrap_err();
+    }
+    assert!(!scratch.path("m.signet").exists());
+}

@@ -178,6 +178,19 @@ impl App {
         self.shared.settings.tab = tab;
     }
 
+    /// Shows the devices, and runs the conformance of the first by itself: of the cases with `filter` in
+    /// their names.
+    pub fn certify(&mut self, filter: String) {
+        self.shared.settings.tab = Tab::Devices;
+        self.devices.certify(filter);
+    }
+
+    /// What came of it as JSON, once it is over; why it failed, if it did.
+    pub fn certificate(&self) -> Option<Result<String, String>> {
+        let report = self.devices.certificate()?;
+        Some(report.map_err(str::to_string).and_then(|report| serde_json::to_string_pretty(report).map_err(|error| error.to_string())))
+    }
+
     /// Draws everything.
     pub fn ui(&mut self, ui: &mut Ui) {
         self.shortcuts(ui);

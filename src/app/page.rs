@@ -4,7 +4,7 @@
 
 use super::mirror::{Reflect, Screen};
 use super::surroundings::{Page, Surroundings};
-use super::{App, Settings};
+use super::{App, Settings, Tab};
 use crate::runner::Wake;
 use eframe::egui::{self, DroppedFile, Event, Pos2, RawInput, TouchDeviceId, TouchId, TouchPhase};
 use eframe::wasm_bindgen::JsCast;
@@ -38,6 +38,8 @@ pub struct Browser {
     pub leaving_loses: fn(bool),
     /// The app is drawn for the first time.
     pub drawn: fn(),
+    /// A conformance that the page ran by itself is over: its report as JSON, or why there is none.
+    pub certified: fn(Result<&str, &str>),
     /// It cannot be drawn, and why.
     pub cannot_draw: fn(&str),
 }
@@ -74,12 +76,18 @@ struct Opened {
     /// Whether a repaint was asked for by a worker and has not come yet.
     waiting: Arc<AtomicBool>,
     drawn: bool,
+    /// Whether somebody waits for the conformance that the page runs by itself.
+    certifies: bool,
 }
 
 impl Opened {
     fn new(context: &eframe::CreationContext<'_>, browser: Browser) -> Self {
         let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
         let mut settings = Settings::from_json(&stored);
+        if stored.is_empty() {
+            // Who opens a link wants to talk first.
+            settings.tab = Tab::Chat;
+        }
         // A page has one place for runs.
         settings.runs = "/runs".into();
         let egui = &context.egui_ctx;
@@ -101,7 +109,12 @@ impl Opened {
         let mut app = App::new(settings, &wake);
         app.shared.surroundings = Surroundings { page: Some(browser.page.clone()) };
         app.open_link(&browser.fragment);
-        Self { app, browser, reflect, waiting, drawn: false }
+        let certifying = browser.page.conform();
+        let certifies = certifying.is_some();
+        if let Some(filter) = certifying {
+            app.certify(filter);
+        }
+        Self { app, browser, reflect, waiting, drawn: false, certifies }
     }
 }
 
@@ -122,6 +135,10 @@ impl eframe::App for Opened {
     fn logic(&mut self, _context: &egui::Context, _frame: &mut eframe::Frame) {
         self.waiting.store(false, Ordering::Release);
         self.app.poll();
+        if let Some(certificate) = self.app.certificate().filter(|_| self.certifies) {
+            self.certifies = false;
+            (self.browser.certified)(certificate.as_deref().map_err(String::as_str));
+        }
         (self.browser.leaving_loses)(self.app.shared.training.is_some());
         self.reflect.say(self.app.said());
     }
@@ -132,6 +149,11 @@ impl eframe::App for Opened {
         if !std::mem::replace(&mut self.drawn, true) {
             (self.browser.drawn)();
         }
+    }
+
+    /// A page is left without a word.
+    fn auto_save_interval(&self) -> core::time::Duration {
+        core::time::Duration::from_secs(2)
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {

@@ -1,5 +1,6 @@
 //! What the app is in, a window or a page, and the line that tells where a page computes and why.
 
+use super::chat::decoded;
 use crate::runner::DeviceInfo;
 use std::path::{Path, PathBuf};
 
@@ -55,6 +56,14 @@ enum System {
 }
 
 impl Page {
+    /// The filter of the conformance that the page is asked to run by itself, with `?conform=1`.
+    pub fn conform(&self) -> Option<String> {
+        let (_, query) = self.address.split_once('?')?;
+        let value = |name: &str| query.split('&').filter_map(|part| part.split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value);
+        value("conform").filter(|wish| *wish == "1")?;
+        Some(value("filter").and_then(|filter| decoded(filter).ok()).unwrap_or_default())
+    }
+
     fn browser(&self) -> Browser {
         let has = |name| self.agent.contains(name);
         // Every browser on an iPhone is Safari inside.
@@ -165,6 +174,16 @@ mod tests {
             r#"{{"index":0,"name":"{name}","kind":"{kind}","driver":"","binding_bytes":0,"buffer_bytes":0,"memory_bytes":null,"lacks":{lacks:?},"features":[],"preferred":{preferred}}}"#
         );
         serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_page_certifies_by_itself_only_where_it_is_asked_to() {
+        let asked = |address: &str| Page { address: address.into(), ..Page::default() }.conform();
+        assert_eq!(asked("https://a.example/s/?conform=1"), Some(String::new()));
+        assert_eq!(asked("https://a.example/?x=2&filter=rms_norm%3A%20one&conform=1"), Some("rms_norm: one".into()));
+        for address in ["https://a.example/", "https://a.example/?conform=0", "https://a.example/?filter=add", "conform=1"] {
+            assert_eq!(asked(address), None, "{address}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use super::faults::{DeviceError, Faults, locked};
 use super::kernels::{Cooperative, Dispatch, Kernel, Pipelines};
 use super::known::{KNOWN, Known};
 use super::readback::{Signal, Staging};
+use crate::platform::IN_PAGE;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -85,7 +86,8 @@ impl Gpu {
             info: adapter.info.clone(),
             limits: device.limits(),
             memory: adapter.memory(),
-            features: device.features(),
+            // Of a browser's device wgpu does not tell the subgroups that it was opened with.
+            features: device.features() | if IN_PAGE { adapter.features & wgpu::Features::SUBGROUP } else { wgpu::Features::empty() },
             offered: adapter.features,
             known: table.iter().filter(|known| known.applies(&adapter.info)).collect(),
             cooperative: adapter.cooperative(),

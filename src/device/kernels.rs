@@ -3,6 +3,7 @@
 use super::buffers::Bound;
 use super::faults::{DeviceError, locked};
 use super::gpu::{Checks, Gpu};
+use crate::platform::IN_PAGE;
 use std::collections::HashMap;
 use std::sync::Arc;
 use wgpu::Features;
@@ -141,7 +142,10 @@ impl Gpu {
     }
 
     fn module(&self, kernel: &Kernel) -> wgpu::ShaderModule {
-        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.unit), source: wgpu::ShaderSource::Wgsl(kernel.source.into()) };
+        // Browsers want subgroups asked for in the text, where naga refuses that.
+        let enable = if IN_PAGE && kernel.features.contains(wgpu::Features::SUBGROUP) { "enable subgroups;\n" } else { "" };
+        let source = wgpu::ShaderSource::Wgsl(format!("{enable}{}", kernel.source).into());
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.unit), source };
         match self.checks {
             Checks::On => self.device.create_shader_module(descriptor),
             // SAFETY: every kernel is part of this program, keeps its own indices in range and its

@@ -50,6 +50,11 @@ pub async fn rest(seconds: f64) {
 /// Whether this is a page in a browser.
 pub const IN_PAGE: bool = false;
 
+/// Whether subgroups are added to every device that is opened, unasked: natively wgpu is asked for them.
+pub async fn adds_subgroups() -> bool {
+    false
+}
+
 /// A file that is part of the program.
 pub fn asset(_name: &str, bytes: &'static [u8]) -> io::Result<&'static [u8]> {
     Ok(bytes)

@@ -1,4 +1,5 @@
-//! What runs have recorded, as one file: curves as SVG or PNG, or every step as CSV.
+//! What runs have recorded, as one file: curves as SVG or PNG, every step as CSV, all their files as a zip,
+//! or the packed model.
 
 use super::{Event, Stop, model};
 use crate::model::LlamaConfig;
@@ -7,6 +8,8 @@ use crate::train::{self, Curves, Place, csv};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 /// Writes `out` from `runs`, or leaves what is there as it is; its ending says what is written.
 pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
@@ -26,7 +29,15 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
             let bytes = drawn.map_err(|problem| anyhow::anyhow!("the curves could not be drawn: {problem}"))?;
             platform::write_atomic(out, &bytes).with_context(|| format!("{}: it cannot be written", out.display()))?;
         }
-        _ => bail!("{}: the name's ending says what is written: .svg or .png for curves, .csv for every step", out.display()),
+        "zip" => archive(&runs, out, stop)?,
+        "signet" => match &runs[..] {
+            [(_, run)] => super::pack::pack(&run.display().to_string(), out, emit)?,
+            _ => bail!("{}: a packed model is of one run; choose one", out.display()),
+        },
+        _ => bail!(
+            "{}: the name's ending says what is written: .svg or .png for curves, .csv for every step, .zip for all files, .signet for the packed model",
+            out.display()
+        ),
     }
     emit(Event::Exported { out: out.to_path_buf(), runs: runs.len() });
     Ok(())
@@ -79,6 +90,48 @@ fn sizes(run: &Path) -> Vec<usize> {
     };
     let config: Option<LlamaConfig> = checkpoint().or_else(preset);
     config.map_or(Vec::new(), |config| config.linears().iter().map(|(_, out, width)| out * width).collect())
+}
+
+/// Bytes that are read at once.
+const PIECE: u64 = 1 << 20;
+
+/// All files of the runs, as they are: weights do not get smaller.
+fn archive(runs: &[(String, &Path)], out: &Path, stop: &Stop) -> Result<()> {
+    let mut write = |file: &mut dyn Write| {
+        let mut zip = ZipWriter::new_stream(file);
+        for (n, (_, run)) in runs.iter().enumerate() {
+            let name = run.file_name().unwrap_or_default().to_string_lossy();
+            // Two folders may have runs of one name.
+            let twice = runs[..n].iter().any(|(_, other)| other.file_name() == run.file_name());
+            add(&mut zip, run, &if twice { format!("{name}-{}", n + 1) } else { name.into_owned() }, stop)?;
+        }
+        zip.finish().map_err(io::Error::other)?;
+        Ok(())
+    };
+    platform::stream_atomic(out, &mut write).with_context(|| format!("{}: it cannot be written", out.display()))
+}
+
+/// Adds the file or directory at `path` as `name`; locks and what is half written are left out.
+fn add<W: Write>(zip: &mut ZipWriter<zip::write::StreamWriter<W>>, path: &Path, name: &str, stop: &Stop) -> io::Result<()> {
+    if platform::is_dir(path) {
+        for entry in platform::list(path)?.into_iter().filter(|entry| !entry.starts_with('.')) {
+            add(zip, &path.join(&entry), &format!("{name}/{entry}"), stop)?;
+        }
+        return Ok(());
+    }
+    let (mut bytes, length) = platform::read_part(path, 0, PIECE)?;
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(length > u64::from(u32::MAX));
+    zip.start_file(name, options).map_err(io::Error::other)?;
+    let mut at = 0;
+    while !bytes.is_empty() {
+        if stop.asked() {
+            return Err(io::Error::other("stopped; nothing was written"));
+        }
+        zip.write_all(&bytes)?;
+        at += bytes.len() as u64;
+        bytes = platform::read_part(path, at, PIECE)?.0;
+    }
+    Ok(())
 }
 
 /// Every step of every run as a row.

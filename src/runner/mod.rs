@@ -246,7 +246,8 @@ pub enum Command {
     Export {
         /// Their directories.
         runs: Vec<PathBuf>,
-        /// The file; its ending says what is written: `.svg` or `.png` for curves, `.csv` for every step.
+        /// The file; its ending says what is written: `.svg` or `.png` for curves, `.csv` for every step, `.zip`
+        /// for all files, `.signet` for the packed model of one run.
         out: PathBuf,
         /// Whether a file that is there already is replaced.
         replace: bool,

@@ -8,7 +8,7 @@ use std::path::Path;
 /// Folders that are read; besides these, the files at the root.
 const FOLDERS: [&str; 8] = ["src", "shaders", "tests", "xtask", "docs", "web", ".ci", ".github"];
 /// Reference figures and what a build left.
-const SKIPPED: [&str; 4] = ["golden", "dist", "target", "node_modules"];
+const SKIPPED: [&str; 5] = ["golden", "dist", "dist.part", "target", "node_modules"];
 const KINDS: [&str; 8] = ["rs", "wgsl", "toml", "md", "yml", "js", "html", "css"];
 
 /// Texts by path from the root, with `/` between folders.

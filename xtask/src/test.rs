@@ -2,10 +2,12 @@
 //! all tests. Everything is built in release, so that checks, documents and tests share one build
 //! of the dependencies' build scripts and macros.
 
+use crate::browser;
 use crate::licences;
 use crate::steps::{Outcome, Steps, cargo, shown, shown_keeping};
 use crate::swiftshader;
 use crate::system::{self, RuntimeDir, found};
+use crate::web;
 use crate::window;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -57,6 +59,8 @@ pub(crate) fn run() -> Result<(), String> {
         }
     });
     steps.run("window", window::step);
+    steps.run("web", web::step);
+    steps.run("browser", browser::step);
     steps.finish()
 }
 

@@ -125,7 +125,7 @@ fn encoded(text: &str) -> String {
     })
 }
 
-fn decoded(text: &str) -> Result<String, String> {
+pub(in crate::app) fn decoded(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

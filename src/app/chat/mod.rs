@@ -9,6 +9,7 @@ mod shade;
 mod transcript;
 mod view;
 
+pub(super) use link::decoded;
 pub use settings::ChatSettings;
 
 use super::dialog::Dialog;

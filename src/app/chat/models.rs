@@ -86,7 +86,9 @@ impl Models {
         if let Some(fleeting) = &self.room.fleeting {
             ui.colored_label(ui.visuals().warn_fg_color, format!("Not kept: {fleeting}."));
         }
-        CollapsingHeader::new("Models from the network").default_open(!self.models.is_empty()).show(ui, |ui| {
+        // Open once there is something in it, which the list tells only after the first frame.
+        let any = !self.models.is_empty();
+        CollapsingHeader::new("Models from the network").id_salt(("models", any)).default_open(any).show(ui, |ui| {
             self.address(ui);
             self.progress(ui);
             if let Some(problem) = self.problem.clone() {

@@ -76,6 +76,11 @@ impl Checked {
         self.ended = Some(error.map_or(Ok(()), Err));
     }
 
+    /// Why it ended before its time, if it did.
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.ended.as_ref()?.as_ref().err().map(String::as_str)
+    }
+
     /// In one line.
     fn told(&self) -> String {
         let Self { cases, failed, .. } = self;

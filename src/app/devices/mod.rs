@@ -5,7 +5,7 @@ mod checked;
 
 use super::dialog::{Dialog, Pick};
 use super::shared::Shared;
-use crate::runner::{Clock, Command, ConformRequest, DeviceInfo, Event, Reply, Tuning, Wake, Worker};
+use crate::runner::{Clock, Command, ConformRequest, DeviceInfo, Event, Reply, Report, Tuning, Wake, Worker};
 use benchmark::Benchmark;
 use checked::{Checked, Wish};
 use eframe::egui::{self, ProgressBar, ScrollArea, Ui};
@@ -30,6 +30,17 @@ pub(super) struct DevicesTab {
     /// Where reports are written.
     folder: String,
     dialog: Dialog<()>,
+    certifying: Certifying,
+}
+
+/// A conformance that nobody clicks for, on a test machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Certifying {
+    No,
+    /// The adapters are looked for.
+    Looking,
+    /// It is on its way, or done.
+    Begun,
 }
 
 /// What the worker is at.
@@ -75,6 +86,34 @@ impl DevicesTab {
             benchmark: Benchmark::default(),
             folder: String::new(),
             dialog: Dialog::default(),
+            certifying: Certifying::No,
+        }
+    }
+
+    /// Runs the conformance by itself: on the first adapter, or on the CPU device where there is none.
+    pub(super) fn certify(&mut self, filter: String) {
+        self.filter = filter;
+        self.certifying = Certifying::Looking;
+        self.clerk.send(Command::Devices);
+    }
+
+    /// What came of that, once it is over: the report, or why there is none.
+    pub(super) fn certificate(&self) -> Option<Result<&Report, &str>> {
+        if self.certifying != Certifying::Begun || self.work.is_some() {
+            return None;
+        }
+        let last = self.checked.last()?;
+        Some(last.report.as_deref().ok_or_else(|| last.problem().unwrap_or("the conformance did not begin")))
+    }
+
+    /// The adapters are known: begins the conformance that waits for it.
+    fn looked(&mut self, shared: &Shared) {
+        if self.certifying == Certifying::Looking {
+            self.certifying = Certifying::Begun;
+            let first = shared.devices.first();
+            self.chosen = first.map_or("cpu".into(), |device| device.index.to_string());
+            self.queue.push_back((self.chosen.clone(), self.name(&shared.devices)));
+            self.next();
         }
     }
 
@@ -87,8 +126,11 @@ impl DevicesTab {
             match reply {
                 Reply::Event(Event::Devices { adapters }) => shared.devices = adapters,
                 Reply::Event(Event::Note { text }) => shared.notices.tell(text),
-                Reply::Ended { error: Some(error) } => shared.notices.warn(error),
-                Reply::Event(_) | Reply::Anew { .. } | Reply::Ended { .. } => {}
+                Reply::Ended { error } => {
+                    error.into_iter().for_each(|error| shared.notices.warn(error));
+                    self.looked(shared);
+                }
+                Reply::Event(_) | Reply::Anew { .. } => {}
             }
         }
     }

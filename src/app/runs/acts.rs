@@ -28,7 +28,7 @@ impl Dialog {
 }
 
 /// What curves are written as: an ending, and what it is.
-const KINDS: [(&str, &str); 3] = [("svg", "SVG"), ("png", "PNG"), ("csv", "CSV, every step")];
+const KINDS: [(&str, &str); 5] = [("svg", "SVG"), ("png", "PNG"), ("csv", "CSV, every step"), ("zip", "Zip, all files"), ("signet", "Packed model")];
 
 /// Tells that a run is in the trash, with a way back.
 pub(super) fn offer_restore(from: PathBuf, to: PathBuf, shared: &mut Shared) {
@@ -80,7 +80,9 @@ impl RunsTab {
             if button(ui, "Export…", if self.chosen.is_empty() { Err("Tick one run or more") } else { Ok(()) }) {
                 let runs: Vec<PathBuf> = self.chosen.iter().map(|chosen| chosen.path.clone()).collect();
                 let name = if let [only] = &runs[..] { name(only) } else { "compared".into() };
-                let out = shared.surroundings.saved_in(&shared.settings.runs).join(format!("{name}.svg")).display().to_string();
+                // A page draws no pictures into files.
+                let ending = if shared.surroundings.folders() { "svg" } else { "zip" };
+                let out = shared.surroundings.saved_in(&shared.settings.runs).join(format!("{name}.{ending}")).display().to_string();
                 dialog = Some(Dialog::Export { runs, out, problem: None });
             }
             if button(ui, "Chat with it", saved.map(drop)) {

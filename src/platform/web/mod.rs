@@ -1,6 +1,7 @@
 //! A page in a browser: turns and time (`tasks`), files (`files`: kept in `storage`, chosen ones in
-//! `blobs`, given away by `download`; `models` fetched from the network), the engine's worker as the page sees it (`engine`) and from inside
-//! (`link`), and what is fetched at the start (`fetch`).
+//! `blobs`, given away by `download`; `models` fetched from the network), the engine's worker as the page
+//! sees it (`engine`) and from inside (`link`), what is fetched at the start (`fetch`), and what wgpu
+//! leaves out of WebGPU (`gpu`).
 
 mod blobs;
 pub mod dom;
@@ -9,6 +10,7 @@ pub mod engine;
 mod failure;
 mod fetch;
 mod files;
+mod gpu;
 mod handle;
 pub mod link;
 pub(crate) mod models;
@@ -21,6 +23,7 @@ pub use files::{
     Commit, Lock, Mapped, Places, Stamp, append, cut_lines, exists, is_dir, is_file, list, make_dir, modified, read, read_part, read_start, read_text,
     remove_dir, rename_dir, reserve, stamp, stream_atomic, write_atomic,
 };
+pub use gpu::adds_subgroups;
 pub use storage::mount;
 pub use tasks::{Clock, breathe, now, pause, rest, seed, spawn, wait};
 

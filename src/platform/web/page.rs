@@ -85,6 +85,23 @@ pub fn drawn() {
     }
 }
 
+/// The conformance that the page ran by itself is over: what came of it is put on the page as text, for
+/// whoever drives the browser.
+pub fn certified(report: Result<&str, &str>) {
+    let put = || -> Result<(), JsValue> {
+        let place = document().create_element("pre")?;
+        place.set_id("conformance");
+        let (state, text) = report.map_or_else(|why| ("failed", why), |report| ("done", report));
+        place.set_attribute("data-state", state)?;
+        place.set_text_content(Some(text));
+        document().body().ok_or("the page has no body")?.append_child(&place)?;
+        Ok(())
+    };
+    if let Err(error) = put() {
+        web_sys::console::error_1(&error);
+    }
+}
+
 /// The app cannot be drawn; the page says why in its own words.
 pub fn cannot_draw(why: &str) {
     let fail = Reflect::get(&js_sys::global(), &"signet".into()).and_then(|signet| Reflect::get(&signet, &"fail".into()));

@@ -106,6 +106,12 @@ impl Chromium {
         self.ask("POST", "goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
+    /// Opens another tab, which is spoken to from now on.
+    pub(crate) fn new_tab(&self) -> Result<(), String> {
+        let tab = self.ask("POST", "window/new", &json!({ "type": "tab" }))?;
+        self.ask("POST", "window", &json!({ "handle": tab["handle"] })).map(|_| ())
+    }
+
     /// What came to the console since this was last asked: level and text.
     pub(crate) fn console(&self) -> Result<Vec<(String, String)>, String> {
         let lines = self.ask("POST", "se/log", &json!({ "type": "browser" }))?;

@@ -163,3 +163,17 @@ pub(crate) fn alone(shots: Option<&Path>, filter: &str, built: bool) -> Result<(
     println!("{}", run(shots, filter)?);
     Ok(())
 }
+
+/// All scenarios as a step of the tests, on the page that was built before.
+pub(crate) fn step() -> Outcome {
+    if let Err(why) = prepare() {
+        return Outcome::Skipped(format!("the page is not tried in a browser: {why}"));
+    }
+    if !web::dist().join("index.html").is_file() {
+        return Outcome::Failed("there is no page to try".into());
+    }
+    match run(None, "") {
+        Ok(said) => Outcome::Passed(said),
+        Err(error) => Outcome::Failed(error),
+    }
+}

@@ -7,6 +7,7 @@ pub(crate) mod http;
 pub(crate) mod server;
 mod toolchain;
 
+use crate::steps::Outcome;
 use crate::system::found;
 use server::{Server, Site};
 use std::path::{Path, PathBuf};
@@ -18,7 +19,7 @@ const FLAGS: &str = "--cfg getrandom_backend=\"wasm_js\" -C target-feature=+simd
 /// The profile of `Cargo.toml` that it is built with.
 const PROFILE: &str = "web";
 /// What is otherwise in that profile for a build that is soon done.
-const QUICK: [&str; 4] = ["lto=\"off\"", "codegen-units=16", "strip=false", "package.signet.opt-level=1"];
+const QUICK: [&str; 3] = ["lto=\"off\"", "codegen-units=16", "package.signet.opt-level=1"];
 /// What of `web/` is served as it is, by ending.
 const STATIC: [&str; 6] = ["html", "css", "js", "webmanifest", "png", "svg"];
 /// What of `assets/` the page fetches.
@@ -41,6 +42,14 @@ pub(crate) fn target() -> PathBuf {
 /// Where the page is built.
 pub(crate) fn dist() -> PathBuf {
     root().join("web/dist")
+}
+
+/// Builds the page as a step of the tests.
+pub(crate) fn step() -> Outcome {
+    match build(false) {
+        Ok(said) => Outcome::Passed(said),
+        Err(error) => Outcome::Failed(error),
+    }
 }
 
 /// Builds `web/dist`; gives its sizes in a line.

@@ -107,6 +107,11 @@ impl Server {
         format!("http://{}{}", self.address, self.site.folders[0].0)
     }
 
+    /// Cuts the next longer body off once, after so many bytes.
+    pub(crate) fn cut_once(&self, bytes: u64) {
+        self.site.cut.store(bytes, Ordering::SeqCst);
+    }
+
     /// Serves until it is ended from outside.
     pub(crate) fn wait(mut self) {
         if let Some(thread) = self.accepting.take() {

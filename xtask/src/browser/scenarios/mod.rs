@@ -1,11 +1,15 @@
 //! What is tried, one scenario a file: an error says what a visitor would have missed.
 
 mod chat;
+mod conform;
 mod fallback;
 mod firefox;
 mod lacking;
 mod load;
+mod models;
+mod narrow;
 mod offline;
+mod tabs;
 mod train;
 mod update;
 mod worker;
@@ -16,7 +20,7 @@ use super::Scene;
 type Scenario = fn(&Scene) -> Result<String, String>;
 
 /// All, in the order in which they run.
-pub(super) const ALL: [(&str, Scenario); 9] = [
+pub(super) const ALL: [(&str, Scenario); 13] = [
     ("load", load::run),
     ("fallback", fallback::run),
     ("lacking", lacking::run),
@@ -25,5 +29,9 @@ pub(super) const ALL: [(&str, Scenario); 9] = [
     ("chat", chat::run),
     ("train", train::run),
     ("worker", worker::run),
+    ("models", models::run),
+    ("tabs", tabs::run),
+    ("narrow", narrow::run),
+    ("conform", conform::run),
     ("firefox", firefox::run),
 ];
