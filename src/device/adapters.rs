@@ -2,7 +2,7 @@
 
 use super::faults::DeviceError;
 use super::kernels::{Cooperative, KERNELS, Kernel};
-use crate::platform::adds_subgroups;
+use crate::platform::{IN_PAGE, adds_subgroups};
 use std::fmt;
 use std::str::FromStr;
 
@@ -63,6 +63,15 @@ impl Adapter {
         let mut found: Vec<Cooperative> = self.inner.cooperative_matrix_properties().iter().filter_map(usable).collect();
         found.dedup();
         found
+    }
+
+    /// wgpu's adapter to open a device of. A browser gives each out for a single device: there it is asked
+    /// for anew.
+    pub(super) async fn to_open(&self) -> wgpu::Adapter {
+        match IN_PAGE {
+            true => wgpu::Instance::default().request_adapter(&Default::default()).await.unwrap_or_else(|_| self.inner.clone()),
+            false => self.inner.clone(),
+        }
     }
 
     /// Whether it is a program on the CPU.

@@ -80,7 +80,7 @@ impl Gpu {
             ..Default::default()
         };
         let refused = |error: wgpu::RequestDeviceError| DeviceError::Adapter(format!("{} could not be opened: {error}; choose another device", adapter.name()));
-        let (device, queue) = adapter.inner.request_device(&wanted).await.map_err(refused)?;
+        let (device, queue) = adapter.to_open().await.request_device(&wanted).await.map_err(refused)?;
         Ok(Self {
             name: adapter.name(),
             info: adapter.info.clone(),
