@@ -2,7 +2,7 @@
 
 use super::faults::DeviceError;
 use super::kernels::{Cooperative, KERNELS, Kernel};
-use crate::platform::{IN_PAGE, adds_subgroups};
+use crate::platform::{BrowserGpu, IN_PAGE, browser_gpu};
 use std::fmt;
 use std::str::FromStr;
 
@@ -122,9 +122,12 @@ pub async fn adapters() -> Vec<Adapter> {
     let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
     let all = found.into_iter().map(|inner| Adapter { index: 0, info: inner.get_info(), limits: inner.limits(), features: inner.features(), inner });
     let mut all: Vec<Adapter> = all.collect();
-    // wgpu does not know of a browser's, where there is one adapter.
-    if adds_subgroups().await {
-        all.iter_mut().for_each(|adapter| adapter.features |= wgpu::Features::SUBGROUP);
+    // Of a browser's, which has one, wgpu tells neither the name nor the subgroups.
+    if let (Some(adapter), Some(BrowserGpu { name, subgroups })) = (all.first_mut(), browser_gpu().await) {
+        adapter.features.set(wgpu::Features::SUBGROUP, subgroups);
+        if adapter.info.name.is_empty() {
+            adapter.info.name = name;
+        }
     }
     all.sort_by_key(|adapter| (adapter.is_software(), adapter.info.name.contains("SwiftShader")));
     all.iter_mut().enumerate().for_each(|(index, adapter)| adapter.index = index);

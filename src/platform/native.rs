@@ -50,9 +50,9 @@ pub async fn rest(seconds: f64) {
 /// Whether this is a page in a browser.
 pub const IN_PAGE: bool = false;
 
-/// Whether subgroups are added to every device that is opened, unasked: natively wgpu is asked for them.
-pub async fn adds_subgroups() -> bool {
-    false
+/// A browser's adapter: here wgpu tells all there is to know.
+pub async fn browser_gpu() -> Option<super::BrowserGpu> {
+    None
 }
 
 /// A file that is part of the program.

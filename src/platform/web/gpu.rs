@@ -1,30 +1,35 @@
-//! What WebGPU has and wgpu does not ask a browser for.
+//! What a browser tells of its adapter and wgpu does not.
 
 use super::fetch::said;
+use crate::platform::BrowserGpu;
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-/// Whether the browser's adapter has subgroups: worker.js adds them to every device then.
-pub async fn adds_subgroups() -> bool {
+/// The browser's adapter, if it gives one.
+pub async fn browser_gpu() -> Option<BrowserGpu> {
     ask().await.unwrap_or_else(|error| {
-        web_sys::console::warn_1(&format!("the adapter's features cannot be read: {}", said(error)).into());
-        false
+        web_sys::console::warn_1(&format!("what the adapter is cannot be read: {}", said(error)).into());
+        None
     })
 }
 
-async fn ask() -> Result<bool, JsValue> {
+async fn ask() -> Result<Option<BrowserGpu>, JsValue> {
     let get = |object: &JsValue, name: &str| Reflect::get(object, &name.into());
     let gpu = get(&get(&js_sys::global(), "navigator")?, "gpu")?;
     if gpu.is_undefined() {
-        return Ok(false);
+        return Ok(None);
     }
     let request: Function = get(&gpu, "requestAdapter")?.dyn_into()?;
     let adapter = JsFuture::from(request.call0(&gpu)?.dyn_into::<Promise>()?).await?;
     if adapter.is_null() {
-        return Ok(false);
+        return Ok(None);
     }
     let features = get(&adapter, "features")?;
     let has: Function = get(&features, "has")?.dyn_into()?;
-    Ok(has.call1(&features, &"subgroups".into())? == JsValue::TRUE)
+    let subgroups = has.call1(&features, &"subgroups".into())? == JsValue::TRUE;
+    let info = get(&adapter, "info")?;
+    let words = ["vendor", "architecture", "device"].map(|name| get(&info, name).ok().and_then(|value| value.as_string()).unwrap_or_default());
+    let name = words.iter().filter(|word| !word.is_empty()).map(String::as_str).collect::<Vec<_>>().join(" ");
+    Ok(Some(BrowserGpu { name, subgroups }))
 }

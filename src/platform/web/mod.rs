@@ -23,7 +23,7 @@ pub use files::{
     Commit, Lock, Mapped, Places, Stamp, append, cut_lines, exists, is_dir, is_file, list, make_dir, modified, read, read_part, read_start, read_text,
     remove_dir, rename_dir, reserve, stamp, stream_atomic, write_atomic,
 };
-pub use gpu::adds_subgroups;
+pub use gpu::browser_gpu;
 pub use storage::mount;
 pub use tasks::{Clock, breathe, now, pause, rest, seed, spawn, wait};
 
