@@ -1,12 +1,14 @@
 //! The model: its shape, its tensors on a machine, and the tape that computes it.
 
 mod config;
+mod hugging_face;
 mod init;
 mod llama;
 mod loss;
 mod memory;
 mod open;
 mod pack;
+mod rope;
 mod rounding;
 mod snapshot;
 mod weights;
@@ -18,6 +20,7 @@ pub use loss::{Loss, Taught, chunk_rows};
 pub use memory::{MemoryPlan, Part, bytes_of};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
+pub use rope::RopeScaling;
 pub use rounding::{MatrixStorage, Rounding};
 pub use snapshot::snapshot;
 pub use weights::{BinaryGroup, Linears, Moments, Purpose, Trained, Weights};
