@@ -1,6 +1,16 @@
 //! Bytes to named tensors, and back; a checksum to know bytes by.
 
+mod bytes;
 mod checksum;
+mod error;
+mod json;
 pub mod safetensors;
+mod shards;
+mod source;
+mod torch;
 
 pub use checksum::{Checksum, checksum};
+pub use error::FormatError;
+pub use shards::{Shards, weight_map};
+pub use source::{TensorSource, bands};
+pub use torch::TorchFile;

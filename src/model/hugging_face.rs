@@ -134,7 +134,9 @@ mod tests {
         assert_eq!((old.rope_theta, &old.rope_scaling), (5e5, &Some(scaling)));
         assert_eq!(LlamaConfig::from_json(&serde_json::to_vec(&old).unwrap()).unwrap(), old, "what Signet writes itself");
         assert_eq!(parsed(r#","rope_scaling":{"type":"linear","factor":4.0}"#).unwrap().rope_scaling, Some(RopeScaling::Linear { factor: 4.0 }));
-        for none in ["", r#","rope_scaling":null"#, r#","rope_scaling":false"#, r#","rope_parameters":{"rope_theta":1e4,"rope_type":"default"},"sliding_window":null"#] {
+        for none in
+            ["", r#","rope_scaling":null"#, r#","rope_scaling":false"#, r#","rope_parameters":{"rope_theta":1e4,"rope_type":"default"},"sliding_window":null"#]
+        {
             let config = parsed(none).unwrap();
             assert_eq!((config.rope_theta, config.rope_scaling), (1e4, None), "{none}");
         }

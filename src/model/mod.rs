@@ -1,6 +1,7 @@
 //! The model: its shape, its tensors on a machine, and the tape that computes it.
 
 mod config;
+mod directory;
 mod hugging_face;
 mod init;
 mod llama;
@@ -14,6 +15,7 @@ mod snapshot;
 mod weights;
 
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
+pub use directory::WEIGHTS;
 pub use init::{Source, init_dense, init_from_dense, load};
 pub use llama::{Forward, KvCache, Positions, logits};
 pub use loss::{Loss, Taught, chunk_rows};

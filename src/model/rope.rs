@@ -89,7 +89,12 @@ mod tests {
 
     #[test]
     fn what_gives_no_frequencies_is_refused() {
-        let llama3 = |factor, low, high, original| RopeScaling::Llama3 { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original };
+        let llama3 = |factor, low, high, original| RopeScaling::Llama3 {
+            factor,
+            low_freq_factor: low,
+            high_freq_factor: high,
+            original_max_position_embeddings: original,
+        };
         for (scaling, field) in [
             (RopeScaling::Linear { factor: 0.0 }, "factor"),
             (RopeScaling::Linear { factor: f64::NAN }, "factor"),

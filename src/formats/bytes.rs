@@ -1,0 +1,79 @@
+//! Where a file's bytes are, and some of them at a time.
+
+use super::safetensors::Dtype;
+use super::{Checksum, FormatError};
+use crate::platform::Mapped;
+use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+/// So many bytes of a file are looked at at once, where it cannot be mapped: a multiple of 8.
+pub(super) const PIECE: u64 = 8 << 20;
+
+/// A file's bytes.
+pub(super) enum Bytes {
+    Mapped(Mapped),
+    Embedded(&'static [u8]),
+    Owned(Arc<Vec<u8>>),
+}
+
+impl Bytes {
+    /// Maps a file.
+    pub(super) fn open(path: &Path) -> Result<Self, FormatError> {
+        Mapped::open(path).map(Bytes::Mapped).map_err(|error| FormatError::new(path, format!("cannot be opened: {error}")))
+    }
+
+    /// How many there are.
+    pub(super) fn length(&self) -> u64 {
+        match self {
+            Bytes::Mapped(map) => map.bytes(),
+            Bytes::Embedded(bytes) => bytes.len() as u64,
+            Bytes::Owned(bytes) => bytes.len() as u64,
+        }
+    }
+
+    /// Some of them, which must be there.
+    pub(super) fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        let within = range.start as usize..range.end as usize;
+        match self {
+            Bytes::Mapped(map) => map.part(range),
+            Bytes::Embedded(bytes) => Ok(Cow::Borrowed(&bytes[within])),
+            Bytes::Owned(bytes) => Ok(Cow::Borrowed(&bytes[within])),
+        }
+    }
+
+    /// Floats of one type (F32, F16, BF16) widened to f32: `elements` of a tensor that begins at `start`. If
+    /// there are none, why.
+    pub(super) fn floats(&self, dtype: Dtype, start: u64, elements: Range<usize>) -> Result<Vec<f32>, String> {
+        let size = match dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
+            other => return Err(format!("holds {other:?}; floats are needed")),
+        };
+        let mut values = Vec::with_capacity(elements.len());
+        let at = |element: usize| start + size * element as u64;
+        let end = at(elements.end);
+        for first in (at(elements.start)..end).step_by(PIECE as usize) {
+            let bytes = self.part(first..end.min(first + PIECE)).map_err(|error| format!("cannot be read: {error}"))?;
+            match dtype {
+                Dtype::F16 => values.extend(bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())),
+                Dtype::BF16 => values.extend(bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32())),
+                _ => values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+            }
+        }
+        Ok(values)
+    }
+
+    /// Their checksum after that of what came `before` (0 at the start).
+    pub(super) fn checksum(&self, before: u64) -> io::Result<u64> {
+        let length = self.length();
+        let whole = length / 8 * 8;
+        let mut sum = Checksum::new(before, length);
+        for start in (0..whole).step_by(PIECE as usize) {
+            sum = sum.with(&self.part(start..whole.min(start + PIECE))?);
+        }
+        Ok(sum.finish(&self.part(whole..length)?))
+    }
+}
