@@ -8,6 +8,7 @@ mod eval;
 mod event;
 mod export;
 mod generate;
+mod hub;
 mod inputs;
 mod known;
 mod model;
@@ -356,6 +357,9 @@ impl Runner {
             if let Some(bytes) = platform::fetch_asset(name).await? {
                 emit(Event::Note { text: format!("Fetched {name}: {:.1} MB", bytes as f64 / 1e6) });
             }
+        }
+        for name in command.models() {
+            hub::fetch(&platform::Hub::default(), &name, &self.stop, emit)?;
         }
         self.work(command, emit).await
     }
