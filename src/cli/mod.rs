@@ -7,6 +7,7 @@ mod conform;
 mod curves;
 mod devices;
 mod eval;
+mod export;
 mod generate;
 mod output;
 mod pack;
@@ -41,6 +42,7 @@ enum Command {
     Generate(generate::Generate),
     Curves(curves::Curves),
     Eval(eval::Eval),
+    Export(export::Export),
     Pack(pack::Pack),
     #[command(subcommand)]
     Tokenizer(tokenizer::Tokenizer),
@@ -69,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Generate(generate) => generate.run(&mut runner),
         Command::Curves(curves) => curves.run(&mut runner),
         Command::Eval(eval) => eval.run(&mut runner),
+        Command::Export(export) => export.run(&mut runner),
         Command::Pack(pack) => pack.run(&mut runner),
         Command::Tokenizer(tokenizer) => tokenizer.run(&mut runner),
         Command::Devices(devices) => devices.run(&mut runner),

@@ -1,6 +1,8 @@
 //! The model: its shape, its tensors on a machine, and the tape that computes it.
 
 mod config;
+mod encode;
+mod export;
 mod init;
 mod llama;
 mod loss;
@@ -12,6 +14,8 @@ mod snapshot;
 mod weights;
 
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
+pub use encode::Floats;
+pub use export::{export_dense, export_gguf, export_latent};
 pub use init::{Source, init_dense, init_from_dense, load};
 pub use llama::{Forward, KvCache, Positions, logits};
 pub use loss::{Loss, Taught, chunk_rows};

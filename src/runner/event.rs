@@ -106,6 +106,13 @@ pub enum Event {
     Perplexity(PerplexityReport),
     /// A model was packed.
     Packed(PackReport),
+    /// A model was written for other programs.
+    ModelExported {
+        /// Where.
+        out: PathBuf,
+        /// Bytes of its tensors.
+        bytes: u64,
+    },
     /// A tokenizer was trained.
     TokenizerTrained {
         /// Tokens it has.

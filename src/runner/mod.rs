@@ -7,6 +7,7 @@ mod devices;
 mod eval;
 mod event;
 mod export;
+mod export_model;
 mod generate;
 mod inputs;
 mod known;
@@ -29,7 +30,7 @@ pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Ke
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::PerplexityReport;
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
-pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
+pub use crate::model::{Floats, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
     Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
     TrainConfig, TrainEvent, check_name,
@@ -38,6 +39,7 @@ pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use event::Event;
+pub use export_model::{ExportModelRequest, ModelExport};
 pub use generate::GenerateRequest;
 pub use inputs::InputKind;
 pub use numbers::{ModelNumbers, RunLength};
@@ -119,6 +121,8 @@ pub enum Command {
     ResetChat,
     /// Measure a model's perplexity on a text.
     Perplexity(PerplexityRequest),
+    /// Write a model for other programs.
+    ExportModel(ExportModelRequest),
     /// Write a student as a packed file.
     Pack {
         /// `embedded`, a model directory, or a run's directory.
@@ -261,7 +265,7 @@ impl Command {
         match self {
             Command::Train(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
             Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
-            Command::OpenChat(_) | Command::Generate(_) | Command::PlanModel(_) | Command::Perplexity(_) | Command::Pack { .. } => {
+            Command::OpenChat(_) | Command::Generate(_) | Command::PlanModel(_) | Command::Perplexity(_) | Command::Pack { .. } | Command::ExportModel(_) => {
                 &[STUDENT_FILE, TEACHER_FILE]
             }
             Command::OpenWeights { .. } | Command::ShowPlane { .. } => &[STUDENT_FILE, TEACHER_FILE],
@@ -402,6 +406,7 @@ impl Runner {
                 Ok(())
             }
             Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,
+            Command::ExportModel(request) => export_model::export(&request, &self.stop, emit),
             Command::Pack { model, out } => pack::pack(&model, &out, emit),
             Command::TrainTokenizer(request) => pack::train_tokenizer(&request, emit),
             Command::OpenWeights { model } => {
