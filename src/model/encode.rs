@@ -1,7 +1,8 @@
 //! Floats as bytes of a file: in 32 or in 16 bits.
 
 use super::open::ModelError;
-use crate::formats::safetensors::{Dtype, FormatError};
+use crate::formats::FormatError;
+use crate::formats::safetensors::Dtype;
 use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 use std::path::Path;

@@ -2,8 +2,8 @@
 
 use super::vocabulary::vocabulary;
 use super::{Progress, dense_weight, free};
+use crate::formats::FormatError;
 use crate::formats::gguf::write::{Entry, GgufFloats, GgufWriter, Planned};
-use crate::formats::safetensors::FormatError;
 use crate::model::config::LlamaConfig;
 use crate::model::encode::Floats;
 use crate::model::open::{ModelError, ModelFile};

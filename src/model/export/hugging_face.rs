@@ -1,7 +1,8 @@
 //! A Hugging Face directory: `config.json`, `model.safetensors`, and the tokenizer with its chat template.
 
 use super::{Progress, dense_weight, free};
-use crate::formats::safetensors::{FormatError, TensorInfo, TensorWriter};
+use crate::formats::FormatError;
+use crate::formats::safetensors::{TensorInfo, TensorWriter};
 use crate::model::encode::Floats;
 use crate::model::open::{ModelError, ModelFile};
 use crate::model::pack::{failure, no_latent};
@@ -23,7 +24,7 @@ pub fn export_dense(source: &ModelFile, out: &Path, floats: Floats, progress: &m
 /// Writes the latent weights with α and β as the published FBI-LLM checkpoints have them (`weight`, `wscale`,
 /// `wbias`, all in f32), from which PyTorch goes on training, and Signet again after it.
 pub fn export_latent(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
-    if source.packed {
+    if source.packed() {
         return Err(no_latent(source.path()).into());
     }
     if source.linears == Linears::Dense {
@@ -107,7 +108,6 @@ fn config(source: &ModelFile, floats: Floats) -> Value {
         "model_type": "llama",
         "hidden_act": "silu",
         "num_key_value_heads": source.config.kv_heads(),
-        "head_dim": source.config.head_dim(),
         "attention_bias": false,
         "mlp_bias": false,
         "torch_dtype": floats.torch(),
@@ -128,7 +128,11 @@ fn tokenizer_config(source: &ModelFile) -> Value {
         "model_max_length": source.config.max_position_embeddings,
         "clean_up_tokenization_spaces": false,
     });
-    let texts = [("bos_token", source.chat.bos_token.clone()), ("eos_token", source.chat.eos_token.clone().or_else(end)), ("chat_template", source.chat.template.clone())];
+    let texts = [
+        ("bos_token", source.chat.bos_token.clone()),
+        ("eos_token", source.chat.eos_token.clone().or_else(end)),
+        ("chat_template", source.chat.template.clone()),
+    ];
     for (key, text) in texts {
         if let Some(text) = text {
             config[key] = text.into();

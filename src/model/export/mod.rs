@@ -9,7 +9,7 @@ pub use hugging_face::{export_dense, export_latent};
 
 use super::open::{ModelError, ModelFile};
 use super::weights::Linears;
-use crate::formats::safetensors::FormatError;
+use crate::formats::FormatError;
 use crate::platform;
 use rayon::prelude::*;
 use std::path::Path;

@@ -2,8 +2,8 @@
 //! BPE) or scores (SentencePiece BPE).
 
 use crate::data::Tokenizer;
+use crate::formats::FormatError;
 use crate::formats::gguf::write::Entry;
-use crate::formats::safetensors::FormatError;
 use crate::model::open::{ChatFormat, ModelError};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -33,7 +33,8 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
         let scores = scores(&tokens, &merges);
         vec![("model", Entry::Text("llama".into())), ("scores", Entry::Floats(scores))]
     } else {
-        let pre = gguf_pre_tokenizer(&json).ok_or_else(|| refused(format!("llama.cpp has no name for its pre-tokenizer that Signet knows: {}", json["pre_tokenizer"])))?;
+        let pre = gguf_pre_tokenizer(&json)
+            .ok_or_else(|| refused(format!("llama.cpp has no name for its pre-tokenizer that Signet knows: {}", json["pre_tokenizer"])))?;
         let joined = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
         vec![("model", Entry::Text("gpt2".into())), ("pre", Entry::Text(pre.into())), ("merges", Entry::Texts(joined))]
     };
@@ -85,12 +86,32 @@ fn tokens(json: &Value, rows: usize, sentence_piece: bool) -> (Vec<String>, Vec<
     let unknown = json["model"]["unk_token"].as_str();
     for (text, id) in json["model"]["vocab"].as_object().into_iter().flatten() {
         let byte = sentence_piece && text.len() == 6 && text.starts_with("<0x") && text.ends_with('>');
-        put(id, text, if byte { BYTE } else if sentence_piece && Some(text.as_str()) == unknown { UNKNOWN } else { NORMAL });
+        put(
+            id,
+            text,
+            if byte {
+                BYTE
+            } else if sentence_piece && Some(text.as_str()) == unknown {
+                UNKNOWN
+            } else {
+                NORMAL
+            },
+        );
     }
     for added in json["added_tokens"].as_array().into_iter().flatten() {
         let Some(text) = added["content"].as_str() else { continue };
         let is_unknown = sentence_piece && Some(text) == unknown;
-        put(&added["id"], text, if is_unknown { UNKNOWN } else if added["special"] == Value::Bool(true) { CONTROL } else { USER_DEFINED });
+        put(
+            &added["id"],
+            text,
+            if is_unknown {
+                UNKNOWN
+            } else if added["special"] == Value::Bool(true) {
+                CONTROL
+            } else {
+                USER_DEFINED
+            },
+        );
     }
     (tokens, types)
 }
