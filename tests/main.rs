@@ -5,6 +5,7 @@ mod chat;
 mod conform;
 mod device;
 mod execute;
+mod export;
 mod fuzz;
 mod golden;
 mod infer;

@@ -3,6 +3,7 @@
 mod bytes;
 mod checksum;
 mod error;
+pub mod gguf;
 mod json;
 pub mod safetensors;
 mod shards;
