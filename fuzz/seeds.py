@@ -59,3 +59,52 @@ put("template", "llama2", "{% if messages[0]['role'] == 'system' %}{% set loop_m
 put("template", "features", "{%- macro f(x, n=2) -%}{{ x.split(',')[-1] | upper }}{{ x * n }}{%- endmacro -%}{% set ns = namespace(n=0) %}{% for m in messages if m.role is defined %}{% set ns.n = ns.n + m.content | length %}{{ f(m.content.replace('i', 'xyz')) }}{% if loop.last %}{% break %}{% endif %}{% endfor %}{{ ns.n // 2 ** 3 }}{{ {'a': [1, 2.5, none, true]} | tojson(indent=2) }}{{ range(5) | list | join('-') }}{{ 'x y'.title().strip().find('Y') }}{{ '%s' | format('a') }}{{ messages | map(attribute='role') | unique | sort | join }}")
 put("settings", "run.toml", (Path(sys.argv[2]).read_bytes()))
 put("metrics", "run", open(sys.argv[3], "rb").read()[:6000])
+# GGUF.
+import gguf, numpy as np, tempfile
+def ggml(tokenizer):
+    path = Path(tempfile.mkdtemp()) / "m.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    for add, value in [("context_length", 32), ("embedding_length", 32), ("block_count", 1), ("feed_forward_length", 32), ("head_count", 2), ("head_count_kv", 1), ("layer_norm_rms_eps", 1e-5), ("rope_freq_base", 1e4)]:
+        getattr(writer, "add_" + add)(value)
+    if tokenizer == "bpe":
+        words = [chr(c) for c in range(97, 123)] + ["Ġ", "th", "the", "<s>", "</s>"]
+        writer.add_tokenizer_model("gpt2"); writer.add_tokenizer_pre("smollm"); writer.add_token_list(words); writer.add_token_merges(["t h", "th e"])
+        writer.add_token_types([1] * 29 + [3] * 2)
+    else:
+        words = ["<unk>", "<s>", "</s>"] + [f"<0x{b:02X}>" for b in range(20)] + ["▁", "t", "h", "e", "th", "the", "▁the"]
+        writer.add_tokenizer_model("llama"); writer.add_token_list(words); writer.add_token_scores([-float(i) for i in range(len(words))])
+        writer.add_token_types([2, 3, 3] + [6] * 20 + [1] * 7)
+    writer.add_bos_token_id(1); writer.add_eos_token_id(2); writer.add_chat_template("{{ messages[0].content }}")
+    def tensor(name, rows, kind):
+        if rows is None: return writer.add_tensor(name, np.ones(32, np.float32))
+        values = np.random.default_rng(1).standard_normal((rows, 32)).astype(np.float32)
+        if kind in (gguf.GGMLQuantizationType.F32, gguf.GGMLQuantizationType.F16): return writer.add_tensor(name, values.astype(np.float32 if kind == 0 else np.float16))
+        writer.add_tensor(name, gguf.quants.quantize(values, kind), raw_dtype=kind)
+    T = gguf.GGMLQuantizationType
+    tensor("token_embd.weight", len(words), T.Q8_0)
+    for name, rows, kind in [("attn_q", 32, T.Q4_0), ("attn_k", 16, T.Q4_1), ("attn_v", 16, T.Q5_0), ("attn_output", 32, T.F16), ("ffn_gate", 32, T.Q5_1), ("ffn_up", 32, T.BF16), ("ffn_down", 32, T.Q4_0)]:
+        tensor(f"blk.0.{name}.weight", rows, kind)
+    for name in ("blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"): tensor(name + ".weight", None, None)
+    writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
+    return path.read_bytes()
+put("gguf", "bpe", ggml("bpe")); put("gguf", "sentence", ggml("sentence"))
+# A tensor of 256 columns, so that blocks of 256 are there.
+path = Path(tempfile.mkdtemp()) / "k.gguf"
+writer = gguf.GGUFWriter(path, "llama")
+for kind, size in [(gguf.GGMLQuantizationType.Q4_K, 144), (gguf.GGMLQuantizationType.Q5_K, 176), (gguf.GGMLQuantizationType.Q6_K, 210)]:
+    writer.add_tensor(f"blk.0.{kind.name}.weight", np.arange(2 * size, dtype=np.uint8).reshape(2, size) % 120, raw_dtype=kind)
+writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
+put("gguf", "blocks", path.read_bytes())
+# Text and rows, plain and compressed.
+import gzip
+rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [{"text": "the world ½"}, {"token_ids": [1, 2, 3]}, {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]}, {"text": ""}])
+texts = "".join(json.dumps({"text": t}) + "\n" for t in ["a b", "c d e", "one\ntwo"])
+put("rows", "mixed", rows); put("rows", "text", texts); put("rows", "gzip", gzip.compress(texts.encode(), mtime=0)); put("rows", "ids", '{"token_ids": [1, 2, 3]}\n{"token_ids": [4]}\n')
+put("rows", "chat", '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]}\n')
+put("text", "plain", "the world is wide\n\nand à la carte\r\n" * 3); put("text", "gzip", gzip.compress(b"the world is wide\n" * 20, mtime=0))
+import subprocess
+zstd = lambda text: subprocess.run(["zstd", "-q", "-c"], input=text, stdout=subprocess.PIPE, check=True).stdout
+put("rows", "zstd", zstd(texts.encode())); put("text", "zstd", zstd(b"the world is wide\n" * 20))
+# A task and rows for it, a zero byte between.
+for name, row in [("boolq", {"passage": "b", "title": "A", "question": "is it", "answer": True}), ("arc_easy", {"question": "Why?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}), ("winogrande", {"sentence": "It was _ that fell.", "option1": "he", "option2": "she", "answer": "1"}), ("hellaswag", {"activity_label": "Dance", "ctx_a": "A man.", "ctx_b": "he", "ctx": "A man. he", "endings": ["x [y] z", "w"], "label": "0"})]:
+    put("task", name, (repo / f"assets/tasks/{name}.toml").read_text() + "\0" + json.dumps(row) + "\n")
