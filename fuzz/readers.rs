@@ -137,18 +137,31 @@ fn template(bytes: &[u8]) {
     }
 }
 
-/// The bytes as a file called `name`, in a directory of this thread.
+/// A directory of one thread, removed when that ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let thread = format!("{:?}", std::thread::current().id()).replace(['(', ')'], "-");
+        let path = std::env::temp_dir().join(format!("signet-fuzz-{}-{thread}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a scratch directory");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The bytes as a file called `name`.
 fn as_file(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
     thread_local! {
-        static FOLDER: PathBuf = {
-            let thread = format!("{:?}", std::thread::current().id()).replace(['(', ')'], "-");
-            let path = std::env::temp_dir().join(format!("signet-fuzz-{}-{thread}", std::process::id()));
-            std::fs::create_dir_all(&path).expect("a scratch directory");
-            path
-        };
+        static FOLDER: Folder = Folder::new();
     }
     FOLDER.with(|folder| {
-        let path = folder.join(name);
+        let path = folder.0.join(name);
         std::fs::write(&path, bytes).expect("a scratch file");
         read(&path);
     });
