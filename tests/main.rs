@@ -8,6 +8,7 @@ mod execute;
 mod golden;
 mod infer;
 mod large;
+mod losses;
 mod memory;
 mod orders;
 mod runs;

@@ -19,6 +19,7 @@ mod recover;
 mod runs;
 mod save;
 mod settings;
+mod sweep;
 mod teach;
 mod train;
 mod tuning;
@@ -31,8 +32,8 @@ pub use crate::eval::PerplexityReport;
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
-    TrainConfig, TrainEvent, check_name,
+    Changed, Divergence, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError,
+    Snapshot, Source, TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
@@ -45,6 +46,7 @@ pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use runs::RunInfo;
 pub use settings::settings;
+pub use sweep::{SweepRequest, SweepRun};
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
@@ -68,6 +70,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Command {
     /// Train a model.
     Train(Box<TrainRequest>),
+    /// Train a grid of runs.
+    Sweep(Box<SweepRequest>),
     /// Keep what a teacher says of a text.
     Teach(Box<TeachRequest>),
     /// Say what memory a training would take.
@@ -259,7 +263,7 @@ impl Command {
     fn assets(&self) -> &'static [&'static str] {
         use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
         match self {
-            Command::Train(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
+            Command::Train(_) | Command::Sweep(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
             Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
             Command::OpenChat(_) | Command::Generate(_) | Command::PlanModel(_) | Command::Perplexity(_) | Command::Pack { .. } => {
                 &[STUDENT_FILE, TEACHER_FILE]
@@ -372,6 +376,12 @@ impl Runner {
                 self.orders.clear();
                 emit(Event::TrainEnded { finished: ending? == Ending::Finished });
                 Ok(())
+            }
+            Command::Sweep(request) => {
+                let asked = train::Asked { stop: &self.stop, orders: &self.orders };
+                let result = sweep::sweep(*request, self.tuning, asked, &mut self.known, emit).await;
+                self.orders.clear();
+                result
             }
             Command::Teach(request) => {
                 let finished = teach::make(*request, &self.stop, emit).await?;
