@@ -2,6 +2,7 @@
 
 mod app;
 mod chat;
+mod compare;
 mod conform;
 mod device;
 mod execute;
@@ -14,6 +15,7 @@ mod orders;
 mod runs;
 mod settings;
 mod shaders;
+mod sweep;
 mod teach;
 mod tidy;
 mod train;

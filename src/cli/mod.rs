@@ -3,6 +3,7 @@
 mod app;
 mod bench;
 mod chat;
+mod compare;
 mod conform;
 mod curves;
 mod devices;
@@ -10,6 +11,7 @@ mod eval;
 mod generate;
 mod output;
 mod pack;
+mod sweep;
 mod teach;
 mod tokenizer;
 mod train;
@@ -36,10 +38,12 @@ struct Arguments {
 enum Command {
     App(app::App),
     Train(Box<train::Train>),
+    Sweep(sweep::Sweep),
     Teach(teach::Teach),
     Chat(chat::Chat),
     Generate(generate::Generate),
     Curves(curves::Curves),
+    Compare(compare::Compare),
     Eval(eval::Eval),
     Pack(pack::Pack),
     #[command(subcommand)]
@@ -64,10 +68,12 @@ pub fn main() -> ExitCode {
     let result = match arguments.command.unwrap_or(Command::App(app::App::default())) {
         Command::App(app) => app.run(runner.stop().clone()),
         Command::Train(train) => train.run(&mut runner),
+        Command::Sweep(sweep) => sweep.run(&mut runner),
         Command::Teach(teach) => teach.run(&mut runner),
         Command::Chat(chat) => chat.run(&mut runner),
         Command::Generate(generate) => generate.run(&mut runner),
         Command::Curves(curves) => curves.run(&mut runner),
+        Command::Compare(compare) => compare.run(&mut runner),
         Command::Eval(eval) => eval.run(&mut runner),
         Command::Pack(pack) => pack.run(&mut runner),
         Command::Tokenizer(tokenizer) => tokenizer.run(&mut runner),

@@ -1,8 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, KeptModel, LayerInfo, MatmulReport, Metrics, PackReport, PerplexityReport,
-    Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, CompareReport, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, KeptModel, LayerInfo, MatmulReport, Metrics, PackReport,
+    PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -311,6 +311,8 @@ pub enum Event {
         /// Its SHA-256, in hexadecimal.
         sha256: String,
     },
+    /// Runs side by side.
+    Compared(Box<CompareReport>),
     /// What runs have recorded is written.
     Exported {
         /// The file.

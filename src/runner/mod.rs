@@ -3,6 +3,7 @@
 
 mod bench;
 mod chat;
+mod compare;
 mod devices;
 mod eval;
 mod event;
@@ -32,10 +33,11 @@ pub use crate::eval::PerplexityReport;
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Changed, Divergence, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError,
-    Snapshot, Source, TrainConfig, TrainEvent, check_name,
+    Average, Axis, Changed, Divergence, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule,
+    SettingError, Snapshot, Source, TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
+pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use event::Event;
@@ -246,6 +248,8 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Put runs side by side.
+    Compare(CompareRequest),
     /// Write what runs have recorded as one file.
     Export {
         /// Their directories.
@@ -440,6 +444,7 @@ impl Runner {
             Command::ListModels => models::list(emit).await,
             Command::FetchModel { url, sha256 } => models::fetch(&url, sha256.as_deref(), &self.stop, emit).await,
             Command::DeleteModel { name } => models::delete(&name, emit).await,
+            Command::Compare(request) => compare::compare(&request, &self.stop, emit),
             Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
         }
     }
