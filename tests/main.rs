@@ -6,6 +6,7 @@ mod compare;
 mod conform;
 mod device;
 mod execute;
+mod export;
 mod golden;
 mod infer;
 mod large;

@@ -8,7 +8,10 @@ mod conform;
 mod curves;
 mod devices;
 mod eval;
+mod export;
 mod generate;
+mod inspect;
+mod landscape;
 mod output;
 mod pack;
 mod sweep;
@@ -45,6 +48,9 @@ enum Command {
     Curves(curves::Curves),
     Compare(compare::Compare),
     Eval(eval::Eval),
+    Export(export::Export),
+    Inspect(inspect::Inspect),
+    Landscape(landscape::Landscape),
     Pack(pack::Pack),
     #[command(subcommand)]
     Tokenizer(tokenizer::Tokenizer),
@@ -75,6 +81,9 @@ pub fn main() -> ExitCode {
         Command::Curves(curves) => curves.run(&mut runner),
         Command::Compare(compare) => compare.run(&mut runner),
         Command::Eval(eval) => eval.run(&mut runner),
+        Command::Landscape(landscape) => landscape.run(&mut runner),
+        Command::Inspect(inspect) => inspect.run(&mut runner),
+        Command::Export(export) => export.run(&mut runner),
         Command::Pack(pack) => pack.run(&mut runner),
         Command::Tokenizer(tokenizer) => tokenizer.run(&mut runner),
         Command::Devices(devices) => devices.run(&mut runner),

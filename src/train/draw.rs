@@ -2,10 +2,10 @@
 //! or PNG.
 
 use super::curves::{Axis, Curves, FLIPS, Group, HELD_AR, HELD_JS, HELD_KL, HELD_LOSS, HELD_REVERSE, KL, LOSS, NORM, RATE, VALUES};
+use super::picture::{Drawn, Picture};
 use super::spread::Band;
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
 impl Curves {
     fn line(&self, name: &str, colour: RGBColor, value: usize) -> Line {
@@ -45,7 +45,7 @@ struct Panel {
 
 /// What is drawn: panels two in a row, and above them the names of their lines where these are the same
 /// in all.
-struct Picture {
+struct Sheet {
     panels: Vec<Panel>,
     names: Vec<(String, RGBColor)>,
     note: Option<&'static str>,
@@ -55,8 +55,6 @@ struct Picture {
 const WIDTH: u32 = 1000;
 /// Of a row of panels.
 const HEIGHT: u32 = 360;
-/// Pixels of a bitmap for one of those.
-const SCALE: u32 = 2;
 /// Pixels of a row of names above the plots.
 const ROW: i32 = 24;
 const BLUE: RGBColor = RGBColor(31, 119, 180);
@@ -78,32 +76,31 @@ const COLOURS: [RGBColor; 12] = [
     RGBColor(0, 0, 160),
 ];
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-
 /// The curves as an SVG document.
 pub fn svg(groups: &[Group<'_>]) -> Result<String, String> {
-    let picture = Picture::of(groups);
-    let mut svg = String::new();
-    picture.draw(SVGBackend::with_string(&mut svg, picture.size()).into_drawing_area(), 1).map_err(|error| error.to_string())?;
-    Ok(svg)
+    Sheet::of(groups).svg()
 }
 
 /// The curves as a PNG file's bytes.
 pub fn png(groups: &[Group<'_>]) -> Result<Vec<u8>, String> {
-    let picture = Picture::of(groups);
-    let (width, height) = picture.size();
-    let size = (width * SCALE, height * SCALE);
-    let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
-    picture.draw(BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area(), SCALE).map_err(|error| error.to_string())?;
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, size.0, size.1);
-    encoder.set_color(png::ColorType::Rgb);
-    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels).and_then(|()| writer.finish()));
-    written.map_err(|error| error.to_string())?;
-    Ok(file)
+    Sheet::of(groups).png()
 }
 
-impl Picture {
+impl Picture for Sheet {
+    fn size(&self) -> (u32, u32) {
+        (WIDTH, HEIGHT * self.rows() as u32)
+    }
+
+    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
+    where
+        B::ErrorType: 'static,
+    {
+        let below = if self.names.is_empty() { root.clone() } else { self.write_names(root, scale)? };
+        below.split_evenly((self.rows(), 2)).iter().zip(&self.panels).try_for_each(|(area, panel)| draw_panel(area, panel, self.axis, scale))
+    }
+}
+
+impl Sheet {
     fn of(groups: &[Group<'_>]) -> Self {
         let axis = groups.iter().flat_map(|group| &group.runs).next().map_or(Axis::Steps, |run| run.axis);
         if let [Group { runs, .. }] = groups
@@ -119,25 +116,6 @@ impl Picture {
 
     fn rows(&self) -> usize {
         self.panels.len().div_ceil(2)
-    }
-
-    fn size(&self) -> (u32, u32) {
-        (WIDTH, HEIGHT * self.rows() as u32)
-    }
-
-    fn draw<B: DrawingBackend>(&self, root: DrawingArea<B, Shift>, scale: u32) -> Drawn
-    where
-        B::ErrorType: 'static,
-    {
-        if register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_err() {
-            return Err("the font that is part of the program cannot be read".into());
-        }
-        root.fill(&WHITE)?;
-        let below = if self.names.is_empty() { root.clone() } else { self.write_names(&root, scale)? };
-        for (area, panel) in below.split_evenly((self.rows(), 2)).iter().zip(&self.panels) {
-            draw_panel(area, panel, self.axis, scale)?;
-        }
-        Ok(root.present()?)
     }
 
     /// Names the lines in their colours; gives the room below.
@@ -266,6 +244,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::picture::SCALE;
     use crate::train::{Losses, Metrics};
 
     fn curves(name: &str, lift: f64) -> Curves {
