@@ -21,7 +21,7 @@ use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, CacheError, Corpus, TeacherCache, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError};
-use crate::model::{BinaryGroup, ModelError, Rounding};
+use crate::model::{BinaryGroup, ChatFormat, ModelError, Rounding};
 use crate::ops::Control;
 use crate::platform::Clock;
 use change::possible;
@@ -84,6 +84,8 @@ pub struct Trainer {
     corpus: Corpus,
     cache: Option<TeacherCache>,
     tokenizer: Tokenizer,
+    /// How conversations are written.
+    chat: ChatFormat,
     run: RunDir,
     changes: Changes,
     state: State,
@@ -126,6 +128,8 @@ pub struct Parts {
     pub cache: Option<TeacherCache>,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
+    /// How it wants conversations written: as the teacher whose tokenizer it is.
+    pub chat: ChatFormat,
     /// Where the run lives.
     pub run: RunDir,
     /// The device, in words.
@@ -150,7 +154,7 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 impl Trainer {
     /// Puts a run together; it goes on from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, run, device, mut first_weights } = parts;
+        let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, chat, run, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
         let first_state =
@@ -188,6 +192,7 @@ impl Trainer {
             corpus,
             cache,
             tokenizer,
+            chat,
             run,
             changes,
             state,
