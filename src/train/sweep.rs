@@ -118,13 +118,12 @@ fn set(table: &mut Table, key: &str, value: Value) {
 
 /// A value as part of a name.
 fn plain(value: &Value) -> String {
-    let text = match value {
-        Value::String(text) => text.clone(),
+    let forbidden = |c: char| c.is_control() || c.is_whitespace() || "/\\<>:\"|?*".contains(c);
+    match value {
+        Value::String(text) => text.replace(forbidden, "-").trim_matches(['-', '.']).to_string(),
         Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join("+"),
         value => value.to_string(),
-    };
-    let forbidden = |c: char| c.is_control() || c.is_whitespace() || "/\\<>:\"|?*".contains(c);
-    text.replace(forbidden, "-").trim_matches(['-', '.']).to_string()
+    }
 }
 
 #[cfg(test)]
