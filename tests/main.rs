@@ -2,20 +2,22 @@
 
 mod app;
 mod chat;
+mod compare;
 mod conform;
 mod device;
 mod execute;
 mod export;
-mod fuzz;
 mod golden;
 mod infer;
 mod large;
+mod losses;
 mod memory;
 mod orders;
 mod published;
 mod runs;
 mod settings;
 mod shaders;
+mod sweep;
 mod teach;
 mod tidy;
 mod train;

@@ -23,7 +23,9 @@ impl Command {
             Command::Generate(request) => vec![request.model.clone()],
             Command::OpenChat(request) => [Some(&request.model), request.teacher.as_ref()].into_iter().flatten().cloned().collect(),
             Command::Perplexity(request) => vec![request.model.clone()],
-            Command::Pack { model, .. } | Command::OpenWeights { model } => vec![model.clone()],
+            Command::Landscape(request) => vec![request.model.clone()],
+            Command::ExportModel(request) => vec![request.model.clone()],
+            Command::Pack { model, .. } | Command::OpenWeights { model } | Command::Inspect { model } => vec![model.clone()],
             _ => Vec::new(),
         }
     }
@@ -60,7 +62,7 @@ pub(super) fn missing(name: &str) -> anyhow::Error {
     }
     let folder = name.split('/').next_back().unwrap_or(name);
     let fetch = format!("hf download {name} --local-dir {folder} --include config.json 'tokenizer*' 'chat_template*' '*.safetensors*'");
-    let how = if HUB { "It was not fetched yet: the command that uses it does so. By hand: " } else { "" };
+    let how = if HUB { format!("it was not fetched yet, which `signet inspect {name}` does; by hand ") } else { String::new() };
     anyhow!(
         "{problem}. If it is a model of Hugging Face: {how}`{fetch}` (from `pip install huggingface_hub`; '*.bin*' if it has no safetensors), then name the directory `{folder}`"
     )
