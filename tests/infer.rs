@@ -43,14 +43,14 @@ fn tokenizer() -> Tokenizer {
 }
 
 /// Logits after each of some tokens.
-fn logits(file: &ModelFile, storage: Storage, tokens: &[u32]) -> Vec<f32> {
+pub(crate) fn logits(file: &ModelFile, storage: Storage, tokens: &[u32]) -> Vec<f32> {
     let mut machine = Machine::cpu();
     let weights = file.load(&mut machine, Purpose::Inference(storage)).unwrap();
     let mut engine = Engine::new(&mut machine, &weights, 64).unwrap();
     tokens.iter().flat_map(|token| block_on(engine.feed(&mut machine, &[*token])).unwrap()).collect()
 }
 
-fn relative(got: &[f32], want: &[f32]) -> f64 {
+pub(crate) fn relative(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     norm(&mut got.iter().zip(want).map(|(&a, &b)| f64::from(a) - f64::from(b))) / norm(&mut want.iter().map(|&b| f64::from(b)))

@@ -5,6 +5,7 @@ mod chat;
 mod conform;
 mod device;
 mod execute;
+mod gguf;
 mod golden;
 mod infer;
 mod large;
@@ -13,6 +14,8 @@ mod orders;
 mod runs;
 mod settings;
 mod shaders;
+#[cfg(feature = "smollm2")]
+mod smollm2;
 mod teach;
 mod tidy;
 mod train;

@@ -38,6 +38,8 @@ fn library(error: impl std::fmt::Display) -> TokenizerError {
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     end: Option<u32>,
+    /// What ends a reply or document.
+    ends: Vec<u32>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -56,8 +58,17 @@ impl Tokenizer {
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
         let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(library)?;
-        let end = ENDS.iter().find_map(|name| inner.token_to_id(name));
-        Ok(Self { inner, end })
+        let ends: Vec<u32> = ENDS.iter().filter_map(|name| inner.token_to_id(name)).collect();
+        Ok(Self { inner, end: ends.first().copied(), ends })
+    }
+
+    /// The same, with the token by which its model says that it ends, if it has that.
+    pub fn ended_by(mut self, token: Option<&str>) -> Self {
+        if let Some(id) = token.and_then(|token| self.inner.token_to_id(token)).filter(|id| !self.ends.contains(id)) {
+            self.ends.push(id);
+            self.end = self.end.or(Some(id));
+        }
+        self
     }
 
     /// The contents of a `tokenizer.json`.
@@ -83,7 +94,7 @@ impl Tokenizer {
 
     /// Every token after which a reply or document is over, whatever the model's family calls it.
     pub fn ends(&self) -> Vec<u32> {
-        ENDS.iter().filter_map(|name| self.inner.token_to_id(name)).collect()
+        self.ends.clone()
     }
 
     /// The id of a token by its text.

@@ -1,7 +1,7 @@
 //! Safetensors: checked, and read tensor by tensor, a few megabytes at once; written tensor by tensor.
 
 use super::bytes::{Bytes, PIECE};
-use super::source::{finite, no_tensor};
+use super::source::finite;
 use super::{FormatError, TensorSource};
 use safetensors::tensor::Metadata;
 use std::borrow::Cow;
@@ -163,7 +163,7 @@ impl TensorFile {
     }
 
     fn found(&self, name: &str) -> Result<&safetensors::tensor::TensorInfo, FormatError> {
-        self.header.info(name).ok_or_else(|| no_tensor(&self.path, name))
+        self.header.info(name).ok_or_else(|| self.problem(format!("has no tensor {name}")))
     }
 
     fn problem(&self, problem: String) -> FormatError {

@@ -1,6 +1,7 @@
 //! The model: its shape, its tensors on a machine, and the tape that computes it.
 
 mod config;
+mod gguf;
 mod init;
 mod llama;
 mod loss;

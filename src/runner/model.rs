@@ -13,7 +13,7 @@ use std::path::Path;
 /// Longest context that is reserved unless more is asked for.
 const CONTEXT: usize = 4096;
 
-/// `embedded`, a packed file, a model directory, or a run's directory: then its last checkpoint.
+/// `embedded`, a packed or GGUF file, a model directory, or a run's directory: then its last checkpoint.
 pub(super) fn open(name: &str) -> Result<ModelFile> {
     if name == "embedded" {
         return Ok(ModelFile::embedded_student()?);
