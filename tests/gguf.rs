@@ -51,7 +51,7 @@ fn a_tiny_model_says_what_transformers_has_it_say() {
     let tokens = ids(&said["ids"]);
     let want = reference().floats("tiny.logits", tokens.len(), config.vocab_size).unwrap();
     let error = relative(&logits(&file, Storage::F32, &tokens), &want);
-    assert!(error < 1e-6, "{error:e} from transformers");
+    assert!(error < 1e-5, "{error:e} from transformers");
     let tokenizer = file.tokenizer.as_ref().unwrap();
     for text in said["texts"].as_array().unwrap() {
         assert_eq!(tokenizer.encode(text["text"].as_str().unwrap()).unwrap(), ids(&text["ids"]), "{text}");
@@ -115,7 +115,9 @@ fn what_signet_would_compute_wrongly_is_refused_by_name() {
         ("tokenizer.ggml.pre", "tokenizer.ggml.pro", "has no metadata tokenizer.ggml.pre"),
         ("\u{6}\0\0\0\0\0\0\0smollm", "\u{6}\0\0\0\0\0\0\0viking", "its tokenizer splits texts as \"viking\""),
         ("\u{4}\0\0\0\0\0\0\0gpt2", "\u{4}\0\0\0\0\0\0\0bert", "its tokenizer is \"bert\""),
-        ("<|endoftext|>", "<|im_start|>\0", "its metadata describe no tokenizer"),
+        ("\u{1}\0\0\0\0\0\0\0!", "\u{1}\0\0\0\0\0\0\0\"", "are both \"\\\"\""),
+        ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ \u{7f}", "its metadata describe no tokenizer"),
+        ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ. ", "merge 0 is \"Ġ. \""),
     ] {
         let problem = forged(from.as_bytes(), to.as_bytes());
         assert!(problem.contains(reason), "{problem}");
@@ -136,10 +138,10 @@ fn a_weight_that_is_no_number_is_named_with_its_element() {
 
 #[test]
 fn a_cut_file_is_refused_at_every_length() {
-    for (name, step) in [("blocks.gguf", 1), ("sentence.gguf", 1), ("tiny.gguf", 211)] {
+    // Of how many bytes the first is no more of a value: the rest is padding.
+    for (name, step, padding) in [("blocks.gguf", 1, 20), ("sentence.gguf", 1, 31), ("tiny.gguf", 211, 0)] {
         let whole = std::fs::read(made(name)).unwrap();
-        // A file without tensors ends with its list of them: what follows is padding.
-        let least = if name == "sentence.gguf" { whole.len() - 31 } else { whole.len() };
+        let least = whole.len() - padding;
         for length in (0..least).step_by(step).chain([least - 1]) {
             let error = Gguf::owned("cut.gguf", Arc::new(whole[..length].to_vec())).err().unwrap_or_else(|| panic!("{length} bytes of {name} were accepted"));
             assert!(error.to_string().contains("not whole"), "{error}");

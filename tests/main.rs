@@ -11,6 +11,7 @@ mod infer;
 mod large;
 mod memory;
 mod orders;
+mod published;
 mod runs;
 mod settings;
 mod shaders;

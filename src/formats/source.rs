@@ -38,7 +38,7 @@ pub trait TensorSource {
     /// Refuses a tensor that is missing or of another shape. A vector may stand for one row.
     fn expect_shape(&self, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
         let problem = |problem: String| FormatError::new(self.path(), problem);
-        let shape = self.shape(name).ok_or_else(|| problem(format!("has no tensor {}", self.called(name))))?;
+        let shape = self.shape(name).ok_or_else(|| no_tensor(self.path(), &self.called(name)))?;
         let fits = match *shape {
             [n] => rows == 1 && n == cols,
             [r, c] => r == rows && c == cols,
@@ -63,6 +63,11 @@ pub trait TensorSource {
 pub fn bands(rows: usize, cols: usize) -> impl Iterator<Item = Range<usize>> {
     let most = (BAND / (4 * cols).max(1)).max(1);
     (0..rows).step_by(most).map(move |first| first..rows.min(first + most))
+}
+
+/// Said of a tensor that is not there.
+pub(super) fn no_tensor(path: &Path, name: &str) -> FormatError {
+    FormatError::new(path, format!("has no tensor {name}"))
 }
 
 /// Refuses what is no finite number; `first` is the element of the tensor at which the values begin.

@@ -2,13 +2,14 @@
 
 use super::config::LlamaConfig;
 use super::open::{ChatFormat, ModelError};
+use super::rope::RopeScaling;
 use crate::data::Tokenizer;
 use crate::formats::gguf::{Gguf, Metadata};
 use crate::formats::{FormatError, TensorSource};
 
 /// Keys behind `llama.` that are understood. Any other might ask for something that Signet would not
 /// compute.
-const KNOWN: [&str; 14] = [
+const KNOWN: [&str; 16] = [
     "block_count",
     "context_length",
     "embedding_length",
@@ -20,13 +21,18 @@ const KNOWN: [&str; 14] = [
     "attention.layer_norm_rms_epsilon",
     "rope.freq_base",
     "rope.dimension_count",
+    "rope.scaling.type",
+    "rope.scaling.factor",
     "vocab_size",
     // Notes.
     "rope.scaling.finetuned",
     "tensor_data_layout",
 ];
-/// Keys that change nothing if they are 0, false or `none`.
-const IDLE: [&str; 6] = ["expert_count", "expert_used_count", "use_parallel_residual", "rope.scaling.type", "attention.sliding_window", "rope.scaling.factor"];
+/// Keys that change nothing if they are 0 or false.
+const IDLE: [&str; 4] = ["expert_count", "expert_used_count", "use_parallel_residual", "attention.sliding_window"];
+
+/// What RoPE's frequencies are divided by, in files of Llama 3.
+const FACTORS: &str = "rope_freqs.weight";
 
 /// What a GGUF file says of its model.
 pub(super) struct Described {
@@ -40,9 +46,7 @@ impl Described {
     pub(super) fn read(file: &Gguf) -> Result<Self, ModelError> {
         let metadata = file.metadata();
         refuse(file)?;
-        let config = config(file)?;
-        config.check().map_err(|error| metadata.problem(error))?;
-        Ok(Self { config, tokenizer: Tokenizer::from_gguf(metadata)?, chat: chat(metadata)? })
+        Ok(Self { config: config(file)?, tokenizer: Tokenizer::from_gguf(metadata)?, chat: chat(metadata)? })
     }
 }
 
@@ -62,7 +66,7 @@ fn refuse(file: &Gguf) -> Result<(), FormatError> {
             return Err(metadata.problem(format!("metadata llama.{key} is there: Signet computes LLaMA without it")));
         }
     }
-    match file.strangers().next() {
+    match file.strangers().find(|name| *name != FACTORS) {
         Some(name) => Err(metadata.problem(format!("tensor {name} is there: Signet computes LLaMA without it"))),
         None => Ok(()),
     }
@@ -71,8 +75,7 @@ fn refuse(file: &Gguf) -> Result<(), FormatError> {
 /// Whether a key changes nothing with the value that it has.
 fn idle(metadata: &Metadata, key: &str) -> bool {
     let full = format!("llama.{key}");
-    let nothing =
-        matches!(metadata.count(&full), Ok(Some(0))) || matches!(metadata.flag(&full), Ok(Some(false))) || matches!(metadata.text(&full), Ok(Some("none")));
+    let nothing = matches!(metadata.count(&full), Ok(Some(0))) || matches!(metadata.flag(&full), Ok(Some(false)));
     IDLE.contains(&key) && nothing
 }
 
@@ -96,6 +99,7 @@ fn config(file: &Gguf) -> Result<LlamaConfig, FormatError> {
         max_position_embeddings: needed("context_length")?,
         rms_norm_eps: real(epsilon)?.ok_or_else(|| missing(epsilon))?,
         rope_theta: real("rope.freq_base")?.unwrap_or(10_000.0),
+        rope_scaling: linear(metadata)?,
         tie_word_embeddings: file.shape("lm_head.weight").is_none(),
     };
     for key in ["attention.value_length", "rope.dimension_count"] {
@@ -103,7 +107,45 @@ fn config(file: &Gguf) -> Result<LlamaConfig, FormatError> {
             return Err(metadata.problem(format!("metadata llama.{key} is {width}; Signet computes LLaMA with that of a head, {}", config.head_dim())));
         }
     }
-    Ok(config)
+    // Shapes are compared below with what the configuration says, which must say something first.
+    config.check().map_err(|error| metadata.problem(error))?;
+    match file.shape(FACTORS) {
+        Some(_) => llama_3(file, config),
+        None => Ok(config),
+    }
+}
+
+/// RoPE's linear scaling, if the metadata ask for it.
+fn linear(metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
+    match metadata.text("llama.rope.scaling.type")? {
+        None | Some("none") => Ok(None),
+        Some("linear") => {
+            let factor = metadata.real("llama.rope.scaling.factor")?.ok_or_else(|| metadata.problem("has no metadata llama.rope.scaling.factor"))?;
+            Ok(Some(RopeScaling::Linear { factor }))
+        }
+        Some(other) => {
+            Err(metadata.problem(format!("metadata llama.rope.scaling.type is {other:?}; Signet computes none, linear and Llama 3's (by {FACTORS})")))
+        }
+    }
+}
+
+/// The shape with Llama 3's scaling of RoPE. A file has what it divides each frequency by; the numbers
+/// from which those follow are the same in every published Llama 3, but for the largest.
+fn llama_3(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatError> {
+    let plain = config.rope_frequencies();
+    let factors = file.floats(FACTORS, 1, plain.len())?;
+    let factor = f64::from(factors.iter().copied().fold(f32::MIN, f32::max));
+    let scaling = RopeScaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
+    let scaled = LlamaConfig { rope_scaling: Some(scaling), ..config.clone() };
+    let same = |config: &LlamaConfig| {
+        let divided = plain.iter().zip(config.rope_frequencies());
+        divided.zip(&factors).all(|((plain, scaled), factor)| (plain / scaled - f64::from(*factor)).abs() < 1e-4 * plain / scaled)
+    };
+    match () {
+        () if same(&config) => Ok(config),
+        () if same(&scaled) && config.rope_scaling.is_none() => Ok(scaled),
+        () => Err(file.metadata().problem(format!("tensor {FACTORS} scales RoPE in another way than Llama 3.1 and later do: Signet does not compute that"))),
+    }
 }
 
 fn chat(metadata: &Metadata) -> Result<ChatFormat, FormatError> {
@@ -114,4 +156,35 @@ fn chat(metadata: &Metadata) -> Result<ChatFormat, FormatError> {
         bos_token: token("tokenizer.ggml.bos_token_id")?,
         eos_token: token("tokenizer.ggml.eos_token_id")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform;
+    use std::path::Path;
+    use std::sync::Arc;
+
+    /// The configuration of `tests/gguf/llama3.gguf` with some bytes replaced.
+    fn described(from: &[u8], to: &[u8]) -> Result<LlamaConfig, String> {
+        let mut bytes = platform::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gguf/llama3.gguf")).unwrap();
+        let at = bytes.windows(from.len()).position(|window| window == from).expect("they are in the file");
+        bytes[at..at + from.len()].copy_from_slice(to);
+        let file = Gguf::owned("llama3", Arc::new(bytes)).map_err(|error| error.to_string())?;
+        Described::read(&file).map(|described| described.config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn llama_3s_frequencies_are_known_by_what_divides_them() {
+        let config = described(b"GGUF", b"GGUF").unwrap();
+        let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
+        assert_eq!((config.rope_scaling, config.rope_theta, config.vocab_size, config.tie_word_embeddings), (Some(scaling), 5e5, 4, true));
+        // Of the slow ones, which are divided by most, one by less.
+        let other = described(&32f32.to_le_bytes(), &31f32.to_le_bytes()).unwrap_err();
+        assert!(other.contains("llama3: tensor rope_freqs.weight scales RoPE in another way"), "{other}");
+        let stranger = described(b"rope_freqs", b"rope_frogs").unwrap_err();
+        assert!(stranger.contains("tensor rope_frogs.weight is there"), "{stranger}");
+        let missing = described(b"token_embd", b"token_emba").unwrap_err();
+        assert!(missing.contains("tensor token_emba.weight is there"), "{missing}");
+    }
 }

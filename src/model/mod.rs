@@ -1,24 +1,29 @@
 //! The model: its shape, its tensors on a machine, and the tape that computes it.
 
 mod config;
+mod directory;
 mod gguf;
+mod hugging_face;
 mod init;
 mod llama;
 mod loss;
 mod memory;
 mod open;
 mod pack;
+mod rope;
 mod rounding;
 mod snapshot;
 mod weights;
 
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
+pub use directory::WEIGHTS;
 pub use init::{Source, init_dense, init_from_dense, load};
 pub use llama::{Forward, KvCache, Positions, logits};
 pub use loss::{Loss, Taught, chunk_rows};
 pub use memory::{MemoryPlan, Part, bytes_of};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
+pub use rope::RopeScaling;
 pub use rounding::{MatrixStorage, Rounding};
 pub use snapshot::snapshot;
 pub use weights::{BinaryGroup, Linears, Moments, Purpose, Trained, Weights};

@@ -6,7 +6,7 @@ use super::train::open_teacher;
 use crate::assets;
 use crate::data::Tokenizer;
 use crate::device::{Adapter, Choice, adapters};
-use crate::model::{Linears, LlamaConfig};
+use crate::model::{Linears, LlamaConfig, WEIGHTS};
 use crate::platform::{self, Stamp};
 use crate::train::Source;
 use anyhow::Result;
@@ -34,7 +34,7 @@ fn seen<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Seen {
 /// The files that decide what a source gives.
 fn files(source: &Source) -> Seen {
     let Some(path) = source.path() else { return Seen::new() };
-    let parts = ["config.json", "model.safetensors", "tokenizer.json", "run.toml", "checkpoints"].map(|name| path.join(name));
+    let parts: Vec<PathBuf> = ["config.json", "tokenizer.json", "run.toml", "checkpoints"].iter().chain(&WEIGHTS).map(|name| path.join(name)).collect();
     seen([path.as_path()].into_iter().chain(parts.iter().map(PathBuf::as_path)))
 }
 

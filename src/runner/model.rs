@@ -32,9 +32,7 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
 /// The shape in a `config.json`.
 pub(super) fn config(path: &Path) -> Result<LlamaConfig> {
     let text = platform::read(path).with_context(|| path.display().to_string())?;
-    let config: LlamaConfig = serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))?;
-    config.check()?;
-    Ok(config)
+    LlamaConfig::from_json(&text).with_context(|| path.display().to_string())
 }
 
 /// The context that is reserved: what was asked for, if the model has it.

@@ -33,7 +33,7 @@ pub(super) async fn constant_losses(
     machine.write(&targets, &batch.targets)?;
     machine.write_f32(&weights, &vec![1.0 / rows as f32; rows])?;
     machine.write_f32(&fixed, &constant.repeat(chunk))?;
-    let positions = Positions::new(machine, teacher.config.rope_theta, teacher.config.head_dim(), seq)?;
+    let positions = Positions::new(machine, &teacher.config, seq)?;
     let mut tape = Tape::new();
     let [ids, targets, weights, scale, total] = [tokens, targets, weights, scale, sums].map(|home| tape.lasting(home));
     let hidden = Forward { weights: teacher, positions, batch: sequences, seq, cache: None }.hidden(&mut tape, ids)?;

@@ -92,7 +92,7 @@ impl Pass {
         let rows = batch * seq;
         let spec = Spec::u32(rows, 1);
         let tokens = Home { memory: machine.allocate(Class::Words, spec.words())?, offset: 0, spec };
-        let positions = Positions::new(machine, weights.config.rope_theta, weights.config.head_dim(), seq)?;
+        let positions = Positions::new(machine, &weights.config, seq)?;
         let mut tape = Tape::new();
         let ids = tape.lasting(tokens);
         let hidden = Forward { weights, positions, batch, seq, cache: None }.hidden(&mut tape, ids)?;

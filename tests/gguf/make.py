@@ -7,7 +7,8 @@ tiny.gguf is a LLaMA with random weights in every type that Signet reads, a byte
 template; tiny.json has what its tokenizer makes of some texts, and reference.safetensors its logits by
 transformers in float32. blocks.gguf has random blocks of every type, reference.safetensors what the gguf
 package widens them to. sentence.gguf has a cut of LLaMA-2's vocabulary with its scores, and no tensors;
-sentence.json what LLaMA-2's own tokenizer.json, cut to the same tokens, makes of some texts.
+sentence.json what LLaMA-2's own tokenizer.json, cut to the same tokens, makes of some texts. llama3.gguf has
+the metadata of a Llama 3.2 with heads of 64, and what its frequencies are divided by as transformers has it.
 """
 
 import json
@@ -20,7 +21,8 @@ import torch
 from gguf import GGMLQuantizationType as T
 from safetensors.numpy import save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, LlamaConfig
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 here = Path(__file__).parent
 rng = np.random.default_rng(11111)
@@ -167,8 +169,9 @@ def sentence(path):
     writer.add_tokenizer_model("llama")
     writer.add_tokenizer_pre("default")
     writer.add_token_list(kept)
-    # LLaMA-2's scores are less the later a token was found: those of single characters, last of all.
-    writer.add_token_scores([0.0 if vocab[token] < 259 else 259.0 - vocab[token] for token in kept])
+    # LLaMA-2's scores are less the later a token was found; runs of spaces are joined last.
+    spaces = lambda token: len(token) > 1 and not token.strip("▁")
+    writer.add_token_scores([0.0 if vocab[token] < 259 else -1e9 if spaces(token) else 259.0 - vocab[token] for token in kept])
     writer.add_token_types([2 if n == 0 else 3 if n < 3 else 6 if n < 259 else 1 for n in range(len(kept))])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
@@ -185,9 +188,29 @@ def sentence(path):
     (here / "sentence.json").write_text(json.dumps({"texts": texts}, indent=1))
 
 
+def llama3():
+    scaling = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 32.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+    scaling["original_max_position_embeddings"] = 8192
+    config = LlamaConfig(hidden_size=128, num_attention_heads=2, rope_parameters=scaling, max_position_embeddings=131072)
+    scaled, _ = ROPE_INIT_FUNCTIONS["llama3"](config, "cpu")
+    plain = 500000.0 ** (-torch.arange(0, 64, 2).double() / 64)
+    writer = gguf.GGUFWriter(here / "llama3.gguf", "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(131072)
+    writer.add_embedding_length(128)
+    writer.add_feed_forward_length(256)
+    writer.add_head_count(2)
+    writer.add_rope_freq_base(500000.0)
+    writer.add_layer_norm_rms_eps(1e-5)
+    add(writer, "rope_freqs.weight", (plain / scaled.double()).float().numpy(), T.F32)
+    add(writer, "token_embd.weight", np.zeros((4, 128), np.float16), T.F16)
+    finish(writer)
+
+
 reference = {}
 blocks(reference)
 tiny(reference)
 save_file(reference, here / "reference.safetensors")
+llama3()
 if len(sys.argv) > 1:
     sentence(sys.argv[1])

@@ -299,7 +299,7 @@ impl FormPanel {
                     let edit = ui.add(egui::TextEdit::singleline(text).desired_width(180.0).hint_text("path"));
                     edit.accessible_name(format!("{}: path", field.label));
                     let folder = folders && matches!(kind, InputKind::Model | InputKind::TeacherCache);
-                    let file = *kind != InputKind::TeacherCache;
+                    let file = kind != InputKind::TeacherCache;
                     for (said, name, pick, can) in [("Browse…", "Browse for", Pick::File, file), ("Folder…", "Browse folders for", Pick::Folder, folder)] {
                         if can && ui.button(said).accessible_name(format!("{name} {}", field.label)).clicked() {
                             self.dialog.open(Browse::Field(field.name), pick);

@@ -9,7 +9,7 @@ mod read;
 mod tests;
 
 use super::bytes::Bytes;
-use super::source::finite;
+use super::source::{finite, no_tensor};
 use super::{FormatError, TensorSource};
 use blocks::Stored;
 use names::Heads;
@@ -246,7 +246,7 @@ impl TensorSource for Gguf {
     }
 
     fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        let tensor = self.tensors.get(name).ok_or_else(|| self.metadata.problem(format!("has no tensor {}", self.called(name))))?;
+        let tensor = self.tensors.get(name).ok_or_else(|| no_tensor(&self.path, &self.called(name)))?;
         let row_bytes = cols / tensor.stored.elements() * tensor.stored.bytes();
         let rows = tensor.rows(&band);
         let at = |row: usize| tensor.bytes.start + (row * row_bytes) as u64;
