@@ -2,6 +2,8 @@
 //! says `make.py` there.
 
 use crate::infer::{logits, relative};
+use crate::runs::ask;
+use crate::train::{Scratch, as_str, run};
 use serde_json::Value;
 use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
@@ -9,6 +11,7 @@ use signet::formats::{FormatError, TensorSource};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Message, Template};
 use signet::model::{ModelFile, Purpose};
+use signet::runner::{Command, Event, InputKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -84,6 +87,40 @@ fn a_sentence_piece_vocabulary_gives_llama_2s_ids() {
         assert_eq!(tokenizer.encode_document(plain).unwrap(), ids(&text["document"]), "{text}");
         assert_eq!(tokenizer.decode(&ids(&text["document"]), false).unwrap(), plain.replace("</s>", "").replace("<s>", ""), "{text}");
     }
+}
+
+#[test]
+fn a_gguf_file_is_dropped_teaches_starts_a_student_and_is_packed() {
+    let scratch = Scratch::new("gguf");
+    // By its ending and by its beginning.
+    let events = ask(Command::CheckInput { path: made("tiny.gguf"), kind: InputKind::Any }).unwrap();
+    let Some(Event::Input { kind: InputKind::Model, problem: None, what, .. }) = events.first() else { panic!("{events:?}") };
+    assert!(what.contains("a model of 154.") && what.contains("320 token ids, with its tokenizer"), "{what}");
+    let place = |name: &str| scratch.path(name).display().to_string();
+    let tiny = made("tiny.gguf").display().to_string();
+    std::fs::copy(&tiny, scratch.path("nameless")).unwrap();
+    let config = ModelFile::open(&scratch.path("nameless")).unwrap().config;
+    std::fs::write(scratch.path("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
+    std::fs::write(scratch.path("text.txt"), "The capital of France is what the text says it is. ".repeat(200)).unwrap();
+    let succeeds = |arguments: &str, paths: &[(&str, String)]| {
+        let mut all: Vec<String> = arguments.split(' ').map(String::from).collect();
+        paths.iter().for_each(|(option, path)| all.extend([option.to_string(), path.clone()]));
+        let (good, said) = run(&as_str(&all.into_iter().filter(|argument| !argument.is_empty()).collect::<Vec<_>>()));
+        assert!(good, "{said}");
+        said
+    };
+    let train = "train --device cpu --init teacher --name student --steps 4 --warmup 1 --seq 16 --sample-every 2 --sample-tokens 4 --eval-batches 1";
+    let both = [("--teacher", tiny.clone()), ("--data", place("text.txt"))];
+    succeeds(train, &[&both[..], &[("--model", place("config.json")), ("--runs", place("runs"))]].concat());
+    let student = ModelFile::open(&scratch.path("runs/student/checkpoints/step-00000004")).unwrap();
+    assert!(student.tokenizer.unwrap().same_ids(&ModelFile::open(&made("tiny.gguf")).unwrap().tokenizer.unwrap()));
+    succeeds("teach --device cpu --seq 16 --top 9", &[&both[..], &[("--out", place("cache"))]].concat());
+    succeeds("pack", &[("", tiny.clone()), ("", place("tiny.signet"))]);
+    let (file, packed) = (ModelFile::open(&made("tiny.gguf")).unwrap(), ModelFile::open(&scratch.path("tiny.signet")).unwrap());
+    assert_eq!(packed.chat, file.chat);
+    let ids = [1, 40, 200, 77];
+    let error = relative(&logits(&packed, Storage::F16, &ids), &logits(&file, Storage::F32, &ids));
+    assert!(error < 5e-3, "{error:e} by rounding to halves");
 }
 
 /// A file of these bytes, opened as far as it goes and with all its tensors read.

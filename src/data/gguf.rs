@@ -9,6 +9,8 @@ use std::collections::HashMap;
 
 /// Longest text of a token, in bytes: those of real vocabularies have a few dozen.
 const LONGEST: usize = 1024;
+/// Texts of all merges together take at most so many times the bytes of all tokens: LLaMA-2's take two.
+const MERGES: usize = 64;
 /// What SentencePiece writes for a space.
 const SPACE: &str = "\u{2581}";
 
@@ -169,6 +171,7 @@ fn sentence_piece(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Va
         normalizers.insert(0, json!({ "type": "Prepend", "prepend": SPACE }));
         decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
     }
+    let merges = merges(vocabulary, &scores)?;
     Ok(json!({
         "version": "1.0",
         "added_tokens": vocabulary.added(),
@@ -176,19 +179,24 @@ fn sentence_piece(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Va
         "pre_tokenizer": null,
         "post_processor": vocabulary.around(true)?,
         "decoder": { "type": "Sequence", "decoders": decoders },
-        "model": { "type": "BPE", "unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "vocab": vocabulary.ids, "merges": merges(vocabulary, &scores) },
+        "model": { "type": "BPE", "unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "vocab": vocabulary.ids, "merges": merges },
     }))
 }
 
 /// Every way in which two tokens make a third, that of the highest score first: SentencePiece joins what
-/// gives the best token.
-fn merges<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Vec<[&'a str; 2]> {
-    let mut merges = Vec::new();
+/// gives the best token. Those of a vocabulary made to have far more than a real one are refused.
+fn merges<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Result<Vec<[&'a str; 2]>, FormatError> {
+    let room = MERGES * vocabulary.tokens.iter().map(String::len).sum::<usize>();
+    let (mut merges, mut bytes) = (Vec::new(), 0);
     for (id, token) in vocabulary.tokens.iter().enumerate().filter(|(id, _)| ![UNKNOWN, CONTROL, BYTE].contains(&vocabulary.types[*id])) {
         let splits = token.char_indices().skip(1).map(|(at, _)| token.split_at(at));
-        let halves = splits.filter_map(|(left, right)| Some((*vocabulary.ids.get(left)?, *vocabulary.ids.get(right)?)));
-        merges.extend(halves.map(|(left, right)| (id, left, right)));
+        let before = merges.len();
+        merges.extend(splits.filter_map(|(left, right)| Some((id, *vocabulary.ids.get(left)?, *vocabulary.ids.get(right)?))));
+        bytes += (merges.len() - before) * token.len();
+        if bytes > room {
+            return Err(vocabulary.metadata.problem("its tokens can be joined in more ways than those of any real vocabulary"));
+        }
     }
     merges.sort_by(|a, b| scores[b.0].total_cmp(&scores[a.0]).then(a.cmp(b)));
-    merges.into_iter().map(|(_, left, right)| [vocabulary.tokens[left].as_str(), vocabulary.tokens[right].as_str()]).collect()
+    Ok(merges.into_iter().map(|(_, left, right)| [vocabulary.tokens[left].as_str(), vocabulary.tokens[right].as_str()]).collect())
 }
