@@ -5,6 +5,7 @@ mod chat;
 mod conform;
 mod device;
 mod execute;
+mod export;
 mod gguf;
 mod golden;
 mod infer;

@@ -2,9 +2,12 @@
 
 mod config;
 mod directory;
+mod encode;
+mod export;
 mod gguf;
 mod hugging_face;
 mod init;
+mod inspect;
 mod llama;
 mod loss;
 mod memory;
@@ -17,7 +20,10 @@ mod weights;
 
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
 pub use directory::WEIGHTS;
+pub use encode::Floats;
+pub use export::{export_dense, export_gguf, export_latent};
 pub use init::{Source, init_dense, init_from_dense, load};
+pub use inspect::{Inspection, LayerReport, Range, Sizes, inspect};
 pub use llama::{Forward, KvCache, Positions, logits};
 pub use loss::{Loss, Taught, chunk_rows};
 pub use memory::{MemoryPlan, Part, bytes_of};

@@ -7,6 +7,7 @@ mod names;
 mod read;
 #[cfg(test)]
 mod tests;
+pub mod write;
 
 use super::bytes::Bytes;
 use super::source::{finite, no_tensor};
