@@ -10,7 +10,7 @@ use signet::formats::safetensors::TensorFile;
 use signet::formats::{FormatError, TensorSource};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Message, Template};
-use signet::model::{ModelFile, Purpose};
+use signet::model::{LlamaConfig, ModelFile, Purpose, RopeScaling, export_gguf};
 use signet::runner::{Command, Event, InputKind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -121,6 +121,36 @@ fn a_gguf_file_is_dropped_teaches_starts_a_student_and_is_packed() {
     let ids = [1, 40, 200, 77];
     let error = relative(&logits(&packed, Storage::F16, &ids), &logits(&file, Storage::F32, &ids));
     assert!(error < 5e-3, "{error:e} by rounding to halves");
+}
+
+#[test]
+fn what_is_exported_is_read_again() {
+    let scratch = Scratch::new("gguf-again");
+    let student = ModelFile::embedded_student().unwrap();
+    export_gguf(&student, &scratch.path("student.gguf"), &mut |_, _| true).unwrap();
+    let again = ModelFile::open(&scratch.path("student.gguf")).unwrap();
+    assert_eq!((&again.config, &again.chat.template), (&student.config, &student.chat.template));
+    let tokens = student.tokenizer.as_ref().unwrap().encode("<|user|>Hi, how are 12 of you?<|assistant|>").unwrap();
+    assert_eq!(again.tokenizer.as_ref().unwrap().encode("<|user|>Hi, how are 12 of you?<|assistant|>").unwrap(), tokens);
+    let error = relative(&logits(&again, Storage::F32, &tokens), &logits(&student, Storage::F32, &tokens));
+    assert!(error < 2e-3, "{error:e} by rounding to halves");
+    // As Llama 3 turns, and as what was stretched evenly does.
+    let tiny = ModelFile::open(&made("tiny.gguf")).unwrap();
+    let llama3 = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
+    for scaling in [llama3, RopeScaling::Linear { factor: 2.0 }] {
+        let mut scaled = ModelFile::open(&made("tiny.gguf")).unwrap();
+        scaled.config.rope_scaling = Some(scaling.clone());
+        let out = scratch.path(&format!("{scaling:?}"));
+        export_gguf(&scaled, &out, &mut |_, _| true).unwrap();
+        let again = ModelFile::open(&out).unwrap();
+        assert_eq!(again.config, LlamaConfig { rope_scaling: Some(scaling), ..tiny.config.clone() });
+    }
+    let mut strange = tiny;
+    strange.config.rope_scaling =
+        Some(RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 8.0, original_max_position_embeddings: 8192 });
+    export_gguf(&strange, &scratch.path("strange"), &mut |_, _| true).unwrap();
+    let refused = ModelFile::open(&scratch.path("strange")).unwrap_err().to_string();
+    assert!(refused.contains("tensor rope_freqs.weight scales RoPE in another way"), "{refused}");
 }
 
 /// A file of these bytes, opened as far as it goes and with all its tensors read.

@@ -8,6 +8,7 @@ use crate::model::config::LlamaConfig;
 use crate::model::encode::Floats;
 use crate::model::open::{ModelError, ModelFile};
 use crate::model::pack::failure;
+use crate::model::rope::RopeScaling;
 use crate::platform;
 use std::io::{self, Write};
 use std::path::Path;
@@ -47,6 +48,9 @@ pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) 
 
 fn bytes(source: &ModelFile, tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
     let Tensor { planned, source: name, linear, heads } = tensor;
+    if planned.name == FACTORS {
+        return Floats::F32.encode(source.path(), FACTORS, &factors(&source.config));
+    }
     let (rows, cols) = (planned.rows.unwrap_or(1), planned.cols);
     let values = if *linear { dense_weight(source, name, rows, cols)? } else { source.floats(name, rows, cols)? };
     let values = match heads {
@@ -55,6 +59,14 @@ fn bytes(source: &ModelFile, tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
     };
     let floats = if planned.floats == GgufFloats::F32 { Floats::F32 } else { Floats::F16 };
     floats.encode(source.path(), name, &values)
+}
+
+/// What llama.cpp divides RoPE's frequencies by, where Llama 3's way of scaling them asks for it.
+const FACTORS: &str = "rope_freqs.weight";
+
+fn factors(config: &LlamaConfig) -> Vec<f32> {
+    let plain = LlamaConfig { rope_scaling: None, ..config.clone() }.rope_frequencies();
+    plain.iter().zip(config.rope_frequencies()).map(|(plain, scaled)| (plain / scaled) as f32).collect()
 }
 
 /// Rows of each head as ggml rotates them: dimension j next to j + d/2, where Hugging Face has the halves one
@@ -82,7 +94,14 @@ fn tensors(config: &LlamaConfig) -> Vec<Tensor> {
         source,
         linear,
     };
-    let mut list = vec![matrix("token_embd.weight".into(), "model.embed_tokens.weight".into(), false, (config.vocab_size, width))];
+    let factors = matches!(config.rope_scaling, Some(RopeScaling::Llama3 { .. })).then(|| Tensor {
+        planned: Planned { name: FACTORS.into(), rows: None, cols: config.head_dim() / 2, floats: GgufFloats::F32 },
+        source: FACTORS.into(),
+        linear: false,
+        heads: None,
+    });
+    let mut list: Vec<Tensor> = factors.into_iter().collect();
+    list.push(matrix("token_embd.weight".into(), "model.embed_tokens.weight".into(), false, (config.vocab_size, width)));
     for layer in 0..config.num_hidden_layers {
         let block = format!("blk.{layer}");
         list.push(vector(format!("{block}.attn_norm.weight"), format!("model.layers.{layer}.input_layernorm.weight")));
@@ -138,6 +157,10 @@ fn metadata(source: &ModelFile) -> Result<Vec<(String, Entry)>, ModelError> {
     entries.extend(sizes.map(|(key, size)| (format!("llama.{key}"), Entry::U32(size as u32))));
     entries.push(("llama.attention.layer_norm_rms_epsilon".into(), Entry::F32(config.rms_norm_eps as f32)));
     entries.push(("llama.rope.freq_base".into(), Entry::F32(config.rope_theta as f32)));
+    if let Some(RopeScaling::Linear { factor }) = config.rope_scaling {
+        entries.push(("llama.rope.scaling.type".into(), Entry::Text("linear".into())));
+        entries.push(("llama.rope.scaling.factor".into(), Entry::F32(factor as f32)));
+    }
     let tokenizer = source.tokenizer.as_ref().ok_or_else(|| FormatError::new(source.path(), "came without a tokenizer, which a GGUF file must have"))?;
     entries.extend(vocabulary(source.path(), tokenizer, &source.chat, config.vocab_size)?);
     Ok(entries)
