@@ -7,6 +7,7 @@ mod device;
 mod execute;
 mod export;
 mod fuzz;
+mod gguf;
 mod golden;
 mod infer;
 mod large;
@@ -16,6 +17,8 @@ mod published;
 mod runs;
 mod settings;
 mod shaders;
+#[cfg(feature = "smollm2")]
+mod smollm2;
 mod teach;
 mod tidy;
 mod train;

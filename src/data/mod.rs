@@ -2,6 +2,7 @@
 
 mod batches;
 mod corpus;
+mod gguf;
 mod stream;
 mod teacher_cache;
 mod tokenizer;

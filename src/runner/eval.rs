@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// A text to measure a model on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PerplexityRequest {
-    /// `embedded`, a packed file, a model directory, or a run's directory.
+    /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
     pub model: String,
     /// Where it is computed.
     pub device: String,

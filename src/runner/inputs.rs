@@ -16,7 +16,7 @@ use std::path::Path;
 pub enum InputKind {
     /// Text to train on.
     Text,
-    /// A model: a directory, a packed file or a run.
+    /// A model: a directory, a packed or GGUF file, or a run.
     Model,
     /// The shape of a model: a `config.json`.
     Shape,
@@ -56,7 +56,7 @@ fn guess(path: &Path) -> Result<InputKind> {
         () if name == "config.json" => InputKind::Shape,
         () if name.ends_with(".json") && name.contains("tokenizer") => InputKind::Tokenizer,
         () if name.ends_with(".toml") => InputKind::Settings,
-        () if [".signet", ".safetensors"].iter().any(|ending| name.ends_with(ending)) => InputKind::Model,
+        () if [".signet", ".gguf", ".safetensors"].iter().any(|ending| name.ends_with(ending)) => InputKind::Model,
         () => InputKind::Text,
     })
 }
