@@ -3,6 +3,7 @@
 use super::stream::TextStream;
 use crate::formats::safetensors::FormatError;
 use crate::platform;
+use rayon::prelude::*;
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -55,7 +56,9 @@ impl Tokenizer {
 
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(library)?;
+        let mut inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(library)?;
+        // Some files ask for texts of one length, which no text of ours is to be cut or filled to.
+        inner.with_truncation(None).map_err(library)?.with_padding(None);
         let end = ENDS.iter().find_map(|name| inner.token_to_id(name));
         Ok(Self { inner, end })
     }
@@ -104,8 +107,13 @@ impl Tokenizer {
 
     /// Ids of several texts, in parallel.
     pub fn encode_all(&self, texts: Vec<&str>) -> Result<Vec<Vec<u32>>, TokenizerError> {
-        let encodings = self.inner.encode_batch_fast(texts, false).map_err(library)?;
-        Ok(encodings.into_iter().map(|encoding| encoding.get_ids().to_vec()).collect())
+        texts.into_par_iter().map(|text| self.encode(text)).collect()
+    }
+
+    /// Ids of a text, each with the byte where its token begins.
+    pub fn encode_places(&self, text: &str) -> Result<Vec<(usize, u32)>, TokenizerError> {
+        let encoding = self.inner.encode(text, false).map_err(library)?;
+        Ok(encoding.get_offsets().iter().map(|offsets| offsets.0).zip(encoding.get_ids().iter().copied()).collect())
     }
 
     /// The text of some ids, special tokens included if `special`.
