@@ -3,6 +3,7 @@
 use crate::device::machine;
 use pollster::block_on;
 use signet::data::{END, Tokenizer, USER};
+use signet::formats::TensorSource;
 use signet::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Chat, ChatError, Engine, GenerateError, Generator, Message, Request, Sampling, Stopped, Template};
@@ -283,7 +284,7 @@ fn a_full_precision_model_packs_to_halves() {
     let teacher = ModelFile::open(&student().with_file_name("teacher")).unwrap();
     let report = pack(&teacher, &scratch.file("teacher.signet")).unwrap();
     let packed = ModelFile::open(&scratch.file("teacher.signet")).unwrap();
-    assert_eq!((report.binarized_weights, packed.linears, packed.packed), (0, Linears::Dense, false));
+    assert_eq!((report.binarized_weights, packed.linears, packed.packed()), (0, Linears::Dense, false));
     assert!(packed.load(&mut Machine::cpu(), Purpose::Training(Moments::F32)).is_ok());
     let tokens = [3, 14, 15, 92, 65];
     let (got, want) = (logits(&packed, Storage::F16, &tokens), logits(&teacher, Storage::F32, &tokens));

@@ -2,8 +2,7 @@
 
 use super::store::Store;
 use super::tokenizer::TokenizerError;
-use crate::formats::safetensors::FormatError;
-use crate::formats::{Checksum, checksum};
+use crate::formats::{Checksum, FormatError, checksum};
 use crate::rng::Key;
 use std::io;
 use std::ops::Range;

@@ -7,7 +7,8 @@ use super::init::write_floats;
 use super::open::{ChatFormat, ModelError, ModelFile};
 use super::weights::{Linears, Weights};
 use crate::data::Tokenizer;
-use crate::formats::safetensors::{Dtype, FormatError, TensorFile, TensorInfo, TensorWriter};
+use crate::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
+use crate::formats::{FormatError, TensorSource, bands};
 use crate::graph::{Machine, Storage};
 use crate::platform;
 use serde::{Deserialize, Serialize};
@@ -62,7 +63,7 @@ pub fn bits_per_weight(config: &LlamaConfig, kind: Linears) -> f64 {
 
 /// Writes `source` as a packed file at `out`, tensor by tensor: whole, or not at all.
 pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
-    if source.packed {
+    if source.packed() {
         return Err(FormatError::new(source.path(), "is packed already").into());
     }
     let about = About { config: &source.config, linears: source.linears, tokenizer: source.tokenizer.as_ref(), chat: &source.chat };
@@ -231,8 +232,9 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) 
     }
     for name in weights.names() {
         let home = weights.home(name).expect("named");
-        let cols = home.spec.cols;
-        for band in file.bands(name, home.spec.rows, cols)? {
+        let (rows, cols) = (home.spec.rows, home.spec.cols);
+        file.expect_shape(name, rows, cols)?;
+        for band in bands(rows, cols) {
             let part = home.rows(band.start, band.len());
             match part.spec.storage {
                 Storage::F16 => machine.write(&part, &file.halves_of(name, cols, band)?)?,

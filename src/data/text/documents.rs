@@ -4,7 +4,7 @@
 use super::reader::Reader;
 use super::rows::{self, Contents, RowError};
 use crate::data::DataError;
-use crate::formats::safetensors::FormatError;
+use crate::formats::FormatError;
 use serde_json::Value;
 use std::path::PathBuf;
 

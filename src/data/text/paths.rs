@@ -1,7 +1,7 @@
 //! Names and patterns to files, and what a file holds by its name.
 
 use super::documents::Format;
-use crate::formats::safetensors::FormatError;
+use crate::formats::FormatError;
 use crate::platform;
 use std::path::{Path, PathBuf};
 

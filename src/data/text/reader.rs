@@ -2,7 +2,7 @@
 
 use super::documents::Input;
 use super::unpack::{PIECE, Unpacked};
-use crate::formats::safetensors::FormatError;
+use crate::formats::FormatError;
 use std::path::{Path, PathBuf};
 
 /// Longest line, in bytes: a document of JSON lines is held in memory as a whole.
