@@ -123,7 +123,9 @@ fn print(report: &DataReport) {
     let text = if about.bytes == 0 { "token ids".into() } else { format!("{} of text, {:.2} bytes a token", size(about.bytes), about.bytes as f64 / tokens) };
     let files = if *files == 0 { "the embedded corpus".into() } else { format!("{files} file{}", if *files == 1 { "" } else { "s" }) };
     put(&format!("text       {files}: {} documents, {} tokens; {text}\n", about.documents, about.tokens));
-    put(&format!("trained on {train} tokens; held out {held_out} ({:.2} %)\n", *held_out as f64 / (train + held_out).max(1) as f64 * 100.0));
+    if *train > 0 {
+        put(&format!("trained on {train} tokens; held out {held_out} ({:.2} %)\n", *held_out as f64 / (train + held_out) as f64 * 100.0));
+    }
     match (place, cache) {
         (Some(place), Some(cache)) => {
             put(&format!("kept in    {} ({} bytes an id), {seconds:.1} s\n", place.display(), about.width));

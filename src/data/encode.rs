@@ -59,14 +59,18 @@ impl<'a, 'b> Watched<'a, 'b> {
         Self { watch, tokenizing, of, looked: 0, clock: Clock::start(), told: TELL }
     }
 
+    /// An error if it is to stop.
+    pub(super) fn go_on(&self) -> Result<(), DataError> {
+        if (self.watch.stop)() { Err(DataError::Stopped) } else { Ok(()) }
+    }
+
+    /// So many bytes are done.
     pub(super) fn at(&mut self, done: u64) -> Result<(), DataError> {
         if done < self.looked + LOOK {
             return Ok(());
         }
         self.looked = done;
-        if (self.watch.stop)() {
-            return Err(DataError::Stopped);
-        }
+        self.go_on()?;
         let seconds = self.clock.seconds();
         if seconds > self.told {
             self.told = seconds + TELL;
@@ -179,5 +183,9 @@ impl Sink for Encoder<'_, '_> {
 
     fn at(&mut self, bytes: u64) -> Result<(), DataError> {
         self.watched.at(bytes)
+    }
+
+    fn go_on(&self) -> Result<(), DataError> {
+        self.watched.go_on()
     }
 }

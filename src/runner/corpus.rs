@@ -150,12 +150,13 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
         let more = if at.end > at.start + SHOWN { "…" } else { "" };
         shown.push(tokenizer.decode(&ids, true)? + more);
     }
-    let corpus = Corpus::new(text, held_out, split(&config)).map_err(|error| refused("data", error))?;
-    let (train, held_out) = (corpus.train.len(), corpus.held_out.len());
+    // Of a text that is too short for a run there is still something to tell.
+    let corpus = Corpus::new(text, held_out, split(&config));
+    let (train, held_out) = corpus.as_ref().map_or((0, 0), |corpus| (corpus.train.len(), corpus.held_out.len()));
     let (cache, seconds) = (cache(), clock.seconds());
     let kept = cache.as_deref().map_or((0, 0), stores);
     emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, place, cache, kept, seconds, rows: shown }));
-    Ok(())
+    corpus.map(drop).map_err(|error| refused("data", error))
 }
 
 /// The ids of a text to measure on: a plain text is encoded as a whole, and rows follow each other.

@@ -4,7 +4,6 @@
 use super::reader::Reader;
 use super::rows::{self, Contents, RowError};
 use crate::data::DataError;
-use crate::formats::FormatError;
 use serde_json::Value;
 use std::path::PathBuf;
 
@@ -55,8 +54,10 @@ pub(in crate::data) trait Sink {
     fn ids(&mut self, ids: &[u32]) -> Result<Result<(), String>, DataError>;
     /// The document whose text was given is over; `close` asks for an end token behind it.
     fn end(&mut self, close: bool) -> Result<(), DataError>;
-    /// So many bytes of the files were read so far; asks whether to go on.
+    /// So many bytes of the files were read so far; an error if that is enough.
     fn at(&mut self, bytes: u64) -> Result<(), DataError>;
+    /// An error if somebody asked to stop.
+    fn go_on(&self) -> Result<(), DataError>;
 }
 
 /// Gives all documents of some inputs to `sink`. `end` is the text of the end token, empty if there is
@@ -65,7 +66,7 @@ pub(in crate::data) fn feed(inputs: &[Input], end: &str, field: &str, chat: Chat
     let plain = inputs.iter().all(|input| input.format() == Format::Text);
     let style = match () {
         () if !plain => Style::Apart,
-        () if end.is_empty() || few(inputs, end)? => Style::Whole,
+        () if end.is_empty() || few(inputs, end, sink)? => Style::Whole,
         () => Style::Split,
     };
     let mut documents = Documents { end, style, open: false, last: String::new(), sink, before: 0 };
@@ -93,13 +94,14 @@ pub(super) fn beginning(reader: &mut Reader, format: Format, end: &str, field: &
 }
 
 /// Whether plain files have fewer than [`FEW`] documents together; a file's last one may lack its end.
-fn few(inputs: &[Input], end: &str) -> Result<bool, FormatError> {
+fn few(inputs: &[Input], end: &str, sink: &dyn Sink) -> Result<bool, DataError> {
     let mut documents = 0;
     for input in inputs {
         let mut reader = Reader::open(input)?;
         let mut ends = Ends::new(end);
         while let Some(piece) = reader.piece()? {
             documents += ends.count(piece);
+            sink.go_on()?;
             if documents >= FEW {
                 return Ok(false);
             }

@@ -45,6 +45,10 @@ impl Sink for Sample {
         Ok(())
     }
 
+    fn go_on(&self) -> Result<(), DataError> {
+        Ok(())
+    }
+
     fn at(&mut self, bytes: u64) -> Result<(), DataError> {
         self.bytes = bytes;
         if self.text.len() + 4 * self.ids as usize > self.most { Err(DataError::Stopped) } else { Ok(()) }

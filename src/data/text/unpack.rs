@@ -3,7 +3,7 @@
 
 use crate::platform;
 use flate2::bufread::MultiGzDecoder;
-use ruzstd::decoding::errors::{FrameDecoderError, ReadFrameHeaderError};
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::borrow::Cow;
 use std::io::{self, BufRead, Read};
@@ -91,8 +91,9 @@ impl Zstd {
                         return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                 }
-                Err(error @ FrameDecoderError::WindowSizeTooBig { .. }) => {
-                    return Err(io::Error::other(format!("{error}; compress it again without --ultra or --long")));
+                Err(FrameDecoderError::WindowSizeTooBig { requested: bytes, .. })
+                | Err(FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig { got: bytes })) => {
+                    return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{bytes}")));
                 }
                 Err(error) => return Err(io::Error::other(error.to_string())),
             }
@@ -203,6 +204,11 @@ impl Unpacked {
             Decoder::Gzip(_) => ("gzip", self.raw()),
             Decoder::Zstd(_) => ("zstd", self.raw()),
         };
+        if error.kind() == io::ErrorKind::Unsupported {
+            return format!(
+                "cannot be unpacked: its zstd window of {error} bytes is too large for a file of this size. Compress it again without --long or --ultra"
+            );
+        }
         if raw.taken() == raw.bytes {
             return format!("is cut off: its {kind} data does not end after its {} bytes. Get the file again", raw.bytes);
         }
