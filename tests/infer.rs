@@ -13,17 +13,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A directory of this test alone, removed when it goes out of scope.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("signet-infer-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -34,7 +34,7 @@ impl Drop for Scratch {
     }
 }
 
-fn student() -> PathBuf {
+pub(crate) fn student() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ad/student")
 }
 
@@ -43,14 +43,14 @@ fn tokenizer() -> Tokenizer {
 }
 
 /// Logits after each of some tokens.
-fn logits(file: &ModelFile, storage: Storage, tokens: &[u32]) -> Vec<f32> {
+pub(crate) fn logits(file: &ModelFile, storage: Storage, tokens: &[u32]) -> Vec<f32> {
     let mut machine = Machine::cpu();
     let weights = file.load(&mut machine, Purpose::Inference(storage)).unwrap();
     let mut engine = Engine::new(&mut machine, &weights, 64).unwrap();
     tokens.iter().flat_map(|token| block_on(engine.feed(&mut machine, &[*token])).unwrap()).collect()
 }
 
-fn relative(got: &[f32], want: &[f32]) -> f64 {
+pub(crate) fn relative(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     norm(&mut got.iter().zip(want).map(|(&a, &b)| f64::from(a) - f64::from(b))) / norm(&mut want.iter().map(|&b| f64::from(b)))

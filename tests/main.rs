@@ -6,6 +6,7 @@ mod conform;
 mod data;
 mod device;
 mod execute;
+mod export;
 mod golden;
 mod infer;
 mod large;

@@ -2,4 +2,4 @@
 
 mod perplexity;
 
-pub use perplexity::{EvalError, PerplexityReport, perplexity};
+pub use perplexity::{EvalError, Measure, PerplexityReport, perplexity};

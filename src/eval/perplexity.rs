@@ -128,7 +128,7 @@ fn standard_error(values: &[f64]) -> f64 {
 }
 
 /// A forward of one window with its loss, compiled once.
-struct Measure {
+pub struct Measure {
     program: Program,
     tokens: Home,
     targets: Home,
@@ -136,7 +136,8 @@ struct Measure {
 }
 
 impl Measure {
-    fn new(machine: &mut Machine, weights: &Weights, window: usize) -> Result<Self, EvalError> {
+    /// Compiles it.
+    pub fn new(machine: &mut Machine, weights: &Weights, window: usize) -> Result<Self, EvalError> {
         let mut home = |spec: Spec| Ok::<_, MachineError>(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec });
         let (tokens, targets) = (home(Spec::u32(window, 1))?, home(Spec::u32(window, 1))?);
         let (shares, scale, sums) = (home(Spec::f32(window, 1))?, home(Spec::f32(1, 1))?, home(Spec::f32(1, TERMS))?);
@@ -157,7 +158,7 @@ impl Measure {
     }
 
     /// Mean cross-entropy inside a window.
-    async fn window(&mut self, machine: &mut Machine, window: &[u32]) -> Result<f64, MachineError> {
+    pub async fn window(&mut self, machine: &mut Machine, window: &[u32]) -> Result<f64, MachineError> {
         let mut targets = window[1..].to_vec();
         targets.push(0);
         machine.write(&self.tokens, window)?;

@@ -3,6 +3,7 @@
 mod bytes;
 mod checksum;
 mod error;
+pub mod gguf;
 pub mod safetensors;
 mod source;
 

@@ -3,6 +3,7 @@
 //! full-precision one, such as a teacher, is all f16.
 
 use super::config::LlamaConfig;
+use super::encode::Floats;
 use super::init::write_floats;
 use super::open::{ChatFormat, ModelError, ModelFile};
 use super::weights::{Linears, Weights};
@@ -166,20 +167,11 @@ pub(super) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &m
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
         let bytes = match name.strip_suffix(".signs") {
             Some(layer) => tensors.signs(layer, rows, sizes[layer]).await.map(|words| words.iter().flat_map(|word| word.to_le_bytes()).collect()),
-            None => tensors.floats(name, rows, cols).await.and_then(|values| halves(tensors.path(), name, &values)),
+            None => tensors.floats(name, rows, cols).await.and_then(|values| Floats::F16.encode(tensors.path(), name, &values)),
         };
         writer.tensor(name, &bytes.map_err(io::Error::other)?)?;
     }
     writer.finish()
-}
-
-/// Floats rounded to halves; one that is too large for that is refused.
-fn halves(path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
-    let rounded: Vec<half::f16> = values.iter().map(|&x| half::f16::from_f32(x)).collect();
-    match rounded.iter().position(|x| !x.is_finite()) {
-        Some(at) => Err(FormatError::new(path, format!("tensor {name} holds {} at element {at}, too large for f16", values[at])).into()),
-        None => Ok(rounded.iter().flat_map(|x| x.to_le_bytes()).collect()),
-    }
 }
 
 /// What a packed file says besides its tensors.
