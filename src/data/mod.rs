@@ -17,5 +17,5 @@ pub use encode::{Progress, Watch};
 pub use store::{About, Store, Tokenizing, stores};
 pub use stream::TextStream;
 pub use teacher_cache::{CacheError, CacheWriter, Grid, Origin, TeacherCache, WHOLE};
-pub use text::{Chat, Format, Sample, expand, format_of, sample, whole};
+pub use text::{Chat, Format, Sample, expand, format_of, gather, sample, whole};
 pub use tokenizer::{ASSISTANT, END, Tokenizer, TokenizerError, USER, train};

@@ -2,7 +2,7 @@
 
 use super::{Event, Stop};
 use crate::assets;
-use crate::data::{About, Chat, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, stores};
+use crate::data::{About, Chat, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather, stores};
 use crate::formats::checksum;
 use crate::infer::{Message, Template};
 use crate::model::ChatFormat;
@@ -157,6 +157,13 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     let kept = cache.as_deref().map_or((0, 0), stores);
     emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, place, cache, kept, seconds, rows: shown }));
     corpus.map(drop).map_err(|error| refused("data", error))
+}
+
+/// The text of some files, conversations by the default template.
+pub(super) fn plain(paths: &[PathBuf]) -> Result<String> {
+    let reading = Reading::new(None);
+    let chat = Chat { id: reading.id, render: &|messages| reading.render(messages) };
+    Ok(gather(&expand(paths)?, &TrainConfig::default().field, chat)?)
 }
 
 /// The ids of a text to measure on: a plain text is encoded as a whole, and rows follow each other.

@@ -1,6 +1,6 @@
 //! Packing a student, and training a tokenizer: files in, a file out.
 
-use super::{Event, model};
+use super::{Event, corpus, model};
 use crate::data;
 use crate::formats::FormatError;
 use crate::platform;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// A tokenizer to train.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizerRequest {
-    /// Files of plain text, or patterns of them.
+    /// Files of text, plain or JSON lines, or patterns of them.
     pub texts: Vec<PathBuf>,
     /// Tokens it is to have.
     pub vocabulary: usize,
@@ -26,10 +26,7 @@ pub(super) fn pack(source: &str, out: &Path, emit: &mut dyn FnMut(Event)) -> Res
 }
 
 pub(super) fn train_tokenizer(request: &TokenizerRequest, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let mut text = String::new();
-    for path in data::expand(&request.texts)? {
-        text.push_str(&data::whole(&path)?);
-    }
+    let text = corpus::plain(&request.texts)?;
     let tokenizer = data::train(&[&text], request.vocabulary)?;
     let json = tokenizer.to_json()?;
     platform::write_atomic(&request.out, json.as_bytes()).map_err(|error| FormatError::new(&request.out, format!("cannot be written: {error}")))?;

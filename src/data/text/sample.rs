@@ -1,9 +1,9 @@
-//! The beginning of a file, to reckon what all of it holds.
+//! Text as text: the beginning of a file, to reckon what all of it holds, and all of some files.
 
-use super::documents::{Chat, Input, Sink, beginning};
+use super::documents::{Chat, Input, Sink, beginning, feed};
 use super::reader::Reader;
 use crate::data::DataError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a file begins with.
 #[derive(Debug, Default)]
@@ -52,5 +52,41 @@ impl Sink for Sample {
     fn at(&mut self, bytes: u64) -> Result<(), DataError> {
         self.bytes = bytes;
         if self.text.len() + 4 * self.ids as usize > self.most { Err(DataError::Stopped) } else { Ok(()) }
+    }
+}
+
+/// All text of some files, rows below each other.
+pub fn gather(files: &[PathBuf], field: &str, chat: Chat<'_>) -> Result<String, DataError> {
+    let inputs: Vec<Input> = files.iter().cloned().map(Input::File).collect();
+    let mut gathered = Gathered(String::new());
+    feed(&inputs, "", field, chat, &mut gathered)?;
+    Ok(gathered.0)
+}
+
+struct Gathered(String);
+
+impl Sink for Gathered {
+    fn text(&mut self, text: &str) -> Result<(), DataError> {
+        self.0.push_str(text);
+        Ok(())
+    }
+
+    fn ids(&mut self, _ids: &[u32]) -> Result<Result<(), String>, DataError> {
+        Ok(Err("holds token ids, and text is needed".into()))
+    }
+
+    fn end(&mut self, close: bool) -> Result<(), DataError> {
+        if close {
+            self.0.push('\n');
+        }
+        Ok(())
+    }
+
+    fn at(&mut self, _bytes: u64) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), DataError> {
+        Ok(())
     }
 }
