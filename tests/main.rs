@@ -3,6 +3,7 @@
 mod app;
 mod chat;
 mod conform;
+mod data;
 mod device;
 mod execute;
 mod export;

@@ -14,7 +14,7 @@ pub(super) struct Eval {
     /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
     #[arg(default_value = "embedded")]
     model: String,
-    /// Perplexity on this text, by FBI-LLM's protocol: windows that do not overlap.
+    /// Perplexity on this text (plain or JSON lines, also as .gz or .zst), by FBI-LLM's protocol: windows that do not overlap.
     #[arg(long, value_name = "FILE", required = true)]
     perplexity: PathBuf,
     /// How its matrices are kept on the device: f32, f16, or q8 (8-bit blocks); without it, as the file has them.

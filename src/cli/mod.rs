@@ -5,6 +5,7 @@ mod bench;
 mod chat;
 mod conform;
 mod curves;
+mod data;
 mod devices;
 mod eval;
 mod export;
@@ -40,6 +41,7 @@ enum Command {
     App(app::App),
     Train(Box<train::Train>),
     Teach(teach::Teach),
+    Data(data::Data),
     Chat(chat::Chat),
     Generate(generate::Generate),
     Curves(curves::Curves),
@@ -71,6 +73,7 @@ pub fn main() -> ExitCode {
         Command::App(app) => app.run(runner.stop().clone()),
         Command::Train(train) => train.run(&mut runner),
         Command::Teach(teach) => teach.run(&mut runner),
+        Command::Data(data) => data.run(&mut runner),
         Command::Chat(chat) => chat.run(&mut runner),
         Command::Generate(generate) => generate.run(&mut runner),
         Command::Curves(curves) => curves.run(&mut runner),

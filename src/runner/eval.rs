@@ -1,7 +1,6 @@
 //! Measuring a model.
 
-use super::{Event, Stop, devices, model};
-use crate::data::Corpus;
+use super::{Event, Stop, corpus, devices, model};
 use crate::eval::perplexity;
 use crate::model::{MatrixStorage, Purpose};
 use anyhow::Result;
@@ -15,7 +14,7 @@ pub struct PerplexityRequest {
     pub model: String,
     /// Where it is computed.
     pub device: String,
-    /// A text file.
+    /// A file of text, plain or JSON lines, or a pattern of several.
     pub text: PathBuf,
     /// How its matrices are kept on the device; without loss if absent.
     pub storage: Option<MatrixStorage>,
@@ -29,7 +28,7 @@ const WINDOW: usize = 2048;
 pub(super) async fn measure(request: PerplexityRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let file = model::open(&request.model)?;
     let tokenizer = model::tokenizer(&file)?;
-    let tokens = tokenizer.encode_document(&Corpus::read(&[request.text])?)?;
+    let tokens = corpus::measured(&request.text, &tokenizer, &file.chat, stop, emit)?;
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));
     let (mut machine, device) = devices::machine(&request.device).await?;
     let weights = file.load(&mut machine, Purpose::Inference(request.storage.map_or(file.storage(), MatrixStorage::storage)))?;

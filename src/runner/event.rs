@@ -1,8 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport, Metrics, PackReport,
-    PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, Comparison, DataReport, DecodeReport, DeviceInfo, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport, Metrics,
+    PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -102,6 +102,8 @@ pub enum Event {
         /// How it looks so far.
         note: String,
     },
+    /// A text was looked at.
+    Data(DataReport),
     /// A perplexity was measured.
     Perplexity(PerplexityReport),
     /// A model was packed.

@@ -3,6 +3,7 @@
 
 mod bench;
 mod chat;
+mod corpus;
 mod devices;
 mod eval;
 mod event;
@@ -39,6 +40,7 @@ pub use crate::train::{
     Source, TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
+pub use corpus::{DataReport, DataRequest};
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use event::Event;
@@ -76,6 +78,8 @@ pub enum Command {
     Train(Box<TrainRequest>),
     /// Keep what a teacher says of a text.
     Teach(Box<TeachRequest>),
+    /// Tell what is in a text, and tokenize it if it was not.
+    Data(Box<DataRequest>),
     /// Say what memory a training would take.
     PlanTrain(Box<PlanTrainRequest>),
     /// Say whether a file or directory is what it is taken for.
@@ -274,7 +278,7 @@ impl Command {
     fn assets(&self) -> &'static [&'static str] {
         use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
         match self {
-            Command::Train(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
+            Command::Train(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Data(_) | Command::Conform(_) => &ALL,
             Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
             Command::OpenChat(_)
             | Command::Generate(_)
@@ -401,6 +405,7 @@ impl Runner {
                 emit(Event::Taught { finished });
                 Ok(())
             }
+            Command::Data(request) => corpus::report(*request, &self.stop, emit),
             Command::PlanTrain(request) => plan::plan_train(*request, &mut self.known, emit).await,
             Command::CheckInput { path, kind } => {
                 inputs::check(&path, kind, emit);
