@@ -3,6 +3,7 @@
 
 mod bench;
 mod chat;
+mod compare;
 mod corpus;
 mod devices;
 mod eval;
@@ -24,6 +25,7 @@ mod recover;
 mod runs;
 mod save;
 mod settings;
+mod sweep;
 mod teach;
 mod train;
 mod tuning;
@@ -36,10 +38,11 @@ pub use crate::eval::PerplexityReport;
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Changed, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError, Snapshot,
-    Source, TrainConfig, TrainEvent, check_name,
+    Average, Axis, Changed, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule,
+    SettingError, Snapshot, Source, TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
+pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
 pub use corpus::{DataReport, DataRequest};
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
@@ -53,6 +56,7 @@ pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use runs::RunInfo;
 pub use settings::settings;
+pub use sweep::{SweepRequest, SweepRun};
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
@@ -76,6 +80,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Command {
     /// Train a model.
     Train(Box<TrainRequest>),
+    /// Train a grid of runs.
+    Sweep(Box<SweepRequest>),
     /// Keep what a teacher says of a text.
     Teach(Box<TeachRequest>),
     /// Tell what is in a text, and tokenize it if it was not.
@@ -261,6 +267,8 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Put runs side by side.
+    Compare(CompareRequest),
     /// Write what runs have recorded as one file.
     Export {
         /// Their directories.
@@ -278,7 +286,7 @@ impl Command {
     fn assets(&self) -> &'static [&'static str] {
         use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
         match self {
-            Command::Train(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Data(_) | Command::Conform(_) => &ALL,
+            Command::Train(_) | Command::Sweep(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Data(_) | Command::Conform(_) => &ALL,
             Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
             Command::OpenChat(_)
             | Command::Generate(_)
@@ -400,6 +408,12 @@ impl Runner {
                 emit(Event::TrainEnded { finished: ending? == Ending::Finished });
                 Ok(())
             }
+            Command::Sweep(request) => {
+                let asked = train::Asked { stop: &self.stop, orders: &self.orders };
+                let result = sweep::sweep(*request, self.tuning, asked, &mut self.known, emit).await;
+                self.orders.clear();
+                result
+            }
             Command::Teach(request) => {
                 let finished = teach::make(*request, &self.stop, emit).await?;
                 emit(Event::Taught { finished });
@@ -461,6 +475,7 @@ impl Runner {
             Command::ListModels => models::list(emit).await,
             Command::FetchModel { url, sha256 } => models::fetch(&url, sha256.as_deref(), &self.stop, emit).await,
             Command::DeleteModel { name } => models::delete(&name, emit).await,
+            Command::Compare(request) => compare::compare(&request, &self.stop, emit),
             Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
         }
     }

@@ -9,7 +9,7 @@ use super::changes::Changes;
 use super::check::SettingError;
 use super::checkpoint::{CheckpointError, State, clear_gradients, restore};
 use super::config::TrainConfig;
-use super::curves::Curves;
+use super::curves::{Axis, Curves};
 use super::event::{GuardAction, TrainEvent};
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
@@ -181,7 +181,7 @@ impl Trainer {
         }
         let sizes: Vec<usize> = step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect();
         Ok(Self {
-            curves: Curves::new("", &sizes),
+            curves: Curves::new("", &sizes, Axis::Steps),
             sizes,
             batches: order(config.seed, corpus.train.len(), shape.batch, shape.seq),
             held,
@@ -341,7 +341,8 @@ impl Trainer {
     async fn settle(&mut self, launched: Outstanding, held_out: Option<Losses>, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
         let Outstanding { step, cursor, tokens, lr, threshold, loss_scale, report } = launched;
         let report = report.wait().await?;
-        let metrics = Metrics { held_out, ..self.metrics(step, tokens, &report, lr, threshold, loss_scale) };
+        let held_out_loss = held_out.map(|losses| losses.trained(self.config.objective()));
+        let metrics = Metrics { held_out, held_out_loss, ..self.metrics(step, tokens, &report, lr, threshold, loss_scale) };
         self.keep_folder(emit)?;
         match self.run.record(&metrics) {
             // It went between the two.
@@ -399,6 +400,7 @@ impl Trainer {
             seconds: self.state.seconds,
             changed: self.changes.at(step).cloned(),
             held_out: None,
+            held_out_loss: None,
         }
     }
 

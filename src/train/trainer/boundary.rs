@@ -116,7 +116,7 @@ impl Trainer {
         if !cfg!(feature = "desktop") {
             return Ok(());
         }
-        match svg(std::slice::from_ref(&self.curves)) {
+        match svg(&[(&self.curves).into()]) {
             Ok(svg) => Ok(self.run.curves(&svg)?),
             Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit),
         }
