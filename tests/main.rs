@@ -4,6 +4,7 @@ mod app;
 mod chat;
 mod conform;
 mod device;
+mod eval;
 mod execute;
 mod golden;
 mod infer;

@@ -2,6 +2,7 @@
 
 mod batches;
 mod corpus;
+pub mod python;
 mod stream;
 mod teacher_cache;
 mod tokenizer;

@@ -1,8 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, KeptModel, LayerInfo, MatmulReport, Metrics, PackReport, PerplexityReport,
-    Place, PlanReport, PlaneView, Report, Room, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, Comparison, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, KeptModel, LayerInfo, MatmulReport, Metrics, PackReport,
+    PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -104,6 +104,13 @@ pub enum Event {
     },
     /// A perplexity was measured.
     Perplexity(PerplexityReport),
+    /// An evaluation is complete, or was stopped.
+    Evaluated {
+        /// As data.
+        report: Box<EvalReport>,
+        /// Its tasks as a table for people.
+        table: String,
+    },
     /// A model was packed.
     Packed(PackReport),
     /// A tokenizer was trained.

@@ -27,7 +27,7 @@ mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
-pub use crate::eval::PerplexityReport;
+pub use crate::eval::{EvalReport, PerplexityReport, Published, Share, TaskReport};
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
@@ -36,7 +36,7 @@ pub use crate::train::{
 };
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
-pub use eval::PerplexityRequest;
+pub use eval::{EvalRequest, TaskRequest};
 pub use event::Event;
 pub use generate::GenerateRequest;
 pub use inputs::InputKind;
@@ -117,8 +117,8 @@ pub enum Command {
     },
     /// Forget what was said.
     ResetChat,
-    /// Measure a model's perplexity on a text.
-    Perplexity(PerplexityRequest),
+    /// Measure a model: perplexity on a text, tasks, or both.
+    Evaluate(Box<EvalRequest>),
     /// Write a student as a packed file.
     Pack {
         /// `embedded`, a model directory, or a run's directory.
@@ -261,9 +261,7 @@ impl Command {
         match self {
             Command::Train(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
             Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
-            Command::OpenChat(_) | Command::Generate(_) | Command::PlanModel(_) | Command::Perplexity(_) | Command::Pack { .. } => {
-                &[STUDENT_FILE, TEACHER_FILE]
-            }
+            Command::OpenChat(_) | Command::Generate(_) | Command::PlanModel(_) | Command::Evaluate(_) | Command::Pack { .. } => &[STUDENT_FILE, TEACHER_FILE],
             Command::OpenWeights { .. } | Command::ShowPlane { .. } => &[STUDENT_FILE, TEACHER_FILE],
             _ => &[],
         }
@@ -401,7 +399,7 @@ impl Runner {
                 self.chat()?.reset();
                 Ok(())
             }
-            Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,
+            Command::Evaluate(request) => eval::measure(*request, self.tuning, &self.stop, emit).await,
             Command::Pack { model, out } => pack::pack(&model, &out, emit),
             Command::TrainTokenizer(request) => pack::train_tokenizer(&request, emit),
             Command::OpenWeights { model } => {
