@@ -4,6 +4,7 @@
 use pollster::block_on;
 use serde::Deserialize;
 use signet::data::Batch;
+use signet::formats::TensorSource;
 use signet::formats::safetensors::TensorFile;
 use signet::graph::{Machine, Recompute, Spec, Tape};
 use signet::model::{BinaryGroup, Forward, Linears, LlamaConfig, Moments, Positions, Purpose, Weights, load, logits};
@@ -77,7 +78,7 @@ impl Golden {
     fn weights(&self, machine: &mut Machine, model: &str, linears: Linears, purpose: Purpose) -> Weights {
         let file = TensorFile::open(&self.at.join(model).join("model.safetensors")).unwrap();
         let weights = Weights::allocate(machine, &self.config(model), linears, purpose).unwrap();
-        load(machine, &weights, &mut |name, rows, cols| file.floats(name, rows, cols).map_err(anyhow::Error::from)).unwrap();
+        load(machine, &weights, &mut |name, rows, cols, band| file.band(name, rows, cols, band).map_err(anyhow::Error::from)).unwrap();
         weights
     }
 

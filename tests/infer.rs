@@ -3,6 +3,7 @@
 use crate::device::machine;
 use pollster::block_on;
 use signet::data::{END, Tokenizer, USER};
+use signet::formats::TensorSource;
 use signet::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Chat, ChatError, Engine, GenerateError, Generator, Message, Request, Sampling, Stopped, Template};
@@ -12,17 +13,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A directory of this test alone, removed when it goes out of scope.
-struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("signet-infer-{name}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
 }
@@ -33,7 +34,7 @@ impl Drop for Scratch {
     }
 }
 
-fn student() -> PathBuf {
+pub(crate) fn student() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ad/student")
 }
 
@@ -42,14 +43,14 @@ fn tokenizer() -> Tokenizer {
 }
 
 /// Logits after each of some tokens.
-fn logits(file: &ModelFile, storage: Storage, tokens: &[u32]) -> Vec<f32> {
+pub(crate) fn logits(file: &ModelFile, storage: Storage, tokens: &[u32]) -> Vec<f32> {
     let mut machine = Machine::cpu();
     let weights = file.load(&mut machine, Purpose::Inference(storage)).unwrap();
     let mut engine = Engine::new(&mut machine, &weights, 64).unwrap();
     tokens.iter().flat_map(|token| block_on(engine.feed(&mut machine, &[*token])).unwrap()).collect()
 }
 
-fn relative(got: &[f32], want: &[f32]) -> f64 {
+pub(crate) fn relative(got: &[f32], want: &[f32]) -> f64 {
     assert_eq!(got.len(), want.len());
     let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     norm(&mut got.iter().zip(want).map(|(&a, &b)| f64::from(a) - f64::from(b))) / norm(&mut want.iter().map(|&b| f64::from(b)))
@@ -283,7 +284,7 @@ fn a_full_precision_model_packs_to_halves() {
     let teacher = ModelFile::open(&student().with_file_name("teacher")).unwrap();
     let report = pack(&teacher, &scratch.file("teacher.signet")).unwrap();
     let packed = ModelFile::open(&scratch.file("teacher.signet")).unwrap();
-    assert_eq!((report.binarized_weights, packed.linears, packed.packed), (0, Linears::Dense, false));
+    assert_eq!((report.binarized_weights, packed.linears, packed.packed()), (0, Linears::Dense, false));
     assert!(packed.load(&mut Machine::cpu(), Purpose::Training(Moments::F32)).is_ok());
     let tokens = [3, 14, 15, 92, 65];
     let (got, want) = (logits(&packed, Storage::F16, &tokens), logits(&teacher, Storage::F32, &tokens));

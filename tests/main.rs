@@ -6,6 +6,7 @@ mod conform;
 mod device;
 mod eval;
 mod execute;
+mod export;
 mod golden;
 mod infer;
 mod large;

@@ -112,7 +112,7 @@ fn a_snapshot_is_what_pack_makes_of_the_checkpoint() {
     Runner::new(Stop::default()).run(pack, &mut |_| {}).unwrap();
     assert!(std::fs::read(scratch.path("packed")).unwrap() == *bytes, "the snapshot is another file");
     let model = signet::model::ModelFile::from_snapshot("the student", bytes.clone()).unwrap();
-    assert!(model.packed && model.tokenizer.is_some());
+    assert!(model.packed() && model.tokenizer.is_some());
     let cut = std::sync::Arc::new(bytes[..bytes.len() / 2].to_vec());
     assert!(signet::model::ModelFile::from_snapshot("the student", cut).unwrap_err().to_string().contains("the student"));
 }

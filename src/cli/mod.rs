@@ -7,7 +7,10 @@ mod conform;
 mod curves;
 mod devices;
 mod eval;
+mod export;
 mod generate;
+mod inspect;
+mod landscape;
 mod output;
 mod pack;
 mod teach;
@@ -41,6 +44,9 @@ enum Command {
     Generate(generate::Generate),
     Curves(curves::Curves),
     Eval(eval::Eval),
+    Export(export::Export),
+    Inspect(inspect::Inspect),
+    Landscape(landscape::Landscape),
     Pack(pack::Pack),
     #[command(subcommand)]
     Tokenizer(tokenizer::Tokenizer),
@@ -69,6 +75,9 @@ pub fn main() -> ExitCode {
         Command::Generate(generate) => generate.run(&mut runner),
         Command::Curves(curves) => curves.run(&mut runner),
         Command::Eval(eval) => eval.run(&mut runner),
+        Command::Landscape(landscape) => landscape.run(&mut runner),
+        Command::Inspect(inspect) => inspect.run(&mut runner),
+        Command::Export(export) => export.run(&mut runner),
         Command::Pack(pack) => pack.run(&mut runner),
         Command::Tokenizer(tokenizer) => tokenizer.run(&mut runner),
         Command::Devices(devices) => devices.run(&mut runner),

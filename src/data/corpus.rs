@@ -1,7 +1,7 @@
 //! A corpus: text as token ids, with a share of documents held out.
 
 use super::tokenizer::{Tokenizer, TokenizerError};
-use crate::formats::safetensors::FormatError;
+use crate::formats::FormatError;
 use crate::platform;
 use std::path::{Path, PathBuf};
 

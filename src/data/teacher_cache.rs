@@ -7,8 +7,8 @@
 
 use super::batches::{Batch, Likeliest, grid_windows};
 use super::corpus::Corpus;
-use crate::formats::checksum;
-use crate::formats::safetensors::{Dtype, FormatError, TensorFile, write_header};
+use crate::formats::safetensors::{Dtype, TensorFile, write_header};
+use crate::formats::{FormatError, TensorSource, checksum};
 use crate::platform::{self, Lock, Places};
 use std::borrow::Cow;
 use std::collections::BTreeMap;

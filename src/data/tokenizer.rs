@@ -1,7 +1,7 @@
 //! The tokenizer: a Hugging Face `tokenizer.json`, loaded, used, or trained on a corpus.
 
 use super::stream::TextStream;
-use crate::formats::safetensors::FormatError;
+use crate::formats::FormatError;
 use crate::platform;
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;

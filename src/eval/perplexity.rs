@@ -162,7 +162,7 @@ impl Measure {
     }
 
     /// Mean cross-entropy inside a window.
-    async fn window(&mut self, machine: &mut Machine, window: &[u32]) -> Result<f64, MachineError> {
+    pub async fn window(&mut self, machine: &mut Machine, window: &[u32]) -> Result<f64, MachineError> {
         let mut targets = window[1..].to_vec();
         targets.push(0);
         machine.write(&self.tokens, window)?;

@@ -1,7 +1,8 @@
 //! Safetensors: checked, and read tensor by tensor, a few megabytes at once; written tensor by tensor.
 
-use super::Checksum;
-use crate::platform::Mapped;
+use super::bytes::{Bytes, PIECE};
+use super::source::{finite, no_tensor};
+use super::{FormatError, TensorSource};
 use safetensors::tensor::Metadata;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,50 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use safetensors::Dtype;
-
-/// What is wrong with a file, or with a tensor in it.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {problem}", path.display())]
-pub struct FormatError {
-    /// The file.
-    pub path: PathBuf,
-    /// What is wrong, and with which tensor.
-    pub problem: String,
-}
-
-impl FormatError {
-    /// A problem of this file.
-    pub fn new(path: &Path, problem: impl std::fmt::Display) -> Self {
-        Self { path: path.to_path_buf(), problem: problem.to_string() }
-    }
-}
-
-/// Where a file's bytes are.
-enum Bytes {
-    Mapped(Mapped),
-    Embedded(&'static [u8]),
-    Owned(Arc<Vec<u8>>),
-}
-
-impl Bytes {
-    fn length(&self) -> u64 {
-        match self {
-            Bytes::Mapped(map) => map.bytes(),
-            Bytes::Embedded(bytes) => bytes.len() as u64,
-            Bytes::Owned(bytes) => bytes.len() as u64,
-        }
-    }
-
-    /// Some of them, which must be there.
-    fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
-        let within = range.start as usize..range.end as usize;
-        match self {
-            Bytes::Mapped(map) => map.part(range),
-            Bytes::Embedded(bytes) => Ok(Cow::Borrowed(&bytes[within])),
-            Bytes::Owned(bytes) => Ok(Cow::Borrowed(&bytes[within])),
-        }
-    }
-}
 
 /// A safetensors file whose header has been checked.
 pub struct TensorFile {
@@ -72,14 +29,11 @@ pub type Raw<'a> = (Dtype, &'a [usize], Cow<'a, [u8]>);
 
 /// The longest header that is read, in bytes; a file of another kind begins with any number.
 const HEADER: u64 = 100_000_000;
-/// So many bytes of a file are looked at at once, where it cannot be mapped: a multiple of 8.
-const PIECE: u64 = 8 << 20;
 
 impl TensorFile {
     /// Opens a file and checks its header against its size.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
-        let map = Mapped::open(path).map_err(|error| FormatError::new(path, format!("cannot be opened: {error}")))?;
-        Self::checked(path, Bytes::Mapped(map))
+        Self::checked(path, Bytes::open(path)?)
     }
 
     /// A file that is part of the program.
@@ -112,60 +66,14 @@ impl TensorFile {
         Ok(Self { path: path.to_path_buf(), bytes, header, data })
     }
 
-    /// Where it lies, for messages.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Names of all tensors, in the order of their data.
-    pub fn names(&self) -> Vec<String> {
-        self.header.offset_keys()
-    }
-
     /// The free-form metadata of the header.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref().and_then(|map| map.get(key)).map(String::as_str)
     }
 
-    /// Shape of a tensor, if it is there.
-    pub fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.header.info(name).map(|info| &info.shape[..])
-    }
-
     /// Type of a tensor, if it is there.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
         self.header.info(name).map(|info| info.dtype)
-    }
-
-    /// Refuses a tensor that is missing or of another shape. A vector may stand for one row.
-    pub fn expect_shape(&self, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
-        let info = self.found(name)?;
-        let fits = match info.shape[..] {
-            [n] => rows == 1 && n == cols,
-            [r, c] => r == rows && c == cols,
-            _ => false,
-        };
-        if fits { Ok(()) } else { Err(self.problem(format!("tensor {name} has shape {:?}; [{rows}, {cols}] is needed", info.shape))) }
-    }
-
-    /// A tensor of `rows × cols` floats (F32, F16 or BF16), widened to f32. A vector may stand for
-    /// one row.
-    pub fn floats(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
-        self.expect_shape(name, rows, cols)?;
-        self.raw_floats(name)
-    }
-
-    /// Rows of a tensor of `rows × cols` which together have all: a few megabytes of the file each.
-    pub fn bands(&self, name: &str, rows: usize, cols: usize) -> Result<impl Iterator<Item = Range<usize>> + use<>, FormatError> {
-        self.expect_shape(name, rows, cols)?;
-        let row = self.found(name)?.dtype.bitsize() * cols / 8;
-        let most = (PIECE as usize / row.max(1)).max(1);
-        Ok((0..rows).step_by(most).map(move |first| first..rows.min(first + most)))
-    }
-
-    /// A band of the rows of a tensor of floats with `cols` columns, widened to f32.
-    pub fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        self.floats_at(name, band.start * cols..band.end * cols)
     }
 
     /// A band of the rows of a tensor of halves (F16) with `cols` columns as they are, two a word, low
@@ -212,18 +120,6 @@ impl TensorFile {
         self.data
     }
 
-    /// A checksum of the whole file.
-    pub fn checksum(&self) -> Result<u64, FormatError> {
-        let read = |range| self.bytes.part(range).map_err(|error| self.problem(format!("cannot be read: {error}")));
-        let length = self.bytes.length();
-        let whole = length / 8 * 8;
-        let mut sum = Checksum::new(0, length);
-        for start in (0..whole).step_by(PIECE as usize) {
-            sum = sum.with(&read(start..whole.min(start + PIECE))?);
-        }
-        Ok(sum.finish(&read(whole..length)?))
-    }
-
     /// All floats of a tensor of any shape.
     pub fn raw_floats(&self, name: &str) -> Result<Vec<f32>, FormatError> {
         self.floats_at(name, 0..self.found(name)?.shape.iter().product())
@@ -241,10 +137,7 @@ impl TensorFile {
             Dtype::BF16 => values.extend(bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32())),
             _ => values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
         })?;
-        match values.iter().position(|value| !value.is_finite()) {
-            Some(at) => Err(self.problem(format!("tensor {name} holds {} at element {}", values[at], elements.start + at))),
-            None => Ok(values),
-        }
+        finite(&self.path, name, elements.start, values)
     }
 
     /// All 32-bit words of a tensor of any shape.
@@ -270,11 +163,44 @@ impl TensorFile {
     }
 
     fn found(&self, name: &str) -> Result<&safetensors::tensor::TensorInfo, FormatError> {
-        self.header.info(name).ok_or_else(|| self.problem(format!("has no tensor {name}")))
+        self.header.info(name).ok_or_else(|| no_tensor(&self.path, name))
     }
 
     fn problem(&self, problem: String) -> FormatError {
         FormatError::new(&self.path, problem)
+    }
+}
+
+impl TensorSource for TensorFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.header.offset_keys()
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.header.info(name).map(|info| &info.shape[..])
+    }
+
+    fn stored_as(&self, name: &str) -> Option<&'static str> {
+        Some(match self.dtype(name)? {
+            Dtype::F32 => "F32",
+            Dtype::F16 => "F16",
+            Dtype::BF16 => "BF16",
+            Dtype::U32 => "U32",
+            Dtype::I32 => "I32",
+            _ => "another type",
+        })
+    }
+
+    fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.floats_at(name, band.start * cols..band.end * cols)
+    }
+
+    fn checksum(&self) -> Result<u64, FormatError> {
+        self.bytes.checksum(0).map_err(|error| self.problem(format!("cannot be read: {error}")))
     }
 }
 
@@ -348,6 +274,7 @@ impl<'a> TensorWriter<'a> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::bands;
     use super::*;
 
     fn sample() -> Vec<u8> {
@@ -389,11 +316,11 @@ mod tests {
         let whole = file.floats("a", SHAPE.0, SHAPE.1).unwrap();
         let want: Vec<f32> = halves.iter().map(|&half| half::f16::from_bits(half).to_f32()).collect();
         assert!(whole == want && file.raw_floats("b").unwrap() == want);
-        let bands: Vec<_> = file.bands("a", SHAPE.0, SHAPE.1).unwrap().collect();
-        assert!(bands.len() == 2 && file.bands("b", 1, halves.len()).unwrap().eq(std::iter::once(0..1)));
-        let banded: Vec<f32> = bands.iter().cloned().flat_map(|band| file.floats_of("a", SHAPE.1, band).unwrap()).collect();
+        let parts: Vec<_> = bands(SHAPE.0, SHAPE.1).collect();
+        assert!(parts.len() == 3 && bands(1, halves.len()).eq(std::iter::once(0..1)));
+        let banded: Vec<f32> = parts.iter().cloned().flat_map(|band| file.floats_of("a", SHAPE.1, band).unwrap()).collect();
         assert!(banded == want);
-        let words: Vec<u32> = bands.into_iter().flat_map(|band| file.halves_of("a", SHAPE.1, band).unwrap()).collect();
+        let words: Vec<u32> = parts.into_iter().flat_map(|band| file.halves_of("a", SHAPE.1, band).unwrap()).collect();
         assert!(words.len() == SHAPE.0 * 501 && words[501] == u32::from(halves[1001]) | u32::from(halves[1002]) << 16);
         assert_eq!(file.checksum().unwrap(), super::super::checksum(0, &bytes));
         crate::platform::remove_dir(&dir).unwrap();

@@ -2,27 +2,30 @@
 
 use super::config::{Group, LlamaConfig};
 use super::weights::{BinaryGroup, Linears, Weights};
+use crate::formats::bands;
 use crate::graph::{Home, Machine, MachineError, Storage, pack};
 use crate::ops::{pack_signs, transpose_signs};
 use crate::rng::Key;
 use std::collections::HashSet;
+use std::ops::Range;
 
 /// Standard deviation of initial weights.
 const STD: f64 = 0.02;
 
-/// Full-precision tensors of a model by name, one after the other, so that no second copy of the
-/// model is needed: `f(name, rows, cols)` gives the row-major values of a tensor.
-pub type Source<'a, E> = dyn FnMut(&str, usize, usize) -> Result<Vec<f32>, E> + 'a;
+/// Full-precision tensors of a model by name, one band of rows after the other, so that no second copy
+/// of the model is needed: `f(name, rows, cols, band)` gives the row-major values of rows `band` of a
+/// tensor of `rows × cols`.
+pub type Source<'a, E> = dyn FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, E> + 'a;
 
 /// Random weights of a full-precision model: norms 1, everything else normal with deviation 0.02.
-pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, usize) -> Result<Vec<f32>, MachineError> + use<> {
+pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, MachineError> + use<> {
     let embedding = format!("{:?}", config.vocab_size);
-    move |name, rows, cols| {
+    move |name, _, cols, band| {
         if name.ends_with("norm.weight") {
-            return Ok(vec![1.0; rows * cols]);
+            return Ok(vec![1.0; band.len() * cols]);
         }
         let key = Key::new(seed, &format!("{name}/{embedding}"));
-        Ok((0..(rows * cols) as u64).map(|i| (STD * key.normal(i)) as f32).collect())
+        Ok(((band.start * cols) as u64..(band.end * cols) as u64).map(|i| (STD * key.normal(i)) as f32).collect())
     }
 }
 
@@ -30,20 +33,23 @@ pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, us
 /// the paper's rule for each column of a layer: β is its mean, α the mean of |W − β|.
 pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut Source<'_, E>) -> Result<(), E> {
     for (name, rows, cols) in weights.config.others() {
-        put(machine, weights, &name, &source(&name, rows, cols)?)?;
+        stream(machine, weights, &name, [rows, cols], source, &mut |_| {})?;
     }
     for group in weights.config.groups() {
         let mut latent = Latent::of(weights, &group);
         for (name, rows) in &group.members {
-            let tensor = format!("{name}.weight");
-            let dense = source(&tensor, *rows, group.width)?;
-            if weights.linears == Linears::Binary {
-                let (scale, bias) = scale_and_bias(&dense, group.width);
-                put(machine, weights, &format!("{name}.wscale"), &scale)?;
-                put(machine, weights, &format!("{name}.wbias"), &bias)?;
+            let (tensor, shape) = (format!("{name}.weight"), [*rows, group.width]);
+            if weights.linears == Linears::Dense {
+                stream(machine, weights, &tensor, shape, source, &mut |_| {})?;
+                continue;
             }
+            // α needs β first: this matrix is held whole.
+            let dense = source(&tensor, *rows, group.width, 0..*rows)?;
+            let (scale, bias) = scale_and_bias(&dense, group.width);
+            put(machine, weights, &format!("{name}.wscale"), 0..1, &scale)?;
+            put(machine, weights, &format!("{name}.wbias"), 0..1, &bias)?;
             latent.add(&dense);
-            put(machine, weights, &tensor, &dense)?;
+            put(machine, weights, &tensor, 0..*rows, &dense)?;
         }
         latent.finish(machine)?;
     }
@@ -56,25 +62,34 @@ pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, sou
     let latent: HashSet<String> = layers.map(|(name, _)| format!("{name}.weight")).collect();
     for name in weights.names().iter().filter(|name| !latent.contains(*name)) {
         let spec = weights.home(name).expect("named").spec;
-        put(machine, weights, name, &source(name, spec.rows, spec.cols)?)?;
+        stream(machine, weights, name, [spec.rows, spec.cols], source, &mut |_| {})?;
     }
     for binary in &weights.binary {
         let mut latent = Latent::of(weights, &binary.group);
         for (name, rows) in &binary.group.members {
-            let tensor = format!("{name}.weight");
-            let values = source(&tensor, *rows, binary.group.width)?;
-            latent.add(&values);
-            put(machine, weights, &tensor, &values)?;
+            stream(machine, weights, &format!("{name}.weight"), [*rows, binary.group.width], source, &mut |values| latent.add(values))?;
         }
         latent.finish(machine)?;
     }
     Ok(())
 }
 
-/// Writes one tensor, if it has a home: the latent weight of a packed layer has none.
-fn put(machine: &mut Machine, weights: &Weights, name: &str, values: &[f32]) -> Result<(), MachineError> {
+/// Writes one tensor band by band; `seen` is shown each.
+fn stream<E: From<MachineError>>(
+    machine: &mut Machine, weights: &Weights, name: &str, [rows, cols]: [usize; 2], source: &mut Source<'_, E>, seen: &mut dyn FnMut(&[f32]),
+) -> Result<(), E> {
+    for band in bands(rows, cols) {
+        let values = source(name, rows, cols, band.clone())?;
+        seen(&values);
+        put(machine, weights, name, band, &values)?;
+    }
+    Ok(())
+}
+
+/// Writes rows of one tensor, if it has a home: the latent weight of a packed layer has none.
+fn put(machine: &mut Machine, weights: &Weights, name: &str, band: Range<usize>, values: &[f32]) -> Result<(), MachineError> {
     match weights.home(name) {
-        Some(home) => write_floats(machine, &home, values),
+        Some(home) => write_floats(machine, &home.rows(band.start, band.len()), values),
         None => Ok(()),
     }
 }
@@ -90,7 +105,7 @@ impl<'a> Latent<'a> {
         Self { binary: weights.binary.iter().find(|binary| binary.group == *group), signs: Vec::new() }
     }
 
-    /// The next layer's latent weight.
+    /// The next rows of latent weights.
     fn add(&mut self, values: &[f32]) {
         if let Some(BinaryGroup { signs: Home { spec, .. }, .. }) = self.binary {
             let first = self.signs.len();

@@ -1,7 +1,10 @@
 //! The model: its shape, its tensors on a machine, and the tape that computes it.
 
 mod config;
+mod encode;
+mod export;
 mod init;
+mod inspect;
 mod llama;
 mod loss;
 mod memory;
@@ -12,7 +15,10 @@ mod snapshot;
 mod weights;
 
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
+pub use encode::Floats;
+pub use export::{export_dense, export_gguf, export_latent};
 pub use init::{Source, init_dense, init_from_dense, load};
+pub use inspect::{Inspection, LayerReport, Range, Sizes, inspect};
 pub use llama::{Forward, KvCache, Positions, logits};
 pub use loss::{Loss, Taught, chunk_rows};
 pub use memory::{MemoryPlan, Part, bytes_of};

@@ -1,12 +1,13 @@
 //! Models as files: a Hugging Face directory, a packed file, or either as part of the program.
 
 use super::config::LlamaConfig;
-use super::init::load;
+use super::init::{init_from_dense, load};
 use super::pack;
 use super::weights::{Linears, Purpose, Weights};
 use crate::assets;
 use crate::data::{Tokenizer, TokenizerError};
-use crate::formats::safetensors::{Dtype, FormatError, TensorFile};
+use crate::formats::safetensors::TensorFile;
+use crate::formats::{FormatError, TensorSource};
 use crate::graph::{Machine, MachineError, Storage};
 use crate::ops::pack_signs;
 use crate::platform;
@@ -46,13 +47,19 @@ pub struct ModelFile {
     pub config: LlamaConfig,
     /// Whether its linear layers are binarized.
     pub linears: Linears,
-    /// Whether its signs are stored as bits, without latent weights.
-    pub packed: bool,
     /// Its tokenizer, if it came with one.
     pub tokenizer: Option<Tokenizer>,
     /// How it wants conversations written.
     pub chat: ChatFormat,
-    tensors: TensorFile,
+    tensors: Tensors,
+}
+
+/// Where a model's tensors are.
+enum Tensors {
+    /// A packed file, whose signs are bits, without latent weights.
+    Packed(TensorFile),
+    /// All of them as floats.
+    Floats(Box<dyn TensorSource>),
 }
 
 impl std::fmt::Debug for ModelFile {
@@ -80,7 +87,7 @@ impl ModelFile {
         let mut chat = optional(&path.join("tokenizer_config.json"), chat_format)?.unwrap_or_default();
         let template = optional(&path.join("chat_template.jinja"), |bytes| std::str::from_utf8(bytes).map(str::to_string).map_err(|error| error.to_string()))?;
         chat.template = template.or(chat.template);
-        Self::from_dir(&config_path, &config, tensors, tokenizer, chat)
+        Self::from_dir(&config_path, &config, Box::new(tensors), tokenizer, chat)
     }
 
     /// The embedded demo student.
@@ -107,35 +114,38 @@ impl ModelFile {
         let tensors = TensorFile::embedded(name, model)?;
         let tokenizer = tokenizer.map(Tokenizer::from_json).transpose()?;
         let chat = ChatFormat { template: template.map(str::to_string), ..ChatFormat::default() };
-        Self::from_dir(Path::new(name), config, tensors, tokenizer, chat)
+        Self::from_dir(Path::new(name), config, Box::new(tensors), tokenizer, chat)
     }
 
-    fn from_dir(config_path: &Path, config: &[u8], tensors: TensorFile, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
+    fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
         let config = hugging_face_config(config).map_err(|problem| FormatError::new(config_path, problem))?;
         let linears = match config.linears_of(0).next() {
             Some((first, _, _)) if tensors.shape(&format!("{first}.wscale")).is_some() => Linears::Binary,
             _ => Linears::Dense,
         };
-        Self { config, linears, packed: false, tokenizer, chat, tensors }.checked()
+        Self { config, linears, tokenizer, chat, tensors: Tensors::Floats(tensors) }.checked()
     }
 
     fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
         let header = pack::Header::read(&tensors)?;
         let pack::Header { config, tokenizer, chat } = header;
         let packed = config.linears_of(0).next().is_some_and(|(first, _, _)| tensors.shape(&format!("{first}.signs")).is_some());
-        let linears = if packed { Linears::Binary } else { Linears::Dense };
-        Self { config, linears, packed, tokenizer, chat, tensors }.checked()
+        let (linears, tensors) = match packed {
+            true => (Linears::Binary, Tensors::Packed(tensors)),
+            false => (Linears::Dense, Tensors::Floats(Box::new(tensors))),
+        };
+        Self { config, linears, tokenizer, chat, tensors }.checked()
     }
 
     /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file
     /// does not have it; and that the tokenizer gives no id the embedding lacks.
     fn checked(self) -> Result<Self, ModelError> {
-        let tensors = &self.tensors;
-        let suffixes: &[&str] = if self.packed { &["signs"] } else { &["weight"] };
+        let (tensors, packed) = (self.tensors(), self.packed());
+        let suffixes: &[&str] = if packed { &["signs"] } else { &["weight"] };
         for layer in 0..self.config.num_hidden_layers {
             for (name, rows, cols) in self.config.linears_of(layer) {
                 for suffix in suffixes {
-                    let cols = if self.packed { cols.div_ceil(32) } else { cols };
+                    let cols = if packed { cols.div_ceil(32) } else { cols };
                     tensors.expect_shape(&format!("{name}.{suffix}"), rows, cols)?;
                 }
                 if self.linears == Linears::Binary {
@@ -155,25 +165,38 @@ impl ModelFile {
         Ok(self)
     }
 
+    /// Its tensors.
+    pub(super) fn tensors(&self) -> &dyn TensorSource {
+        match &self.tensors {
+            Tensors::Packed(file) => file,
+            Tensors::Floats(source) => &**source,
+        }
+    }
+
+    /// Whether its signs are stored as bits, without latent weights.
+    pub fn packed(&self) -> bool {
+        matches!(self.tensors, Tensors::Packed(_))
+    }
+
     /// Where it lies, for messages.
     pub fn path(&self) -> &Path {
-        self.tensors.path()
+        self.tensors().path()
     }
 
     /// A checksum of the file of its tensors, by which it is known again.
     pub fn checksum(&self) -> Result<u64, FormatError> {
-        self.tensors.checksum()
+        self.tensors().checksum()
     }
 
     /// How its matrices outside binarized layers are stored in memory without loss: in f16 where
     /// the file has them so, else in f32.
     pub fn storage(&self) -> Storage {
-        if self.tensors.dtype("model.embed_tokens.weight") == Some(Dtype::F16) { Storage::F16 } else { Storage::F32 }
+        if self.tensors().stored_as("model.embed_tokens.weight") == Some("F16") { Storage::F16 } else { Storage::F32 }
     }
 
     /// Reserves memory on a machine and fills it.
     pub fn load(&self, machine: &mut Machine, purpose: Purpose) -> Result<Weights, ModelError> {
-        if self.packed && matches!(purpose, Purpose::Training(_)) {
+        if self.packed() && matches!(purpose, Purpose::Training(_)) {
             return Err(pack::no_latent(self.path()).into());
         }
         let weights = Weights::allocate(machine, &self.config, self.linears, purpose)?;
@@ -184,18 +207,23 @@ impl ModelFile {
     /// Fills weights of the same shape. Signs of a packed file go to the machine as they are; those
     /// of latent weights are taken on the way.
     pub fn fill(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
-        if self.packed {
-            return pack::fill(machine, weights, &self.tensors);
+        match &self.tensors {
+            Tensors::Packed(file) => pack::fill(machine, weights, file),
+            Tensors::Floats(source) => load(machine, weights, &mut |name, rows, cols, band| Ok(source.band(name, rows, cols, band)?)),
         }
-        load(machine, weights, &mut |name, rows, cols| self.floats(name, rows, cols).map_err(ModelError::from))
+    }
+
+    /// Fills weights of a student of the same shape from a full-precision model, see [`init_from_dense`].
+    pub fn start(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
+        init_from_dense(machine, weights, &mut |name, rows, cols, band| Ok(self.tensors().band(name, rows, cols, band)?))
     }
 
     /// The signs of a binarized layer `(rows, cols)`, packed by rows: bit j of a row's word k is column
     /// 32k + j, set where the weight is +1. Of a latent weight they are taken as the trainer takes them:
     /// +1 above zero, −1 at zero and below.
     pub fn signs(&self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
-        if self.packed {
-            return pack::signs(&self.tensors, layer, rows, cols);
+        if let Tensors::Packed(file) = &self.tensors {
+            return pack::signs(file, layer, rows, cols);
         }
         let latent = self.floats(&format!("{layer}.weight"), rows, cols)?;
         let mut words = vec![0; rows * cols.div_ceil(32)];
@@ -205,7 +233,7 @@ impl ModelFile {
 
     /// One tensor.
     pub fn floats(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
-        self.tensors.floats(name, rows, cols)
+        self.tensors().floats(name, rows, cols)
     }
 }
 

@@ -3,11 +3,13 @@
 //! full-precision one, such as a teacher, is all f16.
 
 use super::config::LlamaConfig;
+use super::encode::Floats;
 use super::init::write_floats;
 use super::open::{ChatFormat, ModelError, ModelFile};
 use super::weights::{Linears, Weights};
 use crate::data::Tokenizer;
-use crate::formats::safetensors::{Dtype, FormatError, TensorFile, TensorInfo, TensorWriter};
+use crate::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
+use crate::formats::{FormatError, TensorSource, bands};
 use crate::graph::{Machine, Storage};
 use crate::platform;
 use serde::{Deserialize, Serialize};
@@ -62,7 +64,7 @@ pub fn bits_per_weight(config: &LlamaConfig, kind: Linears) -> f64 {
 
 /// Writes `source` as a packed file at `out`, tensor by tensor: whole, or not at all.
 pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
-    if source.packed {
+    if source.packed() {
         return Err(FormatError::new(source.path(), "is packed already").into());
     }
     let about = About { config: &source.config, linears: source.linears, tokenizer: source.tokenizer.as_ref(), chat: &source.chat };
@@ -165,20 +167,11 @@ pub(super) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &m
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
         let bytes = match name.strip_suffix(".signs") {
             Some(layer) => tensors.signs(layer, rows, sizes[layer]).await.map(|words| words.iter().flat_map(|word| word.to_le_bytes()).collect()),
-            None => tensors.floats(name, rows, cols).await.and_then(|values| halves(tensors.path(), name, &values)),
+            None => tensors.floats(name, rows, cols).await.and_then(|values| Floats::F16.encode(tensors.path(), name, &values)),
         };
         writer.tensor(name, &bytes.map_err(io::Error::other)?)?;
     }
     writer.finish()
-}
-
-/// Floats rounded to halves; one that is too large for that is refused.
-fn halves(path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
-    let rounded: Vec<half::f16> = values.iter().map(|&x| half::f16::from_f32(x)).collect();
-    match rounded.iter().position(|x| !x.is_finite()) {
-        Some(at) => Err(FormatError::new(path, format!("tensor {name} holds {} at element {at}, too large for f16", values[at])).into()),
-        None => Ok(rounded.iter().flat_map(|x| x.to_le_bytes()).collect()),
-    }
 }
 
 /// What a packed file says besides its tensors.
@@ -231,8 +224,9 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) 
     }
     for name in weights.names() {
         let home = weights.home(name).expect("named");
-        let cols = home.spec.cols;
-        for band in file.bands(name, home.spec.rows, cols)? {
+        let (rows, cols) = (home.spec.rows, home.spec.cols);
+        file.expect_shape(name, rows, cols)?;
+        for band in bands(rows, cols) {
             let part = home.rows(band.start, band.len());
             match part.spec.storage {
                 Storage::F16 => machine.write(&part, &file.halves_of(name, cols, band)?)?,

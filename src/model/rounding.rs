@@ -2,7 +2,7 @@
 
 use super::open::{ModelError, ModelFile};
 use super::weights::Linears;
-use crate::formats::safetensors::FormatError;
+use crate::formats::{FormatError, bands};
 use crate::graph::{Spec, Storage, pack, unpack};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -64,13 +64,15 @@ impl Rounding {
         let storage = precision.storage();
         let mut sums = (0.0, 0.0, 0.0);
         for (name, rows, cols) in matrices(file).into_iter().filter(|_| storage != Storage::F32) {
-            let values = file.floats(&name, rows, cols)?;
-            let tensor = of_rows(Spec { rows, cols, storage }, &values);
-            if !tensor.0.is_finite() {
-                let problem = format!("tensor {name} holds values too large for {precision}; choose q8 or f32");
-                return Err(FormatError::new(file.path(), problem).into());
+            for band in bands(rows, cols) {
+                let values = file.tensors().band(&name, rows, cols, band.clone())?;
+                let part = of_rows(Spec { rows: band.len(), cols, storage }, &values);
+                if !part.0.is_finite() {
+                    let problem = format!("tensor {name} holds values too large for {precision}; choose q8 or f32");
+                    return Err(FormatError::new(file.path(), problem).into());
+                }
+                sums = add(sums, part);
             }
-            sums = add(sums, tensor);
         }
         Ok(Self { precision, rms: if sums.1 > 0.0 { (sums.0 / sums.1).sqrt() } else { 0.0 }, worst: sums.2.sqrt() })
     }

@@ -164,7 +164,9 @@ impl Commit {
         sync_dir(&self.beside)?;
         remove_dir(&self.path)?;
         fs::rename(&self.beside, &self.path)?;
-        sync_dir(self.path.parent().unwrap_or(Path::new(".")))
+        // The parent of a bare name is empty, which means here.
+        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_dir(parent.unwrap_or(Path::new(".")))
     }
 }
 
@@ -453,6 +455,18 @@ mod tests {
         assert_eq!(fs::read(at.join("a")).unwrap(), b"old");
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
         remove_dir(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_bare_name_is_committed_here() {
+        let at = PathBuf::from(format!("signet-bare-{}", std::process::id()));
+        let mut commit = Commit::begin(&at).unwrap();
+        write_part(&mut commit, "a", b"here");
+        let finished = commit.finish();
+        let read = fs::read(at.join("a"));
+        remove_dir(&at).unwrap();
+        finished.unwrap();
+        assert_eq!(read.unwrap(), b"here");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, Comparison, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, KeptModel, LayerInfo, MatmulReport, Metrics, PackReport,
-    PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, Comparison, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport, Metrics,
+    PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -113,6 +113,31 @@ pub enum Event {
     },
     /// A model was packed.
     Packed(PackReport),
+    /// What the layers of a model are made of.
+    Inspected {
+        /// Where the model lies.
+        model: String,
+        /// What there is to say.
+        inspection: Box<Inspection>,
+        /// Of a run: how often a weight of each binarized matrix has changed its sign so far, on average.
+        flips: Option<Vec<f64>>,
+    },
+    /// A landscape was drawn.
+    Landscape {
+        /// The file.
+        out: PathBuf,
+        /// Loss at the checkpoint, in nats a token.
+        centre: f64,
+        /// Greatest loss seen.
+        greatest: f64,
+    },
+    /// A model was written for other programs.
+    ModelExported {
+        /// Where.
+        out: PathBuf,
+        /// Bytes of its tensors.
+        bytes: u64,
+    },
     /// A tokenizer was trained.
     TokenizerTrained {
         /// Tokens it has.

@@ -2,7 +2,7 @@
 
 use super::{Event, model, settings};
 use crate::data::{TeacherCache, Tokenizer};
-use crate::formats::safetensors::FormatError;
+use crate::formats::FormatError;
 use crate::model::ModelFile;
 use crate::platform::{self, Mapped};
 use anyhow::{Context, Result, bail};
@@ -66,8 +66,9 @@ fn what(path: &Path, kind: InputKind) -> Result<String> {
     match kind {
         InputKind::Text | InputKind::Any => text(path),
         InputKind::Model => {
-            let ModelFile { config, packed, tokenizer, .. } = model::open(&path.display().to_string())?;
-            let kind = if packed { "a packed student" } else { "a model" };
+            let file = model::open(&path.display().to_string())?;
+            let kind = if file.packed() { "a packed student" } else { "a model" };
+            let ModelFile { config, tokenizer, .. } = file;
             let speaks = if tokenizer.is_some() { "with its tokenizer" } else { "without a tokenizer" };
             Ok(format!("{kind} of {} parameters, {} token ids, {speaks}", count(config.parameters() as f64), config.vocab_size))
         }

@@ -7,9 +7,12 @@ mod devices;
 mod eval;
 mod event;
 mod export;
+mod export_model;
 mod generate;
 mod inputs;
+mod inspect;
 mod known;
+mod landscape;
 mod model;
 mod models;
 mod numbers;
@@ -29,17 +32,19 @@ pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Ke
 pub use crate::conform::{CaseResult, Report};
 pub use crate::eval::{EvalReport, PerplexityReport, Published, Share, TaskReport};
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
-pub use crate::model::{LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
+pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Changed, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError, Snapshot, Source,
-    TrainConfig, TrainEvent, check_name,
+    Changed, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError, Snapshot,
+    Source, TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::{EvalRequest, TaskRequest};
 pub use event::Event;
+pub use export_model::{ExportModelRequest, ModelExport};
 pub use generate::GenerateRequest;
 pub use inputs::InputKind;
+pub use landscape::LandscapeRequest;
 pub use numbers::{ModelNumbers, RunLength};
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
@@ -119,6 +124,15 @@ pub enum Command {
     ResetChat,
     /// Measure a model: perplexity on a text, tasks, or both.
     Evaluate(Box<EvalRequest>),
+    /// Say what the layers of a model are made of.
+    Inspect {
+        /// `embedded`, a packed file, a model directory, or a run's directory.
+        model: String,
+    },
+    /// Draw the loss around a checkpoint.
+    Landscape(Box<LandscapeRequest>),
+    /// Write a model for other programs.
+    ExportModel(ExportModelRequest),
     /// Write a student as a packed file.
     Pack {
         /// `embedded`, a model directory, or a run's directory.
@@ -261,7 +275,14 @@ impl Command {
         match self {
             Command::Train(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
             Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
-            Command::OpenChat(_) | Command::Generate(_) | Command::PlanModel(_) | Command::Evaluate(_) | Command::Pack { .. } => &[STUDENT_FILE, TEACHER_FILE],
+            Command::OpenChat(_)
+            | Command::Generate(_)
+            | Command::PlanModel(_)
+            | Command::Evaluate(_)
+            | Command::Pack { .. }
+            | Command::ExportModel(_)
+            | Command::Landscape(_)
+            | Command::Inspect { .. } => &[STUDENT_FILE, TEACHER_FILE],
             Command::OpenWeights { .. } | Command::ShowPlane { .. } => &[STUDENT_FILE, TEACHER_FILE],
             _ => &[],
         }
@@ -400,6 +421,9 @@ impl Runner {
                 Ok(())
             }
             Command::Evaluate(request) => eval::measure(*request, self.tuning, &self.stop, emit).await,
+            Command::Inspect { model } => inspect::inspect(&model, &self.stop, emit),
+            Command::Landscape(request) => landscape::draw(*request, &self.stop, emit).await,
+            Command::ExportModel(request) => export_model::export(&request, &self.stop, emit),
             Command::Pack { model, out } => pack::pack(&model, &out, emit),
             Command::TrainTokenizer(request) => pack::train_tokenizer(&request, emit),
             Command::OpenWeights { model } => {

@@ -2,7 +2,7 @@
 
 use super::{Event, model};
 use crate::data::{self, Corpus};
-use crate::formats::safetensors::FormatError;
+use crate::formats::FormatError;
 use crate::platform;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};

@@ -5,9 +5,9 @@ use super::plan::{self, Planned, Room};
 use super::{Event, Orders, Stop, Tuning, tuning};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
-use crate::formats::safetensors::FormatError;
+use crate::formats::FormatError;
 use crate::graph::{Machine, Recompute};
-use crate::model::{Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
+use crate::model::{Linears, LlamaConfig, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
 use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, anyhow};
@@ -243,6 +243,6 @@ fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>) -> Result<Fir
         if file.linears == step.student.linears {
             return file.fill(machine, &step.student);
         }
-        init_from_dense(machine, &step.student, &mut |name, rows, cols| file.floats(name, rows, cols).map_err(ModelError::from))
+        file.start(machine, &step.student)
     }))
 }

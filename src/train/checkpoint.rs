@@ -3,7 +3,8 @@
 
 use super::guard::Guard;
 use super::step::Step;
-use crate::formats::safetensors::{FormatError, TensorFile, write_header};
+use crate::formats::safetensors::{TensorFile, write_header};
+use crate::formats::{FormatError, TensorSource};
 use crate::graph::{Home, Machine, MachineError, Spec, Storage};
 use crate::model::{ModelError, Weights, load};
 use crate::platform::{self, Commit};
@@ -141,7 +142,7 @@ pub fn read_state(path: &Path) -> Result<State, CheckpointError> {
 pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> Result<State, CheckpointError> {
     let state = read_state(path)?;
     let model = TensorFile::open(&path.join("model.safetensors"))?;
-    load(machine, weights, &mut |name, rows, cols| model.floats(name, rows, cols).map_err(CheckpointError::from))?;
+    load(machine, weights, &mut |name, rows, cols, band| model.band(name, rows, cols, band).map_err(CheckpointError::from))?;
     let optimizer = TensorFile::open(&path.join("optimizer.safetensors"))?;
     for (name, [first, second]) in weights.moments() {
         for (moment, home) in [("first", first), ("second", second)] {

@@ -1,9 +1,9 @@
 //! Curves of a run, or of several on the same axes, as SVG (a run's `curves.svg`) or PNG.
 
 use super::curves::{Curves, FLIPS, HELD_KL, KL, LOSS, NORM, RATE, VALUES};
+use super::picture::{Drawn, Picture};
 use plotters::coord::Shift;
 use plotters::prelude::*;
-use plotters::style::{FontStyle, register_font};
 
 impl Curves {
     fn line(&self, name: &str, colour: RGBColor, value: usize) -> Line {
@@ -29,8 +29,6 @@ struct Panel {
 
 const WIDTH: u32 = 1000;
 const HEIGHT: u32 = 1080;
-/// Pixels of a bitmap for one of those.
-const SCALE: u32 = 2;
 /// Pixels of a row of names above the plots.
 const ROW: i32 = 24;
 const BLUE: RGBColor = RGBColor(31, 119, 180);
@@ -50,44 +48,32 @@ const COLOURS: [RGBColor; 10] = [
     RGBColor(23, 190, 207),
 ];
 
-type Drawn = Result<(), Box<dyn std::error::Error>>;
-
 /// The curves as an SVG document.
 pub fn svg(runs: &[Curves]) -> Result<String, String> {
-    let mut svg = String::new();
-    draw(SVGBackend::with_string(&mut svg, (WIDTH, HEIGHT)).into_drawing_area(), runs, 1).map_err(|error| error.to_string())?;
-    Ok(svg)
+    Runs(runs).svg()
 }
 
 /// The curves as a PNG file's bytes.
 pub fn png(runs: &[Curves]) -> Result<Vec<u8>, String> {
-    let size = (WIDTH * SCALE, HEIGHT * SCALE);
-    let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
-    draw(BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area(), runs, SCALE).map_err(|error| error.to_string())?;
-    let mut file = Vec::new();
-    let mut encoder = png::Encoder::new(&mut file, size.0, size.1);
-    encoder.set_color(png::ColorType::Rgb);
-    let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels).and_then(|()| writer.finish()));
-    written.map_err(|error| error.to_string())?;
-    Ok(file)
+    Runs(runs).png()
 }
 
-fn draw<B: DrawingBackend>(root: DrawingArea<B, Shift>, runs: &[Curves], scale: u32) -> Drawn
-where
-    B::ErrorType: 'static,
-{
-    if register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_err() {
-        return Err("the font that is part of the program cannot be read".into());
+/// The curves of runs on the same axes.
+struct Runs<'a>(&'a [Curves]);
+
+impl Picture for Runs<'_> {
+    const SIZE: (u32, u32) = (WIDTH, HEIGHT);
+
+    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
+    where
+        B::ErrorType: 'static,
+    {
+        let (panels, below) = match self.0 {
+            [run] => (panels(run), root.clone()),
+            runs => (panels_of_several(runs), names(root, runs, scale)?),
+        };
+        below.split_evenly((3, 2)).iter().zip(panels).try_for_each(|(area, panel)| draw_panel(area, &panel, scale))
     }
-    root.fill(&WHITE)?;
-    let (panels, below) = match runs {
-        [run] => (panels(run), root.clone()),
-        runs => (panels_of_several(runs), names(&root, runs, scale)?),
-    };
-    for (area, panel) in below.split_evenly((3, 2)).iter().zip(panels) {
-        draw_panel(area, &panel, scale)?;
-    }
-    Ok(root.present()?)
 }
 
 /// The panels of a run alone.
@@ -194,6 +180,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::picture::SCALE;
     use crate::train::{Losses, Metrics};
 
     fn curves(name: &str, lift: f64) -> Curves {

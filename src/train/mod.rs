@@ -10,11 +10,16 @@ pub mod csv;
 mod curves;
 #[cfg(feature = "desktop")]
 mod draw;
+#[cfg(feature = "desktop")]
+mod draw_landscape;
 mod event;
 mod follow;
 mod guard;
+mod landscape;
 mod metrics;
 mod orders;
+#[cfg(feature = "desktop")]
+mod picture;
 mod run_dir;
 mod schedule;
 mod setup;
@@ -33,9 +38,12 @@ pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
 pub use curves::Curves;
 #[cfg(feature = "desktop")]
 pub use draw::{png, svg};
+#[cfg(feature = "desktop")]
+pub use draw_landscape::{landscape_png, landscape_svg};
 pub use event::{GuardAction, Snapshot, TrainEvent};
 pub use follow::{Piece, Place, read_last, read_piece};
 pub use guard::{Guard, GuardConfig, Verdict};
+pub use landscape::{Grid, Landscape, LandscapeError, landscape};
 pub use metrics::Metrics;
 pub use orders::{Order, Orders};
 pub use run_dir::{RunDir, RunError, check_name, checkpoint, checkpoints};
@@ -45,4 +53,4 @@ pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
 pub use teach::{TeachError, Teaching, teach};
 pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer};
 #[cfg(not(feature = "desktop"))]
-pub use undrawn::{png, svg};
+pub use undrawn::{landscape_png, landscape_svg, png, svg};

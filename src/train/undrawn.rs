@@ -2,8 +2,9 @@
 //! a run that is opened on a desktop gets its pictures.
 
 use super::curves::Curves;
+use super::landscape::Landscape;
 
-const WHY: &str = "pictures of curves are drawn by the desktop program (`signet curves`); .csv holds every step";
+const WHY: &str = "pictures are drawn by the desktop program; .csv holds every step of a run";
 
 /// No picture.
 pub fn svg(_: &[Curves]) -> Result<String, String> {
@@ -12,5 +13,15 @@ pub fn svg(_: &[Curves]) -> Result<String, String> {
 
 /// No picture.
 pub fn png(_: &[Curves]) -> Result<Vec<u8>, String> {
+    Err(WHY.into())
+}
+
+/// No picture.
+pub fn landscape_svg(_: &Landscape, _: &str) -> Result<String, String> {
+    Err(WHY.into())
+}
+
+/// No picture.
+pub fn landscape_png(_: &Landscape, _: &str) -> Result<Vec<u8>, String> {
     Err(WHY.into())
 }

@@ -1,0 +1,3 @@
+//! GGUF: ggml's model files.
+
+pub mod write;

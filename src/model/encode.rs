@@ -1,0 +1,79 @@
+//! Floats as bytes of a file: in 32 or in 16 bits.
+
+use super::open::ModelError;
+use crate::formats::FormatError;
+use crate::formats::safetensors::Dtype;
+use half::{bf16, f16};
+use serde::{Deserialize, Serialize};
+use std::path::Path;
+
+/// How the floats of a file are stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Floats {
+    /// IEEE 754, 32 bits.
+    F32,
+    /// IEEE 754, 16 bits: 11 bits of precision, at most 65,504.
+    #[default]
+    F16,
+    /// The upper half of a 32-bit float: 8 bits of precision, the same range.
+    Bf16,
+}
+
+impl Floats {
+    /// What safetensors calls it.
+    pub(super) fn dtype(self) -> Dtype {
+        match self {
+            Floats::F32 => Dtype::F32,
+            Floats::F16 => Dtype::F16,
+            Floats::Bf16 => Dtype::BF16,
+        }
+    }
+
+    /// What PyTorch calls it.
+    pub(super) fn torch(self) -> &'static str {
+        match self {
+            Floats::F32 => "float32",
+            Floats::F16 => "float16",
+            Floats::Bf16 => "bfloat16",
+        }
+    }
+
+    /// Values of the tensor `name` of the model at `path`, rounded to nearest, ties to even, little-endian. One
+    /// that is too large is refused.
+    pub(super) fn encode(self, path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
+        let bytes = match self {
+            Floats::F32 => return Ok(values.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Floats::F16 => finite(values, |x| Some(f16::from_f32(x)).filter(|x| x.is_finite()).map(f16::to_le_bytes)),
+            Floats::Bf16 => finite(values, |x| Some(bf16::from_f32(x)).filter(|x| x.is_finite()).map(bf16::to_le_bytes)),
+        };
+        let refused = |at: usize| FormatError::new(path, format!("tensor {name} holds {} at element {at}, too large for {}", values[at], self.torch()));
+        bytes.map_err(|at| refused(at).into())
+    }
+}
+
+/// All values rounded; the place of the first that cannot be.
+fn finite(values: &[f32], round: impl Fn(f32) -> Option<[u8; 2]>) -> Result<Vec<u8>, usize> {
+    let mut bytes = Vec::with_capacity(2 * values.len());
+    for (at, &value) in values.iter().enumerate() {
+        bytes.extend(round(value).ok_or(at)?);
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn floats_are_rounded_to_even_and_what_is_too_large_is_named() {
+        let encode = |floats: Floats, values: &[f32]| floats.encode(Path::new("m"), "t", values);
+        // 1 + 2⁻¹¹ lies between two halves, 1 + 2⁻⁸ between two bf16: ties go to the even one.
+        assert_eq!(encode(Floats::F16, &[1.0 + f32::powi(2.0, -11), -2.0]).unwrap(), [0x00, 0x3c, 0x00, 0xc0]);
+        assert_eq!(encode(Floats::Bf16, &[1.0 + f32::powi(2.0, -8), -2.0]).unwrap(), [0x80, 0x3f, 0x00, 0xc0]);
+        assert_eq!(encode(Floats::F32, &[1.5]).unwrap(), 1.5f32.to_le_bytes());
+        let error = encode(Floats::F16, &[1.0, 65_520.0]).unwrap_err().to_string();
+        assert!(error.contains("tensor t holds 65520 at element 1, too large for float16"), "{error}");
+        assert!(encode(Floats::Bf16, &[65_520.0]).is_ok() && encode(Floats::Bf16, &[f32::MAX]).is_err());
+    }
+}

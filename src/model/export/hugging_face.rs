@@ -1,0 +1,142 @@
+//! A Hugging Face directory: `config.json`, `model.safetensors`, and the tokenizer with its chat template.
+
+use super::{Progress, dense_weight, free};
+use crate::formats::FormatError;
+use crate::formats::safetensors::{TensorInfo, TensorWriter};
+use crate::model::encode::Floats;
+use crate::model::open::{ModelError, ModelFile};
+use crate::model::pack::{failure, no_latent};
+use crate::model::weights::Linears;
+use crate::platform::Commit;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Writes a plain LLaMA, which needs nothing of Signet: each binarized layer as the matrix it stands for.
+/// transformers gives the same logits, but for the rounding of `floats`.
+pub fn export_dense(source: &ModelFile, out: &Path, floats: Floats, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
+    let weights = source.config.linears().into_iter().map(|(name, rows, cols)| (format!("{name}.weight"), floats.dtype(), vec![rows, cols]));
+    let tensors: Vec<TensorInfo> = weights.chain(others(source, floats)).collect();
+    write(source, out, floats, &tensors, progress)
+}
+
+/// Writes the latent weights with α and β as the published FBI-LLM checkpoints have them (`weight`, `wscale`,
+/// `wbias`, all in f32), from which PyTorch goes on training, and Signet again after it.
+pub fn export_latent(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
+    if source.packed() {
+        return Err(no_latent(source.path()).into());
+    }
+    if source.linears == Linears::Dense {
+        return Err(FormatError::new(source.path(), "is a full-precision model: there are no latent weights. Export it with --dense").into());
+    }
+    let floats = Floats::F32;
+    let layer = |(name, rows, cols): (String, usize, usize)| {
+        let part = |part: &str, rows: usize| (format!("{name}.{part}"), floats.dtype(), vec![rows, cols]);
+        [part("weight", rows), part("wscale", 1), part("wbias", 1)]
+    };
+    let tensors: Vec<TensorInfo> = source.config.linears().into_iter().flat_map(layer).chain(others(source, floats)).collect();
+    write(source, out, floats, &tensors, progress)
+}
+
+/// Embedding, norms and head; norms are vectors.
+fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = TensorInfo> {
+    source.config.others().into_iter().map(move |(name, rows, cols)| {
+        let shape = if name.ends_with("norm.weight") { vec![cols] } else { vec![rows, cols] };
+        (name, floats.dtype(), shape)
+    })
+}
+
+/// Writes a directory with these tensors: whole, or not at all. Gives the bytes of its tensors.
+fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo], progress: &mut Progress<'_>) -> Result<u64, ModelError> {
+    free(out)?;
+    let files = [
+        ("config.json", Some(pretty(&config(source, floats)))),
+        ("tokenizer.json", source.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?),
+        ("tokenizer_config.json", source.tokenizer.as_ref().map(|_| pretty(&tokenizer_config(source)))),
+    ];
+    let mut written = || {
+        let mut commit = Commit::begin(out)?;
+        for (name, text) in files.iter().filter_map(|(name, text)| Some((name, text.as_ref()?))) {
+            let mut part = commit.part(name)?;
+            part.write_all(text.as_bytes())?;
+            part.end()?;
+        }
+        let mut part = commit.part("model.safetensors")?;
+        let bytes = stream(source, floats, tensors, &mut part, progress)?;
+        part.end()?;
+        commit.finish()?;
+        Ok(bytes)
+    };
+    written().map_err(|error: io::Error| failure(out, error))
+}
+
+/// Writes the tensors one after the other.
+fn stream(source: &ModelFile, floats: Floats, tensors: &[TensorInfo], out: &mut dyn Write, progress: &mut Progress<'_>) -> io::Result<u64> {
+    // transformers refuses files that do not say which framework they are for.
+    let mut writer = TensorWriter::new(out, tensors, &BTreeMap::from([("format".into(), "pt".into())]))?;
+    let mut total = 0;
+    for (n, (name, _, shape)) in tensors.iter().enumerate() {
+        let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
+        let plain = tensors.iter().all(|(name, ..)| !name.ends_with(".wscale"));
+        let values = match name.strip_suffix(".weight") {
+            Some(layer) if plain && name.contains("_proj.") => dense_weight(source, layer, rows, cols),
+            _ => source.floats(name, rows, cols).map_err(ModelError::from),
+        };
+        let bytes = values.and_then(|values| floats.encode(source.path(), name, &values)).map_err(io::Error::other)?;
+        writer.tensor(name, &bytes)?;
+        total += bytes.len() as u64;
+        if !progress(n + 1, tensors.len()) {
+            return Err(io::Error::other("stopped; nothing was written"));
+        }
+    }
+    writer.finish()?;
+    Ok(total)
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).expect("plain data") + "\n"
+}
+
+/// The configuration, with what transformers wants to know besides the shape.
+fn config(source: &ModelFile, floats: Floats) -> Value {
+    let mut config = serde_json::to_value(&source.config).expect("a configuration is plain data");
+    let id = |token: &Option<String>| source.tokenizer.as_ref()?.id(token.as_deref()?);
+    let end = || source.tokenizer.as_ref().and_then(|tokenizer| tokenizer.end());
+    let more = json!({
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "hidden_act": "silu",
+        "num_key_value_heads": source.config.kv_heads(),
+        "attention_bias": false,
+        "mlp_bias": false,
+        "torch_dtype": floats.torch(),
+        "bos_token_id": id(&source.chat.bos_token),
+        "eos_token_id": id(&source.chat.eos_token).or_else(end),
+    });
+    if let (Value::Object(config), Value::Object(more)) = (&mut config, more) {
+        config.extend(more);
+    }
+    config
+}
+
+/// What transformers wants to know of a tokenizer besides its `tokenizer.json`.
+fn tokenizer_config(source: &ModelFile) -> Value {
+    let end = || source.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(&[tokenizer.end()?], true).ok());
+    let mut config = json!({
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": source.config.max_position_embeddings,
+        "clean_up_tokenization_spaces": false,
+    });
+    let texts = [
+        ("bos_token", source.chat.bos_token.clone()),
+        ("eos_token", source.chat.eos_token.clone().or_else(end)),
+        ("chat_template", source.chat.template.clone()),
+    ];
+    for (key, text) in texts {
+        if let Some(text) = text {
+            config[key] = text.into();
+        }
+    }
+    config
+}

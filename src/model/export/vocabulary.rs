@@ -1,0 +1,152 @@
+//! A tokenizer as GGUF's metadata has it: tokens in the order of their ids with a type each, and merges (byte-level
+//! BPE) or scores (SentencePiece BPE).
+
+use crate::data::Tokenizer;
+use crate::formats::FormatError;
+use crate::formats::gguf::write::Entry;
+use crate::model::open::{ChatFormat, ModelError};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::Path;
+
+/// Types of tokens, as llama.cpp numbers them.
+const NORMAL: i32 = 1;
+const UNKNOWN: i32 = 2;
+const CONTROL: i32 = 3;
+const USER_DEFINED: i32 = 4;
+const UNUSED: i32 = 5;
+const BYTE: i32 = 6;
+
+/// What there is to say of the tokenizer of the model at `path`, whose embedding has `rows` rows. One that
+/// llama.cpp has no equal of is refused.
+pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, rows: usize) -> Result<Vec<(String, Entry)>, ModelError> {
+    let json: Value = serde_json::from_str(&tokenizer.to_json()?).expect("the library writes JSON");
+    let refused = |why: String| FormatError::new(path, format!("its tokenizer cannot be written as GGUF: {why}"));
+    let model = &json["model"];
+    if model["type"] != "BPE" {
+        return Err(refused(format!("its kind is {}, and llama.cpp's are BPE", model["type"])).into());
+    }
+    let sentence_piece = model["byte_fallback"] == Value::Bool(true);
+    let merges = merges(&model["merges"]).ok_or_else(|| refused("its merges are no pairs of texts".into()))?;
+    let (tokens, types) = tokens(&json, rows, sentence_piece);
+    let mut entries = if sentence_piece {
+        let scores = scores(&tokens, &merges);
+        vec![("model", Entry::Text("llama".into())), ("scores", Entry::Floats(scores))]
+    } else {
+        let pre = gguf_pre_tokenizer(&json)
+            .ok_or_else(|| refused(format!("llama.cpp has no name for its pre-tokenizer that Signet knows: {}", json["pre_tokenizer"])))?;
+        let joined = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
+        vec![("model", Entry::Text("gpt2".into())), ("pre", Entry::Text(pre.into())), ("merges", Entry::Texts(joined))]
+    };
+    entries.extend([("tokens", Entry::Texts(tokens)), ("token_type", Entry::Integers(types))]);
+    let id = |text: &Option<String>| text.as_deref().and_then(|text| tokenizer.id(text));
+    let (begin, end) = (id(&chat.bos_token), id(&chat.eos_token).or(tokenizer.end()));
+    entries.extend([("bos_token_id", begin), ("eos_token_id", end)].into_iter().filter_map(|(key, id)| Some((key, Entry::U32(id?)))));
+    let begins = begin.is_some() && tokenizer.encode_document("a")?.first().copied() == begin;
+    entries.extend([("add_bos_token", Entry::Bool(begins)), ("add_eos_token", Entry::Bool(false))]);
+    let mut entries: Vec<(String, Entry)> = entries.into_iter().map(|(key, entry)| (format!("tokenizer.ggml.{key}"), entry)).collect();
+    entries.extend(chat.template.clone().map(|template| ("tokenizer.chat_template".to_string(), Entry::Text(template))));
+    Ok(entries)
+}
+
+/// What llama.cpp calls the way in which text is cut before merging.
+fn gguf_pre_tokenizer(json: &Value) -> Option<&'static str> {
+    let plain = |part: &Value| part["type"] == "ByteLevel" && part["add_prefix_space"] == Value::Bool(false);
+    let parts = match &json["pre_tokenizer"] {
+        part if part["type"] == "Sequence" => part["pretokenizers"].as_array()?.iter().collect(),
+        part => vec![part],
+    };
+    match parts[..] {
+        [bytes] if plain(bytes) => Some("gpt-2"),
+        [digits, bytes] if digits["type"] == "Digits" && digits["individual_digits"] == Value::Bool(true) && plain(bytes) => Some("smollm"),
+        _ => None,
+    }
+}
+
+/// Merges in order, written as pairs or as texts with a space between.
+fn merges(json: &Value) -> Option<Vec<(&str, &str)>> {
+    fn pair(merge: &Value) -> Option<(&str, &str)> {
+        match merge.as_str() {
+            Some(text) => text.split_once(' '),
+            None => Some((merge[0].as_str()?, merge[1].as_str()?)),
+        }
+    }
+    json.as_array()?.iter().map(pair).collect()
+}
+
+/// Text and type of each id up to `rows`.
+fn tokens(json: &Value, rows: usize, sentence_piece: bool) -> (Vec<String>, Vec<i32>) {
+    let mut tokens: Vec<String> = (0..rows).map(|id| format!("[PAD{id}]")).collect();
+    let mut types = vec![UNUSED; rows];
+    let mut put = |id: &Value, text: &str, kind: i32| {
+        if let Some(id) = id.as_u64().map(|id| id as usize).filter(|&id| id < rows) {
+            (tokens[id], types[id]) = (text.to_string(), kind);
+        }
+    };
+    let unknown = json["model"]["unk_token"].as_str();
+    for (text, id) in json["model"]["vocab"].as_object().into_iter().flatten() {
+        let byte = sentence_piece && text.len() == 6 && text.starts_with("<0x") && text.ends_with('>');
+        put(
+            id,
+            text,
+            if byte {
+                BYTE
+            } else if sentence_piece && Some(text.as_str()) == unknown {
+                UNKNOWN
+            } else {
+                NORMAL
+            },
+        );
+    }
+    for added in json["added_tokens"].as_array().into_iter().flatten() {
+        let Some(text) = added["content"].as_str() else { continue };
+        let is_unknown = sentence_piece && Some(text) == unknown;
+        put(
+            &added["id"],
+            text,
+            if is_unknown {
+                UNKNOWN
+            } else if added["special"] == Value::Bool(true) {
+                CONTROL
+            } else {
+                USER_DEFINED
+            },
+        );
+    }
+    (tokens, types)
+}
+
+/// SentencePiece joins the pair whose token has the highest score: the negative of the first merge that makes it.
+/// What no merge makes, such as a byte or a character, has 0.
+fn scores(tokens: &[String], merges: &[(&str, &str)]) -> Vec<f32> {
+    let mut first: HashMap<String, usize> = HashMap::new();
+    for (rank, (left, right)) in merges.iter().enumerate() {
+        first.entry(format!("{left}{right}")).or_insert(rank);
+    }
+    tokens.iter().map(|token| first.get(token).map_or(0.0, |&rank| -(rank as f32))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merges_are_read_in_either_form() {
+        let either = serde_json::json!([["a", "b"], "ab c"]);
+        assert_eq!(merges(&either).unwrap(), [("a", "b"), ("ab", "c")]);
+        assert!(merges(&serde_json::json!([7])).is_none() && merges(&serde_json::json!(["ab"])).is_none());
+    }
+
+    #[test]
+    fn ids_without_a_token_are_padding_and_scores_follow_the_merges() {
+        let json = serde_json::json!({
+            "model": {"vocab": {"<unk>": 0, "<0x0A>": 1, "a": 2, "b": 3, "ab": 4}, "unk_token": "<unk>"},
+            "added_tokens": [{"id": 5, "content": "</s>", "special": true}, {"id": 0, "content": "<unk>", "special": true}]
+        });
+        let (texts, types) = tokens(&json, 7, true);
+        assert_eq!(texts, ["<unk>", "<0x0A>", "a", "b", "ab", "</s>", "[PAD6]"]);
+        assert_eq!(types, [UNKNOWN, BYTE, NORMAL, NORMAL, NORMAL, CONTROL, UNUSED]);
+        assert_eq!(scores(&texts, &[("a", "b")])[4], -0.0);
+        assert_eq!(scores(&["a".into(), "b".into(), "ab".into(), "ba".into()], &[("b", "a"), ("a", "b")]), [0.0, 0.0, -1.0, -0.0]);
+    }
+}

@@ -1,0 +1,159 @@
+//! What a model's layers are made of: bits, α and β, the balance of signs, and sizes as files.
+
+use super::config::LlamaConfig;
+use super::open::{ModelError, ModelFile};
+use super::pack::{bits_per_weight, packed_bytes};
+use super::weights::Linears;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+/// Least, mean and greatest of some numbers, and their standard deviation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Range {
+    /// Least.
+    pub least: f32,
+    /// Mean.
+    pub mean: f64,
+    /// Greatest.
+    pub greatest: f32,
+    /// √ of the mean squared distance from the mean.
+    pub deviation: f64,
+}
+
+impl Range {
+    fn of(values: &[f32]) -> Self {
+        let n = values.len().max(1) as f64;
+        let mean = values.par_iter().map(|&x| f64::from(x)).sum::<f64>() / n;
+        let square = values.par_iter().map(|&x| (f64::from(x) - mean).powi(2)).sum::<f64>() / n;
+        let (least, greatest) = values.iter().fold((f32::MAX, f32::MIN), |(least, greatest), &x| (least.min(x), greatest.max(x)));
+        Self { least, mean, greatest, deviation: square.sqrt() }
+    }
+}
+
+/// A linear layer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LayerReport {
+    /// Its full name, as files have it.
+    pub name: String,
+    /// Outputs.
+    pub rows: usize,
+    /// Inputs.
+    pub cols: usize,
+    /// Bits that a packed file stores for each weight: padding, α and β included; 16 of a layer in full precision.
+    pub bits: f64,
+    /// Share of weights that are +1; none in full precision.
+    pub positive: Option<f64>,
+    /// α over columns; none in full precision.
+    pub alpha: Option<Range>,
+    /// Columns whose α is below zero: there the stored sign means the opposite.
+    pub negative_alpha: usize,
+    /// β over columns; none in full precision.
+    pub beta: Option<Range>,
+    /// The weights: latent ones, or in full precision; none of a packed layer, which has only signs.
+    pub weight: Option<Range>,
+}
+
+/// Sizes of a model in bytes, without tokenizer and headers.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sizes {
+    /// All parameters, α and β aside.
+    pub parameters: u64,
+    /// Weights that are one bit.
+    pub binarized: u64,
+    /// As a packed file.
+    pub packed: u64,
+    /// All parameters in 16 bits.
+    pub f16: u64,
+    /// Bits of the packed file for each of all parameters.
+    pub bits_per_parameter: f64,
+    /// Bits of the packed file for each weight of the blocks' linear layers.
+    pub bits_per_weight: f64,
+}
+
+impl Sizes {
+    fn of(config: &LlamaConfig, linears: Linears) -> Self {
+        let parameters = config.parameters() as u64;
+        let packed = packed_bytes(config, linears);
+        Self {
+            parameters,
+            binarized: if linears == Linears::Binary { config.binarized_weights() as u64 } else { 0 },
+            packed,
+            f16: 2 * parameters,
+            bits_per_parameter: 8.0 * packed as f64 / parameters as f64,
+            bits_per_weight: bits_per_weight(config, linears),
+        }
+    }
+}
+
+/// What there is to say of a model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Inspection {
+    /// Its shape.
+    pub config: LlamaConfig,
+    /// Its linear layers, in the model's order.
+    pub layers: Vec<LayerReport>,
+    /// How large it is.
+    pub sizes: Sizes,
+}
+
+/// Reads a model layer by layer; `progress` is told how many are done and of how many, and says whether to go on.
+/// None if it was stopped.
+pub fn inspect(file: &ModelFile, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Option<Inspection>, ModelError> {
+    let linears = file.config.linears();
+    let mut layers = Vec::with_capacity(linears.len());
+    for (name, rows, cols) in &linears {
+        layers.push(layer(file, name, *rows, *cols)?);
+        if !progress(layers.len(), linears.len()) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(Inspection { config: file.config.clone(), layers, sizes: Sizes::of(&file.config, file.linears) }))
+}
+
+fn layer(file: &ModelFile, name: &str, rows: usize, cols: usize) -> Result<LayerReport, ModelError> {
+    let weight = if file.packed() { None } else { Some(Range::of(&file.floats(&format!("{name}.weight"), rows, cols)?)) };
+    let report = LayerReport { name: name.into(), rows, cols, bits: 16.0, positive: None, alpha: None, negative_alpha: 0, beta: None, weight };
+    if file.linears == Linears::Dense {
+        return Ok(report);
+    }
+    let positive: u64 = file.signs(name, rows, cols)?.par_iter().map(|word| u64::from(word.count_ones())).sum();
+    let [alpha, beta] = ["wscale", "wbias"].map(|part| file.floats(&format!("{name}.{part}"), 1, cols));
+    let alpha = alpha?;
+    Ok(LayerReport {
+        bits: (32 * rows * cols.div_ceil(32) + 2 * 16 * cols) as f64 / (rows * cols) as f64,
+        positive: Some(positive as f64 / (rows * cols) as f64),
+        negative_alpha: alpha.iter().filter(|&&alpha| alpha < 0.0).count(),
+        alpha: Some(Range::of(&alpha)),
+        beta: Some(Range::of(&beta?)),
+        ..report
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_those_of_the_numbers() {
+        let range = Range::of(&[1.0, -3.0, 5.0]);
+        assert_eq!((range.least, range.mean, range.greatest), (-3.0, 1.0, 5.0));
+        assert!((range.deviation - (32.0f64 / 3.0).sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn the_embedded_models_are_what_they_are() {
+        let look = |file: ModelFile| inspect(&file, &mut |_, _| true).unwrap().unwrap();
+        let student = look(ModelFile::embedded_student().unwrap());
+        assert_eq!(student.layers.len(), 7 * student.config.num_hidden_layers);
+        for layer in &student.layers {
+            assert!(layer.weight.is_none() && (0.3..0.7).contains(&layer.positive.unwrap()), "{layer:?}");
+            assert!(layer.alpha.unwrap().mean > layer.beta.unwrap().mean.abs(), "{layer:?}");
+        }
+        let whole: f64 = student.layers.iter().map(|layer| layer.bits * (layer.rows * layer.cols) as f64).sum();
+        assert!((whole / student.sizes.binarized as f64 - student.sizes.bits_per_weight).abs() < 1e-9);
+        let teacher = look(ModelFile::embedded_teacher().unwrap());
+        assert!(teacher.layers.iter().all(|layer| layer.bits == 16.0 && layer.alpha.is_none() && layer.weight.is_some()));
+        assert_eq!((teacher.sizes.binarized, teacher.sizes.packed), (0, teacher.sizes.f16));
+        assert!(inspect(&ModelFile::embedded_student().unwrap(), &mut |_, _| false).unwrap().is_none());
+    }
+}

@@ -1,0 +1,39 @@
+//! What a model's layers are made of, and of a run how often their signs have flipped.
+
+use super::{Event, Stop, model};
+use crate::platform;
+use crate::train::{self, Place};
+use anyhow::{Result, bail};
+use std::path::Path;
+
+pub(super) fn inspect(name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let file = model::open(name)?;
+    let path = Path::new(name);
+    let flips = if platform::is_file(&path.join("run.toml")) { flips(path, stop)? } else { None };
+    let mut progress = |done, of| {
+        emit(Event::Progress { done, of, note: "layers read".into() });
+        !stop.asked()
+    };
+    let Some(inspection) = crate::model::inspect(&file, &mut progress)? else { bail!("stopped before all layers were read") };
+    emit(Event::Inspected { model: file.path().display().to_string(), inspection: Box::new(inspection), flips });
+    Ok(())
+}
+
+/// How often a weight of each binarized matrix has changed its sign so far, on average; none where nothing was recorded.
+fn flips(run: &Path, stop: &Stop) -> Result<Option<Vec<f64>>> {
+    let (mut place, mut sums): (Place, Option<Vec<f64>>) = (Place::default(), None);
+    loop {
+        let piece = train::read_piece(run, place)?;
+        if piece.restarted {
+            sums = None;
+        }
+        for metrics in piece.metrics.iter().filter(|metrics| !metrics.flips.is_empty()) {
+            let sums = sums.get_or_insert_with(|| vec![0.0; metrics.flips.len()]);
+            sums.iter_mut().zip(&metrics.flips).for_each(|(sum, flips)| *sum += flips);
+        }
+        place = piece.until;
+        if !piece.more || stop.asked() {
+            return Ok(sums);
+        }
+    }
+}

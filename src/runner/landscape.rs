@@ -1,0 +1,72 @@
+//! The loss around a checkpoint, measured and drawn.
+
+use super::train::Inputs;
+use super::{Event, Stop, devices, model};
+use crate::data::Corpus;
+use crate::platform;
+use crate::train::{self, Grid, landscape_png, landscape_svg};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A landscape to be drawn.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LandscapeRequest {
+    /// A run's directory (its last checkpoint), or a model directory.
+    pub model: String,
+    /// The text that is measured; of a run, its held-out text if absent.
+    pub text: Option<PathBuf>,
+    /// Tokens in a window.
+    pub window: usize,
+    /// Windows measured at each point, from the beginning of the text.
+    pub windows: usize,
+    /// The points.
+    pub grid: Grid,
+    /// Where it is computed.
+    pub device: String,
+    /// The picture: `.svg` or `.png`; `.json` for the numbers.
+    pub out: PathBuf,
+}
+
+pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let LandscapeRequest { model: name, text, window, windows, grid, device, out } = request;
+    let ending = out.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    if !["svg", "png", "json"].contains(&ending.as_str()) {
+        bail!("{}: the name's ending says what is written: .svg or .png for the picture, .json for the numbers", out.display());
+    }
+    let file = model::open(&name)?;
+    let mut tokens = match text {
+        Some(text) => model::tokenizer(&file)?.encode_document(&Corpus::read(&[text])?)?,
+        None => held_out(&name)?,
+    };
+    if tokens.len() < window {
+        bail!("the text is {} tokens long, and a window has {window}. Give more text, or a smaller --window", tokens.len());
+    }
+    tokens.truncate(window * windows.max(1));
+    let (mut machine, device) = devices::machine(&device).await?;
+    emit(Event::Note { text: format!("{} × {} points, {} tokens at each, on {device}", grid.points, grid.points, tokens.len() / window * window) });
+    let mut progress = |done, of| {
+        emit(Event::Progress { done, of, note: format!("{done} of {of} points") });
+        !stop.asked()
+    };
+    let landscape = train::landscape(&mut machine, &file, &tokens, window, grid, &mut progress).await?;
+    let title = format!("{name}: loss around it, seed {}", grid.seed);
+    let bytes = match ending.as_str() {
+        "json" => serde_json::to_vec(&landscape)?,
+        "png" => landscape_png(&landscape, &title).map_err(anyhow::Error::msg)?,
+        _ => landscape_svg(&landscape, &title).map_err(anyhow::Error::msg)?.into_bytes(),
+    };
+    platform::write_atomic(&out, &bytes).with_context(|| format!("{}: it cannot be written", out.display()))?;
+    let edge = landscape.loss.iter().copied().fold(f64::MIN, f64::max);
+    emit(Event::Landscape { out, centre: landscape.centre(), greatest: edge });
+    Ok(())
+}
+
+/// The text that a run holds out.
+fn held_out(run: &str) -> Result<Vec<u32>> {
+    let settings = Path::new(run).join("run.toml");
+    if !platform::is_file(&settings) {
+        bail!("{run}: is no run, so there is no held-out text of its own. Name a text with --text");
+    }
+    Ok(Inputs::open(&super::settings(&settings)?)?.corpus.held_out)
+}

@@ -1,0 +1,55 @@
+//! A picture as SVG or as PNG, in the font that is part of the program.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::{FontStyle, register_font};
+
+/// What drawing came to.
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
+
+/// Pixels of a bitmap for one of a picture's units.
+pub(super) const SCALE: u32 = 2;
+
+/// Something that can be drawn.
+pub(super) trait Picture {
+    /// Width and height in units: pixels of an SVG.
+    const SIZE: (u32, u32);
+
+    /// Draws it; a unit is `scale` pixels.
+    fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
+    where
+        B::ErrorType: 'static;
+
+    /// As an SVG document.
+    fn svg(&self) -> Result<String, String> {
+        let mut svg = String::new();
+        self.on(SVGBackend::with_string(&mut svg, Self::SIZE).into_drawing_area(), 1).map_err(|error| error.to_string())?;
+        Ok(svg)
+    }
+
+    /// As a PNG file's bytes.
+    fn png(&self) -> Result<Vec<u8>, String> {
+        let size = (Self::SIZE.0 * SCALE, Self::SIZE.1 * SCALE);
+        let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
+        self.on(BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area(), SCALE).map_err(|error| error.to_string())?;
+        let mut file = Vec::new();
+        let mut encoder = png::Encoder::new(&mut file, size.0, size.1);
+        encoder.set_color(png::ColorType::Rgb);
+        let written = encoder.write_header().and_then(|mut writer| writer.write_image_data(&pixels).and_then(|()| writer.finish()));
+        written.map_err(|error| error.to_string())?;
+        Ok(file)
+    }
+
+    /// Draws it on white.
+    fn on<B: DrawingBackend>(&self, root: DrawingArea<B, Shift>, scale: u32) -> Drawn
+    where
+        B::ErrorType: 'static,
+    {
+        if register_font("sans-serif", FontStyle::Normal, epaint_default_fonts::UBUNTU_LIGHT).is_err() {
+            return Err("the font that is part of the program cannot be read".into());
+        }
+        root.fill(&WHITE)?;
+        self.draw(&root, scale)?;
+        Ok(root.present()?)
+    }
+}

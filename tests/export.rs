@@ -1,0 +1,104 @@
+//! Models written for other programs: what they compute stays the same, and nothing is half written.
+
+use crate::infer::{Scratch, logits, relative, student};
+use signet::formats::TensorSource;
+use signet::formats::safetensors::{Dtype, TensorFile};
+use signet::graph::Storage;
+use signet::model::{Floats, Linears, ModelFile, export_dense, export_gguf, export_latent};
+
+const TOKENS: [u32; 6] = [3, 17, 29, 5, 40, 11];
+
+fn dense(source: &ModelFile, scratch: &Scratch, floats: Floats) -> ModelFile {
+    let out = scratch.file(&format!("{floats:?}"));
+    let mut seen = Vec::new();
+    export_dense(source, &out, floats, &mut |done, of| {
+        seen.push((done, of));
+        true
+    })
+    .unwrap();
+    let tensors = 7 * source.config.num_hidden_layers + source.config.others().len();
+    assert_eq!((seen.len(), seen.last()), (tensors, Some(&(tensors, tensors))));
+    ModelFile::open(&out).unwrap()
+}
+
+#[test]
+fn a_dense_export_computes_what_the_signs_do() {
+    let scratch = Scratch::new("dense");
+    for (name, source) in [("latent", ModelFile::open(&student()).unwrap()), ("packed", ModelFile::embedded_student().unwrap())] {
+        let scratch = Scratch::new(&format!("dense-{name}"));
+        let want = logits(&source, Storage::F32, &TOKENS);
+        for (floats, most) in [(Floats::F32, 2e-6), (Floats::F16, 2e-3), (Floats::Bf16, 2e-2)] {
+            let file = dense(&source, &scratch, floats);
+            assert_eq!((file.linears, file.config.clone()), (Linears::Dense, source.config.clone()));
+            let got = relative(&logits(&file, Storage::F32, &TOKENS), &want);
+            assert!(got < most && (floats == Floats::F32 || got > 1e-6), "{name}, {floats:?}: {got:.2e}");
+        }
+    }
+    let tensors = TensorFile::open(&{
+        let source = ModelFile::open(&student()).unwrap();
+        dense(&source, &scratch, Floats::Bf16);
+        scratch.file("Bf16").join("model.safetensors")
+    })
+    .unwrap();
+    assert_eq!(tensors.dtype("model.layers.0.mlp.up_proj.weight"), Some(Dtype::BF16));
+    // transformers asks for it.
+    assert_eq!(tensors.metadata("format"), Some("pt"));
+}
+
+#[test]
+fn tokenizer_and_template_go_along() {
+    let scratch = Scratch::new("along");
+    let source = ModelFile::embedded_student().unwrap();
+    let file = dense(&source, &scratch, Floats::F16);
+    assert_eq!(file.chat.template, source.chat.template);
+    let (own, then) = (file.tokenizer.unwrap(), source.tokenizer.unwrap());
+    assert_eq!(own.encode("hi, how are you?<|end|>").unwrap(), then.encode("hi, how are you?<|end|>").unwrap());
+    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(scratch.file("F16").join("config.json")).unwrap()).unwrap();
+    assert_eq!((&config["model_type"], &config["eos_token_id"], &config["torch_dtype"]), (&"llama".into(), &then.end().into(), &"float16".into()));
+}
+
+#[test]
+fn latent_weights_come_back_to_the_bit() {
+    let scratch = Scratch::new("latent");
+    let out = scratch.file("out");
+    let source = student();
+    export_latent(&ModelFile::open(&source).unwrap(), &out, &mut |_, _| true).unwrap();
+    let (then, now) = (TensorFile::open(&source.join("model.safetensors")).unwrap(), TensorFile::open(&out.join("model.safetensors")).unwrap());
+    let sorted = |file: &TensorFile| {
+        let mut names = TensorSource::names(file);
+        names.sort();
+        names
+    };
+    assert_eq!(sorted(&now), sorted(&then));
+    for name in sorted(&then) {
+        assert!(now.raw(&name).unwrap() == then.raw(&name).unwrap(), "{name}");
+    }
+    let packed = export_latent(&ModelFile::embedded_student().unwrap(), &scratch.file("no"), &mut |_, _| true).unwrap_err().to_string();
+    assert!(packed.contains("signs alone"), "{packed}");
+    let teacher = export_latent(&ModelFile::embedded_teacher().unwrap(), &scratch.file("no"), &mut |_, _| true).unwrap_err().to_string();
+    assert!(teacher.contains("--dense") && !scratch.file("no").exists(), "{teacher}");
+}
+
+#[test]
+fn what_is_there_stays_and_what_is_stopped_leaves_nothing() {
+    let scratch = Scratch::new("stays");
+    let source = ModelFile::embedded_student().unwrap();
+    let there = scratch.file("there");
+    std::fs::create_dir(&there).unwrap();
+    std::fs::write(there.join("precious"), "x").unwrap();
+    for out in [&there, &there.join("precious")] {
+        for error in [export_dense(&source, out, Floats::F16, &mut |_, _| true), export_gguf(&source, out, &mut |_, _| true)] {
+            assert!(error.unwrap_err().to_string().contains("is there already"));
+        }
+    }
+    assert_eq!(std::fs::read_to_string(there.join("precious")).unwrap(), "x");
+    let half = scratch.file("half");
+    for stopped in [export_dense(&source, &half, Floats::F16, &mut |done, _| done < 5), export_gguf(&source, &half, &mut |done, _| done < 5)] {
+        let error = stopped.unwrap_err().to_string();
+        assert!(error.contains("stopped; nothing was written"), "{error}");
+    }
+    let left: Vec<_> = std::fs::read_dir(scratch.file("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["there"]);
+    let nameless = export_gguf(&ModelFile::open(&student()).unwrap(), &half, &mut |_, _| true).unwrap_err().to_string();
+    assert!(nameless.contains("without a tokenizer"), "{nameless}");
+}
