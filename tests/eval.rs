@@ -351,6 +351,9 @@ fn bad_rows_are_named_by_file_and_line() {
     assert!(asked(scratch.file("none.jsonl", "\n\n")).contains("there is none in it"));
     assert!(asked(scratch.0.join("absent.jsonl")).contains("absent.jsonl: cannot be read"));
     let mut request = scratch.request(&["piqa"]);
+    request.out = Some(scratch.0.join("out.md"));
+    assert!(quietly(request.clone()).unwrap_err().contains("an ending such as .json"));
+    request.out = None;
     request.shots = 9;
     assert!(quietly(request.clone()).unwrap_err().contains("--shots-from piqa=FILE"));
     request.tasks[0].shots_from = Some(rows("piqa"));

@@ -88,6 +88,9 @@ fn questions(jobs: &[Job]) -> impl Iterator<Item = &[Request]> {
 
 pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     // What costs nothing to check is checked before what takes minutes.
+    if let Some(out) = request.out.as_deref().filter(|out| out.extension().is_some_and(|ending| ending == "md")) {
+        bail!("report {}: it is written as JSON, and as Markdown beside it: give it an ending such as .json", out.display());
+    }
     let opened = request.tasks.iter().map(|task| open(task, &request)).collect::<Result<Vec<_>>>()?;
     let file = model::open(&request.model)?;
     let storage = request.storage.map_or(file.storage(), MatrixStorage::storage);
