@@ -1,13 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-<<<<<<< HEAD
-    CaseResult, Comparison, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport, Metrics,
-    PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
-=======
-    CaseResult, CompareReport, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport, Metrics,
-    PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig, TrainEvent,
->>>>>>> main
+    CaseResult, CompareReport, Comparison, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport,
+    Metrics, PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
