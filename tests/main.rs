@@ -6,6 +6,7 @@ mod compare;
 mod conform;
 mod data;
 mod device;
+mod eval;
 mod execute;
 mod export;
 mod fuzz;

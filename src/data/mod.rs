@@ -6,6 +6,7 @@ mod corpus;
 mod encode;
 mod gguf;
 mod long;
+pub mod python;
 mod store;
 mod stream;
 mod teacher_cache;

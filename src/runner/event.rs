@@ -1,8 +1,9 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, CompareReport, Comparison, DataReport, DecodeReport, DeviceInfo, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport,
-    Metrics, PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, CompareReport, Comparison, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo,
+    MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig,
+    TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -129,6 +130,13 @@ pub enum Event {
     Data(DataReport),
     /// A perplexity was measured.
     Perplexity(PerplexityReport),
+    /// An evaluation is complete, or was stopped.
+    Evaluated {
+        /// As data.
+        report: Box<EvalReport>,
+        /// Its tasks as a table for people.
+        table: String,
+    },
     /// A model was packed.
     Packed(PackReport),
     /// What the layers of a model are made of.

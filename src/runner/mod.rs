@@ -34,7 +34,7 @@ mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
-pub use crate::eval::PerplexityReport;
+pub use crate::eval::{EvalReport, PerplexityReport, Published, Share, TaskReport};
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
@@ -45,7 +45,7 @@ pub use chat::ChatRequest;
 pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
 pub use corpus::{DataReport, DataRequest};
 pub use devices::{ConformRequest, DeviceInfo};
-pub use eval::PerplexityRequest;
+pub use eval::{EvalRequest, TaskRequest};
 pub use event::Event;
 pub use export_model::{ExportModelRequest, ModelExport};
 pub use generate::GenerateRequest;
@@ -133,8 +133,8 @@ pub enum Command {
     },
     /// Forget what was said.
     ResetChat,
-    /// Measure a model's perplexity on a text.
-    Perplexity(PerplexityRequest),
+    /// Measure a model: perplexity on a text, tasks, or both.
+    Evaluate(Box<EvalRequest>),
     /// Say what the layers of a model are made of.
     Inspect {
         /// `embedded`, a packed file, a model directory, or a run's directory.
@@ -291,7 +291,7 @@ impl Command {
             Command::OpenChat(_)
             | Command::Generate(_)
             | Command::PlanModel(_)
-            | Command::Perplexity(_)
+            | Command::Evaluate(_)
             | Command::Pack { .. }
             | Command::ExportModel(_)
             | Command::Landscape(_)
@@ -443,7 +443,7 @@ impl Runner {
                 self.chat()?.reset();
                 Ok(())
             }
-            Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,
+            Command::Evaluate(request) => eval::measure(*request, self.tuning, &self.stop, emit).await,
             Command::Inspect { model } => inspect::inspect(&model, &self.stop, emit),
             Command::Landscape(request) => landscape::draw(*request, &self.stop, emit).await,
             Command::ExportModel(request) => export_model::export(&request, &self.stop, emit),

@@ -96,9 +96,7 @@ fn as_request(run: &SweepRun, request: &SweepRequest) -> TrainRequest {
 
 /// Looks at every run before the first begins: whether it is what was begun in its place, whether what it
 /// reads is there and fits together, and whether the device holds it.
-async fn planned(
-    members: Vec<Member>, request: &SweepRequest, known: &mut Known, stop: &Stop, emit: &mut dyn FnMut(Event),
-) -> Result<Vec<SweepRun>> {
+async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<SweepRun>> {
     let (mut runs, mut seen) = (Vec::new(), Vec::new());
     for Member { name, config } in members {
         let path = request.folder.join(&name);
