@@ -3,6 +3,9 @@
 
 use super::allocator;
 use signet::data::Tokenizer;
+use signet::data::{Chat, Store, Tokenizing, Watch};
+use signet::eval::{Rows, Task};
+use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
 use signet::formats::{TensorSource, TorchFile, weight_map};
 use signet::infer::{Message, Template};
@@ -37,6 +40,10 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { name: "template", read: template, factor: 256, besides: 96 * MB },
     Reader { name: "settings", read: settings, factor: 128, besides: 256 * KB },
     Reader { name: "metrics", read: metrics, factor: 64, besides: 256 * KB },
+    Reader { name: "gguf", read: gguf, factor: 256, besides: 8 * MB },
+    Reader { name: "rows", read: rows, factor: 64, besides: 640 * MB },
+    Reader { name: "text", read: text, factor: 64, besides: 640 * MB },
+    Reader { name: "task", read: task, factor: 256, besides: 96 * MB },
 ];
 
 /// Runs a reader on some bytes, and checks what memory it took.
@@ -107,7 +114,13 @@ fn config(bytes: &[u8]) {
 }
 
 fn tokenizer(bytes: &[u8]) {
-    let Ok(tokenizer) = Tokenizer::from_json(bytes) else { return };
+    if let Ok(tokenizer) = Tokenizer::from_json(bytes) {
+        speak(&tokenizer);
+    }
+}
+
+/// Tries what a tokenizer is for.
+fn speak(tokenizer: &Tokenizer) {
     for text in ["", "The capital of France is", " ½ Ⅷ\n\tπ\u{1f600}</s><|end|>", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
         if let Ok(ids) = tokenizer.encode_document(text) {
             let _ = tokenizer.decode(&ids, true);
@@ -176,5 +189,53 @@ fn metrics(bytes: &[u8]) {
         let run = path.parent().expect("a directory");
         drop(signet::train::read_piece(run, signet::train::Place::default()));
         drop(signet::train::read_last(run));
+    });
+}
+
+fn gguf(bytes: &[u8]) {
+    let Ok(file) = Gguf::owned("fuzz", Arc::new(bytes.to_vec())) else { return };
+    all_floats(&file);
+    drop(Tokenizer::from_gguf(file.metadata()).map(|tokenizer| tokenizer.map(|tokenizer| speak(&tokenizer))));
+    if let Ok(model) = ModelFile::from_gguf(file) {
+        assert!(model.config.rope_frequencies().iter().all(|frequency| frequency.is_finite()));
+    }
+}
+
+fn rows(bytes: &[u8]) {
+    as_file("rows.jsonl", bytes, tokenized);
+}
+
+/// The ids of a file of text.
+fn tokenized(path: &Path) {
+    thread_local! {
+        static WORDS: Tokenizer = Tokenizer::from_json(include_bytes!("seeds/tokenizer/bpe")).expect("a tokenizer");
+    }
+    let render = |messages: Vec<serde_json::Value>| serde_json::to_string(&messages).map_err(|error| error.to_string());
+    let mut watch = Watch { stop: &|| false, progress: &mut |_| {} };
+    WORDS.with(|tokenizer| {
+        let how = Tokenizing { tokenizer, field: "auto", chat: Chat { id: 0, render: &render }, cache: None };
+        let Ok(store) = Store::open(&[path.to_path_buf()], &how, &mut watch) else { return };
+        let about = store.about();
+        let mut ids = Vec::new();
+        assert!(store.read(0..about.tokens, &mut ids).is_ok() && ids.len() as u64 == about.tokens);
+        assert!((0..about.documents).all(|n| store.document(n).is_ok()));
+    });
+}
+
+fn text(bytes: &[u8]) {
+    as_file("text.txt", bytes, tokenized);
+}
+
+/// A task, and behind a zero byte rows for it.
+fn task(bytes: &[u8]) {
+    let (definition, rows) = bytes.split_at(bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len()));
+    let Ok(Ok(task)) = std::str::from_utf8(definition).map(|text| Task::parse("fuzz.toml", text)) else { return };
+    as_file("rows.jsonl", rows.strip_prefix(b"\0").unwrap_or(rows), |path| {
+        let Ok(rows) = Rows::read(path, None) else { return };
+        for row in &rows.rows {
+            if let Ok(question) = task.question(&row.fields) {
+                drop(task.shot(&question));
+            }
+        }
     });
 }

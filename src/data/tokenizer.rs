@@ -3,6 +3,7 @@
 use super::stream::TextStream;
 use crate::formats::FormatError;
 use crate::platform;
+use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;
@@ -46,6 +47,8 @@ fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, Tokenize
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     end: Option<u32>,
+    /// What ends a reply or document.
+    ends: Vec<u32>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -69,8 +72,17 @@ impl Tokenizer {
         // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
         inner.with_truncation(None).map_err(library)?;
         inner.with_padding(None);
-        let end = ENDS.iter().find_map(|name| inner.token_to_id(name));
-        Ok(Self { inner, end })
+        let ends: Vec<u32> = ENDS.iter().filter_map(|name| inner.token_to_id(name)).collect();
+        Ok(Self { inner, end: ends.first().copied(), ends })
+    }
+
+    /// The same, with the token by which its model says that it ends, if it has that.
+    pub fn ended_by(mut self, token: Option<&str>) -> Self {
+        if let Some(id) = token.and_then(|token| self.inner.token_to_id(token)).filter(|id| !self.ends.contains(id)) {
+            self.ends.push(id);
+            self.end = self.end.or(Some(id));
+        }
+        self
     }
 
     /// The contents of a `tokenizer.json`.
@@ -96,7 +108,7 @@ impl Tokenizer {
 
     /// Every token after which a reply or document is over, whatever the model's family calls it.
     pub fn ends(&self) -> Vec<u32> {
-        ENDS.iter().filter_map(|name| self.inner.token_to_id(name)).collect()
+        self.ends.clone()
     }
 
     /// The id of a token by its text.
@@ -117,8 +129,13 @@ impl Tokenizer {
 
     /// Ids of several texts, in parallel.
     pub fn encode_all(&self, texts: Vec<&str>) -> Result<Vec<Vec<u32>>, TokenizerError> {
-        let encodings = self.inner.encode_batch_fast(texts, false).map_err(library)?;
-        Ok(encodings.into_iter().map(|encoding| encoding.get_ids().to_vec()).collect())
+        texts.into_par_iter().map(|text| self.encode(text)).collect()
+    }
+
+    /// Ids of a text, each with the byte where its token begins.
+    pub fn encode_places(&self, text: &str) -> Result<Vec<(usize, u32)>, TokenizerError> {
+        let encoding = self.inner.encode(text, false).map_err(library)?;
+        Ok(encoding.get_offsets().iter().map(|offsets| offsets.0).zip(encoding.get_ids().iter().copied()).collect())
     }
 
     /// The text of some ids, special tokens included if `special`.

@@ -4,6 +4,7 @@ mod config;
 mod directory;
 mod encode;
 mod export;
+mod gguf;
 mod hugging_face;
 mod init;
 mod inspect;

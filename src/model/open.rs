@@ -1,13 +1,15 @@
-//! Models as files: a Hugging Face directory, a packed file, or either as part of the program.
+//! Models as files: a Hugging Face directory, a packed file, a GGUF file, or part of the program.
 
 use super::config::LlamaConfig;
 use super::directory;
+use super::gguf::Described;
 use super::hugging_face::chat_format;
 use super::init::{init_from_dense, load};
 use super::pack;
 use super::weights::{Linears, Purpose, Weights};
 use crate::assets;
 use crate::data::{Tokenizer, TokenizerError};
+use crate::formats::gguf::{Gguf, MAGIC};
 use crate::formats::safetensors::TensorFile;
 use crate::formats::{FormatError, TensorSource};
 use crate::graph::{Machine, MachineError, Storage};
@@ -70,12 +72,13 @@ impl std::fmt::Debug for ModelFile {
 }
 
 impl ModelFile {
-    /// Opens a packed file, or a Hugging Face directory: `config.json`, the tensors (see
+    /// Opens a packed file, a GGUF file, or a Hugging Face directory: `config.json`, the tensors (see
     /// [`directory::tensors`]), and if they are there `tokenizer.json`, `tokenizer_config.json`,
     /// `chat_template.jinja`.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         if platform::is_file(path) {
-            return Self::from_packed(TensorFile::open(path)?);
+            let start = platform::read_start(path, MAGIC.len()).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
+            return if start == MAGIC { Self::from_gguf(Gguf::open(path)?) } else { Self::from_packed(TensorFile::open(path)?) };
         }
         let config_path = path.join("config.json");
         let config = platform::read(&config_path).map_err(|error| {
@@ -128,6 +131,12 @@ impl ModelFile {
         Self { config, linears, tokenizer, chat, tensors: Tensors::Floats(tensors) }.checked()
     }
 
+    /// A GGUF file; what is no plain LLaMA is refused by name.
+    pub fn from_gguf(file: Gguf) -> Result<Self, ModelError> {
+        let Described { config, tokenizer, chat } = Described::read(&file)?;
+        Self { config, linears: Linears::Dense, tokenizer, chat, tensors: Tensors::Floats(Box::new(file)) }.checked()
+    }
+
     fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
         let header = pack::Header::read(&tensors)?;
         let pack::Header { config, tokenizer, chat } = header;
@@ -140,8 +149,10 @@ impl ModelFile {
     }
 
     /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file
-    /// does not have it; and that the tokenizer gives no id the embedding lacks.
-    fn checked(self) -> Result<Self, ModelError> {
+    /// does not have it; and that the tokenizer gives no id the embedding lacks. The tokenizer learns
+    /// what ends the model's texts.
+    fn checked(mut self) -> Result<Self, ModelError> {
+        self.tokenizer = self.tokenizer.map(|tokenizer| tokenizer.ended_by(self.chat.eos_token.as_deref()));
         let (tensors, packed) = (self.tensors(), self.packed());
         let suffixes: &[&str] = if packed { &["signs"] } else { &["weight"] };
         for layer in 0..self.config.num_hidden_layers {

@@ -13,7 +13,7 @@ use std::path::Path;
 /// Longest context that is reserved unless more is asked for.
 const CONTEXT: usize = 4096;
 
-/// `embedded`, a packed file, a model directory, a run's directory (then its last checkpoint), or the name of a
+/// `embedded`, a packed or GGUF file, a model directory, a run's directory (then its last checkpoint), or the name of a
 /// model of Hugging Face that was fetched before.
 pub(super) fn open(name: &str) -> Result<ModelFile> {
     if name == "embedded" {
