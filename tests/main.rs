@@ -2,6 +2,7 @@
 
 mod app;
 mod chat;
+mod compare;
 mod conform;
 mod device;
 mod eval;
@@ -10,11 +11,13 @@ mod export;
 mod golden;
 mod infer;
 mod large;
+mod losses;
 mod memory;
 mod orders;
 mod runs;
 mod settings;
 mod shaders;
+mod sweep;
 mod teach;
 mod tidy;
 mod train;

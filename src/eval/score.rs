@@ -145,8 +145,7 @@ impl Head {
         let mut tape = Tape::new();
         let [states, tokens, shares, scale] = [hidden, targets, shares, scale].map(|home| tape.lasting(home));
         let logits = logits(&mut tape, weights, states)?;
-        let objective = Objective { next_token: 1.0, temperature: 1.0 };
-        let terms = tape.push_one(Distill { objective, gradient: false }, &[tokens, shares, scale], &[logits])?;
+        let terms = tape.push_one(Distill { objective: Objective::AR, gradient: false }, &[tokens, shares, scale], &[logits])?;
         tape.keep(logits);
         tape.keep(terms);
         Ok(Self { program: machine.compile(tape)?, hidden, targets, logits, terms })
