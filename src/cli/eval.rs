@@ -12,10 +12,10 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(group = ArgGroup::new("what").args(["perplexity", "task"]).required(true).multiple(true))]
 pub(super) struct Eval {
-    /// embedded, a packed file, a model directory, or a run's directory.
+    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
     #[arg(default_value = "embedded")]
     model: String,
-    /// Perplexity on this text, by FBI-LLM's protocol: windows that do not overlap.
+    /// Perplexity on this text (plain or JSON lines, also as .gz or .zst), by FBI-LLM's protocol: windows that do not overlap.
     #[arg(long, value_name = "FILE")]
     perplexity: Option<PathBuf>,
     /// Tokens in a window; 2048 without it, or the model's context if that is shorter.

@@ -109,7 +109,7 @@ impl Body {
     pub(super) fn new(machine: &mut Machine, weights: &Weights, lengths: &Lengths) -> Result<Self, EvalError> {
         let config = &weights.config;
         let longest = lengths.beside.last().copied().unwrap_or(0).max(lengths.kept + TOKENS);
-        let positions = Positions::new(machine, config.rope_theta, config.head_dim(), longest)?;
+        let positions = Positions::new(machine, config, longest)?;
         let mut beside = BTreeMap::new();
         // The larger ones first: the others fit into their slots.
         for &length in lengths.beside.iter().rev() {

@@ -150,7 +150,7 @@ impl Measure {
         share[window - 1] = 0.0;
         machine.write_f32(&shares, &share)?;
         machine.write_f32(&scale, &[1.0])?;
-        let positions = Positions::new(machine, weights.config.rope_theta, weights.config.head_dim(), window)?;
+        let positions = Positions::new(machine, &weights.config, window)?;
         let mut tape = Tape::new();
         let ids = tape.lasting(tokens);
         let hidden = Forward { weights, positions, batch: 1, seq: window, cache: None }.hidden(&mut tape, ids)?;

@@ -1,7 +1,6 @@
 //! Measuring a model: perplexity of a text, and tasks.
 
-use super::{Event, Stop, Tuning, devices, model, tuning};
-use crate::data::Corpus;
+use super::{Event, Stop, Tuning, corpus, devices, model, tuning};
 use crate::eval::{
     ChoiceOutcome, Encoder, EvalReport, Kept, Measure, PerplexityReport, PythonRandom, Question, Request, RowOutcome, Rows, Score, Scorer, Style, Task,
     TaskError, TaskReport, draw, perplexity, questions_at_once, table,
@@ -17,7 +16,7 @@ use std::path::{Path, PathBuf};
 /// What a model is measured by: a text, tasks, or both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvalRequest {
-    /// `embedded`, a packed file, a model directory, or a run's directory.
+    /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
     pub model: String,
     /// Where it is computed.
     pub device: String,
@@ -96,7 +95,7 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     let storage = request.storage.map_or(file.storage(), MatrixStorage::storage);
     let tokenizer = model::tokenizer(&file)?;
     let text = match &request.perplexity {
-        Some(path) => Some(tokenizer.encode_document(&Corpus::read(std::slice::from_ref(path))?)?),
+        Some(path) => Some(corpus::measured(path, &tokenizer, &file.chat, stop, emit)?),
         None => None,
     };
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));

@@ -4,12 +4,14 @@
 mod bench;
 mod chat;
 mod compare;
+mod corpus;
 mod devices;
 mod eval;
 mod event;
 mod export;
 mod export_model;
 mod generate;
+mod hub;
 mod inputs;
 mod inspect;
 mod known;
@@ -41,6 +43,7 @@ pub use crate::train::{
 };
 pub use chat::ChatRequest;
 pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
+pub use corpus::{DataReport, DataRequest};
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::{EvalRequest, TaskRequest};
 pub use event::Event;
@@ -81,6 +84,8 @@ pub enum Command {
     Sweep(Box<SweepRequest>),
     /// Keep what a teacher says of a text.
     Teach(Box<TeachRequest>),
+    /// Tell what is in a text, and tokenize it if it was not.
+    Data(Box<DataRequest>),
     /// Say what memory a training would take.
     PlanTrain(Box<PlanTrainRequest>),
     /// Say whether a file or directory is what it is taken for.
@@ -281,7 +286,7 @@ impl Command {
     fn assets(&self) -> &'static [&'static str] {
         use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
         match self {
-            Command::Train(_) | Command::Sweep(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
+            Command::Train(_) | Command::Sweep(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Data(_) | Command::Conform(_) => &ALL,
             Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
             Command::OpenChat(_)
             | Command::Generate(_)
@@ -384,6 +389,9 @@ impl Runner {
                 emit(Event::Note { text: format!("Fetched {name}: {:.1} MB", bytes as f64 / 1e6) });
             }
         }
+        for name in command.models() {
+            hub::fetch(&platform::Hub::default(), &name, &self.stop, emit)?;
+        }
         self.work(command, emit).await
     }
 
@@ -411,6 +419,7 @@ impl Runner {
                 emit(Event::Taught { finished });
                 Ok(())
             }
+            Command::Data(request) => corpus::report(*request, &self.stop, emit),
             Command::PlanTrain(request) => plan::plan_train(*request, &mut self.known, emit).await,
             Command::CheckInput { path, kind } => {
                 inputs::check(&path, kind, emit);
