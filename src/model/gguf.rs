@@ -88,13 +88,15 @@ fn config(file: &Gguf) -> Result<LlamaConfig, FormatError> {
     const EMBEDDING: &str = "model.embed_tokens.weight";
     let embedding = file.shape(EMBEDDING).ok_or_else(|| metadata.problem(format!("has no tensor {}", file.called(EMBEDDING))))?;
     let epsilon = "attention.layer_norm_rms_epsilon";
+    let (width, heads) = (needed("embedding_length")?, needed("attention.head_count")?);
     let config = LlamaConfig {
-        hidden_size: needed("embedding_length")?,
+        hidden_size: width,
         intermediate_size: needed("feed_forward_length")?,
         num_hidden_layers: needed("block_count")?,
-        num_attention_heads: needed("attention.head_count")?,
+        num_attention_heads: heads,
         num_key_value_heads: count("attention.head_count_kv")?,
-        head_dim: count("attention.key_length")?,
+        // Said only where it does not follow, as in a config.json.
+        head_dim: count("attention.key_length")?.filter(|head| head.checked_mul(heads) != Some(width)),
         vocab_size: embedding[0],
         max_position_embeddings: needed("context_length")?,
         rms_norm_eps: real(epsilon)?.ok_or_else(|| missing(epsilon))?,
