@@ -1,10 +1,16 @@
 // The loss of a row of logits, and its gradient in place. With the teacher's p and the student's q,
-// both at temperature τ: CE = −Σ p·ln q, KL = Σ p·(ln p − ln q), both times τ²; next-token
-// CE = −ln q₁[token]. Gradient: scale·weight·((1 − n)·τ·(q − p) + n·(q₁ − token)). `top` has the
-// teacher as its likeliest tokens and one bucket for the others.
+// both at temperature τ, and m their mean: CE = −Σ p·ln q, forward KL = Σ p·(ln p − ln q), reverse
+// KL = Σ q·l with l = ln q − ln p, JS = ½·Σ p·ln(p/m) + ½·Σ q·ln(q/m), all times τ²; next-token
+// CE = −ln q₁[token]. Gradient: scale·weight·((1 − n)·τ·away + n·(q₁ − token)), where away is q − p
+// (CE), q·(l − Σ q·l) (reverse), or the latter with l = ½·ln(q/m) (JS). `top` has the teacher as its
+// likeliest tokens and one bucket for the others.
 #import "shared/reduce.wgsl"
 const LANES: u32 = 256u;
-const TERMS: u32 = 4u;
+const TERMS: u32 = 5u;
+// As `Divergence` has them.
+const REVERSE: u32 = 1u;
+const JS: u32 = 2u;
+const LN2: f32 = 0.69314718;
 const LOWEST: f32 = -3.0e38;
 
 struct Params {
@@ -14,6 +20,7 @@ struct Params {
     next_token: f32,
     temperature: f32,
     kept: u32,
+    divergence: u32,
 }
 
 @group(0) @binding(0) var<uniform> p: Params;
@@ -44,6 +51,17 @@ fn teacher_top(first: u32, lane: u32) -> f32 {
     return reduce_max(lane, top);
 }
 
+// Whether a divergence is reported.
+fn wants(divergence: u32) -> bool {
+    return p.gradient == 0u || p.divergence == divergence;
+}
+
+// ln(p/m) and ln(q/m) of two probabilities, from d = ln q − ln p alone: neither may be too small.
+fn to_mean(d: f32) -> vec2<f32> {
+    let bend = LN2 - log(1.0 + exp(-abs(d)));
+    return vec2(bend - max(d, 0.0), bend + min(d, 0.0));
+}
+
 // Σ e^(logit − top).
 fn student_total(first: u32, lane: u32, top: f32) -> f32 {
     var total = 0.0;
@@ -61,6 +79,14 @@ fn report_token(row: u32, token: u32, lane: u32, top: f32, total: f32) {
     }
 }
 
+// Writes CE, forward KL, reverse KL and JS.
+fn report(row: u32, what: vec4<f32>) {
+    terms[row * TERMS] = what.x;
+    terms[row * TERMS + 2u] = what.y;
+    terms[row * TERMS + 3u] = what.z;
+    terms[row * TERMS + 4u] = what.w;
+}
+
 @compute @workgroup_size(256)
 fn untaught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = wid.x + wid.y * groups.x;
@@ -73,9 +99,7 @@ fn untaught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grou
     let total = student_total(first, lane, top);
     report_token(row, token, lane, top, total);
     if lane == 0u {
-        terms[row * TERMS] = 0.0;
-        terms[row * TERMS + 2u] = 0.0;
-        terms[row * TERMS + 3u] = 0.0;
+        report(row, vec4(0.0));
     }
     if p.gradient == 0u {
         return;
@@ -87,31 +111,48 @@ fn untaught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grou
     }
 }
 
-// Sums over a row at temperature τ, with both tops taken off: of e^s and e^t, and of e^t·s and
-// e^t·(t − s), which give CE and KL without a difference of large numbers.
+// Sums over a row at temperature τ, with both tops taken off: of e^s and e^t, of e^t·s and
+// e^t·(t − s), which give CE and KL without a difference of large numbers, and of e^s·(s − t).
 struct Sums {
     student: f32,
     taught: f32,
     cross: f32,
     gap: f32,
+    back: f32,
 }
 
 fn row_sums(first: u32, lane: u32, top: f32, taught_top: f32) -> Sums {
     let inverse = 1.0 / p.temperature;
-    var sums = Sums(0.0, 0.0, 0.0, 0.0);
+    var sums = Sums(0.0, 0.0, 0.0, 0.0, 0.0);
     for (var c = lane; c < p.vocabulary; c += LANES) {
         let s = (logits[first + c] - top) * inverse;
         let t = (teacher[first + c] - taught_top) * inverse;
         let e = exp(t);
-        sums.student += exp(s);
+        let q = exp(s);
+        sums.student += q;
         sums.taught += e;
         sums.cross += e * s;
         sums.gap += e * (t - s);
+        sums.back += q * (s - t);
     }
     let student = reduce_sum(lane, sums.student);
     let taught = reduce_sum(lane, sums.taught);
     let cross = reduce_sum(lane, sums.cross);
-    return Sums(student, taught, cross, reduce_sum(lane, sums.gap));
+    let gap = reduce_sum(lane, sums.gap);
+    return Sums(student, taught, cross, gap, reduce_sum(lane, sums.back));
+}
+
+// KL(p‖m) and KL(q‖m) of a row; `shift` is ln q − ln p less s − t.
+fn row_to_mean(first: u32, lane: u32, top: f32, taught_top: f32, sums: Sums, shift: f32) -> vec2<f32> {
+    let inverse = 1.0 / p.temperature;
+    var part = vec2<f32>();
+    for (var c = lane; c < p.vocabulary; c += LANES) {
+        let s = (logits[first + c] - top) * inverse;
+        let t = (teacher[first + c] - taught_top) * inverse;
+        part += vec2(exp(t), exp(s)) * to_mean(s - t + shift);
+    }
+    let of_teacher = reduce_sum(lane, part.x);
+    return vec2(of_teacher / sums.taught, reduce_sum(lane, part.y) / sums.student);
 }
 
 @compute @workgroup_size(256)
@@ -126,12 +167,18 @@ fn taught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
     let taught_top = teacher_top(first, lane);
     let sums = row_sums(first, lane, top, taught_top);
     let total = student_total(first, lane, top);
+    let shift = log(sums.taught / sums.student);
+    let back = sums.back / sums.student;
+    var to_means = vec2<f32>();
+    if wants(JS) {
+        to_means = row_to_mean(first, lane, top, taught_top, sums, shift);
+    }
     report_token(row, token, lane, top, total);
     if lane == 0u {
         let square = p.temperature * p.temperature;
-        terms[row * TERMS] = square * (log(sums.student) - sums.cross / sums.taught);
-        terms[row * TERMS + 2u] = square * (sums.gap / sums.taught + log(sums.student / sums.taught));
-        terms[row * TERMS + 3u] = 0.0;
+        let reverse = select(0.0, back + shift, wants(REVERSE));
+        let cross = log(sums.student) - sums.cross / sums.taught;
+        report(row, square * vec4(cross, sums.gap / sums.taught - shift, reverse, 0.5 * (to_means.x + to_means.y)));
     }
     if p.gradient == 0u {
         return;
@@ -141,17 +188,25 @@ fn taught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
     let soft = factor * (1.0 - p.next_token) * p.temperature;
     let inverse = 1.0 / p.temperature;
     for (var c = lane; c < p.vocabulary; c += LANES) {
-        let s = logits[first + c] - top;
-        let t = teacher[first + c] - taught_top;
-        let difference = exp(s * inverse) / sums.student - exp(t * inverse) / sums.taught;
-        let next = exp(s) / total - select(0.0, 1.0, c == token);
-        logits[first + c] = hard * next + soft * difference;
+        let s = (logits[first + c] - top) * inverse;
+        let t = (teacher[first + c] - taught_top) * inverse;
+        let q = exp(s) / sums.student;
+        var away = 0.0;
+        if p.divergence == REVERSE {
+            away = q * (s - t - back);
+        } else if p.divergence == JS {
+            away = q * 0.5 * (to_mean(s - t + shift).y - to_means.y);
+        } else {
+            away = q - exp(t) / sums.taught;
+        }
+        let next = exp(logits[first + c] - top) / total - select(0.0, 1.0, c == token);
+        logits[first + c] = hard * next + soft * away;
     }
 }
 
 // The teacher as its `kept` likeliest tokens, ids ascending, and one bucket for all others, whose
-// share comes last: CE = −Σ p·ln q − r·ln Q with Q the student's probability of all others. Each
-// invocation reads and writes logits of its own columns only.
+// share comes last: CE = −Σ p·ln q − r·ln Q with Q the student's probability of all others; JS is that
+// of (p, r) and (q, Q). Each invocation reads and writes logits of its own columns only.
 @group(0) @binding(6) var<storage, read> ids: array<u32>;
 @group(0) @binding(7) var<storage, read> shares: array<f32>;
 var<workgroup> held: array<u32, LANES>;
@@ -215,6 +270,26 @@ fn top_sums(first: u32, taught: u32, lane: u32, top: f32, other: f32) -> TopSums
     return TopSums(student, others, cross, gap, reduce_sum(lane, sums.mass));
 }
 
+// ln(p/m) and ln(q/m) of a share p, which may be 0, and the logarithm of q.
+fn to_mean_of(share: f32, log_q: f32) -> vec2<f32> {
+    return select(vec2(0.0, LN2), to_mean(log_q - log(max(share, 1e-37))), share > 0.0);
+}
+
+// KL(p‖m) and KL(q‖m) of the tokens kept.
+fn kept_to_mean(first: u32, taught: u32, lane: u32, top: f32, spread: f32) -> vec2<f32> {
+    var part = vec2<f32>();
+    for (var c = lane; c < p.vocabulary; c += LANES) {
+        let place = place_of(c);
+        if place < p.kept {
+            let share = shares[taught + place];
+            let log_q = (logits[first + c] - top) / p.temperature - spread;
+            part += vec2(share, exp(log_q)) * to_mean_of(share, log_q);
+        }
+    }
+    let of_teacher = reduce_sum(lane, part.x);
+    return vec2(of_teacher, reduce_sum(lane, part.y));
+}
+
 @compute @workgroup_size(256)
 fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = wid.x + wid.y * groups.x;
@@ -232,18 +307,23 @@ fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     let other = other_top(first, lane);
     let sums = top_sums(first, taught, lane, top, other);
     let total = student_total(first, lane, top);
-    report_token(row, token, lane, top, total);
     let inverse = 1.0 / p.temperature;
     let rest = shares[taught + p.kept];
     let mass = sums.mass + rest;
+    let spread = log(sums.student);
+    // ln Q, but for the spread.
+    let bucket = (other - top) * inverse + log(sums.others);
+    let pair = to_mean_of(rest, bucket - spread);
+    var to_means = vec2<f32>();
+    if wants(JS) {
+        to_means = kept_to_mean(first, taught, lane, top, spread) + vec2(rest, exp(bucket - spread)) * pair;
+    }
+    report_token(row, token, lane, top, total);
     if lane == 0u {
         let square = p.temperature * p.temperature;
-        let bucket = (other - top) * inverse + log(sums.others);
-        let spread = mass * log(sums.student);
         let surprise = select(0.0, rest * (log(max(rest, 1e-37)) - bucket), rest > 0.0);
-        terms[row * TERMS] = square * (spread - sums.cross - rest * bucket);
-        terms[row * TERMS + 2u] = square * (spread + sums.gap + surprise);
-        terms[row * TERMS + 3u] = 0.0;
+        let cross = mass * spread - sums.cross - rest * bucket;
+        report(row, square * vec4(cross, mass * spread + sums.gap + surprise, 0.0, 0.5 * (to_means.x + to_means.y)));
     }
     if p.gradient == 0u {
         return;
@@ -252,16 +332,27 @@ fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     let hard = factor * p.next_token;
     let soft = factor * (1.0 - p.next_token) * p.temperature;
     for (var c = lane; c < p.vocabulary; c += LANES) {
-        let s = logits[first + c] - top;
+        let s = (logits[first + c] - top) * inverse;
+        let q = exp(s) / sums.student;
         let place = place_of(c);
-        var share = 0.0;
-        if place == p.kept {
-            share = rest * (exp((logits[first + c] - other) * inverse) / sums.others);
+        var away = 0.0;
+        if p.divergence == JS {
+            var from_q = pair.y;
+            if place < p.kept {
+                from_q = to_mean_of(shares[taught + place], s - spread).y;
+            }
+            away = q * 0.5 * (from_q - to_means.y);
         } else {
-            share = shares[taught + place];
+            var share = 0.0;
+            if place == p.kept {
+                share = rest * (exp((logits[first + c] - other) * inverse) / sums.others);
+            } else {
+                share = shares[taught + place];
+            }
+            away = mass * q - share;
         }
-        let next = exp(s) / total - select(0.0, 1.0, c == token);
-        logits[first + c] = hard * next + soft * (mass * (exp(s * inverse) / sums.student) - share);
+        let next = exp(logits[first + c] - top) / total - select(0.0, 1.0, c == token);
+        logits[first + c] = hard * next + soft * away;
     }
 }
 
@@ -276,19 +367,16 @@ struct Sum {
 // totals += Σ_rows weight·terms.
 @compute @workgroup_size(256)
 fn sum(@builtin(local_invocation_index) lane: u32) {
-    var part = vec4<f32>();
+    var part = array<f32, TERMS>();
     for (var row = lane; row < summed.rows; row += LANES) {
-        let at = row * TERMS;
-        part += weights[row] * vec4(row_terms[at], row_terms[at + 1u], row_terms[at + 2u], row_terms[at + 3u]);
+        for (var n = 0u; n < TERMS; n++) {
+            part[n] += weights[row] * row_terms[row * TERMS + n];
+        }
     }
-    let x = reduce_sum(lane, part.x);
-    let y = reduce_sum(lane, part.y);
-    let z = reduce_sum(lane, part.z);
-    let w = reduce_sum(lane, part.w);
-    if lane == 0u {
-        totals[0] += x;
-        totals[1] += y;
-        totals[2] += z;
-        totals[3] += w;
+    for (var n = 0u; n < TERMS; n++) {
+        let total = reduce_sum(lane, part[n]);
+        if lane == 0u {
+            totals[n] += total;
+        }
     }
 }

@@ -137,7 +137,7 @@ fn bands_do_not_change_bits() {
         let config = LlamaConfig { num_hidden_layers: 1, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
         let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
         init_from_dense(&mut machine, &student, &mut init_dense(&config, 1)).expect("writes");
-        let shape = StepShape { batch: 2, seq: 100, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: Recompute::Off };
+        let shape = StepShape { batch: 2, seq: 100, objective: Objective::AR, recompute: Recompute::Off };
         let mut step = Step::new(&mut machine, student, None, shape).expect("compiles");
         let windows: Vec<Vec<u32>> = (0..2).map(|b| (0..101).map(|i| (b * 37 + i * 11) % 300).collect()).collect();
         let batch = Batch::from_windows(&windows.iter().map(Vec::as_slice).collect::<Vec<_>>());
@@ -177,7 +177,7 @@ fn micro_dispatches(layers: usize) -> usize {
     let (_, mut machine) = machine();
     let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
     let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
-    let shape = StepShape { batch: 1, seq: 16, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: Recompute::Off };
+    let shape = StepShape { batch: 1, seq: 16, objective: Objective::AR, recompute: Recompute::Off };
     Step::new(&mut machine, student, None, shape).expect("compiles").micro_dispatches()
 }
 

@@ -1,6 +1,7 @@
 //! Models written for other programs: what they compute stays the same, and nothing is half written.
 
-use crate::infer::{Scratch, logits, relative, student};
+use crate::infer::{logits, relative, student};
+use crate::train::{Scratch, run, teacher};
 use signet::formats::TensorSource;
 use signet::formats::safetensors::{Dtype, TensorFile};
 use signet::graph::Storage;
@@ -9,7 +10,7 @@ use signet::model::{Floats, Linears, ModelFile, export_dense, export_gguf, expor
 const TOKENS: [u32; 6] = [3, 17, 29, 5, 40, 11];
 
 fn dense(source: &ModelFile, scratch: &Scratch, floats: Floats) -> ModelFile {
-    let out = scratch.file(&format!("{floats:?}"));
+    let out = scratch.path(&format!("{floats:?}"));
     let mut seen = Vec::new();
     export_dense(source, &out, floats, &mut |done, of| {
         seen.push((done, of));
@@ -37,7 +38,7 @@ fn a_dense_export_computes_what_the_signs_do() {
     let tensors = TensorFile::open(&{
         let source = ModelFile::open(&student()).unwrap();
         dense(&source, &scratch, Floats::Bf16);
-        scratch.file("Bf16").join("model.safetensors")
+        scratch.path("Bf16").join("model.safetensors")
     })
     .unwrap();
     assert_eq!(tensors.dtype("model.layers.0.mlp.up_proj.weight"), Some(Dtype::BF16));
@@ -53,14 +54,14 @@ fn tokenizer_and_template_go_along() {
     assert_eq!(file.chat.template, source.chat.template);
     let (own, then) = (file.tokenizer.unwrap(), source.tokenizer.unwrap());
     assert_eq!(own.encode("hi, how are you?<|end|>").unwrap(), then.encode("hi, how are you?<|end|>").unwrap());
-    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(scratch.file("F16").join("config.json")).unwrap()).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&std::fs::read(scratch.path("F16").join("config.json")).unwrap()).unwrap();
     assert_eq!((&config["model_type"], &config["eos_token_id"], &config["torch_dtype"]), (&"llama".into(), &then.end().into(), &"float16".into()));
 }
 
 #[test]
 fn latent_weights_come_back_to_the_bit() {
     let scratch = Scratch::new("latent");
-    let out = scratch.file("out");
+    let out = scratch.path("out");
     let source = student();
     export_latent(&ModelFile::open(&source).unwrap(), &out, &mut |_, _| true).unwrap();
     let (then, now) = (TensorFile::open(&source.join("model.safetensors")).unwrap(), TensorFile::open(&out.join("model.safetensors")).unwrap());
@@ -73,17 +74,17 @@ fn latent_weights_come_back_to_the_bit() {
     for name in sorted(&then) {
         assert!(now.raw(&name).unwrap() == then.raw(&name).unwrap(), "{name}");
     }
-    let packed = export_latent(&ModelFile::embedded_student().unwrap(), &scratch.file("no"), &mut |_, _| true).unwrap_err().to_string();
+    let packed = export_latent(&ModelFile::embedded_student().unwrap(), &scratch.path("no"), &mut |_, _| true).unwrap_err().to_string();
     assert!(packed.contains("signs alone"), "{packed}");
-    let teacher = export_latent(&ModelFile::embedded_teacher().unwrap(), &scratch.file("no"), &mut |_, _| true).unwrap_err().to_string();
-    assert!(teacher.contains("--dense") && !scratch.file("no").exists(), "{teacher}");
+    let teacher = export_latent(&ModelFile::embedded_teacher().unwrap(), &scratch.path("no"), &mut |_, _| true).unwrap_err().to_string();
+    assert!(teacher.contains("--dense") && !scratch.path("no").exists(), "{teacher}");
 }
 
 #[test]
 fn what_is_there_stays_and_what_is_stopped_leaves_nothing() {
     let scratch = Scratch::new("stays");
     let source = ModelFile::embedded_student().unwrap();
-    let there = scratch.file("there");
+    let there = scratch.path("there");
     std::fs::create_dir(&there).unwrap();
     std::fs::write(there.join("precious"), "x").unwrap();
     for out in [&there, &there.join("precious")] {
@@ -92,13 +93,33 @@ fn what_is_there_stays_and_what_is_stopped_leaves_nothing() {
         }
     }
     assert_eq!(std::fs::read_to_string(there.join("precious")).unwrap(), "x");
-    let half = scratch.file("half");
+    let half = scratch.path("half");
     for stopped in [export_dense(&source, &half, Floats::F16, &mut |done, _| done < 5), export_gguf(&source, &half, &mut |done, _| done < 5)] {
         let error = stopped.unwrap_err().to_string();
         assert!(error.contains("stopped; nothing was written"), "{error}");
     }
-    let left: Vec<_> = std::fs::read_dir(scratch.file("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let left: Vec<_> = std::fs::read_dir(scratch.path("")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["there"]);
     let nameless = export_gguf(&ModelFile::open(&student()).unwrap(), &half, &mut |_, _| true).unwrap_err().to_string();
     assert!(nameless.contains("without a tokenizer"), "{nameless}");
+}
+
+#[test]
+fn a_student_speaks_as_its_teacher_does() {
+    let scratch = Scratch::new("speaks");
+    let model = teacher(&scratch);
+    let template = "{% for message in messages %}<|user|>{{ message.content }}{% endfor %}<|assistant|>";
+    let config = serde_json::json!({"chat_template": template, "eos_token": "<|end|>"});
+    std::fs::write(model.join("tokenizer_config.json"), config.to_string()).unwrap();
+    let path = |name: &str| scratch.path(name).display().to_string();
+    let fixed = "train --device cpu --name pupil --steps 1 --seq 32 --batch 1 --sample-every 0 --eval-batches 1";
+    let mut arguments: Vec<&str> = fixed.split(' ').collect();
+    let (small, runs, model) = (path("small.json"), path("runs"), model.display().to_string());
+    arguments.extend(["--model", &small, "--runs", &runs, "--teacher", &model]);
+    let (good, said) = run(&arguments);
+    assert!(good, "{said}");
+    let pupil = ModelFile::open(&scratch.path("runs/pupil/checkpoints/step-00000001")).unwrap();
+    assert_eq!((pupil.chat.template.as_deref(), pupil.chat.eos_token.as_deref()), (Some(template), Some("<|end|>")));
+    let exported = dense(&pupil, &scratch, Floats::F16);
+    assert_eq!(exported.chat, pupil.chat);
 }

@@ -83,13 +83,12 @@ impl Golden {
     }
 
     fn objective(&self) -> Objective {
-        let next_token = match self.run.hyperparameters.loss.as_str() {
-            "ad" => 0.0,
-            "ar" => 1.0,
-            "mix" => 0.5,
+        match self.run.hyperparameters.loss.as_str() {
+            "ad" => Objective::AD,
+            "ar" => Objective::AR,
+            "mix" => Objective::MIX,
             other => panic!("unknown loss {other}"),
-        };
-        Objective { next_token, temperature: 1.0 }
+        }
     }
 
     fn batch(&self, micro_step: usize) -> Batch {

@@ -19,7 +19,7 @@ fn one_step(machine: &mut Machine) -> StepReport {
     init_from_dense(machine, &student, &mut init_dense(&config, 1)).unwrap();
     let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(Storage::F32)).unwrap();
     init_from_dense(machine, &teacher, &mut init_dense(&config, 2)).unwrap();
-    let shape = StepShape { batch: 1, seq: SEQ, objective: Objective { next_token: 0.0, temperature: 1.0 }, recompute: Recompute::Off };
+    let shape = StepShape { batch: 1, seq: SEQ, objective: Objective::AD, recompute: Recompute::Off };
     let mut step = Step::new(machine, student, Some(teacher), shape).unwrap();
     let key = Key::new(3, "tokens");
     let window: Vec<u32> = (0..=SEQ as u64).map(|i| (key.bits(i) % 32_000) as u32).collect();

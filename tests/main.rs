@@ -2,6 +2,7 @@
 
 mod app;
 mod chat;
+mod compare;
 mod conform;
 mod device;
 mod execute;
@@ -10,6 +11,7 @@ mod gguf;
 mod golden;
 mod infer;
 mod large;
+mod losses;
 mod memory;
 mod orders;
 mod published;
@@ -18,6 +20,7 @@ mod settings;
 mod shaders;
 #[cfg(feature = "smollm2")]
 mod smollm2;
+mod sweep;
 mod teach;
 mod tidy;
 mod train;

@@ -119,7 +119,7 @@ pub fn dispatch_counts(config: &LlamaConfig, batch: usize, seq: usize) -> Result
         let weights = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Inference(Storage::F16))?;
         let decode = crate::infer::Engine::new(&mut machine, &weights, 64)?.decode_program().dispatches();
         let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(crate::model::Moments::F32))?;
-        let shape = StepShape { batch, seq, objective: Objective { next_token: 1.0, temperature: 1.0 }, recompute: Recompute::Off };
+        let shape = StepShape { batch, seq, objective: Objective::AR, recompute: Recompute::Off };
         Ok([decode, Step::new(&mut machine, student, None, shape)?.micro_program().dispatches()])
     };
     let (one, two) = (count(1)?, count(2)?);

@@ -107,12 +107,8 @@ pub fn train_set_up(machine: &mut Machine, bench: &TrainBench) -> Result<Step> {
     let config = LlamaConfig::preset(&bench.size, vocabulary(&bench.size))?;
     let student = Weights::allocate(machine, &config, Linears::Binary, Purpose::Training(bench.moments))?;
     let teacher = Weights::allocate(machine, &config, Linears::Dense, Purpose::Inference(bench.teacher_storage.storage()))?;
-    let shape = StepShape {
-        batch: bench.batch,
-        seq: bench.seq,
-        objective: Objective { next_token: 0.0, temperature: 1.0 },
-        recompute: if bench.recompute { Recompute::On } else { Recompute::Off },
-    };
+    let shape =
+        StepShape { batch: bench.batch, seq: bench.seq, objective: Objective::AD, recompute: if bench.recompute { Recompute::On } else { Recompute::Off } };
     Ok(Step::new(machine, student, Some(teacher), shape)?)
 }
 

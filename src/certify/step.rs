@@ -31,7 +31,7 @@ const MOVE: f64 = 1.0 / 4096.0;
 const MOVES: u64 = 3;
 /// Roundings in an update of AdamW: a root, two divisions, and less than twenty products and sums.
 const UPDATE: f64 = 9.0 + 2.0 * 5.0 + 20.0 + 8.0;
-const SHAPE: StepShape = StepShape { batch: 2, seq: 16, objective: Objective { next_token: 0.5, temperature: 1.0 }, recompute: Recompute::Off };
+const SHAPE: StepShape = StepShape { batch: 2, seq: 16, objective: Objective::MIX, recompute: Recompute::Off };
 const RATE: f32 = 1e-3;
 const DECAY: f32 = 0.1;
 const EPSILON: f32 = 1e-8;

@@ -3,6 +3,7 @@
 mod app;
 mod bench;
 mod chat;
+mod compare;
 mod conform;
 mod curves;
 mod devices;
@@ -13,6 +14,7 @@ mod inspect;
 mod landscape;
 mod output;
 mod pack;
+mod sweep;
 mod teach;
 mod tokenizer;
 mod train;
@@ -39,10 +41,12 @@ struct Arguments {
 enum Command {
     App(app::App),
     Train(Box<train::Train>),
+    Sweep(sweep::Sweep),
     Teach(teach::Teach),
     Chat(chat::Chat),
     Generate(generate::Generate),
     Curves(curves::Curves),
+    Compare(compare::Compare),
     Eval(eval::Eval),
     Export(export::Export),
     Inspect(inspect::Inspect),
@@ -70,10 +74,12 @@ pub fn main() -> ExitCode {
     let result = match arguments.command.unwrap_or(Command::App(app::App::default())) {
         Command::App(app) => app.run(runner.stop().clone()),
         Command::Train(train) => train.run(&mut runner),
+        Command::Sweep(sweep) => sweep.run(&mut runner),
         Command::Teach(teach) => teach.run(&mut runner),
         Command::Chat(chat) => chat.run(&mut runner),
         Command::Generate(generate) => generate.run(&mut runner),
         Command::Curves(curves) => curves.run(&mut runner),
+        Command::Compare(compare) => compare.run(&mut runner),
         Command::Eval(eval) => eval.run(&mut runner),
         Command::Landscape(landscape) => landscape.run(&mut runner),
         Command::Inspect(inspect) => inspect.run(&mut runner),

@@ -30,6 +30,16 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
+/// Seconds as a person reads them.
+pub(super) fn time(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match seconds {
+        seconds if seconds < 100.0 => format!("{seconds:.0} s"),
+        _ if minutes < 100 => format!("{minutes} min"),
+        _ => format!("{} h {:02} min", minutes / 60, minutes % 60),
+    }
+}
+
 /// Bytes as a person writes them: `8GB`, `512MB`, `7.5GiB`, or a plain number.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let units = [("GiB", 1024f64.powi(3)), ("MiB", 1024f64.powi(2)), ("GB", 1e9), ("MB", 1e6), ("", 1.0)];

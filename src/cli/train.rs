@@ -2,7 +2,8 @@
 
 use super::{choice, output};
 use crate::runner::{
-    self, Command, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recomputation, Runner, TrainConfig, TrainEvent, TrainRequest,
+    self, Command, Divergence, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recomputation, Runner, TrainConfig, TrainEvent,
+    TrainRequest,
 };
 
 use anyhow::{Context, Result, bail};
@@ -70,7 +71,11 @@ pub(super) struct Train {
     /// ad (the teacher's distribution), ar (the next token), or mix (half of each).
     #[arg(long)]
     loss: Option<String>,
-    /// Temperature of the distillation.
+    /// With ad and mix, how far from the teacher is measured: forward (KL of the student from the teacher, the paper's),
+    /// reverse (KL of the teacher from the student), or js (Jensen–Shannon, between the two).
+    #[arg(long, value_parser = choice::<Divergence>)]
+    divergence: Option<Divergence>,
+    /// Temperature of the distillation: divides the logits of both.
     #[arg(long)]
     temperature: Option<f64>,
     /// f32, or f16: whether dense products may hold their factors in f16 on a GPU.
@@ -189,7 +194,7 @@ impl Train {
         macro_rules! set {
             ($($name:ident),*) => { $(if let Some(value) = self.$name.clone() { config.$name = value; })* };
         }
-        set!(model, teacher_storage, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, moments, weight_decay, clip, beta2);
+        set!(model, teacher_storage, divergence, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, moments, weight_decay, clip, beta2);
         set!(eval_every, eval_batches, sample_every, sample_prompt, checkpoint_every, keep);
         if let Some(dir) = &self.teacher_cache {
             config.teacher_cache = Some(dir.clone());

@@ -150,7 +150,7 @@ impl Measure {
         let mut tape = Tape::new();
         let ids = tape.lasting(tokens);
         let hidden = Forward { weights, positions, batch: 1, seq: window, cache: None }.hidden(&mut tape, ids)?;
-        let objective = Objective { next_token: 1.0, temperature: 1.0 };
+        let objective = Objective::AR;
         let [targets_, shares, scale, sums_] = [targets, shares, scale, sums].map(|home| tape.lasting(home));
         Loss { student: weights, taught: Taught::Nothing, targets: targets_, weights: shares, scale, sums: sums_, objective, gradient: false }
             .record(&mut tape, hidden)?;

@@ -21,7 +21,7 @@ mod weights;
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
 pub use directory::WEIGHTS;
 pub use encode::Floats;
-pub use export::{export_dense, export_gguf, export_latent};
+pub use export::{export_dense, export_gguf, export_latent, tokenizer_config};
 pub use init::{Source, init_dense, init_from_dense, load};
 pub use inspect::{Inspection, LayerReport, Range, Sizes, inspect};
 pub use llama::{Forward, KvCache, Positions, logits};

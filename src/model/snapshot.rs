@@ -35,8 +35,8 @@ impl Tensors for OnMachine<'_> {
 
 /// The bytes of a packed file of `weights` as they are now. An error if a value is too large for f16,
 /// as in a training that diverged.
-pub async fn snapshot(machine: &mut Machine, weights: &Weights, tokenizer: &Tokenizer) -> Result<Vec<u8>, ModelError> {
-    let about = About { config: &weights.config, linears: weights.linears, tokenizer: Some(tokenizer), chat: &ChatFormat::default() };
+pub async fn snapshot(machine: &mut Machine, weights: &Weights, tokenizer: &Tokenizer, chat: &ChatFormat) -> Result<Vec<u8>, ModelError> {
+    let about = About { config: &weights.config, linears: weights.linears, tokenizer: Some(tokenizer), chat };
     let signs = weights.binary.iter().flat_map(BinaryGroup::layers).collect();
     let mut bytes = Vec::new();
     write(&about, &mut OnMachine { machine, weights, signs }, &mut bytes).await.map_err(|error| failure(Path::new(NAME), error))?;

@@ -1,8 +1,8 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport, Metrics, PackReport,
-    PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, CompareReport, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport, Metrics,
+    PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig, TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -18,6 +18,29 @@ pub enum Event {
     TrainEnded {
         /// False if it was asked to stop.
         finished: bool,
+    },
+    /// What a sweep would do, in its order.
+    SweepPlanned {
+        /// Its runs, also those that are done.
+        runs: Vec<SweepRun>,
+    },
+    /// A run of a sweep begins, or goes on.
+    SweepRun {
+        /// Which, from 1.
+        n: usize,
+        /// Runs in all.
+        of: usize,
+        /// Its name.
+        name: String,
+    },
+    /// A sweep ended.
+    SweepEnded {
+        /// Runs that are done.
+        done: usize,
+        /// Runs in all.
+        of: usize,
+        /// Runs that did not come to their end, and why.
+        failed: Vec<String>,
     },
     /// Making a teacher cache ended; whether it is whole.
     Taught {
@@ -313,6 +336,8 @@ pub enum Event {
         /// Its SHA-256, in hexadecimal.
         sha256: String,
     },
+    /// Runs side by side.
+    Compared(Box<CompareReport>),
     /// What runs have recorded is written.
     Exported {
         /// The file.

@@ -4,7 +4,7 @@
 use super::{Event, Stop, model};
 use crate::model::LlamaConfig;
 use crate::platform;
-use crate::train::{self, Curves, Place, csv};
+use crate::train::{self, Axis, Curves, Group, Place, csv};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -24,10 +24,8 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
     match ending.as_str() {
         "csv" => table(&runs, out, stop, emit)?,
         "svg" | "png" => {
-            let curves = curves(&runs, stop, emit)?;
-            let drawn = if ending == "svg" { train::svg(&curves).map(String::into_bytes) } else { train::png(&curves) };
-            let bytes = drawn.map_err(|problem| anyhow::anyhow!("the curves could not be drawn: {problem}"))?;
-            platform::write_atomic(out, &bytes).with_context(|| format!("{}: it cannot be written", out.display()))?;
+            let curves = curves(&runs, Axis::Steps, stop, emit)?;
+            draw(&curves.iter().map(Group::from).collect::<Vec<_>>(), out)?;
         }
         "zip" => archive(&runs, out, stop)?,
         "signet" => match &runs[..] {
@@ -43,17 +41,26 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
     Ok(())
 }
 
+/// Draws groups of runs as an `.svg` or `.png`.
+pub(super) fn draw(groups: &[Group<'_>], out: &Path) -> Result<()> {
+    let png = out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("png"));
+    let drawn = if png { train::png(groups) } else { train::svg(groups).map(String::into_bytes) };
+    let bytes = drawn.map_err(|problem| anyhow::anyhow!("the curves could not be drawn: {problem}"))?;
+    platform::write_atomic(out, &bytes).with_context(|| format!("{}: it cannot be written", out.display()))
+}
+
 /// What the runs are called: by the names of their directories, or by their paths where those are not enough.
-fn names(runs: &[PathBuf]) -> Vec<String> {
+pub(super) fn names(runs: &[PathBuf]) -> Vec<String> {
     let name = |path: &PathBuf| path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
     let alone = |path: &PathBuf| runs.iter().filter(|other| name(other) == name(path)).count() == 1;
     runs.iter().map(|path| if alone(path) { name(path) } else { path.display().to_string() }).collect()
 }
 
-fn curves(runs: &[(String, &Path)], stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<Curves>> {
+/// The curves of runs that have recorded something.
+pub(super) fn curves(runs: &[(String, &Path)], axis: Axis, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<Curves>> {
     let mut all = Vec::new();
     for (name, path) in runs {
-        let mut curves = Curves::new(name, &sizes(path));
+        let mut curves = Curves::new(name, &sizes(path), axis);
         tell(&curves.read_on(path, &|| stop.asked())?, emit);
         if stop.asked() {
             bail!("stopped; nothing was written");

@@ -3,6 +3,7 @@
 
 mod bench;
 mod chat;
+mod compare;
 mod devices;
 mod eval;
 mod event;
@@ -22,6 +23,7 @@ mod recover;
 mod runs;
 mod save;
 mod settings;
+mod sweep;
 mod teach;
 mod train;
 mod tuning;
@@ -34,10 +36,11 @@ pub use crate::eval::PerplexityReport;
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Changed, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule, SettingError, Snapshot,
-    Source, TrainConfig, TrainEvent, check_name,
+    Average, Axis, Changed, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule,
+    SettingError, Snapshot, Source, TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
+pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::PerplexityRequest;
 pub use event::Event;
@@ -50,6 +53,7 @@ pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use runs::RunInfo;
 pub use settings::settings;
+pub use sweep::{SweepRequest, SweepRun};
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
 pub use tuning::Tuning;
@@ -73,6 +77,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 pub enum Command {
     /// Train a model.
     Train(Box<TrainRequest>),
+    /// Train a grid of runs.
+    Sweep(Box<SweepRequest>),
     /// Keep what a teacher says of a text.
     Teach(Box<TeachRequest>),
     /// Say what memory a training would take.
@@ -256,6 +262,8 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Put runs side by side.
+    Compare(CompareRequest),
     /// Write what runs have recorded as one file.
     Export {
         /// Their directories.
@@ -273,7 +281,7 @@ impl Command {
     fn assets(&self) -> &'static [&'static str] {
         use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
         match self {
-            Command::Train(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
+            Command::Train(_) | Command::Sweep(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
             Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
             Command::OpenChat(_)
             | Command::Generate(_)
@@ -392,6 +400,12 @@ impl Runner {
                 emit(Event::TrainEnded { finished: ending? == Ending::Finished });
                 Ok(())
             }
+            Command::Sweep(request) => {
+                let asked = train::Asked { stop: &self.stop, orders: &self.orders };
+                let result = sweep::sweep(*request, self.tuning, asked, &mut self.known, emit).await;
+                self.orders.clear();
+                result
+            }
             Command::Teach(request) => {
                 let finished = teach::make(*request, &self.stop, emit).await?;
                 emit(Event::Taught { finished });
@@ -452,6 +466,7 @@ impl Runner {
             Command::ListModels => models::list(emit).await,
             Command::FetchModel { url, sha256 } => models::fetch(&url, sha256.as_deref(), &self.stop, emit).await,
             Command::DeleteModel { name } => models::delete(&name, emit).await,
+            Command::Compare(request) => compare::compare(&request, &self.stop, emit),
             Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
         }
     }

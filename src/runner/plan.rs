@@ -235,7 +235,7 @@ pub(super) async fn plan_train(request: PlanTrainRequest, known: &mut Known, emi
     result.map(drop)
 }
 
-async fn planned(request: PlanTrainRequest, known: &mut Known) -> Result<PlanReport> {
+pub(super) async fn planned(request: PlanTrainRequest, known: &mut Known) -> Result<PlanReport> {
     let PlanTrainRequest { train: request, teacher_shape } = request;
     let config = request.settings()?;
     config.check()?;

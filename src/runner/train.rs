@@ -7,7 +7,7 @@ use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::formats::FormatError;
 use crate::graph::{Machine, Recompute};
-use crate::model::{Linears, LlamaConfig, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
+use crate::model::{ChatFormat, Linears, LlamaConfig, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
 use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
 use anyhow::{Context, Result, anyhow};
@@ -78,7 +78,19 @@ pub(super) async fn train(
         Some(run) => run,
         None => RunDir::create(&request.run, &config, &variants)?,
     };
-    let parts = Parts { machine, setup, config, rounding, corpus: inputs.corpus, cache: inputs.cache, tokenizer: inputs.tokenizer, run, device, first_weights };
+    let parts = Parts {
+        machine,
+        setup,
+        config,
+        rounding,
+        corpus: inputs.corpus,
+        cache: inputs.cache,
+        tokenizer: inputs.tokenizer,
+        chat: inputs.chat,
+        run,
+        device,
+        first_weights,
+    };
     let mut trainer = Trainer::new(parts).await?;
     Ok(trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(event))).await?)
 }
@@ -95,6 +107,8 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig), TrainError>
 pub(super) struct Inputs {
     pub(super) teacher: Option<ModelFile>,
     tokenizer: Tokenizer,
+    /// The teacher's, if the tokenizer is.
+    chat: ChatFormat,
     shapes: Shapes,
     pub(super) corpus: Corpus,
     cache: Option<TeacherCache>,
@@ -103,10 +117,11 @@ pub(super) struct Inputs {
 impl Inputs {
     pub(super) fn open(config: &TrainConfig) -> Result<Self> {
         let teacher = open_teacher(&config.teacher)?;
-        let tokenizer = match (&config.tokenizer, teacher.as_ref().and_then(|file| file.tokenizer.clone())) {
-            (Source::Path(path), _) => Tokenizer::open(path).map_err(|error| setting("tokenizer", error))?,
+        let own = teacher.as_ref().and_then(|file| Some((file.tokenizer.clone()?, file.chat.clone())));
+        let (tokenizer, chat) = match (&config.tokenizer, own) {
+            (Source::Path(path), _) => (Tokenizer::open(path).map_err(|error| setting("tokenizer", error))?, ChatFormat::default()),
             (_, Some(own)) => own,
-            (_, None) => Tokenizer::from_json(assets::tokenizer()?)?,
+            (_, None) => (Tokenizer::from_json(assets::tokenizer()?)?, ChatFormat::default()),
         };
         check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
@@ -114,7 +129,7 @@ impl Inputs {
         let corpus = Corpus::new(&text, &tokenizer, config.seq).map_err(|error| setting("data", error))?;
         let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus)?;
         let cache = config.teacher_cache.as_deref().map(|dir| TeacherCache::open(dir, &origin)).transpose().map_err(|error| setting("teacher_cache", error))?;
-        Ok(Self { teacher, tokenizer, shapes, corpus, cache })
+        Ok(Self { teacher, tokenizer, chat, shapes, corpus, cache })
     }
 
     /// Plans the run's memory; reserves it if it fits, and puts the teacher there.

@@ -43,11 +43,11 @@ pub(super) async fn constant_losses(
         let taught = logits(&mut tape, teacher, part)?;
         let fixed = tape.lasting(fixed.rows(0, count));
         let (targets, weights) = (tape.rows(targets, first, count), tape.rows(weights, first, count));
-        let op = Distill { objective: Objective { next_token: 0.0, temperature: 1.0 }, gradient: false };
+        let op = Distill { objective: Objective::AD, gradient: false };
         let terms = tape.push_one(op, &[targets, weights, scale, taught], &[fixed])?;
         tape.push(LossSum, &[terms, weights], &[total])?;
     }
     let mut program = machine.compile(tape)?;
     machine.run(&mut program)?;
-    Ok(Losses::read(&machine.read(&sums).await?))
+    Ok(Losses::read(&machine.read(&sums).await?, |_| true))
 }

@@ -3,6 +3,7 @@
 
 use super::config::{Init, Loss, Precision, Source, TrainConfig};
 use super::guard::GuardConfig;
+use crate::ops::Divergence;
 use std::path::PathBuf;
 
 /// A setting that cannot be.
@@ -116,6 +117,14 @@ impl TrainConfig {
         if self.teacher_cache.is_some() && self.loss == Loss::Ar {
             return refuse("teacher_cache", "loss ar learns from no teacher; leave the cache out".into());
         }
+        if self.teacher_cache.is_some() && self.divergence == Divergence::Reverse {
+            let problem = "reverse cannot be learnt from a teacher cache: its shares are rounded, and where one is 0 the divergence is infinite. \
+                           Leave teacher_cache out, or choose forward or js";
+            return refuse("divergence", problem.into());
+        }
+        if self.loss == Loss::Ar && self.divergence != Divergence::Forward {
+            return refuse("divergence", "loss ar learns from no teacher, and so by no divergence; choose loss ad or mix".into());
+        }
         if self.eval_teacher && (self.teacher == Source::None || self.teacher_cache.is_none()) {
             return refuse("eval_teacher", "needs a teacher, and a teacher_cache that is trained from".into());
         }
@@ -164,7 +173,7 @@ mod tests {
     fn absurd_settings_are_named() {
         TrainConfig::default().check().unwrap();
         type Spoil = fn(&mut TrainConfig);
-        let bad: [(&str, Spoil); 26] = [
+        let bad: [(&str, Spoil); 28] = [
             ("batch", |c| c.batch = 0),
             ("batch", |c| (c.batch, c.seq) = (1 << 16, 1 << 20)),
             ("seq", |c| c.seq = usize::MAX),
@@ -180,6 +189,8 @@ mod tests {
             ("precision", |c| c.precision = Precision::F16),
             ("teacher", |c| c.teacher = Source::None),
             ("teacher", |c| c.teacher = Source::Path("".into())),
+            ("divergence", |c| (c.divergence, c.teacher_cache) = (Divergence::Reverse, Some("c".into()))),
+            ("divergence", |c| (c.divergence, c.loss) = (Divergence::Js, Loss::Ar)),
             ("warmup", |c| c.warmup = c.steps),
             ("warmup", |c| (c.steps, c.warmup) = (1, u64::MAX)),
             ("sample_tokens", |c| c.sample_tokens = usize::MAX),

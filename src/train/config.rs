@@ -3,7 +3,7 @@
 use super::guard::GuardConfig;
 use super::schedule::Schedule;
 use crate::model::{MatrixStorage, Moments};
-use crate::ops::Objective;
+use crate::ops::{Divergence, Objective};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -150,6 +150,9 @@ pub struct TrainConfig {
     pub init: Init,
     /// What is minimised.
     pub loss: Loss,
+    /// How far from the teacher's distribution is measured, where `loss` is `ad` or `mix`. A setting of its
+    /// own, since it is another question than what is learnt from: each goes with either.
+    pub divergence: Divergence,
     /// Temperature of the distillation.
     pub temperature: f64,
     /// Decides initial weights and the order of data.
@@ -217,6 +220,7 @@ impl Default for TrainConfig {
             data: Vec::new(),
             init: Init::Scratch,
             loss: Loss::Ad,
+            divergence: Divergence::Forward,
             temperature: 1.0,
             seed: 11111,
             batch: 8,
@@ -255,7 +259,7 @@ impl TrainConfig {
             Loss::Ar => 1.0,
             Loss::Mix => 0.5,
         };
-        Objective { next_token, temperature: self.temperature }
+        Objective { next_token, divergence: self.divergence, temperature: self.temperature }
     }
 
     /// The learning rate by micro-step.
@@ -278,6 +282,9 @@ mod tests {
     fn a_configuration_survives_toml() {
         let config = TrainConfig { init: Init::Model("x".into()), teacher: Source::None, ..Default::default() };
         assert_eq!(toml::from_str::<TrainConfig>(&toml::to_string(&config).unwrap()).unwrap(), config);
+        // Written before there was a choice.
+        let old = toml::to_string(&config).unwrap().replace("divergence = \"forward\"\n", "");
+        assert!(!old.contains("divergence") && toml::from_str::<TrainConfig>(&old).unwrap() == config);
         assert!(toml::from_str::<TrainConfig>("bach = 3").unwrap_err().to_string().contains("bach"));
     }
 }

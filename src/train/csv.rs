@@ -10,7 +10,7 @@ const MATRICES: [&str; 7] = ["q", "k", "v", "o", "gate", "up", "down"];
 type Column = (&'static str, fn(&Metrics) -> String);
 
 /// The columns that every table has, in order; empty where a step has no value.
-const COLUMNS: [Column; 19] = [
+const COLUMNS: [Column; 22] = [
     ("step", |m| m.step.to_string()),
     ("tokens", |m| m.tokens.to_string()),
     ("loss", |m| m.loss.to_string()),
@@ -27,9 +27,12 @@ const COLUMNS: [Column; 19] = [
     ("seconds", |m| m.seconds.to_string()),
     ("changed_lr", |m| maybe(m.changed.as_ref().and_then(|changed| changed.lr))),
     ("changed_sample_prompt", |m| quoted(m.changed.as_ref().and_then(|changed| changed.sample_prompt.as_deref()).unwrap_or_default())),
+    ("held_out_loss", |m| maybe(m.held_out_loss)),
     ("held_out_ad", |m| maybe(m.held_out.map(|losses| losses.ad))),
     ("held_out_ar", |m| maybe(m.held_out.map(|losses| losses.ar))),
     ("held_out_kl", |m| maybe(m.held_out.map(|losses| losses.kl))),
+    ("held_out_reverse", |m| maybe(m.held_out.and_then(|losses| losses.reverse))),
+    ("held_out_js", |m| maybe(m.held_out.and_then(|losses| losses.js))),
 ];
 
 fn maybe(value: Option<impl Display>) -> String {
@@ -76,7 +79,8 @@ mod tests {
             flips: vec![0.5; 8],
             threshold: Some(4.0),
             changed: Some(Changed { lr: Some(0.5), sample_prompt: Some("hi".into()) }),
-            held_out: Some(Losses { ad: 5.0, ar: 6.0, kl: 7.0 }),
+            held_out: Some(Losses { ad: 5.0, ar: 6.0, kl: 7.0, reverse: Some(8.0), js: Some(9.0) }),
+            held_out_loss: Some(5.5),
             ..Metrics::default()
         };
         let (header, row) = (header(9), row("a, \"b\"", &metrics, 9));

@@ -5,46 +5,62 @@ use super::follow::{Place, read_piece};
 use super::metrics::Metrics;
 use super::run_dir::RunError;
 use super::thin::Thin;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
+
+/// By what curves are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Axis {
+    /// Optimizer steps.
+    #[default]
+    Steps,
+    /// Tokens that the student has seen.
+    Tokens,
+}
 
 /// What is drawn of a step besides the blocks' flip-flop ratios: whether by its logarithm, and the value.
 pub(super) type Value = (bool, fn(&Metrics) -> Option<f64>);
 
 pub(super) const LOSS: usize = 0;
-const HELD_AD: usize = 1;
-const HELD_AR: usize = 2;
+pub(super) const HELD_LOSS: usize = 1;
+pub(super) const HELD_AR: usize = 2;
 pub(super) const KL: usize = 3;
 pub(super) const HELD_KL: usize = 4;
 pub(super) const FLIPS: usize = 5;
 pub(super) const NORM: usize = 6;
 pub(super) const RATE: usize = 7;
-pub(super) const VALUES: [Value; 8] = [
+pub(super) const HELD_REVERSE: usize = 8;
+pub(super) const HELD_JS: usize = 9;
+pub(super) const VALUES: [Value; 10] = [
     (false, |m| Some(m.loss)),
-    (false, |m| m.held_out.map(|losses| losses.ad)),
+    (false, Metrics::held_out_loss),
     (false, |m| m.held_out.map(|losses| losses.ar)),
     (true, |m| m.kl),
     (true, |m| m.held_out.filter(|_| m.ad.is_some()).map(|losses| losses.kl)),
     (true, |m| (!m.flips.is_empty()).then_some(m.flip_ratio)),
     (true, |m| m.norm),
     (false, |m| Some(m.lr)),
+    (true, |m| m.held_out.and_then(|losses| losses.reverse)),
+    (true, |m| m.held_out.and_then(|losses| losses.js)),
 ];
 
 /// The curves of one run, thinned as they are read.
 #[derive(Clone, Debug)]
 pub struct Curves {
     pub(super) name: String,
+    pub(super) axis: Axis,
     sizes: Vec<usize>,
     pub(super) values: Vec<Thin>,
     pub(super) blocks: Vec<Thin>,
-    distilled: bool,
     place: Place,
 }
 
 impl Curves {
     /// No curves yet. `sizes` are the weights in each binarized matrix; without any, all count the same.
-    pub fn new(name: &str, sizes: &[usize]) -> Self {
+    pub fn new(name: &str, sizes: &[usize], axis: Axis) -> Self {
         let values = vec![Thin::default(); VALUES.len()];
-        Self { name: name.into(), sizes: sizes.to_vec(), values, blocks: Vec::new(), distilled: false, place: Place::default() }
+        Self { name: name.into(), axis, sizes: sizes.to_vec(), values, blocks: Vec::new(), place: Place::default() }
     }
 
     /// Reads what the run has recorded since the last time; gives the lines that could not be read.
@@ -54,7 +70,7 @@ impl Curves {
         loop {
             let piece = read_piece(run, self.place)?;
             if piece.restarted {
-                *self = Self::new(&self.name, &self.sizes);
+                *self = Self::new(&self.name, &self.sizes, self.axis);
             }
             self.place = piece.until;
             piece.metrics.iter().for_each(|metrics| self.push(metrics));
@@ -71,25 +87,37 @@ impl Curves {
     }
 
     pub(super) fn push(&mut self, metrics: &Metrics) {
-        let step = metrics.step as f64;
+        let x = match self.axis {
+            Axis::Steps => metrics.step as f64,
+            Axis::Tokens => metrics.tokens as f64,
+        };
         let usable = |value: f64, logarithmic: bool| value.is_finite() && (!logarithmic || value > 0.0);
         for (line, (logarithmic, value)) in self.values.iter_mut().zip(VALUES) {
             if let Some(value) = value(metrics).filter(|&value| usable(value, logarithmic)) {
-                line.push(step, value);
+                line.push(x, value);
             }
         }
-        self.distilled |= metrics.ad.is_some();
         if self.sizes.len() != metrics.flips.len() {
             self.sizes = vec![1; metrics.flips.len()];
         }
         let blocks = metrics.flips_by_block(&self.sizes);
         self.blocks.resize_with(blocks.len(), Thin::default);
         for (line, value) in self.blocks.iter_mut().zip(blocks).filter(|(_, value)| usable(*value, true)) {
-            line.push(step, value);
+            line.push(x, value);
         }
     }
+}
 
-    pub(super) fn held(&self) -> usize {
-        if self.distilled { HELD_AD } else { HELD_AR }
+/// Runs that are drawn as one line: their mean, in a band of their spread.
+pub struct Group<'a> {
+    /// What it is called.
+    pub name: String,
+    /// The runs; of one alone, its own curves are drawn.
+    pub runs: Vec<&'a Curves>,
+}
+
+impl<'a> From<&'a Curves> for Group<'a> {
+    fn from(run: &'a Curves) -> Self {
+        Self { name: run.name.clone(), runs: vec![run] }
     }
 }

@@ -1,13 +1,27 @@
-//! Curves of a run, or of several on the same axes, as SVG (a run's `curves.svg`) or PNG.
+//! Curves of a run, or of several runs or groups of runs on the same axes, as SVG (a run's `curves.svg`)
+//! or PNG.
 
-use super::curves::{Curves, FLIPS, HELD_KL, KL, LOSS, NORM, RATE, VALUES};
+use super::curves::{Axis, Curves, FLIPS, Group, HELD_AR, HELD_JS, HELD_KL, HELD_LOSS, HELD_REVERSE, KL, LOSS, NORM, RATE, VALUES};
 use super::picture::{Drawn, Picture};
+use super::spread::Band;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 impl Curves {
     fn line(&self, name: &str, colour: RGBColor, value: usize) -> Line {
-        Line { name: name.into(), colour, points: self.values[value].points() }
+        Line { name: name.into(), colour, points: self.values[value].points(), band: Vec::new() }
+    }
+}
+
+impl Group<'_> {
+    /// The line of its only run, or the mean of its runs in a band of one standard deviation.
+    fn line(&self, colour: RGBColor, value: usize, logarithmic: bool) -> Line {
+        if let [run] = self.runs[..] {
+            return run.line(&self.name, colour, value);
+        }
+        let lines: Vec<_> = self.runs.iter().map(|run| run.values[value].means()).filter(|line| !line.is_empty()).collect();
+        let Band { mean, below, above } = Band::of(&lines, logarithmic);
+        Line { name: self.name.clone(), colour, points: mean, band: below.into_iter().chain(above.into_iter().rev()).collect() }
     }
 }
 
@@ -16,6 +30,8 @@ struct Line {
     name: String,
     colour: RGBColor,
     points: Vec<(f64, f64)>,
+    /// What surrounds it.
+    band: Vec<(f64, f64)>,
 }
 
 /// A plot's title, whether its values are drawn by their logarithm, and its lines.
@@ -27,15 +43,25 @@ struct Panel {
     legend: bool,
 }
 
+/// What is drawn: panels two in a row, and above them the names of their lines where these are the same
+/// in all.
+struct Sheet {
+    panels: Vec<Panel>,
+    names: Vec<(String, RGBColor)>,
+    note: Option<&'static str>,
+    axis: Axis,
+}
+
 const WIDTH: u32 = 1000;
-const HEIGHT: u32 = 1080;
+/// Of a row of panels.
+const HEIGHT: u32 = 360;
 /// Pixels of a row of names above the plots.
 const ROW: i32 = 24;
 const BLUE: RGBColor = RGBColor(31, 119, 180);
 const ORANGE: RGBColor = RGBColor(255, 127, 14);
 const GREEN: RGBColor = RGBColor(44, 160, 44);
 /// Colours of runs on the same axes.
-const COLOURS: [RGBColor; 10] = [
+const COLOURS: [RGBColor; 12] = [
     BLUE,
     ORANGE,
     GREEN,
@@ -46,45 +72,91 @@ const COLOURS: [RGBColor; 10] = [
     RGBColor(127, 127, 127),
     RGBColor(188, 189, 34),
     RGBColor(23, 190, 207),
+    BLACK,
+    RGBColor(0, 0, 160),
 ];
 
 /// The curves as an SVG document.
-pub fn svg(runs: &[Curves]) -> Result<String, String> {
-    Runs(runs).svg()
+pub fn svg(groups: &[Group<'_>]) -> Result<String, String> {
+    Sheet::of(groups).svg()
 }
 
 /// The curves as a PNG file's bytes.
-pub fn png(runs: &[Curves]) -> Result<Vec<u8>, String> {
-    Runs(runs).png()
+pub fn png(groups: &[Group<'_>]) -> Result<Vec<u8>, String> {
+    Sheet::of(groups).png()
 }
 
-/// The curves of runs on the same axes.
-struct Runs<'a>(&'a [Curves]);
-
-impl Picture for Runs<'_> {
-    const SIZE: (u32, u32) = (WIDTH, HEIGHT);
+impl Picture for Sheet {
+    fn size(&self) -> (u32, u32) {
+        (WIDTH, HEIGHT * self.rows() as u32)
+    }
 
     fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
     where
         B::ErrorType: 'static,
     {
-        let (panels, below) = match self.0 {
-            [run] => (panels(run), root.clone()),
-            runs => (panels_of_several(runs), names(root, runs, scale)?),
-        };
-        below.split_evenly((3, 2)).iter().zip(panels).try_for_each(|(area, panel)| draw_panel(area, &panel, scale))
+        let below = if self.names.is_empty() { root.clone() } else { self.write_names(root, scale)? };
+        below.split_evenly((self.rows(), 2)).iter().zip(&self.panels).try_for_each(|(area, panel)| draw_panel(area, panel, self.axis, scale))
     }
+}
+
+impl Sheet {
+    fn of(groups: &[Group<'_>]) -> Self {
+        let axis = groups.iter().flat_map(|group| &group.runs).next().map_or(Axis::Steps, |run| run.axis);
+        if let [Group { runs, .. }] = groups
+            && let [run] = runs[..]
+        {
+            return Self { panels: panels(run), names: Vec::new(), note: None, axis };
+        }
+        let names = groups.iter().enumerate().map(|(n, group)| (group.name.clone(), colour(n))).collect();
+        let spread = groups.iter().any(|group| group.runs.len() > 1);
+        let note = spread.then_some("in bands: mean ± one standard deviation over seeds (of logarithms, on logarithmic axes)");
+        Self { panels: panels_of_several(groups), names, note, axis }
+    }
+
+    fn rows(&self) -> usize {
+        self.panels.len().div_ceil(2)
+    }
+
+    /// Names the lines in their colours; gives the room below.
+    fn write_names<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Result<DrawingArea<B, Shift>, Box<dyn std::error::Error>>
+    where
+        B::ErrorType: 'static,
+    {
+        let px = |n: i32| n * scale as i32;
+        let style = ("sans-serif", px(15)).into_text_style(root);
+        let (right, (mut x, mut y)) = (root.dim_in_pixel().0 as i32 - px(10), (px(10), px(6)));
+        for (name, colour) in &self.names {
+            let width = px(24) + root.estimate_text_size(name, &style)?.0 as i32;
+            if x > px(10) && x + width > right {
+                (x, y) = (px(10), y + px(ROW));
+            }
+            let middle = y + px(8);
+            root.draw(&PathElement::new([(x, middle), (x + px(18), middle)], colour.stroke_width(2 * scale)))?;
+            root.draw_text(name, &style, (x + px(24), y))?;
+            x += width + px(20);
+        }
+        if let Some(note) = self.note {
+            y += px(ROW);
+            root.draw_text(note, &("sans-serif", px(12), &BLACK.mix(0.6)).into_text_style(root), (px(10), y))?;
+        }
+        Ok(root.split_vertically(y + px(ROW)).1)
+    }
+}
+
+fn colour(n: usize) -> RGBColor {
+    COLOURS[n % COLOURS.len()]
 }
 
 /// The panels of a run alone.
 fn panels(run: &Curves) -> Vec<Panel> {
     let blocks = run.blocks.iter().enumerate().map(|(block, line)| {
         let colour = HSLColor(block as f64 / run.blocks.len() as f64 * 0.8, 0.6, 0.5).to_backend_color();
-        Line { name: format!("block {block}"), colour: RGBColor(colour.rgb.0, colour.rgb.1, colour.rgb.2), points: line.points() }
+        Line { name: format!("block {block}"), colour: RGBColor(colour.rgb.0, colour.rgb.1, colour.rgb.2), points: line.points(), band: Vec::new() }
     });
     let panel = |title, logarithmic, lines: Vec<Line>| Panel { title, logarithmic, legend: (2..=16).contains(&lines.len()), lines };
     vec![
-        panel("loss", false, vec![run.line("trained", BLUE, LOSS), run.line("held-out", ORANGE, run.held())]),
+        panel("loss", false, vec![run.line("trained", BLUE, LOSS), run.line("held-out", ORANGE, HELD_LOSS)]),
         panel("KL divergence from the teacher", true, vec![run.line("trained", BLUE, KL), run.line("held-out", ORANGE, HELD_KL)]),
         panel("flip-flop ratio", true, vec![run.line("all binarized weights", BLUE, FLIPS)]),
         panel("flip-flop ratio by block", true, blocks.collect()),
@@ -93,49 +165,33 @@ fn panels(run: &Curves) -> Vec<Panel> {
     ]
 }
 
-/// The panels of several runs: one line a run, named above all panels.
-fn panels_of_several(runs: &[Curves]) -> Vec<Panel> {
-    let panel = |title, value: &dyn Fn(&Curves) -> usize| {
-        let line = |(n, run): (usize, &Curves)| run.line(&run.name, COLOURS[n % COLOURS.len()], value(run));
-        let lines = runs.iter().enumerate().map(line).collect();
-        Panel { title, logarithmic: VALUES[value(&runs[0])].0, lines, legend: false }
+/// The panels of several: a line each, named above all panels. What none of them has is left out.
+fn panels_of_several(groups: &[Group<'_>]) -> Vec<Panel> {
+    let panel = |(title, value, logarithmic): (&'static str, usize, bool)| {
+        let lines: Vec<Line> = groups.iter().enumerate().map(|(n, group)| group.line(colour(n), value, logarithmic)).collect();
+        Panel { title, logarithmic, lines, legend: false }
     };
-    vec![
-        panel("loss, trained", &|_| LOSS),
-        panel("loss, held-out", &Curves::held),
-        panel("KL divergence from the teacher, held-out", &|_| HELD_KL),
-        panel("flip-flop ratio", &|_| FLIPS),
-        panel("gradient norm before clipping", &|_| NORM),
-        panel("learning rate", &|_| RATE),
-    ]
+    let all = [
+        // Each may minimise something else, of another size.
+        ("loss, trained (of each its own)", LOSS, true),
+        ("next-token cross-entropy, held-out", HELD_AR, false),
+        ("KL divergence from the teacher, held-out", HELD_KL, VALUES[HELD_KL].0),
+        ("reverse KL divergence, held-out", HELD_REVERSE, VALUES[HELD_REVERSE].0),
+        ("Jensen–Shannon divergence, held-out", HELD_JS, VALUES[HELD_JS].0),
+        ("flip-flop ratio", FLIPS, VALUES[FLIPS].0),
+        ("gradient norm before clipping", NORM, VALUES[NORM].0),
+        ("learning rate", RATE, VALUES[RATE].0),
+    ];
+    let mut panels: Vec<Panel> = all.map(panel).into();
+    panels.retain(|panel| panel.title == all[0].0 || panel.lines.iter().any(|line| !line.points.is_empty()));
+    panels
 }
 
-/// Names the runs in their colours; gives the room below.
-fn names<B: DrawingBackend>(root: &DrawingArea<B, Shift>, runs: &[Curves], scale: u32) -> Result<DrawingArea<B, Shift>, Box<dyn std::error::Error>>
+fn draw_panel<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panel: &Panel, axis: Axis, scale: u32) -> Drawn
 where
     B::ErrorType: 'static,
 {
-    let px = |n: i32| n * scale as i32;
-    let style = ("sans-serif", px(15)).into_text_style(root);
-    let (right, (mut x, mut y)) = (root.dim_in_pixel().0 as i32 - px(10), (px(10), px(6)));
-    for (n, run) in runs.iter().enumerate() {
-        let width = px(24) + root.estimate_text_size(&run.name, &style)?.0 as i32;
-        if x > px(10) && x + width > right {
-            (x, y) = (px(10), y + px(ROW));
-        }
-        let middle = y + px(8);
-        root.draw(&PathElement::new([(x, middle), (x + px(18), middle)], COLOURS[n % COLOURS.len()].stroke_width(2 * scale)))?;
-        root.draw_text(&run.name, &style, (x + px(24), y))?;
-        x += width + px(20);
-    }
-    Ok(root.split_vertically(y + px(ROW)).1)
-}
-
-fn draw_panel<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panel: &Panel, scale: u32) -> Drawn
-where
-    B::ErrorType: 'static,
-{
-    let all = || panel.lines.iter().flat_map(|line| line.points.iter().copied());
+    let all = || panel.lines.iter().flat_map(|line| line.points.iter().chain(&line.band).copied());
     let end = all().map(|(x, _)| x).fold(1.0, f64::max);
     let (least, most) = all().fold((f64::MAX, f64::MIN), |(least, most), (_, y)| (least.min(y), most.max(y)));
     let caption = ("sans-serif", 16 * scale);
@@ -147,23 +203,31 @@ where
     chart.caption(panel.title, caption).margin(10 * scale).margin_right(24 * scale).x_label_area_size(28 * scale).y_label_area_size(64 * scale);
     if panel.logarithmic {
         let most = if most > least { most } else { least * 1.1 };
-        lines(chart.build_cartesian_2d(0.0..end, (least..most).log_scale())?, panel, scale, &|y| format!("{y:.2e}"))
+        lines(chart.build_cartesian_2d(0.0..end, (least..most).log_scale())?, panel, axis, scale, &|y| format!("{y:.2e}"))
     } else {
         let margin = ((most - least) * 0.05).max(least.abs() * 1e-3).max(1e-12);
-        lines(chart.build_cartesian_2d(0.0..end, least - margin..most + margin)?, panel, scale, &|y| format!("{y:.3e}"))
+        lines(chart.build_cartesian_2d(0.0..end, least - margin..most + margin)?, panel, axis, scale, &|y| format!("{y:.3e}"))
     }
 }
 
 /// Draws a panel's axes and lines, and names these where there is more than one and room to read them.
 fn lines<'a, B: DrawingBackend + 'a, Y>(
-    mut chart: ChartContext<'a, B, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>, panel: &Panel, scale: u32, label: &dyn Fn(&f64) -> String,
+    mut chart: ChartContext<'a, B, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>, panel: &Panel, axis: Axis, scale: u32,
+    label: &dyn Fn(&f64) -> String,
 ) -> Drawn
 where
     B::ErrorType: 'static,
     Y: Ranged<ValueType = f64> + plotters::coord::ranged1d::ValueFormatter<f64> + 'static,
 {
     let font = ("sans-serif", 12 * scale);
-    chart.configure_mesh().x_desc("step").light_line_style(TRANSPARENT).label_style(font).axis_desc_style(font).y_label_formatter(&label).draw()?;
+    let x = match axis {
+        Axis::Steps => "step",
+        Axis::Tokens => "tokens",
+    };
+    chart.configure_mesh().x_desc(x).light_line_style(TRANSPARENT).label_style(font).axis_desc_style(font).y_label_formatter(&label).draw()?;
+    for line in panel.lines.iter().filter(|line| !line.band.is_empty()) {
+        chart.draw_series([Polygon::new(line.band.clone(), line.colour.mix(0.15).filled())])?;
+    }
     for line in &panel.lines {
         let (colour, long) = (line.colour.stroke_width(scale), 16 * scale as i32);
         let series = chart.draw_series(LineSeries::new(line.points.iter().copied(), colour))?;
@@ -184,10 +248,10 @@ mod tests {
     use crate::train::{Losses, Metrics};
 
     fn curves(name: &str, lift: f64) -> Curves {
-        let mut curves = Curves::new(name, &[]);
+        let mut curves = Curves::new(name, &[], Axis::Steps);
         for step in 1..=50 {
             let loss = lift + 10.0 / step as f64;
-            let held_out = (step % 10 == 0).then_some(Losses { ad: loss, ar: loss, kl: loss });
+            let held_out = (step % 10 == 0).then_some(Losses { ad: loss, ar: loss, kl: loss, reverse: Some(loss), js: None });
             let flips = vec![1e-3 * lift; 14];
             curves.push(&Metrics {
                 step,
@@ -206,28 +270,54 @@ mod tests {
         curves
     }
 
+    /// Each on its own.
+    fn alone(runs: &[Curves]) -> Vec<Group<'_>> {
+        runs.iter().map(Group::from).collect()
+    }
+
     #[test]
     fn one_run_is_drawn_by_block_and_several_by_name() {
-        let one = svg(&[curves("alone", 1.0)]).unwrap();
+        let one = svg(&alone(&[curves("alone", 1.0)])).unwrap();
         for word in ["block 1", "held-out", "learning rate", "gradient norm"] {
             assert!(one.contains(word), "{word}");
         }
         assert!(!one.contains("nothing to show"));
-        let two = svg(&[curves("first", 1.0), curves("second", 2.0)]).unwrap();
-        for word in ["first", "second", "loss, held-out"] {
+        let two = svg(&alone(&[curves("first", 1.0), curves("second", 2.0)])).unwrap();
+        for word in ["first", "second", "cross-entropy, held-out", "reverse KL"] {
             assert!(two.contains(word), "{word}");
         }
-        assert!(!two.contains("block 1") && !two.contains("nothing to show"));
-        assert!(svg(&[Curves::new("empty", &[])]).unwrap().contains("nothing to show"));
+        for word in ["block 1", "nothing to show", "Jensen", "deviation"] {
+            assert!(!two.contains(word), "{word}");
+        }
+        assert!(svg(&alone(&[Curves::new("empty", &[], Axis::Steps)])).unwrap().contains("nothing to show"));
+    }
+
+    #[test]
+    fn a_group_is_its_mean_in_a_band() {
+        let runs = [curves("a", 1.0), curves("b", 2.0), curves("c", 9.0)];
+        let group = Group { name: "both".into(), runs: vec![&runs[0], &runs[1]] };
+        let line = group.line(BLUE, HELD_AR, false);
+        // Held-out losses after 10, 20 … steps: 1.5 + 10/step on the mean, √½ the deviation.
+        assert_eq!((line.points.len(), line.points[1], line.band.len()), (5, (20.0, 2.0), 10));
+        assert!((line.band[1].1 - (2.0 - 0.5f64.sqrt())).abs() < 1e-12 && (line.band[8].1 - (2.0 + 0.5f64.sqrt())).abs() < 1e-12, "{:?}", line.band);
+        let drawn = svg(&[group, (&runs[2]).into()]).unwrap();
+        for word in ["both", "standard deviation", "<polygon"] {
+            assert!(drawn.contains(word), "{word}");
+        }
+        let twelve: Vec<Curves> = (0..12).map(|n| curves(&format!("run {n}"), f64::from(n))).collect();
+        let drawn = svg(&alone(&twelve)).unwrap();
+        assert!((0..12).all(|n| drawn.contains(&format!("run {n}"))));
+        assert!((1..12).all(|n| (0..n).all(|m| colour(n) != colour(m))), "two in the same colour");
     }
 
     #[test]
     fn a_bitmap_shows_every_run_in_its_colour() {
-        let file = png(&[curves("first", 1.0), curves("second", 2.0)]).unwrap();
+        let file = png(&alone(&[curves("first", 1.0), curves("second", 2.0)])).unwrap();
         let mut reader = png::Decoder::new(std::io::Cursor::new(file)).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
-        assert_eq!((info.width, info.height), (WIDTH * SCALE, HEIGHT * SCALE));
+        // Seven panels: none has a Jensen–Shannon divergence.
+        assert_eq!((info.width, info.height), (WIDTH * SCALE, 4 * HEIGHT * SCALE));
         let has = |colour: RGBColor| pixels.chunks(3).filter(|pixel| **pixel == [colour.0, colour.1, colour.2]).count();
         assert!(has(BLUE) > 500 && has(ORANGE) > 500 && has(GREEN) == 0, "{} {} {}", has(BLUE), has(ORANGE), has(GREEN));
         // Axes and letters: the font is there.

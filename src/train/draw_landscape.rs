@@ -21,7 +21,9 @@ struct Drawing<'a> {
 }
 
 impl Picture for Drawing<'_> {
-    const SIZE: (u32, u32) = (760, 700);
+    fn size(&self) -> (u32, u32) {
+        (760, 700)
+    }
 
     fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
     where

@@ -212,7 +212,7 @@ mod tests {
             step: 1,
             loss: f64::NAN,
             ar: f64::INFINITY,
-            held_out: Some(crate::train::Losses { ad: f64::NAN, ar: 1.0, kl: 0.5 }),
+            held_out: Some(crate::train::Losses { ad: f64::NAN, ar: 1.0, kl: 0.5, ..Default::default() }),
             ..Default::default()
         };
         let back: Metrics = serde_json::from_str(&serde_json::to_string(&metrics).unwrap()).unwrap();

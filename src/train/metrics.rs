@@ -49,6 +49,9 @@ pub struct Metrics {
     /// Losses on held-out text, at steps where they were measured.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub held_out: Option<Losses>,
+    /// What is minimised, on held-out text.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub held_out_loss: Option<f64>,
 }
 
 /// A number; JSON has none for NaN and infinity, which are written as `null`.
@@ -57,6 +60,12 @@ pub(super) fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D
 }
 
 impl Metrics {
+    /// What is minimised, on held-out text; of a run that did not record it, the cross-entropy from its
+    /// teacher where it has one.
+    pub fn held_out_loss(&self) -> Option<f64> {
+        self.held_out_loss.or_else(|| self.held_out.map(|losses| if self.ad.is_some() { losses.ad } else { losses.ar }))
+    }
+
     /// Flip-flop ratio of each block: the mean over its seven matrices, weighted by their sizes.
     pub fn flips_by_block(&self, sizes: &[usize]) -> Vec<f64> {
         let blocks = self.flips.chunks(7).zip(sizes.chunks(7));

@@ -23,7 +23,10 @@ mod picture;
 mod run_dir;
 mod schedule;
 mod setup;
+#[cfg_attr(not(feature = "desktop"), allow(dead_code, reason = "lines are for pictures"))]
+mod spread;
 mod step;
+mod sweep;
 mod teach;
 #[cfg_attr(not(feature = "desktop"), allow(dead_code, reason = "for pictures"))]
 mod thin;
@@ -31,11 +34,12 @@ mod trainer;
 #[cfg(not(feature = "desktop"))]
 mod undrawn;
 
+pub use crate::ops::Divergence;
 pub use changes::{Changed, Changes};
 pub use check::SettingError;
 pub use checkpoint::{CheckpointError, State, read_state};
 pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
-pub use curves::Curves;
+pub use curves::{Axis, Curves, Group};
 #[cfg(feature = "desktop")]
 pub use draw::{png, svg};
 #[cfg(feature = "desktop")]
@@ -49,7 +53,9 @@ pub use orders::{Order, Orders};
 pub use run_dir::{RunDir, RunError, check_name, checkpoint, checkpoints};
 pub use schedule::Schedule;
 pub use setup::{Setup, Shapes, TeacherShape, plan};
+pub use spread::Average;
 pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
+pub use sweep::{Member, members};
 pub use teach::{TeachError, Teaching, teach};
 pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer};
 #[cfg(not(feature = "desktop"))]

@@ -13,7 +13,7 @@ pub(super) const SCALE: u32 = 2;
 /// Something that can be drawn.
 pub(super) trait Picture {
     /// Width and height in units: pixels of an SVG.
-    const SIZE: (u32, u32);
+    fn size(&self) -> (u32, u32);
 
     /// Draws it; a unit is `scale` pixels.
     fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Drawn
@@ -23,13 +23,14 @@ pub(super) trait Picture {
     /// As an SVG document.
     fn svg(&self) -> Result<String, String> {
         let mut svg = String::new();
-        self.on(SVGBackend::with_string(&mut svg, Self::SIZE).into_drawing_area(), 1).map_err(|error| error.to_string())?;
+        self.on(SVGBackend::with_string(&mut svg, self.size()).into_drawing_area(), 1).map_err(|error| error.to_string())?;
         Ok(svg)
     }
 
     /// As a PNG file's bytes.
     fn png(&self) -> Result<Vec<u8>, String> {
-        let size = (Self::SIZE.0 * SCALE, Self::SIZE.1 * SCALE);
+        let (width, height) = self.size();
+        let size = (width * SCALE, height * SCALE);
         let mut pixels = vec![0; (size.0 * size.1 * 3) as usize];
         self.on(BitMapBackend::with_buffer(&mut pixels, size).into_drawing_area(), SCALE).map_err(|error| error.to_string())?;
         let mut file = Vec::new();

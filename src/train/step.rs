@@ -5,7 +5,7 @@
 use crate::data::Batch;
 use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, Recompute, ShapeError, Spec, Tape};
 use crate::model::{BinaryGroup, Forward, Loss, Positions, Taught, Weights};
-use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, GradNorm, Members, NORM, Objective, PARTIALS, SumSquares, TERMS};
+use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, Divergence, GradNorm, Members, NORM, Objective, PARTIALS, SumSquares, TERMS};
 use std::sync::Arc;
 
 /// Why a step's programs could not be made or run.
@@ -25,7 +25,9 @@ pub enum StepError {
     Batch(String),
 }
 
-/// The parts of a loss, each a mean over positions.
+/// The parts of a loss, each a mean over positions. In training those against the teacher are at the
+/// run's temperature, times its square; on held-out text they are at temperature 1, whatever is trained, so
+/// that runs can be compared (against a cache alone: at the cache's, and of its distributions).
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct Losses {
     /// Cross-entropy against the teacher's distribution.
@@ -37,18 +39,25 @@ pub struct Losses {
     /// KL divergence of the student from the teacher.
     #[serde(deserialize_with = "super::metrics::number")]
     pub kl: f64,
+    /// KL divergence of the teacher from the student, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverse: Option<f64>,
+    /// Jensen–Shannon divergence, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub js: Option<f64>,
 }
 
 impl Losses {
-    pub(crate) fn read(words: &[u32]) -> Self {
+    /// From the kernel's sums; `known` says which divergences were asked for.
+    pub(crate) fn read(words: &[u32], known: impl Fn(Divergence) -> bool) -> Self {
         let value = |n: usize| f64::from(f32::from_bits(words[n]));
-        Self { ad: value(0), ar: value(1), kl: value(2) }
+        let known = |divergence, n| known(divergence).then(|| value(n));
+        Self { ad: value(0), ar: value(1), kl: value(2), reverse: known(Divergence::Reverse, 3), js: known(Divergence::Js, 4) }
     }
 
     /// The loss that is minimised under `objective`.
     pub fn trained(&self, objective: Objective) -> f64 {
-        let hard = objective.next_token;
-        (if hard < 1.0 { (1.0 - hard) * self.ad } else { 0.0 }) + if hard > 0.0 { hard * self.ar } else { 0.0 }
+        objective.loss(&[self.ad, self.ar, self.kl, self.reverse.unwrap_or(f64::NAN), self.js.unwrap_or(f64::NAN)])
     }
 }
 
@@ -67,14 +76,19 @@ pub struct StepReport {
 
 /// A report still on its way from the device.
 #[derive(Debug)]
-pub struct PendingReport(Pending);
+pub struct PendingReport {
+    values: Pending,
+    /// The divergence that is trained, if one is.
+    trained: Option<Divergence>,
+}
 
 impl PendingReport {
     /// Waits for it.
     pub async fn wait(self) -> Result<StepReport, StepError> {
-        let values = self.0.wait().await?;
+        let values = self.values.wait().await?;
         let norm = |n: usize| f32::from_bits(values[1][n]);
-        Ok(StepReport { losses: Losses::read(&values[0]), norm: f64::from(norm(0)), taken: norm(2) == 1.0, flips: values.get(2).cloned().unwrap_or_default() })
+        let losses = Losses::read(&values[0], |divergence| self.trained == Some(divergence));
+        Ok(StepReport { losses, norm: f64::from(norm(0)), taken: norm(2) == 1.0, flips: values.get(2).cloned().unwrap_or_default() })
     }
 }
 
@@ -251,7 +265,8 @@ impl Step {
 
     /// The loss sums so far in this optimizer step.
     pub async fn losses(&mut self, machine: &mut Machine) -> Result<Losses, StepError> {
-        Ok(Losses::read(&machine.read(&self.feed.sums).await?))
+        let trained = self.trained();
+        Ok(Losses::read(&machine.read(&self.feed.sums).await?, |divergence| trained == Some(divergence)))
     }
 
     /// Norm, clip, AdamW, signs, flips; asks for the step's report.
@@ -259,7 +274,12 @@ impl Step {
         machine.write_f32(&self.control, &control.words())?;
         machine.run(&mut self.update)?;
         let homes: Vec<Home> = [self.feed.sums, self.norm].into_iter().chain(self.flips).collect();
-        Ok(PendingReport(machine.read_later(&homes)?))
+        Ok(PendingReport { values: machine.read_later(&homes)?, trained: self.trained() })
+    }
+
+    /// The divergence that is trained, if one is.
+    fn trained(&self) -> Option<Divergence> {
+        self.is_taught().then_some(self.shape.objective.divergence)
     }
 
     /// Mean losses of some batches, without gradients. Not to be called within an optimizer step.
@@ -269,7 +289,12 @@ impl Step {
             self.feed.write(machine, batch, self.student.config.vocab_size, 1.0 / batches.len() as f64)?;
             machine.run(&mut self.eval)?;
         }
-        self.losses(machine).await
+        // A cache's rounded shares have no reverse KL divergence.
+        let (whole, taught) = (self.teacher.is_some(), self.is_taught());
+        Ok(Losses::read(&machine.read(&self.feed.sums).await?, |divergence| match divergence {
+            Divergence::Reverse => whole,
+            Divergence::Forward | Divergence::Js => taught,
+        }))
     }
 }
 
@@ -298,6 +323,9 @@ fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, fe
         _ => Taught::Nothing,
     };
     let hidden = Forward { weights: student, positions: tables.student, batch, seq, cache: None }.hidden(&mut tape, tokens)?;
+    // What is measured is the same in every run that has its teacher at hand; a cache has but its temperature.
+    let measured = !gradient && !matches!(taught, Taught::Top(..));
+    let objective = if measured { Objective { temperature: 1.0, ..objective } } else { objective };
     let loss = Loss { student, taught, targets, weights, scale, sums, objective, gradient };
     if let Some(d_hidden) = loss.record(&mut tape, hidden)? {
         tape.backward(&[(hidden, d_hidden)], Arc::new(Add))?;

@@ -1,21 +1,24 @@
 //! A line of a picture that stays small however many points it is made of: the least and the
-//! greatest of each stretch. Pure.
+//! greatest of each stretch, and the mean. Pure.
 
 /// Stretches a line has at most: more than there are pixels would only make the picture larger.
 const STRETCHES: usize = 600;
 
-/// The extremes of some points in a row.
+/// The extremes and sums of some points in a row.
 #[derive(Clone, Copy, Debug)]
 struct Stretch {
     least: (f64, f64),
     most: (f64, f64),
+    /// Sums of all.
+    sum: (f64, f64),
+    points: f64,
 }
 
 impl Stretch {
     fn with(self, other: Self) -> Self {
         let least = if other.least.1 < self.least.1 { other.least } else { self.least };
         let most = if other.most.1 > self.most.1 { other.most } else { self.most };
-        Self { least, most }
+        Self { least, most, sum: (self.sum.0 + other.sum.0, self.sum.1 + other.sum.1), points: self.points + other.points }
     }
 }
 
@@ -32,7 +35,7 @@ pub(super) struct Thin {
 impl Thin {
     /// Adds a point behind the others.
     pub(super) fn push(&mut self, x: f64, y: f64) {
-        let point = Stretch { least: (x, y), most: (x, y) };
+        let point = Stretch { least: (x, y), most: (x, y), sum: (x, y), points: 1.0 };
         if let Some(stretch) = self.stretches.last_mut().filter(|_| self.last < 1 << self.power) {
             *stretch = stretch.with(point);
             self.last += 1;
@@ -49,6 +52,11 @@ impl Thin {
     /// Whether there is no point.
     pub(super) fn is_empty(&self) -> bool {
         self.stretches.is_empty()
+    }
+
+    /// The mean of each stretch.
+    pub(super) fn means(&self) -> Vec<(f64, f64)> {
+        self.stretches.iter().map(|stretch| (stretch.sum.0 / stretch.points, stretch.sum.1 / stretch.points)).collect()
     }
 
     /// The points that stand for all.
@@ -87,6 +95,9 @@ mod tests {
         let points = line.points();
         assert!(points.len() <= 2 * STRETCHES && points.len() > STRETCHES / 2, "{}", points.len());
         assert!(points.contains(&(777_777.0, 99.0)) && points.contains(&(123_456.0, -99.0)));
+        let means = line.means();
+        // The first stretch has the squares among it.
+        assert!(means.len() <= STRETCHES && means[1..].iter().all(|(_, y)| (y - 3.0).abs() < 0.06), "{:?}", &means[..9]);
         assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0));
     }
 }

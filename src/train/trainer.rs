@@ -9,7 +9,7 @@ use super::changes::Changes;
 use super::check::SettingError;
 use super::checkpoint::{CheckpointError, State, clear_gradients, restore};
 use super::config::TrainConfig;
-use super::curves::Curves;
+use super::curves::{Axis, Curves};
 use super::event::{GuardAction, TrainEvent};
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
@@ -21,7 +21,7 @@ use super::step::{Losses, PendingReport, Step, StepError, StepReport};
 use crate::data::{Batch, Batches, CacheError, Corpus, TeacherCache, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError};
-use crate::model::{BinaryGroup, ModelError, Rounding};
+use crate::model::{BinaryGroup, ChatFormat, ModelError, Rounding};
 use crate::ops::Control;
 use crate::platform::Clock;
 use change::possible;
@@ -84,6 +84,8 @@ pub struct Trainer {
     corpus: Corpus,
     cache: Option<TeacherCache>,
     tokenizer: Tokenizer,
+    /// How conversations are written.
+    chat: ChatFormat,
     run: RunDir,
     changes: Changes,
     state: State,
@@ -126,6 +128,8 @@ pub struct Parts {
     pub cache: Option<TeacherCache>,
     /// Its tokenizer.
     pub tokenizer: Tokenizer,
+    /// How it wants conversations written: as the teacher whose tokenizer it is.
+    pub chat: ChatFormat,
     /// Where the run lives.
     pub run: RunDir,
     /// The device, in words.
@@ -150,7 +154,7 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 impl Trainer {
     /// Puts a run together; it goes on from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, run, device, mut first_weights } = parts;
+        let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, chat, run, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
         let first_state =
@@ -174,7 +178,7 @@ impl Trainer {
         }
         let sizes: Vec<usize> = step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(_, signs)| signs.spec.elements()).collect();
         Ok(Self {
-            curves: Curves::new("", &sizes),
+            curves: Curves::new("", &sizes, Axis::Steps),
             sizes,
             batches: order(config.seed, corpus.train.len(), shape.batch, shape.seq),
             held,
@@ -188,6 +192,7 @@ impl Trainer {
             corpus,
             cache,
             tokenizer,
+            chat,
             run,
             changes,
             state,
@@ -333,7 +338,8 @@ impl Trainer {
     async fn settle(&mut self, launched: Outstanding, held_out: Option<Losses>, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
         let Outstanding { step, cursor, tokens, lr, threshold, loss_scale, report } = launched;
         let report = report.wait().await?;
-        let metrics = Metrics { held_out, ..self.metrics(step, tokens, &report, lr, threshold, loss_scale) };
+        let held_out_loss = held_out.map(|losses| losses.trained(self.config.objective()));
+        let metrics = Metrics { held_out, held_out_loss, ..self.metrics(step, tokens, &report, lr, threshold, loss_scale) };
         self.keep_folder(emit)?;
         match self.run.record(&metrics) {
             // It went between the two.
@@ -391,6 +397,7 @@ impl Trainer {
             seconds: self.state.seconds,
             changed: self.changes.at(step).cloned(),
             held_out: None,
+            held_out_loss: None,
         }
     }
 

@@ -96,7 +96,7 @@ fn runs(window: &mut Window) {
         training: name == "slow",
         config: Some(Box::new(TrainConfig { lr, ..TrainConfig::default() })),
         last: steps().last().cloned().map(Box::new),
-        held_out: Some((60, Losses { ad: 5.0, ar: 5.1, kl: 1.9 })),
+        held_out: Some((60, Losses { ad: 5.0, ar: 5.1, kl: 1.9, ..Losses::default() })),
         checkpoints: vec![60],
         problem: None,
     };

@@ -45,11 +45,10 @@ impl Quantity {
     }
 
     fn of(self, metrics: &Metrics) -> Option<f64> {
-        // Held-out losses are comparable with what is trained: the teacher's where there is one.
         let held = metrics.held_out.as_ref();
         match self {
             Quantity::Loss => Some(metrics.loss),
-            Quantity::HeldOutLoss => held.map(|losses| if metrics.ad.is_some() { losses.ad } else { losses.ar }),
+            Quantity::HeldOutLoss => metrics.held_out_loss(),
             Quantity::Kl => metrics.kl,
             Quantity::HeldOutKl => held.filter(|_| metrics.kl.is_some()).map(|losses| losses.kl),
             Quantity::Flips => (!metrics.flips.is_empty()).then_some(metrics.flip_ratio),
@@ -126,7 +125,7 @@ mod tests {
     use crate::runner::Losses;
 
     fn metrics(step: u64) -> Metrics {
-        let held_out = step.is_multiple_of(10).then_some(Losses { ad: 3.0, ar: 4.0, kl: 0.5 });
+        let held_out = step.is_multiple_of(10).then_some(Losses { ad: 3.0, ar: 4.0, kl: 0.5, ..Losses::default() });
         Metrics { step, loss: step as f64, ad: Some(1.0), kl: Some(0.25), norm: None, flips: vec![0.5, 0.25], flip_ratio: 0.3, held_out, ..Metrics::default() }
     }
 

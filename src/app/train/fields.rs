@@ -65,6 +65,11 @@ const EMBEDDED: &[(&str, &str)] = &[("embedded", "the teacher's, or that of the 
 const CACHE: &[(&str, &str)] = &[(NONE, "the teacher itself is asked")];
 const INIT: &[(&str, &str)] = &[("scratch", "random"), ("teacher", "the teacher's weights, which must have the student's shape")];
 const LOSSES: &[(&str, &str)] = &[("ad", "the teacher's distribution"), ("ar", "the next token"), ("mix", "half of each")];
+const DIVERGENCES: &[(&str, &str)] = &[
+    ("forward", "KL(teacher‖student), as in the paper: the student must cover all that the teacher says"),
+    ("reverse", "KL(student‖teacher): the student must say nothing that the teacher would not"),
+    ("js", "Jensen–Shannon: between the two"),
+];
 const RECOMPUTE: &[(&str, &str)] =
     &[("auto", "as little as makes the run fit"), ("on", "all of a block's"), ("light", "what norms and SwiGLU give"), ("off", "never")];
 const MOMENTS: &[(&str, &str)] = &[("f32", "32 bits"), ("q8", "8-bit codes: a quarter of the memory")];
@@ -94,6 +99,7 @@ pub(super) const FIELDS: &[Field] = &[
         "The teacher's own where it has one; else the program's, or a tokenizer.json",
     ),
     field(Group::Teacher, "loss", Choice(LOSSES), "Loss", "What is minimised"),
+    field(Group::Teacher, "divergence", Choice(DIVERGENCES), "Divergence", "How far from the teacher is measured, where it is learnt from"),
     field(Group::Schedule, "steps", Whole, "Steps", "Optimizer steps of the whole run"),
     field(Group::Schedule, "lr", Real, "Learning rate", "Its highest value, after the warm-up"),
     field(Group::Schedule, "warmup", Whole, "Warm-up", "Steps in which the learning rate rises from 0"),

@@ -1,10 +1,11 @@
 //! A Hugging Face directory: `config.json`, `model.safetensors`, and the tokenizer with its chat template.
 
 use super::{Progress, dense_weight, free};
+use crate::data::Tokenizer;
 use crate::formats::FormatError;
 use crate::formats::safetensors::{TensorInfo, TensorWriter};
 use crate::model::encode::Floats;
-use crate::model::open::{ModelError, ModelFile};
+use crate::model::open::{ChatFormat, ModelError, ModelFile};
 use crate::model::pack::{failure, no_latent};
 use crate::model::weights::Linears;
 use crate::platform::Commit;
@@ -53,7 +54,7 @@ fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo],
     let files = [
         ("config.json", Some(pretty(&config(source, floats)))),
         ("tokenizer.json", source.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?),
-        ("tokenizer_config.json", source.tokenizer.as_ref().map(|_| pretty(&tokenizer_config(source)))),
+        ("tokenizer_config.json", source.tokenizer.as_ref().map(|tokenizer| tokenizer_config(tokenizer, &source.chat, source.config.max_position_embeddings))),
     ];
     let mut written = || {
         let mut commit = Commit::begin(out)?;
@@ -120,23 +121,20 @@ fn config(source: &ModelFile, floats: Floats) -> Value {
     config
 }
 
-/// What transformers wants to know of a tokenizer besides its `tokenizer.json`.
-fn tokenizer_config(source: &ModelFile) -> Value {
-    let end = || source.tokenizer.as_ref().and_then(|tokenizer| tokenizer.decode(&[tokenizer.end()?], true).ok());
+/// The text of a `tokenizer_config.json`: what there is to know of a tokenizer besides its `tokenizer.json`, for a
+/// model that sees `context` tokens.
+pub fn tokenizer_config(tokenizer: &Tokenizer, chat: &ChatFormat, context: usize) -> String {
+    let end = || tokenizer.decode(&[tokenizer.end()?], true).ok();
     let mut config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
-        "model_max_length": source.config.max_position_embeddings,
+        "model_max_length": context,
         "clean_up_tokenization_spaces": false,
     });
-    let texts = [
-        ("bos_token", source.chat.bos_token.clone()),
-        ("eos_token", source.chat.eos_token.clone().or_else(end)),
-        ("chat_template", source.chat.template.clone()),
-    ];
+    let texts = [("bos_token", chat.bos_token.clone()), ("eos_token", chat.eos_token.clone().or_else(end)), ("chat_template", chat.template.clone())];
     for (key, text) in texts {
         if let Some(text) = text {
             config[key] = text.into();
         }
     }
-    config
+    pretty(&config)
 }

@@ -5,7 +5,7 @@ mod hugging_face;
 mod vocabulary;
 
 pub use gguf::export_gguf;
-pub use hugging_face::{export_dense, export_latent};
+pub use hugging_face::{export_dense, export_latent, tokenizer_config};
 
 use super::open::{ModelError, ModelFile};
 use super::weights::Linears;

@@ -2,6 +2,7 @@
 
 use super::{Emit, Outstanding, TrainError, Trainer};
 use crate::infer::{Ahead, Sampler, Sampling};
+use crate::model::{ChatFormat, tokenizer_config};
 use crate::platform;
 use crate::train::changes::Changes;
 use crate::train::checkpoint::save;
@@ -94,7 +95,11 @@ impl Trainer {
             return Ok(());
         }
         let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
-        let files = [("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
+        let mut files = vec![("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
+        if self.chat != ChatFormat::default() {
+            let context = self.step.student.config.max_position_embeddings;
+            files.push(("tokenizer_config.json", tokenizer_config(&self.tokenizer, &self.chat, context)));
+        }
         save(&path, &mut self.machine, &self.step, &self.state, &files).await?;
         self.run.prune(self.config.keep, self.state.best.map(|(step, _)| step))?;
         self.draw(emit)?;
@@ -111,7 +116,7 @@ impl Trainer {
         if !cfg!(feature = "desktop") {
             return Ok(());
         }
-        match svg(std::slice::from_ref(&self.curves)) {
+        match svg(&[(&self.curves).into()]) {
             Ok(svg) => Ok(self.run.curves(&svg)?),
             Err(problem) => self.note(&format!("curves.svg could not be drawn: {problem}"), emit),
         }

@@ -98,7 +98,7 @@ impl Trainer {
 
     async fn snapshot(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let (clock, step) = (Clock::start(), self.state.step);
-        match snapshot(&mut self.machine, &self.step.student, &self.tokenizer).await {
+        match snapshot(&mut self.machine, &self.step.student, &self.tokenizer, &self.chat).await {
             Ok(bytes) => {
                 emit(TrainEvent::Snapshot { step, seconds: clock.seconds(), bytes: Arc::new(bytes) });
                 Ok(())

@@ -1,0 +1,183 @@
+//! The loss against a teacher of which only its likeliest tokens are known.
+
+use super::{Divergence, Objective, TERMS, params, softmax, to_mean, wants};
+use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, sum, vectorised};
+use crate::ops::expect;
+use rayon::prelude::*;
+use std::f64::consts::LN_2;
+
+/// The most tokens that [`DistillTop`] takes: a workgroup holds their ids.
+pub const MOST_KEPT: usize = 256;
+
+/// As [`super::Distill`], with the teacher as its k likeliest tokens and one bucket for all others:
+/// `CE = −Σ p·ln q − r·ln Q`, Q the student's probability of all tokens that are not kept. It is at
+/// least the entropy of (p, r). The KL divergence `CE − entropy` is at least 0, and never more than
+/// that of the whole distributions, since joining tokens can only lose what tells them apart. So it is
+/// with the Jensen–Shannon divergence of (p, r) and (q, Q). The reverse KL divergence is refused: shares
+/// are rounded, and where one of them is 0 it would be infinite.
+///
+/// Inputs: `tokens (rows, 1)`, `weights (rows, 1)`, `scale (1, 1)`, `ids (rows, k)` ascending in each
+/// row and inside the vocabulary, `shares (rows, k + 1)`: the probability of each at the temperature,
+/// then r. Update and output are those of [`super::Distill`].
+#[derive(Clone, Debug)]
+pub struct DistillTop {
+    /// What is minimised.
+    pub objective: Objective,
+    /// Whether logits become their gradient; they are left alone otherwise.
+    pub gradient: bool,
+}
+
+impl Op for DistillTop {
+    const NAME: &'static str = "distill";
+
+    fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
+        use Storage::{F32, U32};
+        expect(specs, &[U32, F32, F32, U32, F32], &[F32]).map_err(Self::refuse)?;
+        let (logits, ids, shares) = (specs.updates[0], specs.inputs[3], specs.inputs[4]);
+        if specs.inputs.iter().enumerate().any(|(n, spec)| n != 2 && spec.rows != logits.rows) || shares.cols != ids.cols + 1 {
+            return Err(Self::refuse(format!("{} tokens, ids {ids} and shares {shares} for logits {logits}", specs.inputs[0].rows)));
+        }
+        if ids.cols == 0 || ids.cols > MOST_KEPT || ids.cols >= logits.cols {
+            return Err(Self::refuse(format!("{} tokens kept of {}; it takes 1 to {MOST_KEPT}, and fewer than there are", ids.cols, logits.cols)));
+        }
+        if self.objective.divergence == Divergence::Reverse {
+            return Err(Self::refuse("the reverse KL divergence from rounded shares may be infinite; it needs the whole teacher"));
+        }
+        Ok(vec![Spec::f32(logits.rows, TERMS)])
+    }
+
+    fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
+        let logits = specs.updates[0];
+        let operands = [Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0), Operand::Out(0), Operand::In(3), Operand::In(4)];
+        Variant::portable(vec![Launch {
+            kernel: "distill/top",
+            operands: operands.to_vec(),
+            params: params(self.objective, self.gradient, logits, specs.inputs[3].cols),
+            groups: grid(logits.rows),
+        }])
+    }
+
+    fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {
+        let (tokens, weights, scale) = (io.inputs[0].words(), io.inputs[1].real(), io.inputs[2].real()[0]);
+        let (ids, shares, kept) = (io.inputs[3].words(), io.inputs[4].real(), io.inputs[3].spec().cols);
+        let vocabulary = io.updates[0].spec().cols;
+        let rows = io.updates[0].real().par_chunks_mut(vocabulary).zip(io.outputs[0].real().par_chunks_mut(TERMS)).enumerate();
+        rows.for_each(|(row, (logits, terms))| {
+            let kept = (&ids[row * kept..(row + 1) * kept], &shares[row * (kept + 1)..(row + 1) * (kept + 1)]);
+            self.row(logits, kept, tokens[row] as usize, scale * weights[row], terms);
+        });
+    }
+
+    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+        Rule::None("it gives the gradient of the logits itself")
+    }
+}
+
+/// Tokens kept of a row, ascending, and their shares with that of all others last.
+type Kept<'a, T> = (&'a [u32], &'a [T]);
+
+impl DistillTop {
+    fn row<T: Real>(&self, logits: &mut [T], kept: Kept<'_, T>, token: usize, factor: T, terms: &mut [T]) {
+        let Objective { next_token, temperature, .. } = self.objective;
+        let token = if token < logits.len() { token } else { 0 };
+        let n = logits.len();
+        T::with_scratch(2 * n, |scratch| {
+            let (plain, away) = scratch.split_at_mut(n);
+            let lse = vectorised(
+                #[inline(always)]
+                || softmax(logits, T::from_f32(1.0), plain),
+            );
+            terms.fill(T::ZERO);
+            terms[1] = lse - logits[token];
+            self.apart(logits, kept, away, terms);
+            if !self.gradient {
+                return;
+            }
+            let (hard, soft) = (factor * T::from_f64(next_token), factor * T::from_f64((1.0 - next_token) * temperature));
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (d, (&p, &away)) in logits.iter_mut().zip(plain.iter().zip(&*away)) {
+                        *d = hard * p + soft * away;
+                    }
+                },
+            );
+            logits[token] += -hard;
+        });
+    }
+
+    /// Reports how far apart student and teacher are; `away` becomes τ times the gradient of the
+    /// divergence, as in [`super::Distill`]: a token in the bucket has its part of what Q has.
+    fn apart<T: Real>(&self, logits: &[T], (ids, shares): Kept<'_, T>, away: &mut [T], terms: &mut [T]) {
+        let Objective { divergence, temperature, .. } = self.objective;
+        let (inverse, square) = (T::from_f64(1.0 / temperature), T::from_f64(temperature * temperature));
+        let (n, rest, half) = (logits.len(), shares[ids.len()], T::from_f32(0.5));
+        T::with_scratch(2 * (n - ids.len()), |scratch| {
+            let (others, within) = scratch.split_at_mut(n - ids.len());
+            for (kept, between) in gaps(ids, n) {
+                others[between.start - kept..between.end - kept].copy_from_slice(&logits[between]);
+            }
+            // The bucket has a softmax of its own, so that its logarithm is exact however little the
+            // student gives it: 1 − Σ q would be all rounding there.
+            let (lse, bucket) = vectorised(
+                #[inline(always)]
+                || (softmax(logits, inverse, away), softmax(others, inverse, within)),
+            );
+            let mass = sum(shares);
+            let mut cross = mass * lse - rest * bucket;
+            let mut entropy = T::ZERO;
+            for (&id, &share) in ids.iter().zip(shares) {
+                cross += -(share * (logits[id as usize] * inverse));
+            }
+            for &share in shares.iter().filter(|&&share| share > T::ZERO) {
+                entropy += -(share * share.ln());
+            }
+            terms[0] = square * cross;
+            terms[2] = square * (cross - entropy);
+            // Of each token kept.
+            let ratio = |(&id, &share): (&u32, &T)| to_mean_of(share, logits[id as usize] * inverse - lse);
+            let (of_rest, of_bucket) = to_mean_of(rest, bucket - lse);
+            let (mut of_teacher, mut of_student) = (rest * of_rest, (bucket - lse).exp() * of_bucket);
+            if wants(self.objective, self.gradient, Divergence::Js) {
+                for (pair, (from_p, from_q)) in ids.iter().zip(shares).zip(ids.iter().zip(shares).map(ratio)) {
+                    of_teacher += *pair.1 * from_p;
+                    of_student += away[*pair.0 as usize] * from_q;
+                }
+                terms[4] = square * (half * (of_teacher + of_student));
+            }
+            if divergence == Divergence::Js {
+                let outside = half * (of_bucket - of_student);
+                let inside: Vec<T> = ids.iter().zip(shares).map(ratio).map(|(_, from_q)| half * (from_q - of_student)).collect();
+                for (kept, between) in gaps(ids, n) {
+                    away[between].iter_mut().for_each(|q| *q = *q * outside);
+                    if let (Some(&id), Some(&pull)) = (ids.get(kept), inside.get(kept)) {
+                        away[id as usize] = away[id as usize] * pull;
+                    }
+                }
+                return;
+            }
+            away.iter_mut().for_each(|q| *q = mass * *q);
+            for (kept, between) in gaps(ids, n) {
+                for (q, &part) in away[between.clone()].iter_mut().zip(&within[between.start - kept..]) {
+                    *q += -(rest * part);
+                }
+                if let Some(&id) = ids.get(kept) {
+                    away[id as usize] += -shares[kept];
+                }
+            }
+        });
+    }
+}
+
+/// ln(p/m) and ln(q/m) as [`to_mean`], of a share p that may be 0 and the logarithm of q.
+#[inline(always)]
+fn to_mean_of<T: Real>(share: T, log: T) -> (T, T) {
+    if share > T::ZERO { to_mean(log - share.ln()) } else { (T::ZERO, T::from_f64(LN_2)) }
+}
+
+/// The ranges of `0..n` between ascending `ids`, each with the number of ids before it.
+#[inline(always)]
+fn gaps(ids: &[u32], n: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
+    let end = move |kept: usize| ids.get(kept).map_or(n, |&id| id as usize);
+    (0..=ids.len()).map(move |kept| (kept, if kept == 0 { 0 } else { end(kept - 1) + 1 }..end(kept)))
+}

@@ -1,0 +1,287 @@
+//! Runs side by side: what they came to on held-out text, how far that varies with the seed, and their curves
+//! in one picture.
+
+mod groups;
+
+use super::{Event, Stop, export};
+use crate::platform;
+use crate::train::{self, Average, Axis, Group, Losses, Metrics, Place, TrainConfig};
+use anyhow::{Context, Result, bail};
+use groups::Settings;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What is to be compared.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CompareRequest {
+    /// Directories of runs, or folders of them.
+    pub runs: Vec<PathBuf>,
+    /// Where the curves are drawn, if they are: an `.svg` or `.png`.
+    pub out: Option<PathBuf>,
+    /// By what they are drawn.
+    pub axis: Axis,
+}
+
+/// What one run came to.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ComparedRun {
+    /// What it is called.
+    pub name: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Its seed.
+    pub seed: u64,
+    /// Steps recorded.
+    pub step: u64,
+    /// Steps of the whole run.
+    pub steps: u64,
+    /// Tokens that it has seen.
+    pub tokens: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    /// The last losses on held-out text, and the step they were measured after.
+    pub held_out: Option<(u64, Losses)>,
+    /// The step of the lowest loss on held-out text by the report's measure, and that loss.
+    pub best: Option<(u64, f64)>,
+    /// Mean flip-flop ratio over the last tenth of its steps.
+    pub flips: Option<f64>,
+}
+
+/// Runs that differ in nothing but the seed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct ComparedGroup {
+    /// The settings in which it differs from other groups.
+    pub name: String,
+    /// Its runs.
+    pub runs: Vec<ComparedRun>,
+    /// Held-out cross-entropy against the next token.
+    pub ar: Option<Average>,
+    /// Held-out KL divergence from the teacher.
+    pub kl: Option<Average>,
+    /// Held-out KL divergence of the teacher from the student.
+    pub reverse: Option<Average>,
+    /// Held-out Jensen–Shannon divergence.
+    pub js: Option<Average>,
+    /// Lowest held-out loss by the report's measure.
+    pub best: Option<Average>,
+    /// Flip-flop ratio over the last tenth of the steps.
+    pub flips: Option<Average>,
+    /// Steps recorded.
+    pub steps: Option<Average>,
+    /// Tokens seen.
+    pub tokens: Option<Average>,
+    /// Seconds of training.
+    pub seconds: Option<Average>,
+}
+
+/// Runs side by side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CompareReport {
+    /// By what the best step is chosen: `kl`, or `ar` where a run has no teacher.
+    pub best_by: String,
+    /// The groups, in the order in which their first runs were named.
+    pub groups: Vec<ComparedGroup>,
+    /// Why numbers may not be comparable.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the runs, tells what they came to, and draws them where that is asked for.
+pub(super) fn compare(request: &CompareRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    if let Some(out) = &request.out
+        && !["svg", "png"].iter().any(|ending| out.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending)))
+    {
+        bail!("{}: the name's ending says how it is drawn: .svg or .png", out.display());
+    }
+    let paths = expanded(&request.runs)?;
+    let named = export::names(&paths);
+    let mut runs = Vec::new();
+    for (n, (name, path)) in named.iter().zip(&paths).enumerate() {
+        runs.push(Read::new(name, path, stop)?);
+        emit(Event::Progress { done: n + 1, of: paths.len(), note: name.clone() });
+    }
+    let settings: Vec<Settings> = runs.iter().map(|run| run.settings.clone()).collect();
+    let groups = groups::groups(&settings);
+    let heads: Vec<&Settings> = groups.iter().map(|group| &settings[group[0]]).collect();
+    let mut names = groups::names(&heads);
+    if let [only] = &mut names[..] {
+        *only = if let [run] = &runs[..] { run.of.name.clone() } else { format!("all {} runs", runs.len()) };
+    }
+    let report = report(&runs, &groups, &names);
+    emit(Event::Compared(Box::new(report)));
+    let Some(out) = &request.out else { return Ok(()) };
+    let each: Vec<(String, &Path)> = named.into_iter().zip(paths.iter().map(PathBuf::as_path)).collect();
+    let curves = export::curves(&each, request.axis, stop, emit)?;
+    let drawn = groups.iter().zip(names).map(|(group, name)| Group { name, runs: group.iter().map(|&run| &curves[run]).collect() });
+    export::draw(&drawn.collect::<Vec<_>>(), out)?;
+    emit(Event::Exported { out: out.clone(), runs: each.len() });
+    Ok(())
+}
+
+/// The runs that paths name: a run itself, or all in a folder.
+fn expanded(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let is_run = |path: &Path| platform::is_file(&path.join("run.toml"));
+    let mut runs: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        if is_run(path) {
+            runs.push(path.clone());
+            continue;
+        }
+        if !platform::is_dir(path) {
+            bail!("{}: there is no such directory", path.display());
+        }
+        let mut names = platform::list(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        names.sort();
+        let inside: Vec<PathBuf> = names.iter().map(|name| path.join(name)).filter(|path| is_run(path)).collect();
+        if inside.is_empty() {
+            bail!("{}: is no run (there is no run.toml in it), and holds none", path.display());
+        }
+        runs.extend(inside);
+    }
+    for n in 1..runs.len() {
+        if runs[..n].contains(&runs[n]) {
+            bail!("{}: named twice; a run cannot be compared with itself", runs[n].display());
+        }
+    }
+    Ok(runs)
+}
+
+/// A run as it was read.
+struct Read {
+    of: ComparedRun,
+    config: TrainConfig,
+    settings: Settings,
+    /// Steps and lowest values of held-out KL divergence and next-token loss.
+    lowest: [Option<(u64, f64)>; 2],
+}
+
+impl Read {
+    fn new(name: &str, path: &Path, stop: &Stop) -> Result<Self> {
+        let config = super::settings(&path.join("run.toml"))?;
+        let mut settings = Settings::new();
+        groups::flatten("", &toml::Table::try_from(&config).expect("settings are plain data"), &mut settings);
+        // A learning rate that was changed on the way is another experiment.
+        if let Ok(changes) = platform::read_text(&path.join("changes.jsonl"))
+            && !changes.trim().is_empty()
+        {
+            settings.insert("changes".into(), changes.trim().replace('\n', "; "));
+        }
+        let (mut last, mut held_out, mut lowest, mut flips) = (None, None, [None; 2], Vec::new());
+        let mut place = Place::default();
+        loop {
+            let piece = train::read_piece(path, place)?;
+            if piece.restarted {
+                (last, held_out, lowest, flips) = (None, None, [None; 2], Vec::new());
+            }
+            for metrics in piece.metrics {
+                if let Some(losses) = metrics.held_out {
+                    held_out = Some((metrics.step, losses));
+                    let kl = metrics.kl.map(|_| losses.kl);
+                    for (lowest, value) in lowest.iter_mut().zip([kl, Some(losses.ar)]) {
+                        if let Some(value) = value.filter(|value| lowest.is_none_or(|(_, least)| *value < least)) {
+                            *lowest = Some((metrics.step, value));
+                        }
+                    }
+                }
+                flips.extend((!metrics.flips.is_empty()).then_some(metrics.flip_ratio));
+                last = Some(Metrics { flips: Vec::new(), ..metrics });
+            }
+            place = piece.until;
+            if stop.asked() {
+                bail!("stopped");
+            }
+            if !piece.more {
+                break;
+            }
+        }
+        let Some(last) = last else { bail!("{}: no step has been recorded yet; leave it out", path.display()) };
+        let end = &flips[flips.len() - flips.len().div_ceil(10)..];
+        let of = ComparedRun {
+            name: name.into(),
+            path: path.to_path_buf(),
+            seed: config.seed,
+            step: last.step,
+            steps: config.steps,
+            tokens: last.tokens,
+            seconds: last.seconds,
+            held_out,
+            best: None,
+            flips: Average::of(end).map(|average| average.mean),
+        };
+        Ok(Self { of, config, settings, lowest })
+    }
+
+    fn is_taught(&self) -> bool {
+        self.lowest[0].is_some()
+    }
+}
+
+fn report(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> CompareReport {
+    let by = if runs.iter().all(Read::is_taught) { 0 } else { 1 };
+    let group = |(group, name): (&Vec<usize>, &String)| {
+        let members = || group.iter().map(|&n| &runs[n]);
+        // Of all of the group, or not at all: a mean over some would be of other seeds.
+        let average = |value: &dyn Fn(&Read) -> Option<f64>| Average::of(&members().map(value).collect::<Option<Vec<_>>>()?);
+        let held = |value: fn(&Losses) -> Option<f64>| average(&|run| run.of.held_out.as_ref().and_then(|(_, losses)| value(losses)));
+        ComparedGroup {
+            name: name.clone(),
+            runs: members().map(|run| ComparedRun { best: run.lowest[by], ..run.of.clone() }).collect(),
+            ar: held(|losses| Some(losses.ar)),
+            kl: if members().all(Read::is_taught) { held(|losses| Some(losses.kl)) } else { None },
+            reverse: held(|losses| losses.reverse),
+            js: held(|losses| losses.js),
+            best: average(&|run| run.lowest[by].map(|(_, value)| value)),
+            flips: average(&|run| run.of.flips),
+            steps: average(&|run| Some(run.of.step as f64)),
+            tokens: average(&|run| Some(run.of.tokens as f64)),
+            seconds: average(&|run| Some(run.of.seconds)),
+        }
+    };
+    CompareReport { best_by: ["kl", "ar"][by].into(), groups: groups.iter().zip(names).map(group).collect(), warnings: warnings(runs, groups, names) }
+}
+
+/// Why numbers of these runs may not be comparable.
+fn warnings(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let mut differ = |what: &str, of: &dyn Fn(&Read) -> String| {
+        let mut values: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for (group, name) in groups.iter().zip(names) {
+            values.entry(of(&runs[group[0]])).or_default().push(name);
+        }
+        if values.len() > 1 {
+            let values: Vec<String> = values.iter().map(|(value, names)| format!("{value} ({})", names.join("; "))).collect();
+            warnings.push(format!("{what}: {}", values.join("; ")));
+        }
+    };
+    let text = |config: &TrainConfig| {
+        let data =
+            if config.data.is_empty() { "embedded".into() } else { config.data.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" + ") };
+        let windows = config.batch * config.eval_batches;
+        format!("{data} in {windows} windows of {} tokens, tokenizer {}", config.seq, String::from(config.tokenizer.clone()))
+    };
+    differ("the held-out text is not the same, so no held-out numbers can be compared", &|run| text(&run.config));
+    differ("the teachers are not the same, so no divergences from them can be compared", &|run| match (&run.config.teacher_cache, run.config.eval_teacher) {
+        (Some(cache), false) => format!("what {} keeps, at temperature {}", cache.display(), run.config.temperature),
+        _ => format!("{} in {}", String::from(run.config.teacher.clone()), run.settings["teacher_storage"]),
+    });
+    for Read { of: run, config, .. } in runs {
+        if run.step < run.steps {
+            warnings.push(format!("{}: is at step {} of {}", run.name, run.step, run.steps));
+        }
+        if run.held_out.is_none() {
+            warnings.push(format!("{}: nothing was measured on held-out text yet", run.name));
+        }
+        let old = run.held_out.is_some_and(|(_, losses)| losses.js.is_none() && losses.ad > 0.0);
+        if old && config.temperature != 1.0 {
+            warnings.push(format!("{}: an older Signet measured its held-out text at temperature {}, not 1", run.name, config.temperature));
+        }
+    }
+    for (group, name) in groups.iter().zip(names) {
+        let mut seeds: Vec<u64> = group.iter().map(|&n| runs[n].of.seed).collect();
+        seeds.sort_unstable();
+        if let Some(pair) = seeds.windows(2).find(|pair| pair[0] == pair[1]) {
+            warnings.push(format!("{name}: seed {} is in it twice, so its spread is not that over seeds", pair[0]));
+        }
+    }
+    warnings
+}

@@ -1,0 +1,138 @@
+//! A grid of runs, one after another. What is done is skipped and what was begun goes on, so that the same
+//! request takes a sweep up again wherever it stopped.
+
+use super::known::Known;
+use super::plan::{self, PlanTrainRequest};
+use super::train::{Asked, Inputs, TrainRequest};
+use super::{Event, Tuning, devices, recover};
+use crate::platform;
+use crate::train::{self, Ending, Loss, Member, RunDir, TrainConfig, TrainError};
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// A sweep to do.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SweepRequest {
+    /// The TOML file that says what is varied.
+    pub file: PathBuf,
+    /// Folder of its runs.
+    pub folder: PathBuf,
+    /// Where it is computed: `auto`, `cpu`, or an adapter.
+    pub device: String,
+    /// Bytes of memory to plan with, in the place of what the device says it has.
+    pub memory: Option<u64>,
+    /// Only say what would be done.
+    pub dry: bool,
+}
+
+/// A run of a sweep, before it begins.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SweepRun {
+    /// Its name, made of what is varied.
+    pub name: String,
+    /// Its directory.
+    pub path: PathBuf,
+    /// Its settings.
+    pub config: Box<TrainConfig>,
+    /// Steps that are done and saved.
+    pub step: u64,
+    /// Bytes of the device's memory that it will take; 0 if it is done.
+    pub memory: u64,
+}
+
+impl SweepRun {
+    /// Whether nothing is left to do.
+    pub fn is_done(&self) -> bool {
+        self.step >= self.config.steps
+    }
+
+    /// Tokens it will see until its end.
+    pub fn tokens_left(&self) -> u64 {
+        (self.config.steps - self.step.min(self.config.steps)) * self.config.tokens_per_step()
+    }
+}
+
+/// Plans all runs, and trains them unless it is a dry run.
+pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, asked: Asked<'_>, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let about = || format!("sweep {}", request.file.display());
+    let text = platform::read_text(&request.file).with_context(about)?;
+    let members = train::members(&text).map_err(|problem| anyhow::anyhow!(problem)).with_context(about)?;
+    let runs = planned(members, &request, known).await.with_context(about)?;
+    emit(Event::SweepPlanned { runs: runs.clone() });
+    if request.dry {
+        return Ok(());
+    }
+    let mut failed = Vec::new();
+    for (n, run) in runs.iter().enumerate().filter(|(_, run)| !run.is_done()) {
+        emit(Event::SweepRun { n: n + 1, of: runs.len(), name: run.name.clone() });
+        let train = TrainRequest { resume: is_begun(&run.path), ..as_request(run, &request) };
+        match recover::train(train, tuning, asked, emit, recover::PATIENCE, devices::machine).await {
+            Ok(Ending::Finished) => {}
+            Ok(Ending::Stopped) => {
+                emit(Event::SweepEnded { done: runs[..n].len() - failed.len(), of: runs.len(), failed });
+                return Ok(());
+            }
+            // That a combination diverges is a result; the others are still wanted.
+            Err(error) if matches!(error.downcast_ref(), Some(TrainError::Diverged(_))) => failed.push(format!("{}: {error}", run.name)),
+            Err(error) => return Err(error).with_context(|| format!("run {}", run.name)),
+        }
+    }
+    let problem = failed.first().cloned();
+    emit(Event::SweepEnded { done: runs.len() - failed.len(), of: runs.len(), failed });
+    match problem {
+        Some(problem) => bail!("not all runs came to their end: {problem}"),
+        None => Ok(()),
+    }
+}
+
+fn is_begun(path: &Path) -> bool {
+    platform::exists(&path.join("run.toml"))
+}
+
+fn as_request(run: &SweepRun, request: &SweepRequest) -> TrainRequest {
+    TrainRequest { run: run.path.clone(), config: Some(*run.config.clone()), resume: false, device: request.device.clone(), memory: request.memory }
+}
+
+/// Looks at every run before the first begins: whether it is what was begun in its place, whether what it
+/// reads is there and fits together, and whether the device holds it.
+async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known) -> Result<Vec<SweepRun>> {
+    let (mut runs, mut seen) = (Vec::new(), Vec::new());
+    for Member { name, config } in members {
+        let path = request.folder.join(&name);
+        let step = if is_begun(&path) { done(&path, &config)? } else { 0 };
+        let mut run = SweepRun { name, path, config: Box::new(config), step, memory: 0 };
+        if !run.is_done() {
+            let inputs = what_it_reads(&run.config);
+            if !seen.contains(&inputs) {
+                Inputs::open(&run.config).with_context(|| format!("run {}", run.name))?;
+                seen.push(inputs);
+            }
+            let plan = PlanTrainRequest { train: as_request(&run, request), teacher_shape: None };
+            let report = plan::planned(plan, known).await.with_context(|| format!("run {}", run.name))?;
+            if report.fits == Some(false) {
+                bail!("run {}: it does not fit; {}. Nothing was begun", run.name, report.advice.unwrap_or_default());
+            }
+            run.memory = report.plan.total();
+        }
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+/// Steps that a run which was begun has saved; refuses one of other settings, or that somebody trains.
+fn done(path: &Path, config: &TrainConfig) -> Result<u64> {
+    let (run, then) = RunDir::open(path)?;
+    run.check_same(&then, config)?;
+    Ok(run.checkpoints()?.last().copied().unwrap_or(0))
+}
+
+/// The settings that decide what a run opens, the others as by default.
+fn what_it_reads(config: &TrainConfig) -> TrainConfig {
+    let TrainConfig {
+        model, teacher, teacher_cache, eval_teacher, tokenizer, data, init, seq, temperature, sample_every, sample_prompt, sample_tokens, ..
+    } = config.clone();
+    let loss = if config.loss == Loss::Ar { Loss::Ar } else { Loss::Ad };
+    let read = TrainConfig { model, teacher, teacher_cache, eval_teacher, tokenizer, data, init, seq, temperature, loss, ..TrainConfig::default() };
+    TrainConfig { sample_every, sample_prompt, sample_tokens, ..read }
+}

@@ -1,0 +1,133 @@
+//! The ways to distil against figures of another framework in float64 (`tests/golden/losses/make.py`),
+//! on the CPU device and on every adapter.
+
+use pollster::block_on;
+use serde::Deserialize;
+use signet::device::{Checks, Gpu, adapters};
+use signet::graph::{Class, Home, Machine, Spec, Tape};
+use signet::ops::{Distill, DistillTop, Divergence, FUSIONS, Objective, TERMS};
+use std::path::Path;
+use std::sync::Arc;
+
+#[derive(Deserialize)]
+struct Golden {
+    rows: usize,
+    vocabulary: usize,
+    student: Vec<f32>,
+    teacher: Vec<f32>,
+    tokens: Vec<u32>,
+    weights: Vec<f32>,
+    /// CE(p, q), the token's, KL(p‖q), KL(q‖p) and JS of each row, at temperature 1.
+    measures: Vec<[f64; TERMS]>,
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    temperature: f64,
+    divergence: Divergence,
+    next_token: f64,
+    /// τ² times the divergence of each row; with `ids`, of the distributions joined to those and a bucket.
+    rows: Vec<f64>,
+    gradient: Vec<f64>,
+    #[serde(default)]
+    ids: Vec<u32>,
+    #[serde(default)]
+    shares: Vec<f32>,
+}
+
+impl Golden {
+    fn open() -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/losses/losses.json");
+        serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// Terms and logits after the loss; `kept` are ids and shares of a cached teacher.
+    fn run(&self, machine: &mut Machine, objective: Objective, gradient: bool, kept: Option<(&[u32], &[f32])>) -> (Vec<f32>, Vec<f32>) {
+        let mut tape = Tape::new();
+        let mut give = |spec: Spec, words: &[u32]| {
+            let home = Home { memory: machine.allocate(Class::of(spec.storage), spec.words()).unwrap(), offset: 0, spec };
+            machine.write(&home, words).unwrap();
+            (tape.lasting(home), home)
+        };
+        let words = |values: &[f32]| bytemuck::cast_slice::<f32, u32>(values).to_vec();
+        let (rows, logits) = (self.rows, Spec::f32(self.rows, self.vocabulary));
+        let mut inputs = vec![give(Spec::u32(rows, 1), &self.tokens).0, give(Spec::f32(rows, 1), &words(&self.weights)).0];
+        inputs.push(give(Spec::f32(1, 1), &words(&[1.0])).0);
+        let (student, home) = give(logits, &words(&self.student));
+        match kept {
+            Some((ids, shares)) => {
+                inputs.push(give(Spec::u32(rows, ids.len() / rows), ids).0);
+                inputs.push(give(Spec::f32(rows, shares.len() / rows), &words(shares)).0);
+            }
+            None => inputs.push(give(logits, &words(&self.teacher)).0),
+        }
+        let terms = match kept {
+            Some(_) => tape.push_one(DistillTop { objective, gradient }, &inputs, &[student]),
+            None => tape.push_one(Distill { objective, gradient }, &inputs, &[student]),
+        };
+        let terms = terms.unwrap();
+        tape.keep(terms);
+        let mut program = machine.compile(tape).unwrap();
+        machine.run(&mut program).unwrap();
+        let terms = bytemuck::cast_vec(block_on(machine.read_tensor(&program, terms)).unwrap());
+        (terms, block_on(machine.read_f32(&home)).unwrap())
+    }
+
+    fn check(&self, machine: &mut Machine) {
+        let (terms, after) = self.run(machine, Objective::AD, false, None);
+        assert_eq!(after, self.student, "logits change without a gradient");
+        near("measures", &terms, &self.measures.concat());
+        for case in &self.cases {
+            let Case { temperature, divergence, next_token, .. } = *case;
+            let objective = Objective { next_token, divergence, temperature };
+            let kept = (!case.ids.is_empty()).then_some((&case.ids[..], &case.shares[..]));
+            let (terms, gradient) = self.run(machine, objective, true, kept);
+            let what = format!("{objective:?}{}", if kept.is_some() { " of a cached teacher" } else { "" });
+            let trained = match divergence {
+                Divergence::Forward => 0,
+                Divergence::Reverse => 3,
+                Divergence::Js => 4,
+            };
+            let rows: Vec<f32> = terms.chunks(TERMS).map(|terms| terms[trained]).collect();
+            near(&what, &rows, &case.rows);
+            near(&format!("gradient of {what}"), &gradient, &case.gradient);
+        }
+    }
+}
+
+/// To some roundings of what the largest is made of.
+fn near(what: &str, got: &[f32], want: &[f64]) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    let most = want.iter().fold(1.0, |most: f64, x| most.max(x.abs()));
+    for (n, (&got, &want)) in got.iter().zip(want).enumerate() {
+        let error = (f64::from(got) - want).abs();
+        assert!(error <= 2e-6 * most, "{what}, {n}: {got}, not {want}");
+    }
+}
+
+#[test]
+fn divergences_are_what_another_framework_has() {
+    Golden::open().check(&mut Machine::cpu());
+}
+
+#[test]
+fn divergences_on_every_adapter_are_what_another_framework_has() {
+    let adapters = block_on(adapters());
+    assert!(!adapters.is_empty(), "no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
+    for adapter in &adapters {
+        println!("{adapter}");
+        Golden::open().check(&mut Machine::gpu(Arc::new(block_on(Gpu::open(adapter, Checks::Off)).unwrap()), FUSIONS));
+    }
+}
+
+#[test]
+fn the_reverse_divergence_of_rounded_shares_is_refused() {
+    let (mut machine, mut tape) = (Machine::cpu(), Tape::new());
+    let mut give = |spec: Spec| tape.lasting(Home { memory: machine.allocate(Class::of(spec.storage), spec.words()).unwrap(), offset: 0, spec });
+    let inputs = [Spec::u32(2, 1), Spec::f32(2, 1), Spec::f32(1, 1), Spec::u32(2, 3), Spec::f32(2, 4)].map(&mut give);
+    let student = give(Spec::f32(2, 9));
+    let objective = Objective { divergence: Divergence::Reverse, ..Objective::AD };
+    let refused = tape.push(DistillTop { objective, gradient: true }, &inputs, &[student]).unwrap_err();
+    assert!(refused.to_string().contains("infinite"), "{refused}");
+}
