@@ -7,6 +7,7 @@ mod conform;
 mod device;
 mod execute;
 mod export;
+mod fuzz;
 mod gguf;
 mod golden;
 mod infer;

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 /// Measure a model.
 #[derive(Args)]
 pub(super) struct Eval {
-    /// embedded, a packed or GGUF file, a model directory, or a run's directory.
+    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
     #[arg(default_value = "embedded")]
     model: String,
     /// Perplexity on this text, by FBI-LLM's protocol: windows that do not overlap.

@@ -47,7 +47,7 @@ pub(super) struct Train {
     /// Keep the linear layers in full precision: a teacher, or a baseline.
     #[arg(long)]
     full_precision: bool,
-    /// The teacher: embedded, none, or a model directory.
+    /// The teacher: embedded, none, a model directory, or its name on Hugging Face (owner/name).
     #[arg(long)]
     teacher: Option<String>,
     /// Learn from this cache of the teacher, made by `signet teach`, in place of the teacher itself.

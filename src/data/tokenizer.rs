@@ -3,6 +3,7 @@
 use super::stream::TextStream;
 use crate::formats::FormatError;
 use crate::platform;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -33,6 +34,13 @@ fn library(error: impl std::fmt::Display) -> TokenizerError {
     TokenizerError::Library(error.to_string())
 }
 
+/// What the library answers. It panics on some files that are no tokenizer, which is an error here; a page
+/// cannot go on after that.
+fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
+    let answered = catch_unwind(AssertUnwindSafe(ask));
+    answered.unwrap_or_else(|_| Err("the file makes the library fail; it is no tokenizer that can be used".into())).map_err(library)
+}
+
 /// A tokenizer.
 #[derive(Clone)]
 pub struct Tokenizer {
@@ -57,7 +65,12 @@ impl Tokenizer {
 
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(library)?;
+        // The library takes some of what is no JSON for granted.
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
+        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes))?;
+        // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
+        inner.with_truncation(None).map_err(library)?;
+        inner.with_padding(None);
         let ends: Vec<u32> = ENDS.iter().filter_map(|name| inner.token_to_id(name)).collect();
         Ok(Self { inner, end: ends.first().copied(), ends })
     }
@@ -104,13 +117,13 @@ impl Tokenizer {
 
     /// Ids of a text; the text of a special token is that token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        Ok(self.inner.encode_fast(text, false).map_err(library)?.get_ids().to_vec())
+        Ok(guarded(|| self.inner.encode_fast(text, false))?.get_ids().to_vec())
     }
 
     /// Ids of a whole document: as [`Tokenizer::encode`], with what the tokenizer puts around it
     /// (LLaMA's `<s>` at the beginning; most put nothing).
     pub fn encode_document(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        Ok(self.inner.encode_fast(text, true).map_err(library)?.get_ids().to_vec())
+        Ok(guarded(|| self.inner.encode_fast(text, true))?.get_ids().to_vec())
     }
 
     /// Ids of several texts, in parallel.
@@ -121,7 +134,7 @@ impl Tokenizer {
 
     /// The text of some ids, special tokens included if `special`.
     pub fn decode(&self, ids: &[u32], special: bool) -> Result<String, TokenizerError> {
-        self.inner.decode(ids, !special).map_err(library)
+        guarded(|| self.inner.decode(ids, !special))
     }
 
     /// Text that grows id by id after `context`, which is not given again.

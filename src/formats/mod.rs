@@ -12,6 +12,6 @@ mod torch;
 
 pub use checksum::{Checksum, checksum};
 pub use error::FormatError;
-pub use shards::{Shards, weight_map};
+pub use shards::{Opened, Shards, weight_map};
 pub use source::{TensorSource, bands};
 pub use torch::TorchFile;

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+/// A file of tensors that was opened.
+pub type Opened = Result<Box<dyn TensorSource>, FormatError>;
+
 /// Several files of tensors that are one model's.
 pub struct Shards {
     index: PathBuf,
@@ -27,12 +30,13 @@ struct Index {
 impl Shards {
     /// Opens all files that an index names, with `open`. Each must be there and have what the index says it
     /// has, and no tensor may be in two. A tensor that the index leaves out is there nevertheless.
-    pub fn open(index: &Path, open: &dyn Fn(&Path) -> Result<Box<dyn TensorSource>, FormatError>) -> Result<Self, FormatError> {
+    pub fn open(index: &Path, open: &dyn Fn(&Path) -> Opened) -> Result<Self, FormatError> {
         let problem = |problem: String| FormatError::new(index, problem);
         let text = platform::read(index).map_err(|error| problem(format!("cannot be read: {error}")))?;
         let map = weight_map(&text).map_err(problem)?;
         let names: BTreeSet<&String> = map.values().collect();
-        let (mut files, mut places, mut numbers) = (Vec::new(), HashMap::new(), HashMap::new());
+        let mut files: Vec<Box<dyn TensorSource>> = Vec::new();
+        let (mut places, mut numbers) = (HashMap::new(), HashMap::new());
         for (number, name) in names.into_iter().enumerate() {
             let path = index.with_file_name(name);
             if !platform::is_file(&path) {
@@ -44,7 +48,7 @@ impl Shards {
             let file = open(&path)?;
             for tensor in file.names() {
                 if let Some(earlier) = places.insert(tensor.clone(), number) {
-                    let earlier: &Box<dyn TensorSource> = &files[earlier];
+                    let earlier = &files[earlier];
                     return Err(FormatError::new(&path, format!("has tensor {tensor}, and so has {}", earlier.path().display())));
                 }
             }

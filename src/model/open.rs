@@ -191,6 +191,11 @@ impl ModelFile {
         matches!(self.tensors, Tensors::Packed(_))
     }
 
+    /// Rows of the embedding that its tokenizer gives no id for: padding.
+    pub fn padding(&self) -> usize {
+        self.tokenizer.as_ref().map_or(0, |tokenizer| self.config.vocab_size - tokenizer.vocabulary())
+    }
+
     /// Where it lies, for messages.
     pub fn path(&self) -> &Path {
         self.tensors().path()

@@ -60,6 +60,13 @@ impl RopeScaling {
 }
 
 impl LlamaConfig {
+    /// What Llama 3's scaling divides each frequency by, as GGUF has it; none without that scaling.
+    pub(super) fn rope_factors(&self) -> Option<Vec<f32>> {
+        let plain = LlamaConfig { rope_scaling: None, ..self.clone() }.rope_frequencies();
+        let llama3 = matches!(self.rope_scaling, Some(RopeScaling::Llama3 { .. }));
+        llama3.then(|| plain.iter().zip(self.rope_frequencies()).map(|(plain, scaled)| (plain / scaled) as f32).collect())
+    }
+
     /// Radians by which pair `j` of a head's `head_dim/2` pairs turns from one token to the next:
     /// θ^(−2j/head_dim), scaled.
     pub fn rope_frequencies(&self) -> Vec<f64> {

@@ -5,6 +5,7 @@ mod dialog;
 #[cfg(any(test, target_arch = "wasm32"))]
 mod disk;
 pub mod dom;
+mod hub;
 mod memory;
 mod models;
 #[cfg(not(target_arch = "wasm32"))]
@@ -14,6 +15,7 @@ pub mod vector;
 mod web;
 
 pub use dialog::{Choice, Pick, pick};
+pub use hub::{HUB, Hub, Listing};
 pub use memory::{adapter_memory, memory};
 pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted, delete_model, fetch_model, kept_models};
 #[cfg(not(target_arch = "wasm32"))]

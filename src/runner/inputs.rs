@@ -68,8 +68,13 @@ fn what(path: &Path, kind: InputKind) -> Result<String> {
         InputKind::Model => {
             let file = model::open(&path.display().to_string())?;
             let kind = if file.packed() { "a packed student" } else { "a model" };
+            let padding = file.padding();
             let ModelFile { config, tokenizer, .. } = file;
-            let speaks = if tokenizer.is_some() { "with its tokenizer" } else { "without a tokenizer" };
+            let speaks = match (tokenizer, padding) {
+                (None, _) => "without a tokenizer".into(),
+                (Some(_), 0) => "with its tokenizer".into(),
+                (Some(tokenizer), rows) => format!("with its tokenizer of {}; the other {rows} are padding", tokenizer.vocabulary()),
+            };
             Ok(format!("{kind} of {} parameters, {} token ids, {speaks}", count(config.parameters() as f64), config.vocab_size))
         }
         InputKind::Shape => {

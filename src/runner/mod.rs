@@ -10,6 +10,7 @@ mod event;
 mod export;
 mod export_model;
 mod generate;
+mod hub;
 mod inputs;
 mod inspect;
 mod known;
@@ -383,6 +384,9 @@ impl Runner {
             if let Some(bytes) = platform::fetch_asset(name).await? {
                 emit(Event::Note { text: format!("Fetched {name}: {:.1} MB", bytes as f64 / 1e6) });
             }
+        }
+        for name in command.models() {
+            hub::fetch(&platform::Hub::default(), &name, &self.stop, emit)?;
         }
         self.work(command, emit).await
     }

@@ -3,6 +3,7 @@
 use super::vocabulary::vocabulary;
 use super::{Progress, dense_weight, free};
 use crate::formats::FormatError;
+use crate::formats::gguf::ROPE_FACTORS;
 use crate::formats::gguf::write::{Entry, GgufFloats, GgufWriter, Planned};
 use crate::model::config::LlamaConfig;
 use crate::model::encode::Floats;
@@ -48,8 +49,8 @@ pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) 
 
 fn bytes(source: &ModelFile, tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
     let Tensor { planned, source: name, linear, heads } = tensor;
-    if planned.name == FACTORS {
-        return Floats::F32.encode(source.path(), FACTORS, &factors(&source.config));
+    if planned.name == ROPE_FACTORS {
+        return Floats::F32.encode(source.path(), ROPE_FACTORS, &source.config.rope_factors().unwrap_or_default());
     }
     let (rows, cols) = (planned.rows.unwrap_or(1), planned.cols);
     let values = if *linear { dense_weight(source, name, rows, cols)? } else { source.floats(name, rows, cols)? };
@@ -59,14 +60,6 @@ fn bytes(source: &ModelFile, tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
     };
     let floats = if planned.floats == GgufFloats::F32 { Floats::F32 } else { Floats::F16 };
     floats.encode(source.path(), name, &values)
-}
-
-/// What llama.cpp divides RoPE's frequencies by, where Llama 3's way of scaling them asks for it.
-const FACTORS: &str = "rope_freqs.weight";
-
-fn factors(config: &LlamaConfig) -> Vec<f32> {
-    let plain = LlamaConfig { rope_scaling: None, ..config.clone() }.rope_frequencies();
-    plain.iter().zip(config.rope_frequencies()).map(|(plain, scaled)| (plain / scaled) as f32).collect()
 }
 
 /// Rows of each head as ggml rotates them: dimension j next to j + d/2, where Hugging Face has the halves one
@@ -94,14 +87,7 @@ fn tensors(config: &LlamaConfig) -> Vec<Tensor> {
         source,
         linear,
     };
-    let factors = matches!(config.rope_scaling, Some(RopeScaling::Llama3 { .. })).then(|| Tensor {
-        planned: Planned { name: FACTORS.into(), rows: None, cols: config.head_dim() / 2, floats: GgufFloats::F32 },
-        source: FACTORS.into(),
-        linear: false,
-        heads: None,
-    });
-    let mut list: Vec<Tensor> = factors.into_iter().collect();
-    list.push(matrix("token_embd.weight".into(), "model.embed_tokens.weight".into(), false, (config.vocab_size, width)));
+    let mut list = vec![matrix("token_embd.weight".into(), "model.embed_tokens.weight".into(), false, (config.vocab_size, width))];
     for layer in 0..config.num_hidden_layers {
         let block = format!("blk.{layer}");
         list.push(vector(format!("{block}.attn_norm.weight"), format!("model.layers.{layer}.input_layernorm.weight")));
@@ -110,6 +96,10 @@ fn tensors(config: &LlamaConfig) -> Vec<Tensor> {
             list.push(Tensor { heads, ..matrix(format!("{block}.{part}.weight"), name, true, (rows, cols)) });
         }
         list.push(vector(format!("{block}.ffn_norm.weight"), format!("model.layers.{layer}.post_attention_layernorm.weight")));
+    }
+    if let Some(factors) = config.rope_factors() {
+        let planned = Planned { name: ROPE_FACTORS.into(), rows: None, cols: factors.len(), floats: GgufFloats::F32 };
+        list.push(Tensor { planned, source: String::new(), linear: false, heads: None });
     }
     list.push(vector("output_norm.weight".into(), "model.norm.weight".into()));
     if !config.tie_word_embeddings {
@@ -168,7 +158,19 @@ fn metadata(source: &ModelFile) -> Result<Vec<(String, Entry)>, ModelError> {
 
 #[cfg(test)]
 mod tests {
-    use super::interleaved;
+    use super::{ROPE_FACTORS, interleaved, tensors};
+    use crate::model::{LlamaConfig, RopeScaling};
+
+    #[test]
+    fn llama_3s_scaling_is_a_tensor() {
+        let plain = LlamaConfig { hidden_size: 2048, num_attention_heads: 32, rope_theta: 5e5, ..LlamaConfig::preset("5M", 100).unwrap() };
+        assert!(tensors(&plain).iter().all(|tensor| tensor.planned.name != ROPE_FACTORS));
+        let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
+        let scaled = LlamaConfig { rope_scaling: Some(scaling), ..plain };
+        assert_eq!(tensors(&scaled).iter().find(|tensor| tensor.planned.name == ROPE_FACTORS).unwrap().planned.cols, 32);
+        let factors = scaled.rope_factors().unwrap();
+        assert!(factors[..14].iter().all(|factor| *factor == 1.0) && factors[31] == 32.0, "{factors:?}");
+    }
 
     #[test]
     fn halves_of_a_head_become_neighbours() {
