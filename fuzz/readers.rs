@@ -3,6 +3,7 @@
 
 use super::allocator;
 use signet::data::Tokenizer;
+use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
 use signet::formats::{TensorSource, TorchFile, weight_map};
 use signet::infer::{Message, Template};
@@ -31,6 +32,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { name: "index", read: index, factor: 64, besides: 64 * KB },
     Reader { name: "torch", read: torch, factor: 64, besides: 512 * KB },
     Reader { name: "pickle", read: pickle, factor: 192, besides: 512 * KB },
+    Reader { name: "gguf", read: gguf, factor: 256, besides: 8 * MB },
     Reader { name: "config", read: config, factor: 64, besides: 64 * KB },
     Reader { name: "tokenizer", read: tokenizer, factor: 256, besides: 8 * MB },
     Reader { name: "packed", read: packed, factor: 256, besides: 8 * MB },
@@ -97,6 +99,19 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     [&file[..], &table, b"PK\x05\x06\0\0\0\0", &count, &count, &size, &at, &[0; 2]].concat()
 }
 
+fn gguf(bytes: &[u8]) {
+    let Ok(file) = Gguf::owned("fuzz", Arc::new(bytes.to_vec())) else { return };
+    all_floats(&file);
+    if let Ok(Some(tokenizer)) = Tokenizer::from_gguf(file.metadata()) {
+        say(&tokenizer);
+    }
+    if let Ok(model) = ModelFile::from_gguf(file) {
+        for (name, rows, cols) in model.config.others() {
+            let _ = model.floats(&name, rows, cols);
+        }
+    }
+}
+
 fn config(bytes: &[u8]) {
     if let Ok(config) = LlamaConfig::from_json(bytes) {
         assert!(config.rope_frequencies().iter().all(|frequency| frequency.is_finite()));
@@ -107,7 +122,13 @@ fn config(bytes: &[u8]) {
 }
 
 fn tokenizer(bytes: &[u8]) {
-    let Ok(tokenizer) = Tokenizer::from_json(bytes) else { return };
+    if let Ok(tokenizer) = Tokenizer::from_json(bytes) {
+        say(&tokenizer);
+    }
+}
+
+/// Has a tokenizer do what it is for.
+fn say(tokenizer: &Tokenizer) {
     for text in ["", "The capital of France is", " ½ Ⅷ\n\tπ\u{1f600}</s><|end|>", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
         if let Ok(ids) = tokenizer.encode_document(text) {
             let _ = tokenizer.decode(&ids, true);
