@@ -109,7 +109,7 @@ fn a_gguf_file_is_dropped_teaches_starts_a_student_and_is_packed() {
         assert!(good, "{said}");
         said
     };
-    let train = "train --device cpu --init teacher --name student --steps 4 --warmup 1 --seq 16 --sample-every 2 --sample-tokens 4 --eval-batches 1";
+    let train = "train --device cpu --init teacher --name student --steps 4 --warmup 1 --seq 16 --sample-every 2 --eval-batches 1";
     let both = [("--teacher", tiny.clone()), ("--data", place("text.txt"))];
     succeeds(train, &[&both[..], &[("--model", place("config.json")), ("--runs", place("runs"))]].concat());
     let student = ModelFile::open(&scratch.path("runs/student/checkpoints/step-00000004")).unwrap();
