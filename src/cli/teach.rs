@@ -26,9 +26,11 @@ pub(super) struct Teach {
     /// embedded, or the path of a tokenizer.json.
     #[arg(long)]
     tokenizer: Option<String>,
-    /// Text files; the embedded corpus without any.
+    /// Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.
     #[arg(long, num_args = 1..)]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    text: super::data::TextOptions,
     /// Tokens in a sequence.
     #[arg(long)]
     seq: Option<usize>,
@@ -84,6 +86,7 @@ impl Teach {
         if !self.data.is_empty() {
             config.data = self.data.clone();
         }
+        self.text.set(&mut config);
         config.seq = self.seq.unwrap_or(config.seq);
         config.temperature = self.temperature.unwrap_or(config.temperature);
         Ok(config)

@@ -3,6 +3,7 @@
 use super::stream::TextStream;
 use crate::formats::FormatError;
 use crate::platform;
+use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;
@@ -128,8 +129,13 @@ impl Tokenizer {
 
     /// Ids of several texts, in parallel.
     pub fn encode_all(&self, texts: Vec<&str>) -> Result<Vec<Vec<u32>>, TokenizerError> {
-        let encodings = self.inner.encode_batch_fast(texts, false).map_err(library)?;
-        Ok(encodings.into_iter().map(|encoding| encoding.get_ids().to_vec()).collect())
+        texts.into_par_iter().map(|text| self.encode(text)).collect()
+    }
+
+    /// Ids of a text, each with the byte where its token begins.
+    pub fn encode_places(&self, text: &str) -> Result<Vec<(usize, u32)>, TokenizerError> {
+        let encoding = self.inner.encode(text, false).map_err(library)?;
+        Ok(encoding.get_offsets().iter().map(|offsets| offsets.0).zip(encoding.get_ids().iter().copied()).collect())
     }
 
     /// The text of some ids, special tokens included if `special`.

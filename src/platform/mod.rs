@@ -26,9 +26,9 @@ use web as here;
 pub use web::{dom as elements, engine, link, mount, page};
 
 pub use here::{
-    Clock, Commit, IN_PAGE, Lock, Mapped, Places, Stamp, append, asset, breathe, browser_gpu, cache_dir, cut_lines, exists, fetch_asset, has_display, home_dir,
-    is_dir, is_file, list, make_dir, modified, now, pause, read, read_part, read_start, read_text, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp,
-    stream_atomic, system, used_memory, wait, write_atomic,
+    Clock, Commit, CommitPart, IN_PAGE, Lock, Mapped, Places, Stamp, append, asset, breathe, browser_gpu, cache_dir, cut_lines, exists, fetch_asset,
+    has_display, home_dir, is_dir, is_file, list, make_dir, matching, modified, now, pause, read, read_part, read_start, read_text, remove_dir, rename_dir,
+    reserve, rest, seed, spawn, stamp, stream_atomic, system, used_memory, wait, write_atomic,
 };
 
 /// A browser's adapter, as far as it tells.

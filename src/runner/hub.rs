@@ -22,8 +22,9 @@ impl Command {
             Command::Teach(request) => settings(&request.config),
             Command::Generate(request) => vec![request.model.clone()],
             Command::OpenChat(request) => [Some(&request.model), request.teacher.as_ref()].into_iter().flatten().cloned().collect(),
-            Command::Perplexity(request) => vec![request.model.clone()],
-            Command::Pack { model, .. } | Command::OpenWeights { model } => vec![model.clone()],
+            Command::Evaluate(request) => vec![request.model.clone()],
+            Command::ExportModel(request) => vec![request.model.clone()],
+            Command::Pack { model, .. } | Command::OpenWeights { model } | Command::Inspect { model } => vec![model.clone()],
             _ => Vec::new(),
         }
     }
