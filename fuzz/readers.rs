@@ -34,6 +34,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { name: "index", read: index, factor: 64, besides: 64 * KB },
     Reader { name: "torch", read: torch, factor: 64, besides: 512 * KB },
     Reader { name: "pickle", read: pickle, factor: 192, besides: 512 * KB },
+    Reader { name: "gguf", read: gguf, factor: 256, besides: 8 * MB },
     Reader { name: "config", read: config, factor: 64, besides: 64 * KB },
     Reader { name: "tokenizer", read: tokenizer, factor: 256, besides: 8 * MB },
     Reader { name: "packed", read: packed, factor: 256, besides: 8 * MB },
@@ -102,6 +103,19 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let count = (entries.len() as u16).to_le_bytes();
     let (size, at) = ((table.len() as u32).to_le_bytes(), (file.len() as u32).to_le_bytes());
     [&file[..], &table, b"PK\x05\x06\0\0\0\0", &count, &count, &size, &at, &[0; 2]].concat()
+}
+
+fn gguf(bytes: &[u8]) {
+    let Ok(file) = Gguf::owned("fuzz", Arc::new(bytes.to_vec())) else { return };
+    all_floats(&file);
+    if let Ok(Some(tokenizer)) = Tokenizer::from_gguf(file.metadata()) {
+        speak(&tokenizer);
+    }
+    if let Ok(model) = ModelFile::from_gguf(file) {
+        for (name, rows, cols) in model.config.others() {
+            let _ = model.floats(&name, rows, cols);
+        }
+    }
 }
 
 fn config(bytes: &[u8]) {

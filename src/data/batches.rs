@@ -96,7 +96,7 @@ pub fn grid_windows(length: usize, seq: usize) -> usize {
 pub fn held_out<E>(length: usize, batch: usize, seq: usize, most: usize, read: impl Fn(Range<usize>) -> Result<Vec<u32>, E>) -> Result<Vec<Batch>, E> {
     let needed = most.max(1).saturating_mul(batch).min(grid_windows(length, seq));
     let windows: Vec<Vec<u32>> = (0..needed).map(|n| read(n * seq..(n + 1) * seq + 1)).collect::<Result<_, E>>()?;
-    let mut batches: Vec<Batch> = windows.chunks(batch).filter(|chunk| chunk.len() == batch).take(most).map(|chunk| Batch::from_windows(chunk)).collect();
+    let mut batches: Vec<Batch> = windows.chunks(batch).filter(|chunk| chunk.len() == batch).take(most).map(Batch::from_windows).collect();
     if batches.is_empty() {
         // Fewer windows than a batch has rows: repeat them, so that there is something to measure.
         let repeated: Vec<Vec<u32>> = windows.iter().cycle().take(batch).cloned().collect();

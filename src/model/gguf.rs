@@ -4,7 +4,7 @@ use super::config::LlamaConfig;
 use super::open::{ChatFormat, ModelError};
 use super::rope::RopeScaling;
 use crate::data::Tokenizer;
-use crate::formats::gguf::{Gguf, Metadata};
+use crate::formats::gguf::{Gguf, Metadata, ROPE_FACTORS};
 use crate::formats::{FormatError, TensorSource};
 
 /// Keys behind `llama.` that are understood. Any other might ask for something that Signet would not
@@ -30,9 +30,6 @@ const KNOWN: [&str; 16] = [
 ];
 /// Keys that change nothing if they are 0 or false.
 const IDLE: [&str; 4] = ["expert_count", "expert_used_count", "use_parallel_residual", "attention.sliding_window"];
-
-/// What RoPE's frequencies are divided by, in files of Llama 3.
-const FACTORS: &str = "rope_freqs.weight";
 
 /// What a GGUF file says of its model.
 pub(super) struct Described {
@@ -66,7 +63,7 @@ fn refuse(file: &Gguf) -> Result<(), FormatError> {
             return Err(metadata.problem(format!("metadata llama.{key} is there: Signet computes LLaMA without it")));
         }
     }
-    match file.strangers().find(|name| *name != FACTORS) {
+    match file.strangers().find(|name| *name != ROPE_FACTORS) {
         Some(name) => Err(metadata.problem(format!("tensor {name} is there: Signet computes LLaMA without it"))),
         None => Ok(()),
     }
@@ -88,13 +85,15 @@ fn config(file: &Gguf) -> Result<LlamaConfig, FormatError> {
     const EMBEDDING: &str = "model.embed_tokens.weight";
     let embedding = file.shape(EMBEDDING).ok_or_else(|| metadata.problem(format!("has no tensor {}", file.called(EMBEDDING))))?;
     let epsilon = "attention.layer_norm_rms_epsilon";
+    let (width, heads) = (needed("embedding_length")?, needed("attention.head_count")?);
     let config = LlamaConfig {
-        hidden_size: needed("embedding_length")?,
+        hidden_size: width,
         intermediate_size: needed("feed_forward_length")?,
         num_hidden_layers: needed("block_count")?,
-        num_attention_heads: needed("attention.head_count")?,
+        num_attention_heads: heads,
         num_key_value_heads: count("attention.head_count_kv")?,
-        head_dim: count("attention.key_length")?,
+        // Said only where it does not follow, as in a config.json.
+        head_dim: count("attention.key_length")?.filter(|head| head.checked_mul(heads) != Some(width)),
         vocab_size: embedding[0],
         max_position_embeddings: needed("context_length")?,
         rms_norm_eps: real(epsilon)?.ok_or_else(|| missing(epsilon))?,
@@ -109,7 +108,7 @@ fn config(file: &Gguf) -> Result<LlamaConfig, FormatError> {
     }
     // Shapes are compared below with what the configuration says, which must say something first.
     config.check().map_err(|error| metadata.problem(error))?;
-    match file.shape(FACTORS) {
+    match file.shape(ROPE_FACTORS) {
         Some(_) => llama_3(file, config),
         None => Ok(config),
     }
@@ -124,7 +123,7 @@ fn linear(metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
             Ok(Some(RopeScaling::Linear { factor }))
         }
         Some(other) => {
-            Err(metadata.problem(format!("metadata llama.rope.scaling.type is {other:?}; Signet computes none, linear and Llama 3's (by {FACTORS})")))
+            Err(metadata.problem(format!("metadata llama.rope.scaling.type is {other:?}; Signet computes none, linear and Llama 3's (by {ROPE_FACTORS})")))
         }
     }
 }
@@ -132,19 +131,17 @@ fn linear(metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
 /// The shape with Llama 3's scaling of RoPE. A file has what it divides each frequency by; the numbers
 /// from which those follow are the same in every published Llama 3, but for the largest.
 fn llama_3(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatError> {
-    let plain = config.rope_frequencies();
-    let factors = file.floats(FACTORS, 1, plain.len())?;
+    let factors = file.floats(ROPE_FACTORS, 1, config.head_dim() / 2)?;
     let factor = f64::from(factors.iter().copied().fold(f32::MIN, f32::max));
     let scaling = RopeScaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
     let scaled = LlamaConfig { rope_scaling: Some(scaling), ..config.clone() };
-    let same = |config: &LlamaConfig| {
-        let divided = plain.iter().zip(config.rope_frequencies());
-        divided.zip(&factors).all(|((plain, scaled), factor)| (plain / scaled - f64::from(*factor)).abs() < 1e-4 * plain / scaled)
-    };
+    let expected = scaled.rope_factors().unwrap_or_default();
     match () {
-        () if same(&config) => Ok(config),
-        () if same(&scaled) && config.rope_scaling.is_none() => Ok(scaled),
-        () => Err(file.metadata().problem(format!("tensor {FACTORS} scales RoPE in another way than Llama 3.1 and later do: Signet does not compute that"))),
+        () if factors.iter().all(|factor| *factor == 1.0) => Ok(config),
+        () if config.rope_scaling.is_none() && factors.iter().zip(expected).all(|(factor, expected)| (factor / expected - 1.0).abs() < 1e-4) => Ok(scaled),
+        () => {
+            Err(file.metadata().problem(format!("tensor {ROPE_FACTORS} scales RoPE in another way than Llama 3.1 and later do: Signet does not compute that")))
+        }
     }
 }
 

@@ -183,7 +183,8 @@ def sentence(path):
     own["model"]["vocab"] = ids
     tokenizer = Tokenizer.from_str(json.dumps(own))
     def both(text):
-        return {"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids, "document": tokenizer.encode(text).ids}
+        document = tokenizer.encode(text).ids
+        return {"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids, "document": document, "decoded": tokenizer.decode(document)}
     texts = [both(text) for text in TEXTS + ["</s> and <s>on", "Hello, world! The people"]]
     (here / "sentence.json").write_text(json.dumps({"texts": texts}, indent=1))
 

@@ -27,6 +27,9 @@ pub use metadata::Metadata;
 /// What a file begins with.
 pub const MAGIC: &[u8; 4] = b"GGUF";
 
+/// The tensor of what RoPE's frequencies are divided by, where they are scaled as Llama 3's.
+pub const ROPE_FACTORS: &str = "rope_freqs.weight";
+
 /// Versions that are read.
 const VERSIONS: [u32; 2] = [2, 3];
 /// Data begin at multiples of so many bytes, unless the metadata say otherwise.

@@ -3,6 +3,7 @@
 use super::vocabulary::vocabulary;
 use super::{Progress, dense_weight, free};
 use crate::formats::FormatError;
+use crate::formats::gguf::ROPE_FACTORS;
 use crate::formats::gguf::write::{Entry, GgufFloats, GgufWriter, Planned};
 use crate::model::config::LlamaConfig;
 use crate::model::encode::Floats;
@@ -12,9 +13,6 @@ use crate::model::rope::RopeScaling;
 use crate::platform;
 use std::io::{self, Write};
 use std::path::Path;
-
-/// What RoPE's frequencies are divided by, of a model with Llama 3's scaling.
-const FACTORS: &str = "rope_freqs.weight";
 
 /// A tensor of the file, and what of the model it holds.
 struct Tensor {
@@ -51,8 +49,8 @@ pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) 
 
 fn bytes(source: &ModelFile, tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
     let Tensor { planned, source: name, linear, heads } = tensor;
-    if planned.name == FACTORS {
-        return Floats::F32.encode(source.path(), FACTORS, &source.config.rope_factors().unwrap_or_default());
+    if planned.name == ROPE_FACTORS {
+        return Floats::F32.encode(source.path(), ROPE_FACTORS, &source.config.rope_factors().unwrap_or_default());
     }
     let (rows, cols) = (planned.rows.unwrap_or(1), planned.cols);
     let values = if *linear { dense_weight(source, name, rows, cols)? } else { source.floats(name, rows, cols)? };
@@ -100,7 +98,7 @@ fn tensors(config: &LlamaConfig) -> Vec<Tensor> {
         list.push(vector(format!("{block}.ffn_norm.weight"), format!("model.layers.{layer}.post_attention_layernorm.weight")));
     }
     if let Some(factors) = config.rope_factors() {
-        let planned = Planned { name: FACTORS.into(), rows: None, cols: factors.len(), floats: GgufFloats::F32 };
+        let planned = Planned { name: ROPE_FACTORS.into(), rows: None, cols: factors.len(), floats: GgufFloats::F32 };
         list.push(Tensor { planned, source: String::new(), linear: false, heads: None });
     }
     list.push(vector("output_norm.weight".into(), "model.norm.weight".into()));
@@ -160,16 +158,16 @@ fn metadata(source: &ModelFile) -> Result<Vec<(String, Entry)>, ModelError> {
 
 #[cfg(test)]
 mod tests {
-    use super::{FACTORS, interleaved, tensors};
+    use super::{ROPE_FACTORS, interleaved, tensors};
     use crate::model::{LlamaConfig, RopeScaling};
 
     #[test]
     fn llama_3s_scaling_is_a_tensor() {
         let plain = LlamaConfig { hidden_size: 2048, num_attention_heads: 32, rope_theta: 5e5, ..LlamaConfig::preset("5M", 100).unwrap() };
-        assert!(tensors(&plain).iter().all(|tensor| tensor.planned.name != FACTORS));
+        assert!(tensors(&plain).iter().all(|tensor| tensor.planned.name != ROPE_FACTORS));
         let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
         let scaled = LlamaConfig { rope_scaling: Some(scaling), ..plain };
-        assert_eq!(tensors(&scaled).iter().find(|tensor| tensor.planned.name == FACTORS).unwrap().planned.cols, 32);
+        assert_eq!(tensors(&scaled).iter().find(|tensor| tensor.planned.name == ROPE_FACTORS).unwrap().planned.cols, 32);
         let factors = scaled.rope_factors().unwrap();
         assert!(factors[..14].iter().all(|factor| *factor == 1.0) && factors[31] == 32.0, "{factors:?}");
     }
