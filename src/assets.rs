@@ -1,5 +1,5 @@
-//! What is part of the program: corpus, tokenizer, teacher and demo student (see `assets/README.md`).
-//! Natively they are in the executable. A page fetches them as files beside it, so there each can fail.
+//! What is part of the program: corpus, tokenizer, teacher, demo student and evaluation tasks (see `assets/README.md`).
+//! Natively they are in the executable. A page fetches all but the tasks as files beside it, so there each can fail.
 
 use crate::asset;
 use std::io;
@@ -34,3 +34,14 @@ pub fn teacher() -> io::Result<&'static [u8]> {
 pub fn student() -> io::Result<&'static [u8]> {
     asset!("student.signet")
 }
+
+/// The evaluation tasks that the program knows, each a TOML by its name.
+pub const TASKS: [(&str, &str); 7] = [
+    ("boolq", include_str!("../assets/tasks/boolq.toml")),
+    ("piqa", include_str!("../assets/tasks/piqa.toml")),
+    ("hellaswag", include_str!("../assets/tasks/hellaswag.toml")),
+    ("winogrande", include_str!("../assets/tasks/winogrande.toml")),
+    ("arc_easy", include_str!("../assets/tasks/arc_easy.toml")),
+    ("arc_challenge", include_str!("../assets/tasks/arc_challenge.toml")),
+    ("openbookqa", include_str!("../assets/tasks/openbookqa.toml")),
+];

@@ -110,7 +110,7 @@ fn check_logits(machine: &mut Machine, golden: &Golden) {
     let h = &golden.run.hyperparameters;
     for (model, linears) in [("student", Linears::Binary), ("teacher", Linears::Dense)] {
         let weights = golden.weights(machine, model, linears, Purpose::Training(Moments::F32));
-        let positions = Positions::new(machine, weights.config.rope_theta, weights.config.head_dim(), h.seq).unwrap();
+        let positions = Positions::new(machine, &weights.config, h.seq).unwrap();
         let batch = golden.batch(0);
         let mut tape = Tape::new();
         let spec = Spec::u32(batch.tokens.len(), 1);

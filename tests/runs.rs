@@ -6,7 +6,7 @@ use signet::runner::{Command, Event, Metrics, Place, RunInfo, Runner, Stop, Trai
 use std::path::{Path, PathBuf};
 
 /// What a command told, or why it failed.
-fn ask(command: Command) -> Result<Vec<Event>, String> {
+pub(crate) fn ask(command: Command) -> Result<Vec<Event>, String> {
     let mut events = Vec::new();
     Runner::new(Stop::default()).run(command, &mut |event| events.push(event)).map_err(|error| format!("{error:#}"))?;
     Ok(events)

@@ -338,7 +338,7 @@ fn bad_input_is_refused_in_words_and_leaves_no_run() {
     let tiny_vocabulary = write("vocabulary.json", SMALL.replace("4096", "100").as_bytes());
     let cases: [(&[&str], &str); 11] = [
         (&["--data", &latin], "byte 3"),
-        (&["--data", &empty], "0 tokens"),
+        (&["--data", &empty], "is empty"),
         (&["--data", &short], "tokens long"),
         (&["--data", "/nowhere/at/all"], "/nowhere/at/all"),
         (&["--teacher", &truncated], "safetensors"),

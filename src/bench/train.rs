@@ -81,7 +81,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
     for n in 0..WARM_UP + bench.steps {
         let clock = Clock::start();
         step.begin(machine)?;
-        step.micro(machine, &batches.batch(&tokens, n as u64), 1, 1.0)?;
+        step.micro(machine, &batches.batch(n as u64, |range| anyhow::Ok(tokens[range].to_vec()))?, 1, 1.0)?;
         step.update(machine, &control(n as i32 + 1))?.wait().await?;
         if n >= WARM_UP {
             rates.push((bench.batch * bench.seq) as f64 / clock.seconds());

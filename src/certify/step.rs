@@ -69,6 +69,7 @@ fn config() -> LlamaConfig {
         max_position_embeddings: 64,
         rms_norm_eps: 1e-5,
         rope_theta: 10_000.0,
+        rope_scaling: None,
         tie_word_embeddings: false,
     }
 }

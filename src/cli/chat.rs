@@ -9,7 +9,7 @@ use std::io::{BufRead, IsTerminal};
 /// Talk with a model: a line is a message. /reset forgets what was said, /quit leaves; Ctrl-C stops a reply.
 #[derive(Args)]
 pub(super) struct Chat {
-    /// embedded, a packed file, a model directory, or a run's directory.
+    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
     #[arg(default_value = "embedded")]
     model: String,
     /// What the system says first, if the model's template knows it.

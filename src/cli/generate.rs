@@ -8,7 +8,7 @@ use clap::Args;
 /// Continue a text.
 #[derive(Args)]
 pub(super) struct Generate {
-    /// embedded, a packed file, a model directory, or a run's directory.
+    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
     #[arg(default_value = "embedded")]
     model: String,
     /// The text to continue; standard input without it.

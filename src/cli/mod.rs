@@ -6,6 +6,7 @@ mod chat;
 mod compare;
 mod conform;
 mod curves;
+mod data;
 mod devices;
 mod eval;
 mod export;
@@ -43,6 +44,7 @@ enum Command {
     Train(Box<train::Train>),
     Sweep(sweep::Sweep),
     Teach(teach::Teach),
+    Data(data::Data),
     Chat(chat::Chat),
     Generate(generate::Generate),
     Curves(curves::Curves),
@@ -76,6 +78,7 @@ pub fn main() -> ExitCode {
         Command::Train(train) => train.run(&mut runner),
         Command::Sweep(sweep) => sweep.run(&mut runner),
         Command::Teach(teach) => teach.run(&mut runner),
+        Command::Data(data) => data.run(&mut runner),
         Command::Chat(chat) => chat.run(&mut runner),
         Command::Generate(generate) => generate.run(&mut runner),
         Command::Curves(curves) => curves.run(&mut runner),

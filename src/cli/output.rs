@@ -2,7 +2,9 @@
 
 use crate::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Request, Runner, Sampling, Stopped};
 use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
 use std::io::{ErrorKind, Write};
+use std::sync::Mutex;
 
 /// Writes to standard output at once. When nobody reads it any more, there is nothing left to do.
 pub(super) fn put(text: &str) {
@@ -91,7 +93,27 @@ pub(super) fn tuning(event: &Event) {
     match event {
         Event::Tuning { done, of, what } => eprintln!("tuning kernels for this device: {what} ({} of {of})", done + 1),
         Event::Note { text } => eprintln!("{text}"),
+        Event::Fetching { name, done, of, rate, note } => fetching(name, *done, *of, *rate, note),
         _ => {}
+    }
+}
+
+/// Shows how far a download is, in a line of its own.
+fn fetching(name: &str, done: u64, of: Option<u64>, rate: f64, note: &str) {
+    static BAR: Mutex<Option<(String, ProgressBar)>> = Mutex::new(None);
+    let mut shown = BAR.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if shown.as_ref().is_none_or(|(shown, _)| shown != name) {
+        let style = ProgressStyle::with_template("{prefix} {bar:30} {msg}").expect("a template");
+        *shown = Some((name.into(), ProgressBar::new(0).with_style(style).with_prefix(name.to_string())));
+    }
+    let Some((_, bar)) = &*shown else { return };
+    let of = of.unwrap_or(done);
+    bar.set_length(of);
+    bar.set_position(done);
+    bar.set_message(format!("{} of {}, {}/s {note}", size(done), size(of), size(rate as u64)));
+    if done == of && of > 0 {
+        bar.finish();
+        *shown = None;
     }
 }
 

@@ -33,7 +33,7 @@ impl Pack {
                 put(&format!("{name}: {}, {weights}\n", output::size(report.bytes)));
                 put(&format!("talk with it: signet chat {name}\n"));
             }
-            _ => {}
+            event => output::tuning(event),
         })
     }
 }

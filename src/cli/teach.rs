@@ -1,6 +1,6 @@
 //! `signet teach`.
 
-use super::output::put_json;
+use super::output::{self, put_json};
 use crate::runner::{self, Command, Event, Runner, TeachRequest, TrainConfig};
 use anyhow::Result;
 use clap::Args;
@@ -20,15 +20,17 @@ pub(super) struct Teach {
     /// Settings of the runs it is for, from a TOML file; options given here come on top.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The teacher: embedded, or a model directory.
+    /// The teacher: embedded, a model directory, or its name on Hugging Face (owner/name).
     #[arg(long)]
     teacher: Option<String>,
     /// embedded, or the path of a tokenizer.json.
     #[arg(long)]
     tokenizer: Option<String>,
-    /// Text files; the embedded corpus without any.
+    /// Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.
     #[arg(long, num_args = 1..)]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    text: super::data::TextOptions,
     /// Tokens in a sequence.
     #[arg(long)]
     seq: Option<usize>,
@@ -50,7 +52,6 @@ impl Teach {
         let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template"));
         let result = runner.run(Command::Teach(Box::new(request)), &mut |event| match &event {
             _ if self.json => put_json(&event),
-            Event::Note { text } => eprintln!("{text}"),
             Event::Progress { done, of, note } => {
                 bar.set_length(*of as u64);
                 bar.set_position(*done as u64);
@@ -65,7 +66,7 @@ impl Teach {
                 let dir = self.out.display();
                 eprintln!("{}", if *finished { format!("use it with train --teacher-cache {dir}") } else { "stopped; the same command goes on".into() });
             }
-            _ => {}
+            event => output::tuning(event),
         });
         bar.finish_and_clear();
         result
@@ -85,6 +86,7 @@ impl Teach {
         if !self.data.is_empty() {
             config.data = self.data.clone();
         }
+        self.text.set(&mut config);
         config.seq = self.seq.unwrap_or(config.seq);
         config.temperature = self.temperature.unwrap_or(config.temperature);
         Ok(config)

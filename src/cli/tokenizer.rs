@@ -12,10 +12,10 @@ pub(super) enum Tokenizer {
     Train(Train),
 }
 
-/// Train a byte-level BPE on text files.
+/// Train a byte-level BPE on files of text.
 #[derive(Args)]
 pub(super) struct Train {
-    /// Text files.
+    /// Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'.
     #[arg(required = true)]
     texts: Vec<PathBuf>,
     /// Tokens it is to have: 256 bytes, 3 special ones, and merges.

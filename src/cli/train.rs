@@ -1,6 +1,6 @@
 //! `signet train`.
 
-use super::{choice, output};
+use super::{choice, data, output};
 use crate::runner::{
     self, Command, Divergence, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recomputation, Runner, TrainConfig, TrainEvent,
     TrainRequest,
@@ -47,7 +47,7 @@ pub(super) struct Train {
     /// Keep the linear layers in full precision: a teacher, or a baseline.
     #[arg(long)]
     full_precision: bool,
-    /// The teacher: embedded, none, or a model directory.
+    /// The teacher: embedded, none, a model directory, or its name on Hugging Face (owner/name).
     #[arg(long)]
     teacher: Option<String>,
     /// Learn from this cache of the teacher, made by `signet teach`, in place of the teacher itself.
@@ -62,9 +62,11 @@ pub(super) struct Train {
     /// embedded, or the path of a tokenizer.json.
     #[arg(long)]
     tokenizer: Option<String>,
-    /// Text files to train on; the embedded corpus without any.
+    /// Files of text to train on, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.
     #[arg(long, num_args = 1..)]
     data: Vec<PathBuf>,
+    #[command(flatten)]
+    text: data::TextOptions,
     /// First weights: scratch, teacher, or a model directory.
     #[arg(long)]
     init: Option<String>,
@@ -206,6 +208,7 @@ impl Train {
         if !self.data.is_empty() {
             config.data = self.data.clone();
         }
+        self.text.set(&mut config);
         if let Some(name) = &self.teacher {
             config.teacher = name.clone().into();
         }
@@ -272,6 +275,7 @@ impl View {
         match event {
             Event::Train(event) => self.train(event),
             Event::Note { text } => self.line(text),
+            Event::Progress { done, of, note } => data::advance(self.bar.get_or_insert_with(data::bar), *done, *of, note),
             event => output::tuning(event),
         }
     }

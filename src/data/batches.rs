@@ -2,6 +2,7 @@
 //! resumed run finds its place without replaying.
 
 use crate::rng::Key;
+use std::ops::Range;
 
 /// Token ids and what is asked of each position.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,9 +28,10 @@ pub struct Likeliest {
 
 impl Batch {
     /// From windows of `seq + 1` ids, every position counting alike.
-    pub fn from_windows(windows: &[&[u32]]) -> Self {
-        let tokens: Vec<u32> = windows.iter().flat_map(|window| window[..window.len() - 1].iter().copied()).collect();
-        let targets = windows.iter().flat_map(|window| window[1..].iter().copied()).collect();
+    pub fn from_windows(windows: &[impl AsRef<[u32]>]) -> Self {
+        let windows = || windows.iter().map(AsRef::as_ref);
+        let tokens: Vec<u32> = windows().flat_map(|window| &window[..window.len() - 1]).copied().collect();
+        let targets = windows().flat_map(|window| &window[1..]).copied().collect();
         Self { weights: vec![1.0; tokens.len()], tokens, targets, taught: None }
     }
 }
@@ -77,10 +79,10 @@ impl Batches {
         (0..self.batch as u64).map(start).collect()
     }
 
-    /// Batch number `index`, from `tokens`.
-    pub fn batch(&self, tokens: &[u32], index: u64) -> Batch {
-        let chosen: Vec<&[u32]> = self.starts(index).into_iter().map(|start| &tokens[start..start + self.seq + 1]).collect();
-        Batch::from_windows(&chosen)
+    /// Batch number `index`, of tokens that `read` gives by their positions.
+    pub fn batch<E>(&self, index: u64, read: impl Fn(Range<usize>) -> Result<Vec<u32>, E>) -> Result<Batch, E> {
+        let chosen: Result<Vec<_>, E> = self.starts(index).into_iter().map(|start| read(start..start + self.seq + 1)).collect();
+        Ok(Batch::from_windows(&chosen?))
     }
 }
 
@@ -89,42 +91,48 @@ pub fn grid_windows(length: usize, seq: usize) -> usize {
     length.saturating_sub(1) / seq
 }
 
-/// The first `most` batches of held-out text: windows end to end, none twice.
-pub fn held_out(tokens: &[u32], batch: usize, seq: usize, most: usize) -> Vec<Batch> {
-    let windows: Vec<&[u32]> = (0..).map(|n| n * seq).take_while(|start| start + seq < tokens.len()).map(|start| &tokens[start..start + seq + 1]).collect();
-    let mut batches: Vec<Batch> = windows.chunks(batch).filter(|chunk| chunk.len() == batch).take(most).map(Batch::from_windows).collect();
+/// The first `most` batches of held-out text of `length` tokens, which `read` gives by their positions:
+/// windows end to end, none twice.
+pub fn held_out<E>(length: usize, batch: usize, seq: usize, most: usize, read: impl Fn(Range<usize>) -> Result<Vec<u32>, E>) -> Result<Vec<Batch>, E> {
+    let needed = most.max(1).saturating_mul(batch).min(grid_windows(length, seq));
+    let windows: Vec<Vec<u32>> = (0..needed).map(|n| read(n * seq..(n + 1) * seq + 1)).collect::<Result<_, E>>()?;
+    let mut batches: Vec<Batch> = windows.chunks(batch).filter(|chunk| chunk.len() == batch).take(most).map(|chunk| Batch::from_windows(chunk)).collect();
     if batches.is_empty() {
         // Fewer windows than a batch has rows: repeat them, so that there is something to measure.
-        let repeated: Vec<&[u32]> = windows.iter().cycle().take(batch).copied().collect();
+        let repeated: Vec<Vec<u32>> = windows.iter().cycle().take(batch).cloned().collect();
         batches.push(Batch::from_windows(&repeated));
     }
-    batches
+    Ok(batches)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::convert::Infallible;
+
+    /// Reads of tokens that are their own positions.
+    fn positions(range: Range<usize>) -> Result<Vec<u32>, Infallible> {
+        Ok(range.map(|at| at as u32).collect())
+    }
 
     #[test]
     fn an_epoch_sees_every_window_once() {
-        let tokens: Vec<u32> = (0..1000).collect();
-        let batches = Batches::new(3, tokens.len(), 1, 10);
-        let mut starts: Vec<u32> = (0..batches.windows() as u64).map(|n| batches.batch(&tokens, n).tokens[0]).collect();
-        assert_ne!(starts, batches_of(&batches, &tokens, batches.windows() as u64));
+        let batches = Batches::new(3, 1000, 1, 10);
+        let mut starts = batches_of(&batches, 0);
+        assert_ne!(starts, batches_of(&batches, batches.windows() as u64));
         starts.sort_unstable();
         assert!(starts.windows(2).all(|pair| pair[1] == pair[0] + 10), "{starts:?}");
-        assert_eq!(batches.batch(&tokens, 5), batches.batch(&tokens, 5));
+        assert_eq!(batches.batch(5, positions), batches.batch(5, positions));
     }
 
-    fn batches_of(batches: &Batches, tokens: &[u32], first: u64) -> Vec<u32> {
-        (first..first + batches.windows() as u64).map(|n| batches.batch(tokens, n).tokens[0]).collect()
+    fn batches_of(batches: &Batches, first: u64) -> Vec<u32> {
+        (first..first + batches.windows() as u64).map(|n| batches.batch(n, positions).unwrap().tokens[0]).collect()
     }
 
     #[test]
     fn aligned_epochs_share_their_windows() {
-        let tokens: Vec<u32> = (0..1000).collect();
         for seed in [3, 4] {
-            let batches = Batches::aligned(seed, tokens.len(), 7, 10);
+            let batches = Batches::aligned(seed, 1000, 7, 10);
             let mut starts: Vec<usize> = (0..2 * 99).flat_map(|n| batches.starts(n)).take(2 * 99).collect();
             starts.sort_unstable();
             assert_eq!(starts, (0..2 * 99).map(|n| n / 2 * 10).collect::<Vec<_>>());
@@ -133,10 +141,9 @@ mod tests {
 
     #[test]
     fn held_out_windows_do_not_overlap() {
-        let tokens: Vec<u32> = (0..101).collect();
-        let batches = held_out(&tokens, 2, 10, 100);
+        let batches = held_out(101, 2, 10, 100, positions).unwrap();
         assert_eq!(batches.len(), 5);
         assert_eq!(batches[4].targets.last(), Some(&100));
-        assert_eq!(held_out(&tokens, 64, 10, 100).len(), 1);
+        assert_eq!(held_out(101, 64, 10, 100, positions).unwrap().len(), 1);
     }
 }

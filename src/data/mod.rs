@@ -1,13 +1,23 @@
-//! Text to batches: tokenizer, corpus, and the order in which windows are seen.
+//! Text to batches: files (`text`), the tokenizer, ids on disk (`store`), the corpus, and the order in which
+//! windows are seen.
 
 mod batches;
 mod corpus;
+mod encode;
+mod gguf;
+mod long;
+pub mod python;
+mod store;
 mod stream;
 mod teacher_cache;
+mod text;
 mod tokenizer;
 
 pub use batches::{Batch, Batches, Likeliest, grid_windows, held_out};
-pub use corpus::{Corpus, DataError};
+pub use corpus::{Corpus, DataError, Ids, Split};
+pub use encode::{Progress, Watch};
+pub use store::{About, Store, Tokenizing, stores};
 pub use stream::TextStream;
 pub use teacher_cache::{CacheError, CacheWriter, Grid, Origin, TeacherCache, WHOLE};
+pub use text::{Chat, Format, Sample, expand, format_of, gather, sample, whole};
 pub use tokenizer::{ASSISTANT, END, Tokenizer, TokenizerError, USER, train};

@@ -6,7 +6,7 @@
 //! found again by what was computed from: its tokens, their positions, and the [`Origin`] in the header.
 
 use super::batches::{Batch, Likeliest, grid_windows};
-use super::corpus::Corpus;
+use super::corpus::{Corpus, DataError};
 use crate::formats::safetensors::{Dtype, TensorFile, write_header};
 use crate::formats::{FormatError, TensorSource, checksum};
 use crate::platform::{self, Lock, Places};
@@ -28,6 +28,9 @@ pub enum CacheError {
     /// The file cannot be understood.
     #[error(transparent)]
     File(#[from] FormatError),
+    /// The text could not be read.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// It could not be read or written.
     #[error("{}: {error}. What is there stays good: make room and give the same command again", path.display())]
     Io {
@@ -94,9 +97,8 @@ pub struct Origin {
 
 impl Origin {
     /// What a corpus is known by.
-    pub fn text(corpus: &Corpus) -> (usize, usize, u64) {
-        let sum = checksum(checksum(0, bytemuck::cast_slice(&corpus.train)), bytemuck::cast_slice(&corpus.held_out));
-        (corpus.train.len(), corpus.held_out.len(), sum)
+    pub fn text(corpus: &Corpus) -> Result<(usize, usize, u64), DataError> {
+        Ok((corpus.train.len(), corpus.held_out.len(), corpus.held_out.checksum(corpus.train.checksum(0)?)?))
     }
 
     fn fields(&self) -> [(&'static str, Option<String>); 6] {
@@ -153,9 +155,9 @@ impl Grid {
     }
 
     /// The tokens that a teacher reads in a window.
-    pub fn tokens<'a>(&self, corpus: &'a Corpus, window: usize) -> &'a [u32] {
+    pub fn tokens(&self, corpus: &Corpus, window: usize) -> Result<Vec<u32>, DataError> {
         let (text, n) = if window < self.train { (&corpus.train, window) } else { (&corpus.held_out, window - self.train) };
-        &text[n * self.seq..(n + 1) * self.seq]
+        text.read(n * self.seq..(n + 1) * self.seq)
     }
 }
 
@@ -360,7 +362,7 @@ impl CacheWriter {
         let there = TeacherCache::open_any(dir, origin)?;
         let mut missing = Vec::new();
         for window in 0..layout.grid.windows() {
-            if there.window(window, layout.grid.tokens(corpus, window))?.is_none() {
+            if there.window(window, &layout.grid.tokens(corpus, window)?)?.is_none() {
                 missing.push(window);
             }
         }

@@ -3,6 +3,8 @@
 use super::stream::TextStream;
 use crate::formats::FormatError;
 use crate::platform;
+use rayon::prelude::*;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
@@ -33,11 +35,20 @@ fn library(error: impl std::fmt::Display) -> TokenizerError {
     TokenizerError::Library(error.to_string())
 }
 
+/// What the library answers. It panics on some files that are no tokenizer, which is an error here; a page
+/// cannot go on after that.
+fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
+    let answered = catch_unwind(AssertUnwindSafe(ask));
+    answered.unwrap_or_else(|_| Err("the file makes the library fail; it is no tokenizer that can be used".into())).map_err(library)
+}
+
 /// A tokenizer.
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     end: Option<u32>,
+    /// What ends a reply or document.
+    ends: Vec<u32>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -55,9 +66,23 @@ impl Tokenizer {
 
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
-        let inner = tokenizers::Tokenizer::from_bytes(bytes).map_err(library)?;
-        let end = ENDS.iter().find_map(|name| inner.token_to_id(name));
-        Ok(Self { inner, end })
+        // The library takes some of what is no JSON for granted.
+        serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
+        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes))?;
+        // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
+        inner.with_truncation(None).map_err(library)?;
+        inner.with_padding(None);
+        let ends: Vec<u32> = ENDS.iter().filter_map(|name| inner.token_to_id(name)).collect();
+        Ok(Self { inner, end: ends.first().copied(), ends })
+    }
+
+    /// The same, with the token by which its model says that it ends, if it has that.
+    pub fn ended_by(mut self, token: Option<&str>) -> Self {
+        if let Some(id) = token.and_then(|token| self.inner.token_to_id(token)).filter(|id| !self.ends.contains(id)) {
+            self.ends.push(id);
+            self.end = self.end.or(Some(id));
+        }
+        self
     }
 
     /// The contents of a `tokenizer.json`.
@@ -83,7 +108,7 @@ impl Tokenizer {
 
     /// Every token after which a reply or document is over, whatever the model's family calls it.
     pub fn ends(&self) -> Vec<u32> {
-        ENDS.iter().filter_map(|name| self.inner.token_to_id(name)).collect()
+        self.ends.clone()
     }
 
     /// The id of a token by its text.
@@ -93,24 +118,29 @@ impl Tokenizer {
 
     /// Ids of a text; the text of a special token is that token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        Ok(self.inner.encode_fast(text, false).map_err(library)?.get_ids().to_vec())
+        Ok(guarded(|| self.inner.encode_fast(text, false))?.get_ids().to_vec())
     }
 
     /// Ids of a whole document: as [`Tokenizer::encode`], with what the tokenizer puts around it
     /// (LLaMA's `<s>` at the beginning; most put nothing).
     pub fn encode_document(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        Ok(self.inner.encode_fast(text, true).map_err(library)?.get_ids().to_vec())
+        Ok(guarded(|| self.inner.encode_fast(text, true))?.get_ids().to_vec())
     }
 
     /// Ids of several texts, in parallel.
     pub fn encode_all(&self, texts: Vec<&str>) -> Result<Vec<Vec<u32>>, TokenizerError> {
-        let encodings = self.inner.encode_batch_fast(texts, false).map_err(library)?;
-        Ok(encodings.into_iter().map(|encoding| encoding.get_ids().to_vec()).collect())
+        texts.into_par_iter().map(|text| self.encode(text)).collect()
+    }
+
+    /// Ids of a text, each with the byte where its token begins.
+    pub fn encode_places(&self, text: &str) -> Result<Vec<(usize, u32)>, TokenizerError> {
+        let encoding = self.inner.encode(text, false).map_err(library)?;
+        Ok(encoding.get_offsets().iter().map(|offsets| offsets.0).zip(encoding.get_ids().iter().copied()).collect())
     }
 
     /// The text of some ids, special tokens included if `special`.
     pub fn decode(&self, ids: &[u32], special: bool) -> Result<String, TokenizerError> {
-        self.inner.decode(ids, !special).map_err(library)
+        guarded(|| self.inner.decode(ids, !special))
     }
 
     /// Text that grows id by id after `context`, which is not given again.

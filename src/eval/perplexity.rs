@@ -1,6 +1,7 @@
 //! Perplexity by FBI-LLM's protocol: the whole text is tokenized at once and cut into windows that
 //! do not overlap; the cross-entropy is the mean inside each window, and then over windows.
 
+use super::TaskError;
 use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape};
 use crate::model::{Forward, Loss, Positions, Taught, Weights};
 use crate::ops::{Objective, TERMS};
@@ -16,6 +17,9 @@ pub enum EvalError {
     /// The model's tensors do not fit together.
     #[error(transparent)]
     Shape(#[from] ShapeError),
+    /// A task, or rows for it.
+    #[error(transparent)]
+    Task(#[from] TaskError),
     /// A window that the model cannot see at once, or that holds no prediction.
     #[error("a window of {window} tokens cannot be measured: it must have at least 2, and at most the model's context of {context}")]
     Window {
@@ -146,7 +150,7 @@ impl Measure {
         share[window - 1] = 0.0;
         machine.write_f32(&shares, &share)?;
         machine.write_f32(&scale, &[1.0])?;
-        let positions = Positions::new(machine, weights.config.rope_theta, weights.config.head_dim(), window)?;
+        let positions = Positions::new(machine, &weights.config, window)?;
         let mut tape = Tape::new();
         let ids = tape.lasting(tokens);
         let hidden = Forward { weights, positions, batch: 1, seq: window, cache: None }.hidden(&mut tape, ids)?;

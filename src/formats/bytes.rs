@@ -1,5 +1,6 @@
 //! Where a file's bytes are, and some of them at a time.
 
+use super::safetensors::Dtype;
 use super::{Checksum, FormatError};
 use crate::platform::Mapped;
 use std::borrow::Cow;
@@ -41,6 +42,28 @@ impl Bytes {
             Bytes::Embedded(bytes) => Ok(Cow::Borrowed(&bytes[within])),
             Bytes::Owned(bytes) => Ok(Cow::Borrowed(&bytes[within])),
         }
+    }
+
+    /// Floats of one type (F32, F16, BF16) widened to f32: `elements` of a tensor that begins at `start`. If
+    /// there are none, why.
+    pub(super) fn floats(&self, dtype: Dtype, start: u64, elements: Range<usize>) -> Result<Vec<f32>, String> {
+        let size = match dtype {
+            Dtype::F32 => 4,
+            Dtype::F16 | Dtype::BF16 => 2,
+            other => return Err(format!("holds {other:?}; floats are needed")),
+        };
+        let mut values = Vec::with_capacity(elements.len());
+        let at = |element: usize| start + size * element as u64;
+        let end = at(elements.end);
+        for first in (at(elements.start)..end).step_by(PIECE as usize) {
+            let bytes = self.part(first..end.min(first + PIECE)).map_err(|error| format!("cannot be read: {error}"))?;
+            match dtype {
+                Dtype::F16 => values.extend(bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())),
+                Dtype::BF16 => values.extend(bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32())),
+                _ => values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+            }
+        }
+        Ok(values)
     }
 
     /// Their checksum after that of what came `before` (0 at the start).

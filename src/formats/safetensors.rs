@@ -2,7 +2,7 @@
 
 use super::bytes::{Bytes, PIECE};
 use super::source::{finite, no_tensor};
-use super::{FormatError, TensorSource};
+use super::{FormatError, TensorSource, json};
 use safetensors::tensor::Metadata;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
@@ -58,7 +58,12 @@ impl TensorFile {
         if length > HEADER || data > all {
             return Err(problem(&format_args!("its header would be {length} bytes long")));
         }
-        let header: Metadata = serde_json::from_slice(&read(8..data)?).map_err(|error| problem(&error))?;
+        let text = read(8..data)?;
+        if let Some(name) = json::named_twice(&text, &["__metadata__"]).map_err(|error| problem(&error))? {
+            return Err(problem(&format_args!("its header names {name:?} twice")));
+        }
+        let header: Metadata = serde_json::from_slice(&text).map_err(|error| problem(&error))?;
+        drop(text);
         let (have, need) = (all - data, header.data_len() as u64);
         if have != need {
             return Err(problem(&format_args!("its header promises {need} bytes of data, and there are {have}")));
@@ -127,16 +132,9 @@ impl TensorFile {
 
     /// Some of a tensor's elements, which are floats.
     fn floats_at(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        let dtype = self.found(name)?.dtype;
-        if ![Dtype::F32, Dtype::F16, Dtype::BF16].contains(&dtype) {
-            return Err(self.problem(format!("tensor {name} holds {dtype:?}; floats are needed")));
-        }
-        let mut values = Vec::with_capacity(elements.len());
-        self.pieces(name, elements.clone(), &mut |bytes| match dtype {
-            Dtype::F16 => values.extend(bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())),
-            Dtype::BF16 => values.extend(bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32())),
-            _ => values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
-        })?;
+        let info = self.found(name)?;
+        let values = self.bytes.floats(info.dtype, self.data + info.data_offsets.0 as u64, elements.clone());
+        let values = values.map_err(|problem| self.problem(format!("tensor {name} {problem}")))?;
         finite(&self.path, name, elements.start, values)
     }
 
@@ -171,6 +169,18 @@ impl TensorFile {
     }
 }
 
+/// What a type is called.
+pub(super) fn type_name(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F32 => "F32",
+        Dtype::F16 => "F16",
+        Dtype::BF16 => "BF16",
+        Dtype::U32 => "U32",
+        Dtype::I32 => "I32",
+        _ => "another type",
+    }
+}
+
 impl TensorSource for TensorFile {
     fn path(&self) -> &Path {
         &self.path
@@ -185,14 +195,7 @@ impl TensorSource for TensorFile {
     }
 
     fn stored_as(&self, name: &str) -> Option<&'static str> {
-        Some(match self.dtype(name)? {
-            Dtype::F32 => "F32",
-            Dtype::F16 => "F16",
-            Dtype::BF16 => "BF16",
-            Dtype::U32 => "U32",
-            Dtype::I32 => "I32",
-            _ => "another type",
-        })
+        self.dtype(name).map(type_name)
     }
 
     fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {

@@ -22,6 +22,11 @@ pub trait TensorSource {
     /// What the format calls the type of a tensor, if it is there: `F16` are halves in every format.
     fn stored_as(&self, name: &str) -> Option<&'static str>;
 
+    /// What to call a tensor in messages: by another name too, if the file has it under one.
+    fn called(&self, name: &str) -> String {
+        name.into()
+    }
+
     /// A band of the rows of a tensor of floats with `cols` columns, widened to f32 without loss. One
     /// that is missing, of another type or damaged is refused by name, and so is a number that is not
     /// finite, with its element.
@@ -32,13 +37,14 @@ pub trait TensorSource {
 
     /// Refuses a tensor that is missing or of another shape. A vector may stand for one row.
     fn expect_shape(&self, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
-        let shape = self.shape(name).ok_or_else(|| no_tensor(self.path(), name))?;
+        let problem = |problem: String| FormatError::new(self.path(), problem);
+        let shape = self.shape(name).ok_or_else(|| no_tensor(self.path(), &self.called(name)))?;
         let fits = match *shape {
             [n] => rows == 1 && n == cols,
             [r, c] => r == rows && c == cols,
             _ => false,
         };
-        if fits { Ok(()) } else { Err(FormatError::new(self.path(), format!("tensor {name} has shape {shape:?}; [{rows}, {cols}] is needed"))) }
+        if fits { Ok(()) } else { Err(problem(format!("tensor {} has shape {shape:?}; [{rows}, {cols}] is needed", self.called(name)))) }
     }
 
     /// Rows `band` of a tensor of `rows × cols` floats, as [`TensorSource::floats_of`].

@@ -95,7 +95,7 @@ impl Engine {
     /// Compiles the programs, and reserves a cache for `capacity` tokens.
     pub fn new(machine: &mut Machine, weights: &Weights, capacity: usize) -> Result<Self, EngineError> {
         let config = &weights.config;
-        let positions = Positions::new(machine, config.rope_theta, config.head_dim(), capacity.max(CHUNK))?;
+        let positions = Positions::new(machine, config, capacity.max(CHUNK))?;
         let spec = Spec { rows: capacity, cols: config.kv_width(), storage: cache_storage(weights) };
         let layers = (0..config.num_hidden_layers).map(|_| Ok((home(machine, spec)?, home(machine, spec)?))).collect::<Result<_, MachineError>>()?;
         let cache = KvCache { layers };

@@ -1,9 +1,10 @@
 //! Chat templates: Jinja as Hugging Face models carry it. A template comes with a file, so it is
 //! not trusted: it can spend a limited amount of work and memory, and an error is all it can cause.
 
+use crate::data::python;
 use crate::model::ChatFormat;
 use minijinja::value::{Kwargs, Serde};
-use minijinja::{Environment, Error, ErrorKind, State, Value, context, syntax::SyntaxConfig};
+use minijinja::{Environment, Error, ErrorKind, Value, context, syntax::SyntaxConfig};
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 use std::io::{self, Write};
@@ -65,7 +66,7 @@ impl Template {
         environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(explain)?);
         environment.set_fuel(Some(FUEL));
         environment.set_recursion_limit(100);
-        environment.set_unknown_method_callback(method);
+        environment.set_unknown_method_callback(python::method);
         environment.add_function("raise_exception", |text: String| -> Result<Value, Error> { Err(Error::new(ErrorKind::InvalidOperation, text)) });
         environment.add_filter("tojson", tojson);
         environment.add_template_owned("chat", source).map_err(explain)?;
@@ -120,74 +121,6 @@ impl Formatter for Spaced {
     fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
         out.write_all(b": ")
     }
-}
-
-/// The methods of Python's strings and mappings that templates call.
-fn method(_: &mut State<'_, '_>, value: &Value, name: &str, arguments: &[Value]) -> Result<Value, Error> {
-    let unknown = || Error::new(ErrorKind::UnknownMethod, format!("{} has no method {name}", value.kind()));
-    match value.as_str() {
-        Some(text) => string_method(text, name, arguments).ok_or_else(unknown),
-        None => mapping_method(value, name, arguments).ok_or_else(unknown),
-    }
-}
-
-fn string_method(text: &str, name: &str, arguments: &[Value]) -> Option<Value> {
-    let first = arguments.first().and_then(Value::as_str);
-    let set = |c: char| first.map_or(c.is_whitespace(), |set| set.contains(c));
-    Some(match name {
-        "strip" => text.trim_matches(set).into(),
-        "lstrip" => text.trim_start_matches(set).into(),
-        "rstrip" => text.trim_end_matches(set).into(),
-        "upper" => text.to_uppercase().into(),
-        "lower" => text.to_lowercase().into(),
-        "title" | "capitalize" => capitalised(text, name == "title").into(),
-        "startswith" => text.starts_with(first?).into(),
-        "endswith" => text.ends_with(first?).into(),
-        "find" => text.find(first?).map_or(-1, |at| text[..at].chars().count() as i64).into(),
-        "count" => text.matches(first.filter(|part| !part.is_empty())?).count().into(),
-        "replace" => bounded_replace(text, first?, arguments.get(1)?.as_str()?)?.into(),
-        "split" => split(text, first, arguments.get(1).and_then(Value::as_i64)).into_iter().collect(),
-        _ => return None,
-    })
-}
-
-/// Replaces all; not if the result would be huge, which no template needs.
-fn bounded_replace(text: &str, from: &str, to: &str) -> Option<String> {
-    let size = (text.len() + 1).checked_mul(to.len().max(1))?;
-    (size <= 64 << 20).then(|| text.replace(from, to))
-}
-
-fn capitalised(text: &str, every_word: bool) -> String {
-    let mut begins = true;
-    let capital = |c: char| {
-        let upper = begins;
-        begins = every_word && !c.is_alphabetic();
-        if upper { c.to_uppercase().to_string() } else { c.to_lowercase().to_string() }
-    };
-    text.chars().map(capital).collect()
-}
-
-/// Python's `split`: at whitespace without a separator; `most` times, if that is not negative.
-fn split(text: &str, separator: Option<&str>, most: Option<i64>) -> Vec<Value> {
-    match (separator, most) {
-        (None, _) => text.split_whitespace().map(Value::from).collect(),
-        (Some(separator), Some(most)) if most >= 0 => text.splitn(most as usize + 1, separator).map(Value::from).collect(),
-        (Some(separator), _) => text.split(separator).map(Value::from).collect(),
-    }
-}
-
-fn mapping_method(value: &Value, name: &str, arguments: &[Value]) -> Option<Value> {
-    let object = value.as_object()?;
-    Some(match name {
-        "get" => {
-            let found = object.get_value(arguments.first()?).filter(|value| !value.is_undefined());
-            found.unwrap_or_else(|| arguments.get(1).cloned().unwrap_or(Value::from(())))
-        }
-        "keys" => object.try_iter()?.collect(),
-        "values" => object.try_iter_pairs()?.map(|(_, value)| value).collect(),
-        "items" => object.try_iter_pairs()?.map(|(key, value)| Value::from(vec![key, value])).collect(),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

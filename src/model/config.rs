@@ -1,5 +1,6 @@
 //! The shape of a LLaMA: presets, and the fields of a Hugging Face `config.json`.
 
+use super::rope::RopeScaling;
 use serde::{Deserialize, Serialize};
 
 /// The shape of a LLaMA, under the names that Hugging Face gives them.
@@ -30,6 +31,9 @@ pub struct LlamaConfig {
     /// θ of RoPE.
     #[serde(default = "default_theta")]
     pub rope_theta: f64,
+    /// How its frequencies are scaled; not at all if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
     /// Whether the head is the embedding.
     #[serde(default)]
     pub tie_word_embeddings: bool,
@@ -106,6 +110,7 @@ impl LlamaConfig {
             max_position_embeddings: context,
             rms_norm_eps: 1e-5,
             rope_theta: theta,
+            rope_scaling: None,
             tie_word_embeddings: tied,
         })
     }
@@ -133,6 +138,7 @@ impl LlamaConfig {
             max_position_embeddings: context,
             rms_norm_eps: 1e-5,
             rope_theta: 10_000.0,
+            rope_scaling: None,
             tie_word_embeddings: false,
         })
     }
@@ -190,6 +196,7 @@ impl LlamaConfig {
         if !(self.rope_theta >= 1.0 && self.rope_theta.is_finite()) {
             return Err(ConfigError(format!("rope_theta is {}; it must be at least 1", self.rope_theta)));
         }
+        self.rope_scaling.as_ref().map_or(Ok(()), RopeScaling::check)?;
         // As floats, so that what is far too much does not overflow; every other factor is small by now.
         let block: f64 = self.linears_of(0).map(|(_, out, width)| out as f64 * width as f64).sum();
         let parameters = block * self.num_hidden_layers as f64 + 2.0 * self.vocab_size as f64 * self.hidden_size as f64;

@@ -1,6 +1,6 @@
 //! LLaMA on a tape: tokens to the last hidden state, for training, evaluation and decoding alike.
 
-use super::config::Group;
+use super::config::{Group, LlamaConfig};
 use super::weights::{Linears, Weights};
 use crate::graph::{Home, Machine, MachineError, ShapeError, Spec, Tape, TensorId};
 use crate::ops::{Add, Attention, Embedding, FbiLinear, Heads, Join, Matmul, Members, RmsNorm, Rope, Swiglu};
@@ -17,11 +17,12 @@ pub struct Positions {
 }
 
 impl Positions {
-    /// Makes the tables for `positions` positions, in f64: angle = position · θ^(−2j/head_dim).
-    pub fn new(machine: &mut Machine, theta: f64, head_dim: usize, positions: usize) -> Result<Self, MachineError> {
-        let half = head_dim / 2;
+    /// Makes the tables for `positions` positions, in f64: angle = position · frequency of the pair.
+    pub fn new(machine: &mut Machine, config: &LlamaConfig, positions: usize) -> Result<Self, MachineError> {
+        let frequencies = config.rope_frequencies();
+        let half = frequencies.len();
         let spec = Spec::f32(positions, half);
-        let angle = |i: usize| (i / half) as f64 * theta.powf(-2.0 * (i % half) as f64 / head_dim as f64);
+        let angle = |i: usize| (i / half) as f64 * frequencies[i % half];
         let mut table = |f: fn(f64) -> f64| -> Result<Home, MachineError> {
             let home = Home { memory: machine.allocate(crate::graph::Class::Real, spec.words())?, offset: 0, spec };
             // Where nothing is kept, a long table is not worked out.

@@ -1,8 +1,11 @@
 //! The model: its shape, its tensors on a machine, and the tape that computes it.
 
 mod config;
+mod directory;
 mod encode;
 mod export;
+mod gguf;
+mod hugging_face;
 mod init;
 mod inspect;
 mod llama;
@@ -10,11 +13,13 @@ mod loss;
 mod memory;
 mod open;
 mod pack;
+mod rope;
 mod rounding;
 mod snapshot;
 mod weights;
 
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
+pub use directory::WEIGHTS;
 pub use encode::Floats;
 pub use export::{export_dense, export_gguf, export_latent, tokenizer_config};
 pub use init::{Source, init_dense, init_from_dense, load};
@@ -24,6 +29,7 @@ pub use loss::{Loss, Taught, chunk_rows};
 pub use memory::{MemoryPlan, Part, bytes_of};
 pub use open::{ChatFormat, ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
+pub use rope::RopeScaling;
 pub use rounding::{MatrixStorage, Rounding};
 pub use snapshot::snapshot;
 pub use weights::{BinaryGroup, Linears, Moments, Purpose, Trained, Weights};

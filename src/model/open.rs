@@ -1,17 +1,20 @@
-//! Models as files: a Hugging Face directory, a packed file, or either as part of the program.
+//! Models as files: a Hugging Face directory, a packed file, a GGUF file, or part of the program.
 
 use super::config::LlamaConfig;
+use super::directory;
+use super::gguf::Described;
+use super::hugging_face::chat_format;
 use super::init::{init_from_dense, load};
 use super::pack;
 use super::weights::{Linears, Purpose, Weights};
 use crate::assets;
 use crate::data::{Tokenizer, TokenizerError};
+use crate::formats::gguf::{Gguf, MAGIC};
 use crate::formats::safetensors::TensorFile;
 use crate::formats::{FormatError, TensorSource};
 use crate::graph::{Machine, MachineError, Storage};
 use crate::ops::pack_signs;
 use crate::platform;
-use serde_json::Value;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,25 +72,27 @@ impl std::fmt::Debug for ModelFile {
 }
 
 impl ModelFile {
-    /// Opens a packed file, or a Hugging Face directory: `config.json`, `model.safetensors`, and if
-    /// they are there `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja`.
+    /// Opens a packed file, a GGUF file, or a Hugging Face directory: `config.json`, the tensors (see
+    /// [`directory::tensors`]), and if they are there `tokenizer.json`, `tokenizer_config.json`,
+    /// `chat_template.jinja`.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         if platform::is_file(path) {
-            return Self::from_packed(TensorFile::open(path)?);
+            let start = platform::read_start(path, MAGIC.len()).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
+            return if start == MAGIC { Self::from_gguf(Gguf::open(path)?) } else { Self::from_packed(TensorFile::open(path)?) };
         }
         let config_path = path.join("config.json");
         let config = platform::read(&config_path).map_err(|error| {
             FormatError::new(
                 &config_path,
-                format!("cannot be read: {error}. A model is a file made by `signet pack`, or a directory with config.json and model.safetensors"),
+                format!("cannot be read: {error}. A model is a file made by `signet pack`, or a directory with config.json and {}", directory::WEIGHTS[0]),
             )
         })?;
-        let tensors = TensorFile::open(&path.join("model.safetensors"))?;
+        let tensors = directory::tensors(path)?;
         let tokenizer = optional(&path.join("tokenizer.json"), |bytes| Tokenizer::from_json(bytes).map_err(|error| error.to_string()))?;
         let mut chat = optional(&path.join("tokenizer_config.json"), chat_format)?.unwrap_or_default();
         let template = optional(&path.join("chat_template.jinja"), |bytes| std::str::from_utf8(bytes).map(str::to_string).map_err(|error| error.to_string()))?;
         chat.template = template.or(chat.template);
-        Self::from_dir(&config_path, &config, Box::new(tensors), tokenizer, chat)
+        Self::from_dir(&config_path, &config, tensors, tokenizer, chat)
     }
 
     /// The embedded demo student.
@@ -118,12 +123,18 @@ impl ModelFile {
     }
 
     fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
-        let config = hugging_face_config(config).map_err(|problem| FormatError::new(config_path, problem))?;
+        let config = LlamaConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
         let linears = match config.linears_of(0).next() {
             Some((first, _, _)) if tensors.shape(&format!("{first}.wscale")).is_some() => Linears::Binary,
             _ => Linears::Dense,
         };
         Self { config, linears, tokenizer, chat, tensors: Tensors::Floats(tensors) }.checked()
+    }
+
+    /// A GGUF file; what is no plain LLaMA is refused by name.
+    pub fn from_gguf(file: Gguf) -> Result<Self, ModelError> {
+        let Described { config, tokenizer, chat } = Described::read(&file)?;
+        Self { config, linears: Linears::Dense, tokenizer, chat, tensors: Tensors::Floats(Box::new(file)) }.checked()
     }
 
     fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
@@ -138,8 +149,10 @@ impl ModelFile {
     }
 
     /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file
-    /// does not have it; and that the tokenizer gives no id the embedding lacks.
-    fn checked(self) -> Result<Self, ModelError> {
+    /// does not have it; and that the tokenizer gives no id the embedding lacks. The tokenizer learns
+    /// what ends the model's texts.
+    fn checked(mut self) -> Result<Self, ModelError> {
+        self.tokenizer = self.tokenizer.map(|tokenizer| tokenizer.ended_by(self.chat.eos_token.as_deref()));
         let (tensors, packed) = (self.tensors(), self.packed());
         let suffixes: &[&str] = if packed { &["signs"] } else { &["weight"] };
         for layer in 0..self.config.num_hidden_layers {
@@ -176,6 +189,11 @@ impl ModelFile {
     /// Whether its signs are stored as bits, without latent weights.
     pub fn packed(&self) -> bool {
         matches!(self.tensors, Tensors::Packed(_))
+    }
+
+    /// Rows of the embedding that its tokenizer gives no id for: padding.
+    pub fn padding(&self) -> usize {
+        self.tokenizer.as_ref().map_or(0, |tokenizer| self.config.vocab_size - tokenizer.vocabulary())
     }
 
     /// Where it lies, for messages.
@@ -243,76 +261,5 @@ fn optional<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> R
         Ok(bytes) => parse(&bytes).map(Some).map_err(|problem| FormatError::new(path, problem)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(FormatError::new(path, format!("cannot be read: {error}"))),
-    }
-}
-
-/// A `config.json`; what Signet would compute wrongly is refused by name.
-fn hugging_face_config(bytes: &[u8]) -> Result<LlamaConfig, String> {
-    let mut json: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let plain = |value: &Value| value.is_null() || *value == Value::Bool(false);
-    let refused = [
-        ("model_type", json["model_type"].is_null() || json["model_type"] == "llama"),
-        ("hidden_act", json["hidden_act"].is_null() || json["hidden_act"] == "silu"),
-        ("attention_bias", plain(&json["attention_bias"])),
-        ("mlp_bias", plain(&json["mlp_bias"])),
-        ("rope_scaling", plain(&json["rope_scaling"]) || json["rope_scaling"]["rope_type"] == "default"),
-        ("rope_parameters", json["rope_parameters"].is_null() || json["rope_parameters"]["rope_type"] == "default"),
-    ];
-    if let Some((field, _)) = refused.iter().find(|(_, fine)| !fine) {
-        return Err(format!("{field} is {}: Signet computes LLaMA without it", json[*field]));
-    }
-    // Newer files of transformers keep θ there.
-    let theta = json["rope_parameters"]["rope_theta"].clone();
-    if let (Value::Object(fields), false) = (&mut json, theta.is_null()) {
-        fields.entry("rope_theta").or_insert(theta);
-    }
-    let config: LlamaConfig = serde_json::from_value(json).map_err(|error| error.to_string())?;
-    config.check().map_err(|error| error.to_string())?;
-    Ok(config)
-}
-
-/// Template and special tokens of a `tokenizer_config.json`.
-fn chat_format(bytes: &[u8]) -> Result<ChatFormat, String> {
-    let json: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-    let text = |value: &Value| value.as_str().or_else(|| value["content"].as_str()).map(str::to_string);
-    // One template, or a list of named ones.
-    let template = match &json["chat_template"] {
-        Value::Array(list) => list.iter().find(|entry| entry["name"] == "default").and_then(|entry| text(&entry["template"])),
-        value => text(value),
-    };
-    Ok(ChatFormat { template, bos_token: text(&json["bos_token"]), eos_token: text(&json["eos_token"]) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CONFIG: &str = r#"{"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4,"vocab_size":50"#;
-
-    #[test]
-    fn what_would_be_computed_wrongly_is_refused_by_name() {
-        let bad = [
-            (r#","hidden_act":"gelu"}"#, "hidden_act"),
-            (r#","model_type":"mamba"}"#, "model_type"),
-            (r#","rope_scaling":{"rope_type":"llama3"}}"#, "rope_scaling"),
-            (r#","attention_bias":true}"#, "attention_bias"),
-            (r#","hidden_size":"#, "EOF"),
-        ];
-        for (rest, field) in bad {
-            let error = hugging_face_config(format!("{CONFIG}{rest}").as_bytes()).unwrap_err();
-            assert!(error.contains(field), "{error}");
-        }
-        let newer = hugging_face_config(format!(r#"{CONFIG},"rope_parameters":{{"rope_theta":5000.0,"rope_type":"default"}}}}"#).as_bytes()).unwrap();
-        assert_eq!(newer.rope_theta, 5000.0);
-    }
-
-    #[test]
-    fn templates_are_found_in_either_form() {
-        let one = chat_format(br#"{"chat_template":"x","bos_token":"<s>","eos_token":{"content":"</s>"}}"#).unwrap();
-        assert_eq!(one, ChatFormat { template: Some("x".into()), bos_token: Some("<s>".into()), eos_token: Some("</s>".into()) });
-        let many = chat_format(br#"{"chat_template":[{"name":"tool","template":"t"},{"name":"default","template":"d"}]}"#).unwrap();
-        assert_eq!(many.template.as_deref(), Some("d"));
-        assert_eq!(chat_format(b"{}").unwrap(), ChatFormat::default());
-        assert!(chat_format(b"[").is_err());
     }
 }

@@ -5,6 +5,7 @@ mod dialog;
 #[cfg(any(test, target_arch = "wasm32"))]
 mod disk;
 pub mod dom;
+mod hub;
 mod memory;
 mod models;
 #[cfg(not(target_arch = "wasm32"))]
@@ -14,6 +15,7 @@ pub mod vector;
 mod web;
 
 pub use dialog::{Choice, Pick, pick};
+pub use hub::{HUB, Hub, Listing};
 pub use memory::{adapter_memory, memory};
 pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted, delete_model, fetch_model, kept_models};
 #[cfg(not(target_arch = "wasm32"))]
@@ -24,9 +26,9 @@ use web as here;
 pub use web::{dom as elements, engine, link, mount, page};
 
 pub use here::{
-    Clock, Commit, IN_PAGE, Lock, Mapped, Places, Stamp, append, asset, breathe, browser_gpu, cache_dir, cut_lines, exists, fetch_asset, has_display, home_dir,
-    is_dir, is_file, list, make_dir, modified, now, pause, read, read_part, read_start, read_text, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp,
-    stream_atomic, system, used_memory, wait, write_atomic,
+    Clock, Commit, CommitPart, IN_PAGE, Lock, Mapped, Places, Stamp, append, asset, breathe, browser_gpu, cache_dir, cut_lines, exists, fetch_asset,
+    has_display, home_dir, is_dir, is_file, list, make_dir, matching, modified, now, pause, read, read_part, read_start, read_text, remove_dir, rename_dir,
+    reserve, rest, seed, spawn, stamp, stream_atomic, system, used_memory, wait, write_atomic,
 };
 
 /// A browser's adapter, as far as it tells.

@@ -154,7 +154,7 @@ impl Commit {
         Ok(commit)
     }
 
-    /// A file in it, to be written and ended before the next one is begun.
+    /// A file in it, to be written and ended before the whole is.
     pub fn part(&mut self, name: &str) -> io::Result<CommitPart> {
         Ok(CommitPart(BufWriter::with_capacity(1 << 20, File::create(self.beside.join(name))?)))
     }
@@ -283,6 +283,13 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
 /// Names of what is in a directory.
 pub fn list(path: &Path) -> io::Result<Vec<String>> {
     fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// The files whose paths match a pattern, in the order of their names.
+pub fn matching(pattern: &str) -> io::Result<Vec<PathBuf>> {
+    let found = glob::glob(pattern).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let files: io::Result<Vec<PathBuf>> = found.map(|path| path.map_err(io::Error::from)).collect();
+    Ok(files?.into_iter().filter(|path| path.is_file()).collect())
 }
 
 /// A file that is read in parts, none of which is read before it is asked for.

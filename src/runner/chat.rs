@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// A conversation to begin.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChatRequest {
-    /// `embedded`, a packed file, a model directory, or a run's directory.
+    /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
     pub model: String,
     /// The model itself, if it is one in training; `model` is its name then.
     pub snapshot: Option<Snapshot>,

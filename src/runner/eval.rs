@@ -1,41 +1,322 @@
-//! Measuring a model.
+//! Measuring a model: perplexity of a text, and tasks.
 
-use super::{Event, Stop, devices, model};
-use crate::data::Corpus;
-use crate::eval::perplexity;
-use crate::model::{MatrixStorage, Purpose};
-use anyhow::Result;
+use super::{Event, Stop, Tuning, corpus, devices, model, tuning};
+use crate::eval::{
+    ChoiceOutcome, Encoder, EvalReport, Kept, Measure, PerplexityReport, PythonRandom, Question, Request, RowOutcome, Rows, Score, Scorer, Style, Task,
+    TaskError, TaskReport, draw, perplexity, questions_at_once, table,
+};
+use crate::formats::checksum;
+use crate::graph::Machine;
+use crate::model::{MatrixStorage, ModelFile, Purpose, Weights};
+use crate::platform::{self, Clock};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// A text to measure a model on.
+/// What a model is measured by: a text, tasks, or both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PerplexityRequest {
-    /// `embedded`, a packed file, a model directory, or a run's directory.
+pub struct EvalRequest {
+    /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
     pub model: String,
     /// Where it is computed.
     pub device: String,
-    /// A text file.
-    pub text: PathBuf,
     /// How its matrices are kept on the device; without loss if absent.
     pub storage: Option<MatrixStorage>,
-    /// Tokens in a window; 2,048 if absent, or the model's context if that is shorter.
+    /// A text file, for perplexity.
+    pub perplexity: Option<PathBuf>,
+    /// Tokens in a window of it; 2,048 if absent, or the model's context if that is shorter.
     pub window: Option<usize>,
+    /// Tasks.
+    pub tasks: Vec<TaskRequest>,
+    /// Answered questions that stand before each.
+    pub shots: usize,
+    /// Whether those are the first of their file; drawn as lm-evaluation-harness draws them if not.
+    pub shots_in_order: bool,
+    /// What they are drawn by.
+    pub seed: u32,
+    /// Rows of each task, the first of its file; all if absent.
+    pub limit: Option<usize>,
+    /// Whether the tokenizer puts its special tokens around what is asked.
+    pub special_tokens: bool,
+    /// Where the report is written, as JSON; beside it as Markdown, and what came of each row.
+    pub out: Option<PathBuf>,
+}
+
+/// A task, and rows for it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRequest {
+    /// A task of the program, or a file that ends in `.toml`.
+    pub task: String,
+    /// JSON lines.
+    pub rows: PathBuf,
+    /// JSON lines that answered questions are taken from.
+    pub shots_from: Option<PathBuf>,
 }
 
 /// FBI-LLM's window.
 const WINDOW: usize = 2048;
+/// Questions that are looked through for those that fill a forward.
+const LOOK_AHEAD: usize = 256;
 
-pub(super) async fn measure(request: PerplexityRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+/// A row that is to be asked.
+struct Item {
+    row: usize,
+    requests: Vec<Request>,
+    texts: Vec<String>,
+    gold: usize,
+    key: String,
+}
+
+impl Item {
+    fn longest(&self) -> usize {
+        self.requests.iter().map(|request| request.input().len()).max().unwrap_or(0)
+    }
+}
+
+/// A task with all its rows.
+struct Job {
+    task: Task,
+    items: Vec<Item>,
+    in_file: usize,
+}
+
+/// What all jobs ask.
+fn questions(jobs: &[Job]) -> impl Iterator<Item = &[Request]> {
+    jobs.iter().flat_map(|job| &job.items).map(|item| &item.requests[..])
+}
+
+pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    // What costs nothing to check is checked before what takes minutes.
+    if let Some(out) = request.out.as_deref().filter(|out| out.extension().is_some_and(|ending| ending == "md")) {
+        bail!("report {}: it is written as JSON, and as Markdown beside it: give it an ending such as .json", out.display());
+    }
+    let opened = request.tasks.iter().map(|task| open(task, &request)).collect::<Result<Vec<_>>>()?;
     let file = model::open(&request.model)?;
+    let storage = request.storage.map_or(file.storage(), MatrixStorage::storage);
     let tokenizer = model::tokenizer(&file)?;
-    let tokens = tokenizer.encode_document(&Corpus::read(&[request.text])?)?;
+    let text = match &request.perplexity {
+        Some(path) => Some(corpus::measured(path, &tokenizer, &file.chat, stop, emit)?),
+        None => None,
+    };
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));
+    let key = if request.out.is_some() { checksum(file.checksum()?, format!("{storage:?}").as_bytes()) } else { 0 };
+    let (begins, ends) = (file.chat.bos_token.as_deref(), file.chat.eos_token.as_deref());
+    let encoder = Encoder::new(&tokenizer, begins, ends, request.special_tokens, file.config.max_position_embeddings);
+    let mut jobs = Vec::new();
+    for opened in opened {
+        jobs.push(opened.ask(&encoder, &request, key, stop, emit)?);
+    }
     let (mut machine, device) = devices::machine(&request.device).await?;
-    let weights = file.load(&mut machine, Purpose::Inference(request.storage.map_or(file.storage(), MatrixStorage::storage)))?;
-    emit(Event::Loaded { model: file.path().display().to_string(), device, context: window, memory: machine.bytes() });
+    let set_up = |machine: &mut Machine| {
+        let weights = Weights::allocate(machine, &file.config, file.linears, Purpose::Inference(storage))?;
+        if text.is_some() {
+            Measure::new(machine, &weights, window)?;
+        }
+        if !jobs.is_empty() {
+            Scorer::new(machine, &weights, questions(&jobs))?;
+        }
+        Ok(())
+    };
+    tuning::tune(&mut machine, tuning, false, set_up, emit).await?;
+    let weights = file.load(&mut machine, Purpose::Inference(storage))?;
+    let context = if text.is_some() { window } else { file.config.max_position_embeddings };
+    emit(Event::Loaded { model: file.path().display().to_string(), device: device.clone(), context, memory: machine.bytes() });
+    let perplexity = match &text {
+        Some(tokens) => Some(measure_text(&mut machine, &weights, tokens, window, stop, emit).await?),
+        None => None,
+    };
+    let kept = request.out.as_deref().map(|out| Kept::open(&rows_path(out), &request.model, &format!("{key:016x}"))).transpose()?;
+    let mut asking = Asking { machine, weights, kept, of: jobs.iter().map(|job| job.items.len()).sum(), done: 0, stop };
+    let tasks = asking.ask(jobs, request.shots, emit).await?;
+    finish(EvalReport { model: request.model, device, perplexity, tasks }, request.out.as_deref(), &file, emit)
+}
+
+async fn measure_text(
+    machine: &mut Machine, weights: &Weights, tokens: &[u32], window: usize, stop: &Stop, emit: &mut dyn FnMut(Event),
+) -> Result<PerplexityReport> {
     let mut progress = |done, of, so_far: f64| emit(Event::Progress { done, of, note: format!("perplexity {so_far:.3}") });
-    let report = perplexity(&mut machine, &weights, &tokens, window, &|| stop.asked(), &mut progress).await?;
+    let report = perplexity(machine, weights, tokens, window, &|| stop.asked(), &mut progress).await?;
     emit(Event::Perplexity(report));
+    Ok(report)
+}
+
+/// Where what came of each row is kept.
+fn rows_path(out: &Path) -> PathBuf {
+    out.with_extension("rows.jsonl")
+}
+
+/// Tells the report, and writes it where that was asked for.
+fn finish(report: EvalReport, out: Option<&Path>, file: &ModelFile, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    if let Some(out) = out {
+        let problem = |path: &Path| format!("report {}: cannot be written", path.display());
+        let json = serde_json::to_string_pretty(&report)? + "\n";
+        platform::write_atomic(out, json.as_bytes()).with_context(|| problem(out))?;
+        let page = out.with_extension("md");
+        let text = format!("{} on {}\n\n{}", file.path().display(), report.device, table(&report, Style::Markdown));
+        platform::write_atomic(&page, text.as_bytes()).with_context(|| problem(&page))?;
+    }
+    let text = table(&report, Style::Text);
+    emit(Event::Evaluated { report: Box::new(report), table: text });
     Ok(())
+}
+
+/// A task whose files were read.
+struct Opened {
+    task: Task,
+    rows: Rows,
+    shots: Vec<Shot>,
+}
+
+/// A row that may stand, answered, before others.
+struct Shot {
+    fields: serde_json::Map<String, serde_json::Value>,
+    text: String,
+}
+
+fn open(asked: &TaskRequest, request: &EvalRequest) -> Result<Opened> {
+    let task = Task::open(&asked.task)?;
+    let rows = Rows::read(&asked.rows, request.limit)?;
+    let shots = match (&asked.shots_from, request.shots) {
+        (_, 0) => Vec::new(),
+        (None, shots) => bail!("task {}: {shots} shots are to stand before each question, and no file has them. Give --shots-from {0}=FILE", asked.task),
+        (Some(path), shots) => {
+            let rows = Rows::read(path, None)?;
+            if rows.rows.len() < shots + usize::from(task.spare_shot()) {
+                bail!("rows {}: {} are too few for {shots} shots and, where one is drawn to spare, one more", path.display(), rows.rows.len());
+            }
+            let shot = |n: usize| Ok(Shot { text: task.shot(&question(&task, &rows, n)?), fields: rows.rows[n].fields.clone() });
+            (0..rows.rows.len()).map(shot).collect::<Result<_, TaskError>>()?
+        }
+    };
+    Ok(Opened { task, rows, shots })
+}
+
+fn question(task: &Task, rows: &Rows, n: usize) -> Result<Question, TaskError> {
+    task.question(&rows.rows[n].fields).map_err(|error| rows.at(n, &error))
+}
+
+impl Opened {
+    /// Makes every row a question, and every question tokens.
+    fn ask(self, encoder: &Encoder<'_>, request: &EvalRequest, model: u64, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Job> {
+        let Self { task, rows, shots } = self;
+        let mut random = PythonRandom::new(request.seed);
+        let mut items = Vec::with_capacity(rows.rows.len());
+        for n in 0..rows.rows.len() {
+            if stop.asked() {
+                bail!("stopped before the first row was asked");
+            }
+            let question = question(&task, &rows, n)?;
+            let is_asked = |shot: usize| shots[shot].fields == rows.rows[n].fields;
+            let drawn = match request.shots_in_order {
+                true => (0..request.shots).collect(),
+                false => draw(&mut random, shots.len(), request.shots, if task.spare_shot() { Some(&is_asked) } else { None }),
+            };
+            let before: String = drawn.iter().map(|&shot| shots[shot].text.as_str()).collect();
+            let one =
+                |choice: &crate::eval::Choice| encoder.request(&format!("{before}{}", choice.prompt), &format!("{}{}", task.delimiter(), choice.continuation));
+            let requests = question.choices.iter().map(one).collect::<Result<Vec<_>, _>>().map_err(|error| rows.at(n, &error))?;
+            let key = key(model, task.name(), question.gold, &requests);
+            items.push(Item { row: n, requests, texts: question.choices.into_iter().map(|choice| choice.continuation).collect(), gold: question.gold, key });
+            if n % 256 == 255 {
+                emit(Event::Progress { done: n + 1, of: rows.rows.len(), note: format!("{}: reading rows", task.title()) });
+            }
+        }
+        Ok(Job { task, items, in_file: rows.in_file })
+    }
+}
+
+/// A checksum of the model and of all that is asked of it.
+fn key(model: u64, task: &str, gold: usize, requests: &[Request]) -> String {
+    let mut sum = checksum(checksum(model, task.as_bytes()), &(gold as u64).to_le_bytes());
+    for request in requests {
+        sum = checksum(checksum(sum, bytemuck::cast_slice(&request.tokens)), &(request.scored as u64).to_le_bytes());
+    }
+    format!("{sum:016x}")
+}
+
+/// A model that is asked.
+struct Asking<'a> {
+    machine: Machine,
+    weights: Weights,
+    kept: Option<Kept>,
+    /// Rows of all tasks, and those that are done.
+    of: usize,
+    done: usize,
+    stop: &'a Stop,
+}
+
+impl Asking<'_> {
+    /// Asks every row of every task, as far as nobody asks to stop.
+    async fn ask(&mut self, jobs: Vec<Job>, shots: usize, emit: &mut dyn FnMut(Event)) -> Result<Vec<TaskReport>> {
+        let mut reports = Vec::new();
+        if jobs.is_empty() {
+            return Ok(reports);
+        }
+        let mut scorer = Scorer::new(&mut self.machine, &self.weights, questions(&jobs))?;
+        for job in jobs {
+            reports.extend(self.task(&mut scorer, job, shots, emit).await?);
+        }
+        if self.stop.asked() {
+            let next = if self.kept.is_some() { ": the same command goes on from here" } else { "; with --out, the same command could go on" };
+            emit(Event::Note { text: format!("stopped after {} of {} rows{next}", self.done, self.of) });
+        }
+        if reports.is_empty() {
+            bail!("stopped before the first row was answered");
+        }
+        Ok(reports)
+    }
+
+    /// One task; nothing if not one row of it was answered.
+    async fn task(&mut self, scorer: &mut Scorer, job: Job, shots: usize, emit: &mut dyn FnMut(Event)) -> Result<Option<TaskReport>> {
+        let asked = job.items.len();
+        let (mut outcomes, mut items) = (Vec::new(), Vec::new());
+        for item in job.items {
+            let earlier = match &mut self.kept {
+                Some(kept) => kept.earlier(job.task.name(), item.row, &item.key)?,
+                None => None,
+            };
+            match earlier {
+                Some(outcome) => outcomes.push(outcome),
+                None => items.push(item),
+            }
+        }
+        let resumed = outcomes.len();
+        self.done += resumed;
+        // The longest first: what does not fit shows at once, and the time left is never told too short.
+        items.sort_by_key(|item| std::cmp::Reverse(item.longest()));
+        let clock = Clock::start();
+        let mut rest = &items[..];
+        while !rest.is_empty() && !self.stop.asked() {
+            let questions: Vec<&[Request]> = rest.iter().take(LOOK_AHEAD).map(|item| &item.requests[..]).collect();
+            let (now, later) = rest.split_at(questions_at_once(&questions));
+            let new = self.score(scorer, job.task.name(), now).await?;
+            if let Some(kept) = &mut self.kept {
+                kept.add(&new)?;
+            }
+            outcomes.extend(new);
+            rest = later;
+            self.done += now.len();
+            let right = outcomes.iter().filter(|outcome| outcome.acc == 1).count() as f64 / outcomes.len() as f64;
+            let rate = (outcomes.len() - resumed) as f64 / clock.seconds().max(1e-9);
+            let note = format!("{}: acc {:.1}, {rate:.1} rows/s", job.task.title(), 100.0 * right);
+            emit(Event::Progress { done: self.done, of: self.of, note });
+        }
+        if outcomes.is_empty() {
+            return Ok(None);
+        }
+        let rows_per_second = (outcomes.len() - resumed) as f64 / clock.seconds().max(1e-9);
+        let report = TaskReport::new(&job.task, &outcomes, shots);
+        Ok(Some(TaskReport { rows_asked: asked, rows_in_file: job.in_file, resumed, rows_per_second, ..report }))
+    }
+
+    async fn score(&mut self, scorer: &mut Scorer, task: &str, items: &[Item]) -> Result<Vec<RowOutcome>> {
+        let questions: Vec<&[Request]> = items.iter().map(|item| &item.requests[..]).collect();
+        let scores = scorer.score(&mut self.machine, &questions).await?;
+        let outcome = |(item, scores): (&Item, Vec<Score>)| {
+            let choices = item.requests.iter().zip(&item.texts).zip(scores);
+            let choices = choices.map(|((request, text), score)| ChoiceOutcome::new(score, request.scored, text)).collect();
+            RowOutcome::new(task, item.row, item.key.clone(), item.gold, choices)
+        };
+        Ok(items.iter().zip(scores).map(outcome).collect())
+    }
 }

@@ -1,8 +1,9 @@
 //! What a front end is told while work is done.
 
 use super::{
-    CaseResult, CompareReport, Comparison, DecodeReport, DeviceInfo, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo, MatmulReport, Metrics,
-    PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig, TrainEvent,
+    CaseResult, CompareReport, Comparison, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo,
+    MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig,
+    TrainEvent,
 };
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -125,8 +126,17 @@ pub enum Event {
         /// How it looks so far.
         note: String,
     },
+    /// A text was looked at.
+    Data(DataReport),
     /// A perplexity was measured.
     Perplexity(PerplexityReport),
+    /// An evaluation is complete, or was stopped.
+    Evaluated {
+        /// As data.
+        report: Box<EvalReport>,
+        /// Its tasks as a table for people.
+        table: String,
+    },
     /// A model was packed.
     Packed(PackReport),
     /// What the layers of a model are made of.

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 /// A text to continue.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerateRequest {
-    /// `embedded`, a packed file, a model directory, or a run's directory.
+    /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
     pub model: String,
     /// Where it is computed.
     pub device: String,

@@ -1,7 +1,7 @@
 //! Files and directories that somebody names for a run: whether each is what it is taken for.
 
 use super::{Event, model, settings};
-use crate::data::{TeacherCache, Tokenizer};
+use crate::data::{Chat, DataError, Format, TeacherCache, Tokenizer, expand, format_of, sample};
 use crate::formats::FormatError;
 use crate::model::ModelFile;
 use crate::platform::{self, Mapped};
@@ -16,7 +16,7 @@ use std::path::Path;
 pub enum InputKind {
     /// Text to train on.
     Text,
-    /// A model: a directory, a packed file or a run.
+    /// A model: a directory, a packed or GGUF file, or a run.
     Model,
     /// The shape of a model: a `config.json`.
     Shape,
@@ -56,7 +56,7 @@ fn guess(path: &Path) -> Result<InputKind> {
         () if name == "config.json" => InputKind::Shape,
         () if name.ends_with(".json") && name.contains("tokenizer") => InputKind::Tokenizer,
         () if name.ends_with(".toml") => InputKind::Settings,
-        () if [".signet", ".safetensors"].iter().any(|ending| name.ends_with(ending)) => InputKind::Model,
+        () if [".signet", ".gguf", ".safetensors"].iter().any(|ending| name.ends_with(ending)) => InputKind::Model,
         () => InputKind::Text,
     })
 }
@@ -68,8 +68,13 @@ fn what(path: &Path, kind: InputKind) -> Result<String> {
         InputKind::Model => {
             let file = model::open(&path.display().to_string())?;
             let kind = if file.packed() { "a packed student" } else { "a model" };
+            let padding = file.padding();
             let ModelFile { config, tokenizer, .. } = file;
-            let speaks = if tokenizer.is_some() { "with its tokenizer" } else { "without a tokenizer" };
+            let speaks = match (tokenizer, padding) {
+                (None, _) => "without a tokenizer".into(),
+                (Some(_), 0) => "with its tokenizer".into(),
+                (Some(tokenizer), rows) => format!("with its tokenizer of {}; the other {rows} are padding", tokenizer.vocabulary()),
+            };
             Ok(format!("{kind} of {} parameters, {} token ids, {speaks}", count(config.parameters() as f64), config.vocab_size))
         }
         InputKind::Shape => {
@@ -90,17 +95,39 @@ fn text(path: &Path) -> Result<String> {
     if path.to_str().is_none() {
         bail!("{}: the file's name is no UTF-8 text, which settings cannot hold; rename it", path.display());
     }
-    if platform::is_dir(path) {
-        bail!("{}: is a directory; name the text files in it", path.display());
+    let files = expand(&[path.to_path_buf()])?;
+    let (mut bytes, mut rows) = (0, 0);
+    for path in &files {
+        let Some(stamp) = platform::stamp(path) else { bail!("{}: there is no such file", path.display()) };
+        if stamp.bytes == 0 {
+            bail!("{}: is empty", path.display());
+        }
+        bytes += stamp.bytes;
+        rows += usize::from(format_of(path) == Format::Rows);
+        // Of many files each one's beginning is enough to wait for.
+        if let ([_], Format::Text, false) = (&files[..], format_of(path), packed(path)?) {
+            if let Some(at) = no_character(path).with_context(|| format!("{}: cannot be read", path.display()))? {
+                return Err(FormatError::new(path, format!("is not UTF-8 text: byte {at} begins no character. Convert it first")).into());
+            }
+        } else if let Err(error @ (DataError::File(_) | DataError::Tokenizer(_))) = begins(path) {
+            return Err(error.into());
+        }
     }
-    let Some(stamp) = platform::stamp(path) else { bail!("{}: there is no such file", path.display()) };
-    if stamp.bytes == 0 {
-        bail!("{}: is empty", path.display());
-    }
-    if let Some(at) = no_character(path).with_context(|| format!("{}: cannot be read", path.display()))? {
-        return Err(FormatError::new(path, format!("is not UTF-8 text: byte {at} begins no character. Convert it first")).into());
-    }
-    Ok(format!("{}B of text", count(stamp.bytes as f64).replace('K', "k")))
+    let size = count(bytes as f64).replace('K', "k");
+    let what = if rows == 0 { "text" } else { "JSON lines" };
+    let packed = if files.iter().any(|path| packed(path).unwrap_or(false)) { ", packed" } else { "" };
+    Ok(if let [_] = &files[..] { format!("{size}B of {what}{packed}") } else { format!("{} files, {size}B of {what}{packed}", files.len()) })
+}
+
+/// Whether a file is compressed, by its first bytes.
+fn packed(path: &Path) -> Result<bool> {
+    let start = platform::read_start(path, 4).with_context(|| format!("{}: cannot be read", path.display()))?;
+    Ok(start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || start.ends_with(&[0x2a, 0x4d, 0x18]))
+}
+
+/// Reads the beginning of a file. Which field is read of rows is not known here.
+fn begins(path: &Path) -> Result<(), DataError> {
+    sample(path, "", "auto", Chat { id: 0, render: &|_| Ok(String::new()) }, 64 << 10).map(drop)
 }
 
 /// The first byte of a file that begins no UTF-8 character. The file is read in pieces.

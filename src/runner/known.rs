@@ -4,17 +4,20 @@
 use super::devices::{self, Place};
 use super::train::open_teacher;
 use crate::assets;
-use crate::data::Tokenizer;
+use crate::data::{Chat, Tokenizer, expand, sample};
 use crate::device::{Adapter, Choice, adapters};
-use crate::model::{Linears, LlamaConfig};
+use crate::model::{Linears, LlamaConfig, WEIGHTS};
 use crate::platform::{self, Stamp};
-use crate::train::Source;
+use crate::train::{Source, TrainConfig};
 use anyhow::Result;
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes from the beginning of a file by which its tokens are reckoned.
+/// Bytes of text from the beginning of a file by which its tokens are reckoned.
 const SAMPLE: usize = 128 << 10;
+/// Files whose beginnings are looked at; the others are reckoned to be like these.
+const SAMPLED: usize = 8;
 
 /// What a teacher is, without its tensors.
 #[derive(Clone)]
@@ -34,7 +37,7 @@ fn seen<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Seen {
 /// The files that decide what a source gives.
 fn files(source: &Source) -> Seen {
     let Some(path) = source.path() else { return Seen::new() };
-    let parts = ["config.json", "model.safetensors", "tokenizer.json", "run.toml", "checkpoints"].map(|name| path.join(name));
+    let parts: Vec<PathBuf> = ["config.json", "tokenizer.json", "run.toml", "checkpoints"].iter().chain(&WEIGHTS).map(|name| path.join(name)).collect();
     seen([path.as_path()].into_iter().chain(parts.iter().map(PathBuf::as_path)))
 }
 
@@ -44,7 +47,7 @@ pub(super) struct Known {
     adapters: Vec<Adapter>,
     teacher: Option<(Source, Seen, KnownTeacher)>,
     tokenizer: Option<(Source, Seen, Arc<Tokenizer>)>,
-    text: Option<(Seen, Arc<Tokenizer>, Option<u64>)>,
+    text: Option<(Seen, String, Arc<Tokenizer>, Option<u64>)>,
 }
 
 impl Known {
@@ -88,35 +91,44 @@ impl Known {
         Ok(tokenizer)
     }
 
-    /// About how many tokens text files have, or the embedded corpus if there are none; none if one
+    /// About how many tokens a run's text has, or the embedded corpus if it names none; none if a file
     /// cannot be read.
-    pub(super) fn text_tokens(&mut self, data: &[PathBuf], tokenizer: &Arc<Tokenizer>) -> Option<u64> {
-        let now = seen(data.iter().map(PathBuf::as_path));
-        if let Some((then, with, tokens)) = &self.text
-            && *then == now
+    pub(super) fn text_tokens(&mut self, config: &TrainConfig, tokenizer: &Arc<Tokenizer>) -> Option<u64> {
+        let files = expand(&config.data).ok()?;
+        let now = seen(files.iter().map(PathBuf::as_path));
+        if let Some((then, field, with, tokens)) = &self.text
+            && (then, field) == (&now, &config.field)
             && Arc::ptr_eq(with, tokenizer)
         {
             return *tokens;
         }
-        let tokens = if data.is_empty() {
-            assets::corpus().ok().and_then(|text| reckon(text.as_bytes(), text.len() as u64, tokenizer))
-        } else {
-            now.iter().map(|(path, stamp)| reckon(&platform::read_start(path, SAMPLE).ok()?, stamp.as_ref()?.bytes, tokenizer)).sum()
+        let tokens = match now.is_empty() {
+            true => assets::corpus().ok().and_then(|text| count(text, text.len() as u64, tokenizer)),
+            false => reckon(&now, &config.field, tokenizer),
         };
-        self.text = Some((now, Arc::clone(tokenizer), tokens));
+        self.text = Some((now, config.field.clone(), Arc::clone(tokenizer), tokens));
         tokens
     }
 }
 
-/// Tokens of a text of `bytes` bytes that begins like this, if it is text.
-fn reckon(start: &[u8], bytes: u64, tokenizer: &Tokenizer) -> Option<u64> {
-    let start = &start[..start.len().min(SAMPLE)];
-    let text = match std::str::from_utf8(start) {
-        Ok(text) => text,
-        // The sample may end inside a character.
-        Err(error) if error.error_len().is_none() => std::str::from_utf8(&start[..error.valid_up_to()]).ok()?,
-        Err(_) => return None,
-    };
-    let tokens = tokenizer.encode(text).ok()?.len();
-    Some((tokens as f64 / text.len().max(1) as f64 * bytes as f64).round() as u64)
+/// Tokens of some files, by how those that are looked at begin. What a chat template adds is not known here.
+fn reckon(files: &Seen, field: &str, tokenizer: &Tokenizer) -> Option<u64> {
+    let bytes = |files: &[(PathBuf, Option<Stamp>)]| files.iter().map(|(_, stamp)| Some(stamp.as_ref()?.bytes)).sum::<Option<u64>>();
+    let said = |messages: Vec<Value>| Ok(messages.iter().filter_map(|message| message["content"].as_str()).collect());
+    let sampled = &files[..files.len().min(SAMPLED)];
+    let mut tokens = 0;
+    for (path, stamp) in sampled {
+        let sample = sample(path, "", field, Chat { id: 0, render: &said }, SAMPLE).ok()?;
+        let share = stamp.as_ref()?.bytes as f64 / sample.bytes.max(1) as f64;
+        let found = count(&sample.text, sample.text.len() as u64, tokenizer)? + sample.ids;
+        tokens += (found as f64 * share).round() as u64;
+    }
+    Some((tokens as f64 * bytes(files)? as f64 / bytes(sampled)?.max(1) as f64).round() as u64)
+}
+
+/// Tokens of a text of `bytes` bytes that begins like this.
+fn count(text: &str, bytes: u64, tokenizer: &Tokenizer) -> Option<u64> {
+    let start = &text[..text.floor_char_boundary(SAMPLE)];
+    let tokens = tokenizer.encode(start).ok()?.len();
+    Some((tokens as f64 / start.len().max(1) as f64 * bytes as f64).round() as u64)
 }

@@ -1,8 +1,7 @@
 //! The loss around a checkpoint, measured and drawn.
 
 use super::train::Inputs;
-use super::{Event, Stop, devices, model};
-use crate::data::Corpus;
+use super::{Event, Stop, corpus, devices, model};
 use crate::platform;
 use crate::train::{self, Grid, landscape_png, landscape_svg};
 use anyhow::{Context, Result, bail};
@@ -36,8 +35,8 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
     }
     let file = model::open(&name)?;
     let mut tokens = match text {
-        Some(text) => model::tokenizer(&file)?.encode_document(&Corpus::read(&[text])?)?,
-        None => held_out(&name)?,
+        Some(text) => corpus::measured(&text, &model::tokenizer(&file)?, &file.chat, stop, emit)?,
+        None => held_out(&name, window * windows.max(1), stop, emit)?,
     };
     if tokens.len() < window {
         bail!("the text is {} tokens long, and a window has {window}. Give more text, or a smaller --window", tokens.len());
@@ -62,11 +61,12 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
     Ok(())
 }
 
-/// The text that a run holds out.
-fn held_out(run: &str) -> Result<Vec<u32>> {
+/// The first ids, at most so many, of the text that a run holds out.
+fn held_out(run: &str, most: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
     let settings = Path::new(run).join("run.toml");
     if !platform::is_file(&settings) {
         bail!("{run}: is no run, so there is no held-out text of its own. Name a text with --text");
     }
-    Ok(Inputs::open(&super::settings(&settings)?)?.corpus.held_out)
+    let text = Inputs::open(&super::settings(&settings)?, stop, emit)?.corpus.held_out;
+    Ok(text.read(0..text.len().min(most))?)
 }

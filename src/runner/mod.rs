@@ -4,12 +4,14 @@
 mod bench;
 mod chat;
 mod compare;
+mod corpus;
 mod devices;
 mod eval;
 mod event;
 mod export;
 mod export_model;
 mod generate;
+mod hub;
 mod inputs;
 mod inspect;
 mod known;
@@ -32,7 +34,7 @@ mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
 pub use crate::conform::{CaseResult, Report};
-pub use crate::eval::PerplexityReport;
+pub use crate::eval::{EvalReport, PerplexityReport, Published, Share, TaskReport};
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
@@ -41,8 +43,9 @@ pub use crate::train::{
 };
 pub use chat::ChatRequest;
 pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
+pub use corpus::{DataReport, DataRequest};
 pub use devices::{ConformRequest, DeviceInfo};
-pub use eval::PerplexityRequest;
+pub use eval::{EvalRequest, TaskRequest};
 pub use event::Event;
 pub use export_model::{ExportModelRequest, ModelExport};
 pub use generate::GenerateRequest;
@@ -81,6 +84,8 @@ pub enum Command {
     Sweep(Box<SweepRequest>),
     /// Keep what a teacher says of a text.
     Teach(Box<TeachRequest>),
+    /// Tell what is in a text, and tokenize it if it was not.
+    Data(Box<DataRequest>),
     /// Say what memory a training would take.
     PlanTrain(Box<PlanTrainRequest>),
     /// Say whether a file or directory is what it is taken for.
@@ -128,8 +133,8 @@ pub enum Command {
     },
     /// Forget what was said.
     ResetChat,
-    /// Measure a model's perplexity on a text.
-    Perplexity(PerplexityRequest),
+    /// Measure a model: perplexity on a text, tasks, or both.
+    Evaluate(Box<EvalRequest>),
     /// Say what the layers of a model are made of.
     Inspect {
         /// `embedded`, a packed file, a model directory, or a run's directory.
@@ -281,12 +286,12 @@ impl Command {
     fn assets(&self) -> &'static [&'static str] {
         use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
         match self {
-            Command::Train(_) | Command::Sweep(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Conform(_) => &ALL,
+            Command::Train(_) | Command::Sweep(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Data(_) | Command::Conform(_) => &ALL,
             Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
             Command::OpenChat(_)
             | Command::Generate(_)
             | Command::PlanModel(_)
-            | Command::Perplexity(_)
+            | Command::Evaluate(_)
             | Command::Pack { .. }
             | Command::ExportModel(_)
             | Command::Landscape(_)
@@ -384,6 +389,9 @@ impl Runner {
                 emit(Event::Note { text: format!("Fetched {name}: {:.1} MB", bytes as f64 / 1e6) });
             }
         }
+        for name in command.models() {
+            hub::fetch(&platform::Hub::default(), &name, &self.stop, emit)?;
+        }
         self.work(command, emit).await
     }
 
@@ -411,6 +419,7 @@ impl Runner {
                 emit(Event::Taught { finished });
                 Ok(())
             }
+            Command::Data(request) => corpus::report(*request, &self.stop, emit),
             Command::PlanTrain(request) => plan::plan_train(*request, &mut self.known, emit).await,
             Command::CheckInput { path, kind } => {
                 inputs::check(&path, kind, emit);
@@ -434,7 +443,7 @@ impl Runner {
                 self.chat()?.reset();
                 Ok(())
             }
-            Command::Perplexity(request) => eval::measure(request, &self.stop, emit).await,
+            Command::Evaluate(request) => eval::measure(*request, self.tuning, &self.stop, emit).await,
             Command::Inspect { model } => inspect::inspect(&model, &self.stop, emit),
             Command::Landscape(request) => landscape::draw(*request, &self.stop, emit).await,
             Command::ExportModel(request) => export_model::export(&request, &self.stop, emit),

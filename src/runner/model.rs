@@ -1,11 +1,11 @@
 //! Opening a model by the name a person gives it, and getting it ready to speak.
 
-use super::{Event, Tuning, tuning};
+use super::{Event, Tuning, hub, tuning};
 use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Engine, Generator};
 use crate::model::{LlamaConfig, ModelFile, Purpose, Weights};
-use crate::platform;
+use crate::platform::{self, Hub};
 use crate::train;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -13,7 +13,8 @@ use std::path::Path;
 /// Longest context that is reserved unless more is asked for.
 const CONTEXT: usize = 4096;
 
-/// `embedded`, a packed file, a model directory, or a run's directory: then its last checkpoint.
+/// `embedded`, a packed or GGUF file, a model directory, a run's directory (then its last checkpoint), or the name of a
+/// model of Hugging Face that was fetched before.
 pub(super) fn open(name: &str) -> Result<ModelFile> {
     if name == "embedded" {
         return Ok(ModelFile::embedded_student()?);
@@ -23,18 +24,19 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
         let step = train::checkpoints(path)?.last().copied().with_context(|| format!("{name}: this run has no checkpoint yet"))?;
         return Ok(ModelFile::open(&train::checkpoint(path, step))?);
     }
-    if !platform::exists(path) {
-        bail!("{name}: there is no such file or directory, and no model of that name (only `embedded`)");
+    if platform::exists(path) {
+        return Ok(ModelFile::open(path)?);
     }
-    Ok(ModelFile::open(path)?)
+    match hub::is_name(name).then(|| hub::kept(&Hub::default(), name)).flatten() {
+        Some(kept) => Ok(ModelFile::open(&kept)?),
+        None => Err(hub::missing(name)),
+    }
 }
 
 /// The shape in a `config.json`.
 pub(super) fn config(path: &Path) -> Result<LlamaConfig> {
     let text = platform::read(path).with_context(|| path.display().to_string())?;
-    let config: LlamaConfig = serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))?;
-    config.check()?;
-    Ok(config)
+    LlamaConfig::from_json(&text).with_context(|| path.display().to_string())
 }
 
 /// The context that is reserved: what was asked for, if the model has it.
@@ -82,6 +84,10 @@ pub(super) async fn speakers(
     tuning::tune(&mut machine, tuning, false, set_up, emit).await?;
     let mut speakers = Vec::new();
     for file in files {
+        if file.padding() > 0 {
+            let (path, rows) = (file.path().display(), file.config.vocab_size);
+            emit(Event::Note { text: format!("{path}: {} of the {rows} rows of its embedding are padding: its tokenizer has no id for them", file.padding()) });
+        }
         let before = machine.bytes();
         let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
         let generator = Generator::new(engine(&mut machine, &weights)?);

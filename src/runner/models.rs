@@ -32,10 +32,13 @@ pub(super) async fn fetch(url: &str, sha256: Option<&str>, stop: &Stop, emit: &m
     listed
 }
 
-/// What the first bytes of a file say: a packed model's header, or what else it is.
+/// What the first bytes of a file say: a packed model's header, GGUF's, or what else it is.
 fn judge(start: &[u8]) -> Verdict {
-    let known: [(&[u8], &str); 8] = [
-        (b"GGUF", "it is a GGUF file, of llama.cpp"),
+    if start.starts_with(b"GGUF") {
+        // What is in it is looked at when it is opened.
+        return Verdict::Good;
+    }
+    let known: [(&[u8], &str); 7] = [
         (b"PK\x03\x04", "it is a zip archive"),
         (b"\x1f\x8b", "it is a gzip archive"),
         (b"\x80\x02", "it is a Python pickle"),
@@ -52,7 +55,7 @@ fn judge(start: &[u8]) -> Verdict {
     let Some((length, header)) = start.split_first_chunk::<8>() else { return Verdict::More(16) };
     let length = u64::from_le_bytes(*length);
     if length > HEADER || header.first().is_some_and(|first| *first != b'{') {
-        return Verdict::Bad("it is neither a packed model nor any other safetensors file".into());
+        return Verdict::Bad("it is neither a packed model nor any other safetensors file, nor GGUF".into());
     }
     if (header.len() as u64) < length {
         return Verdict::More(8 + length);
@@ -85,9 +88,9 @@ mod tests {
     #[test]
     fn a_packed_model_is_known_by_its_header_and_anything_else_is_named() {
         assert_eq!(verdict(crate::assets::student().unwrap()), Verdict::Good);
+        assert_eq!(verdict(b"GGUF\x03\0\0\0and more of it"), Verdict::Good);
         let names = [
             (&b"<!doctype html><html>"[..], "a web page"),
-            (b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0", "GGUF"),
             (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
             (b"PK\x03\x04aaaaaaaaaaaaaaa", "zip"),
             (b"{\"error\": \"no such file\"}", "JSON"),

@@ -1,7 +1,7 @@
 //! Packing a student, and training a tokenizer: files in, a file out.
 
-use super::{Event, model};
-use crate::data::{self, Corpus};
+use super::{Event, corpus, model};
+use crate::data;
 use crate::formats::FormatError;
 use crate::platform;
 use anyhow::Result;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 /// A tokenizer to train.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizerRequest {
-    /// Text files.
+    /// Files of text, plain or JSON lines, or patterns of them.
     pub texts: Vec<PathBuf>,
     /// Tokens it is to have.
     pub vocabulary: usize,
@@ -26,7 +26,7 @@ pub(super) fn pack(source: &str, out: &Path, emit: &mut dyn FnMut(Event)) -> Res
 }
 
 pub(super) fn train_tokenizer(request: &TokenizerRequest, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let text = Corpus::read(&request.texts)?;
+    let text = corpus::plain(&request.texts)?;
     let tokenizer = data::train(&[&text], request.vocabulary)?;
     let json = tokenizer.to_json()?;
     platform::write_atomic(&request.out, json.as_bytes()).map_err(|error| FormatError::new(&request.out, format!("cannot be written: {error}")))?;

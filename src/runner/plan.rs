@@ -240,7 +240,7 @@ pub(super) async fn planned(request: PlanTrainRequest, known: &mut Known) -> Res
     let config = request.settings()?;
     config.check()?;
     let (shapes, tokenizer) = known_shapes(&config, teacher_shape.as_deref(), known)?;
-    let text_tokens = known.text_tokens(&config.data, &tokenizer);
+    let text_tokens = known.text_tokens(&config, &tokenizer);
     let Place { counter, memory, name } = known.place(&request.device).await?;
     let planned = Planned::new(&config, &shapes, Room::new(counter, memory, request.memory))?;
     let advice = (!planned.fits()).then(|| planned.advice(&config, &shapes));

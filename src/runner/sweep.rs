@@ -4,7 +4,7 @@
 use super::known::Known;
 use super::plan::{self, PlanTrainRequest};
 use super::train::{Asked, Inputs, TrainRequest};
-use super::{Event, Tuning, devices, recover};
+use super::{Event, Stop, Tuning, devices, recover};
 use crate::platform;
 use crate::train::{self, Ending, Loss, Member, RunDir, TrainConfig, TrainError};
 use anyhow::{Context, Result, bail};
@@ -58,7 +58,7 @@ pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, asked: Asked<'_
     let about = || format!("sweep {}", request.file.display());
     let text = platform::read_text(&request.file).with_context(about)?;
     let members = train::members(&text).map_err(|problem| anyhow::anyhow!(problem)).with_context(about)?;
-    let runs = planned(members, &request, known).await.with_context(about)?;
+    let runs = planned(members, &request, known, asked.stop, emit).await.with_context(about)?;
     emit(Event::SweepPlanned { runs: runs.clone() });
     if request.dry {
         return Ok(());
@@ -96,7 +96,7 @@ fn as_request(run: &SweepRun, request: &SweepRequest) -> TrainRequest {
 
 /// Looks at every run before the first begins: whether it is what was begun in its place, whether what it
 /// reads is there and fits together, and whether the device holds it.
-async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known) -> Result<Vec<SweepRun>> {
+async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<SweepRun>> {
     let (mut runs, mut seen) = (Vec::new(), Vec::new());
     for Member { name, config } in members {
         let path = request.folder.join(&name);
@@ -105,7 +105,7 @@ async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known
         if !run.is_done() {
             let inputs = what_it_reads(&run.config);
             if !seen.contains(&inputs) {
-                Inputs::open(&run.config).with_context(|| format!("run {}", run.name))?;
+                Inputs::open(&run.config, stop, emit).with_context(|| format!("run {}", run.name))?;
                 seen.push(inputs);
             }
             let plan = PlanTrainRequest { train: as_request(&run, request), teacher_shape: None };
@@ -127,12 +127,28 @@ fn done(path: &Path, config: &TrainConfig) -> Result<u64> {
     Ok(run.checkpoints()?.last().copied().unwrap_or(0))
 }
 
-/// The settings that decide what a run opens, the others as by default.
+/// The settings that decide what a run opens, and those that do not as by default.
 fn what_it_reads(config: &TrainConfig) -> TrainConfig {
-    let TrainConfig {
-        model, teacher, teacher_cache, eval_teacher, tokenizer, data, init, seq, temperature, sample_every, sample_prompt, sample_tokens, ..
-    } = config.clone();
     let loss = if config.loss == Loss::Ar { Loss::Ar } else { Loss::Ad };
-    let read = TrainConfig { model, teacher, teacher_cache, eval_teacher, tokenizer, data, init, seq, temperature, loss, ..TrainConfig::default() };
-    TrainConfig { sample_every, sample_prompt, sample_tokens, ..read }
+    let plain = TrainConfig::default();
+    // What is left out here decides how a run goes, not what it opens.
+    TrainConfig {
+        seed: plain.seed,
+        batch: plain.batch,
+        accumulate: plain.accumulate,
+        recompute: plain.recompute,
+        steps: plain.steps,
+        lr: plain.lr,
+        end_lr: plain.end_lr,
+        warmup: plain.warmup,
+        beta1: plain.beta1,
+        beta2: plain.beta2,
+        epsilon: plain.epsilon,
+        moments: plain.moments,
+        weight_decay: plain.weight_decay,
+        clip: plain.clip,
+        divergence: plain.divergence,
+        loss,
+        ..config.clone()
+    }
 }

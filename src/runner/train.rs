@@ -2,14 +2,13 @@
 
 use super::known::Known;
 use super::plan::{self, Planned, Room};
-use super::{Event, Orders, Stop, Tuning, tuning};
+use super::{Event, Orders, Stop, Tuning, corpus, tuning};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
-use crate::formats::FormatError;
 use crate::graph::{Machine, Recompute};
 use crate::model::{ChatFormat, Linears, LlamaConfig, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
-use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer};
+use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, Trainer};
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -53,10 +52,10 @@ pub(super) async fn train(
         (Some(run), config)
     } else {
         RunDir::check_free(&request.run)?;
-        (None, request.config.clone().unwrap_or_default())
+        (None, corpus::named(request.config.clone().unwrap_or_default())?)
     };
     config.check()?;
-    let inputs = Inputs::open(&config)?;
+    let inputs = Inputs::open(&config, asked.stop, emit)?;
     // Of a teacher that is on the machine.
     let teacher = inputs.teacher.as_ref().filter(|_| inputs.shapes.teacher.is_some());
     let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
@@ -95,10 +94,10 @@ pub(super) async fn train(
     Ok(trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(event))).await?)
 }
 
-fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig), TrainError> {
+fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
     let (run, then) = RunDir::open(&request.run)?;
     if let Some(now) = &request.config {
-        run.check_same(&then, now)?;
+        run.check_same(&then, &corpus::named(now.clone())?)?;
     }
     Ok((run, then))
 }
@@ -115,20 +114,19 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    pub(super) fn open(config: &TrainConfig) -> Result<Self> {
+    pub(super) fn open(config: &TrainConfig, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Self> {
         let teacher = open_teacher(&config.teacher)?;
-        let own = teacher.as_ref().and_then(|file| Some((file.tokenizer.clone()?, file.chat.clone())));
-        let (tokenizer, chat) = match (&config.tokenizer, own) {
-            (Source::Path(path), _) => (Tokenizer::open(path).map_err(|error| setting("tokenizer", error))?, ChatFormat::default()),
-            (_, Some(own)) => own,
-            (_, None) => (Tokenizer::from_json(assets::tokenizer()?)?, ChatFormat::default()),
-        };
+        let (tokenizer, chat) = tokenizer(config, teacher.as_ref())?;
         check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
-        let text = if config.data.is_empty() { assets::corpus()?.to_string() } else { Corpus::read(&config.data).map_err(|error| setting("data", error))? };
-        let corpus = Corpus::new(&text, &tokenizer, config.seq).map_err(|error| setting("data", error))?;
-        let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus)?;
-        let cache = config.teacher_cache.as_deref().map(|dir| TeacherCache::open(dir, &origin)).transpose().map_err(|error| setting("teacher_cache", error))?;
+        let corpus = corpus::open(config, &tokenizer, teacher.as_ref().map(|file| &file.chat), stop, emit)?;
+        let cache = match &config.teacher_cache {
+            Some(dir) => {
+                let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus)?;
+                Some(TeacherCache::open(dir, &origin).map_err(|error| setting("teacher_cache", error))?)
+            }
+            None => None,
+        };
         Ok(Self { teacher, tokenizer, chat, shapes, corpus, cache })
     }
 
@@ -169,10 +167,21 @@ fn shapes(config: &TrainConfig, teacher: Option<TeacherShape>, tokenizer: &Token
 }
 
 /// What a cache for this run is made from.
-pub(super) fn origin(config: &TrainConfig, teacher: Option<&ModelFile>, vocabulary: usize, corpus: &Corpus) -> Result<Origin, FormatError> {
+pub(super) fn origin(config: &TrainConfig, teacher: Option<&ModelFile>, vocabulary: usize, corpus: &Corpus) -> Result<Origin> {
     // A large teacher's file takes a while to read: only where there is a cache to know it again.
     let teacher = teacher.filter(|_| config.teacher_cache.is_some()).map(ModelFile::checksum).transpose()?;
-    Ok(Origin { teacher, vocabulary, seq: config.seq, temperature: config.temperature, top: None, text: Origin::text(corpus) })
+    Ok(Origin { teacher, vocabulary, seq: config.seq, temperature: config.temperature, top: None, text: Origin::text(corpus)? })
+}
+
+/// The tokenizer of a run: the one that is named, else the teacher's own with its way of writing conversations, else
+/// the embedded one.
+pub(super) fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<(Tokenizer, ChatFormat)> {
+    let own = teacher.and_then(|file| Some((file.tokenizer.clone()?, file.chat.clone())));
+    match (&config.tokenizer, own) {
+        (Source::Path(path), _) => Ok((Tokenizer::open(path).map_err(|error| setting("tokenizer", error))?, ChatFormat::default())),
+        (_, Some(own)) => Ok(own),
+        (_, None) => Ok((Tokenizer::from_json(assets::tokenizer()?)?, ChatFormat::default())),
+    }
 }
 
 pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {

@@ -2,21 +2,32 @@
 //! teacher, on the same held-out text.
 
 use super::step::{Losses, StepError};
-use crate::data::Batch;
+use crate::data::{Batch, DataError, Ids};
 use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
 use crate::model::{Forward, Positions, Weights, chunk_rows, logits};
 use crate::ops::{Distill, LossSum, Objective, TERMS};
 
-/// Log-probabilities of each token by how often `tokens` has it (add-one smoothing).
-pub(super) fn unigram(tokens: &[u32], vocabulary: usize) -> Vec<f32> {
+/// Tokens that are counted at most: more take long to read, and tell nothing new.
+const COUNTED: usize = 1 << 27;
+
+/// Log-probabilities of each token by how often the text has it (add-one smoothing).
+pub(super) fn unigram(text: &Ids, vocabulary: usize) -> Result<Vec<f32>, DataError> {
     let mut counts = vec![1f64; vocabulary];
-    for &token in tokens {
-        if let Some(count) = counts.get_mut(token as usize) {
-            *count += 1.0;
+    let mut counted = 0;
+    for piece in text.pieces() {
+        let piece = piece?;
+        for &token in &piece {
+            if let Some(count) = counts.get_mut(token as usize) {
+                *count += 1.0;
+            }
+        }
+        counted += piece.len();
+        if counted >= COUNTED {
+            break;
         }
     }
     let total: f64 = counts.iter().sum();
-    counts.iter().map(|count| (count / total).ln() as f32).collect()
+    Ok(counts.iter().map(|count| (count / total).ln() as f32).collect())
 }
 
 /// Losses of a model whose logits are `constant` everywhere, against the teacher.
@@ -33,7 +44,7 @@ pub(super) async fn constant_losses(
     machine.write(&targets, &batch.targets)?;
     machine.write_f32(&weights, &vec![1.0 / rows as f32; rows])?;
     machine.write_f32(&fixed, &constant.repeat(chunk))?;
-    let positions = Positions::new(machine, teacher.config.rope_theta, teacher.config.head_dim(), seq)?;
+    let positions = Positions::new(machine, &teacher.config, seq)?;
     let mut tape = Tape::new();
     let [ids, targets, weights, scale, total] = [tokens, targets, weights, scale, sums].map(|home| tape.lasting(home));
     let hidden = Forward { weights: teacher, positions, batch: sequences, seq, cache: None }.hidden(&mut tape, ids)?;

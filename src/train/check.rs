@@ -56,6 +56,7 @@ impl TrainConfig {
             ("checkpoint_every", self.checkpoint_every, 0, STEPS),
             ("keep", self.keep as u64, 1, 1 << 20),
             // What TOML can hold.
+            ("shuffle", self.shuffle, 0, i64::MAX as u64),
             ("seed", self.seed, 0, i64::MAX as u64),
         ];
         for (name, value, least, most) in counts {
@@ -70,6 +71,7 @@ impl TrainConfig {
             ("weight_decay", self.weight_decay, 0.0, 10.0),
             ("clip", self.clip, 1e-6, 1e30),
             ("temperature", self.temperature, 0.05, 20.0),
+            ("held_out_share", self.held_out_share, 1e-6, 0.5),
         ];
         for (name, value, least, most) in ranges {
             between(name, value, least, most)?;
@@ -114,6 +116,9 @@ impl TrainConfig {
         if self.teacher == Source::None && self.teacher_cache.is_none() && self.loss != Loss::Ar {
             return refuse("teacher", "loss ad and mix need a teacher; without one only loss ar can be trained".into());
         }
+        if self.field.is_empty() {
+            return refuse("field", "there must be one: auto, or the name of a field of the rows".into());
+        }
         if self.teacher_cache.is_some() && self.loss == Loss::Ar {
             return refuse("teacher_cache", "loss ar learns from no teacher; leave the cache out".into());
         }
@@ -149,6 +154,7 @@ impl TrainConfig {
             ("teacher", self.teacher.path()),
             ("tokenizer", self.tokenizer.path()),
             ("teacher_cache", self.teacher_cache.as_ref()),
+            ("held_out", self.held_out.as_ref()),
         ];
         one.into_iter().filter_map(|(name, path)| Some((name, path?))).chain(self.data.iter().map(|path| ("data", path)))
     }
@@ -173,7 +179,7 @@ mod tests {
     fn absurd_settings_are_named() {
         TrainConfig::default().check().unwrap();
         type Spoil = fn(&mut TrainConfig);
-        let bad: [(&str, Spoil); 28] = [
+        let bad: [(&str, Spoil); 32] = [
             ("batch", |c| c.batch = 0),
             ("batch", |c| (c.batch, c.seq) = (1 << 16, 1 << 20)),
             ("seq", |c| c.seq = usize::MAX),
@@ -198,6 +204,10 @@ mod tests {
             ("keep", |c| c.keep = usize::MAX),
             ("seed", |c| c.seed = u64::MAX),
             ("data", |c| c.data = vec!["".into()]),
+            ("held_out", |c| c.held_out = Some("".into())),
+            ("held_out_share", |c| c.held_out_share = 0.0),
+            ("shuffle", |c| c.shuffle = u64::MAX),
+            ("field", |c| c.field = String::new()),
             ("guard.window", |c| c.guard.window = 0),
             ("guard.patience", |c| c.guard.patience = 0),
             ("guard.loss_z", |c| c.guard.loss_z = f64::NAN),

@@ -144,8 +144,16 @@ pub struct TrainConfig {
     pub teacher_storage: MatrixStorage,
     /// The tokenizer; the teacher's where it has one.
     pub tokenizer: Source,
-    /// Text files; the embedded corpus if there are none.
+    /// Files of text and patterns of their names; the embedded corpus if there are none.
     pub data: Vec<PathBuf>,
+    /// Of JSON lines the field that is read; `auto` takes `text`, `messages` or `token_ids`.
+    pub field: String,
+    /// The share of documents that is held out; of fewer than fifty, of the text's end.
+    pub held_out_share: f64,
+    /// A file, or a pattern of several, that is held out in place of a share.
+    pub held_out: Option<PathBuf>,
+    /// Decides the order of documents; 0 leaves them as they lie in the files.
+    pub shuffle: u64,
     /// First weights.
     pub init: Init,
     /// What is minimised.
@@ -218,6 +226,10 @@ impl Default for TrainConfig {
             teacher_storage: MatrixStorage::F16,
             tokenizer: Source::Embedded,
             data: Vec::new(),
+            field: "auto".into(),
+            held_out_share: 0.02,
+            held_out: None,
+            shuffle: 0,
             init: Init::Scratch,
             loss: Loss::Ad,
             divergence: Divergence::Forward,

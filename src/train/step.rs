@@ -306,7 +306,7 @@ struct Tables {
 
 impl Tables {
     fn new(machine: &mut Machine, student: &Weights, teacher: Option<&Weights>, seq: usize) -> Result<Self, MachineError> {
-        let tables = |machine: &mut Machine, weights: &Weights| Positions::new(machine, weights.config.rope_theta, weights.config.head_dim(), seq);
+        let tables = |machine: &mut Machine, weights: &Weights| Positions::new(machine, &weights.config, seq);
         Ok(Self { student: tables(machine, student)?, teacher: teacher.map(|teacher| tables(machine, teacher)).transpose()? })
     }
 }

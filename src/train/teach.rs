@@ -60,7 +60,10 @@ pub async fn teach(
             cache.sync()?;
             return Ok(false);
         }
-        let mut tokens: Vec<u32> = windows.iter().flat_map(|&window| grid.tokens(corpus, window)).copied().collect();
+        let mut tokens = Vec::new();
+        for &window in windows {
+            tokens.extend(grid.tokens(corpus, window).map_err(CacheError::from)?);
+        }
         let whole = tokens.len();
         // The last run may have fewer windows; what stands in for the others is not looked at.
         tokens.resize(at_once * teaching.seq, tokens[0]);
@@ -92,7 +95,7 @@ impl Pass {
         let rows = batch * seq;
         let spec = Spec::u32(rows, 1);
         let tokens = Home { memory: machine.allocate(Class::Words, spec.words())?, offset: 0, spec };
-        let positions = Positions::new(machine, weights.config.rope_theta, weights.config.head_dim(), seq)?;
+        let positions = Positions::new(machine, &weights.config, seq)?;
         let mut tape = Tape::new();
         let ids = tape.lasting(tokens);
         let hidden = Forward { weights, positions, batch, seq, cache: None }.hidden(&mut tape, ids)?;
@@ -186,10 +189,10 @@ mod tests {
         let config = LlamaConfig { num_hidden_layers: 1, hidden_size: 48, intermediate_size: 80, ..LlamaConfig::preset("tiny", 97).unwrap() };
         let teacher = Weights::allocate(&mut machine, &config, Linears::Dense, Purpose::Inference(Storage::F32)).unwrap();
         init_from_dense(&mut machine, &teacher, &mut init_dense(&config, 3)).unwrap();
-        let text = |n: u32| (0..n).map(|i| i * i % 97).collect();
+        let text = |n: u32| (0..n).map(|i| i * i % 97).collect::<Vec<u32>>().into();
         let corpus = Corpus { train: text(9000), held_out: text(500) };
         let teaching = Teaching { top: 5, temperature: 1.0, seq: 64 };
-        let origin = Origin { teacher: Some(1), vocabulary: 97, seq: 64, temperature: 1.0, top: Some(5), text: Origin::text(&corpus) };
+        let origin = Origin { teacher: Some(1), vocabulary: 97, seq: 64, temperature: 1.0, top: Some(5), text: Origin::text(&corpus).unwrap() };
         let mut cache = CacheWriter::open(dir, &origin, &corpus, &[])?;
         platform::wait(teach(&mut machine, &teacher, &mut cache, &corpus, teaching, &|| false, &mut |done, _| fault(done, &gpu)))
     }

@@ -18,7 +18,7 @@ use super::run_dir::{RunDir, RunError};
 use super::schedule::Schedule;
 use super::setup::Setup;
 use super::step::{Losses, PendingReport, Step, StepError, StepReport};
-use crate::data::{Batch, Batches, CacheError, Corpus, TeacherCache, Tokenizer, TokenizerError, held_out};
+use crate::data::{Batch, Batches, CacheError, Corpus, DataError, TeacherCache, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError};
 use crate::model::{BinaryGroup, ChatFormat, ModelError, Rounding};
@@ -44,6 +44,9 @@ pub enum TrainError {
     /// The machine.
     #[error(transparent)]
     Machine(#[from] crate::graph::MachineError),
+    /// The text.
+    #[error(transparent)]
+    Data(#[from] DataError),
     /// The teacher cache.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -170,7 +173,7 @@ impl Trainer {
         let changes = run.changes(|changes| possible(changes, &config, &tokenizer, sampler.as_ref()))?;
         let shape = step.shape();
         let order = if cache.is_some() { Batches::aligned } else { Batches::new };
-        let mut held = held_out(&corpus.held_out, shape.batch, shape.seq, config.eval_batches);
+        let mut held = held_out(corpus.held_out.len(), shape.batch, shape.seq, config.eval_batches, |range| corpus.held_out.read(range))?;
         for (n, batch) in held.iter_mut().enumerate() {
             if let Some(cache) = &cache {
                 cache.teach(batch, (0..shape.batch).map(|row| cache.grid().of_held_out(n * shape.batch + row)))?;
@@ -259,7 +262,7 @@ impl Trainer {
             return Ok(());
         }
         if let (Some(teacher), [first, ..]) = (&self.step.teacher, &self.held[..]) {
-            let unigram = unigram(&self.corpus.train, teacher.config.vocab_size);
+            let unigram = unigram(&self.corpus.train, teacher.config.vocab_size)?;
             let shape = self.step.shape();
             let losses = constant_losses(&mut self.machine, teacher, &unigram, first, (shape.batch, shape.seq)).await?;
             self.note(&format!("KL of the corpus's unigram distribution from the teacher: {:.4} (held-out); a student must get below it", losses.kl), emit)?;
@@ -293,7 +296,7 @@ impl Trainer {
         let scale = self.state.guard.loss_scale(self.state.step + 1);
         for part in 0..accumulate as u64 {
             let index = self.state.cursor + part;
-            let mut batch = self.batches.batch(&self.corpus.train, index);
+            let mut batch = self.batches.batch(index, |range| self.corpus.train.read(range))?;
             if let Some(cache) = &self.cache {
                 cache.teach(&mut batch, self.batches.starts(index).into_iter().map(|start| cache.grid().of_train(start)))?;
             }

@@ -78,7 +78,7 @@ fn nonsense_is_refused_in_place_and_kept() {
     let mut driver = form(&scratch);
     press(&mut driver, "Advanced");
     driver.harness.run_steps(20);
-    let texts = ["Sample prompt", "Run name", "Path of a preset", "Path of a text file"];
+    let texts = ["Sample prompt", "Field of rows", "Run name", "Path of a preset", "Path of a text file"];
     let fields: Vec<String> = driver.harness.query_all_by_role(Role::TextInput).filter_map(|node| node.accesskit_node().label()).collect();
     let numbers: Vec<&String> = fields.iter().filter(|name| !texts.contains(&name.as_str())).collect();
     assert!(numbers.len() > 25, "{fields:?}");

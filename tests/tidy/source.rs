@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::Path;
 
 /// Folders that are read; besides these, the files at the root.
-const FOLDERS: [&str; 8] = ["src", "shaders", "tests", "xtask", "docs", "web", ".ci", ".github"];
+const FOLDERS: [&str; 9] = ["src", "shaders", "tests", "fuzz", "xtask", "docs", "web", ".ci", ".github"];
 /// Reference figures and what a build left.
 const SKIPPED: [&str; 5] = ["golden", "dist", "dist.part", "target", "node_modules"];
 const KINDS: [&str; 8] = ["rs", "wgsl", "toml", "md", "yml", "js", "html", "css"];

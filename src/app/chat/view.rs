@@ -98,7 +98,7 @@ impl ChatTab {
         match &self.in_training {
             Some(run) => _ = ui.label(format!("The model in training in {}", run.display())),
             None => {
-                let label = ui.label("Model path").on_hover_text("embedded, a packed file, a model directory, or a run's directory");
+                let label = ui.label("Model path").on_hover_text("embedded, a packed or GGUF file, a model directory, or a run's directory");
                 ui.add(TextEdit::singleline(&mut shared.settings.chat.model).desired_width(f32::INFINITY)).labelled_by(label.id);
             }
         }

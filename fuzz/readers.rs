@@ -1,0 +1,180 @@
+//! What Signet does with bytes that somebody else made, one function a reader. Fuzz targets and the tests of the
+//! seeds (`tests/fuzz.rs`) run the same ones: nothing may panic, hang, or take much more memory than the bytes.
+
+use super::allocator;
+use signet::data::Tokenizer;
+use signet::formats::safetensors::TensorFile;
+use signet::formats::{TensorSource, TorchFile, weight_map};
+use signet::infer::{Message, Template};
+use signet::model::{ChatFormat, LlamaConfig, ModelFile};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A reader, and what memory it may take.
+pub(crate) struct Reader {
+    /// What its target and its seeds are called.
+    pub(crate) name: &'static str,
+    /// Reads, and does with what it read what the program does.
+    pub(crate) read: fn(&[u8]),
+    /// Bytes of memory for each byte of input, at most.
+    pub(crate) factor: u64,
+    /// Bytes on top, for any input.
+    pub(crate) besides: u64,
+}
+
+const KB: u64 = 1 << 10;
+const MB: u64 = 1 << 20;
+
+/// All of them.
+pub(crate) const READERS: &[Reader] = &[
+    Reader { name: "safetensors", read: safetensors, factor: 64, besides: 64 * KB },
+    Reader { name: "index", read: index, factor: 64, besides: 64 * KB },
+    Reader { name: "torch", read: torch, factor: 64, besides: 512 * KB },
+    Reader { name: "pickle", read: pickle, factor: 192, besides: 512 * KB },
+    Reader { name: "config", read: config, factor: 64, besides: 64 * KB },
+    Reader { name: "tokenizer", read: tokenizer, factor: 256, besides: 8 * MB },
+    Reader { name: "packed", read: packed, factor: 256, besides: 8 * MB },
+    Reader { name: "template", read: template, factor: 256, besides: 96 * MB },
+    Reader { name: "settings", read: settings, factor: 128, besides: 256 * KB },
+    Reader { name: "metrics", read: metrics, factor: 64, besides: 256 * KB },
+];
+
+/// Runs a reader on some bytes, and checks what memory it took.
+pub(crate) fn check(name: &str, bytes: &[u8]) {
+    let reader = READERS.iter().find(|reader| reader.name == name).expect("a reader");
+    let most = allocator::most(|| (reader.read)(bytes));
+    let allowed = reader.factor * bytes.len() as u64 + reader.besides;
+    assert!(most <= allowed, "{name}: {} bytes took {most} bytes of memory; {allowed} are allowed", bytes.len());
+}
+
+/// All floats of all matrices and vectors.
+fn all_floats(source: &dyn TensorSource) {
+    for name in source.names() {
+        let shape = source.shape(&name).expect("named").to_vec();
+        let (rows, cols) = match shape[..] {
+            [cols] => (1, cols),
+            [rows, cols] => (rows, cols),
+            _ => continue,
+        };
+        let whole = source.floats(&name, rows, cols);
+        assert!(whole.is_err() || whole.is_ok_and(|values| values.len() == rows * cols && values.iter().all(|value| value.is_finite())));
+    }
+    let _ = source.checksum();
+}
+
+fn safetensors(bytes: &[u8]) {
+    let Ok(file) = TensorFile::owned("fuzz", Arc::new(bytes.to_vec())) else { return };
+    all_floats(&file);
+    file.names().iter().for_each(|name| drop(file.raw_words(name)));
+}
+
+fn index(bytes: &[u8]) {
+    drop(weight_map(bytes));
+}
+
+fn torch(bytes: &[u8]) {
+    if let Ok(file) = TorchFile::owned("fuzz", Arc::new(bytes.to_vec())) {
+        all_floats(&file);
+    }
+}
+
+/// A pickle in an archive that is otherwise sound, with the storages that the seeds ask for.
+fn pickle(bytes: &[u8]) {
+    let storages = ["a/data/0", "a/data/1", "a/data/2", "a/data/3", "a/data/4", "a/data/5"].map(|name| (name, &[1; 64][..]));
+    torch(&archive(&[&[("a/data.pkl", bytes)], &storages[..]].concat()));
+}
+
+/// A zip archive of stored entries.
+fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut file, mut table) = (Vec::new(), Vec::new());
+    for (name, data) in entries {
+        let (at, size, length) = ((file.len() as u32).to_le_bytes(), (data.len() as u32).to_le_bytes(), (name.len() as u16).to_le_bytes());
+        file.extend([b"PK\x03\x04".as_slice(), &[0; 14], &size, &size, &length, &[0; 2], name.as_bytes(), data].concat());
+        table.extend([b"PK\x01\x02".as_slice(), &[0; 16], &size, &size, &length, &[0; 12], &at, name.as_bytes()].concat());
+    }
+    let count = (entries.len() as u16).to_le_bytes();
+    let (size, at) = ((table.len() as u32).to_le_bytes(), (file.len() as u32).to_le_bytes());
+    [&file[..], &table, b"PK\x05\x06\0\0\0\0", &count, &count, &size, &at, &[0; 2]].concat()
+}
+
+fn config(bytes: &[u8]) {
+    if let Ok(config) = LlamaConfig::from_json(bytes) {
+        assert!(config.rope_frequencies().iter().all(|frequency| frequency.is_finite()));
+        assert!(config.parameters() > 0);
+        let again = serde_json::to_vec(&config).expect("plain data");
+        assert_eq!(LlamaConfig::from_json(&again).expect("what was written is read"), config);
+    }
+}
+
+fn tokenizer(bytes: &[u8]) {
+    let Ok(tokenizer) = Tokenizer::from_json(bytes) else { return };
+    for text in ["", "The capital of France is", " ½ Ⅷ\n\tπ\u{1f600}</s><|end|>", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"] {
+        if let Ok(ids) = tokenizer.encode_document(text) {
+            let _ = tokenizer.decode(&ids, true);
+        }
+    }
+    let _ = tokenizer.decode(&[0, 1, u32::MAX], false);
+    let _ = (tokenizer.vocabulary(), tokenizer.ends(), tokenizer.to_json());
+}
+
+fn packed(bytes: &[u8]) {
+    let Ok(model) = ModelFile::from_snapshot("fuzz", Arc::new(bytes.to_vec())) else { return };
+    for (name, rows, cols) in model.config.linears() {
+        if model.packed() {
+            let _ = model.signs(&name, rows, cols);
+        }
+    }
+    for (name, rows, cols) in model.config.others() {
+        let _ = model.floats(&name, rows, cols);
+    }
+}
+
+fn template(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let format = ChatFormat { template: Some(text.into()), bos_token: Some("<s>".into()), eos_token: None };
+    if let Ok(template) = Template::new(&format) {
+        let _ = template.render(&[Message::new("system", "Be brief."), Message::new("user", " Hi, \u{e9}! "), Message::new("assistant", "Yo")], true);
+    }
+}
+
+/// A directory of one thread, removed when that ends.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let thread = format!("{:?}", std::thread::current().id()).replace(['(', ')'], "-");
+        let path = std::env::temp_dir().join(format!("signet-fuzz-{}-{thread}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a scratch directory");
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The bytes as a file called `name`.
+fn as_file(name: &str, bytes: &[u8], read: impl FnOnce(&Path)) {
+    thread_local! {
+        static FOLDER: Folder = Folder::new();
+    }
+    FOLDER.with(|folder| {
+        let path = folder.0.join(name);
+        std::fs::write(&path, bytes).expect("a scratch file");
+        read(&path);
+    });
+}
+
+fn settings(bytes: &[u8]) {
+    as_file("run.toml", bytes, |path| drop(signet::runner::settings(path).map(|config| config.check())));
+}
+
+fn metrics(bytes: &[u8]) {
+    as_file("metrics.jsonl", bytes, |path| {
+        let run = path.parent().expect("a directory");
+        drop(signet::train::read_piece(run, signet::train::Place::default()));
+        drop(signet::train::read_last(run));
+    });
+}

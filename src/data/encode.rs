@@ -1,0 +1,191 @@
+//! Documents to token ids, many at a time.
+
+use super::DataError;
+use super::long::LongText;
+use super::text::Sink;
+use super::tokenizer::Tokenizer;
+use crate::platform::Clock;
+
+/// Bytes of documents that are encoded in one go, in parallel.
+const GO: usize = 2 << 20;
+/// A longer document is encoded in pieces.
+const LONG: usize = 1 << 20;
+/// Bytes of the files between two looks at whether to go on.
+const LOOK: u64 = 1 << 20;
+/// Seconds between two tellings of how far it is.
+const TELL: f64 = 0.25;
+
+/// Takes the ids of documents in order.
+pub(super) trait Ids {
+    /// More ids of a document.
+    fn put(&mut self, ids: &[u32]) -> Result<(), DataError>;
+    /// The document is over.
+    fn over(&mut self) -> Result<(), DataError>;
+}
+
+/// Who waits for long work, and may stop it.
+pub struct Watch<'a> {
+    /// Whether to stop.
+    pub stop: &'a dyn Fn() -> bool,
+    /// Told now and then of bytes done, of how many, and at what rate.
+    pub progress: &'a mut dyn FnMut(Progress),
+}
+
+/// How far reading is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Whether the files are only looked at, or their text is tokenized.
+    pub tokenizing: bool,
+    /// Bytes of the files that were read.
+    pub done: u64,
+    /// Bytes of all files.
+    pub of: u64,
+    /// Bytes a second.
+    pub rate: f64,
+}
+
+/// Watches over reading some bytes.
+pub(super) struct Watched<'a, 'b> {
+    watch: &'a mut Watch<'b>,
+    tokenizing: bool,
+    of: u64,
+    looked: u64,
+    clock: Clock,
+    told: f64,
+}
+
+impl<'a, 'b> Watched<'a, 'b> {
+    pub(super) fn new(watch: &'a mut Watch<'b>, tokenizing: bool, of: u64) -> Self {
+        Self { watch, tokenizing, of, looked: 0, clock: Clock::start(), told: TELL }
+    }
+
+    /// An error if it is to stop.
+    pub(super) fn go_on(&self) -> Result<(), DataError> {
+        if (self.watch.stop)() { Err(DataError::Stopped) } else { Ok(()) }
+    }
+
+    /// So many bytes are done.
+    pub(super) fn at(&mut self, done: u64) -> Result<(), DataError> {
+        if done < self.looked + LOOK {
+            return Ok(());
+        }
+        self.looked = done;
+        self.go_on()?;
+        let seconds = self.clock.seconds();
+        if seconds > self.told {
+            self.told = seconds + TELL;
+            (self.watch.progress)(Progress { tokenizing: self.tokenizing, done, of: self.of, rate: done as f64 / seconds });
+        }
+        Ok(())
+    }
+}
+
+/// Encodes documents.
+pub(super) struct Encoder<'a, 'b> {
+    tokenizer: &'a Tokenizer,
+    vocabulary: usize,
+    /// Whole documents that wait, and whether each is to be closed.
+    queue: Vec<(String, bool)>,
+    queued: usize,
+    /// The document at hand, as far as it is here.
+    document: String,
+    long: Option<LongText<'a>>,
+    /// The last id of the long document at hand.
+    last: Option<u32>,
+    out: &'a mut dyn Ids,
+    watched: Watched<'a, 'b>,
+    /// Bytes of text.
+    pub(super) bytes: u64,
+}
+
+impl<'a, 'b> Encoder<'a, 'b> {
+    pub(super) fn new(tokenizer: &'a Tokenizer, out: &'a mut dyn Ids, watched: Watched<'a, 'b>) -> Self {
+        let vocabulary = tokenizer.vocabulary();
+        Self { tokenizer, vocabulary, queue: Vec::new(), queued: 0, document: String::new(), long: None, last: None, out, watched, bytes: 0 }
+    }
+
+    /// Encodes what waits.
+    pub(super) fn flush(&mut self) -> Result<(), DataError> {
+        self.queued = 0;
+        let queue = std::mem::take(&mut self.queue);
+        let encoded = self.tokenizer.encode_all(queue.iter().map(|(text, _)| text.as_str()).collect())?;
+        for (ids, (_, close)) in encoded.iter().zip(&queue) {
+            self.out.put(ids)?;
+            self.close(ids.last().copied(), *close)?;
+        }
+        Ok(())
+    }
+
+    /// Ends a document, with an end token if it is asked for and not there.
+    fn close(&mut self, last: Option<u32>, close: bool) -> Result<(), DataError> {
+        if let Some(end) = self.tokenizer.end().filter(|&end| close && last != Some(end)) {
+            self.out.put(&[end])?;
+        }
+        self.out.over()
+    }
+
+    /// Gives text to the long document at hand.
+    fn lengthen(&mut self, text: &str) -> Result<(), DataError> {
+        let Self { long, last, out, .. } = self;
+        let long = long.as_mut().expect("it is a long one");
+        long.push(text, &mut |ids| {
+            *last = ids.last().copied().or(*last);
+            out.put(ids)
+        })
+    }
+}
+
+impl Sink for Encoder<'_, '_> {
+    fn text(&mut self, text: &str) -> Result<(), DataError> {
+        self.bytes += text.len() as u64;
+        if self.long.is_some() {
+            return self.lengthen(text);
+        }
+        self.document.push_str(text);
+        if self.document.len() > LONG {
+            self.flush()?;
+            (self.long, self.last) = (Some(LongText::new(self.tokenizer)), None);
+            let document = std::mem::take(&mut self.document);
+            return self.lengthen(&document);
+        }
+        Ok(())
+    }
+
+    fn ids(&mut self, ids: &[u32]) -> Result<Result<(), String>, DataError> {
+        if let Some(id) = ids.iter().find(|&&id| id as usize >= self.vocabulary) {
+            return Ok(Err(format!(
+                "has the token id {id}, but the tokenizer's are 0 to {}. Name the tokenizer that the ids were made with",
+                self.vocabulary - 1
+            )));
+        }
+        self.flush()?;
+        if !ids.is_empty() {
+            self.out.put(ids)?;
+            self.out.over()?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn end(&mut self, close: bool) -> Result<(), DataError> {
+        if let Some(long) = self.long.take() {
+            let Self { last, out, .. } = self;
+            long.finish(&mut |ids| {
+                *last = ids.last().copied().or(*last);
+                out.put(ids)
+            })?;
+            return self.close(self.last, close);
+        }
+        let document = std::mem::take(&mut self.document);
+        self.queued += document.len();
+        self.queue.push((document, close));
+        if self.queued > GO { self.flush() } else { Ok(()) }
+    }
+
+    fn at(&mut self, bytes: u64) -> Result<(), DataError> {
+        self.watched.at(bytes)
+    }
+
+    fn go_on(&self) -> Result<(), DataError> {
+        self.watched.go_on()
+    }
+}

@@ -1,0 +1,176 @@
+//! A text that is too long to be encoded at once, in pieces, to the ids that the whole would give.
+//!
+//! Each piece is encoded with some text around it, so that two neighbours both know the tokens where
+//! they meet. Where these agree over a good stretch, both have found the boundaries that any longer
+//! text has there, and the ids are joined in its middle; where they do not, both pieces become one.
+
+use super::DataError;
+use super::tokenizer::Tokenizer;
+use rayon::prelude::*;
+
+/// Bytes of a piece.
+const PIECE: usize = 256 << 10;
+/// Bytes around it.
+const AROUND: usize = 8 << 10;
+/// Bytes on either side of a joint that must have the same tokens.
+const AGREED: usize = 2 << 10;
+/// Bytes that are encoded in one go, in parallel.
+const GO: usize = 2 << 20;
+/// Longest stretch in which no joint is found.
+const LONGEST: usize = 32 << 20;
+
+/// A text that comes in pieces.
+pub(super) struct LongText<'a> {
+    tokenizer: &'a Tokenizer,
+    text: String,
+    /// Bytes in front of `text`.
+    before: usize,
+    /// Where the next piece begins.
+    next: usize,
+    /// The last piece: its tokens are certain up to where the next one begins.
+    last: Option<Piece>,
+}
+
+/// Where each token begins in the whole text, and its id.
+type Tokens = Vec<(usize, u32)>;
+
+struct Piece {
+    start: usize,
+    tokens: Tokens,
+}
+
+impl Piece {
+    /// Those tokens that begin in the piece itself, before `end`.
+    fn ids(&self, end: usize) -> Vec<u32> {
+        let (first, last) = (if self.start == 0 { 0 } else { place(&self.tokens, self.start) }, place(&self.tokens, end));
+        self.tokens[first..last].iter().map(|&(_, id)| id).collect()
+    }
+}
+
+/// How many tokens come before the first that begins at `at` or later.
+fn place(tokens: &Tokens, at: usize) -> usize {
+    tokens.iter().position(|&(start, _)| start >= at).unwrap_or(tokens.len())
+}
+
+/// Whether both know the same tokens around `at`.
+fn agree(left: &Tokens, right: &Tokens, at: usize) -> bool {
+    let around = |tokens: &Tokens| place(tokens, at.saturating_sub(AGREED))..place(tokens, at + AGREED);
+    let (left, right) = (&left[around(left)], &right[around(right)]);
+    left == right && left.iter().any(|&(start, _)| start < at) && left.iter().any(|&(start, _)| start >= at)
+}
+
+impl<'a> LongText<'a> {
+    pub(super) fn new(tokenizer: &'a Tokenizer) -> Self {
+        Self { tokenizer, text: String::new(), before: 0, next: 0, last: None }
+    }
+
+    /// Adds text; gives ids that became certain to `out`.
+    pub(super) fn push(&mut self, text: &str, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
+        self.text.push_str(text);
+        if self.end() >= self.next + GO + PIECE { self.encode(false, out) } else { Ok(()) }
+    }
+
+    /// The text is over: gives the rest.
+    pub(super) fn finish(mut self, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
+        self.encode(true, out)?;
+        let end = self.end();
+        self.last.map_or(Ok(()), |last| out(&last.ids(end + 1)))
+    }
+
+    fn end(&self) -> usize {
+        self.before + self.text.len()
+    }
+
+    /// The beginning of the character at `at`.
+    fn boundary(&self, at: usize) -> usize {
+        self.before + self.text.floor_char_boundary(at - self.before)
+    }
+
+    fn tokens(&self, start: usize, end: usize) -> Result<Tokens, DataError> {
+        let first = self.boundary(start.saturating_sub(AROUND).max(self.before));
+        let last = self.boundary((end + AROUND).min(self.end()));
+        let mut tokens = self.tokenizer.encode_places(&self.text[first - self.before..last - self.before])?;
+        tokens.iter_mut().for_each(|(place, _)| *place += first);
+        Ok(tokens)
+    }
+
+    fn encode(&mut self, all: bool, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
+        let mut bounds = vec![self.next];
+        let mut next = self.next;
+        while next + PIECE + AROUND <= self.end() {
+            next = self.boundary(next + PIECE);
+            bounds.push(next);
+        }
+        if all && next < self.end() {
+            bounds.push(self.end());
+        }
+        let pieces: Vec<Tokens> = bounds.par_windows(2).map(|bounds| self.tokens(bounds[0], bounds[1])).collect::<Result<_, _>>()?;
+        for (bounds, tokens) in bounds.windows(2).zip(pieces) {
+            self.join(bounds[0], bounds[1], tokens, out)?;
+        }
+        self.next = *bounds.last().expect("there is one");
+        let kept = self.last.as_ref().map_or(0, |last| last.start.saturating_sub(2 * AROUND)).max(self.before);
+        let kept = self.boundary(kept);
+        self.text.drain(..kept - self.before);
+        self.before = kept;
+        Ok(())
+    }
+
+    /// Joins the tokens of the piece from `start` to `end` to those of the one before.
+    fn join(&mut self, start: usize, end: usize, tokens: Tokens, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
+        let piece = match self.last.take() {
+            None => Piece { start, tokens },
+            Some(last) if agree(&last.tokens, &tokens, start) => {
+                out(&last.ids(start))?;
+                Piece { start, tokens }
+            }
+            Some(last) if end - last.start > LONGEST => return Err(DataError::NoJoint { start: last.start, bytes: LONGEST >> 20 }),
+            Some(last) => Piece { start: last.start, tokens: self.tokens(last.start, end)? },
+        };
+        self.last = Some(piece);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::assets;
+
+    fn long(tokenizer: &Tokenizer, text: &str, by: usize) -> Result<Vec<u32>, DataError> {
+        let (mut ids, mut long, mut rest) = (Vec::new(), LongText::new(tokenizer), text);
+        let mut out = |more: &[u32]| {
+            ids.extend_from_slice(more);
+            Ok(())
+        };
+        while !rest.is_empty() {
+            let (piece, behind) = rest.split_at(rest.ceil_char_boundary(by.min(rest.len())));
+            long.push(piece, &mut out)?;
+            rest = behind;
+        }
+        long.finish(&mut out)?;
+        Ok(ids)
+    }
+
+    #[test]
+    fn pieces_give_the_ids_of_the_whole() {
+        let tokenizer = Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap();
+        let corpus = assets::corpus().unwrap();
+        let mixed: String = corpus.chars().take(900_000).enumerate().map(|(n, c)| if n % 97 == 0 { '東' } else { c }).collect();
+        for text in [corpus.repeat(3), mixed.repeat(4), "x".repeat(10), "word ".repeat(1 << 19), String::new()] {
+            let whole = tokenizer.encode(&text).unwrap();
+            assert!(long(&tokenizer, &text, 100_003).unwrap() == whole, "{:?}…", text.chars().take(20).collect::<String>());
+        }
+    }
+
+    #[test]
+    fn where_pieces_disagree_they_become_one() {
+        let tokenizer = Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap();
+        // One word without a joint, in the midst of others.
+        let text = format!("{}{}{}", "some words ".repeat(40_000), "abcabcabd".repeat(70_000), " and more".repeat(40_000));
+        assert!(long(&tokenizer, &text, 1 << 20).unwrap() == tokenizer.encode(&text).unwrap());
+        let left: Tokens = (0..2000).map(|n| (3 * n, 7)).collect();
+        let right: Tokens = (0..2000).map(|n| (3 * n + 1, 7)).collect();
+        assert!(agree(&left, &left, 3000) && !agree(&left, &right, 3000) && !agree(&left, &left[..1000].to_vec(), 3000));
+    }
+}

@@ -1,0 +1,325 @@
+//! Token ids on disk, tokenized once: a directory of the user's cache for each text and tokenizer, made
+//! whole or not at all. Small texts, and the embedded one, are in memory.
+//!
+//! ```text
+//! tokens/KEY/ids          ids one after the other, 2 bytes each, or 4 if there are more than 65,536
+//!            documents    where each document begins, and where the last one ends: u64
+//!            about.json   how many there are, and of what
+//! ```
+
+use super::DataError;
+use super::encode::{Encoder, Ids, Watch, Watched};
+use super::text::{self, Chat, Format, Input, feed, format_of};
+use super::tokenizer::Tokenizer;
+use crate::formats::{Checksum, FormatError, checksum};
+use crate::platform::{self, Commit, CommitPart, Lock, Mapped};
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Changes whenever the same files would give other ids.
+const FORMAT: u64 = 1;
+/// Files of at most so many bytes together are tokenized anew each time.
+const SMALL: u64 = 1 << 20;
+
+/// What a store holds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct About {
+    /// Documents.
+    pub documents: u64,
+    /// Their ids.
+    pub tokens: u64,
+    /// Bytes of an id.
+    pub width: usize,
+    /// Bytes of their text, unpacked; 0 for what came as ids.
+    pub bytes: u64,
+    /// The files, for who looks at it.
+    pub files: Vec<String>,
+}
+
+enum Bytes {
+    Here(Vec<u8>),
+    Mapped(Mapped),
+}
+
+impl Bytes {
+    fn open(path: &Path, bytes: u64) -> io::Result<Self> {
+        let map = Mapped::open(path)?;
+        if map.bytes() == bytes { Ok(Self::Mapped(map)) } else { Err(io::Error::other("it has another length")) }
+    }
+
+    fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Here(bytes) => Ok(Cow::Borrowed(&bytes[range.start as usize..range.end as usize])),
+            Self::Mapped(map) => map.part(range),
+        }
+    }
+}
+
+/// The ids of some documents.
+pub struct Store {
+    about: About,
+    ids: Bytes,
+    documents: Bytes,
+    /// Its directory, if it is on disk.
+    place: Option<PathBuf>,
+    vocabulary: usize,
+}
+
+/// What is tokenized, and how.
+pub struct Tokenizing<'a> {
+    /// Gives the ids.
+    pub tokenizer: &'a Tokenizer,
+    /// What is read of rows: a field's name, or `auto`.
+    pub field: &'a str,
+    /// How conversations become text.
+    pub chat: Chat<'a>,
+    /// The directory of all stores; none to hold them in memory.
+    pub cache: Option<&'a Path>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Store of {} ids", self.about.tokens)
+    }
+}
+
+impl Store {
+    /// Ids that are here.
+    pub(super) fn of(ids: &[u32]) -> Self {
+        let about = About { documents: 1, tokens: ids.len() as u64, width: 4, ..About::default() };
+        let ends = [0, ids.len() as u64].iter().flat_map(|end| end.to_le_bytes()).collect();
+        Self {
+            about,
+            ids: Bytes::Here(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+            documents: Bytes::Here(ends),
+            place: None,
+            vocabulary: usize::MAX,
+        }
+    }
+
+    /// Text that is part of the program.
+    pub fn embedded(text: &'static str, how: &Tokenizing<'_>) -> Result<Self, DataError> {
+        how.in_memory(&[Input::Embedded(text)], text.len() as u64, &mut Watch { stop: &|| false, progress: &mut |_| {} })
+    }
+
+    /// The ids of some files: from the cache, or tokenized now.
+    pub fn open(files: &[PathBuf], how: &Tokenizing<'_>, watch: &mut Watch<'_>) -> Result<Self, DataError> {
+        let mut bytes = 0;
+        for path in files {
+            let missing = || FormatError::new(path, "there is no such file");
+            bytes += platform::stamp(path).filter(|_| platform::is_file(path)).ok_or_else(missing)?.bytes;
+        }
+        let inputs: Vec<Input> = files.iter().cloned().map(Input::File).collect();
+        let Some(cache) = how.cache.filter(|_| bytes > SMALL) else { return how.in_memory(&inputs, bytes, watch) };
+        let key = how.key(files, bytes, watch)?;
+        let dir = cache.join(format!("{key:016x}"));
+        let at = |error| DataError::Cache { path: dir.clone(), error };
+        if let Ok(store) = Self::there(&dir, how) {
+            return Ok(store);
+        }
+        platform::make_dir(cache).map_err(at)?;
+        let lock = cache.join(format!("{key:016x}.lock"));
+        let _held = loop {
+            match Lock::take(&lock).map_err(at)? {
+                Some(held) => break held,
+                None if (watch.stop)() => return Err(DataError::Stopped),
+                // Another process tokenizes the same text.
+                None => platform::pause(0.2),
+            }
+        };
+        if let Ok(store) = Self::there(&dir, how) {
+            return Ok(store);
+        }
+        how.on_disk(&inputs, bytes, &dir, watch)?;
+        Self::there(&dir, how).map_err(at)
+    }
+
+    /// What is in a directory of the cache.
+    fn there(dir: &Path, how: &Tokenizing<'_>) -> io::Result<Self> {
+        let about = about(dir)?;
+        let ids = Bytes::open(&dir.join("ids"), about.tokens.saturating_mul(about.width as u64))?;
+        let documents = Bytes::open(&dir.join("documents"), about.documents.saturating_add(1).saturating_mul(8))?;
+        Ok(Self { about, ids, documents, place: Some(dir.to_path_buf()), vocabulary: how.tokenizer.vocabulary() })
+    }
+
+    /// What it holds.
+    pub fn about(&self) -> &About {
+        &self.about
+    }
+
+    /// Its directory, if it is on disk.
+    pub fn place(&self) -> Option<&Path> {
+        self.place.as_deref()
+    }
+
+    fn damaged(&self) -> DataError {
+        let path = self.place.clone().unwrap_or_default();
+        FormatError::new(&path, "is damaged: what it holds was not tokenized from the text. Delete it; it is made again").into()
+    }
+
+    /// Where a document lies.
+    pub fn document(&self, n: u64) -> Result<Range<u64>, DataError> {
+        let bytes = self.documents.part(8 * n..8 * n + 16).map_err(|_| self.damaged())?;
+        let words = bytes.as_chunks().0;
+        let range = u64::from_le_bytes(words[0])..u64::from_le_bytes(words[1]);
+        if range.start <= range.end && range.end <= self.about.tokens { Ok(range) } else { Err(self.damaged()) }
+    }
+
+    /// Adds some of its ids to `out`.
+    pub fn read(&self, range: Range<u64>, out: &mut Vec<u32>) -> Result<(), DataError> {
+        let width = self.about.width as u64;
+        let bytes = self.ids.part(range.start * width..range.end * width).map_err(|_| self.damaged())?;
+        let first = out.len();
+        match width {
+            2 => out.extend(bytes.as_chunks().0.iter().map(|id| u32::from(u16::from_le_bytes(*id)))),
+            _ => out.extend(bytes.as_chunks().0.iter().map(|id| u32::from_le_bytes(*id))),
+        }
+        if out[first..].iter().all(|&id| (id as usize) < self.vocabulary) { Ok(()) } else { Err(self.damaged()) }
+    }
+}
+
+/// What a directory of the cache says of itself.
+fn about(dir: &Path) -> io::Result<About> {
+    let about: About = serde_json::from_slice(&platform::read(&dir.join("about.json"))?)?;
+    if about.width == 2 || about.width == 4 { Ok(about) } else { Err(io::Error::other("ids of another width")) }
+}
+
+/// Directories in a cache, and how many bytes they have.
+pub fn stores(cache: &Path) -> (usize, u64) {
+    let names = platform::list(cache).unwrap_or_default();
+    let sizes = names.iter().filter_map(|name| about(&cache.join(name)).ok()).map(|about| about.tokens * about.width as u64 + 8 * about.documents + 8);
+    sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
+}
+
+impl Tokenizing<'_> {
+    /// The text of the token between documents; empty without one.
+    fn end(&self) -> String {
+        self.tokenizer.end().and_then(|id| self.tokenizer.decode(&[id], true).ok()).unwrap_or_default()
+    }
+
+    fn width(&self) -> usize {
+        if self.tokenizer.vocabulary() <= 1 << 16 { 2 } else { 4 }
+    }
+
+    /// By what the ids of some files are known: all that decides them.
+    fn key(&self, files: &[PathBuf], bytes: u64, watch: &mut Watch<'_>) -> Result<u64, DataError> {
+        let mut watched = Watched::new(watch, false, bytes);
+        let mut key = checksum(FORMAT, self.tokenizer.to_json()?.as_bytes());
+        if files.iter().any(|path| format_of(path) == Format::Rows) {
+            key = checksum(checksum(key, self.field.as_bytes()), &self.chat.id.to_le_bytes());
+        }
+        let mut done = 0;
+        for path in files {
+            let failed = |error| FormatError::new(path, format!("cannot be read: {error}"));
+            let length = platform::stamp(path).map_or(0, |stamp| stamp.bytes);
+            let mut sum = Checksum::new(checksum(key, &[u8::from(format_of(path) == Format::Rows)]), length);
+            let mut at = 0;
+            key = loop {
+                let (piece, now) = platform::read_part(path, at, text::PIECE as u64).map_err(failed)?;
+                if now != length {
+                    return Err(failed(io::Error::other("another program writes to it")).into());
+                }
+                at += piece.len() as u64;
+                watched.at(done + at)?;
+                let (words, rest) = piece.split_at(piece.len() / 8 * 8);
+                sum = sum.with(words);
+                if at == length {
+                    break sum.finish(rest);
+                }
+            };
+            done += length;
+        }
+        Ok(key)
+    }
+
+    /// Feeds all documents to `out`; gives the bytes of their text.
+    fn tokenize(&self, inputs: &[Input], bytes: u64, out: &mut dyn Ids, watch: &mut Watch<'_>) -> Result<u64, DataError> {
+        let mut encoder = Encoder::new(self.tokenizer, out, Watched::new(watch, true, bytes));
+        feed(inputs, &self.end(), self.field, self.chat, &mut encoder)?;
+        encoder.flush()?;
+        Ok(encoder.bytes)
+    }
+
+    fn in_memory(&self, inputs: &[Input], bytes: u64, watch: &mut Watch<'_>) -> Result<Store, DataError> {
+        let mut writer = Writer { ids: Vec::new(), documents: 0u64.to_le_bytes().to_vec(), about: About { width: self.width(), ..About::default() } };
+        let bytes = self.tokenize(inputs, bytes, &mut writer, watch)?;
+        let Writer { ids, documents, about } = writer;
+        let vocabulary = self.tokenizer.vocabulary();
+        Ok(Store { about: About { bytes, ..about }, ids: Bytes::Here(ids), documents: Bytes::Here(documents), place: None, vocabulary })
+    }
+
+    fn on_disk(&self, inputs: &[Input], bytes: u64, dir: &Path, watch: &mut Watch<'_>) -> Result<(), DataError> {
+        let at = |error| DataError::Cache { path: dir.to_path_buf(), error };
+        let mut commit = Commit::begin(dir).map_err(at)?;
+        let (ids, mut documents) = (commit.part("ids").map_err(at)?, commit.part("documents").map_err(at)?);
+        documents.write_all(&0u64.to_le_bytes()).map_err(at)?;
+        let mut writer = OnDisk { dir, writer: Writer { ids, documents, about: About { width: self.width(), ..About::default() } } };
+        let bytes = self.tokenize(inputs, bytes, &mut writer, watch)?;
+        let Writer { ids, documents, about } = writer.writer;
+        let name = |input: &Input| if let Input::File(path) = input { path.display().to_string() } else { String::new() };
+        // Nobody reads a list of thousands.
+        let files = inputs.iter().take(100).map(name).collect();
+        let about = serde_json::to_vec_pretty(&About { bytes, files, ..about }).expect("it is plain data");
+        let end = |part: CommitPart| part.end().map_err(at);
+        end(ids)?;
+        end(documents)?;
+        let mut part = commit.part("about.json").map_err(at)?;
+        part.write_all(&about).map_err(at)?;
+        end(part)?;
+        commit.finish().map_err(at)
+    }
+}
+
+/// Writes ids and where documents end.
+struct Writer<W> {
+    ids: W,
+    documents: W,
+    about: About,
+}
+
+impl<W: Write> Writer<W> {
+    fn put(&mut self, ids: &[u32]) -> io::Result<()> {
+        self.about.tokens += ids.len() as u64;
+        let bytes: Vec<u8> = match self.about.width {
+            2 => ids.iter().flat_map(|&id| (id as u16).to_le_bytes()).collect(),
+            _ => ids.iter().flat_map(|id| id.to_le_bytes()).collect(),
+        };
+        self.ids.write_all(&bytes)
+    }
+
+    fn over(&mut self) -> io::Result<()> {
+        self.about.documents += 1;
+        self.documents.write_all(&self.about.tokens.to_le_bytes())
+    }
+}
+
+impl Ids for Writer<Vec<u8>> {
+    fn put(&mut self, ids: &[u32]) -> Result<(), DataError> {
+        Writer::put(self, ids).expect("memory takes all");
+        Ok(())
+    }
+
+    fn over(&mut self) -> Result<(), DataError> {
+        Writer::over(self).expect("memory takes all");
+        Ok(())
+    }
+}
+
+/// The same in a directory, which an error names.
+struct OnDisk<'a> {
+    dir: &'a Path,
+    writer: Writer<CommitPart>,
+}
+
+impl Ids for OnDisk<'_> {
+    fn put(&mut self, ids: &[u32]) -> Result<(), DataError> {
+        self.writer.put(ids).map_err(|error| DataError::Cache { path: self.dir.to_path_buf(), error })
+    }
+
+    fn over(&mut self) -> Result<(), DataError> {
+        self.writer.over().map_err(|error| DataError::Cache { path: self.dir.to_path_buf(), error })
+    }
+}

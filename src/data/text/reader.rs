@@ -1,0 +1,119 @@
+//! UTF-8 text in pieces or in lines, from a file that may be compressed.
+
+use super::documents::Input;
+use super::unpack::{PIECE, Unpacked};
+use crate::formats::FormatError;
+use std::path::{Path, PathBuf};
+
+/// Longest line, in bytes: a document of JSON lines is held in memory as a whole.
+const LONGEST_LINE: usize = 64 << 20;
+
+/// A file's text as it is read.
+pub(super) struct Reader {
+    path: PathBuf,
+    file: Unpacked,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that were given.
+    used: usize,
+    /// Bytes in front of the buffer.
+    before: u64,
+    /// Lines given.
+    lines: u64,
+    over: bool,
+}
+
+impl Reader {
+    pub(super) fn open(input: &Input) -> Result<Self, FormatError> {
+        let (path, file) = match input {
+            Input::File(path) => (path.as_path(), Unpacked::open(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?),
+            Input::Embedded(text) => (Path::new("the embedded corpus"), Unpacked::embedded(text)),
+        };
+        Ok(Self { path: path.to_path_buf(), file, buffer: Vec::new(), used: 0, before: 0, lines: 0, over: false })
+    }
+
+    /// Bytes of the file for what was given so far, about: what waits is reckoned with.
+    pub(super) fn taken(&self) -> u64 {
+        let (given, unpacked) = (self.before + self.used as u64, self.before + self.buffer.len() as u64);
+        if given == unpacked { self.file.taken() } else { (self.file.taken() as f64 * given as f64 / unpacked as f64) as u64 }
+    }
+
+    /// A problem of the line that was given last.
+    pub(super) fn problem(&self, what: impl std::fmt::Display) -> FormatError {
+        FormatError::new(&self.path, format!("line {}: {what}", self.lines))
+    }
+
+    /// There is nothing in it.
+    pub(super) fn empty(&self) -> FormatError {
+        FormatError::new(&self.path, "is empty: it holds no text. Leave it out")
+    }
+
+    /// Forgets what was given, and reads on.
+    fn more(&mut self) -> Result<(), FormatError> {
+        self.buffer.drain(..self.used);
+        self.before += self.used as u64;
+        self.used = 0;
+        let there = self.buffer.len();
+        self.buffer.resize(there + PIECE, 0);
+        let filled = self.file.fill(&mut self.buffer[there..]).map_err(|problem| FormatError::new(&self.path, problem))?;
+        self.buffer.truncate(there + filled);
+        self.over = filled < PIECE;
+        Ok(())
+    }
+
+    /// The next characters; none at the end.
+    pub(super) fn piece(&mut self) -> Result<Option<&str>, FormatError> {
+        self.more()?;
+        let end = match std::str::from_utf8(&self.buffer) {
+            Ok(text) => text.len(),
+            // The rest of a character that is cut off comes with the next piece.
+            Err(error) if error.error_len().is_none() && !self.over => error.valid_up_to(),
+            Err(error) => return Err(self.no_text(error.valid_up_to(), "")),
+        };
+        self.used = end;
+        let text = std::str::from_utf8(&self.buffer[..end]).expect("it was checked");
+        Ok((!text.is_empty()).then_some(text))
+    }
+
+    fn no_text(&self, at: usize, line: &str) -> FormatError {
+        FormatError::new(&self.path, format!("{line}is not UTF-8 text: byte {} begins no character. Convert it first", self.before + at as u64))
+    }
+
+    /// The next line without its end; none at the end.
+    pub(super) fn line(&mut self) -> Result<Option<&str>, FormatError> {
+        let mut looked = self.used;
+        let end = loop {
+            if let Some(at) = self.buffer[looked..].iter().position(|&byte| byte == b'\n') {
+                break looked + at;
+            }
+            if self.over {
+                break self.buffer.len();
+            }
+            let seen = self.buffer.len() - self.used;
+            if seen > LONGEST_LINE {
+                self.lines += 1;
+                return Err(self.problem(format!("is longer than {} MiB; one row a line, and a document of at most that size", LONGEST_LINE >> 20)));
+            }
+            self.more()?;
+            looked = seen;
+        };
+        if end == self.buffer.len() && end == self.used {
+            return Ok(None);
+        }
+        let start = std::mem::replace(&mut self.used, (end + 1).min(self.buffer.len()));
+        self.lines += 1;
+        match std::str::from_utf8(&self.buffer[start..end]) {
+            Ok(line) => Ok(Some(if self.lines == 1 { line.trim_start_matches('\u{feff}') } else { line })),
+            Err(error) => Err(self.no_text(start + error.valid_up_to(), &format!("line {}: ", self.lines))),
+        }
+    }
+}
+
+/// The whole text of a file that is no JSON lines.
+pub fn whole(path: &Path) -> Result<String, FormatError> {
+    let mut reader = Reader::open(&Input::File(path.to_path_buf()))?;
+    let mut text = String::new();
+    while let Some(piece) = reader.piece()? {
+        text.push_str(piece);
+    }
+    Ok(text)
+}

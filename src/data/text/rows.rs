@@ -1,0 +1,195 @@
+//! A row of JSON lines: its text, its token ids, or its messages.
+
+use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Value;
+use std::fmt::{self, Formatter};
+
+/// What a field holds decides what it is.
+#[derive(Debug, PartialEq)]
+pub(super) enum Contents {
+    Text(String),
+    Ids(Vec<u32>),
+    /// Objects with `role` and `content`.
+    Messages(Vec<Value>),
+}
+
+/// The fields that are looked for, in this order, where none is named.
+pub(super) const KNOWN: [&str; 3] = ["text", "messages", "token_ids"];
+/// The name that stands for any of them.
+pub(super) const AUTO: &str = "auto";
+
+/// Why a row cannot be used.
+#[derive(Debug, PartialEq)]
+pub(super) enum RowError {
+    /// It is no row, or holds something else.
+    Bad(String),
+    /// It has no such field.
+    Lacks(String),
+}
+
+/// Reads a row; the field is one of [`KNOWN`] if it is `auto`.
+pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
+    let mut json = serde_json::Deserializer::from_str(line);
+    let mut fields = Fields { wanted: if field == AUTO { &KNOWN } else { &[field] }, found: [None, None, None], others: Vec::new() };
+    (&mut json).deserialize_map(&mut fields).and_then(|()| json.end()).map_err(|error| RowError::Bad(explain(line, &error)))?;
+    let Fields { found, others, .. } = fields;
+    found.into_iter().flatten().next().ok_or_else(|| {
+        let wanted = if field == AUTO { "text, messages or token_ids" } else { field };
+        let others = if others.is_empty() { "no other".into() } else { others.join(", ") };
+        RowError::Lacks(format!("has no field {wanted}; it has {others}. Name the right one with --field"))
+    })
+}
+
+fn explain(line: &str, error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    let hint = match line.trim_start().starts_with('[') {
+        true => ". The file seems to be one array: write its rows one a line (jq -c '.[]')",
+        false => ". Each line must be a JSON object",
+    };
+    format!("cannot be read as JSON at character {}: {what}{hint}", error.column())
+}
+
+struct Fields<'a> {
+    wanted: &'a [&'a str],
+    found: [Option<Contents>; 3],
+    /// Other fields, some of them, for who named the wrong one.
+    others: Vec<String>,
+}
+
+impl<'de> Visitor<'de> for &mut Fields<'_> {
+    type Value = ();
+
+    fn expecting(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(name) = map.next_key::<String>()? {
+            match self.wanted.iter().position(|wanted| *wanted == name) {
+                Some(place) => self.found[place] = map.next_value_seed(Field(&name))?,
+                None => {
+                    map.next_value::<IgnoredAny>()?;
+                    if self.others.len() < 8 {
+                        self.others.push(name.chars().take(40).collect());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A field of this name; `null` is as if it were not there.
+struct Field<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for Field<'_> {
+    type Value = Option<Contents>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Field<'_> {
+    type Value = Option<Contents>;
+
+    fn expecting(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        write!(out, "text, a list of token ids, or a list of messages in the field {}", self.0)
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Some(Contents::Text(text.into())))
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
+        Ok(Some(Contents::Text(text)))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut contents = None;
+        while let Some(element) = list.next_element_seed(Element)? {
+            match (&mut contents, element) {
+                (None, Part::Id(id)) => contents = Some(Contents::Ids(vec![id])),
+                (None, Part::Message(message)) => contents = Some(Contents::Messages(vec![message])),
+                (Some(Contents::Ids(ids)), Part::Id(id)) => ids.push(id),
+                (Some(Contents::Messages(messages)), Part::Message(message)) => messages.push(message),
+                _ => return Err(de::Error::custom(format!("the list in the field {} holds both numbers and messages", self.0))),
+            }
+        }
+        Ok(Some(contents.unwrap_or(Contents::Ids(Vec::new()))))
+    }
+}
+
+enum Part {
+    Id(u32),
+    Message(Value),
+}
+
+/// An element of a list.
+struct Element;
+
+impl<'de> DeserializeSeed<'de> for Element {
+    type Value = Part;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Part, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Element {
+    type Value = Part;
+
+    fn expecting(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        out.write_str("a token id (a whole number from 0 on) or a message (an object with role and content)")
+    }
+
+    fn visit_u64<E: de::Error>(self, id: u64) -> Result<Part, E> {
+        u32::try_from(id).map(Part::Id).map_err(|_| E::custom(format!("{id} is no token id")))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Part, A::Error> {
+        Ok(Part::Message(de::Deserialize::deserialize(de::value::MapAccessDeserializer::new(map))?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_told_by_what_they_hold() {
+        assert_eq!(row(r#"{"id": 1, "text": "a\nb", "meta": {"x": []}}"#, AUTO), Ok(Contents::Text("a\nb".into())));
+        assert_eq!(row(r#"{"token_ids": [1, 2, 4294967295]}"#, AUTO), Ok(Contents::Ids(vec![1, 2, u32::MAX])));
+        assert_eq!(row(r#"{"text": null, "token_ids": [3]}"#, AUTO), Ok(Contents::Ids(vec![3])));
+        assert_eq!(row(r#"{"content": "c", "text": "t"}"#, "content"), Ok(Contents::Text("c".into())));
+        let chat = row(r#"{"messages": [{"role": "user", "content": "hi"}]}"#, AUTO);
+        assert_eq!(chat, Ok(Contents::Messages(vec![serde_json::json!({"role": "user", "content": "hi"})])));
+    }
+
+    #[test]
+    fn what_is_no_row_says_why() {
+        for (line, field, expected) in [
+            ("{\"text\": \"a", AUTO, "EOF while parsing a string"),
+            ("hello", AUTO, "at character 1"),
+            ("[{\"text\": \"a\"}]", AUTO, "one array"),
+            ("{\"text\": \"a\"} x", AUTO, "trailing characters"),
+            ("{\"txt\": \"a\", \"id\": 3}", AUTO, "has no field text, messages or token_ids; it has txt, id. Name the right one with --field"),
+            ("{\"text\": \"a\"}", "body", "has no field body; it has text"),
+            ("{\"text\": 3}", AUTO, "invalid type: integer `3`, expected text, a list"),
+            ("{\"token_ids\": [1, -2]}", AUTO, "integer `-2`, expected a token id"),
+            ("{\"token_ids\": [4294967296]}", AUTO, "4294967296 is no token id"),
+            ("{\"token_ids\": [1, {}]}", AUTO, "both numbers and messages"),
+            ("{\"token_ids\": [1.5]}", AUTO, "expected a token id"),
+        ] {
+            let (RowError::Bad(problem) | RowError::Lacks(problem)) = row(line, field).unwrap_err();
+            assert!(problem.contains(expected), "{line}: {problem}");
+        }
+        let deep = format!("{{\"text\": {}", "[".repeat(100_000));
+        assert!(row(&deep, AUTO).is_err());
+    }
+}

@@ -1,0 +1,92 @@
+//! Text as text: the beginning of a file, to reckon what all of it holds, and all of some files.
+
+use super::documents::{Chat, Input, Sink, beginning, feed};
+use super::reader::Reader;
+use crate::data::DataError;
+use std::path::{Path, PathBuf};
+
+/// What a file begins with.
+#[derive(Debug, Default)]
+pub struct Sample {
+    /// Its first text, of whole characters.
+    pub text: String,
+    /// Token ids, where rows hold them.
+    pub ids: u64,
+    /// Documents that are over.
+    pub documents: u64,
+    /// Bytes of the file that this took.
+    pub bytes: u64,
+    most: usize,
+}
+
+/// Reads about `most` bytes of text from the beginning of a file; `end` is the end token's text.
+pub fn sample(path: &Path, end: &str, field: &str, chat: Chat<'_>, most: usize) -> Result<Sample, DataError> {
+    let mut sample = Sample { most, ..Sample::default() };
+    let mut reader = Reader::open(&Input::File(path.to_path_buf()))?;
+    match beginning(&mut reader, super::format_of(path), end, field, chat, &mut sample) {
+        Ok(()) | Err(DataError::Stopped) => Ok(sample),
+        Err(error) => Err(error),
+    }
+}
+
+impl Sink for Sample {
+    fn text(&mut self, text: &str) -> Result<(), DataError> {
+        self.text.push_str(text);
+        Ok(())
+    }
+
+    fn ids(&mut self, ids: &[u32]) -> Result<Result<(), String>, DataError> {
+        self.ids += ids.len() as u64;
+        Ok(Ok(()))
+    }
+
+    fn end(&mut self, _close: bool) -> Result<(), DataError> {
+        self.documents += 1;
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    fn at(&mut self, bytes: u64) -> Result<(), DataError> {
+        self.bytes = bytes;
+        if self.text.len() + 4 * self.ids as usize > self.most { Err(DataError::Stopped) } else { Ok(()) }
+    }
+}
+
+/// All text of some files, rows below each other.
+pub fn gather(files: &[PathBuf], field: &str, chat: Chat<'_>) -> Result<String, DataError> {
+    let inputs: Vec<Input> = files.iter().cloned().map(Input::File).collect();
+    let mut gathered = Gathered(String::new());
+    feed(&inputs, "", field, chat, &mut gathered)?;
+    Ok(gathered.0)
+}
+
+struct Gathered(String);
+
+impl Sink for Gathered {
+    fn text(&mut self, text: &str) -> Result<(), DataError> {
+        self.0.push_str(text);
+        Ok(())
+    }
+
+    fn ids(&mut self, _ids: &[u32]) -> Result<Result<(), String>, DataError> {
+        Ok(Err("holds token ids, and text is needed".into()))
+    }
+
+    fn end(&mut self, close: bool) -> Result<(), DataError> {
+        if close {
+            self.0.push('\n');
+        }
+        Ok(())
+    }
+
+    fn at(&mut self, _bytes: u64) -> Result<(), DataError> {
+        Ok(())
+    }
+
+    fn go_on(&self) -> Result<(), DataError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,217 @@
+//! A file's bytes as they were before it was compressed, piece by piece: plain, gzip or zstd, by its
+//! first bytes. What a decoder may reserve and give is bounded by what the file has.
+
+use crate::platform;
+use flate2::bufread::MultiGzDecoder;
+use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
+use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
+use std::borrow::Cow;
+use std::io::{self, BufRead, Read};
+use std::path::{Path, PathBuf};
+
+/// Bytes that are read from a file at once.
+pub(crate) const PIECE: usize = 256 << 10;
+/// Most bytes of a zstd window: what `zstd --long` asks for.
+const WINDOW: u64 = 128 << 20;
+/// A small file may ask for this window, and a larger one for this many times its own size.
+const SMALL_WINDOW: u64 = 8 << 20;
+const WINDOW_SHARE: u64 = 64;
+/// A file gives at most so many times its size, and this in any case: text never compresses so far.
+const RATIO: u64 = 500;
+const SMALL: u64 = 64 << 20;
+
+/// A file on disk, or text that is part of the program, as it is.
+struct Raw {
+    path: PathBuf,
+    /// Bytes of the whole.
+    bytes: u64,
+    /// Where the buffer ends in it.
+    at: u64,
+    buffer: Cow<'static, [u8]>,
+    used: usize,
+}
+
+impl Raw {
+    fn taken(&self) -> u64 {
+        self.at - (self.buffer.len() - self.used) as u64
+    }
+}
+
+impl BufRead for Raw {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if self.used == self.buffer.len() && self.at < self.bytes {
+            let (piece, now) = platform::read_part(&self.path, self.at, PIECE as u64)?;
+            if now != self.bytes || piece.is_empty() {
+                return Err(io::Error::other("another program changed it while it was read"));
+            }
+            self.at += piece.len() as u64;
+            (self.buffer, self.used) = (Cow::Owned(piece), 0);
+        }
+        Ok(&self.buffer[self.used..])
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.used += amount;
+    }
+}
+
+impl Read for Raw {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let there = self.fill_buf()?;
+        let amount = there.len().min(out.len());
+        out[..amount].copy_from_slice(&there[..amount]);
+        self.consume(amount);
+        Ok(amount)
+    }
+}
+
+/// Zstd frames one behind the other, those that hold no data left out.
+struct Zstd {
+    raw: Raw,
+    decoder: FrameDecoder,
+    /// Whether a frame is being read.
+    begun: bool,
+}
+
+impl Zstd {
+    fn new(raw: Raw) -> Self {
+        let mut decoder = FrameDecoder::new();
+        decoder.set_max_window_size(WINDOW.min(SMALL_WINDOW.max(raw.bytes.saturating_mul(WINDOW_SHARE))));
+        Self { raw, decoder, begun: false }
+    }
+
+    /// Begins the next frame that holds data; false at the end of the file.
+    fn begin(&mut self) -> io::Result<bool> {
+        while !self.raw.fill_buf()?.is_empty() {
+            match self.decoder.init(&mut self.raw) {
+                Ok(()) => return Ok(true),
+                Err(FrameDecoderError::ReadFrameHeaderError(ReadFrameHeaderError::SkipFrame { length, .. })) => {
+                    let skipped = io::copy(&mut (&mut self.raw).take(length.into()), &mut io::sink())?;
+                    if skipped < length.into() {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                }
+                Err(FrameDecoderError::WindowSizeTooBig { requested: bytes, .. })
+                | Err(FrameDecoderError::FrameHeaderError(FrameHeaderError::WindowTooBig { got: bytes })) => {
+                    return Err(io::Error::new(io::ErrorKind::Unsupported, format!("{bytes}")));
+                }
+                Err(error) => return Err(io::Error::other(error.to_string())),
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Read for Zstd {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while !out.is_empty() {
+            if !self.begun && !self.begin()? {
+                break;
+            }
+            self.begun = true;
+            while self.decoder.can_collect() == 0 && !self.decoder.is_finished() {
+                let decoded = self.decoder.decode_blocks(&mut self.raw, BlockDecodingStrategy::UptoBlocks(1));
+                decoded.map_err(|error| io::Error::other(error.to_string()))?;
+            }
+            let amount = self.decoder.read(out)?;
+            if amount > 0 {
+                return Ok(amount);
+            }
+            let written = self.decoder.get_checksum_from_data();
+            if written.is_some() && written != self.decoder.get_calculated_checksum() {
+                return Err(io::Error::other("its checksum is not that of its contents"));
+            }
+            self.begun = false;
+        }
+        Ok(0)
+    }
+}
+
+enum Decoder {
+    Plain(Raw),
+    Gzip(Box<MultiGzDecoder<Raw>>),
+    Zstd(Box<Zstd>),
+}
+
+/// A file's contents, unpacked while they are read.
+pub(super) struct Unpacked {
+    decoder: Decoder,
+    /// Bytes given.
+    given: u64,
+}
+
+impl Unpacked {
+    /// Opens a file.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let (start, bytes) = platform::read_part(path, 0, PIECE as u64)?;
+        let raw = Raw { path: path.to_path_buf(), bytes, at: start.len() as u64, buffer: Cow::Owned(start), used: 0 };
+        let decoder = match raw.buffer[..] {
+            [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(MultiGzDecoder::new(raw))),
+            // A frame, or one that holds no data in front of it.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Decoder::Zstd(Box::new(Zstd::new(raw))),
+            _ => Decoder::Plain(raw),
+        };
+        Ok(Self { decoder, given: 0 })
+    }
+
+    /// Text that is part of the program.
+    pub(super) fn embedded(text: &'static str) -> Self {
+        let bytes = text.len() as u64;
+        let raw = Raw { path: PathBuf::new(), bytes, at: bytes, buffer: Cow::Borrowed(text.as_bytes()), used: 0 };
+        Self { decoder: Decoder::Plain(raw), given: 0 }
+    }
+
+    fn raw(&self) -> &Raw {
+        match &self.decoder {
+            Decoder::Plain(raw) => raw,
+            Decoder::Gzip(decoder) => decoder.get_ref(),
+            Decoder::Zstd(decoder) => &decoder.raw,
+        }
+    }
+
+    /// Bytes of the file that were taken so far.
+    pub(super) fn taken(&self) -> u64 {
+        self.raw().taken()
+    }
+
+    /// Fills `out` as far as there is anything; gives how far.
+    pub(super) fn fill(&mut self, out: &mut [u8]) -> Result<usize, String> {
+        let mut filled = 0;
+        while filled < out.len() {
+            let amount = match &mut self.decoder {
+                Decoder::Plain(raw) => raw.read(&mut out[filled..]),
+                Decoder::Gzip(decoder) => decoder.read(&mut out[filled..]),
+                Decoder::Zstd(decoder) => decoder.read(&mut out[filled..]),
+            };
+            match amount {
+                Ok(0) => break,
+                Ok(amount) => filled += amount,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.explain(&error)),
+            }
+        }
+        self.given += filled as u64;
+        let most = SMALL + self.taken().saturating_mul(RATIO);
+        if self.given > most {
+            return Err(format!("its first {} bytes unpack to more than {RATIO} times as many: no text does; unpack it yourself if it is meant", self.taken()));
+        }
+        Ok(filled)
+    }
+
+    fn explain(&self, error: &io::Error) -> String {
+        let (kind, raw) = match self.decoder {
+            Decoder::Plain(_) => return format!("cannot be read: {error}"),
+            Decoder::Gzip(_) => ("gzip", self.raw()),
+            Decoder::Zstd(_) => ("zstd", self.raw()),
+        };
+        if error.kind() == io::ErrorKind::Unsupported {
+            return format!(
+                "cannot be unpacked: its zstd window of {error} bytes is too large for a file of this size. Compress it again without --long or --ultra"
+            );
+        }
+        if raw.taken() == raw.bytes {
+            return format!("is cut off: its {kind} data does not end after its {} bytes. Get the file again", raw.bytes);
+        }
+        format!("is damaged: its {kind} data cannot be read on at byte {} ({error}). Get the file again", raw.taken())
+    }
+}

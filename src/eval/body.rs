@@ -1,0 +1,201 @@
+//! Tokens to hidden states, the two ways that tasks need: sequences side by side, and one after
+//! another behind a beginning that they share, whose keys and values are kept.
+
+use super::EvalError;
+use crate::graph::{Class, Home, Machine, MachineError, Program, Spec, Tape, TensorId};
+use crate::model::{Forward, KvCache, Positions, Weights};
+use std::collections::BTreeMap;
+
+/// Tokens of a forward, if its sequences are not longer.
+pub(super) const TOKENS: usize = 512;
+/// A forward of fewer tokens costs as much as one of this many: it waits for the weights.
+const LEAST: usize = 32;
+
+pub(super) fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
+    Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
+}
+
+/// The length that sequences of `tokens` are padded to: few lengths, and at most an eighth too long
+/// (but for the shortest).
+pub(super) fn padded(tokens: usize) -> usize {
+    let step = (tokens.next_power_of_two() / 8).max(8);
+    tokens.next_multiple_of(step)
+}
+
+/// Sequences side by side that are padded to `length`.
+pub(super) fn lanes(length: usize) -> usize {
+    (TOKENS / length).max(1)
+}
+
+/// Tokens with which all sequences begin.
+pub(super) fn shared(sequences: &[&[u32]]) -> usize {
+    let Some((first, others)) = sequences.split_first() else { return 0 };
+    let same = |other: &&[u32]| first.iter().zip(*other).take_while(|(a, b)| a == b).count();
+    others.iter().map(same).min().unwrap_or(first.len())
+}
+
+/// Whether sequences cost less behind what they share than side by side.
+pub(super) fn better_behind(sequences: &[&[u32]]) -> bool {
+    let shared = shared(sequences);
+    let cost = |tokens: usize| padded(tokens).max(LEAST);
+    let behind = cost(shared) + sequences.iter().map(|sequence| cost(sequence.len() - shared)).sum::<usize>();
+    behind < sequences.iter().map(|sequence| padded(sequence.len())).sum::<usize>()
+}
+
+/// A forward up to the last hidden state.
+struct Stage {
+    program: Program,
+    tokens: Home,
+    hidden: TensorId,
+}
+
+impl Stage {
+    fn new(machine: &mut Machine, forward: &Forward<'_>) -> Result<Self, EvalError> {
+        let tokens = home(machine, Spec::u32(forward.batch * forward.seq, 1))?;
+        let mut tape = Tape::new();
+        let ids = tape.lasting(tokens);
+        let hidden = forward.hidden(&mut tape, ids)?;
+        tape.keep(hidden);
+        Ok(Self { program: machine.compile(tape)?, tokens, hidden })
+    }
+
+    /// The hidden state after every token.
+    async fn run(&mut self, machine: &mut Machine, ids: &[u32]) -> Result<Vec<f32>, MachineError> {
+        machine.write(&self.tokens, ids)?;
+        machine.run(&mut self.program)?;
+        Ok(bytemuck::cast_vec(machine.read_tensor(&self.program, self.hidden).await?))
+    }
+}
+
+/// What forwards are needed, by the lengths they are padded to.
+#[derive(Debug, Default)]
+pub(super) struct Lengths {
+    /// Of sequences side by side.
+    pub(super) beside: std::collections::BTreeSet<usize>,
+    /// Of what stands behind something else.
+    pub(super) behind: std::collections::BTreeSet<usize>,
+    /// Tokens that keys and values are kept for.
+    pub(super) kept: usize,
+}
+
+impl Lengths {
+    /// Adds what these sequences need, which share what they can.
+    pub(super) fn add(&mut self, sequences: &[&[u32]]) {
+        if !better_behind(sequences) {
+            self.beside.extend(sequences.iter().map(|sequence| padded(sequence.len())));
+            return;
+        }
+        let shared = shared(sequences);
+        let parts = std::iter::once(shared).chain(sequences.iter().map(|sequence| sequence.len() - shared));
+        self.behind.extend(parts.flat_map(chunks).map(padded));
+        self.kept = sequences.iter().map(|sequence| sequence.len()).max().unwrap_or(0).max(self.kept);
+    }
+}
+
+/// The parts that a long text is read in.
+fn chunks(tokens: usize) -> impl Iterator<Item = usize> {
+    (0..tokens).step_by(TOKENS).map(move |first| TOKENS.min(tokens - first))
+}
+
+/// The body of a model, compiled for some lengths.
+pub(super) struct Body {
+    positions: Positions,
+    beside: BTreeMap<usize, Stage>,
+    behind: BTreeMap<usize, Stage>,
+    width: usize,
+}
+
+impl Body {
+    pub(super) fn new(machine: &mut Machine, weights: &Weights, lengths: &Lengths) -> Result<Self, EvalError> {
+        let config = &weights.config;
+        let longest = lengths.beside.last().copied().unwrap_or(0).max(lengths.kept + TOKENS);
+        let positions = Positions::new(machine, config, longest)?;
+        let mut beside = BTreeMap::new();
+        // The larger ones first: the others fit into their slots.
+        for &length in lengths.beside.iter().rev() {
+            beside.insert(length, Stage::new(machine, &Forward { weights, positions, batch: lanes(length), seq: length, cache: None })?);
+        }
+        let mut behind = BTreeMap::new();
+        if lengths.kept > 0 {
+            let spec = Spec::f32(lengths.kept, config.kv_width());
+            let layer = |_| Ok((home(machine, spec)?, home(machine, spec)?));
+            let cache = KvCache { layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, MachineError>>()? };
+            for &length in lengths.behind.iter().rev() {
+                behind.insert(length, Stage::new(machine, &Forward { weights, positions, batch: 1, seq: length, cache: Some(&cache) })?);
+            }
+        }
+        Ok(Self { positions, beside, behind, width: config.hidden_size })
+    }
+
+    /// The hidden states of each sequence, `(tokens, width)`; as many at once as there are lanes, the
+    /// longest first.
+    pub(super) async fn beside(&mut self, machine: &mut Machine, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, MachineError> {
+        machine.write(&self.positions.start, &[0])?;
+        let mut states = Vec::with_capacity(sequences.len());
+        while let Some(longest) = sequences.get(states.len()) {
+            let length = padded(longest.len());
+            let stage = self.beside.get_mut(&length).expect("it was compiled for these");
+            // What follows a sequence in its lane is not seen by it.
+            let mut ids = vec![0; lanes(length) * length];
+            let now = &sequences[states.len()..sequences.len().min(states.len() + lanes(length))];
+            for (lane, sequence) in ids.chunks_mut(length).zip(now) {
+                lane[..sequence.len()].copy_from_slice(sequence);
+            }
+            let hidden = stage.run(machine, &ids).await?;
+            let lanes = hidden.chunks(length * self.width).zip(now);
+            states.extend(lanes.map(|(lane, sequence)| lane[..sequence.len() * self.width].to_vec()));
+        }
+        Ok(states)
+    }
+
+    /// The same, where what all begin with is read once.
+    pub(super) async fn behind(&mut self, machine: &mut Machine, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, MachineError> {
+        let shared = shared(sequences);
+        let before = self.read(machine, 0, &sequences[0][..shared]).await?;
+        let mut states = Vec::with_capacity(sequences.len());
+        for sequence in sequences {
+            let mut hidden = before.clone();
+            hidden.extend(self.read(machine, shared, &sequence[shared..]).await?);
+            states.push(hidden);
+        }
+        Ok(states)
+    }
+
+    /// Reads tokens from position `first` on, in the place of those that were there.
+    async fn read(&mut self, machine: &mut Machine, first: usize, tokens: &[u32]) -> Result<Vec<f32>, MachineError> {
+        let mut states = Vec::with_capacity(tokens.len() * self.width);
+        for (n, part) in tokens.chunks(TOKENS).enumerate() {
+            let stage = self.behind.get_mut(&padded(part.len())).expect("it was compiled for these");
+            let mut ids = part.to_vec();
+            ids.resize(padded(part.len()), 0);
+            machine.write(&self.positions.start, &[(first + n * TOKENS) as u32])?;
+            let hidden = stage.run(machine, &ids).await?;
+            states.extend_from_slice(&hidden[..part.len() * self.width]);
+        }
+        Ok(states)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_few_and_little_is_padding() {
+        assert_eq!([1, 8, 9, 33, 64, 65, 100, 130, 500, 2000].map(padded), [8, 8, 16, 40, 64, 80, 112, 160, 512, 2048]);
+        assert_eq!([8, 112, 512, 2048].map(lanes), [64, 4, 1, 1]);
+    }
+
+    #[test]
+    fn a_long_beginning_is_read_once() {
+        let with = |length: usize, end: u32| (0..length as u32).chain([end; 12]).collect::<Vec<_>>();
+        let [long, other, short] = [with(600, 7), with(600, 8), with(20, 9)];
+        assert_eq!((shared(&[&long, &other]), shared(&[&long, &short]), shared(&[&short]), shared(&[])), (600, 20, 32, 0));
+        assert!(better_behind(&[&long, &other]) && !better_behind(&[&with(20, 1), &with(20, 2)]) && !better_behind(&[&long]));
+        let mut lengths = Lengths::default();
+        lengths.add(&[&long, &other]);
+        lengths.add(&[&short]);
+        assert_eq!((lengths.behind.into_iter().collect::<Vec<_>>(), lengths.beside.into_iter().collect::<Vec<_>>()), (vec![16, 96, 512], vec![32]));
+        assert_eq!(lengths.kept, 612);
+    }
+}

@@ -1,0 +1,205 @@
+//! Log-likelihoods of continuations. What requests read alike is computed once; and only the places
+//! where something is scored go through the model's head.
+
+use super::body::{Body, Lengths, better_behind, home, lanes, padded};
+use super::encode::Request;
+use super::{EvalError, TaskError};
+use crate::graph::{Home, Machine, MachineError, Program, Spec, Tape, TensorId};
+use crate::model::{Weights, logits};
+use crate::ops::{Distill, Objective, TERMS};
+use std::cmp::Reverse;
+
+/// What came of a request.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Score {
+    /// The sum of the scored tokens' log-probabilities, in nats.
+    pub loglikelihood: f64,
+    /// Whether each of them was the likeliest.
+    pub greedy: bool,
+}
+
+/// Places that go through the head at once.
+const HEAD_ROWS: usize = 32;
+
+/// Scores questions, each the requests for its choices, with one model.
+pub struct Scorer {
+    body: Body,
+    head: Head,
+    vocabulary: usize,
+}
+
+/// From hidden states to what is known of the tokens that follow them.
+struct Head {
+    program: Program,
+    hidden: Home,
+    targets: Home,
+    logits: TensorId,
+    terms: TensorId,
+}
+
+/// A token to be scored, and the hidden state by which it is foretold.
+struct Place<'a> {
+    request: usize,
+    state: &'a [f32],
+    target: u32,
+}
+
+/// The fewest sequences that read all that these requests read, longest first, and which of them
+/// serves each request: what one reads may be the beginning of what another reads.
+fn share<'a>(requests: &[&'a Request]) -> (Vec<&'a [u32]>, Vec<usize>) {
+    let mut order: Vec<usize> = (0..requests.len()).collect();
+    order.sort_by_key(|&n| Reverse(requests[n].input().len()));
+    let (mut sequences, mut serves): (Vec<&[u32]>, _) = (Vec::new(), vec![0; requests.len()]);
+    for n in order {
+        let input = requests[n].input();
+        serves[n] = sequences.iter().position(|longer| longer.starts_with(input)).unwrap_or_else(|| {
+            sequences.push(input);
+            sequences.len() - 1
+        });
+    }
+    (sequences, serves)
+}
+
+fn sequences(question: &[Request]) -> Vec<&[u32]> {
+    share(&question.iter().collect::<Vec<_>>()).0
+}
+
+/// How many of these questions are best scored together, counted from the first: those that fill one
+/// forward side by side, or one alone whose choices stand behind a long beginning.
+pub fn questions_at_once(questions: &[&[Request]]) -> usize {
+    let (mut length, mut count) = (0, 0);
+    for (n, question) in questions.iter().enumerate() {
+        let inputs = sequences(question);
+        if better_behind(&inputs) {
+            return n.max(1);
+        }
+        length = length.max(inputs.first().map_or(1, |input| padded(input.len())));
+        count += inputs.len();
+        if n > 0 && count > lanes(length) {
+            return n;
+        }
+    }
+    questions.len()
+}
+
+impl Scorer {
+    /// Compiles what these questions need; it can score no longer ones.
+    pub fn new<'a>(machine: &mut Machine, weights: &Weights, questions: impl IntoIterator<Item = &'a [Request]>) -> Result<Self, EvalError> {
+        let mut lengths = Lengths::default();
+        questions.into_iter().for_each(|question| lengths.add(&sequences(question)));
+        Ok(Self { body: Body::new(machine, weights, &lengths)?, head: Head::new(machine, weights)?, vocabulary: weights.config.vocab_size })
+    }
+
+    /// Scores each request of each question.
+    pub async fn score(&mut self, machine: &mut Machine, questions: &[&[Request]]) -> Result<Vec<Vec<Score>>, EvalError> {
+        let ids = questions.iter().copied().flatten().flat_map(|request| &request.tokens);
+        if let Some(&id) = ids.into_iter().find(|&&id| id as usize >= self.vocabulary) {
+            return Err(EvalError::Token { id, vocabulary: self.vocabulary });
+        }
+        let (mut scores, mut rest) = (Vec::with_capacity(questions.len()), questions);
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(questions_at_once(rest));
+            let mut found = self.together(machine, now).await?.into_iter();
+            scores.extend(now.iter().map(|question| found.by_ref().take(question.len()).collect::<Vec<_>>()));
+            rest = later;
+        }
+        if scores.iter().flatten().any(|score| !score.loglikelihood.is_finite()) {
+            return Err(TaskError("the model gives no finite numbers. Has its training diverged?".into()).into());
+        }
+        Ok(scores)
+    }
+
+    /// Scores the requests of questions that are [at once](questions_at_once).
+    async fn together(&mut self, machine: &mut Machine, questions: &[&[Request]]) -> Result<Vec<Score>, EvalError> {
+        let requests: Vec<&Request> = questions.iter().copied().flatten().collect();
+        let (sequences, serves) = share(&requests);
+        let states = match questions {
+            [_] if better_behind(&sequences) => self.body.behind(machine, &sequences).await?,
+            _ => self.body.beside(machine, &sequences).await?,
+        };
+        let width = self.head.hidden.spec.cols;
+        let places = requests.iter().zip(serves).enumerate();
+        let places: Vec<Place<'_>> = places.flat_map(|(n, (request, sequence))| places_of(request, n, &states[sequence], width)).collect();
+        let mut scores = vec![Score { loglikelihood: 0.0, greedy: true }; requests.len()];
+        for part in places.chunks(HEAD_ROWS) {
+            for (place, (loss, likeliest)) in part.iter().zip(self.head.run(machine, part, self.vocabulary).await?) {
+                scores[place.request].loglikelihood -= f64::from(loss);
+                scores[place.request].greedy &= likeliest;
+            }
+        }
+        Ok(scores)
+    }
+}
+
+/// Where the scored tokens of a request are foretold, in the states of what it reads.
+fn places_of<'a>(request: &'a Request, number: usize, states: &'a [f32], width: usize) -> impl Iterator<Item = Place<'a>> {
+    let first = request.tokens.len() - request.scored;
+    let scored = request.tokens[first..].iter().enumerate();
+    scored.map(move |(n, &target)| Place { request: number, state: &states[(first + n - 1) * width..(first + n) * width], target })
+}
+
+impl Head {
+    fn new(machine: &mut Machine, weights: &Weights) -> Result<Self, EvalError> {
+        let hidden = home(machine, Spec::f32(HEAD_ROWS, weights.config.hidden_size))?;
+        let (targets, shares, scale) = (home(machine, Spec::u32(HEAD_ROWS, 1))?, home(machine, Spec::f32(HEAD_ROWS, 1))?, home(machine, Spec::f32(1, 1))?);
+        let mut tape = Tape::new();
+        let [states, tokens, shares, scale] = [hidden, targets, shares, scale].map(|home| tape.lasting(home));
+        let logits = logits(&mut tape, weights, states)?;
+        let terms = tape.push_one(Distill { objective: Objective::AR, gradient: false }, &[tokens, shares, scale], &[logits])?;
+        tape.keep(logits);
+        tape.keep(terms);
+        Ok(Self { program: machine.compile(tape)?, hidden, targets, logits, terms })
+    }
+
+    /// Cross-entropy of each place's target, and whether it is the likeliest token.
+    async fn run(&mut self, machine: &mut Machine, places: &[Place<'_>], vocabulary: usize) -> Result<Vec<(f32, bool)>, MachineError> {
+        let mut hidden = places.iter().map(|place| place.state).collect::<Vec<_>>().concat();
+        hidden.resize(self.hidden.spec.elements(), 0.0);
+        let mut targets: Vec<u32> = places.iter().map(|place| place.target).collect();
+        targets.resize(HEAD_ROWS, 0);
+        machine.write_f32(&self.hidden, &hidden)?;
+        machine.write(&self.targets, &targets)?;
+        machine.run(&mut self.program)?;
+        let terms: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.terms).await?);
+        let logits: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.logits).await?);
+        let rows = logits.chunks(vocabulary).zip(terms.chunks(TERMS)).zip(&targets).take(places.len());
+        Ok(rows.map(|((row, terms), &target)| (terms[1], likeliest(row) == target as usize)).collect())
+    }
+}
+
+/// The first of the largest.
+fn likeliest(row: &[f32]) -> usize {
+    let top = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    row.iter().position(|&x| x == top).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(tokens: &[u32], scored: usize) -> Request {
+        Request { tokens: tokens.to_vec(), scored }
+    }
+
+    #[test]
+    fn what_is_read_twice_is_computed_once() {
+        // Two choices of one token, and a longer one that goes on from the first.
+        let requests = [request(&[1, 2, 3], 1), request(&[1, 2, 4], 1), request(&[1, 2, 3, 5, 6], 3), request(&[1, 9, 3], 1)];
+        let (sequences, serves) = share(&requests.iter().collect::<Vec<_>>());
+        assert_eq!(sequences, [&[1, 2, 3, 5][..], &[1, 9]]);
+        assert_eq!(serves, [0, 0, 0, 1]);
+    }
+
+    #[test]
+    fn a_forward_is_filled_with_whole_questions() {
+        let choices = |read: u32, choices: u32| (0..choices).map(|n| request(&[&vec![n; read as usize][..], &[9]].concat(), 1)).collect::<Vec<_>>();
+        // Sequences of 112 places, of which 4 go side by side; and of 8, 64.
+        let (long, short) = (choices(100, 4), choices(2, 2));
+        assert_eq!(questions_at_once(&[&long, &long]), 1);
+        assert_eq!(questions_at_once(&vec![&short[..]; 100]), 32);
+        assert_eq!(questions_at_once(&[&short[..]]), 1);
+        let behind: Vec<Request> = (0..4).map(|n| request(&[&[5; 300][..], &[n; 9]].concat(), 9)).collect();
+        assert_eq!(questions_at_once(&[&behind, &short]), 1);
+        assert_eq!(questions_at_once(&[&short, &short, &behind]), 2);
+    }
+}

@@ -1,0 +1,389 @@
+//! Tasks as data: a TOML file says how a row of a data set becomes a question with choices. What it
+//! computes is Jinja; a file that somebody else wrote can fail, and no more.
+
+use super::TaskError;
+use crate::assets;
+use crate::data::python;
+use crate::platform;
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Serde, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use toml::Spanned;
+
+/// How an answer is judged, as lm-evaluation-harness calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Metric {
+    /// The likeliest continuation is the right one.
+    Acc,
+    /// The same after each log-likelihood was divided by its choice's length in characters.
+    AccNorm,
+}
+
+/// A model's figure that somebody published for a task.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Published {
+    /// Whose.
+    pub model: String,
+    /// In percent.
+    pub value: f64,
+}
+
+/// One answer that a question offers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// What stands before it.
+    pub prompt: String,
+    /// What is scored, without the delimiter in front of it.
+    pub continuation: String,
+}
+
+/// A row, ready to be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// Its choices.
+    pub choices: Vec<Choice>,
+    /// Which is right.
+    pub gold: usize,
+}
+
+/// Expressions that give a row fields.
+type Fields = BTreeMap<String, Spanned<String>>;
+
+/// Rows in other field names than the data set's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Also {
+    set: Fields,
+}
+
+/// Choices that every row has, or an expression that gives them.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Choices {
+    Fixed(Vec<String>),
+    Of(String),
+}
+
+/// A template or an expression, and where in the task's file it begins.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    what: &'a str,
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Source<'a> {
+    fn new(what: &'a str, source: &'a Spanned<String>) -> Self {
+        Self { what, text: source.get_ref(), at: source.span().start }
+    }
+}
+
+/// The file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Definition {
+    name: String,
+    title: Option<String>,
+    prompt: Spanned<String>,
+    continuation: Option<Spanned<String>>,
+    choices: Spanned<Choices>,
+    label: Spanned<String>,
+    metrics: Vec<Metric>,
+    #[serde(default = "space")]
+    delimiter: String,
+    #[serde(default = "gap")]
+    between: String,
+    #[serde(default)]
+    spare_shot: bool,
+    #[serde(default)]
+    set: Fields,
+    #[serde(default)]
+    also: Vec<Also>,
+    #[serde(default)]
+    published: Vec<Published>,
+}
+
+fn space() -> String {
+    " ".into()
+}
+
+fn gap() -> String {
+    "\n\n".into()
+}
+
+/// Work that a row may cost: some 1,000 times what the tasks here need.
+const FUEL: u64 = 1_000_000;
+/// Bytes of a task's file.
+const LONGEST: usize = 1 << 20;
+
+/// A task.
+pub struct Task {
+    definition: Definition,
+    /// The file, and its text, for messages.
+    path: String,
+    text: String,
+    environment: Environment<'static>,
+    /// The fields a row needs: of the data set's own rows, then of each other kind.
+    needs: Vec<BTreeSet<String>>,
+}
+
+impl std::fmt::Debug for Task {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Task {}", self.name())
+    }
+}
+
+impl Task {
+    /// A task of the program by its name, or one of a user's by its file, which ends in `.toml`.
+    pub fn open(name: &str) -> Result<Self, TaskError> {
+        if let Some((_, text)) = assets::TASKS.iter().find(|(known, _)| *known == name) {
+            return Self::parse(&format!("tasks/{name}.toml"), text);
+        }
+        if !name.ends_with(".toml") {
+            let known = assets::TASKS.map(|(known, _)| known).join(", ");
+            return Err(TaskError(format!("there is no task {name}; there are {known}, and any that a .toml file describes (docs/evaluation.md)")));
+        }
+        let bytes = platform::read_start(Path::new(name), LONGEST + 1).map_err(|error| TaskError(format!("task {name}: cannot be read: {error}")))?;
+        if bytes.len() > LONGEST {
+            return Err(TaskError(format!("task {name}: it is longer than {LONGEST} bytes: this is no task")));
+        }
+        let text = String::from_utf8(bytes).map_err(|error| TaskError(format!("task {name}: it is no text: {error}")))?;
+        Self::parse(name, &text)
+    }
+
+    /// Reads the text of a file that is called `path` in messages, and tries everything but rows.
+    pub fn parse(path: &str, text: &str) -> Result<Self, TaskError> {
+        let definition: Definition = toml::from_str(text).map_err(|error| TaskError(format!("task {path}: {error}")))?;
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(|error| TaskError(error.to_string()))?);
+        environment.set_fuel(Some(FUEL));
+        environment.set_recursion_limit(100);
+        environment.set_unknown_method_callback(python::method);
+        environment.add_filter("wikihow", wikihow);
+        environment.add_filter("lettered", lettered);
+        let mut task = Self { definition, path: path.into(), text: text.into(), environment, needs: Vec::new() };
+        task.check()?;
+        let Definition { prompt, continuation, .. } = &task.definition;
+        let templates = [Some(Source::new("prompt", prompt)), continuation.as_ref().map(|source| Source::new("continuation", source))];
+        for source in templates.into_iter().flatten() {
+            let added = task.environment.add_template_owned(source.what.to_string(), source.text.to_string());
+            added.map_err(|error| task.explain(source, &error))?;
+        }
+        task.needs = task.find_needs()?;
+        Ok(task)
+    }
+
+    fn check(&self) -> Result<(), TaskError> {
+        let Definition { name, metrics, choices, .. } = &self.definition;
+        let problem = |what: String| Err(TaskError(format!("task {}: {what}", self.path)));
+        if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c)) {
+            return problem(format!("its name {name:?} must be letters, digits, _ and -"));
+        }
+        if metrics.is_empty() {
+            return problem("metrics must name acc, acc_norm, or both".into());
+        }
+        match choices.get_ref() {
+            Choices::Fixed(choices) if choices.len() < 2 => problem(format!("a question needs at least 2 choices, and it has {}", choices.len())),
+            _ => Ok(()),
+        }
+    }
+
+    /// Its name, by which results are kept.
+    pub fn name(&self) -> &str {
+        &self.definition.name
+    }
+
+    /// What it is called in a table.
+    pub fn title(&self) -> &str {
+        self.definition.title.as_deref().unwrap_or(self.name())
+    }
+
+    /// How answers are judged.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.definition.metrics
+    }
+
+    /// What stands between a prompt and its continuation.
+    pub fn delimiter(&self) -> &str {
+        &self.definition.delimiter
+    }
+
+    /// Whether lm-evaluation-harness draws one shot more than it shows for this task, so that it can
+    /// leave out the row that is asked: where it knows no test split.
+    pub fn spare_shot(&self) -> bool {
+        self.definition.spare_shot
+    }
+
+    /// What others have measured.
+    pub fn published(&self) -> &[Published] {
+        &self.definition.published
+    }
+
+    /// A question that is answered, as one of those shown before the question that is asked.
+    pub fn shot(&self, question: &Question) -> String {
+        let Choice { prompt, continuation } = &question.choices[question.gold];
+        [prompt, self.delimiter(), continuation, &self.definition.between].concat()
+    }
+
+    /// The question of a row.
+    pub fn question(&self, row: &serde_json::Map<String, serde_json::Value>) -> Result<Question, TaskError> {
+        let Some(kind) = self.needs.iter().position(|needs| needs.iter().all(|field| row.contains_key(field))) else {
+            return Err(TaskError(self.missing(row)));
+        };
+        let mut fields: BTreeMap<String, Value> = row.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value)))).collect();
+        if kind > 0 {
+            self.set(&self.definition.also[kind - 1].set, &mut fields)?;
+        }
+        self.set(&self.definition.set, &mut fields)?;
+        let choices = self.choices(&fields)?;
+        let gold = self.label(&fields, &choices)?;
+        let choice = |choice: &String| {
+            fields.insert("choice".into(), choice.as_str().into());
+            Ok(Choice {
+                prompt: self.render(Source::new("prompt", &self.definition.prompt), &fields)?,
+                continuation: match &self.definition.continuation {
+                    Some(source) => self.render(Source::new("continuation", source), &fields)?,
+                    None => choice.clone(),
+                },
+            })
+        };
+        Ok(Question { choices: choices.iter().map(choice).collect::<Result<_, TaskError>>()?, gold })
+    }
+
+    fn choices(&self, fields: &BTreeMap<String, Value>) -> Result<Vec<String>, TaskError> {
+        let source = match self.definition.choices.get_ref() {
+            Choices::Fixed(choices) => return Ok(choices.clone()),
+            Choices::Of(source) => Source { what: "choices", text: source, at: self.definition.choices.span().start },
+        };
+        let value = self.value(source, fields)?;
+        let text = |item: Value| item.as_str().map(str::to_string);
+        let texts = value.try_iter().ok().filter(|_| value.kind() != ValueKind::String).and_then(|items| items.map(text).collect::<Option<Vec<_>>>());
+        match texts {
+            Some(texts) if texts.len() >= 2 => Ok(texts),
+            _ => Err(TaskError(format!("its choices are no list of at least 2 texts, but {value}"))),
+        }
+    }
+
+    /// A number, its digits, or the text of a choice.
+    fn label(&self, fields: &BTreeMap<String, Value>, choices: &[String]) -> Result<usize, TaskError> {
+        let value = self.value(Source::new("label", &self.definition.label), fields)?;
+        let number = match value.kind() {
+            ValueKind::Bool => Some(usize::from(value.is_true())),
+            ValueKind::Number => usize::try_from(value.clone()).ok(),
+            _ => value.as_str().and_then(|text| text.parse().ok().or_else(|| choices.iter().position(|choice| choice == text))),
+        };
+        number.filter(|&gold| gold < choices.len()).ok_or_else(|| {
+            TaskError(format!("its label {value:?} is none of the {} choices. Rows without answers, such as a test split's, cannot be judged", choices.len()))
+        })
+    }
+
+    /// Gives a row fields; each expression sees the row as it was.
+    fn set(&self, set: &Fields, fields: &mut BTreeMap<String, Value>) -> Result<(), TaskError> {
+        let values = set.iter().map(|(name, source)| Ok((name.clone(), self.value(Source::new(name, source), fields)?)));
+        let values = values.collect::<Result<Vec<_>, TaskError>>()?;
+        fields.extend(values);
+        Ok(())
+    }
+
+    fn value(&self, source: Source<'_>, fields: &BTreeMap<String, Value>) -> Result<Value, TaskError> {
+        let value = self.environment.compile_expression(source.text).and_then(|expression| expression.eval(Value::from(fields.clone())));
+        let value = value.map_err(|error| self.explain(source, &error))?;
+        // An expression that only names what is not there gives it, undefined.
+        if value.is_undefined() { Err(self.explain(source, &Error::from(ErrorKind::UndefinedError))) } else { Ok(value) }
+    }
+
+    fn render(&self, source: Source<'_>, fields: &BTreeMap<String, Value>) -> Result<String, TaskError> {
+        let text = self.environment.get_template(source.what).and_then(|template| template.render(Value::from(fields.clone())));
+        text.map_err(|error| self.explain(source, &error))
+    }
+
+    /// What is wrong with a template or an expression, and where in the task's file.
+    fn explain(&self, source: Source<'_>, error: &Error) -> TaskError {
+        let line = self.text[..source.at.min(self.text.len())].matches('\n').count() + 1;
+        let detail = match (error.kind(), error.detail()) {
+            (ErrorKind::OutOfFuel, _) => "it does too much work".to_string(),
+            (ErrorKind::UndefinedError, _) => "it names what a row does not have".to_string(),
+            (_, Some(detail)) => detail.to_string(),
+            (kind, None) => kind.to_string(),
+        };
+        TaskError(format!("task {}, line {line}: {}: {detail}", self.path, source.what))
+    }
+
+    /// What each kind of row must have; everything is parsed for it.
+    fn find_needs(&self) -> Result<Vec<BTreeSet<String>>, TaskError> {
+        let Definition { continuation, choices, label, set, also, .. } = &self.definition;
+        let mut needs = BTreeSet::new();
+        for what in ["prompt", "continuation"].iter().take(1 + usize::from(continuation.is_some())) {
+            needs.extend(self.environment.get_template(what).map_err(|error| TaskError(error.to_string()))?.undeclared_variables(false));
+        }
+        if let Choices::Of(text) = choices.get_ref() {
+            needs.extend(self.variables(Source { what: "choices", text, at: choices.span().start })?);
+        }
+        needs.extend(self.variables(Source::new("label", label))?);
+        needs.remove("choice");
+        let needs = self.needs_before(needs, set)?;
+        let others = also.iter().map(|also| self.needs_before(needs.clone(), &also.set));
+        let others = others.collect::<Result<Vec<_>, _>>()?;
+        Ok(std::iter::once(needs).chain(others).collect())
+    }
+
+    /// The fields needed so that there are those after `set`.
+    fn needs_before(&self, mut needs: BTreeSet<String>, set: &Fields) -> Result<BTreeSet<String>, TaskError> {
+        needs.retain(|name| !set.contains_key(name));
+        for (name, source) in set {
+            needs.extend(self.variables(Source::new(name, source))?);
+        }
+        // What Jinja itself has is no field.
+        for (name, _) in self.environment.globals() {
+            needs.remove(name);
+        }
+        Ok(needs)
+    }
+
+    fn variables(&self, source: Source<'_>) -> Result<BTreeSet<String>, TaskError> {
+        let expression = self.environment.compile_expression(source.text).map_err(|error| self.explain(source, &error))?;
+        Ok(expression.undeclared_variables(false).into_iter().collect())
+    }
+
+    /// Which fields a row lacks: of the kind it is nearest to.
+    fn missing(&self, row: &serde_json::Map<String, serde_json::Value>) -> String {
+        let lacks = |needs: &BTreeSet<String>| needs.iter().filter(|field| !row.contains_key(*field)).cloned().collect::<Vec<_>>();
+        let nearest = self.needs.iter().map(lacks).min_by_key(Vec::len).unwrap_or_default();
+        let kinds = self.needs.iter().map(|needs| needs.iter().cloned().collect::<Vec<_>>().join(", ")).collect::<Vec<_>>().join("; or ");
+        format!("it lacks {}. A row of {} has {kinds}", nearest.join(" and "), self.name())
+    }
+}
+
+/// As lm-evaluation-harness cleans HellaSwag's texts: what is in brackets is left from WikiHow's pages.
+fn wikihow(text: &str) -> String {
+    let text = text.trim_matches(python::is_space).replace(" [title]", ". ");
+    let mut rest = &text[..];
+    let mut out = String::with_capacity(text.len());
+    while let Some(open) = rest.find('[') {
+        let close = rest[open..].find([']', '\n']).map(|close| open + close).filter(|&close| rest[close..].starts_with(']'));
+        let (kept, after) = close.map_or((open + 1, open + 1), |close| (open, close + 1));
+        out.push_str(&rest[..kept]);
+        rest = &rest[after..];
+    }
+    (out + rest).replace("  ", " ")
+}
+
+/// The texts of lines that begin with `A. `, `B. ` and so on; other lines belong to the one before.
+fn lettered(text: &str) -> Result<Vec<String>, Error> {
+    let mut texts: Vec<String> = Vec::new();
+    for line in text.split('\n') {
+        let letter = char::from(b'A' + texts.len().min(25) as u8);
+        match (line.strip_prefix(letter).and_then(|line| line.strip_prefix(". ")), texts.last_mut()) {
+            (Some(begun), _) => texts.push(begun.into()),
+            (None, Some(last)) => *last = format!("{last}\n{line}"),
+            (None, None) => return Err(Error::new(ErrorKind::InvalidOperation, "its choices do not begin with \"A. \"")),
+        }
+    }
+    Ok(texts)
+}

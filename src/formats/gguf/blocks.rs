@@ -1,0 +1,193 @@
+//! Blocks of quantized weights as llama.cpp's ggml lays them out, widened to f32 exactly as it does
+//! (`ggml-quants.c`): the same products, rounded in the same order.
+
+use half::{bf16, f16};
+
+/// How a tensor's elements are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stored {
+    F32,
+    F16,
+    Bf16,
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q4K,
+    Q5K,
+    Q6K,
+}
+
+/// Those that are read: name, elements and bytes of a block.
+const ALL: [(Stored, &str, usize, usize); 11] = [
+    (Stored::F32, "F32", 1, 4),
+    (Stored::F16, "F16", 1, 2),
+    (Stored::Bf16, "BF16", 1, 2),
+    (Stored::Q4_0, "Q4_0", 32, 18),
+    (Stored::Q4_1, "Q4_1", 32, 20),
+    (Stored::Q5_0, "Q5_0", 32, 22),
+    (Stored::Q5_1, "Q5_1", 32, 24),
+    (Stored::Q8_0, "Q8_0", 32, 34),
+    (Stored::Q4K, "Q4_K", 256, 144),
+    (Stored::Q5K, "Q5_K", 256, 176),
+    (Stored::Q6K, "Q6_K", 256, 210),
+];
+
+/// Names of ggml's types by their codes; an empty one has been taken out of the format.
+const NAMES: [&str; 40] = [
+    "F32", "F16", "Q4_0", "Q4_1", "", "", "Q5_0", "Q5_1", "Q8_0", "Q8_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS",
+    "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS", "I8", "I16", "I32", "I64", "F64", "IQ1_M", "BF16", "", "", "", "TQ1_0", "TQ2_0", "", "", "", "MXFP4",
+];
+
+impl Stored {
+    /// By its code in a file; an error says what the code means, if anything.
+    pub(super) fn of(code: u32) -> Result<Self, String> {
+        let name = NAMES.get(code as usize).copied().unwrap_or_default();
+        let found = ALL.iter().find(|(_, known, _, _)| *known == name).map(|(stored, ..)| *stored);
+        found.ok_or_else(|| if name.is_empty() { format!("a type of code {code}") } else { name.to_string() })
+    }
+
+    fn row(self) -> (Stored, &'static str, usize, usize) {
+        ALL[self as usize]
+    }
+
+    /// What ggml calls it.
+    pub(super) fn name(self) -> &'static str {
+        self.row().1
+    }
+
+    /// Elements of a block; rows are whole blocks.
+    pub(super) fn elements(self) -> usize {
+        self.row().2
+    }
+
+    /// Bytes of a block.
+    pub(super) fn bytes(self) -> usize {
+        self.row().3
+    }
+
+    /// Names of all that are read.
+    pub(super) fn all() -> String {
+        ALL.map(|(_, name, _, _)| name).join(", ")
+    }
+
+    /// Widens whole blocks.
+    pub(super) fn widen(self, bytes: &[u8], out: &mut [f32]) {
+        let widen: fn(&[u8], &mut [f32]) = match self {
+            Stored::F32 => |bytes, out| out[0] = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
+            Stored::F16 => |bytes, out| out[0] = half(bytes, 0),
+            Stored::Bf16 => |bytes, out| out[0] = bf16::from_le_bytes([bytes[0], bytes[1]]).to_f32(),
+            Stored::Q4_0 => q4_0,
+            Stored::Q4_1 => q4_1,
+            Stored::Q5_0 => q5_0,
+            Stored::Q5_1 => q5_1,
+            Stored::Q8_0 => q8_0,
+            Stored::Q4K => q4_k,
+            Stored::Q5K => q5_k,
+            Stored::Q6K => q6_k,
+        };
+        bytes.chunks_exact(self.bytes()).zip(out.chunks_exact_mut(self.elements())).for_each(|(block, out)| widen(block, out));
+    }
+}
+
+/// The half at a byte of a block.
+fn half(block: &[u8], at: usize) -> f32 {
+    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
+}
+
+/// The codes of a block of 32, four bits each: the low halves of 16 bytes, then the high ones.
+fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
+    bytes.iter().map(|byte| byte & 15).chain(bytes.iter().map(|byte| byte >> 4))
+}
+
+fn q4_0(block: &[u8], out: &mut [f32]) {
+    let scale = half(block, 0);
+    out.iter_mut().zip(nibbles(&block[2..18])).for_each(|(out, code)| *out = (i32::from(code) - 8) as f32 * scale);
+}
+
+fn q4_1(block: &[u8], out: &mut [f32]) {
+    let (scale, least) = (half(block, 0), half(block, 2));
+    out.iter_mut().zip(nibbles(&block[4..20])).for_each(|(out, code)| *out = f32::from(code) * scale + least);
+}
+
+/// The codes of a block of 32 whose fifth bits are in a word of their own.
+fn fives(high: &[u8], low: &[u8]) -> impl Iterator<Item = u8> {
+    let high = u32::from_le_bytes([high[0], high[1], high[2], high[3]]);
+    nibbles(low).enumerate().map(move |(n, code)| code | ((high >> n & 1) << 4) as u8)
+}
+
+fn q5_0(block: &[u8], out: &mut [f32]) {
+    let scale = half(block, 0);
+    out.iter_mut().zip(fives(&block[2..6], &block[6..22])).for_each(|(out, code)| *out = (i32::from(code) - 16) as f32 * scale);
+}
+
+fn q5_1(block: &[u8], out: &mut [f32]) {
+    let (scale, least) = (half(block, 0), half(block, 2));
+    out.iter_mut().zip(fives(&block[4..8], &block[8..24])).for_each(|(out, code)| *out = f32::from(code) * scale + least);
+}
+
+fn q8_0(block: &[u8], out: &mut [f32]) {
+    let scale = half(block, 0);
+    out.iter_mut().zip(&block[2..34]).for_each(|(out, code)| *out = f32::from(*code as i8) * scale);
+}
+
+/// Scale and least value, six bits each, of the eighth `n` of a block of 256.
+fn scale_and_least(packed: &[u8], n: usize) -> (u8, u8) {
+    match n {
+        0..4 => (packed[n] & 63, packed[n + 4] & 63),
+        _ => (packed[n + 4] & 15 | packed[n - 4] >> 6 << 4, packed[n + 4] >> 4 | packed[n] >> 6 << 4),
+    }
+}
+
+/// Eighths of a block of 256: `code(n, i)` is that of element i of eighth n.
+fn eighths(block: &[u8], out: &mut [f32], code: impl Fn(usize, usize) -> u8) {
+    let (scale, least) = (half(block, 0), half(block, 2));
+    for (n, out) in out.chunks_exact_mut(32).enumerate() {
+        let (s, m) = scale_and_least(&block[4..16], n);
+        let (s, m) = (scale * f32::from(s), least * f32::from(m));
+        out.iter_mut().enumerate().for_each(|(i, out)| *out = s * f32::from(code(n, i)) - m);
+    }
+}
+
+/// Two eighths share 32 bytes: the low halves are the first's.
+fn nibble(codes: &[u8], n: usize, i: usize) -> u8 {
+    codes[n / 2 * 32 + i] >> (n % 2 * 4) & 15
+}
+
+fn q4_k(block: &[u8], out: &mut [f32]) {
+    eighths(block, out, |n, i| nibble(&block[16..144], n, i));
+}
+
+fn q5_k(block: &[u8], out: &mut [f32]) {
+    let (high, low) = block[16..176].split_at(32);
+    eighths(block, out, |n, i| nibble(low, n, i) | (high[i] >> n & 1) << 4);
+}
+
+fn q6_k(block: &[u8], out: &mut [f32]) {
+    let scale = half(block, 208);
+    let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
+    for (n, out) in out.chunks_exact_mut(32).enumerate() {
+        // Of each half of the block, four runs of 32: the low four bits of the first two, then the high ones.
+        let (part, run) = (n / 4, n % 4);
+        for (i, out) in out.iter_mut().enumerate() {
+            let low = low[part * 64 + run % 2 * 32 + i] >> (run / 2 * 4) & 15;
+            let high = high[part * 32 + i] >> (run * 2) & 3;
+            *out = scale * f32::from(scales[2 * n + i / 16] as i8) * (i32::from(low | high << 4) - 32) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_the_types() {
+        for (n, (stored, name, ..)) in ALL.iter().enumerate() {
+            assert_eq!(*stored as usize, n, "{name}");
+        }
+        assert_eq!((Stored::of(12), Stored::of(30)), (Ok(Stored::Q4K), Ok(Stored::Bf16)));
+        assert_eq!((Stored::of(10), Stored::of(4), Stored::of(99)), (Err("Q2_K".into()), Err("a type of code 4".into()), Err("a type of code 99".into())));
+    }
+}

@@ -1,0 +1,86 @@
+//! The beginning of a file, read in order and never past the file's end: no length that it states is
+//! believed before the bytes are there.
+
+use super::super::FormatError;
+use super::super::bytes::{Bytes, PIECE};
+use std::borrow::Cow;
+use std::fmt::Display;
+use std::path::Path;
+
+/// Reads on from byte to byte; `what` in its methods says what is being read.
+pub(super) struct Reader<'a> {
+    path: &'a Path,
+    bytes: &'a Bytes,
+    at: u64,
+    /// Bytes read ahead, and where they begin.
+    piece: Cow<'a, [u8]>,
+    first: u64,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(path: &'a Path, bytes: &'a Bytes) -> Self {
+        Self { path, bytes, at: 0, piece: Cow::Borrowed(&[]), first: 0 }
+    }
+
+    /// The byte that comes next.
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
+
+    /// Bytes to the end.
+    pub(super) fn left(&self) -> u64 {
+        self.bytes.length() - self.at
+    }
+
+    pub(super) fn problem(&self, problem: impl Display) -> FormatError {
+        FormatError::new(self.path, problem)
+    }
+
+    /// The next `count` bytes.
+    pub(super) fn take(&mut self, count: u64, what: &dyn Display) -> Result<&[u8], FormatError> {
+        if count > self.left() {
+            let (at, left) = (self.at, self.left());
+            return Err(self.problem(format!("{what} takes {count} bytes at byte {at}, but the file has only {left} more: it is damaged, or not whole")));
+        }
+        let end = self.at + count;
+        if self.at < self.first || end > self.first + self.piece.len() as u64 {
+            let ahead = end.max(self.bytes.length().min(self.at + PIECE));
+            self.piece = self.bytes.part(self.at..ahead).map_err(|error| self.problem(format!("cannot be read: {error}")))?;
+            self.first = self.at;
+        }
+        let start = (self.at - self.first) as usize;
+        self.at = end;
+        Ok(&self.piece[start..start + count as usize])
+    }
+
+    fn array<const N: usize>(&mut self, what: &dyn Display) -> Result<[u8; N], FormatError> {
+        Ok(self.take(N as u64, what)?.try_into().expect("as many as asked for"))
+    }
+
+    pub(super) fn u32(&mut self, what: &dyn Display) -> Result<u32, FormatError> {
+        Ok(u32::from_le_bytes(self.array(what)?))
+    }
+
+    pub(super) fn u64(&mut self, what: &dyn Display) -> Result<u64, FormatError> {
+        Ok(u64::from_le_bytes(self.array(what)?))
+    }
+
+    /// How many things follow, which take at least `least` bytes each.
+    pub(super) fn count(&mut self, least: u64, what: &dyn Display) -> Result<u64, FormatError> {
+        let count = self.u64(what)?;
+        match count.checked_mul(least) {
+            Some(bytes) if bytes <= self.left() => Ok(count),
+            _ => {
+                Err(self
+                    .problem(format!("{what} says {count}, for which the {} bytes that follow are too few: the file is damaged, or not whole", self.left())))
+            }
+        }
+    }
+
+    /// A text with its length in front.
+    pub(super) fn text(&mut self, what: &dyn Display) -> Result<String, FormatError> {
+        let length = self.count(1, &format_args!("the length of {what}"))?;
+        let bytes = self.take(length, what)?.to_vec();
+        String::from_utf8(bytes).map_err(|error| self.problem(format!("{what} is no UTF-8 text ({error})")))
+    }
+}

@@ -1,0 +1,180 @@
+//! The text of a run, from its files to a corpus; and what `data` tells of one.
+
+use super::{Event, Stop};
+use crate::assets;
+use crate::data::{About, Chat, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather, stores};
+use crate::formats::checksum;
+use crate::infer::{Message, Template};
+use crate::model::ChatFormat;
+use crate::platform;
+use crate::train::{SettingError, TrainConfig};
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A text to look at.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DataRequest {
+    /// The run that it would be for: its text, tokenizer, and how documents are held out are taken.
+    pub config: TrainConfig,
+    /// Documents to show from the beginning.
+    pub rows: usize,
+}
+
+/// What is in a text.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DataReport {
+    /// Files of it.
+    pub files: usize,
+    /// Documents, ids, and bytes of text.
+    pub about: About,
+    /// Ids trained on.
+    pub train: usize,
+    /// Ids held out.
+    pub held_out: usize,
+    /// Where its ids are kept; none if they are made anew each time.
+    pub place: Option<PathBuf>,
+    /// The directory of all that are kept.
+    pub cache: Option<PathBuf>,
+    /// How many texts are kept there, and their bytes.
+    pub kept: (usize, u64),
+    /// Seconds it took.
+    pub seconds: f64,
+    /// The first documents, decoded.
+    pub rows: Vec<String>,
+}
+
+/// Ids of a document that are shown.
+const SHOWN: u64 = 200;
+
+/// Where tokenized texts are kept.
+fn cache() -> Option<PathBuf> {
+    Some(platform::cache_dir()?.join("tokens"))
+}
+
+/// How texts are read, with a model's own template for conversations.
+pub(super) struct Reading {
+    template: Result<Template, String>,
+    id: u64,
+}
+
+impl Reading {
+    /// With the template of a model, or the default one.
+    pub(super) fn new(chat: Option<&ChatFormat>) -> Self {
+        let format = chat.cloned().unwrap_or_default();
+        let parts = [&format.template, &format.bos_token, &format.eos_token];
+        let id = parts.iter().fold(0, |sum, part| checksum(sum, part.as_deref().unwrap_or("\0").as_bytes()));
+        Self { template: Template::new(&format).map_err(|error| error.to_string()), id }
+    }
+
+    fn render(&self, messages: Vec<Value>) -> Result<String, String> {
+        let template = self.template.as_ref().map_err(String::clone)?;
+        let read = |(n, message): (usize, Value)| {
+            serde_json::from_value::<Message>(message).map_err(|error| format!("message {}: {error}; each has a role and a content, both text", n + 1))
+        };
+        let messages = messages.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
+        template.render(&messages, false).map_err(|error| error.to_string())
+    }
+
+    /// Calls `with` with how a run's text is tokenized.
+    pub(super) fn with<T>(&self, config: &TrainConfig, tokenizer: &Tokenizer, with: impl FnOnce(&Tokenizing<'_>) -> T) -> T {
+        let render = |messages| self.render(messages);
+        let cache = cache();
+        with(&Tokenizing { tokenizer, field: &config.field, chat: Chat { id: self.id, render: &render }, cache: cache.as_deref() })
+    }
+}
+
+/// A run's settings with the files that their patterns name now, so that the run goes on with them.
+pub(super) fn named(config: TrainConfig) -> Result<TrainConfig> {
+    let data = expand(&config.data).map_err(|error| refused("data", error))?;
+    Ok(TrainConfig { data, ..config })
+}
+
+fn refused(name: &'static str, error: impl std::fmt::Display) -> anyhow::Error {
+    SettingError { name, problem: error.to_string() }.into()
+}
+
+/// A run's text, and where a share of it is not held out, what is held out in its place.
+fn texts(config: &TrainConfig, how: &Tokenizing<'_>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<(Store, Option<Store>)> {
+    let mut progress = |progress| emit(told(progress));
+    let stop = || stop.asked();
+    let mut watch = Watch { stop: &stop, progress: &mut progress };
+    let mut open = |name, paths: &[PathBuf]| {
+        let files = expand(paths).map_err(|error| refused(name, error))?;
+        Store::open(&files, how, &mut watch).map_err(|error| refused(name, error))
+    };
+    let text = match config.data.is_empty() {
+        true => Store::embedded(assets::corpus()?, how)?,
+        false => open("data", &config.data)?,
+    };
+    let held_out = config.held_out.as_ref().map(|path| open("held_out", std::slice::from_ref(path))).transpose()?;
+    Ok((text, held_out))
+}
+
+/// How far reading is, in MB.
+fn told(progress: Progress) -> Event {
+    let Progress { tokenizing, done, of, rate } = progress;
+    let left = of.saturating_sub(done) as f64 / rate.max(1.0);
+    let doing = if tokenizing { "tokenizing" } else { "reading" };
+    let mega = |bytes: u64| bytes.div_ceil(1 << 20) as usize;
+    Event::Progress { done: mega(done), of: mega(of), note: format!("{doing} text, {:.1} MB/s, {left:.0} s left", rate / 1e6) }
+}
+
+fn split(config: &TrainConfig) -> Split {
+    Split { share: config.held_out_share, shuffle: config.shuffle, seq: config.seq }
+}
+
+/// The corpus of a run.
+pub(super) fn open(config: &TrainConfig, tokenizer: &Tokenizer, chat: Option<&ChatFormat>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Corpus> {
+    let (text, held_out) = Reading::new(chat).with(config, tokenizer, |how| texts(config, how, stop, emit))?;
+    Corpus::new(text, held_out, split(config)).map_err(|error| refused("data", error))
+}
+
+/// Tells what is in a text; it is tokenized if it was not.
+pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let DataRequest { config, rows } = request;
+    config.check()?;
+    let clock = platform::Clock::start();
+    let config = named(config)?;
+    let teacher = super::train::open_teacher(&config.teacher)?;
+    let (tokenizer, _) = super::train::tokenizer(&config, teacher.as_ref())?;
+    let reading = Reading::new(teacher.as_ref().map(|file| &file.chat));
+    let (text, held_out) = reading.with(&config, &tokenizer, |how| texts(&config, how, stop, emit))?;
+    let (about, place) = (text.about().clone(), text.place().map(PathBuf::from));
+    let mut shown = Vec::new();
+    for n in 0..about.documents.min(rows as u64) {
+        let at = text.document(n)?;
+        let mut ids = Vec::new();
+        text.read(at.start..at.end.min(at.start + SHOWN), &mut ids)?;
+        let more = if at.end > at.start + SHOWN { "…" } else { "" };
+        shown.push(tokenizer.decode(&ids, true)? + more);
+    }
+    // Of a text that is too short for a run there is still something to tell.
+    let corpus = Corpus::new(text, held_out, split(&config));
+    let (train, held_out) = corpus.as_ref().map_or((0, 0), |corpus| (corpus.train.len(), corpus.held_out.len()));
+    let (cache, seconds) = (cache(), clock.seconds());
+    let kept = cache.as_deref().map_or((0, 0), stores);
+    emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, place, cache, kept, seconds, rows: shown }));
+    corpus.map(drop).map_err(|error| refused("data", error))
+}
+
+/// The text of some files, conversations by the default template.
+pub(super) fn plain(paths: &[PathBuf]) -> Result<String> {
+    let reading = Reading::new(None);
+    let chat = Chat { id: reading.id, render: &|messages| reading.render(messages) };
+    Ok(gather(&expand(paths)?, &TrainConfig::default().field, chat)?)
+}
+
+/// The ids of a text to measure on: a plain text is encoded as a whole, and rows follow each other.
+pub(super) fn measured(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
+    let files = expand(&[path.to_path_buf()])?;
+    if let ([file], true) = (&files[..], files.iter().all(|path| format_of(path) == Format::Text)) {
+        return Ok(tokenizer.encode_document(&crate::data::whole(file)?)?);
+    }
+    let config = TrainConfig { data: files, ..TrainConfig::default() };
+    let (text, _) = Reading::new(Some(chat)).with(&config, tokenizer, |how| texts(&config, how, stop, emit))?;
+    let mut ids = tokenizer.encode_document("")?;
+    text.read(0..text.about().tokens, &mut ids)?;
+    Ok(ids)
+}

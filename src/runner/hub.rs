@@ -1,0 +1,117 @@
+//! Models by the names that Hugging Face has for them, `owner/name`: which files of one are fetched, and where
+//! they are once they were. A model that is whole in the cache is taken from there, without the network.
+
+use super::{Command, Event, Stop};
+use crate::formats::weight_map;
+use crate::model::WEIGHTS;
+use crate::platform::{self, Fetching, HUB, Hub};
+use crate::train::TrainConfig;
+use anyhow::{Context, Result, anyhow, bail};
+use std::path::{Path, PathBuf};
+
+/// Files beside the weights, those that are there.
+const BESIDES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+
+impl Command {
+    /// Names of models that it opens: those of Hugging Face are fetched first.
+    pub(super) fn models(&self) -> Vec<String> {
+        let settings =
+            |config: &TrainConfig| [config.teacher.path(), config.init.path()].into_iter().flatten().map(|path| path.display().to_string()).collect();
+        match self {
+            Command::Train(request) => request.config.as_ref().map_or_else(Vec::new, settings),
+            Command::Teach(request) => settings(&request.config),
+            Command::Generate(request) => vec![request.model.clone()],
+            Command::OpenChat(request) => [Some(&request.model), request.teacher.as_ref()].into_iter().flatten().cloned().collect(),
+            Command::Evaluate(request) => vec![request.model.clone()],
+            Command::ExportModel(request) => vec![request.model.clone()],
+            Command::Pack { model, .. } | Command::OpenWeights { model } | Command::Inspect { model } => vec![model.clone()],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Whether this could be a name at Hugging Face, and is nothing on this disk.
+pub(super) fn is_name(name: &str) -> bool {
+    let part = |part: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
+        part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(plain) && !part.contains("..") && part.len() <= 96
+    };
+    let file = [".signet", ".gguf", ".safetensors", ".bin", ".json", ".toml"].iter().any(|ending| name.ends_with(ending));
+    name.split_once('/').is_some_and(|(owner, model)| part(owner) && part(model)) && !file && !platform::exists(Path::new(name))
+}
+
+/// The directory of a model that was fetched before, whole.
+pub(super) fn kept(hub: &Hub, name: &str) -> Option<PathBuf> {
+    let folder = hub.kept(name)?;
+    let files = platform::list(&folder).ok()?;
+    let shards = |index: &str| Some(weight_map(&platform::read(&folder.join(index)).ok()?).ok()?.into_values().collect::<Vec<_>>());
+    let needed = match weights(&files).ok()? {
+        index if index.ends_with(".json") => shards(index)?,
+        single => vec![single.to_string()],
+    };
+    let whole = needed.iter().map(String::as_str).chain(["config.json"]).all(|file| files.iter().any(|here| here == file));
+    whole.then_some(folder)
+}
+
+/// What is said of a model that is not there.
+pub(super) fn missing(name: &str) -> anyhow::Error {
+    let problem = format!("{name}: there is no such file or directory, and no model of that name (only `embedded`)");
+    if !is_name(name) {
+        return anyhow!(problem);
+    }
+    let folder = name.split('/').next_back().unwrap_or(name);
+    let fetch = format!("hf download {name} --local-dir {folder} --include config.json 'tokenizer*' 'chat_template*' '*.safetensors*'");
+    let how = if HUB { "It was not fetched yet: the command that uses it does so. By hand: " } else { "" };
+    anyhow!(
+        "{problem}. If it is a model of Hugging Face: {how}`{fetch}` (from `pip install huggingface_hub`; '*.bin*' if it has no safetensors), then name the directory `{folder}`"
+    )
+}
+
+/// The file that holds the weights, or says which files do; safetensors come first.
+fn weights(files: &[String]) -> Result<&'static str> {
+    let found = WEIGHTS.into_iter().find(|name| files.iter().any(|file| file == name));
+    found.with_context(|| match files.iter().find(|file| file.ends_with(".gguf")) {
+        Some(file) => format!("it has its weights as GGUF only: download one, such as {file}, and name the file"),
+        None => format!("it has no weights that Signet reads ({})", WEIGHTS.join(", ")),
+    })
+}
+
+/// Fetches a model's files, those that are not here. Names of nothing at Hugging Face are left alone, and so is
+/// everything where this program cannot fetch: whoever opens them says so.
+pub(super) fn fetch(hub: &Hub, name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    if !HUB || !is_name(name) || kept(hub, name).is_some() {
+        return Ok(());
+    }
+    let failed = || format!("{name} is nothing on this disk, and as a model of Hugging Face it could not be fetched");
+    let listing = hub.list(name).with_context(failed)?;
+    let has = |file: &str| listing.files.iter().any(|there| there == file);
+    if !has("config.json") {
+        bail!("{name}: at Hugging Face it has no config.json, so it is no model that Signet reads");
+    }
+    let weights = weights(&listing.files).with_context(|| format!("{name} at Hugging Face"))?;
+    let mut get = |file: &str| {
+        let mut tell = |at: Fetching| emit(Event::Fetching { name: format!("{name}/{}", at.name), done: at.done, of: at.of, rate: at.rate, note: at.note });
+        let path = hub.fetch(name, &listing, file, &|| stop.asked(), &mut tell).with_context(|| format!("{name}: {file} could not be fetched"))?;
+        path.with_context(|| format!("{name}: stopped while {file} was fetched; what is here is kept, and the same command goes on with it"))
+    };
+    get("config.json")?;
+    for file in BESIDES.into_iter().filter(|file| has(file)) {
+        get(file)?;
+    }
+    let first = get(weights)?;
+    if weights.ends_with(".json") {
+        let index = platform::read(&first).with_context(|| first.display().to_string())?;
+        let mut shards: Vec<String> = weight_map(&index).map_err(|problem| anyhow!("{}: {problem}", first.display()))?.into_values().collect();
+        shards.sort();
+        shards.dedup();
+        for shard in &shards {
+            get(shard)?;
+        }
+    }
+    let folder = kept(hub, name).with_context(|| format!("{name}: not all of it arrived; the same command goes on"))?;
+    emit(Event::Note { text: format!("{name} is in {}", folder.display()) });
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Names, choices and messages; with the feature `hub` a whole download from a server of this test.
+
+use super::*;
+
+fn files(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| name.to_string()).collect()
+}
+
+/// A directory of this test alone, removed when it goes out of scope.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("signet-hub-{name}-{}", std::process::id()));
+        platform::remove_dir(&path).unwrap();
+        platform::make_dir(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = platform::remove_dir(&self.0);
+    }
+}
+
+#[test]
+fn names_of_models_are_told_from_paths() {
+    for name in ["HuggingFaceTB/SmolLM2-135M", "LiqunMa/FBI-LLM_7B", "meta-llama/Llama-3.2-1B"] {
+        assert!(is_name(name), "{name}");
+    }
+    for path in
+        ["embedded", "a/b/c", "/etc/model", "../model", "./model", "runs/model.signet", "m/model.gguf", "a/", "/b", "a/b?c", "a/..", "src/runner", "C:/model"]
+    {
+        assert!(!is_name(path), "{path}");
+    }
+}
+
+#[test]
+fn a_model_that_is_not_here_comes_with_the_commands_that_fetch_it() {
+    let problem = missing("HuggingFaceTB/SmolLM2-135M").to_string();
+    assert!(problem.contains("hf download HuggingFaceTB/SmolLM2-135M --local-dir SmolLM2-135M"), "{problem}");
+    let problem = missing("no/such/thing").to_string();
+    assert!(!problem.contains("hf download") && problem.contains("no such file"), "{problem}");
+}
+
+#[test]
+fn safetensors_are_taken_before_other_weights() {
+    let all = files(&["README.md", "pytorch_model.bin", "model.safetensors.index.json", "model.safetensors", "model.gguf"]);
+    assert_eq!(weights(&all).unwrap(), "model.safetensors");
+    assert_eq!(weights(&all[..3]).unwrap(), "model.safetensors.index.json");
+    assert_eq!(weights(&all[..2]).unwrap(), "pytorch_model.bin");
+    assert!(weights(&all[4..]).unwrap_err().to_string().contains("model.gguf"));
+    assert!(weights(&all[..1]).unwrap_err().to_string().contains("pytorch_model.bin.index.json"));
+}
+
+#[test]
+fn a_model_is_kept_once_it_is_whole() {
+    let scratch = Scratch::new("kept");
+    let hub = Hub { cache: Some(scratch.0.clone()), endpoint: None };
+    let model = scratch.0.join("models--a--b");
+    let folder = model.join("snapshots/123");
+    platform::make_dir(&model.join("refs")).unwrap();
+    platform::make_dir(&folder).unwrap();
+    let write = |path: &Path, text: &str| platform::write_atomic(path, text.as_bytes()).unwrap();
+    assert_eq!(kept(&hub, "a/b"), None);
+    write(&model.join("refs/main"), "123");
+    write(&folder.join("config.json"), "{}");
+    write(&folder.join("model.safetensors.index.json"), r#"{"weight_map": {"x": "1.safetensors", "y": "2.safetensors"}}"#);
+    write(&folder.join("1.safetensors"), "");
+    assert_eq!(kept(&hub, "a/b"), None);
+    write(&folder.join("2.safetensors"), "");
+    assert_eq!(kept(&hub, "a/b"), Some(folder));
+    // Then nothing is asked of the network, wherever it is.
+    let nowhere = Hub { endpoint: Some("http://127.0.0.1:1".into()), ..hub };
+    fetch(&nowhere, "a/b", &Stop::default(), &mut |event| panic!("{event:?}")).unwrap();
+}
+
+#[cfg(feature = "hub")]
+mod online {
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::{Arc, Mutex};
+
+    const FILES: [(&str, &str); 5] = [
+        ("config.json", "{\"a\": 1}"),
+        ("tokenizer.json", "{}"),
+        ("pytorch_model.bin.index.json", r#"{"weight_map": {"x": "1.bin", "y": "2.bin"}}"#),
+        ("1.bin", "first"),
+        ("2.bin", "second"),
+    ];
+
+    /// Answers one request as Hugging Face does; the first time that `2.bin` is asked for, only half of it comes.
+    fn answer(stream: TcpStream, asked: &Mutex<Vec<String>>) {
+        let mut lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+        let Some(first) = lines.next() else { return };
+        let start = lines.find_map(|line| line.to_lowercase().strip_prefix("range: bytes=")?.split('-').next()?.parse::<usize>().ok()).unwrap_or(0);
+        let path = first.split(' ').nth(1).unwrap().to_string();
+        let name = path.rsplit('/').next().unwrap();
+        let body = match FILES.iter().find(|(file, _)| *file == name) {
+            _ if path.contains("/api/") => {
+                let list: Vec<_> = FILES.iter().map(|(file, _)| serde_json::json!({ "rfilename": file })).collect();
+                serde_json::json!({ "siblings": list, "sha": "abc" }).to_string()
+            }
+            Some((_, text)) => text.to_string(),
+            None => String::new(),
+        };
+        let earlier = asked.lock().unwrap().iter().filter(|earlier| **earlier == path).count();
+        asked.lock().unwrap().push(path.clone());
+        let (total, rest) = (body.len(), &body[start.min(body.len())..]);
+        // The library first asks for one byte, to learn the length.
+        let sent = if name == "2.bin" && earlier == 1 { &rest[..3] } else { rest };
+        let head = format!(
+            "HTTP/1.1 206 Partial Content\r\nETag: \"e-{name}\"\r\nX-Repo-Commit: abc\r\nContent-Range: bytes {start}-{}/{total}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+            total.max(1) - 1,
+            rest.len()
+        );
+        let _ = (&stream).write_all(&[head.as_bytes(), sent.as_bytes()].concat());
+    }
+
+    #[test]
+    fn a_model_is_fetched_whole_though_the_connection_breaks() {
+        let scratch = Scratch::new("online");
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let seen = asked.clone();
+        std::thread::spawn(move || listener.incoming().flatten().for_each(|stream| answer(stream, &seen)));
+        let hub = Hub { cache: Some(scratch.0.clone()), endpoint: Some(endpoint) };
+        let (mut fetched, mut notes) = (Vec::new(), Vec::new());
+        fetch(&hub, "owner/model", &Stop::default(), &mut |event| match event {
+            Event::Fetching { name, of: Some(of), done, .. } if done == of => fetched.push(name),
+            Event::Note { text } => notes.push(text),
+            _ => {}
+        })
+        .unwrap();
+        let folder = kept(&hub, "owner/model").unwrap();
+        for (name, text) in FILES {
+            assert_eq!(platform::read_text(&folder.join(name)).unwrap(), text, "{name}");
+        }
+        assert!(notes.len() == 1 && notes[0].contains("owner/model is in"), "{notes:?}");
+        assert!(fetched.iter().any(|name| name == "owner/model/2.bin"), "{fetched:?}");
+        let requests = asked.lock().unwrap().len();
+        fetch(&hub, "owner/model", &Stop::default(), &mut |_| {}).unwrap();
+        assert_eq!(asked.lock().unwrap().len(), requests, "nothing more is asked for");
+    }
+
+    #[test]
+    fn what_cannot_be_reached_says_so() {
+        let scratch = Scratch::new("nowhere");
+        let hub = Hub { cache: Some(scratch.0.clone()), endpoint: Some("http://127.0.0.1:1".into()) };
+        let problem = format!("{:#}", fetch(&hub, "owner/model", &Stop::default(), &mut |_| {}).unwrap_err());
+        assert!(problem.contains("owner/model is nothing on this disk") && problem.contains("request error"), "{problem}");
+    }
+}

@@ -1,0 +1,328 @@
+//! Text through every way in: what it is split into, its ids against another library's, the cache, bad
+//! files, and runs on it.
+
+use crate::train::{SMALL, Scratch, run, signet, text};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use ruzstd::encoding::{CompressionLevel, compress_to_vec};
+use signet::assets;
+use signet::data::{Chat, Corpus, DataError, Split, Store, Tokenizer, Tokenizing, Watch, expand};
+use std::cell::Cell;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+const SPLIT: Split = Split { share: 0.02, shuffle: 0, seq: 16 };
+
+fn tokenizer() -> Tokenizer {
+    Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap()
+}
+
+/// As the runner renders without a teacher's template; a message of a system is refused.
+fn render(messages: Vec<serde_json::Value>) -> Result<String, String> {
+    let one = |message: &serde_json::Value| match message["role"].as_str() {
+        Some(role @ ("user" | "assistant")) => Ok(format!("<|{role}|>{}", message["content"].as_str().unwrap_or_default())),
+        role => Err(format!("no role {role:?}")),
+    };
+    messages.iter().map(one).collect()
+}
+
+fn how<'a>(tokenizer: &'a Tokenizer, cache: Option<&'a Path>) -> Tokenizing<'a> {
+    Tokenizing { tokenizer, field: "auto", chat: Chat { id: 1, render: &render }, cache }
+}
+
+fn open(paths: &[PathBuf], cache: Option<&Path>) -> Result<Store, DataError> {
+    let tokenizer = tokenizer();
+    Store::open(&expand(paths)?, &how(&tokenizer, cache), &mut Watch { stop: &|| false, progress: &mut |_| {} })
+}
+
+fn ids(store: &Store) -> Vec<u32> {
+    let mut ids = Vec::new();
+    store.read(0..store.about().tokens, &mut ids).unwrap();
+    ids
+}
+
+/// Train and held-out ids.
+fn parts(corpus: &Corpus) -> (Vec<u32>, Vec<u32>) {
+    (corpus.train.read(0..corpus.train.len()).unwrap(), corpus.held_out.read(0..corpus.held_out.len()).unwrap())
+}
+
+fn gz(bytes: &[u8]) -> Vec<u8> {
+    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+    out.write_all(bytes).unwrap();
+    out.finish().unwrap()
+}
+
+fn zst(bytes: &[u8]) -> Vec<u8> {
+    compress_to_vec(bytes, CompressionLevel::Fastest)
+}
+
+/// What became of a text before there were stores: as the first version of this program had it.
+fn as_ever(text: &str, seq: usize) -> (Vec<u32>, Vec<u32>) {
+    let tokenizer = tokenizer();
+    let documents: Vec<&str> = text.split_inclusive("<|end|>").filter(|text| !text.trim().is_empty()).map(str::trim_start).collect();
+    let (mut train, mut held_out) = (Vec::new(), Vec::new());
+    if documents.len() < 50 {
+        let all = tokenizer.encode(text).unwrap();
+        let kept = all.len() - (all.len() / 50).max(seq + 1).min(all.len());
+        return (all[..kept].to_vec(), all[kept..].to_vec());
+    }
+    for (n, document) in documents.iter().enumerate() {
+        if n % 50 == 49 { &mut held_out } else { &mut train }.extend(tokenizer.encode(document).unwrap());
+    }
+    (train, held_out)
+}
+
+#[test]
+fn plain_text_is_split_as_it_always_was() {
+    let scratch = Scratch::new("data-plain");
+    let file = scratch.path("a.txt");
+    let corpus = assets::corpus().unwrap();
+    let embedded = Store::embedded(corpus, &how(&tokenizer(), None)).unwrap();
+    let now = parts(&Corpus::new(embedded, None, SPLIT).unwrap());
+    assert!(now == as_ever(corpus, SPLIT.seq), "the embedded corpus");
+    let few = format!("\n\n {} \n<|end|>\n\n  {}", "some words ".repeat(300), "of two documents ".repeat(40));
+    let many: String = (0..173).map(|n| format!("\n {}document {n} ends here.{}", " ".repeat(n % 3), "<|end|>\n\n".repeat(1 + n % 2))).collect();
+    // Ends of pieces fall into end tokens and characters.
+    let long: String = (0..60).map(|n| format!("{}é東<|end|>\n", "x ".repeat(5000 + n))).collect();
+    for text in [few, many.clone() + "and one without", many + " \n ", long, "word ".repeat(400_000)] {
+        std::fs::write(&file, &text).unwrap();
+        let now = parts(&Corpus::new(open(&[file.clone()], None).unwrap(), None, SPLIT).unwrap());
+        assert!(now == as_ever(&text, SPLIT.seq), "{:?}…", &text[..20]);
+    }
+}
+
+#[test]
+fn several_files_are_documents_of_one_text() {
+    let scratch = Scratch::new("data-several");
+    let (b, a) = (scratch.path("b.txt"), scratch.path("a.txt"));
+    std::fs::write(&a, "the first file\n").unwrap();
+    std::fs::write(&b, "the second<|end|>\n").unwrap();
+    let all = open(&[scratch.path("*.txt")], None).unwrap();
+    assert_eq!(ids(&all), tokenizer().encode("the first file\n<|end|>the second<|end|>\n").unwrap());
+    // Beside rows, each plain document is one.
+    std::fs::write(scratch.path("c.jsonl"), "{\"text\": \"a row\"}\n\n").unwrap();
+    let all = open(&[a, b, scratch.path("c.jsonl")], None).unwrap();
+    assert_eq!(all.about().documents, 3);
+    assert_eq!(ids(&all), tokenizer().encode("the first file\n<|end|>the second<|end|>a row<|end|>").unwrap());
+}
+
+#[test]
+fn rows_give_the_ids_of_another_library_however_they_are_packed() {
+    let scratch = Scratch::new("data-rows");
+    let rows = include_bytes!("data/rows.jsonl");
+    let expected: Vec<Vec<u32>> = serde_json::from_str(include_str!("data/ids.json")).unwrap();
+    let (first, second) = rows.split_at(300);
+    let skipped = [&[0x53, 0x2a, 0x4d, 0x18, 3, 0, 0, 0, 1, 2, 3], &zst(first)[..], &zst(second)].concat();
+    let packed = [("a.jsonl", rows.to_vec()), ("a.jsonl.gz", [gz(first), gz(second)].concat()), ("a.ndjson.zst", zst(rows)), ("b.jsonl.zst", skipped)];
+    for (name, bytes) in packed {
+        std::fs::write(scratch.path(name), bytes).unwrap();
+        let store = open(&[scratch.path(name)], None).unwrap();
+        assert_eq!(ids(&store), expected.concat(), "{name}");
+        let documents: Vec<u64> = (0..store.about().documents).map(|n| store.document(n).unwrap().end).collect();
+        let ends: Vec<u64> = expected
+            .iter()
+            .scan(0, |end, ids| {
+                Some({
+                    *end += ids.len() as u64;
+                    *end
+                })
+            })
+            .collect();
+        assert_eq!(documents, ends, "{name}");
+    }
+}
+
+#[test]
+fn bad_files_are_named_with_the_place_and_what_to_do() {
+    let scratch = Scratch::new("data-bad");
+    let row = "{\"text\": \"a\"}\n";
+    // A frame whose header asks for a window of 3.75 TB, and one whose 64 MiB are more than its few bytes allow.
+    let window = |byte: u8| [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, byte, 0x01, 0x00, 0x00][..], b"x"].concat();
+    let bomb = gz(&vec![b' '; 200 << 20]);
+    let cases: Vec<(&str, Vec<u8>, &[&str])> = vec![
+        ("a.jsonl", format!("{row}{row}oops\n").into(), &["a.jsonl", "line 3", "character 1", "JSON object"]),
+        ("a.jsonl", format!("{row}{{\"body\": 1}}\n").into(), &["line 2", "no field text, messages or token_ids; it has body", "--field"]),
+        ("a.jsonl", "{\"token_ids\": [1, 4096]}\n".into(), &["line 1", "token id 4096", "0 to 4095"]),
+        ("a.jsonl", "{\"messages\": [{\"role\": \"system\", \"content\": \"a\"}]}\n".into(), &["line 1", "no role"]),
+        ("a.jsonl", [row.as_bytes(), b"{\"text\": \"\xff\"}\n"].concat(), &["line 2", "UTF-8", "byte 24"]),
+        ("a.json", "[{\"text\": \"a\"}]".into(), &["one array", "one a line"]),
+        ("a.jsonl", "\n \n".into(), &["is empty"]),
+        ("a.txt", "".into(), &["a.txt", "is empty"]),
+        ("a.txt.gz", gz(b""), &["is empty"]),
+        ("a.txt", b"caf\xe9".to_vec(), &["UTF-8", "byte 3"]),
+        ("a.txt", b"caf\xc3".to_vec(), &["UTF-8", "byte 3"]),
+        ("a.txt.gz", gz(b"caf\xe9 au lait"), &["UTF-8", "byte 3"]),
+        ("a.zst", window(0xff), &["a.zst", "window", "--long"]),
+        ("a.zst", window(0x80), &["window"]),
+        ("a.gz", bomb, &["unpack to more than 500 times", "unpack it yourself"]),
+        ("a.gz", [&gz(b"some words")[..], b"junk"].concat(), &["gzip", "Get the file again"]),
+        ("a.jsonl", [b"{\"text\": \"", &vec![b'a'; 70 << 20][..]].concat(), &["line 1", "longer than 64 MiB"]),
+    ];
+    for (name, bytes, expected) in cases {
+        let path = scratch.path(name);
+        std::fs::write(&path, bytes).unwrap();
+        let error = open(&[path], None).unwrap_err().to_string();
+        assert!(expected.iter().all(|part| error.contains(part)), "{name}: {error}");
+    }
+    for (path, expected) in [("*.nothing", "no file matches this pattern"), ("none.txt", "no such file"), ("[", "is no pattern")] {
+        let error = open(&[scratch.path(path)], None).unwrap_err().to_string();
+        assert!(error.contains(expected) && error.contains(path), "{path}: {error}");
+    }
+    let error = open(&[scratch.path("")], None).unwrap_err().to_string();
+    assert!(error.contains("is a directory") && error.contains("/*'"), "{error}");
+}
+
+#[test]
+fn what_is_cut_off_anywhere_or_spoilt_is_refused() {
+    let scratch = Scratch::new("data-cut");
+    let words: String = (0..400).map(|n| format!("word {} ", n * n % 61)).collect();
+    for (name, whole) in [("a.gz", gz(words.as_bytes())), ("a.zst", zst(words.as_bytes()))] {
+        let path = scratch.path(name);
+        // Below the magic number it is taken for text.
+        for length in 4..whole.len() {
+            std::fs::write(&path, &whole[..length]).unwrap();
+            let error = open(&[path.clone()], None).unwrap_err().to_string();
+            assert!(error.contains("is cut off") || error.contains("is damaged"), "{name} at {length}: {error}");
+        }
+        for at in (4..whole.len()).step_by(7) {
+            let mut spoilt = whole.clone();
+            spoilt[at] ^= 0x55;
+            std::fs::write(&path, &spoilt).unwrap();
+            // Some bytes of a header say nothing of the contents.
+            if let Ok(store) = open(&[path.clone()], None) {
+                assert_eq!(ids(&store), tokenizer().encode(&words).unwrap(), "{name} at {at}");
+            }
+        }
+    }
+}
+
+/// A text that is large enough to be kept.
+fn large(scratch: &Scratch, name: &str) -> PathBuf {
+    let rows: String = (0..30_000).map(|n| format!("{{\"text\": \"document number {n} of a text that is kept, {}\"}}\n", n * n)).collect();
+    std::fs::write(scratch.path(name), rows).unwrap();
+    scratch.path(name)
+}
+
+#[test]
+fn a_text_is_tokenized_once_for_all_who_want_it() {
+    let scratch = Scratch::new("data-cache");
+    let (file, cache, tokenizer) = (large(&scratch, "a.jsonl"), scratch.path("tokens"), tokenizer());
+    let made = Cell::new(0);
+    let open = |file: &PathBuf, stop: &dyn Fn() -> bool| {
+        let mut watch = Watch { stop, progress: &mut |progress| made.set(made.get() + usize::from(progress.tokenizing)) };
+        Store::open(std::slice::from_ref(file), &how(&tokenizer, Some(&cache)), &mut watch)
+    };
+    // Stopped half-way, nothing is left but the lock.
+    let asked = Cell::new(0);
+    let stop = || asked.replace(asked.get() + 1) > 0;
+    assert!(matches!(open(&file, &stop), Err(DataError::Stopped)));
+    let left: Vec<_> = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    assert!(left.len() == 1 && left[0].ends_with(".lock"), "{left:?}");
+    // Two at once: one makes it, the other waits.
+    let stores: Vec<Store> = std::thread::scope(|scope| {
+        let both: Vec<_> = (0..2).map(|_| scope.spawn(|| self::open(&[file.clone()], Some(&cache)).unwrap())).collect();
+        both.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let place = stores[0].place().unwrap().to_path_buf();
+    assert_eq!((stores[1].place(), ids(&stores[0]) == ids(&stores[1])), (Some(place.as_path()), true));
+    drop(stores);
+    made.set(0);
+    let again = open(&file, &|| false).unwrap();
+    assert_eq!((again.place(), made.get(), again.about().documents), (Some(place.as_path()), 0, 30_000));
+    let whole: String = std::fs::read_to_string(&file).unwrap();
+    let expected = whole.lines().flat_map(|line| tokenizer.encode(&(line[10..line.len() - 2].to_string() + "<|end|>")).unwrap());
+    assert!(ids(&again).into_iter().eq(expected), "the ids of encoding directly");
+    // A copy is the same text, another byte is another.
+    std::fs::copy(&file, scratch.path("b.jsonl")).unwrap();
+    assert_eq!(open(&scratch.path("b.jsonl"), &|| false).unwrap().place(), Some(place.as_path()));
+    std::fs::write(scratch.path("b.jsonl"), whole.replace("number 7 ", "number 8 ")).unwrap();
+    assert_ne!(open(&scratch.path("b.jsonl"), &|| false).unwrap().place(), Some(place.as_path()));
+    // What is short is made again; what is no id is refused when it is read.
+    let ids_file = place.join("ids");
+    let bytes = std::fs::read(&ids_file).unwrap();
+    std::fs::write(&ids_file, &bytes[..bytes.len() - 2]).unwrap();
+    drop(again);
+    assert_eq!(std::fs::read(open(&file, &|| false).unwrap().place().unwrap().join("ids")).unwrap(), bytes);
+    std::fs::write(&ids_file, vec![0xff; bytes.len()]).unwrap();
+    let mut out = Vec::new();
+    let error = open(&file, &|| false).unwrap().read(0..4, &mut out).unwrap_err().to_string();
+    assert!(error.contains("is damaged") && error.contains("Delete it"), "{error}");
+}
+
+#[test]
+fn documents_are_shuffled_as_wholes_and_the_same_are_held_out() {
+    let scratch = Scratch::new("data-shuffle");
+    // Documents of 1 to 7 ids that all say which they are.
+    let rows: String = (0..1000u32).map(|n| format!("{{\"token_ids\": {:?}}}\n", vec![n; 1 + n as usize % 7])).collect();
+    std::fs::write(scratch.path("a.jsonl"), rows).unwrap();
+    let corpus = |shuffle| Corpus::new(open(&[scratch.path("a.jsonl")], None).unwrap(), None, Split { shuffle, share: 0.1, ..SPLIT }).unwrap();
+    let plain = parts(&corpus(0));
+    assert!(plain.0.is_sorted() && plain.1.chunk_by(|a, b| a == b).map(|ids| ids[0]).eq((9..1000).step_by(10)), "{:?}", plain.1);
+    let mut orders = Vec::new();
+    for shuffle in [1, 2] {
+        let corpus = corpus(shuffle);
+        let shuffled = parts(&corpus);
+        for (now, then) in [(&shuffled.0, &plain.0), (&shuffled.1, &plain.1)] {
+            let documents: Vec<&[u32]> = now.chunk_by(|a, b| a == b).collect();
+            assert!(documents.iter().all(|ids| ids.len() == 1 + ids[0] as usize % 7), "a document is torn");
+            let mut sorted = now.clone();
+            sorted.sort_unstable();
+            assert_eq!(&sorted, then);
+        }
+        let somewhere = corpus.train.read(1000..1100).unwrap();
+        assert_eq!(somewhere, shuffled.0[1000..1100]);
+        orders.push(shuffled.0);
+    }
+    assert!(orders[0] != orders[1] && orders[0] != plain.0);
+    assert!(parts(&corpus(1)).0 == orders[0]);
+    let other = open(&[scratch.path("a.jsonl")], None).unwrap();
+    let apart = Corpus::new(open(&[scratch.path("a.jsonl")], None).unwrap(), Some(other), SPLIT).unwrap();
+    assert_eq!(apart.train.len(), apart.held_out.len());
+}
+
+#[test]
+fn runs_train_on_patterns_of_packed_rows_and_resume() {
+    let scratch = Scratch::new("data-run");
+    std::fs::write(scratch.path("small.json"), SMALL).unwrap();
+    let chat = |n: usize| format!("{{\"messages\": [{{\"role\": \"user\", \"content\": \"say {n}\"}}, {{\"role\": \"assistant\", \"content\": \"{n}!\"}}]}}\n");
+    for (part, rows) in [(0, 0..100), (1, 100..200)] {
+        std::fs::write(scratch.path(&format!("part-{part}.jsonl.gz")), gz(rows.map(chat).collect::<String>().as_bytes())).unwrap();
+    }
+    let (pattern, runs, small) = (scratch.path("part-*.gz"), scratch.path("runs"), scratch.path("small.json"));
+    let (pattern, runs, small) = (pattern.to_str().unwrap(), runs.to_str().unwrap(), small.to_str().unwrap());
+    let (good, said) = run(&["data", pattern, "--teacher", "none", "--seq", "32", "--rows", "1", "--shuffle", "3"]);
+    assert!(good && said.contains("2 files: 200 documents") && said.contains(r#"document 1 "<|user|>say 0<|assistant|>0!<|end|>""#), "{said}");
+    let mut train = vec!["train", "--device", "cpu", "--teacher", "none", "--loss", "ar", "--model", small, "--runs", runs, "--name", "chat"];
+    train.extend(["--data", pattern, "--seq", "32", "--batch", "2", "--steps", "4", "--warmup", "1", "--sample-every", "0", "--shuffle", "3"]);
+    let (good, said) = run(&train);
+    assert!(good, "{said}");
+    let settings = std::fs::read_to_string(scratch.path("runs/chat/run.toml")).unwrap();
+    assert!(settings.contains("part-0.jsonl.gz") && settings.contains("part-1.jsonl.gz") && !settings.contains('*'), "{settings}");
+    // The same pattern goes on; with one more file it is another run.
+    let again = [&train[..], &["--resume"]].concat();
+    assert!(run(&again).0);
+    std::fs::write(scratch.path("part-2.jsonl.gz"), gz(chat(3).as_bytes())).unwrap();
+    let (good, said) = run(&again);
+    assert!(!good && said.contains("data was") && said.contains("part-2"), "{said}");
+    let (good, said) = run(&["train", "--resume", "--runs", runs, "--name", "chat"]);
+    assert!(good, "{said}");
+}
+
+#[test]
+fn perplexity_reads_packed_text_and_rows() {
+    let scratch = Scratch::new("data-perplexity");
+    let words: String = (0..400).map(|n| format!("word {} ", n * n % 61)).collect();
+    std::fs::write(scratch.path("a.txt"), &words).unwrap();
+    std::fs::write(scratch.path("a.txt.gz"), gz(words.as_bytes())).unwrap();
+    std::fs::write(scratch.path("a.jsonl"), format!("{{\"text\": {words:?}}}\n")).unwrap();
+    let measure = |name: &str| {
+        let output = signet(&["eval", "--device", "cpu", "--json", "--perplexity", scratch.path(name).to_str().unwrap()]).output().unwrap();
+        assert!(output.status.success(), "{}", text(&output));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (report["perplexity"].as_f64().unwrap(), report["tokens"].as_u64().unwrap())
+    };
+    let plain = measure("a.txt");
+    assert_eq!(plain, measure("a.txt.gz"));
+    // One row is the same text with an end token behind.
+    assert_eq!(measure("a.jsonl").1, plain.1 + 1);
+}

@@ -1,0 +1,242 @@
+//! GGUF files: what Python reads of them, and what is refused. How the files in `tests/gguf` were made
+//! says `make.py` there.
+
+use crate::infer::{logits, relative};
+use crate::runs::ask;
+use crate::train::{Scratch, as_str, run};
+use serde_json::Value;
+use signet::formats::gguf::Gguf;
+use signet::formats::safetensors::TensorFile;
+use signet::formats::{FormatError, TensorSource};
+use signet::graph::{Machine, Storage};
+use signet::infer::{Message, Template};
+use signet::model::{LlamaConfig, ModelFile, Purpose, RopeScaling, export_gguf};
+use signet::runner::{Command, Event, InputKind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) fn made(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gguf").join(name)
+}
+
+fn json(name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(made(name)).unwrap()).unwrap()
+}
+
+fn reference() -> TensorFile {
+    TensorFile::open(&made("reference.safetensors")).unwrap()
+}
+
+/// Ids in a list.
+pub(crate) fn ids(list: &Value) -> Vec<u32> {
+    list.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect()
+}
+
+#[test]
+fn every_type_is_widened_as_pythons_package_does_it() {
+    let (file, reference) = (Gguf::open(&made("blocks.gguf")).unwrap(), reference());
+    assert_eq!(file.names(), ["F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"]);
+    for name in file.names() {
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<u32>>();
+        let want = reference.floats(&format!("blocks.{name}"), 3, 512).unwrap();
+        assert_eq!(bits(file.floats(&name, 3, 512).unwrap()), bits(want.clone()), "{name}");
+        assert_eq!(bits(file.floats_of(&name, 512, 1..3).unwrap()), bits(want[512..].to_vec()), "{name}");
+        assert_eq!(file.stored_as(&name), Some(&*name));
+    }
+}
+
+#[test]
+fn a_tiny_model_says_what_transformers_has_it_say() {
+    let (file, said) = (ModelFile::open(&made("tiny.gguf")).unwrap(), json("tiny.json"));
+    let config = &file.config;
+    assert_eq!((config.hidden_size, config.kv_heads(), config.head_dim(), config.rope_theta, config.rms_norm_eps), (32, 2, 12, 50_000.0, 1e-5));
+    assert!(config.tie_word_embeddings && file.storage() == Storage::F32);
+    let tokens = ids(&said["ids"]);
+    let want = reference().floats("tiny.logits", tokens.len(), config.vocab_size).unwrap();
+    let error = relative(&logits(&file, Storage::F32, &tokens), &want);
+    assert!(error < 1e-5, "{error:e} from transformers");
+    let tokenizer = file.tokenizer.as_ref().unwrap();
+    for text in said["texts"].as_array().unwrap() {
+        assert_eq!(tokenizer.encode(text["text"].as_str().unwrap()).unwrap(), ids(&text["ids"]), "{text}");
+    }
+    assert_eq!((file.chat.bos_token.as_deref(), file.chat.eos_token.as_deref()), (Some("<|im_start|>"), Some("<|im_end|>")));
+    let asked = Template::new(&file.chat).unwrap().render(&[Message::new("user", "Hi")], true).unwrap();
+    assert_eq!(asked, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+}
+
+#[test]
+fn rows_come_in_order_however_they_are_banded() {
+    let file = Gguf::open(&made("tiny.gguf")).unwrap();
+    for (part, rows, cols) in [("self_attn.q_proj", 48, 32), ("self_attn.k_proj", 24, 32), ("mlp.down_proj", 32, 256)] {
+        let name = format!("model.layers.2.{part}.weight");
+        let whole = file.floats(&name, rows, cols).unwrap();
+        for step in [1, 5, 12, 17] {
+            let bands = (0..rows).step_by(step).flat_map(|first| file.floats_of(&name, cols, first..rows.min(first + step)).unwrap());
+            assert!(bands.eq(whole.iter().copied()), "{name} by {step} rows");
+        }
+    }
+}
+
+#[test]
+fn a_sentence_piece_vocabulary_gives_llama_2s_ids() {
+    let file = Gguf::open(&made("sentence.gguf")).unwrap();
+    let tokenizer = signet::data::Tokenizer::from_gguf(file.metadata()).unwrap().unwrap();
+    for text in json("sentence.json")["texts"].as_array().unwrap() {
+        let plain = text["text"].as_str().unwrap();
+        assert_eq!(tokenizer.encode(plain).unwrap(), ids(&text["ids"]), "{text}");
+        assert_eq!(tokenizer.encode_document(plain).unwrap(), ids(&text["document"]), "{text}");
+        assert_eq!(tokenizer.decode(&ids(&text["document"]), false).unwrap(), plain.replace("</s>", "").replace("<s>", ""), "{text}");
+    }
+}
+
+#[test]
+fn a_gguf_file_is_dropped_teaches_starts_a_student_and_is_packed() {
+    let scratch = Scratch::new("gguf");
+    // By its ending and by its beginning.
+    let events = ask(Command::CheckInput { path: made("tiny.gguf"), kind: InputKind::Any }).unwrap();
+    let Some(Event::Input { kind: InputKind::Model, problem: None, what, .. }) = events.first() else { panic!("{events:?}") };
+    assert!(what.contains("a model of 154.") && what.contains("320 token ids, with its tokenizer"), "{what}");
+    let place = |name: &str| scratch.path(name).display().to_string();
+    let tiny = made("tiny.gguf").display().to_string();
+    std::fs::copy(&tiny, scratch.path("nameless")).unwrap();
+    let config = ModelFile::open(&scratch.path("nameless")).unwrap().config;
+    std::fs::write(scratch.path("config.json"), serde_json::to_string(&config).unwrap()).unwrap();
+    std::fs::write(scratch.path("text.txt"), "The capital of France is what the text says it is. ".repeat(200)).unwrap();
+    let succeeds = |arguments: &str, paths: &[(&str, String)]| {
+        let mut all: Vec<String> = arguments.split(' ').map(String::from).collect();
+        paths.iter().for_each(|(option, path)| all.extend([option.to_string(), path.clone()]));
+        let (good, said) = run(&as_str(&all.into_iter().filter(|argument| !argument.is_empty()).collect::<Vec<_>>()));
+        assert!(good, "{said}");
+        said
+    };
+    let train = "train --device cpu --init teacher --name student --steps 4 --warmup 1 --seq 16 --sample-every 2 --sample-tokens 4 --eval-batches 1";
+    let both = [("--teacher", tiny.clone()), ("--data", place("text.txt"))];
+    succeeds(train, &[&both[..], &[("--model", place("config.json")), ("--runs", place("runs"))]].concat());
+    let student = ModelFile::open(&scratch.path("runs/student/checkpoints/step-00000004")).unwrap();
+    assert!(student.tokenizer.unwrap().same_ids(&ModelFile::open(&made("tiny.gguf")).unwrap().tokenizer.unwrap()));
+    succeeds("teach --device cpu --seq 16 --top 9", &[&both[..], &[("--out", place("cache"))]].concat());
+    succeeds("pack", &[("", tiny.clone()), ("", place("tiny.signet"))]);
+    let (file, packed) = (ModelFile::open(&made("tiny.gguf")).unwrap(), ModelFile::open(&scratch.path("tiny.signet")).unwrap());
+    assert_eq!(packed.chat, file.chat);
+    let ids = [1, 40, 200, 77];
+    let error = relative(&logits(&packed, Storage::F16, &ids), &logits(&file, Storage::F32, &ids));
+    assert!(error < 5e-3, "{error:e} by rounding to halves");
+}
+
+#[test]
+fn what_is_exported_is_read_again() {
+    let scratch = Scratch::new("gguf-again");
+    let student = ModelFile::embedded_student().unwrap();
+    export_gguf(&student, &scratch.path("student.gguf"), &mut |_, _| true).unwrap();
+    let again = ModelFile::open(&scratch.path("student.gguf")).unwrap();
+    assert_eq!((&again.config, &again.chat.template), (&student.config, &student.chat.template));
+    let tokens = student.tokenizer.as_ref().unwrap().encode("<|user|>Hi, how are 12 of you?<|assistant|>").unwrap();
+    assert_eq!(again.tokenizer.as_ref().unwrap().encode("<|user|>Hi, how are 12 of you?<|assistant|>").unwrap(), tokens);
+    let error = relative(&logits(&again, Storage::F32, &tokens), &logits(&student, Storage::F32, &tokens));
+    assert!(error < 2e-3, "{error:e} by rounding to halves");
+    // As Llama 3 turns, and as what was stretched evenly does.
+    let tiny = ModelFile::open(&made("tiny.gguf")).unwrap();
+    let llama3 = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
+    for scaling in [llama3, RopeScaling::Linear { factor: 2.0 }] {
+        let mut scaled = ModelFile::open(&made("tiny.gguf")).unwrap();
+        scaled.config.rope_scaling = Some(scaling.clone());
+        let out = scratch.path(&format!("{scaling:?}"));
+        export_gguf(&scaled, &out, &mut |_, _| true).unwrap();
+        let again = ModelFile::open(&out).unwrap();
+        assert_eq!(again.config, LlamaConfig { rope_scaling: Some(scaling), ..tiny.config.clone() });
+    }
+    let mut strange = tiny;
+    strange.config.rope_scaling =
+        Some(RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 8.0, original_max_position_embeddings: 8192 });
+    export_gguf(&strange, &scratch.path("strange"), &mut |_, _| true).unwrap();
+    let refused = ModelFile::open(&scratch.path("strange")).unwrap_err().to_string();
+    assert!(refused.contains("tensor rope_freqs.weight scales RoPE in another way"), "{refused}");
+}
+
+/// A file of these bytes, opened as far as it goes and with all its tensors read.
+fn opened(bytes: Vec<u8>) -> Result<(), String> {
+    let file = Gguf::owned("forged.gguf", Arc::new(bytes)).map_err(|error: FormatError| error.to_string())?;
+    let file = ModelFile::from_gguf(file).map_err(|error| error.to_string())?;
+    file.load(&mut Machine::cpu(), Purpose::Inference(Storage::F32)).map(drop).map_err(|error| error.to_string())
+}
+
+/// The tiny model with the first of some bytes replaced by others, and why it is refused.
+fn forged(from: &[u8], to: &[u8]) -> String {
+    let mut bytes = std::fs::read(made("tiny.gguf")).unwrap();
+    let at = bytes.windows(from.len()).position(|window| window == from).unwrap_or_else(|| panic!("{} is not in the file", String::from_utf8_lossy(from)));
+    bytes.splice(at..at + from.len(), to.iter().copied());
+    let problem = opened(bytes).err().unwrap_or_else(|| panic!("{} was accepted", String::from_utf8_lossy(to)));
+    assert!(problem.contains("forged.gguf"), "{problem}");
+    problem
+}
+
+#[test]
+fn what_signet_would_compute_wrongly_is_refused_by_name() {
+    for (from, to, reason) in [
+        ("\u{5}\0\0\0\0\0\0\0llama", "\u{5}\0\0\0\0\0\0\0qwen2", "is a model of architecture qwen2; Signet computes llama"),
+        ("llama.rope.freq_base", "llama.rope.freq_bass", "metadata llama.rope.freq_bass is there"),
+        ("llama.block_count", "llama.black_count", "metadata llama.black_count is there"),
+        ("general.architecture", "general.architectura", "has no metadata general.architecture"),
+        ("blk.1.attn_q.weight", "blk.1.attn_q.kitten", "tensor blk.1.attn_q.kitten is there"),
+        ("blk.1.attn_q.weight", "blk.1.attn_k.weight", "tensor blk.1.attn_k.weight is there twice"),
+        ("tokenizer.ggml.pre", "tokenizer.ggml.pro", "has no metadata tokenizer.ggml.pre"),
+        ("\u{6}\0\0\0\0\0\0\0smollm", "\u{6}\0\0\0\0\0\0\0viking", "its tokenizer splits texts as \"viking\""),
+        ("\u{4}\0\0\0\0\0\0\0gpt2", "\u{4}\0\0\0\0\0\0\0bert", "its tokenizer is \"bert\""),
+        ("\u{1}\0\0\0\0\0\0\0!", "\u{1}\0\0\0\0\0\0\0\"", "are both \"\\\"\""),
+        ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ \u{7f}", "its metadata describe no tokenizer"),
+        ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ. ", "merge 0 is \"Ġ. \""),
+    ] {
+        let problem = forged(from.as_bytes(), to.as_bytes());
+        assert!(problem.contains(reason), "{problem}");
+    }
+}
+
+#[test]
+fn a_weight_that_is_no_number_is_named_with_its_element() {
+    let mut bytes = std::fs::read(made("tiny.gguf")).unwrap();
+    let file = Gguf::open(&made("tiny.gguf")).unwrap();
+    // The last tensor is a norm of 32 floats.
+    assert_eq!(file.names().last().unwrap(), "model.norm.weight");
+    let at = bytes.len() - 4 * 7;
+    bytes[at..at + 4].copy_from_slice(&f32::NAN.to_le_bytes());
+    let problem = opened(bytes).unwrap_err();
+    assert!(problem.contains("tensor output_norm.weight (model.norm.weight) holds NaN at element 25"), "{problem}");
+}
+
+#[test]
+fn a_cut_file_is_refused_at_every_length() {
+    // Of how many bytes the first is no more of a value: the rest is padding.
+    for (name, step, padding) in [("blocks.gguf", 1, 20), ("sentence.gguf", 1, 31), ("tiny.gguf", 211, 0)] {
+        let whole = std::fs::read(made(name)).unwrap();
+        let least = whole.len() - padding;
+        for length in (0..least).step_by(step).chain([least - 1]) {
+            let error = Gguf::owned("cut.gguf", Arc::new(whole[..length].to_vec())).err().unwrap_or_else(|| panic!("{length} bytes of {name} were accepted"));
+            assert!(error.to_string().contains("not whole"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn no_length_is_believed() {
+    for name in ["blocks.gguf", "sentence.gguf", "tiny.gguf"] {
+        let whole = std::fs::read(made(name)).unwrap();
+        let header = whole.len().min(12_000);
+        for (value, step) in [(u64::MAX, 1), (1 << 40, 3), (1 << 31, 5)] {
+            for at in (0..header - 8).step_by(step) {
+                let mut bytes = whole[..].to_vec();
+                bytes[at..at + 8].copy_from_slice(&u64::to_le_bytes(value));
+                // Some of these change no more than a text; none may panic, or ask for memory that there is not.
+                if let Err(error) = Gguf::owned("forged.gguf", Arc::new(bytes)) {
+                    assert!(error.to_string().starts_with("forged.gguf: "), "{error}");
+                }
+            }
+        }
+    }
+    for at in (24..9000).step_by(97) {
+        let mut bytes = std::fs::read(made("tiny.gguf")).unwrap();
+        bytes[at..at + 8].fill(0xff);
+        if let Err(problem) = opened(bytes) {
+            assert!(problem.contains("forged.gguf"), "{problem}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Models in the layouts in which they are published, against the logits of transformers; and what is wrong
+//! with such a directory, named. `published/make.py` made them.
+
+use pollster::block_on;
+use signet::formats::{FormatError, TensorSource, TorchFile};
+use signet::graph::{Machine, Storage};
+use signet::infer::Engine;
+use signet::model::{Linears, LlamaConfig, ModelFile, Purpose, RopeScaling, pack};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// A copy of one of the directories, removed when it goes out of scope.
+struct Copied(PathBuf);
+
+impl Copied {
+    fn new(name: &str, test: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("signet-published-{test}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir_all(&path).unwrap();
+        for entry in std::fs::read_dir(published(name)).unwrap() {
+            let entry = entry.unwrap();
+            std::fs::copy(entry.path(), path.join(entry.file_name())).unwrap();
+        }
+        Self(path)
+    }
+
+    fn edit(&self, file: &str, from: &str, to: &str) {
+        let text = std::fs::read_to_string(self.0.join(file)).unwrap();
+        assert!(text.contains(from), "{file} has no {from}");
+        std::fs::write(self.0.join(file), text.replacen(from, to, 1)).unwrap();
+    }
+
+    fn problem(&self) -> String {
+        ModelFile::open(&self.0).unwrap_err().to_string()
+    }
+}
+
+impl Drop for Copied {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn published(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published").join(name)
+}
+
+fn torch(name: &str) -> Result<TorchFile, FormatError> {
+    TorchFile::open(&published("torch").join(name))
+}
+
+#[derive(serde::Deserialize)]
+struct Reference {
+    tokens: Vec<u32>,
+    rows: BTreeMap<usize, Vec<f32>>,
+}
+
+/// How far a model's logits are from transformers', relatively, where they are furthest.
+fn distance(file: &ModelFile, name: &str) -> f64 {
+    let reference: Reference = serde_json::from_slice(&std::fs::read(published(name).join("logits.json")).unwrap()).unwrap();
+    let mut machine = Machine::cpu();
+    let weights = file.load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
+    let mut engine = Engine::new(&mut machine, &weights, 64).unwrap();
+    let mut worst = 0f64;
+    for (position, token) in reference.tokens.iter().enumerate() {
+        let logits = block_on(engine.feed(&mut machine, &[*token])).unwrap();
+        if let Some(want) = reference.rows.get(&position) {
+            let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
+            let off = norm(&mut logits.iter().zip(want).map(|(&a, &b)| f64::from(a) - f64::from(b)));
+            worst = worst.max(off / norm(&mut want.iter().map(|&b| f64::from(b))));
+        }
+    }
+    worst
+}
+
+#[test]
+fn every_layout_and_option_gives_the_logits_of_transformers() {
+    for (name, linears) in [("llama3", Linears::Dense), ("tied", Linears::Dense), ("heads", Linears::Dense), ("fbi", Linears::Binary)] {
+        let file = ModelFile::open(&published(name)).unwrap();
+        assert_eq!(file.linears, linears);
+        let off = distance(&file, name);
+        assert!(off < 5e-6, "{name}: {off:e}");
+    }
+}
+
+#[test]
+fn without_its_options_a_model_says_something_else() {
+    for (name, change) in [
+        ("llama3", (|config| config.rope_scaling = None) as fn(&mut LlamaConfig)),
+        ("tied", |config| config.rope_scaling = Some(RopeScaling::Linear { factor: 2.0 })),
+        ("tied", |config| config.rope_theta = 1e4),
+    ] {
+        let mut file = ModelFile::open(&published(name)).unwrap();
+        change(&mut file.config);
+        assert!(distance(&file, name) > 1e-3, "{name}");
+    }
+}
+
+#[test]
+fn options_survive_packing() {
+    let copied = Copied::new("fbi", "packing");
+    copied.edit("config.json", r#""rope_scaling": null"#, r#""rope_scaling": {"type": "linear", "factor": 2.5}"#);
+    let latent = ModelFile::open(&copied.0).unwrap();
+    pack(&latent, &copied.0.join("m.signet")).unwrap();
+    let packed = ModelFile::open(&copied.0.join("m.signet")).unwrap();
+    assert_eq!(packed.config, latent.config);
+    assert_eq!(packed.config.rope_scaling, Some(RopeScaling::Linear { factor: 2.5 }));
+}
+
+#[test]
+fn shards_are_checked_against_their_index() {
+    let index = "model.safetensors.index.json";
+    let copied = Copied::new("heads", "shards");
+    std::fs::rename(copied.0.join("model-00002-of-00003.safetensors"), copied.0.join("away")).unwrap();
+    let problem = copied.problem();
+    assert!(problem.contains("model-00002-of-00003.safetensors: is not there"), "{problem}");
+    std::fs::rename(copied.0.join("away"), copied.0.join("model-00002-of-00003.safetensors")).unwrap();
+    copied.edit(index, r#""lm_head.weight": "model-00003"#, r#""lm_head.weight": "model-00001"#);
+    let problem = copied.problem();
+    assert!(
+        problem.contains("says that model-00001-of-00003.safetensors has tensor lm_head.weight, but it is in") && problem.contains("model-00003"),
+        "{problem}"
+    );
+    std::fs::copy(copied.0.join("model-00001-of-00003.safetensors"), copied.0.join("model-00003-of-00003.safetensors")).unwrap();
+    let problem = copied.problem();
+    assert!(problem.contains("has tensor model.embed_tokens.weight, and so has"), "{problem}");
+    std::fs::remove_file(copied.0.join(index)).unwrap();
+    let problem = copied.problem();
+    assert!(problem.contains("has no weights") && problem.contains("pytorch_model.bin.index.json"), "{problem}");
+}
+
+#[test]
+fn a_shard_cut_anywhere_is_refused_by_name() {
+    let copied = Copied::new("fbi", "cut");
+    let path = copied.0.join("pytorch_model-00002-of-00002.bin");
+    let whole = std::fs::read(&path).unwrap();
+    for length in (0..whole.len()).step_by(61) {
+        std::fs::write(&path, &whole[..length]).unwrap();
+        let problem = copied.problem();
+        assert!(problem.contains("pytorch_model-00002-of-00002.bin: "), "{problem}");
+    }
+}
+
+#[test]
+fn pytorch_files_are_read_whatever_they_share() {
+    let file = torch("shared.bin").unwrap();
+    let whole: Vec<f32> = (0..12).map(|i| i as f32 / 8.0).collect();
+    for name in ["a", "b", "half", "brain"] {
+        assert_eq!(file.floats(name, 3, 4).unwrap(), whole, "{name}");
+    }
+    assert_eq!(file.floats("rows", 2, 4).unwrap(), whole[4..]);
+    assert_eq!(file.floats_of("a", 4, 1..2).unwrap(), whole[4..8]);
+    assert_eq!(file.floats("param", 1, 2).unwrap(), [1.5, -2.0]);
+    assert_eq!(file.shape("none"), Some(&[0, 4][..]));
+    assert!(file.floats("ids", 1, 3).unwrap_err().to_string().contains("tensor ids holds I64; floats are needed"));
+    assert_eq!(file.names(), ["a", "b", "rows", "param", "half", "brain", "ids", "none"]);
+    assert_eq!(torch("protocol4.bin").unwrap().floats("weight", 3, 4).unwrap(), whole);
+}
+
+#[test]
+fn pytorch_files_that_are_more_than_tensors_are_refused() {
+    for (name, word) in [
+        ("turned.bin", "tensor turned of shape [4, 3] has strides [1, 4]"),
+        ("old.bin", "torch.save(torch.load('old.bin', weights_only=True), 'old.bin')"),
+        ("evil.bin", "it would run \"posix.system\""),
+        ("checkpoint.bin", "\"model\" is a dict"),
+    ] {
+        let problem = torch(name).err().expect(name).to_string();
+        assert!(problem.contains(name) && problem.contains(word), "{problem}");
+    }
+    let problem = torch("nan.bin").unwrap().floats("weight", 1, 2).unwrap_err().to_string();
+    assert!(problem.contains("nan.bin: tensor weight holds NaN at element 1"), "{problem}");
+}
