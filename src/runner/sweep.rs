@@ -123,7 +123,7 @@ async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known
 /// Steps that a run which was begun has saved; refuses one of other settings, or that somebody trains.
 fn done(path: &Path, config: &TrainConfig) -> Result<u64> {
     let (run, then) = RunDir::open(path)?;
-    run.check_same(&then, config)?;
+    run.check_same(&then, config).context("give another folder with --runs, or the file its settings back")?;
     Ok(run.checkpoints()?.last().copied().unwrap_or(0))
 }
 

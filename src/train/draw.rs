@@ -154,7 +154,10 @@ fn panels(run: &Curves) -> Vec<Panel> {
         let colour = HSLColor(block as f64 / run.blocks.len() as f64 * 0.8, 0.6, 0.5).to_backend_color();
         Line { name: format!("block {block}"), colour: RGBColor(colour.rgb.0, colour.rgb.1, colour.rgb.2), points: line.points(), band: Vec::new() }
     });
-    let panel = |title, logarithmic, lines: Vec<Line>| Panel { title, logarithmic, legend: (2..=16).contains(&lines.len()), lines };
+    let panel = |title, logarithmic, lines: Vec<Line>| {
+        let values = lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
+        Panel { title, logarithmic: logarithmic && is_wide(values), legend: (2..=16).contains(&lines.len()), lines }
+    };
     vec![
         panel("loss", false, vec![run.line("trained", BLUE, LOSS), run.line("held-out", ORANGE, HELD_LOSS)]),
         panel("KL divergence from the teacher", true, vec![run.line("trained", BLUE, KL), run.line("held-out", ORANGE, HELD_KL)]),
@@ -168,6 +171,8 @@ fn panels(run: &Curves) -> Vec<Panel> {
 /// The panels of several: a line each, named above all panels. What none of them has is left out.
 fn panels_of_several(groups: &[Group<'_>]) -> Vec<Panel> {
     let panel = |(title, value, logarithmic): (&'static str, usize, bool)| {
+        let values = groups.iter().flat_map(|group| &group.runs).flat_map(|run| run.values[value].points()).map(|point| point.1);
+        let logarithmic = logarithmic && is_wide(values);
         let lines: Vec<Line> = groups.iter().enumerate().map(|(n, group)| group.line(colour(n), value, logarithmic)).collect();
         Panel { title, logarithmic, lines, legend: false }
     };
@@ -187,6 +192,23 @@ fn panels_of_several(groups: &[Group<'_>]) -> Vec<Panel> {
     panels
 }
 
+/// Whether values span a decade: on less, a logarithmic axis has no number to be read by.
+fn is_wide(values: impl Iterator<Item = f64>) -> bool {
+    let (least, most) = values.fold((f64::MAX, f64::MIN), |(least, most), y| (least.min(y), most.max(y)));
+    most >= 10.0 * least
+}
+
+/// A number at an axis.
+fn label(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        size if (1e6..1e12).contains(&size) => format!("{}M", (value / 1e4).round() / 1e2),
+        size if (1e4..1e6).contains(&size) => format!("{}k", (value / 1e1).round() / 1e2),
+        size if (1e-3..1e4).contains(&size) => format!("{}", (value * 1e5).round() / 1e5),
+        _ => format!("{value:.1e}"),
+    }
+}
+
 fn draw_panel<B: DrawingBackend>(area: &DrawingArea<B, Shift>, panel: &Panel, axis: Axis, scale: u32) -> Drawn
 where
     B::ErrorType: 'static,
@@ -203,17 +225,16 @@ where
     chart.caption(panel.title, caption).margin(10 * scale).margin_right(24 * scale).x_label_area_size(28 * scale).y_label_area_size(64 * scale);
     if panel.logarithmic {
         let most = if most > least { most } else { least * 1.1 };
-        lines(chart.build_cartesian_2d(0.0..end, (least..most).log_scale())?, panel, axis, scale, &|y| format!("{y:.2e}"))
+        lines(chart.build_cartesian_2d(0.0..end, (least..most).log_scale())?, panel, axis, scale)
     } else {
         let margin = ((most - least) * 0.05).max(least.abs() * 1e-3).max(1e-12);
-        lines(chart.build_cartesian_2d(0.0..end, least - margin..most + margin)?, panel, axis, scale, &|y| format!("{y:.3e}"))
+        lines(chart.build_cartesian_2d(0.0..end, least - margin..most + margin)?, panel, axis, scale)
     }
 }
 
 /// Draws a panel's axes and lines, and names these where there is more than one and room to read them.
 fn lines<'a, B: DrawingBackend + 'a, Y>(
     mut chart: ChartContext<'a, B, Cartesian2d<plotters::coord::types::RangedCoordf64, Y>>, panel: &Panel, axis: Axis, scale: u32,
-    label: &dyn Fn(&f64) -> String,
 ) -> Drawn
 where
     B::ErrorType: 'static,
@@ -224,7 +245,15 @@ where
         Axis::Steps => "step",
         Axis::Tokens => "tokens",
     };
-    chart.configure_mesh().x_desc(x).light_line_style(TRANSPARENT).label_style(font).axis_desc_style(font).y_label_formatter(&label).draw()?;
+    chart
+        .configure_mesh()
+        .x_desc(x)
+        .light_line_style(TRANSPARENT)
+        .label_style(font)
+        .axis_desc_style(font)
+        .x_label_formatter(&|x| label(*x))
+        .y_label_formatter(&|y| label(*y))
+        .draw()?;
     for line in panel.lines.iter().filter(|line| !line.band.is_empty()) {
         chart.draw_series([Polygon::new(line.band.clone(), line.colour.mix(0.15).filled())])?;
     }
@@ -308,6 +337,13 @@ mod tests {
         let drawn = svg(&alone(&twelve)).unwrap();
         assert!((0..12).all(|n| drawn.contains(&format!("run {n}"))));
         assert!((1..12).all(|n| (0..n).all(|m| colour(n) != colour(m))), "two in the same colour");
+    }
+
+    #[test]
+    fn axes_can_be_read() {
+        assert!(is_wide([0.2, 2.0].into_iter()) && !is_wide([0.3, 2.0].into_iter()));
+        let labels = [0.0, -1.5, 0.002, 20.0, 1_500_000.0, 25_000.0, 3e-6].map(label);
+        assert_eq!(labels, ["0", "-1.5", "0.002", "20", "1.5M", "25k", "3.0e-6"]);
     }
 
     #[test]
