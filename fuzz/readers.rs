@@ -41,7 +41,6 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { name: "template", read: template, factor: 256, besides: 96 * MB },
     Reader { name: "settings", read: settings, factor: 128, besides: 256 * KB },
     Reader { name: "metrics", read: metrics, factor: 64, besides: 256 * KB },
-    Reader { name: "gguf", read: gguf, factor: 256, besides: 8 * MB },
     Reader { name: "rows", read: rows, factor: 64, besides: 640 * MB },
     Reader { name: "text", read: text, factor: 64, besides: 640 * MB },
     Reader { name: "task", read: task, factor: 256, besides: 96 * MB },
@@ -112,6 +111,7 @@ fn gguf(bytes: &[u8]) {
         speak(&tokenizer);
     }
     if let Ok(model) = ModelFile::from_gguf(file) {
+        assert!(model.config.rope_frequencies().iter().all(|frequency| frequency.is_finite()));
         for (name, rows, cols) in model.config.others() {
             let _ = model.floats(&name, rows, cols);
         }
@@ -204,15 +204,6 @@ fn metrics(bytes: &[u8]) {
         drop(signet::train::read_piece(run, signet::train::Place::default()));
         drop(signet::train::read_last(run));
     });
-}
-
-fn gguf(bytes: &[u8]) {
-    let Ok(file) = Gguf::owned("fuzz", Arc::new(bytes.to_vec())) else { return };
-    all_floats(&file);
-    drop(Tokenizer::from_gguf(file.metadata()).map(|tokenizer| tokenizer.map(|tokenizer| speak(&tokenizer))));
-    if let Ok(model) = ModelFile::from_gguf(file) {
-        assert!(model.config.rope_frequencies().iter().all(|frequency| frequency.is_finite()));
-    }
 }
 
 fn rows(bytes: &[u8]) {
