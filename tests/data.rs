@@ -47,7 +47,7 @@ fn parts(corpus: &Corpus) -> (Vec<u32>, Vec<u32>) {
 }
 
 fn gz(bytes: &[u8]) -> Vec<u8> {
-    let mut out = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut out = GzEncoder::new(Vec::new(), Compression::best());
     out.write_all(bytes).unwrap();
     out.finish().unwrap()
 }
@@ -86,7 +86,7 @@ fn plain_text_is_split_as_it_always_was() {
     let long: String = (0..60).map(|n| format!("{}é東<|end|>\n", "x ".repeat(5000 + n))).collect();
     for text in [few, many.clone() + "and one without", many + " \n ", long, "word ".repeat(400_000)] {
         std::fs::write(&file, &text).unwrap();
-        let now = parts(&Corpus::new(open(&[file.clone()], None).unwrap(), None, SPLIT).unwrap());
+        let now = parts(&Corpus::new(open(std::slice::from_ref(&file), None).unwrap(), None, SPLIT).unwrap());
         assert!(now == as_ever(&text, SPLIT.seq), "{:?}…", &text[..20]);
     }
 }
@@ -181,7 +181,7 @@ fn what_is_cut_off_anywhere_or_spoilt_is_refused() {
         // Below the magic number it is taken for text.
         for length in 4..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
-            let error = open(&[path.clone()], None).unwrap_err().to_string();
+            let error = open(std::slice::from_ref(&path), None).unwrap_err().to_string();
             assert!(error.contains("is cut off") || error.contains("is damaged"), "{name} at {length}: {error}");
         }
         for at in (4..whole.len()).step_by(7) {
@@ -189,7 +189,7 @@ fn what_is_cut_off_anywhere_or_spoilt_is_refused() {
             spoilt[at] ^= 0x55;
             std::fs::write(&path, &spoilt).unwrap();
             // Some bytes of a header say nothing of the contents.
-            if let Ok(store) = open(&[path.clone()], None) {
+            if let Ok(store) = open(std::slice::from_ref(&path), None) {
                 assert_eq!(ids(&store), tokenizer().encode(&words).unwrap(), "{name} at {at}");
             }
         }
@@ -220,7 +220,7 @@ fn a_text_is_tokenized_once_for_all_who_want_it() {
     assert!(left.len() == 1 && left[0].ends_with(".lock"), "{left:?}");
     // Two at once: one makes it, the other waits.
     let stores: Vec<Store> = std::thread::scope(|scope| {
-        let both: Vec<_> = (0..2).map(|_| scope.spawn(|| self::open(&[file.clone()], Some(&cache)).unwrap())).collect();
+        let both: Vec<_> = (0..2).map(|_| scope.spawn(|| self::open(std::slice::from_ref(&file), Some(&cache)).unwrap())).collect();
         both.into_iter().map(|one| one.join().unwrap()).collect()
     });
     let place = stores[0].place().unwrap().to_path_buf();
@@ -319,6 +319,7 @@ fn perplexity_reads_packed_text_and_rows() {
         let output = signet(&["eval", "--device", "cpu", "--json", "--perplexity", scratch.path(name).to_str().unwrap()]).output().unwrap();
         assert!(output.status.success(), "{}", text(&output));
         let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report = &report["perplexity"];
         (report["perplexity"].as_f64().unwrap(), report["tokens"].as_u64().unwrap())
     };
     let plain = measure("a.txt");

@@ -184,7 +184,7 @@ fn what_signet_would_compute_wrongly_is_refused_by_name() {
         ("\u{4}\0\0\0\0\0\0\0gpt2", "\u{4}\0\0\0\0\0\0\0bert", "its tokenizer is \"bert\""),
         ("\u{1}\0\0\0\0\0\0\0!", "\u{1}\0\0\0\0\0\0\0\"", "are both \"\\\"\""),
         ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ \u{7f}", "its metadata describe no tokenizer"),
-        ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ. ", "merge 0 is \"Ġ. \""),
+        ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ. ", "merge 1 is \"Ġ. \""),
     ] {
         let problem = forged(from.as_bytes(), to.as_bytes());
         assert!(problem.contains(reason), "{problem}");
