@@ -20,6 +20,9 @@ pub const ASSISTANT: &str = "<|assistant|>";
 /// Texts of tokens that end a document or a reply, in the order in which they are looked for.
 const ENDS: [&str; 6] = [END, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>"];
 
+/// Most ids: no model's configuration may have more.
+const MOST: usize = 1 << 20;
+
 /// What is wrong with a tokenizer, or with text for it.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
@@ -73,7 +76,12 @@ impl Tokenizer {
         inner.with_truncation(None).map_err(library)?;
         inner.with_padding(None);
         let ends: Vec<u32> = ENDS.iter().filter_map(|name| inner.token_to_id(name)).collect();
-        Ok(Self { inner, end: ends.first().copied(), ends })
+        let tokenizer = Self { inner, end: ends.first().copied(), ends };
+        // The library counts up to the highest when it writes.
+        match tokenizer.vocabulary() {
+            ids if ids > MOST => Err(TokenizerError::Library(format!("it has the id {}; a model may have {MOST} at most", ids - 1))),
+            _ => Ok(tokenizer),
+        }
     }
 
     /// The same, with the token by which its model says that it ends, if it has that.

@@ -190,7 +190,10 @@ impl Entry {
             return Err(problem(format!("takes {bytes} bytes at byte {offset} of the data, past the end of the file: it is damaged, or not whole")));
         };
         let shape: Vec<usize> = sides.iter().rev().map(|side| *side as usize).collect();
-        let turned = turned(metadata, &name, shape[0])?;
+        let turned = match shape[..] {
+            [rows, _] => turned(metadata, &name, rows)?,
+            _ => None,
+        };
         let theirs = names::hugging_face(&name);
         let known = theirs.is_some();
         let tensor = Tensor { known, stored, shape, bytes: first..end, turned, own: name };
