@@ -336,7 +336,7 @@ fn bad_rows_are_named_by_file_and_line() {
         (r#"{"goal":"a","sol1":"b","label":0}"#, "it lacks sol2."),
         (r#"{"goal":"a","sol1":"b","sol2":"c","label":2}"#, "its label 2 is none of the 2 choices"),
         (r#"{"goal":"a","sol1":"b","sol2":"c","label":-1}"#, "its label -1 is none of the 2 choices. Rows without answers"),
-        (r#"{"goal":"a","sol1":"b","sol2":"c","label":null}"#, "its label none is none"),
+        (r#"{"goal":"a","sol1":"b","sol2":"c","label":null}"#, "its label None is none of the 2 choices"),
         (r#"{"goal":"a","sol1":"b","sol2":7,"label":0}"#, "its choices are no list of at least 2 texts"),
         (r#"{"question":"a","options":"b","answer":"A. b"}"#, "its choices do not begin with"),
         ("[1, 2]", "no JSON object: invalid type"),

@@ -208,6 +208,8 @@ impl Tokenizing<'_> {
     fn key(&self, files: &[PathBuf], bytes: u64, watch: &mut Watch<'_>) -> Result<u64, DataError> {
         let mut watched = Watched::new(watch, false, bytes);
         let mut key = checksum(FORMAT, self.tokenizer.to_json()?.as_bytes());
+        // A model may say of its tokenizer which token ends a document.
+        key = checksum(key, self.end().as_bytes());
         if files.iter().any(|path| format_of(path) == Format::Rows) {
             key = checksum(checksum(key, self.field.as_bytes()), &self.chat.id.to_le_bytes());
         }

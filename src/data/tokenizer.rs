@@ -134,7 +134,7 @@ impl Tokenizer {
 
     /// Ids of a text, each with the byte where its token begins.
     pub fn encode_places(&self, text: &str) -> Result<Vec<(usize, u32)>, TokenizerError> {
-        let encoding = self.inner.encode(text, false).map_err(library)?;
+        let encoding = guarded(|| self.inner.encode(text, false))?;
         Ok(encoding.get_offsets().iter().map(|offsets| offsets.0).zip(encoding.get_ids().iter().copied()).collect())
     }
 

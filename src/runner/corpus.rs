@@ -60,12 +60,11 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// With the template of a model, or the default one.
-    pub(super) fn new(chat: Option<&ChatFormat>) -> Self {
-        let format = chat.cloned().unwrap_or_default();
+    /// With the template of a model, or the default one if it has none.
+    pub(super) fn new(format: &ChatFormat) -> Self {
         let parts = [&format.template, &format.bos_token, &format.eos_token];
         let id = parts.iter().fold(0, |sum, part| checksum(sum, part.as_deref().unwrap_or("\0").as_bytes()));
-        Self { template: Template::new(&format).map_err(|error| error.to_string()), id }
+        Self { template: Template::new(format).map_err(|error| error.to_string()), id }
     }
 
     fn render(&self, messages: Vec<Value>) -> Result<String, String> {
@@ -126,7 +125,7 @@ fn split(config: &TrainConfig) -> Split {
 }
 
 /// The corpus of a run.
-pub(super) fn open(config: &TrainConfig, tokenizer: &Tokenizer, chat: Option<&ChatFormat>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Corpus> {
+pub(super) fn open(config: &TrainConfig, tokenizer: &Tokenizer, chat: &ChatFormat, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Corpus> {
     let (text, held_out) = Reading::new(chat).with(config, tokenizer, |how| texts(config, how, stop, emit))?;
     Corpus::new(text, held_out, split(config)).map_err(|error| refused("data", error))
 }
@@ -138,8 +137,8 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     let clock = platform::Clock::start();
     let config = named(config)?;
     let teacher = super::train::open_teacher(&config.teacher)?;
-    let (tokenizer, _) = super::train::tokenizer(&config, teacher.as_ref())?;
-    let reading = Reading::new(teacher.as_ref().map(|file| &file.chat));
+    let (tokenizer, chat) = super::train::tokenizer(&config, teacher.as_ref())?;
+    let reading = Reading::new(&chat);
     let (text, held_out) = reading.with(&config, &tokenizer, |how| texts(&config, how, stop, emit))?;
     let (about, place) = (text.about().clone(), text.place().map(PathBuf::from));
     let mut shown = Vec::new();
@@ -161,7 +160,7 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
 
 /// The text of some files, conversations by the default template.
 pub(super) fn plain(paths: &[PathBuf]) -> Result<String> {
-    let reading = Reading::new(None);
+    let reading = Reading::new(&ChatFormat::default());
     let chat = Chat { id: reading.id, render: &|messages| reading.render(messages) };
     Ok(gather(&expand(paths)?, &TrainConfig::default().field, chat)?)
 }
@@ -173,7 +172,7 @@ pub(super) fn measured(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, st
         return Ok(tokenizer.encode_document(&crate::data::whole(file)?)?);
     }
     let config = TrainConfig { data: files, ..TrainConfig::default() };
-    let (text, _) = Reading::new(Some(chat)).with(&config, tokenizer, |how| texts(&config, how, stop, emit))?;
+    let (text, _) = Reading::new(chat).with(&config, tokenizer, |how| texts(&config, how, stop, emit))?;
     let mut ids = tokenizer.encode_document("")?;
     text.read(0..text.about().tokens, &mut ids)?;
     Ok(ids)

@@ -119,7 +119,7 @@ impl Inputs {
         let (tokenizer, chat) = tokenizer(config, teacher.as_ref())?;
         check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
-        let corpus = corpus::open(config, &tokenizer, teacher.as_ref().map(|file| &file.chat), stop, emit)?;
+        let corpus = corpus::open(config, &tokenizer, &chat, stop, emit)?;
         let cache = match &config.teacher_cache {
             Some(dir) => {
                 let origin = origin(config, teacher.as_ref(), shapes.student.vocab_size, &corpus)?;
