@@ -254,10 +254,11 @@ fn warnings(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> Vec<Strin
         }
     };
     let text = |config: &TrainConfig| {
-        let data =
-            if config.data.is_empty() { "embedded".into() } else { config.data.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" + ") };
+        let paths = || config.data.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" + ");
+        let data = if config.data.is_empty() { "embedded".into() } else { format!("{} (field {}, shuffle {})", paths(), config.field, config.shuffle) };
+        let part = config.held_out.as_ref().map_or_else(|| format!("{} of {data}", config.held_out_share), |path| path.display().to_string());
         let windows = config.batch * config.eval_batches;
-        format!("{data} in {windows} windows of {} tokens, tokenizer {}", config.seq, String::from(config.tokenizer.clone()))
+        format!("{part} in {windows} windows of {} tokens, tokenizer {}", config.seq, String::from(config.tokenizer.clone()))
     };
     differ("the held-out text is not the same, so no held-out numbers can be compared", &|run| text(&run.config));
     differ("the teachers are not the same, so no divergences from them can be compared", &|run| match (&run.config.teacher_cache, run.config.eval_teacher) {

@@ -6,7 +6,7 @@ use super::plan::{self, PlanTrainRequest};
 use super::train::{Asked, Inputs, TrainRequest};
 use super::{Event, Stop, Tuning, devices, recover};
 use crate::platform;
-use crate::train::{self, Ending, Loss, Member, RunDir, TrainConfig, TrainError};
+use crate::train::{self, Divergence, Ending, Loss, Member, RunDir, TrainConfig, TrainError};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -127,28 +127,10 @@ fn done(path: &Path, config: &TrainConfig) -> Result<u64> {
     Ok(run.checkpoints()?.last().copied().unwrap_or(0))
 }
 
-/// The settings that decide what a run opens, and those that do not as by default.
+/// The settings that decide what a run opens, those of how it is trained as by default.
 fn what_it_reads(config: &TrainConfig) -> TrainConfig {
+    let TrainConfig { seed, steps, lr, end_lr, warmup, beta1, beta2, epsilon, weight_decay, clip, guard, .. } = TrainConfig::default();
     let loss = if config.loss == Loss::Ar { Loss::Ar } else { Loss::Ad };
-    let plain = TrainConfig::default();
-    // What is left out here decides how a run goes, not what it opens.
-    TrainConfig {
-        seed: plain.seed,
-        batch: plain.batch,
-        accumulate: plain.accumulate,
-        recompute: plain.recompute,
-        steps: plain.steps,
-        lr: plain.lr,
-        end_lr: plain.end_lr,
-        warmup: plain.warmup,
-        beta1: plain.beta1,
-        beta2: plain.beta2,
-        epsilon: plain.epsilon,
-        moments: plain.moments,
-        weight_decay: plain.weight_decay,
-        clip: plain.clip,
-        divergence: plain.divergence,
-        loss,
-        ..config.clone()
-    }
+    let divergence = Divergence::Forward;
+    TrainConfig { loss, divergence, seed, steps, lr, end_lr, warmup, beta1, beta2, epsilon, weight_decay, clip, guard, ..config.clone() }
 }
