@@ -2,8 +2,7 @@
 //! seeds (`tests/fuzz.rs`) run the same ones: nothing may panic, hang, or take much more memory than the bytes.
 
 use super::allocator;
-use signet::data::Tokenizer;
-use signet::data::{Chat, Store, Tokenizing, Watch};
+use signet::data::{Chat, Store, Tokenizer, Tokenizing, Watch};
 use signet::eval::{Rows, Task};
 use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
