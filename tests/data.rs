@@ -138,7 +138,9 @@ fn bad_files_are_named_with_the_place_and_what_to_do() {
     let row = "{\"text\": \"a\"}\n";
     // A frame whose header asks for a window of 3.75 TB, and one whose 64 MiB are more than its few bytes allow.
     let window = |byte: u8| [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, byte, 0x01, 0x00, 0x00][..], b"x"].concat();
-    let bomb = gz(&vec![b' '; 200 << 20]);
+    let mut bomb = GzEncoder::new(Vec::new(), Compression::best());
+    bomb.write_all(&vec![b' '; 200 << 20]).unwrap();
+    let bomb = bomb.finish().unwrap();
     let cases: Vec<(&str, Vec<u8>, &[&str])> = vec![
         ("a.jsonl", format!("{row}{row}oops\n").into(), &["a.jsonl", "line 3", "character 1", "JSON object"]),
         ("a.jsonl", format!("{row}{{\"body\": 1}}\n").into(), &["line 2", "no field text, messages or token_ids; it has body", "--field"]),
