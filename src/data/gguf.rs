@@ -132,6 +132,28 @@ impl Splits {
     }
 }
 
+/// What llama.cpp calls the way in which a `tokenizer.json` of a byte-level BPE splits texts; none if it has no name
+/// for it that is known here.
+pub fn gguf_family(tokenizer: &Value) -> Option<&'static str> {
+    ["gpt-2", "smollm", "llama-bpe", "qwen2"].into_iter().find(|family| {
+        let splits = Splits::of(family).expect("a family that is known");
+        let normalizer = tokenizer["normalizer"]["type"] == splits.normalizer["type"];
+        normalizer && essence(&tokenizer["pre_tokenizer"]) == essence(&splits.before)
+    })
+}
+
+/// What of a pre-tokenizer decides where it splits, with what is left out as the library has it.
+fn essence(before: &Value) -> Vec<Value> {
+    let or = |value: &Value, usual: bool| value.as_bool().unwrap_or(usual);
+    match before["type"].as_str() {
+        Some("Sequence") => before["pretokenizers"].as_array().into_iter().flatten().flat_map(essence).collect(),
+        Some("ByteLevel") => vec![json!(["ByteLevel", or(&before["add_prefix_space"], true), or(&before["use_regex"], true)])],
+        Some("Digits") => vec![json!(["Digits", or(&before["individual_digits"], false)])],
+        Some("Split") => vec![json!(["Split", before["pattern"], before["behavior"], or(&before["invert"], false)])],
+        _ => vec![before.clone()],
+    }
+}
+
 /// The `tokenizer.json` of a byte-level BPE.
 fn byte_level(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
     const FAMILY: &str = "tokenizer.ggml.pre";
@@ -199,4 +221,24 @@ fn merges<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Result<Vec<[&'a st
     }
     merges.sort_by(|a, b| scores[b.0].total_cmp(&scores[a.0]).then(a.cmp(b)));
     Ok(merges.into_iter().map(|(_, left, right)| [vocabulary.tokens[left].as_str(), vocabulary.tokens[right].as_str()]).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_is_known_again_by_what_it_does() {
+        for (family, name) in [("gpt-2", "gpt-2"), ("phi-2", "gpt-2"), ("starcoder", "smollm"), ("llama3", "llama-bpe"), ("qwen2", "qwen2")] {
+            let splits = Splits::of(family).unwrap();
+            let mut tokenizer = json!({ "normalizer": splits.normalizer, "pre_tokenizer": splits.before });
+            assert_eq!(gguf_family(&tokenizer), Some(name));
+            // What the library takes for granted may be left out; another normalizer is another way.
+            tokenizer["normalizer"] = json!({ "type": "Lowercase" });
+            assert_eq!(gguf_family(&tokenizer), None);
+        }
+        assert_eq!(gguf_family(&json!({ "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false } })), Some("gpt-2"));
+        assert_eq!(gguf_family(&json!({ "pre_tokenizer": { "type": "ByteLevel" } })), None);
+        assert_eq!(gguf_family(&json!({ "pre_tokenizer": { "type": "Metaspace" } })), None);
+    }
 }

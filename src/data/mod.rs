@@ -16,6 +16,7 @@ mod tokenizer;
 pub use batches::{Batch, Batches, Likeliest, grid_windows, held_out};
 pub use corpus::{Corpus, DataError, Ids, Split};
 pub use encode::{Progress, Watch};
+pub use gguf::gguf_family;
 pub use store::{About, Store, Tokenizing, stores};
 pub use stream::TextStream;
 pub use teacher_cache::{CacheError, CacheWriter, Grid, Origin, TeacherCache, WHOLE};

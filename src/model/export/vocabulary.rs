@@ -1,7 +1,7 @@
 //! A tokenizer as GGUF's metadata has it: tokens in the order of their ids with a type each, and merges (byte-level
 //! BPE) or scores (SentencePiece BPE).
 
-use crate::data::Tokenizer;
+use crate::data::{Tokenizer, gguf_family};
 use crate::formats::FormatError;
 use crate::formats::gguf::write::Entry;
 use crate::model::open::{ChatFormat, ModelError};
@@ -33,8 +33,8 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
         let scores = scores(&tokens, &merges);
         vec![("model", Entry::Text("llama".into())), ("scores", Entry::Floats(scores))]
     } else {
-        let pre = gguf_pre_tokenizer(&json)
-            .ok_or_else(|| refused(format!("llama.cpp has no name for its pre-tokenizer that Signet knows: {}", json["pre_tokenizer"])))?;
+        let pre =
+            gguf_family(&json).ok_or_else(|| refused(format!("llama.cpp has no name for its pre-tokenizer that Signet knows: {}", json["pre_tokenizer"])))?;
         let joined = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
         vec![("model", Entry::Text("gpt2".into())), ("pre", Entry::Text(pre.into())), ("merges", Entry::Texts(joined))]
     };
@@ -47,20 +47,6 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
     let mut entries: Vec<(String, Entry)> = entries.into_iter().map(|(key, entry)| (format!("tokenizer.ggml.{key}"), entry)).collect();
     entries.extend(chat.template.clone().map(|template| ("tokenizer.chat_template".to_string(), Entry::Text(template))));
     Ok(entries)
-}
-
-/// What llama.cpp calls the way in which text is cut before merging.
-fn gguf_pre_tokenizer(json: &Value) -> Option<&'static str> {
-    let plain = |part: &Value| part["type"] == "ByteLevel" && part["add_prefix_space"] == Value::Bool(false);
-    let parts = match &json["pre_tokenizer"] {
-        part if part["type"] == "Sequence" => part["pretokenizers"].as_array()?.iter().collect(),
-        part => vec![part],
-    };
-    match parts[..] {
-        [bytes] if plain(bytes) => Some("gpt-2"),
-        [digits, bytes] if digits["type"] == "Digits" && digits["individual_digits"] == Value::Bool(true) && plain(bytes) => Some("smollm"),
-        _ => None,
-    }
 }
 
 /// Merges in order, written as pairs or as texts with a space between.
