@@ -73,7 +73,7 @@ impl std::fmt::Debug for ModelFile {
 
 impl ModelFile {
     /// Opens a packed file, a GGUF file, or a Hugging Face directory: `config.json`, the tensors (see
-    /// [`directory::tensors`]), and if they are there `tokenizer.json`, `tokenizer_config.json`,
+    /// `directory.rs`), and if they are there `tokenizer.json`, `tokenizer_config.json`,
     /// `chat_template.jinja`.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         if platform::is_file(path) {
