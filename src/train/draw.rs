@@ -204,7 +204,7 @@ fn label(value: f64) -> String {
         0.0 => "0".into(),
         size if (1e6..1e12).contains(&size) => format!("{}M", (value / 1e4).round() / 1e2),
         size if (1e4..1e6).contains(&size) => format!("{}k", (value / 1e1).round() / 1e2),
-        size if (1e-3..1e4).contains(&size) => format!("{}", (value * 1e5).round() / 1e5),
+        size if (1e-4..1e4).contains(&size) => format!("{}", (value * 1e6).round() / 1e6),
         _ => format!("{value:.1e}"),
     }
 }
