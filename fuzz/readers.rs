@@ -27,6 +27,9 @@ pub(crate) struct Reader {
 const KB: u64 = 1 << 10;
 const MB: u64 = 1 << 20;
 
+/// What the tokenizers library may hold of a table up to the highest id, which is at most 2²⁰.
+const IDS: u64 = 64 * MB;
+
 /// All of them.
 pub(crate) const READERS: &[Reader] = &[
     Reader { name: "safetensors", read: safetensors, factor: 64, besides: 64 * KB },
@@ -35,8 +38,8 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { name: "pickle", read: pickle, factor: 192, besides: 512 * KB },
     Reader { name: "gguf", read: gguf, factor: 256, besides: 8 * MB },
     Reader { name: "config", read: config, factor: 64, besides: 64 * KB },
-    Reader { name: "tokenizer", read: tokenizer, factor: 256, besides: 8 * MB },
-    Reader { name: "packed", read: packed, factor: 256, besides: 8 * MB },
+    Reader { name: "tokenizer", read: tokenizer, factor: 256, besides: IDS },
+    Reader { name: "packed", read: packed, factor: 256, besides: IDS },
     Reader { name: "template", read: template, factor: 256, besides: 96 * MB },
     Reader { name: "settings", read: settings, factor: 128, besides: 256 * KB },
     Reader { name: "metrics", read: metrics, factor: 64, besides: 256 * KB },
