@@ -35,7 +35,7 @@ impl Gpu {
             self.queue.submit([encoder.finish()]);
             let words = self.download(&[super::Bound { buffer: &times, offset: 0, bytes }])?.wait().await?.remove(0);
             let ticks = |pair: &[u32]| u64::from(pair[0]) | u64::from(pair[1]) << 32;
-            seconds.extend(words.chunks_exact(4).map(|both| ticks(&both[2..]).saturating_sub(ticks(&both[..2])) as f64 * tick));
+            seconds.extend(words.as_chunks::<4>().0.iter().map(|both| ticks(&both[2..]).saturating_sub(ticks(&both[..2])) as f64 * tick));
         }
         Ok(seconds)
     }

@@ -199,7 +199,7 @@ mod tests {
         let report = platform::wait(perplexity(&mut machine, &weights, &tokens, 20, &|| false, &mut |_, _, _| {})).unwrap();
         let mut engine = Engine::new(&mut machine, &weights, 64).unwrap();
         let mut losses = Vec::new();
-        for window in tokens.chunks_exact(20) {
+        for window in tokens.as_chunks::<20>().0 {
             engine.rewind(0);
             for pair in window.windows(2) {
                 let logits = platform::wait(engine.feed(&mut machine, &pair[..1])).unwrap();

@@ -58,9 +58,9 @@ impl Bytes {
         for first in (at(elements.start)..end).step_by(PIECE as usize) {
             let bytes = self.part(first..end.min(first + PIECE)).map_err(|error| format!("cannot be read: {error}"))?;
             match dtype {
-                Dtype::F16 => values.extend(bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]).to_f32())),
-                Dtype::BF16 => values.extend(bytes.chunks_exact(2).map(|b| half::bf16::from_le_bytes([b[0], b[1]]).to_f32())),
-                _ => values.extend(bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]))),
+                Dtype::F16 => values.extend(bytes.as_chunks().0.iter().map(|&b| half::f16::from_le_bytes(b).to_f32())),
+                Dtype::BF16 => values.extend(bytes.as_chunks().0.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32())),
+                _ => values.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
             }
         }
         Ok(values)

@@ -92,7 +92,7 @@ impl TensorFile {
         let bytes = self.raw_part(name, 2 * first..2 * band.end * cols)?;
         let half = |pair: &[u8]| u32::from(u16::from_le_bytes([pair[0], pair[1]]));
         // All exponent bits set: infinite, or not a number.
-        if let Some(at) = bytes.chunks_exact(2).position(|pair| half(pair) & 0x7c00 == 0x7c00) {
+        if let Some(at) = bytes.as_chunks::<2>().0.iter().position(|pair| half(pair) & 0x7c00 == 0x7c00) {
             return Err(self.problem(format!("tensor {name} holds no finite number at element {}", first + at)));
         }
         let row = |row: &'_ [u8]| row.chunks(4).map(|pair| half(pair) | pair.get(2..4).map_or(0, half) << 16).collect::<Vec<_>>();
@@ -146,7 +146,7 @@ impl TensorFile {
         }
         let elements = info.shape.iter().product();
         let mut words = Vec::with_capacity(elements);
-        self.pieces(name, 0..elements, &mut |bytes| words.extend(bytes.chunks_exact(4).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))))?;
+        self.pieces(name, 0..elements, &mut |bytes| words.extend(bytes.as_chunks().0.iter().map(|&b| u32::from_le_bytes(b))))?;
         Ok(words)
     }
 

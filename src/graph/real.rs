@@ -332,8 +332,8 @@ pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumul
 #[inline(always)]
 pub fn sum<T: Real>(terms: &[T]) -> T {
     let mut lanes = [T::ZERO; 16];
-    let chunks = terms.chunks_exact(16);
-    let rest = chunks.remainder().iter().fold(T::ZERO, |sum, &term| sum + term);
+    let (chunks, rest) = terms.as_chunks::<16>();
+    let rest = rest.iter().fold(T::ZERO, |sum, &term| sum + term);
     for chunk in chunks {
         for (lane, &term) in lanes.iter_mut().zip(chunk) {
             *lane += term;
@@ -346,9 +346,9 @@ pub fn sum<T: Real>(terms: &[T]) -> T {
 #[inline(always)]
 pub fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     let mut lanes = [T::ZERO; 16];
-    let (a16, b16) = (a.chunks_exact(16), b.chunks_exact(16));
-    let rest = a16.remainder().iter().zip(b16.remainder()).fold(T::ZERO, |sum, (&a, &b)| sum + a * b);
-    for (a, b) in a16.zip(b16) {
+    let ((a16, a_rest), (b16, b_rest)) = (a.as_chunks::<16>(), b.as_chunks::<16>());
+    let rest = a_rest.iter().zip(b_rest).fold(T::ZERO, |sum, (&a, &b)| sum + a * b);
+    for (a, b) in a16.iter().zip(b16) {
         for (lane, (&a, &b)) in lanes.iter_mut().zip(a.iter().zip(b)) {
             *lane += a * b;
         }

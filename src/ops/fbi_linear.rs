@@ -456,7 +456,7 @@ fn signed_rows<T: Real>(words: &[u32], x: &[T], row_words: usize, out: &mut [T])
 #[inline(always)]
 fn signed_sum<T: Real>(words: &[u32], x: &[T]) -> T {
     let mut lanes = [T::ZERO; 32];
-    for (x, &word) in x.chunks_exact(32).zip(words) {
+    for (x, &word) in x.as_chunks::<32>().0.iter().zip(words) {
         for (j, lane) in lanes.iter_mut().enumerate() {
             *lane += x[j].signed((word >> j) & 1 == 1);
         }

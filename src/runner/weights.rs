@@ -253,10 +253,10 @@ fn pixels(plane: &Plane, flipped: Option<&[u32]>, view: PlaneView) -> Vec<u8> {
                 counts.iter_mut().zip(&spans).for_each(|(counts, span)| counts[n] += span.ones(row));
             }
         }
-        for (x, (pixel, [positive, flips])) in out.chunks_exact_mut(2).zip(&counts).enumerate() {
+        for (x, (pixel, [positive, flips])) in out.as_chunks_mut::<2>().0.iter_mut().zip(&counts).enumerate() {
             let weights = (view.columns(x).len() * rows.len()) as u64;
             let share = |count: u32, round: u64| ((255 * u64::from(count) + round) / weights) as u8;
-            pixel.copy_from_slice(&[share(*positive, weights / 2), share(*flips, weights - 1)]);
+            *pixel = [share(*positive, weights / 2), share(*flips, weights - 1)];
         }
     });
     out

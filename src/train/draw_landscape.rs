@@ -110,7 +110,7 @@ fn contour(landscape: &Landscape, level: f64) -> Vec<Line> {
     for (x, y) in (0..n - 1).flat_map(|y| (0..n - 1).map(move |x| (x, y))) {
         let corners = [(x, y), (x + 1, y), (x + 1, y + 1), (x, y + 1)];
         let found: Vec<(f64, f64)> = (0..4).filter_map(|edge| crossing(corners[edge], corners[(edge + 1) % 4])).collect();
-        lines.extend(found.chunks_exact(2).map(|pair| [pair[0], pair[1]]));
+        lines.extend(found.as_chunks::<2>().0);
     }
     lines
 }

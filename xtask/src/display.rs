@@ -137,7 +137,7 @@ impl Display {
     pub(crate) fn picture(&self) -> Result<Vec<u8>, String> {
         let (width, height) = SIZE;
         let image = self.connection.get_image(ImageFormat::Z_PIXMAP, self.root, 0, 0, width, height, u32::MAX).map_err(text)?.reply().map_err(text)?;
-        Ok(image.data.chunks_exact(4).flat_map(|pixel| [pixel[2], pixel[1], pixel[0]]).collect())
+        Ok(image.data.as_chunks().0.iter().flat_map(|&[blue, green, red, _]| [red, green, blue]).collect())
     }
 
     /// Writes what is on it as a PNG.

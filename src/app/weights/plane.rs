@@ -66,11 +66,11 @@ impl Shown {
             let colours = Colours::of(dark);
             // There are few pairs of shares, and many pixels.
             let mut known: Vec<Option<Color32>> = vec![None; 1 << 16];
-            let mut colour = |pair: &[u8]| {
-                let at = usize::from(pair[0]) << 8 | usize::from(pair[1]);
-                *known[at].get_or_insert_with(|| colours.pixel(pair[0], pair[1]))
+            let mut colour = |&[positive, flipped]: &[u8; 2]| {
+                let at = usize::from(positive) << 8 | usize::from(flipped);
+                *known[at].get_or_insert_with(|| colours.pixel(positive, flipped))
             };
-            let image = ColorImage::new([self.view.pixels_wide, self.view.pixels_high], self.pixels.chunks_exact(2).map(&mut colour).collect());
+            let image = ColorImage::new([self.view.pixels_wide, self.view.pixels_high], self.pixels.as_chunks::<2>().0.iter().map(&mut colour).collect());
             self.texture = Some((ui.ctx().load_texture("signs", image, TextureOptions::NEAREST), dark));
         }
         self.texture.as_ref().expect("made above").0.id()

@@ -143,7 +143,7 @@ fn scale_and_least(packed: &[u8], n: usize) -> (u8, u8) {
 /// Eighths of a block of 256: `code(n, i)` is that of element i of eighth n.
 fn eighths(block: &[u8], out: &mut [f32], code: impl Fn(usize, usize) -> u8) {
     let (scale, least) = (half(block, 0), half(block, 2));
-    for (n, out) in out.chunks_exact_mut(32).enumerate() {
+    for (n, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         let (s, m) = scale_and_least(&block[4..16], n);
         let (s, m) = (scale * f32::from(s), least * f32::from(m));
         out.iter_mut().enumerate().for_each(|(i, out)| *out = s * f32::from(code(n, i)) - m);
@@ -167,7 +167,7 @@ fn q5_k(block: &[u8], out: &mut [f32]) {
 fn q6_k(block: &[u8], out: &mut [f32]) {
     let scale = half(block, 208);
     let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
-    for (n, out) in out.chunks_exact_mut(32).enumerate() {
+    for (n, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         // Of each half of the block, four runs of 32: the low four bits of the first two, then the high ones.
         let (part, run) = (n / 4, n % 4);
         for (i, out) in out.iter_mut().enumerate() {

@@ -82,7 +82,7 @@ pub(super) fn state_dict(pickle: &[u8]) -> Result<Vec<(&str, Rc<Tensor<'_>>)>, S
     let top = machine.run().map_err(|problem| format!("its pickle, at byte {}: {problem}", pickle.len() - machine.rest.len()))?;
     let Value::Dict(entries) = machine.value(top) else { return Err(format!("it holds {}, not a state dict", machine.value(top).what())) };
     let mut names = HashSet::with_capacity(entries.len() / 2);
-    let named = entries.chunks_exact(2).map(|entry| match (machine.value(entry[0]), machine.value(entry[1])) {
+    let named = entries.as_chunks().0.iter().map(|&[name, value]| match (machine.value(name), machine.value(value)) {
         (Value::Text(name), _) if !names.insert(*name) => Err(format!("it has two tensors called {}", brief(name))),
         (Value::Text(name), Value::Tensor(tensor)) => Ok((*name, tensor.clone())),
         (Value::Text(name), Value::Dict(_)) => {

@@ -118,7 +118,7 @@ fn sizes(head: &Record, extra: &[u8]) -> Option<(u64, u64, u64)> {
         let (field, length) = (Record(field).u16(0), Record(field).u16(2) as usize);
         let (body, after) = behind.split_at_checked(length)?;
         if field == 1 {
-            let mut wide = body.chunks_exact(8).map(|bytes| Record(bytes).u64(0));
+            let mut wide = body.as_chunks::<8>().0.iter().map(|bytes| Record(bytes).u64(0));
             for value in [&mut size, &mut packed, &mut at] {
                 if *value == 0xffff_ffff {
                     *value = wide.next()?;
