@@ -5,6 +5,7 @@ mod browser;
 mod corpus;
 mod display;
 mod licences;
+mod lints;
 mod steps;
 mod swiftshader;
 mod system;

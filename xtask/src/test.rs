@@ -4,6 +4,7 @@
 
 use crate::browser;
 use crate::licences;
+use crate::lints;
 use crate::steps::{Outcome, Steps, cargo, shown, shown_keeping};
 use crate::swiftshader;
 use crate::system::{self, RuntimeDir, found};
@@ -31,7 +32,7 @@ pub(crate) fn run() -> Result<(), String> {
         }
         command
     };
-    steps.run("format", || if component("fmt") { shown(&mut command("fmt --all --check")) } else { absent("rustfmt") });
+    steps.run("format", || if component("fmt") { lints::advised(shown(&mut command("fmt --all --check"))) } else { absent("rustfmt") });
     steps.run("licences", || match licences::check() {
         Ok(count) => Outcome::Passed(format!("{count} packages")),
         Err(error) => {
@@ -43,9 +44,9 @@ pub(crate) fn run() -> Result<(), String> {
         if !component("clippy") {
             return absent("clippy");
         }
-        shown(&mut command("clippy --release --locked --workspace --all-targets -- -D warnings"))
+        lints::printed(shown(command("clippy --release --locked --workspace --all-targets --").args(lints::flags())))
     });
-    steps.run("documents", || shown(command("doc --release --locked --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings")));
+    steps.run("documents", || lints::printed(shown(command("doc --release --locked --workspace --no-deps").env("RUSTDOCFLAGS", lints::flags().join(" ")))));
     steps.run("adapters", || adapters(&mut command("run --release --locked --quiet -- devices")));
     steps.run("tests", || {
         for compiler in ["naga", "tint"].iter().filter(|compiler| !found(compiler)) {
@@ -65,7 +66,7 @@ pub(crate) fn run() -> Result<(), String> {
 }
 
 /// The build's folder, beside which nothing is written.
-fn target() -> PathBuf {
+pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
 }
 
