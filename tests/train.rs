@@ -97,6 +97,18 @@ pub(crate) fn as_str(arguments: &[String]) -> Vec<&str> {
     arguments.iter().map(String::as_str).collect()
 }
 
+/// Copies a directory with all it holds.
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_dir(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}
+
 /// What a run left: parameters and moments byte for byte, and its metrics but for the timings.
 fn result(scratch: &Scratch, name: &str) -> (Vec<u8>, Vec<u8>, Vec<serde_json::Value>) {
     let run = scratch.path("runs").join(name);
@@ -226,8 +238,7 @@ fn a_tuned_run_keeps_its_variants() {
     let variants = std::fs::read_to_string(scratch.path("runs/whole/variants.json")).unwrap();
     assert!(variants.contains("matmul"), "{variants}");
     // As if it had been killed after its first checkpoint, on a machine that forgot its tuning.
-    let status = Command::new("cp").arg("-r").args([scratch.path("runs/whole"), scratch.path("runs/killed")]).status().unwrap();
-    assert!(status.success());
+    copy_dir(&scratch.path("runs/whole"), &scratch.path("runs/killed"));
     let mut checkpoints: Vec<_> = std::fs::read_dir(scratch.path("runs/killed/checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
     checkpoints.sort();
     assert!(checkpoints.len() > 1, "{checkpoints:?}");
@@ -263,6 +274,7 @@ fn a_resume_with_other_settings_or_of_a_run_in_use_is_refused() {
     assert!(!good && said.contains("lr was 0.002, is 0.5"), "{said}");
 }
 
+#[cfg(unix)]
 #[test]
 fn ctrl_c_saves_and_stops() {
     let scratch = Scratch::new("ctrl-c");
@@ -273,7 +285,8 @@ fn ctrl_c_saves_and_stops() {
     while !scratch.path("runs/run/metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(60) {
         std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let id = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success() && text(&output).contains("--resume"), "{}", text(&output));
     let saved = std::fs::read_dir(scratch.path("runs/run/checkpoints")).unwrap().count();
