@@ -1,6 +1,8 @@
 //! What a newcomer or CI runs: `cargo xtask COMMAND`.
 
 mod answers;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod attack;
 mod browser;
 mod corpus;
 mod display;
@@ -68,6 +70,12 @@ enum Command {
         #[arg(long)]
         built: bool,
     },
+    /// Kill commands and deny them system calls while they write, and damage what they wrote; nothing may be lost.
+    Attack {
+        /// Every call and 64 places of every file, not a sample: takes an hour.
+        #[arg(long)]
+        all: bool,
+    },
     /// Check the licence of every dependency.
     Licences,
     /// Make the embedded corpus from the Chit-Chat dataset.
@@ -96,6 +104,10 @@ fn main() -> ExitCode {
         Command::Web { serve: true, port, under, .. } => web::serve(port, &under),
         Command::Web { quick, .. } => web::build(quick).map(|said| println!("{said}")),
         Command::Browser { shots, filter, built } => browser::alone(shots.as_deref(), &filter, built),
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        Command::Attack { all } => attack::run(all).map(|said| println!("{said}")),
+        #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+        Command::Attack { .. } => Err("the attack needs Linux on x86-64".into()),
         Command::Licences => licences::check().map(|count| println!("{count} packages, all under licences that allow it")),
         Command::Answers { prompts, models } => answers::print(&prompts, &models),
         Command::Corpus { dataset, out } => corpus::make(&dataset, &out),

@@ -1,0 +1,165 @@
+//! Bit rot: bits flipped and ends cut off in every file that a run, `pack`, `teach` and the token cache left.
+
+use super::parallel;
+use super::scenario::{self, DATA, TAUGHT, TEACH, TRAIN, command, copy, files, folder, plain, split};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Files that nothing is computed from.
+const FREE: [&str; 4] = [".lock", "log.txt", "samples.txt", "curves.svg"];
+
+/// Damage to one file.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    /// This bit of this byte is flipped.
+    Flip(usize, u8),
+    /// Only so many bytes are left.
+    Cut(usize),
+}
+
+impl Damage {
+    fn of(self, bytes: &[u8]) -> Vec<u8> {
+        let mut bytes = bytes.to_vec();
+        match self {
+            Self::Flip(at, bit) => bytes[at] ^= 1 << bit,
+            Self::Cut(length) => bytes.truncate(length),
+        }
+        bytes
+    }
+
+    /// Evenly spaced flips and cuts of a file of `length` bytes.
+    fn all(length: usize, each: usize) -> impl Iterator<Item = Self> {
+        let spread = move |n: usize| n * length / each.min(length).max(1);
+        let some = each.min(length);
+        let flips = (0..some).map(move |n| Self::Flip((spread(n) + n * 7 % 5).min(length - 1), (n * 3 % 8) as u8));
+        flips.chain((0..some.min(each / 2)).map(move |n| Self::Cut(spread(2 * n))))
+    }
+}
+
+/// The files of one thing that Signet wrote, and how damage to them shows.
+struct Target {
+    name: &'static str,
+    /// The folder with it.
+    folder: PathBuf,
+    /// What of the folder is damaged.
+    part: &'static str,
+    /// The path that `signet check` is given.
+    checked: &'static str,
+    /// The command that uses it.
+    uses: Vec<String>,
+    /// The weights that come of the command, if it trains.
+    weights: &'static [&'static str],
+    /// Their bytes where nothing is damaged.
+    right: Vec<Vec<u8>>,
+    /// What the command prints where nothing is damaged.
+    printed: String,
+}
+
+/// The counts of a target's tries.
+#[derive(Default)]
+struct Counts {
+    tries: AtomicUsize,
+    found: AtomicUsize,
+    refused: AtomicUsize,
+    free: AtomicUsize,
+}
+
+/// Damages everything, in 8 places of a file, or 64 if `all`; the counts in words, and what went unnoticed.
+pub(super) fn run(program: &Path, root: &Path, all: bool) -> Result<(String, Vec<String>), String> {
+    let mut lines = Vec::new();
+    let mut wrong = Vec::new();
+    for target in targets(program, root)? {
+        let found = files(&target.folder)?;
+        let damaged = found.iter().filter(|(path, bytes)| path.starts_with(target.part) && !bytes.is_empty());
+        let tries: Vec<(&PathBuf, &[u8], Damage)> =
+            damaged.flat_map(|(path, bytes)| Damage::all(bytes.len(), if all { 64 } else { 8 }).map(move |damage| (path, &bytes[..], damage))).collect();
+        let (counts, problems) = (Counts::default(), Mutex::new(Vec::new()));
+        parallel(&tries, &|(path, bytes, damage)| {
+            if let Err(problem) = target.attempt(program, root, path, &damage.of(bytes), &counts) {
+                let line = format!("{}: {} after {damage:?}: {problem}", target.name, path.display());
+                println!("{line}");
+                problems.lock().expect("no panic").push(line);
+            }
+        });
+        let of = |count: &AtomicUsize| count.load(Ordering::Relaxed);
+        lines.push(format!(
+            "{}: {} flips and cuts, {} found by check, {} refused in use, {} in files nothing is computed from",
+            target.name,
+            of(&counts.tries),
+            of(&counts.found),
+            of(&counts.refused),
+            of(&counts.free)
+        ));
+        wrong.extend(problems.into_inner().expect("no panic"));
+    }
+    Ok((lines.join("; "), wrong))
+}
+
+fn targets(program: &Path, root: &Path) -> Result<Vec<Target>, String> {
+    let rotten = folder(root, "rotten")?;
+    scenario::fresh(&rotten)?;
+    for arguments in [TRAIN, "pack runs/r packed.sig", TEACH, DATA] {
+        plain(program, &rotten, &split(arguments))?;
+    }
+    // As if the run had been killed before its last checkpoint.
+    fs::remove_dir_all(rotten.join("runs/r/checkpoints/step-00000006")).map_err(|error| error.to_string())?;
+    let target = |name, part, checked, uses: &str, weights: &'static [&'static str]| {
+        let scratch = folder(root, &format!("{part}-used").replace('/', "-"))?;
+        copy(&rotten, &scratch)?;
+        let printed = plain(program, &scratch, &split(uses))?;
+        let right = weights.iter().map(|path| fs::read(scratch.join(path)).map_err(|error| format!("{path}: {error}"))).collect::<Result<_, _>>()?;
+        Ok::<_, String>(Target { name, folder: rotten.clone(), part, checked, uses: split(uses), weights, right, printed })
+    };
+    let run: &[&str] = &["runs/r/checkpoints/step-00000006/model.safetensors", "runs/r/checkpoints/step-00000006/optimizer.safetensors"];
+    Ok(vec![
+        target("run", "runs/r", "runs/r", &format!("{TRAIN} --resume"), run)?,
+        target("packed file", "packed.sig", "packed.sig", "generate packed.sig --device cpu --temperature 0 --max-tokens 8 --prompt the", &[])?,
+        target("token cache", "cached/signet/tokens", "cached/signet/tokens", DATA, &[])?,
+        target("teacher cache", "cache", "cache", TAUGHT, &["runs/taught/checkpoints/step-00000002/model.safetensors"])?,
+    ])
+}
+
+impl Target {
+    /// Damages a file, checks, and uses it nevertheless; an error says what went unnoticed.
+    fn attempt(&self, program: &Path, root: &Path, path: &Path, bytes: &[u8], counts: &Counts) -> Result<(), String> {
+        let folder = scenario::another(root)?;
+        copy(&self.folder, &folder)?;
+        fs::write(folder.join(path), bytes).map_err(|error| error.to_string())?;
+        let judged = self.judge(program, &folder, path, counts);
+        fs::remove_dir_all(&folder).ok();
+        judged
+    }
+
+    fn judge(&self, program: &Path, folder: &Path, path: &Path, counts: &Counts) -> Result<(), String> {
+        let count = |counter: &AtomicUsize| counter.fetch_add(1, Ordering::Relaxed);
+        count(&counts.tries);
+        let found = !ends(program, folder, &split(&format!("check {}", self.checked)))?.0;
+        let (used, printed) = ends(program, folder, &self.uses)?;
+        let free = FREE.iter().any(|free| path.ends_with(free));
+        if found {
+            count(&counts.found);
+        } else if free {
+            count(&counts.free);
+        }
+        if !used {
+            count(&counts.refused);
+        } else if self.weights.iter().zip(&self.right).any(|(path, want)| fs::read(folder.join(path)).ok().as_ref() != Some(want)) {
+            return Err("it was used without an error, and other weights came of it".into());
+        } else if self.weights.is_empty() && printed != self.printed {
+            return Err(format!("it was used without an error, and printed {:?} in the place of {:?}", printed.trim(), self.printed.trim()));
+        }
+        if found || free { Ok(()) } else { Err("`signet check` found nothing".into()) }
+    }
+}
+
+/// Whether a command succeeds, and what it prints; a panic or a signal is an error.
+fn ends(program: &Path, folder: &Path, arguments: &[String]) -> Result<(bool, String), String> {
+    let output = command(program, folder, arguments).output().map_err(|error| error.to_string())?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0 | 1) if !said.contains("panicked") => Ok((output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())),
+        _ => Err(format!("`signet {}` ends with {}: {}", arguments.join(" "), output.status, said.trim())),
+    }
+}

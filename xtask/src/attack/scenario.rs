@@ -1,0 +1,231 @@
+//! The commands that are attacked: what each begins with, and what must hold after a fault.
+
+use super::trace::{self, Ended, Fault};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Files of a folder by their paths in it.
+pub(super) type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// A command under attack.
+pub(super) struct Scenario {
+    /// Its name.
+    pub(super) name: &'static str,
+    program: PathBuf,
+    /// The command's arguments.
+    arguments: Vec<String>,
+    /// The arguments with which it is run again after a fault.
+    again: fn(&Path) -> Vec<String>,
+    /// The folder before the command.
+    before: PathBuf,
+    /// Its files after the command, without a fault.
+    after: Files,
+}
+
+/// A model of which a step takes milliseconds.
+const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;
+
+/// A run of six steps with checkpoints at 2, 4 and 6.
+const TRAIN: &str = "train --device cpu --teacher none --loss ar --model small.json --data text.txt --name r --steps 6 --warmup 1 --seq 16 --batch 1 \
+     --accumulate 1 --checkpoint-every 2 --keep 2 --eval-every 3 --eval-batches 1 --sample-every 3 --sample-tokens 4";
+
+/// A cache of the run's last checkpoint as a teacher.
+pub(super) const TEACH: &str = "teach --device cpu --teacher runs/r --data text.txt --out cache --top 4 --seq 16";
+
+/// A run of two steps that learns from that cache.
+pub(super) const TAUGHT: &str = "train --device cpu --teacher-cache cache --teacher runs/r --model small.json --data text.txt --name taught --steps 2 --warmup 1 \
+     --seq 16 --batch 1 --accumulate 1 --eval-every 0 --eval-batches 1 --sample-every 0 --checkpoint-every 0";
+
+/// Tokenizes a text that is large enough for the token cache.
+pub(super) const DATA: &str = "data large.txt --seq 16";
+
+/// All scenarios, each in its own folder of `root`.
+pub(super) fn scenarios(program: &Path, root: &Path) -> Result<Vec<Scenario>, String> {
+    let untrained = folder(root, "untrained")?;
+    fresh(&untrained)?;
+    let trained = folder(root, "trained")?;
+    copy(&untrained, &trained)?;
+    plain(program, &trained, &split(TRAIN))?;
+    plain(program, &trained, &split("pack runs/r/checkpoints/step-00000004 packed.sig"))?;
+    let scenario = |name, before: &Path, arguments: &str, again| {
+        let done = folder(root, &format!("{name}-done"))?;
+        copy(before, &done)?;
+        plain(program, &done, &split(arguments))?;
+        Ok::<_, String>(Scenario { name, program: program.into(), arguments: split(arguments), again, before: before.into(), after: files(&done)? })
+    };
+    Ok(vec![
+        scenario("train", &untrained, TRAIN, resumed)?,
+        scenario("pack", &trained, "pack runs/r packed.sig", |_| split("pack runs/r packed.sig"))?,
+        scenario("export", &trained, "export runs/r exported --dense", exported)?,
+        scenario("data", &untrained, DATA, |_| split(DATA))?,
+        scenario("teach", &trained, TEACH, |_| split(TEACH))?,
+    ])
+}
+
+/// The command that ends a run, as far as it came.
+fn resumed(folder: &Path) -> Vec<String> {
+    let resumes = folder.join("runs/r/run.toml").exists();
+    split(TRAIN).into_iter().chain(resumes.then(|| "--resume".into())).collect()
+}
+
+/// An export that is there is whole, and is not written again.
+fn exported(folder: &Path) -> Vec<String> {
+    split(if folder.join("exported").exists() { "inspect exported" } else { "export runs/r exported --dense" })
+}
+
+/// The files that every command begins with.
+pub(super) fn fresh(folder: &Path) -> Result<(), String> {
+    write(&folder.join("small.json"), SMALL.as_bytes())?;
+    write(&folder.join("text.txt"), words(6_000).as_bytes())?;
+    write(&folder.join("large.txt"), words(300_000).as_bytes())
+}
+
+/// Another folder for a try.
+pub(super) fn another(root: &Path) -> Result<PathBuf, String> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    folder(root, &format!("try-{}", NEXT.fetch_add(1, Ordering::Relaxed)))
+}
+
+impl Scenario {
+    /// Runs the command with a fault, then again without, and judges what is there; an error says what is wrong.
+    pub(super) fn attempt(&self, root: &Path, fault: Fault) -> Result<Ended, String> {
+        let folder = another(root)?;
+        copy(&self.before, &folder)?;
+        let judged = self.judge(root, &folder, fault);
+        fs::remove_dir_all(&folder).ok();
+        judged
+    }
+
+    fn judge(&self, root: &Path, folder: &Path, fault: Fault) -> Result<Ended, String> {
+        let output = root.join(format!("{}.said", folder.file_name().expect("named").display()));
+        let file = File::create(&output).map_err(|error| error.to_string())?;
+        let both = || file.try_clone().map(Stdio::from).map_err(|error| error.to_string());
+        let mut command = command(&self.program, folder, &self.arguments);
+        let ended = trace::run(command.stdout(both()?).stderr(both()?), folder, fault).map_err(|error| format!("it cannot be traced: {error}"))?;
+        let said = fs::read_to_string(&output).unwrap_or_default();
+        fs::remove_file(&output).ok();
+        self.ended_well(&ended, fault, &said)?;
+        let hit = ended.hit.as_deref().unwrap_or("a call that it did not reach");
+        if ended.status == Ok(0) {
+            self.compare(folder, false).map_err(|problem| format!("{hit}: it reported success, but {problem}"))?;
+        }
+        plain(&self.program, folder, &(self.again)(folder)).map_err(|problem| format!("{hit}: and afterwards {problem}"))?;
+        self.compare(folder, true).map_err(|problem| format!("{hit}: and afterwards {problem}"))?;
+        Ok(ended)
+    }
+
+    /// A fault must end the program by the kill or by an error in words, if at all.
+    fn ended_well(&self, ended: &Ended, fault: Fault, said: &str) -> Result<(), String> {
+        let problem = match (ended.status, fault) {
+            _ if said.contains("panicked") => "it panicked",
+            (Err(_), Fault::Kill(_)) | (Ok(0), _) => return Ok(()),
+            (Err(_), _) => "it was ended by a signal",
+            (Ok(_), Fault::None) => "it failed without a fault",
+            (Ok(_), _) if !said.contains("error: ") => "it failed without an error in words",
+            (Ok(_), _) => return Ok(()),
+        };
+        Err(format!("{}: {problem}: {}", ended.hit.as_deref().unwrap_or_default(), said.trim()))
+    }
+
+    /// Compares a folder with what the command leaves without a fault; what lies about is wrong if `tidy`.
+    fn compare(&self, folder: &Path, tidy: bool) -> Result<(), String> {
+        let found = files(folder)?;
+        for (path, want) in &self.after {
+            let got = found.get(path).ok_or_else(|| format!("{} is missing", path.display()))?;
+            if !TIMED.iter().any(|timed| path.ends_with(timed)) && untimed(path, got) != untimed(path, want) {
+                return Err(format!("{} differs", path.display()));
+            }
+        }
+        match found.keys().find(|path| !self.after.contains_key(*path)) {
+            Some(path) if tidy => Err(format!("{} lies about", path.display())),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Files of a run that tell times or what happened: no two are alike.
+const TIMED: [&str; 3] = ["log.txt", "state.json", "curves.svg"];
+
+/// A file's bytes, of metrics without the times.
+fn untimed(path: &Path, bytes: &[u8]) -> Vec<u8> {
+    if !path.ends_with("metrics.jsonl") {
+        return bytes.to_vec();
+    }
+    let line = |line: &[u8]| {
+        let mut line: serde_json::Value = serde_json::from_slice(line).unwrap_or_default();
+        line.as_object_mut().into_iter().for_each(|fields| fields.retain(|field, _| field != "seconds" && field != "tokens_per_s"));
+        line.to_string() + "\n"
+    };
+    bytes.split(|&byte| byte == b'\n').map(line).collect::<String>().into_bytes()
+}
+
+/// A command in a folder that also has its caches.
+pub(super) fn command(program: &Path, folder: &Path, arguments: &[String]) -> Command {
+    let mut command = Command::new(program);
+    command.args(arguments).current_dir(folder).env("XDG_CACHE_HOME", folder.join("cached")).env("RAYON_NUM_THREADS", "1").stdin(Stdio::null());
+    command
+}
+
+/// Runs a command without a fault; an error says what it printed.
+pub(super) fn plain(program: &Path, folder: &Path, arguments: &[String]) -> Result<String, String> {
+    let output = command(program, folder, arguments).output().map_err(|error| error.to_string())?;
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    if output.status.success() { Ok(said) } else { Err(format!("`signet {}` fails ({}): {}", arguments.join(" "), output.status, said.trim())) }
+}
+
+/// The files of a folder.
+pub(super) fn files(folder: &Path) -> Result<Files, String> {
+    let mut found = Files::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(&next).map_err(|error| format!("{}: {error}", next.display()))? {
+            let path = entry.map_err(|error| error.to_string())?.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => drop(found.insert(inside(folder, &path), fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?)),
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn inside(folder: &Path, path: &Path) -> PathBuf {
+    path.strip_prefix(folder).expect("found in it").to_path_buf()
+}
+
+/// Copies a folder's files into another, which need not be there.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    for (path, bytes) in files(from)? {
+        let path = to.join(path);
+        fs::create_dir_all(path.parent().expect("a file's")).map_err(|error| error.to_string())?;
+        write(&path, &bytes)?;
+    }
+    Ok(())
+}
+
+pub(super) fn folder(root: &Path, name: &str) -> Result<PathBuf, String> {
+    let path = root.join(name);
+    fs::create_dir(&path).map(|()| path).map_err(|error| format!("{name}: {error}"))
+}
+
+pub(super) fn split(words: &str) -> Vec<String> {
+    words.split_whitespace().map(String::from).collect()
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), String> {
+    fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// Text of words drawn evenly.
+fn words(count: usize) -> String {
+    let words = ["cat", "dog", "mat", "sat", "on", "the", "and", "log"];
+    let mut x = 12345u64;
+    let mut draw = || {
+        x = x.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        (x >> 33) as usize % words.len()
+    };
+    (0..count).map(|_| words[draw()]).collect::<Vec<_>>().join(" ")
+}
