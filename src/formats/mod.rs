@@ -1,17 +1,21 @@
-//! Bytes to named tensors, and back; a checksum to know bytes by.
+//! Bytes to named tensors, and back; checksums to know bytes by, and to tell damage.
 
 mod bytes;
 mod checksum;
+mod digest;
 mod error;
 pub mod gguf;
 mod json;
 pub mod safetensors;
 mod shards;
 mod source;
+mod sums;
 mod torch;
 
 pub use checksum::{Checksum, checksum};
+pub use digest::{Digest, Digester};
 pub use error::FormatError;
 pub use shards::{Opened, Shards, weight_map};
 pub use source::{TensorSource, bands};
+pub use sums::{FileSum, FileSums, TensorSums, header_digest, seal, sealed};
 pub use torch::TorchFile;

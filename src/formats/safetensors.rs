@@ -1,5 +1,10 @@
 //! Safetensors: checked, and read tensor by tensor, a few megabytes at once; written tensor by tensor.
 
+mod seal;
+mod verify;
+
+pub use seal::{SealedWriter, add_header_sum};
+
 use super::bytes::{Bytes, PIECE};
 use super::source::{finite, no_tensor};
 use super::{FormatError, TensorSource, json};
@@ -22,6 +27,8 @@ pub struct TensorFile {
     header: Metadata,
     /// Where the data begins.
     data: u64,
+    /// Checksums that its tensors must have, if they are known.
+    expected: Option<verify::Expected>,
 }
 
 /// Type, shape and bytes of a tensor.
@@ -68,7 +75,7 @@ impl TensorFile {
         if have != need {
             return Err(problem(&format_args!("its header promises {need} bytes of data, and there are {have}")));
         }
-        Ok(Self { path: path.to_path_buf(), bytes, header, data })
+        Self { path: path.to_path_buf(), bytes, header, data, expected: None }.with_own_sums()
     }
 
     /// The free-form metadata of the header.
@@ -115,6 +122,7 @@ impl TensorFile {
     /// Some of a tensor's bytes, as they lie in the file.
     pub fn raw_part(&self, name: &str, range: Range<usize>) -> Result<Cow<'_, [u8]>, FormatError> {
         let (start, end) = self.found(name)?.data_offsets;
+        self.verify(name)?;
         assert!(range.start <= range.end && range.end <= end - start, "bytes {range:?} of tensor {name}, which has {}", end - start);
         let at = |byte: usize| self.data + (start + byte) as u64;
         self.bytes.part(at(range.start)..at(range.end)).map_err(|error| self.problem(format!("tensor {name} cannot be read: {error}")))
@@ -132,6 +140,7 @@ impl TensorFile {
 
     /// Some of a tensor's elements, which are floats.
     fn floats_at(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.verify(name)?;
         let info = self.found(name)?;
         let values = self.bytes.floats(info.dtype, self.data + info.data_offsets.0 as u64, elements.clone());
         let values = values.map_err(|problem| self.problem(format!("tensor {name} {problem}")))?;
@@ -202,6 +211,10 @@ impl TensorSource for TensorFile {
         self.floats_at(name, band.start * cols..band.end * cols)
     }
 
+    fn has_sums(&self) -> bool {
+        self.expected.is_some()
+    }
+
     fn checksum(&self) -> Result<u64, FormatError> {
         self.bytes.checksum(0).map_err(|error| self.problem(format!("cannot be read: {error}")))
     }
@@ -244,15 +257,17 @@ pub fn write_header(out: &mut dyn Write, tensors: &[TensorInfo], metadata: &BTre
 
 /// Writes a file tensor by tensor, so that no more than one need be in memory. Data follow each
 /// other without gaps: wider types first keep every tensor aligned.
-pub struct TensorWriter<'a> {
-    out: &'a mut dyn Write,
+pub struct TensorWriter<'a, W: Write + ?Sized> {
+    out: &'a mut W,
     rest: VecDeque<(String, usize)>,
 }
 
-impl<'a> TensorWriter<'a> {
+impl<'a, W: Write + ?Sized> TensorWriter<'a, W> {
     /// Writes the header; the tensors must follow in the same order.
-    pub fn new(out: &'a mut dyn Write, tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> io::Result<Self> {
-        write_header(out, tensors, metadata)?;
+    pub fn new(out: &'a mut W, tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> io::Result<Self> {
+        let mut header = Vec::new();
+        write_header(&mut header, tensors, metadata)?;
+        out.write_all(&header)?;
         let rest = tensors.iter().map(|(name, dtype, shape)| (name.clone(), byte_len(*dtype, shape).expect("checked with the header"))).collect();
         Ok(Self { out, rest })
     }
@@ -266,11 +281,11 @@ impl<'a> TensorWriter<'a> {
         }
     }
 
-    /// Checks that nothing is missing.
-    pub fn finish(self) -> io::Result<()> {
+    /// Checks that nothing is missing; returns what it wrote to.
+    pub fn finish(self) -> io::Result<&'a mut W> {
         match self.rest.front() {
             Some((name, _)) => Err(invalid(format!("tensor {name} was never given"))),
-            None => Ok(()),
+            None => Ok(self.out),
         }
     }
 }

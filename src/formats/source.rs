@@ -32,6 +32,11 @@ pub trait TensorSource {
     /// finite, with its element.
     fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError>;
 
+    /// Whether each tensor has a checksum that is verified where it is read.
+    fn has_sums(&self) -> bool {
+        false
+    }
+
     /// A checksum of everything that tensors are read from.
     fn checksum(&self) -> Result<u64, FormatError>;
 

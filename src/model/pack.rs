@@ -8,10 +8,10 @@ use super::init::write_floats;
 use super::open::{ChatFormat, ModelError, ModelFile};
 use super::weights::{Linears, Weights};
 use crate::data::Tokenizer;
-use crate::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
+use crate::formats::safetensors::{Dtype, SealedWriter, TensorFile, TensorInfo};
 use crate::formats::{FormatError, TensorSource, bands};
 use crate::graph::{Machine, Storage};
-use crate::platform;
+use crate::platform::{self, Output};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
@@ -83,7 +83,7 @@ pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
 
 /// Counts what passes.
 struct Counted<'a> {
-    file: &'a mut dyn io::Write,
+    file: &'a mut dyn Output,
     bytes: u64,
 }
 
@@ -96,6 +96,12 @@ impl io::Write for Counted<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
+    }
+}
+
+impl Output for Counted<'_> {
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.rewrite(at, bytes)
     }
 }
 
@@ -159,9 +165,9 @@ fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> 
 }
 
 /// Writes a packed file, tensor by tensor. What is wrong with a tensor is a [`ModelError`] inside.
-pub(super) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &mut dyn io::Write) -> io::Result<()> {
+pub(super) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &mut dyn Output) -> io::Result<()> {
     let layout = layout(about.config, about.linears);
-    let mut writer = TensorWriter::new(out, &layout, &metadata(about).map_err(io::Error::other)?)?;
+    let mut writer = SealedWriter::new(out, &layout, metadata(about).map_err(io::Error::other)?)?;
     let sizes: BTreeMap<String, usize> = about.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
     for (name, _, shape) in &layout {
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };

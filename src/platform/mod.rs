@@ -31,6 +31,19 @@ pub use here::{
     reserve, rest, seed, spawn, stamp, stream_atomic, system, used_memory, wait, write_atomic,
 };
 
+/// A file on its way: written from front to back, and then in places.
+pub trait Output: std::io::Write {
+    /// Replaces bytes that are written already, from byte `at` on.
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> std::io::Result<()>;
+}
+
+impl Output for Vec<u8> {
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> std::io::Result<()> {
+        self[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
 /// A browser's adapter, as far as it tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrowserGpu {

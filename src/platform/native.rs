@@ -160,15 +160,15 @@ pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> 
 }
 
 /// Gives a directory another name, on the same disk; refused where there is something of that name
-/// already. `lock` is a file in it: Windows renames no directory with an open file, so there it is let
+/// already. `lock` may be a file in it: Windows renames no directory with an open file, so there it is let
 /// go before, elsewhere after.
-pub fn rename_dir(from: &Path, to: &Path, lock: Lock) -> io::Result<()> {
+pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> {
     // On some systems `Run` and `run` are one name, and changing one into the other is no clash.
     let itself = || Some(fs::canonicalize(from).ok()? == fs::canonicalize(to).ok()?);
     if fs::symlink_metadata(to).is_ok() && itself() != Some(true) {
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something of this name already"));
     }
-    let held = (!cfg!(windows)).then_some(lock);
+    let held = lock.filter(|_| !cfg!(windows));
     let renamed = fs::rename(from, to);
     drop(held);
     renamed

@@ -115,7 +115,7 @@ fn archive(runs: &[(String, &Path)], out: &Path, stop: &Stop) -> Result<()> {
         zip.finish().map_err(io::Error::other)?;
         Ok(())
     };
-    platform::stream_atomic(out, &mut write).with_context(|| format!("{}: it cannot be written", out.display()))
+    platform::stream_atomic(out, &mut |file| write(file)).with_context(|| format!("{}: it cannot be written", out.display()))
 }
 
 /// Adds the file or directory at `path` as `name`; locks and what is half written are left out.
@@ -156,7 +156,7 @@ fn table(runs: &[(String, &Path)], out: &Path, stop: &Stop, emit: &mut dyn FnMut
         }
         Ok(())
     };
-    let written = platform::stream_atomic(out, &mut write);
+    let written = platform::stream_atomic(out, &mut |file| write(file));
     tell(&broken, emit);
     written.with_context(|| format!("{}: it cannot be written", out.display()))
 }

@@ -43,7 +43,7 @@ pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) 
         }
         writer.finish()
     };
-    platform::stream_atomic(out, &mut write).map_err(|error| failure(out, error))?;
+    platform::stream_atomic(out, &mut |file| write(file)).map_err(|error| failure(out, error))?;
     Ok(total)
 }
 

@@ -1,6 +1,7 @@
 //! What is being written: it has no name before it is whole, and leaves nothing if it is given up.
 
 use super::{Disk, Slot};
+use crate::platform::Output;
 use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
@@ -64,6 +65,13 @@ impl Write for Draft {
 
     fn flush(&mut self) -> io::Result<()> {
         if self.buffer.is_empty() { Ok(()) } else { self.pour() }
+    }
+}
+
+impl Output for Draft {
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.flush()?;
+        self.slot.store.write(at, bytes)
     }
 }
 

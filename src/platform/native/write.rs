@@ -1,5 +1,6 @@
 //! Writing files and directories of a desktop, whole or not at all.
 
+use crate::platform::Output;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -65,13 +66,21 @@ impl CommitPart {
     }
 }
 
+impl Output for BufWriter<File> {
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.seek(SeekFrom::Start(at))?;
+        self.write_all(bytes)?;
+        self.seek(SeekFrom::End(0)).map(drop)
+    }
+}
+
 /// Replaces a file's contents, or leaves it as it was.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     stream_atomic(path, &mut |out| out.write_all(bytes))
 }
 
 /// Replaces a file's contents with what `write` writes, or leaves it as it was.
-pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Output) -> io::Result<()>) -> io::Result<()> {
     let beside = beside(path)?;
     let result = (|| {
         let mut file = BufWriter::with_capacity(1 << 20, File::create(&beside)?);

@@ -2,6 +2,7 @@
 //! page, which offers it.
 
 use super::failure::error;
+use crate::platform::Output;
 use js_sys::{Array, Uint8Array};
 use std::io::{self, Write};
 use web_sys::Blob;
@@ -49,6 +50,21 @@ impl Write for Download {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Download {
+    fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.pour()?;
+        let whole = Blob::new_with_blob_sequence(&self.pieces).map_err(error)?;
+        let (start, end) = (at as f64, (at + bytes.len() as u64) as f64);
+        let before = whole.slice_with_f64_and_f64(0.0, start).map_err(error)?;
+        let behind = whole.slice_with_f64_and_f64(end, whole.size()).map_err(error)?;
+        self.pieces = Array::of1(&before.into());
+        self.buffer.extend_from_slice(bytes);
+        self.pour()?;
+        self.pieces.push(&behind.into());
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 use super::blobs::{self, FILES, MODELS};
 use super::download::{DOWNLOADS, Download};
 use super::storage::with;
+use crate::platform::Output;
 use crate::platform::disk::{self, About, Draft, Slot, normal, read_part as read_slot};
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -200,9 +201,9 @@ pub fn remove_dir(path: &Path) -> io::Result<()> {
     with(|disk| disk.remove_dir(&path))
 }
 
-/// Gives a directory another name; refused where there is something of that name already. `lock` is a
-/// file in it, let go after.
-pub fn rename_dir(from: &Path, to: &Path, lock: Lock) -> io::Result<()> {
+/// Gives a directory another name; refused where there is something of that name already. `lock` may be
+/// a file in it, let go after.
+pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> {
     let (from, to) = (on_disk(from)?, on_disk(to)?);
     let renamed = with(|disk| disk.rename(&from, &to));
     drop(lock);
@@ -256,7 +257,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 /// Replaces a file's contents with what `write` writes, or leaves it as it was.
-pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
+pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Output) -> io::Result<()>) -> io::Result<()> {
     if let Place::Download(name) = place(path)? {
         let mut download = Download::default();
         write(&mut download)?;
