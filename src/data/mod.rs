@@ -2,6 +2,7 @@
 //! windows are seen.
 
 mod batches;
+mod blocks;
 mod corpus;
 mod encode;
 mod gguf;
@@ -17,8 +18,8 @@ pub use batches::{Batch, Batches, Likeliest, grid_windows, held_out};
 pub use corpus::{Corpus, DataError, Ids, Split};
 pub use encode::{Progress, Watch};
 pub use gguf::gguf_family;
-pub use store::{About, Store, Tokenizing, stores};
+pub use store::{About, Store, Tokenizing, is_store, stores};
 pub use stream::TextStream;
-pub use teacher_cache::{CacheError, CacheWriter, Grid, Origin, TeacherCache, WHOLE};
+pub use teacher_cache::{CacheError, CacheWriter, Grid, Origin, TeacherCache, Verified, WHOLE};
 pub use text::{Chat, Format, Sample, expand, format_of, gather, sample, whole};
 pub use tokenizer::{ASSISTANT, END, Tokenizer, TokenizerError, USER, train};

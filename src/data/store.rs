@@ -4,14 +4,16 @@
 //! ```text
 //! tokens/KEY/ids          ids one after the other, 2 bytes each, or 4 if there are more than 65,536
 //!            documents    where each document begins, and where the last one ends: u64
-//!            about.json   how many there are, and of what
+//!            checksums    of each block of `ids`, then of `documents`, see `blocks.rs`
+//!            about.json   how many there are, and of what; the checksum of `checksums` and its own
 //! ```
 
 use super::DataError;
+use super::blocks::{BlockWriter, Blocks};
 use super::encode::{Encoder, Ids, Watch, Watched};
 use super::text::{self, Chat, Format, Input, feed, format_of};
 use super::tokenizer::Tokenizer;
-use crate::formats::{Checksum, FormatError, checksum};
+use crate::formats::{Checksum, Digest, FormatError, checksum, seal, sealed};
 use crate::platform::{self, Commit, CommitPart, Lock, Mapped};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -23,6 +25,9 @@ use std::path::{Path, PathBuf};
 const FORMAT: u64 = 1;
 /// Files of at most so many bytes together are tokenized anew each time.
 const SMALL: u64 = 1 << 20;
+
+/// What to do about a store that is damaged.
+const AGAIN: &str = "Delete it; it is made again from the text";
 
 /// What a store holds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -41,20 +46,48 @@ pub struct About {
 
 enum Bytes {
     Here(Vec<u8>),
-    Mapped(Mapped),
+    /// A file, and its checksums if it has any.
+    Mapped(Mapped, Option<Blocks>),
 }
 
 impl Bytes {
-    fn open(path: &Path, bytes: u64) -> io::Result<Self> {
+    /// Opens a file of `bytes` bytes; `sums` begins with its checksums, which are removed.
+    fn open(path: &Path, bytes: u64, sums: &mut Option<&[u8]>) -> io::Result<Self> {
         let map = Mapped::open(path)?;
-        if map.bytes() == bytes { Ok(Self::Mapped(map)) } else { Err(io::Error::other("it has another length")) }
+        if map.bytes() != bytes {
+            return Err(io::Error::other("it has another length"));
+        }
+        let blocks = sums.as_mut().map(|sums| {
+            let (own, rest) = sums.split_at_checked(Blocks::bytes(bytes) as usize).ok_or_else(|| io::Error::other("it has too few checksums"))?;
+            *sums = rest;
+            Ok::<_, io::Error>(Blocks::new(bytes, own))
+        });
+        Ok(Self::Mapped(map, blocks.transpose()?))
     }
 
     fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         match self {
             Self::Here(bytes) => Ok(Cow::Borrowed(&bytes[range.start as usize..range.end as usize])),
-            Self::Mapped(map) => map.part(range),
+            Self::Mapped(map, blocks) => {
+                let part = map.part(range.clone())?;
+                blocks.as_ref().map_or(Ok(()), |blocks| blocks.verify(range, |range| map.part(range)))?;
+                Ok(part)
+            }
         }
+    }
+
+    /// Verifies all blocks; `progress` gets the bytes read and the bytes in all; it returns false to stop.
+    fn verify(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> io::Result<()> {
+        const PART: u64 = 8 << 20;
+        let Self::Mapped(map, _) = self else { return Ok(()) };
+        for start in (0..map.bytes()).step_by(PART as usize) {
+            let end = map.bytes().min(start + PART);
+            self.part(start..end)?;
+            if !progress(end, map.bytes()) {
+                break;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -139,10 +172,31 @@ impl Store {
 
     /// What is in a directory of the cache.
     fn there(dir: &Path, how: &Tokenizing<'_>) -> io::Result<Self> {
-        let about = about(dir)?;
-        let ids = Bytes::open(&dir.join("ids"), about.tokens.saturating_mul(about.width as u64))?;
-        let documents = Bytes::open(&dir.join("documents"), about.documents.saturating_add(1).saturating_mul(8))?;
-        Ok(Self { about, ids, documents, place: Some(dir.to_path_buf()), vocabulary: how.tokenizer.vocabulary() })
+        Self::in_directory(dir, how.tokenizer.vocabulary()).map(|(store, _)| store)
+    }
+
+    /// What is in a directory of the cache, and whether it has checksums.
+    fn in_directory(dir: &Path, vocabulary: usize) -> io::Result<(Self, bool)> {
+        let (about, sum) = about(dir)?;
+        let sums = sum.map(|sum| {
+            let sums = platform::read(&dir.join("checksums"))?;
+            if Digest::of(&sums) == sum { Ok(sums) } else { Err(io::Error::other("its checksums are damaged")) }
+        });
+        let sums = sums.transpose()?;
+        let mut rest = sums.as_deref();
+        let ids = Bytes::open(&dir.join("ids"), about.tokens.saturating_mul(about.width as u64), &mut rest)?;
+        let documents = Bytes::open(&dir.join("documents"), about.documents.saturating_add(1).saturating_mul(8), &mut rest)?;
+        Ok((Self { about, ids, documents, place: Some(dir.to_path_buf()), vocabulary }, sums.is_some()))
+    }
+
+    /// Verifies a directory of the cache, and returns whether it has checksums. `progress` gets the bytes read
+    /// and the bytes in all; it returns false to stop.
+    pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<bool, FormatError> {
+        let damaged = |error: io::Error| FormatError::new(dir, format!("is damaged: {error}. {AGAIN}"));
+        let (store, sums) = Self::in_directory(dir, usize::MAX).map_err(damaged)?;
+        store.documents.verify(&mut |_, _| true).and_then(|()| store.ids.verify(progress)).map_err(damaged)?;
+        (0..store.about.documents).try_for_each(|n| store.document(n).map(drop)).map_err(|error| damaged(io::Error::other(error.to_string())))?;
+        Ok(sums)
     }
 
     /// What it holds.
@@ -157,7 +211,7 @@ impl Store {
 
     fn damaged(&self) -> DataError {
         let path = self.place.clone().unwrap_or_default();
-        FormatError::new(&path, "is damaged: what it holds was not tokenized from the text. Delete it; it is made again").into()
+        FormatError::new(&path, format!("is damaged: what it holds was not tokenized from the text. {AGAIN}")).into()
     }
 
     /// Where a document lies.
@@ -181,16 +235,24 @@ impl Store {
     }
 }
 
-/// What a directory of the cache says of itself.
-fn about(dir: &Path) -> io::Result<About> {
-    let about: About = serde_json::from_slice(&platform::read(&dir.join("about.json"))?)?;
-    if about.width == 2 || about.width == 4 { Ok(about) } else { Err(io::Error::other("ids of another width")) }
+/// What a directory of the cache says of itself, and the checksum of its checksums if it has any.
+fn about(dir: &Path) -> io::Result<(About, Option<Digest>)> {
+    let file = dir.join("about.json");
+    let value = sealed(&file, &platform::read_text(&file)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+    let sum = value.get("checksums").map(Digest::deserialize).transpose()?;
+    let about: About = serde_json::from_value(value)?;
+    if about.width == 2 || about.width == 4 { Ok((about, sum)) } else { Err(io::Error::other("ids of another width")) }
+}
+
+/// Whether a directory is one of the cache.
+pub fn is_store(dir: &Path) -> bool {
+    ["ids", "documents", "about.json"].iter().all(|name| platform::is_file(&dir.join(name)))
 }
 
 /// Directories in a cache, and how many bytes they have.
 pub fn stores(cache: &Path) -> (usize, u64) {
     let names = platform::list(cache).unwrap_or_default();
-    let sizes = names.iter().filter_map(|name| about(&cache.join(name)).ok()).map(|about| about.tokens * about.width as u64 + 8 * about.documents + 8);
+    let sizes = names.iter().filter_map(|name| about(&cache.join(name)).ok()).map(|(about, _)| about.tokens * about.width as u64 + 8 * about.documents + 8);
     sizes.fold((0, 0), |(count, bytes), size| (count + 1, bytes + size))
 }
 
@@ -256,7 +318,8 @@ impl Tokenizing<'_> {
     fn on_disk(&self, inputs: &[Input], bytes: u64, dir: &Path, watch: &mut Watch<'_>) -> Result<(), DataError> {
         let at = |error| DataError::Cache { path: dir.to_path_buf(), error };
         let mut commit = Commit::begin(dir).map_err(at)?;
-        let (ids, mut documents) = (commit.part("ids").map_err(at)?, commit.part("documents").map_err(at)?);
+        let mut part = |name| commit.part(name).map(BlockWriter::new).map_err(at);
+        let (ids, mut documents) = (part("ids")?, part("documents")?);
         documents.write_all(&0u64.to_le_bytes()).map_err(at)?;
         let mut writer = OnDisk { dir, writer: Writer { ids, documents, about: About { width: self.width(), ..About::default() } } };
         let bytes = self.tokenize(inputs, bytes, &mut writer, watch)?;
@@ -264,13 +327,15 @@ impl Tokenizing<'_> {
         let name = |input: &Input| if let Input::File(path) = input { path.display().to_string() } else { String::new() };
         // Nobody reads a list of thousands.
         let files = inputs.iter().take(100).map(name).collect();
-        let about = serde_json::to_vec_pretty(&About { bytes, files, ..about }).expect("it is plain data");
-        let end = |part: CommitPart| part.end().map_err(at);
-        end(ids)?;
-        end(documents)?;
-        let mut part = commit.part("about.json").map_err(at)?;
-        part.write_all(&about).map_err(at)?;
-        end(part)?;
+        let ((ids, mut sums), (documents, more)) = (ids.finish(), documents.finish());
+        sums.extend(more);
+        ids.end().and_then(|()| documents.end()).map_err(at)?;
+        let mut about = serde_json::to_value(About { bytes, files, ..about }).expect("it is plain data");
+        about["checksums"] = Digest::of(&sums).to_string().into();
+        for (name, bytes) in [("checksums", &sums[..]), ("about.json", seal(about).as_bytes())] {
+            let mut part = commit.part(name).map_err(at)?;
+            part.write_all(bytes).and_then(|()| part.end()).map_err(at)?;
+        }
         commit.finish().map_err(at)
     }
 }
@@ -313,7 +378,7 @@ impl Ids for Writer<Vec<u8>> {
 /// The same in a directory, which an error names.
 struct OnDisk<'a> {
     dir: &'a Path,
-    writer: Writer<CommitPart>,
+    writer: Writer<BlockWriter<CommitPart>>,
 }
 
 impl Ids for OnDisk<'_> {

@@ -5,9 +5,13 @@
 //! crash leaves a half-written window that counts, whatever order a disk writes in; and a window is
 //! found again by what was computed from: its tokens, their positions, and the [`Origin`] in the header.
 
+mod verify;
+
+pub use verify::Verified;
+
 use super::batches::{Batch, Likeliest, grid_windows};
 use super::corpus::{Corpus, DataError};
-use crate::formats::safetensors::{Dtype, TensorFile, write_header};
+use crate::formats::safetensors::{Dtype, TensorFile, TensorInfo, add_header_sum, write_header};
 use crate::formats::{FormatError, TensorSource, checksum};
 use crate::platform::{self, Lock, Places};
 use std::borrow::Cow;
@@ -168,11 +172,13 @@ struct Layout {
     top: usize,
     /// Bytes of an id.
     id: usize,
+    /// Whether the checksum of each window's text is there: without it, a window is verified with the text alone.
+    texts: bool,
 }
 
 impl Layout {
     fn new(grid: Grid, top: usize, vocabulary: usize) -> Self {
-        Self { grid, top, id: if vocabulary <= 1 << 16 { 2 } else { 4 } }
+        Self { grid, top, id: if vocabulary <= 1 << 16 { 2 } else { 4 }, texts: true }
     }
 
     /// Values of a window: positions × tokens kept.
@@ -180,28 +186,38 @@ impl Layout {
         self.grid.seq * self.top
     }
 
-    fn tensors(&self) -> [(String, Dtype, Vec<usize>); 3] {
+    fn tensors(&self) -> Vec<TensorInfo> {
         let shape = vec![self.grid.windows(), self.grid.seq, self.top];
         let ids = if self.id == 2 { Dtype::U16 } else { Dtype::U32 };
-        [("checksums".into(), Dtype::U64, vec![self.grid.windows()]), ("ids".into(), ids, shape.clone()), ("shares".into(), Dtype::U16, shape)]
+        let sums = |name: &str| (name.to_string(), Dtype::U64, vec![self.grid.windows()]);
+        let texts = self.texts.then(|| sums(TEXTS));
+        [sums("checksums"), ("ids".into(), ids, shape.clone()), ("shares".into(), Dtype::U16, shape)].into_iter().chain(texts).collect()
     }
 
     /// Bytes behind the header.
     fn bytes(&self) -> u64 {
-        (self.grid.windows() * (8 + self.values() * (self.id + 2))) as u64
+        (self.grid.windows() * (if self.texts { 16 } else { 8 } + self.values() * (self.id + 2))) as u64
     }
 
-    /// First bytes of a window's checksum, ids and shares behind the header.
-    fn places(&self, window: usize) -> [u64; 3] {
+    /// First bytes of a window's checksum, ids, shares and its text's checksum behind the header.
+    fn places(&self, window: usize) -> [u64; 4] {
         let (windows, values) = (self.grid.windows(), self.values());
         let ids = 8 * windows;
         let shares = ids + windows * values * self.id;
-        [8 * window, ids + window * values * self.id, shares + window * values * 2].map(|at| at as u64)
+        let texts = shares + windows * values * 2;
+        [8 * window, ids + window * values * self.id, shares + window * values * 2, texts + 8 * window].map(|at| at as u64)
     }
 }
 
-fn window_sum(tokens: &[u32], ids: &[u8], shares: &[u8]) -> u64 {
-    checksum(checksum(checksum(0, bytemuck::cast_slice(tokens)), ids), shares)
+/// The tensor of the checksums of the windows' texts.
+const TEXTS: &str = "texts";
+
+fn text_sum(tokens: &[u32]) -> u64 {
+    checksum(0, bytemuck::cast_slice(tokens))
+}
+
+fn window_sum(text: u64, ids: &[u8], shares: &[u8]) -> u64 {
+    checksum(checksum(text, ids), shares)
 }
 
 /// Ids and shares of a window, as they lie in the file.
@@ -248,14 +264,24 @@ impl TeacherCache {
             return Err(CacheError::Differs { path, differs });
         }
         let grid = Grid::new(origin.text.0, origin.text.1, origin.seq);
-        let layout = Layout::new(grid, number(&file, "top")?, origin.vocabulary);
+        Self::with_layout(file, Layout::new(grid, number(&file, "top")?, origin.vocabulary), origin.vocabulary)
+    }
+
+    /// The cache in a file, if that has the tensors of this layout.
+    fn with_layout(file: TensorFile, layout: Layout, vocabulary: usize) -> Result<Self, CacheError> {
+        let path = file.path().to_path_buf();
+        // An earlier version did not write it.
+        let layout = Layout { texts: file.dtype(TEXTS).is_some(), ..layout };
+        if layout.texts && !file.has_header_sum() {
+            return Err(FormatError::new(&path, "its header is damaged: the checksum of it is missing").into());
+        }
         for (name, dtype, shape) in layout.tensors() {
             let (found, have) = file.dtype(&name).zip(file.shape(&name)).ok_or_else(|| FormatError::new(&path, format!("has no tensor {name}")))?;
             if found != dtype || have != &shape[..] {
                 return Err(FormatError::new(&path, format!("tensor {name} is {found:?} {have:?}; {dtype:?} {shape:?} is needed")).into());
             }
         }
-        Ok(Self { file, layout, vocabulary: origin.vocabulary })
+        Ok(Self { file, layout, vocabulary })
     }
 
     /// Its windows.
@@ -279,16 +305,30 @@ impl TeacherCache {
     }
 
     fn sums(&self) -> Result<Vec<u64>, CacheError> {
-        Ok(self.file.raw("checksums")?.2.as_chunks().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect())
+        self.words("checksums")
+    }
+
+    fn words(&self, name: &str) -> Result<Vec<u64>, CacheError> {
+        Ok(self.file.raw(name)?.2.as_chunks().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect())
+    }
+
+    /// Ids and shares of a window, as bytes.
+    fn values(&self, window: usize) -> Result<Window<'_>, CacheError> {
+        let part = |name: &str, size: usize| self.file.raw_part(name, window * size..(window + 1) * size);
+        let values = self.layout.values();
+        Ok((part("ids", values * self.layout.id)?, part("shares", values * 2)?))
     }
 
     /// Ids and shares of a window, as bytes, if they are whole.
     fn window(&self, window: usize, tokens: &[u32]) -> Result<Option<Window<'_>>, CacheError> {
-        let part = |name: &str, size: usize| self.file.raw_part(name, window * size..(window + 1) * size);
-        let values = self.layout.values();
-        let (ids, shares) = (part("ids", values * self.layout.id)?, part("shares", values * 2)?);
-        let sum = part("checksums", 8)?;
-        Ok((sum[..] == window_sum(tokens, &ids, &shares).to_le_bytes()).then_some((ids, shares)))
+        let (ids, shares) = self.values(window)?;
+        let sum = self.file.raw_part("checksums", 8 * window..8 * window + 8)?;
+        Ok((sum[..] == window_sum(text_sum(tokens), &ids, &shares).to_le_bytes()).then_some((ids, shares)))
+    }
+
+    /// Whether the checksum of a window's text is right, if it is there.
+    fn has_text(&self, window: usize, tokens: &[u32]) -> Result<bool, CacheError> {
+        Ok(!self.layout.texts || self.file.raw_part(TEXTS, 8 * window..8 * window + 8)?[..] == text_sum(tokens).to_le_bytes())
     }
 
     /// Gives a batch what the teacher said of its windows, which are these of the grid.
@@ -353,16 +393,20 @@ impl CacheWriter {
         if !platform::exists(&path) {
             let fields = origin.fields().map(|(name, value)| (name.to_string(), value.expect("a cache is made from something")));
             let notes = notes.iter().map(|(name, text)| (name.to_string(), text.clone()));
-            let metadata: BTreeMap<String, String> =
-                [("signet.teacher_cache".to_string(), FORMAT.to_string())].into_iter().chain(fields).chain(notes).collect();
+            let format = [("signet.teacher_cache".to_string(), FORMAT.to_string())];
+            let mut metadata: BTreeMap<String, String> = format.into_iter().chain(fields).chain(notes).collect();
+            let tensors = layout.tensors();
+            add_header_sum(&tensors, &mut metadata);
             let mut header = Vec::new();
-            write_header(&mut header, &layout.tensors(), &metadata).map_err(at)?;
+            write_header(&mut header, &tensors, &metadata).map_err(at)?;
             platform::reserve(&path, &header, header.len() as u64 + layout.bytes()).map_err(at)?;
         }
         let there = TeacherCache::open_any(dir, origin)?;
+        let layout = there.layout;
         let mut missing = Vec::new();
         for window in 0..layout.grid.windows() {
-            if there.window(window, &layout.grid.tokens(corpus, window)?)?.is_none() {
+            let tokens = layout.grid.tokens(corpus, window)?;
+            if there.window(window, &tokens)?.is_none() || !there.has_text(window, &tokens)? {
                 missing.push(window);
             }
         }
@@ -388,9 +432,12 @@ impl CacheWriter {
         assert!(ids.len() == self.layout.values() && shares.len() == ids.len(), "{} ids and {} shares for a window", ids.len(), shares.len());
         let ids: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes().into_iter().take(self.layout.id)).collect();
         let shares: Vec<u8> = shares.iter().flat_map(|share| share.to_le_bytes()).collect();
-        let sum = window_sum(tokens, &ids, &shares).to_le_bytes();
-        let [sum_at, ids_at, shares_at] = self.layout.places(window).map(|at| self.data + at);
-        for (at, bytes) in [(ids_at, &ids[..]), (shares_at, &shares), (sum_at, &sum)] {
+        let text = text_sum(tokens);
+        let sum = window_sum(text, &ids, &shares).to_le_bytes();
+        let [sum_at, ids_at, shares_at, text_at] = self.layout.places(window).map(|at| self.data + at);
+        let text = self.layout.texts.then(|| (text_at, text.to_le_bytes()));
+        let text = text.iter().map(|(at, bytes)| (*at, &bytes[..]));
+        for (at, bytes) in [(ids_at, &ids[..]), (shares_at, &shares)].into_iter().chain(text).chain([(sum_at, &sum[..])]) {
             self.places.write(at, bytes).map_err(|error| CacheError::Io { path: self.path.clone(), error })?;
         }
         Ok(())

@@ -1,0 +1,52 @@
+//! Verifies a teacher cache without the text that it was made of.
+
+use super::{CacheError, FILE, Grid, Layout, TEXTS, TeacherCache, number, window_sum};
+use crate::data::batches::Likeliest;
+use crate::formats::safetensors::TensorFile;
+use crate::formats::{FormatError, TensorSource};
+use std::path::Path;
+
+/// How many windows of a cache are what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Verified {
+    /// They have their checksum.
+    pub whole: usize,
+    /// They can be verified with their text alone, as a training does: an earlier version wrote them.
+    pub unverified: usize,
+    /// They are not made yet.
+    pub missing: usize,
+}
+
+impl TeacherCache {
+    /// Verifies the cache in `dir` without its text. `progress` gets the windows read and the
+    /// windows in all; it returns false to stop.
+    pub fn verify(dir: &Path, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Verified, CacheError> {
+        let file = TensorFile::open(&dir.join(FILE))?;
+        let path = file.path().to_path_buf();
+        let about = |name: &str| number(&file, name);
+        let (vocabulary, top, seq) = (about("vocabulary")?, about("top")?, about("seq")?);
+        if top == 0 {
+            return Err(FormatError::new(&path, "is not a teacher cache: it keeps no tokens").into());
+        }
+        let windows = file.shape("checksums").and_then(|shape| shape.first().copied()).unwrap_or(0);
+        let layout = Layout::new(Grid { seq, train: windows, held_out: 0 }, top, vocabulary);
+        let cache = Self::with_layout(file, layout, vocabulary)?;
+        let sums = cache.sums()?;
+        let texts = if cache.layout.texts { cache.words(TEXTS)? } else { vec![0; windows] };
+        let mut verified = Verified::default();
+        for (window, (&sum, &text)) in sums.iter().zip(&texts).enumerate() {
+            let (ids, shares) = cache.values(window)?;
+            let right = cache.decode(&ids, &shares, &mut Likeliest::default()).is_some();
+            match sum {
+                0 => verified.missing += 1,
+                _ if !right || text != 0 && window_sum(text, &ids, &shares) != sum => return Err(CacheError::Damaged { path, window }),
+                _ if text == 0 => verified.unverified += 1,
+                _ => verified.whole += 1,
+            }
+            if window % 64 == 0 && !progress(window + 1, windows) {
+                break;
+            }
+        }
+        Ok(verified)
+    }
+}
