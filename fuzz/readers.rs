@@ -9,6 +9,7 @@ use signet::formats::safetensors::TensorFile;
 use signet::formats::{TensorSource, TorchFile, weight_map};
 use signet::infer::{Message, Template};
 use signet::model::{ChatFormat, LlamaConfig, ModelFile};
+use signet::train::{Changes, Checkpoint};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { name: "packed", read: packed, factor: 256, besides: IDS },
     Reader { name: "template", read: template, factor: 256, besides: 96 * MB },
     Reader { name: "settings", read: settings, factor: 128, besides: 256 * KB },
+    Reader { name: "state", read: state, factor: 128, besides: 256 * KB },
     Reader { name: "metrics", read: metrics, factor: 64, besides: 256 * KB },
     Reader { name: "rows", read: rows, factor: 64, besides: 640 * MB },
     Reader { name: "text", read: text, factor: 64, besides: 640 * MB },
@@ -144,6 +146,15 @@ fn speak(tokenizer: &Tokenizer) {
     }
     let _ = tokenizer.decode(&[0, 1, u32::MAX], false);
     let _ = (tokenizer.vocabulary(), tokenizer.ends(), tokenizer.to_json());
+}
+
+/// `state.json` of a checkpoint, or `changes.jsonl` of a run.
+fn state(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    drop(Checkpoint::parse(Path::new("state.json"), text));
+    if let Ok(changes) = Changes::read(text) {
+        assert_eq!(Changes::read(&changes.text()).expect("what was written is read"), changes);
+    }
 }
 
 fn packed(bytes: &[u8]) {

@@ -54,6 +54,28 @@ def packed(binary):
     if binary: meta["tokenizer"] = wl.to_str()
     return save(t, metadata=meta)
 put("packed", "student", packed(True)); put("packed", "teacher", packed(False))
+# The same with checksums, and texts that hold their own (docs/formats.md, Checksums).
+import struct, xxhash
+def digest(b): return "xxh3:" + xxhash.xxh3_64_hexdigest(b)
+def with_sums(b):
+    n = struct.unpack("<Q", b[:8])[0]; h = json.loads(b[8:8 + n]); data = b[8 + n:]; meta = h.pop("__metadata__")
+    compact = dict(separators=(",", ":"), ensure_ascii=False)
+    meta["signet.checksums"] = json.dumps({k: digest(data[slice(*h[k]["data_offsets"])]) for k in sorted(h)}, **compact)
+    meta["signet.header"] = digest(json.dumps([dict(sorted(meta.items())), [[k, h[k]["dtype"], h[k]["shape"]] for k in sorted(h)]], **compact).encode())
+    text = json.dumps({"__metadata__": meta, **h}, **compact).encode(); text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + data
+put("packed", "sealed", with_sums(packed(True)))
+def sealed(value):
+    zeros = "xxh3:" + "0" * 16
+    text = json.dumps({**value, "checksum": zeros}, indent=2, ensure_ascii=False, sort_keys=True)
+    return text.replace('"checksum": "' + zeros, '"checksum": "' + digest(text.encode()), 1)
+state = dict(format=1, step=8, cursor=8, tokens=256, seconds=0.5, best=[8, 5.25], device="cpu", cache=None, guard=dict(config=dict(enabled=True, window=64, patience=16, norm_z=12.0, loss_z=12.0, tolerate=3, rollbacks=5), history=[dict(step=8, loss=5.5, norm=0.25)], in_a_row=0, rollbacks=0, scale=dict(before=1.0, after=1.0, **{"from": 0}), full_scale=1.0, steps_since_overflow=8))
+put("state", "earlier", json.dumps(state, indent=2))
+def line(text): return text[:-1] + ',"checksum":"' + digest(text.encode()) + '"}\n'
+put("state", "changes", line('{"step":5,"lr":0.1}') + line('{"step":9,"sample_prompt":"a \\"b\\""}') + '{"step":12,"lr":0.2}\n')
+state["checksums"] = {"config.json": digest(b"{}"), "model.safetensors": {"header": digest(b"h"), "tensors": {"model.norm.weight": digest(b"n")}}}
+state["run"] = {"settings": "steps = 12\n", "variants": "{}", "changes": line('{"step":5,"lr":0.1}'), "metrics": {"bytes": 100, "checksum": digest(b"m")}}
+put("state", "sealed", sealed(state))
 put("template", "chatml", "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe helpful<|im_end|>\n' }}{% endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}")
 put("template", "llama2", "{% if messages[0]['role'] == 'system' %}{% set loop_messages = messages[1:] %}{% set system_message = messages[0]['content'] %}{% else %}{% set loop_messages = messages %}{% set system_message = false %}{% endif %}{% for message in loop_messages %}{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}{% if loop.index0 == 0 and system_message %}{% set content = '<<SYS>>\\n' + system_message + '\\n<</SYS>>\\n\\n' + message['content'] %}{% else %}{% set content = message['content'] %}{% endif %}{% if message['role'] == 'user' %}{{ bos_token + '[INST] ' + content.strip() + ' [/INST]' }}{% elif message['role'] == 'assistant' %}{{ ' ' + content.strip() + ' ' + eos_token }}{% endif %}{% endfor %}")
 put("template", "features", "{%- macro f(x, n=2) -%}{{ x.split(',')[-1] | upper }}{{ x * n }}{%- endmacro -%}{% set ns = namespace(n=0) %}{% for m in messages if m.role is defined %}{% set ns.n = ns.n + m.content | length %}{{ f(m.content.replace('i', 'xyz')) }}{% if loop.last %}{% break %}{% endif %}{% endfor %}{{ ns.n // 2 ** 3 }}{{ {'a': [1, 2.5, none, true]} | tojson(indent=2) }}{{ range(5) | list | join('-') }}{{ 'x y'.title().strip().find('Y') }}{{ '%s' | format('a') }}{{ messages | map(attribute='role') | unique | sort | join }}")

@@ -18,6 +18,7 @@ mod losses;
 mod memory;
 mod orders;
 mod published;
+mod rot;
 mod runs;
 mod settings;
 mod shaders;

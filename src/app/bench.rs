@@ -58,6 +58,7 @@ pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(
         run: crate::runner::free_run(scratch).context("no free name")?,
         config: Some(config),
         resume: false,
+        from_step: None,
         device: "cpu".into(),
         memory: None,
     };

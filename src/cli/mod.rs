@@ -3,6 +3,7 @@
 mod app;
 mod bench;
 mod chat;
+mod check;
 mod compare;
 mod conform;
 mod curves;
@@ -51,6 +52,7 @@ enum Command {
     Compare(compare::Compare),
     Eval(eval::Eval),
     Export(export::Export),
+    Check(check::Check),
     Inspect(inspect::Inspect),
     Landscape(landscape::Landscape),
     Pack(pack::Pack),
@@ -85,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Compare(compare) => compare.run(&mut runner),
         Command::Eval(eval) => eval.run(&mut runner),
         Command::Landscape(landscape) => landscape.run(&mut runner),
+        Command::Check(check) => check.run(&mut runner),
         Command::Inspect(inspect) => inspect.run(&mut runner),
         Command::Export(export) => export.run(&mut runner),
         Command::Pack(pack) => pack.run(&mut runner),

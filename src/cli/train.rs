@@ -23,6 +23,9 @@ pub(super) struct Train {
     /// Go on with the run of this name; settings given must be those it was started with.
     #[arg(long)]
     resume: bool,
+    /// With --resume: resume from the checkpoint of this step; later ones are moved aside.
+    #[arg(long, requires = "resume", value_name = "STEP")]
+    from_step: Option<u64>,
     /// Settings from a TOML file (the same as a run's run.toml); options given here come on top.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -148,7 +151,7 @@ impl Train {
         let config = self.settings()?;
         let given = self.config.is_some() || config != TrainConfig::default();
         let (config, device) = ((given || !self.resume).then_some(config), self.device.clone());
-        let request = TrainRequest { run: run.clone(), config, resume: self.resume, device, memory: self.memory };
+        let request = TrainRequest { run: run.clone(), config, resume: self.resume, from_step: self.from_step, device, memory: self.memory };
         if self.plan {
             return self.print_plan(request, runner);
         }

@@ -16,6 +16,7 @@ mod pack;
 mod rope;
 mod rounding;
 mod snapshot;
+mod verify;
 mod weights;
 
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};

@@ -11,7 +11,7 @@ use crate::assets;
 use crate::data::{Tokenizer, TokenizerError};
 use crate::formats::gguf::{Gguf, MAGIC};
 use crate::formats::safetensors::TensorFile;
-use crate::formats::{FormatError, TensorSource};
+use crate::formats::{FileSums, FormatError, TensorSource};
 use crate::graph::{Machine, MachineError, Storage};
 use crate::ops::pack_signs;
 use crate::platform;
@@ -87,9 +87,14 @@ impl ModelFile {
                 format!("cannot be read: {error}. A model is a file made by `signet pack`, or a directory with config.json and {}", directory::WEIGHTS[0]),
             )
         })?;
-        let tensors = directory::tensors(path)?;
-        let tokenizer = optional(&path.join("tokenizer.json"), |bytes| Tokenizer::from_json(bytes).map_err(|error| error.to_string()))?;
-        let mut chat = optional(&path.join("tokenizer_config.json"), chat_format)?.unwrap_or_default();
+        let sums = FileSums::of_directory(path)?.unwrap_or_default();
+        sums.verify("config.json", &config).map_err(|problem| FormatError::new(&config_path, problem))?;
+        let tensors = directory::tensors(path, &sums)?;
+        let tokenizer = optional(&path.join("tokenizer.json"), |bytes| {
+            sums.verify("tokenizer.json", bytes).and_then(|()| Tokenizer::from_json(bytes).map_err(|error| error.to_string()))
+        })?;
+        let mut chat = optional(&path.join("tokenizer_config.json"), |bytes| sums.verify("tokenizer_config.json", bytes).and_then(|()| chat_format(bytes)))?
+            .unwrap_or_default();
         let template = optional(&path.join("chat_template.jinja"), |bytes| std::str::from_utf8(bytes).map(str::to_string).map_err(|error| error.to_string()))?;
         chat.template = template.or(chat.template);
         Self::from_dir(&config_path, &config, tensors, tokenizer, chat)

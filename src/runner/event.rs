@@ -2,7 +2,7 @@
 
 use super::{
     CaseResult, CompareReport, Comparison, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo,
-    MatmulReport, Metrics, PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig,
+    MatmulReport, Metrics, Outcome, PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig,
     TrainEvent,
 };
 use serde::{Deserialize, Serialize};
@@ -136,6 +136,23 @@ pub enum Event {
         report: Box<EvalReport>,
         /// Its tasks as a table for people.
         table: String,
+    },
+    /// A file was verified.
+    Checked {
+        /// The file or directory.
+        path: PathBuf,
+        /// What came of it.
+        #[serde(flatten)]
+        outcome: Outcome,
+    },
+    /// All that was to be verified is.
+    CheckEnded {
+        /// Files that are as they were written.
+        whole: usize,
+        /// Files that can be read, but have no checksum.
+        unverified: usize,
+        /// Files that are damaged.
+        damaged: usize,
     },
     /// A model was packed.
     Packed(PackReport),

@@ -3,8 +3,10 @@
 
 mod bench;
 mod chat;
+mod check;
 mod compare;
 mod corpus;
+mod damage;
 mod devices;
 mod eval;
 mod event;
@@ -38,8 +40,8 @@ pub use crate::eval::{EvalReport, PerplexityReport, Published, Share, TaskReport
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Average, Axis, Changed, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Place, Precision, Recomputation, Schedule,
-    SettingError, Snapshot, Source, TrainConfig, TrainEvent, check_name,
+    Average, Axis, Changed, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Outcome, Place, Precision, Recomputation,
+    Schedule, SettingError, Snapshot, Source, TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
 pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
@@ -135,6 +137,13 @@ pub enum Command {
     ResetChat,
     /// Measure a model: perplexity on a text, tasks, or both.
     Evaluate(Box<EvalRequest>),
+    /// Verify the files of a run, a model or a cache.
+    Check {
+        /// Where it is.
+        path: PathBuf,
+        /// Whether files of a run that its checkpoints keep are put back first where they are damaged.
+        repair: bool,
+    },
     /// Say what the layers of a model are made of.
     Inspect {
         /// `embedded`, a packed file, a model directory, or a run's directory.
@@ -392,7 +401,8 @@ impl Runner {
         for name in command.models() {
             hub::fetch(&platform::Hub::default(), &name, &self.stop, emit)?;
         }
-        self.work(command, emit).await
+        let runs = command.runs();
+        self.work(command, emit).await.map_err(|error| damage::with_older_model(error, &runs))
     }
 
     fn chat(&mut self) -> anyhow::Result<&mut chat::Session> {
@@ -444,6 +454,7 @@ impl Runner {
                 Ok(())
             }
             Command::Evaluate(request) => eval::measure(*request, self.tuning, &self.stop, emit).await,
+            Command::Check { path, repair } => check::check(&path, repair, &self.stop, emit),
             Command::Inspect { model } => inspect::inspect(&model, &self.stop, emit),
             Command::Landscape(request) => landscape::draw(*request, &self.stop, emit).await,
             Command::ExportModel(request) => export_model::export(&request, &self.stop, emit),

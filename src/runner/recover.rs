@@ -79,7 +79,7 @@ impl Seen {
             (Some(gpu), "auto") => gpu.name().to_string(),
             _ => request.device.clone(),
         };
-        TrainRequest { config: None, resume: true, device, ..request }
+        TrainRequest { config: None, resume: true, from_step: None, device, ..request }
     }
 }
 
@@ -165,7 +165,7 @@ mod tests {
                 sample_every: 0,
                 ..TrainConfig::default()
             };
-            TrainRequest { run: self.0.join(name), config: Some(config), resume, device: "0".into(), memory: None }
+            TrainRequest { run: self.0.join(name), config: Some(config), resume, from_step: None, device: "0".into(), memory: None }
         }
 
         /// What a run came to: parameters, moments and metrics without their timings.

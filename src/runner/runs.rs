@@ -190,7 +190,7 @@ fn claim(path: &Path, what: &str) -> Result<Lock> {
 }
 
 fn move_run(from: &Path, to: &Path, lock: Lock, otherwise: &str) -> Result<()> {
-    platform::rename_dir(from, to, lock).map_err(|error| match error.kind() {
+    platform::rename_dir(from, to, Some(lock)).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => anyhow::anyhow!("{}: there is something of this name already. {otherwise}", to.display()),
         _ => anyhow::anyhow!("{}: it cannot be moved to {}: {error}", from.display(), to.display()),
     })

@@ -91,7 +91,14 @@ fn is_begun(path: &Path) -> bool {
 }
 
 fn as_request(run: &SweepRun, request: &SweepRequest) -> TrainRequest {
-    TrainRequest { run: run.path.clone(), config: Some(*run.config.clone()), resume: false, device: request.device.clone(), memory: request.memory }
+    TrainRequest {
+        run: run.path.clone(),
+        config: Some(*run.config.clone()),
+        resume: false,
+        from_step: None,
+        device: request.device.clone(),
+        memory: request.memory,
+    }
 }
 
 /// Looks at every run before the first begins: whether it is what was begun in its place, whether what it

@@ -2,7 +2,7 @@
 
 use super::known::Known;
 use super::plan::{self, Planned, Room};
-use super::{Event, Orders, Stop, Tuning, corpus, tuning};
+use super::{Event, Orders, Stop, Tuning, corpus, damage, tuning};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::graph::{Machine, Recompute};
@@ -23,6 +23,9 @@ pub struct TrainRequest {
     pub config: Option<TrainConfig>,
     /// Go on with a run that exists.
     pub resume: bool,
+    /// The step of the checkpoint to resume from; the newest if `None`.
+    #[serde(default)]
+    pub from_step: Option<u64>,
     /// Where it is computed: `auto`, `cpu`, or an adapter.
     pub device: String,
     /// Bytes of memory to plan with, in the place of what the device says it has.
@@ -49,6 +52,7 @@ pub(super) async fn train(
     // A new run's directory is made only when everything else is known to be right.
     let (opened, config) = if request.resume {
         let (run, config) = open_run(request)?;
+        damage::check_resume(request)?;
         (Some(run), config)
     } else {
         RunDir::check_free(&request.run)?;
@@ -87,10 +91,11 @@ pub(super) async fn train(
         tokenizer: inputs.tokenizer,
         chat: inputs.chat,
         run,
+        from_step: request.from_step,
         device,
         first_weights,
     };
-    let mut trainer = Trainer::new(parts).await?;
+    let mut trainer = Trainer::new(parts).await.map_err(|error| damage::with_older(error.into(), request))?;
     Ok(trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(event))).await?)
 }
 

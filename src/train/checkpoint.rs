@@ -2,9 +2,10 @@
 //! that makes a resume exact. Written beside, synced and renamed: never half there.
 
 use super::guard::Guard;
+use super::record::RunRecord;
 use super::step::Step;
-use crate::formats::safetensors::{TensorFile, write_header};
-use crate::formats::{FormatError, TensorSource};
+use crate::formats::safetensors::{TensorFile, TensorInfo, write_header};
+use crate::formats::{Digest, Digester, FileSum, FileSums, FormatError, TensorSource, TensorSums, header_digest, seal, sealed};
 use crate::graph::{Home, Machine, MachineError, Spec, Storage};
 use crate::model::{ModelError, Weights, load};
 use crate::platform::{self, Commit};
@@ -51,6 +52,17 @@ impl State {
     }
 }
 
+/// What `state.json` of a checkpoint holds.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The state of the run.
+    pub state: State,
+    /// Checksums of the checkpoint's other files; none if an earlier version wrote it.
+    pub sums: Option<FileSums>,
+    /// The run's own files at that step; none if an earlier version wrote it.
+    pub run: Option<RunRecord>,
+}
+
 /// Why a checkpoint could not be written or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
@@ -81,44 +93,54 @@ pub enum CheckpointError {
     },
 }
 
-/// Writes a checkpoint into `path`; `files` are small texts that belong to it.
-pub(super) async fn save(path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)]) -> Result<(), CheckpointError> {
+/// Writes a checkpoint into `path`; `files` are small texts that belong to it, and `run` is kept in its state.
+pub(super) async fn save(
+    path: &Path, machine: &mut Machine, step: &Step, state: &State, files: &[(&str, String)], run: &RunRecord,
+) -> Result<(), CheckpointError> {
     let weights = &step.student;
     let value = |name: &String| weights.trained(name).expect("trained").value;
     let moments: Vec<(String, Home)> =
         weights.moments().flat_map(|(name, [first, second])| [(format!("{name}.first"), first), (format!("{name}.second"), second)]).collect();
     let values: Vec<(String, Home)> = weights.names().iter().map(|name| (name.clone(), value(name))).collect();
-    let state_text = serde_json::to_string_pretty(state).expect("state is plain data");
     let at = |error| CheckpointError::Write { path: path.to_path_buf(), error };
     let mut commit = Commit::begin(path).map_err(at)?;
+    let mut sums = FileSums::default();
     for (name, tensors) in [("model.safetensors", &values), ("optimizer.safetensors", &moments)] {
         let mut part = commit.part(name).map_err(at)?;
-        part.write_all(&header(tensors).map_err(at)?).map_err(at)?;
-        for (_, home) in tensors {
+        let infos: Vec<TensorInfo> = tensors.iter().map(info).collect();
+        write_header(&mut part, &infos, &BTreeMap::new()).map_err(at)?;
+        let header = header_digest(infos.iter().map(|(name, dtype, shape)| (name.as_str(), *dtype, &shape[..])), []);
+        let mut written = TensorSums { header, tensors: BTreeMap::new() };
+        for (name, home) in tensors {
+            let mut digester = Digester::default();
             for chunk in machine.read(home).await?.chunks(1 << 16) {
                 let bytes: Vec<u8> = chunk.iter().flat_map(|word| word.to_le_bytes()).collect();
+                digester.update(&bytes);
                 part.write_all(&bytes).map_err(at)?;
             }
+            written.tensors.insert(name.clone(), digester.digest());
         }
         part.end().map_err(at)?;
+        sums.0.insert(name.into(), FileSum::Tensors(written));
     }
-    for (name, text) in files.iter().map(|(name, text)| (*name, text)).chain([("state.json", &state_text)]) {
+    sums.0.extend(files.iter().map(|(name, text)| (name.to_string(), FileSum::Bytes(Digest::of(text.as_bytes())))));
+    let mut value = serde_json::to_value(state).expect("state is plain data");
+    value["checksums"] = serde_json::to_value(&sums).expect("texts");
+    value["run"] = serde_json::to_value(run).expect("texts and numbers");
+    for (name, text) in files.iter().map(|(name, text)| (*name, text)).chain([("state.json", &seal(value))]) {
         let mut part = commit.part(name).map_err(at)?;
         part.write_all(text.as_bytes()).and_then(|()| part.end()).map_err(at)?;
     }
     commit.finish().map_err(at)
 }
 
-/// The header of a file that holds these tensors.
-fn header(tensors: &[(String, Home)]) -> io::Result<Vec<u8>> {
-    let info = |(name, home): &(String, Home)| match home.spec.storage {
+/// Name, type and shape of a tensor as a file has them.
+fn info((name, home): &(String, Home)) -> TensorInfo {
+    match home.spec.storage {
         Storage::F32 => (name.clone(), Dtype::F32, shape(name, home)),
         // Codes as they are on the device.
         _ => (name.clone(), Dtype::U32, vec![home.spec.rows, home.spec.row_words()]),
-    };
-    let mut header = Vec::new();
-    write_header(&mut header, &tensors.iter().map(info).collect::<Vec<_>>(), &BTreeMap::new())?;
-    Ok(header)
+    }
 }
 
 /// The shape Hugging Face gives a tensor: norms are vectors, α and β rows.
@@ -126,24 +148,43 @@ fn shape(name: &str, home: &Home) -> Vec<usize> {
     if name.contains("norm.weight") { vec![home.spec.cols] } else { vec![home.spec.rows, home.spec.cols] }
 }
 
-/// Reads the state of the checkpoint in `path`.
-pub fn read_state(path: &Path) -> Result<State, CheckpointError> {
-    let file = path.join("state.json");
-    let text = platform::read_text(&file).map_err(|error| FormatError::new(&file, error))?;
-    let value: serde_json::Value = serde_json::from_str(&text).map_err(|error| FormatError::new(&file, error))?;
-    let found = value["format"].as_u64().unwrap_or(0) as u32;
-    if found > FORMAT {
-        return Err(CheckpointError::Newer { path: path.to_path_buf(), found });
+impl Checkpoint {
+    /// Reads `state.json` of the checkpoint in `path`.
+    pub fn read(path: &Path) -> Result<Self, CheckpointError> {
+        let file = path.join("state.json");
+        let text = platform::read_text(&file).map_err(|error| FormatError::new(&file, format!("cannot be read: {error}")))?;
+        Self::parse(&file, &text)
     }
-    Ok(serde_json::from_value(value).map_err(|error| FormatError::new(&file, error))?)
+
+    /// Parses the text of a `state.json`, called `file` in messages.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, CheckpointError> {
+        let value = sealed(file, text)?;
+        let found = value["format"].as_u64().unwrap_or(0) as u32;
+        if found > FORMAT {
+            return Err(CheckpointError::Newer { path: file.to_path_buf(), found });
+        }
+        let sums = FileSums::of_state(file, &value)?;
+        let run = value.get("run").map(RunRecord::deserialize).transpose().map_err(|error| FormatError::new(file, format!("run: {error}")))?;
+        let state = serde_json::from_value(value).map_err(|error| FormatError::new(file, error))?;
+        Ok(Self { state, sums, run })
+    }
+
+    /// Opens a safetensors file of the checkpoint in `path`, which is this one.
+    pub(super) fn tensors(&self, path: &Path, name: &str) -> Result<TensorFile, FormatError> {
+        let file = TensorFile::open(&path.join(name))?;
+        match self.sums.as_ref().and_then(|sums| sums.tensors(name)) {
+            Some(sums) => file.with_sums(sums),
+            None => Ok(file),
+        }
+    }
 }
 
 /// Loads the checkpoint in `path`: parameters, signs and moments. Gradients are cleared.
-pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> Result<State, CheckpointError> {
-    let state = read_state(path)?;
-    let model = TensorFile::open(&path.join("model.safetensors"))?;
+pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> Result<Checkpoint, CheckpointError> {
+    let checkpoint = Checkpoint::read(path)?;
+    let model = checkpoint.tensors(path, "model.safetensors")?;
     load(machine, weights, &mut |name, rows, cols, band| model.band(name, rows, cols, band).map_err(CheckpointError::from))?;
-    let optimizer = TensorFile::open(&path.join("optimizer.safetensors"))?;
+    let optimizer = checkpoint.tensors(path, "optimizer.safetensors")?;
     for (name, [first, second]) in weights.moments() {
         for (moment, home) in [("first", first), ("second", second)] {
             let (name, Spec { rows, cols, storage }) = (format!("{name}.{moment}"), home.spec);
@@ -154,7 +195,7 @@ pub(super) fn restore(path: &Path, machine: &mut Machine, weights: &Weights) -> 
         }
     }
     clear_gradients(machine, weights)?;
-    Ok(state)
+    Ok(checkpoint)
 }
 
 /// Sets every gradient to zero.

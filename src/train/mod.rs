@@ -20,7 +20,9 @@ mod metrics;
 mod orders;
 #[cfg(feature = "desktop")]
 mod picture;
+mod record;
 mod run_dir;
+mod run_toml;
 mod schedule;
 mod setup;
 #[cfg_attr(not(feature = "desktop"), allow(dead_code, reason = "lines are for pictures"))]
@@ -33,11 +35,12 @@ mod thin;
 mod trainer;
 #[cfg(not(feature = "desktop"))]
 mod undrawn;
+mod verify;
 
 pub use crate::ops::Divergence;
 pub use changes::{Changed, Changes};
 pub use check::SettingError;
-pub use checkpoint::{CheckpointError, State, read_state};
+pub use checkpoint::{Checkpoint, CheckpointError, State};
 pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
 pub use curves::{Axis, Curves, Group};
 #[cfg(feature = "desktop")]
@@ -50,7 +53,8 @@ pub use guard::{Guard, GuardConfig, Verdict};
 pub use landscape::{Grid, Landscape, LandscapeError, landscape};
 pub use metrics::Metrics;
 pub use orders::{Order, Orders};
-pub use run_dir::{RunDir, RunError, check_name, checkpoint, checkpoints};
+pub use record::{RecordedLines, RunRecord};
+pub use run_dir::{RunDir, RunError, check_name, checkpoint, checkpoints, newest_record};
 pub use schedule::Schedule;
 pub use setup::{Setup, Shapes, TeacherShape, plan};
 pub use spread::Average;
@@ -60,3 +64,4 @@ pub use teach::{TeachError, Teaching, teach};
 pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer};
 #[cfg(not(feature = "desktop"))]
 pub use undrawn::{landscape_png, landscape_svg, png, svg};
+pub use verify::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_run};

@@ -12,8 +12,11 @@
 //! ```
 
 use super::changes::Changes;
+use super::checkpoint::Checkpoint;
 use super::config::TrainConfig;
 use super::metrics::Metrics;
+use super::record::{Growing, RunRecord};
+use super::run_toml;
 use crate::graph::Variants;
 use crate::platform::{self, Lock, append, cut_lines, remove_dir, write_atomic};
 use std::io;
@@ -58,6 +61,17 @@ pub enum RunError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// Its settings are not those that it was trained with.
+    #[error(
+        "{}: the settings are not those that the run was trained with: {differs}. Put them back with `signet check --repair`, or start a new run with other settings under another --name",
+        path.display()
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// Which settings, and their values then and now.
+        differs: String,
+    },
     /// A resume that asks for something else.
     #[error("{}: the run was started with other settings: {differs}. Leave them out to go on as it was, or start a new run with another --name", path.display())]
     Differs {
@@ -100,6 +114,10 @@ pub struct RunDir {
     path: PathBuf,
     /// What makes it a run: `run.toml` and `variants.json`, as they are.
     about: [(&'static str, String); 2],
+    /// `metrics.jsonl` as it was written, from the last cut on.
+    recorded: Growing,
+    /// The run's files as its newest checkpoint had them when it was opened.
+    record: Option<RunRecord>,
     _lock: Lock,
 }
 
@@ -122,8 +140,8 @@ impl RunDir {
         Self::check_free(path)?;
         at(path, platform::make_dir(&path.join("checkpoints")))?;
         let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
-        let text = toml::to_string(config).expect("settings are plain data");
-        let run = Self { path: path.to_path_buf(), about: [("variants.json", chosen), ("run.toml", text)], _lock: Self::lock(path)? };
+        let about = [("variants.json", chosen), ("run.toml", run_toml::text(config))];
+        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record: None, _lock: Self::lock(path)? };
         run.write_about()?;
         Ok(run)
     }
@@ -147,16 +165,34 @@ impl RunDir {
         if !platform::exists(&self.path.join(LOCK)) {
             self._lock = Self::lock(&self.path)?;
         }
+        self.recorded = Growing::default();
         self.write_about()
     }
 
-    /// Opens the directory of a run that exists; gives what it is.
+    /// Opens the directory of a run that exists; returns its settings, which must be those of its checkpoints.
     pub fn open(path: &Path) -> Result<(Self, TrainConfig), RunError> {
         let file = path.join("run.toml");
         let text = platform::read_text(&file).map_err(|_| RunError::Missing(path.to_path_buf()))?;
-        let config = toml::from_str(&text).map_err(|error| RunError::Broken { path: file, problem: error.to_string() })?;
+        let broken = |problem: String| RunError::Broken { path: file.clone(), problem };
+        let record = newest_record(path);
+        match &record {
+            Some(record) => check_settings(&file, &record.settings, &text)?,
+            None => {
+                run_toml::verify(&text).map_err(|problem| broken(format!("{problem}. If you changed it on purpose, delete its first and its last line")))?
+            }
+        }
+        let config = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
         let variants = platform::read_text(&path.join("variants.json")).unwrap_or_default();
-        Ok((Self { path: path.to_path_buf(), about: [("variants.json", variants), ("run.toml", text)], _lock: Self::lock(path)? }, config))
+        // Another layout or a comment is not kept.
+        let text = record.as_ref().map_or(text, |record| record.settings.clone());
+        let about = [("variants.json", variants), ("run.toml", text)];
+        Ok((Self { path: path.to_path_buf(), about, recorded: Growing::default(), record, _lock: Self::lock(path)? }, config))
+    }
+
+    /// What a checkpoint keeps of the run's own files.
+    pub(super) fn run_record(&self, changes: &Changes) -> RunRecord {
+        let [(_, variants), (_, settings)] = self.about.clone();
+        RunRecord { settings, variants, changes: changes.text(), metrics: self.recorded.lines() }
     }
 
     /// The variants it was begun with; portable ones, if it was begun before there was a choice.
@@ -166,19 +202,29 @@ impl RunDir {
             return Ok(Variants::default());
         }
         let text = at(&file, platform::read_text(&file))?;
-        let why = |error| format!("{error}. Without it the run cannot go on to the bit; delete the file to go on with portable variants");
-        serde_json::from_str(&text).map_err(|error| RunError::Broken { problem: why(error), path: file })
+        let broken = |problem: String| RunError::Broken {
+            problem: format!(
+                "{problem}. `signet check --repair` puts back what a checkpoint keeps of it; delete the file to resume with portable variants, to other bits"
+            ),
+            path: file.clone(),
+        };
+        let variants = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        let then = self.record.as_ref().and_then(|record| serde_json::from_str(&record.variants).ok());
+        if then.is_none_or(|then: Variants| then == variants) { Ok(variants) } else { Err(broken("it is not what the run was trained with".into())) }
     }
 
-    /// What was changed while it ran; `check` refuses what cannot be.
-    pub fn changes(&self, check: impl Fn(&Changes) -> Result<(), String>) -> Result<Changes, RunError> {
+    /// What was changed while it ran, as the checkpoint of step `until` has it up to there; `check` refuses what cannot be.
+    pub fn changes(&self, then: Option<&RunRecord>, until: u64, check: impl Fn(&Changes) -> Result<(), String>) -> Result<Changes, RunError> {
         let path = self.path.join("changes.jsonl");
-        if !platform::exists(&path) {
-            return Ok(Changes::default());
-        }
-        let text = at(&path, platform::read_text(&path))?;
-        let changes = Changes::read(&text).and_then(|changes| check(&changes).map(|()| changes));
-        changes.map_err(|problem| RunError::Broken { problem: format!("{problem}. Delete the file to go on with the run's first settings"), path })
+        let text = if platform::exists(&path) { at(&path, platform::read_text(&path))? } else { String::new() };
+        let read = || {
+            let changes = Changes::read(&text)?;
+            if then.is_some_and(|then| Changes::read(&then.changes).is_ok_and(|then| then.until(until) != changes.until(until))) {
+                return Err(format!("up to step {until} it is not what the checkpoint of that step has; `signet check --repair` puts that back"));
+            }
+            check(&changes).map(|()| changes)
+        };
+        read().map_err(|problem| RunError::Broken { problem: format!("{problem}. Delete the file to go on with the run's first settings"), path: path.clone() })
     }
 
     /// Replaces `changes.jsonl`.
@@ -195,15 +241,8 @@ impl RunDir {
     /// Refuses settings that differ from those the run was started with.
     pub fn check_same(&self, then: &TrainConfig, now: &TrainConfig) -> Result<(), RunError> {
         let table = |config| toml::Table::try_from(config).expect("settings are plain data");
-        let (then, now) = (table(then), table(now));
-        let names: std::collections::BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-        let show = |value: Option<&toml::Value>| value.map_or("none".to_string(), toml::Value::to_string);
-        let differs: Vec<String> = names
-            .into_iter()
-            .filter(|name| then.get(*name) != now.get(*name))
-            .map(|name| format!("{name} was {}, is {}", show(then.get(name)), show(now.get(name))))
-            .collect();
-        if differs.is_empty() { Ok(()) } else { Err(RunError::Differs { path: self.path.clone(), differs: differs.join("; ") }) }
+        let differs = run_toml::differences(&table(then), &table(now));
+        if differs.is_empty() { Ok(()) } else { Err(RunError::Differs { path: self.path.clone(), differs }) }
     }
 
     /// The directory.
@@ -212,17 +251,26 @@ impl RunDir {
     }
 
     /// Adds a step to `metrics.jsonl`.
-    pub fn record(&self, metrics: &Metrics) -> Result<(), RunError> {
+    pub fn record(&mut self, metrics: &Metrics) -> Result<(), RunError> {
         let line = serde_json::to_string(metrics).expect("metrics are plain data") + "\n";
         let path = self.path.join("metrics.jsonl");
-        at(&path, append(&path, line.as_bytes()))
+        at(&path, append(&path, line.as_bytes()))?;
+        self.recorded.add(line.as_bytes());
+        Ok(())
     }
 
     /// Forgets recorded steps after `step`.
-    pub fn cut(&self, step: u64) -> Result<(), RunError> {
+    pub fn cut(&mut self, step: u64) -> Result<(), RunError> {
         let path = self.path.join("metrics.jsonl");
         let keep = |line: &str| serde_json::from_str::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step);
-        at(&path, cut_lines(&path, keep))
+        at(&path, cut_lines(&path, keep))?;
+        self.recorded = at(&path, Growing::read(&path, u64::MAX))?;
+        Ok(())
+    }
+
+    /// Whether `metrics.jsonl` is as it was when a checkpoint was written.
+    pub(super) fn has_recorded(&self, record: &RunRecord) -> bool {
+        self.recorded.lines() == record.metrics
     }
 
     /// Adds a line to `log.txt`.
@@ -253,6 +301,19 @@ impl RunDir {
         checkpoints(&self.path)
     }
 
+    /// Moves all checkpoints after that of `step` aside, under names that are no checkpoints'; returns those names.
+    pub fn set_aside(&self, step: u64) -> Result<Vec<String>, RunError> {
+        let mut moved = Vec::new();
+        for later in self.checkpoints()?.into_iter().filter(|&later| later > step) {
+            let path = self.checkpoint(later);
+            let name = |n: u32| if n == 1 { format!("{}.aside", directory(later)) } else { format!("{}.aside-{n}", directory(later)) };
+            let name = (1..).map(name).find(|name| !platform::exists(&path.with_file_name(name))).expect("there are more names than directories");
+            at(&path, platform::rename_dir(&path, &path.with_file_name(&name), None))?;
+            moved.push(name);
+        }
+        Ok(moved)
+    }
+
     /// Removes all checkpoints but the last `keep` and that of `best`.
     pub fn prune(&self, keep: usize, best: Option<u64>) -> Result<(), RunError> {
         let steps = self.checkpoints()?;
@@ -266,16 +327,45 @@ impl RunDir {
 
 /// Where a run's checkpoint of a step is.
 pub fn checkpoint(run: &Path, step: u64) -> PathBuf {
-    run.join("checkpoints").join(format!("step-{step:08}"))
+    run.join("checkpoints").join(directory(step))
 }
 
-/// Steps of which a run has checkpoints, ascending.
+/// Steps of which a run has checkpoints, ascending. What has another name than a checkpoint's directory is none.
 pub fn checkpoints(run: &Path) -> Result<Vec<u64>, RunError> {
     let path = run.join("checkpoints");
     let mut steps = Vec::new();
     for name in at(&path, platform::list(&path))? {
-        steps.extend(name.strip_prefix("step-").and_then(|step| step.parse::<u64>().ok()));
+        let step = name.strip_prefix("step-").and_then(|step| step.parse::<u64>().ok());
+        steps.extend(step.filter(|step| name == directory(*step) && platform::is_dir(&path.join(&name))));
     }
     steps.sort_unstable();
     Ok(steps)
+}
+
+/// The name of a checkpoint's directory.
+fn directory(step: u64) -> String {
+    format!("step-{step:08}")
+}
+
+/// The run's own files as its newest checkpoint that can be read keeps them.
+pub fn newest_record(run: &Path) -> Option<RunRecord> {
+    checkpoints(run).ok()?.into_iter().rev().find_map(|step| Checkpoint::read(&checkpoint(run, step)).ok()?.run)
+}
+
+/// Refuses settings that are not those which a checkpoint keeps. Another layout or a comment are no difference.
+pub(super) fn check_settings(file: &Path, then: &str, now: &str) -> Result<(), RunError> {
+    let broken = |problem: String| RunError::Broken {
+        path: file.to_path_buf(),
+        problem: format!("{problem}. The run's checkpoints keep its settings: `signet check --repair` puts them back"),
+    };
+    if then == now {
+        return Ok(());
+    }
+    let then: toml::Table = then.parse().map_err(|error| broken(format!("{error}")))?;
+    let now: toml::Table = now.parse().map_err(|error| broken(format!("{error}")))?;
+    if now.is_empty() {
+        return Err(broken("it is empty".into()));
+    }
+    let differs = run_toml::differences(&then, &now);
+    if differs.is_empty() { Ok(()) } else { Err(RunError::Changed { path: file.to_path_buf(), differs }) }
 }

@@ -7,7 +7,7 @@ mod serve;
 use super::baseline::{constant_losses, unigram};
 use super::changes::Changes;
 use super::check::SettingError;
-use super::checkpoint::{CheckpointError, State, clear_gradients, restore};
+use super::checkpoint::{Checkpoint, CheckpointError, State, clear_gradients, restore};
 use super::config::TrainConfig;
 use super::curves::{Axis, Curves};
 use super::event::{GuardAction, TrainEvent};
@@ -113,6 +113,8 @@ pub struct Trainer {
     outstanding: Option<Outstanding>,
     device: String,
     first_weights: FirstWeights,
+    /// What is said when training begins.
+    notes: Vec<String>,
 }
 
 /// What a trainer is made of.
@@ -135,6 +137,8 @@ pub struct Parts {
     pub chat: ChatFormat,
     /// Where the run lives.
     pub run: RunDir,
+    /// The step of the checkpoint that it resumes from; without one, the newest. Later ones are moved aside.
+    pub from_step: Option<u64>,
     /// The device, in words.
     pub device: String,
     /// Fills the student with its first weights.
@@ -157,20 +161,38 @@ type Emit<'a> = dyn FnMut(TrainEvent) + 'a;
 impl Trainer {
     /// Puts a run together; it goes on from its last checkpoint if it has one.
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
-        let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, chat, run, device, mut first_weights } = parts;
+        let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, chat, mut run, from_step, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
         first_weights(&mut machine, &step)?;
         let first_state =
             State { cache: cache.as_ref().map(TeacherCache::identity).transpose()?, ..State::new(Guard::new(config.guard, config.loss_scale), &device) };
-        let state = match run.checkpoints()?.last() {
-            Some(&last) => restore(&run.checkpoint(last), &mut machine, &step.student)?,
-            None => first_state.clone(),
+        let (state, record) = match from_step.or(run.checkpoints()?.last().copied()) {
+            Some(last) => {
+                let Checkpoint { state, run, .. } = restore(&run.checkpoint(last), &mut machine, &step.student)?;
+                (state, run)
+            }
+            None => (first_state.clone(), None),
         };
         if let (Some(cache), Some(then)) = (&cache, &state.cache) {
             cache.expect(then)?;
         }
+        let changes = run.changes(record.as_ref(), state.step, |changes| possible(changes, &config, &tokenizer, sampler.as_ref()))?;
+        let mut notes = Vec::new();
+        if let Some(step) = from_step {
+            let moved = run.set_aside(step)?;
+            notes.extend(
+                moved
+                    .iter()
+                    .map(|name| format!("resumed from step {step}: checkpoints/{name} is a later checkpoint, moved aside; delete it if you do not need it")),
+            );
+        }
         run.cut(state.step)?;
-        let changes = run.changes(|changes| possible(changes, &config, &tokenizer, sampler.as_ref()))?;
+        if record.is_some_and(|record| !run.has_recorded(&record)) {
+            notes.push(format!(
+                "metrics.jsonl is damaged, or was changed: up to step {} it is not what was recorded. Training does not depend on it; curves may",
+                state.step
+            ));
+        }
         let shape = step.shape();
         let order = if cache.is_some() { Batches::aligned } else { Batches::new };
         let mut held = held_out(corpus.held_out.len(), shape.batch, shape.seq, config.eval_batches, |range| corpus.held_out.read(range))?;
@@ -207,6 +229,7 @@ impl Trainer {
             outstanding: None,
             device,
             first_weights,
+            notes,
         })
     }
 
@@ -258,6 +281,9 @@ impl Trainer {
             matrices: self.step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(name, signs)| (name.into(), signs.spec.elements())).collect(),
         });
         self.run.log(&format!("begun at step {} of {}: {summary}", self.state.step, self.config.steps))?;
+        for note in std::mem::take(&mut self.notes) {
+            self.note(&note, emit)?;
+        }
         if self.state.step > 0 {
             return Ok(());
         }
@@ -407,7 +433,7 @@ impl Trainer {
     /// Goes back to the last good checkpoint (or the beginning), and on with the data after `past`.
     fn roll_back(&mut self, past: u64) -> Result<(), TrainError> {
         let earlier = match self.run.checkpoints()?.last() {
-            Some(&last) => restore(&self.run.checkpoint(last), &mut self.machine, &self.step.student)?,
+            Some(&last) => restore(&self.run.checkpoint(last), &mut self.machine, &self.step.student)?.state,
             None => {
                 (self.first_weights)(&mut self.machine, &self.step)?;
                 clear_moments(&mut self.machine, &self.step)?;

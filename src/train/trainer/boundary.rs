@@ -100,7 +100,7 @@ impl Trainer {
             let context = self.step.student.config.max_position_embeddings;
             files.push(("tokenizer_config.json", tokenizer_config(&self.tokenizer, &self.chat, context)));
         }
-        save(&path, &mut self.machine, &self.step, &self.state, &files).await?;
+        save(&path, &mut self.machine, &self.step, &self.state, &files, &self.run.run_record(&self.changes)).await?;
         self.run.prune(self.config.keep, self.state.best.map(|(step, _)| step))?;
         self.draw(emit)?;
         self.run.log(&format!("checkpoint of step {step}"))?;

@@ -1,0 +1,43 @@
+//! Reads every tensor of a model file, to find what is damaged.
+
+use super::open::ModelFile;
+use super::weights::Linears;
+use crate::formats::{FormatError, TensorSource, bands};
+
+impl ModelFile {
+    /// Reads all tensors of the model; a number that is not finite, padding that is not zero and a checksum that is another
+    /// are errors. `progress` gets the tensors read and the tensors in all; it returns false to stop.
+    pub fn verify(&self, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<(), FormatError> {
+        let source = self.tensors();
+        let (linears, others) = (self.config.linears(), self.config.others());
+        let of = linears.len() + others.len();
+        for (n, (name, rows, cols)) in linears.iter().enumerate() {
+            match self.packed() {
+                true => self.signs(name, *rows, *cols).map(drop)?,
+                false => read(source, &format!("{name}.weight"), *rows, *cols)?,
+            }
+            if self.linears == Linears::Binary {
+                ["wscale", "wbias"].iter().try_for_each(|part| read(source, &format!("{name}.{part}"), 1, *cols))?;
+            }
+            if !progress(n + 1, of) {
+                return Ok(());
+            }
+        }
+        for (n, (name, rows, cols)) in others.iter().enumerate() {
+            read(source, name, *rows, *cols)?;
+            if !progress(linears.len() + n + 1, of) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether its tensors have checksums.
+    pub fn has_sums(&self) -> bool {
+        self.tensors().has_sums()
+    }
+}
+
+fn read(source: &dyn TensorSource, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
+    bands(rows, cols).try_for_each(|band| source.band(name, rows, cols, band).map(drop))
+}

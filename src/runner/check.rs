@@ -1,0 +1,156 @@
+//! Verifies what Signet wrote, and models as far as their own structure goes.
+
+use super::{Event, Stop};
+use crate::data::{CacheError, Store, TeacherCache, is_store};
+use crate::model::ModelFile;
+use crate::platform;
+use crate::train::{self, Outcome, Verifying};
+use anyhow::{Result, bail};
+use std::path::{Path, PathBuf};
+
+/// The kinds of things that can be verified.
+enum Kind {
+    Run,
+    Checkpoint,
+    Store,
+    TeacherCache,
+    Model,
+    /// A directory of any of these.
+    Folder(Vec<PathBuf>),
+}
+
+/// Reports each file, and counts the outcomes.
+struct Checker<'a> {
+    stop: &'a Stop,
+    emit: &'a mut dyn FnMut(Event),
+    whole: usize,
+    unverified: usize,
+    damaged: usize,
+}
+
+/// Verifies a path; `repair` first puts back the files of a run that its checkpoints keep.
+pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let kind = kind(path)?;
+    match (repair, &kind) {
+        (false, _) => {}
+        (true, Kind::Run) => {
+            for path in train::repair(path)? {
+                emit(Event::Note { text: format!("{}: put back from the newest checkpoint; what was there is beside it, as .damaged", path.display()) });
+            }
+        }
+        (true, _) => bail!("--repair: {} is not a run; only a run has files that can be put back", path.display()),
+    }
+    let mut checker = Checker { stop, emit, whole: 0, unverified: 0, damaged: 0 };
+    checker.check(path, kind)?;
+    let Checker { whole, unverified, damaged, .. } = checker;
+    if stop.asked() {
+        bail!("stopped before all was verified");
+    }
+    emit(Event::CheckEnded { whole, unverified, damaged });
+    Ok(())
+}
+
+/// The kind of a path.
+fn kind(path: &Path) -> Result<Kind> {
+    if let Some(kind) = known(path) {
+        return Ok(kind);
+    }
+    if !platform::is_dir(path) {
+        bail!("cannot check {}: no such file or directory", path.display());
+    }
+    let names = platform::list(path)?.into_iter().filter(|name| !name.starts_with('.'));
+    let mut inside: Vec<PathBuf> = names.map(|name| path.join(name)).filter(|path| platform::is_dir(path) && known(path).is_some()).collect();
+    inside.sort();
+    if inside.is_empty() {
+        bail!("cannot check {}: it is not a run, a model or a cache, and there is none in it", path.display());
+    }
+    Ok(Kind::Folder(inside))
+}
+
+/// The kind of a file, or of a directory that is not a folder of others.
+fn known(path: &Path) -> Option<Kind> {
+    let has = |name: &str| platform::exists(&path.join(name));
+    match () {
+        () if platform::is_file(path) => Some(Kind::Model),
+        () if has("run.toml") || has("checkpoints") => Some(Kind::Run),
+        () if has("state.json") || has("optimizer.safetensors") => Some(Kind::Checkpoint),
+        () if has("teacher.safetensors") => Some(Kind::TeacherCache),
+        () if is_store(path) => Some(Kind::Store),
+        () if has("config.json") => Some(Kind::Model),
+        () => None,
+    }
+}
+
+impl Checker<'_> {
+    fn check(&mut self, path: &Path, kind: Kind) -> Result<()> {
+        match kind {
+            Kind::Run => train::verify_run(path, &mut |verifying| self.advance(verifying))?,
+            Kind::Checkpoint => train::verify_checkpoint(path, &mut |verifying| self.advance(verifying)),
+            Kind::Store => {
+                let megabytes = |bytes: u64| (bytes >> 20) as usize;
+                let verified = Store::verify(path, &mut |done, of| self.go_on(megabytes(done), megabytes(of), "MB of token ids read"));
+                self.report(path.into(), outcome(verified));
+            }
+            Kind::TeacherCache => self.teacher_cache(path),
+            Kind::Model => {
+                let verified = ModelFile::open(path).map_err(|error| error.to_string()).and_then(|file| {
+                    file.verify(&mut |done, of| self.go_on(done, of, "tensors read")).map_err(|error| error.to_string())?;
+                    Ok(file.has_sums())
+                });
+                self.report(path.into(), outcome(verified));
+            }
+            Kind::Folder(paths) => {
+                for path in paths {
+                    known(&path).map_or(Ok(()), |kind| self.check(&path, kind))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn teacher_cache(&mut self, path: &Path) {
+        let verified = TeacherCache::verify(path, &mut |done, of| self.go_on(done, of, "windows read"));
+        if let Ok(verified) = &verified
+            && verified.missing > 0
+        {
+            (self.emit)(Event::Note { text: format!("{}: {} windows are not made yet", path.display(), verified.missing) });
+        }
+        let again = |error: CacheError| format!("{error}. If its header is damaged, delete the directory and make it again");
+        self.report(path.into(), outcome(verified.map(|verified| verified.unverified == 0).map_err(again)));
+    }
+
+    fn advance(&mut self, verifying: Verifying) -> bool {
+        match verifying {
+            Verifying::Reading { done, of } => self.go_on(done, of, "tensors read"),
+            Verifying::File { path, outcome } => self.report(path, outcome),
+        }
+    }
+
+    fn go_on(&mut self, done: usize, of: usize, note: &str) -> bool {
+        (self.emit)(Event::Progress { done, of, note: note.into() });
+        !self.stop.asked()
+    }
+
+    /// Reports the outcome for a file; nothing if it was not read to its end. Returns false to stop.
+    fn report(&mut self, path: PathBuf, outcome: Outcome) -> bool {
+        if self.stop.asked() {
+            return false;
+        }
+        match outcome {
+            Outcome::Whole => self.whole += 1,
+            Outcome::NoChecksum => self.unverified += 1,
+            Outcome::Damaged { .. } => self.damaged += 1,
+        }
+        (self.emit)(Event::Checked { path, outcome });
+        true
+    }
+}
+
+/// The outcome of a verification that returns whether there are checksums.
+fn outcome(verified: Result<bool, impl std::fmt::Display>) -> Outcome {
+    match verified {
+        Ok(true) => Outcome::Whole,
+        Ok(false) => Outcome::NoChecksum,
+        Err(problem) => Outcome::Damaged { problem: problem.to_string() },
+    }
+}

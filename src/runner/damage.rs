@@ -1,0 +1,70 @@
+//! Damaged checkpoints of a run: which older one is whole, and how to use it.
+
+use super::{Command, TrainRequest};
+use crate::platform;
+use crate::train::{Checkpoint, checkpoint, checkpoints, newest_whole};
+use anyhow::{Result, anyhow, bail};
+use std::path::{Path, PathBuf};
+
+/// Refuses to resume from a checkpoint that is not there, or whose state cannot be read.
+pub(super) fn check_resume(request: &TrainRequest) -> Result<()> {
+    let steps = checkpoints(&request.run)?;
+    let step = match request.from_step {
+        Some(step) if !steps.contains(&step) => {
+            let list = steps.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+            bail!("--from-step {step}: {} has no checkpoint of that step. There are: {list}", request.run.display())
+        }
+        Some(step) => step,
+        None => match steps.last() {
+            Some(&last) => last,
+            None => return Ok(()),
+        },
+    };
+    Checkpoint::read(&checkpoint(&request.run, step)).map(drop).map_err(|error| with_older(error.into(), request))
+}
+
+/// The error of a resume; if it is that its checkpoint is damaged, with the command that resumes from an older one.
+pub(super) fn with_older(error: anyhow::Error, request: &TrainRequest) -> anyhow::Error {
+    let run = &request.run;
+    let newest = || checkpoints(run).ok()?.pop();
+    let Some(step) = request.from_step.or_else(newest).filter(|&step| mentions(&error, &checkpoint(run, step))) else { return error };
+    match newest_whole(run, step) {
+        Some(older) => anyhow!(
+            "{error:#}. The newest checkpoint that is whole is that of step {older}. Resume from it with `{}`; later ones are moved aside, not deleted",
+            resume_command(run, older)
+        ),
+        None => anyhow!("{error:#}. No older checkpoint is whole: start the run again under another --name"),
+    }
+}
+
+/// The command line that resumes a run from a checkpoint.
+fn resume_command(run: &Path, step: u64) -> String {
+    let folder = run.parent().filter(|folder| *folder != Path::new("runs"));
+    let runs = folder.map_or(String::new(), |folder| format!(" --runs '{}'", folder.display()));
+    format!("signet train --resume{runs} --name '{}' --from-step {step}", run.file_name().unwrap_or_default().to_string_lossy())
+}
+
+fn mentions(error: &anyhow::Error, path: &Path) -> bool {
+    format!("{error:#}").contains(&path.display().to_string())
+}
+
+impl Command {
+    /// Runs whose newest checkpoint it opens as a model.
+    pub(super) fn runs(&self) -> Vec<PathBuf> {
+        let runs = if let Command::Export { runs, .. } = self { runs.clone() } else { self.models().into_iter().map(PathBuf::from).collect() };
+        runs.into_iter().filter(|path| platform::is_file(&path.join("run.toml"))).collect()
+    }
+}
+
+/// The error of a command; if it is that the newest checkpoint of one of these runs is damaged, with the older one that
+/// is whole.
+pub(super) fn with_older_model(error: anyhow::Error, runs: &[PathBuf]) -> anyhow::Error {
+    let damaged = |run: &&PathBuf| checkpoints(run).ok().and_then(|mut steps| steps.pop()).filter(|&step| mentions(&error, &checkpoint(run, step)));
+    let Some((run, step)) = runs.iter().find_map(|run| Some((run, damaged(&run)?))) else { return error };
+    match newest_whole(run, step.saturating_add(1)) {
+        // It is whole: the error is another.
+        Some(newest) if newest == step => error,
+        Some(older) => anyhow!("{error:#}. The newest checkpoint of this run that is whole is {}: name that one", checkpoint(run, older).display()),
+        None => anyhow!("{error:#}. No checkpoint of this run is whole"),
+    }
+}

@@ -1,0 +1,86 @@
+//! A run's own files as each checkpoint keeps them, to tell damage in them and to repair it.
+
+use crate::formats::{Digest, Digester};
+use crate::platform;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+
+/// The run's own files when a checkpoint was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunRecord {
+    /// The text of `run.toml`.
+    pub settings: String,
+    /// The text of `variants.json`; empty if there was none.
+    pub variants: String,
+    /// The text of `changes.jsonl`; empty if there was none.
+    pub changes: String,
+    /// `metrics.jsonl` up to the checkpoint's step.
+    pub metrics: RecordedLines,
+}
+
+impl RunRecord {
+    /// The text of one of the run's files.
+    pub fn text(&self, name: &str) -> &str {
+        match name {
+            "run.toml" => &self.settings,
+            "variants.json" => &self.variants,
+            _ => &self.changes,
+        }
+    }
+}
+
+/// The beginning of a file of lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedLines {
+    /// Bytes.
+    pub bytes: u64,
+    /// Their checksum.
+    pub checksum: Digest,
+}
+
+/// Bytes of a file that are read at once.
+const PIECE: u64 = 4 << 20;
+
+/// The lines of a file that grows, with their checksum so far.
+#[derive(Debug, Default)]
+pub(super) struct Growing {
+    bytes: u64,
+    digester: Digester,
+}
+
+impl Growing {
+    /// The first `most` bytes of a file, or all of them; nothing if it is not there.
+    pub(super) fn read(path: &Path, most: u64) -> io::Result<Self> {
+        let mut lines = Self::default();
+        while lines.bytes < most {
+            let (piece, _) = match platform::read_part(path, lines.bytes, PIECE.min(most - lines.bytes)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => break,
+                piece => piece?,
+            };
+            if piece.is_empty() {
+                break;
+            }
+            lines.add(&piece);
+        }
+        Ok(lines)
+    }
+
+    /// Adds bytes at the end.
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        self.digester.update(bytes);
+    }
+
+    /// The lines so far.
+    pub(super) fn lines(&self) -> RecordedLines {
+        RecordedLines { bytes: self.bytes, checksum: self.digester.digest() }
+    }
+}
+
+impl RecordedLines {
+    /// Whether a file begins with these lines.
+    pub fn begin(&self, path: &Path) -> io::Result<bool> {
+        Ok(Growing::read(path, self.bytes)?.lines() == *self)
+    }
+}

@@ -1,0 +1,237 @@
+//! Verifies the files of a run: whether they are as they were written, and where they are not.
+
+use super::changes::Changes;
+use super::checkpoint::Checkpoint;
+use super::follow::{Place, read_piece};
+use super::record::RunRecord;
+use super::run_dir::{RunDir, RunError, check_settings, checkpoint, checkpoints};
+use super::run_toml;
+use crate::formats::safetensors::Dtype;
+use crate::formats::{FormatError, TensorSource};
+use crate::graph::Variants;
+use crate::platform;
+use serde::{Deserialize, Serialize};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+
+/// What came of verifying a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "outcome")]
+pub enum Outcome {
+    /// It is as it was written.
+    Whole,
+    /// It can be read, but has no checksum: an earlier version wrote it.
+    NoChecksum,
+    /// It is not as it was written.
+    Damaged {
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+}
+
+impl Outcome {
+    /// The outcome of a check that fails with a message.
+    pub fn of(checked: Result<(), impl Display>) -> Self {
+        checked.map_or_else(|problem| Self::Damaged { problem: problem.to_string() }, |()| Self::Whole)
+    }
+
+    /// Whether it is damaged.
+    pub fn is_damaged(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
+    /// The same for a file that has a checksum only if `sums` say so.
+    fn with(self, sums: bool) -> Self {
+        if sums || self.is_damaged() { self } else { Self::NoChecksum }
+    }
+}
+
+/// How far a verification is.
+#[derive(Clone, Debug)]
+pub enum Verifying {
+    /// A file is being read.
+    Reading {
+        /// Tensors read.
+        done: usize,
+        /// Tensors in all.
+        of: usize,
+    },
+    /// A file was verified.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What came of it.
+        outcome: Outcome,
+    },
+}
+
+/// Gets the progress of a verification; returns false to stop it.
+pub type Progress<'a> = dyn FnMut(Verifying) -> bool + 'a;
+
+/// Verifies the files of the checkpoint in `path`, one after the other.
+pub fn verify_checkpoint(path: &Path, progress: &mut Progress<'_>) {
+    let read = Checkpoint::read(path);
+    let sums = read.as_ref().is_ok_and(|read| read.sums.is_some());
+    if !progress(Verifying::File { path: path.join("state.json"), outcome: Outcome::of(read.as_ref().map(drop)).with(sums) }) {
+        return;
+    }
+    let Ok(read) = read else { return };
+    let mut names = vec!["model.safetensors".to_string(), "optimizer.safetensors".into(), "config.json".into()];
+    names.extend(read.sums.iter().flat_map(|sums| sums.0.keys()).filter(|name| !names.contains(name)).cloned().collect::<Vec<_>>());
+    for name in names {
+        let verified = if name.ends_with(".safetensors") { tensors(&read, path, &name, progress) } else { bytes(&read, path, &name) };
+        if !progress(Verifying::File { path: path.join(&name), outcome: Outcome::of(verified).with(sums) }) {
+            return;
+        }
+    }
+}
+
+fn bytes(checkpoint: &Checkpoint, path: &Path, name: &str) -> Result<(), FormatError> {
+    let file = path.join(name);
+    let bytes = platform::read(&file).map_err(|error| FormatError::new(&file, format!("cannot be read: {error}")))?;
+    checkpoint.sums.as_ref().map_or(Ok(()), |sums| sums.verify(name, &bytes)).map_err(|problem| FormatError::new(&file, problem))
+}
+
+fn tensors(checkpoint: &Checkpoint, path: &Path, name: &str, progress: &mut Progress<'_>) -> Result<(), FormatError> {
+    let file = checkpoint.tensors(path, name)?;
+    let names = file.names();
+    for (n, name) in names.iter().enumerate() {
+        match file.dtype(name) {
+            // Without a checksum, a number that is not finite still tells.
+            Some(Dtype::F32) if !file.has_sums() => file.raw_floats(name).map(drop)?,
+            _ => file.verify(name)?,
+        }
+        if !progress(Verifying::Reading { done: n + 1, of: names.len() }) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The newest checkpoint of a run before step `before` whose files are all whole, or at least readable if they have
+/// no checksums.
+pub fn newest_whole(run: &Path, before: u64) -> Option<u64> {
+    let is_whole = |&step: &u64| {
+        let mut whole = true;
+        verify_checkpoint(&checkpoint(run, step), &mut |verifying| {
+            whole &= !matches!(verifying, Verifying::File { outcome: Outcome::Damaged { .. }, .. });
+            whole
+        });
+        whole
+    };
+    checkpoints(run).ok()?.into_iter().rev().filter(|&step| step < before).find(is_whole)
+}
+
+/// The run's own files that checkpoints keep.
+const KEPT: [&str; 3] = ["run.toml", "variants.json", "changes.jsonl"];
+
+/// Verifies the files of a run: its own, then those of its checkpoints. What training does not read (log, samples,
+/// curves) is left out.
+pub fn verify_run(run: &Path, progress: &mut Progress<'_>) -> Result<(), RunError> {
+    let steps = checkpoints(run)?;
+    let newest = newest_record(run, &steps);
+    for name in KEPT {
+        let path = run.join(name);
+        let needed = name == "run.toml" || newest.as_ref().is_some_and(|(_, record)| !record.text(name).is_empty());
+        if (needed || platform::exists(&path)) && !progress(Verifying::File { path, outcome: own_file(run, name, newest.as_ref()) }) {
+            return Ok(());
+        }
+    }
+    if !progress(Verifying::File { path: run.join("metrics.jsonl"), outcome: metrics(run, newest.as_ref()) }) {
+        return Ok(());
+    }
+    let mut go_on = true;
+    for step in steps.into_iter().rev() {
+        verify_checkpoint(&checkpoint(run, step), &mut |verifying| {
+            go_on = progress(verifying);
+            go_on
+        });
+        if !go_on {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// The newest checkpoint that keeps the run's own files: its step, and those files.
+fn newest_record(run: &Path, steps: &[u64]) -> Option<(u64, RunRecord)> {
+    steps.iter().rev().find_map(|&step| Some((step, Checkpoint::read(&checkpoint(run, step)).ok()?.run?)))
+}
+
+/// Verifies one of the run's own files against the text that a checkpoint keeps of it.
+fn own_file(run: &Path, name: &str, newest: Option<&(u64, RunRecord)>) -> Outcome {
+    let path = run.join(name);
+    let now = match platform::read_text(&path) {
+        Ok(now) => now,
+        Err(error) => return Outcome::Damaged { problem: format!("{}: cannot be read: {error}", path.display()) },
+    };
+    let then = newest.map(|(step, record)| (*step, record.text(name)));
+    let checked = match name {
+        "run.toml" => {
+            run_toml::verify(&now).and_then(|()| then.map_or(Ok(()), |(_, then)| check_settings(&path, then, &now).map_err(|error| error.to_string())))
+        }
+        "variants.json" => {
+            let read = |text: &str| serde_json::from_str::<Variants>(text).map_err(|error| error.to_string());
+            read(&now).and_then(|now| same(then.is_none_or(|(_, then)| read(then) == Ok(now))))
+        }
+        _ => {
+            Changes::read(&now).and_then(|now| same(then.is_none_or(|(step, then)| Changes::read(then).is_ok_and(|then| then.until(step) == now.until(step)))))
+        }
+    };
+    let repair = if then.is_some() { ". `signet check --repair` puts back what the newest checkpoint keeps of it" } else { "" };
+    Outcome::of(checked.map_err(|problem| format!("{}: {problem}{repair}", path.display()))).with(then.is_some() || run_toml::has_checksum(&now))
+}
+
+fn same(same: bool) -> Result<(), String> {
+    if same { Ok(()) } else { Err("it is not what the run was trained with".into()) }
+}
+
+/// Verifies `metrics.jsonl`: the lines up to a checkpoint by their checksum, and that every line is a step.
+fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
+    let path = run.join("metrics.jsonl");
+    let harmless = "Training does not depend on it, curves do";
+    if let Some((step, record)) = newest {
+        match record.metrics.begin(&path) {
+            Ok(true) => {}
+            Ok(false) => return Outcome::Damaged { problem: format!("{}: up to step {step} it is not what was recorded. {harmless}", path.display()) },
+            Err(error) => return Outcome::Damaged { problem: format!("{}: cannot be read: {error}", path.display()) },
+        }
+    }
+    let (mut place, mut next) = (Place::default(), 1);
+    loop {
+        let piece = match read_piece(run, place) {
+            Ok(piece) => piece,
+            Err(error) => return Outcome::Damaged { problem: error.to_string() },
+        };
+        let gap = piece.metrics.iter().find(|metrics| std::mem::replace(&mut next, metrics.step + 1) != metrics.step);
+        let gap = gap.map(|metrics| format!("{}: step {} does not follow the line before", path.display(), metrics.step));
+        if let Some(problem) = piece.broken.first().cloned().or(gap) {
+            return Outcome::Damaged { problem: format!("{problem}. {harmless}") };
+        }
+        place = piece.until;
+        if !piece.more {
+            return Outcome::Whole.with(newest.is_some());
+        }
+    }
+}
+
+/// Puts back those of the run's own files that are damaged, as the newest checkpoint keeps them; returns their names. What
+/// was there is kept beside, with `.damaged` behind its name.
+pub fn repair(run: &Path) -> Result<Vec<PathBuf>, RunError> {
+    let _lock = RunDir::lock(run)?;
+    let Some(newest) = newest_record(run, &checkpoints(run)?) else { return Ok(Vec::new()) };
+    let mut repaired = Vec::new();
+    for name in KEPT {
+        let (path, then) = (run.join(name), newest.1.text(name));
+        if then.is_empty() || !own_file(run, name, Some(&newest)).is_damaged() {
+            continue;
+        }
+        let failed = |error| RunError::Io { path: path.clone(), error };
+        if let Ok(now) = platform::read(&path) {
+            platform::write_atomic(&run.join(format!("{name}.damaged")), &now).map_err(failed)?;
+        }
+        platform::write_atomic(&path, then.as_bytes()).map_err(failed)?;
+        repaired.push(path);
+    }
+    Ok(repaired)
+}

@@ -1,0 +1,369 @@
+//! Bit rot: flipped bits and cut files in everything that a run, `pack`, the token cache and `teach` write. Each is
+//! either found by `check`, or in a file that nothing depends on; and no training goes on from it to other weights.
+
+use crate::runs::ask;
+use crate::train::{Scratch, run};
+use signet::data::{CacheWriter, Chat, Corpus, Ids, Origin, Store, TeacherCache, Tokenizer, Tokenizing, Watch};
+use signet::model::ModelFile;
+use signet::rng::Key;
+use signet::runner::{Command, Event, Loss, Outcome, TrainConfig, TrainEvent, TrainRequest};
+use signet::train::{Changes, Checkpoint, Source};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A model of which a checkpoint is small.
+const TINY: &str =
+    r#"{"hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 300, "tie_word_embeddings": true}"#;
+/// Files of a run that nothing reads but people.
+const FOR_PEOPLE: [&str; 4] = ["log.txt", "samples.txt", "curves.svg", ".lock"];
+
+fn settings(scratch: &Scratch) -> TrainConfig {
+    let text = "a cat and a dog sat on the mat and the log. ".repeat(300);
+    std::fs::write(scratch.path("text.txt"), &text).unwrap();
+    let tokenizer = signet::data::train(&[&text], 280).unwrap();
+    std::fs::write(scratch.path("tokenizer.json"), tokenizer.to_json().unwrap()).unwrap();
+    std::fs::write(scratch.path("tiny.json"), format!("{{{TINY}, \"vocab_size\": {}}}", tokenizer.vocabulary())).unwrap();
+    TrainConfig {
+        model: scratch.path("tiny.json").display().to_string(),
+        tokenizer: scratch.path("tokenizer.json").display().to_string().into(),
+        data: vec![scratch.path("text.txt")],
+        teacher: Source::None,
+        loss: Loss::Ar,
+        batch: 2,
+        seq: 16,
+        steps: 12,
+        warmup: 2,
+        eval_every: 0,
+        eval_batches: 1,
+        sample_every: 6,
+        sample_prompt: "a cat".into(),
+        sample_tokens: 4,
+        checkpoint_every: 4,
+        keep: 9,
+        ..TrainConfig::default()
+    }
+}
+
+/// Trains or resumes a run; returns the notes.
+fn train(path: &Path, config: Option<TrainConfig>, from_step: Option<u64>) -> Result<Vec<String>, String> {
+    let resume = config.is_none();
+    let request = TrainRequest { run: path.into(), config, resume, from_step, device: "cpu".into(), memory: None };
+    let events = ask(Command::Train(Box::new(request)))?;
+    Ok(events.into_iter().filter_map(|event| if let Event::Train(TrainEvent::Note { text }) = event { Some(text) } else { None }).collect())
+}
+
+/// What `check` finds: each file and what came of it.
+fn check(path: &Path) -> Vec<(PathBuf, Outcome)> {
+    let events = ask(Command::Check { path: path.into(), repair: false }).unwrap();
+    events.into_iter().filter_map(|event| if let Event::Checked { path, outcome } = event { Some((path, outcome)) } else { None }).collect()
+}
+
+fn is_damaged(path: &Path) -> bool {
+    check(path).iter().any(|(_, outcome)| matches!(outcome, Outcome::Damaged { .. }))
+}
+
+/// The files in a directory and those below it.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+fn copy(from: &Path, to: &Path) {
+    for file in files(from) {
+        let to = to.join(file.strip_prefix(from).unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(&file, to).unwrap();
+    }
+}
+
+/// Damages a file in one way after another: flips of a bit first, then cuts. The file is as it was in the end.
+fn each_damage(file: &Path, tries: u64, then: &mut dyn FnMut(&str)) {
+    let whole = std::fs::read(file).unwrap();
+    let key = Key::new(3, &file.file_name().unwrap().to_string_lossy());
+    let bits = 8 * whole.len() as u64;
+    for n in 0..tries.min(bits) {
+        // The first and the last bit, and others between.
+        let bit = match n {
+            0 => 0,
+            1 => bits - 1,
+            _ => key.bits(n) % bits,
+        };
+        let mut bytes = whole.clone();
+        bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+        std::fs::write(file, bytes).unwrap();
+        then(&format!("bit {bit} of {}", file.display()));
+    }
+    for n in 0..(tries / 2).min(whole.len() as u64) {
+        let length = if n < 2 { n } else { key.bits(1000 + n) % whole.len() as u64 };
+        std::fs::write(file, &whole[..length as usize]).unwrap();
+        then(&format!("{} cut to {length}", file.display()));
+    }
+    std::fs::write(file, whole).unwrap();
+}
+
+/// Tries flips, and half as many cuts, of each file; returns how many of how many `found` finds, by file.
+fn count(of: &[PathBuf], tries: u64, found: &mut dyn FnMut(&str) -> bool) -> BTreeMap<String, (u64, u64)> {
+    let mut counts = BTreeMap::new();
+    for file in of {
+        let count: &mut (u64, u64) = counts.entry(file.file_name().unwrap().to_string_lossy().into_owned()).or_default();
+        each_damage(file, tries, &mut |what| {
+            count.1 += 1;
+            count.0 += u64::from(found(what));
+        });
+    }
+    for (file, (found, of)) in &counts {
+        println!("{file:24} {found:4} of {of:4} found");
+    }
+    counts
+}
+
+fn all_found(counts: &BTreeMap<String, (u64, u64)>) {
+    let missed: Vec<_> = counts.iter().filter(|(_, (found, of))| found != of).collect();
+    assert!(missed.is_empty() && !counts.is_empty(), "{missed:?}");
+}
+
+#[test]
+fn damage_in_every_file_of_a_run_is_found_and_never_trained_on() {
+    let scratch = Scratch::new("rot-run");
+    let whole = scratch.path("whole");
+    train(&whole, Some(settings(&scratch)), None).unwrap();
+    assert!(!is_damaged(&whole), "{:?}", check(&whole));
+    let (for_people, others): (Vec<_>, Vec<_>) = files(&whole).into_iter().partition(|file| FOR_PEOPLE.iter().any(|name| file.ends_with(name)));
+    all_found(&count(&others, 30, &mut |what| {
+        let found = is_damaged(&whole);
+        assert!(found, "not found: {what}");
+        found
+    }));
+    count(&for_people, 30, &mut |what| {
+        assert!(!is_damaged(&whole), "{what}");
+        false
+    });
+    // The same run before its last checkpoint: a resume computes that again.
+    let short = scratch.path("short");
+    copy(&whole, &short);
+    std::fs::remove_dir_all(short.join("checkpoints/step-00000012")).unwrap();
+    let last = |run: &Path| ["model.safetensors", "optimizer.safetensors"].map(|name| std::fs::read(run.join("checkpoints/step-00000012").join(name)).unwrap());
+    let right = last(&whole);
+    let resumed = scratch.path("resumed");
+    let mut resume = |what: &str| {
+        std::fs::remove_dir_all(&resumed).unwrap_or_default();
+        copy(&short, &resumed);
+        let said = train(&resumed, None, None);
+        assert!(said.is_err() || last(&resumed) == right, "other weights from {what}");
+        said
+    };
+    let notes = resume("nothing").unwrap();
+    assert!(notes.iter().all(|note| !note.contains("damaged")), "{notes:?}");
+    let (mut refused, mut same) = (0, 0);
+    for file in files(&short).into_iter().filter(|file| !file.ends_with(".lock")) {
+        each_damage(&file, 3, &mut |what| match resume(what) {
+            Err(_) => refused += 1,
+            Ok(_) => same += 1,
+        });
+    }
+    println!("resumes: {refused} refused, {same} to the same weights, 0 to others");
+    assert!(refused >= 16 && same >= 16, "{refused} refused, {same} to the same weights");
+}
+
+#[test]
+fn an_older_whole_checkpoint_is_named_and_taken_if_asked() {
+    let scratch = Scratch::new("rot-older");
+    let run_path = scratch.path("runs/older");
+    train(&run_path, Some(settings(&scratch)), None).unwrap();
+    let right = std::fs::read(run_path.join("checkpoints/step-00000012/model.safetensors")).unwrap();
+    // What lies beside checkpoints is none.
+    let strays =
+        ["step-00000200 (copy)", ".DS_Store", "step-abc", "step-00000100.bak", "step-100", "step-99999999999999999999", "step-000000013", "step-+0000016"];
+    strays.iter().for_each(|name| std::fs::create_dir_all(run_path.join("checkpoints").join(name)).unwrap());
+    std::fs::write(run_path.join("checkpoints/step-00000200"), "a file").unwrap();
+    assert_eq!(signet::train::checkpoints(&run_path).unwrap(), [4, 8, 12]);
+    let model = run_path.join("checkpoints/step-00000012/model.safetensors");
+    let mut bytes = right.clone();
+    let at = bytes.len() - 100;
+    bytes[at] ^= 4;
+    std::fs::write(&model, &bytes).unwrap();
+    let said = train(&run_path, None, None).unwrap_err();
+    assert!(said.contains("model.safetensors") && said.contains("damaged") && said.contains("step 8") && said.contains("--from-step 8"), "{said}");
+    let name = run_path.display().to_string();
+    for arguments in
+        [vec!["generate", &name, "--prompt", "a", "--device", "cpu"], vec!["pack", &name, scratch.path("out.signet").to_str().unwrap()], vec!["inspect", &name]]
+    {
+        let (good, said) = run(&arguments);
+        assert!(!good && said.contains("damaged") && said.contains("step-00000008: name that one"), "{arguments:?}: {said}");
+    }
+    assert!(!scratch.path("out.signet").exists());
+    let (good, said) = run(&["check", &name]);
+    assert!(!good && said.contains("damaged      ") && said.contains("step-00000012/model.safetensors") && said.contains("1 of "), "{said}");
+    let said = train(&run_path, None, Some(7)).unwrap_err();
+    assert!(said.contains("no checkpoint of that step") && said.contains("4, 8, 12"), "{said}");
+    let notes = train(&run_path, None, Some(8)).unwrap();
+    assert!(notes.iter().any(|note| note.contains("step-00000012.aside")), "{notes:?}");
+    assert!(std::fs::read(&model).unwrap() == right, "other weights");
+    assert!(std::fs::read(run_path.join("checkpoints/step-00000012.aside/model.safetensors")).unwrap() == bytes, "what was moved aside is lost");
+    assert!(!is_damaged(&run_path), "{:?}", check(&run_path));
+    // Lines of steps that were recorded, but changed: told, and nothing more.
+    let metrics = std::fs::read_to_string(run_path.join("metrics.jsonl")).unwrap();
+    std::fs::write(run_path.join("metrics.jsonl"), metrics.replacen("\"lr\":", "\"lr\":1", 1)).unwrap();
+    let notes = train(&run_path, None, None).unwrap();
+    assert!(notes.iter().any(|note| note.contains("metrics.jsonl is damaged")), "{notes:?}");
+    let lines = std::fs::read_to_string(run_path.join("metrics.jsonl")).unwrap().lines().count();
+    assert_eq!(lines, 12);
+}
+
+#[test]
+fn changed_settings_are_refused_by_name_and_put_back() {
+    let scratch = Scratch::new("rot-settings");
+    let run_path = scratch.path("settings");
+    train(&run_path, Some(settings(&scratch)), None).unwrap();
+    let file = run_path.join("run.toml");
+    let right = std::fs::read_to_string(&file).unwrap();
+    let other = right.replace("lr = 0.002", "lr = 0.02");
+    for (text, why) in [(other.as_str(), "lr was 0.002, is 0.02"), ("", "it is empty"), (&right[..right.len() / 2], "--repair")] {
+        std::fs::write(&file, text).unwrap();
+        let said = train(&run_path, None, None).unwrap_err();
+        assert!(said.contains("run.toml") && said.contains(why), "{said}");
+    }
+    let (good, said) = run(&["check", "--repair", run_path.to_str().unwrap()]);
+    assert!(good && said.contains("put back") && std::fs::read_to_string(&file).unwrap() == right, "{said}");
+    assert!(run_path.join("run.toml.damaged").exists());
+    // Before there is a checkpoint, the file alone tells.
+    std::fs::remove_dir_all(run_path.join("checkpoints")).unwrap();
+    std::fs::create_dir_all(run_path.join("checkpoints")).unwrap();
+    for text in [other.as_str(), "", &right[..right.len() / 2]] {
+        std::fs::write(&file, text).unwrap();
+        let said = train(&run_path, None, None).unwrap_err();
+        assert!(said.contains("run.toml"), "{said}");
+    }
+}
+
+#[test]
+fn damage_in_a_packed_file_is_found() {
+    let scratch = Scratch::new("rot-pack");
+    let run_path = scratch.path("packed");
+    train(&run_path, Some(settings(&scratch)), None).unwrap();
+    let out = scratch.path("model.signet");
+    ask(Command::Pack { model: run_path.display().to_string(), out: out.clone() }).unwrap();
+    assert_eq!(check(&out), [(out.clone(), Outcome::Whole)]);
+    all_found(&count(std::slice::from_ref(&out), 200, &mut |what| {
+        let found = is_damaged(&out);
+        assert!(found, "not found: {what}");
+        found
+    }));
+}
+
+#[test]
+fn damage_in_a_token_cache_is_found_or_the_cache_is_made_again() {
+    let scratch = Scratch::new("rot-tokens");
+    let text: String = (0..50_000).map(|n| format!("line {n} of a long text\n\n")).collect();
+    std::fs::write(scratch.path("text.txt"), &text).unwrap();
+    let tokenizer = Tokenizer::from_json(signet::assets::tokenizer().unwrap()).unwrap();
+    let cache = scratch.path("tokens");
+    let open = || {
+        let how = Tokenizing { tokenizer: &tokenizer, field: "auto", chat: Chat { id: 0, render: &|_| Ok(String::new()) }, cache: Some(&cache) };
+        let store = Store::open(&[scratch.path("text.txt")], &how, &mut Watch { stop: &|| false, progress: &mut |_| {} })?;
+        let mut ids = Vec::new();
+        store.read(0..store.about().tokens, &mut ids)?;
+        (0..store.about().documents).try_for_each(|n| store.document(n).map(drop))?;
+        Ok::<_, signet::data::DataError>(ids)
+    };
+    let right = open().unwrap();
+    let dir = std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).find(|path| path.is_dir()).unwrap();
+    assert_eq!(check(&dir), [(dir.clone(), Outcome::Whole)]);
+    assert_eq!(check(&cache).len(), 1);
+    all_found(&count(&files(&dir), 12, &mut |_| is_damaged(&dir)));
+    for name in ["ids", "documents", "checksums", "about.json"] {
+        let file = dir.join(name);
+        let whole = std::fs::read(&file).unwrap();
+        let mut bytes = whole.clone();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        std::fs::write(&file, &bytes).unwrap();
+        match open() {
+            Err(error) => {
+                assert!(error.to_string().contains("damaged") && error.to_string().contains("Delete it"), "{error}");
+                std::fs::remove_dir_all(&dir).unwrap();
+            }
+            Ok(ids) => assert!(ids == right && std::fs::read(&file).unwrap() == whole, "{name}: other ids"),
+        }
+        assert!(open().unwrap() == right, "{name}");
+    }
+    // A cache of an earlier version has no checksums, and is used as it is.
+    std::fs::remove_file(dir.join("checksums")).unwrap();
+    let mut about: serde_json::Value = serde_json::from_slice(&std::fs::read(dir.join("about.json")).unwrap()).unwrap();
+    let about = about.as_object_mut().unwrap();
+    assert!(about.remove("checksum").is_some() && about.remove("checksums").is_some());
+    std::fs::write(dir.join("about.json"), serde_json::to_vec_pretty(about).unwrap()).unwrap();
+    assert_eq!(check(&dir), [(dir.clone(), Outcome::NoChecksum)]);
+    assert!(open().unwrap() == right && !dir.join("checksums").exists());
+}
+
+#[test]
+fn damage_in_a_teacher_cache_is_found_without_its_text() {
+    let scratch = Scratch::new("rot-teacher");
+    let ids = |n: u32| Ids::from((0..n).map(|n| n * 7 % 50).collect::<Vec<_>>());
+    let corpus = Corpus { train: ids(200), held_out: ids(90) };
+    let origin = Origin { teacher: Some(1), vocabulary: 50, seq: 16, temperature: 1.0, top: Some(3), text: Origin::text(&corpus).unwrap() };
+    let dir = scratch.path("cache");
+    let mut writer = CacheWriter::open(&dir, &origin, &corpus, &[("device", "a device".into())]).unwrap();
+    let missing = writer.missing().to_vec();
+    for (n, window) in missing.iter().enumerate() {
+        if n == 2 {
+            assert_eq!(check(&dir), [(dir.clone(), Outcome::Whole)], "unfinished");
+        }
+        let tokens = writer.grid().tokens(&corpus, *window).unwrap();
+        let ids: Vec<u32> = (0..48).map(|n| n % 3 * 10 + (*window as u32 + n) % 7).collect();
+        writer.write(*window, &tokens, &ids, &[9000; 48]).unwrap();
+    }
+    writer.sync().unwrap();
+    drop(writer);
+    TeacherCache::open(&dir, &origin).unwrap();
+    assert_eq!(check(&dir), [(dir.clone(), Outcome::Whole)]);
+    all_found(&count(&[dir.join("teacher.safetensors")], 400, &mut |what| {
+        let found = is_damaged(&dir);
+        assert!(found, "not found: {what}");
+        found
+    }));
+}
+
+#[test]
+fn what_an_earlier_version_wrote_is_resumed_and_opened() {
+    let scratch = Scratch::new("rot-earlier");
+    let run_path = scratch.path("earlier");
+    train(&run_path, Some(settings(&scratch)), None).unwrap();
+    let right = std::fs::read(run_path.join("checkpoints/step-00000012/model.safetensors")).unwrap();
+    std::fs::remove_dir_all(run_path.join("checkpoints/step-00000012")).unwrap();
+    for step in [4, 8] {
+        let file = run_path.join(format!("checkpoints/step-{step:08}/state.json"));
+        let mut state: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        ["checksum", "checksums", "run"].iter().for_each(|name| drop(state.as_object_mut().unwrap().remove(*name).unwrap()));
+        std::fs::write(&file, serde_json::to_vec_pretty(&state).unwrap()).unwrap();
+    }
+    let text = std::fs::read_to_string(run_path.join("run.toml")).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
+    std::fs::write(run_path.join("run.toml"), lines.join("\n") + "\n").unwrap();
+    let found = check(&run_path);
+    assert!(found.len() > 8 && found.iter().all(|(_, outcome)| *outcome == Outcome::NoChecksum), "{found:?}");
+    ask(Command::Inspect { model: run_path.display().to_string() }).unwrap();
+    train(&run_path, None, None).unwrap();
+    assert!(std::fs::read(run_path.join("checkpoints/step-00000012/model.safetensors")).unwrap() == right, "other weights");
+    assert!(!is_damaged(&run_path), "{:?}", check(&run_path));
+}
+
+/// The seed is made by a program of its own (`fuzz/seeds.py`), as `docs/formats.md` describes it.
+#[test]
+fn checksums_are_those_that_are_described() {
+    let seed = |name: &str| std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name)).unwrap();
+    let model = ModelFile::from_snapshot("sealed", Arc::new(seed("packed/sealed"))).unwrap();
+    assert!(model.has_sums());
+    model.verify(&mut |_, _| true).unwrap();
+    let state = Checkpoint::parse(Path::new("state.json"), std::str::from_utf8(&seed("state/sealed")).unwrap()).unwrap();
+    assert!(state.sums.is_some() && state.run.is_some());
+    let changes = Changes::read(std::str::from_utf8(&seed("state/changes")).unwrap()).unwrap();
+    assert_eq!((changes.lr(9), changes.lr(12)), (Some(0.1), Some(0.2)));
+}
