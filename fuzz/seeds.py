@@ -71,7 +71,7 @@ def sealed(value):
     return text.replace('"checksum": "' + zeros, '"checksum": "' + digest(text.encode()), 1)
 state = dict(format=1, step=8, cursor=8, tokens=256, seconds=0.5, best=[8, 5.25], device="cpu", cache=None, guard=dict(config=dict(enabled=True, window=64, patience=16, norm_z=12.0, loss_z=12.0, tolerate=3, rollbacks=5), history=[dict(step=8, loss=5.5, norm=0.25)], in_a_row=0, rollbacks=0, scale=dict(before=1.0, after=1.0, **{"from": 0}), full_scale=1.0, steps_since_overflow=8))
 put("state", "earlier", json.dumps(state, indent=2))
-def line(text): return text[:-1] + ',"checksum":"' + digest(text.encode()) + '"}\n'
+def line(text): return text + "\n"
 put("state", "changes", line('{"step":5,"lr":0.1}') + line('{"step":9,"sample_prompt":"a \\"b\\""}') + '{"step":12,"lr":0.2}\n')
 state["checksums"] = {"config.json": digest(b"{}"), "model.safetensors": {"header": digest(b"h"), "tensors": {"model.norm.weight": digest(b"n")}}}
 state["run"] = {"settings": "steps = 12\n", "variants": "{}", "changes": line('{"step":5,"lr":0.1}'), "metrics": {"bytes": 100, "checksum": digest(b"m")}}

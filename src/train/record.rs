@@ -1,5 +1,6 @@
 //! A run's own files as each checkpoint keeps them, to tell damage in them and to repair it.
 
+use super::changes::Changes;
 use crate::formats::{Digest, Digester};
 use crate::platform;
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,11 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
+    /// What was changed while the run trained.
+    pub fn changes(&self) -> Changes {
+        Changes::read(&self.changes).unwrap_or_default()
+    }
+
     /// The text of one of the run's files.
     pub fn text(&self, name: &str) -> &str {
         match name {

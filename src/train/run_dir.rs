@@ -213,18 +213,21 @@ impl RunDir {
         if then.is_none_or(|then: Variants| then == variants) { Ok(variants) } else { Err(broken("it is not what the run was trained with".into())) }
     }
 
-    /// What was changed while it ran, as the checkpoint of step `until` has it up to there; `check` refuses what cannot be.
-    pub fn changes(&self, then: Option<&RunRecord>, until: u64, check: impl Fn(&Changes) -> Result<(), String>) -> Result<Changes, RunError> {
+    /// What was changed while it ran; `check` refuses what cannot be. Up to step `until` it must be what a checkpoint of that
+    /// step has, `then`.
+    pub fn changes(&self, then: Option<&Changes>, until: u64, check: impl Fn(&Changes) -> Result<(), String>) -> Result<Changes, RunError> {
         let path = self.path.join("changes.jsonl");
         let text = if platform::exists(&path) { at(&path, platform::read_text(&path))? } else { String::new() };
-        let read = || {
-            let changes = Changes::read(&text)?;
-            if then.is_some_and(|then| Changes::read(&then.changes).is_ok_and(|then| then.until(until) != changes.until(until))) {
-                return Err(format!("up to step {until} it is not what the checkpoint of that step has; `signet check --repair` puts that back"));
-            }
-            check(&changes).map(|()| changes)
+        let same = |changes: &Changes| match then {
+            Some(then) if then.until(until) != changes.until(until) => Err(format!("up to step {until} it is not what the checkpoint has")),
+            _ => Ok(()),
         };
-        read().map_err(|problem| RunError::Broken { problem: format!("{problem}. Delete the file to go on with the run's first settings"), path: path.clone() })
+        let changes = Changes::read(&text).and_then(|changes| check(&changes).and_then(|()| same(&changes)).map(|()| changes));
+        let advice = match then {
+            Some(then) if *then != Changes::default() => "`signet check --repair` puts back what the newest checkpoint has",
+            _ => "Delete the file to resume with the run's first settings",
+        };
+        changes.map_err(|problem| RunError::Broken { problem: format!("{problem}. {advice}"), path })
     }
 
     /// Replaces `changes.jsonl`.

@@ -14,6 +14,7 @@ use super::event::{GuardAction, TrainEvent};
 use super::guard::{Guard, Verdict};
 use super::metrics::Metrics;
 use super::orders::Orders;
+use super::record::RunRecord;
 use super::run_dir::{RunDir, RunError};
 use super::schedule::Schedule;
 use super::setup::Setup;
@@ -176,8 +177,12 @@ impl Trainer {
         if let (Some(cache), Some(then)) = (&cache, &state.cache) {
             cache.expect(then)?;
         }
-        let changes = run.changes(record.as_ref(), state.step, |changes| possible(changes, &config, &tokenizer, sampler.as_ref()))?;
+        let then = record.as_ref().map(RunRecord::changes);
+        let changes = run.changes(then.as_ref(), state.step, |changes| possible(changes, &config, &tokenizer, sampler.as_ref()))?;
         let mut notes = Vec::new();
+        if then.is_some_and(|then| !then.is_part_of(&changes)) {
+            notes.push(format!("changes.jsonl: after step {} it is not what the checkpoint has: it was changed since, or is damaged", state.step));
+        }
         if let Some(step) = from_step {
             let moved = run.set_aside(step)?;
             notes.extend(

@@ -165,18 +165,20 @@ fn own_file(run: &Path, name: &str, newest: Option<&(u64, RunRecord)>) -> Outcom
         Ok(now) => now,
         Err(error) => return Outcome::Damaged { problem: format!("{}: cannot be read: {error}", path.display()) },
     };
-    let then = newest.map(|(step, record)| (*step, record.text(name)));
+    let then = newest.map(|(_, record)| record.text(name));
     let checked = match name {
         "run.toml" => {
-            run_toml::verify(&now).and_then(|()| then.map_or(Ok(()), |(_, then)| check_settings(&path, then, &now).map_err(|error| error.to_string())))
+            let settings = |then: &str| check_settings(&path, then, &now).map_err(|error| error.to_string());
+            run_toml::verify(&now).and_then(|()| then.map_or(Ok(()), settings))
         }
         "variants.json" => {
             let read = |text: &str| serde_json::from_str::<Variants>(text).map_err(|error| error.to_string());
-            read(&now).and_then(|now| same(then.is_none_or(|(_, then)| read(then) == Ok(now))))
+            read(&now).and_then(|now| same(then.is_none_or(|then| read(then) == Ok(now))))
         }
-        _ => {
-            Changes::read(&now).and_then(|now| same(then.is_none_or(|(step, then)| Changes::read(then).is_ok_and(|then| then.until(step) == now.until(step)))))
-        }
+        _ => Changes::read(&now).and_then(|now| {
+            let as_then = |(step, record): &(u64, RunRecord)| record.changes().until(*step) == now.until(*step) && record.changes().is_part_of(&now);
+            same(newest.is_none_or(as_then))
+        }),
     };
     let repair = if then.is_some() { ". `signet check --repair` puts back what the newest checkpoint keeps of it" } else { "" };
     Outcome::of(checked.map_err(|problem| format!("{}: {problem}{repair}", path.display()))).with(then.is_some() || run_toml::has_checksum(&now))
