@@ -96,7 +96,8 @@ pub(super) async fn train(
         first_weights,
     };
     let mut trainer = Trainer::new(parts).await.map_err(|error| damage::with_older(error.into(), request))?;
-    Ok(trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(event))).await?)
+    let trained = trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(event))).await;
+    trained.map_err(|error| damage::with_older(error.into(), request))
 }
 
 fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
