@@ -2,12 +2,13 @@
 //! seeds (`tests/fuzz.rs`) run the same ones: nothing may panic, hang, or take much more memory than the bytes.
 
 use super::allocator;
-use signet::data::{Chat, Store, Tokenizer, Tokenizing, Watch};
+use signet::data::{Chat, Conversation, Store, Tokenizer, Tokenizing, Watch};
 use signet::eval::{Rows, Task};
 use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
 use signet::formats::{TensorSource, TorchFile, weight_map};
-use signet::infer::{Message, Template};
+use signet::infer::{Given, Message, Template};
+use signet::jinja::Json;
 use signet::model::{ChatFormat, LlamaConfig, ModelFile};
 use signet::train::{Changes, Checkpoint};
 use std::path::{Path, PathBuf};
@@ -171,9 +172,19 @@ fn packed(bytes: &[u8]) {
 
 fn template(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let format = ChatFormat { template: Some(text.into()), bos_token: Some("<s>".into()), eos_token: None };
+    let format = ChatFormat { template: Some(text.into()), bos_token: Some("<s>".into()), ..ChatFormat::default() };
     if let Ok(template) = Template::new(&format) {
-        let _ = template.render(&[Message::new("system", "Be brief."), Message::new("user", " Hi, \u{e9}! "), Message::new("assistant", "Yo")], true);
+        let mut messages = vec![Message::new("system", "Be brief."), Message::new("user", " Hi, \u{e9}! "), Message::new("assistant", "Yo")];
+        let _ = template.render(&messages, true);
+        let json = |text: &str| serde_json::from_str::<Json>(text).expect("JSON");
+        let parts =
+            r#"{"role": "user", "content": [{"type": "text", "text": "a"}], "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1.5, "y": null}}}]}"#;
+        messages.extend(Message::from_json(json(parts)));
+        let given = Given {
+            tools: json(r#"[{"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {"type": ["a", "b"]}}}}}]"#),
+            ..Given::default()
+        };
+        let _ = template.render_with(&messages, &given, false);
     }
 }
 
@@ -228,7 +239,7 @@ fn tokenized(path: &Path) {
     thread_local! {
         static WORDS: Tokenizer = Tokenizer::from_json(include_bytes!("seeds/tokenizer/bpe")).expect("a tokenizer");
     }
-    let render = |messages: Vec<serde_json::Value>| serde_json::to_string(&messages).map_err(|error| error.to_string());
+    let render = |conversation: Conversation| serde_json::to_string(&conversation.messages).map_err(|error| error.to_string());
     let mut watch = Watch { stop: &|| false, progress: &mut |_| {} };
     WORDS.with(|tokenizer| {
         let how = Tokenizing { tokenizer, field: "auto", chat: Chat { id: 0, render: &render }, cache: None };

@@ -19,6 +19,7 @@ pub mod rng;
 
 pub mod assets;
 pub mod formats;
+pub mod jinja;
 
 pub mod device;
 pub mod graph;

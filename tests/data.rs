@@ -6,7 +6,8 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use ruzstd::encoding::{CompressionLevel, compress_to_vec};
 use signet::assets;
-use signet::data::{Chat, Corpus, DataError, Split, Store, Tokenizer, Tokenizing, Watch, expand};
+use signet::data::{Chat, Conversation, Corpus, DataError, Split, Store, Tokenizer, Tokenizing, Watch, expand};
+use signet::jinja::Json;
 use std::cell::Cell;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -18,12 +19,12 @@ fn tokenizer() -> Tokenizer {
 }
 
 /// As the runner renders without a teacher's template; a message of a system is refused.
-fn render(messages: Vec<serde_json::Value>) -> Result<String, String> {
-    let one = |message: &serde_json::Value| match message["role"].as_str() {
-        Some(role @ ("user" | "assistant")) => Ok(format!("<|{role}|>{}", message["content"].as_str().unwrap_or_default())),
+fn render(conversation: Conversation) -> Result<String, String> {
+    let one = |message: &Json| match message.get("role").and_then(Json::as_str) {
+        Some(role @ ("user" | "assistant")) => Ok(format!("<|{role}|>{}", message.get("content").and_then(Json::as_str).unwrap_or_default())),
         role => Err(format!("no role {role:?}")),
     };
-    messages.iter().map(one).collect()
+    conversation.messages.iter().map(one).collect()
 }
 
 fn how<'a>(tokenizer: &'a Tokenizer, cache: Option<&'a Path>) -> Tokenizing<'a> {

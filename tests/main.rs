@@ -26,5 +26,6 @@ mod shaders;
 mod smollm2;
 mod sweep;
 mod teach;
+mod templates;
 mod tidy;
 mod train;

@@ -1,7 +1,8 @@
 //! Text to requests: which tokens are read and which are scored, as lm-evaluation-harness 0.4 has it.
 
 use super::TaskError;
-use crate::data::{Tokenizer, TokenizerError, python};
+use crate::data::{Tokenizer, TokenizerError};
+use crate::jinja::is_space;
 
 /// Tokens of which the last are scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +62,7 @@ impl<'a> Encoder<'a> {
     }
 
     fn pair(&self, context: &str, continuation: &str) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {
-        let read = context.trim_end_matches(python::is_space);
+        let read = context.trim_end_matches(is_space);
         if read.is_empty() {
             let mut scored = self.tokenizer.encode(&format!("{context}{continuation}"))?;
             return Ok(match &self.prefix {

@@ -3,11 +3,8 @@
 
 use super::TaskError;
 use crate::assets;
-use crate::data::python;
+use crate::jinja::{Error, ErrorKind, Expression, Filter, Json, Options, Syntax, Template, is_space};
 use crate::platform;
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::{Serde, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -116,8 +113,18 @@ fn gap() -> String {
     "\n\n".into()
 }
 
-/// Work that a row may cost: some 1,000 times what the tasks here need.
-const FUEL: u64 = 1_000_000;
+/// How templates and expressions are read: as lm-evaluation-harness sets jinja2 up, within bounds of
+/// some 1,000 times what a row of the tasks here needs.
+const OPTIONS: Options = Options {
+    syntax: Syntax { trim_blocks: false, lstrip_blocks: false, keep_trailing_newline: true },
+    chat: false,
+    strict: true,
+    filters: &FILTERS,
+    now: platform::now,
+    steps: 1_000_000,
+    bytes: 64 << 20,
+};
+const FILTERS: [(&str, Filter); 2] = [("wikihow", |text| Ok(wikihow(text).as_str().into())), ("lettered", lettered)];
 /// Bytes of a task's file.
 const LONGEST: usize = 1 << 20;
 
@@ -127,7 +134,8 @@ pub struct Task {
     /// The file, and its text, for messages.
     path: String,
     text: String,
-    environment: Environment<'static>,
+    prompt: Option<Template>,
+    continuation: Option<Template>,
     /// The fields a row needs: of the data set's own rows, then of each other kind.
     needs: Vec<BTreeSet<String>>,
 }
@@ -159,22 +167,13 @@ impl Task {
     /// Reads the text of a file that is called `path` in messages, and tries everything but rows.
     pub fn parse(path: &str, text: &str) -> Result<Self, TaskError> {
         let definition: Definition = toml::from_str(text).map_err(|error| TaskError(format!("task {path}: {error}")))?;
-        let mut environment = Environment::new();
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.set_syntax(SyntaxConfig::builder().keep_trailing_newline(true).build().map_err(|error| TaskError(error.to_string()))?);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(100);
-        environment.set_unknown_method_callback(python::method);
-        environment.add_filter("wikihow", wikihow);
-        environment.add_filter("lettered", lettered);
-        let mut task = Self { definition, path: path.into(), text: text.into(), environment, needs: Vec::new() };
+        let mut task = Self { definition, path: path.into(), text: text.into(), prompt: None, continuation: None, needs: Vec::new() };
         task.check()?;
         let Definition { prompt, continuation, .. } = &task.definition;
-        let templates = [Some(Source::new("prompt", prompt)), continuation.as_ref().map(|source| Source::new("continuation", source))];
-        for source in templates.into_iter().flatten() {
-            let added = task.environment.add_template_owned(source.what.to_string(), source.text.to_string());
-            added.map_err(|error| task.explain(source, &error))?;
-        }
+        let parse = |source: Source<'_>| Template::parse(source.text, OPTIONS).map_err(|error| task.explain(source, &error));
+        let prompt = parse(Source::new("prompt", prompt))?;
+        let continuation = continuation.as_ref().map(|source| parse(Source::new("continuation", source))).transpose()?;
+        (task.prompt, task.continuation) = (Some(prompt), continuation);
         task.needs = task.find_needs()?;
         Ok(task)
     }
@@ -236,7 +235,7 @@ impl Task {
         let Some(kind) = self.needs.iter().position(|needs| needs.iter().all(|field| row.contains_key(field))) else {
             return Err(TaskError(self.missing(row)));
         };
-        let mut fields: BTreeMap<String, Value> = row.iter().map(|(name, value)| (name.clone(), Value::from(Serde(value)))).collect();
+        let mut fields: BTreeMap<String, Json> = row.iter().map(|(name, value)| (name.clone(), value.into())).collect();
         if kind > 0 {
             self.set(&self.definition.also[kind - 1].set, &mut fields)?;
         }
@@ -246,9 +245,9 @@ impl Task {
         let choice = |choice: &String| {
             fields.insert("choice".into(), choice.as_str().into());
             Ok(Choice {
-                prompt: self.render(Source::new("prompt", &self.definition.prompt), &fields)?,
+                prompt: self.render(self.prompt.as_ref(), Source::new("prompt", &self.definition.prompt), &fields)?,
                 continuation: match &self.definition.continuation {
-                    Some(source) => self.render(Source::new("continuation", source), &fields)?,
+                    Some(source) => self.render(self.continuation.as_ref(), Source::new("continuation", source), &fields)?,
                     None => choice.clone(),
                 },
             })
@@ -256,14 +255,14 @@ impl Task {
         Ok(Question { choices: choices.iter().map(choice).collect::<Result<_, TaskError>>()?, gold })
     }
 
-    fn choices(&self, fields: &BTreeMap<String, Value>) -> Result<Vec<String>, TaskError> {
+    fn choices(&self, fields: &BTreeMap<String, Json>) -> Result<Vec<String>, TaskError> {
         let source = match self.definition.choices.get_ref() {
             Choices::Fixed(choices) => return Ok(choices.clone()),
             Choices::Of(source) => Source { what: "choices", text: source, at: self.definition.choices.span().start },
         };
         let value = self.value(source, fields)?;
-        let text = |item: Value| item.as_str().map(str::to_string);
-        let texts = value.try_iter().ok().filter(|_| value.kind() != ValueKind::String).and_then(|items| items.map(text).collect::<Option<Vec<_>>>());
+        let text = |item: &Json| item.as_str().map(str::to_string);
+        let texts = value.as_list().and_then(|items| items.iter().map(text).collect::<Option<Vec<_>>>());
         match texts {
             Some(texts) if texts.len() >= 2 => Ok(texts),
             _ => Err(TaskError(format!("its choices are no list of at least 2 texts, but {value}"))),
@@ -271,56 +270,54 @@ impl Task {
     }
 
     /// A number, its digits, or the text of a choice.
-    fn label(&self, fields: &BTreeMap<String, Value>, choices: &[String]) -> Result<usize, TaskError> {
+    fn label(&self, fields: &BTreeMap<String, Json>, choices: &[String]) -> Result<usize, TaskError> {
         let value = self.value(Source::new("label", &self.definition.label), fields)?;
-        let number = match value.kind() {
-            ValueKind::Bool => Some(usize::from(value.is_true())),
-            ValueKind::Number => usize::try_from(value.clone()).ok(),
-            _ => value.as_str().and_then(|text| text.parse().ok().or_else(|| choices.iter().position(|choice| choice == text))),
+        let number = match &value {
+            Json::Bool(value) => Some(usize::from(*value)),
+            Json::Int(value) => usize::try_from(*value).ok(),
+            Json::Float(value) if value.fract() == 0.0 && *value >= 0.0 => Some(*value as usize),
+            Json::Text(text) => text.parse().ok().or_else(|| choices.iter().position(|choice| choice == text)),
+            _ => None,
         };
         number.filter(|&gold| gold < choices.len()).ok_or_else(|| {
-            TaskError(format!("its label {value:?} is none of the {} choices. Rows without answers, such as a test split's, cannot be judged", choices.len()))
+            TaskError(format!("its label {value} is none of the {} choices. Rows without answers, such as a test split's, cannot be judged", choices.len()))
         })
     }
 
     /// Gives a row fields; each expression sees the row as it was.
-    fn set(&self, set: &Fields, fields: &mut BTreeMap<String, Value>) -> Result<(), TaskError> {
+    fn set(&self, set: &Fields, fields: &mut BTreeMap<String, Json>) -> Result<(), TaskError> {
         let values = set.iter().map(|(name, source)| Ok((name.clone(), self.value(Source::new(name, source), fields)?)));
         let values = values.collect::<Result<Vec<_>, TaskError>>()?;
         fields.extend(values);
         Ok(())
     }
 
-    fn value(&self, source: Source<'_>, fields: &BTreeMap<String, Value>) -> Result<Value, TaskError> {
-        let value = self.environment.compile_expression(source.text).and_then(|expression| expression.eval(Value::from(fields.clone())));
-        let value = value.map_err(|error| self.explain(source, &error))?;
-        // An expression that only names what is not there gives it, undefined.
-        if value.is_undefined() { Err(self.explain(source, &Error::from(ErrorKind::UndefinedError))) } else { Ok(value) }
+    fn value(&self, source: Source<'_>, fields: &BTreeMap<String, Json>) -> Result<Json, TaskError> {
+        let value = Expression::parse(source.text, OPTIONS).and_then(|expression| expression.eval(&variables(fields)));
+        value.map_err(|error| self.explain(source, &error))
     }
 
-    fn render(&self, source: Source<'_>, fields: &BTreeMap<String, Value>) -> Result<String, TaskError> {
-        let text = self.environment.get_template(source.what).and_then(|template| template.render(Value::from(fields.clone())));
+    fn render(&self, template: Option<&Template>, source: Source<'_>, fields: &BTreeMap<String, Json>) -> Result<String, TaskError> {
+        let text = template.map_or(Ok(String::new()), |template| template.render(&variables(fields)));
         text.map_err(|error| self.explain(source, &error))
     }
 
     /// What is wrong with a template or an expression, and where in the task's file.
     fn explain(&self, source: Source<'_>, error: &Error) -> TaskError {
         let line = self.text[..source.at.min(self.text.len())].matches('\n').count() + 1;
-        let detail = match (error.kind(), error.detail()) {
-            (ErrorKind::OutOfFuel, _) => "it does too much work".to_string(),
-            (ErrorKind::UndefinedError, _) => "it names what a row does not have".to_string(),
-            (_, Some(detail)) => detail.to_string(),
-            (kind, None) => kind.to_string(),
+        let detail = match error.kind {
+            ErrorKind::Undefined => "it names what a row does not have",
+            _ => error.message.as_str(),
         };
         TaskError(format!("task {}, line {line}: {}: {detail}", self.path, source.what))
     }
 
     /// What each kind of row must have; everything is parsed for it.
     fn find_needs(&self) -> Result<Vec<BTreeSet<String>>, TaskError> {
-        let Definition { continuation, choices, label, set, also, .. } = &self.definition;
+        let Definition { choices, label, set, also, .. } = &self.definition;
         let mut needs = BTreeSet::new();
-        for what in ["prompt", "continuation"].iter().take(1 + usize::from(continuation.is_some())) {
-            needs.extend(self.environment.get_template(what).map_err(|error| TaskError(error.to_string()))?.undeclared_variables(false));
+        for template in self.prompt.iter().chain(&self.continuation) {
+            needs.extend(template.variables());
         }
         if let Choices::Of(text) = choices.get_ref() {
             needs.extend(self.variables(Source { what: "choices", text, at: choices.span().start })?);
@@ -339,16 +336,11 @@ impl Task {
         for (name, source) in set {
             needs.extend(self.variables(Source::new(name, source))?);
         }
-        // What Jinja itself has is no field.
-        for (name, _) in self.environment.globals() {
-            needs.remove(name);
-        }
         Ok(needs)
     }
 
     fn variables(&self, source: Source<'_>) -> Result<BTreeSet<String>, TaskError> {
-        let expression = self.environment.compile_expression(source.text).map_err(|error| self.explain(source, &error))?;
-        Ok(expression.undeclared_variables(false).into_iter().collect())
+        Ok(Expression::parse(source.text, OPTIONS).map_err(|error| self.explain(source, &error))?.variables())
     }
 
     /// Which fields a row lacks: of the kind it is nearest to.
@@ -360,9 +352,13 @@ impl Task {
     }
 }
 
+fn variables(fields: &BTreeMap<String, Json>) -> Vec<(&str, &Json)> {
+    fields.iter().map(|(name, value)| (name.as_str(), value)).collect()
+}
+
 /// As lm-evaluation-harness cleans HellaSwag's texts: what is in brackets is left from WikiHow's pages.
 fn wikihow(text: &str) -> String {
-    let text = text.trim_matches(python::is_space).replace(" [title]", ". ");
+    let text = text.trim_matches(is_space).replace(" [title]", ". ");
     let mut rest = &text[..];
     let mut out = String::with_capacity(text.len());
     while let Some(open) = rest.find('[') {
@@ -375,15 +371,15 @@ fn wikihow(text: &str) -> String {
 }
 
 /// The texts of lines that begin with `A. `, `B. ` and so on; other lines belong to the one before.
-fn lettered(text: &str) -> Result<Vec<String>, Error> {
+fn lettered(text: &str) -> Result<Json, String> {
     let mut texts: Vec<String> = Vec::new();
     for line in text.split('\n') {
         let letter = char::from(b'A' + texts.len().min(25) as u8);
         match (line.strip_prefix(letter).and_then(|line| line.strip_prefix(". ")), texts.last_mut()) {
             (Some(begun), _) => texts.push(begun.into()),
             (None, Some(last)) => *last = format!("{last}\n{line}"),
-            (None, None) => return Err(Error::new(ErrorKind::InvalidOperation, "its choices do not begin with \"A. \"")),
+            (None, None) => return Err("its choices do not begin with \"A. \"".into()),
         }
     }
-    Ok(texts)
+    Ok(Json::List(texts.into_iter().map(Json::Text).collect()))
 }

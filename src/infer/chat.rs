@@ -67,7 +67,7 @@ impl Chat {
     pub fn set(&mut self, messages: Vec<Message>, request: Request) -> Result<(), ChatError> {
         request.sampling.check().map_err(GenerateError::Setting)?;
         self.template.render(&[&messages[..], &[Message::new("user", "")]].concat(), true)?;
-        self.pinned = messages.iter().take_while(|message| message.role == "system").count();
+        self.pinned = messages.iter().take_while(|message| message.role() == "system").count();
         (self.messages, self.request) = (messages, request);
         Ok(())
     }
@@ -140,7 +140,7 @@ impl Chat {
 
 /// Drops the oldest turn: a user's message and all up to the next one. Never the last.
 fn drop_oldest(messages: &mut Vec<Message>, pinned: usize) -> bool {
-    let next = (pinned + 1..messages.len()).find(|&n| messages[n].role == "user");
+    let next = (pinned + 1..messages.len()).find(|&n| messages[n].role() == "user");
     match next {
         Some(next) => {
             messages.drain(pinned..next);
@@ -159,7 +159,7 @@ mod tests {
         let mut messages: Vec<Message> = ["system", "user", "assistant", "user", "assistant", "user"].iter().map(|role| Message::new(role, "x")).collect();
         assert!(drop_oldest(&mut messages, 1));
         assert!(drop_oldest(&mut messages, 1));
-        assert_eq!(messages.iter().map(|message| &message.role[..]).collect::<Vec<_>>(), ["system", "user"]);
+        assert_eq!(messages.iter().map(Message::role).collect::<Vec<_>>(), ["system", "user"]);
         assert!(!drop_oldest(&mut messages, 1));
     }
 }

@@ -17,4 +17,4 @@ pub use engine::{Engine, EngineError};
 pub use generate::{GenerateError, GenerateReport, Generated, Generator, Request, Stopped};
 pub use sampler::{Sampler, Sampling};
 pub use stop::StopScan;
-pub use template::{DEFAULT_TEMPLATE, Message, Template, TemplateError};
+pub use template::{DEFAULT_TEMPLATE, Given, Message, Template, TemplateError};

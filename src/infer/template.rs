@@ -1,31 +1,100 @@
-//! Chat templates: Jinja as Hugging Face models carry it. A template comes with a file, so it is
-//! not trusted: it can spend a limited amount of work and memory, and an error is all it can cause.
+//! Chat templates as Hugging Face models carry them. A template comes with a file, so it is not
+//! trusted: it can spend a limited amount of work and memory, and an error is all it can cause.
 
-use crate::data::python;
+use crate::jinja::{self, ErrorKind, Json, Options, Syntax};
 use crate::model::ChatFormat;
-use minijinja::value::{Kwargs, Serde};
-use minijinja::{Environment, Error, ErrorKind, Value, context, syntax::SyntaxConfig};
+use crate::platform;
 use serde::{Deserialize, Serialize};
-use serde_json::ser::{Formatter, PrettyFormatter};
-use std::io::{self, Write};
 
-/// One message of a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Message {
-    /// `user`, `assistant`, and if the template knows it, `system`.
-    pub role: String,
-    /// What is said.
-    pub content: String,
-}
+/// A message of a conversation, with all keys that it has.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Message(Json);
 
 impl Message {
-    /// A message.
+    /// A message of a role, which says a text.
     pub fn new(role: &str, content: &str) -> Self {
-        Self { role: role.into(), content: content.into() }
+        Self(Json::Map(vec![("role".into(), role.into()), ("content".into(), content.into())]))
+    }
+
+    /// A message as a data set has it: an object, whose content is text.
+    pub fn from_json(json: Json) -> Result<Self, String> {
+        if !matches!(json, Json::Map(_)) {
+            return Err(format!("a message is an object, not {}", json.kind()));
+        }
+        for (n, part) in json.get("content").and_then(Json::as_list).unwrap_or_default().iter().enumerate() {
+            if let Some(kind) = part.get("type").filter(|kind| kind.as_str() != Some("text")) {
+                let kind = kind.as_str().unwrap_or(kind.kind());
+                return Err(format!("part {} of the content is of the type {kind}. Only parts of the type text are supported", n + 1));
+            }
+        }
+        Ok(Self(json))
+    }
+
+    /// `user`, `assistant`, `system` or another that the template knows; empty without one.
+    pub fn role(&self) -> &str {
+        self.0.get("role").and_then(Json::as_str).unwrap_or_default()
+    }
+
+    /// The text, if it is one and not a list of parts.
+    pub fn content(&self) -> Option<&str> {
+        self.0.get("content").and_then(Json::as_str)
+    }
+
+    /// The message as transformers gives it to a template: keys that are null are left out, and
+    /// reasoning has its usual names.
+    fn normalized(&self) -> Json {
+        let Json::Map(entries) = &self.0 else { return self.0.clone() };
+        let mut entries: Vec<(String, Json)> = entries.iter().filter(|(_, value)| *value != Json::Null).cloned().collect();
+        let find = |entries: &[(String, Json)], name: &str| entries.iter().position(|(key, _)| key == name);
+        let reasoning = ["reasoning_content", "thinking", "reasoning"].iter().find_map(|name| find(&entries, name));
+        if let Some(reasoning) = reasoning.map(|at| entries[at].1.clone()) {
+            let thinking = find(&entries, "thinking").map(|at| entries.remove(at).1);
+            entries.insert(0, ("thinking".into(), thinking.unwrap_or_else(|| reasoning.clone())));
+            match find(&entries, "reasoning_content") {
+                Some(at) => entries[at].1 = reasoning,
+                None => entries.push(("reasoning_content".into(), reasoning)),
+            }
+        }
+        Json::Map(entries)
     }
 }
 
-/// A template that could not be used.
+/// What a template is given besides messages.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Given {
+    /// Functions that may be called: a list of JSON schemas, or null.
+    pub tools: Json,
+    /// Texts to answer from: a list of objects, or null.
+    pub documents: Json,
+    /// Other variables by their names, or null.
+    pub variables: Json,
+}
+
+impl Given {
+    /// What a row of a data set gives. `tools` may be the text of a list, as data sets store it.
+    pub fn new(tools: Json, documents: Json, variables: Json) -> Result<Self, String> {
+        let tools = match tools {
+            Json::Text(text) => serde_json::from_str(&text).map_err(|error| format!("tools is a string that is not JSON: {error}"))?,
+            other => other,
+        };
+        for (name, list) in [("tools", &tools), ("documents", &documents)] {
+            let items = list.as_list();
+            if items.is_none() && *list != Json::Null {
+                return Err(format!("{name} is {}; it must be a list of objects", list.kind()));
+            }
+            if let Some(item) = items.unwrap_or_default().iter().find(|item| !matches!(item, Json::Map(_))) {
+                return Err(format!("{name} has {} in it; each item must be an object", item.kind()));
+            }
+        }
+        if !matches!(variables, Json::Map(_) | Json::Null) {
+            return Err(format!("chat_template_kwargs is {}; it must be an object", variables.kind()));
+        }
+        Ok(Self { tools, documents, variables })
+    }
+}
+
+/// A template that cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("chat template: {0}")]
 pub struct TemplateError(pub String);
@@ -33,19 +102,18 @@ pub struct TemplateError(pub String);
 /// The template of models trained on the embedded corpus, and of those that bring none.
 pub const DEFAULT_TEMPLATE: &str = "{% for m in messages %}\
 {% if m.role not in ['user', 'assistant'] %}{{ raise_exception('this model knows the roles user and assistant, not ' ~ m.role ~ '. Say it as the user instead') }}{% endif %}\
-<|{{ m.role }}|>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
+<|{{ m.role }}|>{{ m.content if m.content is string else m.content | map(attribute='text') | join }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
 
-/// Work and memory a template may spend: some 100 instructions for each of 10,000 messages, and
-/// 64 MB.
-const FUEL: u64 = 1_000_000;
+/// Steps and bytes that a template may spend: some hundred steps for each of 10,000 messages.
+const STEPS: u64 = 4_000_000;
+const BYTES: u64 = 64 << 20;
 /// Bytes of a template.
 const LONGEST: usize = 1 << 20;
 
 /// A chat template that has been parsed.
 pub struct Template {
-    environment: Environment<'static>,
-    bos: String,
-    eos: String,
+    template: jinja::Template,
+    tokens: Vec<(&'static str, Json)>,
 }
 
 impl std::fmt::Debug for Template {
@@ -57,69 +125,43 @@ impl std::fmt::Debug for Template {
 impl Template {
     /// Parses a model's template; the default one if it brought none.
     pub fn new(format: &ChatFormat) -> Result<Self, TemplateError> {
-        let source = format.template.clone().unwrap_or_else(|| DEFAULT_TEMPLATE.into());
+        let source = format.template.as_deref().unwrap_or(DEFAULT_TEMPLATE);
         if source.len() > LONGEST {
             return Err(TemplateError(format!("it is {} bytes long; {LONGEST} are allowed", source.len())));
         }
-        let mut environment = Environment::new();
-        // As transformers sets it.
-        environment.set_syntax(SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(explain)?);
-        environment.set_fuel(Some(FUEL));
-        environment.set_recursion_limit(100);
-        environment.set_unknown_method_callback(python::method);
-        environment.add_function("raise_exception", |text: String| -> Result<Value, Error> { Err(Error::new(ErrorKind::InvalidOperation, text)) });
-        environment.add_filter("tojson", tojson);
-        environment.add_template_owned("chat", source).map_err(explain)?;
-        let text = |token: &Option<String>| token.clone().unwrap_or_default();
-        Ok(Self { environment, bos: text(&format.bos_token), eos: text(&format.eos_token) })
+        let syntax = Syntax { trim_blocks: true, lstrip_blocks: true, keep_trailing_newline: false };
+        let options = Options { syntax, chat: true, strict: false, filters: &[], now: platform::now, steps: STEPS, bytes: BYTES };
+        let template = jinja::Template::parse(source, options).map_err(explain)?;
+        let tokens = [("bos_token", &format.bos_token), ("eos_token", &format.eos_token)];
+        // A token that a model lacks is not defined.
+        let tokens = tokens.into_iter().filter_map(|(name, token)| Some((name, token.as_deref()?.into())));
+        Ok(Self { template, tokens: tokens.collect() })
     }
 
     /// The text of a conversation; `reply` adds what asks the model to speak.
     pub fn render(&self, messages: &[Message], reply: bool) -> Result<String, TemplateError> {
-        let values = context! { messages => Value::from(Serde(messages)), add_generation_prompt => reply, bos_token => &self.bos, eos_token => &self.eos };
-        self.environment.get_template("chat").and_then(|template| template.render(values)).map_err(explain)
+        self.render_with(messages, &Given::default(), reply)
+    }
+
+    /// The text of a conversation with tools, documents and other variables.
+    pub fn render_with(&self, messages: &[Message], given: &Given, reply: bool) -> Result<String, TemplateError> {
+        let messages = Json::List(messages.iter().map(Message::normalized).collect());
+        let reply = reply.into();
+        let mut variables: Vec<(&str, &Json)> = self.tokens.iter().map(|(name, token)| (*name, token)).collect();
+        if let Json::Map(others) = &given.variables {
+            variables.extend(others.iter().map(|(name, value)| (name.as_str(), value)));
+        }
+        variables.extend([("messages", &messages), ("tools", &given.tools), ("documents", &given.documents), ("add_generation_prompt", &reply)]);
+        self.template.render(&variables).map_err(explain)
     }
 }
 
 /// What a template raised, or what is wrong with it and where.
-fn explain(error: Error) -> TemplateError {
-    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_string);
-    match (error.kind(), error.line()) {
-        (ErrorKind::OutOfFuel, _) => TemplateError("it does too much work; this is no plain template".into()),
-        (_, Some(line)) => TemplateError(format!("{detail} (line {line})")),
-        (_, None) => TemplateError(detail),
-    }
-}
-
-/// `tojson` as transformers has it: nothing is escaped for HTML, and `indent` is understood.
-fn tojson(value: Value, options: Kwargs) -> Result<String, Error> {
-    let mut text = Vec::new();
-    let written = match options.get::<Option<usize>>("indent")? {
-        Some(indent) => {
-            let spaces = vec![b' '; indent.min(16)];
-            value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(&spaces)))
-        }
-        None => value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Spaced)),
-    };
-    let problem = |problem: String| Error::new(ErrorKind::InvalidOperation, problem);
-    written.map_err(|error| problem(error.to_string()))?;
-    String::from_utf8(text).map_err(|error| problem(error.to_string()))
-}
-
-/// JSON with Python's spaces: after commas and colons.
-struct Spaced;
-
-impl Formatter for Spaced {
-    fn begin_array_value<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { out.write_all(b", ") }
-    }
-
-    fn begin_object_key<W: ?Sized + Write>(&mut self, out: &mut W, first: bool) -> io::Result<()> {
-        if first { Ok(()) } else { out.write_all(b", ") }
-    }
-
-    fn begin_object_value<W: ?Sized + Write>(&mut self, out: &mut W) -> io::Result<()> {
-        out.write_all(b": ")
+fn explain(error: jinja::Error) -> TemplateError {
+    match (error.kind, error.line) {
+        (ErrorKind::Spent, _) => TemplateError(format!("{}; this is no plain template", error.message)),
+        (_, Some(line)) => TemplateError(format!("{} (line {line})", error.message)),
+        (_, None) => TemplateError(error.message),
     }
 }
 
@@ -128,11 +170,15 @@ mod tests {
     use super::*;
 
     fn template(source: &str) -> Result<Template, TemplateError> {
-        Template::new(&ChatFormat { template: Some(source.into()), bos_token: Some("<s>".into()), eos_token: None })
+        Template::new(&ChatFormat { template: Some(source.into()), bos_token: Some("<s>".into()), ..ChatFormat::default() })
     }
 
     fn render(source: &str) -> Result<String, TemplateError> {
         template(source)?.render(&[Message::new("user", " Hi there "), Message::new("assistant", "Yo")], true)
+    }
+
+    fn message(json: &str) -> Result<Message, String> {
+        Message::from_json(serde_json::from_str(json).unwrap())
     }
 
     #[test]
@@ -143,33 +189,71 @@ mod tests {
         assert_eq!(template.render(&messages[..2], false).unwrap(), "<|user|>a<|assistant|>b");
         let refused = template.render(&[Message::new("system", "be kind")], true).unwrap_err();
         assert!(refused.0.starts_with("this model knows the roles user and assistant, not system"), "{refused}");
+        let parts = message(r#"{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}"#).unwrap();
+        let silent = message(r#"{"role": "assistant", "content": null}"#).unwrap();
+        assert_eq!(template.render(&[parts, silent], false).unwrap(), "<|user|>ab<|assistant|>");
     }
 
     #[test]
-    fn templates_of_other_families_work() {
-        let chatml = "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe helpful<|im_end|>\n' }}{% endif %}\
-            {{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-        let text = render(chatml).unwrap();
-        assert!(text.starts_with("<|im_start|>system\nBe helpful<|im_end|>\n<|im_start|>user\n Hi there <|im_end|>\n"), "{text}");
-        assert!(text.ends_with("<|im_start|>assistant\n"));
-        let llama = "{{ bos_token }}\n{%- set ns = namespace(n=0) %}\n{%- for m in messages %}\n    {%- if m.content.strip().startswith('Hi') and m.get('tool_calls') is none %}\n        {{- m.content.strip() | upper }}\n    {%- endif %}\n    {%- set ns.n = ns.n + 1 %}\n{%- endfor %}{{ ns.n }}{{ messages | length }}{{ m is defined }}";
-        assert_eq!(render(llama).unwrap(), "<s>HI THERE22False");
-        assert_eq!(
-            render("{{ 'a,b,c'.split(',')[-1] }}{{ {'k': [1, 'é<']} | tojson }}{{ 'x y'.title() }}{{ 'abc'[1:] }}").unwrap(),
-            "c{\"k\": [1, \"é<\"]}X Ybc"
-        );
+    fn messages_are_seen_whole() {
+        let source = "{% for m in messages %}{{ m }}{% endfor %}{{ tools }}{{ documents }}{{ x is defined }}";
+        let all = message(r#"{"content": null, "role": "assistant", "reasoning": "r", "tool_calls": [{"z": 1.0, "a": null}], "name": null}"#).unwrap();
+        let text = "{'thinking': 'r', 'role': 'assistant', 'reasoning': 'r', 'tool_calls': [{'z': 1.0, 'a': None}], 'reasoning_content': 'r'}";
+        assert_eq!(template(source).unwrap().render(&[all.clone()], false).unwrap(), format!("{text}NoneNoneFalse"));
+        let json = |text| serde_json::from_str::<Json>(text).unwrap();
+        let given = Given::new(json(r#""[{\"b\": 1}]""#), json(r#"[{"t": "d"}]"#), json(r#"{"x": 2}"#)).unwrap();
+        assert_eq!(template(source).unwrap().render_with(&[all], &given, false).unwrap(), format!("{text}[{{'b': 1}}][{{'t': 'd'}}]True"));
+    }
+
+    #[test]
+    fn what_no_template_can_use_is_named() {
+        let refused = message(r#"{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image", "url": "u"}]}"#).unwrap_err();
+        assert!(refused.contains("part 2") && refused.contains("image"), "{refused}");
+        assert!(message("[]").unwrap_err().contains("a list"));
+        let json = |text| serde_json::from_str::<Json>(text).unwrap();
+        for (tools, documents, variables, problem) in [
+            ("3", "null", "null", "tools is a number"),
+            ("[3]", "null", "null", "tools has a number"),
+            ("\"[\"", "null", "null", "not JSON"),
+            ("null", "{}", "null", "documents is an object"),
+            ("null", "null", "[]", "chat_template_kwargs is a list"),
+        ] {
+            let refused = Given::new(json(tools), json(documents), json(variables)).unwrap_err();
+            assert!(refused.contains(problem), "{refused}");
+        }
+    }
+
+    #[test]
+    fn tokens_that_a_model_lacks_are_not_defined() {
+        assert_eq!(render("{{ bos_token }}{{ eos_token is defined }}{{ eos_token }}").unwrap(), "<s>False");
+        assert_eq!(render("{{ strftime_now('%Y') | int > 2000 }}").unwrap(), "True");
     }
 
     #[test]
     fn hostile_templates_are_errors() {
         let mut deep = "{{ ".to_string();
         deep.push_str(&"(".repeat(100_000));
+        let long = format!("{{{{ 1{} }}}}", " + 1".repeat(100_000));
+        let chain = format!("{{{{ x{} }}}}", ".a".repeat(100_000));
+        let nested = format!("{}x{}", "{% if true %}".repeat(10_000), "{% endif %}".repeat(10_000));
         let hostile = [
             "{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}x{% endfor %}{% endfor %}{% endfor %}",
             "{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set ns.x = ns.x ~ ns.x %}{% endfor %}{{ ns.x }}",
             "{% set ns = namespace(x='aaaaaaaaaaaaaaaa') %}{% for i in range(100) %}{% set ns.x = ns.x.replace('a', 'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa') %}{% endfor %}{{ ns.x }}",
+            "{% set ns = namespace(x=[1]) %}{% for i in range(100) %}{% set ns.x = ns.x + ns.x %}{% endfor %}",
+            "{% set ns = namespace(x=[1]) %}{% for i in range(150) %}{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+            "{% set ns = namespace(x=(1,)) %}{% for i in range(150) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}{{ {ns.x: 1} }}",
+            "{% set a = namespace(x=[1]) %}{% set b = namespace(x=[1]) %}{% for i in range(150) %}{% set a.x = [a.x, a.x] %}{% set b.x = [b.x, b.x] %}{% endfor %}{{ a.x == b.x }}",
+            "{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}",
             "{{ 'x' * 9999999999999 }}",
+            "{{ 'x'.center(9999999999999) }}",
+            "{{ '%9999999999d' % 1 }}",
+            "{{ '{:9999999999}'.format(1) }}",
+            "{{ [1] * 9999999999999 }}",
+            "{{ 10 ** 10 ** 10 }}",
             "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+            "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
+            "{% set ns = namespace() %}{% set ns.ns = ns %}{{ ns }}",
             "{% include 'chat' %}",
             "{{ messages[99].content.foo.bar }}",
             "{{ 1 // 0 }}{{ 1 % 0 }}",
@@ -178,11 +262,23 @@ mod tests {
             "{% if %}",
             "{{ raise_exception('no') }}",
             deep.as_str(),
+            long.as_str(),
+            chain.as_str(),
+            nested.as_str(),
         ];
         for source in hostile {
             let error = render(source).expect_err(&source[..source.len().min(80)]);
             assert!(!error.0.is_empty());
         }
         assert_eq!(render("a\n{{ raise_exception('only users may speak') }}").unwrap_err().0, "only users may speak (line 2)");
+        // Chains and rings of what holds other values are taken apart without recursion.
+        for source in [
+            "{% set ns = namespace() %}{% set ns.ns = ns %}{{ ns.ns.ns is defined }}",
+            "{% set ns = namespace(x=none) %}{% for i in range(99999) %}{% set ns.x = namespace(x=ns.x) %}{% endfor %}True",
+            "{% set ns = namespace(x='') %}{% for i in range(99999) %}{% set ns.x = [ns.x].count %}{% endfor %}True",
+            "{% set ns = namespace(x='') %}{% macro f(g) %}{% macro h() %}{{ g }}{% endmacro %}{% set ns.x = h %}{% endmacro %}{% for i in range(9999) %}{{ f(ns.x) }}{% endfor %}True",
+        ] {
+            assert_eq!(render(source).unwrap(), "True", "{source}");
+        }
     }
 }

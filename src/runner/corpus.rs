@@ -2,15 +2,15 @@
 
 use super::{Event, Stop};
 use crate::assets;
-use crate::data::{About, Chat, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather, stores};
+use crate::data::{About, Chat, Conversation, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather, stores};
 use crate::formats::checksum;
-use crate::infer::{Message, Template};
+use crate::infer::{Given, Message, Template};
+use crate::jinja::Json;
 use crate::model::ChatFormat;
 use crate::platform;
 use crate::train::{SettingError, TrainConfig};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 
 /// A text to look at.
@@ -45,6 +45,9 @@ pub struct DataReport {
     pub rows: Vec<String>,
 }
 
+/// A number for the rules by which templates are rendered; another one where they change.
+const RULES: u64 = 1;
+
 /// Ids of a document that are shown.
 const SHOWN: u64 = 200;
 
@@ -63,22 +66,24 @@ impl Reading {
     /// With the template of a model, or the default one if it has none.
     pub(super) fn new(format: &ChatFormat) -> Self {
         let parts = [&format.template, &format.bos_token, &format.eos_token];
-        let id = parts.iter().fold(0, |sum, part| checksum(sum, part.as_deref().unwrap_or("\0").as_bytes()));
+        // Ids of a model's own template are made anew where it was rendered by other rules.
+        let rules = format.template.as_ref().map_or(0, |_| RULES);
+        let id = parts.iter().fold(rules, |sum, part| checksum(sum, part.as_deref().unwrap_or("\0").as_bytes()));
         Self { template: Template::new(format).map_err(|error| error.to_string()), id }
     }
 
-    fn render(&self, messages: Vec<Value>) -> Result<String, String> {
+    fn render(&self, conversation: Conversation) -> Result<String, String> {
         let template = self.template.as_ref().map_err(String::clone)?;
-        let read = |(n, message): (usize, Value)| {
-            serde_json::from_value::<Message>(message).map_err(|error| format!("message {}: {error}; each has a role and a content, both text", n + 1))
-        };
+        let Conversation { messages, tools, documents, variables } = conversation;
+        let read = |(n, message): (usize, Json)| Message::from_json(message).map_err(|error| format!("message {}: {error}", n + 1));
         let messages = messages.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-        template.render(&messages, false).map_err(|error| error.to_string())
+        let given = Given::new(tools, documents, variables)?;
+        template.render_with(&messages, &given, false).map_err(|error| error.to_string())
     }
 
     /// Calls `with` with how a run's text is tokenized.
     pub(super) fn with<T>(&self, config: &TrainConfig, tokenizer: &Tokenizer, with: impl FnOnce(&Tokenizing<'_>) -> T) -> T {
-        let render = |messages| self.render(messages);
+        let render = |conversation| self.render(conversation);
         let cache = cache();
         with(&Tokenizing { tokenizer, field: &config.field, chat: Chat { id: self.id, render: &render }, cache: cache.as_deref() })
     }
@@ -161,7 +166,7 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
 /// The text of some files, conversations by the default template.
 pub(super) fn plain(paths: &[PathBuf]) -> Result<String> {
     let reading = Reading::new(&ChatFormat::default());
-    let chat = Chat { id: reading.id, render: &|messages| reading.render(messages) };
+    let chat = Chat { id: reading.id, render: &|conversation| reading.render(conversation) };
     Ok(gather(&expand(paths)?, &TrainConfig::default().field, chat)?)
 }
 

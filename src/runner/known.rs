@@ -4,13 +4,12 @@
 use super::devices::{self, Place};
 use super::train::open_teacher;
 use crate::assets;
-use crate::data::{Chat, Tokenizer, expand, sample};
+use crate::data::{Chat, Conversation, Tokenizer, expand, sample};
 use crate::device::{Adapter, Choice, adapters};
 use crate::model::{Linears, LlamaConfig, WEIGHTS};
 use crate::platform::{self, Stamp};
 use crate::train::{Source, TrainConfig};
 use anyhow::Result;
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -114,7 +113,7 @@ impl Known {
 /// Tokens of some files, by how those that are looked at begin. What a chat template adds is not known here.
 fn reckon(files: &Seen, field: &str, tokenizer: &Tokenizer) -> Option<u64> {
     let bytes = |files: &[(PathBuf, Option<Stamp>)]| files.iter().map(|(_, stamp)| Some(stamp.as_ref()?.bytes)).sum::<Option<u64>>();
-    let said = |messages: Vec<Value>| Ok(messages.iter().filter_map(|message| message["content"].as_str()).collect());
+    let said = |conversation: Conversation| Ok(conversation.messages.iter().filter_map(|message| message.get("content")?.as_str()).collect());
     let sampled = &files[..files.len().min(SAMPLED)];
     let mut tokens = 0;
     for (path, stamp) in sampled {

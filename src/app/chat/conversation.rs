@@ -217,7 +217,9 @@ mod tests {
     #[test]
     fn the_model_is_told_what_it_still_sees() {
         let mut conversation = said(&["a", "b", "c"]);
-        let told = |conversation: &Conversation, n, system| conversation.before(n, system).into_iter().map(|message| message.content).collect::<Vec<_>>();
+        let told = |conversation: &Conversation, n, system| {
+            conversation.before(n, system).into_iter().map(|message| message.content().unwrap_or_default().to_string()).collect::<Vec<_>>()
+        };
         assert_eq!(told(&conversation, 2, "be kind"), ["be kind", "a", "re a", "b", "re b"]);
         conversation.forget(2);
         assert_eq!((told(&conversation, 3, " "), conversation.forgotten()), (["b", "re b", "c", "re c"].map(str::to_string).to_vec(), 1));

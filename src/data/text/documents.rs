@@ -2,9 +2,8 @@
 //! lines a row each.
 
 use super::reader::Reader;
-use super::rows::{self, Contents, RowError};
+use super::rows::{self, Contents, Conversation, RowError};
 use crate::data::DataError;
-use serde_json::Value;
 use std::path::PathBuf;
 
 /// Plain text of fewer documents is taken as one, white space between them included.
@@ -42,8 +41,8 @@ impl Input {
 pub struct Chat<'a> {
     /// What knows the template again.
     pub id: u64,
-    /// The text of some messages; an error says which of them is wrong.
-    pub render: &'a dyn Fn(Vec<Value>) -> Result<String, String>,
+    /// The text of a conversation; an error says which of them is wrong.
+    pub render: &'a dyn Fn(Conversation) -> Result<String, String>,
 }
 
 /// Takes documents, one after the other.
@@ -244,8 +243,8 @@ impl Documents<'_> {
             })?;
             match contents {
                 Contents::Text(text) => self.row(&text)?,
-                Contents::Messages(messages) => {
-                    let text = (chat.render)(messages).map_err(|problem| reader.problem(problem))?;
+                Contents::Conversation(conversation) => {
+                    let text = (chat.render)(conversation).map_err(|problem| reader.problem(problem))?;
                     self.row(&text)?;
                 }
                 Contents::Ids(ids) => self.sink.ids(&ids)?.map_err(|problem| reader.problem(problem))?,

@@ -12,5 +12,6 @@ pub use documents::{Chat, Format};
 pub(super) use documents::{Input, Sink, feed};
 pub use paths::{expand, format_of};
 pub use reader::whole;
+pub use rows::Conversation;
 pub use sample::{Sample, gather, sample};
 pub(super) use unpack::PIECE;

@@ -1,7 +1,7 @@
 //! A row of JSON lines: its text, its token ids, or its messages.
 
+use crate::jinja::Json;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use serde_json::Value;
 use std::fmt::{self, Formatter};
 
 /// What a field holds decides what it is.
@@ -9,12 +9,27 @@ use std::fmt::{self, Formatter};
 pub(super) enum Contents {
     Text(String),
     Ids(Vec<u32>),
-    /// Objects with `role` and `content`.
-    Messages(Vec<Value>),
+    /// Messages, and what the row says of them.
+    Conversation(Conversation),
+}
+
+/// A conversation as a row has it, for a chat template.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Conversation {
+    /// Objects, mostly with `role` and `content`.
+    pub messages: Vec<Json>,
+    /// The field `tools`: functions that may be called.
+    pub tools: Json,
+    /// The field `documents`: texts to answer from.
+    pub documents: Json,
+    /// The field `chat_template_kwargs`: other variables of the template.
+    pub variables: Json,
 }
 
 /// The fields that are looked for, in this order, where none is named.
 pub(super) const KNOWN: [&str; 3] = ["text", "messages", "token_ids"];
+/// Fields that belong to a conversation.
+const BESIDE: [&str; 3] = ["tools", "documents", "chat_template_kwargs"];
 /// The name that stands for any of them.
 pub(super) const AUTO: &str = "auto";
 
@@ -30,10 +45,18 @@ pub(super) enum RowError {
 /// Reads a row; the field is one of [`KNOWN`] if it is `auto`.
 pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
     let mut json = serde_json::Deserializer::from_str(line);
-    let mut fields = Fields { wanted: if field == AUTO { &KNOWN } else { &[field] }, found: [None, None, None], others: Vec::new() };
+    let mut fields =
+        Fields { wanted: if field == AUTO { &KNOWN } else { &[field] }, found: [None, None, None], beside: Default::default(), others: Vec::new() };
     (&mut json).deserialize_map(&mut fields).and_then(|()| json.end()).map_err(|error| RowError::Bad(explain(line, &error)))?;
-    let Fields { found, others, .. } = fields;
-    found.into_iter().flatten().next().ok_or_else(|| {
+    let Fields { found, beside, others, .. } = fields;
+    let found = found.into_iter().flatten().next().map(|contents| match contents {
+        Contents::Conversation(Conversation { messages, .. }) => {
+            let [tools, documents, variables] = beside;
+            Contents::Conversation(Conversation { messages, tools, documents, variables })
+        }
+        other => other,
+    });
+    found.ok_or_else(|| {
         let wanted = if field == AUTO { "text, messages or token_ids" } else { field };
         let others = if others.is_empty() { "no other".into() } else { others.join(", ") };
         RowError::Lacks(format!("has no field {wanted}; it has {others}. Name the right one with --field"))
@@ -53,6 +76,8 @@ fn explain(line: &str, error: &serde_json::Error) -> String {
 struct Fields<'a> {
     wanted: &'a [&'a str],
     found: [Option<Contents>; 3],
+    /// Those of [`BESIDE`].
+    beside: [Json; 3],
     /// Other fields, some of them, for who named the wrong one.
     others: Vec<String>,
 }
@@ -69,7 +94,12 @@ impl<'de> Visitor<'de> for &mut Fields<'_> {
             match self.wanted.iter().position(|wanted| *wanted == name) {
                 Some(place) => self.found[place] = map.next_value_seed(Field(&name))?,
                 None => {
-                    map.next_value::<IgnoredAny>()?;
+                    match BESIDE.iter().position(|beside| *beside == name) {
+                        Some(place) => self.beside[place] = map.next_value()?,
+                        None => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
+                    }
                     if self.others.len() < 8 {
                         self.others.push(name.chars().take(40).collect());
                     }
@@ -115,9 +145,11 @@ impl<'de> Visitor<'de> for Field<'_> {
         while let Some(element) = list.next_element_seed(Element)? {
             match (&mut contents, element) {
                 (None, Part::Id(id)) => contents = Some(Contents::Ids(vec![id])),
-                (None, Part::Message(message)) => contents = Some(Contents::Messages(vec![message])),
+                (None, Part::Message(message)) => {
+                    contents = Some(Contents::Conversation(Conversation { messages: vec![message], ..Conversation::default() }));
+                }
                 (Some(Contents::Ids(ids)), Part::Id(id)) => ids.push(id),
-                (Some(Contents::Messages(messages)), Part::Message(message)) => messages.push(message),
+                (Some(Contents::Conversation(conversation)), Part::Message(message)) => conversation.messages.push(message),
                 _ => return Err(de::Error::custom(format!("the list in the field {} holds both numbers and messages", self.0))),
             }
         }
@@ -127,7 +159,7 @@ impl<'de> Visitor<'de> for Field<'_> {
 
 enum Part {
     Id(u32),
-    Message(Value),
+    Message(Json),
 }
 
 /// An element of a list.
@@ -167,8 +199,30 @@ mod tests {
         assert_eq!(row(r#"{"token_ids": [1, 2, 4294967295]}"#, AUTO), Ok(Contents::Ids(vec![1, 2, u32::MAX])));
         assert_eq!(row(r#"{"text": null, "token_ids": [3]}"#, AUTO), Ok(Contents::Ids(vec![3])));
         assert_eq!(row(r#"{"content": "c", "text": "t"}"#, "content"), Ok(Contents::Text("c".into())));
-        let chat = row(r#"{"messages": [{"role": "user", "content": "hi"}]}"#, AUTO);
-        assert_eq!(chat, Ok(Contents::Messages(vec![serde_json::json!({"role": "user", "content": "hi"})])));
+    }
+
+    #[test]
+    fn a_conversation_keeps_all_that_its_row_says_of_it() {
+        let json = |text| serde_json::from_str::<Json>(text).unwrap();
+        let message = r#"{"role": "user", "name": "z", "content": [{"type": "text", "text": "hi"}], "empty": null, "b": {"d": 1, "c": 2.0}}"#;
+        for (line, field) in [
+            (
+                format!(
+                    r#"{{"tools": [{{"b": 1, "a": 2}}], "messages": [{message}], "documents": [{{"text": "t"}}], "id": 1, "chat_template_kwargs": {{"x": 1}}}}"#
+                ),
+                AUTO,
+            ),
+            (format!(r#"{{"talk": [{message}], "chat_template_kwargs": {{"x": 1}}, "documents": [{{"text": "t"}}], "tools": [{{"b": 1, "a": 2}}]}}"#), "talk"),
+        ] {
+            let wanted = Conversation {
+                messages: vec![json(message)],
+                tools: json(r#"[{"b": 1, "a": 2}]"#),
+                documents: json(r#"[{"text": "t"}]"#),
+                variables: json(r#"{"x": 1}"#),
+            };
+            assert_eq!(row(&line, field), Ok(Contents::Conversation(wanted)));
+        }
+        assert_eq!(row(r#"{"tools": "hammer", "text": "a"}"#, AUTO), Ok(Contents::Text("a".into())));
     }
 
     #[test]

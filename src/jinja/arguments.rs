@@ -1,0 +1,52 @@
+//! Arguments of a call, bound to parameters as Python binds them.
+
+use super::ast::Name;
+use super::value::Value;
+use super::{Error, Result};
+
+/// Arguments of a call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Arguments {
+    pub(super) positional: Vec<Value>,
+    pub(super) named: Vec<(Name, Value)>,
+}
+
+impl Arguments {
+    /// Positional ones alone.
+    pub(super) fn of(positional: Vec<Value>) -> Self {
+        Self { positional, named: Vec::new() }
+    }
+
+    /// Binds them to the parameters of `function`, of which the first `required` need a value. A
+    /// parameter whose name is empty has none that a caller could use.
+    pub(super) fn bind<const N: usize>(self, function: &str, names: [&str; N], required: usize) -> Result<[Option<Value>; N]> {
+        let given = self.positional.len();
+        if given > N {
+            return Err(Error::new(format!("{function}() takes at most {N} arguments, and {given} were given")));
+        }
+        let mut bound = [const { None }; N];
+        for (slot, value) in bound.iter_mut().zip(self.positional) {
+            *slot = Some(value);
+        }
+        for (name, value) in self.named {
+            let at = names.iter().position(|known| **known == *name && !known.is_empty());
+            match at {
+                Some(at) if bound[at].is_none() => bound[at] = Some(value),
+                Some(_) => return Err(Error::new(format!("{function}() got two values for the argument '{name}'"))),
+                None => return Err(Error::new(format!("{function}() has no argument '{name}'"))),
+            }
+        }
+        match bound[..required].iter().position(Option::is_none) {
+            Some(at) => {
+                let name = if names[at].is_empty() { format!("number {}", at + 1) } else { format!("'{}'", names[at]) };
+                Err(Error::new(format!("{function}() lacks the argument {name}")))
+            }
+            None => Ok(bound),
+        }
+    }
+
+    /// Refuses any.
+    pub(super) fn none(self, function: &str) -> Result<()> {
+        self.bind::<0>(function, [], 0).map(drop)
+    }
+}

@@ -1,0 +1,215 @@
+//! The tree of a template.
+
+use std::sync::Arc;
+
+/// A name, shared with the values that it names.
+pub(super) type Name = Arc<str>;
+
+/// A literal.
+#[derive(Clone, Debug)]
+pub(super) enum Const {
+    None,
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Str(Arc<str>),
+}
+
+/// An operation on two values.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Binary {
+    Add,
+    Sub,
+    Mul,
+    Div,
+    FloorDiv,
+    Mod,
+    Pow,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Comparison {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+    In,
+    NotIn,
+}
+
+/// An expression and its line.
+#[derive(Debug)]
+pub(super) struct Expr {
+    pub(super) line: u32,
+    /// Levels of its tree.
+    pub(super) depth: u16,
+    pub(super) kind: ExprKind,
+}
+
+impl Expr {
+    pub(super) fn new(line: u32, kind: ExprKind) -> Self {
+        let mut depth = 0_u16;
+        kind.children(&mut |child| depth = depth.max(child.depth));
+        Self { line, depth: depth.saturating_add(1), kind }
+    }
+}
+
+impl ExprKind {
+    /// Calls `visit` with each direct part, in the order in which jinja2 visits them.
+    pub(super) fn children<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
+        match self {
+            Self::Const(_) | Self::Name(_) => {}
+            Self::Tuple(items) | Self::List(items) | Self::Concat(items) => items.iter().for_each(visit),
+            Self::Dict(pairs) => pairs.iter().for_each(|(key, value)| [key, value].into_iter().for_each(&mut *visit)),
+            Self::Neg(operand) | Self::Pos(operand) | Self::Not(operand) | Self::Attribute(operand, _) => visit(operand),
+            Self::Binary(_, pair) | Self::And(pair) | Self::Or(pair) | Self::Item(pair) => [&pair.0, &pair.1].into_iter().for_each(visit),
+            Self::Compare(first, others) => std::iter::once(&**first).chain(others.iter().map(|(_, other)| other)).for_each(visit),
+            Self::Slice(value, bounds) => std::iter::once(&**value).chain(bounds.iter().flatten()).for_each(visit),
+            Self::Filter(value, _, args) => value.as_deref().into_iter().chain(args.iter()).for_each(visit),
+            Self::Test(value, _, args) | Self::Call(value, args) => std::iter::once(&**value).chain(args.iter()).for_each(visit),
+            Self::Condition(condition) => {
+                let Condition { test, then, otherwise } = &**condition;
+                [test, then].into_iter().chain(otherwise).for_each(visit);
+            }
+        }
+    }
+}
+
+impl Args {
+    fn iter(&self) -> impl Iterator<Item = &Expr> {
+        let named = self.named.iter().map(|(_, value)| value);
+        self.positional.iter().chain(named).chain(&self.rest).chain(&self.named_rest)
+    }
+}
+
+/// The kinds of expressions.
+#[derive(Debug)]
+pub(super) enum ExprKind {
+    Const(Const),
+    Name(Name),
+    Tuple(Vec<Expr>),
+    List(Vec<Expr>),
+    Dict(Vec<(Expr, Expr)>),
+    Neg(Box<Expr>),
+    Pos(Box<Expr>),
+    Not(Box<Expr>),
+    Binary(Binary, Box<(Expr, Expr)>),
+    And(Box<(Expr, Expr)>),
+    Or(Box<(Expr, Expr)>),
+    Concat(Vec<Expr>),
+    Compare(Box<Expr>, Vec<(Comparison, Expr)>),
+    Attribute(Box<Expr>, Name),
+    Item(Box<(Expr, Expr)>),
+    Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
+    /// Without a value in a filter block.
+    Filter(Option<Box<Expr>>, Name, Box<Args>),
+    Test(Box<Expr>, Name, Box<Args>),
+    Call(Box<Expr>, Box<Args>),
+    Condition(Box<Condition>),
+}
+
+/// `then if test else otherwise`.
+#[derive(Debug)]
+pub(super) struct Condition {
+    pub(super) test: Expr,
+    pub(super) then: Expr,
+    pub(super) otherwise: Option<Expr>,
+}
+
+/// Arguments of a call.
+#[derive(Debug, Default)]
+pub(super) struct Args {
+    pub(super) positional: Vec<Expr>,
+    pub(super) named: Vec<(Name, Expr)>,
+    /// `*rest`.
+    pub(super) rest: Option<Expr>,
+    /// `**named_rest`.
+    pub(super) named_rest: Option<Expr>,
+}
+
+/// A target of an assignment.
+#[derive(Debug)]
+pub(super) enum Target {
+    Name(Name),
+    /// An attribute of a namespace.
+    Attribute(Name, Name),
+    Tuple(Vec<Target>),
+}
+
+/// A part of output.
+#[derive(Debug)]
+pub(super) enum Piece {
+    Text(Arc<str>),
+    Print(Expr),
+}
+
+/// A statement and its line.
+#[derive(Debug)]
+pub(super) struct Stmt {
+    pub(super) line: u32,
+    pub(super) kind: StmtKind,
+}
+
+/// Statements in a row.
+pub(super) type Body = Vec<Stmt>;
+
+/// The kinds of statements.
+#[derive(Debug)]
+pub(super) enum StmtKind {
+    Output(Vec<Piece>),
+    If(Vec<(Expr, Body)>, Body),
+    For(Arc<For>),
+    Set(Target, Expr),
+    SetBlock(Target, Option<Expr>, Body),
+    With(Vec<(Target, Expr)>, Body),
+    Macro(Arc<Macro>),
+    /// A call whose body is the macro `caller`.
+    CallBlock(Expr, Arc<Macro>),
+    FilterBlock(Expr, Body),
+    Autoescape(Expr, Body),
+    Block(Arc<Block>),
+    /// What an assistant says, for masks of transformers.
+    Generation(Body),
+    Break,
+    Continue,
+    /// A statement that needs another template, which there never is.
+    Load(&'static str),
+}
+
+/// A loop.
+#[derive(Debug)]
+pub(super) struct For {
+    pub(super) target: Target,
+    pub(super) iterable: Expr,
+    pub(super) test: Option<Expr>,
+    pub(super) recursive: bool,
+    pub(super) body: Body,
+    pub(super) otherwise: Body,
+}
+
+/// A macro, or the body of a call block.
+#[derive(Debug)]
+pub(super) struct Macro {
+    /// Empty for a call block.
+    pub(super) name: Name,
+    pub(super) parameters: Vec<Name>,
+    /// Of the last parameters.
+    pub(super) defaults: Vec<Expr>,
+    pub(super) body: Body,
+    /// Whether the body names `kwargs`, `varargs` and `caller`.
+    pub(super) kwargs: bool,
+    pub(super) varargs: bool,
+    pub(super) caller: bool,
+}
+
+/// A block.
+#[derive(Debug)]
+pub(super) struct Block {
+    pub(super) name: Name,
+    pub(super) scoped: bool,
+    pub(super) required: bool,
+    pub(super) body: Body,
+}

@@ -1,0 +1,127 @@
+//! Functions that templates call by name.
+
+use super::arguments::Arguments;
+use super::ast::Name;
+use super::clock;
+use super::interpret::Interpreter;
+use super::object::Object;
+use super::text::wants_text;
+use super::value::{Range, Value};
+use super::{Error, ErrorKind, Result, print};
+use std::cell::{Cell, RefCell};
+
+/// Numbers that a range may have in jinja2's sandbox.
+const LONGEST_RANGE: i128 = 100_000;
+
+/// Calls a function.
+pub(super) fn call(name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    match name {
+        "range" => range(arguments),
+        "dict" => {
+            let entries = entries(name, arguments, interpreter)?;
+            Value::dict(entries, &interpreter.meter)
+        }
+        "namespace" => namespace(arguments, interpreter),
+        "cycler" => {
+            let Arguments { positional, named } = arguments;
+            Arguments { positional: Vec::new(), named }.none(name)?;
+            if positional.is_empty() {
+                return Err(Error::new("cycler wants items"));
+            }
+            interpreter.object(Object::Cycler(positional, Cell::new(0)))
+        }
+        "joiner" => {
+            let [separator] = arguments.bind(name, ["sep"], 0)?;
+            interpreter.object(Object::Joiner(separator.unwrap_or_else(|| ", ".into()), Cell::new(false)))
+        }
+        "lipsum" => {
+            let [count, html, ..] = arguments.bind(name, ["n", "html", "min", "max"], 0)?;
+            match count.as_ref().and_then(Value::as_int) {
+                Some(..=0) => Ok(Value::text("", html.is_none_or(|html| html.truth()))),
+                _ => Err(Error::new("lipsum gives another text each time, which is not supported")),
+            }
+        }
+        "raise_exception" => {
+            let [message] = arguments.bind(name, ["message"], 1)?;
+            let message = print::text(&message.unwrap_or(Value::None), &interpreter.meter)?;
+            Err(Error { kind: ErrorKind::Raised, ..Error::new(&*message) })
+        }
+        _ => {
+            let [format] = arguments.bind(name, ["format"], 1)?;
+            let format = wants_text(format, name)?;
+            clock::format(&format.text, (interpreter.options().now)(), &interpreter.meter).map(Value::from)
+        }
+    }
+}
+
+fn range(arguments: Arguments) -> Result<Value> {
+    let [first, second, step] = arguments.bind("range", ["", "", ""], 1)?;
+    let int = |value: Option<Value>, default: i128| match value {
+        None => Ok(default),
+        Some(value) => {
+            let int = value.as_int().filter(|int| int.abs() < 1 << 100);
+            int.ok_or_else(|| {
+                if value.is_undefined() {
+                    super::operators::undefined(&value)
+                } else {
+                    Error::new(format!("range wants integers, not '{}'", value.type_name()))
+                }
+            })
+        }
+    };
+    let (start, stop) = match second {
+        None => (0, int(first, 0)?),
+        some => (int(first, 0)?, int(some, 0)?),
+    };
+    let range = Range { start, stop, step: int(step, 1)? };
+    match range.step {
+        0 => Err(Error::new("a range's step cannot be zero")),
+        _ if range.len() > LONGEST_RANGE => Err(Error::new(format!("a range has at most {LONGEST_RANGE} numbers"))),
+        _ => Ok(Value::Range(range)),
+    }
+}
+
+/// The entries of `dict(…)`: of a mapping or of pairs, and then of names.
+fn entries(name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<(Value, Value)>> {
+    let Arguments { positional, named } = arguments;
+    let [given] = Arguments::of(positional).bind(name, [""], 0)?;
+    let mut entries = match given {
+        None => Vec::new(),
+        Some(Value::Dict(dict)) => dict.entries.clone(),
+        Some(pairs) => {
+            let mut entries = Vec::new();
+            for pair in interpreter.iterate(&pairs)? {
+                let pair = interpreter.iterate(&pair)?;
+                let [key, value] = <[Value; 2]>::try_from(pair).map_err(|_| Error::new(format!("{name} wants pairs")))?;
+                entries.push((key, value));
+            }
+            entries
+        }
+    };
+    entries.extend(named.into_iter().map(|(name, value)| ((&name).into(), value)));
+    Ok(entries)
+}
+
+fn namespace(arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let mut attributes = Vec::new();
+    for (key, value) in entries("namespace", arguments, interpreter)? {
+        let Value::Str(name) = key else { return Err(Error::new("the names of a namespace's attributes are texts")) };
+        namespace_name(&name.text)?;
+        set_attribute(&mut attributes, &name.text, value);
+    }
+    interpreter.meter.memory(attributes.len() * size_of::<(Name, Value)>())?;
+    interpreter.object(Object::Namespace(RefCell::new(attributes)))
+}
+
+/// Refuses a name that transformers refuses.
+pub(super) fn namespace_name(name: &str) -> Result<()> {
+    if name.starts_with('_') { Err(Error::new(format!("a namespace has no attribute that begins with an underscore, such as '{name}'"))) } else { Ok(()) }
+}
+
+/// Sets an attribute of a namespace.
+pub(super) fn set_attribute(attributes: &mut Vec<(Name, Value)>, name: &Name, value: Value) {
+    match attributes.iter_mut().find(|(found, _)| found == name) {
+        Some((_, old)) => *old = value,
+        None => attributes.push((name.clone(), value)),
+    }
+}

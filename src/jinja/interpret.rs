@@ -1,0 +1,467 @@
+//! Expressions of a template as they run.
+
+use super::arguments::Arguments;
+use super::ast::{Args, Binary, Comparison, Const, Expr, ExprKind, Name};
+use super::meter::Meter;
+use super::object::{Generator, Object};
+use super::scope::Scope;
+use super::value::{Value, View};
+use super::{Error, Json, Options, Result, Template, filters, markup, operators, predicates, print};
+use std::collections::{HashMap, VecDeque};
+use std::rc::Rc;
+
+/// Functions that every template has.
+pub(super) const FUNCTIONS: [&str; 6] = ["range", "dict", "lipsum", "cycler", "joiner", "namespace"];
+/// Those of transformers.
+pub(super) const CHAT_FUNCTIONS: [&str; 2] = ["raise_exception", "strftime_now"];
+
+/// A template as it runs.
+pub(super) struct Interpreter<'t> {
+    pub(super) template: &'t Template,
+    pub(super) meter: Meter,
+    /// What the template is given.
+    pub(super) context: HashMap<Name, Value>,
+    /// Variables of the template itself.
+    pub(super) root: Rc<Scope>,
+    pub(super) scope: Rc<Scope>,
+    pub(super) out: String,
+    /// Whether output is escaped where the template stands, and what calls are told of it.
+    pub(super) escapes: bool,
+    pub(super) escapes_calls: bool,
+    objects: Vec<Rc<Object>>,
+    scopes: Vec<Rc<Scope>>,
+}
+
+impl<'t> Interpreter<'t> {
+    /// A template that has not begun.
+    pub(super) fn new(template: &'t Template, context: HashMap<Name, Value>, meter: Meter) -> Self {
+        let root = Rc::new(Scope::default());
+        Self {
+            template,
+            meter,
+            context,
+            scope: root.clone(),
+            root,
+            out: String::new(),
+            escapes: false,
+            escapes_calls: false,
+            objects: Vec::new(),
+            scopes: Vec::new(),
+        }
+    }
+
+    pub(super) fn options(&self) -> &'t Options {
+        &self.template.options
+    }
+
+    /// A value with a state. All are known, so that they can be taken apart in the end: they may hold
+    /// each other in rings and long chains.
+    pub(super) fn object(&mut self, object: Object) -> Result<Value> {
+        self.meter.memory(200)?;
+        let object = Rc::new(object);
+        self.objects.push(object.clone());
+        Ok(Value::Object(object))
+    }
+
+    /// The scope that a macro or a loop holds on to.
+    pub(super) fn captured(&mut self) -> Rc<Scope> {
+        self.scopes.push(self.scope.clone());
+        self.scope.clone()
+    }
+
+    /// Does something in a scope inside the present one.
+    pub(super) fn scoped<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let inner = Scope::inside(&self.scope);
+        self.in_scope(inner, work)
+    }
+
+    /// Does something in a scope.
+    pub(super) fn in_scope<T>(&mut self, scope: Rc<Scope>, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        self.meter.memory(128)?;
+        let outer = std::mem::replace(&mut self.scope, scope);
+        let result = work(self);
+        self.scope = outer;
+        result
+    }
+
+    /// A variable.
+    pub(super) fn variable(&mut self, name: &Name) -> Result<Value> {
+        if let Some(value) = self.scope.get(name) {
+            return Ok(value);
+        }
+        if let Some(value) = self.context.get(name) {
+            return Ok(value.clone());
+        }
+        let chat = if self.options().chat { CHAT_FUNCTIONS.len() } else { 0 };
+        let function = FUNCTIONS.iter().chain(&CHAT_FUNCTIONS[..chat]).copied().find(|known| **known == **name);
+        if let Some(function) = function {
+            let function = self.object(Object::Function(function))?;
+            self.context.insert(name.clone(), function.clone());
+            return Ok(function);
+        }
+        if &**name == "self" {
+            return self.object(Object::Template);
+        }
+        Ok(Value::missing(format!("'{name}' is undefined")))
+    }
+
+    /// An expression's value.
+    pub(super) fn eval(&mut self, expression: &Expr) -> Result<Value> {
+        match &expression.kind {
+            ExprKind::Const(literal) => Ok(constant(literal)),
+            ExprKind::Name(name) => {
+                self.meter.steps(1)?;
+                let value = self.variable(name)?;
+                self.strict(value)
+            }
+            kind => {
+                self.meter.enter()?;
+                let value = self.compound(kind);
+                self.meter.leave();
+                value.map_err(|error| error.at(expression.line))
+            }
+        }
+    }
+
+    /// Refuses what is not there, where a template's rules are strict.
+    fn strict(&self, value: Value) -> Result<Value> {
+        if self.options().strict && value.is_undefined() { Err(operators::undefined(&value)) } else { Ok(value) }
+    }
+
+    /// The value of an operand that may be missing even where rules are strict.
+    fn lenient(&mut self, expression: &Expr) -> Result<Value> {
+        match &expression.kind {
+            ExprKind::Name(name) => self.variable(name),
+            ExprKind::Attribute(value, name) => {
+                let value = self.eval(value)?;
+                self.attribute(&value, name)
+            }
+            ExprKind::Item(pair) => {
+                let (value, index) = (self.eval(&pair.0)?, self.eval(&pair.1)?);
+                self.item(&value, &index)
+            }
+            _ => self.eval(expression),
+        }
+    }
+
+    fn compound(&mut self, kind: &ExprKind) -> Result<Value> {
+        match kind {
+            ExprKind::Binary(operator, pair) => self.binary(*operator, &pair.0, &pair.1),
+            ExprKind::And(pair) => {
+                let left = self.eval(&pair.0)?;
+                if left.truth() { self.eval(&pair.1) } else { Ok(left) }
+            }
+            ExprKind::Or(pair) => {
+                let left = self.eval(&pair.0)?;
+                if left.truth() { Ok(left) } else { self.eval(&pair.1) }
+            }
+            ExprKind::Not(operand) => Ok((!self.eval(operand)?.truth()).into()),
+            ExprKind::Attribute(value, name) => {
+                let value = self.eval(value)?;
+                let found = self.attribute(&value, name)?;
+                self.strict(found)
+            }
+            ExprKind::Item(pair) => {
+                let (value, index) = (self.eval(&pair.0)?, self.eval(&pair.1)?);
+                let found = self.item(&value, &index)?;
+                self.strict(found)
+            }
+            ExprKind::Condition(condition) => {
+                if self.eval(&condition.test)?.truth() {
+                    return self.eval(&condition.then);
+                }
+                match &condition.otherwise {
+                    Some(otherwise) => self.eval(otherwise),
+                    None => Ok(Value::missing("the inline if is false and has no else")),
+                }
+            }
+            ExprKind::Call(callee, args) => self.call_expression(callee, args, None),
+            ExprKind::Filter(value, name, args) => self.filter_expression(value.as_deref(), name, args),
+            ExprKind::Test(value, name, args) => self.test_expression(value, name, args),
+            other => self.collection(other),
+        }
+    }
+
+    fn collection(&mut self, kind: &ExprKind) -> Result<Value> {
+        match kind {
+            ExprKind::Tuple(items) => {
+                let items = self.all(items)?;
+                Value::tuple(items, &self.meter)
+            }
+            ExprKind::List(items) => {
+                let items = self.all(items)?;
+                Value::list(items, &self.meter)
+            }
+            ExprKind::Dict(pairs) => {
+                let mut entries = Vec::with_capacity(pairs.len());
+                for (key, value) in pairs {
+                    entries.push((self.eval(key)?, self.eval(value)?));
+                }
+                Value::dict(entries, &self.meter)
+            }
+            ExprKind::Neg(operand) => operators::sign(true, &self.eval(operand)?),
+            ExprKind::Pos(operand) => operators::sign(false, &self.eval(operand)?),
+            ExprKind::Concat(operands) => self.concat(operands),
+            ExprKind::Compare(first, others) => self.compare(first, others),
+            ExprKind::Slice(value, bounds) => {
+                let value = self.eval(value)?;
+                let mut given = [None, None, None];
+                for (slot, bound) in given.iter_mut().zip(bounds.iter()) {
+                    *slot = bound.as_ref().map(|bound| self.eval(bound)).transpose()?;
+                }
+                operators::slice(&value, given, &self.meter)
+            }
+            _ => Ok(Value::None),
+        }
+    }
+
+    fn binary(&mut self, operator: Binary, left: &Expr, right: &Expr) -> Result<Value> {
+        let (left, right) = (self.eval(left)?, self.eval(right)?);
+        operators::binary(operator, &left, &right, &self.meter)
+    }
+
+    fn all(&mut self, expressions: &[Expr]) -> Result<Vec<Value>> {
+        expressions.iter().map(|expression| self.eval(expression)).collect()
+    }
+
+    fn concat(&mut self, operands: &[Expr]) -> Result<Value> {
+        let values = self.all(operands)?;
+        let safe = self.escapes && values.iter().any(Value::is_safe);
+        let mut out = String::new();
+        for value in &values {
+            match safe {
+                true => print::write(&markup::escape_value(value, &self.meter)?, &mut out, &self.meter)?,
+                false => print::write(value, &mut out, &self.meter)?,
+            }
+        }
+        Ok(Value::text(out, safe))
+    }
+
+    fn compare(&mut self, first: &Expr, others: &[(Comparison, Expr)]) -> Result<Value> {
+        let mut left = self.eval(first)?;
+        for (comparison, right) in others {
+            let right = self.eval(right)?;
+            let container = match (comparison, &right) {
+                (Comparison::In | Comparison::NotIn, Value::Object(_)) => {
+                    let items = self.iterate(&right)?;
+                    Value::list(items, &self.meter)?
+                }
+                _ => right.clone(),
+            };
+            if !operators::compare(*comparison, &left, &container, &self.meter)? {
+                return Ok(false.into());
+            }
+            left = right;
+        }
+        Ok(true.into())
+    }
+
+    /// The arguments of a call.
+    pub(super) fn arguments(&mut self, args: &Args) -> Result<Arguments> {
+        let mut positional = self.all(&args.positional)?;
+        let mut named: Vec<(Name, Value)> = Vec::with_capacity(args.named.len());
+        for (name, value) in &args.named {
+            named.push((name.clone(), self.eval(value)?));
+        }
+        if let Some(rest) = &args.rest {
+            let rest = self.eval(rest)?;
+            positional.extend(self.iterate(&rest)?);
+        }
+        if let Some(rest) = &args.named_rest {
+            let Value::Dict(dict) = self.eval(rest)? else { return Err(Error::new("** wants a mapping")) };
+            for (key, value) in &dict.entries {
+                let Value::Str(key) = key else { return Err(Error::new("the names of arguments are texts")) };
+                if named.iter().any(|(name, _)| *name == key.text) {
+                    return Err(Error::new(format!("the argument {} is given twice", key.text)));
+                }
+                named.push((key.text.clone(), value.clone()));
+            }
+        }
+        self.meter.memory((positional.len() + named.len()) * size_of::<Value>())?;
+        Ok(Arguments { positional, named })
+    }
+
+    /// A call; `caller` is what a call block adds.
+    pub(super) fn call_expression(&mut self, callee: &Expr, args: &Args, caller: Option<Value>) -> Result<Value> {
+        let callee = match &callee.kind {
+            ExprKind::Attribute(value, name) => {
+                let value = self.eval(value)?;
+                // A string's method is called at once, without a value for it.
+                if let (Value::Str(text), None) = (&value, &caller) {
+                    if super::text::METHODS.contains(&&**name) {
+                        let arguments = self.arguments(args)?;
+                        return super::text::call(text, name, arguments, self);
+                    }
+                }
+                self.attribute(&value, name)?
+            }
+            _ => self.eval(callee)?,
+        };
+        let mut arguments = self.arguments(args)?;
+        if let Some(caller) = caller {
+            arguments.named.push(("caller".into(), caller));
+        }
+        self.call(&callee, arguments)
+    }
+
+    /// Calls a value.
+    pub(super) fn call(&mut self, callee: &Value, arguments: Arguments) -> Result<Value> {
+        match callee {
+            Value::Object(object) => match &**object {
+                Object::Function(name) => super::functions::call(name, arguments, self),
+                Object::Method(value, name) => self.call_method(value, name, arguments),
+                Object::Macro(object) => self.call_macro(object, arguments),
+                Object::Loop(state) => self.recurse(state, arguments),
+                Object::Joiner(separator, used) => {
+                    arguments.none("joiner")?;
+                    Ok(if used.replace(true) { separator.clone() } else { "".into() })
+                }
+                Object::Block(block) => {
+                    arguments.none(&block.name)?;
+                    let root = self.root.clone();
+                    self.block_text(block, root)
+                }
+                other => Err(Error::new(format!("a '{}' cannot be called", other.type_name()))),
+            },
+            Value::Undefined(_) => Err(operators::undefined(callee)),
+            other => Err(Error::new(format!("a '{}' cannot be called", other.type_name()))),
+        }
+    }
+
+    fn filter_expression(&mut self, value: Option<&Expr>, name: &Name, args: &Args) -> Result<Value> {
+        let value = match value {
+            Some(value) if matches!(&**name, "default" | "d") => self.lenient(value)?,
+            Some(value) => self.eval(value)?,
+            // In a block, what was written is filtered.
+            None => Value::text(std::mem::take(&mut self.out), self.escapes),
+        };
+        let arguments = self.arguments(args)?;
+        self.filter(name, value, arguments)
+    }
+
+    /// A filter by its name.
+    pub(super) fn filter(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<Value> {
+        self.meter.steps(1)?;
+        if let Some((_, filter)) = self.options().filters.iter().find(|(known, _)| *known == name) {
+            let Value::Str(text) = &value else { return Err(Error::new(format!("{name} wants text, not '{}'", value.type_name()))) };
+            arguments.none(name)?;
+            let made = filter(&text.text).map_err(Error::new)?;
+            self.meter.memory(made.size())?;
+            return made.value(&self.meter);
+        }
+        filters::apply(name, value, arguments, self)
+    }
+
+    fn test_expression(&mut self, value: &Expr, name: &Name, args: &Args) -> Result<Value> {
+        let value = if matches!(&**name, "defined" | "undefined") { self.lenient(value)? } else { self.eval(value)? };
+        let arguments = self.arguments(args)?;
+        self.test(name, value, arguments).map(Value::Bool)
+    }
+
+    /// A test by its name.
+    pub(super) fn test(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<bool> {
+        self.meter.steps(1)?;
+        predicates::apply(name, value, arguments, self)
+    }
+
+    /// A value as JSON.
+    pub(super) fn json(&mut self, value: &Value) -> Result<Json> {
+        self.meter.enter()?;
+        self.meter.memory(64)?;
+        let json = match value {
+            Value::Undefined(_) => return Err(operators::undefined(value)),
+            Value::None => Json::Null,
+            Value::Bool(value) => Json::Bool(*value),
+            Value::Int(value) => Json::Int(*value),
+            Value::Float(value) => Json::Float(*value),
+            Value::Str(text) => {
+                self.meter.memory(text.text.len())?;
+                Json::Text(text.text.to_string())
+            }
+            Value::Dict(dict) => {
+                let mut entries = Vec::new();
+                for (key, value) in &dict.entries {
+                    entries.push((print::text(key, &self.meter)?.to_string(), self.json(value)?));
+                }
+                Json::Map(entries)
+            }
+            other => {
+                let items = self.iterate(other)?;
+                Json::List(items.iter().map(|item| self.json(item)).collect::<Result<_>>()?)
+            }
+        };
+        self.meter.leave();
+        Ok(json)
+    }
+
+    /// All items of a value. Those of a generator are gone then.
+    pub(super) fn iterate(&mut self, value: &Value) -> Result<Vec<Value>> {
+        let items = self.iterate_unpaid(value)?;
+        self.meter.memory(items.len() * size_of::<Value>())?;
+        self.meter.steps(items.len() / 8)?;
+        Ok(items)
+    }
+
+    fn iterate_unpaid(&mut self, value: &Value) -> Result<Vec<Value>> {
+        Ok(match value {
+            Value::Undefined(_) => Vec::new(),
+            Value::Str(text) => {
+                self.meter.memory(text.text.len() * (size_of::<Value>() + 16))?;
+                text.text.chars().map(|c| Value::text(c.encode_utf8(&mut [0; 4]) as &str, text.safe)).collect()
+            }
+            Value::Bytes(bytes) => bytes.iter().map(|&byte| Value::Int(byte.into())).collect(),
+            Value::List(items) | Value::Tuple(items) => items.items.clone(),
+            Value::Dict(dict) | Value::View(dict, View::Keys) => dict.entries.iter().map(|(key, _)| key.clone()).collect(),
+            Value::View(dict, View::Values) => dict.entries.iter().map(|(_, value)| value.clone()).collect(),
+            Value::View(dict, View::Items) => {
+                let pair = |(key, value): &(Value, Value)| Value::tuple(vec![key.clone(), value.clone()], &self.meter);
+                dict.entries.iter().map(pair).collect::<Result<_>>()?
+            }
+            Value::Range(range) => (0..range.len()).map(|index| range.at(index)).collect(),
+            Value::Object(object) => match &**object {
+                Object::Generator(generator, _) => match generator.replace(Generator::Items(VecDeque::new())) {
+                    Generator::Items(items) => items.into(),
+                    Generator::Waiting(name, value, arguments) => filters::generate(name, value, arguments, self)?,
+                },
+                Object::Loop(state) => self.rest_of_loop(state)?,
+                other => return Err(Error::new(format!("a '{}' cannot be looped over", other.type_name()))),
+            },
+            other => return Err(Error::new(format!("a '{}' cannot be looped over", other.type_name()))),
+        })
+    }
+
+    /// The first item of a value; only that one of a generator is gone then.
+    pub(super) fn first(&mut self, value: &Value) -> Result<Option<Value>> {
+        let mut items: VecDeque<Value> = self.iterate(value)?.into();
+        let first = items.pop_front();
+        if let Value::Object(object) = value {
+            if let Object::Generator(generator, _) = &**object {
+                *generator.borrow_mut() = Generator::Items(items);
+            }
+        }
+        Ok(first)
+    }
+}
+
+impl Drop for Interpreter<'_> {
+    /// Takes apart what may hold itself. Objects go from the last to the first, each while those that
+    /// it holds are still held here, so that none goes inside the going of another.
+    fn drop(&mut self) {
+        self.scope = self.root.clone();
+        self.root.clear();
+        self.scopes.iter().for_each(|scope| scope.clear());
+        self.objects.iter().for_each(|object| object.clear());
+        self.context.clear();
+        while self.objects.pop().is_some() {}
+    }
+}
+
+fn constant(literal: &Const) -> Value {
+    match literal {
+        Const::None => Value::None,
+        Const::Bool(value) => Value::Bool(*value),
+        Const::Int(value) => Value::Int(*value),
+        Const::Float(value) => Value::Float(*value),
+        Const::Str(text) => text.into(),
+    }
+}

@@ -1,0 +1,251 @@
+//! What jinja2 finds out about a template before it runs: names that are read before they are
+//! assigned, filters and tests that do not exist, and statements at wrong places.
+
+use super::ast::{Expr, ExprKind, Macro, Name, Piece, Stmt, StmtKind, Target};
+use super::{Error, Result};
+use std::collections::BTreeSet;
+
+/// Which of `names` are read in a body before it assigns them. Blocks are not looked into.
+pub(super) fn undeclared<'n>(body: &[Stmt], names: &[&'n str]) -> Vec<&'n str> {
+    let mut reads = Reads::default();
+    reads.body(body);
+    names.iter().copied().filter(|name| reads.found.contains(*name)).collect()
+}
+
+/// All names that a body reads before it assigns them.
+pub(super) fn all_undeclared(body: &[Stmt]) -> BTreeSet<String> {
+    let mut reads = Reads::default();
+    reads.body(body);
+    reads.found.iter().map(|name| name.to_string()).collect()
+}
+
+/// All names in an expression.
+pub(super) fn of_expression(expression: &Expr) -> BTreeSet<String> {
+    let mut reads = Reads::default();
+    reads.expression(expression);
+    reads.found.iter().map(|name| name.to_string()).collect()
+}
+
+#[derive(Default)]
+struct Reads {
+    found: BTreeSet<Name>,
+    assigned: BTreeSet<Name>,
+}
+
+impl Reads {
+    fn expression(&mut self, expression: &Expr) {
+        if let ExprKind::Name(name) = &expression.kind {
+            if !self.assigned.contains(name) {
+                self.found.insert(name.clone());
+            }
+        }
+        expression.kind.children(&mut |child| self.expression(child));
+    }
+
+    fn target(&mut self, target: &Target) {
+        match target {
+            Target::Name(name) => {
+                self.assigned.insert(name.clone());
+            }
+            Target::Attribute(..) => {}
+            Target::Tuple(targets) => targets.iter().for_each(|target| self.target(target)),
+        }
+    }
+
+    fn macro_body(&mut self, definition: &Macro) {
+        self.assigned.extend(definition.parameters.iter().cloned());
+        definition.defaults.iter().for_each(|default| self.expression(default));
+        self.body(&definition.body);
+    }
+
+    fn body(&mut self, body: &[Stmt]) {
+        body.iter().for_each(|stmt| self.statement(stmt));
+    }
+
+    fn statement(&mut self, stmt: &Stmt) {
+        match &stmt.kind {
+            StmtKind::Output(pieces) => pieces.iter().for_each(|piece| {
+                if let Piece::Print(expression) = piece {
+                    self.expression(expression);
+                }
+            }),
+            StmtKind::If(branches, otherwise) => {
+                for (test, body) in branches {
+                    self.expression(test);
+                    self.body(body);
+                }
+                self.body(otherwise);
+            }
+            StmtKind::For(node) => {
+                self.target(&node.target);
+                self.expression(&node.iterable);
+                self.body(&node.body);
+                self.body(&node.otherwise);
+                node.test.iter().for_each(|test| self.expression(test));
+            }
+            StmtKind::Set(target, value) => {
+                self.target(target);
+                self.expression(value);
+            }
+            StmtKind::SetBlock(target, filter, body) => {
+                self.target(target);
+                filter.iter().for_each(|filter| self.expression(filter));
+                self.body(body);
+            }
+            StmtKind::With(values, body) => {
+                values.iter().for_each(|(target, _)| self.target(target));
+                values.iter().for_each(|(_, value)| self.expression(value));
+                self.body(body);
+            }
+            StmtKind::Macro(definition) => self.macro_body(definition),
+            StmtKind::CallBlock(call, definition) => {
+                self.expression(call);
+                self.macro_body(definition);
+            }
+            StmtKind::FilterBlock(filter, body) => {
+                self.body(body);
+                self.expression(filter);
+            }
+            StmtKind::Autoescape(value, body) => {
+                self.expression(value);
+                self.body(body);
+            }
+            StmtKind::Generation(body) => self.body(body),
+            StmtKind::Block(_) | StmtKind::Break | StmtKind::Continue | StmtKind::Load(_) => {}
+        }
+    }
+}
+
+/// Checks what jinja2 checks when it compiles a template.
+pub(super) fn check(body: &[Stmt], known: &Known<'_>) -> Result<()> {
+    let mut check = Check { known, blocks: BTreeSet::new(), problem: None };
+    check.body(body, Place::default());
+    check.problem.map_or(Ok(()), Err)
+}
+
+/// Checks an expression alone.
+pub(super) fn check_expression(expression: &Expr, known: &Known<'_>) -> Result<()> {
+    let mut check = Check { known, blocks: BTreeSet::new(), problem: None };
+    check.expression(expression, false);
+    check.problem.map_or(Ok(()), Err)
+}
+
+/// Whether a filter or a test of a name exists.
+pub(super) struct Known<'a> {
+    pub(super) filter: &'a dyn Fn(&str) -> bool,
+    pub(super) test: &'a dyn Fn(&str) -> bool,
+}
+
+/// Where a statement stands.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    /// In a condition, where a filter may be missing as long as it is not used.
+    soft: bool,
+    /// In a loop of the same function.
+    looped: bool,
+    /// In a loop's body, where `loop` is not assigned.
+    in_loop: bool,
+}
+
+struct Check<'a> {
+    known: &'a Known<'a>,
+    blocks: BTreeSet<Name>,
+    problem: Option<Error>,
+}
+
+impl Check<'_> {
+    fn fail(&mut self, line: u32, message: String) {
+        self.problem.get_or_insert(Error::new(message).at(line));
+    }
+
+    fn expression(&mut self, expression: &Expr, soft: bool) {
+        let soft = soft || matches!(expression.kind, ExprKind::Condition(_));
+        match &expression.kind {
+            ExprKind::Filter(_, name, _) if !soft && !(self.known.filter)(name) => self.fail(expression.line, format!("there is no filter '{name}'")),
+            ExprKind::Test(_, name, _) if !soft && !(self.known.test)(name) => self.fail(expression.line, format!("there is no test '{name}'")),
+            _ => {}
+        }
+        expression.kind.children(&mut |child| self.expression(child, soft));
+    }
+
+    fn target(&mut self, target: &Target, place: Place, line: u32) {
+        match target {
+            Target::Name(name) if place.in_loop && &**name == "loop" => self.fail(line, "cannot assign to the special variable 'loop' in a loop".into()),
+            Target::Name(_) | Target::Attribute(..) => {}
+            Target::Tuple(targets) => targets.iter().for_each(|target| self.target(target, place, line)),
+        }
+    }
+
+    fn function(&mut self, definition: &Macro, place: Place) {
+        definition.defaults.iter().for_each(|default| self.expression(default, false));
+        self.body(&definition.body, Place { soft: false, looped: false, ..place });
+    }
+
+    fn body(&mut self, body: &[Stmt], place: Place) {
+        body.iter().for_each(|stmt| self.statement(stmt, place));
+    }
+
+    fn statement(&mut self, stmt: &Stmt, place: Place) {
+        let inner = Place { soft: false, ..place };
+        match &stmt.kind {
+            StmtKind::Output(pieces) => pieces.iter().for_each(|piece| {
+                if let Piece::Print(expression) = piece {
+                    self.expression(expression, place.soft);
+                }
+            }),
+            StmtKind::If(branches, otherwise) => {
+                for (test, body) in branches {
+                    self.expression(test, true);
+                    self.body(body, Place { soft: true, ..place });
+                }
+                self.body(otherwise, Place { soft: true, ..place });
+            }
+            StmtKind::For(node) => {
+                let inside = Place { soft: false, looped: true, in_loop: true };
+                self.target(&node.target, inside, stmt.line);
+                self.expression(&node.iterable, place.soft);
+                node.test.iter().for_each(|test| self.expression(test, false));
+                self.body(&node.body, inside);
+                self.body(&node.otherwise, Place { looped: place.looped && !node.recursive, in_loop: true, soft: false });
+            }
+            StmtKind::Set(target, value) => {
+                self.target(target, place, stmt.line);
+                self.expression(value, place.soft);
+            }
+            StmtKind::SetBlock(target, filter, body) => {
+                self.target(target, place, stmt.line);
+                filter.iter().for_each(|filter| self.expression(filter, false));
+                self.body(body, inner);
+            }
+            StmtKind::With(values, body) => {
+                for (target, value) in values {
+                    self.target(target, place, stmt.line);
+                    self.expression(value, place.soft);
+                }
+                self.body(body, inner);
+            }
+            StmtKind::Macro(definition) => self.function(definition, place),
+            StmtKind::CallBlock(call, definition) => {
+                self.expression(call, place.soft);
+                self.function(definition, place);
+            }
+            StmtKind::FilterBlock(filter, body) => {
+                self.expression(filter, false);
+                self.body(body, inner);
+            }
+            StmtKind::Autoescape(value, body) => {
+                self.expression(value, false);
+                self.body(body, inner);
+            }
+            StmtKind::Generation(body) => self.body(body, Place { soft: false, looped: false, ..place }),
+            StmtKind::Block(block) => {
+                if !self.blocks.insert(block.name.clone()) {
+                    self.fail(stmt.line, format!("the block '{}' is defined twice", block.name));
+                }
+                self.body(&block.body, Place { in_loop: place.in_loop, ..Place::default() });
+            }
+            StmtKind::Break | StmtKind::Continue if !place.looped => self.fail(stmt.line, "break and continue stand in loops only".into()),
+            StmtKind::Break | StmtKind::Continue | StmtKind::Load(_) => {}
+        }
+    }
+}

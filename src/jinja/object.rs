@@ -1,0 +1,116 @@
+//! Values that have a state or are called.
+
+use super::arguments::Arguments;
+use super::ast::{Block, For, Macro, Name};
+use super::scope::Scope;
+use super::value::Value;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A value with a state, or one that is called.
+#[derive(Debug)]
+pub(super) enum Object {
+    /// A function of jinja2 or transformers.
+    Function(&'static str),
+    /// A method of a value.
+    Method(Value, Name),
+    /// A macro, with the scope that it was defined in.
+    Macro(MacroObject),
+    /// `loop`.
+    Loop(LoopObject),
+    /// `namespace()`.
+    Namespace(RefCell<Vec<(Name, Value)>>),
+    /// `cycler()`.
+    Cycler(Vec<Value>, Cell<usize>),
+    /// `joiner()`.
+    Joiner(Value, Cell<bool>),
+    /// What a filter will give, or has left.
+    Generator(RefCell<Generator>, &'static str),
+    /// `self`.
+    Template,
+    /// A block of `self`.
+    Block(Arc<Block>),
+}
+
+/// A macro.
+pub(super) struct MacroObject {
+    pub(super) definition: Arc<Macro>,
+    pub(super) scope: Rc<Scope>,
+    /// Whether its body escapes what it prints.
+    pub(super) escapes: bool,
+}
+
+impl std::fmt::Debug for MacroObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<Macro {}>", self.definition.name)
+    }
+}
+
+/// A loop's state.
+pub(super) struct LoopObject {
+    /// Items that are still to come, tested or not.
+    pub(super) source: RefCell<VecDeque<Value>>,
+    /// Items that passed the test already.
+    pub(super) ready: RefCell<VecDeque<Value>>,
+    pub(super) index: Cell<usize>,
+    pub(super) length: Cell<Option<usize>>,
+    pub(super) previous: RefCell<Option<Value>>,
+    pub(super) current: RefCell<Option<Value>>,
+    pub(super) changed: RefCell<Option<Vec<Value>>>,
+    pub(super) depth: usize,
+    pub(super) node: Arc<For>,
+    /// The scope around the loop.
+    pub(super) scope: Rc<Scope>,
+}
+
+impl std::fmt::Debug for LoopObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "<LoopContext {}>", self.index.get())
+    }
+}
+
+/// A filter that works when its items are asked for, as Python's generators do; each item once.
+#[derive(Debug)]
+pub(super) enum Generator {
+    /// A filter, its value and its arguments.
+    Waiting(&'static str, Value, Arguments),
+    /// Items that nobody took.
+    Items(VecDeque<Value>),
+}
+
+impl Object {
+    /// The name of its type in Python.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Object::Function(_) => "function",
+            Object::Method(..) => "builtin_function_or_method",
+            Object::Macro(_) => "Macro",
+            Object::Loop(_) => "LoopContext",
+            Object::Namespace(_) => "TemplateNamespace",
+            Object::Cycler(..) => "Cycler",
+            Object::Joiner(..) => "Joiner",
+            Object::Generator(_, name) => name,
+            Object::Template => "TemplateReference",
+            Object::Block(_) => "BlockReference",
+        }
+    }
+
+    /// Whether it can be called.
+    pub(super) fn is_callable(&self) -> bool {
+        matches!(self, Object::Function(_) | Object::Method(..) | Object::Macro(_) | Object::Loop(_) | Object::Joiner(..) | Object::Block(_))
+    }
+
+    /// Lets go of the values in it, so that none holds itself.
+    pub(super) fn clear(&self) {
+        match self {
+            Object::Namespace(attributes) => drop(attributes.take()),
+            Object::Generator(generator, _) => drop(generator.replace(Generator::Items(VecDeque::new()))),
+            Object::Loop(state) => {
+                drop((state.source.take(), state.ready.take(), state.previous.take(), state.current.take(), state.changed.take()));
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Operators on values, as Python has them.
+
+use super::ast::{Binary, Comparison};
+use super::meter::Meter;
+use super::number::{compare_int_float, float_divmod, float_pow, int_divmod, int_pow, too_large};
+use super::value::{Items, Range, Text, Value, View};
+use super::{Error, ErrorKind, Result, format, markup};
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+/// The error of using what is not there.
+pub(super) fn undefined(value: &Value) -> Error {
+    let message = match value {
+        Value::Undefined(missing) => missing.0.clone(),
+        other => format!("{} is defined", other.described()),
+    };
+    Error { kind: ErrorKind::Undefined, ..Error::new(message) }
+}
+
+/// A number of either kind.
+enum Number {
+    Int(i128),
+    Float(f64),
+}
+
+fn number(value: &Value) -> Option<Number> {
+    match value {
+        Value::Float(value) => Some(Number::Float(*value)),
+        other => other.as_int().map(Number::Int),
+    }
+}
+
+fn float(number: &Number) -> f64 {
+    match number {
+        Number::Int(value) => *value as f64,
+        Number::Float(value) => *value,
+    }
+}
+
+/// `left operator right`.
+pub(super) fn binary(operator: Binary, left: &Value, right: &Value, meter: &Meter) -> Result<Value> {
+    if let (Value::Str(text), Binary::Mod) = (left, operator) {
+        return format::percent(text, right, meter);
+    }
+    if let Some(missing) = [left, right].into_iter().find(|value| value.is_undefined()) {
+        return Err(undefined(missing));
+    }
+    if let (Some(a), Some(b)) = (number(left), number(right)) {
+        return arithmetic(operator, a, b);
+    }
+    let combined = match operator {
+        Binary::Add => add(left, right, meter)?,
+        Binary::Mul => match (left.as_int(), right.as_int()) {
+            (None, Some(times)) => repeat(left, times, meter)?,
+            (Some(times), None) => repeat(right, times, meter)?,
+            _ => None,
+        },
+        _ => None,
+    };
+    combined.ok_or_else(|| unsupported(operator, left, right))
+}
+
+fn unsupported(operator: Binary, left: &Value, right: &Value) -> Error {
+    let symbol = match operator {
+        Binary::Add => "+",
+        Binary::Sub => "-",
+        Binary::Mul => "*",
+        Binary::Div => "/",
+        Binary::FloorDiv => "//",
+        Binary::Mod => "%",
+        Binary::Pow => "**",
+    };
+    Error::new(format!("unsupported operands for {symbol}: '{}' and '{}'", left.type_name(), right.type_name()))
+}
+
+fn arithmetic(operator: Binary, a: Number, b: Number) -> Result<Value> {
+    let (Number::Int(x), Number::Int(y)) = (&a, &b) else { return floats(operator, float(&a), float(&b)) };
+    let (x, y) = (*x, *y);
+    let value = match operator {
+        Binary::Add => x.checked_add(y),
+        Binary::Sub => x.checked_sub(y),
+        Binary::Mul => x.checked_mul(y),
+        Binary::Div if y == 0 => return Err(Error::new("division by zero")),
+        Binary::Div => return Ok(Value::Float(x as f64 / y as f64)),
+        Binary::FloorDiv => Some(int_divmod(x, y)?.0),
+        Binary::Mod => Some(int_divmod(x, y)?.1),
+        Binary::Pow if y < 0 => return float_pow(x as f64, y as f64).map(Value::Float),
+        Binary::Pow => Some(int_pow(x, y)?),
+    };
+    value.map(Value::Int).ok_or_else(too_large)
+}
+
+fn floats(operator: Binary, x: f64, y: f64) -> Result<Value> {
+    Ok(Value::Float(match operator {
+        Binary::Add => x + y,
+        Binary::Sub => x - y,
+        Binary::Mul => x * y,
+        Binary::Div if y == 0.0 => return Err(Error::new("float division by zero")),
+        Binary::Div => x / y,
+        Binary::FloorDiv => float_divmod(x, y)?.0,
+        Binary::Mod => float_divmod(x, y)?.1,
+        Binary::Pow => float_pow(x, y)?,
+    }))
+}
+
+/// Texts, lists and tuples one behind the other.
+fn add(left: &Value, right: &Value, meter: &Meter) -> Result<Option<Value>> {
+    let joined = |a: &Items, b: &Items| a.items.iter().chain(&b.items).cloned().collect::<Vec<_>>();
+    Ok(Some(match (left, right) {
+        (Value::Str(a), Value::Str(b)) => {
+            meter.text(a.text.len().checked_add(b.text.len()))?;
+            match a.safe || b.safe {
+                true => Value::text(markup::escaped(a) + &*markup::escaped(b), true),
+                false => [&*a.text, &*b.text].concat().into(),
+            }
+        }
+        (Value::List(a), Value::List(b)) => {
+            meter.memory((a.items.len() + b.items.len()) * size_of::<Value>())?;
+            Value::list(joined(a, b), meter)?
+        }
+        (Value::Tuple(a), Value::Tuple(b)) => {
+            meter.memory((a.items.len() + b.items.len()) * size_of::<Value>())?;
+            Value::tuple(joined(a, b), meter)?
+        }
+        _ => return Ok(None),
+    }))
+}
+
+/// A text, list or tuple several times.
+fn repeat(value: &Value, times: i128, meter: &Meter) -> Result<Option<Value>> {
+    let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
+    let items = |items: &Items| {
+        meter.text(items.items.len().checked_mul(size_of::<Value>()).and_then(|bytes| bytes.checked_mul(times)))?;
+        Ok::<_, Error>(std::iter::repeat_n(&items.items, if items.items.is_empty() { 0 } else { times }).flatten().cloned().collect::<Vec<_>>())
+    };
+    Ok(Some(match value {
+        Value::Str(text) => {
+            meter.text(text.text.len().checked_mul(times))?;
+            Value::text(if text.text.is_empty() { String::new() } else { text.text.repeat(times) }, text.safe)
+        }
+        Value::List(list) => Value::list(items(list)?, meter)?,
+        Value::Tuple(tuple) => Value::tuple(items(tuple)?, meter)?,
+        _ => return Ok(None),
+    }))
+}
+
+/// `-value` or `+value`.
+pub(super) fn sign(negative: bool, value: &Value) -> Result<Value> {
+    match number(value) {
+        Some(Number::Int(value)) if negative => value.checked_neg().map(Value::Int).ok_or_else(too_large),
+        Some(Number::Int(value)) => Ok(Value::Int(value)),
+        Some(Number::Float(value)) => Ok(Value::Float(if negative { -value } else { value })),
+        None if value.is_undefined() => Err(undefined(value)),
+        None => Err(Error::new(format!("a {} has no sign", value.type_name()))),
+    }
+}
+
+/// Whether two values are equal.
+pub(super) fn equal(left: &Value, right: &Value, meter: &Meter) -> Result<bool> {
+    if let (Some(a), Some(b)) = (number(left), number(right)) {
+        return Ok(compare_numbers(&a, &b) == Some(Ordering::Equal));
+    }
+    let items = |a: &Rc<Items>, b: &Rc<Items>| {
+        if Rc::ptr_eq(a, b) {
+            return Ok(true);
+        }
+        if a.items.len() != b.items.len() {
+            return Ok(false);
+        }
+        meter.deeper(|| {
+            for (a, b) in a.items.iter().zip(&b.items) {
+                if !a.same(b) && !equal(a, b, meter)? {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    };
+    match (left, right) {
+        (Value::Undefined(_), Value::Undefined(_)) | (Value::None, Value::None) => Ok(true),
+        (Value::Str(a), Value::Str(b)) => {
+            meter.steps(a.text.len() / 1024)?;
+            Ok(a.text == b.text)
+        }
+        (Value::Bytes(a), Value::Bytes(b)) => Ok(a == b),
+        (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => items(a, b),
+        (Value::Dict(a), Value::Dict(b)) if Rc::ptr_eq(a, b) => Ok(true),
+        (Value::Dict(a), Value::Dict(b)) if a.entries.len() != b.entries.len() => Ok(false),
+        (Value::Dict(a), Value::Dict(b)) => meter.deeper(|| {
+            for (key, value) in &a.entries {
+                match b.get(&key.key(meter)?) {
+                    Some(other) if value.same(other) || equal(value, other, meter)? => {}
+                    _ => return Ok(false),
+                }
+            }
+            Ok(true)
+        }),
+        (Value::View(a, View::Keys), Value::View(b, View::Keys)) => {
+            let mut same = a.entries.len() == b.entries.len();
+            for (key, _) in &a.entries {
+                same &= b.get(&key.key(meter)?).is_some();
+            }
+            Ok(same)
+        }
+        (Value::View(a, View::Items), Value::View(b, View::Items)) => equal(&Value::Dict(a.clone()), &Value::Dict(b.clone()), meter),
+        (Value::Range(a), Value::Range(b)) => Ok(a.len() == b.len() && (a.len() == 0 || a.start == b.start && (a.len() == 1 || a.step == b.step))),
+        _ => Ok(left.same(right)),
+    }
+}
+
+fn compare_numbers(a: &Number, b: &Number) -> Option<Ordering> {
+    match (a, b) {
+        (Number::Int(a), Number::Int(b)) => Some(a.cmp(b)),
+        (Number::Float(a), Number::Float(b)) => a.partial_cmp(b),
+        (Number::Int(a), Number::Float(b)) => compare_int_float(*a, *b),
+        (Number::Float(a), Number::Int(b)) => compare_int_float(*b, *a).map(Ordering::reverse),
+    }
+}
+
+/// The order of two values; none if one of them is NaN.
+fn order(left: &Value, right: &Value, symbol: &str, meter: &Meter) -> Result<Option<Ordering>> {
+    if let (Some(a), Some(b)) = (number(left), number(right)) {
+        return Ok(compare_numbers(&a, &b));
+    }
+    match (left, right) {
+        (Value::Str(a), Value::Str(b)) => {
+            meter.steps(a.text.len() / 1024)?;
+            Ok(Some(a.text.cmp(&b.text)))
+        }
+        (Value::Bytes(a), Value::Bytes(b)) => Ok(Some(a.cmp(b))),
+        (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => meter.deeper(|| {
+            for (a, b) in a.items.iter().zip(&b.items) {
+                if !a.same(b) && !equal(a, b, meter)? {
+                    return order(a, b, symbol, meter);
+                }
+            }
+            Ok(Some(a.items.len().cmp(&b.items.len())))
+        }),
+        _ => match [left, right].into_iter().find(|value| value.is_undefined()) {
+            Some(missing) => Err(undefined(missing)),
+            None => Err(Error::new(format!("'{symbol}' cannot compare '{}' and '{}'", left.type_name(), right.type_name()))),
+        },
+    }
+}
+
+/// Whether one value is less than another, as sorting asks.
+pub(super) fn less(left: &Value, right: &Value, meter: &Meter) -> Result<bool> {
+    Ok(order(left, right, "<", meter)? == Some(Ordering::Less))
+}
+
+/// A comparison other than `in`.
+pub(super) fn compare(comparison: Comparison, left: &Value, right: &Value, meter: &Meter) -> Result<bool> {
+    let ordered = |symbol| order(left, right, symbol, meter);
+    match comparison {
+        Comparison::Eq => equal(left, right, meter),
+        Comparison::Ne => Ok(!equal(left, right, meter)?),
+        Comparison::Lt => less(left, right, meter),
+        Comparison::Le => Ok(ordered("<=")?.is_some_and(Ordering::is_le)),
+        Comparison::Gt => Ok(ordered(">")?.is_some_and(Ordering::is_gt)),
+        Comparison::Ge => Ok(ordered(">=")?.is_some_and(Ordering::is_ge)),
+        Comparison::In => contains(right, left, meter),
+        Comparison::NotIn => Ok(!contains(right, left, meter)?),
+    }
+}
+
+/// Whether a container has an item.
+pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Result<bool> {
+    let among = |items: &mut dyn Iterator<Item = &Value>| {
+        for other in items {
+            meter.steps(1)?;
+            if other.same(item) || equal(other, item, meter)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    match container {
+        Value::Str(text) => match item {
+            Value::Str(part) => {
+                meter.steps(text.text.len() / 256)?;
+                Ok(text.text.contains(&*part.text))
+            }
+            other => Err(Error::new(format!("'in' looks for text in text, not for '{}'", other.type_name()))),
+        },
+        Value::List(items) | Value::Tuple(items) => among(&mut items.items.iter()),
+        Value::Dict(dict) | Value::View(dict, View::Keys) => Ok(dict.get(&item.key(meter)?).is_some()),
+        Value::View(dict, View::Values) => among(&mut dict.entries.iter().map(|(_, value)| value)),
+        Value::View(dict, View::Items) => match item {
+            Value::Tuple(pair) if pair.items.len() == 2 => match dict.get(&pair.items[0].key(meter)?) {
+                Some(value) => equal(value, &pair.items[1], meter),
+                None => Ok(false),
+            },
+            _ => Ok(false),
+        },
+        Value::Range(range) => Ok(match number(item) {
+            Some(Number::Int(value)) => range.contains(value),
+            Some(Number::Float(value)) => value.fract() == 0.0 && value.abs() < 1e38 && range.contains(value as i128),
+            None => false,
+        }),
+        Value::Undefined(_) => Ok(false),
+        other => Err(Error::new(format!("a '{}' has no items to look for with 'in'", other.type_name()))),
+    }
+}
+
+/// How many items a value has.
+pub(super) fn length(value: &Value) -> Result<usize> {
+    Ok(match value {
+        Value::Undefined(_) => 0,
+        Value::Str(text) => text.text.chars().count(),
+        Value::Bytes(bytes) => bytes.len(),
+        Value::List(items) | Value::Tuple(items) => items.items.len(),
+        Value::Dict(dict) | Value::View(dict, _) => dict.entries.len(),
+        Value::Range(range) => range.len() as usize,
+        other => return Err(Error::new(format!("a '{}' has no length", other.type_name()))),
+    })
+}
+
+/// `value[index]`, if there is such an item.
+pub(super) fn item(value: &Value, index: &Value, meter: &Meter) -> Result<Option<Value>> {
+    let at = |length: usize| {
+        let index = index.as_int()?;
+        let length = length as i128;
+        let index = if index < 0 { index + length } else { index };
+        (0..length).contains(&index).then_some(index as usize)
+    };
+    Ok(match value {
+        Value::Undefined(_) => return Err(undefined(value)),
+        Value::Dict(dict) => index.key(meter).ok().and_then(|key| dict.get(&key).cloned()),
+        Value::List(items) | Value::Tuple(items) => at(items.items.len()).map(|at| items.items[at].clone()),
+        Value::Str(text) => {
+            meter.steps(text.text.len() / 256)?;
+            let length = if index.as_int().is_some() { text.text.chars().count() } else { 0 };
+            at(length).and_then(|at| text.text.chars().nth(at)).map(|c| Value::text(c.to_string(), text.safe))
+        }
+        Value::Bytes(bytes) => at(bytes.len()).map(|at| Value::Int(bytes[at].into())),
+        Value::Range(range) => at(range.len() as usize).map(|at| range.at(at as i128)),
+        _ => None,
+    })
+}
+
+/// `value[start:stop:step]`.
+pub(super) fn slice(value: &Value, bounds: [Option<Value>; 3], meter: &Meter) -> Result<Value> {
+    let bound = |value: &Option<Value>| match value {
+        None | Some(Value::None) => Ok(None),
+        Some(other) => other.as_int().map(Some).ok_or_else(|| Error::new(format!("a slice is bounded by integers, not by '{}'", other.type_name()))),
+    };
+    if value.is_undefined() {
+        return Err(undefined(value));
+    }
+    if !matches!(value, Value::Str(_) | Value::Bytes(_) | Value::List(_) | Value::Tuple(_) | Value::Range(_)) {
+        return Err(Error::new(format!("a '{}' cannot be sliced", value.type_name())));
+    }
+    let [start, stop, step] = [bound(&bounds[0])?, bound(&bounds[1])?, bound(&bounds[2])?];
+    let step = step.unwrap_or(1);
+    if step == 0 {
+        return Err(Error::new("a slice's step cannot be zero"));
+    }
+    let length = length(value)? as i128;
+    let taken = clipped(start, stop, step, length);
+    let picked = |items: &[Value]| (0..taken.len()).map(|n| items[(taken.start + n * step) as usize].clone()).collect::<Vec<_>>();
+    meter.memory(taken.len() as usize * size_of::<Value>())?;
+    match value {
+        Value::List(items) => Value::list(picked(&items.items), meter),
+        Value::Tuple(items) => Value::tuple(picked(&items.items), meter),
+        Value::Bytes(bytes) => Ok(Value::Bytes((0..taken.len()).map(|n| bytes[(taken.start + n * step) as usize]).collect())),
+        Value::Range(range) => {
+            let at = |index: i128| range.start + index * range.step;
+            Ok(Value::Range(Range { start: at(taken.start), stop: at(taken.stop), step: range.step * step }))
+        }
+        Value::Str(text) => Ok(slice_text(text, taken)),
+        _ => Err(Error::new("cannot be sliced")),
+    }
+}
+
+fn slice_text(text: &Text, taken: Range) -> Value {
+    let count = taken.len() as usize;
+    if count == 0 {
+        return Value::text("", text.safe);
+    }
+    let step = taken.step.unsigned_abs() as usize;
+    let sliced: String = match taken.step > 0 {
+        true => text.text.chars().skip(taken.start as usize).step_by(step).take(count).collect(),
+        false => {
+            let chars: Vec<char> = text.text.chars().collect();
+            (0..count).map(|n| chars[taken.start as usize - n * step]).collect()
+        }
+    };
+    Value::text(sliced, text.safe)
+}
+
+/// A slice's bounds within a length.
+fn clipped(start: Option<i128>, stop: Option<i128>, step: i128, length: i128) -> Range {
+    let step = step.clamp(-(1 << 62), 1 << 62);
+    let (low, high) = if step < 0 { (-1, length - 1) } else { (0, length) };
+    let clip = |bound: i128| {
+        let bound = bound.clamp(-(1 << 62), 1 << 62);
+        if bound < 0 { (bound + length).max(low) } else { bound.min(high) }
+    };
+    let start = start.map_or(if step < 0 { high } else { low }, clip);
+    let stop = stop.map_or(if step < 0 { low } else { high }, clip);
+    Range { start, stop, step }
+}

@@ -1,0 +1,120 @@
+//! Tests: what stands behind `is`.
+
+use super::arguments::Arguments;
+use super::ast::{Binary, Comparison};
+use super::interpret::Interpreter;
+use super::object::Object;
+use super::operators::{binary, compare, equal};
+use super::value::Value;
+use super::{Error, Result, filters, print, text};
+
+/// All tests.
+pub(super) const TESTS: [&str; 39] = [
+    "odd",
+    "even",
+    "divisibleby",
+    "defined",
+    "undefined",
+    "filter",
+    "test",
+    "none",
+    "boolean",
+    "false",
+    "true",
+    "integer",
+    "float",
+    "lower",
+    "upper",
+    "string",
+    "mapping",
+    "number",
+    "sequence",
+    "iterable",
+    "callable",
+    "sameas",
+    "escaped",
+    "in",
+    "==",
+    "eq",
+    "equalto",
+    "!=",
+    "ne",
+    ">",
+    "gt",
+    "greaterthan",
+    "ge",
+    ">=",
+    "<",
+    "lt",
+    "lessthan",
+    "<=",
+    "le",
+];
+
+/// Whether a value passes a test.
+pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<bool> {
+    let comparison = match name {
+        "==" | "eq" | "equalto" => Some(Comparison::Eq),
+        "!=" | "ne" => Some(Comparison::Ne),
+        ">" | "gt" | "greaterthan" => Some(Comparison::Gt),
+        ">=" | "ge" => Some(Comparison::Ge),
+        "<" | "lt" | "lessthan" => Some(Comparison::Lt),
+        "<=" | "le" => Some(Comparison::Le),
+        "in" => Some(Comparison::In),
+        _ => None,
+    };
+    if let Some(comparison) = comparison {
+        let [other] = arguments.bind(name, [if name == "in" { "seq" } else { "" }], 1)?;
+        return compare(comparison, &value, &other.unwrap_or(Value::None), &interpreter.meter);
+    }
+    match name {
+        "divisibleby" => {
+            let [number] = arguments.bind(name, ["num"], 1)?;
+            return rest_is(&value, &number.unwrap_or(Value::None), 0, interpreter);
+        }
+        "sameas" => {
+            let [other] = arguments.bind(name, ["other"], 1)?;
+            return Ok(value.same(&other.unwrap_or(Value::None)));
+        }
+        _ => arguments.none(name)?,
+    }
+    Ok(match name {
+        "odd" => rest_is(&value, &Value::Int(2), 1, interpreter)?,
+        "even" => rest_is(&value, &Value::Int(2), 0, interpreter)?,
+        "defined" => !value.is_undefined(),
+        "undefined" => value.is_undefined(),
+        "filter" => value.as_str().is_some_and(|name| filters::is_known(name, interpreter.options())),
+        "test" => value.as_str().is_some_and(|name| TESTS.contains(&name)),
+        "none" => matches!(value, Value::None),
+        "boolean" => matches!(value, Value::Bool(_)),
+        "true" => matches!(value, Value::Bool(true)),
+        "false" => matches!(value, Value::Bool(false)),
+        "integer" => matches!(value, Value::Int(_)),
+        "float" => matches!(value, Value::Float(_)),
+        "number" => matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_)),
+        "string" => matches!(value, Value::Str(_)),
+        "mapping" => matches!(value, Value::Dict(_)),
+        "lower" => text::is(&print::text(&value, &interpreter.meter)?, "islower"),
+        "upper" => text::is(&print::text(&value, &interpreter.meter)?, "isupper"),
+        "escaped" => value.is_safe(),
+        "sequence" => {
+            matches!(value, Value::Str(_) | Value::Bytes(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Range(_) | Value::Undefined(_))
+        }
+        "iterable" => match &value {
+            Value::Object(object) => matches!(**object, Object::Generator(..) | Object::Loop(_) | Object::Template),
+            other => !matches!(other, Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_)),
+        },
+        // An undefined value can be called: it raises then.
+        "callable" => match &value {
+            Value::Object(object) => object.is_callable(),
+            other => other.is_undefined(),
+        },
+        _ => return Err(Error::new(format!("there is no test '{name}'"))),
+    })
+}
+
+/// Whether the rest of a division is a number.
+fn rest_is(value: &Value, divisor: &Value, rest: i128, interpreter: &Interpreter<'_>) -> Result<bool> {
+    let found = binary(Binary::Mod, value, divisor, &interpreter.meter)?;
+    equal(&found, &Value::Int(rest), &interpreter.meter)
+}

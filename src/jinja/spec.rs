@@ -1,0 +1,197 @@
+//! Format specifications: what stands behind `:` in `str.format`.
+
+use super::meter::Meter;
+use super::number::{float_repr, general, scientific};
+use super::value::Value;
+use super::{Error, Result, print};
+
+/// A specification, parsed.
+struct Spec {
+    fill: char,
+    align: Option<char>,
+    sign: char,
+    alternate: bool,
+    width: usize,
+    grouping: Option<char>,
+    precision: Option<usize>,
+    kind: Option<char>,
+}
+
+/// Characters that a format may ask for.
+const WIDEST: usize = 1 << 20;
+
+/// A value's text by a specification.
+pub(super) fn format(value: &Value, spec: &str, meter: &Meter) -> Result<String> {
+    if spec.is_empty() {
+        return Ok(print::text(value, meter)?.to_string());
+    }
+    let parsed = parse(spec).ok_or_else(|| Error::new(format!("the format '{spec}' is invalid")))?;
+    meter.memory(parsed.width + parsed.precision.unwrap_or(0))?;
+    let unknown = || Error::new(format!("the format '{spec}' is not one of '{}'", value.type_name()));
+    match value {
+        Value::Str(text) => parsed.text(&text.text).ok_or_else(unknown),
+        Value::Bool(_) | Value::Int(_) => parsed.integer(value.as_int().unwrap_or(0)).ok_or_else(unknown),
+        Value::Float(value) => parsed.float(*value).ok_or_else(unknown),
+        _ => Err(unknown()),
+    }
+}
+
+fn parse(spec: &str) -> Option<Spec> {
+    let chars: Vec<char> = spec.chars().collect();
+    let mut at = 0;
+    let is_align = |c: Option<&char>| c.is_some_and(|c| "<>=^".contains(*c));
+    let mut parsed = Spec { fill: ' ', align: None, sign: '-', alternate: false, width: 0, grouping: None, precision: None, kind: None };
+    if is_align(chars.get(1)) {
+        (parsed.fill, parsed.align, at) = (chars[0], Some(chars[1]), 2);
+    } else if is_align(chars.first()) {
+        (parsed.align, at) = (Some(chars[0]), 1);
+    }
+    let skip = |at: &mut usize, accepted: &str| chars.get(*at).copied().filter(|c| accepted.contains(*c)).inspect(|_| *at += 1);
+    parsed.sign = skip(&mut at, "+- ").unwrap_or('-');
+    parsed.alternate = skip(&mut at, "#").is_some();
+    if skip(&mut at, "0").is_some() && parsed.align.is_none() {
+        (parsed.fill, parsed.align) = ('0', Some('='));
+    }
+    let number = |at: &mut usize| {
+        let digits: String = chars[*at..].iter().take_while(|c| c.is_ascii_digit()).collect();
+        *at += digits.len();
+        if digits.is_empty() { None } else { digits.parse::<usize>().ok().filter(|&count| count <= WIDEST) }
+    };
+    if chars.get(at).is_some_and(char::is_ascii_digit) {
+        parsed.width = number(&mut at)?;
+    }
+    parsed.grouping = skip(&mut at, ",_");
+    if skip(&mut at, ".").is_some() {
+        parsed.precision = Some(number(&mut at)?);
+    }
+    parsed.kind = skip(&mut at, "bcdeEfFgGnosxX%");
+    (at == chars.len()).then_some(parsed)
+}
+
+/// A float as `e` writes it, without zeros at the end.
+fn short_scientific(value: f64, precision: usize) -> String {
+    let text = scientific(value, precision);
+    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "+00"));
+    let mantissa = if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
+    format!("{mantissa}e{exponent}")
+}
+
+/// An integer's digits.
+pub(super) fn digits(value: u128, base: u32, upper: bool) -> String {
+    match (base, upper) {
+        (2, _) => format!("{value:b}"),
+        (8, _) => format!("{value:o}"),
+        (16, false) => format!("{value:x}"),
+        (16, true) => format!("{value:X}"),
+        _ => value.to_string(),
+    }
+}
+
+impl Spec {
+    fn padded(&self, sign: &str, body: &str, default: char) -> String {
+        let fill = self.width.saturating_sub(sign.chars().count() + body.chars().count());
+        let filled = |count: usize| std::iter::repeat_n(self.fill, count).collect::<String>();
+        match self.align.unwrap_or(default) {
+            '<' => format!("{sign}{body}{}", filled(fill)),
+            '^' => format!("{}{sign}{body}{}", filled(fill / 2), filled(fill - fill / 2)),
+            '=' => format!("{sign}{}{body}", filled(fill)),
+            _ => format!("{}{sign}{body}", filled(fill)),
+        }
+    }
+
+    fn text(&self, text: &str) -> Option<String> {
+        let fits = self.kind.is_none_or(|kind| kind == 's') && self.sign == '-' && !self.alternate && self.grouping.is_none();
+        if !fits || self.align == Some('=') && self.fill != '0' {
+            return None;
+        }
+        let cut: String = text.chars().take(self.precision.unwrap_or(usize::MAX)).collect();
+        let zero = self.align == Some('=');
+        Some(Spec { align: if zero { Some('<') } else { self.align }, ..*self }.padded("", &cut, '<'))
+    }
+
+    fn sign_of(&self, negative: bool) -> &'static str {
+        match (negative, self.sign) {
+            (true, _) => "-",
+            (_, '+') => "+",
+            (_, ' ') => " ",
+            _ => "",
+        }
+    }
+
+    /// Digits with separators, and with zeros in front of them where they fill the width.
+    fn grouped(&self, whole: &str, rest: &str, sign: usize, every: usize) -> String {
+        let Some(separator) = self.grouping else { return format!("{whole}{rest}") };
+        let join = |digits: &str| {
+            let first = (digits.len() - 1) % every + 1;
+            let mut out = digits[..first].to_string();
+            for start in (first..digits.len()).step_by(every) {
+                out.push(separator);
+                out.push_str(&digits[start..start + every]);
+            }
+            out
+        };
+        let mut digits = whole.to_string();
+        let zeros = self.fill == '0' && self.align == Some('=');
+        while zeros && join(&digits).len() + rest.len() + sign < self.width {
+            digits.insert(0, '0');
+        }
+        join(&digits) + rest
+    }
+
+    fn integer(&self, value: i128) -> Option<String> {
+        if matches!(self.kind, Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%')) {
+            return self.float(value as f64);
+        }
+        if self.precision.is_some() {
+            return None;
+        }
+        if self.kind == Some('c') {
+            let c = u32::try_from(value).ok().and_then(char::from_u32)?;
+            return Some(self.padded("", &c.to_string(), '<'));
+        }
+        let (base, prefix) = match self.kind {
+            Some('b') => (2, "0b"),
+            Some('o') => (8, "0o"),
+            Some('x') => (16, "0x"),
+            Some('X') => (16, "0X"),
+            None | Some('d' | 'n') => (10, ""),
+            _ => return None,
+        };
+        if self.grouping == Some(',') && base != 10 {
+            return None;
+        }
+        let sign = [self.sign_of(value < 0), if self.alternate { prefix } else { "" }].concat();
+        let digits = digits(value.unsigned_abs(), base, self.kind == Some('X'));
+        let body = self.grouped(&digits, "", sign.len(), if base == 10 { 3 } else { 4 });
+        Some(self.padded(&sign, &body, '>'))
+    }
+
+    fn float(&self, value: f64) -> Option<String> {
+        let size = value.abs();
+        let precision = self.precision.unwrap_or(6);
+        let text = match self.kind.map(|kind| kind.to_ascii_lowercase()) {
+            _ if value.is_nan() => "nan".into(),
+            Some('%') if value.is_infinite() => "inf%".into(),
+            _ if value.is_infinite() => "inf".into(),
+            Some('e') => scientific(size, precision),
+            Some('f') => format!("{size:.precision$}"),
+            Some('g' | 'n') => general(size, precision, self.alternate),
+            Some('%') => format!("{:.precision$}%", size * 100.0),
+            None => match self.precision {
+                // As `g`, but always with a digit behind the point or an exponent.
+                Some(precision) => match general(size, precision, self.alternate) {
+                    text if text.contains(['.', 'e']) => text,
+                    text if text.len() >= precision.max(1) => short_scientific(size, precision.max(1) - 1),
+                    text => text + ".0",
+                },
+                None => float_repr(size),
+            },
+            _ => return None,
+        };
+        let text = if self.kind.is_some_and(|kind| kind.is_ascii_uppercase()) { text.to_ascii_uppercase() } else { text };
+        let sign = self.sign_of(value.is_sign_negative() && !value.is_nan());
+        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let body = if value.is_finite() { self.grouped(&text[..end], &text[end..], sign.len(), 3) } else { text };
+        Some(self.padded(sign, &body, '>'))
+    }
+}

@@ -1,0 +1,438 @@
+//! Statements of a template as they run.
+
+use super::arguments::Arguments;
+use super::ast::{Block, Expr, ExprKind, For, Macro, Piece, Stmt, StmtKind, Target};
+use super::interpret::Interpreter;
+use super::object::{LoopObject, MacroObject, Object};
+use super::scope::Scope;
+use super::value::Value;
+use super::{Error, Result, markup, operators, print};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What comes behind a statement.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Flow {
+    Next,
+    Break,
+    Continue,
+}
+
+impl Interpreter<'_> {
+    /// Runs statements.
+    pub(super) fn run(&mut self, body: &[Stmt]) -> Result<Flow> {
+        self.meter.enter()?;
+        let mut flow = Ok(Flow::Next);
+        for stmt in body {
+            flow = self.statement(stmt).map_err(|error| error.at(stmt.line));
+            if flow != Ok(Flow::Next) {
+                break;
+            }
+        }
+        self.meter.leave();
+        flow
+    }
+
+    fn statement(&mut self, stmt: &Stmt) -> Result<Flow> {
+        match &stmt.kind {
+            StmtKind::Output(pieces) => return self.output(pieces).map(|()| Flow::Next),
+            StmtKind::If(branches, otherwise) => {
+                for (test, body) in branches {
+                    if self.eval(test)?.truth() {
+                        return self.run(body);
+                    }
+                }
+                return self.run(otherwise);
+            }
+            StmtKind::For(node) => return self.for_loop(node),
+            StmtKind::Set(target, value) => {
+                self.namespaces(target)?;
+                let value = self.eval(value)?;
+                self.assign(target, value)?;
+            }
+            StmtKind::Break => return Ok(Flow::Break),
+            StmtKind::Continue => return Ok(Flow::Continue),
+            StmtKind::Load(tag) => return Err(Error::new(format!("'{tag}' needs another template, and there is none"))),
+            StmtKind::Macro(definition) => {
+                let value = self.macro_value(definition)?;
+                self.scope.set(&definition.name, value);
+            }
+            _ => return self.block_statement(stmt),
+        }
+        Ok(Flow::Next)
+    }
+
+    /// Statements with a body of their own scope.
+    fn block_statement(&mut self, stmt: &Stmt) -> Result<Flow> {
+        match &stmt.kind {
+            StmtKind::SetBlock(target, filter, body) => {
+                let (value, flow) = self.captured_body(body, filter.as_ref())?;
+                if flow != Flow::Next {
+                    return Ok(flow);
+                }
+                self.namespaces(target)?;
+                let safe = self.escapes_calls;
+                let value = match value {
+                    Value::Str(text) => Value::text(text.text, text.safe || safe),
+                    other => other,
+                };
+                self.assign(target, value)?;
+            }
+            StmtKind::With(values, body) => {
+                let inner = Scope::inside(&self.scope);
+                for (target, value) in values {
+                    let value = self.eval(value)?;
+                    self.in_scope(inner.clone(), |this| this.assign(target, value))?;
+                }
+                return self.in_scope(inner, |this| this.run(body));
+            }
+            StmtKind::CallBlock(call, definition) => {
+                let ExprKind::Call(callee, args) = &call.kind else { return Err(Error::new("expected a call")) };
+                let caller = self.macro_value(definition)?;
+                let value = self.call_expression(callee, args, Some(caller))?;
+                let Value::Str(_) = value else { return Err(Error::new(format!("a call block prints text, not '{}'", value.type_name()))) };
+                self.write(&value)?;
+            }
+            StmtKind::FilterBlock(filter, body) => {
+                let (value, flow) = self.captured_body(body, Some(filter))?;
+                if flow != Flow::Next {
+                    return Ok(flow);
+                }
+                self.write(&value)?;
+            }
+            StmtKind::Autoescape(value, body) => {
+                return self.scoped(|this| {
+                    let on = this.eval(value)?.truth();
+                    let before = (std::mem::replace(&mut this.escapes, on), std::mem::replace(&mut this.escapes_calls, on));
+                    let flow = this.run(body);
+                    (this.escapes, this.escapes_calls) = before;
+                    flow
+                });
+            }
+            StmtKind::Generation(body) => {
+                self.scoped(|this| this.run(body))?;
+            }
+            StmtKind::Block(block) => {
+                if block.required {
+                    return Err(Error::new(format!("the required block '{}' is not there", block.name)));
+                }
+                let around = if block.scoped { self.captured() } else { self.root.clone() };
+                let text = self.block_text(block, around)?;
+                self.write(&text)?;
+            }
+            _ => {}
+        }
+        Ok(Flow::Next)
+    }
+
+    /// Writes a value's text as it is.
+    fn write(&mut self, value: &Value) -> Result<()> {
+        print::write(value, &mut self.out, &self.meter)
+    }
+
+    fn output(&mut self, pieces: &[Piece]) -> Result<()> {
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => {
+                    self.meter.memory(text.len())?;
+                    self.out.push_str(text);
+                }
+                Piece::Print(expression) => {
+                    let value = self.eval(expression).and_then(|value| if self.escapes { markup::escape_value(&value, &self.meter) } else { Ok(value) });
+                    value.and_then(|value| self.write(&value)).map_err(|error| error.at(expression.line))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What work writes.
+    pub(super) fn capture<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<(String, T)> {
+        let outer = std::mem::take(&mut self.out);
+        let result = work(self);
+        let inner = std::mem::replace(&mut self.out, outer);
+        Ok((inner, result?))
+    }
+
+    /// What a body in its own scope writes, filtered.
+    fn captured_body(&mut self, body: &[Stmt], filter: Option<&Expr>) -> Result<(Value, Flow)> {
+        let escapes = self.escapes;
+        self.scoped(|this| {
+            let outer = std::mem::take(&mut this.out);
+            let result = this.run(body).and_then(|flow| {
+                let value = match filter.filter(|_| flow == Flow::Next) {
+                    Some(filter) => this.eval(filter)?,
+                    None => Value::text(std::mem::take(&mut this.out), escapes),
+                };
+                Ok((value, flow))
+            });
+            this.out = outer;
+            result
+        })
+    }
+
+    /// Refuses targets whose namespace is none.
+    fn namespaces(&mut self, target: &Target) -> Result<()> {
+        match target {
+            Target::Name(_) => Ok(()),
+            Target::Tuple(targets) => targets.iter().try_for_each(|target| self.namespaces(target)),
+            Target::Attribute(name, _) => match self.variable(name)? {
+                Value::Object(object) if matches!(*object, Object::Namespace(_)) => Ok(()),
+                _ => Err(Error::new(format!("cannot assign an attribute of '{name}', which is no namespace"))),
+            },
+        }
+    }
+
+    /// Assigns to a target.
+    pub(super) fn assign(&mut self, target: &Target, value: Value) -> Result<()> {
+        match target {
+            Target::Name(name) => {
+                self.meter.memory(size_of::<Value>())?;
+                self.scope.set(name, value);
+                Ok(())
+            }
+            Target::Attribute(name, attribute) => {
+                super::functions::namespace_name(attribute)?;
+                self.meter.memory(2 * size_of::<Value>())?;
+                if let Value::Object(object) = self.variable(name)? {
+                    if let Object::Namespace(attributes) = &*object {
+                        super::functions::set_attribute(&mut attributes.borrow_mut(), attribute, value);
+                    }
+                }
+                Ok(())
+            }
+            Target::Tuple(targets) => {
+                if value.is_undefined() && targets.is_empty() {
+                    return Ok(());
+                }
+                let items = self.iterate(&value).map_err(|_| Error::new(format!("a '{}' cannot be taken apart", value.type_name())))?;
+                if items.len() != targets.len() {
+                    return Err(Error::new(format!("{} values cannot be taken apart into {}", items.len(), targets.len())));
+                }
+                targets.iter().zip(items).try_for_each(|(target, item)| self.assign(target, item))
+            }
+        }
+    }
+
+    fn for_loop(&mut self, node: &Arc<For>) -> Result<Flow> {
+        let iterable = self.eval(&node.iterable)?;
+        if node.recursive {
+            let (text, _) = self.capture(|this| this.run_loop(node, &iterable, 0))?;
+            self.out.push_str(&text);
+            return Ok(Flow::Next);
+        }
+        self.run_loop(node, &iterable, 0)
+    }
+
+    /// Runs a loop over a value; what its `else` breaks is a loop around it.
+    fn run_loop(&mut self, node: &Arc<For>, iterable: &Value, depth: usize) -> Result<Flow> {
+        let source = self.iterate(iterable)?;
+        let known = node.test.is_none() && !matches!(iterable, Value::Object(_));
+        let scope = self.captured();
+        let value = self.object(Object::Loop(LoopObject {
+            length: Cell::new(known.then_some(source.len())),
+            source: RefCell::new(source.into()),
+            ready: RefCell::default(),
+            index: Cell::new(0),
+            previous: RefCell::default(),
+            current: RefCell::default(),
+            changed: RefCell::default(),
+            depth,
+            node: node.clone(),
+            scope: scope.clone(),
+        }))?;
+        let Value::Object(object) = &value else { return Ok(Flow::Next) };
+        let Object::Loop(state) = &**object else { return Ok(Flow::Next) };
+        // As in Python, a loop that no item went through to its end has an `else`.
+        let (mut begun, mut finished) = (false, false);
+        while let Some(item) = self.next_item(state)? {
+            state.index.set(state.index.get() + usize::from(begun));
+            begun = true;
+            let before = state.current.borrow_mut().replace(item.clone());
+            *state.previous.borrow_mut() = before;
+            let inner = Scope::inside(&scope);
+            let flow = self.in_scope(inner, |this| {
+                this.assign(&node.target, item)?;
+                this.scope.set(&"loop".into(), value.clone());
+                this.run(&node.body)
+            })?;
+            finished |= flow == Flow::Next;
+            if flow == Flow::Break {
+                break;
+            }
+        }
+        if finished { Ok(Flow::Next) } else { self.in_scope(Scope::inside(&scope), |this| this.run(&node.otherwise)) }
+    }
+
+    /// The next item that passes a loop's test.
+    fn next_item(&mut self, state: &LoopObject) -> Result<Option<Value>> {
+        let ready = state.ready.borrow_mut().pop_front();
+        match ready {
+            Some(item) => Ok(Some(item)),
+            None => self.pull(state),
+        }
+    }
+
+    fn pull(&mut self, state: &LoopObject) -> Result<Option<Value>> {
+        loop {
+            self.meter.steps(1)?;
+            let item = state.source.borrow_mut().pop_front();
+            let (Some(item), Some(test)) = (&item, &state.node.test) else { return Ok(item) };
+            let inner = Scope::inside(&state.scope);
+            let passes = self.in_scope(inner, |this| {
+                this.assign(&state.node.target, item.clone())?;
+                Ok(this.eval(test)?.truth())
+            })?;
+            if passes {
+                return Ok(Some(item.clone()));
+            }
+        }
+    }
+
+    /// The item behind the present one.
+    fn peek(&mut self, state: &LoopObject) -> Result<Option<Value>> {
+        if state.ready.borrow().is_empty() {
+            let next = self.pull(state)?;
+            state.ready.borrow_mut().extend(next);
+        }
+        Ok(state.ready.borrow().front().cloned())
+    }
+
+    /// All items behind the present one, taken.
+    pub(super) fn rest_of_loop(&mut self, state: &LoopObject) -> Result<Vec<Value>> {
+        let mut items = Vec::new();
+        while let Some(item) = self.next_item(state)? {
+            items.push(item);
+        }
+        Ok(items)
+    }
+
+    fn length(&mut self, state: &LoopObject) -> Result<usize> {
+        if let Some(length) = state.length.get() {
+            return Ok(length);
+        }
+        let rest = self.rest_of_loop(state)?;
+        let length = state.index.get() + 1 + rest.len();
+        *state.ready.borrow_mut() = rest.into();
+        state.length.set(Some(length));
+        Ok(length)
+    }
+
+    /// An attribute of `loop`.
+    pub(super) fn loop_attribute(&mut self, state: &LoopObject, name: &str) -> Result<Option<Value>> {
+        let index = state.index.get();
+        Ok(Some(match name {
+            "index0" => index.into(),
+            "index" => (index + 1).into(),
+            "first" => (index == 0).into(),
+            "depth0" => state.depth.into(),
+            "depth" => (state.depth + 1).into(),
+            "length" => self.length(state)?.into(),
+            "revindex" => (self.length(state)? - index).into(),
+            "revindex0" => (self.length(state)? - index - 1).into(),
+            "last" => self.peek(state)?.is_none().into(),
+            "nextitem" => self.peek(state)?.unwrap_or_else(|| Value::missing("there is no next item")),
+            "previtem" => state.previous.borrow().clone().unwrap_or_else(|| Value::missing("there is no previous item")),
+            _ => return Ok(None),
+        }))
+    }
+
+    /// `loop.cycle(…)` and `loop.changed(…)`.
+    pub(super) fn loop_method(&mut self, state: &LoopObject, name: &str, arguments: Arguments) -> Result<Value> {
+        let Arguments { positional, named } = arguments;
+        Arguments { positional: Vec::new(), named }.none(name)?;
+        if name == "cycle" {
+            let length = positional.len().max(1);
+            return positional.get(state.index.get() % length).cloned().ok_or_else(|| Error::new("cycle wants items"));
+        }
+        let before = state.changed.borrow().clone();
+        let mut same = before.as_ref().is_some_and(|before| before.len() == positional.len());
+        for (old, new) in before.iter().flatten().zip(&positional) {
+            same = same && (old.same(new) || operators::equal(old, new, &self.meter)?);
+        }
+        if !same {
+            *state.changed.borrow_mut() = Some(positional);
+        }
+        Ok((!same).into())
+    }
+
+    /// `loop(items)` of a recursive loop.
+    pub(super) fn recurse(&mut self, state: &LoopObject, arguments: Arguments) -> Result<Value> {
+        let [items] = arguments.bind("loop", ["iterable"], 1)?;
+        if !state.node.recursive {
+            return Err(Error::new("a loop that calls itself is marked 'recursive'"));
+        }
+        let (node, items) = (state.node.clone(), items.unwrap_or(Value::None));
+        let (text, _) = self.capture(|this| this.in_scope(state.scope.clone(), |this| this.run_loop(&node, &items, state.depth + 1)))?;
+        Ok(Value::text(text, self.escapes))
+    }
+
+    fn macro_value(&mut self, definition: &Arc<Macro>) -> Result<Value> {
+        let scope = self.captured();
+        self.object(Object::Macro(MacroObject { definition: definition.clone(), scope, escapes: self.escapes }))
+    }
+
+    /// Calls a macro: positional arguments, then named ones, then defaults.
+    pub(super) fn call_macro(&mut self, object: &MacroObject, arguments: Arguments) -> Result<Value> {
+        let definition = &object.definition;
+        let (count, name) = (definition.parameters.len(), &definition.name);
+        let Arguments { mut positional, mut named } = arguments;
+        let extra = positional.split_off(positional.len().min(count));
+        let mut values: Vec<Option<Value>> = positional.into_iter().map(Some).collect();
+        let mut take = |wanted: &str| named.iter().position(|(name, _)| **name == *wanted).map(|at| named.remove(at).1);
+        let explicit = definition.parameters.iter().any(|parameter| &**parameter == "caller");
+        for parameter in &definition.parameters[values.len()..] {
+            values.push(take(parameter));
+        }
+        let caller = if definition.caller && !explicit { take("caller") } else { None };
+        if let Some((wrong, _)) = named.first().filter(|_| !definition.kwargs) {
+            let message = match &**wrong {
+                "caller" => format!("the macro '{name}' does not use its caller, or was given two"),
+                _ => format!("the macro '{name}' has no argument '{wrong}'"),
+            };
+            return Err(Error::new(message));
+        }
+        if !extra.is_empty() && !definition.varargs {
+            return Err(Error::new(format!("the macro '{name}' takes at most {count} arguments")));
+        }
+        let inner = Scope::inside(&object.scope);
+        if definition.caller && !explicit {
+            inner.set(&"caller".into(), caller.unwrap_or_else(|| Value::missing("no caller is defined")));
+        }
+        if definition.kwargs {
+            let pairs = named.into_iter().map(|(name, value)| ((&name).into(), value));
+            inner.set(&"kwargs".into(), Value::dict(pairs, &self.meter)?);
+        }
+        if definition.varargs {
+            inner.set(&"varargs".into(), Value::tuple(extra, &self.meter)?);
+        }
+        let escapes = std::mem::replace(&mut self.escapes, object.escapes);
+        let result = self.capture(|this| this.in_scope(inner, |this| this.macro_body(definition, values)));
+        self.escapes = escapes;
+        Ok(Value::text(result?.0, self.escapes_calls))
+    }
+
+    fn macro_body(&mut self, definition: &Macro, values: Vec<Option<Value>>) -> Result<Flow> {
+        for (parameter, value) in definition.parameters.iter().zip(&values) {
+            let missing = || Value::missing(format!("the parameter '{parameter}' was not given"));
+            self.scope.set(parameter, value.clone().unwrap_or_else(missing));
+        }
+        let first_default = definition.parameters.len() - definition.defaults.len();
+        for (n, default) in definition.defaults.iter().enumerate() {
+            if values[first_default + n].is_none() {
+                let value = self.eval(default)?;
+                self.scope.set(&definition.parameters[first_default + n], value);
+            }
+        }
+        self.run(&definition.body)
+    }
+
+    /// What a block writes, with variables of a scope around it.
+    pub(super) fn block_text(&mut self, block: &Block, around: Rc<Scope>) -> Result<Value> {
+        let inner = Scope::inside(&around);
+        inner.set(&"super".into(), Value::missing(format!("there is no parent block '{}'", block.name)));
+        let (text, _) = self.capture(|this| this.in_scope(inner, |this| this.run(&block.body)))?;
+        Ok(Value::text(text, self.escapes_calls))
+    }
+}

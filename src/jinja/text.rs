@@ -1,0 +1,446 @@
+//! Methods of strings.
+
+use super::arguments::Arguments;
+use super::interpret::Interpreter;
+use super::unicode::{self, is_space};
+use super::value::{Text, Value};
+use super::{Error, Result, encodings, format, markup};
+
+/// Methods that a template may call.
+pub(super) const METHODS: [&str; 47] = [
+    "capitalize",
+    "casefold",
+    "center",
+    "count",
+    "encode",
+    "endswith",
+    "expandtabs",
+    "find",
+    "format",
+    "format_map",
+    "index",
+    "isalnum",
+    "isalpha",
+    "isascii",
+    "isdecimal",
+    "isdigit",
+    "isidentifier",
+    "islower",
+    "isnumeric",
+    "isprintable",
+    "isspace",
+    "istitle",
+    "isupper",
+    "join",
+    "ljust",
+    "lower",
+    "lstrip",
+    "maketrans",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "replace",
+    "rfind",
+    "rindex",
+    "rjust",
+    "rpartition",
+    "rsplit",
+    "rstrip",
+    "split",
+    "splitlines",
+    "startswith",
+    "strip",
+    "swapcase",
+    "title",
+    "translate",
+    "upper",
+    "zfill",
+];
+
+/// Methods that safe text has besides.
+pub(super) const SAFE_METHODS: [&str; 3] = ["escape", "striptags", "unescape"];
+
+/// Calls a method of a string.
+pub(super) fn call(text: &Text, name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    interpreter.meter.memory(text.text.len())?;
+    let same = |result: String| Value::text(result, text.safe);
+    let whole = &*text.text;
+    match name {
+        "format" => return format::braces(text, &arguments, interpreter),
+        "format_map" => return format_map(text, arguments, interpreter),
+        "join" => return join(text, arguments, interpreter),
+        "split" | "rsplit" | "splitlines" | "partition" | "rpartition" => return split(text, name, arguments, interpreter),
+        "find" | "rfind" | "index" | "rindex" | "count" | "startswith" | "endswith" => return search(whole, name, arguments, interpreter),
+        "strip" | "lstrip" | "rstrip" => {
+            let [chars] = arguments.bind(name, [if text.safe { "chars" } else { "" }], 0)?;
+            return Ok(same(strip(whole, name, chars)?.into()));
+        }
+        "replace" => return replace(text, arguments, interpreter),
+        "removeprefix" | "removesuffix" => {
+            let [part] = arguments.bind(name, [""], 1)?;
+            let part = wants_text(part, name)?;
+            let cut = if name == "removeprefix" { whole.strip_prefix(&*part.text) } else { whole.strip_suffix(&*part.text) };
+            return Ok(same(cut.unwrap_or(whole).into()));
+        }
+        "center" | "ljust" | "rjust" | "zfill" | "expandtabs" => return filled(text, name, arguments, interpreter),
+        "encode" => return encodings::encode(whole, arguments),
+        "translate" | "maketrans" => return encodings::translate(text, name, arguments, interpreter),
+        _ => {}
+    }
+    if name == "escape" {
+        let [value] = arguments.bind(name, ["s"], 1)?;
+        return markup::escape_value(&value.unwrap_or(Value::None), &interpreter.meter);
+    }
+    arguments.none(name)?;
+    Ok(match name {
+        "upper" => same(whole.to_uppercase()),
+        "lower" => same(whole.to_lowercase()),
+        "casefold" => same(unicode::casefold(whole)),
+        "title" => same(title(whole)),
+        "capitalize" => same(capitalize(whole)),
+        "swapcase" => same(swap_case(whole)),
+        "striptags" => markup::strip_tags(whole).into(),
+        "unescape" => markup::unescape(whole).into(),
+        _ => Value::Bool(is(whole, name)),
+    })
+}
+
+/// The tests of strings that begin with `is`.
+pub(super) fn is(text: &str, name: &str) -> bool {
+    let all = |test: fn(char) -> bool| !text.is_empty() && text.chars().all(test);
+    let cased = |c: char| c.is_lowercase() || c.is_uppercase() || unicode::is_title(c);
+    match name {
+        "isalnum" => all(unicode::is_alnum),
+        "isalpha" => all(unicode::is_alpha),
+        "isascii" => text.is_ascii(),
+        "isdecimal" => all(unicode::is_decimal),
+        "isdigit" => all(unicode::is_digit),
+        "isnumeric" => all(unicode::is_numeric),
+        "isspace" => all(is_space),
+        "isprintable" => text.chars().all(unicode::is_printable),
+        "isidentifier" => all(unicode::is_word) && !text.starts_with(unicode::is_numeric),
+        "islower" => text.chars().any(cased) && text.chars().all(|c| !cased(c) || c.is_lowercase()),
+        "isupper" => text.chars().any(cased) && text.chars().all(|c| !cased(c) || c.is_uppercase()),
+        "istitle" => {
+            let mut inside = false;
+            let in_place = |c: char| {
+                let fits = if c.is_uppercase() || unicode::is_title(c) { !inside } else { !c.is_lowercase() || inside };
+                inside = cased(c);
+                fits
+            };
+            text.chars().any(cased) && text.chars().all(in_place)
+        }
+        _ => false,
+    }
+}
+
+/// A parameter that must be a string.
+pub(super) fn wants_text(value: Option<Value>, function: &str) -> Result<Text> {
+    match value {
+        Some(Value::Str(text)) => Ok(text),
+        Some(other) if other.is_undefined() => Err(super::operators::undefined(&other)),
+        other => Err(Error::new(format!("{function} wants text, not '{}'", other.as_ref().map_or("nothing", Value::type_name)))),
+    }
+}
+
+/// A parameter that must be an integer.
+pub(super) fn wants_int(value: Option<Value>, default: i128, function: &str) -> Result<i128> {
+    match value {
+        None => Ok(default),
+        Some(value) => value.as_int().ok_or_else(|| Error::new(format!("{function} wants an integer, not '{}'", value.type_name()))),
+    }
+}
+
+fn strip<'t>(text: &'t str, name: &str, chars: Option<Value>) -> Result<&'t str> {
+    let chars = match chars {
+        None | Some(Value::None) => None,
+        some => Some(wants_text(some, name)?.text),
+    };
+    let set = |c: char| chars.as_ref().map_or(is_space(c), |chars| chars.contains(c));
+    Ok(match name {
+        "strip" => text.trim_matches(set),
+        "lstrip" => text.trim_start_matches(set),
+        _ => text.trim_end_matches(set),
+    })
+}
+
+fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut inside = false;
+    for c in text.chars() {
+        match inside {
+            true => out.extend(c.to_lowercase()),
+            false => unicode::title_case(c, &mut out),
+        }
+        inside = c.is_lowercase() || c.is_uppercase() || unicode::is_title(c);
+    }
+    out
+}
+
+fn capitalize(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    if let Some(first) = chars.next() {
+        unicode::title_case(first, &mut out);
+    }
+    // As part of the whole word, so that a sigma at its end is lowered as one.
+    let lower = text.to_lowercase();
+    let skipped: usize = text.chars().next().map_or(0, |first| first.to_lowercase().map(char::len_utf8).sum());
+    out.push_str(&lower[skipped..]);
+    out
+}
+
+fn swap_case(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.is_uppercase() {
+            true => out.extend(c.to_lowercase()),
+            false => out.extend(c.to_uppercase()),
+        }
+    }
+    out
+}
+
+fn format_map(text: &Text, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let [map] = arguments.bind("format_map", [""], 1)?;
+    let Some(Value::Dict(dict)) = map else { return Err(Error::new("format_map wants a mapping")) };
+    let named = dict.entries.iter().filter_map(|(key, value)| key.as_str().map(|key| (key.into(), value.clone()))).collect();
+    format::braces(text, &Arguments { positional: Vec::new(), named }, interpreter)
+}
+
+fn join(text: &Text, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let [items] = arguments.bind("join", [""], 1)?;
+    let items = interpreter.iterate(&items.unwrap_or(Value::None))?;
+    let mut out = String::new();
+    for (n, item) in items.iter().enumerate() {
+        out.push_str(if n > 0 { &text.text } else { "" });
+        match item {
+            Value::Str(part) if !text.safe => out.push_str(&part.text),
+            part if text.safe => out.push_str(markup::escape_value(part, &interpreter.meter)?.as_str().unwrap_or_default()),
+            other => return Err(Error::new(format!("join wants texts, and item {n} is a '{}'", other.type_name()))),
+        }
+        interpreter.meter.memory(text.text.len() + item.as_str().map_or(0, str::len) + 8)?;
+    }
+    Ok(Value::text(out, text.safe))
+}
+
+fn split(text: &Text, name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let whole = &*text.text;
+    let parts: Vec<&str> = match name {
+        "splitlines" => {
+            let [keep] = arguments.bind(name, ["keepends"], 0)?;
+            unicode::split_lines(whole, keep.is_some_and(|keep| keep.truth()))
+        }
+        "partition" | "rpartition" => {
+            let [separator] = arguments.bind(name, [""], 1)?;
+            return partition(text, name, &separator_text(separator, name)?, interpreter);
+        }
+        _ => {
+            let [separator, most] = arguments.bind(name, ["sep", "maxsplit"], 0)?;
+            let most = usize::try_from(wants_int(most, -1, name)?).unwrap_or(usize::MAX);
+            match separator {
+                None | Some(Value::None) if name == "split" => split_space(whole, most),
+                None | Some(Value::None) => split_space_back(whole, most),
+                some => {
+                    let separator = separator_text(some, name)?;
+                    match name {
+                        "split" => whole.splitn(most.saturating_add(1), &*separator.text).collect(),
+                        _ => {
+                            let mut parts: Vec<_> = whole.rsplitn(most.saturating_add(1), &*separator.text).collect();
+                            parts.reverse();
+                            parts
+                        }
+                    }
+                }
+            }
+        }
+    };
+    interpreter.meter.memory(parts.len() * (size_of::<Value>() + 16))?;
+    Value::list(parts.into_iter().map(|part| Value::text(part, text.safe)).collect(), &interpreter.meter)
+}
+
+fn separator_text(separator: Option<Value>, name: &str) -> Result<Text> {
+    let separator = wants_text(separator, name)?;
+    if separator.text.is_empty() { Err(Error::new(format!("{name} wants a separator that is not empty"))) } else { Ok(separator) }
+}
+
+fn partition(text: &Text, name: &str, separator: &Text, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let whole = &*text.text;
+    let at = if name == "partition" { whole.find(&*separator.text) } else { whole.rfind(&*separator.text) };
+    let parts = match at {
+        Some(at) => [&whole[..at], &separator.text, &whole[at + separator.text.len()..]],
+        None if name == "partition" => [whole, "", ""],
+        None => ["", "", whole],
+    };
+    Value::tuple(parts.map(|part| Value::text(part, text.safe)).into(), &interpreter.meter)
+}
+
+/// Words, the last of them with all that is behind it once `most` were split off.
+fn split_space(text: &str, most: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim_start_matches(is_space);
+    while !rest.is_empty() {
+        if parts.len() == most {
+            parts.push(rest);
+            break;
+        }
+        let end = rest.find(is_space).unwrap_or(rest.len());
+        parts.push(&rest[..end]);
+        rest = rest[end..].trim_start_matches(is_space);
+    }
+    parts
+}
+
+/// The same from the end.
+fn split_space_back(text: &str, most: usize) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text.trim_end_matches(is_space);
+    while !rest.is_empty() {
+        if parts.len() == most {
+            parts.push(rest);
+            break;
+        }
+        let start = rest.char_indices().rev().find(|&(_, c)| is_space(c)).map_or(0, |(at, c)| at + c.len_utf8());
+        parts.push(&rest[start..]);
+        rest = rest[..start].trim_end_matches(is_space);
+    }
+    parts.reverse();
+    parts
+}
+
+/// A position in characters as one in bytes, within the text; negative ones count from its end.
+fn byte_at(text: &str, position: Option<Value>, default: usize, name: &str) -> Result<Option<usize>> {
+    let position = match position {
+        None | Some(Value::None) => return Ok(Some(default)),
+        some => wants_int(some, 0, name)?,
+    };
+    let count = text.chars().count() as i128;
+    let position = if position < 0 { (position + count).max(0) } else { position };
+    if position > count {
+        return Ok(None);
+    }
+    Ok(Some(text.char_indices().nth(position as usize).map_or(text.len(), |(at, _)| at)))
+}
+
+fn search(text: &str, name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let [part, start, end] = arguments.bind(name, ["", "", ""], 1)?;
+    let part = part.unwrap_or(Value::None);
+    let start = byte_at(text, start, 0, name)?;
+    let end = byte_at(text, end, text.len(), name)?.unwrap_or(text.len());
+    let window = start.filter(|&start| start <= end).map(|start| (start, &text[start..end]));
+    if matches!(name, "startswith" | "endswith") {
+        return affix(window.map(|(_, window)| window), name, &part, interpreter).map(Value::Bool);
+    }
+    let part = wants_text(Some(part), name)?.text;
+    let Some((start, window)) = window else {
+        return if name.ends_with("index") { Err(Error::new("the text was not found")) } else { Ok(Value::Int(if name == "count" { 0 } else { -1 })) };
+    };
+    if name == "count" {
+        return Ok(Value::from(if part.is_empty() { window.chars().count() + 1 } else { window.matches(&*part).count() }));
+    }
+    let found = if name.starts_with('r') { window.rfind(&*part) } else { window.find(&*part) };
+    match found {
+        Some(at) => Ok(Value::from(text[..start + at].chars().count())),
+        None if name.ends_with("index") => Err(Error::new("the text was not found")),
+        None => Ok(Value::Int(-1)),
+    }
+}
+
+/// Whether a text begins or ends with another, or with one of a tuple.
+fn affix(window: Option<&str>, name: &str, part: &Value, interpreter: &mut Interpreter<'_>) -> Result<bool> {
+    let parts = match part {
+        Value::Tuple(items) => &items.items[..],
+        single => std::slice::from_ref(single),
+    };
+    for part in parts {
+        interpreter.meter.steps(1)?;
+        let part = wants_text(Some(part.clone()), name)?.text;
+        let fits = |window: &str| if name == "startswith" { window.starts_with(&*part) } else { window.ends_with(&*part) };
+        if window.is_some_and(fits) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn replace(text: &Text, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let [old, new, count] = arguments.bind("replace", ["", "", ""], 2)?;
+    let old = wants_text(old, "replace")?;
+    let new = wants_text(new, "replace")?;
+    let new = if text.safe { markup::escaped(&new).into() } else { new.text };
+    replaced(&text.text, &old.text, &new, wants_int(count, -1, "replace")?, interpreter).map(|result| Value::text(result, text.safe))
+}
+
+/// A text with another in the place of a part, `count` times at most unless it is negative.
+pub(super) fn replaced(text: &str, old: &str, new: &str, count: i128, interpreter: &mut Interpreter<'_>) -> Result<String> {
+    let found = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
+    let count = usize::try_from(count).unwrap_or(usize::MAX).min(found);
+    interpreter.meter.text(count.checked_mul(new.len()).and_then(|bytes| bytes.checked_add(text.len())))?;
+    Ok(text.replacen(old, new, count))
+}
+
+fn filled(text: &Text, name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let whole = &*text.text;
+    if name == "expandtabs" {
+        let [size] = arguments.bind(name, ["tabsize"], 0)?;
+        let size = wants_int(size, 8, name)?.max(0);
+        interpreter.meter.text(usize::try_from(size).ok().and_then(|size| size.checked_mul(whole.matches('\t').count())))?;
+        return Ok(Value::text(expand_tabs(whole, size as usize), text.safe));
+    }
+    let (width, fill) = match name {
+        "zfill" => {
+            let [width] = arguments.bind(name, [""], 1)?;
+            (width, '0')
+        }
+        _ => {
+            let [width, fill] = arguments.bind(name, ["", ""], 1)?;
+            let fill = fill.map_or(Ok(" ".into()), |fill| wants_text(Some(fill), name).map(|text| text.text))?;
+            let mut chars = fill.chars();
+            match (chars.next(), chars.next()) {
+                (Some(fill), None) => (width, fill),
+                _ => return Err(Error::new(format!("{name} fills with one character"))),
+            }
+        }
+    };
+    let length = whole.chars().count();
+    let missing = usize::try_from(wants_int(width, 0, name)?.max(0)).unwrap_or(usize::MAX).saturating_sub(length);
+    interpreter.meter.text(missing.checked_mul(fill.len_utf8()))?;
+    let run = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
+    let padded = match name {
+        "ljust" => format!("{whole}{}", run(missing)),
+        "rjust" => format!("{}{whole}", run(missing)),
+        "center" => {
+            // An odd place goes to the left of a text that is even in a field that is odd.
+            let left = missing / 2 + (missing & (length + missing) & 1);
+            format!("{}{whole}{}", run(left), run(missing - left))
+        }
+        _ => {
+            let sign = usize::from(whole.starts_with(['+', '-']));
+            format!("{}{}{}", &whole[..sign], run(missing), &whole[sign..])
+        }
+    };
+    Ok(Value::text(padded, text.safe))
+}
+
+fn expand_tabs(text: &str, size: usize) -> String {
+    let (mut out, mut column) = (String::new(), 0);
+    for c in text.chars() {
+        match c {
+            '\t' if size > 0 => {
+                let fill = size - column % size;
+                out.extend(std::iter::repeat_n(' ', fill));
+                column += fill;
+            }
+            '\t' => {}
+            '\n' | '\r' => {
+                out.push(c);
+                column = 0;
+            }
+            c => {
+                out.push(c);
+                column += 1;
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,226 @@
+//! Filters of texts.
+
+use super::arguments::Arguments;
+use super::interpret::Interpreter;
+use super::list_filters::no_mapping;
+use super::text::{self, wants_int, wants_text};
+use super::unicode::{is_space, is_word, split_lines};
+use super::value::{Text, Value};
+use super::{Error, Result, format, markup, print, urlize, wrap};
+
+/// A value through a filter.
+pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    match name {
+        "urlencode" => return url_encode(value, arguments, interpreter),
+        "xmlattr" => return xml_attributes(value, arguments, interpreter),
+        "indent" => return indent(value, arguments, interpreter),
+        "truncate" => return truncate(value, arguments, interpreter),
+        "wordwrap" => return word_wrap(value, arguments, interpreter),
+        "replace" => return replace(value, arguments, interpreter),
+        "urlize" => return urlize::filter(value, arguments, interpreter),
+        _ => {}
+    }
+    // All others take any value as its text; one that is safe stays so.
+    let Text { text: whole, safe } = match value {
+        Value::Str(text) => text,
+        other => Text { text: print::text(&other, &interpreter.meter)?, safe: false },
+    };
+    let text = Text { text: whole.clone(), safe };
+    match name {
+        "upper" | "lower" | "capitalize" => text::call(&text, name, arguments, interpreter),
+        "trim" => {
+            let [chars] = arguments.bind(name, ["chars"], 0)?;
+            text::call(&text, "strip", Arguments::of(chars.into_iter().collect()), interpreter)
+        }
+        "center" => {
+            let [width] = arguments.bind(name, ["width"], 0)?;
+            text::call(&text, name, Arguments::of(vec![width.unwrap_or(Value::Int(80))]), interpreter)
+        }
+        "format" => {
+            let Arguments { positional, named } = arguments;
+            if !positional.is_empty() && !named.is_empty() {
+                return Err(Error::new("format takes positional arguments or named ones, not both"));
+            }
+            let values = match named.is_empty() {
+                true => Value::tuple(positional, &interpreter.meter)?,
+                false => Value::dict(named.iter().map(|(name, value)| (name.into(), value.clone())), &interpreter.meter)?,
+            };
+            format::percent(&text, &values, &interpreter.meter)
+        }
+        "title" => {
+            arguments.none(name)?;
+            interpreter.meter.memory(whole.len())?;
+            Ok(title(&whole).into())
+        }
+        "striptags" => {
+            arguments.none(name)?;
+            interpreter.meter.memory(whole.len())?;
+            Ok(markup::strip_tags(&whole).into())
+        }
+        _ => {
+            arguments.none(name)?;
+            interpreter.meter.steps(whole.len() / 64)?;
+            Ok(whole.split(|c| !is_word(c)).filter(|word| !word.is_empty()).count().into())
+        }
+    }
+}
+
+/// Capitals at the beginnings of words, which follow spaces, hyphens and opening brackets.
+fn title(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut begins = true;
+    let mut word = String::new();
+    for c in text.chars() {
+        let between = is_space(c) || "-({[<".contains(c);
+        match (between, begins) {
+            (true, _) => {
+                out.push_str(&word.to_lowercase());
+                word.clear();
+                out.push(c);
+            }
+            (false, true) => out.extend(c.to_uppercase()),
+            (false, false) => word.push(c),
+        }
+        begins = between;
+    }
+    out + &word.to_lowercase()
+}
+
+fn replace(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let [old, new, count] = arguments.bind("replace", ["old", "new", "count"], 2)?;
+    let count = match count {
+        Some(Value::None) | None => -1,
+        some => wants_int(some, -1, "replace")?,
+    };
+    let (old, new) = (old.unwrap_or(Value::None), new.unwrap_or(Value::None));
+    let safe = interpreter.escapes_calls && (value.is_safe() || old.is_safe() || new.is_safe());
+    let meter = &interpreter.meter;
+    let plain = |value: &Value| print::text(value, meter);
+    let whole = if safe && (old.is_safe() || new.is_safe()) { markup::escape_value(&value, meter)? } else { value };
+    let new = if safe { markup::escape_value(&new, meter)? } else { new };
+    let (whole, old, new) = (plain(&whole)?, plain(&old)?, plain(&new)?);
+    text::replaced(&whole, &old, &new, count, interpreter).map(|text| Value::text(text, safe))
+}
+
+fn truncate(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let [length, kill, end, leeway] = arguments.bind("truncate", ["length", "killwords", "end", "leeway"], 0)?;
+    let length = wants_int(length, 255, "truncate")?;
+    let end = end.map_or(Ok("...".into()), |end| wants_text(Some(end), "truncate").map(|end| end.text))?;
+    let leeway = wants_int(leeway.filter(|leeway| !matches!(leeway, Value::None)), 5, "truncate")?;
+    let tail = end.chars().count() as i128;
+    if length < tail || leeway < 0 {
+        return Err(Error::new(format!("truncate wants a length of at least {tail}, and a leeway that is not negative")));
+    }
+    let text = wants_text(Some(value), "truncate")?;
+    if text.text.chars().count() as i128 <= length.saturating_add(leeway) {
+        return Ok(Value::Str(text));
+    }
+    interpreter.meter.memory(text.text.len() + end.len())?;
+    let mut cut: String = text.text.chars().take((length - tail) as usize).collect();
+    if !kill.is_some_and(|kill| kill.truth()) {
+        cut.truncate(cut.rfind(' ').unwrap_or(cut.len()));
+    }
+    let end = if text.safe { markup::escape(&end) } else { end.to_string() };
+    Ok(Value::text(cut + &end, text.safe))
+}
+
+fn indent(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let [width, first, blank] = arguments.bind("indent", ["width", "first", "blank"], 0)?;
+    let on = |value: Option<Value>| value.is_some_and(|value| value.truth());
+    let (first, blank) = (on(first), on(blank));
+    let text = wants_text(Some(value), "indent")?;
+    let indention = match width {
+        Some(Value::Str(text)) => text.text.to_string(),
+        other => {
+            let width = usize::try_from(wants_int(other, 4, "indent")?.max(0)).ok();
+            interpreter.meter.text(width)?;
+            " ".repeat(width.unwrap_or(0))
+        }
+    };
+    let whole = format!("{}\n", text.text);
+    let lines = split_lines(&whole, false);
+    interpreter.meter.text(lines.len().checked_mul(indention.len() + 1).and_then(|bytes| bytes.checked_add(whole.len())))?;
+    let mut out = String::new();
+    for (n, line) in lines.iter().enumerate() {
+        out.push_str(if n > 0 { "\n" } else { "" });
+        if n == 0 && first || n > 0 && (blank || !line.is_empty()) {
+            out.push_str(&indention);
+        }
+        out.push_str(line);
+    }
+    Ok(Value::text(out, text.safe))
+}
+
+fn word_wrap(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let [width, long, between, hyphens] = arguments.bind("wordwrap", ["width", "break_long_words", "wrapstring", "break_on_hyphens"], 0)?;
+    let on = |value: Option<Value>| value.is_none_or(|value| value.truth());
+    let width = wants_int(width, 79, "wordwrap")?;
+    let text = wants_text(Some(value), "wordwrap")?;
+    if width <= 0 && !text.text.is_empty() {
+        return Err(Error::new("wordwrap wants a width above 0"));
+    }
+    let between = match between {
+        None | Some(Value::None) => "\n".into(),
+        some => wants_text(some, "wordwrap")?.text,
+    };
+    let (long, hyphens) = (on(long), on(hyphens));
+    interpreter.meter.text(text.text.len().checked_mul(between.len() + 2))?;
+    let width = usize::try_from(width).unwrap_or(usize::MAX);
+    let wrapped = split_lines(&text.text, false).into_iter().map(|line| wrap::wrap(line, width, long, hyphens).join(&*between));
+    Ok(wrapped.collect::<Vec<_>>().join(&*between).into())
+}
+
+/// A text with all but `kept` and letters, digits, `_`, `.`, `-` and `~` as codes of bytes.
+fn quoted(text: &str, slash: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match char::from(byte) {
+            c if c.is_ascii_alphanumeric() || "_.-~".contains(c) || slash && c == '/' => out.push(c),
+            ' ' if !slash => out.push('+'),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+fn url_encode(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    arguments.none("urlencode")?;
+    let pairs = match &value {
+        Value::Str(_) | Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
+            let text = print::text(&value, &interpreter.meter)?;
+            interpreter.meter.memory(3 * text.len())?;
+            return Ok(quoted(&text, true).into());
+        }
+        Value::Dict(dict) => Value::View(dict.clone(), super::value::View::Items),
+        _ => value,
+    };
+    let mut out = Vec::new();
+    for pair in interpreter.iterate(&pairs)? {
+        let [key, value] = <[Value; 2]>::try_from(interpreter.iterate(&pair)?).map_err(|_| Error::new("urlencode wants pairs"))?;
+        let (key, value) = (print::text(&key, &interpreter.meter)?, print::text(&value, &interpreter.meter)?);
+        interpreter.meter.memory(3 * (key.len() + value.len()))?;
+        out.push(format!("{}={}", quoted(&key, false), quoted(&value, false)));
+    }
+    Ok(out.join("&").into())
+}
+
+fn xml_attributes(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+    let [space] = arguments.bind("xmlattr", ["autospace"], 0)?;
+    let Value::Dict(dict) = &value else { return Err(no_mapping("xmlattr", &value)) };
+    let mut out = Vec::new();
+    for (key, value) in &dict.entries {
+        if matches!(value, Value::None | Value::Undefined(_)) {
+            continue;
+        }
+        let name = wants_text(Some(key.clone()), "xmlattr")?;
+        if name.text.contains(|c: char| c.is_ascii_whitespace() || c == '\x0b' || "/>=".contains(c)) {
+            return Err(Error::new(format!("xmlattr takes no attribute named {}", print::string_repr(&name.text))));
+        }
+        let value = markup::escape_value(value, &interpreter.meter)?;
+        out.push(format!("{}=\"{}\"", markup::escaped(&name), value.as_str().unwrap_or_default()));
+    }
+    let spaced = space.is_none_or(|space| space.truth()) && !out.is_empty();
+    let text = format!("{}{}", if spaced { " " } else { "" }, out.join(" "));
+    interpreter.meter.memory(text.len())?;
+    Ok(Value::text(text, interpreter.escapes_calls))
+}

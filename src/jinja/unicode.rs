@@ -1,0 +1,130 @@
+//! Characters as Python's strings classify and change them.
+
+use unicode_general_category::{GeneralCategory as Category, get_general_category};
+
+/// Whitespace.
+pub fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
+}
+
+/// Letters.
+pub(super) fn is_alpha(c: char) -> bool {
+    use Category::{LowercaseLetter, ModifierLetter, OtherLetter, TitlecaseLetter, UppercaseLetter};
+    matches!(get_general_category(c), LowercaseLetter | ModifierLetter | OtherLetter | TitlecaseLetter | UppercaseLetter)
+}
+
+/// Decimal digits.
+pub(super) fn is_decimal(c: char) -> bool {
+    get_general_category(c) == Category::DecimalNumber
+}
+
+/// Digits, also those that stand high, low or in circles.
+pub(super) fn is_digit(c: char) -> bool {
+    const OTHERS: [std::ops::RangeInclusive<char>; 12] = [
+        '\u{b2}'..='\u{b3}',
+        '\u{b9}'..='\u{b9}',
+        '\u{1369}'..='\u{1371}',
+        '\u{19da}'..='\u{19da}',
+        '\u{2070}'..='\u{2079}',
+        '\u{2080}'..='\u{2089}',
+        '\u{2460}'..='\u{2468}',
+        '\u{2474}'..='\u{247c}',
+        '\u{2488}'..='\u{2490}',
+        '\u{24ea}'..='\u{24ea}',
+        '\u{24f5}'..='\u{24fd}',
+        '\u{24ff}'..='\u{24ff}',
+    ];
+    is_decimal(c)
+        || OTHERS.iter().any(|range| range.contains(&c)) && !('\u{2071}'..='\u{2073}').contains(&c)
+        || ('\u{2776}'..='\u{2792}').contains(&c) && ![0x277f, 0x2789].contains(&(c as u32))
+}
+
+/// Numbers of any kind.
+pub(super) fn is_numeric(c: char) -> bool {
+    c.is_numeric() || "一二三四五六七八九十百千万億兆零〇壱弐参".contains(c)
+}
+
+/// Letters and numbers.
+pub(super) fn is_alnum(c: char) -> bool {
+    is_alpha(c) || is_digit(c) || is_numeric(c)
+}
+
+/// `\w` of Python's regular expressions.
+pub(super) fn is_word(c: char) -> bool {
+    c == '_' || is_alnum(c)
+}
+
+/// What `repr` writes as it is.
+pub(super) fn is_printable(c: char) -> bool {
+    use Category::{Control, Format, LineSeparator, ParagraphSeparator, PrivateUse, SpaceSeparator, Surrogate, Unassigned};
+    c == ' ' || !matches!(get_general_category(c), Control | Format | Surrogate | PrivateUse | Unassigned | LineSeparator | ParagraphSeparator | SpaceSeparator)
+}
+
+/// Title case letters, which are neither upper nor lower.
+pub(super) fn is_title(c: char) -> bool {
+    get_general_category(c) == Category::TitlecaseLetter
+}
+
+/// The value of a decimal digit of any script.
+pub(super) fn decimal_value(c: char) -> Option<u32> {
+    if !is_decimal(c) {
+        return c.to_digit(10);
+    }
+    let zeros = (1..=9).take_while(|&back| char::from_u32(c as u32 - back).is_some_and(is_decimal)).count() as u32;
+    // Scripts' digits come in tens; those of mathematics without gaps between them.
+    let start = if ('\u{1d7ce}'..='\u{1d7ff}').contains(&c) { (c as u32 - 0x1d7ce) % 10 } else { zeros };
+    Some(start)
+}
+
+/// A word's first letter.
+pub(super) fn title_case(c: char, out: &mut String) {
+    match c {
+        'Ǆ'..='ǆ' => out.push('ǅ'),
+        'Ǉ'..='ǉ' => out.push('ǈ'),
+        'Ǌ'..='ǌ' => out.push('ǋ'),
+        'Ǳ'..='ǳ' => out.push('ǲ'),
+        'ŉ' => out.push_str("ʼN"),
+        _ => {
+            // A letter that is two in capitals has one small: ß begins Ss.
+            let mut upper = c.to_uppercase();
+            out.extend(upper.next());
+            out.extend(upper.flat_map(char::to_lowercase));
+        }
+    }
+}
+
+/// Lower case for comparisons.
+pub(super) fn casefold(text: &str) -> String {
+    let fold = |c: char| {
+        let upper = if c == 'ı' { vec![c] } else { c.to_uppercase().collect() };
+        upper.into_iter().flat_map(char::to_lowercase).collect::<Vec<_>>()
+    };
+    text.chars().flat_map(fold).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
+}
+
+/// The ends of lines of `splitlines`.
+pub(super) fn is_line_end(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+/// A text's lines, with or without their ends.
+pub(super) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
+    let mut lines = Vec::new();
+    let mut start = 0;
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        if !is_line_end(c) {
+            continue;
+        }
+        let mut end = at + c.len_utf8();
+        if c == '\r' && chars.next_if(|&(_, c)| c == '\n').is_some() {
+            end += 1;
+        }
+        lines.push(&text[start..if keep_ends { end } else { at }]);
+        start = end;
+    }
+    if start < text.len() {
+        lines.push(&text[start..]);
+    }
+    lines
+}

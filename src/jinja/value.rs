@@ -1,0 +1,349 @@
+//! Values as templates see them: Python's.
+
+use super::ast::Name;
+use super::meter::Meter;
+use super::object::Object;
+use super::{Error, Result};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Containers in containers; Python's recursion ends somewhat later.
+const DEEPEST: u16 = 200;
+
+/// A text, and whether it needs no escaping: Python's `Markup`.
+#[derive(Clone, Debug)]
+pub(super) struct Text {
+    pub(super) text: Arc<str>,
+    pub(super) safe: bool,
+}
+
+/// What is not there: why, and whether the sandbox forbids it.
+#[derive(Debug)]
+pub(super) struct Missing(pub(super) String);
+
+/// A list or the items of a tuple.
+#[derive(Debug)]
+pub(super) struct Items {
+    pub(super) items: Vec<Value>,
+    depth: u16,
+    /// Whether it is a group of `groupby`, whose items have names.
+    pub(super) group: bool,
+}
+
+/// A mapping in the order of its keys' first appearance.
+#[derive(Debug)]
+pub(super) struct Dict {
+    pub(super) entries: Vec<(Value, Value)>,
+    index: HashMap<Key, usize>,
+    depth: u16,
+}
+
+/// What a view of a mapping shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum View {
+    /// Its keys.
+    Keys,
+    /// Its values.
+    Values,
+    /// Pairs of both.
+    Items,
+}
+
+/// Numbers at equal distances.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Range {
+    pub(super) start: i128,
+    pub(super) stop: i128,
+    pub(super) step: i128,
+}
+
+impl Range {
+    /// How many numbers it has.
+    pub(super) fn len(&self) -> i128 {
+        let span = if self.step > 0 { self.stop - self.start } else { self.start - self.stop };
+        if span <= 0 { 0 } else { (span - 1) / self.step.abs() + 1 }
+    }
+
+    pub(super) fn at(&self, index: i128) -> Value {
+        Value::Int(self.start + index * self.step)
+    }
+
+    pub(super) fn contains(&self, value: i128) -> bool {
+        let offset = value - self.start;
+        offset % self.step == 0 && (0..self.len()).contains(&(offset / self.step))
+    }
+}
+
+/// A value.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    /// What is not there.
+    Undefined(Rc<Missing>),
+    /// `None`.
+    None,
+    /// `True` or `False`.
+    Bool(bool),
+    /// An integer.
+    Int(i128),
+    /// A float.
+    Float(f64),
+    /// A text.
+    Str(Text),
+    /// A text's bytes.
+    Bytes(Rc<[u8]>),
+    /// A list.
+    List(Rc<Items>),
+    /// A tuple.
+    Tuple(Rc<Items>),
+    /// A mapping.
+    Dict(Rc<Dict>),
+    /// A mapping's keys, values or items.
+    View(Rc<Dict>, View),
+    /// A range.
+    Range(Range),
+    /// What is called, looped over or assigned to.
+    Object(Rc<Object>),
+}
+
+/// A value by which a mapping finds another: equal numbers are one, whatever their type.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Key {
+    /// Not there.
+    Undefined,
+    /// `None`.
+    None,
+    /// An integer, a bool, or a float that is whole.
+    Int(i128),
+    /// Another float's bits.
+    Float(u64),
+    /// A text.
+    Str(Arc<str>),
+    /// Bytes.
+    Bytes(Vec<u8>),
+    /// A tuple.
+    Tuple(Vec<Key>),
+    /// A range.
+    Range(i128, i128, i128),
+    /// Anything else, by its address.
+    Address(usize),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Str(Text { text: text.into(), safe: false })
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Self {
+        Value::Str(Text { text: text.into(), safe: false })
+    }
+}
+
+impl From<&Name> for Value {
+    fn from(text: &Name) -> Self {
+        Value::Str(Text { text: text.clone(), safe: false })
+    }
+}
+
+impl From<bool> for Value {
+    fn from(value: bool) -> Self {
+        Value::Bool(value)
+    }
+}
+
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        Value::Int(value as i128)
+    }
+}
+
+impl Value {
+    /// A text that needs no escaping, or a plain one.
+    pub(super) fn text(text: impl Into<Arc<str>>, safe: bool) -> Self {
+        Value::Str(Text { text: text.into(), safe })
+    }
+
+    /// What is not there, and why.
+    pub(super) fn missing(why: impl Into<String>) -> Self {
+        Value::Undefined(Rc::new(Missing(why.into())))
+    }
+
+    pub(super) fn list(items: Vec<Value>, meter: &Meter) -> Result<Self> {
+        Ok(Value::List(Rc::new(Items::new(items, false, meter)?)))
+    }
+
+    pub(super) fn tuple(items: Vec<Value>, meter: &Meter) -> Result<Self> {
+        Ok(Value::Tuple(Rc::new(Items::new(items, false, meter)?)))
+    }
+
+    pub(super) fn group(items: Vec<Value>, meter: &Meter) -> Result<Self> {
+        Ok(Value::Tuple(Rc::new(Items::new(items, true, meter)?)))
+    }
+
+    pub(super) fn dict(pairs: impl IntoIterator<Item = (Value, Value)>, meter: &Meter) -> Result<Self> {
+        Ok(Value::Dict(Rc::new(Dict::new(pairs, meter)?)))
+    }
+
+    /// Levels of containers in it.
+    fn depth(&self) -> u16 {
+        match self {
+            Value::List(items) | Value::Tuple(items) => items.depth,
+            Value::Dict(dict) | Value::View(dict, _) => dict.depth,
+            _ => 0,
+        }
+    }
+
+    /// A text, if it is one.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::Str(text) => Some(&text.text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_safe(&self) -> bool {
+        matches!(self, Value::Str(text) if text.safe)
+    }
+
+    /// An integer, if it is one; bools are.
+    pub(super) fn as_int(&self) -> Option<i128> {
+        match self {
+            Value::Int(value) => Some(*value),
+            Value::Bool(value) => Some(i128::from(*value)),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_undefined(&self) -> bool {
+        matches!(self, Value::Undefined(_))
+    }
+
+    /// The name of its type in Python.
+    pub(super) fn type_name(&self) -> &'static str {
+        match self {
+            Value::Undefined(_) => "Undefined",
+            Value::None => "NoneType",
+            Value::Bool(_) => "bool",
+            Value::Int(_) => "int",
+            Value::Float(_) => "float",
+            Value::Str(text) if text.safe => "Markup",
+            Value::Str(_) => "str",
+            Value::Bytes(_) => "bytes",
+            Value::List(_) => "list",
+            Value::Tuple(_) => "tuple",
+            Value::Dict(_) => "dict",
+            Value::View(_, View::Keys) => "dict_keys",
+            Value::View(_, View::Values) => "dict_values",
+            Value::View(_, View::Items) => "dict_items",
+            Value::Range(_) => "range",
+            Value::Object(object) => object.type_name(),
+        }
+    }
+
+    /// What it is called in messages about what it lacks.
+    pub(super) fn described(&self) -> String {
+        match self {
+            Value::None => "'None'".into(),
+            other => format!("'{} object'", other.type_name()),
+        }
+    }
+
+    /// Whether it counts as true.
+    pub(super) fn truth(&self) -> bool {
+        match self {
+            Value::Undefined(_) | Value::None => false,
+            Value::Bool(value) => *value,
+            Value::Int(value) => *value != 0,
+            Value::Float(value) => *value != 0.0,
+            Value::Str(text) => !text.text.is_empty(),
+            Value::Bytes(bytes) => !bytes.is_empty(),
+            Value::List(items) | Value::Tuple(items) => !items.items.is_empty(),
+            Value::Dict(dict) | Value::View(dict, _) => !dict.entries.is_empty(),
+            Value::Range(range) => range.len() > 0,
+            Value::Object(_) => true,
+        }
+    }
+
+    /// Whether two are the same object.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Value::None, Value::None) => true,
+            (Value::Bool(a), Value::Bool(b)) => a == b,
+            (Value::Int(a), Value::Int(b)) => a == b && (-5..=256).contains(a),
+            (Value::Str(a), Value::Str(b)) => Arc::ptr_eq(&a.text, &b.text) && a.safe == b.safe,
+            (Value::List(a), Value::List(b)) | (Value::Tuple(a), Value::Tuple(b)) => Rc::ptr_eq(a, b),
+            (Value::Dict(a), Value::Dict(b)) => Rc::ptr_eq(a, b),
+            (Value::Object(a), Value::Object(b)) => Rc::ptr_eq(a, b),
+            (Value::Undefined(a), Value::Undefined(b)) => Rc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    /// By what a mapping finds it.
+    pub(super) fn key(&self, meter: &Meter) -> Result<Key> {
+        meter.steps(1)?;
+        Ok(match self {
+            Value::Undefined(_) => Key::Undefined,
+            Value::None => Key::None,
+            Value::Bool(value) => Key::Int(i128::from(*value)),
+            Value::Int(value) => Key::Int(*value),
+            Value::Float(value) if value.fract() == 0.0 && value.abs() < 1e38 => Key::Int(*value as i128),
+            Value::Float(value) => Key::Float(value.to_bits()),
+            Value::Str(text) => Key::Str(text.text.clone()),
+            Value::Bytes(bytes) => Key::Bytes(bytes.to_vec()),
+            Value::Tuple(items) => {
+                meter.memory(items.items.len() * size_of::<Key>())?;
+                Key::Tuple(items.items.iter().map(|item| item.key(meter)).collect::<Result<_>>()?)
+            }
+            Value::Range(range) => Key::Range(range.start, range.stop, range.step),
+            Value::Object(object) => Key::Address(Rc::as_ptr(object) as *const u8 as usize),
+            Value::View(dict, View::Values) => Key::Address(Rc::as_ptr(dict) as *const u8 as usize),
+            Value::List(_) | Value::Dict(_) | Value::View(..) => return Err(Error::new(format!("unhashable type: '{}'", self.type_name()))),
+        })
+    }
+}
+
+/// The depth of a container of these.
+fn depth_over<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u16> {
+    let depth = values.map(Value::depth).max().unwrap_or(0) + 1;
+    if depth > DEEPEST { Err(Error::new("lists are nested too deeply")) } else { Ok(depth) }
+}
+
+impl Items {
+    fn new(items: Vec<Value>, group: bool, meter: &Meter) -> Result<Self> {
+        meter.memory(size_of::<Self>() + items.len() * size_of::<Value>())?;
+        meter.steps(items.len() / 4)?;
+        Ok(Self { depth: depth_over(items.iter())?, items, group })
+    }
+}
+
+impl Dict {
+    pub(super) fn new(pairs: impl IntoIterator<Item = (Value, Value)>, meter: &Meter) -> Result<Self> {
+        let (mut entries, mut index) = (Vec::<(Value, Value)>::new(), HashMap::new());
+        meter.memory(size_of::<Self>())?;
+        for (key, value) in pairs {
+            meter.memory(3 * size_of::<Value>() + size_of::<Key>() + 16)?;
+            match index.entry(key.key(meter)?) {
+                std::collections::hash_map::Entry::Occupied(at) => entries[*at.get()].1 = value,
+                std::collections::hash_map::Entry::Vacant(slot) => {
+                    slot.insert(entries.len());
+                    entries.push((key, value));
+                }
+            }
+        }
+        let depth = depth_over(entries.iter().flat_map(|(key, value)| [key, value]))?;
+        Ok(Self { entries, index, depth })
+    }
+
+    /// The value of a key.
+    pub(super) fn get(&self, key: &Key) -> Option<&Value> {
+        self.index.get(key).map(|&at| &self.entries[at].1)
+    }
+
+    /// The value of a name.
+    pub(super) fn named(&self, name: &Arc<str>) -> Option<&Value> {
+        self.get(&Key::Str(name.clone()))
+    }
+}
