@@ -264,7 +264,8 @@ impl TeacherCache {
             return Err(CacheError::Differs { path, differs });
         }
         let grid = Grid::new(origin.text.0, origin.text.1, origin.seq);
-        Self::with_layout(file, Layout::new(grid, number(&file, "top")?, origin.vocabulary), origin.vocabulary)
+        let layout = Layout::new(grid, number(&file, "top")?, origin.vocabulary);
+        Self::with_layout(file, layout, origin.vocabulary)
     }
 
     /// The cache in a file, if that has the tensors of this layout.

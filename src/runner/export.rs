@@ -104,7 +104,7 @@ const PIECE: u64 = 1 << 20;
 
 /// All files of the runs, as they are: weights do not get smaller.
 fn archive(runs: &[(String, &Path)], out: &Path, stop: &Stop) -> Result<()> {
-    let mut write = |file: &mut dyn Write| {
+    let write = |file: &mut dyn Write| {
         let mut zip = ZipWriter::new_stream(file);
         for (n, (_, run)) in runs.iter().enumerate() {
             let name = run.file_name().unwrap_or_default().to_string_lossy();
