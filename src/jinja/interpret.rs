@@ -64,9 +64,10 @@ impl<'t> Interpreter<'t> {
     }
 
     /// The scope that a macro or a loop holds on to.
-    pub(super) fn captured(&mut self) -> Rc<Scope> {
+    pub(super) fn captured(&mut self) -> Result<Rc<Scope>> {
+        self.meter.memory(256)?;
         self.scopes.push(self.scope.clone());
-        self.scope.clone()
+        Ok(self.scope.clone())
     }
 
     /// Does something in a scope inside the present one.
@@ -77,7 +78,7 @@ impl<'t> Interpreter<'t> {
 
     /// Does something in a scope.
     pub(super) fn in_scope<T>(&mut self, scope: Rc<Scope>, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
-        self.meter.memory(128)?;
+        self.meter.steps(1)?;
         let outer = std::mem::replace(&mut self.scope, scope);
         let result = work(self);
         self.scope = outer;

@@ -11,8 +11,8 @@ pub(super) struct Meter {
     depth: Cell<u32>,
 }
 
-/// Evaluations one in the other.
-const DEEPEST: u32 = 700;
+/// Evaluations one in the other: some 50 macros that call each other.
+const DEEPEST: u32 = 400;
 
 impl Meter {
     /// Bounds of one rendering.
@@ -57,15 +57,25 @@ impl Meter {
     }
 
     pub(super) fn enter(&self) -> Result<()> {
-        if self.depth.get() == DEEPEST {
+        self.enter_levels(1)
+    }
+
+    /// Goes deeper by several levels at once, for what takes more of the stack.
+    pub(super) fn enter_levels(&self, levels: u32) -> Result<()> {
+        let depth = self.depth.get() + levels;
+        if depth > DEEPEST {
             return Err(spent("it calls itself too deeply"));
         }
-        self.depth.set(self.depth.get() + 1);
+        self.depth.set(depth);
         self.steps(1)
     }
 
+    pub(super) fn leave_levels(&self, levels: u32) {
+        self.depth.set(self.depth.get().saturating_sub(levels));
+    }
+
     pub(super) fn leave(&self) {
-        self.depth.set(self.depth.get().saturating_sub(1));
+        self.leave_levels(1);
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Error, Result};
 use std::sync::Arc;
 
 /// Nested statements, brackets and operators; Python's own compiler ends near it.
-const DEEPEST: u32 = 100;
+const DEEPEST: u32 = 64;
 
 /// Operators of an expression, one in the other.
 const DEEPEST_EXPRESSION: u16 = 200;

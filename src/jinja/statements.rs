@@ -11,6 +11,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
+/// Levels of evaluation that a call of a macro or a loop counts for.
+const MACRO_LEVELS: u32 = 5;
+
 /// What comes behind a statement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Flow {
@@ -117,7 +120,7 @@ impl Interpreter<'_> {
                 if block.required {
                     return Err(Error::new(format!("the required block '{}' is not there", block.name)));
                 }
-                let around = if block.scoped { self.captured() } else { self.root.clone() };
+                let around = if block.scoped { self.captured()? } else { self.root.clone() };
                 let text = self.block_text(block, around)?;
                 self.write(&text)?;
             }
@@ -188,7 +191,7 @@ impl Interpreter<'_> {
     pub(super) fn assign(&mut self, target: &Target, value: Value) -> Result<()> {
         match target {
             Target::Name(name) => {
-                self.meter.memory(size_of::<Value>())?;
+                self.meter.steps(1)?;
                 self.scope.set(name, value);
                 Ok(())
             }
@@ -229,7 +232,7 @@ impl Interpreter<'_> {
     fn run_loop(&mut self, node: &Arc<For>, iterable: &Value, depth: usize) -> Result<Flow> {
         let source = self.iterate(iterable)?;
         let known = node.test.is_none() && !matches!(iterable, Value::Object(_));
-        let scope = self.captured();
+        let scope = self.captured()?;
         let value = self.object(Object::Loop(LoopObject {
             length: Cell::new(known.then_some(source.len())),
             source: RefCell::new(source.into()),
@@ -364,12 +367,14 @@ impl Interpreter<'_> {
             return Err(Error::new("a loop that calls itself is marked 'recursive'"));
         }
         let (node, items) = (state.node.clone(), items.unwrap_or(Value::None));
+        self.meter.enter_levels(MACRO_LEVELS)?;
         let (text, _) = self.capture(|this| this.in_scope(state.scope.clone(), |this| this.run_loop(&node, &items, state.depth + 1)))?;
+        self.meter.leave_levels(MACRO_LEVELS);
         Ok(Value::text(text, self.escapes))
     }
 
     fn macro_value(&mut self, definition: &Arc<Macro>) -> Result<Value> {
-        let scope = self.captured();
+        let scope = self.captured()?;
         self.object(Object::Macro(MacroObject { definition: definition.clone(), scope, escapes: self.escapes }))
     }
 
@@ -407,9 +412,11 @@ impl Interpreter<'_> {
         if definition.varargs {
             inner.set(&"varargs".into(), Value::tuple(extra, &self.meter)?);
         }
+        self.meter.enter_levels(MACRO_LEVELS)?;
         let escapes = std::mem::replace(&mut self.escapes, object.escapes);
         let result = self.capture(|this| this.in_scope(inner, |this| this.macro_body(definition, values)));
         self.escapes = escapes;
+        self.meter.leave_levels(MACRO_LEVELS);
         Ok(Value::text(result?.0, self.escapes_calls))
     }
 

@@ -341,9 +341,4 @@ impl Dict {
     pub(super) fn get(&self, key: &Key) -> Option<&Value> {
         self.index.get(key).map(|&at| &self.entries[at].1)
     }
-
-    /// The value of a name.
-    pub(super) fn named(&self, name: &Arc<str>) -> Option<&Value> {
-        self.get(&Key::Str(name.clone()))
-    }
 }
