@@ -34,7 +34,8 @@ fn templates_give_what_jinja2_gives() {
         count += 1;
         let (name, template) = (text(&case, "name"), text(&case, "template"));
         let input = head.get("inputs").and_then(|inputs| inputs.get(text(&case, "input"))).expect("an input");
-        let right = case.get("text").and_then(Json::as_str);
+        // The last section has what Signet refuses although jinja2 renders it.
+        let right = case.get("text").and_then(Json::as_str).filter(|_| !name.starts_with("Refused"));
         let got = render(template, input);
         if got.as_deref().ok() != right {
             wrong.push(format!("{name}: {template:?}\n  is    {got:?}\n  right {right:?}"));

@@ -1,8 +1,9 @@
 """Makes cases.jsonl: python make.py, with transformers 5.24.0, jinja2 3.1.6 and tokenizers.
 
 Every template of constructs.txt (one a line: ⏎ is a line feed, ␍ a carriage return, ␉ a tab, `@name` at
-the end names another input than `plain`) and of whole/ goes through apply_chat_template. A case has the
-text that came of it, or "fails" where it raised an error. `now` keeps the clock's templates out of it.
+the end names another input than `plain`; those of `## Refused` are errors in Signet, which docs/formats.md
+lists) and of whole/ goes through apply_chat_template. A case has the text that came of it, or "fails" where
+it raised an error.
 """
 import json, re, sys, warnings
 from pathlib import Path
