@@ -321,7 +321,7 @@ impl Items {
 
 impl Dict {
     pub(super) fn new(pairs: impl IntoIterator<Item = (Value, Value)>, meter: &Meter) -> Result<Self> {
-        let (mut entries, mut index) = (Vec::<(Value, Value)>::new(), HashMap::new());
+        let (mut entries, mut index) = (Vec::<(Value, Value)>::new(), HashMap::<Key, usize>::new());
         meter.memory(size_of::<Self>())?;
         for (key, value) in pairs {
             meter.memory(3 * size_of::<Value>() + size_of::<Key>() + 16)?;
