@@ -29,8 +29,9 @@ pub(crate) struct Reader {
 const KB: u64 = 1 << 10;
 const MB: u64 = 1 << 20;
 
-/// What the tokenizers library may hold of a table up to the highest id, which is at most 2²⁰.
-const IDS: u64 = 64 * MB;
+/// What the tokenizers library may hold of a table up to the highest id, which is at most 2²⁰; of a text whose
+/// normalizer makes much of it; and what regular expressions compile to.
+const IDS: u64 = 256 * MB;
 
 /// All of them.
 pub(crate) const READERS: &[Reader] = &[

@@ -37,6 +37,18 @@ wl = Tokenizer(models.WordLevel(tiny, unk_token="<s>")); wl.pre_tokenizer = pre_
 put("tokenizer", "words", wl.to_str())
 wp = Tokenizer(models.WordPiece({"[UNK]": 0, "a": 1, "##b": 2}, unk_token="[UNK]")); wp.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
 put("tokenizer", "pieces", wp.to_str())
+from tokenizers import Regex
+def patterns(name, normalizer, *before):
+    tokenizer = Tokenizer(models.WordLevel(tiny, unk_token="<s>"))
+    if normalizer: tokenizer.normalizer = normalizers.Sequence(normalizer)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Split(Regex(p), b, invert=i) for p, b, i in before] + [pre_tokenizers.ByteLevel(use_regex=not before)])
+    put("tokenizer", name, tokenizer.to_str())
+patterns("classes", None, (r"[[:alpha:]&&[^a-c\p{^Lu}]]+|\R|\X|\h{,2}", "isolated", False), (r"(?i:'s|ß)|(?W)\b\w+\B", "merged_with_next", True))
+patterns("groups", None, (r"(?<n>a)?(?(<n>)b|c)\k<n>|\g<m>(?<m>[^\s])|(?>x+)y++", "contiguous", False), (r"(?<=^|\s)\S|(?<!a)b(?=c)|\Kd|\G ", "removed", False))
+patterns("double", [normalizers.Replace(Regex("."), "aa") for _ in range(40)])
+patterns("prepend", [normalizers.Prepend("a" * 100) for _ in range(40)] + [normalizers.Replace("a", "b" * 100), normalizers.Replace("b", "c" * 100), normalizers.Replace("c", "d" * 100)])
+patterns("bytes", [normalizers.ByteLevel() for _ in range(40)])
+patterns("backtracks", None, (r"(?=(a+)+$)(?:a|aa)+b|(?:\s*\s*)*x", "isolated", False))
 # Packed.
 def packed(binary):
     v, w, f = 24, 4, 36

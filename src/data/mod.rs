@@ -7,6 +7,8 @@ mod corpus;
 mod encode;
 mod gguf;
 mod long;
+mod pipeline;
+mod regex;
 mod store;
 mod stream;
 mod teacher_cache;

@@ -269,7 +269,12 @@ impl Tokenizing<'_> {
     /// By what the ids of some files are known: all that decides them.
     fn key(&self, files: &[PathBuf], bytes: u64, watch: &mut Watch<'_>) -> Result<u64, DataError> {
         let mut watched = Watched::new(watch, false, bytes);
-        let mut key = checksum(FORMAT, self.tokenizer.to_json()?.as_bytes());
+        let json = self.tokenizer.to_json()?;
+        let mut key = checksum(FORMAT, json.as_bytes());
+        // Before patterns were Oniguruma's, such a tokenizer could give other ids.
+        if json.contains("\"Regex\": \"") {
+            key = checksum(key, b"oniguruma");
+        }
         // A model may say of its tokenizer which token ends a document.
         key = checksum(key, self.end().as_bytes());
         if files.iter().any(|path| format_of(path) == Format::Rows) {

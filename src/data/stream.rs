@@ -3,73 +3,76 @@
 
 use super::tokenizer::{Tokenizer, TokenizerError};
 
-/// Ids of context that the window begins with: decoders treat the first token of a text in their
-/// own way (LLaMA's drops a space), so the new ones must never be first.
+/// Ids with text that the window begins with: decoders treat the first token of a text in their own way (LLaMA's drops
+/// a space), and a character may have four tokens.
 const CONTEXT: usize = 8;
-/// Ids after which the window moves on even if their bytes never become characters.
+/// Ids of the window, with a text or without.
 const LONGEST: usize = 64;
 
 /// Text that grows id by id; a character is given once all its bytes are there, never in part.
+///
+/// Bytes that are no UTF-8 are given as U+FFFD, and all around them stays as it is.
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
-    /// Context, then ids whose text is still growing.
+    /// The last ids.
     window: Vec<u32>,
-    /// Ids at the window's start whose text was given.
-    settled: usize,
-    /// Bytes of the window's text that were given.
-    shown: usize,
+    /// Their text, as far as it was given.
+    shown: String,
 }
 
 impl<'a> TextStream<'a> {
     /// Text after `context`.
     pub(super) fn new(tokenizer: &'a Tokenizer, context: &[u32]) -> Self {
-        let last = &context[context.len().saturating_sub(CONTEXT)..];
-        let text = |ids: &[u32]| tokenizer.decode(ids, false).unwrap_or_default();
-        // The cut may fall inside a character: begin with the next one.
-        let start = (0..last.len()).find(|&start| !text(&last[start..]).starts_with(char::REPLACEMENT_CHARACTER)).unwrap_or(last.len());
-        let window = last[start..].to_vec();
-        Self { tokenizer, settled: window.len(), shown: text(&window).len(), window }
+        let mut stream = Self { tokenizer, window: context[context.len().saturating_sub(LONGEST)..].to_vec(), shown: String::new() };
+        stream.shorten();
+        stream.shown = certain(&stream.text().unwrap_or_default()).to_string();
+        stream
     }
 
     /// Adds an id; gives the text that became certain.
     pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
         self.window.push(id);
-        let text = self.tokenizer.decode(&self.window, false)?;
-        // Bytes that are no character yet decode to replacement characters at the end.
-        let whole = text.trim_end_matches(char::REPLACEMENT_CHARACTER);
-        if whole.len() == text.len() || self.window.len() - self.settled > LONGEST {
-            let new = self.show(&text);
-            self.settle()?;
-            return Ok(new);
+        let text = self.text()?;
+        let new = self.show(certain(&text));
+        if self.window.len() > 2 * CONTEXT {
+            self.shorten();
+            self.shown = certain(&self.text()?).to_string();
         }
-        let whole = whole.to_string();
-        Ok(self.show(&whole))
+        Ok(new)
     }
 
     /// The rest, with replacement characters for bytes that never became characters.
     pub fn finish(&mut self) -> Result<String, TokenizerError> {
-        let text = self.tokenizer.decode(&self.window, false)?;
-        let new = self.show(&text);
-        self.settle()?;
-        Ok(new)
+        let text = self.text()?;
+        Ok(self.show(&text))
     }
 
-    /// All text of the window was given: keep the last ids of it as context, if they have any text.
-    /// The window so begins between two characters.
-    fn settle(&mut self) -> Result<(), TokenizerError> {
-        if self.window.len() > LONGEST || !self.tokenizer.decode(&self.window[self.settled..], false)?.is_empty() {
-            self.window.drain(..self.settled);
-        }
-        self.settled = self.window.len();
-        self.shown = self.tokenizer.decode(&self.window, false)?.len();
-        Ok(())
+    fn text(&self) -> Result<String, TokenizerError> {
+        self.tokenizer.decode_growing(&self.window)
     }
 
+    /// Drops the first ids of the window: those in front of the last ones with text.
+    fn shorten(&mut self) {
+        let spoken = self.window.iter().enumerate().rev().filter(|(_, id)| !self.tokenizer.silent(**id));
+        let first = spoken.take(CONTEXT).last().map_or(0, |(at, _)| at);
+        let longest = self.window.len().saturating_sub(LONGEST);
+        self.window.drain(..first.max(longest));
+    }
+
+    /// What of the text was not given yet. Where a decoder takes back what was given, that stays.
     fn show(&mut self, text: &str) -> String {
-        let new = text.get(self.shown..).unwrap_or_default().to_string();
-        self.shown += new.len();
+        let same = self.shown.chars().zip(text.chars()).take_while(|(shown, char)| shown == char).map(|(char, _)| char.len_utf8()).sum::<usize>();
+        let new = text[same..].to_string();
+        if !new.is_empty() {
+            self.shown = text.to_string();
+        }
         new
     }
+}
+
+/// The text but for a replacement character at its end: the bytes of a character may not all be there.
+fn certain(text: &str) -> &str {
+    text.strip_suffix(char::REPLACEMENT_CHARACTER).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -122,7 +125,7 @@ mod tests {
         let mut text = String::new();
         for _ in 0..20_000 {
             text.push_str(&stream.push(first).unwrap());
-            assert!(stream.window.len() <= 2 * LONGEST + 2);
+            assert!(stream.window.len() <= 2 * CONTEXT);
         }
         text.push_str(&stream.finish().unwrap());
         assert!(text.chars().all(|c| c == char::REPLACEMENT_CHARACTER) && text.chars().count() >= 20_000, "{}", text.len());
@@ -137,7 +140,7 @@ mod tests {
         let mut got = String::new();
         for &id in &ids {
             got.push_str(&stream.push(id).unwrap());
-            assert!(stream.window.len() <= CONTEXT + 1);
+            assert!(stream.window.len() <= 2 * CONTEXT);
         }
         assert_eq!(got, text);
     }
@@ -149,5 +152,83 @@ mod tests {
         let mut stream = tokenizer.stream(&[]);
         let text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
         assert_eq!(text, "a b");
+    }
+
+    /// A tokenizer whose tokens are words, bytes and spaces, with a decoder.
+    fn decoding(decoder: &serde_json::Value, byte_level: bool) -> Tokenizer {
+        let letters = |bytes: &[u8]| bytes.iter().map(|&byte| letter(byte)).collect::<String>();
+        let words = ["a", "b", "\u{2581}c", "\u{2581}", " ", "##d", "e</w>", "'", ".", "|", "\u{fffd}", "\u{6771}", "ok"].map(String::from);
+        let bytes = [0x0a, 0x20, 0x41, 0x80, 0xc3, 0xa9, 0xe6, 0x9d, 0xb1, 0xf0, 0x9f, 0xa6, 0x80, 0xff].map(|byte: u8| format!("<0x{byte:02X}>"));
+        let parts: [&[u8]; 8] = [b"ab", b"\xe6", b"\xe6\x9d", b"\x9d\xb1", b"\xb1", b"\xf0\x9f", b"\xa6\x80 \xc3", b"\xff\n"];
+        let tokens: Vec<String> = if byte_level { parts.map(letters).to_vec() } else { words.into_iter().chain(bytes).collect() };
+        let mut vocabulary = serde_json::Map::new();
+        for token in tokens {
+            let id = vocabulary.len();
+            vocabulary.entry(token).or_insert_with(|| id.into());
+        }
+        let special = serde_json::json!({"id": vocabulary.len(), "content": "<s>", "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true});
+        let model = serde_json::json!({"type": "WordLevel", "vocab": vocabulary, "unk_token": "a"});
+        let json = serde_json::json!({"version": "1.0", "added_tokens": [special], "decoder": decoder, "model": model});
+        Tokenizer::from_json(json.to_string().as_bytes()).unwrap()
+    }
+
+    /// The letter of a byte in a byte-level vocabulary.
+    fn letter(byte: u8) -> char {
+        let plain = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
+        let moved = (0..byte).filter(|byte| !plain(*byte)).count() as u32;
+        if plain(byte) { char::from(byte) } else { char::from_u32(256 + moved).unwrap() }
+    }
+
+    #[test]
+    fn every_decoders_text_is_that_of_all_ids() {
+        use serde_json::json;
+        let space = json!({"type": "Replace", "pattern": {"String": "\u{2581}"}, "content": " "});
+        let strip = json!({"type": "Strip", "content": " ", "start": 1, "stop": 0});
+        let bytes = json!({"type": "ByteFallback"});
+        let fuse = json!({"type": "Fuse"});
+        let decoders = [
+            json!(null),
+            bytes.clone(),
+            json!({"type": "Sequence", "decoders": [space, bytes, fuse.clone(), strip]}),
+            json!({"type": "Sequence", "decoders": [fuse, json!({"type": "Strip", "content": " ", "start": 1, "stop": 2})]}),
+            json!({"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}),
+            json!({"type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true}),
+            json!({"type": "WordPiece", "prefix": "##", "cleanup": true}),
+            json!({"type": "CTC", "pad_token": "'", "word_delimiter_token": "|", "cleanup": true}),
+            json!({"type": "BPEDecoder", "suffix": "</w>"}),
+            json!({"type": "Replace", "pattern": {"Regex": "[ab]$"}, "content": "x"}),
+        ];
+        for decoder in decoders {
+            let tokenizer = decoding(&decoder, decoder["type"] == "ByteLevel");
+            let mut state = 7u64;
+            for round in 0..200 {
+                let mut draw = |below: u64| {
+                    state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+                    (state >> 33) % below
+                };
+                let length = draw(if round % 10 == 0 { 200 } else { 30 });
+                let ids: Vec<u32> = (0..length).map(|_| draw(tokenizer.vocabulary() as u64) as u32).collect();
+                let mut stream = tokenizer.stream(&[]);
+                let mut text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
+                text.push_str(&stream.finish().unwrap());
+                assert_eq!(text, tokenizer.decode_growing(&ids).unwrap(), "{decoder}, round {round}: {ids:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn bad_bytes_leave_what_is_around_them() {
+        let tokenizer = decoding(&serde_json::json!({"type": "ByteFallback"}), false);
+        let text = |tokens: &[&str]| {
+            let mut stream = tokenizer.stream(&[]);
+            let mut text: String = tokens.iter().map(|token| stream.push(tokenizer.id(token).unwrap()).unwrap()).collect();
+            text.push_str(&stream.finish().unwrap());
+            text
+        };
+        assert_eq!(text(&["<0x0A>", "<0xE6>", "ok"]), "\n\u{fffd}ok");
+        assert_eq!(text(&["ok", "<0x41>", "<0xF0>", "<0x9F>", "a"]), "okA\u{fffd}a");
+        assert_eq!(text(&["<0x0A>", "<0xF0>", "<0x9F>", "<0xA6>", "<0x80>", "b"]), "\n\u{1f980}b");
+        assert_eq!(text(&["a", "<0xE6>", "<0x9D>"]), "a\u{fffd}");
+        assert_eq!(text(&["\u{fffd}", "<s>", "<0xFF>", "<s>"]), "\u{fffd}\u{fffd}");
     }
 }

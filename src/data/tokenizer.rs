@@ -1,5 +1,6 @@
 //! The tokenizer: a Hugging Face `tokenizer.json`, loaded, used, or trained on a corpus.
 
+use super::pipeline::{Bytes, Pipeline, failure};
 use super::stream::TextStream;
 use crate::formats::FormatError;
 use crate::platform;
@@ -8,7 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
-use tokenizers::{AddedToken, DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerBuilder, TokenizerImpl};
+use tokenizers::{AddedToken, DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
+use tokenizers::{TokenizerBuilder, TokenizerImpl};
 
 /// Ends a document.
 pub const END: &str = "<|end|>";
@@ -41,14 +43,18 @@ fn library(error: impl std::fmt::Display) -> TokenizerError {
 /// What the library answers. It panics on some files that are no tokenizer, which is an error here; a page
 /// cannot go on after that.
 fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
+    failure();
     let answered = catch_unwind(AssertUnwindSafe(ask));
+    if let Some(error) = failure() {
+        return Err(TokenizerError::Library(error));
+    }
     answered.unwrap_or_else(|_| Err("the file makes the library fail; it is no tokenizer that can be used".into())).map_err(library)
 }
 
 /// A tokenizer.
 #[derive(Clone)]
 pub struct Tokenizer {
-    inner: tokenizers::Tokenizer,
+    inner: Pipeline,
     end: Option<u32>,
     /// What ends a reply or document.
     ends: Vec<u32>,
@@ -71,7 +77,7 @@ impl Tokenizer {
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
         // The library takes some of what is no JSON for granted.
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
-        let mut inner = guarded(|| tokenizers::Tokenizer::from_bytes(bytes))?;
+        let mut inner = guarded(|| Ok(serde_json::from_slice::<Pipeline>(bytes)?))?;
         // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
         inner.with_truncation(None).map_err(library)?;
         inner.with_padding(None);
@@ -124,6 +130,20 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
+    /// A text as its normalizer has it.
+    pub fn normalized(&self, text: &str) -> Result<String, TokenizerError> {
+        guarded(|| {
+            let mut text = NormalizedString::from(text);
+            self.inner.get_normalizer().map_or(Ok(()), |normalizer| normalizer.normalize(&mut text))?;
+            Ok(text.get().to_string())
+        })
+    }
+
+    /// The letters that stand for bytes in a byte-level tokenizer.
+    pub fn byte_letters() -> Vec<char> {
+        ByteLevel::alphabet().into_iter().collect()
+    }
+
     /// Ids of a text; the text of a special token is that token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         Ok(guarded(|| self.inner.encode_fast(text, false))?.get_ids().to_vec())
@@ -149,6 +169,21 @@ impl Tokenizer {
     /// The text of some ids, special tokens included if `special`.
     pub fn decode(&self, ids: &[u32], special: bool) -> Result<String, TokenizerError> {
         guarded(|| self.inner.decode(ids, !special))
+    }
+
+    /// The text of some ids without special tokens, in which whole characters stay whatever bytes stand beside them.
+    pub(super) fn decode_growing(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        let tokens: Vec<String> = ids.iter().filter(|id| !self.silent(**id)).filter_map(|id| self.inner.id_to_token(*id)).collect();
+        guarded(|| match self.inner.get_decoder() {
+            Some(decoder) => Ok(decoder.apply(tokens, Bytes::BadReplaced)?.concat()),
+            None => Ok(tokens.join(" ")),
+        })
+    }
+
+    /// Whether an id never has a text: that of a special token, or of none.
+    pub(super) fn silent(&self, id: u32) -> bool {
+        let special = |token: String| self.inner.get_added_vocabulary().is_special_token(&token);
+        self.inner.id_to_token(id).is_none_or(special)
     }
 
     /// Text that grows id by id after `context`, which is not given again.

@@ -1,0 +1,185 @@
+//! The normalizer's steps.
+
+use super::{Limit, Written, count, fail, read, sequence};
+use crate::data::regex::Regex;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use tokenizers::normalizers::{NormalizerWrapper, Prepend};
+use tokenizers::pattern::Pattern;
+use tokenizers::{NormalizedString, Normalizer, Offsets};
+
+/// Longest text, in bytes, that a table of SentencePiece may put in place of a character: those of real ones have 33.
+const LONGEST: usize = 64;
+
+/// A normalizer.
+#[derive(Clone, Debug, Serialize)]
+#[serde(untagged)]
+pub(in crate::data) enum Normalize {
+    Replace(Replace),
+    Prepend(Prepend),
+    Sequence(Sequence),
+    Library(NormalizerWrapper),
+}
+
+/// Puts a text in place of every match.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type")]
+pub(in crate::data) struct Replace {
+    pattern: Written,
+    content: String,
+    #[serde(skip)]
+    regex: Regex,
+}
+
+/// One step after the other.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "type")]
+pub(in crate::data) struct Sequence {
+    normalizers: Vec<Normalize>,
+}
+
+impl Replace {
+    pub(super) fn new(value: Value) -> Result<Self, String> {
+        #[derive(Deserialize)]
+        struct Fields {
+            pattern: Written,
+            content: String,
+        }
+        let Fields { pattern, content } = read(value)?;
+        Ok(Self { regex: pattern.compile()?, pattern, content })
+    }
+
+    /// A text with its matches replaced, of `most` bytes at most.
+    pub(super) fn apply(&self, text: &str, most: Limit) -> tokenizers::Result<String> {
+        let pieces = Growing { replace: self, limit: most }.find_matches(text)?;
+        Ok(pieces.into_iter().map(|((start, end), matched)| if matched { self.content.as_str() } else { &text[start..end] }).collect())
+    }
+}
+
+/// A pattern that does not match where what is put in its place would come to too much.
+struct Growing<'a> {
+    replace: &'a Replace,
+    limit: Limit,
+}
+
+impl Pattern for Growing<'_> {
+    fn find_matches(&self, inside: &str) -> tokenizers::Result<Vec<(Offsets, bool)>> {
+        let pieces = (&self.replace.regex).find_matches(inside)?;
+        let length = |&((start, end), matched): &(Offsets, bool)| if matched { self.replace.content.len() } else { end - start };
+        self.limit.check(pieces.iter().map(length).sum())?;
+        Ok(pieces)
+    }
+}
+
+impl Normalize {
+    fn new(value: Value, steps: &mut usize) -> Result<Self, String> {
+        count(steps)?;
+        match value["type"].as_str() {
+            Some("Replace") => Replace::new(value).map(Self::Replace),
+            Some("Prepend") => read(value).map(Self::Prepend),
+            Some("Sequence") => Ok(Self::Sequence(Sequence { normalizers: sequence(value, "normalizers", steps, Self::new)? })),
+            Some("Precompiled") if longest(&value) > LONGEST => {
+                Err(format!("its table puts {} bytes in place of a character; {LONGEST} are possible", longest(&value)))
+            }
+            _ => match read(value)? {
+                NormalizerWrapper::Sequence(_) | NormalizerWrapper::Replace(_) | NormalizerWrapper::Prepend(_) => Err("a normalizer has no type".into()),
+                other => Ok(Self::Library(other)),
+            },
+        }
+    }
+
+    fn apply(&self, text: &mut NormalizedString, limit: Limit) -> tokenizers::Result<()> {
+        match self {
+            Self::Replace(replace) => text.replace(Growing { replace, limit }, &replace.content),
+            Self::Prepend(prepend) => {
+                limit.check(text.get().len().saturating_add(prepend.prepend.len()))?;
+                prepend.normalize(text)
+            }
+            Self::Sequence(sequence) => sequence.normalizers.iter().try_for_each(|step| step.apply(text, limit)),
+            Self::Library(step) => {
+                step.normalize(text)?;
+                limit.check(text.get().len())
+            }
+        }
+    }
+}
+
+impl Normalizer for Normalize {
+    fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
+        let applied = self.apply(text, Limit::of(text.get_original().len()));
+        applied.inspect_err(fail)
+    }
+}
+
+impl<'de> Deserialize<'de> for Normalize {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Self::new(value, &mut 0).map_err(serde::de::Error::custom)
+    }
+}
+
+/// The longest text in a table of SentencePiece: behind its index, texts that end with a zero byte.
+fn longest(value: &Value) -> usize {
+    let bytes = value["precompiled_charsmap"].as_str().map(decoded).unwrap_or_default();
+    let index = bytes.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
+    let texts = bytes.get(index.saturating_add(4)..).unwrap_or_default();
+    texts.split(|byte| *byte == 0).map(<[u8]>::len).max().unwrap_or(0)
+}
+
+/// The bytes of a text in base 64, as far as it is one.
+fn decoded(text: &str) -> Vec<u8> {
+    let value = |byte: u8| match byte {
+        b'A'..=b'Z' => Some(byte - b'A'),
+        b'a'..=b'z' => Some(byte - b'a' + 26),
+        b'0'..=b'9' => Some(byte - b'0' + 52),
+        b'+' => Some(62),
+        b'/' => Some(63),
+        _ => None,
+    };
+    let digits: Vec<u32> = text.bytes().map_while(value).map(u32::from).collect();
+    let group = |digits: &[u32]| {
+        let whole = (0..4).fold(0, |whole, n| whole << 6 | digits.get(n).copied().unwrap_or(0));
+        whole.to_be_bytes()[1..digits.len().max(1)].to_vec()
+    };
+    digits.chunks(4).flat_map(group).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn normalized(step: Value, text: &str) -> tokenizers::Result<String> {
+        let step: Normalize = serde_json::from_value(step)?;
+        let mut text = NormalizedString::from(text);
+        step.normalize(&mut text)?;
+        Ok(text.get().to_string())
+    }
+
+    #[test]
+    fn doublings_end_before_memory_does() {
+        let double = json!({ "type": "Replace", "pattern": { "Regex": "a" }, "content": "aa" });
+        let times = |n| json!({ "type": "Sequence", "normalizers": vec![double.clone(); n] });
+        assert_eq!(normalized(times(3), "ab").unwrap(), "aaaaaaaab");
+        let error = normalized(times(40), "a").unwrap_err().to_string();
+        assert!(error.contains("2097152 bytes"), "{error}");
+        assert_eq!(super::super::failure(), Some(error));
+        assert!(normalized(json!({ "type": "Sequence", "normalizers": vec![json!({ "type": "Prepend", "prepend": "x".repeat(1 << 20) }); 20] }), "a").is_err());
+        assert!(normalized(times(64), "a").is_err_and(|error| error.to_string().contains("64 steps")));
+    }
+
+    #[test]
+    fn what_was_read_is_written() {
+        let text = r#"{"type":"Sequence","normalizers":[{"type":"Replace","pattern":{"Regex":"\\h\\R"},"content":""},{"type":"NFC"},{"type":"Prepend","prepend":"_"}]}"#;
+        let step: Normalize = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&step).unwrap(), text);
+    }
+
+    #[test]
+    fn long_replacements_in_a_table_are_found() {
+        assert_eq!(decoded("AAECAw=="), [0, 1, 2, 3]);
+        assert_eq!(decoded("AAEC"), [0, 1, 2]);
+        // An index of 0 bytes, then "abc", zero, "d".
+        assert_eq!(longest(&json!({ "precompiled_charsmap": "AAAAAGFiYwBk" })), 3);
+    }
+}

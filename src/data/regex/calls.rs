@@ -1,0 +1,86 @@
+//! Calls of groups, `\g<name>`: the group's expression in their place. A group that calls itself is refused. Pure.
+
+use super::parse::Parsed;
+use super::tree::{Node, Target};
+use std::collections::HashMap;
+
+/// Calls within each other.
+const DEEPEST: usize = 20;
+/// Nodes that calls may come to.
+const MOST: usize = 1 << 16;
+
+/// The tree without calls.
+pub(super) fn inlined(parsed: Parsed) -> Result<Node, String> {
+    let Parsed { mut tree, names } = parsed;
+    let mut bodies = HashMap::new();
+    collect(&tree, &mut bodies);
+    let mut inline = Inline { bodies, names, nodes: 0, referred: Vec::new() };
+    inline.references(&tree);
+    inline.replace(&mut tree, 0)?;
+    Ok(tree)
+}
+
+fn collect(node: &Node, bodies: &mut HashMap<usize, Node>) {
+    if let Node::Capture(group, body) = node {
+        bodies.insert(*group, (**body).clone());
+    }
+    node.children().iter().for_each(|node| collect(node, bodies));
+}
+
+struct Inline {
+    bodies: HashMap<usize, Node>,
+    names: HashMap<String, Vec<usize>>,
+    nodes: usize,
+    referred: Vec<usize>,
+}
+
+impl Inline {
+    fn references(&mut self, node: &Node) {
+        match node {
+            Node::Backreference(groups) => self.referred.extend(groups),
+            Node::Matched(group) => self.referred.push(*group),
+            _ => {}
+        }
+        node.children().iter().for_each(|node| self.references(node));
+    }
+
+    fn replace(&mut self, node: &mut Node, depth: usize) -> Result<(), String> {
+        self.nodes += 1;
+        if self.nodes > MOST {
+            return Err("its calls of groups come to too much".into());
+        }
+        if let Node::Call(target) = node {
+            if depth == DEEPEST {
+                return Err("a group that calls itself is not supported".into());
+            }
+            *node = self.body(target)?;
+            return self.replace(node, depth + 1);
+        }
+        node.children_mut().iter_mut().try_for_each(|node| self.replace(node, depth))
+    }
+
+    fn body(&self, target: &Target) -> Result<Node, String> {
+        let group = match target {
+            Target::Number(group) => *group,
+            Target::Name(name) => match self.names.get(name).map(Vec::as_slice) {
+                Some([group]) => *group,
+                Some(_) => return Err(format!("a call of {name:?}, which several groups are named, is not supported")),
+                None => return Err(format!("no group has the name {name:?}")),
+            },
+        };
+        let body = self.bodies.get(&group).ok_or_else(|| format!("there is no group {group}"))?;
+        let mut captures = vec![group];
+        within(body, &mut captures);
+        match captures.iter().any(|group| self.referred.contains(group)) {
+            true => Err("a call of a group that something refers to is not supported".into()),
+            false => Ok(body.clone()),
+        }
+    }
+}
+
+fn within(node: &Node, groups: &mut Vec<usize>) {
+    if let Node::Capture(group, _) = node {
+        groups.push(*group);
+    }
+    node.children().iter().for_each(|node| within(node, groups));
+}

@@ -1,0 +1,364 @@
+//! Sets of characters as Oniguruma writes them, `[…]` and `\p{…}`, and escaped characters. Pure.
+
+use super::parse::Parser;
+use super::sets;
+use super::tree::{complement, set_of};
+use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
+
+/// What comes next in a bracket.
+enum Token {
+    Close,
+    Hyphen,
+    And,
+    Open,
+    /// A code point.
+    Code(u32),
+    Set(ClassUnicode),
+}
+
+/// What came before in a bracket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Start,
+    /// A character that may begin a range, or a set (`None`).
+    Value(Option<u32>),
+    /// A character and a hyphen.
+    Range(u32),
+    /// A whole range, or a bracket.
+    Complete,
+}
+
+/// The set of a bracket as far as it is read.
+struct Bracket {
+    set: ClassUnicode,
+    state: State,
+    /// What came before `&&`.
+    and: Option<ClassUnicode>,
+}
+
+impl Bracket {
+    /// Adds the characters from `first` to `last`.
+    fn add(&mut self, first: u32, last: u32) {
+        let last = last.min(char::MAX as u32);
+        let first = (first..=last).find_map(char::from_u32);
+        let last = (0..=last).rev().find_map(char::from_u32);
+        if let (Some(first), Some(last)) = (first, last)
+            && first <= last
+        {
+            self.set.union(&ClassUnicode::new([ClassUnicodeRange::new(first, last)]));
+        }
+    }
+
+    /// Adds the character that waits, if one does.
+    fn settle(&mut self) {
+        if let State::Value(Some(code)) = self.state {
+            self.add(code, code);
+        }
+    }
+
+    fn code(&mut self, code: u32) -> Result<(), String> {
+        if let State::Range(first) = self.state {
+            if first > code {
+                return Err("a range in brackets ends before it begins".into());
+            }
+            self.add(first, code);
+            self.state = State::Complete;
+            return Ok(());
+        }
+        if char::from_u32(code).is_none() {
+            return Err(format!("\\x{{{code:X}}} is no character"));
+        }
+        self.settle();
+        self.state = State::Value(Some(code));
+        Ok(())
+    }
+
+    fn set(&mut self, set: &ClassUnicode) -> Result<(), String> {
+        if matches!(self.state, State::Range(_)) {
+            return Err("a range in brackets ends with a set".into());
+        }
+        self.settle();
+        self.set.union(set);
+        self.state = State::Value(None);
+        Ok(())
+    }
+
+    fn nested(&mut self, set: &ClassUnicode) {
+        self.settle();
+        self.set.union(set);
+        self.state = State::Complete;
+    }
+
+    fn and(&mut self) {
+        self.settle();
+        self.state = State::Start;
+        let mut set = std::mem::replace(&mut self.set, ClassUnicode::empty());
+        if let Some(before) = &self.and {
+            set.intersect(before);
+        }
+        self.and = Some(set);
+    }
+
+    fn finish(mut self) -> ClassUnicode {
+        self.settle();
+        if let Some(before) = &self.and {
+            self.set.intersect(before);
+        }
+        self.set
+    }
+}
+
+impl Parser<'_> {
+    /// The rest of a bracket: the set, and whether the bracket is its complement.
+    pub(super) fn bracket(&mut self) -> Result<(ClassUnicode, bool), String> {
+        let negative = self.eat("^");
+        let mut bracket = Bracket { set: ClassUnicode::empty(), state: State::Start, and: None };
+        if self.peek() == Some(']') {
+            // `[]…]` begins with a bracket, if another one closes it.
+            self.at += 1;
+            if !self.closes_later() {
+                return Err("brackets are empty".into());
+            }
+            bracket.code(']' as u32)?;
+        }
+        let mut token = self.class_token()?;
+        loop {
+            token = match token {
+                Token::Close => return Ok((bracket.finish(), negative)),
+                Token::Hyphen => self.hyphen(&mut bracket)?,
+                Token::Code(code) => {
+                    bracket.code(code)?;
+                    self.class_token()?
+                }
+                Token::Set(set) => {
+                    bracket.set(&set)?;
+                    self.class_token()?
+                }
+                Token::And => {
+                    bracket.and();
+                    self.class_token()?
+                }
+                Token::Open => {
+                    let (set, negative) = self.nested(Self::bracket)?;
+                    bracket.nested(&if negative { complement(&set) } else { set });
+                    self.class_token()?
+                }
+            };
+        }
+    }
+
+    /// Whether a bracket closes the class at hand.
+    fn closes_later(&self) -> bool {
+        let mut escaped = false;
+        self.chars[self.at..].iter().any(|&char| {
+            let closes = char == ']' && !escaped;
+            escaped = char == '\\' && !escaped;
+            closes
+        })
+    }
+
+    /// A hyphen: of a range, or itself. Gives the token behind it.
+    fn hyphen(&mut self, bracket: &mut Bracket) -> Result<Token, String> {
+        const HYPHEN: u32 = '-' as u32;
+        if let State::Range(_) = bracket.state {
+            bracket.code(HYPHEN)?;
+            return self.class_token();
+        }
+        let behind = self.class_token()?;
+        match bracket.state {
+            State::Value(Some(first)) if !matches!(behind, Token::Close | Token::And) => {
+                // The character is part of the range.
+                bracket.state = State::Range(first);
+                Ok(behind)
+            }
+            State::Value(None) if !matches!(behind, Token::Close | Token::And) => Err("a range in brackets begins with a set".into()),
+            _ => {
+                bracket.code(HYPHEN)?;
+                Ok(behind)
+            }
+        }
+    }
+
+    fn class_token(&mut self) -> Result<Token, String> {
+        let char = self.next().map_err(|_| "brackets are not closed")?;
+        Ok(match char {
+            ']' => Token::Close,
+            '-' => Token::Hyphen,
+            '&' if self.eat("&") => Token::And,
+            '[' => match self.posix()? {
+                Some(set) => Token::Set(set),
+                None => Token::Open,
+            },
+            '\\' => match self.next()? {
+                letter @ ('w' | 'W' | 'd' | 'D' | 's' | 'S' | 'h' | 'H') => Token::Set(self.class_letter(letter, false)),
+                letter @ ('p' | 'P') => Token::Set(self.property(letter == 'P', false)?),
+                'b' => Token::Code(8),
+                'R' | 'X' | 'N' | 'O' | 'y' | 'Y' | 'K' | 'G' | 'A' | 'Z' | 'z' | 'B' | 'k' | 'g' => Token::Code(self.chars[self.at - 1] as u32),
+                _ => {
+                    self.at -= 1;
+                    self.escaped_in_class()?
+                }
+            },
+            char => Token::Code(char as u32),
+        })
+    }
+
+    fn escaped_in_class(&mut self) -> Result<Token, String> {
+        if self.chars[self.at..].starts_with(&['x', '{']) || self.chars[self.at..].starts_with(&['o', '{']) {
+            let codes = self.braced()?;
+            return match codes[..] {
+                [code] => Ok(Token::Code(code)),
+                _ => Ok(Token::Set(set_of(scalars(&codes)?))),
+            };
+        }
+        match self.escaped_text()?[..] {
+            [char] => Ok(Token::Code(char as u32)),
+            _ => Err("an escape in brackets is no character".into()),
+        }
+    }
+
+    /// `[:name:]`, behind its opening bracket, if it is one.
+    fn posix(&mut self) -> Result<Option<ClassUnicode>, String> {
+        let rest = &self.chars[self.at..];
+        let [':', rest @ ..] = rest else { return Ok(None) };
+        let negative = rest.first() == Some(&'^');
+        let letters = &rest[usize::from(negative)..];
+        let length = letters.iter().take_while(|char| char.is_alphabetic()).count();
+        if !letters[length..].starts_with(&[':', ']']) || length + usize::from(negative) == 0 {
+            return Ok(None);
+        }
+        let name: String = letters[..length].iter().collect();
+        if !sets::POSIX.contains(&name.as_str()) {
+            return Err(format!("[:{name}:] is not known"));
+        }
+        self.at += length + usize::from(negative) + 3;
+        let set = self.ascii_if_asked(&name, sets::posix(&name));
+        Ok(Some(if negative { complement(&set) } else { set }))
+    }
+
+    /// A named set, of ASCII alone where an option asks for that.
+    fn ascii_if_asked(&self, name: &str, set: ClassUnicode) -> ClassUnicode {
+        let options = self.options;
+        let asked = match name {
+            "word" => options.ascii_word,
+            "digit" => options.ascii_digit,
+            "space" => options.ascii_space,
+            _ => false,
+        };
+        let posix = sets::POSIX.contains(&name) && name != "ascii" && options.ascii_posix;
+        if asked || posix { sets::ascii(&set) } else { set }
+    }
+
+    /// Behind `\p` or `\P`; `alone` if not in brackets.
+    pub(super) fn property(&mut self, negative: bool, alone: bool) -> Result<ClassUnicode, String> {
+        let mut negative = negative;
+        let mut name = self.next()?.to_string();
+        if name == "{" {
+            negative ^= self.eat("^");
+            let start = self.at;
+            while self.next()? != '}' {}
+            name = self.chars[start..self.at - 1].iter().collect();
+        }
+        let set = sets::property(&name).ok_or_else(|| format!("\\p{{{name}}} is not known"))?;
+        let plain: String = name.chars().filter(|char| !matches!(char, ' ' | '-' | '_')).map(|char| char.to_ascii_lowercase()).collect();
+        let set = if alone && plain == "word" { sets::word() } else { set };
+        let set = self.ascii_if_asked(&plain, set);
+        Ok(if negative { complement(&set) } else { set })
+    }
+
+    /// The characters of an escape, behind its backslash.
+    pub(super) fn escaped_text(&mut self) -> Result<Vec<char>, String> {
+        let start = self.at;
+        let code = match self.next()? {
+            't' => 9,
+            'n' => 10,
+            'v' => 11,
+            'f' => 12,
+            'r' => 13,
+            'a' => 7,
+            'e' => 27,
+            'x' | 'o' if self.peek() == Some('{') && self.chars.get(self.at + 1).is_some_and(char::is_ascii_hexdigit) => {
+                self.at = start;
+                return scalars(&self.braced()?);
+            }
+            'x' => {
+                self.at = start;
+                return self.bytes();
+            }
+            '0'..='7' => {
+                self.at = start;
+                return self.bytes();
+            }
+            'u' => self.radix(16, 4, 4)?,
+            'c' => self.control()?,
+            'C' if self.eat("-") => self.control()?,
+            'C' | 'M' => return Err("\\C and \\M are not supported".into()),
+            char => char as u32,
+        };
+        scalars(&[code])
+    }
+
+    fn control(&mut self) -> Result<u32, String> {
+        Ok(match self.next()? {
+            '?' => 0x7f,
+            '\\' => return Err("an escape as a control character is not supported".into()),
+            char => char as u32 & 0x9f,
+        })
+    }
+
+    /// Digits of a number.
+    fn radix(&mut self, radix: u32, least: usize, most: usize) -> Result<u32, String> {
+        let mut code = 0u32;
+        let mut digits = 0;
+        while let Some(digit) = self.peek().and_then(|char| char.to_digit(radix)).filter(|_| digits < most) {
+            self.at += 1;
+            digits += 1;
+            code = code.saturating_mul(radix).saturating_add(digit);
+        }
+        if digits < least { Err("a number of a character is too short".into()) } else { Ok(code) }
+    }
+
+    /// `x{…}` or `o{…}`: code points with spaces between them.
+    fn braced(&mut self) -> Result<Vec<u32>, String> {
+        let radix = if self.next()? == 'x' { 16 } else { 8 };
+        self.at += 1;
+        let mut codes = Vec::new();
+        loop {
+            codes.push(self.radix(radix, 1, 11)?);
+            while matches!(self.peek(), Some(' ' | '\n')) {
+                self.at += 1;
+            }
+            if self.eat("}") {
+                return Ok(codes);
+            }
+        }
+    }
+
+    /// Bytes as `\xHH` or `\OOO` that are one character in UTF-8.
+    fn bytes(&mut self) -> Result<Vec<char>, String> {
+        let hexadecimal = self.peek() == Some('x');
+        let mut bytes = Vec::new();
+        loop {
+            if hexadecimal {
+                self.at += 1;
+            }
+            let (radix, digits) = if hexadecimal { (16, 2) } else { (8, 3) };
+            let byte = self.radix(radix, 0, digits)?;
+            bytes.push(u8::try_from(byte).map_err(|_| "an octal number is no byte")?);
+            if let Ok(text) = std::str::from_utf8(&bytes) {
+                return Ok(text.chars().collect());
+            }
+            let next = self.chars.get(self.at + 1);
+            let more = self.peek() == Some('\\') && if hexadecimal { next == Some(&'x') } else { next.is_some_and(|char| char.is_digit(8)) };
+            if bytes.len() == 4 || !more {
+                return Err("bytes are no character in UTF-8".into());
+            }
+            self.at += 1;
+        }
+    }
+}
+
+/// Code points as characters.
+fn scalars(codes: &[u32]) -> Result<Vec<char>, String> {
+    codes.iter().map(|&code| char::from_u32(code).ok_or_else(|| format!("\\x{{{code:X}}} is no character"))).collect()
+}

@@ -1,0 +1,426 @@
+//! Oniguruma's syntax (`ONIG_SYNTAX_ONIGURUMA`, the one that Hugging Face's tokenizers uses) to a tree. Pure.
+
+use super::quantify::invalid_target;
+use super::segment;
+use super::sets;
+use super::tree::{Anchor, Node, Target, complement, range, set_of};
+use regex_syntax::hir::ClassUnicode;
+use std::collections::HashMap;
+
+/// Groups and quantifiers within each other.
+const DEEPEST: usize = 50;
+
+/// What may be set by `(?…)`.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Options {
+    pub(super) ignore_case: bool,
+    pub(super) dot_all: bool,
+    pub(super) extended: bool,
+    pub(super) ascii_word: bool,
+    pub(super) ascii_digit: bool,
+    pub(super) ascii_space: bool,
+    pub(super) ascii_posix: bool,
+}
+
+/// A parsed pattern.
+pub(super) struct Parsed {
+    pub(super) tree: Node,
+    /// The groups of each name.
+    pub(super) names: HashMap<String, Vec<usize>>,
+}
+
+/// A reader of a pattern.
+pub(super) struct Parser<'a> {
+    pub(super) chars: &'a [char],
+    pub(super) at: usize,
+    pub(super) options: Options,
+    pub(super) depth: usize,
+    groups: usize,
+    names: HashMap<String, Vec<usize>>,
+    /// Whether a reference by number was seen.
+    numbered: bool,
+}
+
+/// The tree of a pattern, or why there is none.
+pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
+    let chars: Vec<char> = pattern.chars().collect();
+    let mut parser = Parser { chars: &chars, at: 0, options: Options::default(), depth: 0, groups: 0, names: HashMap::new(), numbered: false };
+    let tree = parser.alternatives()?;
+    if parser.at < chars.len() {
+        return Err("a closing parenthesis has no opening one".into());
+    }
+    if parser.numbered && !parser.names.is_empty() {
+        return Err("it names groups and refers to groups by number, which excludes each other".into());
+    }
+    Ok(Parsed { tree, names: parser.names })
+}
+
+impl Parser<'_> {
+    pub(super) fn peek(&self) -> Option<char> {
+        self.chars.get(self.at).copied()
+    }
+
+    pub(super) fn next(&mut self) -> Result<char, String> {
+        let char = self.peek().ok_or("it ends too early")?;
+        self.at += 1;
+        Ok(char)
+    }
+
+    /// Skips some text if it is next.
+    pub(super) fn eat(&mut self, text: &str) -> bool {
+        let mut rest = self.chars[self.at..].iter();
+        let found = text.chars().all(|char| rest.next() == Some(&char));
+        self.at += if found { text.chars().count() } else { 0 };
+        found
+    }
+
+    /// One level deeper.
+    pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(format!("it is nested more than {DEEPEST} levels deep"));
+        }
+        let parsed = parse(self);
+        self.depth -= 1;
+        parsed
+    }
+
+    fn alternatives(&mut self) -> Result<Node, String> {
+        let mut choices = vec![self.branch()?];
+        while self.eat("|") {
+            choices.push(self.branch()?);
+        }
+        Ok(Node::choice(choices))
+    }
+
+    fn branch(&mut self) -> Result<Node, String> {
+        let mut nodes = Vec::new();
+        loop {
+            self.skip_ignored()?;
+            if matches!(self.peek(), None | Some('|' | ')')) {
+                return Ok(Node::sequence(nodes));
+            }
+            let atom = self.atom()?;
+            let before = self.depth;
+            let quantified = self.quantified(atom);
+            self.depth = before;
+            nodes.push(quantified?);
+        }
+    }
+
+    /// Skips comments, and in extended form white space.
+    fn skip_ignored(&mut self) -> Result<(), String> {
+        loop {
+            match self.peek() {
+                Some('(') if self.chars[self.at..].starts_with(&['(', '?', '#']) => {
+                    self.at += 3;
+                    while match self.next()? {
+                        '\\' => self.next().is_ok(),
+                        char => char != ')',
+                    } {}
+                }
+                Some(' ' | '\t' | '\n' | '\r' | '\u{c}') if self.options.extended => self.at += 1,
+                Some('#') if self.options.extended => {
+                    while self.peek().is_some_and(|char| char != '\n') {
+                        self.at += 1;
+                    }
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    /// An atom with the quantifiers behind it.
+    fn quantified(&mut self, mut node: Node) -> Result<Node, String> {
+        loop {
+            self.skip_ignored()?;
+            let Some(quantifier) = self.quantifier()? else { return Ok(node) };
+            self.depth += 1;
+            if self.depth > DEEPEST {
+                return Err(format!("it is nested more than {DEEPEST} levels deep"));
+            }
+            if invalid_target(&node) {
+                return Err("a position is repeated".into());
+            }
+            node = quantifier.over(node);
+        }
+    }
+
+    fn atom(&mut self) -> Result<Node, String> {
+        let options = self.options;
+        match self.next()? {
+            '(' => self.nested(Self::group),
+            '[' => {
+                let (set, negative) = self.nested(Self::bracket)?;
+                Ok(if options.ignore_case { super::fold::bracket(&set, negative) } else { Node::Set(if negative { complement(&set) } else { set }) })
+            }
+            '.' => Ok(Node::Set(if options.dot_all { anything() } else { no_newline() })),
+            '^' => Ok(Node::At(Anchor::LineStart)),
+            '$' => Ok(Node::At(Anchor::LineEnd)),
+            '\\' => self.escape(),
+            '?' | '*' | '+' => Err("a quantifier has nothing to repeat".into()),
+            '{' => {
+                self.at -= 1;
+                match self.interval()? {
+                    Some(_) => Err("a quantifier has nothing to repeat".into()),
+                    None => Ok(self.literal('{', 1)),
+                }
+            }
+            char => Ok(Node::Char { char, ignore_case: options.ignore_case }),
+        }
+    }
+
+    /// A character as itself, after a step.
+    fn literal(&mut self, char: char, step: usize) -> Node {
+        self.at += step;
+        Node::Char { char, ignore_case: self.options.ignore_case }
+    }
+
+    fn escape(&mut self) -> Result<Node, String> {
+        let ascii = self.options.ascii_word || self.options.ascii_posix;
+        let boundary = |negative| Node::At(if negative { Anchor::NotWordBoundary { ascii } } else { Anchor::WordBoundary { ascii } });
+        let node = match self.next()? {
+            'b' => boundary(false),
+            'B' => boundary(true),
+            'A' => Node::At(Anchor::TextStart),
+            'z' => Node::At(Anchor::TextEnd),
+            'Z' => Node::At(Anchor::LastLineEnd),
+            'G' => Node::At(Anchor::SearchStart),
+            'K' => Node::Keep,
+            'y' => segment::boundary(false),
+            'Y' => segment::boundary(true),
+            'X' => segment::cluster(),
+            'N' => Node::Set(no_newline()),
+            'O' => Node::Set(anything()),
+            'R' => line_end(),
+            letter @ ('w' | 'W' | 'd' | 'D' | 's' | 'S' | 'h' | 'H') => Node::Set(self.class_letter(letter, true)),
+            letter @ ('p' | 'P') => Node::Set(self.property(letter == 'P', true)?),
+            'k' if matches!(self.peek(), Some('<' | '\'')) => self.backreference()?,
+            'g' if matches!(self.peek(), Some('<' | '\'')) => self.call()?,
+            digit @ '1'..='9' => self.digits(digit)?,
+            _ => {
+                self.at -= 1;
+                let text = self.escaped_text()?;
+                let ignore_case = self.options.ignore_case;
+                Node::sequence(text.into_iter().map(|char| Node::Char { char, ignore_case }).collect())
+            }
+        };
+        Ok(node)
+    }
+
+    /// `\1`: a group that there is, or is one of the first nine; or an octal number; or a digit.
+    fn digits(&mut self, digit: char) -> Result<Node, String> {
+        self.at -= 1;
+        let start = self.at;
+        let number = self.number()?.unwrap_or(0) as usize;
+        if number <= self.groups.max(9) {
+            return self.to_groups(vec![number], true);
+        }
+        self.at = start;
+        if digit >= '8' {
+            return Ok(self.literal(digit, 1));
+        }
+        let text = self.escaped_text()?;
+        let ignore_case = self.options.ignore_case;
+        Ok(Node::sequence(text.into_iter().map(|char| Node::Char { char, ignore_case }).collect()))
+    }
+
+    fn to_groups(&mut self, groups: Vec<usize>, by_number: bool) -> Result<Node, String> {
+        self.numbered |= by_number;
+        match self.options.ignore_case {
+            true => Err("a backreference that ignores case is not supported".into()),
+            false => Ok(Node::Backreference(groups)),
+        }
+    }
+
+    /// What stands between `<` and `>`, or between apostrophes, or before `)`.
+    fn name(&mut self) -> Result<String, String> {
+        let close = match self.peek() {
+            Some('<') => '>',
+            Some('\'') => '\'',
+            _ => ')',
+        };
+        self.at += usize::from(close != ')');
+        let start = self.at;
+        while self.next()? != close {}
+        let name: String = self.chars[start..self.at - 1].iter().collect();
+        self.at -= usize::from(close == ')');
+        if name.is_empty() { Err("a group's name is empty".into()) } else { Ok(name) }
+    }
+
+    /// The groups that a name or a number refers to, and whether it is a number.
+    fn referred(&mut self, name: &str) -> Result<(Vec<usize>, bool), String> {
+        let digits = name.trim_start_matches(['+', '-']);
+        if name.starts_with(|char: char| char.is_ascii_digit() || char == '+' || char == '-') {
+            let number: usize = digits.parse().map_err(|_| format!("a reference to the group {name:?} is not supported"))?;
+            let group = match name.as_bytes()[0] {
+                b'-' => (self.groups + 1).checked_sub(number),
+                b'+' => self.groups.checked_add(number),
+                _ => Some(number),
+            };
+            return match group {
+                Some(group) if group > 0 && number > 0 => Ok((vec![group], true)),
+                _ => Err(format!("there is no group {name}")),
+            };
+        }
+        let groups = self.names.get(name).cloned();
+        groups.map(|groups| (groups, false)).ok_or_else(|| format!("no group has the name {name:?} here"))
+    }
+
+    fn backreference(&mut self) -> Result<Node, String> {
+        let name = self.name()?;
+        let (groups, by_number) = self.referred(&name)?;
+        self.to_groups(groups, by_number)
+    }
+
+    fn call(&mut self) -> Result<Node, String> {
+        let name = self.name()?;
+        if !name.starts_with(|char: char| char.is_ascii_digit() || char == '+' || char == '-') {
+            return Ok(Node::Call(Target::Name(name)));
+        }
+        if name == "0" {
+            return Err("\\g<0>, a call of the whole, is not supported".into());
+        }
+        let (groups, _) = self.referred(&name)?;
+        self.numbered = true;
+        Ok(Node::Call(Target::Number(groups[0])))
+    }
+
+    /// Behind an opening parenthesis.
+    fn group(&mut self) -> Result<Node, String> {
+        if self.peek() == Some('*') {
+            return Err("(*…), a callout, is not supported".into());
+        }
+        if !self.eat("?") {
+            self.groups += 1;
+            let number = self.groups;
+            return Ok(Node::Capture(number, Box::new(self.closed()?)));
+        }
+        let look = [("=", false, false), ("!", false, true), ("<=", true, false), ("<!", true, true)];
+        if let Some((_, behind, negative)) = look.into_iter().find(|(mark, ..)| self.eat(mark)) {
+            return Ok(Node::look(behind, negative, self.closed()?));
+        }
+        match self.peek() {
+            Some(':') => {
+                self.at += 1;
+                self.closed()
+            }
+            Some('>') => {
+                self.at += 1;
+                Ok(Node::Atomic(Box::new(self.closed()?)))
+            }
+            Some('<' | '\'') => {
+                let name = self.name()?;
+                if !is_name(&name) {
+                    return Err(format!("{name:?} cannot be the name of a group"));
+                }
+                self.groups += 1;
+                let number = self.groups;
+                self.names.entry(name).or_default().push(number);
+                Ok(Node::Capture(number, Box::new(self.closed()?)))
+            }
+            Some('(') => self.condition(),
+            Some('~') => Err("(?~…), an absent operator, is not supported".into()),
+            Some('{') => Err("(?{…}), a callout, is not supported".into()),
+            _ => self.option_group(),
+        }
+    }
+
+    /// The rest of a group.
+    fn closed(&mut self) -> Result<Node, String> {
+        let outside = self.options;
+        let node = self.alternatives()?;
+        self.options = outside;
+        if self.eat(")") { Ok(node) } else { Err("a parenthesis is not closed".into()) }
+    }
+
+    /// `(?im-x:…)`, or `(?im-x)`, which holds to the end of the group around it.
+    fn option_group(&mut self) -> Result<Node, String> {
+        let outside = self.options;
+        let mut inside = outside;
+        let mut on = true;
+        loop {
+            match self.next()? {
+                '-' => on = false,
+                'i' => inside.ignore_case = on,
+                'm' => inside.dot_all = on,
+                'x' => inside.extended = on,
+                'W' => inside.ascii_word = on,
+                'D' => inside.ascii_digit = on,
+                'S' => inside.ascii_space = on,
+                'P' => inside.ascii_posix = on,
+                'y' if on && self.eat("{g}") => {}
+                end @ (':' | ')') => {
+                    self.options = inside;
+                    let node = if end == ':' { self.closed() } else { self.alternatives() };
+                    self.options = outside;
+                    return node;
+                }
+                other => return Err(format!("the option {other:?} of a group is not supported")),
+            }
+        }
+    }
+
+    /// `(?(…)…|…)`.
+    fn condition(&mut self) -> Result<Node, String> {
+        self.at += 1;
+        let named = matches!(self.peek(), Some('<' | '\'' | '+' | '-' | '0'..='9'));
+        let condition = if named {
+            let name = self.name()?;
+            let (groups, by_number) = self.referred(&name)?;
+            self.numbered |= by_number;
+            match groups[..] {
+                [group] if self.eat(")") => Node::Matched(group),
+                _ => return Err(format!("a condition on the groups {name:?} is not supported")),
+            }
+        } else {
+            self.closed()?
+        };
+        if self.eat(")") {
+            return if named { Ok(condition) } else { Err("a condition has no branches".into()) };
+        }
+        let outside = self.options;
+        let then = self.branch()?;
+        let otherwise = if self.eat("|") { self.alternatives()? } else { Node::Empty };
+        self.options = outside;
+        if !self.eat(")") {
+            return Err("a parenthesis is not closed".into());
+        }
+        Ok(Node::Condition(Box::new([condition, then, otherwise])))
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    name.chars().all(|char| char.is_alphanumeric() || char == '_') && !name.starts_with(|char: char| char.is_ascii_digit())
+}
+
+fn anything() -> ClassUnicode {
+    complement(&ClassUnicode::empty())
+}
+
+fn no_newline() -> ClassUnicode {
+    complement(&set_of(['\n']))
+}
+
+/// `\R`.
+fn line_end() -> Node {
+    let mut single = range('\n', '\r');
+    single.union(&set_of(['\u{85}', '\u{2028}', '\u{2029}']));
+    Node::Atomic(Box::new(Node::Choice(vec![Node::Sequence(vec![Node::Set(set_of(['\r'])), Node::Set(set_of(['\n']))]), Node::Set(single)])))
+}
+
+/// The set of `\w`, `\d` or another letter; `\w` alone knows more characters than `[\w]`.
+impl Parser<'_> {
+    pub(super) fn class_letter(&self, letter: char, alone: bool) -> ClassUnicode {
+        let options = self.options;
+        let (set, ascii) = match letter.to_ascii_lowercase() {
+            'w' if alone => (sets::word(), options.ascii_word),
+            'w' => (sets::posix("word"), options.ascii_word),
+            'd' => (sets::posix("digit"), options.ascii_digit),
+            's' => (sets::posix("space"), options.ascii_space),
+            _ => (sets::posix("xdigit"), false),
+        };
+        let set = if ascii || options.ascii_posix { sets::ascii(&set) } else { set };
+        if letter.is_ascii_uppercase() { complement(&set) } else { set }
+    }
+}

@@ -1,0 +1,316 @@
+//! A tree as a pattern that `fancy-regex` computes as Oniguruma does. Sets are written out, so that nothing depends on
+//! the tables or the options of the engine. Pure.
+
+use super::fold;
+use super::sets::{JOINERS, NUMERIC, ascii, posix};
+use super::tree::{Anchor, Node, set_of};
+use regex_syntax::hir::ClassUnicode;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+/// Largest pattern that is written, in bytes: GPT-4o's takes 60 thousand.
+const LARGEST: usize = 1 << 20;
+/// Most ranges of characters, those of a repeated set counted each time: what the engine makes of them takes memory.
+const MOST_RANGES: u64 = 200_000;
+
+/// How strongly what is around a node binds.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Around {
+    Nothing,
+    Sequence,
+    Quantifier,
+}
+
+/// A writer of a pattern.
+struct Writer {
+    out: String,
+    /// The numbers that groups have in the written pattern: those that something refers to.
+    groups: BTreeMap<usize, usize>,
+    /// Whether groups are written without capturing, in a look-behind, or in a look-around.
+    plain: bool,
+    behind: bool,
+    looking: bool,
+}
+
+/// The pattern, or why it cannot be written.
+pub(super) fn write(tree: &Node) -> Result<String, String> {
+    if ranges(tree) > MOST_RANGES {
+        return Err("it is too large".into());
+    }
+    let mut referred = Vec::new();
+    references(tree, &mut referred);
+    let mut captures = Vec::new();
+    capturing(tree, &mut captures);
+    if let Some(missing) = referred.iter().find(|group| !captures.contains(group)) {
+        return Err(format!("there is no group {missing}"));
+    }
+    captures.retain(|group| referred.contains(group));
+    let groups = captures.iter().enumerate().map(|(n, &group)| (group, n + 1)).collect();
+    let mut writer = Writer { out: String::new(), groups, plain: false, behind: false, looking: false };
+    writer.node(tree, Around::Nothing)?;
+    Ok(writer.out)
+}
+
+/// The groups that something refers to.
+fn references(node: &Node, groups: &mut Vec<usize>) {
+    match node {
+        Node::Backreference(to) => groups.extend(to),
+        Node::Matched(group) => groups.push(*group),
+        _ => {}
+    }
+    node.children().iter().for_each(|node| references(node, groups));
+}
+
+/// The groups, in the order in which they open.
+fn capturing(node: &Node, groups: &mut Vec<usize>) {
+    if let Node::Capture(group, _) = node {
+        groups.push(*group);
+    }
+    node.children().iter().for_each(|node| capturing(node, groups));
+}
+
+/// Ranges of characters that the engine has to hold.
+fn ranges(node: &Node) -> u64 {
+    let own = match node {
+        Node::Set(set) => set.ranges().len() as u64,
+        _ => 1,
+    };
+    let within: u64 = node.children().iter().map(ranges).sum();
+    let times = match node {
+        Node::Repeat { least, most, .. } => u64::from(most.unwrap_or(*least).max(1)),
+        _ => 1,
+    };
+    own.saturating_add(within.saturating_mul(times))
+}
+
+impl Writer {
+    fn node(&mut self, node: &Node, around: Around) -> Result<(), String> {
+        if self.out.len() > LARGEST {
+            return Err("it is too large".into());
+        }
+        match node {
+            Node::Empty => self.put(if around == Around::Quantifier { "(?:)" } else { "" }),
+            Node::Char { char, ignore_case: false } => self.char(*char),
+            Node::Char { .. } => return self.sequence(std::slice::from_ref(node), around),
+            Node::Set(set) => self.set(set),
+            Node::Sequence(nodes) => return self.sequence(nodes, around),
+            Node::Choice(nodes) => return self.choice(nodes, around),
+            Node::Repeat { body, least, most, greedy } => return self.repeat(body, *least, *most, *greedy, around),
+            Node::Atomic(body) => return self.group("(?>", body),
+            Node::Capture(number, body) => return self.capture(*number, body, around),
+            Node::Look { behind, negative, body } => return self.look(*behind, *negative, body),
+            Node::At(anchor) => self.anchor(*anchor, around)?,
+            Node::Keep if self.looking => return Err("\\K in a look-around is not supported".into()),
+            Node::Keep => self.put("\\K"),
+            Node::Backreference(groups) => self.backreference(groups),
+            Node::Matched(group) => {
+                let group = self.groups[group];
+                write!(self.out, "(?({group}))").expect("writing to a string");
+            }
+            Node::Condition(parts) => return self.condition(parts),
+            Node::Call(_) => return Err("a call of a group is not supported here".into()),
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, text: &str) {
+        self.out.push_str(text);
+    }
+
+    /// A group of this opening.
+    fn group(&mut self, open: &str, body: &Node) -> Result<(), String> {
+        self.put(open);
+        self.node(body, Around::Nothing)?;
+        self.put(")");
+        Ok(())
+    }
+
+    fn char(&mut self, char: char) {
+        match char {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | ' ' | '\'' => self.out.push(char),
+            _ => write!(self.out, "\\x{{{:X}}}", char as u32).expect("writing to a string"),
+        }
+    }
+
+    fn set(&mut self, set: &ClassUnicode) {
+        self.put("[");
+        // An empty set is the complement of all.
+        if set.ranges().is_empty() {
+            self.put("^\\x{0}-\\x{10FFFF}");
+        }
+        for range in set.ranges() {
+            self.member(range.start());
+            if range.end() > range.start() {
+                self.put("-");
+                self.member(range.end());
+            }
+        }
+        self.put("]");
+    }
+
+    fn member(&mut self, char: char) {
+        if char.is_ascii_alphanumeric() || char > '\u{a0}' { self.out.push(char) } else { self.char(char) }
+    }
+
+    /// Letters whose case is ignored are folded together where they stand in a row.
+    fn sequence(&mut self, nodes: &[Node], around: Around) -> Result<(), String> {
+        let grouped = around == Around::Quantifier;
+        self.put(if grouped { "(?:" } else { "" });
+        let mut at = 0;
+        while at < nodes.len() {
+            let letters = nodes[at..].iter().map_while(|node| match node {
+                Node::Char { char, ignore_case: true } => Some(*char),
+                _ => None,
+            });
+            let letters: Vec<char> = letters.collect();
+            if letters.is_empty() {
+                self.node(&nodes[at], Around::Sequence)?;
+                at += 1;
+            } else {
+                at += letters.len();
+                self.node(&fold::literal(&letters, self.behind), Around::Sequence)?;
+            }
+        }
+        self.put(if grouped { ")" } else { "" });
+        Ok(())
+    }
+
+    fn choice(&mut self, nodes: &[Node], around: Around) -> Result<(), String> {
+        let grouped = around > Around::Nothing;
+        self.put(if grouped { "(?:" } else { "" });
+        for (n, node) in nodes.iter().enumerate() {
+            self.put(if n > 0 { "|" } else { "" });
+            // A choice in a choice is one more alternative each.
+            self.node(node, Around::Nothing)?;
+        }
+        self.put(if grouped { ")" } else { "" });
+        Ok(())
+    }
+
+    fn repeat(&mut self, body: &Node, least: u32, most: Option<u32>, greedy: bool, around: Around) -> Result<(), String> {
+        if most == Some(0) {
+            return self.node(&Node::Empty, around);
+        }
+        let refers = body.any(&|node| matches!(node, Node::Capture(number, _) if self.groups.contains_key(number)));
+        if refers && body.nullable() {
+            return Err("a group that may match nothing is repeated and referred to".into());
+        }
+        if body.zero_width() {
+            // Repeating a position finds nothing new.
+            return self.node(if least == 0 { &Node::Empty } else { body }, around);
+        }
+        let grouped = around == Around::Quantifier;
+        self.put(if grouped { "(?:" } else { "" });
+        self.node(body, Around::Quantifier)?;
+        match (least, most) {
+            (0, Some(1)) => self.put("?"),
+            (0, None) => self.put("*"),
+            (1, None) => self.put("+"),
+            (least, None) => write!(self.out, "{{{least},}}").expect("writing to a string"),
+            (least, Some(most)) => write!(self.out, "{{{least},{most}}}").expect("writing to a string"),
+        }
+        self.put(if greedy { "" } else { "?" });
+        self.put(if grouped { ")" } else { "" });
+        Ok(())
+    }
+
+    fn capture(&mut self, number: usize, body: &Node, around: Around) -> Result<(), String> {
+        if self.plain || !self.groups.contains_key(&number) {
+            return self.node(body, around);
+        }
+        if body.any(&|node| matches!(node, Node::Backreference(to) if to.contains(&number)) || matches!(node, Node::Matched(group) if *group == number)) {
+            return Err("a reference to a group within that group is not supported".into());
+        }
+        self.group("(", body)
+    }
+
+    fn look(&mut self, behind: bool, negative: bool, body: &Node) -> Result<(), String> {
+        let outside = (self.behind, self.looking);
+        (self.behind, self.looking) = (behind, true);
+        self.put(match (behind, negative) {
+            (false, false) => "(?=",
+            (false, true) => "(?!",
+            (true, false) => "(?<=",
+            (true, true) => "(?<!",
+        });
+        // Nothing backtracks into a look-ahead.
+        let hard =
+            |node: &Node| matches!(node, Node::Look { .. } | Node::At(_) | Node::Atomic(_) | Node::Backreference(_) | Node::Condition(_) | Node::Capture(..));
+        let written = if !behind && !negative && body.any(&hard) { self.group("(?>", body) } else { self.node(body, Around::Nothing) };
+        self.put(")");
+        (self.behind, self.looking) = outside;
+        written
+    }
+
+    fn backreference(&mut self, groups: &[usize]) {
+        let groups: Vec<usize> = groups.iter().rev().map(|group| self.groups[group]).collect();
+        let alternatives: Vec<String> = groups.iter().map(|group| format!("\\k<{group}>")).collect();
+        let written = if groups.len() == 1 { alternatives.concat() } else { format!("(?>{})", alternatives.join("|")) };
+        self.put(&written);
+    }
+
+    /// Written as a choice: the engine's own conditions lose count of the atomic groups around them.
+    fn condition(&mut self, [condition, then, otherwise]: &[Node; 3]) -> Result<(), String> {
+        self.put("(?:");
+        if matches!(condition, Node::Matched(_)) {
+            self.node(condition, Around::Sequence)?
+        } else {
+            self.group("(?>", condition)?
+        }
+        self.node(then, Around::Sequence)?;
+        self.put("|");
+        let outside = std::mem::replace(&mut self.plain, true);
+        self.look(false, true, condition)?;
+        self.plain = outside;
+        self.node(otherwise, Around::Sequence)?;
+        self.put(")");
+        Ok(())
+    }
+
+    fn anchor(&mut self, anchor: Anchor, around: Around) -> Result<(), String> {
+        match anchor {
+            Anchor::TextStart => self.put("\\A"),
+            Anchor::TextEnd => self.put("\\z"),
+            Anchor::LastLineEnd => self.put("(?=\\x{A}?\\z)"),
+            // Not behind a line feed at the end; a text is never empty.
+            Anchor::LineStart => self.put("(?m:^)(?!\\z)"),
+            Anchor::LineEnd => self.put("(?m:$)"),
+            Anchor::SearchStart => self.put("\\G"),
+            Anchor::WordBoundary { ascii } => return self.boundary(ascii, false, around),
+            Anchor::NotWordBoundary { ascii } => return self.boundary(ascii, true, around),
+        }
+        Ok(())
+    }
+
+    /// `\b` and `\B`. The engine's own knows other characters of words: those in which they differ are looked at.
+    fn boundary(&mut self, ascii_only: bool, negative: bool, around: Around) -> Result<(), String> {
+        let [no_word_before, no_word_after] = if ascii_only {
+            let words = ascii(&posix("word"));
+            [true, false].map(|behind| Node::look(behind, true, Node::Set(words.clone())))
+        } else {
+            return self.unicode_boundary(negative);
+        };
+        let not = |node: &Node| Node::look(false, true, node.clone());
+        let (both, other) = if negative {
+            (vec![no_word_before.clone(), no_word_after.clone()], vec![not(&no_word_before), not(&no_word_after)])
+        } else {
+            (vec![no_word_before.clone(), not(&no_word_after)], vec![not(&no_word_before), no_word_after.clone()])
+        };
+        self.choice(&[Node::Sequence(both), Node::Sequence(other)], around.max(Around::Sequence))
+    }
+
+    fn unicode_boundary(&mut self, negative: bool) -> Result<(), String> {
+        let (mut numeric, mut joiners) = (Self::default_writer(), Self::default_writer());
+        numeric.set(&set_of(NUMERIC));
+        joiners.set(&set_of(JOINERS));
+        let (numeric, joiners) = (numeric.out, joiners.out);
+        let before = format!("(?:\\b{{start-half}}(?<!{numeric})|(?<={joiners}))");
+        let after = format!("(?:\\b{{end-half}}(?!{numeric})|(?={joiners}))");
+        self.put(&if negative { format!("(?:{before}{after}|(?!{before})(?!{after}))") } else { format!("(?:{before}(?!{after})|(?!{before}){after})") });
+        Ok(())
+    }
+
+    fn default_writer() -> Self {
+        Self { out: String::new(), groups: BTreeMap::new(), plain: true, behind: false, looking: false }
+    }
+}
