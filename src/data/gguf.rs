@@ -142,6 +142,11 @@ pub fn gguf_family(tokenizer: &Value) -> Option<&'static str> {
     })
 }
 
+/// Whether llama.cpp's tokenizers of a family take a word that is a token as that token, whatever the merges.
+pub fn gguf_takes_whole(family: &str) -> bool {
+    Splits::of(family).is_some_and(|splits| splits.whole)
+}
+
 /// What of a pre-tokenizer decides where it splits, with what is left out as the library has it.
 fn essence(before: &Value) -> Vec<Value> {
     let or = |value: &Value, usual: bool| value.as_bool().unwrap_or(usual);

@@ -18,7 +18,7 @@ mod tokenizer;
 pub use batches::{Batch, Batches, Likeliest, grid_windows, held_out};
 pub use corpus::{Corpus, DataError, Ids, Split};
 pub use encode::{Progress, Watch};
-pub use gguf::gguf_family;
+pub use gguf::{gguf_family, gguf_takes_whole};
 pub use store::{About, Store, Tokenizing, is_store, stores};
 pub use stream::TextStream;
 pub use teacher_cache::{CacheError, CacheWriter, Grid, Origin, TeacherCache, Verified, WHOLE};

@@ -2,6 +2,7 @@
 
 mod gguf;
 mod hugging_face;
+mod kind;
 mod vocabulary;
 
 pub use gguf::export_gguf;

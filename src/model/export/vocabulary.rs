@@ -1,7 +1,8 @@
 //! A tokenizer as GGUF's metadata has it: tokens in the order of their ids with a type each, and merges (byte-level
 //! BPE) or scores (SentencePiece BPE).
 
-use crate::data::{Tokenizer, gguf_family};
+use super::kind::{Kind, is_byte, kind};
+use crate::data::Tokenizer;
 use crate::formats::FormatError;
 use crate::formats::gguf::write::Entry;
 use crate::model::open::{ChatFormat, ModelError};
@@ -22,35 +23,54 @@ const BYTE: i32 = 6;
 pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, rows: usize) -> Result<Vec<(String, Entry)>, ModelError> {
     let json: Value = serde_json::from_str(&tokenizer.to_json()?).expect("the library writes JSON");
     let refused = |why: String| FormatError::new(path, format!("its tokenizer cannot be written as GGUF: {why}"));
-    let model = &json["model"];
-    if model["type"] != "BPE" {
-        return Err(refused(format!("its kind is {}, and llama.cpp's are BPE", model["type"])).into());
-    }
-    let sentence_piece = model["byte_fallback"] == Value::Bool(true);
-    let merges = merges(&model["merges"]).ok_or_else(|| refused("its merges are no pairs of texts".into()))?;
+    let kind = kind(&json, tokenizer).map_err(refused)?;
+    let merges = merges(&json["model"]["merges"]).ok_or_else(|| refused("its merges are no pairs of texts".into()))?;
+    let sentence_piece = matches!(kind, Kind::SentencePiece { .. });
     let (tokens, types) = tokens(&json, rows, sentence_piece);
-    let mut entries = if sentence_piece {
-        let scores = scores(&tokens, &merges);
-        vec![("model", Entry::Text("llama".into())), ("scores", Entry::Floats(scores))]
-    } else {
-        let pre =
-            gguf_family(&json).ok_or_else(|| refused(format!("llama.cpp has no name for its pre-tokenizer that Signet knows: {}", json["pre_tokenizer"])))?;
-        let joined = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
-        vec![("model", Entry::Text("gpt2".into())), ("pre", Entry::Text(pre.into())), ("merges", Entry::Texts(joined))]
+    let mut entries = match kind {
+        Kind::SentencePiece { prefix } => {
+            let scores = scores(&tokens, &merges);
+            vec![("model", Entry::Text("llama".into())), ("scores", Entry::Floats(scores)), ("add_space_prefix", Entry::Bool(prefix))]
+        }
+        Kind::ByteLevel(pre) => {
+            let joined = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
+            vec![("model", Entry::Text("gpt2".into())), ("pre", Entry::Text(pre.into())), ("merges", Entry::Texts(joined))]
+        }
     };
     entries.extend([("tokens", Entry::Texts(tokens)), ("token_type", Entry::Integers(types))]);
     let id = |text: &Option<String>| text.as_deref().and_then(|text| tokenizer.id(text));
-    let (begin, end) = (id(&chat.bos_token), id(&chat.eos_token).or(tokenizer.end()));
+    let (begin, end) = (id(&chat.bos_token).or(leading(tokenizer)?), id(&chat.eos_token).or(tokenizer.end()));
     entries.extend([("bos_token_id", begin), ("eos_token_id", end)].into_iter().filter_map(|(key, id)| Some((key, Entry::U32(id?)))));
-    let begins = begin.is_some() && tokenizer.encode_document("a")?.first().copied() == begin;
-    entries.extend([("add_bos_token", Entry::Bool(begins)), ("add_eos_token", Entry::Bool(false))]);
+    let (begins, ends) =
+        around(tokenizer, begin, end)?.ok_or_else(|| refused("it puts other tokens around a document than its first and its last one".into()))?;
+    entries.extend([("add_bos_token", Entry::Bool(begins)), ("add_eos_token", Entry::Bool(ends))]);
+    let unknown = json["model"]["unk_token"].as_str().filter(|_| sentence_piece).and_then(|text| tokenizer.id(text));
+    entries.extend(unknown.map(|id| ("unknown_token_id", Entry::U32(id))));
     let mut entries: Vec<(String, Entry)> = entries.into_iter().map(|(key, entry)| (format!("tokenizer.ggml.{key}"), entry)).collect();
     entries.extend(chat.template.clone().map(|template| ("tokenizer.chat_template".to_string(), Entry::Text(template))));
     Ok(entries)
 }
 
+/// The token that is put in front of a document, if exactly one is.
+fn leading(tokenizer: &Tokenizer) -> Result<Option<u32>, ModelError> {
+    let (text, document) = (tokenizer.encode("a")?, tokenizer.encode_document("a")?);
+    let first = document.first().filter(|_| document.len() == text.len() + 1 && document.ends_with(&text));
+    Ok(first.copied())
+}
+
+/// Whether a document begins with the one token, and ends with the other; none if anything else is around it.
+fn around(tokenizer: &Tokenizer, begin: Option<u32>, end: Option<u32>) -> Result<Option<(bool, bool)>, ModelError> {
+    let (text, document) = (tokenizer.encode("a")?, tokenizer.encode_document("a")?);
+    let framed = |(begins, ends): &(bool, bool)| {
+        let first = begin.filter(|_| *begins).into_iter();
+        let last = end.filter(|_| *ends);
+        first.chain(text.iter().copied()).chain(last).eq(document.iter().copied())
+    };
+    Ok([(false, false), (true, false), (false, true), (true, true)].into_iter().find(framed))
+}
+
 /// Merges in order, written as pairs or as texts with a space between.
-fn merges(json: &Value) -> Option<Vec<(&str, &str)>> {
+pub(super) fn merges(json: &Value) -> Option<Vec<(&str, &str)>> {
     fn pair(merge: &Value) -> Option<(&str, &str)> {
         match merge.as_str() {
             Some(text) => text.split_once(' '),
@@ -60,9 +80,19 @@ fn merges(json: &Value) -> Option<Vec<(&str, &str)>> {
     json.as_array()?.iter().map(pair).collect()
 }
 
+/// The text of an id that no token has, which no token has either.
+fn padding(json: &Value, id: usize) -> String {
+    let vocabulary = &json["model"]["vocab"];
+    let taken = |text: &String| {
+        !vocabulary[text.as_str()].is_null() || json["added_tokens"].as_array().into_iter().flatten().any(|token| token["content"] == text.as_str())
+    };
+    let texts = (0..).map(|marks| format!("[PAD{id}{}]", "_".repeat(marks)));
+    texts.into_iter().find(|text| !taken(text)).expect("a text that is free")
+}
+
 /// Text and type of each id up to `rows`.
 fn tokens(json: &Value, rows: usize, sentence_piece: bool) -> (Vec<String>, Vec<i32>) {
-    let mut tokens: Vec<String> = (0..rows).map(|id| format!("[PAD{id}]")).collect();
+    let mut tokens: Vec<String> = (0..rows).map(|id| padding(json, id)).collect();
     let mut types = vec![UNUSED; rows];
     let mut put = |id: &Value, text: &str, kind: i32| {
         if let Some(id) = id.as_u64().map(|id| id as usize).filter(|&id| id < rows) {
@@ -71,7 +101,7 @@ fn tokens(json: &Value, rows: usize, sentence_piece: bool) -> (Vec<String>, Vec<
     };
     let unknown = json["model"]["unk_token"].as_str();
     for (text, id) in json["model"]["vocab"].as_object().into_iter().flatten() {
-        let byte = sentence_piece && text.len() == 6 && text.starts_with("<0x") && text.ends_with('>');
+        let byte = sentence_piece && is_byte(text);
         put(
             id,
             text,
