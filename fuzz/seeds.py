@@ -15,7 +15,7 @@ put("safetensors", "twice", (lambda h: len(h).to_bytes(8, "little") + h + b"\0" 
 put("index", "safetensors", (pub / "heads/model.safetensors.index.json").read_bytes())
 put("index", "torch", '{"metadata":{"total_size":8},"weight_map":{"a":"1.bin","b":"2.bin"}}')
 for path in (pub / "torch").iterdir(): put("torch", path.stem, path.read_bytes())
-for name in ("shared", "protocol4", "evil", "checkpoint", "turned"):
+for name in ("shared", "protocol4", "evil", "checkpoint", "turned", "kinds"):
     with zipfile.ZipFile(pub / f"torch/{name}.bin") as z: put("pickle", name, z.read(f"{name}/data.pkl"))
 for path in pub.iterdir():
     if (path / "config.json").is_file(): put("config", path.name, (path / "config.json").read_bytes())
@@ -142,6 +142,16 @@ put("text", "plain", "the world is wide\n\nand à la carte\r\n" * 3); put("text"
 import subprocess
 zstd = lambda text: subprocess.run(["zstd", "-q", "-c"], input=text, stdout=subprocess.PIPE, check=True).stdout
 put("rows", "zstd", zstd(texts.encode())); put("text", "zstd", zstd(b"the world is wide\n" * 20))
+# Files as others leave them: byte order marks, other encodings, numbers that JSON has not, zeros behind.
+over = '\ufeff{"text": "one row", "score": NaN}\n\ufeff{"text": "half \\ud83d of a pair", "low": [-Infinity]}\n{"text": null}\n'
+put("rows", "over", over); put("rows", "padded", gzip.compress(texts.encode(), mtime=0) + b"\0" * 64 + gzip.compress(b'{"text": "x"}\n', mtime=0) + b"\0" * 512)
+put("text", "mark", "\ufeffthe world is wide\n"); put("text", "wide", "\ufeffthe world".encode("utf-16-le")); put("text", "pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n")
+put("json", "numbers", '{"a": NaN, "b": [-Infinity, 1e5, Infinity], "c": "NaN and \\"Infinity\\""}'); put("json", "surrogates", '["\\ud83d\\ude00", "\\ud83d", "\\udc00x", "\\\\ud83d"]')
+put("json", "error", '{"error": "Repository not found"}'); put("json", "page", "\ufeff <!DOCTYPE html><html></html>"); put("json", "wide", '{"a": 1}'.encode("utf-16-le"))
+put("index", "below", '{"metadata":{},"weight_map":{"a":"parts/1.bin","b":"parts/of/2.bin"}}')
+put("config", "over", '{"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":null,"vocab_size":50,"hidden_act":"swish","note":NaN,"name":"\\ud83d"}')
+header = b'{"__metadata__":null,"a":{"dtype":"F64","shape":[2],"data_offsets":[0,16]},"b":{"dtype":"F8_E4M3","shape":[1,4],"data_offsets":[16,20]}}'
+put("safetensors", "doubles", len(header).to_bytes(8, "little") + header + bytes(range(20)))
 # A task and rows for it, a zero byte between.
 for name, row in [("boolq", {"passage": "b", "title": "A", "question": "is it", "answer": True}), ("arc_easy", {"question": "Why?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "B"}), ("winogrande", {"sentence": "It was _ that fell.", "option1": "he", "option2": "she", "answer": "1"}), ("hellaswag", {"activity_label": "Dance", "ctx_a": "A man.", "ctx_b": "he", "ctx": "A man. he", "endings": ["x [y] z", "w"], "label": "0"})]:
     put("task", name, (repo / f"assets/tasks/{name}.toml").read_text() + "\0" + json.dumps(row) + "\n")

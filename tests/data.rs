@@ -160,6 +160,16 @@ fn bad_files_are_named_with_the_place_and_what_to_do() {
         ("a.gz", bomb, &["unpack to more than 500 times", "unpack it yourself"]),
         ("a.gz", [&gz(b"some words")[..], b"junk"].concat(), &["gzip", "Get the file again"]),
         ("a.jsonl", [b"{\"text\": \"", &vec![b'a'; 70 << 20][..]].concat(), &["line 1", "longer than 64 MiB"]),
+        ("a.jsonl", b"{\"text\": \"a\"}\n{\"text\": null, \"id\": 2}\n".to_vec(), &["line 2", "the field text is null"]),
+        ("a.jsonl", b"{\"text\": -Infinity}\n".to_vec(), &["line 1", "-Infinity"]),
+        ("a.jsonl", b" <html><body>404</body></html>".to_vec(), &["a.jsonl: ", "HTML"]),
+        ("a.txt", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n".to_vec(), &["a.txt: ", "Git LFS pointer"]),
+        ("a.txt.gz", gz(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 3\n"), &["a.txt.gz: ", "Git LFS pointer"]),
+        ("a.txt", wide("plain words"), &["a.txt: ", "UTF-16"]),
+        ("a.jsonl", wide("\u{feff}{\"text\": \"words\"}"), &["a.jsonl: ", "UTF-16"]),
+        ("a.txt", b"\xfd7zXZ\0\0\x04\xe6".to_vec(), &["a.txt: ", "xz"]),
+        ("a.jsonl", b"BZh91AY&SY\x94\x12".to_vec(), &["a.jsonl: ", "bzip2"]),
+        ("a.jsonl", vec![0; 4096], &["a.jsonl: ", "zero bytes"]),
     ];
     for (name, bytes, expected) in cases {
         let path = scratch.path(name);
@@ -173,6 +183,25 @@ fn bad_files_are_named_with_the_place_and_what_to_do() {
     }
     let error = open(&[scratch.path("")], None).unwrap_err().to_string();
     assert!(error.contains("is a directory") && error.contains("/*'"), "{error}");
+}
+
+/// A text in UTF-16.
+fn wide(text: &str) -> Vec<u8> {
+    text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+#[test]
+fn byte_order_marks_zeros_and_names_of_numbers_are_read_over() {
+    let scratch = Scratch::new("data-over");
+    let rows = "\u{feff}{\"text\": \"one row\", \"score\": NaN}\n\u{feff}{\"text\": \"half \\udc00 of a pair\"}\n";
+    let padded = [&gz(rows.as_bytes())[..], &[0; 1024]].concat();
+    let expected = ["one row<|end|>", "half \u{fffd} of a pair<|end|>"].map(|row| tokenizer().encode(row).unwrap()).concat();
+    for (name, bytes) in [("a.jsonl", rows.as_bytes().to_vec()), ("b.jsonl.gz", padded)] {
+        std::fs::write(scratch.path(name), bytes).unwrap();
+        assert_eq!(ids(&open(&[scratch.path(name)], None).unwrap()), expected, "{name}");
+    }
+    std::fs::write(scratch.path("c.txt"), "\u{feff}plain words").unwrap();
+    assert_eq!(ids(&open(&[scratch.path("c.txt")], None).unwrap()), tokenizer().encode("plain words").unwrap());
 }
 
 #[test]

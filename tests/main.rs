@@ -9,6 +9,7 @@ mod device;
 mod eval;
 mod execute;
 mod export;
+mod files;
 mod fuzz;
 mod gguf;
 mod golden;

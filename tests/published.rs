@@ -10,10 +10,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// A copy of one of the directories, removed when it goes out of scope.
-struct Copied(PathBuf);
+pub(crate) struct Copied(pub(crate) PathBuf);
 
 impl Copied {
-    fn new(name: &str, test: &str) -> Self {
+    pub(crate) fn new(name: &str, test: &str) -> Self {
         let path = std::env::temp_dir().join(format!("signet-published-{test}-{}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
@@ -24,13 +24,13 @@ impl Copied {
         Self(path)
     }
 
-    fn edit(&self, file: &str, from: &str, to: &str) {
+    pub(crate) fn edit(&self, file: &str, from: &str, to: &str) {
         let text = std::fs::read_to_string(self.0.join(file)).unwrap();
         assert!(text.contains(from), "{file} has no {from}");
         std::fs::write(self.0.join(file), text.replacen(from, to, 1)).unwrap();
     }
 
-    fn problem(&self) -> String {
+    pub(crate) fn problem(&self) -> String {
         ModelFile::open(&self.0).unwrap_err().to_string()
     }
 }
@@ -41,7 +41,7 @@ impl Drop for Copied {
     }
 }
 
-fn published(name: &str) -> PathBuf {
+pub(crate) fn published(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published").join(name)
 }
 
@@ -56,7 +56,7 @@ struct Reference {
 }
 
 /// How far a model's logits are from transformers', relatively, where they are furthest.
-fn distance(file: &ModelFile, name: &str) -> f64 {
+pub(crate) fn distance(file: &ModelFile, name: &str) -> f64 {
     let reference: Reference = serde_json::from_slice(&std::fs::read(published(name).join("logits.json")).unwrap()).unwrap();
     let mut machine = Machine::cpu();
     let weights = file.load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
@@ -115,15 +115,9 @@ fn shards_are_checked_against_their_index() {
     let problem = copied.problem();
     assert!(problem.contains("model-00002-of-00003.safetensors: is not there"), "{problem}");
     std::fs::rename(copied.0.join("away"), copied.0.join("model-00002-of-00003.safetensors")).unwrap();
-    copied.edit(index, r#""lm_head.weight": "model-00003"#, r#""lm_head.weight": "model-00001"#);
-    let problem = copied.problem();
-    assert!(
-        problem.contains("says that model-00001-of-00003.safetensors has tensor lm_head.weight, but it is in") && problem.contains("model-00003"),
-        "{problem}"
-    );
     std::fs::copy(copied.0.join("model-00001-of-00003.safetensors"), copied.0.join("model-00003-of-00003.safetensors")).unwrap();
     let problem = copied.problem();
-    assert!(problem.contains("has tensor model.embed_tokens.weight, and so has"), "{problem}");
+    assert!(problem.contains("says that model-00003-of-00003.safetensors has tensor") && problem.contains("but it has not"), "{problem}");
     std::fs::remove_file(copied.0.join(index)).unwrap();
     let problem = copied.problem();
     assert!(problem.contains("has no weights") && problem.contains("pytorch_model.bin.index.json"), "{problem}");
@@ -159,12 +153,7 @@ fn pytorch_files_are_read_whatever_they_share() {
 
 #[test]
 fn pytorch_files_that_are_more_than_tensors_are_refused() {
-    for (name, word) in [
-        ("turned.bin", "tensor turned of shape [4, 3] has strides [1, 4]"),
-        ("old.bin", "torch.save(torch.load('old.bin', weights_only=True), 'old.bin')"),
-        ("evil.bin", "it would run \"posix.system\""),
-        ("checkpoint.bin", "\"model\" is a dict"),
-    ] {
+    for (name, word) in [("evil.bin", "it would run \"posix.system\""), ("checkpoint.bin", "\"model\" is a dict")] {
         let problem = torch(name).err().expect(name).to_string();
         assert!(problem.contains(name) && problem.contains(word), "{problem}");
     }

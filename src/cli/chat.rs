@@ -2,9 +2,12 @@
 
 use super::output::{self, PlanOptions, SamplingOptions, put};
 use crate::runner::{ChatRequest, Command, Event, Runner};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::io::{BufRead, IsTerminal};
+use std::io::{BufRead, IsTerminal, Read};
+
+/// Most bytes of a message.
+const LONGEST: u64 = 64 << 20;
 
 /// Talk with a model: a line is a message. /reset forgets what was said, /quit leaves; Ctrl-C stops a reply.
 #[derive(Args)]
@@ -81,8 +84,11 @@ fn listen(runner: &Runner, prompt: bool) -> Result<Option<String>> {
     }
     runner.stop().ask();
     let mut line = Vec::new();
-    let read = std::io::stdin().lock().read_until(b'\n', &mut line).context("standard input")?;
+    let read = std::io::stdin().lock().take(LONGEST).read_until(b'\n', &mut line).context("standard input")?;
     runner.stop().clear();
+    if read as u64 == LONGEST {
+        bail!("standard input: a message is at most {} MB long", LONGEST >> 20);
+    }
     Ok((read > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
 }
 

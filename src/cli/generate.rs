@@ -2,8 +2,12 @@
 
 use super::output::{self, PlanOptions, SamplingOptions, put};
 use crate::runner::{Command, Event, GenerateRequest, Runner};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use clap::Args;
+use std::io::Read;
+
+/// Most bytes of a prompt from standard input.
+const LONGEST: u64 = 64 << 20;
 
 /// Continue a text.
 #[derive(Args)]
@@ -37,7 +41,7 @@ impl Generate {
         }
         let prompt = match prompt {
             Some(prompt) => prompt,
-            None => std::io::read_to_string(std::io::stdin()).context("standard input")?,
+            None => piped()?,
         };
         let request = GenerateRequest { model, device, context, prompt, request: sampling.request() };
         runner.run(Command::Generate(Box::new(request)), &mut |event| match &event {
@@ -50,4 +54,14 @@ impl Generate {
             event => output::loaded(event),
         })
     }
+}
+
+/// The prompt from standard input.
+fn piped() -> Result<String> {
+    let mut prompt = String::new();
+    std::io::stdin().take(LONGEST + 1).read_to_string(&mut prompt).context("standard input")?;
+    if prompt.len() as u64 > LONGEST {
+        bail!("standard input: a prompt is at most {} MB long", LONGEST >> 20);
+    }
+    Ok(prompt)
 }

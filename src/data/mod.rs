@@ -22,5 +22,5 @@ pub use gguf::{gguf_family, gguf_takes_whole};
 pub use store::{About, Store, Tokenizing, is_store, stores};
 pub use stream::TextStream;
 pub use teacher_cache::{CacheError, CacheWriter, Grid, Origin, TeacherCache, Verified, WHOLE};
-pub use text::{Chat, Conversation, Format, Sample, expand, format_of, gather, sample, whole};
+pub use text::{Chat, Conversation, Format, Lines, Sample, expand, format_of, gather, sample, whole};
 pub use tokenizer::{ASSISTANT, END, Tokenizer, TokenizerError, USER, train};

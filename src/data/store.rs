@@ -142,8 +142,7 @@ impl Store {
     pub fn open(files: &[PathBuf], how: &Tokenizing<'_>, watch: &mut Watch<'_>) -> Result<Self, DataError> {
         let mut bytes = 0;
         for path in files {
-            let missing = || FormatError::new(path, "there is no such file");
-            bytes += platform::stamp(path).filter(|_| platform::is_file(path)).ok_or_else(missing)?.bytes;
+            bytes += platform::length(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
         }
         let inputs: Vec<Input> = files.iter().cloned().map(Input::File).collect();
         let Some(cache) = how.cache.filter(|_| bytes > SMALL) else { return how.in_memory(&inputs, bytes, watch) };
@@ -283,13 +282,17 @@ impl Tokenizing<'_> {
         let mut done = 0;
         for path in files {
             let failed = |error| FormatError::new(path, format!("cannot be read: {error}"));
-            let length = platform::stamp(path).map_or(0, |stamp| stamp.bytes);
+            let length = platform::length(path).map_err(failed)?;
             let mut sum = Checksum::new(checksum(key, &[u8::from(format_of(path) == Format::Rows)]), length);
             let mut at = 0;
             key = loop {
                 let (piece, now) = platform::read_part(path, at, text::PIECE as u64).map_err(failed)?;
                 if now != length {
                     return Err(failed(io::Error::other("another program writes to it")).into());
+                }
+                if at == 0 && format_of(path) == Format::Text && piece.starts_with("\u{feff}".as_bytes()) {
+                    // It is no part of the text any more.
+                    sum = Checksum::new(checksum(key, b"mark"), length);
                 }
                 at += piece.len() as u64;
                 watched.at(done + at)?;

@@ -2,7 +2,7 @@
 
 use super::pipeline::{Bytes, Pipeline, failure};
 use super::stream::TextStream;
-use crate::formats::FormatError;
+use crate::formats::{FormatError, json_file};
 use crate::platform;
 use rayon::prelude::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Tokenizer {
 impl Tokenizer {
     /// Reads a `tokenizer.json`.
     pub fn open(path: &Path) -> Result<Self, TokenizerError> {
-        let bytes = platform::read(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
+        let bytes = json_file(path, platform::TOKENIZER_LIMIT)?.ok_or_else(|| FormatError::unreadable(path, "there is no such file"))?;
         Self::from_json(&bytes).map_err(|error| FormatError::new(path, error).into())
     }
 

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+/// Most bytes of such a file: outcomes of some millions of rows.
+const LONGEST: u64 = 1 << 30;
+
 /// The first line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -34,7 +37,7 @@ impl Kept {
         if platform::exists(path) {
             platform::cut_lines(path, |_| true).map_err(io)?;
         }
-        let text = if platform::exists(path) { platform::read_text(path).map_err(io)? } else { String::new() };
+        let text = if platform::exists(path) { String::from_utf8_lossy(&platform::read_up_to(path, LONGEST).map_err(io)?).into_owned() } else { String::new() };
         let mut lines = text.lines().enumerate();
         let Some((_, first)) = lines.next() else {
             let head = Head { model: model.into(), key: key.into() };

@@ -1,7 +1,8 @@
 //! Rows of a data set: JSON lines, each an object.
 
 use super::TaskError;
-use crate::platform;
+use crate::data::Lines;
+use crate::formats::json;
 use serde_json::{Map, Value};
 use std::path::{Path, PathBuf};
 
@@ -26,21 +27,29 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Reads the first `limit` rows of a file, all of them without a limit. Empty lines are no rows.
+    /// Reads the first `limit` rows of a file, which may be compressed; all of them without a limit. Empty lines are
+    /// no rows.
     pub fn read(path: &Path, limit: Option<usize>) -> Result<Self, TaskError> {
-        let bytes = platform::read(path).map_err(|error| TaskError(format!("rows {}: cannot be read: {error}", path.display())))?;
-        let lines = bytes.split(|&byte| byte == b'\n').enumerate().filter(|(_, line)| !line.trim_ascii().is_empty());
+        let unreadable = |error| TaskError(format!("rows: {error}"));
+        let mut lines = Lines::open(path).map_err(unreadable)?;
         let (mut rows, mut in_file) = (Vec::new(), 0);
-        for (at, line) in lines {
+        while let Some((line, text)) = lines.next().map_err(unreadable)? {
+            if text.trim().is_empty() {
+                continue;
+            }
             in_file += 1;
             if in_file > limit.unwrap_or(usize::MAX) {
                 continue;
             }
-            let fields = serde_json::from_slice(line).map_err(|error| {
+            let parsed = json::as_python(text.as_bytes(), |text| serde_json::from_slice::<Map<String, Value>>(text));
+            let mut fields = parsed.map_err(|error| {
                 // Its own line is always 1.
-                TaskError(format!("rows {}, line {}: no JSON object: {} (column {})", path.display(), at + 1, reason(&error), error.column()))
+                let problem = format!("rows {}, line {line}: no JSON object: {} (column {})", path.display(), reason(&error), error.column());
+                lines.other_kind().map_or(TaskError(problem), unreadable)
             })?;
-            rows.push(Row { line: at + 1, fields });
+            // Templates know no NaN: a field that has one can be there, but not be read.
+            fields.retain(|_, value| !json::has_name(value));
+            rows.push(Row { line, fields });
         }
         if rows.is_empty() {
             return Err(TaskError(format!("rows {}: there is none in it", path.display())));
@@ -58,4 +67,44 @@ impl Rows {
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     text.split(" at line ").next().unwrap_or(&text).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform;
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write;
+
+    fn read(name: &str, bytes: &[u8]) -> Result<Rows, TaskError> {
+        let dir = std::env::temp_dir().join(format!("signet-rows-{name}-{}", std::process::id()));
+        platform::make_dir(&dir).unwrap();
+        let path = dir.join("rows.jsonl");
+        platform::write_atomic(&path, bytes).unwrap();
+        let rows = Rows::read(&path, None);
+        platform::remove_dir(&dir).unwrap();
+        rows
+    }
+
+    #[test]
+    fn rows_are_read_as_python_reads_them() {
+        let text = "\u{feff}{\"a\": \"x\", \"score\": NaN}\n\n\u{feff}{\"a\": \"\\ud83d\", \"NaN\": \"NaN\"}\r\n";
+        let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+        packed.write_all(text.as_bytes()).unwrap();
+        for (name, bytes) in [("plain", text.as_bytes().to_vec()), ("gzip", packed.finish().unwrap())] {
+            let rows = read(name, &bytes).unwrap();
+            let fields: Vec<_> = rows.rows.iter().map(|row| (row.line, Value::Object(row.fields.clone()))).collect();
+            assert_eq!(fields, [(1, serde_json::json!({"a": "x"})), (3, serde_json::json!({"a": "\u{fffd}", "NaN": "NaN"}))], "{name}");
+        }
+    }
+
+    #[test]
+    fn what_are_no_rows_is_named() {
+        for (name, bytes, words) in
+            [("page", "<!DOCTYPE html>\n", "an HTML page"), ("list", "[1]\n", "line 1: no JSON object"), ("none", "\n", "there is none in it")]
+        {
+            let problem = read(name, bytes.as_bytes()).unwrap_err().to_string();
+            assert!(problem.contains(words) && problem.contains("rows.jsonl"), "{problem}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 
 use super::TaskError;
 use crate::assets;
+use crate::formats::toml_file;
 use crate::jinja::{Error, ErrorKind, Expression, Filter, Json, Options, Syntax, Template, is_space};
 use crate::platform;
 use serde::{Deserialize, Serialize};
@@ -156,11 +157,10 @@ impl Task {
             let known = assets::TASKS.map(|(known, _)| known).join(", ");
             return Err(TaskError(format!("there is no task {name}; there are {known}, and any that a .toml file describes (docs/evaluation.md)")));
         }
-        let bytes = platform::read_start(Path::new(name), LONGEST + 1).map_err(|error| TaskError(format!("task {name}: cannot be read: {error}")))?;
-        if bytes.len() > LONGEST {
+        let text = toml_file(Path::new(name)).map_err(|error| TaskError(format!("task: {error}")))?;
+        if text.len() > LONGEST {
             return Err(TaskError(format!("task {name}: it is longer than {LONGEST} bytes: this is no task")));
         }
-        let text = String::from_utf8(bytes).map_err(|error| TaskError(format!("task {name}: it is no text: {error}")))?;
         Self::parse(name, &text)
     }
 

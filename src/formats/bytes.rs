@@ -1,7 +1,7 @@
 //! Where a file's bytes are, and some of them at a time.
 
-use super::safetensors::Dtype;
-use super::{Checksum, FormatError};
+use super::numbers::Number;
+use super::{Checksum, FormatError, content};
 use crate::platform::Mapped;
 use std::borrow::Cow;
 use std::io;
@@ -22,7 +22,7 @@ pub(super) enum Bytes {
 impl Bytes {
     /// Maps a file.
     pub(super) fn open(path: &Path) -> Result<Self, FormatError> {
-        Mapped::open(path).map(Bytes::Mapped).map_err(|error| FormatError::new(path, format!("cannot be opened: {error}")))
+        Mapped::open(path).map(Bytes::Mapped).map_err(|error| FormatError::unreadable(path, error))
     }
 
     /// How many there are.
@@ -44,24 +44,20 @@ impl Bytes {
         }
     }
 
-    /// Floats of one type (F32, F16, BF16) widened to f32: `elements` of a tensor that begins at `start`. If
-    /// there are none, why.
-    pub(super) fn floats(&self, dtype: Dtype, start: u64, elements: Range<usize>) -> Result<Vec<f32>, String> {
-        let size = match dtype {
-            Dtype::F32 => 4,
-            Dtype::F16 | Dtype::BF16 => 2,
-            other => return Err(format!("holds {other:?}; floats are needed")),
-        };
+    /// The first of them, enough to tell their kind.
+    pub(super) fn start(&self) -> io::Result<Cow<'_, [u8]>> {
+        self.part(0..self.length().min(content::START))
+    }
+
+    /// `elements` of a tensor of floats that begins at `start`, as f32. If there are none, why.
+    pub(super) fn floats(&self, number: Number, start: u64, elements: Range<usize>) -> Result<Vec<f32>, String> {
+        number.expect_float()?;
         let mut values = Vec::with_capacity(elements.len());
-        let at = |element: usize| start + size * element as u64;
+        let at = |element: usize| start + (number.bytes() * element) as u64;
         let end = at(elements.end);
         for first in (at(elements.start)..end).step_by(PIECE as usize) {
             let bytes = self.part(first..end.min(first + PIECE)).map_err(|error| format!("cannot be read: {error}"))?;
-            match dtype {
-                Dtype::F16 => values.extend(bytes.as_chunks().0.iter().map(|&b| half::f16::from_le_bytes(b).to_f32())),
-                Dtype::BF16 => values.extend(bytes.as_chunks().0.iter().map(|&b| half::bf16::from_le_bytes(b).to_f32())),
-                _ => values.extend(bytes.as_chunks().0.iter().map(|&b| f32::from_le_bytes(b))),
-            }
+            number.widen(&bytes, &mut values);
         }
         Ok(values)
     }

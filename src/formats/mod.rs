@@ -2,10 +2,13 @@
 
 mod bytes;
 mod checksum;
+pub mod content;
 mod digest;
+mod document;
 mod error;
 pub mod gguf;
-mod json;
+pub mod json;
+mod numbers;
 pub mod safetensors;
 mod shards;
 mod source;
@@ -14,6 +17,7 @@ mod torch;
 
 pub use checksum::{Checksum, checksum};
 pub use digest::{Digest, Digester};
+pub use document::{json_file, template_file, toml_file};
 pub use error::FormatError;
 pub use shards::{Opened, Shards, weight_map};
 pub use source::{TensorSource, bands};

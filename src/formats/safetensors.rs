@@ -6,6 +6,8 @@ mod verify;
 pub use seal::{SealedWriter, add_header_sum};
 
 use super::bytes::{Bytes, PIECE};
+use super::content::{self, Kind};
+use super::numbers::Number;
 use super::source::{finite, no_tensor};
 use super::{FormatError, TensorSource, json};
 use safetensors::tensor::Metadata;
@@ -56,6 +58,9 @@ impl TensorFile {
     fn checked(path: &Path, bytes: Bytes) -> Result<Self, FormatError> {
         let problem = |why: &dyn Display| FormatError::new(path, format!("is no whole safetensors file ({why}). If it was copied or downloaded, do so again"));
         let read = |range| bytes.part(range).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")));
+        let start = bytes.start().map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
+        content::expect(path, &start, &[Kind::Safetensors])?;
+        drop(start);
         let all = bytes.length();
         if all < 8 {
             return Err(problem(&format_args!("it has {all} bytes")));
@@ -135,16 +140,16 @@ impl TensorFile {
 
     /// All floats of a tensor of any shape.
     pub fn raw_floats(&self, name: &str) -> Result<Vec<f32>, FormatError> {
-        self.floats_at(name, 0..self.found(name)?.shape.iter().product())
+        let values = self.values_at(name, 0..self.found(name)?.shape.iter().product())?;
+        finite(&self.path, name, 0, values)
     }
 
     /// Some of a tensor's elements, which are floats.
-    fn floats_at(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn values_at(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>, FormatError> {
         self.verify(name)?;
         let info = self.found(name)?;
-        let values = self.bytes.floats(info.dtype, self.data + info.data_offsets.0 as u64, elements.clone());
-        let values = values.map_err(|problem| self.problem(format!("tensor {name} {problem}")))?;
-        finite(&self.path, name, elements.start, values)
+        let values = self.bytes.floats(Number::of(info.dtype), self.data + info.data_offsets.0 as u64, elements);
+        values.map_err(|problem| self.problem(format!("tensor {name} {problem}")))
     }
 
     /// All 32-bit words of a tensor of any shape.
@@ -178,18 +183,6 @@ impl TensorFile {
     }
 }
 
-/// What a type is called.
-pub(super) fn type_name(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::F32 => "F32",
-        Dtype::F16 => "F16",
-        Dtype::BF16 => "BF16",
-        Dtype::U32 => "U32",
-        Dtype::I32 => "I32",
-        _ => "another type",
-    }
-}
-
 impl TensorSource for TensorFile {
     fn path(&self) -> &Path {
         &self.path
@@ -204,11 +197,11 @@ impl TensorSource for TensorFile {
     }
 
     fn stored_as(&self, name: &str) -> Option<&'static str> {
-        self.dtype(name).map(type_name)
+        self.dtype(name).map(|dtype| Number::of(dtype).name)
     }
 
-    fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        self.floats_at(name, band.start * cols..band.end * cols)
+    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.values_at(name, band.start * cols..band.end * cols)
     }
 
     fn has_sums(&self) -> bool {

@@ -1,7 +1,7 @@
 //! Tensors in several files, with an index in JSON that says which is where (`weight_map`).
 
 use super::source::no_tensor;
-use super::{FormatError, TensorSource, checksum, json};
+use super::{FormatError, TensorSource, checksum, json, json_file};
 use crate::platform;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -11,9 +11,12 @@ use std::path::{Path, PathBuf};
 /// A file of tensors that was opened.
 pub type Opened = Result<Box<dyn TensorSource>, FormatError>;
 
-/// Several files of tensors that are one model's.
+/// Several files of tensors that are one model's. All that they have is there, whatever the index says of it, as it
+/// is for transformers.
 pub struct Shards {
     index: PathBuf,
+    /// The file of each tensor, as the index says.
+    map: BTreeMap<String, String>,
     files: Vec<Box<dyn TensorSource>>,
     /// The file of each tensor.
     places: HashMap<String, usize>,
@@ -28,15 +31,15 @@ struct Index {
 }
 
 impl Shards {
-    /// Opens all files that an index names, with `open`. Each must be there and have what the index says it
-    /// has, and no tensor may be in two. A tensor that the index leaves out is there nevertheless.
+    /// Opens all files that an index names, with `open`. Each must be there. Of a tensor that two of them have, the
+    /// later one's is right, in the order of their names.
     pub fn open(index: &Path, open: &dyn Fn(&Path) -> Opened) -> Result<Self, FormatError> {
         let problem = |problem: String| FormatError::new(index, problem);
-        let text = platform::read(index).map_err(|error| problem(format!("cannot be read: {error}")))?;
+        let text = json_file(index, platform::SETTINGS_LIMIT)?.ok_or_else(|| FormatError::unreadable(index, "there is no such file"))?;
         let map = weight_map(&text).map_err(problem)?;
         let names: BTreeSet<&String> = map.values().collect();
         let mut files: Vec<Box<dyn TensorSource>> = Vec::new();
-        let (mut places, mut numbers) = (HashMap::new(), HashMap::new());
+        let mut places = HashMap::new();
         for (number, name) in names.into_iter().enumerate() {
             let path = index.with_file_name(name);
             if !platform::is_file(&path) {
@@ -46,22 +49,10 @@ impl Shards {
                 ));
             }
             let file = open(&path)?;
-            for tensor in file.names() {
-                if let Some(earlier) = places.insert(tensor.clone(), number) {
-                    let earlier = &files[earlier];
-                    return Err(FormatError::new(&path, format!("has tensor {tensor}, and so has {}", earlier.path().display())));
-                }
-            }
-            numbers.insert(name.as_str(), number);
+            places.extend(file.names().into_iter().map(|tensor| (tensor, number)));
             files.push(file);
         }
-        for (tensor, name) in &map {
-            if places.get(tensor) != Some(&numbers[name.as_str()]) {
-                let place = places.get(tensor).map_or_else(|| "it has not".into(), |place| format!("it is in {}", files[*place].path().display()));
-                return Err(problem(format!("says that {name} has tensor {tensor}, but {place}")));
-            }
-        }
-        Ok(Self { index: index.to_path_buf(), files, places, checksum: checksum(0, &text) })
+        Ok(Self { index: index.to_path_buf(), map, files, places, checksum: checksum(0, &text) })
     }
 
     fn holder(&self, name: &str) -> Option<&dyn TensorSource> {
@@ -69,15 +60,15 @@ impl Shards {
     }
 }
 
-/// The file of each tensor, as an index says; names of files are plain, so that none lies elsewhere.
+/// The file of each tensor, as an index says: beside the index, or in folders there, so that none lies elsewhere.
 pub fn weight_map(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
     if let Some(name) = json::named_twice(text, &["weight_map"])? {
         return Err(format!("names {name:?} twice"));
     }
     let Index { weight_map } = serde_json::from_slice(text).map_err(|error| format!("is no index of shards: {error}"))?;
-    let plain = |name: &str| !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\\', ':', '\0']);
-    match weight_map.iter().find(|(_, file)| !plain(file)) {
-        Some((tensor, file)) => Err(format!("says that tensor {tensor} is in {file:?}, which is no name of a file beside it")),
+    let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ':', '\0']);
+    match weight_map.iter().find(|(_, file)| !file.split('/').all(plain)) {
+        Some((tensor, file)) => Err(format!("says that tensor {tensor} is in {file:?}, which is not the name of a file beside it or below")),
         None if weight_map.is_empty() => Err("names no tensors".into()),
         None => Ok(weight_map),
     }
@@ -89,7 +80,10 @@ impl TensorSource for Shards {
     }
 
     fn names(&self) -> Vec<String> {
-        self.files.iter().flat_map(|file| file.names()).collect()
+        let names = |(number, file): (usize, &Box<dyn TensorSource>)| {
+            file.names().into_iter().filter(|name| self.places.get(name) == Some(&number)).collect::<Vec<_>>()
+        };
+        self.files.iter().enumerate().flat_map(names).collect()
     }
 
     fn shape(&self, name: &str) -> Option<&[usize]> {
@@ -100,8 +94,15 @@ impl TensorSource for Shards {
         self.holder(name)?.stored_as(name)
     }
 
-    fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        self.holder(name).ok_or_else(|| no_tensor(&self.index, name))?.floats_of(name, cols, band)
+    fn missing(&self, name: &str) -> FormatError {
+        match self.map.get(name) {
+            Some(file) => FormatError::new(&self.index, format!("says that {file} has tensor {name}, but it has not")),
+            None => no_tensor(&self.index, name),
+        }
+    }
+
+    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.holder(name).ok_or_else(|| self.missing(name))?.values_of(name, cols, band)
     }
 
     fn checksum(&self) -> Result<u64, FormatError> {
@@ -115,11 +116,13 @@ mod tests {
 
     #[test]
     fn an_index_names_files_beside_it_once() {
-        let good = weight_map(br#"{"metadata": {"total_size": 1}, "weight_map": {"b": "2.bin", "a": "1.bin"}}"#).unwrap();
-        assert_eq!(good.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "2.bin".into())]);
+        let good = weight_map(br#"{"metadata": {"total_size": 1}, "weight_map": {"b": "parts/2.bin", "a": "1.bin"}}"#).unwrap();
+        assert_eq!(good.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "parts/2.bin".into())]);
         for (text, word) in [
             (r#"{"weight_map": {"a": "../1.bin"}}"#, "../1.bin"),
             (r#"{"weight_map": {"a": "/etc/passwd"}}"#, "passwd"),
+            (r#"{"weight_map": {"a": "b/../../1.bin"}}"#, "../1.bin"),
+            (r#"{"weight_map": {"a": "b//1.bin"}}"#, "b//1.bin"),
             (r#"{"weight_map": {"a": "c:x"}}"#, "c:x"),
             (r#"{"weight_map": {"a": ""}}"#, "tensor a"),
             (r#"{"weight_map": {"a": "1.bin", "a": "2.bin"}}"#, "\"a\" twice"),

@@ -27,10 +27,20 @@ pub trait TensorSource {
         name.into()
     }
 
-    /// A band of the rows of a tensor of floats with `cols` columns, widened to f32 without loss. One
-    /// that is missing, of another type or damaged is refused by name, and so is a number that is not
-    /// finite, with its element.
-    fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError>;
+    /// The error of a tensor that is not there.
+    fn missing(&self, name: &str) -> FormatError {
+        no_tensor(self.path(), &self.called(name))
+    }
+
+    /// A band of the rows of a tensor of floats with `cols` columns, widened to f32 without loss (F64 is
+    /// rounded). One that is missing, of another type or damaged is refused by name.
+    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError>;
+
+    /// The same, where a number that is not finite is refused with its element.
+    fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        let first = band.start * cols;
+        finite(self.path(), &self.called(name), first, self.values_of(name, cols, band)?)
+    }
 
     /// Whether each tensor has a checksum that is verified where it is read.
     fn has_sums(&self) -> bool {
@@ -43,7 +53,7 @@ pub trait TensorSource {
     /// Refuses a tensor that is missing or of another shape. A vector may stand for one row.
     fn expect_shape(&self, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
         let problem = |problem: String| FormatError::new(self.path(), problem);
-        let shape = self.shape(name).ok_or_else(|| no_tensor(self.path(), &self.called(name)))?;
+        let shape = self.shape(name).ok_or_else(|| self.missing(name))?;
         let fits = match *shape {
             [n] => rows == 1 && n == cols,
             [r, c] => r == rows && c == cols,

@@ -13,6 +13,8 @@ const DEPTH: usize = 3;
 #[derive(Debug)]
 pub struct Ahead {
     coming: VecDeque<Pending>,
+    /// The token that was given last.
+    last: Option<u32>,
     /// Whether the first was given: it is to be seen before others are begun.
     running: bool,
     /// Tokens that may be begun yet.
@@ -24,11 +26,14 @@ impl Ahead {
     pub fn new(engine: &mut Engine, machine: &mut Machine, tokens: &[u32], most: usize) -> Result<Self, EngineError> {
         let first = engine.choose(machine, tokens)?;
         let coming = if most == 0 { VecDeque::new() } else { VecDeque::from([first]) };
-        Ok(Self { coming, running: false, left: most.saturating_sub(1) })
+        Ok(Self { coming, last: None, running: false, left: most.saturating_sub(1) })
     }
 
     /// The next token; `None` after the last, or if the cache has no room for another.
     pub async fn next(&mut self, engine: &mut Engine, machine: &mut Machine) -> Result<Option<u32>, EngineError> {
+        if let Some(last) = self.last {
+            engine.expect_usable(last)?;
+        }
         // The CPU device would compute those ahead while somebody waits for this one.
         let depth = if self.running && machine.device().is_some() { DEPTH } else { 1 };
         while self.coming.len() < depth && self.left > 0 && engine.has_room() {
@@ -37,8 +42,9 @@ impl Ahead {
         }
         self.running = true;
         match self.coming.pop_front() {
-            Some(next) => Ok(Some(next.wait().await?[0][0])),
-            None => Ok(None),
+            Some(next) => self.last = Some(next.wait().await?[0][0]),
+            None => self.last = None,
         }
+        Ok(self.last)
     }
 }

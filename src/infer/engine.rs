@@ -34,6 +34,11 @@ pub enum EngineError {
         /// Ids there are.
         vocabulary: usize,
     },
+    /// A token whose row of the embedding is no row of numbers.
+    #[error(
+        "token id {0} has an embedding that is not finite (NaN or infinite), so nothing can be computed for it. Use a text without this token, or repair the model's file"
+    )]
+    Unusable(u32),
     /// Nothing to continue.
     #[error("there is no token to continue")]
     Empty,
@@ -88,6 +93,8 @@ pub struct Engine {
     sampler: Sampler,
     capacity: usize,
     vocabulary: usize,
+    /// Tokens that cannot be computed with, in ascending order.
+    unusable: Vec<u32>,
     position: usize,
 }
 
@@ -107,7 +114,20 @@ impl Engine {
         // The larger one first: the other fits into its slots.
         let (prefill, decode) = (stage(many)?, stage(choosing.token)?);
         let sampler = Sampler::new(Sampling::GREEDY, vocabulary);
-        Ok(Self { decode, prefill, scores: None, cache, positions, last, choosing, sampler, capacity, vocabulary, position: 0 })
+        Ok(Self {
+            decode,
+            prefill,
+            scores: None,
+            cache,
+            positions,
+            last,
+            choosing,
+            sampler,
+            capacity,
+            vocabulary,
+            unusable: weights.unusable().to_vec(),
+            position: 0,
+        })
     }
 
     /// The same, able to [`score`](Self::score); `weights` are those it was made with.
@@ -255,8 +275,13 @@ impl Engine {
         self.need_room(tokens.len())?;
         match tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
             Some(&id) => Err(EngineError::Token { id, vocabulary: self.vocabulary }),
-            None => Ok(()),
+            None => tokens.iter().try_for_each(|id| self.expect_usable(*id)),
         }
+    }
+
+    /// Refuses a token that cannot be computed with.
+    pub(super) fn expect_usable(&self, id: u32) -> Result<(), EngineError> {
+        if self.unusable.binary_search(&id).is_ok() { Err(EngineError::Unusable(id)) } else { Ok(()) }
     }
 }
 
@@ -293,10 +318,10 @@ fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: 
 }
 
 impl Stage {
-    /// Runs it for tokens, of which the first is at `position`.
+    /// Runs it for tokens, of which the first is at `position`. The last one is repeated as padding.
     fn run(&mut self, machine: &mut Machine, positions: &Positions, position: usize, tokens: &[u32]) -> Result<(), MachineError> {
         let mut padded = tokens.to_vec();
-        padded.resize(self.tokens.spec.rows, 0);
+        padded.resize(self.tokens.spec.rows, tokens.last().copied().unwrap_or_default());
         machine.write(&self.tokens, &padded)?;
         self.start(machine, positions, position)
     }

@@ -3,6 +3,7 @@
 use super::Result;
 use super::meter::Meter;
 use super::value::Value;
+use crate::formats::json;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::HashMap;
@@ -165,11 +166,11 @@ impl<'de> Visitor<'de> for AnyJson {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Json, E> {
-        Ok(Json::Text(text.into()))
-    }
-
-    fn visit_string<E: de::Error>(self, text: String) -> std::result::Result<Json, E> {
-        Ok(Json::Text(text))
+        Ok(match json::no_number(text) {
+            None => Json::Text(text.into()),
+            Some("NaN") => Json::Float(f64::NAN),
+            Some(name) => Json::Float(if name.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }),
+        })
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Json, A::Error> {

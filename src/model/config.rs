@@ -43,7 +43,7 @@ fn default_context() -> usize {
     2048
 }
 fn default_epsilon() -> f64 {
-    1e-5
+    1e-6
 }
 fn default_theta() -> f64 {
     10_000.0

@@ -3,12 +3,13 @@
 
 use super::config::{ConfigError, LlamaConfig};
 use super::open::ChatFormat;
+use crate::formats::json;
 use serde_json::Value;
 
 impl LlamaConfig {
     /// The shape in a `config.json`, as transformers writes it in any of its versions, or as Signet does.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
-        let mut json: Value = serde_json::from_slice(bytes).map_err(|error| ConfigError(error.to_string()))?;
+        let mut json = json::value(bytes).map_err(|error| ConfigError(error.to_string()))?;
         refuse_others(&json)?;
         let scaling = rope_scaling(&json)?;
         // Newer files of transformers keep θ there.
@@ -30,7 +31,7 @@ fn refuse_others(json: &Value) -> Result<(), ConfigError> {
     let whole = |value: &Value| value.is_null() || value.as_f64() == Some(1.0);
     let fields = [
         ("model_type", json["model_type"].is_null() || json["model_type"] == "llama"),
-        ("hidden_act", json["hidden_act"].is_null() || json["hidden_act"] == "silu"),
+        ("hidden_act", json["hidden_act"].is_null() || json["hidden_act"] == "silu" || json["hidden_act"] == "swish"),
         ("attention_bias", off(&json["attention_bias"])),
         ("mlp_bias", off(&json["mlp_bias"])),
         ("sliding_window", json["sliding_window"].is_null() || json["use_sliding_window"] == false),
@@ -74,9 +75,14 @@ fn rope_scaling(json: &Value) -> Result<Value, ConfigError> {
     Ok(found)
 }
 
+/// The file of weights that a `config.json` names, if it names one.
+pub(super) fn weights(bytes: &[u8]) -> Option<String> {
+    json::value(bytes).ok()?["transformers_weights"].as_str().map(str::to_string)
+}
+
 /// Template and special tokens of a `tokenizer_config.json`.
 pub(super) fn chat_format(bytes: &[u8]) -> Result<ChatFormat, String> {
-    let json: Value = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+    let json = json::value(bytes).map_err(|error| error.to_string())?;
     let text = |value: &Value| value.as_str().or_else(|| value["content"].as_str()).map(str::to_string);
     // One template, or a list of named ones.
     let template = match &json["chat_template"] {

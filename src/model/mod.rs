@@ -11,6 +11,7 @@ mod inspect;
 mod llama;
 mod loss;
 mod memory;
+mod names;
 mod open;
 mod pack;
 mod rope;

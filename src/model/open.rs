@@ -3,7 +3,7 @@
 use super::config::LlamaConfig;
 use super::directory;
 use super::gguf::Described;
-use super::hugging_face::chat_format;
+use super::hugging_face::{chat_format, weights};
 use super::init::{init_from_dense, load};
 use super::pack;
 use super::weights::{Linears, Purpose, Weights};
@@ -11,7 +11,7 @@ use crate::assets;
 use crate::data::{Tokenizer, TokenizerError};
 use crate::formats::gguf::{Gguf, MAGIC};
 use crate::formats::safetensors::TensorFile;
-use crate::formats::{FileSums, FormatError, TensorSource};
+use crate::formats::{FileSums, FormatError, TensorSource, json_file, template_file};
 use crate::graph::{Machine, MachineError, Storage};
 use crate::ops::pack_signs;
 use crate::platform;
@@ -57,6 +57,9 @@ pub struct ModelFile {
     tensors: Tensors,
 }
 
+/// The embedding's tensor.
+const EMBEDDING: &str = "model.embed_tokens.weight";
+
 /// Where a model's tensors are.
 enum Tensors {
     /// A packed file, whose signs are bits, without latent weights.
@@ -76,26 +79,23 @@ impl ModelFile {
     /// `directory.rs`), and if they are there `tokenizer.json`, `tokenizer_config.json`,
     /// `chat_template.jinja`.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        if platform::is_file(path) {
-            let start = platform::read_start(path, MAGIC.len()).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
+        if !platform::is_dir(path) {
+            let start = platform::read_start(path, MAGIC.len()).map_err(|error| FormatError::unreadable(path, error))?;
             return if start == MAGIC { Self::from_gguf(Gguf::open(path)?) } else { Self::from_packed(TensorFile::open(path)?) };
         }
         let config_path = path.join("config.json");
-        let config = platform::read(&config_path).map_err(|error| {
-            FormatError::new(
-                &config_path,
-                format!("cannot be read: {error}. A model is a file made by `signet pack`, or a directory with config.json and {}", directory::WEIGHTS[0]),
-            )
-        })?;
+        let config = json_file(&config_path, platform::SETTINGS_LIMIT)?.ok_or_else(|| directory::without_config(path))?;
         let sums = FileSums::of_directory(path)?.unwrap_or_default();
         sums.verify("config.json", &config).map_err(|problem| FormatError::new(&config_path, problem))?;
-        let tensors = directory::tensors(path, &sums)?;
-        let tokenizer = optional(&path.join("tokenizer.json"), |bytes| {
+        let tensors = directory::tensors(path, weights(&config).as_deref(), &sums)?;
+        let tokenizer = optional(&path.join("tokenizer.json"), platform::TOKENIZER_LIMIT, |bytes| {
             sums.verify("tokenizer.json", bytes).and_then(|()| Tokenizer::from_json(bytes).map_err(|error| error.to_string()))
         })?;
-        let mut chat = optional(&path.join("tokenizer_config.json"), |bytes| sums.verify("tokenizer_config.json", bytes).and_then(|()| chat_format(bytes)))?
-            .unwrap_or_default();
-        let template = optional(&path.join("chat_template.jinja"), |bytes| std::str::from_utf8(bytes).map(str::to_string).map_err(|error| error.to_string()))?;
+        let chat = optional(&path.join("tokenizer_config.json"), platform::SETTINGS_LIMIT, |bytes| {
+            sums.verify("tokenizer_config.json", bytes).and_then(|()| chat_format(bytes))
+        });
+        let mut chat = chat?.unwrap_or_default();
+        let template = template_file(&path.join("chat_template.jinja"))?;
         chat.template = template.or(chat.template);
         Self::from_dir(&config_path, &config, tensors, tokenizer, chat)
     }
@@ -212,9 +212,12 @@ impl ModelFile {
     }
 
     /// How its matrices outside binarized layers are stored in memory without loss: in f16 where
-    /// the file has them so, else in f32.
+    /// the file has all of them so, else in f32.
     pub fn storage(&self) -> Storage {
-        if self.tensors().stored_as("model.embed_tokens.weight") == Some("F16") { Storage::F16 } else { Storage::F32 }
+        let others = self.config.others().into_iter().filter(|(_, rows, _)| *rows > 1).map(|(name, ..)| name);
+        let linears = self.config.linears().into_iter().filter(|_| self.linears == Linears::Dense).map(|(name, ..)| format!("{name}.weight"));
+        let halves = others.chain(linears).all(|name| self.tensors().stored_as(&name) == Some("F16"));
+        if halves { Storage::F16 } else { Storage::F32 }
     }
 
     /// Reserves memory on a machine and fills it.
@@ -222,8 +225,25 @@ impl ModelFile {
         if self.packed() && matches!(purpose, Purpose::Training(_)) {
             return Err(pack::no_latent(self.path()).into());
         }
-        let weights = Weights::allocate(machine, &self.config, self.linears, purpose)?;
-        self.fill(machine, &weights)?;
+        let mut weights = Weights::allocate(machine, &self.config, self.linears, purpose)?;
+        match &self.tensors {
+            // Where the embedding is no head, a row of it matters only to texts that have its token.
+            Tensors::Floats(source) if !self.config.tie_word_embeddings && matches!(purpose, Purpose::Inference(_)) => {
+                let mut unusable = Vec::new();
+                load(machine, &weights, &mut |name, rows, cols, band| match name {
+                    EMBEDDING => {
+                        source.expect_shape(name, rows, cols)?;
+                        let values = source.values_of(name, cols, band.clone())?;
+                        let finite = |row: &[f32]| row.iter().all(|value| value.is_finite());
+                        unusable.extend(values.chunks(cols).zip(band).filter(|(row, _)| !finite(row)).map(|(_, id)| id as u32));
+                        Ok::<_, ModelError>(values)
+                    }
+                    _ => Ok(source.band(name, rows, cols, band)?),
+                })?;
+                weights.set_unusable(unusable);
+            }
+            _ => self.fill(machine, &weights)?,
+        }
         Ok(weights)
     }
 
@@ -260,11 +280,8 @@ impl ModelFile {
     }
 }
 
-/// What `parse` makes of a file, if it is there.
-fn optional<T>(path: &Path, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
-    match platform::read(path) {
-        Ok(bytes) => parse(&bytes).map(Some).map_err(|problem| FormatError::new(path, problem)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(FormatError::new(path, format!("cannot be read: {error}"))),
-    }
+/// What `parse` makes of a file of JSON of at most `limit` bytes, if it is there.
+fn optional<T>(path: &Path, limit: u64, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
+    let Some(bytes) = json_file(path, limit)? else { return Ok(None) };
+    parse(&bytes).map(Some).map_err(|problem| FormatError::new(path, problem))
 }

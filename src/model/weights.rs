@@ -111,6 +111,8 @@ pub struct Weights {
     moments: Vec<String>,
     /// The most words that a tensor on a tape may have.
     most: usize,
+    /// Tokens whose rows of the embedding are not finite.
+    unusable: Vec<u32>,
 }
 
 impl Trained {
@@ -246,6 +248,7 @@ impl Weights {
             names: Vec::new(),
             moments: Vec::new(),
             most: machine.most_words(),
+            unusable: Vec::new(),
         };
         let mut plain: Vec<Block> = config.others().into_iter().map(|(name, rows, cols)| Block { members: vec![(name.clone(), rows)], name, cols }).collect();
         match linears {
@@ -423,6 +426,16 @@ impl Weights {
             }
         };
         (0..whole.rows).step_by(rows).map(block).collect()
+    }
+
+    /// Tokens whose rows of the embedding are not finite: no text may have them.
+    pub fn unusable(&self) -> &[u32] {
+        &self.unusable
+    }
+
+    /// Sets the tokens that no text may have, in ascending order.
+    pub(super) fn set_unusable(&mut self, tokens: Vec<u32>) {
+        self.unusable = tokens;
     }
 
     /// The name of the head's tensor: the embedding's if they are tied.

@@ -20,6 +20,7 @@ pub use memory::{adapter_memory, memory};
 pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted, delete_model, fetch_model, kept_models};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
+use std::io;
 #[cfg(target_arch = "wasm32")]
 use web as here;
 #[cfg(target_arch = "wasm32")]
@@ -27,8 +28,8 @@ pub use web::{dom as elements, engine, link, mount, page};
 
 pub use here::{
     Clock, Commit, CommitPart, IN_PAGE, Lock, Mapped, Places, Stamp, append, asset, breathe, browser_gpu, cache_dir, cut_lines, exists, fetch_asset,
-    has_display, home_dir, is_dir, is_file, list, make_dir, matching, modified, now, pause, read, read_part, read_start, read_text, remove_dir, rename_dir,
-    reserve, rest, seed, spawn, stamp, stream_atomic, system, used_memory, wait, write_atomic,
+    has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now, pause, read, read_part, read_start, read_text, read_up_to,
+    remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, system, used_memory, wait, write_atomic,
 };
 
 /// A file on its way: written from front to back, and then in places.
@@ -42,6 +43,20 @@ impl Output for Vec<u8> {
         self[at as usize..at as usize + bytes.len()].copy_from_slice(bytes);
         Ok(())
     }
+}
+
+/// Most bytes of a file of settings: JSON or TOML.
+pub const SETTINGS_LIMIT: u64 = 64 << 20;
+/// Most bytes of a tokenizer's file.
+pub const TOKENIZER_LIMIT: u64 = 512 << 20;
+/// Most bytes of text from standard input, which is held in memory.
+#[cfg(not(target_arch = "wasm32"))]
+const STDIN_LIMIT: u64 = 512 << 20;
+
+/// The error of a file that is longer than what may be read of it.
+fn too_long(limit: u64) -> io::Error {
+    let limit = if limit >= 1 << 20 { format!("{} MB", limit >> 20) } else { format!("{limit} bytes") };
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {limit}, the most that is read of such a file"))
 }
 
 /// A browser's adapter, as far as it tells.

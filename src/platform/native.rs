@@ -1,15 +1,15 @@
 //! Files and the clock of a desktop.
 
 mod lock;
+mod read;
 mod write;
 
 pub use lock::Lock;
+pub use read::{Mapped, Stamp, exists, is_dir, is_file, length, list, matching, modified, read, read_part, read_start, read_text, read_up_to, stamp};
 pub use write::{Commit, CommitPart, Places, append, cut_lines, remove_dir, reserve, stream_atomic, write_atomic};
 
-use std::borrow::Cow;
-use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Range;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -107,58 +107,6 @@ pub fn system() -> String {
     name.map_or_else(|| format!("{os}, {processor}"), |name| format!("{name} ({os}), {processor}"))
 }
 
-/// All bytes of a file.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    fs::read(path)
-}
-
-/// Reads a text file as UTF-8.
-pub fn read_text(path: &Path) -> io::Result<String> {
-    fs::read_to_string(path)
-}
-
-/// By what it shows that a file changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// Its length.
-    pub bytes: u64,
-    modified: Option<std::time::SystemTime>,
-}
-
-/// The stamp of a file or directory, if it is there.
-pub fn stamp(path: &Path) -> Option<Stamp> {
-    let found = fs::metadata(path).ok()?;
-    Some(Stamp { bytes: found.len(), modified: found.modified().ok() })
-}
-
-/// At most the first `most` bytes of a file.
-pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most as u64).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Whether a file or directory is there.
-pub fn exists(path: &Path) -> bool {
-    path.exists()
-}
-
-/// When a file was last written, in seconds since 1970.
-pub fn modified(path: &Path) -> io::Result<f64> {
-    let since = fs::metadata(path)?.modified()?.duration_since(std::time::UNIX_EPOCH);
-    Ok(since.map_or(0.0, |since| since.as_secs_f64()))
-}
-
-/// At most `most` bytes of a file from byte `at` on, and how long the whole file is.
-pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
-    let mut file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let mut bytes = Vec::with_capacity(most.min(length.saturating_sub(at)) as usize);
-    file.seek(SeekFrom::Start(at))?;
-    file.take(most).read_to_end(&mut bytes)?;
-    Ok((bytes, length))
-}
-
 /// Gives a directory another name, on the same disk; refused where there is something of that name
 /// already. `lock` may be a file in it: Windows renames no directory with an open file, so there it is let
 /// go before, elsewhere after.
@@ -174,57 +122,9 @@ pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> 
     renamed
 }
 
-/// Whether a file, not a directory, is there.
-pub fn is_file(path: &Path) -> bool {
-    path.is_file()
-}
-
-/// Whether a directory is there.
-pub fn is_dir(path: &Path) -> bool {
-    path.is_dir()
-}
-
 /// Makes a directory, and those it is in.
 pub fn make_dir(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)
-}
-
-/// Names of what is in a directory.
-pub fn list(path: &Path) -> io::Result<Vec<String>> {
-    fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
-}
-
-/// The files whose paths match a pattern, in the order of their names.
-pub fn matching(pattern: &str) -> io::Result<Vec<PathBuf>> {
-    let found = glob::glob(pattern).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    let files: io::Result<Vec<PathBuf>> = found.map(|path| path.map_err(io::Error::from)).collect();
-    Ok(files?.into_iter().filter(|path| path.is_file()).collect())
-}
-
-/// A file that is read in parts, none of which is read before it is asked for.
-#[derive(Debug)]
-pub struct Mapped(memmap2::Mmap);
-
-impl Mapped {
-    /// Maps a file.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        // SAFETY: the map is read only. A file that another process truncates meanwhile can raise a
-        // fault, as with every mapped file; Signet's own files are replaced by renaming.
-        Ok(Self(unsafe { memmap2::Mmap::map(&file) }?))
-    }
-
-    /// Bytes of the file.
-    pub fn bytes(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    /// Some of its bytes; an error if it does not have them.
-    pub fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
-        let (start, end) = (usize::try_from(range.start).ok(), usize::try_from(range.end).ok());
-        let part = start.zip(end).and_then(|(start, end)| self.0.get(start..end));
-        part.map(Cow::Borrowed).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before these bytes"))
-    }
 }
 
 /// Lets this thread rest.

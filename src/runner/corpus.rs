@@ -95,6 +95,16 @@ pub(super) fn named(config: TrainConfig) -> Result<TrainConfig> {
     Ok(TrainConfig { data, ..config })
 }
 
+/// Refuses standard input as the text of a run, which reads its text again when it resumes.
+pub(super) fn lasting(config: TrainConfig) -> Result<TrainConfig> {
+    for (name, mut paths) in [("data", config.data.iter()), ("held_out", config.held_out.as_slice().iter())] {
+        if paths.any(|path| path.as_os_str() == "-") {
+            return Err(refused(name, "- is standard input, and a run reads its text again when it resumes. Write the text to a file first"));
+        }
+    }
+    Ok(config)
+}
+
 fn refused(name: &'static str, error: impl std::fmt::Display) -> anyhow::Error {
     SettingError { name, problem: error.to_string() }.into()
 }

@@ -2,7 +2,7 @@
 //! they are once they were. A model that is whole in the cache is taken from there, without the network.
 
 use super::{Command, Event, Stop};
-use crate::formats::weight_map;
+use crate::formats::{json_file, weight_map};
 use crate::model::WEIGHTS;
 use crate::platform::{self, Fetching, HUB, Hub};
 use crate::train::TrainConfig;
@@ -45,12 +45,15 @@ pub(super) fn is_name(name: &str) -> bool {
 pub(super) fn kept(hub: &Hub, name: &str) -> Option<PathBuf> {
     let folder = hub.kept(name)?;
     let files = platform::list(&folder).ok()?;
-    let shards = |index: &str| Some(weight_map(&platform::read(&folder.join(index)).ok()?).ok()?.into_values().collect::<Vec<_>>());
+    let shards = |index: &str| {
+        let text = json_file(&folder.join(index), platform::SETTINGS_LIMIT).ok()??;
+        Some(weight_map(&text).ok()?.into_values().collect::<Vec<_>>())
+    };
     let needed = match weights(&files).ok()? {
         index if index.ends_with(".json") => shards(index)?,
         single => vec![single.to_string()],
     };
-    let whole = needed.iter().map(String::as_str).chain(["config.json"]).all(|file| files.iter().any(|here| here == file));
+    let whole = needed.iter().map(String::as_str).chain(["config.json"]).all(|file| platform::is_file(&folder.join(file)));
     whole.then_some(folder)
 }
 

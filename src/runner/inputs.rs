@@ -98,14 +98,15 @@ fn text(path: &Path) -> Result<String> {
     let files = expand(&[path.to_path_buf()])?;
     let (mut bytes, mut rows) = (0, 0);
     for path in &files {
-        let Some(stamp) = platform::stamp(path) else { bail!("{}: there is no such file", path.display()) };
-        if stamp.bytes == 0 {
+        let length = platform::length(path).with_context(|| format!("{}: cannot be read", path.display()))?;
+        if length == 0 {
             bail!("{}: is empty", path.display());
         }
-        bytes += stamp.bytes;
+        bytes += length;
         rows += usize::from(format_of(path) == Format::Rows);
         // Of many files each one's beginning is enough to wait for.
         if let ([_], Format::Text, false) = (&files[..], format_of(path), packed(path)?) {
+            begins(path)?;
             if let Some(at) = no_character(path).with_context(|| format!("{}: cannot be read", path.display()))? {
                 return Err(FormatError::new(path, format!("is not UTF-8 text: byte {at} begins no character. Convert it first")).into());
             }

@@ -2,6 +2,7 @@
 
 use super::{Event, Tuning, hub, tuning};
 use crate::data::Tokenizer;
+use crate::formats::json_file;
 use crate::graph::Machine;
 use crate::infer::{Engine, Generator};
 use crate::model::{LlamaConfig, ModelFile, Purpose, Weights};
@@ -35,7 +36,7 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
 
 /// The shape in a `config.json`.
 pub(super) fn config(path: &Path) -> Result<LlamaConfig> {
-    let text = platform::read(path).with_context(|| path.display().to_string())?;
+    let text = json_file(path, platform::SETTINGS_LIMIT)?.with_context(|| format!("{}: there is no such file", path.display()))?;
     LlamaConfig::from_json(&text).with_context(|| path.display().to_string())
 }
 

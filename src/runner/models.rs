@@ -1,6 +1,7 @@
 //! Models from the network, as a page keeps them: fetched, listed, deleted.
 
 use super::{Event, Stop};
+use crate::formats::content::{self, Kind};
 use crate::platform::{self, Verdict, Wanted};
 use anyhow::Result;
 
@@ -38,19 +39,8 @@ fn judge(start: &[u8]) -> Verdict {
         // What is in it is looked at when it is opened.
         return Verdict::Good;
     }
-    let known: [(&[u8], &str); 7] = [
-        (b"PK\x03\x04", "it is a zip archive"),
-        (b"\x1f\x8b", "it is a gzip archive"),
-        (b"\x80\x02", "it is a Python pickle"),
-        (b"version https://git-lfs", "it is only a pointer of Git LFS; give the address of the file itself"),
-        (b"<", "it is a web page; give the address of the file itself"),
-        (b"{", "it is JSON text"),
-        (b"\x89PNG", "it is a picture"),
-    ];
-    if let Some((_, what)) =
-        known.iter().find(|(magic, _)| start.starts_with(&magic[..magic.len().min(start.len()).max(1)]) && start.len() >= magic.len().min(16))
-    {
-        return Verdict::Bad((*what).into());
+    if let Some(kind) = content::kind(start).filter(|kind| !matches!(kind, Kind::Safetensors | Kind::Empty)) {
+        return Verdict::Bad(content::described(kind));
     }
     let Some((length, header)) = start.split_first_chunk::<8>() else { return Verdict::More(16) };
     let length = u64::from_le_bytes(*length);
@@ -90,9 +80,9 @@ mod tests {
         assert_eq!(verdict(crate::assets::student().unwrap()), Verdict::Good);
         assert_eq!(verdict(b"GGUF\x03\0\0\0and more of it"), Verdict::Good);
         let names = [
-            (&b"<!doctype html><html>"[..], "a web page"),
+            (&b"<!doctype html><html>"[..], "an HTML page"),
             (b"version https://git-lfs.github.com/spec/v1", "Git LFS"),
-            (b"PK\x03\x04aaaaaaaaaaaaaaa", "zip"),
+            (b"PK\x03\x04aaaaaaaaaaaaaaa", "zip archive"),
             (b"{\"error\": \"no such file\"}", "JSON"),
             (b"\x02\0\0\0\0\0\0\0{}and tensors", "not packed by Signet"),
             (b"\xff\xff\xff\xff\xff\xff\xff\xff{\"huge\":1}", "neither"),

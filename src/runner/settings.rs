@@ -2,6 +2,7 @@
 
 use super::Event;
 use super::train::TrainRequest;
+use crate::formats::toml_file;
 use crate::platform;
 use crate::train::TrainConfig;
 use anyhow::{Context, Result};
@@ -13,7 +14,7 @@ const ABOVE: &str = "# Settings of a Signet run. `signet train --config FILE` tr
 /// Settings from a TOML file, such as a run's `run.toml`. What it does not name is as by default; an
 /// error names the file and the line.
 pub fn settings(path: &Path) -> Result<TrainConfig> {
-    let text = platform::read_text(path).with_context(|| format!("settings {}", path.display()))?;
+    let text = toml_file(path).context("settings")?;
     toml::from_str(&text).with_context(|| format!("settings {}", path.display()))
 }
 

@@ -5,6 +5,7 @@ use super::known::Known;
 use super::plan::{self, PlanTrainRequest};
 use super::train::{Asked, Inputs, TrainRequest};
 use super::{Event, Stop, Tuning, devices, recover};
+use crate::formats::toml_file;
 use crate::platform;
 use crate::train::{self, Divergence, Ending, Loss, Member, RunDir, TrainConfig, TrainError};
 use anyhow::{Context, Result, bail};
@@ -56,7 +57,7 @@ impl SweepRun {
 /// Plans all runs, and trains them unless it is a dry run.
 pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, asked: Asked<'_>, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let about = || format!("sweep {}", request.file.display());
-    let text = platform::read_text(&request.file).with_context(about)?;
+    let text = toml_file(&request.file).context("sweep")?;
     let members = train::members(&text).map_err(|problem| anyhow::anyhow!(problem)).with_context(about)?;
     let runs = planned(members, &request, known, asked.stop, emit).await.with_context(about)?;
     emit(Event::SweepPlanned { runs: runs.clone() });

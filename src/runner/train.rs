@@ -56,7 +56,7 @@ pub(super) async fn train(
         (Some(run), config)
     } else {
         RunDir::check_free(&request.run)?;
-        (None, corpus::named(request.config.clone().unwrap_or_default())?)
+        (None, corpus::lasting(corpus::named(request.config.clone().unwrap_or_default())?)?)
     };
     config.check()?;
     let inputs = Inputs::open(&config, asked.stop, emit)?;

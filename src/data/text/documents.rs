@@ -238,7 +238,7 @@ impl Documents<'_> {
             let row = rows::row(line, field);
             found = true;
             let contents = row.map_err(|problem| match problem {
-                RowError::Bad(problem) => DataError::File(reader.problem(problem)),
+                RowError::Bad(problem) => DataError::File(reader.other_kind().unwrap_or_else(|| reader.problem(problem))),
                 RowError::Lacks(problem) => DataError::Field(reader.problem(problem)),
             })?;
             match contents {

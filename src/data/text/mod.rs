@@ -11,7 +11,7 @@ mod unpack;
 pub use documents::{Chat, Format};
 pub(super) use documents::{Input, Sink, feed};
 pub use paths::{expand, format_of};
-pub use reader::whole;
+pub use reader::{Lines, whole};
 pub use rows::Conversation;
 pub use sample::{Sample, gather, sample};
 pub(super) use unpack::PIECE;

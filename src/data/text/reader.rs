@@ -3,6 +3,7 @@
 use super::documents::Input;
 use super::unpack::{PIECE, Unpacked};
 use crate::formats::FormatError;
+use crate::formats::content::{self, Kind};
 use std::path::{Path, PathBuf};
 
 /// Longest line, in bytes: a document of JSON lines is held in memory as a whole.
@@ -20,15 +21,17 @@ pub(super) struct Reader {
     /// Lines given.
     lines: u64,
     over: bool,
+    /// The kind of its contents, if it is a known one.
+    kind: Option<Kind>,
 }
 
 impl Reader {
     pub(super) fn open(input: &Input) -> Result<Self, FormatError> {
         let (path, file) = match input {
-            Input::File(path) => (path.as_path(), Unpacked::open(path).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?),
+            Input::File(path) => (path.as_path(), Unpacked::open(path).map_err(|error| FormatError::unreadable(path, error))?),
             Input::Embedded(text) => (Path::new("the embedded corpus"), Unpacked::embedded(text)),
         };
-        Ok(Self { path: path.to_path_buf(), file, buffer: Vec::new(), used: 0, before: 0, lines: 0, over: false })
+        Ok(Self { path: path.to_path_buf(), file, buffer: Vec::new(), used: 0, before: 0, lines: 0, over: false, kind: None })
     }
 
     /// Bytes of the file for what was given so far, about: what waits is reckoned with.
@@ -40,6 +43,11 @@ impl Reader {
     /// A problem of the line that was given last.
     pub(super) fn problem(&self, what: impl std::fmt::Display) -> FormatError {
         FormatError::new(&self.path, format!("line {}: {what}", self.lines))
+    }
+
+    /// The error of a file that is no text or no rows, by what it seems to be; none if it is not known.
+    pub(super) fn other_kind(&self) -> Option<FormatError> {
+        self.kind.filter(|kind| !matches!(kind, Kind::Json | Kind::ServerError)).map(|kind| content::refused(&self.path, kind))
     }
 
     /// There is nothing in it.
@@ -57,24 +65,43 @@ impl Reader {
         let filled = self.file.fill(&mut self.buffer[there..]).map_err(|problem| FormatError::new(&self.path, problem))?;
         self.buffer.truncate(there + filled);
         self.over = filled < PIECE;
+        if self.before == 0 && there == 0 && filled > 0 {
+            self.begin()?;
+        }
+        Ok(())
+    }
+
+    /// Looks at the first bytes: refuses a known kind of contents that can be no text, and skips a byte order mark.
+    fn begin(&mut self) -> Result<(), FormatError> {
+        let start = &self.buffer[..self.buffer.len().min(content::START as usize)];
+        self.kind = content::kind(start);
+        let binary = start.contains(&0) || self.kind == Some(Kind::LfsPointer);
+        if let Some(problem) = self.other_kind().filter(|_| binary) {
+            return Err(problem);
+        }
+        self.used = start.len() - content::without_mark(start).len();
         Ok(())
     }
 
     /// The next characters; none at the end.
     pub(super) fn piece(&mut self) -> Result<Option<&str>, FormatError> {
         self.more()?;
-        let end = match std::str::from_utf8(&self.buffer) {
-            Ok(text) => text.len(),
+        let start = self.used;
+        let end = match std::str::from_utf8(&self.buffer[start..]) {
+            Ok(text) => start + text.len(),
             // The rest of a character that is cut off comes with the next piece.
-            Err(error) if error.error_len().is_none() && !self.over => error.valid_up_to(),
-            Err(error) => return Err(self.no_text(error.valid_up_to(), "")),
+            Err(error) if error.error_len().is_none() && !self.over => start + error.valid_up_to(),
+            Err(error) => return Err(self.no_text(start + error.valid_up_to(), "")),
         };
         self.used = end;
-        let text = std::str::from_utf8(&self.buffer[..end]).expect("it was checked");
+        let text = std::str::from_utf8(&self.buffer[start..end]).expect("it was checked");
         Ok((!text.is_empty()).then_some(text))
     }
 
     fn no_text(&self, at: usize, line: &str) -> FormatError {
+        if let Some(problem) = self.other_kind() {
+            return problem;
+        }
         FormatError::new(&self.path, format!("{line}is not UTF-8 text: byte {} begins no character. Convert it first", self.before + at as u64))
     }
 
@@ -102,9 +129,32 @@ impl Reader {
         let start = std::mem::replace(&mut self.used, (end + 1).min(self.buffer.len()));
         self.lines += 1;
         match std::str::from_utf8(&self.buffer[start..end]) {
-            Ok(line) => Ok(Some(if self.lines == 1 { line.trim_start_matches('\u{feff}') } else { line })),
+            // Files that were put together have a byte order mark each.
+            Ok(line) => Ok(Some(line.trim_start_matches('\u{feff}'))),
             Err(error) => Err(self.no_text(start + error.valid_up_to(), &format!("line {}: ", self.lines))),
         }
+    }
+}
+
+/// The lines of a file, which may be compressed.
+pub struct Lines(Reader);
+
+impl Lines {
+    /// Opens a file.
+    pub fn open(path: &Path) -> Result<Self, FormatError> {
+        Reader::open(&Input::File(path.to_path_buf())).map(Self)
+    }
+
+    /// The number of the next line, from 1, and the line without its end; none at the end.
+    #[expect(clippy::should_implement_trait, reason = "the line is borrowed")]
+    pub fn next(&mut self) -> Result<Option<(usize, &str)>, FormatError> {
+        let number = self.0.lines as usize + 1;
+        Ok(self.0.line()?.map(|line| (number, line)))
+    }
+
+    /// The error of a file that has no rows, by what it seems to be; none if it is not known.
+    pub fn other_kind(&self) -> Option<FormatError> {
+        self.0.other_kind()
     }
 }
 

@@ -1,5 +1,6 @@
 //! A row of JSON lines: its text, its token ids, or its messages.
 
+use crate::formats::json;
 use crate::jinja::Json;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt::{self, Formatter};
@@ -44,11 +45,13 @@ pub(super) enum RowError {
 
 /// Reads a row; the field is one of [`KNOWN`] if it is `auto`.
 pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
-    let mut json = serde_json::Deserializer::from_str(line);
-    let mut fields =
-        Fields { wanted: if field == AUTO { &KNOWN } else { &[field] }, found: [None, None, None], beside: Default::default(), others: Vec::new() };
-    (&mut json).deserialize_map(&mut fields).and_then(|()| json.end()).map_err(|error| RowError::Bad(explain(line, &error)))?;
-    let Fields { found, beside, others, .. } = fields;
+    let wanted: &[&str] = if field == AUTO { &KNOWN } else { &[field] };
+    let read = json::as_python(line.as_bytes(), |line| {
+        let mut json = serde_json::Deserializer::from_slice(line);
+        let mut fields = Fields { wanted, found: [None, None, None], null: None, beside: Default::default(), others: Vec::new() };
+        (&mut json).deserialize_map(&mut fields).and_then(|()| json.end()).map(|()| fields)
+    });
+    let Fields { found, null, beside, others, .. } = read.map_err(|error| RowError::Bad(explain(line, &error)))?;
     let found = found.into_iter().flatten().next().map(|contents| match contents {
         Contents::Conversation(Conversation { messages, .. }) => {
             let [tools, documents, variables] = beside;
@@ -57,6 +60,9 @@ pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
         other => other,
     });
     found.ok_or_else(|| {
+        if let Some(name) = null {
+            return RowError::Bad(format!("the field {name} is null; text is needed. Leave such rows out"));
+        }
         let wanted = if field == AUTO { "text, messages or token_ids" } else { field };
         let others = if others.is_empty() { "no other".into() } else { others.join(", ") };
         RowError::Lacks(format!("has no field {wanted}; it has {others}. Name the right one with --field"))
@@ -78,6 +84,8 @@ struct Fields<'a> {
     found: [Option<Contents>; 3],
     /// Those of [`BESIDE`].
     beside: [Json; 3],
+    /// One of those wanted that is null.
+    null: Option<&'a str>,
     /// Other fields, some of them, for who named the wrong one.
     others: Vec<String>,
 }
@@ -92,7 +100,12 @@ impl<'de> Visitor<'de> for &mut Fields<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(name) = map.next_key::<String>()? {
             match self.wanted.iter().position(|wanted| *wanted == name) {
-                Some(place) => self.found[place] = map.next_value_seed(Field(&name))?,
+                Some(place) => {
+                    self.found[place] = map.next_value_seed(Field(&name))?;
+                    if self.found[place].is_none() {
+                        self.null = self.null.or(Some(self.wanted[place]));
+                    }
+                }
                 None => {
                     match BESIDE.iter().position(|beside| *beside == name) {
                         Some(place) => self.beside[place] = map.next_value()?,
@@ -133,11 +146,10 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Contents::Text(text.into())))
-    }
-
-    fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
-        Ok(Some(Contents::Text(text)))
+        match json::no_number(text) {
+            Some(name) => Err(E::custom(format!("the field {} is {name}; text is needed", self.0))),
+            None => Ok(Some(Contents::Text(text.into()))),
+        }
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
@@ -198,6 +210,8 @@ mod tests {
         assert_eq!(row(r#"{"id": 1, "text": "a\nb", "meta": {"x": []}}"#, AUTO), Ok(Contents::Text("a\nb".into())));
         assert_eq!(row(r#"{"token_ids": [1, 2, 4294967295]}"#, AUTO), Ok(Contents::Ids(vec![1, 2, u32::MAX])));
         assert_eq!(row(r#"{"text": null, "token_ids": [3]}"#, AUTO), Ok(Contents::Ids(vec![3])));
+        assert_eq!(row(r#"{"score": NaN, "text": "NaN"}"#, AUTO), Ok(Contents::Text("NaN".into())));
+        assert_eq!(row(r#"{"text": "a \ud83d b", "meta": {"low": -Infinity}}"#, AUTO), Ok(Contents::Text("a \u{fffd} b".into())));
         assert_eq!(row(r#"{"content": "c", "text": "t"}"#, "content"), Ok(Contents::Text("c".into())));
     }
 
@@ -234,6 +248,9 @@ mod tests {
             ("{\"text\": \"a\"} x", AUTO, "trailing characters"),
             ("{\"txt\": \"a\", \"id\": 3}", AUTO, "has no field text, messages or token_ids; it has txt, id. Name the right one with --field"),
             ("{\"text\": \"a\"}", "body", "has no field body; it has text"),
+            ("{\"text\": null, \"id\": 1}", AUTO, "the field text is null"),
+            ("{\"text\": NaN}", AUTO, "the field text is NaN"),
+            ("{\"token_ids\": [1, NaN]}", AUTO, "NaN"),
             ("{\"text\": 3}", AUTO, "invalid type: integer `3`, expected text, a list"),
             ("{\"token_ids\": [1, -2]}", AUTO, "integer `-2`, expected a token id"),
             ("{\"token_ids\": [4294967296]}", AUTO, "4294967296 is no token id"),

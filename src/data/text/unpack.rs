@@ -2,7 +2,7 @@
 //! first bytes. What a decoder may reserve and give is bounded by what the file has.
 
 use crate::platform;
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use ruzstd::decoding::errors::{FrameDecoderError, FrameHeaderError, ReadFrameHeaderError};
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 use std::borrow::Cow;
@@ -62,6 +62,71 @@ impl Read for Raw {
         out[..amount].copy_from_slice(&there[..amount]);
         self.consume(amount);
         Ok(amount)
+    }
+}
+
+/// Gzip members one after the other; zero bytes may lie between and after them, as tapes and sectors leave them.
+struct Gzip {
+    member: Option<GzDecoder<Raw>>,
+    /// Where the file stands between members, and after the last.
+    rest: Option<Raw>,
+}
+
+/// The error of gzip data that other bytes follow.
+#[derive(Debug, thiserror::Error)]
+#[error("other bytes than zeros follow it")]
+struct Followed;
+
+impl Gzip {
+    fn new(raw: Raw) -> Self {
+        Self { member: Some(GzDecoder::new(raw)), rest: None }
+    }
+
+    fn raw(&self) -> &Raw {
+        self.member.as_ref().map(GzDecoder::get_ref).or(self.rest.as_ref()).expect("a file is in one of both")
+    }
+
+    /// Goes on to the next member, if there is one.
+    fn go_on(&mut self) -> io::Result<()> {
+        self.rest = self.member.take().map(GzDecoder::into_inner);
+        let follows = self.rest.as_mut().map_or(Ok(false), followed)?;
+        if follows {
+            self.member = self.rest.take().map(GzDecoder::new);
+        }
+        Ok(())
+    }
+}
+
+/// Skips zero bytes; says whether a member follows them.
+fn followed(raw: &mut Raw) -> io::Result<bool> {
+    loop {
+        let there = raw.fill_buf()?;
+        if there.is_empty() {
+            return Ok(false);
+        }
+        match there.iter().position(|byte| *byte != 0) {
+            Some(zeros) => {
+                let member = there[zeros] == 0x1f;
+                raw.consume(zeros);
+                return if member { Ok(true) } else { Err(io::Error::other(Followed)) };
+            }
+            None => {
+                let zeros = there.len();
+                raw.consume(zeros);
+            }
+        }
+    }
+}
+
+impl Read for Gzip {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let (Some(member), false) = (&mut self.member, out.is_empty()) {
+            match member.read(out)? {
+                0 => self.go_on()?,
+                amount => return Ok(amount),
+            }
+        }
+        Ok(0)
     }
 }
 
@@ -129,7 +194,7 @@ impl Read for Zstd {
 
 enum Decoder {
     Plain(Raw),
-    Gzip(Box<MultiGzDecoder<Raw>>),
+    Gzip(Box<Gzip>),
     Zstd(Box<Zstd>),
 }
 
@@ -146,7 +211,7 @@ impl Unpacked {
         let (start, bytes) = platform::read_part(path, 0, PIECE as u64)?;
         let raw = Raw { path: path.to_path_buf(), bytes, at: start.len() as u64, buffer: Cow::Owned(start), used: 0 };
         let decoder = match raw.buffer[..] {
-            [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(MultiGzDecoder::new(raw))),
+            [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(Gzip::new(raw))),
             // A frame, or one that holds no data in front of it.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Decoder::Zstd(Box::new(Zstd::new(raw))),
             _ => Decoder::Plain(raw),
@@ -164,7 +229,7 @@ impl Unpacked {
     fn raw(&self) -> &Raw {
         match &self.decoder {
             Decoder::Plain(raw) => raw,
-            Decoder::Gzip(decoder) => decoder.get_ref(),
+            Decoder::Gzip(decoder) => decoder.raw(),
             Decoder::Zstd(decoder) => &decoder.raw,
         }
     }
@@ -209,9 +274,63 @@ impl Unpacked {
                 "cannot be unpacked: its zstd window of {error} bytes is too large for a file of this size. Compress it again without --long or --ultra"
             );
         }
+        if error.get_ref().is_some_and(|error| error.is::<Followed>()) {
+            let at = raw.taken();
+            return format!("cannot be unpacked: behind its gzip data, from byte {at} on, lies something else, and only zero bytes may. Get the file again");
+        }
         if raw.taken() == raw.bytes {
             return format!("is cut off: its {kind} data does not end after its {} bytes. Get the file again", raw.bytes);
         }
         format!("is damaged: its {kind} data cannot be read on at byte {} ({error}). Get the file again", raw.taken())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::{Compression, write::GzEncoder};
+    use std::io::Write;
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    /// The contents of a file that consists of these parts.
+    fn unpacked(name: &str, parts: &[&[u8]]) -> Result<String, String> {
+        let dir = std::env::temp_dir().join(format!("signet-unpack-{name}-{}", std::process::id()));
+        platform::make_dir(&dir).unwrap();
+        let path = dir.join("file.gz");
+        platform::write_atomic(&path, &parts.concat()).unwrap();
+        let mut out = vec![0; 1 << 20];
+        let filled = Unpacked::open(&path).unwrap().fill(&mut out);
+        platform::remove_dir(&dir).unwrap();
+        filled.map(|filled| String::from_utf8(out[..filled].to_vec()).unwrap())
+    }
+
+    #[test]
+    fn zeros_may_follow_gzip_data_and_lie_between_members() {
+        let (one, two) = (gzip("one "), gzip("two"));
+        // More than is read of a file at once.
+        let zeros = vec![0; PIECE + 5];
+        for (n, parts) in [&[&one[..], &two][..], &[&one, &two, &[0]], &[&one, &zeros, &two, &zeros], &[&one, &two, &zeros, &zeros]].iter().enumerate() {
+            assert_eq!(unpacked(&format!("zeros-{n}"), parts).as_deref(), Ok("one two"), "{n}");
+        }
+    }
+
+    #[test]
+    fn other_bytes_may_not_follow_and_are_named_by_place() {
+        let (one, two) = (gzip("one "), gzip("two"));
+        for (n, behind) in [&b"letters"[..], b"\0\0letters", b"\x01"].into_iter().enumerate() {
+            let zeros = behind.iter().take_while(|byte| **byte == 0).count();
+            let problem = unpacked(&format!("other-{n}"), &[&one, &two, behind]).unwrap_err();
+            assert!(problem.contains(&format!("from byte {} on", one.len() + two.len() + zeros)), "{problem}");
+        }
+        assert!(unpacked("header", &[&one, b"\x1f\x8cletters and so on"]).unwrap_err().contains("damaged"));
+        for cut in 1..one.len() {
+            let problem = unpacked(&format!("cut-{cut}"), &[&two, &one[..cut]]).unwrap_err();
+            assert!(problem.contains("is cut off"), "{cut}: {problem}");
+        }
     }
 }

@@ -34,18 +34,58 @@ const ALL: [(Stored, &str, usize, usize); 11] = [
     (Stored::Q6K, "Q6_K", 256, 210),
 ];
 
-/// Names of ggml's types by their codes; an empty one has been taken out of the format.
-const NAMES: [&str; 40] = [
-    "F32", "F16", "Q4_0", "Q4_1", "", "", "Q5_0", "Q5_1", "Q8_0", "Q8_1", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS",
-    "IQ1_S", "IQ4_NL", "IQ3_S", "IQ2_S", "IQ4_XS", "I8", "I16", "I32", "I64", "F64", "IQ1_M", "BF16", "", "", "", "TQ1_0", "TQ2_0", "", "", "", "MXFP4",
+/// Names of ggml's types by their codes, those included that have been taken out of the format.
+const NAMES: [&str; 43] = [
+    "F32",
+    "F16",
+    "Q4_0",
+    "Q4_1",
+    "Q4_2",
+    "Q4_3",
+    "Q5_0",
+    "Q5_1",
+    "Q8_0",
+    "Q8_1",
+    "Q2_K",
+    "Q3_K",
+    "Q4_K",
+    "Q5_K",
+    "Q6_K",
+    "Q8_K",
+    "IQ2_XXS",
+    "IQ2_XS",
+    "IQ3_XXS",
+    "IQ1_S",
+    "IQ4_NL",
+    "IQ3_S",
+    "IQ2_S",
+    "IQ4_XS",
+    "I8",
+    "I16",
+    "I32",
+    "I64",
+    "F64",
+    "IQ1_M",
+    "BF16",
+    "Q4_0_4_4",
+    "Q4_0_4_8",
+    "Q4_0_8_8",
+    "TQ1_0",
+    "TQ2_0",
+    "IQ4_NL_4_4",
+    "IQ4_NL_4_8",
+    "IQ4_NL_8_8",
+    "MXFP4",
+    "NVFP4",
+    "Q1_0",
+    "Q2_0",
 ];
 
 impl Stored {
     /// By its code in a file; an error says what the code means, if anything.
     pub(super) fn of(code: u32) -> Result<Self, String> {
-        let name = NAMES.get(code as usize).copied().unwrap_or_default();
-        let found = ALL.iter().find(|(_, known, _, _)| *known == name).map(|(stored, ..)| *stored);
-        found.ok_or_else(|| if name.is_empty() { format!("a type of code {code}") } else { name.to_string() })
+        let name = NAMES.get(code as usize).ok_or_else(|| format!("a type of code {code}"))?;
+        ALL.iter().find(|(_, known, _, _)| known == name).map(|(stored, ..)| *stored).ok_or_else(|| name.to_string())
     }
 
     fn row(self) -> (Stored, &'static str, usize, usize) {
@@ -188,6 +228,8 @@ mod tests {
             assert_eq!(*stored as usize, n, "{name}");
         }
         assert_eq!((Stored::of(12), Stored::of(30)), (Ok(Stored::Q4K), Ok(Stored::Bf16)));
-        assert_eq!((Stored::of(10), Stored::of(4), Stored::of(99)), (Err("Q2_K".into()), Err("a type of code 4".into()), Err("a type of code 99".into())));
+        for (code, name) in [(10, "Q2_K"), (4, "Q4_2"), (35, "TQ2_0"), (41, "Q1_0"), (42, "Q2_0"), (43, "a type of code 43")] {
+            assert_eq!(Stored::of(code), Err(name.into()));
+        }
     }
 }

@@ -10,7 +10,8 @@ mod tests;
 pub mod write;
 
 use super::bytes::Bytes;
-use super::source::{finite, no_tensor};
+use super::content::{self, Kind};
+use super::source::no_tensor;
 use super::{FormatError, TensorSource};
 use blocks::Stored;
 use names::Heads;
@@ -76,6 +77,9 @@ impl Gguf {
     }
 
     fn checked(path: &Path, bytes: Bytes) -> Result<Self, FormatError> {
+        let start = bytes.start().map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
+        content::expect(path, &start, &[Kind::Gguf])?;
+        drop(start);
         let mut reader = Reader::new(path, &bytes);
         version(&mut reader)?;
         let tensors = reader.count(LEAST_TENSOR, &"the number of tensors")?;
@@ -252,7 +256,7 @@ impl TensorSource for Gguf {
         names::llama_cpp(name).map_or_else(|| name.into(), |own| format!("{own} ({name})"))
     }
 
-    fn floats_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
         let tensor = self.tensors.get(name).ok_or_else(|| no_tensor(&self.path, &self.called(name)))?;
         let row_bytes = cols / tensor.stored.elements() * tensor.stored.bytes();
         let rows = tensor.rows(&band);
@@ -265,7 +269,7 @@ impl TensorSource for Gguf {
             let start = (tensor.row(row) - rows.start) * row_bytes;
             tensor.stored.widen(&bytes[start..start + row_bytes], out);
         });
-        finite(&self.path, &self.called(name), band.start * cols, values)
+        Ok(values)
     }
 
     fn checksum(&self) -> Result<u64, FormatError> {

@@ -1,57 +1,55 @@
 //! The pickle in a PyTorch file, read without running what it asks for. A pickle is a program for a small
-//! machine with a stack; this one knows only what a state dict needs, and every other name that a pickle
-//! would import is refused. Nothing is followed deeper than one level, so nothing can recurse; memory is
-//! bounded by the pickle's length and by [`MOST`]. Opcodes: Python's `pickletools`, protocols 2 to 5.
+//! machine with a stack; this one makes tensors, and of everything else that may lie beside them remembers
+//! only its kind. A name that `torch.load(weights_only=True)` would refuse is refused. Nothing is followed
+//! deeper than one level, so nothing can recurse; memory is bounded by the pickle's length and by [`MOST`].
+//! Opcodes: Python's `pickletools`, protocols 2 to 5.
 
-use crate::formats::safetensors::Dtype;
-use std::collections::HashSet;
+use super::globals::{Global, global};
+use crate::formats::numbers::Number;
+use std::collections::HashMap;
 use std::rc::Rc;
 
 /// The longest pickle that is read, in bytes, and most values it may make: a state dict needs some twenty
 /// for each tensor.
 pub(super) const LONGEST: u64 = 16 << 20;
 const MOST: usize = 1 << 20;
-/// Most dimensions of a tensor.
-const SIDES: usize = 8;
 
 /// A tensor of a state dict, and where it lies in its storage.
 #[derive(Debug, PartialEq)]
 pub(super) struct Tensor<'a> {
     pub(super) storage: Storage<'a>,
+    pub(super) number: Number,
     /// The first of the storage's elements that is the tensor's.
     pub(super) offset: u64,
     pub(super) shape: Vec<usize>,
     /// How many elements lie between neighbours along each dimension.
-    pub(super) strides: Vec<i64>,
+    pub(super) strides: Vec<u64>,
+    /// Whether its elements are the negatives of those that are stored.
+    pub(super) negative: bool,
 }
 
 /// Elements of one type in a row, which tensors share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Storage<'a> {
-    pub(super) dtype: Dtype,
-    /// What it is called in the archive.
+    pub(super) number: Number,
+    /// The name of its bytes in the file.
     pub(super) key: &'a str,
-    pub(super) elements: u64,
-}
-
-/// What a pickle may name.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Global {
-    Dict,
-    Rebuild,
-    Parameter,
-    Storage(Dtype),
+    /// Its first byte there, and how many it has.
+    pub(super) from: u64,
+    pub(super) length: u64,
+    /// Whether its class says nothing of the elements.
+    pub(super) untyped: bool,
 }
 
 /// A value. Others hold its place in [`Machine::values`].
-enum Value<'a> {
-    /// A number with a fraction, bytes: nothing that a tensor needs.
-    Other,
+pub(super) enum Value<'a> {
+    /// Something of which only the kind is remembered.
+    Other(&'static str),
     None,
     Whole(i64),
     Text(&'a str),
     Tuple(Vec<u32>),
-    List,
+    List(Vec<u32>),
     /// Names and values, one after the other.
     Dict(Vec<u32>),
     Global(Global),
@@ -60,14 +58,14 @@ enum Value<'a> {
 }
 
 impl Value<'_> {
-    fn what(&self) -> &'static str {
+    pub(super) fn what(&self) -> &'static str {
         match self {
-            Value::Other => "a value of another kind",
+            Value::Other(what) => what,
             Value::None => "None",
             Value::Whole(_) => "a number",
             Value::Text(_) => "a text",
             Value::Tuple(_) => "a tuple",
-            Value::List => "a list",
+            Value::List(_) => "a list",
             Value::Dict(_) => "a dict",
             Value::Global(_) => "a class",
             Value::Storage(_) => "a storage",
@@ -76,32 +74,14 @@ impl Value<'_> {
     }
 }
 
-/// The tensors of a state dict by name, in its order; what is wrong with the pickle otherwise.
-pub(super) fn state_dict(pickle: &[u8]) -> Result<Vec<(&str, Rc<Tensor<'_>>)>, String> {
-    let mut machine = Machine { rest: pickle, length: pickle.len(), values: Vec::new(), stack: Vec::new(), marks: Vec::new(), memo: Vec::new() };
-    let top = machine.run().map_err(|problem| format!("its pickle, at byte {}: {problem}", pickle.len() - machine.rest.len()))?;
-    let Value::Dict(entries) = machine.value(top) else { return Err(format!("it holds {}, not a state dict", machine.value(top).what())) };
-    let mut names = HashSet::with_capacity(entries.len() / 2);
-    let named = entries.as_chunks().0.iter().map(|&[name, value]| match (machine.value(name), machine.value(value)) {
-        (Value::Text(name), _) if !names.insert(*name) => Err(format!("it has two tensors called {}", brief(name))),
-        (Value::Text(name), Value::Tensor(tensor)) => Ok((*name, tensor.clone())),
-        (Value::Text(name), Value::Dict(_)) => {
-            Err(format!("{} is a dict: this is a checkpoint of a training, not a state dict. Save that part alone with torch.save", brief(name)))
-        }
-        (Value::Text(name), other) => Err(format!("{} is {}, not a tensor", brief(name), other.what())),
-        (other, _) => Err(format!("a tensor's name is {}, not a text", other.what())),
-    });
-    named.collect()
-}
-
 /// A text that a message can show.
-fn brief(text: &str) -> String {
+pub(super) fn brief(text: &str) -> String {
     let short: String = text.chars().take(100).collect();
     format!("{short:?}")
 }
 
 /// The machine that a pickle is a program for.
-struct Machine<'a> {
+pub(super) struct Machine<'a> {
     rest: &'a [u8],
     length: usize,
     values: Vec<Value<'a>>,
@@ -109,11 +89,26 @@ struct Machine<'a> {
     /// Heights of the stack that the pickle marked.
     marks: Vec<u32>,
     memo: Vec<u32>,
+    /// The type of each storage that was named.
+    pub(super) storages: HashMap<&'a str, Number>,
 }
 
-type Done = Result<(), String>;
+pub(super) type Done = Result<(), String>;
 
 impl<'a> Machine<'a> {
+    /// Reads the first pickle of some bytes; gives the value that is its result, too.
+    pub(super) fn read(pickle: &'a [u8]) -> Result<(Self, u32), String> {
+        let (values, stack, marks, memo) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let mut machine = Self { rest: pickle, length: pickle.len(), values, stack, marks, memo, storages: HashMap::new() };
+        let top = machine.run().map_err(|problem| format!("its pickle, at byte {}: {problem}", pickle.len() - machine.rest.len()))?;
+        Ok((machine, top))
+    }
+
+    /// The bytes behind the pickle.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Runs to the end; gives the value that is the pickle's.
     fn run(&mut self) -> Result<u32, String> {
         loop {
@@ -128,7 +123,13 @@ impl<'a> Machine<'a> {
                 b'1' => drop(self.marked()?),
                 b'2' => self.stack.push(self.top()?),
                 b'}' => self.push(Value::Dict(Vec::new()))?,
-                b']' => self.push(Value::List)?,
+                b']' => self.push(Value::List(Vec::new()))?,
+                b'\x8f' => self.push(Value::Other("a set"))?,
+                b'\x90' => drop(self.marked()?),
+                b'\x91' => {
+                    self.marked()?;
+                    self.push(Value::Other("a set"))?;
+                }
                 b')' => self.push(Value::Tuple(Vec::new()))?,
                 b't' => {
                     let items = self.marked()?;
@@ -140,10 +141,15 @@ impl<'a> Machine<'a> {
                 b'J' => self.whole(|machine| Ok(machine.number(4)? as u32 as i32 as i64))?,
                 b'K' => self.whole(|machine| Ok(machine.number(1)? as i64))?,
                 b'M' => self.whole(|machine| Ok(machine.number(2)? as i64))?,
-                b'\x8a' => self.whole(Self::long)?,
-                b'G' => self.skip(8)?,
-                b'C' => self.sized(1, Self::skip)?,
-                b'B' => self.sized(4, Self::skip)?,
+                b'\x8a' => self.long()?,
+                b'\x8b' => self.sized(4, Self::huge)?,
+                b'G' => {
+                    self.take(8)?;
+                    self.push(Value::Other("a fraction"))?;
+                }
+                b'C' => self.sized(1, Self::bytes)?,
+                b'B' => self.sized(4, Self::bytes)?,
+                b'\x8e' | b'\x96' => self.sized(8, Self::bytes)?,
                 b'X' | b'T' => self.sized(4, Self::text)?,
                 b'\x8c' | b'U' => self.sized(1, Self::text)?,
                 b'\x8d' => self.sized(8, Self::text)?,
@@ -155,18 +161,18 @@ impl<'a> Machine<'a> {
                 b'c' => self.global_by_lines()?,
                 b'\x93' => self.global_by_texts()?,
                 b'Q' => self.storage()?,
-                b'R' => self.call()?,
+                b'R' | b'\x81' => self.call()?,
                 b'b' => self.state()?,
                 b's' => self.insert(1)?,
                 b'u' => self.insert_all()?,
-                b'a' => self.append(1)?,
+                b'a' => self.append_one()?,
                 b'e' => self.append_all()?,
                 _ => return Err(format!("it has opcode {opcode:#04x}, which no state dict needs")),
             }
         }
     }
 
-    fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or("it ends too early")?;
         self.rest = rest;
         Ok(taken)
@@ -178,16 +184,16 @@ impl<'a> Machine<'a> {
     }
 
     /// A signed number of up to eight bytes, in as many as it needs.
-    fn long(&mut self) -> Result<i64, String> {
+    fn long(&mut self) -> Done {
         let bytes = self.number(1)? as u32;
         match bytes {
-            0 => Ok(0),
-            1..=8 => Ok((self.number(bytes as usize)? << (64 - 8 * bytes)) as i64 >> (64 - 8 * bytes)),
-            _ => Err(format!("it has a number of {bytes} bytes")),
+            0 => self.push(Value::Whole(0)),
+            1..=8 => self.whole(|machine| Ok((machine.number(bytes as usize)? << (64 - 8 * bytes)) as i64 >> (64 - 8 * bytes))),
+            _ => self.huge(bytes as usize),
         }
     }
 
-    fn whole(&mut self, read: fn(&mut Self) -> Result<i64, String>) -> Done {
+    fn whole(&mut self, read: impl FnOnce(&mut Self) -> Result<i64, String>) -> Done {
         let number = read(self)?;
         self.push(Value::Whole(number))
     }
@@ -198,21 +204,28 @@ impl<'a> Machine<'a> {
         read(self, count)
     }
 
-    fn skip(&mut self, count: usize) -> Done {
+    /// A whole number of more than eight bytes.
+    fn huge(&mut self, count: usize) -> Done {
         self.take(count)?;
-        self.push(Value::Other)
+        self.push(Value::Other("a huge number"))
+    }
+
+    fn bytes(&mut self, count: usize) -> Done {
+        self.take(count)?;
+        self.push(Value::Other("bytes"))
     }
 
     fn text(&mut self, count: usize) -> Done {
-        let text = std::str::from_utf8(self.take(count)?).map_err(|_| "a text is no UTF-8")?;
-        self.push(Value::Text(text))
+        // Python's texts may hold halves of surrogate pairs, and those of Python 2 are bytes.
+        let text = std::str::from_utf8(self.take(count)?);
+        self.push(text.map_or(Value::Other("a text that is not UTF-8"), Value::Text))
     }
 
-    fn value(&self, at: u32) -> &Value<'a> {
+    pub(super) fn value(&self, at: u32) -> &Value<'a> {
         &self.values[at as usize]
     }
 
-    fn push(&mut self, value: Value<'a>) -> Done {
+    pub(super) fn push(&mut self, value: Value<'a>) -> Done {
         if self.values.len() == MOST {
             return Err(format!("it makes more than {MOST} values"));
         }
@@ -225,7 +238,7 @@ impl<'a> Machine<'a> {
         self.stack.last().copied().filter(|_| self.stack.len() > self.floor()).ok_or_else(|| "its stack is empty".into())
     }
 
-    fn pop(&mut self) -> Result<u32, String> {
+    pub(super) fn pop(&mut self) -> Result<u32, String> {
         let top = self.top()?;
         self.stack.pop();
         Ok(top)
@@ -289,65 +302,19 @@ impl<'a> Machine<'a> {
     }
 
     /// Items of a tuple.
-    fn items(&self, at: u32, what: &str) -> Result<&[u32], String> {
+    pub(super) fn items(&self, at: u32, what: &str) -> Result<&[u32], String> {
         match self.value(at) {
             Value::Tuple(items) => Ok(items),
             other => Err(format!("{what} is {}, not a tuple", other.what())),
         }
     }
 
-    fn count(&self, at: u32, what: &str) -> Result<u64, String> {
+    pub(super) fn count(&self, at: u32, what: &str) -> Result<u64, String> {
         match self.value(at) {
             Value::Whole(number) if *number >= 0 => Ok(*number as u64),
             Value::Whole(number) => Err(format!("{what} is {number}")),
             other => Err(format!("{what} is {}, not a number", other.what())),
         }
-    }
-
-    /// The persistent id of a storage: ("storage", its class, its key, its device, its elements).
-    fn storage(&mut self) -> Done {
-        let id = self.pop()?;
-        let storage = match *self.items(id, "a persistent id")? {
-            [kind, class, key, _, elements] => match (self.value(kind), self.value(class), self.value(key)) {
-                (Value::Text("storage"), Value::Global(Global::Storage(dtype)), Value::Text(key)) => {
-                    Storage { dtype: *dtype, key, elements: self.count(elements, "a storage's length")? }
-                }
-                _ => return Err("a persistent id is not that of a storage".into()),
-            },
-            _ => return Err("a persistent id is not that of a storage".into()),
-        };
-        self.push(Value::Storage(Box::new(storage)))
-    }
-
-    /// Calls what a state dict calls.
-    fn call(&mut self) -> Done {
-        let (arguments, callee) = (self.pop()?, self.pop()?);
-        let Value::Global(callee) = *self.value(callee) else { return Err(format!("it would call {}", self.value(callee).what())) };
-        match (callee, self.items(arguments, "what it calls with")?) {
-            (Global::Dict, []) => self.push(Value::Dict(Vec::new())),
-            (Global::Rebuild, &[storage, offset, shape, strides, _, _, ..]) => self.rebuild(storage, offset, shape, strides),
-            // A parameter is its tensor.
-            (Global::Parameter, &[tensor, _, _]) => match self.value(tensor) {
-                Value::Tensor(tensor) => self.push(Value::Tensor(tensor.clone())),
-                other => Err(format!("a parameter is {}, not a tensor", other.what())),
-            },
-            (callee, arguments) => Err(format!("it would call {callee:?} with {} arguments", arguments.len())),
-        }
-    }
-
-    fn rebuild(&mut self, storage: u32, offset: u32, shape: u32, strides: u32) -> Done {
-        let Value::Storage(storage) = self.value(storage) else { return Err(format!("a tensor lies in {}, not in a storage", self.value(storage).what())) };
-        let (shape, strides) = (self.items(shape, "a shape")?, self.items(strides, "a tensor's strides")?);
-        if shape.len() > SIDES || shape.len() != strides.len() {
-            return Err(format!("a tensor has {} dimensions and {} strides", shape.len(), strides.len()));
-        }
-        let tensor = Tensor {
-            storage: **storage,
-            offset: self.count(offset, "a tensor's offset")?,
-            shape: shape.iter().map(|side| Ok(self.count(*side, "a side of a tensor")? as usize)).collect::<Result<_, String>>()?,
-            strides: strides.iter().map(|stride| Ok(self.count(*stride, "a stride")? as i64)).collect::<Result<_, String>>()?,
-        };
-        self.push(Value::Tensor(Rc::new(tensor)))
     }
 
     /// Takes the attributes of an object, which a state dict needs none of (`_metadata`).
@@ -381,46 +348,23 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Puts the topmost `count` values into the list below them, of which nothing is kept.
-    fn append(&mut self, count: usize) -> Done {
-        for _ in 0..count {
-            self.pop()?;
+    /// Puts values into the list below them.
+    fn append(&mut self, items: &[u32]) -> Done {
+        let top = self.top()? as usize;
+        match &mut self.values[top] {
+            Value::List(list) => list.extend_from_slice(items),
+            other => return Err(format!("it would append to {}", other.what())),
         }
-        let top = self.top()?;
-        match self.value(top) {
-            Value::List => Ok(()),
-            other => Err(format!("it would append to {}", other.what())),
-        }
+        Ok(())
+    }
+
+    fn append_one(&mut self) -> Done {
+        let item = self.pop()?;
+        self.append(&[item])
     }
 
     fn append_all(&mut self) -> Done {
-        self.marked()?;
-        self.append(0)
-    }
-}
-
-/// What a pickle names, if a state dict needs it.
-fn global(module: &str, name: &str) -> Result<Global, String> {
-    let dtype = match name {
-        "DoubleStorage" => Some(Dtype::F64),
-        "FloatStorage" => Some(Dtype::F32),
-        "HalfStorage" => Some(Dtype::F16),
-        "BFloat16Storage" => Some(Dtype::BF16),
-        "LongStorage" => Some(Dtype::I64),
-        "IntStorage" => Some(Dtype::I32),
-        "ShortStorage" => Some(Dtype::I16),
-        "CharStorage" => Some(Dtype::I8),
-        "ByteStorage" => Some(Dtype::U8),
-        "BoolStorage" => Some(Dtype::BOOL),
-        _ => None,
-    };
-    match (module, name, dtype) {
-        ("collections", "OrderedDict", _) => Ok(Global::Dict),
-        ("torch._utils", "_rebuild_tensor_v2", _) => Ok(Global::Rebuild),
-        ("torch._utils", "_rebuild_parameter", _) => Ok(Global::Parameter),
-        ("torch", _, Some(dtype)) => Ok(Global::Storage(dtype)),
-        _ => {
-            Err(format!("it would run {}, which no state dict needs. Signet runs nothing of a file; do not trust this one", brief(&format!("{module}.{name}"))))
-        }
+        let items = self.marked()?;
+        self.append(&items)
     }
 }

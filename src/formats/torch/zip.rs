@@ -1,21 +1,61 @@
 //! The table of contents of a zip archive, as far as PyTorch writes one: which bytes of the file are which
-//! entry. Entries are stored as they are, so that tensors can be read where they lie; a compressed one is
-//! refused. Sizes and offsets past 4 GiB (zip64) are understood. Memory follows the table alone.
+//! entry. Entries are stored as they are, so that tensors can be read where they lie; those that were compressed
+//! by another program are unpacked into memory, up to [`UNPACKED`] bytes. Sizes and offsets past 4 GiB (zip64) are understood. Memory follows the table alone.
 //! Layout: PKWARE's APPNOTE 6.3.
 
-use crate::formats::bytes::Bytes;
+use crate::formats::bytes::{Bytes, PIECE};
+use flate2::read::DeflateDecoder;
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::io::Read;
 use std::ops::Range;
 
 /// The longest table of contents that is read, in bytes: some half a million entries.
 const LONGEST: u64 = 64 << 20;
 
+/// Most bytes of an entry that is unpacked.
+const UNPACKED: u64 = 1 << 30;
+
 /// The end of the archive, and the longest comment behind it.
 const END: u64 = 22;
 const COMMENT: u64 = 0xffff;
 
-/// Each entry's bytes by its name.
-pub(super) type Entries = HashMap<String, Range<u64>>;
+/// Methods of compression.
+const STORED: u64 = 0;
+const DEFLATED: u64 = 8;
+
+/// Each entry by its name.
+pub(super) type Entries = HashMap<String, Entry>;
+
+/// An entry of an archive.
+pub(super) struct Entry {
+    /// Its bytes in the file.
+    pub(super) range: Range<u64>,
+    /// How many bytes it has.
+    pub(super) length: u64,
+    /// Whether it is compressed.
+    pub(super) packed: bool,
+}
+
+impl Entry {
+    /// The bytes of the entry itself.
+    pub(super) fn read<'a>(&self, file: &'a Bytes) -> Result<Cow<'a, [u8]>, String> {
+        let bytes = file.part(self.range.clone()).map_err(|error| format!("cannot be read: {error}"))?;
+        if !self.packed {
+            return Ok(bytes);
+        }
+        if self.length > UNPACKED {
+            return Err(format!("has a compressed entry of {} bytes, more than Signet unpacks. Write it anew with torch.save", self.length));
+        }
+        let mut unpacked = Vec::new();
+        // One more than it should have shows that it has too many.
+        let read = DeflateDecoder::new(&bytes[..]).take(self.length + 1).read_to_end(&mut unpacked);
+        match read {
+            Ok(length) if length as u64 == self.length => Ok(Cow::Owned(unpacked)),
+            _ => Err("has a compressed entry that is damaged. If it was copied or downloaded, do so again".into()),
+        }
+    }
+}
 
 /// Numbers of a record, little-endian; the record is as long as its reader said.
 struct Record<'a>(&'a [u8]);
@@ -63,8 +103,8 @@ pub(super) fn entries(file: &Bytes) -> Result<Entries, String> {
         }
         let (name, more) = behind.split_at(name);
         let name = std::str::from_utf8(name).map_err(|_| format!("the name of entry {} is no UTF-8", entries.len()))?;
-        let range = located(file, &head, name, &more[..extra], start)?;
-        if entries.insert(name.to_string(), range).is_some() {
+        let entry = located(file, &head, name, &more[..extra], start)?;
+        if entries.insert(name.to_string(), entry).is_some() {
             return Err(format!("it has two entries called {name}"));
         }
         rest = &more[extra + comment..];
@@ -74,40 +114,66 @@ pub(super) fn entries(file: &Bytes) -> Result<Entries, String> {
 
 /// The number of entries, the table of contents, and where that begins.
 fn contents(file: &Bytes) -> Result<(u64, Vec<u8>, u64), String> {
-    let from = file.length().saturating_sub(END + COMMENT);
-    let tail = part(file, from, file.length() - from, "its end")?;
-    let ends = |at: &usize| tail[*at..].starts_with(b"PK\x05\x06") && at + END as usize + Record(&tail[*at..]).u16(20) as usize == tail.len();
-    let Some(at) = (0..(tail.len() + 1).saturating_sub(END as usize)).rev().find(ends) else {
-        return Err("it does not end as a zip archive does".into());
-    };
-    let end = Record(&tail[at..]);
+    let last = written(file)?;
+    let from = last.saturating_sub(END + COMMENT);
+    // The end may itself end in zeros.
+    let tail = part(file, from, (last + END).min(file.length()) - from, "its end")?;
+    // Behind the end a comment may follow, or whatever else was put there: the last end that fits is right.
+    let ends = (0..(tail.len() + 1).saturating_sub(END as usize)).rev().filter(|at| tail[*at..].starts_with(b"PK\x05\x06"));
+    let mut problem = "it does not end as a zip archive does".to_string();
+    for at in ends {
+        match table(file, &Record(&tail[at..]), from + at as u64) {
+            Ok(contents) => return Ok(contents),
+            Err(why) => problem = why,
+        }
+    }
+    Err(problem)
+}
+
+/// The length of a file without the zeros at its end.
+fn written(file: &Bytes) -> Result<u64, String> {
+    let mut end = file.length();
+    while end > 0 {
+        let start = end.saturating_sub(PIECE);
+        let piece = file.part(start..end).map_err(|error| error.to_string())?;
+        if let Some(last) = piece.iter().rposition(|byte| *byte != 0) {
+            return Ok(start + last as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
+}
+
+/// The same by the end record at byte `at`.
+fn table(file: &Bytes, end: &Record, at: u64) -> Result<(u64, Vec<u8>, u64), String> {
     let (mut count, mut length, mut start) = (end.u16(10), end.u32(12), end.u32(16));
     if count == 0xffff || length == 0xffff_ffff || start == 0xffff_ffff {
-        let at = (from + at as u64).checked_sub(20).ok_or("it has no room for its zip64 locator")?;
+        let at = at.checked_sub(20).ok_or("it has no room for its zip64 locator")?;
         let locator = record(file, at, 20, b"PK\x06\x07", "zip64 locator")?;
         let end = record(file, Record(&locator).u64(8), 56, b"PK\x06\x06", "zip64 end")?;
         let end = Record(&end);
         (count, length, start) = (end.u64(32), end.u64(40), end.u64(48));
     }
-    if length > LONGEST || count > length / 46 {
-        return Err(format!("its table of contents would have {count} entries in {length} bytes"));
+    if length > LONGEST || count > length / 46 || start.checked_add(length).is_none_or(|end| end > at) {
+        return Err(format!("its table of contents would have {count} entries in {length} bytes from byte {start} on"));
     }
     Ok((count, part(file, start, length, "its table of contents")?, start))
 }
 
 /// Where an entry's bytes lie: behind its own header, before the table of contents, which begins at `limit`.
-fn located(file: &Bytes, head: &Record, name: &str, extra: &[u8], limit: u64) -> Result<Range<u64>, String> {
-    if head.u16(8) & 1 != 0 || head.u16(10) != 0 {
-        return Err(format!("entry {name} is compressed or encrypted, which torch.save does not do"));
+fn located(file: &Bytes, head: &Record, name: &str, extra: &[u8], limit: u64) -> Result<Entry, String> {
+    let method = head.u16(10);
+    if head.u16(8) & 1 != 0 || ![STORED, DEFLATED].contains(&method) {
+        return Err(format!("entry {name} is encrypted or compressed by a method that PyTorch does not read"));
     }
     let (packed, size, at) = sizes(head, extra).ok_or_else(|| format!("entry {name} has no sizes"))?;
     let own = record(file, at, 30, b"PK\x03\x04", &format!("header of entry {name}"))?;
     let own = Record(&own);
     let start = at + 30 + own.u16(26) + own.u16(28);
-    if packed != size || start.checked_add(size).is_none_or(|end| end > limit) {
-        return Err(format!("entry {name} would have {size} bytes from byte {start} on, and there are {}", limit.saturating_sub(start)));
+    if method == STORED && packed != size || start.checked_add(packed).is_none_or(|end| end > limit) {
+        return Err(format!("entry {name} would have {packed} bytes from byte {start} on, and there are {}", limit.saturating_sub(start)));
     }
-    Ok(start..start + size)
+    Ok(Entry { range: start..start + packed, length: size, packed: method == DEFLATED })
 }
 
 /// Stored size, size and offset: where the header has no room for one, an extra field has it.

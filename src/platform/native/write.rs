@@ -1,5 +1,6 @@
 //! Writing files and directories of a desktop, whole or not at all.
 
+use super::read;
 use crate::platform::Output;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -140,7 +141,7 @@ pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Keeps the lines of a file that `keep` wants; a last line without its end is never kept.
 pub fn cut_lines(path: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
-    let text = match fs::read(path) {
+    let text = match read::whole(path) {
         Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),

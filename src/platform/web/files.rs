@@ -6,6 +6,7 @@ use super::download::{DOWNLOADS, Download};
 use super::storage::with;
 use crate::platform::Output;
 use crate::platform::disk::{self, About, Draft, Slot, normal, read_part as read_slot};
+use crate::platform::{SETTINGS_LIMIT, too_long};
 use std::borrow::Cow;
 use std::io::{self, Write};
 use std::ops::Range;
@@ -162,14 +163,25 @@ pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     Ok(read_part(path, 0, most as u64)?.0)
 }
 
-/// All bytes of a file.
+/// All bytes of a file of settings, such as JSON or TOML.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    Ok(read_part(path, 0, u64::MAX)?.0)
+    read_up_to(path, SETTINGS_LIMIT)
 }
 
-/// Reads a text file as UTF-8.
+/// All bytes of a file that has at most `limit`.
+pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let (bytes, length) = read_part(path, 0, limit)?;
+    if length > limit { Err(too_long(limit)) } else { Ok(bytes) }
+}
+
+/// Bytes of a file that can be read; an error says what else is there.
+pub fn length(path: &Path) -> io::Result<u64> {
+    Ok(Mapped::open(path)?.bytes())
+}
+
+/// Reads a file of settings as UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read(path)?).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
+    String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("this is not UTF-8 text ({})", error.utf8_error())))
 }
 
 /// Names of what is in a directory.

@@ -1,0 +1,281 @@
+//! Kinds of content by a file's first bytes, so that a message can name what lies in the place of the file that is
+//! needed: the pointer of Git LFS, a page of HTML, compressed data. Pure.
+
+use super::FormatError;
+use std::path::Path;
+
+/// A kind of content that a file may have in place of what is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// No bytes.
+    Empty,
+    /// Zeros, as an interrupted download or a lost sector leaves them.
+    Zeros,
+    /// What Git leaves of a file that Git LFS keeps elsewhere.
+    LfsPointer,
+    /// A page of a web site.
+    Html,
+    /// XML, such as a storage server's error.
+    Xml,
+    /// JSON: an object or an array.
+    Json,
+    /// The body of a server's error in JSON.
+    ServerError,
+    /// Text in UTF-16, as PowerShell writes it.
+    Utf16,
+    /// Text in UTF-32.
+    Utf32,
+    /// Data compressed by gzip.
+    Gzip,
+    /// Data compressed by zstd.
+    Zstd,
+    /// Data compressed by bzip2.
+    Bzip2,
+    /// Data compressed by xz.
+    Xz,
+    /// Data compressed by LZ4.
+    Lz4,
+    /// A zip archive; PyTorch's files are such.
+    Zip,
+    /// An archive of 7-Zip.
+    SevenZip,
+    /// An archive of RAR.
+    Rar,
+    /// An archive of tar.
+    Tar,
+    /// A pickle of Python; PyTorch's files before version 1.6 are such.
+    Pickle,
+    /// A model for llama.cpp.
+    Gguf,
+    /// A model in one of the formats that came before GGUF.
+    Ggml,
+    /// Tensors in safetensors.
+    Safetensors,
+    /// A table in Parquet.
+    Parquet,
+    /// A table in Arrow.
+    Arrow,
+    /// An array of NumPy.
+    Numpy,
+    /// Data in HDF5.
+    Hdf5,
+    /// A document in PDF.
+    Pdf,
+    /// A picture.
+    Picture,
+    /// A program, or a library of one.
+    Program,
+}
+
+impl Kind {
+    /// A noun phrase for messages, and what to do about it.
+    fn told(self) -> (&'static str, &'static str) {
+        const AGAIN: &str = "Download it again";
+        const LINES: &str = "Convert it to JSON lines first";
+        match self {
+            Kind::Empty => ("empty", AGAIN),
+            Kind::Zeros => ("only zero bytes", AGAIN),
+            Kind::LfsPointer => ("a Git LFS pointer, not the file itself", "Run `git lfs pull`"),
+            Kind::Html => ("an HTML page, not the file itself", "Download it again; on Hugging Face the address of a file has /resolve/ in place of /blob/"),
+            Kind::Xml => ("an XML document, not the file itself", "Download it again"),
+            Kind::Json => ("JSON", AGAIN),
+            Kind::ServerError => ("a server's error message in JSON, not the file itself", "Download it again"),
+            Kind::Utf16 => ("text in UTF-16", "Convert it to UTF-8 (in PowerShell: Out-File -Encoding utf8)"),
+            Kind::Utf32 => ("text in UTF-32", "Convert it to UTF-8"),
+            Kind::Gzip => ("compressed by gzip", "Unpack it with gunzip"),
+            Kind::Zstd => ("compressed by zstd", "Unpack it with unzstd"),
+            Kind::Bzip2 => ("compressed by bzip2", "Unpack it with bunzip2"),
+            Kind::Xz => ("compressed by xz", "Unpack it with unxz"),
+            Kind::Lz4 => ("compressed by LZ4", "Unpack it with unlz4"),
+            Kind::Zip => ("a zip archive", "Unpack it, or if it is a PyTorch file, call it pytorch_model.bin"),
+            Kind::SevenZip => ("a 7-Zip archive", "Unpack it"),
+            Kind::Rar => ("a RAR archive", "Unpack it"),
+            Kind::Tar => ("a tar archive", "Unpack it"),
+            Kind::Pickle => ("a Python pickle", "If it is a PyTorch file, call it pytorch_model.bin"),
+            Kind::Gguf => ("a GGUF file", "Name it itself as the model; its name ends in .gguf"),
+            Kind::Ggml => ("a file of an older format than GGUF", "Convert the original model with a current llama.cpp"),
+            Kind::Safetensors => ("a safetensors file", "Call it model.safetensors"),
+            Kind::Parquet => ("a Parquet table", LINES),
+            Kind::Arrow => ("an Arrow table", LINES),
+            Kind::Numpy => ("a NumPy array", "Save the tensors as safetensors"),
+            Kind::Hdf5 => ("an HDF5 file", "Save the tensors as safetensors"),
+            Kind::Pdf => ("a PDF document", "Save its text in UTF-8"),
+            Kind::Picture => ("a picture", "Name another file"),
+            Kind::Program => ("a program", "Name another file"),
+        }
+    }
+}
+
+/// Magic numbers at the beginning of a file.
+const MAGIC: [(&[u8], Kind); 33] = [
+    (b"version https://git-lfs.github.com/spec/", Kind::LfsPointer),
+    (b"version https://hawser.github.com/spec/", Kind::LfsPointer),
+    (b"\xff\xfe\0\0", Kind::Utf32),
+    (b"\0\0\xfe\xff", Kind::Utf32),
+    (b"\xff\xfe", Kind::Utf16),
+    (b"\xfe\xff", Kind::Utf16),
+    (b"\x1f\x8b", Kind::Gzip),
+    (b"\x28\xb5\x2f\xfd", Kind::Zstd),
+    (b"BZh", Kind::Bzip2),
+    (b"\xfd7zXZ\0", Kind::Xz),
+    (b"\x04\x22\x4d\x18", Kind::Lz4),
+    (b"PK\x03\x04", Kind::Zip),
+    (b"PK\x05\x06", Kind::Zip),
+    (b"7z\xbc\xaf\x27\x1c", Kind::SevenZip),
+    (b"Rar!\x1a\x07", Kind::Rar),
+    (b"\x80\x02", Kind::Pickle),
+    (b"\x80\x03", Kind::Pickle),
+    (b"\x80\x04", Kind::Pickle),
+    (b"\x80\x05", Kind::Pickle),
+    (b"GGUF", Kind::Gguf),
+    // The magic numbers of ggml, ggmf, ggjt and ggla, little-endian.
+    (b"lmgg", Kind::Ggml),
+    (b"fmgg", Kind::Ggml),
+    (b"tjgg", Kind::Ggml),
+    (b"algg", Kind::Ggml),
+    (b"PAR1", Kind::Parquet),
+    (b"ARROW1", Kind::Arrow),
+    (b"\x93NUMPY", Kind::Numpy),
+    (b"\x89HDF\r\n\x1a\n", Kind::Hdf5),
+    (b"%PDF-", Kind::Pdf),
+    (b"\x89PNG\r\n\x1a\n", Kind::Picture),
+    (b"\xff\xd8\xff", Kind::Picture),
+    (b"\x7fELF", Kind::Program),
+    (b"MZ\x90\0", Kind::Program),
+];
+
+/// So many bytes at the beginning of a file tell its kind.
+pub const START: u64 = 4096;
+
+/// A magic number that is longer is known by so many bytes.
+const LONG: usize = 16;
+
+/// The longest header of a safetensors file.
+const HEADER: u64 = 100_000_000;
+
+/// The byte order mark of UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The kind of a file by its first bytes, if it is one of those that are known.
+pub fn kind(start: &[u8]) -> Option<Kind> {
+    let text = start.strip_prefix(MARK).unwrap_or(start);
+    if start.is_empty() {
+        return Some(Kind::Empty);
+    }
+    if start.len() >= 8 && start.iter().all(|byte| *byte == 0) {
+        return Some(Kind::Zeros);
+    }
+    // Of a long one, the beginning is enough.
+    let begins = |magic: &[u8]| text.starts_with(magic) || text.len() >= LONG && magic.starts_with(text);
+    if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| begins(magic)) {
+        return Some(*kind);
+    }
+    if start.get(257..262) == Some(b"ustar") {
+        return Some(Kind::Tar);
+    }
+    if let Some((length, [b'{', ..])) = start.split_first_chunk()
+        && u64::from_le_bytes(*length) <= HEADER
+    {
+        return Some(Kind::Safetensors);
+    }
+    if is_wide(start) {
+        return Some(Kind::Utf16);
+    }
+    marked_up(text.trim_ascii_start())
+}
+
+/// Whether some bytes are plain letters, every other byte zero.
+fn is_wide(start: &[u8]) -> bool {
+    let pairs = &start.as_chunks::<2>().0[..(start.len() / 2).min(32)];
+    let plain = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
+    pairs.len() >= 4 && (pairs.iter().all(|[low, high]| plain(*low) && *high == 0) || pairs.iter().all(|[high, low]| plain(*low) && *high == 0))
+}
+
+/// The kind of a text by how it begins.
+fn marked_up(text: &[u8]) -> Option<Kind> {
+    let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
+    match text {
+        [b'<', ..] if begins("<?xml") => Some(Kind::Xml),
+        [b'<', ..] if ["<!doctype", "<html", "<head", "<body", "<!--", "<title", "<center", "<h1"].iter().any(|word| begins(word)) => Some(Kind::Html),
+        [b'{', ..] if is_server_error(text) => Some(Kind::ServerError),
+        [b'{' | b'[', ..] => Some(Kind::Json),
+        _ => None,
+    }
+}
+
+/// Whether some bytes are an object in JSON that names an error and hardly anything else.
+fn is_server_error(text: &[u8]) -> bool {
+    let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(text) else { return false };
+    fields.len() <= 6 && ["error", "errors", "message", "detail"].iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()))
+}
+
+/// Refuses a file that is of a known kind other than those `wanted`.
+pub fn expect(path: &Path, start: &[u8], wanted: &[Kind]) -> Result<(), FormatError> {
+    match kind(start).filter(|kind| !wanted.contains(kind)) {
+        Some(kind) => Err(refused(path, kind)),
+        None => Ok(()),
+    }
+}
+
+/// The error of a file of another kind than is needed.
+pub fn refused(path: &Path, kind: Kind) -> FormatError {
+    FormatError::unreadable(path, described(kind))
+}
+
+/// A sentence that says of which kind a file is, and what to do.
+pub fn described(kind: Kind) -> String {
+    let (what, advice) = kind.told();
+    let verb = if kind == Kind::Empty || what.starts_with("compressed") { "it is" } else { "this is" };
+    format!("{verb} {what}. {advice}")
+}
+
+/// Bytes without the byte order mark of UTF-8 before them.
+pub fn without_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(MARK).unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(start: &[u8], wanted: &[Kind]) -> String {
+        expect(Path::new("m/file"), start, wanted).err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn messages_name_what_is_there() {
+        let wide = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+        for (start, words) in [
+            (
+                &b"version https://git-lfs.github.com/spec/v1
+oid sha256:0
+size 1
+"[..],
+                "this is a Git LFS pointer, not the file itself. Run `git lfs pull`",
+            ),
+            (b"\xef\xbb\xbf\r\n <!DOCTYPE html><html>", "an HTML page"),
+            (b"<HTML><head>", "an HTML page"),
+            (b"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "an XML document"),
+            (b"{\"error\": \"Repository not found\"}", "a server's error message"),
+            (b"{\"architectures\": []}", "this is JSON"),
+            (b"\x1f\x8b\x08", "it is compressed by gzip. Unpack it with gunzip"),
+            (b"", "it is empty"),
+            (&[0; 512], "only zero bytes"),
+            (&wide("{\"a\": 1}"), "text in UTF-16"),
+            (&wide("\u{feff}{}"), "text in UTF-16"),
+            (b"tjgg\x03\0\0\0", "an older format than GGUF"),
+            (b"\x40\0\0\0\0\0\0\0{\"a\":", "a safetensors file"),
+        ] {
+            let problem = problem(start, &[]);
+            assert!(problem.starts_with("cannot read m/file: ") && problem.contains(words), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_is_wanted_or_unknown_passes() {
+        assert_eq!(problem(b"PK\x03\x04", &[Kind::Zip]), "");
+        assert_eq!(problem(b"plain words", &[]), "");
+        assert_eq!(problem(b"{\"model_type\": \"llama\", \"message\": null}", &[Kind::Json]), "");
+        assert_eq!(without_mark(b"\xef\xbb\xbf{}"), b"{}");
+    }
+}

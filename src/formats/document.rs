@@ -1,0 +1,66 @@
+//! Files of JSON and of text that somebody else made, read whole up to a limit. A file of another kind is refused
+//! by what it is.
+
+use super::FormatError;
+use super::content::{self, Kind};
+use crate::platform;
+use std::io;
+use std::path::Path;
+
+/// The bytes of a file of JSON, without a byte order mark; none if there is no such file.
+pub fn json_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FormatError> {
+    let Some(bytes) = whole(path, limit)? else { return Ok(None) };
+    content::expect(path, &bytes, &[Kind::Json])?;
+    Ok(Some(bytes))
+}
+
+/// The text of a chat template, without a byte order mark; none if there is no such file.
+pub fn template_file(path: &Path) -> Result<Option<String>, FormatError> {
+    // It may begin like a page.
+    text(path, &[Kind::Json, Kind::Html, Kind::Xml, Kind::Empty])
+}
+
+/// The text of a file of TOML, without a byte order mark.
+pub fn toml_file(path: &Path) -> Result<String, FormatError> {
+    // The name of a table begins as an array in JSON does.
+    text(path, &[Kind::Json, Kind::Empty])?.ok_or_else(|| FormatError::unreadable(path, "there is no such file"))
+}
+
+fn text(path: &Path, kinds: &[Kind]) -> Result<Option<String>, FormatError> {
+    let Some(bytes) = whole(path, platform::SETTINGS_LIMIT)? else { return Ok(None) };
+    content::expect(path, &bytes, kinds)?;
+    String::from_utf8(bytes).map(Some).map_err(|error| FormatError::unreadable(path, format!("it is not UTF-8 text ({})", error.utf8_error())))
+}
+
+fn whole(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FormatError> {
+    match platform::read_up_to(path, limit) {
+        Ok(bytes) => Ok(Some(content::without_mark(&bytes).to_vec())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(FormatError::unreadable(path, error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_file_and_another_kind_is_named() {
+        let dir = std::env::temp_dir().join(format!("signet-document-{}", std::process::id()));
+        platform::make_dir(&dir).unwrap();
+        let path = dir.join("file");
+        let put = |bytes: &[u8]| platform::write_atomic(&path, bytes).unwrap();
+        put(b"\xef\xbb\xbf[table]\n");
+        assert_eq!(toml_file(&path).unwrap(), "[table]\n");
+        put(b"\xef\xbb\xbf{}");
+        assert_eq!(json_file(&path, 5).unwrap().unwrap(), b"{}");
+        assert!(json_file(&path, 4).unwrap_err().to_string().contains("longer than 4 bytes"));
+        put(&"steps = 3".encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>());
+        assert!(toml_file(&path).unwrap_err().to_string().contains("this is text in UTF-16"));
+        put(b"<html>{{ messages }}");
+        assert_eq!(template_file(&path).unwrap().as_deref(), Some("<html>{{ messages }}"));
+        assert!(toml_file(&path).unwrap_err().to_string().contains("HTML"));
+        platform::remove_dir(&dir).unwrap();
+        assert!(json_file(&path, 1).unwrap().is_none() && toml_file(&path).unwrap_err().to_string().contains("no such file"));
+    }
+}

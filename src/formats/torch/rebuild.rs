@@ -1,0 +1,168 @@
+//! Tensors as a pickle describes them: what it calls, its storages, and the dict that is its result.
+
+use super::globals::Global;
+use super::pickle::{Done, Machine, Storage, Tensor, Value, brief};
+use crate::formats::numbers;
+use std::collections::HashMap;
+use std::rc::Rc;
+
+/// Most dimensions of a tensor.
+const SIDES: usize = 8;
+
+/// What a state dict has under a name.
+pub(super) enum Entry<'a> {
+    Tensor(Rc<Tensor<'a>>),
+    /// Something else, and what it is.
+    Other(&'static str),
+}
+
+/// A state dict by name, in its order; a later entry of the same name takes the place of the one before.
+pub(super) type StateDict<'a> = Vec<(&'a str, Entry<'a>)>;
+
+/// The state dict that is the first pickle of some bytes; what is wrong with it otherwise.
+pub(super) fn state_dict(pickle: &[u8]) -> Result<StateDict<'_>, String> {
+    let (machine, top) = Machine::read(pickle)?;
+    machine.state_dict(top)
+}
+
+impl<'a> Machine<'a> {
+    /// The entries of a dict that are named by texts, if there is a tensor among them.
+    pub(super) fn state_dict(&self, top: u32) -> Result<StateDict<'a>, String> {
+        let Value::Dict(entries) = self.value(top) else { return Err(format!("it holds {}, not a state dict", self.value(top).what())) };
+        let mut places = HashMap::with_capacity(entries.len() / 2);
+        let mut dict: StateDict<'a> = Vec::new();
+        for entry in entries.chunks_exact(2) {
+            let Value::Text(name) = self.value(entry[0]) else { continue };
+            let found = match self.value(entry[1]) {
+                Value::Tensor(tensor) => Entry::Tensor(tensor.clone()),
+                other => Entry::Other(other.what()),
+            };
+            match places.insert(*name, dict.len()) {
+                Some(before) => {
+                    places.insert(name, before);
+                    dict[before].1 = found;
+                }
+                None => dict.push((name, found)),
+            }
+        }
+        if dict.iter().any(|(_, entry)| matches!(entry, Entry::Tensor(_))) {
+            return Ok(dict);
+        }
+        Err(match dict.iter().find(|(_, entry)| matches!(entry, Entry::Other("a dict"))) {
+            Some((name, _)) => {
+                format!("{} is a dict: this is a checkpoint of a training, not a state dict. Save that part alone with torch.save", brief(name))
+            }
+            None => "it has no tensor. A state dict is needed, as of torch.save(model.state_dict(), FILE)".into(),
+        })
+    }
+
+    /// The persistent id of a storage: ("storage", its class, its key, its device, its elements), and before
+    /// PyTorch 1.6 behind that None, or what of it is meant: (a name, the first element, elements).
+    pub(super) fn storage(&mut self) -> Done {
+        let id = self.pop()?;
+        let (&[kind, class, key, _, elements], view) = match self.items(id, "a persistent id")? {
+            [id @ .., view] if id.len() == 5 => (<&[u32; 5]>::try_from(id).expect("five"), self.view(*view)?),
+            id => (<&[u32; 5]>::try_from(id).map_err(|_| "a persistent id is not that of a storage")?, None),
+        };
+        let (number, untyped) = match self.value(class) {
+            Value::Global(Global::Storage(number)) => (*number, false),
+            Value::Global(Global::Untyped) => (numbers::U8, true),
+            other => return Err(format!("the class of a storage is {}", other.what())),
+        };
+        let (Value::Text("storage"), Value::Text(key)) = (self.value(kind), self.value(key)) else {
+            return Err("a persistent id is not that of a storage".into());
+        };
+        let key: &'a str = key;
+        let elements = self.count(elements, "a storage's length")?;
+        let (first, count) = view.unwrap_or((0, elements));
+        let size = number.bytes() as u64;
+        let bytes = |elements: u64| elements.checked_mul(size).ok_or("a storage is larger than any file");
+        if first.checked_add(count).is_none_or(|end| end > elements) {
+            return Err(format!("a view of a storage of {elements} elements has {count} from {first} on"));
+        }
+        let storage = Storage { number, key, from: bytes(first)?, length: bytes(count)?, untyped };
+        bytes(elements)?;
+        self.storages.insert(key, number);
+        self.push(Value::Storage(Box::new(storage)))
+    }
+
+    /// The first element of a view of a storage, and how many it has.
+    fn view(&self, view: u32) -> Result<Option<(u64, u64)>, String> {
+        match self.value(view) {
+            Value::None => Ok(None),
+            _ => match *self.items(view, "a view of a storage")? {
+                [_, first, count] => Ok(Some((self.count(first, "a view's offset")?, self.count(count, "a view's length")?))),
+                _ => Err("a view of a storage has no length".into()),
+            },
+        }
+    }
+
+    /// Calls what may be called.
+    pub(super) fn call(&mut self) -> Done {
+        let (arguments, callee) = (self.pop()?, self.pop()?);
+        let Value::Global(callee) = *self.value(callee) else { return Err(format!("it would call {}", self.value(callee).what())) };
+        let arguments = self.items(arguments, "what it calls with")?;
+        let made = match (callee, arguments) {
+            // A tensor with attributes: by what it is made, its class, its arguments, and the attributes.
+            (Global::FromType, &[callee, _, arguments, _]) => match *self.value(callee) {
+                Value::Global(callee) => self.made(callee, self.items(arguments, "what it calls with")?)?,
+                ref other => return Err(format!("it would call {}", other.what())),
+            },
+            _ => self.made(callee, arguments)?,
+        };
+        self.push(made)
+    }
+
+    fn made(&self, callee: Global, arguments: &[u32]) -> Result<Value<'a>, String> {
+        match (callee, arguments) {
+            (Global::Dict, []) => Ok(Value::Dict(Vec::new())),
+            (Global::Rebuild(1), &[storage, offset, shape, strides]) => self.rebuild(storage, offset, shape, strides, None, None),
+            (Global::Rebuild(2), &[storage, offset, shape, strides, _, _, ref metadata @ ..]) => {
+                self.rebuild(storage, offset, shape, strides, None, metadata.first())
+            }
+            (Global::Rebuild(3), &[storage, offset, shape, strides, _, _, number, ref metadata @ ..]) => {
+                self.rebuild(storage, offset, shape, strides, Some(number), metadata.first())
+            }
+            // A parameter is its tensor.
+            (Global::Parameter, &[tensor, ..]) => match self.value(tensor) {
+                Value::Tensor(tensor) => Ok(Value::Tensor(tensor.clone())),
+                Value::Other(what) => Ok(Value::Other(what)),
+                other => Err(format!("a parameter is {}, not a tensor", other.what())),
+            },
+            (Global::Other(what), _) => Ok(Value::Other(what)),
+            (callee, arguments) => Err(format!("it would call {callee:?} with {} arguments", arguments.len())),
+        }
+    }
+
+    fn rebuild(&self, storage: u32, offset: u32, shape: u32, strides: u32, number: Option<u32>, metadata: Option<&u32>) -> Result<Value<'a>, String> {
+        let Value::Storage(storage) = self.value(storage) else { return Err(format!("a tensor lies in {}, not in a storage", self.value(storage).what())) };
+        let (shape, strides) = (self.items(shape, "a shape")?, self.items(strides, "a tensor's strides")?);
+        if shape.len() != strides.len() {
+            return Err(format!("a tensor has {} dimensions and {} strides", shape.len(), strides.len()));
+        }
+        if shape.len() > SIDES {
+            return Ok(Value::Other("a tensor of more than eight dimensions"));
+        }
+        let number = match number.map(|number| self.value(number)) {
+            None => storage.number,
+            Some(Value::Global(Global::Number(number))) => *number,
+            Some(other) => return Err(format!("the type of a tensor is {}", other.what())),
+        };
+        let tensor = Tensor {
+            storage: **storage,
+            number,
+            offset: self.count(offset, "a tensor's offset")?,
+            shape: shape.iter().map(|side| Ok(self.count(*side, "a side of a tensor")? as usize)).collect::<Result<_, String>>()?,
+            strides: strides.iter().map(|stride| self.count(*stride, "a stride")).collect::<Result<_, String>>()?,
+            negative: metadata.is_some_and(|metadata| self.is_set(*metadata, "neg")),
+        };
+        Ok(Value::Tensor(Rc::new(tensor)))
+    }
+
+    /// Whether a dict has a flag that is set; the last one of that name counts.
+    fn is_set(&self, dict: u32, flag: &str) -> bool {
+        let Value::Dict(entries) = self.value(dict) else { return false };
+        let named = entries.chunks_exact(2).rfind(|entry| matches!(self.value(entry[0]), Value::Text(name) if *name == flag));
+        named.is_some_and(|entry| !matches!(self.value(entry[1]), Value::Whole(0) | Value::None))
+    }
+}

@@ -1,0 +1,142 @@
+//! Tensors where they lie in a file: contiguous or in strides, as they are or negated, in either order of bytes.
+
+use super::pickle::{Storage, Tensor};
+use crate::formats::bytes::Bytes;
+use crate::formats::numbers::Number;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Most elements of a tensor that repeats elements of its storage: a small file does not ask for more.
+const REPEATED: u64 = 1 << 26;
+
+/// Where a storage lies.
+pub(super) struct Place {
+    /// Its first byte.
+    pub(super) start: u64,
+    pub(super) length: u64,
+    /// Its bytes, if they are not those of the file but were unpacked.
+    pub(super) bytes: Option<Arc<Vec<u8>>>,
+}
+
+/// A tensor of a file.
+pub(super) struct Found {
+    pub(super) number: Number,
+    pub(super) shape: Vec<usize>,
+    /// How many elements lie between neighbours along each side; none if each row follows the one before.
+    strides: Option<Vec<u64>>,
+    /// Its first byte.
+    start: u64,
+    /// Where its storage was unpacked to; none if it lies in the file.
+    unpacked: Option<Bytes>,
+    negative: bool,
+    /// Whether the bytes of each element are in big-endian order.
+    swapped: bool,
+}
+
+impl Found {
+    /// A tensor whose storage lies there; why it cannot be read otherwise.
+    pub(super) fn new(tensor: &Tensor, place: Place, big_endian: bool) -> Result<Self, String> {
+        let Place { start, length: bytes, bytes: unpacked } = place;
+        let Tensor { storage, number, offset, ref shape, ref strides, negative } = *tensor;
+        let Storage { key, length, from, untyped, .. } = storage;
+        let size = number.bytes() as u64;
+        if from.checked_add(length).is_none_or(|end| end > bytes) {
+            return Err(format!("lies in storage {key:?} of {length} bytes, of which the file has {bytes}"));
+        }
+        let count = shape.iter().try_fold(1u64, |count, side| count.checked_mul(*side as u64));
+        // One past the last element, which strides may put anywhere.
+        let sides = shape.iter().zip(strides);
+        let last = sides.clone().try_fold(offset, |last, (side, stride)| last.checked_add((*side as u64).saturating_sub(1).checked_mul(*stride)?));
+        let end = last.and_then(|last| last.checked_add(1)?.checked_mul(size));
+        let fits = count == Some(0) || end.is_some_and(|end| end <= length);
+        let Some(count) = count.filter(|_| fits) else { return Err(format!("of shape {shape:?} is larger than its storage of {} elements", length / size)) };
+        let contiguous = contiguous(shape, strides);
+        if !contiguous && count > REPEATED && count > length / size {
+            return Err(format!(
+                "of shape {shape:?} repeats the {} elements of its storage more often than Signet reads. Save it with .contiguous()",
+                length / size
+            ));
+        }
+        Ok(Self {
+            number,
+            shape: shape.clone(),
+            strides: (!contiguous && count > 0).then(|| strides.clone()),
+            start: start + from + if count > 0 { offset * size } else { 0 },
+            unpacked: unpacked.map(Bytes::Owned),
+            negative,
+            swapped: big_endian && !untyped && size > 1,
+        })
+    }
+
+    /// Rows `band` of the tensor as floats, where each has `cols`; if there are none, why.
+    pub(super) fn floats(&self, file: &Bytes, cols: usize, band: Range<usize>) -> Result<Vec<f32>, String> {
+        self.number.expect_float()?;
+        let bytes = self.unpacked.as_ref().unwrap_or(file);
+        let mut values = match &self.strides {
+            None if !self.swapped => bytes.floats(self.number, self.start, band.start * cols..band.end * cols)?,
+            None => self.matrix(bytes, cols, band, [cols as u64, 1])?,
+            Some(strides) => {
+                let steps = match (&self.shape[..], &strides[..]) {
+                    (&[n], &[step]) if n == cols => [0, step],
+                    (&[_, n], &[row, col]) if n == cols => [row, col],
+                    _ => return Err(format!("of shape {:?} has strides {strides:?}. Save it with .contiguous()", self.shape)),
+                };
+                self.matrix(bytes, cols, band, steps)?
+            }
+        };
+        if self.negative {
+            values.iter_mut().for_each(|value| *value = -*value);
+        }
+        Ok(values)
+    }
+
+    /// The elements of some rows, where neighbours in a column and in a row lie so many elements apart. Read along
+    /// the side on which they are closer.
+    fn matrix(&self, bytes: &Bytes, cols: usize, band: Range<usize>, [row, col]: [u64; 2]) -> Result<Vec<f32>, String> {
+        let mut out = vec![0.0; band.len() * cols];
+        let first = band.start as u64 * row;
+        if row < col {
+            for n in 0..cols {
+                let column = self.run(bytes, first + n as u64 * col, band.len(), row)?;
+                column.into_iter().enumerate().for_each(|(m, value)| out[m * cols + n] = value);
+            }
+        } else if cols > 0 {
+            for (m, out) in out.chunks_exact_mut(cols).enumerate() {
+                out.copy_from_slice(&self.run(bytes, first + m as u64 * row, cols, col)?);
+            }
+        }
+        Ok(out)
+    }
+
+    /// `count` elements from element `first` on, `step` apart.
+    fn run(&self, bytes: &Bytes, first: u64, count: usize, step: u64) -> Result<Vec<f32>, String> {
+        let size = self.number.bytes();
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let start = self.start + first * size as u64;
+        let end = start + ((count as u64 - 1) * step + 1) * size as u64;
+        let part = bytes.part(start..end).map_err(|error| format!("cannot be read: {error}"))?;
+        let mut packed = Vec::with_capacity(count * size);
+        for n in 0..count {
+            let at = n * step as usize * size;
+            packed.extend_from_slice(&part[at..at + size]);
+        }
+        if self.swapped {
+            packed.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        }
+        let mut values = Vec::with_capacity(count);
+        self.number.widen(&packed, &mut values);
+        Ok(values)
+    }
+}
+
+/// Whether elements follow each other row by row. A side of one element has no neighbours.
+fn contiguous(shape: &[usize], strides: &[u64]) -> bool {
+    let mut next = 1u64;
+    shape.iter().zip(strides).rev().all(|(side, stride)| {
+        let fits = *side == 1 || *stride == next;
+        next = next.saturating_mul(*side as u64);
+        fits
+    })
+}

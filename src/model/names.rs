@@ -1,0 +1,126 @@
+//! Names of tensors as training code leaves them: wrapped by `torch.compile` and others, or of the model below the
+//! head alone. Each is read as the name that transformers gives it. Pure.
+
+use crate::formats::{FormatError, TensorSource};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+/// Names of modules that only pass on to the one within, wherever they stand.
+const WRAPPERS: [&str; 4] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
+/// What wraps a whole model: the class for several devices, and that of adapters.
+const AROUND: [&str; 2] = ["module.", "base_model.model."];
+/// How names of the model below the head begin, which transformers calls `model`.
+const BELOW: [&str; 3] = ["embed_tokens.", "layers.", "norm."];
+/// Parts of names that belong to adapters: the tensors beside them are not the model's whole weights.
+const ADAPTERS: [&str; 3] = [".lora_", ".base_layer.", ".adapter_"];
+
+/// Tensors under transformers' names, where the file has others.
+struct Renamed {
+    inner: Box<dyn TensorSource>,
+    /// The file's name of each.
+    stored: BTreeMap<String, String>,
+}
+
+/// The tensors of a file under transformers' names.
+pub(super) fn as_transformers(inner: Box<dyn TensorSource>) -> Result<Box<dyn TensorSource>, FormatError> {
+    let names = inner.names();
+    if let Some(name) = names.iter().find(|name| ADAPTERS.iter().any(|part| name.contains(part))) {
+        let advice = "Merge the adapter into its base model (merge_and_unload of peft), and save that";
+        return Err(FormatError::new(inner.path(), format!("tensor {name} belongs to an adapter, which Signet does not compute. {advice}")));
+    }
+    let mut stored = BTreeMap::new();
+    for name in names.iter().filter(|name| plain(name) == **name) {
+        stored.insert(name.clone(), name.clone());
+    }
+    if stored.len() == names.len() {
+        return Ok(inner);
+    }
+    // A name that is right stays, whatever else would become it.
+    for name in &names {
+        stored.entry(plain(name)).or_insert_with(|| name.clone());
+    }
+    Ok(Box::new(Renamed { inner, stored }))
+}
+
+/// The name that transformers gives a tensor.
+fn plain(name: &str) -> String {
+    let parts: Vec<&str> = name.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+    let unwrapped = parts.join(".");
+    let mut rest = unwrapped.as_str();
+    while let Some(inner) = AROUND.iter().find_map(|wrapper| rest.strip_prefix(wrapper)) {
+        rest = inner;
+    }
+    // What stands around the causal model may be called `model`, too.
+    while let Some(inner) = rest.strip_prefix("model.").filter(|inner| inner.starts_with("model.") || inner.starts_with("lm_head.")) {
+        rest = inner;
+    }
+    if BELOW.iter().any(|start| rest.starts_with(start)) { format!("model.{rest}") } else { rest.into() }
+}
+
+impl Renamed {
+    fn own<'a>(&'a self, name: &'a str) -> &'a str {
+        self.stored.get(name).map_or(name, String::as_str)
+    }
+}
+
+impl TensorSource for Renamed {
+    fn path(&self) -> &Path {
+        self.inner.path()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let theirs: BTreeMap<&str, &str> = self.stored.iter().map(|(name, own)| (own.as_str(), name.as_str())).collect();
+        self.inner.names().iter().filter_map(|own| theirs.get(own.as_str()).map(|name| name.to_string())).collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.inner.shape(self.own(name))
+    }
+
+    fn stored_as(&self, name: &str) -> Option<&'static str> {
+        self.inner.stored_as(self.own(name))
+    }
+
+    fn called(&self, name: &str) -> String {
+        let own = self.inner.called(self.own(name));
+        if own == name { own } else { format!("{own} ({name})") }
+    }
+
+    fn missing(&self, name: &str) -> FormatError {
+        self.inner.missing(self.own(name))
+    }
+
+    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        self.inner.values_of(self.own(name), cols, band)
+    }
+
+    fn checksum(&self) -> Result<u64, FormatError> {
+        self.inner.checksum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrapped_names_are_those_of_transformers() {
+        for (stored, name) in [
+            ("model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"),
+            ("lm_head.weight", "lm_head.weight"),
+            ("_orig_mod.model.norm.weight", "model.norm.weight"),
+            ("module._orig_mod.lm_head.weight", "lm_head.weight"),
+            ("model.layers.0._checkpoint_wrapped_module.self_attn._orig_mod.q_proj.weight", "model.layers.0.self_attn.q_proj.weight"),
+            ("_forward_module.model.model.embed_tokens.weight", "model.embed_tokens.weight"),
+            ("base_model.model.model.norm.weight", "model.norm.weight"),
+            ("model.lm_head.weight", "lm_head.weight"),
+            ("layers.11.mlp.down_proj.weight", "model.layers.11.mlp.down_proj.weight"),
+            ("norm.weight", "model.norm.weight"),
+            ("model.modules.weight", "model.modules.weight"),
+            ("vision.norm.weight", "vision.norm.weight"),
+        ] {
+            assert_eq!(plain(stored), name, "{stored}");
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! Files of a desktop as they are read: regular files only, so that a pipe cannot make a reader wait nor a
+//! device feed it forever, and standard input, called `-`, up to a limit.
+
+use super::super::{SETTINGS_LIMIT, STDIN_LIMIT, too_long};
+use std::borrow::Cow;
+use std::fs::{self, File, FileType, Metadata};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+/// Opens a regular file, without waiting for whatever else may lie there.
+pub(super) fn regular(path: &Path) -> io::Result<File> {
+    // A pipe waits to be opened, and a device may act on it: the type is looked at before. Again after, because
+    // the name may stand for something else by then.
+    expect_regular(&fs::metadata(path)?)?;
+    let file = File::open(path)?;
+    expect_regular(&file.metadata()?)?;
+    Ok(file)
+}
+
+/// Refuses everything but a regular file, by what it is.
+fn expect_regular(found: &Metadata) -> io::Result<()> {
+    if found.is_file() {
+        return Ok(());
+    }
+    let kind = if found.is_dir() { io::ErrorKind::IsADirectory } else { io::ErrorKind::InvalidInput };
+    Err(io::Error::new(kind, format!("this is {}", special(found.file_type()))))
+}
+
+/// The name of what is no regular file, and what to do.
+#[cfg(unix)]
+fn special(kind: FileType) -> &'static str {
+    use std::os::unix::fs::FileTypeExt;
+    match () {
+        () if kind.is_dir() => "a directory, not a file",
+        () if kind.is_fifo() => "a pipe, not a file. Write what comes through it to a file; standard input is called -",
+        () if kind.is_socket() => "a socket, not a file",
+        () if kind.is_char_device() || kind.is_block_device() => "a device, not a file. Standard input is called -",
+        () => "no regular file",
+    }
+}
+
+/// The name of what is no regular file.
+#[cfg(not(unix))]
+fn special(kind: FileType) -> &'static str {
+    if kind.is_dir() { "a directory, not a file" } else { "a device or a pipe, not a file" }
+}
+
+/// All bytes of a regular file, however many.
+pub(super) fn whole(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    regular(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// What came from standard input so far. It can be read once only, and readers come back.
+struct Stdin {
+    bytes: Vec<u8>,
+    over: bool,
+}
+
+static STDIN: Mutex<Stdin> = Mutex::new(Stdin { bytes: Vec::new(), over: false });
+
+/// Whether a path is the name of standard input. A file of this name is `./-`.
+fn is_stdin(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// Calls `with` with all of standard input, if that is at most `limit` bytes.
+fn stdin<T>(limit: u64, with: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
+    let mut input = STDIN.lock().unwrap_or_else(PoisonError::into_inner);
+    let wanted = (limit + 1).saturating_sub(input.bytes.len() as u64);
+    if !input.over && wanted > 0 {
+        io::stdin().lock().take(wanted).read_to_end(&mut input.bytes)?;
+        input.over = input.bytes.len() as u64 <= limit;
+    }
+    if input.bytes.len() as u64 > limit { Err(too_long(limit)) } else { Ok(with(&input.bytes)) }
+}
+
+/// All bytes of a file of settings, such as JSON or TOML.
+pub fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, SETTINGS_LIMIT)
+}
+
+/// All bytes of a file that has at most `limit`.
+pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    if is_stdin(path) {
+        return stdin(limit, <[u8]>::to_vec);
+    }
+    let file = regular(path)?;
+    let mut bytes = Vec::with_capacity(file.metadata()?.len().min(limit) as usize);
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit { Err(too_long(limit)) } else { Ok(bytes) }
+}
+
+/// Reads a file of settings as UTF-8.
+pub fn read_text(path: &Path) -> io::Result<String> {
+    String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("this is not UTF-8 text ({})", error.utf8_error())))
+}
+
+/// At most the first `most` bytes of a file.
+pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
+    Ok(read_part(path, 0, most as u64)?.0)
+}
+
+/// At most `most` bytes of a file from byte `at` on, and how long the whole file is.
+pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
+    if is_stdin(path) {
+        let part = |bytes: &[u8]| {
+            let start = (at as usize).min(bytes.len());
+            let end = start.saturating_add(most as usize).min(bytes.len());
+            (bytes[start..end].to_vec(), bytes.len() as u64)
+        };
+        return stdin(STDIN_LIMIT, part);
+    }
+    let mut file = regular(path)?;
+    let length = file.metadata()?.len();
+    let mut bytes = Vec::with_capacity(most.min(length.saturating_sub(at)) as usize);
+    file.seek(SeekFrom::Start(at))?;
+    file.take(most).read_to_end(&mut bytes)?;
+    Ok((bytes, length))
+}
+
+/// Bytes of a file that can be read; an error says what else is there.
+pub fn length(path: &Path) -> io::Result<u64> {
+    if is_stdin(path) {
+        return stdin(STDIN_LIMIT, |bytes| bytes.len() as u64);
+    }
+    let found = fs::metadata(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => io::Error::new(error.kind(), "there is no such file"),
+        _ => error,
+    })?;
+    expect_regular(&found)?;
+    Ok(found.len())
+}
+
+/// Length and modification time, to detect changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its length.
+    pub bytes: u64,
+    modified: Option<std::time::SystemTime>,
+}
+
+/// The stamp of a file or directory, if it is there.
+pub fn stamp(path: &Path) -> Option<Stamp> {
+    let found = fs::metadata(path).ok()?;
+    Some(Stamp { bytes: found.len(), modified: found.modified().ok() })
+}
+
+/// Whether a file or directory is there.
+pub fn exists(path: &Path) -> bool {
+    path.exists()
+}
+
+/// When a file was last written, in seconds since 1970.
+pub fn modified(path: &Path) -> io::Result<f64> {
+    let since = fs::metadata(path)?.modified()?.duration_since(std::time::UNIX_EPOCH);
+    Ok(since.map_or(0.0, |since| since.as_secs_f64()))
+}
+
+/// Whether a file, not a directory, is there.
+pub fn is_file(path: &Path) -> bool {
+    path.is_file()
+}
+
+/// Whether a directory is there.
+pub fn is_dir(path: &Path) -> bool {
+    path.is_dir()
+}
+
+/// Names of what is in a directory.
+pub fn list(path: &Path) -> io::Result<Vec<String>> {
+    fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+}
+
+/// The files whose paths match a pattern, in the order of their names.
+pub fn matching(pattern: &str) -> io::Result<Vec<PathBuf>> {
+    let found = glob::glob(pattern).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    let files: io::Result<Vec<PathBuf>> = found.map(|path| path.map_err(io::Error::from)).collect();
+    Ok(files?.into_iter().filter(|path| path.is_file()).collect())
+}
+
+/// A file that is read in parts, none of which is read before it is asked for.
+#[derive(Debug)]
+pub struct Mapped(memmap2::Mmap);
+
+impl Mapped {
+    /// Maps a regular file.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = regular(path)?;
+        // SAFETY: the map is read only. A file that another process truncates meanwhile can raise a
+        // fault, as with every mapped file; Signet's own files are replaced by renaming.
+        Ok(Self(unsafe { memmap2::Mmap::map(&file) }?))
+    }
+
+    /// Bytes of the file.
+    pub fn bytes(&self) -> u64 {
+        self.0.len() as u64
+    }
+
+    /// Some of its bytes; an error if it does not have them.
+    pub fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        let (start, end) = (usize::try_from(range.start).ok(), usize::try_from(range.end).ok());
+        let part = start.zip(end).and_then(|(start, end)| self.0.get(start..end));
+        part.map(Cow::Borrowed).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before these bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let dir = std::env::temp_dir().join(format!("signet-read-{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&dir);
+        fs::create_dir_all(&dir).unwrap();
+        dir
+    }
+
+    #[test]
+    fn a_file_over_the_limit_is_refused() {
+        let dir = scratch("limit");
+        let path = dir.join("file");
+        fs::write(&path, [7; 10]).unwrap();
+        assert_eq!(read_up_to(&path, 10).unwrap(), [7; 10]);
+        assert!(read_up_to(&path, 9).unwrap_err().to_string().contains("longer than 9 bytes"));
+        assert_eq!(read_part(&path, 8, 9).unwrap(), (vec![7, 7], 10));
+        // Longer than any settings, and no byte of it takes room.
+        File::create(&path).unwrap().set_len(SETTINGS_LIMIT + 1).unwrap();
+        assert!(read(&path).unwrap_err().to_string().contains("longer than 64 MB"));
+        fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_refused_at_once() {
+        let dir = scratch("special");
+        std::os::unix::fs::symlink("/dev/zero", dir.join("zeros")).unwrap();
+        let _socket = std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
+        for (name, kind) in [("zeros", "a device"), ("socket", "a socket"), (".", "a directory")] {
+            let path = dir.join(name);
+            let problems = [
+                read(&path).unwrap_err(),
+                read_text(&path).unwrap_err(),
+                read_part(&path, 0, 1).unwrap_err(),
+                Mapped::open(&path).unwrap_err(),
+                length(&path).unwrap_err(),
+            ];
+            for problem in problems {
+                assert!(problem.to_string().contains(kind), "{name}: {problem}");
+            }
+        }
+        fs::remove_dir_all(&dir).unwrap();
+    }
+}
