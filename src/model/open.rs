@@ -58,7 +58,7 @@ pub struct ModelFile {
 }
 
 /// The embedding's tensor.
-const EMBEDDING: &str = "model.embed_tokens.weight";
+pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
 
 /// Where a model's tensors are.
 enum Tensors {

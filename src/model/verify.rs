@@ -1,6 +1,6 @@
 //! Reads every tensor of a model file, to find what is damaged.
 
-use super::open::ModelFile;
+use super::open::{EMBEDDING, ModelFile};
 use super::weights::Linears;
 use crate::formats::{FormatError, TensorSource, bands};
 
@@ -39,5 +39,10 @@ impl ModelFile {
 }
 
 fn read(source: &dyn TensorSource, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
-    bands(rows, cols).try_for_each(|band| source.band(name, rows, cols, band).map(drop))
+    source.expect_shape(name, rows, cols)?;
+    bands(rows, cols).try_for_each(|band| match name {
+        // A row that is not finite is none that a text may reach.
+        EMBEDDING => source.values_of(name, cols, band).map(drop),
+        _ => source.floats_of(name, cols, band).map(drop),
+    })
 }

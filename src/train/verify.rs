@@ -88,7 +88,7 @@ pub fn verify_checkpoint(path: &Path, progress: &mut Progress<'_>) {
 
 fn bytes(checkpoint: &Checkpoint, path: &Path, name: &str) -> Result<(), FormatError> {
     let file = path.join(name);
-    let bytes = platform::read(&file).map_err(|error| FormatError::new(&file, format!("cannot be read: {error}")))?;
+    let bytes = platform::read_up_to(&file, platform::TOKENIZER_LIMIT).map_err(|error| FormatError::new(&file, format!("cannot be read: {error}")))?;
     checkpoint.sums.as_ref().map_or(Ok(()), |sums| sums.verify(name, &bytes)).map_err(|problem| FormatError::new(&file, problem))
 }
 
