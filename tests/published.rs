@@ -152,6 +152,54 @@ fn pytorch_files_are_read_whatever_they_share() {
 }
 
 #[test]
+fn pytorch_files_are_read_as_pytorch_reads_them() {
+    let whole: Vec<f32> = (0..12).map(|i| i as f32 / 8.0).collect();
+    let turned: Vec<f32> = (0..12).map(|i| whole[i % 3 * 4 + i / 3]).collect();
+    let at = |places: &[usize]| places.iter().map(|place| whole[*place]).collect::<Vec<_>>();
+    for name in ["kinds.bin", "legacy.bin", "deflated.bin"] {
+        let file = torch(name).unwrap();
+        for (tensor, rows, cols, values) in [
+            ("turned", 4, 3, turned.clone()),
+            ("columns", 3, 2, at(&[1, 2, 5, 6, 9, 10])),
+            ("steps", 2, 2, at(&[0, 3, 8, 11])),
+            ("row", 1, 4, at(&[4, 5, 6, 7])),
+            ("column", 1, 3, at(&[2, 6, 10])),
+            ("repeated", 2, 4, at(&[0, 1, 2, 3, 0, 1, 2, 3])),
+            ("negative", 4, 3, turned.iter().map(|value| -value).collect()),
+            ("attribute", 3, 4, whole.clone()),
+            ("double", 3, 4, whole.iter().map(|value| (f64::from(*value) + 1e-12) as f32).collect()),
+        ] {
+            assert_eq!(file.floats(tensor, rows, cols).unwrap(), values, "{name}: {tensor}");
+            let banded: Vec<f32> = (0..rows).flat_map(|row| file.band(tensor, rows, cols, row..row + 1).unwrap()).collect();
+            assert_eq!(banded, values, "{name}: {tensor} row by row");
+        }
+        assert_eq!(file.shape("scalar"), Some(&[][..]));
+        for (tensor, problem) in [
+            ("complex", "tensor complex holds C64; floats are needed"),
+            ("sparse", "tensor sparse is a sparse tensor, which Signet does not read"),
+            ("quantized", "tensor quantized is a quantized tensor"),
+            ("count", "tensor count is a number"),
+            ("words", "tensor words is a dict"),
+            ("none of these", "has no tensor none of these"),
+        ] {
+            let found = file.floats(tensor, 3, 4).unwrap_err().to_string();
+            assert!(found.contains(problem), "{name}: {found}");
+        }
+    }
+    for name in ["kinds.bin", "deflated.bin"] {
+        let file = torch(name).unwrap();
+        assert_eq!(file.floats("e4m3", 3, 4).unwrap(), whole, "{name}");
+        // With two bits of mantissa some are rounded.
+        assert_eq!(file.floats("e5m2", 4, 3).unwrap(), [0.0, 0.5, 1.0, 0.125, 0.625, 1.0, 0.25, 0.75, 1.25, 0.375, 0.875, 1.5], "{name}");
+        let problem = file.floats("meta", 2, 2).unwrap_err().to_string();
+        assert!(problem.contains("tensor meta is a tensor without values"), "{problem}");
+    }
+    assert_eq!(torch("old.bin").unwrap().floats("weight", 3, 4).unwrap(), whole);
+    assert_eq!(torch("turned.bin").unwrap().floats("turned", 4, 3).unwrap(), turned);
+    assert_eq!(torch("padded.bin").unwrap().floats("weight", 3, 4).unwrap(), whole);
+}
+
+#[test]
 fn pytorch_files_that_are_more_than_tensors_are_refused() {
     for (name, word) in [("evil.bin", "it would run \"posix.system\""), ("checkpoint.bin", "\"model\" is a dict")] {
         let problem = torch(name).err().expect(name).to_string();

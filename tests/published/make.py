@@ -74,3 +74,19 @@ class Evil:
 torch.save({"weight": Evil()}, files / "evil.bin")
 torch.save({"model": {"weight": whole}, "epoch": 3}, files / "checkpoint.bin")
 torch.save({"weight": torch.tensor([[0.5, float("nan")]])}, files / "nan.bin")
+# Everything that torch.load(weights_only=True) reads beside plain tensors, in both formats.
+attribute = torch.nn.Parameter(whole.clone()); attribute.note = "kept beside it"
+kinds = {
+    "turned": whole.T, "columns": whole[:, 1:3], "steps": whole[::2, ::3], "row": whole[1], "column": whole[:, 2], "repeated": whole[0].expand(2, 4), "negative": torch._neg_view(whole.T),
+    "attribute": attribute, "double": whole.double() + 1e-12, "scalar": torch.tensor(2.5), "complex": torch.complex(whole, whole), "sparse": whole.to_sparse(), "quantized": torch.quantize_per_tensor(whole, 0.1, 0, torch.quint8),
+    "count": 3, "big": 1 << 80, "fraction": 0.5, "bytes": b"\x00\xff", "words": {"a": [1, None]}, "set": {1}, "size": whole.shape, "dtype": torch.float16, "device": torch.device("cpu"), "half of a pair": "\ud800", 7: whole,
+}
+torch.save(kinds, files / "legacy.bin", _use_new_zipfile_serialization=False)
+eighths = {"e4m3": whole.to(torch.float8_e4m3fn), "e5m2": whole.to(torch.float8_e5m2).T, "u16": torch.tensor([1], dtype=torch.uint16), "meta": torch.empty(2, 2, device="meta")}
+torch.save({**kinds, **eighths}, files / "kinds.bin")
+with zipfile.ZipFile(files / "kinds.bin") as stored, zipfile.ZipFile(files / "deflated.bin", "w", zipfile.ZIP_DEFLATED) as deflated:
+    for name in stored.namelist(): deflated.writestr(name, stored.read(name))
+(files / "padded.bin").write_bytes((files / "protocol4.bin").read_bytes() + b"\0" * 600)
+class Reads:
+    def __reduce__(self): return (os.getenv, ("HOME",))
+torch.save({"weight": whole, "beside": Reads()}, files / "getenv.bin", _use_new_zipfile_serialization=False)
