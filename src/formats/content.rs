@@ -11,7 +11,7 @@ pub enum Kind {
     Empty,
     /// Zeros, as an interrupted download or a lost sector leaves them.
     Zeros,
-    /// What Git leaves of a file that Git LFS keeps elsewhere.
+    /// The pointer that Git leaves of a file that Git LFS keeps elsewhere.
     LfsPointer,
     /// A page of a web site.
     Html,
@@ -69,7 +69,7 @@ pub enum Kind {
 
 impl Kind {
     /// A noun phrase for messages, and what to do about it.
-    fn told(self) -> (&'static str, &'static str) {
+    fn phrase(self) -> (&'static str, &'static str) {
         const AGAIN: &str = "Download it again";
         const LINES: &str = "Convert it to JSON lines first";
         match self {
@@ -184,7 +184,7 @@ pub fn kind(start: &[u8]) -> Option<Kind> {
     marked_up(text.trim_ascii_start())
 }
 
-/// Whether some bytes are plain letters, every other byte zero.
+/// Returns true if some bytes are plain letters, every other byte zero.
 fn is_wide(start: &[u8]) -> bool {
     let pairs = &start.as_chunks::<2>().0[..(start.len() / 2).min(32)];
     let plain = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
@@ -203,7 +203,7 @@ fn marked_up(text: &[u8]) -> Option<Kind> {
     }
 }
 
-/// Whether some bytes are an object in JSON that names an error and hardly anything else.
+/// Returns true for an object in JSON that names an error and hardly anything else.
 fn is_server_error(text: &[u8]) -> bool {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(text) else { return false };
     fields.len() <= 6 && ["error", "errors", "message", "detail"].iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()))
@@ -224,7 +224,7 @@ pub fn refused(path: &Path, kind: Kind) -> FormatError {
 
 /// A sentence that says of which kind a file is, and what to do.
 pub fn described(kind: Kind) -> String {
-    let (what, advice) = kind.told();
+    let (what, advice) = kind.phrase();
     let verb = if kind == Kind::Empty || what.starts_with("compressed") { "it is" } else { "this is" };
     format!("{verb} {what}. {advice}")
 }

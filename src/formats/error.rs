@@ -10,7 +10,7 @@ pub struct FormatError {
     pub path: PathBuf,
     /// What is wrong, and with which tensor.
     pub problem: String,
-    /// Whether nothing of the file can be read.
+    /// Set if nothing of the file can be read.
     unreadable: bool,
 }
 

@@ -35,7 +35,7 @@ pub fn no_number(text: &str) -> Option<&str> {
     text.strip_prefix(NO_NUMBER).filter(|name| NAMES.contains(name))
 }
 
-/// Whether a number that JSON has not is anywhere in a value.
+/// Returns true if a number that JSON has not is anywhere in a value.
 pub fn has_name(value: &Value) -> bool {
     match value {
         Value::String(text) => no_number(text).is_some(),

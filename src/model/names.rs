@@ -8,7 +8,7 @@ use std::path::Path;
 
 /// Names of modules that only pass on to the one within, wherever they stand.
 const WRAPPERS: [&str; 4] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
-/// What wraps a whole model: the class for several devices, and that of adapters.
+/// Wrappers of a whole model: the class for several devices, and that of adapters.
 const AROUND: [&str; 2] = ["module.", "base_model.model."];
 /// How names of the model below the head begin, which transformers calls `model`.
 const BELOW: [&str; 3] = ["embed_tokens.", "layers.", "norm."];
@@ -51,7 +51,7 @@ fn plain(name: &str) -> String {
     while let Some(inner) = AROUND.iter().find_map(|wrapper| rest.strip_prefix(wrapper)) {
         rest = inner;
     }
-    // What stands around the causal model may be called `model`, too.
+    // The module around the causal model may be called `model`, too.
     while let Some(inner) = rest.strip_prefix("model.").filter(|inner| inner.starts_with("model.") || inner.starts_with("lm_head.")) {
         rest = inner;
     }

@@ -227,7 +227,7 @@ impl ModelFile {
         }
         let mut weights = Weights::allocate(machine, &self.config, self.linears, purpose)?;
         match &self.tensors {
-            // Where the embedding is no head, a row of it matters only to texts that have its token.
+            // A row of an embedding that is no head matters only to texts that have its token.
             Tensors::Floats(source) if !self.config.tie_word_embeddings && matches!(purpose, Purpose::Inference(_)) => {
                 let mut unusable = Vec::new();
                 load(machine, &weights, &mut |name, rows, cols, band| match name {
@@ -280,7 +280,7 @@ impl ModelFile {
     }
 }
 
-/// What `parse` makes of a file of JSON of at most `limit` bytes, if it is there.
+/// Parses a file of JSON of at most `limit` bytes, if it is there.
 fn optional<T>(path: &Path, limit: u64, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
     let Some(bytes) = json_file(path, limit)? else { return Ok(None) };
     parse(&bytes).map(Some).map_err(|problem| FormatError::new(path, problem))

@@ -68,7 +68,7 @@ impl Read for Raw {
 /// Gzip members one after the other; zero bytes may lie between and after them, as tapes and sectors leave them.
 struct Gzip {
     member: Option<GzDecoder<Raw>>,
-    /// Where the file stands between members, and after the last.
+    /// The file between members, and after the last.
     rest: Option<Raw>,
 }
 

@@ -8,11 +8,11 @@ use crate::formats::numbers::{self, Number};
 pub(super) enum Global {
     /// `collections.OrderedDict`.
     Dict,
-    /// What makes a tensor of a storage; the number is its version.
+    /// The function that makes a tensor of a storage; the number is its version.
     Rebuild(u8),
-    /// What makes a parameter of a tensor.
+    /// A function that makes a parameter of a tensor.
     Parameter,
-    /// What makes a tensor with attributes: it calls one of the above.
+    /// The function that makes a tensor with attributes: it calls one of the above.
     FromType,
     /// The class of storages of this type.
     Storage(Number),
@@ -20,11 +20,11 @@ pub(super) enum Global {
     Untyped,
     /// The type of a tensor's elements.
     Number(Number),
-    /// What makes something that is no tensor of a state dict; the text says of it what it is.
+    /// A function or class of something that is no tensor of a state dict, and a phrase for that.
     Other(&'static str),
 }
 
-/// What a pickle names, if it may.
+/// Looks up a name that a pickle imports; an error if it may not.
 pub(super) fn global(module: &str, name: &str) -> Result<Global, String> {
     let found = match module {
         "torch" => storage(name).or_else(|| number(name).map(Global::Number)).or_else(|| torch(name)),

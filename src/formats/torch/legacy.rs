@@ -13,12 +13,12 @@ const START: usize = 32;
 /// The only version of the format.
 const VERSION: i64 = 1001;
 
-/// Whether a file begins as one of PyTorch before 1.6.
+/// Returns true if a file begins as one of PyTorch before 1.6.
 pub(super) fn begins(start: &[u8]) -> bool {
     start[..start.len().min(START)].windows(MAGIC.len()).any(|bytes| bytes == MAGIC)
 }
 
-/// Where each storage lies: its first byte, and how many it has.
+/// The first byte of each storage, and how many it has.
 pub(super) type Storages<'a> = HashMap<&'a str, (u64, u64)>;
 
 /// The beginning of a file, which has its pickles.

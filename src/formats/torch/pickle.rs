@@ -24,7 +24,7 @@ pub(super) struct Tensor<'a> {
     pub(super) shape: Vec<usize>,
     /// How many elements lie between neighbours along each dimension.
     pub(super) strides: Vec<u64>,
-    /// Whether its elements are the negatives of those that are stored.
+    /// Set if its elements are the negatives of those that are stored.
     pub(super) negative: bool,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Storage<'a> {
     /// Its first byte there, and how many it has.
     pub(super) from: u64,
     pub(super) length: u64,
-    /// Whether its class says nothing of the elements.
+    /// Set if its class says nothing of the elements.
     pub(super) untyped: bool,
 }
 
@@ -117,7 +117,7 @@ impl<'a> Machine<'a> {
                 b'.' => return self.pop(),
                 b'\x80' if self.number(1)? > 5 => return Err("it is of a later protocol than 5".into()),
                 b'\x80' => {}
-                b'\x95' => drop(self.take(8)?),
+                b'\x95' => drop(self.next_bytes(8)?),
                 b'(' => self.marks.push(self.stack.len() as u32),
                 b'0' => drop(self.pop()?),
                 b'1' => drop(self.marked()?),
@@ -144,7 +144,7 @@ impl<'a> Machine<'a> {
                 b'\x8a' => self.long()?,
                 b'\x8b' => self.sized(4, Self::huge)?,
                 b'G' => {
-                    self.take(8)?;
+                    self.next_bytes(8)?;
                     self.push(Value::Other("a fraction"))?;
                 }
                 b'C' => self.sized(1, Self::bytes)?,
@@ -172,7 +172,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
+    fn next_bytes(&mut self, count: usize) -> Result<&'a [u8], String> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or("it ends too early")?;
         self.rest = rest;
         Ok(taken)
@@ -180,7 +180,7 @@ impl<'a> Machine<'a> {
 
     /// A number of so many bytes, little-endian.
     fn number(&mut self, bytes: usize) -> Result<u64, String> {
-        Ok(self.take(bytes)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        Ok(self.next_bytes(bytes)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     /// A signed number of up to eight bytes, in as many as it needs.
@@ -206,18 +206,18 @@ impl<'a> Machine<'a> {
 
     /// A whole number of more than eight bytes.
     fn huge(&mut self, count: usize) -> Done {
-        self.take(count)?;
+        self.next_bytes(count)?;
         self.push(Value::Other("a huge number"))
     }
 
     fn bytes(&mut self, count: usize) -> Done {
-        self.take(count)?;
+        self.next_bytes(count)?;
         self.push(Value::Other("bytes"))
     }
 
     fn text(&mut self, count: usize) -> Done {
         // Python's texts may hold halves of surrogate pairs, and those of Python 2 are bytes.
-        let text = std::str::from_utf8(self.take(count)?);
+        let text = std::str::from_utf8(self.next_bytes(count)?);
         self.push(text.map_or(Value::Other("a text that is not UTF-8"), Value::Text))
     }
 
@@ -286,7 +286,7 @@ impl<'a> Machine<'a> {
 
     fn line(&mut self) -> Result<&'a str, String> {
         let end = self.rest.iter().position(|byte| *byte == b'\n').ok_or("it ends too early")?;
-        let line = self.take(end + 1)?;
+        let line = self.next_bytes(end + 1)?;
         std::str::from_utf8(&line[..end]).map_err(|_| "a name is no UTF-8".into())
     }
 

@@ -9,7 +9,7 @@ use std::rc::Rc;
 /// Most dimensions of a tensor.
 const SIDES: usize = 8;
 
-/// What a state dict has under a name.
+/// An entry of a state dict.
 pub(super) enum Entry<'a> {
     Tensor(Rc<Tensor<'a>>),
     /// Something else, and what it is.
@@ -159,7 +159,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Tensor(Rc::new(tensor)))
     }
 
-    /// Whether a dict has a flag that is set; the last one of that name counts.
+    /// Returns true if a dict has a flag that is set; the last one of that name counts.
     fn is_set(&self, dict: u32, flag: &str) -> bool {
         let Value::Dict(entries) = self.value(dict) else { return false };
         let named = entries.chunks_exact(2).rfind(|entry| matches!(self.value(entry[0]), Value::Text(name) if *name == flag));

@@ -9,7 +9,7 @@ use std::sync::Arc;
 /// Most elements of a tensor that repeats elements of its storage: a small file does not ask for more.
 const REPEATED: u64 = 1 << 26;
 
-/// Where a storage lies.
+/// The place of a storage.
 pub(super) struct Place {
     /// Its first byte.
     pub(super) start: u64,
@@ -26,10 +26,10 @@ pub(super) struct Found {
     strides: Option<Vec<u64>>,
     /// Its first byte.
     start: u64,
-    /// Where its storage was unpacked to; none if it lies in the file.
+    /// Its storage, if that was unpacked; none if it lies in the file.
     unpacked: Option<Bytes>,
     negative: bool,
-    /// Whether the bytes of each element are in big-endian order.
+    /// Set if the bytes of each element are in big-endian order.
     swapped: bool,
 }
 
@@ -131,7 +131,7 @@ impl Found {
     }
 }
 
-/// Whether elements follow each other row by row. A side of one element has no neighbours.
+/// Returns true if elements follow each other row by row. A side of one element has no neighbours.
 fn contiguous(shape: &[usize], strides: &[u64]) -> bool {
     let mut next = 1u64;
     shape.iter().zip(strides).rev().all(|(side, stride)| {

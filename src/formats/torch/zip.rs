@@ -33,7 +33,7 @@ pub(super) struct Entry {
     pub(super) range: Range<u64>,
     /// How many bytes it has.
     pub(super) length: u64,
-    /// Whether it is compressed.
+    /// Set if it is compressed.
     pub(super) packed: bool,
 }
 

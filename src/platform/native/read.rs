@@ -54,7 +54,7 @@ pub(super) fn whole(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// What came from standard input so far. It can be read once only, and readers come back.
+/// The bytes read from standard input so far. It can be read once only, and readers come back.
 struct Stdin {
     bytes: Vec<u8>,
     over: bool,
@@ -62,7 +62,7 @@ struct Stdin {
 
 static STDIN: Mutex<Stdin> = Mutex::new(Stdin { bytes: Vec::new(), over: false });
 
-/// Whether a path is the name of standard input. A file of this name is `./-`.
+/// Returns true for the name of standard input. A file of this name is `./-`.
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
