@@ -1,6 +1,6 @@
 #variants q8
 // AdamW with decoupled weight decay: θ ← θ·(1 − ηλ) − η·m̂/(√v̂ + ε), m̂ = m/(1 − β₁ᵗ),
-// v̂ = v/(1 − β₂ᵗ); the gradient is cleared behind it. For latent weights it also packs the new
+// v̂ = v/(1 − β₂ᵗ), t the steps taken; the gradient is cleared behind it. For latent weights it also packs the new
 // signs over the old ones and counts those that flipped; `transpose` then packs the other way, from
 // the bits, because all in one kernel would need nine storage buffers and eight are sure. In the q8
 // variant the moments are codes, and a workgroup takes one block of them.
@@ -13,11 +13,11 @@ const BETA1: u32 = 1u;
 const BETA2: u32 = 2u;
 const EPSILON: u32 = 3u;
 const DECAY: u32 = 4u;
-const CORRECTION1: u32 = 5u;
-const CORRECTION2: u32 = 6u;
 // Places in the norm block.
 const FACTOR: u32 = 1u;
 const TAKEN: u32 = 2u;
+const CORRECTION1: u32 = 3u;
+const CORRECTION2: u32 = 4u;
 
 @group(0) @binding(1) var<storage, read> norm: array<f32>;
 @group(0) @binding(2) var<storage, read> control: array<f32>;
@@ -41,8 +41,8 @@ fn stepped(i: u32, first_moment: f32, second_moment: f32) -> Stepped {
     let m = control[BETA1] * first_moment + (1.0 - control[BETA1]) * g;
     let v = control[BETA2] * second_moment + (1.0 - control[BETA2]) * g * g;
     let keep = 1.0 - control[RATE] * control[DECAY];
-    let rate = control[RATE] / control[CORRECTION1];
-    let root = sqrt(v) / control[CORRECTION2];
+    let rate = control[RATE] / norm[CORRECTION1];
+    let root = sqrt(v) / norm[CORRECTION2];
     return Stepped(m, v, parameter[i] * keep - rate * m / (root + control[EPSILON]));
 }
 

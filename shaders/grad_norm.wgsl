@@ -1,5 +1,6 @@
 // The global gradient norm: squares[n] = Σ g² of the n-th of 256 ranges; then norm = √Σ ÷ scale,
-// factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, and whether the step is taken.
+// factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, whether the step is taken, and the corrections of
+// AdamW's moments, which depend on whether the step before was.
 #import "shared/reduce.wgsl"
 const LANES: u32 = 256u;
 const PARTIALS: u32 = 256u;
@@ -27,9 +28,13 @@ fn squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
 }
 
 // Places in the control block.
+const SKIPPED1: u32 = 5u;
+const SKIPPED2: u32 = 6u;
 const CLIP: u32 = 7u;
 const INVERSE_SCALE: u32 = 8u;
 const THRESHOLD: u32 = 9u;
+const TAKEN1: u32 = 11u;
+const TAKEN2: u32 = 12u;
 
 @group(0) @binding(2) var<storage, read> control: array<f32>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
@@ -57,8 +62,10 @@ fn norm(@builtin(local_invocation_index) lane: u32) {
     let size = sqrt(total) * control[INVERSE_SCALE];
     let factor = min(1.0, control[CLIP] / (size + 1e-6));
     let taken = is_finite(total) && is_finite(size) && at_most(size, control[THRESHOLD]);
+    let taken_before = result[2] != 0.0;
     result[0] = size;
     result[1] = factor * control[INVERSE_SCALE];
     result[2] = select(0.0, 1.0, taken);
-    result[3] = 0.0;
+    result[3] = select(control[SKIPPED1], control[TAKEN1], taken_before);
+    result[4] = select(control[SKIPPED2], control[TAKEN2], taken_before);
 }

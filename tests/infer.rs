@@ -80,7 +80,7 @@ fn a_packed_model_says_what_the_latent_one_says() {
     let latent = ModelFile::open(&student()).unwrap();
     let report = pack(&latent, &scratch.file("model.signet")).unwrap();
     assert_eq!(report.bytes, std::fs::metadata(scratch.file("model.signet")).unwrap().len());
-    assert_eq!(report.binarized_weights as usize, latent.config.binarized_weights());
+    assert_eq!(report.binarized_weights, latent.config.binarized_weights());
     let packed = ModelFile::open(&scratch.file("model.signet")).unwrap();
     assert_eq!((packed.storage(), latent.storage()), (Storage::F16, Storage::F32));
     rounded(&student(), &scratch.file("rounded"));

@@ -181,3 +181,36 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
     let error = train(&scratch, "asked", true, &mut |_, _, _| {}).unwrap_err();
     assert!(error.contains("changes.jsonl") && error.contains("99.0 is not between 0.0 and 10.0"), "{error}");
 }
+
+/// A step's line times that step alone, whatever was done before and after it.
+#[test]
+fn pauses_saves_and_samples_do_not_show_in_the_speed() {
+    const REST: f64 = 0.7;
+    let scratch = Scratch::new("speed");
+    let mut rests = 0;
+    let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
+        TrainEvent::Step(metrics) if [4, 5, 9, 16, 17].contains(&metrics.step) => orders.give(Order::Pause),
+        TrainEvent::Step(metrics) if metrics.step % 3 == 0 => {
+            [Order::Save, Order::Snapshot, Order::Sample].map(|order| orders.give(order));
+        }
+        TrainEvent::Step(metrics) if metrics.step == 20 => stop.ask(),
+        TrainEvent::Paused { .. } => {
+            std::thread::sleep(std::time::Duration::from_secs_f64(REST));
+            rests += 1;
+            orders.give(if rests % 2 == 0 { Order::StepOnce } else { Order::Go });
+        }
+        _ => {}
+    };
+    train(&scratch, "run", false, &mut speak).unwrap();
+    train(&scratch, "run", true, &mut |_, _, _| {}).unwrap();
+    assert!(rests >= 5, "{rests}");
+    let metrics = read_piece(&scratch.path("run"), Place::default()).unwrap().metrics;
+    let tokens = (settings(&scratch).batch * settings(&scratch).seq) as f64;
+    let seconds: Vec<f64> = metrics.iter().map(|line| tokens / line.tokens_per_s).collect();
+    let mut sorted = seconds.clone();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted[sorted.len() / 2];
+    for (line, seconds) in metrics.iter().zip(&seconds) {
+        assert!(*seconds > median / 10.0 && *seconds < REST * 0.8, "step {} took {seconds} s, the median {median}", line.step);
+    }
+}

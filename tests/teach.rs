@@ -149,3 +149,25 @@ fn a_cache_of_an_adapter_trains_there_and_is_measured_against_the_teacher_itself
     let (joined, whole) = (last["kl"].as_f64().unwrap(), last["held_out"]["kl"].as_f64().unwrap());
     assert!(joined > 0.0 && whole > 0.0, "{joined} {whole}");
 }
+
+#[test]
+fn a_run_resumes_from_its_cache_without_the_teacher() {
+    let scratch = Scratch::new("absent-teacher");
+    let teacher = teacher(&scratch);
+    assert!(run(&as_str(&teach(&scratch, &teacher, "cache", "cpu", &[]))).0);
+    let name = teacher.display().to_string();
+    let whole = learner(&scratch, &name, "cache", "whole", "cpu");
+    assert!(run(&as_str(&whole)).0);
+    let last = scratch.path("runs/whole/checkpoints/step-00000060");
+    let weights = std::fs::read(last.join("model.safetensors")).unwrap();
+    std::fs::remove_dir_all(&last).unwrap();
+    std::fs::rename(&teacher, scratch.path("elsewhere")).unwrap();
+    let mut resumed = whole;
+    resumed.push("--resume".into());
+    let (good, said) = run(&as_str(&resumed));
+    assert!(good && said.contains(&name) && said.contains("without its teacher"), "{said}");
+    assert!(std::fs::read(last.join("model.safetensors")).unwrap() == weights, "the parameters differ");
+    // A new run needs it, to know what it would learn from.
+    let (good, said) = run(&as_str(&learner(&scratch, &name, "cache", "new", "cpu")));
+    assert!(!good && said.contains("setting teacher"), "{said}");
+}

@@ -89,7 +89,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
         progress(n + 1, WARM_UP + bench.steps, "timing steps")?;
     }
     let memory = machine.bytes();
-    let needed = needed(&config, &bench, parameters);
+    let needed = needed(&config, &bench, parameters as u64);
     let on_gpu = matches!(machine, Machine::Gpu(_));
     let dispatches = if on_gpu { Some(super::dispatch_counts(&config, bench.batch, bench.seq)?) } else { None };
     let measured = if on_gpu && bench.kernels { Some(super::kernels::rates(machine).await?) } else { None };
@@ -119,8 +119,8 @@ fn control(step: i32) -> Control<f32> {
         beta2: 0.95,
         epsilon: 1e-8,
         decay: 0.1,
-        correction1: 1.0 - 0.9f32.powi(step),
-        correction2: (1.0 - 0.95f32.powi(step)).sqrt(),
+        correction1: [1.0 - 0.9f32.powi(step); 2],
+        correction2: [(1.0 - 0.95f32.powi(step)).sqrt(); 2],
         clip: 1.0,
         inverse_scale: 1.0,
         threshold: f32::MAX,
@@ -130,13 +130,14 @@ fn control(step: i32) -> Control<f32> {
 
 /// Bytes that cannot be done without: two floats a parameter (weight, gradient) and two moments, the
 /// teacher, and 6·width + 2·kv_width + 3·feed-forward + heads floats a token and layer.
-fn needed(config: &LlamaConfig, bench: &TrainBench, parameters: usize) -> u64 {
-    let tokens = bench.batch * bench.seq;
+fn needed(config: &LlamaConfig, bench: &TrainBench, parameters: u64) -> u64 {
+    let words = |storage: Storage, count: u64| storage.row_words(count as usize) as u64;
+    let tokens = bench.batch as u64 * bench.seq as u64;
     let moments = match bench.moments {
         Moments::F32 => 2 * parameters,
-        Moments::Q8 => 2 * Storage::SignedLog.row_words(parameters),
+        Moments::Q8 => 2 * words(Storage::SignedLog, parameters),
     };
-    let teacher = bench.teacher_storage.storage().row_words(config.parameters());
+    let teacher = words(bench.teacher_storage.storage(), config.parameters());
     let saved = 6 * config.hidden_size + 2 * config.kv_width() + 3 * config.intermediate_size + config.num_attention_heads;
-    4 * (2 * parameters + moments + teacher + tokens * config.num_hidden_layers * saved) as u64
+    4 * (2 * parameters + moments + teacher + tokens * config.num_hidden_layers as u64 * saved as u64)
 }

@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::path::PathBuf;
 
 /// How text is read, of commands that take it with --data.
-#[derive(Args)]
+#[derive(Args, Clone, Default, PartialEq)]
 pub(super) struct TextOptions {
     /// Of JSON lines the field that is read; auto takes text, messages (through the model's chat template) or token_ids.
     #[arg(long, value_name = "NAME")]

@@ -16,6 +16,7 @@ mod inspect;
 mod landscape;
 mod output;
 mod pack;
+mod settings;
 mod sweep;
 mod teach;
 mod tokenizer;

@@ -1,7 +1,7 @@
 //! `signet sweep`.
 
 use super::output::{self, put};
-use crate::runner::{Clock, Command, Event, Metrics, Runner, SweepRequest, SweepRun, TrainEvent};
+use crate::runner::{Clock, Command, Event, Metrics, Pace, Runner, SweepRequest, SweepRun, TrainEvent};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -85,7 +85,7 @@ struct View {
     before: u64,
     bar: Option<ProgressBar>,
     clock: Option<Clock>,
-    rate: Option<f64>,
+    pace: Pace,
 }
 
 impl View {
@@ -99,7 +99,7 @@ impl View {
                 (self.runs, self.bar, self.clock) = (runs.clone(), Some(ProgressBar::new(tokens).with_style(style)), Some(Clock::start()));
             }
             Event::SweepRun { n, of, name } => {
-                self.n = *n;
+                (self.n, self.pace) = (*n, Pace::default());
                 let earlier = self.runs.iter().take(n - 1);
                 self.before = earlier.map(SweepRun::tokens_left).sum();
                 self.line(&format!("run {n} of {of}: {name}"));
@@ -120,7 +120,8 @@ impl View {
 
     fn step(&mut self, metrics: &Metrics) {
         let (Some(run), Some(bar), Some(clock)) = (self.runs.get(self.n.wrapping_sub(1)), &self.bar, &self.clock) else { return };
-        let rate = self.rate.map_or(metrics.tokens_per_s, |rate| 0.9 * rate + 0.1 * metrics.tokens_per_s);
+        self.pace.add(metrics.tokens_per_s);
+        let rate = self.pace.tokens_per_s().unwrap_or_default();
         let done = self.before + (metrics.step.saturating_sub(run.step)) * run.config.tokens_per_step();
         let all = bar.length().unwrap_or(0);
         // By all of the session: evaluations and beginnings of runs take time, too.
@@ -140,7 +141,6 @@ impl View {
         if bar.is_hidden() && metrics.step.is_multiple_of(50) {
             put(&format!("  {message}\n"));
         }
-        self.rate = Some(rate);
     }
 
     fn line(&self, text: &str) {

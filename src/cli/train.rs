@@ -1,15 +1,13 @@
 //! `signet train`.
 
-use super::{choice, data, output};
-use crate::runner::{
-    self, Command, Divergence, Event, Loss, MatrixStorage, Metrics, Moments, PlanTrainRequest, Precision, Recomputation, Runner, TrainConfig, TrainEvent,
-    TrainRequest,
-};
+use super::settings::SettingOptions;
+use super::{data, output};
+use crate::runner::{self, Command, Event, Metrics, Pace, PlanTrainRequest, Runner, TrainConfig, TrainEvent, TrainRequest};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Train a model. Without arguments: the embedded default, on the best device there is.
 #[derive(Args)]
@@ -20,7 +18,7 @@ pub(super) struct Train {
     /// Folder of the runs.
     #[arg(long, default_value = "runs")]
     runs: PathBuf,
-    /// Go on with the run of this name; settings given must be those it was started with.
+    /// Resume the run of this name. Settings that you pass must match the original run.
     #[arg(long)]
     resume: bool,
     /// With --resume: resume from the checkpoint of this step; later ones are moved aside.
@@ -44,114 +42,16 @@ pub(super) struct Train {
     /// One JSON object per event instead of a progress bar.
     #[arg(long)]
     json: bool,
-    /// tiny, 5M, 130M, 1.3B, 7B, 13B, or the path of a config.json.
-    #[arg(long)]
-    model: Option<String>,
-    /// Keep the linear layers in full precision: a teacher, or a baseline.
-    #[arg(long)]
-    full_precision: bool,
-    /// The teacher: embedded, none, a model directory, or its name on Hugging Face (owner/name).
-    #[arg(long)]
-    teacher: Option<String>,
-    /// Learn from this cache of the teacher, made by `signet teach`, in place of the teacher itself.
-    #[arg(long, value_name = "DIR")]
-    teacher_cache: Option<PathBuf>,
-    /// With a cache: measure held-out text against the teacher itself, which takes its memory.
-    #[arg(long)]
-    eval_teacher: bool,
-    /// How the teacher's matrices are kept on the device: f16, f32, or q8 (8-bit blocks).
-    #[arg(long, value_parser = choice::<MatrixStorage>)]
-    teacher_storage: Option<MatrixStorage>,
-    /// embedded, or the path of a tokenizer.json.
-    #[arg(long)]
-    tokenizer: Option<String>,
-    /// Files of text to train on, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.
-    #[arg(long, num_args = 1..)]
-    data: Vec<PathBuf>,
     #[command(flatten)]
-    text: data::TextOptions,
-    /// First weights: scratch, teacher, or a model directory.
-    #[arg(long)]
-    init: Option<String>,
-    /// ad (the teacher's distribution), ar (the next token), or mix (half of each).
-    #[arg(long)]
-    loss: Option<String>,
-    /// With ad and mix, how far from the teacher is measured: forward (KL of the student from the teacher, the paper's),
-    /// reverse (KL of the teacher from the student), or js (Jensen–Shannon, between the two).
-    #[arg(long, value_parser = choice::<Divergence>)]
-    divergence: Option<Divergence>,
-    /// Temperature of the distillation: divides the logits of both.
-    #[arg(long)]
-    temperature: Option<f64>,
-    /// f32, or f16: whether dense products may hold their factors in f16 on a GPU.
-    #[arg(long)]
-    precision: Option<String>,
-    /// Decides initial weights and the order of data.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Sequences in a micro-step.
-    #[arg(long)]
-    batch: Option<usize>,
-    /// Tokens in a sequence.
-    #[arg(long)]
-    seq: Option<usize>,
-    /// Micro-steps in an optimizer step.
-    #[arg(long)]
-    accumulate: Option<usize>,
-    /// Compute activations again instead of holding them: auto (as little as makes the run fit), light (norms and SwiGLU only), on, or off.
-    #[arg(long)]
-    recompute: Option<String>,
-    /// Optimizer steps.
-    #[arg(long)]
-    steps: Option<u64>,
-    /// Highest learning rate.
-    #[arg(long)]
-    lr: Option<f64>,
-    /// Learning rate at the end.
-    #[arg(long)]
-    end_lr: Option<f64>,
-    /// Steps of warm-up.
-    #[arg(long)]
-    warmup: Option<u64>,
-    /// How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes).
-    #[arg(long, value_parser = choice::<Moments>)]
-    moments: Option<Moments>,
-    /// Weight decay.
-    #[arg(long)]
-    weight_decay: Option<f64>,
-    /// Largest gradient norm.
-    #[arg(long)]
-    clip: Option<f64>,
-    /// β₂ of AdamW.
-    #[arg(long)]
-    beta2: Option<f64>,
-    /// Steps between evaluations on held-out text.
-    #[arg(long)]
-    eval_every: Option<u64>,
-    /// Held-out batches looked at.
-    #[arg(long)]
-    eval_batches: Option<usize>,
-    /// Steps between samples of text; 0 for none.
-    #[arg(long)]
-    sample_every: Option<u64>,
-    /// What samples continue.
-    #[arg(long)]
-    sample_prompt: Option<String>,
-    /// Steps between checkpoints; 0 for one at the end.
-    #[arg(long)]
-    checkpoint_every: Option<u64>,
-    /// Checkpoints kept, besides the best.
-    #[arg(long)]
-    keep: Option<usize>,
+    settings: SettingOptions,
 }
 
 impl Train {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let run = self.run_path()?;
-        let config = self.settings()?;
-        let given = self.config.is_some() || config != TrainConfig::default();
-        let (config, device) = ((given || !self.resume).then_some(config), self.device.clone());
-        let request = TrainRequest { run: run.clone(), config, resume: self.resume, from_step: self.from_step, device, memory: self.memory };
+        let config = self.settings(&run)?;
+        let (from_step, device) = (self.from_step, self.device.clone());
+        let request = TrainRequest { run: run.clone(), config, resume: self.resume, from_step, device, memory: self.memory };
         if self.plan {
             return self.print_plan(request, runner);
         }
@@ -191,62 +91,29 @@ impl Train {
         }
     }
 
-    fn settings(&self) -> Result<TrainConfig> {
-        let mut config = match &self.config {
-            Some(path) => runner::settings(path)?,
-            None => TrainConfig::default(),
+    /// The settings: of the file and the options, over those of the run that is resumed, or the defaults;
+    /// none where a resume was given none.
+    fn settings(&self, run: &Path) -> Result<Option<TrainConfig>> {
+        let given = self.config.is_some() || self.settings.any();
+        let base = match (self.resume, given) {
+            (true, false) => return Ok(None),
+            // What is wrong with the run is told when it is opened.
+            (true, true) => match runner::settings(&run.join("run.toml")) {
+                Ok(settings) => settings,
+                Err(_) => return Ok(None),
+            },
+            (false, _) => TrainConfig::default(),
         };
-        macro_rules! set {
-            ($($name:ident),*) => { $(if let Some(value) = self.$name.clone() { config.$name = value; })* };
-        }
-        set!(model, teacher_storage, divergence, temperature, seed, batch, seq, accumulate, steps, lr, end_lr, warmup, moments, weight_decay, clip, beta2);
-        set!(eval_every, eval_batches, sample_every, sample_prompt, checkpoint_every, keep);
-        if let Some(dir) = &self.teacher_cache {
-            config.teacher_cache = Some(dir.clone());
-        }
-        config.eval_teacher |= self.eval_teacher;
-        if self.full_precision {
-            config.binary = false;
-        }
-        if !self.data.is_empty() {
-            config.data = self.data.clone();
-        }
-        self.text.set(&mut config);
-        if let Some(name) = &self.teacher {
-            config.teacher = name.clone().into();
-        }
-        if let Some(name) = &self.tokenizer {
-            config.tokenizer = name.clone().into();
-        }
-        if let Some(name) = &self.init {
-            config.init = name.clone().into();
-        }
-        match self.loss.as_deref() {
-            None => {}
-            Some("ad") => config.loss = Loss::Ad,
-            Some("ar") => config.loss = Loss::Ar,
-            Some("mix") => config.loss = Loss::Mix,
-            Some(other) => bail!("--loss {other:?}: there are ad, ar and mix"),
-        }
-        match self.precision.as_deref() {
-            None => {}
-            Some("f32") => config.precision = Precision::F32,
-            Some("f16") => config.precision = Precision::F16,
-            Some(other) => bail!("--precision {other:?}: there are f32 and f16"),
-        }
-        match self.recompute.as_deref() {
-            None => {}
-            Some("auto") => config.recompute = Recomputation::Auto,
-            Some("on") => config.recompute = Recomputation::On,
-            Some("light") => config.recompute = Recomputation::Light,
-            Some("off") => config.recompute = Recomputation::Off,
-            Some(other) => bail!("--recompute {other:?}: there are auto, on, light and off"),
-        }
-        Ok(config)
+        let mut config = match &self.config {
+            Some(path) => runner::settings_over(&base, path)?,
+            None => base,
+        };
+        self.settings.set(&mut config);
+        Ok(Some(config))
     }
 }
 
-fn print_ending(run: &std::path::Path, finished: bool) {
+fn print_ending(run: &Path, finished: bool) {
     let name = run.file_name().unwrap_or_default().to_string_lossy();
     println!();
     println!("run        {}", run.display());
@@ -262,12 +129,15 @@ fn print_ending(run: &std::path::Path, finished: bool) {
 struct View {
     json: bool,
     bar: Option<ProgressBar>,
-    rate: Option<f64>,
+    pace: Pace,
+    /// Tokens of a step, and steps of the run.
+    tokens: u64,
+    steps: u64,
 }
 
 impl View {
     fn new(json: bool) -> Self {
-        Self { json, bar: None, rate: None }
+        Self { json, bar: None, pace: Pace::default(), tokens: 0, steps: 0 }
     }
 
     fn show(&mut self, event: &Event) {
@@ -285,14 +155,13 @@ impl View {
 
     fn train(&mut self, event: &TrainEvent) {
         match event {
-            TrainEvent::Begun { step, steps, summary, .. } => {
+            TrainEvent::Begun { step, steps, tokens, summary, .. } => {
                 // There is one already if the run goes on after its device was lost.
                 self.close();
                 self.line(summary);
-                let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} eta {eta}").expect("a fixed template");
-                let bar = ProgressBar::new(*steps).with_style(style).with_position(*step);
-                bar.reset_eta();
-                self.bar = Some(bar);
+                let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template");
+                self.bar = Some(ProgressBar::new(*steps).with_style(style).with_position(*step));
+                (self.pace, self.tokens, self.steps) = (Pace::default(), *tokens, *steps);
             }
             TrainEvent::Step(metrics) => self.step(metrics),
             TrainEvent::HeldOut { step, losses } => {
@@ -312,10 +181,12 @@ impl View {
     }
 
     fn step(&mut self, metrics: &Metrics) {
-        let rate = self.rate.map_or(metrics.tokens_per_s, |rate| 0.9 * rate + 0.1 * metrics.tokens_per_s);
-        self.rate = Some(rate);
+        self.pace.add(metrics.tokens_per_s);
+        let rate = self.pace.tokens_per_s().unwrap_or_default();
+        let left = self.pace.seconds(self.steps.saturating_sub(metrics.step) * self.tokens);
+        let left = left.map_or(String::new(), |seconds| format!(", {} left", output::time(seconds)));
         let kl = metrics.kl.map_or(String::new(), |kl| format!(" KL {kl:.3}"));
-        let message = format!("loss {:.3}{kl} flips {:.2e} {rate:.0} tok/s", metrics.loss, metrics.flip_ratio);
+        let message = format!("loss {:.3}{kl} flips {:.2e} {rate:.0} tok/s{left}", metrics.loss, metrics.flip_ratio);
         if let Some(bar) = &self.bar {
             bar.set_message(message.clone());
             bar.set_position(metrics.step);

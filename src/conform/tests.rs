@@ -20,6 +20,10 @@ const RIGHT: Wrong = Wrong { stray: 0, factor: 1.0, forgetful: false };
 impl Op for Wrong {
     const NAME: &'static str = "add";
 
+    fn key(&self) -> String {
+        "Wrong".into()
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         Ok(vec![specs.inputs[0]])
     }

@@ -14,7 +14,7 @@ pub struct Counter {
     fusions: &'static [Fusion],
     memory: Vec<usize>,
     pool: Pool,
-    kept: usize,
+    kept: u64,
     choices: BTreeMap<String, (Choice, usize)>,
 }
 
@@ -22,7 +22,7 @@ pub struct Counter {
 #[derive(Clone, Copy, Debug)]
 pub struct Counted {
     /// Words in its slots.
-    pub slot_words: usize,
+    pub slot_words: u64,
     /// Dispatches in a run, if every operation takes its portable variant.
     pub dispatches: usize,
 }
@@ -50,8 +50,8 @@ impl Counter {
     }
 
     /// Words reserved.
-    pub fn memory_words(&self) -> usize {
-        self.memory.iter().sum()
+    pub fn memory_words(&self) -> u64 {
+        self.memory.iter().map(|&words| words as u64).sum()
     }
 
     /// Words of a memory.
@@ -60,7 +60,7 @@ impl Counter {
     }
 
     /// Words in the slots of all programs.
-    pub fn slot_words(&self) -> usize {
+    pub fn slot_words(&self) -> u64 {
         self.pool.words() + self.kept
     }
 

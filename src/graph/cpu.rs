@@ -33,6 +33,19 @@ impl<T: Real> Data<T> {
         }
     }
 
+    /// Where a tensor begins that lies here. No reference to the elements is made, which would end the
+    /// right to use pointers to other tensors of the same buffer.
+    fn raw(&mut self, offset: usize, spec: Spec) -> Raw<T> {
+        assert!(offset <= self.len() && spec.words() <= self.len() - offset, "{spec} at {offset} lies outside its buffer of {}", self.len());
+        // SAFETY: the offset is inside the buffer.
+        unsafe {
+            match self {
+                Data::Real(x) => Raw::Real(x.as_mut_ptr().add(offset)),
+                Data::Words(x) => Raw::Words(x.as_mut_ptr().add(offset)),
+            }
+        }
+    }
+
     /// As a tensor that is read.
     pub(super) fn view(&self, spec: Spec) -> View<'_, T> {
         match self {
@@ -154,7 +167,7 @@ pub struct CpuMachine<T> {
     pool: Pool,
     slots: Vec<Data<T>>,
     /// Words that programs keep for themselves.
-    kept: usize,
+    kept: u64,
 }
 
 /// A tape with its slots, ready to run any number of times.
@@ -164,6 +177,51 @@ pub struct CpuProgram<T> {
     plan: Plan,
     /// For each slot of the plan: its own buffer, or one of the machine's.
     slots: Vec<CpuSlot<T>>,
+    /// The operands of each operation.
+    operands: Vec<Operands>,
+}
+
+/// The buffer that holds a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    /// A memory of the machine.
+    Memory(usize),
+    /// A slot of the program's own.
+    Own(usize),
+    /// A slot that the machine's programs share.
+    Shared(usize),
+}
+
+/// A tensor in its buffer.
+#[derive(Clone, Copy, Debug)]
+struct Located {
+    holder: Holder,
+    offset: usize,
+    spec: Spec,
+}
+
+impl Located {
+    fn overlaps(&self, other: &Self) -> bool {
+        let end = |of: &Self| of.offset + of.spec.words();
+        self.holder == other.holder && self.offset < end(other) && other.offset < end(self)
+    }
+}
+
+/// The operands of an operation.
+#[derive(Debug)]
+struct Operands {
+    inputs: Vec<Located>,
+    updates: Vec<Located>,
+    outputs: Vec<Located>,
+}
+
+impl Operands {
+    /// Whether nothing that is written overlaps another operand, wherever slots were placed.
+    fn are_apart(&self) -> bool {
+        let written: Vec<&Located> = self.updates.iter().chain(&self.outputs).collect();
+        let alone = |(n, one): (usize, &&Located)| !self.inputs.iter().chain(written[..n].iter().copied()).any(|other| one.overlaps(other));
+        written.iter().enumerate().all(alone)
+    }
 }
 
 #[derive(Debug)]
@@ -174,7 +232,7 @@ enum CpuSlot<T> {
 
 impl<T> CpuProgram<T> {
     /// Words in the slots.
-    pub fn slot_words(&self) -> usize {
+    pub fn slot_words(&self) -> u64 {
         self.plan.words()
     }
 
@@ -204,8 +262,8 @@ impl<T: Runs> CpuMachine<T> {
     }
 
     /// Words reserved.
-    pub fn memory_words(&self) -> usize {
-        self.memory.iter().map(Data::len).sum()
+    pub fn memory_words(&self) -> u64 {
+        self.memory.iter().map(|data| data.len() as u64).sum()
     }
 
     /// The floats at `home`.
@@ -241,7 +299,7 @@ impl<T: Runs> CpuMachine<T> {
     }
 
     /// Words in the slots of all programs.
-    pub fn slot_words(&self) -> usize {
+    pub fn slot_words(&self) -> u64 {
         self.pool.words() + self.kept
     }
 
@@ -264,8 +322,24 @@ impl<T: Runs> CpuMachine<T> {
         self.slots.extend(added.iter().map(|slot| Data::zeros(slot.class, slot.words)));
         self.kept += plan.kept_words();
         let own = |slot: &Slot| CpuSlot::Own(Data::zeros(slot.class, slot.words));
-        let slots = plan.slots.iter().zip(places).map(|(slot, place)| place.map_or_else(|| own(slot), CpuSlot::Shared)).collect();
-        Ok(CpuProgram { tape, plan, slots })
+        let slots = plan.slots.iter().zip(&places).map(|(slot, place)| place.map_or_else(|| own(slot), CpuSlot::Shared)).collect();
+        let located = |id: &TensorId| {
+            let info = &tape.tensors[id.0];
+            let holder = match tape.buffers[info.buffer.0].place {
+                Place::Memory(MemoryId(memory)) => Holder::Memory(memory),
+                Place::Pooled => {
+                    let slot = plan.slot_of[info.buffer.0].expect("planned");
+                    places[slot].map_or(Holder::Own(slot), Holder::Shared)
+                }
+            };
+            Located { holder, offset: info.offset, spec: info.spec }
+        };
+        let all = |ids: &[TensorId]| ids.iter().map(located).collect();
+        let nodes = tape.nodes.iter();
+        let operands: Vec<Operands> =
+            nodes.map(|node| Operands { inputs: all(&node.inputs), updates: all(&node.updates), outputs: all(&node.outputs) }).collect();
+        assert!(operands.iter().all(Operands::are_apart), "a plan gave one slot to two operands of an operation");
+        Ok(CpuProgram { tape, plan, slots, operands })
     }
 
     /// Runs every operation of a program, in order.
@@ -275,31 +349,25 @@ impl<T: Runs> CpuMachine<T> {
     }
 
     fn run_nodes(&mut self, program: &mut CpuProgram<T>) {
-        let tape = program.tape.clone();
-        for node in &tape.nodes {
-            let raw = |machine: &mut Self, slots: &mut [CpuSlot<T>], id: TensorId| {
-                let info = &tape.tensors[id.0];
-                let data = match tape.buffers[info.buffer.0].place {
-                    Place::Memory(MemoryId(memory)) => &mut machine.memory[memory],
-                    Place::Pooled => match &mut slots[program.plan.slot_of[info.buffer.0].expect("planned")] {
+        let CpuProgram { tape, slots, operands, .. } = program;
+        for (node, Operands { inputs, updates, outputs }) in tape.nodes.iter().zip(operands.iter()) {
+            let mut raw = |tensor: &Located| {
+                let data = match tensor.holder {
+                    Holder::Memory(memory) => &mut self.memory[memory],
+                    Holder::Shared(place) => &mut self.slots[place],
+                    Holder::Own(slot) => match &mut slots[slot] {
                         CpuSlot::Own(data) => data,
-                        CpuSlot::Shared(place) => &mut machine.slots[*place],
+                        CpuSlot::Shared(_) => unreachable!("located as its own"),
                     },
                 };
-                let range = info.offset..info.offset + info.spec.words();
-                let raw = match data {
-                    Data::Real(data) => Raw::Real(data[range].as_mut_ptr()),
-                    Data::Words(data) => Raw::Words(data[range].as_mut_ptr()),
-                };
-                (raw, info.spec)
+                (data.raw(tensor.offset, tensor.spec), tensor.spec)
             };
-            let slots = &mut program.slots;
-            let inputs: Vec<_> = node.inputs.iter().map(|&id| raw(self, slots, id)).collect();
-            let updates: Vec<_> = node.updates.iter().map(|&id| raw(self, slots, id)).collect();
-            let outputs: Vec<_> = node.outputs.iter().map(|&id| raw(self, slots, id)).collect();
-            // SAFETY: every range was bounds-checked above; `check_overlaps` saw when the program was
-            // compiled that no written range overlaps another operand's; no buffer is resized while
-            // the views live.
+            let inputs: Vec<_> = inputs.iter().map(&mut raw).collect();
+            let updates: Vec<_> = updates.iter().map(&mut raw).collect();
+            let outputs: Vec<_> = outputs.iter().map(&mut raw).collect();
+            // SAFETY: `Data::raw` checked every range. When the program was compiled, nothing that is
+            // written overlapped another operand. While the views live, no other reference to the buffers'
+            // elements is made, and no buffer is resized.
             let mut io = unsafe {
                 CpuIo {
                     inputs: inputs.into_iter().map(|(raw, spec)| view(raw, spec)).collect(),

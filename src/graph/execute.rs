@@ -26,14 +26,14 @@ pub struct GpuMachine {
     gpu: Arc<Gpu>,
     fusions: &'static [Fusion],
     memory: Vec<wgpu::Buffer>,
-    words: usize,
+    words: u64,
     variants: Variants,
     /// Whether variants that are known to fail here are candidates too.
     fearless: bool,
     pool: Pool,
     slots: Vec<wgpu::Buffer>,
     /// Words that programs keep for themselves.
-    kept: usize,
+    kept: u64,
     /// Seconds that no submit should be expected to pass.
     longest: f64,
     /// Operations a second of its slowest dispatch that was too long.
@@ -64,7 +64,7 @@ impl GpuProgram {
     }
 
     /// Words in the slots.
-    pub fn slot_words(&self) -> usize {
+    pub fn slot_words(&self) -> u64 {
         self.plan.words()
     }
 
@@ -150,17 +150,17 @@ impl GpuMachine {
     pub fn allocate(&mut self, words: usize) -> Result<MemoryId, MachineError> {
         let buffer = self.gpu.storage(&format!("memory {}", self.memory.len()), 4 * words as u64)?;
         self.memory.push(buffer);
-        self.words += words;
+        self.words += words as u64;
         Ok(MemoryId(self.memory.len() - 1))
     }
 
     /// Words reserved.
-    pub fn memory_words(&self) -> usize {
+    pub fn memory_words(&self) -> u64 {
         self.words
     }
 
     /// Words in the slots of all programs.
-    pub fn slot_words(&self) -> usize {
+    pub fn slot_words(&self) -> u64 {
         self.pool.words() + self.kept
     }
 

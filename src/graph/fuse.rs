@@ -70,6 +70,9 @@ impl AnyOp for Fused {
     fn name(&self) -> &'static str {
         self.rule.name
     }
+    fn key(&self) -> String {
+        format!("[{}]", self.links.iter().map(|link| link.op.key()).collect::<Vec<_>>().join(", "))
+    }
     fn as_any(&self) -> &dyn Any {
         self
     }

@@ -274,9 +274,9 @@ impl Machine {
     /// Bytes reserved by [`Machine::allocate`].
     pub fn memory_bytes(&self) -> u64 {
         match self {
-            Machine::Cpu(cpu) => 4 * cpu.memory_words() as u64,
-            Machine::Gpu(gpu) => 4 * gpu.memory_words() as u64,
-            Machine::Counting(counter) => 4 * counter.memory_words() as u64,
+            Machine::Cpu(cpu) => 4 * cpu.memory_words(),
+            Machine::Gpu(gpu) => 4 * gpu.memory_words(),
+            Machine::Counting(counter) => 4 * counter.memory_words(),
         }
     }
 
@@ -292,9 +292,9 @@ impl Machine {
     /// Bytes in the slots of all programs compiled here, which share them.
     pub fn slot_bytes(&self) -> u64 {
         match self {
-            Machine::Cpu(cpu) => 4 * cpu.slot_words() as u64,
-            Machine::Gpu(gpu) => 4 * gpu.slot_words() as u64,
-            Machine::Counting(counter) => 4 * counter.slot_words() as u64,
+            Machine::Cpu(cpu) => 4 * cpu.slot_words(),
+            Machine::Gpu(gpu) => 4 * gpu.slot_words(),
+            Machine::Counting(counter) => 4 * counter.slot_words(),
         }
     }
 
@@ -308,9 +308,9 @@ impl Program {
     /// Bytes in the slots of its activations, most of them shared with other programs.
     pub fn slot_bytes(&self) -> u64 {
         match self {
-            Program::Cpu(program) => 4 * program.slot_words() as u64,
-            Program::Gpu(program) => 4 * program.slot_words() as u64,
-            Program::Counted(counted) => 4 * counted.slot_words as u64,
+            Program::Cpu(program) => 4 * program.slot_words(),
+            Program::Gpu(program) => 4 * program.slot_words(),
+            Program::Counted(counted) => 4 * counted.slot_words,
         }
     }
 

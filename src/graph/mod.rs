@@ -40,3 +40,4 @@ pub use shape::{LOG_BLOCK, Spec, Storage};
 pub use tape::{Choice, Home, MemoryId, Tape, TensorId};
 pub use traced::Traced;
 pub use variants::Variants;
+pub(crate) use variants::key_float;

@@ -80,6 +80,11 @@ pub trait Op: Debug + Clone + Send + Sync + 'static {
     /// The file stem of the operation, and what it is called in reports.
     const NAME: &'static str;
 
+    /// Type and attributes, under which choices of variants are filed (see
+    /// [`Variants::key`](super::Variants::key)). Runs find their choices by this text: it stays as it
+    /// is when a type or a field is renamed.
+    fn key(&self) -> String;
+
     /// Checks the operands and gives the outputs.
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError>;
 
@@ -109,6 +114,8 @@ pub type DynOp = Arc<dyn AnyOp>;
 pub trait AnyOp: Debug + Send + Sync {
     /// See [`Op::NAME`].
     fn name(&self) -> &'static str;
+    /// See [`Op::key`].
+    fn key(&self) -> String;
     /// The operation's own type.
     fn as_any(&self) -> &dyn Any;
     /// See [`Op::outputs`].
@@ -128,6 +135,9 @@ pub trait AnyOp: Debug + Send + Sync {
 impl<O: Op> AnyOp for O {
     fn name(&self) -> &'static str {
         O::NAME
+    }
+    fn key(&self) -> String {
+        Op::key(self)
     }
     fn as_any(&self) -> &dyn Any {
         self

@@ -74,13 +74,13 @@ impl Plan {
     }
 
     /// Words in all slots together.
-    pub fn words(&self) -> usize {
-        self.slots.iter().map(|slot| slot.words).sum()
+    pub fn words(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.words as u64).sum()
     }
 
     /// Words in the slots that no other tape may use.
-    pub fn kept_words(&self) -> usize {
-        self.slots.iter().filter(|slot| slot.kept).map(|slot| slot.words).sum()
+    pub fn kept_words(&self) -> u64 {
+        self.slots.iter().filter(|slot| slot.kept).map(|slot| slot.words as u64).sum()
     }
 }
 
@@ -134,8 +134,8 @@ impl Pool {
     }
 
     /// Words in all slots together.
-    pub fn words(&self) -> usize {
-        self.slots.iter().map(|slot| slot.words).sum()
+    pub fn words(&self) -> u64 {
+        self.slots.iter().map(|slot| slot.words as u64).sum()
     }
 }
 

@@ -73,9 +73,10 @@ impl Spec {
         Self { rows, cols, storage: Storage::Signs }
     }
 
-    /// Elements: rows × cols.
+    /// Elements: rows × cols. Where addresses have 32 bits, more than they can count are `usize::MAX`,
+    /// which no machine has room for; so it is with words.
     pub fn elements(&self) -> usize {
-        self.rows * self.cols
+        self.rows.saturating_mul(self.cols)
     }
 
     /// Words of 32 bits in one row.
@@ -85,7 +86,7 @@ impl Spec {
 
     /// Words of 32 bits in all rows.
     pub fn words(&self) -> usize {
-        self.rows * self.row_words()
+        self.rows.saturating_mul(self.row_words())
     }
 
     /// The same rows and columns.

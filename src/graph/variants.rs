@@ -1,6 +1,7 @@
 //! Which variant each operation of a tape takes on a GPU. Pure.
 
 use super::op::{AnyOp, Specs, Variant};
+use super::shape::{Spec, Storage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -20,10 +21,11 @@ impl Variants {
         Self { preferred: Some(variant.to_owned()), ..Self::default() }
     }
 
-    /// What a choice is filed under: the operation with its attributes, and its operands' specs.
+    /// The text under which a choice is filed: the operation with its attributes, and its operands' shapes
+    /// and storage. Files of runs and of tuning hold it, so it is written out, and never changes.
     pub fn key(op: &dyn AnyOp, specs: Specs<'_>) -> String {
-        let list = |specs: &[super::Spec]| specs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-        format!("{} {op:?}: {} → {}", op.name(), list(specs.inputs), list(specs.updates))
+        let list = |specs: &[Spec]| specs.iter().map(key_spec).collect::<Vec<_>>().join(", ");
+        format!("{} {}: {} → {}", op.name(), op.key(), list(specs.inputs), list(specs.updates))
     }
 
     /// Names the variant of an operation and shape.
@@ -46,5 +48,28 @@ impl Variants {
         let named = |name: Option<&str>| candidates.iter().position(|variant| Some(variant.name) == name);
         let place = named(self.chosen(key)).or_else(|| named(self.preferred.as_deref())).unwrap_or(0);
         candidates.into_iter().nth(place)
+    }
+}
+
+/// A shape and its storage in a key.
+fn key_spec(spec: &Spec) -> String {
+    let storage = match spec.storage {
+        Storage::F32 => "F32",
+        Storage::F16 => "F16",
+        Storage::U32 => "U32",
+        Storage::Q8 => "Q8",
+        Storage::SignedLog => "SignedLog",
+        Storage::UnsignedLog => "UnsignedLog",
+        Storage::Signs => "Signs",
+    };
+    format!("({}, {}) {storage}", spec.rows, spec.cols)
+}
+
+/// A number in a key: with a point, or with an exponent where it is very small or large.
+pub(crate) fn key_float(x: f64) -> String {
+    match x.abs() {
+        size if size != 0.0 && !(1e-4..1e16).contains(&size) => format!("{x:e}"),
+        _ if x.fract() == 0.0 => format!("{x:.1}"),
+        _ => x.to_string(),
     }
 }

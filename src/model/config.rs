@@ -255,13 +255,13 @@ impl LlamaConfig {
     }
 
     /// Weights that a student binarizes.
-    pub fn binarized_weights(&self) -> usize {
-        self.linears().iter().map(|(_, out, width)| out * width).sum()
+    pub fn binarized_weights(&self) -> u64 {
+        self.linears().iter().map(|&(_, out, width)| out as u64 * width as u64).sum()
     }
 
     /// All parameters of a full-precision model of this shape.
-    pub fn parameters(&self) -> usize {
-        self.binarized_weights() + self.others().iter().map(|(_, rows, cols)| rows * cols).sum::<usize>()
+    pub fn parameters(&self) -> u64 {
+        self.binarized_weights() + self.others().iter().map(|&(_, rows, cols)| rows as u64 * cols as u64).sum::<u64>()
     }
 }
 
@@ -273,7 +273,7 @@ mod tests {
     fn presets_have_the_papers_sizes() {
         let sizes: Vec<f64> = PRESETS[2..5].iter().map(|name| LlamaConfig::preset(name, 32_000).unwrap().parameters() as f64 / 1e9).collect();
         assert!((sizes[0] - 0.134).abs() < 0.001 && (sizes[1] - 1.364).abs() < 0.001 && (sizes[2] - 6.738).abs() < 0.01, "{sizes:?}");
-        let teachers: Vec<usize> = TEACHERS.iter().map(|name| LlamaConfig::teacher(name).unwrap().parameters()).collect();
+        let teachers: Vec<u64> = TEACHERS.iter().map(|name| LlamaConfig::teacher(name).unwrap().parameters()).collect();
         assert_eq!(teachers, [134_515_008, 361_821_120, 1_100_048_384, 6_738_415_616]);
         for name in PRESETS {
             LlamaConfig::preset(name, 4096).unwrap().check().unwrap();

@@ -72,11 +72,11 @@ pub struct Sizes {
 
 impl Sizes {
     fn of(config: &LlamaConfig, linears: Linears) -> Self {
-        let parameters = config.parameters() as u64;
+        let parameters = config.parameters();
         let packed = packed_bytes(config, linears);
         Self {
             parameters,
-            binarized: if linears == Linears::Binary { config.binarized_weights() as u64 } else { 0 },
+            binarized: if linears == Linears::Binary { config.binarized_weights() } else { 0 },
             packed,
             f16: 2 * parameters,
             bits_per_parameter: 8.0 * packed as f64 / parameters as f64,

@@ -49,7 +49,7 @@ fn layout(config: &LlamaConfig, kind: Linears) -> Vec<TensorInfo> {
 
 /// Bytes of the tensors of a packed model of this shape; header and tokenizer come on top.
 pub fn packed_bytes(config: &LlamaConfig, kind: Linears) -> u64 {
-    layout(config, kind).iter().map(|(_, dtype, shape)| (shape.iter().product::<usize>() * dtype.bitsize() / 8) as u64).sum()
+    layout(config, kind).iter().map(|(_, dtype, shape)| shape.iter().map(|&side| side as u64).product::<u64>() * dtype.bitsize() as u64 / 8).sum()
 }
 
 /// Bits stored for each weight of the blocks' linear layers: of a binarized one its sign, padding, and
@@ -58,8 +58,8 @@ pub fn bits_per_weight(config: &LlamaConfig, kind: Linears) -> f64 {
     if kind == Linears::Dense {
         return 16.0;
     }
-    let bits: usize = config.linears().iter().map(|(_, out, width)| 32 * out * width.div_ceil(32) + 2 * 16 * width).sum();
-    bits as f64 / config.binarized_weights() as f64
+    let bits: f64 = config.linears().iter().map(|&(_, out, width)| 32.0 * out as f64 * width.div_ceil(32) as f64 + 2.0 * 16.0 * width as f64).sum();
+    bits / config.binarized_weights() as f64
 }
 
 /// Writes `source` as a packed file at `out`, tensor by tensor: whole, or not at all.
@@ -77,7 +77,7 @@ pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
     });
     written.map_err(|error| failure(out, error))?;
     let config = &source.config;
-    let binarized_weights = if source.linears == Linears::Binary { config.binarized_weights() as u64 } else { 0 };
+    let binarized_weights = if source.linears == Linears::Binary { config.binarized_weights() } else { 0 };
     Ok(PackReport { binarized_weights, bits_per_weight: bits_per_weight(config, source.linears), bytes })
 }
 

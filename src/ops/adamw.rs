@@ -20,11 +20,12 @@ struct State<'a, T> {
 
 /// θ ← θ·(1 − ηλ) − η·m̂/(√v̂ + ε), with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ).
 #[inline(always)]
-fn step<T: Real>(control: &Control<T>, factor: T, state: State<'_, T>) {
+fn step<T: Real>(control: &Control<T>, norm: &[T], state: State<'_, T>) {
+    let &[_, factor, _, correction1, correction2, ..] = norm else { unreachable!("checked") };
     let one = T::from_f32(1.0);
-    let (keep, rate) = (one - control.rate * control.decay, control.rate / control.correction1);
+    let (keep, rate) = (one - control.rate * control.decay, control.rate / correction1);
     let (rest1, rest2) = (one - control.beta1, one - control.beta2);
-    let inverse2 = one / control.correction2;
+    let inverse2 = one / correction2;
     let moments = state.first.iter_mut().zip(state.second);
     for ((p, g), (m, v)) in state.parameter.iter_mut().zip(state.gradient).zip(moments) {
         let gradient = *g * factor;
@@ -57,13 +58,13 @@ impl<'a, T: Real> Moments<'a, T> {
     }
 
     /// A [`step`] of the elements from `from` on; by its place an element's codes are rounded.
-    fn step(self, control: &Control<T>, factor: T, parameter: &mut [T], gradient: &mut [T], from: usize) {
+    fn step(self, control: &Control<T>, norm: &[T], parameter: &mut [T], gradient: &mut [T], from: usize) {
         let (first, second) = match self {
             Moments::Codes(first, second) => (first, second),
             Moments::Floats(first, second) => {
                 return vectorised(
                     #[inline(always)]
-                    || step(control, factor, State { parameter, first, second, gradient }),
+                    || step(control, norm, State { parameter, first, second, gradient }),
                 );
             }
         };
@@ -75,7 +76,7 @@ impl<'a, T: Real> Moments<'a, T> {
                 || {
                     unpack(Storage::SignedLog, first, m);
                     unpack(Storage::UnsignedLog, second, v);
-                    step(control, factor, State { parameter, first: m, second: v, gradient });
+                    step(control, norm, State { parameter, first: m, second: v, gradient });
                     log_codes::encode(
                         Storage::SignedLog,
                         m,
@@ -123,6 +124,10 @@ pub struct AdamW;
 impl Op for AdamW {
     const NAME: &'static str = "adamw";
 
+    fn key(&self) -> String {
+        "AdamW".into()
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         check(specs, &[]).map_err(Self::refuse)?;
         Ok(vec![])
@@ -146,7 +151,7 @@ impl Op for AdamW {
             return g.real().fill(T::ZERO);
         }
         let tasks = p.real().par_chunks_mut(TASK).zip(g.real().par_chunks_mut(TASK)).zip(Moments::split(m, v, TASK)).enumerate();
-        tasks.for_each(|(task, ((parameter, gradient), moments))| moments.step(&control, norm[1], parameter, gradient, task * TASK));
+        tasks.for_each(|(task, ((parameter, gradient), moments))| moments.step(&control, norm, parameter, gradient, task * TASK));
     }
 
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
@@ -166,6 +171,10 @@ pub struct AdamWSigns {
 
 impl Op for AdamWSigns {
     const NAME: &'static str = "adamw";
+
+    fn key(&self) -> String {
+        format!("AdamWSigns {{ members: {}, counter: {} }}", self.members.key(), self.counter)
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         check(specs, &[Storage::Signs, Storage::Signs, Storage::U32]).map_err(Self::refuse)?;
@@ -220,7 +229,7 @@ impl Op for AdamWSigns {
         let rows = rows.zip(signs.words().par_chunks_mut(row_words)).enumerate();
         let flipped: Vec<u32> = rows
             .map(|(row, (((parameter, gradient), moments), signs))| {
-                moments.step(&control, norm[1], parameter, gradient, row * cols);
+                moments.step(&control, norm, parameter, gradient, row * cols);
                 vectorised(
                     #[inline(always)]
                     || repack(parameter, signs),
@@ -353,14 +362,15 @@ fn blocks(case: Case, taken: bool) -> Case {
         beta2: 0.95,
         epsilon: 1e-8,
         decay: 0.1,
-        correction1: 0.271,
-        correction2: 0.377,
+        // Of steps that were or were not taken before: the norm block has those that hold.
+        correction1: [0.1, 0.19],
+        correction2: [0.22, 0.31],
         clip: 1.0,
         inverse_scale: 1.0 / 1024.0,
         threshold: 1e3,
         step: STEP as f32,
     };
-    case.input(Spec::f32(1, NORM), Fill::Floats(vec![2.5, 0.4 / 1024.0, f32::from(u8::from(taken)), 0.0]))
+    case.input(Spec::f32(1, NORM), Fill::Floats(vec![2.5, 0.4 / 1024.0, f32::from(u8::from(taken)), 0.271, 0.377, 0.0, 0.0, 0.0]))
         .input(Spec::f32(1, CONTROL), Fill::Floats(control.words().to_vec()))
 }
 

@@ -11,6 +11,10 @@ pub struct Add;
 impl Op for Add {
     const NAME: &'static str = "add";
 
+    fn key(&self) -> String {
+        "Add".into()
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         expect(specs, &[Storage::F32, Storage::F32], &[]).map_err(Self::refuse)?;
         let [a, b] = [specs.inputs[0], specs.inputs[1]];

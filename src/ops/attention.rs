@@ -104,6 +104,10 @@ impl Attention {
 impl Op for Attention {
     const NAME: &'static str = "attention";
 
+    fn key(&self) -> String {
+        format!("Attention {{ batch: {}, heads: {} }}", self.batch, self.heads.key())
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, U32};
         let whole = [F32, U32];
@@ -251,6 +255,10 @@ pub struct AttentionBackward(Attention);
 
 impl Op for AttentionBackward {
     const NAME: &'static str = "attention";
+
+    fn key(&self) -> String {
+        format!("AttentionBackward({})", self.0.key())
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         expect(specs, &[Storage::F32; 4], &[]).map_err(Self::refuse)?;

@@ -9,7 +9,7 @@ pub(crate) use cases::cases;
 pub use top::{DistillTop, MOST_KEPT};
 
 use super::{bits, expect};
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, sum, vectorised};
+use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, sum, vectorised};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
@@ -57,6 +57,17 @@ impl Objective {
     /// Half of each.
     pub const MIX: Self = Self { next_token: 0.5, ..Self::AD };
 
+    /// As part of [`Op::key`].
+    fn key(&self) -> String {
+        let divergence = match self.divergence {
+            Divergence::Forward => "Forward",
+            Divergence::Reverse => "Reverse",
+            Divergence::Js => "Js",
+        };
+        let (next_token, temperature) = (key_float(self.next_token), key_float(self.temperature));
+        format!("Objective {{ next_token: {next_token}, divergence: {divergence}, temperature: {temperature} }}")
+    }
+
     /// The loss of a row, or a mean over rows, by its terms.
     pub fn loss(&self, terms: &[f64]) -> f64 {
         let hard = self.next_token;
@@ -83,6 +94,10 @@ pub struct Distill {
 
 impl Op for Distill {
     const NAME: &'static str = "distill";
+
+    fn key(&self) -> String {
+        format!("Distill {{ objective: {}, gradient: {} }}", self.objective.key(), self.gradient)
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, U32};
@@ -256,6 +271,10 @@ pub struct LossSum;
 
 impl Op for LossSum {
     const NAME: &'static str = "distill";
+
+    fn key(&self) -> String {
+        "LossSum".into()
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         expect(specs, &[Storage::F32, Storage::F32], &[Storage::F32]).map_err(Self::refuse)?;

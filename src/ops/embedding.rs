@@ -12,6 +12,10 @@ pub struct Embedding;
 impl Op for Embedding {
     const NAME: &'static str = "embedding";
 
+    fn key(&self) -> String {
+        "Embedding".into()
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         let table = specs.inputs.first().map_or(Storage::F32, |spec| spec.storage);
         if !matches!(table, Storage::F32 | Storage::F16 | Storage::Q8) {
@@ -92,6 +96,10 @@ pub struct EmbeddingGradient {
 
 impl Op for EmbeddingGradient {
     const NAME: &'static str = "embedding";
+
+    fn key(&self) -> String {
+        format!("EmbeddingGradient {{ first: {}, vocabulary: {} }}", self.first, self.vocabulary)
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         expect(specs, &[Storage::F32, Storage::U32], &[Storage::F32]).map_err(Self::refuse)?;

@@ -67,6 +67,10 @@ pub struct FbiLinear {
 impl Op for FbiLinear {
     const NAME: &'static str = "fbi_linear";
 
+    fn key(&self) -> String {
+        format!("FbiLinear {{ members: {} }}", self.members.key())
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, Signs};
         let training = specs.inputs.len() == 6;
@@ -159,6 +163,10 @@ pub struct FbiLinearInput {
 
 impl Op for FbiLinearInput {
     const NAME: &'static str = "fbi_linear";
+
+    fn key(&self) -> String {
+        format!("FbiLinearInput {{ members: {} }}", self.members.key())
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, Signs};
@@ -280,6 +288,10 @@ pub struct FbiLinearWeight {
 
 impl Op for FbiLinearWeight {
     const NAME: &'static str = "fbi_linear";
+
+    fn key(&self) -> String {
+        format!("FbiLinearWeight {{ members: {} }}", self.members.key())
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::F32;

@@ -16,6 +16,10 @@ pub struct SumSquares;
 impl Op for SumSquares {
     const NAME: &'static str = "grad_norm";
 
+    fn key(&self) -> String {
+        "SumSquares".into()
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         expect(specs, &[Storage::F32], &[Storage::F32]).map_err(Self::refuse)?;
         if specs.updates[0].elements() != PARTIALS {
@@ -51,8 +55,9 @@ impl Op for SumSquares {
     }
 }
 
-/// `partials (ranges, 256)`, `control (1, 16)`; replaces the update `(1, 4)`: the norm (unscaled),
-/// the factor gradients are multiplied by, and 1 if the step is taken, 0 if not.
+/// `partials (ranges, 256)`, `control (1, 16)`; replaces the update `(1, 8)`, which holds the step
+/// before: the norm (unscaled), the factor gradients are multiplied by, 1 if the step is taken, 0 if
+/// not, and AdamW's corrections: those for the steps that were taken up to here.
 ///
 /// norm = √Σ ÷ scale; factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, as PyTorch clips; the step is
 /// taken if the norm is finite and at most the guard's threshold.
@@ -61,6 +66,10 @@ pub struct GradNorm;
 
 impl Op for GradNorm {
     const NAME: &'static str = "grad_norm";
+
+    fn key(&self) -> String {
+        "GradNorm".into()
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         expect(specs, &[Storage::F32, Storage::F32], &[Storage::F32]).map_err(Self::refuse)?;
@@ -88,7 +97,12 @@ impl Op for GradNorm {
         let clipped = control.clip / (norm + T::from_f64(1e-6));
         let factor = if clipped < one { clipped } else { one };
         let taken = norm.is_finite() && norm <= control.threshold;
-        out.copy_from_slice(&[norm, factor * control.inverse_scale, if taken { one } else { T::ZERO }, T::ZERO]);
+        let before = usize::from(out[2] != T::ZERO);
+        out[0] = norm;
+        out[1] = factor * control.inverse_scale;
+        out[2] = if taken { one } else { T::ZERO };
+        out[3] = control.correction1[before];
+        out[4] = control.correction2[before];
     }
 
     fn backward(&self, _: &mut Backward<'_>) -> Rule {
@@ -103,15 +117,15 @@ pub(crate) fn cases() -> Vec<Case> {
         let gradients = Spec::f32(1, n);
         Case::new(format!("squares of {n}"), SumSquares).input(gradients, Fill::Normal(0.1, 1.0)).update(Spec::f32(1, PARTIALS), Fill::Normal(1.0, 1.0))
     });
-    let norm = |label: &str, ranges: usize, partials: Fill, clip: f32, threshold: f32, expect: Expect| {
+    let after = |before: f32, label: &str, ranges: usize, partials: Fill, clip: f32, threshold: f32, expect: Expect| {
         let control = Control {
             rate: 1e-3,
             beta1: 0.9,
             beta2: 0.95,
             epsilon: 1e-8,
             decay: 0.1,
-            correction1: 0.5,
-            correction2: 0.5,
+            correction1: [0.1, 0.19],
+            correction2: [0.22, 0.31],
             clip,
             inverse_scale: 1.0 / 1024.0,
             threshold,
@@ -120,8 +134,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new(format!("norm of {ranges} ranges, {label}"), GradNorm)
             .input(Spec::f32(ranges, PARTIALS), partials)
             .input(Spec::f32(1, CONTROL), Fill::Floats(control.words().to_vec()))
-            .update_to(Spec::f32(1, NORM), Fill::Normal(3.0, 1.0), expect)
+            .update_to(Spec::f32(1, NORM), Fill::Floats(vec![3.0, 0.5, before, 0.7, 0.8, 0.9, 1.1, 1.2]), expect)
     };
+    let norm = |label: &str, ranges, partials, clip, threshold, expect| after(1.0, label, ranges, partials, clip, threshold, expect);
     let positive = || Fill::Uniform(0.0, 1e6);
     let mut cases = squares.to_vec();
     let huge = Case::new("squares of 300, beyond f32", SumSquares).input(Spec::f32(1, 300), Fill::Uniform(1e25, 1e30));
@@ -133,6 +148,7 @@ pub(crate) fn cases() -> Vec<Case> {
         norm("no threshold", 5, positive(), 1.0, f32::MAX, Expect::Oracle),
         norm("zero", 2, Fill::Floats(vec![0.0]), 1.0, 1e6, Expect::Oracle),
         norm("infinite", 2, Fill::Floats(vec![1.0, f32::INFINITY, 2.0]), 1.0, f32::MAX, Expect::Element(2)),
+        after(0.0, "after a step that was not taken", 3, positive(), 1.0, 1e6, Expect::Oracle),
         norm("not a number", 2, Fill::Floats(vec![1.0, 2.0, f32::NAN]), 1.0, f32::MAX, Expect::Element(2)),
     ]);
     cases

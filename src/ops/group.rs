@@ -16,6 +16,11 @@ impl Members {
         }
     }
 
+    /// As part of [`Op::key`](crate::graph::Op::key).
+    pub(super) fn key(&self) -> String {
+        format!("Members([{}])", self.0.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))
+    }
+
     /// How many layers.
     pub fn count(&self) -> usize {
         self.0.len()
@@ -50,6 +55,11 @@ pub struct Heads {
 }
 
 impl Heads {
+    /// As part of [`Op::key`](crate::graph::Op::key).
+    pub(super) fn key(&self) -> String {
+        format!("Heads {{ query: {}, key_value: {} }}", self.query, self.key_value)
+    }
+
     /// Heads in a row of q, k and v side by side.
     pub fn in_row(&self) -> usize {
         self.query + 2 * self.key_value

@@ -17,6 +17,10 @@ pub struct Join;
 impl Op for Join {
     const NAME: &'static str = "join";
 
+    fn key(&self) -> String {
+        "Join".into()
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         expect(specs, &vec![Storage::F32; specs.inputs.len().max(1)], &[]).map_err(Self::refuse)?;
         let rows = specs.inputs[0].rows;
@@ -75,6 +79,10 @@ pub struct Columns {
 
 impl Op for Columns {
     const NAME: &'static str = "join";
+
+    fn key(&self) -> String {
+        format!("Columns {{ first: {}, count: {} }}", self.first, self.count)
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         expect(specs, &[Storage::F32], &[]).map_err(Self::refuse)?;

@@ -98,6 +98,15 @@ impl Matmul {
 impl Op for Matmul {
     const NAME: &'static str = "matmul";
 
+    fn key(&self) -> String {
+        let into = match self.into {
+            Into::Output => "Output",
+            Into::Overwrite => "Overwrite",
+            Into::Accumulate => "Accumulate",
+        };
+        format!("Matmul {{ transpose_a: {}, transpose_b: {}, into: {into} }}", self.transpose_a, self.transpose_b)
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         let b = specs.inputs.get(1).map_or(Storage::F32, |spec| spec.storage);
         let packed = matches!(b, Storage::F16 | Storage::Q8) && self.transpose_b && !self.transpose_a;

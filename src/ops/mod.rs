@@ -89,3 +89,88 @@ pub(crate) fn expect(specs: Specs<'_>, inputs: &[Storage], updates: &[Storage]) 
     check("inputs", specs.inputs, inputs)?;
     check("updates", specs.updates, updates)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Class, Home, Machine, MemoryId, Tape};
+    use pollster::block_on;
+    use std::sync::Arc;
+
+    const ROWS: usize = 2;
+    const COLS: usize = 8;
+
+    /// Gives each tensor its place: in one memory, or each in its own.
+    struct Places {
+        machine: Machine,
+        arena: Option<MemoryId>,
+        end: usize,
+    }
+
+    impl Places {
+        fn home(&mut self, rows: usize, cols: usize) -> Home {
+            let spec = Spec::f32(rows, cols);
+            let (memory, offset) = match self.arena {
+                Some(arena) => (arena, self.end),
+                None => (self.machine.allocate(Class::Real, spec.words()).unwrap(), 0),
+            };
+            self.end += spec.words();
+            let home = Home { memory, offset, spec };
+            let values: Vec<f32> = (0..spec.elements()).map(|n| ((n * 37 + self.end * 11) % 97) as f32 / 97.0 - 0.4).collect();
+            self.machine.write_f32(&home, &values).unwrap();
+            home
+        }
+    }
+
+    /// Forward, backward and a step of AdamW; returns parameters, moments and gradients.
+    fn step(arena: bool) -> Vec<Vec<f32>> {
+        let mut machine = Machine::cpu();
+        let arena = arena.then(|| machine.allocate(Class::Real, 2048).unwrap());
+        let mut places = Places { machine, arena, end: 0 };
+        let (x, d_out) = (places.home(ROWS, COLS), places.home(ROWS, COLS));
+        let [gain, d_gain, first_gain, second_gain] = std::array::from_fn(|_| places.home(1, COLS));
+        let [weight, d_weight, first_weight, second_weight] = std::array::from_fn(|_| places.home(COLS, COLS));
+        let (partials, control, norm) = (places.home(2, PARTIALS), places.home(1, CONTROL), places.home(1, NORM));
+        let mut tape = Tape::new();
+        let input = tape.lasting(x);
+        let (gain_in, weight_in) = (tape.parameter(gain, d_gain), tape.parameter(weight, d_weight));
+        let normed = tape.push_one(RmsNorm { epsilon: 1e-5 }, &[input, gain_in], &[]).unwrap();
+        let product = tape.push_one(Matmul { transpose_a: false, transpose_b: true, into: Into::Output }, &[normed, weight_in], &[]).unwrap();
+        let out = tape.push_one(Add, &[product, input], &[]).unwrap();
+        let d_out = tape.lasting(d_out);
+        tape.backward(&[(out, d_out)], Arc::new(Add)).unwrap();
+        for (n, gradient) in [d_gain, d_weight].into_iter().enumerate() {
+            let (gradient, row) = (tape.lasting(gradient), tape.lasting(partials.rows(n, 1)));
+            tape.push(SumSquares, &[gradient], &[row]).unwrap();
+        }
+        let (all, control_in, norm_in) = (tape.lasting(partials), tape.lasting(control), tape.lasting(norm));
+        tape.push(GradNorm, &[all, control_in], &[norm_in]).unwrap();
+        for state in [[gain, first_gain, second_gain, d_gain], [weight, first_weight, second_weight, d_weight]] {
+            let state = state.map(|home| tape.lasting(home));
+            tape.push(AdamW, &[norm_in, control_in], &state).unwrap();
+        }
+        let mut machine = places.machine;
+        // Second moments are squares.
+        for second in [second_gain, second_weight] {
+            machine.write_f32(&second, &vec![0.25; second.spec.elements()]).unwrap();
+        }
+        let (correction1, correction2) = Control::corrections([0.9, 0.95], 3, true);
+        let [rate, beta1, beta2, epsilon, decay, clip, inverse_scale, threshold, number] = [0.1, 0.9, 0.95, 1e-8, 0.1, 1.0, 1.0, f32::MAX, 4.0];
+        let control_block = Control { rate, beta1, beta2, epsilon, decay, correction1, correction2, clip, inverse_scale, threshold, step: number };
+        machine.write_f32(&control, &control_block.words()).unwrap();
+        let mut program = machine.compile(tape).unwrap();
+        for _ in 0..2 {
+            machine.run(&mut program).unwrap();
+        }
+        let read = [gain, first_gain, second_gain, d_gain, weight, first_weight, second_weight, d_weight, norm];
+        read.iter().map(|home| block_on(machine.read_f32(home)).unwrap()).collect()
+    }
+
+    /// Small enough for Miri: see docs/soundness.md.
+    #[test]
+    fn a_small_graph_in_one_memory_is_that_of_many() {
+        let (one, many) = (step(true), step(false));
+        assert!(one.iter().flatten().all(|value| value.is_finite()));
+        assert_eq!(one, many);
+    }
+}

@@ -1,7 +1,7 @@
 //! RMSNorm: y = g ⊙ x / √(mean(x²) + ε), and its gradient, which recomputes the norm.
 
 use super::{bits, expect};
-use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, vectorised};
+use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, vectorised};
 use rayon::prelude::*;
 
 /// `x (tokens, width)`, `gain (1, width)` → `(tokens, width)`.
@@ -30,6 +30,10 @@ impl RmsNorm {
 
 impl Op for RmsNorm {
     const NAME: &'static str = "rms_norm";
+
+    fn key(&self) -> String {
+        format!("RmsNorm {{ epsilon: {} }}", key_float(self.epsilon))
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         Self::check(specs, &[Storage::F32, Storage::F32], &[])?;
@@ -109,6 +113,10 @@ impl RmsNormBackward {
 
 impl Op for RmsNormBackward {
     const NAME: &'static str = "rms_norm";
+
+    fn key(&self) -> String {
+        format!("RmsNormBackward {{ epsilon: {} }}", key_float(self.epsilon))
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         RmsNorm::check(specs, &[Storage::F32; 3], &[Storage::F32])?;

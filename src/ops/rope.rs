@@ -49,6 +49,10 @@ impl Rope {
 impl Op for Rope {
     const NAME: &'static str = "rope";
 
+    fn key(&self) -> String {
+        format!("Rope {{ heads: {}, seq: {}, inverse: {} }}", self.heads.key(), self.seq, self.inverse)
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         self.check(specs)?;
         let (x, head) = (specs.inputs[0], 2 * specs.inputs[1].cols);

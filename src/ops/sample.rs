@@ -183,6 +183,10 @@ pub struct Sample;
 impl Op for Sample {
     const NAME: &'static str = "sample";
 
+    fn key(&self) -> String {
+        "Sample".into()
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, U32};
         expect(specs, &[F32, U32], &[U32, F32, U32]).map_err(Self::refuse)?;

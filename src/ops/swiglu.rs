@@ -26,6 +26,10 @@ fn half(specs: Specs<'_>, inputs: usize) -> Result<usize, String> {
 impl Op for Swiglu {
     const NAME: &'static str = "swiglu";
 
+    fn key(&self) -> String {
+        "Swiglu".into()
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         let wide = half(specs, 1).map_err(Self::refuse)?;
         Ok(vec![Spec::f32(specs.inputs[0].rows, wide)])
@@ -71,6 +75,10 @@ pub struct SwigluBackward;
 
 impl Op for SwigluBackward {
     const NAME: &'static str = "swiglu";
+
+    fn key(&self) -> String {
+        "SwigluBackward".into()
+    }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         let wide = half(specs, 2).map_err(Self::refuse)?;

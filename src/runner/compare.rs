@@ -257,7 +257,7 @@ fn warnings(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> Vec<Strin
         let paths = || config.data.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(" + ");
         let data = if config.data.is_empty() { "embedded".into() } else { format!("{} (field {}, shuffle {})", paths(), config.field, config.shuffle) };
         let part = config.held_out.as_ref().map_or_else(|| format!("{} of {data}", config.held_out_share), |path| path.display().to_string());
-        let windows = config.batch * config.eval_batches;
+        let windows = config.batch as u64 * config.eval_batches as u64;
         format!("{part} in {windows} windows of {} tokens, tokenizer {}", config.seq, String::from(config.tokenizer.clone()))
     };
     differ("the held-out text is not the same, so no held-out numbers can be compared", &|run| text(&run.config));

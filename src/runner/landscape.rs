@@ -67,6 +67,6 @@ fn held_out(run: &str, most: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) ->
     if !platform::is_file(&settings) {
         bail!("{run}: is no run, so there is no held-out text of its own. Name a text with --text");
     }
-    let text = Inputs::open(&super::settings(&settings)?, stop, emit)?.corpus.held_out;
+    let text = Inputs::open(&super::settings(&settings)?, None, stop, emit)?.corpus.held_out;
     Ok(text.read(0..text.len().min(most))?)
 }

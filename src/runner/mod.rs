@@ -1,6 +1,7 @@
 //! Owns all work: a [`Command`] in, [`Event`]s out. Every front end (command line, app, page)
 //! speaks to this and to nothing below it.
 
+mod advice;
 mod bench;
 mod chat;
 mod check;
@@ -40,8 +41,8 @@ pub use crate::eval::{EvalReport, PerplexityReport, Published, Share, TaskReport
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Average, Axis, Changed, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Outcome, Place, Precision, Recomputation,
-    Schedule, SettingError, Snapshot, Source, TrainConfig, TrainEvent, check_name,
+    Average, Axis, Changed, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, Order, Orders, Outcome, Pace, Place, Precision,
+    Recomputation, Schedule, SettingError, Snapshot, Source, TrainConfig, TrainEvent, check_name,
 };
 pub use chat::ChatRequest;
 pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
@@ -57,7 +58,7 @@ pub use numbers::{ModelNumbers, RunLength};
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
 pub use runs::RunInfo;
-pub use settings::settings;
+pub use settings::{settings, settings_over};
 pub use sweep::{SweepRequest, SweepRun};
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};

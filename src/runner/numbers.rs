@@ -34,8 +34,8 @@ impl ModelNumbers {
             width: config.hidden_size,
             vocabulary: config.vocab_size,
             context: config.max_position_embeddings,
-            parameters: config.parameters() as u64,
-            binarized: if binary { config.binarized_weights() as u64 } else { 0 },
+            parameters: config.parameters(),
+            binarized: if binary { config.binarized_weights() } else { 0 },
             bits_per_weight: bits_per_weight(config, kind),
             packed_bytes: packed_bytes(config, kind),
         }

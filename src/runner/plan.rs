@@ -176,7 +176,7 @@ impl Planned {
             enough.push(("teacher_storage = q8".into(), TrainConfig { teacher_storage: MatrixStorage::Q8, ..config.clone() }));
         }
         if let Some(batch) = largest(config.batch, 1, |batch| fits(&TrainConfig { batch, ..config.clone() })) {
-            let accumulate = (config.batch * config.accumulate).div_ceil(batch);
+            let accumulate = (config.batch as u64 * config.accumulate as u64).div_ceil(batch as u64);
             enough.push((format!("batch = {batch} (with accumulate = {accumulate} for as many tokens a step)"), TrainConfig { batch, ..config.clone() }));
         }
         if let Some(seq) = largest(config.seq, 64, |seq| fits(&TrainConfig { seq, ..config.clone() })) {

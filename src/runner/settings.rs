@@ -18,6 +18,22 @@ pub fn settings(path: &Path) -> Result<TrainConfig> {
     toml::from_str(&text).with_context(|| format!("settings {}", path.display()))
 }
 
+/// As [`settings`], but what the file does not name is as in `base`.
+pub fn settings_over(base: &TrainConfig, path: &Path) -> Result<TrainConfig> {
+    // Read by itself first, so that an error names the line.
+    settings(path)?;
+    let about = || format!("settings {}", path.display());
+    let text = platform::read_text(path).with_context(about)?;
+    let mut table = toml::Table::try_from(base)?;
+    for (name, value) in text.parse::<toml::Table>().with_context(about)? {
+        match (table.get_mut(&name), value) {
+            (Some(toml::Value::Table(below)), toml::Value::Table(above)) => below.extend(above),
+            (_, value) => drop(table.insert(name, value)),
+        }
+    }
+    table.try_into().with_context(about)
+}
+
 impl TrainRequest {
     /// The settings, without opening the run.
     pub(super) fn settings(&self) -> Result<TrainConfig> {

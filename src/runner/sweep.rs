@@ -113,7 +113,7 @@ async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known
         if !run.is_done() {
             let inputs = what_it_reads(&run.config);
             if !seen.contains(&inputs) {
-                Inputs::open(&run.config, stop, emit).with_context(|| format!("run {}", run.name))?;
+                Inputs::open(&run.config, None, stop, emit).with_context(|| format!("run {}", run.name))?;
                 seen.push(inputs);
             }
             let plan = PlanTrainRequest { train: as_request(&run, request), teacher_shape: None };

@@ -32,7 +32,7 @@ pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMu
     }
     let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..super::corpus::named(config)? };
     config.check()?;
-    let inputs = Inputs::open(&config, stop, emit)?;
+    let inputs = Inputs::open(&config, None, stop, emit)?;
     let file = inputs.teacher.as_ref().context("a cache needs a teacher")?;
     let vocabulary = file.config.vocab_size;
     if top == 0 || top > MOST_KEPT || top >= vocabulary {

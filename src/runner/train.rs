@@ -2,13 +2,15 @@
 
 use super::known::Known;
 use super::plan::{self, Planned, Room};
-use super::{Event, Orders, Stop, Tuning, corpus, damage, tuning};
+use super::{Event, Orders, Stop, Tuning, advice, corpus, damage, tuning};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::graph::{Machine, Recompute};
-use crate::model::{ChatFormat, Linears, LlamaConfig, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
+use crate::model::{ChatFormat, Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
 use crate::platform;
-use crate::train::{Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, Trainer};
+use crate::train::{
+    Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer, checkpoint,
+};
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -59,7 +61,9 @@ pub(super) async fn train(
         (None, corpus::lasting(corpus::named(request.config.clone().unwrap_or_default())?)?)
     };
     config.check()?;
-    let inputs = Inputs::open(&config, asked.stop, emit)?;
+    let last = opened.as_ref().map(|run| run.checkpoints()).transpose()?.and_then(|mut steps| steps.pop());
+    let saved = request.from_step.or(last).map(|step| checkpoint(&request.run, step));
+    let inputs = Inputs::open(&config, saved.as_deref(), asked.stop, emit)?;
     // Of a teacher that is on the machine.
     let teacher = inputs.teacher.as_ref().filter(|_| inputs.shapes.teacher.is_some());
     let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
@@ -70,13 +74,16 @@ pub(super) async fn train(
     let variants = match &opened {
         Some(run) => {
             let variants = run.variants()?;
-            tuning::take_again(&mut machine, variants.clone(), record, emit)?;
+            for text in tuning::resume(&mut machine, variants.clone(), record)? {
+                run.log(&text)?;
+                emit(Event::Note { text });
+            }
             variants
         }
         None => tuning::tune(&mut machine, tuning, half, record, emit).await?,
     };
     let setup = inputs.setup(&mut machine, &config, request.memory, emit)?;
-    let first_weights = first_weights(&config, inputs.teacher)?;
+    let first_weights = first_weights(&config, inputs.teacher, opened.is_some())?;
     let run = match opened {
         Some(run) => run,
         None => RunDir::create(&request.run, &config, &variants)?,
@@ -97,7 +104,10 @@ pub(super) async fn train(
     };
     let mut trainer = Trainer::new(parts).await.map_err(|error| damage::with_older(error.into(), request))?;
     let trained = trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(event))).await;
-    trained.map_err(|error| damage::with_older(error.into(), request))
+    trained.map_err(|error| match error {
+        TrainError::Diverged(what) => TrainError::Diverged(format!("{what}. {}", advice::after_divergence(request, trainer.config()))).into(),
+        error => damage::with_older(error.into(), request),
+    })
 }
 
 fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
@@ -120,9 +130,21 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    pub(super) fn open(config: &TrainConfig, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Self> {
-        let teacher = open_teacher(&config.teacher)?;
-        let (tokenizer, chat) = tokenizer(config, teacher.as_ref())?;
+    /// Opens them; `saved` is the last checkpoint of a run that is resumed.
+    pub(super) fn open(config: &TrainConfig, saved: Option<&Path>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Self> {
+        let (teacher, own) = match (open_teacher(&config.teacher), saved) {
+            // Its distributions are in the cache, and its tokenizer is in the checkpoint.
+            (Err(error), Some(saved)) if config.teacher_cache.is_some() && !config.eval_teacher => {
+                emit(Event::Note { text: format!("{error:#}. The run resumes from the cache, without its teacher") });
+                let ModelFile { tokenizer, chat, .. } = ModelFile::open(saved)?;
+                (None, tokenizer.zip(Some(chat)))
+            }
+            (opened, _) => (opened?, None),
+        };
+        let (tokenizer, chat) = match own {
+            Some(own) => own,
+            None => tokenizer(config, teacher.as_ref())?,
+        };
         check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
         let corpus = corpus::open(config, &tokenizer, &chat, stop, emit)?;
@@ -260,19 +282,35 @@ fn model_config(config: &TrainConfig, taught: Option<usize>, tokenizer: &Tokeniz
     Ok(shape)
 }
 
-fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>) -> Result<FirstWeights> {
+/// Fills a student with its first weights. A run that is resumed opens the model they come from only if
+/// it goes back to its beginning: the model may have moved.
+fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>, resumed: bool) -> Result<FirstWeights> {
     let seed = config.seed;
-    let file = match &config.init {
+    let mut file = match &config.init {
         Init::Scratch => {
-            return Ok(Box::new(move |machine, step| Ok(init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, seed))?)));
+            return Ok(Box::new(move |machine, step| {
+                init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, seed)).map_err(ModelError::from)?;
+                Ok(())
+            }));
         }
-        Init::Teacher => teacher.context("init = teacher needs a teacher")?,
-        Init::Model(path) => super::model::open(&path.display().to_string()).context("the first weights")?,
+        Init::Teacher if teacher.is_some() => teacher,
+        Init::Teacher | Init::Model(_) if resumed => None,
+        Init::Teacher => return Err(anyhow!("init = teacher needs a teacher")),
+        Init::Model(path) => Some(open_init(path).map_err(|problem| setting("init", anyhow!(problem)))?),
     };
+    let path = config.init.path().or(config.teacher.path()).cloned().unwrap_or_default();
     Ok(Box::new(move |machine, step| {
-        if file.linears == step.student.linears {
-            return file.fill(machine, &step.student);
+        if file.is_none() {
+            file = Some(open_init(&path).map_err(|problem| TrainError::FirstWeights { path: path.clone(), problem })?);
         }
-        file.start(machine, &step.student)
+        let file = file.as_ref().expect("opened above");
+        if file.linears == step.student.linears {
+            return Ok(file.fill(machine, &step.student)?);
+        }
+        Ok(file.start(machine, &step.student)?)
     }))
+}
+
+fn open_init(path: &Path) -> Result<ModelFile, String> {
+    super::model::open(&path.display().to_string()).map_err(|error| format!("{error:#}"))
 }

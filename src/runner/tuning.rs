@@ -50,22 +50,49 @@ pub(super) async fn tune(
     Ok(tuned.variants)
 }
 
-/// Takes the variants that a run was begun with; says so where this machine lacks one.
-pub(super) fn take_again(
-    machine: &mut Machine, variants: Variants, set_up: impl FnOnce(&mut Machine) -> Result<()>, emit: &mut dyn FnMut(Event),
-) -> Result<()> {
-    let Machine::Gpu(gpu) = machine else { return Ok(()) };
+/// Sets the variants that a run was begun with. Returns what a person should know: which of them this
+/// machine lacks, and how many belong to no operation of the run.
+pub(super) fn resume(machine: &mut Machine, variants: Variants, set_up: impl FnOnce(&mut Machine) -> Result<()>) -> Result<Vec<String>> {
+    let Machine::Gpu(gpu) = machine else { return Ok(Vec::new()) };
     let mut counting = Machine::Counting(gpu.counter());
     set_up(&mut counting)?;
     let Machine::Counting(counter) = counting else { unreachable!("it was made to count") };
+    let mut notes = Vec::new();
     for (key, (choice, _)) in counter.choices() {
         let Some(name) = variants.chosen(key) else { continue };
         if !gpu.candidates(&*choice.op, choice.specs()).iter().any(|candidate| candidate.name == name) {
-            let text =
-                format!("the run was begun with variant {name} of {key}, which this device lacks: it goes on with the portable one, and no longer to the bit");
-            emit(Event::Note { text });
+            notes.push(format!(
+                "the run was begun with variant {name} of {key}, which this device lacks: it goes on with the portable one, and no longer to the bit"
+            ));
         }
     }
+    notes.extend(unknown(&variants, |key| counter.choices().contains_key(key)));
     machine.set_variants(variants);
-    Ok(())
+    Ok(notes)
+}
+
+/// A note on the choices that belong to no operation of a run, if there are any.
+fn unknown(variants: &Variants, is_known: impl Fn(&str) -> bool) -> Option<String> {
+    let unknown: Vec<&str> = variants.iter().map(|(key, _)| key).filter(|key| !is_known(key)).collect();
+    let first = unknown.first()?;
+    Some(format!(
+        "variants.json has {} kernel choices that belong to no operation of this run here, such as {first}: its operations take the portable kernels \
+         where nothing else is named, and the run may go on no longer to the bit",
+        unknown.len()
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_without_an_operation_are_told() {
+        let mut variants = Variants::default();
+        variants.choose("matmul Matmul: (1, 2) F32 → ".into(), "wide");
+        variants.choose("matmul Product: (1, 2) F32 → ".into(), "wide");
+        assert_eq!(unknown(&variants, |_| true), None);
+        let note = unknown(&variants, |key| key.contains("Matmul")).unwrap();
+        assert!(note.contains("has 1 kernel choices") && note.contains("such as matmul Product: (1, 2) F32"), "{note}");
+    }
 }

@@ -19,7 +19,7 @@ pub struct SettingError {
 /// Most optimizer steps, and most steps between two of anything.
 const STEPS: u64 = 1 << 40;
 /// Most tokens in a micro-step: more take longer to plan than anybody waits, and `accumulate` does the same.
-const MICRO_TOKENS: usize = 1 << 20;
+const MICRO_TOKENS: u64 = 1 << 20;
 /// Most tokens in a run, so that positions can be counted.
 const TOKENS: u128 = 1 << 62;
 
@@ -85,7 +85,7 @@ impl TrainConfig {
 
     /// Numbers that bound each other.
     fn check_sizes(&self) -> Result<(), SettingError> {
-        if self.batch * self.seq > MICRO_TOKENS {
+        if self.batch as u64 * self.seq as u64 > MICRO_TOKENS {
             return refuse("batch", format!("{} × {} tokens are more than a micro-step can have ({MICRO_TOKENS}); use accumulate", self.batch, self.seq));
         }
         if u128::from(self.steps) * u128::from(self.tokens_per_step()) > TOKENS {
@@ -95,7 +95,7 @@ impl TrainConfig {
             return refuse("warmup", format!("{} steps of warm-up leave nothing of {} steps", self.warmup, self.steps));
         }
         if self.precision == Precision::F16 && self.loss_scale < 1024.0 {
-            let problem = format!("f16 has no room for gradients at a loss scale of {}; set loss_scale = 1024 or more", self.loss_scale);
+            let problem = format!("f16 has no room for gradients at a loss scale of {}; set loss_scale = 1024 or more (--loss-scale 1024)", self.loss_scale);
             return refuse("precision", problem);
         }
         Ok(())

@@ -29,6 +29,10 @@ pub struct State {
     pub cursor: u64,
     /// Tokens seen.
     pub tokens: u64,
+    /// Steps that changed the parameters, which AdamW's bias corrections count. Absent in checkpoints
+    /// of older versions: counted from `metrics.jsonl`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken: Option<u64>,
     /// Seconds of training.
     pub seconds: f64,
     /// The guard's memory, the loss scale included.
@@ -36,6 +40,13 @@ pub struct State {
     /// The norm threshold of the next step, where it was decided before the report of the last was in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
+    /// Whether a scheduled checkpoint was put off because of a spike, until the first quiet step.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owed: bool,
+    /// Of a checkpoint: whether the schedule made it, so that a rollback may go back to it. Absent in
+    /// those of older versions: see [`State::is_scheduled`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scheduled: Option<bool>,
     /// Step and held-out loss of the best checkpoint.
     pub best: Option<(u64, f64)>,
     /// The device that made it: on another, a resume is not exact to the bit.
@@ -48,7 +59,27 @@ pub struct State {
 impl State {
     /// The state of a run that has not begun.
     pub fn new(guard: Guard, device: &str) -> Self {
-        State { format: FORMAT, step: 0, cursor: 0, tokens: 0, seconds: 0.0, guard, threshold: None, best: None, device: device.into(), cache: None }
+        State {
+            format: FORMAT,
+            step: 0,
+            cursor: 0,
+            tokens: 0,
+            taken: Some(0),
+            seconds: 0.0,
+            guard,
+            threshold: None,
+            owed: false,
+            scheduled: None,
+            best: None,
+            device: device.into(),
+            cache: None,
+        }
+    }
+
+    /// Whether a rollback may go back to the checkpoint with this state. Where it does not say so
+    /// itself, if it was due after every `every` steps and no spike was at hand.
+    pub fn is_scheduled(&self, every: u64) -> bool {
+        self.scheduled.unwrap_or_else(|| every > 0 && self.step.is_multiple_of(every) && !self.guard.suspicious())
     }
 }
 

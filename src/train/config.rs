@@ -282,7 +282,7 @@ impl TrainConfig {
 
     /// Tokens in a step.
     pub fn tokens_per_step(&self) -> u64 {
-        (self.batch * self.seq * self.accumulate) as u64
+        self.batch as u64 * self.seq as u64 * self.accumulate as u64
     }
 }
 

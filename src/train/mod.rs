@@ -18,11 +18,13 @@ mod guard;
 mod landscape;
 mod metrics;
 mod orders;
+mod pace;
 #[cfg(feature = "desktop")]
 mod picture;
 mod record;
 mod run_dir;
 mod run_toml;
+mod samples;
 mod schedule;
 mod setup;
 #[cfg_attr(not(feature = "desktop"), allow(dead_code, reason = "lines are for pictures"))]
@@ -53,6 +55,7 @@ pub use guard::{Guard, GuardConfig, Verdict};
 pub use landscape::{Grid, Landscape, LandscapeError, landscape};
 pub use metrics::Metrics;
 pub use orders::{Order, Orders};
+pub use pace::Pace;
 pub use record::{RecordedLines, RunRecord};
 pub use run_dir::{RunDir, RunError, check_name, checkpoint, checkpoints, newest_record};
 pub use schedule::Schedule;
@@ -61,7 +64,7 @@ pub use spread::Average;
 pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
 pub use sweep::{Member, members};
 pub use teach::{TeachError, Teaching, teach};
-pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer};
+pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer, last_scheduled};
 #[cfg(not(feature = "desktop"))]
 pub use undrawn::{landscape_png, landscape_svg, png, svg};
 pub use verify::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_run};

@@ -1,7 +1,7 @@
 //! The directory of a run: configuration, metrics, log, samples, curves, checkpoints.
 //!
 //! ```text
-//! runs/NAME/run.toml        what the run is; a resume must ask for the same
+//! runs/NAME/run.toml        what the run is; settings given to a resume must be the same
 //!           variants.json   the variants its operations take on a GPU, by operation and shape
 //!           changes.jsonl   what was changed while it ran, and from which step on
 //!           metrics.jsonl   one object per optimizer step, see `Metrics`
@@ -14,9 +14,11 @@
 use super::changes::Changes;
 use super::checkpoint::Checkpoint;
 use super::config::TrainConfig;
+use super::follow::{Place, read_piece};
 use super::metrics::Metrics;
 use super::record::{Growing, RunRecord};
 use super::run_toml;
+use super::samples;
 use crate::graph::Variants;
 use crate::platform::{self, Lock, append, cut_lines, remove_dir, write_atomic};
 use std::io;
@@ -73,7 +75,7 @@ pub enum RunError {
         differs: String,
     },
     /// A resume that asks for something else.
-    #[error("{}: the run was started with other settings: {differs}. Leave them out to go on as it was, or start a new run with another --name", path.display())]
+    #[error("{}: the run was started with other settings: {differs}. Leave them out to resume it as it was, or start a new run with another --name", path.display())]
     Differs {
         /// The run.
         path: PathBuf,
@@ -81,6 +83,9 @@ pub enum RunError {
         differs: String,
     },
 }
+
+/// Texts sampled along the way.
+const SAMPLES: &str = "samples.txt";
 
 /// Held by whoever trains the run.
 const LOCK: &str = ".lock";
@@ -262,18 +267,37 @@ impl RunDir {
         Ok(())
     }
 
-    /// Forgets recorded steps after `step`.
+    /// Removes the steps after `step` from `metrics.jsonl`, and their samples from `samples.txt`.
     pub fn cut(&mut self, step: u64) -> Result<(), RunError> {
         let path = self.path.join("metrics.jsonl");
         let keep = |line: &str| serde_json::from_str::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step);
         at(&path, cut_lines(&path, keep))?;
         self.recorded = at(&path, Growing::read(&path, u64::MAX))?;
-        Ok(())
+        let path = self.path.join(SAMPLES);
+        if !platform::exists(&path) {
+            return Ok(());
+        }
+        let text = at(&path, platform::read(&path))?;
+        let kept = samples::cut(&text, step);
+        if kept == text { Ok(()) } else { at(&path, write_atomic(&path, &kept)) }
     }
 
     /// Whether `metrics.jsonl` is as it was when a checkpoint was written.
     pub(super) fn has_recorded(&self, record: &RunRecord) -> bool {
         self.recorded.lines() == record.metrics
+    }
+
+    /// Recorded steps up to `step` that did not change the parameters.
+    pub fn skipped(&self, step: u64) -> Result<u64, RunError> {
+        let (mut from, mut skipped) = (Place::default(), 0);
+        loop {
+            let piece = read_piece(&self.path, from)?;
+            skipped += piece.metrics.iter().filter(|metrics| metrics.step <= step && !metrics.taken).count() as u64;
+            if !piece.more {
+                return Ok(skipped);
+            }
+            from = piece.until;
+        }
     }
 
     /// Adds a line to `log.txt`.
@@ -284,8 +308,8 @@ impl RunDir {
 
     /// Adds a sample to `samples.txt`.
     pub fn sample(&self, step: u64, text: &str) -> Result<(), RunError> {
-        let path = self.path.join("samples.txt");
-        at(&path, append(&path, format!("--- step {step}\n{text}\n").as_bytes()))
+        let path = self.path.join(SAMPLES);
+        at(&path, append(&path, samples::entry(step, text).as_bytes()))
     }
 
     /// Replaces `curves.svg`.
@@ -317,14 +341,24 @@ impl RunDir {
         Ok(moved)
     }
 
-    /// Removes all checkpoints but the last `keep` and that of `best`.
-    pub fn prune(&self, keep: usize, best: Option<u64>) -> Result<(), RunError> {
+    /// Removes all checkpoints but the last `keep` and those of the steps that are `spared`.
+    pub fn prune(&self, keep: usize, spared: &[Option<u64>]) -> Result<(), RunError> {
         let steps = self.checkpoints()?;
-        for &step in steps.iter().rev().skip(keep).filter(|&&step| Some(step) != best) {
+        self.remove(steps.into_iter().rev().skip(keep).filter(|&step| !spared.contains(&Some(step)))).map(drop)
+    }
+
+    /// Removes the checkpoints of steps after `step`, the latest first. Returns their steps.
+    pub fn remove_after(&self, step: u64) -> Result<Vec<u64>, RunError> {
+        let steps = self.checkpoints()?;
+        self.remove(steps.into_iter().rev().take_while(|&later| later > step))
+    }
+
+    fn remove(&self, steps: impl Iterator<Item = u64>) -> Result<Vec<u64>, RunError> {
+        let removed = |step| {
             let path = self.checkpoint(step);
-            at(&path, remove_dir(&path))?;
-        }
-        Ok(())
+            at(&path, remove_dir(&path)).map(|()| step)
+        };
+        steps.map(removed).collect()
     }
 }
 

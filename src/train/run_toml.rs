@@ -2,7 +2,7 @@
 
 use super::config::TrainConfig;
 use crate::formats::Digest;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The first line. With it, a text that was cut is told from one of an earlier version.
 const FIRST: &str = "# The settings of this run. The last line is a checksum of those above it.\n";
@@ -43,10 +43,23 @@ pub(super) fn verify(text: &str) -> Result<(), String> {
     }
 }
 
+/// Settings by their names; those of the guard begin with `guard.`.
+fn flat(table: &toml::Table) -> BTreeMap<String, &toml::Value> {
+    let mut flat = BTreeMap::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(inner) => flat.extend(inner.iter().map(|(field, value)| (format!("{name}.{field}"), value))),
+            value => drop(flat.insert(name.clone(), value)),
+        }
+    }
+    flat
+}
+
 /// The settings in which two tables differ, with both values; empty if in none.
 pub(super) fn differences(then: &toml::Table, now: &toml::Table) -> String {
+    let (then, now) = (flat(then), flat(now));
     let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-    let show = |value: Option<&toml::Value>| value.map_or("none".to_string(), toml::Value::to_string);
+    let show = |value: Option<&&toml::Value>| value.map_or("none".to_string(), |value| value.to_string());
     let differs = names.into_iter().filter(|name| then.get(*name) != now.get(*name));
     differs.map(|name| format!("{name} was {}, is {}", show(then.get(name)), show(now.get(name)))).collect::<Vec<_>>().join("; ")
 }

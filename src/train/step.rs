@@ -83,6 +83,11 @@ pub struct PendingReport {
 }
 
 impl PendingReport {
+    /// Whether it is here already.
+    pub(super) fn is_ready(&self) -> bool {
+        matches!(self.values, Pending::Ready(_))
+    }
+
     /// Waits for it.
     pub async fn wait(self) -> Result<StepReport, StepError> {
         let values = self.values.wait().await?;

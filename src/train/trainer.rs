@@ -2,23 +2,24 @@
 
 mod boundary;
 mod change;
+mod rollback;
 mod serve;
+mod settle;
 
 use super::baseline::{constant_losses, unigram};
 use super::changes::Changes;
 use super::check::SettingError;
-use super::checkpoint::{Checkpoint, CheckpointError, State, clear_gradients, restore};
+use super::checkpoint::{Checkpoint, CheckpointError, State, restore};
 use super::config::TrainConfig;
 use super::curves::{Axis, Curves};
-use super::event::{GuardAction, TrainEvent};
-use super::guard::{Guard, Verdict};
-use super::metrics::Metrics;
+use super::event::TrainEvent;
+use super::guard::Guard;
 use super::orders::Orders;
 use super::record::RunRecord;
 use super::run_dir::{RunDir, RunError};
 use super::schedule::Schedule;
 use super::setup::Setup;
-use super::step::{Losses, PendingReport, Step, StepError, StepReport};
+use super::step::{PendingReport, Step, StepError};
 use crate::data::{Batch, Batches, CacheError, Corpus, DataError, TeacherCache, Tokenizer, TokenizerError, held_out};
 use crate::graph::Machine;
 use crate::infer::{Engine, EngineError};
@@ -26,6 +27,9 @@ use crate::model::{BinaryGroup, ChatFormat, ModelError, Rounding};
 use crate::ops::Control;
 use crate::platform::Clock;
 use change::possible;
+use rollback::counted;
+pub use rollback::last_scheduled;
+use std::path::PathBuf;
 
 /// Why training stopped before its end.
 #[derive(Debug, thiserror::Error)]
@@ -61,10 +65,19 @@ pub enum TrainError {
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
     /// Spikes that rollbacks did not cure.
-    #[error(
-        "{0}. The run was rolled back as often as the guard allows; the last good checkpoint is kept. Lower lr, or raise guard.rollbacks, and go on with --resume"
-    )]
+    #[error("{0}")]
     Diverged(String),
+    /// First weights that a run needs again, since it goes back to its beginning.
+    #[error(
+        "cannot load the first weights from {}, which the run needs to begin again: {problem}. Put the model back there and resume the run",
+        path.display()
+    )]
+    FirstWeights {
+        /// The model, as `init` has it.
+        path: PathBuf,
+        /// Why it cannot be opened.
+        problem: String,
+    },
 }
 
 /// How training ended.
@@ -77,7 +90,7 @@ pub enum Ending {
 }
 
 /// Fills the student with its first weights; called again by a rollback to the beginning.
-pub type FirstWeights = Box<dyn FnMut(&mut Machine, &Step) -> Result<(), ModelError>>;
+pub type FirstWeights = Box<dyn FnMut(&mut Machine, &Step) -> Result<(), TrainError>>;
 
 /// A run that is ready to train.
 pub struct Trainer {
@@ -100,16 +113,18 @@ pub struct Trainer {
     curves: Curves,
     sampler: Option<(Engine, Vec<u32>)>,
     clock: Clock,
-    /// Seconds on the clock when the last line was written.
-    last_line: f64,
+    /// Seconds on the clock when the step before was done.
+    last_done: f64,
     /// Seconds of earlier sessions.
     earlier: f64,
     /// Seconds of this session in which it was told to rest.
     rested: f64,
     /// The step after which it said that it rests, until it goes on.
     rests_at: Option<u64>,
-    /// Whether a checkpoint was asked for amid spikes.
+    /// Whether a checkpoint is to be written between the next two steps, since the run's folder was gone.
     save_wanted: bool,
+    /// The step whose checkpoint was last written or restored, and whether a rollback may go back to it.
+    saved: Option<(u64, bool)>,
     /// The last step, if its report is still to come.
     outstanding: Option<Outstanding>,
     device: String,
@@ -146,14 +161,23 @@ pub struct Parts {
     pub first_weights: FirstWeights,
 }
 
-/// A step whose report is still to come.
-struct Outstanding {
+/// A step on the device.
+#[derive(Clone, Copy)]
+struct Launched {
     step: u64,
     cursor: u64,
     tokens: u64,
     lr: f64,
     threshold: f32,
     loss_scale: f32,
+    /// Seconds on the clock when it was begun, and when it was done, if that is known yet.
+    begun: f64,
+    done: Option<f64>,
+}
+
+/// A step whose report is still to come.
+struct Outstanding {
+    launched: Launched,
     report: PendingReport,
 }
 
@@ -164,15 +188,18 @@ impl Trainer {
     pub async fn new(parts: Parts) -> Result<Self, TrainError> {
         let Parts { mut machine, setup, config, rounding, corpus, cache, tokenizer, chat, mut run, from_step, device, mut first_weights } = parts;
         let Setup { step, sampler } = setup;
-        first_weights(&mut machine, &step)?;
         let first_state =
             State { cache: cache.as_ref().map(TeacherCache::identity).transpose()?, ..State::new(Guard::new(config.guard, config.loss_scale), &device) };
-        let (state, record) = match from_step.or(run.checkpoints()?.last().copied()) {
+        let last = from_step.or(run.checkpoints()?.last().copied());
+        let (state, record) = match last {
             Some(last) => {
-                let Checkpoint { state, run, .. } = restore(&run.checkpoint(last), &mut machine, &step.student)?;
-                (state, run)
+                let Checkpoint { state, run: record, .. } = restore(&run.checkpoint(last), &mut machine, &step.student)?;
+                (counted(state, &run)?, record)
             }
-            None => (first_state.clone(), None),
+            None => {
+                first_weights(&mut machine, &step)?;
+                (first_state.clone(), None)
+            }
         };
         if let (Some(cache), Some(then)) = (&cache, &state.cache) {
             cache.expect(then)?;
@@ -214,7 +241,7 @@ impl Trainer {
             held,
             earlier: state.seconds,
             clock: Clock::start(),
-            last_line: 0.0,
+            last_done: 0.0,
             machine,
             step,
             config,
@@ -231,6 +258,7 @@ impl Trainer {
             rested: 0.0,
             rests_at: None,
             save_wanted: false,
+            saved: last.map(|step| (step, false)),
             outstanding: None,
             device,
             first_weights,
@@ -243,6 +271,11 @@ impl Trainer {
         &self.machine
     }
 
+    /// The run's settings.
+    pub fn config(&self) -> &TrainConfig {
+        &self.config
+    }
+
     /// Trains until all steps are done or `stop` says so; obeys `orders` between steps.
     pub async fn train(&mut self, stop: &dyn Fn() -> bool, orders: &Orders, emit: &mut Emit<'_>) -> Result<Ending, TrainError> {
         self.begin(emit).await?;
@@ -250,20 +283,20 @@ impl Trainer {
             self.serve(orders, stop, emit).await?;
             if stop() {
                 self.settle_early(emit).await?;
-                self.save(emit).await?;
+                self.save(false, emit).await?;
                 self.note(&format!("stopped at step {} of {}; go on with --resume", self.state.step, self.config.steps), emit)?;
                 return Ok(Ending::Stopped);
             }
             // The report of the step before is waited for only now, while the device works on this one.
             let launched = self.launch()?;
             if let Some(earlier) = self.outstanding.replace(launched)
-                && self.settle(earlier, None, emit).await?
+                && self.settle(earlier, emit).await?
             {
                 self.outstanding = None;
                 continue;
             }
             let due = self.due();
-            if let Some(last) = self.outstanding.take_if(|_| due.evaluate || due.sample || due.save) {
+            if let Some(last) = self.outstanding.take_if(|_| due.any()) {
                 self.boundary(due, last, emit).await?;
             }
         }
@@ -322,7 +355,7 @@ impl Trainer {
 
     /// Starts the next step on the device.
     fn launch(&mut self) -> Result<Outstanding, TrainError> {
-        let accumulate = self.config.accumulate;
+        let (begun, accumulate) = (self.clock.seconds(), self.config.accumulate);
         self.step.begin(&mut self.machine)?;
         let scale = self.state.guard.loss_scale(self.state.step + 1);
         for part in 0..accumulate as u64 {
@@ -337,10 +370,13 @@ impl Trainer {
         let threshold = self.state.threshold.take().unwrap_or_else(|| self.state.guard.threshold(self.state.step + 1));
         let control = self.control(lr, threshold);
         let report = self.step.update(&mut self.machine, &control)?;
+        // On the CPU it is computed by now; on a GPU, not before its report is in.
+        let done = report.is_ready().then(|| self.clock.seconds());
         self.state.step += 1;
         self.state.cursor += accumulate as u64;
         self.state.tokens += self.config.tokens_per_step();
-        Ok(Outstanding { step: self.state.step, cursor: self.state.cursor, tokens: self.state.tokens, lr, threshold, loss_scale: scale, report })
+        let State { step, cursor, tokens, .. } = self.state;
+        Ok(Outstanding { launched: Launched { step, cursor, tokens, lr, threshold, loss_scale: scale, begun, done }, report })
     }
 
     /// The schedule that holds for the next step.
@@ -351,105 +387,21 @@ impl Trainer {
 
     fn control(&self, lr: f64, threshold: f32) -> Control<f32> {
         let config = &self.config;
-        let t = (self.state.step + 1).min(1 << 30) as i32;
+        let taken = self.state.taken.expect("counted where a state is made or read");
+        let (correction1, correction2) = Control::corrections([config.beta1, config.beta2], taken, self.outstanding.is_some());
         Control {
             rate: lr as f32,
             beta1: config.beta1 as f32,
             beta2: config.beta2 as f32,
             epsilon: config.epsilon as f32,
             decay: config.weight_decay as f32,
-            correction1: (1.0 - config.beta1.powi(t)) as f32,
-            correction2: (1.0 - config.beta2.powi(t)).sqrt() as f32,
+            correction1,
+            correction2,
             clip: config.clip as f32,
             inverse_scale: 1.0 / self.state.guard.loss_scale(self.state.step + 1),
             threshold,
-            step: t as f32,
+            step: (self.state.step + 1).min(1 << 30) as f32,
         }
-    }
-
-    /// Waits for a step's report, records it and hears the guard; gives whether the run was rolled
-    /// back.
-    async fn settle(&mut self, launched: Outstanding, held_out: Option<Losses>, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
-        let Outstanding { step, cursor, tokens, lr, threshold, loss_scale, report } = launched;
-        let report = report.wait().await?;
-        let held_out_loss = held_out.map(|losses| losses.trained(self.config.objective()));
-        let metrics = Metrics { held_out, held_out_loss, ..self.metrics(step, tokens, &report, lr, threshold, loss_scale) };
-        self.keep_folder(emit)?;
-        match self.run.record(&metrics) {
-            // It went between the two.
-            Err(_) if self.run.is_gone() => {
-                self.keep_folder(emit)?;
-                self.run.record(&metrics)?;
-            }
-            recorded => recorded?,
-        }
-        let loss = metrics.loss;
-        emit(TrainEvent::Step(Box::new(metrics)));
-        match self.state.guard.judge(step, loss, &report) {
-            Verdict::Fine => Ok(false),
-            Verdict::Skipped(what) => self.guarded(step, what, GuardAction::Skipped, emit).map(|()| false),
-            Verdict::Spike(what) => self.guarded(step, what, GuardAction::Watched, emit).map(|()| false),
-            Verdict::RollBack(what) => {
-                self.roll_back(cursor)?;
-                let action = GuardAction::RolledBack { to: self.state.step, rollbacks: self.state.guard.rollbacks };
-                self.guarded(step, what, action, emit).map(|()| true)
-            }
-            Verdict::GiveUp(what) => {
-                self.guarded(step, what.clone(), GuardAction::GaveUp, emit)?;
-                Err(TrainError::Diverged(what))
-            }
-        }
-    }
-
-    fn guarded(&mut self, step: u64, what: String, action: GuardAction, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        self.run.log(&format!("guard: {what}{action}"))?;
-        emit(TrainEvent::Guard { step, what, action });
-        Ok(())
-    }
-
-    fn metrics(&mut self, step: u64, tokens: u64, report: &StepReport, lr: f64, threshold: f32, loss_scale: f32) -> Metrics {
-        let now = self.clock.seconds() - self.rested;
-        let since = (now - std::mem::replace(&mut self.last_line, now)).max(1e-9);
-        self.state.seconds = self.earlier + now;
-        let taught = self.step.is_taught();
-        let flipped: u64 = report.flips.iter().map(|&flips| u64::from(flips)).sum();
-        Metrics {
-            step,
-            tokens,
-            loss: report.losses.trained(self.config.objective()),
-            ad: taught.then_some(report.losses.ad),
-            ar: report.losses.ar,
-            kl: taught.then_some(report.losses.kl),
-            norm: Some(report.norm).filter(|norm| norm.is_finite()),
-            lr,
-            flip_ratio: flipped as f64 / self.sizes.iter().sum::<usize>().max(1) as f64,
-            flips: report.flips.iter().zip(&self.sizes).map(|(&flips, &size)| f64::from(flips) / size as f64).collect(),
-            taken: report.taken,
-            loss_scale,
-            threshold: Some(f64::from(threshold)).filter(|&threshold| threshold < f64::from(f32::MAX)),
-            tokens_per_s: self.config.tokens_per_step() as f64 / since,
-            seconds: self.state.seconds,
-            changed: self.changes.at(step).cloned(),
-            held_out: None,
-            held_out_loss: None,
-        }
-    }
-
-    /// Goes back to the last good checkpoint (or the beginning), and on with the data after `past`.
-    fn roll_back(&mut self, past: u64) -> Result<(), TrainError> {
-        let earlier = match self.run.checkpoints()?.last() {
-            Some(&last) => restore(&self.run.checkpoint(last), &mut self.machine, &self.step.student)?.state,
-            None => {
-                (self.first_weights)(&mut self.machine, &self.step)?;
-                clear_moments(&mut self.machine, &self.step)?;
-                clear_gradients(&mut self.machine, &self.step.student)?;
-                self.first_state.clone()
-            }
-        };
-        let mut guard = self.state.guard.clone();
-        guard.rolled_back(earlier.guard.clone());
-        self.state = State { guard, cursor: past, seconds: self.state.seconds, ..earlier };
-        Ok(self.run.cut(self.state.step)?)
     }
 
     fn note(&mut self, text: &str, emit: &mut Emit<'_>) -> Result<(), TrainError> {
@@ -457,12 +409,4 @@ impl Trainer {
         emit(TrainEvent::Note { text: text.into() });
         Ok(())
     }
-}
-
-/// Sets both moments of every parameter to zero.
-fn clear_moments(machine: &mut Machine, step: &Step) -> Result<(), TrainError> {
-    for home in step.student.moments().flat_map(|(_, homes)| homes) {
-        machine.write(&home, &vec![0; home.spec.words()])?;
-    }
-    Ok(())
 }

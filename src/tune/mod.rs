@@ -161,4 +161,6 @@ async fn time(gpu: &Arc<Gpu>, choice: &Choice, variant: &str, runs: usize) -> Re
 }
 
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod tests;

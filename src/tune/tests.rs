@@ -12,6 +12,10 @@ struct Careless;
 impl Op for Careless {
     const NAME: &'static str = "careless";
 
+    fn key(&self) -> String {
+        "Careless".into()
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         Ok(vec![specs.inputs[0]])
     }

@@ -2,7 +2,7 @@
 
 use crate::app::plots::History;
 use crate::app::shared::{Shared, Taken, Training};
-use crate::runner::{Event, Metrics, Orders, Reply, Snapshot, TrainEvent};
+use crate::runner::{Event, Metrics, Orders, Pace, Reply, Snapshot, TrainEvent};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -53,8 +53,8 @@ pub(super) struct Live {
     pub(super) memory: u64,
     /// Tokens of a step.
     tokens: u64,
-    /// Tokens a second, over the last steps; none until one was timed.
-    pub(super) speed: Option<f64>,
+    /// The speed of the last steps.
+    pub(super) pace: Pace,
     /// Names of the binarized matrices.
     pub(super) matrices: Vec<String>,
     /// What is done before the first step, and what is trained on what.
@@ -85,8 +85,7 @@ impl Live {
 
     /// Seconds until the last step, as it looks now.
     pub(super) fn left(&self) -> Option<f64> {
-        let speed = self.speed.filter(|speed| *speed > 0.0)?;
-        Some((self.steps.saturating_sub(self.step) * self.tokens) as f64 / speed)
+        self.pace.seconds(self.steps.saturating_sub(self.step) * self.tokens)
     }
 
     /// The last step.
@@ -97,7 +96,8 @@ impl Live {
     /// What the other tabs are told.
     pub(super) fn training(&self, orders: &Orders) -> Option<Training> {
         let (run, paused) = (self.run.clone().unwrap_or_default(), self.phase == Phase::Paused);
-        let training = Training { run, step: self.step, steps: self.steps, tokens_per_s: self.speed.unwrap_or(0.0), paused, orders: orders.clone() };
+        let training =
+            Training { run, step: self.step, steps: self.steps, tokens_per_s: self.pace.tokens_per_s().unwrap_or(0.0), paused, orders: orders.clone() };
         self.phase.runs().then_some(training)
     }
 
@@ -134,7 +134,7 @@ impl Live {
                 (self.phase, self.begun, self.step, self.steps) = (self.resting(Phase::Training), true, step, steps);
                 (self.status, self.device, self.memory, self.tokens) = (summary, device, memory, tokens);
                 self.matrices = matrices.into_iter().map(|(name, _)| name).collect();
-                self.told = Some((lr, sample_prompt));
+                (self.pace, self.told) = (Pace::default(), Some((lr, sample_prompt)));
             }
             TrainEvent::Step(metrics) => self.step(&metrics),
             TrainEvent::HeldOut { step, losses } => self.note(format!("step {step}: held-out perplexity {:.2}", losses.ar.exp())),
@@ -172,7 +172,7 @@ impl Live {
 
     fn step(&mut self, metrics: &Metrics) {
         self.step = metrics.step;
-        self.speed = Some(self.speed.map_or(metrics.tokens_per_s, |speed| 0.9 * speed + 0.1 * metrics.tokens_per_s));
+        self.pace.add(metrics.tokens_per_s);
         self.recorded(metrics);
     }
 

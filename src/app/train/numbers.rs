@@ -42,7 +42,7 @@ fn values(live: &Live) -> Vec<(&'static str, String)> {
     }
     values.push(("gradient norm", last.norm.map_or("not finite".into(), number)));
     values.push(("learning rate", number(last.lr)));
-    values.extend(live.speed.map(|speed| ("tokens/s", format!("{speed:.0}"))));
+    values.extend(live.pace.tokens_per_s().map(|speed| ("tokens/s", format!("{speed:.0}"))));
     if live.phase.runs() {
         values.extend(live.left().map(|left| ("time left", duration(left))));
         values.push((

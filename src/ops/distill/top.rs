@@ -30,6 +30,10 @@ pub struct DistillTop {
 impl Op for DistillTop {
     const NAME: &'static str = "distill";
 
+    fn key(&self) -> String {
+        format!("DistillTop {{ objective: {}, gradient: {} }}", self.objective.key(), self.gradient)
+    }
+
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, U32};
         expect(specs, &[U32, F32, F32, U32, F32], &[F32]).map_err(Self::refuse)?;

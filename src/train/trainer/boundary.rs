@@ -1,20 +1,31 @@
 //! What falls due after a step: held-out losses, a sample, a checkpoint.
 
+use super::rollback::last_scheduled;
 use super::{Emit, Outstanding, TrainError, Trainer};
 use crate::infer::{Ahead, Sampler, Sampling};
 use crate::model::{ChatFormat, tokenizer_config};
 use crate::platform;
 use crate::train::changes::Changes;
-use crate::train::checkpoint::save;
+use crate::train::checkpoint::{State, save};
 use crate::train::event::TrainEvent;
 use crate::train::svg;
 
-/// What is to be done after a step.
+/// The work that falls due after a step.
 #[derive(Clone, Copy)]
 pub(super) struct Due {
-    pub(super) evaluate: bool,
-    pub(super) sample: bool,
-    pub(super) save: bool,
+    evaluate: bool,
+    sample: bool,
+    /// A checkpoint of the schedule, of this step or owed since an earlier one.
+    save: bool,
+    /// The last step, of which a checkpoint is written whatever the guard says.
+    last: bool,
+}
+
+impl Due {
+    /// Whether there is any.
+    pub(super) fn any(self) -> bool {
+        self.evaluate || self.sample || self.save
+    }
 }
 
 impl Trainer {
@@ -22,17 +33,22 @@ impl Trainer {
         let (step, config) = (self.state.step, &self.config);
         let last = step == config.steps;
         let every = |n: u64| last || (n > 0 && step.is_multiple_of(n));
-        // A checkpoint amid spikes would be no good one to go back to.
-        let save = every(config.checkpoint_every) && (last || !self.state.guard.suspicious());
-        Due { evaluate: save || every(config.eval_every), sample: config.sample_every > 0 && every(config.sample_every), save }
+        let sample = config.sample_every > 0 && every(config.sample_every);
+        Due { evaluate: every(config.eval_every), sample, save: self.state.owed || every(config.checkpoint_every), last }
     }
 
-    /// Held-out losses, a sample, a checkpoint, as they are due.
+    /// Held-out losses, a sample, a checkpoint, as they are due. A checkpoint amid spikes would be no
+    /// good one to go back to, so the step is judged first, and a checkpoint that is not written is owed.
     pub(super) async fn boundary(&mut self, due: Due, last: Outstanding, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        let held = if due.evaluate { Some(self.step.evaluate(&mut self.machine, &self.held).await?) } else { None };
-        if self.settle(last, held, emit).await? {
+        let judged = self.judge(last).await?;
+        let quiet = !self.state.guard.suspicious();
+        let save = due.save && (quiet || due.last);
+        let evaluate = judged.stays() && (due.evaluate || save);
+        let held = if evaluate { Some(self.step.evaluate(&mut self.machine, &self.held).await?) } else { None };
+        if self.conclude(judged, held, emit)? {
             return Ok(());
         }
+        self.state.owed = due.save && !save;
         let step = self.state.step;
         if let Some(losses) = held {
             emit(TrainEvent::HeldOut { step, losses });
@@ -40,12 +56,12 @@ impl Trainer {
         if due.sample {
             self.sample(step, emit).await?;
         }
-        if due.save {
+        if save {
             let loss = held.map(|losses| losses.trained(self.config.objective()));
             if let Some(loss) = loss.filter(|loss| self.state.best.is_none_or(|(_, best)| *loss < best)) {
                 self.state.best = Some((step, loss));
             }
-            self.save(emit).await?;
+            self.save(quiet, emit).await?;
         }
         Ok(())
     }
@@ -86,13 +102,15 @@ impl Trainer {
         self.note(&format!("{}: its folder was gone, with all that was recorded; made again, and saved after this step", self.run.path().display()), emit)
     }
 
-    /// Writes a checkpoint, the curves, and removes checkpoints that are no longer kept.
-    pub(super) async fn save(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    /// Writes a checkpoint, the curves, and removes checkpoints that are no longer kept; nothing if
+    /// there is one of this step. Returns whether it wrote. `scheduled` says that a rollback may go
+    /// back to it: those that a stop or a person asked for would make its target depend on when.
+    pub(super) async fn save(&mut self, scheduled: bool, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
         self.keep_folder(emit)?;
         let step = self.state.step;
         let path = self.run.checkpoint(step);
-        if platform::exists(&path) {
-            return Ok(());
+        if self.saved.is_some_and(|(saved, before)| saved == step && (before || !scheduled)) && platform::exists(&path) {
+            return Ok(false);
         }
         let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
         let mut files = vec![("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
@@ -100,12 +118,17 @@ impl Trainer {
             let context = self.step.student.config.max_position_embeddings;
             files.push(("tokenizer_config.json", tokenizer_config(&self.tokenizer, &self.chat, context)));
         }
-        save(&path, &mut self.machine, &self.step, &self.state, &files, &self.run.run_record(&self.changes)).await?;
-        self.run.prune(self.config.keep, self.state.best.map(|(step, _)| step))?;
+        let state = State { scheduled: Some(scheduled), ..self.state.clone() };
+        save(&path, &mut self.machine, &self.step, &state, &files, &self.run.run_record(&self.changes)).await?;
+        self.saved = Some((step, scheduled));
+        // What cannot be read is no reason to stop; a rollback would say it.
+        let target = last_scheduled(self.run.path(), self.config.checkpoint_every).ok().flatten();
+        let spared = [self.state.best.map(|(step, _)| step), target];
+        self.run.prune(self.config.keep, &spared)?;
         self.draw(emit)?;
         self.run.log(&format!("checkpoint of step {step}"))?;
         emit(TrainEvent::Saved { step, path: path.display().to_string() });
-        Ok(())
+        Ok(true)
     }
 
     /// Replaces the curves, after reading what was recorded since the last time.

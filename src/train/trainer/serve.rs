@@ -17,7 +17,7 @@ const REST: f64 = 0.02;
 impl Trainer {
     /// Obeys all orders; of a run that rests, until it is to go on, to take a step, or to stop.
     pub(super) async fn serve(&mut self, orders: &Orders, stop: &dyn Fn() -> bool, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        if self.save_wanted && !self.state.guard.suspicious() {
+        if self.save_wanted {
             self.save_asked(emit).await?;
         }
         while !stop() {
@@ -75,25 +75,14 @@ impl Trainer {
         Ok(())
     }
 
-    /// Waits for the report of the last step before the next one is launched. What the next one is
-    /// steered by is decided first, as it would be without.
-    pub(super) async fn settle_early(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        let Some(last) = self.outstanding.take() else { return Ok(()) };
-        self.state.threshold = Some(self.state.guard.threshold(self.state.step + 1));
-        self.settle(last, None, emit).await.map(drop)
-    }
-
     async fn save_asked(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         self.settle_early(emit).await?;
+        self.save_wanted = false;
         let step = self.state.step;
-        self.save_wanted = self.state.guard.suspicious();
-        if self.save_wanted {
-            return self.note(&format!("step {step} is a spike, and no good one to go back to: the checkpoint is written when that is over"), emit);
+        if !self.save(false, emit).await? {
+            self.note(&format!("step {step} is saved already"), emit)?;
         }
-        if platform::exists(&self.run.checkpoint(step)) {
-            return self.note(&format!("step {step} is saved already"), emit);
-        }
-        self.save(emit).await
+        Ok(())
     }
 
     async fn snapshot(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {

@@ -1,0 +1,65 @@
+//! Rollbacks: to the last checkpoint that the schedule made, never to one of a stop or of a person, so
+//! that interruptions change no numbers.
+
+use super::{TrainError, Trainer};
+use crate::graph::Machine;
+use crate::platform;
+use crate::train::checkpoint::{Checkpoint, State, clear_gradients, restore};
+use crate::train::run_dir::{RunDir, checkpoint, checkpoints};
+use crate::train::step::Step;
+use std::path::Path;
+
+impl Trainer {
+    /// Goes back to the last scheduled checkpoint (or the beginning), and on with the data after `past`.
+    pub(super) fn roll_back(&mut self, past: u64) -> Result<(), TrainError> {
+        let target = last_scheduled(self.run.path(), self.config.checkpoint_every)?;
+        let earlier = match target {
+            Some(step) => counted(restore(&self.run.checkpoint(step), &mut self.machine, &self.step.student)?.state, &self.run)?,
+            None => {
+                (self.first_weights)(&mut self.machine, &self.step)?;
+                clear_moments(&mut self.machine, &self.step)?;
+                clear_gradients(&mut self.machine, &self.step.student)?;
+                self.first_state.clone()
+            }
+        };
+        // A resume would continue from the checkpoints that are given up here. The latest is removed first,
+        // so that one after a kill in between replays up to this rollback.
+        for step in self.run.remove_after(earlier.step)? {
+            self.run.log(&format!("checkpoint of step {step} removed: the run goes back to before it"))?;
+        }
+        let mut guard = self.state.guard.clone();
+        guard.rolled_back(earlier.guard.clone());
+        self.state = State { guard, cursor: past, seconds: self.state.seconds, ..earlier };
+        self.saved = target.map(|step| (step, true));
+        Ok(self.run.cut(self.state.step)?)
+    }
+}
+
+/// The step of the last checkpoint of `run` that a rollback may go back to; `every` is its
+/// `checkpoint_every`. A folder without a state is no checkpoint.
+pub fn last_scheduled(run: &Path, every: u64) -> Result<Option<u64>, TrainError> {
+    for step in checkpoints(run)?.into_iter().rev() {
+        let path = checkpoint(run, step);
+        if platform::exists(&path.join("state.json")) && Checkpoint::read(&path)?.state.is_scheduled(every) {
+            return Ok(Some(step));
+        }
+    }
+    Ok(None)
+}
+
+/// The state of a checkpoint, with the steps counted that were taken up to it.
+pub(super) fn counted(state: State, run: &RunDir) -> Result<State, TrainError> {
+    let taken = match state.taken {
+        Some(taken) => taken,
+        None => state.step.saturating_sub(run.skipped(state.step)?),
+    };
+    Ok(State { taken: Some(taken), ..state })
+}
+
+/// Sets both moments of every parameter to zero.
+fn clear_moments(machine: &mut Machine, step: &Step) -> Result<(), TrainError> {
+    for home in step.student.moments().flat_map(|(_, homes)| homes) {
+        machine.write(&home, &vec![0; home.spec.words()])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The report of a step: waited for, judged by the guard, recorded, and acted upon.
+
+use super::{Emit, Launched, Outstanding, TrainError, Trainer};
+use crate::train::event::{GuardAction, TrainEvent};
+use crate::train::guard::Verdict;
+use crate::train::metrics::Metrics;
+use crate::train::step::{Losses, StepReport};
+
+/// A step whose report is in, and the guard's verdict, which is still to be acted upon.
+pub(super) struct Judged {
+    metrics: Metrics,
+    verdict: Verdict,
+    /// Batches taken from the data, this step included.
+    cursor: u64,
+}
+
+impl Judged {
+    /// Whether the run keeps this step: neither rolls back nor ends.
+    pub(super) fn stays(&self) -> bool {
+        !matches!(self.verdict, Verdict::RollBack(_) | Verdict::GiveUp(_))
+    }
+}
+
+impl Trainer {
+    /// Waits for a step's report, records it and acts on the guard's verdict. Returns whether the run
+    /// was rolled back.
+    pub(super) async fn settle(&mut self, launched: Outstanding, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
+        let judged = self.judge(launched).await?;
+        self.conclude(judged, None, emit)
+    }
+
+    /// Settles the last step before the next one is launched. The threshold of the next step is decided
+    /// first, from the reports that it would be decided from otherwise.
+    pub(super) async fn settle_early(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let Some(last) = self.outstanding.take() else { return Ok(()) };
+        self.state.threshold = Some(self.state.guard.threshold(self.state.step + 1));
+        self.settle(last, emit).await.map(drop)
+    }
+
+    /// Waits for a step's report and lets the guard judge it.
+    pub(super) async fn judge(&mut self, outstanding: Outstanding) -> Result<Judged, TrainError> {
+        let Outstanding { launched, report } = outstanding;
+        let report = report.wait().await?;
+        self.state.taken = self.state.taken.map(|taken| taken + u64::from(report.taken));
+        let metrics = self.metrics(&launched, &report);
+        let verdict = self.state.guard.judge(launched.step, metrics.loss, &report);
+        Ok(Judged { metrics, verdict, cursor: launched.cursor })
+    }
+
+    /// Records a judged step and acts on the verdict. Returns whether the run was rolled back.
+    pub(super) fn conclude(&mut self, judged: Judged, held_out: Option<Losses>, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
+        let Judged { metrics, verdict, cursor } = judged;
+        let held_out_loss = held_out.map(|losses| losses.trained(self.config.objective()));
+        let metrics = Metrics { held_out, held_out_loss, ..metrics };
+        self.keep_folder(emit)?;
+        match self.run.record(&metrics) {
+            // It went between the two.
+            Err(_) if self.run.is_gone() => {
+                self.keep_folder(emit)?;
+                self.run.record(&metrics)?;
+            }
+            recorded => recorded?,
+        }
+        let step = metrics.step;
+        emit(TrainEvent::Step(Box::new(metrics)));
+        match verdict {
+            Verdict::Fine => Ok(false),
+            Verdict::Skipped(what) => self.guarded(step, what, GuardAction::Skipped, emit).map(|()| false),
+            Verdict::Spike(what) => self.guarded(step, what, GuardAction::Watched, emit).map(|()| false),
+            Verdict::RollBack(what) => {
+                self.roll_back(cursor)?;
+                let action = GuardAction::RolledBack { to: self.state.step, rollbacks: self.state.guard.rollbacks };
+                self.guarded(step, what, action, emit).map(|()| true)
+            }
+            Verdict::GiveUp(what) => {
+                self.guarded(step, what.clone(), GuardAction::GaveUp, emit)?;
+                Err(TrainError::Diverged(format!("{what}. The run was rolled back as often as the guard allows")))
+            }
+        }
+    }
+
+    fn guarded(&mut self, step: u64, what: String, action: GuardAction, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        self.run.log(&format!("guard: {what}{action}"))?;
+        emit(TrainEvent::Guard { step, what, action });
+        Ok(())
+    }
+
+    /// Seconds in which a step was computed: from its launch, or from the end of the step before if that
+    /// came later. All else that a run does lies in between.
+    fn seconds(&mut self, launched: &Launched) -> f64 {
+        let done = launched.done.unwrap_or_else(|| self.clock.seconds());
+        let before = std::mem::replace(&mut self.last_done, done);
+        (done - launched.begun.max(before)).max(1e-6)
+    }
+
+    fn metrics(&mut self, launched: &Launched, report: &StepReport) -> Metrics {
+        let seconds = self.seconds(launched);
+        self.state.seconds = self.earlier + self.clock.seconds() - self.rested;
+        let &Launched { step, tokens, lr, threshold, loss_scale, .. } = launched;
+        let taught = self.step.is_taught();
+        let flipped: u64 = report.flips.iter().map(|&flips| u64::from(flips)).sum();
+        Metrics {
+            step,
+            tokens,
+            loss: report.losses.trained(self.config.objective()),
+            ad: taught.then_some(report.losses.ad),
+            ar: report.losses.ar,
+            kl: taught.then_some(report.losses.kl),
+            norm: Some(report.norm).filter(|norm| norm.is_finite()),
+            lr,
+            flip_ratio: flipped as f64 / self.sizes.iter().sum::<usize>().max(1) as f64,
+            flips: report.flips.iter().zip(&self.sizes).map(|(&flips, &size)| f64::from(flips) / size as f64).collect(),
+            taken: report.taken,
+            loss_scale,
+            threshold: Some(f64::from(threshold)).filter(|&threshold| threshold < f64::from(f32::MAX)),
+            tokens_per_s: self.config.tokens_per_step() as f64 / seconds,
+            seconds: self.state.seconds,
+            changed: self.changes.at(step).cloned(),
+            held_out: None,
+            held_out_loss: None,
+        }
+    }
+}

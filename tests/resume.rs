@@ -1,0 +1,118 @@
+//! Resuming: settings that are given must be the run's, files that are no longer needed may be gone, and a
+//! run that gave up says what can be done.
+
+use crate::train::{SMALL, Scratch, run, signet, text};
+
+/// Arguments of a short run without a teacher, by its name.
+fn short(scratch: &Scratch, name: &str) -> Vec<String> {
+    std::fs::write(scratch.path("small.json"), SMALL).unwrap();
+    let fixed = "train --device cpu --teacher none --loss ar --seq 16 --batch 1 --warmup 1 --eval-batches 1 --sample-every 0 --eval-every 0";
+    let own = [("--model", scratch.path("small.json")), ("--runs", scratch.path("runs")), ("--name", name.into())];
+    let own = own.into_iter().flat_map(|(option, value)| [option.to_string(), value.display().to_string()]);
+    fixed.split(' ').map(String::from).chain(own).collect()
+}
+
+fn with(arguments: &[String], more: &[&str]) -> (bool, String) {
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    run(&arguments)
+}
+
+#[test]
+fn a_setting_that_is_given_is_held_against_the_run_even_if_it_is_the_default() {
+    let scratch = Scratch::new("given");
+    let arguments = short(&scratch, "run");
+    let (good, said) = with(&arguments, &["--steps", "6", "--lr", "0.01", "--guard-tolerate", "2"]);
+    assert!(good, "{said}");
+    let (runs, name) = (scratch.path("runs").display().to_string(), ["--name", "run"]);
+    let resume = |more: &[&str]| run(&[&["train", "--resume", "--device", "cpu", "--runs", &runs], &name[..], more].concat());
+    // One option, some, or all of them, as they were; also as a file.
+    let file = scratch.path("runs/run/run.toml").display().to_string();
+    for more in [&[][..], &["--lr", "0.01"], &["--steps", "6", "--guard-tolerate", "2"], &["--config", &file], &["--config", &file, "--seq", "16"]] {
+        let (good, said) = resume(more);
+        assert!(good, "{more:?}: {said}");
+    }
+    let (good, said) = with(&arguments, &["--steps", "6", "--lr", "0.01", "--resume"]);
+    assert!(good, "{said}");
+    std::fs::write(scratch.path("part.toml"), "[guard]\npatience = 16\ntolerate = 4\n").unwrap();
+    let part = scratch.path("part.toml").display().to_string();
+    for (more, words) in [
+        // The default's value, which is another than the run's.
+        (&["--lr", "0.002"][..], "lr was 0.01, is 0.002"),
+        (&["--steps", "1000"], "steps was 6, is 1000"),
+        (&["--full-precision"], "binary was true, is false"),
+        (&["--guard-tolerate", "3"], "guard.tolerate was 2, is 3"),
+        (&["--config", &part], "guard.tolerate was 2, is 4"),
+    ] {
+        let (good, said) = resume(more);
+        assert!(!good && said.contains(words) && !said.contains("; "), "{more:?}: {said}");
+    }
+}
+
+#[test]
+fn f16_training_can_be_asked_for_on_the_command_line_alone() {
+    let scratch = Scratch::new("f16");
+    let arguments = short(&scratch, "run");
+    let (good, said) = with(&arguments, &["--steps", "2", "--precision", "f16"]);
+    assert!(!good && said.contains("--loss-scale 1024"), "{said}");
+    let (good, said) = with(&arguments, &["--steps", "2", "--precision", "f16", "--loss-scale", "1024"]);
+    assert!(good, "{said}");
+}
+
+#[test]
+fn a_run_resumes_without_the_model_that_it_started_from() {
+    let scratch = Scratch::new("moved");
+    let (good, said) = with(&short(&scratch, "first"), &["--steps", "2"]);
+    assert!(good, "{said}");
+    let first = scratch.path("runs/first/checkpoints/step-00000002").display().to_string();
+    let arguments = short(&scratch, "second");
+    let begin = ["--init", &first, "--steps", "9", "--checkpoint-every", "3"];
+    assert!(with(&arguments, &begin).0);
+    let checkpoint = |step: u64| scratch.path(&format!("runs/second/checkpoints/step-{step:08}"));
+    let weights = std::fs::read(checkpoint(9).join("model.safetensors")).unwrap();
+    std::fs::rename(scratch.path("runs/first"), scratch.path("runs/elsewhere")).unwrap();
+    std::fs::remove_dir_all(checkpoint(9)).unwrap();
+    let (good, said) = with(&arguments, &[&begin[..], &["--resume"]].concat());
+    assert!(good && std::fs::read(checkpoint(9).join("model.safetensors")).unwrap() == weights, "{said}");
+    // Without a checkpoint the run begins again, and needs it.
+    std::fs::remove_dir_all(scratch.path("runs/second/checkpoints")).unwrap();
+    std::fs::create_dir(scratch.path("runs/second/checkpoints")).unwrap();
+    let (good, said) = with(&arguments, &["--resume"]);
+    assert!(!good && said.contains(&first) && said.contains("first weights"), "{said}");
+}
+
+/// The arguments of a command line as a shell reads them; quotes are single, or a backslash before one.
+fn shell(line: &str) -> Vec<String> {
+    let (mut words, mut word, mut quoted, mut escaped) = (Vec::new(), String::new(), false, false);
+    for c in line.chars() {
+        match c {
+            _ if escaped => (word.push(c), escaped = false).0,
+            '\'' => quoted = !quoted,
+            '\\' if !quoted => escaped = true,
+            ' ' if !quoted => words.push(std::mem::take(&mut word)),
+            c => word.push(c),
+        }
+    }
+    words.push(word);
+    words
+}
+
+#[test]
+fn a_run_that_gives_up_says_how_to_continue_and_that_works() {
+    let scratch = Scratch::new("it's diverged");
+    let arguments = short(&scratch, "a run");
+    // Any loss above twice the median is a spike, and there is none to tolerate.
+    let wild = ["--steps", "200", "--checkpoint-every", "4", "--lr", "5", "--guard-tolerate", "1", "--guard-rollbacks", "0", "--guard-patience", "4"];
+    let (good, said) = with(&arguments, &[&wild[..], &["--guard-loss-z", "0", "--guard-norm-z", "0", "--full-precision"]].concat());
+    assert!(!good && said.contains("as often as the guard allows") && !said.contains("--resume"), "{said}");
+    let line = said.lines().find(|line| line.starts_with("signet train ")).expect("a command");
+    let words = shell(line);
+    let run = scratch.path("runs/a run");
+    for (option, value) in [("--name", "a run-2".to_string()), ("--config", run.join("run.toml").display().to_string()), ("--lr", "2.5".into())] {
+        assert!(words.windows(2).any(|pair| pair == [option, &value]), "{option} {value}: {line}");
+    }
+    // Of few steps, since it would only diverge again.
+    let words: Vec<&str> = words[1..].iter().map(String::as_str).chain(["--steps", "2", "--guard=false"]).collect();
+    let output = signet(&words).output().unwrap();
+    assert!(output.status.success(), "{line}: {}", text(&output));
+    assert!(scratch.path("runs/a run-2/checkpoints/step-00000002").exists());
+}
