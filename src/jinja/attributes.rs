@@ -101,11 +101,11 @@ impl Interpreter<'_> {
     }
 
     fn find_attribute(&mut self, value: &Value, name: &Name) -> Result<Option<Found>> {
-        if let Value::Object(object) = value {
-            if let Object::Namespace(attributes) = &**object {
-                let found = attributes.borrow().iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
-                return Ok(found.map(Found::Value).or_else(|| (&**name == "__class__").then_some(Found::Unsafe)));
-            }
+        if let Value::Object(object) = value
+            && let Object::Namespace(attributes) = &**object
+        {
+            let found = attributes.borrow().iter().find(|(found, _)| found == name).map(|(_, value)| value.clone());
+            return Ok(found.map(Found::Value).or_else(|| (&**name == "__class__").then_some(Found::Unsafe)));
         }
         if is_dunder(value, name) {
             return Ok(Some(Found::Unsafe));

@@ -288,11 +288,11 @@ impl<'t> Interpreter<'t> {
             ExprKind::Attribute(value, name) => {
                 let value = self.eval(value)?;
                 // A string's method is called at once, without a value for it.
-                if let (Value::Str(text), None) = (&value, &caller) {
-                    if super::text::METHODS.contains(&&**name) {
-                        let arguments = self.arguments(args)?;
-                        return super::text::call(text, name, arguments, self);
-                    }
+                if let (Value::Str(text), None) = (&value, &caller)
+                    && super::text::METHODS.contains(&&**name)
+                {
+                    let arguments = self.arguments(args)?;
+                    return super::text::call(text, name, arguments, self);
                 }
                 self.attribute(&value, name)?
             }
@@ -435,10 +435,10 @@ impl<'t> Interpreter<'t> {
     pub(super) fn first(&mut self, value: &Value) -> Result<Option<Value>> {
         let mut items: VecDeque<Value> = self.iterate(value)?.into();
         let first = items.pop_front();
-        if let Value::Object(object) = value {
-            if let Object::Generator(generator, _) = &**object {
-                *generator.borrow_mut() = Generator::Items(items);
-            }
+        if let Value::Object(object) = value
+            && let Object::Generator(generator, _) = &**object
+        {
+            *generator.borrow_mut() = Generator::Items(items);
         }
         Ok(first)
     }

@@ -227,10 +227,8 @@ impl<'a> Lexer<'a> {
         let first = rest.chars().next().unwrap_or_default();
         let (kind, length) = match first {
             c if is_space(c) => {
-                return {
-                    self.advance(self.source.len() - rest.trim_start_matches(is_space).len());
-                    Ok(())
-                };
+                self.advance(self.source.len() - rest.trim_start_matches(is_space).len());
+                return Ok(());
             }
             '0'..='9' => self.number(rest)?,
             '\'' | '"' => self.string(rest, first)?,

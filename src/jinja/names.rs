@@ -34,10 +34,10 @@ struct Reads {
 
 impl Reads {
     fn expression(&mut self, expression: &Expr) {
-        if let ExprKind::Name(name) = &expression.kind {
-            if !self.assigned.contains(name) {
-                self.found.insert(name.clone());
-            }
+        if let ExprKind::Name(name) = &expression.kind
+            && !self.assigned.contains(name)
+        {
+            self.found.insert(name.clone());
         }
         expression.kind.children(&mut |child| self.expression(child));
     }

@@ -6,7 +6,7 @@ use super::interpret::Interpreter;
 use super::object::{LoopObject, MacroObject, Object};
 use super::scope::Scope;
 use super::value::Value;
-use super::{Error, Result, markup, operators, print};
+use super::{Error, ErrorKind, Result, markup, operators, print};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -198,10 +198,10 @@ impl Interpreter<'_> {
             Target::Attribute(name, attribute) => {
                 super::functions::namespace_name(attribute)?;
                 self.meter.memory(2 * size_of::<Value>())?;
-                if let Value::Object(object) = self.variable(name)? {
-                    if let Object::Namespace(attributes) = &*object {
-                        super::functions::set_attribute(&mut attributes.borrow_mut(), attribute, value);
-                    }
+                if let Value::Object(object) = self.variable(name)?
+                    && let Object::Namespace(attributes) = &*object
+                {
+                    super::functions::set_attribute(&mut attributes.borrow_mut(), attribute, value);
                 }
                 Ok(())
             }
@@ -209,7 +209,10 @@ impl Interpreter<'_> {
                 if value.is_undefined() && targets.is_empty() {
                     return Ok(());
                 }
-                let items = self.iterate(&value).map_err(|_| Error::new(format!("a '{}' cannot be taken apart", value.type_name())))?;
+                let items = self.iterate(&value).map_err(|error| match error.kind {
+                    ErrorKind::Spent => error,
+                    _ => Error::new(format!("a '{}' cannot be taken apart", value.type_name())),
+                })?;
                 if items.len() != targets.len() {
                     return Err(Error::new(format!("{} values cannot be taken apart into {}", items.len(), targets.len())));
                 }
