@@ -133,7 +133,7 @@ fn a_row_of_the_embedding_matters_only_to_its_token() {
         .collect();
     let free = (0..41).find(|id| !tokens.contains(id)).expect("a token that the text does not have");
     let path = copied.0.join("model.safetensors");
-    let mut spoil = |tensor: &'static str| {
+    let spoil = |tensor: &'static str| {
         rewritten(&path, &mut |own, mut values| {
             if own == tensor {
                 let cols = values.len() / 41;

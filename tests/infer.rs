@@ -429,7 +429,7 @@ fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
         assert!(reply.report.prompt_tokens <= 160 - 12);
     }
     assert!(dropped >= 2 && dropped % 2 == 0, "{dropped} messages dropped");
-    assert_eq!(chat.messages()[0].role, "user");
+    assert_eq!(chat.messages()[0].role(), "user");
     let long = "many words ".repeat(200);
     let before = chat.messages().to_vec();
     let refused = block_on(chat.say(&mut machine, &mut generator, &tokenizer, &long, &|| false, &mut |_| {}));

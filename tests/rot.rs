@@ -151,7 +151,7 @@ fn damage_in_every_file_of_a_run_is_found_and_never_trained_on() {
     let last = |run: &Path| ["model.safetensors", "optimizer.safetensors"].map(|name| std::fs::read(run.join("checkpoints/step-00000012").join(name)).unwrap());
     let right = last(&whole);
     let resumed = scratch.path("resumed");
-    let mut resume = |what: &str| {
+    let resume = |what: &str| {
         std::fs::remove_dir_all(&resumed).unwrap_or_default();
         copy(&short, &resumed);
         let said = train(&resumed, None, None);
