@@ -166,7 +166,7 @@ mod tests {
         read.iter().map(|home| block_on(machine.read_f32(home)).unwrap()).collect()
     }
 
-    /// Small enough for Miri: see docs/soundness.md.
+    /// Small enough for Miri, which sees two operands of one memory that are borrowed at a time.
     #[test]
     fn a_small_graph_in_one_memory_is_that_of_many() {
         let (one, many) = (step(true), step(false));
