@@ -2,7 +2,7 @@
 //! seeds (`tests/fuzz.rs`) run the same ones: nothing may panic, hang, or take much more memory than the bytes.
 
 use super::allocator;
-use signet::data::{Chat, Conversation, Store, Tokenizer, Tokenizing, Watch};
+use signet::data::{Beside, Chat, Conversation, Fields, Store, Tokenizer, Tokenizing, Watch};
 use signet::eval::{Rows, Task};
 use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
@@ -43,6 +43,7 @@ pub(crate) const READERS: &[Reader] = &[
     Reader { name: "gguf", read: gguf, factor: 256, besides: 8 * MB },
     Reader { name: "config", read: config, factor: 64, besides: 64 * KB },
     Reader { name: "tokenizer", read: tokenizer, factor: 256, besides: IDS },
+    Reader { name: "beside", read: beside, factor: 256, besides: IDS },
     Reader { name: "packed", read: packed, factor: 256, besides: IDS },
     Reader { name: "template", read: template, factor: 256, besides: 96 * MB },
     Reader { name: "settings", read: settings, factor: 128, besides: 256 * KB },
@@ -149,6 +150,20 @@ fn config(bytes: &[u8]) {
 
 fn tokenizer(bytes: &[u8]) {
     if let Ok(tokenizer) = Tokenizer::from_json(bytes) {
+        speak(&tokenizer);
+    }
+}
+
+/// The files beside a `tokenizer.json`, with a zero byte between one and the next: `tokenizer_config.json`,
+/// `special_tokens_map.json`, `added_tokens.json`.
+fn beside(bytes: &[u8]) {
+    let mut files = bytes.split(|byte| *byte == 0).map(|file| Fields::parse(file).unwrap_or_default());
+    let mut next = || files.next().unwrap_or_default();
+    let beside = Beside { config: next(), special_tokens_map: next(), added_tokens: next() };
+    if let Ok((tokenizer, named)) = Tokenizer::with_beside(include_bytes!("seeds/tokenizer/bpe"), &beside) {
+        assert!(named.iter().all(|(_, text)| text.is_empty() || tokenizer.id(text).is_some()));
+        let again = Tokenizer::from_json(tokenizer.to_json().expect("JSON").as_bytes()).expect("what was written is read");
+        assert!(again.same_ids(&tokenizer));
         speak(&tokenizer);
     }
 }

@@ -20,6 +20,8 @@ for name in ("shared", "protocol4", "evil", "checkpoint", "turned", "kinds"):
 for path in pub.iterdir():
     if (path / "config.json").is_file(): put("config", path.name, (path / "config.json").read_bytes())
 put("config", "llama31", '{"model_type":"llama","hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,"vocab_size":50,"rope_theta":500000.0,"rope_scaling":{"factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192,"rope_type":"llama3"},"hidden_act":"silu","tie_word_embeddings":false}')
+put("config", "given-twice", '{"model_type":"llama","hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4,"vocab_size":50,"max_position_embeddings":4194304,"rope_theta":10000,"rope_parameters":{"rope_theta":500000.0,"type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4.0},"original_max_position_embeddings":64.0}')
+put("config", "factors", '{"hidden_size":32,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":8,"vocab_size":50,"rope_scaling":{"rope_type":"longrope","short_factor":[1.0,2.5],"long_factor":[1.0,2.5],"attention_factor":1.0},"rope_parameters":{"rope_type":"linear","factor":2}}')
 words = ["<s>", "</s>", "a", "b", "c", "d", "e", "l", "o", "w", "r", "Ġ", "lo", "wor", "Ġwor", "Ġworld", "h", "t", "i", "n", "s"]
 bpe = Tokenizer(models.BPE(vocab={w: i for i, w in enumerate(words + ["wo", "Ġwo", "ld", "el"])}, merges=[("l", "o"), ("w", "o"), ("wo", "r"), ("Ġ", "wor")]))
 bpe.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
@@ -49,6 +51,9 @@ patterns("double", [normalizers.Replace(Regex("."), "aa") for _ in range(40)])
 patterns("prepend", [normalizers.Prepend("a" * 100) for _ in range(40)] + [normalizers.Replace("a", "b" * 100), normalizers.Replace("b", "c" * 100), normalizers.Replace("c", "d" * 100)])
 patterns("bytes", [normalizers.ByteLevel() for _ in range(40)])
 patterns("backtracks", None, (r"(?=(a+)+$)(?:a|aa)+b|(?:\s*\s*)*x", "isolated", False))
+# The files beside a tokenizer.json, with a zero byte between them.
+for name, files in {'decoder': [{'tokenizer_class': 'PreTrainedTokenizerFast', 'bos_token': '<s>', 'eos_token': {'__type': 'AddedToken', 'content': '<|over|>', 'lstrip': True, 'normalized': False}, 'added_tokens_decoder': {'1': {'content': '</s>', 'special': True}, '25': {'content': '<|turn|>', 'rstrip': True, 'single_word': False, 'special': True}, '27': {'content': 'lo', 'special': False}}, 'extra_special_tokens': ['<|a|>', {'__type': 'AddedToken', 'content': '<|b|>'}], 'model_max_length': 1e+30}], 'legacy': [{'bos_token': '<s>', 'image_token': '<img>', 'additional_special_tokens': ['<x>', 'wor'], 'pad_token': None}, {'eos_token': {'content': '</s>', 'lstrip': False, 'normalized': False, 'rstrip': False, 'single_word': False}, 'pad_token': '<pad>', 'extra_special_tokens': ['<y>']}, {'<z>': 25, 'lo': 12}], 'named': [{'extra_special_tokens': {'turn': '<|turn|>', 'over': '<|over|>'}, 'model_specific_special_tokens': {'v': '<v>'}, 'eos_token': '</s>'}, {'extra_special_tokens': {'w': '<w>'}}]}.items():
+    put("beside", name, b"\0".join(json.dumps(file).encode() for file in files))
 # Packed.
 def packed(binary):
     v, w, f = 24, 4, 36

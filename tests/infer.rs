@@ -439,6 +439,6 @@ fn a_conversation_reuses_its_cache_and_forgets_its_beginning_when_it_must() {
     assert_eq!((stopped.report.stopped, chat.messages()), (Stopped::Asked, &before[..]));
     chat.reset();
     assert!(chat.messages().is_empty());
-    let ends = Chat::stop_tokens(&tokenizer);
+    let ends = chat.request(&tokenizer).stop_tokens;
     assert!(ends.contains(&tokenizer.id(END).unwrap()) && ends.contains(&tokenizer.id(USER).unwrap()));
 }

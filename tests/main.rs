@@ -5,6 +5,7 @@ mod chat;
 mod compare;
 mod conform;
 mod data;
+mod declared;
 mod device;
 mod eval;
 mod execute;

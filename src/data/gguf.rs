@@ -1,6 +1,7 @@
 //! The tokenizer of a GGUF file, from its metadata: what `tokenizer.json` would say of it. Two models
 //! are known, `gpt2` (byte-level BPE) and `llama` (SentencePiece's BPE, whose merges follow from scores).
 
+use super::ends::Ends;
 use super::tokenizer::{Tokenizer, TokenizerError};
 use crate::formats::FormatError;
 use crate::formats::gguf::Metadata;
@@ -36,7 +37,8 @@ impl Tokenizer {
             _ => return Err(metadata.problem(format!("its tokenizer is {model:?} (tokenizer.ggml.model); Signet knows gpt2 and llama")).into()),
         };
         let tokenizer = Self::from_json(json.to_string().as_bytes());
-        Ok(Some(tokenizer.map_err(|error| metadata.problem(format!("its metadata describe no tokenizer: {error}")))?))
+        let tokenizer = tokenizer.map_err(|error| metadata.problem(format!("its metadata describe no tokenizer: {error}")))?;
+        Ok(Some(tokenizer.ended_by(Some(Ends::of_gguf(metadata)?))))
     }
 }
 

@@ -2,9 +2,11 @@
 //! windows are seen.
 
 mod batches;
+mod beside;
 mod blocks;
 mod corpus;
 mod encode;
+mod ends;
 mod gguf;
 mod long;
 mod pipeline;
@@ -16,8 +18,10 @@ mod text;
 mod tokenizer;
 
 pub use batches::{Batch, Batches, Likeliest, grid_windows, held_out};
+pub use beside::{Beside, Fields};
 pub use corpus::{Corpus, DataError, Ids, Split};
 pub use encode::{Progress, Watch};
+pub use ends::{Ends, GGUF_ENDS, LLAMA_CPP};
 pub use gguf::{gguf_family, gguf_takes_whole};
 pub use store::{About, Store, Tokenizing, is_store, stores};
 pub use stream::TextStream;

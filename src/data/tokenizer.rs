@@ -1,5 +1,7 @@
 //! The tokenizer: a Hugging Face `tokenizer.json`, loaded, used, or trained on a corpus.
 
+use super::beside::{Beside, Within};
+use super::ends::Ends;
 use super::pipeline::{Bytes, Pipeline, failure};
 use super::stream::TextStream;
 use crate::formats::{FormatError, json_file};
@@ -18,9 +20,6 @@ pub const END: &str = "<|end|>";
 pub const USER: &str = "<|user|>";
 /// Begins what the model says.
 pub const ASSISTANT: &str = "<|assistant|>";
-
-/// Texts of tokens that end a document or a reply, in the order in which they are looked for.
-const ENDS: [&str; 6] = [END, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>"];
 
 /// Most ids: no model's configuration may have more.
 const MOST: usize = 1 << 20;
@@ -55,9 +54,11 @@ fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, Tokenize
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Pipeline,
-    end: Option<u32>,
-    /// What ends a reply or document.
-    ends: Vec<u32>,
+    ends: Ends,
+    /// Whether `ends` are those that the model declares, not those that its special tokens suggest.
+    declared: bool,
+    /// Ids that the model has an embedding for, where the tokenizer has more.
+    rows: Option<usize>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -75,28 +76,51 @@ impl Tokenizer {
 
     /// Reads the contents of a `tokenizer.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
+        Ok(Self::with_beside(bytes, &Beside::default())?.0)
+    }
+
+    /// Reads the contents of a `tokenizer.json` and adds the tokens that the files beside it name; gives also the texts
+    /// of special tokens by their names, such as `eos_token`.
+    pub fn with_beside(bytes: &[u8], beside: &Beside) -> Result<(Self, Vec<(String, String)>), TokenizerError> {
         // The library takes some of what is no JSON for granted.
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
         let mut inner = guarded(|| Ok(serde_json::from_slice::<Pipeline>(bytes)?))?;
+        let named = if beside.is_empty() { Vec::new() } else { add(&mut inner, beside)? };
         // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
         inner.with_truncation(None).map_err(library)?;
         inner.with_padding(None);
-        let ends: Vec<u32> = ENDS.iter().filter_map(|name| inner.token_to_id(name)).collect();
-        let tokenizer = Self { inner, end: ends.first().copied(), ends };
+        let tokenizer = Self { ends: Ends::suggested(&inner), inner, declared: false, rows: None };
         // The library counts up to the highest when it writes.
-        match tokenizer.vocabulary() {
+        match tokenizer.ids() {
             ids if ids > MOST => Err(TokenizerError::Library(format!("it has the id {}; a model may have {MOST} at most", ids - 1))),
-            _ => Ok(tokenizer),
+            _ => Ok((tokenizer, named)),
         }
     }
 
-    /// The same, with the token by which its model says that it ends, if it has that.
-    pub fn ended_by(mut self, token: Option<&str>) -> Self {
-        if let Some(id) = token.and_then(|token| self.inner.token_to_id(token)).filter(|id| !self.ends.contains(id)) {
-            self.ends.push(id);
-            self.end = self.end.or(Some(id));
+    /// The same, with the end tokens that its model declares; without any declaration, those that its special tokens
+    /// suggest.
+    pub fn ended_by(self, declared: Option<Ends>) -> Self {
+        match declared {
+            Some(ends) => Self { ends, declared: true, ..self },
+            None => self,
         }
-        self
+    }
+
+    /// The same, with the end tokens that it had before models' own declarations counted: runs that were begun then are
+    /// resumed with their text.
+    pub fn ended_as_before(self, eos: Option<&str>) -> Self {
+        let eos = eos.and_then(|text| self.id(text));
+        Self { ends: Ends::before(&self.inner, eos), declared: true, ..self }
+    }
+
+    /// Whether both encode every text alike and end documents with the same token.
+    pub fn same_text(&self, other: &Tokenizer) -> Result<bool, TokenizerError> {
+        Ok(self.end() == other.end() && self.to_json()? == other.to_json()?)
+    }
+
+    /// The same, for a model with so many rows in its embedding: a text that gives another id is refused.
+    pub fn within(self, rows: usize) -> Self {
+        Self { rows: Some(rows).filter(|&rows| rows < self.ids()), ..self }
     }
 
     /// The contents of a `tokenizer.json`.
@@ -104,10 +128,19 @@ impl Tokenizer {
         self.inner.to_string(true).map_err(library)
     }
 
-    /// Ids it may give: 0 up to this.
+    /// Ids that texts may give: 0 up to this.
     pub fn vocabulary(&self) -> usize {
-        let highest = self.inner.get_vocab(true).into_values().max();
-        highest.map_or(0, |id| id as usize + 1)
+        self.rows.unwrap_or_else(|| self.ids())
+    }
+
+    /// Ids that have a token: 0 up to this. Those of added tokens may be more than the model has.
+    pub fn ids(&self) -> usize {
+        highest(self.inner.get_vocab(true))
+    }
+
+    /// Ids of the vocabulary without added tokens.
+    pub fn plain_ids(&self) -> usize {
+        highest(self.inner.get_vocab(false))
     }
 
     /// Whether both give the same ids for the same tokens.
@@ -117,17 +150,27 @@ impl Tokenizer {
 
     /// The token that ends a document.
     pub fn end(&self) -> Option<u32> {
-        self.end
+        self.ends.document
     }
 
-    /// Every token after which a reply or document is over, whatever the model's family calls it.
+    /// Every token after which a reply is over.
     pub fn ends(&self) -> Vec<u32> {
-        self.ends.clone()
+        self.ends.replies.clone()
+    }
+
+    /// The end tokens that the model declares, if it says anything of them.
+    pub fn declared(&self) -> Option<&Ends> {
+        self.declared.then_some(&self.ends)
     }
 
     /// The id of a token by its text.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
+    }
+
+    /// The text of a token by its id, as the vocabulary has it.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
     }
 
     /// A text as its normalizer has it.
@@ -146,13 +189,27 @@ impl Tokenizer {
 
     /// Ids of a text; the text of a special token is that token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        Ok(guarded(|| self.inner.encode_fast(text, false))?.get_ids().to_vec())
+        self.known(guarded(|| self.inner.encode_fast(text, false))?.get_ids())
     }
 
     /// Ids of a whole document: as [`Tokenizer::encode`], with what the tokenizer puts around it
     /// (LLaMA's `<s>` at the beginning; most put nothing).
     pub fn encode_document(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
-        Ok(guarded(|| self.inner.encode_fast(text, true))?.get_ids().to_vec())
+        self.known(guarded(|| self.inner.encode_fast(text, true))?.get_ids())
+    }
+
+    /// The ids of a text; an error if the model has no embedding for one.
+    fn known(&self, ids: &[u32]) -> Result<Vec<u32>, TokenizerError> {
+        let rows = self.rows.unwrap_or(usize::MAX);
+        match ids.iter().find(|&&id| id as usize >= rows) {
+            Some(&id) => {
+                let token = self.inner.id_to_token(id).unwrap_or_default();
+                Err(TokenizerError::Library(format!(
+                    "token {token:?} has the id {id}, but the model's embedding has only {rows} rows. Leave it out of the text"
+                )))
+            }
+            None => Ok(ids.to_vec()),
+        }
     }
 
     /// Ids of several texts, in parallel.
@@ -163,6 +220,7 @@ impl Tokenizer {
     /// Ids of a text, each with the byte where its token begins.
     pub fn encode_places(&self, text: &str) -> Result<Vec<(usize, u32)>, TokenizerError> {
         let encoding = guarded(|| self.inner.encode(text, false))?;
+        self.known(encoding.get_ids())?;
         Ok(encoding.get_offsets().iter().map(|offsets| offsets.0).zip(encoding.get_ids().iter().copied()).collect())
     }
 
@@ -190,6 +248,20 @@ impl Tokenizer {
     pub fn stream(&self, context: &[u32]) -> TextStream<'_> {
         TextStream::new(self, context)
     }
+}
+
+/// Ids up to the highest of a vocabulary.
+fn highest(vocabulary: std::collections::HashMap<String, u32>) -> usize {
+    vocabulary.into_values().max().map_or(0, |id| id as usize + 1)
+}
+
+/// Adds the tokens that the files beside a `tokenizer.json` name; gives the names of special tokens.
+fn add(inner: &mut Pipeline, beside: &Beside) -> Result<Vec<(String, String)>, TokenizerError> {
+    let added = inner.get_added_tokens_decoder().into_iter().collect();
+    let within = Within { added, pad: inner.get_padding().map(|padding| padding.pad_token.clone()) };
+    let resolved = beside.resolve(&within).map_err(TokenizerError::Library)?;
+    guarded(|| inner.add_tokens(resolved.tokens.iter().cloned()))?;
+    Ok(resolved.named)
 }
 
 /// Trains a byte-level BPE of `vocabulary` tokens on some texts.

@@ -77,14 +77,15 @@ impl Chat {
         self.messages.truncate(self.pinned);
     }
 
-    /// Tokens that end a reply: the ends of documents, and the beginning of the next turn.
-    pub fn stop_tokens(tokenizer: &Tokenizer) -> Vec<u32> {
-        tokenizer.ends().into_iter().chain(tokenizer.id(USER)).collect()
+    /// Tokens that end a reply: the model's end tokens, and in the default template the beginning of the next turn.
+    fn stop_tokens(&self, tokenizer: &Tokenizer) -> Vec<u32> {
+        let next = if self.template.is_default() { tokenizer.id(USER) } else { None };
+        tokenizer.ends().into_iter().chain(next).collect()
     }
 
     /// How replies are made, with the tokens that end one.
     pub fn request(&self, tokenizer: &Tokenizer) -> Request {
-        Request { stop_tokens: [&self.request.stop_tokens[..], &Self::stop_tokens(tokenizer)].concat(), ..self.request.clone() }
+        Request { stop_tokens: [&self.request.stop_tokens[..], &self.stop_tokens(tokenizer)].concat(), ..self.request.clone() }
     }
 
     /// Says something as the user; the reply is given to `emit` piece by piece. If it is stopped

@@ -114,6 +114,7 @@ const LONGEST: usize = 1 << 20;
 pub struct Template {
     template: jinja::Template,
     tokens: Vec<(&'static str, Json)>,
+    default: bool,
 }
 
 impl std::fmt::Debug for Template {
@@ -135,7 +136,12 @@ impl Template {
         let tokens = [("bos_token", &format.bos_token), ("eos_token", &format.eos_token)];
         // A token that a model lacks is not defined.
         let tokens = tokens.into_iter().filter_map(|(name, token)| Some((name, token.as_deref()?.into())));
-        Ok(Self { template, tokens: tokens.collect() })
+        Ok(Self { template, tokens: tokens.collect(), default: format.template.is_none() })
+    }
+
+    /// Whether it is the one of models that bring none.
+    pub fn is_default(&self) -> bool {
+        self.default
     }
 
     /// The text of a conversation; `reply` adds what asks the model to speak.

@@ -63,6 +63,8 @@ pub const TEACHERS: [&str; 4] = ["SmolLM2-135M", "SmolLM2-360M", "TinyLlama-1.1B
 /// Most blocks a model may have, and most parameters: far above any model there is, and far below where a
 /// plan would take minutes or a count overflow.
 const LAYERS: usize = 1024;
+/// Longest context that a model may declare. Nothing of that size is reserved: memory follows from what is used.
+pub(super) const LONGEST: usize = i32::MAX as usize;
 const PARAMETERS: f64 = 1e13;
 
 /// Linear layers that read the same input.
@@ -176,7 +178,11 @@ impl LlamaConfig {
             ("head_dim", self.head_dim()),
         ];
         for (name, value) in fields {
-            let most = if name == "num_hidden_layers" { LAYERS } else { 1 << 20 };
+            let most = match name {
+                "num_hidden_layers" => LAYERS,
+                "max_position_embeddings" => LONGEST,
+                _ => 1 << 20,
+            };
             if value == 0 || value > most {
                 return Err(ConfigError(format!("{name} is {value}; it must be between 1 and {most}")));
             }
@@ -196,7 +202,7 @@ impl LlamaConfig {
         if !(self.rope_theta >= 1.0 && self.rope_theta.is_finite()) {
             return Err(ConfigError(format!("rope_theta is {}; it must be at least 1", self.rope_theta)));
         }
-        self.rope_scaling.as_ref().map_or(Ok(()), RopeScaling::check)?;
+        self.rope_scaling.as_ref().map_or(Ok(()), |scaling| scaling.check(self.head_dim() / 2))?;
         // As floats, so that what is far too much does not overflow; every other factor is small by now.
         let block: f64 = self.linears_of(0).map(|(_, out, width)| out as f64 * width as f64).sum();
         let parameters = block * self.num_hidden_layers as f64 + 2.0 * self.vocab_size as f64 * self.hidden_size as f64;

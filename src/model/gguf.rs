@@ -2,14 +2,14 @@
 
 use super::config::LlamaConfig;
 use super::open::{ChatFormat, ModelError};
-use super::rope::RopeScaling;
+use super::rope::{Factors, RopeScaling};
 use crate::data::Tokenizer;
 use crate::formats::gguf::{Gguf, Metadata, ROPE_FACTORS};
 use crate::formats::{FormatError, TensorSource};
 
 /// Keys behind `llama.` that are understood. Any other might ask for something that Signet would not
 /// compute.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 18] = [
     "block_count",
     "context_length",
     "embedding_length",
@@ -23,9 +23,11 @@ const KNOWN: [&str; 16] = [
     "rope.dimension_count",
     "rope.scaling.type",
     "rope.scaling.factor",
+    "rope.scale_linear",
     "vocab_size",
     // Notes.
     "rope.scaling.finetuned",
+    "rope.scaling.original_context_length",
     "tensor_data_layout",
 ];
 /// Keys that change nothing if they are 0 or false.
@@ -109,40 +111,43 @@ fn config(file: &Gguf) -> Result<LlamaConfig, FormatError> {
     // Shapes are compared below with what the configuration says, which must say something first.
     config.check().map_err(|error| metadata.problem(error))?;
     match file.shape(ROPE_FACTORS) {
-        Some(_) => llama_3(file, config),
+        Some(_) => with_factors(file, config),
         None => Ok(config),
     }
 }
 
 /// RoPE's linear scaling, if the metadata ask for it.
 fn linear(metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
+    let factor = match metadata.real("llama.rope.scaling.factor")? {
+        // The name until 2023.
+        None => metadata.real("llama.rope.scale_linear")?,
+        factor => factor,
+    };
     match metadata.text("llama.rope.scaling.type")? {
-        None | Some("none") => Ok(None),
-        Some("linear") => {
-            let factor = metadata.real("llama.rope.scaling.factor")?.ok_or_else(|| metadata.problem("has no metadata llama.rope.scaling.factor"))?;
-            Ok(Some(RopeScaling::Linear { factor }))
-        }
+        None | Some("linear") => Ok(factor.filter(|&factor| factor != 0.0 && factor != 1.0).map(|factor| RopeScaling::Linear { factor })),
+        Some("none") => Ok(None),
         Some(other) => {
-            Err(metadata.problem(format!("metadata llama.rope.scaling.type is {other:?}; Signet computes none, linear and Llama 3's (by {ROPE_FACTORS})")))
+            Err(metadata.problem(format!("metadata llama.rope.scaling.type is {other:?}; Signet computes none, linear and factors (by {ROPE_FACTORS})")))
         }
     }
 }
 
-/// The shape with Llama 3's scaling of RoPE. A file has what it divides each frequency by; the numbers
-/// from which those follow are the same in every published Llama 3, but for the largest.
-fn llama_3(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatError> {
-    let factors = file.floats(ROPE_FACTORS, 1, config.head_dim() / 2)?;
-    let factor = f64::from(factors.iter().copied().fold(f32::MIN, f32::max));
-    let scaling = RopeScaling::Llama3 { factor, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
-    let scaled = LlamaConfig { rope_scaling: Some(scaling), ..config.clone() };
-    let expected = scaled.rope_factors().unwrap_or_default();
-    match () {
-        () if factors.iter().all(|factor| *factor == 1.0) => Ok(config),
-        () if config.rope_scaling.is_none() && factors.iter().zip(expected).all(|(factor, expected)| (factor / expected - 1.0).abs() < 1e-4) => Ok(scaled),
-        () => {
-            Err(file.metadata().problem(format!("tensor {ROPE_FACTORS} scales RoPE in another way than Llama 3.1 and later do: Signet does not compute that")))
-        }
+/// The shape with the factors by which a file divides RoPE's frequencies, besides a linear scaling. Those of Llama 3's
+/// scaling are known again.
+fn with_factors(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatError> {
+    // What was meant is the shortest decimal that rounds to it.
+    let factors = file.floats(ROPE_FACTORS, 1, config.head_dim() / 2)?.into_iter().map(|factor| factor.to_string().parse().expect("a float's text is a float"));
+    let factors: Vec<f64> = factors.collect();
+    if factors.iter().all(|&factor| factor == 1.0) {
+        return Ok(config);
     }
+    let scaling = match config.rope_scaling {
+        Some(RopeScaling::Linear { factor }) => RopeScaling::Factors(Factors(factors.iter().map(|own| own * factor).collect())),
+        _ => RopeScaling::llama3(&config.rope_frequencies(), &factors).unwrap_or(RopeScaling::Factors(Factors(factors))),
+    };
+    let config = LlamaConfig { rope_scaling: Some(scaling), ..config };
+    config.check().map_err(|error| file.metadata().problem(format!("tensor {ROPE_FACTORS}: {error}")))?;
+    Ok(config)
 }
 
 fn chat(metadata: &Metadata) -> Result<ChatFormat, FormatError> {
@@ -177,8 +182,11 @@ mod tests {
         let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
         assert_eq!((config.rope_scaling, config.rope_theta, config.vocab_size, config.tie_word_embeddings), (Some(scaling), 5e5, 4, true));
         // Of the slow ones, which are divided by most, one by less.
-        let other = described(&32f32.to_le_bytes(), &31f32.to_le_bytes()).unwrap_err();
-        assert!(other.contains("llama3: tensor rope_freqs.weight scales RoPE in another way"), "{other}");
+        let other = described(&32f32.to_le_bytes(), &31f32.to_le_bytes()).unwrap();
+        let Some(RopeScaling::Factors(Factors(factors))) = other.rope_scaling else { panic!("{other:?}") };
+        assert!(factors.contains(&31.0) && factors.contains(&32.0), "{factors:?}");
+        let nothing = described(&32f32.to_le_bytes(), &0f32.to_le_bytes()).unwrap_err();
+        assert!(nothing.contains("llama3: tensor rope_freqs.weight") && nothing.contains("short_factor has 0"), "{nothing}");
         let stranger = described(b"rope_freqs", b"rope_frogs").unwrap_err();
         assert!(stranger.contains("tensor rope_frogs.weight is there"), "{stranger}");
         let missing = described(b"token_embd", b"token_emba").unwrap_err();

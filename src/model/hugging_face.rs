@@ -11,13 +11,9 @@ impl LlamaConfig {
     pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
         let mut json = json::value(bytes).map_err(|error| ConfigError(error.to_string()))?;
         refuse_others(&json)?;
-        let scaling = rope_scaling(&json)?;
-        // Newer files of transformers keep θ there.
-        let theta = json["rope_parameters"]["rope_theta"].clone();
+        let (theta, scaling) = rope(&json)?;
         let Some(fields) = json.as_object_mut() else { return Err(ConfigError("it is no JSON object".into())) };
-        if !theta.is_null() {
-            fields.entry("rope_theta").or_insert(theta);
-        }
+        fields.insert("rope_theta".into(), theta);
         fields.insert("rope_scaling".into(), scaling);
         let config: LlamaConfig = serde_json::from_value(json).map_err(|error| ConfigError(error.to_string()))?;
         config.check()?;
@@ -44,35 +40,69 @@ fn refuse_others(json: &Value) -> Result<(), ConfigError> {
     }
 }
 
-/// The scaling of RoPE in the form that [`LlamaConfig`] keeps, from `rope_scaling` (files until 2025) or
-/// `rope_parameters`; null if there is none.
-fn rope_scaling(json: &Value) -> Result<Value, ConfigError> {
-    let mut found = Value::Null;
-    for field in ["rope_scaling", "rope_parameters"] {
-        let given = &json[field];
-        // The oldest files call it `type`.
-        let kind = if given["rope_type"].is_null() { &given["type"] } else { &given["rope_type"] };
-        let plain = given.as_object().is_none_or(|fields| fields.is_empty() || (fields.len() == 1 && fields.contains_key("rope_theta")));
-        let keys: &[&str] = match kind.as_str() {
-            Some("default") => continue,
-            None if plain && (given.is_null() || given.is_object() || *given == false) => continue,
-            Some("linear") => &["factor"],
-            Some("llama3") => &["factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"],
-            _ => return Err(ConfigError(format!("{field} is {given}: of the ways to scale RoPE, Signet computes \"linear\" and \"llama3\""))),
-        };
-        let mut scaling = serde_json::json!({ "rope_type": kind });
-        for key in keys {
-            if !given[*key].is_number() {
-                return Err(ConfigError(format!("{field}: {key} is {}; it must be a number", given[*key])));
-            }
-            scaling[*key] = given[*key].clone();
-        }
-        if !found.is_null() && found != scaling {
-            return Err(ConfigError("rope_scaling and rope_parameters say different things; remove one of them".into()));
-        }
-        found = scaling;
+/// θ and the scaling of RoPE in the form that [`LlamaConfig`] keeps, null if there is none. As transformers 5 has it,
+/// `rope_scaling` takes the place of `rope_parameters`, and a θ inside that of one beside.
+fn rope(json: &Value) -> Result<(Value, Value), ConfigError> {
+    let (field, given) = match &json["rope_scaling"] {
+        Value::Null | Value::Bool(false) => ("rope_parameters", &json["rope_parameters"]),
+        Value::Object(fields) if fields.is_empty() => ("rope_parameters", &json["rope_parameters"]),
+        scaling => ("rope_scaling", scaling),
+    };
+    let refuse = |problem: String| Err(ConfigError(format!("{field}{problem}")));
+    let nothing = serde_json::Map::new();
+    let fields = match given {
+        Value::Null | Value::Bool(false) => &nothing,
+        Value::Object(fields) => fields,
+        other => return refuse(format!(" is {other}; it must be a JSON object")),
+    };
+    if let Some((name, _)) = fields.iter().find(|(_, value)| value.is_object()) {
+        return refuse(format!(": {name} is an object: Signet computes the same RoPE in every layer"));
     }
-    Ok(found)
+    let theta = fields.get("rope_theta").or(json.get("rope_theta")).cloned().unwrap_or_else(|| 10_000.0.into());
+    if !theta.is_number() {
+        return Err(ConfigError(format!("rope_theta is {theta}; it must be a number")));
+    }
+    // The oldest files call it `type`.
+    let kind = fields.get("rope_type").or(fields.get("type")).cloned().unwrap_or_else(|| "default".into());
+    let numbers: &[&str] = match kind.as_str() {
+        Some("default") => return Ok((theta, Value::Null)),
+        Some("linear") => &["factor"],
+        Some("llama3") => &["factor", "low_freq_factor", "high_freq_factor"],
+        Some("longrope") => &[],
+        _ => return refuse(format!(" is {given}: of the ways to scale RoPE, Signet computes \"linear\" and \"llama3\"")),
+    };
+    if fields.get("partial_rotary_factor").is_some_and(|share| !share.is_null() && share.as_f64() != Some(1.0)) {
+        return refuse(": partial_rotary_factor is there: Signet turns whole heads".into());
+    }
+    let mut scaling = serde_json::json!({ "rope_type": kind });
+    for key in numbers {
+        match fields.get(*key) {
+            Some(Value::Number(number)) => scaling[*key] = number.clone().into(),
+            other => return refuse(format!(": {key} is {}; it must be a number", other.unwrap_or(&Value::Null))),
+        }
+    }
+    match kind.as_str() {
+        Some("llama3") => {
+            let original = [json.get(ORIGINAL), fields.get(ORIGINAL), json.get("max_position_embeddings")].into_iter().flatten().next();
+            let tokens = original.and_then(whole).ok_or_else(|| ConfigError(format!("{field}: {ORIGINAL} must be a whole number")))?;
+            scaling[ORIGINAL] = tokens.into();
+        }
+        Some("longrope") => {
+            for key in ["short_factor", "long_factor", "attention_factor"] {
+                scaling[key] = fields.get(key).cloned().unwrap_or_default();
+            }
+        }
+        _ => {}
+    }
+    Ok((theta, scaling))
+}
+
+/// The context that a model was first trained on: outside of RoPE's settings it takes precedence.
+const ORIGINAL: &str = "original_max_position_embeddings";
+
+/// A number without a fraction, written as a float or not.
+fn whole(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_f64().filter(|number| number.fract() == 0.0 && *number >= 0.0).map(|number| number as u64))
 }
 
 /// The file of weights that a `config.json` names, if it names one.
@@ -95,7 +125,7 @@ pub(super) fn chat_format(bytes: &[u8]) -> Result<ChatFormat, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::RopeScaling;
+    use crate::model::{Factors, RopeScaling};
 
     fn parsed(rest: &str) -> Result<LlamaConfig, ConfigError> {
         let shape = r#"{"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4,"vocab_size":50"#;
@@ -110,11 +140,20 @@ mod tests {
             (r#","rope_scaling":{"rope_type":"llama3"}"#, "rope_scaling: factor"),
             (r#","rope_scaling":{"type":"dynamic","factor":2.0}"#, "dynamic"),
             (r#","rope_scaling":{"rope_type":"yarn","factor":2.0}"#, "yarn"),
-            (r#","rope_scaling":{"factor":2.0}"#, "rope_scaling"),
             (r#","rope_scaling":2.0"#, "rope_scaling"),
-            (r#","rope_scaling":{"type":"linear","factor":0.5}"#, "factor is 0.5"),
+            (r#","rope_scaling":{"type":"linear","factor":0.0}"#, "factor is 0"),
+            (r#","rope_scaling":{"type":"linear","factor":"2"}"#, "rope_scaling: factor is \"2\""),
+            (r#","rope_scaling":{"type":"linear","factor":2.0,"partial_rotary_factor":0.5}"#, "partial_rotary_factor"),
+            (r#","rope_scaling":{"rope_type":null,"factor":2.0}"#, "rope_scaling"),
+            (r#","rope_theta":"10000""#, "rope_theta"),
+            (r#","rope_theta":1e4,"rope_parameters":{"rope_theta":null}"#, "rope_theta"),
+            (
+                r#","rope_parameters":{"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":64.5}"#,
+                "original_max",
+            ),
+            (r#","rope_scaling":{"rope_type":"longrope","short_factor":[1.0],"long_factor":[2.0],"attention_factor":1.0}"#, "longrope"),
+            (r#","rope_scaling":{"rope_type":"longrope","short_factor":[1.0],"long_factor":[1.0]}"#, "longrope"),
             (r#","rope_parameters":{"full_attention":{"rope_type":"default"}}"#, "rope_parameters"),
-            (r#","rope_parameters":{"rope_type":"linear","factor":2.0},"rope_scaling":{"type":"linear","factor":4.0}"#, "different things"),
             (r#","rope_parameters":{"rope_type":"default","partial_rotary_factor":0.5}"#, "partial_rotary_factor"),
             (r#","partial_rotary_factor":0.25"#, "partial_rotary_factor"),
             (r#","attention_bias":true"#, "attention_bias"),
@@ -140,13 +179,59 @@ mod tests {
         assert_eq!((old.rope_theta, &old.rope_scaling), (5e5, &Some(scaling)));
         assert_eq!(LlamaConfig::from_json(&serde_json::to_vec(&old).unwrap()).unwrap(), old, "what Signet writes itself");
         assert_eq!(parsed(r#","rope_scaling":{"type":"linear","factor":4.0}"#).unwrap().rope_scaling, Some(RopeScaling::Linear { factor: 4.0 }));
-        for none in
-            ["", r#","rope_scaling":null"#, r#","rope_scaling":false"#, r#","rope_parameters":{"rope_theta":1e4,"rope_type":"default"},"sliding_window":null"#]
-        {
+        for none in [
+            "",
+            r#","rope_scaling":null"#,
+            r#","rope_scaling":false"#,
+            r#","rope_scaling":{"factor":2.0}"#,
+            r#","rope_parameters":{"rope_theta":1e4,"rope_type":"default"},"sliding_window":null"#,
+        ] {
             let config = parsed(none).unwrap();
             assert_eq!((config.rope_theta, config.rope_scaling), (1e4, None), "{none}");
         }
         assert_eq!(parsed(r#","rope_parameters":{"rope_theta":5000.0}"#).unwrap().rope_theta, 5000.0);
+    }
+
+    #[test]
+    fn of_settings_that_are_given_twice_transformers_own_hold() {
+        let linear = |factor| Some(RopeScaling::Linear { factor });
+        for (rest, theta, scaling) in [
+            (r#","rope_theta":1e4,"rope_parameters":{"rope_theta":500000,"rope_type":"default"}"#, 5e5, None),
+            (r#","rope_theta":1e6,"rope_parameters":{"rope_type":"linear","factor":2}"#, 1e6, linear(2.0)),
+            // The older name takes the place of the newer, θ included.
+            (
+                r#","rope_theta":3e4,"rope_parameters":{"rope_theta":5e5,"rope_type":"linear","factor":2.0},"rope_scaling":{"type":"linear","factor":4.0}"#,
+                3e4,
+                linear(4.0),
+            ),
+            (r#","rope_parameters":{"rope_theta":5e5},"rope_scaling":{"rope_theta":2e5,"rope_type":"default","factor":4.0}"#, 2e5, None),
+            (r#","rope_parameters":{"rope_theta":5e5},"rope_scaling":{}"#, 5e5, None),
+            (r#","rope_scaling":{"rope_type":"linear","type":"dynamic","factor":0.5}"#, 1e4, linear(0.5)),
+        ] {
+            let config = parsed(rest).unwrap();
+            assert_eq!((config.rope_theta, config.rope_scaling), (theta, scaling), "{rest}");
+        }
+        let llama3 = r#","max_position_embeddings":4096,"rope_scaling":{"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4"#;
+        for (rest, tokens) in [
+            (r#"}"#, 4096),
+            (r#","original_max_position_embeddings":64.0}"#, 64),
+            (r#","original_max_position_embeddings":64},"original_max_position_embeddings":128"#, 128),
+        ] {
+            let Some(RopeScaling::Llama3 { original_max_position_embeddings, .. }) = parsed(&format!("{llama3}{rest}")).unwrap().rope_scaling else { panic!() };
+            assert_eq!(original_max_position_embeddings, tokens, "{rest}");
+        }
+    }
+
+    #[test]
+    fn factors_of_each_frequency_are_read_as_they_are_written() {
+        let factors: Vec<f64> = (1..9).map(f64::from).collect();
+        let config = LlamaConfig { rope_scaling: Some(RopeScaling::Factors(Factors(factors.clone()))), ..parsed("").unwrap() };
+        let json = serde_json::to_string(&config).unwrap();
+        assert!(json.contains(r#""rope_type":"longrope","short_factor":[1.0,2.0"#) && json.contains(r#""attention_factor":1.0"#), "{json}");
+        assert_eq!(LlamaConfig::from_json(json.as_bytes()).unwrap(), config);
+        let plain = parsed("").unwrap().rope_frequencies();
+        let ratios: Vec<f64> = plain.iter().zip(config.rope_frequencies()).map(|(plain, scaled)| plain / scaled).collect();
+        assert_eq!(ratios, factors);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! Models as files: a Hugging Face directory, a packed file, a GGUF file, or part of the program.
 
 use super::config::LlamaConfig;
+use super::declared::Declared;
 use super::directory;
 use super::gguf::Described;
-use super::hugging_face::{chat_format, weights};
+use super::hugging_face::weights;
 use super::init::{init_from_dense, load};
 use super::pack;
 use super::weights::{Linears, Purpose, Weights};
@@ -11,7 +12,7 @@ use crate::assets;
 use crate::data::{Tokenizer, TokenizerError};
 use crate::formats::gguf::{Gguf, MAGIC};
 use crate::formats::safetensors::TensorFile;
-use crate::formats::{FileSums, FormatError, TensorSource, json_file, template_file};
+use crate::formats::{FileSums, FormatError, TensorSource, bands, json_file};
 use crate::graph::{Machine, MachineError, Storage};
 use crate::ops::pack_signs;
 use crate::platform;
@@ -31,6 +32,10 @@ pub enum ModelError {
     #[error(transparent)]
     Machine(#[from] MachineError),
 }
+
+/// Tensors that are one where a model is tied.
+pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
 
 /// How a model wants conversations written, as its files say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,9 +62,6 @@ pub struct ModelFile {
     tensors: Tensors,
 }
 
-/// The embedding's tensor.
-pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
-
 /// Where a model's tensors are.
 enum Tensors {
     /// A packed file, whose signs are bits, without latent weights.
@@ -76,8 +78,7 @@ impl std::fmt::Debug for ModelFile {
 
 impl ModelFile {
     /// Opens a packed file, a GGUF file, or a Hugging Face directory: `config.json`, the tensors (see
-    /// `directory.rs`), and if they are there `tokenizer.json`, `tokenizer_config.json`,
-    /// `chat_template.jinja`.
+    /// `directory.rs`), and what there is of the tokenizer and its chat template (see `declared.rs`).
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         if !platform::is_dir(path) {
             let start = platform::read_start(path, MAGIC.len()).map_err(|error| FormatError::unreadable(path, error))?;
@@ -88,15 +89,7 @@ impl ModelFile {
         let sums = FileSums::of_directory(path)?.unwrap_or_default();
         sums.verify("config.json", &config).map_err(|problem| FormatError::new(&config_path, problem))?;
         let tensors = directory::tensors(path, weights(&config).as_deref(), &sums)?;
-        let tokenizer = optional(&path.join("tokenizer.json"), platform::TOKENIZER_LIMIT, |bytes| {
-            sums.verify("tokenizer.json", bytes).and_then(|()| Tokenizer::from_json(bytes).map_err(|error| error.to_string()))
-        })?;
-        let chat = optional(&path.join("tokenizer_config.json"), platform::SETTINGS_LIMIT, |bytes| {
-            sums.verify("tokenizer_config.json", bytes).and_then(|()| chat_format(bytes))
-        });
-        let mut chat = chat?.unwrap_or_default();
-        let template = template_file(&path.join("chat_template.jinja"))?;
-        chat.template = template.or(chat.template);
+        let Declared { tokenizer, chat } = Declared::read(path, &config, &sums)?;
         Self::from_dir(&config_path, &config, tensors, tokenizer, chat)
     }
 
@@ -129,6 +122,7 @@ impl ModelFile {
 
     fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
         let config = LlamaConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
+        let config = with_own_head(config, &*tensors);
         let linears = match config.linears_of(0).next() {
             Some((first, _, _)) if tensors.shape(&format!("{first}.wscale")).is_some() => Linears::Binary,
             _ => Linears::Dense,
@@ -145,6 +139,7 @@ impl ModelFile {
     fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
         let header = pack::Header::read(&tensors)?;
         let pack::Header { config, tokenizer, chat } = header;
+        let config = with_own_head(config, &tensors);
         let packed = config.linears_of(0).next().is_some_and(|(first, _, _)| tensors.shape(&format!("{first}.signs")).is_some());
         let (linears, tensors) = match packed {
             true => (Linears::Binary, Tensors::Packed(tensors)),
@@ -154,10 +149,10 @@ impl ModelFile {
     }
 
     /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file
-    /// does not have it; and that the tokenizer gives no id the embedding lacks. The tokenizer learns
-    /// what ends the model's texts.
+    /// does not have it; and that the embedding has the tokenizer's vocabulary. Added tokens may have ids beyond
+    /// it (often one for padding): the tokenizer refuses texts with such a token.
     fn checked(mut self) -> Result<Self, ModelError> {
-        self.tokenizer = self.tokenizer.map(|tokenizer| tokenizer.ended_by(self.chat.eos_token.as_deref()));
+        self.tokenizer = self.tokenizer.map(|tokenizer| tokenizer.within(self.config.vocab_size));
         let (tensors, packed) = (self.tensors(), self.packed());
         let suffixes: &[&str] = if packed { &["signs"] } else { &["weight"] };
         for layer in 0..self.config.num_hidden_layers {
@@ -175,7 +170,7 @@ impl ModelFile {
         for (name, rows, cols) in self.config.others() {
             tensors.expect_shape(&name, rows, cols)?;
         }
-        let (ids, rows) = (self.tokenizer.as_ref().map_or(0, Tokenizer::vocabulary), self.config.vocab_size);
+        let (ids, rows) = (self.tokenizer.as_ref().map_or(0, Tokenizer::plain_ids), self.config.vocab_size);
         if ids > rows {
             let problem = format!("the tokenizer has {ids} ids, but the embedding only {rows} (vocab_size): they are not of one model");
             return Err(FormatError::new(self.path(), problem).into());
@@ -250,15 +245,32 @@ impl ModelFile {
     /// Fills weights of the same shape. Signs of a packed file go to the machine as they are; those
     /// of latent weights are taken on the way.
     pub fn fill(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
+        self.check_head(weights)?;
         match &self.tensors {
             Tensors::Packed(file) => pack::fill(machine, weights, file),
-            Tensors::Floats(source) => load(machine, weights, &mut |name, rows, cols, band| Ok(source.band(name, rows, cols, band)?)),
+            Tensors::Floats(source) => load(machine, weights, &mut |name, rows, cols, band| Ok(source.band(self.name(name), rows, cols, band)?)),
         }
+    }
+
+    /// Refuses to fill weights that have no head of their own from a model that has one.
+    fn check_head(&self, weights: &Weights) -> Result<(), FormatError> {
+        if weights.config.tie_word_embeddings && !self.config.tie_word_embeddings {
+            let problem =
+                "has a head of its own, which a model with tie_word_embeddings = true cannot take. Set tie_word_embeddings to false in its config.json";
+            return Err(FormatError::new(self.path(), problem));
+        }
+        Ok(())
+    }
+
+    /// The name under which the file has a tensor: the head of a tied model is its embedding.
+    fn name<'a>(&self, name: &'a str) -> &'a str {
+        if name == HEAD && self.config.tie_word_embeddings { EMBEDDING } else { name }
     }
 
     /// Fills weights of a student of the same shape from a full-precision model, see [`init_from_dense`].
     pub fn start(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
-        init_from_dense(machine, weights, &mut |name, rows, cols, band| Ok(self.tensors().band(name, rows, cols, band)?))
+        self.check_head(weights)?;
+        init_from_dense(machine, weights, &mut |name, rows, cols, band| Ok(self.tensors().band(self.name(name), rows, cols, band)?))
     }
 
     /// The signs of a binarized layer `(rows, cols)`, packed by rows: bit j of a row's word k is column
@@ -280,8 +292,16 @@ impl ModelFile {
     }
 }
 
-/// Parses a file of JSON of at most `limit` bytes, if it is there.
-fn optional<T>(path: &Path, limit: u64, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
-    let Some(bytes) = json_file(path, limit)? else { return Ok(None) };
-    parse(&bytes).map(Some).map_err(|problem| FormatError::new(path, problem))
+/// The shape that a file's tensors have: where it says that the head is the embedding, and there is another head, that one
+/// is the model's, as transformers 5 has it.
+fn with_own_head(config: LlamaConfig, tensors: &dyn TensorSource) -> LlamaConfig {
+    let tied = config.tie_word_embeddings && (tensors.shape(HEAD).is_none() || same_values(tensors, &config));
+    LlamaConfig { tie_word_embeddings: tied, ..config }
+}
+
+/// Whether embedding and head have the same values.
+fn same_values(tensors: &dyn TensorSource, config: &LlamaConfig) -> bool {
+    let (rows, cols) = (config.vocab_size, config.hidden_size);
+    let part = |name, band| tensors.band(name, rows, cols, band);
+    bands(rows, cols).all(|band| part(EMBEDDING, band.clone()).is_ok_and(|values| part(HEAD, band).is_ok_and(|head| head == values)))
 }

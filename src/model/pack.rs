@@ -7,7 +7,7 @@ use super::encode::Floats;
 use super::init::write_floats;
 use super::open::{ChatFormat, ModelError, ModelFile};
 use super::weights::{Linears, Weights};
-use crate::data::Tokenizer;
+use crate::data::{Ends, Tokenizer};
 use crate::formats::safetensors::{Dtype, SealedWriter, TensorFile, TensorInfo};
 use crate::formats::{FormatError, TensorSource, bands};
 use crate::graph::{Machine, Storage};
@@ -153,6 +153,7 @@ pub(super) fn failure(out: &Path, error: io::Error) -> ModelError {
 fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> {
     let config = serde_json::to_string(source.config).expect("a configuration is plain data");
     let tokenizer = source.tokenizer.map(Tokenizer::to_json).transpose()?;
+    let ends = source.tokenizer.and_then(Tokenizer::declared).map(|ends| serde_json::to_string(&ends.replies).expect("plain data"));
     let entries = [
         ("signet.format", Some(FORMAT.to_string())),
         ("config", Some(config)),
@@ -160,6 +161,7 @@ fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> 
         ("chat_template", source.chat.template.clone()),
         ("bos_token", source.chat.bos_token.clone()),
         ("eos_token", source.chat.eos_token.clone()),
+        ("end_tokens", ends),
     ];
     Ok(entries.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect())
 }
@@ -208,7 +210,23 @@ impl Header {
         let tokenizer = tokenizer.map_err(|error| problem(error.to_string()))?;
         let text = |key| file.metadata(key).map(str::to_string);
         let chat = ChatFormat { template: text("chat_template"), bos_token: text("bos_token"), eos_token: text("eos_token") };
+        let tokenizer = match tokenizer {
+            Some(tokenizer) => {
+                let ends = ends(&tokenizer, file.metadata("end_tokens"), chat.eos_token.as_deref()).map_err(|error| problem(format!("end_tokens: {error}")))?;
+                Some(tokenizer.ended_by(ends))
+            }
+            None => None,
+        };
         Ok(Self { config, tokenizer, chat })
+    }
+}
+
+/// The end tokens that a header declares: `end_tokens` has their ids, first that which ends a document. Older files only
+/// name the eos token, beside which special tokens ended a reply, too.
+fn ends(tokenizer: &Tokenizer, declared: Option<&str>, eos: Option<&str>) -> Result<Option<Ends>, serde_json::Error> {
+    match declared {
+        Some(ids) => Ok(Some(Ends::new(None, serde_json::from_str::<Vec<u32>>(ids)?))),
+        None => Ok(eos.and_then(|text| tokenizer.id(text)).map(|eos| Ends::new(Some(eos), tokenizer.ends()))),
     }
 }
 

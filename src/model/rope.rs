@@ -1,8 +1,9 @@
 //! RoPE's frequencies: by how much each pair of a head's features turns from one token to the next.
 
-use super::config::{ConfigError, LlamaConfig};
+use super::config::{ConfigError, LONGEST, LlamaConfig};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
+use std::ops::RangeInclusive;
 
 /// How frequencies were changed for a context longer than the model was first trained on, under the
 /// names that Hugging Face gives it.
@@ -26,45 +27,120 @@ pub enum RopeScaling {
         /// Tokens of the context that the model was first trained on.
         original_max_position_embeddings: usize,
     },
+    /// Each divided by a factor of its own, as GGUF has them.
+    #[serde(rename = "longrope")]
+    Factors(Factors),
 }
 
+/// What each frequency is divided by. As JSON it is the `longrope` of transformers, with the same factors for any length.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "LongRope", into = "LongRope")]
+pub struct Factors(pub Vec<f64>);
+
+/// [`Factors`] under transformers' names.
+#[derive(Serialize, Deserialize)]
+struct LongRope {
+    short_factor: Vec<f64>,
+    long_factor: Vec<f64>,
+    /// What cosines and sines are multiplied by; by more than 1 in most models of this kind.
+    attention_factor: Option<f64>,
+}
+
+impl TryFrom<LongRope> for Factors {
+    type Error = &'static str;
+
+    fn try_from(rope: LongRope) -> Result<Self, Self::Error> {
+        match rope {
+            LongRope { short_factor, long_factor, attention_factor: Some(1.0) } if short_factor == long_factor => Ok(Self(long_factor)),
+            _ => Err("\"longrope\" is only computed with short_factor = long_factor and attention_factor = 1"),
+        }
+    }
+}
+
+impl From<Factors> for LongRope {
+    fn from(Factors(factors): Factors) -> Self {
+        Self { short_factor: factors.clone(), long_factor: factors, attention_factor: Some(1.0) }
+    }
+}
+
+/// Largest and smallest number by which a frequency may be divided.
+const DIVISORS: RangeInclusive<f64> = 1e-6..=1e6;
+
 impl RopeScaling {
-    /// Refuses what gives no frequencies, naming the field.
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        let (Self::Linear { factor } | Self::Llama3 { factor, .. }) = *self;
+    /// Refuses what gives no frequencies for `pairs` pairs of features, naming the field.
+    pub(super) fn check(&self, pairs: usize) -> Result<(), ConfigError> {
         let refuse = |problem: String| Err(ConfigError(format!("rope_scaling: {problem}")));
-        if !(1.0..=1e6).contains(&factor) {
-            return refuse(format!("factor is {factor}; it must be between 1 and 1e6"));
-        }
-        if let Self::Llama3 { low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original, .. } = *self {
-            if !(low > 0.0 && high > low && high <= 1e6) {
-                return refuse(format!("low_freq_factor is {low} and high_freq_factor {high}; the first must be above 0 and below the second"));
+        match self {
+            Self::Linear { factor } | Self::Llama3 { factor, .. } if !DIVISORS.contains(factor) => {
+                refuse(format!("factor is {factor}; it must be between {} and {}", DIVISORS.start(), DIVISORS.end()))
             }
-            if original == 0 || original > 1 << 20 {
-                return refuse(format!("original_max_position_embeddings is {original}; it must be between 1 and {}", 1 << 20));
+            Self::Linear { .. } => Ok(()),
+            Self::Llama3 { low_freq_factor: low, high_freq_factor: high, .. } if !(*low > 0.0 && *high > 0.0 && *low <= 1e6 && *high <= 1e6) => {
+                refuse(format!("low_freq_factor is {low} and high_freq_factor {high}; both must be above 0"))
             }
+            Self::Llama3 { original_max_position_embeddings: original, .. } if *original == 0 || *original > LONGEST => {
+                refuse(format!("original_max_position_embeddings is {original}; it must be between 1 and {LONGEST}"))
+            }
+            Self::Llama3 { .. } => Ok(()),
+            Self::Factors(Factors(factors)) if factors.len() != pairs => {
+                refuse(format!("short_factor has {} numbers; a head has {pairs} pairs of features", factors.len()))
+            }
+            Self::Factors(Factors(factors)) => match factors.iter().find(|factor| !DIVISORS.contains(factor)) {
+                Some(factor) => refuse(format!("short_factor has {factor}; its numbers must be between {} and {}", DIVISORS.start(), DIVISORS.end())),
+                None => Ok(()),
+            },
         }
-        Ok(())
     }
 
-    fn scaled(&self, frequency: f64) -> f64 {
+    /// The frequency of pair `j`, scaled.
+    fn scaled(&self, j: usize, frequency: f64) -> f64 {
         match *self {
             Self::Linear { factor } => frequency / factor,
             Self::Llama3 { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } => {
-                let turns = original as f64 * frequency / TAU;
-                let left = ((turns - low) / (high - low)).clamp(0.0, 1.0);
-                frequency * (left + (1.0 - left) / factor)
+                match original as f64 * frequency / TAU {
+                    turns if turns < low => frequency / factor,
+                    turns if turns > high || high <= low => frequency,
+                    turns => {
+                        let left = (turns - low) / (high - low);
+                        frequency * (left + (1.0 - left) / factor)
+                    }
+                }
             }
+            Self::Factors(Factors(ref factors)) => frequency / factors[j],
         }
+    }
+
+    /// Llama 3's scaling that divides the plain `frequencies` by these factors; none if it is not that one with the numbers
+    /// of every published model, but for the factor and the original context.
+    pub(super) fn llama3(frequencies: &[f64], factors: &[f64]) -> Option<Self> {
+        let (low, high) = (1.0, 4.0);
+        let factor = factors.iter().copied().fold(f64::MIN, f64::max);
+        let between = |(_, divisor): &(&f64, &f64)| **divisor > 1.0 + CLOSE && **divisor < factor * (1.0 - CLOSE);
+        let original = match frequencies.iter().zip(factors).find(between) {
+            // 1/divisor goes evenly from 1/factor at `low` turns to 1 at `high`.
+            Some((frequency, divisor)) => {
+                let left = (1.0 / divisor - 1.0 / factor) / (1.0 - 1.0 / factor);
+                ((low + left * (high - low)) * TAU / frequency).round()
+            }
+            None => USUAL,
+        };
+        let scaling = Self::Llama3 { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original as usize };
+        let same = |(j, (frequency, divisor)): (usize, (&f64, &f64))| (frequency / scaling.scaled(j, *frequency) / divisor - 1.0).abs() < CLOSE;
+        (scaling.check(factors.len()).is_ok() && frequencies.iter().zip(factors).enumerate().all(same)).then_some(scaling)
     }
 }
 
+/// How far factors may be from those of Llama 3's scaling, relatively: converters compute in f32.
+const CLOSE: f64 = 2e-5;
+/// The original context of most models with Llama 3's scaling.
+const USUAL: f64 = 8192.0;
+
 impl LlamaConfig {
-    /// What Llama 3's scaling divides each frequency by, as GGUF has it; none without that scaling.
+    /// What each frequency is divided by, as GGUF has it; none where all are divided by the same.
     pub(super) fn rope_factors(&self) -> Option<Vec<f32>> {
         let plain = LlamaConfig { rope_scaling: None, ..self.clone() }.rope_frequencies();
-        let llama3 = matches!(self.rope_scaling, Some(RopeScaling::Llama3 { .. }));
-        llama3.then(|| plain.iter().zip(self.rope_frequencies()).map(|(plain, scaled)| (plain / scaled) as f32).collect())
+        let own = matches!(self.rope_scaling, Some(RopeScaling::Llama3 { .. } | RopeScaling::Factors(_)));
+        own.then(|| plain.iter().zip(self.rope_frequencies()).map(|(plain, scaled)| (plain / scaled) as f32).collect())
     }
 
     /// Radians by which pair `j` of a head's `head_dim/2` pairs turns from one token to the next:
@@ -72,7 +148,7 @@ impl LlamaConfig {
     pub fn rope_frequencies(&self) -> Vec<f64> {
         let width = self.head_dim();
         let plain = (0..width / 2).map(|j| self.rope_theta.powf(-2.0 * j as f64 / width as f64));
-        plain.map(|frequency| self.rope_scaling.as_ref().map_or(frequency, |scaling| scaling.scaled(frequency))).collect()
+        plain.enumerate().map(|(j, frequency)| self.rope_scaling.as_ref().map_or(frequency, |scaling| scaling.scaled(j, frequency))).collect()
     }
 }
 
@@ -84,7 +160,7 @@ mod tests {
     fn llama3_leaves_what_is_fast_and_divides_what_is_slow() {
         // Llama 3.2 1B.
         let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
-        scaling.check().unwrap();
+        scaling.check(32).unwrap();
         let config = LlamaConfig { hidden_size: 2048, num_attention_heads: 32, rope_theta: 5e5, ..LlamaConfig::preset("5M", 100).unwrap() };
         let plain = config.rope_frequencies();
         let scaled = LlamaConfig { rope_scaling: Some(scaling), ..config }.rope_frequencies();
@@ -106,11 +182,14 @@ mod tests {
             (RopeScaling::Linear { factor: 0.0 }, "factor"),
             (RopeScaling::Linear { factor: f64::NAN }, "factor"),
             (llama3(f64::INFINITY, 1.0, 4.0, 8192), "factor"),
-            (llama3(8.0, 4.0, 4.0, 8192), "low_freq_factor"),
+            (llama3(8.0, 1.0, 0.0, 8192), "high_freq_factor"),
             (llama3(8.0, 0.0, 4.0, 8192), "low_freq_factor"),
             (llama3(8.0, 1.0, 4.0, 0), "original_max_position_embeddings"),
+            (llama3(8.0, 1.0, 4.0, 1 << 31), "original_max_position_embeddings"),
+            (RopeScaling::Factors(Factors(vec![1.0; 3])), "short_factor has 3 numbers"),
+            (RopeScaling::Factors(Factors(vec![1.0, 0.0, 1.0, 1.0])), "short_factor has 0"),
         ] {
-            let error = scaling.check().unwrap_err().to_string();
+            let error = scaling.check(4).unwrap_err().to_string();
             assert!(error.contains(field), "{error}");
         }
     }

@@ -10,7 +10,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 
 /// Files beside the weights, those that are there.
-const BESIDES: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+pub(super) const BESIDES: [&str; 6] =
+    ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json", "chat_template.jinja"];
 
 impl Command {
     /// Names of models that it opens: those of Hugging Face are fetched first.
@@ -64,7 +65,7 @@ pub(super) fn missing(name: &str) -> anyhow::Error {
         return anyhow!(problem);
     }
     let folder = name.split('/').next_back().unwrap_or(name);
-    let fetch = format!("hf download {name} --local-dir {folder} --include config.json 'tokenizer*' 'chat_template*' '*.safetensors*'");
+    let fetch = format!("hf download {name} --local-dir {folder} --include '*config.json' '*token*.json' 'chat_template*' '*.safetensors*'");
     let how = if HUB { format!("it was not fetched yet, which `signet inspect {name}` does; by hand ") } else { String::new() };
     anyhow!(
         "{problem}. If it is a model of Hugging Face: {how}`{fetch}` (from `pip install huggingface_hub`; '*.bin*' if it has no safetensors), then name the directory `{folder}`"

@@ -2,6 +2,7 @@
 //! form, and wants to know after every key. What changed on disk is opened anew.
 
 use super::devices::{self, Place};
+use super::hub;
 use super::train::open_teacher;
 use crate::assets;
 use crate::data::{Chat, Conversation, Tokenizer, expand, sample};
@@ -36,7 +37,7 @@ fn seen<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Seen {
 /// The files that decide what a source gives.
 fn files(source: &Source) -> Seen {
     let Some(path) = source.path() else { return Seen::new() };
-    let parts: Vec<PathBuf> = ["config.json", "tokenizer.json", "run.toml", "checkpoints"].iter().chain(&WEIGHTS).map(|name| path.join(name)).collect();
+    let parts: Vec<PathBuf> = ["config.json", "run.toml", "checkpoints"].iter().chain(&hub::BESIDES).chain(&WEIGHTS).map(|name| path.join(name)).collect();
     seen([path.as_path()].into_iter().chain(parts.iter().map(PathBuf::as_path)))
 }
 

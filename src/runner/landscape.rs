@@ -67,6 +67,7 @@ fn held_out(run: &str, most: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) ->
     if !platform::is_file(&settings) {
         bail!("{run}: is no run, so there is no held-out text of its own. Name a text with --text");
     }
-    let text = Inputs::open(&super::settings(&settings)?, None, stop, emit)?.corpus.held_out;
+    let checkpoint = train::checkpoints(Path::new(run))?.last().map(|&step| train::checkpoint(Path::new(run), step));
+    let text = Inputs::open(&super::settings(&settings)?, checkpoint.as_deref(), stop, emit)?.corpus.held_out;
     Ok(text.read(0..text.len().min(most))?)
 }

@@ -6,7 +6,9 @@ use super::{Event, Orders, Stop, Tuning, advice, corpus, damage, tuning};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::graph::{Machine, Recompute};
-use crate::model::{ChatFormat, Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, init_dense, init_from_dense};
+use crate::model::{
+    ChatFormat, Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, checkpoint_tokenizer, init_dense, init_from_dense,
+};
 use crate::platform;
 use crate::train::{
     Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer, checkpoint,
@@ -130,7 +132,8 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// Opens them; `saved` is the last checkpoint of a run that is resumed.
+    /// Opens them; `saved` is the last checkpoint of a run that is resumed, which keeps its tokenizer, so that
+    /// its text stays the same.
     pub(super) fn open(config: &TrainConfig, saved: Option<&Path>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Self> {
         let (teacher, own) = match (open_teacher(&config.teacher), saved) {
             // Its distributions are in the cache, and its tokenizer is in the checkpoint.
@@ -141,10 +144,19 @@ impl Inputs {
             }
             (opened, _) => (opened?, None),
         };
-        let (tokenizer, chat) = match own {
+        let (mut tokenizer, chat) = match own {
             Some(own) => own,
             None => tokenizer(config, teacher.as_ref())?,
         };
+        if let Some(own) = saved.map(checkpoint_tokenizer).transpose()?.flatten()
+            && !own.same_text(&tokenizer)?
+        {
+            if !own.same_ids(&tokenizer) || own.end() != tokenizer.end() {
+                let text = "the tokenizer's files have other tokens than when the run began; the run keeps the tokenizer of its checkpoint";
+                emit(Event::Note { text: text.into() });
+            }
+            tokenizer = own.within(teacher.as_ref().map_or(usize::MAX, |file| file.config.vocab_size));
+        }
         check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
         let corpus = corpus::open(config, &tokenizer, &chat, stop, emit)?;

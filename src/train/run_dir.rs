@@ -8,7 +8,7 @@
 //!           log.txt         what happened: checkpoints, the guard's doings, stops and resumes
 //!           samples.txt     text sampled along the way
 //!           curves.svg      loss, KL, flip-flop ratios, gradient norm, learning rate
-//!           checkpoints/step-00000250/  model.safetensors, optimizer.safetensors, state.json, config.json, tokenizer.json
+//!           checkpoints/step-00000250/  model.safetensors, optimizer.safetensors, state.json, config.json, generation_config.json, tokenizer.json
 //! ```
 
 use super::changes::Changes;

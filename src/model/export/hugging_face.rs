@@ -53,6 +53,7 @@ fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo],
     free(out)?;
     let files = [
         ("config.json", Some(pretty(&config(source, floats)))),
+        ("generation_config.json", source.tokenizer.as_ref().map(|tokenizer| generation_config(tokenizer, &source.chat))),
         ("tokenizer.json", source.tokenizer.as_ref().map(|tokenizer| tokenizer.to_json()).transpose()?),
         ("tokenizer_config.json", source.tokenizer.as_ref().map(|tokenizer| tokenizer_config(tokenizer, &source.chat, source.config.max_position_embeddings))),
     ];
@@ -102,8 +103,6 @@ fn pretty(value: &Value) -> String {
 /// The configuration, with what transformers wants to know besides the shape.
 fn config(source: &ModelFile, floats: Floats) -> Value {
     let mut config = serde_json::to_value(&source.config).expect("a configuration is plain data");
-    let id = |token: &Option<String>| source.tokenizer.as_ref()?.id(token.as_deref()?);
-    let end = || source.tokenizer.as_ref().and_then(|tokenizer| tokenizer.end());
     let more = json!({
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
@@ -112,13 +111,28 @@ fn config(source: &ModelFile, floats: Floats) -> Value {
         "attention_bias": false,
         "mlp_bias": false,
         "torch_dtype": floats.torch(),
-        "bos_token_id": id(&source.chat.bos_token),
-        "eos_token_id": id(&source.chat.eos_token).or_else(end),
     });
-    if let (Value::Object(config), Value::Object(more)) = (&mut config, more) {
-        config.extend(more);
+    let tokens = special_ids(source.tokenizer.as_ref(), &source.chat);
+    if let Value::Object(config) = &mut config {
+        config.extend([more, tokens].into_iter().filter_map(|fields| if let Value::Object(fields) = fields { Some(fields) } else { None }).flatten());
     }
     config
+}
+
+/// Ids of the token that begins a document and of those that end a reply, under the names that transformers has for them.
+fn special_ids(tokenizer: Option<&Tokenizer>, chat: &ChatFormat) -> Value {
+    let begin = tokenizer.and_then(|tokenizer| tokenizer.id(chat.bos_token.as_deref()?));
+    let ends = match tokenizer.map(Tokenizer::ends).unwrap_or_default()[..] {
+        [] => Value::Null,
+        [end] => end.into(),
+        ref ends => ends.into(),
+    };
+    json!({ "bos_token_id": begin, "eos_token_id": ends })
+}
+
+/// The text of a `generation_config.json`: the tokens at which a generation ends.
+pub fn generation_config(tokenizer: &Tokenizer, chat: &ChatFormat) -> String {
+    pretty(&special_ids(Some(tokenizer), chat))
 }
 
 /// The text of a `tokenizer_config.json`: what there is to know of a tokenizer besides its `tokenizer.json`, for a

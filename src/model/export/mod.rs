@@ -6,7 +6,7 @@ mod kind;
 mod vocabulary;
 
 pub use gguf::export_gguf;
-pub use hugging_face::{export_dense, export_latent, tokenizer_config};
+pub use hugging_face::{export_dense, export_latent, generation_config, tokenizer_config};
 
 use super::open::{ModelError, ModelFile};
 use super::weights::Linears;

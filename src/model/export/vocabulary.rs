@@ -2,7 +2,7 @@
 //! BPE) or scores (SentencePiece BPE).
 
 use super::kind::{Kind, is_byte, kind};
-use crate::data::Tokenizer;
+use crate::data::{GGUF_ENDS, LLAMA_CPP, Tokenizer};
 use crate::formats::FormatError;
 use crate::formats::gguf::write::Entry;
 use crate::model::open::{ChatFormat, ModelError};
@@ -38,15 +38,19 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
         }
     };
     entries.extend([("tokens", Entry::Texts(tokens)), ("token_type", Entry::Integers(types))]);
-    let id = |text: &Option<String>| text.as_deref().and_then(|text| tokenizer.id(text));
-    let (begin, end) = (id(&chat.bos_token).or(leading(tokenizer)?), id(&chat.eos_token).or(tokenizer.end()));
-    entries.extend([("bos_token_id", begin), ("eos_token_id", end)].into_iter().filter_map(|(key, id)| Some((key, Entry::U32(id?)))));
+    let begin = chat.bos_token.as_deref().and_then(|text| tokenizer.id(text)).or(leading(tokenizer)?);
+    entries.extend(begin.map(|id| ("bos_token_id", Entry::U32(id))));
+    entries.extend(end_keys(tokenizer).into_iter().map(|(key, id)| (key, Entry::U32(id))));
     let (begins, ends) =
-        around(tokenizer, begin, end)?.ok_or_else(|| refused("it puts other tokens around a document than its first and its last one".into()))?;
+        around(tokenizer, begin, tokenizer.end())?.ok_or_else(|| refused("it puts other tokens around a document than its first and its last one".into()))?;
     entries.extend([("add_bos_token", Entry::Bool(begins)), ("add_eos_token", Entry::Bool(ends))]);
     let unknown = json["model"]["unk_token"].as_str().filter(|_| sentence_piece).and_then(|text| tokenizer.id(text));
     entries.extend(unknown.map(|id| ("unknown_token_id", Entry::U32(id))));
     let mut entries: Vec<(String, Entry)> = entries.into_iter().map(|(key, entry)| (format!("tokenizer.ggml.{key}"), entry)).collect();
+    let ends = tokenizer.ends().into_iter().map(|id| id as i32).collect::<Vec<_>>();
+    if !ends.is_empty() {
+        entries.push((GGUF_ENDS.into(), Entry::Integers(ends)));
+    }
     entries.extend(chat.template.clone().map(|template| ("tokenizer.chat_template".to_string(), Entry::Text(template))));
     Ok(entries)
 }
@@ -67,6 +71,19 @@ fn around(tokenizer: &Tokenizer, begin: Option<u32>, end: Option<u32>) -> Result
         first.chain(text.iter().copied()).chain(last).eq(document.iter().copied())
     };
     Ok([(false, false), (true, false), (false, true), (true, true)].into_iter().find(framed))
+}
+
+/// The keys for end tokens: that of documents, and two more. Those come first of which llama.cpp does not know by their
+/// texts that they end a reply.
+fn end_keys(tokenizer: &Tokenizer) -> Vec<(&'static str, u32)> {
+    let text = |id: u32| tokenizer.token(id).unwrap_or_default();
+    let mut others: Vec<u32> = tokenizer.ends().into_iter().filter(|&id| tokenizer.end() != Some(id)).collect();
+    others.sort_by_key(|&id| LLAMA_CPP.contains(&text(id).as_str()));
+    let message = others.iter().position(|&id| text(id) == "<|eom_id|>").map(|at| others.remove(at));
+    let mut others = others.into_iter();
+    let turn = others.next();
+    let keys = [("eos_token_id", tokenizer.end()), ("eot_token_id", turn), ("eom_token_id", message.or_else(|| others.next()))];
+    keys.into_iter().filter_map(|(key, id)| Some((key, id?))).collect()
 }
 
 /// Merges in order, written as pairs or as texts with a space between.

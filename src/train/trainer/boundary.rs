@@ -3,7 +3,7 @@
 use super::rollback::last_scheduled;
 use super::{Emit, Outstanding, TrainError, Trainer};
 use crate::infer::{Ahead, Sampler, Sampling};
-use crate::model::{ChatFormat, tokenizer_config};
+use crate::model::{ChatFormat, generation_config, tokenizer_config};
 use crate::platform;
 use crate::train::changes::Changes;
 use crate::train::checkpoint::{State, save};
@@ -76,10 +76,11 @@ impl Trainer {
             None => prompt.clone(),
         };
         engine.choose_by(&mut self.machine, sampler, &ids)?;
+        let ends = self.tokenizer.ends();
         let mut ahead = Ahead::new(engine, &mut self.machine, &ids, self.config.sample_tokens)?;
         while let Some(next) = ahead.next(engine, &mut self.machine).await? {
             ids.push(next);
-            if Some(next) == self.tokenizer.end() {
+            if ends.contains(&next) {
                 break;
             }
         }
@@ -113,7 +114,8 @@ impl Trainer {
             return Ok(false);
         }
         let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
-        let mut files = vec![("config.json", config), ("tokenizer.json", self.tokenizer.to_json()?)];
+        let generation = generation_config(&self.tokenizer, &self.chat);
+        let mut files = vec![("config.json", config), ("generation_config.json", generation), ("tokenizer.json", self.tokenizer.to_json()?)];
         if self.chat != ChatFormat::default() {
             let context = self.step.student.config.max_position_embeddings;
             files.push(("tokenizer_config.json", tokenizer_config(&self.tokenizer, &self.chat, context)));

@@ -1,0 +1,382 @@
+//! Tokens that the JSON files beside a `tokenizer.json` name: `tokenizer_config.json`, `special_tokens_map.json` and
+//! `added_tokens.json`, resolved as `AutoTokenizer` of transformers 5.24 does (`PreTrainedTokenizerFast`).
+
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use tokenizers::AddedToken;
+
+/// Special tokens that every tokenizer may have, in the order in which they are added.
+const ROLES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+/// Further special tokens: a list, or an object with a name for each.
+const EXTRA: &str = "extra_special_tokens";
+/// What [`EXTRA`] was called until transformers 5.
+const ADDITIONAL: &str = "additional_special_tokens";
+/// Special tokens by names of the model's own.
+const OWN: &str = "model_specific_special_tokens";
+/// Added tokens by their ids.
+const DECODER: &str = "added_tokens_decoder";
+
+/// Most fields of an object that are looked through one by one.
+const FIELDS: usize = 10_000;
+
+/// The contents of the files beside a `tokenizer.json`; empty where there is no such file.
+#[derive(Clone, Debug, Default)]
+pub struct Beside {
+    /// `tokenizer_config.json`.
+    pub config: Fields,
+    /// `special_tokens_map.json`.
+    pub special_tokens_map: Fields,
+    /// `added_tokens.json`.
+    pub added_tokens: Fields,
+}
+
+/// The fields of a JSON object in the order of the file: tokens without an id get theirs in this order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fields(Vec<(String, Field)>);
+
+/// The value of a field.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+enum Field {
+    Object(Fields),
+    Other(Value),
+    /// A token that was read from an object.
+    #[serde(skip)]
+    Token(Token),
+}
+
+impl Fields {
+    /// Parses a JSON object.
+    pub fn parse(bytes: &[u8]) -> Result<Self, String> {
+        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+    }
+
+    fn get(&self, name: &str) -> Option<&Field> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, field)| field)
+    }
+
+    /// Replaces a field where it is, or adds it at the end.
+    fn set(&mut self, name: &str, field: Field) {
+        match self.0.iter_mut().find(|(known, _)| known == name) {
+            Some((_, old)) => *old = field,
+            None => self.0.push((name.into(), field)),
+        }
+    }
+
+    fn remove(&mut self, name: &str) -> Option<Field> {
+        let at = self.0.iter().position(|(known, _)| known == name)?;
+        Some(self.0.remove(at).1)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(reader: D) -> Result<Self, D::Error> {
+        struct Read;
+
+        impl<'de> Visitor<'de> for Read {
+            type Value = Fields;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields, A::Error> {
+                let mut fields: Vec<(String, Field)> = Vec::new();
+                let mut places = BTreeMap::new();
+                while let Some((name, field)) = map.next_entry::<String, Field>()? {
+                    // Of a name that is there twice, Python keeps the first place and the last value.
+                    match places.get(&name) {
+                        Some(&at) => fields[at] = (name, field),
+                        None => {
+                            places.insert(name.clone(), fields.len());
+                            fields.push((name, field));
+                        }
+                    }
+                }
+                Ok(Fields(fields))
+            }
+        }
+
+        reader.deserialize_map(Read)
+    }
+}
+
+impl Field {
+    /// Whether Python takes the value for true.
+    fn holds(&self) -> bool {
+        match self {
+            Self::Object(fields) => !fields.0.is_empty(),
+            Self::Token(_) => true,
+            Self::Other(value) => match value {
+                Value::Null => false,
+                Value::Bool(flag) => *flag,
+                Value::Number(number) => number.as_f64() != Some(0.0),
+                Value::String(text) => !text.is_empty(),
+                Value::Array(list) => !list.is_empty(),
+                Value::Object(fields) => !fields.is_empty(),
+            },
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        if let Self::Other(Value::String(text)) = self { Some(text) } else { None }
+    }
+
+    /// Whether transformers takes the value of any field for a token.
+    fn is_token(&self) -> bool {
+        match self {
+            Self::Object(fields) => matches!(fields.get("__type"), Some(Self::Other(kind)) if kind == "AddedToken") && self.token().is_some(),
+            Self::Token(_) => true,
+            Self::Other(value) => value.is_string(),
+        }
+    }
+
+    /// A token: a text, or an object with its `content`.
+    fn token(&self) -> Option<Token> {
+        match self {
+            Self::Token(token) => Some(token.clone()),
+            Self::Object(fields) => Token::read(&|name| match fields.get(name) {
+                Some(Self::Other(value)) => value.clone(),
+                _ => Value::Null,
+            }),
+            Self::Other(Value::String(text)) => Some(Token::named(text)),
+            Self::Other(value) => Token::read(&|name| value[name].clone()),
+        }
+    }
+
+    /// The tokens of a list.
+    fn list(&self) -> Vec<Token> {
+        let Self::Other(Value::Array(list)) = self else { return Vec::new() };
+        list.iter().filter_map(|value| Self::Other(value.clone()).token()).collect()
+    }
+}
+
+/// A token before its defaults are known.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Token {
+    content: String,
+    single_word: bool,
+    lstrip: bool,
+    rstrip: bool,
+    /// The opposite of `special` if absent.
+    normalized: Option<bool>,
+    special: bool,
+    /// Whether it came as a plain text.
+    plain: bool,
+}
+
+impl Token {
+    /// A special token that is only named.
+    fn named(text: &str) -> Self {
+        Self { content: text.into(), single_word: false, lstrip: false, rstrip: false, normalized: None, special: true, plain: true }
+    }
+
+    /// A token by the fields of its object.
+    fn read(field: &dyn Fn(&str) -> Value) -> Option<Self> {
+        let flag = |name: &str| field(name).as_bool();
+        let is = |name: &str| flag(name).unwrap_or(false);
+        Some(Self {
+            content: field("content").as_str()?.into(),
+            single_word: is("single_word"),
+            lstrip: is("lstrip"),
+            rstrip: is("rstrip"),
+            normalized: flag("normalized"),
+            special: is("special"),
+            plain: false,
+        })
+    }
+
+    fn of(token: &AddedToken) -> Self {
+        let AddedToken { content, single_word, lstrip, rstrip, normalized, special } = token.clone();
+        Self { content, single_word, lstrip, rstrip, normalized: Some(normalized), special, plain: false }
+    }
+
+    fn added(&self) -> AddedToken {
+        let normalized = self.normalized.unwrap_or(!self.special);
+        let token = AddedToken::from(self.content.as_str(), self.special).single_word(self.single_word);
+        token.lstrip(self.lstrip).rstrip(self.rstrip).normalized(normalized)
+    }
+}
+
+/// What a `tokenizer.json` itself says of its tokens.
+pub(super) struct Within {
+    /// Its added tokens by their ids.
+    pub(super) added: BTreeMap<u32, AddedToken>,
+    /// The token that it fills texts with, if it asks for that.
+    pub(super) pad: Option<String>,
+}
+
+/// Tokens to add to a tokenizer, and names of special tokens.
+pub(super) struct Resolved {
+    /// Those to add, in order; those that are there take other properties.
+    pub(super) tokens: Vec<AddedToken>,
+    /// Texts of special tokens by their names.
+    pub(super) named: Vec<(String, String)>,
+}
+
+impl Beside {
+    /// Whether no file says anything.
+    pub(super) fn is_empty(&self) -> bool {
+        [&self.config, &self.special_tokens_map, &self.added_tokens].iter().all(|fields| fields.0.is_empty())
+    }
+
+    /// Resolves what the files say of a tokenizer; an error names the field that is wrong.
+    pub(super) fn resolve(&self, within: &Within) -> Result<Resolved, String> {
+        for (file, fields) in [("tokenizer_config.json", &self.config), ("special_tokens_map.json", &self.special_tokens_map)] {
+            if fields.0.len() > FIELDS {
+                return Err(format!("{file} has {} fields; {FIELDS} are possible", fields.0.len()));
+            }
+        }
+        let mut fields = self.config.clone();
+        if !fields.get(EXTRA).is_some_and(Field::holds)
+            && let Some(list) = fields.remove(ADDITIONAL)
+        {
+            fields.set(EXTRA, list);
+        }
+        let mut explicit = explicit_tokens(&mut fields)?;
+        let decoder = match fields.remove(DECODER) {
+            Some(decoder) => by_id(&decoder)?,
+            None => self.legacy(&mut fields, &mut explicit, within)?,
+        };
+        let known: BTreeMap<&str, &Token> = decoder.values().map(|token| (token.content.as_str(), token)).collect();
+        let mut special: Vec<(String, Token)> = Vec::new();
+        for role in ROLES {
+            let given = match fields.get(role) {
+                None if role == "pad_token" => within.pad.as_deref().map(Token::named),
+                None => None,
+                Some(field) if !matches!(field, Field::Other(Value::Null)) => {
+                    let token = field.token().ok_or_else(|| format!("{role} is neither a text nor a token"))?;
+                    Some(known.get(token.content.as_str()).map_or(token, |token| (*token).clone()))
+                }
+                Some(_) => None,
+            };
+            special.extend(given.map(|token| (role.to_string(), token)));
+        }
+        let mut own = own_tokens(&mut fields, &Field::is_token);
+        overlay(&mut own, explicit);
+        special.extend(own);
+        let extra = fields.get(EXTRA).or(fields.get(ADDITIONAL)).map_or_else(Vec::new, Field::list);
+        Ok(resolved(decoder.into_values().collect(), special, extra, within))
+    }
+
+    /// The tokens by id as files without `added_tokens_decoder` give them: `special_tokens_map.json` takes precedence
+    /// over `tokenizer_config.json`, and `tokenizer.json` over `added_tokens.json`.
+    fn legacy(&self, fields: &mut Fields, explicit: &mut Vec<(String, Token)>, within: &Within) -> Result<BTreeMap<u32, Token>, String> {
+        for (name, field) in &self.special_tokens_map.0 {
+            let field = match field {
+                Field::Object(_) if name.ends_with("_token") => {
+                    let token = field.token().ok_or_else(|| format!("special_tokens_map.json: {name} has no content"))?;
+                    Field::Token(Token { special: true, ..token })
+                }
+                Field::Other(Value::Array(more)) if name == EXTRA => {
+                    let first = if let Some(Field::Other(Value::Array(first))) = fields.get(EXTRA) { &first[..] } else { &[] };
+                    let mut seen: HashSet<String> = first.iter().map(Value::to_string).collect();
+                    let new = more.iter().filter(|token| seen.insert(token.to_string()));
+                    Field::Other(first.iter().chain(new).cloned().collect())
+                }
+                other => other.clone(),
+            };
+            fields.set(name, field);
+        }
+        named_extra(fields, explicit)?;
+        let texts = ROLES.iter().filter_map(|role| fields.get(role)).filter_map(|field| match field {
+            Field::Token(token) => Some(token.content.clone()),
+            field => field.text().map(str::to_string),
+        });
+        let special: HashSet<String> = texts.chain(fields.get(EXTRA).map_or_else(Vec::new, Field::list).into_iter().map(|token| token.content)).collect();
+        let mut decoder = BTreeMap::new();
+        for (content, id) in &self.added_tokens.0 {
+            let Field::Other(id) = id else { return Err(format!("added_tokens.json: the id of {content:?} is no number")) };
+            let id = id.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| format!("added_tokens.json: {id} is no id (of {content:?})"))?;
+            let special = special.contains(content);
+            decoder.insert(id, Token { normalized: Some(!special), special, plain: false, ..Token::named(content) });
+        }
+        decoder.extend(within.added.iter().map(|(id, token)| (*id, Token::of(token))));
+        Ok(decoder)
+    }
+}
+
+/// Takes the special tokens of a `tokenizer_config.json` out of `fields` that have names of the model's own and are plain
+/// texts, or lie in an object with a name for each.
+fn explicit_tokens(fields: &mut Fields) -> Result<Vec<(String, Token)>, String> {
+    let mut explicit = own_tokens(fields, &|field| field.text().is_some());
+    named_extra(fields, &mut explicit)?;
+    match fields.remove(OWN) {
+        Some(given) if explicit.is_empty() => named(&given, OWN),
+        _ => Ok(explicit),
+    }
+}
+
+/// Moves special tokens with a name each to those of the model's own.
+fn named_extra(fields: &mut Fields, explicit: &mut Vec<(String, Token)>) -> Result<(), String> {
+    if let Some(Field::Object(_)) = fields.get(EXTRA) {
+        let extra = fields.remove(EXTRA).expect("it is there");
+        overlay(explicit, named(&extra, EXTRA)?);
+    }
+    Ok(())
+}
+
+/// Takes the fields out whose names end in `_token`, but for those of all tokenizers.
+fn own_tokens(fields: &mut Fields, of: &dyn Fn(&Field) -> bool) -> Vec<(String, Token)> {
+    let is = |(name, field): &(String, Field)| name.ends_with("_token") && !ROLES.contains(&name.as_str()) && of(field);
+    let (taken, rest) = std::mem::take(&mut fields.0).into_iter().partition(is);
+    fields.0 = rest;
+    taken.into_iter().filter_map(|(name, field): (String, Field)| Some((name, field.token()?))).collect()
+}
+
+/// An object's tokens by name.
+fn named(tokens: &Field, called: &str) -> Result<Vec<(String, Token)>, String> {
+    let Field::Object(tokens) = tokens else { return Ok(Vec::new()) };
+    if tokens.0.len() > FIELDS {
+        return Err(format!("{called} has {} fields; {FIELDS} are possible", tokens.0.len()));
+    }
+    let entry = |(name, field): &(String, Field)| {
+        let token = field.token().ok_or_else(|| format!("{called}: {name} is neither a text nor a token"))?;
+        Ok((name.clone(), token))
+    };
+    tokens.0.iter().map(entry).collect()
+}
+
+/// Replaces tokens by name where they are, and adds the others at the end.
+fn overlay(tokens: &mut Vec<(String, Token)>, over: Vec<(String, Token)>) {
+    for (name, token) in over {
+        match tokens.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, old)) => *old = token,
+            None => tokens.push((name, token)),
+        }
+    }
+}
+
+/// The tokens of an `added_tokens_decoder`.
+fn by_id(decoder: &Field) -> Result<BTreeMap<u32, Token>, String> {
+    let Field::Object(tokens) = decoder else {
+        return if decoder.holds() { Err(format!("{DECODER} is no JSON object")) } else { Ok(BTreeMap::new()) };
+    };
+    let entry = |(id, field): &(String, Field)| {
+        let token = if field.text().is_none() { field.token() } else { None };
+        let number = id.trim().parse().map_err(|_| format!("{DECODER}: {id:?} is no id"))?;
+        Ok((number, token.ok_or_else(|| format!("{DECODER}: {id} is no token with a content"))?))
+    };
+    tokens.0.iter().map(entry).collect()
+}
+
+/// Puts together what is to be added: tokens with an id first, then special tokens that are not there yet.
+fn resolved(decoder: Vec<Token>, special: Vec<(String, Token)>, extra: Vec<Token>, within: &Within) -> Resolved {
+    let there: HashSet<String> = within.added.values().map(|token| &token.content).chain(decoder.iter().map(|token| &token.content)).cloned().collect();
+    let named: HashSet<&str> = special.iter().map(|(_, token)| token.content.as_str()).collect();
+    let was_special: HashSet<&str> = within.added.values().filter(|token| token.special).map(|token| token.content.as_str()).collect();
+    let mut seen = HashSet::new();
+    let new = special.iter().map(|(_, token)| token).chain(&extra).filter(|token| !there.contains(&token.content) && seen.insert(*token));
+    let finish = |token: &Token| {
+        let special = token.special || named.contains(token.content.as_str());
+        let normalized = token.normalized.or(Some(!special));
+        // What was special once stays so for the library.
+        let special = special || was_special.contains(token.content.as_str());
+        Token { special, normalized, ..token.clone() }.added()
+    };
+    let tokens = decoder.iter().chain(new).map(finish).collect();
+    Resolved { tokens, named: special.into_iter().map(|(name, token)| (name, token.content)).collect() }
+}

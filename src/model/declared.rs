@@ -1,0 +1,87 @@
+//! What the JSON files of a Hugging Face directory declare of its tokens: added and special tokens, end tokens, and the
+//! chat template.
+
+use super::hugging_face::chat_format;
+use super::open::{ChatFormat, ModelError};
+use crate::data::{Beside, Ends, Fields, Tokenizer};
+use crate::formats::{FileSums, FormatError, json_file, template_file};
+use crate::platform;
+use serde_json::Value;
+use std::path::Path;
+
+const TOKENIZER: &str = "tokenizer.json";
+/// Says at which tokens a generation ends; checkpoints have it since their documents end with the model's own eos token.
+const GENERATION: &str = "generation_config.json";
+
+/// The tokenizer of a directory, and how it writes conversations.
+#[derive(Default)]
+pub(super) struct Declared {
+    pub(super) tokenizer: Option<Tokenizer>,
+    pub(super) chat: ChatFormat,
+}
+
+impl Declared {
+    /// Reads those files of the directory at `path` that are there and match `sums`; `config` is its `config.json`.
+    pub(super) fn read(path: &Path, config: &[u8], sums: &FileSums) -> Result<Self, ModelError> {
+        let files = Files { path, sums };
+        let chat = files.read("tokenizer_config.json", chat_format)?;
+        let said = chat.is_some();
+        let mut chat = chat.unwrap_or_default();
+        let template = template_file(&path.join("chat_template.jinja"))?;
+        chat.template = template.or(chat.template);
+        let fields = |name: &str| Ok::<_, FormatError>(files.read(name, Fields::parse)?.unwrap_or_default());
+        let beside = Beside {
+            config: fields("tokenizer_config.json")?,
+            special_tokens_map: fields("special_tokens_map.json")?,
+            added_tokens: fields("added_tokens.json")?,
+        };
+        let read = |bytes: &[u8]| Tokenizer::with_beside(bytes, &beside).map_err(|error| error.to_string());
+        let Some((tokenizer, named)) = files.read(TOKENIZER, read)? else { return Ok(Self { tokenizer: None, chat }) };
+        let token = |role: &str| named.iter().find(|(name, _)| name == role).map(|(_, text)| text.clone());
+        let generation = files.read(GENERATION, json)?;
+        let config: Value = json(config).unwrap_or_default();
+        let replies = end_ids(generation.as_ref().unwrap_or(&config));
+        let eos = token("eos_token").and_then(|text| tokenizer.id(&text));
+        let said = said || generation.is_some() || eos.is_some() || config.get("eos_token_id").is_some();
+        let tokenizer = tokenizer.ended_by(said.then(|| Ends::new(eos, replies)));
+        let chat = ChatFormat { bos_token: token("bos_token"), eos_token: token("eos_token"), ..chat };
+        Ok(Self { tokenizer: Some(tokenizer), chat })
+    }
+}
+
+/// The tokenizer that a run's checkpoint holds, if it does: the run's text was encoded with it.
+pub fn checkpoint_tokenizer(path: &Path) -> Result<Option<Tokenizer>, ModelError> {
+    let Declared { tokenizer, chat } = Declared::read(path, b"{}", &FileSums::of_directory(path)?.unwrap_or_default())?;
+    let new = platform::is_file(&path.join(GENERATION));
+    Ok(tokenizer.map(|tokenizer| if new { tokenizer } else { tokenizer.ended_as_before(chat.eos_token.as_deref()) }))
+}
+
+fn json(bytes: &[u8]) -> Result<Value, String> {
+    serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+/// The ids at which a generation ends: `eos_token_id` of a `generation_config.json`, or of a `config.json` where there is
+/// no such file.
+fn end_ids(config: &Value) -> Vec<u32> {
+    let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
+    match &config["eos_token_id"] {
+        Value::Array(ids) => ids.iter().filter_map(id).collect(),
+        value => id(value).into_iter().collect(),
+    }
+}
+
+/// The files of a directory, with their checksums.
+struct Files<'a> {
+    path: &'a Path,
+    sums: &'a FileSums,
+}
+
+impl Files<'_> {
+    /// What `parse` makes of a file of JSON, if it is there.
+    fn read<T>(&self, name: &str, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
+        let limit = if name == TOKENIZER { platform::TOKENIZER_LIMIT } else { platform::SETTINGS_LIMIT };
+        let path = self.path.join(name);
+        let Some(bytes) = json_file(&path, limit)? else { return Ok(None) };
+        self.sums.verify(name, &bytes).and_then(|()| parse(&bytes)).map(Some).map_err(|problem| FormatError::new(&path, problem))
+    }
+}

@@ -1,0 +1,289 @@
+//! What the files of a model declare besides its shape and weights: tokens beside `tokenizer.json`, end tokens, and a head
+//! of its own, as transformers 5.24 and llama.cpp read them; and that what is written declares them again.
+
+use crate::train::Scratch;
+use pollster::block_on;
+use serde_json::{Value, json};
+use signet::data::{Beside, Fields, Tokenizer};
+use signet::formats::TensorSource;
+use signet::formats::gguf::Gguf;
+use signet::formats::safetensors::{Dtype, TensorWriter};
+use signet::graph::{Machine, Storage};
+use signet::infer::{Engine, Generator, Request, Sampling};
+use signet::model::{Floats, ModelFile, Purpose, export_dense, export_gguf, pack};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Rows of the embedding of the models made here.
+const ROWS: usize = 36;
+
+/// A byte-level BPE of the letters (0 to 25), a space (26) and `</s>` as an ordinary entry (27), with added tokens from 28 on.
+fn tokenizer(added: &[&str]) -> Value {
+    let mut vocabulary: BTreeMap<String, usize> = ('a'..='z').enumerate().map(|(id, letter)| (letter.to_string(), id)).collect();
+    vocabulary.extend([("\u{120}".to_string(), 26), ("</s>".to_string(), 27)]);
+    let added = added.iter().enumerate().map(
+        |(n, text)| json!({ "id": 28 + n, "content": text, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true }),
+    );
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added.collect::<Vec<_>>(), "normalizer": null,
+        "pre_tokenizer": { "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true },
+        "post_processor": null, "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
+        "model": { "type": "BPE", "vocab": vocabulary, "merges": [] },
+    })
+}
+
+/// A model that answers each token with the next id, in a folder with these files.
+fn speaker(path: &Path, files: &[(&str, Value)]) {
+    std::fs::create_dir_all(path).unwrap();
+    let config = json!({
+        "hidden_size": ROWS, "intermediate_size": 2, "num_hidden_layers": 1, "num_attention_heads": 1, "vocab_size": ROWS,
+        "max_position_embeddings": 64, "rms_norm_eps": 1e-5, "tie_word_embeddings": false,
+    });
+    let files = [("config.json", config)].iter().chain(files).map(|(name, json)| (*name, json.clone())).collect::<BTreeMap<_, _>>();
+    for (name, json) in files {
+        std::fs::write(path.join(name), json.to_string()).unwrap();
+    }
+    write(&path.join("model.safetensors"), true, |row| Some((row + ROWS - 1) % ROWS));
+}
+
+/// Writes tensors: the embedding is the identity, blocks add nothing, and a row of the head has a 1 where `head` says.
+fn write(path: &Path, with_head: bool, head: impl Fn(usize) -> Option<usize>) {
+    let layer = |name: &str, rows: usize, cols: usize| (format!("model.layers.0.{name}.weight"), vec![rows, cols]);
+    let mut tensors = vec![("model.embed_tokens.weight".to_string(), vec![ROWS, ROWS])];
+    tensors.extend(["q_proj", "k_proj", "v_proj", "o_proj"].map(|name| layer(&format!("self_attn.{name}"), ROWS, ROWS)));
+    tensors.extend([layer("mlp.gate_proj", 2, ROWS), layer("mlp.up_proj", 2, ROWS), layer("mlp.down_proj", ROWS, 2)]);
+    let norms = ["model.layers.0.input_layernorm.weight", "model.layers.0.post_attention_layernorm.weight", "model.norm.weight"];
+    tensors.extend(norms.map(|name| (name.to_string(), vec![ROWS])));
+    tensors.extend(with_head.then(|| ("lm_head.weight".to_string(), vec![ROWS, ROWS])));
+    let layout: Vec<_> = tensors.iter().map(|(name, shape)| (name.clone(), Dtype::F32, shape.clone())).collect();
+    let mut file = Vec::new();
+    let mut writer = TensorWriter::new(&mut file, &layout, &BTreeMap::new()).unwrap();
+    for (name, shape) in &tensors {
+        let one = |row: usize, col: usize| match name.as_str() {
+            "model.embed_tokens.weight" => row == col,
+            "lm_head.weight" => head(row) == Some(col),
+            name => name.ends_with("norm.weight"),
+        };
+        let cols = *shape.last().unwrap();
+        let values = (0..shape.iter().product()).map(|n: usize| f32::from(u8::from(one(n / cols, n % cols))));
+        writer.tensor(name, &values.flat_map(f32::to_le_bytes).collect::<Vec<_>>()).unwrap();
+    }
+    writer.finish().unwrap();
+    std::fs::write(path, file).unwrap();
+}
+
+/// What a model says after a text, and the ids of that text.
+fn says(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
+    let file = ModelFile::open(path).unwrap();
+    let tokenizer = file.tokenizer.clone().unwrap();
+    let prompt = tokenizer.encode_document(prompt).unwrap();
+    let mut machine = Machine::cpu();
+    let weights = file.load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
+    let mut generator = Generator::new(Engine::new(&mut machine, &weights, 48).unwrap());
+    let request = Request { max_tokens: 12, sampling: Sampling::GREEDY, stop_tokens: tokenizer.ends(), ..Request::default() };
+    let said = block_on(generator.generate(&mut machine, &tokenizer, &prompt, &request, &|| false, &mut |_| {})).unwrap();
+    (prompt, said.ids)
+}
+
+/// The tokenizer that files beside a `tokenizer.json` make of it, and the names of its special tokens.
+fn beside(tokenizer: &Value, config: &str, special: &str, added: &str) -> Result<(Tokenizer, Vec<(String, String)>), String> {
+    let fields = |text: &str| if text.is_empty() { Fields::default() } else { Fields::parse(text.as_bytes()).unwrap() };
+    let beside = Beside { config: fields(config), special_tokens_map: fields(special), added_tokens: fields(added) };
+    Tokenizer::with_beside(tokenizer.to_string().as_bytes(), &beside).map_err(|error| error.to_string())
+}
+
+#[test]
+fn added_tokens_beside_the_tokenizer_have_the_ids_of_transformers() {
+    // The ids are those of `AutoTokenizer`.
+    let plain = tokenizer(&["<x>"]);
+    let cases: [(&str, &str, &str, &str, &[u32]); 12] = [
+        // The id that a file names counts for the order alone.
+        (r#"{"added_tokens_decoder":{"33":{"content":"<b>","special":true},"31":{"content":"<a>","special":true}}}"#, "", "", "<a><b><x>", &[29, 30, 28]),
+        (r#"{"added_tokens_decoder":{"29":{"content":"<a>","lstrip":true,"rstrip":true,"special":true}}}"#, "", "", "h <a> i", &[7, 29, 8]),
+        (r#"{"added_tokens_decoder":{"29":{"content":"<a>","single_word":true,"special":true}},"extra_special_tokens":["<"]}"#, "", "", "h<a>", &[7, 0]),
+        // Special tokens without an id get the next ones: roles first, then names of the model's own, then the list.
+        (r#"{"extra_special_tokens":["<e>"],"turn_token":"<t>","pad_token":"<p>","eos_token":"<q>"}"#, "", "", "<q><p><t><e>", &[29, 30, 31, 32]),
+        (r#"{"additional_special_tokens":["<f>","<e>"]}"#, "", "", "<e><f>", &[30, 29]),
+        (r#"{"additional_special_tokens":["<f>"],"extra_special_tokens":["<e>"]}"#, "", "", "<e>", &[29]),
+        (r#"{"extra_special_tokens":{"z":"<z>","b":{"__type":"AddedToken","content":"<b>","lstrip":true}}}"#, "", "", "a <b><z>", &[0, 30, 29]),
+        // An entry of the vocabulary becomes special where it is.
+        (r#"{"eos_token":"</s>"}"#, "", "", "a</s>", &[0, 27]),
+        // The map takes precedence, unless there is an added_tokens_decoder.
+        (r#"{"eos_token":"<q>"}"#, r#"{"eos_token":{"content":"<r>","lstrip":true}}"#, "", "a <r>", &[0, 29]),
+        (r#"{"eos_token":"<q>","added_tokens_decoder":{}}"#, r#"{"eos_token":"<r>"}"#, r#"{"<s>":29}"#, "<q>", &[29]),
+        (r#"{"pad_token":"<p>"}"#, "", r#"{"<p>":30,"<s>":29}"#, "<p><s>", &[30, 29]),
+        (r#"{}"#, r#"{"extra_special_tokens":["<e>"]}"#, r#"{"<s>":40}"#, "<s><e>", &[29, 30]),
+    ];
+    for (config, special, added, text, ids) in cases {
+        let (tokenizer, _) = beside(&plain, config, special, added).unwrap();
+        assert_eq!(tokenizer.encode(text).unwrap(), ids, "{config} {special} {added}");
+        let again = Tokenizer::from_json(tokenizer.to_json().unwrap().as_bytes()).unwrap();
+        assert_eq!(again.encode(text).unwrap(), ids, "written and read again: {config}");
+    }
+    let (_, named) = beside(&plain, r#"{"eos_token":"<q>","turn_token":"<t>"}"#, r#"{"eos_token":"<x>"}"#, "").unwrap();
+    assert_eq!(named, [("eos_token".to_string(), "<x>".to_string()), ("turn_token".into(), "<t>".into())]);
+}
+
+#[test]
+fn what_is_wrong_beside_a_tokenizer_is_named() {
+    let many: String = (0..20_000).map(|n| format!(r#""a{n}_token":"<{n}>","#)).collect();
+    let many = format!("{{{many}\"x\":0}}");
+    for (config, special, added, problem) in [
+        (r#"{"added_tokens_decoder":{"x":{"content":"<a>"}}}"#, "", "", "added_tokens_decoder: \"x\" is no id"),
+        (r#"{"added_tokens_decoder":{"3":7}}"#, "", "", "added_tokens_decoder: 3 is no token"),
+        (r#"{"added_tokens_decoder":[1]}"#, "", "", "added_tokens_decoder is no JSON object"),
+        (r#"{"eos_token":7}"#, "", "", "eos_token is neither"),
+        ("", r#"{"eos_token":{"lstrip":true}}"#, "", "special_tokens_map.json: eos_token has no content"),
+        ("", "", r#"{"<a>":-1}"#, "added_tokens.json: -1 is no id"),
+        (&many, "", "", "tokenizer_config.json has 20001 fields"),
+    ] {
+        let error = beside(&tokenizer(&[]), config, special, added).map(drop).unwrap_err();
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn a_token_beyond_the_embedding_is_refused_only_in_a_text() {
+    let scratch = Scratch::new("declared-beyond");
+    let path = scratch.path("m");
+    let names: Vec<String> = (0..9).map(|n| format!("<{n}>")).collect();
+    speaker(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", json!({ "extra_special_tokens": names }))]);
+    let file = ModelFile::open(&path).unwrap();
+    let tokenizer = file.tokenizer.unwrap();
+    assert_eq!((tokenizer.vocabulary(), tokenizer.ids()), (ROWS, ROWS + 1));
+    assert_eq!(tokenizer.encode("a<7>").unwrap(), [0, 35]);
+    let error = tokenizer.encode("a<8>").unwrap_err().to_string();
+    assert!(error.contains("\"<8>\" has the id 36, but the model's embedding has only 36 rows"), "{error}");
+}
+
+/// Where a reply ends and a document, by the files of a folder beside `tokenizer.json`.
+fn ends(name: &str, files: &[(&str, Value)]) -> (Vec<u32>, Option<u32>) {
+    let scratch = Scratch::new(&format!("declared-{name}"));
+    let files = [&[("tokenizer.json", tokenizer(&["<|end|>", "<a>", "<b>", "<|endoftext|>"]))][..], files].concat();
+    speaker(&scratch.path("m"), &files);
+    let tokenizer = ModelFile::open(&scratch.path("m")).unwrap().tokenizer.unwrap();
+    (tokenizer.ends(), tokenizer.end())
+}
+
+#[test]
+fn a_reply_ends_where_the_files_say_and_a_document_at_the_eos_token() {
+    let config = |ids: Value| {
+        let scratch = Scratch::new("declared-config");
+        speaker(&scratch.path("m"), &[]);
+        let mut config: Value = serde_json::from_slice(&std::fs::read(scratch.path("m").join("config.json")).unwrap()).unwrap();
+        config["eos_token_id"] = ids;
+        ("config.json", config)
+    };
+    let generation = |ids: Value| ("generation_config.json", json!({ "eos_token_id": ids }));
+    let eos = |text: &str| ("tokenizer_config.json", json!({ "eos_token": text }));
+    let map = ("special_tokens_map.json", json!({ "eos_token": { "content": "<b>" } }));
+    assert_eq!(ends("list", &[generation(json!([29, 30])), config(json!(28)), eos("<|endoftext|>")]), (vec![31, 29, 30], Some(31)));
+    assert_eq!(ends("config", &[config(json!(29)), eos("<|endoftext|>")]), (vec![31, 29], Some(31)));
+    assert_eq!(ends("null", &[generation(Value::Null), config(json!(29)), eos("<b>")]), (vec![30], Some(30)), "the generation's own file counts alone");
+    assert_eq!(ends("map", &[map, eos("<a>")]), (vec![30], Some(30)));
+    assert_eq!(ends("config-alone", &[config(json!([30, 29]))]), (vec![30, 29], Some(30)));
+    assert_eq!(ends("unknown", &[eos("<new>")]), (vec![32], Some(32)));
+    assert_eq!(ends("vocabulary", &[eos("</s>")]), (vec![27], Some(27)), "an entry that is declared");
+    assert_eq!(ends("nobody", &[("tokenizer_config.json", json!({}))]), (vec![], None), "none is declared");
+    // Only special tokens suggest an end, and only where the files say nothing.
+    assert_eq!(ends("silent", &[]), (vec![28, 31], Some(28)));
+}
+
+#[test]
+fn what_is_written_declares_the_same_tokens_and_ends() {
+    let scratch = Scratch::new("declared-written");
+    let path = scratch.path("m");
+    let beside = json!({ "eos_token": "<|over|>", "extra_special_tokens": ["<a>", "<b>", "<c>"], "chat_template": "{{ messages[0].content }}" });
+    // "w" is followed by 23, 24, … and 30 and 29 are not reached before 28.
+    let generation = json!({ "eos_token_id": [31, 30, 29] });
+    let mut json = tokenizer(&[]);
+    json["post_processor"] = Value::Null;
+    speaker(&path, &[("tokenizer.json", json), ("tokenizer_config.json", beside), ("generation_config.json", generation)]);
+    let source = ModelFile::open(&path).unwrap();
+    let ends = source.tokenizer.as_ref().unwrap().ends();
+    assert_eq!(ends, [28, 31, 30, 29]);
+    assert_eq!(says(&path, "x"), (vec![23], vec![24, 25, 26, 27]));
+    export_dense(&source, &scratch.path("dense"), Floats::F32, &mut |_, _| true).unwrap();
+    export_gguf(&source, &scratch.path("m.gguf"), &mut |_, _| true).unwrap();
+    pack(&source, &scratch.path("m.signet")).unwrap();
+    for name in ["dense", "m.gguf", "m.signet"] {
+        let tokenizer = ModelFile::open(&scratch.path(name)).unwrap().tokenizer.unwrap();
+        assert_eq!((tokenizer.ends(), tokenizer.end()), (ends.clone(), Some(28)), "{name}");
+        assert_eq!(tokenizer.encode("a<c>b").unwrap(), [0, 31, 1], "{name}");
+        assert_eq!(says(&scratch.path(name), "x").1, [24, 25, 26, 27], "{name}");
+    }
+    let written = |name: &str| serde_json::from_slice::<Value>(&std::fs::read(scratch.path("dense").join(name)).unwrap()).unwrap();
+    assert_eq!(written("generation_config.json")["eos_token_id"], json!([28, 31, 30, 29]));
+    assert_eq!(written("config.json")["eos_token_id"], json!([28, 31, 30, 29]));
+    assert_eq!(written("tokenizer_config.json")["eos_token"], "<|over|>");
+    let file = Gguf::open(&scratch.path("m.gguf")).unwrap();
+    let key = |name: &str| file.metadata().count(&format!("tokenizer.ggml.{name}")).unwrap();
+    assert_eq!(["eos_token_id", "eot_token_id", "eom_token_id"].map(key), [Some(28), Some(31), Some(30)]);
+}
+
+#[test]
+fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
+    let scratch = Scratch::new("declared-head");
+    let config = |tied: bool, path: &Path| {
+        let mut config: Value = serde_json::from_slice(&std::fs::read(path.join("config.json")).unwrap()).unwrap();
+        config["tie_word_embeddings"] = tied.into();
+        std::fs::write(path.join("config.json"), config.to_string()).unwrap();
+    };
+    let model = |name: &str, tied: bool| {
+        let path = scratch.path(name);
+        speaker(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", json!({}))]);
+        config(tied, &path);
+        path
+    };
+    let own = model("own", true);
+    let file = ModelFile::open(&own).unwrap();
+    assert!(!file.config.tie_word_embeddings && says(&own, "c").1[..3] == [3, 4, 5]);
+    // The same head in the file: one memory is enough. No head: the embedding is it.
+    let same = model("same", true);
+    write(&same.join("model.safetensors"), true, Some);
+    let none = model("none", true);
+    write(&none.join("model.safetensors"), false, |_| None);
+    for path in [&same, &none] {
+        let file = ModelFile::open(path).unwrap();
+        assert!(file.config.tie_word_embeddings && says(path, "c").1[..2] == [2, 2], "{}", path.display());
+    }
+    config(false, &none);
+    assert!(ModelFile::open(&none).unwrap_err().to_string().contains("no tensor lm_head.weight"));
+    // What is written has that head, too, and says so.
+    pack(&file, &scratch.path("own.signet")).unwrap();
+    export_gguf(&file, &scratch.path("own.gguf"), &mut |_, _| true).unwrap();
+    export_dense(&file, &scratch.path("own-dense"), Floats::F32, &mut |_, _| true).unwrap();
+    for name in ["own.signet", "own.gguf", "own-dense"] {
+        assert!(!ModelFile::open(&scratch.path(name)).unwrap().config.tie_word_embeddings);
+        assert_eq!(says(&scratch.path(name), "c").1[..3], [3, 4, 5], "{name}");
+    }
+    assert!(Gguf::open(&scratch.path("own.gguf")).unwrap().shape("lm_head.weight").is_some());
+    // A model without a head of its own cannot take it; a model with one takes the embedding of a tied model.
+    let mut machine = Machine::cpu();
+    let tied = ModelFile::open(&same).unwrap().load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
+    let refused = file.start(&mut machine, &tied).unwrap_err().to_string();
+    assert!(refused.contains("has a head of its own"), "{refused}");
+    let untied = file.load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
+    ModelFile::open(&same).unwrap().start(&mut machine, &untied).unwrap();
+}
+
+#[test]
+fn a_context_of_millions_takes_no_memory_for_it() {
+    let scratch = Scratch::new("declared-long");
+    let path = scratch.path("m");
+    speaker(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", json!({}))]);
+    let before = std::fs::read_to_string(path.join("config.json")).unwrap();
+    for (context, fine) in [("4194304", true), ("10485760", true), ("2147483647", true), ("2147483648", false), ("0", false)] {
+        std::fs::write(path.join("config.json"), before.replace("64", context)).unwrap();
+        let opened = ModelFile::open(&path);
+        assert_eq!(opened.is_ok(), fine, "{context}");
+        if let Ok(file) = opened {
+            assert_eq!(says(&path, "a").1[..2], [1, 2]);
+            pack(&file, &scratch.path("m.signet")).unwrap();
+            assert_eq!(ModelFile::open(&scratch.path("m.signet")).unwrap().config, file.config);
+            let _ = std::fs::remove_file(scratch.path("m.gguf"));
+            export_gguf(&file, &scratch.path("m.gguf"), &mut |_, _| true).unwrap();
+            assert_eq!(ModelFile::open(&scratch.path("m.gguf")).unwrap().config.max_position_embeddings.to_string(), context);
+        }
+    }
+}
