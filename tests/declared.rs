@@ -1,4 +1,4 @@
-//! What the files of a model declare besides its shape and weights: tokens beside `tokenizer.json`, end tokens, and a head
+//! Declarations in the files of a model besides its shape and weights: tokens beside `tokenizer.json`, end tokens, and a head
 //! of its own, as transformers 5.24 and llama.cpp read them; and that what is written declares them again.
 
 use crate::train::Scratch;
@@ -72,7 +72,7 @@ fn write(path: &Path, with_head: bool, head: impl Fn(usize) -> Option<usize>) {
     std::fs::write(path, file).unwrap();
 }
 
-/// What a model says after a text, and the ids of that text.
+/// The ids of a text, and the ids with which a model continues it.
 fn says(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
     let file = ModelFile::open(path).unwrap();
     let tokenizer = file.tokenizer.clone().unwrap();
@@ -156,7 +156,7 @@ fn a_token_beyond_the_embedding_is_refused_only_in_a_text() {
     assert!(error.contains("\"<8>\" has the id 36, but the model's embedding has only 36 rows"), "{error}");
 }
 
-/// Where a reply ends and a document, by the files of a folder beside `tokenizer.json`.
+/// The end tokens of replies and of documents that the files of a folder declare beside `tokenizer.json`.
 fn ends(name: &str, files: &[(&str, Value)]) -> (Vec<u32>, Option<u32>) {
     let scratch = Scratch::new(&format!("declared-{name}"));
     let files = [&[("tokenizer.json", tokenizer(&["<|end|>", "<a>", "<b>", "<|endoftext|>"]))][..], files].concat();
@@ -249,7 +249,7 @@ fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
     }
     config(false, &none);
     assert!(ModelFile::open(&none).unwrap_err().to_string().contains("no tensor lm_head.weight"));
-    // What is written has that head, too, and says so.
+    // Written models have that head, too, and say so.
     pack(&file, &scratch.path("own.signet")).unwrap();
     export_gguf(&file, &scratch.path("own.gguf"), &mut |_, _| true).unwrap();
     export_dense(&file, &scratch.path("own-dense"), Floats::F32, &mut |_, _| true).unwrap();

@@ -12,7 +12,7 @@ use tokenizers::AddedToken;
 const ROLES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 /// Further special tokens: a list, or an object with a name for each.
 const EXTRA: &str = "extra_special_tokens";
-/// What [`EXTRA`] was called until transformers 5.
+/// The name of [`EXTRA`] until transformers 5.
 const ADDITIONAL: &str = "additional_special_tokens";
 /// Special tokens by names of the model's own.
 const OWN: &str = "model_specific_special_tokens";
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 impl Field {
-    /// Whether Python takes the value for true.
+    /// True if Python takes the value for true.
     fn holds(&self) -> bool {
         match self {
             Self::Object(fields) => !fields.0.is_empty(),
@@ -125,7 +125,7 @@ impl Field {
         if let Self::Other(Value::String(text)) = self { Some(text) } else { None }
     }
 
-    /// Whether transformers takes the value of any field for a token.
+    /// True if transformers takes the value of any field for a token.
     fn is_token(&self) -> bool {
         match self {
             Self::Object(fields) => matches!(fields.get("__type"), Some(Self::Other(kind)) if kind == "AddedToken") && self.token().is_some(),
@@ -164,7 +164,7 @@ struct Token {
     /// The opposite of `special` if absent.
     normalized: Option<bool>,
     special: bool,
-    /// Whether it came as a plain text.
+    /// True for a token that came as a plain text.
     plain: bool,
 }
 
@@ -201,7 +201,7 @@ impl Token {
     }
 }
 
-/// What a `tokenizer.json` itself says of its tokens.
+/// The tokens of a `tokenizer.json` itself.
 pub(super) struct Within {
     /// Its added tokens by their ids.
     pub(super) added: BTreeMap<u32, AddedToken>,
@@ -218,7 +218,7 @@ pub(super) struct Resolved {
 }
 
 impl Beside {
-    /// Whether no file says anything.
+    /// True if no file has a field.
     pub(super) fn is_empty(&self) -> bool {
         [&self.config, &self.special_tokens_map, &self.added_tokens].iter().all(|fields| fields.0.is_empty())
     }
@@ -373,7 +373,7 @@ fn resolved(decoder: Vec<Token>, special: Vec<(String, Token)>, extra: Vec<Token
     let finish = |token: &Token| {
         let special = token.special || named.contains(token.content.as_str());
         let normalized = token.normalized.or(Some(!special));
-        // What was special once stays so for the library.
+        // The library keeps a token special that once was.
         let special = special || was_special.contains(token.content.as_str());
         Token { special, normalized, ..token.clone() }.added()
     };

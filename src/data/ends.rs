@@ -78,7 +78,7 @@ impl Ends {
         Self { document: list.first().copied(), replies: list }
     }
 
-    /// What a tokenizer's special tokens suggest. An ordinary entry of the vocabulary ends nothing, whatever its text.
+    /// The end tokens that a tokenizer's special tokens suggest. An ordinary entry of the vocabulary ends nothing, whatever its text.
     pub(super) fn suggested(tokenizer: &Pipeline) -> Self {
         let vocabulary = tokenizer.get_added_vocabulary();
         let special = |text: &&str| vocabulary.is_special_token(text);

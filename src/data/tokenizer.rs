@@ -55,7 +55,7 @@ fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, Tokenize
 pub struct Tokenizer {
     inner: Pipeline,
     ends: Ends,
-    /// Whether `ends` are those that the model declares, not those that its special tokens suggest.
+    /// True if the model declares `ends`, false if its special tokens suggest them.
     declared: bool,
     /// Ids that the model has an embedding for, where the tokenizer has more.
     rows: Option<usize>,
@@ -113,7 +113,7 @@ impl Tokenizer {
         Self { ends: Ends::before(&self.inner, eos), declared: true, ..self }
     }
 
-    /// Whether both encode every text alike and end documents with the same token.
+    /// True if both encode every text alike and end documents with the same token.
     pub fn same_text(&self, other: &Tokenizer) -> Result<bool, TokenizerError> {
         Ok(self.end() == other.end() && self.to_json()? == other.to_json()?)
     }

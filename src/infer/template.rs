@@ -139,7 +139,7 @@ impl Template {
         Ok(Self { template, tokens: tokens.collect(), default: format.template.is_none() })
     }
 
-    /// Whether it is the one of models that bring none.
+    /// True for the template of models that bring none.
     pub fn is_default(&self) -> bool {
         self.default
     }

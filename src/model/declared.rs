@@ -1,4 +1,4 @@
-//! What the JSON files of a Hugging Face directory declare of its tokens: added and special tokens, end tokens, and the
+//! Declarations in the JSON files of a Hugging Face directory: added and special tokens, end tokens, and the
 //! chat template.
 
 use super::hugging_face::chat_format;
@@ -77,7 +77,7 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// What `parse` makes of a file of JSON, if it is there.
+    /// Parses a file of JSON, if it is there.
     fn read<T>(&self, name: &str, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
         let limit = if name == TOKENIZER { platform::TOKENIZER_LIMIT } else { platform::SETTINGS_LIMIT };
         let path = self.path.join(name);

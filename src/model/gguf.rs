@@ -135,7 +135,7 @@ fn linear(metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
 /// The shape with the factors by which a file divides RoPE's frequencies, besides a linear scaling. Those of Llama 3's
 /// scaling are known again.
 fn with_factors(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatError> {
-    // What was meant is the shortest decimal that rounds to it.
+    // The shortest decimal that rounds to a factor is the one that was meant.
     let factors = file.floats(ROPE_FACTORS, 1, config.head_dim() / 2)?.into_iter().map(|factor| factor.to_string().parse().expect("a float's text is a float"));
     let factors: Vec<f64> = factors.collect();
     if factors.iter().all(|&factor| factor == 1.0) {

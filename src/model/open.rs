@@ -299,7 +299,7 @@ fn with_own_head(config: LlamaConfig, tensors: &dyn TensorSource) -> LlamaConfig
     LlamaConfig { tie_word_embeddings: tied, ..config }
 }
 
-/// Whether embedding and head have the same values.
+/// True if embedding and head have the same values.
 fn same_values(tensors: &dyn TensorSource, config: &LlamaConfig) -> bool {
     let (rows, cols) = (config.vocab_size, config.hidden_size);
     let part = |name, band| tensors.band(name, rows, cols, band);

@@ -32,7 +32,7 @@ pub enum RopeScaling {
     Factors(Factors),
 }
 
-/// What each frequency is divided by. As JSON it is the `longrope` of transformers, with the same factors for any length.
+/// The divisor of each frequency. As JSON it is the `longrope` of transformers, with the same factors for any length.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "LongRope", into = "LongRope")]
 pub struct Factors(pub Vec<f64>);
@@ -42,7 +42,7 @@ pub struct Factors(pub Vec<f64>);
 struct LongRope {
     short_factor: Vec<f64>,
     long_factor: Vec<f64>,
-    /// What cosines and sines are multiplied by; by more than 1 in most models of this kind.
+    /// The factor of cosines and sines; more than 1 in most models of this kind.
     attention_factor: Option<f64>,
 }
 
@@ -136,7 +136,7 @@ const CLOSE: f64 = 2e-5;
 const USUAL: f64 = 8192.0;
 
 impl LlamaConfig {
-    /// What each frequency is divided by, as GGUF has it; none where all are divided by the same.
+    /// The divisor of each frequency, as GGUF has it; none where all are divided by the same.
     pub(super) fn rope_factors(&self) -> Option<Vec<f32>> {
         let plain = LlamaConfig { rope_scaling: None, ..self.clone() }.rope_frequencies();
         let own = matches!(self.rope_scaling, Some(RopeScaling::Llama3 { .. } | RopeScaling::Factors(_)));
