@@ -191,7 +191,7 @@ fn pauses_saves_and_samples_do_not_show_in_the_speed() {
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
         TrainEvent::Step(metrics) if [4, 5, 9, 16, 17].contains(&metrics.step) => orders.give(Order::Pause),
         TrainEvent::Step(metrics) if metrics.step % 3 == 0 => {
-            [Order::Save, Order::Snapshot, Order::Sample].map(|order| orders.give(order));
+            [Order::Save, Order::Snapshot, Order::Sample].into_iter().for_each(|order| orders.give(order));
         }
         TrainEvent::Step(metrics) if metrics.step == 20 => stop.ask(),
         TrainEvent::Paused { .. } => {
