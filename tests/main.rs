@@ -7,6 +7,7 @@ mod conform;
 mod data;
 mod declared;
 mod device;
+mod disk;
 mod eval;
 mod execute;
 mod export;

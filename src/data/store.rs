@@ -14,7 +14,7 @@ use super::encode::{Encoder, Ids, Watch, Watched};
 use super::text::{self, Chat, Format, Input, feed, format_of};
 use super::tokenizer::Tokenizer;
 use crate::formats::{Checksum, Digest, FormatError, checksum, seal, sealed};
-use crate::platform::{self, Commit, CommitPart, Lock, Mapped};
+use crate::platform::{self, Commit, CommitPart, Lock, RandomAccessFile};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -23,6 +23,8 @@ use std::path::{Path, PathBuf};
 
 /// Changes whenever the same files would give other ids.
 const FORMAT: u64 = 1;
+/// Bytes of a list of documents that is held in memory: a window of shuffled documents looks up dozens.
+const DOCUMENTS: u64 = 64 << 20;
 /// Files of at most so many bytes together are tokenized anew each time.
 const SMALL: u64 = 1 << 20;
 
@@ -44,17 +46,36 @@ pub struct About {
     pub files: Vec<String>,
 }
 
-enum Bytes {
-    Here(Vec<u8>),
-    /// A file, and its checksums if it has any.
-    Mapped(Mapped, Option<Blocks>),
+/// Bytes in memory or in a file, and their checksums if they have any.
+struct Bytes {
+    source: Source,
+    blocks: Option<Blocks>,
+}
+
+enum Source {
+    Memory(Vec<u8>),
+    File(RandomAccessFile),
+}
+
+impl Source {
+    fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            Self::Memory(bytes) => Ok(Cow::Borrowed(&bytes[range.start as usize..range.end as usize])),
+            Self::File(file) => file.part(range),
+        }
+    }
 }
 
 impl Bytes {
-    /// Opens a file of `bytes` bytes; `sums` begins with its checksums, which are removed.
-    fn open(path: &Path, bytes: u64, sums: &mut Option<&[u8]>) -> io::Result<Self> {
-        let map = Mapped::open(path)?;
-        if map.bytes() != bytes {
+    fn here(bytes: Vec<u8>) -> Self {
+        Self { source: Source::Memory(bytes), blocks: None }
+    }
+
+    /// Opens a file of `bytes` bytes, and reads it if it has at most `memory`; `sums` begins with its checksums,
+    /// which are removed.
+    fn open(path: &Path, bytes: u64, memory: u64, sums: &mut Option<&[u8]>) -> io::Result<Self> {
+        let file = RandomAccessFile::open(path)?;
+        if file.bytes() != bytes {
             return Err(io::Error::other("it has another length"));
         }
         let blocks = sums.as_mut().map(|sums| {
@@ -62,28 +83,31 @@ impl Bytes {
             *sums = rest;
             Ok::<_, io::Error>(Blocks::new(bytes, own))
         });
-        Ok(Self::Mapped(map, blocks.transpose()?))
+        let blocks = blocks.transpose()?;
+        let source = if bytes <= memory { Source::Memory(file.part(0..bytes)?.into_owned()) } else { Source::File(file) };
+        Ok(Self { source, blocks })
+    }
+
+    fn length(&self) -> u64 {
+        match &self.source {
+            Source::Memory(bytes) => bytes.len() as u64,
+            Source::File(file) => file.bytes(),
+        }
     }
 
     fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
-        match self {
-            Self::Here(bytes) => Ok(Cow::Borrowed(&bytes[range.start as usize..range.end as usize])),
-            Self::Mapped(map, blocks) => {
-                let part = map.part(range.clone())?;
-                blocks.as_ref().map_or(Ok(()), |blocks| blocks.verify(range, |range| map.part(range)))?;
-                Ok(part)
-            }
-        }
+        let part = self.source.part(range.clone())?;
+        self.blocks.as_ref().map_or(Ok(()), |blocks| blocks.verify(range, |range| self.source.part(range)))?;
+        Ok(part)
     }
 
     /// Verifies all blocks; `progress` gets the bytes read and the bytes in all; it returns false to stop.
     fn verify(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> io::Result<()> {
         const PART: u64 = 8 << 20;
-        let Self::Mapped(map, _) = self else { return Ok(()) };
-        for start in (0..map.bytes()).step_by(PART as usize) {
-            let end = map.bytes().min(start + PART);
+        for start in (0..self.length()).step_by(PART as usize) {
+            let end = self.length().min(start + PART);
             self.part(start..end)?;
-            if !progress(end, map.bytes()) {
+            if !progress(end, self.length()) {
                 break;
             }
         }
@@ -126,8 +150,8 @@ impl Store {
         let ends = [0, ids.len() as u64].iter().flat_map(|end| end.to_le_bytes()).collect();
         Self {
             about,
-            ids: Bytes::Here(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
-            documents: Bytes::Here(ends),
+            ids: Bytes::here(ids.iter().flat_map(|id| id.to_le_bytes()).collect()),
+            documents: Bytes::here(ends),
             place: None,
             vocabulary: usize::MAX,
         }
@@ -146,6 +170,7 @@ impl Store {
         }
         let inputs: Vec<Input> = files.iter().cloned().map(Input::File).collect();
         let Some(cache) = how.cache.filter(|_| bytes > SMALL) else { return how.in_memory(&inputs, bytes, watch) };
+        sweep(cache);
         let key = how.key(files, bytes, watch)?;
         let dir = cache.join(format!("{key:016x}"));
         let at = |error| DataError::Cache { path: dir.clone(), error };
@@ -183,8 +208,8 @@ impl Store {
         });
         let sums = sums.transpose()?;
         let mut rest = sums.as_deref();
-        let ids = Bytes::open(&dir.join("ids"), about.tokens.saturating_mul(about.width as u64), &mut rest)?;
-        let documents = Bytes::open(&dir.join("documents"), about.documents.saturating_add(1).saturating_mul(8), &mut rest)?;
+        let ids = Bytes::open(&dir.join("ids"), about.tokens.saturating_mul(about.width as u64), 0, &mut rest)?;
+        let documents = Bytes::open(&dir.join("documents"), about.documents.saturating_add(1).saturating_mul(8), DOCUMENTS, &mut rest)?;
         Ok((Self { about, ids, documents, place: Some(dir.to_path_buf()), vocabulary }, sums.is_some()))
     }
 
@@ -213,9 +238,17 @@ impl Store {
         FormatError::new(&path, format!("is damaged: what it holds was not tokenized from the text. {AGAIN}")).into()
     }
 
+    /// Why some of it could not be read: damage, or a fault of the disk.
+    fn unread(&self, error: io::Error) -> DataError {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => self.damaged(),
+            _ => FormatError::new(&self.place.clone().unwrap_or_default(), format!("cannot be read: {error}")).into(),
+        }
+    }
+
     /// Where a document lies.
     pub fn document(&self, n: u64) -> Result<Range<u64>, DataError> {
-        let bytes = self.documents.part(8 * n..8 * n + 16).map_err(|_| self.damaged())?;
+        let bytes = self.documents.part(8 * n..8 * n + 16).map_err(|error| self.unread(error))?;
         let words = bytes.as_chunks().0;
         let range = u64::from_le_bytes(words[0])..u64::from_le_bytes(words[1]);
         if range.start <= range.end && range.end <= self.about.tokens { Ok(range) } else { Err(self.damaged()) }
@@ -224,7 +257,7 @@ impl Store {
     /// Adds some of its ids to `out`.
     pub fn read(&self, range: Range<u64>, out: &mut Vec<u32>) -> Result<(), DataError> {
         let width = self.about.width as u64;
-        let bytes = self.ids.part(range.start * width..range.end * width).map_err(|_| self.damaged())?;
+        let bytes = self.ids.part(range.start * width..range.end * width).map_err(|error| self.unread(error))?;
         let first = out.len();
         match width {
             2 => out.extend(bytes.as_chunks().0.iter().map(|id| u32::from(u16::from_le_bytes(*id)))),
@@ -232,6 +265,13 @@ impl Store {
         }
         if out[first..].iter().all(|&id| (id as usize) < self.vocabulary) { Ok(()) } else { Err(self.damaged()) }
     }
+}
+
+/// Removes what killed processes left in a cache, also those of earlier versions, `.KEY.part`.
+fn sweep(cache: &Path) {
+    platform::sweep(cache);
+    let is_key = |name: &str| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+    platform::sweep_named(cache, |name| if is_key(name) { Lock::take(&cache.join(format!("{name}.lock"))).ok()? } else { None });
 }
 
 /// What a directory of the cache says of itself, and the checksum of its checksums if it has any.
@@ -320,7 +360,7 @@ impl Tokenizing<'_> {
         let bytes = self.tokenize(inputs, bytes, &mut writer, watch)?;
         let Writer { ids, documents, about } = writer;
         let vocabulary = self.tokenizer.vocabulary();
-        Ok(Store { about: About { bytes, ..about }, ids: Bytes::Here(ids), documents: Bytes::Here(documents), place: None, vocabulary })
+        Ok(Store { about: About { bytes, ..about }, ids: Bytes::here(ids), documents: Bytes::here(documents), place: None, vocabulary })
     }
 
     fn on_disk(&self, inputs: &[Input], bytes: u64, dir: &Path, watch: &mut Watch<'_>) -> Result<(), DataError> {

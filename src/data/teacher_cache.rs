@@ -391,6 +391,8 @@ impl CacheWriter {
         let layout = Layout::new(Grid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary);
         platform::make_dir(dir).map_err(at)?;
         let lock = Lock::take(&dir.join(".lock")).map_err(at)?.ok_or_else(|| CacheError::InUse(dir.to_path_buf()))?;
+        platform::sweep(dir);
+        platform::sweep_named(dir, |name| (name == FILE).then_some(()));
         if !platform::exists(&path) {
             let fields = origin.fields().map(|(name, value)| (name.to_string(), value.expect("a cache is made from something")));
             let notes = notes.iter().map(|(name, text)| (name.to_string(), text.clone()));
@@ -447,5 +449,29 @@ impl CacheWriter {
     /// Waits until all that was written is on disk.
     pub fn sync(&self) -> Result<(), CacheError> {
         self.places.sync().map_err(|error| CacheError::Io { path: self.path.clone(), error })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A signal would end this test's process: a cache that is being made must not be mapped.
+    #[test]
+    fn a_cache_that_is_cut_while_it_is_read_gives_an_error() {
+        let dir = std::env::temp_dir().join(format!("signet-cut-cache-{}", std::process::id()));
+        platform::remove_dir(&dir).unwrap();
+        let corpus = Corpus { train: (0..4096).collect::<Vec<u32>>().into(), held_out: (0..512).collect::<Vec<u32>>().into() };
+        let origin = Origin { teacher: Some(1), vocabulary: 4096, seq: 256, temperature: 1.0, top: Some(8), text: Origin::text(&corpus).unwrap() };
+        let writer = CacheWriter::open(&dir, &origin, &corpus, &[]).unwrap();
+        assert_eq!(writer.missing().len(), writer.grid().windows());
+        let cache = TeacherCache::open_any(&dir, &origin).unwrap();
+        let tokens = cache.grid().tokens(&corpus, 3).unwrap();
+        assert!(cache.window(3, &tokens).unwrap().is_none());
+        std::fs::File::options().write(true).open(dir.join(FILE)).unwrap().set_len(cache.file.data_start() + 100).unwrap();
+        let problem = cache.window(3, &tokens).err().unwrap().to_string();
+        assert!(problem.contains(FILE) && problem.contains("ends before"), "{problem}");
+        drop(writer);
+        platform::remove_dir(&dir).unwrap();
     }
 }

@@ -35,7 +35,7 @@ impl Kept {
         let problem = |what: String| TaskError(format!("results {}: {what}", path.display()));
         let io = |error: std::io::Error| problem(format!("cannot be written: {error}"));
         if platform::exists(path) {
-            platform::cut_lines(path, |_| true).map_err(io)?;
+            platform::cut_lines(path, |lines| vec![true; lines.len()]).map_err(io)?;
         }
         let text = if platform::exists(path) { String::from_utf8_lossy(&platform::read_up_to(path, LONGEST).map_err(io)?).into_owned() } else { String::new() };
         let mut lines = text.lines().enumerate();

@@ -2,7 +2,7 @@
 
 use super::numbers::Number;
 use super::{Checksum, FormatError, content};
-use crate::platform::Mapped;
+use crate::platform::RandomAccessFile;
 use std::borrow::Cow;
 use std::io;
 use std::ops::Range;
@@ -14,21 +14,21 @@ pub(super) const PIECE: u64 = 8 << 20;
 
 /// A file's bytes.
 pub(super) enum Bytes {
-    Mapped(Mapped),
+    File(RandomAccessFile),
     Embedded(&'static [u8]),
     Owned(Arc<Vec<u8>>),
 }
 
 impl Bytes {
-    /// Maps a file.
+    /// Opens a file.
     pub(super) fn open(path: &Path) -> Result<Self, FormatError> {
-        Mapped::open(path).map(Bytes::Mapped).map_err(|error| FormatError::unreadable(path, error))
+        RandomAccessFile::open(path).map(Bytes::File).map_err(|error| FormatError::unreadable(path, error))
     }
 
     /// How many there are.
     pub(super) fn length(&self) -> u64 {
         match self {
-            Bytes::Mapped(map) => map.bytes(),
+            Bytes::File(file) => file.bytes(),
             Bytes::Embedded(bytes) => bytes.len() as u64,
             Bytes::Owned(bytes) => bytes.len() as u64,
         }
@@ -38,7 +38,7 @@ impl Bytes {
     pub(super) fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         let within = range.start as usize..range.end as usize;
         match self {
-            Bytes::Mapped(map) => map.part(range),
+            Bytes::File(file) => file.part(range),
             Bytes::Embedded(bytes) => Ok(Cow::Borrowed(&bytes[within])),
             Bytes::Owned(bytes) => Ok(Cow::Borrowed(&bytes[within])),
         }

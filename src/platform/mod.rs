@@ -6,6 +6,7 @@ mod dialog;
 mod disk;
 pub mod dom;
 mod hub;
+mod lines;
 mod memory;
 mod models;
 #[cfg(not(target_arch = "wasm32"))]
@@ -16,6 +17,7 @@ mod web;
 
 pub use dialog::{Choice, Pick, pick};
 pub use hub::{HUB, Hub, Listing};
+pub use lines::cut_lines;
 pub use memory::{adapter_memory, memory};
 pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted, delete_model, fetch_model, kept_models};
 #[cfg(not(target_arch = "wasm32"))]
@@ -27,9 +29,9 @@ use web as here;
 pub use web::{dom as elements, engine, link, mount, page};
 
 pub use here::{
-    Clock, Commit, CommitPart, IN_PAGE, Lock, Mapped, Places, Stamp, append, asset, breathe, browser_gpu, cache_dir, cut_lines, exists, fetch_asset,
+    Clock, Commit, CommitPart, IN_PAGE, Lock, Places, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, exists, fetch_asset,
     has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now, pause, read, read_part, read_start, read_text, read_up_to,
-    remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, system, used_memory, wait, write_atomic,
+    remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, sweep, sweep_named, sync, system, used_memory, wait, write_atomic,
 };
 
 /// A file on its way: written from front to back, and then in places.

@@ -1,12 +1,16 @@
 //! Files and the clock of a desktop.
 
 mod lock;
+mod random_access;
 mod read;
+mod temporary;
 mod write;
 
 pub use lock::Lock;
-pub use read::{Mapped, Stamp, exists, is_dir, is_file, length, list, matching, modified, read, read_part, read_start, read_text, read_up_to, stamp};
-pub use write::{Commit, CommitPart, Places, append, cut_lines, remove_dir, reserve, stream_atomic, write_atomic};
+pub use random_access::RandomAccessFile;
+pub use read::{Stamp, exists, is_dir, is_file, length, list, matching, modified, read, read_part, read_start, read_text, read_up_to, stamp};
+pub use temporary::{sweep, sweep_named};
+pub use write::{Commit, CommitPart, Places, append, make_dir, remove_dir, reserve, stream_atomic, sync, write_atomic};
 
 use std::fs;
 use std::io;
@@ -120,11 +124,6 @@ pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> 
     let renamed = fs::rename(from, to);
     drop(held);
     renamed
-}
-
-/// Makes a directory, and those it is in.
-pub fn make_dir(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)
 }
 
 /// Lets this thread rest.

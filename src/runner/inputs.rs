@@ -4,7 +4,7 @@ use super::{Event, model, settings};
 use crate::data::{Chat, DataError, Format, TeacherCache, Tokenizer, expand, format_of, sample};
 use crate::formats::FormatError;
 use crate::model::ModelFile;
-use crate::platform::{self, Mapped};
+use crate::platform::{self, RandomAccessFile};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use std::io;
@@ -134,7 +134,7 @@ fn begins(path: &Path) -> Result<(), DataError> {
 /// The first byte of a file that begins no UTF-8 character. The file is read in pieces.
 fn no_character(path: &Path) -> io::Result<Option<u64>> {
     const PIECE: u64 = 1 << 20;
-    let file = Mapped::open(path)?;
+    let file = RandomAccessFile::open(path)?;
     let mut at = 0;
     while at < file.bytes() {
         let end = file.bytes().min(at + PIECE);

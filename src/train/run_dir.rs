@@ -89,6 +89,8 @@ const SAMPLES: &str = "samples.txt";
 
 /// Held by whoever trains the run.
 const LOCK: &str = ".lock";
+/// Files that are replaced as wholes, of which earlier versions left `.NAME.part` when they were killed.
+const REPLACED: [&str; 5] = ["run.toml", "variants.json", "changes.jsonl", "metrics.jsonl", "curves.svg"];
 
 /// Longest name of a run, in bytes, so that the names of its files stay possible everywhere.
 const LONGEST_NAME: usize = 120;
@@ -147,8 +149,18 @@ impl RunDir {
         let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
         let about = [("variants.json", chosen), ("run.toml", run_toml::text(config))];
         let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record: None, _lock: Self::lock(path)? };
+        run.sweep();
         run.write_about()?;
         Ok(run)
+    }
+
+    /// Removes what a killed process left of a file or checkpoint that it was writing.
+    fn sweep(&self) {
+        let checkpoints = self.path.join("checkpoints");
+        platform::sweep(&self.path);
+        platform::sweep(&checkpoints);
+        platform::sweep_named(&self.path, |name| REPLACED.contains(&name).then_some(()));
+        platform::sweep_named(&checkpoints, |name| name.starts_with("step-").then_some(()));
     }
 
     /// `run.toml` last: with it, there is a run.
@@ -191,7 +203,9 @@ impl RunDir {
         // Another layout or a comment is not kept.
         let text = record.as_ref().map_or(text, |record| record.settings.clone());
         let about = [("variants.json", variants), ("run.toml", text)];
-        Ok((Self { path: path.to_path_buf(), about, recorded: Growing::default(), record, _lock: Self::lock(path)? }, config))
+        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record, _lock: Self::lock(path)? };
+        run.sweep();
+        Ok((run, config))
     }
 
     /// What a checkpoint keeps of the run's own files.
@@ -270,8 +284,8 @@ impl RunDir {
     /// Removes the steps after `step` from `metrics.jsonl`, and their samples from `samples.txt`.
     pub fn cut(&mut self, step: u64) -> Result<(), RunError> {
         let path = self.path.join("metrics.jsonl");
-        let keep = |line: &str| serde_json::from_str::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step);
-        at(&path, cut_lines(&path, keep))?;
+        let keep = |line: &&[u8]| serde_json::from_slice::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step);
+        at(&path, cut_lines(&path, |lines| lines.iter().map(keep).collect()))?;
         self.recorded = at(&path, Growing::read(&path, u64::MAX))?;
         let path = self.path.join(SAMPLES);
         if !platform::exists(&path) {

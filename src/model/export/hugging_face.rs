@@ -67,7 +67,7 @@ fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo],
         let mut part = commit.part("model.safetensors")?;
         let bytes = stream(source, floats, tensors, &mut part, progress)?;
         part.end()?;
-        commit.finish()?;
+        commit.finish_new()?;
         Ok(bytes)
     };
     written().map_err(|error: io::Error| failure(out, error))

@@ -98,6 +98,14 @@ impl Commit {
         Ok(CommitPart { name: name.into(), draft: disk.draft()?, parts: self.parts.clone() })
     }
 
+    /// Puts the directory where nothing is, or fails.
+    pub(crate) fn finish_new(self, disk: &mut Disk) -> io::Result<()> {
+        if disk.about(&self.path).is_ok() {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something of this name already"));
+        }
+        self.finish(disk)
+    }
+
     /// Puts the directory in place of what was there: the parts that were ended.
     pub(crate) fn finish(self, disk: &mut Disk) -> io::Result<()> {
         disk.put_all(&self.path, self.parts.take())

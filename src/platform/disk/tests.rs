@@ -238,6 +238,11 @@ fn what_a_desktop_refuses_is_refused() {
     assert!(disk.lock("/runs/l").unwrap() && !disk.lock("/runs/l").unwrap() && disk.is_locked("/runs/l"));
     disk.unlock("/runs/l");
     assert!(!disk.is_locked("/runs/l"));
+    disk.make_dir("/cache/export").unwrap();
+    for (path, taken) in [("/cache/export", true), ("/cache/other", false)] {
+        let made = Commit::begin(path.into()).finish_new(&mut disk);
+        assert_eq!(made.err().map(|error| error.kind()), taken.then_some(io::ErrorKind::AlreadyExists), "{path}");
+    }
     disk.remove_dir("/cache").unwrap();
     assert!(disk.list("/cache").unwrap().is_empty());
     disk.lose("it was cleared".into());

@@ -3,27 +3,34 @@
 use super::pause;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A lock file held until dropped, or until the process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
+    path: PathBuf,
 }
 
 impl Lock {
-    /// Takes the lock; `None` if another holds it. Tried for a moment, since somebody may only be
-    /// asking whether it is held.
+    /// Takes the lock; `None` if another holds it. Tried for a moment, since another process may only be
+    /// asking whether it is held, or moving the directory.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
         for _ in 0..5 {
+            let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
             match file.try_lock() {
-                Ok(()) => return Ok(Some(Self { _file: file })),
-                Err(TryLockError::WouldBlock) => pause(0.01),
+                Ok(()) if is_at(&file, path) => return Ok(Some(Self { file, path: path.to_path_buf() })),
+                Ok(()) | Err(TryLockError::WouldBlock) => pause(0.01),
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
         Ok(None)
+    }
+
+    /// Whether the file at the lock's path is the one that is held: not after its directory was moved or
+    /// deleted, and another was made in its place.
+    pub fn is_in_place(&self) -> bool {
+        is_at(&self.file, &self.path)
     }
 
     /// Whether somebody holds the lock. Asked with a shared lock of an instant, which those who ask
@@ -41,12 +48,17 @@ impl Lock {
     }
 }
 
+/// Whether `file` is what a path leads to.
+pub(super) fn is_at(file: &File, path: &Path) -> bool {
+    let held = file.try_clone().and_then(same_file::Handle::from_file);
+    held.and_then(|held| Ok(held == same_file::Handle::from_path(path)?)).unwrap_or(false)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::remove_dir;
     use super::*;
     use std::fs;
-    use std::path::PathBuf;
 
     fn scratch(name: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("signet-{name}-{}", std::process::id()));

@@ -2,10 +2,8 @@
 //! device feed it forever, and standard input, called `-`, up to a limit.
 
 use super::super::{SETTINGS_LIMIT, STDIN_LIMIT, too_long};
-use std::borrow::Cow;
 use std::fs::{self, File, FileType, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -45,13 +43,6 @@ fn special(kind: FileType) -> &'static str {
 #[cfg(not(unix))]
 fn special(kind: FileType) -> &'static str {
     if kind.is_dir() { "a directory, not a file" } else { "a device or a pipe, not a file" }
-}
-
-/// All bytes of a regular file, however many.
-pub(super) fn whole(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    regular(path)?.read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// The bytes read from standard input so far. It can be read once only, and readers come back.
@@ -182,34 +173,9 @@ pub fn matching(pattern: &str) -> io::Result<Vec<PathBuf>> {
     Ok(files?.into_iter().filter(|path| path.is_file()).collect())
 }
 
-/// A file that is read in parts, none of which is read before it is asked for.
-#[derive(Debug)]
-pub struct Mapped(memmap2::Mmap);
-
-impl Mapped {
-    /// Maps a regular file.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        let file = regular(path)?;
-        // SAFETY: the map is read only. A file that another process truncates meanwhile can raise a
-        // fault, as with every mapped file; Signet's own files are replaced by renaming.
-        Ok(Self(unsafe { memmap2::Mmap::map(&file) }?))
-    }
-
-    /// Bytes of the file.
-    pub fn bytes(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    /// Some of its bytes; an error if it does not have them.
-    pub fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
-        let (start, end) = (usize::try_from(range.start).ok(), usize::try_from(range.end).ok());
-        let part = start.zip(end).and_then(|(start, end)| self.0.get(start..end));
-        part.map(Cow::Borrowed).ok_or_else(|| io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before these bytes"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::RandomAccessFile;
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {
@@ -245,7 +211,7 @@ mod tests {
                 read(&path).unwrap_err(),
                 read_text(&path).unwrap_err(),
                 read_part(&path, 0, 1).unwrap_err(),
-                Mapped::open(&path).unwrap_err(),
+                RandomAccessFile::open(&path).unwrap_err(),
                 length(&path).unwrap_err(),
             ];
             for problem in problems {

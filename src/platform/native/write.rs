@@ -1,48 +1,38 @@
 //! Writing files and directories of a desktop, whole or not at all.
 
-use super::read;
+use super::temporary::{TemporaryDir, TemporaryFile, parent, sync_dir};
 use crate::platform::Output;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A directory with all its parts, or nothing: written beside, synced, renamed. One that is dropped
-/// before it is finished leaves what was there.
+/// A directory with all its parts, or nothing: written under a temporary name, synced, renamed. One that is
+/// dropped before it is finished leaves what was there.
 #[derive(Debug)]
 pub struct Commit {
     path: PathBuf,
-    beside: PathBuf,
+    temporary: TemporaryDir,
 }
 
 impl Commit {
     /// Begins the directory that `path` is to be.
     pub fn begin(path: &Path) -> io::Result<Self> {
-        let commit = Self { path: path.to_path_buf(), beside: beside(path)? };
-        remove_dir(&commit.beside)?;
-        fs::create_dir_all(&commit.beside)?;
-        Ok(commit)
+        Ok(Self { path: path.to_path_buf(), temporary: TemporaryDir::beside(path)? })
     }
 
     /// A file in it, to be written and ended before the whole is.
     pub fn part(&mut self, name: &str) -> io::Result<CommitPart> {
-        Ok(CommitPart(BufWriter::with_capacity(1 << 20, File::create(self.beside.join(name))?)))
+        Ok(CommitPart(BufWriter::with_capacity(1 << 20, File::create(self.temporary.new_dir().join(name))?)))
     }
 
     /// Puts it in the place of what was there.
     pub fn finish(self) -> io::Result<()> {
-        sync_dir(&self.beside)?;
-        remove_dir(&self.path)?;
-        fs::rename(&self.beside, &self.path)?;
-        // The parent of a bare name is empty, which means here.
-        let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        sync_dir(parent.unwrap_or(Path::new(".")))
+        self.temporary.replace(&self.path)
     }
-}
 
-impl Drop for Commit {
-    fn drop(&mut self) {
-        // After `finish` there is nothing of this name.
-        let _ = remove_dir(&self.beside);
+    /// Puts it where nothing is, or fails.
+    pub fn finish_new(self) -> io::Result<()> {
+        self.temporary.publish(&self.path)
     }
 }
 
@@ -67,7 +57,7 @@ impl CommitPart {
     }
 }
 
-impl Output for BufWriter<File> {
+impl Output for BufWriter<&File> {
     fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.seek(SeekFrom::Start(at))?;
         self.write_all(bytes)?;
@@ -75,41 +65,27 @@ impl Output for BufWriter<File> {
     }
 }
 
-/// Replaces a file's contents, or leaves it as it was.
+/// Replaces a file's contents, or leaves it as it was. It outlives a power cut.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     stream_atomic(path, &mut |out| out.write_all(bytes))
 }
 
-/// Replaces a file's contents with what `write` writes, or leaves it as it was.
+/// Replaces a file's contents with what `write` writes, or leaves it as it was. It outlives a power cut.
 pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Output) -> io::Result<()>) -> io::Result<()> {
-    let beside = beside(path)?;
-    let result = (|| {
-        let mut file = BufWriter::with_capacity(1 << 20, File::create(&beside)?);
-        write(&mut file)?;
-        file.into_inner().map_err(|error| error.into_error())?.sync_all()?;
-        fs::rename(&beside, path)
-    })();
-    if result.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    result
+    let temporary = TemporaryFile::beside(path)?;
+    let mut out = BufWriter::with_capacity(1 << 20, temporary.file());
+    write(&mut out)?;
+    out.into_inner().map_err(|error| error.into_error())?;
+    temporary.publish(path)
 }
 
 /// Makes a file of `length` bytes that begins with `start` and holds zeros behind, or none at all.
 /// The zeros take no room on disk before they are written to.
 pub fn reserve(path: &Path, start: &[u8], length: u64) -> io::Result<()> {
-    let beside = beside(path)?;
-    let result = (|| {
-        let mut file = File::create(&beside)?;
-        file.write_all(start)?;
-        file.set_len(length)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    })();
-    if result.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    result
+    let temporary = TemporaryFile::beside(path)?;
+    temporary.file().write_all(start)?;
+    temporary.file().set_len(length)?;
+    temporary.publish(path)
 }
 
 /// A file that is written in places.
@@ -134,20 +110,27 @@ impl Places {
     }
 }
 
+/// Makes a directory, and those it is in. They outlive a power cut.
+pub fn make_dir(path: &Path) -> io::Result<()> {
+    let made: Vec<&Path> = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();
+    fs::create_dir_all(path)?;
+    made.into_iter().try_for_each(|made| sync_dir(parent(made)))
+}
+
 /// Adds to the end of a file.
 pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
 }
 
-/// Keeps the lines of a file that `keep` wants; a last line without its end is never kept.
-pub fn cut_lines(path: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
-    let text = match read::whole(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let kept: String = text.split_inclusive('\n').filter(|line| line.ends_with('\n') && keep(line)).collect();
-    if kept == text { Ok(()) } else { write_atomic(path, kept.as_bytes()) }
+/// Waits until what was added to files of a directory is on disk, and their names. Missing ones are passed over.
+pub fn sync(dir: &Path, names: &[&str]) -> io::Result<()> {
+    for name in names {
+        match OpenOptions::new().append(true).open(dir.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            file => file?.sync_all()?,
+        }
+    }
+    sync_dir(dir)
 }
 
 /// Removes a directory with all it holds, if it is there.
@@ -156,16 +139,6 @@ pub fn remove_dir(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
-}
-
-fn beside(path: &Path) -> io::Result<PathBuf> {
-    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a path without a name"))?;
-    Ok(path.with_file_name(format!(".{}.part", name.to_string_lossy())))
-}
-
-/// Makes a rename last through a power cut. Windows has no such call, and needs none.
-fn sync_dir(path: &Path) -> io::Result<()> {
-    if cfg!(windows) { Ok(()) } else { File::open(path)?.sync_all() }
 }
 
 #[cfg(test)]
@@ -210,15 +183,5 @@ mod tests {
         remove_dir(&at).unwrap();
         finished.unwrap();
         assert_eq!(read.unwrap(), b"here");
-    }
-
-    #[test]
-    fn half_a_line_is_cut() {
-        let dir = scratch("cut");
-        let path = dir.join("lines");
-        fs::write(&path, "1\n2\n3").unwrap();
-        cut_lines(&path, |line| line != "1\n").unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "2\n");
-        remove_dir(&dir).unwrap();
     }
 }

@@ -89,9 +89,9 @@ pub fn stamp(path: &Path) -> Option<Stamp> {
     about(path).ok().map(|about| Stamp { bytes: about.bytes, modified: about.modified })
 }
 
-/// A file that is read in parts, none of which is read before it is asked for.
+/// A file that is read in parts, by their positions.
 #[derive(Debug)]
-pub struct Mapped {
+pub struct RandomAccessFile {
     bytes: u64,
     source: Source,
 }
@@ -112,7 +112,7 @@ impl std::fmt::Debug for Source {
     }
 }
 
-impl Mapped {
+impl RandomAccessFile {
     /// Opens a file.
     pub fn open(path: &Path) -> io::Result<Self> {
         match place(path)? {
@@ -152,7 +152,7 @@ impl Mapped {
 
 /// At most `most` bytes of a file from byte `at` on, and how long the whole file is.
 pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
-    let file = Mapped::open(path)?;
+    let file = RandomAccessFile::open(path)?;
     let start = at.min(file.bytes());
     let bytes = file.part(start..start.saturating_add(most).min(file.bytes()))?.into_owned();
     Ok((bytes, file.bytes()))
@@ -176,7 +176,7 @@ pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 
 /// Bytes of a file that can be read; an error says what else is there.
 pub fn length(path: &Path) -> io::Result<u64> {
-    Ok(Mapped::open(path)?.bytes())
+    Ok(RandomAccessFile::open(path)?.bytes())
 }
 
 /// Reads a file of settings as UTF-8.
@@ -241,6 +241,11 @@ impl Commit {
     pub fn finish(self) -> io::Result<()> {
         with(|disk| self.0.finish(disk))
     }
+
+    /// Puts it where nothing is, or fails.
+    pub fn finish_new(self) -> io::Result<()> {
+        with(|disk| self.0.finish_new(disk))
+    }
 }
 
 /// A file of a commit on its way.
@@ -302,16 +307,16 @@ pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     with(|disk| disk.append(&path, bytes))
 }
 
-/// Keeps the lines of a file that `keep` wants; a last line without its end is never kept.
-pub fn cut_lines(path: &Path, keep: impl Fn(&str) -> bool) -> io::Result<()> {
-    let text = match read(path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let kept: String = text.split_inclusive('\n').filter(|line| line.ends_with('\n') && keep(line)).collect();
-    if kept == text { Ok(()) } else { write_atomic(path, kept.as_bytes()) }
+/// Waits until what was added to files of a directory is on disk: each addition waits for itself.
+pub fn sync(_dir: &Path, _names: &[&str]) -> io::Result<()> {
+    Ok(())
 }
+
+/// Removes temporaries of writers that are gone. There are none: what is written has no name before it is whole.
+pub fn sweep(_dir: &Path) {}
+
+/// Removes temporaries of earlier versions, which left none either.
+pub fn sweep_named<Held>(_dir: &Path, _owns: impl Fn(&str) -> Option<Held>) {}
 
 /// A file that is written in places.
 pub struct Places(Rc<Slot>);
@@ -344,6 +349,11 @@ impl Lock {
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let path = on_disk(path)?;
         Ok(with(|disk| disk.lock(&path))?.then(|| Self(path)))
+    }
+
+    /// Whether the lock is still held for its path. A directory that holds a lock is moved by nobody else.
+    pub fn is_in_place(&self) -> bool {
+        with(|disk| disk.is_locked(&self.0))
     }
 
     /// Whether somebody holds the lock.
