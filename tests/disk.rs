@@ -1,10 +1,12 @@
-//! Processes that get in each other's way: writers of one output.
+//! Disks and processes that get in each other's way: writers of one output, runs that are moved while they
+//! train, records with gaps, and what killed processes left.
 
 use crate::infer::student as golden_student;
-use crate::train::{Scratch, run, signet, teacher, text};
+use crate::train::{Scratch, as_str, run, signet, student, teacher, text};
 use signet::model::ModelFile;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
+use std::time::{Duration, Instant};
 
 /// Runs two commands at the same time.
 fn both(commands: [&[&str]; 2]) -> [Output; 2] {
@@ -52,4 +54,62 @@ fn of_two_exports_to_one_place_one_is_whole_and_the_other_refused() {
         assert_eq!(config.hidden_size, source.hidden_size);
     }
     assert!(hidden(&scratch.path("")).is_empty());
+}
+
+/// Starts a run and waits until it has recorded something.
+fn started(scratch: &Scratch, arguments: &[String]) -> (Child, PathBuf) {
+    let path = scratch.path("runs/run");
+    let child = signet(&as_str(arguments)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let begun = Instant::now();
+    while !path.join("metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    (child, path)
+}
+
+#[test]
+fn a_run_that_was_moved_stops_where_another_has_its_place() {
+    let scratch = Scratch::new("moved");
+    let arguments = [student(&scratch, &teacher(&scratch), "run", "cpu"), ["--steps", "100000"].map(String::from).into()].concat();
+    let (first, path) = started(&scratch, &arguments);
+    // The directory of another run, complete and locked.
+    let other = scratch.path("other");
+    std::fs::create_dir_all(other.join("checkpoints")).unwrap();
+    std::fs::write(other.join("run.toml"), "steps = 3").unwrap();
+    let held = signet::platform::Lock::take(&other.join(".lock")).unwrap().unwrap();
+    // Between the two renames the first process may make its directory again.
+    let swap = |n: usize| {
+        std::fs::rename(&path, scratch.path(&format!("runs/moved-{n}"))).unwrap();
+        std::fs::rename(&other, &path).is_ok()
+    };
+    assert!((0..100).any(swap), "the run was never replaced");
+    let output = first.wait_with_output().unwrap();
+    assert!(!output.status.success() && text(&output).contains("another run"), "{}", text(&output));
+    assert!(!path.join("metrics.jsonl").exists() && std::fs::read_dir(path.join("checkpoints")).unwrap().next().is_none());
+    assert!(scratch.path("runs/moved-0/metrics.jsonl").exists());
+    drop(held);
+}
+
+#[test]
+fn gaps_in_the_record_are_reported_when_a_run_goes_on() {
+    let scratch = Scratch::new("gaps");
+    let (arguments, more) = (student(&scratch, &teacher(&scratch), "run", "cpu"), ["--steps", "10", "--sample-every", "0", "--resume"].map(String::from));
+    let begin = [&arguments[..], &more[..4]].concat();
+    let (good, said) = run(&as_str(&begin));
+    assert!(good, "{said}");
+    let resume = || run(&as_str(&[&arguments[..], &more].concat()));
+    let (good, said) = resume();
+    assert!(good && !said.contains("metrics.jsonl is"), "{said}");
+    let file = scratch.path("runs/run/metrics.jsonl");
+    let lines: Vec<String> = std::fs::read_to_string(&file).unwrap().split_inclusive('\n').map(String::from).collect();
+    assert_eq!(lines.len(), 10);
+    let damaged = [&lines[..2], &["\0\0\0\n".to_string()], &lines[4..], &lines[8..9]].concat().concat();
+    std::fs::write(&file, &damaged).unwrap();
+    for _ in 0..2 {
+        let (good, said) = resume();
+        let faults = ["steps without a line: 3 to 4", "steps with several lines: 9", "damaged lines: 3", "out of order"];
+        assert!(good && faults.iter().all(|fault| said.contains(fault)), "{said}");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), damaged, "what was found is not kept as it is");
+    }
+    assert!(std::fs::read_to_string(scratch.path("runs/run/log.txt")).unwrap().contains("steps without a line: 3 to 4"));
 }

@@ -11,10 +11,14 @@
 //!           checkpoints/step-00000250/  model.safetensors, optimizer.safetensors, state.json, config.json, generation_config.json, tokenizer.json
 //! ```
 
+#[cfg(test)]
+mod tests;
+
 use super::changes::Changes;
 use super::checkpoint::Checkpoint;
 use super::config::TrainConfig;
 use super::follow::{Place, read_piece};
+use super::gaps::{Gaps, up_to};
 use super::metrics::Metrics;
 use super::record::{Growing, RunRecord};
 use super::run_toml;
@@ -52,6 +56,9 @@ pub enum RunError {
         /// What is wrong with it, and what to do.
         problem: String,
     },
+    /// It was moved or deleted while it was trained, and another one is in its place.
+    #[error("cannot write to {}: the run was moved or deleted while it trained, and another run has its name now. What was saved is where it was moved to; resume it there", .0.display())]
+    Replaced(PathBuf),
     /// It is no longer there.
     #[error("{}: there is no such run; it was moved, renamed or deleted", .0.display())]
     Gone(PathBuf),
@@ -125,7 +132,7 @@ pub struct RunDir {
     recorded: Growing,
     /// The run's files as its newest checkpoint had them when it was opened.
     record: Option<RunRecord>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 fn at<T>(path: &Path, result: io::Result<T>) -> Result<T, RunError> {
@@ -148,7 +155,7 @@ impl RunDir {
         at(path, platform::make_dir(&path.join("checkpoints")))?;
         let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
         let about = [("variants.json", chosen), ("run.toml", run_toml::text(config))];
-        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record: None, _lock: Self::lock(path)? };
+        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record: None, lock: Self::lock(path)? };
         run.sweep();
         run.write_about()?;
         Ok(run)
@@ -171,19 +178,46 @@ impl RunDir {
         })
     }
 
-    /// Whether somebody took the directory away.
-    pub fn is_gone(&self) -> bool {
-        !platform::exists(&self.path.join("run.toml"))
+    /// Whether the directory is where it was, with `run.toml` and the lock that is held.
+    pub fn is_in_place(&self) -> bool {
+        self.lock.is_in_place() && platform::exists(&self.path.join("run.toml"))
     }
 
-    /// Makes a directory that is gone again, without what was recorded.
-    pub fn make_again(&mut self) -> Result<(), RunError> {
-        at(&self.path, platform::make_dir(&self.path.join("checkpoints")))?;
-        if !platform::exists(&self.path.join(LOCK)) {
-            self._lock = Self::lock(&self.path)?;
+    /// The path of a file in it, as long as nothing is there but this run.
+    fn file(&self, name: &str) -> Result<PathBuf, RunError> {
+        match self.lock.is_in_place() {
+            true => Ok(self.path.join(name)),
+            false if platform::exists(&self.path.join("run.toml")) => Err(RunError::Replaced(self.path.clone())),
+            false => Err(RunError::Gone(self.path.clone())),
         }
-        self.recorded = Growing::default();
-        self.write_about()
+    }
+
+    /// Makes a directory that is gone, without what was recorded, or a lock file that is gone; returns whether it
+    /// was the directory. Refuses to do so where another run is.
+    pub fn make_again(&mut self) -> Result<bool, RunError> {
+        let has = |name: &str| platform::exists(&self.path.join(name));
+        if !self.lock.is_in_place() {
+            if has(LOCK) && has("run.toml") {
+                return Err(RunError::Replaced(self.path.clone()));
+            }
+            at(&self.path, platform::make_dir(&self.path))?;
+            self.lock = Self::lock(&self.path)?;
+        }
+        let is_gone = !has("run.toml");
+        if is_gone {
+            self.recorded = Growing::default();
+        } else if !self.has_settings() {
+            return Err(RunError::Replaced(self.path.clone()));
+        }
+        at(&self.path, platform::make_dir(&self.path.join("checkpoints")))?;
+        self.write_about()?;
+        Ok(is_gone)
+    }
+
+    /// Whether the settings in the directory are this run's, in whatever layout.
+    fn has_settings(&self) -> bool {
+        let table = |text: &str| text.parse::<toml::Table>().ok();
+        platform::read_text(&self.path.join("run.toml")).is_ok_and(|text| table(&text).is_some_and(|there| table(&self.about[1].1) == Some(there)))
     }
 
     /// Opens the directory of a run that exists; returns its settings, which must be those of its checkpoints.
@@ -203,7 +237,7 @@ impl RunDir {
         // Another layout or a comment is not kept.
         let text = record.as_ref().map_or(text, |record| record.settings.clone());
         let about = [("variants.json", variants), ("run.toml", text)];
-        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record, _lock: Self::lock(path)? };
+        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record, lock: Self::lock(path)? };
         run.sweep();
         Ok((run, config))
     }
@@ -251,7 +285,7 @@ impl RunDir {
 
     /// Replaces `changes.jsonl`.
     pub fn keep_changes(&self, changes: &Changes) -> Result<(), RunError> {
-        let path = self.path.join("changes.jsonl");
+        let path = self.file("changes.jsonl")?;
         at(&path, write_atomic(&path, changes.text().as_bytes()))
     }
 
@@ -275,25 +309,40 @@ impl RunDir {
     /// Adds a step to `metrics.jsonl`.
     pub fn record(&mut self, metrics: &Metrics) -> Result<(), RunError> {
         let line = serde_json::to_string(metrics).expect("metrics are plain data") + "\n";
-        let path = self.path.join("metrics.jsonl");
+        let path = self.file("metrics.jsonl")?;
         at(&path, append(&path, line.as_bytes()))?;
         self.recorded.add(line.as_bytes());
         Ok(())
     }
 
-    /// Removes the steps after `step` from `metrics.jsonl`, and their samples from `samples.txt`.
-    pub fn cut(&mut self, step: u64) -> Result<(), RunError> {
-        let path = self.path.join("metrics.jsonl");
-        let keep = |line: &&[u8]| serde_json::from_slice::<Metrics>(line).is_ok_and(|metrics| metrics.step <= step);
-        at(&path, cut_lines(&path, |lines| lines.iter().map(keep).collect()))?;
+    /// Removes the steps after `step` from `metrics.jsonl`, and their samples from `samples.txt`. Returns the gaps
+    /// among the steps up to there.
+    pub fn cut(&mut self, step: u64) -> Result<Gaps, RunError> {
+        let path = self.file("metrics.jsonl")?;
+        let mut gaps = Gaps::default();
+        let keep = |lines: &[&[u8]]| {
+            let (keep, found) = up_to(step, lines);
+            gaps = found;
+            keep
+        };
+        at(&path, cut_lines(&path, keep))?;
         self.recorded = at(&path, Growing::read(&path, u64::MAX))?;
-        let path = self.path.join(SAMPLES);
+        let path = self.file(SAMPLES)?;
         if !platform::exists(&path) {
-            return Ok(());
+            return Ok(gaps);
         }
         let text = at(&path, platform::read(&path))?;
         let kept = samples::cut(&text, step);
-        if kept == text { Ok(()) } else { at(&path, write_atomic(&path, &kept)) }
+        if kept != text {
+            at(&path, write_atomic(&path, &kept))?;
+        }
+        Ok(gaps)
+    }
+
+    /// Waits until all that was recorded is on disk: before a checkpoint, which implies it.
+    pub fn sync(&self) -> Result<(), RunError> {
+        self.file("metrics.jsonl")?;
+        at(&self.path, platform::sync(&self.path, &["metrics.jsonl", SAMPLES, "log.txt"]))
     }
 
     /// Whether `metrics.jsonl` is as it was when a checkpoint was written.
@@ -316,19 +365,19 @@ impl RunDir {
 
     /// Adds a line to `log.txt`.
     pub fn log(&self, line: &str) -> Result<(), RunError> {
-        let path = self.path.join("log.txt");
+        let path = self.file("log.txt")?;
         at(&path, append(&path, format!("{line}\n").as_bytes()))
     }
 
     /// Adds a sample to `samples.txt`.
     pub fn sample(&self, step: u64, text: &str) -> Result<(), RunError> {
-        let path = self.path.join(SAMPLES);
+        let path = self.file(SAMPLES)?;
         at(&path, append(&path, samples::entry(step, text).as_bytes()))
     }
 
     /// Replaces `curves.svg`.
     pub fn curves(&self, svg: &str) -> Result<(), RunError> {
-        let path = self.path.join("curves.svg");
+        let path = self.file("curves.svg")?;
         at(&path, write_atomic(&path, svg.as_bytes()))
     }
 
@@ -339,6 +388,7 @@ impl RunDir {
 
     /// Steps of which there are checkpoints, ascending.
     pub fn checkpoints(&self) -> Result<Vec<u64>, RunError> {
+        self.file("checkpoints")?;
         checkpoints(&self.path)
     }
 

@@ -218,10 +218,11 @@ impl Trainer {
                     .map(|name| format!("resumed from step {step}: checkpoints/{name} is a later checkpoint, moved aside; delete it if you do not need it")),
             );
         }
-        run.cut(state.step)?;
-        if record.is_some_and(|record| !run.has_recorded(&record)) {
+        let gaps = run.cut(state.step)?;
+        if !gaps.is_empty() || record.is_some_and(|record| !run.has_recorded(&record)) {
+            let named = if gaps.is_empty() { String::new() } else { format!(" ({gaps})") };
             notes.push(format!(
-                "metrics.jsonl is damaged, or was changed: up to step {} it is not what was recorded. Training does not depend on it; curves may",
+                "metrics.jsonl is damaged, or was changed: up to step {} it is not what was recorded{named}. Training does not depend on it; curves may",
                 state.step
             ));
         }

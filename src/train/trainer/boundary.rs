@@ -90,12 +90,14 @@ impl Trainer {
         Ok(())
     }
 
-    /// If somebody took the run's directory away, makes it again: what was trained is still on the machine.
+    /// Makes the run's directory again if it is gone: what was trained is still on the machine.
     pub(super) fn keep_folder(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        if !self.run.is_gone() {
+        if self.run.is_in_place() {
             return Ok(());
         }
-        self.run.make_again()?;
+        if !self.run.make_again()? {
+            return self.note(&format!("{}: its lock file was gone; locked again", self.run.path().display()), emit);
+        }
         if self.changes != Changes::default() {
             self.run.keep_changes(&self.changes)?;
         }
@@ -121,6 +123,7 @@ impl Trainer {
             files.push(("tokenizer_config.json", tokenizer_config(&self.tokenizer, &self.chat, context)));
         }
         let state = State { scheduled: Some(scheduled), ..self.state.clone() };
+        self.run.sync()?;
         save(&path, &mut self.machine, &self.step, &state, &files, &self.run.run_record(&self.changes)).await?;
         self.saved = Some((step, scheduled));
         // What cannot be read is no reason to stop; a rollback would say it.

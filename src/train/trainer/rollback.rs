@@ -31,7 +31,7 @@ impl Trainer {
         guard.rolled_back(earlier.guard.clone());
         self.state = State { guard, cursor: past, seconds: self.state.seconds, ..earlier };
         self.saved = target.map(|step| (step, true));
-        Ok(self.run.cut(self.state.step)?)
+        Ok(self.run.cut(self.state.step).map(drop)?)
     }
 }
 

@@ -55,7 +55,7 @@ impl Trainer {
         self.keep_folder(emit)?;
         match self.run.record(&metrics) {
             // It went between the two.
-            Err(_) if self.run.is_gone() => {
+            Err(_) if !self.run.is_in_place() => {
                 self.keep_folder(emit)?;
                 self.run.record(&metrics)?;
             }

@@ -1,0 +1,93 @@
+//! Run directories that are moved, deleted, or left by a kill.
+
+use super::*;
+use crate::platform::{exists, list, make_dir, read_text};
+
+fn scratch(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("signet-run-dir-{name}-{}", std::process::id()));
+    remove_dir(&dir).unwrap();
+    make_dir(&dir).unwrap();
+    dir
+}
+
+fn create(path: &Path, steps: u64) -> Result<RunDir, RunError> {
+    RunDir::create(path, &TrainConfig { steps, ..TrainConfig::default() }, &Variants::default())
+}
+
+fn line(step: u64) -> Metrics {
+    Metrics { step, ..Metrics::default() }
+}
+
+#[test]
+fn a_run_that_was_moved_does_not_write_into_the_one_in_its_place() {
+    let dir = scratch("moved");
+    let (path, moved) = (dir.join("run"), dir.join("moved"));
+    let mut first = create(&path, 10).unwrap();
+    first.record(&line(1)).unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    assert!(matches!(first.record(&line(2)), Err(RunError::Gone(_))));
+    let mut second = create(&path, 20).unwrap();
+    let refused = |result: Result<(), RunError>| assert!(matches!(result, Err(RunError::Replaced(_))), "{result:?}");
+    let attack = |first: &mut RunDir| {
+        refused(first.record(&line(2)));
+        refused(first.log("note"));
+        refused(first.sample(2, "text"));
+        refused(first.curves("<svg/>"));
+        refused(first.keep_changes(&Changes::default()));
+        refused(first.cut(0).map(drop));
+        refused(first.prune(0, &[]));
+        refused(first.sync());
+        refused(first.make_again().map(drop));
+    };
+    attack(&mut first);
+    second.record(&line(1)).unwrap();
+    drop(second);
+    attack(&mut first);
+    assert_eq!(read_text(&path.join("metrics.jsonl")).unwrap(), read_text(&moved.join("metrics.jsonl")).unwrap());
+    assert!(RunDir::open(&path).is_ok() && read_text(&path.join("run.toml")).unwrap().contains("steps = 20"));
+    // The one that was moved is still held.
+    assert!(matches!(RunDir::open(&moved), Err(RunError::InUse(_))));
+    remove_dir(&dir).unwrap();
+}
+
+#[test]
+fn a_deleted_run_is_made_again_and_locked() {
+    let dir = scratch("deleted");
+    let path = dir.join("run");
+    let mut run = create(&path, 10).unwrap();
+    for deleted in [&path, &path.join(LOCK)] {
+        let _ = std::fs::remove_file(deleted).or_else(|_| std::fs::remove_dir_all(deleted));
+        assert!(!run.is_in_place());
+        assert_eq!(run.make_again().unwrap(), deleted == &path);
+        assert!(run.is_in_place());
+        run.record(&line(1)).unwrap();
+        assert!(matches!(RunDir::open(&path), Err(RunError::InUse(_))));
+    }
+    // Another process is just making a run there.
+    std::fs::remove_dir_all(&path).unwrap();
+    make_dir(&path).unwrap();
+    let other = RunDir::lock(&path).unwrap();
+    assert!(matches!(run.make_again(), Err(RunError::InUse(_))));
+    drop(other);
+    remove_dir(&dir).unwrap();
+}
+
+#[test]
+fn what_a_kill_left_is_removed_when_a_run_is_opened() {
+    let dir = scratch("litter");
+    let path = dir.join("run");
+    drop(create(&path, 10).unwrap());
+    let checkpoints = path.join("checkpoints");
+    for part in [".step-00000005.part", ".signet-0123456789abcdef.part", ".other"] {
+        make_dir(&checkpoints.join(part)).unwrap();
+        std::fs::write(checkpoints.join(part).join("model.safetensors"), "half").unwrap();
+    }
+    for part in [".curves.svg.part", ".signet-0123456789abcdef.part", ".my.part"] {
+        std::fs::write(path.join(part), "half").unwrap();
+    }
+    let (run, _) = RunDir::open(&path).unwrap();
+    assert_eq!(list(&checkpoints).unwrap(), [".other"]);
+    assert!(exists(&path.join(".my.part")) && list(&path).unwrap().iter().filter(|name| name.ends_with(".part")).count() == 1);
+    drop(run);
+    remove_dir(&dir).unwrap();
+}
