@@ -36,7 +36,7 @@ use notices::Undo;
 use serde::{Deserialize, Serialize};
 
 /// A tab.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Tab {
     /// Train a model.
     #[default]
@@ -199,15 +199,20 @@ impl App {
             Panel::bottom("notices").show(ui, |ui| self.shared.notices.ui(ui));
         }
         self.about_the_page(ui);
-        egui::CentralPanel::default().show(ui, |ui| match self.shared.settings.tab {
+        egui::CentralPanel::default().show(ui, |ui| section(ui, self.shared.settings.tab, |ui| self.tab(ui)));
+        if matches!(self.closing, Closing::Asked | Closing::Saving) {
+            self.ask_before_closing(ui);
+        }
+    }
+
+    /// Draws the tab that is shown.
+    fn tab(&mut self, ui: &mut Ui) {
+        match self.shared.settings.tab {
             Tab::Train => self.train.ui(ui, &mut self.shared),
             Tab::Runs => self.runs.ui(ui, &mut self.shared),
             Tab::Chat => self.chat.ui(ui, &mut self.shared),
             Tab::Weights => self.weights.ui(ui, &mut self.shared),
             Tab::Devices => self.devices.ui(ui, &mut self.shared),
-        });
-        if matches!(self.closing, Closing::Asked | Closing::Saving) {
-            self.ask_before_closing(ui);
         }
     }
 
@@ -347,6 +352,13 @@ impl App {
 }
 
 /// A heading, which is one for screen readers too.
+/// A part of the window whose controls keep their ids, and with them the focus, whatever appears before
+/// it: egui counts the widgets before a control otherwise. `name` is unique within `ui`.
+fn section<R>(ui: &mut Ui, name: impl egui::AsIdSalt, add: impl FnOnce(&mut Ui) -> R) -> R {
+    let id = ui.scope_id().with(name);
+    ui.scope_builder(egui::UiBuilder::new().scope_id(id), add).inner
+}
+
 fn heading(ui: &mut Ui, text: impl Into<String>) {
     let text = text.into();
     let shown = ui.heading(&text);

@@ -2,6 +2,7 @@
 
 mod chat;
 mod devices;
+mod focus;
 mod form;
 mod narrow;
 mod runs;

@@ -1,6 +1,7 @@
 //! The conversation on the screen. Only the turns in view are laid out; of the others the height they
 //! had is remembered.
 
+use super::super::section;
 use super::super::shared::SAID;
 use super::conversation::{Conversation, Turn};
 use super::shade;
@@ -58,7 +59,7 @@ impl Transcript {
             let room = Rect::from_min_size(Pos2::new(corner.x, corner.y + top), Vec2::new(at.0, view.height()));
             let turn = &conversation.turns()[n];
             let shown = Shown { n, forgotten: n < forgotten, coming: busy && n + 1 == count, busy };
-            let drawn = ui.scope_builder(UiBuilder::new().max_rect(room).id_salt(n), |ui| shown.ui(ui, turn, editing));
+            let drawn = ui.scope_builder(UiBuilder::new().max_rect(room).scope_id(ui.scope_id().with(("turn", n))), |ui| shown.ui(ui, turn, editing));
             wish = drawn.inner.or(wish);
             let height = drawn.response.rect.height() + ui.spacing().item_spacing.y;
             moved |= conversation.measure(n, height);
@@ -89,11 +90,11 @@ impl Shown {
                 if self.forgotten {
                     ui.small("The model no longer sees this turn: its context was full.");
                 }
-                let wish = match editing {
+                let wish = section(ui, "words", |ui| match editing {
                     Some((n, text)) if *n == self.n => self.editor(ui, text),
                     _ => self.user(ui, turn),
-                };
-                self.replies(ui, turn);
+                });
+                section(ui, "replies", |ui| self.replies(ui, turn));
                 if let Some(problem) = &turn.problem {
                     ui.colored_label(ui.visuals().error_fg_color, problem);
                 }

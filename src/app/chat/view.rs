@@ -1,10 +1,10 @@
 //! How the tab is laid out: what is talked to, how replies are made, what was said, what is said next.
 
 use super::super::dialog::Pick;
-use super::super::heading;
 use super::super::shared::Shared;
+use super::super::{heading, section};
 use super::transcript::Wish;
-use super::{ChatTab, link, settings, shade};
+use super::{ChatSettings, ChatTab, link, settings, shade};
 use eframe::egui::{CollapsingHeader, ComboBox, Context, Key, KeyboardShortcut, Modifiers, Panel, RichText, ScrollArea, TextEdit, Ui};
 
 /// Points of width from which the settings are beside the conversation.
@@ -25,12 +25,15 @@ impl ChatTab {
                 ScrollArea::vertical().id_salt("chat-settings").max_height(ui.available_height() * 0.5).show(ui, |ui| self.settings(ui, shared));
             });
         }
-        Panel::bottom("chat-composer").show(ui, |ui| self.composer(ui, shared));
+        Panel::bottom("chat-composer").show(ui, |ui| {
+            self.status_ui(ui);
+            section(ui, "composer", |ui| self.composer(ui, shared));
+        });
         if shared.settings.chat.side_by_side {
             shade::legend(ui);
         }
         let busy = self.busy();
-        match self.transcript.ui(ui, &mut self.conversation, &mut self.editing, busy) {
+        match section(ui, "transcript", |ui| self.transcript.ui(ui, &mut self.conversation, &mut self.editing, busy)) {
             Some(Wish::Edit(turn)) => self.editing = self.conversation.turns().get(turn).map(|edited| (turn, edited.user.clone())),
             Some(Wish::Cancel) => self.editing = None,
             Some(Wish::SendEdited) => {
@@ -61,8 +64,10 @@ impl ChatTab {
         }
         self.told(ui, shared);
         ui.separator();
-        settings::system(ui, &mut shared.settings.chat.system);
-        CollapsingHeader::new("Sampling").default_open(true).show(ui, |ui| settings::sampling(ui, &mut shared.settings.chat.request));
+        section(ui, "system", |ui| settings::system(ui, &mut shared.settings.chat.system));
+        section(ui, "sampling", |ui| {
+            CollapsingHeader::new("Sampling").default_open(true).show(ui, |ui| settings::sampling(ui, &mut shared.settings.chat.request));
+        });
         if let Some(page) = &shared.surroundings.page
             && ui.button("Copy a link to these settings").on_hover_text("The model, if it is in the network, the sampling, and the system prompt").clicked()
         {
@@ -103,12 +108,13 @@ impl ChatTab {
             }
         }
         device(ui, shared);
+        section(ui, "teacher", |ui| teacher(ui, &mut shared.settings.chat));
+        section(ui, "load", |ui| self.load(ui, shared, chosen));
+    }
+
+    /// What is opened, and when.
+    fn load(&mut self, ui: &mut Ui, shared: &mut Shared, mut chosen: Option<String>) {
         let chat = &mut shared.settings.chat;
-        ui.checkbox(&mut chat.side_by_side, "Side by side with a teacher");
-        if chat.side_by_side {
-            let label = ui.label("Teacher path").on_hover_text("embedded for the embedded teacher, or a file or directory; it must have the same tokens");
-            ui.add(TextEdit::singleline(&mut chat.teacher).desired_width(f32::INFINITY)).labelled_by(label.id);
-        }
         if self.in_training.is_some() {
             ui.checkbox(&mut chat.follow, "Refresh before every reply");
             if self.open.is_some() && ui.button("Refresh from training").clicked() {
@@ -165,11 +171,15 @@ impl ChatTab {
         Some(line)
     }
 
-    fn composer(&mut self, ui: &mut Ui, shared: &mut Shared) {
+    /// What goes on, for screen readers too.
+    fn status_ui(&self, ui: &mut Ui) {
         if !self.status.is_empty() {
             let told = ui.label(&self.status);
             ui.ctx().accesskit_node_builder(told.id, |node| node.set_live(eframe::egui::accesskit::Live::Polite));
         }
+    }
+
+    fn composer(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let label = ui.label(RichText::new("Message").strong()).on_hover_text("Enter sends, Shift+Enter is a new line, Escape stops a reply");
         let newline = KeyboardShortcut::new(Modifiers::SHIFT, Key::Enter);
         let edit = TextEdit::multiline(&mut self.draft).desired_rows(2).desired_width(f32::INFINITY).return_key(newline).hint_text("Say something");
@@ -200,6 +210,15 @@ impl ChatTab {
         } else if again && let Some(last) = self.conversation.turns().last() {
             self.say(turns - 1, last.user.clone(), last.attempt + 1, shared);
         }
+    }
+}
+
+/// The teacher that replies beside the model.
+fn teacher(ui: &mut Ui, chat: &mut ChatSettings) {
+    ui.checkbox(&mut chat.side_by_side, "Side by side with a teacher");
+    if chat.side_by_side {
+        let label = ui.label("Teacher path").on_hover_text("embedded for the embedded teacher, or a file or directory; it must have the same tokens");
+        ui.add(TextEdit::singleline(&mut chat.teacher).desired_width(f32::INFINITY)).labelled_by(label.id);
     }
 }
 

@@ -4,6 +4,7 @@ mod benchmark;
 mod checked;
 
 use super::dialog::{Dialog, Pick};
+use super::section;
 use super::shared::Shared;
 use crate::runner::{Clock, Command, ConformRequest, DeviceInfo, Event, Reply, Report, Tuning, Wake, Worker};
 use benchmark::Benchmark;
@@ -215,14 +216,14 @@ impl DevicesTab {
             self.folder = folder.display().to_string();
         }
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            self.adapters(ui, shared);
+            section(ui, "adapters", |ui| self.adapters(ui, shared));
             ui.separator();
-            self.controls(ui, shared);
+            section(ui, "controls", |ui| self.controls(ui, shared));
             if let Some(progress) = &self.progress {
                 let share = progress.done as f32 / progress.of.max(1) as f32;
                 ui.add(ProgressBar::new(share).text(progress.told()));
             }
-            self.results(ui, shared);
+            section(ui, "results", |ui| self.results(ui, shared));
         });
     }
 
@@ -239,7 +240,7 @@ impl DevicesTab {
         ui.radio_value(&mut self.chosen, "cpu".into(), cpu).on_hover_text("No driver needed; what all others are held to");
         for device in &shared.devices {
             let DeviceInfo { index, name, kind, driver, binding_bytes, buffer_bytes, memory_bytes, lacks, features, preferred } = device;
-            ui.radio_value(&mut self.chosen, index.to_string(), format!("{name}{}", auto(*preferred)));
+            section(ui, ("device", index), |ui| ui.radio_value(&mut self.chosen, index.to_string(), format!("{name}{}", auto(*preferred))));
             ui.indent(index, |ui| {
                 let memory = memory_bytes.map_or("unknown".into(), size);
                 let features = if features.is_empty() { "none".into() } else { features.join(", ") };
@@ -318,7 +319,7 @@ impl DevicesTab {
             self.benchmark.results(ui);
         }
         for (number, checked) in self.checked.iter().enumerate().rev() {
-            let wish = checked.ui(ui, number);
+            let wish = section(ui, ("conformance", number), |ui| checked.ui(ui, number));
             let Some(report) = &checked.report else { continue };
             match wish {
                 Some(Wish::Save) => {

@@ -1,6 +1,7 @@
 //! What can be done with the runs that were chosen.
 
 use super::super::notices::Undo;
+use super::super::section;
 use super::super::shared::{Action, Shared};
 use super::rows::{Row, plural};
 use super::{Asked, RunsTab, name};
@@ -146,8 +147,7 @@ type Answer = (bool, Option<Command>);
 
 /// The buttons of a dialog: whether to do it, and whether not to.
 fn buttons(ui: &mut Ui, what: &str, possible: bool) -> (bool, bool) {
-    let answer = ui.horizontal_wrapped(|ui| (ui.add_enabled(possible, Button::new(what)).clicked(), ui.button("Cancel").clicked()));
-    answer.inner
+    section(ui, "buttons", |ui| ui.horizontal_wrapped(|ui| (ui.add_enabled(possible, Button::new(what)).clicked(), ui.button("Cancel").clicked())).inner)
 }
 
 fn told(ui: &mut Ui, problem: Option<&str>) {

@@ -1,5 +1,6 @@
 //! The table of runs: checkboxes, headings that sort, and only as many rows drawn as are seen.
 
+use super::super::section;
 use super::RunsTab;
 use super::chosen::Chosen;
 use super::rows::{Column, Row};
@@ -30,7 +31,7 @@ impl RunsTab {
                 let (mut toggled, mut reached) = (None, false);
                 for (n, row) in self.rows.seen(range.clone()).enumerate() {
                     let place = self.chosen.iter().position(|chosen| chosen.path == row.info.path);
-                    let name = ui.horizontal(|ui| self.row(ui, row, place, height)).inner;
+                    let name = section(ui, &row.info.path, |ui| ui.horizontal(|ui| self.row(ui, row, place, height)).inner);
                     if name.as_ref().is_some_and(Response::changed) {
                         toggled = Some(row.info.path.clone());
                     }

@@ -7,8 +7,8 @@ use super::plan::Planning;
 use super::preset::Presets;
 use super::values::{Checked, Form, default_text};
 use crate::app::dialog::{Dialog, Pick};
-use crate::app::heading;
 use crate::app::shared::Shared;
+use crate::app::{heading, section};
 use crate::runner::{self, Command, Event, InputKind, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
 use eframe::egui::{self, Id, Panel, RichText, Role, ScrollArea, Sense, Shape, Stroke, Ui, WidgetInfo};
 use std::collections::VecDeque;
@@ -189,6 +189,15 @@ impl FormPanel {
 
     fn head(&mut self, ui: &mut Ui, shared: &mut Shared) {
         heading(ui, "New run");
+        section(ui, "name", |ui| self.name_ui(ui, shared));
+        if let Some(problem) = name_problem(&shared.settings.form.name) {
+            refused(ui, &problem);
+        }
+        section(ui, "preset", |ui| self.preset_ui(ui, shared));
+        section(ui, "device", |ui| device(ui, shared));
+    }
+
+    fn name_ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.horizontal_wrapped(|ui| {
             let label = ui.label("Run name");
             let edit = egui::TextEdit::singleline(&mut shared.settings.form.name).desired_width(130.0).hint_text("the next free one");
@@ -199,11 +208,6 @@ impl FormPanel {
             }
             self.undo_ui(ui, shared);
         });
-        if let Some(problem) = name_problem(&shared.settings.form.name) {
-            refused(ui, &problem);
-        }
-        self.preset_ui(ui, shared);
-        device(ui, shared);
     }
 
     fn basics(&mut self, ui: &mut Ui, shared: &mut Shared) {
@@ -255,7 +259,7 @@ impl FormPanel {
     fn field(&mut self, ui: &mut Ui, field: &'static Field, shared: &mut Shared) {
         let mut text = shared.settings.form.text(field);
         let before = text.clone();
-        ui.push_id(field.name, |ui| {
+        section(ui, field.name, |ui| {
             ui.horizontal_wrapped(|ui| {
                 // A checkbox bears its name itself.
                 let id = match field.kind {

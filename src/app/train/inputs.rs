@@ -3,6 +3,7 @@
 use super::form::{Browse, FormPanel, refused};
 use super::values::Form;
 use crate::app::dialog::Pick;
+use crate::app::section;
 use crate::app::shared::Shared;
 use crate::runner::InputKind;
 use eframe::egui::{self, Ui};
@@ -63,16 +64,18 @@ impl FormPanel {
         let mut removed = None;
         for (n, path) in shared.settings.form.data.iter().enumerate() {
             let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-            ui.horizontal_wrapped(|ui| {
-                if ui.small_button("Remove").on_hover_text("Takes it off the list; can be undone").accessible_name(format!("Remove {name}")).clicked() {
-                    removed = Some(n);
-                }
-                let what = match self.inputs.texts.get(path) {
-                    Some(Some(Ok(what))) => what.as_str(),
-                    Some(Some(Err(_))) => "cannot be used",
-                    _ => "looking…",
-                };
-                ui.add(egui::Label::new(format!("{name}: {what}")).wrap()).on_hover_text(path.display().to_string());
+            section(ui, ("text", path), |ui| {
+                ui.horizontal_wrapped(|ui| {
+                    if ui.small_button("Remove").on_hover_text("Takes it off the list; can be undone").accessible_name(format!("Remove {name}")).clicked() {
+                        removed = Some(n);
+                    }
+                    let what = match self.inputs.texts.get(path) {
+                        Some(Some(Ok(what))) => what.as_str(),
+                        Some(Some(Err(_))) => "cannot be used",
+                        _ => "looking…",
+                    };
+                    ui.add(egui::Label::new(format!("{name}: {what}")).wrap()).on_hover_text(path.display().to_string());
+                });
             });
             if let Some(problem) = self.inputs.problem(path) {
                 refused(ui, problem);
@@ -86,7 +89,7 @@ impl FormPanel {
         if let Some(problem) = self.checked.problems.get("data").or_else(|| self.planning.refused.get("data")) {
             refused(ui, problem);
         }
-        self.add_ui(ui, shared);
+        section(ui, "add text", |ui| self.add_ui(ui, shared));
     }
 
     fn add_ui(&mut self, ui: &mut Ui, shared: &mut Shared) {

@@ -6,6 +6,7 @@ mod scales;
 
 use super::dialog::{Dialog, Pick};
 use super::plots::number;
+use super::section;
 use super::shared::Shared;
 use crate::runner::{Command, Event, LayerInfo, PlaneView, Reply, Tuning, Wake, Worker};
 use camera::Camera;
@@ -202,9 +203,9 @@ impl WeightsTab {
             }
             if let Some(model) = &mut self.model {
                 ui.separator();
-                layer_ui(ui, model, &mut self.dialog, shared.surroundings.folders());
+                section(ui, "layer", |ui| layer_ui(ui, model, &mut self.dialog, shared.surroundings.folders()));
                 numbers(ui, model);
-                picture(ui, model);
+                section(ui, "picture", |ui| picture(ui, model));
                 if let Some(scales) = model.scales.as_ref().filter(|scales| scales.layer == model.layer().name) {
                     scales.ui(ui);
                 }
