@@ -77,7 +77,7 @@ impl Spiky {
     fn train(&self, name: &str, hear: &mut dyn FnMut(&TrainEvent, &Orders, &Stop)) -> Result<Vec<TrainEvent>, String> {
         let resume = self.scratch.path(name).join("run.toml").exists();
         let config = (!resume).then(|| self.config.clone());
-        let request = TrainRequest { run: self.scratch.path(name), config, resume, from_step: None, device: "cpu".into(), memory: None };
+        let request = TrainRequest { run: self.scratch.path(name), numbered: false, config, resume, from_step: None, device: "cpu".into(), memory: None };
         let mut runner = Runner::new(Stop::default());
         let (orders, stop) = (runner.orders().clone(), runner.stop().clone());
         let mut heard = Vec::new();

@@ -30,6 +30,7 @@ mod shaders;
 mod skip;
 #[cfg(feature = "smollm2")]
 mod smollm2;
+mod streams;
 mod sweep;
 mod teach;
 mod templates;

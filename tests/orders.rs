@@ -33,7 +33,7 @@ fn settings(scratch: &Scratch) -> TrainConfig {
 /// Runs, or goes on with, the run `name`; `hear` is told of what happens, and may speak through the runner's desk.
 fn train(scratch: &Scratch, name: &str, resume: bool, hear: &mut dyn FnMut(&TrainEvent, &signet::runner::Orders, &Stop)) -> Result<Vec<TrainEvent>, String> {
     let config = (!resume).then(|| settings(scratch));
-    let request = TrainRequest { run: scratch.path(name), config, resume, from_step: None, device: "cpu".into(), memory: None };
+    let request = TrainRequest { run: scratch.path(name), numbered: false, config, resume, from_step: None, device: "cpu".into(), memory: None };
     let mut runner = Runner::new(Stop::default());
     let (orders, stop) = (runner.orders().clone(), runner.stop().clone());
     let mut heard = Vec::new();

@@ -48,7 +48,7 @@ fn settings(scratch: &Scratch) -> TrainConfig {
 /// Trains or resumes a run; returns the notes.
 fn train(path: &Path, config: Option<TrainConfig>, from_step: Option<u64>) -> Result<Vec<String>, String> {
     let resume = config.is_none();
-    let request = TrainRequest { run: path.into(), config, resume, from_step, device: "cpu".into(), memory: None };
+    let request = TrainRequest { run: path.into(), numbered: false, config, resume, from_step, device: "cpu".into(), memory: None };
     let events = ask(Command::Train(Box::new(request)))?;
     Ok(events.into_iter().filter_map(|event| if let Event::Train(TrainEvent::Note { text }) = event { Some(text) } else { None }).collect())
 }

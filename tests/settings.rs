@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 const LONGEST: Duration = Duration::from_secs(20);
 
 fn plan(runner: &mut Runner, config: TrainConfig, device: &str) -> Result<PlanReport, (Option<String>, String)> {
-    let train = TrainRequest { run: "unused".into(), config: Some(config), resume: false, from_step: None, device: device.into(), memory: None };
+    let train =
+        TrainRequest { run: "unused".into(), numbered: false, config: Some(config), resume: false, from_step: None, device: device.into(), memory: None };
     let (mut report, mut refused) = (None, None);
     let result = runner.run(Command::PlanTrain(Box::new(PlanTrainRequest { train, teacher_shape: None })), &mut |event| match event {
         Event::Planned(planned) => report = Some(planned),

@@ -56,6 +56,7 @@ pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(
     let config = TrainConfig { steps: 1 << 30, checkpoint_every: 0, sample_every: 0, eval_every: 0, warmup: 1, ..TrainConfig::default() };
     let request = TrainRequest {
         run: crate::runner::free_run(scratch).context("no free name")?,
+        numbered: true,
         config: Some(config),
         resume: false,
         from_step: None,

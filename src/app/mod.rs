@@ -8,6 +8,8 @@ pub mod plots;
 mod chat;
 mod devices;
 mod dialog;
+#[cfg(feature = "desktop")]
+mod graphics;
 mod notices;
 #[cfg(target_arch = "wasm32")]
 mod page;

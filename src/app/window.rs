@@ -1,7 +1,7 @@
 //! The native window: where the app meets eframe. How often it repaints, what it remembers, and how
 //! it closes.
 
-use super::{Action, App, Settings, Shared, Tab};
+use super::{Action, App, Settings, Shared, Tab, graphics};
 use crate::runner::{Clock, Stop, TrainConfig, Wake};
 use anyhow::{Context, Result, bail};
 use eframe::egui::{self, ViewportBuilder, ViewportCommand};
@@ -47,7 +47,9 @@ pub fn open(options: Options) -> Result<()> {
 fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
     let viewport = ViewportBuilder::default().with_title("Signet").with_app_id("signet").with_inner_size([1280.0, 860.0]).with_min_inner_size([360.0, 320.0]);
     let viewport = viewport.with_icon(eframe::icon_data::from_png_bytes(include_bytes!("../../assets/icon.png")).context("the icon")?);
-    let options = eframe::NativeOptions { viewport, persist_window: true, ..Default::default() };
+    let mut options = eframe::NativeOptions { viewport, persist_window: true, ..Default::default() };
+    let passed = graphics::Passed::default();
+    graphics::try_all(&mut options.wgpu_options, &passed);
     let create = move |context: &eframe::CreationContext<'_>| {
         let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
         let mut settings = Settings::from_json(&stored);
@@ -55,6 +57,9 @@ fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
         settings.runs = wishes.runs.or(first).unwrap_or(settings.runs);
         let mut window = Window::new(settings, &context.egui_ctx);
         window.imitated = context.wgpu_render_state.as_ref().is_some_and(|state| state.adapter.get_info().device_type == eframe::wgpu::DeviceType::Cpu);
+        for line in passed.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            window.app.shared.notices.tell(format!("The window is drawn by another adapter: {line}"));
+        }
         if let Some(config) = wishes.config {
             window.app.shared.ask(Action::UseSettings { config: Box::new(config), name: String::new() });
         }

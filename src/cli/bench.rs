@@ -153,7 +153,7 @@ impl Train {
         let batch = batch.unwrap_or(if small { 4 } else { 1 });
         let bench = TrainBench { batch, size, seq, steps, teacher_storage, moments, recompute, kernels };
         runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
-            Event::Progress { done, of, .. } if !json => eprintln!("step {done} of {of}"),
+            Event::Progress { done, of, .. } if !json => output::note(&format!("step {done} of {of}")),
             Event::BenchTrain(_) if json => output::put_json(&event),
             Event::BenchTrain(report) => {
                 let TrainBenchReport { bench, parameters, device, tokens_per_s, memory, needed, dispatches, submits, rates, kernels } = report;
@@ -205,7 +205,7 @@ impl Decode {
             Event::BenchDecode(report) => print(report),
             Event::Progress { done, of, note } => {
                 if *note != told && done < of {
-                    eprintln!("{note}");
+                    output::note(note);
                     told.clone_from(note);
                 }
             }

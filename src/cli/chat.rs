@@ -50,16 +50,16 @@ impl Chat {
             Event::Generated(report) => {
                 put("\n");
                 if verbose {
-                    eprintln!("{}", output::summary(report));
+                    output::note(&output::summary(report));
                 }
             }
-            Event::Forgotten { messages } => eprintln!("(the conversation outgrew the context: its oldest {messages} messages were forgotten)"),
-            Event::Note { text } => eprintln!("({text})"),
+            Event::Forgotten { messages } => output::note(&format!("(the conversation outgrew the context: its oldest {messages} messages were forgotten)")),
+            Event::Note { text } => output::note(&format!("({text})")),
             event => output::loaded(event),
         };
         runner.run(Command::OpenChat(Box::new(request)), &mut show)?;
         if person && !json {
-            eprintln!("Type a message. /reset forgets what was said, /quit leaves, Ctrl-C stops a reply.");
+            output::note("Type a message. /reset forgets what was said, /quit leaves, Ctrl-C stops a reply.");
         }
         while let Some(line) = listen(runner, person && !json)? {
             match line.trim() {
@@ -96,7 +96,7 @@ fn listen(runner: &Runner, prompt: bool) -> Result<Option<String>> {
 fn say(runner: &mut Runner, text: &str, person: bool, show: &mut dyn FnMut(Event)) -> Result<()> {
     match runner.run(Command::Say { text: text.into() }, show) {
         Err(error) if person => {
-            eprintln!("error: {error:#}");
+            output::note(&format!("error: {error:#}"));
             Ok(())
         }
         other => other,

@@ -37,10 +37,10 @@ impl Compare {
             Event::Compared(_) if json => output::put_json(&event),
             Event::Compared(report) => {
                 put(&if csv { values(report) } else { table(report) });
-                report.warnings.iter().for_each(|warning| eprintln!("note: {warning}"));
+                report.warnings.iter().for_each(|warning| output::note(&format!("note: {warning}")));
             }
-            Event::Note { text } => eprintln!("{text}"),
-            Event::Exported { out, .. } => eprintln!("curves in {}", out.display()),
+            Event::Note { text } => output::note(text),
+            Event::Exported { out, .. } => output::note(&format!("curves in {}", out.display())),
             _ => {}
         })
     }

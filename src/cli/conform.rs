@@ -1,6 +1,6 @@
 //! `signet conform`.
 
-use super::output::{put, put_json};
+use super::output::{self, put, put_json};
 use crate::runner::{Command, ConformRequest, Event, Runner};
 use anyhow::Result;
 use clap::Args;
@@ -34,7 +34,7 @@ impl Conform {
             Event::Conformance { table, .. } => put(&format!("{table}\n")),
             Event::Case { device, result } if result.failure.is_some() => {
                 let known = if result.known.is_some() { " as known" } else { "" };
-                eprintln!("{device}: {} {} {}: failed{known}", result.operation, result.variant, result.label)
+                output::note(&format!("{device}: {} {} {}: failed{known}", result.operation, result.variant, result.label))
             }
             _ => {}
         })

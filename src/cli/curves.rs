@@ -1,6 +1,6 @@
 //! `signet curves`.
 
-use super::output::put;
+use super::output::{self, put};
 use crate::runner::{Command, Event, Runner};
 use anyhow::Result;
 use clap::Args;
@@ -21,7 +21,7 @@ impl Curves {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { runs, out } = self;
         runner.run(Command::Export { runs, out, replace: true }, &mut |event| match event {
-            Event::Note { text } => eprintln!("{text}"),
+            Event::Note { text } => output::note(&text),
             Event::Exported { out, runs } => put(&format!("{}: {runs} run{}\n", out.display(), if runs == 1 { "" } else { "s" })),
             _ => {}
         })

@@ -113,7 +113,7 @@ pub(super) fn advance(bar: &ProgressBar, done: usize, of: usize, note: &str) {
     bar.set_position(done as u64);
     bar.set_message(note.to_string());
     if bar.is_hidden() && done * 10 / of.max(1) != before * 10 / of.max(1) {
-        eprintln!("{done} of {of} MB: {note}");
+        output::note(&format!("{done} of {of} MB: {note}"));
     }
 }
 

@@ -49,7 +49,7 @@ impl Generate {
             Event::Text { text } => put(text),
             Event::Generated(report) => {
                 put("\n");
-                eprintln!("{}", output::summary(report));
+                output::note(&output::summary(report));
             }
             event => output::loaded(event),
         })

@@ -50,7 +50,7 @@ impl Landscape {
         let request = LandscapeRequest { model, text, window, windows, grid, device, out };
         let result = runner.run(Command::Landscape(Box::new(request)), &mut |event| match &event {
             _ if json => output::put_json(&event),
-            Event::Note { text } => eprintln!("{text}"),
+            Event::Note { text } => output::note(text),
             Event::Progress { done, of, note } => {
                 bar.set_length(*of as u64);
                 bar.set_position(*done as u64);

@@ -19,6 +19,7 @@ mod pack;
 mod settings;
 mod sweep;
 mod teach;
+mod terminal;
 mod tokenizer;
 mod train;
 
@@ -67,6 +68,7 @@ enum Command {
 
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
+    crate::runner::fail_at_file_size_limit();
     let arguments = Arguments::parse();
     let stop = Stop::default();
     stop_on_signal(stop.clone());
@@ -100,7 +102,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            output::note(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
@@ -120,6 +122,6 @@ fn stop_on_signal(stop: Stop) {
         stop.ask();
     };
     if let Err(error) = ctrlc::set_handler(handler) {
-        eprintln!("Ctrl-C will not stop cleanly: {error}");
+        output::note(&format!("Ctrl-C will not stop cleanly: {error}"));
     }
 }

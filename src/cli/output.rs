@@ -1,26 +1,14 @@
 //! Writing to the terminal, and options that several commands share.
 
+pub(super) use super::terminal::{keep_going, note, put, put_line};
 use crate::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Request, Runner, Sampling, Stopped};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::io::{ErrorKind, Write};
 use std::sync::Mutex;
-
-/// Writes to standard output at once. When nobody reads it any more, there is nothing left to do.
-pub(super) fn put(text: &str) {
-    let mut out = std::io::stdout().lock();
-    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        let quiet = error.kind() == ErrorKind::BrokenPipe;
-        if !quiet {
-            eprintln!("error: standard output: {error}");
-        }
-        std::process::exit(if quiet { 0 } else { 1 });
-    }
-}
 
 /// An event as a line of JSON.
 pub(super) fn put_json(event: &Event) {
-    put(&(serde_json::to_string(event).expect("events are plain data") + "\n"));
+    put_line(&serde_json::to_string(event).expect("events are plain data"));
 }
 
 /// Bytes as a person reads them.
@@ -84,15 +72,15 @@ pub(super) fn plan(report: &PlanReport) {
 pub(super) fn loaded(event: &Event) {
     tuning(event);
     if let Event::Loaded { model, device, context, memory } = event {
-        eprintln!("{model} on {device}: context {context}, {} of memory", size(*memory));
+        note(&format!("{model} on {device}: context {context}, {} of memory", size(*memory)));
     }
 }
 
 /// Says that variants are being timed, and what came of it.
 pub(super) fn tuning(event: &Event) {
     match event {
-        Event::Tuning { done, of, what } => eprintln!("tuning kernels for this device: {what} ({} of {of})", done + 1),
-        Event::Note { text } => eprintln!("{text}"),
+        Event::Tuning { done, of, what } => note(&format!("tuning kernels for this device: {what} ({} of {of})", done + 1)),
+        Event::Note { text } => note(text),
         Event::Fetching { name, done, of, rate, note } => fetching(name, *done, *of, *rate, note),
         _ => {}
     }

@@ -39,6 +39,8 @@ impl Sweep {
         let Self { file, runs, device, memory, dry_run: dry, json } = self;
         let folder = runs.unwrap_or_else(|| PathBuf::from("runs").join(file.file_stem().unwrap_or_default()));
         let request = SweepRequest { file, folder: folder.clone(), device, memory, dry };
+        // The runs are on disk, whatever becomes of the lines about them.
+        output::keep_going();
         let mut view = View::default();
         let mut ended = None;
         let result = runner.run(Command::Sweep(Box::new(request)), &mut |event| match &event {
@@ -49,7 +51,7 @@ impl Sweep {
         });
         view.close();
         if let Some((done, of, failed)) = ended {
-            failed.iter().for_each(|failed| eprintln!("{failed}"));
+            failed.iter().for_each(|failed| output::note(failed));
             let next = if done + failed.len() < of { "go on with the same command" } else { "" };
             let next = if next.is_empty() { format!("put them side by side with: signet compare {}", folder.display()) } else { next.into() };
             put(&format!("{done} of {of} runs are done; {next}\n"));

@@ -50,6 +50,8 @@ impl Teach {
         let config = self.settings()?;
         let request = TeachRequest { out: self.out.clone(), top: self.top, config, device: self.device.clone() };
         let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template"));
+        // The cache is on disk, whatever becomes of the lines about it.
+        output::keep_going();
         let result = runner.run(Command::Teach(Box::new(request)), &mut |event| match &event {
             _ if self.json => put_json(&event),
             Event::Progress { done, of, note } => {
@@ -58,13 +60,13 @@ impl Teach {
                 bar.set_message(note.clone());
                 // Where there is no terminal, a line now and then.
                 if bar.is_hidden() && (done * 20 / of) > (done.saturating_sub(64) * 20 / of) {
-                    eprintln!("{done} of {of}: {note}");
+                    output::note(&format!("{done} of {of}: {note}"));
                 }
             }
             Event::Taught { finished } => {
                 bar.finish_and_clear();
                 let dir = self.out.display();
-                eprintln!("{}", if *finished { format!("use it with train --teacher-cache {dir}") } else { "stopped; the same command goes on".into() });
+                output::note(&if *finished { format!("use it with train --teacher-cache {dir}") } else { "stopped; the same command goes on".into() });
             }
             event => output::tuning(event),
         });

@@ -16,7 +16,7 @@ pub(super) struct Train {
     #[arg(long)]
     name: Option<String>,
     /// Folder of the runs.
-    #[arg(long, default_value = "runs")]
+    #[arg(long, default_value = runner::RUNS)]
     runs: PathBuf,
     /// Resume the run of this name. Settings that you pass must match the original run.
     #[arg(long)]
@@ -48,25 +48,31 @@ pub(super) struct Train {
 
 impl Train {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let run = self.run_path()?;
+        let (mut run, numbered) = self.run_path()?;
         let config = self.settings(&run)?;
         let (from_step, device) = (self.from_step, self.device.clone());
-        let request = TrainRequest { run: run.clone(), config, resume: self.resume, from_step, device, memory: self.memory };
+        let request = TrainRequest { run: run.clone(), numbered, config, resume: self.resume, from_step, device, memory: self.memory };
         if self.plan {
             return self.print_plan(request, runner);
         }
+        // The run is on disk, whatever becomes of the lines about it.
+        output::keep_going();
         let mut view = View::new(self.json);
-        let mut finished = true;
+        let (mut begun, mut finished) = (false, true);
         let result = runner.run(Command::Train(Box::new(request)), &mut |event| {
-            if let Event::TrainEnded { finished: all } = event {
-                finished = all;
+            match &event {
+                Event::TrainEnded { finished: all } => finished = *all,
+                Event::RunCreated { path } => run.clone_from(path),
+                Event::Train(TrainEvent::Begun { .. }) => begun = true,
+                _ => {}
             }
             view.show(&event);
         });
         view.close();
-        result?;
+        let resume = runner::resume_command(&run, &self.device, self.memory);
+        result.map_err(|error| runner::with_resume(error, begun, &resume))?;
         if !self.json {
-            print_ending(&run, finished);
+            print_ending(&run, finished, &resume);
         }
         Ok(())
     }
@@ -80,14 +86,15 @@ impl Train {
         })
     }
 
-    fn run_path(&self) -> Result<PathBuf> {
+    /// The run's directory, and whether it is the next free one.
+    fn run_path(&self) -> Result<(PathBuf, bool)> {
         match &self.name {
             Some(name) => {
                 runner::check_name(name).context("--name")?;
-                Ok(self.runs.join(name))
+                Ok((self.runs.join(name), false))
             }
             None if self.resume => bail!("--resume needs --name: which run is to go on?"),
-            None => runner::free_run(&self.runs).context("no free name is left; give --name"),
+            None => Ok((runner::free_run(&self.runs).context("no free name is left; give --name")?, true)),
         }
     }
 
@@ -113,15 +120,14 @@ impl Train {
     }
 }
 
-fn print_ending(run: &Path, finished: bool) {
-    let name = run.file_name().unwrap_or_default().to_string_lossy();
-    println!();
-    println!("run        {}", run.display());
-    println!("curves     {}", run.join("curves.svg").display());
+fn print_ending(run: &Path, finished: bool, resume: &str) {
+    output::put_line("");
+    output::put_line(&format!("run        {}", run.display()));
+    output::put_line(&format!("curves     {}", run.join("curves.svg").display()));
     if finished {
-        println!("chat       cargo run --release -- chat {}", run.display());
+        output::put_line(&format!("chat       cargo run --release -- chat {}", run.display()));
     } else {
-        println!("go on      cargo run --release -- train --resume --name {name}");
+        output::put_line(&format!("resume     {resume}"));
     }
 }
 
@@ -142,8 +148,7 @@ impl View {
 
     fn show(&mut self, event: &Event) {
         if self.json {
-            println!("{}", serde_json::to_string(event).expect("events are plain data"));
-            return;
+            return output::put_json(event);
         }
         match event {
             Event::Train(event) => self.train(event),
@@ -192,7 +197,7 @@ impl View {
             bar.set_position(metrics.step);
             // Where there is no terminal, a line now and then.
             if bar.is_hidden() && metrics.step.is_multiple_of(50) {
-                println!("step {}: {message}", metrics.step);
+                output::put_line(&format!("step {}: {message}", metrics.step));
             }
         }
     }
@@ -200,7 +205,7 @@ impl View {
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) if !bar.is_hidden() => bar.println(text),
-            _ => println!("{text}"),
+            _ => output::put_line(text),
         }
     }
 

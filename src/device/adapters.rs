@@ -52,6 +52,11 @@ impl Adapter {
         format!("{} ({})", self.info.name, self.info.backend)
     }
 
+    /// Name, backend and driver: what decides a run's bits.
+    pub fn description(&self) -> String {
+        format!("{}, driver {} {}", self.name(), self.info.driver, self.info.driver_info)
+    }
+
     /// The cooperative matrices it multiplies, of those that kernels can have.
     pub fn cooperative(&self) -> Vec<Cooperative> {
         use wgpu::CooperativeScalarType as Scalar;
@@ -138,7 +143,7 @@ pub async fn adapters() -> Vec<Adapter> {
 pub fn select<'a>(adapters: &'a [Adapter], choice: &Choice) -> Result<Option<&'a Adapter>, DeviceError> {
     let found = match choice {
         Choice::Cpu => return Ok(None),
-        Choice::Auto => return Ok(best(adapters)),
+        Choice::Auto => return Ok(ranked(adapters).first().copied()),
         Choice::Index(index) => adapters.get(*index),
         Choice::Name(name) => {
             let name = name.to_lowercase();
@@ -151,8 +156,9 @@ pub fn select<'a>(adapters: &'a [Adapter], choice: &Choice) -> Result<Option<&'a
     }
 }
 
-/// The fastest kind of GPU that has what is needed; among equals the first, so native backends come before GL.
-fn best(adapters: &[Adapter]) -> Option<&Adapter> {
+/// The adapters that `auto` tries, in this order: those that have what is needed, the fastest kind of GPU
+/// first; among equals as they are listed, so native backends come before GL. No software adapter.
+pub fn ranked(adapters: &[Adapter]) -> Vec<&Adapter> {
     let rank = |adapter: &Adapter| match adapter.info.device_type {
         wgpu::DeviceType::DiscreteGpu => Some(0),
         wgpu::DeviceType::IntegratedGpu => Some(1),
@@ -161,7 +167,9 @@ fn best(adapters: &[Adapter]) -> Option<&Adapter> {
         wgpu::DeviceType::Cpu => None,
     };
     let fit = adapters.iter().filter(|adapter| adapter.lacks().is_empty());
-    fit.filter_map(|adapter| Some((rank(adapter)?, adapter))).min_by_key(|(rank, _)| *rank).map(|(_, adapter)| adapter)
+    let mut ranked: Vec<_> = fit.filter_map(|adapter| Some((rank(adapter)?, adapter))).collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, adapter)| adapter).collect()
 }
 
 fn asked(choice: &Choice) -> String {

@@ -33,6 +33,14 @@ pub enum DeviceError {
     /// The driver or wgpu refused a call.
     #[error("the GPU refused a call: {0}; please report this with the output of `signet conform`")]
     Refused(String),
+    /// The driver lists an adapter and does not open it.
+    #[error("{device} cannot be opened: {reason}; choose another device")]
+    Unopened {
+        /// Its name.
+        device: String,
+        /// What the driver says.
+        reason: String,
+    },
     /// No adapter fits what was asked for.
     #[error("{0}")]
     Adapter(String),

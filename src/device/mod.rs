@@ -2,6 +2,7 @@
 
 mod adapters;
 mod buffers;
+mod fallback;
 mod faults;
 mod gpu;
 mod kernels;
@@ -9,8 +10,9 @@ mod known;
 mod readback;
 mod timing;
 
-pub use adapters::{Adapter, Choice, adapters, select};
+pub use adapters::{Adapter, Choice, adapters, ranked, select};
 pub use buffers::Bound;
+pub use fallback::{Skipped, first_that_opens};
 pub use faults::DeviceError;
 pub use gpu::{Checks, Gpu};
 pub use kernels::{Access, Cooperative, Dispatch, KERNELS, Kernel, kernel};

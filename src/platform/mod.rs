@@ -11,6 +11,8 @@ mod memory;
 mod models;
 #[cfg(not(target_arch = "wasm32"))]
 mod native;
+mod process;
+mod shell;
 pub mod vector;
 #[cfg(target_arch = "wasm32")]
 mod web;
@@ -22,6 +24,8 @@ pub use memory::{adapter_memory, memory};
 pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted, delete_model, fetch_model, kept_models};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
+pub use process::{fail_at_file_size_limit, make_room, program};
+pub use shell::command_line;
 use std::io;
 #[cfg(target_arch = "wasm32")]
 use web as here;
@@ -29,7 +33,7 @@ use web as here;
 pub use web::{dom as elements, engine, link, mount, page};
 
 pub use here::{
-    Clock, Commit, CommitPart, IN_PAGE, Lock, Places, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, exists, fetch_asset,
+    Clock, Commit, CommitPart, IN_PAGE, Lock, Places, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, claim_dir, exists, fetch_asset,
     has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now, pause, read, read_part, read_start, read_text, read_up_to,
     remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, sweep, sweep_named, sync, system, used_memory, wait, write_atomic,
 };

@@ -18,9 +18,9 @@ fn progress(stop: &Stop, emit: &mut dyn FnMut(Event)) -> impl FnMut(usize, usize
 pub(super) async fn bench_decode(bench: DecodeBench, device: &str, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let variants = tuned(device, tuning, |machine| decode_set_up(machine, &bench), emit).await?;
     let machine = async || {
-        let (mut machine, device) = devices::machine(device).await?;
-        machine.set_variants(variants.clone());
-        Ok((machine, device))
+        let mut opened = devices::open(device, None).await?;
+        opened.machine.set_variants(variants.clone());
+        Ok((opened.machine, opened.name))
     };
     let report = decode(machine, bench, &mut progress(stop, emit)).await?;
     emit(Event::BenchDecode(report));
@@ -29,12 +29,12 @@ pub(super) async fn bench_decode(bench: DecodeBench, device: &str, tuning: Tunin
 
 /// The variants for what `set_up` makes on a device.
 async fn tuned(device: &str, tuning: Tuning, set_up: impl FnOnce(&mut crate::graph::Machine) -> Result<()>, emit: &mut dyn FnMut(Event)) -> Result<Variants> {
-    let (mut machine, _) = devices::machine(device).await?;
+    let (mut machine, _) = devices::machine(device, emit).await?;
     tuning::tune(&mut machine, tuning, false, set_up, emit).await
 }
 
 pub(super) async fn bench_train(bench: TrainBench, device: &str, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let (mut machine, device) = devices::machine(device).await?;
+    let (mut machine, device) = devices::machine(device, emit).await?;
     tuning::tune(&mut machine, tuning, false, |machine| train_set_up(machine, &bench).map(drop), emit).await?;
     let report = train(&mut machine, &device, bench, &mut progress(stop, emit)).await?;
     emit(Event::BenchTrain(report));
@@ -42,7 +42,7 @@ pub(super) async fn bench_train(bench: TrainBench, device: &str, tuning: Tuning,
 }
 
 pub(super) async fn bench_matmul(device: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let (mut machine, device) = devices::machine(device).await?;
+    let (mut machine, device) = devices::machine(device, emit).await?;
     emit(Event::Note { text: device });
     let emit = RefCell::new(emit);
     let mut timed = |report: &_| emit.borrow_mut()(Event::BenchMatmul(Clone::clone(report)));
@@ -52,7 +52,7 @@ pub(super) async fn bench_matmul(device: &str, stop: &Stop, emit: &mut dyn FnMut
 }
 
 pub(super) async fn bench_dispatch(device: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let (mut machine, device) = devices::machine(device).await?;
+    let (mut machine, device) = devices::machine(device, emit).await?;
     let seconds = dispatch_cost(&mut machine, &mut progress(stop, emit)).await?;
     emit(Event::BenchDispatch { device, seconds });
     Ok(())

@@ -1,6 +1,6 @@
 //! Damaged checkpoints of a run: which older one is whole, and how to use it.
 
-use super::{Command, TrainRequest};
+use super::{Command, TrainRequest, resume_command};
 use crate::platform;
 use crate::train::{Checkpoint, checkpoint, checkpoints, newest_whole};
 use anyhow::{Result, anyhow, bail};
@@ -31,17 +31,10 @@ pub(super) fn with_older(error: anyhow::Error, request: &TrainRequest) -> anyhow
     match newest_whole(run, step) {
         Some(older) => anyhow!(
             "{error:#}. The newest checkpoint that is whole is that of step {older}. Resume from it with `{}`; later ones are moved aside, not deleted",
-            resume_command(run, older)
+            format!("{} --from-step {older}", resume_command(run, &request.device, request.memory))
         ),
         None => anyhow!("{error:#}. No older checkpoint is whole: start the run again under another --name"),
     }
-}
-
-/// The command line that resumes a run from a checkpoint.
-fn resume_command(run: &Path, step: u64) -> String {
-    let folder = run.parent().filter(|folder| *folder != Path::new("runs"));
-    let runs = folder.map_or(String::new(), |folder| format!(" --runs '{}'", folder.display()));
-    format!("signet train --resume{runs} --name '{}' --from-step {step}", run.file_name().unwrap_or_default().to_string_lossy())
 }
 
 fn mentions(error: &anyhow::Error, path: &Path) -> bool {

@@ -3,7 +3,7 @@
 use super::{Event, Stop, save};
 use crate::certify;
 use crate::conform::{self, Options, Report, Target, Told};
-use crate::device::{Adapter, Checks, Choice, Gpu, adapters, select};
+use crate::device::{Adapter, Checks, Choice, DeviceError, Gpu, Skipped, adapters, first_that_opens, ranked, select};
 use crate::graph::{Counter, Machine};
 use crate::ops::FUSIONS;
 use crate::platform;
@@ -64,21 +64,95 @@ impl DeviceInfo {
     }
 }
 
-/// The machine that `device` names, and how to call it.
-pub(super) async fn machine(device: &str) -> Result<(Machine, String)> {
+/// How the CPU device is called.
+const CPU: &str = "the CPU device";
+
+/// An open machine.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) machine: Machine,
+    /// How to call it.
+    pub(super) name: String,
+    /// Why `auto` took it and not another, where that is not plain.
+    pub(super) notes: Vec<String>,
+}
+
+impl Opened {
+    fn cpu() -> Self {
+        Self { machine: Machine::cpu(), name: CPU.into(), notes: Vec::new() }
+    }
+
+    pub(super) fn gpu(gpu: Arc<Gpu>, name: String) -> Self {
+        Self { machine: Machine::gpu(gpu, FUSIONS), name, notes: Vec::new() }
+    }
+}
+
+/// Opens the machine that `device` names; `before` is the one that a run was trained on so far.
+pub(super) async fn open(device: &str, before: Option<&str>) -> Result<Opened> {
     let Ok(choice) = device.parse::<Choice>();
-    if choice == Choice::Cpu {
-        return Ok((Machine::cpu(), "the CPU device".into()));
+    let adapters = if choice == Choice::Cpu { Vec::new() } else { adapters().await };
+    open_among(&adapters, &choice, before, async |adapter| Gpu::open(adapter, Checks::Off).await).await
+}
+
+/// As [`open`], and tells why `auto` took it.
+pub(super) async fn machine(device: &str, emit: &mut dyn FnMut(Event)) -> Result<(Machine, String)> {
+    let Opened { machine, name, notes } = open(device, None).await?;
+    notes.into_iter().for_each(|text| emit(Event::Note { text }));
+    Ok((machine, name))
+}
+
+/// Opens what `choice` means among adapters. What is named is opened or refused; `auto` tries one after the
+/// other, then takes the CPU device.
+pub(super) async fn open_among(
+    adapters: &[Adapter], choice: &Choice, before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>,
+) -> Result<Opened> {
+    if *choice == Choice::Auto {
+        return Ok(open_auto(adapters, before, open).await);
     }
-    let adapters = adapters().await;
-    match select(&adapters, &choice)? {
-        None => Ok((Machine::cpu(), "the CPU device".into())),
-        Some(adapter) => {
-            let gpu = Gpu::open(adapter, Checks::Off).await?;
-            let name = format!("{}, driver {} {}", gpu.name(), gpu.info().driver, gpu.info().driver_info);
-            Ok((Machine::gpu(Arc::new(gpu), FUSIONS), name))
+    match select(adapters, choice)? {
+        None => Ok(Opened::cpu()),
+        Some(adapter) => Ok(Opened::gpu(Arc::new(open(adapter).await?), adapter.description())),
+    }
+}
+
+/// A run stays on the device that it was trained on `before`, where it can.
+async fn open_auto(adapters: &[Adapter], before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>) -> Opened {
+    let candidates = candidates(adapters, before);
+    let tried = async |adapter: &&Adapter| {
+        let gpu = Arc::new(open(adapter).await?);
+        gpu.probe().await?;
+        Ok(Opened::gpu(gpu, adapter.description()))
+    };
+    let (opened, skipped) = first_that_opens(candidates, |adapter| adapter.name(), tried).await;
+    let mut opened = opened.unwrap_or_else(Opened::cpu);
+    if !skipped.is_empty() {
+        let reasons = skipped.iter().map(|Skipped { device, reason }| format!("{device} cannot be used ({reason})"));
+        opened.notes.push(format!("auto took {}, because {}", opened.name, reasons.collect::<Vec<_>>().join(", and ")));
+    }
+    match before {
+        Some(before) if before != opened.name => {
+            opened.notes.push(format!("the run was trained on {before} so far; on {} it does not continue to the same bits", opened.name));
         }
+        Some(CPU) if !ranked(adapters).is_empty() => {
+            opened.notes.push("the run was trained on the CPU device so far and stays there; --device moves it".into())
+        }
+        _ => {}
     }
+    opened
+}
+
+/// The adapters that `auto` tries, in this order: first those that a run was trained on before, also software.
+fn candidates<'a>(adapters: &'a [Adapter], before: Option<&str>) -> Vec<&'a Adapter> {
+    let Some(before) = before else { return ranked(adapters) };
+    if before == CPU {
+        return Vec::new();
+    }
+    let same = |adapter: &&Adapter| before.strip_prefix(&*adapter.name()).is_some_and(|rest| rest.starts_with(", driver "));
+    let mut found: Vec<&Adapter> = adapters.iter().filter(|adapter| adapter.lacks().is_empty()).filter(same).collect();
+    // Of several of one name, the one with that driver.
+    found.sort_by_key(|adapter| adapter.description() != before);
+    found.extend(ranked(adapters).into_iter().filter(|adapter| !same(adapter)));
+    found
 }
 
 /// A machine that was not opened: what can be planned there.
@@ -94,11 +168,10 @@ pub(super) struct Place {
 /// The place that `choice` means among adapters.
 pub(super) fn place(adapters: &[Adapter], choice: &Choice) -> Result<Place> {
     Ok(match select(adapters, choice)? {
-        None => Place { counter: Machine::cpu().counter(), memory: platform::memory(), name: "the CPU device".into() },
+        None => Place { counter: Machine::cpu().counter(), memory: platform::memory(), name: CPU.into() },
         Some(adapter) => {
             let most_words = usize::try_from(adapter.most_bytes() / 4).unwrap_or(usize::MAX);
-            let name = format!("{}, driver {} {}", adapter.name(), adapter.info.driver, adapter.info.driver_info);
-            Place { counter: Counter::new(most_words, FUSIONS), memory: adapter.memory(), name }
+            Place { counter: Counter::new(most_words, FUSIONS), memory: adapter.memory(), name: adapter.description() }
         }
     })
 }
@@ -127,8 +200,14 @@ pub struct ConformRequest {
 pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let mut options = Options::all(request.seed.unwrap_or_else(platform::seed));
     options.filter = request.filter.clone();
+    let (targets, skipped) = targets(&request).await?;
     let mut failed = Vec::new();
-    for (n, target) in targets(&request).await?.into_iter().enumerate() {
+    for Skipped { device, reason } in skipped {
+        emit(Event::Note { text: format!("{device} cannot be used ({reason})") });
+        // Of all devices, one that does not open fails; `auto` takes another.
+        failed.extend((request.device == "all").then_some(device));
+    }
+    for (n, target) in targets.into_iter().enumerate() {
         if stop.asked() {
             bail!("stopped before all devices were tried");
         }
@@ -176,104 +255,31 @@ async fn conform_one(target: &Target, options: &Options, stop: &Stop, emit: &mut
     report
 }
 
-async fn targets(request: &ConformRequest) -> Result<Vec<Target>> {
+/// The devices that are checked, and those that do not open.
+async fn targets(request: &ConformRequest) -> Result<(Vec<Target>, Vec<Skipped>)> {
     let adapters = adapters().await;
+    let both = async |adapter: &&Adapter| Target::both_ways(adapter).await;
     let Ok(choice) = request.device.parse::<Choice>();
-    let chosen: Vec<&Adapter> = if request.device == "all" { adapters.iter().collect() } else { select(&adapters, &choice)?.into_iter().collect() };
-    let mut targets = if request.device == "all" || chosen.is_empty() { vec![Target::Cpu] } else { Vec::new() };
-    for adapter in chosen {
-        targets.push(Target::both_ways(adapter).await?);
+    match choice {
+        _ if request.device == "all" => {
+            let (mut targets, mut skipped) = (vec![Target::Cpu], Vec::new());
+            for adapter in &adapters {
+                let (target, failed) = first_that_opens([adapter], |adapter| adapter.name(), &both).await;
+                targets.extend(target);
+                skipped.extend(failed);
+            }
+            Ok((targets, skipped))
+        }
+        Choice::Auto => {
+            let (target, skipped) = first_that_opens(ranked(&adapters), |adapter| adapter.name(), &both).await;
+            Ok((vec![target.unwrap_or(Target::Cpu)], skipped))
+        }
+        choice => match select(&adapters, &choice)? {
+            Some(adapter) => Ok((vec![Target::both_ways(adapter).await?], Vec::new())),
+            None => Ok((vec![Target::Cpu], Vec::new())),
+        },
     }
-    Ok(targets)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::{Command, Runner};
-    use super::*;
-
-    /// What a command tells; it is asked to stop once `stop_at` parts are done. With its error, if any.
-    fn events(command: Command, stop_at: usize) -> (Vec<Event>, Option<String>) {
-        let stop = Stop::default();
-        let mut events = Vec::new();
-        let result = Runner::new(stop.clone()).run(command, &mut |event| {
-            if matches!(event, Event::Progress { done, .. } if done == stop_at) {
-                stop.ask();
-            }
-            events.push(event);
-        });
-        (events, result.err().map(|error| format!("{error:#}")))
-    }
-
-    fn conform_cpu(report: Option<std::path::PathBuf>) -> Command {
-        Command::Conform(ConformRequest { device: "cpu".into(), seed: Some(1), filter: Some("swiglu: ".into()), report })
-    }
-
-    fn progress(events: &[Event]) -> Vec<(usize, usize)> {
-        events.iter().filter_map(|event| if let Event::Progress { done, of, .. } = event { Some((*done, *of)) } else { None }).collect()
-    }
-
-    fn reports(events: &[Event]) -> Vec<&Report> {
-        events.iter().filter_map(|event| if let Event::Conformance { report, .. } = event { Some(&**report) } else { None }).collect()
-    }
-
-    #[test]
-    fn conformance_tells_how_far_it_is_and_keeps_what_was_done_when_it_is_stopped() {
-        let scratch = std::env::temp_dir().join(format!("signet-conform-{}", std::process::id()));
-        platform::make_dir(&scratch).unwrap();
-        let (told, error) = events(conform_cpu(Some(scratch.join("whole"))), usize::MAX);
-        let of = reports(&told)[0].cases();
-        assert!(error.is_none() && of > 3 && reports(&told)[0].passed());
-        assert_eq!(progress(&told), (0..=of).map(|done| (done, of)).collect::<Vec<_>>());
-        assert_eq!(told.iter().filter(|event| matches!(event, Event::Case { .. })).count(), of);
-
-        let (told, error) = events(conform_cpu(Some(scratch.join("whole"))), 2);
-        assert_eq!(error.as_deref(), Some(&*format!("CPU: stopped after 2 of {of} cases")));
-        let part = reports(&told)[0];
-        assert_eq!((part.cases(), progress(&told).len()), (2, 3));
-        // The whole report that was there stays.
-        let kept = || platform::read_text(&scratch.join("whole.json")).unwrap();
-        assert_eq!(serde_json::from_str::<Report>(&kept()).unwrap().cases(), of);
-
-        let save = |name: &str| Command::SaveReport { report: Box::new(part.clone()), path: scratch.join(name) };
-        assert!(events(save("part"), usize::MAX).1.is_none());
-        assert!(platform::read_text(&scratch.join("part.md")).unwrap().contains("Not all of it was tried: stopped after 2"));
-        assert_eq!(serde_json::from_str::<Report>(&platform::read_text(&scratch.join("part.json")).unwrap()).unwrap().cases(), 2);
-        let error = events(save("part.md/where"), usize::MAX).1.expect("a file is no folder");
-        assert!(error.contains("part.md: the folder could not be made"), "{error}");
-        platform::remove_dir(&scratch).unwrap();
-    }
-
-    #[test]
-    fn benchmarks_tell_how_far_they_are_and_stop() {
-        let decode = |tokens| {
-            let bench = crate::bench::DecodeBench { size: "tiny".into(), prompt: 4, tokens, dense: true, kernels: false };
-            Command::BenchDecode { bench, device: "cpu".into() }
-        };
-        let (told, error) = events(decode(2), usize::MAX);
-        assert!(error.is_none() && matches!(told.last(), Some(Event::BenchDecode(_))), "{error:?}");
-        let of = 15;
-        assert_eq!(progress(&told), (0..=of).map(|done| (done, of)).collect::<Vec<_>>());
-        let stopped = |command: Command, at: usize| {
-            let (told, error) = events(command, at);
-            let (done, of) = *progress(&told).last().unwrap();
-            assert!(done == at && done < of, "{done} of {of}");
-            assert_eq!(error.unwrap(), format!("stopped after {done} of {of} parts"));
-        };
-        stopped(decode(2), 3);
-        stopped(Command::BenchMatmul { device: "cpu".into() }, 0);
-        stopped(Command::BenchDispatch { device: "cpu".into() }, 4);
-        let storage = crate::model::MatrixStorage::F32;
-        let bench = crate::bench::TrainBench {
-            size: "tiny".into(),
-            batch: 1,
-            seq: 8,
-            steps: 2,
-            teacher_storage: storage,
-            moments: crate::model::Moments::F32,
-            kernels: false,
-            recompute: false,
-        };
-        stopped(Command::BenchTrain { bench, device: "cpu".into() }, 1);
-    }
-}
+pub(super) mod tests;

@@ -106,7 +106,7 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     for opened in opened {
         jobs.push(opened.ask(&encoder, &request, key, stop, emit)?);
     }
-    let (mut machine, device) = devices::machine(&request.device).await?;
+    let (mut machine, device) = devices::machine(&request.device, emit).await?;
     let set_up = |machine: &mut Machine| {
         let weights = Weights::allocate(machine, &file.config, file.linears, Purpose::Inference(storage))?;
         if text.is_some() {

@@ -15,6 +15,11 @@ use std::sync::Arc;
 pub enum Event {
     /// Training goes on.
     Train(TrainEvent),
+    /// The directory of a new run was made.
+    RunCreated {
+        /// Where.
+        path: PathBuf,
+    },
     /// Training ended; whether all steps were done.
     TrainEnded {
         /// False if it was asked to stop.
@@ -287,6 +292,13 @@ pub enum Event {
         trashed: usize,
         /// When it was looked at, in seconds since 1970.
         now: f64,
+    },
+    /// What is known of a run.
+    Run {
+        /// Its directory.
+        path: PathBuf,
+        /// None if there is no run.
+        run: Option<Box<RunInfo>>,
     },
     /// A piece of what a run has recorded.
     RunMetrics {

@@ -42,7 +42,7 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
         bail!("the text is {} tokens long, and a window has {window}. Give more text, or a smaller --window", tokens.len());
     }
     tokens.truncate(window * windows.max(1));
-    let (mut machine, device) = devices::machine(&device).await?;
+    let (mut machine, device) = devices::machine(&device, emit).await?;
     emit(Event::Note { text: format!("{} × {} points, {} tokens at each, on {device}", grid.points, grid.points, tokens.len() / window * window) });
     let mut progress = |done, of| {
         emit(Event::Progress { done, of, note: format!("{done} of {of} points") });

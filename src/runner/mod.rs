@@ -25,9 +25,11 @@ mod numbers;
 mod pack;
 mod plan;
 mod recover;
+mod resume;
 mod runs;
 mod save;
 mod settings;
+mod stop;
 mod sweep;
 mod teach;
 mod train;
@@ -57,8 +59,10 @@ pub use landscape::LandscapeRequest;
 pub use numbers::{ModelNumbers, RunLength};
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
+pub use resume::{RUNS, resume_command, with_resume};
 pub use runs::RunInfo;
 pub use settings::{settings, settings_over};
+pub use stop::Stop;
 pub use sweep::{SweepRequest, SweepRun};
 pub use teach::TeachRequest;
 pub use train::{TrainRequest, free_run};
@@ -67,15 +71,15 @@ pub use weights::{LayerInfo, PlaneView};
 pub use worker::{Hear, Heard, Host, Link, Reply, Say, Spawn, Start, Wake, Worker, bug, connect, restart};
 
 pub use crate::platform::dom;
-pub use crate::platform::{Choice, Clock, IN_PAGE, KeptModel, Pick, Room, has_display, home_dir, pause, pick, spawn, write_atomic};
+pub use crate::platform::{
+    Choice, Clock, IN_PAGE, KeptModel, Pick, Room, fail_at_file_size_limit, has_display, home_dir, pause, pick, spawn, wait, write_atomic,
+};
 
 use crate::platform;
 use crate::train::Ending;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 
 /// What a front end may ask for.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -239,6 +243,11 @@ pub enum Command {
         /// overrun; 0 for all there are.
         pieces: usize,
     },
+    /// Say what is known of a run.
+    DescribeRun {
+        /// Its directory.
+        path: PathBuf,
+    },
     /// Give a run that nobody trains another name.
     RenameRun {
         /// Its directory.
@@ -312,45 +321,6 @@ impl Command {
     }
 }
 
-/// Asks running work to stop; shared with signal handlers and other threads.
-#[derive(Clone, Default)]
-pub struct Stop {
-    asked: Arc<AtomicU8>,
-    /// Called when it is asked, where the work is elsewhere.
-    forward: Option<Arc<dyn Fn() + Send + Sync>>,
-}
-
-impl std::fmt::Debug for Stop {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Stop({})", self.asked())
-    }
-}
-
-impl Stop {
-    /// One that also calls `forward` whenever it is asked.
-    pub(crate) fn forwarding(forward: impl Fn() + Send + Sync + 'static) -> Self {
-        Self { forward: Some(Arc::new(forward)), ..Self::default() }
-    }
-
-    /// Asks once: save, then stop.
-    pub fn ask(&self) {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        if let Some(forward) = &self.forward {
-            forward();
-        }
-    }
-
-    /// Forgets that it was asked: the next work is new.
-    pub fn clear(&self) {
-        self.asked.store(0, Ordering::SeqCst);
-    }
-
-    /// Whether it was asked.
-    pub fn asked(&self) -> bool {
-        self.asked.load(Ordering::SeqCst) > 0
-    }
-}
-
 /// Does work, one command at a time.
 pub struct Runner {
     stop: Stop,
@@ -414,7 +384,7 @@ impl Runner {
         match command {
             Command::Train(request) => {
                 let asked = train::Asked { stop: &self.stop, orders: &self.orders };
-                let ending = recover::train(*request, self.tuning, asked, emit, recover::PATIENCE, devices::machine).await;
+                let ending = recover::train(*request, self.tuning, asked, emit, recover::PATIENCE, devices::open).await;
                 self.orders.clear();
                 emit(Event::TrainEnded { finished: ending? == Ending::Finished });
                 Ok(())
@@ -479,6 +449,7 @@ impl Runner {
             Command::BenchDispatch { device } => bench::bench_dispatch(&device, &self.stop, emit).await,
             Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, &self.stop, emit).await,
             Command::ListRuns { folder } => runs::list(&folder, emit),
+            Command::DescribeRun { path } => runs::describe(path, emit),
             Command::FollowRun { path, from, pieces } => runs::follow(&path, from, pieces, &self.stop, emit),
             Command::RenameRun { path, name } => runs::rename(&path, &name, emit),
             Command::TrashRun { path } => runs::trash(&path, emit),

@@ -70,7 +70,7 @@ pub(super) struct Speaker {
 pub(super) async fn speakers(
     files: &[&ModelFile], device: &str, context: usize, scores: bool, tuning: Tuning, emit: &mut dyn FnMut(Event),
 ) -> Result<(Machine, Vec<Speaker>)> {
-    let (mut machine, device) = super::devices::machine(device).await?;
+    let (mut machine, device) = super::devices::machine(device, emit).await?;
     let engine = |machine: &mut Machine, weights: &Weights| {
         let engine = Engine::new(machine, weights, context)?;
         if scores { engine.with_scores(machine, weights) } else { Ok(engine) }

@@ -1,10 +1,10 @@
 //! Training through the loss of a device: the run goes on by itself from its last checkpoint when the
 //! same adapter is back, or stops with everything saved.
 
+use super::devices::Opened;
 use super::train::{Asked, TrainRequest, train as once};
-use super::{Event, Stop, Tuning};
+use super::{Event, Stop, Tuning, resume_command};
 use crate::device::Gpu;
-use crate::graph::Machine;
 use crate::platform;
 use crate::train::{Ending, TrainEvent, checkpoints};
 use anyhow::{Result, anyhow};
@@ -26,26 +26,38 @@ pub(super) const PATIENCE: Patience = Patience { tries: 5, pause: 1.0 };
 /// Runs a training to its end, or until `stop` asks. `open` opens the machine that a device's name means.
 pub(super) async fn train(
     mut request: TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event), patience: Patience,
-    open: impl AsyncFn(&str) -> Result<(Machine, String)>,
+    open: impl AsyncFn(&str, Option<&str>) -> Result<Opened>,
 ) -> Result<Ending> {
     let mut first: Option<Seen> = None;
     let mut recovery = Recovery { patience, tries: 0, from: None };
     loop {
-        let mut opened = None;
-        let result = once(&request, tuning, asked, emit, async |device| {
-            let (machine, name) = open(device).await?;
-            let seen = Seen { name: name.clone(), gpu: machine.device().cloned() };
+        let (mut opened, mut created) = (None, None);
+        let mut watch = |event| {
+            if let Event::RunCreated { path } = &event {
+                created = Some(path.clone());
+            }
+            emit(event);
+        };
+        let result = once(&request, tuning, asked, &mut watch, async |device, before| {
+            let found = open(device, before).await?;
+            let seen = Seen { name: found.name.clone(), gpu: found.machine.device().cloned() };
             // Another adapter would give other bits, and may be meant for something else.
             if let Some(first) = first.as_ref().filter(|first| first.name != seen.name) {
-                return Err(anyhow!("{} did not come back; there is {name}", first.name));
+                return Err(anyhow!("{} did not come back; there is {}", first.name, found.name));
             }
             opened = Some(seen);
-            Ok((machine, name))
+            Ok(found)
         });
         let error = match result.await {
             Ok(ending) => return Ok(ending),
             Err(error) => error,
         };
+        match created {
+            Some(path) => request = TrainRequest { run: path, numbered: false, ..request },
+            // Under this name may be the run of another process.
+            None if request.numbered => return Err(error),
+            None => {}
+        }
         let lost = opened.as_ref().and_then(Seen::lost);
         // After a loss, a device that cannot be opened is one that is not back yet.
         if !platform::exists(&request.run.join("run.toml")) || lost.is_none() && (first.is_none() || opened.is_some()) {
@@ -56,7 +68,7 @@ pub(super) async fn train(
             first = Some(Seen { gpu: None, ..seen });
         }
         let reason = lost.map_or_else(|| format!("{error:#}"), |reason| format!("the GPU was lost: {reason}"));
-        if !recovery.wait(&request.run, &reason, asked.stop, emit).await? {
+        if !recovery.wait(&request, &reason, asked.stop, emit).await? {
             return Ok(Ending::Stopped);
         }
     }
@@ -93,7 +105,8 @@ struct Recovery {
 
 impl Recovery {
     /// Waits before the next try; false if it was asked to stop meanwhile. An error when there were enough.
-    async fn wait(&mut self, run: &Path, reason: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
+    async fn wait(&mut self, request: &TrainRequest, reason: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
+        let run = &*request.run;
         let last = checkpoints(run)?.last().copied();
         if last != self.from {
             *self = Recovery { tries: 0, from: last, ..*self };
@@ -101,12 +114,11 @@ impl Recovery {
         let (saved, tries) = (last.unwrap_or(0), self.patience.tries);
         if self.tries == tries {
             let message = format!(
-                "{reason}. {tries} tries to go on did not get further. {} is saved up to step {saved}: \
-                 go on with --resume --name {} when the device is back, or on another with --device",
-                run.display(),
-                run.file_name().unwrap_or_default().to_string_lossy()
+                "{reason}. {tries} tries to go on did not get further. {} is saved up to step {saved}: resume it when the device is back, or on \
+                 another with --device",
+                run.display()
             );
-            log(run, &message)?;
+            log(run, &format!("{message}: {}", resume_command(run, &request.device, request.memory)))?;
             return Err(anyhow!(message));
         }
         let pause = self.patience.pause * f64::from(1 << self.tries);
@@ -165,7 +177,7 @@ mod tests {
                 sample_every: 0,
                 ..TrainConfig::default()
             };
-            TrainRequest { run: self.0.join(name), config: Some(config), resume, from_step: None, device: "0".into(), memory: None }
+            TrainRequest { run: self.0.join(name), numbered: false, config: Some(config), resume, from_step: None, device: "0".into(), memory: None }
         }
 
         /// What a run came to: parameters, moments and metrics without their timings.
@@ -188,13 +200,13 @@ mod tests {
     /// Runs on the first adapter, which `fault` is shown after every step; there are `machines` to be had.
     fn run(request: TrainRequest, machines: usize, fault: &mut dyn FnMut(u64, &Gpu)) -> (Result<Ending>, usize) {
         let gpus = RefCell::new(Vec::<Arc<Gpu>>::new());
-        let open = async |_: &str| {
+        let open = async |_: &str, _: Option<&str>| {
             if gpus.borrow().len() == machines {
                 return Err(anyhow!("no device"));
             }
             let gpu = Arc::new(Gpu::open(&adapters().await[0], Checks::Off).await?);
             gpus.borrow_mut().push(gpu.clone());
-            Ok((Machine::gpu(gpu, crate::ops::FUSIONS), "the adapter".to_string()))
+            Ok(Opened::gpu(gpu, "the adapter".into()))
         };
         let mut tries = 0;
         let mut emit = |event| match event {
@@ -237,10 +249,43 @@ mod tests {
                 }
             });
             let said = format!("{:#}", result.unwrap_err());
-            assert!(said.contains("up to step 10") && said.contains("--resume --name") && tries == 3, "{tries}: {said}");
+            assert!(said.contains("up to step 10") && tries == 3, "{tries}: {said}");
+            let log = platform::read_text(&scratch.0.join(name).join("log.txt")).unwrap();
+            assert!(log.contains(&format!("train --resume --name {name} --runs ")) && log.contains("--device 0"), "{log}");
             run(scratch.request(name, true), 1, &mut |_, _| {}).0.unwrap();
             assert!(scratch.result("whole") == scratch.result(name), "the results differ");
         }
+    }
+
+    #[test]
+    fn a_run_on_auto_whose_card_cannot_be_opened_trains_on_the_cpu_and_says_so() {
+        use super::super::devices::{open_among, tests};
+        let scratch = Scratch::new("unopened");
+        let cards = tests::cards(&[wgpu::DeviceType::DiscreteGpu]);
+        let open = async |device: &str, before: Option<&str>| {
+            let Ok(choice) = device.parse();
+            open_among(&cards, &choice, before, async |adapter| Err(tests::refused(adapter))).await
+        };
+        let train_on = |device: &str, name: &str| {
+            let request = TrainRequest { device: device.into(), ..scratch.request(name, false) };
+            let (mut notes, mut summary) = (Vec::new(), String::new());
+            let mut emit = |event| match event {
+                Event::Note { text } => notes.push(text),
+                Event::Train(TrainEvent::Begun { summary: told, .. }) => summary = told,
+                _ => {}
+            };
+            let (stop, orders) = Default::default();
+            let asked = Asked { stop: &stop, orders: &orders };
+            let result = platform::wait(train(request, Tuning::default(), asked, &mut emit, PATIENCE, open));
+            (result, notes, summary)
+        };
+        let (result, notes, summary) = train_on("auto", "auto");
+        assert_eq!(result.unwrap(), Ending::Finished);
+        let told = "auto took the CPU device, because card 0 (";
+        let log = platform::read_text(&scratch.0.join("auto/log.txt")).unwrap();
+        assert!(notes.iter().any(|note| note.starts_with(told)) && summary.contains(told) && log.contains(told), "{notes:?}, {summary}, {log}");
+        let (result, ..) = train_on("card 0", "named");
+        assert!(result.unwrap_err().to_string().contains("cannot be opened") && !scratch.0.join("named").exists());
     }
 
     #[test]

@@ -41,6 +41,11 @@ impl RunInfo {
         self.last.as_ref().map_or(0, |last| last.step)
     }
 
+    /// Steps of its last checkpoint: where a resume continues.
+    pub fn saved(&self) -> u64 {
+        self.checkpoints.last().copied().unwrap_or(0)
+    }
+
     /// Perplexity on held-out text.
     pub fn perplexity(&self) -> Option<f64> {
         self.held_out.map(|(_, losses)| losses.ar.exp())
@@ -66,6 +71,14 @@ pub(super) fn list(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     runs.sort_by(|a, b| b.modified.total_cmp(&a.modified).then_with(|| a.name.cmp(&b.name)));
     let trashed = platform::list(&folder.join(TRASH)).map_or(0, |names| names.len());
     emit(Event::Runs { folder: folder.to_path_buf(), found, runs, trashed, now: platform::now() });
+    Ok(())
+}
+
+/// Tells what is known of one run.
+pub(super) fn describe(path: PathBuf, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+    let run = info(&path, name).map(Box::new);
+    emit(Event::Run { path, run });
     Ok(())
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, asked: Asked<'_
     for (n, run) in runs.iter().enumerate().filter(|(_, run)| !run.is_done()) {
         emit(Event::SweepRun { n: n + 1, of: runs.len(), name: run.name.clone() });
         let train = TrainRequest { resume: is_begun(&run.path), ..as_request(run, &request) };
-        match recover::train(train, tuning, asked, emit, recover::PATIENCE, devices::machine).await {
+        match recover::train(train, tuning, asked, emit, recover::PATIENCE, devices::open).await {
             Ok(Ending::Finished) => {}
             Ok(Ending::Stopped) => {
                 emit(Event::SweepEnded { done: runs[..n].len() - failed.len(), of: runs.len(), failed });
@@ -94,6 +94,7 @@ fn is_begun(path: &Path) -> bool {
 fn as_request(run: &SweepRun, request: &SweepRequest) -> TrainRequest {
     TrainRequest {
         run: run.path.clone(),
+        numbered: false,
         config: Some(*run.config.clone()),
         resume: false,
         from_step: None,

@@ -41,7 +41,7 @@ pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMu
     let origin = Origin { teacher: Some(file.checksum()?), top: Some(top), ..origin(&config, None, vocabulary, &inputs.corpus)? };
     let bytes = TeacherCache::bytes(&origin, top);
     emit(Event::Note { text: format!("{}: {} in all, {top} tokens at each of {} positions", out.display(), plan::size(bytes), origin.text.0 + origin.text.1) });
-    let (mut machine, name) = devices::machine(&device).await?;
+    let (mut machine, name) = devices::machine(&device, emit).await?;
     let teacher = file.load(&mut machine, Purpose::Inference(file.storage()))?;
     let notes = [("made_by", file.path().display().to_string()), ("device", name.clone())];
     let mut cache = CacheWriter::open(&out, &origin, &inputs.corpus, &notes)?;

@@ -1,5 +1,6 @@
 //! Training: opens what a run is made of, and hands it to the trainer.
 
+use super::devices::Opened;
 use super::known::Known;
 use super::plan::{self, Planned, Room};
 use super::{Event, Orders, Stop, Tuning, advice, corpus, damage, tuning};
@@ -11,7 +12,8 @@ use crate::model::{
 };
 use crate::platform;
 use crate::train::{
-    Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, Trainer, checkpoint,
+    Checkpoint, Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, TrainEvent,
+    Trainer, checkpoint, checkpoints, newest_whole, numbered,
 };
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,9 @@ use std::sync::Arc;
 pub struct TrainRequest {
     /// Directory of the run.
     pub run: PathBuf,
+    /// Takes another directory beside it, under the first free of `run-1`, `run-2`, …, once the run begins.
+    #[serde(default)]
+    pub numbered: bool,
     /// The settings; when resuming, `None` takes those the run was started with.
     pub config: Option<TrainConfig>,
     /// Go on with a run that exists.
@@ -36,9 +41,9 @@ pub struct TrainRequest {
     pub memory: Option<u64>,
 }
 
-/// The first of `run-1`, `run-2`, … that is free among `runs`.
+/// The first of `run-1`, `run-2`, … that is free among `runs`, until another process takes it.
 pub fn free_run(runs: &Path) -> Option<PathBuf> {
-    (1..10_000).map(|n| runs.join(format!("run-{n}"))).find(|path| !platform::exists(path))
+    numbered(runs).find(|path| !platform::exists(path))
 }
 
 /// Who speaks to a training while it runs.
@@ -51,7 +56,7 @@ pub(super) struct Asked<'a> {
 /// Runs a training to its end, or until it is asked to stop, on a machine that `open` gives when all else is
 /// known to be right.
 pub(super) async fn train(
-    request: &TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str) -> Result<(Machine, String)>,
+    request: &TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str, Option<&str>) -> Result<Opened>,
 ) -> Result<Ending> {
     // A new run's directory is made only when everything else is known to be right.
     let (opened, config) = if request.resume {
@@ -59,17 +64,25 @@ pub(super) async fn train(
         damage::check_resume(request)?;
         (Some(run), config)
     } else {
-        RunDir::check_free(&request.run)?;
+        if !request.numbered {
+            RunDir::check_free(&request.run)?;
+        }
         (None, corpus::lasting(corpus::named(request.config.clone().unwrap_or_default())?)?)
     };
     config.check()?;
+    if opened.is_some() && request.from_step.is_none() && is_finished(&request.run, config.steps)? {
+        emit(Event::Note { text: format!("{} is finished: all {} steps are done", request.run.display(), config.steps) });
+        return Ok(Ending::Finished);
+    }
     let last = opened.as_ref().map(|run| run.checkpoints()).transpose()?.and_then(|mut steps| steps.pop());
     let saved = request.from_step.or(last).map(|step| checkpoint(&request.run, step));
     let inputs = Inputs::open(&config, saved.as_deref(), asked.stop, emit)?;
     // Of a teacher that is on the machine.
     let teacher = inputs.teacher.as_ref().filter(|_| inputs.shapes.teacher.is_some());
     let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
-    let (mut machine, device) = open(&request.device).await?;
+    let before = if request.resume { trained_on(request)? } else { None };
+    let Opened { mut machine, name: device, notes } = open(&request.device, before.as_deref()).await?;
+    notes.iter().for_each(|text| emit(Event::Note { text: text.clone() }));
     let half = config.precision == Precision::F16;
     let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, Recompute::Off).map(drop)?);
     // A run goes on with the variants it was begun with: they decide its bits.
@@ -88,8 +101,15 @@ pub(super) async fn train(
     let first_weights = first_weights(&config, inputs.teacher, opened.is_some())?;
     let run = match opened {
         Some(run) => run,
+        None if request.numbered => RunDir::create_numbered(request.run.parent().unwrap_or(Path::new(".")), &config, &variants)?,
         None => RunDir::create(&request.run, &config, &variants)?,
     };
+    if !request.resume {
+        emit(Event::RunCreated { path: run.path().to_path_buf() });
+    }
+    notes.iter().try_for_each(|line| run.log(line))?;
+    // Its directory, where it took a number.
+    let request = &TrainRequest { run: run.path().to_path_buf(), ..request.clone() };
     let parts = Parts {
         machine,
         setup,
@@ -105,11 +125,35 @@ pub(super) async fn train(
         first_weights,
     };
     let mut trainer = Trainer::new(parts).await.map_err(|error| damage::with_older(error.into(), request))?;
-    let trained = trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(event))).await;
+    let trained = trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(with_notes(event, &notes)))).await;
     trained.map_err(|error| match error {
         TrainError::Diverged(what) => TrainError::Diverged(format!("{what}. {}", advice::after_divergence(request, trainer.config()))).into(),
         error => damage::with_older(error.into(), request),
     })
+}
+
+/// Whether the last checkpoint of a run is that of its last step, and whole.
+fn is_finished(run: &Path, steps: u64) -> Result<bool> {
+    let last = checkpoints(run)?.pop().filter(|&last| last >= steps);
+    Ok(last.is_some_and(|last| newest_whole(run, last.saturating_add(1)) == Some(last)))
+}
+
+/// The device that made the checkpoint from which a run is resumed, if there is one.
+fn trained_on(request: &TrainRequest) -> Result<Option<String>> {
+    let step = request.from_step.or(checkpoints(&request.run)?.pop());
+    // One that cannot be read is reported where it is loaded.
+    Ok(step.and_then(|step| Checkpoint::read(&checkpoint(&request.run, step)).ok()).map(|read| read.state.device))
+}
+
+/// Adds to what begins why `auto` took its device.
+fn with_notes(event: TrainEvent, notes: &[String]) -> TrainEvent {
+    match event {
+        TrainEvent::Begun { step, steps, summary, teacher, device, memory, tokens, lr, sample_prompt, matrices } => {
+            let summary = [&[summary], notes].concat().join("; ");
+            TrainEvent::Begun { step, steps, summary, teacher, device, memory, tokens, lr, sample_prompt, matrices }
+        }
+        other => other,
+    }
 }
 
 fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {

@@ -98,7 +98,7 @@ pub struct Checkpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// It could not be written.
-    #[error("{}: the checkpoint could not be written ({error}). Earlier checkpoints are whole: make room and go on with --resume", path.display())]
+    #[error("{}: the checkpoint could not be written ({error}). {}", path.display(), saved(error))]
     Write {
         /// Where.
         path: PathBuf,
@@ -122,6 +122,12 @@ pub enum CheckpointError {
         /// Its format.
         found: u32,
     },
+}
+
+/// What is left after a checkpoint could not be written, and what to do.
+fn saved(error: &io::Error) -> String {
+    let advice = platform::make_room(error).map_or(String::new(), |advice| format!("; {advice}, then resume the run"));
+    format!("Earlier checkpoints are whole{advice}")
 }
 
 /// Writes a checkpoint into `path`; `files` are small texts that belong to it, and `run` is kept in its state.

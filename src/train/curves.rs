@@ -3,7 +3,7 @@
 
 use super::follow::{Place, read_piece};
 use super::metrics::Metrics;
-use super::run_dir::RunError;
+use super::run_error::RunError;
 use super::thin::Thin;
 use serde::{Deserialize, Serialize};
 use std::path::Path;

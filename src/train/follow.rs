@@ -1,7 +1,7 @@
 //! Reads `metrics.jsonl` piece by piece, also while a run is writing it.
 
 use super::metrics::Metrics;
-use super::run_dir::RunError;
+use super::run_error::RunError;
 use crate::formats::checksum;
 use crate::platform;
 use serde::{Deserialize, Serialize};

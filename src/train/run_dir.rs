@@ -21,75 +21,13 @@ use super::follow::{Place, read_piece};
 use super::gaps::{Gaps, up_to};
 use super::metrics::Metrics;
 use super::record::{Growing, RunRecord};
+use super::run_error::RunError;
 use super::run_toml;
 use super::samples;
 use crate::graph::Variants;
 use crate::platform::{self, Lock, append, cut_lines, remove_dir, write_atomic};
 use std::io;
 use std::path::{Path, PathBuf};
-
-/// What is wrong with a run's directory.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// It could not be read or written.
-    #[error("{}: {error}", path.display())]
-    Io {
-        /// Where.
-        path: PathBuf,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// Another process trains it.
-    #[error("{}: the run is being trained by another process. Wait for it, or give this run another --name", .0.display())]
-    InUse(PathBuf),
-    /// It exists, and a new run was asked for.
-    #[error("{}: there is a run of this name already. Go on with it with --resume, or choose another --name", .0.display())]
-    Exists(PathBuf),
-    /// There is nothing to resume.
-    #[error("{}: there is no run to resume here", .0.display())]
-    Missing(PathBuf),
-    /// A name that no run can have.
-    #[error("{name:?} is no name for a run: {problem}")]
-    Name {
-        /// The name.
-        name: String,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
-    /// It was moved or deleted while it was trained, and another one is in its place.
-    #[error("cannot write to {}: the run was moved or deleted while it trained, and another run has its name now. What was saved is where it was moved to; resume it there", .0.display())]
-    Replaced(PathBuf),
-    /// It is no longer there.
-    #[error("{}: there is no such run; it was moved, renamed or deleted", .0.display())]
-    Gone(PathBuf),
-    /// A file in it that cannot be understood.
-    #[error("{}: {problem}", path.display())]
-    Broken {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong, and what to do.
-        problem: String,
-    },
-    /// Its settings are not those that it was trained with.
-    #[error(
-        "{}: the settings are not those that the run was trained with: {differs}. Put them back with `signet check --repair`, or start a new run with other settings under another --name",
-        path.display()
-    )]
-    Changed {
-        /// The file.
-        path: PathBuf,
-        /// Which settings, and their values then and now.
-        differs: String,
-    },
-    /// A resume that asks for something else.
-    #[error("{}: the run was started with other settings: {differs}. Leave them out to resume it as it was, or start a new run with another --name", path.display())]
-    Differs {
-        /// The run.
-        path: PathBuf,
-        /// Which settings, and their values then and now.
-        differs: String,
-    },
-}
 
 /// Texts sampled along the way.
 const SAMPLES: &str = "samples.txt";
@@ -151,11 +89,15 @@ impl RunDir {
 
     /// Makes the directory of a new run.
     pub fn create(path: &Path, config: &TrainConfig, variants: &Variants) -> Result<Self, RunError> {
-        Self::check_free(path)?;
         at(path, platform::make_dir(&path.join("checkpoints")))?;
+        let lock = Self::lock(path)?;
+        // Only now nobody else can begin a run here.
+        if platform::exists(&path.join("run.toml")) {
+            return Err(RunError::Exists(path.to_path_buf()));
+        }
         let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
         let about = [("variants.json", chosen), ("run.toml", run_toml::text(config))];
-        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record: None, lock: Self::lock(path)? };
+        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record: None, lock };
         run.sweep();
         run.write_about()?;
         Ok(run)
@@ -168,6 +110,18 @@ impl RunDir {
         platform::sweep(&checkpoints);
         platform::sweep_named(&self.path, |name| REPLACED.contains(&name).then_some(()));
         platform::sweep_named(&checkpoints, |name| name.starts_with("step-").then_some(()));
+    }
+
+    /// Makes the directory of a new run under the first free name of [`numbered`], whoever else does so at
+    /// the same time.
+    pub fn create_numbered(runs: &Path, config: &TrainConfig, variants: &Variants) -> Result<Self, RunError> {
+        at(runs, platform::make_dir(runs))?;
+        for path in numbered(runs) {
+            if at(&path, platform::claim_dir(&path))? {
+                return Self::create(&path, config, variants);
+            }
+        }
+        Err(RunError::NoName(runs.to_path_buf()))
     }
 
     /// `run.toml` last: with it, there is a run.
@@ -223,7 +177,10 @@ impl RunDir {
     /// Opens the directory of a run that exists; returns its settings, which must be those of its checkpoints.
     pub fn open(path: &Path) -> Result<(Self, TrainConfig), RunError> {
         let file = path.join("run.toml");
-        let text = platform::read_text(&file).map_err(|_| RunError::Missing(path.to_path_buf()))?;
+        let text = platform::read_text(&file).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => RunError::Missing(path.to_path_buf()),
+            _ => RunError::Io { path: file.clone(), error },
+        })?;
         let broken = |problem: String| RunError::Broken { path: file.clone(), problem };
         let record = newest_record(path);
         match &record {
@@ -424,6 +381,11 @@ impl RunDir {
         };
         steps.map(removed).collect()
     }
+}
+
+/// The names that runs get by themselves: `run-1`, `run-2`, …
+pub fn numbered(runs: &Path) -> impl Iterator<Item = PathBuf> {
+    (1..10_000).map(|n| runs.join(format!("run-{n}")))
 }
 
 /// Where a run's checkpoint of a step is.

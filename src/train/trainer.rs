@@ -16,7 +16,8 @@ use super::event::TrainEvent;
 use super::guard::Guard;
 use super::orders::Orders;
 use super::record::RunRecord;
-use super::run_dir::{RunDir, RunError};
+use super::run_dir::RunDir;
+use super::run_error::RunError;
 use super::schedule::Schedule;
 use super::setup::Setup;
 use super::step::{PendingReport, Step, StepError};
@@ -201,6 +202,7 @@ impl Trainer {
                 (first_state.clone(), None)
             }
         };
+        let state = State { device: device.clone(), ..state };
         if let (Some(cache), Some(then)) = (&cache, &state.cache) {
             cache.expect(then)?;
         }
@@ -285,7 +287,7 @@ impl Trainer {
             if stop() {
                 self.settle_early(emit).await?;
                 self.save(false, emit).await?;
-                self.note(&format!("stopped at step {} of {}; go on with --resume", self.state.step, self.config.steps), emit)?;
+                self.note(&format!("stopped at step {} of {}; a resume continues there", self.state.step, self.config.steps), emit)?;
                 return Ok(Ending::Stopped);
             }
             // The report of the step before is waited for only now, while the device works on this one.

@@ -384,7 +384,15 @@ impl FormPanel {
         let Form { name, device, .. } = &shared.settings.form;
         let runs = &shared.settings.runs;
         let run = if name.is_empty() { runner::free_run(runs)? } else { runs.join(name) };
-        Some(TrainRequest { run, config: Some(self.checked.config.clone()), resume: false, from_step: None, device: device.clone(), memory: None })
+        Some(TrainRequest {
+            run,
+            numbered: name.is_empty(),
+            config: Some(self.checked.config.clone()),
+            resume: false,
+            from_step: None,
+            device: device.clone(),
+            memory: None,
+        })
     }
 }
 

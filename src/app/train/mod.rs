@@ -220,7 +220,7 @@ impl TrainTab {
     /// Goes on with a run.
     pub(super) fn go_on(&mut self, run: PathBuf, shared: &mut Shared) {
         let device = shared.settings.form.device.clone();
-        self.launch(TrainRequest { run, config: None, resume: true, from_step: None, device, memory: None }, shared);
+        self.launch(TrainRequest { run, numbered: false, config: None, resume: true, from_step: None, device, memory: None }, shared);
     }
 
     /// What Ctrl+Enter does: lets a paused run go on, or begins the one in the form.

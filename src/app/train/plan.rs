@@ -39,7 +39,15 @@ impl Planning {
         (self.changed, self.asked) = (None, true);
         self.refused.clear();
         self.error = None;
-        let train = TrainRequest { run: "unnamed".into(), config: Some(config.clone()), resume: false, from_step: None, device: device.into(), memory: None };
+        let train = TrainRequest {
+            run: "unnamed".into(),
+            numbered: false,
+            config: Some(config.clone()),
+            resume: false,
+            from_step: None,
+            device: device.into(),
+            memory: None,
+        };
         Command::PlanTrain(Box::new(PlanTrainRequest { train, teacher_shape: None }))
     }
 

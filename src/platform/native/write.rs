@@ -117,6 +117,16 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
     made.into_iter().try_for_each(|made| sync_dir(parent(made)))
 }
 
+/// Makes a directory in one that exists; false if there is something of this name already. Of several
+/// processes at once, one makes it.
+pub fn claim_dir(path: &Path) -> io::Result<bool> {
+    match fs::create_dir(path) {
+        Ok(()) => sync_dir(parent(path)).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Adds to the end of a file.
 pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)

@@ -207,6 +207,11 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
     with(|disk| disk.make_dir(&path))
 }
 
+/// Makes a directory in one that exists; false if there is something of this name already.
+pub fn claim_dir(path: &Path) -> io::Result<bool> {
+    if exists(path) { Ok(false) } else { make_dir(path).map(|()| true) }
+}
+
 /// Removes a directory with all it holds, if it is there.
 pub fn remove_dir(path: &Path) -> io::Result<()> {
     let path = on_disk(path)?;

@@ -29,7 +29,7 @@ impl Trainer {
         }
         let mut guard = self.state.guard.clone();
         guard.rolled_back(earlier.guard.clone());
-        self.state = State { guard, cursor: past, seconds: self.state.seconds, ..earlier };
+        self.state = State { guard, cursor: past, seconds: self.state.seconds, device: self.device.clone(), ..earlier };
         self.saved = target.map(|step| (step, true));
         Ok(self.run.cut(self.state.step).map(drop)?)
     }

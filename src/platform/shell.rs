@@ -1,0 +1,92 @@
+//! Command lines that can be pasted into a shell. Pure.
+
+use std::ffi::OsStr;
+
+/// The arguments as one line for this system's shell: quoted where they have to be.
+pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> String {
+    let quote = if cfg!(windows) { windows } else { posix };
+    arguments.into_iter().map(quote).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether an argument needs no quotes in any shell.
+fn is_plain(text: &str, special: &[char]) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_./:=@,+-".contains(c) || special.contains(&c))
+}
+
+/// Single quotes, in which a POSIX shell reads everything as it is; `$'…'` (POSIX 2024, and bash, zsh and
+/// ksh before) for what a terminal would not paste.
+fn posix(argument: &OsStr) -> String {
+    match argument.to_str() {
+        Some(text) if is_plain(text, &['%']) => text.into(),
+        Some(text) if !text.chars().any(char::is_control) => format!("'{}'", text.replace('\'', r"'\''")),
+        _ => {
+            let escaped = argument.as_encoded_bytes().iter().map(|&byte| match byte {
+                b'\'' | b'\\' => format!("\\{}", char::from(byte)),
+                b' '..=b'~' => char::from(byte).to_string(),
+                _ => format!("\\{byte:03o}"),
+            });
+            format!("$'{}'", escaped.collect::<String>())
+        }
+    }
+}
+
+/// Double quotes; backslashes in front of the closing one are doubled, as Windows splits command lines.
+/// There is no double quote in a Windows path.
+fn windows(argument: &OsStr) -> String {
+    let text = argument.to_string_lossy();
+    if is_plain(&text, &['\\']) {
+        return text.into_owned();
+    }
+    let trailing = text.len() - text.trim_end_matches('\\').len();
+    format!("\"{text}{}\"", "\\".repeat(trailing))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn each(quote: fn(&OsStr) -> String, texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| quote(OsStr::new(text))).collect()
+    }
+
+    #[test]
+    fn what_a_posix_shell_would_change_is_quoted() {
+        let quoted = each(posix, &["run-1", "/a/b.c", "my runs", "it's", "$HOME", "`a`", "a;b", "*", "~", "", "#1", "Größe", "a\\b", "two\nlines", "!x"]);
+        let expected = [
+            "run-1",
+            "/a/b.c",
+            "'my runs'",
+            r"'it'\''s'",
+            "'$HOME'",
+            "'`a`'",
+            "'a;b'",
+            "'*'",
+            "'~'",
+            "''",
+            "'#1'",
+            "Größe",
+            r"'a\b'",
+            r"$'two\012lines'",
+            "'!x'",
+        ];
+        assert_eq!(quoted, expected);
+    }
+
+    #[test]
+    fn what_windows_would_split_is_quoted() {
+        let quoted = each(windows, &["run-1", r"C:\runs", r"C:\my runs\", "100%", "a&b", ""]);
+        assert_eq!(quoted, ["run-1", r"C:\runs", "\"C:\\my runs\\\\\"", "\"100%\"", "\"a&b\"", "\"\""]);
+    }
+
+    /// The shell itself reads back what was quoted for it.
+    #[cfg(unix)]
+    #[test]
+    fn the_shell_reads_back_what_was_quoted() {
+        use std::os::unix::ffi::OsStrExt;
+        let arguments = ["a b", "it's", "$x `y` \\ \"z\"", "*?[a]{b}~#!", "-n", "é "].map(OsStr::new);
+        let line = format!("printf '%s\\0' {}", command_line(arguments));
+        let read = std::process::Command::new("sh").args(["-c", &line]).output().expect("a POSIX system has sh").stdout;
+        let expected: Vec<u8> = arguments.iter().flat_map(|argument| [argument.as_bytes(), b"\0"].concat()).collect();
+        assert_eq!(read, expected);
+    }
+}

@@ -1,0 +1,70 @@
+//! The command that resumes a run.
+
+use crate::platform;
+use crate::train::{RunError, TrainError};
+use anyhow::{Error, anyhow};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+/// The folder of the runs, where no other is given.
+pub const RUNS: &str = "runs";
+
+/// The command line that resumes a run, with every option that it needs; it can be pasted into a shell.
+/// `device` is what was asked for, and `memory` the bytes to plan with, if they were given.
+pub fn resume_command(run: &Path, device: &str, memory: Option<u64>) -> String {
+    let mut options: Vec<(&str, OsString)> = vec![("--name", run.file_name().unwrap_or_default().into())];
+    options.extend(match run.parent() {
+        Some(runs) if runs == Path::new(RUNS) => None,
+        Some(runs) if runs.as_os_str().is_empty() => Some(("--runs", ".".into())),
+        runs => runs.map(|runs| ("--runs", runs.into())),
+    });
+    options.extend((device != "auto").then(|| ("--device", device.into())));
+    options.extend(memory.map(|memory| ("--memory", memory.to_string().into())));
+    command(&["train", "--resume"], &options)
+}
+
+/// A command line of this program: words, then options with their values.
+pub(super) fn command(words: &[&str], options: &[(&str, OsString)]) -> String {
+    let mut line = vec![platform::program()];
+    line.extend(words.iter().map(OsString::from));
+    for (name, value) in options {
+        if value.as_encoded_bytes().starts_with(b"-") {
+            // An argument that begins with a dash would be taken for another option.
+            line.push([OsStr::new(name), OsStr::new("="), value].into_iter().collect());
+        } else {
+            line.extend([name.into(), value.clone()]);
+        }
+    }
+    platform::command_line(line.iter().map(OsString::as_os_str))
+}
+
+/// An error of a training with the command that resumes its run, where that helps; `begun`: whether the run
+/// trained before it failed.
+pub fn with_resume(error: Error, begun: bool, command: &str) -> Error {
+    let exists = matches!(error.downcast_ref(), Some(RunError::Exists(_)));
+    // At the same place, it would diverge again.
+    let diverged = matches!(error.downcast_ref(), Some(TrainError::Diverged(_)));
+    let text = format!("{error:#}");
+    // A damaged checkpoint is reported with the command that resumes from an older one.
+    if exists || begun && !diverged && !text.contains("--resume") { anyhow!("{text}\nResume it with: {command}") } else { error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(run: &str, device: &str, memory: Option<u64>) -> String {
+        let line = resume_command(Path::new(run), device, memory);
+        line.split_once(" train ").expect("the command").1.into()
+    }
+
+    #[test]
+    fn the_command_has_every_option_that_the_resume_needs() {
+        assert_eq!(told("runs/run-1", "auto", None), "--resume --name run-1");
+        assert_eq!(told("run-1", "auto", None), "--resume --name run-1 --runs .");
+        assert_eq!(told("/data/all/run-1", "cpu", None), "--resume --name run-1 --runs /data/all --device cpu");
+        assert_eq!(told("runs/-x", "auto", Some(8_000_000_000)), "--resume --name=-x --memory 8000000000");
+        let bare = told("my runs/night run", "RTX 4090", None).replace(['\'', '"'], "");
+        assert_eq!(bare, "--resume --name night run --runs my runs --device RTX 4090");
+    }
+}

@@ -1,0 +1,145 @@
+//! Standard output that is closed, as by `head`, or full, and limits of the system: a training goes on or
+//! says what happened, and what it saved is whole.
+
+use crate::train::{SMALL, Scratch, signet, text};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// A run of a few steps, without its name and folder.
+fn arguments(scratch: &Scratch, steps: u64) -> Vec<String> {
+    std::fs::write(scratch.path("small.json"), SMALL).unwrap();
+    let fixed =
+        "train --device cpu --teacher none --loss ar --warmup 2 --seq 32 --batch 1 --sample-every 0 --eval-every 0 --eval-batches 1 --checkpoint-every 0";
+    let own = ["--model".to_string(), scratch.path("small.json").display().to_string(), "--steps".into(), steps.to_string()];
+    fixed.split(' ').map(String::from).chain(own).collect()
+}
+
+fn train(scratch: &Scratch, steps: u64, more: &[&str]) -> Command {
+    let runs = scratch.path("runs").display().to_string();
+    let mut command = signet(&arguments(scratch, steps).iter().map(String::as_str).collect::<Vec<_>>());
+    command.args(["--runs", &runs]).args(more).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn checkpoint(scratch: &Scratch, name: &str, step: u64) -> PathBuf {
+    scratch.path("runs").join(name).join(format!("checkpoints/step-{step:08}/model.safetensors"))
+}
+
+/// A device that takes nothing, where there is one.
+fn full() -> Option<Stdio> {
+    Some(OpenOptions::new().write(true).open("/dev/full").ok()?.into())
+}
+
+fn said(output: &Output) -> String {
+    assert!(!text(output).contains("panicked"), "{}", text(output));
+    text(output)
+}
+
+#[test]
+fn a_training_goes_on_when_nobody_reads_it_any_more() {
+    let scratch = Scratch::new("streams-closed");
+    for (name, more) in [("json", &["--json", "--name", "json"][..]), ("lines", &["--name", "lines"])] {
+        let mut child = train(&scratch, 60, more).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(!line.is_empty());
+        let output = child.wait_with_output().unwrap();
+        let said = said(&output);
+        assert!(output.status.success() && said.contains("standard output was closed"), "{said}");
+        assert!(checkpoint(&scratch, name, 60).exists(), "{name}");
+    }
+    // Nor does it need standard error.
+    let mut child = train(&scratch, 60, &["--json", "--name", "both"]).spawn().unwrap();
+    drop((child.stdout.take(), child.stderr.take()));
+    assert!(child.wait().unwrap().success() && checkpoint(&scratch, "both", 60).exists());
+}
+
+#[test]
+fn a_training_goes_on_when_standard_output_is_full_and_says_so_once() {
+    let scratch = Scratch::new("streams-full");
+    let Some(full) = full() else { return };
+    let output = train(&scratch, 8, &["--json", "--name", "full"]).stdout(full).output().unwrap();
+    let said = said(&output);
+    assert!(output.status.success() && said.matches("cannot write to standard output").count() == 1, "{said}");
+    assert!(checkpoint(&scratch, "full", 8).exists());
+}
+
+#[test]
+fn what_only_prints_ends_quietly_when_nobody_reads_and_fails_when_it_cannot_print() {
+    let commands: [&[&str]; 5] = [
+        &["inspect"],
+        &["inspect", "--json"],
+        &["data", "--teacher", "none", "--rows", "1"],
+        &["generate", "--device", "cpu", "--prompt", "hi", "--max-tokens", "4"],
+        &["chat", "--device", "cpu", "--max-tokens", "4"],
+    ];
+    for arguments in commands {
+        let mut child = signet(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        // A message for the chat; the others read nothing.
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"hi\n");
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+        let Some(full) = full() else { continue };
+        let mut child = signet(arguments).stdout(full).stderr(Stdio::piped()).stdin(Stdio::piped()).spawn().unwrap();
+        let _ = std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"hi\n");
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.code() == Some(1) && said(&output).contains("error: cannot write to standard output"), "{arguments:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn trainings_without_a_name_that_start_together_take_one_each() {
+    let scratch = Scratch::new("streams-together");
+    let children: Vec<_> = (0..4).map(|_| train(&scratch, 2, &[]).spawn().unwrap()).collect();
+    for child in children {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", said(&output));
+    }
+    assert!((1..=4).all(|n| checkpoint(&scratch, &format!("run-{n}"), 2).exists()));
+    assert!(!scratch.path("runs/run-5").exists());
+}
+
+/// Runs a line in the shell that the system has.
+#[cfg(unix)]
+fn shell(line: &str) -> Output {
+    Command::new("sh").args(["-c", line]).stdin(Stdio::null()).output().unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_for_files_is_reported_and_the_printed_command_resumes_the_run() {
+    let scratch = Scratch::new("streams-limit");
+    let runs = scratch.path("it's my \"runs\"").display().to_string();
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+    let words: Vec<String> = arguments(&scratch, 6).into_iter().chain(["--runs".into(), runs.clone(), "--name".into(), "small disk".into()]).collect();
+    let words: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    let output = shell(&format!("ulimit -f 200; exec {} {}", quoted(env!("CARGO_BIN_EXE_signet")), words.join(" ")));
+    let told = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("files are limited to 102400 bytes here") && told.contains("model.safetensors") || told.contains("step-00000006"), "{told}");
+    let resume = told.split_once("Resume it with: ").expect("a command").1.lines().next().unwrap();
+    assert!(resume.contains("--resume --name 'small disk' --runs ") && resume.ends_with("--device cpu"), "{resume}");
+    let output = shell(resume);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(Path::new(&runs).join("small disk/checkpoints/step-00000006/model.safetensors").exists());
+    // Done is done.
+    let output = shell(resume);
+    assert!(output.status.success() && said(&output).contains("is finished: all 6 steps are done"), "{}", said(&output));
+}
+
+#[test]
+fn a_run_whose_settings_cannot_be_read_is_not_called_missing() {
+    let scratch = Scratch::new("streams-unreadable");
+    let resume = |name: &str| said(&train(&scratch, 2, &["--resume", "--name", name]).output().unwrap());
+    assert!(resume("nothing").contains("there is no run to resume here"));
+    std::fs::create_dir_all(scratch.path("runs/folder/run.toml")).unwrap();
+    std::fs::create_dir_all(scratch.path("runs/binary")).unwrap();
+    std::fs::write(scratch.path("runs/binary/run.toml"), [b's', 0xff, 0xfe]).unwrap();
+    for name in ["folder", "binary"] {
+        let told = resume(name);
+        assert!(told.contains("run.toml") && !told.contains("no run"), "{told}");
+    }
+}
