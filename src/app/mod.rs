@@ -262,8 +262,7 @@ impl App {
             if let Some(training) = &self.shared.training {
                 ui.separator();
                 let name = training.run.file_name().unwrap_or_default().to_string_lossy();
-                let state = if training.paused { "paused".into() } else { format!("{:.0} tokens/s", training.tokens_per_s) };
-                ui.label(format!("{name}: step {} of {}, {state}", training.step, training.steps));
+                ui.label(format!("{name}: {}", training.state()));
             }
         });
     }
@@ -353,7 +352,6 @@ impl App {
     }
 }
 
-/// A heading, which is one for screen readers too.
 /// A part of the window whose controls keep their ids, and with them the focus, whatever appears before
 /// it: egui counts the widgets before a control otherwise. `name` is unique within `ui`.
 fn section<R>(ui: &mut Ui, name: impl egui::AsIdSalt, add: impl FnOnce(&mut Ui) -> R) -> R {
@@ -361,6 +359,7 @@ fn section<R>(ui: &mut Ui, name: impl egui::AsIdSalt, add: impl FnOnce(&mut Ui) 
     ui.scope_builder(egui::UiBuilder::new().scope_id(id), add).inner
 }
 
+/// A heading, which is one for screen readers too.
 fn heading(ui: &mut Ui, text: impl Into<String>) {
     let text = text.into();
     let shown = ui.heading(&text);

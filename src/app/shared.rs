@@ -63,12 +63,25 @@ pub struct Training {
     pub step: u64,
     /// Steps in all.
     pub steps: u64,
-    /// Tokens a second, over the last steps.
+    /// Tokens per second over the last steps; 0 before the first.
     pub tokens_per_s: f64,
     /// Whether it waits to go on.
     pub paused: bool,
     /// Speaks to it while it runs.
     pub orders: Orders,
+}
+
+impl Training {
+    /// How far it is.
+    pub fn state(&self) -> String {
+        let of = format!("step {} of {}", self.step, self.steps);
+        match (self.steps, self.paused, self.tokens_per_s) {
+            (0, ..) => "preparing…".into(),
+            (_, true, _) => format!("{of}, paused"),
+            (_, _, rate) if rate > 0.0 => format!("{of}, {rate:.0} tokens/s"),
+            _ => of,
+        }
+    }
 }
 
 /// A snapshot of a run's model.

@@ -4,6 +4,7 @@ mod chat;
 mod devices;
 mod focus;
 mod form;
+mod live;
 mod narrow;
 mod runs;
 mod snapshots;

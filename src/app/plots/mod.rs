@@ -10,4 +10,4 @@ pub use axis::number;
 pub use curve::{Column, Curve};
 pub use heat::{Heat, viridis};
 pub use history::{History, Mark, Quantity};
-pub use panel::{Line, Look, Panel, palette};
+pub use panel::{Line, Look, Panel, View, palette};

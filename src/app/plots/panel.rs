@@ -24,23 +24,26 @@ pub struct Look {
     pub logarithmic: bool,
     /// Share of the seen range over which values are averaged; 0 for none.
     pub smoothing: f32,
-    /// A step that is marked on all plots, with its values.
-    #[serde(skip)]
-    pub marker: Option<f64>,
-    /// Counts wishes to see all again.
-    #[serde(skip)]
-    pub reset: u32,
 }
 
 impl Default for Look {
     fn default() -> Self {
-        Self { logarithmic: true, smoothing: 0.0, marker: None, reset: 0 }
+        Self { logarithmic: true, smoothing: 0.0 }
     }
 }
 
+/// The part of the curves at hand that is looked at; other curves begin with another.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct View {
+    /// A step that is pinned on all plots, with its values.
+    pub marker: Option<f64>,
+    /// Times that the zoom was reset.
+    pub reset: u32,
+}
+
 impl Look {
-    /// The controls: scale, smoothing, all again, marker.
-    pub fn ui(&mut self, ui: &mut Ui) {
+    /// The controls: scale, smoothing, zoom, pinned step.
+    pub fn ui(&mut self, ui: &mut Ui, view: &mut View) {
         ui.horizontal_wrapped(|ui| {
             ui.checkbox(&mut self.logarithmic, "Logarithmic").on_hover_text("Draw values by their logarithm, where none is below 0");
             let label = ui.label("Smoothing");
@@ -48,12 +51,12 @@ impl Look {
                 .labelled_by(label.id)
                 .on_hover_text("Average over a share of the range that is seen");
             if ui.button("Show all").on_hover_text("Undo zooming: drag a box with the right button, scroll with Ctrl, or double-click to go back").clicked() {
-                self.reset += 1;
+                view.reset += 1;
             }
-            if let Some(step) = self.marker {
+            if let Some(step) = view.marker {
                 ui.label(format!("Marker at step {step:.0}"));
                 if ui.button("Remove marker").clicked() {
-                    self.marker = None;
+                    view.marker = None;
                 }
             } else {
                 ui.weak("Click a plot to mark a step on all");
@@ -97,22 +100,24 @@ pub struct Panel<'a> {
 
 /// Marks drawn at most: more would be a wall.
 const MARKS: usize = 200;
+/// Radius of a series of one point.
+const DOT: f32 = 3.0;
 
 impl Panel<'_> {
     /// Draws it. Plots of the same `group` share zoom, pan and cursor along the steps.
-    pub fn show(&self, ui: &mut Ui, group: Id, look: &mut Look) {
+    pub fn show(&self, ui: &mut Ui, group: Id, look: &Look, view: &mut View) {
         ui.horizontal_wrapped(|ui| {
             ui.strong(self.title);
-            if let Some(step) = look.marker {
+            if let Some(step) = view.marker {
                 self.values(ui, step);
             }
         });
         let logarithmic = look.logarithmic && self.positive;
         let lines = self.lines.iter().filter(|line| !line.curve.is_empty()).count();
         let show = move |value: f64| number(if logarithmic { 10_f64.powf(value) } else { value });
-        let mut plot = Plot::new((group, self.title, look.reset))
+        let mut plot = Plot::new((group, self.title, view.reset))
             .height(self.height)
-            .link_axis(group.with(look.reset), [true, false])
+            .link_axis(group.with(view.reset), [true, false])
             .link_cursor(group, [true, false])
             .allow_scroll(false)
             .y_axis_min_width(48.0)
@@ -126,11 +131,11 @@ impl Panel<'_> {
             plot = plot.legend(Legend::default().background_alpha(0.6));
         }
         let width = ui.available_width();
-        let response = plot.show(ui, |plot| self.draw(plot, width, logarithmic, look)).response;
+        let response = plot.show(ui, |plot| self.draw(plot, width, logarithmic, look, view)).response;
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, self.summary()));
     }
 
-    fn draw(&self, plot: &mut PlotUi<'_>, width: f32, logarithmic: bool, look: &mut Look) {
+    fn draw(&self, plot: &mut PlotUi<'_>, width: f32, logarithmic: bool, look: &Look, view: &mut View) {
         let (from, to) = self.seen(plot);
         let pixels = width.max(1.0) as usize;
         for line in &self.lines {
@@ -145,19 +150,25 @@ impl Panel<'_> {
                 plot.line(draw("", line.colour.gamma_multiply(0.3), ends(&columns, logarithmic)).allow_hover(false));
             }
             let points = if smooth { means(&columns, f64::from(look.smoothing) * (to - from), logarithmic) } else { ends(&columns, logarithmic) };
-            plot.line(draw(&line.name, line.colour, points));
+            if let [point] = points[..] {
+                // A line through one point has no length.
+                let dot = egui_plot::Points::new(&line.name, vec![[point.x, point.y]]).color(line.colour).radius(DOT);
+                plot.points(dot.id((&line.name, true)));
+            } else {
+                plot.line(draw(&line.name, line.colour, points));
+            }
         }
         let colour = Color32::from_rgb(200, 60, 60).gamma_multiply(0.6);
         for mark in self.marks.iter().rev().filter(|mark| (from..=to).contains(&(mark.step as f64))).take(MARKS) {
             plot.vline(VLine::new("", mark.step as f64).color(colour).style(LineStyle::dashed_loose()).id((mark.step, &mark.text)));
         }
-        if let Some(step) = look.marker {
+        if let Some(step) = view.marker {
             plot.vline(VLine::new("", step).color(Color32::GRAY).width(1.5).allow_hover(false));
         }
         if plot.response().clicked()
             && let Some(at) = plot.pointer_coordinate()
         {
-            look.marker = Some(at.x.round().max(0.0));
+            view.marker = Some(at.x.round().max(0.0));
         }
     }
 

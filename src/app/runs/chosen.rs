@@ -1,6 +1,7 @@
 //! Runs that were chosen: their curves on the same axes, and their settings side by side.
 
-use super::super::plots::{History, Line, Panel, Quantity, number, palette};
+use super::super::plots::{History, Line, Panel, Quantity, View, number, palette};
+use super::super::section;
 use super::super::shared::Shared;
 use super::rows::plural;
 use super::{RunsTab, name};
@@ -65,13 +66,14 @@ impl RunsTab {
     /// Curves and settings of what was chosen.
     pub(super) fn compare(&mut self, ui: &mut Ui, shared: &mut Shared) {
         if self.chosen.is_empty() {
+            self.view = View::default();
             ui.weak("Tick runs to see their curves on the same axes and their settings side by side");
             return;
         }
         self.troubles(ui);
-        shared.settings.look.ui(ui);
-        self.plots(ui, shared);
-        self.settings(ui);
+        section(ui, "look", |ui| shared.settings.look.ui(ui, &mut self.view));
+        section(ui, "plots", |ui| self.plots(ui, shared));
+        section(ui, "compared settings", |ui| self.settings(ui));
     }
 
     /// What is wrong with runs that were chosen; what was read of them stays.
@@ -84,12 +86,14 @@ impl RunsTab {
                 _ => continue,
             };
             let name = name(&chosen.path);
-            ui.horizontal_wrapped(|ui| {
-                if chosen.gone && ui.button(format!("Remove {name}")).clicked() {
-                    removed = Some(n);
-                }
-                ui.colored_label(chosen.colour(), &name);
-                ui.label(what);
+            section(ui, ("trouble", &chosen.path), |ui| {
+                ui.horizontal_wrapped(|ui| {
+                    if chosen.gone && ui.button(format!("Remove {name}")).clicked() {
+                        removed = Some(n);
+                    }
+                    ui.colored_label(chosen.colour(), &name);
+                    ui.label(what);
+                });
             });
         }
         if let Some(n) = removed {
@@ -97,7 +101,7 @@ impl RunsTab {
         }
     }
 
-    fn plots(&self, ui: &mut Ui, shared: &mut Shared) {
+    fn plots(&mut self, ui: &mut Ui, shared: &Shared) {
         let shown: Vec<Quantity> =
             Quantity::ALL.into_iter().filter(|&quantity| self.chosen.iter().any(|chosen| !chosen.history.curve(quantity).is_empty())).collect();
         if shown.is_empty() {
@@ -112,7 +116,7 @@ impl RunsTab {
                     let marks = if let [only] = &self.chosen[..] { &only.history.marks[..] } else { &[] };
                     let lines = self.chosen.iter().map(line).collect();
                     let positive = quantity != Quantity::Rate;
-                    Panel { title: quantity.name(), lines, marks, positive, height: HEIGHT }.show(ui, group, &mut shared.settings.look);
+                    Panel { title: quantity.name(), lines, marks, positive, height: HEIGHT }.show(ui, group, &shared.settings.look, &mut self.view);
                 }
             });
         }

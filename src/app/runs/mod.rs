@@ -5,6 +5,8 @@ mod chosen;
 mod rows;
 mod table;
 
+use super::plots::View;
+use super::section;
 use super::shared::Shared;
 use crate::runner::{Command, Event, Reply, Tuning, Wake, Worker};
 use acts::Dialog;
@@ -53,6 +55,8 @@ pub(super) struct RunsTab {
     /// Why it could not be listed.
     problem: Option<String>,
     chosen: Vec<Chosen>,
+    /// How their curves are looked at.
+    view: View,
     dialog: Option<Dialog>,
     /// The folder as it is being typed.
     folder: Option<String>,
@@ -74,6 +78,7 @@ impl RunsTab {
             refreshed: None,
             problem: None,
             chosen: Vec::new(),
+            view: View::default(),
             dialog: None,
             folder: None,
         }
@@ -232,11 +237,13 @@ impl RunsTab {
         self.read(ui, shared);
         self.refresh(ui, shared);
         self.head(ui, shared);
-        ScrollArea::vertical().id_salt("runs").auto_shrink([false, false]).show(ui, |ui| {
-            self.table(ui);
-            self.acts(ui, shared);
-            ui.separator();
-            self.compare(ui, shared);
+        section(ui, "runs", |ui| {
+            ScrollArea::vertical().id_salt("runs").auto_shrink([false, false]).show(ui, |ui| {
+                self.table(ui);
+                section(ui, "acts", |ui| self.acts(ui, shared));
+                ui.separator();
+                self.compare(ui, shared);
+            });
         });
         self.show_dialog(ui, shared);
     }

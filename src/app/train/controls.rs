@@ -2,6 +2,7 @@
 //! after an error.
 
 use super::live::{Live, Phase};
+use crate::app::section;
 use eframe::egui::{self, Ui};
 
 /// What somebody wants done.
@@ -33,17 +34,18 @@ pub(super) struct Controls {
 }
 
 impl Controls {
-    /// Draws them; gives what was pressed. `resumable`: whether there is a run to go on with.
-    pub(super) fn ui(&mut self, ui: &mut Ui, live: &mut Live, resumable: bool) -> Option<Press> {
+    /// Draws them; gives what was pressed. `obstacle`: why there is no run to resume.
+    pub(super) fn ui(&mut self, ui: &mut Ui, live: &mut Live, obstacle: Option<&str>) -> Option<Press> {
         if let Some((rate, prompt)) = live.told.take() {
             (self.rate, self.prompt, self.problem) = (rate.to_string(), prompt, None);
         }
-        let pressed = buttons(ui, &live.phase, resumable);
-        let changed = if matches!(live.phase, Phase::Training | Phase::Paused) { self.changes(ui) } else { None };
+        let pressed = buttons(ui, &live.phase, obstacle);
+        let can_change = matches!(live.phase, Phase::Training | Phase::Paused);
+        let changed = if can_change { section(ui, "rate", |ui| self.rate(ui)).or(section(ui, "prompt", |ui| self.prompt(ui))) } else { None };
         pressed.or(changed).or(failure(ui, live))
     }
 
-    fn changes(&mut self, ui: &mut Ui) -> Option<Press> {
+    fn rate(&mut self, ui: &mut Ui) -> Option<Press> {
         let mut pressed = None;
         ui.horizontal_wrapped(|ui| {
             let label = ui.label("Rate from now on");
@@ -59,6 +61,11 @@ impl Controls {
                 ui.colored_label(ui.visuals().error_fg_color, problem);
             }
         });
+        pressed
+    }
+
+    fn prompt(&mut self, ui: &mut Ui) -> Option<Press> {
+        let mut pressed = None;
         ui.horizontal_wrapped(|ui| {
             let label = ui.label("Samples continue");
             let width = (ui.available_width() - 220.0).clamp(120.0, 480.0);
@@ -74,11 +81,11 @@ impl Controls {
     }
 }
 
-fn buttons(ui: &mut Ui, phase: &Phase, resumable: bool) -> Option<Press> {
+fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<Press> {
     let going = matches!(phase, Phase::Training | Phase::Paused);
     let rest = if *phase == Phase::Paused { ("Continue", Press::Go, "Go on training") } else { ("Pause", Press::Pause, "Rest after the step at hand") };
     let buttons = [
-        (!phase.runs() && resumable, ("Resume", Press::Resume, "Go on with the last run from its last checkpoint, to the same bits")),
+        (!phase.runs() && obstacle.is_none(), ("Resume", Press::Resume, "Go on with the last run from its last checkpoint, to the same bits")),
         (going, rest),
         (going, ("Step once", Press::StepOnce, "Take one step, then rest")),
         (going, ("Save now", Press::Save, "Write a checkpoint")),
@@ -87,7 +94,9 @@ fn buttons(ui: &mut Ui, phase: &Phase, resumable: bool) -> Option<Press> {
     let mut pressed = None;
     ui.horizontal_wrapped(|ui| {
         for (enabled, (name, press, help)) in buttons {
-            if ui.add_enabled(enabled, egui::Button::new(name)).on_hover_text(help).clicked() {
+            let disabled = if press == Press::Resume && !phase.runs() { obstacle.unwrap_or_default() } else { "" };
+            let button = ui.add_enabled(enabled, egui::Button::new(name)).on_hover_text(help);
+            if (if disabled.is_empty() { button } else { button.on_disabled_hover_text(disabled) }).clicked() {
                 pressed = Some(press);
             }
         }

@@ -1,7 +1,7 @@
 //! The pictures of the run at hand: its curves, and the heat map of flips.
 
 use super::live::Live;
-use crate::app::plots::{Curve, Heat, History, Line, Look, Panel, Quantity, number};
+use crate::app::plots::{Curve, Heat, History, Line, Look, Panel, Quantity, View, number};
 use eframe::egui::{self, ColorImage, Id, TextureHandle, TextureOptions, Ui};
 use egui_plot::{Plot, PlotImage, PlotPoint};
 
@@ -25,18 +25,19 @@ const PANELS: [Sort; 5] = [
 ];
 
 /// Draws all of them.
-pub(super) fn show(ui: &mut Ui, live: &Live, map: &mut Map, look: &mut Look) {
-    look.ui(ui);
+pub(super) fn show(ui: &mut Ui, live: &mut Live, map: &mut Map, look: &mut Look) {
+    let Live { history, matrices, view, .. } = live;
+    look.ui(ui, view);
     let group = Id::unique("curves of the run at hand");
     let columns = if ui.available_width() >= WIDE { 2 } else { 1 };
     ui.columns(columns, |uis| {
         for (n, (title, positive, lines)) in PANELS.iter().enumerate() {
-            let line = |(n, &(quantity, name, broken)): (usize, &(Quantity, &str, bool))| Line { broken, ..Line::new(name, n, curve(&live.history, quantity)) };
+            let line = |(n, &(quantity, name, broken)): (usize, &(Quantity, &str, bool))| Line { broken, ..Line::new(name, n, curve(history, quantity)) };
             let lines = lines.iter().enumerate().map(line).collect();
-            let panel = Panel { title, lines, marks: &live.history.marks, positive: *positive, height: HEIGHT };
-            panel.show(&mut uis[n % columns], group, look);
+            let panel = Panel { title, lines, marks: &history.marks, positive: *positive, height: HEIGHT };
+            panel.show(&mut uis[n % columns], group, look, view);
         }
-        map.show(&mut uis[PANELS.len() % columns], &live.history.heat, &live.matrices, group, look);
+        map.show(&mut uis[PANELS.len() % columns], &history.heat, matrices, group, view);
     });
 }
 
@@ -51,13 +52,13 @@ pub(super) struct Map {
 }
 
 impl Map {
-    fn show(&mut self, ui: &mut Ui, heat: &Heat, names: &[String], group: Id, look: &Look) {
+    fn show(&mut self, ui: &mut Ui, heat: &Heat, names: &[String], group: Id, view: &View) {
         ui.strong("Flip-flop ratio by matrix");
         let rows = heat.rows();
         self.draw(ui, heat);
-        let plot = Plot::new((group, "flips by matrix", look.reset))
+        let plot = Plot::new((group, "flips by matrix", view.reset))
             .height(HEIGHT)
-            .link_axis(group.with(look.reset), [true, false])
+            .link_axis(group.with(view.reset), [true, false])
             .link_cursor(group, [true, false])
             .allow_scroll(false)
             .y_axis_min_width(48.0)

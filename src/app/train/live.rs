@@ -1,6 +1,6 @@
 //! What is known of the run at hand, kept up as its events arrive.
 
-use crate::app::plots::History;
+use crate::app::plots::{History, View};
 use crate::app::shared::{Shared, Taken, Training};
 use crate::runner::{Event, Metrics, Orders, Pace, Reply, Snapshot, TrainEvent};
 use std::collections::VecDeque;
@@ -60,6 +60,8 @@ pub(super) struct Live {
     /// What is done before the first step, and what is trained on what.
     pub(super) status: String,
     pub(super) history: History,
+    /// How its curves are looked at.
+    pub(super) view: View,
     /// Step and text, the newest last.
     pub(super) samples: VecDeque<(u64, String)>,
     pub(super) log: VecDeque<String>,
@@ -80,7 +82,8 @@ impl Live {
         self.phase = Phase::Starting;
         self.begun = resumed;
         self.run = Some(run);
-        self.status = "Getting ready".into();
+        self.status = "Preparing…".into();
+        self.pace = Pace::default();
     }
 
     /// Seconds until the last step, as it looks now.
@@ -105,7 +108,12 @@ impl Live {
     pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(Event::Train(event)) => self.train(event, shared),
-            Reply::Event(Event::TrainEnded { finished }) => self.phase = if finished { Phase::Finished } else { Phase::Stopped },
+            Reply::Event(Event::RunCreated { path }) => self.run = Some(path),
+            Reply::Event(Event::TrainEnded { finished }) => {
+                // One that was finished before begins no more.
+                self.step = self.step.max(self.last().map_or(0, |last| last.step));
+                self.phase = if finished { Phase::Finished } else { Phase::Stopped };
+            }
             Reply::Event(Event::Tuning { done, of, what }) => self.status = format!("Timing kernels: {done} of {of}, {what}"),
             Reply::Event(Event::Progress { done, of, note }) => self.status = format!("{done} of {of} MB: {note}"),
             Reply::Event(Event::Note { text }) => self.note(text),
@@ -155,7 +163,7 @@ impl Live {
             }
             TrainEvent::WentOn { step } => {
                 self.phase = self.resting(Phase::Training);
-                self.note(format!("step {step}: going on"));
+                self.note(format!("step {step}: resumed"));
             }
             TrainEvent::Snapshot { step, seconds, bytes } => {
                 let run = self.run.clone().unwrap_or_default();

@@ -6,6 +6,7 @@ mod earlier;
 mod fields;
 mod form;
 mod inputs;
+mod last;
 mod live;
 mod numbers;
 mod plan;
@@ -14,15 +15,16 @@ mod values;
 
 pub use values::Form;
 
-use super::Tab;
 use super::plots::History;
 use super::shared::{Action, Shared};
+use super::{Tab, section};
 use crate::runner::{Command, Event, Order, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
 use controls::{Controls, Press};
 use curves::Map;
 use earlier::Earlier;
 use eframe::egui::{Panel, ScrollArea, Ui};
 use form::FormPanel;
+use last::LastRun;
 use live::{Live, Phase};
 use std::path::PathBuf;
 
@@ -36,6 +38,8 @@ pub(super) struct TrainTab {
     /// Whether a narrow window shows the run.
     at_run: bool,
     live: Live,
+    /// The run that Resume would continue.
+    last: LastRun,
     /// Steps of earlier sessions, while they are read.
     earlier: Option<Earlier>,
     controls: Controls,
@@ -50,6 +54,7 @@ impl TrainTab {
             form: FormPanel::new(wake),
             at_run: false,
             live: Live::default(),
+            last: LastRun::new(wake),
             earlier: None,
             controls: Controls::default(),
             map: Map::default(),
@@ -62,6 +67,7 @@ impl TrainTab {
             self.take(reply, shared);
         }
         self.form.poll(shared);
+        self.last.poll(shared);
     }
 
     /// Applies one reply.
@@ -83,10 +89,14 @@ impl TrainTab {
                 self.go_further(failed, shared);
             }
             reply => {
+                let ended = matches!(reply, Reply::Ended { .. } | Reply::Event(Event::TrainEnded { .. }));
                 self.live.take(reply, shared);
                 // A run that never began is none to resume.
                 if self.live.begun && shared.settings.last_run != self.live.run {
                     shared.settings.last_run.clone_from(&self.live.run);
+                }
+                if ended {
+                    self.last.refresh();
                 }
                 shared.training = self.live.training(self.worker.orders());
                 if let (Phase::Failed(_), Some(rested)) = (&self.live.phase, self.live.again.take()) {
@@ -134,15 +144,18 @@ impl TrainTab {
 
     /// Draws the run at hand.
     fn run(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        let resumable = shared.settings.last_run.is_some();
-        if let Some(press) = self.controls.ui(ui, &mut self.live, resumable) {
+        if !self.live.phase.runs() {
+            self.last.drawn(ui.input(|input| input.time));
+        }
+        let obstacle = self.last.obstacle();
+        if let Some(press) = self.controls.ui(ui, &mut self.live, obstacle.as_deref()) {
             self.act(press, shared);
         }
-        numbers::show(ui, &self.live);
+        numbers::show(ui, &self.live, self.last.told());
         ui.separator();
-        curves::show(ui, &self.live, &mut self.map, &mut shared.settings.look);
+        section(ui, "curves", |ui| curves::show(ui, &mut self.live, &mut self.map, &mut shared.settings.look));
         ui.separator();
-        numbers::words(ui, &self.live);
+        section(ui, "words", |ui| numbers::words(ui, &self.live));
     }
 
     fn act(&mut self, press: Press, shared: &mut Shared) {
@@ -239,8 +252,8 @@ impl TrainTab {
     pub(super) fn resume(&mut self, shared: &mut Shared) {
         match shared.settings.last_run.clone() {
             _ if self.live.phase.runs() => {}
-            Some(run) => self.go_on(run, shared),
-            None => shared.notices.warn("There is no run to resume yet. The tab Runs lists those that others made"),
+            Some(run) if self.last.obstacle().is_none() => self.go_on(run, shared),
+            _ => shared.notices.warn(self.last.obstacle().unwrap_or_default()),
         }
     }
 

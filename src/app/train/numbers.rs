@@ -4,11 +4,12 @@ use super::live::{Live, Phase};
 use crate::app::plots::number;
 use eframe::egui::{self, ScrollArea, Ui};
 
-/// Draws where the run stands, and the last step.
-pub(super) fn show(ui: &mut Ui, live: &Live) {
+/// Draws where the run stands, and the last step; `last` is what is known of the run that Resume would
+/// continue.
+pub(super) fn show(ui: &mut Ui, live: &Live, last: Option<String>) {
     let name = live.run.as_ref().and_then(|run| run.file_name()).unwrap_or_default().to_string_lossy();
     let state = match &live.phase {
-        Phase::Idle => "No run".to_string(),
+        Phase::Idle => last.map_or("No active run".into(), |last| format!("No active run. {last}")),
         Phase::Starting => format!("{name}: {}", live.status),
         Phase::Training => format!("{name}: training on {}", live.device),
         Phase::Paused => format!("{name}: paused at step {}", live.step),
