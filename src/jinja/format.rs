@@ -242,9 +242,9 @@ struct Numbering {
     manual: bool,
 }
 
-/// `text.format(…)`.
+/// `text.format(…)`. As in Python, a format may have fields, and so may theirs.
 pub(super) fn braces(text: &Text, arguments: &Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
-    let formatted = fields(&text.text, text.safe, arguments, &mut Numbering::default(), 2, interpreter)?;
+    let formatted = fields(&text.text, text.safe, arguments, &mut Numbering::default(), 3, interpreter)?;
     Ok(Value::text(formatted, text.safe))
 }
 
