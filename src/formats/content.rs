@@ -165,6 +165,12 @@ pub fn kind(start: &[u8]) -> Option<Kind> {
     if start.len() >= 8 && start.iter().all(|byte| *byte == 0) {
         return Some(Kind::Zeros);
     }
+    // Before the magic numbers: the length of the header may begin as one of them.
+    if let Some((length, [b'{', ..])) = start.split_first_chunk()
+        && u64::from_le_bytes(*length) <= HEADER
+    {
+        return Some(Kind::Safetensors);
+    }
     // Of a long one, the beginning is enough.
     let begins = |magic: &[u8]| text.starts_with(magic) || text.len() >= LONG && magic.starts_with(text);
     if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| begins(magic)) {
@@ -172,11 +178,6 @@ pub fn kind(start: &[u8]) -> Option<Kind> {
     }
     if start.get(257..262) == Some(b"ustar") {
         return Some(Kind::Tar);
-    }
-    if let Some((length, [b'{', ..])) = start.split_first_chunk()
-        && u64::from_le_bytes(*length) <= HEADER
-    {
-        return Some(Kind::Safetensors);
     }
     if is_wide(start) {
         return Some(Kind::Utf16);
