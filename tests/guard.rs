@@ -129,7 +129,7 @@ fn saved(heard: &[TrainEvent]) -> Vec<u64> {
     heard.iter().filter_map(|event| if let TrainEvent::Saved { step, .. } = event { Some(*step) } else { None }).collect()
 }
 
-/// What the guard did, and at which steps.
+/// The guard's actions, with their steps.
 fn acted(heard: &[TrainEvent]) -> Vec<(u64, GuardAction)> {
     heard.iter().filter_map(|event| if let TrainEvent::Guard { step, action, .. } = event { Some((*step, *action)) } else { None }).collect()
 }

@@ -53,7 +53,7 @@ fn train(path: &Path, config: Option<TrainConfig>, from_step: Option<u64>) -> Re
     Ok(events.into_iter().filter_map(|event| if let Event::Train(TrainEvent::Note { text }) = event { Some(text) } else { None }).collect())
 }
 
-/// What `check` finds: each file and what came of it.
+/// Findings of `check`, file by file.
 fn check(path: &Path) -> Vec<(PathBuf, Outcome)> {
     let events = ask(Command::Check { path: path.into(), repair: false }).unwrap();
     events.into_iter().filter_map(|event| if let Event::Checked { path, outcome } = event { Some((path, outcome)) } else { None }).collect()
@@ -177,7 +177,7 @@ fn an_older_whole_checkpoint_is_named_and_taken_if_asked() {
     let run_path = scratch.path("runs/older");
     train(&run_path, Some(settings(&scratch)), None).unwrap();
     let right = std::fs::read(run_path.join("checkpoints/step-00000012/model.safetensors")).unwrap();
-    // What lies beside checkpoints is none.
+    // Files beside checkpoints are not checkpoints.
     let strays =
         ["step-00000200 (copy)", ".DS_Store", "step-abc", "step-00000100.bak", "step-100", "step-99999999999999999999", "step-000000013", "step-+0000016"];
     strays.iter().for_each(|name| std::fs::create_dir_all(run_path.join("checkpoints").join(name)).unwrap());

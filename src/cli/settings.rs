@@ -156,7 +156,7 @@ macro_rules! set {
 }
 
 impl SettingOptions {
-    /// Whether any was given.
+    /// Returns true if any was given.
     pub(super) fn any(&self) -> bool {
         *self != Self::default()
     }

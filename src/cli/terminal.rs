@@ -5,9 +5,9 @@ use std::io::{self, ErrorKind, Write};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Whether the command goes on without standard output, because its result is on disk.
+/// True if the command goes on without standard output, because its result is on disk.
 static KEEP_GOING: AtomicBool = AtomicBool::new(false);
-/// Whether standard output failed: nothing more is written to it.
+/// True if standard output failed: nothing more is written to it.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Declares that the result of this command is on disk: without standard output, it goes on.
@@ -31,7 +31,7 @@ pub(super) fn put_line(text: &str) {
     put(&format!("{text}\n"));
 }
 
-/// Writes a line to standard error; where that fails, there is nobody left to tell.
+/// Writes a line to standard error; a failure there cannot be reported.
 pub(super) fn note(text: &str) {
     let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }

@@ -104,7 +104,7 @@ impl Train {
         let given = self.config.is_some() || self.settings.any();
         let base = match (self.resume, given) {
             (true, false) => return Ok(None),
-            // What is wrong with the run is told when it is opened.
+            // Errors of the run are reported when it is opened.
             (true, true) => match runner::settings(&run.join("run.toml")) {
                 Ok(settings) => settings,
                 Err(_) => return Ok(None),

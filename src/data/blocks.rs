@@ -23,7 +23,7 @@ impl<W: Write> BlockWriter<W> {
         Self { to, digester: Digester::default(), filled: 0, digests: Vec::new() }
     }
 
-    /// What it writes to, and the checksums as [`Blocks`] reads them.
+    /// The inner writer, and the checksums as [`Blocks`] reads them.
     pub(super) fn finish(mut self) -> (W, Vec<u8>) {
         self.end_block();
         (self.to, self.digests)

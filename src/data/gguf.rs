@@ -144,7 +144,7 @@ pub fn gguf_family(tokenizer: &Value) -> Option<&'static str> {
     })
 }
 
-/// Whether llama.cpp's tokenizers of a family take a word that is a token as that token, whatever the merges.
+/// Returns true if llama.cpp's tokenizers of a family take a word that is a token as that token, whatever the merges.
 pub fn gguf_takes_whole(family: &str) -> bool {
     Splits::of(family).is_some_and(|splits| splits.whole)
 }

@@ -28,7 +28,7 @@ const DOCUMENTS: u64 = 64 << 20;
 /// Files of at most so many bytes together are tokenized anew each time.
 const SMALL: u64 = 1 << 20;
 
-/// What to do about a store that is damaged.
+/// Advice for a damaged store.
 const AGAIN: &str = "Delete it; it is made again from the text";
 
 /// What a store holds.
@@ -199,7 +199,7 @@ impl Store {
         Self::in_directory(dir, how.tokenizer.vocabulary()).map(|(store, _)| store)
     }
 
-    /// What is in a directory of the cache, and whether it has checksums.
+    /// Opens a directory of the cache; returns whether it has checksums, too.
     fn in_directory(dir: &Path, vocabulary: usize) -> io::Result<(Self, bool)> {
         let (about, sum) = about(dir)?;
         let sums = sum.map(|sum| {
@@ -274,7 +274,7 @@ fn sweep(cache: &Path) {
     platform::sweep_named(cache, |name| if is_key(name) { Lock::take(&cache.join(format!("{name}.lock"))).ok()? } else { None });
 }
 
-/// What a directory of the cache says of itself, and the checksum of its checksums if it has any.
+/// Reads `about.json` of a cache directory, with the checksum of its checksums if it has any.
 fn about(dir: &Path) -> io::Result<(About, Option<Digest>)> {
     let file = dir.join("about.json");
     let value = sealed(&file, &platform::read_text(&file)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
@@ -283,7 +283,7 @@ fn about(dir: &Path) -> io::Result<(About, Option<Digest>)> {
     if about.width == 2 || about.width == 4 { Ok((about, sum)) } else { Err(io::Error::other("ids of another width")) }
 }
 
-/// Whether a directory is one of the cache.
+/// Returns true if a directory is one of the cache.
 pub fn is_store(dir: &Path) -> bool {
     ["ids", "documents", "about.json"].iter().all(|name| platform::is_file(&dir.join(name)))
 }

@@ -59,7 +59,7 @@ impl<'a> TextStream<'a> {
         self.window.drain(..first.max(longest));
     }
 
-    /// What of the text was not given yet. Where a decoder takes back what was given, that stays.
+    /// The text that was not returned yet. Text that was returned stays, even if the decoder takes it back.
     fn show(&mut self, text: &str) -> String {
         let same = self.shown.chars().zip(text.chars()).take_while(|(shown, char)| shown == char).map(|(char, _)| char.len_utf8()).sum::<usize>();
         let new = text[same..].to_string();

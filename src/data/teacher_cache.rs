@@ -172,7 +172,7 @@ struct Layout {
     top: usize,
     /// Bytes of an id.
     id: usize,
-    /// Whether the checksum of each window's text is there: without it, a window is verified with the text alone.
+    /// True if the checksum of each window's text is there: without it, a window is verified with the text alone.
     texts: bool,
 }
 
@@ -327,7 +327,7 @@ impl TeacherCache {
         Ok((sum[..] == window_sum(text_sum(tokens), &ids, &shares).to_le_bytes()).then_some((ids, shares)))
     }
 
-    /// Whether the checksum of a window's text is right, if it is there.
+    /// Returns true if the checksum of a window's text is right, if it is there.
     fn has_text(&self, window: usize, tokens: &[u32]) -> Result<bool, CacheError> {
         Ok(!self.layout.texts || self.file.raw_part(TEXTS, 8 * window..8 * window + 8)?[..] == text_sum(tokens).to_le_bytes())
     }

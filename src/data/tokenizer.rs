@@ -238,7 +238,7 @@ impl Tokenizer {
         })
     }
 
-    /// Whether an id never has a text: that of a special token, or of none.
+    /// Returns true if an id never has a text: that of a special token, or of none.
     pub(super) fn silent(&self, id: u32) -> bool {
         let special = |token: String| self.inner.get_added_vocabulary().is_special_token(&token);
         self.inner.id_to_token(id).is_none_or(special)

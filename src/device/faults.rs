@@ -38,7 +38,7 @@ pub enum DeviceError {
     Unopened {
         /// Its name.
         device: String,
-        /// What the driver says.
+        /// The driver's message.
         reason: String,
     },
     /// No adapter fits what was asked for.

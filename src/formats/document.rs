@@ -1,4 +1,4 @@
-//! Files of JSON and of text that somebody else made, read whole up to a limit. A file of another kind is refused
+//! Foreign files of JSON and of text, read whole up to a limit. A file of another kind is refused
 //! by what it is.
 
 use super::FormatError;

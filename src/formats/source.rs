@@ -42,7 +42,7 @@ pub trait TensorSource {
         finite(self.path(), &self.called(name), first, self.values_of(name, cols, band)?)
     }
 
-    /// Whether each tensor has a checksum that is verified where it is read.
+    /// Returns true if each tensor has a checksum that is verified where it is read.
     fn has_sums(&self) -> bool {
         false
     }

@@ -61,7 +61,7 @@ impl FileSums {
         };
         match sealed(&file, &text) {
             Ok(value) => Self::of_state(&file, &value),
-            // A file of this name in a directory that is not a checkpoint is somebody else's.
+            // A file of this name in a directory that is not a checkpoint is not Signet's.
             Err(_) if !platform::exists(&dir.join("optimizer.safetensors")) => Ok(None),
             Err(error) => Err(error),
         }

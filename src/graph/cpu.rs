@@ -216,7 +216,7 @@ struct Operands {
 }
 
 impl Operands {
-    /// Whether nothing that is written overlaps another operand, wherever slots were placed.
+    /// Returns true if nothing that is written overlaps another operand, wherever slots were placed.
     fn are_apart(&self) -> bool {
         let written: Vec<&Located> = self.updates.iter().chain(&self.outputs).collect();
         let alone = |(n, one): (usize, &&Located)| !self.inputs.iter().chain(written[..n].iter().copied()).any(|other| one.overlaps(other));

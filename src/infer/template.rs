@@ -60,7 +60,7 @@ impl Message {
     }
 }
 
-/// What a template is given besides messages.
+/// The variables of a template besides messages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Given {
     /// Functions that may be called: a list of JSON schemas, or null.
@@ -72,7 +72,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// What a row of a data set gives. `tools` may be the text of a list, as data sets store it.
+    /// The variables that a row of a data set sets. `tools` may be the text of a list, as data sets store it.
     pub fn new(tools: Json, documents: Json, variables: Json) -> Result<Self, String> {
         let tools = match tools {
             Json::Text(text) => serde_json::from_str(&text).map_err(|error| format!("tools is a string that is not JSON: {error}"))?,

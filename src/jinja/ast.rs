@@ -171,7 +171,7 @@ pub(super) enum StmtKind {
     FilterBlock(Expr, Body),
     Autoescape(Expr, Body),
     Block(Arc<Block>),
-    /// What an assistant says, for masks of transformers.
+    /// An assistant's text, for masks of transformers.
     Generation(Body),
     Break,
     Continue,
@@ -199,7 +199,7 @@ pub(super) struct Macro {
     /// Of the last parameters.
     pub(super) defaults: Vec<Expr>,
     pub(super) body: Body,
-    /// Whether the body names `kwargs`, `varargs` and `caller`.
+    /// True if the body names `kwargs`, `varargs` and `caller`.
     pub(super) kwargs: bool,
     pub(super) varargs: bool,
     pub(super) caller: bool,

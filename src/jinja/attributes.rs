@@ -268,7 +268,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// What stands for an attribute that the sandbox forbids: using it is an error.
+/// A placeholder for an attribute that the sandbox forbids: using it is an error.
 fn forbidden(value: &Value, name: &str) -> Value {
     Value::missing(format!("the attribute '{name}' of '{}' is not safe, or would change the value", value.type_name()))
 }

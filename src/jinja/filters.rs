@@ -69,7 +69,7 @@ pub(super) const FILTERS: [&str; 54] = [
     "tojson",
 ];
 
-/// Whether there is a filter of a name.
+/// Returns true if there is a filter of a name.
 pub(super) fn is_known(name: &str, options: &Options) -> bool {
     FILTERS.contains(&name) || options.filters.iter().any(|(known, _)| *known == name)
 }

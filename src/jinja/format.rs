@@ -29,7 +29,7 @@ struct Values<'a> {
     rest: VecDeque<Value>,
     /// Values by name.
     named: Option<&'a Value>,
-    /// Whether positional values must all be used.
+    /// True if positional values must all be used.
     counted: bool,
 }
 
@@ -44,7 +44,7 @@ pub(super) fn percent(text: &Text, values: &Value, meter: &Meter) -> Result<Valu
     let mut left = match values {
         Value::Tuple(items) => Values { rest: items.items.iter().cloned().collect(), named: None, counted: true },
         Value::Dict(_) => Values { rest: [values.clone()].into(), named: Some(values), counted: false },
-        // What has items may stay unused, as a mapping may.
+        // A value with items may stay unused, as a mapping may.
         Value::List(_) | Value::Range(_) | Value::Bytes(_) | Value::Undefined(_) => Values { rest: [values.clone()].into(), named: None, counted: false },
         other => Values { rest: [other.clone()].into(), named: None, counted: true },
     };

@@ -19,13 +19,13 @@ pub(super) const CHAT_FUNCTIONS: [&str; 2] = ["raise_exception", "strftime_now"]
 pub(super) struct Interpreter<'t> {
     pub(super) template: &'t Template,
     pub(super) meter: Meter,
-    /// What the template is given.
+    /// The template's variables.
     pub(super) context: HashMap<Name, Value>,
     /// Variables of the template itself.
     pub(super) root: Rc<Scope>,
     pub(super) scope: Rc<Scope>,
     pub(super) out: String,
-    /// Whether output is escaped where the template stands, and what calls are told of it.
+    /// Autoescaping at this place of the template, and as calls see it.
     pub(super) escapes: bool,
     pub(super) escapes_calls: bool,
     objects: Vec<Rc<Object>>,

@@ -95,7 +95,7 @@ struct Lexer<'a> {
     syntax: Syntax,
     at: usize,
     line: u32,
-    /// Whether the last match ended a line.
+    /// True if the last match ended a line.
     line_starting: bool,
     /// Closing brackets that are awaited.
     open: Vec<char>,

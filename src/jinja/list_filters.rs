@@ -62,10 +62,10 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
     }
 }
 
-/// What an `attribute` argument looks up in items.
+/// The path that an `attribute` argument looks up in items.
 struct Getter {
     path: Vec<Value>,
-    /// Whether texts are compared in lower case.
+    /// True if texts are compared in lower case.
     lower: bool,
     default: Option<Value>,
 }

@@ -51,7 +51,7 @@ use names::Known;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// What went wrong.
+/// The message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The template, or a value that it does not fit.
@@ -67,7 +67,7 @@ pub enum ErrorKind {
 /// A template that cannot be parsed or rendered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// What went wrong.
+    /// The message.
     pub kind: ErrorKind,
     /// Why.
     pub message: String,
@@ -96,9 +96,9 @@ pub type Filter = fn(&str) -> std::result::Result<Json, String>;
 pub struct Options {
     /// Its syntax.
     pub syntax: Syntax,
-    /// Whether it has what transformers gives to chat templates.
+    /// True if it has what transformers gives to chat templates.
     pub chat: bool,
-    /// Whether what is not there is an error wherever it is named.
+    /// True if what is not there is an error wherever it is named.
     pub strict: bool,
     /// Filters besides jinja2's.
     pub filters: &'static [(&'static str, Filter)],

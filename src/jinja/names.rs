@@ -1,4 +1,4 @@
-//! What jinja2 finds out about a template before it runs: names that are read before they are
+//! Static analysis of a template, as jinja2 does it before it runs: names that are read before they are
 //! assigned, filters and tests that do not exist, and statements at wrong places.
 
 use super::ast::{Expr, ExprKind, Macro, Name, Piece, Stmt, StmtKind, Target};
@@ -130,13 +130,13 @@ pub(super) fn check_expression(expression: &Expr, known: &Known<'_>) -> Result<(
     check.problem.map_or(Ok(()), Err)
 }
 
-/// Whether a filter or a test of a name exists.
+/// True if a filter or a test of a name exists.
 pub(super) struct Known<'a> {
     pub(super) filter: &'a dyn Fn(&str) -> bool,
     pub(super) test: &'a dyn Fn(&str) -> bool,
 }
 
-/// Where a statement stands.
+/// The scope of a statement.
 #[derive(Clone, Copy, Default)]
 struct Place {
     /// In a condition, where a filter may be missing as long as it is not used.

@@ -104,7 +104,7 @@ pub(super) fn float_pow(base: f64, exponent: f64) -> Result<f64> {
     if power.is_infinite() && base.is_finite() && exponent.is_finite() { Err(Error::new("the result of ** is too large for a float")) } else { Ok(power) }
 }
 
-/// What is wrong with an integer that no longer fits.
+/// The error of an integer that no longer fits.
 pub(super) fn too_large() -> Error {
     Error::new("integers of more than 127 bits are not supported")
 }

@@ -26,7 +26,7 @@ pub(super) enum Object {
     Cycler(Vec<Value>, Cell<usize>),
     /// `joiner()`.
     Joiner(Value, Cell<bool>),
-    /// What a filter will give, or has left.
+    /// The items that a filter has not produced yet.
     Generator(RefCell<Generator>, &'static str),
     /// `self`.
     Template,
@@ -38,7 +38,7 @@ pub(super) enum Object {
 pub(super) struct MacroObject {
     pub(super) definition: Arc<Macro>,
     pub(super) scope: Rc<Scope>,
-    /// Whether its body escapes what it prints.
+    /// True if its body escapes what it prints.
     pub(super) escapes: bool,
 }
 
@@ -76,7 +76,7 @@ impl std::fmt::Debug for LoopObject {
 pub(super) enum Generator {
     /// A filter, its value and its arguments.
     Waiting(&'static str, Value, Arguments),
-    /// Items that nobody took.
+    /// Items that were not consumed.
     Items(VecDeque<Value>),
 }
 
@@ -97,7 +97,7 @@ impl Object {
         }
     }
 
-    /// Whether it can be called.
+    /// Returns true if it can be called.
     pub(super) fn is_callable(&self) -> bool {
         matches!(self, Object::Function(_) | Object::Method(..) | Object::Macro(_) | Object::Loop(_) | Object::Joiner(..) | Object::Block(_))
     }

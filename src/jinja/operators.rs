@@ -155,7 +155,7 @@ pub(super) fn sign(negative: bool, value: &Value) -> Result<Value> {
     }
 }
 
-/// Whether two values are equal.
+/// Returns true if two values are equal.
 pub(super) fn equal(left: &Value, right: &Value, meter: &Meter) -> Result<bool> {
     if let (Some(a), Some(b)) = (number(left), number(right)) {
         return Ok(compare_numbers(&a, &b) == Some(Ordering::Equal));
@@ -243,7 +243,7 @@ fn order(left: &Value, right: &Value, symbol: &str, meter: &Meter) -> Result<Opt
     }
 }
 
-/// Whether one value is less than another, as sorting asks.
+/// Returns true if one value is less than another, as sorting asks.
 pub(super) fn less(left: &Value, right: &Value, meter: &Meter) -> Result<bool> {
     Ok(order(left, right, "<", meter)? == Some(Ordering::Less))
 }
@@ -263,7 +263,7 @@ pub(super) fn compare(comparison: Comparison, left: &Value, right: &Value, meter
     }
 }
 
-/// Whether a container has an item.
+/// Returns true if a container has an item.
 pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Result<bool> {
     let among = |items: &mut dyn Iterator<Item = &Value>| {
         for other in items {

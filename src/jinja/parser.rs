@@ -33,7 +33,7 @@ pub(super) struct Parser {
     tokens: Vec<Token>,
     at: usize,
     depth: u32,
-    /// Whether transformers' `generation` is a statement.
+    /// True if transformers' `generation` is a statement.
     generation: bool,
 }
 

@@ -51,7 +51,7 @@ pub(super) const TESTS: [&str; 39] = [
     "le",
 ];
 
-/// Whether a value passes a test.
+/// Returns true if a value passes a test.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<bool> {
     let comparison = match name {
         "==" | "eq" | "equalto" => Some(Comparison::Eq),
@@ -113,7 +113,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
     })
 }
 
-/// Whether the rest of a division is a number.
+/// Returns true if the rest of a division is a number.
 fn rest_is(value: &Value, divisor: &Value, rest: i128, interpreter: &Interpreter<'_>) -> Result<bool> {
     let found = binary(Binary::Mod, value, divisor, &interpreter.meter)?;
     equal(&found, &Value::Int(rest), &interpreter.meter)

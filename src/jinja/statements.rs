@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// Levels of evaluation that a call of a macro or a loop counts for.
 const MACRO_LEVELS: u32 = 5;
 
-/// What comes behind a statement.
+/// Control flow after a statement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Flow {
     Next,
@@ -150,7 +150,7 @@ impl Interpreter<'_> {
         Ok(())
     }
 
-    /// What work writes.
+    /// Captures the output of `work`.
     pub(super) fn capture<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<(String, T)> {
         let outer = std::mem::take(&mut self.out);
         let result = work(self);
@@ -158,7 +158,7 @@ impl Interpreter<'_> {
         Ok((inner, result?))
     }
 
-    /// What a body in its own scope writes, filtered.
+    /// Renders a body in its own scope, filtered.
     fn captured_body(&mut self, body: &[Stmt], filter: Option<&Expr>) -> Result<(Value, Flow)> {
         let escapes = self.escapes;
         self.scoped(|this| {
@@ -438,7 +438,7 @@ impl Interpreter<'_> {
         self.run(&definition.body)
     }
 
-    /// What a block writes, with variables of a scope around it.
+    /// Renders a block with the variables of the scope around it.
     pub(super) fn block_text(&mut self, block: &Block, around: Rc<Scope>) -> Result<Value> {
         let inner = Scope::inside(&around);
         inner.set(&"super".into(), Value::missing(format!("there is no parent block '{}'", block.name)));

@@ -346,7 +346,7 @@ fn search(text: &str, name: &str, arguments: Arguments, interpreter: &mut Interp
     }
 }
 
-/// Whether a text begins or ends with another, or with one of a tuple.
+/// Returns true if a text begins or ends with another, or with one of a tuple.
 fn affix(window: Option<&str>, name: &str, part: &Value, interpreter: &mut Interpreter<'_>) -> Result<bool> {
     let parts = match part {
         Value::Tuple(items) => &items.items[..],

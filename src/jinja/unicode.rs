@@ -54,7 +54,7 @@ pub(super) fn is_word(c: char) -> bool {
     c == '_' || is_alnum(c)
 }
 
-/// What `repr` writes as it is.
+/// Returns true if `repr` prints a character as it is.
 pub(super) fn is_printable(c: char) -> bool {
     use Category::{Control, Format, LineSeparator, ParagraphSeparator, PrivateUse, SpaceSeparator, Surrogate, Unassigned};
     c == ' ' || !matches!(get_general_category(c), Control | Format | Surrogate | PrivateUse | Unassigned | LineSeparator | ParagraphSeparator | SpaceSeparator)

@@ -8,7 +8,7 @@ use super::value::Value;
 use super::{Error, Result, markup, print};
 use std::collections::BTreeSet;
 
-/// What links look like.
+/// Options of the links that are made.
 struct Links {
     limit: Option<usize>,
     attributes: String,
@@ -103,7 +103,7 @@ impl Links {
     }
 }
 
-/// Whether a word is an address of the web, with its scheme or without.
+/// Returns true if a word is an address of the web, with its scheme or without.
 fn is_http(word: &str) -> bool {
     let lower = word.to_lowercase();
     let scheme = ["https://", "http://"].iter().find_map(|scheme| lower.strip_prefix(scheme));

@@ -18,7 +18,7 @@ pub(super) struct Text {
     pub(super) safe: bool,
 }
 
-/// What is not there: why, and whether the sandbox forbids it.
+/// An undefined value: why it is, and whether the sandbox forbids it.
 #[derive(Debug)]
 pub(super) struct Missing(pub(super) String);
 
@@ -27,7 +27,7 @@ pub(super) struct Missing(pub(super) String);
 pub(super) struct Items {
     pub(super) items: Vec<Value>,
     depth: u16,
-    /// Whether it is a group of `groupby`, whose items have names.
+    /// True if it is a group of `groupby`, whose items have names.
     pub(super) group: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Dict {
     depth: u16,
 }
 
-/// What a view of a mapping shows.
+/// The part of a mapping that a view shows.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum View {
     /// Its keys.
@@ -78,7 +78,7 @@ impl Range {
 /// A value.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
-    /// What is not there.
+    /// An undefined value.
     Undefined(Rc<Missing>),
     /// `None`.
     None,
@@ -102,7 +102,7 @@ pub(super) enum Value {
     View(Rc<Dict>, View),
     /// A range.
     Range(Range),
-    /// What is called, looped over or assigned to.
+    /// A shared object: callable, iterable or assignable.
     Object(Rc<Object>),
 }
 
@@ -165,7 +165,7 @@ impl Value {
         Value::Str(Text { text: text.into(), safe })
     }
 
-    /// What is not there, and why.
+    /// An undefined value, and its reason.
     pub(super) fn missing(why: impl Into<String>) -> Self {
         Value::Undefined(Rc::new(Missing(why.into())))
     }
@@ -242,7 +242,7 @@ impl Value {
         }
     }
 
-    /// What it is called in messages about what it lacks.
+    /// Its name in messages about missing attributes.
     pub(super) fn described(&self) -> String {
         match self {
             Value::None => "'None'".into(),
@@ -250,7 +250,7 @@ impl Value {
         }
     }
 
-    /// Whether it counts as true.
+    /// Returns true if it counts as true.
     pub(super) fn truth(&self) -> bool {
         match self {
             Value::Undefined(_) | Value::None => false,
@@ -266,7 +266,7 @@ impl Value {
         }
     }
 
-    /// Whether two are the same object.
+    /// Returns true if two are the same object.
     pub(super) fn same(&self, other: &Self) -> bool {
         match (self, other) {
             (Value::None, Value::None) => true,
@@ -281,7 +281,7 @@ impl Value {
         }
     }
 
-    /// By what a mapping finds it.
+    /// Its key in a mapping.
     pub(super) fn key(&self, meter: &Meter) -> Result<Key> {
         meter.steps(1)?;
         Ok(match self {

@@ -32,7 +32,7 @@ impl ModelFile {
         Ok(())
     }
 
-    /// Whether its tensors have checksums.
+    /// Returns true if its tensors have checksums.
     pub fn has_sums(&self) -> bool {
         self.tensors().has_sums()
     }

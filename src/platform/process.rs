@@ -34,7 +34,7 @@ fn file_size_limit() -> Option<u64> {
     None
 }
 
-/// What makes room for what could not be written; none if room is not what was missing.
+/// Advice for a full disk or quota; `None` for other errors.
 pub fn make_room(error: &io::Error) -> Option<String> {
     // A file that is too long to be read has no number of the system.
     let kind = Some(error.kind()).filter(|kind| *kind != ErrorKind::FileTooLarge || error.raw_os_error().is_some())?;
@@ -62,7 +62,7 @@ mod tests {
         #[cfg(unix)]
         {
             assert!(make_room(&io::Error::from_raw_os_error(libc::EFBIG)).expect("advice").contains("file"));
-            // What a broken disk says.
+            // EIO, as of a broken disk.
             assert_eq!(make_room(&io::Error::from_raw_os_error(libc::EIO)), None);
         }
     }

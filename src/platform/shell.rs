@@ -8,7 +8,7 @@ pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> Strin
     arguments.into_iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-/// Whether an argument needs no quotes in any shell.
+/// Returns true if an argument needs no quotes in any shell.
 fn is_plain(text: &str, special: &[char]) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_./:=@,+-".contains(c) || special.contains(&c))
 }

@@ -66,7 +66,7 @@ impl Reading {
     /// With the template of a model, or the default one if it has none.
     pub(super) fn new(format: &ChatFormat) -> Self {
         let parts = [&format.template, &format.bos_token, &format.eos_token];
-        // Ids of a model's own template are made anew where it was rendered by other rules.
+        // Ids of a model's own template are made again where it was rendered by other rules.
         let rules = format.template.as_ref().map_or(0, |_| RULES);
         let id = parts.iter().fold(rules, |sum, part| checksum(sum, part.as_deref().unwrap_or("\0").as_bytes()));
         Self { template: Template::new(format).map_err(|error| error.to_string()), id }

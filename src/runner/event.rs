@@ -293,7 +293,7 @@ pub enum Event {
         /// When it was looked at, in seconds since 1970.
         now: f64,
     },
-    /// What is known of a run.
+    /// A summary of a run.
     Run {
         /// Its directory.
         path: PathBuf,

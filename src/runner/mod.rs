@@ -146,7 +146,7 @@ pub enum Command {
     Check {
         /// Where it is.
         path: PathBuf,
-        /// Whether files of a run that its checkpoints keep are put back first where they are damaged.
+        /// True if files of a run that its checkpoints keep are put back first where they are damaged.
         repair: bool,
     },
     /// Say what the layers of a model are made of.

@@ -132,7 +132,7 @@ pub(super) async fn train(
     })
 }
 
-/// Whether the last checkpoint of a run is that of its last step, and whole.
+/// Returns true if the last checkpoint of a run is that of its last step, and whole.
 fn is_finished(run: &Path, steps: u64) -> Result<bool> {
     let last = checkpoints(run)?.pop().filter(|&last| last >= steps);
     Ok(last.is_some_and(|last| newest_whole(run, last.saturating_add(1)) == Some(last)))

@@ -63,7 +63,7 @@ impl Changes {
         Self(self.0.range(..=step).map(|(&step, what)| (step, what.clone())).collect())
     }
 
-    /// Whether all of these are among others.
+    /// Returns true if all of these are among others.
     pub fn is_part_of(&self, others: &Self) -> bool {
         self.0.iter().all(|(step, what)| others.0.get(step) == Some(what))
     }

@@ -40,7 +40,7 @@ pub struct State {
     /// The norm threshold of the next step, where it was decided before the report of the last was in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threshold: Option<f32>,
-    /// Whether a scheduled checkpoint was put off because of a spike, until the first quiet step.
+    /// True if a scheduled checkpoint was put off because of a spike, until the first quiet step.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owed: bool,
     /// Of a checkpoint: whether the schedule made it, so that a rollback may go back to it. Absent in
@@ -76,14 +76,14 @@ impl State {
         }
     }
 
-    /// Whether a rollback may go back to the checkpoint with this state. Where it does not say so
+    /// Returns true if a rollback may go back to the checkpoint with this state. Where it does not say so
     /// itself, if it was due after every `every` steps and no spike was at hand.
     pub fn is_scheduled(&self, every: u64) -> bool {
         self.scheduled.unwrap_or_else(|| every > 0 && self.step.is_multiple_of(every) && !self.guard.suspicious())
     }
 }
 
-/// What `state.json` of a checkpoint holds.
+/// The contents of a checkpoint's `state.json`.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
     /// The state of the run.
@@ -124,7 +124,7 @@ pub enum CheckpointError {
     },
 }
 
-/// What is left after a checkpoint could not be written, and what to do.
+/// Describes the state of a run after a failed save, with advice.
 fn saved(error: &io::Error) -> String {
     let advice = platform::make_room(error).map_or(String::new(), |advice| format!("; {advice}, then resume the run"));
     format!("Earlier checkpoints are whole{advice}")

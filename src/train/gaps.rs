@@ -13,7 +13,7 @@ pub struct Gaps {
     pub repeated: Vec<RangeInclusive<u64>>,
     /// Lines, from 1, that are not a step's metrics.
     pub damaged: Vec<RangeInclusive<u64>>,
-    /// Whether steps are out of order.
+    /// True if steps are out of order.
     pub unordered: bool,
 }
 

@@ -21,7 +21,7 @@ pub struct RunRecord {
 }
 
 impl RunRecord {
-    /// What was changed while the run trained.
+    /// The text of `changes.jsonl`.
     pub fn changes(&self) -> Changes {
         Changes::read(&self.changes).unwrap_or_default()
     }
@@ -85,7 +85,7 @@ impl Growing {
 }
 
 impl RecordedLines {
-    /// Whether a file begins with these lines.
+    /// Returns true if a file begins with these lines.
     pub fn begin(&self, path: &Path) -> io::Result<bool> {
         Ok(Growing::read(path, self.bytes)?.lines() == *self)
     }

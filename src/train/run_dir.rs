@@ -91,7 +91,7 @@ impl RunDir {
     pub fn create(path: &Path, config: &TrainConfig, variants: &Variants) -> Result<Self, RunError> {
         at(path, platform::make_dir(&path.join("checkpoints")))?;
         let lock = Self::lock(path)?;
-        // Only now nobody else can begin a run here.
+        // Only now no other process can begin a run here.
         if platform::exists(&path.join("run.toml")) {
             return Err(RunError::Exists(path.to_path_buf()));
         }
@@ -132,7 +132,7 @@ impl RunDir {
         })
     }
 
-    /// Whether the directory is where it was, with `run.toml` and the lock that is held.
+    /// Returns true if the directory is where it was, with `run.toml` and the lock that is held.
     pub fn is_in_place(&self) -> bool {
         self.lock.is_in_place() && platform::exists(&self.path.join("run.toml"))
     }
@@ -168,7 +168,7 @@ impl RunDir {
         Ok(is_gone)
     }
 
-    /// Whether the settings in the directory are this run's, in whatever layout.
+    /// Returns true if the settings in the directory are this run's, in whatever layout.
     fn has_settings(&self) -> bool {
         let table = |text: &str| text.parse::<toml::Table>().ok();
         platform::read_text(&self.path.join("run.toml")).is_ok_and(|text| table(&text).is_some_and(|there| table(&self.about[1].1) == Some(there)))
@@ -199,7 +199,7 @@ impl RunDir {
         Ok((run, config))
     }
 
-    /// What a checkpoint keeps of the run's own files.
+    /// Collects the run's own files that a checkpoint keeps.
     pub(super) fn run_record(&self, changes: &Changes) -> RunRecord {
         let [(_, variants), (_, settings)] = self.about.clone();
         RunRecord { settings, variants, changes: changes.text(), metrics: self.recorded.lines() }
@@ -302,7 +302,7 @@ impl RunDir {
         at(&self.path, platform::sync(&self.path, &["metrics.jsonl", SAMPLES, "log.txt"]))
     }
 
-    /// Whether `metrics.jsonl` is as it was when a checkpoint was written.
+    /// Returns true if `metrics.jsonl` is as it was when a checkpoint was written.
     pub(super) fn has_recorded(&self, record: &RunRecord) -> bool {
         self.recorded.lines() == record.metrics
     }

@@ -1,4 +1,4 @@
-//! What can be wrong with a run's directory, in words that say what to do.
+//! Errors of a run's directory, with what to do about them.
 
 use crate::platform;
 use std::io;
@@ -70,7 +70,7 @@ pub enum RunError {
     },
 }
 
-/// What to do about an error of a file, where that is known.
+/// Advice for an error of a file, where there is one.
 fn advice(error: &io::Error) -> String {
     platform::make_room(error).map_or(String::new(), |advice| format!("; {advice}"))
 }

@@ -17,7 +17,7 @@ pub(super) fn text(config: &TrainConfig) -> String {
     format!("{lines}{LAST}{}\n", Digest::of(lines.as_bytes()))
 }
 
-/// Whether a text announces a checksum.
+/// Returns true if a text announces a checksum.
 pub(super) fn has_checksum(text: &str) -> bool {
     text.starts_with(FIRST)
 }

@@ -32,7 +32,7 @@ fn header(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(line).ok()?.strip_prefix(HEADER)?.trim_end_matches(['\r', '\n']).parse().ok()
 }
 
-/// Whether a last line without its end may be the beginning of a header.
+/// Returns true if a last line without its end may be the beginning of a header.
 fn is_torn(line: &[u8]) -> bool {
     line.starts_with(HEADER.as_bytes()) || HEADER.as_bytes().starts_with(line)
 }

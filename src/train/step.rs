@@ -83,7 +83,7 @@ pub struct PendingReport {
 }
 
 impl PendingReport {
-    /// Whether it is here already.
+    /// Returns true if it is here already.
     pub(super) fn is_ready(&self) -> bool {
         matches!(self.values, Pending::Ready(_))
     }

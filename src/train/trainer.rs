@@ -122,7 +122,7 @@ pub struct Trainer {
     rested: f64,
     /// The step after which it said that it rests, until it goes on.
     rests_at: Option<u64>,
-    /// Whether a checkpoint is to be written between the next two steps, since the run's folder was gone.
+    /// True if a checkpoint is to be written between the next two steps, since the run's folder was gone.
     save_wanted: bool,
     /// The step whose checkpoint was last written or restored, and whether a rollback may go back to it.
     saved: Option<(u64, bool)>,
@@ -130,7 +130,7 @@ pub struct Trainer {
     outstanding: Option<Outstanding>,
     device: String,
     first_weights: FirstWeights,
-    /// What is said when training begins.
+    /// Notes that are logged when training begins.
     notes: Vec<String>,
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// What came of verifying a file.
+/// The result of verifying a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "outcome")]
 pub enum Outcome {
@@ -36,7 +36,7 @@ impl Outcome {
         checked.map_or_else(|problem| Self::Damaged { problem: problem.to_string() }, |()| Self::Whole)
     }
 
-    /// Whether it is damaged.
+    /// Returns true if it is damaged.
     pub fn is_damaged(&self) -> bool {
         matches!(self, Self::Damaged { .. })
     }

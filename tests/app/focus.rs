@@ -110,7 +110,7 @@ fn a_message_is_typed_on_while_the_model_loads_and_replies() {
     type_keys(&mut driver, "hi");
     driver.harness.key_press(Key::Enter);
     driver.harness.run_steps(2);
-    // What was sent leaves the field once the model is loaded.
+    // A sent message leaves the field once the model is loaded.
     driver.wait_until("the reply", |driver| value(driver, Role::MultilineTextInput, "Message").0.is_empty());
     type_keys(&mut driver, "and");
     driver.wait_until("the end of the reply", |driver| driver.shows("tokens/s, first after", true));

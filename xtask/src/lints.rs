@@ -7,7 +7,7 @@ use std::process::Command;
 /// The Rust whose lints are binding, which is also the oldest that is supported: `major.minor`.
 const BINDING: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// Whether the toolchain in use is the one whose lints are binding.
+/// Returns true if the toolchain in use is the one whose lints are binding.
 pub(crate) fn binding() -> bool {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = Command::new(rustc).arg("--version").output();

@@ -112,7 +112,7 @@ impl ChatTab {
         section(ui, "load", |ui| self.load(ui, shared, chosen));
     }
 
-    /// What is opened, and when.
+    /// Opens a model where one was chosen.
     fn load(&mut self, ui: &mut Ui, shared: &mut Shared, mut chosen: Option<String>) {
         let chat = &mut shared.settings.chat;
         if self.in_training.is_some() {
@@ -171,7 +171,7 @@ impl ChatTab {
         Some(line)
     }
 
-    /// What goes on, for screen readers too.
+    /// The current activity, for screen readers too.
     fn status_ui(&self, ui: &mut Ui) {
         if !self.status.is_empty() {
             let told = ui.label(&self.status);

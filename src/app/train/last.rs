@@ -17,7 +17,7 @@ pub(super) struct LastRun {
     found: Option<Option<Box<RunInfo>>>,
     /// The frame's clock when it was last read.
     read: f64,
-    /// Whether it is to be read again.
+    /// True if it is to be read again.
     stale: bool,
 }
 
@@ -71,7 +71,7 @@ impl LastRun {
         }
     }
 
-    /// What Resume would do, or why it cannot.
+    /// Describes what Resume would do, or why it cannot.
     pub(super) fn told(&self) -> Option<String> {
         let path = self.path.as_ref()?;
         let run = self.found.as_ref()?.as_ref();

@@ -30,7 +30,7 @@ pub(in crate::data) struct Sequence {
     decoders: Vec<Decode>,
 }
 
-/// What becomes of bytes in tokens of their own that are no UTF-8.
+/// Decodes byte tokens; bytes that are not UTF-8 become U+FFFD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::data) enum Bytes {
     /// U+FFFD in place of every byte in the row, as the library has it.

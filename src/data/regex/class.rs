@@ -5,7 +5,7 @@ use super::sets;
 use super::tree::{complement, set_of};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
-/// What comes next in a bracket.
+/// The next item of a bracket.
 enum Token {
     Close,
     Hyphen,
@@ -16,7 +16,7 @@ enum Token {
     Set(ClassUnicode),
 }
 
-/// What came before in a bracket.
+/// The previous item of a bracket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,
@@ -32,7 +32,7 @@ enum State {
 struct Bracket {
     set: ClassUnicode,
     state: State,
-    /// What came before `&&`.
+    /// The set to the left of `&&`.
     and: Option<ClassUnicode>,
 }
 
@@ -147,7 +147,7 @@ impl Parser<'_> {
         }
     }
 
-    /// Whether a bracket closes the class at hand.
+    /// Returns true if a bracket closes the class at hand.
     fn closes_later(&self) -> bool {
         let mut escaped = false;
         self.chars[self.at..].iter().any(|&char| {

@@ -144,7 +144,7 @@ fn several(text: &[char]) -> Option<(usize, &'static str, &'static str)> {
     })
 }
 
-/// Whether a character is another one, up to simple case.
+/// Returns true if a character is another one, up to simple case.
 fn simple(folded: char, char: char) -> bool {
     folded == char || contains(&variants(folded), char)
 }

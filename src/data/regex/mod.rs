@@ -46,7 +46,7 @@ impl Regex {
         Ok(Self { pattern: text.into(), compiled })
     }
 
-    /// Where it matches in a text, one after the other. An empty match is none directly behind another match.
+    /// Its matches in a text, in order. An empty match directly behind another match does not count.
     fn matches(&self, text: &str) -> Result<Vec<Offsets>, String> {
         let (mut found, mut from, mut last) = (Vec::new(), 0, None);
         while from <= text.len() {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 /// Groups and quantifiers within each other.
 const DEEPEST: usize = 50;
 
-/// What may be set by `(?…)`.
+/// Options that `(?…)` sets.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Options {
     pub(super) ignore_case: bool,
@@ -37,7 +37,7 @@ pub(super) struct Parser<'a> {
     pub(super) depth: usize,
     groups: usize,
     names: HashMap<String, Vec<usize>>,
-    /// Whether a reference by number was seen.
+    /// True if a reference by number was seen.
     numbered: bool,
 }
 
@@ -233,7 +233,7 @@ impl Parser<'_> {
         }
     }
 
-    /// What stands between `<` and `>`, or between apostrophes, or before `)`.
+    /// The name between `<` and `>`, between apostrophes, or before `)`.
     fn name(&mut self) -> Result<String, String> {
         let close = match self.peek() {
             Some('<') => '>',

@@ -90,7 +90,7 @@ impl Quantifier {
     }
 }
 
-/// What two quantifiers in a row become.
+/// The quantifier that two in a row amount to.
 #[derive(Clone, Copy)]
 enum Reduced {
     Inner,
@@ -128,7 +128,7 @@ const REDUCED: [[Reduced; 6]; 6] = {
     ]
 };
 
-/// Whether Oniguruma refuses to repeat it.
+/// Returns true if Oniguruma refuses to repeat it.
 pub(super) fn invalid_target(node: &Node) -> bool {
     match node {
         Node::At(_) | Node::Look { .. } | Node::Keep => true,

@@ -53,7 +53,7 @@ pub(super) enum Anchor {
     LastLineEnd,
     LineStart,
     LineEnd,
-    /// Where the search began.
+    /// The start of the search.
     SearchStart,
     /// Between a character of a word and another one.
     WordBoundary {
@@ -108,12 +108,12 @@ impl Node {
         }
     }
 
-    /// Whether it, or a part of it, fulfils a condition.
+    /// Returns true if it, or a part of it, fulfils a condition.
     pub(super) fn any(&self, test: &dyn Fn(&Node) -> bool) -> bool {
         test(self) || self.children().iter().any(|node| node.any(test))
     }
 
-    /// Whether it never matches a character.
+    /// Returns true if it never matches a character.
     pub(super) fn zero_width(&self) -> bool {
         match self {
             Node::Char { .. } | Node::Set(_) | Node::Backreference(_) | Node::Call(_) => false,
@@ -122,7 +122,7 @@ impl Node {
         }
     }
 
-    /// Whether it may match without a character.
+    /// Returns true if it may match without a character.
     pub(super) fn nullable(&self) -> bool {
         match self {
             Node::Char { .. } | Node::Set(_) => false,

@@ -26,7 +26,7 @@ struct Writer {
     out: String,
     /// The numbers that groups have in the written pattern: those that something refers to.
     groups: BTreeMap<usize, usize>,
-    /// Whether groups are written without capturing, in a look-behind, or in a look-around.
+    /// True if groups are written without capturing, in a look-behind, or in a look-around.
     plain: bool,
     behind: bool,
     looking: bool,

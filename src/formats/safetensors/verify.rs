@@ -11,7 +11,7 @@ pub(super) struct Expected {
     tensors: BTreeMap<String, Digest>,
     /// Those that were found to have theirs.
     verified: Mutex<BTreeSet<String>>,
-    /// What to do if one has another.
+    /// Advice if a checksum differs.
     advice: &'static str,
 }
 
@@ -56,7 +56,7 @@ impl TensorFile {
         header_digest(tensors, metadata)
     }
 
-    /// Whether its header has a checksum, which was found right.
+    /// Returns true if its header has a checksum, which was found right.
     pub fn has_header_sum(&self) -> bool {
         self.metadata(HEADER_KEY).is_some()
     }

@@ -45,7 +45,7 @@ impl Entry {
             return Ok(bytes);
         }
         if self.length > UNPACKED {
-            return Err(format!("has a compressed entry of {} bytes, more than Signet unpacks. Write it anew with torch.save", self.length));
+            return Err(format!("has a compressed entry of {} bytes, more than Signet unpacks. Write it again with torch.save", self.length));
         }
         let mut unpacked = Vec::new();
         // One more than it should have shows that it has too many.

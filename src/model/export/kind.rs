@@ -94,7 +94,7 @@ fn byte_level(json: &Value, tokenizer: &Tokenizer) -> Result<&'static str, Strin
     Ok(family)
 }
 
-/// Whether every token's text has the same ids if `ignore_merges` is `whole`.
+/// Returns true if every token's text has the same ids if `ignore_merges` is `whole`.
 fn same_without_merges(json: &Value, tokenizer: &Tokenizer, whole: bool) -> Result<bool, String> {
     let mut other = json.clone();
     other["model"]["ignore_merges"] = whole.into();
@@ -109,7 +109,7 @@ fn same_without_merges(json: &Value, tokenizer: &Tokenizer, whole: bool) -> Resu
     Ok(true)
 }
 
-/// Whether it puts a space in front of a text.
+/// Returns true if it puts a space in front of a text.
 fn sentence_piece(json: &Value) -> Result<bool, String> {
     let model = &json["model"];
     let vocabulary = model["vocab"].as_object().ok_or("its vocabulary is no object")?;
@@ -131,7 +131,7 @@ fn sentence_piece(json: &Value) -> Result<bool, String> {
     Ok(prefix)
 }
 
-/// Whether a space is put in front of a text, where spaces are written as SentencePiece does.
+/// Returns true if a space is put in front of a text, where spaces are written as SentencePiece does.
 fn spaces<'a>(json: &Value, mut tokens: impl Iterator<Item = &'a str>) -> Result<bool, String> {
     let (normalizer, before) = (flat(&json["normalizer"], "normalizers"), flat(&json["pre_tokenizer"], "pretokenizers"));
     let replaces = |step: &Value| step["pattern"]["String"] == " " && step["content"] == SPACE;
@@ -181,7 +181,7 @@ fn complete_merges(json: &Value, vocabulary: &serde_json::Map<String, Value>) ->
     Ok(())
 }
 
-/// Whether a token of SentencePiece is a byte.
+/// Returns true if a token of SentencePiece is a byte.
 pub(super) fn is_byte(token: &str) -> bool {
     token.len() == 6 && token.starts_with("<0x") && token.ends_with('>')
 }

@@ -62,7 +62,7 @@ fn leading(tokenizer: &Tokenizer) -> Result<Option<u32>, ModelError> {
     Ok(first.copied())
 }
 
-/// Whether a document begins with the one token, and ends with the other; none if anything else is around it.
+/// Returns whether a document begins with the one token, and ends with the other; `None` if anything else is around it.
 fn around(tokenizer: &Tokenizer, begin: Option<u32>, end: Option<u32>) -> Result<Option<(bool, bool)>, ModelError> {
     let (text, document) = (tokenizer.encode("a")?, tokenizer.encode_document("a")?);
     let framed = |(begins, ends): &(bool, bool)| {

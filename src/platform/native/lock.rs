@@ -27,7 +27,7 @@ impl Lock {
         Ok(None)
     }
 
-    /// Whether the file at the lock's path is the one that is held: not after its directory was moved or
+    /// Returns true if the file at the lock's path is the one that is held: not after its directory was moved or
     /// deleted, and another was made in its place.
     pub fn is_in_place(&self) -> bool {
         is_at(&self.file, &self.path)
@@ -48,7 +48,7 @@ impl Lock {
     }
 }
 
-/// Whether `file` is what a path leads to.
+/// Returns true if `file` is what a path leads to.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let held = file.try_clone().and_then(same_file::Handle::from_file);
     held.and_then(|held| Ok(held == same_file::Handle::from_path(path)?)).unwrap_or(false)

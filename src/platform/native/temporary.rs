@@ -163,7 +163,7 @@ impl Drop for TemporaryDir {
     }
 }
 
-/// Whether a directory could not be renamed because there was another of that name; Windows denies access.
+/// Returns true if a directory could not be renamed because there was another of that name; Windows denies access.
 fn is_taken(error: &io::Error) -> bool {
     use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, PermissionDenied};
     [AlreadyExists, DirectoryNotEmpty].contains(&error.kind()) || cfg!(windows) && error.kind() == PermissionDenied
@@ -229,7 +229,7 @@ fn abandoned(lock: &Path) -> Option<File> {
 }
 
 /// Creates a file and locks it; none if the name is taken, or if another writer removes it at once. Where
-/// files cannot be locked nobody removes it.
+/// files cannot be locked it stays.
 fn claim(path: &Path) -> io::Result<Option<File>> {
     let file = match OpenOptions::new().write(true).create_new(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),

@@ -356,7 +356,7 @@ impl Lock {
         Ok(with(|disk| disk.lock(&path))?.then(|| Self(path)))
     }
 
-    /// Whether the lock is still held for its path. A directory that holds a lock is moved by nobody else.
+    /// Returns true if the lock is still held for its path. A directory that holds a lock is moved by nobody else.
     pub fn is_in_place(&self) -> bool {
         with(|disk| disk.is_locked(&self.0))
     }

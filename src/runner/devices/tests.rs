@@ -126,7 +126,7 @@ fn auto_takes_the_next_card_where_one_cannot_be_opened_or_is_lost_at_once() {
     let [note] = &found.notes[..] else { panic!("{:?}", found.notes) };
     let told = ["auto took card 2 (", "because card 1 (", "cannot be used (Parent device is lost), and card 0 (", "cannot be used (it was lost at once: "];
     assert!(told.iter().all(|part| note.contains(part)), "{note}");
-    // Where none opens, the CPU; what is named is never replaced.
+    // If none opens, the CPU; a named device is never replaced.
     let none = async |adapter: &Adapter| Err(refused(adapter));
     let found = opened(&cards, &Choice::Auto, None, none).unwrap();
     assert!(found.machine.device().is_none() && found.notes[0].starts_with("auto took the CPU device, because card 1 ("), "{:?}", found.notes);

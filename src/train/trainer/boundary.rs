@@ -22,7 +22,7 @@ pub(super) struct Due {
 }
 
 impl Due {
-    /// Whether there is any.
+    /// Returns true if there is any.
     pub(super) fn any(self) -> bool {
         self.evaluate || self.sample || self.save
     }
@@ -126,7 +126,7 @@ impl Trainer {
         self.run.sync()?;
         save(&path, &mut self.machine, &self.step, &state, &files, &self.run.run_record(&self.changes)).await?;
         self.saved = Some((step, scheduled));
-        // What cannot be read is no reason to stop; a rollback would say it.
+        // An unreadable one is no reason to stop; a rollback would report it.
         let target = last_scheduled(self.run.path(), self.config.checkpoint_every).ok().flatten();
         let spared = [self.state.best.map(|(step, _)| step), target];
         self.run.prune(self.config.keep, &spared)?;

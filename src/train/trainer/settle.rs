@@ -15,7 +15,7 @@ pub(super) struct Judged {
 }
 
 impl Judged {
-    /// Whether the run keeps this step: neither rolls back nor ends.
+    /// Returns true if the run keeps this step: neither rolls back nor ends.
     pub(super) fn stays(&self) -> bool {
         !matches!(self.verdict, Verdict::RollBack(_) | Verdict::GiveUp(_))
     }

@@ -43,7 +43,7 @@ struct Target {
     name: &'static str,
     /// The folder with it.
     folder: PathBuf,
-    /// What of the folder is damaged.
+    /// The part of the folder that is damaged.
     part: &'static str,
     /// The path that `signet check` is given.
     checked: &'static str,
@@ -53,7 +53,7 @@ struct Target {
     weights: &'static [&'static str],
     /// Their bytes where nothing is damaged.
     right: Vec<Vec<u8>>,
-    /// What the command prints where nothing is damaged.
+    /// The command's output where nothing is damaged.
     printed: String,
 }
 
@@ -158,7 +158,7 @@ impl Target {
     }
 }
 
-/// Whether a command succeeds, and what it prints; a panic or a signal is an error.
+/// Runs a command; returns whether it succeeded, and its output. A panic or a signal is an error.
 fn ends(program: &Path, folder: &Path, arguments: &[String]) -> Result<(bool, String), String> {
     let output = command(program, folder, arguments).output().map_err(|error| error.to_string())?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -149,7 +149,7 @@ impl Tracer<'_> {
         error
     }
 
-    /// Whether a call touches a file of the folder: how, and in words.
+    /// Classifies a call that touches a file of the folder, and describes it; `None` for any other.
     fn touches(&self, thread: Pid, registers: &user_regs_struct) -> Option<(Kind, String)> {
         let at = |directory: u64, path: u64| self.path(thread, directory as i32, path);
         let open = fs::read_link(format!("/proc/{thread}/fd/{}", registers.rdi as i32)).ok();
