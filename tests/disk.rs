@@ -56,6 +56,16 @@ fn of_two_exports_to_one_place_one_is_whole_and_the_other_refused() {
     assert!(hidden(&scratch.path("")).is_empty());
 }
 
+/// The arguments of a run named `run`, with other values of some options.
+fn arguments_with(scratch: &Scratch, values: &[(&str, &str)]) -> Vec<String> {
+    let mut arguments = student(scratch, &teacher(scratch), "run", "cpu");
+    for (option, value) in values {
+        let at = arguments.iter().position(|argument| argument == option).expect("an option of the student");
+        arguments[at + 1] = value.to_string();
+    }
+    arguments
+}
+
 /// Starts a run and waits until it has recorded something.
 fn started(scratch: &Scratch, arguments: &[String]) -> (Child, PathBuf) {
     let path = scratch.path("runs/run");
@@ -70,7 +80,7 @@ fn started(scratch: &Scratch, arguments: &[String]) -> (Child, PathBuf) {
 #[test]
 fn a_run_that_was_moved_stops_where_another_has_its_place() {
     let scratch = Scratch::new("moved");
-    let arguments = [student(&scratch, &teacher(&scratch), "run", "cpu"), ["--steps", "100000"].map(String::from).into()].concat();
+    let arguments = arguments_with(&scratch, &[("--steps", "100000")]);
     let (first, path) = started(&scratch, &arguments);
     // The directory of another run, complete and locked.
     let other = scratch.path("other");
@@ -93,23 +103,24 @@ fn a_run_that_was_moved_stops_where_another_has_its_place() {
 #[test]
 fn gaps_in_the_record_are_reported_when_a_run_goes_on() {
     let scratch = Scratch::new("gaps");
-    let (arguments, more) = (student(&scratch, &teacher(&scratch), "run", "cpu"), ["--steps", "10", "--sample-every", "0", "--resume"].map(String::from));
-    let begin = [&arguments[..], &more[..4]].concat();
-    let (good, said) = run(&as_str(&begin));
+    let arguments = arguments_with(&scratch, &[("--steps", "10"), ("--sample-every", "0")]);
+    let (good, said) = run(&as_str(&arguments));
     assert!(good, "{said}");
-    let resume = || run(&as_str(&[&arguments[..], &more].concat()));
+    let last = || std::fs::remove_dir_all(scratch.path("runs/run/checkpoints/step-00000010")).unwrap();
+    let resume = || run(&as_str(&[&arguments[..], &["--resume".to_string()]].concat()));
+    last();
     let (good, said) = resume();
-    assert!(good && !said.contains("metrics.jsonl is"), "{said}");
+    assert!(good && !said.contains("steps without a line"), "{said}");
     let file = scratch.path("runs/run/metrics.jsonl");
     let lines: Vec<String> = std::fs::read_to_string(&file).unwrap().split_inclusive('\n').map(String::from).collect();
     assert_eq!(lines.len(), 10);
-    let damaged = [&lines[..2], &["\0\0\0\n".to_string()], &lines[4..], &lines[8..9]].concat().concat();
-    std::fs::write(&file, &damaged).unwrap();
-    for _ in 0..2 {
-        let (good, said) = resume();
-        let faults = ["steps without a line: 3 to 4", "steps with several lines: 9", "damaged lines: 3", "out of order"];
-        assert!(good && faults.iter().all(|fault| said.contains(fault)), "{said}");
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), damaged, "what was found is not kept as it is");
-    }
+    // Up to step 7, of which there is a checkpoint.
+    let damaged = [&lines[..2], &["\0\0\0\n".to_string()], &lines[4..7], &lines[5..6]].concat().concat();
+    std::fs::write(&file, damaged.clone() + &lines[7..].concat()).unwrap();
+    last();
+    let (good, said) = resume();
+    let faults = ["steps without a line: 3 to 4", "steps with several lines: 6", "damaged lines: 3", "out of order"];
+    assert!(good && faults.iter().all(|fault| said.contains(fault)), "{said}");
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with(&damaged), "what was found is not kept as it is");
     assert!(std::fs::read_to_string(scratch.path("runs/run/log.txt")).unwrap().contains("steps without a line: 3 to 4"));
 }
