@@ -25,12 +25,14 @@ impl LlamaConfig {
 fn refuse_others(json: &Value) -> Result<(), ConfigError> {
     let off = |value: &Value| value.is_null() || *value == Value::Bool(false);
     let whole = |value: &Value| value.is_null() || value.as_f64() == Some(1.0);
+    // A window of the whole context hides nothing.
+    let window_is_whole = json["sliding_window"].as_u64().zip(json["max_position_embeddings"].as_u64()).is_some_and(|(window, context)| window >= context);
     let fields = [
         ("model_type", json["model_type"].is_null() || json["model_type"] == "llama"),
         ("hidden_act", json["hidden_act"].is_null() || json["hidden_act"] == "silu" || json["hidden_act"] == "swish"),
         ("attention_bias", off(&json["attention_bias"])),
         ("mlp_bias", off(&json["mlp_bias"])),
-        ("sliding_window", json["sliding_window"].is_null() || json["use_sliding_window"] == false),
+        ("sliding_window", json["sliding_window"].is_null() || json["use_sliding_window"] == false || window_is_whole),
         ("partial_rotary_factor", whole(&json["partial_rotary_factor"]) && whole(&json["rope_parameters"]["partial_rotary_factor"])),
         ("quantization_config", json["quantization_config"].is_null()),
     ];
@@ -185,6 +187,7 @@ mod tests {
             r#","rope_scaling":false"#,
             r#","rope_scaling":{"factor":2.0}"#,
             r#","rope_parameters":{"rope_theta":1e4,"rope_type":"default"},"sliding_window":null"#,
+            r#","sliding_window":4096,"max_position_embeddings":4096"#,
         ] {
             let config = parsed(none).unwrap();
             assert_eq!((config.rope_theta, config.rope_scaling), (1e4, None), "{none}");

@@ -29,7 +29,7 @@ pub(super) struct Scenario {
 const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;
 
 /// A run of six steps with checkpoints at 2, 4 and 6.
-const TRAIN: &str = "train --device cpu --teacher none --loss ar --model small.json --data text.txt --name r --steps 6 --warmup 1 --seq 16 --batch 1 \
+pub(super) const TRAIN: &str = "train --device cpu --teacher none --loss ar --model small.json --data text.txt --name r --steps 6 --warmup 1 --seq 16 --batch 1 \
      --accumulate 1 --checkpoint-every 2 --keep 2 --eval-every 3 --eval-batches 1 --sample-every 3 --sample-tokens 4";
 
 /// A cache of the run's last checkpoint as a teacher.
