@@ -48,10 +48,12 @@ impl Lock {
     }
 }
 
-/// Returns true if `file` is what a path leads to.
+/// Returns false if a path leads to nothing, or to another file than `file`. If that cannot be found out, it
+/// is taken to be the same: a file system that fails for a moment must not end a training.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let held = file.try_clone().and_then(same_file::Handle::from_file);
-    held.and_then(|held| Ok(held == same_file::Handle::from_path(path)?)).unwrap_or(false)
+    let same = held.and_then(|held| Ok(held == same_file::Handle::from_path(path)?));
+    same.unwrap_or_else(|error| error.kind() != io::ErrorKind::NotFound)
 }
 
 #[cfg(test)]
@@ -76,6 +78,19 @@ mod tests {
         assert!(Lock::take(&path).unwrap().is_none());
         drop(held);
         assert!(Lock::take(&path).unwrap().is_some());
+        remove_dir(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_lock_file_is_elsewhere_only_if_it_is_gone_or_another() {
+        let dir = scratch("lock-place");
+        let (path, other) = (dir.join("lock"), dir.join("other"));
+        let file = File::create(&path).unwrap();
+        assert!(is_at(&file, &path) && !is_at(&file, &other));
+        File::create(&other).unwrap();
+        assert!(!is_at(&file, &other));
+        // No system opens a path with a zero in it, which says nothing of the file.
+        assert!(is_at(&file, Path::new("lock\0")));
         remove_dir(&dir).unwrap();
     }
 }

@@ -1,6 +1,6 @@
 //! Temporary files and directories. Their names are unique and of one length, so that two writers of one
-//! output never share one; they are locked while their writer lives, so that the next writer in the same
-//! directory removes what a killed one left.
+//! output never share one; they are locked (files on Windows: shared with readers only) while their writer
+//! lives, so that the next writer in the same directory removes what a killed one left.
 //!
 //! ```text
 //! .signet-0123456789abcdef.part    a file, or a directory with
@@ -39,7 +39,7 @@ impl TemporaryFile {
         sweep(parent(path));
         for _ in 0..TRIES {
             let path = parent(path).join(unique());
-            if let Some(file) = claim(&path)? {
+            if let Some(file) = claim_file(&path)? {
                 return Ok(Self { path, file, published: false });
             }
         }
@@ -116,8 +116,10 @@ impl TemporaryDir {
         for _ in 0..TRIES {
             match fs::rename(self.new_dir(), path) {
                 Ok(()) => {
+                    // A power cut before the new name is on disk must find the old directory.
+                    sync_dir(parent(path))?;
                     let _ = remove_dir(&self.path.join("old"));
-                    return sync_dir(parent(path));
+                    return Ok(());
                 }
                 Err(error) => match fs::symlink_metadata(path) {
                     Ok(found) if found.is_dir() => self.set_aside(path)?,
@@ -222,19 +224,42 @@ fn sweep_dir(path: &Path) {
     }
 }
 
-/// The lock of a temporary whose writer is gone.
+/// The lock of a temporary whose writer is gone. On Windows a file whose writer lives cannot be opened for writing.
 fn abandoned(lock: &Path) -> Option<File> {
     let file = OpenOptions::new().write(true).open(lock).ok()?;
     file.try_lock().is_ok().then_some(file)
 }
 
+/// Creates a temporary file that [`abandoned`] leaves alone while it is open; none if the name is taken, or if
+/// another writer removes it at once.
+#[cfg(not(windows))]
+fn claim_file(path: &Path) -> io::Result<Option<File>> {
+    claim(path)
+}
+
+/// Creates a temporary file that [`abandoned`] leaves alone while it is open; none if the name is taken. On
+/// Windows a lock would also keep readers out, even after the file has its final name: the file is shared with
+/// readers instead, and with those who rename or remove it.
+#[cfg(windows)]
+fn claim_file(path: &Path) -> io::Result<Option<File>> {
+    use std::os::windows::fs::OpenOptionsExt;
+    const FILE_SHARE_READ: u32 = 1;
+    const FILE_SHARE_DELETE: u32 = 4;
+    create_new(OpenOptions::new().share_mode(FILE_SHARE_READ | FILE_SHARE_DELETE), path)
+}
+
+/// Creates a file; none if the name is taken.
+fn create_new(options: &mut OpenOptions, path: &Path) -> io::Result<Option<File>> {
+    match options.write(true).create_new(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        file => file.map(Some),
+    }
+}
+
 /// Creates a file and locks it; none if the name is taken, or if another writer removes it at once. Where
 /// files cannot be locked it stays.
 fn claim(path: &Path) -> io::Result<Option<File>> {
-    let file = match OpenOptions::new().write(true).create_new(true).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(None),
-        file => file?,
-    };
+    let Some(file) = create_new(&mut OpenOptions::new(), path)? else { return Ok(None) };
     let ours = match file.try_lock() {
         Ok(()) => is_at(&file, path),
         Err(TryLockError::WouldBlock) => false,
@@ -339,6 +364,21 @@ mod tests {
         commit(&dir.join("d".repeat(255)), "text").unwrap();
         commit(&dir.join("d".repeat(255)), "again").unwrap();
         assert_eq!(names(&dir).len(), 2);
+        remove_dir(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_file_is_read_while_its_writer_has_it_open() {
+        let dir = scratch("open");
+        let temporary = TemporaryFile::beside(&dir.join("file")).unwrap();
+        temporary.file().write_all(b"text").unwrap();
+        sweep(&dir);
+        assert_eq!(fs::read(&temporary.path).unwrap(), b"text");
+        let path = dir.join("file");
+        fs::rename(&temporary.path, &path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"text");
+        drop(temporary);
+        assert_eq!(names(&dir), ["file"]);
         remove_dir(&dir).unwrap();
     }
 

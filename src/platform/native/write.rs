@@ -121,7 +121,13 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
 /// processes at once, one makes it.
 pub fn claim_dir(path: &Path) -> io::Result<bool> {
     match fs::create_dir(path) {
-        Ok(()) => sync_dir(parent(path)).map(|()| true),
+        Ok(()) => match sync_dir(parent(path)) {
+            Ok(()) => Ok(true),
+            Err(error) => {
+                let _ = fs::remove_dir(path);
+                Err(error)
+            }
+        },
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error),
     }
