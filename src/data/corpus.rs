@@ -3,6 +3,7 @@
 use super::store::Store;
 use super::tokenizer::TokenizerError;
 use crate::formats::{Checksum, FormatError, checksum};
+use crate::platform;
 use crate::rng::Key;
 use std::io;
 use std::ops::Range;
@@ -39,8 +40,8 @@ pub enum DataError {
         /// Its length in MiB.
         bytes: usize,
     },
-    /// The token cache cannot be written.
-    #[error("{}: the token cache cannot be written: {error}. Make room, or set XDG_CACHE_HOME to another place", path.display())]
+    /// The token cache cannot be read or written.
+    #[error("{}: the token cache cannot be read or written: {error}{}. To keep it in another place, set XDG_CACHE_HOME", path.display(), platform::room_advice(error))]
     Cache {
         /// Where.
         path: PathBuf,

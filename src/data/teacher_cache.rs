@@ -36,7 +36,7 @@ pub enum CacheError {
     #[error(transparent)]
     Data(#[from] DataError),
     /// It could not be read or written.
-    #[error("{}: {error}. What is there stays good: make room and give the same command again", path.display())]
+    #[error("{}: {error}{}. What is there stays good: give the same command again", path.display(), platform::room_advice(error))]
     Io {
         /// Where.
         path: PathBuf,
@@ -194,18 +194,21 @@ impl Layout {
         [sums("checksums"), ("ids".into(), ids, shape.clone()), ("shares".into(), Dtype::U16, shape)].into_iter().chain(texts).collect()
     }
 
-    /// Bytes behind the header.
+    /// Bytes behind the header. Where addresses have 32 bits, they may be more than memory could hold.
     fn bytes(&self) -> u64 {
-        (self.grid.windows() * (if self.texts { 16 } else { 8 } + self.values() * (self.id + 2))) as u64
+        let (windows, values) = (self.grid.windows() as u64, self.values() as u64);
+        let sums = if self.texts { 16 } else { 8 };
+        windows * (sums + values * (self.id as u64 + 2))
     }
 
     /// First bytes of a window's checksum, ids, shares and its text's checksum behind the header.
     fn places(&self, window: usize) -> [u64; 4] {
-        let (windows, values) = (self.grid.windows(), self.values());
+        let (windows, window) = (self.grid.windows() as u64, window as u64);
+        let (id_bytes, share_bytes) = ((self.values() * self.id) as u64, self.values() as u64 * 2);
         let ids = 8 * windows;
-        let shares = ids + windows * values * self.id;
-        let texts = shares + windows * values * 2;
-        [8 * window, ids + window * values * self.id, shares + window * values * 2, texts + 8 * window].map(|at| at as u64)
+        let shares = ids + windows * id_bytes;
+        let texts = shares + windows * share_bytes;
+        [8 * window, ids + window * id_bytes, shares + window * share_bytes, texts + 8 * window]
     }
 }
 
@@ -455,6 +458,15 @@ impl CacheWriter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_in_a_file_beyond_4_gib_are_right() {
+        let layout = Layout::new(Grid { seq: 2048, train: 3000, held_out: 1000 }, 256, 1 << 17);
+        assert_eq!(layout.bytes(), 4000 * (16 + 2048 * 256 * 6));
+        let [sum, ids, shares, text] = layout.places(3999);
+        assert_eq!((sum, ids, text + 8), (8 * 3999, 8 * 4000 + 3999 * 2048 * 256 * 4, layout.bytes()));
+        assert_eq!(shares, 8 * 4000 + 4000 * 2048 * 256 * 4 + 3999 * 2048 * 256 * 2);
+    }
 
     /// A signal would end this test's process: a cache that is being made must not be mapped.
     #[test]

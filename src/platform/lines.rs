@@ -4,13 +4,13 @@ use super::{read_up_to, write_atomic};
 use std::io;
 use std::path::Path;
 
-/// Most bytes of such a file: as many as there are.
-const LONGEST: u64 = u64::MAX >> 1;
+/// The limit of a file that is read whatever its length.
+pub const UNLIMITED: u64 = u64::MAX >> 1;
 
 /// Keeps the lines of a file that `keep` chooses among all of them; a last line without its end is never kept.
 /// A missing file has no lines.
 pub fn cut_lines(path: &Path, keep: impl FnOnce(&[&[u8]]) -> Vec<bool>) -> io::Result<()> {
-    let text = match read_up_to(path, LONGEST) {
+    let text = match read_up_to(path, UNLIMITED) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         text => text?,
     };

@@ -1,14 +1,27 @@
 //! The process: how it was started, and how much the system lets it write.
 
-use std::ffi::OsString;
+use super::command_line;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The program as it was started, which a command line begins with.
 pub fn program() -> OsString {
     let started = std::env::args_os().next().unwrap_or_default();
     // The app alone has no commands.
     if Path::new(&started).file_stem().is_some_and(|stem| stem == "signet") { started } else { "signet".into() }
+}
+
+/// A command line of this program that can be pasted into a shell: words, and a path at the end.
+pub fn command_on(words: &[&str], path: &Path) -> String {
+    // An argument that begins with a dash would be taken for an option.
+    let path = match path.as_os_str().as_encoded_bytes().first() {
+        Some(b'-') => Path::new(".").join(path),
+        Some(_) => path.into(),
+        None => PathBuf::from("."),
+    };
+    let program = program();
+    command_line([program.as_os_str()].into_iter().chain(words.iter().map(OsStr::new)).chain([path.as_os_str()]))
 }
 
 /// Lets a write beyond the limit for files fail, with an error that names the file: by default the system
@@ -28,7 +41,8 @@ fn file_size_limit() -> Option<u64> {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
         // SAFETY: the call writes to the struct that it is given, and to nothing else.
         let read = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) };
-        (read == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur)
+        // The type differs from system to system.
+        (read == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as _)
     }
     #[cfg(not(unix))]
     None
@@ -47,6 +61,11 @@ pub fn make_room(error: &io::Error) -> Option<String> {
     })
 }
 
+/// The advice of [`make_room`] as the end of a sentence; empty for other errors.
+pub fn room_advice(error: &io::Error) -> String {
+    make_room(error).map_or(String::new(), |advice| format!("; {advice}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,13 +77,23 @@ mod tests {
         }
         for kind in [ErrorKind::FileTooLarge, ErrorKind::PermissionDenied, ErrorKind::NotFound, ErrorKind::ReadOnlyFilesystem, ErrorKind::Other] {
             assert_eq!(make_room(&kind.into()), None, "{kind}");
+            assert_eq!(room_advice(&kind.into()), "", "{kind}");
         }
+        assert_eq!(room_advice(&ErrorKind::StorageFull.into()), "; make room on the disk");
         #[cfg(unix)]
         {
             assert!(make_room(&io::Error::from_raw_os_error(libc::EFBIG)).expect("advice").contains("file"));
             // EIO, as of a broken disk.
             assert_eq!(make_room(&io::Error::from_raw_os_error(libc::EIO)), None);
         }
+    }
+
+    #[test]
+    fn a_path_at_the_end_of_a_command_is_quoted_and_no_option() {
+        let told = |path: &str| command_on(&["check", "--repair"], Path::new(path)).replace(['\'', '"', '\\'], "/");
+        assert_eq!(told("runs/run-1"), "signet check --repair runs/run-1");
+        assert_eq!(told("my runs/r"), "signet check --repair /my runs/r/");
+        assert_eq!((told("-r"), told("")), ("signet check --repair ./-r".into(), "signet check --repair .".into()));
     }
 
     #[test]
