@@ -190,6 +190,12 @@ fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
         spiky.train(&name, &mut quiet).unwrap();
         assert!(spiky.result(&name) == result, "stopped at {stop}: the results differ");
     }
+    // A stop right after a rollback saves it, where a rollback may go back to again.
+    spiky.until("back", 49);
+    let state = spiky.state("back", 42);
+    assert_eq!((spiky.steps("back").pop(), state.guard.rollbacks, state.scheduled), (Some(42), 1, Some(true)));
+    let heard = spiky.train("back", &mut quiet).unwrap();
+    assert!(acted(&heard).contains(&(56, back(50, 2))) && spiky.result("back") == result, "the results differ");
     // As if it had been killed while a checkpoint was owed: what the stop saved is all that knows of it.
     spiky.until("killed", 40);
     let last = *spiky.steps("killed").last().unwrap();

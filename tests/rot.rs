@@ -183,6 +183,18 @@ fn an_older_whole_checkpoint_is_named_and_taken_if_asked() {
     strays.iter().for_each(|name| std::fs::create_dir_all(run_path.join("checkpoints").join(name)).unwrap());
     std::fs::write(run_path.join("checkpoints/step-00000200"), "a file").unwrap();
     assert_eq!(signet::train::checkpoints(&run_path).unwrap(), [4, 8, 12]);
+    let tokenizer = run_path.join("checkpoints/step-00000012/tokenizer.json");
+    let whole = std::fs::read(&tokenizer).unwrap();
+    let mut bytes = whole.clone();
+    let at = bytes.len() / 2;
+    bytes[at] ^= 4;
+    std::fs::write(&tokenizer, &bytes).unwrap();
+    let said = train(&run_path, None, None).unwrap_err();
+    assert!(said.contains("step-00000012") && said.contains("tokenizer.json") && said.contains("--from-step 8"), "{said}");
+    std::fs::remove_file(&tokenizer).unwrap();
+    let said = train(&run_path, None, Some(12)).unwrap_err();
+    assert!(said.contains("tokenizer.json: is missing") && said.contains("--from-step 8"), "{said}");
+    std::fs::write(&tokenizer, &whole).unwrap();
     let model = run_path.join("checkpoints/step-00000012/model.safetensors");
     let mut bytes = right.clone();
     let at = bytes.len() - 100;

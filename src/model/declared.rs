@@ -77,11 +77,16 @@ struct Files<'a> {
 }
 
 impl Files<'_> {
-    /// Parses a file of JSON, if it is there.
+    /// Parses a file of JSON, if it is there; it must be if it has a checksum.
     fn read<T>(&self, name: &str, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
         let limit = if name == TOKENIZER { platform::TOKENIZER_LIMIT } else { platform::SETTINGS_LIMIT };
         let path = self.path.join(name);
-        let Some(bytes) = json_file(&path, limit)? else { return Ok(None) };
+        let Some(bytes) = json_file(&path, limit)? else {
+            let missing = || {
+                FormatError::new(&path, "is missing, but state.json has its checksum. Put it back, or copy the directory without state.json and use the copy")
+            };
+            return if self.sums.0.contains_key(name) { Err(missing()) } else { Ok(None) };
+        };
         self.sums.verify(name, &bytes).and_then(|()| parse(&bytes)).map(Some).map_err(|problem| FormatError::new(&path, problem))
     }
 }

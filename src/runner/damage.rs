@@ -23,12 +23,16 @@ pub(super) fn check_resume(request: &TrainRequest) -> Result<()> {
     Checkpoint::read(&checkpoint(&request.run, step)).map(drop).map_err(|error| with_older(error.into(), request))
 }
 
-/// The error of a resume; if it is that its checkpoint is damaged, with the command that resumes from an older one.
+/// The error of a training; if it is that a checkpoint of the run is damaged, with the command that resumes from an
+/// older one.
 pub(super) fn with_older(error: anyhow::Error, request: &TrainRequest) -> anyhow::Error {
     let run = &request.run;
-    let newest = || checkpoints(run).ok()?.pop();
-    let Some(step) = request.from_step.or_else(newest).filter(|&step| mentions(&error, &checkpoint(run, step))) else { return error };
-    match newest_whole(run, step) {
+    // A longer number may begin with a shorter one: the newest first.
+    let damaged = checkpoints(run).ok().and_then(|steps| steps.into_iter().rev().find(|&step| mentions(&error, &checkpoint(run, step))));
+    let Some(step) = damaged else { return error };
+    match newest_whole(run, step.saturating_add(1)) {
+        // It is whole: the error is another.
+        Some(newest) if newest == step => error,
         Some(older) => anyhow!(
             "{error:#}. The newest checkpoint that is whole is that of step {older}. Resume from it with `{}`; later ones are moved aside, not deleted",
             format!("{} --from-step {older}", resume_command(run, &request.device, request.memory))

@@ -31,10 +31,12 @@ pub(super) async fn train(
     let mut first: Option<Seen> = None;
     let mut recovery = Recovery { patience, tries: 0, from: None };
     loop {
-        let (mut opened, mut created) = (None, None);
+        let (mut opened, mut created, mut begun) = (None, None, false);
         let mut watch = |event| {
-            if let Event::RunCreated { path } = &event {
-                created = Some(path.clone());
+            match &event {
+                Event::RunCreated { path } => created = Some(path.clone()),
+                Event::Train(TrainEvent::Begun { .. }) => begun = true,
+                _ => {}
             }
             emit(event);
         };
@@ -64,7 +66,7 @@ pub(super) async fn train(
             return Err(error);
         }
         if let Some(seen) = opened {
-            request = seen.resumed(request);
+            request = seen.resumed(request, begun);
             first = Some(Seen { gpu: None, ..seen });
         }
         let reason = lost.map_or_else(|| format!("{error:#}"), |reason| format!("the GPU was lost: {reason}"));
@@ -85,13 +87,14 @@ impl Seen {
         self.gpu.as_ref().and_then(|gpu| gpu.lost())
     }
 
-    /// The request that goes on with the run, on the same adapter.
-    fn resumed(&self, request: TrainRequest) -> TrainRequest {
+    /// The request that goes on with the run, on the same adapter. Once the run has `begun`, the newest
+    /// checkpoint is that to resume from, since those after the one that was named are moved aside.
+    fn resumed(&self, request: TrainRequest, begun: bool) -> TrainRequest {
         let device = match (&self.gpu, &*request.device) {
             (Some(gpu), "auto") => gpu.name().to_string(),
             _ => request.device.clone(),
         };
-        TrainRequest { config: None, resume: true, from_step: None, device, ..request }
+        TrainRequest { config: None, resume: true, from_step: request.from_step.filter(|_| !begun), device, ..request }
     }
 }
 
@@ -219,6 +222,14 @@ mod tests {
         let asked = Asked { stop: &stop, orders: &orders };
         let result = platform::wait(train(request, Tuning::default(), asked, &mut emit, patience, open));
         (result, tries)
+    }
+
+    #[test]
+    fn a_run_that_did_not_begin_is_resumed_from_the_same_step() {
+        let seen = Seen { name: "card".into(), gpu: None };
+        let request = TrainRequest { run: "r".into(), numbered: false, config: None, resume: true, from_step: Some(5), device: "0".into(), memory: None };
+        assert_eq!(seen.resumed(request.clone(), false).from_step, Some(5));
+        assert_eq!(seen.resumed(request, true).from_step, None);
     }
 
     #[test]

@@ -76,7 +76,7 @@ pub(super) async fn train(
     }
     let last = opened.as_ref().map(|run| run.checkpoints()).transpose()?.and_then(|mut steps| steps.pop());
     let saved = request.from_step.or(last).map(|step| checkpoint(&request.run, step));
-    let inputs = Inputs::open(&config, saved.as_deref(), asked.stop, emit)?;
+    let inputs = Inputs::open(&config, saved.as_deref(), asked.stop, emit).map_err(|error| damage::with_older(error, request))?;
     // Of a teacher that is on the machine.
     let teacher = inputs.teacher.as_ref().filter(|_| inputs.shapes.teacher.is_some());
     let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
@@ -89,6 +89,11 @@ pub(super) async fn train(
     let variants = match &opened {
         Some(run) => {
             let variants = run.variants()?;
+            if !run.has_variants() {
+                let text = "variants.json is missing, and no checkpoint keeps it: the run resumes with portable kernels, perhaps not to the same bits";
+                run.log(text)?;
+                emit(Event::Note { text: text.into() });
+            }
             for text in tuning::resume(&mut machine, variants.clone(), record)? {
                 run.log(&text)?;
                 emit(Event::Note { text });
@@ -127,7 +132,7 @@ pub(super) async fn train(
     let mut trainer = Trainer::new(parts).await.map_err(|error| damage::with_older(error.into(), request))?;
     let trained = trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(with_notes(event, &notes)))).await;
     trained.map_err(|error| match error {
-        TrainError::Diverged(what) => TrainError::Diverged(format!("{what}. {}", advice::after_divergence(request, trainer.config()))).into(),
+        TrainError::Diverged(what) => TrainError::Diverged(format!("{what}. {}", advice::after_divergence(request, trainer.config(), trainer.rate()))).into(),
         error => damage::with_older(error.into(), request),
     })
 }

@@ -39,7 +39,7 @@ pub struct Metrics {
     /// Norm above which the step would not have been taken; absent if there was no limit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub threshold: Option<f64>,
-    /// Tokens a second since the last step's line.
+    /// Tokens a second while the step was computed: losses on held-out text, samples and checkpoints are left out.
     pub tokens_per_s: f64,
     /// Seconds of training so far, over all sessions of the run.
     pub seconds: f64,

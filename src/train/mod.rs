@@ -60,7 +60,7 @@ pub use metrics::Metrics;
 pub use orders::{Order, Orders};
 pub use pace::Pace;
 pub use record::{RecordedLines, RunRecord};
-pub use run_dir::{RunDir, check_name, checkpoint, checkpoints, newest_record, numbered};
+pub use run_dir::{LONGEST_NAME, RunDir, check_name, checkpoint, checkpoints, newest_record, numbered};
 pub use run_error::RunError;
 pub use schedule::Schedule;
 pub use setup::{Setup, Shapes, TeacherShape, plan};

@@ -21,11 +21,11 @@ use super::follow::{Place, read_piece};
 use super::gaps::{Gaps, up_to};
 use super::metrics::Metrics;
 use super::record::{Growing, RunRecord};
-use super::run_error::RunError;
+use super::run_error::{RunError, repair_command};
 use super::run_toml;
 use super::samples;
 use crate::graph::Variants;
-use crate::platform::{self, Lock, append, cut_lines, remove_dir, write_atomic};
+use crate::platform::{self, Lock, UNLIMITED, append, cut_lines, read_up_to, remove_dir, write_atomic};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,7 @@ const LOCK: &str = ".lock";
 const REPLACED: [&str; 5] = ["run.toml", "variants.json", "changes.jsonl", "metrics.jsonl", "curves.svg"];
 
 /// Longest name of a run, in bytes, so that the names of its files stay possible everywhere.
-const LONGEST_NAME: usize = 120;
+pub const LONGEST_NAME: usize = 120;
 
 /// Refuses what is no plain name of a directory on every system.
 pub fn check_name(name: &str) -> Result<(), RunError> {
@@ -118,7 +118,12 @@ impl RunDir {
         at(runs, platform::make_dir(runs))?;
         for path in numbered(runs) {
             if at(&path, platform::claim_dir(&path))? {
-                return Self::create(&path, config, variants);
+                // An empty directory would only take the name. What another process has begun there is left.
+                return Self::create(&path, config, variants).inspect_err(|error| {
+                    if matches!(error, RunError::Io { .. }) && !platform::exists(&path.join("run.toml")) {
+                        let _ = remove_dir(&path);
+                    }
+                });
             }
         }
         Err(RunError::NoName(runs.to_path_buf()))
@@ -146,8 +151,8 @@ impl RunDir {
         }
     }
 
-    /// Makes a directory that is gone, without what was recorded, or a lock file that is gone; returns whether it
-    /// was the directory. Refuses to do so where another run is.
+    /// Makes a directory or `run.toml` that is gone, with what is left of the record, or a lock file that is gone; returns
+    /// true if more than the lock file was. Refuses to do so where another run is.
     pub fn make_again(&mut self) -> Result<bool, RunError> {
         let has = |name: &str| platform::exists(&self.path.join(name));
         if !self.lock.is_in_place() {
@@ -159,7 +164,8 @@ impl RunDir {
         }
         let is_gone = !has("run.toml");
         if is_gone {
-            self.recorded = Growing::default();
+            let metrics = self.path.join("metrics.jsonl");
+            self.recorded = at(&metrics, Growing::read(&metrics, u64::MAX))?;
         } else if !self.has_settings() {
             return Err(RunError::Replaced(self.path.clone()));
         }
@@ -205,18 +211,25 @@ impl RunDir {
         RunRecord { settings, variants, changes: changes.text(), metrics: self.recorded.lines() }
     }
 
-    /// The variants it was begun with; portable ones, if it was begun before there was a choice.
+    /// Returns true if `variants.json` is there, as in every run that was begun since there was a choice.
+    pub fn has_variants(&self) -> bool {
+        platform::exists(&self.path.join("variants.json"))
+    }
+
+    /// The variants it was begun with; portable ones, if it was begun before there was a choice. Refuses to resume
+    /// without those that a checkpoint keeps.
     pub fn variants(&self) -> Result<Variants, RunError> {
         let file = self.path.join("variants.json");
-        if !platform::exists(&file) {
-            return Ok(Variants::default());
-        }
-        let text = at(&file, platform::read_text(&file))?;
-        let broken = |problem: String| RunError::Broken {
-            problem: format!(
-                "{problem}. `signet check --repair` puts back what a checkpoint keeps of it; delete the file to resume with portable variants, to other bits"
-            ),
-            path: file.clone(),
+        let is_kept = self.record.as_ref().is_some_and(|record| !record.variants.is_empty());
+        let advice = match is_kept {
+            true => format!("`{}` puts back what the newest checkpoint keeps of it", repair_command(&file)),
+            false => "Delete the file to resume with portable variants, to other bits".into(),
+        };
+        let broken = |problem: String| RunError::Broken { problem: format!("{problem}. {advice}"), path: file.clone() };
+        let text = match platform::read_text(&file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_kept => return Err(broken("it is missing".into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Variants::default()),
+            text => at(&file, text)?,
         };
         let variants = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
         let then = self.record.as_ref().and_then(|record| serde_json::from_str(&record.variants).ok());
@@ -234,8 +247,8 @@ impl RunDir {
         };
         let changes = Changes::read(&text).and_then(|changes| check(&changes).and_then(|()| same(&changes)).map(|()| changes));
         let advice = match then {
-            Some(then) if *then != Changes::default() => "`signet check --repair` puts back what the newest checkpoint has",
-            _ => "Delete the file to resume with the run's first settings",
+            Some(then) if *then != Changes::default() => format!("`{}` puts back what the newest checkpoint has", repair_command(&path)),
+            _ => "Delete the file to resume with the run's first settings".into(),
         };
         changes.map_err(|problem| RunError::Broken { problem: format!("{problem}. {advice}"), path })
     }
@@ -288,7 +301,7 @@ impl RunDir {
         if !platform::exists(&path) {
             return Ok(gaps);
         }
-        let text = at(&path, platform::read(&path))?;
+        let text = at(&path, read_up_to(&path, UNLIMITED))?;
         let kept = samples::cut(&text, step);
         if kept != text {
             at(&path, write_atomic(&path, &kept))?;
@@ -419,7 +432,7 @@ pub fn newest_record(run: &Path) -> Option<RunRecord> {
 pub(super) fn check_settings(file: &Path, then: &str, now: &str) -> Result<(), RunError> {
     let broken = |problem: String| RunError::Broken {
         path: file.to_path_buf(),
-        problem: format!("{problem}. The run's checkpoints keep its settings: `signet check --repair` puts them back"),
+        problem: format!("{problem}. The run's checkpoints keep its settings: `{}` puts them back", repair_command(file)),
     };
     if then == now {
         return Ok(());

@@ -2,13 +2,13 @@
 
 use crate::platform;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An error of a run's directory.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// It could not be read or written.
-    #[error("{}: {error}{}", path.display(), advice(error))]
+    #[error("{}: {error}{}", path.display(), platform::room_advice(error))]
     Io {
         /// Where.
         path: PathBuf,
@@ -51,8 +51,9 @@ pub enum RunError {
     },
     /// Its settings are not those that it was trained with.
     #[error(
-        "{}: the settings are not those that the run was trained with: {differs}. Put them back with `signet check --repair`, or start a new run with other settings under another --name",
-        path.display()
+        "{}: the settings are not those that the run was trained with: {differs}. Put them back with `{}`, or start a new run with other settings under another --name",
+        path.display(),
+        repair_command(path)
     )]
     Changed {
         /// The file.
@@ -70,7 +71,18 @@ pub enum RunError {
     },
 }
 
-/// Advice for an error of a file, where there is one.
-fn advice(error: &io::Error) -> String {
-    platform::make_room(error).map_or(String::new(), |advice| format!("; {advice}"))
+/// The command that puts back a file of a run, and others that its checkpoints keep.
+pub(super) fn repair_command(file: &Path) -> String {
+    platform::command_on(&["check", "--repair"], file.parent().unwrap_or(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_that_repairs_a_run_names_it() {
+        let error = RunError::Changed { path: PathBuf::from("runs/r").join("run.toml"), differs: "lr was 1, is 2".into() };
+        assert!(error.to_string().contains("Put them back with `signet check --repair runs/r`"), "{error}");
+    }
 }

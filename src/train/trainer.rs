@@ -124,8 +124,8 @@ pub struct Trainer {
     rests_at: Option<u64>,
     /// True if a checkpoint is to be written between the next two steps, since the run's folder was gone.
     save_wanted: bool,
-    /// The step whose checkpoint was last written or restored, and whether a rollback may go back to it.
-    saved: Option<(u64, bool)>,
+    /// The checkpoint that was last written or restored.
+    saved: Option<Saved>,
     /// The last step, if its report is still to come.
     outstanding: Option<Outstanding>,
     device: String,
@@ -174,6 +174,16 @@ struct Launched {
     /// Seconds on the clock when it was begun, and when it was done, if that is known yet.
     begun: f64,
     done: Option<f64>,
+}
+
+/// A checkpoint that a trainer wrote or restored.
+#[derive(Clone, Copy)]
+struct Saved {
+    step: u64,
+    /// True if a rollback may go back to it.
+    scheduled: bool,
+    /// True if the run was rolled back to it: the guard and the place in the data are no longer those that it has.
+    rolled_back: bool,
 }
 
 /// A step whose report is still to come.
@@ -261,7 +271,7 @@ impl Trainer {
             rested: 0.0,
             rests_at: None,
             save_wanted: false,
-            saved: last.map(|step| (step, false)),
+            saved: last.map(|step| Saved { step, scheduled: false, rolled_back: false }),
             outstanding: None,
             device,
             first_weights,
@@ -277,6 +287,11 @@ impl Trainer {
     /// The run's settings.
     pub fn config(&self) -> &TrainConfig {
         &self.config
+    }
+
+    /// The peak of the learning rate in force: that of the settings, or what it was changed to.
+    pub fn rate(&self) -> f64 {
+        self.schedule().peak
     }
 
     /// Trains until all steps are done or `stop` says so; obeys `orders` between steps.

@@ -5,7 +5,7 @@ use super::checkpoint::Checkpoint;
 use super::follow::{Place, read_piece};
 use super::record::RunRecord;
 use super::run_dir::{RunDir, check_settings, checkpoint, checkpoints};
-use super::run_error::RunError;
+use super::run_error::{RunError, repair_command};
 use super::run_toml;
 use crate::formats::safetensors::Dtype;
 use crate::formats::{FormatError, TensorSource};
@@ -162,11 +162,16 @@ fn newest_record(run: &Path, steps: &[u64]) -> Option<(u64, RunRecord)> {
 /// Verifies one of the run's own files against the text that a checkpoint keeps of it.
 fn own_file(run: &Path, name: &str, newest: Option<&(u64, RunRecord)>) -> Outcome {
     let path = run.join(name);
+    let then = newest.map(|(_, record)| record.text(name));
+    let repair = match then {
+        Some(then) if !then.is_empty() => format!(". `{}` puts back what the newest checkpoint keeps of it", repair_command(&path)),
+        _ => String::new(),
+    };
+    let damaged = |problem: String| format!("{}: {problem}{repair}", path.display());
     let now = match platform::read_text(&path) {
         Ok(now) => now,
-        Err(error) => return Outcome::Damaged { problem: format!("{}: cannot be read: {error}", path.display()) },
+        Err(error) => return Outcome::Damaged { problem: damaged(format!("cannot be read: {error}")) },
     };
-    let then = newest.map(|(_, record)| record.text(name));
     let checked = match name {
         "run.toml" => {
             let settings = |then: &str| check_settings(&path, then, &now).map_err(|error| error.to_string());
@@ -181,8 +186,7 @@ fn own_file(run: &Path, name: &str, newest: Option<&(u64, RunRecord)>) -> Outcom
             same(newest.is_none_or(as_then))
         }),
     };
-    let repair = if then.is_some() { ". `signet check --repair` puts back what the newest checkpoint keeps of it" } else { "" };
-    Outcome::of(checked.map_err(|problem| format!("{}: {problem}{repair}", path.display()))).with(then.is_some() || run_toml::has_checksum(&now))
+    Outcome::of(checked.map_err(damaged)).with(then.is_some() || run_toml::has_checksum(&now))
 }
 
 fn same(same: bool) -> Result<(), String> {
@@ -206,7 +210,7 @@ fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
             Ok(piece) => piece,
             Err(error) => return Outcome::Damaged { problem: error.to_string() },
         };
-        let gap = piece.metrics.iter().find(|metrics| std::mem::replace(&mut next, metrics.step + 1) != metrics.step);
+        let gap = piece.metrics.iter().find(|metrics| std::mem::replace(&mut next, metrics.step.saturating_add(1)) != metrics.step);
         let gap = gap.map(|metrics| format!("{}: step {} does not follow the line before", path.display(), metrics.step));
         if let Some(problem) = piece.broken.first().cloned().or(gap) {
             return Outcome::Damaged { problem: format!("{problem}. {harmless}") };

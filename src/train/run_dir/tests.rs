@@ -1,7 +1,7 @@
 //! Run directories that are moved, deleted, or left by a kill.
 
 use super::*;
-use crate::platform::{exists, list, make_dir, read_text};
+use crate::platform::{exists, list, make_dir};
 
 fn scratch(name: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("signet-run-dir-{name}-{}", std::process::id()));
@@ -18,6 +18,8 @@ fn line(step: u64) -> Metrics {
     Metrics { step, ..Metrics::default() }
 }
 
+// Windows renames no directory with an open file.
+#[cfg(unix)]
 #[test]
 fn a_run_that_was_moved_does_not_write_into_the_one_in_its_place() {
     let dir = scratch("moved");
@@ -43,8 +45,8 @@ fn a_run_that_was_moved_does_not_write_into_the_one_in_its_place() {
     second.record(&line(1)).unwrap();
     drop(second);
     attack(&mut first);
-    assert_eq!(read_text(&path.join("metrics.jsonl")).unwrap(), read_text(&moved.join("metrics.jsonl")).unwrap());
-    assert!(RunDir::open(&path).is_ok() && read_text(&path.join("run.toml")).unwrap().contains("steps = 20"));
+    assert_eq!(std::fs::read_to_string(path.join("metrics.jsonl")).unwrap(), std::fs::read_to_string(moved.join("metrics.jsonl")).unwrap());
+    assert!(RunDir::open(&path).is_ok() && std::fs::read_to_string(path.join("run.toml")).unwrap().contains("steps = 20"));
     // The one that was moved is still held.
     assert!(matches!(RunDir::open(&moved), Err(RunError::InUse(_))));
     remove_dir(&dir).unwrap();
@@ -88,6 +90,52 @@ fn what_a_kill_left_is_removed_when_a_run_is_opened() {
     let (run, _) = RunDir::open(&path).unwrap();
     assert_eq!(list(&checkpoints).unwrap(), [".other"]);
     assert!(exists(&path.join(".my.part")) && list(&path).unwrap().iter().filter(|name| name.ends_with(".part")).count() == 1);
+    drop(run);
+    remove_dir(&dir).unwrap();
+}
+
+#[test]
+fn a_run_whose_settings_are_deleted_keeps_what_it_recorded() {
+    let dir = scratch("settings");
+    let path = dir.join("run");
+    let mut run = create(&path, 10).unwrap();
+    run.record(&line(1)).unwrap();
+    std::fs::remove_file(path.join("run.toml")).unwrap();
+    assert!(run.make_again().unwrap());
+    run.record(&line(2)).unwrap();
+    let recorded = run.run_record(&Changes::default()).metrics;
+    assert_eq!(recorded.bytes, std::fs::metadata(path.join("metrics.jsonl")).unwrap().len());
+    assert!(recorded.begin(&path.join("metrics.jsonl")).unwrap());
+    drop(run);
+    remove_dir(&dir).unwrap();
+}
+
+#[test]
+fn variants_that_are_gone_are_not_replaced_by_portable_ones() {
+    let dir = scratch("variants");
+    let path = dir.join("run");
+    drop(create(&path, 10).unwrap());
+    std::fs::remove_file(path.join("variants.json")).unwrap();
+    let (mut run, _) = RunDir::open(&path).unwrap();
+    // No checkpoint keeps them: the run may be of a version without a choice.
+    assert!(run.variants().is_ok() && !run.has_variants());
+    let metrics = Growing::default().lines();
+    run.record = Some(RunRecord { settings: String::new(), variants: "{}".into(), changes: String::new(), metrics });
+    let said = run.variants().unwrap_err().to_string();
+    assert!(said.contains("variants.json: it is missing") && said.contains(" check --repair ") && !said.contains("Delete"), "{said}");
+    drop(run);
+    remove_dir(&dir).unwrap();
+}
+
+#[test]
+fn samples_are_cut_whatever_their_length() {
+    let dir = scratch("samples");
+    let path = dir.join("run");
+    let mut run = create(&path, 10).unwrap();
+    run.sample(1, "text").unwrap();
+    run.sample(2, &"x".repeat(platform::SETTINGS_LIMIT as usize)).unwrap();
+    run.cut(1).unwrap();
+    assert_eq!(std::fs::read_to_string(path.join(SAMPLES)).unwrap(), samples::entry(1, "text"));
     drop(run);
     remove_dir(&dir).unwrap();
 }

@@ -1,7 +1,7 @@
 //! What falls due after a step: held-out losses, a sample, a checkpoint.
 
 use super::rollback::last_scheduled;
-use super::{Emit, Outstanding, TrainError, Trainer};
+use super::{Emit, Outstanding, Saved, TrainError, Trainer};
 use crate::infer::{Ahead, Sampler, Sampling};
 use crate::model::{ChatFormat, generation_config, tokenizer_config};
 use crate::platform;
@@ -102,17 +102,21 @@ impl Trainer {
             self.run.keep_changes(&self.changes)?;
         }
         self.save_wanted = true;
-        self.note(&format!("{}: its folder was gone, with all that was recorded; made again, and saved after this step", self.run.path().display()), emit)
+        self.note(&format!("{}: its folder was gone, or run.toml in it; made again, and saved after this step", self.run.path().display()), emit)
     }
 
     /// Writes a checkpoint, the curves, and removes checkpoints that are no longer kept; nothing if
-    /// there is one of this step. Returns whether it wrote. `scheduled` says that a rollback may go
+    /// there is one of this step as it is now. Returns whether it wrote. `scheduled` says that a rollback may go
     /// back to it: those that a stop or a person asked for would make its target depend on when.
     pub(super) async fn save(&mut self, scheduled: bool, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
         self.keep_folder(emit)?;
         let step = self.state.step;
         let path = self.run.checkpoint(step);
-        if self.saved.is_some_and(|(saved, before)| saved == step && (before || !scheduled)) && platform::exists(&path) {
+        let before = self.saved.filter(|saved| saved.step == step && platform::exists(&path));
+        // After a rollback to it, it is written again: a change that is made now would not replay to that rollback. It
+        // stays one to go back to, since a rollback takes only the guard's memory of it, which this one did not change.
+        let scheduled = scheduled || before.is_some_and(|saved| saved.scheduled);
+        if before.is_some_and(|saved| !saved.rolled_back && (saved.scheduled || !scheduled)) {
             return Ok(false);
         }
         let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
@@ -125,11 +129,11 @@ impl Trainer {
         let state = State { scheduled: Some(scheduled), ..self.state.clone() };
         self.run.sync()?;
         save(&path, &mut self.machine, &self.step, &state, &files, &self.run.run_record(&self.changes)).await?;
-        self.saved = Some((step, scheduled));
-        // An unreadable one is no reason to stop; a rollback would report it.
-        let target = last_scheduled(self.run.path(), self.config.checkpoint_every).ok().flatten();
-        let spared = [self.state.best.map(|(step, _)| step), target];
-        self.run.prune(self.config.keep, &spared)?;
+        self.saved = Some(Saved { step, scheduled, rolled_back: false });
+        // Where one cannot be read, nobody knows which a rollback needs, and none is removed. A rollback would report it.
+        if let Ok(target) = last_scheduled(self.run.path(), self.config.checkpoint_every) {
+            self.run.prune(self.config.keep, &[self.state.best.map(|(step, _)| step), target])?;
+        }
         self.draw(emit)?;
         self.run.log(&format!("checkpoint of step {step}"))?;
         emit(TrainEvent::Saved { step, path: path.display().to_string() });

@@ -1,7 +1,7 @@
 //! Rollbacks: to the last checkpoint that the schedule made, never to one of a stop or of a person, so
 //! that interruptions change no numbers.
 
-use super::{TrainError, Trainer};
+use super::{Saved, TrainError, Trainer};
 use crate::graph::Machine;
 use crate::platform;
 use crate::train::checkpoint::{Checkpoint, State, clear_gradients, restore};
@@ -30,7 +30,7 @@ impl Trainer {
         let mut guard = self.state.guard.clone();
         guard.rolled_back(earlier.guard.clone());
         self.state = State { guard, cursor: past, seconds: self.state.seconds, device: self.device.clone(), ..earlier };
-        self.saved = target.map(|step| (step, true));
+        self.saved = target.map(|step| Saved { step, scheduled: true, rolled_back: true });
         Ok(self.run.cut(self.state.step).map(drop)?)
     }
 }
