@@ -95,6 +95,7 @@ fn a_run_that_was_moved_stops_where_another_has_its_place() {
     assert!((0..100).any(swap), "the run was never replaced");
     let output = first.wait_with_output().unwrap();
     assert!(!output.status.success() && text(&output).contains("another run"), "{}", text(&output));
+    assert!(!text(&output).contains("Resume it with"), "{}", text(&output));
     assert!(!path.join("metrics.jsonl").exists() && std::fs::read_dir(path.join("checkpoints")).unwrap().next().is_none());
     assert!(scratch.path("runs/moved-0/metrics.jsonl").exists());
     drop(held);

@@ -1,7 +1,7 @@
 //! `signet pack`.
 
 use super::output::{self, put};
-use crate::runner::{Command, Event, Runner};
+use crate::runner::{self, Command, Event, Runner};
 use anyhow::Result;
 use clap::Args;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ pub(super) struct Pack {
 impl Pack {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { model, out, json } = self;
-        let name = out.display().to_string();
+        let file = out.clone();
         runner.run(Command::Pack { model, out }, &mut |event| match &event {
             event if json => output::put_json(event),
             Event::Packed(report) => {
@@ -30,8 +30,8 @@ impl Pack {
                     0 => "full precision in f16".into(),
                     weights => format!("{:.1} M binarized weights at {:.4} bits each", weights as f64 / 1e6, report.bits_per_weight),
                 };
-                put(&format!("{name}: {}, {weights}\n", output::size(report.bytes)));
-                put(&format!("talk with it: signet chat {name}\n"));
+                put(&format!("{}: {}, {weights}\n", file.display(), output::size(report.bytes)));
+                put(&format!("talk with it: {}\n", runner::command_on(&["chat"], &file)));
             }
             event => output::tuning(event),
         })

@@ -1,7 +1,7 @@
 //! `signet sweep`.
 
 use super::output::{self, put};
-use crate::runner::{Clock, Command, Event, Metrics, Pace, Runner, SweepRequest, SweepRun, TrainEvent};
+use crate::runner::{self, Clock, Command, Event, Metrics, Pace, Runner, SweepRequest, SweepRun, TrainEvent};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -52,8 +52,10 @@ impl Sweep {
         view.close();
         if let Some((done, of, failed)) = ended {
             failed.iter().for_each(|failed| output::note(failed));
-            let next = if done + failed.len() < of { "go on with the same command" } else { "" };
-            let next = if next.is_empty() { format!("put them side by side with: signet compare {}", folder.display()) } else { next.into() };
+            let next = match done + failed.len() < of {
+                true => "go on with the same command".into(),
+                false => format!("put them side by side with: {}", runner::command_on(&["compare"], &folder)),
+            };
             put(&format!("{done} of {of} runs are done; {next}\n"));
         }
         result

@@ -65,8 +65,8 @@ impl Teach {
             }
             Event::Taught { finished } => {
                 bar.finish_and_clear();
-                let dir = self.out.display();
-                output::note(&if *finished { format!("use it with train --teacher-cache {dir}") } else { "stopped; the same command goes on".into() });
+                let usage = runner::command_on(&["train", "--teacher-cache"], &self.out);
+                output::note(&if *finished { format!("use it with: {usage}") } else { "stopped; the same command goes on".into() });
             }
             event => output::tuning(event),
         });

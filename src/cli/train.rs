@@ -125,7 +125,7 @@ fn print_ending(run: &Path, finished: bool, resume: &str) {
     output::put_line(&format!("run        {}", run.display()));
     output::put_line(&format!("curves     {}", run.join("curves.svg").display()));
     if finished {
-        output::put_line(&format!("chat       cargo run --release -- chat {}", run.display()));
+        output::put_line(&format!("chat       {}", runner::command_on(&["chat"], run)));
     } else {
         output::put_line(&format!("resume     {resume}"));
     }

@@ -19,6 +19,8 @@ impl Command {
         let settings =
             |config: &TrainConfig| [config.teacher.path(), config.init.path()].into_iter().flatten().map(|path| path.display().to_string()).collect();
         match self {
+            // The teacher may not be needed; a run that does need one says so.
+            Command::Train(request) if request.resume => Vec::new(),
             Command::Train(request) => request.config.as_ref().map_or_else(Vec::new, settings),
             Command::Teach(request) => settings(&request.config),
             Command::Generate(request) => vec![request.model.clone()],

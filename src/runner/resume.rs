@@ -38,24 +38,48 @@ pub(super) fn command(words: &[&str], options: &[(&str, OsString)]) -> String {
     platform::command_line(line.iter().map(OsString::as_os_str))
 }
 
+/// The error of a run's directory that is behind an error of a training, if one is.
+fn run_error(error: &Error) -> Option<&RunError> {
+    match error.downcast_ref::<TrainError>() {
+        Some(TrainError::Run(error)) => Some(error),
+        _ => error.downcast_ref(),
+    }
+}
+
 /// An error of a training with the command that resumes its run, where that helps; `begun`: whether the run
 /// trained before it failed.
 pub fn with_resume(error: Error, begun: bool, command: &str) -> Error {
-    let exists = matches!(error.downcast_ref(), Some(RunError::Exists(_)));
+    let exists = matches!(run_error(&error), Some(RunError::Exists(_)));
+    // At its path there is no run, another run, or another process that trains it.
+    let elsewhere = matches!(run_error(&error), Some(RunError::Replaced(_) | RunError::Gone(_) | RunError::InUse(_)));
     // At the same place, it would diverge again.
     let diverged = matches!(error.downcast_ref(), Some(TrainError::Diverged(_)));
     let text = format!("{error:#}");
     // A damaged checkpoint is reported with the command that resumes from an older one.
-    if exists || begun && !diverged && !text.contains("--resume") { anyhow!("{text}\nResume it with: {command}") } else { error }
+    if exists || begun && !diverged && !elsewhere && !text.contains("--resume") { anyhow!("{text}\nResume it with: {command}") } else { error }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::PathBuf;
 
     fn told(run: &str, device: &str, memory: Option<u64>) -> String {
         let line = resume_command(Path::new(run), device, memory);
         line.split_once(" train ").expect("the command").1.into()
+    }
+
+    #[test]
+    fn a_run_that_is_not_at_its_path_is_not_resumed_there() {
+        let elsewhere: [fn(PathBuf) -> RunError; 3] = [RunError::Replaced, RunError::Gone, RunError::InUse];
+        for error in elsewhere {
+            for error in [Error::from(error("run".into())), Error::from(TrainError::from(error("run".into())))] {
+                let said = with_resume(error, true, "COMMAND").to_string();
+                assert!(!said.contains("Resume it"), "{said}");
+            }
+        }
+        let error = RunError::Io { path: "run".into(), error: std::io::ErrorKind::StorageFull.into() };
+        assert!(with_resume(TrainError::from(error).into(), true, "COMMAND").to_string().ends_with("Resume it with: COMMAND"));
     }
 
     #[test]
