@@ -4,10 +4,11 @@
 use crate::runs::ask;
 use crate::train::{Scratch, run};
 use signet::data::{CacheWriter, Chat, Corpus, Ids, Origin, Store, TeacherCache, Tokenizer, Tokenizing, Watch};
+use signet::formats::seal;
 use signet::model::ModelFile;
 use signet::rng::Key;
 use signet::runner::{Command, Event, Loss, Outcome, TrainConfig, TrainEvent, TrainRequest};
-use signet::train::{Changes, Checkpoint, Source};
+use signet::train::{Changes, Checkpoint, Source, Verifying, verify_run};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -169,6 +170,42 @@ fn damage_in_every_file_of_a_run_is_found_and_never_trained_on() {
     }
     println!("resumes: {refused} refused, {same} to the same weights, 0 to others");
     assert!(refused >= 16 && same >= 16, "{refused} refused, {same} to the same weights");
+}
+
+#[test]
+fn what_is_whole_is_not_called_damaged() {
+    let scratch = Scratch::new("rot-whole");
+    let run_path = scratch.path("whole");
+    train(&run_path, Some(settings(&scratch)), None).unwrap();
+    let step = |step: u64| run_path.join(format!("checkpoints/step-{step:08}"));
+    // A file is checked with all that it belongs to.
+    assert_eq!(check(&run_path.join("run.toml")), check(&run_path));
+    for name in ["model.safetensors", "optimizer.safetensors", "state.json", "config.json", "tokenizer.json"] {
+        let found = check(&step(12).join(name));
+        assert!(found.len() > 4 && found.iter().all(|(_, outcome)| *outcome == Outcome::Whole), "{name}: {found:?}");
+    }
+    // A newer version may know what this one does not.
+    let file = step(12).join("state.json");
+    let right = std::fs::read_to_string(&file).unwrap();
+    let mut state: serde_json::Value = serde_json::from_str(&right).unwrap();
+    state["format"] = 99.into();
+    std::fs::write(&file, seal(state)).unwrap();
+    let found = check(&step(12));
+    assert!(matches!(&found[..], [(_, Outcome::Newer { problem })] if problem.contains("format 99") && problem.contains("Update")), "{found:?}");
+    assert_eq!(signet::train::newest_whole(&run_path, 99), Some(8));
+    std::fs::write(&file, right).unwrap();
+    // As a training does that keeps no more than two.
+    let mut found = Vec::new();
+    let mut progress = |verifying| {
+        if let Verifying::File { path, outcome } = verifying {
+            std::fs::remove_dir_all(step(4)).unwrap_or_default();
+            found.push((path, outcome));
+        }
+        true
+    };
+    verify_run(&run_path, &mut progress).unwrap();
+    assert!(found.iter().all(|(path, outcome)| *outcome == Outcome::Whole && !path.starts_with(step(4))), "{found:?}");
+    assert!(found.iter().any(|(path, _)| path.starts_with(step(8))));
 }
 
 #[test]

@@ -53,6 +53,7 @@ fn line(path: &Path, outcome: &Outcome) -> String {
     match outcome {
         Outcome::Whole => format!("ok           {}\n", path.display()),
         Outcome::NoChecksum => format!("no checksum  {} can be read; an earlier version or another program wrote it\n", path.display()),
+        Outcome::Newer { problem } => format!("not checked  {problem}\n"),
         Outcome::Damaged { problem } => format!("damaged      {problem}\n"),
     }
 }

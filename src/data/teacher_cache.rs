@@ -258,11 +258,7 @@ impl TeacherCache {
     fn open_any(dir: &Path, origin: &Origin) -> Result<Self, CacheError> {
         let file = TensorFile::open(&dir.join(FILE))?;
         let path = file.path().to_path_buf();
-        match file.metadata("signet.teacher_cache") {
-            Some(FORMAT) => {}
-            Some(other) => return Err(FormatError::new(&path, format!("made by a newer Signet (cache format {other}; this one reads {FORMAT})")).into()),
-            None => return Err(FormatError::new(&path, "is no teacher cache; make one with `signet teach`").into()),
-        }
+        expect_format(&file)?;
         if let Some(differs) = origin.differs(&file) {
             return Err(CacheError::Differs { path, differs });
         }
@@ -366,6 +362,15 @@ impl TeacherCache {
             }
         }
         Some(())
+    }
+}
+
+/// Refuses a file that is no teacher cache, or one of a newer format.
+fn expect_format(file: &TensorFile) -> Result<(), FormatError> {
+    match file.metadata("signet.teacher_cache") {
+        Some(FORMAT) => Ok(()),
+        Some(other) => Err(FormatError::new(file.path(), format!("made by a newer Signet (cache format {other}; this one reads {FORMAT}). Update Signet"))),
+        None => Err(FormatError::new(file.path(), "is no teacher cache; make one with `signet teach`")),
     }
 }
 

@@ -1,8 +1,9 @@
 //! Verifies what Signet wrote, and models as far as their own structure goes.
 
+use super::hub::BESIDES;
 use super::{Event, Stop};
-use crate::data::{CacheError, Store, TeacherCache, is_store};
-use crate::model::ModelFile;
+use crate::data::{Store, TeacherCache, is_store};
+use crate::model::{ModelFile, WEIGHTS};
 use crate::platform;
 use crate::train::{self, Outcome, Verifying};
 use anyhow::{Result, bail};
@@ -19,6 +20,25 @@ enum Kind {
     Folder(Vec<PathBuf>),
 }
 
+/// Files of a run, a checkpoint or a cache. Alone, none of them can be verified.
+const PARTS: [&str; 15] = [
+    "run.toml",
+    "variants.json",
+    "changes.jsonl",
+    "metrics.jsonl",
+    "log.txt",
+    "samples.txt",
+    "curves.svg",
+    "state.json",
+    "optimizer.safetensors",
+    "config.json",
+    "teacher.safetensors",
+    "ids",
+    "documents",
+    "checksums",
+    "about.json",
+];
+
 /// Reports each file, and counts the outcomes.
 struct Checker<'a> {
     stop: &'a Stop,
@@ -30,24 +50,41 @@ struct Checker<'a> {
 
 /// Verifies a path; `repair` first puts back the files of a run that its checkpoints keep.
 pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let kind = kind(path)?;
+    let (path, kind) = match whole(path) {
+        Some((dir, kind)) => {
+            emit(Event::Note { text: format!("{} is a part of {}, which is checked as a whole", path.display(), dir.display()) });
+            (dir, kind)
+        }
+        None => (path.to_path_buf(), kind(path)?),
+    };
     match (repair, &kind) {
         (false, _) => {}
         (true, Kind::Run) => {
-            for path in train::repair(path)? {
+            for path in train::repair(&path)? {
                 emit(Event::Note { text: format!("{}: put back from the newest checkpoint; what was there is beside it, as .damaged", path.display()) });
             }
         }
         (true, _) => bail!("--repair: {} is not a run; only a run has files that can be put back", path.display()),
     }
     let mut checker = Checker { stop, emit, whole: 0, unverified: 0, damaged: 0 };
-    checker.check(path, kind)?;
+    checker.check(&path, kind)?;
     let Checker { whole, unverified, damaged, .. } = checker;
     if stop.asked() {
         bail!("stopped before all was verified");
     }
     emit(Event::CheckEnded { whole, unverified, damaged });
     Ok(())
+}
+
+/// The run, checkpoint, cache or model directory that a file is a part of.
+fn whole(path: &Path) -> Option<(PathBuf, Kind)> {
+    let name = path.file_name()?.to_str()?;
+    let is_shard = name.starts_with("model-") && name.ends_with(".safetensors");
+    if !platform::is_file(path) || !(is_shard || PARTS.contains(&name) || BESIDES.contains(&name) || WEIGHTS.contains(&name)) {
+        return None;
+    }
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Some((dir.into(), known(dir)?))
 }
 
 /// The kind of a path.
@@ -115,8 +152,13 @@ impl Checker<'_> {
         {
             (self.emit)(Event::Note { text: format!("{}: {} windows are not made yet", path.display(), verified.missing) });
         }
-        let again = |error: CacheError| format!("{error}. If its header is damaged, delete the directory and make it again");
-        self.report(path.into(), outcome(verified.map(|verified| verified.unverified == 0).map_err(again)));
+        let outcome = match outcome(verified.map(|verified| verified.unverified == 0)) {
+            Outcome::Damaged { problem } => {
+                Outcome::Damaged { problem: format!("{problem}. If its header is damaged, delete the directory and make it again") }
+            }
+            outcome => outcome,
+        };
+        self.report(path.into(), outcome);
     }
 
     fn advance(&mut self, verifying: Verifying) -> bool {
@@ -138,7 +180,7 @@ impl Checker<'_> {
         }
         match outcome {
             Outcome::Whole => self.whole += 1,
-            Outcome::NoChecksum => self.unverified += 1,
+            Outcome::NoChecksum | Outcome::Newer { .. } => self.unverified += 1,
             Outcome::Damaged { .. } => self.damaged += 1,
         }
         (self.emit)(Event::Checked { path, outcome });
@@ -149,8 +191,7 @@ impl Checker<'_> {
 /// The outcome of a verification that returns whether there are checksums.
 fn outcome(verified: Result<bool, impl std::fmt::Display>) -> Outcome {
     match verified {
-        Ok(true) => Outcome::Whole,
         Ok(false) => Outcome::NoChecksum,
-        Err(problem) => Outcome::Damaged { problem: problem.to_string() },
+        verified => Outcome::of(verified.map(drop)),
     }
 }

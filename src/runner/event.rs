@@ -154,7 +154,7 @@ pub enum Event {
     CheckEnded {
         /// Files that are as they were written.
         whole: usize,
-        /// Files that can be read, but have no checksum.
+        /// Files that can be read but have no checksum, and those of a newer version's format.
         unverified: usize,
         /// Files that are damaged.
         damaged: usize,

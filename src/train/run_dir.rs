@@ -264,6 +264,11 @@ impl RunDir {
         at(path, Lock::take(&path.join(LOCK)))?.ok_or_else(|| RunError::InUse(path.to_path_buf()))
     }
 
+    /// Returns true if a process trains the run, as far as its lock tells.
+    pub(super) fn is_locked(path: &Path) -> bool {
+        Lock::is_held(&path.join(LOCK)).unwrap_or(false)
+    }
+
     /// Refuses settings that differ from those the run was started with.
     pub fn check_same(&self, then: &TrainConfig, now: &TrainConfig) -> Result<(), RunError> {
         let table = |config| toml::Table::try_from(config).expect("settings are plain data");

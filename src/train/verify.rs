@@ -23,6 +23,11 @@ pub enum Outcome {
     Whole,
     /// It can be read, but has no checksum: an earlier version wrote it.
     NoChecksum,
+    /// A newer version wrote it, in a format that this one cannot verify.
+    Newer {
+        /// Which format, and what to do.
+        problem: String,
+    },
     /// It is not as it was written.
     Damaged {
         /// What is wrong, and what to do.
@@ -30,10 +35,17 @@ pub enum Outcome {
     },
 }
 
+/// The words for a newer format in every reader's message. A checksum that is wrong is reported before.
+const NEWER: &str = "made by a newer Signet";
+
 impl Outcome {
     /// The outcome of a check that fails with a message.
     pub fn of(checked: Result<(), impl Display>) -> Self {
-        checked.map_or_else(|problem| Self::Damaged { problem: problem.to_string() }, |()| Self::Whole)
+        match checked.map_err(|problem| problem.to_string()) {
+            Ok(()) => Self::Whole,
+            Err(problem) if problem.contains(NEWER) => Self::Newer { problem },
+            Err(problem) => Self::Damaged { problem },
+        }
     }
 
     /// Returns true if it is damaged.
@@ -43,7 +55,7 @@ impl Outcome {
 
     /// The same for a file that has a checksum only if `sums` say so.
     fn with(self, sums: bool) -> Self {
-        if sums || self.is_damaged() { self } else { Self::NoChecksum }
+        if sums || self != Self::Whole { self } else { Self::NoChecksum }
     }
 }
 
@@ -115,7 +127,7 @@ pub fn newest_whole(run: &Path, before: u64) -> Option<u64> {
     let is_whole = |&step: &u64| {
         let mut whole = true;
         verify_checkpoint(&checkpoint(run, step), &mut |verifying| {
-            whole &= !matches!(verifying, Verifying::File { outcome: Outcome::Damaged { .. }, .. });
+            whole &= !matches!(verifying, Verifying::File { outcome: Outcome::Damaged { .. } | Outcome::Newer { .. }, .. });
             whole
         });
         whole
@@ -143,7 +155,11 @@ pub fn verify_run(run: &Path, progress: &mut Progress<'_>) -> Result<(), RunErro
     }
     let mut go_on = true;
     for step in steps.into_iter().rev() {
-        verify_checkpoint(&checkpoint(run, step), &mut |verifying| {
+        let path = checkpoint(run, step);
+        verify_checkpoint(&path, &mut |verifying| {
+            if matches!(&verifying, Verifying::File { outcome, .. } if outcome.is_damaged()) && is_pruned(run, &path) {
+                return false;
+            }
             go_on = progress(verifying);
             go_on
         });
@@ -152,6 +168,15 @@ pub fn verify_run(run: &Path, progress: &mut Progress<'_>) -> Result<(), RunErro
         }
     }
     Ok(())
+}
+
+/// Returns true if a checkpoint that was there is gone: a run that trains meanwhile removes those that it no longer keeps.
+fn is_pruned(run: &Path, checkpoint: &Path) -> bool {
+    if platform::is_dir(checkpoint) && RunDir::is_locked(run) {
+        // Its files may be going one after the other.
+        platform::pause(0.5);
+    }
+    !platform::is_dir(checkpoint)
 }
 
 /// The newest checkpoint that keeps the run's own files: its step, and those files.

@@ -1,6 +1,6 @@
 //! Verifies a teacher cache without the text that it was made of.
 
-use super::{CacheError, FILE, Grid, Layout, TEXTS, TeacherCache, number, window_sum};
+use super::{CacheError, FILE, Grid, Layout, TEXTS, TeacherCache, expect_format, number, window_sum};
 use crate::data::batches::Likeliest;
 use crate::formats::safetensors::TensorFile;
 use crate::formats::{FormatError, TensorSource};
@@ -23,6 +23,7 @@ impl TeacherCache {
     pub fn verify(dir: &Path, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Verified, CacheError> {
         let file = TensorFile::open(&dir.join(FILE))?;
         let path = file.path().to_path_buf();
+        expect_format(&file)?;
         let about = |name: &str| number(&file, name);
         let (vocabulary, top, seq) = (about("vocabulary")?, about("top")?, about("seq")?);
         if top == 0 {
