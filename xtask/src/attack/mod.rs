@@ -1,8 +1,10 @@
 //! `cargo xtask attack`: commands that write files are killed, denied system calls and starved of disk space at
 //! every call that names a file, and files that they wrote are damaged bit by bit; afterwards every file must be
-//! whole, and every run must resume to the same bits. Linux on x86-64 only.
+//! whole, and every run must resume to the same bits. Files must reach the disk in an order that outlives a power
+//! cut. Linux on x86-64 only.
 
 mod damage;
+mod durability;
 mod scenario;
 mod trace;
 
@@ -60,7 +62,9 @@ pub(crate) fn run(all: bool) -> Result<String, String> {
 fn attack(scenario: &Scenario, root: &Path, all: bool) -> Result<(String, Vec<String>), String> {
     let whole = scenario.attempt(root, Fault::None)?;
     let faults = faults(whole.calls, whole.changes, all);
-    let wrong = Mutex::new(Vec::new());
+    let unsynced: Vec<String> = whole.unsynced.iter().map(|problem| format!("{}: {}: {problem}", scenario.name, Fault::None)).collect();
+    unsynced.iter().for_each(|problem| println!("{problem}"));
+    let wrong = Mutex::new(unsynced);
     parallel(&faults, &|&fault| {
         if let Err(problem) = scenario.attempt(root, fault) {
             println!("{}: {fault}: {problem}", scenario.name);

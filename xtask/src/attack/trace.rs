@@ -1,5 +1,6 @@
 //! A program under ptrace: counts its system calls on the files of one folder, and makes a fault at one of them.
 
+use super::durability::Durability;
 use nix::errno::Errno;
 use nix::libc::{self, user_regs_struct};
 use nix::sys::ptrace::{self, Options};
@@ -59,6 +60,8 @@ pub(super) struct Ended {
     pub(super) changes: usize,
     /// The call at which the fault was made, in words, if it was reached.
     pub(super) hit: Option<String>,
+    /// Files that were not on disk when they had to be. Only without a fault: after one they need not be.
+    pub(super) unsynced: Vec<String>,
 }
 
 /// Runs `command` to its end with a fault; only calls that name files of `folder`, by path or descriptor, count.
@@ -71,7 +74,8 @@ pub(super) fn run(command: &mut Command, folder: &Path, fault: Fault) -> io::Res
     ptrace::setoptions(main, Options::PTRACE_O_TRACESYSGOOD | Options::PTRACE_O_TRACECLONE | Options::PTRACE_O_EXITKILL)?;
     ptrace::syscall(main, None)?;
     let memory = File::open(format!("/proc/{main}/mem"))?;
-    let mut tracer = Tracer { main, memory, folder, fault, calls: 0, changes: 0, hit: None, threads: HashMap::from([(main, None)]) };
+    let mut tracer =
+        Tracer { main, memory, folder, fault, calls: 0, changes: 0, hit: None, durability: Durability::default(), threads: HashMap::from([(main, None)]) };
     loop {
         // Of other threads of this program, each traces a child of its own.
         match waitpid(None, Some(WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD))? {
@@ -103,6 +107,7 @@ struct Tracer<'a> {
     calls: usize,
     changes: usize,
     hit: Option<String>,
+    durability: Durability,
     /// Threads, and of those within a system call what it is to return in the place of its result.
     threads: HashMap<Pid, Option<Option<Errno>>>,
 }
@@ -129,7 +134,8 @@ impl Tracer<'_> {
 
     /// Counts a call; the error that it is to fail with.
     fn enter(&mut self, thread: Pid, registers: &user_regs_struct) -> Option<Errno> {
-        let (kind, what) = self.touches(thread, registers)?;
+        let (kind, name, path) = self.touches(thread, registers)?;
+        self.durability.call(name, &path);
         self.calls += 1;
         self.changes += usize::from(kind != Kind::Read);
         let (now, error) = match self.fault {
@@ -141,7 +147,7 @@ impl Tracer<'_> {
         if !now {
             return None;
         }
-        self.hit.get_or_insert(what);
+        self.hit.get_or_insert_with(|| format!("{name} {}", path.display()));
         if error.is_none() {
             // It may have ended meanwhile, which is the same.
             let _ = kill(self.main, Signal::SIGKILL);
@@ -149,8 +155,8 @@ impl Tracer<'_> {
         error
     }
 
-    /// Classifies a call that touches a file of the folder, and describes it; `None` for any other.
-    fn touches(&self, thread: Pid, registers: &user_regs_struct) -> Option<(Kind, String)> {
+    /// Classifies a call that touches a file of the folder, with its name and the path in the folder; `None` for any other.
+    fn touches(&self, thread: Pid, registers: &user_regs_struct) -> Option<(Kind, &'static str, PathBuf)> {
         let at = |directory: u64, path: u64| self.path(thread, directory as i32, path);
         let open = fs::read_link(format!("/proc/{thread}/fd/{}", registers.rdi as i32)).ok();
         let (a, b, c, d) = (registers.rdi, registers.rsi, registers.rdx, registers.r10);
@@ -178,9 +184,7 @@ impl Tracer<'_> {
             libc::SYS_unlinkat => (Kind::Change, "unlinkat", at(a, b)),
             _ => return None,
         };
-        let path = path?;
-        let inside = path.strip_prefix(self.folder).ok()?;
-        Some((kind, format!("{name} {}", inside.display())))
+        Some((kind, name, path?.strip_prefix(self.folder).ok()?.to_path_buf()))
     }
 
     /// A path that a call names, from a directory that is open or the current one.
@@ -197,6 +201,7 @@ impl Tracer<'_> {
     }
 
     fn ended(self, status: Result<i32, Signal>) -> Ended {
-        Ended { status, calls: self.calls, changes: self.changes, hit: self.hit }
+        let unsynced = if self.fault == Fault::None { self.durability.problems() } else { Vec::new() };
+        Ended { status, calls: self.calls, changes: self.changes, hit: self.hit, unsynced }
     }
 }

@@ -1,0 +1,75 @@
+//! The order in which a program's files reach the disk: what a power cut could leave is in the state of the system's cache,
+//! which a kill does not show.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// Files and directories that are not synced yet, as a program's calls go by, and the calls that came too early.
+#[derive(Default)]
+pub(super) struct Durability {
+    /// Files that were written since they were last synced.
+    written: BTreeSet<PathBuf>,
+    /// Directories into which something was renamed since they were last synced.
+    renamed: BTreeSet<PathBuf>,
+    problems: Vec<String>,
+}
+
+impl Durability {
+    /// Takes note of a call, by its name and the path that it changes.
+    pub(super) fn call(&mut self, name: &str, path: &Path) {
+        match name {
+            "write" | "ftruncate" => {
+                self.written.insert(path.into());
+            }
+            "fsync" => {
+                self.written.remove(path);
+                self.renamed.remove(path);
+            }
+            "rename" | "renameat" => self.rename(path),
+            _ => {}
+        }
+    }
+
+    /// A checkpoint implies the metrics up to its step, and a new name holds only once its directory is synced. What a
+    /// temporary directory is for need not outlive a power cut.
+    fn rename(&mut self, to: &Path) {
+        let Some(dir) = to.parent() else { return };
+        let metrics = dir.with_file_name("metrics.jsonl");
+        if dir.ends_with("checkpoints") && self.written.contains(&metrics) {
+            self.problems.push(format!("{} is named before {} is synced", to.display(), metrics.display()));
+        }
+        let is_temporary = |part: &std::ffi::OsStr| part.to_string_lossy().starts_with(".signet-");
+        if !dir.iter().any(is_temporary) && !self.renamed.insert(dir.into()) {
+            self.problems.push(format!("the directory of {} is not synced since another rename into it", to.display()));
+        }
+    }
+
+    /// The calls that came too early, and directories that were never synced.
+    pub(super) fn problems(self) -> Vec<String> {
+        let left = self.renamed.into_iter().map(|dir| format!("the directory {:?} is not synced after a rename into it", dir.display()));
+        self.problems.into_iter().chain(left).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(calls: &[(&str, &str)]) -> Vec<String> {
+        let mut durability = Durability::default();
+        calls.iter().for_each(|(name, path)| durability.call(name, Path::new(path)));
+        durability.problems()
+    }
+
+    #[test]
+    fn a_rename_that_comes_too_early_is_found() {
+        let (metrics, folder, checkpoint) = ("runs/r/metrics.jsonl", "runs/r/checkpoints", "runs/r/checkpoints/step-00000002");
+        let right = [("write", metrics), ("fsync", metrics), ("rename", checkpoint), ("fsync", folder)];
+        assert!(problems(&right).is_empty());
+        assert!(problems(&[&right[..], &[("rename", "runs/r/checkpoints/.signet-0/old/step")]].concat()).is_empty());
+        let early = problems(&[right[0], right[2], right[3], right[1]]);
+        assert!(matches!(&early[..], [problem] if problem.contains("step-00000002 is named before runs/r/metrics.jsonl")), "{early:?}");
+        assert_eq!(problems(&right[..3]).len(), 1);
+        assert_eq!(problems(&[&right[..3], &right[2..]].concat()).len(), 1);
+    }
+}
