@@ -202,7 +202,7 @@ fn packed(bytes: &[u8]) {
 
 fn template(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
-    let format = ChatFormat { template: Some(text.into()), bos_token: Some("<s>".into()), ..ChatFormat::default() };
+    let format = ChatFormat::new(text, &[("bos_token", "<s>")]);
     if let Ok(template) = Template::new(&format) {
         let mut messages = vec![Message::new("system", "Be brief."), Message::new("user", " Hi, \u{e9}! "), Message::new("assistant", "Yo")];
         let _ = template.render(&messages, true);

@@ -10,7 +10,7 @@ use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::{Dtype, TensorWriter};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Engine, Generator, Request, Sampling};
-use signet::model::{Floats, ModelFile, Purpose, export_dense, export_gguf, pack};
+use signet::model::{ChatFormat, Floats, ModelFile, Purpose, Templates, export_dense, export_gguf, pack};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -219,6 +219,35 @@ fn what_is_written_declares_the_same_tokens_and_ends() {
     let file = Gguf::open(&scratch.path("m.gguf")).unwrap();
     let key = |name: &str| file.metadata().count(&format!("tokenizer.ggml.{name}")).unwrap();
     assert_eq!(["eos_token_id", "eot_token_id", "eom_token_id"].map(key), [Some(28), Some(31), Some(30)]);
+}
+
+#[test]
+fn all_templates_and_special_tokens_go_along() {
+    let scratch = Scratch::new("declared-templates");
+    let path = scratch.path("m");
+    let config = json!({
+        "eos_token": "<a>", "unk_token": "<u>", "pad_token": "<p>", "turn_token": "<t>", "extra_special_tokens": {"image": "<i>"},
+        "chat_template": {"default": "d", "tool_use": "t", "rag": "r"},
+    });
+    speaker(&path, &[("tokenizer.json", tokenizer(&[])), ("tokenizer_config.json", config)]);
+    let source = ModelFile::open(&path).unwrap();
+    let texts = |pairs: &[(&str, &str)]| pairs.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect::<BTreeMap<_, _>>();
+    let templates = |pairs: &[(&str, &str)]| Some(Templates::Named(texts(pairs)));
+    let tokens = texts(&[("eos_token", "<a>"), ("unk_token", "<u>"), ("pad_token", "<p>"), ("turn_token", "<t>"), ("image", "<i>")]);
+    assert_eq!(source.chat, ChatFormat { template: templates(&[("default", "d"), ("tool_use", "t"), ("rag", "r")]), special_tokens: tokens });
+    export_dense(&source, &scratch.path("dense"), Floats::F32, &mut |_, _| true).unwrap();
+    export_gguf(&source, &scratch.path("m.gguf"), &mut |_, _| true).unwrap();
+    pack(&source, &scratch.path("m.signet")).unwrap();
+    let chat = |name: &str| ModelFile::open(&scratch.path(name)).unwrap().chat;
+    assert_eq!((chat("dense"), chat("m.signet")), (source.chat.clone(), source.chat.clone()));
+    assert_eq!((chat("m.gguf").template, chat("m.gguf").eos_token()), (source.chat.template, Some("<a>")));
+    // Files take the place of all templates in the configuration.
+    std::fs::write(path.join("chat_template.jinja"), "D").unwrap();
+    assert_eq!(chat("m").template, Some(Templates::One("D".into())));
+    std::fs::create_dir(path.join("additional_chat_templates")).unwrap();
+    std::fs::write(path.join("additional_chat_templates/tool_use.jinja"), "T").unwrap();
+    std::fs::write(path.join("additional_chat_templates/README.md"), "no template").unwrap();
+    assert_eq!(chat("m").template, templates(&[("default", "D"), ("tool_use", "T")]));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::train::{Scratch, run, teacher};
 use signet::formats::TensorSource;
 use signet::formats::safetensors::{Dtype, TensorFile};
 use signet::graph::Storage;
-use signet::model::{Floats, Linears, ModelFile, export_dense, export_gguf, export_latent};
+use signet::model::{Floats, Linears, ModelFile, Templates, export_dense, export_gguf, export_latent};
 
 const TOKENS: [u32; 6] = [3, 17, 29, 5, 40, 11];
 
@@ -119,7 +119,7 @@ fn a_student_speaks_as_its_teacher_does() {
     let (good, said) = run(&arguments);
     assert!(good, "{said}");
     let pupil = ModelFile::open(&scratch.path("runs/pupil/checkpoints/step-00000001")).unwrap();
-    assert_eq!((pupil.chat.template.as_deref(), pupil.chat.eos_token.as_deref()), (Some(template), Some("<|end|>")));
+    assert_eq!((&pupil.chat.template, pupil.chat.eos_token()), (&Some(Templates::One(template.into())), Some("<|end|>")));
     let exported = dense(&pupil, &scratch, Floats::F16);
     assert_eq!(exported.chat, pupil.chat);
 }

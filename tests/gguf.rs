@@ -59,7 +59,7 @@ fn a_tiny_model_says_what_transformers_has_it_say() {
     for text in said["texts"].as_array().unwrap() {
         assert_eq!(tokenizer.encode(text["text"].as_str().unwrap()).unwrap(), ids(&text["ids"]), "{text}");
     }
-    assert_eq!((file.chat.bos_token.as_deref(), file.chat.eos_token.as_deref()), (Some("<|im_start|>"), Some("<|im_end|>")));
+    assert_eq!((file.chat.bos_token(), file.chat.eos_token()), (Some("<|im_start|>"), Some("<|im_end|>")));
     let asked = Template::new(&file.chat).unwrap().render(&[Message::new("user", "Hi")], true).unwrap();
     assert_eq!(asked, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
 }

@@ -321,7 +321,7 @@ fn models_can_be_part_of_the_program() {
     let model: &'static [u8] = std::fs::read(student().join("model.safetensors")).unwrap().leak();
     let config = std::fs::read(student().join("config.json")).unwrap();
     let latent = ModelFile::from_dir_bytes("the demo", &config, model, None, Some("x")).unwrap();
-    assert_eq!((latent.linears, latent.chat.template.as_deref()), (Linears::Binary, Some("x")));
+    assert_eq!((latent.linears, latent.chat), (Linears::Binary, ChatFormat::new("x", &[])));
     let small = ModelFile::from_dir_bytes("the demo", &config, model, Some(signet::assets::tokenizer().unwrap()), None).unwrap_err();
     assert!(small.to_string().contains("ids, but the embedding only 211"), "{small}");
 }

@@ -20,7 +20,7 @@ fn render(template: &str, input: &Json) -> Result<String, String> {
     let messages = input.get("messages").and_then(Json::as_list).expect("messages").iter();
     let messages = messages.map(|message| Message::from_json(message.clone())).collect::<Result<Vec<_>, _>>()?;
     let given = Given::new(get("tools"), get("documents"), Json::Null)?;
-    let format = ChatFormat { template: Some(template.into()), bos_token: Some("<s>".into()), eos_token: Some("</s>".into()), ..ChatFormat::default() };
+    let format = ChatFormat::new(template, &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "[UNK]")]);
     let template = Template::new(&format).map_err(|error| error.0)?;
     template.render_with(&messages, &given, get("add_generation_prompt") == Json::Bool(true)).map_err(|error| error.0)
 }

@@ -2,9 +2,10 @@
 //! trusted: it can spend a limited amount of work and memory, and an error is all it can cause.
 
 use crate::jinja::{self, ErrorKind, Json, Options, Syntax};
-use crate::model::ChatFormat;
+use crate::model::{ChatFormat, Templates};
 use crate::platform;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A message of a conversation, with all keys that it has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -110,10 +111,13 @@ const BYTES: u64 = 32 << 20;
 /// Bytes of a template.
 const LONGEST: usize = 1 << 20;
 
-/// A chat template that has been parsed.
+/// The chat templates of a model, parsed.
 pub struct Template {
-    template: jinja::Template,
-    tokens: Vec<(&'static str, Json)>,
+    /// That of conversations without tools.
+    plain: Result<jinja::Template, TemplateError>,
+    /// That of conversations with tools, if it is another.
+    with_tools: Option<Result<jinja::Template, TemplateError>>,
+    tokens: Vec<(String, Json)>,
     default: bool,
 }
 
@@ -124,19 +128,20 @@ impl std::fmt::Debug for Template {
 }
 
 impl Template {
-    /// Parses a model's template; the default one if it brought none.
+    /// Parses a model's template; the default one if it brought none. Of templates by name, an error is one of those
+    /// conversations that need the template.
     pub fn new(format: &ChatFormat) -> Result<Self, TemplateError> {
-        let source = format.template.as_deref().unwrap_or(DEFAULT_TEMPLATE);
-        if source.len() > LONGEST {
-            return Err(TemplateError(format!("it is {} bytes long; {LONGEST} are allowed", source.len())));
-        }
-        let syntax = Syntax { trim_blocks: true, lstrip_blocks: true, keep_trailing_newline: false };
-        let options = Options { syntax, chat: true, strict: false, filters: &[], now: platform::now, steps: STEPS, bytes: BYTES };
-        let template = jinja::Template::parse(source, options).map_err(explain)?;
-        let tokens = [("bos_token", &format.bos_token), ("eos_token", &format.eos_token)];
+        let (plain, with_tools) = match &format.template {
+            None => (Ok(parse(DEFAULT_TEMPLATE)?), None),
+            Some(Templates::One(source)) => (Ok(parse(source)?), None),
+            Some(Templates::Named(named)) => {
+                let plain = named.get(Templates::DEFAULT).map_or_else(|| Err(no_default(named)), |source| parse(source));
+                (plain, named.get(Templates::TOOLS).map(|source| parse(source)))
+            }
+        };
         // A token that a model lacks is not defined.
-        let tokens = tokens.into_iter().filter_map(|(name, token)| Some((name, token.as_deref()?.into())));
-        Ok(Self { template, tokens: tokens.collect(), default: format.template.is_none() })
+        let tokens = format.special_tokens.iter().map(|(name, token)| (name.clone(), token.as_str().into()));
+        Ok(Self { plain, with_tools, tokens: tokens.collect(), default: format.template.is_none() })
     }
 
     /// True for the template of models that bring none.
@@ -149,17 +154,36 @@ impl Template {
         self.render_with(messages, &Given::default(), reply)
     }
 
-    /// The text of a conversation with tools, documents and other variables.
+    /// The text of a conversation with tools, documents and other variables. As in transformers, an empty list of tools
+    /// asks for the template with tools, too.
     pub fn render_with(&self, messages: &[Message], given: &Given, reply: bool) -> Result<String, TemplateError> {
         let messages = Json::List(messages.iter().map(Message::normalized).collect());
         let reply = reply.into();
-        let mut variables: Vec<(&str, &Json)> = self.tokens.iter().map(|(name, token)| (*name, token)).collect();
+        let mut variables: Vec<(&str, &Json)> = self.tokens.iter().map(|(name, token)| (name.as_str(), token)).collect();
         if let Json::Map(others) = &given.variables {
             variables.extend(others.iter().map(|(name, value)| (name.as_str(), value)));
         }
         variables.extend([("messages", &messages), ("tools", &given.tools), ("documents", &given.documents), ("add_generation_prompt", &reply)]);
-        self.template.render(&variables).map_err(explain)
+        let template = self.with_tools.as_ref().filter(|_| given.tools != Json::Null).unwrap_or(&self.plain);
+        let template = template.as_ref().map_err(|error| TemplateError(error.0.clone()))?;
+        template.render(&variables).map_err(explain)
     }
+}
+
+/// Parses the source of a template.
+fn parse(source: &str) -> Result<jinja::Template, TemplateError> {
+    if source.len() > LONGEST {
+        return Err(TemplateError(format!("it is {} bytes long; {LONGEST} are allowed", source.len())));
+    }
+    let syntax = Syntax { trim_blocks: true, lstrip_blocks: true, keep_trailing_newline: false };
+    let options = Options { syntax, chat: true, strict: false, filters: &[], now: platform::now, steps: STEPS, bytes: BYTES };
+    jinja::Template::parse(source, options).map_err(explain)
+}
+
+/// The error of a conversation for which none of several templates is meant.
+fn no_default(named: &BTreeMap<String, String>) -> TemplateError {
+    let names: Vec<&str> = named.keys().map(String::as_str).collect();
+    TemplateError(format!("the model has several templates, and none of them is called default. There are: {}", names.join(", ")))
 }
 
 /// What a template raised, or what is wrong with it and where.
@@ -176,7 +200,7 @@ mod tests {
     use super::*;
 
     fn template(source: &str) -> Result<Template, TemplateError> {
-        Template::new(&ChatFormat { template: Some(source.into()), bos_token: Some("<s>".into()), ..ChatFormat::default() })
+        Template::new(&ChatFormat::new(source, &[("bos_token", "<s>")]))
     }
 
     fn render(source: &str) -> Result<String, TemplateError> {
@@ -233,6 +257,37 @@ mod tests {
     fn tokens_that_a_model_lacks_are_not_defined() {
         assert_eq!(render("{{ bos_token }}{{ eos_token is defined }}{{ eos_token }}").unwrap(), "<s>False");
         assert_eq!(render("{{ strftime_now('%Y') | int > 2000 }}").unwrap(), "True");
+    }
+
+    #[test]
+    fn every_special_token_is_a_variable() {
+        let tokens = [("unk_token", "<unk>"), ("pad_token", "<pad>"), ("turn_token", "<turn>"), ("cls_token", "<cls>")];
+        let format = ChatFormat::new("{{ unk_token }}{{ pad_token }}{{ turn_token }}{{ cls_token }}{{ sep_token is defined }}", &tokens);
+        let template = Template::new(&format).unwrap();
+        assert_eq!(template.render(&[], false).unwrap(), "<unk><pad><turn><cls>False");
+        // The row's own variables come first, as in transformers.
+        let given = Given { variables: Json::Map(vec![("pad_token".into(), "<row>".into())]), ..Given::default() };
+        assert_eq!(template.render_with(&[], &given, false).unwrap(), "<unk><row><turn><cls>False");
+    }
+
+    #[test]
+    fn a_conversation_with_tools_has_its_own_template() {
+        let named = |names: &[(&str, &str)]| {
+            let named = names.iter().map(|(name, source)| (name.to_string(), source.to_string())).collect();
+            Template::new(&ChatFormat { template: Some(Templates::Named(named)), ..ChatFormat::default() }).unwrap()
+        };
+        let text = |template: &Template, tools: Json| template.render_with(&[], &Given { tools, ..Given::default() }, false).map_err(|error| error.0);
+        let (tool, none) = (|| Json::List(vec![Json::Map(Vec::new())]), || Json::List(Vec::new()));
+        let both = named(&[("default", "d"), ("tool_use", "t{{ tools | length }}"), ("rag", "r")]);
+        assert_eq!([Json::Null, tool(), none()].map(|tools| text(&both, tools).unwrap()), ["d", "t1", "t0"]);
+        let plain = named(&[("default", "d"), ("rag", "r")]);
+        assert_eq!(text(&plain, tool()).unwrap(), "d");
+        // What is wrong with a template that a conversation does not need is no fault of it.
+        let tools = named(&[("tool_use", "t"), ("rag", "{{")]);
+        assert_eq!(text(&tools, none()).unwrap(), "t");
+        let refused = text(&tools, Json::Null).unwrap_err();
+        assert!(refused.contains("none of them is called default. There are: rag, tool_use"), "{refused}");
+        assert!(text(&named(&[("default", "{{"), ("tool_use", "t")]), Json::Null).is_err());
     }
 
     #[test]

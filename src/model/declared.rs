@@ -1,17 +1,22 @@
 //! Declarations in the JSON files of a Hugging Face directory: added and special tokens, end tokens, and the
 //! chat template.
 
+use super::chat_format::{ChatFormat, Templates};
 use super::hugging_face::chat_format;
-use super::open::{ChatFormat, ModelError};
+use super::open::ModelError;
 use crate::data::{Beside, Ends, Fields, Tokenizer};
 use crate::formats::{FileSums, FormatError, json_file, template_file};
 use crate::platform;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 const TOKENIZER: &str = "tokenizer.json";
 /// Says at which tokens a generation ends; checkpoints have it since their documents end with the model's own eos token.
 const GENERATION: &str = "generation_config.json";
+
+/// The folder of chat templates besides the default one, each in a file of its name.
+pub const TEMPLATES: &str = "additional_chat_templates";
 
 /// The tokenizer of a directory, and how it writes conversations.
 #[derive(Default)]
@@ -27,8 +32,7 @@ impl Declared {
         let chat = files.read("tokenizer_config.json", chat_format)?;
         let said = chat.is_some();
         let mut chat = chat.unwrap_or_default();
-        let template = template_file(&path.join("chat_template.jinja"))?;
-        chat.template = template.or(chat.template);
+        chat.template = template_files(path)?.or(chat.template);
         let fields = |name: &str| Ok::<_, FormatError>(files.read(name, Fields::parse)?.unwrap_or_default());
         let beside = Beside {
             config: fields("tokenizer_config.json")?,
@@ -37,14 +41,13 @@ impl Declared {
         };
         let read = |bytes: &[u8]| Tokenizer::with_beside(bytes, &beside).map_err(|error| error.to_string());
         let Some((tokenizer, named)) = files.read(TOKENIZER, read)? else { return Ok(Self { tokenizer: None, chat }) };
-        let token = |role: &str| named.iter().find(|(name, _)| name == role).map(|(_, text)| text.clone());
         let generation = files.read(GENERATION, json)?;
         let config: Value = json(config).unwrap_or_default();
         let replies = end_ids(generation.as_ref().unwrap_or(&config));
-        let eos = token("eos_token").and_then(|text| tokenizer.id(&text));
+        let eos = named.iter().find(|(name, _)| name == "eos_token").and_then(|(_, text)| tokenizer.id(text));
         let said = said || generation.is_some() || eos.is_some() || config.get("eos_token_id").is_some();
         let tokenizer = tokenizer.ended_by(said.then(|| Ends::new(eos, replies)));
-        let chat = ChatFormat { bos_token: token("bos_token"), eos_token: token("eos_token"), ..chat };
+        let chat = ChatFormat { special_tokens: named.into_iter().collect(), ..chat };
         Ok(Self { tokenizer: Some(tokenizer), chat })
     }
 }
@@ -53,11 +56,26 @@ impl Declared {
 pub fn checkpoint_tokenizer(path: &Path) -> Result<Option<Tokenizer>, ModelError> {
     let Declared { tokenizer, chat } = Declared::read(path, b"{}", &FileSums::of_directory(path)?.unwrap_or_default())?;
     let new = platform::is_file(&path.join(GENERATION));
-    Ok(tokenizer.map(|tokenizer| if new { tokenizer } else { tokenizer.ended_as_before(chat.eos_token.as_deref()) }))
+    Ok(tokenizer.map(|tokenizer| if new { tokenizer } else { tokenizer.ended_as_before(chat.eos_token()) }))
 }
 
 fn json(bytes: &[u8]) -> Result<Value, String> {
     serde_json::from_slice(bytes).map_err(|error| error.to_string())
+}
+
+/// Chat templates in files of their own, which take the place of those in `tokenizer_config.json`.
+fn template_files(path: &Path) -> Result<Option<Templates>, FormatError> {
+    let mut named: BTreeMap<String, String> = BTreeMap::new();
+    named.extend(template_file(&path.join("chat_template.jinja"))?.map(|template| (Templates::DEFAULT.to_string(), template)));
+    let folder = path.join(TEMPLATES);
+    let files = if platform::is_dir(&folder) { platform::list(&folder).map_err(|error| FormatError::unreadable(&folder, error))? } else { Vec::new() };
+    for (file, name) in files.iter().filter_map(|file| Some((file, file.strip_suffix(".jinja")?))) {
+        named.extend(template_file(&folder.join(file))?.map(|template| (name.to_string(), template)));
+        if named.values().map(|template| template.len() as u64).sum::<u64>() > platform::SETTINGS_LIMIT {
+            return Err(FormatError::new(&folder, format!("its templates have more than {} bytes", platform::SETTINGS_LIMIT)));
+        }
+    }
+    Ok(Templates::named(named))
 }
 
 /// The ids at which a generation ends: `eos_token_id` of a `generation_config.json`, or of a `config.json` where there is

@@ -1,11 +1,13 @@
 //! A LLaMA in a GGUF file: its shape, tokenizer and template from the metadata.
 
+use super::chat_format::{ChatFormat, Templates};
 use super::config::LlamaConfig;
-use super::open::{ChatFormat, ModelError};
+use super::open::ModelError;
 use super::rope::{Factors, RopeScaling};
 use crate::data::Tokenizer;
 use crate::formats::gguf::{Gguf, Metadata, ROPE_FACTORS};
 use crate::formats::{FormatError, TensorSource};
+use std::collections::BTreeMap;
 
 /// Keys behind `llama.` that are understood. Any other might ask for something that Signet would not
 /// compute.
@@ -153,11 +155,23 @@ fn with_factors(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatE
 fn chat(metadata: &Metadata) -> Result<ChatFormat, FormatError> {
     let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
     let token = |key: &str| Ok::<_, FormatError>(metadata.count(key)?.and_then(|id| tokens.get(id).cloned()));
-    Ok(ChatFormat {
-        template: metadata.text("tokenizer.chat_template")?.map(str::to_string),
-        bos_token: token("tokenizer.ggml.bos_token_id")?,
-        eos_token: token("tokenizer.ggml.eos_token_id")?,
-    })
+    let mut special_tokens: BTreeMap<String, String> = BTreeMap::new();
+    for name in ["bos_token", "eos_token"] {
+        special_tokens.extend(token(&format!("tokenizer.ggml.{name}_id"))?.map(|text| (name.to_string(), text)));
+    }
+    Ok(ChatFormat { template: templates(metadata)?, special_tokens })
+}
+
+/// The chat templates: one, and others whose names are in a list. llama.cpp looks for that of tools without the list.
+fn templates(metadata: &Metadata) -> Result<Option<Templates>, FormatError> {
+    const KEY: &str = "tokenizer.chat_template";
+    let mut named: BTreeMap<String, String> = BTreeMap::new();
+    named.extend(metadata.text(KEY)?.map(|template| (Templates::DEFAULT.to_string(), template.to_string())));
+    let listed = metadata.texts("tokenizer.chat_templates")?.unwrap_or_default();
+    for name in listed.iter().map(String::as_str).chain([Templates::TOOLS]) {
+        named.extend(metadata.text(&format!("{KEY}.{name}"))?.map(|template| (name.to_string(), template.to_string())));
+    }
+    Ok(Templates::named(named))
 }
 
 #[cfg(test)]

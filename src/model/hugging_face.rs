@@ -1,8 +1,8 @@
 //! What the JSON files of a Hugging Face directory say: the model's shape in `config.json`, its template in
 //! `tokenizer_config.json`. What Signet would compute wrongly is refused by name.
 
+use super::chat_format::{ChatFormat, Templates};
 use super::config::{ConfigError, LlamaConfig};
-use super::open::ChatFormat;
 use crate::formats::json;
 use serde_json::Value;
 
@@ -112,16 +112,12 @@ pub(super) fn weights(bytes: &[u8]) -> Option<String> {
     json::value(bytes).ok()?["transformers_weights"].as_str().map(str::to_string)
 }
 
-/// Template and special tokens of a `tokenizer_config.json`.
+/// The chat templates of a `tokenizer_config.json`, and the tokens that begin and end a document.
 pub(super) fn chat_format(bytes: &[u8]) -> Result<ChatFormat, String> {
     let json = json::value(bytes).map_err(|error| error.to_string())?;
     let text = |value: &Value| value.as_str().or_else(|| value["content"].as_str()).map(str::to_string);
-    // One template, or a list of named ones.
-    let template = match &json["chat_template"] {
-        Value::Array(list) => list.iter().find(|entry| entry["name"] == "default").and_then(|entry| text(&entry["template"])),
-        value => text(value),
-    };
-    Ok(ChatFormat { template, bos_token: text(&json["bos_token"]), eos_token: text(&json["eos_token"]) })
+    let tokens = ["bos_token", "eos_token"].into_iter().filter_map(|name| Some((name.to_string(), text(&json[name])?)));
+    Ok(ChatFormat { template: Templates::from_json(&json["chat_template"]), special_tokens: tokens.collect() })
 }
 
 #[cfg(test)]
@@ -238,11 +234,11 @@ mod tests {
     }
 
     #[test]
-    fn templates_are_found_in_either_form() {
+    fn a_template_is_found_with_the_tokens_around_a_document() {
         let one = chat_format(br#"{"chat_template":"x","bos_token":"<s>","eos_token":{"content":"</s>"}}"#).unwrap();
-        assert_eq!(one, ChatFormat { template: Some("x".into()), bos_token: Some("<s>".into()), eos_token: Some("</s>".into()) });
+        assert_eq!(one, ChatFormat::new("x", &[("bos_token", "<s>"), ("eos_token", "</s>")]));
         let many = chat_format(br#"{"chat_template":[{"name":"tool","template":"t"},{"name":"default","template":"d"}]}"#).unwrap();
-        assert_eq!(many.template.as_deref(), Some("d"));
+        assert_eq!(many.template.as_ref().and_then(Templates::plain), Some("d"));
         assert_eq!(chat_format(b"{}").unwrap(), ChatFormat::default());
         assert!(chat_format(b"[").is_err());
     }

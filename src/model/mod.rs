@@ -1,5 +1,6 @@
 //! The model: its shape, its tensors on a machine, and the tape that computes it.
 
+mod chat_format;
 mod config;
 mod declared;
 mod directory;
@@ -21,8 +22,9 @@ mod snapshot;
 mod verify;
 mod weights;
 
+pub use chat_format::{ChatFormat, Templates};
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
-pub use declared::checkpoint_tokenizer;
+pub use declared::{TEMPLATES, checkpoint_tokenizer};
 pub use directory::WEIGHTS;
 pub use encode::Floats;
 pub use export::{export_dense, export_gguf, export_latent, generation_config, tokenizer_config};
@@ -31,7 +33,7 @@ pub use inspect::{Inspection, LayerReport, Range, Sizes, inspect};
 pub use llama::{Forward, KvCache, Positions, logits};
 pub use loss::{Loss, Taught, chunk_rows};
 pub use memory::{MemoryPlan, Part, bytes_of};
-pub use open::{ChatFormat, ModelError, ModelFile};
+pub use open::{ModelError, ModelFile};
 pub use pack::{FORMAT, PackReport, bits_per_weight, pack, packed_bytes};
 pub use rope::{Factors, RopeScaling};
 pub use rounding::{MatrixStorage, Rounding};

@@ -1,5 +1,6 @@
 //! Models as files: a Hugging Face directory, a packed file, a GGUF file, or part of the program.
 
+use super::chat_format::{ChatFormat, Templates};
 use super::config::LlamaConfig;
 use super::declared::Declared;
 use super::directory;
@@ -36,17 +37,6 @@ pub enum ModelError {
 /// Tensors that are one where a model is tied.
 pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
 const HEAD: &str = "lm_head.weight";
-
-/// How a model wants conversations written, as its files say.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ChatFormat {
-    /// A Jinja template over `messages`, as Hugging Face has them.
-    pub template: Option<String>,
-    /// Text of the token that begins a document.
-    pub bos_token: Option<String>,
-    /// Text of the token that ends a document.
-    pub eos_token: Option<String>,
-}
 
 /// A model on disk or in the program: its shape is known and its header checked; its tensors are
 /// read when it is loaded.
@@ -116,7 +106,7 @@ impl ModelFile {
     pub fn from_dir_bytes(name: &str, config: &[u8], model: &'static [u8], tokenizer: Option<&[u8]>, template: Option<&str>) -> Result<Self, ModelError> {
         let tensors = TensorFile::embedded(name, model)?;
         let tokenizer = tokenizer.map(Tokenizer::from_json).transpose()?;
-        let chat = ChatFormat { template: template.map(str::to_string), ..ChatFormat::default() };
+        let chat = ChatFormat { template: template.map(|text| Templates::One(text.into())), ..ChatFormat::default() };
         Self::from_dir(Path::new(name), config, Box::new(tensors), tokenizer, chat)
     }
 

@@ -2,10 +2,11 @@
 //! configuration, tokenizer and chat template in the header. One file is one model; a
 //! full-precision one, such as a teacher, is all f16.
 
+use super::chat_format::{ChatFormat, Templates};
 use super::config::LlamaConfig;
 use super::encode::Floats;
 use super::init::write_floats;
-use super::open::{ChatFormat, ModelError, ModelFile};
+use super::open::{ModelError, ModelFile};
 use super::weights::{Linears, Weights};
 use crate::data::{Ends, Tokenizer};
 use crate::formats::safetensors::{Dtype, SealedWriter, TensorFile, TensorInfo};
@@ -154,13 +155,20 @@ fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> 
     let config = serde_json::to_string(source.config).expect("a configuration is plain data");
     let tokenizer = source.tokenizer.map(Tokenizer::to_json).transpose()?;
     let ends = source.tokenizer.and_then(Tokenizer::declared).map(|ends| serde_json::to_string(&ends.replies).expect("plain data"));
+    let chat = source.chat;
+    let plain = |text: &BTreeMap<String, String>| serde_json::to_string(text).expect("plain data");
+    let named = if let Some(Templates::Named(named)) = &chat.template { Some(plain(named)) } else { None };
+    let more = chat.special_tokens.keys().any(|name| !["bos_token", "eos_token"].contains(&name.as_str()));
     let entries = [
         ("signet.format", Some(FORMAT.to_string())),
         ("config", Some(config)),
         ("tokenizer", tokenizer),
-        ("chat_template", source.chat.template.clone()),
-        ("bos_token", source.chat.bos_token.clone()),
-        ("eos_token", source.chat.eos_token.clone()),
+        // Programs that know of one template, or of two tokens, find them as before.
+        ("chat_template", chat.template.as_ref().and_then(Templates::plain).map(str::to_string)),
+        ("chat_templates", named),
+        ("bos_token", chat.bos_token().map(str::to_string)),
+        ("eos_token", chat.eos_token().map(str::to_string)),
+        ("special_tokens", more.then(|| plain(&chat.special_tokens))),
         ("end_tokens", ends),
     ];
     Ok(entries.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect())
@@ -208,17 +216,33 @@ impl Header {
         config.check().map_err(|error| problem(error.to_string()))?;
         let tokenizer = file.metadata("tokenizer").map(|text| Tokenizer::from_json(text.as_bytes())).transpose();
         let tokenizer = tokenizer.map_err(|error| problem(error.to_string()))?;
-        let text = |key| file.metadata(key).map(str::to_string);
-        let chat = ChatFormat { template: text("chat_template"), bos_token: text("bos_token"), eos_token: text("eos_token") };
+        let chat = chat_format(file).map_err(problem)?;
         let tokenizer = match tokenizer {
             Some(tokenizer) => {
-                let ends = ends(&tokenizer, file.metadata("end_tokens"), chat.eos_token.as_deref()).map_err(|error| problem(format!("end_tokens: {error}")))?;
+                let ends = ends(&tokenizer, file.metadata("end_tokens"), chat.eos_token()).map_err(|error| problem(format!("end_tokens: {error}")))?;
                 Some(tokenizer.ended_by(ends))
             }
             None => None,
         };
         Ok(Self { config, tokenizer, chat })
     }
+}
+
+/// The chat format in a header: one template or several by name, and special tokens.
+fn chat_format(file: &TensorFile) -> Result<ChatFormat, String> {
+    let by_name = |key: &str| {
+        let json = file.metadata(key).map(serde_json::from_str::<BTreeMap<String, String>>).transpose();
+        json.map_err(|error| format!("{key}: {error}"))
+    };
+    let template = match by_name("chat_templates")? {
+        Some(named) => Templates::named(named),
+        None => file.metadata("chat_template").map(|template| Templates::One(template.into())),
+    };
+    let mut special_tokens = by_name("special_tokens")?.unwrap_or_default();
+    for name in ["bos_token", "eos_token"] {
+        special_tokens.extend(file.metadata(name).map(|text| (name.to_string(), text.to_string())));
+    }
+    Ok(ChatFormat { template, special_tokens })
 }
 
 /// The end tokens that a header declares: `end_tokens` has their ids, first that which ends a document. Older files only

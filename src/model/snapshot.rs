@@ -1,7 +1,8 @@
 //! A packed model of weights that are on a machine: the same file as `signet pack` writes, in memory.
 //! Signs are the machine's own sign words, so that no latent weight is read.
 
-use super::open::{ChatFormat, ModelError};
+use super::chat_format::ChatFormat;
+use super::open::ModelError;
 use super::pack::{About, Tensors, failure, write};
 use super::weights::{BinaryGroup, Weights};
 use crate::data::Tokenizer;

@@ -6,7 +6,7 @@ use crate::data::{About, Chat, Conversation, Corpus, Format, Progress, Split, St
 use crate::formats::checksum;
 use crate::infer::{Given, Message, Template};
 use crate::jinja::Json;
-use crate::model::ChatFormat;
+use crate::model::{ChatFormat, Templates};
 use crate::platform;
 use crate::train::{SettingError, TrainConfig};
 use anyhow::Result;
@@ -65,10 +65,19 @@ pub(super) struct Reading {
 impl Reading {
     /// With the template of a model, or the default one if it has none.
     pub(super) fn new(format: &ChatFormat) -> Self {
-        let parts = [&format.template, &format.bos_token, &format.eos_token];
+        let (one, named) = match &format.template {
+            Some(Templates::One(template)) => (Some(template.as_str()), None),
+            Some(Templates::Named(named)) => (None, Some(named)),
+            None => (None, None),
+        };
         // Ids of a model's own template are made again where it was rendered by other rules.
         let rules = format.template.as_ref().map_or(0, |_| RULES);
-        let id = parts.iter().fold(rules, |sum, part| checksum(sum, part.as_deref().unwrap_or("\0").as_bytes()));
+        // Of a single template and these two tokens it is the id of earlier versions.
+        let usual = ["bos_token", "eos_token"];
+        let parts = [one].into_iter().chain(usual.map(|name| format.special_token(name)));
+        let id = parts.fold(rules, |sum, part| checksum(sum, part.unwrap_or("\0").as_bytes()));
+        let others = format.special_tokens.iter().filter(|(name, _)| !usual.contains(&name.as_str()));
+        let id = named.into_iter().flatten().chain(others).fold(id, |sum, (name, text)| checksum(checksum(sum, name.as_bytes()), text.as_bytes()));
         Self { template: Template::new(format).map_err(|error| error.to_string()), id }
     }
 
@@ -191,4 +200,33 @@ pub(super) fn measured(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, st
     let mut ids = tokenizer.encode_document("")?;
     text.read(0..text.about().tokens, &mut ids)?;
     Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_templates_and_tokens_are_another_way_of_reading() {
+        let id = |format: &ChatFormat| Reading::new(format).id;
+        let usual = [("bos_token", "<s>"), ("eos_token", "</s>")];
+        let one = ChatFormat::new("x", &usual);
+        let before = ["x", "<s>", "</s>"].iter().fold(RULES, |sum, part| checksum(sum, part.as_bytes()));
+        assert_eq!(id(&one), before, "ids of earlier versions are found again");
+        let named = |names: &[(&str, &str)]| {
+            let named = names.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
+            ChatFormat { template: Some(Templates::Named(named)), ..one.clone() }
+        };
+        let formats = [
+            one.clone(),
+            ChatFormat::new("x", &[usual[0], usual[1], ("pad_token", "<p>")]),
+            ChatFormat::new("x", &[usual[0], usual[1], ("unk_token", "<p>")]),
+            named(&[("default", "x"), ("tool_use", "y")]),
+            named(&[("default", "x"), ("tool_use", "z")]),
+            named(&[("default", "x"), ("rag", "y")]),
+            ChatFormat::default(),
+        ];
+        let ids: std::collections::HashSet<u64> = formats.iter().map(id).collect();
+        assert_eq!(ids.len(), formats.len());
+    }
 }

@@ -100,7 +100,7 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     };
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));
     let key = if request.out.is_some() { checksum(file.checksum()?, format!("{storage:?}").as_bytes()) } else { 0 };
-    let (begins, ends) = (file.chat.bos_token.as_deref(), file.chat.eos_token.as_deref());
+    let (begins, ends) = (file.chat.bos_token(), file.chat.eos_token());
     let encoder = Encoder::new(&tokenizer, begins, ends, request.special_tokens, file.config.max_position_embeddings);
     let mut jobs = Vec::new();
     for opened in opened {

@@ -3,7 +3,7 @@
 
 use super::{Command, Event, Stop};
 use crate::formats::{json_file, weight_map};
-use crate::model::WEIGHTS;
+use crate::model::{TEMPLATES, WEIGHTS};
 use crate::platform::{self, Fetching, HUB, Hub};
 use crate::train::TrainConfig;
 use anyhow::{Context, Result, anyhow, bail};
@@ -60,6 +60,12 @@ pub(super) fn kept(hub: &Hub, name: &str) -> Option<PathBuf> {
     whole.then_some(folder)
 }
 
+/// Returns true for the file of a chat template besides the default one.
+fn is_template(file: &str) -> bool {
+    let name = file.strip_prefix(TEMPLATES).and_then(|file| file.strip_prefix('/')).and_then(|file| file.strip_suffix(".jinja"));
+    name.is_some_and(|name| !name.contains('/'))
+}
+
 /// What is said of a model that is not there.
 pub(super) fn missing(name: &str) -> anyhow::Error {
     let problem = format!("{name}: there is no such file or directory, and no model of that name (only `embedded`)");
@@ -67,7 +73,7 @@ pub(super) fn missing(name: &str) -> anyhow::Error {
         return anyhow!(problem);
     }
     let folder = name.split('/').next_back().unwrap_or(name);
-    let fetch = format!("hf download {name} --local-dir {folder} --include '*config.json' '*token*.json' 'chat_template*' '*.safetensors*'");
+    let fetch = format!("hf download {name} --local-dir {folder} --include '*config.json' '*token*.json' '*.jinja' '*.safetensors*'");
     let how = if HUB { format!("it was not fetched yet, which `signet inspect {name}` does; by hand ") } else { String::new() };
     anyhow!(
         "{problem}. If it is a model of Hugging Face: {how}`{fetch}` (from `pip install huggingface_hub`; '*.bin*' if it has no safetensors), then name the directory `{folder}`"
@@ -102,7 +108,8 @@ pub(super) fn fetch(hub: &Hub, name: &str, stop: &Stop, emit: &mut dyn FnMut(Eve
         path.with_context(|| format!("{name}: stopped while {file} was fetched; what is here is kept, and the same command goes on with it"))
     };
     get("config.json")?;
-    for file in BESIDES.into_iter().filter(|file| has(file)) {
+    let templates = listing.files.iter().map(String::as_str).filter(|file| is_template(file));
+    for file in BESIDES.into_iter().filter(|file| has(file)).chain(templates) {
         get(file)?;
     }
     let first = get(weights)?;

@@ -4,8 +4,9 @@ use super::{Progress, dense_weight, free};
 use crate::data::Tokenizer;
 use crate::formats::FormatError;
 use crate::formats::safetensors::{TensorInfo, TensorWriter};
+use crate::model::chat_format::ChatFormat;
 use crate::model::encode::Floats;
-use crate::model::open::{ChatFormat, ModelError, ModelFile};
+use crate::model::open::{ModelError, ModelFile};
 use crate::model::pack::{failure, no_latent};
 use crate::model::weights::Linears;
 use crate::platform::Commit;
@@ -121,7 +122,7 @@ fn config(source: &ModelFile, floats: Floats) -> Value {
 
 /// Ids of the token that begins a document and of those that end a reply, under the names that transformers has for them.
 fn special_ids(tokenizer: Option<&Tokenizer>, chat: &ChatFormat) -> Value {
-    let begin = tokenizer.and_then(|tokenizer| tokenizer.id(chat.bos_token.as_deref()?));
+    let begin = tokenizer.and_then(|tokenizer| tokenizer.id(chat.bos_token()?));
     let ends = match tokenizer.map(Tokenizer::ends).unwrap_or_default()[..] {
         [] => Value::Null,
         [end] => end.into(),
@@ -138,17 +139,21 @@ pub fn generation_config(tokenizer: &Tokenizer, chat: &ChatFormat) -> String {
 /// The text of a `tokenizer_config.json`: what there is to know of a tokenizer besides its `tokenizer.json`, for a
 /// model that sees `context` tokens.
 pub fn tokenizer_config(tokenizer: &Tokenizer, chat: &ChatFormat, context: usize) -> String {
-    let end = || tokenizer.decode(&[tokenizer.end()?], true).ok();
     let mut config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model_max_length": context,
         "clean_up_tokenization_spaces": false,
     });
-    let texts = [("bos_token", chat.bos_token.clone()), ("eos_token", chat.eos_token.clone().or_else(end)), ("chat_template", chat.template.clone())];
-    for (key, text) in texts {
-        if let Some(text) = text {
-            config[key] = text.into();
-        }
+    if let Some(end) = tokenizer.end().and_then(|end| tokenizer.decode(&[end], true).ok()) {
+        config["eos_token"] = end.into();
+    }
+    for (name, text) in &chat.special_tokens {
+        // A name of the model's own is known by its ending, or by the object that it is in.
+        let place = if name.ends_with("_token") { &mut config[name.as_str()] } else { &mut config["extra_special_tokens"][name.as_str()] };
+        *place = text.as_str().into();
+    }
+    if let Some(templates) = &chat.template {
+        config["chat_template"] = templates.to_json();
     }
     pretty(&config)
 }

@@ -5,7 +5,8 @@ use super::kind::{Kind, is_byte, kind};
 use crate::data::{GGUF_ENDS, LLAMA_CPP, Tokenizer};
 use crate::formats::FormatError;
 use crate::formats::gguf::write::Entry;
-use crate::model::open::{ChatFormat, ModelError};
+use crate::model::chat_format::{ChatFormat, Templates};
+use crate::model::open::ModelError;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
@@ -38,7 +39,7 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
         }
     };
     entries.extend([("tokens", Entry::Texts(tokens)), ("token_type", Entry::Integers(types))]);
-    let begin = chat.bos_token.as_deref().and_then(|text| tokenizer.id(text)).or(leading(tokenizer)?);
+    let begin = chat.bos_token().and_then(|text| tokenizer.id(text)).or(leading(tokenizer)?);
     entries.extend(begin.map(|id| ("bos_token_id", Entry::U32(id))));
     entries.extend(end_keys(tokenizer).into_iter().map(|(key, id)| (key, Entry::U32(id))));
     let (begins, ends) =
@@ -51,8 +52,22 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
     if !ends.is_empty() {
         entries.push((GGUF_ENDS.into(), Entry::Integers(ends)));
     }
-    entries.extend(chat.template.clone().map(|template| ("tokenizer.chat_template".to_string(), Entry::Text(template))));
+    entries.extend(templates(chat));
     Ok(entries)
+}
+
+/// The chat templates: one as such, others under a key with their name, and those names as a list, as llama.cpp's own
+/// converter writes them.
+fn templates(chat: &ChatFormat) -> Vec<(String, Entry)> {
+    const KEY: &str = "tokenizer.chat_template";
+    let plain = chat.template.as_ref().and_then(Templates::plain).map(|template| (KEY.to_string(), Entry::Text(template.into())));
+    let mut entries: Vec<(String, Entry)> = plain.into_iter().collect();
+    if let Some(Templates::Named(named)) = &chat.template {
+        let others: Vec<(&String, &String)> = named.iter().filter(|(name, _)| *name != Templates::DEFAULT).collect();
+        entries.extend(others.iter().map(|(name, template)| (format!("{KEY}.{name}"), Entry::Text(template.to_string()))));
+        entries.push(("tokenizer.chat_templates".into(), Entry::Texts(others.iter().map(|(name, _)| name.to_string()).collect())));
+    }
+    entries
 }
 
 /// The token that is put in front of a document, if exactly one is.

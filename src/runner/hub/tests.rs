@@ -45,6 +45,14 @@ fn a_model_that_is_not_here_comes_with_the_commands_that_fetch_it() {
 }
 
 #[test]
+fn templates_besides_the_default_one_are_files_of_a_folder() {
+    assert!(is_template("additional_chat_templates/tool_use.jinja"));
+    for other in ["chat_template.jinja", "additional_chat_templates/a/b.jinja", "additional_chat_templates.jinja", "additional_chat_templates/README.md"] {
+        assert!(!is_template(other), "{other}");
+    }
+}
+
+#[test]
 fn safetensors_are_taken_before_other_weights() {
     let all = files(&["README.md", "pytorch_model.bin", "model.safetensors.index.json", "model.safetensors", "model.gguf"]);
     assert_eq!(weights(&all).unwrap(), "model.safetensors");
