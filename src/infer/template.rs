@@ -73,9 +73,11 @@ pub struct Given {
 }
 
 impl Given {
-    /// The variables that a row of a data set sets. `tools` may be the text of a list, as data sets store it.
+    /// The variables that a row of a data set sets. `tools` may be the text of a list, as data sets store it; a blank
+    /// text is no tools.
     pub fn new(tools: Json, documents: Json, variables: Json) -> Result<Self, String> {
         let tools = match tools {
+            Json::Text(text) if text.trim().is_empty() => Json::Null,
             Json::Text(text) => serde_json::from_str(&text).map_err(|error| format!("tools is a string that is not JSON: {error}"))?,
             other => other,
         };
@@ -233,6 +235,14 @@ mod tests {
         let json = |text| serde_json::from_str::<Json>(text).unwrap();
         let given = Given::new(json(r#""[{\"b\": 1}]""#), json(r#"[{"t": "d"}]"#), json(r#"{"x": 2}"#)).unwrap();
         assert_eq!(template(source).unwrap().render_with(&[all], &given, false).unwrap(), format!("{text}[{{'b': 1}}][{{'t': 'd'}}]True"));
+    }
+
+    #[test]
+    fn a_blank_text_of_tools_is_no_tools() {
+        for blank in ["", " \n", "null"] {
+            let given = Given::new(blank.into(), Json::Null, Json::Null).unwrap();
+            assert_eq!(template("{{ tools is none }}").unwrap().render_with(&[], &given, false).unwrap(), "True", "{blank:?}");
+        }
     }
 
     #[test]
