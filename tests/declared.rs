@@ -190,6 +190,28 @@ fn a_reply_ends_where_the_files_say_and_a_document_at_the_eos_token() {
 }
 
 #[test]
+fn numbers_that_json_has_not_hide_no_declaration() {
+    let scratch = Scratch::new("declared-numbers");
+    let path = scratch.path("m");
+    speaker(&path, &[("tokenizer.json", tokenizer(&["<a>", "<b>"]))]);
+    let put = |name: &str, text: &str| std::fs::write(path.join(name), text).unwrap();
+    let ends = || ModelFile::open(&path).unwrap().tokenizer.unwrap().ends();
+    let config = std::fs::read_to_string(path.join("config.json")).unwrap();
+    put("config.json", &config.replacen('{', r#"{"loss": NaN, "eos_token_id": 29, "#, 1));
+    assert_eq!(ends(), [29]);
+    put("generation_config.json", r#"{"length_penalty": -Infinity, "eos_token_id": [28, 29]}"#);
+    assert_eq!(ends(), [28, 29]);
+    put("tokenizer_config.json", r#"{"model_max_length": Infinity, "eos_token": "<b>", "odd_token": NaN}"#);
+    put("special_tokens_map.json", r#"{"limit": Infinity}"#);
+    put("added_tokens.json", r#"{"<c>": 30}"#);
+    assert_eq!(ends(), [29, 28]);
+    let tokenizer = ModelFile::open(&path).unwrap().tokenizer.unwrap();
+    assert_eq!((tokenizer.encode("<c>").unwrap(), tokenizer.ids()), (vec![30], 31));
+    put("config.json", "{");
+    assert!(ModelFile::open(&path).unwrap_err().to_string().contains("config.json: "));
+}
+
+#[test]
 fn what_is_written_declares_the_same_tokens_and_ends() {
     let scratch = Scratch::new("declared-written");
     let path = scratch.path("m");

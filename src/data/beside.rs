@@ -1,6 +1,7 @@
 //! Tokens that the JSON files beside a `tokenizer.json` name: `tokenizer_config.json`, `special_tokens_map.json` and
 //! `added_tokens.json`, resolved as `AutoTokenizer` of transformers 5.24 does (`PreTrainedTokenizerFast`).
 
+use crate::formats::json;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -49,9 +50,9 @@ enum Field {
 }
 
 impl Fields {
-    /// Parses a JSON object.
+    /// Parses a JSON object, as Python does.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
-        serde_json::from_slice(bytes).map_err(|error| error.to_string())
+        json::as_python(bytes, |bytes| serde_json::from_slice(bytes)).map_err(|error: serde_json::Error| error.to_string())
     }
 
     fn get(&self, name: &str) -> Option<&Field> {
@@ -122,7 +123,8 @@ impl Field {
     }
 
     fn text(&self) -> Option<&str> {
-        if let Self::Other(Value::String(text)) = self { Some(text) } else { None }
+        let Self::Other(value) = self else { return None };
+        value.as_str().filter(|text| json::no_number(text).is_none())
     }
 
     /// True if transformers takes the value of any field for a token.
@@ -130,7 +132,7 @@ impl Field {
         match self {
             Self::Object(fields) => matches!(fields.get("__type"), Some(Self::Other(kind)) if kind == "AddedToken") && self.token().is_some(),
             Self::Token(_) => true,
-            Self::Other(value) => value.is_string(),
+            Self::Other(_) => self.text().is_some(),
         }
     }
 
@@ -142,7 +144,7 @@ impl Field {
                 Some(Self::Other(value)) => value.clone(),
                 _ => Value::Null,
             }),
-            Self::Other(Value::String(text)) => Some(Token::named(text)),
+            Self::Other(Value::String(_)) => self.text().map(Token::named),
             Self::Other(value) => Token::read(&|name| value[name].clone()),
         }
     }

@@ -5,7 +5,7 @@ use super::chat_format::{ChatFormat, Templates};
 use super::hugging_face::chat_format;
 use super::open::ModelError;
 use crate::data::{Beside, Ends, Fields, Tokenizer};
-use crate::formats::{FileSums, FormatError, json_file, template_file};
+use crate::formats::{FileSums, FormatError, json, json_file, template_file};
 use crate::platform;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -41,8 +41,9 @@ impl Declared {
         };
         let read = |bytes: &[u8]| Tokenizer::with_beside(bytes, &beside).map_err(|error| error.to_string());
         let Some((tokenizer, named)) = files.read(TOKENIZER, read)? else { return Ok(Self { tokenizer: None, chat }) };
-        let generation = files.read(GENERATION, json)?;
-        let config: Value = json(config).unwrap_or_default();
+        let value = |bytes: &[u8]| json::value(bytes).map_err(|error| error.to_string());
+        let generation = files.read(GENERATION, value)?;
+        let config = value(config).map_err(|problem| FormatError::new(&path.join("config.json"), problem))?;
         let replies = end_ids(generation.as_ref().unwrap_or(&config));
         let eos = named.iter().find(|(name, _)| name == "eos_token").and_then(|(_, text)| tokenizer.id(text));
         let said = said || generation.is_some() || eos.is_some() || config.get("eos_token_id").is_some();
@@ -57,10 +58,6 @@ pub fn checkpoint_tokenizer(path: &Path) -> Result<Option<Tokenizer>, ModelError
     let Declared { tokenizer, chat } = Declared::read(path, b"{}", &FileSums::of_directory(path)?.unwrap_or_default())?;
     let new = platform::is_file(&path.join(GENERATION));
     Ok(tokenizer.map(|tokenizer| if new { tokenizer } else { tokenizer.ended_as_before(chat.eos_token()) }))
-}
-
-fn json(bytes: &[u8]) -> Result<Value, String> {
-    serde_json::from_slice(bytes).map_err(|error| error.to_string())
 }
 
 /// Chat templates in files of their own, which take the place of those in `tokenizer_config.json`.
