@@ -88,7 +88,7 @@ fn says(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
 /// The tokenizer that files beside a `tokenizer.json` make of it, and the names of its special tokens.
 fn beside(tokenizer: &Value, config: &str, special: &str, added: &str) -> Result<(Tokenizer, Vec<(String, String)>), String> {
     let fields = |text: &str| if text.is_empty() { Fields::default() } else { Fields::parse(text.as_bytes()).unwrap() };
-    let beside = Beside { config: fields(config), special_tokens_map: fields(special), added_tokens: fields(added) };
+    let beside = Beside { config: fields(config), special_tokens_map: fields(special), added_tokens: fields(added), class: None };
     Tokenizer::with_beside(tokenizer.to_string().as_bytes(), &beside).map_err(|error| error.to_string())
 }
 
@@ -270,6 +270,49 @@ fn all_templates_and_special_tokens_go_along() {
     std::fs::write(path.join("additional_chat_templates/tool_use.jinja"), "T").unwrap();
     std::fs::write(path.join("additional_chat_templates/README.md"), "no template").unwrap();
     assert_eq!(chat("m").template, templates(&[("default", "D"), ("tool_use", "T")]));
+}
+
+#[test]
+fn what_a_class_makes_of_a_tokenizer_is_written() {
+    let scratch = Scratch::new("declared-class");
+    let path = scratch.path("m");
+    let mut json = tokenizer(&[]);
+    json["model"]["vocab"].as_object_mut().unwrap().extend([("1".to_string(), json!(28)), ("2".into(), json!(29)), ("12".into(), json!(30))]);
+    json["model"]["merges"] = json!([["1", "2"]]);
+    json["pre_tokenizer"] = json!({ "type": "Sequence", "pretokenizers": [{ "type": "Digits", "individual_digits": true }, json["pre_tokenizer"]] });
+    speaker(&path, &[("tokenizer.json", json)]);
+    let open = |name: &str| ModelFile::open(&scratch.path(name)).unwrap();
+    assert_eq!(open("m").tokenizer.unwrap().encode("12").unwrap(), [28, 29]);
+    let config = std::fs::read_to_string(path.join("config.json")).unwrap();
+    std::fs::write(path.join("config.json"), config.replacen('{', r#"{"tokenizer_class": "GPT2TokenizerFast", "#, 1)).unwrap();
+    let source = open("m");
+    export_dense(&source, &scratch.path("dense"), Floats::F32, &mut |_, _| true).unwrap();
+    export_gguf(&source, &scratch.path("m.gguf"), &mut |_, _| true).unwrap();
+    pack(&source, &scratch.path("m.signet")).unwrap();
+    for name in ["m", "dense", "m.gguf", "m.signet"] {
+        let file = open(name);
+        let tokenizer = file.tokenizer.unwrap();
+        assert_eq!(tokenizer.encode("12<|endoftext|>").unwrap(), [30, 31], "{name}");
+        assert_eq!((tokenizer.end(), tokenizer.ends(), file.chat.eos_token()), (Some(31), vec![31], Some("<|endoftext|>")), "{name}");
+    }
+}
+
+#[test]
+fn that_special_tokens_are_text_is_written() {
+    let scratch = Scratch::new("declared-split");
+    let config = json!({ "split_special_tokens": true, "eos_token": "<a>" });
+    let mut json = tokenizer(&[]);
+    json["model"]["vocab"].as_object_mut().unwrap().extend([("<".to_string(), json!(28)), (">".into(), json!(29))]);
+    speaker(&scratch.path("m"), &[("tokenizer.json", json), ("tokenizer_config.json", config)]);
+    let source = ModelFile::open(&scratch.path("m")).unwrap();
+    export_dense(&source, &scratch.path("dense"), Floats::F32, &mut |_, _| true).unwrap();
+    pack(&source, &scratch.path("m.signet")).unwrap();
+    for name in ["m", "dense", "m.signet"] {
+        let tokenizer = ModelFile::open(&scratch.path(name)).unwrap().tokenizer.unwrap();
+        assert_eq!((tokenizer.encode("b<a>").unwrap(), tokenizer.end()), (vec![1, 28, 0, 29], Some(30)), "{name}");
+    }
+    let error = export_gguf(&source, &scratch.path("m.gguf"), &mut |_, _| true).unwrap_err().to_string();
+    assert!(error.contains("split_special_tokens"), "{error}");
 }
 
 #[test]

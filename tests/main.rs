@@ -2,6 +2,7 @@
 
 mod app;
 mod chat;
+mod classes;
 mod compare;
 mod conform;
 mod data;

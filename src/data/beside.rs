@@ -1,6 +1,7 @@
 //! Tokens that the JSON files beside a `tokenizer.json` name: `tokenizer_config.json`, `special_tokens_map.json` and
 //! `added_tokens.json`, resolved as `AutoTokenizer` of transformers 5.24 does (`PreTrainedTokenizerFast`).
 
+use super::class::{Class, ClassSettings};
 use crate::formats::json;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -32,6 +33,8 @@ pub struct Beside {
     pub special_tokens_map: Fields,
     /// `added_tokens.json`.
     pub added_tokens: Fields,
+    /// The tokenizer class that `config.json` names, which counts where `tokenizer_config.json` names none.
+    pub class: Option<String>,
 }
 
 /// The fields of a JSON object in the order of the file: tokens without an id get theirs in this order.
@@ -106,6 +109,10 @@ impl<'de> Deserialize<'de> for Fields {
 }
 
 impl Field {
+    fn is_null(&self) -> bool {
+        matches!(self, Self::Other(Value::Null))
+    }
+
     /// True if Python takes the value for true.
     fn holds(&self) -> bool {
         match self {
@@ -209,6 +216,22 @@ pub(super) struct Within {
     pub(super) added: BTreeMap<u32, AddedToken>,
     /// The token that it fills texts with, if it asks for that.
     pub(super) pad: Option<String>,
+    /// The class that makes the tokenizer anew, without its added tokens, if there is one.
+    pub(super) class: Option<Class>,
+}
+
+impl Within {
+    /// Added tokens that the tokenizer has before any are added.
+    fn there(&self) -> impl Iterator<Item = &AddedToken> {
+        self.added.values().filter(move |_| self.class.is_none())
+    }
+
+    /// The special token of a name that no file has.
+    fn special_token(&self, name: &str) -> Option<Token> {
+        let own = self.class.and_then(|class| class.special_token(name));
+        let pad = self.pad.as_deref().filter(|_| name == "pad_token" && self.class.is_none_or(Class::takes_padding));
+        own.or(pad).map(Token::named)
+    }
 }
 
 /// Tokens to add to a tokenizer, and names of special tokens.
@@ -222,7 +245,24 @@ pub(super) struct Resolved {
 impl Beside {
     /// True if no file has a field.
     pub(super) fn is_empty(&self) -> bool {
-        [&self.config, &self.special_tokens_map, &self.added_tokens].iter().all(|fields| fields.0.is_empty())
+        self.class.is_none() && [&self.config, &self.special_tokens_map, &self.added_tokens].iter().all(|fields| fields.0.is_empty())
+    }
+
+    /// The class that makes a tokenizer anew from the contents of a `tokenizer.json`, if the files name such a one.
+    pub(super) fn class(&self, tokenizer: &[u8]) -> Option<Class> {
+        let named = self.config.get("tokenizer_class").and_then(Field::text).or(self.class.as_deref());
+        named.and_then(|name| Class::of(name, tokenizer))
+    }
+
+    /// The settings of such a class.
+    pub(super) fn class_settings(&self) -> ClassSettings {
+        let flag = |name: &str| self.config.get(name).filter(|field| !field.is_null()).map(Field::holds);
+        ClassSettings { add_prefix_space: flag("add_prefix_space"), legacy: flag("legacy").unwrap_or(false) }
+    }
+
+    /// Returns true if the text of a special token is encoded as any other text.
+    pub(super) fn splits_special(&self) -> bool {
+        self.config.get("split_special_tokens") == Some(&Field::Other(Value::Bool(true)))
     }
 
     /// Resolves what the files say of a tokenizer; an error names the field that is wrong.
@@ -247,9 +287,8 @@ impl Beside {
         let mut special: Vec<(String, Token)> = Vec::new();
         for role in ROLES {
             let given = match fields.get(role) {
-                None if role == "pad_token" => within.pad.as_deref().map(Token::named),
-                None => None,
-                Some(field) if !matches!(field, Field::Other(Value::Null)) => {
+                None => within.special_token(role),
+                Some(field) if !field.is_null() => {
                     let token = field.token().ok_or_else(|| format!("{role} is neither a text nor a token"))?;
                     Some(known.get(token.content.as_str()).map_or(token, |token| (*token).clone()))
                 }
@@ -367,9 +406,9 @@ fn by_id(decoder: &Field) -> Result<BTreeMap<u32, Token>, String> {
 
 /// Puts together what is to be added: tokens with an id first, then special tokens that are not there yet.
 fn resolved(decoder: Vec<Token>, special: Vec<(String, Token)>, extra: Vec<Token>, within: &Within) -> Resolved {
-    let there: HashSet<String> = within.added.values().map(|token| &token.content).chain(decoder.iter().map(|token| &token.content)).cloned().collect();
+    let there: HashSet<String> = within.there().map(|token| &token.content).chain(decoder.iter().map(|token| &token.content)).cloned().collect();
     let named: HashSet<&str> = special.iter().map(|(_, token)| token.content.as_str()).collect();
-    let was_special: HashSet<&str> = within.added.values().filter(|token| token.special).map(|token| token.content.as_str()).collect();
+    let was_special: HashSet<&str> = within.there().filter(|token| token.special).map(|token| token.content.as_str()).collect();
     let mut seen = HashSet::new();
     let new = special.iter().map(|(_, token)| token).chain(&extra).filter(|token| !there.contains(&token.content) && seen.insert(*token));
     let finish = |token: &Token| {
@@ -379,6 +418,9 @@ fn resolved(decoder: Vec<Token>, special: Vec<(String, Token)>, extra: Vec<Token
         let special = special || was_special.contains(token.content.as_str());
         Token { special, normalized, ..token.clone() }.added()
     };
-    let tokens = decoder.iter().chain(new).map(finish).collect();
+    let plain = |token: &Token| AddedToken::from(token.content.as_str(), true);
+    // This class adds all of them once more, as plain texts.
+    let again = special.iter().map(|(_, token)| token).chain(&extra).filter(|_| within.class == Some(Class::Qwen2)).map(plain);
+    let tokens = decoder.iter().chain(new).map(finish).chain(again).collect();
     Resolved { tokens, named: special.into_iter().map(|(name, token)| (name, token.content)).collect() }
 }

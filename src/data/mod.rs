@@ -4,6 +4,7 @@
 mod batches;
 mod beside;
 mod blocks;
+mod class;
 mod corpus;
 mod encode;
 mod ends;

@@ -314,6 +314,9 @@ impl Tokenizing<'_> {
         if json.contains("\"Regex\": \"") {
             key = checksum(key, b"oniguruma");
         }
+        if self.tokenizer.splits_special() {
+            key = checksum(key, b"split");
+        }
         // A model may say of its tokenizer which token ends a document.
         key = checksum(key, self.end().as_bytes());
         if files.iter().any(|path| format_of(path) == Format::Rows) {

@@ -85,7 +85,7 @@ impl Tokenizer {
         // The library takes some of what is no JSON for granted.
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
         let mut inner = guarded(|| Ok(serde_json::from_slice::<Pipeline>(bytes)?))?;
-        let named = if beside.is_empty() { Vec::new() } else { add(&mut inner, beside)? };
+        let named = if beside.is_empty() { Vec::new() } else { add(&mut inner, bytes, beside)? };
         // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
         inner.with_truncation(None).map_err(library)?;
         inner.with_padding(None);
@@ -113,9 +113,20 @@ impl Tokenizer {
         Self { ends: Ends::before(&self.inner, eos), declared: true, ..self }
     }
 
+    /// The same, which encodes the text of a special token as any other text if `split`.
+    pub fn splitting_special(mut self, split: bool) -> Self {
+        self.inner.set_encode_special_tokens(split);
+        self
+    }
+
+    /// True if the text of a special token is encoded as any other text.
+    pub fn splits_special(&self) -> bool {
+        self.inner.get_encode_special_tokens()
+    }
+
     /// True if both encode every text alike and end documents with the same token.
     pub fn same_text(&self, other: &Tokenizer) -> Result<bool, TokenizerError> {
-        Ok(self.end() == other.end() && self.to_json()? == other.to_json()?)
+        Ok(self.end() == other.end() && self.splits_special() == other.splits_special() && self.to_json()? == other.to_json()?)
     }
 
     /// The same, for a model with so many rows in its embedding: a text that gives another id is refused.
@@ -255,12 +266,20 @@ fn highest(vocabulary: std::collections::HashMap<String, u32>) -> usize {
     vocabulary.into_values().max().map_or(0, |id| id as usize + 1)
 }
 
-/// Adds the tokens that the files beside a `tokenizer.json` name; gives the names of special tokens.
-fn add(inner: &mut Pipeline, beside: &Beside) -> Result<Vec<(String, String)>, TokenizerError> {
+/// Makes of the tokenizer in a `tokenizer.json` that of the class which the files beside it name, and adds the tokens that
+/// they name; gives the names of special tokens.
+fn add(inner: &mut Pipeline, bytes: &[u8], beside: &Beside) -> Result<Vec<(String, String)>, TokenizerError> {
     let added = inner.get_added_tokens_decoder().into_iter().collect();
-    let within = Within { added, pad: inner.get_padding().map(|padding| padding.pad_token.clone()) };
+    let class = beside.class(bytes);
+    let within = Within { added, pad: inner.get_padding().map(|padding| padding.pad_token.clone()), class };
+    if let Some(class) = class {
+        let mut json = serde_json::from_slice(bytes).map_err(library)?;
+        class.rebuild(&mut json, beside.class_settings());
+        *inner = guarded(|| Ok(serde_json::from_str::<Pipeline>(&json.to_string())?))?;
+    }
     let resolved = beside.resolve(&within).map_err(TokenizerError::Library)?;
     guarded(|| inner.add_tokens(resolved.tokens.iter().cloned()))?;
+    inner.set_encode_special_tokens(beside.splits_special());
     Ok(resolved.named)
 }
 

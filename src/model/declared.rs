@@ -34,16 +34,17 @@ impl Declared {
         let mut chat = chat.unwrap_or_default();
         chat.template = template_files(path)?.or(chat.template);
         let fields = |name: &str| Ok::<_, FormatError>(files.read(name, Fields::parse)?.unwrap_or_default());
+        let value = |bytes: &[u8]| json::value(bytes).map_err(|error| error.to_string());
+        let config = value(config).map_err(|problem| FormatError::new(&path.join("config.json"), problem))?;
         let beside = Beside {
             config: fields("tokenizer_config.json")?,
             special_tokens_map: fields("special_tokens_map.json")?,
             added_tokens: fields("added_tokens.json")?,
+            class: config["tokenizer_class"].as_str().map(str::to_string),
         };
         let read = |bytes: &[u8]| Tokenizer::with_beside(bytes, &beside).map_err(|error| error.to_string());
         let Some((tokenizer, named)) = files.read(TOKENIZER, read)? else { return Ok(Self { tokenizer: None, chat }) };
-        let value = |bytes: &[u8]| json::value(bytes).map_err(|error| error.to_string());
         let generation = files.read(GENERATION, value)?;
-        let config = value(config).map_err(|problem| FormatError::new(&path.join("config.json"), problem))?;
         let replies = end_ids(generation.as_ref().unwrap_or(&config));
         let eos = named.iter().find(|(name, _)| name == "eos_token").and_then(|(_, text)| tokenizer.id(text));
         let said = said || generation.is_some() || eos.is_some() || config.get("eos_token_id").is_some();

@@ -169,6 +169,7 @@ fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> 
         ("bos_token", chat.bos_token().map(str::to_string)),
         ("eos_token", chat.eos_token().map(str::to_string)),
         ("special_tokens", more.then(|| plain(&chat.special_tokens))),
+        ("split_special_tokens", source.tokenizer.filter(|tokenizer| tokenizer.splits_special()).map(|_| "true".into())),
         ("end_tokens", ends),
     ];
     Ok(entries.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect())
@@ -220,7 +221,7 @@ impl Header {
         let tokenizer = match tokenizer {
             Some(tokenizer) => {
                 let ends = ends(&tokenizer, file.metadata("end_tokens"), chat.eos_token()).map_err(|error| problem(format!("end_tokens: {error}")))?;
-                Some(tokenizer.ended_by(ends))
+                Some(tokenizer.ended_by(ends).splitting_special(file.metadata("split_special_tokens") == Some("true")))
             }
             None => None,
         };

@@ -152,6 +152,9 @@ pub fn tokenizer_config(tokenizer: &Tokenizer, chat: &ChatFormat, context: usize
         let place = if name.ends_with("_token") { &mut config[name.as_str()] } else { &mut config["extra_special_tokens"][name.as_str()] };
         *place = text.as_str().into();
     }
+    if tokenizer.splits_special() {
+        config["split_special_tokens"] = true.into();
+    }
     if let Some(templates) = &chat.template {
         config["chat_template"] = templates.to_json();
     }

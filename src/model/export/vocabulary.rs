@@ -24,6 +24,9 @@ const BYTE: i32 = 6;
 pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, rows: usize) -> Result<Vec<(String, Entry)>, ModelError> {
     let json: Value = serde_json::from_str(&tokenizer.to_json()?).expect("the library writes JSON");
     let refused = |why: String| FormatError::new(path, format!("its tokenizer cannot be written as GGUF: {why}"));
+    if tokenizer.splits_special() {
+        return Err(refused("it encodes the text of a special token as any other text (split_special_tokens)".into()).into());
+    }
     let kind = kind(&json, tokenizer).map_err(refused)?;
     let merges = merges(&json["model"]["merges"]).ok_or_else(|| refused("its merges are no pairs of texts".into()))?;
     let sentence_piece = matches!(kind, Kind::SentencePiece { .. });

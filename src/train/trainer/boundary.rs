@@ -122,7 +122,7 @@ impl Trainer {
         let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
         let generation = generation_config(&self.tokenizer, &self.chat);
         let mut files = vec![("config.json", config), ("generation_config.json", generation), ("tokenizer.json", self.tokenizer.to_json()?)];
-        if self.chat != ChatFormat::default() {
+        if self.chat != ChatFormat::default() || self.tokenizer.splits_special() {
             let context = self.step.student.config.max_position_embeddings;
             files.push(("tokenizer_config.json", tokenizer_config(&self.tokenizer, &self.chat, context)));
         }

@@ -1,0 +1,143 @@
+//! Tokenizer classes that make their tokenizer anew: the ids are those of `AutoTokenizer` of transformers 5.24 on a folder
+//! of these files beside the `config.json` of a LLaMA.
+
+use serde_json::{Value, json};
+use signet::data::{Beside, Fields, Tokenizer};
+use std::collections::BTreeMap;
+
+fn added(id: usize, text: &str) -> Value {
+    json!({ "id": id, "content": text, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true })
+}
+
+/// A `tokenizer.json` as that of LLaMA 2: three special tokens, bytes from 3 on, a space (259), the letters (260 to 285),
+/// and what merges make. It does not write unknown characters as bytes.
+fn pieces() -> Value {
+    let texts = ["<unk>", "<s>", "</s>"].map(String::from).into_iter();
+    let texts = texts.chain((0..=255u8).map(|byte| format!("<0x{byte:02X}>"))).chain(["\u{2581}".to_string()]);
+    let texts = texts.chain(('a'..='z').map(String::from)).chain(["\u{2581}h", "hi", "\u{2581}hi"].map(String::from));
+    let vocabulary: BTreeMap<String, usize> = texts.enumerate().map(|(id, text)| (text, id)).collect();
+    let space = "\u{2581}";
+    json!({
+        "version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": [added(0, "<unk>"), added(1, "<s>"), added(2, "</s>")],
+        "normalizer": { "type": "Sequence", "normalizers": [
+            { "type": "Prepend", "prepend": space }, { "type": "Replace", "pattern": { "String": " " }, "content": space },
+        ] },
+        "pre_tokenizer": null,
+        "post_processor": {
+            "type": "TemplateProcessing",
+            "single": [{ "SpecialToken": { "id": "<s>", "type_id": 0 } }, { "Sequence": { "id": "A", "type_id": 0 } }],
+            "pair": [{ "Sequence": { "id": "A", "type_id": 0 } }, { "Sequence": { "id": "B", "type_id": 1 } }],
+            "special_tokens": { "<s>": { "id": "<s>", "ids": [1], "tokens": ["<s>"] } },
+        },
+        "decoder": { "type": "Sequence", "decoders": [
+            { "type": "Replace", "pattern": { "String": space }, "content": " " }, { "type": "ByteFallback" }, { "type": "Fuse" },
+            { "type": "Strip", "content": " ", "start": 1, "stop": 0 },
+        ] },
+        "model": {
+            "type": "BPE", "dropout": null, "unk_token": "<unk>", "continuing_subword_prefix": null, "end_of_word_suffix": null,
+            "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocabulary, "merges": [[space, "h"], ["h", "i"], [space, "hi"]],
+        },
+    })
+}
+
+/// A byte-level `tokenizer.json` of the letters, a space (26), `</s>` (27), and digits that are split before they are joined.
+fn bytes() -> Value {
+    let texts = ('a'..='z').map(String::from).chain(["\u{120}", "</s>", "1", "2", "12"].map(String::from));
+    let vocabulary: BTreeMap<String, usize> = texts.enumerate().map(|(id, text)| (text, id)).collect();
+    let level = |prefix: bool| json!({ "type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": true, "use_regex": true });
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": { "type": "Sequence", "pretokenizers": [{ "type": "Digits", "individual_digits": true }, level(false)] },
+        "post_processor": null, "decoder": level(true),
+        "model": { "type": "BPE", "vocab": vocabulary, "merges": [["1", "2"]] },
+    })
+}
+
+fn read(tokenizer: &Value, config: &Value) -> (Tokenizer, Vec<(String, String)>) {
+    let beside = Beside { config: Fields::parse(config.to_string().as_bytes()).unwrap(), ..Beside::default() };
+    Tokenizer::with_beside(tokenizer.to_string().as_bytes(), &beside).unwrap()
+}
+
+fn names(named: &[(String, String)]) -> Vec<(&str, &str)> {
+    named.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
+}
+
+#[test]
+fn a_llama_tokenizer_writes_spaces_and_bytes_in_its_own_way() {
+    let class = |name: &str| json!({ "tokenizer_class": name });
+    let cases: [(Value, &[(&str, &[u32])]); 5] = [
+        (json!({}), &[("hi", &[286, 268]), (" hi", &[259, 286, 268]), ("h</s>hi", &[286, 2, 286, 268]), ("\u{fc}", &[259, 0])]),
+        (class("LlamaTokenizer"), &[("hi", &[286, 268]), (" hi", &[286, 268]), ("h</s>hi", &[286, 2, 287]), ("\u{fc}", &[259, 198, 191])]),
+        (class("LlamaTokenizerFast"), &[("a  b", &[259, 260, 259, 259, 261]), ("h</s>hi", &[286, 2, 287])]),
+        (json!({ "tokenizer_class": "LlamaTokenizer", "legacy": true }), &[(" hi", &[286, 268]), ("h</s>hi", &[286, 2, 286, 268])]),
+        (
+            json!({ "tokenizer_class": "LlamaTokenizer", "add_prefix_space": false }),
+            &[("hi", &[287]), (" hi", &[286, 268]), ("a  b", &[260, 259, 259, 261]), ("\u{fc}", &[198, 191])],
+        ),
+    ];
+    for (config, texts) in cases {
+        let (tokenizer, named) = read(&pieces(), &config);
+        let own = [("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
+        assert_eq!(names(&named), if config == json!({}) { vec![] } else { own.to_vec() });
+        let again = Tokenizer::from_json(tokenizer.to_json().unwrap().as_bytes()).unwrap();
+        for (text, ids) in texts {
+            assert_eq!(tokenizer.encode(text).unwrap(), *ids, "{text:?} with {config}");
+            assert_eq!(tokenizer.encode_document(text).unwrap(), [&[1][..], *ids].concat(), "{text:?} with {config}");
+            assert_eq!(again.encode(text).unwrap(), *ids, "written and read again: {text:?} with {config}");
+        }
+    }
+    let (tokenizer, _) = read(&pieces(), &json!({ "tokenizer_class": "LlamaTokenizer", "add_prefix_space": false }));
+    assert_eq!(tokenizer.decode(&[286, 268], false).unwrap(), " hi");
+}
+
+#[test]
+fn a_class_adds_its_own_tokens_to_those_that_files_name() {
+    // What is null is not there, and what an `added_tokens_decoder` does not name is not added.
+    let mut plain = pieces();
+    plain["added_tokens"] = json!([]);
+    let (tokenizer, named) = read(&plain, &json!({ "tokenizer_class": "LlamaTokenizer", "eos_token": null }));
+    assert_eq!(names(&named), [("bos_token", "<s>"), ("unk_token", "<unk>")]);
+    assert_eq!(tokenizer.encode("h</s>hi").unwrap(), [286, 63, 50, 278, 65, 287]);
+    plain["added_tokens"] = json!([added(0, "<unk>"), added(1, "<s>"), added(2, "</s>"), added(292, "<x>")]);
+    let decoder = json!({ "300": { "content": "<y>", "special": true } });
+    let (tokenizer, _) = read(&plain, &json!({ "tokenizer_class": "LlamaTokenizer", "added_tokens_decoder": decoder }));
+    for (text, ids) in [("<x>", &[259, 63, 283, 65][..]), ("<y>", &[289][..]), ("</s>", &[2][..])] {
+        assert_eq!(tokenizer.encode(text).unwrap(), ids, "{text}");
+    }
+}
+
+#[test]
+fn classes_of_byte_level_tokenizers_split_in_their_own_way() {
+    let (bos, eos, unk, pad) = ("bos_token", "eos_token", "unk_token", "pad_token");
+    let end = "<|endoftext|>";
+    let cases: [(&str, &[u32], &[(&str, &str)]); 6] = [
+        ("GPT2Tokenizer", &[0, 30], &[(bos, end), (eos, end), (unk, end)]),
+        ("GPTNeoXTokenizerFast", &[0, 30], &[(bos, end), (eos, end), (unk, end), (pad, "<|padding|>")]),
+        ("Qwen2Tokenizer", &[0, 28, 29], &[(eos, end), (unk, end), (pad, end)]),
+        ("LlamaTokenizer", &[0, 28, 29], &[]),
+        ("PreTrainedTokenizerFast", &[0, 28, 29], &[]),
+        ("NoSuchTokenizer", &[0, 28, 29], &[]),
+    ];
+    for (class, ids, special) in cases {
+        let (tokenizer, named) = read(&bytes(), &json!({ "tokenizer_class": class }));
+        assert_eq!(tokenizer.encode("a12").unwrap(), ids, "{class}");
+        assert_eq!(names(&named), special, "{class}");
+        if !special.is_empty() {
+            assert_eq!(tokenizer.encode(end).unwrap(), [31], "{class}");
+        }
+    }
+    let (tokenizer, _) = read(&bytes(), &json!({ "tokenizer_class": "GPT2Tokenizer", "add_prefix_space": true }));
+    assert_eq!(tokenizer.encode("a12").unwrap(), [26, 0, 30]);
+}
+
+#[test]
+fn special_tokens_are_split_where_that_is_asked_for() {
+    let mut json = bytes();
+    json["added_tokens"] = json!([added(31, "<|endoftext|>")]);
+    for (split, ids) in [(json!(true), &[0, 4, 13, 3, 14, 5, 19, 4, 23, 19][..]), (json!(false), &[0, 31][..])] {
+        let (tokenizer, _) = read(&json, &json!({ "split_special_tokens": split }));
+        assert_eq!(tokenizer.encode("a<|endoftext|>").unwrap(), ids);
+    }
+}
