@@ -9,8 +9,8 @@ use crate::formats::gguf::Metadata;
 /// Texts of special tokens that end a document or a reply, in the order in which they are looked for.
 const SUGGESTED: [&str; 6] = [END, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>"];
 
-/// Texts of tokens at which llama.cpp ends a reply, whatever a GGUF file's metadata name (`llama-vocab.cpp`).
-pub const LLAMA_CPP: [&str; 33] = [
+/// Texts of tokens at which llama.cpp ends a reply, whatever a GGUF file's metadata say (`llama-vocab.cpp`).
+pub const LLAMA_CPP: [&str; 22] = [
     "<|eot_id|>",
     "<|im_end|>",
     "<|end|>",
@@ -33,26 +33,24 @@ pub const LLAMA_CPP: [&str; 33] = [
     "<|tool_response>",
     "<\u{ff5c}end\u{2581}of\u{2581}sentence\u{ff5c}>",
     "[e~[",
-    // Tokens for code: padding, repositories and files.
-    "<|fim_pad|>",
-    "<fim-pad>",
-    "<fim_pad>",
-    "<PAD>",
-    "[PAD]",
-    "<|fim_repo|>",
-    "<|repo_name|>",
-    "<fim-repo>",
-    "<REPO>",
-    "<reponame>",
-    "<|file_sep|>",
 ];
 
 /// Metadata of a GGUF file that name end tokens, the first that of documents.
-const KEYS: [&str; 6] = ["eos_token_id", "eot_token_id", "eom_token_id", "fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id"];
+const KEYS: [&str; 3] = ["eos_token_id", "eot_token_id", "eom_token_id"];
+
+/// Metadata that name end tokens of code (padding, repositories and files), and the texts by which llama.cpp finds one
+/// token where they do not.
+const CODE: [(&str, &[&str]); 3] = [
+    ("fim_pad_token_id", &["<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"]),
+    ("fim_rep_token_id", &["<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"]),
+    ("fim_sep_token_id", &["<|file_sep|>"]),
+];
 
 /// All end tokens of a GGUF file that Signet wrote: there are not keys enough for more than three.
 pub const GGUF_ENDS: &str = "signet.end_token_ids";
 
+/// The end token that is often an ordinary entry of a vocabulary, and then ends nothing.
+const ENTRY: &str = "</s>";
 /// Types of tokens that are ordinary entries of the vocabulary, as GGUF numbers them.
 const ORDINARY: [f64; 2] = [1.0, 6.0];
 
@@ -90,8 +88,8 @@ impl Ends {
         Self::new(None, SUGGESTED.iter().filter_map(|text| tokenizer.token_to_id(text)).chain(eos))
     }
 
-    /// Those of a GGUF file, as llama.cpp has them: what the metadata name, and tokens of known texts that are no ordinary
-    /// entries of the vocabulary.
+    /// Those of a GGUF file, as llama.cpp has them: what the metadata name, and tokens of known texts, whatever their
+    /// types. But an ordinary entry `</s>` ends nothing.
     pub(super) fn of_gguf(metadata: &Metadata) -> Result<Self, FormatError> {
         let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
         let known = |id: usize| u32::try_from(id).ok().filter(|_| id < tokens.len());
@@ -101,13 +99,26 @@ impl Ends {
         let types = metadata.numbers("tokenizer.ggml.token_type")?;
         let ordinary = |id: usize| types.as_ref().is_some_and(|types| types.get(id).is_some_and(|kind| ORDINARY.contains(kind)));
         let mut named = Vec::new();
-        for key in KEYS {
+        for key in KEYS.into_iter().chain(CODE.map(|(key, _)| key)) {
             named.push(metadata.count(&format!("tokenizer.ggml.{key}"))?.and_then(known));
         }
-        let texts = tokens.iter().enumerate().filter(|(id, text)| LLAMA_CPP.contains(&text.as_str()) && !ordinary(*id));
-        let mut ends = Self::new(named[0], named[1..].iter().flatten().copied().chain(texts.filter_map(|(id, _)| known(id))));
+        let code = code_tokens(metadata)?;
+        let texts = tokens.iter().enumerate().filter(|(id, text)| LLAMA_CPP.contains(&text.as_str()) && !(*text == ENTRY && ordinary(*id)));
+        let found = code.into_iter().chain(texts.map(|(id, _)| id)).filter_map(known);
+        let mut ends = Self::new(named[0], named[1..].iter().flatten().copied().chain(found));
         ends.except(tokens);
         Ok(ends)
+    }
+
+    /// Ids of a GGUF file's tokens that llama.cpp takes for special ones by their texts, whatever their types. Those of a
+    /// file that Signet wrote are of the types that they have.
+    pub(super) fn special(metadata: &Metadata) -> Result<Vec<usize>, FormatError> {
+        if metadata.numbers(GGUF_ENDS)?.is_some() {
+            return Ok(Vec::new());
+        }
+        let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
+        let texts = tokens.iter().enumerate().filter(|(_, text)| *text != ENTRY && LLAMA_CPP.contains(&text.as_str()));
+        Ok(texts.map(|(id, _)| id).chain(code_tokens(metadata)?).collect())
     }
 
     /// Leaves out what llama.cpp does: families whose other tokens show that a known text ends nothing.
@@ -119,5 +130,68 @@ impl Ends {
         let slash = has(ids, "<|tool_response>");
         self.replies.retain(|&id| !(end && tokens[id as usize] == "<|end|>" || slash && tokens[id as usize] == "</s>"));
         self.document = self.document.filter(|id| self.replies.contains(id)).or(self.replies.first().copied());
+    }
+}
+
+/// End tokens of code that are found by their texts: the first for each key that the metadata do not have.
+fn code_tokens(metadata: &Metadata) -> Result<Vec<usize>, FormatError> {
+    let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
+    let mut found = Vec::new();
+    for (key, texts) in CODE {
+        if metadata.count(&format!("tokenizer.ggml.{key}"))?.is_none_or(|id| id >= tokens.len()) {
+            found.extend(tokens.iter().position(|token| texts.contains(&token.as_str())));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Tokenizer;
+    use crate::formats::gguf::Gguf;
+    use crate::formats::gguf::write::{Entry, GgufWriter};
+    use std::sync::Arc;
+
+    /// The tokenizer of a GGUF file with three tokens and, from id 3 on, these, each with its type; `keys` are further
+    /// metadata.
+    fn tokenizer(tokens: &[(&str, i32)], keys: &[(&str, u32)]) -> Tokenizer {
+        let tokens = [("a", 1), ("b", 1), ("ab", 1)].into_iter().chain(tokens.iter().copied());
+        let (texts, types): (Vec<String>, Vec<i32>) = tokens.map(|(text, kind)| (text.to_string(), kind)).unzip();
+        let key = |name: &str| format!("tokenizer.ggml.{name}");
+        let mut metadata = vec![
+            (key("model"), Entry::Text("gpt2".into())),
+            (key("pre"), Entry::Text("gpt-2".into())),
+            (key("merges"), Entry::Texts(vec!["a b".into()])),
+            (key("tokens"), Entry::Texts(texts)),
+            (key("token_type"), Entry::Integers(types)),
+        ];
+        metadata.extend(keys.iter().map(|(name, id)| (key(name), Entry::U32(*id))));
+        let mut bytes = Vec::new();
+        GgufWriter::new(&mut bytes, &metadata, &[]).unwrap().finish().unwrap();
+        let file = Gguf::owned("ends", Arc::new(bytes)).unwrap();
+        Tokenizer::from_gguf(file.metadata()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn known_texts_end_a_reply_in_gguf_whatever_their_types() {
+        let ends = tokenizer(&[("<|im_end|>", 1), ("</s>", 1), ("<end_of_turn>", 6), ("<|eot_id|>", 4)], &[]);
+        assert_eq!(ends.ends(), [3, 5, 6]);
+        // They are special tokens, too.
+        assert_eq!(ends.encode("ab<|im_end|>b<|eot_id|>").unwrap(), [2, 3, 1, 6]);
+        assert_eq!(ends.decode(&[0, 6, 1], false).unwrap(), "ab");
+        assert_eq!(ends.encode("a</s>").unwrap(), [0], "an ordinary entry");
+        assert_eq!(tokenizer(&[("</s>", 3)], &[]).ends(), [3]);
+        assert_eq!(tokenizer(&[("</s>", 1)], &[("eos_token_id", 3)]).ends(), [3]);
+    }
+
+    #[test]
+    fn one_token_for_code_ends_a_reply_in_gguf() {
+        let tokens = [("[PAD]", 1), ("<PAD>", 1), ("<|fim_pad|>", 3), ("<reponame>", 1), ("<|file_sep|>", 1)];
+        let named = tokenizer(&tokens, &[("fim_pad_token_id", 5)]);
+        assert_eq!(named.ends(), [5, 6, 7]);
+        assert_eq!(named.encode("a[PAD]<reponame>").unwrap(), [0, 6]);
+        assert_eq!(tokenizer(&tokens[..3], &[]).ends(), [3]);
+        assert_eq!(tokenizer(&tokens[..3], &[("fim_pad_token_id", 99)]).ends(), [3], "an id that there is not");
     }
 }

@@ -63,8 +63,11 @@ impl<'a> Vocabulary<'a> {
                 return Err(metadata.problem(format!("tokens {other} and {id} are both {token:?}")));
             }
         }
-        let types = of_tokens(metadata, "tokenizer.ggml.token_type", tokens.len())?
+        let mut types: Vec<u8> = of_tokens(metadata, "tokenizer.ggml.token_type", tokens.len())?
             .map_or_else(|| vec![1; tokens.len()], |types| types.iter().map(|&kind| kind as u8).collect());
+        for id in Ends::special(metadata)? {
+            types[id] = CONTROL;
+        }
         Ok(Self { metadata, tokens, types, ids })
     }
 
