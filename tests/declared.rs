@@ -1,6 +1,7 @@
 //! Declarations in the files of a model besides its shape and weights: tokens beside `tokenizer.json`, end tokens, and a head
 //! of its own, as transformers 5.24 and llama.cpp read them; and that what is written declares them again.
 
+use crate::runs::ask;
 use crate::train::Scratch;
 use pollster::block_on;
 use serde_json::{Value, json};
@@ -11,8 +12,10 @@ use signet::formats::safetensors::{Dtype, TensorWriter};
 use signet::graph::{Machine, Storage};
 use signet::infer::{Engine, Generator, Request, Sampling};
 use signet::model::{ChatFormat, Floats, ModelFile, Purpose, Templates, export_dense, export_gguf, pack};
+use signet::runner::{Command, DataRequest, Event, Loss, TrainConfig};
+use signet::train::Source;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Rows of the embedding of the models made here.
 const ROWS: usize = 36;
@@ -313,6 +316,40 @@ fn that_special_tokens_are_text_is_written() {
     }
     let error = export_gguf(&source, &scratch.path("m.gguf"), &mut |_, _| true).unwrap_err().to_string();
     assert!(error.contains("split_special_tokens"), "{error}");
+}
+
+#[test]
+fn a_named_tokenizer_comes_with_what_lies_beside_it() {
+    let scratch = Scratch::new("declared-named");
+    let folder = scratch.path("t");
+    std::fs::create_dir_all(&folder).unwrap();
+    let template = "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}";
+    for (name, json) in [
+        ("tokenizer.json", tokenizer(&[])),
+        ("alone.json", tokenizer(&[])),
+        ("tokenizer_config.json", json!({ "eos_token": "<over>", "chat_template": template })),
+        ("added_tokens.json", json!({ "<new>": 28 })),
+    ] {
+        std::fs::write(folder.join(name), json.to_string()).unwrap();
+    }
+    let rows = [r#"{"text": "a<new>"}"#, r#"{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]}"#].join("\n") + "\n";
+    let data = scratch.path("rows.jsonl");
+    std::fs::write(&data, rows.repeat(200)).unwrap();
+    let documents = |tokenizer: PathBuf| {
+        let source = Source::Path(tokenizer);
+        let config = TrainConfig { tokenizer: source, teacher: Source::None, loss: Loss::Ar, seq: 16, data: vec![data.clone()], ..TrainConfig::default() };
+        let events = ask(Command::Data(Box::new(DataRequest { config, rows: 2 }))).unwrap();
+        events.into_iter().find_map(|event| if let Event::Data(report) = event { Some(report.rows) } else { None }).unwrap()
+    };
+    for path in [folder.clone(), folder.join("tokenizer.json")] {
+        assert_eq!(documents(path), ["a<new><over>", "hi<over>yo<over>"]);
+    }
+    // It has none of the characters around the roles of the default template.
+    assert_eq!(documents(folder.join("alone.json")), ["anew", "userhiassistantyo"]);
+    std::fs::remove_file(folder.join("tokenizer.json")).unwrap();
+    let config = TrainConfig { tokenizer: Source::Path(folder), teacher: Source::None, loss: Loss::Ar, ..TrainConfig::default() };
+    let error = ask(Command::Data(Box::new(DataRequest { config, rows: 0 }))).unwrap_err();
+    assert!(error.contains("tokenizer.json: there is no such file"), "{error}");
 }
 
 #[test]

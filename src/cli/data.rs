@@ -47,7 +47,7 @@ pub(super) struct Data {
     /// The teacher, whose tokenizer and chat template are used: embedded, none, or a model directory.
     #[arg(long)]
     teacher: Option<String>,
-    /// embedded, or the path of a tokenizer.json.
+    /// embedded, or a tokenizer.json or its directory, with the tokens and the chat template that the files beside it declare.
     #[arg(long)]
     tokenizer: Option<String>,
     #[command(flatten)]

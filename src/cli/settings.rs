@@ -27,7 +27,7 @@ pub(super) struct SettingOptions {
     /// How the teacher's matrices are kept on the device: f16, f32, or q8 (8-bit blocks).
     #[arg(long, value_parser = choice::<MatrixStorage>)]
     teacher_storage: Option<MatrixStorage>,
-    /// embedded, or the path of a tokenizer.json.
+    /// embedded, or a tokenizer.json or its directory, with the tokens and the chat template that the files beside it declare.
     #[arg(long)]
     tokenizer: Option<String>,
     /// Files of text to train on, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.

@@ -23,7 +23,7 @@ pub(super) struct Teach {
     /// The teacher: embedded, a model directory, or its name on Hugging Face (owner/name).
     #[arg(long)]
     teacher: Option<String>,
-    /// embedded, or the path of a tokenizer.json.
+    /// embedded, or a tokenizer.json or its directory, with the tokens and the chat template that the files beside it declare.
     #[arg(long)]
     tokenizer: Option<String>,
     /// Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.

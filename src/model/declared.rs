@@ -11,7 +11,8 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-const TOKENIZER: &str = "tokenizer.json";
+/// The file of a tokenizer beside which others declare its tokens.
+pub const TOKENIZER: &str = "tokenizer.json";
 /// Says at which tokens a generation ends; checkpoints have it since their documents end with the model's own eos token.
 const GENERATION: &str = "generation_config.json";
 
@@ -52,6 +53,20 @@ impl Declared {
         let chat = ChatFormat { special_tokens: named.into_iter().collect(), ..chat };
         Ok(Self { tokenizer: Some(tokenizer), chat })
     }
+}
+
+/// Opens a tokenizer by the path of its directory or of its file, with how it writes conversations. The files beside a
+/// `tokenizer.json` declare its tokens, as in a model directory; a file of another name has none.
+pub fn open_tokenizer(path: &Path) -> Result<(Tokenizer, ChatFormat), ModelError> {
+    let directory = match path.file_name() {
+        _ if platform::is_dir(path) => path,
+        Some(name) if name == TOKENIZER => path.parent().unwrap_or(path),
+        _ => return Ok((Tokenizer::open(path)?, ChatFormat::default())),
+    };
+    let config = json_file(&directory.join("config.json"), platform::SETTINGS_LIMIT)?.unwrap_or_else(|| b"{}".to_vec());
+    let Declared { tokenizer, chat } = Declared::read(directory, &config, &FileSums::of_directory(directory)?.unwrap_or_default())?;
+    let tokenizer = tokenizer.ok_or_else(|| FormatError::unreadable(&directory.join(TOKENIZER), "there is no such file"))?;
+    Ok((tokenizer, chat))
 }
 
 /// The tokenizer that a run's checkpoint holds, if it does: the run's text was encoded with it.

@@ -24,7 +24,7 @@ mod weights;
 
 pub use chat_format::{ChatFormat, Templates};
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
-pub use declared::{TEMPLATES, checkpoint_tokenizer};
+pub use declared::{TEMPLATES, TOKENIZER, checkpoint_tokenizer, open_tokenizer};
 pub use directory::WEIGHTS;
 pub use encode::Floats;
 pub use export::{export_dense, export_gguf, export_latent, generation_config, tokenizer_config};

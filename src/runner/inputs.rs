@@ -1,9 +1,9 @@
 //! Files and directories that somebody names for a run: whether each is what it is taken for.
 
 use super::{Event, model, settings};
-use crate::data::{Chat, DataError, Format, TeacherCache, Tokenizer, expand, format_of, sample};
+use crate::data::{Chat, DataError, Format, TeacherCache, expand, format_of, sample};
 use crate::formats::FormatError;
-use crate::model::ModelFile;
+use crate::model::{ModelFile, open_tokenizer};
 use crate::platform::{self, RandomAccessFile};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ pub enum InputKind {
     Model,
     /// The shape of a model: a `config.json`.
     Shape,
-    /// A `tokenizer.json`.
+    /// A `tokenizer.json`, or its directory.
     Tokenizer,
     /// The directory of a teacher cache.
     TeacherCache,
@@ -81,7 +81,7 @@ fn what(path: &Path, kind: InputKind) -> Result<String> {
             let config = model::config(path)?;
             Ok(format!("a model's shape: {} parameters, {} token ids", count(config.parameters() as f64), config.vocab_size))
         }
-        InputKind::Tokenizer => Ok(format!("a tokenizer of {} tokens", Tokenizer::open(path)?.vocabulary())),
+        InputKind::Tokenizer => Ok(format!("a tokenizer of {} tokens", open_tokenizer(path)?.0.vocabulary())),
         InputKind::TeacherCache => {
             let (vocabulary, top) = TeacherCache::kept(path)?;
             Ok(format!("a teacher cache: {top} tokens at each position, of {vocabulary}"))

@@ -7,7 +7,7 @@ use super::train::open_teacher;
 use crate::assets;
 use crate::data::{Chat, Conversation, Tokenizer, expand, sample};
 use crate::device::{Adapter, Choice, adapters};
-use crate::model::{Linears, LlamaConfig, WEIGHTS};
+use crate::model::{Linears, LlamaConfig, TOKENIZER, WEIGHTS, open_tokenizer};
 use crate::platform::{self, Stamp};
 use crate::train::{Source, TrainConfig};
 use anyhow::Result;
@@ -37,7 +37,9 @@ fn seen<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Seen {
 /// The files that decide what a source gives.
 fn files(source: &Source) -> Seen {
     let Some(path) = source.path() else { return Seen::new() };
-    let parts: Vec<PathBuf> = ["config.json", "run.toml", "checkpoints"].iter().chain(&hub::BESIDES).chain(&WEIGHTS).map(|name| path.join(name)).collect();
+    // What lies beside a tokenizer's file declares its tokens.
+    let folder = path.parent().filter(|_| path.file_name().is_some_and(|name| name == TOKENIZER)).unwrap_or(path);
+    let parts: Vec<PathBuf> = ["config.json", "run.toml", "checkpoints"].iter().chain(&hub::BESIDES).chain(&WEIGHTS).map(|name| folder.join(name)).collect();
     seen([path.as_path()].into_iter().chain(parts.iter().map(PathBuf::as_path)))
 }
 
@@ -84,7 +86,7 @@ impl Known {
             return Ok(Arc::clone(tokenizer));
         }
         let tokenizer = Arc::new(match source.path() {
-            Some(path) => Tokenizer::open(path)?,
+            Some(path) => open_tokenizer(path)?.0,
             None => Tokenizer::from_json(assets::tokenizer()?)?,
         });
         self.tokenizer = Some((source.clone(), now, Arc::clone(&tokenizer)));

@@ -9,6 +9,7 @@ use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::graph::{Machine, Recompute};
 use crate::model::{
     ChatFormat, Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, checkpoint_tokenizer, init_dense, init_from_dense,
+    open_tokenizer,
 };
 use crate::platform;
 use crate::train::{
@@ -173,7 +174,7 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
 pub(super) struct Inputs {
     pub(super) teacher: Option<ModelFile>,
     tokenizer: Tokenizer,
-    /// The teacher's, if the tokenizer is.
+    /// That of the tokenizer.
     chat: ChatFormat,
     shapes: Shapes,
     pub(super) corpus: Corpus,
@@ -206,6 +207,9 @@ impl Inputs {
             }
             tokenizer = own.within(teacher.as_ref().map_or(usize::MAX, |file| file.config.vocab_size));
         }
+        // Until a named tokenizer brought its chat template, its runs were without one, and so are their checkpoints.
+        let named = config.tokenizer.path().is_some();
+        let chat = if named && saved.is_some_and(|saved| !platform::is_file(&saved.join("tokenizer_config.json"))) { ChatFormat::default() } else { chat };
         check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
         let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
         let corpus = corpus::open(config, &tokenizer, &chat, stop, emit)?;
@@ -262,12 +266,16 @@ pub(super) fn origin(config: &TrainConfig, teacher: Option<&ModelFile>, vocabula
     Ok(Origin { teacher, vocabulary, seq: config.seq, temperature: config.temperature, top: None, text: Origin::text(corpus)? })
 }
 
-/// The tokenizer of a run: the one that is named, else the teacher's own with its way of writing conversations, else
-/// the embedded one.
+/// The tokenizer of a run with its way of writing conversations: the one that is named, else the teacher's own, else the
+/// embedded one.
 pub(super) fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<(Tokenizer, ChatFormat)> {
     let own = teacher.and_then(|file| Some((file.tokenizer.clone()?, file.chat.clone())));
     match (&config.tokenizer, own) {
-        (Source::Path(path), _) => Ok((Tokenizer::open(path).map_err(|error| setting("tokenizer", error))?, ChatFormat::default())),
+        (Source::Path(path), _) => {
+            let (tokenizer, chat) = open_tokenizer(path).map_err(|error| setting("tokenizer", error))?;
+            // As those of a model directory, its added tokens may lie beyond the teacher's embedding.
+            Ok((tokenizer.within(teacher.map_or(usize::MAX, |file| file.config.vocab_size)), chat))
+        }
         (_, Some(own)) => Ok(own),
         (_, None) => Ok((Tokenizer::from_json(assets::tokenizer()?)?, ChatFormat::default())),
     }
@@ -281,9 +289,9 @@ pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
     }
 }
 
-/// Refuses a tokenizer that gives ids which the teacher does not know.
+/// Refuses a tokenizer that gives ids which the teacher does not know, but for those of added tokens.
 fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&LlamaConfig>) -> Result<()> {
-    match (tokenizer.vocabulary(), teacher.map_or(usize::MAX, |teacher| teacher.vocab_size)) {
+    match (tokenizer.plain_ids(), teacher.map_or(usize::MAX, |teacher| teacher.vocab_size)) {
         (ids, known) if ids > known => {
             Err(setting("tokenizer", anyhow!("it has {ids} tokens, but the teacher knows only {known}. Use the teacher's own tokenizer")))
         }

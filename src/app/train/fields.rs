@@ -97,7 +97,7 @@ pub(super) const FIELDS: &[Field] = &[
         "tokenizer",
         Named(EMBEDDED, InputKind::Tokenizer),
         "Tokenizer",
-        "The teacher's own where it has one; else the program's, or a tokenizer.json",
+        "The teacher's own where it has one; else the program's, or a tokenizer.json or its directory",
     ),
     field(Group::Teacher, "loss", Choice(LOSSES), "Loss", "What is minimised"),
     field(Group::Teacher, "divergence", Choice(DIVERGENCES), "Divergence", "How far from the teacher is measured, where it is learnt from"),
