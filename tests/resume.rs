@@ -80,6 +80,29 @@ fn a_run_resumes_without_the_model_that_it_started_from() {
     assert!(!good && said.contains(&first) && said.contains("first weights"), "{said}");
 }
 
+#[test]
+fn a_run_keeps_the_chat_template_that_it_began_with() {
+    let scratch = Scratch::new("template");
+    let folder = scratch.path("t");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("tokenizer.json"), ::signet::assets::tokenizer().unwrap()).unwrap();
+    let row = r#"{"messages": [{"role": "user", "content": "say it"}, {"role": "assistant", "content": "it"}]}"#;
+    std::fs::write(scratch.path("rows.jsonl"), format!("{row}\n").repeat(400)).unwrap();
+    let (tokenizer, data) = (folder.join("tokenizer.json").display().to_string(), scratch.path("rows.jsonl").display().to_string());
+    let arguments = short(&scratch, "run");
+    let begin = ["--tokenizer", &tokenizer, "--data", &data, "--steps", "4", "--checkpoint-every", "2"];
+    let (good, said) = with(&arguments, &begin);
+    assert!(good, "{said}");
+    let last = scratch.path("runs/run/checkpoints/step-00000004");
+    let weights = std::fs::read(last.join("model.safetensors")).unwrap();
+    std::fs::remove_dir_all(&last).unwrap();
+    // Earlier versions did not look beside the tokenizer.
+    std::fs::write(folder.join("tokenizer_config.json"), r#"{"chat_template": "{{ messages }}", "eos_token": "<|end|>"}"#).unwrap();
+    let (good, said) = with(&arguments, &[&begin[..], &["--resume"]].concat());
+    assert!(good && std::fs::read(last.join("model.safetensors")).unwrap() == weights, "{said}");
+    assert!(!last.join("tokenizer_config.json").exists());
+}
+
 /// The arguments of a command line as a shell reads them; quotes are single, or a backslash before one.
 fn shell(line: &str) -> Vec<String> {
     let (mut words, mut word, mut quoted, mut escaped) = (Vec::new(), String::new(), false, false);
