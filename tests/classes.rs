@@ -133,6 +133,41 @@ fn classes_of_byte_level_tokenizers_split_in_their_own_way() {
 }
 
 #[test]
+fn tokens_keep_the_properties_that_a_class_leaves_them() {
+    let token = |text: &str, special: bool| json!({ "content": text, "special": special, "lstrip": true });
+    let decoder = json!({ "31": token("<|endoftext|>", true), "32": token("<e>", false), "33": token("<n>", true) });
+    let texts = ["a <|endoftext|>", "a <e>", "a <n>"];
+    for (class, ids) in [("GPT2Tokenizer", [vec![0, 31], vec![0, 32], vec![0, 33]]), ("Qwen2Tokenizer", [vec![0, 26, 31], vec![0, 26, 32], vec![0, 33]])] {
+        let (tokenizer, _) = read(&bytes(), &json!({ "tokenizer_class": class, "added_tokens_decoder": decoder, "extra_special_tokens": ["<e>"] }));
+        assert_eq!(texts.map(|text| tokenizer.encode(text).unwrap()), ids, "{class}");
+    }
+    // The token by which texts are filled.
+    let padding = json!({ "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "<p>" });
+    for (mut json, class, ids) in [(pieces(), "LlamaTokenizer", [289]), (bytes(), "GPT2Tokenizer", [15]), (bytes(), "Qwen2Tokenizer", [15])] {
+        json["padding"] = padding.clone();
+        assert_eq!(read(&json, &json!({ "tokenizer_class": class })).0.encode("<p>").unwrap(), ids, "{class}");
+    }
+}
+
+#[test]
+fn older_files_and_models_serve_a_class() {
+    let fields = |text: &str| Fields::parse(text.as_bytes()).unwrap();
+    let (special_tokens_map, added_tokens) = (fields(r#"{"eos_token": "<q>"}"#), fields(r#"{"<new>": 289}"#));
+    let beside = Beside { special_tokens_map, added_tokens, class: Some("LlamaTokenizerFast".into()), ..Beside::default() };
+    let mut json = pieces();
+    json["added_tokens"] = json!([added(0, "<unk>")]);
+    let (tokenizer, named) = Tokenizer::with_beside(json.to_string().as_bytes(), &beside).unwrap();
+    assert_eq!(names(&named), [("bos_token", "<s>"), ("eos_token", "<q>"), ("unk_token", "<unk>")]);
+    assert_eq!(tokenizer.encode("a<new></s><q>").unwrap(), [259, 260, 289, 63, 50, 278, 65, 290]);
+    // A vocabulary with scores has no merges.
+    let scored = ["<unk>", "<s>", "</s>", "\u{2581}", "a", "b", "ab"].map(|text| json!([text, -1.0]));
+    json["model"] = json!({ "type": "Unigram", "unk_id": 0, "vocab": scored, "byte_fallback": false });
+    json["added_tokens"] = json!([]);
+    let (tokenizer, _) = read(&json, &json!({ "tokenizer_class": "LlamaTokenizer" }));
+    assert_eq!(tokenizer.encode("ab a").unwrap(), [3, 4, 5, 3, 4]);
+}
+
+#[test]
 fn special_tokens_are_split_where_that_is_asked_for() {
     let mut json = bytes();
     json["added_tokens"] = json!([added(31, "<|endoftext|>")]);
