@@ -325,6 +325,8 @@ mod tests {
             "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
             "{% for x in [1] recursive %}{{ loop([1]) }}{% endfor %}",
             "{% set ns = namespace() %}{% set ns.ns = ns %}{{ ns }}",
+            "{% set ns = namespace(g=['a']) %}{% for i in range(60000) %}{% set ns.g = ns.g | map('string') %}{% endfor %}{{ ns.g | list }}",
+            "{% set ns = namespace(g=['a']) %}{% for i in range(60000) %}{% set ns.g = ns.g | map('string') | select %}{% endfor %}{{ 1 in ns.g }}",
             "{% include 'chat' %}",
             "{{ messages[99].content.foo.bar }}",
             "{{ 1 // 0 }}{{ 1 % 0 }}",
@@ -342,11 +344,16 @@ mod tests {
             assert!(!error.0.is_empty());
         }
         assert_eq!(render("a\n{{ raise_exception('only users may speak') }}").unwrap_err().0, "only users may speak (line 2)");
-        // Chains and rings of what holds other values are taken apart without recursion.
+        // Chains and rings of what holds other values are taken apart without recursion, and long texts in linear time.
         for source in [
+            "{{ ('a' * 1000000) | wordwrap(1) | length == 1999999 }}",
+            "{{ ('-' * 1000000) | wordwrap | length == 1012658 }}",
+            "{{ (' ' * 1000000 ~ 'a') | wordwrap(1) == 'a' }}",
+            "{{ '{:01048576,}'.format(1) | length == 1048577 }}",
             "{% set ns = namespace() %}{% set ns.ns = ns %}{{ ns.ns.ns is defined }}",
             "{% set ns = namespace(x=none) %}{% for i in range(20000) %}{% set ns.x = namespace(x=ns.x) %}{% endfor %}True",
             "{% set ns = namespace(x='') %}{% for i in range(20000) %}{% set ns.x = [ns.x].count %}{% endfor %}True",
+            "{% set ns = namespace(g=['a']) %}{% for i in range(20000) %}{% set ns.g = ns.g | map('string') %}{% endfor %}True",
             "{% set ns = namespace(x='') %}{% macro f(g) %}{% macro h() %}{{ g }}{% endmacro %}{% set ns.x = h %}{% endmacro %}{% for i in range(9999) %}{{ f(ns.x) }}{% endfor %}True",
         ] {
             assert_eq!(render(source).unwrap(), "True", "{source}");

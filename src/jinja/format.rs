@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::ast::Name;
 use super::interpret::Interpreter;
 use super::meter::Meter;
-use super::number::{general, scientific};
+use super::number::{fixed, general, scientific};
 use super::value::{Text, Value};
 use super::{Error, Result, markup, operators, print, spec};
 use std::collections::VecDeque;
@@ -183,7 +183,7 @@ impl Conversion {
             _ if value.is_nan() => "nan".into(),
             _ if value.is_infinite() => "inf".into(),
             'e' => scientific(size, precision),
-            'f' => format!("{size:.precision$}"),
+            'f' => fixed(size, precision),
             _ => general(size, precision, self.alternate),
         };
         let text = if kind.is_ascii_uppercase() { text.to_ascii_uppercase() } else { text };

@@ -59,7 +59,7 @@ fn range(arguments: Arguments) -> Result<Value> {
     let int = |value: Option<Value>, default: i128| match value {
         None => Ok(default),
         Some(value) => {
-            let int = value.as_int().filter(|int| int.abs() < 1 << 100);
+            let int = value.as_int().filter(|int| int.unsigned_abs() < 1 << 100);
             int.ok_or_else(|| {
                 if value.is_undefined() {
                     super::operators::undefined(&value)

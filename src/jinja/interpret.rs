@@ -15,6 +15,9 @@ pub(super) const FUNCTIONS: [&str; 6] = ["range", "dict", "lipsum", "cycler", "j
 /// Those of transformers.
 pub(super) const CHAT_FUNCTIONS: [&str; 2] = ["raise_exception", "strftime_now"];
 
+/// Levels that a filter takes whose items are asked for late.
+const FILTER_LEVELS: u32 = 4;
+
 /// A template as it runs.
 pub(super) struct Interpreter<'t> {
     pub(super) template: &'t Template,
@@ -422,7 +425,13 @@ impl<'t> Interpreter<'t> {
             Value::Object(object) => match &**object {
                 Object::Generator(generator, _) => match generator.replace(Generator::Items(VecDeque::new())) {
                     Generator::Items(items) => items.into(),
-                    Generator::Waiting(name, value, arguments) => filters::generate(name, value, arguments, self)?,
+                    // Its value may be a filter that waits, too: each link of such a chain takes some frames of the stack.
+                    Generator::Waiting(name, value, arguments) => {
+                        self.meter.enter_levels(FILTER_LEVELS)?;
+                        let items = filters::generate(name, value, arguments, self);
+                        self.meter.leave_levels(FILTER_LEVELS);
+                        items?
+                    }
                 },
                 Object::Loop(state) => self.rest_of_loop(state)?,
                 other => return Err(Error::new(format!("a '{}' cannot be looped over", other.type_name()))),

@@ -28,25 +28,40 @@ pub(super) fn exponent_text(exponent: i32) -> String {
 
 /// The digits of a positive float as `e` writes them.
 pub(super) fn scientific(value: f64, precision: usize) -> String {
-    let text = format!("{value:.precision$e}");
+    let (mantissa, exponent) = powered(value, precision);
+    format!("{mantissa}e{}", exponent_text(exponent))
+}
+
+/// Digits behind the point after which those of any float are zeros. Rust writes at most 65,535 of them.
+const DIGITS: usize = 1100;
+
+/// A positive float with so many digits behind the point.
+pub(super) fn fixed(value: f64, precision: usize) -> String {
+    let exact = precision.min(DIGITS);
+    let zeros = if value.is_finite() { precision - exact } else { 0 };
+    format!("{value:.exact$}") + &"0".repeat(zeros)
+}
+
+/// The same with one digit in front of the point, and the exponent of ten.
+fn powered(value: f64, precision: usize) -> (String, i32) {
+    let exact = precision.min(DIGITS);
+    let text = format!("{value:.exact$e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    format!("{mantissa}e{}", exponent_text(exponent.parse().unwrap_or(0)))
+    (mantissa.to_string() + &"0".repeat(precision - exact), exponent.parse().unwrap_or(0))
 }
 
 /// The digits of a positive float as `g` writes them; `#` keeps zeros at the end.
 pub(super) fn general(value: f64, precision: usize, alternate: bool) -> String {
     let precision = precision.max(1);
-    let text = format!("{value:.*e}", precision - 1);
-    let exponent: i32 = text.split_once('e').and_then(|(_, exponent)| exponent.parse().ok()).unwrap_or(0);
+    let (mantissa, exponent) = powered(value, precision - 1);
     let trim = |text: &str| match text.contains('.') && !alternate {
         true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
         false => text.to_string(),
     };
     if exponent < -4 || exponent >= precision as i32 {
-        let mantissa = text.split_once('e').map_or(&*text, |(mantissa, _)| mantissa);
-        return format!("{}e{}", trim(mantissa), exponent_text(exponent));
+        return format!("{}e{}", trim(&mantissa), exponent_text(exponent));
     }
-    trim(&format!("{value:.*}", (precision as i32 - 1 - exponent).max(0) as usize))
+    trim(&fixed(value, (precision as i32 - 1 - exponent).max(0) as usize))
 }
 
 /// A quotient rounded down, and what is left, with the divisor's sign.
@@ -141,7 +156,7 @@ pub(super) fn round_int(value: i128, digits: i128) -> Result<i128> {
     if digits >= 0 {
         return Ok(value);
     }
-    let Some(unit) = u32::try_from(-digits).ok().and_then(|digits| 10_i128.checked_pow(digits)) else { return Ok(0) };
+    let Some(unit) = digits.checked_neg().and_then(|digits| u32::try_from(digits).ok()).and_then(|digits| 10_i128.checked_pow(digits)) else { return Ok(0) };
     let (quotient, rest) = int_divmod(value, unit)?;
     let up = rest > unit - rest || rest == unit - rest && quotient % 2 != 0;
     (quotient + i128::from(up)).checked_mul(unit).ok_or_else(too_large)

@@ -364,8 +364,11 @@ pub(super) fn slice(value: &Value, bounds: [Option<Value>; 3], meter: &Meter) ->
         Value::Tuple(items) => Value::tuple(picked(&items.items), meter),
         Value::Bytes(bytes) => Ok(Value::Bytes((0..taken.len()).map(|n| bytes[(taken.start + n * step) as usize]).collect())),
         Value::Range(range) => {
-            let at = |index: i128| range.start + index * range.step;
-            Ok(Value::Range(Range { start: at(taken.start), stop: at(taken.stop), step: range.step * step }))
+            let at = |index: i128| index.checked_mul(range.step).and_then(|offset| range.start.checked_add(offset)).ok_or_else(too_large);
+            // A step that does not fit is taken no second time: it reaches past the end, as does the longest that fits.
+            let longest = if (range.step < 0) == (step < 0) { i128::MAX } else { -i128::MAX };
+            let step = range.step.checked_mul(step).filter(|step| *step != i128::MIN).unwrap_or(longest);
+            Ok(Value::Range(Range { start: at(taken.start)?, stop: at(taken.stop)?, step }))
         }
         Value::Str(text) => Ok(slice_text(text, taken)),
         _ => Err(Error::new("cannot be sliced")),

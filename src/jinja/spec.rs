@@ -1,7 +1,7 @@
 //! Format specifications: what stands behind `:` in `str.format`.
 
 use super::meter::Meter;
-use super::number::{float_repr, general, scientific};
+use super::number::{fixed, float_repr, general, scientific};
 use super::value::Value;
 use super::{Error, Result, print};
 
@@ -120,7 +120,7 @@ impl Spec {
 
     /// Digits with separators, and with zeros in front of them where they fill the width.
     fn grouped(&self, whole: &str, rest: &str, sign: usize, every: usize) -> String {
-        let Some(separator) = self.grouping else { return format!("{whole}{rest}") };
+        let Some(separator) = self.grouping.filter(|_| !whole.is_empty()) else { return format!("{whole}{rest}") };
         let join = |digits: &str| {
             let first = (digits.len() - 1) % every + 1;
             let mut out = digits[..first].to_string();
@@ -130,12 +130,12 @@ impl Spec {
             }
             out
         };
-        let mut digits = whole.to_string();
         let zeros = self.fill == '0' && self.align == Some('=');
-        while zeros && join(&digits).len() + rest.len() + sign < self.width {
-            digits.insert(0, '0');
+        let mut count = whole.len();
+        while zeros && count + (count - 1) / every + rest.len() + sign < self.width {
+            count += 1;
         }
-        join(&digits) + rest
+        join(&("0".repeat(count - whole.len()) + whole)) + rest
     }
 
     fn integer(&self, value: i128) -> Option<String> {
@@ -174,9 +174,9 @@ impl Spec {
             Some('%') if value.is_infinite() => "inf%".into(),
             _ if value.is_infinite() => "inf".into(),
             Some('e') => scientific(size, precision),
-            Some('f') => format!("{size:.precision$}"),
+            Some('f') => fixed(size, precision),
             Some('g' | 'n') => general(size, precision, self.alternate),
-            Some('%') => format!("{:.precision$}%", size * 100.0),
+            Some('%') => fixed(size * 100.0, precision) + "%",
             None => match self.precision {
                 // As `g`, but always with a digit behind the point or an exponent.
                 Some(precision) => match general(size, precision, self.alternate) {

@@ -164,10 +164,15 @@ fn word_wrap(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'
         some => wants_text(some, "wordwrap")?.text,
     };
     let (long, hyphens) = (on(long), on(hyphens));
-    interpreter.meter.text(text.text.len().checked_mul(between.len() + 2))?;
+    // Each character, its place among the words, and what is put between lines.
+    interpreter.meter.text(text.text.len().checked_mul(between.len() + 24))?;
     let width = usize::try_from(width).unwrap_or(usize::MAX);
-    let wrapped = split_lines(&text.text, false).into_iter().map(|line| wrap::wrap(line, width, long, hyphens).join(&*between));
-    Ok(wrapped.collect::<Vec<_>>().join(&*between).into())
+    let mut out = String::new();
+    for (n, line) in split_lines(&text.text, false).into_iter().enumerate() {
+        out.push_str(if n > 0 { &between } else { "" });
+        wrap::wrap(line, width, long, hyphens, &between, &mut out);
+    }
+    Ok(out.into())
 }
 
 /// A text with all but `kept` and letters, digits, `_`, `.`, `-` and `~` as codes of bytes.

@@ -70,8 +70,8 @@ impl Range {
     }
 
     pub(super) fn contains(&self, value: i128) -> bool {
-        let offset = value - self.start;
-        offset % self.step == 0 && (0..self.len()).contains(&(offset / self.step))
+        let Some(offset) = value.checked_sub(self.start) else { return false };
+        offset.wrapping_rem(self.step) == 0 && offset.checked_div(self.step).is_some_and(|index| (0..self.len()).contains(&index))
     }
 }
 

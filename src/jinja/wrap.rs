@@ -1,65 +1,84 @@
 //! Lines of a width: Python's `textwrap`.
 
 use super::unicode::is_word;
+use std::ops::Range;
 
 fn is_space(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\x0b' | '\x0c' | '\r' | ' ')
 }
 
-/// The lines of a paragraph, none wider than `width` characters.
-pub(super) fn wrap(text: &str, width: usize, break_long_words: bool, break_on_hyphens: bool) -> Vec<String> {
+/// Appends the lines of a paragraph to `out`, with `between` between them; none is wider than `width` characters.
+pub(super) fn wrap(text: &str, width: usize, break_long_words: bool, break_on_hyphens: bool, between: &str, out: &mut String) {
     let chars: Vec<char> = text.chars().collect();
-    let mut chunks: Vec<Vec<char>> = if break_on_hyphens { chunks(&chars) } else { words(&chars) };
+    let mut chunks = if break_on_hyphens { chunks(&chars) } else { words(&chars) };
     chunks.reverse();
-    let blank = |chunk: &[char]| chunk.iter().all(|&c| super::unicode::is_space(c));
-    let mut lines: Vec<String> = Vec::new();
+    // The first character from the chunks asked about last on that is no space: they only move on.
+    let mut solid = 0;
+    let mut blank = |chunk: &Range<usize>| {
+        solid = solid.max(chunk.start);
+        while chars.get(solid).is_some_and(|&c| super::unicode::is_space(c)) {
+            solid += 1;
+        }
+        solid >= chunk.end
+    };
+    let mut first = true;
     while let Some(next) = chunks.last() {
-        if blank(next) && !lines.is_empty() {
+        if blank(next) && !first {
             chunks.pop();
         }
-        let (mut line, mut length): (Vec<Vec<char>>, usize) = (Vec::new(), 0);
-        while let Some(chunk) = chunks.pop_if(|chunk| length + chunk.len() <= width) {
-            length += chunk.len();
-            line.push(chunk);
+        // Chunks follow each other, so a line is a part of the text.
+        let (mut line, mut last): (Range<usize>, Option<Range<usize>>) = (0..0, None);
+        let mut push = |line: &mut Range<usize>, chunk: Range<usize>| {
+            *line = if last.is_none() { chunk.clone() } else { line.start..chunk.end };
+            last = Some(chunk);
+        };
+        while let Some(chunk) = chunks.pop_if(|chunk| line.len() + chunk.len() <= width) {
+            push(&mut line, chunk);
         }
         if let Some(long) = chunks.pop_if(|chunk| chunk.len() > width) {
-            let left = width - length;
+            let left = (width - line.len()).min(long.len());
             if break_long_words {
-                let hyphen = long[..left.min(long.len())]
-                    .iter()
-                    .rposition(|&c| c == '-')
-                    .filter(|&at| break_on_hyphens && at > 0 && long[..at].iter().any(|&c| c != '-'));
-                let (head, tail) = long.split_at(hyphen.map_or(left, |at| at + 1));
-                line.push(head.to_vec());
-                chunks.push(tail.to_vec());
+                let part = &chars[long.start..long.start + left];
+                let hyphen = part.iter().rposition(|&c| c == '-').filter(|&at| break_on_hyphens && at > 0 && part[..at].iter().any(|&c| c != '-'));
+                let cut = long.start + hyphen.map_or(left, |at| at + 1);
+                push(&mut line, long.start..cut);
+                chunks.push(cut..long.end);
             } else if line.is_empty() {
-                line.push(long);
+                push(&mut line, long);
             } else {
                 chunks.push(long);
             }
         }
-        if line.last().is_some_and(|chunk| blank(chunk)) {
-            line.pop();
+        if let Some(chunk) = last.filter(&mut blank) {
+            line.end = chunk.start;
         }
         if !line.is_empty() {
-            lines.push(line.concat().into_iter().collect());
+            if !first {
+                out.push_str(between);
+            }
+            first = false;
+            out.extend(&chars[line]);
         }
     }
-    lines
 }
 
 /// Words and the spaces between them.
-fn words(text: &[char]) -> Vec<Vec<char>> {
-    text.chunk_by(|&a, &b| is_space(a) == is_space(b)).map(<[char]>::to_vec).collect()
+fn words(text: &[char]) -> Vec<Range<usize>> {
+    let mut start = 0;
+    let range = |chunk: &[char]| {
+        let end = start + chunk.len();
+        std::mem::replace(&mut start, end)..end
+    };
+    text.chunk_by(|&a, &b| is_space(a) == is_space(b)).map(range).collect()
 }
 
 /// Words, their parts up to hyphens, dashes, and the spaces between them.
-fn chunks(text: &[char]) -> Vec<Vec<char>> {
+fn chunks(text: &[char]) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut start = 0;
     while start < text.len() {
         let end = chunk_end(text, start);
-        out.push(text[start..end].to_vec());
+        out.push(start..end);
         start = end;
     }
     out
@@ -71,8 +90,10 @@ fn chunk_end(text: &[char], start: usize) -> usize {
     let punctuated = |c: Option<char>| c.is_some_and(|c| is_word(c) || "!\"'&.,?".contains(c));
     let dashes = |from: usize| text[from..].iter().take_while(|&&c| c == '-').count();
     let dash_between = |from: usize| {
-        let count = dashes(from);
-        (count >= 2 && from > 0 && punctuated(at(from - 1)) && at(from + count).is_some_and(is_word)).then_some(from + count)
+        // Only the first dash of a row can follow a word, so each row is counted at its beginning alone.
+        let first = from > 0 && at(from) == Some('-') && punctuated(at(from - 1));
+        let count = if first { dashes(from) } else { 0 };
+        (count >= 2 && at(from + count).is_some_and(is_word)).then_some(from + count)
     };
     if is_space(text[start]) {
         return text[start..].iter().position(|&c| !is_space(c)).map_or(text.len(), |count| start + count);
