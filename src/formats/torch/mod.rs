@@ -78,22 +78,23 @@ impl Contents {
         let broken = |why: String| format!("is no PyTorch file that can be read ({why}). If it was copied or downloaded, do so again");
         let entries = zip::entries(bytes).map_err(broken)?;
         let (root, pickle) = pickled(&entries).map_err(broken)?;
+        let mut budget = zip::Budget::of(bytes);
         let big_endian = match entries.get(&format!("{root}/byteorder")) {
             None => false,
-            Some(order) => match &order.read(bytes)?[..] {
+            Some(order) => match &order.read(bytes, &mut budget)?[..] {
                 b"little" => false,
                 b"big" => true,
                 other => return Err(format!("has the order of bytes {}, which does not exist", brief(&String::from_utf8_lossy(other)))),
             },
         };
-        let pickle = pickle.read(bytes)?;
+        let pickle = pickle.read(bytes, &mut budget)?;
         let mut unpacked = HashMap::new();
         let mut place = |key: &str| {
             let Some(entry) = entries.get(&format!("{root}/data/{key}")) else { return Ok(None) };
             let (start, bytes) = match (entry.packed, unpacked.get(key)) {
                 (false, _) => (entry.range.start, None),
                 (true, Some(before)) => (0, Some(Arc::clone(before))),
-                (true, None) => (0, Some(Arc::new(entry.read(bytes)?.into_owned()))),
+                (true, None) => (0, Some(Arc::new(entry.read(bytes, &mut budget)?.into_owned()))),
             };
             if let Some(bytes) = &bytes {
                 unpacked.insert(key.to_string(), Arc::clone(bytes));

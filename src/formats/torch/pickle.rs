@@ -84,7 +84,7 @@ pub(super) fn brief(text: &str) -> String {
 pub(super) struct Machine<'a> {
     rest: &'a [u8],
     length: usize,
-    values: Vec<Value<'a>>,
+    pub(super) values: Vec<Value<'a>>,
     stack: Vec<u32>,
     /// Heights of the stack that the pickle marked.
     marks: Vec<u32>,

@@ -108,9 +108,28 @@ impl<'a> Machine<'a> {
                 Value::Global(callee) => self.made(callee, self.items(arguments, "what it calls with")?)?,
                 ref other => return Err(format!("it would call {}", other.what())),
             },
+            // Python 2 pickles an OrderedDict as the class and a list of its names and values.
+            (Global::Dict, &[pairs]) => Value::Dict(self.pairs(pairs)?),
             _ => self.made(callee, arguments)?,
         };
         self.push(made)
+    }
+
+    /// Takes the names and values out of a list of pairs, so that a pickle has no second dict of the same list.
+    fn pairs(&mut self, list: u32) -> Result<Vec<u32>, String> {
+        let used = Value::Other("a list that became a dict");
+        let pairs = match std::mem::replace(&mut self.values[list as usize], used) {
+            Value::List(pairs) | Value::Tuple(pairs) => pairs,
+            other => return Err(format!("it would make a dict of {}", other.what())),
+        };
+        let mut entries = Vec::with_capacity(2 * pairs.len());
+        for pair in pairs {
+            match self.value(pair) {
+                Value::List(pair) | Value::Tuple(pair) if pair.len() == 2 => entries.extend_from_slice(pair),
+                other => return Err(format!("it would make a dict of a list with {} in it", other.what())),
+            }
+        }
+        Ok(entries)
     }
 
     fn made(&self, callee: Global, arguments: &[u32]) -> Result<Value<'a>, String> {

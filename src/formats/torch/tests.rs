@@ -4,14 +4,20 @@ use super::*;
 
 /// A zip archive of stored entries.
 fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
+    let stored: Vec<_> = entries.iter().map(|(name, data)| (*name, 0, data.len(), *data)).collect();
+    archive_of(&stored)
+}
+
+/// A zip archive of entries as their names, methods, unpacked lengths, and the bytes that are in the file.
+fn archive_of(entries: &[(&str, u8, usize, &[u8])]) -> Vec<u8> {
     let (mut file, mut table) = (Vec::new(), Vec::new());
-    for (name, data) in entries {
+    for (name, method, length, data) in entries {
         let at = file.len() as u32;
-        let sizes = [(data.len() as u32).to_le_bytes(), (data.len() as u32).to_le_bytes()].concat();
+        let sizes = [(data.len() as u32).to_le_bytes(), (*length as u32).to_le_bytes()].concat();
         let name_length = (name.len() as u16).to_le_bytes();
         file.extend([b"PK\x03\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &sizes, &name_length, &[2, 0], name.as_bytes(), &[0xfb; 2], data].concat());
-        let head = [b"PK\x01\x02\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0".as_slice(), &sizes, &name_length, &[0; 12], &at.to_le_bytes(), name.as_bytes()];
-        table.extend(head.concat());
+        let start = [b"PK\x01\x02\0\0\0\0\0\0".as_slice(), &[*method, 0], &[0; 8]].concat();
+        table.extend([&start[..], &sizes, &name_length, &[0; 12], &at.to_le_bytes(), name.as_bytes()].concat());
     }
     let count = (entries.len() as u16).to_le_bytes();
     let ends = [(table.len() as u32).to_le_bytes(), (file.len() as u32).to_le_bytes()].concat();
@@ -172,4 +178,60 @@ fn the_other_order_of_bytes_is_turned() {
     let data: Vec<u8> = DATA.chunks(4).flat_map(|bytes| bytes.iter().rev().copied()).collect();
     let file = open(&[("a/data.pkl", &pickle), ("a/byteorder", b"big"), ("a/data/0", &data)]).unwrap();
     assert_eq!(file.floats("w", 2, 2).unwrap(), [1.0, 2.0, 3.0, 4.0]);
+}
+
+#[test]
+fn what_unpacks_to_far_more_than_the_file_is_refused() {
+    use std::io::Write;
+    let mut deflated = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    deflated.write_all(&[&DATA[..], &vec![0; (48 << 20) - DATA.len()]].concat()).unwrap();
+    let deflated = deflated.finish().unwrap();
+    let storage = |key: u8| {
+        let key = [b'0' + key];
+        let storage = [b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0".as_slice(), &key, b"X\x03\0\0\0cpuJ\0\0\xc0\0tQ"].concat();
+        [b"X\x01\0\0\0".as_slice(), &key, b"ctorch._utils\n_rebuild_tensor_v2\n(", &storage, b"K\0K\x02\x85K\x01\x85\x89}tRs"].concat()
+    };
+    let pickle = |count| [b"\x80\x02}".as_slice(), &(0..count).flat_map(storage).collect::<Vec<u8>>(), b"."].concat();
+    let open = |count| {
+        let pickle = pickle(count);
+        let mut entries = vec![("a/data.pkl", 0, pickle.len(), &pickle[..])];
+        entries.extend(["a/data/0", "a/data/1"].map(|name| (name, 8, 48 << 20, &deflated[..])));
+        opened(archive_of(&entries))
+    };
+    assert_eq!(open(1).unwrap().floats("0", 1, 2).unwrap(), [1.0, 2.0]);
+    let problem = open(2).err().unwrap();
+    assert!(problem.contains("a compressed entry of 50331648 bytes, more than Signet unpacks"), "{problem}");
+}
+
+#[test]
+fn entries_that_share_bytes_are_refused() {
+    let mut shared = archive(&[("a/data.pkl", &pickle(b"K\x02\x85", b"K\x01\x85", 0, 4)), ("a/data/0", &DATA), ("a/data/1", &DATA)]);
+    let heads: Vec<usize> = shared.windows(4).enumerate().filter(|(_, bytes)| **bytes == *b"PK\x01\x02").map(|(at, _)| at).collect();
+    let [.., before, last] = heads[..] else { panic!() };
+    shared.copy_within(before + 42..before + 46, last + 42);
+    let problem = opened(shared).err().unwrap();
+    assert!(problem.contains("share bytes") && problem.contains("a/data/1"), "{problem}");
+}
+
+#[test]
+fn a_dict_of_python_2_is_read() {
+    // As Python 2 pickled an OrderedDict: the class, and a list of lists (or tuples) of two.
+    let tensor = &pickle(b"K\x02\x85", b"K\x01\x85", 1, 4)[9..];
+    let tensor = &tensor[..tensor.len() - 2];
+    for (open_pair, close_pair) in [(&b"]("[..], &b"e"[..]), (b"", b"\x86")] {
+        let pair = [open_pair, b"U\x01w", tensor, close_pair].concat();
+        let dict = [b"\x80\x02ccollections\nOrderedDict\n](".as_slice(), &pair, b"e\x85R."].concat();
+        let file = open(&[("a/data.pkl", &dict), ("a/data/0", &DATA)]).unwrap_or_else(|problem| panic!("{problem}"));
+        assert_eq!(file.floats("w", 1, 2).unwrap(), [2.0, 3.0]);
+    }
+    for (pickle, word) in [
+        (&b"\x80\x02ccollections\nOrderedDict\n]K\x01a\x85R."[..], "a list with a number in it"),
+        (b"\x80\x02ccollections\nOrderedDict\n](K\x01K\x02K\x03\x87e\x85R.", "a list with a tuple in it"),
+        (b"\x80\x02ccollections\nOrderedDict\nK\x01\x85R.", "a dict of a number"),
+        (b"\x80\x02ccollections\nOrderedDict\n]q\0\x85R0ccollections\nOrderedDict\nh\0\x85R.", "a list that became a dict"),
+        (b"\x80\x02ccollections\nOrderedDict\nK\x01K\x02\x86R.", "with 2 arguments"),
+    ] {
+        let problem = open(&[("a/data.pkl", pickle)]).err().expect(word);
+        assert!(problem.contains(word), "{problem}");
+    }
 }

@@ -1,6 +1,7 @@
 //! The table of contents of a zip archive, as far as PyTorch writes one: which bytes of the file are which
 //! entry. Entries are stored as they are, so that tensors can be read where they lie; those that were compressed
-//! by another program are unpacked into memory, up to [`UNPACKED`] bytes. Sizes and offsets past 4 GiB (zip64) are understood. Memory follows the table alone.
+//! by another program are unpacked into memory, up to a [`Budget`] that follows from the file's length. Sizes and
+//! offsets past 4 GiB (zip64) are understood. Memory follows the table alone.
 //! Layout: PKWARE's APPNOTE 6.3.
 
 use crate::formats::bytes::{Bytes, PIECE};
@@ -13,8 +14,9 @@ use std::ops::Range;
 /// The longest table of contents that is read, in bytes: some half a million entries.
 const LONGEST: u64 = 64 << 20;
 
-/// Most bytes of an entry that is unpacked.
-const UNPACKED: u64 = 1 << 30;
+/// Bytes that entries may have together when they are unpacked: this many, and so many for each byte of the file.
+const UNPACKED: u64 = 64 << 20;
+const RATIO: u64 = 32;
 
 /// The end of the archive, and the longest comment behind it.
 const END: u64 = 22;
@@ -37,16 +39,27 @@ pub(super) struct Entry {
     pub(super) packed: bool,
 }
 
+/// The bytes that may still be unpacked from a file.
+pub(super) struct Budget(u64);
+
+impl Budget {
+    /// The budget of a whole file.
+    pub(super) fn of(file: &Bytes) -> Self {
+        Self(UNPACKED.saturating_add(file.length().saturating_mul(RATIO)))
+    }
+}
+
 impl Entry {
     /// The bytes of the entry itself.
-    pub(super) fn read<'a>(&self, file: &'a Bytes) -> Result<Cow<'a, [u8]>, String> {
+    pub(super) fn read<'a>(&self, file: &'a Bytes, budget: &mut Budget) -> Result<Cow<'a, [u8]>, String> {
         let bytes = file.part(self.range.clone()).map_err(|error| format!("cannot be read: {error}"))?;
         if !self.packed {
             return Ok(bytes);
         }
-        if self.length > UNPACKED {
+        let Some(left) = budget.0.checked_sub(self.length) else {
             return Err(format!("has a compressed entry of {} bytes, more than Signet unpacks. Write it again with torch.save", self.length));
-        }
+        };
+        budget.0 = left;
         let mut unpacked = Vec::new();
         // One more than it should have shows that it has too many.
         let read = DeflateDecoder::new(&bytes[..]).take(self.length + 1).read_to_end(&mut unpacked);
@@ -109,7 +122,19 @@ pub(super) fn entries(file: &Bytes) -> Result<Entries, String> {
         }
         rest = &more[extra + comment..];
     }
+    apart(&entries)?;
     Ok(entries)
+}
+
+/// Refuses entries that share bytes: a small file could have any number of large ones.
+fn apart(entries: &Entries) -> Result<(), String> {
+    let mut ranges: Vec<(&Range<u64>, &str)> = entries.iter().map(|(name, entry)| (&entry.range, name.as_str())).collect();
+    ranges.retain(|(range, _)| !range.is_empty());
+    ranges.sort_unstable_by_key(|(range, _)| range.start);
+    match ranges.windows(2).find(|pair| pair[0].0.end > pair[1].0.start) {
+        Some(pair) => Err(format!("its entries {} and {} share bytes", pair[0].1, pair[1].1)),
+        None => Ok(()),
+    }
 }
 
 /// The number of entries, the table of contents, and where that begins.
