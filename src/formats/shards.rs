@@ -3,8 +3,10 @@
 use super::source::no_tensor;
 use super::{FormatError, TensorSource, checksum, json, json_file};
 use crate::platform;
-use serde::Deserialize;
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +29,35 @@ pub struct Shards {
 /// What an index says; the rest is for people.
 #[derive(Deserialize)]
 struct Index {
+    #[serde(deserialize_with = "files_of")]
     weight_map: BTreeMap<String, String>,
+}
+
+/// Reads a map of tensors to files, which may name a tensor again with the same file.
+fn files_of<'de, D: Deserializer<'de>>(reader: D) -> Result<BTreeMap<String, String>, D::Error> {
+    reader.deserialize_map(Files)
+}
+
+/// Reads the map of an index.
+struct Files;
+
+impl<'de> Visitor<'de> for Files {
+    type Value = BTreeMap<String, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with the file of each tensor")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut files: BTreeMap<String, String> = BTreeMap::new();
+        while let Some((tensor, file)) = map.next_entry::<String, String>()? {
+            if let Some(before) = files.get(&tensor).filter(|before| **before != file) {
+                return Err(A::Error::custom(format!("it names {tensor:?} twice, in {before:?} and in {file:?}")));
+            }
+            files.insert(tensor, file);
+        }
+        Ok(files)
+    }
 }
 
 impl Shards {
@@ -62,7 +92,7 @@ impl Shards {
 
 /// The file of each tensor, as an index says: beside the index, or in folders there, so that none lies elsewhere.
 pub fn weight_map(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
-    if let Some(name) = json::named_twice(text, &["weight_map"])? {
+    if let Some(name) = json::named_twice(text, &[])? {
         return Err(format!("names {name:?} twice"));
     }
     let Index { weight_map } = serde_json::from_slice(text).map_err(|error| format!("is no index of shards: {error}"))?;
@@ -118,6 +148,8 @@ mod tests {
     fn an_index_names_files_beside_it_once() {
         let good = weight_map(br#"{"metadata": {"total_size": 1}, "weight_map": {"b": "parts/2.bin", "a": "1.bin"}}"#).unwrap();
         assert_eq!(good.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "parts/2.bin".into())]);
+        let again = weight_map(br#"{"weight_map": {"a": "1.bin", "b": "1.bin", "a": "1.bin"}}"#).unwrap();
+        assert_eq!(again.into_iter().collect::<Vec<_>>(), [("a".into(), "1.bin".into()), ("b".into(), "1.bin".into())]);
         for (text, word) in [
             (r#"{"weight_map": {"a": "../1.bin"}}"#, "../1.bin"),
             (r#"{"weight_map": {"a": "/etc/passwd"}}"#, "passwd"),
@@ -125,7 +157,8 @@ mod tests {
             (r#"{"weight_map": {"a": "b//1.bin"}}"#, "b//1.bin"),
             (r#"{"weight_map": {"a": "c:x"}}"#, "c:x"),
             (r#"{"weight_map": {"a": ""}}"#, "tensor a"),
-            (r#"{"weight_map": {"a": "1.bin", "a": "2.bin"}}"#, "\"a\" twice"),
+            (r#"{"weight_map": {"a": "1.bin", "a": "2.bin"}}"#, "\"a\" twice, in \"1.bin\" and in \"2.bin\""),
+            (r#"{"weight_map": {"a": "1.bin", "b": "2.bin", "a": "1.bin", "a": "2.bin"}}"#, "\"a\" twice"),
             (r#"{"weight_map": {}, "weight_map": {"a": "1.bin"}}"#, "\"weight_map\" twice"),
             (r#"{"weight_map": {"a": 1}}"#, "no index"),
             (r#"{"weight_map": {}}"#, "no tensors"),

@@ -191,8 +191,8 @@ fn what_unpacks_to_far_more_than_the_file_is_refused() {
         let storage = [b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0".as_slice(), &key, b"X\x03\0\0\0cpuJ\0\0\xc0\0tQ"].concat();
         [b"X\x01\0\0\0".as_slice(), &key, b"ctorch._utils\n_rebuild_tensor_v2\n(", &storage, b"K\0K\x02\x85K\x01\x85\x89}tRs"].concat()
     };
-    let pickle = |count| [b"\x80\x02}".as_slice(), &(0..count).flat_map(storage).collect::<Vec<u8>>(), b"."].concat();
-    let open = |count| {
+    let pickle = |count: u8| [b"\x80\x02}".as_slice(), &(0..count).flat_map(storage).collect::<Vec<u8>>(), b"."].concat();
+    let open = |count: u8| {
         let pickle = pickle(count);
         let mut entries = vec![("a/data.pkl", 0, pickle.len(), &pickle[..])];
         entries.extend(["a/data/0", "a/data/1"].map(|name| (name, 8, 48 << 20, &deflated[..])));
