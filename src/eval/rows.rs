@@ -41,7 +41,7 @@ impl Rows {
             if in_file > limit.unwrap_or(usize::MAX) {
                 continue;
             }
-            let parsed = json::as_python(text.as_bytes(), |text| serde_json::from_slice::<Map<String, Value>>(text));
+            let parsed = json::with_integers(text.as_bytes(), |text| serde_json::from_slice::<Map<String, Value>>(text));
             let mut fields = parsed.map_err(|error| {
                 // Its own line is always 1.
                 let problem = format!("rows {}, line {line}: no JSON object: {} (column {})", path.display(), reason(&error), error.column());

@@ -12,8 +12,11 @@ const NO_NUMBER: char = '\0';
 /// The names of numbers that Python writes and reads, but JSON has not.
 const NAMES: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// Parses JSON as Python does: NaN and the infinities are read (as texts, see [`no_number`]), and halves of
-/// surrogate pairs (as U+FFFD). `parse` is called again if it fails only for them.
+/// How a text begins by which an integer is passed on that no 64 bits hold.
+const INTEGER: &str = "\0integer ";
+
+/// Parses JSON as Python does: NaN and the infinities are read (as texts, see [`no_number`]), numbers too large for a
+/// float (as infinities), and halves of surrogate pairs (as U+FFFD). `parse` is called again if it fails only for them.
 pub fn as_python<T, E>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, E> {
     let problem = match parse(text) {
         Ok(parsed) => return Ok(parsed),
@@ -23,6 +26,21 @@ pub fn as_python<T, E>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, E>) -> Re
         Cow::Borrowed(_) => Err(problem),
         Cow::Owned(text) => parse(&text),
     }
+}
+
+/// Parses JSON as [`as_python`], with integers as Python has them: `-0` is 0, and those of up to 127 bits that no 64
+/// bits hold are passed on as texts, see [`integer`]. Longer ones become floats.
+pub fn with_integers<T, E>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, E> {
+    match exact(text) {
+        // What is wrong with a row is said of the row as it is.
+        Cow::Owned(exact) => as_python(&exact, &parse).or_else(|_| as_python(text, &parse)),
+        Cow::Borrowed(text) => as_python(text, parse),
+    }
+}
+
+/// The integer that a text stands for, if it is one that no 64 bits hold.
+pub fn integer(text: &str) -> Option<i128> {
+    text.strip_prefix(INTEGER)?.parse().ok()
 }
 
 /// A value in JSON, as Python reads it.
@@ -47,27 +65,39 @@ pub fn has_name(value: &Value) -> bool {
 
 /// The text in strict JSON, as far as it differs.
 fn strict(text: &[u8]) -> Cow<'_, [u8]> {
+    replaced(text, |rest, quoted| match rest[0] {
+        b'\\' if quoted => escaped(rest),
+        b'N' | b'I' | b'-' | b'0'..=b'9' if !quoted => infinite(rest),
+        _ => (1, None),
+    })
+}
+
+/// The text with integers that are read otherwise than by Python replaced.
+fn exact(text: &[u8]) -> Cow<'_, [u8]> {
+    replaced(text, |rest, quoted| match rest[0] {
+        b'\\' if quoted => (2, None),
+        b'-' | b'0'..=b'9' if !quoted => long(rest),
+        _ => (1, None),
+    })
+}
+
+/// The text with pieces of it replaced. `piece` is given the rest of the text, and true within quotes; it gives the
+/// length of the piece there, and what stands for it.
+fn replaced(text: &[u8], piece: impl Fn(&[u8], bool) -> (usize, Option<String>)) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
     // So many bytes are in `out`.
     let mut copied = 0;
     let mut at = 0;
     let mut quoted = false;
     while at < text.len() {
-        let (replaced, by) = match text[at] {
-            b'"' => {
-                quoted = !quoted;
-                (1, None)
-            }
-            b'\\' if quoted => escaped(&text[at..]),
-            b'N' | b'I' | b'-' if !quoted => named(&text[at..]),
-            _ => (1, None),
-        };
+        quoted ^= text[at] == b'"';
+        let (length, by) = piece(&text[at..], quoted);
         if let Some(by) = by {
             out.extend_from_slice(&text[copied..at]);
             out.extend(by.as_bytes());
-            copied = at + replaced;
+            copied = at + length;
         }
-        at += replaced;
+        at += length;
     }
     if copied == 0 {
         return Cow::Borrowed(text);
@@ -96,6 +126,45 @@ fn unit(text: &[u8]) -> Option<u32> {
 fn named(text: &[u8]) -> (usize, Option<String>) {
     let name = NAMES.iter().find(|name| text.starts_with(name.as_bytes()));
     name.map_or((1, None), |name| (name.len(), Some(format!("\"\\u0000{name}\""))))
+}
+
+/// The bytes of a number or of a name of [`NAMES`], and the text that stands for it if no float is so large.
+fn infinite(text: &[u8]) -> (usize, Option<String>) {
+    let Some((length, whole)) = number(text) else { return named(text) };
+    let value: Option<f64> = std::str::from_utf8(&text[..length]).ok().filter(|_| !whole).and_then(|text| text.parse().ok());
+    let name = value.filter(|value| value.is_infinite()).map(|value| if value > 0.0 { "Infinity" } else { "-Infinity" });
+    (length, name.map(|name| format!("\"\\u0000{name}\"")))
+}
+
+/// The bytes of a number, and the text that stands for it if it is an integer of more than 64 bits, or `-0`.
+fn long(text: &[u8]) -> (usize, Option<String>) {
+    let Some((length, whole)) = number(text) else { return (1, None) };
+    let digits = std::str::from_utf8(&text[..length]).unwrap_or_default();
+    let by = match digits.parse::<i128>() {
+        Ok(0) if whole && digits.starts_with('-') => Some("0".into()),
+        Ok(value) if whole && i64::try_from(value).is_err() && u64::try_from(value).is_err() => Some(format!("\"\\u0000integer {digits}\"")),
+        _ => None,
+    };
+    (length, by)
+}
+
+/// The bytes of the number that a text begins with, and true if it is an integer.
+fn number(text: &[u8]) -> Option<(usize, bool)> {
+    let digits = |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let sign = usize::from(text.first() == Some(&b'-'));
+    // A zero in front of other digits is a number of its own, which JSON does not have there.
+    let whole = sign + if text.get(sign) == Some(&b'0') { 1 } else { digits(sign) };
+    if whole == sign {
+        return None;
+    }
+    let fraction = if text.get(whole) == Some(&b'.') { digits(whole + 1) } else { 0 };
+    let mut end = if fraction > 0 { whole + 1 + fraction } else { whole };
+    if let Some(b'e' | b'E') = text.get(end) {
+        let signed = usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        let exponent = digits(end + 1 + signed);
+        end += if exponent > 0 { 1 + signed + exponent } else { 0 };
+    }
+    Some((end, end == whole))
 }
 
 /// A name that an object has twice, if it does: the outermost, or one inside it under one of the names `within`.
@@ -187,6 +256,26 @@ mod tests {
         );
         assert_eq!((&read["b"][1], no_number("NaN")), (&json!(1), None));
         assert!(value(b"{\"a\": NaN").is_err() && value(b"{\"a\": Nan}").is_err());
+        let large = value(br#"[1e400, -1.5E+999, 1e-999, 1e308, "1e400"]"#).unwrap();
+        assert_eq!([&large[0], &large[1]].map(|value| no_number(value.as_str().unwrap())), [Some("Infinity"), Some("-Infinity")]);
+        assert_eq!(large.as_array().unwrap()[2..], [json!(0.0), json!(1e308), json!("1e400")]);
+        for wrong in ["[1.e400]", "[1e400e1]", "[.1e400]", "[01e400]", "[1e400"] {
+            assert!(value(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn integers_are_those_of_python() {
+        let read = |text: &str| with_integers(text.as_bytes(), |text| serde_json::from_slice::<Value>(text));
+        let list = read(r#"[18446744073709551616, -9223372036854775809, "-0 \" 18446744073709551616", 18446744073709551615, -0, -0.0, 1e400]"#).unwrap();
+        let integers = [&list[0], &list[1]].map(|value| integer(value.as_str().unwrap()));
+        assert_eq!(integers, [Some(1i128 << 64), Some(-(1i128 << 63) - 1)]);
+        assert_eq!((&list[2], &list[3], &list[4]), (&json!("-0 \" 18446744073709551616"), &json!(u64::MAX), &json!(0)));
+        assert!(list[5].as_f64().unwrap().is_sign_negative() && no_number(list[6].as_str().unwrap()) == Some("Infinity"));
+        assert_eq!(read("[340282366920938463463374607431768211456]").unwrap(), json!([2f64.powi(128)]));
+        let problem = read("[18446744073709551616, x]").unwrap_err();
+        assert_eq!((problem.line(), problem.column()), (1, 24));
+        assert!(read("[0018446744073709551616]").is_err() && integer("18446744073709551616").is_none());
     }
 
     #[test]

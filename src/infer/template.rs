@@ -1,6 +1,7 @@
 //! Chat templates as Hugging Face models carry them. A template comes with a file, so it is not
 //! trusted: it can spend a limited amount of work and memory, and an error is all it can cause.
 
+use crate::formats::json;
 use crate::jinja::{self, ErrorKind, Json, Options, Syntax};
 use crate::model::{ChatFormat, Templates};
 use crate::platform;
@@ -78,7 +79,10 @@ impl Given {
     pub fn new(tools: Json, documents: Json, variables: Json) -> Result<Self, String> {
         let tools = match tools {
             Json::Text(text) if text.trim().is_empty() => Json::Null,
-            Json::Text(text) => serde_json::from_str(&text).map_err(|error| format!("tools is a string that is not JSON: {error}"))?,
+            Json::Text(text) => {
+                let read = json::with_integers(text.as_bytes(), |text| serde_json::from_slice(text));
+                read.map_err(|error: serde_json::Error| format!("tools is a string that is not JSON: {error}"))?
+            }
             other => other,
         };
         for (name, list) in [("tools", &tools), ("documents", &documents)] {

@@ -51,7 +51,7 @@ impl From<&serde_json::Value> for Json {
                 (_, Some(value)) => Json::Int(value.into()),
                 _ => Json::Float(number.as_f64().unwrap_or_default()),
             },
-            serde_json::Value::String(text) => text.as_str().into(),
+            serde_json::Value::String(text) => json::integer(text).map_or_else(|| text.as_str().into(), Json::Int),
             serde_json::Value::Array(items) => Json::List(items.iter().map(Json::from).collect()),
             serde_json::Value::Object(entries) => Json::Map(entries.iter().map(|(key, value)| (key.clone(), value.into())).collect()),
         }
@@ -167,7 +167,7 @@ impl<'de> Visitor<'de> for AnyJson {
 
     fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<Json, E> {
         Ok(match json::no_number(text) {
-            None => Json::Text(text.into()),
+            None => json::integer(text).map_or_else(|| Json::Text(text.into()), Json::Int),
             Some("NaN") => Json::Float(f64::NAN),
             Some(name) => Json::Float(if name.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }),
         })
@@ -202,9 +202,10 @@ impl Serialize for Json {
         match self {
             Json::Null => serializer.serialize_unit(),
             Json::Bool(value) => serializer.serialize_bool(*value),
-            Json::Int(value) => match i64::try_from(*value) {
-                Ok(value) => serializer.serialize_i64(value),
-                Err(_) => serializer.serialize_u64(u64::try_from(*value).unwrap_or(u64::MAX)),
+            Json::Int(value) => match (i64::try_from(*value), u64::try_from(*value)) {
+                (Ok(value), _) => serializer.serialize_i64(value),
+                (_, Ok(value)) => serializer.serialize_u64(value),
+                _ => serializer.serialize_i128(*value),
             },
             Json::Float(value) => serializer.serialize_f64(*value),
             Json::Text(text) => serializer.serialize_str(text),

@@ -46,7 +46,7 @@ pub struct DataReport {
 }
 
 /// A number for the rules by which templates are rendered; another one where they change.
-const RULES: u64 = 1;
+const RULES: u64 = 2;
 
 /// Ids of a document that are shown.
 const SHOWN: u64 = 200;

@@ -46,7 +46,7 @@ pub(super) enum RowError {
 /// Reads a row; the field is one of [`KNOWN`] if it is `auto`.
 pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
     let wanted: &[&str] = if field == AUTO { &KNOWN } else { &[field] };
-    let read = json::as_python(line.as_bytes(), |line| {
+    let read = json::with_integers(line.as_bytes(), |line| {
         let mut json = serde_json::Deserializer::from_slice(line);
         let mut fields = Fields { wanted, found: [None, None, None], null: None, beside: Default::default(), others: Vec::new() };
         (&mut json).deserialize_map(&mut fields).and_then(|()| json.end()).map(|()| fields)
@@ -146,9 +146,10 @@ impl<'de> Visitor<'de> for Field<'_> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-        match json::no_number(text) {
-            Some(name) => Err(E::custom(format!("the field {} is {name}; text is needed", self.0))),
-            None => Ok(Some(Contents::Text(text.into()))),
+        match (json::no_number(text), json::integer(text)) {
+            (Some(name), _) => Err(E::custom(format!("the field {} is {name}; text is needed", self.0))),
+            (_, Some(number)) => Err(E::custom(format!("the field {} is {number}; text is needed", self.0))),
+            _ => Ok(Some(Contents::Text(text.into()))),
         }
     }
 
@@ -240,6 +241,16 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_a_conversation_are_those_of_python() {
+        let numbers = "18446744073709551616, -9223372036854775809, 170141183460469231731687303715884105727, -0, -0.0, 1e400, -1E400, 1E5, NaN";
+        let line = format!(r#"{{"messages": [{{"role": "user", "n": [{numbers}]}}], "tools": [{{"most": 18446744073709551616}}]}}"#);
+        let Ok(Contents::Conversation(read)) = row(&line, AUTO) else { panic!() };
+        let right = "18446744073709551616, -9223372036854775809, 170141183460469231731687303715884105727, 0, -0.0, inf, -inf, 100000.0, nan";
+        assert_eq!(read.messages[0].to_string(), format!("{{'role': 'user', 'n': [{right}]}}"));
+        assert_eq!(read.tools.to_string(), "[{'most': 18446744073709551616}]");
+    }
+
+    #[test]
     fn what_is_no_row_says_why() {
         for (line, field, expected) in [
             ("{\"text\": \"a", AUTO, "EOF while parsing a string"),
@@ -250,6 +261,8 @@ mod tests {
             ("{\"text\": \"a\"}", "body", "has no field body; it has text"),
             ("{\"text\": null, \"id\": 1}", AUTO, "the field text is null"),
             ("{\"text\": NaN}", AUTO, "the field text is NaN"),
+            ("{\"text\": 18446744073709551616}", AUTO, "expected text, a list"),
+            ("{\"token_ids\": [18446744073709551616]}", AUTO, "expected a token id"),
             ("{\"token_ids\": [1, NaN]}", AUTO, "NaN"),
             ("{\"text\": 3}", AUTO, "invalid type: integer `3`, expected text, a list"),
             ("{\"token_ids\": [1, -2]}", AUTO, "integer `-2`, expected a token id"),
