@@ -305,6 +305,20 @@ mod tests {
     }
 
     #[test]
+    fn a_template_may_add_to_a_text_message_by_message() {
+        let messages: Vec<Message> = (0..800).map(|_| Message::new("user", &"x".repeat(1000))).collect();
+        for add in
+            ["ns.out ~ m.role ~ ': ' ~ m.content ~ '\\n'", "ns.out + m.role + ': ' + m.content + '\\n'", "[ns.out, m.role, ': ', m.content, '\\n'] | join"]
+        {
+            let source =
+                format!("{{% set ns = namespace(out='') %}}{{% for m in messages %}}{{% set ns.out = {add} %}}{{% endfor %}}{{{{ ns.out | length }}}}");
+            assert_eq!(template(&source).unwrap().render(&messages, false).unwrap(), "805600", "{add}");
+        }
+        let source = "{% set ns = namespace(all=[]) %}{% for i in range(3000) %}{% set ns.all = ns.all + [i] %}{% endfor %}{{ ns.all | length }}";
+        assert_eq!(render(source).unwrap(), "3000");
+    }
+
+    #[test]
     fn hostile_templates_are_errors() {
         let mut deep = "{{ ".to_string();
         deep.push_str(&"(".repeat(100_000));
@@ -320,6 +334,7 @@ mod tests {
             "{% set ns = namespace(x=(1,)) %}{% for i in range(150) %}{% set ns.x = (ns.x, ns.x) %}{% endfor %}{{ {ns.x: 1} }}",
             "{% set a = namespace(x=[1]) %}{% set b = namespace(x=[1]) %}{% for i in range(150) %}{% set a.x = [a.x, a.x] %}{% set b.x = [b.x, b.x] %}{% endfor %}{{ a.x == b.x }}",
             "{% set ns = namespace(x=[]) %}{% for i in range(9999) %}{% set ns.x = [ns.x] %}{% endfor %}",
+            "{% set ns = namespace(x='a' * 100000, all=[]) %}{% for i in range(2000) %}{% set ns.x = ns.x ~ 'b' %}{% set ns.all = ns.all + [ns.x] %}{% endfor %}",
             "{{ 'x' * 9999999999999 }}",
             "{{ 'x'.center(9999999999999) }}",
             "{{ '%9999999999d' % 1 }}",

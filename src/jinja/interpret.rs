@@ -9,6 +9,7 @@ use super::value::{Value, View};
 use super::{Error, Json, Options, Result, Template, filters, markup, operators, predicates, print};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// Functions that every template has.
 pub(super) const FUNCTIONS: [&str; 6] = ["range", "dict", "lipsum", "cycler", "joiner", "namespace"];
@@ -238,7 +239,9 @@ impl<'t> Interpreter<'t> {
                 false => print::write(value, &mut out, &self.meter)?,
             }
         }
-        Ok(Value::text(out, safe))
+        let joined: Arc<str> = out.into();
+        self.meter.lend_text(&joined, joined.len())?;
+        Ok(Value::text(joined, safe))
     }
 
     fn compare(&mut self, first: &Expr, others: &[(Comparison, Expr)]) -> Result<Value> {

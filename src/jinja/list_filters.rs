@@ -236,7 +236,9 @@ fn join(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -
         }
         print::write(&text(item)?, &mut out, &interpreter.meter)?;
     }
-    Ok(Value::text(out, safe))
+    let joined: Arc<str> = out.into();
+    interpreter.meter.lend_text(&joined, joined.len())?;
+    Ok(Value::text(joined, safe))
 }
 
 /// `map`: an attribute of each item, or each item through a filter.

@@ -7,6 +7,7 @@ use super::value::{Items, Range, Text, Value, View};
 use super::{Error, ErrorKind, Result, format, markup};
 use std::cmp::Ordering;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// The error of using what is not there.
 pub(super) fn undefined(value: &Value) -> Error {
@@ -105,23 +106,28 @@ fn floats(operator: Binary, x: f64, y: f64) -> Result<Value> {
 
 /// Texts, lists and tuples one behind the other.
 fn add(left: &Value, right: &Value, meter: &Meter) -> Result<Option<Value>> {
-    let joined = |a: &Items, b: &Items| a.items.iter().chain(&b.items).cloned().collect::<Vec<_>>();
+    let joined = |a: &Items, b: &Items| {
+        let bytes = (a.items.len() + b.items.len()) * size_of::<Value>();
+        meter.memory(bytes)?;
+        let items = Rc::new(Items::new(a.items.iter().chain(&b.items).cloned().collect(), false, meter)?);
+        // They are paid for once more where they are made.
+        meter.lend_items(&items, 2 * bytes)?;
+        Ok::<_, Error>(items)
+    };
     Ok(Some(match (left, right) {
         (Value::Str(a), Value::Str(b)) => {
-            meter.text(a.text.len().checked_add(b.text.len()))?;
-            match a.safe || b.safe {
-                true => Value::text(markup::escaped(a) + &*markup::escaped(b), true),
+            let bytes = a.text.len().saturating_add(b.text.len());
+            meter.memory(bytes)?;
+            let safe = a.safe || b.safe;
+            let text: Arc<str> = match safe {
+                true => (markup::escaped(a) + &*markup::escaped(b)).into(),
                 false => [&*a.text, &*b.text].concat().into(),
-            }
+            };
+            meter.lend_text(&text, bytes)?;
+            Value::text(text, safe)
         }
-        (Value::List(a), Value::List(b)) => {
-            meter.memory((a.items.len() + b.items.len()) * size_of::<Value>())?;
-            Value::list(joined(a, b), meter)?
-        }
-        (Value::Tuple(a), Value::Tuple(b)) => {
-            meter.memory((a.items.len() + b.items.len()) * size_of::<Value>())?;
-            Value::tuple(joined(a, b), meter)?
-        }
+        (Value::List(a), Value::List(b)) => Value::List(joined(a, b)?),
+        (Value::Tuple(a), Value::Tuple(b)) => Value::Tuple(joined(a, b)?),
         _ => return Ok(None),
     }))
 }

@@ -166,7 +166,11 @@ impl Interpreter<'_> {
             let result = this.run(body).and_then(|flow| {
                 let value = match filter.filter(|_| flow == Flow::Next) {
                     Some(filter) => this.eval(filter)?,
-                    None => Value::text(std::mem::take(&mut this.out), escapes),
+                    None => {
+                        let text: Arc<str> = std::mem::take(&mut this.out).into();
+                        this.meter.lend_text(&text, text.len())?;
+                        Value::text(text, escapes)
+                    }
                 };
                 Ok((value, flow))
             });

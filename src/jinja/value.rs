@@ -312,7 +312,7 @@ fn depth_over<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u16> {
 }
 
 impl Items {
-    fn new(items: Vec<Value>, group: bool, meter: &Meter) -> Result<Self> {
+    pub(super) fn new(items: Vec<Value>, group: bool, meter: &Meter) -> Result<Self> {
         meter.memory(size_of::<Self>() + items.len() * size_of::<Value>())?;
         meter.steps(items.len() / 4)?;
         Ok(Self { depth: depth_over(items.iter())?, items, group })
