@@ -7,7 +7,7 @@ use signet::formats::TensorSource;
 use signet::formats::safetensors::{Dtype, TensorFile, TensorInfo, TensorWriter};
 use signet::graph::{Machine, Storage};
 use signet::infer::Engine;
-use signet::model::{ModelFile, Purpose};
+use signet::model::{Floats, ModelFile, Purpose, export_dense, export_latent, pack};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -20,7 +20,7 @@ fn rewritten(path: &Path, change: &mut dyn FnMut(&str, Vec<f32>) -> Option<(Stri
     let mut tensors = Vec::new();
     for name in file.names() {
         let shape = file.shape(&name).unwrap().to_vec();
-        if let Some((name, dtype, values)) = change(&name, file.raw_floats(&name).unwrap()) {
+        if let Some((name, dtype, values)) = change(&name, file.values_of(&name, shape.iter().product(), 0..1).unwrap()) {
             tensors.push(((name, dtype, shape), values));
         }
     }
@@ -155,6 +155,50 @@ fn a_row_of_the_embedding_matters_only_to_its_token() {
     std::fs::copy(crate::published::published("llama3").join("model.safetensors"), &path).unwrap();
     spoil("lm_head.weight");
     let problem = ModelFile::open(&copied.0).unwrap().load(&mut machine, Purpose::Inference(Storage::F32)).unwrap_err().to_string();
+    assert!(problem.contains("tensor lm_head.weight holds NaN"), "{problem}");
+}
+
+#[test]
+fn a_row_without_a_text_stays_what_it_is_in_other_files() {
+    let unusable = |path: &Path| {
+        let file = ModelFile::open(path).unwrap();
+        let weights = file.load(&mut Machine::cpu(), Purpose::Inference(Storage::F32)).unwrap();
+        weights.unusable().to_vec()
+    };
+    let spoil = |path: &Path| {
+        rewritten(path, &mut |own, mut values| {
+            if own == "model.embed_tokens.weight" {
+                let cols = values.len() / 41;
+                (values[7 * cols + 1], values[30 * cols]) = (f32::NAN, f32::INFINITY);
+            }
+            Some((own.to_string(), Dtype::F32, values))
+        });
+    };
+    let copied = Copied::new("llama3", "row-files");
+    spoil(&copied.0.join("model.safetensors"));
+    let file = ModelFile::open(&copied.0).unwrap();
+    for floats in [Floats::F32, Floats::F16, Floats::Bf16] {
+        let out = copied.0.join(format!("{floats:?}"));
+        export_dense(&file, &out, floats, &mut |_, _| true).unwrap();
+        assert_eq!(unusable(&out), [7, 30], "{floats:?}");
+    }
+    let packed = copied.0.join("packed.signet");
+    pack(&file, &packed).unwrap();
+    assert_eq!(unusable(&packed), [7, 30]);
+    // A binarized model, whose signs alone are packed.
+    let latent = copied.0.join("latent");
+    export_latent(&ModelFile::open(&crate::published::published("fbi")).unwrap(), &latent, &mut |_, _| true).unwrap();
+    spoil(&latent.join("model.safetensors"));
+    let packed = copied.0.join("fbi.signet");
+    pack(&ModelFile::open(&latent).unwrap(), &packed).unwrap();
+    assert!(ModelFile::open(&packed).unwrap().packed());
+    assert_eq!(unusable(&packed), [7, 30]);
+    // A head that is not finite spoils every text.
+    rewritten(&latent.join("model.safetensors"), &mut |own, mut values| {
+        values[0] = if own == "lm_head.weight" { f32::NAN } else { values[0] };
+        Some((own.to_string(), Dtype::F32, values))
+    });
+    let problem = pack(&ModelFile::open(&latent).unwrap(), &packed).unwrap_err().to_string();
     assert!(problem.contains("tensor lm_head.weight holds NaN"), "{problem}");
 }
 

@@ -96,6 +96,15 @@ impl TensorFile {
     /// A band of the rows of a tensor of halves (F16) with `cols` columns as they are, two a word, low
     /// half first; each row starts on a word.
     pub fn halves_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<u32>, FormatError> {
+        let first = band.start * cols;
+        match self.any_halves_of(name, cols, band)? {
+            (words, None) => Ok(words),
+            (_, Some(at)) => Err(self.problem(format!("tensor {name} holds no finite number at element {}", first + at))),
+        }
+    }
+
+    /// The same of numbers that need not be finite; gives the first that is not, too, counted from the band's.
+    pub fn any_halves_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<(Vec<u32>, Option<usize>), FormatError> {
         let dtype = self.found(name)?.dtype;
         if dtype != Dtype::F16 {
             return Err(self.problem(format!("tensor {name} holds {dtype:?}; F16 is needed")));
@@ -104,11 +113,9 @@ impl TensorFile {
         let bytes = self.raw_part(name, 2 * first..2 * band.end * cols)?;
         let half = |pair: &[u8]| u32::from(u16::from_le_bytes([pair[0], pair[1]]));
         // All exponent bits set: infinite, or not a number.
-        if let Some(at) = bytes.as_chunks::<2>().0.iter().position(|pair| half(pair) & 0x7c00 == 0x7c00) {
-            return Err(self.problem(format!("tensor {name} holds no finite number at element {}", first + at)));
-        }
+        let infinite = bytes.as_chunks::<2>().0.iter().position(|pair| half(pair) & 0x7c00 == 0x7c00);
         let row = |row: &'_ [u8]| row.chunks(4).map(|pair| half(pair) | pair.get(2..4).map_or(0, half) << 16).collect::<Vec<_>>();
-        Ok(bytes.chunks(2 * cols).flat_map(row).collect())
+        Ok((bytes.chunks(2 * cols).flat_map(row).collect(), infinite))
     }
 
     /// A tensor of `rows × cols` 32-bit words (U32 or I32).

@@ -42,10 +42,20 @@ impl Floats {
     /// Values of the tensor `name` of the model at `path`, rounded to nearest, ties to even, little-endian. One
     /// that is too large is refused.
     pub(super) fn encode(self, path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
+        self.rounded(path, name, values, false)
+    }
+
+    /// The same of values that need not be finite: those that are not stay what they are.
+    pub(super) fn encode_any(self, path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
+        self.rounded(path, name, values, true)
+    }
+
+    fn rounded(self, path: &Path, name: &str, values: &[f32], any: bool) -> Result<Vec<u8>, ModelError> {
+        let kept = |x: f32| any && !x.is_finite();
         let bytes = match self {
             Floats::F32 => return Ok(values.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            Floats::F16 => finite(values, |x| Some(f16::from_f32(x)).filter(|x| x.is_finite()).map(f16::to_le_bytes)),
-            Floats::Bf16 => finite(values, |x| Some(bf16::from_f32(x)).filter(|x| x.is_finite()).map(bf16::to_le_bytes)),
+            Floats::F16 => finite(values, |x| Some(f16::from_f32(x)).filter(|half| half.is_finite() || kept(x)).map(f16::to_le_bytes)),
+            Floats::Bf16 => finite(values, |x| Some(bf16::from_f32(x)).filter(|half| half.is_finite() || kept(x)).map(bf16::to_le_bytes)),
         };
         let refused = |at: usize| FormatError::new(path, format!("tensor {name} holds {} at element {at}, too large for {}", values[at], self.torch()));
         bytes.map_err(|at| refused(at).into())
@@ -75,5 +85,10 @@ mod tests {
         let error = encode(Floats::F16, &[1.0, 65_520.0]).unwrap_err().to_string();
         assert!(error.contains("tensor t holds 65520 at element 1, too large for float16"), "{error}");
         assert!(encode(Floats::Bf16, &[65_520.0]).is_ok() && encode(Floats::Bf16, &[f32::MAX]).is_err());
+        assert!(encode(Floats::F16, &[f32::NAN]).is_err() && encode(Floats::Bf16, &[f32::INFINITY]).is_err());
+        let any = |floats: Floats, values: &[f32]| floats.encode_any(Path::new("m"), "t", values);
+        assert_eq!(any(Floats::F16, &[f32::NEG_INFINITY, 1.0]).unwrap(), [0x00, 0xfc, 0x00, 0x3c]);
+        let nan = any(Floats::Bf16, &[f32::NAN]).unwrap();
+        assert!(bf16::from_le_bytes([nan[0], nan[1]]).is_nan() && any(Floats::F16, &[65_520.0]).is_err());
     }
 }

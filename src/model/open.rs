@@ -4,6 +4,7 @@ use super::chat_format::{ChatFormat, Templates};
 use super::config::LlamaConfig;
 use super::declared::Declared;
 use super::directory;
+use super::encode::Floats;
 use super::gguf::Described;
 use super::hugging_face::weights;
 use super::init::{init_from_dense, load};
@@ -17,6 +18,7 @@ use crate::formats::{FileSums, FormatError, TensorSource, bands, json_file};
 use crate::graph::{Machine, MachineError, Storage};
 use crate::ops::pack_signs;
 use crate::platform;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -212,19 +214,21 @@ impl ModelFile {
         }
         let mut weights = Weights::allocate(machine, &self.config, self.linears, purpose)?;
         match &self.tensors {
-            // A row of an embedding that is no head matters only to texts that have its token.
-            Tensors::Floats(source) if !self.config.tie_word_embeddings && matches!(purpose, Purpose::Inference(_)) => {
+            Tensors::Floats(source) if free_rows(&self.config).is_some() && matches!(purpose, Purpose::Inference(_)) => {
                 let mut unusable = Vec::new();
                 load(machine, &weights, &mut |name, rows, cols, band| match name {
                     EMBEDDING => {
                         source.expect_shape(name, rows, cols)?;
                         let values = source.values_of(name, cols, band.clone())?;
-                        let finite = |row: &[f32]| row.iter().all(|value| value.is_finite());
-                        unusable.extend(values.chunks(cols).zip(band).filter(|(row, _)| !finite(row)).map(|(_, id)| id as u32));
+                        unusable.extend(not_finite(&values, cols, band));
                         Ok::<_, ModelError>(values)
                     }
                     _ => Ok(source.band(name, rows, cols, band)?),
                 })?;
+                weights.set_unusable(unusable);
+            }
+            Tensors::Packed(file) => {
+                let unusable = pack::fill(machine, &weights, file, free_rows(&self.config))?;
                 weights.set_unusable(unusable);
             }
             _ => self.fill(machine, &weights)?,
@@ -237,7 +241,7 @@ impl ModelFile {
     pub fn fill(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
         self.check_head(weights)?;
         match &self.tensors {
-            Tensors::Packed(file) => pack::fill(machine, weights, file),
+            Tensors::Packed(file) => pack::fill(machine, weights, file, None).map(drop),
             Tensors::Floats(source) => load(machine, weights, &mut |name, rows, cols, band| Ok(source.band(self.name(name), rows, cols, band)?)),
         }
     }
@@ -276,10 +280,34 @@ impl ModelFile {
         Ok(words)
     }
 
-    /// One tensor.
+    /// One tensor. Rows of an embedding that is no head may hold numbers that are not finite.
     pub fn floats(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
-        self.tensors().floats(name, rows, cols)
+        if free_rows(&self.config) != Some(name) {
+            return self.tensors().floats(name, rows, cols);
+        }
+        self.tensors().expect_shape(name, rows, cols)?;
+        self.tensors().values_of(name, cols, 0..rows)
     }
+
+    /// The bytes of a tensor's values, rounded; numbers that are not finite stay where [`ModelFile::floats`] gives them.
+    pub(super) fn encoded(&self, floats: Floats, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
+        match free_rows(&self.config) == Some(name) {
+            true => floats.encode_any(self.path(), name, values),
+            false => floats.encode(self.path(), name, values),
+        }
+    }
+}
+
+/// The tensor whose rows may hold numbers that are not finite: a row of an embedding that is no head matters only to
+/// texts that have its token.
+pub(super) fn free_rows(config: &LlamaConfig) -> Option<&'static str> {
+    (!config.tie_word_embeddings).then_some(EMBEDDING)
+}
+
+/// The rows of a band that hold a number that is not finite.
+pub(super) fn not_finite(values: &[f32], cols: usize, band: Range<usize>) -> impl Iterator<Item = u32> {
+    let finite = |row: &[f32]| row.iter().all(|value| value.is_finite());
+    values.chunks(cols).zip(band).filter(move |(row, _)| !finite(row)).map(|(_, id)| id as u32)
 }
 
 /// The shape that a file's tensors have: where it says that the head is the embedding, and there is another head, that one

@@ -6,7 +6,7 @@ use super::chat_format::{ChatFormat, Templates};
 use super::config::LlamaConfig;
 use super::encode::Floats;
 use super::init::write_floats;
-use super::open::{ModelError, ModelFile};
+use super::open::{ModelError, ModelFile, free_rows, not_finite};
 use super::weights::{Linears, Weights};
 use crate::data::{Ends, Tokenizer};
 use crate::formats::safetensors::{Dtype, SealedWriter, TensorFile, TensorInfo};
@@ -184,7 +184,10 @@ pub(super) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &m
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
         let bytes = match name.strip_suffix(".signs") {
             Some(layer) => tensors.signs(layer, rows, sizes[layer]).await.map(|words| words.iter().flat_map(|word| word.to_le_bytes()).collect()),
-            None => tensors.floats(name, rows, cols).await.and_then(|values| Floats::F16.encode(tensors.path(), name, &values)),
+            None => tensors.floats(name, rows, cols).await.and_then(|values| match free_rows(about.config) == Some(name.as_str()) {
+                true => Floats::F16.encode_any(tensors.path(), name, &values),
+                false => Floats::F16.encode(tensors.path(), name, &values),
+            }),
         };
         writer.tensor(name, &bytes.map_err(io::Error::other)?)?;
     }
@@ -261,8 +264,10 @@ pub(super) fn no_latent(path: &Path) -> FormatError {
 }
 
 /// Fills weights from a packed file: signs and halves go to the machine as they are, a layer's or a band
-/// of rows at a time, so that the host never holds more than a small part of the file.
-pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) -> Result<(), ModelError> {
+/// of rows at a time, so that the host never holds more than a small part of the file. Of the tensor `free`, rows may
+/// hold numbers that are not finite; gives those rows.
+pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, free: Option<&str>) -> Result<Vec<u32>, ModelError> {
+    let mut unusable = Vec::new();
     for binary in &weights.binary {
         if binary.latent.is_some() {
             return Err(no_latent(file.path()).into());
@@ -277,13 +282,19 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile) 
         file.expect_shape(name, rows, cols)?;
         for band in bands(rows, cols) {
             let part = home.rows(band.start, band.len());
-            match part.spec.storage {
-                Storage::F16 => machine.write(&part, &file.halves_of(name, cols, band)?)?,
-                _ => write_floats(machine, &part, &file.floats_of(name, cols, band)?)?,
+            let free = free == Some(name.as_str());
+            if free {
+                unusable.extend(not_finite(&file.values_of(name, cols, band.clone())?, cols, band.clone()));
+            }
+            match (part.spec.storage, free) {
+                (Storage::F16, true) => machine.write(&part, &file.any_halves_of(name, cols, band)?.0)?,
+                (Storage::F16, false) => machine.write(&part, &file.halves_of(name, cols, band)?)?,
+                (_, true) => write_floats(machine, &part, &file.values_of(name, cols, band)?)?,
+                (_, false) => write_floats(machine, &part, &file.floats_of(name, cols, band)?)?,
             }
         }
     }
-    Ok(())
+    Ok(unusable)
 }
 
 /// The sign words of a packed layer; bits past the last column are refused.

@@ -59,7 +59,7 @@ fn bytes(source: &ModelFile, tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
         None => values,
     };
     let floats = if planned.floats == GgufFloats::F32 { Floats::F32 } else { Floats::F16 };
-    floats.encode(source.path(), name, &values)
+    source.encoded(floats, name, &values)
 }
 
 /// Rows of each head as ggml rotates them: dimension j next to j + d/2, where Hugging Face has the halves one

@@ -86,7 +86,7 @@ fn stream(source: &ModelFile, floats: Floats, tensors: &[TensorInfo], out: &mut 
             Some(layer) if plain && name.contains("_proj.") => dense_weight(source, layer, rows, cols),
             _ => source.floats(name, rows, cols).map_err(ModelError::from),
         };
-        let bytes = values.and_then(|values| floats.encode(source.path(), name, &values)).map_err(io::Error::other)?;
+        let bytes = values.and_then(|values| source.encoded(floats, name, &values)).map_err(io::Error::other)?;
         writer.tensor(name, &bytes)?;
         total += bytes.len() as u64;
         if !progress(n + 1, tensors.len()) {
