@@ -374,7 +374,15 @@ fn a_head_that_differs_is_the_models_though_it_is_called_tied() {
     write(&same.join("model.safetensors"), true, Some);
     let none = model("none", true);
     write(&none.join("model.safetensors"), false, |_| None);
-    for path in [&same, &none] {
+    // A head alone, and no embedding: the head is it.
+    let alone = model("alone", true);
+    write(&alone.join("model.safetensors"), false, |_| None);
+    let mut bytes = std::fs::read(alone.join("model.safetensors")).unwrap();
+    let name = b"\"model.embed_tokens.weight\":";
+    let at = bytes.windows(name.len()).position(|bytes| bytes == name).unwrap();
+    bytes[at..at + name.len()].copy_from_slice(format!("{:<1$}", "\"lm_head.weight\":", name.len()).as_bytes());
+    std::fs::write(alone.join("model.safetensors"), bytes).unwrap();
+    for path in [&same, &none, &alone] {
         let file = ModelFile::open(path).unwrap();
         assert!(file.config.tie_word_embeddings && says(path, "c").1[..2] == [2, 2], "{}", path.display());
     }

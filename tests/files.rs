@@ -65,6 +65,9 @@ fn names_as_training_code_leaves_them_are_read() {
     let copied = Copied::new("tied", "adapter");
     renamed(&copied, &|own| own.replace("q_proj.weight", "q_proj.base_layer.weight"));
     assert!(copied.problem().contains("belongs to an adapter"), "{}", copied.problem());
+    let copied = Copied::new("tied", "prefix");
+    renamed(&copied, &|own| format!("student.{own}"));
+    assert!(copied.problem().contains("all names of tensors begin with \"student.\""), "{}", copied.problem());
 }
 
 #[test]

@@ -12,6 +12,9 @@ const WRAPPERS: [&str; 4] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_w
 const AROUND: [&str; 2] = ["module.", "base_model.model."];
 /// How names of the model below the head begin, which transformers calls `model`.
 const BELOW: [&str; 3] = ["embed_tokens.", "layers.", "norm."];
+/// How the names of blocks begin, and a name that every LLaMA has below what may be around it.
+const BLOCKS: &str = "model.layers.";
+const FIRST: &str = "layers.0.self_attn.q_proj.weight";
 /// Parts of names that belong to adapters: the tensors beside them are not the model's whole weights.
 const ADAPTERS: [&str; 3] = [".lora_", ".base_layer.", ".adapter_"];
 
@@ -41,6 +44,33 @@ pub(super) fn as_transformers(inner: Box<dyn TensorSource>) -> Result<Box<dyn Te
         stored.entry(plain(name)).or_insert_with(|| name.clone());
     }
     Ok(Box::new(Renamed { inner, stored }))
+}
+
+/// The tensors of a file, one of them under another name: of a tied model, a head alone is the embedding.
+pub(super) fn called(inner: Box<dyn TensorSource>, own: &str, name: &str) -> Box<dyn TensorSource> {
+    let name_of = |stored: String| (if stored == own { name.to_string() } else { stored.clone() }, stored);
+    let stored = inner.names().into_iter().map(name_of).collect();
+    Box::new(Renamed { inner, stored })
+}
+
+/// Refuses tensors whose names begin with something that transformers does not know either, so that all would be missing.
+pub(super) fn refuse_prefix(tensors: &dyn TensorSource) -> Result<(), FormatError> {
+    prefixed(&tensors.names()).map_or(Ok(()), |problem| Err(FormatError::new(tensors.path(), problem)))
+}
+
+/// The problem of names that begin so, if they do.
+fn prefixed(names: &[String]) -> Option<String> {
+    let mut plain_names = names.iter().map(|name| plain(name));
+    let prefix = plain_names.find_map(|name| name.strip_suffix(FIRST).map(|prefix| prefix.strip_suffix("model.").unwrap_or(prefix).to_string()));
+    let prefix = prefix.filter(|prefix| !prefix.is_empty())?;
+    if names.iter().any(|name| plain(name).starts_with(BLOCKS)) {
+        return None;
+    }
+    let advice = "Save the model within (of PyTorch: its own state_dict()), or take that off the names";
+    Some(match names.iter().all(|name| plain(name).starts_with(&prefix)) {
+        true => format!("all names of tensors begin with {prefix:?}, which transformers does not know either. {advice}"),
+        false => format!("the names of a LLaMA's tensors begin with {prefix:?}: it is a part of another model. {advice}"),
+    })
 }
 
 /// The name that transformers gives a tensor.
@@ -95,6 +125,10 @@ impl TensorSource for Renamed {
         self.inner.values_of(self.own(name), cols, band)
     }
 
+    fn has_sums(&self) -> bool {
+        self.inner.has_sums()
+    }
+
     fn checksum(&self) -> Result<u64, FormatError> {
         self.inner.checksum()
     }
@@ -121,6 +155,32 @@ mod tests {
             ("vision.norm.weight", "vision.norm.weight"),
         ] {
             assert_eq!(plain(stored), name, "{stored}");
+        }
+    }
+
+    #[test]
+    fn a_prefix_that_transformers_does_not_know_is_named() {
+        let refused = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+            prefixed(&names)
+        };
+        for (prefix, inner) in [("student.", "model."), ("llm.", ""), ("language_model.", "model."), ("a.b.", "model.")] {
+            let names = [format!("{prefix}{inner}layers.0.self_attn.q_proj.weight"), format!("{prefix}lm_head.weight")];
+            let names = names.each_ref().map(String::as_str);
+            let problem = refused(&names).unwrap();
+            assert!(problem.contains(&format!("all names of tensors begin with {prefix:?}")), "{problem}");
+            let problem = refused(&[names[0], names[1], "vision.weight"]).unwrap();
+            assert!(problem.contains(&format!("{prefix:?}: it is a part of another model")), "{problem}");
+        }
+        for names in [
+            &["model.layers.0.self_attn.q_proj.weight", "student.model.layers.0.self_attn.q_proj.weight"][..],
+            &["module._orig_mod.model.layers.0.self_attn.q_proj.weight"],
+            &["layers.0.self_attn.q_proj.weight", "norm.weight"],
+            &["model.embed_tokens.weight", "model.layers.1.self_attn.q_proj.weight"],
+            &["base_model.model.model.layers.0.self_attn.q_proj.weight"],
+            &[],
+        ] {
+            assert_eq!(refused(names), None, "{names:?}");
         }
     }
 }

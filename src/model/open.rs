@@ -8,6 +8,7 @@ use super::encode::Floats;
 use super::gguf::Described;
 use super::hugging_face::weights;
 use super::init::{init_from_dense, load};
+use super::names;
 use super::pack;
 use super::weights::{Linears, Purpose, Weights};
 use crate::assets;
@@ -114,7 +115,11 @@ impl ModelFile {
 
     fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
         let config = LlamaConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
-        let config = with_own_head(config, &*tensors);
+        names::refuse_prefix(&*tensors)?;
+        let (config, tensors) = match config.tie_word_embeddings && tensors.shape(EMBEDDING).is_none() && tensors.shape(HEAD).is_some() {
+            true => (config, names::called(tensors, HEAD, EMBEDDING)),
+            false => (with_own_head(config, &*tensors), tensors),
+        };
         let linears = match config.linears_of(0).next() {
             Some((first, _, _)) if tensors.shape(&format!("{first}.wscale")).is_some() => Linears::Binary,
             _ => Linears::Dense,
