@@ -49,6 +49,25 @@ fn default_theta() -> f64 {
     10_000.0
 }
 
+/// Gives a `config.json` of the type `llama` the fields that it lacks, as transformers has them: those of LLaMA 7B.
+pub(super) fn with_defaults(json: &mut serde_json::Value) {
+    if json["model_type"] != "llama" {
+        return;
+    }
+    let Some(fields) = json.as_object_mut() else { return };
+    let sizes = [
+        ("vocab_size", 32_000),
+        ("hidden_size", 4096),
+        ("intermediate_size", 11_008),
+        ("num_hidden_layers", 32),
+        ("num_attention_heads", 32),
+        ("max_position_embeddings", default_context()),
+    ];
+    for (name, size) in sizes {
+        fields.entry(name).or_insert_with(|| size.into());
+    }
+}
+
 /// A shape that cannot be a model.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("model configuration: {0}")]

@@ -2,7 +2,7 @@
 //! `tokenizer_config.json`. What Signet would compute wrongly is refused by name.
 
 use super::chat_format::{ChatFormat, Templates};
-use super::config::{ConfigError, LlamaConfig};
+use super::config::{ConfigError, LlamaConfig, with_defaults};
 use crate::formats::json;
 use serde_json::Value;
 
@@ -11,6 +11,7 @@ impl LlamaConfig {
     pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
         let mut json = json::value(bytes).map_err(|error| ConfigError(error.to_string()))?;
         refuse_others(&json)?;
+        with_defaults(&mut json);
         let (theta, scaling) = rope(&json)?;
         let Some(fields) = json.as_object_mut() else { return Err(ConfigError("it is no JSON object".into())) };
         fields.insert("rope_theta".into(), theta);
@@ -165,6 +166,26 @@ mod tests {
             assert!(error.contains(field), "{error}");
         }
         assert!(LlamaConfig::from_json(b"[64, 96]").unwrap_err().to_string().contains("no JSON object"));
+    }
+
+    #[test]
+    fn what_a_llama_does_not_say_is_as_transformers_has_it() {
+        let read = |text: &str| LlamaConfig::from_json(text.as_bytes());
+        let config = read(r#"{"model_type": "llama"}"#).unwrap();
+        assert_eq!(
+            config,
+            LlamaConfig { num_key_value_heads: None, max_position_embeddings: 2048, rms_norm_eps: 1e-6, ..LlamaConfig::teacher("LLaMA2-7B").unwrap() }
+        );
+        let some = read(r#"{"model_type": "llama", "hidden_size": 64, "num_attention_heads": 4, "vocab_size": 50}"#).unwrap();
+        assert_eq!((some.hidden_size, some.vocab_size, some.intermediate_size, some.num_hidden_layers), (64, 50, 11_008, 32));
+        for (text, problem) in [
+            (r#"{"hidden_size": 64}"#, "missing field"),
+            (r#"{"model_type": "llama", "vocab_size": null}"#, "invalid type: null"),
+            (r#"{"model_type": "llama", "num_attention_heads": 24}"#, "hidden_size 4096 is not a multiple"),
+        ] {
+            let refused = read(text).unwrap_err().to_string();
+            assert!(refused.contains(problem), "{refused}");
+        }
     }
 
     #[test]
