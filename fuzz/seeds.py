@@ -14,9 +14,11 @@ put("safetensors", "model", (pub / "heads/model-00001-of-00003.safetensors").rea
 put("safetensors", "twice", (lambda h: len(h).to_bytes(8, "little") + h + b"\0" * 4)(b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"I32","shape":[1],"data_offsets":[0,4]}}'))
 put("index", "safetensors", (pub / "heads/model.safetensors.index.json").read_bytes())
 put("index", "torch", '{"metadata":{"total_size":8},"weight_map":{"a":"1.bin","b":"2.bin"}}')
+put("index", "again", '{"weight_map":{"a":"1.bin","b":"2.bin","a":"1.bin"}}')
 for path in (pub / "torch").iterdir(): put("torch", path.stem, path.read_bytes())
 for name in ("shared", "protocol4", "evil", "checkpoint", "turned", "kinds"):
     with zipfile.ZipFile(pub / f"torch/{name}.bin") as z: put("pickle", name, z.read(f"{name}/data.pkl"))
+put("pickle", "python2", b"\x80\x02ccollections\nOrderedDict\n](](U\x01wctorch._utils\n_rebuild_tensor_v2\n((X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\0" + b"0X\x03\0\0\0cpuK\x04tQK\x01K\x02\x85K\x01\x85\x89}tRee\x85R.")
 for path in pub.iterdir():
     if (path / "config.json").is_file(): put("config", path.name, (path / "config.json").read_bytes())
 put("config", "llama31", '{"model_type":"llama","hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,"num_attention_heads":4,"num_key_value_heads":2,"vocab_size":50,"rope_theta":500000.0,"rope_scaling":{"factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":8192,"rope_type":"llama3"},"hidden_act":"silu","tie_word_embeddings":false}')
@@ -99,6 +101,7 @@ put("template", "features", "{%- macro f(x, n=2) -%}{{ x.split(',')[-1] | upper 
 put("template", "methods", "{{ ' a b '.split(none, 1) }}{{ 'a,b'.rsplit(',', 1) }}{{ '%5.2f|%-4s|%(k)s' % {'k': 1} }}{{ '{:>5}{0!r:{1}}'.format('a', 9) }}{{ 'x'.center(7, '*').zfill(9).title().swapcase().partition('X') }}{{ {'b': [1, (2,)], 3: none}.items() | list }}{{ (1e22, 1e-7, 2 ** 70, -7 // 2) }}{{ [3, 1] | sort | batch(2) | list | tojson(indent=1, separators=(',', ':')) }}{{ 'a\\nb' | indent | wordwrap(3) | urlize | pprint }}{{ '<b>&amp;' | striptags ~ ('<' | e) }}")
 put("template", "statements", "{% macro m(a, b=a) %}{{ a }}{{ varargs }}{{ kwargs }}{{ caller(1) if caller }}{% endmacro %}{% call(x) m(1, 2, 3, k=4) %}{{ x }}{% endcall %}{% for k, v in [(1, [2])] recursive %}{{ loop.changed(k) }}{{ loop.previtem }}{{ loop(v) if v[1:] }}{% else %}-{% endfor %}{% set x | upper %}y{% endset %}{% filter replace('a', 'b') %}a{% endfilter %}{% with a = 1 %}{% block q scoped %}{{ a }}{% endblock %}{% endwith %}{{ self.q() }}{% generation %}g{% endgeneration %}{% raw %}{{ }}{% endraw %}{% autoescape true %}{{ '<' ~ x }}{% endautoescape %}{% set c = cycler(1, 2) %}{{ c.next() }}")
 put("template", "held", "{% set ns = namespace(x=[]) %}{% for i in range(300) %}{% set ns.x = [ns.x].count %}{% set ns.y = ns %}{% set ns.z = namespace(z=ns.z) %}{% endfor %}{{ messages | groupby('role') | map(attribute='list') | map('length') | sum }}{{ strftime_now('%d %b %Y %j %U') | length }}")
+put("template", "edges", "{{ range(0, 4, 2)[::2 ** 126] | list }}{{ range(0, 2 ** 99, 2 ** 98)[::-(2 ** 62)] | list }}{{ (-2) ** 127 in range(0, -5, -1) }}{{ '{:.70000f}'.format(1.5) | length }}{{ '{:,%}'.format(1e308) }}{{ '{:0999,}'.format(1) }}{{ ('-' * 90 ~ ' a-b') | wordwrap(7) }}{% set ns = namespace(g=['a'], out='', all=[]) %}{% for i in range(40) %}{% set ns.g = ns.g | map('string') %}{% set ns.out = ns.out ~ 'x' * 400 %}{% set ns.all = ns.all + [i] %}{% endfor %}{{ ns.g | list }}{{ ns.out | length }}{{ ns.all }}")
 put("settings", "run.toml", (Path(sys.argv[2]).read_bytes()))
 put("metrics", "run", open(sys.argv[3], "rb").read()[:6000])
 # GGUF.
@@ -143,6 +146,7 @@ rows = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in [{"text": "
 texts = "".join(json.dumps({"text": t}) + "\n" for t in ["a b", "c d e", "one\ntwo"])
 put("rows", "mixed", rows); put("rows", "text", texts); put("rows", "gzip", gzip.compress(texts.encode(), mtime=0)); put("rows", "ids", '{"token_ids": [1, 2, 3]}\n{"token_ids": [4]}\n')
 put("rows", "chat", '{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yo"}]}\n')
+put("rows", "numbers", '{"messages": [{"role": "user", "content": "hi", "n": [18446744073709551616, -0, -9223372036854775809, 1e400, -0.0, NaN]}], "tools": [{"x": 340282366920938463463374607431768211456}]}\n')
 put("text", "plain", "the world is wide\n\nand à la carte\r\n" * 3); put("text", "gzip", gzip.compress(b"the world is wide\n" * 20, mtime=0))
 import subprocess
 zstd = lambda text: subprocess.run(["zstd", "-q", "-c"], input=text, stdout=subprocess.PIPE, check=True).stdout
