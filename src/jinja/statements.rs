@@ -102,6 +102,9 @@ impl Interpreter<'_> {
                 if flow != Flow::Next {
                     return Ok(flow);
                 }
+                if value.as_str().is_none() {
+                    return Err(Error::new(format!("a filter block gives text, and this one gives a '{}'", value.type_name())));
+                }
                 self.write(&value)?;
             }
             StmtKind::Autoescape(value, body) => {
