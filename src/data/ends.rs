@@ -147,7 +147,6 @@ fn code_tokens(metadata: &Metadata) -> Result<Vec<usize>, FormatError> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::data::Tokenizer;
     use crate::formats::gguf::Gguf;
     use crate::formats::gguf::write::{Entry, GgufWriter};
