@@ -191,7 +191,7 @@ impl Parser<'_> {
             },
             '\\' => match self.next()? {
                 letter @ ('w' | 'W' | 'd' | 'D' | 's' | 'S' | 'h' | 'H') => Token::Set(self.class_letter(letter, false)),
-                letter @ ('p' | 'P') => Token::Set(self.property(letter == 'P', false)?),
+                letter @ ('p' | 'P') if self.peek() == Some('{') => Token::Set(self.property(letter == 'P', false)?),
                 'b' => Token::Code(8),
                 'R' | 'X' | 'N' | 'O' | 'y' | 'Y' | 'K' | 'G' | 'A' | 'Z' | 'z' | 'B' | 'k' | 'g' => Token::Code(self.chars[self.at - 1] as u32),
                 _ => {
@@ -249,16 +249,13 @@ impl Parser<'_> {
         if asked || posix { sets::ascii(&set) } else { set }
     }
 
-    /// Behind `\p` or `\P`; `alone` if not in brackets.
+    /// A property in braces, behind `\p` or `\P` (without braces they are letters); `alone` if not in brackets.
     pub(super) fn property(&mut self, negative: bool, alone: bool) -> Result<ClassUnicode, String> {
-        let mut negative = negative;
-        let mut name = self.next()?.to_string();
-        if name == "{" {
-            negative ^= self.eat("^");
-            let start = self.at;
-            while self.next()? != '}' {}
-            name = self.chars[start..self.at - 1].iter().collect();
-        }
+        self.at += 1;
+        let negative = negative ^ self.eat("^");
+        let start = self.at;
+        while self.next()? != '}' {}
+        let name: String = self.chars[start..self.at - 1].iter().collect();
         let set = sets::property(&name).ok_or_else(|| format!("\\p{{{name}}} is not known"))?;
         let plain: String = name.chars().filter(|char| !matches!(char, ' ' | '-' | '_')).map(|char| char.to_ascii_lowercase()).collect();
         let set = if alone && plain == "word" { sets::word() } else { set };

@@ -194,7 +194,7 @@ impl Parser<'_> {
             'O' => Node::Set(anything()),
             'R' => line_end(),
             letter @ ('w' | 'W' | 'd' | 'D' | 's' | 'S' | 'h' | 'H') => Node::Set(self.class_letter(letter, true)),
-            letter @ ('p' | 'P') => Node::Set(self.property(letter == 'P', true)?),
+            letter @ ('p' | 'P') if self.peek() == Some('{') => Node::Set(self.property(letter == 'P', true)?),
             'k' if matches!(self.peek(), Some('<' | '\'')) => self.backreference()?,
             'g' if matches!(self.peek(), Some('<' | '\'')) => self.call()?,
             digit @ '1'..='9' => self.digits(digit)?,

@@ -12,14 +12,17 @@ fn pieces(regex: &Regex, text: &str) -> Vec<String> {
 }
 
 /// The patterns of a table whose pieces differ, and those that are refused.
-fn compared<'a>(golden: &'a Value, table: &str) -> (Vec<String>, Vec<&'a str>, usize) {
+fn compared(golden: &Value, table: &str) -> (Vec<String>, Vec<String>, usize) {
     let texts: Vec<&str> = golden["texts"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
     let (mut differing, mut refused, mut same) = (Vec::new(), Vec::new(), 0);
     for row in golden[table].as_array().unwrap() {
         let pattern = row[0].as_str().unwrap();
-        let Ok(regex) = Regex::new(pattern) else {
-            refused.push(pattern);
-            continue;
+        let regex = match Regex::new(pattern) {
+            Ok(regex) => regex,
+            Err(error) => {
+                refused.push(format!("{pattern}: {error}"));
+                continue;
+            }
         };
         for (place, want) in row[1].as_object().unwrap() {
             let text = texts[place.parse::<usize>().unwrap()];
