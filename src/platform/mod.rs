@@ -33,9 +33,9 @@ use web as here;
 pub use web::{dom as elements, engine, link, mount, page};
 
 pub use here::{
-    Clock, Commit, CommitPart, IN_PAGE, Lock, Places, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, claim_dir, exists, fetch_asset,
-    has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now, pause, read, read_part, read_start, read_text, read_up_to,
-    remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, sweep, sweep_named, sync, system, used_memory, wait, write_atomic,
+    Clock, Commit, CommitPart, IN_PAGE, Lock, Places, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, claim_dir, discard_dir, exists,
+    fetch_asset, has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now, pause, read, read_part, read_start, read_text,
+    read_up_to, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, sweep, sweep_named, sync, system, used_memory, wait, write_atomic,
 };
 
 /// A file on its way: written from front to back, and then in places.

@@ -25,7 +25,7 @@ use super::run_error::{RunError, repair_command};
 use super::run_toml;
 use super::samples;
 use crate::graph::Variants;
-use crate::platform::{self, Lock, UNLIMITED, append, cut_lines, read_up_to, remove_dir, write_atomic};
+use crate::platform::{self, Lock, UNLIMITED, append, cut_lines, discard_dir, read_up_to, remove_dir, write_atomic};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -395,7 +395,7 @@ impl RunDir {
     fn remove(&self, steps: impl Iterator<Item = u64>) -> Result<Vec<u64>, RunError> {
         let removed = |step| {
             let path = self.checkpoint(step);
-            at(&path, remove_dir(&path)).map(|()| step)
+            at(&path, discard_dir(&path)).map(|()| step)
         };
         steps.map(removed).collect()
     }

@@ -165,6 +165,17 @@ impl Drop for TemporaryDir {
     }
 }
 
+/// Removes a directory, if it is there, so that a kill leaves all of it or none: it first gets a temporary name, which the
+/// next sweep removes. Where there is no room for one, it is removed as it is.
+pub fn discard_dir(path: &Path) -> io::Result<()> {
+    let Ok(temporary) = TemporaryDir::beside(path) else { return remove_dir(path) };
+    match fs::rename(path, temporary.new_dir().join("removed")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(_) => remove_dir(path),
+        Ok(()) => sync_dir(parent(path)),
+    }
+}
+
 /// Returns true if a directory could not be renamed because there was another of that name; Windows denies access.
 fn is_taken(error: &io::Error) -> bool {
     use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, PermissionDenied};

@@ -218,6 +218,11 @@ pub fn remove_dir(path: &Path) -> io::Result<()> {
     with(|disk| disk.remove_dir(&path))
 }
 
+/// Removes a directory, as `remove_dir` does.
+pub fn discard_dir(path: &Path) -> io::Result<()> {
+    remove_dir(path)
+}
+
 /// Gives a directory another name; refused where there is something of that name already. `lock` may be
 /// a file in it, let go after.
 pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> {

@@ -20,8 +20,9 @@ mod tasks;
 
 pub use fetch::{asset, fetch_asset};
 pub use files::{
-    Commit, CommitPart, Lock, Places, RandomAccessFile, Stamp, append, claim_dir, exists, is_dir, is_file, length, list, make_dir, matching, modified, read,
-    read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, stamp, stream_atomic, sweep, sweep_named, sync, write_atomic,
+    Commit, CommitPart, Lock, Places, RandomAccessFile, Stamp, append, claim_dir, discard_dir, exists, is_dir, is_file, length, list, make_dir, matching,
+    modified, read, read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, stamp, stream_atomic, sweep, sweep_named, sync,
+    write_atomic,
 };
 pub use gpu::browser_gpu;
 pub use storage::mount;

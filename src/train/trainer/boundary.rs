@@ -1,6 +1,6 @@
 //! What falls due after a step: held-out losses, a sample, a checkpoint.
 
-use super::rollback::last_scheduled;
+use super::rollback::prune;
 use super::{Emit, Outstanding, Saved, TrainError, Trainer};
 use crate::infer::{Ahead, Sampler, Sampling};
 use crate::model::{ChatFormat, generation_config, tokenizer_config};
@@ -130,10 +130,7 @@ impl Trainer {
         self.run.sync()?;
         save(&path, &mut self.machine, &self.step, &state, &files, &self.run.run_record(&self.changes)).await?;
         self.saved = Some(Saved { step, scheduled, rolled_back: false });
-        // Where one cannot be read, nobody knows which a rollback needs, and none is removed. A rollback would report it.
-        if let Ok(target) = last_scheduled(self.run.path(), self.config.checkpoint_every) {
-            self.run.prune(self.config.keep, &[self.state.best.map(|(step, _)| step), target])?;
-        }
+        prune(&self.run, &self.config, self.state.best.map(|(step, _)| step))?;
         self.draw(emit)?;
         self.run.log(&format!("checkpoint of step {step}"))?;
         emit(TrainEvent::Saved { step, path: path.display().to_string() });

@@ -5,6 +5,7 @@ use super::{Saved, TrainError, Trainer};
 use crate::graph::Machine;
 use crate::platform;
 use crate::train::checkpoint::{Checkpoint, State, clear_gradients, restore};
+use crate::train::config::TrainConfig;
 use crate::train::run_dir::{RunDir, checkpoint, checkpoints};
 use crate::train::step::Step;
 use std::path::Path;
@@ -45,6 +46,16 @@ pub fn last_scheduled(run: &Path, every: u64) -> Result<Option<u64>, TrainError>
         }
     }
     Ok(None)
+}
+
+/// Removes the checkpoints of a run that are no longer kept: all but the last `keep`, that of the lowest held-out loss,
+/// `best`, and the one that a rollback goes back to. Where one cannot be read, nobody knows which that is, and none is
+/// removed; a rollback would report it.
+pub fn prune(run: &RunDir, config: &TrainConfig, best: Option<u64>) -> Result<(), TrainError> {
+    match last_scheduled(run.path(), config.checkpoint_every) {
+        Ok(target) => Ok(run.prune(config.keep, &[best, target])?),
+        Err(_) => Ok(()),
+    }
 }
 
 /// The state of a checkpoint, with the steps counted that were taken up to it.
