@@ -303,7 +303,10 @@ fn what_cannot_be_packed_or_trained_is_said() {
     assert!(packed.load(&mut Machine::cpu(), Purpose::Training(Moments::F32)).unwrap_err().to_string().contains("cannot be trained further"));
     let nowhere = pack(&ModelFile::open(&student()).unwrap(), &scratch.file("no/such/model")).unwrap_err().to_string();
     assert!(nowhere.contains("no/such/model: cannot be written"), "{nowhere}");
-    assert!(ModelFile::open(&scratch.file("nothing")).unwrap_err().to_string().contains("A model is a file made by `signet pack`"));
+    let nothing = ModelFile::open(&scratch.file("nothing")).unwrap_err().to_string();
+    assert!(nothing.starts_with("cannot read ") && nothing.contains("nothing"), "{nothing}");
+    std::fs::create_dir(scratch.file("empty")).unwrap();
+    assert!(ModelFile::open(&scratch.file("empty")).unwrap_err().to_string().contains("A model is a file made by `signet pack`"));
     // Until the asset is made, the error names it.
     if let Err(error) = ModelFile::embedded_student() {
         assert!(error.to_string().starts_with("the embedded student: "), "{error}");

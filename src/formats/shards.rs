@@ -110,10 +110,8 @@ impl TensorSource for Shards {
     }
 
     fn names(&self) -> Vec<String> {
-        let names = |(number, file): (usize, &Box<dyn TensorSource>)| {
-            file.names().into_iter().filter(|name| self.places.get(name) == Some(&number)).collect::<Vec<_>>()
-        };
-        self.files.iter().enumerate().flat_map(names).collect()
+        let files = self.files.iter().enumerate();
+        files.flat_map(|(number, file)| file.names().into_iter().filter(move |name| self.places.get(name) == Some(&number))).collect()
     }
 
     fn shape(&self, name: &str) -> Option<&[usize]> {

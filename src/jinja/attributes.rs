@@ -218,7 +218,7 @@ impl Interpreter<'_> {
                     let key = key.unwrap_or(Value::None).key(&self.meter)?;
                     Ok(dict.get(&key).cloned().or(default).unwrap_or(Value::None))
                 }
-                _ => self.from_keys(arguments),
+                _ => self.with_keys(arguments),
             },
             Value::View(dict, _) => {
                 let [other] = arguments.bind(name, [""], 1)?;
@@ -242,7 +242,7 @@ impl Interpreter<'_> {
         }
     }
 
-    fn from_keys(&mut self, arguments: Arguments) -> Result<Value> {
+    fn with_keys(&mut self, arguments: Arguments) -> Result<Value> {
         let [keys, value] = arguments.bind("fromkeys", ["", ""], 1)?;
         let value = value.unwrap_or(Value::None);
         let keys = self.iterate(&keys.unwrap_or(Value::None))?;
@@ -251,7 +251,7 @@ impl Interpreter<'_> {
 
     fn object_method(&mut self, object: &Object, name: &str, arguments: Arguments) -> Result<Value> {
         match object {
-            Object::Function(_) => self.from_keys(arguments),
+            Object::Function(_) => self.with_keys(arguments),
             Object::Cycler(items, at) => {
                 arguments.none(name)?;
                 if name == "reset" {

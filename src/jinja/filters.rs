@@ -80,7 +80,7 @@ const LAZY: [&str; 9] = ["map", "select", "reject", "selectattr", "rejectattr", 
 /// A value through a filter.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
     if let Some(lazy) = LAZY.iter().find(|lazy| **lazy == name) {
-        return interpreter.object(Object::Generator(Generator::Waiting(*lazy, value, arguments).into(), "generator"));
+        return interpreter.object(Object::Generator(Generator::Waiting(lazy, value, arguments).into(), "generator"));
     }
     let meter = &interpreter.meter;
     match name {

@@ -359,7 +359,7 @@ fn grouped(text: &str, digit: impl Fn(char) -> bool, mut underscore: bool) -> us
 fn float_length(text: &str) -> Option<usize> {
     let digits = |text: &str| grouped(text, |c| c.is_ascii_digit(), false);
     let whole = digits(text);
-    let fraction = text[whole..].strip_prefix('.').map_or(0, |rest| digits(rest));
+    let fraction = text[whole..].strip_prefix('.').map_or(0, digits);
     let end = whole + if fraction > 0 { fraction + 1 } else { 0 };
     let exponent = text[end..].strip_prefix(['e', 'E']).map_or(0, |rest| {
         let sign = usize::from(rest.starts_with(['+', '-']));

@@ -102,14 +102,14 @@ fn chunk_end(text: &[char], start: usize) -> usize {
         return end;
     }
     let back = |index: usize, count: usize| index.checked_sub(count).and_then(at);
-    for end in start + 1..text.len() {
-        let hyphen = text[end] == '-';
+    for (end, &next) in text.iter().enumerate().skip(start + 1) {
+        let hyphen = next == '-';
         let before = letter(back(end, 1)) && letter(back(end, 2)) || letter(back(end, 3)) && back(end, 2) == Some('-') && punctuated(back(end, 1));
         let after = letter(at(end + 1)) && (letter(at(end + 2)) || at(end + 2) == Some('-') && letter(at(end + 3)));
         if hyphen && before && after {
             return end + 1;
         }
-        if is_space(text[end]) || dash_between(end).is_some() {
+        if is_space(next) || dash_between(end).is_some() {
             return end;
         }
     }

@@ -58,7 +58,7 @@ pub struct ModelFile {
 /// Where a model's tensors are.
 enum Tensors {
     /// A packed file, whose signs are bits, without latent weights.
-    Packed(TensorFile),
+    Packed(Box<TensorFile>),
     /// All of them as floats.
     Floats(Box<dyn TensorSource>),
 }
@@ -139,7 +139,7 @@ impl ModelFile {
         let config = with_own_head(config, &tensors);
         let packed = config.linears_of(0).next().is_some_and(|(first, _, _)| tensors.shape(&format!("{first}.signs")).is_some());
         let (linears, tensors) = match packed {
-            true => (Linears::Binary, Tensors::Packed(tensors)),
+            true => (Linears::Binary, Tensors::Packed(Box::new(tensors))),
             false => (Linears::Dense, Tensors::Floats(Box::new(tensors))),
         };
         Self { config, linears, tokenizer, chat, tensors }.checked()
@@ -178,7 +178,7 @@ impl ModelFile {
     /// Its tensors.
     pub(super) fn tensors(&self) -> &dyn TensorSource {
         match &self.tensors {
-            Tensors::Packed(file) => file,
+            Tensors::Packed(file) => &**file,
             Tensors::Floats(source) => &**source,
         }
     }

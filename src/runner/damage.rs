@@ -34,8 +34,9 @@ pub(super) fn with_older(error: anyhow::Error, request: &TrainRequest) -> anyhow
         // It is whole: the error is another.
         Some(newest) if newest == step => error,
         Some(older) => anyhow!(
-            "{error:#}. The newest checkpoint that is whole is that of step {older}. Resume from it with `{}`; later ones are moved aside, not deleted",
-            format!("{} --from-step {older}", resume_command(run, &request.device, request.memory))
+            "{error:#}. The newest checkpoint that is whole is that of step {older}. Resume from it with `{} --from-step {older}`; later ones are moved \
+             aside, not deleted",
+            resume_command(run, &request.device, request.memory)
         ),
         None => anyhow!("{error:#}. No older checkpoint is whole: start the run again under another --name"),
     }

@@ -214,7 +214,7 @@ impl Parser<'_> {
         let start = self.at;
         let number = self.number()?.unwrap_or(0) as usize;
         if number <= self.groups.max(9) {
-            return self.to_groups(vec![number], true);
+            return self.groups_again(vec![number], true);
         }
         self.at = start;
         if digit >= '8' {
@@ -225,7 +225,7 @@ impl Parser<'_> {
         Ok(Node::sequence(text.into_iter().map(|char| Node::Char { char, ignore_case }).collect()))
     }
 
-    fn to_groups(&mut self, groups: Vec<usize>, by_number: bool) -> Result<Node, String> {
+    fn groups_again(&mut self, groups: Vec<usize>, by_number: bool) -> Result<Node, String> {
         self.numbered |= by_number;
         match self.options.ignore_case {
             true => Err("a backreference that ignores case is not supported".into()),
@@ -270,7 +270,7 @@ impl Parser<'_> {
     fn backreference(&mut self) -> Result<Node, String> {
         let name = self.name()?;
         let (groups, by_number) = self.referred(&name)?;
-        self.to_groups(groups, by_number)
+        self.groups_again(groups, by_number)
     }
 
     fn call(&mut self) -> Result<Node, String> {
