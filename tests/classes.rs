@@ -64,10 +64,15 @@ fn names(named: &[(String, String)]) -> Vec<(&str, &str)> {
     named.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect()
 }
 
+/// Texts, and the ids that a tokenizer makes of them.
+type Encodings<'a> = &'a [(&'a str, &'a [u32])];
+/// Names of special tokens, and their texts.
+type SpecialTokens<'a> = &'a [(&'a str, &'a str)];
+
 #[test]
 fn a_llama_tokenizer_writes_spaces_and_bytes_in_its_own_way() {
     let class = |name: &str| json!({ "tokenizer_class": name });
-    let cases: [(Value, &[(&str, &[u32])]); 5] = [
+    let cases: [(Value, Encodings); 5] = [
         (json!({}), &[("hi", &[286, 268]), (" hi", &[259, 286, 268]), ("h</s>hi", &[286, 2, 286, 268]), ("\u{fc}", &[259, 0])]),
         (class("LlamaTokenizer"), &[("hi", &[286, 268]), (" hi", &[286, 268]), ("h</s>hi", &[286, 2, 287]), ("\u{fc}", &[259, 198, 191])]),
         (class("LlamaTokenizerFast"), &[("a  b", &[259, 260, 259, 259, 261]), ("h</s>hi", &[286, 2, 287])]),
@@ -112,7 +117,7 @@ fn a_class_adds_its_own_tokens_to_those_that_files_name() {
 fn classes_of_byte_level_tokenizers_split_in_their_own_way() {
     let (bos, eos, unk, pad) = ("bos_token", "eos_token", "unk_token", "pad_token");
     let end = "<|endoftext|>";
-    let cases: [(&str, &[u32], &[(&str, &str)]); 6] = [
+    let cases: [(&str, &[u32], SpecialTokens); 6] = [
         ("GPT2Tokenizer", &[0, 30], &[(bos, end), (eos, end), (unk, end)]),
         ("GPTNeoXTokenizerFast", &[0, 30], &[(bos, end), (eos, end), (unk, end), (pad, "<|padding|>")]),
         ("Qwen2Tokenizer", &[0, 28, 29], &[(eos, end), (unk, end), (pad, end)]),

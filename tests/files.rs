@@ -14,8 +14,11 @@ use std::path::Path;
 /// The most that logits may be off, relatively.
 const CLOSE: f64 = 5e-6;
 
+/// A tensor that is written: its name, type and values.
+type Written = (String, Dtype, Vec<f32>);
+
 /// Writes the tensors of a file again, under the names, in the types and with the values that `change` gives.
-fn rewritten(path: &Path, change: &mut dyn FnMut(&str, Vec<f32>) -> Option<(String, Dtype, Vec<f32>)>) {
+fn rewritten(path: &Path, change: &mut dyn FnMut(&str, Vec<f32>) -> Option<Written>) {
     let file = TensorFile::open(path).unwrap();
     let mut tensors = Vec::new();
     for name in file.names() {

@@ -18,7 +18,7 @@ pub(super) fn try_all(configuration: &mut WgpuConfiguration, passed: &Passed) {
         let mut candidates: Vec<&Adapter> = adapters.iter().filter(usable).collect();
         candidates.sort_by_key(|adapter| rank(adapter.get_info().device_type, power));
         let name = |adapter: &&Adapter| format!("{} ({})", adapter.get_info().name, adapter.get_info().backend);
-        let open = |adapter: &&Adapter| wait(adapter.request_device(&descriptor(*adapter))).map(drop).map_err(|error| error.to_string());
+        let open = |adapter: &&Adapter| wait(adapter.request_device(&descriptor(adapter))).map(drop).map_err(|error| error.to_string());
         let (adapter, failed) = first_that_opens(candidates, name, open)?;
         *passed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
         Ok(adapter.clone())

@@ -55,8 +55,6 @@ fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, Tokenize
 pub struct Tokenizer {
     inner: Pipeline,
     ends: Ends,
-    /// True if the model declares `ends`, false if its special tokens suggest them.
-    declared: bool,
     /// Ids that the model has an embedding for, where the tokenizer has more.
     rows: Option<usize>,
 }
@@ -89,7 +87,7 @@ impl Tokenizer {
         // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
         inner.with_truncation(None).map_err(library)?;
         inner.with_padding(None);
-        let tokenizer = Self { ends: Ends::suggested(&inner), inner, declared: false, rows: None };
+        let tokenizer = Self { ends: Ends::suggested(&inner), inner, rows: None };
         // The library counts up to the highest when it writes.
         match tokenizer.ids() {
             ids if ids > MOST => Err(TokenizerError::Library(format!("it has the id {}; a model may have {MOST} at most", ids - 1))),
@@ -101,7 +99,7 @@ impl Tokenizer {
     /// suggest.
     pub fn ended_by(self, declared: Option<Ends>) -> Self {
         match declared {
-            Some(ends) => Self { ends, declared: true, ..self },
+            Some(ends) => Self { ends, ..self },
             None => self,
         }
     }
@@ -110,7 +108,7 @@ impl Tokenizer {
     /// resumed with their text.
     pub fn ended_as_before(self, eos: Option<&str>) -> Self {
         let eos = eos.and_then(|text| self.id(text));
-        Self { ends: Ends::before(&self.inner, eos), declared: true, ..self }
+        Self { ends: Ends::before(&self.inner, eos), ..self }
     }
 
     /// The same, which encodes the text of a special token as any other text if `split`.
@@ -167,11 +165,6 @@ impl Tokenizer {
     /// Every token after which a reply is over.
     pub fn ends(&self) -> Vec<u32> {
         self.ends.replies.clone()
-    }
-
-    /// The end tokens that the model declares, if it says anything of them.
-    pub fn declared(&self) -> Option<&Ends> {
-        self.declared.then_some(&self.ends)
     }
 
     /// The id of a token by its text.

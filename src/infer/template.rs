@@ -235,7 +235,7 @@ mod tests {
         let source = "{% for m in messages %}{{ m }}{% endfor %}{{ tools }}{{ documents }}{{ x is defined }}";
         let all = message(r#"{"content": null, "role": "assistant", "reasoning": "r", "tool_calls": [{"z": 1.0, "a": null}], "name": null}"#).unwrap();
         let text = "{'thinking': 'r', 'role': 'assistant', 'reasoning': 'r', 'tool_calls': [{'z': 1.0, 'a': None}], 'reasoning_content': 'r'}";
-        assert_eq!(template(source).unwrap().render(&[all.clone()], false).unwrap(), format!("{text}NoneNoneFalse"));
+        assert_eq!(template(source).unwrap().render(std::slice::from_ref(&all), false).unwrap(), format!("{text}NoneNoneFalse"));
         let json = |text| serde_json::from_str::<Json>(text).unwrap();
         let given = Given::new(json(r#""[{\"b\": 1}]""#), json(r#"[{"t": "d"}]"#), json(r#"{"x": 2}"#)).unwrap();
         assert_eq!(template(source).unwrap().render_with(&[all], &given, false).unwrap(), format!("{text}[{{'b': 1}}][{{'t': 'd'}}]True"));

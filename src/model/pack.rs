@@ -154,7 +154,7 @@ pub(super) fn failure(out: &Path, error: io::Error) -> ModelError {
 fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> {
     let config = serde_json::to_string(source.config).expect("a configuration is plain data");
     let tokenizer = source.tokenizer.map(Tokenizer::to_json).transpose()?;
-    let ends = source.tokenizer.and_then(Tokenizer::declared).map(|ends| serde_json::to_string(&ends.replies).expect("plain data"));
+    let ends = source.tokenizer.map(|tokenizer| serde_json::to_string(&tokenizer.ends()).expect("plain data"));
     let chat = source.chat;
     let plain = |text: &BTreeMap<String, String>| serde_json::to_string(text).expect("plain data");
     let named = if let Some(Templates::Named(named)) = &chat.template { Some(plain(named)) } else { None };

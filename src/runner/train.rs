@@ -14,7 +14,7 @@ use crate::model::{
 use crate::platform;
 use crate::train::{
     Checkpoint, Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, TrainEvent,
-    Trainer, checkpoint, checkpoints, newest_whole, numbered, prune,
+    Trainer, checkpoint, checkpoints, close, newest_whole, numbered,
 };
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
@@ -74,9 +74,7 @@ pub(super) async fn train(
     if let (Some(run), None) = (&opened, request.from_step)
         && is_finished(&request.run, config.steps)?
     {
-        // It may have been killed after its last checkpoint was written.
-        let last = run.checkpoints()?.pop().map(|step| Checkpoint::read(&run.checkpoint(step))).transpose()?;
-        prune(run, &config, last.and_then(|last| last.state.best).map(|(step, _)| step))?;
+        close(run, &config)?;
         emit(Event::Note { text: format!("{} is finished: all {} steps are done", request.run.display(), config.steps) });
         return Ok(Ending::Finished);
     }

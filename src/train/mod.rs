@@ -68,7 +68,7 @@ pub use spread::Average;
 pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
 pub use sweep::{Member, members};
 pub use teach::{TeachError, Teaching, teach};
-pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer, last_scheduled, prune};
+pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer, close, last_scheduled};
 #[cfg(not(feature = "desktop"))]
 pub use undrawn::{landscape_png, landscape_svg, png, svg};
 pub use verify::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_run};

@@ -29,7 +29,7 @@ use crate::ops::Control;
 use crate::platform::Clock;
 use change::possible;
 use rollback::counted;
-pub use rollback::{last_scheduled, prune};
+pub use rollback::{close, last_scheduled};
 use std::path::PathBuf;
 
 /// Why training stopped before its end.

@@ -6,6 +6,7 @@ use crate::graph::Machine;
 use crate::platform;
 use crate::train::checkpoint::{Checkpoint, State, clear_gradients, restore};
 use crate::train::config::TrainConfig;
+use crate::train::record::RunRecord;
 use crate::train::run_dir::{RunDir, checkpoint, checkpoints};
 use crate::train::step::Step;
 use std::path::Path;
@@ -51,11 +52,21 @@ pub fn last_scheduled(run: &Path, every: u64) -> Result<Option<u64>, TrainError>
 /// Removes the checkpoints of a run that are no longer kept: all but the last `keep`, that of the lowest held-out loss,
 /// `best`, and the one that a rollback goes back to. Where one cannot be read, nobody knows which that is, and none is
 /// removed; a rollback would report it.
-pub fn prune(run: &RunDir, config: &TrainConfig, best: Option<u64>) -> Result<(), TrainError> {
+pub(super) fn prune(run: &RunDir, config: &TrainConfig, best: Option<u64>) -> Result<(), TrainError> {
     match last_scheduled(run.path(), config.checkpoint_every) {
         Ok(target) => Ok(run.prune(config.keep, &[best, target])?),
         Err(_) => Ok(()),
     }
+}
+
+/// Looks after a finished run: an error if its changes are not those that its last checkpoint has; and since it may have
+/// been killed after that was written, checkpoints that are no longer kept are removed.
+pub fn close(run: &RunDir, config: &TrainConfig) -> Result<(), TrainError> {
+    let Some(last) = run.checkpoints()?.pop() else { return Ok(()) };
+    let Checkpoint { state, run: record, .. } = Checkpoint::read(&run.checkpoint(last))?;
+    let then = record.as_ref().map(RunRecord::changes);
+    run.changes(then.as_ref(), last, |_| Ok(()))?;
+    prune(run, config, state.best.map(|(step, _)| step))
 }
 
 /// The state of a checkpoint, with the steps counted that were taken up to it.
