@@ -188,7 +188,7 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
 /// A step's line times that step alone, whatever was done before and after it.
 #[test]
 fn pauses_saves_and_samples_do_not_show_in_the_speed() {
-    const REST: f64 = 0.7;
+    const REST: f64 = 1.5;
     let scratch = Scratch::new("speed");
     let mut rests = 0;
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
