@@ -25,7 +25,8 @@ impl<'a> TextStream<'a> {
     pub(super) fn new(tokenizer: &'a Tokenizer, context: &[u32]) -> Self {
         let mut stream = Self { tokenizer, window: context[context.len().saturating_sub(LONGEST)..].to_vec(), shown: String::new() };
         stream.shorten();
-        stream.shown = certain(&stream.text().unwrap_or_default()).to_string();
+        // All of it: a replacement character at its end is the text's own, or becomes another one with what follows.
+        stream.shown = stream.text().unwrap_or_default();
         stream
     }
 

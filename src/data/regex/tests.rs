@@ -54,7 +54,9 @@ fn random_patterns_find_it_or_are_refused() {
     let golden = golden();
     let (differing, refused, same) = compared(&golden, "random");
     assert!(differing.is_empty(), "{} differ:\n{}", differing.len(), differing.join("\n"));
-    assert!(refused.len() < 20 && same > 1000, "{same}; refused: {refused:?}");
+    // Oniguruma looks behind for texts of several lengths, and repeats positions to which more is joined.
+    let known = |line: &String| ["Look-behind assertion without constant size", "a position is repeated"].iter().any(|reason| line.contains(reason));
+    assert!(refused.iter().all(known) && refused.len() < 25 && same > 1000, "{same}; refused: {refused:?}");
 }
 
 #[test]

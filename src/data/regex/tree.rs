@@ -146,9 +146,10 @@ pub(super) fn set_of(chars: impl IntoIterator<Item = char>) -> ClassUnicode {
     ClassUnicode::new(chars.into_iter().map(|char| ClassUnicodeRange::new(char, char)))
 }
 
-/// All characters but those of a set.
+/// All characters but those of a set. (`ClassUnicode::negate` adds U+D7FF and U+E000, between which there is no character,
+/// where a range ends at the one and another begins at the other.)
 pub(super) fn complement(set: &ClassUnicode) -> ClassUnicode {
-    let mut set = set.clone();
-    set.negate();
-    set
+    let mut others = range('\0', char::MAX);
+    others.difference(set);
+    others
 }
