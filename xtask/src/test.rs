@@ -2,8 +2,6 @@
 //! all tests. Everything is built in release, so that checks, documents and tests share one build
 //! of the dependencies' build scripts and macros.
 
-#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
-use crate::attack::step as attack;
 use crate::browser;
 use crate::licences;
 use crate::lints;
@@ -61,16 +59,10 @@ pub(crate) fn run() -> Result<(), String> {
             _ => Outcome::Passed(results),
         }
     });
-    steps.run("attack", attack);
     steps.run("window", window::step);
     steps.run("web", web::step);
     steps.run("browser", browser::step);
     steps.finish()
-}
-
-#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
-fn attack() -> Outcome {
-    Outcome::Skipped("it needs Linux on x86-64".into())
 }
 
 /// The build's folder, beside which nothing is written.
