@@ -93,12 +93,12 @@ fn what_only_prints_ends_quietly_when_nobody_reads_and_fails_when_it_cannot_prin
 #[test]
 fn trainings_without_a_name_that_start_together_take_one_each() {
     let scratch = Scratch::new("streams-together");
-    let children: Vec<_> = (0..4).map(|_| train(&scratch, 2, &[]).spawn().unwrap()).collect();
+    let children: Vec<_> = (0..4).map(|_| train(&scratch, 3, &[]).spawn().unwrap()).collect();
     for child in children {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", said(&output));
     }
-    assert!((1..=4).all(|n| checkpoint(&scratch, &format!("run-{n}"), 2).exists()));
+    assert!((1..=4).all(|n| checkpoint(&scratch, &format!("run-{n}"), 3).exists()));
     assert!(!scratch.path("runs/run-5").exists());
 }
 

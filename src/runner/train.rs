@@ -60,7 +60,7 @@ pub(super) async fn train(
     request: &TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str, Option<&str>) -> Result<Opened>,
 ) -> Result<Ending> {
     // A new run's directory is made only when everything else is known to be right.
-    let (opened, config) = if request.resume {
+    let (mut opened, config) = if request.resume {
         let (run, config) = open_run(request)?;
         damage::check_resume(request)?;
         (Some(run), config)
@@ -71,10 +71,12 @@ pub(super) async fn train(
         (None, corpus::lasting(corpus::named(request.config.clone().unwrap_or_default())?)?)
     };
     config.check()?;
-    if let (Some(run), None) = (&opened, request.from_step)
+    if let (Some(run), None) = (&mut opened, request.from_step)
         && is_finished(&request.run, config.steps)?
     {
-        close(run, &config)?;
+        if let Some(text) = close(run, &config)? {
+            emit(Event::Train(TrainEvent::Note { text }));
+        }
         emit(Event::Note { text: format!("{} is finished: all {} steps are done", request.run.display(), config.steps) });
         return Ok(Ending::Finished);
     }

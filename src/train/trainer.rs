@@ -28,8 +28,8 @@ use crate::model::{BinaryGroup, ChatFormat, ModelError, Rounding};
 use crate::ops::Control;
 use crate::platform::Clock;
 use change::possible;
-use rollback::counted;
 pub use rollback::{close, last_scheduled};
+use rollback::{counted, damaged_metrics};
 use std::path::PathBuf;
 
 /// Why training stopped before its end.
@@ -230,14 +230,7 @@ impl Trainer {
                     .map(|name| format!("resumed from step {step}: checkpoints/{name} is a later checkpoint, moved aside; delete it if you do not need it")),
             );
         }
-        let gaps = run.cut(state.step)?;
-        if !gaps.is_empty() || record.is_some_and(|record| !run.has_recorded(&record)) {
-            let named = if gaps.is_empty() { String::new() } else { format!(" ({gaps})") };
-            notes.push(format!(
-                "metrics.jsonl is damaged, or was changed: up to step {} it is not what was recorded{named}. Training does not depend on it; curves may",
-                state.step
-            ));
-        }
+        notes.extend(damaged_metrics(&mut run, state.step, record.as_ref())?);
         let shape = step.shape();
         let order = if cache.is_some() { Batches::aligned } else { Batches::new };
         let mut held = held_out(corpus.held_out.len(), shape.batch, shape.seq, config.eval_batches, |range| corpus.held_out.read(range))?;

@@ -59,14 +59,27 @@ pub(super) fn prune(run: &RunDir, config: &TrainConfig, best: Option<u64>) -> Re
     }
 }
 
-/// Looks after a finished run: an error if its changes are not those that its last checkpoint has; and since it may have
-/// been killed after that was written, checkpoints that are no longer kept are removed.
-pub fn close(run: &RunDir, config: &TrainConfig) -> Result<(), TrainError> {
-    let Some(last) = run.checkpoints()?.pop() else { return Ok(()) };
+/// Cuts what `metrics.jsonl` has of steps after `step`; a note if the rest is not what a checkpoint of that step has recorded.
+pub(super) fn damaged_metrics(run: &mut RunDir, step: u64, record: Option<&RunRecord>) -> Result<Option<String>, TrainError> {
+    let gaps = run.cut(step)?;
+    if gaps.is_empty() && record.is_none_or(|record| run.has_recorded(record)) {
+        return Ok(None);
+    }
+    let named = if gaps.is_empty() { String::new() } else { format!(" ({gaps})") };
+    Ok(Some(format!(
+        "metrics.jsonl is damaged, or was changed: up to step {step} it is not what was recorded{named}. Training does not depend on it; curves may"
+    )))
+}
+
+/// Looks after a finished run: an error if its changes are not those that its last checkpoint has, a note if its metrics are
+/// not. Since it may have been killed after that was written, checkpoints that are no longer kept are removed.
+pub fn close(run: &mut RunDir, config: &TrainConfig) -> Result<Option<String>, TrainError> {
+    let Some(last) = run.checkpoints()?.pop() else { return Ok(None) };
     let Checkpoint { state, run: record, .. } = Checkpoint::read(&run.checkpoint(last))?;
     let then = record.as_ref().map(RunRecord::changes);
     run.changes(then.as_ref(), last, |_| Ok(()))?;
-    prune(run, config, state.best.map(|(step, _)| step))
+    prune(run, config, state.best.map(|(step, _)| step))?;
+    damaged_metrics(run, last, record.as_ref())
 }
 
 /// The state of a checkpoint, with the steps counted that were taken up to it.
