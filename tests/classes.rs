@@ -1,4 +1,4 @@
-//! Tokenizer classes that make their tokenizer anew: the ids are those of `AutoTokenizer` of transformers 5.24 on a folder
+//! Tokenizer classes that rebuild their tokenizer: the ids are those of `AutoTokenizer` of transformers 5.24 on a folder
 //! of these files beside the `config.json` of a LLaMA.
 
 use serde_json::{Value, json};
@@ -99,7 +99,7 @@ fn a_llama_tokenizer_writes_spaces_and_bytes_in_its_own_way() {
 
 #[test]
 fn a_class_adds_its_own_tokens_to_those_that_files_name() {
-    // What is null is not there, and what an `added_tokens_decoder` does not name is not added.
+    // A null field counts as absent, and a token that an `added_tokens_decoder` does not name is not added.
     let mut plain = pieces();
     plain["added_tokens"] = json!([]);
     let (tokenizer, named) = read(&plain, &json!({ "tokenizer_class": "LlamaTokenizer", "eos_token": null }));

@@ -9,5 +9,5 @@ mod readers;
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
 
-// A panic that Signet catches is none; one that nobody catches ends the target all the same.
+// A panic that Signet catches is no finding; one that is not caught ends the target all the same.
 libfuzzer_sys::fuzz_target!(init: std::panic::set_hook(Box::new(|_| ())), |bytes: &[u8]| readers::check("beside", bytes));

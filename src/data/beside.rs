@@ -216,7 +216,7 @@ pub(super) struct Within {
     pub(super) added: BTreeMap<u32, AddedToken>,
     /// The token that it fills texts with, if it asks for that.
     pub(super) pad: Option<String>,
-    /// The class that makes the tokenizer anew, without its added tokens, if there is one.
+    /// The class that rebuilds the tokenizer, without its added tokens, if there is one.
     pub(super) class: Option<Class>,
 }
 
@@ -248,7 +248,7 @@ impl Beside {
         self.class.is_none() && [&self.config, &self.special_tokens_map, &self.added_tokens].iter().all(|fields| fields.0.is_empty())
     }
 
-    /// The class that makes a tokenizer anew from the contents of a `tokenizer.json`, if the files name such a one.
+    /// The class that rebuilds a tokenizer from the contents of a `tokenizer.json`, if the files name such a one.
     pub(super) fn class(&self, tokenizer: &[u8]) -> Option<Class> {
         let named = self.config.get("tokenizer_class").and_then(Field::text).or(self.class.as_deref());
         named.and_then(|name| Class::of(name, tokenizer))

@@ -1,13 +1,13 @@
-//! Tokenizer classes of transformers 5.24 that make a tokenizer anew from the vocabulary and the merges of a
+//! Tokenizer classes of transformers 5.24 that rebuild a tokenizer from the vocabulary and the merges of a
 //! `tokenizer.json`, whatever its other parts are, and that have special tokens of their own.
 
 use super::gguf::QWEN_2;
 use serde_json::{Value, json};
 
-/// What SentencePiece writes for a space.
+/// SentencePiece's character for a space.
 const SPACE: &str = "\u{2581}";
 
-/// A class that makes its tokenizer anew.
+/// A class that rebuilds its tokenizer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// `LlamaTokenizer`.

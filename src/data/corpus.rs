@@ -43,9 +43,9 @@ pub enum DataError {
     /// The token cache cannot be read or written.
     #[error("{}: the token cache cannot be read or written: {error}{}. To keep it in another place, set XDG_CACHE_HOME", path.display(), platform::room_advice(error))]
     Cache {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
     /// It was asked to stop.
@@ -184,7 +184,7 @@ impl Ids {
         self.length
     }
 
-    /// Whether there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }

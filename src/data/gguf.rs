@@ -12,7 +12,7 @@ use std::collections::HashMap;
 const LONGEST: usize = 1024;
 /// Texts of all merges together take at most so many times the bytes of all tokens: LLaMA-2's take two.
 const MERGES: usize = 64;
-/// What SentencePiece writes for a space.
+/// SentencePiece's character for a space.
 const SPACE: &str = "\u{2581}";
 
 /// Types of tokens by their codes.

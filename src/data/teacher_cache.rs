@@ -38,9 +38,9 @@ pub enum CacheError {
     /// It could not be read or written.
     #[error("{}: {error}{}. What is there stays good: give the same command again", path.display(), platform::room_advice(error))]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
     /// Another process makes it.

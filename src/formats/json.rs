@@ -32,7 +32,7 @@ pub fn as_python<T, E>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, E>) -> Re
 /// bits hold are passed on as texts, see [`integer`]. Longer ones become floats.
 pub fn with_integers<T, E>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, E> {
     match exact(text) {
-        // What is wrong with a row is said of the row as it is.
+        // An error in a row quotes the row as it is in the file.
         Cow::Owned(exact) => as_python(&exact, &parse).or_else(|_| as_python(text, &parse)),
         Cow::Borrowed(text) => as_python(text, parse),
     }

@@ -296,7 +296,7 @@ mod tests {
         assert_eq!([Json::Null, tool(), none()].map(|tools| text(&both, tools).unwrap()), ["d", "t1", "t0"]);
         let plain = named(&[("default", "d"), ("rag", "r")]);
         assert_eq!(text(&plain, tool()).unwrap(), "d");
-        // What is wrong with a template that a conversation does not need is no fault of it.
+        // An error in a template does not matter to a conversation that does not need it.
         let tools = named(&[("tool_use", "t"), ("rag", "{{")]);
         assert_eq!(text(&tools, none()).unwrap(), "t");
         let refused = text(&tools, Json::Null).unwrap_err();

@@ -17,7 +17,7 @@ pub enum Event {
     Train(TrainEvent),
     /// The directory of a new run was made.
     RunCreated {
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
     /// Training ended; whether all steps were done.
@@ -89,7 +89,7 @@ pub enum Event {
     Loaded {
         /// Which.
         model: String,
-        /// Where.
+        /// The path.
         device: String,
         /// Tokens there is room for.
         context: usize,
@@ -181,7 +181,7 @@ pub enum Event {
     },
     /// A model was written for other programs.
     ModelExported {
-        /// Where.
+        /// The path.
         out: PathBuf,
         /// Bytes of its tensors.
         bytes: u64,
@@ -241,7 +241,7 @@ pub enum Event {
     },
     /// One case of the conformance.
     Case {
-        /// Where.
+        /// The path.
         device: String,
         /// What came of it.
         result: CaseResult,
@@ -270,7 +270,7 @@ pub enum Event {
     },
     /// The cost of a dependent dispatch was measured.
     BenchDispatch {
-        /// Where.
+        /// The path.
         device: String,
         /// Seconds.
         seconds: f64,

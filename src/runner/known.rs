@@ -37,7 +37,7 @@ fn seen<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Seen {
 /// The files that decide what a source gives.
 fn files(source: &Source) -> Seen {
     let Some(path) = source.path() else { return Seen::new() };
-    // What lies beside a tokenizer's file declares its tokens.
+    // The files beside a tokenizer's file declare its tokens.
     let folder = path.parent().filter(|_| path.file_name().is_some_and(|name| name == TOKENIZER)).unwrap_or(path);
     let parts: Vec<PathBuf> = ["config.json", "run.toml", "checkpoints"].iter().chain(&hub::BESIDES).chain(&WEIGHTS).map(|name| folder.join(name)).collect();
     seen([path.as_path()].into_iter().chain(parts.iter().map(PathBuf::as_path)))

@@ -36,7 +36,7 @@ impl Stop {
         self.asked.store(0, Ordering::SeqCst);
     }
 
-    /// Whether it was asked.
+    /// True if it was asked.
     pub fn asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst) > 0
     }

@@ -18,7 +18,7 @@ pub struct Gaps {
 }
 
 impl Gaps {
-    /// Whether there are none.
+    /// True if there are none.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -10,9 +10,9 @@ pub enum RunError {
     /// It could not be read or written.
     #[error("{}: {error}{}", path.display(), platform::room_advice(error))]
     Io {
-        /// Where.
+        /// The path.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the system.
         error: io::Error,
     },
     /// Another process trains it.
@@ -29,7 +29,7 @@ pub enum RunError {
     Name {
         /// The name.
         name: String,
-        /// What is wrong with it, and what to do.
+        /// The problem, and what to do.
         problem: String,
     },
     /// It was moved or deleted while it was trained, and another one is in its place.
@@ -46,7 +46,7 @@ pub enum RunError {
     Broken {
         /// The file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The problem, and what to do.
         problem: String,
     },
     /// Its settings are not those that it was trained with.

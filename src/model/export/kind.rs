@@ -5,7 +5,7 @@ use crate::data::{Tokenizer, gguf_family, gguf_takes_whole};
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
-/// What SentencePiece writes for a space.
+/// SentencePiece's character for a space.
 const SPACE: &str = "\u{2581}";
 
 /// A tokenizer of llama.cpp.

@@ -361,7 +361,7 @@ impl Lock {
         Ok(with(|disk| disk.lock(&path))?.then(|| Self(path)))
     }
 
-    /// Returns true if the lock is still held for its path. A directory that holds a lock is moved by nobody else.
+    /// Returns true if the lock is still held for its path. No other program moves a directory that holds a lock.
     pub fn is_in_place(&self) -> bool {
         with(|disk| disk.is_locked(&self.0))
     }

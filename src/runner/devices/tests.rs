@@ -4,7 +4,7 @@ use super::super::{Command, Runner};
 use super::*;
 use wgpu::DeviceType;
 
-/// What a command tells; it is asked to stop once `stop_at` parts are done. With its error, if any.
+/// Events of a command; it is asked to stop once `stop_at` parts are done. With its error, if any.
 fn events(command: Command, stop_at: usize) -> (Vec<Event>, Option<String>) {
     let stop = Stop::default();
     let mut events = Vec::new();

@@ -50,7 +50,7 @@ pub fn last_scheduled(run: &Path, every: u64) -> Result<Option<u64>, TrainError>
 }
 
 /// Removes the checkpoints of a run that are no longer kept: all but the last `keep`, that of the lowest held-out loss,
-/// `best`, and the one that a rollback goes back to. Where one cannot be read, nobody knows which that is, and none is
+/// `best`, and the one that a rollback goes back to. If one cannot be read, it is not known which that is, and none is
 /// removed; a rollback would report it.
 pub(super) fn prune(run: &RunDir, config: &TrainConfig, best: Option<u64>) -> Result<(), TrainError> {
     match last_scheduled(run.path(), config.checkpoint_every) {
