@@ -72,7 +72,7 @@ enum Command {
     },
     /// Kill commands and deny them system calls while they write, and damage what they wrote; nothing may be lost.
     Attack {
-        /// Every call and 64 places of every file, not a sample: takes an hour.
+        /// Every call and 64 places of every file, not a sample.
         #[arg(long)]
         all: bool,
     },
