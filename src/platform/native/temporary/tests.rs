@@ -1,4 +1,4 @@
-//! Writers that are killed or meet, and names that are hard to write to.
+//! Writers that are killed or meet, names that are hard to write to, and directories that are removed.
 
 use super::super::{Commit, stream_atomic, write_atomic};
 use super::*;
@@ -138,5 +138,66 @@ fn only_files_are_replaced() {
     assert!(write_atomic(&dir.join("directory"), b"").is_err());
     assert!(!cfg!(unix) || write_atomic(Path::new("/dev/null"), b"").is_err());
     assert_eq!(names(&dir), ["directory"]);
+    remove_dir(&dir).unwrap();
+}
+
+#[test]
+fn a_discarded_directory_is_gone_and_a_missing_one_is_no_error() {
+    let dir = scratch("discard");
+    let at = dir.join("state");
+    commit(&at, "old").unwrap();
+    commit(&dir.join("other"), "old").unwrap();
+    for _ in 0..2 {
+        discard_dir(&at).unwrap();
+        assert_eq!(names(&dir), ["other"]);
+    }
+    remove_dir(&dir).unwrap();
+}
+
+/// Linux names the last place of a directory that is open, also once it is removed.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_is_removed_under_a_temporary_name() {
+    use std::os::fd::AsRawFd;
+    let dir = scratch("discard-name");
+    let at = dir.join("state");
+    commit(&at, "old").unwrap();
+    let open = File::open(&at).unwrap();
+    discard_dir(&at).unwrap();
+    let last = fs::read_link(format!("/proc/self/fd/{}", open.as_raw_fd())).unwrap();
+    let temporary = last.ancestors().nth(2).and_then(Path::file_name);
+    assert!(last.ends_with("new/removed (deleted)") && temporary.is_some_and(is_temporary), "{}", last.display());
+    remove_dir(&dir).unwrap();
+}
+
+#[test]
+fn a_removal_that_was_killed_is_finished_by_the_next_sweep() {
+    let dir = scratch("discard-killed");
+    let at = dir.join("state");
+    commit(&at, "old").unwrap();
+    let mut killed = TemporaryDir::beside(&at).unwrap();
+    fs::rename(&at, killed.new_dir().join("removed")).unwrap();
+    killed.lock = None;
+    std::mem::forget(killed);
+    sweep(&dir);
+    assert!(names(&dir).is_empty(), "{:?}", names(&dir));
+    remove_dir(&dir).unwrap();
+}
+
+/// A path has at most 4095 bytes on Linux, and a temporary name has 29.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_directory_without_room_for_a_temporary_name_is_removed_as_it_is() {
+    let dir = scratch("discard-room");
+    let mut deep = dir.clone();
+    while deep.as_os_str().len() < 4066 {
+        deep.push("d".repeat(if deep.as_os_str().len() < 3800 { 200 } else { 20 }));
+    }
+    let at = deep.join("x");
+    fs::create_dir_all(&at).unwrap();
+    fs::write(at.join("a"), "old").unwrap();
+    assert!(TemporaryDir::beside(&at).is_err());
+    discard_dir(&at).unwrap();
+    assert!(names(&deep).is_empty(), "{:?}", names(&deep));
     remove_dir(&dir).unwrap();
 }
