@@ -98,3 +98,43 @@ fn clear_moments(machine: &mut Machine, step: &Step) -> Result<(), TrainError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Variants;
+    use crate::train::guard::{Guard, GuardConfig};
+
+    /// Writes the state of a checkpoint, which the schedule made or a person asked for.
+    fn save(run: &RunDir, step: u64, scheduled: bool) {
+        let new = State::new(Guard::new(GuardConfig::default(), 1.0), "a device");
+        let state = State { step, scheduled: Some(scheduled), ..new };
+        platform::make_dir(&run.checkpoint(step)).unwrap();
+        platform::write_atomic(&run.checkpoint(step).join("state.json"), &serde_json::to_vec(&state).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn pruning_spares_the_target_of_a_rollback_also_where_a_checkpoint_cannot_be_read() {
+        let dir = std::env::temp_dir().join(format!("signet-rollback-prune-{}", std::process::id()));
+        platform::remove_dir(&dir).unwrap();
+        let config = TrainConfig { keep: 1, ..TrainConfig::default() };
+        let run = RunDir::create(&dir, &config, &Variants::default()).unwrap();
+        let saved = [(10, true), (20, true), (31, false), (32, false), (33, false)];
+        saved.into_iter().for_each(|(step, scheduled)| save(&run, step, scheduled));
+        let file = run.checkpoint(32).join("state.json");
+        let whole = platform::read(&file).unwrap();
+        // An unreadable checkpoint may be the newest of the schedule, so none is removed.
+        for unreadable in ["{", r#"{"format": 99}"#] {
+            platform::write_atomic(&file, unreadable.as_bytes()).unwrap();
+            prune(&run, &config, None).unwrap();
+            assert_eq!(run.checkpoints().unwrap(), [10, 20, 31, 32, 33], "{unreadable}");
+        }
+        platform::write_atomic(&file, &whole).unwrap();
+        prune(&run, &config, Some(10)).unwrap();
+        assert_eq!(run.checkpoints().unwrap(), [10, 20, 33]);
+        prune(&run, &config, None).unwrap();
+        assert_eq!(run.checkpoints().unwrap(), [20, 33]);
+        drop(run);
+        platform::remove_dir(&dir).unwrap();
+    }
+}
