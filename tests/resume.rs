@@ -1,7 +1,7 @@
 //! Resuming: settings that are given must be the run's, files that are no longer needed may be gone, and a
 //! run that gave up says what can be done.
 
-use crate::train::{SMALL, Scratch, run, signet, text};
+use crate::train::{SMALL, Scratch, as_str, run, signet, text};
 
 /// Arguments of a short run without a teacher, by its name.
 fn short(scratch: &Scratch, name: &str) -> Vec<String> {
@@ -78,6 +78,37 @@ fn a_run_resumes_without_the_model_that_it_started_from() {
     std::fs::create_dir(scratch.path("runs/second/checkpoints")).unwrap();
     let (good, said) = with(&arguments, &["--resume"]);
     assert!(!good && said.contains(&first) && said.contains("first weights"), "{said}");
+}
+
+#[test]
+fn a_run_that_started_from_a_fetched_model_resumes_without_it_and_fetches_nothing() {
+    let scratch = Scratch::new("fetched");
+    let (good, said) = with(&short(&scratch, "first"), &["--steps", "2"]);
+    assert!(good, "{said}");
+    // The cache of Hugging Face as a download leaves it. Nobody answers at the address.
+    let cache = scratch.path("home/hub/models--owner--model");
+    for folder in ["refs", "snapshots"] {
+        std::fs::create_dir_all(cache.join(folder)).unwrap();
+    }
+    std::fs::write(cache.join("refs/main"), "abc").unwrap();
+    std::fs::rename(scratch.path("runs/first/checkpoints/step-00000002"), cache.join("snapshots/abc")).unwrap();
+    let train = |name: &str, more: &[&str]| {
+        let mut command = signet(&as_str(&short(&scratch, name)));
+        command.args(["--init", "owner/model", "--steps", "6", "--checkpoint-every", "3"]).args(more);
+        let output = command.env("HF_HOME", scratch.path("home")).env("HF_ENDPOINT", "http://127.0.0.1:1").output().unwrap();
+        (output.status.success(), text(&output))
+    };
+    let (good, said) = train("second", &[]);
+    assert!(good, "{said}");
+    let last = scratch.path("runs/second/checkpoints/step-00000006");
+    let weights = std::fs::read(last.join("model.safetensors")).unwrap();
+    std::fs::remove_dir_all(&last).unwrap();
+    std::fs::remove_dir_all(scratch.path("home")).unwrap();
+    let (good, said) = train("second", &["--resume"]);
+    assert!(good && std::fs::read(last.join("model.safetensors")).unwrap() == weights, "{said}");
+    // A new run needs it.
+    let (good, said) = train("third", &[]);
+    assert!(!good && said.contains("owner/model"), "{said}");
 }
 
 #[test]

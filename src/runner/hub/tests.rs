@@ -1,6 +1,8 @@
 //! Names, choices and messages; with the feature `hub` a whole download from a server of this test.
 
 use super::*;
+use crate::runner::TrainRequest;
+use crate::train::{Init, Source};
 
 fn files(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| name.to_string()).collect()
@@ -82,6 +84,19 @@ fn a_model_is_kept_once_it_is_whole() {
     // Then nothing is asked of the network, wherever it is.
     let nowhere = Hub { endpoint: Some("http://127.0.0.1:1".into()), ..hub };
     fetch(&nowhere, "a/b", &Stop::default(), &mut |event| panic!("{event:?}")).unwrap();
+}
+
+#[test]
+fn a_new_run_fetches_the_models_that_it_names_and_a_resume_none() {
+    let config = TrainConfig { teacher: Source::Path("owner/teacher".into()), init: Init::Model("owner/first".into()), ..TrainConfig::default() };
+    let models = |resume: bool, config: Option<TrainConfig>| {
+        let request = TrainRequest { run: "run".into(), numbered: false, config, resume, from_step: None, device: "cpu".into(), memory: None };
+        Command::Train(Box::new(request)).models()
+    };
+    assert_eq!(models(false, Some(config.clone())), ["owner/teacher", "owner/first"]);
+    assert!(models(true, None).is_empty());
+    // Settings that are given again change nothing.
+    assert!(models(true, Some(config)).is_empty());
 }
 
 #[cfg(feature = "hub")]
