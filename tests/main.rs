@@ -3,6 +3,8 @@
 mod app;
 mod chat;
 mod classes;
+#[cfg(unix)]
+mod commands;
 mod compare;
 mod conform;
 mod data;

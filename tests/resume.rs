@@ -4,7 +4,7 @@
 use crate::train::{SMALL, Scratch, as_str, run, signet, text};
 
 /// Arguments of a short run without a teacher, by its name.
-fn short(scratch: &Scratch, name: &str) -> Vec<String> {
+pub(crate) fn short(scratch: &Scratch, name: &str) -> Vec<String> {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     let fixed = "train --device cpu --teacher none --loss ar --seq 16 --batch 1 --warmup 1 --eval-batches 1 --sample-every 0 --eval-every 0";
     let own = [("--model", scratch.path("small.json")), ("--runs", scratch.path("runs")), ("--name", name.into())];
@@ -12,7 +12,7 @@ fn short(scratch: &Scratch, name: &str) -> Vec<String> {
     fixed.split(' ').map(String::from).chain(own).collect()
 }
 
-fn with(arguments: &[String], more: &[&str]) -> (bool, String) {
+pub(crate) fn with(arguments: &[String], more: &[&str]) -> (bool, String) {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).chain(more.iter().copied()).collect();
     run(&arguments)
 }

@@ -1,0 +1,88 @@
+//! Commands that are printed to be copied: a shell reads the words that were meant, with spaces and quotes in every path.
+
+use crate::resume::{short, with};
+use crate::train::{SMALL, Scratch, as_str, run, signet, text};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A name that a shell takes apart unless it is quoted.
+const NAME: &str = "it's one name";
+/// A model that needs no training.
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gguf/tiny.gguf");
+
+/// Checks that `label` is followed by a command of this program with these arguments, as the shell reads it.
+fn assert_command(said: &str, label: &str, arguments: &[&str]) {
+    let (_, rest) = said.split_once(label).unwrap_or_else(|| panic!("no {label:?} in {said}"));
+    // Within a message, the command stands between backticks.
+    let command = rest.split(['\n', '`']).next().unwrap_or_default();
+    let read = text(&Command::new("sh").args(["-c", &format!("printf '%s\\n' {command}")]).output().unwrap());
+    let expected = [&[env!("CARGO_BIN_EXE_signet")][..], arguments].concat();
+    assert_eq!(read.lines().collect::<Vec<_>>(), expected, "{command}");
+}
+
+#[test]
+fn a_training_prints_how_to_chat_repair_and_resume_from_an_older_checkpoint() {
+    let scratch = Scratch::new("it's copied");
+    let (good, said) = with(&short(&scratch, NAME), &["--steps", "4", "--checkpoint-every", "2"]);
+    assert!(good, "{said}");
+    let folder = scratch.path("runs").join(NAME);
+    let (runs, path) = (scratch.path("runs").display().to_string(), folder.display().to_string());
+    assert_command(&said, "\nchat       ", &["chat", &path]);
+    let resume = ["train", "--resume", "--name", NAME, "--runs", &runs, "--device", "cpu"];
+    let settings = std::fs::read_to_string(folder.join("run.toml")).unwrap();
+    std::fs::write(folder.join("run.toml"), settings.replace("\nsteps = 4\n", "\nsteps = 5\n")).unwrap();
+    assert_command(&run(&resume).1, "Put them back with `", &["check", "--repair", &path]);
+    std::fs::write(folder.join("run.toml"), settings).unwrap();
+    std::fs::write(folder.join("checkpoints/step-00000004/state.json"), "{").unwrap();
+    assert_command(&run(&resume).1, "Resume from it with `", &[&resume[..], &["--from-step", "2"]].concat());
+}
+
+#[test]
+fn a_training_that_is_stopped_prints_how_to_resume_it() {
+    let scratch = Scratch::new("it's stopped");
+    let child = signet(&as_str(&short(&scratch, NAME))).args(["--steps", "100000"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (recorded, begun) = (scratch.path("runs").join(NAME).join("metrics.jsonl"), Instant::now());
+    while !recorded.exists() && begun.elapsed() < Duration::from_secs(60) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let id = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGINT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    let runs = scratch.path("runs").display().to_string();
+    assert_command(&text(&output), "\nresume     ", &["train", "--resume", "--name", NAME, "--runs", &runs, "--device", "cpu"]);
+}
+
+#[test]
+fn a_sweep_prints_how_to_compare_its_runs() {
+    let scratch = Scratch::new("copied-sweep");
+    std::fs::write(scratch.path("small.json"), SMALL).unwrap();
+    let model = scratch.path("small.json").display().to_string();
+    let settings = format!(
+        "[base]\nmodel = {model:?}\nteacher = \"none\"\nloss = \"ar\"\nsteps = 2\nwarmup = 1\nbatch = 1\nseq = 16\neval_every = 0\neval_batches = 1\nsample_every = 0\n\n[grid]\nseed = [1]\n"
+    );
+    std::fs::write(scratch.path("sweep.toml"), settings).unwrap();
+    let [file, folder] = ["sweep.toml", NAME].map(|name| scratch.path(name).display().to_string());
+    let (good, said) = run(&["sweep", &file, "--runs", &folder, "--device", "cpu"]);
+    assert!(good, "{said}");
+    assert_command(&said, "side by side with: ", &["compare", &folder]);
+}
+
+#[test]
+fn making_a_teacher_cache_prints_how_to_train_from_it() {
+    let scratch = Scratch::new("copied-teach");
+    std::fs::write(scratch.path("text.txt"), "The capital of France is what the text says it is. ".repeat(200)).unwrap();
+    let [text, out] = ["text.txt", NAME].map(|name| scratch.path(name).display().to_string());
+    let (good, said) = run(&["teach", "--device", "cpu", "--seq", "16", "--top", "9", "--teacher", TINY, "--data", &text, "--out", &out]);
+    assert!(good, "{said}");
+    assert_command(&said, "use it with: ", &["train", "--teacher-cache", &out]);
+}
+
+#[test]
+fn packing_prints_how_to_chat_with_the_file() {
+    let scratch = Scratch::new("copied-pack");
+    let out = scratch.path(NAME).display().to_string();
+    let (good, said) = run(&["pack", TINY, &out]);
+    assert!(good, "{said}");
+    assert_command(&said, "talk with it: ", &["chat", &out]);
+}
