@@ -165,8 +165,21 @@ fn row_product<T: Real>(out: &mut [T], a: &[T], b: Mat<'_, T>) {
     }
 }
 
-/// Dense product through the `gemm` crate (f32, f64).
-fn library_gemm<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
+/// The products of the crates `gemm-f32` and `gemm-f64`: rows, columns and depth; then the output and
+/// both operands as a pointer, the stride of columns and that of rows, where the output also has
+/// whether it is read; the factor of the output read, that of the product, three conjugations that
+/// real numbers ignore, and the threads.
+#[rustfmt::skip]
+type LibraryProduct<T> = unsafe fn(
+    usize, usize, usize,
+    *mut T, isize, isize, bool,
+    *const T, isize, isize,
+    *const T, isize, isize,
+    T, T, bool, bool, bool, gemm_common::Parallelism,
+);
+
+/// Dense product through `product`, a function of the crates `gemm-f32` and `gemm-f64`.
+fn library_gemm<T: Real>(product: LibraryProduct<T>, out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
     check(&out, &a, &b);
     if is_row(&out, &a, &b, accumulate) {
         return vectorised(
@@ -174,21 +187,24 @@ fn library_gemm<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accum
             || row_product(&mut out.data[..b.cols], &a.data[..a.cols], b),
         );
     }
-    let (one, zero) = (T::from_f32(1.0), T::ZERO);
     let parallelism = match threads {
-        Threads::One => gemm::Parallelism::None,
-        Threads::Pool => gemm::Parallelism::Rayon(0),
+        Threads::One => gemm_common::Parallelism::None,
+        Threads::Pool => gemm_common::Parallelism::Rayon(0),
     };
+    // The library is made for outputs whose columns are contiguous: rows are the transpose's columns.
+    let row_stride = out.row_stride as isize;
+    let (a, b, (column, row)) = if row_stride > 1 { (b.t(), a.t(), (row_stride, 1)) } else { (a, b, (1, row_stride)) };
+    let (one, zero) = (T::from_f32(1.0), T::ZERO);
     // SAFETY: `check` and the constructors of `Mat` and `OutMat` keep every access in range, and
     // `out` is borrowed mutably, so it overlaps neither operand.
     unsafe {
-        gemm::gemm(
-            out.rows,
-            out.cols,
+        product(
+            a.rows,
+            b.cols,
             a.cols,
             out.data.as_mut_ptr(),
-            1,
-            out.row_stride as isize,
+            column,
+            row,
             accumulate,
             a.data.as_ptr(),
             a.col_stride as isize,
@@ -293,7 +309,7 @@ impl Real for f32 {
         f32::from_bits(self.to_bits() ^ (u32::from(!plus) << 31))
     }
     fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, threads: Threads) {
-        library_gemm(out, a, b, accumulate, threads);
+        library_gemm(gemm_f32::gemm::f32::get_gemm_fn(), out, a, b, accumulate, threads);
     }
 }
 
@@ -319,7 +335,7 @@ impl Real for f64 {
         f64::sqrt(self)
     }
     fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, threads: Threads) {
-        library_gemm(out, a, b, accumulate, threads);
+        library_gemm(gemm_f64::gemm::f64::get_gemm_fn(), out, a, b, accumulate, threads);
     }
 }
 
