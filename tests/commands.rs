@@ -1,7 +1,7 @@
 //! Commands that are printed to be copied: a shell reads the words that were meant, with spaces and quotes in every path.
 
 use crate::resume::{short, with};
-use crate::train::{SMALL, Scratch, as_str, run, signet, text};
+use crate::train::{SMALL, Scratch, as_str, run, signet, some_text, text};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -58,8 +58,9 @@ fn a_sweep_prints_how_to_compare_its_runs() {
     let scratch = Scratch::new("copied-sweep");
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     let model = scratch.path("small.json").display().to_string();
+    let data = some_text(&scratch);
     let settings = format!(
-        "[base]\nmodel = {model:?}\nteacher = \"none\"\nloss = \"ar\"\nsteps = 2\nwarmup = 1\nbatch = 1\nseq = 16\neval_every = 0\neval_batches = 1\nsample_every = 0\n\n[grid]\nseed = [1]\n"
+        "[base]\nmodel = {model:?}\ndata = [{data:?}]\nteacher = \"none\"\nloss = \"ar\"\nsteps = 2\nwarmup = 1\nbatch = 1\nseq = 16\neval_every = 0\neval_batches = 1\nsample_every = 0\n\n[grid]\nseed = [1]\n"
     );
     std::fs::write(scratch.path("sweep.toml"), settings).unwrap();
     let [file, folder] = ["sweep.toml", NAME].map(|name| scratch.path(name).display().to_string());

@@ -1,13 +1,18 @@
 //! Resuming: settings that are given must be the run's, files that are no longer needed may be gone, and a
 //! run that gave up says what can be done.
 
-use crate::train::{SMALL, Scratch, as_str, run, signet, text};
+use crate::train::{SMALL, Scratch, as_str, run, signet, some_text, text};
 
 /// Arguments of a short run without a teacher, by its name.
 pub(crate) fn short(scratch: &Scratch, name: &str) -> Vec<String> {
+    short_on(scratch, name, &some_text(scratch))
+}
+
+/// The same, on a text of the caller's.
+fn short_on(scratch: &Scratch, name: &str, data: &str) -> Vec<String> {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
     let fixed = "train --device cpu --teacher none --loss ar --seq 16 --batch 1 --warmup 1 --eval-batches 1 --sample-every 0 --eval-every 0";
-    let own = [("--model", scratch.path("small.json")), ("--runs", scratch.path("runs")), ("--name", name.into())];
+    let own = [("--model", scratch.path("small.json")), ("--runs", scratch.path("runs")), ("--name", name.into()), ("--data", data.into())];
     let own = own.into_iter().flat_map(|(option, value)| [option.to_string(), value.display().to_string()]);
     fixed.split(' ').map(String::from).chain(own).collect()
 }
@@ -120,8 +125,8 @@ fn a_run_keeps_the_chat_template_that_it_began_with() {
     let row = r#"{"messages": [{"role": "user", "content": "say it"}, {"role": "assistant", "content": "it"}]}"#;
     std::fs::write(scratch.path("rows.jsonl"), format!("{row}\n").repeat(400)).unwrap();
     let (tokenizer, data) = (folder.join("tokenizer.json").display().to_string(), scratch.path("rows.jsonl").display().to_string());
-    let arguments = short(&scratch, "run");
-    let begin = ["--tokenizer", &tokenizer, "--data", &data, "--steps", "4", "--checkpoint-every", "2"];
+    let arguments = short_on(&scratch, "run", &data);
+    let begin = ["--tokenizer", &tokenizer, "--steps", "4", "--checkpoint-every", "2"];
     let (good, said) = with(&arguments, &begin);
     assert!(good, "{said}");
     let last = scratch.path("runs/run/checkpoints/step-00000004");

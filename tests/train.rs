@@ -48,6 +48,14 @@ pub(crate) fn run(arguments: &[&str]) -> (bool, String) {
     (output.status.success(), text(&output))
 }
 
+/// A text to train on: the beginning of the embedded corpus, which takes seconds to tokenize whole.
+pub(crate) fn some_text(scratch: &Scratch) -> String {
+    let corpus = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/corpus.txt")).unwrap();
+    let path = scratch.path("some.txt");
+    std::fs::write(&path, corpus.split_inclusive('\n').take(40).collect::<String>()).unwrap();
+    path.display().to_string()
+}
+
 /// A teacher of a few steps, made by the program itself; gives its directory.
 pub(crate) fn teacher(scratch: &Scratch) -> PathBuf {
     std::fs::write(scratch.path("small.json"), SMALL).unwrap();
@@ -74,7 +82,8 @@ pub(crate) fn teacher(scratch: &Scratch) -> PathBuf {
         "--checkpoint-every",
         "0",
     ];
-    let (good, said) = run(&[&arguments[..], &["--model", model.to_str().unwrap(), "--runs", runs.to_str().unwrap()]].concat());
+    let own = ["--model", model.to_str().unwrap(), "--runs", runs.to_str().unwrap(), "--data", &some_text(scratch)];
+    let (good, said) = run(&[&arguments[..], &own].concat());
     assert!(good, "{said}");
     runs.join("teacher/checkpoints/step-00000008")
 }
@@ -90,6 +99,7 @@ pub(crate) fn student(scratch: &Scratch, teacher: &Path, name: &str, device: &st
         ("--name", name.into()),
         ("--teacher", teacher.display().to_string()),
         ("--device", device.into()),
+        ("--data", some_text(scratch)),
     ] {
         arguments.extend([option.to_string(), value]);
     }

@@ -100,6 +100,7 @@ fn prepared(scratch: &Scratch, steps: u64, checkpoint_every: u64) -> Driver {
     std::fs::write(&model, SMALL).unwrap();
     let config = TrainConfig {
         model: model.display().to_string(),
+        data: vec![scratch.text()],
         teacher: Source::None,
         loss: Loss::Ar,
         batch: 1,

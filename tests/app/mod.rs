@@ -44,7 +44,7 @@ impl Driver {
     pub(crate) fn wait_until(&mut self, what: &str, so: impl Fn(&Self) -> bool) {
         let begun = Instant::now();
         while !so(self) {
-            assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for {what}; there is {:?}", self.labels());
+            assert!(begun.elapsed() < Duration::from_secs(300), "waited in vain for {what}; there is {:?}", self.labels());
             self.harness.step();
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -79,6 +79,13 @@ impl Scratch {
         std::fs::remove_dir_all(&path).ok();
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
+    }
+
+    /// A short text to train on: the embedded corpus takes seconds to tokenize.
+    pub(crate) fn text(&self) -> PathBuf {
+        let path = self.0.join("text.txt");
+        std::fs::write(&path, "Once upon a time a small model read a short text, and then it read it once more.\n".repeat(200)).unwrap();
+        path
     }
 }
 

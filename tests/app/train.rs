@@ -16,6 +16,7 @@ fn app(scratch: &Scratch, name: &str) -> Driver {
     std::fs::write(&model, SMALL).unwrap();
     let config = TrainConfig {
         model: model.display().to_string(),
+        data: vec![scratch.text()],
         teacher: Source::None,
         loss: Loss::Ar,
         batch: 1,
