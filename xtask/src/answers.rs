@@ -1,10 +1,10 @@
 //! Models' answers to fixed prompts, unselected: one seed, the sampling that `signet chat` has by
 //! default, each prompt in a conversation of its own.
 
-use crate::steps::cargo;
+use crate::program::cargo;
 use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 /// Prints a table in Markdown: a row for each line of `prompts`, a column for each model.
 pub(crate) fn print(prompts: &Path, models: &[String]) -> Result<(), String> {
@@ -18,8 +18,8 @@ pub(crate) fn print(prompts: &Path, models: &[String]) -> Result<(), String> {
 }
 
 fn answer(model: &str, prompt: &str) -> Result<String, String> {
-    let mut child = Command::new(cargo())
-        .args(["run", "--quiet", "--release", "--package", "signet", "--", "chat", model, "--device", "cpu", "--seed", "1", "--max-tokens", "80"])
+    let mut child = cargo("run --quiet --release -- chat --device cpu --seed 1 --max-tokens 80")
+        .arg(model)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

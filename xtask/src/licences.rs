@@ -1,9 +1,9 @@
 //! The licence of every package in the dependency tree, on every platform and with every feature, against a list
 //! of those that a program under MIT or Apache-2.0 can be passed on with.
 
+use crate::program::cargo;
 use serde_json::Value;
 use spdx::{Expression, ParseMode};
-use std::process::Command;
 
 /// Allowed, alone or as one side of an OR. An exception is allowed where its licence is.
 const ALLOWED: [&str; 12] =
@@ -20,13 +20,7 @@ const ONCE: [(&str, &str, &str); 5] = [
 
 /// Checks all; gives their number, or names those that are not allowed.
 pub(crate) fn check() -> Result<usize, String> {
-    let output = Command::new(crate::steps::cargo()).args(["metadata", "--format-version", "1", "--locked", "--all-features"]).output();
-    let output = output.map_err(|error| format!("cargo metadata: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim()));
-    }
-    let metadata: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
-    let packages = metadata["packages"].as_array().ok_or("cargo metadata lists no packages")?;
+    let packages = [packages("Cargo.toml")?, packages("xtask/Cargo.toml")?].concat();
     let refused: Vec<String> = packages
         .iter()
         .filter_map(|package| {
@@ -35,6 +29,20 @@ pub(crate) fn check() -> Result<usize, String> {
         })
         .collect();
     if refused.is_empty() { Ok(packages.len()) } else { Err(format!("licences that are not allowed:\n{}", refused.join("\n"))) }
+}
+
+/// What the workspace of this manifest is built from.
+fn packages(manifest: &str) -> Result<Vec<Value>, String> {
+    let output = cargo("metadata --format-version 1 --locked --all-features --manifest-path").arg(manifest).output();
+    let output = output.map_err(|error| format!("cargo metadata: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim()));
+    }
+    let mut metadata: Value = serde_json::from_slice(&output.stdout).map_err(|error| format!("cargo metadata: {error}"))?;
+    match metadata["packages"].take() {
+        Value::Array(packages) => Ok(packages),
+        _ => Err("cargo metadata lists no packages".into()),
+    }
 }
 
 /// Whether a package under this expression can be used.

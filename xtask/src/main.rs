@@ -8,16 +8,19 @@ mod corpus;
 mod display;
 mod licences;
 mod lints;
+mod program;
 mod steps;
 mod swiftshader;
 mod system;
 mod test;
 mod web;
 mod window;
+mod wrapper;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about = "What a newcomer or CI runs", disable_help_subcommand = true)]
@@ -30,7 +33,11 @@ struct Arguments {
 enum Command {
     /// Install what the tests need where that is known, then check and test everything; also called ci.
     #[command(alias = "ci")]
-    Test,
+    Test {
+        /// Leave out what has not begun after so many minutes: of the page, the window and the browsers.
+        #[arg(long, value_name = "MINUTES")]
+        within: Option<u64>,
+    },
     /// Start the app in a window that nobody sees (Xvfb), train, close, go on.
     Window {
         /// Keep pictures of it in this folder.
@@ -96,8 +103,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    if let Some(code) = wrapper::run() {
+        return code;
+    }
     let result = match Arguments::parse().command {
-        Command::Test => test::run(),
+        Command::Test { within } => test::run(within.map(|minutes| Duration::from_secs(60 * minutes))),
         Command::Window { film: Some(out), .. } => window::film(&out),
         Command::Window { measure: true, .. } => window::measure(),
         Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|said| println!("{said}")),

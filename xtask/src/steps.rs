@@ -1,14 +1,8 @@
 //! Running steps one after the other: what runs, how long it took, and what came of all of them.
 
-use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
-
-/// The cargo that runs this.
-pub(crate) fn cargo() -> OsString {
-    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
-}
 
 /// What came of a step.
 pub(crate) enum Outcome {
@@ -20,13 +14,42 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
+impl Outcome {
+    /// What is said of it.
+    pub(crate) fn detail(self) -> String {
+        match self {
+            Self::Passed(detail) | Self::Skipped(detail) | Self::Failed(detail) => detail,
+        }
+    }
+}
+
 /// Steps done so far.
-#[derive(Default)]
 pub(crate) struct Steps {
+    begun: Instant,
+    /// The time after which no late step begins.
+    within: Option<Duration>,
     done: Vec<(&'static str, Duration, Outcome)>,
 }
 
 impl Steps {
+    /// None done yet.
+    pub(crate) fn new(within: Option<Duration>) -> Self {
+        Self { begun: Instant::now(), within, done: Vec::new() }
+    }
+
+    /// Returns true if more than half of the time has passed after which no late step begins.
+    pub(crate) fn hurried(&self) -> bool {
+        self.within.is_some_and(|within| self.begun.elapsed() > within / 2)
+    }
+
+    /// Runs a step unless it is too late for it, which is reported as a step that was skipped.
+    pub(crate) fn late(&mut self, name: &'static str, step: impl FnOnce() -> Outcome) {
+        match self.within.filter(|within| self.begun.elapsed() > *within) {
+            Some(within) => self.run(name, || Outcome::Skipped(format!("NOT RUN: {} minutes had passed", within.as_secs() / 60))),
+            None => self.run(name, step),
+        }
+    }
+
     /// Runs a step, failed ones before it or not: all that is wrong is worth knowing.
     pub(crate) fn run(&mut self, name: &'static str, step: impl FnOnce() -> Outcome) {
         println!("\n── {name}");

@@ -5,24 +5,30 @@
 use crate::browser;
 use crate::licences;
 use crate::lints;
-use crate::steps::{Outcome, Steps, cargo, shown, shown_keeping};
+use crate::program::{cargo, target};
+use crate::steps::{Outcome, Steps, shown, shown_keeping};
 use crate::swiftshader;
 use crate::system::{self, RuntimeDir, found};
 use crate::web;
 use crate::window;
-use std::path::{Path, PathBuf};
+use crate::wrapper;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
-/// Runs every step; fails if one of them does.
-pub(crate) fn run() -> Result<(), String> {
+/// The program's own manifest, and that of the workspace of this command.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "xtask/Cargo.toml"];
+
+/// Runs every step; fails if one of them does. The last, which build the page and try the whole in real surroundings,
+/// do not begin later than `within`.
+pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
+    let missing = wrapper::install(&target())?;
     let runtime = RuntimeDir::new();
-    let mut steps = Steps::default();
+    let mut steps = Steps::new(within);
     steps.run("drivers", system::prepare);
     let mut third = None;
     steps.run("swiftshader", || swiftshader::prepare(&target(), &mut third));
     let command = |arguments: &str| {
-        let mut command = Command::new(cargo());
-        command.args(arguments.split(' '));
+        let mut command = cargo(arguments);
         if let Some(dir) = &runtime {
             command.env("XDG_RUNTIME_DIR", dir.path());
         }
@@ -32,7 +38,9 @@ pub(crate) fn run() -> Result<(), String> {
         }
         command
     };
-    steps.run("format", || if component("fmt") { lints::advised(shown(&mut command("fmt --all --check"))) } else { absent("rustfmt") });
+    steps.run("format", || {
+        if component("fmt") { lints::advised(both(|manifest| shown(cargo("fmt --check --manifest-path").arg(manifest)))) } else { absent("rustfmt") }
+    });
     steps.run("licences", || match licences::check() {
         Ok(count) => Outcome::Passed(format!("{count} packages")),
         Err(error) => {
@@ -40,34 +48,40 @@ pub(crate) fn run() -> Result<(), String> {
             Outcome::Failed("see above".into())
         }
     });
-    steps.run("clippy", || {
-        if !component("clippy") {
-            return absent("clippy");
-        }
-        lints::printed(shown(command("clippy --release --locked --workspace --all-targets --").args(lints::flags())))
+    // Lints and documents come with it.
+    steps.run("build", || both(|manifest| shown(cargo("test --release --locked --no-run --manifest-path").arg(manifest))));
+    steps.run("lints", || match missing.as_slice() {
+        [] => wrapper::outcome(&target()),
+        [tool, ..] => absent(tool),
     });
-    steps.run("documents", || lints::printed(shown(command("doc --release --locked --workspace --no-deps").env("RUSTDOCFLAGS", lints::flags().join(" ")))));
     steps.run("adapters", || adapters(&mut command("run --release --locked --quiet -- devices")));
     steps.run("tests", || {
         for compiler in ["naga", "tint"].iter().filter(|compiler| !found(compiler)) {
             println!("{compiler} is not on the PATH: the shaders are not tried with it");
         }
-        let (outcome, results) = shown_keeping(&mut command("test --release --locked --workspace --no-fail-fast"), |line| line.starts_with("test result:"));
-        let results: String = results.iter().map(|line| format!("\n  {line}")).collect();
-        match outcome {
-            Outcome::Failed(why) => Outcome::Failed(why + &results),
-            _ => Outcome::Passed(results),
-        }
+        both(|manifest| {
+            let mut tests = command("test --release --locked --no-fail-fast --manifest-path");
+            let (outcome, results) = shown_keeping(tests.arg(manifest), |line| line.starts_with("test result:"));
+            let results: String = results.iter().map(|line| format!("\n  {line}")).collect();
+            match outcome {
+                Outcome::Failed(why) => Outcome::Failed(why + &results),
+                _ => Outcome::Passed(results),
+            }
+        })
     });
-    steps.run("window", window::step);
-    steps.run("web", web::step);
-    steps.run("browser", browser::step);
+    let hurried = steps.hurried();
+    steps.late("web", || web::step(hurried));
+    steps.late("window", window::step);
+    steps.late("browser", browser::step);
     steps.finish()
 }
 
-/// The build's folder, beside which nothing is written.
-pub(crate) fn target() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
+/// Does the same with both workspaces; fails if it fails with either.
+fn both(step: impl FnMut(&str) -> Outcome) -> Outcome {
+    let [program, tasks] = MANIFESTS.map(step);
+    let failed = matches!(program, Outcome::Failed(_)) || matches!(tasks, Outcome::Failed(_));
+    let detail: String = [program, tasks].into_iter().map(Outcome::detail).collect();
+    if failed { Outcome::Failed(detail) } else { Outcome::Passed(detail) }
 }
 
 /// The software adapters that the tests are meant to run on, by a part of how they are listed.
@@ -90,7 +104,7 @@ fn adapters(devices: &mut Command) -> Outcome {
 
 /// Whether a component of the toolchain is there.
 fn component(name: &str) -> bool {
-    let status = Command::new(cargo()).args([name, "--version"]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    let status = cargo(name).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
 

@@ -2,7 +2,8 @@
 //! on; and what its drawing costs the training.
 
 use crate::display::{CONTROL, DIGITS, Display, ENTER, SHIFT, SIZE};
-use crate::steps::{Outcome, cargo};
+use crate::program;
+use crate::steps::Outcome;
 use crate::system::found;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 /// Longest that anything is waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Steps of the run that is closed half-way.
 const STEPS: u64 = 150;
 /// Steps of a run that is timed, and of those the ones left out at its beginning.
@@ -137,6 +138,7 @@ fn halved(picture: &[u8]) -> Vec<u8> {
 
 /// A display, and a folder of its own for everything that the app writes.
 struct Scene {
+    program: PathBuf,
     display: Display,
     folder: PathBuf,
 }
@@ -154,17 +156,11 @@ impl Scene {
         std::fs::create_dir_all(&folder)
             .and_then(|()| std::fs::write(folder.join("form.toml"), form))
             .map_err(|error| format!("{}: {error}", folder.display()))?;
-        let built = Command::new(cargo()).args(["build", "--release", "--locked", "--quiet", "--bin", "signet"]).status();
-        if !built.is_ok_and(|status| status.success()) {
-            return Err("signet could not be built".into());
-        }
-        Ok(Self { display: Display::start()?, folder })
+        Ok(Self { program: program::native()?, display: Display::start()?, folder })
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-        let program = std::path::absolute(target.join("release/signet")).expect("a path of its own");
-        let mut command = Command::new(program);
+        let mut command = Command::new(&self.program);
         command.args(arguments).current_dir(&self.folder).env("DISPLAY", self.display.name()).env_remove("WAYLAND_DISPLAY");
         // Nothing of the person's own is read or written.
         for (variable, folder) in

@@ -8,11 +8,10 @@ mod durability;
 mod scenario;
 mod trace;
 
-use crate::steps::{Outcome, cargo, shown};
+use crate::program;
 use scenario::{Scenario, scenarios};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -23,13 +22,8 @@ const SOME: usize = 24;
 
 /// Attacks the release build of `signet`; every call if `all`, evenly spaced ones otherwise. Returns the counts.
 pub(crate) fn run(all: bool) -> Result<String, String> {
-    let mut build = Command::new(cargo());
-    if let Outcome::Failed(why) = shown(build.args(["build", "--release", "--locked", "--bin", "signet"])) {
-        return Err(format!("signet does not build: {why}"));
-    }
+    let program = program::native()?;
     let root = Root::new()?;
-    let program = crate::test::target().join("release/signet");
-    let program = fs::canonicalize(&program).map_err(|error| format!("{}: {error}", program.display()))?;
     let mut said = Vec::new();
     let mut wrong = Vec::new();
     for scenario in scenarios(&program, &root.0)? {

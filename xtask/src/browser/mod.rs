@@ -11,19 +11,19 @@ pub(crate) use chromium::Chromium;
 pub(crate) use firefox::Firefox;
 pub(crate) use process::{Profile, wait};
 
-use crate::steps::{Outcome, cargo};
+use crate::program;
+use crate::steps::Outcome;
 use crate::system::{self, found};
 use crate::web;
 use crate::web::server::{Server, Site};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Longest that one thing is waited for.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 /// Longest that a script takes: one that a reload has swept away never ends.
-const SCRIPT: Duration = Duration::from_secs(10);
+const SCRIPT: Duration = Duration::from_secs(30);
 /// Debian's packages, and the programs that they bring.
 const PACKAGES: [&str; 3] = ["chromium", "chromium-driver", "firefox-esr"];
 const PROGRAMS: [&str; 2] = ["chromedriver", "firefox-esr"];
@@ -106,11 +106,7 @@ impl Scene {
 
     /// The native program, built if it is not yet.
     pub(crate) fn native(&self) -> Result<PathBuf, String> {
-        let built = Command::new(cargo()).args(["build", "--release", "--locked", "--quiet", "--package", "signet", "--bin", "signet"]).status();
-        if !built.is_ok_and(|status| status.success()) {
-            return Err("the native signet could not be built".into());
-        }
-        Ok(self.target.join("release/signet"))
+        program::native()
     }
 
     /// Keeps a picture, if pictures are kept.
@@ -123,7 +119,7 @@ impl Scene {
 
 /// Runs the scenarios whose names hold `filter`; prints a line for each.
 pub(crate) fn run(shots: Option<&Path>, filter: &str) -> Result<String, String> {
-    let scene = Scene { target: web::target(), shots: shots.map(Path::to_owned) };
+    let scene = Scene { target: program::target(), shots: shots.map(Path::to_owned) };
     let chosen: Vec<_> = scenarios::ALL.iter().filter(|(name, _)| name.contains(filter)).collect();
     if chosen.is_empty() {
         return Err(format!("no scenario's name holds {filter:?}; there are: {}", scenarios::ALL.map(|(name, _)| name).join(", ")));

@@ -4,26 +4,24 @@
 use std::path::Path;
 use wasm_bindgen_cli_support::Bindgen;
 
-/// Writes `signet.js` and `signet_bg.wasm` into `out`.
+/// This command's own lock file, which has the tool.
+const OURS: &str = include_str!("../../Cargo.lock");
+
+/// Writes `signet.js` and `signet_bg.wasm` into `out`; `lock` is the lock file that the module was built with.
 pub(crate) fn write(module: &Path, lock: &str, out: &Path) -> Result<(), String> {
-    same_version(lock)?;
+    same_version(lock, OURS)?;
     let mut bindgen = Bindgen::new();
     bindgen.input_path(module).out_name("signet").typescript(false).remove_name_section(true).remove_producers_section(true);
     bindgen.web(true).and_then(|bindgen| bindgen.generate(out)).map_err(|error| format!("wasm-bindgen on {}: {error:#}", module.display()))
 }
 
-/// Whether `Cargo.lock` has wasm-bindgen and its tool in one version.
-fn same_version(lock: &str) -> Result<(), String> {
-    let version = |name: &str| {
-        let line = format!("name = \"{name}\"\n");
-        let rest = &lock[lock.find(&line)? + line.len()..];
-        rest.strip_prefix("version = \"")?.split('"').next()
-    };
-    let (used, tool) = (version("wasm-bindgen"), version("wasm-bindgen-cli-support"));
+/// Checks that the program's lock file has wasm-bindgen in the version that `ours` has of its tool.
+fn same_version(lock: &str, ours: &str) -> Result<(), String> {
+    let (used, tool) = (version(lock, "wasm-bindgen"), version(ours, "wasm-bindgen-cli-support"));
     match (used, tool) {
         (Some(used), Some(tool)) if used == tool => Ok(()),
         _ => Err(format!(
-            "Cargo.lock has wasm-bindgen {} and wasm-bindgen-cli-support {}, which must be the same; write ={} in xtask/Cargo.toml and run cargo update -p wasm-bindgen-cli-support",
+            "Cargo.lock has wasm-bindgen {}, and xtask/Cargo.lock wasm-bindgen-cli-support {}, which must be the same; write ={} in xtask/Cargo.toml and run cargo update --manifest-path xtask/Cargo.toml -p wasm-bindgen-cli-support",
             used.unwrap_or("(none)"),
             tool.unwrap_or("(none)"),
             used.unwrap_or("VERSION")
@@ -31,21 +29,29 @@ fn same_version(lock: &str) -> Result<(), String> {
     }
 }
 
+/// The version that a lock file has of a package.
+fn version<'a>(lock: &'a str, name: &str) -> Option<&'a str> {
+    let line = format!("name = \"{name}\"\n");
+    let rest = &lock[lock.find(&line)? + line.len()..];
+    rest.strip_prefix("version = \"")?.split('"').next()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::same_version;
+    use super::{OURS, same_version};
 
     #[test]
-    fn the_lock_file_has_one_version_of_wasm_bindgen() {
-        same_version(include_str!("../../../Cargo.lock")).unwrap();
+    fn the_lock_files_have_one_version_of_wasm_bindgen() {
+        same_version(include_str!("../../../Cargo.lock"), OURS).unwrap();
     }
 
     #[test]
     fn another_version_is_named() {
-        let lock = |tool: &str| format!("name = \"wasm-bindgen\"\nversion = \"0.2.1\"\n\nname = \"wasm-bindgen-cli-support\"\nversion = \"{tool}\"\n");
-        same_version(&lock("0.2.1")).unwrap();
-        let error = same_version(&lock("0.2.2")).unwrap_err();
+        let lock = "name = \"wasm-bindgen\"\nversion = \"0.2.1\"\n";
+        let ours = |version: &str| format!("name = \"wasm-bindgen-cli-support\"\nversion = \"{version}\"\n");
+        same_version(lock, &ours("0.2.1")).unwrap();
+        let error = same_version(lock, &ours("0.2.2")).unwrap_err();
         assert!(error.contains("0.2.1") && error.contains("0.2.2") && error.contains("xtask/Cargo.toml"), "{error}");
-        assert!(same_version("").unwrap_err().contains("(none)"));
+        assert!(same_version("", &ours("0.2.1")).unwrap_err().contains("(none)"));
     }
 }

@@ -1,7 +1,8 @@
 //! What compiles for WebAssembly: this toolchain with its target, which rustup adds where it can; or
 //! Debian's own, which brings the standard library as source.
 
-use crate::steps::{Outcome, cargo, shown};
+use crate::program::cargo;
+use crate::steps::{Outcome, shown};
 use crate::system::{self, found};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -49,8 +50,8 @@ impl Toolchain {
     pub(crate) fn build(self) -> Command {
         match self {
             Self::Own => {
-                let mut command = Command::new(cargo());
-                command.args(["build", "--target", TARGET]);
+                let mut command = cargo("build --target");
+                command.arg(TARGET);
                 command
             }
             Self::Debian => {

@@ -1,0 +1,172 @@
+//! Lints and documents while compiling. Clippy and rustdoc as commands of their own first check every
+//! dependency, which takes as long as a third of building them and serves nothing else. Here cargo
+//! compiles the workspace through this program (`RUSTC_WORKSPACE_WRAPPER`), and each call of rustc
+//! becomes up to three: rustc as it was asked for, clippy beside it, and rustdoc for a library.
+
+use crate::lints;
+use crate::steps::Outcome;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode};
+
+/// Names the folder where clippy and rustdoc write, and where each crate they refuse leaves a file.
+const FOLDER: &str = "SIGNET_LINTS";
+/// What such a file ends with.
+const REFUSED: &str = "refused";
+
+/// Makes every cargo that this process starts from here on lint and document what it compiles.
+/// Returns the names of the tools that this toolchain lacks.
+pub(crate) fn install(target: &Path) -> Result<Vec<&'static str>, String> {
+    let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
+    let folder = target.join("lints");
+    std::fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let folder = folder.canonicalize().map_err(|error| format!("{}: {error}", folder.display()))?;
+    // SAFETY: no other thread runs yet.
+    unsafe {
+        std::env::set_var(FOLDER, folder);
+        std::env::set_var("RUSTC_WORKSPACE_WRAPPER", program);
+    }
+    Ok(["clippy-driver", "rustdoc"].into_iter().filter(|tool| !there(tool)).collect())
+}
+
+/// Takes the wrapper away from a command.
+pub(crate) fn without(command: &mut Command) -> &mut Command {
+    command.env_remove(FOLDER).env_remove("RUSTC_WORKSPACE_WRAPPER")
+}
+
+/// The outcome of linting and documenting everything that was compiled since [`install`], and before.
+pub(crate) fn outcome(target: &Path) -> Outcome {
+    let files = match std::fs::read_dir(target.join("lints")) {
+        Ok(files) => files.filter_map(|file| Some(file.ok()?.path())),
+        Err(error) => return Outcome::Failed(format!("{}: {error}", target.join("lints").display())),
+    };
+    let refused: Vec<String> =
+        files.filter(|file| file.extension() == Some(OsStr::new(REFUSED))).filter_map(|file| std::fs::read_to_string(file).ok()).collect();
+    match refused.is_empty() {
+        true => lints::printed(Outcome::Passed(String::new())),
+        false => Outcome::Failed(format!("{}; see the build above", refused.join(", "))),
+    }
+}
+
+/// If cargo started this process in place of rustc: compiles, lints and documents. The exit status is
+/// rustc's; what clippy and rustdoc refuse is kept for [`outcome`], so that tests run all the same.
+pub(crate) fn run() -> Option<ExitCode> {
+    let folder = PathBuf::from(std::env::var_os(FOLDER)?);
+    let mut arguments = std::env::args_os().skip(1);
+    let rustc = arguments.next().filter(|path| Path::new(path).file_stem() == Some(OsStr::new("rustc")))?;
+    let arguments: Vec<OsString> = arguments.collect();
+    let mut compile = Command::new(&rustc);
+    compile.args(&arguments);
+    let Some(unit) = Unit::of(&arguments) else { return Some(ended(&mut compile)) };
+    // A crate's units of code are optimised once more across each other: half of its time, for little that tests need.
+    compile.args(["-C", "lto=off"]);
+    let mark = folder.join(format!("{}.{REFUSED}", unit.name));
+    let clippy = unit.clippy(&rustc, &folder).spawn();
+    // Clippy repeats whatever rustc would warn of.
+    if clippy.is_ok() {
+        compile.args(["--cap-lints", "allow"]);
+    }
+    let rustdoc = unit.documented.then(|| unit.rustdoc(&folder).spawn());
+    let code = ended(&mut compile);
+    // Where a tool is missing, `install` has said so.
+    let checks = [("clippy", clippy.ok()), ("rustdoc", rustdoc.and_then(Result::ok))];
+    let refused: Vec<&str> = checks.into_iter().filter_map(|(name, child)| failed(child?).then_some(name)).collect();
+    let written = match refused.is_empty() {
+        true => std::fs::remove_file(&mark).or_else(|error| if error.kind() == std::io::ErrorKind::NotFound { Ok(()) } else { Err(error) }),
+        false => std::fs::write(&mark, format!("{} of {}", refused.join(" and "), unit.name)),
+    };
+    if let Err(error) = written {
+        eprintln!("error: {}: {error}", mark.display());
+        return Some(ExitCode::FAILURE);
+    }
+    Some(code)
+}
+
+/// A call of rustc that compiles a crate.
+struct Unit<'a> {
+    arguments: &'a [OsString],
+    /// The crate and what distinguishes this way of compiling it, as in the names of its files.
+    name: String,
+    /// A library, not compiled for its tests.
+    documented: bool,
+}
+
+impl<'a> Unit<'a> {
+    /// `None` if it is a question about the compiler.
+    fn of(arguments: &'a [OsString]) -> Option<Self> {
+        let text = |at: usize| arguments.get(at).and_then(|word| word.to_str()).unwrap_or_default();
+        let after = |name: &str| (0..arguments.len()).find(|at| text(*at) == name).map(|at| text(at + 1));
+        let extra = (0..arguments.len()).find_map(|at| text(at).strip_prefix("extra-filename="))?;
+        let name = format!("{}{extra}", after("--crate-name")?);
+        let documented = after("--crate-type") == Some("lib") && !(0..arguments.len()).any(|at| text(at) == "--test");
+        Some(Self { arguments, name, documented })
+    }
+
+    /// The same crate through clippy, which only checks: its metadata goes to a folder of its own, and
+    /// cargo is not told of it, since it starts what depends on the crate as soon as it hears of such.
+    fn clippy(&self, rustc: &OsStr, folder: &Path) -> Command {
+        let mut command = Command::new(tool("clippy-driver"));
+        command.arg(rustc);
+        let mut words = self.arguments.iter();
+        while let Some(word) = words.next() {
+            match word.to_str().unwrap_or_default() {
+                "--out-dir" => drop(words.next()),
+                "-C" => {
+                    if let Some(option) = words.next().filter(|option| !option.to_string_lossy().starts_with("incremental=")) {
+                        command.arg("-C").arg(option);
+                    }
+                }
+                text if text.starts_with("--emit=") => {}
+                text if text.starts_with("--json=") => {
+                    let kinds: Vec<&str> = text["--json=".len()..].split(',').filter(|kind| *kind != "artifacts").collect();
+                    command.arg(format!("--json={}", kinds.join(",")));
+                }
+                _ => drop(command.arg(word)),
+            }
+        }
+        command.arg("--emit=metadata").arg("--out-dir").arg(folder).args(lints::flags());
+        command
+    }
+
+    /// The crate's documents, from the arguments that rustdoc shares with rustc.
+    fn rustdoc(&self, folder: &Path) -> Command {
+        let mut command = Command::new(tool("rustdoc"));
+        let mut words = self.arguments.iter();
+        while let Some(word) = words.next() {
+            match word.to_str().unwrap_or_default() {
+                "--crate-name" | "--crate-type" | "--cfg" | "--check-cfg" | "--extern" | "-L" => {
+                    command.arg(word).args(words.next());
+                }
+                "--out-dir" | "-C" => drop(words.next()),
+                text if text.starts_with("--edition=") || text.ends_with(".rs") => drop(command.arg(word)),
+                _ => {}
+            }
+        }
+        command.arg("--out-dir").arg(folder.join("doc")).args(lints::flags());
+        command
+    }
+}
+
+/// A tool beside the cargo that started this, or by its name.
+fn tool(name: &str) -> PathBuf {
+    let beside = std::env::var_os("CARGO").map(|cargo| Path::new(&cargo).with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)));
+    beside.filter(|path| path.is_file()).unwrap_or_else(|| name.into())
+}
+
+fn there(name: &str) -> bool {
+    Command::new(tool(name)).arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+fn ended(command: &mut Command) -> ExitCode {
+    match command.status() {
+        Ok(status) => status.code().map_or(ExitCode::FAILURE, |code| ExitCode::from(code.clamp(0, 255) as u8)),
+        Err(error) => {
+            eprintln!("error: {}: {error}", command.get_program().display());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn failed(mut child: Child) -> bool {
+    !child.wait().is_ok_and(|status| status.success())
+}
