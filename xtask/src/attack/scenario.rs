@@ -32,12 +32,15 @@ const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_
 pub(super) const TRAIN: &str = "train --device cpu --teacher none --loss ar --model small.json --data text.txt --name r --steps 6 --warmup 1 --seq 16 --batch 1 \
      --accumulate 1 --checkpoint-every 2 --keep 2 --eval-every 3 --eval-batches 1 --sample-every 3 --sample-tokens 4";
 
-/// A cache of the run's last checkpoint as a teacher.
-pub(super) const TEACH: &str = "teach --device cpu --teacher runs/r --data text.txt --out cache --top 4 --seq 16";
+/// A cache of a checkpoint of the run as a teacher; another command may remove the last one.
+pub(super) const TEACH: &str = "teach --device cpu --teacher runs/r/checkpoints/step-00000004 --data text.txt --out cache --top 4 --seq 16";
 
 /// A run of two steps that learns from that cache.
-pub(super) const TAUGHT: &str = "train --device cpu --teacher-cache cache --teacher runs/r --model small.json --data text.txt --name taught --steps 2 --warmup 1 \
+pub(super) const TAUGHT: &str = "train --device cpu --teacher-cache cache --teacher runs/r/checkpoints/step-00000004 --model small.json --data text.txt --name taught --steps 2 --warmup 1 \
      --seq 16 --batch 1 --accumulate 1 --eval-every 0 --eval-batches 1 --sample-every 0 --checkpoint-every 0";
+
+/// Packs an older checkpoint of the run.
+const PACK: &str = "pack runs/r/checkpoints/step-00000004 packed.sig";
 
 /// Tokenizes a text that is large enough for the token cache.
 pub(super) const DATA: &str = "data large.txt --seq 16";
@@ -49,7 +52,7 @@ pub(super) fn scenarios(program: &Path, root: &Path) -> Result<Vec<Scenario>, St
     let trained = folder(root, "trained")?;
     copy(&untrained, &trained)?;
     plain(program, &trained, &split(TRAIN))?;
-    plain(program, &trained, &split("pack runs/r/checkpoints/step-00000004 packed.sig"))?;
+    plain(program, &trained, &split(PACK))?;
     let scenario = |name, before: &Path, arguments: &str, again| {
         let done = folder(root, &format!("{name}-done"))?;
         copy(before, &done)?;
@@ -71,9 +74,9 @@ fn resumed(folder: &Path) -> Vec<String> {
     split(TRAIN).into_iter().chain(resumes.then(|| "--resume".into())).collect()
 }
 
-/// An export that is there is whole, and is not written again.
+/// An export that is there is whole, and is not written again; the next command that writes beside it tidies up.
 fn exported(folder: &Path) -> Vec<String> {
-    split(if folder.join("exported").exists() { "inspect exported" } else { "export runs/r exported --dense" })
+    split(if folder.join("exported").exists() { PACK } else { "export runs/r exported --dense" })
 }
 
 /// The files that every command begins with.
