@@ -128,6 +128,11 @@ fn targets(program: &Path, root: &Path) -> Result<Vec<Target>, String> {
 impl Target {
     /// Damages a file, checks, and uses it nevertheless; an error says what went unnoticed.
     fn attempt(&self, program: &Path, root: &Path, path: &Path, bytes: &[u8], counts: &Counts) -> Result<(), String> {
+        let whole = fs::read(self.folder.join(path)).map_err(|error| error.to_string())?;
+        // The end of the last line is no part of any value.
+        if bytes.trim_ascii_end() == whole.trim_ascii_end() {
+            return Ok(());
+        }
         let folder = scenario::another(root)?;
         copy(&self.folder, &folder)?;
         fs::write(folder.join(path), bytes).map_err(|error| error.to_string())?;
@@ -151,11 +156,16 @@ impl Target {
             count(&counts.refused);
         } else if self.weights.iter().zip(&self.right).any(|(path, want)| fs::read(folder.join(path)).ok().as_ref() != Some(want)) {
             return Err("it was used without an error, and other weights came of it".into());
-        } else if self.weights.is_empty() && printed != self.printed {
+        } else if self.weights.is_empty() && lasting(&printed) != lasting(&self.printed) {
             return Err(format!("it was used without an error, and printed {:?} in the place of {:?}", printed.trim(), self.printed.trim()));
         }
         if found || free { Ok(()) } else { Err("`signet check` found nothing".into()) }
     }
+}
+
+/// The lines of an output that name neither a folder of this try nor a time.
+fn lasting(printed: &str) -> Vec<&str> {
+    printed.lines().filter(|line| !line.starts_with("kept in ") && !line.starts_with("cache ")).collect()
 }
 
 /// Runs a command; returns whether it succeeded, and its output. A panic or a signal is an error.
