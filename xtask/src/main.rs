@@ -34,7 +34,7 @@ enum Command {
     /// Install what the tests need where that is known, then check and test everything; also called ci.
     #[command(alias = "ci")]
     Test {
-        /// Leave out what has not begun after so many minutes: of the page, the window and the browsers.
+        /// Leave out what has not begun after so many minutes: of the page, the window, the attack and the browsers.
         #[arg(long, value_name = "MINUTES")]
         within: Option<u64>,
     },

@@ -2,6 +2,8 @@
 //! all tests. Everything is built in release, so that checks, documents and tests share one build
 //! of the dependencies' build scripts and macros.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use crate::attack::step as attack;
 use crate::browser;
 use crate::licences;
 use crate::lints;
@@ -72,8 +74,14 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
     let hurried = steps.hurried();
     steps.late("web", || web::step(hurried));
     steps.late("window", window::step);
+    steps.late("attack", attack);
     steps.late("browser", browser::step);
     steps.finish()
+}
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+fn attack() -> Outcome {
+    Outcome::Skipped("it needs Linux on x86-64".into())
 }
 
 /// Does the same with both workspaces; fails if it fails with either.
