@@ -54,7 +54,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
     steps.run("build", || both(|manifest| shown(cargo("test --release --locked --no-run --manifest-path").arg(manifest))));
     steps.run("lints", || match missing.as_slice() {
         [] => wrapper::outcome(&target()),
-        [tool, ..] => absent(tool),
+        [component, ..] => absent(component),
     });
     steps.run("adapters", || adapters(&mut command("run --release --locked --quiet -- devices")));
     steps.run("tests", || {

@@ -1,5 +1,5 @@
 //! Lints and documents while compiling. Clippy and rustdoc as commands of their own first check every
-//! dependency, which takes as long as a third of building them and serves nothing else. Here cargo
+//! dependency, which on a slow machine was most of 19 minutes and served nothing else. Here cargo
 //! compiles the workspace through this program (`RUSTC_WORKSPACE_WRAPPER`), and each call of rustc
 //! becomes up to three: rustc as it was asked for, clippy beside it, and rustdoc for a library.
 
@@ -15,7 +15,7 @@ const FOLDER: &str = "SIGNET_LINTS";
 const REFUSED: &str = "refused";
 
 /// Makes every cargo that this process starts from here on lint and document what it compiles.
-/// Returns the names of the tools that this toolchain lacks.
+/// Returns the names of the components that this toolchain lacks.
 pub(crate) fn install(target: &Path) -> Result<Vec<&'static str>, String> {
     let program = std::env::current_exe().map_err(|error| format!("the path of this program: {error}"))?;
     let folder = target.join("lints");
@@ -26,7 +26,7 @@ pub(crate) fn install(target: &Path) -> Result<Vec<&'static str>, String> {
         std::env::set_var(FOLDER, folder);
         std::env::set_var("RUSTC_WORKSPACE_WRAPPER", program);
     }
-    Ok(["clippy-driver", "rustdoc"].into_iter().filter(|tool| !there(tool)).collect())
+    Ok([("clippy-driver", "clippy"), ("rustdoc", "rustc")].into_iter().filter(|(tool, _)| !there(tool)).map(|(_, component)| component).collect())
 }
 
 /// Takes the wrapper away from a command.
@@ -85,7 +85,8 @@ pub(crate) fn run() -> Option<ExitCode> {
 /// A call of rustc that compiles a crate.
 struct Unit<'a> {
     arguments: &'a [OsString],
-    /// The crate and what distinguishes this way of compiling it, as in the names of its files.
+    /// The crate, its root file, and whether it is compiled for its tests: the same however often and with
+    /// whatever settings it is compiled.
     name: String,
     /// A library, not compiled for its tests.
     documented: bool,
@@ -96,9 +97,11 @@ impl<'a> Unit<'a> {
     fn of(arguments: &'a [OsString]) -> Option<Self> {
         let text = |at: usize| arguments.get(at).and_then(|word| word.to_str()).unwrap_or_default();
         let after = |name: &str| (0..arguments.len()).find(|at| text(*at) == name).map(|at| text(at + 1));
-        let extra = (0..arguments.len()).find_map(|at| text(at).strip_prefix("extra-filename="))?;
-        let name = format!("{}{extra}", after("--crate-name")?);
-        let documented = after("--crate-type") == Some("lib") && !(0..arguments.len()).any(|at| text(at) == "--test");
+        let root = (0..arguments.len()).map(text).find(|word| word.ends_with(".rs"))?;
+        let test = (0..arguments.len()).any(|at| text(at) == "--test");
+        let file = Path::new(root).file_name()?.to_str()?;
+        let name = format!("{} ({file}{})", after("--crate-name")?, if test { ", tests" } else { "" });
+        let documented = after("--crate-type") == Some("lib") && !test;
         Some(Self { arguments, name, documented })
     }
 

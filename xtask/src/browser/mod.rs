@@ -104,11 +104,6 @@ impl Scene {
         Firefox::start(&self.target, &window)
     }
 
-    /// The native program, built if it is not yet.
-    pub(crate) fn native(&self) -> Result<PathBuf, String> {
-        program::native()
-    }
-
     /// Keeps a picture, if pictures are kept.
     pub(crate) fn shot(&self, browser: &dyn Browser, name: &str) -> Result<(), String> {
         let Some(folder) = &self.shots else { return Ok(()) };

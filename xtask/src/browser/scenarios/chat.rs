@@ -4,6 +4,7 @@
 use super::load::{quiet, started};
 use crate::browser::page::{conversation, enabled, fill, press, reads, text};
 use crate::browser::{Browser, Chromium, DESKTOP, PATIENCE, Scene, wait};
+use crate::program;
 use serde_json::json;
 use std::io::Write;
 use std::process::{Command, Stdio};
@@ -22,7 +23,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     browser.navigate(&format!("{}#temperature={TEMPERATURE}&seed={SEED}&max_tokens={TOKENS}&model=embedded", server.url()))?;
     started(&browser)?;
     press(&browser, "Chat")?;
-    let native = native(scene)?;
+    let native = native()?;
     browser.script(
         "globalThis.slowest = 0; let last = performance.now();
         const frame = (now) => { slowest = Math.max(slowest, now - last); last = now; requestAnimationFrame(frame); }; requestAnimationFrame(frame);",
@@ -74,9 +75,9 @@ fn stop(browser: &Chromium, url: String) -> Result<String, String> {
 }
 
 /// The replies of the native program.
-fn native(scene: &Scene) -> Result<Vec<String>, String> {
+fn native() -> Result<Vec<String>, String> {
     let arguments = ["chat", "embedded", "--device", "cpu", "--seed", SEED, "--max-tokens", TOKENS, "--temperature", TEMPERATURE];
-    let mut child = Command::new(scene.native()?)
+    let mut child = Command::new(program::native()?)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -4,6 +4,7 @@
 use super::load::{quiet, started};
 use crate::browser::page::{fill, press, reads, text};
 use crate::browser::{Browser, DESKTOP, PATIENCE, Scene, wait};
+use crate::program;
 use serde_json::Value;
 use std::process::Command;
 
@@ -65,7 +66,7 @@ fn told(browser: &dyn Browser, error: String) -> String {
 fn native(scene: &Scene) -> Result<f64, String> {
     let folder = scene.folder()?;
     let arguments = ["train", "--device", "cpu", "--json", "--name", "run", "--steps", STEPS, "--warmup", WARMUP, "--batch", BATCH, "--seq", SEQ];
-    let output = Command::new(scene.native()?).args(arguments).current_dir(folder.path()).output().map_err(|error| format!("signet train: {error}"))?;
+    let output = Command::new(program::native()?).args(arguments).current_dir(folder.path()).output().map_err(|error| format!("signet train: {error}"))?;
     if !output.status.success() {
         return Err(format!("signet train: {}", String::from_utf8_lossy(&output.stderr)));
     }
