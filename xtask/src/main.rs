@@ -34,7 +34,8 @@ enum Command {
     /// Install what the tests need where that is known, then check and test everything; also called ci.
     #[command(alias = "ci")]
     Test {
-        /// Leave out what has not begun after so many minutes: of the page, the window, the attack and the browsers.
+        /// Leave out what has not begun after so many minutes, of the page, the window, the attack and the browsers;
+        /// end everything a quarter later, and say what was not finished.
         #[arg(long, value_name = "MINUTES")]
         within: Option<u64>,
     },
@@ -46,7 +47,7 @@ enum Command {
         /// Make a GIF of a run in training.
         #[arg(long, value_name = "FILE")]
         film: Option<PathBuf>,
-        /// Time training in the app and by `train`, in turn.
+        /// Time training in the app and by `train`, in turn, as the tests build them.
         #[arg(long)]
         measure: bool,
     },

@@ -1,7 +1,9 @@
 //! Running steps one after the other: what runs, how long it took, and what came of all of them.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What came of a step.
@@ -28,18 +30,56 @@ pub(crate) struct Steps {
     begun: Instant,
     /// The time after which no late step begins.
     within: Option<Duration>,
+    progress: Arc<Mutex<Progress>>,
+}
+
+#[derive(Default)]
+struct Progress {
     done: Vec<(&'static str, Duration, Outcome)>,
+    running: Option<(&'static str, Instant)>,
+    /// What failed in the step that is running.
+    failures: Vec<String>,
+}
+
+/// Takes down what fails before its step is over.
+#[derive(Clone)]
+pub(crate) struct Failures(Arc<Mutex<Progress>>);
+
+impl Failures {
+    pub(crate) fn push(&self, failure: &str) {
+        lock(&self.0).failures.push(failure.to_owned());
+    }
 }
 
 impl Steps {
-    /// None done yet.
+    /// None done yet. A quarter after `within` everything is ended, and the step that runs then reported as unfinished.
     pub(crate) fn new(within: Option<Duration>) -> Self {
-        Self { begun: Instant::now(), within, done: Vec::new() }
+        let steps = Self { begun: Instant::now(), within, progress: Arc::default() };
+        if let Some(within) = within {
+            let progress = steps.progress.clone();
+            std::thread::spawn(move || {
+                std::thread::sleep(within + within / 4);
+                let mut progress = lock(&progress);
+                progress.end();
+                let result = progress.summary();
+                end_below(std::process::id());
+                if let Err(error) = &result {
+                    eprintln!("error: {error}");
+                }
+                std::process::exit(result.is_err().into());
+            });
+        }
+        steps
     }
 
     /// Returns true if more than half of the time has passed after which no late step begins.
     pub(crate) fn hurried(&self) -> bool {
         self.within.is_some_and(|within| self.begun.elapsed() > within / 2)
+    }
+
+    /// For a step to say what fails while it runs.
+    pub(crate) fn failures(&self) -> Failures {
+        Failures(self.progress.clone())
     }
 
     /// Runs a step unless it is too late for it, which is reported as a step that was skipped.
@@ -55,14 +95,33 @@ impl Steps {
         println!("\n── {name}");
         std::io::stdout().flush().ok();
         let start = Instant::now();
+        lock(&self.progress).running = Some((name, start));
         let outcome = step();
+        let mut progress = lock(&self.progress);
         let took = start.elapsed();
         println!("── {}", line(name, took, &outcome));
-        self.done.push((name, took, outcome));
+        progress.done.push((name, took, outcome));
+        (progress.running, progress.failures) = (None, Vec::new());
     }
 
     /// Prints a line for each step; fails if one of them did.
     pub(crate) fn finish(self) -> Result<(), String> {
+        lock(&self.progress).summary()
+    }
+}
+
+impl Progress {
+    /// Takes the step that is running for one that was skipped, or failed if something in it has.
+    fn end(&mut self) {
+        if let Some((name, start)) = self.running.take() {
+            let why = "NOT FINISHED: its time was over".to_owned();
+            let failures: String = self.failures.drain(..).map(|failure| format!("\n  {failure}")).collect();
+            let outcome = if failures.is_empty() { Outcome::Skipped(why) } else { Outcome::Failed(why + &failures) };
+            self.done.push((name, start.elapsed(), outcome));
+        }
+    }
+
+    fn summary(&self) -> Result<(), String> {
         println!("\n── summary");
         for (name, took, outcome) in &self.done {
             println!("{}", line(name, *took, outcome));
@@ -70,6 +129,10 @@ impl Steps {
         let failed: Vec<&str> = self.done.iter().filter(|(_, _, outcome)| matches!(outcome, Outcome::Failed(_))).map(|(name, _, _)| *name).collect();
         if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
     }
+}
+
+fn lock(progress: &Mutex<Progress>) -> MutexGuard<'_, Progress> {
+    progress.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn line(name: &str, took: Duration, outcome: &Outcome) -> String {
@@ -111,4 +174,66 @@ pub(crate) fn shown_keeping(command: &mut Command, keep: impl Fn(&str) -> bool) 
         Err(error) => Outcome::Failed(error.to_string()),
     };
     (outcome, kept)
+}
+
+/// Ends every process that a process has started, and those that these have, where Linux lists them.
+fn end_below(process: u32) {
+    // Some may start others meanwhile.
+    for _ in 0..3 {
+        let parents: Vec<(u32, u32)> = std::fs::read_dir("/proc").into_iter().flatten().filter_map(|entry| with_parent(&entry.ok()?.path())).collect();
+        let mut below = vec![process];
+        let mut at = 0;
+        while let Some(parent) = below.get(at).copied() {
+            below.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(child, _)| *child));
+            at += 1;
+        }
+        let below: Vec<String> = below[1..].iter().map(u32::to_string).collect();
+        if below.is_empty() {
+            return;
+        }
+        // The shell has `kill` where no package has.
+        Command::new("sh").args(["-c", &format!("kill -KILL {}", below.join(" "))]).stderr(Stdio::null()).status().ok();
+    }
+}
+
+/// The id of a process in `/proc`, and of the one that started it.
+fn with_parent(folder: &Path) -> Option<(u32, u32)> {
+    let process = folder.file_name()?.to_str()?.parse().ok()?;
+    let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
+    // `PID (NAME) STATE PARENT ...`, and a name may hold anything.
+    let parent = stat[stat.rfind(')')? + 1..].split_whitespace().nth(1)?.parse().ok()?;
+    Some((process, parent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_step_whose_time_is_over_is_skipped_unless_something_in_it_failed() {
+        let mut steps = Steps::new(None);
+        steps.run("build", || Outcome::Passed(String::new()));
+        lock(&steps.progress).running = Some(("tests", Instant::now()));
+        lock(&steps.progress).end();
+        assert!(matches!(lock(&steps.progress).done[1], ("tests", _, Outcome::Skipped(_))));
+        lock(&steps.progress).running = Some(("tests", Instant::now()));
+        steps.failures().push("test a ... FAILED");
+        lock(&steps.progress).end();
+        assert!(matches!(&lock(&steps.progress).done[2], (_, _, Outcome::Failed(why)) if why.contains("test a ... FAILED")));
+        assert_eq!(steps.finish(), Err("failed: tests".into()));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn what_a_process_started_is_ended_and_not_itself() {
+        let begun = Instant::now();
+        let mut child = Command::new("sh").args(["-c", "echo; sh -c 'sleep 60; :'; exit 7"]).stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        while child.try_wait().unwrap().is_none() {
+            end_below(child.id());
+        }
+        assert_eq!(child.wait().unwrap().code(), Some(7));
+        assert!(begun.elapsed() < Duration::from_secs(50), "{:?}", begun.elapsed());
+    }
 }
