@@ -1,18 +1,21 @@
-//! JavaScript around the module: wasm-bindgen's work, done by its library, which must be of the very
-//! version that the module was built with.
+//! JavaScript around the module: the work of `xtask/glue`, which must have wasm-bindgen's library in
+//! the very version that the module was built with.
 
+use crate::program::cargo;
 use std::path::Path;
-use wasm_bindgen_cli_support::Bindgen;
 
-/// This command's own lock file, which has the tool.
+/// The lock file of `xtask/glue` and this command.
 const OURS: &str = include_str!("../../Cargo.lock");
 
 /// Writes `signet.js` and `signet_bg.wasm` into `out`; `lock` is the lock file that the module was built with.
 pub(crate) fn write(module: &Path, lock: &str, out: &Path) -> Result<(), String> {
     same_version(lock, OURS)?;
-    let mut bindgen = Bindgen::new();
-    bindgen.input_path(module).out_name("signet").typescript(false).remove_name_section(true).remove_producers_section(true);
-    bindgen.web(true).and_then(|bindgen| bindgen.generate(out)).map_err(|error| format!("wasm-bindgen on {}: {error:#}", module.display()))
+    let mut glue = cargo("run --locked --quiet --manifest-path xtask/Cargo.toml --package glue --");
+    match glue.arg(module).arg(out).status() {
+        Ok(status) if status.success() => Ok(()),
+        Ok(status) => Err(format!("xtask/glue: {status}, see above")),
+        Err(error) => Err(format!("{}: {error}", glue.get_program().display())),
+    }
 }
 
 /// Checks that the program's lock file has wasm-bindgen in the version that `ours` has of its tool.
@@ -21,7 +24,7 @@ fn same_version(lock: &str, ours: &str) -> Result<(), String> {
     match (used, tool) {
         (Some(used), Some(tool)) if used == tool => Ok(()),
         _ => Err(format!(
-            "Cargo.lock has wasm-bindgen {}, and xtask/Cargo.lock wasm-bindgen-cli-support {}, which must be the same; write ={} in xtask/Cargo.toml and run cargo update --manifest-path xtask/Cargo.toml -p wasm-bindgen-cli-support",
+            "Cargo.lock has wasm-bindgen {}, and xtask/Cargo.lock wasm-bindgen-cli-support {}, which must be the same; write ={} in xtask/glue/Cargo.toml and run cargo update --manifest-path xtask/Cargo.toml -p wasm-bindgen-cli-support",
             used.unwrap_or("(none)"),
             tool.unwrap_or("(none)"),
             used.unwrap_or("VERSION")
@@ -51,7 +54,7 @@ mod tests {
         let ours = |version: &str| format!("name = \"wasm-bindgen-cli-support\"\nversion = \"{version}\"\n");
         same_version(lock, &ours("0.2.1")).unwrap();
         let error = same_version(lock, &ours("0.2.2")).unwrap_err();
-        assert!(error.contains("0.2.1") && error.contains("0.2.2") && error.contains("xtask/Cargo.toml"), "{error}");
+        assert!(error.contains("0.2.1") && error.contains("0.2.2") && error.contains("xtask/glue/Cargo.toml"), "{error}");
         assert!(same_version("", &ours("0.2.1")).unwrap_err().contains("(none)"));
     }
 }
