@@ -156,10 +156,11 @@ mod tests {
     fn pieces_give_the_ids_of_the_whole() {
         let tokenizer = Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap();
         let corpus = assets::corpus().unwrap();
+        let corpus = &corpus[..corpus.floor_char_boundary(GO + GO / 4)];
         let mixed: String = corpus.chars().take(900_000).enumerate().map(|(n, c)| if n % 97 == 0 { '東' } else { c }).collect();
-        for text in [corpus.repeat(3), mixed.repeat(4), "x".repeat(10), "word ".repeat(1 << 19), String::new()] {
-            let whole = tokenizer.encode(&text).unwrap();
-            assert!(long(&tokenizer, &text, 100_003).unwrap() == whole, "{:?}…", text.chars().take(20).collect::<String>());
+        for text in [corpus, &mixed, "x", &"word ".repeat(1 << 17), ""] {
+            let whole = tokenizer.encode(text).unwrap();
+            assert!(long(&tokenizer, text, 100_003).unwrap() == whole, "{:?}…", text.chars().take(20).collect::<String>());
         }
     }
 

@@ -1,6 +1,6 @@
 //! `cargo xtask test`: the checks that need no compiler first, then those that need little, then
-//! all tests. Everything is built in release, so that checks, documents and tests share one build
-//! of the dependencies' build scripts and macros.
+//! all tests. One build serves lints, documents, tests and what is tried in windows and browsers: the
+//! `dev` profile, in which only what computes is optimised.
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 use crate::attack::step as attack;
@@ -21,7 +21,7 @@ use std::time::Duration;
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "xtask/Cargo.toml"];
 
 /// Runs every step; fails if one of them does. The last, which build the page and try the whole in real surroundings,
-/// do not begin later than `within`.
+/// do not begin later than `within`, and a quarter later everything is ended; what was left out is reported.
 pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
     let missing = wrapper::install(&target())?;
     let runtime = RuntimeDir::new();
@@ -41,7 +41,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         command
     };
     steps.run("format", || {
-        if component("fmt") { lints::advised(both(|manifest| shown(cargo("fmt --check --manifest-path").arg(manifest)))) } else { absent("rustfmt") }
+        if component("fmt") { lints::advised(both(|manifest| shown(cargo("fmt --all --check --manifest-path").arg(manifest)))) } else { absent("rustfmt") }
     });
     steps.run("licences", || match licences::check() {
         Ok(count) => Outcome::Passed(format!("{count} packages")),
@@ -51,19 +51,28 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         }
     });
     // Lints and documents come with it.
-    steps.run("build", || both(|manifest| shown(cargo("test --release --locked --no-run --manifest-path").arg(manifest))));
-    steps.run("lints", || match missing.as_slice() {
+    steps.run("build", || both(|manifest| shown(cargo("test --locked --no-run --manifest-path").arg(manifest))));
+    let linted = || match missing.as_slice() {
         [] => wrapper::outcome(&target()),
         [component, ..] => absent(component),
-    });
-    steps.run("adapters", || adapters(&mut command("run --release --locked --quiet -- devices")));
+    };
+    steps.run("lints", linted);
+    steps.run("adapters", || adapters(&mut command("run --locked --quiet -- devices")));
+    let failures = steps.failures();
     steps.run("tests", || {
         for compiler in ["naga", "tint"].iter().filter(|compiler| !found(compiler)) {
             println!("{compiler} is not on the PATH: the shaders are not tried with it");
         }
         both(|manifest| {
-            let mut tests = command("test --release --locked --no-fail-fast --manifest-path");
-            let (outcome, results) = shown_keeping(tests.arg(manifest), |line| line.starts_with("test result:"));
+            let mut tests = command("test --locked --no-fail-fast --manifest-path");
+            let keep = |line: &str| {
+                let failed = line.ends_with("... FAILED");
+                if failed {
+                    failures.push(line);
+                }
+                failed || line.starts_with("test result:")
+            };
+            let (outcome, results) = shown_keeping(tests.arg(manifest), keep);
             let results: String = results.iter().map(|line| format!("\n  {line}")).collect();
             match outcome {
                 Outcome::Failed(why) => Outcome::Failed(why + &results),
@@ -72,7 +81,11 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         })
     });
     let hurried = steps.hurried();
-    steps.late("web", || web::step(hurried));
+    steps.late("web", || match (web::step(hurried), linted()) {
+        // It compiles xtask/glue.
+        (Outcome::Passed(_), Outcome::Failed(why)) => Outcome::Failed(why),
+        (outcome, _) => outcome,
+    });
     steps.late("window", window::step);
     steps.late("attack", attack);
     steps.late("browser", browser::step);

@@ -58,8 +58,6 @@ pub(crate) fn run() -> Option<ExitCode> {
     let mut compile = Command::new(&rustc);
     compile.args(&arguments);
     let Some(unit) = Unit::of(&arguments) else { return Some(ended(&mut compile)) };
-    // A crate's units of code are optimised once more across each other: half of its time, for little that tests need.
-    compile.args(["-C", "lto=off"]);
     let mark = folder.join(format!("{}.{REFUSED}", unit.name));
     let clippy = unit.clippy(&rustc, &folder).spawn();
     // Clippy repeats whatever rustc would warn of.
@@ -172,4 +170,44 @@ fn ended(command: &mut Command) -> ExitCode {
 
 fn failed(mut child: Child) -> bool {
     !child.wait().is_ok_and(|status| status.success())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIBRARY: &str = "--crate-name signet --edition=2024 src/lib.rs --error-format=json --json=diagnostic-rendered-ansi,artifacts,future-incompat --crate-type lib --emit=dep-info,metadata,link -C opt-level=3 -C incremental=target/debug/incremental --cfg feature=\"desktop\" --out-dir target/debug/deps -L dependency=target/debug/deps --extern half=libhalf.rmeta";
+
+    fn words(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    fn arguments(command: &Command) -> Vec<&str> {
+        command.get_args().map(|word| word.to_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn clippy_checks_the_crate_in_a_folder_of_its_own() {
+        let library = words(LIBRARY);
+        let command = Unit::of(&library).unwrap().clippy(OsStr::new("rustc"), Path::new("lints"));
+        let expected = "rustc --crate-name signet --edition=2024 src/lib.rs --error-format=json --json=diagnostic-rendered-ansi,future-incompat --crate-type lib -C opt-level=3 --cfg feature=\"desktop\" -L dependency=target/debug/deps --extern half=libhalf.rmeta --emit=metadata --out-dir lints";
+        assert_eq!(arguments(&command), [expected.split(' ').collect(), lints::flags().to_vec()].concat());
+    }
+
+    #[test]
+    fn rustdoc_documents_the_crate_with_its_features_and_dependencies() {
+        let library = words(LIBRARY);
+        let unit = Unit::of(&library).unwrap();
+        let expected = "--crate-name signet --edition=2024 src/lib.rs --crate-type lib --cfg feature=\"desktop\" -L dependency=target/debug/deps --extern half=libhalf.rmeta --out-dir lints/doc";
+        assert!(unit.documented);
+        assert_eq!(arguments(&unit.rustdoc(Path::new("lints"))), [expected.split(' ').collect(), lints::flags().to_vec()].concat());
+    }
+
+    #[test]
+    fn what_is_compiled_for_its_tests_has_a_mark_of_its_own_and_questions_have_none() {
+        let tests = words(&LIBRARY.replace("--crate-type lib", "--test"));
+        let (library, unit) = (words(LIBRARY), Unit::of(&tests).unwrap());
+        assert!(!unit.documented && unit.name != Unit::of(&library).unwrap().name, "{}", unit.name);
+        assert!(Unit::of(&words("- --crate-name ___ --print=file-names --print=cfg")).is_none());
+    }
 }
