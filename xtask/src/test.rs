@@ -20,6 +20,15 @@ use std::time::Duration;
 /// The program's own manifest, and that of the workspace of this command.
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "xtask/Cargo.toml"];
 
+/// All tests, as cargo is asked for them, the longest last. The library's own are compiled apart from what the
+/// others use, and unoptimised: that takes a quarter of the time, and their sums are checked for overflow.
+const TESTS: [&str; 4] = [
+    "--manifest-path xtask/Cargo.toml",
+    "--lib --config profile.dev.package.signet.opt-level=0 --config profile.dev.package.signet.overflow-checks=true",
+    "--bins --test main -- --skip every_adapter --skip large::",
+    "--test main -- every_adapter large::",
+];
+
 /// Runs every step; fails if one of them does. The last, which build the page and try the whole in real surroundings,
 /// do not begin later than `within`, and a quarter later everything is ended; what was left out is reported.
 pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
@@ -41,7 +50,11 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         command
     };
     steps.run("format", || {
-        if component("fmt") { lints::advised(both(|manifest| shown(cargo("fmt --all --check --manifest-path").arg(manifest)))) } else { absent("rustfmt") }
+        if component("fmt") {
+            lints::advised(each(MANIFESTS, |manifest| shown(cargo("fmt --all --check --manifest-path").arg(manifest))))
+        } else {
+            absent("rustfmt")
+        }
     });
     steps.run("licences", || match licences::check() {
         Ok(count) => Outcome::Passed(format!("{count} packages")),
@@ -51,7 +64,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         }
     });
     // Lints and documents come with it.
-    steps.run("build", || both(|manifest| shown(cargo("test --locked --no-run --manifest-path").arg(manifest))));
+    steps.run("build", || each(TESTS, |tests| shown(&mut cargo(&format!("test --locked --no-run {tests}")))));
     let linted = || match missing.as_slice() {
         [] => wrapper::outcome(&target()),
         [component, ..] => absent(component),
@@ -63,8 +76,8 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         for compiler in ["naga", "tint"].iter().filter(|compiler| !found(compiler)) {
             println!("{compiler} is not on the PATH: the shaders are not tried with it");
         }
-        both(|manifest| {
-            let mut tests = command("test --locked --no-fail-fast --manifest-path");
+        each(TESTS, |tests| {
+            let mut tests = command(&format!("test --locked --no-fail-fast {tests}"));
             let keep = |line: &str| {
                 let failed = line.ends_with("... FAILED");
                 if failed {
@@ -72,7 +85,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
                 }
                 failed || line.starts_with("test result:")
             };
-            let (outcome, results) = shown_keeping(tests.arg(manifest), keep);
+            let (outcome, results) = shown_keeping(&mut tests, keep);
             let results: String = results.iter().map(|line| format!("\n  {line}")).collect();
             match outcome {
                 Outcome::Failed(why) => Outcome::Failed(why + &results),
@@ -97,11 +110,11 @@ fn attack() -> Outcome {
     Outcome::Skipped("it needs Linux on x86-64".into())
 }
 
-/// Does the same with both workspaces; fails if it fails with either.
-fn both(step: impl FnMut(&str) -> Outcome) -> Outcome {
-    let [program, tasks] = MANIFESTS.map(step);
-    let failed = matches!(program, Outcome::Failed(_)) || matches!(tasks, Outcome::Failed(_));
-    let detail: String = [program, tasks].into_iter().map(Outcome::detail).collect();
+/// Does the same with all parts, whether or not it failed with those before; fails if it failed with any.
+fn each<const N: usize>(parts: [&str; N], step: impl FnMut(&str) -> Outcome) -> Outcome {
+    let outcomes = parts.map(step);
+    let failed = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Failed(_)));
+    let detail: String = outcomes.into_iter().map(Outcome::detail).collect();
     if failed { Outcome::Failed(detail) } else { Outcome::Passed(detail) }
 }
 
