@@ -42,7 +42,7 @@ fn a_training_that_is_stopped_prints_how_to_resume_it() {
     let scratch = Scratch::new("it's stopped");
     let child = signet(&as_str(&short(&scratch, NAME))).args(["--steps", "100000"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let (recorded, begun) = (scratch.path("runs").join(NAME).join("metrics.jsonl"), Instant::now());
-    while !recorded.exists() && begun.elapsed() < Duration::from_secs(60) {
+    while !recorded.exists() && begun.elapsed() < Duration::from_secs(300) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let id = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());

@@ -71,7 +71,7 @@ fn started(scratch: &Scratch, arguments: &[String]) -> (Child, PathBuf) {
     let path = scratch.path("runs/run");
     let child = signet(&as_str(arguments)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
-    while !path.join("metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(60) {
+    while !path.join("metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(300) {
         std::thread::sleep(Duration::from_millis(2));
     }
     (child, path)

@@ -274,7 +274,7 @@ fn a_resume_with_other_settings_or_of_a_run_in_use_is_refused() {
     let arguments = student(&scratch, &teacher, "run", "cpu");
     let mut child = signet(&as_str(&arguments)).stdout(Stdio::null()).spawn().unwrap();
     let begun = Instant::now();
-    while !scratch.path("runs/run/metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(60) {
+    while !scratch.path("runs/run/metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(300) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let (good, said) = run(&[&as_str(&arguments)[..], &["--resume"]].concat());
@@ -295,7 +295,7 @@ fn ctrl_c_saves_and_stops() {
     let arguments = student(&scratch, &teacher, "run", "cpu");
     let child = signet(&as_str(&arguments)).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let begun = Instant::now();
-    while !scratch.path("runs/run/metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(60) {
+    while !scratch.path("runs/run/metrics.jsonl").exists() && begun.elapsed() < Duration::from_secs(300) {
         std::thread::sleep(Duration::from_millis(5));
     }
     let id = nix::unistd::Pid::from_raw(child.id().try_into().unwrap());
