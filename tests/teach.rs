@@ -29,9 +29,9 @@ fn contents(scratch: &Scratch, out: &str) -> Vec<u8> {
 /// A run of 60 steps that learns from a cache.
 fn learner(scratch: &Scratch, teacher: &str, cache: &str, name: &str, device: &str) -> Vec<String> {
     let mut arguments = student(scratch, Path::new(teacher), name, device);
-    for (option, value) in [("--teacher-cache", scratch.path(cache).display().to_string()), ("--data", corpus(scratch))] {
-        arguments.extend([option.to_string(), value]);
-    }
+    let data = arguments.iter().position(|argument| argument == "--data").expect("a student has a text");
+    arguments[data + 1] = corpus(scratch);
+    arguments.extend(["--teacher-cache".to_string(), scratch.path(cache).display().to_string()]);
     arguments
 }
 
