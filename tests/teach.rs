@@ -85,7 +85,7 @@ fn a_cache_made_from_something_else_is_refused_by_name() {
         ("--temperature", "2".into(), "temperature was 1, is 2"),
         ("--teacher", embedded, "teacher was "),
         ("--data", other.display().to_string(), "text was "),
-        ("--teacher-cache", scratch.path("nowhere").display().to_string(), "setting teacher_cache: cannot read"),
+        ("--teacher-cache", scratch.path("nowhere").display().to_string(), "nowhere/teacher.safetensors: "),
         ("--loss", "ar".into(), "setting teacher_cache"),
         ("--model", "5M".into(), ""),
         ("--batch", "3".into(), ""),
