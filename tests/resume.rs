@@ -86,6 +86,32 @@ fn a_run_resumes_without_the_model_that_it_started_from() {
 }
 
 #[test]
+fn a_run_keeps_the_shape_of_its_model() {
+    let scratch = Scratch::new("shape");
+    let steps = ["--steps", "6", "--checkpoint-every", "3"];
+    let (good, said) = with(&short(&scratch, "run"), &steps);
+    assert!(good, "{said}");
+    let last = scratch.path("runs/run/checkpoints/step-00000006");
+    let weights = std::fs::read(last.join("model.safetensors")).unwrap();
+    let resume = || {
+        std::fs::remove_dir_all(&last).unwrap();
+        let (good, said) = run(&["train", "--resume", "--device", "cpu", "--name", "run", "--runs", &scratch.path("runs").display().to_string()]);
+        assert!(good && std::fs::read(last.join("model.safetensors")).unwrap() == weights, "{said}");
+        said
+    };
+    let other = "describes another model";
+    assert!(!resume().contains(other));
+    // As a later version may fill in what the file leaves out.
+    let epsilon = SMALL.replacen('{', "{\"rms_norm_eps\": 1e-2, ", 1);
+    for changed in [&epsilon, &SMALL.replace("72", "80")] {
+        std::fs::write(scratch.path("small.json"), changed).unwrap();
+        assert!(resume().contains(other));
+    }
+    std::fs::remove_file(scratch.path("small.json")).unwrap();
+    resume();
+}
+
+#[test]
 fn a_run_that_started_from_a_fetched_model_resumes_without_it_and_fetches_nothing() {
     let scratch = Scratch::new("fetched");
     let (good, said) = with(&short(&scratch, "first"), &["--steps", "2"]);

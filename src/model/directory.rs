@@ -1,8 +1,9 @@
-//! Which files of a Hugging Face directory hold a model's tensors.
+//! The configuration of a Hugging Face directory, and which of its files hold the model's tensors.
 
+use super::config::LlamaConfig;
 use super::names;
 use crate::formats::safetensors::TensorFile;
-use crate::formats::{FileSums, FormatError, Opened, Shards, TorchFile};
+use crate::formats::{FileSums, FormatError, Opened, Shards, TorchFile, json_file};
 use crate::platform;
 use std::path::Path;
 
@@ -23,8 +24,22 @@ const OTHERS: [(&str, &str); 10] = [
     (".h5", "is of TensorFlow, which Signet does not read"),
 ];
 
+/// The bytes of a directory's config.json, and the checksums of its files, which the bytes match.
+pub(super) fn config(path: &Path) -> Result<(Vec<u8>, FileSums), FormatError> {
+    let file = path.join("config.json");
+    let config = json_file(&file, platform::SETTINGS_LIMIT)?.ok_or_else(|| without_config(path))?;
+    let sums = FileSums::of_directory(path)?.unwrap_or_default();
+    sums.verify("config.json", &config).map_err(|problem| FormatError::new(&file, problem))?;
+    Ok((config, sums))
+}
+
+/// The shape of the student that a run's checkpoint holds.
+pub fn checkpoint_shape(path: &Path) -> Result<LlamaConfig, FormatError> {
+    LlamaConfig::from_json(&config(path)?.0).map_err(|problem| FormatError::new(&path.join("config.json"), problem))
+}
+
 /// The error of a directory that has no config.json.
-pub(super) fn without_config(path: &Path) -> FormatError {
+fn without_config(path: &Path) -> FormatError {
     let has = format!("is not there. A model is a file made by `signet pack`, a GGUF file, or a directory with config.json and {}", WEIGHTS[0]);
     FormatError::new(&path.join("config.json"), has + &other(path))
 }

@@ -25,7 +25,7 @@ mod weights;
 pub use chat_format::{ChatFormat, Templates};
 pub use config::{ConfigError, Group, LlamaConfig, PRESETS, TEACHERS};
 pub use declared::{TEMPLATES, TOKENIZER, checkpoint_tokenizer, open_tokenizer};
-pub use directory::WEIGHTS;
+pub use directory::{WEIGHTS, checkpoint_shape};
 pub use encode::Floats;
 pub use export::{export_dense, export_gguf, export_latent, generation_config, tokenizer_config};
 pub use init::{Source, init_dense, init_from_dense, load};

@@ -15,7 +15,7 @@ use crate::assets;
 use crate::data::{Tokenizer, TokenizerError};
 use crate::formats::gguf::{Gguf, MAGIC};
 use crate::formats::safetensors::TensorFile;
-use crate::formats::{FileSums, FormatError, TensorSource, bands, json_file};
+use crate::formats::{FormatError, TensorSource, bands};
 use crate::graph::{Machine, MachineError, Storage};
 use crate::ops::pack_signs;
 use crate::platform;
@@ -77,13 +77,10 @@ impl ModelFile {
             let start = platform::read_start(path, MAGIC.len()).map_err(|error| FormatError::unreadable(path, error))?;
             return if start == MAGIC { Self::from_gguf(Gguf::open(path)?) } else { Self::from_packed(TensorFile::open(path)?) };
         }
-        let config_path = path.join("config.json");
-        let config = json_file(&config_path, platform::SETTINGS_LIMIT)?.ok_or_else(|| directory::without_config(path))?;
-        let sums = FileSums::of_directory(path)?.unwrap_or_default();
-        sums.verify("config.json", &config).map_err(|problem| FormatError::new(&config_path, problem))?;
+        let (config, sums) = directory::config(path)?;
         let tensors = directory::tensors(path, weights(&config).as_deref(), &sums)?;
         let Declared { tokenizer, chat } = Declared::read(path, &config, &sums)?;
-        Self::from_dir(&config_path, &config, tensors, tokenizer, chat)
+        Self::from_dir(&path.join("config.json"), &config, tensors, tokenizer, chat)
     }
 
     /// The embedded demo student.

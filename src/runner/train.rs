@@ -8,8 +8,8 @@ use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::graph::{Machine, Recompute};
 use crate::model::{
-    ChatFormat, Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, checkpoint_tokenizer, init_dense, init_from_dense,
-    open_tokenizer,
+    ChatFormat, Linears, LlamaConfig, ModelError, ModelFile, PRESETS, Purpose, Rounding, TEACHERS, checkpoint_shape, checkpoint_tokenizer, init_dense,
+    init_from_dense, open_tokenizer,
 };
 use crate::platform;
 use crate::train::{
@@ -187,8 +187,8 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// Opens them; `saved` is the last checkpoint of a run that is resumed, which keeps its tokenizer, so that
-    /// its text stays the same.
+    /// Opens them; `saved` is the last checkpoint of a run that is resumed, which keeps its model's shape, and its
+    /// tokenizer, so that its text stays the same.
     pub(super) fn open(config: &TrainConfig, saved: Option<&Path>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Self> {
         let (teacher, own) = match (open_teacher(&config.teacher), saved) {
             // Its distributions are in the cache, and its tokenizer is in the checkpoint.
@@ -216,7 +216,15 @@ impl Inputs {
         let named = config.tokenizer.path().is_some();
         let chat = if named && saved.is_some_and(|saved| !platform::is_file(&saved.join("tokenizer_config.json"))) { ChatFormat::default() } else { chat };
         check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
-        let shapes = shapes(config, teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears)), &tokenizer)?;
+        let own = saved.map(checkpoint_shape).transpose()?;
+        if let Some(own) = &own
+            && named_shape(&config.model, own.vocab_size).is_ok_and(|named| named != *own)
+        {
+            let text = format!("{} describes another model than when the run began; the run keeps that of its checkpoint", config.model);
+            emit(Event::Note { text });
+        }
+        let taught = teacher.as_ref().map(|file| teacher_shape(config, file.config.clone(), file.linears));
+        let shapes = shapes(config, own, taught, &tokenizer)?;
         let corpus = corpus::open(config, &tokenizer, &chat, stop, emit)?;
         let cache = match &config.teacher_cache {
             Some(dir) => {
@@ -249,10 +257,11 @@ fn teacher_shape(settings: &TrainConfig, config: LlamaConfig, linears: Linears) 
     TeacherShape { config, linears, purpose: Purpose::Inference(settings.teacher_storage.storage()) }
 }
 
-fn shapes(config: &TrainConfig, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
+/// The shapes of a run, whose student has the shape `own` if it was saved before.
+fn shapes(config: &TrainConfig, own: Option<LlamaConfig>, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
     let cached = config.teacher_cache.as_deref().map(TeacherCache::kept).transpose().map_err(|error| setting("teacher_cache", error))?;
     let vocabulary = teacher.as_ref().map(|teacher| teacher.config.vocab_size).or(cached.map(|(vocabulary, _)| vocabulary));
-    let student = model_config(config, vocabulary, tokenizer)?;
+    let student = student_shape(config, own, vocabulary.unwrap_or(tokenizer.vocabulary()))?;
     // A run that learns from a cache has its teacher on the machine only to be measured against.
     let teacher = teacher.filter(|_| cached.is_none() || config.eval_teacher);
     let prompt = if config.sample_every == 0 { Vec::new() } else { tokenizer.encode(&config.sample_prompt)? };
@@ -330,19 +339,24 @@ pub(super) fn known_shapes(config: &TrainConfig, teacher: Option<&str>, known: &
     if teacher.is_none() {
         check_vocabulary(&tokenizer, taught.as_ref().map(|(shape, _)| shape))?;
     }
-    let shapes = shapes(config, taught.map(|(shape, linears)| teacher_shape(config, shape, linears)), &tokenizer)?;
+    let shapes = shapes(config, None, taught.map(|(shape, linears)| teacher_shape(config, shape, linears)), &tokenizer)?;
     Ok((shapes, tokenizer))
 }
 
-/// The student's shape: a preset or a `config.json`; its vocabulary is the teacher's.
-fn model_config(config: &TrainConfig, taught: Option<usize>, tokenizer: &Tokenizer) -> Result<LlamaConfig> {
-    let vocabulary = taught.unwrap_or(tokenizer.vocabulary());
-    let shape = if PRESETS.contains(&config.model.as_str()) {
-        LlamaConfig::preset(&config.model, vocabulary)?
-    } else {
-        let path = Path::new(&config.model);
-        let missing = || format!("neither a preset ({}) nor a config.json that can be read", PRESETS.join(", "));
-        super::model::config(path).with_context(missing).map_err(|error| setting("model", error))?
+/// The shape that a preset or a `config.json` has; `vocabulary` is that of a preset.
+fn named_shape(model: &str, vocabulary: usize) -> Result<LlamaConfig> {
+    if PRESETS.contains(&model) {
+        return Ok(LlamaConfig::preset(model, vocabulary)?);
+    }
+    let missing = || format!("neither a preset ({}) nor a config.json that can be read", PRESETS.join(", "));
+    super::model::config(Path::new(model)).with_context(missing).map_err(|error| setting("model", error))
+}
+
+/// The student's shape: its `own` if it was saved before, else that of the settings. `vocabulary` is the teacher's.
+fn student_shape(config: &TrainConfig, own: Option<LlamaConfig>, vocabulary: usize) -> Result<LlamaConfig> {
+    let shape = match own {
+        Some(own) => own,
+        None => named_shape(&config.model, vocabulary)?,
     };
     shape.check().map_err(|error| setting("model", error))?;
     if shape.vocab_size != vocabulary {
