@@ -85,7 +85,11 @@ fn a_cache_made_from_something_else_is_refused_by_name() {
         ("--temperature", "2".into(), "temperature was 1, is 2"),
         ("--teacher", embedded, "teacher was "),
         ("--data", other.display().to_string(), "text was "),
-        ("--teacher-cache", scratch.path("nowhere").display().to_string(), "nowhere/teacher.safetensors: "),
+        (
+            "--teacher-cache",
+            scratch.path("nowhere").display().to_string(),
+            "nowhere/teacher.safetensors: there is no such file; make a teacher cache with `signet teach`",
+        ),
         ("--loss", "ar".into(), "setting teacher_cache"),
         ("--model", "5M".into(), ""),
         ("--batch", "3".into(), ""),
@@ -132,6 +136,8 @@ fn a_killed_run_that_learns_from_a_cache_resumes_to_the_same_bits_and_from_no_ot
     let top = other.iter().position(|argument| argument == "--top").unwrap();
     other[top + 1] = "8".into();
     assert!(run(&as_str(&other)).0);
+    // A finished run would open no cache.
+    std::fs::remove_dir_all(scratch.path("runs/killed/checkpoints/step-00000060")).unwrap();
     let (good, said) = run(&[&as_str(&learner(&scratch, "none", "cache", "killed", "cpu"))[..], &["--resume"]].concat());
     assert!(!good && said.contains("is not the teacher cache that the run learnt from"), "{said}");
 }

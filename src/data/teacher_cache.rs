@@ -241,7 +241,7 @@ impl TeacherCache {
 
     /// Of the cache in `dir`: ids that its teacher knows, and tokens kept at each position.
     pub fn kept(dir: &Path) -> Result<(usize, usize), CacheError> {
-        let file = TensorFile::open(&dir.join(FILE))?;
+        let file = open_file(dir)?;
         Ok((number(&file, "vocabulary")?, number(&file, "top")?))
     }
 
@@ -256,9 +256,8 @@ impl TeacherCache {
     }
 
     fn open_any(dir: &Path, origin: &Origin) -> Result<Self, CacheError> {
-        let file = TensorFile::open(&dir.join(FILE))?;
+        let file = open_file(dir)?;
         let path = file.path().to_path_buf();
-        expect_format(&file)?;
         if let Some(differs) = origin.differs(&file) {
             return Err(CacheError::Differs { path, differs });
         }
@@ -365,12 +364,17 @@ impl TeacherCache {
     }
 }
 
-/// Refuses a file that is no teacher cache, or one of a newer format.
-fn expect_format(file: &TensorFile) -> Result<(), FormatError> {
+/// Opens the file of the cache in `dir`; refuses one that is no teacher cache, or of a newer format.
+fn open_file(dir: &Path) -> Result<TensorFile, FormatError> {
+    let path = dir.join(FILE);
+    if !platform::exists(&path) {
+        return Err(FormatError::new(&path, "there is no such file; make a teacher cache with `signet teach`"));
+    }
+    let file = TensorFile::open(&path)?;
     match file.metadata("signet.teacher_cache") {
-        Some(FORMAT) => Ok(()),
-        Some(other) => Err(FormatError::new(file.path(), format!("made by a newer Signet (cache format {other}; this one reads {FORMAT}). Update Signet"))),
-        None => Err(FormatError::new(file.path(), "is no teacher cache; make one with `signet teach`")),
+        Some(FORMAT) => Ok(file),
+        Some(other) => Err(FormatError::new(&path, format!("made by a newer Signet (cache format {other}; this one reads {FORMAT}). Update Signet"))),
+        None => Err(FormatError::new(&path, "is no teacher cache; make one with `signet teach`")),
     }
 }
 

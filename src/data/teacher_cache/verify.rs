@@ -1,8 +1,7 @@
 //! Verifies a teacher cache without the text that it was made of.
 
-use super::{CacheError, FILE, Grid, Layout, TEXTS, TeacherCache, expect_format, number, window_sum};
+use super::{CacheError, Grid, Layout, TEXTS, TeacherCache, number, open_file, window_sum};
 use crate::data::batches::Likeliest;
-use crate::formats::safetensors::TensorFile;
 use crate::formats::{FormatError, TensorSource};
 use std::path::Path;
 
@@ -21,9 +20,8 @@ impl TeacherCache {
     /// Verifies the cache in `dir` without its text. `progress` gets the windows read and the
     /// windows in all; it returns false to stop.
     pub fn verify(dir: &Path, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Verified, CacheError> {
-        let file = TensorFile::open(&dir.join(FILE))?;
+        let file = open_file(dir)?;
         let path = file.path().to_path_buf();
-        expect_format(&file)?;
         let about = |name: &str| number(&file, name);
         let (vocabulary, top, seq) = (about("vocabulary")?, about("top")?, about("seq")?);
         if top == 0 {
