@@ -249,7 +249,8 @@ fn a_tuned_run_keeps_its_variants() {
     let said = cached(&as_str(&whole));
     assert!(said.contains("tuning kernels"), "{said}");
     let variants = std::fs::read_to_string(scratch.path("runs/whole/variants.json")).unwrap();
-    assert!(variants.contains("matmul"), "{variants}");
+    // Which kernels were faster than the portable ones differs from machine to machine.
+    assert!(variants.contains(" → "), "{variants}");
     // As if it had been killed after its first checkpoint, on a machine that forgot its tuning.
     copy_dir(&scratch.path("runs/whole"), &scratch.path("runs/killed"));
     let mut checkpoints: Vec<_> = std::fs::read_dir(scratch.path("runs/killed/checkpoints")).unwrap().map(|entry| entry.unwrap().path()).collect();
