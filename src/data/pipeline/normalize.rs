@@ -107,7 +107,11 @@ impl Normalize {
 impl Normalizer for Normalize {
     fn normalize(&self, text: &mut NormalizedString) -> tokenizers::Result<()> {
         let applied = self.apply(text, Limit::of(text.get_original().len()));
-        applied.inspect_err(fail)
+        applied.inspect_err(|error| {
+            fail(error);
+            // The library would go on with what was made of it.
+            text.clear();
+        })
     }
 }
 
