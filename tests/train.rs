@@ -249,7 +249,7 @@ fn a_tuned_run_keeps_its_variants() {
     let said = cached(&as_str(&whole));
     assert!(said.contains("tuning kernels"), "{said}");
     let variants = std::fs::read_to_string(scratch.path("runs/whole/variants.json")).unwrap();
-    // Which kernels were faster than the portable ones differs from machine to machine.
+    // The kernels that were faster than the portable ones differ from machine to machine.
     assert!(variants.contains(" → "), "{variants}");
     // As if it had been killed after its first checkpoint, on a machine that forgot its tuning.
     copy_dir(&scratch.path("runs/whole"), &scratch.path("runs/killed"));
