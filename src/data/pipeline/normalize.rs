@@ -170,6 +170,10 @@ mod tests {
         assert_eq!(super::super::failure(), Some(error));
         assert!(normalized(json!({ "type": "Sequence", "normalizers": vec![json!({ "type": "Prepend", "prepend": "x".repeat(1 << 20) }); 20] }), "a").is_err());
         assert!(normalized(times(64), "a").is_err_and(|error| error.to_string().contains("64 steps")));
+        // Nothing is left of it, or the library would split and look up a megabyte.
+        let step: Normalize = serde_json::from_value(times(40)).unwrap();
+        let mut text = NormalizedString::from("a");
+        assert!(step.normalize(&mut text).is_err() && text.get().is_empty());
     }
 
     #[test]
