@@ -5,6 +5,7 @@ use super::{Action, App, Settings, Shared, Tab, graphics};
 use crate::runner::{Clock, Stop, TrainConfig, Wake};
 use anyhow::{Context, Result, bail};
 use eframe::egui::{self, ViewportBuilder, ViewportCommand};
+use std::mem::ManuallyDrop;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,7 +33,8 @@ pub struct Options {
     pub frames: Option<PathBuf>,
 }
 
-/// Opens the window, and gives back when it was closed.
+/// Opens the window, and gives back when it was closed. Workers may still be at something: the caller ends the
+/// process by [`exit`](crate::runner::exit).
 pub fn open(options: Options) -> Result<()> {
     let frames = options.frames.clone();
     let times = Arc::new(Mutex::new(String::from("seconds,drawing_ms\n")));
@@ -76,7 +78,8 @@ fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
 
 /// The app in its window.
 struct Window {
-    app: App,
+    /// Never dropped: the process ends after the window, and who closes it does not wait for workers.
+    app: ManuallyDrop<App>,
     /// Whether a repaint was asked for by a worker and has not come yet.
     waiting: Arc<AtomicBool>,
     /// Whether a run trains whose curves need not be followed closely.
@@ -100,7 +103,7 @@ impl Window {
                 context.request_repaint_after_secs(if calmly.load(Ordering::Acquire) { REPAINT_IMITATED } else { REPAINT });
             }
         });
-        Self { app: App::new(settings, &wake), waiting, calm, imitated: false, stop: Stop::default(), times: None }
+        Self { app: ManuallyDrop::new(App::new(settings, &wake)), waiting, calm, imitated: false, stop: Stop::default(), times: None }
     }
 }
 
@@ -112,6 +115,7 @@ fn watch(stop: Stop, context: egui::Context) -> std::io::Result<()> {
         }
         context.request_repaint();
     })
+    .map(drop)
 }
 
 impl eframe::App for Window {

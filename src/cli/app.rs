@@ -25,6 +25,7 @@ impl App {
             bail!("there is no display for the app's window. Train in the terminal with `signet train`; `signet --help` lists everything else");
         }
         let config = self.config.as_deref().map(crate::runner::settings).transpose()?;
-        crate::app::open(crate::app::Options { runs: self.runs, first_runs: None, config, stop, frames: self.frames })
+        crate::app::open(crate::app::Options { runs: self.runs, first_runs: None, config, stop, frames: self.frames })?;
+        crate::runner::exit(0)
     }
 }

@@ -117,7 +117,7 @@ fn choice<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
 fn stop_on_signal(stop: Stop) {
     let handler = move || {
         if stop.asked() {
-            std::process::exit(130);
+            crate::runner::exit(130);
         }
         stop.ask();
     };

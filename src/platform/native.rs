@@ -15,6 +15,7 @@ pub use write::{Commit, CommitPart, Places, append, claim_dir, make_dir, remove_
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Time since it was made.
@@ -143,6 +144,6 @@ pub fn has_display() -> bool {
 }
 
 /// Runs `work` on a thread of its own, called `name` where threads are listed.
-pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    std::thread::Builder::new().name(name.into()).spawn(work).map(drop)
+pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(name.into()).spawn(work)
 }

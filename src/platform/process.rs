@@ -34,6 +34,20 @@ pub fn fail_at_file_size_limit() {
     }
 }
 
+/// Ends the process at once, without running the exit handlers of libraries: those of graphics drivers crash
+/// while another thread is inside the driver, listing adapters or computing. Nothing is flushed: a reader that
+/// does not read could hold that up.
+pub fn exit(code: i32) -> ! {
+    #[cfg(unix)]
+    // SAFETY: the call takes no memory and does not return.
+    unsafe {
+        libc::_exit(code)
+    }
+    // Windows ends the other threads before libraries hear of it.
+    #[cfg(not(unix))]
+    std::process::exit(code)
+}
+
 /// Most bytes that this process may write to one file, if there is a limit.
 fn file_size_limit() -> Option<u64> {
     #[cfg(unix)]

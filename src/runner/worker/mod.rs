@@ -15,6 +15,7 @@ use crate::platform;
 use std::collections::VecDeque;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// Called whenever there is something to poll.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -53,8 +54,8 @@ impl Inbox {
     }
 }
 
-/// Does commands one after the other. When it is dropped, its work is asked to stop, and the runner ends
-/// with it.
+/// Does commands one after the other. Dropping it asks its work to stop, and waits until the runner has ended:
+/// graphics drivers crash if the process ends while a thread is inside them.
 pub struct Worker {
     way: Way,
     inbox: Inbox,
@@ -66,7 +67,8 @@ pub struct Worker {
 
 /// Where the runner is.
 enum Way {
-    Thread(Sender<Command>),
+    /// `None` once the worker is being dropped.
+    Thread(Option<(Sender<Command>, JoinHandle<()>)>),
     Line(u32),
 }
 
@@ -85,8 +87,8 @@ impl Worker {
         let (sender, commands) = channel();
         let (stop, orders) = (Stop::default(), Orders::default());
         let thread = thread::Thread { commands, inbox: inbox.clone(), stop: stop.clone(), orders: orders.clone(), tuning };
-        platform::spawn(name, move || thread.run()).expect("a thread can be started");
-        Self { way: Way::Thread(sender), inbox, stop, orders, open: 0 }
+        let thread = platform::spawn(name, move || thread.run()).expect("a thread can be started");
+        Self { way: Way::Thread(Some((sender, thread))), inbox, stop, orders, open: 0 }
     }
 
     /// Adds a command to the queue. Where nothing is under way, an earlier wish to stop and earlier orders
@@ -100,7 +102,7 @@ impl Worker {
         self.open += 1;
         match &self.way {
             // The thread only ends when the worker is dropped.
-            Way::Thread(commands) => commands.send(command).expect("its thread lives"),
+            Way::Thread(runner) => runner.as_ref().expect("not dropped").0.send(command).expect("its thread lives"),
             Way::Line(line) => hub::command(*line, command, fresh),
         }
     }
@@ -130,9 +132,16 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        match self.way {
-            Way::Thread(_) => self.stop.ask(),
-            Way::Line(line) => hub::close(line),
+        match &mut self.way {
+            Way::Thread(runner) => {
+                self.stop.ask();
+                if let Some((commands, thread)) = runner.take() {
+                    // The thread ends once no more commands can come; a panic in it was reported.
+                    drop(commands);
+                    thread.join().ok();
+                }
+            }
+            Way::Line(line) => hub::close(*line),
         }
     }
 }

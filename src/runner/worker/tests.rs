@@ -36,6 +36,16 @@ fn commands_are_done_in_order_and_errors_arrive_as_replies() {
     assert_eq!(woken.load(Ordering::SeqCst), replies.len());
 }
 
+#[test]
+fn dropping_a_worker_waits_until_its_runner_has_ended() {
+    let alive = Arc::new(());
+    let held = alive.clone();
+    let mut worker = Worker::spawn("test", Tuning::Off, Arc::new(move || _ = &held));
+    worker.send(Command::Devices);
+    drop(worker);
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
 type Kept = (String, Option<Arc<Vec<u8>>>);
 type Hears = Rc<dyn Fn(Heard)>;
 
