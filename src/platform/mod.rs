@@ -38,6 +38,9 @@ pub use here::{
     read_up_to, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, sweep, sweep_named, sync, system, used_memory, wait, write_atomic,
 };
 
+/// A thread that [`spawn`] started.
+pub type Thread = std::thread::JoinHandle<()>;
+
 /// A file on its way: written from front to back, and then in places.
 pub trait Output: std::io::Write {
     /// Replaces bytes that are written already, from byte `at` on.

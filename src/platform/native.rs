@@ -12,10 +12,10 @@ pub use read::{Stamp, exists, is_dir, is_file, length, list, matching, modified,
 pub use temporary::{discard_dir, sweep, sweep_named};
 pub use write::{Commit, CommitPart, Places, append, claim_dir, make_dir, remove_dir, reserve, stream_atomic, sync, write_atomic};
 
+use super::Thread;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Time since it was made.
@@ -144,6 +144,6 @@ pub fn has_display() -> bool {
 }
 
 /// Runs `work` on a thread of its own, called `name` where threads are listed.
-pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
     std::thread::Builder::new().name(name.into()).spawn(work)
 }

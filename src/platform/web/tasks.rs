@@ -125,6 +125,6 @@ pub fn seed() -> u64 {
 pub fn pause(_seconds: f64) {}
 
 /// Runs `work` on a thread of its own: a page has none to give.
-pub fn spawn(_name: &str, _work: impl FnOnce() + Send + 'static) -> std::io::Result<std::thread::JoinHandle<()>> {
+pub fn spawn(_name: &str, _work: impl FnOnce() + Send + 'static) -> std::io::Result<crate::platform::Thread> {
     Err(std::io::ErrorKind::Unsupported.into())
 }

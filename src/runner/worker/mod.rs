@@ -11,11 +11,10 @@ pub use host::{Host, Say, Spawn};
 pub use hub::{Hear, Heard, Link, Start, connect, restart};
 
 use super::{Command, Event, Orders, Stop, Tuning};
-use crate::platform;
+use crate::platform::{self, Thread};
 use std::collections::VecDeque;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 /// Called whenever there is something to poll.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -68,7 +67,7 @@ pub struct Worker {
 /// Where the runner is.
 enum Way {
     /// `None` once the worker is being dropped.
-    Thread(Option<(Sender<Command>, JoinHandle<()>)>),
+    Thread(Option<(Sender<Command>, Thread)>),
     Line(u32),
 }
 
