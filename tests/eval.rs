@@ -231,6 +231,22 @@ fn a_stopped_evaluation_goes_on_to_the_same_figures() {
 }
 
 #[test]
+fn one_evaluation_at_a_time_writes_a_file_of_results() {
+    let scratch = Scratch::new("eval-twice");
+    let request = scratch.request(&["piqa"]);
+    let second = std::cell::RefCell::new(None);
+    evaluate(request.clone(), |event, _| {
+        if let Event::Progress { .. } = event {
+            second.borrow_mut().get_or_insert_with(|| quietly(request.clone()).map(drop));
+        }
+    })
+    .unwrap();
+    let said = second.into_inner().expect("it makes progress").unwrap_err();
+    assert!(said.contains("out.rows.jsonl: another evaluation writes it"), "{said}");
+    assert_eq!(scratch.outcomes().len(), quietly(request).unwrap().tasks[0].rows);
+}
+
+#[test]
 fn choices_behind_a_long_beginning_score_as_they_do_side_by_side() {
     let scratch = Scratch::new("behind");
     let file = ModelFile::open(Path::new(&scratch.model())).unwrap();

@@ -3,7 +3,7 @@
 
 use super::TaskError;
 use super::outcome::RowOutcome;
-use crate::platform;
+use crate::platform::{self, Lock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -21,10 +21,11 @@ struct Head {
     key: String,
 }
 
-/// A file of outcomes.
+/// A file of outcomes, which one process at a time writes.
 #[derive(Debug)]
 pub struct Kept {
     path: PathBuf,
+    _lock: Lock,
     earlier: BTreeMap<(String, usize), RowOutcome>,
 }
 
@@ -34,6 +35,9 @@ impl Kept {
     pub fn open(path: &Path, model: &str, key: &str) -> Result<Self, TaskError> {
         let problem = |what: String| TaskError(format!("results {}: {what}", path.display()));
         let io = |error: std::io::Error| problem(format!("cannot be written: {error}"));
+        let name = path.with_extension("lock").file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let held = Lock::take(&path.with_file_name(format!(".{name}"))).map_err(io)?;
+        let lock = held.ok_or_else(|| problem("another evaluation writes it. Wait for its end, or give another --out".into()))?;
         if platform::exists(path) {
             platform::cut_lines(path, |lines| vec![true; lines.len()]).map_err(io)?;
         }
@@ -42,7 +46,7 @@ impl Kept {
         let Some((_, first)) = lines.next() else {
             let head = Head { model: model.into(), key: key.into() };
             platform::append(path, line(&head).as_bytes()).map_err(io)?;
-            return Ok(Self { path: path.into(), earlier: BTreeMap::new() });
+            return Ok(Self { path: path.into(), _lock: lock, earlier: BTreeMap::new() });
         };
         let broken = |at: usize, error: serde_json::Error| problem(format!("line {}: {error}. It is no file of results; give another --out", at + 1));
         let head: Head = serde_json::from_str(first).map_err(|error| broken(0, error))?;
@@ -54,7 +58,7 @@ impl Kept {
             let outcome: RowOutcome = serde_json::from_str(line).map_err(|error| broken(at, error))?;
             earlier.insert((outcome.task.clone(), outcome.row), outcome);
         }
-        Ok(Self { path: path.into(), earlier })
+        Ok(Self { path: path.into(), _lock: lock, earlier })
     }
 
     /// What came of a row earlier. That it was asked the same must be sure: else there would be two

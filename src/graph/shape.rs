@@ -29,6 +29,19 @@ pub enum Storage {
 }
 
 impl Storage {
+    /// Its name in keys that files keep; never changed.
+    pub fn key(self) -> &'static str {
+        match self {
+            Storage::F32 => "F32",
+            Storage::F16 => "F16",
+            Storage::U32 => "U32",
+            Storage::Q8 => "Q8",
+            Storage::SignedLog => "SignedLog",
+            Storage::UnsignedLog => "UnsignedLog",
+            Storage::Signs => "Signs",
+        }
+    }
+
     /// Words (of 32 bits) in a row of `cols` elements.
     pub fn row_words(self, cols: usize) -> usize {
         match self {

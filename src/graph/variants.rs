@@ -1,7 +1,7 @@
 //! Which variant each operation of a tape takes on a GPU. Pure.
 
 use super::op::{AnyOp, Specs, Variant};
-use super::shape::{Spec, Storage};
+use super::shape::Spec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -53,16 +53,7 @@ impl Variants {
 
 /// A shape and its storage in a key.
 fn key_spec(spec: &Spec) -> String {
-    let storage = match spec.storage {
-        Storage::F32 => "F32",
-        Storage::F16 => "F16",
-        Storage::U32 => "U32",
-        Storage::Q8 => "Q8",
-        Storage::SignedLog => "SignedLog",
-        Storage::UnsignedLog => "UnsignedLog",
-        Storage::Signs => "Signs",
-    };
-    format!("({}, {}) {storage}", spec.rows, spec.cols)
+    format!("({}, {}) {}", spec.rows, spec.cols, spec.storage.key())
 }
 
 /// A number in a key: with a point, or with an exponent where it is very small or large.

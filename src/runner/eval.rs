@@ -99,7 +99,7 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
         None => None,
     };
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));
-    let key = if request.out.is_some() { checksum(file.checksum()?, format!("{storage:?}").as_bytes()) } else { 0 };
+    let key = if request.out.is_some() { checksum(file.checksum()?, storage.key().as_bytes()) } else { 0 };
     let (begins, ends) = (file.chat.bos_token(), file.chat.eos_token());
     let encoder = Encoder::new(&tokenizer, begins, ends, request.special_tokens, file.config.max_position_embeddings);
     let mut jobs = Vec::new();
@@ -121,11 +121,11 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     let weights = file.load(&mut machine, Purpose::Inference(storage))?;
     let context = if text.is_some() { window } else { file.config.max_position_embeddings };
     emit(Event::Loaded { model: file.path().display().to_string(), device: device.clone(), context, memory: machine.bytes() });
+    let kept = request.out.as_deref().map(|out| Kept::open(&rows_path(out), &request.model, &format!("{key:016x}"))).transpose()?;
     let perplexity = match &text {
         Some(tokens) => Some(measure_text(&mut machine, &weights, tokens, window, stop, emit).await?),
         None => None,
     };
-    let kept = request.out.as_deref().map(|out| Kept::open(&rows_path(out), &request.model, &format!("{key:016x}"))).transpose()?;
     let mut asking = Asking { machine, weights, kept, of: jobs.iter().map(|job| job.items.len()).sum(), done: 0, stop };
     let tasks = asking.ask(jobs, request.shots, emit).await?;
     finish(EvalReport { model: request.model, device, perplexity, tasks }, request.out.as_deref(), &file, emit)
