@@ -91,6 +91,30 @@ fn what_only_prints_ends_quietly_when_nobody_reads_and_fails_when_it_cannot_prin
 }
 
 #[test]
+fn what_writes_files_finishes_when_nobody_reads() {
+    let scratch = Scratch::new("streams-files");
+    std::fs::write(scratch.path("text.txt"), "A boy drops a feather and a stone on the Moon. ".repeat(20)).unwrap();
+    let rows = r#"{"question": "is the Moon a moon", "passage": "The Moon is a moon.", "label": 1}"#.to_string() + "\n";
+    std::fs::write(scratch.path("rows.jsonl"), rows).unwrap();
+    let [text, task, dense, report] = ["text.txt", "rows.jsonl", "dense", "report.json"].map(|name| scratch.path(name).display().to_string());
+    let task = format!("boolq={task}");
+    let commands = [
+        (&["export", "embedded", &dense, "--dense", "--json"][..], &dense),
+        (&["eval", "--perplexity", &text, "--window", "16", "--task", &task, "--device", "cpu", "--out", &report], &report),
+    ];
+    for (arguments, result) in commands {
+        let mut child = signet(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success() && Path::new(result).exists(), "{arguments:?}: {}", said(&output));
+    }
+    // A part of the result that could not be written is lost.
+    let Some(full) = full() else { return };
+    let output = signet(&["check", &dense]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    assert!(output.status.code() == Some(1) && said(&output).contains("cannot write to standard output"), "{}", said(&output));
+}
+
+#[test]
 fn trainings_without_a_name_that_start_together_take_one_each() {
     let scratch = Scratch::new("streams-together");
     let children: Vec<_> = (0..4).map(|_| train(&scratch, 3, &[]).spawn().unwrap()).collect();

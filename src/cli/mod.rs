@@ -26,6 +26,7 @@ mod train;
 use crate::runner::{Runner, Stop, Tuning};
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
+use terminal::Printed;
 
 /// Trains fully binarized language models on any GPU or on none, and runs them. Without a command: opens the app.
 #[derive(Parser)]
@@ -66,6 +67,20 @@ enum Command {
     Bench(bench::Bench),
 }
 
+impl Command {
+    /// The part of its result that goes to standard output.
+    fn printed(&self) -> Printed {
+        match self {
+            Self::Train(train) if train.only_plans() => Printed::All,
+            Self::Sweep(sweep) if sweep.only_plans() => Printed::All,
+            Self::Data(_) | Self::Chat(_) | Self::Generate(_) | Self::Inspect(_) | Self::Devices(_) | Self::Bench(_) => Printed::All,
+            Self::Compare(_) | Self::Eval(_) | Self::Check(_) | Self::Conform(_) => Printed::Some,
+            Self::App(_) | Self::Train(_) | Self::Sweep(_) | Self::Teach(_) | Self::Curves(_) => Printed::Progress,
+            Self::Export(_) | Self::Landscape(_) | Self::Pack(_) | Self::Tokenizer(_) => Printed::Progress,
+        }
+    }
+}
+
 /// Parses the command line and does what it says.
 pub fn main() -> ExitCode {
     crate::runner::fail_at_file_size_limit();
@@ -78,7 +93,9 @@ pub fn main() -> ExitCode {
         _ => Tuning::Once,
     };
     let mut runner = Runner::new(stop).with_tuning(tuning);
-    let result = match arguments.command.unwrap_or(Command::App(app::App::default())) {
+    let command = arguments.command.unwrap_or(Command::App(app::App::default()));
+    terminal::set_printed(command.printed());
+    let result = match command {
         Command::App(app) => app.run(runner.stop().clone()),
         Command::Train(train) => train.run(&mut runner),
         Command::Sweep(sweep) => sweep.run(&mut runner),
@@ -100,6 +117,7 @@ pub fn main() -> ExitCode {
         Command::Bench(bench) => bench.run(&mut runner),
     };
     match result {
+        Ok(()) if terminal::is_result_lost() => ExitCode::FAILURE,
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             output::note(&format!("error: {error:#}"));

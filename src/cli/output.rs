@@ -1,6 +1,6 @@
 //! Writing to the terminal, and options that several commands share.
 
-pub(super) use super::terminal::{keep_going, note, put, put_line};
+pub(super) use super::terminal::{note, put, put_line};
 use crate::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Request, Runner, Sampling, Stopped};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -35,12 +35,15 @@ pub(super) struct Sweep {
 }
 
 impl Sweep {
+    /// Returns true if it only prints what would be done.
+    pub(super) fn only_plans(&self) -> bool {
+        self.dry_run
+    }
+
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { file, runs, device, memory, dry_run: dry, json } = self;
         let folder = runs.unwrap_or_else(|| PathBuf::from("runs").join(file.file_stem().unwrap_or_default()));
         let request = SweepRequest { file, folder: folder.clone(), device, memory, dry };
-        // The runs are on disk, whatever becomes of the lines about them.
-        output::keep_going();
         let mut view = View::default();
         let mut ended = None;
         let result = runner.run(Command::Sweep(Box::new(request)), &mut |event| match &event {
@@ -117,6 +120,7 @@ impl View {
                 }
             }
             Event::Train(TrainEvent::Guard { what, action, .. }) => self.line(&format!("  guard: {what}{action}")),
+            Event::Note { text } | Event::Train(TrainEvent::Note { text }) => self.line(&format!("  {text}")),
             Event::Train(TrainEvent::Lost { reason, .. }) => self.line(&format!("  {reason}")),
             _ => {}
         }

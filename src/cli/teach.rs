@@ -50,8 +50,6 @@ impl Teach {
         let config = self.settings()?;
         let request = TeachRequest { out: self.out.clone(), top: self.top, config, device: self.device.clone() };
         let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template"));
-        // The cache is on disk, whatever becomes of the lines about it.
-        output::keep_going();
         let result = runner.run(Command::Teach(Box::new(request)), &mut |event| match &event {
             _ if self.json => put_json(&event),
             Event::Progress { done, of, note } => {

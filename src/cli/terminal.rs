@@ -1,23 +1,42 @@
 //! Standard output and standard error: the only place that writes to them. A reader that has gone, or a
 //! full disk, never panics; it ends a command whose only result is what it prints, and nothing else.
 
+use crate::runner::exit;
 use std::io::{self, ErrorKind, Write};
-use std::process::exit;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
-/// True if the command goes on without standard output, because its result is on disk.
-static KEEP_GOING: AtomicBool = AtomicBool::new(false);
-/// True if standard output failed: nothing more is written to it.
-static CLOSED: AtomicBool = AtomicBool::new(false);
+/// The part of a command's result that goes to standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Printed {
+    /// All of it: without standard output the command ends.
+    All,
+    /// Some of it: the command goes on without standard output, and fails in the end if it could not write there.
+    Some,
+    /// None of it, only progress: the command goes on.
+    Progress,
+}
 
-/// Declares that the result of this command is on disk: without standard output, it goes on.
-pub(super) fn keep_going() {
-    KEEP_GOING.store(true, Ordering::Relaxed);
+static PRINTED: OnceLock<Printed> = OnceLock::new();
+/// The first error of standard output: nothing more is written to it.
+static FAILED: OnceLock<ErrorKind> = OnceLock::new();
+
+/// Declares, before anything is printed, the part of the result that goes to standard output.
+pub(super) fn set_printed(printed: Printed) {
+    PRINTED.get_or_init(|| printed);
+}
+
+/// Returns true if a part of the result is lost because it could not be written; a reader that has gone wanted no more.
+pub(super) fn is_result_lost() -> bool {
+    printed() != Printed::Progress && FAILED.get().is_some_and(|kind| *kind != ErrorKind::BrokenPipe)
+}
+
+fn printed() -> Printed {
+    *PRINTED.get().unwrap_or(&Printed::All)
 }
 
 /// Writes to standard output at once.
 pub(super) fn put(text: &str) {
-    if CLOSED.load(Ordering::Relaxed) {
+    if FAILED.get().is_some() {
         return;
     }
     let mut out = io::stdout().lock();
@@ -37,15 +56,14 @@ pub(super) fn note(text: &str) {
 }
 
 fn failed(error: &io::Error) {
-    CLOSED.store(true, Ordering::Relaxed);
-    let gone = error.kind() == ErrorKind::BrokenPipe;
-    match (KEEP_GOING.load(Ordering::Relaxed), gone) {
-        (true, true) => note("standard output was closed by its reader; the work goes on without it"),
-        (true, false) => note(&format!("cannot write to standard output: {error}; the work goes on without it")),
-        (false, true) => exit(0),
-        (false, false) => {
+    FAILED.get_or_init(|| error.kind());
+    match (printed(), error.kind()) {
+        (Printed::All, ErrorKind::BrokenPipe) => exit(0),
+        (Printed::All, _) => {
             note(&format!("error: cannot write to standard output: {error}"));
             exit(1);
         }
+        (_, ErrorKind::BrokenPipe) => note("standard output was closed by its reader; the work goes on without it"),
+        _ => note(&format!("cannot write to standard output: {error}; the work goes on without it")),
     }
 }

@@ -47,6 +47,11 @@ pub(super) struct Train {
 }
 
 impl Train {
+    /// Returns true if it only prints what the run would take.
+    pub(super) fn only_plans(&self) -> bool {
+        self.plan
+    }
+
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let (mut run, numbered) = self.run_path()?;
         let config = self.settings(&run)?;
@@ -55,8 +60,6 @@ impl Train {
         if self.plan {
             return self.print_plan(request, runner);
         }
-        // The run is on disk, whatever becomes of the lines about it.
-        output::keep_going();
         let mut view = View::new(self.json);
         let (mut begun, mut finished) = (false, true);
         let result = runner.run(Command::Train(Box::new(request)), &mut |event| {
