@@ -48,8 +48,10 @@ fn a_setting_that_is_given_is_held_against_the_run_even_if_it_is_the_default() {
         (&["--guard-tolerate", "3"], "guard.tolerate was 2, is 3"),
         (&["--config", &part], "guard.tolerate was 2, is 4"),
     ] {
-        let (good, said) = resume(more);
-        assert!(!good && said.contains(words) && !said.contains("; "), "{more:?}: {said}");
+        for plan in [&[][..], &["--plan"]] {
+            let (good, said) = resume(&[more, plan].concat());
+            assert!(!good && said.contains(words) && !said.contains("; "), "{more:?}: {said}");
+        }
     }
 }
 
@@ -109,6 +111,8 @@ fn a_run_keeps_the_shape_of_its_model() {
     }
     std::fs::remove_file(scratch.path("small.json")).unwrap();
     resume();
+    let (good, said) = run(&["train", "--resume", "--plan", "--device", "cpu", "--name", "run", "--runs", &scratch.path("runs").display().to_string()]);
+    assert!(good && said.contains("total"), "{said}");
 }
 
 #[test]

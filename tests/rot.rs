@@ -74,7 +74,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     for file in files(from) {
         let to = to.join(file.strip_prefix(from).unwrap());
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
@@ -276,6 +276,12 @@ fn changed_settings_are_refused_by_name_and_put_back() {
         std::fs::write(&file, text).unwrap();
         let said = train(&run_path, None, None).unwrap_err();
         assert!(said.contains("run.toml") && said.contains(why), "{said}");
+        // Nor does any other command use them.
+        let [name, config, out] = [&run_path, &file, &scratch.path("out.json")].map(|path| path.display().to_string());
+        for arguments in [&["compare", &name][..], &["train", "--plan", "--config", &config], &["landscape", &name, "--out", &out, "--device", "cpu"]] {
+            let (good, said) = run(arguments);
+            assert!(!good && said.contains("run.toml") && said.contains(why), "{arguments:?}: {said}");
+        }
     }
     let (good, said) = run(&["check", "--repair", run_path.to_str().unwrap()]);
     assert!(good && said.contains("put back") && std::fs::read_to_string(&file).unwrap() == right, "{said}");
@@ -287,6 +293,43 @@ fn changed_settings_are_refused_by_name_and_put_back() {
         std::fs::write(&file, text).unwrap();
         let said = train(&run_path, None, None).unwrap_err();
         assert!(said.contains("run.toml"), "{said}");
+    }
+}
+
+#[test]
+fn settings_that_are_missing_are_put_back_and_no_other_run_is_begun_there() {
+    let scratch = Scratch::new("rot-missing");
+    let run_path = scratch.path("missing");
+    let config = settings(&scratch);
+    train(&run_path, Some(config.clone()), None).unwrap();
+    let file = run_path.join("run.toml");
+    let right = std::fs::read_to_string(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let other = TrainConfig { steps: 3, lr: 0.1, ..config };
+    for config in [None, Some(other)] {
+        let said = train(&run_path, config, None).unwrap_err();
+        assert!(said.contains("run.toml: it is missing") && said.contains("check --repair"), "{said}");
+    }
+    assert!(run(&["check", "--repair", run_path.to_str().unwrap()]).0);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), right);
+    train(&run_path, None, None).unwrap();
+}
+
+#[test]
+fn changed_records_are_reported_by_whatever_shows_them() {
+    let scratch = Scratch::new("rot-records");
+    let run_path = scratch.path("records");
+    train(&run_path, Some(settings(&scratch)), None).unwrap();
+    let [name, svg, csv] = ["records", "curves.svg", "curves.csv"].map(|name| scratch.path(name).display().to_string());
+    let commands = [&["compare", &name][..], &["curves", &name, "--out", &svg], &["curves", &name, "--out", &csv]];
+    let tried = || commands.map(|arguments| run(arguments));
+    for (good, said) in tried() {
+        assert!(good && !said.contains("metrics.jsonl"), "{said}");
+    }
+    let metrics = std::fs::read_to_string(run_path.join("metrics.jsonl")).unwrap();
+    std::fs::write(run_path.join("metrics.jsonl"), metrics.replacen("\"lr\":", "\"lr\":1", 1)).unwrap();
+    for (good, said) in tried() {
+        assert!(good && said.contains("metrics.jsonl: up to step 12 it is not what was recorded"), "{said}");
     }
 }
 

@@ -153,6 +153,8 @@ struct Read {
     settings: Settings,
     /// Steps and lowest values of held-out KL divergence and next-token loss.
     lowest: [Option<(u64, f64)>; 2],
+    /// What is wrong with its records, if they are not as they were written.
+    damage: Option<String>,
 }
 
 impl Read {
@@ -208,7 +210,7 @@ impl Read {
             best: None,
             flips: Average::of(end).map(|average| average.mean),
         };
-        Ok(Self { of, config, settings, lowest })
+        Ok(Self { of, config, settings, lowest, damage: train::verify_metrics(path) })
     }
 
     fn is_taught(&self) -> bool {
@@ -242,7 +244,7 @@ fn report(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> CompareRepo
 
 /// Why numbers of these runs may not be comparable.
 fn warnings(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> Vec<String> {
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = runs.iter().filter_map(|run| run.damage.clone()).collect();
     let mut differ = |what: &str, of: &dyn Fn(&Read) -> String| {
         let mut values: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (group, name) in groups.iter().zip(names) {

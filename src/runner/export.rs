@@ -19,6 +19,9 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
     if !replace && platform::exists(out) {
         bail!("{}: there is a file of this name already; replace it, or choose another name", out.display());
     }
+    for problem in runs.iter().filter_map(|run| train::verify_metrics(run)) {
+        emit(Event::Note { text: problem });
+    }
     let runs: Vec<(String, &Path)> = names(runs).into_iter().zip(runs.iter().map(PathBuf::as_path)).collect();
     let ending = out.extension().map(|ending| ending.to_string_lossy().to_lowercase()).unwrap_or_default();
     match ending.as_str() {

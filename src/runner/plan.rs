@@ -239,7 +239,7 @@ pub(super) async fn planned(request: PlanTrainRequest, known: &mut Known) -> Res
     let PlanTrainRequest { train: request, teacher_shape } = request;
     let config = request.settings()?;
     config.check()?;
-    let (shapes, tokenizer) = known_shapes(&config, teacher_shape.as_deref(), known)?;
+    let (shapes, tokenizer) = known_shapes(&config, request.saved()?.as_deref(), teacher_shape.as_deref(), known)?;
     let text_tokens = known.text_tokens(&config, &tokenizer);
     let Place { counter, memory, name } = known.place(&request.device).await?;
     let planned = Planned::new(&config, &shapes, Room::new(counter, memory, request.memory))?;

@@ -1,10 +1,10 @@
 //! Settings as files: a run's `run.toml`, and presets that a person saves and opens.
 
-use super::Event;
 use super::train::TrainRequest;
+use super::{Event, corpus};
 use crate::formats::toml_file;
 use crate::platform;
-use crate::train::TrainConfig;
+use crate::train::{TrainConfig, check_same, run_settings};
 use anyhow::{Context, Result};
 use std::path::Path;
 
@@ -12,8 +12,13 @@ use std::path::Path;
 const ABOVE: &str = "# Settings of a Signet run. `signet train --config FILE` trains with them, and the app opens them.\n\n";
 
 /// Settings from a TOML file, such as a run's `run.toml`. What it does not name is as by default; an
-/// error names the file and the line.
+/// error names the file and the line. The `run.toml` of a run must be as the run's checkpoints have it.
 pub fn settings(path: &Path) -> Result<TrainConfig> {
+    if let (Some("run.toml"), Some(run)) = (path.file_name().and_then(|name| name.to_str()), path.parent())
+        && platform::is_dir(&run.join("checkpoints"))
+    {
+        return run_settings(run).context("settings");
+    }
     let text = toml_file(path).context("settings")?;
     toml::from_str(&text).with_context(|| format!("settings {}", path.display()))
 }
@@ -35,12 +40,16 @@ pub fn settings_over(base: &TrainConfig, path: &Path) -> Result<TrainConfig> {
 }
 
 impl TrainRequest {
-    /// The settings, without opening the run.
+    /// The settings, without opening the run; if it is resumed, they must be those it was started with.
     pub(super) fn settings(&self) -> Result<TrainConfig> {
-        match &self.config {
-            None if self.resume => settings(&self.run.join("run.toml")),
-            config => Ok(config.clone().unwrap_or_default()),
+        if !self.resume {
+            return Ok(self.config.clone().unwrap_or_default());
         }
+        let then = run_settings(&self.run)?;
+        if let Some(now) = &self.config {
+            check_same(&self.run, &then, &corpus::named(now.clone())?)?;
+        }
+        Ok(then)
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, asked: Asked<'_
     let mut failed = Vec::new();
     for (n, run) in runs.iter().enumerate().filter(|(_, run)| !run.is_done()) {
         emit(Event::SweepRun { n: n + 1, of: runs.len(), name: run.name.clone() });
-        let train = TrainRequest { resume: is_begun(&run.path), ..as_request(run, &request) };
+        let train = as_request(run, &request);
         match recover::train(train, tuning, asked, emit, recover::PATIENCE, devices::open).await {
             Ok(Ending::Finished) => {}
             Ok(Ending::Stopped) => {
@@ -96,7 +96,7 @@ fn as_request(run: &SweepRun, request: &SweepRequest) -> TrainRequest {
         run: run.path.clone(),
         numbered: false,
         config: Some(*run.config.clone()),
-        resume: false,
+        resume: is_begun(&run.path),
         from_step: None,
         device: request.device.clone(),
         memory: request.memory,
@@ -112,12 +112,14 @@ async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known
         let step = if is_begun(&path) { done(&path, &config)? } else { 0 };
         let mut run = SweepRun { name, path, config: Box::new(config), step, memory: 0 };
         if !run.is_done() {
-            let inputs = what_it_reads(&run.config);
+            let train = as_request(&run, request);
+            // A run that was saved keeps its checkpoint's shape and tokenizer.
+            let inputs = (what_it_reads(&run.config), train.saved()?);
             if !seen.contains(&inputs) {
-                Inputs::open(&run.config, None, stop, emit).with_context(|| format!("run {}", run.name))?;
+                Inputs::open(&run.config, inputs.1.as_deref(), stop, emit).with_context(|| format!("run {}", run.name))?;
                 seen.push(inputs);
             }
-            let plan = PlanTrainRequest { train: as_request(&run, request), teacher_shape: None };
+            let plan = PlanTrainRequest { train, teacher_shape: None };
             let report = plan::planned(plan, known).await.with_context(|| format!("run {}", run.name))?;
             if report.fits == Some(false) {
                 bail!("run {}: it does not fit; {}. Nothing was begun", run.name, report.advice.unwrap_or_default());
@@ -132,7 +134,7 @@ async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known
 /// Steps that a run which was begun has saved; refuses one of other settings, or that somebody trains.
 fn done(path: &Path, config: &TrainConfig) -> Result<u64> {
     let (run, then) = RunDir::open(path)?;
-    run.check_same(&then, config).context("give another folder with --runs, or the file its settings back")?;
+    train::check_same(path, &then, config).context("give another folder with --runs, or the file its settings back")?;
     Ok(run.checkpoints()?.last().copied().unwrap_or(0))
 }
 

@@ -14,7 +14,7 @@ use crate::model::{
 use crate::platform;
 use crate::train::{
     Checkpoint, Ending, FirstWeights, Init, Parts, Precision, RunDir, SettingError, Setup, Shapes, Source, TeacherShape, TrainConfig, TrainError, TrainEvent,
-    Trainer, checkpoint, checkpoints, close, newest_whole, numbered,
+    Trainer, check_same, checkpoint, checkpoints, close, newest_whole, numbered,
 };
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
@@ -40,6 +40,14 @@ pub struct TrainRequest {
     pub device: String,
     /// Bytes of memory to plan with, in the place of what the device says it has.
     pub memory: Option<u64>,
+}
+
+impl TrainRequest {
+    /// The checkpoint that the run resumes from; none if it begins, or begins again.
+    pub(super) fn saved(&self) -> Result<Option<PathBuf>> {
+        let step = if self.resume { self.from_step.or(checkpoints(&self.run)?.pop()) } else { None };
+        Ok(step.map(|step| checkpoint(&self.run, step)))
+    }
 }
 
 /// The first of `run-1`, `run-2`, … that is free among `runs`, until another process takes it.
@@ -80,13 +88,13 @@ pub(super) async fn train(
         emit(Event::Note { text: format!("{} is finished: all {} steps are done", request.run.display(), config.steps) });
         return Ok(Ending::Finished);
     }
-    let last = opened.as_ref().map(|run| run.checkpoints()).transpose()?.and_then(|mut steps| steps.pop());
-    let saved = request.from_step.or(last).map(|step| checkpoint(&request.run, step));
+    let saved = request.saved()?;
     let inputs = Inputs::open(&config, saved.as_deref(), asked.stop, emit).map_err(|error| damage::with_older(error, request))?;
     // Of a teacher that is on the machine.
     let teacher = inputs.teacher.as_ref().filter(|_| inputs.shapes.teacher.is_some());
     let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
-    let before = if request.resume { trained_on(request)? } else { None };
+    // One that cannot be read is reported where it is loaded.
+    let before = saved.as_deref().and_then(|saved| Checkpoint::read(saved).ok()).map(|read| read.state.device);
     let Opened { mut machine, name: device, notes } = open(&request.device, before.as_deref()).await?;
     notes.iter().for_each(|text| emit(Event::Note { text: text.clone() }));
     let half = config.precision == Precision::F16;
@@ -149,13 +157,6 @@ fn is_finished(run: &Path, steps: u64) -> Result<bool> {
     Ok(last.is_some_and(|last| newest_whole(run, last.saturating_add(1)) == Some(last)))
 }
 
-/// The device that made the checkpoint from which a run is resumed, if there is one.
-fn trained_on(request: &TrainRequest) -> Result<Option<String>> {
-    let step = request.from_step.or(checkpoints(&request.run)?.pop());
-    // One that cannot be read is reported where it is loaded.
-    Ok(step.and_then(|step| Checkpoint::read(&checkpoint(&request.run, step)).ok()).map(|read| read.state.device))
-}
-
 /// Adds to what begins why `auto` took its device.
 fn with_notes(event: TrainEvent, notes: &[String]) -> TrainEvent {
     match event {
@@ -170,7 +171,7 @@ fn with_notes(event: TrainEvent, notes: &[String]) -> TrainEvent {
 fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
     let (run, then) = RunDir::open(&request.run)?;
     if let Some(now) = &request.config {
-        run.check_same(&then, &corpus::named(now.clone())?)?;
+        check_same(&request.run, &then, &corpus::named(now.clone())?)?;
     }
     Ok((run, then))
 }
@@ -194,14 +195,18 @@ impl Inputs {
             // Its distributions are in the cache, and its tokenizer is in the checkpoint.
             (Err(error), Some(saved)) if config.teacher_cache.is_some() && !config.eval_teacher => {
                 emit(Event::Note { text: format!("{error:#}. The run resumes from the cache, without its teacher") });
-                let ModelFile { tokenizer, chat, .. } = ModelFile::open(saved)?;
-                (None, tokenizer.zip(Some(chat)))
+                (None, kept_tokenizer(saved)?)
             }
             (opened, _) => (opened?, None),
         };
-        let (mut tokenizer, chat) = match own {
-            Some(own) => own,
-            None => tokenizer(config, teacher.as_ref())?,
+        let (mut tokenizer, chat) = match (own, saved) {
+            (Some(own), _) => own,
+            (None, None) => tokenizer(config, teacher.as_ref())?,
+            (None, Some(saved)) => tokenizer(config, teacher.as_ref()).or_else(|error| {
+                let kept = kept_tokenizer(saved)?.ok_or_else(|| anyhow!("{error:#}"))?;
+                emit(Event::Note { text: format!("{error:#}. The run keeps the tokenizer of its checkpoint") });
+                anyhow::Ok(kept)
+            })?,
         };
         if let Some(own) = saved.map(checkpoint_tokenizer).transpose()?.flatten()
             && !own.same_text(&tokenizer)?
@@ -295,6 +300,12 @@ pub(super) fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Re
     }
 }
 
+/// The tokenizer that a checkpoint keeps, if it does, with its way of writing conversations.
+fn kept_tokenizer(saved: &Path) -> Result<Option<(Tokenizer, ChatFormat)>> {
+    let ModelFile { tokenizer, chat, .. } = ModelFile::open(saved)?;
+    Ok(tokenizer.zip(Some(chat)))
+}
+
 pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
     match source {
         Source::None => Ok(None),
@@ -319,8 +330,8 @@ fn setting(name: &'static str, error: impl Into<anyhow::Error>) -> anyhow::Error
 }
 
 /// The shapes of a run, from what is known of its files; `teacher` may name the shape of one that need
-/// not exist. With them, the tokenizer.
-pub(super) fn known_shapes(config: &TrainConfig, teacher: Option<&str>, known: &mut Known) -> Result<(Shapes, Arc<Tokenizer>)> {
+/// not exist. A student that was saved before has the shape of its checkpoint `saved`. With them, the tokenizer.
+pub(super) fn known_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: Option<&str>, known: &mut Known) -> Result<(Shapes, Arc<Tokenizer>)> {
     let (taught, own) = match teacher {
         Some(name) => {
             let shape = match LlamaConfig::teacher(name) {
@@ -333,13 +344,17 @@ pub(super) fn known_shapes(config: &TrainConfig, teacher: Option<&str>, known: &
         None => known.teacher(&config.teacher)?.map_or((None, None), |found| (Some((found.config, found.linears)), found.tokenizer)),
     };
     let tokenizer = match (&config.tokenizer, own) {
-        (Source::Path(_), _) | (_, None) => known.tokenizer(&config.tokenizer).map_err(|error| setting("tokenizer", error))?,
+        (Source::Path(_), _) | (_, None) => known.tokenizer(&config.tokenizer).or_else(|error| {
+            let kept = saved.map(checkpoint_tokenizer).transpose()?.flatten();
+            kept.map(Arc::new).ok_or_else(|| setting("tokenizer", error))
+        })?,
         (_, Some(own)) => own,
     };
     if teacher.is_none() {
         check_vocabulary(&tokenizer, taught.as_ref().map(|(shape, _)| shape))?;
     }
-    let shapes = shapes(config, None, taught.map(|(shape, linears)| teacher_shape(config, shape, linears)), &tokenizer)?;
+    let taught = taught.map(|(shape, linears)| teacher_shape(config, shape, linears));
+    let shapes = shapes(config, saved.map(checkpoint_shape).transpose()?, taught, &tokenizer)?;
     Ok((shapes, tokenizer))
 }
 

@@ -60,7 +60,7 @@ pub use metrics::Metrics;
 pub use orders::{Order, Orders};
 pub use pace::Pace;
 pub use record::{RecordedLines, RunRecord};
-pub use run_dir::{LONGEST_NAME, RunDir, check_name, checkpoint, checkpoints, newest_record, numbered};
+pub use run_dir::{LONGEST_NAME, RunDir, check_name, check_same, checkpoint, checkpoints, newest_record, numbered, run_settings};
 pub use run_error::RunError;
 pub use schedule::Schedule;
 pub use setup::{Setup, Shapes, TeacherShape, plan};
@@ -71,4 +71,4 @@ pub use teach::{TeachError, Teaching, teach};
 pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer, close, last_scheduled};
 #[cfg(not(feature = "desktop"))]
 pub use undrawn::{landscape_png, landscape_svg, png, svg};
-pub use verify::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_run};
+pub use verify::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_metrics, verify_run};

@@ -81,7 +81,7 @@ impl RunDir {
     /// Refuses a name that is taken, and says whether somebody is at it.
     pub fn check_free(path: &Path) -> Result<(), RunError> {
         if !platform::exists(&path.join("run.toml")) {
-            return Ok(());
+            return without_settings(path).map_or(Ok(()), Err);
         }
         drop(Self::lock(path)?);
         Err(RunError::Exists(path.to_path_buf()))
@@ -94,6 +94,9 @@ impl RunDir {
         // Only now no other process can begin a run here.
         if platform::exists(&path.join("run.toml")) {
             return Err(RunError::Exists(path.to_path_buf()));
+        }
+        if let Some(error) = without_settings(path) {
+            return Err(error);
         }
         let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
         let about = [("variants.json", chosen), ("run.toml", run_toml::text(config))];
@@ -182,20 +185,7 @@ impl RunDir {
 
     /// Opens the directory of a run that exists; returns its settings, which must be those of its checkpoints.
     pub fn open(path: &Path) -> Result<(Self, TrainConfig), RunError> {
-        let file = path.join("run.toml");
-        let text = platform::read_text(&file).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => RunError::Missing(path.to_path_buf()),
-            _ => RunError::Io { path: file.clone(), error },
-        })?;
-        let broken = |problem: String| RunError::Broken { path: file.clone(), problem };
-        let record = newest_record(path);
-        match &record {
-            Some(record) => check_settings(&file, &record.settings, &text)?,
-            None => {
-                run_toml::verify(&text).map_err(|problem| broken(format!("{problem}. If you changed it on purpose, delete its first and its last line")))?
-            }
-        }
-        let config = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
+        let (text, record, config) = read_settings(path)?;
         let variants = platform::read_text(&path.join("variants.json")).unwrap_or_default();
         // Another layout or a comment is not kept.
         let text = record.as_ref().map_or(text, |record| record.settings.clone());
@@ -267,13 +257,6 @@ impl RunDir {
     /// Returns true if a process trains the run, as far as its lock tells.
     pub(super) fn is_locked(path: &Path) -> bool {
         Lock::is_held(&path.join(LOCK)).unwrap_or(false)
-    }
-
-    /// Refuses settings that differ from those the run was started with.
-    pub fn check_same(&self, then: &TrainConfig, now: &TrainConfig) -> Result<(), RunError> {
-        let table = |config| toml::Table::try_from(config).expect("settings are plain data");
-        let differs = run_toml::differences(&table(then), &table(now));
-        if differs.is_empty() { Ok(()) } else { Err(RunError::Differs { path: self.path.clone(), differs }) }
     }
 
     /// The directory.
@@ -426,6 +409,49 @@ pub fn checkpoints(run: &Path) -> Result<Vec<u64>, RunError> {
 /// The name of a checkpoint's directory.
 fn directory(step: u64) -> String {
     format!("step-{step:08}")
+}
+
+/// Refuses settings that differ from those a run was started with.
+pub fn check_same(run: &Path, then: &TrainConfig, now: &TrainConfig) -> Result<(), RunError> {
+    let table = |config| toml::Table::try_from(config).expect("settings are plain data");
+    let differs = run_toml::differences(&table(then), &table(now));
+    if differs.is_empty() { Ok(()) } else { Err(RunError::Differs { path: run.to_path_buf(), differs }) }
+}
+
+/// The settings of a run, which must be those of its checkpoints.
+pub fn run_settings(path: &Path) -> Result<TrainConfig, RunError> {
+    read_settings(path).map(|(_, _, config)| config)
+}
+
+/// Reads `run.toml`, held against what the newest checkpoint keeps of it; with its text, and what that checkpoint keeps.
+fn read_settings(path: &Path) -> Result<(String, Option<RunRecord>, TrainConfig), RunError> {
+    let file = path.join("run.toml");
+    let text = platform::read_text(&file).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => without_settings(path).unwrap_or_else(|| RunError::Missing(path.to_path_buf())),
+        _ => RunError::Io { path: file.clone(), error },
+    })?;
+    let broken = |problem: String| RunError::Broken { path: file.clone(), problem };
+    let record = newest_record(path);
+    match &record {
+        Some(record) => check_settings(&file, &record.settings, &text)?,
+        None => run_toml::verify(&text).map_err(|problem| broken(format!("{problem}. If you changed it on purpose, delete its first and its last line")))?,
+    }
+    let config = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
+    Ok((text, record, config))
+}
+
+/// The error of a run that has checkpoints but no `run.toml`, if this is one.
+fn without_settings(path: &Path) -> Option<RunError> {
+    let file = path.join("run.toml");
+    let steps = checkpoints(path).unwrap_or_default();
+    if steps.is_empty() || platform::exists(&file) {
+        return None;
+    }
+    let problem = match newest_record(path) {
+        Some(_) => format!("it is missing, but the run has checkpoints, which keep its settings: `{}` puts it back", repair_command(&file)),
+        None => "it is missing, but the run has checkpoints. Put it back to resume the run, or choose another --name to begin another".into(),
+    };
+    Some(RunError::Broken { path: file, problem })
 }
 
 /// The run's own files as its newest checkpoint that can be read keeps them.

@@ -218,6 +218,15 @@ fn same(same: bool) -> Result<(), String> {
     if same { Ok(()) } else { Err("it is not what the run was trained with".into()) }
 }
 
+/// Verifies what a run has recorded, `metrics.jsonl`; returns the problem if it is not as it was written.
+pub fn verify_metrics(run: &Path) -> Option<String> {
+    let steps = checkpoints(run).unwrap_or_default();
+    match metrics(run, newest_record(run, &steps).as_ref()) {
+        Outcome::Damaged { problem } => Some(problem),
+        _ => None,
+    }
+}
+
 /// Verifies `metrics.jsonl`: the lines up to a checkpoint by their checksum, and that every line is a step.
 fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
     let path = run.join("metrics.jsonl");
