@@ -32,8 +32,15 @@ fn settings(scratch: &Scratch) -> TrainConfig {
 
 /// Runs, or goes on with, the run `name`; `hear` is told of what happens, and may speak through the runner's desk.
 fn train(scratch: &Scratch, name: &str, resume: bool, hear: &mut dyn FnMut(&TrainEvent, &signet::runner::Orders, &Stop)) -> Result<Vec<TrainEvent>, String> {
+    train_on("cpu", scratch, name, resume, hear)
+}
+
+/// The same, on a device.
+fn train_on(
+    device: &str, scratch: &Scratch, name: &str, resume: bool, hear: &mut dyn FnMut(&TrainEvent, &signet::runner::Orders, &Stop),
+) -> Result<Vec<TrainEvent>, String> {
     let config = (!resume).then(|| settings(scratch));
-    let request = TrainRequest { run: scratch.path(name), numbered: false, config, resume, from_step: None, device: "cpu".into(), memory: None };
+    let request = TrainRequest { run: scratch.path(name), numbered: false, config, resume, from_step: None, device: device.into(), memory: None };
     let mut runner = Runner::new(Stop::default());
     let (orders, stop) = (runner.orders().clone(), runner.stop().clone());
     let mut heard = Vec::new();
@@ -186,7 +193,7 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
 }
 
 /// Trains with pauses, saves and samples, and stops and resumes; gives a step whose line does not time that step alone.
-fn mistimed(scratch: &Scratch, name: &str) -> Option<String> {
+fn mistimed(scratch: &Scratch, name: &str, device: &str) -> Option<String> {
     const REST: f64 = 1.5;
     let mut rests = 0;
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, stop: &Stop| match event {
@@ -202,8 +209,8 @@ fn mistimed(scratch: &Scratch, name: &str) -> Option<String> {
         }
         _ => {}
     };
-    train(scratch, name, false, &mut speak).unwrap();
-    train(scratch, name, true, &mut |_, _, _| {}).unwrap();
+    train_on(device, scratch, name, false, &mut speak).unwrap();
+    train_on(device, scratch, name, true, &mut |_, _, _| {}).unwrap();
     assert!(rests >= 5, "{rests}");
     let metrics = read_piece(&scratch.path(name), Place::default()).unwrap().metrics;
     let tokens = (settings(scratch).batch * settings(scratch).seq) as f64;
@@ -218,7 +225,10 @@ fn mistimed(scratch: &Scratch, name: &str) -> Option<String> {
 #[test]
 fn pauses_saves_and_samples_do_not_show_in_the_speed() {
     let scratch = Scratch::new("speed");
-    // A busy machine holds up any step now and then, but not in every run.
-    let odd: Vec<String> = ["first", "second", "third"].iter().map_while(|name| mistimed(&scratch, name)).collect();
-    assert!(odd.len() < 3, "{odd:?}");
+    let adapter = pollster::block_on(signet::device::adapters()).first().map(|adapter| adapter.index.to_string());
+    for (n, device) in ["cpu".to_string()].iter().chain(&adapter).enumerate() {
+        // A busy machine holds up any step now and then, but not in every run.
+        let odd: Vec<String> = ["first", "second", "third"].iter().map_while(|name| mistimed(&scratch, &format!("{name}-{n}"), device)).collect();
+        assert!(odd.len() < 3, "{device}: {odd:?}");
+    }
 }

@@ -12,7 +12,7 @@ use super::shape::Spec;
 use super::tape::{Home, MemoryId, Node, Place, Tape, TensorId};
 use super::variants::Variants;
 use crate::device::{Access, Bound, Dispatch, Download, Gpu, Kernel, kernel};
-use crate::platform::Clock;
+use crate::platform::{Clock, IN_PAGE};
 use std::sync::Arc;
 
 /// WebGPU's offsets of bound ranges, on any adapter: a tape that runs on one runs on all.
@@ -38,6 +38,8 @@ pub struct GpuMachine {
     longest: f64,
     /// Operations a second of its slowest dispatch that was too long.
     rate: f64,
+    /// True if the last run waited for each of its operations.
+    waited: bool,
 }
 
 /// A tape ready to run any number of times.
@@ -100,6 +102,7 @@ impl GpuMachine {
             variants: Variants::default(),
             longest: pace::LONGEST,
             rate: pace::SLOWEST,
+            waited: false,
             pool: Pool::default(),
             slots: Vec::new(),
             kept: 0,
@@ -377,6 +380,7 @@ impl GpuMachine {
     /// (a driver may finish compiling in the first), so that those that follow are submitted in
     /// portions that take no GPU from its system for long.
     pub fn run(&mut self, program: &mut GpuProgram) -> Result<(), MachineError> {
+        self.waited = !IN_PAGE && program.ends.is_empty() && !program.dispatches.is_empty();
         if !program.ends.is_empty() || program.dispatches.is_empty() {
             return Ok(self.gpu.run(&program.dispatches, &program.ends)?);
         }
@@ -407,6 +411,11 @@ impl GpuMachine {
             false => program.seconds.clear(),
         }
         Ok(())
+    }
+
+    /// Returns true if the last run waited for each of its operations, so that all of it is computed.
+    pub fn has_waited(&self) -> bool {
+        self.waited
     }
 
     /// Copies a kept or lasting tensor of a program that has run.

@@ -136,6 +136,14 @@ impl Machine {
         }
     }
 
+    /// Returns true if the last run is known to be computed: on a GPU only if it waited for each of its operations.
+    pub fn has_waited(&self) -> bool {
+        match self {
+            Machine::Gpu(gpu) => gpu.has_waited(),
+            Machine::Cpu(_) | Machine::Counting(_) => true,
+        }
+    }
+
     /// A machine that counts what this one would reserve, and has reserved nothing.
     pub fn counter(&self) -> Counter {
         match self {

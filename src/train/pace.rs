@@ -2,6 +2,26 @@
 
 use std::collections::VecDeque;
 
+/// A step on the clock, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    /// The time when its launch began.
+    pub(super) begun: f64,
+    /// The time when all of it was submitted to the device.
+    pub(super) launched: f64,
+    /// The time when it was computed, if the launch waited for that.
+    pub(super) done: Option<f64>,
+}
+
+impl Span {
+    /// Seconds that the step took, if it was done at `done` and the step before at `before`: from its launch, or from the
+    /// end of the step before if that came later. While one step is computed the next is launched; where launching is the
+    /// slower of both, it decides the speed. All else that a run does lies between the steps.
+    pub(super) fn seconds(&self, before: f64, done: f64) -> f64 {
+        (done - self.begun.max(before)).max(self.launched - self.begun).max(1e-6)
+    }
+}
+
 /// Steps that it remembers.
 const STEPS: usize = 21;
 
@@ -35,6 +55,27 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Seconds of each step of a run: spans, and the times when their reports came.
+    fn seconds(steps: &[(f64, f64, Option<f64>, f64)]) -> Vec<f64> {
+        let mut before = 0.0;
+        let time = |&(begun, launched, done, reported): &(f64, f64, Option<f64>, f64)| {
+            let done = done.unwrap_or(reported);
+            Span { begun, launched, done }.seconds(std::mem::replace(&mut before, done), done)
+        };
+        steps.iter().map(time).collect()
+    }
+
+    #[test]
+    fn a_step_takes_what_the_slower_of_launching_and_computing_takes() {
+        // Launched in no time and computed in ten seconds each; a rest before the last.
+        assert_eq!(seconds(&[(0.0, 0.0, None, 10.0), (0.0, 0.0, None, 20.0), (10.0, 10.0, None, 30.0), (50.0, 50.0, None, 60.0)]), [10.0; 4]);
+        // Launches wait for the first two steps, and the report of the first is asked for after the second.
+        assert_eq!(seconds(&[(0.0, 10.0, Some(10.0), 20.0), (10.0, 20.0, Some(20.0), 20.0), (20.0, 20.0, None, 30.0)]), [10.0; 3]);
+        // Launched in ten seconds, computed in none; the report of the first is asked for after the second was launched, and
+        // nothing is launched after the last.
+        assert_eq!(seconds(&[(0.0, 10.0, None, 20.0), (10.0, 20.0, None, 30.0), (20.0, 30.0, None, 30.0)]), [20.0, 10.0, 10.0]);
+    }
 
     #[test]
     fn odd_steps_do_not_move_the_speed() {

@@ -83,11 +83,6 @@ pub struct PendingReport {
 }
 
 impl PendingReport {
-    /// Returns true if it is here already.
-    pub(super) fn is_ready(&self) -> bool {
-        matches!(self.values, Pending::Ready(_))
-    }
-
     /// Waits for it.
     pub async fn wait(self) -> Result<StepReport, StepError> {
         let values = self.values.wait().await?;

@@ -15,6 +15,7 @@ use super::curves::{Axis, Curves};
 use super::event::TrainEvent;
 use super::guard::Guard;
 use super::orders::Orders;
+use super::pace::Span;
 use super::record::RunRecord;
 use super::run_dir::RunDir;
 use super::run_error::RunError;
@@ -171,9 +172,7 @@ struct Launched {
     lr: f64,
     threshold: f32,
     loss_scale: f32,
-    /// Seconds on the clock when it was begun, and when it was done, if that is known yet.
-    begun: f64,
-    done: Option<f64>,
+    span: Span,
 }
 
 /// A checkpoint that a trainer wrote or restored.
@@ -381,13 +380,13 @@ impl Trainer {
         let threshold = self.state.threshold.take().unwrap_or_else(|| self.state.guard.threshold(self.state.step + 1));
         let control = self.control(lr, threshold);
         let report = self.step.update(&mut self.machine, &control)?;
-        // On the CPU it is computed by now; on a GPU, not before its report is in.
-        let done = report.is_ready().then(|| self.clock.seconds());
+        let launched = self.clock.seconds();
+        let span = Span { begun, launched, done: self.machine.has_waited().then_some(launched) };
         self.state.step += 1;
         self.state.cursor += accumulate as u64;
         self.state.tokens += self.config.tokens_per_step();
         let State { step, cursor, tokens, .. } = self.state;
-        Ok(Outstanding { launched: Launched { step, cursor, tokens, lr, threshold, loss_scale: scale, begun, done }, report })
+        Ok(Outstanding { launched: Launched { step, cursor, tokens, lr, threshold, loss_scale: scale, span }, report })
     }
 
     /// The schedule that holds for the next step.

@@ -85,16 +85,9 @@ impl Trainer {
         Ok(())
     }
 
-    /// Seconds in which a step was computed: from its launch, or from the end of the step before if that
-    /// came later. All else that a run does lies in between.
-    fn seconds(&mut self, launched: &Launched) -> f64 {
-        let done = launched.done.unwrap_or_else(|| self.clock.seconds());
-        let before = std::mem::replace(&mut self.last_done, done);
-        (done - launched.begun.max(before)).max(1e-6)
-    }
-
     fn metrics(&mut self, launched: &Launched, report: &StepReport) -> Metrics {
-        let seconds = self.seconds(launched);
+        let done = launched.span.done.unwrap_or_else(|| self.clock.seconds());
+        let seconds = launched.span.seconds(std::mem::replace(&mut self.last_done, done), done);
         self.state.seconds = self.earlier + self.clock.seconds() - self.rested;
         let &Launched { step, tokens, lr, threshold, loss_scale, .. } = launched;
         let taught = self.step.is_taught();
