@@ -1,6 +1,7 @@
 //! Spikes at steps of the test's choosing: which checkpoints are written and gone back to, and that a run
 //! which was stopped, killed or asked to save comes to the same bits as one that was left alone.
 
+use crate::rot::copy;
 use crate::train::{SMALL, Scratch};
 use signet::data::Batches;
 use signet::runner::{Command, DataRequest, Event, Loss, Metrics, Order, Orders, Runner, Stop, TrainConfig, TrainEvent, TrainRequest};
@@ -221,6 +222,30 @@ fn stops_saves_and_kills_change_no_numbers_of_a_run_that_rolls_back() {
     }
     spiky.train("often", &mut quiet).unwrap();
     assert!(spiky.result("often") == result, "the results differ");
+}
+
+#[test]
+fn a_change_after_a_rollback_is_replayed_after_it() {
+    let spiky = Spiky::new("guard-change", &[46, 47, 48]);
+    let (mut gone_back, mut killed) = (false, false);
+    let mut change = |event: &TrainEvent, orders: &Orders, _: &Stop| match event {
+        TrainEvent::Guard { action: GuardAction::RolledBack { .. }, .. } => gone_back = true,
+        TrainEvent::Step(metrics) if gone_back && metrics.step == 43 => orders.give(Order::Rate { lr: 0.001 }),
+        // As if it were killed two steps later.
+        TrainEvent::Step(metrics) if gone_back && metrics.step == 46 && !killed => {
+            copy(&spiky.scratch.path("whole"), &spiky.scratch.path("killed"));
+            killed = true;
+        }
+        _ => {}
+    };
+    let heard = spiky.train("whole", &mut change).unwrap();
+    assert!(killed && acted(&heard).iter().filter(|(_, action)| matches!(action, GuardAction::RolledBack { .. })).count() == 1, "{:?}", acted(&heard));
+    assert!(spiky.scratch.path("killed/changes.jsonl").exists());
+    // The steps before the rollback are not trained again: with the new rate they might not lead to it.
+    let last = *spiky.steps("killed").last().unwrap();
+    assert_eq!((last, spiky.state("killed", last).guard.rollbacks), (44, 1));
+    spiky.train("killed", &mut quiet).unwrap();
+    assert!(spiky.result("whole") == spiky.result("killed"), "the results differ");
 }
 
 /// Edits the state of a checkpoint as text.

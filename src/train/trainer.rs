@@ -127,6 +127,8 @@ pub struct Trainer {
     save_wanted: bool,
     /// The checkpoint that was last written or restored.
     saved: Option<Saved>,
+    /// True if the run was rolled back since: the guard and the place in the data are no longer those of a checkpoint.
+    rolled_back: bool,
     /// The last step, if its report is still to come.
     outstanding: Option<Outstanding>,
     device: String,
@@ -181,8 +183,6 @@ struct Saved {
     step: u64,
     /// True if a rollback may go back to it.
     scheduled: bool,
-    /// True if the run was rolled back to it: the guard and the place in the data are no longer those that it has.
-    rolled_back: bool,
 }
 
 /// A step whose report is still to come.
@@ -263,7 +263,8 @@ impl Trainer {
             rested: 0.0,
             rests_at: None,
             save_wanted: false,
-            saved: last.map(|step| Saved { step, scheduled: false, rolled_back: false }),
+            saved: last.map(|step| Saved { step, scheduled: false }),
+            rolled_back: false,
             outstanding: None,
             device,
             first_weights,

@@ -116,7 +116,7 @@ impl Trainer {
         // After a rollback to it, it is written again: a change that is made now would not replay to that rollback. It
         // stays one to go back to, since a rollback takes only the guard's memory of it, which this one did not change.
         let scheduled = scheduled || before.is_some_and(|saved| saved.scheduled);
-        if before.is_some_and(|saved| !saved.rolled_back && (saved.scheduled || !scheduled)) {
+        if !self.rolled_back && before.is_some_and(|saved| saved.scheduled || !scheduled) {
             return Ok(false);
         }
         let config = serde_json::to_string_pretty(&self.step.student.config).expect("a configuration is plain data");
@@ -129,7 +129,8 @@ impl Trainer {
         let state = State { scheduled: Some(scheduled), ..self.state.clone() };
         self.run.sync()?;
         save(&path, &mut self.machine, &self.step, &state, &files, &self.run.run_record(&self.changes)).await?;
-        self.saved = Some(Saved { step, scheduled, rolled_back: false });
+        self.saved = Some(Saved { step, scheduled });
+        self.rolled_back = false;
         prune(&self.run, &self.config, self.state.best.map(|(step, _)| step))?;
         self.draw(emit)?;
         self.run.log(&format!("checkpoint of step {step}"))?;

@@ -26,12 +26,16 @@ fn allowed(changed: &Changed, config: &TrainConfig, tokenizer: &Tokenizer, sampl
 
 impl Trainer {
     /// Changes settings from the next step on, or says why not.
-    pub(super) fn change(&mut self, what: Changed, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    pub(super) async fn change(&mut self, what: Changed, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         if what.sample_prompt.is_some() && self.sampler.is_none() {
             return self.note(super::serve::NO_SAMPLES, emit);
         }
         if let Err(problem) = allowed(&what, &self.config, &self.tokenizer, self.sampler.as_ref()) {
             return self.note(&format!("nothing was changed: {problem}"), emit);
+        }
+        // The steps that led to a rollback are replayed from the checkpoint before them, and must not be replayed with this.
+        if what.lr.is_some() && self.rolled_back {
+            self.save(false, emit).await?;
         }
         let step = self.state.step + 1;
         let mut changes = self.changes.clone();

@@ -32,7 +32,8 @@ impl Trainer {
         let mut guard = self.state.guard.clone();
         guard.rolled_back(earlier.guard.clone());
         self.state = State { guard, cursor: past, seconds: self.state.seconds, device: self.device.clone(), ..earlier };
-        self.saved = target.map(|step| Saved { step, scheduled: true, rolled_back: true });
+        self.saved = target.map(|step| Saved { step, scheduled: true });
+        self.rolled_back = true;
         Ok(self.run.cut(self.state.step).map(drop)?)
     }
 }
@@ -66,9 +67,11 @@ pub(super) fn damaged_metrics(run: &mut RunDir, step: u64, record: Option<&RunRe
         return Ok(None);
     }
     let named = if gaps.is_empty() { String::new() } else { format!(" ({gaps})") };
-    Ok(Some(format!(
-        "metrics.jsonl is damaged, or was changed: up to step {step} it is not what was recorded{named}. Training does not depend on it; curves may"
-    )))
+    let depends = match record {
+        Some(_) => "Training does not depend on it; curves may",
+        None => "Curves may depend on it, and with a checkpoint of an earlier version the number of steps taken",
+    };
+    Ok(Some(format!("metrics.jsonl is damaged, or was changed: up to step {step} it is not what was recorded{named}. {depends}")))
 }
 
 /// Looks after a finished run: an error if its changes are not those that its last checkpoint has, a note if its metrics are

@@ -46,8 +46,8 @@ impl Trainer {
             Order::Save => self.save_asked(emit).await,
             Order::Sample if self.sampler.is_none() => self.note(NO_SAMPLES, emit),
             Order::Sample => self.sample(self.state.step + 1, emit).await,
-            Order::Rate { lr } => self.change(Changed { lr: Some(lr), ..Changed::default() }, emit),
-            Order::Prompt { text } => self.change(Changed { sample_prompt: Some(text), ..Changed::default() }, emit),
+            Order::Rate { lr } => self.change(Changed { lr: Some(lr), ..Changed::default() }, emit).await,
+            Order::Prompt { text } => self.change(Changed { sample_prompt: Some(text), ..Changed::default() }, emit).await,
             Order::Snapshot => self.snapshot(emit).await,
         }
     }
