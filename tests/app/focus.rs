@@ -68,6 +68,29 @@ fn every_field_of_the_form_takes_every_key() {
 }
 
 #[test]
+fn a_path_that_begins_with_a_choice_is_typed_to_its_end() {
+    let scratch = Scratch::new("focus-path");
+    let mut driver = Driver::new(&scratch.0, Tab::Train);
+    driver.harness.query_all_by_label("Advanced").next().expect("a heading").click_accesskit();
+    driver.harness.run_steps(20);
+    for (setting, name, path) in [
+        ("init", "First weights: path", "teacher/model"),
+        ("init", "First weights: path", "scratch/model"),
+        ("teacher", "Teacher: path", "embedded/model"),
+        ("teacher", "Teacher: path", "none/model"),
+        ("teacher_cache", "Teacher cache: path", "none/cache"),
+        ("model", "Model: path", "7B/config.json"),
+    ] {
+        driver.harness.state_mut().shared.settings.form = signet::app::Form { typed: [(setting.to_string(), "a".to_string())].into(), ..Default::default() };
+        driver.harness.run_steps(3);
+        enter(&mut driver, Role::TextInput, name);
+        type_keys(&mut driver, path);
+        assert_eq!(value(&driver, Role::TextInput, name), (path.into(), true), "{setting}");
+        assert_eq!(driver.harness.state().shared.settings.form.typed[setting], path);
+    }
+}
+
+#[test]
 fn a_check_box_keeps_the_focus_when_it_leaves_its_default() {
     let scratch = Scratch::new("focus-box");
     let mut driver = Driver::new(&scratch.0, Tab::Train);

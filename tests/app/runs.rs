@@ -5,7 +5,7 @@ use super::Driver;
 use crate::runs::{line, recorded};
 use crate::train::Scratch;
 use eframe::egui::Role;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use signet::app::Tab;
 
 /// The tab on a folder with two runs of 20 and 30 steps.
@@ -119,4 +119,43 @@ fn curves_are_exported_and_a_file_is_replaced_only_when_asked() {
     assert_eq!(std::fs::read_to_string(&out).unwrap(), "mine");
     app.click("Replace it");
     app.wait_until("the file", |_| std::fs::read_to_string(&out).unwrap().starts_with("run,step"));
+}
+
+#[test]
+fn a_pinned_step_goes_with_the_runs_it_was_pinned_on() {
+    let (_scratch, mut app) = two_runs("app-runs-pin");
+    let tick = |app: &mut Driver, name: &str| {
+        app.harness.query_all_by_role_and_label(Role::CheckBox, name).next().expect("a row").click_accesskit();
+        app.harness.run_steps(4);
+    };
+    app.click("alpha");
+    app.wait_until("its curve", |app| app.shows("loss: alpha is 0.4 at step 20", false));
+    app.harness.query_all_by_label_contains("loss: ").next().expect("the plot of the loss").click();
+    app.harness.run_steps(3);
+    assert!(app.shows("Marker at step", true));
+    tick(&mut app, "beta");
+    app.wait_until("both curves", |app| app.shows("beta is 0.2667 at step 30", true));
+    assert!(app.shows("Marker at step", true));
+    tick(&mut app, "alpha");
+    app.wait_until("one curve", |app| !app.shows("alpha is 0.4 at step 20", true));
+    assert!(!app.shows("Marker at step", true));
+}
+
+#[test]
+fn a_run_that_was_killed_after_its_last_step_can_go_on_from_its_checkpoint() {
+    let scratch = Scratch::new("app-runs-killed");
+    let folder = scratch.path("runs");
+    let killed = recorded(&folder, "killed", 100);
+    let saved = recorded(&folder, "saved", 100);
+    std::fs::rename(saved.join("checkpoints/step-00000002"), saved.join("checkpoints/step-00000100")).unwrap();
+    let mut app = Driver::new(&folder, Tab::Runs);
+    let can_continue = |app: &Driver| !app.harness.get_by_role_and_label(Role::Button, "Continue").accesskit_node().is_disabled();
+    for (run, can) in [(killed, true), (saved, false)] {
+        let name = run.file_name().unwrap().to_str().unwrap().to_string();
+        app.click(&name);
+        app.wait_until(&name, |app| app.shows("loss: ", true));
+        assert_eq!(can_continue(&app), can, "{name}");
+        app.harness.query_all_by_role_and_label(Role::CheckBox, &name).next().expect("a row").click_accesskit();
+        app.harness.run_steps(4);
+    }
 }

@@ -169,7 +169,7 @@ impl ChatTab {
                 self.fail("the run ended before it gave its model: choose its folder as the model".into());
             }
         }
-        if let Some(rate) = shared.training.as_ref().filter(|training| !training.paused).map(|training| training.tokens_per_s) {
+        if let Some(rate) = shared.training.as_ref().filter(|training| !training.paused && training.tokens_per_s > 0.0).map(|training| training.tokens_per_s) {
             match self.at {
                 Some(Step::Say { .. }) => self.training.1 = Some(rate),
                 Some(_) => {}

@@ -137,7 +137,7 @@ fn can_continue(row: &Row) -> Result<(), &'static str> {
     match (row.info.training, &row.info.config) {
         (true, _) => Err("It is being trained right now"),
         (_, None) => Err("Its settings cannot be read"),
-        (_, Some(config)) if row.info.step() >= config.steps => Err("All its steps are done"),
+        (_, Some(config)) if row.info.saved() >= config.steps => Err("All its steps are done"),
         _ => Ok(()),
     }
 }

@@ -70,10 +70,22 @@ impl RunsTab {
             ui.weak("Tick runs to see their curves on the same axes and their settings side by side");
             return;
         }
+        self.unpin();
         self.troubles(ui);
         section(ui, "look", |ui| shared.settings.look.ui(ui, &mut self.view));
         section(ui, "plots", |ui| self.plots(ui, shared));
         section(ui, "compared settings", |ui| self.settings(ui));
+    }
+
+    /// Removes the marker once none of the runs on which the step was pinned is chosen any more.
+    fn unpin(&mut self) {
+        let of = |chosen: &Chosen| chosen.path.clone();
+        match self.view.marker {
+            None => self.pinned.clear(),
+            Some(_) if self.pinned.is_empty() => self.pinned = self.chosen.iter().map(of).collect(),
+            Some(_) if !self.chosen.iter().any(|chosen| self.pinned.contains(&chosen.path)) => self.view.marker = None,
+            Some(_) => {}
+        }
     }
 
     /// What is wrong with runs that were chosen; what was read of them stays.

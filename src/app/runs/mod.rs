@@ -57,6 +57,8 @@ pub(super) struct RunsTab {
     chosen: Vec<Chosen>,
     /// How their curves are looked at.
     view: View,
+    /// Runs that were chosen when the step was pinned.
+    pinned: Vec<PathBuf>,
     dialog: Option<Dialog>,
     /// The folder as it is being typed.
     folder: Option<String>,
@@ -79,6 +81,7 @@ impl RunsTab {
             problem: None,
             chosen: Vec::new(),
             view: View::default(),
+            pinned: Vec::new(),
             dialog: None,
             folder: None,
         }

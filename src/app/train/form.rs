@@ -299,8 +299,10 @@ impl FormPanel {
             Kind::Choice(choices) => _ = help(choose(ui, choices, None, text).labelled_by(label)),
             Kind::Named(choices, kind) => {
                 help(choose(ui, choices, Some("a path…"), text).labelled_by(label));
-                if !choices.iter().any(|(name, _)| name == text) {
-                    let edit = ui.add(egui::TextEdit::singleline(text).desired_width(180.0).hint_text("path"));
+                // A path may begin with one of the words: whoever is typing it goes on.
+                let id = Id::unique(("path", field.name));
+                if !choices.iter().any(|(name, _)| name == text) || ui.memory(|memory| memory.has_focus(id)) {
+                    let edit = ui.add(egui::TextEdit::singleline(text).id(id).desired_width(180.0).hint_text("path"));
                     edit.accessible_name(format!("{}: path", field.label));
                     let folder = folders && matches!(kind, InputKind::Model | InputKind::TeacherCache);
                     let file = kind != InputKind::TeacherCache;

@@ -77,7 +77,7 @@ impl Form {
         let mut values = DEFAULTS.clone();
         for field in FIELDS {
             let Some(typed) = self.typed.get(field.name) else { continue };
-            match value(field.kind, typed) {
+            match value(field.kind, typed).and_then(|value| fitting(field.name, value)) {
                 Ok(value) => put(&mut values, field.name, value),
                 Err(problem) => _ = problems.insert(field.name.to_string(), problem),
             }
@@ -168,6 +168,16 @@ fn value(kind: Kind, typed: &str) -> Result<Value, String> {
     }
 }
 
+/// A setting's value, if the settings can have it: whole numbers have fewer bits in a page.
+fn fitting(name: &str, value: Value) -> Result<Value, String> {
+    let mut values = DEFAULTS.clone();
+    put(&mut values, name, value.clone());
+    match serde_json::from_value::<TrainConfig>(Value::Object(values)) {
+        Ok(_) => Ok(value),
+        Err(error) => Err(format!("it cannot be {}: {error}", text(&value))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -200,6 +210,14 @@ mod tests {
         assert!(checked.problems.is_empty(), "{:?}", checked.problems);
         assert_eq!(checked.config, config);
         assert_eq!(form.typed["lr"], "1e-5");
+    }
+
+    #[test]
+    fn a_value_that_no_setting_can_hold_is_refused_alone() {
+        // As 5000000000 of 32 bits in a page.
+        assert!(fitting("batch", Value::from(-1)).unwrap_err().contains("it cannot be -1"));
+        assert_eq!(fitting("batch", Value::from(7)), Ok(Value::from(7)));
+        assert_eq!(fitting("guard.window", Value::from(9)), Ok(Value::from(9)));
     }
 
     #[test]
