@@ -11,6 +11,8 @@ pub(super) struct Durability {
     written: BTreeSet<PathBuf>,
     /// Directories into which something was renamed since they were last synced.
     renamed: BTreeSet<PathBuf>,
+    /// Directories in which another was made since they were last synced.
+    made: BTreeSet<PathBuf>,
     problems: Vec<String>,
 }
 
@@ -24,6 +26,10 @@ impl Durability {
             "fsync" => {
                 self.written.remove(path);
                 self.renamed.remove(path);
+                self.made.remove(path);
+            }
+            "mkdir" | "mkdirat" => {
+                self.made.extend(path.parent().filter(|_| !is_temporary(path)).map(PathBuf::from));
             }
             "rename" | "renameat" => self.rename(path),
             _ => {}
@@ -38,8 +44,7 @@ impl Durability {
         if dir.ends_with("checkpoints") && self.written.contains(&metrics) {
             self.problems.push(format!("{} is named before {} is synced", to.display(), metrics.display()));
         }
-        let is_temporary = |part: &std::ffi::OsStr| part.to_string_lossy().starts_with(".signet-");
-        if !dir.iter().any(is_temporary) && !self.renamed.insert(dir.into()) {
+        if !is_temporary(dir) && !self.renamed.insert(dir.into()) {
             self.problems.push(format!("the directory of {} is not synced since another rename into it", to.display()));
         }
     }
@@ -47,8 +52,14 @@ impl Durability {
     /// The calls that came too early, and directories that were never synced.
     pub(super) fn problems(self) -> Vec<String> {
         let left = self.renamed.into_iter().map(|dir| format!("the directory {:?} is not synced after a rename into it", dir.display()));
-        self.problems.into_iter().chain(left).collect()
+        let made = self.made.into_iter().map(|dir| format!("the directory {:?} is not synced after another was made in it", dir.display()));
+        self.problems.into_iter().chain(left).chain(made).collect()
     }
+}
+
+/// Returns true if a path is that of a temporary directory, or leads into one.
+fn is_temporary(path: &Path) -> bool {
+    path.iter().any(|part| part.to_string_lossy().starts_with(".signet-"))
 }
 
 #[cfg(test)]
@@ -71,5 +82,7 @@ mod tests {
         assert!(matches!(&early[..], [problem] if problem.contains("step-00000002 is named before runs/r/metrics.jsonl")), "{early:?}");
         assert_eq!(problems(&right[..3]).len(), 1);
         assert_eq!(problems(&[&right[..3], &right[2..]].concat()).len(), 1);
+        let made = problems(&[("mkdir", "runs"), ("mkdir", "runs/r"), ("mkdir", "runs/.signet-0"), ("fsync", "")]);
+        assert!(matches!(&made[..], [problem] if problem.contains("\"runs\" is not synced after another")), "{made:?}");
     }
 }

@@ -29,7 +29,7 @@ pub(crate) fn step() -> Outcome {
     }
 }
 
-/// Attacks the release build of `signet`; every call if `all`, evenly spaced ones otherwise. Returns the counts.
+/// Attacks `signet` as the tests build it; every call if `all`, evenly spaced ones otherwise. Returns the counts.
 pub(crate) fn run(all: bool) -> Result<String, String> {
     let program = program::native()?;
     let root = Root::new()?;
