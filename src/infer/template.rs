@@ -19,15 +19,16 @@ impl Message {
         Self(Json::Map(vec![("role".into(), role.into()), ("content".into(), content.into())]))
     }
 
-    /// A message as a data set has it: an object, whose content is text.
+    /// A message as a data set has it: an object. Its content is a text, or a list of parts, which the template gets as
+    /// they are; refused are those that no text model can see or hear.
     pub fn from_json(json: Json) -> Result<Self, String> {
         if !matches!(json, Json::Map(_)) {
             return Err(format!("a message is an object, not {}", json.kind()));
         }
         for (n, part) in json.get("content").and_then(Json::as_list).unwrap_or_default().iter().enumerate() {
-            if let Some(kind) = part.get("type").filter(|kind| kind.as_str() != Some("text")) {
-                let kind = kind.as_str().unwrap_or(kind.kind());
-                return Err(format!("part {} of the content is of the type {kind}. Only parts of the type text are supported", n + 1));
+            let kind = part.get("type").and_then(Json::as_str).unwrap_or_default();
+            if ["image", "audio", "video"].iter().any(|medium| kind.split('_').any(|word| word == *medium)) {
+                return Err(format!("part {} of the content is of the type {kind}; a text model cannot use it", n + 1));
             }
         }
         Ok(Self(json))
@@ -239,6 +240,9 @@ mod tests {
         let json = |text| serde_json::from_str::<Json>(text).unwrap();
         let given = Given::new(json(r#""[{\"b\": 1}]""#), json(r#"[{"t": "d"}]"#), json(r#"{"x": 2}"#)).unwrap();
         assert_eq!(template(source).unwrap().render_with(&[all], &given, false).unwrap(), format!("{text}[{{'b': 1}}][{{'t': 'd'}}]True"));
+        let parts = message(r#"{"role": "assistant", "content": [{"type": "thinking", "thinking": "x"}, {"type": "text", "text": "y"}, "z"]}"#).unwrap();
+        let source = "{% for part in messages[0].content %}{{ part.thinking or part.text or part }}{% endfor %}";
+        assert_eq!(template(source).unwrap().render(&[parts], false).unwrap(), "xyz");
     }
 
     #[test]

@@ -5,12 +5,13 @@ use super::tree::{Node, complement, set_of};
 use regex_syntax::hir::ClassUnicode;
 
 /// Characters, and the several characters that each of them folds to: the full foldings of Unicode 16.
-const FULL: [(&str, &str); 72] = [
+const FULL: [(&str, &str); 73] = [
     ("\u{1e9a}", "a\u{2be}"),
     ("\u{fb00}", "ff"),
     ("\u{fb01}", "fi"),
     ("\u{fb02}", "fl"),
     ("\u{1e96}", "h\u{331}"),
+    ("\u{130}", "i\u{307}"),
     ("\u{1f0}", "j\u{30c}"),
     ("\u{df}\u{1e9e}", "ss"),
     ("\u{fb05}\u{fb06}", "st"),
