@@ -52,7 +52,7 @@ pub async fn teach(
     progress: &mut dyn FnMut(usize, usize),
 ) -> Result<bool, TeachError> {
     let missing = cache.missing().to_vec();
-    let at_once = (ROWS / teaching.seq).min(LOGITS / (4 * teaching.seq * teacher.config.vocab_size)).clamp(1, missing.len().max(1));
+    let at_once = (ROWS / teaching.seq).min(LOGITS / 4 / teaching.seq / teacher.config.vocab_size).clamp(1, missing.len().max(1));
     let grid = cache.grid();
     let mut forward = Pass::new(machine, teacher, at_once, teaching.seq)?;
     for (n, windows) in missing.chunks(at_once).enumerate() {
