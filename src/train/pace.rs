@@ -60,8 +60,8 @@ mod tests {
     fn seconds(steps: &[(f64, f64, Option<f64>, f64)]) -> Vec<f64> {
         let mut before = 0.0;
         let time = |&(begun, launched, done, reported): &(f64, f64, Option<f64>, f64)| {
-            let done = done.unwrap_or(reported);
-            Span { begun, launched, done }.seconds(std::mem::replace(&mut before, done), done)
+            let end = done.unwrap_or(reported);
+            Span { begun, launched, done }.seconds(std::mem::replace(&mut before, end), end)
         };
         steps.iter().map(time).collect()
     }
