@@ -159,7 +159,7 @@ fn tokenizer(bytes: &[u8]) {
 fn beside(bytes: &[u8]) {
     let mut files = bytes.split(|byte| *byte == 0).map(|file| Fields::parse(file).unwrap_or_default());
     let mut next = || files.next().unwrap_or_default();
-    let beside = Beside { config: next(), special_tokens_map: next(), added_tokens: next(), class: None };
+    let beside = Beside { config: next(), special_tokens_map: next(), added_tokens: next(), ..Beside::default() };
     if let Ok((tokenizer, named)) = Tokenizer::with_beside(include_bytes!("seeds/tokenizer/bpe"), &beside) {
         assert!(named.iter().all(|(_, text)| text.is_empty() || tokenizer.id(text).is_some()));
         let again = Tokenizer::from_json(tokenizer.to_json().expect("JSON").as_bytes()).expect("what was written is read");

@@ -117,10 +117,12 @@ fn a_class_adds_its_own_tokens_to_those_that_files_name() {
 fn classes_of_byte_level_tokenizers_split_in_their_own_way() {
     let (bos, eos, unk, pad) = ("bos_token", "eos_token", "unk_token", "pad_token");
     let end = "<|endoftext|>";
-    let cases: [(&str, &[u32], SpecialTokens); 6] = [
+    let cases: [(&str, &[u32], SpecialTokens); 8] = [
         ("GPT2Tokenizer", &[0, 30], &[(bos, end), (eos, end), (unk, end)]),
+        ("CodeGenTokenizerFast", &[0, 30], &[(bos, end), (eos, end), (unk, end)]),
         ("GPTNeoXTokenizerFast", &[0, 30], &[(bos, end), (eos, end), (unk, end), (pad, "<|padding|>")]),
         ("Qwen2Tokenizer", &[0, 28, 29], &[(eos, end), (unk, end), (pad, end)]),
+        ("Qwen3_5TokenizerFast", &[0, 28, 29], &[(eos, end), (unk, end), (pad, end)]),
         ("LlamaTokenizer", &[0, 28, 29], &[]),
         ("PreTrainedTokenizerFast", &[0, 28, 29], &[]),
         ("NoSuchTokenizer", &[0, 28, 29], &[]),
@@ -135,6 +137,112 @@ fn classes_of_byte_level_tokenizers_split_in_their_own_way() {
     }
     let (tokenizer, _) = read(&bytes(), &json!({ "tokenizer_class": "GPT2Tokenizer", "add_prefix_space": true }));
     assert_eq!(tokenizer.encode("a12").unwrap(), [26, 0, 30]);
+}
+
+#[test]
+fn a_code_llama_has_tokens_to_fill_in_and_begins_every_document() {
+    let read = |config: Value| read(&pieces(), &config);
+    for class in ["CodeLlamaTokenizer", "CodeLlamaTokenizerFast"] {
+        let (tokenizer, named) = read(json!({ "tokenizer_class": class, "eos_token": "</s>", "legacy": true }));
+        let special = [
+            ("bos_token", "<s>"),
+            ("eos_token", "</s>"),
+            ("unk_token", "<unk>"),
+            ("prefix_token", "\u{2581}<PRE>"),
+            ("middle_token", "\u{2581}<MID>"),
+            ("suffix_token", "\u{2581}<SUF>"),
+            ("eot_token", "\u{2581}<EOT>"),
+            ("fill_token", "<FILL_ME>"),
+        ];
+        assert_eq!(names(&named), special);
+        assert_eq!(tokenizer.encode("<s>hi </s> hi").unwrap(), [1, 287, 259, 2, 286, 268]);
+        assert_eq!(tokenizer.encode("a\u{2581}<MID>a\u{fc}").unwrap(), [259, 260, 290, 260, 198, 191]);
+        assert_eq!(tokenizer.encode_document("<s>hi").unwrap(), [1, 1, 287]);
+        assert_eq!(tokenizer.decode(&[286, 268], false).unwrap(), "hi");
+    }
+    let (tokenizer, _) = read(json!({ "tokenizer_class": "CodeLlamaTokenizer", "add_prefix_space": false, "bos_token": null }));
+    assert_eq!(tokenizer.encode_document("a  b").unwrap(), [260, 259, 259, 261]);
+    let more = json!({ "tokenizer_class": "CodeLlamaTokenizer", "prefix_token": "<p>", "eot_token": null, "additional_special_tokens": ["<z>"] });
+    let (tokenizer, named) = read(more);
+    assert_eq!(
+        names(&named)[3..],
+        [("prefix_token", "<p>"), ("middle_token", "\u{2581}<MID>"), ("suffix_token", "\u{2581}<SUF>"), ("fill_token", "<FILL_ME>")]
+    );
+    for (text, ids) in [("<p>", &[289][..]), ("\u{2581}<SUF>", &[291]), ("<z>", &[293]), ("\u{2581}<PRE>", &[259, 63, 83, 85, 72, 65])] {
+        assert_eq!(tokenizer.encode(text).unwrap(), ids, "{text}");
+    }
+}
+
+#[test]
+fn a_gemma_tokenizer_puts_no_space_in_front() {
+    let common = [("bos_token", "<bos>"), ("eos_token", "<eos>"), ("unk_token", "<unk>"), ("pad_token", "<pad>"), ("mask_token", "<mask>")];
+    for (class, upper) in [("GemmaTokenizer", &[75, 268][..]), ("GemmaTokenizerFast", &[75, 268]), ("Siglip2Tokenizer", &[287])] {
+        let (tokenizer, named) = read(&pieces(), &json!({ "tokenizer_class": class }));
+        assert_eq!(names(&named), common, "{class}");
+        let texts: [(&str, &[u32]); 4] = [("<s>hi </s> hi", &[1, 287, 259, 2, 286, 268]), ("\u{fc}", &[198, 191]), ("<eos>", &[290]), ("Hi", upper)];
+        for (text, ids) in texts {
+            assert_eq!(tokenizer.encode(text).unwrap(), ids, "{class}: {text}");
+        }
+        assert_eq!(tokenizer.decode(&[286, 268], false).unwrap(), " hi", "{class}");
+    }
+}
+
+#[test]
+fn a_roberta_tokenizer_is_byte_level_between_its_own_tokens() {
+    let roles = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+    let texts = ["<s>", "</s>", "<unk>", "</s>", "<pad>", "<s>", "<mask>"];
+    let cohere = ["<BOS_TOKEN>", "<|END_OF_TURN_TOKEN|>", "<UNK>", "<SEP>", "<PAD>", "<CLS>", "<MASK_TOKEN>"];
+    for (class, special, ids, document) in [
+        ("RobertaTokenizerFast", texts, &[0, 26, 27, 30][..], &[31, 0, 26, 27, 30, 27][..]),
+        ("BartTokenizer", texts, &[0, 26, 27, 30], &[31, 0, 26, 27, 30, 27]),
+        ("LongformerTokenizer", texts, &[0, 26, 27, 30], &[31, 0, 26, 27, 30, 27]),
+        ("CohereTokenizer", cohere, &[0, 26, 18, 28, 29], &[0, 26, 18, 28, 29]),
+    ] {
+        let (tokenizer, named) = read(&bytes(), &json!({ "tokenizer_class": class }));
+        assert_eq!(names(&named), std::iter::zip(roles, special).collect::<Vec<_>>(), "{class}");
+        assert_eq!(tokenizer.encode("a </s>12").unwrap(), ids, "{class}");
+        assert_eq!(tokenizer.encode_document("a </s>12").unwrap(), document, "{class}");
+    }
+    let (tokenizer, _) = read(&bytes(), &json!({ "tokenizer_class": "RobertaTokenizer", "add_prefix_space": true }));
+    assert_eq!(tokenizer.encode("a </s>12").unwrap(), [26, 0, 26, 27, 26, 30]);
+}
+
+#[test]
+fn a_class_that_signet_does_not_have_is_refused_by_name() {
+    for class in ["BertTokenizer", "T5TokenizerFast", "XLMRobertaTokenizer", "WhisperTokenizerFast", "ElectraTokenizer", "CTRLTokenizer"] {
+        let beside = Beside { class: Some(class.into()), model_type: Some("llama".into()), ..Beside::default() };
+        let error = Tokenizer::with_beside(bytes().to_string().as_bytes(), &beside).unwrap_err().to_string();
+        assert!(error.contains(class.trim_end_matches("Fast")) && error.contains(r#""tokenizer_class": "PreTrainedTokenizerFast""#), "{error}");
+        // A class in `tokenizer_config.json` takes precedence.
+        let config = Fields::parse(br#"{"tokenizer_class": "PreTrainedTokenizerFast"}"#).unwrap();
+        let (tokenizer, _) = Tokenizer::with_beside(bytes().to_string().as_bytes(), &Beside { config, ..beside }).unwrap();
+        assert_eq!(tokenizer.encode("a12").unwrap(), [0, 28, 29]);
+    }
+}
+
+#[test]
+fn model_types_have_classes_of_their_own() {
+    let read = |json: Value, model_type: &str, class: Option<&str>| {
+        let beside = Beside { class: class.map(String::from), model_type: Some(model_type.into()), ..Beside::default() };
+        let (tokenizer, named) = Tokenizer::with_beside(json.to_string().as_bytes(), &beside).unwrap();
+        (tokenizer.encode("h</s>hi12").unwrap(), named.len())
+    };
+    let (apart, joined) = (vec![7, 18, 7, 8, 28, 29], vec![7, 18, 7, 8, 30]);
+    for (model_type, class, ids, special) in [
+        ("llama", None, &apart, 0),
+        ("qwen2", None, &apart, 3),
+        ("qwen2", Some("GPT2Tokenizer"), &apart, 3),
+        ("qwen3_5", Some("GPT2TokenizerFast"), &apart, 3),
+        ("cohere", None, &apart, 7),
+        ("cohere", Some("GPT2Tokenizer"), &joined, 3),
+        ("gemma", Some("PreTrainedTokenizerFast"), &apart, 0),
+        ("bart", Some("NoSuchTokenizer"), &apart, 0),
+    ] {
+        assert_eq!(read(bytes(), model_type, class), (ids.clone(), special), "{model_type} {class:?}");
+    }
+    // Mistral's files name this class, and are taken as they are.
+    assert_eq!(read(pieces(), "mistral", Some("LlamaTokenizer")).0[..4], [286, 2, 286, 268]);
+    assert_eq!(read(pieces(), "llama", Some("LlamaTokenizer")).0[..3], [286, 2, 287]);
 }
 
 #[test]

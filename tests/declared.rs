@@ -91,7 +91,7 @@ fn says(path: &Path, prompt: &str) -> (Vec<u32>, Vec<u32>) {
 /// The tokenizer that files beside a `tokenizer.json` make of it, and the names of its special tokens.
 fn beside(tokenizer: &Value, config: &str, special: &str, added: &str) -> Result<(Tokenizer, Vec<(String, String)>), String> {
     let fields = |text: &str| if text.is_empty() { Fields::default() } else { Fields::parse(text.as_bytes()).unwrap() };
-    let beside = Beside { config: fields(config), special_tokens_map: fields(special), added_tokens: fields(added), class: None };
+    let beside = Beside { config: fields(config), special_tokens_map: fields(special), added_tokens: fields(added), ..Beside::default() };
     Tokenizer::with_beside(tokenizer.to_string().as_bytes(), &beside).map_err(|error| error.to_string())
 }
 

@@ -1,7 +1,8 @@
 //! Tokens that the JSON files beside a `tokenizer.json` name: `tokenizer_config.json`, `special_tokens_map.json` and
 //! `added_tokens.json`, resolved as `AutoTokenizer` of transformers 5.24 does (`PreTrainedTokenizerFast`).
 
-use super::class::{Class, ClassSettings};
+use super::auto;
+use super::class::{Class, ClassSettings, Repeat};
 use crate::formats::json;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -35,6 +36,8 @@ pub struct Beside {
     pub added_tokens: Fields,
     /// The tokenizer class that `config.json` names, which counts where `tokenizer_config.json` names none.
     pub class: Option<String>,
+    /// The model type in `config.json`: classes are registered for some.
+    pub model_type: Option<String>,
 }
 
 /// The fields of a JSON object in the order of the file: tokens without an id get theirs in this order.
@@ -217,7 +220,7 @@ pub(super) struct Within {
     /// The token that it fills texts with, if it asks for that.
     pub(super) pad: Option<String>,
     /// The class that rebuilds the tokenizer, without its added tokens, if there is one.
-    pub(super) class: Option<Class>,
+    pub(super) class: Option<&'static Class>,
 }
 
 impl Within {
@@ -229,7 +232,7 @@ impl Within {
     /// The special token of a name that no file has.
     fn special_token(&self, name: &str) -> Option<Token> {
         let own = self.class.and_then(|class| class.special_token(name));
-        let pad = self.pad.as_deref().filter(|_| name == "pad_token" && self.class.is_none_or(Class::takes_padding));
+        let pad = self.pad.as_deref().filter(|_| name == "pad_token" && self.class.is_none_or(|class| class.takes_padding()));
         own.or(pad).map(Token::named)
     }
 }
@@ -245,13 +248,15 @@ pub(super) struct Resolved {
 impl Beside {
     /// True if no file has a field.
     pub(super) fn is_empty(&self) -> bool {
-        self.class.is_none() && [&self.config, &self.special_tokens_map, &self.added_tokens].iter().all(|fields| fields.0.is_empty())
+        self.class.is_none()
+            && self.model_type.is_none()
+            && [&self.config, &self.special_tokens_map, &self.added_tokens].iter().all(|fields| fields.0.is_empty())
     }
 
-    /// The class that rebuilds a tokenizer from the contents of a `tokenizer.json`, if the files name such a one.
-    pub(super) fn class(&self, tokenizer: &[u8]) -> Option<Class> {
-        let named = self.config.get("tokenizer_class").and_then(Field::text).or(self.class.as_deref());
-        named.and_then(|name| Class::of(name, tokenizer))
+    /// The class that rebuilds a tokenizer from the contents of a `tokenizer.json`, if the files ask for such a one.
+    pub(super) fn class(&self, tokenizer: &[u8]) -> Result<Option<&'static Class>, String> {
+        let declared = self.config.get("tokenizer_class").and_then(Field::text).or(self.class.as_deref());
+        auto::class(declared, self.model_type.as_deref(), tokenizer)
     }
 
     /// The settings of such a class.
@@ -296,10 +301,14 @@ impl Beside {
             };
             special.extend(given.map(|token| (role.to_string(), token)));
         }
-        let mut own = own_tokens(&mut fields, &Field::is_token);
+        let mut own = class_tokens(&mut fields, within.class);
+        let extra = match (fields.get(EXTRA), fields.get(ADDITIONAL)) {
+            (Some(list), _) => list.list(),
+            (None, more) => more.map_or_else(Vec::new, Field::list).into_iter().chain(own.iter().map(|(_, token)| token.clone())).collect(),
+        };
+        own.extend(own_tokens(&mut fields, &Field::is_token));
         overlay(&mut own, explicit);
         special.extend(own);
-        let extra = fields.get(EXTRA).or(fields.get(ADDITIONAL)).map_or_else(Vec::new, Field::list);
         Ok(resolved(decoder.into_values().collect(), special, extra, within))
     }
 
@@ -360,6 +369,15 @@ fn named_extra(fields: &mut Fields, explicit: &mut Vec<(String, Token)>) -> Resu
     Ok(())
 }
 
+/// Takes the special tokens out that have names of a class's own; those that no field has are the class's.
+fn class_tokens(fields: &mut Fields, class: Option<&Class>) -> Vec<(String, Token)> {
+    let token = |(name, text): &(&str, &str)| {
+        let token = fields.remove(name).map_or_else(|| Some(Token::named(text)), |field| field.token());
+        token.map(|token| (name.to_string(), token))
+    };
+    class.map_or(&[][..], |class| class.own).iter().filter_map(token).collect()
+}
+
 /// Takes the fields out whose names end in `_token`, but for those of all tokenizers.
 fn own_tokens(fields: &mut Fields, of: &dyn Fn(&Field) -> bool) -> Vec<(String, Token)> {
     let is = |(name, field): &(String, Field)| name.ends_with("_token") && !ROLES.contains(&name.as_str()) && of(field);
@@ -418,9 +436,13 @@ fn resolved(decoder: Vec<Token>, special: Vec<(String, Token)>, extra: Vec<Token
         let special = special || was_special.contains(token.content.as_str());
         Token { special, normalized, ..token.clone() }.added()
     };
-    let plain = |token: &Token| AddedToken::from(token.content.as_str(), true);
-    // This class adds all of them once more, as plain texts.
-    let again = special.iter().map(|(_, token)| token).chain(&extra).filter(|_| within.class == Some(Class::Qwen2)).map(plain);
-    let tokens = decoder.iter().chain(new).map(finish).chain(again).collect();
+    let second = |token: &Token| {
+        Some(match within.class?.repeat? {
+            Repeat::Special if !token.plain => Token { special: true, ..token.clone() }.added(),
+            _ => AddedToken::from(token.content.as_str(), true),
+        })
+    };
+    let repeated = special.iter().map(|(_, token)| token).chain(&extra).filter_map(second);
+    let tokens = decoder.iter().chain(new).map(finish).chain(repeated).collect();
     Resolved { tokens, named: special.into_iter().map(|(name, token)| (name, token.content)).collect() }
 }

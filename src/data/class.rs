@@ -6,18 +6,70 @@ use serde_json::{Value, json};
 
 /// SentencePiece's character for a space.
 const SPACE: &str = "\u{2581}";
+/// Qwen 3.5's way of splitting text: as Qwen 2's, but marks belong to letters.
+const QWEN_3_5: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// Special tokens by their names.
+type Named = &'static [(&'static str, &'static str)];
 
 /// A class that rebuilds its tokenizer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Class {
-    /// `LlamaTokenizer`.
-    Llama,
-    /// `GPT2Tokenizer`.
+#[derive(Debug)]
+pub(super) struct Class {
+    /// Its names, without `Fast` at the end.
+    names: &'static [&'static str],
+    steps: Steps,
+    around: Around,
+    /// The way in which it adds its special tokens a second time, if it does.
+    pub(super) repeat: Option<Repeat>,
+    /// Special tokens with a name that all tokenizers know, where no file names them.
+    special: Named,
+    /// Special tokens with a name of the class's own.
+    pub(super) own: Named,
+}
+
+/// The steps that a class puts around its BPE.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Steps {
+    /// SentencePiece's, with a space in front of the first word.
+    Words {
+        /// Puts the space behind special tokens, too, if the files have `legacy`.
+        legacy: bool,
+    },
+    /// SentencePiece's, without that space.
+    Spaces { lowercase: bool },
+    /// Those of a BPE over bytes.
+    Bytes { nfc: bool, split: Split },
+}
+
+/// The way in which a BPE over bytes splits text first.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Split {
+    /// GPT-2's.
     Gpt2,
-    /// `GPTNeoXTokenizer`.
-    GptNeoX,
-    /// `Qwen2Tokenizer`.
-    Qwen2,
+    /// The same, after each digit is split off.
+    Digits,
+    /// By a regular expression.
+    Pattern(&'static str),
+}
+
+/// The tokens around a document.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Around {
+    /// Those of the file.
+    File,
+    Nothing,
+    Bos,
+    /// `cls_token` and `sep_token`.
+    Roberta,
+}
+
+/// The way in which a class adds its special tokens a second time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// As plain texts, without any other properties.
+    Plain,
+    /// With their properties, and special.
+    Special,
 }
 
 /// Settings of a class in a `tokenizer_config.json`.
@@ -29,65 +81,106 @@ pub(super) struct ClassSettings {
     pub(super) legacy: bool,
 }
 
+const END: &str = "<|endoftext|>";
+const LLAMA: Named = &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "<unk>")];
+const GPT_2: Named = &[("bos_token", END), ("eos_token", END), ("unk_token", END)];
+const GPT_NEO_X: Named = &[("bos_token", END), ("eos_token", END), ("unk_token", END), ("pad_token", "<|padding|>")];
+const QWEN: Named = &[("eos_token", END), ("unk_token", END), ("pad_token", END)];
+const GEMMA: Named = &[("bos_token", "<bos>"), ("eos_token", "<eos>"), ("unk_token", "<unk>"), ("pad_token", "<pad>"), ("mask_token", "<mask>")];
+const ROBERTA: Named = &[
+    ("bos_token", "<s>"),
+    ("eos_token", "</s>"),
+    ("unk_token", "<unk>"),
+    ("sep_token", "</s>"),
+    ("pad_token", "<pad>"),
+    ("cls_token", "<s>"),
+    ("mask_token", "<mask>"),
+];
+const COHERE: Named = &[
+    ("bos_token", "<BOS_TOKEN>"),
+    ("eos_token", "<|END_OF_TURN_TOKEN|>"),
+    ("unk_token", "<UNK>"),
+    ("sep_token", "<SEP>"),
+    ("pad_token", "<PAD>"),
+    ("cls_token", "<CLS>"),
+    ("mask_token", "<MASK_TOKEN>"),
+];
+const FILL: Named = &[
+    ("prefix_token", "\u{2581}<PRE>"),
+    ("middle_token", "\u{2581}<MID>"),
+    ("suffix_token", "\u{2581}<SUF>"),
+    ("eot_token", "\u{2581}<EOT>"),
+    ("fill_token", "<FILL_ME>"),
+];
+
 impl Class {
-    /// The class of a name, with `Fast` at its end or without, for the contents of a `tokenizer.json`; `None` if that is
-    /// taken as it is.
-    pub(super) fn of(name: &str, tokenizer: &[u8]) -> Option<Self> {
-        const BYTES: &[u8] = b"\"ByteLevel\"";
-        match name.strip_suffix("Fast").unwrap_or(name) {
-            // Llama 3 declares this class, and has a BPE over bytes.
-            "LlamaTokenizer" if tokenizer.windows(BYTES.len()).any(|part| part == BYTES) => None,
-            "LlamaTokenizer" => Some(Self::Llama),
-            "GPT2Tokenizer" => Some(Self::Gpt2),
-            "GPTNeoXTokenizer" => Some(Self::GptNeoX),
-            "Qwen2Tokenizer" => Some(Self::Qwen2),
-            _ => None,
-        }
+    const fn new(names: &'static [&'static str], steps: Steps, special: Named) -> Self {
+        Self { names, steps, special, around: Around::File, repeat: None, own: &[] }
+    }
+}
+
+/// All classes that Signet rebuilds as transformers does.
+static CLASSES: [Class; 11] = [
+    Class::new(&["LlamaTokenizer", "Phi3Tokenizer"], Steps::Words { legacy: true }, LLAMA),
+    Class { around: Around::Bos, own: FILL, ..Class::new(&["CodeLlamaTokenizer"], Steps::Words { legacy: false }, LLAMA) },
+    Class::new(&["GemmaTokenizer"], Steps::Spaces { lowercase: false }, GEMMA),
+    Class::new(&["Siglip2Tokenizer"], Steps::Spaces { lowercase: true }, GEMMA),
+    Class::new(&["GPT2Tokenizer"], Steps::Bytes { nfc: false, split: Split::Gpt2 }, GPT_2),
+    Class::new(&["CodeGenTokenizer"], Steps::Bytes { nfc: false, split: Split::Gpt2 }, GPT_2),
+    Class { around: Around::Nothing, ..Class::new(&["GPTNeoXTokenizer"], Steps::Bytes { nfc: true, split: Split::Gpt2 }, GPT_NEO_X) },
+    Class { repeat: Some(Repeat::Plain), ..Class::new(&["Qwen2Tokenizer"], Steps::Bytes { nfc: true, split: Split::Pattern(QWEN_2) }, QWEN) },
+    Class::new(&["Qwen3_5Tokenizer"], Steps::Bytes { nfc: true, split: Split::Pattern(QWEN_3_5) }, QWEN),
+    Class { repeat: Some(Repeat::Special), ..Class::new(&["CohereTokenizer"], Steps::Bytes { nfc: true, split: Split::Digits }, COHERE) },
+    Class {
+        around: Around::Roberta,
+        ..Class::new(
+            &["RobertaTokenizer", "BartTokenizer", "LEDTokenizer", "LongformerTokenizer", "MvpTokenizer"],
+            Steps::Bytes { nfc: false, split: Split::Gpt2 },
+            ROBERTA,
+        )
+    },
+];
+
+impl Class {
+    /// The class of a name, without `Fast` at its end.
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        CLASSES.iter().find(|class| class.names.contains(&name))
     }
 
     /// The special token of a name where no file says anything of it.
-    pub(super) fn special_token(self, name: &str) -> Option<&'static str> {
-        match (self, name) {
-            (Self::Llama, "bos_token") => Some("<s>"),
-            (Self::Llama, "eos_token") => Some("</s>"),
-            (Self::Llama, "unk_token") => Some("<unk>"),
-            (Self::Gpt2 | Self::GptNeoX, "bos_token" | "eos_token" | "unk_token") => Some("<|endoftext|>"),
-            (Self::GptNeoX, "pad_token") => Some("<|padding|>"),
-            (Self::Qwen2, "eos_token" | "unk_token" | "pad_token") => Some("<|endoftext|>"),
-            _ => None,
-        }
+    pub(super) fn special_token(&self, name: &str) -> Option<&'static str> {
+        self.special.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
     }
 
-    /// Returns true if the token by which a `tokenizer.json` fills texts is the class's `pad_token` where no file names one.
-    pub(super) fn takes_padding(self) -> bool {
-        self != Self::Gpt2
+    /// Returns true if the token by which a `tokenizer.json` fills texts is the class's `pad_token` where no file names
+    /// one. Classes over bytes name it themselves, or say that there is none.
+    pub(super) fn takes_padding(&self) -> bool {
+        self.pieces()
     }
 
-    /// Makes the contents of a `tokenizer.json` those of the class, without added tokens.
-    pub(super) fn rebuild(self, tokenizer: &mut Value, settings: ClassSettings) {
+    /// Returns true for a class of SentencePiece's tokenizers.
+    fn pieces(&self) -> bool {
+        !matches!(self.steps, Steps::Bytes { .. })
+    }
+
+    /// Makes the contents of a `tokenizer.json` those of the class, without added tokens; `unk` is the text of `unk_token`.
+    pub(super) fn rebuild(&self, tokenizer: &mut Value, settings: ClassSettings, unk: Option<&str>) {
         let Some(tokenizer) = tokenizer.as_object_mut() else { return };
-        let prefix = settings.add_prefix_space.unwrap_or(self == Self::Llama);
-        let bytes = |prefix: bool, split: bool| json!({ "type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": true, "use_regex": split });
+        let prefix = settings.add_prefix_space.unwrap_or(self.pieces());
         let nfc = json!({ "type": "NFC" });
-        let (normalizer, before, decoder) = match self {
-            Self::Llama => (Value::Null, metaspace(prefix, settings.legacy), sentence_piece(prefix)),
-            Self::Gpt2 => (Value::Null, bytes(prefix, true), bytes(true, true)),
-            Self::GptNeoX => (nfc, bytes(prefix, true), bytes(true, true)),
-            Self::Qwen2 => {
-                let split = json!({ "type": "Split", "pattern": { "Regex": QWEN_2 }, "behavior": "Isolated", "invert": false });
-                (nfc, json!({ "type": "Sequence", "pretokenizers": [split, bytes(prefix, false)] }), bytes(true, true))
-            }
+        let (normalizer, before, decoder) = match self.steps {
+            Steps::Words { legacy } => (Value::Null, metaspace(prefix, legacy && settings.legacy), sentence_piece(prefix || !legacy)),
+            Steps::Spaces { lowercase } => (spaces(lowercase), Value::Null, sentence_piece(false)),
+            Steps::Bytes { nfc: composed, split } => (if composed { nfc } else { Value::Null }, split.step(prefix), bytes(true, true)),
         };
-        if self == Self::GptNeoX {
-            tokenizer.insert("post_processor".into(), Value::Null);
-        }
         let model = tokenizer.get_mut("model").map(Value::take).unwrap_or_default();
-        let parts = [("normalizer", normalizer), ("pre_tokenizer", before), ("decoder", decoder), ("added_tokens", json!([])), ("model", self.model(model))];
+        let parts =
+            [("normalizer", normalizer), ("pre_tokenizer", before), ("decoder", decoder), ("added_tokens", json!([])), ("model", self.model(model, unk))];
         tokenizer.extend(parts.map(|(name, part)| (name.to_string(), part)));
     }
 
     /// A BPE of the vocabulary and the merges of another model.
-    fn model(self, mut model: Value) -> Value {
+    fn model(&self, mut model: Value, unk: Option<&str>) -> Value {
         let mut part = |name: &str| model.get_mut(name).map(Value::take).unwrap_or_default();
         let merges = Some(part("merges")).filter(Value::is_array).unwrap_or_else(|| json!([]));
         let vocabulary = match part("vocab") {
@@ -98,9 +191,47 @@ impl Class {
             }
             vocabulary => vocabulary,
         };
-        let pieces = self == Self::Llama;
-        json!({ "type": "BPE", "fuse_unk": pieces, "byte_fallback": pieces, "ignore_merges": false, "vocab": vocabulary, "merges": merges })
+        let unk = unk.filter(|_| self.pieces() && self.steps != Steps::Words { legacy: true });
+        json!({
+            "type": "BPE", "unk_token": unk, "fuse_unk": self.pieces(), "byte_fallback": self.pieces(), "ignore_merges": false,
+            "vocab": vocabulary, "merges": merges,
+        })
     }
+
+    /// The post-processor that takes the place of the file's, if one does: null for none. `token` gives the text and the id
+    /// of a special token by its name.
+    pub(super) fn post_processor(&self, settings: ClassSettings, token: &dyn Fn(&str) -> Option<(String, u32)>) -> Result<Option<Value>, String> {
+        let needed = |name: &str| token(name).ok_or_else(|| format!("tokenizer_config.json: {} needs a {name}", self.names[0]));
+        match self.around {
+            Around::File => Ok(None),
+            Around::Nothing => Ok(Some(Value::Null)),
+            Around::Bos => Ok(Some(token("bos_token").map_or(Value::Null, |(text, id)| begun_by(&text, id)))),
+            Around::Roberta => {
+                let prefix = settings.add_prefix_space.unwrap_or(false);
+                let (sep, cls) = (needed("sep_token")?, needed("cls_token")?);
+                Ok(Some(json!({ "type": "RobertaProcessing", "sep": sep, "cls": cls, "trim_offsets": true, "add_prefix_space": prefix })))
+            }
+        }
+    }
+}
+
+impl Split {
+    /// The pre-tokenizer.
+    fn step(self, prefix: bool) -> Value {
+        let both = |first: Value, last: Value| json!({ "type": "Sequence", "pretokenizers": [first, last] });
+        match self {
+            Self::Gpt2 => bytes(prefix, true),
+            Self::Digits => both(json!({ "type": "Digits", "individual_digits": true }), bytes(prefix, true)),
+            Self::Pattern(pattern) => {
+                both(json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false }), bytes(prefix, false))
+            }
+        }
+    }
+}
+
+/// The step that writes bytes as letters; `split` also splits as GPT-2 does.
+fn bytes(prefix: bool, split: bool) -> Value {
+    json!({ "type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": true, "use_regex": split })
 }
 
 /// The pre-tokenizer of SentencePiece, which writes spaces as [`SPACE`].
@@ -113,12 +244,30 @@ fn metaspace(prefix: bool, legacy: bool) -> Value {
     json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme, "split": false })
 }
 
-/// The decoder of SentencePiece.
-fn sentence_piece(prefix: bool) -> Value {
+/// The normalizer that writes spaces as [`SPACE`].
+fn spaces(lowercase: bool) -> Value {
+    let replace = json!({ "type": "Replace", "pattern": { "String": " " }, "content": SPACE });
+    if lowercase { json!({ "type": "Sequence", "normalizers": [{ "type": "Lowercase" }, replace] }) } else { replace }
+}
+
+/// The decoder of SentencePiece; `strip` removes a space in front.
+fn sentence_piece(strip: bool) -> Value {
     let mut steps =
         vec![json!({ "type": "Replace", "pattern": { "String": SPACE }, "content": " " }), json!({ "type": "ByteFallback" }), json!({ "type": "Fuse" })];
-    if prefix {
+    if strip {
         steps.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
     }
     json!({ "type": "Sequence", "decoders": steps })
+}
+
+/// The post-processor that puts one token in front of a document.
+fn begun_by(text: &str, id: u32) -> Value {
+    let token = |part: u32| json!({ "SpecialToken": { "id": text, "type_id": part } });
+    let sequence = |name: &str, part: u32| json!({ "Sequence": { "id": name, "type_id": part } });
+    json!({
+        "type": "TemplateProcessing",
+        "single": [token(0), sequence("A", 0)],
+        "pair": [token(0), sequence("A", 0), token(1), sequence("B", 1)],
+        "special_tokens": { text: { "id": text, "ids": [id], "tokens": [text] } },
+    })
 }

@@ -1,6 +1,7 @@
 //! Text to batches: files (`text`), the tokenizer, ids on disk (`store`), the corpus, and the order in which
 //! windows are seen.
 
+mod auto;
 mod batches;
 mod beside;
 mod blocks;

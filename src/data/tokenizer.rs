@@ -1,8 +1,9 @@
 //! The tokenizer: a Hugging Face `tokenizer.json`, loaded, used, or trained on a corpus.
 
 use super::beside::{Beside, Within};
+use super::class::Class;
 use super::ends::Ends;
-use super::pipeline::{Bytes, Pipeline, failure};
+use super::pipeline::{Bytes, Pipeline, Process, failure};
 use super::stream::TextStream;
 use crate::formats::{FormatError, json_file};
 use crate::platform;
@@ -83,7 +84,9 @@ impl Tokenizer {
         // The library takes some of what is no JSON for granted.
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
         let mut inner = guarded(|| Ok(serde_json::from_slice::<Pipeline>(bytes)?))?;
-        let named = if beside.is_empty() { Vec::new() } else { add(&mut inner, bytes, beside)? };
+        let class = beside.class(bytes).map_err(TokenizerError::Library)?;
+        let plain = class.is_none() && beside.is_empty();
+        let named = if plain { Vec::new() } else { add(&mut inner, bytes, beside, class)? };
         // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
         inner.with_truncation(None).map_err(library)?;
         inner.with_padding(None);
@@ -261,17 +264,23 @@ fn highest(vocabulary: std::collections::HashMap<String, u32>) -> usize {
 
 /// Makes of the tokenizer in a `tokenizer.json` that of the class which the files beside it name, and adds the tokens that
 /// they name; gives the names of special tokens.
-fn add(inner: &mut Pipeline, bytes: &[u8], beside: &Beside) -> Result<Vec<(String, String)>, TokenizerError> {
+fn add(inner: &mut Pipeline, bytes: &[u8], beside: &Beside, class: Option<&'static Class>) -> Result<Vec<(String, String)>, TokenizerError> {
     let added = inner.get_added_tokens_decoder().into_iter().collect();
-    let class = beside.class(bytes);
     let within = Within { added, pad: inner.get_padding().map(|padding| padding.pad_token.clone()), class };
+    let resolved = beside.resolve(&within).map_err(TokenizerError::Library)?;
+    let named = |name: &str| resolved.named.iter().find(|(known, _)| known == name).map(|(_, text)| text.as_str());
     if let Some(class) = class {
         let mut json = serde_json::from_slice(bytes).map_err(library)?;
-        class.rebuild(&mut json, beside.class_settings());
+        class.rebuild(&mut json, beside.class_settings(), named("unk_token"));
         *inner = guarded(|| Ok(serde_json::from_str::<Pipeline>(&json.to_string())?))?;
     }
-    let resolved = beside.resolve(&within).map_err(TokenizerError::Library)?;
     guarded(|| inner.add_tokens(resolved.tokens.iter().cloned()))?;
+    if let Some(class) = class {
+        let token = |name: &str| named(name).and_then(|text| Some((text.to_string(), inner.token_to_id(text)?)));
+        if let Some(step) = class.post_processor(beside.class_settings(), &token).map_err(TokenizerError::Library)? {
+            inner.with_post_processor(serde_json::from_value::<Option<Process>>(step).map_err(library)?);
+        }
+    }
     inner.set_encode_special_tokens(beside.splits_special());
     Ok(resolved.named)
 }

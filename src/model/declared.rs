@@ -42,6 +42,7 @@ impl Declared {
             special_tokens_map: fields("special_tokens_map.json")?,
             added_tokens: fields("added_tokens.json")?,
             class: config["tokenizer_class"].as_str().map(str::to_string),
+            model_type: config["model_type"].as_str().map(str::to_string),
         };
         let read = |bytes: &[u8]| Tokenizer::with_beside(bytes, &beside).map_err(|error| error.to_string());
         let Some((tokenizer, named)) = files.read(TOKENIZER, read)? else { return Ok(Self { tokenizer: None, chat }) };
