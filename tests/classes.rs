@@ -246,6 +246,43 @@ fn model_types_have_classes_of_their_own() {
 }
 
 #[test]
+fn the_token_that_fills_texts_is_special_whatever_lies_beside() {
+    let mut json = bytes();
+    json["padding"] =
+        json!({ "strategy": "BatchLongest", "direction": "Right", "pad_to_multiple_of": null, "pad_id": 0, "pad_type_id": 0, "pad_token": "<|b|>" });
+    let (tokenizer, named) = Tokenizer::with_beside(json.to_string().as_bytes(), &Beside::default()).unwrap();
+    assert_eq!(names(&named), [("pad_token", "<|b|>")]);
+    assert_eq!(tokenizer.encode("a<|b|>").unwrap(), [0, 31]);
+    assert_eq!(tokenizer.decode(&[0, 31], false).unwrap(), "a");
+    assert_eq!(Tokenizer::from_json(json.to_string().as_bytes()).unwrap().encode("a<|b|>").unwrap(), [0, 31]);
+}
+
+#[test]
+fn objects_in_lists_of_special_tokens_count_where_transformers_reads_them() {
+    let fields = |json: Value| Fields::parse(json.to_string().as_bytes()).unwrap();
+    let object = json!({ "__type": "AddedToken", "content": "<e>", "lstrip": false, "rstrip": false, "normalized": false, "special": true });
+    let short = json!({ "content": "<e>", "lstrip": false });
+    let split = |more: Value| {
+        if more.is_null() { json!({ "split_special_tokens": true }) } else { json!({ "split_special_tokens": true, "extra_special_tokens": [more] }) }
+    };
+    for (config, map, added, ids) in [
+        (split(object), json!({}), json!({ "<e>": 31 }), &[0, 31][..]),
+        (split(json!("<e>")), json!({}), json!({ "<e>": 31 }), &[0, 4]),
+        (split(Value::Null), json!({ "extra_special_tokens": [short] }), json!({ "<e>": 31 }), &[0, 4]),
+        (split(Value::Null), json!({ "extra_special_tokens": [short] }), json!({}), &[0, 4]),
+    ] {
+        let about = format!("{config} {map} {added}");
+        let beside = Beside { config: fields(config), special_tokens_map: fields(map), added_tokens: fields(added), ..Beside::default() };
+        let (tokenizer, _) = Tokenizer::with_beside(bytes().to_string().as_bytes(), &beside).unwrap();
+        assert_eq!(tokenizer.encode("a<e>").unwrap(), ids, "{about}");
+    }
+    // Special tokens are looked for before a text is normalized.
+    let beside = Beside { special_tokens_map: fields(json!({ "extra_special_tokens": [{ "content": "i ", "rstrip": false }] })), ..Beside::default() };
+    let (tokenizer, _) = Tokenizer::with_beside(pieces().to_string().as_bytes(), &beside).unwrap();
+    assert_eq!(tokenizer.encode("a i b").unwrap(), [259, 260, 259, 289, 259, 261]);
+}
+
+#[test]
 fn tokens_keep_the_properties_that_a_class_leaves_them() {
     let token = |text: &str, special: bool| json!({ "content": text, "special": special, "lstrip": true });
     let decoder = json!({ "31": token("<|endoftext|>", true), "32": token("<e>", false), "33": token("<n>", true) });

@@ -324,8 +324,8 @@ impl Beside {
                 Field::Other(Value::Array(more)) if name == EXTRA => {
                     let first = if let Some(Field::Other(Value::Array(first))) = fields.get(EXTRA) { &first[..] } else { &[] };
                     let mut seen: HashSet<String> = first.iter().map(Value::to_string).collect();
-                    let new = more.iter().filter(|token| seen.insert(token.to_string()));
-                    Field::Other(first.iter().chain(new).cloned().collect())
+                    let new = more.iter().filter(|token| seen.insert(token.to_string())).map(special);
+                    Field::Other(first.iter().cloned().chain(new).collect())
                 }
                 other => other.clone(),
             };
@@ -336,7 +336,10 @@ impl Beside {
             Field::Token(token) => Some(token.content.clone()),
             field => field.text().map(str::to_string),
         });
-        let special: HashSet<String> = texts.chain(fields.get(EXTRA).map_or_else(Vec::new, Field::list).into_iter().map(|token| token.content)).collect();
+        // The objects in a list of `tokenizer_config.json` are no tokens yet when transformers looks for these texts.
+        let listed = fields.get(EXTRA).map_or_else(Vec::new, Field::list).into_iter().filter(|token| token.plain);
+        let mapped = self.special_tokens_map.get(EXTRA).map_or_else(Vec::new, Field::list);
+        let special: HashSet<String> = texts.chain(listed.chain(mapped).map(|token| token.content)).collect();
         let mut decoder = BTreeMap::new();
         for (content, id) in &self.added_tokens.0 {
             let Field::Other(id) = id else { return Err(format!("added_tokens.json: the id of {content:?} is no number")) };
@@ -347,6 +350,15 @@ impl Beside {
         decoder.extend(within.added.iter().map(|(id, token)| (*id, Token::of(token))));
         Ok(decoder)
     }
+}
+
+/// The token in JSON, and special if it is an object.
+fn special(token: &Value) -> Value {
+    let mut token = token.clone();
+    if let Some(fields) = token.as_object_mut() {
+        fields.insert("special".into(), true.into());
+    }
+    token
 }
 
 /// Takes the special tokens of a `tokenizer_config.json` out of `fields` that have names of the model's own and are plain

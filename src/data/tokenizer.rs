@@ -85,7 +85,7 @@ impl Tokenizer {
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
         let mut inner = guarded(|| Ok(serde_json::from_slice::<Pipeline>(bytes)?))?;
         let class = beside.class(bytes).map_err(TokenizerError::Library)?;
-        let plain = class.is_none() && beside.is_empty();
+        let plain = class.is_none() && beside.is_empty() && inner.get_padding().is_none();
         let named = if plain { Vec::new() } else { add(&mut inner, bytes, beside, class)? };
         // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
         inner.with_truncation(None).map_err(library)?;
