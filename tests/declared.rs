@@ -96,6 +96,25 @@ fn beside(tokenizer: &Value, config: &str, special: &str, added: &str) -> Result
 }
 
 #[test]
+fn an_entry_of_the_vocabulary_may_lie_above_the_embedding() {
+    let scratch = Scratch::new("above");
+    let mut json = tokenizer(&["<pad>"]);
+    json["model"]["vocab"]["<pad>"] = ROWS.into();
+    json["added_tokens"][0]["id"] = ROWS.into();
+    speaker(&scratch.path("m"), &[("tokenizer.json", json)]);
+    let file = ModelFile::open(&scratch.path("m")).unwrap();
+    let tokenizer = file.tokenizer.as_ref().unwrap();
+    assert_eq!((tokenizer.vocabulary(), tokenizer.ids(), file.padding()), (ROWS, ROWS + 1, 0));
+    assert_eq!(tokenizer.encode("hi").unwrap(), [7, 8]);
+    let error = tokenizer.encode("hi<pad>").unwrap_err().to_string();
+    assert!(error.contains("\"<pad>\" has the id 36, but the model's embedding has only 36 rows"), "{error}");
+    assert_eq!(says(&scratch.path("m"), "h").0, [7]);
+    // The packed model is the same.
+    pack(&file, &scratch.path("p")).unwrap();
+    assert_eq!(ModelFile::open(&scratch.path("p")).unwrap().tokenizer.unwrap().encode("hi").unwrap(), [7, 8]);
+}
+
+#[test]
 fn added_tokens_beside_the_tokenizer_have_the_ids_of_transformers() {
     // The ids are those of `AutoTokenizer`.
     let plain = tokenizer(&["<x>"]);

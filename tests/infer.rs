@@ -186,9 +186,12 @@ fn hostile_packed_files_are_refused_with_a_reason() {
     }
     forged(&good, &bad, &same, &|header| _ = header.remove("signet.format"));
     expect("is no packed model");
-    // The embedded tokenizer has thousands of ids, the golden student's embedding 211 rows.
+    // The embedded tokenizer has thousands of ids, the golden student's embedding 211 rows: texts within them are read.
     forged(&good, &bad, &same, &|header| _ = header.insert("tokenizer".into(), tokenizer().to_json().unwrap()));
-    expect("ids, but the embedding only 211");
+    let foreign = ModelFile::open(&bad).unwrap().tokenizer.unwrap();
+    assert_eq!((foreign.vocabulary(), foreign.encode("x").unwrap().len()), (211, 1));
+    let beyond = foreign.encode("the words").unwrap_err().to_string();
+    assert!(beyond.contains("the model's embedding has only 211 rows"), "{beyond}");
     forged(&good, &bad, &same, &|header| {
         _ = header.insert("config".into(), header["config"].replace("\"num_hidden_layers\":2", "\"num_hidden_layers\":1048576"))
     });
@@ -325,8 +328,8 @@ fn models_can_be_part_of_the_program() {
     let config = std::fs::read(student().join("config.json")).unwrap();
     let latent = ModelFile::from_dir_bytes("the demo", &config, model, None, Some("x")).unwrap();
     assert_eq!((latent.linears, latent.chat), (Linears::Binary, ChatFormat::new("x", &[])));
-    let small = ModelFile::from_dir_bytes("the demo", &config, model, Some(signet::assets::tokenizer().unwrap()), None).unwrap_err();
-    assert!(small.to_string().contains("ids, but the embedding only 211"), "{small}");
+    let small = ModelFile::from_dir_bytes("the demo", &config, model, Some(signet::assets::tokenizer().unwrap()), None).unwrap();
+    assert_eq!(small.tokenizer.unwrap().vocabulary(), 211);
 }
 
 /// A model of random weights that knows the embedded tokenizer's ids.

@@ -212,7 +212,8 @@ impl Tokenizer {
             Some(&id) => {
                 let token = self.inner.id_to_token(id).unwrap_or_default();
                 Err(TokenizerError::Library(format!(
-                    "token {token:?} has the id {id}, but the model's embedding has only {rows} rows. Leave it out of the text"
+                    "token {token:?} has the id {id}, but the model's embedding has only {rows} rows. Leave it out of the text, or use the model's own \
+                     tokenizer"
                 )))
             }
             None => Ok(ids.to_vec()),

@@ -127,6 +127,11 @@ impl ModelFile {
     /// A GGUF file; what is no plain LLaMA is refused by name.
     pub fn from_gguf(file: Gguf) -> Result<Self, ModelError> {
         let Described { config, tokenizer, chat } = Described::read(&file)?;
+        let (ids, rows) = (tokenizer.as_ref().map_or(0, Tokenizer::plain_ids), config.vocab_size);
+        if ids > rows {
+            let problem = format!("the tokenizer has {ids} ids, but the embedding only {rows} (vocab_size): they are not of one model");
+            return Err(FormatError::new(file.path(), problem).into());
+        }
         Self { config, linears: Linears::Dense, tokenizer, chat, tensors: Tensors::Floats(Box::new(file)) }.checked()
     }
 
@@ -143,8 +148,8 @@ impl ModelFile {
     }
 
     /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file
-    /// does not have it; and that the embedding has the tokenizer's vocabulary. Added tokens may have ids beyond
-    /// it (often one for padding): the tokenizer refuses texts with such a token.
+    /// does not have it. The tokenizer may have ids that the embedding has no row for (often one for padding): it
+    /// refuses texts that are encoded to such an id.
     fn checked(mut self) -> Result<Self, ModelError> {
         self.tokenizer = self.tokenizer.map(|tokenizer| tokenizer.within(self.config.vocab_size));
         let (tensors, packed) = (self.tensors(), self.packed());
@@ -163,11 +168,6 @@ impl ModelFile {
         }
         for (name, rows, cols) in self.config.others() {
             tensors.expect_shape(&name, rows, cols)?;
-        }
-        let (ids, rows) = (self.tokenizer.as_ref().map_or(0, Tokenizer::plain_ids), self.config.vocab_size);
-        if ids > rows {
-            let problem = format!("the tokenizer has {ids} ids, but the embedding only {rows} (vocab_size): they are not of one model");
-            return Err(FormatError::new(self.path(), problem).into());
         }
         Ok(self)
     }

@@ -314,9 +314,10 @@ pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
     }
 }
 
-/// Refuses a tokenizer that gives ids which the teacher does not know, but for those of added tokens.
+/// Refuses a tokenizer that gives ids which the teacher does not know, but for those of added tokens. The teacher's own
+/// refuses texts with such an id itself.
 fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&LlamaConfig>) -> Result<()> {
-    match (tokenizer.plain_ids(), teacher.map_or(usize::MAX, |teacher| teacher.vocab_size)) {
+    match (tokenizer.plain_ids().min(tokenizer.vocabulary()), teacher.map_or(usize::MAX, |teacher| teacher.vocab_size)) {
         (ids, known) if ids > known => {
             Err(setting("tokenizer", anyhow!("it has {ids} tokens, but the teacher knows only {known}. Use the teacher's own tokenizer")))
         }
