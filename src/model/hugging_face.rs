@@ -25,7 +25,6 @@ impl LlamaConfig {
 /// Refuses a `config.json` that asks for what Signet does not compute.
 fn refuse_others(json: &Value) -> Result<(), ConfigError> {
     let off = |value: &Value| value.is_null() || *value == Value::Bool(false);
-    let whole = |value: &Value| value.is_null() || value.as_f64() == Some(1.0);
     // A window of the whole context hides nothing.
     let window_is_whole = json["sliding_window"].as_u64().zip(json["max_position_embeddings"].as_u64()).is_some_and(|(window, context)| window >= context);
     let fields = [
@@ -34,7 +33,6 @@ fn refuse_others(json: &Value) -> Result<(), ConfigError> {
         ("attention_bias", off(&json["attention_bias"])),
         ("mlp_bias", off(&json["mlp_bias"])),
         ("sliding_window", json["sliding_window"].is_null() || json["use_sliding_window"] == false || window_is_whole),
-        ("partial_rotary_factor", whole(&json["partial_rotary_factor"]) && whole(&json["rope_parameters"]["partial_rotary_factor"])),
         ("quantization_config", json["quantization_config"].is_null()),
     ];
     match fields.iter().find(|(_, fine)| !fine) {
@@ -74,8 +72,10 @@ fn rope(json: &Value) -> Result<(Value, Value), ConfigError> {
         Some("longrope") => &[],
         _ => return refuse(format!(" is {given}: of the ways to scale RoPE, Signet computes \"linear\" and \"llama3\"")),
     };
-    if fields.get("partial_rotary_factor").is_some_and(|share| !share.is_null() && share.as_f64() != Some(1.0)) {
-        return refuse(": partial_rotary_factor is there: Signet turns whole heads".into());
+    // The default way, which ended above, is that of LLaMA, and turns whole heads whatever this says.
+    let share = fields.get("partial_rotary_factor").or(json.get("partial_rotary_factor"));
+    if share.is_some_and(|share| !share.is_null() && share.as_f64() != Some(1.0)) {
+        return refuse(format!(": with rope_type {kind}, Signet turns whole heads, and partial_rotary_factor is {}", share.unwrap_or(&Value::Null)));
     }
     let mut scaling = serde_json::json!({ "rope_type": kind });
     for key in numbers {
@@ -153,8 +153,7 @@ mod tests {
             (r#","rope_scaling":{"rope_type":"longrope","short_factor":[1.0],"long_factor":[2.0],"attention_factor":1.0}"#, "longrope"),
             (r#","rope_scaling":{"rope_type":"longrope","short_factor":[1.0],"long_factor":[1.0]}"#, "longrope"),
             (r#","rope_parameters":{"full_attention":{"rope_type":"default"}}"#, "rope_parameters"),
-            (r#","rope_parameters":{"rope_type":"default","partial_rotary_factor":0.5}"#, "partial_rotary_factor"),
-            (r#","partial_rotary_factor":0.25"#, "partial_rotary_factor"),
+            (r#","partial_rotary_factor":0.25,"rope_scaling":{"type":"linear","factor":2.0}"#, "partial_rotary_factor"),
             (r#","attention_bias":true"#, "attention_bias"),
             (r#","mlp_bias":true"#, "mlp_bias"),
             (r#","sliding_window":4096"#, "sliding_window"),
@@ -205,6 +204,10 @@ mod tests {
             r#","rope_scaling":{"factor":2.0}"#,
             r#","rope_parameters":{"rope_theta":1e4,"rope_type":"default"},"sliding_window":null"#,
             r#","sliding_window":4096,"max_position_embeddings":4096"#,
+            // LLaMA's RoPE turns whole heads in transformers, too.
+            r#","partial_rotary_factor":0.25"#,
+            r#","partial_rotary_factor":0.25,"rope_parameters":{"rope_type":"default"}"#,
+            r#","rope_parameters":{"rope_type":"default","partial_rotary_factor":0.5}"#,
         ] {
             let config = parsed(none).unwrap();
             assert_eq!((config.rope_theta, config.rope_scaling), (1e4, None), "{none}");
