@@ -1,6 +1,7 @@
 //! The tree of a template.
 
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 /// A name, shared with the values that it names.
 pub(super) type Name = Arc<str>;
@@ -156,6 +157,28 @@ pub(super) struct Stmt {
 /// Statements in a row.
 pub(super) type Body = Vec<Stmt>;
 
+/// Statements whose variables are their own.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    pub(super) body: Body,
+    /// Names that are undefined from its start until it assigns them (`frames`).
+    pub(super) undefined: OnceLock<Vec<Name>>,
+}
+
+impl From<Body> for Frame {
+    fn from(body: Body) -> Self {
+        Self { body, undefined: OnceLock::new() }
+    }
+}
+
+impl Deref for Frame {
+    type Target = [Stmt];
+
+    fn deref(&self) -> &[Stmt] {
+        &self.body
+    }
+}
+
 /// The kinds of statements.
 #[derive(Debug)]
 pub(super) enum StmtKind {
@@ -163,16 +186,16 @@ pub(super) enum StmtKind {
     If(Vec<(Expr, Body)>, Body),
     For(Arc<For>),
     Set(Target, Expr),
-    SetBlock(Target, Option<Expr>, Body),
-    With(Vec<(Target, Expr)>, Body),
+    SetBlock(Target, Option<Expr>, Frame),
+    With(Vec<(Target, Expr)>, Frame),
     Macro(Arc<Macro>),
     /// A call whose body is the macro `caller`.
     CallBlock(Expr, Arc<Macro>),
-    FilterBlock(Expr, Body),
-    Autoescape(Expr, Body),
+    FilterBlock(Expr, Frame),
+    Autoescape(Expr, Frame),
     Block(Arc<Block>),
-    /// An assistant's text, for masks of transformers.
-    Generation(Body),
+    /// An assistant's text, for masks of transformers: a macro that is called at once.
+    Generation(Arc<Macro>),
     Break,
     Continue,
     /// A statement that needs another template, which there never is.
@@ -186,19 +209,21 @@ pub(super) struct For {
     pub(super) iterable: Expr,
     pub(super) test: Option<Expr>,
     pub(super) recursive: bool,
-    pub(super) body: Body,
-    pub(super) otherwise: Body,
+    /// True if `loop` is a variable of the body.
+    pub(super) has_loop: bool,
+    pub(super) body: Frame,
+    pub(super) otherwise: Frame,
 }
 
-/// A macro, or the body of a call block.
+/// A macro, or the body of a call block or of `generation`.
 #[derive(Debug)]
 pub(super) struct Macro {
-    /// Empty for a call block.
+    /// Empty for a block.
     pub(super) name: Name,
     pub(super) parameters: Vec<Name>,
     /// Of the last parameters.
     pub(super) defaults: Vec<Expr>,
-    pub(super) body: Body,
+    pub(super) body: Frame,
     /// True if the body names `kwargs`, `varargs` and `caller`.
     pub(super) kwargs: bool,
     pub(super) varargs: bool,
@@ -211,5 +236,8 @@ pub(super) struct Block {
     pub(super) name: Name,
     pub(super) scoped: bool,
     pub(super) required: bool,
-    pub(super) body: Body,
+    /// True if the body names `self` and `super`.
+    pub(super) reads_self: bool,
+    pub(super) reads_super: bool,
+    pub(super) body: Frame,
 }

@@ -176,12 +176,12 @@ impl Interpreter<'_> {
             }
             (Object::Joiner(separator, _), "sep") => separator.clone(),
             (Object::Joiner(_, used), "used") => used.get().into(),
-            (Object::Template, _) => match self.template.blocks.get(name) {
-                Some(block) => self.object(Object::Block(block.clone()))?,
+            (Object::Template(around), _) => match self.template.blocks.get(name) {
+                Some(block) => self.object(Object::Block(block.clone(), around.clone()))?,
                 None => return Ok(None),
             },
-            (Object::Block(block), "name") => (&block.name).into(),
-            (Object::Block(_), "super") => Value::missing("there is no parent block"),
+            (Object::Block(block, _), "name") => (&block.name).into(),
+            (Object::Block(..), "super") => Value::missing("there is no parent block"),
             (Object::Generator(..), "gi_frame" | "gi_code") => return Ok(Some(Found::Unsafe)),
             _ => return Ok(None),
         };

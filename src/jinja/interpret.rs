@@ -91,8 +91,10 @@ impl<'t> Interpreter<'t> {
 
     /// A variable.
     pub(super) fn variable(&mut self, name: &Name) -> Result<Value> {
-        if let Some(value) = self.scope.get(name) {
-            return Ok(value);
+        match self.scope.get(name) {
+            Some(Some(value)) => return Ok(value),
+            Some(None) => return Ok(Value::missing(format!("'{name}' is not assigned yet"))),
+            None => {}
         }
         if let Some(value) = self.context.get(name) {
             return Ok(value.clone());
@@ -103,9 +105,6 @@ impl<'t> Interpreter<'t> {
             let function = self.object(Object::Function(function))?;
             self.context.insert(name.clone(), function.clone());
             return Ok(function);
-        }
-        if &**name == "self" {
-            return self.object(Object::Template);
         }
         Ok(Value::missing(format!("'{name}' is undefined")))
     }
@@ -323,10 +322,9 @@ impl<'t> Interpreter<'t> {
                     arguments.none("joiner")?;
                     Ok(if used.replace(true) { separator.clone() } else { "".into() })
                 }
-                Object::Block(block) => {
+                Object::Block(block, around) => {
                     arguments.none(&block.name)?;
-                    let root = self.root.clone();
-                    self.block_text(block, root)
+                    self.block_text(block, around.clone())
                 }
                 other => Err(Error::new(format!("a '{}' cannot be called", other.type_name()))),
             },

@@ -14,6 +14,7 @@ mod encodings;
 mod expressions;
 mod filters;
 mod format;
+mod frames;
 mod functions;
 mod input;
 mod interpret;
@@ -44,7 +45,7 @@ pub use input::Json;
 pub use lexer::Syntax;
 pub use unicode::is_space;
 
-use ast::{Block, Body, Expr, Stmt, StmtKind};
+use ast::{Block, Expr, Frame, Stmt, StmtKind};
 use interpret::{CHAT_FUNCTIONS, FUNCTIONS, Interpreter};
 use meter::Meter;
 use names::Known;
@@ -112,7 +113,9 @@ pub struct Options {
 
 /// A template that has been parsed.
 pub struct Template {
-    body: Body,
+    frame: Frame,
+    /// True if it names `self`.
+    reads_self: bool,
     blocks: BTreeMap<Arc<str>, Arc<Block>>,
     options: Options,
 }
@@ -133,23 +136,25 @@ fn known(options: &Options, with: impl FnOnce(&Known<'_>) -> Result<()>) -> Resu
 impl Template {
     /// Parses a template.
     pub fn parse(source: &str, options: Options) -> Result<Self> {
-        let body = parser::parse(source, options.syntax, options.chat)?;
-        known(&options, |known| names::check(&body, known))?;
+        let frame = Frame::from(parser::parse(source, options.syntax, options.chat)?);
+        known(&options, |known| names::check(&frame, known))?;
+        let reads_self = !names::undeclared(&frame, &["self"]).is_empty();
+        frames::analyze(&frame, reads_self)?;
         let mut blocks = BTreeMap::new();
-        find_blocks(&body, &mut blocks);
-        Ok(Self { body, blocks, options })
+        find_blocks(&frame, &mut blocks);
+        Ok(Self { frame, reads_self, blocks, options })
     }
 
     /// Its text with these variables.
     pub fn render(&self, variables: &[(&str, &Json)]) -> Result<String> {
         let mut interpreter = self.start(variables)?;
-        interpreter.run(&self.body)?;
+        interpreter.run_template()?;
         Ok(std::mem::take(&mut interpreter.out))
     }
 
     /// Names that it reads and does not assign, without those of jinja2 itself.
     pub fn variables(&self) -> BTreeSet<String> {
-        without_functions(names::all_undeclared(&self.body))
+        without_functions(names::all_undeclared(&self.frame))
     }
 
     fn start(&self, variables: &[(&str, &Json)]) -> Result<Interpreter<'_>> {
@@ -168,7 +173,7 @@ impl Expression {
     pub fn parse(source: &str, options: Options) -> Result<Self> {
         let expression = parser::parse_expression(source)?;
         known(&options, |known| names::check_expression(&expression, known))?;
-        Ok(Self { expression, template: Template { body: Body::new(), blocks: BTreeMap::new(), options } })
+        Ok(Self { expression, template: Template { frame: Frame::default(), reads_self: false, blocks: BTreeMap::new(), options } })
     }
 
     /// Its value with these variables. It must be one that JSON has.
@@ -205,14 +210,10 @@ fn find_blocks(body: &[Stmt], blocks: &mut BTreeMap<Arc<str>, Arc<Block>>) {
                 find_blocks(&node.body, blocks);
                 find_blocks(&node.otherwise, blocks);
             }
-            StmtKind::SetBlock(_, _, body)
-            | StmtKind::With(_, body)
-            | StmtKind::FilterBlock(_, body)
-            | StmtKind::Autoescape(_, body)
-            | StmtKind::Generation(body) => {
-                find_blocks(body, blocks);
+            StmtKind::SetBlock(_, _, frame) | StmtKind::With(_, frame) | StmtKind::FilterBlock(_, frame) | StmtKind::Autoescape(_, frame) => {
+                find_blocks(frame, blocks);
             }
-            StmtKind::Macro(definition) | StmtKind::CallBlock(_, definition) => find_blocks(&definition.body, blocks),
+            StmtKind::Macro(definition) | StmtKind::CallBlock(_, definition) | StmtKind::Generation(definition) => find_blocks(&definition.body, blocks),
             StmtKind::Output(_) | StmtKind::Set(..) | StmtKind::Break | StmtKind::Continue | StmtKind::Load(_) => {}
         }
     }

@@ -110,7 +110,7 @@ impl Reads {
                 self.expression(value);
                 self.body(body);
             }
-            StmtKind::Generation(body) => self.body(body),
+            StmtKind::Generation(definition) => self.macro_body(definition),
             StmtKind::Block(_) | StmtKind::Break | StmtKind::Continue | StmtKind::Load(_) => {}
         }
     }
@@ -218,10 +218,7 @@ impl Check<'_> {
                 self.body(body, inner);
             }
             StmtKind::With(values, body) => {
-                for (target, value) in values {
-                    self.target(target, place, stmt.line);
-                    self.expression(value, place.soft);
-                }
+                values.iter().for_each(|(_, value)| self.expression(value, place.soft));
                 self.body(body, inner);
             }
             StmtKind::Macro(definition) => self.function(definition, place),
@@ -237,7 +234,7 @@ impl Check<'_> {
                 self.expression(value, false);
                 self.body(body, inner);
             }
-            StmtKind::Generation(body) => self.body(body, Place { soft: false, looped: false, ..place }),
+            StmtKind::Generation(definition) => self.function(definition, place),
             StmtKind::Block(block) => {
                 if !self.blocks.insert(block.name.clone()) {
                     self.fail(stmt.line, format!("the block '{}' is defined twice", block.name));

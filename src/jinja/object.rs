@@ -28,10 +28,10 @@ pub(super) enum Object {
     Joiner(Value, Cell<bool>),
     /// The items that a filter has not produced yet.
     Generator(RefCell<Generator>, &'static str),
-    /// `self`.
-    Template,
+    /// `self`, with the scope that its blocks see.
+    Template(Rc<Scope>),
     /// A block of `self`.
-    Block(Arc<Block>),
+    Block(Arc<Block>, Rc<Scope>),
 }
 
 /// A macro.
@@ -92,14 +92,14 @@ impl Object {
             Object::Cycler(..) => "Cycler",
             Object::Joiner(..) => "Joiner",
             Object::Generator(_, name) => name,
-            Object::Template => "TemplateReference",
-            Object::Block(_) => "BlockReference",
+            Object::Template(_) => "TemplateReference",
+            Object::Block(..) => "BlockReference",
         }
     }
 
     /// Returns true if it can be called.
     pub(super) fn is_callable(&self) -> bool {
-        matches!(self, Object::Function(_) | Object::Method(..) | Object::Macro(_) | Object::Loop(_) | Object::Joiner(..) | Object::Block(_))
+        matches!(self, Object::Function(_) | Object::Method(..) | Object::Macro(_) | Object::Loop(_) | Object::Joiner(..) | Object::Block(..))
     }
 
     /// Lets go of the values in it, so that none holds itself.

@@ -14,13 +14,13 @@ const DEEPEST_EXPRESSION: u16 = 200;
 
 /// Parses a template.
 pub(super) fn parse(source: &str, syntax: Syntax, generation: bool) -> Result<Body> {
-    let mut parser = Parser { tokens: tokens(source, syntax)?, at: 0, depth: 0, generation };
+    let mut parser = Parser { tokens: tokens(source, syntax)?, at: 0, depth: 0, generation, scoped_blocks: 0 };
     parser.statements(&[])
 }
 
 /// Parses an expression alone.
 pub(super) fn parse_expression(source: &str) -> Result<Expr> {
-    let mut parser = Parser { tokens: expression_tokens(source)?, at: 0, depth: 0, generation: false };
+    let mut parser = Parser { tokens: expression_tokens(source)?, at: 0, depth: 0, generation: false, scoped_blocks: 0 };
     let expression = parser.expression()?;
     match parser.kind() {
         Kind::End => Ok(expression),
@@ -35,6 +35,8 @@ pub(super) struct Parser {
     depth: u32,
     /// True if transformers' `generation` is a statement.
     generation: bool,
+    /// The number of scoped blocks so far.
+    scoped_blocks: usize,
 }
 
 impl Parser {
@@ -190,14 +192,15 @@ impl Parser {
             "block" => self.block(),
             "generation" if self.generation => {
                 self.next();
-                Ok(StmtKind::Generation(self.body(&["endgeneration"])?.0))
+                let (body, _) = self.body(&["endgeneration"])?;
+                Ok(StmtKind::Generation(self.with_specials("".into(), Vec::new(), Vec::new(), body)?))
             }
             "extends" | "include" | "import" | "from" => self.load(&tag),
             "with" => self.with(),
             "autoescape" => {
                 self.next();
                 let value = self.expression()?;
-                Ok(StmtKind::Autoescape(value, self.body(&["endautoescape"])?.0))
+                Ok(StmtKind::Autoescape(value, self.body(&["endautoescape"])?.0.into()))
             }
             "filter" => self.filter_block(),
             "print" => self.print(),
@@ -217,9 +220,11 @@ impl Parser {
         let iterable = self.tuple(false, &["recursive"], false)?;
         let test = if self.skip_name("if") { Some(self.expression()?) } else { None };
         let recursive = self.skip_name("recursive");
+        let scoped_before = self.scoped_blocks;
         let (body, end) = self.body(&["endfor", "else"])?;
         let otherwise = if &*end == "else" { self.body(&["endfor"])?.0 } else { Body::new() };
-        Ok(StmtKind::For(Arc::new(For { target, iterable, test, recursive, body, otherwise })))
+        let has_loop = recursive || self.scoped_blocks > scoped_before || !names::undeclared(&body, &["loop"]).is_empty();
+        Ok(StmtKind::For(Arc::new(For { target, iterable, test, recursive, has_loop, body: body.into(), otherwise: otherwise.into() })))
     }
 
     fn if_chain(&mut self) -> Result<StmtKind> {
@@ -246,7 +251,7 @@ impl Parser {
             return Ok(StmtKind::Set(target, self.tuple(true, &[], false)?));
         }
         let filter = if self.is_operator("|") { Some(self.filters(None)?) } else { None };
-        Ok(StmtKind::SetBlock(target, filter, self.body(&["endset"])?.0))
+        Ok(StmtKind::SetBlock(target, filter, self.body(&["endset"])?.0.into()))
     }
 
     fn with(&mut self) -> Result<StmtKind> {
@@ -260,7 +265,7 @@ impl Parser {
             self.expect_operator("=")?;
             values.push((target, self.expression()?));
         }
-        Ok(StmtKind::With(values, self.body(&["endwith"])?.0))
+        Ok(StmtKind::With(values, self.body(&["endwith"])?.0.into()))
     }
 
     fn block(&mut self) -> Result<StmtKind> {
@@ -274,7 +279,10 @@ impl Parser {
             return self.fail("a required block can hold only comments and whitespace");
         }
         self.skip_name(&name);
-        Ok(StmtKind::Block(Arc::new(Block { name, scoped, required, body })))
+        self.scoped_blocks += usize::from(scoped);
+        let named = names::undeclared(&body, &["self", "super"]);
+        let (reads_self, reads_super) = (named.contains(&"self"), named.contains(&"super"));
+        Ok(StmtKind::Block(Arc::new(Block { name, scoped, required, reads_self, reads_super, body: body.into() })))
     }
 
     /// A statement that names another template: parsed, for what it is when it runs is an error.
@@ -350,7 +358,7 @@ impl Parser {
             return self.fail("the parameter 'caller' needs a default");
         }
         let (kwargs, varargs) = (special("kwargs"), special("varargs"));
-        Ok(Arc::new(Macro { name, parameters, defaults, body, kwargs, varargs, caller }))
+        Ok(Arc::new(Macro { name, parameters, defaults, body: body.into(), kwargs, varargs, caller }))
     }
 
     fn signature(&mut self) -> Result<(Vec<Name>, Vec<Expr>)> {
@@ -377,7 +385,7 @@ impl Parser {
         self.next();
         let filter = self.filter(None)?;
         let filter = if self.is_operator("|") { self.filters(Some(filter))? } else { filter };
-        Ok(StmtKind::FilterBlock(filter, self.body(&["endfilter"])?.0))
+        Ok(StmtKind::FilterBlock(filter, self.body(&["endfilter"])?.0.into()))
     }
 
     fn print(&mut self) -> Result<StmtKind> {

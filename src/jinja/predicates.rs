@@ -101,7 +101,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
             matches!(value, Value::Str(_) | Value::Bytes(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Range(_) | Value::Undefined(_))
         }
         "iterable" => match &value {
-            Value::Object(object) => matches!(**object, Object::Generator(..) | Object::Loop(_) | Object::Template),
+            Value::Object(object) => matches!(**object, Object::Generator(..) | Object::Loop(_) | Object::Template(_)),
             other => !matches!(other, Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_)),
         },
         // An undefined value can be called: it raises then.

@@ -136,6 +136,7 @@ fn write_object(object: &Object, out: &mut String, meter: &Meter) -> Result<()> 
         Object::Macro(object) => out.push_str(&format!("<Macro {}>", string_repr(&object.definition.name))),
         Object::Loop(state) => out.push_str(&format!("<LoopContext {}/{}>", state.index.get() + 1, loop_length(state))),
         Object::Function(name) => out.push_str(&format!("<function {name}>")),
+        Object::Template(_) => out.push_str("<TemplateReference None>"),
         Object::Method(value, name) => out.push_str(&format!("<built-in method {name} of {} object>", value.type_name())),
         other => out.push_str(&format!("<{} object>", other.type_name())),
     }

@@ -8,23 +8,44 @@ use std::rc::Rc;
 /// Variables, and the scope around them.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
-    variables: RefCell<Vec<(Name, Value)>>,
+    /// None for a name that is undefined until it is assigned here.
+    variables: RefCell<Vec<(Name, Option<Value>)>>,
     parent: Option<Rc<Scope>>,
+    /// True for that of a block, which sees only what is assigned around it.
+    block: bool,
 }
 
 impl Scope {
     /// A scope in another.
     pub(super) fn inside(parent: &Rc<Scope>) -> Rc<Self> {
-        Rc::new(Self { variables: RefCell::default(), parent: Some(parent.clone()) })
+        Rc::new(Self { parent: Some(parent.clone()), ..Self::default() })
     }
 
-    /// A variable of this scope or one around it.
-    pub(super) fn get(&self, name: &str) -> Option<Value> {
-        let mut scope = Some(self);
+    /// The scope of a block.
+    pub(super) fn of_block(parent: &Rc<Scope>) -> Rc<Self> {
+        Rc::new(Self { parent: Some(parent.clone()), block: true, ..Self::default() })
+    }
+
+    /// The scope around the block that a scope is in, or else that of the template.
+    pub(super) fn around_block(scope: &Rc<Scope>) -> Rc<Self> {
+        let mut scope = scope;
+        while let Some(parent) = &scope.parent {
+            if scope.block {
+                return parent.clone();
+            }
+            scope = parent;
+        }
+        scope.clone()
+    }
+
+    /// A variable of this scope or one around it, and `Some(None)` where it is not assigned yet.
+    pub(super) fn get(&self, name: &str) -> Option<Option<Value>> {
+        let (mut scope, mut outside) = (Some(self), false);
         while let Some(current) = scope {
-            if let Some((_, value)) = current.variables.borrow().iter().find(|(found, _)| **found == *name) {
+            if let Some((_, value)) = current.variables.borrow().iter().find(|(found, value)| **found == *name && (value.is_some() || !outside)) {
                 return Some(value.clone());
             }
+            outside |= current.block;
             scope = current.parent.as_deref();
         }
         None
@@ -34,9 +55,14 @@ impl Scope {
     pub(super) fn set(&self, name: &Name, value: Value) {
         let mut variables = self.variables.borrow_mut();
         match variables.iter_mut().find(|(found, _)| found == name) {
-            Some((_, old)) => *old = value,
-            None => variables.push((name.clone(), value)),
+            Some((_, old)) => *old = Some(value),
+            None => variables.push((name.clone(), Some(value))),
         }
+    }
+
+    /// Makes names undefined that this scope does not have, until it assigns them.
+    pub(super) fn undefine(&self, names: &[Name]) {
+        self.variables.borrow_mut().extend(names.iter().map(|name| (name.clone(), None)));
     }
 
     /// Lets go of its variables, so that none holds its own scope.

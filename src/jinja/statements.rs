@@ -1,7 +1,7 @@
 //! Statements of a template as they run.
 
 use super::arguments::Arguments;
-use super::ast::{Block, Expr, ExprKind, For, Macro, Piece, Stmt, StmtKind, Target};
+use super::ast::{Block, Expr, ExprKind, For, Frame, Macro, Piece, Stmt, StmtKind, Target};
 use super::interpret::Interpreter;
 use super::object::{LoopObject, MacroObject, Object};
 use super::scope::Scope;
@@ -23,6 +23,24 @@ pub(super) enum Flow {
 }
 
 impl Interpreter<'_> {
+    /// Runs the whole template.
+    pub(super) fn run_template(&mut self) -> Result<Flow> {
+        if self.template.reads_self {
+            let value = self.object(Object::Template(self.root.clone()))?;
+            self.root.set(&"self".into(), value);
+        }
+        self.run_frame(&self.template.frame)
+    }
+
+    /// Runs statements in a scope that has their parameters only.
+    fn run_frame(&mut self, frame: &Frame) -> Result<Flow> {
+        if let Some(undefined) = frame.undefined.get() {
+            self.meter.steps(undefined.len())?;
+            self.scope.undefine(undefined);
+        }
+        self.run(frame)
+    }
+
     /// Runs statements.
     pub(super) fn run(&mut self, body: &[Stmt]) -> Result<Flow> {
         self.meter.enter()?;
@@ -69,8 +87,8 @@ impl Interpreter<'_> {
     /// Statements with a body of their own scope.
     fn block_statement(&mut self, stmt: &Stmt) -> Result<Flow> {
         match &stmt.kind {
-            StmtKind::SetBlock(target, filter, body) => {
-                let (value, flow) = self.captured_body(body, filter.as_ref())?;
+            StmtKind::SetBlock(target, filter, frame) => {
+                let (value, flow) = self.captured_frame(frame, filter.as_ref())?;
                 if flow != Flow::Next {
                     return Ok(flow);
                 }
@@ -82,13 +100,13 @@ impl Interpreter<'_> {
                 };
                 self.assign(target, value)?;
             }
-            StmtKind::With(values, body) => {
+            StmtKind::With(values, frame) => {
                 let inner = Scope::inside(&self.scope);
                 for (target, value) in values {
                     let value = self.eval(value)?;
                     self.in_scope(inner.clone(), |this| this.assign(target, value))?;
                 }
-                return self.in_scope(inner, |this| this.run(body));
+                return self.in_scope(inner, |this| this.run_frame(frame));
             }
             StmtKind::CallBlock(call, definition) => {
                 let ExprKind::Call(callee, args) = &call.kind else { return Err(Error::new("expected a call")) };
@@ -97,8 +115,8 @@ impl Interpreter<'_> {
                 let Value::Str(_) = value else { return Err(Error::new(format!("a call block prints text, not '{}'", value.type_name()))) };
                 self.write(&value)?;
             }
-            StmtKind::FilterBlock(filter, body) => {
-                let (value, flow) = self.captured_body(body, Some(filter))?;
+            StmtKind::FilterBlock(filter, frame) => {
+                let (value, flow) = self.captured_frame(frame, Some(filter))?;
                 if flow != Flow::Next {
                     return Ok(flow);
                 }
@@ -107,23 +125,25 @@ impl Interpreter<'_> {
                 }
                 self.write(&value)?;
             }
-            StmtKind::Autoescape(value, body) => {
+            StmtKind::Autoescape(value, frame) => {
                 return self.scoped(|this| {
                     let on = this.eval(value)?.truth();
                     let before = (std::mem::replace(&mut this.escapes, on), std::mem::replace(&mut this.escapes_calls, on));
-                    let flow = this.run(body);
+                    let flow = this.run_frame(frame);
                     (this.escapes, this.escapes_calls) = before;
                     flow
                 });
             }
-            StmtKind::Generation(body) => {
-                self.scoped(|this| this.run(body))?;
+            StmtKind::Generation(definition) => {
+                let object = MacroObject { definition: definition.clone(), scope: self.scope.clone(), escapes: self.escapes };
+                let text = self.call_macro(&object, Arguments::of(Vec::new()))?;
+                self.write(&text)?;
             }
             StmtKind::Block(block) => {
                 if block.required {
                     return Err(Error::new(format!("the required block '{}' is not there", block.name)));
                 }
-                let around = if block.scoped { self.captured()? } else { self.root.clone() };
+                let around = if block.scoped { self.captured()? } else { Scope::around_block(&self.scope) };
                 let text = self.block_text(block, around)?;
                 self.write(&text)?;
             }
@@ -161,12 +181,12 @@ impl Interpreter<'_> {
         Ok((inner, result?))
     }
 
-    /// Renders a body in its own scope, filtered.
-    fn captured_body(&mut self, body: &[Stmt], filter: Option<&Expr>) -> Result<(Value, Flow)> {
+    /// Renders a frame in its own scope, filtered.
+    fn captured_frame(&mut self, frame: &Frame, filter: Option<&Expr>) -> Result<(Value, Flow)> {
         let escapes = self.escapes;
         self.scoped(|this| {
             let outer = std::mem::take(&mut this.out);
-            let result = this.run(body).and_then(|flow| {
+            let result = this.run_frame(frame).and_then(|flow| {
                 let value = match filter.filter(|_| flow == Flow::Next) {
                     Some(filter) => this.eval(filter)?,
                     None => {
@@ -267,15 +287,17 @@ impl Interpreter<'_> {
             let inner = Scope::inside(&scope);
             let flow = self.in_scope(inner, |this| {
                 this.assign(&node.target, item)?;
-                this.scope.set(&"loop".into(), value.clone());
-                this.run(&node.body)
+                if node.has_loop {
+                    this.scope.set(&"loop".into(), value.clone());
+                }
+                this.run_frame(&node.body)
             })?;
             finished |= flow == Flow::Next;
             if flow == Flow::Break {
                 break;
             }
         }
-        if finished { Ok(Flow::Next) } else { self.in_scope(Scope::inside(&scope), |this| this.run(&node.otherwise)) }
+        if finished { Ok(Flow::Next) } else { self.in_scope(Scope::inside(&scope), |this| this.run_frame(&node.otherwise)) }
     }
 
     /// The next item that passes a loop's test.
@@ -442,14 +464,22 @@ impl Interpreter<'_> {
                 self.scope.set(&definition.parameters[first_default + n], value);
             }
         }
-        self.run(&definition.body)
+        self.run_frame(&definition.body)
     }
 
     /// Renders a block with the variables of the scope around it.
     pub(super) fn block_text(&mut self, block: &Block, around: Rc<Scope>) -> Result<Value> {
-        let inner = Scope::inside(&around);
-        inner.set(&"super".into(), Value::missing(format!("there is no parent block '{}'", block.name)));
-        let (text, _) = self.capture(|this| this.in_scope(inner, |this| this.run(&block.body)))?;
-        Ok(Value::text(text, self.escapes_calls))
+        let inner = Scope::of_block(&around);
+        if block.reads_self {
+            inner.set(&"self".into(), self.object(Object::Template(around))?);
+        }
+        if block.reads_super {
+            inner.set(&"super".into(), Value::missing(format!("there is no parent block '{}'", block.name)));
+        }
+        // A block is compiled by itself: what is around it does not escape what it prints.
+        let escapes = std::mem::replace(&mut self.escapes, false);
+        let result = self.capture(|this| this.in_scope(inner, |this| this.run_frame(&block.body)));
+        self.escapes = escapes;
+        Ok(Value::text(result?.0, self.escapes_calls))
     }
 }
