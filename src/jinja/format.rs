@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::ast::Name;
 use super::interpret::Interpreter;
 use super::meter::Meter;
-use super::number::{fixed, general, scientific};
+use super::number::{fixed, float_repr, general, scientific, with_point};
 use super::value::{Text, Value};
 use super::{Error, Result, markup, operators, print, spec};
 use std::collections::VecDeque;
@@ -173,24 +173,24 @@ impl Conversion {
             'X' if self.alternate => "0X",
             _ => "",
         };
-        self.signed(value < 0, prefix, &("0".repeat(zeros) + &digits), true, out);
+        self.signed(value < 0, prefix, &("0".repeat(zeros) + &digits), out);
     }
 
     fn float(&self, value: f64, kind: char, out: &mut String) {
         let precision = self.precision.unwrap_or(6);
         let size = value.abs();
         let text = match kind.to_ascii_lowercase() {
-            _ if value.is_nan() => "nan".into(),
-            _ if value.is_infinite() => "inf".into(),
+            _ if !value.is_finite() => float_repr(size),
             'e' => scientific(size, precision),
             'f' => fixed(size, precision),
-            _ => general(size, precision, self.alternate),
+            _ => general(size, precision, self.alternate, false),
         };
+        let text = if self.alternate { with_point(text) } else { text };
         let text = if kind.is_ascii_uppercase() { text.to_ascii_uppercase() } else { text };
-        self.signed(value.is_sign_negative() && !value.is_nan(), "", &text, value.is_finite(), out);
+        self.signed(value.is_sign_negative() && !value.is_nan(), "", &text, out);
     }
 
-    fn signed(&self, negative: bool, prefix: &str, digits: &str, zeros: bool, out: &mut String) {
+    fn signed(&self, negative: bool, prefix: &str, digits: &str, out: &mut String) {
         let sign = match (negative, self.plus, self.space) {
             (true, ..) => "-",
             (_, true, _) => "+",
@@ -198,7 +198,7 @@ impl Conversion {
             _ => "",
         };
         let fill = self.width.saturating_sub(sign.len() + prefix.len() + digits.len());
-        match self.zero && !self.left && zeros {
+        match self.zero && !self.left {
             true => out.push_str(&[sign, prefix, &"0".repeat(fill), digits].concat()),
             false => self.pad(&[sign, prefix, digits].concat(), out),
         }

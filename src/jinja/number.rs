@@ -50,18 +50,29 @@ fn powered(value: f64, precision: usize) -> (String, i32) {
     (mantissa.to_string() + &"0".repeat(precision - exact), exponent.parse().unwrap_or(0))
 }
 
-/// The digits of a positive float as `g` writes them; `#` keeps zeros at the end.
-pub(super) fn general(value: f64, precision: usize, alternate: bool) -> String {
+/// A float's digits with a point, as `#` has it.
+pub(super) fn with_point(mut text: String) -> String {
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    if end > 0 && !text.contains('.') {
+        text.insert(end, '.');
+    }
+    text
+}
+
+/// The digits of a positive float as `g` writes them; `#` keeps zeros at the end. `decimal` writes a digit behind the
+/// point or an exponent.
+pub(super) fn general(value: f64, precision: usize, alternate: bool, decimal: bool) -> String {
     let precision = precision.max(1);
     let (mantissa, exponent) = powered(value, precision - 1);
     let trim = |text: &str| match text.contains('.') && !alternate {
         true => text.trim_end_matches('0').trim_end_matches('.').to_string(),
         false => text.to_string(),
     };
-    if exponent < -4 || exponent >= precision as i32 {
+    if exponent < -4 || exponent >= precision as i32 - i32::from(decimal) {
         return format!("{}e{}", trim(&mantissa), exponent_text(exponent));
     }
-    trim(&fixed(value, (precision as i32 - 1 - exponent).max(0) as usize))
+    let text = trim(&fixed(value, (precision as i32 - 1 - exponent).max(0) as usize));
+    if decimal && !text.contains('.') { text + ".0" } else { text }
 }
 
 /// A quotient rounded down, and what is left, with the divisor's sign.

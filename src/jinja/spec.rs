@@ -1,16 +1,21 @@
 //! Format specifications: what stands behind `:` in `str.format`.
 
 use super::meter::Meter;
-use super::number::{fixed, float_repr, general, scientific};
+use super::number::{fixed, float_repr, general, scientific, with_point};
 use super::value::Value;
 use super::{Error, Result, print};
 
 /// A specification, parsed.
+#[derive(Default)]
 struct Spec {
     fill: char,
     align: Option<char>,
-    sign: char,
+    sign: Option<char>,
+    /// `z`: what rounds to zero has no minus sign.
+    positive_zero: bool,
     alternate: bool,
+    /// `0` in front of the width.
+    zeros: bool,
     width: usize,
     grouping: Option<char>,
     precision: Option<usize>,
@@ -40,17 +45,20 @@ fn parse(spec: &str) -> Option<Spec> {
     let chars: Vec<char> = spec.chars().collect();
     let mut at = 0;
     let is_align = |c: Option<&char>| c.is_some_and(|c| "<>=^".contains(*c));
-    let mut parsed = Spec { fill: ' ', align: None, sign: '-', alternate: false, width: 0, grouping: None, precision: None, kind: None };
-    if is_align(chars.get(1)) {
+    let mut parsed = Spec { fill: ' ', ..Spec::default() };
+    let filled = is_align(chars.get(1));
+    if filled {
         (parsed.fill, parsed.align, at) = (chars[0], Some(chars[1]), 2);
     } else if is_align(chars.first()) {
         (parsed.align, at) = (Some(chars[0]), 1);
     }
     let skip = |at: &mut usize, accepted: &str| chars.get(*at).copied().filter(|c| accepted.contains(*c)).inspect(|_| *at += 1);
-    parsed.sign = skip(&mut at, "+- ").unwrap_or('-');
+    parsed.sign = skip(&mut at, "+- ");
+    parsed.positive_zero = skip(&mut at, "z").is_some();
     parsed.alternate = skip(&mut at, "#").is_some();
-    if skip(&mut at, "0").is_some() && parsed.align.is_none() {
-        (parsed.fill, parsed.align) = ('0', Some('='));
+    // Behind a fill, a zero is one of the width.
+    if !filled && skip(&mut at, "0").is_some() {
+        (parsed.fill, parsed.zeros) = ('0', true);
     }
     let number = |at: &mut usize| {
         let digits: String = chars[*at..].iter().take_while(|c| c.is_ascii_digit()).collect();
@@ -65,15 +73,12 @@ fn parse(spec: &str) -> Option<Spec> {
         parsed.precision = Some(number(&mut at)?);
     }
     parsed.kind = skip(&mut at, "bcdeEfFgGnosxX%");
-    (at == chars.len()).then_some(parsed)
-}
-
-/// A float as `e` writes it, without zeros at the end.
-fn short_scientific(value: f64, precision: usize) -> String {
-    let text = scientific(value, precision);
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "+00"));
-    let mantissa = if mantissa.contains('.') { mantissa.trim_end_matches('0').trim_end_matches('.') } else { mantissa };
-    format!("{mantissa}e{exponent}")
+    let grouped = match parsed.grouping {
+        None => true,
+        Some(',') => parsed.kind.is_none_or(|kind| "deEfFgG%".contains(kind)),
+        Some(_) => parsed.kind.is_none_or(|kind| "deEfFgG%boxX".contains(kind)),
+    };
+    (at == chars.len() && grouped).then_some(parsed)
 }
 
 /// An integer's digits.
@@ -88,10 +93,15 @@ pub(super) fn digits(value: u128, base: u32, upper: bool) -> String {
 }
 
 impl Spec {
-    fn padded(&self, sign: &str, body: &str, default: char) -> String {
+    /// Where a number stands in its width.
+    fn number_align(&self) -> char {
+        self.align.unwrap_or(if self.zeros { '=' } else { '>' })
+    }
+
+    fn padded(&self, sign: &str, body: &str, align: char) -> String {
         let fill = self.width.saturating_sub(sign.chars().count() + body.chars().count());
         let filled = |count: usize| std::iter::repeat_n(self.fill, count).collect::<String>();
-        match self.align.unwrap_or(default) {
+        match align {
             '<' => format!("{sign}{body}{}", filled(fill)),
             '^' => format!("{}{sign}{body}{}", filled(fill / 2), filled(fill - fill / 2)),
             '=' => format!("{sign}{}{body}", filled(fill)),
@@ -100,20 +110,24 @@ impl Spec {
     }
 
     fn text(&self, text: &str) -> Option<String> {
-        let fits = self.kind.is_none_or(|kind| kind == 's') && self.sign == '-' && !self.alternate && self.grouping.is_none();
-        if !fits || self.align == Some('=') && self.fill != '0' {
+        let fits = self.kind.is_none_or(|kind| kind == 's') && self.grouping.is_none() && self.align != Some('=');
+        if !fits || self.is_signed() {
             return None;
         }
         let cut: String = text.chars().take(self.precision.unwrap_or(usize::MAX)).collect();
-        let zero = self.align == Some('=');
-        Some(Spec { align: if zero { Some('<') } else { self.align }, ..*self }.padded("", &cut, '<'))
+        Some(self.padded("", &cut, self.align.unwrap_or('<')))
+    }
+
+    /// True if it has what only numbers have.
+    fn is_signed(&self) -> bool {
+        self.sign.is_some() || self.positive_zero || self.alternate
     }
 
     fn sign_of(&self, negative: bool) -> &'static str {
         match (negative, self.sign) {
             (true, _) => "-",
-            (_, '+') => "+",
-            (_, ' ') => " ",
+            (_, Some('+')) => "+",
+            (_, Some(' ')) => " ",
             _ => "",
         }
     }
@@ -130,7 +144,7 @@ impl Spec {
             }
             out
         };
-        let zeros = self.fill == '0' && self.align == Some('=');
+        let zeros = self.fill == '0' && self.number_align() == '=';
         let mut count = whole.len();
         while zeros && count + (count - 1) / every + rest.len() + sign < self.width {
             count += 1;
@@ -142,12 +156,15 @@ impl Spec {
         if matches!(self.kind, Some('e' | 'E' | 'f' | 'F' | 'g' | 'G' | '%')) {
             return self.float(value as f64);
         }
-        if self.precision.is_some() {
+        if self.precision.is_some() || self.positive_zero {
             return None;
         }
         if self.kind == Some('c') {
+            if self.is_signed() {
+                return None;
+            }
             let c = u32::try_from(value).ok().and_then(char::from_u32)?;
-            return Some(self.padded("", &c.to_string(), '<'));
+            return Some(self.padded("", &c.to_string(), self.number_align()));
         }
         let (base, prefix) = match self.kind {
             Some('b') => (2, "0b"),
@@ -157,41 +174,35 @@ impl Spec {
             None | Some('d' | 'n') => (10, ""),
             _ => return None,
         };
-        if self.grouping == Some(',') && base != 10 {
-            return None;
-        }
         let sign = [self.sign_of(value < 0), if self.alternate { prefix } else { "" }].concat();
         let digits = digits(value.unsigned_abs(), base, self.kind == Some('X'));
         let body = self.grouped(&digits, "", sign.len(), if base == 10 { 3 } else { 4 });
-        Some(self.padded(&sign, &body, '>'))
+        Some(self.padded(&sign, &body, self.number_align()))
     }
 
     fn float(&self, value: f64) -> Option<String> {
         let size = value.abs();
         let precision = self.precision.unwrap_or(6);
         let text = match self.kind.map(|kind| kind.to_ascii_lowercase()) {
-            _ if value.is_nan() => "nan".into(),
-            Some('%') if value.is_infinite() => "inf%".into(),
-            _ if value.is_infinite() => "inf".into(),
+            None | Some('e' | 'f' | 'g' | 'n') if !value.is_finite() => float_repr(size),
             Some('e') => scientific(size, precision),
             Some('f') => fixed(size, precision),
-            Some('g' | 'n') => general(size, precision, self.alternate),
+            Some('g' | 'n') => general(size, precision, self.alternate, false),
+            Some('%') if !value.is_finite() => float_repr(size) + "%",
             Some('%') => fixed(size * 100.0, precision) + "%",
             None => match self.precision {
-                // As `g`, but always with a digit behind the point or an exponent.
-                Some(precision) => match general(size, precision, self.alternate) {
-                    text if text.contains(['.', 'e']) => text,
-                    text if text.len() >= precision.max(1) => short_scientific(size, precision.max(1) - 1),
-                    text => text + ".0",
-                },
+                Some(precision) => general(size, precision, self.alternate, true),
                 None => float_repr(size),
             },
             _ => return None,
         };
+        let text = if self.alternate { with_point(text) } else { text };
+        let zero = !text.split('e').next().unwrap_or_default().contains(|c: char| c.is_ascii_digit() && c != '0');
         let text = if self.kind.is_some_and(|kind| kind.is_ascii_uppercase()) { text.to_ascii_uppercase() } else { text };
-        let sign = self.sign_of(value.is_sign_negative() && !value.is_nan());
+        let positive = value.is_nan() || self.positive_zero && value.is_finite() && zero;
+        let sign = self.sign_of(value.is_sign_negative() && !positive);
         let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
         let body = if value.is_finite() { self.grouped(&text[..end], &text[end..], sign.len(), 3) } else { text };
-        Some(self.padded(sign, &body, '>'))
+        Some(self.padded(sign, &body, self.number_align()))
     }
 }
