@@ -47,14 +47,24 @@ pub(super) struct Expr {
     pub(super) line: u32,
     /// Levels of its tree.
     pub(super) depth: u16,
+    /// True if it has neither names nor calls in it.
+    constant: bool,
+    /// True if a constant is sliced in it (`folding`).
+    pub(super) folds: bool,
     pub(super) kind: ExprKind,
 }
 
 impl Expr {
     pub(super) fn new(line: u32, kind: ExprKind) -> Self {
-        let mut depth = 0_u16;
-        kind.children(&mut |child| depth = depth.max(child.depth));
-        Self { line, depth: depth.saturating_add(1), kind }
+        let (mut depth, mut folds) = (0_u16, false);
+        let mut constant = !matches!(kind, ExprKind::Name(_) | ExprKind::Call(..) | ExprKind::Filter(None, ..));
+        kind.children(&mut |child| {
+            depth = depth.max(child.depth);
+            folds |= child.folds;
+            constant &= child.constant;
+        });
+        folds |= constant && matches!(kind, ExprKind::Slice(..));
+        Self { line, depth: depth.saturating_add(1), constant, folds, kind }
     }
 }
 

@@ -77,6 +77,9 @@ pub(super) fn is_known(name: &str, options: &Options) -> bool {
 /// Filters that work when their items are asked for.
 const LAZY: [&str; 9] = ["map", "select", "reject", "selectattr", "rejectattr", "unique", "batch", "slice", "items"];
 
+/// Filters that jinja2 does not apply before a template runs.
+pub(super) const OF_CONTEXT: [&str; 6] = ["map", "select", "reject", "selectattr", "rejectattr", "random"];
+
 /// A value through a filter.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
     if let Some(lazy) = LAZY.iter().find(|lazy| **lazy == name) {
@@ -96,6 +99,9 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
         "attr" => {
             let [attribute] = arguments.bind(name, ["name"], 1)?;
             let attribute = wants_text(attribute, name)?.text;
+            if value.is_undefined() && !attribute.starts_with("__") {
+                return Err(operators::undefined(&value));
+            }
             interpreter.attribute_only(&value, &attribute)
         }
         "default" | "d" => {
@@ -167,16 +173,23 @@ fn int(value: Value, arguments: Arguments) -> Result<Value> {
         Value::Str(text) => parse_int(&text.text, base).or_else(|| parse_float(&text.text).and_then(whole)),
         Value::Float(number) if number.is_infinite() => return Err(Error::new("infinity is no integer")),
         Value::Float(number) if !number.is_nan() => Some(whole(*number).ok_or_else(too_large)?),
+        Value::Bytes(bytes) => digits(bytes).and_then(|text| parse_int(text, 10).or_else(|| parse_float(text).and_then(whole))),
         Value::Undefined(_) => return Err(operators::undefined(&value)),
         other => other.as_int(),
     };
     Ok(found.map_or_else(|| default.unwrap_or(Value::Int(0)), Value::Int))
 }
 
+/// Bytes as a text that may be a number: those of ASCII.
+fn digits(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii())
+}
+
 fn float(value: &Value) -> Result<Option<f64>> {
     match value {
         Value::Float(number) => Ok(Some(*number)),
         Value::Str(text) => Ok(parse_float(&text.text)),
+        Value::Bytes(bytes) => Ok(digits(bytes).and_then(parse_float)),
         Value::Undefined(_) => Err(operators::undefined(value)),
         other => Ok(other.as_int().map(|number| number as f64)),
     }
@@ -200,7 +213,8 @@ fn round(value: &Value, arguments: Arguments) -> Result<Value> {
             if !whole.is_finite() || unit == 0.0 {
                 return Err(Error::new("the number cannot be rounded so"));
             }
-            Ok(Value::Float(whole / unit))
+            // Python divides an integer, which has no negative zero.
+            Ok(Value::Float(whole / unit + 0.0))
         }
         _ => Err(Error::new("round's method is common, ceil or floor")),
     }
@@ -234,7 +248,8 @@ pub(super) fn generate(name: &str, value: Value, arguments: Arguments, interpret
         "map" => list_filters::map(value, arguments, interpreter),
         "select" | "reject" | "selectattr" | "rejectattr" => list_filters::select(name, value, arguments, interpreter),
         "unique" => list_filters::unique(value, arguments, interpreter),
-        "batch" | "slice" => list_filters::parts(name, value, arguments, interpreter),
+        "batch" => list_filters::batch(value, arguments, interpreter),
+        "slice" => list_filters::slices(value, arguments, interpreter),
         "reversed" => {
             let mut items = interpreter.iterate(&value)?;
             items.reverse();
@@ -254,7 +269,10 @@ pub(super) fn generate(name: &str, value: Value, arguments: Arguments, interpret
 /// An iterator over items, as Python's `reversed` gives it.
 pub(super) fn reversed(value: Value, interpreter: &mut Interpreter<'_>) -> Result<Value> {
     match &value {
-        Value::Str(_) => operators::slice(&value, [None, None, Some(Value::Int(-1))], &interpreter.meter),
+        Value::Str(_) => {
+            let reversed = operators::slice(&value, &[None, None, Some(Value::Int(-1))], &interpreter.meter)?;
+            Ok(reversed.unwrap_or(value))
+        }
         Value::Object(object) if matches!(**object, Object::Generator(..)) => {
             let items = generate("reversed", value.clone(), Arguments::default(), interpreter)?;
             Value::list(items, &interpreter.meter)

@@ -32,6 +32,8 @@ pub(super) struct Interpreter<'t> {
     /// Autoescaping at this place of the template, and as calls see it.
     pub(super) escapes: bool,
     pub(super) escapes_calls: bool,
+    /// True while a constant is computed as when jinja2 compiles it (`folding`).
+    pub(super) folding: bool,
     objects: Vec<Rc<Object>>,
     scopes: Vec<Rc<Scope>>,
 }
@@ -49,6 +51,7 @@ impl<'t> Interpreter<'t> {
             out: String::new(),
             escapes: false,
             escapes_calls: false,
+            folding: false,
             objects: Vec::new(),
             scopes: Vec::new(),
         }
@@ -91,6 +94,7 @@ impl<'t> Interpreter<'t> {
 
     /// A variable.
     pub(super) fn variable(&mut self, name: &Name) -> Result<Value> {
+        self.runs()?;
         match self.scope.get(name) {
             Some(Some(value)) => return Ok(value),
             Some(None) => return Ok(Value::missing(format!("'{name}' is not assigned yet"))),
@@ -119,6 +123,11 @@ impl<'t> Interpreter<'t> {
                 self.strict(value)
             }
             kind => {
+                if expression.folds
+                    && let Some(value) = self.folded(expression)?
+                {
+                    return Ok(value);
+                }
                 self.meter.enter()?;
                 let value = self.compound(kind);
                 self.meter.leave();
@@ -176,7 +185,7 @@ impl<'t> Interpreter<'t> {
                 }
                 match &condition.otherwise {
                     Some(otherwise) => self.eval(otherwise),
-                    None => Ok(Value::missing("the inline if is false and has no else")),
+                    None => self.runs().map(|()| Value::missing("the inline if is false and has no else")),
                 }
             }
             ExprKind::Call(callee, args) => self.call_expression(callee, args, None),
@@ -213,7 +222,7 @@ impl<'t> Interpreter<'t> {
                 for (slot, bound) in given.iter_mut().zip(bounds.iter()) {
                     *slot = bound.as_ref().map(|bound| self.eval(bound)).transpose()?;
                 }
-                operators::slice(&value, given, &self.meter)
+                self.slice(&value, &given)
             }
             _ => Ok(Value::None),
         }
@@ -289,6 +298,7 @@ impl<'t> Interpreter<'t> {
 
     /// A call; `caller` is what a call block adds.
     pub(super) fn call_expression(&mut self, callee: &Expr, args: &Args, caller: Option<Value>) -> Result<Value> {
+        self.runs()?;
         let callee = match &callee.kind {
             ExprKind::Attribute(value, name) => {
                 let value = self.eval(value)?;
@@ -334,6 +344,9 @@ impl<'t> Interpreter<'t> {
     }
 
     fn filter_expression(&mut self, value: Option<&Expr>, name: &Name, args: &Args) -> Result<Value> {
+        if filters::OF_CONTEXT.contains(&&**name) {
+            self.runs()?;
+        }
         let value = match value {
             Some(value) if matches!(&**name, "default" | "d") => self.lenient(value)?,
             Some(value) => self.eval(value)?,

@@ -4,7 +4,7 @@ use super::arguments::Arguments;
 use super::filters;
 use super::interpret::Interpreter;
 use super::object::Object;
-use super::operators::less;
+use super::operators::{equal, less};
 use super::text::{wants_int, wants_text};
 use super::value::{Text, Value};
 use super::{Error, Result, markup, print};
@@ -204,7 +204,7 @@ fn group(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) 
     let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
     for (key, item) in sorted(keyed, false, interpreter)? {
         match groups.last_mut() {
-            Some((other, items)) if super::operators::equal(other, &key, &interpreter.meter)? => items.push(item),
+            Some((other, items)) if equal(other, &key, &interpreter.meter)? => items.push(item),
             _ => groups.push((key, vec![item])),
         }
     }
@@ -307,35 +307,50 @@ pub(super) fn unique(value: Value, arguments: Arguments, interpreter: &mut Inter
     Ok(taken)
 }
 
-/// `batch` and `slice`: lists of so many items, and so many lists.
-pub(super) fn parts(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<Value>> {
-    let [count, fill] = arguments.bind(name, [if name == "batch" { "linecount" } else { "slices" }, "fill_with"], 1)?;
-    let count = wants_int(count, 0, name)?;
+/// `batch`: lists of so many items. As in Python a list is full when its length equals the number, whatever that is.
+pub(super) fn batch(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<Value>> {
+    let [count, fill] = arguments.bind("batch", ["linecount", "fill_with"], 1)?;
+    let count = count.unwrap_or(Value::None);
+    let mut lists = Vec::new();
+    let mut list = Vec::new();
+    for item in interpreter.iterate(&value)? {
+        if equal(&list.len().into(), &count, &interpreter.meter)? {
+            lists.push(Value::list(std::mem::take(&mut list), &interpreter.meter)?);
+        }
+        list.push(item);
+    }
+    if let Some(fill) = fill.filter(|fill| !list.is_empty() && !matches!(fill, Value::None))
+        && less(&list.len().into(), &count, &interpreter.meter)?
+    {
+        let count = usize::try_from(wants_int(Some(count), 0, "batch")?).unwrap_or(0);
+        interpreter.meter.text(count.checked_mul(size_of::<Value>()))?;
+        list.resize(count, fill);
+    }
+    if !list.is_empty() {
+        lists.push(Value::list(list, &interpreter.meter)?);
+    }
+    Ok(lists)
+}
+
+/// `slice`: so many lists.
+pub(super) fn slices(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<Value>> {
+    let [count, fill] = arguments.bind("slice", ["slices", "fill_with"], 1)?;
+    let count = wants_int(count, 0, "slice")?;
     let fill = fill.filter(|fill| !matches!(fill, Value::None));
     let items = interpreter.iterate(&value)?;
-    if name == "slice" && count == 0 {
+    if count == 0 {
         return Err(Error::new("slice cannot make 0 lists"));
     }
     let count = usize::try_from(count).unwrap_or(0);
     interpreter.meter.text(count.checked_mul(size_of::<Value>()))?;
-    let mut lists: Vec<Vec<Value>> = match name {
-        "batch" => items.chunks(if count == 0 { items.len().max(1) } else { count }).map(<[Value]>::to_vec).collect(),
-        _ => {
-            let (size, more) = (items.len() / count.max(1), items.len() % count.max(1));
-            let mut rest = &items[..];
-            let mut lists = Vec::new();
-            for n in 0..count {
-                let (list, after) = rest.split_at(size + usize::from(n < more));
-                lists.push(list.to_vec());
-                rest = after;
-            }
-            let short = lists.iter_mut().skip(more).filter(|_| fill.is_some());
-            short.for_each(|list| list.extend(fill.clone()));
-            lists
-        }
-    };
-    if let (Some(fill), Some(last), "batch") = (fill, lists.last_mut(), name) {
-        last.resize(last.len().max(count), fill);
+    let (size, more) = (items.len() / count.max(1), items.len() % count.max(1));
+    let mut rest = &items[..];
+    let mut lists = Vec::new();
+    for n in 0..count {
+        let (list, after) = rest.split_at(size + usize::from(n < more));
+        let fill = fill.clone().filter(|_| n >= more);
+        lists.push(Value::list(list.iter().cloned().chain(fill).collect(), &interpreter.meter)?);
+        rest = after;
     }
-    lists.into_iter().map(|list| Value::list(list, &interpreter.meter)).collect()
+    Ok(lists)
 }

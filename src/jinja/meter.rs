@@ -151,6 +151,16 @@ impl Meter {
         self.depth.set(self.depth.get().saturating_sub(levels));
     }
 
+    /// The levels that are entered.
+    pub(super) fn depth(&self) -> u32 {
+        self.depth.get()
+    }
+
+    /// Leaves all levels below one, after an error.
+    pub(super) fn return_to(&self, depth: u32) {
+        self.depth.set(depth);
+    }
+
     pub(super) fn leave(&self) {
         self.leave_levels(1);
     }

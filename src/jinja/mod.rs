@@ -13,6 +13,7 @@ mod clock;
 mod encodings;
 mod expressions;
 mod filters;
+mod folding;
 mod format;
 mod frames;
 mod functions;

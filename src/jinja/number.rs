@@ -173,9 +173,14 @@ pub(super) fn round_int(value: i128, digits: i128) -> Result<i128> {
     (quotient + i128::from(up)).checked_mul(unit).ok_or_else(too_large)
 }
 
+/// A number's text without spaces around it. U+001C to U+001F are none of them, unlike elsewhere in Python.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|c| super::unicode::is_space(c) && !('\x1c'..='\x1f').contains(&c))
+}
+
 /// An integer as `int()` reads it from a text.
 pub(super) fn parse_int(text: &str, base: u32) -> Option<i128> {
-    let text = text.trim_matches(super::unicode::is_space);
+    let text = trimmed(text);
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text.strip_prefix('+').unwrap_or(text)),
@@ -212,7 +217,7 @@ fn plain_digits(text: &str) -> Option<String> {
 
 /// A float as `float()` reads it from a text.
 pub(super) fn parse_float(text: &str) -> Option<f64> {
-    let text = text.trim_matches(super::unicode::is_space);
+    let text = trimmed(text);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     match &*unsigned.to_ascii_lowercase() {
         "inf" | "infinity" => return Some(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY }),

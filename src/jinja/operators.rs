@@ -288,6 +288,7 @@ pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Result
             }
             other => Err(Error::new(format!("'in' looks for text in text, not for '{}'", other.type_name()))),
         },
+        Value::Bytes(bytes) => bytes_contain(bytes, item, meter),
         Value::List(items) | Value::Tuple(items) => among(&mut items.items.iter()),
         Value::Dict(dict) | Value::View(dict, View::Keys) => Ok(dict.get(&item.key(meter)?).is_some()),
         Value::View(dict, View::Values) => among(&mut dict.entries.iter().map(|(_, value)| value)),
@@ -305,6 +306,21 @@ pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Result
         }),
         Value::Undefined(_) => Ok(false),
         other => Err(Error::new(format!("a '{}' has no items to look for with 'in'", other.type_name()))),
+    }
+}
+
+/// Returns true if bytes have a byte, or bytes in a row.
+fn bytes_contain(bytes: &[u8], item: &Value, meter: &Meter) -> Result<bool> {
+    meter.steps(bytes.len() / 256)?;
+    match (item, item.as_int().map(u8::try_from)) {
+        (_, Some(Ok(byte))) => Ok(bytes.contains(&byte)),
+        (_, Some(Err(_))) => Err(Error::new("a byte is a number from 0 to 255")),
+        (Value::Bytes(part), _) => {
+            meter.memory(2 * (bytes.len() + part.len()))?;
+            let text = |bytes: &[u8]| bytes.iter().map(|&byte| char::from(byte)).collect::<String>();
+            Ok(text(bytes).contains(&text(part)))
+        }
+        _ => Err(Error::new(format!("'in' looks for bytes in bytes, not for '{}'", item.type_name()))),
     }
 }
 
@@ -344,41 +360,42 @@ pub(super) fn item(value: &Value, index: &Value, meter: &Meter) -> Result<Option
     })
 }
 
-/// `value[start:stop:step]`.
-pub(super) fn slice(value: &Value, bounds: [Option<Value>; 3], meter: &Meter) -> Result<Value> {
-    let bound = |value: &Option<Value>| match value {
-        None | Some(Value::None) => Ok(None),
-        Some(other) => other.as_int().map(Some).ok_or_else(|| Error::new(format!("a slice is bounded by integers, not by '{}'", other.type_name()))),
-    };
+/// `value[start:stop:step]`; none if a value of its type has no slices, or none with such bounds.
+pub(super) fn slice(value: &Value, bounds: &[Option<Value>; 3], meter: &Meter) -> Result<Option<Value>> {
     if value.is_undefined() {
         return Err(undefined(value));
     }
     if !matches!(value, Value::Str(_) | Value::Bytes(_) | Value::List(_) | Value::Tuple(_) | Value::Range(_)) {
-        return Err(Error::new(format!("a '{}' cannot be sliced", value.type_name())));
+        return Ok(None);
     }
-    let [start, stop, step] = [bound(&bounds[0])?, bound(&bounds[1])?, bound(&bounds[2])?];
+    let bound = |value: &Option<Value>| match value {
+        None | Some(Value::None) => Some(None),
+        Some(other) => other.as_int().map(Some),
+    };
+    let Some(step) = bound(&bounds[2]) else { return Ok(None) };
     let step = step.unwrap_or(1);
     if step == 0 {
         return Err(Error::new("a slice's step cannot be zero"));
     }
+    let (Some(start), Some(stop)) = (bound(&bounds[0]), bound(&bounds[1])) else { return Ok(None) };
     let length = length(value)? as i128;
     let taken = clipped(start, stop, step, length);
     let picked = |items: &[Value]| (0..taken.len()).map(|n| items[(taken.start + n * step) as usize].clone()).collect::<Vec<_>>();
     meter.memory(taken.len() as usize * size_of::<Value>())?;
-    match value {
-        Value::List(items) => Value::list(picked(&items.items), meter),
-        Value::Tuple(items) => Value::tuple(picked(&items.items), meter),
-        Value::Bytes(bytes) => Ok(Value::Bytes((0..taken.len()).map(|n| bytes[(taken.start + n * step) as usize]).collect())),
+    Ok(Some(match value {
+        Value::List(items) => Value::list(picked(&items.items), meter)?,
+        Value::Tuple(items) => Value::tuple(picked(&items.items), meter)?,
+        Value::Bytes(bytes) => Value::Bytes((0..taken.len()).map(|n| bytes[(taken.start + n * step) as usize]).collect()),
         Value::Range(range) => {
             let at = |index: i128| index.checked_mul(range.step).and_then(|offset| range.start.checked_add(offset)).ok_or_else(too_large);
             // A step that does not fit is taken no second time: it reaches past the end, as does the longest that fits.
             let longest = if (range.step < 0) == (step < 0) { i128::MAX } else { -i128::MAX };
             let step = range.step.checked_mul(step).filter(|step| *step != i128::MIN).unwrap_or(longest);
-            Ok(Value::Range(Range { start: at(taken.start)?, stop: at(taken.stop)?, step }))
+            Value::Range(Range { start: at(taken.start)?, stop: at(taken.stop)?, step })
         }
-        Value::Str(text) => Ok(slice_text(text, taken)),
-        _ => Err(Error::new("cannot be sliced")),
-    }
+        Value::Str(text) => slice_text(text, taken),
+        _ => return Ok(None),
+    }))
 }
 
 fn slice_text(text: &Text, taken: Range) -> Value {

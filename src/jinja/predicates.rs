@@ -83,6 +83,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
         "even" => rest_is(&value, &Value::Int(2), 0, interpreter)?,
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
+        "filter" | "test" if value.key(&interpreter.meter).is_err() => return Err(Error::new(format!("unhashable type: '{}'", value.type_name()))),
         "filter" => value.as_str().is_some_and(|name| filters::is_known(name, interpreter.options())),
         "test" => value.as_str().is_some_and(|name| TESTS.contains(&name)),
         "none" => matches!(value, Value::None),

@@ -165,7 +165,7 @@ impl Interpreter<'_> {
                     self.out.push_str(text);
                 }
                 Piece::Print(expression) => {
-                    let value = self.eval(expression).and_then(|value| if self.escapes { markup::escape_value(&value, &self.meter) } else { Ok(value) });
+                    let value = self.printed(expression).and_then(|value| if self.escapes { markup::escape_value(&value, &self.meter) } else { Ok(value) });
                     value.and_then(|value| self.write(&value)).map_err(|error| error.at(expression.line))?;
                 }
             }

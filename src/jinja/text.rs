@@ -118,7 +118,7 @@ pub(super) fn is(text: &str, name: &str) -> bool {
         "isnumeric" => all(unicode::is_numeric),
         "isspace" => all(is_space),
         "isprintable" => text.chars().all(unicode::is_printable),
-        "isidentifier" => all(unicode::is_word) && !text.starts_with(unicode::is_numeric),
+        "isidentifier" => text.starts_with(unicode::begins_name) && all(unicode::continues_name),
         "islower" => text.chars().any(cased) && text.chars().all(|c| !cased(c) || c.is_lowercase()),
         "isupper" => text.chars().any(cased) && text.chars().all(|c| !cased(c) || c.is_uppercase()),
         "istitle" => {
@@ -191,11 +191,17 @@ fn capitalize(text: &str) -> String {
 }
 
 fn swap_case(text: &str) -> String {
+    let lower = text.to_lowercase();
+    // A sigma in lower case depends on what stands around it.
+    let mut sigmas = lower.chars().filter(|c| matches!(c, 'σ' | 'ς'));
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
-        match c.is_uppercase() {
-            true => out.extend(c.to_lowercase()),
-            false => out.extend(c.to_uppercase()),
+        let sigma = if matches!(c, 'Σ' | 'σ' | 'ς') { sigmas.next() } else { None };
+        match sigma {
+            Some(sigma) if c == 'Σ' => out.push(sigma),
+            _ if c.is_uppercase() => out.extend(c.to_lowercase()),
+            _ if c.is_lowercase() => out.extend(c.to_uppercase()),
+            _ => out.push(c),
         }
     }
     out

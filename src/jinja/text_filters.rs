@@ -3,6 +3,8 @@
 use super::arguments::Arguments;
 use super::interpret::Interpreter;
 use super::list_filters::no_mapping;
+use super::meter::Meter;
+use super::object::Object;
 use super::text::{self, wants_int, wants_text};
 use super::unicode::{is_space, is_word, split_lines};
 use super::value::{Text, Value};
@@ -111,10 +113,11 @@ fn truncate(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_
     if length < tail || leeway < 0 {
         return Err(Error::new(format!("truncate wants a length of at least {tail}, and a leeway that is not negative")));
     }
-    let text = wants_text(Some(value), "truncate")?;
-    if text.text.chars().count() as i128 <= length.saturating_add(leeway) {
-        return Ok(Value::Str(text));
+    // Whatever is short enough stays what it is.
+    if super::operators::length(&value)? as i128 <= length.saturating_add(leeway) {
+        return Ok(value);
     }
+    let text = wants_text(Some(value), "truncate")?;
     interpreter.meter.memory(text.text.len() + end.len())?;
     let mut cut: String = text.text.chars().take((length - tail) as usize).collect();
     if !kill.is_some_and(|kill| kill.truth()) {
@@ -175,10 +178,10 @@ fn word_wrap(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'
     Ok(out.into())
 }
 
-/// A text with all but `kept` and letters, digits, `_`, `.`, `-` and `~` as codes of bytes.
-fn quoted(text: &str, slash: bool) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
+/// Bytes with all but letters, digits, `_`, `.`, `-`, `~` and perhaps `/` as codes.
+fn quoted(bytes: &[u8], slash: bool) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for &byte in bytes {
         match char::from(byte) {
             c if c.is_ascii_alphanumeric() || "_.-~".contains(c) || slash && c == '/' => out.push(c),
             ' ' if !slash => out.push('+'),
@@ -188,23 +191,36 @@ fn quoted(text: &str, slash: bool) -> String {
     out
 }
 
+/// A value's text quoted; bytes are quoted as they are.
+fn quoted_value(value: &Value, slash: bool, meter: &Meter) -> Result<String> {
+    if let Value::Bytes(bytes) = value {
+        meter.memory(3 * bytes.len())?;
+        return Ok(quoted(bytes, slash));
+    }
+    let text = print::text(value, meter)?;
+    meter.memory(3 * text.len())?;
+    Ok(quoted(text.as_bytes(), slash))
+}
+
 fn url_encode(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
     arguments.none("urlencode")?;
+    let looped = match &value {
+        Value::Str(_) | Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => false,
+        Value::Object(object) => matches!(**object, Object::Generator(..) | Object::Loop(_)),
+        _ => true,
+    };
+    if !looped {
+        return quoted_value(&value, true, &interpreter.meter).map(Value::from);
+    }
     let pairs = match &value {
-        Value::Str(_) | Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => {
-            let text = print::text(&value, &interpreter.meter)?;
-            interpreter.meter.memory(3 * text.len())?;
-            return Ok(quoted(&text, true).into());
-        }
         Value::Dict(dict) => Value::View(dict.clone(), super::value::View::Items),
         _ => value,
     };
     let mut out = Vec::new();
     for pair in interpreter.iterate(&pairs)? {
         let [key, value] = <[Value; 2]>::try_from(interpreter.iterate(&pair)?).map_err(|_| Error::new("urlencode wants pairs"))?;
-        let (key, value) = (print::text(&key, &interpreter.meter)?, print::text(&value, &interpreter.meter)?);
-        interpreter.meter.memory(3 * (key.len() + value.len()))?;
-        out.push(format!("{}={}", quoted(&key, false), quoted(&value, false)));
+        let meter = &interpreter.meter;
+        out.push(format!("{}={}", quoted_value(&key, false, meter)?, quoted_value(&value, false, meter)?));
     }
     Ok(out.join("&").into())
 }

@@ -54,6 +54,27 @@ pub(super) fn is_word(c: char) -> bool {
     c == '_' || is_alnum(c)
 }
 
+/// Characters that Unicode counts among those of names by themselves, and those that it does not count among them.
+const IN_NAMES: [char; 6] = ['\u{2118}', '\u{212e}', '\u{1885}', '\u{1886}', '\u{b7}', '\u{387}'];
+const NOT_IN_NAMES: [char; 16] = [
+    '\u{37a}', '\u{2e2f}', '\u{fc5e}', '\u{fc5f}', '\u{fc60}', '\u{fc61}', '\u{fc62}', '\u{fc63}', '\u{fdfa}', '\u{fdfb}', '\u{fe70}', '\u{fe72}', '\u{fe74}',
+    '\u{fe76}', '\u{fe78}', '\u{fe7a}',
+];
+
+/// Returns true if a name of Python's may begin with a character.
+pub(super) fn begins_name(c: char) -> bool {
+    let named = c == '_' || is_alpha(c) || get_general_category(c) == Category::LetterNumber || IN_NAMES[..4].contains(&c);
+    named && !NOT_IN_NAMES.contains(&c) && !"\u{e33}\u{eb3}\u{fe7c}\u{fe7e}\u{ff9e}\u{ff9f}".contains(c)
+}
+
+/// Returns true if a name of Python's may go on with a character.
+pub(super) fn continues_name(c: char) -> bool {
+    use Category::{ConnectorPunctuation, DecimalNumber, NonspacingMark, SpacingMark};
+    let behind = matches!(get_general_category(c), ConnectorPunctuation | DecimalNumber | NonspacingMark | SpacingMark);
+    let others = IN_NAMES.contains(&c) || ('\u{1369}'..='\u{1371}').contains(&c) || c == '\u{19da}' || "\u{e33}\u{eb3}\u{ff9e}\u{ff9f}".contains(c);
+    begins_name(c) || behind || others
+}
+
 /// Returns true if `repr` prints a character as it is.
 pub(super) fn is_printable(c: char) -> bool {
     use Category::{Control, Format, LineSeparator, ParagraphSeparator, PrivateUse, SpaceSeparator, Surrogate, Unassigned};

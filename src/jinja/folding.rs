@@ -1,0 +1,68 @@
+//! Constants that jinja2 computes when it compiles a template. A slice that a constant does not have (`(2)[1:]`) is
+//! undefined then, and an error when the template runs: a whole printed expression may be so, and within others what
+//! comes to a number, a text or the like.
+
+use super::ast::Expr;
+use super::interpret::Interpreter;
+use super::value::Value;
+use super::{Error, ErrorKind, Result, operators};
+
+impl Interpreter<'_> {
+    /// The value of an expression that is printed.
+    pub(super) fn printed(&mut self, expression: &Expr) -> Result<Value> {
+        match expression.folds {
+            true => self.computed(expression)?.map_or_else(|| self.eval(expression), Ok),
+            false => self.eval(expression),
+        }
+    }
+
+    /// The value of a constant within others, if it can stand in a program.
+    pub(super) fn folded(&mut self, expression: &Expr) -> Result<Option<Value>> {
+        match self.folding {
+            true => Ok(None),
+            false => Ok(self.computed(expression)?.filter(is_literal)),
+        }
+    }
+
+    /// The value of an expression as a constant, if it is one.
+    fn computed(&mut self, expression: &Expr) -> Result<Option<Value>> {
+        let depth = self.meter.depth();
+        self.folding = true;
+        let value = self.eval(expression);
+        self.folding = false;
+        match value {
+            Ok(value) => Ok(Some(value)),
+            Err(error) if error.kind == ErrorKind::Spent => Err(error),
+            Err(_) => {
+                self.meter.return_to(depth);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Refuses to compute as a constant what needs the template to run.
+    pub(super) fn runs(&self) -> Result<()> {
+        if self.folding { Err(Error::new("this is no constant")) } else { Ok(()) }
+    }
+
+    /// `value[start:stop:step]`.
+    pub(super) fn slice(&self, value: &Value, bounds: &[Option<Value>; 3]) -> Result<Value> {
+        let slice = operators::slice(value, bounds, &self.meter)?;
+        let missing = || format!("a '{}' has no such slice", value.type_name());
+        match slice {
+            Some(slice) => Ok(slice),
+            None if self.folding => Ok(Value::missing(missing())),
+            None => Err(Error::new(missing())),
+        }
+    }
+}
+
+/// Returns true for what can stand in a program: no undefined values, bytes or objects.
+fn is_literal(value: &Value) -> bool {
+    match value {
+        Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) | Value::Range(_) => true,
+        Value::List(items) | Value::Tuple(items) => items.items.iter().all(is_literal),
+        Value::Dict(dict) => dict.entries.iter().all(|(key, value)| is_literal(key) && is_literal(value)),
+        Value::Undefined(_) | Value::Bytes(_) | Value::View(..) | Value::Object(_) => false,
+    }
+}
