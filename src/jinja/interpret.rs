@@ -447,7 +447,11 @@ impl<'t> Interpreter<'t> {
                         items?
                     }
                 },
-                Object::Loop(state) => self.rest_of_loop(state)?,
+                Object::Loop(state) => {
+                    let items = self.rest_of_loop(state)?;
+                    state.index.set(state.index.get() + items.len());
+                    items.into_iter().map(|item| Value::tuple(vec![item, value.clone()], &self.meter)).collect::<Result<_>>()?
+                }
                 other => return Err(Error::new(format!("a '{}' cannot be looped over", other.type_name()))),
             },
             other => return Err(Error::new(format!("a '{}' cannot be looped over", other.type_name()))),
