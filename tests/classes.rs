@@ -185,6 +185,9 @@ fn a_gemma_tokenizer_puts_no_space_in_front() {
         }
         assert_eq!(tokenizer.decode(&[286, 268], false).unwrap(), " hi", "{class}");
     }
+    // Without an unknown token, a character that has no token is an error.
+    let (tokenizer, _) = read(&bytes(), &json!({ "tokenizer_class": "GemmaTokenizer", "unk_token": null }));
+    assert!(tokenizer.encode("a").is_ok() && tokenizer.encode("a?").unwrap_err().to_string().contains("`None` not found"));
 }
 
 #[test]

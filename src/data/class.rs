@@ -191,7 +191,8 @@ impl Class {
             }
             vocabulary => vocabulary,
         };
-        let unk = unk.filter(|_| self.pieces() && self.steps != Steps::Words { legacy: true });
+        // transformers writes a missing token as `None`, so that a character that has neither a token nor its bytes is an error.
+        let unk = Some(unk.unwrap_or("None")).filter(|_| self.pieces() && self.steps != Steps::Words { legacy: true });
         json!({
             "type": "BPE", "unk_token": unk, "fuse_unk": self.pieces(), "byte_fallback": self.pieces(), "ignore_merges": false,
             "vocab": vocabulary, "merges": merges,
