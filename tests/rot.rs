@@ -322,7 +322,7 @@ fn changed_records_are_reported_by_whatever_shows_them() {
     train(&run_path, Some(settings(&scratch)), None).unwrap();
     let [name, svg, csv] = ["records", "curves.svg", "curves.csv"].map(|name| scratch.path(name).display().to_string());
     let commands = [&["compare", &name][..], &["curves", &name, "--out", &svg], &["curves", &name, "--out", &csv]];
-    let tried = || commands.map(|arguments| run(arguments));
+    let tried = || commands.map(run);
     for (good, said) in tried() {
         assert!(good && !said.contains("metrics.jsonl"), "{said}");
     }
