@@ -111,6 +111,14 @@ fn a_run_keeps_the_shape_of_its_model() {
     }
     std::fs::remove_file(scratch.path("small.json")).unwrap();
     resume();
+    std::fs::remove_file(scratch.path("runs/run/run.toml")).unwrap();
+    // The checkpoint alone is a model; a comparison needs the settings.
+    let [path, packed] = ["runs/run", "run.signet"].map(|name| scratch.path(name).display().to_string());
+    let (good, said) = run(&["pack", &path, &packed]);
+    assert!(good, "{said}");
+    let (good, said) = run(&["compare", &path]);
+    assert!(!good && said.contains("run.toml: it is missing"), "{said}");
+    assert!(run(&["check", "--repair", &path]).0);
     let (good, said) = run(&["train", "--resume", "--plan", "--device", "cpu", "--name", "run", "--runs", &scratch.path("runs").display().to_string()]);
     assert!(good && said.contains("total"), "{said}");
 }

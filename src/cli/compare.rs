@@ -30,6 +30,11 @@ pub(super) struct Compare {
 }
 
 impl Compare {
+    /// Returns true if it writes no file.
+    pub(super) fn only_prints(&self) -> bool {
+        self.out.is_none()
+    }
+
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { runs, out, tokens, json, csv } = self;
         let axis = if tokens { Axis::Tokens } else { Axis::Steps };

@@ -57,6 +57,11 @@ pub(super) struct Eval {
 }
 
 impl Eval {
+    /// Returns true if it writes no file.
+    pub(super) fn only_prints(&self) -> bool {
+        self.out.is_none()
+    }
+
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
         let json = self.json;
         let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} eta {eta}").expect("a fixed template");

@@ -73,6 +73,8 @@ impl Command {
         match self {
             Self::Train(train) if train.only_plans() => Printed::All,
             Self::Sweep(sweep) if sweep.only_plans() => Printed::All,
+            Self::Compare(compare) if compare.only_prints() => Printed::All,
+            Self::Eval(eval) if eval.only_prints() => Printed::All,
             Self::Data(_) | Self::Chat(_) | Self::Generate(_) | Self::Inspect(_) | Self::Devices(_) | Self::Bench(_) => Printed::All,
             Self::Compare(_) | Self::Eval(_) | Self::Check(_) | Self::Conform(_) => Printed::Some,
             Self::App(_) | Self::Train(_) | Self::Sweep(_) | Self::Teach(_) | Self::Curves(_) => Printed::Progress,

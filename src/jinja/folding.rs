@@ -41,7 +41,7 @@ impl Interpreter<'_> {
     }
 
     /// Refuses to compute as a constant what needs the template to run.
-    pub(super) fn runs(&self) -> Result<()> {
+    pub(super) fn require_runtime(&self) -> Result<()> {
         if self.folding { Err(Error::new("this is no constant")) } else { Ok(()) }
     }
 

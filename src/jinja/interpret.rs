@@ -94,7 +94,7 @@ impl<'t> Interpreter<'t> {
 
     /// A variable.
     pub(super) fn variable(&mut self, name: &Name) -> Result<Value> {
-        self.runs()?;
+        self.require_runtime()?;
         match self.scope.get(name) {
             Some(Some(value)) => return Ok(value),
             Some(None) => return Ok(Value::missing(format!("'{name}' is not assigned yet"))),
@@ -185,7 +185,7 @@ impl<'t> Interpreter<'t> {
                 }
                 match &condition.otherwise {
                     Some(otherwise) => self.eval(otherwise),
-                    None => self.runs().map(|()| Value::missing("the inline if is false and has no else")),
+                    None => self.require_runtime().map(|()| Value::missing("the inline if is false and has no else")),
                 }
             }
             ExprKind::Call(callee, args) => self.call_expression(callee, args, None),
@@ -298,7 +298,7 @@ impl<'t> Interpreter<'t> {
 
     /// A call; `caller` is what a call block adds.
     pub(super) fn call_expression(&mut self, callee: &Expr, args: &Args, caller: Option<Value>) -> Result<Value> {
-        self.runs()?;
+        self.require_runtime()?;
         let callee = match &callee.kind {
             ExprKind::Attribute(value, name) => {
                 let value = self.eval(value)?;
@@ -345,13 +345,16 @@ impl<'t> Interpreter<'t> {
 
     fn filter_expression(&mut self, value: Option<&Expr>, name: &Name, args: &Args) -> Result<Value> {
         if filters::OF_CONTEXT.contains(&&**name) {
-            self.runs()?;
+            self.require_runtime()?;
         }
         let value = match value {
             Some(value) if matches!(&**name, "default" | "d") => self.lenient(value)?,
             Some(value) => self.eval(value)?,
             // In a block, what was written is filtered.
-            None => Value::text(std::mem::take(&mut self.out), self.escapes),
+            None => {
+                self.require_runtime()?;
+                Value::text(std::mem::take(&mut self.out), self.escapes)
+            }
         };
         let arguments = self.arguments(args)?;
         self.filter(name, value, arguments)

@@ -120,7 +120,8 @@ pub(super) fn compare(request: &CompareRequest, stop: &Stop, emit: &mut dyn FnMu
 
 /// The runs that paths name: a run itself, or all in a folder.
 fn expanded(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    let is_run = |path: &Path| platform::is_file(&path.join("run.toml"));
+    // One without run.toml is reported where its settings are read.
+    let is_run = |path: &Path| platform::is_file(&path.join("run.toml")) || platform::is_dir(&path.join("checkpoints"));
     let mut runs: Vec<PathBuf> = Vec::new();
     for path in paths {
         if is_run(path) {
@@ -153,7 +154,7 @@ struct Read {
     settings: Settings,
     /// Steps and lowest values of held-out KL divergence and next-token loss.
     lowest: [Option<(u64, f64)>; 2],
-    /// What is wrong with its records, if they are not as they were written.
+    /// Damage found in `metrics.jsonl`.
     damage: Option<String>,
 }
 

@@ -21,7 +21,7 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
         return Ok(ModelFile::embedded_student()?);
     }
     let path = Path::new(name);
-    if platform::is_file(&path.join("run.toml")) {
+    if platform::is_file(&path.join("run.toml")) || platform::is_dir(&path.join("checkpoints")) {
         let step = train::checkpoints(path)?.last().copied().with_context(|| format!("{name}: this run has no checkpoint yet"))?;
         return Ok(ModelFile::open(&train::checkpoint(path, step))?);
     }

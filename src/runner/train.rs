@@ -202,10 +202,12 @@ impl Inputs {
         let (mut tokenizer, chat) = match (own, saved) {
             (Some(own), _) => own,
             (None, None) => tokenizer(config, teacher.as_ref())?,
-            (None, Some(saved)) => tokenizer(config, teacher.as_ref()).or_else(|error| {
-                let kept = kept_tokenizer(saved)?.ok_or_else(|| anyhow!("{error:#}"))?;
-                emit(Event::Note { text: format!("{error:#}. The run keeps the tokenizer of its checkpoint") });
-                anyhow::Ok(kept)
+            (None, Some(saved)) => tokenizer(config, teacher.as_ref()).or_else(|error| match kept_tokenizer(saved) {
+                Ok(Some(kept)) => {
+                    emit(Event::Note { text: format!("{error:#}. The run keeps the tokenizer of its checkpoint") });
+                    Ok(kept)
+                }
+                _ => Err(error),
             })?,
         };
         if let Some(own) = saved.map(checkpoint_tokenizer).transpose()?.flatten()
@@ -331,7 +333,8 @@ fn setting(name: &'static str, error: impl Into<anyhow::Error>) -> anyhow::Error
 }
 
 /// The shapes of a run, from what is known of its files; `teacher` may name the shape of one that need
-/// not exist. A student that was saved before has the shape of its checkpoint `saved`. With them, the tokenizer.
+/// not exist. A run that was saved before keeps the shape and the tokenizer of its checkpoint `saved`. With them, the
+/// tokenizer.
 pub(super) fn known_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: Option<&str>, known: &mut Known) -> Result<(Shapes, Arc<Tokenizer>)> {
     let (taught, own) = match teacher {
         Some(name) => {
@@ -342,14 +345,18 @@ pub(super) fn known_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: 
             };
             (Some((shape, Linears::Dense)), None)
         }
-        None => known.teacher(&config.teacher)?.map_or((None, None), |found| (Some((found.config, found.linears)), found.tokenizer)),
+        None => match known.teacher(&config.teacher) {
+            // The distributions of one that is gone are in the cache.
+            Err(_) if saved.is_some() && config.teacher_cache.is_some() && !config.eval_teacher => (None, None),
+            found => found?.map_or((None, None), |found| (Some((found.config, found.linears)), found.tokenizer)),
+        },
     };
-    let tokenizer = match (&config.tokenizer, own) {
-        (Source::Path(_), _) | (_, None) => known.tokenizer(&config.tokenizer).or_else(|error| {
-            let kept = saved.map(checkpoint_tokenizer).transpose()?.flatten();
-            kept.map(Arc::new).ok_or_else(|| setting("tokenizer", error))
-        })?,
-        (_, Some(own)) => own,
+    let known_ids = taught.as_ref().map_or(usize::MAX, |(shape, _)| shape.vocab_size);
+    let kept = saved.map(checkpoint_tokenizer).transpose()?.flatten();
+    let tokenizer = match (kept, &config.tokenizer, own) {
+        (Some(kept), ..) => Arc::new(kept.within(known_ids)),
+        (None, Source::Path(_), _) | (None, _, None) => known.tokenizer(&config.tokenizer).map_err(|error| setting("tokenizer", error))?,
+        (None, _, Some(own)) => own,
     };
     if teacher.is_none() {
         check_vocabulary(&tokenizer, taught.as_ref().map(|(shape, _)| shape))?;

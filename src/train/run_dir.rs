@@ -81,7 +81,7 @@ impl RunDir {
     /// Refuses a name that is taken, and says whether somebody is at it.
     pub fn check_free(path: &Path) -> Result<(), RunError> {
         if !platform::exists(&path.join("run.toml")) {
-            return without_settings(path).map_or(Ok(()), Err);
+            return missing_settings(path).map_or(Ok(()), Err);
         }
         drop(Self::lock(path)?);
         Err(RunError::Exists(path.to_path_buf()))
@@ -95,7 +95,7 @@ impl RunDir {
         if platform::exists(&path.join("run.toml")) {
             return Err(RunError::Exists(path.to_path_buf()));
         }
-        if let Some(error) = without_settings(path) {
+        if let Some(error) = missing_settings(path) {
             return Err(error);
         }
         let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
@@ -427,7 +427,7 @@ pub fn run_settings(path: &Path) -> Result<TrainConfig, RunError> {
 fn read_settings(path: &Path) -> Result<(String, Option<RunRecord>, TrainConfig), RunError> {
     let file = path.join("run.toml");
     let text = platform::read_text(&file).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => without_settings(path).unwrap_or_else(|| RunError::Missing(path.to_path_buf())),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => missing_settings(path).unwrap_or_else(|| RunError::Missing(path.to_path_buf())),
         _ => RunError::Io { path: file.clone(), error },
     })?;
     let broken = |problem: String| RunError::Broken { path: file.clone(), problem };
@@ -441,7 +441,7 @@ fn read_settings(path: &Path) -> Result<(String, Option<RunRecord>, TrainConfig)
 }
 
 /// The error of a run that has checkpoints but no `run.toml`, if this is one.
-fn without_settings(path: &Path) -> Option<RunError> {
+fn missing_settings(path: &Path) -> Option<RunError> {
     let file = path.join("run.toml");
     let steps = checkpoints(path).unwrap_or_default();
     if steps.is_empty() || platform::exists(&file) {

@@ -220,11 +220,13 @@ fn same(same: bool) -> Result<(), String> {
 
 /// Verifies what a run has recorded, `metrics.jsonl`; returns the problem if it is not as it was written.
 pub fn verify_metrics(run: &Path) -> Option<String> {
-    let steps = checkpoints(run).unwrap_or_default();
-    match metrics(run, newest_record(run, &steps).as_ref()) {
+    let verified = || match metrics(run, newest_record(run, &checkpoints(run).unwrap_or_default()).as_ref()) {
         Outcome::Damaged { problem } => Some(problem),
         _ => None,
-    }
+    };
+    let problem = verified()?;
+    // A rollback of a run that trains may have come in between.
+    if RunDir::is_locked(run) { verified() } else { Some(problem) }
 }
 
 /// Verifies `metrics.jsonl`: the lines up to a checkpoint by their checksum, and that every line is a step.

@@ -79,12 +79,11 @@ impl RunsTab {
 
     /// Removes the marker once none of the runs on which the step was pinned is chosen any more.
     fn unpin(&mut self) {
-        let of = |chosen: &Chosen| chosen.path.clone();
-        match self.view.marker {
-            None => self.pinned.clear(),
-            Some(_) if self.pinned.is_empty() => self.pinned = self.chosen.iter().map(of).collect(),
-            Some(_) if !self.chosen.iter().any(|chosen| self.pinned.contains(&chosen.path)) => self.view.marker = None,
-            Some(_) => {}
+        let (marker, runs) = &mut self.pinned;
+        if *marker != self.view.marker {
+            (*marker, *runs) = (self.view.marker, self.chosen.iter().map(|chosen| chosen.path.clone()).collect());
+        } else if !self.chosen.iter().any(|chosen| runs.contains(&chosen.path)) {
+            self.view.marker = None;
         }
     }
 

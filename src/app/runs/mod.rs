@@ -57,8 +57,8 @@ pub(super) struct RunsTab {
     chosen: Vec<Chosen>,
     /// How their curves are looked at.
     view: View,
-    /// Runs that were chosen when the step was pinned.
-    pinned: Vec<PathBuf>,
+    /// The step that is pinned, and the runs that were chosen then.
+    pinned: (Option<f64>, Vec<PathBuf>),
     dialog: Option<Dialog>,
     /// The folder as it is being typed.
     folder: Option<String>,
@@ -81,7 +81,7 @@ impl RunsTab {
             problem: None,
             chosen: Vec::new(),
             view: View::default(),
-            pinned: Vec::new(),
+            pinned: (None, Vec::new()),
             dialog: None,
             folder: None,
         }

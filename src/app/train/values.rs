@@ -77,7 +77,7 @@ impl Form {
         let mut values = DEFAULTS.clone();
         for field in FIELDS {
             let Some(typed) = self.typed.get(field.name) else { continue };
-            match value(field.kind, typed).and_then(|value| fitting(field.name, value)) {
+            match value(field.kind, typed).and_then(|value| check_type(field.name, value)) {
                 Ok(value) => put(&mut values, field.name, value),
                 Err(problem) => _ = problems.insert(field.name.to_string(), problem),
             }
@@ -169,7 +169,7 @@ fn value(kind: Kind, typed: &str) -> Result<Value, String> {
 }
 
 /// A setting's value, if the settings can have it: whole numbers have fewer bits in a page.
-fn fitting(name: &str, value: Value) -> Result<Value, String> {
+fn check_type(name: &str, value: Value) -> Result<Value, String> {
     let mut values = DEFAULTS.clone();
     put(&mut values, name, value.clone());
     match serde_json::from_value::<TrainConfig>(Value::Object(values)) {
@@ -215,9 +215,9 @@ mod tests {
     #[test]
     fn a_value_that_no_setting_can_hold_is_refused_alone() {
         // As 5000000000 of 32 bits in a page.
-        assert!(fitting("batch", Value::from(-1)).unwrap_err().contains("it cannot be -1"));
-        assert_eq!(fitting("batch", Value::from(7)), Ok(Value::from(7)));
-        assert_eq!(fitting("guard.window", Value::from(9)), Ok(Value::from(9)));
+        assert!(check_type("batch", Value::from(-1)).unwrap_err().contains("it cannot be -1"));
+        assert_eq!(check_type("batch", Value::from(7)), Ok(Value::from(7)));
+        assert_eq!(check_type("guard.window", Value::from(9)), Ok(Value::from(9)));
     }
 
     #[test]

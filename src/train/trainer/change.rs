@@ -34,8 +34,11 @@ impl Trainer {
             return self.note(&format!("nothing was changed: {problem}"), emit);
         }
         // The steps that led to a rollback are replayed from the checkpoint before them, and must not be replayed with this.
-        if what.lr.is_some() && self.rolled_back {
-            self.save(false, emit).await?;
+        if what.lr.is_some()
+            && self.rolled_back
+            && let Err(error) = self.save(false, emit).await
+        {
+            return self.note(&format!("nothing was changed, since the run could not be saved before: {error}"), emit);
         }
         let step = self.state.step + 1;
         let mut changes = self.changes.clone();
