@@ -61,7 +61,8 @@ fn a_folder_is_listed_with_what_is_broken_in_it() {
     let folder = scratch.path("runs");
     assert_eq!(list(&folder), (false, vec![], 0));
     let (whole, broken) = (recorded(&folder, "whole", 5), recorded(&folder, "broken", 3));
-    std::fs::write(broken.join("run.toml"), "steps = \"many\"").unwrap();
+    let text = std::fs::read_to_string(broken.join("run.toml")).unwrap();
+    std::fs::write(broken.join("run.toml"), text.replace("steps = 100", "steps = \"many\"")).unwrap();
     std::fs::create_dir_all(folder.join("holiday pictures")).unwrap();
     std::fs::write(folder.join("notes.txt"), "no run").unwrap();
     let held = Lock::take(&whole.join(".lock")).unwrap().unwrap();
