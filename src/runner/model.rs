@@ -21,7 +21,9 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
         return Ok(ModelFile::embedded_student()?);
     }
     let path = Path::new(name);
-    if platform::is_file(&path.join("run.toml")) || platform::is_dir(&path.join("checkpoints")) {
+    // A run without run.toml still has its checkpoints; a model's directory may have a folder of that name, too.
+    let is_model = platform::is_file(&path.join("config.json"));
+    if platform::is_file(&path.join("run.toml")) || platform::is_dir(&path.join("checkpoints")) && !is_model {
         let step = train::checkpoints(path)?.last().copied().with_context(|| format!("{name}: this run has no checkpoint yet"))?;
         return Ok(ModelFile::open(&train::checkpoint(path, step))?);
     }
