@@ -161,7 +161,10 @@ pub(crate) fn step() -> Outcome {
         return Outcome::Skipped(format!("the page is not tried in a browser: {why}"));
     }
     if !web::dist().join("index.html").is_file() {
-        return Outcome::Failed("there is no page to try".into());
+        return match web::prepare() {
+            Ok(()) => Outcome::Failed("there is no page to try".into()),
+            Err(why) => Outcome::Skipped(format!("there is no page to try: {why}")),
+        };
     }
     match run(None, "") {
         Ok(said) => Outcome::Passed(said),

@@ -14,7 +14,8 @@ use crate::wrapper;
 use server::{Server, Site};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use toolchain::{TARGET, Toolchain};
+use toolchain::TARGET;
+pub(crate) use toolchain::prepare;
 
 /// What the code needs: random bytes from the browser, and its vector instructions.
 const FLAGS: &str = "--cfg getrandom_backend=\"wasm_js\" -C target-feature=+simd128";
@@ -38,6 +39,9 @@ pub(crate) fn dist() -> PathBuf {
 
 /// Builds the page as a step of the tests; `quick` where little time is left, which leaves its size untested.
 pub(crate) fn step(quick: bool) -> Outcome {
+    if let Err(why) = prepare() {
+        return Outcome::Skipped(format!("the page is not built: {why}"));
+    }
     match build(quick) {
         Ok(said) if quick => Outcome::Passed(format!("{said}; built quickly, so its size was not tested")),
         Ok(said) => Outcome::Passed(said),
@@ -47,9 +51,9 @@ pub(crate) fn step(quick: bool) -> Outcome {
 
 /// Builds `web/dist`; gives its sizes in a line.
 pub(crate) fn build(quick: bool) -> Result<String, String> {
-    let toolchain = Toolchain::find()?;
-    println!("building for WebAssembly with {}", toolchain.name());
-    let mut cargo = toolchain.build();
+    prepare()?;
+    println!("building for WebAssembly");
+    let mut cargo = toolchain::build();
     cargo.args(["--locked", "--bin", "signet", "--no-default-features", "--profile", PROFILE]);
     if quick {
         QUICK.iter().for_each(|setting| {
