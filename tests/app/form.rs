@@ -158,7 +158,7 @@ fn what_is_dropped_goes_where_it_belongs() {
     // A text that is named by its path and is none says so where it stands, and the run waits.
     fill(&mut driver, "Path of a text file", &at("picture.png").display().to_string());
     press(&mut driver, "Add");
-    driver.wait_until("what is wrong", |driver| driver.shows("is not UTF-8 text: byte 0", true));
+    driver.wait_until("what is wrong", |driver| driver.shows("It cannot start: ", true) && driver.shows("is not UTF-8 text: byte 0", true));
     assert!(!start_is_offered(&driver));
 }
 

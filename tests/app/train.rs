@@ -173,3 +173,22 @@ fn what_cannot_begin_is_told_and_can_be_tried_again() {
     driver.click("Stop");
     wait_for_part(&mut driver, "everything is saved");
 }
+
+/// A screen reader, and a page's elements, press Start as it was drawn last.
+#[test]
+fn start_pressed_just_after_a_setting_was_typed_begins_the_run_with_it() {
+    let scratch = Scratch::new("pressed");
+    for frames in [0, 1, 2] {
+        let name = format!("after-{frames}");
+        let mut driver = app(&scratch, &name);
+        driver.wait_until("the plan", |driver| driver.shows("It fits", false));
+        driver.harness.get_by_role_and_label(Role::TextInput, "Steps").set_text_value_accesskit("123456");
+        driver.harness.run_steps(frames);
+        driver.harness.get_by_role_and_label(Role::Button, "Start").click_accesskit();
+        driver.wait_until("some steps", |driver| driver.harness.state().shared.training.as_ref().is_some_and(|training| training.step > 1));
+        let settings = std::fs::read_to_string(scratch.0.join("runs").join(&name).join("run.toml")).unwrap();
+        assert!(settings.lines().any(|line| line == "steps = 123456"), "{frames} frames later: {settings}");
+        driver.click("Stop");
+        wait_for_part(&mut driver, "everything is saved");
+    }
+}

@@ -5,11 +5,12 @@ use super::fields::{FIELDS, Field, Group, Kind, NONE, field_of};
 use super::inputs::Inputs;
 use super::plan::Planning;
 use super::preset::Presets;
+use super::start::name_problem;
 use super::values::{Checked, Form, default_text};
 use crate::app::dialog::{Dialog, Pick};
 use crate::app::shared::Shared;
 use crate::app::{heading, section};
-use crate::runner::{self, Command, Event, InputKind, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
+use crate::runner::{Command, Event, InputKind, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
 use eframe::egui::{self, Id, Panel, RichText, Role, ScrollArea, Sense, Shape, Stroke, Ui, WidgetInfo};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -59,6 +60,8 @@ pub(super) struct FormPanel {
     pub(super) dialog: Dialog<Browse>,
     /// The form that takes this one's place when somebody wants it back.
     undo: Option<Undo>,
+    /// Start was pressed: the run begins once the plan of the form as it is then is there.
+    pub(super) starting: bool,
 }
 
 impl FormPanel {
@@ -73,6 +76,7 @@ impl FormPanel {
             presets: Presets::default(),
             dialog: Dialog::default(),
             undo: None,
+            starting: false,
         }
     }
 
@@ -160,7 +164,7 @@ impl FormPanel {
         for path in self.inputs.dropped(ui) {
             self.send(Command::CheckInput { path, kind: InputKind::Any });
         }
-        let begin = Panel::bottom("start").show(ui, |ui| self.start(ui, shared)).inner;
+        Panel::bottom("start").show(ui, |ui| self.start_ui(ui, shared));
         ScrollArea::vertical().id_salt("settings").auto_shrink(false).show(ui, |ui| {
             self.head(ui, shared);
             self.basics(ui, shared);
@@ -169,7 +173,7 @@ impl FormPanel {
             self.planning.ui(ui, self.checked.problems.is_empty());
         });
         self.look(ui, shared);
-        begin
+        self.begin(shared)
     }
 
     /// Takes what was chosen in a file dialog.
@@ -339,69 +343,6 @@ impl FormPanel {
             None => {}
         }
     }
-
-    /// Why the run cannot be started now; none if it can.
-    fn obstacle(&self, shared: &Shared) -> Option<String> {
-        let label = |name: &str| field_of(name).map_or(name.to_string(), |field| field.label.to_string());
-        let form = &shared.settings.form;
-        if shared.training.is_some() {
-            return Some("a run is in training".into());
-        }
-        if let Some(problem) = name_problem(&form.name) {
-            return Some(problem);
-        }
-        if let Some((name, problem)) = self.checked.problems.iter().next() {
-            return Some(format!("{}: {problem}", label(name)));
-        }
-        if let Some(problem) = form.data.iter().find_map(|path| self.inputs.problem(path)) {
-            return Some(problem.clone());
-        }
-        self.planning.obstacle()
-    }
-
-    fn start(&mut self, ui: &mut Ui, shared: &Shared) -> Option<TrainRequest> {
-        let obstacle = self.obstacle(shared);
-        let mut request = None;
-        ui.horizontal_wrapped(|ui| {
-            let button = ui.add_enabled(obstacle.is_none(), egui::Button::new(RichText::new("Start").strong()));
-            if button.on_hover_text("Train with these settings").clicked() {
-                request = self.request(shared);
-            }
-            if let Some(obstacle) = obstacle {
-                ui.add(egui::Label::new(format!("It cannot start: {obstacle}")).wrap());
-            }
-        });
-        request
-    }
-
-    /// The run that Start would begin, or why it cannot.
-    pub(super) fn wanted(&self, shared: &Shared) -> Result<TrainRequest, String> {
-        match self.obstacle(shared) {
-            Some(obstacle) => Err(obstacle.to_string()),
-            None => self.request(shared).ok_or_else(|| "no free name is left in the folder of runs: give the run a name".into()),
-        }
-    }
-
-    fn request(&self, shared: &Shared) -> Option<TrainRequest> {
-        let Form { name, device, .. } = &shared.settings.form;
-        let runs = &shared.settings.runs;
-        let run = if name.is_empty() { runner::free_run(runs)? } else { runs.join(name) };
-        Some(TrainRequest {
-            run,
-            numbered: name.is_empty(),
-            config: Some(self.checked.config.clone()),
-            resume: false,
-            from_step: None,
-            device: device.clone(),
-            memory: None,
-        })
-    }
-}
-
-/// What is wrong with the name of a run.
-fn name_problem(name: &str) -> Option<String> {
-    // Without one, the first that is free is taken.
-    if name.is_empty() { None } else { runner::check_name(name).err().map(|error| error.to_string()) }
 }
 
 /// Says what is wrong, beneath what it is about.

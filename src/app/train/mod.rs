@@ -11,6 +11,7 @@ mod live;
 mod numbers;
 mod plan;
 mod preset;
+mod start;
 mod values;
 
 pub use values::Form;
@@ -241,10 +242,11 @@ impl TrainTab {
         match self.live.phase {
             Phase::Paused => self.order(Order::Go),
             ref phase if phase.runs() => {}
-            _ => match self.form.wanted(shared) {
-                Ok(request) => self.launch(request, shared),
-                Err(obstacle) => shared.notices.warn(format!("It cannot start: {obstacle}")),
-            },
+            _ => {
+                // A narrow window shows what stands in the way.
+                self.at_run = false;
+                self.form.start(shared);
+            }
         }
     }
 

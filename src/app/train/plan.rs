@@ -70,14 +70,14 @@ impl Planning {
     }
 
     /// Whether the figures are not of what the form says now.
-    fn stale(&self) -> bool {
+    pub(super) fn stale(&self) -> bool {
         self.asked || self.changed.is_some()
     }
 
-    /// Why no run can start with this plan.
+    /// Why no run can start with this plan; none while it is computed.
     pub(super) fn obstacle(&self) -> Option<String> {
         if self.stale() {
-            return Some("what it takes is being computed".into());
+            return None;
         }
         match (&self.error, &self.report) {
             (Some(error), _) => Some(error.clone()),
