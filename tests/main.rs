@@ -24,6 +24,7 @@ mod large;
 mod losses;
 mod memory;
 mod orders;
+mod pins;
 mod published;
 mod resume;
 mod rot;

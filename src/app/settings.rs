@@ -68,4 +68,17 @@ mod tests {
         assert_eq!(Settings::from_json("{\"tab\": \"Nowhere\"}"), Settings::default());
         assert_eq!(Settings::from_json("{\"zoom\": 2.0}").zoom, 2.0);
     }
+
+    /// A renamed field would forget what people have set.
+    #[test]
+    fn names_of_what_is_remembered_stay() {
+        let form = r#"{"name":"","device":"auto","data":[],"typed":{}}"#;
+        let sampling = r#"{"temperature":0.7,"top_k":40,"top_p":0.95,"min_p":0.0,"repetition_penalty":1.1,"seed":0}"#;
+        let request = format!(r#"{{"max_tokens":256,"sampling":{sampling},"stop_tokens":[],"stop_strings":[]}}"#);
+        let chat =
+            format!(r#"{{"model":"embedded","side_by_side":false,"teacher":"embedded","device":"auto","system":"","request":{request},"follow":false}}"#);
+        let look = r#"{"logarithmic":true,"smoothing":0.0}"#;
+        let kept = format!(r#"{{"tab":"Train","runs":"runs","last_run":null,"form":{form},"chat":{chat},"look":{look},"theme":"System","zoom":1.0}}"#);
+        assert_eq!(Settings::default().to_json().unwrap(), kept);
+    }
 }

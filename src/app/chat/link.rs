@@ -160,6 +160,9 @@ mod tests {
         assert_eq!(read, Link { request: Some(chat.request), system: Some(chat.system), model: Some(chat.model), problems: Vec::new() });
         let own = ChatSettings { model: "/files/mine.st".into(), ..ChatSettings::default() };
         assert!(!link("p", &own).contains("mine"), "what only this machine has is not told");
+        // Links that people have kept.
+        let kept = "p#temperature=0.7&top_k=40&top_p=0.95&min_p=0&repetition_penalty=1.1&seed=0&max_tokens=256";
+        assert_eq!(link("p", &own), kept);
     }
 
     #[test]

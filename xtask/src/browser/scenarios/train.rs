@@ -12,6 +12,8 @@ const STEPS: &str = "20";
 const WARMUP: &str = "5";
 const BATCH: &str = "2";
 const SEQ: &str = "64";
+/// The names under which the page keeps what it remembers, and its files: under other names, what people have kept is lost.
+const STORED: &str = "settings | models signet";
 /// Steps before it is stopped.
 const BEFORE: u64 = 6;
 /// Share by which two losses may differ: a browser's vectors are shorter, so its sums round otherwise,
@@ -36,6 +38,12 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     let kept = "document.getElementById('signet').dispatchEvent(new PointerEvent('pointermove', { clientX: 9, clientY: 9, bubbles: true }));
         return Object.values(localStorage).some((it) => it.includes('run-1'));";
     wait("that the app remembers the run", PATIENCE, || Ok((browser.script(kept)? == true).then_some(())))?;
+    let stored = "await (async () => { const folders = await Array.fromAsync((await navigator.storage.getDirectory()).keys());
+        return Object.keys(localStorage).sort().join(' ') + ' | ' + folders.sort().join(' '); })()";
+    let stored = browser.promised(stored)?;
+    if stored != STORED {
+        return Err(format!("the page keeps what it remembers under {stored}, not under {STORED:?}"));
+    }
     browser.navigate(&format!("{}?again", server.url()))?;
     started(&browser)?;
     press(&browser, "Train")?;
