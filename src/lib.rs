@@ -12,7 +12,7 @@
 //! 6. `conform` holds every operation on every device against a float64 oracle, `certify` whole models
 //!    against the CPU device, and `tune` chooses among the variants of an operation that are right on
 //!    an adapter the fastest;
-//! 7. the `runner` owns all work: a command in, events out; `app` (the window) and `cli` speak only to it.
+//! 7. the `runner` owns all work: a command in, events out. The faces, crates of their own in `crates/`, speak only to it.
 
 pub mod platform;
 pub mod rng;
@@ -41,7 +41,3 @@ pub mod certify;
 pub mod bench;
 
 pub mod runner;
-
-pub mod app;
-#[cfg(feature = "desktop")]
-pub mod cli;

@@ -1,5 +1,6 @@
 //! Conversations as front ends hold them: through the runner, alone and side by side with a teacher.
 
+use crate::shared::root;
 use pollster::block_on;
 use signet::data::Tokenizer;
 use signet::graph::Machine;
@@ -187,7 +188,7 @@ fn what_is_no_model_leaves_the_conversation_as_it_is() {
     talk.open("embedded", None).unwrap();
     let (_, before) = talk.say("hello there");
     let text = scratch.file("notes.txt", b"milk, eggs");
-    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ad/student");
+    let golden = root().join("tests/golden/ad/student");
     let golden = golden.to_str().unwrap();
     for (model, teacher, problem) in [
         (&text[..], None, "notes.txt"),

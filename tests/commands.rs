@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// A name that a shell takes apart unless it is quoted.
 const NAME: &str = "it's one name";
 /// A model that needs no training.
-const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gguf/tiny.gguf");
+const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/gguf/tiny.gguf");
 
 /// Checks that `label` is followed by a command of this program with these arguments, as the shell reads it.
 fn assert_command(said: &str, label: &str, arguments: &[&str]) {
@@ -86,4 +86,16 @@ fn packing_prints_how_to_chat_with_the_file() {
     let (good, said) = run(&["pack", TINY, &out]);
     assert!(good, "{said}");
     assert_command(&said, "talk with it: ", &["chat", &out]);
+}
+
+#[test]
+fn without_the_app_beside_it_the_program_says_how_to_build_it() {
+    let scratch = Scratch::new("alone");
+    let alone = scratch.path(&format!("signet{}", std::env::consts::EXE_SUFFIX));
+    std::fs::copy(env!("CARGO_BIN_EXE_signet"), &alone).unwrap();
+    for arguments in [&[][..], &["app"], &["bench", "app"]] {
+        let output = Command::new(&alone).args(arguments).env("DISPLAY", ":0").output().unwrap();
+        let said = text(&output);
+        assert!(output.status.code() == Some(1) && said.contains("cargo run --release -p signet-app"), "{arguments:?}: {said}");
+    }
 }

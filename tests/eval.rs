@@ -2,6 +2,7 @@
 //! `tests/eval/README.md`), evaluations stopped and gone on with, and bad input.
 
 use crate::device;
+use crate::shared::root;
 use signet::assets;
 use signet::data::Tokenizer;
 use signet::eval::{Encoder, Question, Request, RowOutcome, Rows, Scorer, Task};
@@ -73,7 +74,7 @@ impl Drop for Scratch {
 }
 
 fn tests() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+    root().join("tests")
 }
 
 fn rows(name: &str) -> PathBuf {

@@ -6,10 +6,10 @@ pub(crate) mod allocator;
 #[path = "../fuzz/readers.rs"]
 mod readers;
 
+use crate::shared::root;
 use readers::{READERS, check};
 use signet::rng::Key;
 use std::collections::BTreeMap;
-use std::path::Path;
 
 #[global_allocator]
 static ALLOCATOR: allocator::Counting = allocator::Counting;
@@ -19,7 +19,7 @@ const CHANGES: u64 = 3000;
 
 /// The seeds of a reader by name.
 fn seeds(reader: &str) -> BTreeMap<String, Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(reader);
+    let folder = root().join("fuzz/seeds").join(reader);
     let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let seeds: BTreeMap<String, Vec<u8>> = entries
         .map(|entry| {
@@ -98,7 +98,7 @@ fn every_seed_is_read_whole_cut_and_changed() {
 
 #[test]
 fn every_reader_has_a_fuzz_target() {
-    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/Cargo.toml")).unwrap();
+    let manifest = std::fs::read_to_string(root().join("fuzz/Cargo.toml")).unwrap();
     for reader in READERS {
         assert!(manifest.contains(&format!("fuzz_targets/{}.rs", reader.name)), "{}", reader.name);
     }

@@ -3,6 +3,7 @@
 
 use crate::infer::{logits, relative};
 use crate::runs::ask;
+use crate::shared::root;
 use crate::train::{Scratch, as_str, run};
 use serde_json::Value;
 use signet::formats::gguf::Gguf;
@@ -12,11 +13,11 @@ use signet::graph::{Machine, Storage};
 use signet::infer::{Message, Template};
 use signet::model::{LlamaConfig, ModelFile, Purpose, RopeScaling, export_gguf};
 use signet::runner::{Command, Event, InputKind};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 pub(crate) fn made(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gguf").join(name)
+    root().join("tests/gguf").join(name)
 }
 
 fn json(name: &str) -> Value {

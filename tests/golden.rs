@@ -1,6 +1,7 @@
 //! Golden figures: whole training runs computed in float64 by another framework (see
 //! `tests/golden/README.md`), held on the CPU device and on every adapter.
 
+use crate::shared::root;
 use pollster::block_on;
 use serde::Deserialize;
 use signet::data::Batch;
@@ -41,7 +42,7 @@ struct Hyperparameters {
 
 /// Every directory of golden runs: those of the repository, or of `SIGNET_GOLDEN`.
 fn runs() -> Vec<PathBuf> {
-    let root = std::env::var_os("SIGNET_GOLDEN").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden"), PathBuf::from);
+    let root = std::env::var_os("SIGNET_GOLDEN").map_or_else(|| root().join("tests/golden"), PathBuf::from);
     let entries = std::fs::read_dir(&root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
     let mut runs: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.join("run.json").exists()).collect();
     runs.sort();

@@ -1,6 +1,7 @@
 //! From a file to text: packing, opening what is hostile, generating, chatting.
 
 use crate::device::machine;
+use crate::shared::root;
 use pollster::block_on;
 use signet::data::{END, Tokenizer, USER};
 use signet::formats::TensorSource;
@@ -35,7 +36,7 @@ impl Drop for Scratch {
 }
 
 pub(crate) fn student() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ad/student")
+    root().join("tests/golden/ad/student")
 }
 
 fn tokenizer() -> Tokenizer {

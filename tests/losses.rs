@@ -1,12 +1,13 @@
 //! The ways to distil against figures of another framework in float64 (`tests/golden/losses/make.py`),
 //! on the CPU device and on every adapter.
 
+use crate::shared::root;
 use pollster::block_on;
 use serde::Deserialize;
 use signet::device::{Checks, Gpu, adapters};
 use signet::graph::{Class, Home, Machine, Spec, Tape};
 use signet::ops::{Distill, DistillTop, Divergence, FUSIONS, Objective, TERMS};
-use std::path::Path;
+
 use std::sync::Arc;
 
 #[derive(Deserialize)]
@@ -38,7 +39,7 @@ struct Case {
 
 impl Golden {
     fn open() -> Self {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/losses/losses.json");
+        let path = root().join("tests/golden/losses/losses.json");
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
     }
 

@@ -1,6 +1,5 @@
 //! The integration tests, in one binary.
 
-mod app;
 mod chat;
 mod classes;
 #[cfg(unix)]
@@ -31,6 +30,7 @@ mod rot;
 mod runs;
 mod settings;
 mod shaders;
+mod shared;
 mod skip;
 #[cfg(feature = "smollm2")]
 mod smollm2;

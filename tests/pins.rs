@@ -4,20 +4,21 @@
 
 mod json;
 
+use crate::shared::root;
 use crate::train::{SMALL, Scratch, signet, text};
 use json::Names;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Models that need no training: a dense one, and a student.
 const MODELS: [(&str, &str); 2] =
-    [("TINY", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/gguf/tiny.gguf")), ("FBI", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/published/fbi"))];
+    [("TINY", concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/gguf/tiny.gguf")), ("FBI", concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/published/fbi"))];
 /// A small run that writes every kind of file.
 const RUN: &str = "train --device cpu --name run --steps 2 --warmup 1 --seq 16 --batch 1 --sample-every 2 --sample-tokens 4 --eval-every 2 --eval-batches 1";
 
 /// Compares with what is pinned under `name`.
 fn pinned(name: &str, now: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/pins").join(name);
+    let path = root().join("tests/pins").join(name);
     if std::env::var_os("UPDATE_PINS").is_some() {
         return std::fs::write(path, now).unwrap();
     }
@@ -35,7 +36,7 @@ impl Folder {
     fn new(name: &str) -> Self {
         let scratch = Scratch::new(name);
         std::fs::write(scratch.path("small.json"), SMALL).unwrap();
-        let corpus = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/corpus.txt")).unwrap();
+        let corpus = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/corpus.txt")).unwrap();
         std::fs::write(scratch.path("some.txt"), corpus.split_inclusive('\n').take(3).collect::<String>()).unwrap();
         Self(scratch)
     }
@@ -145,7 +146,7 @@ seed = [1, 2]
 
 /// Rows of a task.
 fn rows(task: &str) -> String {
-    format!("{}/tests/eval/rows/{task}.jsonl", env!("CARGO_MANIFEST_DIR"))
+    root().join(format!("tests/eval/rows/{task}.jsonl")).display().to_string()
 }
 
 #[test]

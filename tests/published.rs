@@ -1,13 +1,14 @@
 //! Models in the layouts in which they are published, against the logits of transformers; and what is wrong
 //! with such a directory, named. `published/make.py` made them.
 
+use crate::shared::root;
 use pollster::block_on;
 use signet::formats::{FormatError, TensorSource, TorchFile};
 use signet::graph::{Machine, Storage};
 use signet::infer::Engine;
 use signet::model::{Linears, LlamaConfig, ModelFile, Purpose, RopeScaling, pack};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// A copy of one of the directories, removed when it goes out of scope.
 pub(crate) struct Copied(pub(crate) PathBuf);
@@ -42,7 +43,7 @@ impl Drop for Copied {
 }
 
 pub(crate) fn published(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/published").join(name)
+    root().join("tests/published").join(name)
 }
 
 fn torch(name: &str) -> Result<TorchFile, FormatError> {

@@ -2,6 +2,7 @@
 //! either found by `check`, or in a file that nothing depends on; and no training goes on from it to other weights.
 
 use crate::runs::ask;
+use crate::shared::root;
 use crate::train::{Scratch, run};
 use signet::data::{CacheWriter, Chat, Corpus, Ids, Origin, Store, TeacherCache, Tokenizer, Tokenizing, Watch};
 use signet::formats::seal;
@@ -449,7 +450,7 @@ fn what_an_earlier_version_wrote_is_resumed_and_opened() {
 /// The seed is made by a program of its own (`fuzz/seeds.py`), as `docs/formats.md` describes it.
 #[test]
 fn checksums_are_those_that_are_described() {
-    let seed = |name: &str| std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(name)).unwrap();
+    let seed = |name: &str| std::fs::read(root().join("fuzz/seeds").join(name)).unwrap();
     let model = ModelFile::from_snapshot("sealed", Arc::new(seed("packed/sealed"))).unwrap();
     assert!(model.has_sums());
     model.verify(&mut |_, _| true).unwrap();

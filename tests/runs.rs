@@ -1,8 +1,8 @@
 //! The runs of a folder through the runner: listing, following, renaming, the trash, and export.
 
-use crate::train::Scratch;
+use crate::shared::{Scratch, line, recorded};
 use signet::platform::Lock;
-use signet::runner::{Command, Event, Metrics, Place, RunInfo, Runner, Stop, TrainConfig};
+use signet::runner::{Command, Event, Place, RunInfo, Runner, Stop};
 use std::path::{Path, PathBuf};
 
 /// What a command told, or why it failed.
@@ -10,36 +10,6 @@ pub(crate) fn ask(command: Command) -> Result<Vec<Event>, String> {
     let mut events = Vec::new();
     Runner::new(Stop::default()).run(command, &mut |event| events.push(event)).map_err(|error| format!("{error:#}"))?;
     Ok(events)
-}
-
-/// A run as if `steps` steps of it had been trained.
-pub(crate) fn recorded(folder: &Path, name: &str, steps: u64) -> PathBuf {
-    let run = folder.join(name);
-    std::fs::create_dir_all(run.join("checkpoints/step-00000002")).unwrap();
-    let config = toml::to_string(&TrainConfig { steps: 100, ..TrainConfig::default() }).unwrap();
-    std::fs::write(run.join("run.toml"), config).unwrap();
-    std::fs::write(run.join("metrics.jsonl"), (1..=steps).map(line).collect::<String>()).unwrap();
-    run
-}
-
-/// A step as `metrics.jsonl` has it, held-out losses at every second.
-pub(crate) fn line(step: u64) -> String {
-    let loss = 8.0 / step as f64;
-    let held_out = step.is_multiple_of(2).then(|| serde_json::from_str(r#"{"ad": 2.5, "ar": 3.0, "kl": 0.5}"#).unwrap());
-    let metrics = Metrics {
-        step,
-        tokens: 64 * step,
-        loss,
-        ad: Some(loss),
-        ar: loss,
-        kl: Some(0.5),
-        lr: 1e-3,
-        flips: vec![0.1; 14],
-        taken: true,
-        held_out,
-        ..Default::default()
-    };
-    serde_json::to_string(&metrics).unwrap() + "\n"
 }
 
 fn list(folder: &Path) -> (bool, Vec<RunInfo>, usize) {

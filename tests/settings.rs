@@ -1,6 +1,7 @@
 //! What somebody types or names before a run: absurd settings are refused or planned quickly and never
 //! panic; presets are what `train` reads; files that are not what they are taken for say so.
 
+use crate::shared::root;
 use crate::train::{Scratch, run};
 use signet::runner::{Command, Event, Init, InputKind, PlanReport, PlanTrainRequest, Runner, Source, Stop, TrainConfig, TrainRequest, settings};
 use std::path::Path;
@@ -171,7 +172,7 @@ fn dropped_files_are_told_apart() {
     std::fs::write(at("mine.toml"), "steps = 3").unwrap();
     std::fs::write(at("wrong.toml"), "stepps = 3").unwrap();
     std::fs::write(at("tokenizer.json"), include_bytes!("../assets/tokenizer.json")).unwrap();
-    std::fs::copy("assets/student.signet", at("student.signet")).unwrap();
+    std::fs::copy(root().join("assets/student.signet"), at("student.signet")).unwrap();
     std::fs::write(at("broken.signet"), "short").unwrap();
     std::fs::create_dir(at("folder")).unwrap();
     let good = [

@@ -3,6 +3,7 @@
 //! `SIGNET_SMOLLM2=FILE.gguf cargo test --release --features smollm2 smollm2`
 
 use crate::gguf::ids;
+use crate::shared::root;
 use pollster::block_on;
 use serde_json::Value;
 use signet::graph::{Machine, Storage};
@@ -16,7 +17,7 @@ fn model() -> ModelFile {
 }
 
 fn reference(name: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/smollm2").join(name);
+    let path = root().join("tests/smollm2").join(name);
     serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
 }
 

@@ -10,7 +10,10 @@ use source::{Source, Tree, tree};
 const LINES: usize = 500;
 
 /// What a module may name of this crate, besides itself, where the order in `lib.rs` says too little.
-const ONLY: &[(&str, &[&str])] = &[("platform", &[]), ("device", &["platform"]), ("cli", &["app", "runner"]), ("app", &["runner"])];
+const ONLY: &[(&str, &[&str])] = &[("platform", &[]), ("device", &["platform"])];
+
+/// What the faces may name of the library.
+const FACES: &str = "runner";
 
 /// What operations share.
 const SHARED_BY_OPS: &[&str] = &["group", "expect", "bits", "TASK", "control"];
@@ -41,8 +44,15 @@ const PLATFORM_ONLY: &[&str] = &[
     ".read_dir()",
 ];
 
-/// Where it is chosen whether a window or a page is opened.
-const FRONTS: &[&str] = &["src/main.rs", "src/app/mod.rs"];
+/// Where a window and a page differ.
+const FRONTS: &[&str] = &[
+    "crates/app/src/main.rs",
+    "crates/app/src/lib.rs",
+    "crates/app/src/native.rs",
+    "crates/app/src/web.rs",
+    "crates/app/src/pick.rs",
+    "crates/cli/src/app.rs",
+];
 
 /// Files whose header must say that they are pure.
 const PURE: &[&str] = &[
@@ -79,14 +89,19 @@ impl Findings {
     }
 }
 
-/// The modules that a file is in, from the root: `src/ops/add.rs` is in `ops`, `add`.
+/// The modules that a file of a crate is in, from its root: `src/ops/add.rs` is in `ops`, `add`.
 fn module(path: &str) -> Vec<String> {
-    let inner = path.trim_start_matches("src/").trim_end_matches(".rs");
+    let inner = path.split_once("src/").map_or(path, |(_, inner)| inner).trim_end_matches(".rs");
     inner.split('/').filter(|part| !["mod", "lib", "main"].contains(part)).map(String::from).collect()
 }
 
+/// The files of the library.
 fn sources(tree: &Tree) -> Vec<(&str, Source)> {
-    let files = tree.iter().filter(|(path, _)| path.starts_with("src/") && path.ends_with(".rs"));
+    below("src/", tree)
+}
+
+fn below<'a>(folder: &str, tree: &'a Tree) -> Vec<(&'a str, Source)> {
+    let files = tree.iter().filter(|(path, _)| path.starts_with(folder) && path.ends_with(".rs"));
     files.map(|(path, text)| (path.as_str(), Source::new(path, text))).collect()
 }
 
@@ -108,6 +123,18 @@ fn layers(tree: &Tree, found: &mut Findings) {
                 && !only.contains(&other.as_str())
             {
                 found.add(path, line, &what, &format!("{own} may name {only:?} only"));
+            }
+        }
+    }
+}
+
+/// The faces reach only the runner; where a window and a page differ, the platform too.
+fn faces(tree: &Tree, found: &mut Findings) {
+    for (path, source) in below("crates/", tree) {
+        for (offset, used) in source.rooted("signet", &[]) {
+            let known = used.first().is_none_or(|first| first == FACES || FRONTS.contains(&path) && first == "platform");
+            if !known {
+                found.add(path, source.line(offset), &used.join("::"), "a face may name signet::runner only");
             }
         }
     }
@@ -165,7 +192,7 @@ fn operations_whole(tree: &Tree, found: &mut Findings) {
 
 /// Targets, threads, clock and files are `platform`'s; mapping buffers is `readback`'s.
 fn places(tree: &Tree, found: &mut Findings) {
-    for (path, source) in sources(tree) {
+    for (path, source) in sources(tree).into_iter().chain(below("crates/", tree)) {
         if !path.starts_with("src/platform/") && !FRONTS.contains(&path) {
             for (word, offset) in PLATFORM_ONLY.iter().flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
                 found.add(path, source.line(offset), word, "belongs in src/platform");
@@ -231,7 +258,7 @@ fn files(tree: &Tree, found: &mut Findings) {
 
 fn problems(tree: &Tree) -> Vec<String> {
     let mut found = Findings::default();
-    for rule in [layers, operations_apart, operations_whole, places, pure, files] {
+    for rule in [layers, faces, operations_apart, operations_whole, places, pure, files] {
         rule(tree, &mut found);
     }
     found.problems
@@ -251,8 +278,9 @@ fn every_rule_catches_what_it_is_for() {
         ("src/device/gpu.rs", "use crate::rng::Key;", "device may name"),
         ("src/graph/plan.rs", "fn f() { crate::ops::Add; }", "comes later in src/lib.rs"),
         ("src/graph/plan.rs", "const NAME: &str = \"add/forward\";", "the graph names no operation"),
-        ("src/cli/mod.rs", "use crate::{runner::Runner, model::Weights};", "cli may name"),
-        ("src/cli/train.rs", "use crate::train::Guard;", "cli may name"),
+        ("crates/cli/src/main.rs", "use signet::{runner::Runner, model::Weights};", "a face may name"),
+        ("crates/app/src/train/mod.rs", "use signet::platform::page;", "a face may name"),
+        ("crates/app/src/shared.rs", "use std::time::Instant;", "belongs in src/platform"),
         ("src/ops/add.rs", "use super::matmul::Matmul;", "do not import each other"),
         ("src/ops/add.rs", "use crate::ops::Matmul;", "do not import each other"),
         ("src/ops/minus.rs", "//! A difference.", "no shader of this name"),

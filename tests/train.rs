@@ -1,33 +1,9 @@
 //! Runs of the `train` command: exact resumption after kill -9, the guard, and bad input.
 
+pub(crate) use crate::shared::Scratch;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-
-/// A directory of its own for a test, removed when the test is over.
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new(name: &str) -> Self {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("signet-test-{name}-{}-{n}", std::process::id()));
-        let _ = std::fs::remove_dir_all(&path);
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
 
 /// A model small enough for many steps a second, with the embedded tokenizer's vocabulary.
 pub(crate) const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 4096}"#;
@@ -50,7 +26,7 @@ pub(crate) fn run(arguments: &[&str]) -> (bool, String) {
 
 /// A text to train on: the beginning of the embedded corpus, which takes seconds to tokenize whole.
 pub(crate) fn some_text(scratch: &Scratch) -> String {
-    let corpus = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/corpus.txt")).unwrap();
+    let corpus = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/corpus.txt")).unwrap();
     let path = scratch.path("some.txt");
     std::fs::write(&path, corpus.split_inclusive('\n').take(40).collect::<String>()).unwrap();
     path.display().to_string()

@@ -1,7 +1,6 @@
 //! Files, the clock, threads and the CPU's own instructions: the only place that touches them. One
 //! surface, for a desktop (`native`) and for a page (`web`).
 
-mod dialog;
 #[cfg(any(test, target_arch = "wasm32"))]
 mod disk;
 pub mod dom;
@@ -17,7 +16,6 @@ pub mod vector;
 #[cfg(target_arch = "wasm32")]
 mod web;
 
-pub use dialog::{Choice, Pick, pick};
 pub use hub::{HUB, Hub, Listing};
 pub use lines::{UNLIMITED, cut_lines};
 pub use memory::{adapter_memory, memory};

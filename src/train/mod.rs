@@ -6,11 +6,11 @@ mod check;
 mod checkpoint;
 mod config;
 pub mod csv;
-#[cfg_attr(not(feature = "desktop"), allow(dead_code, reason = "they are thinned for pictures"))]
+#[cfg_attr(not(feature = "pictures"), allow(dead_code, reason = "they are thinned for pictures"))]
 mod curves;
-#[cfg(feature = "desktop")]
+#[cfg(feature = "pictures")]
 mod draw;
-#[cfg(feature = "desktop")]
+#[cfg(feature = "pictures")]
 mod draw_landscape;
 mod event;
 mod follow;
@@ -20,7 +20,7 @@ mod landscape;
 mod metrics;
 mod orders;
 mod pace;
-#[cfg(feature = "desktop")]
+#[cfg(feature = "pictures")]
 mod picture;
 mod record;
 mod run_dir;
@@ -29,15 +29,15 @@ mod run_toml;
 mod samples;
 mod schedule;
 mod setup;
-#[cfg_attr(not(feature = "desktop"), allow(dead_code, reason = "lines are for pictures"))]
+#[cfg_attr(not(feature = "pictures"), allow(dead_code, reason = "lines are for pictures"))]
 mod spread;
 mod step;
 mod sweep;
 mod teach;
-#[cfg_attr(not(feature = "desktop"), allow(dead_code, reason = "for pictures"))]
+#[cfg_attr(not(feature = "pictures"), allow(dead_code, reason = "for pictures"))]
 mod thin;
 mod trainer;
-#[cfg(not(feature = "desktop"))]
+#[cfg(not(feature = "pictures"))]
 mod undrawn;
 mod verify;
 
@@ -47,9 +47,9 @@ pub use check::SettingError;
 pub use checkpoint::{Checkpoint, CheckpointError, State};
 pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
 pub use curves::{Axis, Curves, Group};
-#[cfg(feature = "desktop")]
+#[cfg(feature = "pictures")]
 pub use draw::{png, svg};
-#[cfg(feature = "desktop")]
+#[cfg(feature = "pictures")]
 pub use draw_landscape::{landscape_png, landscape_svg};
 pub use event::{GuardAction, Snapshot, TrainEvent};
 pub use follow::{Piece, Place, read_last, read_piece};
@@ -69,6 +69,6 @@ pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};
 pub use sweep::{Member, members};
 pub use teach::{TeachError, Teaching, teach};
 pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer, close, last_scheduled};
-#[cfg(not(feature = "desktop"))]
+#[cfg(not(feature = "pictures"))]
 pub use undrawn::{landscape_png, landscape_svg, png, svg};
 pub use verify::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_metrics, verify_run};

@@ -1,11 +1,12 @@
 //! The Chat tab: replies of the demo student on the CPU device, made again, edited, beside a teacher.
 
-use super::{Driver, Scratch};
+use super::Driver;
+use crate::shared::Scratch;
 use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, MissingGlyphPolicy, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
-use signet::app::{Tab, Taken, Training};
 use signet::runner::{Orders, Snapshot};
+use signet_app::{Tab, Taken, Training};
 use std::sync::Arc;
 
 /// What stands below a reply that is complete.

@@ -1,8 +1,9 @@
 //! The Devices tab: conformance to its end with its report, stopping, refusals, and benchmarks.
 
-use super::{Driver, Scratch};
+use super::Driver;
+use crate::shared::Scratch;
 use egui_kittest::kittest::Queryable;
-use signet::app::Tab;
+use signet_app::Tab;
 
 /// The tab, with only some cases wanted.
 fn filtered(scratch: &Scratch, filter: &str) -> Driver {

@@ -1,9 +1,10 @@
 //! Typing: every field keeps the focus, and so takes every key, whatever else appears meanwhile.
 
-use super::{Driver, Scratch};
+use super::Driver;
+use crate::shared::Scratch;
 use eframe::egui::{Key, Modifiers, Role};
 use egui_kittest::kittest::{NodeT, Queryable};
-use signet::app::Tab;
+use signet_app::Tab;
 
 const TEXTS: [Role; 2] = [Role::TextInput, Role::MultilineTextInput];
 
@@ -62,7 +63,7 @@ fn every_field_of_the_form_takes_every_key() {
         assert_eq!(value(&driver, role, &name), ("742".into(), true), "{name}");
         // As at first, for the next one.
         let form = &mut driver.harness.state_mut().shared.settings.form;
-        *form = signet::app::Form { typed: [("init".to_string(), "models/a".to_string())].into(), ..Default::default() };
+        *form = signet_app::Form { typed: [("init".to_string(), "models/a".to_string())].into(), ..Default::default() };
         driver.harness.run_steps(2);
     }
 }
@@ -81,7 +82,7 @@ fn a_path_that_begins_with_a_choice_is_typed_to_its_end() {
         ("teacher_cache", "Teacher cache: path", "none/cache"),
         ("model", "Model: path", "7B/config.json"),
     ] {
-        driver.harness.state_mut().shared.settings.form = signet::app::Form { typed: [(setting.to_string(), "a".to_string())].into(), ..Default::default() };
+        driver.harness.state_mut().shared.settings.form = signet_app::Form { typed: [(setting.to_string(), "a".to_string())].into(), ..Default::default() };
         driver.harness.run_steps(3);
         enter(&mut driver, Role::TextInput, name);
         type_keys(&mut driver, path);

@@ -1,11 +1,13 @@
 //! The form of a new run: its numbers follow what is typed, nonsense is refused in place and kept, and
 //! what is dropped goes where it belongs.
 
-use super::{Driver, Scratch};
+use super::Driver;
+use crate::shared::Scratch;
+use crate::shared::root;
 use eframe::egui::{DroppedFile, Role};
 use egui_kittest::kittest::{NodeT, Queryable};
-use signet::app::Tab;
 use signet::runner::{TrainConfig, settings};
+use signet_app::Tab;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -137,7 +139,7 @@ fn what_is_dropped_goes_where_it_belongs() {
     std::fs::write(at("picture.png"), [0x89, b'P', 0xff, 0xd8]).unwrap();
     std::fs::write(at("tokenizer.json"), "{}").unwrap();
     std::fs::write(at("mine.toml"), "seed = 77").unwrap();
-    std::fs::copy("assets/teacher.signet", at("teacher.signet")).unwrap();
+    std::fs::copy(root().join("assets/teacher.signet"), at("teacher.signet")).unwrap();
     drop_file(&mut driver, &at("story.txt"));
     driver.wait_for("story.txt: 52.0 kB of text");
     for name in ["picture.png", "tokenizer.json"] {

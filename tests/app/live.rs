@@ -1,12 +1,13 @@
 //! The run at hand as the Train tab shows it: its speed, its curves, and the run that Resume continues.
 
-use super::{Driver, Scratch};
+use super::Driver;
+use crate::shared::Scratch;
 use eframe::egui::{Color32, Shape, accesskit::Role};
 use egui_kittest::kittest::{NodeT, Queryable};
-use signet::app::plots::palette;
-use signet::app::{Action, Tab, Training};
 use signet::runner::{Event, Loss, Metrics, Reply, TrainConfig, TrainEvent};
 use signet::train::Source;
+use signet_app::plots::palette;
+use signet_app::{Action, Tab, Training};
 use std::path::{Path, PathBuf};
 
 const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;

@@ -11,9 +11,10 @@ mod snapshots;
 mod train;
 mod weights;
 
+use crate::shared::Scratch;
 use egui_kittest::Harness;
 use egui_kittest::kittest::{NodeT, Queryable};
-use signet::app::{App, Settings, Tab};
+use signet_app::{App, Settings, Tab};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -69,29 +70,12 @@ impl Driver {
     }
 }
 
-/// A folder of its own for a test; gone when dropped.
-pub(crate) struct Scratch(pub(crate) PathBuf);
-
 impl Scratch {
-    /// Called `name`, which no other test has.
-    pub(crate) fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("signet-app-{name}-{}", std::process::id()));
-        std::fs::remove_dir_all(&path).ok();
-        std::fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
     /// A short text to train on: the embedded corpus takes seconds to tokenize.
     pub(crate) fn text(&self) -> PathBuf {
         let path = self.0.join("text.txt");
         std::fs::write(&path, "Once upon a time a small model read a short text, and then it read it once more.\n".repeat(200)).unwrap();
         path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        std::fs::remove_dir_all(&self.0).ok();
     }
 }
 

@@ -5,7 +5,7 @@ use super::snapshots::{FILLS, Window, open_at};
 use eframe::egui::accesskit::{Action, ActionRequest, NodeId, TreeId};
 use eframe::egui::{Event, Rect, Theme};
 use egui_kittest::kittest::NodeT;
-use signet::app::{Page, Surroundings, Tab};
+use signet_app::{Page, Surroundings, Tab};
 
 const SIZE: [f32; 2] = [360.0, 640.0];
 

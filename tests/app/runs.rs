@@ -2,11 +2,10 @@
 //! bringing back, and following a run that grows.
 
 use super::Driver;
-use crate::runs::{line, recorded};
-use crate::train::Scratch;
+use crate::shared::{Scratch, line, recorded};
 use eframe::egui::Role;
 use egui_kittest::kittest::{NodeT, Queryable};
-use signet::app::Tab;
+use signet_app::Tab;
 
 /// The tab on a folder with two runs of 20 and 30 steps.
 fn two_runs(name: &str) -> (Scratch, Driver) {

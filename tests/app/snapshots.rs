@@ -2,13 +2,13 @@
 //! with `UPDATE_SNAPSHOTS=true`; the recordings are what `train`, `conform` and `devices` print with
 //! `--json`.
 
-use super::Scratch;
+use crate::shared::{Scratch, root};
 use eframe::egui::{MissingGlyphPolicy, Theme, accesskit::Role};
 use eframe::egui_wgpu::{WgpuSetup, wgpu};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
-use signet::app::{App, Settings, Tab};
 use signet::runner::{Comparison, Event, LayerInfo, Losses, Metrics, PlaneView, Reply, RunInfo, TokenKl, TrainConfig, TrainEvent};
+use signet_app::{App, Settings, Tab};
 use std::sync::Arc;
 
 const TRAIN: &str = include_str!("recorded/train.jsonl");
@@ -38,7 +38,11 @@ fn setup() -> WgpuSetup {
 /// it, elsewhere some along the edges of lines.
 fn options() -> SnapshotOptions {
     let adapters = signet::platform::wait(signet::device::adapters());
-    SnapshotOptions::new().max_failed_pixels(if adapters.iter().any(|adapter| made_them(&adapter.info)) { 0_usize } else { 2000 })
+    SnapshotOptions::new().output_path(root().join("tests/snapshots")).max_failed_pixels(if adapters.iter().any(|adapter| made_them(&adapter.info)) {
+        0_usize
+    } else {
+        2000
+    })
 }
 
 pub(super) type Window = Harness<'static, App>;

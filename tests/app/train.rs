@@ -1,11 +1,12 @@
 //! The Train tab: a real small training on the CPU device, by the names of what is pressed.
 
-use super::{Driver, Scratch};
+use super::Driver;
+use crate::shared::Scratch;
 use eframe::egui::{Key, MissingGlyphPolicy, Modifiers, accesskit::Role};
 use egui_kittest::kittest::{NodeT, Queryable};
-use signet::app::{Action, Tab};
 use signet::runner::{Loss, TrainConfig};
 use signet::train::{GuardConfig, Place, Source, read_piece};
+use signet_app::{Action, Tab};
 use std::path::Path;
 
 const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;

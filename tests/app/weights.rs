@@ -1,9 +1,11 @@
 //! The Weights tab: planes appear, move and zoom; flips are counted; what is no model is refused.
 
-use super::{Driver, Scratch};
+use super::Driver;
+use crate::shared::Scratch;
+use crate::shared::root;
 use eframe::egui::{Event, Key, Modifiers, MouseWheelUnit, TouchPhase, Vec2};
 use egui_kittest::kittest::{NodeT, Queryable};
-use signet::app::{Action, Tab};
+use signet_app::{Action, Tab};
 use std::path::{Path, PathBuf};
 
 /// The name of the picture, which says what is seen.
@@ -73,7 +75,7 @@ fn the_embedded_students_plane_appears_and_is_moved_zoomed_and_read() {
 /// A run of two checkpoints, the later of which has some latent weights of the first layer negated.
 fn run(scratch: &Scratch, flipped: usize) -> PathBuf {
     use signet::formats::safetensors::{Dtype, TensorFile};
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/ad/student");
+    let golden = root().join("tests/golden/ad/student");
     let run = scratch.0.join("run");
     for step in [5, 9] {
         let to = run.join(format!("checkpoints/step-{step:08}"));

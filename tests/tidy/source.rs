@@ -1,12 +1,13 @@
 //! The repository's texts as the rules read them: Rust without comments, strings and tests, the
 //! strings apart, and the paths that it names.
 
+use crate::shared::root;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
 /// Folders that are read; besides these, the files at the root.
-const FOLDERS: [&str; 9] = ["src", "shaders", "tests", "fuzz", "xtask", "docs", "web", ".ci", ".github"];
+const FOLDERS: [&str; 10] = ["src", "crates", "shaders", "tests", "fuzz", "xtask", "docs", "web", ".ci", ".github"];
 /// Reference figures and what a build left.
 const SKIPPED: [&str; 5] = ["golden", "dist", "dist.part", "target", "node_modules"];
 const KINDS: [&str; 8] = ["rs", "wgsl", "toml", "md", "yml", "js", "html", "css"];
@@ -16,7 +17,7 @@ pub(super) type Tree = BTreeMap<String, String>;
 
 /// The repository.
 pub(super) fn tree() -> Tree {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let root = root();
     let mut tree = Tree::new();
     read(root, root, false, &mut tree);
     for folder in FOLDERS.map(|name| root.join(name)).iter().filter(|folder| folder.exists()) {
@@ -80,15 +81,20 @@ impl Source {
 
     /// Every path of this crate that is named, resolved from `module`, with its offset.
     pub(super) fn paths(&self, module: &[String]) -> Vec<(usize, Vec<String>)> {
+        ["crate", "super", "self"].iter().flat_map(|root| self.rooted(root, module)).collect()
+    }
+
+    /// Every path that begins with `root`, a keyword or a crate; without the crate's name.
+    pub(super) fn rooted(&self, root: &str, module: &[String]) -> Vec<(usize, Vec<String>)> {
         let mut found = Vec::new();
-        for root in ["crate", "super", "self"] {
-            for at in self.words(root) {
-                // Not within a path that was found at its beginning.
-                if !self.code[..at].trim_end().ends_with("::") && self.code[at + root.len()..].trim_start().starts_with("::") {
-                    Paths { rest: &self.code[at..], at, found: &mut found }.tree(module.to_vec());
-                }
+        for at in self.words(root) {
+            // Not within a path that was found at its beginning.
+            if !self.code[..at].trim_end().ends_with("::") && self.code[at + root.len()..].trim_start().starts_with("::") {
+                Paths { rest: &self.code[at..], at, found: &mut found }.tree(module.to_vec());
             }
         }
+        let named = |path: &mut Vec<String>| drop((path.first().is_some_and(|first| first == root)).then(|| path.remove(0)));
+        found.iter_mut().for_each(|(_, path)| named(path));
         found
     }
 }

@@ -20,9 +20,10 @@ pub(crate) fn cargo(arguments: &str) -> Command {
     command
 }
 
-/// Builds the native program as the tests have it; returns its path.
+/// Builds the native programs, of which the app is beside the command line, as the tests have them; returns the path of
+/// `signet`.
 pub(crate) fn native() -> Result<PathBuf, String> {
-    let built = cargo("build --locked --quiet --bin signet").status();
+    let built = cargo("build --locked --quiet --workspace --bins").status();
     if !built.is_ok_and(|status| status.success()) {
         return Err("signet could not be built, see above".into());
     }

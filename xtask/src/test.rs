@@ -7,7 +7,7 @@ use crate::attack::step as attack;
 use crate::browser;
 use crate::licences;
 use crate::lints;
-use crate::program::{cargo, target};
+use crate::program::{cargo, native, target};
 use crate::steps::{Outcome, Steps, shown, shown_keeping};
 use crate::swiftshader;
 use crate::system::{self, RuntimeDir, found};
@@ -20,13 +20,14 @@ use std::time::Duration;
 /// The program's own manifest, and that of the workspace of this command.
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "xtask/Cargo.toml"];
 
-/// All tests, as cargo is asked for them, the longest last. The library's own are compiled apart from what the
-/// others use, and unoptimised: that takes a quarter of the time, and their sums are checked for overflow.
+/// All tests, as cargo is asked for them, the longest last. The units' own are compiled apart from what the others use,
+/// and unoptimised: that takes a quarter of the time, and their sums are checked for overflow. Always for the whole
+/// workspace: features of dependencies differ for parts of it, which would have most of them built again.
 const TESTS: [&str; 4] = [
     "--manifest-path xtask/Cargo.toml",
-    "--lib --config profile.dev.package.signet.opt-level=0 --config profile.dev.package.signet.overflow-checks=true",
-    "--bins --test main -- --skip every_adapter --skip large::",
-    "--test main -- every_adapter large::",
+    "--workspace --lib --bins --config profile.dev.package.signet.opt-level=0 --config profile.dev.package.signet.overflow-checks=true",
+    "--workspace --test main --test window -- --skip every_adapter --skip large::",
+    "--workspace --test main -- every_adapter large::",
 ];
 
 /// Runs every step; fails if one of them does. The last, which build the page and try the whole in real surroundings,
@@ -38,8 +39,7 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
     steps.run("drivers", system::prepare);
     let mut third = None;
     steps.run("swiftshader", || swiftshader::prepare(&target(), &mut third));
-    let command = |arguments: &str| {
-        let mut command = cargo(arguments);
+    let surroundings = |command: &mut Command| {
         if let Some(dir) = &runtime {
             command.env("XDG_RUNTIME_DIR", dir.path());
         }
@@ -47,7 +47,6 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
             // Beside the drivers that the loader finds by itself.
             command.env("VK_ADD_DRIVER_FILES", driver);
         }
-        command
     };
     steps.run("format", || {
         if component("fmt") {
@@ -70,14 +69,22 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         [component, ..] => absent(component),
     };
     steps.run("lints", linted);
-    steps.run("adapters", || adapters(&mut command("run --locked --quiet -- devices")));
+    steps.run("adapters", || match native() {
+        Ok(program) => {
+            let mut devices = Command::new(program);
+            surroundings(devices.arg("devices"));
+            adapters(&mut devices)
+        }
+        Err(error) => Outcome::Failed(error),
+    });
     let failures = steps.failures();
     steps.run("tests", || {
         for compiler in ["naga", "tint"].iter().filter(|compiler| !found(compiler)) {
             println!("{compiler} is not on the PATH: the shaders are not tried with it");
         }
         each(TESTS, |tests| {
-            let mut tests = command(&format!("test --locked --no-fail-fast {tests}"));
+            let mut tests = cargo(&format!("test --locked --no-fail-fast {tests}"));
+            surroundings(&mut tests);
             let keep = |line: &str| {
                 let failed = line.ends_with("... FAILED");
                 if failed {

@@ -3,7 +3,6 @@
 
 use super::dom::on;
 use super::engine;
-use crate::platform::dialog::{Choice, Pick};
 use js_sys::{Array, Function, Promise, Reflect};
 use std::cell::Cell;
 use std::path::PathBuf;
@@ -111,14 +110,9 @@ pub fn cannot_draw(why: &str) {
     }
 }
 
-/// Opens the browser's dialog for a file; what is chosen is at the path by which the engine reads it.
-/// What is to be written gets a name that makes it a download. Folders are nobody's to give.
-pub fn pick(what: Pick) -> Choice {
-    match what {
-        Pick::File => Box::pin(async { Some(PathBuf::from(engine::give(chosen().await.ok()??))) }),
-        Pick::Save => Box::pin(std::future::ready(Some("/downloads/signet.toml".into()))),
-        Pick::Folder => Box::pin(std::future::ready(None)),
-    }
+/// Opens the browser's dialog for a file; gives the path by which the engine reads what is chosen.
+pub async fn pick_file() -> Option<PathBuf> {
+    Some(PathBuf::from(engine::give(chosen().await.ok()??)))
 }
 
 async fn chosen() -> Result<Option<File>, JsValue> {

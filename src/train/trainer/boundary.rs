@@ -143,7 +143,7 @@ impl Trainer {
         for line in self.curves.read_on(self.run.path(), &|| false)? {
             self.note(&format!("left out of curves.svg: {line}"), emit)?;
         }
-        if !cfg!(feature = "desktop") {
+        if !cfg!(feature = "pictures") {
             return Ok(());
         }
         match svg(&[(&self.curves).into()]) {

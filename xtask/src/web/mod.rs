@@ -54,7 +54,7 @@ pub(crate) fn build(quick: bool) -> Result<String, String> {
     prepare()?;
     println!("building for WebAssembly");
     let mut cargo = toolchain::build();
-    cargo.args(["--locked", "--bin", "signet", "--no-default-features", "--profile", PROFILE]);
+    cargo.args(["--locked", "--package", "signet-app", "--bin", "signet-app", "--profile", PROFILE]);
     if quick {
         QUICK.iter().for_each(|setting| {
             cargo.args(["--config", &format!("profile.{PROFILE}.{setting}")]);
@@ -65,7 +65,7 @@ pub(crate) fn build(quick: bool) -> Result<String, String> {
     if !cargo.status().is_ok_and(|status| status.success()) {
         return Err("signet could not be built for WebAssembly, see above".into());
     }
-    gather(&target().join(TARGET).join(PROFILE).join("signet.wasm"), &dist(), quick)
+    gather(&target().join(TARGET).join(PROFILE).join("signet-app.wasm"), &dist(), quick)
 }
 
 /// Serves what was built until it is ended.

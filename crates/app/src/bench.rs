@@ -1,0 +1,178 @@
+//! How long the app's own drawing takes: layout, text, plots and tessellation of every frame, while
+//! somebody moves the pointer over it; what the graphics card does after that is left out.
+
+use super::{App, Settings, Tab};
+use anyhow::{Context, Result};
+use eframe::egui::{self, Modifiers, PointerButton, Pos2, RawInput, Rect, Vec2};
+use serde::Serialize;
+use signet::runner::{Clock, Command, Event, Losses, Metrics, Reply, TrainConfig, TrainEvent, TrainRequest, Tuning, Wake, Worker};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The window's size, in points.
+const SIZE: Vec2 = Vec2::new(1280.0, 860.0);
+/// Matrices of the run that is made up: those of twelve blocks.
+const MATRICES: usize = 84;
+/// Frames before any is counted: fonts are drawn in the first.
+const WARM_UP: usize = 30;
+
+/// Milliseconds of the frames of one scene.
+#[derive(Clone, Debug, Serialize)]
+pub struct FrameReport {
+    /// What was drawn.
+    pub scene: String,
+    /// Frames that were timed.
+    pub frames: usize,
+    /// Half took no longer.
+    pub median_ms: f64,
+    /// 99 of 100 frames took no longer.
+    pub p99_ms: f64,
+    /// The longest.
+    pub most_ms: f64,
+}
+
+impl FrameReport {
+    fn of(scene: impl Into<String>, mut seconds: Vec<f64>) -> Self {
+        seconds.sort_by(f64::total_cmp);
+        let at = |share: f64| 1e3 * seconds[((seconds.len() as f64 * share) as usize).min(seconds.len() - 1)];
+        Self { scene: scene.into(), frames: seconds.len(), median_ms: at(0.5), p99_ms: at(0.99), most_ms: at(1.0) }
+    }
+}
+
+/// Times `frames` frames of every scene: a run of `points` steps, the same while a run trains on the
+/// CPU device (in the folder `scratch`, where it stays), and every tab. `tell` hears of each scene.
+pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(&FrameReport)) -> Result<Vec<FrameReport>> {
+    let mut bench = Bench::new();
+    (1..=points).for_each(|step| bench.app.take(Tab::Train, made_up(step, points)));
+    let mut reports = Vec::new();
+    for tab in Tab::ALL {
+        bench.app.shared.settings.tab = tab;
+        let scene = if tab == Tab::Train { format!("Train, a run of {points} steps, zoomed and hovered") } else { tab.name().to_string() };
+        reports.push(FrameReport::of(scene, bench.frames(frames)));
+        tell(reports.last().expect("just pushed"));
+    }
+    bench.app.shared.settings.tab = Tab::Train;
+    let mut training = Worker::spawn("training", Tuning::Off, Arc::new(|| {}));
+    let config = TrainConfig { steps: 1 << 30, checkpoint_every: 0, sample_every: 0, eval_every: 0, warmup: 1, ..TrainConfig::default() };
+    let request = TrainRequest {
+        run: signet::runner::free_run(scratch).context("no free name")?,
+        numbered: true,
+        config: Some(config),
+        resume: false,
+        from_step: None,
+        device: "cpu".into(),
+        memory: None,
+    };
+    training.send(Command::Train(Box::new(request)));
+    let scene = format!("Train, the same while another run trains on the CPU device ({points} steps)");
+    reports.push(FrameReport::of(scene, bench.frames_while(frames, &mut training, points)?));
+    tell(reports.last().expect("just pushed"));
+    Ok(reports)
+}
+
+/// A step of a run that nobody trained: curves with noise, a held-out loss every 100 steps.
+fn made_up(step: u64, of: u64) -> Reply {
+    let noise = (step.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / (1 << 24) as f64;
+    let at = step as f64 / of as f64;
+    let kl = 2.0 / (1.0 + 20.0 * at) + 0.3 * noise;
+    let flips: Vec<f64> = (0..MATRICES).map(|n| 1e-3 * (1.0 - at) * (0.5 + noise) * (1.0 + n as f64 / MATRICES as f64)).collect();
+    let held_out = step.is_multiple_of(100).then_some(Losses { ad: 3.0 + kl, ar: 3.1 + kl, kl, ..Losses::default() });
+    let metrics = Metrics {
+        step,
+        tokens: step * 1024,
+        loss: 3.0 + kl,
+        ad: Some(3.0 + kl),
+        ar: 3.1 + kl,
+        kl: Some(kl),
+        norm: Some(0.5 + noise),
+        lr: 1e-3 * (1.0 - at),
+        flip_ratio: flips.iter().sum::<f64>() / MATRICES as f64,
+        flips,
+        taken: true,
+        loss_scale: 1.0,
+        tokens_per_s: 8000.0 + 500.0 * noise,
+        seconds: 0.13 * step as f64,
+        held_out,
+        ..Metrics::default()
+    };
+    Reply::Event(Event::Train(TrainEvent::Step(Box::new(metrics))))
+}
+
+/// The app without a window.
+struct Bench {
+    app: App,
+    context: egui::Context,
+    frame: usize,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let wake: Wake = Arc::new(|| {});
+        Self { app: App::new(Settings::default(), &wake), context: egui::Context::default(), frame: 0 }
+    }
+
+    /// Seconds that each of so many frames took.
+    fn frames(&mut self, frames: usize) -> Vec<f64> {
+        for _ in 0..WARM_UP {
+            self.draw();
+        }
+        (0..frames).map(|_| self.draw()).collect()
+    }
+
+    /// The same while a worker trains; its steps go on where those shown end.
+    fn frames_while(&mut self, frames: usize, training: &mut Worker, points: u64) -> Result<Vec<f64>> {
+        let mut seconds = Vec::new();
+        let mut begun = 0;
+        while seconds.len() < frames || begun < 10 {
+            for reply in training.poll() {
+                match reply {
+                    Reply::Event(Event::Train(TrainEvent::Step(metrics))) => {
+                        begun += 1;
+                        let step = Metrics { step: points + metrics.step, ..*metrics };
+                        self.app.take(Tab::Train, Reply::Event(Event::Train(TrainEvent::Step(Box::new(step)))));
+                    }
+                    Reply::Ended { error } => anyhow::bail!("the training ended: {}", error.unwrap_or_default()),
+                    _ => {}
+                }
+            }
+            let took = self.draw();
+            if begun > 0 && seconds.len() < frames {
+                seconds.push(took);
+            }
+            // As a display of 60 frames a second would.
+            signet::runner::pause((1.0 / 60.0 - took).max(0.0));
+        }
+        training.stop();
+        while training.busy() {
+            training.poll();
+            signet::runner::pause(0.01);
+        }
+        Ok(seconds)
+    }
+
+    /// Draws a frame with the pointer on its way over the window, the wheel turning now and then.
+    fn draw(&mut self) -> f64 {
+        self.frame += 1;
+        let turn = self.frame as f32 * 0.05;
+        let at = Pos2::new(SIZE.x * (0.5 + 0.45 * turn.sin()), SIZE.y * (0.5 + 0.45 * (0.7 * turn).cos()));
+        let mut events = vec![egui::Event::PointerMoved(at)];
+        if self.frame.is_multiple_of(5) {
+            let delta = Vec2::new(0.0, if self.frame.is_multiple_of(10) { 20.0 } else { -20.0 });
+            let (unit, phase) = (egui::MouseWheelUnit::Point, egui::TouchPhase::Move);
+            events.push(egui::Event::MouseWheel { source: egui::MouseWheelSource::Unknown, unit, delta, phase, modifiers: Modifiers::COMMAND });
+        }
+        if self.frame.is_multiple_of(40) {
+            let press = |pressed| egui::Event::PointerButton { pos: at, button: PointerButton::Middle, pressed, modifiers: Modifiers::NONE };
+            events.extend([press(true), press(false)]);
+        }
+        let time = Some(self.frame as f64 / 60.0);
+        let input = RawInput { screen_rect: Some(Rect::from_min_size(Pos2::ZERO, SIZE)), time, events, ..RawInput::default() };
+        let clock = Clock::start();
+        self.app.poll();
+        let output = self.context.run_ui(input, |ui| self.app.ui(ui));
+        let shapes = self.context.tessellate(output.shapes, output.pixels_per_point);
+        let seconds = clock.seconds();
+        assert!(!shapes.is_empty(), "something is drawn");
+        seconds
+    }
+}

@@ -1,0 +1,257 @@
+//! What was said, as the person sees it: turns that can be edited and made again, with a way back. Pure.
+
+use signet::runner::{Comparison, GenerateReport, Message, TokenKl};
+
+/// What the user says, and what came back.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Turn {
+    /// The user's words.
+    pub user: String,
+    /// The model's.
+    pub reply: String,
+    /// How the reply went; absent while it comes, and if it failed.
+    pub report: Option<GenerateReport>,
+    /// Which of several replies to the same words it is: each is drawn with a seed of its own.
+    pub attempt: u64,
+    /// The teacher's reply.
+    pub teacher: Option<String>,
+    /// How that went.
+    pub teacher_report: Option<GenerateReport>,
+    /// How far the model is from its teacher.
+    pub shades: Shades,
+    /// Why there is no reply, or not all of it.
+    pub problem: Option<String>,
+    /// Points it took when it was last drawn; unknown if it changed since.
+    pub height: Option<f32>,
+}
+
+/// The divergence of a turn, ready to be drawn.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shades {
+    /// Of the user's words, if they were measured.
+    pub user: Vec<TokenKl>,
+    /// Of the reply.
+    pub reply: Vec<TokenKl>,
+    /// The reply's in words.
+    pub summary: String,
+    /// The same with every number, for who cannot see or hover.
+    pub spoken: String,
+}
+
+impl Shades {
+    fn new(comparison: Comparison, user: &str) -> Self {
+        let reply = comparison.reply;
+        let mean = reply.iter().map(|token| token.kl).sum::<f64>() / reply.len().max(1) as f64;
+        let mut order: Vec<&TokenKl> = reply.iter().filter(|token| !token.text.trim().is_empty()).collect();
+        order.sort_by(|a, b| b.kl.total_cmp(&a.kl));
+        let far: Vec<String> = order.iter().take(3).map(|token| format!("“{}” {:.2}", token.text.trim(), token.kl)).collect();
+        let summary = match far.is_empty() {
+            true => String::new(),
+            false => format!("KL(teacher || student): {mean:.2} nats a token; farthest at {}", far.join(", ")),
+        };
+        let spoken = reply.iter().map(|token| format!("{:?} {:.2}", token.text, token.kl)).collect::<Vec<_>>().join(", ");
+        Self { user: within(comparison.turn, user), reply, summary, spoken: format!("KL by token, in nats: {spoken}") }
+    }
+}
+
+/// The tokens that are the user's words: a template may put words of its own around them.
+fn within(turn: Vec<TokenKl>, user: &str) -> Vec<TokenKl> {
+    let joined: String = turn.iter().map(|token| &token.text[..]).collect();
+    if joined.trim() == user.trim() { turn } else { Vec::new() }
+}
+
+impl Turn {
+    /// Whether the model is told of it later: not of what it never replied to.
+    fn counts(&self) -> bool {
+        !self.reply.is_empty()
+    }
+
+    /// Takes the comparison with the teacher.
+    pub(super) fn compare(&mut self, comparison: Comparison) {
+        self.shades = Shades::new(comparison, &self.user);
+        self.height = None;
+    }
+}
+
+/// A conversation.
+#[derive(Debug, Default)]
+pub(super) struct Conversation {
+    turns: Vec<Turn>,
+    /// Turns that the model no longer sees: they did not fit into its context.
+    forgotten: usize,
+    /// What was before each change, the last change last.
+    before: Vec<(Vec<Turn>, usize)>,
+}
+
+/// Changes that can be taken back.
+const CHANGES: usize = 20;
+
+impl Conversation {
+    /// All turns.
+    pub(super) fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// The last turn, to be changed.
+    pub(super) fn last(&mut self) -> Option<&mut Turn> {
+        self.turns.last_mut()
+    }
+
+    /// Turns that the model no longer sees.
+    pub(super) fn forgotten(&self) -> usize {
+        self.forgotten
+    }
+
+    /// What the model is told before turn `n`: the system's words if there are any, and the turns it
+    /// still sees.
+    pub(super) fn before(&self, n: usize, system: &str) -> Vec<Message> {
+        let system = Some(system).filter(|system| !system.trim().is_empty()).map(|system| Message::new("system", system));
+        let seen = self.turns[self.forgotten.min(n)..n].iter().filter(|turn| turn.counts());
+        let said = seen.flat_map(|turn| [Message::new("user", &turn.user), Message::new("assistant", &turn.reply)]);
+        system.into_iter().chain(said).collect()
+    }
+
+    /// Begins turn `n`; it and what came after go, and can be taken back.
+    pub(super) fn begin(&mut self, n: usize, user: String, attempt: u64) {
+        if n < self.turns.len() {
+            self.remember();
+            self.turns.truncate(n);
+            self.forgotten = self.forgotten.min(n);
+        }
+        self.turns.push(Turn { user, attempt, ..Turn::default() });
+    }
+
+    /// The model forgot its oldest messages, two a turn.
+    pub(super) fn forget(&mut self, messages: usize) {
+        let mut left = messages.div_ceil(2);
+        while left > 0 && self.forgotten + 1 < self.turns.len() {
+            left -= usize::from(self.turns[self.forgotten].counts());
+            self.forgotten += 1;
+        }
+    }
+
+    /// Begins anew; what was said can be taken back.
+    pub(super) fn clear(&mut self) {
+        if !self.turns.is_empty() {
+            self.remember();
+            self.turns.clear();
+            self.forgotten = 0;
+        }
+    }
+
+    /// Whether a change can be taken back.
+    pub(super) fn can_undo(&self) -> bool {
+        !self.before.is_empty()
+    }
+
+    /// Takes the last change back.
+    pub(super) fn undo(&mut self) {
+        if let Some((turns, forgotten)) = self.before.pop() {
+            (self.turns, self.forgotten) = (turns, forgotten);
+        }
+    }
+
+    fn remember(&mut self) {
+        if self.before.len() == CHANGES {
+            self.before.remove(0);
+        }
+        self.before.push((self.turns.clone(), self.forgotten));
+    }
+
+    /// The first turn that is not wholly above a height, what those above it take, and what all take.
+    /// Turns that were not drawn yet are taken to have `guess` points.
+    pub(super) fn first_below(&self, from: f32, guess: f32) -> (usize, f32, f32) {
+        let (mut first, mut above, mut all) = (0, 0.0, 0.0);
+        for (n, turn) in self.turns.iter().enumerate() {
+            all += turn.height.unwrap_or(guess);
+            if all < from {
+                (first, above) = (n + 1, all);
+            }
+        }
+        (first, above, all)
+    }
+
+    /// A turn took so many points; whether that is news.
+    pub(super) fn measure(&mut self, n: usize, height: f32) -> bool {
+        self.turns[n].height.replace(height).is_none_or(|before| (before - height).abs() > 0.5)
+    }
+
+    /// The width is another: no height holds any more.
+    pub(super) fn unmeasure(&mut self) {
+        self.turns.iter_mut().for_each(|turn| turn.height = None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(texts: &[&str]) -> Conversation {
+        let mut conversation = Conversation::default();
+        for (n, text) in texts.iter().enumerate() {
+            conversation.begin(n, text.to_string(), 0);
+            conversation.last().unwrap().reply = format!("re {text}");
+        }
+        conversation
+    }
+
+    fn users(conversation: &Conversation) -> Vec<&str> {
+        conversation.turns().iter().map(|turn| &turn.user[..]).collect()
+    }
+
+    #[test]
+    fn every_change_can_be_taken_back() {
+        let mut conversation = said(&["a", "b", "c"]);
+        assert!(!conversation.can_undo(), "saying more loses nothing");
+        conversation.begin(1, "B".into(), 0);
+        assert_eq!(users(&conversation), ["a", "B"]);
+        conversation.clear();
+        assert!(conversation.turns().is_empty());
+        conversation.undo();
+        assert_eq!(users(&conversation), ["a", "B"]);
+        conversation.undo();
+        assert_eq!(users(&conversation), ["a", "b", "c"]);
+        assert!(!conversation.can_undo());
+    }
+
+    #[test]
+    fn the_model_is_told_what_it_still_sees() {
+        let mut conversation = said(&["a", "b", "c"]);
+        let told = |conversation: &Conversation, n, system| {
+            conversation.before(n, system).into_iter().map(|message| message.content().unwrap_or_default().to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(told(&conversation, 2, "be kind"), ["be kind", "a", "re a", "b", "re b"]);
+        conversation.forget(2);
+        assert_eq!((told(&conversation, 3, " "), conversation.forgotten()), (["b", "re b", "c", "re c"].map(str::to_string).to_vec(), 1));
+        conversation.last().unwrap().reply.clear();
+        assert_eq!(told(&conversation, 3, ""), ["b", "re b"], "of what it never replied to it is told nothing");
+        conversation.begin(0, "A".into(), 0);
+        assert_eq!((told(&conversation, 0, ""), conversation.forgotten()), (Vec::new(), 0));
+    }
+
+    #[test]
+    fn only_what_lies_in_view_is_laid_out() {
+        let mut conversation = said(&["a", "b", "c", "d"]);
+        for (n, height) in [(0, 100.0), (1, 50.0), (2, 25.0)] {
+            assert!(conversation.measure(n, height));
+        }
+        assert_eq!(conversation.first_below(0.0, 10.0), (0, 0.0, 185.0));
+        assert_eq!(conversation.first_below(110.0, 10.0), (1, 100.0, 185.0));
+        assert_eq!(conversation.first_below(180.0, 10.0), (3, 175.0, 185.0));
+        assert!(!conversation.measure(0, 100.2) && conversation.measure(0, 120.0) && conversation.measure(3, 10.0));
+        conversation.unmeasure();
+        assert_eq!(conversation.first_below(0.0, 10.0), (0, 0.0, 40.0));
+        assert_eq!(Conversation::default().first_below(0.0, 10.0), (0, 0.0, 0.0));
+    }
+
+    #[test]
+    fn the_divergence_is_told_in_words_too() {
+        let token = |text: &str, kl| TokenKl { text: text.into(), kl, student_p: 0.5, teacher_p: 0.5 };
+        let mut turn = Turn { user: "hi".into(), ..Turn::default() };
+        turn.compare(Comparison { turn: vec![token("", 0.0), token("hi", 1.0)], reply: vec![token(" so", 0.5), token(" it", 1.5)] });
+        assert_eq!(turn.shades.summary, "KL(teacher || student): 1.00 nats a token; farthest at “it” 1.50, “so” 0.50");
+        assert!(turn.shades.spoken.contains("\" it\" 1.50") && turn.shades.user.len() == 2);
+        turn.compare(Comparison { turn: vec![token("user\nhi", 0.0)], reply: Vec::new() });
+        assert!(turn.shades.user.is_empty() && turn.shades.summary.is_empty());
+    }
+}

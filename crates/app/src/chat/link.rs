@@ -1,0 +1,196 @@
+//! A link that carries how a chat is set: the model, how replies are made, what the system says. It
+//! comes from anybody, so it is read with bounds, and it starts nothing. Pure.
+
+use super::settings::{self, ChatSettings};
+use signet::runner::Request;
+use std::fmt::Write;
+
+/// Bytes of a link that are read at all.
+const LONGEST: usize = 16_384;
+/// Characters that the system may say.
+const SYSTEM: usize = 4_000;
+/// Characters of a model's address.
+const ADDRESS: usize = 2_000;
+/// The model that is part of the program.
+pub(super) const EMBEDDED: &str = "embedded";
+
+/// What a link says.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Link {
+    /// How replies are made, and what the system says, if it says anything of them.
+    pub request: Option<Request>,
+    pub system: Option<String>,
+    /// A model: the embedded one, or an address to be fetched once somebody agrees.
+    pub model: Option<String>,
+    /// What was not taken, and why.
+    pub problems: Vec<String>,
+}
+
+/// The link to a page with these settings. Files of this machine are not part of it: they are nowhere else.
+pub(super) fn link(page: &str, chat: &ChatSettings) -> String {
+    let Request { max_tokens, sampling, .. } = &chat.request;
+    let mut text = format!("{page}#temperature={}&top_k={}&top_p={}&min_p={}", sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p);
+    let _ = write!(text, "&repetition_penalty={}&seed={}&max_tokens={max_tokens}", sampling.repetition_penalty, sampling.seed);
+    if chat.model == EMBEDDED || address(&chat.model).is_ok() {
+        let _ = write!(text, "&model={}", encoded(&chat.model));
+    }
+    if !chat.system.trim().is_empty() {
+        let _ = write!(text, "&system={}", encoded(&chat.system));
+    }
+    text
+}
+
+/// Reads what comes after `#` in a page's address; none if it is about something else.
+pub(super) fn read(fragment: &str, now: &ChatSettings) -> Option<Link> {
+    let fragment = fragment.trim_start_matches('#');
+    if fragment.is_empty() || !fragment.contains('=') {
+        return None;
+    }
+    let mut link = Link::default();
+    if fragment.len() > LONGEST {
+        link.problems.push(format!("the link has {} characters, more than the {LONGEST} that are read: nothing of it was taken", fragment.len()));
+        return Some(link);
+    }
+    let mut request = now.request.clone();
+    let before = request.clone();
+    for (name, value) in fragment.split('&').filter_map(|pair| pair.split_once('=')).take(64) {
+        let taken = match decoded(value) {
+            Ok(value) => take(name, &value, &mut request, &mut link),
+            Err(why) => Err(why),
+        };
+        if let Err(why) = taken {
+            link.problems.push(format!("{} was not taken: {why}", shown(name)));
+        }
+    }
+    link.request = (request != before).then_some(request);
+    Some(link)
+}
+
+fn take(name: &str, value: &str, request: &mut Request, link: &mut Link) -> Result<(), String> {
+    let sampling = &mut request.sampling;
+    match name {
+        "temperature" => sampling.temperature = number(value, settings::TEMPERATURE)?,
+        "top_k" => sampling.top_k = number(value, settings::TOP_K)?,
+        "top_p" => sampling.top_p = number(value, settings::TOP_P)?,
+        "min_p" => sampling.min_p = number(value, settings::MIN_P)?,
+        "repetition_penalty" => sampling.repetition_penalty = number(value, settings::REPETITION_PENALTY)?,
+        "seed" => sampling.seed = number(value, settings::SEED)?,
+        "max_tokens" => request.max_tokens = number(value, settings::MAX_TOKENS)?,
+        "system" if value.chars().count() > SYSTEM => return Err(format!("it has more than {SYSTEM} characters")),
+        "system" => link.system = Some(value.into()),
+        "model" if value == EMBEDDED => link.model = Some(value.into()),
+        "model" => {
+            address(value)?;
+            link.model = Some(value.into());
+        }
+        _ => return Err("this page knows no such setting".into()),
+    }
+    Ok(())
+}
+
+fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, bounds: std::ops::RangeInclusive<T>) -> Result<T, String> {
+    let expected = format!("{} is no number from {} to {}", shown(text), bounds.start(), bounds.end());
+    text.parse().ok().filter(|number| bounds.contains(number)).ok_or(expected)
+}
+
+/// Whether a text is an address that a model may be fetched from.
+fn address(text: &str) -> Result<(), String> {
+    let rest = text.strip_prefix("https://").ok_or("a model's address begins with https://")?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if text.chars().count() > ADDRESS {
+        return Err(format!("it has more than {ADDRESS} characters"));
+    }
+    if host.is_empty() || host.contains('@') || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return Err(format!("{} is no address", shown(text)));
+    }
+    Ok(())
+}
+
+/// A part of a link as it is shown, whatever it is.
+fn shown(text: &str) -> String {
+    let mut short: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    format!("“{short}”")
+}
+
+fn encoded(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut to, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' | b':' => to.push(byte.into()),
+            _ => _ = write!(to, "%{byte:02X}"),
+        }
+        to
+    })
+}
+
+pub(crate) fn decoded(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        bytes.push(match byte {
+            b'%' => {
+                let (high, low) = (digit(rest.next()), digit(rest.next()));
+                high.zip(low).map(|(high, low)| (high * 16 + low) as u8).ok_or("there is a % without two digits behind it")?
+            }
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| "it is no text".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_link_was_made_of_comes_back() {
+        let mut chat =
+            ChatSettings { model: "https://example.org/a b.st".replace(' ', "%20"), system: "Be kind & say “äh”\n+1%".into(), ..ChatSettings::default() };
+        chat.request.sampling.temperature = 0.35;
+        chat.request.sampling.seed = 77;
+        chat.request.max_tokens = 12;
+        let text = link("https://here.example/signet/", &chat);
+        let (page, fragment) = text.split_once('#').unwrap();
+        assert_eq!(page, "https://here.example/signet/");
+        let read = read(fragment, &ChatSettings::default()).unwrap();
+        assert_eq!(read, Link { request: Some(chat.request), system: Some(chat.system), model: Some(chat.model), problems: Vec::new() });
+        let own = ChatSettings { model: "/files/mine.st".into(), ..ChatSettings::default() };
+        assert!(!link("p", &own).contains("mine"), "what only this machine has is not told");
+        // Links that people have kept.
+        let kept = "p#temperature=0.7&top_k=40&top_p=0.95&min_p=0&repetition_penalty=1.1&seed=0&max_tokens=256";
+        assert_eq!(link("p", &own), kept);
+    }
+
+    #[test]
+    fn absurd_links_are_refused_by_part_and_by_name() {
+        let now = ChatSettings::default();
+        let read = |text: &str| read(text, &now);
+        for (text, name) in [
+            ("temperature=1e9", "temperature"),
+            ("temperature=NaN", "temperature"),
+            ("top_k=-1", "top_k"),
+            ("max_tokens=999999999", "max_tokens"),
+            ("model=javascript:alert(1)", "model"),
+            ("model=http://plain.example/x", "model"),
+            ("model=https://user:word@host/x", "model"),
+            ("model=../../etc/passwd", "model"),
+            ("system=%zz", "system"),
+            ("system=%ff", "system"),
+            ("what=1", "what"),
+        ] {
+            let link = read(text).unwrap();
+            assert_eq!((link.request, link.system, link.model), (None, None, None), "{text}");
+            assert!(link.problems.len() == 1 && link.problems[0].contains(name), "{text}: {:?}", link.problems);
+        }
+        let mixed = read("temperature=9999&top_k=5").unwrap();
+        assert_eq!((mixed.request.unwrap().sampling.top_k, mixed.problems.len()), (5, 1), "the rest is taken");
+        assert!(read(&format!("system={}", "x".repeat(SYSTEM + 1))).unwrap().system.is_none());
+        let long = read(&format!("system={}", "x".repeat(LONGEST))).unwrap();
+        assert!(long.system.is_none() && long.problems.len() == 1);
+        assert_eq!((read(""), read("#"), read("#conversation")), (None, None, None));
+    }
+}

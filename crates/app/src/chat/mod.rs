@@ -1,0 +1,395 @@
+//! Chat: talk to a model, also to the one in training, alone or beside a teacher. The tab holds what was
+//! said; the worker is told of it before every reply, so that editing and regenerating are one thing.
+
+mod conversation;
+mod link;
+mod models;
+mod settings;
+mod shade;
+mod transcript;
+mod view;
+
+pub(super) use link::decoded;
+pub use settings::ChatSettings;
+
+use super::dialog::Dialog;
+use super::mirror::Said;
+use super::shared::{Shared, Taken, Training};
+use conversation::Conversation;
+use models::Models;
+use signet::runner::{ChatRequest, Command, Event, IN_PAGE, Order, Reply, Snapshot, Tuning, Wake, Worker};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
+use transcript::Transcript;
+
+/// What is done for a reply, one after the other; where one fails, those after it are not done.
+#[derive(Clone, Debug, PartialEq)]
+enum Step {
+    /// Waits for a snapshot of the model in training.
+    Snapshot,
+    /// Opens the models.
+    Open,
+    /// Takes the newer snapshot.
+    Refresh,
+    /// Says what was said before a turn, and how replies are made at an attempt.
+    Set { turn: usize, attempt: u64 },
+    /// Says a turn's words.
+    Say { turn: usize, text: String, attempt: u64 },
+}
+
+/// What a conversation is opened with.
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    model: String,
+    in_training: bool,
+    teacher: Option<String>,
+    device: String,
+}
+
+/// The tab.
+pub(super) struct ChatTab {
+    worker: Worker,
+    conversation: Conversation,
+    transcript: Transcript,
+    /// What the person is about to say.
+    draft: String,
+    /// A turn that is edited, and its words so far.
+    editing: Option<(usize, String)>,
+    /// What is being opened.
+    opening: Option<Key>,
+    /// The step under way, and those to come.
+    at: Option<Step>,
+    plan: VecDeque<Step>,
+    /// Directory of the run whose model in training is talked to, if that was chosen.
+    in_training: Option<PathBuf>,
+    /// What is open.
+    open: Option<Key>,
+    /// What was open before something that could not be.
+    before: Option<Key>,
+    /// What is told of each open model.
+    loaded: Vec<String>,
+    /// Step of the open snapshot.
+    step: Option<u64>,
+    /// The snapshot there was when another was asked for.
+    seen: Option<Arc<Vec<u8>>>,
+    /// What goes on.
+    status: String,
+    /// What went wrong, outside of a turn.
+    problem: Option<String>,
+    /// What a failed worker was at, until it has ended.
+    again: Option<Step>,
+    /// Whether that was tried again already.
+    retried: bool,
+    /// Tokens a second of the training before the last reply, and during it.
+    training: (Option<f64>, Option<f64>),
+    dialog: Dialog<()>,
+    /// Models from the network, in a page.
+    models: Option<Models>,
+}
+
+impl ChatTab {
+    /// A tab at the start.
+    pub(super) fn new(wake: &Wake) -> Self {
+        Self {
+            worker: Worker::spawn("chat", Tuning::default(), wake.clone()),
+            conversation: Conversation::default(),
+            transcript: Transcript::default(),
+            draft: String::new(),
+            editing: None,
+            opening: None,
+            at: None,
+            plan: VecDeque::new(),
+            in_training: None,
+            open: None,
+            before: None,
+            loaded: Vec::new(),
+            step: None,
+            seen: None,
+            status: String::new(),
+            problem: None,
+            again: None,
+            retried: false,
+            training: (None, None),
+            dialog: Dialog::default(),
+            models: IN_PAGE.then(|| Models::new(wake)),
+        }
+    }
+
+    /// Takes what a link says. A model that would have to be fetched is only offered.
+    pub(super) fn take_link(&self, fragment: &str, shared: &mut Shared) {
+        let Some(link) = link::read(fragment, &shared.settings.chat) else { return };
+        let chat = &mut shared.settings.chat;
+        let taken = link.request.is_some() || link.system.is_some() || link.model.is_some();
+        chat.request = link.request.unwrap_or_else(|| chat.request.clone());
+        chat.system = link.system.unwrap_or_else(|| chat.system.clone());
+        match link.model {
+            Some(model) if model == link::EMBEDDED => chat.model = model,
+            model => shared.offered = model,
+        }
+        if taken {
+            shared.settings.tab = super::Tab::Chat;
+            shared.notices.tell("The chat is set as the link that was opened says");
+        }
+        link.problems.into_iter().for_each(|problem| shared.notices.warn(format!("The link: {problem}")));
+    }
+
+    /// Fetches a model, which is then talked to: somebody has agreed to it.
+    pub(super) fn fetch(&mut self, url: String) {
+        if let Some(models) = &mut self.models {
+            models.fetch(url);
+        }
+    }
+
+    /// All that was said, for a page that tells it in text.
+    pub(super) fn said(&self) -> impl Iterator<Item = Said<'_>> {
+        let busy = self.busy();
+        let last = self.conversation.turns().len().saturating_sub(1);
+        self.conversation.turns().iter().enumerate().flat_map(move |(n, turn)| {
+            let done = !(busy && n == last);
+            let replied = (!turn.reply.is_empty()).then_some(Said { who: if turn.teacher.is_some() { "Student" } else { "Model" }, text: &turn.reply, done });
+            let taught = turn.teacher.as_deref().map(|text| Said { who: "Teacher", text, done });
+            let failed = turn.problem.as_deref().map(|text| Said { who: "Problem", text, done: true });
+            [Some(Said { who: "You", text: &turn.user, done: true }), replied, taught, failed].into_iter().flatten()
+        })
+    }
+
+    /// Takes what its worker said, and the snapshot it may wait for.
+    pub(super) fn poll(&mut self, shared: &mut Shared) {
+        if let Some(path) = self.models.as_mut().and_then(Models::poll) {
+            self.choose(path, shared);
+        }
+        for reply in self.worker.poll() {
+            self.take(reply, shared);
+        }
+        if self.at == Some(Step::Snapshot) {
+            if self.newer(shared).is_some() {
+                self.advance(shared);
+            } else if self.training(shared).is_none() {
+                self.fail("the run ended before it gave its model: choose its folder as the model".into());
+            }
+        }
+        if let Some(rate) = shared.training.as_ref().filter(|training| !training.paused && training.tokens_per_s > 0.0).map(|training| training.tokens_per_s) {
+            match self.at {
+                Some(Step::Say { .. }) => self.training.1 = Some(rate),
+                Some(_) => {}
+                None => self.training.0 = Some(rate),
+            }
+        }
+    }
+
+    /// Applies one reply.
+    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
+        match reply {
+            Reply::Event(event) => self.hear(event),
+            Reply::Anew { .. } => {
+                // The conversation is here, not there: the model is opened again, and a reply that was cut
+                // off is made again, once.
+                self.open = None;
+                self.before = None;
+                if let (Some(step @ (Step::Open | Step::Say { .. })), false) = (self.at.clone(), self.retried) {
+                    self.again = Some(step);
+                }
+            }
+            Reply::Ended { error: Some(error) } => match self.again.take() {
+                Some(step) => self.retry(step, shared),
+                None => self.fail(error),
+            },
+            Reply::Ended { error: None } => {
+                self.retried = false;
+                if self.at == Some(Step::Open) {
+                    self.open = self.opening.take();
+                    self.problem = None;
+                }
+                self.advance(shared);
+            }
+        }
+    }
+
+    fn hear(&mut self, event: Event) {
+        match event {
+            Event::Loaded { model, device, context, memory } => {
+                self.loaded.push(format!("{model} on {device}: context {context}, {:.1} MB", memory as f64 / 1e6));
+            }
+            Event::Refreshed { step } => self.step = Some(step),
+            Event::Tuning { done, of, what } => self.status = format!("Choosing the fastest kernels for this device: {what} ({} of {of})", done + 1),
+            Event::Note { text } => self.status = text,
+            Event::Forgotten { messages } => self.conversation.forget(messages),
+            event => {
+                let Some(turn) = self.conversation.last() else { return };
+                turn.height = None;
+                match event {
+                    Event::Text { text } => turn.reply.push_str(&text),
+                    Event::Generated(report) => turn.report = Some(report),
+                    Event::TeacherText { text } => turn.teacher.get_or_insert_default().push_str(&text),
+                    Event::TeacherGenerated(report) => turn.teacher_report = Some(report),
+                    Event::TokenKl(comparison) => turn.compare(comparison),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// What is to be open.
+    fn wanted(&self, shared: &Shared) -> Key {
+        let settings = &shared.settings.chat;
+        Key {
+            model: self.in_training.as_ref().map_or(settings.model.clone(), |run| run.display().to_string()),
+            in_training: self.in_training.is_some(),
+            teacher: settings.side_by_side.then(|| settings.teacher.clone()),
+            device: settings.device.clone(),
+        }
+    }
+
+    /// The training of the model that was chosen, while it goes on.
+    fn training<'a>(&self, shared: &'a Shared) -> Option<&'a Training> {
+        shared.training.as_ref().filter(|training| Some(&training.run) == self.in_training.as_ref())
+    }
+
+    /// The snapshot that was asked for, once it is there.
+    fn newer<'a>(&self, shared: &'a Shared) -> Option<&'a Taken> {
+        let taken = shared.snapshot.as_ref().filter(|taken| Some(&taken.run) == self.in_training.as_ref());
+        taken.filter(|taken| !self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &taken.snapshot.bytes)))
+    }
+
+    fn busy(&self) -> bool {
+        self.at.is_some()
+    }
+
+    /// Steps that open what is wanted, if it is not open; or take what has become newer.
+    fn opening(&self, shared: &Shared, anyway: bool) -> Vec<Step> {
+        let follows = self.in_training.is_some() && shared.settings.chat.follow && self.training(shared).is_some();
+        if anyway || self.open.as_ref() != Some(&self.wanted(shared)) {
+            let snapshot = self.in_training.is_some().then_some(Step::Snapshot);
+            snapshot.into_iter().chain([Step::Open]).collect()
+        } else if follows {
+            vec![Step::Snapshot, Step::Refresh]
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Says words as a turn; it and what came after it go.
+    fn say(&mut self, turn: usize, text: String, attempt: u64, shared: &mut Shared) {
+        if self.busy() || text.trim().is_empty() {
+            return;
+        }
+        self.plan = self.opening(shared, false).into();
+        self.plan.extend([Step::Set { turn, attempt }, Step::Say { turn, text, attempt }]);
+        self.advance(shared);
+    }
+
+    fn refresh(&mut self, shared: &mut Shared) {
+        self.plan = [Step::Snapshot, Step::Refresh].into();
+        self.advance(shared);
+    }
+
+    /// Does again what a failed worker was at, and what was to follow.
+    fn retry(&mut self, step: Step, shared: &mut Shared) {
+        self.retried = true;
+        let rest = std::mem::take(&mut self.plan);
+        self.plan = self.opening(shared, true).into();
+        if let Step::Say { turn, text, attempt } = step {
+            self.plan.extend([Step::Set { turn, attempt }, Step::Say { turn, text, attempt }]);
+        }
+        self.plan.extend(rest);
+        self.advance(shared);
+    }
+
+    /// Asks what is under way to stop; what would follow is not done.
+    fn stop(&mut self) {
+        self.plan.clear();
+        self.again = None;
+        if self.at == Some(Step::Snapshot) {
+            self.at = None;
+        }
+        self.worker.stop();
+    }
+
+    /// Begins the next step.
+    fn advance(&mut self, shared: &mut Shared) {
+        self.status.clear();
+        self.at = self.plan.pop_front();
+        match self.at.clone() {
+            None => {}
+            Some(Step::Snapshot) => self.ask_for_snapshot(shared),
+            Some(Step::Open) => {
+                let snapshot = self.newer(shared).map(|taken| taken.snapshot.clone());
+                self.send_open(snapshot, shared);
+            }
+            Some(Step::Refresh) => {
+                if let Some(taken) = self.newer(shared) {
+                    self.worker.send(Command::RefreshChat { snapshot: taken.snapshot.clone() });
+                }
+            }
+            Some(Step::Set { turn, attempt }) => {
+                let settings = &shared.settings.chat;
+                let mut request = settings.request.clone();
+                request.sampling.seed = request.sampling.seed.wrapping_add(attempt);
+                self.worker.send(Command::SetChat { messages: self.conversation.before(turn, &settings.system), request });
+            }
+            Some(Step::Say { turn, text, attempt }) => {
+                // What was written since stays.
+                match self.editing.take_if(|(edited, now)| *edited == turn && now.trim_end() == text.trim_end()) {
+                    Some(_) => {}
+                    None if turn == self.conversation.turns().len() && self.draft.trim_end() == text.trim_end() => self.draft.clear(),
+                    None => {}
+                }
+                self.conversation.begin(turn, text.clone(), attempt);
+                self.training.1 = None;
+                self.worker.send(Command::Say { text });
+            }
+        }
+    }
+
+    fn ask_for_snapshot(&mut self, shared: &Shared) {
+        match self.training(shared) {
+            Some(training) => {
+                training.orders.give(Order::Snapshot);
+                self.status = "Waiting for the model between two steps of its training".into();
+                self.seen = shared.snapshot.as_ref().map(|taken| taken.snapshot.bytes.clone());
+            }
+            None => self.fail("this run is not in training any more: choose its folder as the model".into()),
+        }
+    }
+
+    fn send_open(&mut self, snapshot: Option<Snapshot>, shared: &Shared) {
+        let key = self.wanted(shared);
+        self.opening = Some(key.clone());
+        let Key { model, teacher, device, .. } = key;
+        self.before = self.open.take().or(self.before.take());
+        self.loaded.clear();
+        self.step = snapshot.as_ref().map(|snapshot| snapshot.step);
+        self.status = "Loading the model".into();
+        let request = shared.settings.chat.request.clone();
+        self.worker.send(Command::OpenChat(Box::new(ChatRequest { model, snapshot, teacher, device, context: None, system: None, request })));
+    }
+
+    fn fail(&mut self, error: String) {
+        self.plan.clear();
+        self.status.clear();
+        match (self.at.take(), self.conversation.last()) {
+            (Some(Step::Say { .. }), Some(turn)) => {
+                turn.problem = Some(error);
+                turn.height = None;
+            }
+            _ => self.problem = Some(error),
+        }
+    }
+
+    /// Chooses a model, and opens it; in a page, one at an address is fetched first.
+    pub(super) fn choose(&mut self, model: String, shared: &mut Shared) {
+        if let Some(models) = self.models.as_mut().filter(|_| model.starts_with("https://") || model.starts_with("http://")) {
+            return models.fetch(model);
+        }
+        self.in_training = shared.training.as_ref().map(|training| training.run.clone()).filter(|run| run.display().to_string() == model);
+        if self.in_training.is_none() {
+            shared.settings.chat.model = model;
+        }
+        self.problem = None;
+        if !self.busy() {
+            self.plan = self.opening(shared, true).into();
+            self.advance(shared);
+        }
+    }
+}

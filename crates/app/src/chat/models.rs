@@ -1,0 +1,189 @@
+//! Models that the page keeps: fetched from an address, listed with their sizes, opened, deleted.
+
+use eframe::egui::{Button, CollapsingHeader, ProgressBar, TextEdit, Ui};
+use signet::runner::{Clock, Command, Event, KeptModel, Reply, Room, Tuning, Wake, Worker};
+
+/// The list, and what is being fetched.
+pub(super) struct Models {
+    worker: Worker,
+    url: String,
+    models: Vec<KeptModel>,
+    room: Room,
+    at: Option<At>,
+    problem: Option<String>,
+    /// The model that is to be deleted, once that was confirmed.
+    doomed: Option<String>,
+    /// A model that has just come.
+    new: Option<String>,
+    told: String,
+}
+
+/// How far a model is.
+struct At {
+    done: u64,
+    of: Option<u64>,
+    rate: f64,
+    note: String,
+    since: Clock,
+}
+
+impl Models {
+    /// Asks what is there.
+    pub(super) fn new(wake: &Wake) -> Self {
+        let mut worker = Worker::spawn("models", Tuning::default(), wake.clone());
+        worker.send(Command::ListModels);
+        Self { worker, url: String::new(), models: Vec::new(), room: Room::default(), at: None, problem: None, doomed: None, new: None, told: String::new() }
+    }
+
+    /// Takes what was said; gives the path of a model that has just come.
+    pub(super) fn poll(&mut self) -> Option<String> {
+        for reply in self.worker.poll() {
+            match reply {
+                Reply::Event(Event::Models { models, room }) => (self.models, self.room) = (models, room),
+                Reply::Event(Event::Fetching { done, of, rate, note, .. }) => {
+                    let since = self.at.as_ref().map_or_else(Clock::start, |at| at.since);
+                    self.at = Some(At { done, of, rate, note, since });
+                }
+                Reply::Event(Event::Fetched { name, path, bytes, sha256 }) => {
+                    self.told = format!("{name}: {}, SHA-256 {sha256}", size(bytes));
+                    self.new = Some(path.display().to_string());
+                }
+                Reply::Event(_) => {}
+                Reply::Anew { why } => {
+                    if self.at.is_some() {
+                        self.problem = Some(format!("The engine was started anew: {why}. Fetch again to go on."));
+                    }
+                    self.worker.send(Command::ListModels);
+                }
+                Reply::Ended { error } => {
+                    self.problem = error.or(self.problem.take());
+                    self.at = None;
+                }
+            }
+        }
+        self.new.take()
+    }
+
+    /// Fetches a model, or goes on with it.
+    pub(super) fn fetch(&mut self, url: String) {
+        if self.at.is_none() && !url.trim().is_empty() {
+            self.problem = None;
+            self.told.clear();
+            self.at = Some(At { done: 0, of: None, rate: 0.0, note: "asking the server".into(), since: Clock::start() });
+            self.worker.send(Command::FetchModel { url: url.trim().into(), sha256: None });
+        }
+    }
+
+    /// Where a kept model came from.
+    pub(super) fn address_of(&self, path: &str) -> Option<&str> {
+        let name = path.strip_prefix("/models/")?;
+        self.models.iter().find(|model| model.name == name).map(|model| &model.url[..])
+    }
+
+    /// Draws it; gives the path of a model that was chosen.
+    pub(super) fn ui(&mut self, ui: &mut Ui) -> Option<String> {
+        let mut chosen = None;
+        if let Some(fleeting) = &self.room.fleeting {
+            ui.colored_label(ui.visuals().warn_fg_color, format!("Not kept: {fleeting}."));
+        }
+        // Open once there is something in it, which the list tells only after the first frame.
+        let any = !self.models.is_empty();
+        CollapsingHeader::new("Models from the network").id_salt(("models", any)).default_open(any).show(ui, |ui| {
+            self.address(ui);
+            self.progress(ui);
+            if let Some(problem) = self.problem.clone() {
+                ui.colored_label(ui.visuals().error_fg_color, problem);
+                if ui.button("Dismiss this error").clicked() {
+                    self.problem = None;
+                }
+            }
+            if !self.told.is_empty() {
+                ui.small(&self.told);
+            }
+            chosen = self.list(ui);
+            if self.room.quota > 0 {
+                ui.small(format!("{} in use, {} free in this browser", size(self.room.used), size(self.room.quota.saturating_sub(self.room.used))));
+            }
+        });
+        chosen
+    }
+
+    fn address(&mut self, ui: &mut Ui) {
+        let label = ui.label("Address of a packed model").on_hover_text("It must begin with https://, and its server must let other sites read it");
+        ui.add(TextEdit::singleline(&mut self.url).hint_text("https://").desired_width(f32::INFINITY)).labelled_by(label.id);
+        ui.horizontal(|ui| {
+            let ready = self.at.is_none() && !self.url.trim().is_empty();
+            if ui.add_enabled(ready, Button::new("Fetch")).on_hover_text("A fetch that was broken off goes on where it was").clicked() {
+                self.fetch(self.url.clone());
+            }
+            if ui.add_enabled(self.at.is_some(), Button::new("Stop fetching")).on_hover_text("What is here is kept").clicked() {
+                self.worker.stop();
+            }
+        });
+    }
+
+    fn progress(&self, ui: &mut Ui) {
+        let Some(at) = &self.at else { return };
+        let mut text = size(at.done);
+        if let Some(of) = at.of.filter(|of| *of > 0) {
+            text = format!("{text} of {}", size(of));
+            if at.rate > 0.0 {
+                text += &format!(", {:.0} s left", of.saturating_sub(at.done) as f64 / at.rate);
+            }
+            ui.add(ProgressBar::new(at.done as f32 / of as f32).desired_height(8.0));
+        }
+        if at.rate > 0.0 {
+            text += &format!(", {}/s", size(at.rate as u64));
+        }
+        ui.label(text);
+        if !at.note.is_empty() {
+            ui.label(&at.note);
+        } else if at.since.seconds() > 600.0 {
+            ui.small("You can go on with other things: what is fetched is kept even if the page is closed.");
+        }
+    }
+
+    fn list(&mut self, ui: &mut Ui) -> Option<String> {
+        let (mut chosen, mut again) = (None, None);
+        let busy = self.at.is_some();
+        for model in &self.models {
+            let part = if model.whole { String::new() } else { model.of.map_or(", a part".into(), |of| format!(" of {}", size(of))) };
+            ui.label(format!("{} ({}{part})", model.name, size(model.bytes))).on_hover_text(&model.url);
+            ui.horizontal_wrapped(|ui| {
+                if model.whole && ui.button(format!("Open {}", model.name)).clicked() {
+                    chosen = Some(format!("/models/{}", model.name));
+                }
+                if !model.whole && ui.add_enabled(!busy && !model.url.is_empty(), Button::new(format!("Go on with {}", model.name))).clicked() {
+                    again = Some(model.url.clone());
+                }
+                if self.doomed.as_ref() != Some(&model.name) {
+                    if ui.add_enabled(!busy, Button::new(format!("Delete {}", model.name))).clicked() {
+                        self.doomed = Some(model.name.clone());
+                    }
+                    return;
+                }
+                ui.label("Delete it? It must be fetched again then.");
+                if ui.button("Yes, delete").clicked() {
+                    self.worker.send(Command::DeleteModel { name: model.name.clone() });
+                    self.doomed = None;
+                } else if ui.button("No, keep").clicked() {
+                    self.doomed = None;
+                }
+            });
+        }
+        if let Some(url) = again {
+            self.url.clone_from(&url);
+            self.fetch(url);
+        }
+        chosen
+    }
+}
+
+/// Bytes as a person reads them.
+fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
+        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.0} kB", bytes / 1e3),
+    }
+}

@@ -1,0 +1,228 @@
+//! The conversation on the screen. Only the turns in view are laid out; of the others the height they
+//! had is remembered.
+
+use super::super::section;
+use super::super::shared::SAID;
+use super::conversation::{Conversation, Turn};
+use super::shade;
+use eframe::egui::{Button, Frame, Label, Pos2, Rect, Response, RichText, Role, ScrollArea, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo};
+use signet::runner::{GenerateReport, Stopped};
+
+/// Points a turn is taken to have before it was drawn.
+const GUESS: f32 = 140.0;
+/// Points of width from which student and teacher are beside each other.
+const BESIDE: f32 = 480.0;
+
+/// What somebody wants of a turn.
+pub(super) enum Wish {
+    /// To edit it.
+    Edit(usize),
+    /// To leave it as it was.
+    Cancel,
+    /// To say it as it is now.
+    SendEdited,
+}
+
+/// What is drawn of a conversation.
+#[derive(Debug, Default)]
+pub(super) struct Transcript {
+    /// Width and scale at which heights were measured.
+    measured: (f32, f32),
+}
+
+impl Transcript {
+    /// Draws it; `busy` while a reply comes.
+    pub(super) fn ui(&mut self, ui: &mut Ui, conversation: &mut Conversation, editing: &mut Option<(usize, String)>, busy: bool) -> Option<Wish> {
+        if conversation.turns().is_empty() {
+            ui.small("Nothing was said yet. Write a message below; the model is loaded with the first.");
+            return None;
+        }
+        let area = ScrollArea::vertical().id_salt("conversation").auto_shrink(false).stick_to_bottom(true);
+        area.show_viewport(ui, |ui, view| self.turns(ui, view, conversation, editing, busy)).inner
+    }
+
+    fn turns(&mut self, ui: &mut Ui, view: Rect, conversation: &mut Conversation, editing: &mut Option<(usize, String)>, busy: bool) -> Option<Wish> {
+        let at = (ui.available_width(), ui.ctx().pixels_per_point());
+        if at != self.measured {
+            self.measured = at;
+            conversation.unmeasure();
+        }
+        let (first, above, all) = conversation.first_below(view.min.y, GUESS);
+        ui.set_height(all);
+        let corner = ui.max_rect().min;
+        let (mut top, mut wish, mut moved) = (above, None, false);
+        let (forgotten, count) = (conversation.forgotten(), conversation.turns().len());
+        for n in first..count {
+            if top > view.max.y {
+                break;
+            }
+            let room = Rect::from_min_size(Pos2::new(corner.x, corner.y + top), Vec2::new(at.0, view.height()));
+            let turn = &conversation.turns()[n];
+            let shown = Shown { n, forgotten: n < forgotten, coming: busy && n + 1 == count, busy };
+            let drawn = ui.scope_builder(UiBuilder::new().max_rect(room).scope_id(ui.scope_id().with(("turn", n))), |ui| shown.ui(ui, turn, editing));
+            wish = drawn.inner.or(wish);
+            let height = drawn.response.rect.height() + ui.spacing().item_spacing.y;
+            moved |= conversation.measure(n, height);
+            top += height;
+        }
+        if moved {
+            ui.ctx().request_repaint();
+        }
+        wish
+    }
+}
+
+/// How a turn is shown.
+struct Shown {
+    n: usize,
+    /// The model no longer sees it.
+    forgotten: bool,
+    /// Its reply comes.
+    coming: bool,
+    busy: bool,
+}
+
+impl Shown {
+    fn ui(&self, ui: &mut Ui, turn: &Turn, editing: &mut Option<(usize, String)>) -> Option<Wish> {
+        Frame::group(ui.style())
+            .show(ui, |ui| {
+                ui.set_width(ui.available_width());
+                if self.forgotten {
+                    ui.small("The model no longer sees this turn: its context was full.");
+                }
+                let wish = section(ui, "words", |ui| match editing {
+                    Some((n, text)) if *n == self.n => self.editor(ui, text),
+                    _ => self.user(ui, turn),
+                });
+                section(ui, "replies", |ui| self.replies(ui, turn));
+                if let Some(problem) = &turn.problem {
+                    ui.colored_label(ui.visuals().error_fg_color, problem);
+                }
+                wish
+            })
+            .inner
+    }
+
+    fn editor(&self, ui: &mut Ui, text: &mut String) -> Option<Wish> {
+        let label = ui.label(RichText::new(format!("Turn {} anew", self.n + 1)).strong());
+        ui.add(TextEdit::multiline(text).desired_rows(2).desired_width(f32::INFINITY)).labelled_by(label.id);
+        let mut wish = None;
+        ui.horizontal_wrapped(|ui| {
+            let able = !self.busy && !text.trim().is_empty();
+            if ui.add_enabled(able, Button::new("Send again")).on_hover_text("What came after this turn goes; it can be undone").clicked() {
+                wish = Some(Wish::SendEdited);
+            }
+            if ui.button("Cancel").clicked() {
+                wish = Some(Wish::Cancel);
+            }
+        });
+        wish
+    }
+
+    fn user(&self, ui: &mut Ui, turn: &Turn) -> Option<Wish> {
+        let mut wish = None;
+        ui.horizontal_wrapped(|ui| {
+            said(&ui.strong("You"));
+            if self.button(ui, !self.busy, "Edit").clicked() {
+                wish = Some(Wish::Edit(self.n));
+            }
+            if self.button(ui, true, "Copy message").clicked() {
+                ui.ctx().copy_text(turn.user.clone());
+            }
+        });
+        match turn.shades.user.is_empty() {
+            true => said(&ui.add(Label::new(&turn.user).wrap())),
+            false => shade::text(ui, &turn.shades.user, ""),
+        }
+        wish
+    }
+
+    /// A small button whose name tells which turn it is for.
+    fn button(&self, ui: &mut Ui, enabled: bool, text: &str) -> Response {
+        let response = ui.add_enabled(enabled, Button::new(text).small());
+        response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, format!("{text} of turn {}", self.n + 1)));
+        response
+    }
+
+    fn replies(&self, ui: &mut Ui, turn: &Turn) {
+        let Some(teacher) = &turn.teacher else { return self.reply(ui, turn) };
+        let other = |ui: &mut Ui| self.other(ui, teacher, turn.teacher_report.as_ref());
+        if ui.available_width() >= BESIDE {
+            ui.columns_const(|[left, right]| {
+                self.reply(left, turn);
+                other(right);
+            });
+        } else {
+            self.reply(ui, turn);
+            other(ui);
+        }
+    }
+
+    fn reply(&self, ui: &mut Ui, turn: &Turn) {
+        ui.horizontal_wrapped(|ui| {
+            said(&ui.strong(if turn.teacher.is_some() { "Student" } else { "Model" }));
+            if self.button(ui, true, "Copy reply").clicked() {
+                ui.ctx().copy_text(turn.reply.clone());
+            }
+        });
+        match turn.shades.reply.is_empty() {
+            true if turn.reply.is_empty() && self.coming => _ = ui.small("…"),
+            true => said(&ui.add(Label::new(&turn.reply).wrap())),
+            false => shade::text(ui, &turn.shades.reply, &turn.shades.spoken),
+        }
+        if !turn.shades.summary.is_empty() {
+            ui.small(&turn.shades.summary);
+        }
+        if let Some(report) = &turn.report {
+            ui.small(figures(report));
+        }
+    }
+
+    fn other(&self, ui: &mut Ui, text: &str, report: Option<&GenerateReport>) {
+        ui.horizontal_wrapped(|ui| {
+            said(&ui.strong("Teacher"));
+            if self.button(ui, true, "Copy teacher's reply").clicked() {
+                ui.ctx().copy_text(text.to_string());
+            }
+        });
+        said(&ui.add(Label::new(text).wrap()));
+        if let Some(report) = report {
+            ui.small(figures(report));
+        }
+    }
+}
+
+/// Marks what is part of the conversation: a page tells all of it in one place, drawn or not.
+fn said(response: &Response) {
+    response.ctx.accesskit_node_builder(response.id, |node| node.set_author_id(SAID));
+}
+
+/// A reply in numbers.
+fn figures(report: &GenerateReport) -> String {
+    let GenerateReport { tokens, tokens_per_second, first_token_seconds, context_used, context, stopped, .. } = report;
+    let why = match stopped {
+        Stopped::EndToken | Stopped::StopString => "done",
+        Stopped::MaxTokens => "as long as was asked for",
+        Stopped::ContextFull => "the context is full",
+        Stopped::Asked => "stopped",
+    };
+    format!("{tokens} tokens, {tokens_per_second:.1} tokens/s, first after {first_token_seconds:.2} s, context {context_used} of {context}; {why}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_conversation_only_what_is_in_view_is_laid_out() {
+        let mut conversation = Conversation::default();
+        for n in 0..10_000 {
+            conversation.begin(n, format!("message {n}"), 0);
+            conversation.last().unwrap().reply = "a reply of some words ".repeat(20);
+        }
+        let mut transcript = Transcript::default();
+        eframe::egui::__run_test_ui(|ui| _ = transcript.ui(ui, &mut conversation, &mut None, false));
+        let laid_out = conversation.turns().iter().filter(|turn| turn.height.is_some()).count();
+        assert!((1..200).contains(&laid_out), "{laid_out} turns were laid out");
+    }
+}

@@ -1,0 +1,358 @@
+//! Devices: what this machine can compute on, whether it computes right, and how fast.
+
+mod benchmark;
+mod checked;
+
+use super::dialog::{Dialog, Pick};
+use super::section;
+use super::shared::Shared;
+use benchmark::Benchmark;
+use checked::{Checked, Wish};
+use eframe::egui::{self, ProgressBar, ScrollArea, Ui};
+use signet::runner::{Clock, Command, ConformRequest, DeviceInfo, Event, Reply, Report, Tuning, Wake, Worker};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+/// The tab.
+pub(super) struct DevicesTab {
+    /// Checks and times.
+    worker: Worker,
+    /// Looks for adapters and writes files, also while the other works.
+    clerk: Worker,
+    /// The device that is chosen, as `--device` names it.
+    chosen: String,
+    filter: String,
+    work: Option<Work>,
+    /// Devices that wait for their conformance: how they are named, and called.
+    queue: VecDeque<(String, String)>,
+    progress: Option<Progress>,
+    checked: Vec<Checked>,
+    benchmark: Benchmark,
+    /// Where reports are written.
+    folder: String,
+    dialog: Dialog<()>,
+    certifying: Certifying,
+}
+
+/// A conformance that nobody clicks for, on a test machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Certifying {
+    No,
+    /// The adapters are looked for.
+    Looking,
+    /// It is on its way, or done.
+    Begun,
+}
+
+/// What the worker is at.
+#[derive(Clone, PartialEq)]
+enum Work {
+    Conformance,
+    /// On a device of this name.
+    Benchmark(String),
+}
+
+struct Progress {
+    done: usize,
+    of: usize,
+    note: String,
+    clock: Clock,
+}
+
+impl Progress {
+    fn told(&self) -> String {
+        let Self { done, of, note, clock } = self;
+        let left = clock.seconds() / (*done).max(1) as f64 * of.saturating_sub(*done) as f64;
+        let left = match left {
+            _ if *done == 0 || done == of => String::new(),
+            left if left < 90.0 => format!(", about {left:.0} s left"),
+            left => format!(", about {:.0} min left", left / 60.0),
+        };
+        format!("{note}: {done} of {of}{left}")
+    }
+}
+
+impl DevicesTab {
+    /// A tab at the start.
+    pub(super) fn new(wake: &Wake) -> Self {
+        Self {
+            worker: Worker::spawn("devices", Tuning::default(), wake.clone()),
+            clerk: Worker::spawn("reports", Tuning::Off, wake.clone()),
+            chosen: "cpu".into(),
+            filter: String::new(),
+            work: None,
+            queue: VecDeque::new(),
+            progress: None,
+            checked: Vec::new(),
+            benchmark: Benchmark::default(),
+            folder: String::new(),
+            dialog: Dialog::default(),
+            certifying: Certifying::No,
+        }
+    }
+
+    /// Runs the conformance by itself: on the first adapter, or on the CPU device where there is none.
+    pub(super) fn certify(&mut self, filter: String) {
+        self.filter = filter;
+        self.certifying = Certifying::Looking;
+        self.clerk.send(Command::Devices);
+    }
+
+    /// What came of that, once it is over: the report, or why there is none.
+    pub(super) fn certificate(&self) -> Option<Result<&Report, &str>> {
+        if self.certifying != Certifying::Begun || self.work.is_some() {
+            return None;
+        }
+        let last = self.checked.last()?;
+        Some(last.report.as_deref().ok_or_else(|| last.problem().unwrap_or("the conformance did not begin")))
+    }
+
+    /// The adapters are known: begins the conformance that waits for it.
+    fn looked(&mut self, shared: &Shared) {
+        if self.certifying == Certifying::Looking {
+            self.certifying = Certifying::Begun;
+            let first = shared.devices.first();
+            self.chosen = first.map_or("cpu".into(), |device| device.index.to_string());
+            self.queue.push_back((self.chosen.clone(), self.name(&shared.devices)));
+            self.next();
+        }
+    }
+
+    /// Takes what its workers said.
+    pub(super) fn poll(&mut self, shared: &mut Shared) {
+        for reply in self.worker.poll() {
+            self.take(reply, shared);
+        }
+        for reply in self.clerk.poll() {
+            match reply {
+                Reply::Event(Event::Devices { adapters }) => shared.devices = adapters,
+                Reply::Event(Event::Note { text }) => shared.notices.tell(text),
+                Reply::Ended { error } => {
+                    error.into_iter().for_each(|error| shared.notices.warn(error));
+                    self.looked(shared);
+                }
+                Reply::Event(_) | Reply::Anew { .. } => {}
+            }
+        }
+    }
+
+    /// Applies one reply.
+    pub(super) fn take(&mut self, reply: Reply, _shared: &mut Shared) {
+        match reply {
+            Reply::Event(event) => self.took(event),
+            Reply::Anew { .. } => {}
+            Reply::Ended { error } => {
+                self.progress = None;
+                match self.work.take() {
+                    Some(Work::Benchmark(device)) => self.benchmark.problem = error.map(|error| format!("{device}: {error}")),
+                    Some(Work::Conformance) | None => {
+                        if let Some(checked) = self.checked.last_mut() {
+                            checked.end(error);
+                        }
+                    }
+                }
+                self.next();
+            }
+        }
+    }
+
+    fn took(&mut self, event: Event) {
+        match event {
+            Event::Progress { done, of, note } => self.advance(done, of, note),
+            Event::Tuning { done, of, what } => self.advance(done, of, format!("tuning {what}")),
+            Event::Case { device, result } => self.checking(device).add(&result),
+            Event::Conformance { report, .. } => {
+                let device = report.device.clone();
+                self.checking(device).report = Some(report);
+            }
+            event => {
+                let device = if let Some(Work::Benchmark(device)) = &self.work { device.clone() } else { String::new() };
+                self.benchmark.take(&event, &device);
+            }
+        }
+    }
+
+    fn advance(&mut self, done: usize, of: usize, note: String) {
+        let clock = self.progress.take().filter(|before| before.of == of).map_or_else(Clock::start, |before| before.clock);
+        self.progress = Some(Progress { done, of, note, clock });
+    }
+
+    /// The conformance that is under way, on a device that calls itself so.
+    fn checking(&mut self, device: String) -> &mut Checked {
+        if self.checked.last().is_none_or(|last| last.report.is_some()) {
+            self.checked.push(Checked::default());
+        }
+        let last = self.checked.last_mut().expect("there is one");
+        last.device = device;
+        last
+    }
+
+    /// Begins the conformance of the next device that waits for it.
+    fn next(&mut self) {
+        if self.work.is_some() {
+            return;
+        }
+        if let Some((device, name)) = self.queue.pop_front() {
+            let filter = Some(self.filter.trim()).filter(|filter| !filter.is_empty()).map(str::to_string);
+            self.checked.push(Checked::new(name));
+            self.begin(Work::Conformance, Command::Conform(ConformRequest { device, seed: None, filter, report: None }));
+        }
+    }
+
+    fn begin(&mut self, work: Work, command: Command) {
+        self.progress = None;
+        self.work = Some(work);
+        self.worker.send(command);
+    }
+
+    /// How the chosen device is called.
+    fn name(&self, devices: &[DeviceInfo]) -> String {
+        devices.iter().find(|device| device.index.to_string() == self.chosen).map_or("CPU".into(), |device| device.name.clone())
+    }
+
+    /// Draws it.
+    pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        if let Some(((), folder)) = self.dialog.chosen(ui.ctx()) {
+            self.folder = folder.display().to_string();
+        }
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            section(ui, "adapters", |ui| self.adapters(ui, shared));
+            ui.separator();
+            section(ui, "controls", |ui| self.controls(ui, shared));
+            if let Some(progress) = &self.progress {
+                let share = progress.done as f32 / progress.of.max(1) as f32;
+                ui.add(ProgressBar::new(share).text(progress.told()));
+            }
+            section(ui, "results", |ui| self.results(ui, shared));
+        });
+    }
+
+    /// The devices, to choose one of.
+    fn adapters(&mut self, ui: &mut Ui, shared: &Shared) {
+        ui.horizontal_wrapped(|ui| {
+            super::heading(ui, "Devices");
+            if ui.button("Look again").on_hover_text("List the adapters of this machine anew").clicked() {
+                self.clerk.send(Command::Devices);
+            }
+        });
+        let auto = |preferred: bool| if preferred { ", taken by auto" } else { "" };
+        let cpu = format!("CPU{}", auto(!shared.devices.iter().any(|device| device.preferred)));
+        ui.radio_value(&mut self.chosen, "cpu".into(), cpu).on_hover_text("No driver needed; what all others are held to");
+        for device in &shared.devices {
+            let DeviceInfo { index, name, kind, driver, binding_bytes, buffer_bytes, memory_bytes, lacks, features, preferred } = device;
+            section(ui, ("device", index), |ui| ui.radio_value(&mut self.chosen, index.to_string(), format!("{name}{}", auto(*preferred))));
+            ui.indent(index, |ui| {
+                let memory = memory_bytes.map_or("unknown".into(), size);
+                let features = if features.is_empty() { "none".into() } else { features.join(", ") };
+                ui.label(format!(
+                    "{kind}, driver {driver}; {memory} of memory, bindings up to {}, buffers up to {}",
+                    size(*binding_bytes),
+                    size(*buffer_bytes)
+                ));
+                ui.label(format!("features: {features}"));
+                lacks.iter().for_each(|lack| drop(ui.colored_label(ui.visuals().error_fg_color, format!("cannot be used: {lack}"))));
+            });
+        }
+    }
+
+    /// What can be done with them.
+    fn controls(&mut self, ui: &mut Ui, shared: &Shared) {
+        let name = self.name(&shared.devices);
+        let free = self.work.is_none();
+        ui.horizontal_wrapped(|ui| {
+            let one = ui.add_enabled(free, egui::Button::new("Run conformance"));
+            if one.on_hover_text("Hold every operation on the chosen device against a float64 oracle, and whole models against the CPU").clicked() {
+                self.queue.push_back((self.chosen.clone(), name.clone()));
+            }
+            if ui.add_enabled(free, egui::Button::new("Run on all")).on_hover_text("The CPU, then every adapter").clicked() {
+                self.queue.push_back(("cpu".into(), "CPU".into()));
+                self.queue.extend(shared.devices.iter().map(|device| (device.index.to_string(), device.name.clone())));
+            }
+            let label = ui.label("Only cases with");
+            let hint = "operation: label";
+            ui.add_enabled(free, egui::TextEdit::singleline(&mut self.filter).hint_text(hint).desired_width(140.0)).labelled_by(label.id);
+        });
+        ui.horizontal_wrapped(|ui| {
+            self.benchmark.choices(ui);
+            if ui.add_enabled(free, egui::Button::new("Run benchmark")).on_hover_text(format!("On {name}")).clicked() {
+                self.benchmark.problem = None;
+                let command = self.benchmark.command(self.chosen.clone());
+                self.begin(Work::Benchmark(name.clone()), command);
+            }
+            if !free && ui.button("Stop").on_hover_text("What was done so far stays").clicked() {
+                self.queue.clear();
+                self.worker.stop();
+            }
+            if !self.queue.is_empty() {
+                ui.label(format!("{} more to come", self.queue.len()));
+            }
+        });
+        if shared.surroundings.folders() {
+            ui.horizontal_wrapped(|ui| {
+                let label = ui.label("Reports go to");
+                let hint = shared.settings.runs.display().to_string();
+                ui.add(egui::TextEdit::singleline(&mut self.folder).hint_text(hint).desired_width(320.0)).labelled_by(label.id);
+                if ui.button("Browse…").clicked() {
+                    self.dialog.open((), Pick::Folder);
+                }
+            });
+        }
+        self.next();
+    }
+
+    /// What was found, the latest first.
+    fn results(&mut self, ui: &mut Ui, shared: &Shared) {
+        let folder = if self.folder.trim().is_empty() { shared.surroundings.saved_in(&shared.settings.runs) } else { PathBuf::from(self.folder.trim()) };
+        if let Some(problem) = &self.benchmark.problem {
+            ui.colored_label(ui.visuals().error_fg_color, problem);
+        }
+        if !self.benchmark.lines.is_empty() {
+            ui.strong("Benchmarks");
+            ui.horizontal_wrapped(|ui| {
+                if ui.button("Save benchmarks").clicked() {
+                    self.clerk.send(Command::SaveText { text: self.benchmark.text(), path: folder.join("benchmarks.txt") });
+                }
+                if ui.button("Copy benchmarks").clicked() {
+                    ui.ctx().copy_text(self.benchmark.text());
+                }
+            });
+            self.benchmark.results(ui);
+        }
+        for (number, checked) in self.checked.iter().enumerate().rev() {
+            let wish = section(ui, ("conformance", number), |ui| checked.ui(ui, number));
+            let Some(report) = &checked.report else { continue };
+            match wish {
+                Some(Wish::Save) => {
+                    let path = folder.join(format!("conformance-{}", plain(&checked.device)));
+                    self.clerk.send(Command::SaveReport { report: report.clone(), path });
+                }
+                Some(Wish::Copy) => ui.ctx().copy_text(report.markdown()),
+                None => {}
+            }
+        }
+    }
+}
+
+/// A name as part of a file's name.
+fn plain(name: &str) -> String {
+    let words = name.to_lowercase();
+    words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
+}
+
+/// Bytes as a person reads them.
+fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes >= 1e9 => format!("{:.1} GB", bytes / 1e9),
+        bytes => format!("{:.1} MB", bytes / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_devices_name_files() {
+        assert_eq!(plain("llvmpipe (LLVM 15.0.6, 256 bits) (Vulkan)"), "llvmpipe-llvm-15-0-6-256-bits-vulkan");
+    }
+}

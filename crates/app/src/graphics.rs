@@ -1,0 +1,77 @@
+//! The adapter that draws the window: the best that opens, of all backends. Drivers list adapters that
+//! cannot be opened.
+
+use eframe::egui_wgpu::{WgpuConfiguration, WgpuSetup};
+use eframe::wgpu::{Adapter, DeviceType, PowerPreference};
+use signet::runner::wait;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Lines about adapters that were not taken.
+pub(super) type Passed = Arc<Mutex<Vec<String>>>;
+
+/// Lets eframe try one adapter after the other until one opens; what was passed over is told in `passed`.
+pub(super) fn try_all(configuration: &mut WgpuConfiguration, passed: &Passed) {
+    let WgpuSetup::CreateNew(new) = &mut configuration.wgpu_setup else { return };
+    let (descriptor, power, passed) = (new.device_descriptor.clone(), new.power_preference, passed.clone());
+    new.native_adapter_selector = Some(Arc::new(move |adapters, surface| {
+        let usable = |adapter: &&Adapter| surface.is_none_or(|surface| adapter.is_surface_supported(surface));
+        let mut candidates: Vec<&Adapter> = adapters.iter().filter(usable).collect();
+        candidates.sort_by_key(|adapter| rank(adapter.get_info().device_type, power));
+        let name = |adapter: &&Adapter| format!("{} ({})", adapter.get_info().name, adapter.get_info().backend);
+        let open = |adapter: &&Adapter| wait(adapter.request_device(&descriptor(adapter))).map(drop).map_err(|error| error.to_string());
+        let (adapter, failed) = first_that_opens(candidates, name, open)?;
+        *passed.lock().unwrap_or_else(PoisonError::into_inner) = failed;
+        Ok(adapter.clone())
+    }));
+}
+
+/// The order of kinds: as wgpu has it, the one that was preferred first, and programs on the CPU last.
+fn rank(kind: DeviceType, power: PowerPreference) -> u8 {
+    match (kind, power) {
+        (DeviceType::DiscreteGpu, PowerPreference::LowPower) => 1,
+        (DeviceType::DiscreteGpu, _) => 0,
+        (DeviceType::IntegratedGpu, PowerPreference::LowPower) => 0,
+        (DeviceType::IntegratedGpu, _) => 1,
+        (DeviceType::VirtualGpu | DeviceType::Other, _) => 2,
+        (DeviceType::Cpu, _) => 3,
+    }
+}
+
+/// The first candidate that opens, and a line about each before it; an error names all that were tried.
+fn first_that_opens<A>(candidates: Vec<A>, name: impl Fn(&A) -> String, open: impl Fn(&A) -> Result<(), String>) -> Result<(A, Vec<String>), String> {
+    let mut failed = Vec::new();
+    for candidate in candidates {
+        match open(&candidate) {
+            Ok(()) => return Ok((candidate, failed)),
+            Err(reason) => failed.push(format!("{} cannot be opened: {reason}", name(&candidate))),
+        }
+    }
+    Err(if failed.is_empty() { "no adapter can draw to a window here".into() } else { failed.join("; ") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_takes_the_first_adapter_that_opens_and_names_the_others() {
+        let open = |adapter: &&str| if adapter.starts_with("bad") { Err("Parent device is lost".to_string()) } else { Ok(()) };
+        let name = |adapter: &&str| adapter.to_string();
+        let (adapter, failed) = first_that_opens(vec!["bad (Dx12)", "good (Vulkan)", "good (Gl)"], name, open).unwrap();
+        assert_eq!((adapter, failed), ("good (Vulkan)", vec!["bad (Dx12) cannot be opened: Parent device is lost".to_string()]));
+        let error = first_that_opens(vec!["bad one", "bad two"], name, open).unwrap_err();
+        assert_eq!(error, "bad one cannot be opened: Parent device is lost; bad two cannot be opened: Parent device is lost");
+        assert!(first_that_opens(Vec::<&str>::new(), name, open).unwrap_err().contains("no adapter"));
+    }
+
+    #[test]
+    fn kinds_are_tried_as_they_are_preferred() {
+        let order = |power| {
+            let mut kinds = [DeviceType::Cpu, DeviceType::Other, DeviceType::IntegratedGpu, DeviceType::DiscreteGpu];
+            kinds.sort_by_key(|kind| rank(*kind, power));
+            kinds
+        };
+        assert_eq!(order(PowerPreference::HighPerformance), [DeviceType::DiscreteGpu, DeviceType::IntegratedGpu, DeviceType::Other, DeviceType::Cpu]);
+        assert_eq!(order(PowerPreference::LowPower)[0], DeviceType::IntegratedGpu);
+    }
+}

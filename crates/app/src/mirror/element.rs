@@ -1,0 +1,252 @@
+//! Which element of a page stands for which node of egui's accessibility tree. Pure.
+
+use super::log;
+use crate::shared::SAID;
+use eframe::egui::accesskit::{Action, Live, Node, NodeId, Role, Toggled, TreeUpdate};
+use signet::runner::dom::{Key, Place, ROOT};
+use std::collections::HashMap;
+
+/// An element as it is to be.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Element {
+    pub key: Key,
+    /// What it is in.
+    pub parent: Key,
+    /// What it is in HTML.
+    pub tag: &'static str,
+    /// In the order of their names.
+    pub attributes: Vec<(&'static str, String)>,
+    /// What it says, if that is a text in it.
+    pub text: String,
+    /// What it contains, if it is a field.
+    pub value: Option<String>,
+    pub place: Place,
+}
+
+/// Where in the tree a node is.
+#[derive(Clone, Copy)]
+struct Within {
+    parent: Key,
+    /// The parent's corner.
+    corner: (f64, f64),
+    /// What the children of a list or a menu are.
+    item: Option<&'static str>,
+}
+
+/// What is told to everybody at once: it changes, so it is read.
+const ANNOUNCED: Key = 2;
+
+/// All elements, each behind what it is in and what it comes after; `scale` is a point in pixels of
+/// the page.
+pub(super) fn elements(update: &TreeUpdate, scale: f64) -> Vec<Element> {
+    let nodes: HashMap<NodeId, &Node> = update.nodes.iter().map(|(id, node)| (*id, node)).collect();
+    let mut walk = Walk { nodes, scale, elements: Vec::new(), seen: Default::default(), announced: Vec::new() };
+    let root = update.tree.as_ref().map_or(NodeId(ROOT), |tree| tree.root);
+    walk.children(root, Within { parent: ROOT, corner: (0.0, 0.0), item: None });
+    let attributes = vec![("aria-live", "polite".to_string()), ("role", "status".to_string())];
+    walk.elements.push(Element { key: ANNOUNCED, tag: "div", attributes, text: walk.announced.join("\n"), ..Element::default() });
+    walk.elements
+}
+
+struct Walk<'a> {
+    nodes: HashMap<NodeId, &'a Node>,
+    scale: f64,
+    elements: Vec<Element>,
+    seen: std::collections::HashSet<NodeId>,
+    announced: Vec<String>,
+}
+
+impl Walk<'_> {
+    fn children(&mut self, id: NodeId, within: Within) {
+        let Some(node) = self.nodes.get(&id).copied() else { return };
+        for child in node.children() {
+            if self.seen.insert(*child) {
+                self.node(*child, within);
+            }
+        }
+    }
+
+    fn node(&mut self, id: NodeId, within: Within) {
+        let Some(node) = self.nodes.get(&id).copied() else { return };
+        // The conversation is told as a whole elsewhere; tooltips, runs of text and scroll bars are not told at all.
+        if node.is_hidden() || node.author_id() == Some(SAID) || matches!(node.role(), Role::Tooltip | Role::TextRun | Role::ScrollBar) {
+            return;
+        }
+        if matches!(node.live(), Some(Live::Polite | Live::Assertive)) {
+            self.announced.extend(self.said(node));
+        }
+        let Some(mut element) = self.element(id, node, within) else { return self.children(id, within) };
+        let bounds = node.bounds().unwrap_or_default();
+        let corner = (bounds.x0 * self.scale, bounds.y0 * self.scale);
+        let pixels = |value: f64| value.round().clamp(-1e6, 1e6) as i32;
+        element.place = Place {
+            left: pixels(corner.0 - within.corner.0),
+            top: pixels(corner.1 - within.corner.1),
+            width: pixels(bounds.width() * self.scale),
+            height: pixels(bounds.height() * self.scale),
+        };
+        let item = match node.role() {
+            Role::ListBox => Some("option"),
+            Role::Menu => Some("menuitem"),
+            _ => None,
+        };
+        let key = element.key;
+        self.elements.push(element);
+        self.children(id, Within { parent: key, corner, item });
+    }
+
+    /// What a node says by itself.
+    fn said(&self, node: &Node) -> Option<String> {
+        node.label().or(node.value()).map(String::from).filter(|text| !text.trim().is_empty())
+    }
+
+    /// A node's name, from itself or from what labels it.
+    fn name(&self, node: &Node) -> Option<String> {
+        let own = node.label().map(String::from);
+        own.or_else(|| {
+            let labels: Vec<String> = node.labelled_by().iter().filter_map(|id| self.said(self.nodes.get(id)?)).collect();
+            (!labels.is_empty()).then(|| labels.join(" "))
+        })
+    }
+
+    /// The element of a node, or none if only what is in it counts.
+    fn element(&self, id: NodeId, node: &Node, within: Within) -> Option<Element> {
+        let (tag, role) = kind(node.role())?;
+        let text = match tag {
+            "button" | "h2" | "span" => self.name(node).or_else(|| self.said(node)).unwrap_or_default(),
+            _ => String::new(),
+        };
+        if matches!(tag, "span" | "h2") && text.trim().is_empty() {
+            return None;
+        }
+        let role = match (tag, within.item) {
+            ("button", Some(item)) => Some(item),
+            _ => role,
+        };
+        let mut element = Element { key: id.0, parent: within.parent, tag, text, ..Element::default() };
+        let mut set = |name: &'static str, value: String| element.attributes.push((name, value));
+        if let Some(role) = role {
+            set("role", role.into());
+        }
+        match tag {
+            "button" if node.role() == Role::ComboBox => {
+                self.name(node).into_iter().for_each(|name| set("aria-label", name));
+                set("aria-haspopup", "listbox".into());
+            }
+            "button" | "h2" | "span" => {}
+            _ => self.name(node).into_iter().for_each(|name| set("aria-label", name)),
+        }
+        states(node, role, &mut set);
+        if node.role() == Role::ComboBox {
+            element.text = node.value().unwrap_or_default().into();
+        }
+        if matches!(tag, "input" | "textarea") {
+            element.value = Some(field(node));
+        }
+        element.attributes.sort_unstable();
+        Some(element)
+    }
+}
+
+/// What a field contains.
+fn field(node: &Node) -> String {
+    node.value().map(String::from).or_else(|| node.numeric_value().map(|value| value.to_string())).unwrap_or_default()
+}
+
+/// Tag and role in HTML; none if a node of this kind is only what it contains.
+fn kind(role: Role) -> Option<(&'static str, Option<&'static str>)> {
+    Some(match role {
+        Role::Button | Role::DefaultButton | Role::DisclosureTriangle | Role::ColorWell => ("button", None),
+        Role::CheckBox => ("button", Some("checkbox")),
+        Role::Switch => ("button", Some("switch")),
+        Role::RadioButton => ("button", Some("radio")),
+        Role::Link => ("button", Some("link")),
+        Role::Tab => ("button", Some("tab")),
+        Role::ListBoxOption | Role::MenuListOption => ("button", Some("option")),
+        Role::MenuItem => ("button", Some("menuitem")),
+        Role::ComboBox => ("button", Some("combobox")),
+        Role::TextInput | Role::SearchInput | Role::UrlInput | Role::PasswordInput => ("input", None),
+        Role::MultilineTextInput => ("textarea", None),
+        Role::SpinButton | Role::NumberInput => ("input", Some("spinbutton")),
+        Role::Slider => ("input", Some("slider")),
+        Role::Splitter => ("div", Some("separator")),
+        Role::ProgressIndicator => ("div", Some("progressbar")),
+        Role::Image => ("div", Some("img")),
+        Role::Heading => ("h2", None),
+        Role::Label | Role::Paragraph | Role::Status | Role::Alert => ("span", None),
+        Role::Dialog | Role::AlertDialog | Role::Window => ("div", Some("dialog")),
+        Role::ListBox => ("div", Some("listbox")),
+        Role::Menu => ("div", Some("menu")),
+        Role::RadioGroup => ("div", Some("radiogroup")),
+        _ => return None,
+    })
+}
+
+/// What a node is at the moment.
+fn states(node: &Node, role: Option<&str>, set: &mut dyn FnMut(&'static str, String)) {
+    if let Some(toggled) = node.toggled() {
+        let name = match role {
+            Some("checkbox" | "radio" | "switch") => "aria-checked",
+            Some("option" | "tab") => "aria-selected",
+            Some("menuitem") => "aria-current",
+            _ => "aria-pressed",
+        };
+        set(
+            name,
+            match toggled {
+                Toggled::True => "true",
+                Toggled::False => "false",
+                Toggled::Mixed => "mixed",
+            }
+            .into(),
+        );
+    }
+    if let Some(expanded) = node.is_expanded() {
+        set("aria-expanded", expanded.to_string());
+    }
+    if node.is_disabled() {
+        set("aria-disabled", "true".into());
+    }
+    if node.is_read_only() {
+        set("readonly", String::new());
+    }
+    if let Some(description) = node.description() {
+        set("aria-description", description.into());
+    }
+    if let Some(placeholder) = node.placeholder().filter(|text| !text.is_empty()) {
+        set("placeholder", placeholder.into());
+    }
+    // What can be done nothing with is not gone to either.
+    if node.supports_action(Action::Focus) && !matches!(kind(node.role()), Some(("span" | "h2", _))) {
+        set("tabindex", if node.is_disabled() { "-1" } else { "0" }.into());
+    }
+    match node.role() {
+        Role::PasswordInput => set("type", "password".into()),
+        Role::Slider => set("type", "range".into()),
+        Role::SpinButton | Role::NumberInput => set("inputmode", "decimal".into()),
+        _ => {}
+    }
+    numbers(node, set);
+}
+
+/// The number that a node is.
+fn numbers(node: &Node, set: &mut dyn FnMut(&'static str, String)) {
+    let names = if node.role() == Role::Slider { ["min", "max"] } else { ["aria-valuemin", "aria-valuemax"] };
+    for (name, value) in names.into_iter().zip([node.min_numeric_value(), node.max_numeric_value()]) {
+        if let Some(value) = value {
+            set(name, value.to_string());
+        }
+    }
+    if let Some(value) = node.numeric_value() {
+        match node.role() {
+            Role::Slider => set("step", node.numeric_value_step().map_or("any".into(), |step| step.to_string())),
+            _ => set("aria-valuenow", value.to_string()),
+        }
+    }
+}
+
+/// The element that a conversation is in.
+pub(super) fn conversation() -> Element {
+    let attributes = [("aria-label", "Conversation"), ("aria-live", "polite"), ("role", "log")].map(|(name, value)| (name, value.to_string())).to_vec();
+    Element { key: log::LOG, tag: "div", attributes, ..Element::default() }
+}

@@ -1,0 +1,171 @@
+//! A conversation as elements of a page: one for each message, with who says it. What a reply grows by
+//! is added behind it in sentences, so that a screen reader says it once and in one piece. Pure.
+
+use signet::runner::dom::{Change, Key};
+
+/// The element that messages are in.
+pub(super) const LOG: Key = 1;
+/// Before the elements of messages, which follow in order.
+const FIRST: Key = 16;
+/// Messages shown; of more, the oldest go.
+const MESSAGES: usize = 400;
+/// Bytes of a sentence that are not waited for any longer.
+const LONG: usize = 160;
+
+/// A message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said<'a> {
+    /// Who says it.
+    pub who: &'a str,
+    /// What is said, so far.
+    pub text: &'a str,
+    /// Whether nothing is added any more.
+    pub done: bool,
+}
+
+/// A message as the page has it.
+#[derive(Debug)]
+struct Line {
+    who: String,
+    told: String,
+}
+
+/// The messages that the page has.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// Messages that went, before the first.
+    gone: usize,
+    lines: Vec<Line>,
+}
+
+impl Log {
+    /// What has to change in the page.
+    pub(super) fn update(&mut self, said: &[Said]) -> Vec<Change> {
+        let mut changes = Vec::new();
+        let first = said.len().saturating_sub(MESSAGES);
+        while !self.lines.is_empty() && (self.gone < first || said.len() < self.gone + self.lines.len()) {
+            let last = said.len() < self.gone + self.lines.len();
+            let at = if last { self.lines.len() - 1 } else { 0 };
+            changes.push(Change::Remove { key: self.key(at) });
+            self.lines.remove(at);
+            self.gone += usize::from(!last);
+        }
+        if self.lines.is_empty() {
+            self.gone = first;
+        }
+        for (n, said) in said.iter().enumerate().skip(self.gone) {
+            self.line(n - self.gone, said, &mut changes);
+        }
+        changes
+    }
+
+    fn key(&self, at: usize) -> Key {
+        FIRST + (self.gone + at) as Key
+    }
+
+    fn line(&mut self, at: usize, said: &Said, changes: &mut Vec<Change>) {
+        let key = self.key(at);
+        let ready = ready(said.text, said.done);
+        match self.lines.get_mut(at) {
+            Some(line) if line.who == said.who && said.text.starts_with(&line.told) => {
+                if let Some(more) = ready.get(line.told.len()..).filter(|more| !more.is_empty()) {
+                    changes.push(Change::Append { key, text: more.into() });
+                    line.told.push_str(more);
+                }
+            }
+            Some(line) => {
+                *line = Line { who: said.who.into(), told: ready.into() };
+                changes.extend([who(key, said.who), Change::Text { key, text: format!("{}: {ready}", said.who) }]);
+            }
+            None => {
+                let after = (at > 0).then(|| key - 1);
+                self.lines.push(Line { who: said.who.into(), told: ready.into() });
+                changes.extend([
+                    Change::Make { key, parent: LOG, after, tag: "p" },
+                    who(key, said.who),
+                    Change::Text { key, text: format!("{}: {ready}", said.who) },
+                ]);
+            }
+        }
+    }
+}
+
+fn who(key: Key, who: &str) -> Change {
+    Change::Attribute { key, name: "data-who", value: Some(who.into()) }
+}
+
+/// The part of a text that can be said: whole sentences, or words if a sentence is long.
+fn ready(text: &str, done: bool) -> &str {
+    if done {
+        return text;
+    }
+    let sentence =
+        text.rmatch_indices(['.', '!', '?', '\n', '…', ':']).find(|(at, mark)| *mark == "\n" || text[at + mark.len()..].starts_with(char::is_whitespace));
+    let end = sentence.map_or(0, |(at, mark)| at + mark.len());
+    if text.len() - end <= LONG {
+        return &text[..end];
+    }
+    &text[..text.rfind(char::is_whitespace).filter(|at| *at > end).unwrap_or(end)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(text: &str, done: bool) -> Said<'_> {
+        Said { who: "Model", text, done }
+    }
+
+    #[test]
+    fn a_reply_is_told_sentence_by_sentence_and_each_once() {
+        let mut log = Log::default();
+        let first = log.update(&[Said { who: "You", text: "Hi", done: true }, said("", false)]);
+        assert_eq!(first.iter().filter(|change| matches!(change, Change::Make { .. })).count(), 2);
+        assert_eq!(first[2], Change::Text { key: FIRST, text: "You: Hi".into() });
+        let mut appended = |text: &str, done| {
+            let changes = log.update(&[Said { who: "You", text: "Hi", done: true }, said(text, done)]);
+            changes
+                .into_iter()
+                .map(|change| match change {
+                    Change::Append { text, .. } => text,
+                    other => panic!("{other:?}"),
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(appended("I am", false), [""; 0], "half a sentence waits");
+        assert_eq!(appended("I am. You", false), ["I am."]);
+        assert_eq!(appended("I am. You are 3.5", false), [""; 0], "a point in a number ends nothing");
+        assert_eq!(appended("I am. You are 3.5", true), [" You are 3.5"]);
+        assert_eq!(appended("I am. You are 3.5", true), [""; 0], "nothing is said twice");
+    }
+
+    #[test]
+    fn a_long_sentence_is_not_waited_for() {
+        let text = "word ".repeat(60);
+        assert!(ready(&text, false).len() > 200);
+        assert_eq!(ready(&"ä".repeat(200), false), "", "one word without an end is one thing");
+    }
+
+    #[test]
+    fn edited_and_cleared_conversations_leave_nothing_behind() {
+        let mut log = Log::default();
+        log.update(&[said("one", true), said("two", true), said("three", true)]);
+        assert_eq!(log.update(&[said("one", true)]), [Change::Remove { key: FIRST + 2 }, Change::Remove { key: FIRST + 1 }]);
+        let edited = log.update(&[said("other", true)]);
+        assert_eq!(edited[1], Change::Text { key: FIRST, text: "Model: other".into() });
+        assert_eq!(log.update(&[]), [Change::Remove { key: FIRST }]);
+        assert_eq!(log.update(&[]), []);
+    }
+
+    #[test]
+    fn of_a_long_conversation_the_oldest_go() {
+        let mut log = Log::default();
+        let texts: Vec<Said> = (0..MESSAGES + 5).map(|_| said("so", true)).collect();
+        log.update(&texts[..MESSAGES]);
+        let changes = log.update(&texts);
+        let removed = changes.iter().filter(|change| matches!(change, Change::Remove { .. })).count();
+        let made: Vec<_> = changes.iter().filter_map(|change| if let Change::Make { after, .. } = change { Some(after.unwrap()) } else { None }).collect();
+        assert_eq!((removed, made.len(), log.lines.len()), (5, 5, MESSAGES));
+        assert_eq!(made[0], FIRST + MESSAGES as Key - 1);
+    }
+}

@@ -1,0 +1,103 @@
+//! The start of the window: by a double-click, or by `signet`, which passes its options on.
+
+use anyhow::Result;
+use clap::{Args, Parser, Subcommand};
+use signet::runner::{self, Stop};
+use signet_app::{Options, bench};
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+
+/// Train, watch and talk, in a window.
+#[derive(Parser)]
+#[command(name = "signet-app", version)]
+struct Arguments {
+    /// Folder of the runs; the one shown last, or `Signet/runs` in the home folder.
+    #[arg(long)]
+    runs: Option<PathBuf>,
+    /// Fill the form of a new run from a TOML file, as `signet train --config` reads it.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Write down when each frame was drawn and what the app itself took for it, as CSV.
+    #[arg(long, value_name = "FILE", hide = true)]
+    frames: Option<PathBuf>,
+    /// Errors are for the terminal, and its folder is the place for runs: `signet` says so.
+    #[arg(long, hide = true)]
+    terminal: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Bench(Bench),
+}
+
+/// Time how long the app takes to draw a frame, without a window: `signet bench app`.
+#[derive(Args)]
+struct Bench {
+    #[arg(long)]
+    points: u64,
+    #[arg(long)]
+    frames: usize,
+    #[arg(long)]
+    runs: PathBuf,
+    #[arg(long)]
+    json: bool,
+}
+
+/// Opens the window, or times its drawing.
+pub(super) fn main() -> ! {
+    runner::fail_at_file_size_limit();
+    let arguments = Arguments::parse();
+    let terminal = arguments.terminal || std::io::stderr().is_terminal();
+    let result = match arguments.command {
+        Some(Command::Bench(bench)) => bench.run(),
+        None => open(arguments, terminal),
+    };
+    let Err(error) = result else { runner::exit(0) };
+    if terminal {
+        eprintln!("error: {error:#}");
+    } else {
+        rfd::MessageDialog::new().set_level(rfd::MessageLevel::Error).set_title("Signet").set_description(format!("{error:#}")).show();
+    }
+    runner::exit(1)
+}
+
+fn open(arguments: Arguments, terminal: bool) -> Result<()> {
+    let Arguments { runs, config, frames, .. } = arguments;
+    let config = config.as_deref().map(runner::settings).transpose()?;
+    // What a double-click starts in is no place for runs.
+    let first_runs = if terminal { None } else { runner::home_dir().map(|home| home.join("Signet").join("runs")) };
+    let stop = Stop::default();
+    stop_on_signal(stop.clone())?;
+    signet_app::open(Options { runs, first_runs, config, stop, frames })
+}
+
+/// The first Ctrl-C in the terminal (or termination) saves and closes; a second one ends at once.
+fn stop_on_signal(stop: Stop) -> Result<()> {
+    let handler = move || {
+        if stop.asked() {
+            runner::exit(130);
+        }
+        stop.ask();
+    };
+    Ok(ctrlc::set_handler(handler)?)
+}
+
+impl Bench {
+    fn run(self) -> Result<()> {
+        let mut out = std::io::stdout();
+        let mut lost = Ok(());
+        let reports = bench::measure(self.points, self.frames.max(1), &self.runs, &mut |report| {
+            let bench::FrameReport { scene, frames, median_ms, p99_ms, most_ms } = report;
+            if !self.json && lost.is_ok() {
+                lost = writeln!(out, "{median_ms:7.2} ms median, {p99_ms:7.2} ms 99th percentile, {most_ms:7.2} ms at most, {frames} frames: {scene}");
+            }
+        })?;
+        lost?;
+        if self.json {
+            writeln!(out, "{}", serde_json::to_string(&reports)?)?;
+        }
+        Ok(())
+    }
+}

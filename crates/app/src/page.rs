@@ -1,0 +1,180 @@
+//! The page: where the app meets eframe in a browser. How often it repaints, what it remembers, and what
+//! a page does in other ways than a window: its elements for those who do not see the picture, files
+//! that are dropped, and the question before it is left.
+
+use super::mirror::{Reflect, Screen};
+use super::surroundings::{Page, Surroundings};
+use super::{App, Settings, Tab};
+use eframe::egui::{self, DroppedFile, Event, Pos2, RawInput, TouchDeviceId, TouchId, TouchPhase};
+use eframe::wasm_bindgen::JsCast;
+use eframe::web_sys::{self, File, HtmlCanvasElement};
+use signet::runner::Wake;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Seconds between repaints that nobody but a worker asked for.
+const REPAINT: f32 = 0.25;
+/// Where settings are kept in the browser's storage.
+const STORED: &str = "settings";
+
+/// What the app needs of its browser.
+#[derive(Clone)]
+pub struct Browser {
+    /// What it is.
+    pub page: Page,
+    /// What the page's address says after `#`.
+    pub fragment: String,
+    /// Whether it can be touched.
+    pub touch: bool,
+    /// Applies changes to the page's elements, and tells what people did with them.
+    pub screen: Screen,
+    /// Calls back whenever somebody did something with an element.
+    pub listen: fn(Box<dyn Fn()>) -> Result<(), String>,
+    /// Lets the engine read a file; gives its path there.
+    pub give: fn(File) -> String,
+    /// Whether leaving the page would lose something.
+    pub leaving_loses: fn(bool),
+    /// The app is drawn for the first time.
+    pub drawn: fn(),
+    /// A conformance that the page ran by itself is over: its report as JSON, or why there is none.
+    pub certified: fn(Result<&str, &str>),
+    /// It cannot be drawn, and why.
+    pub cannot_draw: fn(&str),
+}
+
+/// Opens the app in the page's canvas.
+pub fn open_page(browser: Browser) {
+    let canvas = web_sys::window().and_then(|window| window.document()).and_then(|document| document.get_element_by_id("signet"));
+    let Some(Ok(canvas)) = canvas.map(|canvas| canvas.dyn_into::<HtmlCanvasElement>()) else {
+        return (browser.cannot_draw)("The page has no canvas with the id signet: the server may be sending parts of two versions. Reload it.");
+    };
+    wasm_bindgen_futures::spawn_local(async move {
+        let cannot_draw = browser.cannot_draw;
+        let drawn_on = canvas.clone();
+        let create = move |context: &eframe::CreationContext<'_>| Ok(Box::new(Opened::new(context, browser)) as Box<dyn eframe::App>);
+        let started = eframe::WebRunner::new().start(canvas, eframe::WebOptions::default(), Box::new(create)).await;
+        // The elements are gone through by Tab; the picture, which is all of them at once, is not.
+        drawn_on.set_tab_index(-1);
+        // Nor is the field behind it, through which eframe hears what is typed.
+        if let Some(field) = drawn_on.next_element_sibling() {
+            let _ = field.set_attribute("tabindex", "-1");
+            let _ = field.set_attribute("aria-label", "What is typed into the picture");
+        }
+        if let Err(error) = started {
+            cannot_draw(&format!("The page could not be drawn ({error:?}). WebGL 2 may be switched off in the browser's settings."));
+        }
+    });
+}
+
+/// The app in its page.
+struct Opened {
+    app: App,
+    browser: Browser,
+    reflect: Reflect,
+    /// Whether a repaint was asked for by a worker and has not come yet.
+    waiting: Arc<AtomicBool>,
+    drawn: bool,
+    /// Whether somebody waits for the conformance that the page runs by itself.
+    certifies: bool,
+}
+
+impl Opened {
+    fn new(context: &eframe::CreationContext<'_>, browser: Browser) -> Self {
+        let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
+        let mut settings = Settings::from_json(&stored);
+        if stored.is_empty() {
+            // Who opens a link wants to talk first.
+            settings.tab = Tab::Chat;
+        }
+        // A page has one place for runs.
+        settings.runs = "/runs".into();
+        let egui = &context.egui_ctx;
+        egui.set_theme(settings.theme);
+        egui.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
+        let reflect = Reflect::start(egui, browser.screen);
+        let heard = egui.clone();
+        if let Err(error) = (browser.listen)(Box::new(move || heard.request_repaint())) {
+            (browser.cannot_draw)(&format!("The page lacks a part ({error}): the server may be sending parts of two versions. Reload it."));
+        }
+        let waiting = Arc::new(AtomicBool::new(false));
+        let (egui, asked) = (egui.clone(), waiting.clone());
+        // However much happens, untouched it is drawn at most four times a second.
+        let wake: Wake = Arc::new(move || {
+            if !asked.swap(true, Ordering::AcqRel) {
+                egui.request_repaint_after_secs(REPAINT);
+            }
+        });
+        let mut app = App::new(settings, &wake);
+        app.shared.surroundings = Surroundings { page: Some(browser.page.clone()) };
+        app.open_link(&browser.fragment);
+        let certifying = browser.page.conform();
+        let certifies = certifying.is_some();
+        if let Some(filter) = certifying {
+            app.certify(filter);
+        }
+        Self { app, browser, reflect, waiting, drawn: false, certifies }
+    }
+}
+
+impl eframe::App for Opened {
+    fn raw_input_hook(&mut self, _context: &egui::Context, input: &mut RawInput) {
+        if std::mem::take(&mut self.browser.touch) {
+            // egui lets fingers scroll once it has heard of one: the very first is to scroll already.
+            input.events.push(Event::Touch { device_id: TouchDeviceId(0), id: TouchId(0), phase: TouchPhase::Cancel, pos: Pos2::ZERO, force: None });
+        }
+        for dropped in &mut input.dropped_files {
+            // The engine reads it in pieces, however large it is.
+            if let Some(file) = dropped.web_file() {
+                *dropped = Arc::new(Given { path: (self.browser.give)(file.clone()).into() });
+            }
+        }
+    }
+
+    fn logic(&mut self, _context: &egui::Context, _frame: &mut eframe::Frame) {
+        self.waiting.store(false, Ordering::Release);
+        self.app.poll();
+        if let Some(certificate) = self.app.certificate().filter(|_| self.certifies) {
+            self.certifies = false;
+            (self.browser.certified)(certificate.as_deref().map_err(String::as_str));
+        }
+        (self.browser.leaving_loses)(self.app.shared.training.is_some());
+        self.reflect.say(self.app.said());
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
+        self.app.shared.settings.zoom = ui.ctx().zoom_factor();
+        self.app.ui(ui);
+        if !std::mem::replace(&mut self.drawn, true) {
+            (self.browser.drawn)();
+        }
+    }
+
+    /// A page is left without a word.
+    fn auto_save_interval(&self) -> core::time::Duration {
+        core::time::Duration::from_secs(2)
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        if let Some(text) = self.app.shared.settings.to_json() {
+            storage.set_string(STORED, text);
+        }
+    }
+}
+
+/// A file that was dropped and is the engine's by now.
+#[derive(Debug)]
+struct Given {
+    path: PathBuf,
+}
+
+impl DroppedFile for Given {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn bytes_async(&self) -> Pin<Box<dyn Future<Output = Result<Vec<u8>, String>> + '_>> {
+        Box::pin(std::future::ready(Err("the engine reads it in pieces".into())))
+    }
+}

@@ -1,0 +1,296 @@
+//! Runs: all in a folder, side by side; also those that are trained in a terminal meanwhile.
+
+mod acts;
+mod chosen;
+mod rows;
+mod table;
+
+use super::plots::View;
+use super::section;
+use super::shared::Shared;
+use acts::Dialog;
+use chosen::Chosen;
+use eframe::egui::{self, ScrollArea, Ui};
+use rows::{Rows, plural};
+use signet::runner::{Command, Event, Reply, Tuning, Wake, Worker};
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+
+/// Seconds between looks at the folder, while the tab is shown.
+const REFRESH: f64 = 2.0;
+/// Pieces of metrics that a run is asked for at once.
+const PIECES: usize = 16;
+/// Replies with metrics that are taken in a frame while somebody uses the window, and otherwise.
+const BUSY: usize = 3;
+const IDLE: usize = 16;
+
+/// What the worker was asked, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Asked {
+    List,
+    Follow(PathBuf),
+    /// Something whose failure is told in a line.
+    Change,
+    /// Something whose failure belongs into the dialog that asked for it.
+    Dialog,
+}
+
+/// The tab.
+pub(super) struct RunsTab {
+    worker: Worker,
+    /// Writes files, so that the list goes on meanwhile.
+    exporter: Worker,
+    asked: VecDeque<Asked>,
+    /// Replies that wait for their frame.
+    inbox: VecDeque<Reply>,
+    rows: Rows,
+    /// The folder that is listed, as far as it was.
+    listed: Option<PathBuf>,
+    found: bool,
+    trashed: usize,
+    /// When it was listed, in seconds since 1970.
+    now: f64,
+    /// When it was asked for, by the frame's clock.
+    refreshed: Option<f64>,
+    /// Why it could not be listed.
+    problem: Option<String>,
+    chosen: Vec<Chosen>,
+    /// How their curves are looked at.
+    view: View,
+    /// The step that is pinned, and the runs that were chosen then.
+    pinned: (Option<f64>, Vec<PathBuf>),
+    dialog: Option<Dialog>,
+    /// The folder as it is being typed.
+    folder: Option<String>,
+}
+
+impl RunsTab {
+    /// A tab at the start.
+    pub(super) fn new(wake: &Wake) -> Self {
+        Self {
+            worker: Worker::spawn("runs", Tuning::Off, wake.clone()),
+            exporter: Worker::spawn("export", Tuning::Off, wake.clone()),
+            asked: VecDeque::new(),
+            inbox: VecDeque::new(),
+            rows: Rows::default(),
+            listed: None,
+            found: true,
+            trashed: 0,
+            now: 0.0,
+            refreshed: None,
+            problem: None,
+            chosen: Vec::new(),
+            view: View::default(),
+            pinned: (None, Vec::new()),
+            dialog: None,
+            folder: None,
+        }
+    }
+
+    /// Takes what its workers said.
+    pub(super) fn poll(&mut self, shared: &mut Shared) {
+        self.inbox.extend(self.worker.poll());
+        for reply in self.exporter.poll() {
+            match reply {
+                Reply::Ended { error: Some(error) } => self.refused(error, shared),
+                Reply::Ended { error: None } => {}
+                event => self.take(event, shared),
+            }
+        }
+    }
+
+    /// Applies one reply.
+    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
+        match reply {
+            Reply::Event(event) => self.event(event, shared),
+            Reply::Anew { .. } => {}
+            Reply::Ended { error } => self.ended(error, shared),
+        }
+    }
+
+    fn event(&mut self, event: Event, shared: &mut Shared) {
+        match event {
+            Event::Runs { folder, found, runs, trashed, now } => {
+                for chosen in &mut self.chosen {
+                    chosen.gone = !runs.iter().any(|run| run.path == chosen.path);
+                }
+                (self.listed, self.found, self.trashed, self.now, self.problem) = (Some(folder), found, trashed, now, None);
+                self.rows.set(runs);
+            }
+            Event::RunMetrics { path, until, restarted, more, metrics, broken } => {
+                if let Some(chosen) = self.chosen.iter_mut().find(|chosen| chosen.path == path) {
+                    chosen.take(until, restarted, more, &metrics, &broken);
+                }
+            }
+            Event::Renamed { from, to } => {
+                for chosen in self.chosen.iter_mut().filter(|chosen| chosen.path == from) {
+                    chosen.path.clone_from(&to);
+                }
+                self.dialog = None;
+                if shared.settings.last_run.as_ref() == Some(&from) {
+                    shared.settings.last_run = Some(to.clone());
+                }
+                let (from, to) = (name(&from), name(&to));
+                shared.notices.tell(format!("{from} is called {to} now"));
+                self.refreshed = None;
+            }
+            Event::Trashed { from, to } => {
+                self.chosen.retain(|chosen| chosen.path != from);
+                acts::offer_restore(from, to, shared);
+                self.refreshed = None;
+            }
+            Event::TrashEmptied { runs, .. } => {
+                shared.notices.tell(format!("deleted {}", plural(runs, "run", "runs")));
+                self.refreshed = None;
+            }
+            Event::Exported { out, .. } => {
+                self.dialog = None;
+                shared.notices.tell(format!("{} is written", out.display()));
+            }
+            Event::Note { text } => shared.notices.tell(text),
+            _ => {}
+        }
+    }
+
+    /// A command is done.
+    fn ended(&mut self, error: Option<String>, shared: &mut Shared) {
+        let asked = self.asked.pop_front();
+        let Some(error) = error else {
+            // Of a long run there is more.
+            if let Some(Asked::Follow(path)) = asked
+                && self.chosen.iter().any(|chosen| chosen.path == path && chosen.more)
+            {
+                self.follow(&path);
+            }
+            return;
+        };
+        // What only looked goes on at its own pace; what was to change something is looked at now.
+        if !matches!(asked, Some(Asked::List | Asked::Follow(_))) {
+            self.refreshed = None;
+        }
+        match asked {
+            Some(Asked::List) => self.problem = Some(error),
+            Some(Asked::Follow(path)) => {
+                for chosen in self.chosen.iter_mut().filter(|chosen| chosen.path == path) {
+                    chosen.problem = Some(error.clone());
+                }
+            }
+            Some(Asked::Dialog) => self.refused(error, shared),
+            Some(Asked::Change) | None => shared.notices.warn(error),
+        }
+    }
+
+    /// Shows what went wrong where it was asked for.
+    fn refused(&mut self, error: String, shared: &mut Shared) {
+        match &mut self.dialog {
+            Some(dialog) => dialog.refuse(error),
+            None => shared.notices.warn(error),
+        }
+    }
+
+    fn send(&mut self, command: Command, asked: Asked) {
+        self.asked.push_back(asked);
+        self.worker.send(command);
+    }
+
+    fn follow(&mut self, path: &Path) {
+        let asked = Asked::Follow(path.into());
+        if let Some(chosen) = self.chosen.iter().find(|chosen| chosen.path == path)
+            && !self.asked.contains(&asked)
+        {
+            self.send(Command::FollowRun { path: path.into(), from: chosen.place, pieces: PIECES }, asked);
+        }
+    }
+
+    /// Looks at the folder and at what was chosen, if it is time to.
+    fn refresh(&mut self, ui: &Ui, shared: &Shared) {
+        let time = ui.input(|input| input.time);
+        if self.listed.as_ref().is_some_and(|listed| *listed != shared.settings.runs) {
+            (self.refreshed, self.listed) = (None, None);
+            self.rows.set(Vec::new());
+        }
+        if self.refreshed.is_none_or(|last| time - last >= REFRESH) && !self.asked.contains(&Asked::List) {
+            self.refreshed = Some(time);
+            self.send(Command::ListRuns { folder: shared.settings.runs.clone() }, Asked::List);
+            for path in self.chosen.iter().map(|chosen| chosen.path.clone()).collect::<Vec<_>>() {
+                self.follow(&path);
+            }
+        }
+        ui.ctx().request_repaint_after_secs(REFRESH as f32);
+    }
+
+    /// Takes as many replies as a frame has time for.
+    fn read(&mut self, ui: &Ui, shared: &mut Shared) {
+        let mut room = if ui.input(|input| input.unstable_dt) < 0.1 { BUSY } else { IDLE };
+        while let Some(reply) = self.inbox.pop_front() {
+            let large = matches!(reply, Reply::Event(Event::RunMetrics { .. }));
+            self.take(reply, shared);
+            room -= usize::from(large);
+            if room == 0 {
+                break;
+            }
+        }
+        if !self.inbox.is_empty() {
+            ui.ctx().request_repaint_after_secs(0.25);
+        }
+    }
+
+    /// Draws it.
+    pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        self.read(ui, shared);
+        self.refresh(ui, shared);
+        self.head(ui, shared);
+        section(ui, "runs", |ui| {
+            ScrollArea::vertical().id_salt("runs").auto_shrink([false, false]).show(ui, |ui| {
+                self.table(ui);
+                section(ui, "acts", |ui| self.acts(ui, shared));
+                ui.separator();
+                self.compare(ui, shared);
+            });
+        });
+        self.show_dialog(ui, shared);
+    }
+
+    fn folder(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        let label = ui.label("Folder");
+        let text = self.folder.get_or_insert_with(|| shared.settings.runs.display().to_string());
+        let edit = ui.add(egui::TextEdit::singleline(text).desired_width(220.0)).labelled_by(label.id);
+        if edit.lost_focus() && !text.trim().is_empty() {
+            shared.settings.runs = text.trim().into();
+        }
+        if !edit.has_focus() {
+            self.folder = None;
+        }
+    }
+
+    /// The folder, the filter, and what is wrong with the folder.
+    fn head(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        ui.horizontal_wrapped(|ui| {
+            if shared.surroundings.folders() {
+                self.folder(ui, shared);
+            }
+            let label = ui.label("Filter");
+            let edit = ui.add(egui::TextEdit::singleline(&mut self.rows.filter).desired_width(180.0)).labelled_by(label.id);
+            if edit.on_hover_text("Words that are all in a run's name or settings, such as lr=0.002").changed() {
+                self.rows.arrange();
+            }
+            let (seen, all) = self.rows.counts();
+            ui.label(if seen == all { plural(all, "run", "runs") } else { format!("{seen} of {all} runs") });
+            self.trash_button(ui);
+        });
+        if let Some(problem) = &self.problem {
+            ui.colored_label(ui.visuals().error_fg_color, format!("{problem}. What is shown is from before"));
+        } else if !self.found {
+            let folder = shared.settings.runs.display();
+            ui.label(match shared.surroundings.folders() {
+                true => format!("There is no folder {folder} yet. The first run makes it; or name another folder above"),
+                false => "There are no runs yet: the Train tab makes them. They stay in this browser until you delete them".into(),
+            });
+        }
+    }
+}
+
+/// A run's name.
+fn name(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

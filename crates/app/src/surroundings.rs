@@ -1,0 +1,219 @@
+//! What the app is in, a window or a page, and the line that tells where a page computes and why.
+
+use super::chat::decoded;
+use signet::runner::DeviceInfo;
+use std::path::{Path, PathBuf};
+
+/// What the app is in.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// The page, if it is in one: there are no folders and no window to close then.
+    pub page: Option<Page>,
+}
+
+/// A page in a browser, as far as its browser tells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Where it is, without what comes after `#`.
+    pub address: String,
+    /// How the browser calls itself.
+    pub agent: String,
+    /// Whether the browser has WebGPU.
+    pub webgpu: bool,
+    /// Whether the page came in a way that browsers trust: https, or this machine itself.
+    pub secure: bool,
+}
+
+impl Surroundings {
+    /// Whether there are folders to choose.
+    pub(super) fn folders(&self) -> bool {
+        self.page.is_none()
+    }
+
+    /// Where what is saved goes if nobody says otherwise: in a page it becomes a download.
+    pub(super) fn saved_in(&self, runs: &Path) -> PathBuf {
+        if self.page.is_some() { "/downloads".into() } else { runs.into() }
+    }
+}
+
+/// Browsers that differ in what withholds WebGPU.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Browser {
+    Chromium,
+    Firefox,
+    Safari,
+    Other,
+}
+
+/// Systems that differ in the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum System {
+    Linux,
+    Android,
+    Mac,
+    Ios,
+    Other,
+}
+
+impl Page {
+    /// The filter of the conformance that the page is asked to run by itself, with `?conform=1`.
+    pub fn conform(&self) -> Option<String> {
+        let (_, query) = self.address.split_once('?')?;
+        let value = |name: &str| query.split('&').filter_map(|part| part.split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value);
+        value("conform").filter(|wish| *wish == "1")?;
+        Some(value("filter").and_then(|filter| decoded(filter).ok()).unwrap_or_default())
+    }
+
+    fn browser(&self) -> Browser {
+        let has = |name| self.agent.contains(name);
+        // Every browser on an iPhone is Safari inside.
+        if matches!(self.system(), System::Ios) || has("Safari/") && has("Version/") && !has("Chrome/") {
+            Browser::Safari
+        } else if has("Firefox/") {
+            Browser::Firefox
+        } else if has("Chrome/") || has("Chromium/") {
+            Browser::Chromium
+        } else {
+            Browser::Other
+        }
+    }
+
+    fn system(&self) -> System {
+        let has = |name| self.agent.contains(name);
+        if has("Android") {
+            System::Android
+        } else if has("iPhone") || has("iPad") {
+            System::Ios
+        } else if has("Mac OS X") {
+            System::Mac
+        } else if has("Linux") || has("X11") {
+            System::Linux
+        } else {
+            System::Other
+        }
+    }
+
+    /// What would bring WebGPU.
+    fn remedy(&self) -> &'static str {
+        match (self.browser(), self.system()) {
+            (Browser::Firefox, System::Linux) => "on Linux it has it behind a setting: in about:config set dom.webgpu.enabled to true and reload",
+            (Browser::Firefox, System::Mac) => {
+                "on a Mac with Apple's own processor it has it from version 147 on, before behind a setting: in about:config set dom.webgpu.enabled to true and reload"
+            }
+            (Browser::Firefox, System::Android) => "on Android it has none yet: Chrome has, from version 121 on",
+            (Browser::Firefox, _) => {
+                "on Windows it has it from version 141 on, before behind a setting: in about:config set dom.webgpu.enabled to true and reload"
+            }
+            (Browser::Safari, System::Ios) => "from iOS 26 on it has it, before behind a setting: Settings, Apps, Safari, Advanced, Feature Flags, WebGPU",
+            (Browser::Safari, _) => {
+                "Safari has it from version 26 on, before behind a setting: Settings, Advanced, Show features for web developers, then Feature Flags, WebGPU"
+            }
+            (Browser::Chromium, System::Linux) => {
+                "on Linux it has it for some graphics cards only; for the others set chrome://flags/#enable-unsafe-webgpu and chrome://flags/#enable-vulkan to Enabled and start it again"
+            }
+            (Browser::Chromium, System::Android) => "on Android it has it from version 121 and Android 12 on",
+            (Browser::Chromium, _) => "from version 113 on it has it: update it, or set chrome://flags/#enable-unsafe-webgpu to Enabled and start it again",
+            (Browser::Other, _) => "Chrome, Edge, Firefox and Safari have it",
+        }
+    }
+
+    /// Where chat and training run and why. `devices` are the adapters that the engine found, none while
+    /// it has not looked.
+    pub(super) fn line(&self, devices: Option<&[DeviceInfo]>) -> String {
+        const CPU: &str = "Chat and training run on the CPU, in one thread";
+        let Some(devices) = devices else { return "Looking for a GPU…".into() };
+        let able = |device: &&DeviceInfo| device.lacks.is_empty();
+        if let Some(device) = devices.iter().filter(able).find(|device| device.preferred).or_else(|| devices.iter().find(able)) {
+            let imitated = if device.kind == "Cpu" { ", a program that imitates one" } else { "" };
+            return match device.preferred || imitated.is_empty() {
+                true => format!("Chat and training run on the GPU: {}{imitated}", name(device)),
+                false => format!("{CPU}: the only GPU is {}{imitated}. WebGPU is there, and it can be chosen where something is computed", name(device)),
+            };
+        }
+        if let Some(device) = devices.first() {
+            return format!("{CPU}: {} has too little ({})", name(device), device.lacks.join("; "));
+        }
+        if self.webgpu {
+            return format!(
+                "{CPU}: this browser has WebGPU but gives no GPU. Its hardware acceleration may be off, or the driver is one that it does not trust; {}",
+                self.remedy()
+            );
+        }
+        if !self.secure {
+            return format!("{CPU}: browsers give WebGPU only to pages that came by https, or from this machine (http://localhost)");
+        }
+        format!("{CPU}: this browser has no WebGPU; {}", self.remedy())
+    }
+}
+
+/// What a GPU is called; many browsers keep its name to themselves.
+fn name(device: &DeviceInfo) -> String {
+    match device.name.trim().strip_prefix('(') {
+        Some(backend) => format!("one that the browser does not name ({backend}"),
+        None => device.name.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIREFOX_LINUX: &str = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0";
+    const SAFARI_MAC: &str = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Safari/605.1.15";
+    const CHROME_IPHONE: &str =
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) CriOS/137.0 Mobile/15E148 Safari/604.1";
+    const CHROME_LINUX: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36";
+    const CHROME_ANDROID: &str = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Mobile Safari/537.36";
+
+    fn page(agent: &str) -> Page {
+        Page { agent: agent.into(), secure: true, ..Page::default() }
+    }
+
+    fn device(name: &str, kind: &str, preferred: bool, lacks: &[&str]) -> DeviceInfo {
+        let text = format!(
+            r#"{{"index":0,"name":"{name}","kind":"{kind}","driver":"","binding_bytes":0,"buffer_bytes":0,"memory_bytes":null,"lacks":{lacks:?},"features":[],"preferred":{preferred}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn a_page_certifies_by_itself_only_where_it_is_asked_to() {
+        let asked = |address: &str| Page { address: address.into(), ..Page::default() }.conform();
+        assert_eq!(asked("https://a.example/s/?conform=1"), Some(String::new()));
+        assert_eq!(asked("https://a.example/?x=2&filter=rms_norm%3A%20one&conform=1"), Some("rms_norm: one".into()));
+        for address in ["https://a.example/", "https://a.example/?conform=0", "https://a.example/?filter=add", "conform=1"] {
+            assert_eq!(asked(address), None, "{address}");
+        }
+    }
+
+    #[test]
+    fn a_browser_without_webgpu_is_told_its_own_setting() {
+        for (agent, expected) in [
+            (FIREFOX_LINUX, "dom.webgpu.enabled"),
+            (SAFARI_MAC, "Feature Flags, WebGPU"),
+            (CHROME_IPHONE, "Settings, Apps, Safari"),
+            (CHROME_LINUX, "chrome://flags/#enable-unsafe-webgpu"),
+            (CHROME_ANDROID, "version 121"),
+            ("curl/8", "Chrome, Edge, Firefox and Safari"),
+        ] {
+            let line = page(agent).line(Some(&[]));
+            assert!(line.starts_with("Chat and training run on the CPU, in one thread: this browser has no WebGPU; ") && line.contains(expected), "{line}");
+        }
+        let open = Page { secure: false, ..page(CHROME_LINUX) };
+        assert!(open.line(Some(&[])).contains("https"));
+    }
+
+    #[test]
+    fn what_is_there_is_called_by_its_name() {
+        let page = Page { webgpu: true, ..page(CHROME_LINUX) };
+        assert_eq!(page.line(None), "Looking for a GPU…");
+        assert_eq!(page.line(Some(&[device("Card", "DiscreteGpu", true, &[])])), "Chat and training run on the GPU: Card");
+        let imitated = page.line(Some(&[device("SwiftShader", "Cpu", false, &[])]));
+        assert!(imitated.contains("CPU") && imitated.contains("SwiftShader, a program that imitates one"), "{imitated}");
+        let unnamed = page.line(Some(&[device(" (webgpu)", "Other", true, &[])]));
+        assert_eq!(unnamed, "Chat and training run on the GPU: one that the browser does not name (webgpu)");
+        let weak = page.line(Some(&[device("Old", "IntegratedGpu", false, &["bindings is 4, 8 needed"])]));
+        assert!(weak.contains("CPU") && weak.contains("bindings is 4"), "{weak}");
+        assert!(page.line(Some(&[])).contains("hardware acceleration"));
+    }
+}

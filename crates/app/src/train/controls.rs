@@ -1,0 +1,134 @@
+//! What is pressed and typed while a run trains: buttons, learning rate, sample prompt, and the ways on
+//! after an error.
+
+use super::live::{Live, Phase};
+use crate::section;
+use eframe::egui::{self, Ui};
+
+/// What somebody wants done.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Press {
+    Resume,
+    /// The same on the CPU device, which every machine has.
+    ResumeOnCpu,
+    /// For the next start.
+    ChooseCpu,
+    ShowRuns,
+    Pause,
+    Go,
+    StepOnce,
+    Save,
+    Stop,
+    Sample,
+    Rate(f64),
+    Prompt(String),
+}
+
+/// What was typed and not yet set.
+#[derive(Default)]
+pub(super) struct Controls {
+    rate: String,
+    prompt: String,
+    /// What is wrong with the rate.
+    problem: Option<String>,
+}
+
+impl Controls {
+    /// Draws them; gives what was pressed. `obstacle`: why there is no run to resume.
+    pub(super) fn ui(&mut self, ui: &mut Ui, live: &mut Live, obstacle: Option<&str>) -> Option<Press> {
+        if let Some((rate, prompt)) = live.told.take() {
+            (self.rate, self.prompt, self.problem) = (rate.to_string(), prompt, None);
+        }
+        let pressed = buttons(ui, &live.phase, obstacle);
+        let can_change = matches!(live.phase, Phase::Training | Phase::Paused);
+        let changed = if can_change { section(ui, "rate", |ui| self.rate(ui)).or(section(ui, "prompt", |ui| self.prompt(ui))) } else { None };
+        pressed.or(changed).or(failure(ui, live))
+    }
+
+    fn rate(&mut self, ui: &mut Ui) -> Option<Press> {
+        let mut pressed = None;
+        ui.horizontal_wrapped(|ui| {
+            let label = ui.label("Rate from now on");
+            let typed = ui.add(egui::TextEdit::singleline(&mut self.rate).desired_width(80.0)).labelled_by(label.id);
+            let entered = typed.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+            if ui.button("Set rate").on_hover_text("From the next step on; written down, so that a resume does the same").clicked() || entered {
+                match self.rate.trim().parse::<f64>() {
+                    Ok(rate) => (self.problem, pressed) = (None, Some(Press::Rate(rate))),
+                    Err(_) => self.problem = Some(format!("{:?} is no number", self.rate)),
+                }
+            }
+            if let Some(problem) = &self.problem {
+                ui.colored_label(ui.visuals().error_fg_color, problem);
+            }
+        });
+        pressed
+    }
+
+    fn prompt(&mut self, ui: &mut Ui) -> Option<Press> {
+        let mut pressed = None;
+        ui.horizontal_wrapped(|ui| {
+            let label = ui.label("Samples continue");
+            let width = (ui.available_width() - 220.0).clamp(120.0, 480.0);
+            ui.add(egui::TextEdit::singleline(&mut self.prompt).desired_width(width)).labelled_by(label.id);
+            if ui.button("Set prompt").on_hover_text("What samples continue from now on").clicked() {
+                pressed = Some(Press::Prompt(self.prompt.clone()));
+            }
+            if ui.button("Sample now").clicked() {
+                pressed = Some(Press::Sample);
+            }
+        });
+        pressed
+    }
+}
+
+fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<Press> {
+    let going = matches!(phase, Phase::Training | Phase::Paused);
+    let rest = if *phase == Phase::Paused { ("Continue", Press::Go, "Go on training") } else { ("Pause", Press::Pause, "Rest after the step at hand") };
+    let buttons = [
+        (!phase.runs() && obstacle.is_none(), ("Resume", Press::Resume, "Go on with the last run from its last checkpoint, to the same bits")),
+        (going, rest),
+        (going, ("Step once", Press::StepOnce, "Take one step, then rest")),
+        (going, ("Save now", Press::Save, "Write a checkpoint")),
+        (phase.runs() && *phase != Phase::Saving, ("Stop", Press::Stop, "Save and stop; Resume goes on")),
+    ];
+    let mut pressed = None;
+    ui.horizontal_wrapped(|ui| {
+        for (enabled, (name, press, help)) in buttons {
+            let disabled = if press == Press::Resume && !phase.runs() { obstacle.unwrap_or_default() } else { "" };
+            let button = ui.add_enabled(enabled, egui::Button::new(name)).on_hover_text(help);
+            if (if disabled.is_empty() { button } else { button.on_disabled_hover_text(disabled) }).clicked() {
+                pressed = Some(press);
+            }
+        }
+    });
+    pressed
+}
+
+/// An error of the run, and ways on.
+fn failure(ui: &mut Ui, live: &mut Live) -> Option<Press> {
+    let Phase::Failed(error) = &live.phase else { return None };
+    let begun = live.begun;
+    let ways: &[(bool, &str, Press)] = &[
+        (begun, "Resume the run", Press::Resume),
+        (begun, "Resume on the CPU", Press::ResumeOnCpu),
+        (!begun, "Choose the CPU", Press::ChooseCpu),
+        (error.contains("another process"), "Show it among the runs", Press::ShowRuns),
+    ];
+    let (mut pressed, mut dismissed) = (None, false);
+    egui::Frame::group(ui.style()).show(ui, |ui| {
+        ui.colored_label(ui.visuals().error_fg_color, "The run failed");
+        ui.add(egui::Label::new(error).wrap());
+        ui.horizontal_wrapped(|ui| {
+            for (_, name, press) in ways.iter().filter(|(apt, ..)| *apt) {
+                if ui.button(*name).clicked() {
+                    pressed = Some(press.clone());
+                }
+            }
+            dismissed = ui.button("Dismiss error").clicked();
+        });
+    });
+    if dismissed {
+        live.phase = Phase::Idle;
+    }
+    pressed
+}

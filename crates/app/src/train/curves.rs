@@ -1,0 +1,114 @@
+//! The pictures of the run at hand: its curves, and the heat map of flips.
+
+use super::live::Live;
+use crate::plots::{Curve, Heat, History, Line, Look, Panel, Quantity, View, number};
+use eframe::egui::{self, ColorImage, Id, TextureHandle, TextureOptions, Ui};
+use egui_plot::{Plot, PlotImage, PlotPoint};
+
+/// Height of a plot.
+const HEIGHT: f32 = 190.0;
+/// Width from which there are two plots beside each other.
+const WIDE: f32 = 720.0;
+/// Seconds between two pictures of a heat map that grows.
+const PICTURE: f64 = 0.5;
+
+/// A panel's title, whether its values can be drawn by their logarithm, and its lines: what they show,
+/// how the legend calls them, and whether they are drawn broken.
+type Sort = (&'static str, bool, &'static [(Quantity, &'static str, bool)]);
+
+const PANELS: [Sort; 5] = [
+    ("Loss", true, &[(Quantity::Loss, "trained", false), (Quantity::HeldOutLoss, "held-out", true)]),
+    ("KL from the teacher", true, &[(Quantity::Kl, "trained", false), (Quantity::HeldOutKl, "held-out", true)]),
+    ("Flip-flop ratio", true, &[(Quantity::Flips, "all binarized weights", false)]),
+    ("Gradient norm", true, &[(Quantity::Norm, "before clipping", false)]),
+    ("Learning rate", true, &[(Quantity::Rate, "rate", false)]),
+];
+
+/// Draws all of them.
+pub(super) fn show(ui: &mut Ui, live: &mut Live, map: &mut Map, look: &mut Look) {
+    let Live { history, matrices, view, .. } = live;
+    look.ui(ui, view);
+    let group = Id::unique("curves of the run at hand");
+    let columns = if ui.available_width() >= WIDE { 2 } else { 1 };
+    ui.columns(columns, |uis| {
+        for (n, (title, positive, lines)) in PANELS.iter().enumerate() {
+            let line = |(n, &(quantity, name, broken)): (usize, &(Quantity, &str, bool))| Line { broken, ..Line::new(name, n, curve(history, quantity)) };
+            let lines = lines.iter().enumerate().map(line).collect();
+            let panel = Panel { title, lines, marks: &history.marks, positive: *positive, height: HEIGHT };
+            panel.show(&mut uis[n % columns], group, look, view);
+        }
+        map.show(&mut uis[PANELS.len() % columns], &history.heat, matrices, group, view);
+    });
+}
+
+fn curve(history: &History, quantity: Quantity) -> &Curve {
+    history.curve(quantity)
+}
+
+/// The heat map as a picture, made again when it is old.
+#[derive(Default)]
+pub(super) struct Map {
+    picture: Option<(TextureHandle, u64, f64)>,
+}
+
+impl Map {
+    fn show(&mut self, ui: &mut Ui, heat: &Heat, names: &[String], group: Id, view: &View) {
+        ui.strong("Flip-flop ratio by matrix");
+        let rows = heat.rows();
+        self.draw(ui, heat);
+        let plot = Plot::new((group, "flips by matrix", view.reset))
+            .height(HEIGHT)
+            .link_axis(group.with(view.reset), [true, false])
+            .link_cursor(group, [true, false])
+            .allow_scroll(false)
+            .y_axis_min_width(48.0)
+            .show_x(false)
+            .show_y(false)
+            .show_grid([false, false])
+            .x_axis_formatter(|mark, _| number(mark.value))
+            .y_axis_formatter(|_, _| String::new());
+        let shown = plot.show(ui, |plot| {
+            if let Some((texture, ..)) = &self.picture {
+                let (width, height) = (heat.steps() as f64, rows as f64);
+                plot.image(PlotImage::new("", texture, PlotPoint::new(0.5 + width / 2.0, height / 2.0), [width as f32, height as f32]).allow_hover(false));
+            }
+            plot.pointer_coordinate().filter(|_| plot.response().hovered())
+        });
+        let response = shown.response;
+        response
+            .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Image, true, format!("Flip-flop ratio by matrix: {rows} matrices, {} steps", heat.steps())));
+        if let Some(at) = shown.inner
+            && let Some(row) = row_at(at.y, rows)
+            && let Some(ratio) = heat.at(row, at.x.max(1.0) as u64)
+        {
+            let name = names.get(row).map_or_else(|| format!("matrix {row}"), Clone::clone);
+            response.on_hover_text_at_pointer(format!("{name}\nstep {:.0}: {}", at.x, number(ratio)));
+        }
+    }
+
+    /// Makes the picture anew if there are newer steps, and the last is not too fresh.
+    fn draw(&mut self, ui: &Ui, heat: &Heat) {
+        let (now, version) = (ui.input(|input| input.time), heat.version());
+        if self.picture.as_ref().is_some_and(|(_, of, when)| *of == version || now - when < PICTURE) {
+            return;
+        }
+        let image: Option<ColorImage> = heat.image(ui.visuals().extreme_bg_color);
+        self.picture = image.map(|image| (ui.ctx().load_texture("flips by matrix", image, TextureOptions::NEAREST), version, now));
+    }
+}
+
+/// The matrix at a height of the plot; the first is on top.
+fn row_at(y: f64, rows: usize) -> Option<usize> {
+    let row = rows as f64 - y;
+    (row >= 0.0 && row < rows as f64).then_some(row as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_matrix_is_on_top() {
+        assert_eq!([27.9, 0.1, 28.1, -0.1].map(|y| row_at(y, 28)), [Some(0), Some(27), None, None]);
+    }
+}

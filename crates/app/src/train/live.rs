@@ -1,0 +1,207 @@
+//! What is known of the run at hand, kept up as its events arrive.
+
+use crate::plots::{History, View};
+use crate::shared::{Shared, Taken, Training};
+use signet::runner::{Event, Metrics, Orders, Pace, Reply, Snapshot, TrainEvent};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+/// Where a run stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// There is none.
+    #[default]
+    Idle,
+    /// It is got ready.
+    Starting,
+    /// It trains.
+    Training,
+    /// It rests.
+    Paused,
+    /// It saves itself, to stop.
+    Saving,
+    /// It was stopped, and is saved.
+    Stopped,
+    /// All steps are done.
+    Finished,
+    /// It failed.
+    Failed(String),
+}
+
+impl Phase {
+    /// Whether the worker is at it.
+    pub(super) fn runs(&self) -> bool {
+        matches!(self, Phase::Starting | Phase::Training | Phase::Paused | Phase::Saving)
+    }
+}
+
+/// Samples and lines of the log that are kept; of more, the oldest go.
+const KEPT: usize = 200;
+
+/// The run at hand.
+#[derive(Default)]
+pub(super) struct Live {
+    pub(super) phase: Phase,
+    /// Its directory.
+    pub(super) run: Option<PathBuf>,
+    /// Whether it got as far as its first step: from then on it can be resumed.
+    pub(super) begun: bool,
+    pub(super) device: String,
+    pub(super) step: u64,
+    pub(super) steps: u64,
+    /// Bytes that it holds on its device.
+    pub(super) memory: u64,
+    /// Tokens of a step.
+    tokens: u64,
+    /// The speed of the last steps.
+    pub(super) pace: Pace,
+    /// Names of the binarized matrices.
+    pub(super) matrices: Vec<String>,
+    /// What is done before the first step, and what is trained on what.
+    pub(super) status: String,
+    pub(super) history: History,
+    /// How its curves are looked at.
+    pub(super) view: View,
+    /// Step and text, the newest last.
+    pub(super) samples: VecDeque<(u64, String)>,
+    pub(super) log: VecDeque<String>,
+    /// That the run is to go on from its last checkpoint once its failed worker has ended; whether it rested.
+    pub(super) again: Option<bool>,
+    /// The step at which it last went on so: at the same one it does not try again.
+    pub(super) revived: Option<u64>,
+    /// Highest learning rate and prompt that hold now, when the run has just told them.
+    pub(super) told: Option<(f64, String)>,
+}
+
+impl Live {
+    /// A run is about to begin, or to go on.
+    pub(super) fn start(&mut self, run: PathBuf, resumed: bool) {
+        if self.run.as_ref() != Some(&run) || !resumed {
+            *self = Self::default();
+        }
+        self.phase = Phase::Starting;
+        self.begun = resumed;
+        self.run = Some(run);
+        self.status = "Preparing…".into();
+        self.pace = Pace::default();
+    }
+
+    /// Seconds until the last step, as it looks now.
+    pub(super) fn left(&self) -> Option<f64> {
+        self.pace.seconds(self.steps.saturating_sub(self.step) * self.tokens)
+    }
+
+    /// The last step.
+    pub(super) fn last(&self) -> Option<&Metrics> {
+        self.history.last.as_deref()
+    }
+
+    /// What the other tabs are told.
+    pub(super) fn training(&self, orders: &Orders) -> Option<Training> {
+        let (run, paused) = (self.run.clone().unwrap_or_default(), self.phase == Phase::Paused);
+        let training =
+            Training { run, step: self.step, steps: self.steps, tokens_per_s: self.pace.tokens_per_s().unwrap_or(0.0), paused, orders: orders.clone() };
+        self.phase.runs().then_some(training)
+    }
+
+    /// Applies one reply.
+    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
+        match reply {
+            Reply::Event(Event::Train(event)) => self.train(event, shared),
+            Reply::Event(Event::RunCreated { path }) => self.run = Some(path),
+            Reply::Event(Event::TrainEnded { finished }) => {
+                // One that was finished before begins no more.
+                self.step = self.step.max(self.last().map_or(0, |last| last.step));
+                self.phase = if finished { Phase::Finished } else { Phase::Stopped };
+            }
+            Reply::Event(Event::Tuning { done, of, what }) => self.status = format!("Timing kernels: {done} of {of}, {what}"),
+            Reply::Event(Event::Progress { done, of, note }) => self.status = format!("{done} of {of} MB: {note}"),
+            Reply::Event(Event::Note { text }) => self.note(text),
+            Reply::Event(_) => {}
+            Reply::Anew { why } => {
+                if self.phase.runs() && self.phase != Phase::Saving && self.revived != Some(self.step) {
+                    self.again = Some(self.phase == Phase::Paused);
+                }
+                self.note(format!("{why}; what was saved is whole"));
+            }
+            Reply::Ended { error: Some(error) } => {
+                self.note(format!("failed: {error}"));
+                self.phase = Phase::Failed(error);
+            }
+            Reply::Ended { error: None } if self.phase.runs() => self.phase = Phase::Stopped,
+            Reply::Ended { error: None } => {}
+        }
+    }
+
+    fn train(&mut self, event: TrainEvent, shared: &mut Shared) {
+        match event {
+            TrainEvent::Begun { step, steps, summary, device, memory, tokens, lr, sample_prompt, matrices, .. } => {
+                self.history.truncate(step);
+                self.samples.retain(|(of, _)| *of <= step);
+                self.note(format!("step {step} of {steps}: {summary}"));
+                (self.phase, self.begun, self.step, self.steps) = (self.resting(Phase::Training), true, step, steps);
+                (self.status, self.device, self.memory, self.tokens) = (summary, device, memory, tokens);
+                self.matrices = matrices.into_iter().map(|(name, _)| name).collect();
+                (self.pace, self.told) = (Pace::default(), Some((lr, sample_prompt)));
+            }
+            TrainEvent::Step(metrics) => self.step(&metrics),
+            TrainEvent::HeldOut { step, losses } => self.note(format!("step {step}: held-out perplexity {:.2}", losses.ar.exp())),
+            TrainEvent::Sample { step, text } => keep(&mut self.samples, (step, text)),
+            TrainEvent::Lost { reason, attempt, of, pause } => {
+                self.history.mark(self.step, "device lost");
+                self.status = format!("{reason}; going on from the last checkpoint in {pause:.0} s (try {attempt} of {of})");
+                self.note(self.status.clone());
+            }
+            TrainEvent::Saved { step, .. } => self.note(format!("step {step}: checkpoint saved")),
+            TrainEvent::Guard { step, what, action } => {
+                self.history.mark(step, format!("{what}{action}"));
+                self.note(format!("guard: {what}{action}"));
+            }
+            TrainEvent::Paused { step } => {
+                (self.phase, self.step) = (self.resting(Phase::Paused), step);
+                self.note(format!("step {step}: paused"));
+            }
+            TrainEvent::WentOn { step } => {
+                self.phase = self.resting(Phase::Training);
+                self.note(format!("step {step}: resumed"));
+            }
+            TrainEvent::Snapshot { step, seconds, bytes } => {
+                let run = self.run.clone().unwrap_or_default();
+                shared.snapshot = Some(Taken { run, snapshot: Snapshot { step, bytes }, seconds });
+            }
+            TrainEvent::Note { text } => self.note(text),
+        }
+    }
+
+    /// What a run that was asked to stop says of itself does not change that.
+    fn resting(&self, phase: Phase) -> Phase {
+        if self.phase == Phase::Saving { Phase::Saving } else { phase }
+    }
+
+    fn step(&mut self, metrics: &Metrics) {
+        self.step = metrics.step;
+        self.pace.add(metrics.tokens_per_s);
+        self.recorded(metrics);
+    }
+
+    /// A step, of this session or an earlier one.
+    pub(super) fn recorded(&mut self, metrics: &Metrics) {
+        if let Some(changed) = &metrics.changed {
+            let rate = changed.lr.map(|lr| format!("learning rate {lr}"));
+            let prompt = changed.sample_prompt.as_ref().map(|_| "sample prompt".to_string());
+            self.history.mark(metrics.step, format!("changed: {}", rate.into_iter().chain(prompt).collect::<Vec<_>>().join(", ")));
+        }
+        self.history.push(metrics);
+    }
+
+    pub(super) fn note(&mut self, text: String) {
+        keep(&mut self.log, text);
+    }
+}
+
+fn keep<T>(list: &mut VecDeque<T>, item: T) {
+    if list.len() == KEPT {
+        list.pop_front();
+    }
+    list.push_back(item);
+}

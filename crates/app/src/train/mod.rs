@@ -1,0 +1,269 @@
+//! Train: a form, and beside it the run that comes of it.
+
+mod controls;
+mod curves;
+mod earlier;
+mod fields;
+mod form;
+mod inputs;
+mod last;
+mod live;
+mod numbers;
+mod plan;
+mod preset;
+mod start;
+mod values;
+
+pub use values::Form;
+
+use super::plots::History;
+use super::shared::{Action, Shared};
+use super::{Tab, section};
+use controls::{Controls, Press};
+use curves::Map;
+use earlier::Earlier;
+use eframe::egui::{Panel, ScrollArea, Ui};
+use form::FormPanel;
+use last::LastRun;
+use live::{Live, Phase};
+use signet::runner::{Command, Event, Order, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
+use std::path::PathBuf;
+
+/// Narrower windows show the form or the run, not both.
+const BESIDE: f32 = 760.0;
+
+/// The tab.
+pub(super) struct TrainTab {
+    worker: Worker,
+    form: FormPanel,
+    /// Whether a narrow window shows the run.
+    at_run: bool,
+    live: Live,
+    /// The run that Resume would continue.
+    last: LastRun,
+    /// Steps of earlier sessions, while they are read.
+    earlier: Option<Earlier>,
+    controls: Controls,
+    map: Map,
+}
+
+impl TrainTab {
+    /// A tab at the start.
+    pub(super) fn new(wake: &Wake) -> Self {
+        Self {
+            worker: Worker::spawn("train", Tuning::default(), wake.clone()),
+            form: FormPanel::new(wake),
+            at_run: false,
+            live: Live::default(),
+            last: LastRun::new(wake),
+            earlier: None,
+            controls: Controls::default(),
+            map: Map::default(),
+        }
+    }
+
+    /// Takes what its worker said.
+    pub(super) fn poll(&mut self, shared: &mut Shared) {
+        for reply in self.worker.poll() {
+            self.take(reply, shared);
+        }
+        self.form.poll(shared);
+        self.last.poll(shared);
+    }
+
+    /// Applies one reply.
+    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
+        match reply {
+            Reply::Event(Event::Planned(_) | Event::SettingRefused { .. } | Event::Input { .. } | Event::Settings { .. } | Event::SettingsSaved { .. }) => {
+                self.form.take(reply, shared);
+            }
+            Reply::Event(Event::RunMetrics { metrics, until, more, broken, .. }) => {
+                metrics.iter().for_each(|metrics| self.live.recorded(metrics));
+                broken.into_iter().for_each(|line| self.live.note(line));
+                if let Some(earlier) = &mut self.earlier {
+                    earlier.came(until, more);
+                }
+            }
+            Reply::Ended { error } if self.earlier.is_some() => {
+                let failed = error.is_some();
+                error.into_iter().for_each(|error| self.live.note(format!("earlier steps could not be read: {error}")));
+                self.go_further(failed, shared);
+            }
+            reply => {
+                let ended = matches!(reply, Reply::Ended { .. } | Reply::Event(Event::TrainEnded { .. }));
+                self.live.take(reply, shared);
+                // A run that never began is none to resume.
+                if self.live.begun && shared.settings.last_run != self.live.run {
+                    shared.settings.last_run.clone_from(&self.live.run);
+                }
+                if ended {
+                    self.last.refresh();
+                }
+                shared.training = self.live.training(self.worker.orders());
+                if let (Phase::Failed(_), Some(rested)) = (&self.live.phase, self.live.again.take()) {
+                    self.revive(rested, shared);
+                }
+            }
+        }
+    }
+
+    /// Goes on with the run at hand after its worker failed: where it was saved last.
+    fn revive(&mut self, rested: bool, shared: &mut Shared) {
+        let Some(run) = self.live.run.clone().filter(|_| self.live.begun) else { return };
+        let step = self.live.step;
+        shared.notices.warn("The engine failed and was started anew: the run goes on from its last checkpoint. Its log says what happened");
+        self.go_on(run, shared);
+        self.live.revived = Some(step);
+        if rested {
+            self.order(Order::Pause);
+        }
+    }
+
+    /// Draws it.
+    pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        let begin = if ui.available_width() >= BESIDE {
+            let panel = Panel::left("form").default_size(400.0).size_range(280.0..=560.0);
+            let begin = panel.show(ui, |ui| self.form.ui(ui, shared)).inner;
+            ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared));
+            begin
+        } else {
+            ui.horizontal(|ui| {
+                ui.selectable_value(&mut self.at_run, false, "Form");
+                ui.selectable_value(&mut self.at_run, true, "Run");
+            });
+            if self.at_run {
+                ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared));
+                None
+            } else {
+                self.form.ui(ui, shared)
+            }
+        };
+        if let Some(request) = begin {
+            self.launch(request, shared);
+        }
+    }
+
+    /// Draws the run at hand.
+    fn run(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        if !self.live.phase.runs() {
+            self.last.drawn(ui.input(|input| input.time));
+        }
+        let obstacle = self.last.obstacle();
+        if let Some(press) = self.controls.ui(ui, &mut self.live, obstacle.as_deref()) {
+            self.act(press, shared);
+        }
+        numbers::show(ui, &self.live, self.last.told());
+        ui.separator();
+        section(ui, "curves", |ui| curves::show(ui, &mut self.live, &mut self.map, &mut shared.settings.look));
+        ui.separator();
+        section(ui, "words", |ui| numbers::words(ui, &self.live));
+    }
+
+    fn act(&mut self, press: Press, shared: &mut Shared) {
+        match press {
+            Press::ChooseCpu => {
+                shared.settings.form.device = "cpu".into();
+                self.live.phase = Phase::Idle;
+            }
+            Press::Resume | Press::ResumeOnCpu => {
+                if press == Press::ResumeOnCpu {
+                    shared.settings.form.device = "cpu".into();
+                }
+                if let Some(run) = shared.settings.last_run.clone() {
+                    self.go_on(run, shared);
+                }
+            }
+            Press::ShowRuns => shared.ask(Action::Open(Tab::Runs)),
+            Press::Stop => self.stop(),
+            Press::Pause => self.order(Order::Pause),
+            Press::Go => self.order(Order::Go),
+            Press::StepOnce => self.order(Order::StepOnce),
+            Press::Save => self.order(Order::Save),
+            Press::Sample => self.order(Order::Sample),
+            Press::Rate(lr) => self.order(Order::Rate { lr }),
+            Press::Prompt(text) => self.order(Order::Prompt { text }),
+        }
+    }
+
+    fn order(&self, order: Order) {
+        self.worker.orders().give(order);
+    }
+
+    /// Begins a run, or goes on with one.
+    fn launch(&mut self, request: TrainRequest, shared: &mut Shared) {
+        if self.worker.busy() {
+            shared.notices.warn("A run is being trained here already. Stop it first");
+            return;
+        }
+        self.at_run = true;
+        self.live.start(request.run.clone(), request.resume);
+        shared.training = self.live.training(self.worker.orders());
+        if request.resume {
+            // What is on disk holds: somebody else may have gone on with it meanwhile.
+            self.live.history = History::default();
+            self.earlier = Some(Earlier::new(request));
+            self.go_further(false, shared);
+        } else {
+            self.worker.send(Command::Train(Box::new(request)));
+        }
+    }
+
+    /// Reads on in a run's earlier steps, or begins to train once they are read.
+    fn go_further(&mut self, failed: bool, shared: &mut Shared) {
+        let Some(earlier) = self.earlier.take() else { return };
+        if self.live.phase == Phase::Saving {
+            self.live.phase = Phase::Stopped;
+            shared.training = None;
+            return;
+        }
+        let (command, rest) = earlier.next(failed);
+        self.earlier = rest;
+        self.worker.send(command);
+    }
+
+    /// Whether the run at hand failed.
+    pub(super) fn failed(&self) -> bool {
+        matches!(self.live.phase, Phase::Failed(_))
+    }
+
+    /// Fills the form.
+    pub(super) fn use_settings(&mut self, config: TrainConfig, name: String, shared: &mut Shared) {
+        self.form.use_settings(&config, name, shared);
+    }
+
+    /// Goes on with a run.
+    pub(super) fn go_on(&mut self, run: PathBuf, shared: &mut Shared) {
+        let device = shared.settings.form.device.clone();
+        self.launch(TrainRequest { run, numbered: false, config: None, resume: true, from_step: None, device, memory: None }, shared);
+    }
+
+    /// What Ctrl+Enter does: lets a paused run go on, or begins the one in the form.
+    pub(super) fn primary(&mut self, shared: &mut Shared) {
+        match self.live.phase {
+            Phase::Paused => self.order(Order::Go),
+            ref phase if phase.runs() => {}
+            _ => {
+                // A narrow window shows what stands in the way.
+                self.at_run = false;
+                self.form.start(shared);
+            }
+        }
+    }
+
+    /// What Ctrl+Shift+Enter does: goes on with the run that stopped last.
+    pub(super) fn resume(&mut self, shared: &mut Shared) {
+        match shared.settings.last_run.clone() {
+            _ if self.live.phase.runs() => {}
+            Some(run) if self.last.obstacle().is_none() => self.go_on(run, shared),
+            _ => shared.notices.warn(self.last.obstacle().unwrap_or_default()),
+        }
+    }
+
+    /// Asks the run at hand to save and stop.
+    pub(super) fn stop(&mut self) {
+        if self.live.phase.runs() {
+            self.live.phase = Phase::Saving;
+        }
+        self.worker.stop();
+    }
+}

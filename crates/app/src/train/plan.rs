@@ -1,0 +1,159 @@
+//! What the form's run would take, before it is started: asked for while somebody types, only the
+//! newest, and never waited for.
+
+use super::form::refused;
+use crate::plots::number;
+use eframe::egui::{self, RichText, Ui};
+use signet::runner::{Command, Event, PlanReport, PlanTrainRequest, TrainConfig, TrainRequest};
+use std::collections::BTreeMap;
+
+/// Seconds without a change after which a plan is asked for.
+const REST: f64 = 0.25;
+
+/// The newest plan, and whether it is still of what the form says.
+#[derive(Default)]
+pub(super) struct Planning {
+    report: Option<PlanReport>,
+    error: Option<String>,
+    /// What is wrong with settings, as only a plan finds out: by name.
+    pub(super) refused: BTreeMap<String, String>,
+    /// When the form changed after the last plan was asked for.
+    changed: Option<f64>,
+    /// Whether a plan is on its way.
+    asked: bool,
+}
+
+impl Planning {
+    /// The form changed.
+    pub(super) fn changed(&mut self, now: f64) {
+        self.changed = Some(now);
+    }
+
+    /// Seconds until a plan is to be asked for; none if there is nothing to ask.
+    pub(super) fn due(&self, now: f64) -> Option<f64> {
+        self.changed.map(|changed| changed + REST - now)
+    }
+
+    /// The command that asks for a plan.
+    pub(super) fn ask(&mut self, config: &TrainConfig, device: &str) -> Command {
+        (self.changed, self.asked) = (None, true);
+        self.refused.clear();
+        self.error = None;
+        let train = TrainRequest {
+            run: "unnamed".into(),
+            numbered: false,
+            config: Some(config.clone()),
+            resume: false,
+            from_step: None,
+            device: device.into(),
+            memory: None,
+        };
+        Command::PlanTrain(Box::new(PlanTrainRequest { train, teacher_shape: None }))
+    }
+
+    /// What was told of it.
+    pub(super) fn take(&mut self, event: Event) {
+        match event {
+            Event::Planned(report) => (self.report, self.error) = (Some(report), None),
+            Event::SettingRefused { name, problem } => _ = self.refused.insert(name, problem),
+            _ => {}
+        }
+    }
+
+    /// It is done.
+    pub(super) fn ended(&mut self, error: Option<String>) {
+        self.asked = false;
+        if error.is_some() {
+            self.report = None;
+        }
+        self.error = error;
+    }
+
+    /// Whether the figures are not of what the form says now.
+    pub(super) fn stale(&self) -> bool {
+        self.asked || self.changed.is_some()
+    }
+
+    /// Why no run can start with this plan; none while it is computed.
+    pub(super) fn obstacle(&self) -> Option<String> {
+        if self.stale() {
+            return None;
+        }
+        match (&self.error, &self.report) {
+            (Some(error), _) => Some(error.clone()),
+            (None, Some(report)) if report.fits == Some(false) => Some("it does not fit into the device's memory".into()),
+            _ => None,
+        }
+    }
+
+    /// The model's numbers.
+    pub(super) fn model_ui(&self, ui: &mut Ui) {
+        let Some(model) = self.report.as_ref().map(|report| &report.model) else { return };
+        let weight = format!("{} bits a weight when packed, {} in all", number(model.bits_per_weight), size(model.packed_bytes));
+        let (all, binarized) = (count(model.parameters), count(model.binarized));
+        self.line(ui, &format!("{all} parameters, {binarized} of them binarized; {weight}. {} token ids, a context of {}", model.vocabulary, model.context));
+    }
+
+    /// How much text the run sees.
+    pub(super) fn length_ui(&self, ui: &mut Ui) {
+        let Some(length) = self.report.as_ref().and_then(|report| report.length) else { return };
+        let epochs = length.epochs().map_or(String::new(), |epochs| format!(", about {} times the text", number(epochs)));
+        self.line(ui, &format!("{} tokens a step, {} in all{epochs}", length.tokens_per_step, count(length.tokens)));
+    }
+
+    fn line(&self, ui: &mut Ui, text: &str) {
+        let text = if self.stale() { RichText::new(text).weak() } else { RichText::new(text) };
+        ui.add(egui::Label::new(text).wrap());
+    }
+
+    /// Memory, part by part, against what the device has. While settings are refused, none is computed.
+    pub(super) fn ui(&self, ui: &mut Ui, whole: bool) {
+        ui.horizontal_wrapped(|ui| {
+            ui.label(RichText::new("Memory").strong());
+            match (self.stale(), whole) {
+                (true, true) => _ = ui.label("computing…"),
+                (true, false) => _ = ui.label("as it was before a setting was refused"),
+                (false, _) => {}
+            }
+        });
+        if let Some(error) = &self.error {
+            refused(ui, error);
+        }
+        let Some(report) = &self.report else { return };
+        egui::CollapsingHeader::new("Part by part").id_salt("parts").default_open(true).show(ui, |ui| {
+            for (part, bytes) in &report.plan.parts {
+                self.line(ui, &format!("{part}: {}", size(*bytes)));
+            }
+        });
+        let total = report.plan.total();
+        let of = report.memory.map_or("of an unknown amount".into(), |memory| format!("of {}", size(memory)));
+        self.line(ui, &format!("{} {of} on {}", size(total), report.device));
+        if let Some(memory) = report.memory {
+            let text = format!("{:.1}% of the device's memory", 100.0 * total as f64 / memory.max(1) as f64);
+            ui.add(egui::ProgressBar::new((total as f64 / memory.max(1) as f64).min(1.0) as f32).desired_width(ui.available_width().min(300.0)).text(text));
+        }
+        match (&report.advice, report.fits) {
+            (Some(advice), _) => refused(ui, &format!("It does not fit; {advice}")),
+            (None, Some(true)) => self.line(ui, "It fits"),
+            (None, _) => self.line(ui, "The device does not tell what it has"),
+        }
+    }
+}
+
+/// Bytes as a person reads them.
+fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
+        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.1} kB", bytes / 1e3),
+    }
+}
+
+/// A count as a person reads it.
+fn count(value: u64) -> String {
+    match value as f64 {
+        value if value >= 1e9 => format!("{:.2} G", value / 1e9),
+        value if value >= 1e6 => format!("{:.2} M", value / 1e6),
+        value => format!("{value}"),
+    }
+}

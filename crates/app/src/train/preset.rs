@@ -1,0 +1,51 @@
+//! Settings that are saved as files, and opened again: by the system's dialog, or by a path.
+
+use super::form::{Browse, FormPanel};
+use crate::dialog::Pick;
+use crate::shared::Shared;
+use eframe::egui::{self, Ui};
+use signet::runner::Command;
+use std::path::PathBuf;
+
+/// What was typed as the path of a preset.
+#[derive(Default)]
+pub(super) struct Presets {
+    path: String,
+}
+
+impl FormPanel {
+    /// Saves the settings, unless some cannot be.
+    pub(super) fn save_preset(&mut self, path: PathBuf) {
+        let path = if path.extension().is_none() { path.with_extension("toml") } else { path };
+        self.send(Command::SaveSettings { config: Box::new(self.checked.config.clone()), path });
+    }
+
+    /// Buttons to save and open settings, and a path to do so without a dialog.
+    pub(super) fn preset_ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        ui.horizontal_wrapped(|ui| {
+            let path = PathBuf::from(self.presets.path.trim());
+            let typed = !path.as_os_str().is_empty();
+            if ui.button("Open preset…").on_hover_text("Settings from a TOML file, such as a run's run.toml; can be undone").clicked() {
+                match typed {
+                    true => self.send(Command::OpenSettings { path: path.clone() }),
+                    false => self.dialog.open(Browse::OpenPreset, Pick::File),
+                }
+            }
+            let whole = self.checked.problems.is_empty();
+            let save = ui.add_enabled(whole, egui::Button::new("Save preset…")).on_hover_text("The settings as a TOML file that `signet train --config` reads");
+            if save.on_disabled_hover_text("Some settings are refused").clicked() {
+                match typed {
+                    true => self.save_preset(path),
+                    false => self.dialog.open(Browse::SavePreset, Pick::Save),
+                }
+            }
+            let edit = ui.add(egui::TextEdit::singleline(&mut self.presets.path).desired_width(130.0).hint_text("path, or choose"));
+            edit.accessible_name("Path of a preset").on_hover_text("Used in place of the dialog, if it is given");
+        });
+        match shared.settings.form.typed.len() {
+            0 => {}
+            1 => _ = ui.label("One setting is not as by default"),
+            changed => _ = ui.label(format!("{changed} settings are not as by default")),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Beginning the run that the form describes: what stands in the way, and a press that waits for the plan.
+
+use super::fields::field_of;
+use super::form::FormPanel;
+use super::values::Form;
+use crate::shared::Shared;
+use eframe::egui::{self, RichText, Ui};
+use signet::runner::{self, TrainRequest};
+
+impl FormPanel {
+    /// Why the run cannot be started now; none if it can.
+    fn obstacle(&self, shared: &Shared) -> Option<String> {
+        let label = |name: &str| field_of(name).map_or(name.to_string(), |field| field.label.to_string());
+        let form = &shared.settings.form;
+        if shared.training.is_some() {
+            return Some("a run is in training".into());
+        }
+        if let Some(problem) = name_problem(&form.name) {
+            return Some(problem);
+        }
+        if let Some((name, problem)) = self.checked.problems.iter().next() {
+            return Some(format!("{}: {problem}", label(name)));
+        }
+        if let Some(problem) = form.data.iter().find_map(|path| self.inputs.problem(path)) {
+            return Some(problem.clone());
+        }
+        self.planning.obstacle()
+    }
+
+    /// Draws Start, and beside it what stands in the way.
+    pub(super) fn start_ui(&mut self, ui: &mut Ui, shared: &Shared) {
+        let obstacle = self.obstacle(shared);
+        ui.horizontal_wrapped(|ui| {
+            let button = ui.add_enabled(obstacle.is_none(), egui::Button::new(RichText::new("Start").strong()));
+            self.starting |= button.on_hover_text("Train with these settings").clicked();
+            match obstacle {
+                Some(obstacle) => _ = ui.add(egui::Label::new(format!("It cannot start: {obstacle}")).wrap()),
+                None if self.starting => _ = ui.label("It starts once it is known what it takes"),
+                None => {}
+            }
+        });
+    }
+
+    /// Has the run begin that the form describes: at once, or when its plan is there. If it cannot, says why.
+    pub(super) fn start(&mut self, shared: &mut Shared) {
+        match self.obstacle(shared) {
+            Some(obstacle) => shared.notices.warn(format!("It cannot start: {obstacle}")),
+            None => self.starting = true,
+        }
+    }
+
+    /// The run to begin now. A press waits while its plan is computed: a setting may have been typed in the frame of
+    /// the press or the one before, when Start still stood there as it was for the settings before.
+    pub(super) fn begin(&mut self, shared: &mut Shared) -> Option<TrainRequest> {
+        let possible = self.obstacle(shared).is_none();
+        if !self.starting || (possible && self.planning.stale()) {
+            return None;
+        }
+        self.starting = false;
+        if !possible {
+            return None;
+        }
+        let request = self.request(shared);
+        if request.is_none() {
+            shared.notices.warn("It cannot start: no free name is left in the folder of runs: give the run a name");
+        }
+        request
+    }
+
+    fn request(&self, shared: &Shared) -> Option<TrainRequest> {
+        let Form { name, device, .. } = &shared.settings.form;
+        let runs = &shared.settings.runs;
+        let run = if name.is_empty() { runner::free_run(runs)? } else { runs.join(name) };
+        Some(TrainRequest {
+            run,
+            numbered: name.is_empty(),
+            config: Some(self.checked.config.clone()),
+            resume: false,
+            from_step: None,
+            device: device.clone(),
+            memory: None,
+        })
+    }
+}
+
+/// What is wrong with the name of a run.
+pub(super) fn name_problem(name: &str) -> Option<String> {
+    // Without one, the first that is free is taken.
+    if name.is_empty() { None } else { runner::check_name(name).err().map(|error| error.to_string()) }
+}

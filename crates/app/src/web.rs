@@ -1,0 +1,79 @@
+//! The start in a browser: of a page, or of the engine's worker.
+
+/// Starts what this is.
+pub(super) fn main() {
+    use signet::platform::link;
+    use signet::runner::bug;
+    link::tell_panics(bug);
+    if link::in_worker() { engine() } else { page() }
+}
+
+/// Runners for the page, once the files are ready.
+fn engine() {
+    use signet::platform::{link, mount};
+    use signet::runner::Host;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+    let host = Host::new(Rc::new(|text: &str, bulk: Option<&std::sync::Arc<Vec<u8>>>| link::say(text, bulk)), link::spawn);
+    // What comes before the files are ready waits.
+    let early = Rc::new(RefCell::new(Some(Vec::new())));
+    let waiting = early.clone();
+    let hear = move |text: String, bulk| {
+        if let Err(why) = host.hear(&text, bulk) {
+            link::fail(&format!("the page asked what this engine does not understand ({why}); reload it"));
+        }
+    };
+    let ready = hear.clone();
+    link::listen(move |text, bulk| match &mut *waiting.borrow_mut() {
+        Some(waiting) => waiting.push((text, bulk)),
+        None => hear(text, bulk),
+    });
+    link::spawn(Box::pin(async move {
+        mount().await;
+        for (text, bulk) in early.take().unwrap_or_default() {
+            ready(text, bulk);
+        }
+    }));
+}
+
+/// The app, with its runners in the engine's worker.
+fn page() {
+    use signet::platform::engine::{Engine, Heard as Said};
+    use signet::runner::{Hear, Heard, Link, connect};
+    use std::rc::Rc;
+    struct ToEngine(Rc<Engine>);
+    impl Link for ToEngine {
+        fn post(&self, text: &str, bulk: Option<&std::sync::Arc<Vec<u8>>>) {
+            self.0.post(text, bulk);
+        }
+    }
+    connect(Rc::new(|hear: Hear| {
+        let engine = Engine::start(move |said| {
+            hear(match said {
+                Said::Message(text, bulk) => Heard::Message(text, bulk),
+                Said::Failed(why) => Heard::Failed(why),
+            });
+        })?;
+        Ok(Rc::new(ToEngine(engine)) as Rc<dyn Link>)
+    }));
+    signet_app::open_page(browser());
+}
+
+/// What the app is given of the browser.
+fn browser() -> signet_app::Browser {
+    use signet::platform::{elements, engine, page};
+    use signet_app::{Browser, Page, mirror::Screen};
+    let page::Facts { address, fragment, agent, webgpu, secure, touch } = page::facts();
+    Browser {
+        page: Page { address, agent, webgpu, secure },
+        fragment,
+        touch,
+        screen: Screen { apply: elements::apply, deeds: elements::deeds },
+        listen: |wake| elements::listen(wake).map_err(|error| format!("{error:?}")),
+        give: engine::give,
+        leaving_loses: page::ask_before_leaving,
+        drawn: page::drawn,
+        certified: page::certified,
+        cannot_draw: page::cannot_draw,
+    }
+}

@@ -1,0 +1,394 @@
+//! Weights: a layer's signs as a picture to move about in, what flipped since a checkpoint, α and β.
+
+mod camera;
+mod plane;
+mod scales;
+
+use super::dialog::{Dialog, Pick};
+use super::plots::number;
+use super::section;
+use super::shared::Shared;
+use camera::Camera;
+use eframe::egui::{self, ComboBox, ScrollArea, Ui, vec2};
+use plane::{Colours, STEP, Shown};
+use scales::Scales;
+use signet::runner::{Command, Event, LayerInfo, PlaneView, Reply, Tuning, Wake, Worker};
+use std::path::{Path, PathBuf};
+
+/// The tab.
+pub(super) struct WeightsTab {
+    worker: Worker,
+    /// The model's name as it is typed.
+    typed: String,
+    /// A model to be opened once the worker is free.
+    wanted: Option<String>,
+    /// What the worker is at.
+    asked: Option<Asked>,
+    model: Option<Opened>,
+    problem: Option<String>,
+    dialog: Dialog<Wish>,
+}
+
+/// What a chosen file is for.
+#[derive(Clone, Copy)]
+enum Wish {
+    Open,
+    Compare,
+}
+
+/// Part of a plane that is wanted.
+#[derive(Clone, PartialEq)]
+struct Want {
+    layer: String,
+    since: Option<PathBuf>,
+    view: PlaneView,
+}
+
+enum Asked {
+    Open,
+    Plane(Want),
+    Scales,
+}
+
+/// A model whose weights are looked at.
+struct Opened {
+    name: String,
+    path: String,
+    layers: Vec<LayerInfo>,
+    checkpoints: Vec<(u64, PathBuf)>,
+    bits_per_weight: f64,
+    /// The layer that is shown.
+    layer: usize,
+    /// What flips are counted since.
+    since: Option<PathBuf>,
+    camera: Option<Camera>,
+    /// What was asked for last, whether it came or failed.
+    last: Option<Want>,
+    shown: Option<Shown>,
+    /// Of the whole layer: shares of +1 and of flips, and what these are since.
+    shares: Option<(f64, Option<f64>)>,
+    scales: Option<Scales>,
+    /// The layer whose scales were asked for last.
+    scaled: Option<usize>,
+}
+
+impl Opened {
+    fn layer(&self) -> &LayerInfo {
+        &self.layers[self.layer]
+    }
+
+    /// Shows another layer, all of it.
+    fn show_layer(&mut self, layer: usize) {
+        if layer != self.layer {
+            (self.layer, self.camera, self.shown, self.shares) = (layer, None, None, None);
+        }
+    }
+
+    /// What flips are counted since, in words.
+    fn since_told(&self, since: Option<&Path>) -> String {
+        let Some(since) = since else { return "nothing".into() };
+        match self.checkpoints.iter().find(|(_, path)| path == since) {
+            Some((step, _)) => format!("step {step}"),
+            None => since.display().to_string(),
+        }
+    }
+
+    /// The next thing to ask for, if what is shown is not what is wanted.
+    fn next(&mut self, pixels_per_point: f32) -> Option<(Asked, Command)> {
+        let layer = self.layer().name.clone();
+        if let Some(camera) = &self.camera {
+            let want = Want { layer: layer.clone(), since: self.since.clone(), view: camera.view(pixels_per_point) };
+            if self.last.as_ref() != Some(&want) {
+                self.last = Some(want.clone());
+                let Want { layer, since, view } = want.clone();
+                return Some((Asked::Plane(want), Command::ShowPlane { layer, since, view }));
+            }
+        }
+        if self.scaled != Some(self.layer) {
+            self.scaled = Some(self.layer);
+            return Some((Asked::Scales, Command::ShowScales { layer }));
+        }
+        None
+    }
+}
+
+impl WeightsTab {
+    /// A tab at the start.
+    pub(super) fn new(wake: &Wake) -> Self {
+        Self {
+            worker: Worker::spawn("weights", Tuning::Off, wake.clone()),
+            typed: "embedded".into(),
+            wanted: Some("embedded".into()),
+            asked: None,
+            model: None,
+            problem: None,
+            dialog: Dialog::default(),
+        }
+    }
+
+    /// Takes what its worker said.
+    pub(super) fn poll(&mut self, shared: &mut Shared) {
+        for reply in self.worker.poll() {
+            self.take(reply, shared);
+        }
+    }
+
+    /// Applies one reply.
+    pub(super) fn take(&mut self, reply: Reply, _shared: &mut Shared) {
+        match reply {
+            Reply::Event(Event::Weights { model, path, layers, checkpoints, bits_per_weight }) => {
+                self.opened(model, path, layers, checkpoints, bits_per_weight)
+            }
+            Reply::Event(event) => {
+                if let Some(model) = &mut self.model {
+                    took(model, event);
+                }
+            }
+            Reply::Anew { .. } => {
+                if let Some(model) = &self.model {
+                    self.wanted = Some(model.name.clone());
+                }
+            }
+            Reply::Ended { error } => {
+                let asked = self.asked.take();
+                let Some(error) = error else { return };
+                self.problem = Some(error);
+                // The plane is shown without what it cannot be compared with.
+                if let (Some(Asked::Plane(want)), Some(model)) = (asked, &mut self.model)
+                    && want.since == model.since
+                {
+                    model.since = None;
+                }
+            }
+        }
+    }
+
+    /// A model was opened: the layer and part that were seen stay, if it has the same layers.
+    fn opened(&mut self, name: String, path: String, layers: Vec<LayerInfo>, checkpoints: Vec<(u64, PathBuf)>, bits_per_weight: f64) {
+        let before = self.model.take().filter(|before| before.layers == layers);
+        let (layer, camera) = before.as_ref().map_or((0, None), |before| (before.layer, before.camera));
+        let since = before.filter(|before| before.name == name).and_then(|before| before.since);
+        self.problem = None;
+        self.model = (!layers.is_empty()).then_some(Opened {
+            name,
+            path,
+            layers,
+            checkpoints,
+            bits_per_weight,
+            layer,
+            since,
+            camera,
+            last: None,
+            shown: None,
+            shares: None,
+            scales: None,
+            scaled: None,
+        });
+    }
+
+    /// Chooses a model.
+    pub(super) fn choose(&mut self, model: String, _shared: &mut Shared) {
+        self.typed.clone_from(&model);
+        self.wanted = Some(model);
+        self.problem = None;
+    }
+
+    /// Draws it.
+    pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        self.files(ui, shared);
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            self.chooser(ui, shared);
+            if let Some(problem) = &self.problem {
+                ui.colored_label(ui.visuals().error_fg_color, problem);
+            }
+            if let Some(model) = &mut self.model {
+                ui.separator();
+                section(ui, "layer", |ui| layer_ui(ui, model, &mut self.dialog, shared.surroundings.folders()));
+                numbers(ui, model);
+                section(ui, "picture", |ui| picture(ui, model));
+                if let Some(scales) = model.scales.as_ref().filter(|scales| scales.layer == model.layer().name) {
+                    scales.ui(ui);
+                }
+            } else if self.problem.is_none() {
+                ui.spinner();
+            }
+        });
+        self.ask(ui);
+    }
+
+    /// Asks the worker for what is wanted by now, if it is free.
+    fn ask(&mut self, ui: &Ui) {
+        if self.asked.is_none() {
+            let next = match (self.wanted.take(), &mut self.model) {
+                (Some(model), _) => Some((Asked::Open, Command::OpenWeights { model })),
+                (None, Some(model)) => model.next(ui.pixels_per_point()),
+                (None, None) => None,
+            };
+            if let Some((asked, command)) = next {
+                self.asked = Some(asked);
+                self.worker.send(command);
+            }
+        }
+        if self.asked.is_some() {
+            // Answers come within milliseconds, and somebody is waiting for them.
+            ui.ctx().request_repaint_after_secs(0.016);
+        }
+    }
+
+    /// Files that were dropped on the tab, or chosen in a dialog.
+    fn files(&mut self, ui: &Ui, shared: &mut Shared) {
+        let dropped = ui.input(|input| input.raw.dropped_files.first().map(|file| file.path().display().to_string()));
+        if let Some(path) = dropped {
+            self.choose(path, shared);
+        }
+        match self.dialog.chosen(ui.ctx()) {
+            Some((Wish::Open, path)) => self.choose(path.display().to_string(), shared),
+            Some((Wish::Compare, path)) => {
+                self.problem = None;
+                if let Some(model) = &mut self.model {
+                    model.since = Some(path);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The line in which a model is chosen.
+    fn chooser(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        ui.horizontal_wrapped(|ui| {
+            let label = ui.label("Model");
+            let width = (ui.available_width() - 320.0).clamp(120.0, 520.0);
+            let hint = "embedded, a packed file, a run or a checkpoint";
+            let field = ui.add(egui::TextEdit::singleline(&mut self.typed).hint_text(hint).desired_width(width)).labelled_by(label.id);
+            let entered = field.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+            let named = !self.typed.trim().is_empty();
+            let open = ui.add_enabled(named, egui::Button::new("Open")).on_hover_text("Open it; a run shows its last checkpoint as it is now");
+            if named && (entered || open.clicked()) {
+                self.choose(self.typed.trim().into(), shared);
+            }
+            if ui.button("File…").on_hover_text("A packed model. It can also be dropped on the window").clicked() {
+                self.dialog.open(Wish::Open, Pick::File);
+            }
+            if shared.surroundings.folders() && ui.button("Folder…").on_hover_text("A run, a checkpoint, or a model directory").clicked() {
+                self.dialog.open(Wish::Open, Pick::Folder);
+            }
+            if ui.button("Embedded").on_hover_text("The demo student that is part of Signet").clicked() {
+                self.choose("embedded".into(), shared);
+            }
+            if let Some(run) = shared.training.as_ref().map(|training| training.run.display().to_string())
+                && ui.button("In training").on_hover_text("The last checkpoint of the run that this app trains").clicked()
+            {
+                self.choose(run, shared);
+            }
+        });
+    }
+}
+
+/// Applies what was told of an open model.
+fn took(model: &mut Opened, event: Event) {
+    match event {
+        // A layer that was left meanwhile is of no use any more.
+        Event::Plane { layer, view, pixels, positive, flipped, .. } if layer == model.layer().name => {
+            model.shown = Some(Shown::new(view, pixels));
+            model.shares = Some((positive, flipped));
+        }
+        Event::Scales { layer, alpha, beta } => model.scales = Some(Scales::new(layer, &alpha, &beta)),
+        _ => {}
+    }
+}
+
+/// A layer's name without what all have in common.
+fn short(name: &str) -> String {
+    name.strip_prefix("model.layers.").map_or_else(|| name.into(), |rest| format!("block {}", rest.replacen('.', ", ", 1)))
+}
+
+/// The line in which a layer is chosen, and what it is compared with.
+fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>, folders: bool) {
+    ui.horizontal_wrapped(|ui| {
+        let mut layer = model.layer;
+        let label = ui.label("Layer");
+        let list = ComboBox::from_id_salt("layer").width(230.0).selected_text(short(&model.layer().name));
+        let list = list.show_ui(ui, |ui| {
+            for (n, info) in model.layers.iter().enumerate() {
+                ui.selectable_value(&mut layer, n, short(&info.name));
+            }
+        });
+        list.response.labelled_by(label.id);
+        if ui.add_enabled(layer > 0, egui::Button::new("Previous layer")).clicked() {
+            layer -= 1;
+        }
+        if ui.add_enabled(layer + 1 < model.layers.len(), egui::Button::new("Next layer")).clicked() {
+            layer += 1;
+        }
+        model.show_layer(layer);
+        let label = ui.label("Flips since");
+        let mut since = model.since.clone();
+        let list = ComboBox::from_id_salt("since").width(120.0).selected_text(model.since_told(since.as_deref()));
+        let list = list.show_ui(ui, |ui| {
+            ui.selectable_value(&mut since, None, "nothing");
+            for (step, path) in model.checkpoints.iter().rev() {
+                ui.selectable_value(&mut since, Some(path.clone()), format!("step {step}"));
+            }
+            for (name, pick) in [("another file…", Pick::File), ("another folder…", Pick::Folder)] {
+                if (folders || pick == Pick::File) && ui.selectable_label(false, name).clicked() {
+                    dialog.open(Wish::Compare, pick);
+                }
+            }
+        });
+        list.response.labelled_by(label.id);
+        model.since = since;
+    });
+}
+
+/// What is known of the model and the layer, in figures.
+fn numbers(ui: &mut Ui, model: &Opened) {
+    let LayerInfo { rows, cols, .. } = model.layer();
+    ui.horizontal_wrapped(|ui| {
+        ui.label(format!("{rows} outputs × {cols} inputs"));
+        ui.separator();
+        let packed = format!("{:.3} bits per weight, packed", model.bits_per_weight);
+        ui.label(packed).on_hover_text("Of all binarized layers: signs, padding, and their share of α and β");
+        if let Some((positive, flipped)) = model.shares {
+            ui.separator();
+            ui.label(format!("{:.2} % are +1", 100.0 * positive));
+            if let Some(flipped) = flipped {
+                let count = (flipped * (rows * cols) as f64).round();
+                let since = model.last.as_ref().and_then(|last| last.since.as_deref());
+                ui.separator();
+                ui.label(format!("{} % flipped since {} ({count} weights)", number(100.0 * flipped), model.since_told(since)));
+            }
+        }
+        ui.separator();
+        ui.weak(&model.path);
+    });
+}
+
+/// The picture with its controls, its legend, and what is under the pointer.
+fn picture(ui: &mut Ui, model: &mut Opened) {
+    let compared = model.shares.is_some_and(|(_, flipped)| flipped.is_some());
+    let mut zoom = None;
+    ui.horizontal_wrapped(|ui| {
+        let (closest, whole) = model.camera.as_ref().map_or((false, true), |camera| (camera.is_closest(), camera.is_whole()));
+        for (name, enabled, factor, keys) in
+            [("Zoom in", !closest, STEP, "Wheel, or +"), ("Zoom out", !whole, 1.0 / STEP, "Wheel, or -"), ("Whole", !whole, 0.0, "Home")]
+        {
+            if ui.add_enabled(enabled, egui::Button::new(name)).on_hover_text(keys).clicked() {
+                zoom = Some(factor);
+            }
+        }
+        Colours::of(ui.visuals().dark_mode).legend(ui, compared);
+    });
+    let layer = model.layer().clone();
+    let wide = ui.available_width();
+    let all = wide * layer.rows as f32 / layer.cols.max(1) as f32;
+    let size = vec2(wide, all.clamp(160.0, (ui.ctx().content_rect().height() * 0.55).max(200.0)));
+    let response = plane::picture(ui, size, &layer, &mut model.camera, model.shown.as_mut());
+    let camera = model.camera.as_mut().expect("the picture has one");
+    if let Some(factor) = zoom {
+        *camera = camera.zoomed(factor, camera.middle());
+        ui.ctx().request_repaint();
+    }
+    let pointed = response.hover_pos().and_then(|at| camera.weight(at - response.rect.min));
+    let told = pointed.and_then(|(row, col)| model.shown.as_ref()?.told(row, col, compared));
+    ui.label(told.unwrap_or_else(|| "Point at a weight to read it; drag to move, turn the wheel to zoom. With the keyboard: arrows, + and -, Home.".into()));
+}

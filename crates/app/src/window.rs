@@ -1,0 +1,151 @@
+//! The native window: where the app meets eframe. How often it repaints, what it remembers, and how
+//! it closes.
+
+use super::{Action, App, Settings, Shared, Tab, graphics};
+use anyhow::{Context, Result, bail};
+use eframe::egui::{self, ViewportBuilder, ViewportCommand};
+use signet::runner::{Clock, Stop, TrainConfig, Wake};
+use std::mem::ManuallyDrop;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Seconds between repaints that nobody but a worker asked for.
+const REPAINT: f32 = 0.25;
+/// The same where a program imitates the graphics card and a run trains: each picture is made by the
+/// processors that train it.
+const REPAINT_IMITATED: f32 = 2.0;
+/// Where settings are kept in eframe's storage.
+const STORED: &str = "settings";
+
+/// How the app is opened.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Folder of the runs, if it is another than remembered.
+    pub runs: Option<PathBuf>,
+    /// Folder of the runs where none is remembered.
+    pub first_runs: Option<PathBuf>,
+    /// Settings that the form of a new run is filled with.
+    pub config: Option<TrainConfig>,
+    /// Asked by Ctrl-C in the terminal that the app was opened from.
+    pub stop: Stop,
+    /// Where the times of frames are written when the window closes.
+    pub frames: Option<PathBuf>,
+}
+
+/// Opens the window, and gives back when it was closed. Workers may still be at something: the caller ends the
+/// process by [`exit`](signet::runner::exit).
+pub fn open(options: Options) -> Result<()> {
+    let frames = options.frames.clone();
+    let times = Arc::new(Mutex::new(String::from("seconds,drawing_ms\n")));
+    show(options, times.clone())?;
+    if let Some(path) = frames {
+        let times = times.lock().unwrap_or_else(PoisonError::into_inner);
+        signet::runner::write_atomic(&path, times.as_bytes()).with_context(|| format!("{}: the times of frames could not be written", path.display()))?;
+    }
+    Ok(())
+}
+
+fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
+    let viewport = ViewportBuilder::default().with_title("Signet").with_app_id("signet").with_inner_size([1280.0, 860.0]).with_min_inner_size([360.0, 320.0]);
+    let viewport = viewport.with_icon(eframe::icon_data::from_png_bytes(include_bytes!("../../../assets/icon.png")).context("the icon")?);
+    let mut options = eframe::NativeOptions { viewport, persist_window: true, ..Default::default() };
+    let passed = graphics::Passed::default();
+    graphics::try_all(&mut options.wgpu_options, &passed);
+    let create = move |context: &eframe::CreationContext<'_>| {
+        let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
+        let mut settings = Settings::from_json(&stored);
+        let first = wishes.first_runs.filter(|_| stored.is_empty());
+        settings.runs = wishes.runs.or(first).unwrap_or(settings.runs);
+        let mut window = Window::new(settings, &context.egui_ctx);
+        window.imitated = context.wgpu_render_state.as_ref().is_some_and(|state| state.adapter.get_info().device_type == eframe::wgpu::DeviceType::Cpu);
+        for line in passed.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            window.app.shared.notices.tell(format!("The window is drawn by another adapter: {line}"));
+        }
+        if let Some(config) = wishes.config {
+            window.app.shared.ask(Action::UseSettings { config: Box::new(config), name: String::new() });
+        }
+        window.stop = wishes.stop;
+        watch(window.stop.clone(), context.egui_ctx.clone()).context("the thread that waits for Ctrl-C")?;
+        window.times = wishes.frames.map(|_| (Clock::start(), times));
+        Ok(Box::new(window) as Box<dyn eframe::App>)
+    };
+    match eframe::run_native("Signet", options, Box::new(create)) {
+        Ok(()) => Ok(()),
+        Err(error) => bail!("the window could not be opened ({error}). Without a display, train with `signet train`; `signet --help` lists everything else"),
+    }
+}
+
+/// The app in its window.
+struct Window {
+    /// Never dropped: the process ends after the window, and who closes it does not wait for workers.
+    app: ManuallyDrop<App>,
+    /// Whether a repaint was asked for by a worker and has not come yet.
+    waiting: Arc<AtomicBool>,
+    /// Whether a run trains whose curves need not be followed closely.
+    calm: Arc<AtomicBool>,
+    /// Whether a program imitates the graphics card.
+    imitated: bool,
+    stop: Stop,
+    /// When frames were drawn, and what that took, if somebody wants to know.
+    times: Option<(Clock, Arc<Mutex<String>>)>,
+}
+
+impl Window {
+    fn new(settings: Settings, context: &egui::Context) -> Self {
+        let (waiting, calm) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
+        context.set_theme(settings.theme);
+        context.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
+        let (context, asked, calmly) = (context.clone(), waiting.clone(), calm.clone());
+        // However much happens, untouched it is drawn at most four times a second.
+        let wake: Wake = Arc::new(move || {
+            if !asked.swap(true, Ordering::AcqRel) {
+                context.request_repaint_after_secs(if calmly.load(Ordering::Acquire) { REPAINT_IMITATED } else { REPAINT });
+            }
+        });
+        Self { app: ManuallyDrop::new(App::new(settings, &wake)), waiting, calm, imitated: false, stop: Stop::default(), times: None }
+    }
+}
+
+/// Draws a frame once `stop` is asked: nobody else would notice it in an app that rests.
+fn watch(stop: Stop, context: egui::Context) -> std::io::Result<()> {
+    signet::runner::spawn("ctrl-c", move || {
+        while !stop.asked() {
+            signet::runner::pause(0.2);
+        }
+        context.request_repaint();
+    })
+    .map(drop)
+}
+
+impl eframe::App for Window {
+    fn logic(&mut self, context: &egui::Context, _frame: &mut eframe::Frame) {
+        self.waiting.store(false, Ordering::Release);
+        if self.stop.asked() {
+            self.app.close();
+        }
+        self.app.poll();
+        let Shared { settings, training, .. } = &self.app.shared;
+        self.calm.store(self.imitated && training.is_some() && matches!(settings.tab, Tab::Train | Tab::Runs), Ordering::Release);
+        if context.input(|input| input.viewport().close_requested()) && !self.app.may_close() {
+            context.send_viewport_cmd(ViewportCommand::CancelClose);
+        } else if self.app.closes() {
+            context.send_viewport_cmd(ViewportCommand::Close);
+        }
+    }
+
+    fn ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame) {
+        if let (Some((clock, times)), Some(took)) = (&self.times, frame.info().cpu_usage) {
+            // What the frame before took, presentation left out.
+            times.lock().unwrap_or_else(PoisonError::into_inner).push_str(&format!("{:.4},{:.3}\n", clock.seconds(), 1e3 * took));
+        }
+        self.app.shared.settings.zoom = ui.ctx().zoom_factor();
+        self.app.ui(ui);
+    }
+
+    fn save(&mut self, storage: &mut dyn eframe::Storage) {
+        if let Some(text) = self.app.shared.settings.to_json() {
+            storage.set_string(STORED, text);
+        }
+    }
+}

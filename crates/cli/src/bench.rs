@@ -1,0 +1,264 @@
+//! `signet bench`.
+
+use super::choice;
+use super::output::{self, put, size};
+use anyhow::{Context, Result};
+use clap::{Args, Subcommand};
+use signet::runner::{
+    Command, DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Event, KernelRow, MatmulReport, MatrixStorage, Moments, Rates, Runner, TrainBench,
+    TrainBenchReport,
+};
+
+/// Time the machine.
+#[derive(Subcommand)]
+pub(super) enum Bench {
+    Train(Train),
+    Decode(Decode),
+    Matmul(Matmul),
+    Dispatch(Dispatch),
+    App(App),
+}
+
+/// Measure what a dependent dispatch costs: the least time that a token or a step takes for each.
+#[derive(Args)]
+pub(super) struct Dispatch {
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// The figure as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Time how long the app takes to draw a frame, without a window: a long run, every tab, and while a run trains.
+#[derive(Args)]
+pub(super) struct App {
+    /// Steps of the run that is drawn.
+    #[arg(long, default_value_t = 1_000_000)]
+    points: u64,
+    /// Frames timed of each scene.
+    #[arg(long, default_value_t = 600)]
+    frames: usize,
+    /// Where the run is trained whose training is drawn over.
+    #[arg(long, default_value = "runs")]
+    runs: std::path::PathBuf,
+    /// The figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Time training steps: teacher forward, student forward and backward, clip, AdamW.
+#[derive(Args)]
+pub(super) struct Train {
+    /// tiny, 5M, 130M, 1.3B, 7B or 13B.
+    #[arg(long, default_value = "5M")]
+    size: String,
+    /// Sequences in a step; 4 for small sizes, else 1.
+    #[arg(long)]
+    batch: Option<usize>,
+    /// Tokens in a sequence.
+    #[arg(long, default_value_t = 256)]
+    seq: usize,
+    /// Steps timed, after two of warm-up.
+    #[arg(long, default_value_t = 6)]
+    steps: usize,
+    /// How the teacher's matrices are stored: f16, f32, or q8 (8-bit blocks).
+    #[arg(long, default_value = "f16", value_parser = choice::<MatrixStorage>)]
+    teacher_storage: MatrixStorage,
+    /// How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes).
+    #[arg(long, default_value = "f32", value_parser = choice::<Moments>)]
+    moments: Moments,
+    /// Time each kernel on a GPU, too, against what the device was measured to do.
+    #[arg(long)]
+    kernels: bool,
+    /// Compute activations again instead of holding them.
+    #[arg(long)]
+    recompute: bool,
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// The figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Time matrix products at a model's shapes: dense in f32 and f16, and on signs.
+#[derive(Args)]
+pub(super) struct Matmul {
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// One JSON object per product.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Time decoding: a packed model of random weights against the same one dense in f16.
+#[derive(Args)]
+pub(super) struct Decode {
+    /// tiny, 5M, 130M, 1.3B, 7B or 13B.
+    #[arg(long, default_value = "130M")]
+    size: String,
+    /// Tokens of the prompt.
+    #[arg(long, default_value_t = 64)]
+    prompt: usize,
+    /// Tokens decoded.
+    #[arg(long, default_value_t = 64)]
+    tokens: usize,
+    /// Leave the dense model out: it needs up to 16 times the memory.
+    #[arg(long)]
+    packed_only: bool,
+    /// Time each kernel on a GPU, too, against what the device was measured to do.
+    #[arg(long)]
+    kernels: bool,
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// The figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Bench {
+    pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
+        match self {
+            Bench::Train(train) => train.run(runner),
+            Bench::Decode(decode) => decode.run(runner),
+            Bench::Matmul(matmul) => matmul.run(runner),
+            Bench::Dispatch(dispatch) => dispatch.run(runner),
+            Bench::App(app) => app.run(),
+        }
+    }
+}
+
+impl App {
+    fn run(self) -> Result<()> {
+        let Self { points, frames, runs, json } = self;
+        let runs = runs.to_str().context("the folder of runs has a name that is no text")?;
+        let numbers = [format!("--points={points}"), format!("--frames={frames}"), format!("--runs={runs}")];
+        let json = json.then(|| "--json".to_string());
+        super::app::bench(&numbers.into_iter().chain(json).collect::<Vec<_>>())
+    }
+}
+
+impl Train {
+    fn run(self, runner: &mut Runner) -> Result<()> {
+        let Self { size, batch, seq, steps, teacher_storage, moments, recompute, kernels, device, json } = self;
+        let small = matches!(size.as_str(), "tiny" | "5M");
+        let batch = batch.unwrap_or(if small { 4 } else { 1 });
+        let bench = TrainBench { batch, size, seq, steps, teacher_storage, moments, recompute, kernels };
+        runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
+            Event::Progress { done, of, .. } if !json => output::note(&format!("step {done} of {of}")),
+            Event::BenchTrain(_) if json => output::put_json(&event),
+            Event::BenchTrain(report) => {
+                let TrainBenchReport { bench, parameters, device, tokens_per_s, memory, needed, dispatches, submits, rates, kernels } = report;
+                let again = if bench.recompute { ", activations computed again" } else { "" };
+                put(&format!("{} ({parameters} parameters), {} × {} tokens a step{again}, on {device}\n", bench.size, bench.batch, bench.seq));
+                put(&format!("{:.1} tokens/s (least {:.1}, greatest {:.1})\n", tokens_per_s.median, tokens_per_s.least, tokens_per_s.greatest));
+                put(&format!(
+                    "{} of memory, {:.2} × the {} that cannot be done without\n",
+                    output::size(*memory),
+                    *memory as f64 / *needed as f64,
+                    output::size(*needed)
+                ));
+                if let Some(DispatchCounts { train_layer, train_rest, .. }) = dispatches {
+                    put(&format!(
+                        "{train_layer} dispatches a layer and {train_rest} besides, forward and backward without the teacher; {submits} submits a step\n"
+                    ));
+                }
+                table(*rates, kernels);
+            }
+            event => output::tuning(event),
+        })
+    }
+}
+
+impl Matmul {
+    fn run(self, runner: &mut Runner) -> Result<()> {
+        let Self { device, json } = self;
+        runner.run(Command::BenchMatmul { device }, &mut |event| match &event {
+            Event::BenchMatmul(_) if json => output::put_json(&event),
+            Event::BenchMatmul(MatmulReport { kind, variant, shape: [tokens, inputs, outputs], gflops }) => {
+                put(&format!(
+                    "{kind:<10} {variant:<18} {tokens:>4} × {inputs:>5} → {outputs:>6}   {:>8.1} GFLOP/s (least {:.1}, greatest {:.1})\n",
+                    gflops.median, gflops.least, gflops.greatest
+                ));
+            }
+            Event::Note { text } if !json => put(&format!("on {text}\n")),
+            _ => {}
+        })
+    }
+}
+
+impl Decode {
+    fn run(self, runner: &mut Runner) -> Result<()> {
+        let Self { size, prompt, tokens, packed_only, kernels, device, json } = self;
+        let bench = DecodeBench { size, prompt, tokens, dense: !packed_only, kernels };
+        let mut told = String::new();
+        runner.run(Command::BenchDecode { bench, device }, &mut |event| match &event {
+            Event::BenchDecode(_) if json => output::put_json(&event),
+            Event::BenchDecode(report) => print(report),
+            Event::Progress { done, of, note } => {
+                if *note != told && done < of {
+                    output::note(note);
+                    told.clone_from(note);
+                }
+            }
+            event => output::tuning(event),
+        })
+    }
+}
+
+fn print(report: &DecodeReport) {
+    let DecodeReport { bench, device, bandwidth, packed, dense, dispatches, rates, kernels } = report;
+    put(&format!("{} on {device}, {} tokens after a prompt of {}; memory moves {:.1} GB/s\n", bench.size, bench.tokens, bench.prompt, bandwidth / 1e9));
+    let line = |name: &str, side: &DecodeSide| {
+        let DecodeSide { tokens_per_second, first_token_seconds, prefill_tokens_per_second, bytes_per_token, memory, roofline } = side;
+        put(&format!(
+            "{name:<10} {tokens_per_second:>8.1} tokens/s   first token {:>7.1} ms   prefill {prefill_tokens_per_second:>7.0} tokens/s   reads {} a token, {:.0}% of what memory allows   {} of memory\n",
+            1e3 * first_token_seconds,
+            size(*bytes_per_token),
+            100.0 * roofline,
+            size(*memory)
+        ));
+    };
+    line("packed", packed);
+    if let Some(dense) = dense {
+        line("dense f16", dense);
+        put(&format!("packed is {:.2} times as fast\n", packed.tokens_per_second / dense.tokens_per_second));
+    }
+    if let Some(DispatchCounts { decode_layer, decode_rest, .. }) = dispatches {
+        put(&format!("{decode_layer} dispatches a layer and {decode_rest} besides for a token\n"));
+    }
+    table(*rates, kernels);
+}
+
+impl Dispatch {
+    fn run(self, runner: &mut Runner) -> Result<()> {
+        runner.run(Command::BenchDispatch { device: self.device }, &mut |event| match &event {
+            Event::BenchDispatch { .. } if self.json => output::put_json(&event),
+            Event::BenchDispatch { device, seconds } => put(&format!("a dependent dispatch costs {:.2} µs on {device}\n", 1e6 * seconds)),
+            _ => {}
+        })
+    }
+}
+
+/// Kernels and their shares of what the device was measured to do.
+fn table(rates: Option<Rates>, kernels: &[KernelRow]) {
+    let Some(Rates { bandwidth, operations }) = rates else { return };
+    put(&format!("a copy moves {:.1} GB/s, a dense product does {:.1} GFLOP/s\n\n", bandwidth / 1e9, operations / 1e9));
+    put("| kernel                         | dispatches |       time |       bytes | operations | of bandwidth | of f32 rate |\n");
+    put("|--------------------------------|-----------:|-----------:|------------:|-----------:|-------------:|------------:|\n");
+    for KernelRow { kernel, dispatches, seconds, bytes, operations, bandwidth, rate } in kernels {
+        put(&format!(
+            "| {kernel:<30} | {dispatches:>10} | {:>7.2} ms | {:>11} | {:>8.2} G | {:>10.1} % | {:>9.1} % |\n",
+            1e3 * seconds,
+            size(*bytes),
+            operations / 1e9,
+            100.0 * bandwidth,
+            100.0 * rate
+        ));
+    }
+    let total: f64 = kernels.iter().map(|row| row.seconds).sum();
+    put(&format!("\n{:.2} ms in {} dispatches\n", 1e3 * total, kernels.iter().map(|row| row.dispatches).sum::<usize>()));
+}

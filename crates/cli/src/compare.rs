@@ -1,0 +1,119 @@
+//! `signet compare`.
+
+use super::output::{self, put};
+use anyhow::Result;
+use clap::Args;
+use signet::runner::{Average, Axis, Command, CompareReport, CompareRequest, ComparedGroup, Event, Runner};
+use std::path::PathBuf;
+
+/// Put runs side by side: what they came to on held-out text, with the spread over seeds, and their curves on the same axes.
+///
+/// Runs that differ in nothing but the seed are one group, which has a mean ± a sample standard deviation. Held-out numbers are at
+/// temperature 1 whatever was trained: the KL divergence from the teacher, the reverse, Jensen–Shannon, and the next token's cross-entropy.
+#[derive(Args)]
+pub(super) struct Compare {
+    /// Directories of runs, or folders of them.
+    #[arg(required = true, value_name = "RUN")]
+    runs: Vec<PathBuf>,
+    /// Also draw their curves into this file: .svg or .png.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Draw them by the tokens seen instead of steps.
+    #[arg(long, requires = "out")]
+    tokens: bool,
+    /// Everything as one JSON object.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// The table as comma-separated values, in place of Markdown.
+    #[arg(long)]
+    csv: bool,
+}
+
+impl Compare {
+    /// Returns true if it writes no file.
+    pub(super) fn only_prints(&self) -> bool {
+        self.out.is_none()
+    }
+
+    pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
+        let Self { runs, out, tokens, json, csv } = self;
+        let axis = if tokens { Axis::Tokens } else { Axis::Steps };
+        runner.run(Command::Compare(CompareRequest { runs, out, axis }), &mut |event| match &event {
+            Event::Compared(_) if json => output::put_json(&event),
+            Event::Compared(report) => {
+                put(&if csv { values(report) } else { table(report) });
+                report.warnings.iter().for_each(|warning| output::note(&format!("note: {warning}")));
+            }
+            Event::Note { text } => output::note(text),
+            Event::Exported { out, .. } => output::note(&format!("curves in {}", out.display())),
+            _ => {}
+        })
+    }
+}
+
+/// What a column shows of a group, and how a person reads it.
+struct Column {
+    name: &'static str,
+    head: &'static str,
+    of: fn(&ComparedGroup) -> Option<Average>,
+    show: fn(f64) -> String,
+}
+
+const fn column(name: &'static str, head: &'static str, of: fn(&ComparedGroup) -> Option<Average>, show: fn(f64) -> String) -> Column {
+    Column { name, head, of, show }
+}
+
+const COLUMNS: [Column; 9] = [
+    column("kl", "KL", |group| group.kl, |x| format!("{x:.4}")),
+    column("reverse", "reverse KL", |group| group.reverse, |x| format!("{x:.4}")),
+    column("js", "JS", |group| group.js, |x| format!("{x:.4}")),
+    column("ar", "next token", |group| group.ar, |x| format!("{x:.4}")),
+    column("best", "best", |group| group.best, |x| format!("{x:.4}")),
+    column("flips", "flips", |group| group.flips, |x| format!("{x:.2e}")),
+    column("steps", "steps", |group| group.steps, |x| format!("{x:.0}")),
+    column("tokens", "tokens", |group| group.tokens, |x| format!("{:.3} M", x / 1e6)),
+    column("seconds", "minutes", |group| group.seconds, |x| format!("{:.1}", x / 60.0)),
+];
+
+/// A Markdown table, aligned for who reads it as it is.
+fn table(report: &CompareReport) -> String {
+    let head =
+        |column: &Column| if column.name == "best" { format!("best {}", if report.best_by == "kl" { "KL" } else { "next token" }) } else { column.head.into() };
+    let mut rows = vec![["group", "runs"].map(String::from).into_iter().chain(COLUMNS.iter().map(head)).collect::<Vec<_>>()];
+    for group in &report.groups {
+        let cell = |column: &Column| match (column.of)(group) {
+            None => "–".into(),
+            // All of a group have the same, unless one is not done.
+            Some(Average { mean, deviation, .. }) if deviation.is_none_or(|deviation| deviation == 0.0) => (column.show)(mean),
+            Some(Average { mean, deviation, .. }) => format!("{} ± {}", (column.show)(mean), (column.show)(deviation.unwrap_or_default())),
+        };
+        rows.push([group.name.clone(), group.runs.len().to_string()].into_iter().chain(COLUMNS.iter().map(cell)).collect());
+    }
+    let widths: Vec<usize> = (0..rows[0].len()).map(|n| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0).max(3)).collect();
+    let mut text = String::new();
+    for (n, row) in rows.iter().enumerate() {
+        let cells = row.iter().zip(&widths).enumerate().map(|(n, (cell, &width))| if n == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") });
+        text += &format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
+        if n == 0 {
+            let rules = widths.iter().enumerate().map(|(n, width)| if n == 0 { "-".repeat(*width) } else { "-".repeat(width - 1) + ":" });
+            text += &format!("| {} |\n", rules.collect::<Vec<_>>().join(" | "));
+        }
+    }
+    text
+}
+
+/// Every number with its deviation in a column of its own.
+fn values(report: &CompareReport) -> String {
+    let names = COLUMNS.iter().map(|column| format!("{0},{0}_sd", column.name)).collect::<Vec<_>>().join(",");
+    let mut text = format!("group,runs,best_by,{names}\n");
+    for group in &report.groups {
+        let number = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
+        let cells = COLUMNS.iter().map(|column| (column.of)(group)).map(|average| match average {
+            Some(Average { mean, deviation, .. }) => format!("{mean},{}", number(deviation)),
+            None => ",".into(),
+        });
+        let cells = cells.collect::<Vec<_>>().join(",");
+        text += &format!("\"{}\",{},{},{cells}\n", group.name.replace('"', "\"\""), group.runs.len(), report.best_by);
+    }
+    text
+}

@@ -1,0 +1,127 @@
+//! `signet eval`.
+
+use super::choice;
+use super::output::{self, put};
+use anyhow::{Result, bail};
+use clap::{ArgGroup, Args};
+use indicatif::{ProgressBar, ProgressStyle};
+use signet::runner::{Command, EvalRequest, Event, MatrixStorage, PerplexityReport, Runner, TaskRequest};
+use std::path::PathBuf;
+
+/// Measure a model: perplexity on a text, and tasks with choices as lm-evaluation-harness asks them.
+#[derive(Args)]
+#[command(group = ArgGroup::new("what").args(["perplexity", "task"]).required(true).multiple(true))]
+pub(super) struct Eval {
+    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
+    #[arg(default_value = "embedded")]
+    model: String,
+    /// Perplexity on this text (plain or JSON lines, also as .gz or .zst), by FBI-LLM's protocol: windows that do not overlap.
+    #[arg(long, value_name = "FILE")]
+    perplexity: Option<PathBuf>,
+    /// Tokens in a window; 2048 without it, or the model's context if that is shorter.
+    #[arg(long, requires = "perplexity")]
+    window: Option<usize>,
+    /// A task and JSON lines for it in its data set's field names: boolq, piqa, hellaswag, winogrande, arc_easy, arc_challenge, openbookqa, or a TOML file that describes one. May be given several times.
+    #[arg(long, value_name = "TASK=ROWS")]
+    task: Vec<String>,
+    /// Answered questions before each that is asked.
+    #[arg(long, default_value_t = 0, requires = "shots_from")]
+    shots: usize,
+    /// Rows that those are taken from: FILE for a single task, else TASK=FILE, for each.
+    #[arg(long, value_name = "FILE", requires = "task")]
+    shots_from: Vec<String>,
+    /// Take the first rows of that file in their order, instead of drawing some for each question as lm-evaluation-harness does.
+    #[arg(long, requires = "shots_from")]
+    shots_in_order: bool,
+    /// What shots are drawn by.
+    #[arg(long, default_value_t = 1234)]
+    seed: u32,
+    /// Only the first rows of each task.
+    #[arg(long, value_name = "ROWS")]
+    limit: Option<usize>,
+    /// Put no special tokens (LLaMA's <s>) before what is asked, as lm-evaluation-harness 0.4.2 did.
+    #[arg(long)]
+    no_special_tokens: bool,
+    /// Write the report to this file as JSON, beside it as Markdown, and what came of each row as it comes; with the same file, an evaluation that was stopped goes on.
+    #[arg(long, value_name = "FILE", requires = "task")]
+    out: Option<PathBuf>,
+    /// How its matrices are kept on the device: f32, f16, or q8 (8-bit blocks); without it, as the file has them.
+    #[arg(long, value_parser = choice::<MatrixStorage>)]
+    storage: Option<MatrixStorage>,
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// The figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Eval {
+    /// Returns true if it writes no file.
+    pub(super) fn only_prints(&self) -> bool {
+        self.out.is_none()
+    }
+
+    pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
+        let json = self.json;
+        let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg} eta {eta}").expect("a fixed template");
+        let bar = ProgressBar::new(0).with_style(style);
+        let request = self.request()?;
+        let result = runner.run(Command::Evaluate(Box::new(request)), &mut |event| match &event {
+            Event::Progress { done, of, note } => {
+                bar.set_length(*of as u64);
+                bar.set_position(*done as u64);
+                bar.set_message(note.clone());
+            }
+            Event::Perplexity(report) if !json => bar.suspend(|| perplexity(report)),
+            Event::Evaluated { report, table } => {
+                bar.finish_and_clear();
+                match json {
+                    true => put(&(serde_json::to_string(report).expect("reports are plain data") + "\n")),
+                    false => put(table),
+                }
+            }
+            event => bar.suspend(|| output::loaded(event)),
+        });
+        bar.finish_and_clear();
+        result
+    }
+
+    fn request(self) -> Result<EvalRequest> {
+        let mut tasks = Vec::new();
+        for task in &self.task {
+            let Some((task, rows)) = task.split_once('=') else { bail!("--task {task}: write TASK=ROWS, such as boolq=dev.jsonl") };
+            tasks.push(TaskRequest { task: task.into(), rows: rows.into(), shots_from: None });
+        }
+        for from in &self.shots_from {
+            let named = from.split_once('=').and_then(|(name, file)| Some((tasks.iter().position(|task| task.task == name)?, file)));
+            match named {
+                Some((n, file)) => tasks[n].shots_from = Some(file.into()),
+                None if tasks.len() == 1 => tasks[0].shots_from = Some(from.into()),
+                None => bail!("--shots-from {from}: write TASK=FILE, with one of the tasks that are asked for"),
+            }
+        }
+        Ok(EvalRequest {
+            model: self.model,
+            device: self.device,
+            storage: self.storage,
+            perplexity: self.perplexity,
+            window: self.window,
+            tasks,
+            shots: self.shots,
+            shots_in_order: self.shots_in_order,
+            seed: self.seed,
+            limit: self.limit,
+            special_tokens: !self.no_special_tokens,
+            out: self.out,
+        })
+    }
+}
+
+fn perplexity(report: &PerplexityReport) {
+    let partly = if report.windows < report.windows_in_text { format!(" of {}: stopped early", report.windows_in_text) } else { String::new() };
+    put(&format!("perplexity     {:.3}\n", report.perplexity));
+    put(&format!("cross-entropy  {:.4} ± {:.4} nats a token\n", report.cross_entropy, report.standard_error));
+    put(&format!("windows        {} of {} tokens{partly}\n", report.windows, report.window));
+    put(&format!("speed          {:.0} tokens a second\n", report.tokens_per_second));
+}

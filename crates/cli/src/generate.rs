@@ -1,0 +1,67 @@
+//! `signet generate`.
+
+use super::output::{self, PlanOptions, SamplingOptions, put};
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use signet::runner::{Command, Event, GenerateRequest, Runner};
+use std::io::Read;
+
+/// Most bytes of a prompt from standard input.
+const LONGEST: u64 = 64 << 20;
+
+/// Continue a text.
+#[derive(Args)]
+pub(super) struct Generate {
+    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
+    #[arg(default_value = "embedded")]
+    model: String,
+    /// The text to continue; standard input without it.
+    #[arg(long, short)]
+    prompt: Option<String>,
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Tokens that prompt and continuation may have; the model's context, but 4096 at most.
+    #[arg(long)]
+    context: Option<usize>,
+    /// One JSON object per event: the text piece by piece, then figures.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    plan: PlanOptions,
+    #[command(flatten)]
+    sampling: SamplingOptions,
+}
+
+impl Generate {
+    pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
+        let Self { model, prompt, device, context, json, plan, sampling } = self;
+        if plan.plan {
+            return plan.print(model, device, context, json, runner);
+        }
+        let prompt = match prompt {
+            Some(prompt) => prompt,
+            None => piped()?,
+        };
+        let request = GenerateRequest { model, device, context, prompt, request: sampling.request() };
+        runner.run(Command::Generate(Box::new(request)), &mut |event| match &event {
+            event if json => output::put_json(event),
+            Event::Text { text } => put(text),
+            Event::Generated(report) => {
+                put("\n");
+                output::note(&output::summary(report));
+            }
+            event => output::loaded(event),
+        })
+    }
+}
+
+/// The prompt from standard input.
+fn piped() -> Result<String> {
+    let mut prompt = String::new();
+    std::io::stdin().take(LONGEST + 1).read_to_string(&mut prompt).context("standard input")?;
+    if prompt.len() as u64 > LONGEST {
+        bail!("standard input: a prompt is at most {} MB long", LONGEST >> 20);
+    }
+    Ok(prompt)
+}

@@ -1,0 +1,182 @@
+//! Writing to the terminal, and options that several commands share.
+
+pub(super) use super::terminal::{note, put, put_line};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use signet::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Request, Runner, Sampling, Stopped};
+use std::sync::Mutex;
+
+/// An event as a line of JSON.
+pub(super) fn put_json(event: &Event) {
+    put_line(&serde_json::to_string(event).expect("events are plain data"));
+}
+
+/// Bytes as a person reads them.
+pub(super) fn size(bytes: u64) -> String {
+    match bytes as f64 {
+        bytes if bytes >= 1e9 => format!("{:.3} GB", bytes / 1e9),
+        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
+        bytes => format!("{:.1} kB", bytes / 1e3),
+    }
+}
+
+/// Seconds as a person reads them.
+pub(super) fn time(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match seconds {
+        seconds if seconds < 100.0 => format!("{seconds:.0} s"),
+        _ if minutes < 100 => format!("{minutes} min"),
+        _ => format!("{} h {:02} min", minutes / 60, minutes % 60),
+    }
+}
+
+/// Bytes as a person writes them: `8GB`, `512MB`, `7.5GiB`, or a plain number.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    let units = [("GiB", 1024f64.powi(3)), ("MiB", 1024f64.powi(2)), ("GB", 1e9), ("MB", 1e6), ("", 1.0)];
+    let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.trim().strip_suffix(name)?, unit))).expect("any text ends in nothing");
+    match number.trim().parse::<f64>() {
+        Ok(number) if number.is_finite() && number > 0.0 => Ok((number * unit) as u64),
+        _ => Err(format!("{text:?} is no amount of memory; write 8GB, 512MB or 7.5GiB")),
+    }
+}
+
+/// A plan of memory as a table.
+pub(super) fn plan(report: &PlanReport) {
+    let row = |what: &str, bytes: u64| put(&format!("  {what:<32}{:>12}\n", size(bytes)));
+    put(&format!("{}\n", report.what));
+    report.plan.parts.iter().for_each(|(part, bytes)| row(part, *bytes));
+    row("total", report.plan.total());
+    put("activations of each program (they share slots)\n");
+    report.plan.programs.iter().for_each(|(program, bytes)| row(program, *bytes));
+    let binding = report.binding_bytes.map_or(String::new(), |bytes| format!(", {} in a binding", size(bytes)));
+    put(&format!("{}: {} of memory{binding}\n", report.device, report.memory.map_or("an unknown amount".into(), size)));
+    let numbers = &report.model;
+    put(&format!(
+        "model: {:.1} M parameters, {:.1} M of them binarized; packed {:.3} bits a weight, {} without the tokenizer\n",
+        numbers.parameters as f64 / 1e6,
+        numbers.binarized as f64 / 1e6,
+        numbers.bits_per_weight,
+        size(numbers.packed_bytes)
+    ));
+    if let Some(length) = &report.length {
+        let epochs = length.epochs().map_or(String::new(), |epochs| format!(", about {epochs:.2} times the text"));
+        put(&format!("run: {} tokens a step, {:.3} M in all{epochs}\n", length.tokens_per_step, length.tokens as f64 / 1e6));
+    }
+    match &report.advice {
+        None => put(if report.memory.is_some() { "it fits\n" } else { "whether it fits is not known; compare with --memory\n" }),
+        Some(advice) => put(&format!("it does not fit; {advice}\n")),
+    }
+}
+
+/// What is said on standard error once a model is loaded.
+pub(super) fn loaded(event: &Event) {
+    tuning(event);
+    if let Event::Loaded { model, device, context, memory } = event {
+        note(&format!("{model} on {device}: context {context}, {} of memory", size(*memory)));
+    }
+}
+
+/// Says that variants are being timed, and what came of it.
+pub(super) fn tuning(event: &Event) {
+    match event {
+        Event::Tuning { done, of, what } => note(&format!("tuning kernels for this device: {what} ({} of {of})", done + 1)),
+        Event::Note { text } => note(text),
+        Event::Fetching { name, done, of, rate, note } => fetching(name, *done, *of, *rate, note),
+        _ => {}
+    }
+}
+
+/// Shows how far a download is, in a line of its own.
+fn fetching(name: &str, done: u64, of: Option<u64>, rate: f64, note: &str) {
+    static BAR: Mutex<Option<(String, ProgressBar)>> = Mutex::new(None);
+    let mut shown = BAR.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if shown.as_ref().is_none_or(|(shown, _)| shown != name) {
+        let style = ProgressStyle::with_template("{prefix} {bar:30} {msg}").expect("a template");
+        *shown = Some((name.into(), ProgressBar::new(0).with_style(style).with_prefix(name.to_string())));
+    }
+    let Some((_, bar)) = &*shown else { return };
+    let of = of.unwrap_or(done);
+    bar.set_length(of);
+    bar.set_position(done);
+    bar.set_message(format!("{} of {}, {}/s {note}", size(done), size(of), size(rate as u64)));
+    if done == of && of > 0 {
+        bar.finish();
+        *shown = None;
+    }
+}
+
+/// A generation in one line.
+pub(super) fn summary(report: &GenerateReport) -> String {
+    let why = match report.stopped {
+        Stopped::EndToken => "the model was done",
+        Stopped::StopString => "a stop string came up",
+        Stopped::MaxTokens => "--max-tokens reached",
+        Stopped::ContextFull => "the context is full",
+        Stopped::Asked => "stopped",
+    };
+    let GenerateReport { tokens, tokens_per_second, first_token_seconds, prompt_tokens, cached_tokens, .. } = report;
+    format!(
+        "{tokens} tokens, {tokens_per_second:.1} a second, the first after {first_token_seconds:.2} s; prompt {prompt_tokens}, {cached_tokens} of it cached; {why}"
+    )
+}
+
+/// Asking what memory a model takes.
+#[derive(Args)]
+pub(super) struct PlanOptions {
+    /// Only say what memory the model would take, part by part. MODEL may be a size then (130M, 1.3B, 7B, 13B), taken as packed.
+    #[arg(long)]
+    pub(super) plan: bool,
+    /// With --plan: memory to compare with (8GB), in the place of what the device says it has.
+    #[arg(long, requires = "plan", value_name = "SIZE", value_parser = bytes)]
+    memory: Option<u64>,
+}
+
+impl PlanOptions {
+    /// Prints the plan.
+    pub(super) fn print(self, model: String, device: String, context: Option<usize>, json: bool, runner: &mut Runner) -> anyhow::Result<()> {
+        let request = PlanModelRequest { model, device, context, memory: self.memory };
+        runner.run(Command::PlanModel(request), &mut |event| match &event {
+            event if json => put_json(event),
+            Event::Planned(report) => plan(report),
+            _ => {}
+        })
+    }
+}
+
+/// How tokens are chosen.
+#[derive(Args)]
+pub(super) struct SamplingOptions {
+    /// Divides the logits; 0 takes the likeliest token.
+    #[arg(long, default_value_t = Sampling::default().temperature)]
+    temperature: f64,
+    /// Only the k likeliest tokens; 0 for all.
+    #[arg(long, default_value_t = Sampling::default().top_k)]
+    top_k: usize,
+    /// Only the likeliest tokens that together have this probability.
+    #[arg(long, default_value_t = Sampling::default().top_p)]
+    top_p: f64,
+    /// Only tokens with this share of the likeliest one's probability.
+    #[arg(long, default_value_t = Sampling::default().min_p)]
+    min_p: f64,
+    /// Makes tokens already seen less likely; 1 for no effect.
+    #[arg(long, default_value_t = Sampling::default().repetition_penalty)]
+    repetition_penalty: f64,
+    /// Decides the draws.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Most tokens to generate.
+    #[arg(long, default_value_t = Request::default().max_tokens)]
+    max_tokens: usize,
+    /// Text that ends the generation; may be given several times.
+    #[arg(long)]
+    stop: Vec<String>,
+}
+
+impl SamplingOptions {
+    /// The request they make.
+    pub(super) fn request(self) -> Request {
+        let Self { temperature, top_k, top_p, min_p, repetition_penalty, seed, max_tokens, stop } = self;
+        let sampling = Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed };
+        Request { max_tokens, sampling, stop_tokens: Vec::new(), stop_strings: stop }
+    }
+}

@@ -1,0 +1,94 @@
+//! `signet teach`.
+
+use super::output::{self, put_json};
+use anyhow::Result;
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use signet::runner::{self, Command, Event, Runner, TeachRequest, TrainConfig};
+use std::path::PathBuf;
+
+/// Keep a teacher's likeliest tokens for every position of a text, so that `train --teacher-cache`
+/// needs no teacher. Given again, it makes what is missing.
+#[derive(Args)]
+pub(super) struct Teach {
+    /// Directory of the cache.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Tokens kept at each position, at most 256; all others become one bucket.
+    #[arg(long, default_value_t = 32)]
+    top: usize,
+    /// Settings of the runs it is for, from a TOML file; options given here come on top.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The teacher: embedded, a model directory, or its name on Hugging Face (owner/name).
+    #[arg(long)]
+    teacher: Option<String>,
+    /// embedded, or a tokenizer.json or its directory, with the tokens and the chat template that the files beside it declare.
+    #[arg(long)]
+    tokenizer: Option<String>,
+    /// Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.
+    #[arg(long, num_args = 1..)]
+    data: Vec<PathBuf>,
+    #[command(flatten)]
+    text: super::data::TextOptions,
+    /// Tokens in a sequence.
+    #[arg(long)]
+    seq: Option<usize>,
+    /// Temperature of the distillation.
+    #[arg(long)]
+    temperature: Option<f64>,
+    /// Where it is computed: auto, cpu, or an adapter's name or index.
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// One JSON object per event instead of a progress bar.
+    #[arg(long)]
+    json: bool,
+}
+
+impl Teach {
+    pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
+        let config = self.settings()?;
+        let request = TeachRequest { out: self.out.clone(), top: self.top, config, device: self.device.clone() };
+        let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template"));
+        let result = runner.run(Command::Teach(Box::new(request)), &mut |event| match &event {
+            _ if self.json => put_json(&event),
+            Event::Progress { done, of, note } => {
+                bar.set_length(*of as u64);
+                bar.set_position(*done as u64);
+                bar.set_message(note.clone());
+                // Where there is no terminal, a line now and then.
+                if bar.is_hidden() && (done * 20 / of) > (done.saturating_sub(64) * 20 / of) {
+                    output::note(&format!("{done} of {of}: {note}"));
+                }
+            }
+            Event::Taught { finished } => {
+                bar.finish_and_clear();
+                let usage = runner::command_on(&["train", "--teacher-cache"], &self.out);
+                output::note(&if *finished { format!("use it with: {usage}") } else { "stopped; the same command goes on".into() });
+            }
+            event => output::tuning(event),
+        });
+        bar.finish_and_clear();
+        result
+    }
+
+    fn settings(&self) -> Result<TrainConfig> {
+        let mut config = match &self.config {
+            Some(path) => runner::settings(path)?,
+            None => TrainConfig::default(),
+        };
+        if let Some(name) = &self.teacher {
+            config.teacher = name.clone().into();
+        }
+        if let Some(name) = &self.tokenizer {
+            config.tokenizer = name.clone().into();
+        }
+        if !self.data.is_empty() {
+            config.data = self.data.clone();
+        }
+        self.text.set(&mut config);
+        config.seq = self.seq.unwrap_or(config.seq);
+        config.temperature = self.temperature.unwrap_or(config.temperature);
+        Ok(config)
+    }
+}

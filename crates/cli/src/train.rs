@@ -1,0 +1,220 @@
+//! `signet train`.
+
+use super::settings::SettingOptions;
+use super::{data, output};
+use signet::runner::{self, Command, Event, Metrics, Pace, PlanTrainRequest, Runner, TrainConfig, TrainEvent, TrainRequest};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::path::{Path, PathBuf};
+
+/// Train a model. Without arguments: the embedded default, on the best device there is.
+#[derive(Args)]
+pub(super) struct Train {
+    /// Name of the run; it lives in runs/NAME. Without one, the first free of run-1, run-2, …
+    #[arg(long)]
+    name: Option<String>,
+    /// Folder of the runs.
+    #[arg(long, default_value = runner::RUNS)]
+    runs: PathBuf,
+    /// Resume the run of this name. Settings that you pass must match the original run.
+    #[arg(long)]
+    resume: bool,
+    /// With --resume: resume from the checkpoint of this step; later ones are moved aside.
+    #[arg(long, requires = "resume", value_name = "STEP")]
+    from_step: Option<u64>,
+    /// Settings from a TOML file (the same as a run's run.toml); options given here come on top.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where it is computed: auto, cpu, or an adapter's name or index (see `signet devices`).
+    #[arg(long, default_value = "auto")]
+    device: String,
+    /// Only say what memory the run would take, part by part; nothing is reserved.
+    #[arg(long)]
+    plan: bool,
+    /// With --plan: a teacher that need not exist; SmolLM2-135M, SmolLM2-360M, TinyLlama-1.1B, LLaMA2-7B, or the path of a config.json.
+    #[arg(long, requires = "plan", value_name = "NAME")]
+    teacher_shape: Option<String>,
+    /// Memory to plan with (8GB), in the place of what the device says it has.
+    #[arg(long, value_name = "SIZE", value_parser = output::bytes)]
+    memory: Option<u64>,
+    /// One JSON object per event instead of a progress bar.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingOptions,
+}
+
+impl Train {
+    /// Returns true if it only prints what the run would take.
+    pub(super) fn only_plans(&self) -> bool {
+        self.plan
+    }
+
+    pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
+        let (mut run, numbered) = self.run_path()?;
+        let config = self.settings(&run)?;
+        let (from_step, device) = (self.from_step, self.device.clone());
+        let request = TrainRequest { run: run.clone(), numbered, config, resume: self.resume, from_step, device, memory: self.memory };
+        if self.plan {
+            return self.print_plan(request, runner);
+        }
+        let mut view = View::new(self.json);
+        let (mut begun, mut finished) = (false, true);
+        let result = runner.run(Command::Train(Box::new(request)), &mut |event| {
+            match &event {
+                Event::TrainEnded { finished: all } => finished = *all,
+                Event::RunCreated { path } => run.clone_from(path),
+                Event::Train(TrainEvent::Begun { .. }) => begun = true,
+                _ => {}
+            }
+            view.show(&event);
+        });
+        view.close();
+        let resume = runner::resume_command(&run, &self.device, self.memory);
+        result.map_err(|error| runner::with_resume(error, begun, &resume))?;
+        if !self.json {
+            print_ending(&run, finished, &resume);
+        }
+        Ok(())
+    }
+
+    fn print_plan(self, train: TrainRequest, runner: &mut Runner) -> Result<()> {
+        let request = PlanTrainRequest { train, teacher_shape: self.teacher_shape };
+        runner.run(Command::PlanTrain(Box::new(request)), &mut |event| match &event {
+            event if self.json => output::put_json(event),
+            Event::Planned(report) => output::plan(report),
+            _ => {}
+        })
+    }
+
+    /// The run's directory, and whether it is the next free one.
+    fn run_path(&self) -> Result<(PathBuf, bool)> {
+        match &self.name {
+            Some(name) => {
+                runner::check_name(name).context("--name")?;
+                Ok((self.runs.join(name), false))
+            }
+            None if self.resume => bail!("--resume needs --name: which run is to go on?"),
+            None => Ok((runner::free_run(&self.runs).context("no free name is left; give --name")?, true)),
+        }
+    }
+
+    /// The settings: of the file and the options, over those of the run that is resumed, or the defaults;
+    /// none where a resume was given none.
+    fn settings(&self, run: &Path) -> Result<Option<TrainConfig>> {
+        let given = self.config.is_some() || self.settings.any();
+        let base = match (self.resume, given) {
+            (true, false) => return Ok(None),
+            // Errors of the run are reported when it is opened.
+            (true, true) => match runner::settings(&run.join("run.toml")) {
+                Ok(settings) => settings,
+                Err(_) => return Ok(None),
+            },
+            (false, _) => TrainConfig::default(),
+        };
+        let mut config = match &self.config {
+            Some(path) => runner::settings_over(&base, path)?,
+            None => base,
+        };
+        self.settings.set(&mut config);
+        Ok(Some(config))
+    }
+}
+
+fn print_ending(run: &Path, finished: bool, resume: &str) {
+    output::put_line("");
+    output::put_line(&format!("run        {}", run.display()));
+    output::put_line(&format!("curves     {}", run.join("curves.svg").display()));
+    if finished {
+        output::put_line(&format!("chat       {}", runner::command_on(&["chat"], run)));
+    } else {
+        output::put_line(&format!("resume     {resume}"));
+    }
+}
+
+/// Events as a person or a program sees them.
+struct View {
+    json: bool,
+    bar: Option<ProgressBar>,
+    pace: Pace,
+    /// Tokens of a step, and steps of the run.
+    tokens: u64,
+    steps: u64,
+}
+
+impl View {
+    fn new(json: bool) -> Self {
+        Self { json, bar: None, pace: Pace::default(), tokens: 0, steps: 0 }
+    }
+
+    fn show(&mut self, event: &Event) {
+        if self.json {
+            return output::put_json(event);
+        }
+        match event {
+            Event::Train(event) => self.train(event),
+            Event::Note { text } => self.line(text),
+            Event::Progress { done, of, note } => data::advance(self.bar.get_or_insert_with(data::bar), *done, *of, note),
+            event => output::tuning(event),
+        }
+    }
+
+    fn train(&mut self, event: &TrainEvent) {
+        match event {
+            TrainEvent::Begun { step, steps, tokens, summary, .. } => {
+                // There is one already if the run goes on after its device was lost.
+                self.close();
+                self.line(summary);
+                let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template");
+                self.bar = Some(ProgressBar::new(*steps).with_style(style).with_position(*step));
+                (self.pace, self.tokens, self.steps) = (Pace::default(), *tokens, *steps);
+            }
+            TrainEvent::Step(metrics) => self.step(metrics),
+            TrainEvent::HeldOut { step, losses } => {
+                let kl = if losses.ad > 0.0 { format!(", KL {:.4}", losses.kl) } else { String::new() };
+                self.line(&format!("step {step}: held-out perplexity {:.2}{kl}", losses.ar.exp()));
+            }
+            TrainEvent::Sample { step, text } => self.line(&format!("step {step}: {text}")),
+            TrainEvent::Lost { reason, attempt, of, pause } => {
+                self.line(&format!("{reason}; going on from the last checkpoint in {pause:.0} s (try {attempt} of {of})"));
+            }
+            TrainEvent::Saved { step, .. } => self.line(&format!("step {step}: checkpoint saved")),
+            TrainEvent::Guard { what, action, .. } => self.line(&format!("guard: {what}{action}")),
+            TrainEvent::Paused { step } => self.line(&format!("step {step}: paused")),
+            TrainEvent::WentOn { .. } | TrainEvent::Snapshot { .. } => {}
+            TrainEvent::Note { text } => self.line(text),
+        }
+    }
+
+    fn step(&mut self, metrics: &Metrics) {
+        self.pace.add(metrics.tokens_per_s);
+        let rate = self.pace.tokens_per_s().unwrap_or_default();
+        let left = self.pace.seconds(self.steps.saturating_sub(metrics.step) * self.tokens);
+        let left = left.map_or(String::new(), |seconds| format!(", {} left", output::time(seconds)));
+        let kl = metrics.kl.map_or(String::new(), |kl| format!(" KL {kl:.3}"));
+        let message = format!("loss {:.3}{kl} flips {:.2e} {rate:.0} tok/s{left}", metrics.loss, metrics.flip_ratio);
+        if let Some(bar) = &self.bar {
+            bar.set_message(message.clone());
+            bar.set_position(metrics.step);
+            // Where there is no terminal, a line now and then.
+            if bar.is_hidden() && metrics.step.is_multiple_of(50) {
+                output::put_line(&format!("step {}: {message}", metrics.step));
+            }
+        }
+    }
+
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) if !bar.is_hidden() => bar.println(text),
+            _ => output::put_line(text),
+        }
+    }
+
+    fn close(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
