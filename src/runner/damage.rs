@@ -1,6 +1,6 @@
 //! Damaged checkpoints of a run: which older one is whole, and how to use it.
 
-use super::{Command, TrainRequest, resume_command};
+use super::{TrainRequest, resume_command};
 use crate::platform;
 use crate::train::{Checkpoint, checkpoint, checkpoints, newest_whole};
 use anyhow::{Result, anyhow, bail};
@@ -46,17 +46,10 @@ fn mentions(error: &anyhow::Error, path: &Path) -> bool {
     format!("{error:#}").contains(&path.display().to_string())
 }
 
-impl Command {
-    /// Runs whose newest checkpoint it opens as a model.
-    pub(super) fn runs(&self) -> Vec<PathBuf> {
-        let runs = if let Command::Export { runs, .. } = self { runs.clone() } else { self.models().into_iter().map(PathBuf::from).collect() };
-        runs.into_iter().filter(|path| platform::is_file(&path.join("run.toml"))).collect()
-    }
-}
-
-/// The error of a command; if it is that the newest checkpoint of one of these runs is damaged, with the older one that
-/// is whole.
-pub(super) fn with_older_model(error: anyhow::Error, runs: &[PathBuf]) -> anyhow::Error {
+/// The error of a command; if it is that the newest checkpoint of a run is damaged, and the run one of the paths that it
+/// opens as models, with the older one that is whole.
+pub(super) fn with_older_model(error: anyhow::Error, opened: Vec<PathBuf>) -> anyhow::Error {
+    let runs: Vec<PathBuf> = opened.into_iter().filter(|path| platform::is_file(&path.join("run.toml"))).collect();
     let damaged = |run: &&PathBuf| checkpoints(run).ok().and_then(|mut steps| steps.pop()).filter(|&step| mentions(&error, &checkpoint(run, step)));
     let Some((run, step)) = runs.iter().find_map(|run| Some((run, damaged(&run)?))) else { return error };
     match newest_whole(run, step.saturating_add(1)) {

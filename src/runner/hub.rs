@@ -1,38 +1,16 @@
 //! Models by the names that Hugging Face has for them, `owner/name`: which files of one are fetched, and where
 //! they are once they were. A model that is whole in the cache is taken from there, without the network.
 
-use super::{Command, Event, Stop};
+use super::{Event, Stop};
 use crate::formats::{json_file, weight_map};
 use crate::model::{TEMPLATES, WEIGHTS};
 use crate::platform::{self, Fetching, HUB, Hub};
-use crate::train::TrainConfig;
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 
 /// Files beside the weights, those that are there.
 pub(super) const BESIDES: [&str; 6] =
     ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json", "chat_template.jinja"];
-
-impl Command {
-    /// Names of models that it opens: those of Hugging Face are fetched first.
-    pub(super) fn models(&self) -> Vec<String> {
-        let settings =
-            |config: &TrainConfig| [config.teacher.path(), config.init.path()].into_iter().flatten().map(|path| path.display().to_string()).collect();
-        match self {
-            // The teacher may not be needed; a run that does need one says so.
-            Command::Train(request) if request.resume => Vec::new(),
-            Command::Train(request) => request.config.as_ref().map_or_else(Vec::new, settings),
-            Command::Teach(request) => settings(&request.config),
-            Command::Generate(request) => vec![request.model.clone()],
-            Command::OpenChat(request) => [Some(&request.model), request.teacher.as_ref()].into_iter().flatten().cloned().collect(),
-            Command::Evaluate(request) => vec![request.model.clone()],
-            Command::Landscape(request) => vec![request.model.clone()],
-            Command::ExportModel(request) => vec![request.model.clone()],
-            Command::Pack { model, .. } | Command::OpenWeights { model } | Command::Inspect { model } => vec![model.clone()],
-            _ => Vec::new(),
-        }
-    }
-}
 
 /// Whether this could be a name at Hugging Face, and is nothing on this disk.
 pub(super) fn is_name(name: &str) -> bool {

@@ -10,7 +10,6 @@ mod corpus;
 mod damage;
 mod devices;
 mod eval;
-mod event;
 mod export;
 mod export_model;
 mod generate;
@@ -24,6 +23,7 @@ mod models;
 mod numbers;
 mod pack;
 mod plan;
+mod protocol;
 mod recover;
 mod resume;
 mod runs;
@@ -51,7 +51,6 @@ pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
 pub use corpus::{DataReport, DataRequest};
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::{EvalRequest, TaskRequest};
-pub use event::Event;
 pub use export_model::{ExportModelRequest, ModelExport};
 pub use generate::GenerateRequest;
 pub use inputs::InputKind;
@@ -59,6 +58,7 @@ pub use landscape::LandscapeRequest;
 pub use numbers::{ModelNumbers, RunLength};
 pub use pack::TokenizerRequest;
 pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
+pub use protocol::{Command, Event};
 pub use resume::{RUNS, resume_command, with_resume};
 pub use runs::RunInfo;
 pub use settings::{settings, settings_over};
@@ -78,248 +78,6 @@ pub use crate::platform::{
 use crate::platform;
 use crate::train::Ending;
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
-
-/// What a front end may ask for.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "command")]
-pub enum Command {
-    /// Train a model.
-    Train(Box<TrainRequest>),
-    /// Train a grid of runs.
-    Sweep(Box<SweepRequest>),
-    /// Keep what a teacher says of a text.
-    Teach(Box<TeachRequest>),
-    /// Tell what is in a text, and tokenize it if it was not.
-    Data(Box<DataRequest>),
-    /// Say what memory a training would take.
-    PlanTrain(Box<PlanTrainRequest>),
-    /// Say whether a file or directory is what it is taken for.
-    CheckInput {
-        /// Where it is.
-        path: PathBuf,
-        /// What it is taken for.
-        kind: InputKind,
-    },
-    /// Write settings as TOML, as `train --config` reads them.
-    SaveSettings {
-        /// The settings.
-        config: Box<TrainConfig>,
-        /// The file.
-        path: PathBuf,
-    },
-    /// Read settings from TOML.
-    OpenSettings {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Say what memory a model takes that continues text.
-    PlanModel(PlanModelRequest),
-    /// Continue a text.
-    Generate(Box<GenerateRequest>),
-    /// Begin a conversation; the one before is forgotten.
-    OpenChat(Box<ChatRequest>),
-    /// Say something in the conversation.
-    Say {
-        /// What the user says.
-        text: String,
-    },
-    /// Put other messages in the place of what was said, up to where the user speaks next, and other
-    /// settings in the place of those that replies are made with.
-    SetChat {
-        /// What was said, the system's first.
-        messages: Vec<Message>,
-        /// How replies are made.
-        request: Request,
-    },
-    /// Go on with the model in training as it is by now.
-    RefreshChat {
-        /// What it is.
-        snapshot: Snapshot,
-    },
-    /// Forget what was said.
-    ResetChat,
-    /// Measure a model: perplexity on a text, tasks, or both.
-    Evaluate(Box<EvalRequest>),
-    /// Verify the files of a run, a model or a cache.
-    Check {
-        /// Where it is.
-        path: PathBuf,
-        /// True if files of a run that its checkpoints keep are put back first where they are damaged.
-        repair: bool,
-    },
-    /// Say what the layers of a model are made of.
-    Inspect {
-        /// `embedded`, a packed file, a model directory, or a run's directory.
-        model: String,
-    },
-    /// Draw the loss around a checkpoint.
-    Landscape(Box<LandscapeRequest>),
-    /// Write a model for other programs.
-    ExportModel(ExportModelRequest),
-    /// Write a student as a packed file.
-    Pack {
-        /// `embedded`, a model directory, or a run's directory.
-        model: String,
-        /// The file.
-        out: PathBuf,
-    },
-    /// Train a tokenizer.
-    TrainTokenizer(TokenizerRequest),
-    /// Open a model to look at its binarized weights; the one before is forgotten.
-    OpenWeights {
-        /// `embedded`, a packed file, a model directory, a run's directory (then its last checkpoint), or a checkpoint's.
-        model: String,
-    },
-    /// Show part of a layer's signs, and what flipped.
-    ShowPlane {
-        /// The layer's full name.
-        layer: String,
-        /// What flips are counted since: a checkpoint, or another model of the same shape.
-        since: Option<PathBuf>,
-        /// Which part, in how many pixels.
-        view: PlaneView,
-    },
-    /// Tell α and β of a layer.
-    ShowScales {
-        /// The layer's full name.
-        layer: String,
-    },
-    /// List the adapters of this machine.
-    Devices,
-    /// Hold every operation on a device against the oracle.
-    Conform(ConformRequest),
-    /// Write a device's report to `PATH.md` and `PATH.json`; what is there stays, and a number is added.
-    SaveReport {
-        /// The report.
-        report: Box<Report>,
-        /// Without an ending.
-        path: PathBuf,
-    },
-    /// Write a text; what is there stays, and a number is added.
-    SaveText {
-        /// The text.
-        text: String,
-        /// The file.
-        path: PathBuf,
-    },
-    /// Time training steps.
-    BenchTrain {
-        /// What is timed.
-        bench: TrainBench,
-        /// Where: `auto`, `cpu`, or an adapter.
-        device: String,
-    },
-    /// Time matrix products.
-    BenchMatmul {
-        /// Where: `auto`, `cpu`, or an adapter.
-        device: String,
-    },
-    /// Measure the cost of a dependent dispatch.
-    BenchDispatch {
-        /// Where: `auto`, `cpu`, or an adapter.
-        device: String,
-    },
-    /// Time decoding.
-    BenchDecode {
-        /// What is timed.
-        bench: DecodeBench,
-        /// Where: `auto`, `cpu`, or an adapter.
-        device: String,
-    },
-    /// List the runs in a folder.
-    ListRuns {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Read what a run has recorded, also while it is trained.
-    FollowRun {
-        /// Its directory.
-        path: PathBuf,
-        /// What is known already: `Place::default()`, then where the last [`Event::RunMetrics`] ended.
-        from: Place,
-        /// Pieces to give at most, of some thousands of steps each, so that whoever asked is not
-        /// overrun; 0 for all there are.
-        pieces: usize,
-    },
-    /// Say what is known of a run.
-    DescribeRun {
-        /// Its directory.
-        path: PathBuf,
-    },
-    /// Give a run that nobody trains another name.
-    RenameRun {
-        /// Its directory.
-        path: PathBuf,
-        /// The name.
-        name: String,
-    },
-    /// Move a run that nobody trains into the trash of its folder.
-    TrashRun {
-        /// Its directory.
-        path: PathBuf,
-    },
-    /// Bring a run back from the trash.
-    RestoreRun {
-        /// Where it is in the trash.
-        from: PathBuf,
-        /// Where it was.
-        to: PathBuf,
-    },
-    /// Delete what is in the trash of a folder.
-    EmptyTrash {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// List the models that a page keeps.
-    ListModels,
-    /// Fetch a model from the network, or go on with it, in a page.
-    FetchModel {
-        /// Its address.
-        url: String,
-        /// The SHA-256 that it must have, if that is known.
-        sha256: Option<String>,
-    },
-    /// Delete a model that a page keeps.
-    DeleteModel {
-        /// Its name.
-        name: String,
-    },
-    /// Put runs side by side.
-    Compare(CompareRequest),
-    /// Write what runs have recorded as one file.
-    Export {
-        /// Their directories.
-        runs: Vec<PathBuf>,
-        /// The file; its ending says what is written: `.svg` or `.png` for curves, `.csv` for every step, `.zip`
-        /// for all files, `.signet` for the packed model of one run.
-        out: PathBuf,
-        /// Whether a file that is there already is replaced.
-        replace: bool,
-    },
-}
-
-impl Command {
-    /// Parts of the program that it may need: a page fetches them first.
-    fn assets(&self) -> &'static [&'static str] {
-        use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
-        match self {
-            Command::Train(_) | Command::Sweep(_) | Command::PlanTrain(_) | Command::Teach(_) | Command::Data(_) | Command::Conform(_) => &ALL,
-            Command::OpenChat(request) if request.teacher.is_none() => &[STUDENT_FILE],
-            Command::OpenChat(_)
-            | Command::Generate(_)
-            | Command::PlanModel(_)
-            | Command::Evaluate(_)
-            | Command::Pack { .. }
-            | Command::ExportModel(_)
-            | Command::Landscape(_)
-            | Command::Inspect { .. } => &[STUDENT_FILE, TEACHER_FILE],
-            Command::OpenWeights { .. } | Command::ShowPlane { .. } => &[STUDENT_FILE, TEACHER_FILE],
-            _ => &[],
-        }
-    }
-}
 
 /// Does work, one command at a time.
 pub struct Runner {
@@ -364,16 +122,16 @@ impl Runner {
 
     /// As [`Runner::run`], for those who do not stand still meanwhile.
     pub async fn perform(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
-        for name in command.assets() {
+        let needs = command.needs();
+        for name in needs.assets {
             if let Some(bytes) = platform::fetch_asset(name).await? {
                 emit(Event::Note { text: format!("Fetched {name}: {:.1} MB", bytes as f64 / 1e6) });
             }
         }
-        for name in command.models() {
-            hub::fetch(&platform::Hub::default(), &name, &self.stop, emit)?;
+        for name in &needs.models {
+            hub::fetch(&platform::Hub::default(), name, &self.stop, emit)?;
         }
-        let runs = command.runs();
-        self.work(command, emit).await.map_err(|error| damage::with_older_model(error, &runs))
+        self.work(command, emit).await.map_err(|error| damage::with_older_model(error, needs.opened))
     }
 
     fn chat(&mut self) -> anyhow::Result<&mut chat::Session> {

@@ -110,7 +110,7 @@ fn a_check_box_keeps_the_focus_when_it_leaves_its_default() {
 #[test]
 fn a_field_keeps_the_focus_when_a_line_appears_elsewhere() {
     let scratch = Scratch::new("focus-tabs");
-    for tab in Tab::ALL {
+    for &tab in Tab::ALL {
         let mut driver = Driver::new(&scratch.0, tab);
         driver.wait_until("the tab", |driver| !fields(driver).is_empty());
         driver.harness.run_steps(4);

@@ -84,7 +84,7 @@ fn every_tab_is_reached_by_name_and_by_keys() {
     use eframe::egui::{Key, Modifiers};
     let scratch = Scratch::new("tabs");
     let mut driver = Driver::new(&scratch.0, Tab::Devices);
-    for (tab, key) in Tab::ALL.into_iter().zip([Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5]) {
+    for (tab, key) in Tab::ALL.iter().copied().zip([Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5]) {
         driver.click(tab.name());
         assert_eq!(driver.harness.state().shared.settings.tab, tab);
         for (key, tab) in [(Key::Num3, Tab::Chat), (key, tab)] {

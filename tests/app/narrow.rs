@@ -25,7 +25,7 @@ fn named(window: &Window) -> Vec<(NodeId, bool, String, Rect)> {
 #[test]
 fn every_tab_fits_a_phone_and_all_of_it_is_reached() {
     let mut problems = Vec::new();
-    for (tab, fill) in Tab::ALL.into_iter().zip(FILLS) {
+    for (tab, fill) in Tab::ALL.iter().copied().zip(FILLS) {
         let (mut window, _scratch) = open_at(tab, Theme::Light, SIZE);
         window.state_mut().shared.surroundings = Surroundings { page: Some(Page::default()) };
         fill(&mut window);

@@ -157,7 +157,7 @@ pub(super) const FILLS: [fn(&mut Window); 5] = [train, runs, chat, weights, devi
 fn every_tab_looks_as_it_did() {
     let options = options();
     let mut results = SnapshotResults::new();
-    for (tab, fill) in Tab::ALL.into_iter().zip(FILLS) {
+    for (tab, fill) in Tab::ALL.iter().copied().zip(FILLS) {
         for theme in [Theme::Light, Theme::Dark] {
             let (mut window, _scratch) = open(tab, theme);
             fill(&mut window);

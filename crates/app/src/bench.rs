@@ -45,7 +45,7 @@ pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(
     let mut bench = Bench::new();
     (1..=points).for_each(|step| bench.app.take(Tab::Train, made_up(step, points)));
     let mut reports = Vec::new();
-    for tab in Tab::ALL {
+    for &tab in Tab::ALL {
         bench.app.shared.settings.tab = tab;
         let scene = if tab == Tab::Train { format!("Train, a run of {points} steps, zoomed and hovered") } else { tab.name().to_string() };
         reports.push(FrameReport::of(scene, bench.frames(frames)));

@@ -19,6 +19,7 @@ mod settings;
 mod shared;
 mod surroundings;
 mod train;
+mod view;
 mod weights;
 #[cfg(not(target_arch = "wasm32"))]
 mod window;
@@ -37,48 +38,27 @@ use eframe::egui::{self, Key, KeyboardShortcut, Modifiers, Panel, Ui};
 use notices::Undo;
 use serde::{Deserialize, Serialize};
 use signet::runner::{Command, Event, Reply, Tuning, Wake, Worker};
+use view::{TabView, tabs};
 
-/// A tab.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Tab {
+tabs! {
     /// Train a model.
     #[default]
-    Train,
+    Train => train: train::TrainTab,
     /// Runs made so far.
-    Runs,
+    Runs => runs: runs::RunsTab,
     /// Talk to a model.
-    Chat,
+    Chat => chat: chat::ChatTab,
     /// See its weights.
-    Weights,
+    Weights => weights: weights::WeightsTab,
     /// Adapters, conformance, benchmarks.
-    Devices,
-}
-
-impl Tab {
-    /// All, from left to right.
-    pub const ALL: [Tab; 5] = [Tab::Train, Tab::Runs, Tab::Chat, Tab::Weights, Tab::Devices];
-
-    /// How it is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Tab::Train => "Train",
-            Tab::Runs => "Runs",
-            Tab::Chat => "Chat",
-            Tab::Weights => "Weights",
-            Tab::Devices => "Devices",
-        }
-    }
+    Devices => devices: devices::DevicesTab,
 }
 
 /// The app, apart from its window.
 pub struct App {
     /// What all tabs see.
     pub shared: Shared,
-    train: train::TrainTab,
-    runs: runs::RunsTab,
-    chat: chat::ChatTab,
-    weights: weights::WeightsTab,
-    devices: devices::DevicesTab,
+    tabs: Tabs,
     /// Undoes things, and looks for adapters at the start.
     errands: Worker,
     /// Whether somebody wants to close the window while a run trains.
@@ -103,16 +83,7 @@ impl App {
     pub fn new(settings: Settings, wake: &Wake) -> Self {
         let mut errands = Worker::spawn("errands", Tuning::Off, wake.clone());
         errands.send(Command::Devices);
-        Self {
-            shared: Shared::new(settings),
-            train: train::TrainTab::new(wake),
-            runs: runs::RunsTab::new(wake),
-            chat: chat::ChatTab::new(wake),
-            weights: weights::WeightsTab::new(wake),
-            devices: devices::DevicesTab::new(wake),
-            errands,
-            closing: Closing::No,
-        }
+        Self { shared: Shared::new(settings), tabs: Tabs::new(wake), errands, closing: Closing::No }
     }
 
     /// Takes what the workers said since the last time, and does what tabs asked of each other.
@@ -127,11 +98,9 @@ impl App {
                 Reply::Ended { error: Some(error) } => self.shared.notices.warn(error),
             }
         }
-        self.train.poll(&mut self.shared);
-        self.runs.poll(&mut self.shared);
-        self.chat.poll(&mut self.shared);
-        self.weights.poll(&mut self.shared);
-        self.devices.poll(&mut self.shared);
+        for tab in Tab::ALL {
+            self.tabs.view(*tab).poll(&mut self.shared);
+        }
         for undo in self.shared.notices.undone() {
             match undo {
                 Undo::Command(command) => self.errands.send(*command),
@@ -143,54 +112,44 @@ impl App {
         }
         if self.closing == Closing::Saving && self.shared.training.is_none() {
             // A run that could not be saved is first looked at.
-            self.closing = if self.train.failed() { Closing::No } else { Closing::Now };
+            self.closing = if self.tabs.train.failed() { Closing::No } else { Closing::Now };
         }
     }
 
     /// Applies a reply as if the tab's worker had given it: what recorded events are shown with.
     pub fn take(&mut self, tab: Tab, reply: Reply) {
-        match tab {
-            Tab::Train => self.train.take(reply, &mut self.shared),
-            Tab::Runs => self.runs.take(reply, &mut self.shared),
-            Tab::Chat => self.chat.take(reply, &mut self.shared),
-            Tab::Weights => self.weights.take(reply, &mut self.shared),
-            Tab::Devices => self.devices.take(reply, &mut self.shared),
-        }
+        self.tabs.view(tab).take(reply, &mut self.shared);
     }
 
-    fn act(&mut self, action: Action) {
-        let tab = match action {
-            Action::Open(tab) => tab,
-            Action::UseSettings { config, name } => {
-                self.train.use_settings(*config, name, &mut self.shared);
-                Tab::Train
+    /// Lets the tab that an action is for do it, and shows that tab.
+    fn act(&mut self, mut action: Action) {
+        if let Action::Open(tab) = action {
+            self.shared.settings.tab = tab;
+            return;
+        }
+        for tab in Tab::ALL {
+            match self.tabs.view(*tab).act(action, &mut self.shared) {
+                None => {
+                    self.shared.settings.tab = *tab;
+                    return;
+                }
+                Some(others) => action = others,
             }
-            Action::Continue(run) => {
-                self.train.go_on(run, &mut self.shared);
-                Tab::Train
-            }
-            Action::Chat(model) => {
-                self.chat.choose(model, &mut self.shared);
-                Tab::Chat
-            }
-            Action::Weights(model) => {
-                self.weights.choose(model, &mut self.shared);
-                Tab::Weights
-            }
-        };
-        self.shared.settings.tab = tab;
+        }
+        // A tab that asks for what no other does would find nothing done: say it where tests see it.
+        debug_assert!(false, "no tab takes {action:?}");
     }
 
     /// Shows the devices, and runs the conformance of the first by itself: of the cases with `filter` in
     /// their names.
     pub fn certify(&mut self, filter: String) {
         self.shared.settings.tab = Tab::Devices;
-        self.devices.certify(filter);
+        self.tabs.devices.certify(filter);
     }
 
     /// What came of it as JSON, once it is over; why it failed, if it did.
     pub fn certificate(&self) -> Option<Result<String, String>> {
-        let report = self.devices.certificate()?;
+        let report = self.tabs.devices.certificate()?;
         Some(report.map_err(str::to_string).and_then(|report| serde_json::to_string_pretty(report).map_err(|error| error.to_string())))
     }
 
@@ -202,44 +161,27 @@ impl App {
             Panel::bottom("notices").show(ui, |ui| self.shared.notices.ui(ui));
         }
         self.about_the_page(ui);
-        egui::CentralPanel::default().show(ui, |ui| section(ui, self.shared.settings.tab, |ui| self.tab(ui)));
+        egui::CentralPanel::default()
+            .show(ui, |ui| section(ui, self.shared.settings.tab, |ui| self.tabs.view(self.shared.settings.tab).ui(ui, &mut self.shared)));
         if matches!(self.closing, Closing::Asked | Closing::Saving) {
             self.ask_before_closing(ui);
         }
     }
 
-    /// Draws the tab that is shown.
-    fn tab(&mut self, ui: &mut Ui) {
-        match self.shared.settings.tab {
-            Tab::Train => self.train.ui(ui, &mut self.shared),
-            Tab::Runs => self.runs.ui(ui, &mut self.shared),
-            Tab::Chat => self.chat.ui(ui, &mut self.shared),
-            Tab::Weights => self.weights.ui(ui, &mut self.shared),
-            Tab::Devices => self.devices.ui(ui, &mut self.shared),
-        }
-    }
-
-    /// Ctrl+1 to Ctrl+5 show a tab; Ctrl+Enter begins a run or lets it go on, with Shift it resumes one.
+    /// Keys of the tab that is shown, and Ctrl with a digit for each tab.
     fn shortcuts(&mut self, ui: &Ui) {
-        let pressed = |modifiers| ui.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, Key::Enter)));
-        if self.shared.settings.tab == Tab::Train {
-            if pressed(Modifiers::COMMAND | Modifiers::SHIFT) {
-                self.train.resume(&mut self.shared);
-            } else if pressed(Modifiers::COMMAND) {
-                self.train.primary(&mut self.shared);
-            }
-        }
-        const KEYS: [Key; 5] = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5];
-        for (tab, key) in Tab::ALL.into_iter().zip(KEYS) {
+        self.tabs.view(self.shared.settings.tab).keys(ui, &mut self.shared);
+        const KEYS: [Key; 9] = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
+        for (tab, key) in Tab::ALL.iter().zip(KEYS) {
             if ui.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(Modifiers::COMMAND, key))) {
-                self.shared.settings.tab = tab;
+                self.shared.settings.tab = *tab;
             }
         }
     }
 
     fn bar(&mut self, ui: &mut Ui) {
         ui.horizontal_wrapped(|ui| {
-            for (n, tab) in Tab::ALL.into_iter().enumerate() {
+            for (n, &tab) in Tab::ALL.iter().enumerate() {
                 let chosen = self.shared.settings.tab == tab;
                 if ui.selectable_label(chosen, tab.name()).on_hover_text(format!("Ctrl+{}", n + 1)).clicked() {
                     self.shared.settings.tab = tab;
@@ -282,7 +224,7 @@ impl App {
                 if ui.button("Fetch this model").clicked() {
                     self.shared.offered = None;
                     self.shared.ask(Action::Open(Tab::Chat));
-                    self.chat.fetch(model);
+                    self.tabs.chat.fetch(model);
                 }
                 if ui.button("Do not").clicked() {
                     self.shared.offered = None;
@@ -293,12 +235,12 @@ impl App {
 
     /// All that was said in the chat, for those who cannot see it.
     pub fn said(&self) -> impl Iterator<Item = mirror::Said<'_>> {
-        self.chat.said()
+        self.tabs.chat.said()
     }
 
     /// Takes what the address of the page says after `#`; nothing is fetched for it before somebody agrees.
     pub fn open_link(&mut self, fragment: &str) {
-        self.chat.take_link(fragment, &mut self.shared);
+        self.tabs.chat.take_link(fragment, &mut self.shared);
     }
 
     /// Somebody wants to close the window; whether it may close now.
@@ -316,7 +258,7 @@ impl App {
             (_, None) => self.closing = Closing::Now,
             (_, Some(_)) => {
                 self.closing = Closing::Saving;
-                self.train.stop();
+                self.tabs.train.stop();
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Names, choices and messages; with the feature `hub` a whole download from a server of this test.
 
 use super::*;
-use crate::runner::TrainRequest;
-use crate::train::{Init, Source};
+use crate::runner::{Command, TrainRequest};
+use crate::train::{Init, Source, TrainConfig};
 
 fn files(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| name.to_string()).collect()
@@ -91,7 +91,7 @@ fn a_new_run_fetches_the_models_that_it_names_and_a_resume_none() {
     let config = TrainConfig { teacher: Source::Path("owner/teacher".into()), init: Init::Model("owner/first".into()), ..TrainConfig::default() };
     let models = |resume: bool, config: Option<TrainConfig>| {
         let request = TrainRequest { run: "run".into(), numbered: false, config, resume, from_step: None, device: "cpu".into(), memory: None };
-        Command::Train(Box::new(request)).models()
+        Command::Train(Box::new(request)).needs().models
     };
     assert_eq!(models(false, Some(config.clone())), ["owner/teacher", "owner/first"]);
     assert!(models(true, None).is_empty());

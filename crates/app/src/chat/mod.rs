@@ -14,8 +14,10 @@ pub use settings::ChatSettings;
 
 use super::dialog::Dialog;
 use super::mirror::Said;
-use super::shared::{Shared, Taken, Training};
+use super::shared::{Action, Shared, Taken, Training};
+use crate::view::TabView;
 use conversation::Conversation;
+use eframe::egui::Ui;
 use models::Models;
 use signet::runner::{ChatRequest, Command, Event, IN_PAGE, Order, Reply, Snapshot, Tuning, Wake, Worker};
 use std::collections::VecDeque;
@@ -88,6 +90,70 @@ pub(super) struct ChatTab {
     models: Option<Models>,
 }
 
+impl TabView for ChatTab {
+    fn poll(&mut self, shared: &mut Shared) {
+        if let Some(path) = self.models.as_mut().and_then(Models::poll) {
+            self.choose(path, shared);
+        }
+        for reply in self.worker.poll() {
+            self.take(reply, shared);
+        }
+        if self.at == Some(Step::Snapshot) {
+            if self.newer(shared).is_some() {
+                self.advance(shared);
+            } else if self.training(shared).is_none() {
+                self.fail("the run ended before it gave its model: choose its folder as the model".into());
+            }
+        }
+        if let Some(rate) = shared.training.as_ref().filter(|training| !training.paused && training.tokens_per_s > 0.0).map(|training| training.tokens_per_s) {
+            match self.at {
+                Some(Step::Say { .. }) => self.training.1 = Some(rate),
+                Some(_) => {}
+                None => self.training.0 = Some(rate),
+            }
+        }
+    }
+
+    fn take(&mut self, reply: Reply, shared: &mut Shared) {
+        match reply {
+            Reply::Event(event) => self.hear(event),
+            Reply::Anew { .. } => {
+                // The conversation is here, not there: the model is opened again, and a reply that was cut
+                // off is made again, once.
+                self.open = None;
+                self.before = None;
+                if let (Some(step @ (Step::Open | Step::Say { .. })), false) = (self.at.clone(), self.retried) {
+                    self.again = Some(step);
+                }
+            }
+            Reply::Ended { error: Some(error) } => match self.again.take() {
+                Some(step) => self.retry(step, shared),
+                None => self.fail(error),
+            },
+            Reply::Ended { error: None } => {
+                self.retried = false;
+                if self.at == Some(Step::Open) {
+                    self.open = self.opening.take();
+                    self.problem = None;
+                }
+                self.advance(shared);
+            }
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        self.draw(ui, shared);
+    }
+
+    fn act(&mut self, action: Action, shared: &mut Shared) -> Option<Action> {
+        let Action::Chat(model) = action else { return Some(action) };
+        self.choose(model, shared);
+        None
+    }
+
+    fn keys(&mut self, _: &Ui, _: &mut Shared) {}
+}
+
 impl ChatTab {
     /// A tab at the start.
     pub(super) fn new(wake: &Wake) -> Self {
@@ -152,58 +218,6 @@ impl ChatTab {
             let failed = turn.problem.as_deref().map(|text| Said { who: "Problem", text, done: true });
             [Some(Said { who: "You", text: &turn.user, done: true }), replied, taught, failed].into_iter().flatten()
         })
-    }
-
-    /// Takes what its worker said, and the snapshot it may wait for.
-    pub(super) fn poll(&mut self, shared: &mut Shared) {
-        if let Some(path) = self.models.as_mut().and_then(Models::poll) {
-            self.choose(path, shared);
-        }
-        for reply in self.worker.poll() {
-            self.take(reply, shared);
-        }
-        if self.at == Some(Step::Snapshot) {
-            if self.newer(shared).is_some() {
-                self.advance(shared);
-            } else if self.training(shared).is_none() {
-                self.fail("the run ended before it gave its model: choose its folder as the model".into());
-            }
-        }
-        if let Some(rate) = shared.training.as_ref().filter(|training| !training.paused && training.tokens_per_s > 0.0).map(|training| training.tokens_per_s) {
-            match self.at {
-                Some(Step::Say { .. }) => self.training.1 = Some(rate),
-                Some(_) => {}
-                None => self.training.0 = Some(rate),
-            }
-        }
-    }
-
-    /// Applies one reply.
-    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
-        match reply {
-            Reply::Event(event) => self.hear(event),
-            Reply::Anew { .. } => {
-                // The conversation is here, not there: the model is opened again, and a reply that was cut
-                // off is made again, once.
-                self.open = None;
-                self.before = None;
-                if let (Some(step @ (Step::Open | Step::Say { .. })), false) = (self.at.clone(), self.retried) {
-                    self.again = Some(step);
-                }
-            }
-            Reply::Ended { error: Some(error) } => match self.again.take() {
-                Some(step) => self.retry(step, shared),
-                None => self.fail(error),
-            },
-            Reply::Ended { error: None } => {
-                self.retried = false;
-                if self.at == Some(Step::Open) {
-                    self.open = self.opening.take();
-                    self.problem = None;
-                }
-                self.advance(shared);
-            }
-        }
     }
 
     fn hear(&mut self, event: Event) {

@@ -14,7 +14,7 @@ const SIDE: f32 = 290.0;
 
 impl ChatTab {
     /// Draws it.
-    pub(in super::super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+    pub(super) fn draw(&mut self, ui: &mut Ui, shared: &mut Shared) {
         self.arrivals(ui.ctx(), shared);
         if ui.available_width() >= WIDE {
             Panel::left("chat-settings").default_size(SIDE).show(ui, |ui| {

@@ -5,7 +5,8 @@ mod checked;
 
 use super::dialog::{Dialog, Pick};
 use super::section;
-use super::shared::Shared;
+use super::shared::{Action, Shared};
+use crate::view::TabView;
 use benchmark::Benchmark;
 use checked::{Checked, Wish};
 use eframe::egui::{self, ProgressBar, ScrollArea, Ui};
@@ -72,6 +73,66 @@ impl Progress {
     }
 }
 
+impl TabView for DevicesTab {
+    fn poll(&mut self, shared: &mut Shared) {
+        for reply in self.worker.poll() {
+            self.take(reply, shared);
+        }
+        for reply in self.clerk.poll() {
+            match reply {
+                Reply::Event(Event::Devices { adapters }) => shared.devices = adapters,
+                Reply::Event(Event::Note { text }) => shared.notices.tell(text),
+                Reply::Ended { error } => {
+                    error.into_iter().for_each(|error| shared.notices.warn(error));
+                    self.looked(shared);
+                }
+                Reply::Event(_) | Reply::Anew { .. } => {}
+            }
+        }
+    }
+
+    fn take(&mut self, reply: Reply, _: &mut Shared) {
+        match reply {
+            Reply::Event(event) => self.took(event),
+            Reply::Anew { .. } => {}
+            Reply::Ended { error } => {
+                self.progress = None;
+                match self.work.take() {
+                    Some(Work::Benchmark(device)) => self.benchmark.problem = error.map(|error| format!("{device}: {error}")),
+                    Some(Work::Conformance) | None => {
+                        if let Some(checked) = self.checked.last_mut() {
+                            checked.end(error);
+                        }
+                    }
+                }
+                self.next();
+            }
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        if let Some(((), folder)) = self.dialog.chosen(ui.ctx()) {
+            self.folder = folder.display().to_string();
+        }
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            section(ui, "adapters", |ui| self.adapters(ui, shared));
+            ui.separator();
+            section(ui, "controls", |ui| self.controls(ui, shared));
+            if let Some(progress) = &self.progress {
+                let share = progress.done as f32 / progress.of.max(1) as f32;
+                ui.add(ProgressBar::new(share).text(progress.told()));
+            }
+            section(ui, "results", |ui| self.results(ui, shared));
+        });
+    }
+
+    fn act(&mut self, action: Action, _: &mut Shared) -> Option<Action> {
+        Some(action)
+    }
+
+    fn keys(&mut self, _: &Ui, _: &mut Shared) {}
+}
+
 impl DevicesTab {
     /// A tab at the start.
     pub(super) fn new(wake: &Wake) -> Self {
@@ -115,44 +176,6 @@ impl DevicesTab {
             self.chosen = first.map_or("cpu".into(), |device| device.index.to_string());
             self.queue.push_back((self.chosen.clone(), self.name(&shared.devices)));
             self.next();
-        }
-    }
-
-    /// Takes what its workers said.
-    pub(super) fn poll(&mut self, shared: &mut Shared) {
-        for reply in self.worker.poll() {
-            self.take(reply, shared);
-        }
-        for reply in self.clerk.poll() {
-            match reply {
-                Reply::Event(Event::Devices { adapters }) => shared.devices = adapters,
-                Reply::Event(Event::Note { text }) => shared.notices.tell(text),
-                Reply::Ended { error } => {
-                    error.into_iter().for_each(|error| shared.notices.warn(error));
-                    self.looked(shared);
-                }
-                Reply::Event(_) | Reply::Anew { .. } => {}
-            }
-        }
-    }
-
-    /// Applies one reply.
-    pub(super) fn take(&mut self, reply: Reply, _shared: &mut Shared) {
-        match reply {
-            Reply::Event(event) => self.took(event),
-            Reply::Anew { .. } => {}
-            Reply::Ended { error } => {
-                self.progress = None;
-                match self.work.take() {
-                    Some(Work::Benchmark(device)) => self.benchmark.problem = error.map(|error| format!("{device}: {error}")),
-                    Some(Work::Conformance) | None => {
-                        if let Some(checked) = self.checked.last_mut() {
-                            checked.end(error);
-                        }
-                    }
-                }
-                self.next();
-            }
         }
     }
 
@@ -208,23 +231,6 @@ impl DevicesTab {
     /// How the chosen device is called.
     fn name(&self, devices: &[DeviceInfo]) -> String {
         devices.iter().find(|device| device.index.to_string() == self.chosen).map_or("CPU".into(), |device| device.name.clone())
-    }
-
-    /// Draws it.
-    pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        if let Some(((), folder)) = self.dialog.chosen(ui.ctx()) {
-            self.folder = folder.display().to_string();
-        }
-        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            section(ui, "adapters", |ui| self.adapters(ui, shared));
-            ui.separator();
-            section(ui, "controls", |ui| self.controls(ui, shared));
-            if let Some(progress) = &self.progress {
-                let share = progress.done as f32 / progress.of.max(1) as f32;
-                ui.add(ProgressBar::new(share).text(progress.told()));
-            }
-            section(ui, "results", |ui| self.results(ui, shared));
-        });
     }
 
     /// The devices, to choose one of.

@@ -7,7 +7,8 @@ mod table;
 
 use super::plots::View;
 use super::section;
-use super::shared::Shared;
+use super::shared::{Action, Shared};
+use crate::view::TabView;
 use acts::Dialog;
 use chosen::Chosen;
 use eframe::egui::{self, ScrollArea, Ui};
@@ -64,6 +65,48 @@ pub(super) struct RunsTab {
     folder: Option<String>,
 }
 
+impl TabView for RunsTab {
+    fn poll(&mut self, shared: &mut Shared) {
+        self.inbox.extend(self.worker.poll());
+        for reply in self.exporter.poll() {
+            match reply {
+                Reply::Ended { error: Some(error) } => self.refused(error, shared),
+                Reply::Ended { error: None } => {}
+                event => self.take(event, shared),
+            }
+        }
+    }
+
+    fn take(&mut self, reply: Reply, shared: &mut Shared) {
+        match reply {
+            Reply::Event(event) => self.event(event, shared),
+            Reply::Anew { .. } => {}
+            Reply::Ended { error } => self.ended(error, shared),
+        }
+    }
+
+    fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        self.read(ui, shared);
+        self.refresh(ui, shared);
+        self.head(ui, shared);
+        section(ui, "runs", |ui| {
+            ScrollArea::vertical().id_salt("runs").auto_shrink([false, false]).show(ui, |ui| {
+                self.table(ui);
+                section(ui, "acts", |ui| self.acts(ui, shared));
+                ui.separator();
+                self.compare(ui, shared);
+            });
+        });
+        self.show_dialog(ui, shared);
+    }
+
+    fn act(&mut self, action: Action, _: &mut Shared) -> Option<Action> {
+        Some(action)
+    }
+
+    fn keys(&mut self, _: &Ui, _: &mut Shared) {}
+}
+
 impl RunsTab {
     /// A tab at the start.
     pub(super) fn new(wake: &Wake) -> Self {
@@ -84,27 +127,6 @@ impl RunsTab {
             pinned: (None, Vec::new()),
             dialog: None,
             folder: None,
-        }
-    }
-
-    /// Takes what its workers said.
-    pub(super) fn poll(&mut self, shared: &mut Shared) {
-        self.inbox.extend(self.worker.poll());
-        for reply in self.exporter.poll() {
-            match reply {
-                Reply::Ended { error: Some(error) } => self.refused(error, shared),
-                Reply::Ended { error: None } => {}
-                event => self.take(event, shared),
-            }
-        }
-    }
-
-    /// Applies one reply.
-    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
-        match reply {
-            Reply::Event(event) => self.event(event, shared),
-            Reply::Anew { .. } => {}
-            Reply::Ended { error } => self.ended(error, shared),
         }
     }
 
@@ -233,22 +255,6 @@ impl RunsTab {
         if !self.inbox.is_empty() {
             ui.ctx().request_repaint_after_secs(0.25);
         }
-    }
-
-    /// Draws it.
-    pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        self.read(ui, shared);
-        self.refresh(ui, shared);
-        self.head(ui, shared);
-        section(ui, "runs", |ui| {
-            ScrollArea::vertical().id_salt("runs").auto_shrink([false, false]).show(ui, |ui| {
-                self.table(ui);
-                section(ui, "acts", |ui| self.acts(ui, shared));
-                ui.separator();
-                self.compare(ui, shared);
-            });
-        });
-        self.show_dialog(ui, shared);
     }
 
     fn folder(&mut self, ui: &mut Ui, shared: &mut Shared) {

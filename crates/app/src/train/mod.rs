@@ -19,14 +19,15 @@ pub use values::Form;
 use super::plots::History;
 use super::shared::{Action, Shared};
 use super::{Tab, section};
+use crate::view::TabView;
 use controls::{Controls, Press};
 use curves::Map;
 use earlier::Earlier;
-use eframe::egui::{Panel, ScrollArea, Ui};
+use eframe::egui::{Key, KeyboardShortcut, Modifiers, Panel, ScrollArea, Ui};
 use form::FormPanel;
 use last::LastRun;
 use live::{Live, Phase};
-use signet::runner::{Command, Event, Order, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
+use signet::runner::{Command, Event, Order, Reply, TrainRequest, Tuning, Wake, Worker};
 use std::path::PathBuf;
 
 /// Narrower windows show the form or the run, not both.
@@ -47,23 +48,8 @@ pub(super) struct TrainTab {
     map: Map,
 }
 
-impl TrainTab {
-    /// A tab at the start.
-    pub(super) fn new(wake: &Wake) -> Self {
-        Self {
-            worker: Worker::spawn("train", Tuning::default(), wake.clone()),
-            form: FormPanel::new(wake),
-            at_run: false,
-            live: Live::default(),
-            last: LastRun::new(wake),
-            earlier: None,
-            controls: Controls::default(),
-            map: Map::default(),
-        }
-    }
-
-    /// Takes what its worker said.
-    pub(super) fn poll(&mut self, shared: &mut Shared) {
+impl TabView for TrainTab {
+    fn poll(&mut self, shared: &mut Shared) {
         for reply in self.worker.poll() {
             self.take(reply, shared);
         }
@@ -71,8 +57,7 @@ impl TrainTab {
         self.last.poll(shared);
     }
 
-    /// Applies one reply.
-    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
+    fn take(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(Event::Planned(_) | Event::SettingRefused { .. } | Event::Input { .. } | Event::Settings { .. } | Event::SettingsSaved { .. }) => {
                 self.form.take(reply, shared);
@@ -107,20 +92,7 @@ impl TrainTab {
         }
     }
 
-    /// Goes on with the run at hand after its worker failed: where it was saved last.
-    fn revive(&mut self, rested: bool, shared: &mut Shared) {
-        let Some(run) = self.live.run.clone().filter(|_| self.live.begun) else { return };
-        let step = self.live.step;
-        shared.notices.warn("The engine failed and was started anew: the run goes on from its last checkpoint. Its log says what happened");
-        self.go_on(run, shared);
-        self.live.revived = Some(step);
-        if rested {
-            self.order(Order::Pause);
-        }
-    }
-
-    /// Draws it.
-    pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+    fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let begin = if ui.available_width() >= BESIDE {
             let panel = Panel::left("form").default_size(400.0).size_range(280.0..=560.0);
             let begin = panel.show(ui, |ui| self.form.ui(ui, shared)).inner;
@@ -140,6 +112,53 @@ impl TrainTab {
         };
         if let Some(request) = begin {
             self.launch(request, shared);
+        }
+    }
+
+    fn act(&mut self, action: Action, shared: &mut Shared) -> Option<Action> {
+        match action {
+            Action::UseSettings { config, name } => self.form.use_settings(&config, name, shared),
+            Action::Continue(run) => self.go_on(run, shared),
+            others => return Some(others),
+        }
+        None
+    }
+
+    /// Ctrl+Enter begins a run or lets it go on, with Shift it resumes one.
+    fn keys(&mut self, ui: &Ui, shared: &mut Shared) {
+        let pressed = |modifiers| ui.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, Key::Enter)));
+        if pressed(Modifiers::COMMAND | Modifiers::SHIFT) {
+            self.resume(shared);
+        } else if pressed(Modifiers::COMMAND) {
+            self.primary(shared);
+        }
+    }
+}
+
+impl TrainTab {
+    /// A tab at the start.
+    pub(super) fn new(wake: &Wake) -> Self {
+        Self {
+            worker: Worker::spawn("train", Tuning::default(), wake.clone()),
+            form: FormPanel::new(wake),
+            at_run: false,
+            live: Live::default(),
+            last: LastRun::new(wake),
+            earlier: None,
+            controls: Controls::default(),
+            map: Map::default(),
+        }
+    }
+
+    /// Goes on with the run at hand after its worker failed: where it was saved last.
+    fn revive(&mut self, rested: bool, shared: &mut Shared) {
+        let Some(run) = self.live.run.clone().filter(|_| self.live.begun) else { return };
+        let step = self.live.step;
+        shared.notices.warn("The engine failed and was started anew: the run goes on from its last checkpoint. Its log says what happened");
+        self.go_on(run, shared);
+        self.live.revived = Some(step);
+        if rested {
+            self.order(Order::Pause);
         }
     }
 
@@ -224,11 +243,6 @@ impl TrainTab {
     /// Whether the run at hand failed.
     pub(super) fn failed(&self) -> bool {
         matches!(self.live.phase, Phase::Failed(_))
-    }
-
-    /// Fills the form.
-    pub(super) fn use_settings(&mut self, config: TrainConfig, name: String, shared: &mut Shared) {
-        self.form.use_settings(&config, name, shared);
     }
 
     /// Goes on with a run.

@@ -7,7 +7,8 @@ mod scales;
 use super::dialog::{Dialog, Pick};
 use super::plots::number;
 use super::section;
-use super::shared::Shared;
+use super::shared::{Action, Shared};
+use crate::view::TabView;
 use camera::Camera;
 use eframe::egui::{self, ComboBox, ScrollArea, Ui, vec2};
 use plane::{Colours, STEP, Shown};
@@ -112,29 +113,14 @@ impl Opened {
     }
 }
 
-impl WeightsTab {
-    /// A tab at the start.
-    pub(super) fn new(wake: &Wake) -> Self {
-        Self {
-            worker: Worker::spawn("weights", Tuning::Off, wake.clone()),
-            typed: "embedded".into(),
-            wanted: Some("embedded".into()),
-            asked: None,
-            model: None,
-            problem: None,
-            dialog: Dialog::default(),
-        }
-    }
-
-    /// Takes what its worker said.
-    pub(super) fn poll(&mut self, shared: &mut Shared) {
+impl TabView for WeightsTab {
+    fn poll(&mut self, shared: &mut Shared) {
         for reply in self.worker.poll() {
             self.take(reply, shared);
         }
     }
 
-    /// Applies one reply.
-    pub(super) fn take(&mut self, reply: Reply, _shared: &mut Shared) {
+    fn take(&mut self, reply: Reply, _: &mut Shared) {
         match reply {
             Reply::Event(Event::Weights { model, path, layers, checkpoints, bits_per_weight }) => {
                 self.opened(model, path, layers, checkpoints, bits_per_weight)
@@ -163,6 +149,51 @@ impl WeightsTab {
         }
     }
 
+    fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+        self.files(ui);
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            self.chooser(ui, shared);
+            if let Some(problem) = &self.problem {
+                ui.colored_label(ui.visuals().error_fg_color, problem);
+            }
+            if let Some(model) = &mut self.model {
+                ui.separator();
+                section(ui, "layer", |ui| layer_ui(ui, model, &mut self.dialog, shared.surroundings.folders()));
+                numbers(ui, model);
+                section(ui, "picture", |ui| picture(ui, model));
+                if let Some(scales) = model.scales.as_ref().filter(|scales| scales.layer == model.layer().name) {
+                    scales.ui(ui);
+                }
+            } else if self.problem.is_none() {
+                ui.spinner();
+            }
+        });
+        self.ask(ui);
+    }
+
+    fn act(&mut self, action: Action, _: &mut Shared) -> Option<Action> {
+        let Action::Weights(model) = action else { return Some(action) };
+        self.choose(model);
+        None
+    }
+
+    fn keys(&mut self, _: &Ui, _: &mut Shared) {}
+}
+
+impl WeightsTab {
+    /// A tab at the start.
+    pub(super) fn new(wake: &Wake) -> Self {
+        Self {
+            worker: Worker::spawn("weights", Tuning::Off, wake.clone()),
+            typed: "embedded".into(),
+            wanted: Some("embedded".into()),
+            asked: None,
+            model: None,
+            problem: None,
+            dialog: Dialog::default(),
+        }
+    }
+
     /// A model was opened: the layer and part that were seen stay, if it has the same layers.
     fn opened(&mut self, name: String, path: String, layers: Vec<LayerInfo>, checkpoints: Vec<(u64, PathBuf)>, bits_per_weight: f64) {
         let before = self.model.take().filter(|before| before.layers == layers);
@@ -187,33 +218,10 @@ impl WeightsTab {
     }
 
     /// Chooses a model.
-    pub(super) fn choose(&mut self, model: String, _shared: &mut Shared) {
+    fn choose(&mut self, model: String) {
         self.typed.clone_from(&model);
         self.wanted = Some(model);
         self.problem = None;
-    }
-
-    /// Draws it.
-    pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        self.files(ui, shared);
-        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            self.chooser(ui, shared);
-            if let Some(problem) = &self.problem {
-                ui.colored_label(ui.visuals().error_fg_color, problem);
-            }
-            if let Some(model) = &mut self.model {
-                ui.separator();
-                section(ui, "layer", |ui| layer_ui(ui, model, &mut self.dialog, shared.surroundings.folders()));
-                numbers(ui, model);
-                section(ui, "picture", |ui| picture(ui, model));
-                if let Some(scales) = model.scales.as_ref().filter(|scales| scales.layer == model.layer().name) {
-                    scales.ui(ui);
-                }
-            } else if self.problem.is_none() {
-                ui.spinner();
-            }
-        });
-        self.ask(ui);
     }
 
     /// Asks the worker for what is wanted by now, if it is free.
@@ -236,13 +244,13 @@ impl WeightsTab {
     }
 
     /// Files that were dropped on the tab, or chosen in a dialog.
-    fn files(&mut self, ui: &Ui, shared: &mut Shared) {
+    fn files(&mut self, ui: &Ui) {
         let dropped = ui.input(|input| input.raw.dropped_files.first().map(|file| file.path().display().to_string()));
         if let Some(path) = dropped {
-            self.choose(path, shared);
+            self.choose(path);
         }
         match self.dialog.chosen(ui.ctx()) {
-            Some((Wish::Open, path)) => self.choose(path.display().to_string(), shared),
+            Some((Wish::Open, path)) => self.choose(path.display().to_string()),
             Some((Wish::Compare, path)) => {
                 self.problem = None;
                 if let Some(model) = &mut self.model {
@@ -264,7 +272,7 @@ impl WeightsTab {
             let named = !self.typed.trim().is_empty();
             let open = ui.add_enabled(named, egui::Button::new("Open")).on_hover_text("Open it; a run shows its last checkpoint as it is now");
             if named && (entered || open.clicked()) {
-                self.choose(self.typed.trim().into(), shared);
+                self.choose(self.typed.trim().into());
             }
             if ui.button("File…").on_hover_text("A packed model. It can also be dropped on the window").clicked() {
                 self.dialog.open(Wish::Open, Pick::File);
@@ -273,12 +281,12 @@ impl WeightsTab {
                 self.dialog.open(Wish::Open, Pick::Folder);
             }
             if ui.button("Embedded").on_hover_text("The demo student that is part of Signet").clicked() {
-                self.choose("embedded".into(), shared);
+                self.choose("embedded".into());
             }
             if let Some(run) = shared.training.as_ref().map(|training| training.run.display().to_string())
                 && ui.button("In training").on_hover_text("The last checkpoint of the run that this app trains").clicked()
             {
-                self.choose(run, shared);
+                self.choose(run);
             }
         });
     }

@@ -1,6 +1,6 @@
 //! What a front end is told while work is done.
 
-use super::{
+use crate::runner::{
     CaseResult, CompareReport, Comparison, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo,
     MatmulReport, Metrics, Outcome, PackReport, PerplexityReport, Place, PlanReport, PlaneView, Report, Room, RunInfo, SweepRun, TrainBenchReport, TrainConfig,
     TrainEvent,
