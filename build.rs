@@ -4,7 +4,7 @@
 use naga::WithSpan;
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationError, ValidationFlags, Validator};
-use naga::{AddressSpace, CooperativeRole, EntryPoint, Expression, Literal, Module, StorageAccess, TypeInner};
+use naga::{AddressSpace, CooperativeRole, EntryPoint, Expression, Literal, Module, Scalar, ScalarKind, StorageAccess, StructMember, TypeInner};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -228,15 +228,32 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
     }
 }
 
-/// Which word of an entry point's parameters is `first_band`, if there is one.
-fn first_band(module: &Module, info: &FunctionInfo) -> Option<u32> {
-    let used = module.global_variables.iter().filter(|(handle, variable)| !info[*handle].is_empty() && variable.space == AddressSpace::Uniform);
-    used.filter_map(|(_, variable)| match &module.types[variable.ty].inner {
-        naga::TypeInner::Struct { members, .. } => members.iter().find(|member| member.name.as_deref() == Some("first_band")),
-        _ => None,
+/// The fields of an entry point's parameters, as an expression: each a word.
+fn params(module: &Module, block: &TypeInner) -> Checked<String> {
+    let TypeInner::Struct { members, .. } = block else { return Err("the parameters must be a struct".into()) };
+    let field = |(word, member): (usize, &StructMember)| {
+        let name = member.name.as_deref().unwrap_or("?");
+        let float = match module.types[member.ty].inner {
+            TypeInner::Scalar(Scalar { kind: ScalarKind::Float, width: 4 }) => true,
+            TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, width: 4 }) => false,
+            _ => return Err(format!("{name}: a parameter is a u32 or an f32")),
+        };
+        if member.offset as usize != 4 * word {
+            return Err(format!("{name}: parameters lie one after the other"));
+        }
+        Ok(format!("Field {{ name: {name:?}, float: {float} }}"))
+    };
+    let fields: Vec<String> = members.iter().enumerate().map(field).collect::<Checked<_>>()?;
+    Ok(format!("&[{}]", fields.join(", ")))
+}
+
+/// Whether an entry point's parameters have `first_band`.
+fn has_first_band(module: &Module, info: &FunctionInfo) -> bool {
+    let mut used = module.global_variables.iter().filter(|(handle, variable)| !info[*handle].is_empty() && variable.space == AddressSpace::Uniform);
+    used.any(|(_, variable)| match &module.types[variable.ty].inner {
+        TypeInner::Struct { members, .. } => members.iter().any(|member| member.name.as_deref() == Some("first_band")),
+        _ => false,
     })
-    .map(|member| member.offset / 4)
-    .next()
 }
 
 /// The fields of `Kernel` that follow from what an entry point uses.
@@ -245,6 +262,7 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
         return Err("only compute entry points with a constant @workgroup_size are kernels".into());
     }
     let mut bindings = BTreeMap::new();
+    let mut block = None;
     let mut workgroup_bytes = 0;
     for (_, variable) in module.global_variables.iter().filter(|(handle, _)| !info[*handle].is_empty()) {
         let layout = layouter[variable.ty];
@@ -253,14 +271,17 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
             workgroup_bytes += layout.size.next_multiple_of(16);
         }
         let Some(binding) = variable.binding else { continue };
+        if variable.space == AddressSpace::Uniform {
+            block = Some(&module.types[variable.ty].inner);
+        }
         if binding.group != 0 || bindings.insert(binding.binding, (variable.space, layout, name)).is_some() {
             return Err(format!("{name}: bindings must be in group 0, one variable each"));
         }
     }
     // A kernel that counts its workgroups cannot be given some of them.
     let counts = |argument: &naga::FunctionArgument| matches!(argument.binding, Some(naga::Binding::BuiltIn(naga::BuiltIn::NumWorkGroups)));
-    let first = if entry.function.arguments.iter().any(counts) { None } else { first_band(module, info) };
-    let Some((AddressSpace::Uniform, params, _)) = bindings.remove(&0) else {
+    let bands = !entry.function.arguments.iter().any(counts) && has_first_band(module, info);
+    let (Some((AddressSpace::Uniform, ..)), Some(block)) = (bindings.remove(&0), block) else {
         return Err("@group(0) @binding(0) must be a var<uniform> that the entry point reads: the parameters".into());
     };
     let mut operands = Vec::new();
@@ -274,10 +295,10 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
             _ => return Err(format!("{name}: operands are var<storage>, not {space:?}")),
         });
     }
-    let (words, align) = (params.size / 4, params.alignment.round_up(1) / 4);
     Ok(format!(
-        "workgroup: {:?}, workgroup_bytes: {workgroup_bytes}, params: {words}, params_align: {align}, first_band: {first:?}, operands: &[{}]",
+        "workgroup: {:?}, workgroup_bytes: {workgroup_bytes}, params: {}, bands: {bands}, operands: &[{}]",
         entry.workgroup_size,
+        params(module, block)?,
         operands.join(", ")
     ))
 }

@@ -14,20 +14,7 @@ const PITCH: u32 = 33u;
 // Below every score, but far from overflowing when another score is taken from it.
 const LOWEST: f32 = -1.0e30;
 
-struct Params {
-    batch: u32,
-    queries: u32,
-    keys: u32,
-    heads: u32,
-    kv_heads: u32,
-    head_dim: u32,
-    // Columns of a row that holds q, of one that holds k and v, and where in it k and v begin.
-    q_row: u32,
-    kv_row: u32,
-    k_first: u32,
-    v_first: u32,
-    scale: f32,
-}
+#import "shared/attention.params.wgsl"
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;

@@ -5,20 +5,7 @@
 #import "shared/tile.wgsl"
 #import "shared/sign.wgsl"
 #import "shared/linear.wgsl"
-
-struct Params {
-    tokens: u32,
-    rows: u32,
-    columns: u32,
-    row_words: u32,
-    // First outputs of the second and of the third layer.
-    second: u32,
-    third: u32,
-    // Whether a residual is added.
-    add: u32,
-    // Workgroups along y that were dispatched before these.
-    first_band: u32,
-}
+#import "shared/fbi_linear.params.wgsl"
 
 // `rows` and `columns` are those of the sign matrix: (out, in) forward, (in, out) backward.
 @group(0) @binding(0) var<uniform> p: Params;
@@ -322,16 +309,6 @@ fn scales(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
     }
     d_alpha[i] += da;
     d_beta[i] += db;
-}
-
-struct Weight {
-    outs: u32,
-    ins: u32,
-    tokens: u32,
-    second: u32,
-    third: u32,
-    // Workgroups along y that were dispatched before these.
-    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> w: Weight;

@@ -3,22 +3,9 @@
 // one word.
 #import "shared/wide.wgsl"
 #import "shared/sign.wgsl"
+#import "shared/fbi_linear.params.wgsl"
 
 alias Quad = vec4<f32>;
-
-struct Params {
-    tokens: u32,
-    rows: u32,
-    columns: u32,
-    row_words: u32,
-    // First outputs of the second and of the third layer.
-    second: u32,
-    third: u32,
-    // Whether a residual is added.
-    add: u32,
-    // Workgroups along y that were dispatched before these.
-    first_band: u32,
-}
 
 // `rows` and `columns` are those of the sign matrix: (out, in) forward, (in, out) backward.
 @group(0) @binding(0) var<uniform> p: Params;
@@ -218,16 +205,6 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
         }
         workgroupBarrier();
     }
-}
-
-struct Weight {
-    outs: u32,
-    ins: u32,
-    tokens: u32,
-    second: u32,
-    third: u32,
-    // Workgroups along y that were dispatched before these.
-    first_band: u32,
 }
 
 @group(0) @binding(0) var<uniform> w: Weight;

@@ -3,19 +3,7 @@
 // q8 variants have b stored as (n, k) in halves or 8-bit blocks. Tiled, or for at most 8 rows of a,
 // one workgroup a column.
 #import "shared/tile.wgsl"
-
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    accumulate: u32,
-    // Workgroups along y that were dispatched before these.
-    first_band: u32,
-}
+#import "shared/matmul.params.wgsl"
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<f32>;

@@ -1,18 +1,7 @@
 // The operands of a dense product whose rows are whole quads: four neighbours in memory are four k
 // of a row of a (column of b), or four rows (columns) of a k. Blocks are four of each; what lies
 // past the edges is 0. In the f16 variant b is stored as (n, k) in halves.
-struct Params {
-    m: u32,
-    n: u32,
-    k: u32,
-    a_row: u32,
-    a_col: u32,
-    b_row: u32,
-    b_col: u32,
-    accumulate: u32,
-    // Workgroups along y that were dispatched before these.
-    first_band: u32,
-}
+#import "shared/matmul.params.wgsl"
 
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4<f32>>;

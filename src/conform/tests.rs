@@ -1,5 +1,6 @@
 //! The conformance tried on operations that are wrong: each must be caught.
 
+use crate::params;
 use super::*;
 use crate::device::{Known, Which, adapters};
 use crate::graph::{Backward, CpuIo, DynOp, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
@@ -37,9 +38,9 @@ impl Op for Wrong {
         };
         // The outer product of a column and a row.
         let (rows, cols) = (spec.rows as u32, spec.cols as u32);
-        let product = vec![rows, cols, 1, cols, 1, 1, 1, 0, 0];
+        let product = params! { m: rows, n: cols, k: 1_u32, a_row: cols, a_col: 1_u32, b_row: 1_u32, b_col: 1_u32, accumulate: false };
         vec![
-            variant(Variant::PORTABLE, "add/forward", vec![n as u32], grid((n as usize).div_ceil(256))),
+            variant(Variant::PORTABLE, "add/forward", params! { n: n as u32 }, grid((n as usize).div_ceil(256))),
             variant("faster", "matmul/tiled", product, [cols.div_ceil(64), rows.div_ceil(64), 1]),
         ]
     }

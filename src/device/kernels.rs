@@ -26,6 +26,15 @@ pub struct Cooperative {
     pub half: bool,
 }
 
+/// A field of a kernel's parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// As the shader calls it.
+    pub name: &'static str,
+    /// Whether it is an f32; a u32 if not.
+    pub float: bool,
+}
+
 /// An entry point of a shader.
 #[derive(Debug)]
 pub struct Kernel {
@@ -47,13 +56,11 @@ pub struct Kernel {
     pub workgroup: [u32; 3],
     /// Bytes of workgroup memory.
     pub workgroup_bytes: u32,
-    /// Words of the uniform block at binding 0.
-    pub params: u32,
-    /// What the number of its words is a multiple of.
-    pub params_align: u32,
-    /// Of a kernel that can be dispatched in bands of workgroups, one after the other along y: the word
-    /// of its parameters that says how many come before.
-    pub first_band: Option<u32>,
+    /// Fields of the uniform block at binding 0, a word each, in their order.
+    pub params: &'static [Field],
+    /// Whether it can be dispatched in bands of workgroups, one after the other along y: its field `first_band` says
+    /// how many come before.
+    pub bands: bool,
     /// Storage buffers from binding 1 on.
     pub operands: &'static [Access],
 }
@@ -196,8 +203,8 @@ mod tests {
 
     #[test]
     fn only_kernels_that_do_not_count_their_workgroups_are_cut() {
-        let can = |name: &str| kernel(name).expect("there").first_band.is_some();
+        let can = |name: &str| kernel(name).expect("there").bands;
         assert!(["matmul/tiled", "fbi_linear/forward", "fbi_linear/input", "fbi_linear/weight"].into_iter().all(can));
-        assert!(!KERNELS.iter().any(|row| row.first_band.is_some() && row.entry == "few"));
+        assert!(!KERNELS.iter().any(|row| row.bands && row.entry == "few"));
     }
 }

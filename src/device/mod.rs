@@ -15,7 +15,7 @@ pub use buffers::Bound;
 pub use fallback::{Skipped, first_that_opens};
 pub use faults::DeviceError;
 pub use gpu::{Checks, Gpu};
-pub use kernels::{Access, Cooperative, Dispatch, KERNELS, Kernel, kernel};
+pub use kernels::{Access, Cooperative, Dispatch, Field, KERNELS, Kernel, kernel};
 pub use known::{KNOWN, Known, Which};
 pub use readback::Download;
 pub use wgpu::Backend;

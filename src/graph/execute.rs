@@ -4,6 +4,7 @@
 use super::count::Counter;
 use super::fuse::{Fusion, fuse};
 use super::machine::MachineError;
+use super::params::words;
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
 use super::pace;
 use super::plan::{Plan, Pool, Slot, check_overlaps};
@@ -256,7 +257,7 @@ impl GpuMachine {
             for launch in self.pick(&tape, node, &mut program.variants)?.launches {
                 let kernel = self.check_launch(node, &launch)?;
                 let work = Work::of(&launch, Specs { inputs: &inputs, updates: &updates }, &outputs);
-                for (band, share) in pace::bands(launch, kernel.first_band, work.operations, self.longest, self.rate) {
+                for (band, share) in pace::bands(launch, kernel.bands, work.operations, self.longest, self.rate) {
                     launches.push((node, kernel, band));
                     works.push(work.share(share));
                 }
@@ -266,7 +267,7 @@ impl GpuMachine {
         let mut dispatches = Vec::new();
         for (n, (node, kernel, launch)) in launches.iter().enumerate() {
             let operands = self.operands(program, node, kernel, launch)?;
-            let words = Bound { buffer: &params, offset: n as u64 * ALIGN, bytes: 4 * u64::from(kernel.params).next_multiple_of(4) };
+            let words = Bound { buffer: &params, offset: n as u64 * ALIGN, bytes: 4 * (kernel.params.len() as u64).next_multiple_of(4) };
             dispatches.push(self.gpu.dispatch(kernel, words, &operands, launch.groups)?);
         }
         (program.dispatches, program.works) = (dispatches, works);
@@ -305,8 +306,8 @@ impl GpuMachine {
         if kernel.operands != given {
             return Err(refuse(format!("the launch binds {given:?}, the shader {:?}", kernel.operands)));
         }
-        if (launch.params.len() as u32).next_multiple_of(kernel.params_align) != kernel.params || kernel.params as u64 * 4 > ALIGN {
-            return Err(refuse(format!("the launch has {} words of parameters, the shader {} (at most 64)", launch.params.len(), kernel.params)));
+        if words(kernel, &launch.params).map_err(refuse)?.len() as u64 * 4 > ALIGN {
+            return Err(refuse("its parameters have more than 64 words".into()));
         }
         let most = self.gpu.most_groups();
         if launch.groups.iter().any(|&groups| groups == 0 || groups > most) {
@@ -318,12 +319,14 @@ impl GpuMachine {
     /// One buffer with the parameters of every launch, each at its own aligned offset.
     fn params(&self, launches: &[(&Node, &Kernel, Launch)]) -> Result<wgpu::Buffer, MachineError> {
         const STRIDE: usize = ALIGN as usize / 4;
-        let mut words = vec![0; STRIDE * launches.len().max(1)];
-        for (block, (_, _, launch)) in words.chunks_mut(STRIDE).zip(launches) {
-            block[..launch.params.len()].copy_from_slice(&launch.params);
+        let mut blocks = vec![0; STRIDE * launches.len().max(1)];
+        for (block, (node, kernel, launch)) in blocks.chunks_mut(STRIDE).zip(launches) {
+            let refuse = |problem| MachineError::Compile { op: node.op.name(), problem: format!("{}: {problem}", launch.kernel) };
+            let words = words(kernel, &launch.params).map_err(refuse)?;
+            block[..words.len()].copy_from_slice(&words);
         }
-        let buffer = self.gpu.uniform("parameters", 4 * words.len() as u64)?;
-        self.gpu.write(&buffer, 0, &words)?;
+        let buffer = self.gpu.uniform("parameters", 4 * blocks.len() as u64)?;
+        self.gpu.write(&buffer, 0, &blocks)?;
         Ok(buffer)
     }
 
@@ -398,7 +401,7 @@ impl GpuMachine {
         }
         // What was too long although it was cut for a slow GPU is cut again, and timed again.
         let cut = program.dispatches.len();
-        let can_be_cut = |dispatch: &Dispatch| kernel(dispatch.kernel()).is_some_and(|kernel| kernel.first_band.is_some());
+        let can_be_cut = |dispatch: &Dispatch| kernel(dispatch.kernel()).is_some_and(|kernel| kernel.bands);
         let timed = program.dispatches.iter().zip(&program.works).zip(&program.seconds);
         let too_long = timed.filter(|&((dispatch, _), &seconds)| seconds > self.longest && can_be_cut(dispatch));
         let slowest = too_long.map(|((_, work), seconds)| work.operations / seconds).fold(f64::INFINITY, f64::min);

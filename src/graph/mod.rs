@@ -13,6 +13,7 @@ mod machine;
 mod offers;
 mod op;
 mod pace;
+mod params;
 mod plan;
 mod profile;
 pub mod real;
@@ -32,6 +33,9 @@ pub use fuse::{Fusion, Link};
 pub use machine::{Machine, MachineError, Pending, Program};
 pub(crate) use offers::Offer;
 pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, Variant, grid};
+#[cfg(test)]
+pub(crate) use params::words;
+pub use params::{FIRST_BAND, Params, Word};
 pub use plan::{Class, Overlap, Plan, Pool, Slot};
 pub use profile::{Timed, Work};
 pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, task_rows, vectorised};

@@ -3,6 +3,7 @@
 
 use super::backward::{Backward, Rule};
 use super::cpu::CpuIo;
+use super::params::Params;
 use super::real::Real;
 use super::shape::{Spec, Storage};
 use super::traced::Traced;
@@ -47,8 +48,8 @@ pub struct Launch {
     pub kernel: &'static str,
     /// What is bound, from binding 1 on; binding 0 holds `params`.
     pub operands: Vec<Operand>,
-    /// The words of the kernel's uniform block.
-    pub params: Vec<u32>,
+    /// The fields of the kernel's uniform block.
+    pub params: Params,
     /// Workgroups in each dimension.
     pub groups: [u32; 3],
 }

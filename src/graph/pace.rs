@@ -2,6 +2,7 @@
 //! system for long. Pure.
 
 use super::op::Launch;
+use super::params::FIRST_BAND;
 
 /// Seconds that no submit should be expected to pass: watchdogs reset a GPU after two.
 pub(super) const LONGEST: f64 = 0.25;
@@ -32,14 +33,16 @@ pub(super) const SLOWEST: f64 = 4e10;
 /// A launch in bands of workgroups along y, each of which is expected to take at most `longest`
 /// seconds at `rate` operations a second; whole, if its kernel cannot be cut. The bands compute
 /// what the whole does, bit for bit, since no workgroup knows of another.
-pub(super) fn bands(launch: Launch, first_band: Option<u32>, operations: f64, longest: f64, rate: f64) -> Vec<(Launch, f64)> {
+pub(super) fn bands(launch: Launch, can_be_cut: bool, operations: f64, longest: f64, rate: f64) -> Vec<(Launch, f64)> {
     let [x, y, z] = launch.groups;
     let wanted = (operations / (longest * rate)).ceil().clamp(1.0, f64::from(y)) as u32;
-    let (Some(word), 2..) = (first_band, wanted) else { return vec![(launch, 1.0)] };
+    if !can_be_cut || wanted < 2 {
+        return vec![(launch, 1.0)];
+    }
     let height = y.div_ceil(wanted);
     let band = |first: u32| {
         let mut band = Launch { groups: [x, height.min(y - first), z], ..launch.clone() };
-        band.params[word as usize] = first;
+        band.params.push((FIRST_BAND, first.into()));
         let share = f64::from(band.groups[1]) / f64::from(y);
         (band, share)
     };
@@ -52,14 +55,14 @@ mod tests {
 
     #[test]
     fn bands_cover_a_launch_once() {
-        let launch = Launch { kernel: "matmul/tiled", operands: Vec::new(), params: vec![9, 0, 9], groups: [3, 10, 1] };
-        assert_eq!(bands(launch.clone(), None, 1e12, 0.25, 1e9).len(), 1);
-        assert_eq!(bands(launch.clone(), Some(1), 1e8, 0.25, 1e9).len(), 1);
-        let parts = bands(launch.clone(), Some(1), 1e9, 0.25, 1e9);
-        let places: Vec<(u32, u32)> = parts.iter().map(|(band, _)| (band.params[1], band.groups[1])).collect();
-        assert_eq!(places, [(0, 3), (3, 3), (6, 3), (9, 1)]);
+        let launch = Launch { kernel: "matmul/tiled", operands: Vec::new(), params: Vec::new(), groups: [3, 10, 1] };
+        assert_eq!(bands(launch.clone(), false, 1e12, 0.25, 1e9).len(), 1);
+        assert_eq!(bands(launch.clone(), true, 1e8, 0.25, 1e9).len(), 1);
+        let parts = bands(launch.clone(), true, 1e9, 0.25, 1e9);
+        let places: Vec<_> = parts.iter().map(|(band, _)| (band.params[0].1, band.groups[1])).collect();
+        assert_eq!(places, [(0, 3), (3, 3), (6, 3), (9, 1)].map(|(first, height): (u32, u32)| (first.into(), height)));
         assert!((parts.iter().map(|(_, share)| share).sum::<f64>() - 1.0).abs() < 1e-12);
-        assert_eq!(bands(launch, Some(1), 1e15, 0.25, 1e9).len(), 10);
+        assert_eq!(bands(launch, true, 1e15, 0.25, 1e9).len(), 10);
     }
 
     #[test]

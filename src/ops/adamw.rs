@@ -8,6 +8,7 @@ use crate::graph::{
     Backward, Case, CpuIo, Expect, Fill, LOG_BLOCK, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, ViewMut, grid, log_codes,
     unpack, vectorised,
 };
+use crate::params;
 use rayon::prelude::*;
 
 /// The parameter, its moments and its gradient.
@@ -138,7 +139,7 @@ impl Op for AdamW {
         Variant::portable(vec![Launch {
             kernel: if in_codes(specs) { "adamw/plain.q8" } else { "adamw/plain" },
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3)],
-            params: vec![n as u32],
+            params: params! { n: n },
             groups: grid(n.div_ceil(256)),
         }])
     }
@@ -199,18 +200,19 @@ impl Op for AdamWSigns {
         let codes = in_codes(specs);
         // In codes, a workgroup takes a block of 256 columns; else 32 words of signs.
         let groups = if codes { latent.rows * latent.cols.div_ceil(LOG_BLOCK) } else { specs.updates[4].words().div_ceil(32) };
+        let [second, third] = self.members.bounds();
         // Two kernels, because one would bind nine storage buffers, and eight are sure.
         Variant::portable(vec![
             Launch {
                 kernel: if codes { "adamw/signs.q8" } else { "adamw/signs" },
                 operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3), Operand::Up(4), Operand::Up(6)],
-                params: [vec![rows, cols, self.counter as u32], self.members.bounds().to_vec()].concat(),
+                params: params! { rows: rows, columns: cols, counter: self.counter, second: second, third: third },
                 groups: grid(groups),
             },
             Launch {
                 kernel: "adamw/transpose",
                 operands: vec![Operand::Up(4), Operand::Up(5)],
-                params: vec![rows, cols],
+                params: params! { rows: rows, columns: cols },
                 groups: grid(specs.updates[5].words().div_ceil(256)),
             },
         ])

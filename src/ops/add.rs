@@ -2,6 +2,7 @@
 
 use super::{TASK, expect};
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
+use crate::params;
 use rayon::prelude::*;
 
 /// `(n, width) + (n, width) → (n, width)`.
@@ -26,17 +27,12 @@ impl Op for Add {
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.inputs[0].elements();
-        let launch = |second| Launch {
+        Variant::portable(vec![Launch {
             kernel: "add/forward",
-            operands: vec![Operand::In(0), Operand::In(second), Operand::Out(0)],
-            params: vec![n as u32],
+            operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
+            params: params! { n: n },
             groups: grid(n.div_ceil(256)),
-        };
-        let mut variants = Variant::portable(vec![launch(1)]);
-        if cfg!(feature = "wrong-variant") {
-            variants.push(Variant { name: "wrong", storage: Storage::F32, launches: vec![launch(0)] });
-        }
-        variants
+        }])
     }
 
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>) {

@@ -2,11 +2,12 @@
 //! row's log-sum-exp, from which the backward recomputes the probabilities block by block.
 
 use super::group::Heads;
-use super::{bits, expect};
+use super::{expect};
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, grid, matmul, sum,
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, Params, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, grid, matmul, sum,
     vectorised,
 };
+use crate::params;
 use rayon::prelude::*;
 
 /// Whole sequences: `qkv (batch·T, (query + 2·key_value)·d)`, the heads of q, k and v side by side,
@@ -94,10 +95,20 @@ impl Attention {
     }
 
     /// The kernels' parameters; k and v begin at these columns of their rows.
-    fn params(&self, sizes: Sizes, [k, v]: [usize; 2]) -> Vec<u32> {
-        let (batch, Heads { query, key_value }) = (self.batch, sizes.heads);
-        let words = [batch, sizes.queries, sizes.keys, query, key_value, sizes.head_dim, sizes.q_row, sizes.kv_row, k, v];
-        words.iter().map(|&n| n as u32).chain([bits(sizes.scale())]).collect()
+    fn params(&self, sizes: Sizes, [k, v]: [usize; 2]) -> Params {
+        params! {
+            batch: self.batch,
+            queries: sizes.queries,
+            keys: sizes.keys,
+            heads: sizes.heads.query,
+            kv_heads: sizes.heads.key_value,
+            head_dim: sizes.head_dim,
+            q_row: sizes.q_row,
+            kv_row: sizes.kv_row,
+            k_first: k,
+            v_first: v,
+            scale: sizes.scale(),
+        }
     }
 }
 

@@ -8,8 +8,11 @@ mod top;
 pub(crate) use cases::cases;
 pub use top::{DistillTop, MOST_KEPT};
 
-use super::{bits, expect};
-use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, sum, vectorised};
+use super::{expect};
+use crate::graph::{
+    Backward, CpuIo, Launch, Op, Operand, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, sum, vectorised,
+};
+use crate::params;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
@@ -145,11 +148,18 @@ impl Op for Distill {
     }
 }
 
-/// The words of the loss kernels' uniform block.
-fn params(objective: Objective, gradient: bool, logits: Spec, kept: usize) -> Vec<u32> {
+/// The parameters of the loss kernels.
+fn params(objective: Objective, gradient: bool, logits: Spec, kept: usize) -> Params {
     let Objective { next_token, divergence, temperature } = objective;
-    let (rows, vocabulary) = (logits.rows as u32, logits.cols as u32);
-    vec![rows, vocabulary, u32::from(gradient), bits(next_token), bits(temperature), kept as u32, divergence as u32]
+    params! {
+        rows: logits.rows,
+        vocabulary: logits.cols,
+        gradient: gradient,
+        next_token: next_token,
+        temperature: temperature,
+        kept: kept,
+        divergence: divergence as u32,
+    }
 }
 
 /// Whether a divergence is reported: also where another is trained, if there is no gradient.
@@ -288,7 +298,7 @@ impl Op for LossSum {
         Variant::portable(vec![Launch {
             kernel: "distill/sum",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
-            params: vec![specs.inputs[0].rows as u32],
+            params: params! { rows: specs.inputs[0].rows },
             groups: [1, 1, 1],
         }])
     }

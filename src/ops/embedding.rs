@@ -2,6 +2,7 @@
 
 use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
+use crate::params;
 
 /// `table (vocabulary, width)`, `tokens (n, 1)` → `(n, width)`. A table too large for one binding
 /// comes as several inputs, one below the other. Token ids are checked by whoever uploads them; one
@@ -41,7 +42,7 @@ impl Op for Embedding {
                 _ => "embedding/forward",
             },
             operands: vec![Operand::In(part), Operand::In(tables.len()), Operand::Out(0)],
-            params: vec![n as u32, table.cols as u32, vocabulary, first as u32, tables[part].rows as u32],
+            params: params! { positions: n, width: table.cols, vocabulary: vocabulary, first: first, rows: tables[part].rows },
             groups: grid((n * table.cols).div_ceil(256)),
         };
         Variant::portable(parts(tables).map(launch).collect())
@@ -114,7 +115,7 @@ impl Op for EmbeddingGradient {
         Variant::portable(vec![Launch {
             kernel: "embedding/gradient",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
-            params: [dy.rows, dy.cols, self.vocabulary, self.first, specs.updates[0].rows].map(|n| n as u32).to_vec(),
+            params: params! { positions: dy.rows, width: dy.cols, vocabulary: self.vocabulary, first: self.first, rows: specs.updates[0].rows },
             groups: grid(dy.rows),
         }])
     }

@@ -11,9 +11,10 @@ pub(crate) use cases::cases;
 use super::expect;
 use super::group::Members;
 use crate::graph::{
-    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum, task_rows,
+    Backward, CpuIo, Launch, Mat, Op, Operand, Params, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum, task_rows,
     vectorised,
 };
+use crate::params;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -94,7 +95,7 @@ impl Op for FbiLinear {
         Variant::portable(vec![Launch {
             kernel: "fbi_linear/few",
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0)],
-            params: self.params(x, signs, 0),
+            params: self.params(x, signs, false),
             groups: grid(signs.rows.div_ceil(4)),
         }])
     }
@@ -140,15 +141,15 @@ impl FbiLinear {
         let launch = |tier: &Tier| Launch {
             kernel: tier.forward,
             operands: inputs.into_iter().chain([Operand::Out(0), bound]).collect(),
-            params: self.params(x, signs, u32::from(residual.is_some())),
+            params: self.params(x, signs, residual.is_some()),
             groups: tier.groups(x.rows, signs.rows),
         };
         Tier::variants(&self.members, x.cols, |tier| vec![launch(tier)])
     }
 
-    fn params(&self, x: Spec, signs: Spec, add: u32) -> Vec<u32> {
+    fn params(&self, x: Spec, signs: Spec, add: bool) -> Params {
         let [second, third] = self.members.bounds();
-        vec![x.rows as u32, signs.rows as u32, signs.cols as u32, signs.row_words() as u32, second, third, add, 0]
+        params! { tokens: x.rows, rows: signs.rows, columns: signs.cols, row_words: signs.row_words(), second: second, third: third, add: add }
     }
 }
 
@@ -182,16 +183,17 @@ impl Op for FbiLinearInput {
         let (dy, signs) = (specs.inputs[0], specs.inputs[1]);
         let (tokens, width, tiles) = (dy.rows as u32, signs.rows as u32, dy.rows.div_ceil(TILE) as u32);
         let layers = self.members.count() as u32;
+        let [second, third] = self.members.bounds();
         let input = |tier: &Tier| Launch {
             kernel: tier.input,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
-            params: [vec![tokens, width, dy.cols as u32, signs.row_words() as u32], self.members.bounds().to_vec(), vec![0, 0]].concat(),
+            params: params! { tokens: tokens, rows: width, columns: dy.cols, row_words: signs.row_words(), second: second, third: third, add: false },
             groups: tier.groups(dy.rows, signs.rows),
         };
         let scales = || Launch {
             kernel: "fbi_linear/scales",
             operands: vec![Operand::Out(1), Operand::Up(0), Operand::Up(1)],
-            params: vec![layers, tiles, width],
+            params: params! { layers: layers, tiles: tiles, width: width },
             groups: grid((layers * width).div_ceil(256) as usize),
         };
         Tier::variants(&self.members, signs.rows, |tier| vec![input(tier), scales()])
@@ -305,10 +307,11 @@ impl Op for FbiLinearWeight {
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, x) = (specs.inputs[0], specs.inputs[1]);
+        let [second, third] = self.members.bounds();
         let launch = |tier: &Tier| Launch {
             kernel: tier.weight,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0)],
-            params: [vec![dy.cols as u32, x.cols as u32, dy.rows as u32], self.members.bounds().to_vec(), vec![0]].concat(),
+            params: params! { outs: dy.cols, ins: x.cols, tokens: dy.rows, second: second, third: third },
             groups: tier.groups(dy.cols, x.cols),
         };
         Tier::variants(&self.members, x.cols, |tier| vec![launch(tier)])

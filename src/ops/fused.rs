@@ -2,8 +2,9 @@
 //! tape is their oracle, and add no mathematics.
 
 use super::group::Members;
-use super::{Add, FbiLinear, RmsNorm, RmsNormBackward, Swiglu, bits};
+use super::{Add, FbiLinear, RmsNorm, RmsNormBackward, Swiglu};
 use crate::graph::{Case, Fill, Fusion, Launch, Link, Operand, Source, Spec, Storage, Variant, grid};
+use crate::params;
 use std::any::Any;
 
 fn is<O: 'static>(op: &dyn Any) -> bool {
@@ -44,8 +45,16 @@ impl Few<'_> {
             return Vec::new();
         }
         let [second, third] = self.members.bounds();
-        let shape = [x.rows, signs.rows, signs.cols, signs.row_words()].map(|n| n as u32);
-        let params = shape.into_iter().chain([second, third, self.around, bits(self.epsilon)]).collect::<Vec<u32>>();
+        let params = params! {
+            tokens: x.rows,
+            rows: signs.rows,
+            columns: signs.cols,
+            row_words: signs.row_words(),
+            second: second,
+            third: third,
+            around: self.around,
+            epsilon: self.epsilon,
+        };
         // Of a gated pair, a workgroup computes the same rows of both.
         let counted = if self.around & GATED == 0 { usize::MAX } else { 1 };
         let groups = |rows: usize| self.members.ranges().take(counted).map(|range| range.len().div_ceil(rows)).sum();

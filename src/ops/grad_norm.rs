@@ -4,6 +4,7 @@
 use super::control::{CONTROL, Control, NORM};
 use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, vectorised};
+use crate::params;
 use rayon::prelude::*;
 
 /// Partial sums a range is reduced to.
@@ -32,7 +33,7 @@ impl Op for SumSquares {
         Variant::portable(vec![Launch {
             kernel: "grad_norm/squares",
             operands: vec![Operand::In(0), Operand::Up(0)],
-            params: vec![specs.inputs[0].elements() as u32],
+            params: params! { n: specs.inputs[0].elements() },
             groups: [PARTIALS as u32, 1, 1],
         }])
     }
@@ -83,7 +84,7 @@ impl Op for GradNorm {
         Variant::portable(vec![Launch {
             kernel: "grad_norm/norm",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0)],
-            params: vec![specs.inputs[0].elements() as u32],
+            params: params! { n: specs.inputs[0].elements() },
             groups: [1, 1, 1],
         }])
     }

@@ -3,10 +3,11 @@
 
 use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
+use crate::params;
 
 /// Copies of columns: rows, columns copied, width and first column of source and target.
 fn launch(rows: usize, cols: usize, source: (usize, usize), target: (usize, usize), operands: Vec<Operand>) -> Launch {
-    let params = [rows, cols, source.0, source.1, target.0, target.1].map(|n| n as u32).to_vec();
+    let params = params! { rows: rows, cols: cols, source_width: source.0, source_first: source.1, target_width: target.0, target_first: target.1 };
     Launch { kernel: "join/copy", operands, params, groups: grid((rows * cols).div_ceil(256)) }
 }
 

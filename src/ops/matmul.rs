@@ -5,6 +5,7 @@ use crate::graph::{
     Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot, grid, matmul,
     task_rows, unpack, vectorised,
 };
+use crate::params;
 use rayon::prelude::*;
 
 /// Where a product goes.
@@ -130,11 +131,11 @@ impl Op for Matmul {
         let (a_row, a_col) = strides(a, self.transpose_a);
         let (b_row, b_col) = strides(b, self.transpose_b);
         let out = if self.into == Into::Output { Operand::Out(0) } else { Operand::Up(0) };
-        let accumulate = u32::from(self.into == Into::Accumulate);
+        let accumulate = self.into == Into::Accumulate;
         let launch = |kernel, groups| Launch {
             kernel,
             operands: vec![Operand::In(0), Operand::In(1), out],
-            params: vec![m as u32, n as u32, k as u32, a_row, a_col, b_row, b_col, accumulate, 0],
+            params: params! { m: m, n: n, k: k, a_row: a_row, a_col: a_col, b_row: b_row, b_col: b_col, accumulate: accumulate },
             groups,
         };
         let few = m <= FEW && self.transpose_b && !self.transpose_a;

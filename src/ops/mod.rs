@@ -68,11 +68,6 @@ pub const ALL: &[Family] = &[
 /// number of threads.
 pub(crate) const TASK: usize = 16 * 1024;
 
-/// Words of a float parameter.
-pub(crate) fn bits(value: f64) -> u32 {
-    (value as f32).to_bits()
-}
-
 /// Checks that operands have these storages, and counts.
 pub(crate) fn expect(specs: Specs<'_>, inputs: &[Storage], updates: &[Storage]) -> Result<(), String> {
     let check = |role: &str, got: &[Spec], want: &[Storage]| {
@@ -172,5 +167,22 @@ mod tests {
         let (one, many) = (step(true), step(false));
         assert!(one.iter().flatten().all(|value| value.is_finite()));
         assert_eq!(one, many);
+    }
+
+    #[test]
+    fn every_launch_gives_its_kernel_the_fields_that_the_shader_declares() {
+        let mut launches = 0;
+        for case in ALL.iter().flat_map(|family| (family.cases)()) {
+            let (inputs, updates): (Vec<_>, Vec<_>) =
+                (case.inputs.iter().map(|input| input.spec).collect(), case.updates.iter().map(|update| update.spec).collect());
+            for variant in case.op.variants(Specs { inputs: &inputs, updates: &updates }) {
+                for launch in &variant.launches {
+                    let kernel = crate::device::kernel(launch.kernel).unwrap_or_else(|| panic!("{}: there is no kernel {}", case.label, launch.kernel));
+                    crate::graph::words(kernel, &launch.params).unwrap_or_else(|problem| panic!("{} ({}): {problem}", launch.kernel, case.label));
+                    launches += 1;
+                }
+            }
+        }
+        assert!(launches > 300, "{launches}");
     }
 }

@@ -1,7 +1,8 @@
 //! RMSNorm: y = g ⊙ x / √(mean(x²) + ε), and its gradient, which recomputes the norm.
 
-use super::{bits, expect};
+use super::{expect};
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, vectorised};
+use crate::params;
 use rayon::prelude::*;
 
 /// `x (tokens, width)`, `gain (1, width)` → `(tokens, width)`.
@@ -45,7 +46,7 @@ impl Op for RmsNorm {
         Variant::portable(vec![Launch {
             kernel: "rms_norm/forward",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
-            params: vec![x.rows as u32, x.cols as u32, bits(self.epsilon), 0],
+            params: params! { rows: x.rows, width: x.cols, epsilon: self.epsilon, add: false },
             groups: grid(x.rows),
         }])
     }
@@ -90,7 +91,7 @@ pub struct RmsNormBackward {
 impl RmsNormBackward {
     /// Its dispatches; a gradient that reached `x` before can be added to dx on the way.
     pub(crate) fn launches(&self, x: Spec, earlier: Option<Operand>) -> Vec<Launch> {
-        let params = vec![x.rows as u32, x.cols as u32, bits(self.epsilon), u32::from(earlier.is_some())];
+        let params = params! { rows: x.rows, width: x.cols, epsilon: self.epsilon, add: earlier.is_some() };
         let inputs = [0, 1, 2].map(Operand::In);
         // Where there is none, something must be bound all the same.
         let earlier = earlier.unwrap_or(Operand::In(2));

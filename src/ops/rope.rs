@@ -4,6 +4,7 @@
 use super::expect;
 use super::group::Heads;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, ViewMut, grid};
+use crate::params;
 use rayon::prelude::*;
 
 /// `qkv (batch·seq, (query + 2·key_value)·head_dim)`, the heads of q, k and v side by side, `cos` and
@@ -61,15 +62,22 @@ impl Op for Rope {
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (x, cos) = (specs.inputs[0], specs.inputs[1]);
-        let (query, key_value) = (self.heads.query as u32, self.heads.key_value as u32);
         let mut operands = vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::Out(0)];
-        let mut params = vec![x.rows as u32, query, key_value, cos.cols as u32, self.seq as u32, u32::from(self.inverse), cos.rows as u32, 0];
+        let params = params! {
+            rows: x.rows,
+            query_heads: self.heads.query,
+            kv_heads: self.heads.key_value,
+            half_dim: cos.cols,
+            seq: self.seq,
+            inverse: self.inverse,
+            positions: cos.rows,
+            capacity: specs.updates.first().map_or(0, |cache| cache.rows),
+        };
         let mut invocations = x.elements() / 2;
         let kernel = match specs.updates.first() {
             None => "rope/rotate",
             Some(cache) => {
                 operands.extend([Operand::Up(0), Operand::Up(1)]);
-                params[7] = cache.rows as u32;
                 invocations /= if cache.storage == Storage::F16 { 2 } else { 1 };
                 if cache.storage == Storage::F16 { "rope/cache.f16" } else { "rope/cache" }
             }

@@ -4,6 +4,7 @@
 
 use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant};
+use crate::params;
 use crate::rng;
 use std::cmp::Ordering;
 
@@ -208,7 +209,7 @@ impl Op for Sample {
         Variant::portable(vec![Launch {
             kernel: "sample/choose",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2)],
-            params: vec![specs.inputs[0].cols as u32],
+            params: params! { vocabulary: specs.inputs[0].cols },
             groups: [1, 1, 1],
         }])
     }

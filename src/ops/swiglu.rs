@@ -2,6 +2,7 @@
 
 use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, vectorised};
+use crate::params;
 use rayon::prelude::*;
 
 /// `x (tokens, 2·ff)`, gate and up side by side → `(tokens, ff)`.
@@ -40,7 +41,7 @@ impl Op for Swiglu {
         Variant::portable(vec![Launch {
             kernel: "swiglu/forward",
             operands: vec![Operand::In(0), Operand::Out(0)],
-            params: vec![rows as u32, cols as u32 / 2],
+            params: params! { rows: rows, wide: cols / 2 },
             groups: grid((rows * cols / 2).div_ceil(256)),
         }])
     }
@@ -93,7 +94,7 @@ impl Op for SwigluBackward {
         Variant::portable(vec![Launch {
             kernel: "swiglu/backward",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
-            params: vec![rows as u32, cols as u32 / 2],
+            params: params! { rows: rows, wide: cols / 2 },
             groups: grid((rows * cols / 2).div_ceil(256)),
         }])
     }

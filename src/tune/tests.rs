@@ -25,7 +25,7 @@ impl Op for Careless {
         let launch = |n: usize| Launch {
             kernel: "add/forward",
             operands: vec![Operand::In(0), Operand::In(1), Operand::Out(0)],
-            params: vec![n as u32],
+            params: crate::params! { n: n },
             groups: crate::graph::grid(n.div_ceil(256)),
         };
         let variant = |name, n| Variant { name, storage: Storage::F32, launches: vec![launch(n)] };

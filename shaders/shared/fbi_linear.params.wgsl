@@ -1,0 +1,24 @@
+// The parameters of FBI-Linear's products, and of its latent weights' gradient.
+struct Params {
+    tokens: u32,
+    rows: u32,
+    columns: u32,
+    row_words: u32,
+    // First outputs of the second and of the third layer.
+    second: u32,
+    third: u32,
+    // Whether a residual is added.
+    add: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
+}
+
+struct Weight {
+    outs: u32,
+    ins: u32,
+    tokens: u32,
+    second: u32,
+    third: u32,
+    // Workgroups along y that were dispatched before these.
+    first_band: u32,
+}

@@ -1,0 +1,96 @@
+//! The uniform block of a kernel: its fields by name, laid out as the shader declares them. Pure.
+
+use crate::device::Kernel;
+
+/// A field's value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Word {
+    /// A whole number, or a choice: `u32`.
+    Whole(u32),
+    /// A float: `f32`.
+    Float(f32),
+}
+
+impl From<u32> for Word {
+    fn from(value: u32) -> Self {
+        Word::Whole(value)
+    }
+}
+
+impl From<usize> for Word {
+    /// Sizes of tensors are below 2³²: [`Spec`](super::Spec)s are checked when they are made.
+    fn from(value: usize) -> Self {
+        Word::Whole(value as u32)
+    }
+}
+
+impl From<bool> for Word {
+    fn from(value: bool) -> Self {
+        Word::Whole(value.into())
+    }
+}
+
+impl From<f64> for Word {
+    fn from(value: f64) -> Self {
+        Word::Float(value as f32)
+    }
+}
+
+/// Values of fields, in any order. A kernel that is dispatched in bands is told of each by the executor, in
+/// [`FIRST_BAND`], which a launch leaves out.
+pub type Params = Vec<(&'static str, Word)>;
+
+/// The field that says how many workgroups along y were dispatched before.
+pub const FIRST_BAND: &str = "first_band";
+
+/// The parameters of a launch: `params! { rows: x.rows, epsilon: self.epsilon }`.
+#[macro_export]
+macro_rules! params {
+    ($($name:ident: $value:expr),* $(,)?) => {
+        vec![$((stringify!($name), $crate::graph::Word::from($value))),*]
+    };
+}
+
+/// The words of a kernel's block; or the field that is missing, unknown, given twice, or of another type.
+pub(crate) fn words(kernel: &Kernel, params: &Params) -> Result<Vec<u32>, String> {
+    let mut words: Vec<Option<u32>> = kernel.params.iter().map(|field| (field.name == FIRST_BAND).then_some(0)).collect();
+    for (name, value) in params {
+        let place = kernel.params.iter().position(|field| field.name == *name);
+        let place = place.ok_or_else(|| format!("the shader's parameters have no field {name}"))?;
+        let word = match (value, kernel.params[place].float) {
+            (Word::Whole(value), false) => *value,
+            (Word::Float(value), true) => value.to_bits(),
+            (Word::Whole(_), true) => return Err(format!("{name} is an f32 in the shader, and is given a whole number")),
+            (Word::Float(_), false) => return Err(format!("{name} is a u32 in the shader, and is given a float")),
+        };
+        if words[place].replace(word).is_some_and(|_| *name != FIRST_BAND) {
+            return Err(format!("{name} is given twice"));
+        }
+    }
+    let missing = |(field, word): (&crate::device::Field, Option<u32>)| word.ok_or_else(|| format!("the launch gives no {}", field.name));
+    kernel.params.iter().zip(words).map(missing).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::kernel;
+
+    #[test]
+    fn fields_are_placed_by_name_and_what_does_not_fit_is_named() {
+        let norm = kernel("rms_norm/forward").unwrap();
+        let right = params! { epsilon: 0.5, width: 7_u32, add: false, rows: 3_usize };
+        assert_eq!(words(norm, &right).unwrap(), [3, 7, 0.5_f32.to_bits(), 0]);
+        let refused = |params: Params| words(norm, &params).unwrap_err();
+        assert_eq!(refused(params! { rows: 3_u32, width: 7_u32, epsilon: 0.5 }), "the launch gives no add");
+        assert!(refused(params! { row: 3_u32 }).contains("no field row"));
+        assert!(refused(params! { epsilon: 1_u32 }).contains("epsilon is an f32"));
+        assert!(refused(params! { rows: 1.0 }).contains("rows is a u32"));
+        assert!(refused(params! { rows: 1_u32, rows: 1_u32 }).contains("rows is given twice"));
+        let product = kernel("matmul/tiled").unwrap();
+        let mut whole = params! { m: 1_u32, n: 2_u32, k: 3_u32, a_row: 4_u32, a_col: 5_u32, b_row: 6_u32, b_col: 7_u32, accumulate: true };
+        assert_eq!(words(product, &whole).unwrap(), [1, 2, 3, 4, 5, 6, 7, 1, 0]);
+        whole.push((FIRST_BAND, Word::Whole(9)));
+        assert_eq!(words(product, &whole).unwrap()[8], 9);
+    }
+}
