@@ -1,9 +1,9 @@
 //! The conformance tried on operations that are wrong: each must be caught.
 
-use crate::params;
 use super::*;
 use crate::device::{Known, Which, adapters};
 use crate::graph::{Backward, CpuIo, DynOp, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
+use crate::params;
 
 /// a + b, with kernels and twins that do something else.
 #[derive(Clone, Debug)]
@@ -75,7 +75,7 @@ fn gpu() -> Target {
 
 fn knowing(table: &'static [Known]) -> Target {
     let adapters = pollster::block_on(adapters());
-    Target::Gpu(vec![Arc::new(pollster::block_on(Gpu::open_knowing(&adapters[0], Checks::Off, table)).expect("opens"))])
+    Target::Gpu(vec![Arc::new(pollster::block_on(Gpu::open_within(&adapters[0], Checks::Off, u64::MAX, table)).expect("opens"))])
 }
 
 /// The report of the forward of an operation whose second variant is wrong.

@@ -56,17 +56,9 @@ impl Gpu {
         Self::open_within(adapter, checks, u64::MAX, KNOWN).await
     }
 
-    /// As [`Gpu::open`], but at most `binding` bytes can be bound at once, as on a smaller device.
-    pub async fn open_binding(adapter: &Adapter, checks: Checks, binding: u64) -> Result<Self, DeviceError> {
-        Self::open_within(adapter, checks, binding, KNOWN).await
-    }
-
-    /// As [`Gpu::open`], with another table of known failures.
-    pub async fn open_knowing(adapter: &Adapter, checks: Checks, table: &'static [Known]) -> Result<Self, DeviceError> {
-        Self::open_within(adapter, checks, u64::MAX, table).await
-    }
-
-    async fn open_within(adapter: &Adapter, checks: Checks, binding: u64, table: &'static [Known]) -> Result<Self, DeviceError> {
+    /// As [`Gpu::open`], but at most `binding` bytes can be bound at once, as on a smaller device, and with this table of known
+    /// failures.
+    pub async fn open_within(adapter: &Adapter, checks: Checks, binding: u64, table: &'static [Known]) -> Result<Self, DeviceError> {
         adapter.require()?;
         let wanted = wgpu::DeviceDescriptor {
             label: Some("signet"),

@@ -4,9 +4,9 @@
 use super::count::Counter;
 use super::fuse::{Fusion, fuse};
 use super::machine::MachineError;
-use super::params::words;
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
 use super::pace;
+use super::params::words;
 use super::plan::{Plan, Pool, Slot, check_overlaps};
 use super::profile::Work;
 use super::shape::Spec;

@@ -214,12 +214,6 @@ impl Tape {
         self.tensors[tensor.0].accumulator
     }
 
-    /// The same tensor, cut off from gradients.
-    pub fn detach(&mut self, tensor: TensorId) -> TensorId {
-        let info = self.tensors[tensor.0].clone();
-        self.tensor(info.buffer, info.offset, info.spec, false, None)
-    }
-
     /// Number of operations recorded.
     pub fn len(&self) -> usize {
         self.nodes.len()

@@ -1,11 +1,11 @@
 //! Causal attention with grouped query heads. No (T, T) matrix is stored: the forward keeps each
 //! row's log-sum-exp, from which the backward recomputes the probabilities block by block.
 
+use super::expect;
 use super::group::Heads;
-use super::{expect};
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, Params, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, grid, matmul, sum,
-    vectorised,
+    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, grid, matmul,
+    sum, vectorised,
 };
 use crate::params;
 use rayon::prelude::*;

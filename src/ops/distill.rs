@@ -8,7 +8,7 @@ mod top;
 pub(crate) use cases::cases;
 pub use top::{DistillTop, MOST_KEPT};
 
-use super::{expect};
+use super::expect;
 use crate::graph::{
     Backward, CpuIo, Launch, Op, Operand, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, sum, vectorised,
 };

@@ -11,8 +11,8 @@ pub(crate) use cases::cases;
 use super::expect;
 use super::group::Members;
 use crate::graph::{
-    Backward, CpuIo, Launch, Mat, Op, Operand, Params, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum, task_rows,
-    vectorised,
+    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum,
+    task_rows, vectorised,
 };
 use crate::params;
 use rayon::prelude::*;

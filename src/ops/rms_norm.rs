@@ -1,6 +1,6 @@
 //! RMSNorm: y = g ⊙ x / √(mean(x²) + ε), and its gradient, which recomputes the norm.
 
-use super::{expect};
+use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, vectorised};
 use crate::params;
 use rayon::prelude::*;

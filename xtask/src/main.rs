@@ -9,6 +9,7 @@ mod display;
 mod licences;
 mod lints;
 mod program;
+mod quick;
 mod steps;
 mod swiftshader;
 mod system;
@@ -38,6 +39,16 @@ enum Command {
         /// end everything a quarter later, and say what was not finished.
         #[arg(long, value_name = "MINUTES")]
         within: Option<u64>,
+    },
+    /// While working: check format and lints, and run the unit tests of the files that differ from the last commit.
+    Check,
+    /// While working: try every case of one operation, on every device.
+    Op {
+        /// The stem of its file in src/ops.
+        name: String,
+        /// all, auto, cpu, or an adapter's name or index.
+        #[arg(long, default_value = "all")]
+        device: String,
     },
     /// Start the app in a window that nobody sees (Xvfb), train, close, go on.
     Window {
@@ -109,6 +120,8 @@ fn main() -> ExitCode {
     }
     let result = match Arguments::parse().command {
         Command::Test { within } => test::run(within.map(|minutes| Duration::from_secs(60 * minutes))),
+        Command::Check => quick::check(),
+        Command::Op { name, device } => quick::op(&name, &device),
         Command::Window { film: Some(out), .. } => window::film(&out),
         Command::Window { measure: true, .. } => window::measure(),
         Command::Window { shots, .. } => window::scenario(shots.as_deref()).map(|said| println!("{said}")),

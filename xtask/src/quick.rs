@@ -1,0 +1,120 @@
+//! The short loop while working: one operation on every device (`op`), or format, lints and the unit tests of what
+//! changed (`check`). Both build incrementally, beside what the tests build.
+
+use crate::lints;
+use crate::program::{cargo, root, target};
+use crate::steps::{Outcome, Steps, shown};
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
+/// A build that is soon done: little optimised, in many parts, of which only those that changed are compiled again.
+const PROFILE: &str = "--config profile.dev.package.signet.opt-level=1 --config profile.dev.package.signet.codegen-units=256";
+/// The same for unit tests, as `cargo xtask test` compiles them.
+const UNITS: &str = "--config profile.dev.package.signet.opt-level=0 --config profile.dev.package.signet.overflow-checks=true \
+                     --config profile.dev.package.signet.codegen-units=256";
+
+/// Builds the program and tries every case of one operation on a device.
+pub(crate) fn op(name: &str, device: &str) -> Result<(), String> {
+    let known = operations()?;
+    if !known.contains(name) {
+        return Err(format!("there is no operation {name}; there are {}", known.into_iter().collect::<Vec<_>>().join(", ")));
+    }
+    let built = quick(&format!("build --locked --quiet --workspace --bin signet {PROFILE}")).status();
+    if !built.is_ok_and(|status| status.success()) {
+        return Err("signet could not be built, see above".into());
+    }
+    let program = target().join("debug").join(format!("signet{}", std::env::consts::EXE_SUFFIX));
+    let status = Command::new(program).args(["conform", "--device", device, "--filter", &format!("{name}: ")]).status();
+    match status {
+        Ok(status) if status.success() => Ok(()),
+        Ok(_) => Err(format!("a case of {name} fails, see above")),
+        Err(error) => Err(format!("signet: {error}")),
+    }
+}
+
+/// Checks format and lints, and runs the unit tests of the modules whose files differ from the last commit.
+pub(crate) fn check() -> Result<(), String> {
+    let mut steps = Steps::new(None);
+    steps.run("format", || lints::advised(shown(&mut cargo("fmt --all --check"))));
+    let flags = lints::flags().join(" ");
+    steps.run("lints", || lints::printed(shown(&mut quick(&format!("clippy --locked --quiet --workspace --all-targets -- {flags}")))));
+    steps.run("tests", || match changed() {
+        Ok(changed) => units(&changed),
+        Err(error) => Outcome::Failed(error),
+    });
+    steps.finish()
+}
+
+/// Runs the unit tests of these modules; all of them where the root of a crate changed.
+fn units(changed: &BTreeSet<String>) -> Outcome {
+    if changed.is_empty() {
+        return Outcome::Skipped("no file with unit tests differs from the last commit".into());
+    }
+    // Features are those of the whole workspace: those of a part would have most dependencies built again.
+    let mut tests = quick(&format!("test --locked --quiet --workspace --lib --bins {UNITS} --"));
+    if !changed.contains("") {
+        tests.args(changed);
+    }
+    match shown(&mut tests) {
+        Outcome::Passed(_) => Outcome::Passed(changed.iter().cloned().collect::<Vec<_>>().join(", ")),
+        outcome => outcome,
+    }
+}
+
+/// Cargo, building incrementally.
+fn quick(arguments: &str) -> Command {
+    let arguments: Vec<&str> = arguments.split_whitespace().collect();
+    let mut command = cargo(&arguments.join(" "));
+    command.env("CARGO_INCREMENTAL", "1");
+    command
+}
+
+/// The stems of the operations' files.
+fn operations() -> Result<BTreeSet<String>, String> {
+    let shaders = root().join("shaders");
+    let entries = std::fs::read_dir(&shaders).map_err(|error| format!("{}: {error}", shaders.display()))?;
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names.filter_map(|name| name.strip_suffix(".wgsl").filter(|stem| !stem.contains('.')).map(String::from)).collect())
+}
+
+/// The module of every file that differs from the last commit, new ones included.
+fn changed() -> Result<BTreeSet<String>, String> {
+    let mut changed = BTreeSet::new();
+    for arguments in [&["diff", "--name-only", "HEAD"][..], &["ls-files", "--others", "--exclude-standard"]] {
+        let output = Command::new("git").args(arguments).current_dir(root()).output().map_err(|error| format!("git: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("git {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr).trim()));
+        }
+        changed.extend(String::from_utf8_lossy(&output.stdout).lines().filter_map(module));
+    }
+    Ok(changed)
+}
+
+/// The module of a file, within its crate: `src/ops/add.rs` and `shaders/add.wgsl` are `ops::add`.
+fn module(path: &str) -> Option<String> {
+    if let Some(stem) = path.strip_prefix("shaders/").and_then(|file| file.split('.').next()) {
+        return Some(if stem.starts_with("shared/") { "ops".into() } else { format!("ops::{stem}") });
+    }
+    let inner = ["src/", "crates/app/src/", "crates/cli/src/"].iter().find_map(|folder| path.strip_prefix(folder)?.strip_suffix(".rs"))?;
+    let parts = Path::new(inner).iter().filter_map(|part| part.to_str());
+    Some(parts.filter(|part| !["mod", "lib", "main", "tests"].contains(part)).collect::<Vec<_>>().join("::"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_known_by_its_module() {
+        let of = |path: &str| module(path).unwrap();
+        assert_eq!(of("src/ops/add.rs"), "ops::add");
+        assert_eq!(of("shaders/attention.blocked.wgsl"), "ops::attention");
+        assert_eq!(of("shaders/shared/tile.wgsl"), "ops");
+        assert_eq!(of("src/runner/hub/tests.rs"), "runner::hub");
+        assert_eq!(of("src/lib.rs"), "");
+        assert_eq!(of("crates/app/src/train/mod.rs"), "train");
+        assert_eq!((module("docs/app.md"), module("tests/train.rs")), (None, None));
+        assert!(operations().unwrap().contains("fbi_linear") && !operations().unwrap().contains("shared"));
+    }
+}
