@@ -2,10 +2,9 @@
 //! against what the device's memory allows.
 
 use super::{DispatchCounts, KernelRow, Progress, Rates};
-use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
+use crate::graph::{Home, Machine, Storage};
 use crate::infer::{Ahead, Engine, Sampler, Sampling};
 use crate::model::{Linears, LlamaConfig, Purpose, Weights};
-use crate::ops::Add;
 use crate::platform::Clock;
 use crate::rng::Key;
 use anyhow::{Result, ensure};
@@ -74,7 +73,7 @@ pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>,
     let of = 1 + side_parts(&bench) * (1 + usize::from(bench.dense));
     progress(0, of, "measuring memory bandwidth")?;
     let (mut first, device) = machine().await?;
-    let bandwidth = bandwidth(&mut first).await?;
+    let bandwidth = super::kernels::bandwidth(&mut first).await?;
     drop(first);
     let mut at = machine().await?.0;
     let mut told = |done: usize| progress(1 + done, of, "timing the packed model");
@@ -189,33 +188,4 @@ fn fill(machine: &mut Machine, weights: &Weights) -> Result<()> {
         machine.write(&home, &words)?;
     }
     Ok(())
-}
-
-/// Copy bandwidth: bytes a second moved by adding a vector of 128 MiB (or the largest binding) to
-/// itself, one stream read and one written; the best of some runs.
-pub(super) async fn bandwidth(machine: &mut Machine) -> Result<f64> {
-    const RUNS: usize = 6;
-    const COPIES: usize = 4;
-    let cols = 16 << 10;
-    let rows = ((32 << 20) / cols).min(machine.most_words() / cols);
-    let spec = Spec::f32(rows, cols);
-    let home = Home { memory: machine.allocate(Class::Real, spec.words())?, offset: 0, spec };
-    let mut tape = Tape::new();
-    let source = tape.lasting(home);
-    let mut copy = tape.push_one(Add, &[source, source], &[])?;
-    for _ in 1..COPIES {
-        copy = tape.push_one(Add, &[source, source], &[])?;
-    }
-    let end = tape.rows(copy, 0, 1);
-    tape.keep(end);
-    let mut program = machine.compile(tape)?;
-    let mut best = 0f64;
-    for _ in 0..RUNS {
-        let clock = Clock::start();
-        machine.run(&mut program)?;
-        // Reading a row waits for all of it.
-        machine.read_tensor(&program, end).await?;
-        best = best.max((COPIES * 2 * 4 * spec.words()) as f64 / clock.seconds());
-    }
-    Ok(best)
 }

@@ -84,7 +84,7 @@ pub(super) async fn kernels(machine: &mut Machine, programs: &[&Program], rates:
 
 /// What a GPU can do: a copy of a large vector, and the fastest variant of a dense f32 product.
 pub(super) async fn rates(machine: &mut Machine) -> Result<Rates> {
-    let bandwidth = super::decode::bandwidth(machine).await?;
+    let bandwidth = bandwidth(machine).await?;
     let Machine::Gpu(gpu) = machine else { return Ok(Rates { bandwidth, operations: f64::INFINITY }) };
     let n = if gpu.gpu().info().device_type == wgpu::DeviceType::Cpu { 256 } else { 2048 };
     let specs = [Spec::f32(n, n); 2];
@@ -156,4 +156,33 @@ pub async fn dispatch_cost(machine: &mut Machine, progress: Progress<'_>) -> Res
         Ok(best)
     };
     Ok((chain(LONG).await? - chain(SHORT).await?).max(0.0) / (LONG - SHORT) as f64)
+}
+
+/// Copy bandwidth: bytes a second moved by adding a vector of 128 MiB (or the largest binding) to
+/// itself, one stream read and one written; the best of some runs.
+pub(super) async fn bandwidth(machine: &mut Machine) -> Result<f64> {
+    const RUNS: usize = 6;
+    const COPIES: usize = 4;
+    let cols = 16 << 10;
+    let rows = ((32 << 20) / cols).min(machine.most_words() / cols);
+    let spec = Spec::f32(rows, cols);
+    let home = Home { memory: machine.allocate(Class::Real, spec.words())?, offset: 0, spec };
+    let mut tape = Tape::new();
+    let source = tape.lasting(home);
+    let mut copy = tape.push_one(Add, &[source, source], &[])?;
+    for _ in 1..COPIES {
+        copy = tape.push_one(Add, &[source, source], &[])?;
+    }
+    let end = tape.rows(copy, 0, 1);
+    tape.keep(end);
+    let mut program = machine.compile(tape)?;
+    let mut best = 0f64;
+    for _ in 0..RUNS {
+        let clock = Clock::start();
+        machine.run(&mut program)?;
+        // Reading a row waits for all of it.
+        machine.read_tensor(&program, end).await?;
+        best = best.max((COPIES * 2 * 4 * spec.words()) as f64 / clock.seconds());
+    }
+    Ok(best)
 }

@@ -2,7 +2,7 @@
 //! results may be rounded to.
 
 use super::fill::Contents;
-use super::trial::{Watched, share};
+use super::watched::{Watched, share};
 use super::{Outcome, UNIT, broken};
 use crate::graph::{Case, Expect, LOG_BLOCK, Real, Spec, Storage, Traced, log_codes, unpack};
 

@@ -2,7 +2,8 @@
 //! keeps a kernel from being right by agreement with a twin that is wrong.
 
 use super::fill::{Contents, Random};
-use super::trial::{Bench, Trial, share};
+use super::trial::{Bench, Trial};
+use super::watched::share;
 use super::{Outcome, broken};
 use crate::graph::cpu::Data;
 use crate::graph::{Calculus, Case, Class, Forward, Loss, Role, Spec};

@@ -12,6 +12,7 @@ mod markdown;
 mod report;
 mod trial;
 mod verify;
+mod watched;
 
 pub use about::{About, AdapterAbout};
 pub use report::{KnownFailure, ModelCheck, Report, Row, Unavailable};

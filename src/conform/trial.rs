@@ -1,6 +1,7 @@
 //! One case as a tape with contents, run on the oracle and on a device, and the comparison.
 
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
+use super::watched::{Place, Watched, share};
 use super::{Outcome, UNIT, broken, codes};
 use crate::graph::cpu::Data;
 use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
@@ -20,25 +21,6 @@ pub(super) struct Trial {
     pub(super) tape: Tape,
     pub(super) memory: Vec<(Home, Vec<u32>)>,
     pub(super) results: Vec<Watched>,
-}
-
-/// A result.
-pub(super) struct Watched {
-    pub(super) what: String,
-    pub(super) place: Place,
-    pub(super) spec: Spec,
-    /// The input whose gradient it is.
-    pub(super) input: Option<usize>,
-    expect: Expect,
-}
-
-/// Where a result is found.
-#[derive(Clone, Copy)]
-pub(super) enum Place {
-    /// In this lasting operand.
-    Memory(usize),
-    /// In this tensor.
-    Tensor(TensorId),
 }
 
 /// What a device left: the results, and what it wrote where it may not.
@@ -307,13 +289,4 @@ fn within_bounds(watched: &Watched, got: &[u32], oracle: &[Traced], storage: Sto
         got.len()
     );
     Err((worst, failure))
-}
-
-/// An error as a share of what is allowed; without end if either is not a number.
-pub(super) fn share(error: f64, allowed: f64) -> f64 {
-    match error / allowed {
-        _ if error == 0.0 => 0.0,
-        share if share.is_nan() => f64::INFINITY,
-        share => share,
-    }
 }

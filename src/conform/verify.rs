@@ -152,7 +152,7 @@ fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&Got; 3]) -> su
         let size = places().map(|at| value(want, at).abs()).fold(0.0, f64::max);
         let bound = allowed * effect + 2.0 * UNIT * size;
         for at in places() {
-            let share = super::trial::share((value(got, at) - value(want, at)).abs(), bound);
+            let share = super::watched::share((value(got, at) - value(want, at)).abs(), bound);
             if share > 1.0 {
                 let (row, column) = (at / spec.cols, at % spec.cols);
                 let failure = format!(

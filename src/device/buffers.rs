@@ -8,17 +8,6 @@ use std::sync::atomic::Ordering;
 /// the copy until then, so that loading a model would need its size twice.
 const PENDING: usize = 64 * 1024 * 1024;
 
-/// A range of a buffer, as a kernel sees it.
-#[derive(Clone, Copy, Debug)]
-pub struct Bound<'a> {
-    /// The buffer.
-    pub buffer: &'a wgpu::Buffer,
-    /// First byte.
-    pub offset: u64,
-    /// Bytes.
-    pub bytes: u64,
-}
-
 impl Gpu {
     /// A zeroed buffer that kernels read and write.
     pub fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {

@@ -1,15 +1,15 @@
 //! An open GPU: device and queue, with everything that is cached on them.
 
 use super::adapters::{Adapter, lacks};
-use super::buffers::Bound;
+use super::dispatch::{Dispatch, Pipelines};
 use super::faults::{DeviceError, Faults, locked};
-use super::kernels::{Cooperative, Dispatch, Kernel, Pipelines};
+use super::kernels::{Cooperative, Kernel};
 use super::known::{KNOWN, Known};
-use super::readback::{Signal, Staging};
+use super::signal::Signal;
 use crate::platform::IN_PAGE;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 /// Whether wgpu adds checks of its own to the kernels: bounds, loops, divisions. The conformance
 /// is run both ways; training goes without, since the kernels are Signet's own and loop bounding
@@ -45,7 +45,8 @@ pub struct Gpu {
     pub(super) faults: Faults,
     pub(super) checks: Checks,
     pub(super) pipelines: Mutex<Pipelines>,
-    pub(super) staging: Mutex<Staging>,
+    /// Staging buffers that nobody reads.
+    pub(super) staging: Mutex<Vec<wgpu::Buffer>>,
     /// Bytes written since the last submit.
     pub(super) pending: AtomicUsize,
 }
@@ -209,20 +210,6 @@ impl Gpu {
         self.check()?;
         wait.await?;
         self.check()
-    }
-
-    /// Checks that the device answers: writes some words, copies them and reads them back.
-    pub async fn probe(self: &Arc<Self>) -> Result<(), DeviceError> {
-        const WORDS: [u32; 4] = [1, 2, 3, u32::MAX];
-        let buffer = self.storage("the probe of the device", 4 * WORDS.len() as u64)?;
-        self.write(&buffer, 0, &WORDS)?;
-        let range = Bound { buffer: &buffer, offset: 0, bytes: 4 * WORDS.len() as u64 };
-        let read = self.download(&[range])?.wait().await?;
-        if read.concat() == WORDS {
-            Ok(())
-        } else {
-            Err(DeviceError::Unopened { device: self.name.clone(), reason: "it gives back other words than were written".into() })
-        }
     }
 
     /// Why the device is gone, and all its memory with it; `None` while it is there.

@@ -2,20 +2,23 @@
 
 mod adapters;
 mod buffers;
+mod dispatch;
 mod fallback;
 mod faults;
 mod gpu;
 mod kernels;
 mod known;
+mod pipelines;
 mod readback;
+mod signal;
 mod timing;
 
 pub use adapters::{Adapter, Choice, adapters, ranked, select};
-pub use buffers::Bound;
+pub use dispatch::{Bound, Dispatch};
 pub use fallback::{Skipped, first_that_opens};
 pub use faults::DeviceError;
 pub use gpu::{Checks, Gpu};
-pub use kernels::{Access, Cooperative, Dispatch, Field, KERNELS, Kernel, kernel};
+pub use kernels::{Access, Cooperative, Field, KERNELS, Kernel, kernel};
 pub use known::{KNOWN, Known, Which};
 pub use readback::Download;
 pub use wgpu::Backend;

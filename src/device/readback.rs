@@ -2,13 +2,11 @@
 //! mapped at once, so that several may be on their way and none costs a round trip of its own; staging
 //! buffers are used again.
 
-use super::buffers::Bound;
+use super::dispatch::Bound;
 use super::faults::{DeviceError, locked};
 use super::gpu::Gpu;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use super::signal::{Awaited, Signal};
+use std::sync::Arc;
 
 /// Bytes a staging buffer holds at least.
 const STAGING: u64 = 64 * 1024;
@@ -16,10 +14,6 @@ const STAGING: u64 = 64 * 1024;
 const SHARED: u64 = 64 * 1024 * 1024;
 /// Staging buffers that are kept for the next read.
 const KEPT: usize = 4;
-
-/// Staging buffers that nobody reads.
-#[derive(Debug, Default)]
-pub(super) struct Staging(Vec<wgpu::Buffer>);
 
 /// Ranges on their way to the host.
 #[derive(Debug)]
@@ -61,6 +55,20 @@ impl Gpu {
         Ok(Download { gpu: self.clone(), parts })
     }
 
+    /// Checks that the device answers: writes some words, copies them and reads them back.
+    pub async fn probe(self: &Arc<Self>) -> Result<(), DeviceError> {
+        const WORDS: [u32; 4] = [1, 2, 3, u32::MAX];
+        let buffer = self.storage("the probe of the device", 4 * WORDS.len() as u64)?;
+        self.write(&buffer, 0, &WORDS)?;
+        let range = Bound { buffer: &buffer, offset: 0, bytes: 4 * WORDS.len() as u64 };
+        let read = self.download(&[range])?.wait().await?;
+        if read.concat() == WORDS {
+            Ok(())
+        } else {
+            Err(DeviceError::Unopened { device: self.name().into(), reason: "it gives back other words than were written".into() })
+        }
+    }
+
     fn copy(&self, ranges: &[Bound<'_>]) -> Result<Part, DeviceError> {
         let bytes: u64 = ranges.iter().map(|range| range.bytes).sum();
         let staging = self.staging(bytes)?;
@@ -78,7 +86,7 @@ impl Gpu {
 
     /// The smallest free staging buffer that is large enough, else a new one.
     fn staging(&self, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
-        let free = &mut locked(&self.staging).0;
+        let free = &mut locked(&self.staging);
         let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.size() >= bytes);
         if let Some((place, _)) = fitting.min_by_key(|(_, buffer)| buffer.size()) {
             return Ok(free.swap_remove(place));
@@ -88,7 +96,7 @@ impl Gpu {
 
     /// Keeps the smallest: a large one was for a checkpoint, and would sit there unused.
     fn give_back(&self, staging: wgpu::Buffer) {
-        let free = &mut locked(&self.staging).0;
+        let free = &mut locked(&self.staging);
         free.push(staging);
         free.sort_by_key(wgpu::Buffer::size);
         free.truncate(KEPT);
@@ -116,55 +124,5 @@ impl Download {
             self.gpu.give_back(part.staging);
         }
         Ok(values)
-    }
-}
-
-/// The sending end of a callback that is awaited.
-pub(super) struct Signal(Arc<Mutex<Slot>>);
-
-/// The awaiting end.
-#[derive(Debug)]
-pub(super) struct Awaited(Arc<Mutex<Slot>>);
-
-#[derive(Debug, Default)]
-struct Slot {
-    result: Option<Result<(), DeviceError>>,
-    waker: Option<Waker>,
-}
-
-impl Signal {
-    pub(super) fn new() -> (Self, Awaited) {
-        let slot = Arc::<Mutex<Slot>>::default();
-        (Self(slot.clone()), Awaited(slot))
-    }
-
-    pub(super) fn set(self, result: Result<(), DeviceError>) {
-        locked(&self.0).result = Some(result);
-    }
-}
-
-impl Drop for Signal {
-    /// A callback that is dropped uncalled must not leave its reader waiting for ever.
-    fn drop(&mut self) {
-        let mut slot = locked(&self.0);
-        slot.result.get_or_insert_with(|| Err(DeviceError::Lost("it dropped a callback".into())));
-        if let Some(waker) = slot.waker.take() {
-            waker.wake();
-        }
-    }
-}
-
-impl Future for Awaited {
-    type Output = Result<(), DeviceError>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut slot = locked(&self.0);
-        match slot.result.take() {
-            Some(result) => Poll::Ready(result),
-            None => {
-                slot.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! How long dispatches take, by the GPU's own clock.
 
+use super::dispatch::Dispatch;
 use super::faults::DeviceError;
 use super::gpu::Gpu;
-use super::kernels::Dispatch;
 use std::sync::Arc;
 
 /// Queries in a set, WebGPU's most: a beginning and an end for each dispatch.

@@ -1,4 +1,4 @@
-//! The uniform block of a kernel: its fields by name, laid out as the shader declares them. Pure.
+//! The uniform block of a kernel: its fields by name, laid out as the shader declares them.
 
 use crate::device::Kernel;
 

@@ -79,6 +79,13 @@ impl Source {
         })
     }
 
+    /// The paths of a tree as after `use`, resolved from `module`; one that begins with a name below it is taken from there.
+    pub(super) fn tree_of(&self, text: &str, module: &[String]) -> Vec<Vec<String>> {
+        let mut found = Vec::new();
+        Paths { rest: text, at: 0, found: &mut found }.tree(module.to_vec());
+        found.into_iter().map(|(_, path)| path).collect()
+    }
+
     /// Every path of this crate that is named, resolved from `module`, with its offset.
     pub(super) fn paths(&self, module: &[String]) -> Vec<(usize, Vec<String>)> {
         ["crate", "super", "self"].iter().flat_map(|root| self.rooted(root, module)).collect()

@@ -1,40 +1,13 @@
 //! The documents of some files, in order: of plain text what stands between two end tokens, of JSON
 //! lines a row each.
 
+use super::input::{Format, Input};
 use super::reader::Reader;
 use super::rows::{self, Contents, Conversation, RowError};
 use crate::data::DataError;
-use std::path::PathBuf;
 
 /// Plain text of fewer documents is taken as one, white space between them included.
 const FEW: usize = 50;
-
-/// What a file holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// Plain text.
-    Text,
-    /// JSON lines.
-    Rows,
-}
-
-/// Where text comes from.
-#[derive(Clone, Debug)]
-pub(in crate::data) enum Input {
-    /// A file.
-    File(PathBuf),
-    /// Plain text that is part of the program.
-    Embedded(&'static str),
-}
-
-impl Input {
-    fn format(&self) -> Format {
-        match self {
-            Input::File(path) => super::format_of(path),
-            Input::Embedded(_) => Format::Text,
-        }
-    }
-}
 
 /// How conversations become text.
 #[derive(Clone, Copy)]

@@ -2,15 +2,18 @@
 //! pieces and lines (`reader`), JSON rows (`rows`), and the documents in all of them (`documents`).
 
 mod documents;
+mod input;
 mod paths;
 mod reader;
 mod rows;
 mod sample;
 mod unpack;
 
-pub use documents::{Chat, Format};
-pub(super) use documents::{Input, Sink, feed};
-pub use paths::{expand, format_of};
+pub use documents::Chat;
+pub(super) use documents::{Sink, feed};
+pub(super) use input::Input;
+pub use input::{Format, format_of};
+pub use paths::expand;
 pub use reader::{Lines, whole};
 pub use rows::Conversation;
 pub use sample::{Sample, gather, sample};

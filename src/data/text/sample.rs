@@ -1,6 +1,7 @@
 //! Text as text: the beginning of a file, to reckon what all of it holds, and all of some files.
 
-use super::documents::{Chat, Input, Sink, beginning, feed};
+use super::documents::{Chat, Sink, beginning, feed};
+use super::input::Input;
 use super::reader::Reader;
 use crate::data::DataError;
 use std::path::{Path, PathBuf};

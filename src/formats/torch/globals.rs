@@ -1,6 +1,6 @@
 //! The names that a pickle of tensors may have: those that `torch.load(weights_only=True)` knows. Pure.
 
-use super::pickle::brief;
+use super::brief;
 use crate::formats::numbers::{self, Number};
 
 /// Something that a pickle names.

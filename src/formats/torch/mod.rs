@@ -7,6 +7,7 @@ mod legacy;
 mod pickle;
 mod rebuild;
 mod tensor;
+
 #[cfg(test)]
 mod tests;
 mod zip;
@@ -15,7 +16,6 @@ use super::bytes::Bytes;
 use super::content::{self, Kind};
 use super::source::no_tensor;
 use super::{FormatError, TensorSource};
-use pickle::brief;
 use rebuild::{Entry, StateDict};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -168,4 +168,10 @@ fn pickled(entries: &zip::Entries) -> Result<(&str, &zip::Entry), String> {
         (None, _) => Err("it has no data.pkl".into()),
         (Some(_), Some(_)) => Err("it has several data.pkl".into()),
     }
+}
+
+/// A text that a message can show.
+fn brief(text: &str) -> String {
+    let short: String = text.chars().take(100).collect();
+    format!("{short:?}")
 }

@@ -74,12 +74,6 @@ impl Value<'_> {
     }
 }
 
-/// A text that a message can show.
-pub(super) fn brief(text: &str) -> String {
-    let short: String = text.chars().take(100).collect();
-    format!("{short:?}")
-}
-
 /// The machine that a pickle is a program for.
 pub(super) struct Machine<'a> {
     rest: &'a [u8],

@@ -1,7 +1,8 @@
 //! Tensors as a pickle describes them: what it calls, its storages, and the dict that is its result.
 
+use super::brief;
 use super::globals::Global;
-use super::pickle::{Done, Machine, Storage, Tensor, Value, brief};
+use super::pickle::{Done, Machine, Storage, Tensor, Value};
 use crate::formats::numbers;
 use std::collections::HashMap;
 use std::rc::Rc;

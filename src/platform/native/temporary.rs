@@ -9,8 +9,8 @@
 //!     old/NAME/                    the directory that is being replaced
 //! ```
 
+use super::dirs::{make_dir, parent, remove_dir, sync_dir};
 use super::lock::is_at;
-use super::{make_dir, remove_dir};
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, RandomState};
@@ -293,24 +293,6 @@ fn is_temporary(name: &OsStr) -> bool {
 
 fn no_name() -> io::Error {
     io::Error::new(io::ErrorKind::AlreadyExists, "no free name for a temporary file was found")
-}
-
-/// The directory of a path; that of a bare name is the current one.
-pub(super) fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-/// Makes new names in a directory last through a power cut, where the file system can. Windows has no such
-/// call, and needs none.
-pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
-    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    if cfg!(windows) {
-        return Ok(());
-    }
-    match File::open(path).and_then(|dir| dir.sync_all()) {
-        Err(error) if [InvalidInput, PermissionDenied, Unsupported].contains(&error.kind()) => Ok(()),
-        synced => synced,
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Writing files and directories of a desktop, whole or not at all.
 
-use super::temporary::{TemporaryDir, TemporaryFile, parent, sync_dir};
+use super::dirs::sync_dir;
+use super::temporary::{TemporaryDir, TemporaryFile};
 use crate::platform::Output;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
@@ -110,29 +111,6 @@ impl Places {
     }
 }
 
-/// Makes a directory, and those it is in. They outlive a power cut.
-pub fn make_dir(path: &Path) -> io::Result<()> {
-    let made: Vec<&Path> = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();
-    fs::create_dir_all(path)?;
-    made.into_iter().try_for_each(|made| sync_dir(parent(made)))
-}
-
-/// Makes a directory in one that exists; false if there is something of this name already. Of several
-/// processes at once, one makes it.
-pub fn claim_dir(path: &Path) -> io::Result<bool> {
-    match fs::create_dir(path) {
-        Ok(()) => match sync_dir(parent(path)) {
-            Ok(()) => Ok(true),
-            Err(error) => {
-                let _ = fs::remove_dir(path);
-                Err(error)
-            }
-        },
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error),
-    }
-}
-
 /// Adds to the end of a file.
 pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
@@ -149,16 +127,10 @@ pub fn sync(dir: &Path, names: &[&str]) -> io::Result<()> {
     sync_dir(dir)
 }
 
-/// Removes a directory with all it holds, if it is there.
-pub fn remove_dir(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::dirs::remove_dir;
+    use std::fs;
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {

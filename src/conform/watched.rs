@@ -1,0 +1,31 @@
+//! The results of a case: where each is found, and how far off it may be.
+
+use crate::graph::{Expect, Spec, TensorId};
+
+/// A result.
+pub(super) struct Watched {
+    pub(super) what: String,
+    pub(super) place: Place,
+    pub(super) spec: Spec,
+    /// The input whose gradient it is.
+    pub(super) input: Option<usize>,
+    pub(super) expect: Expect,
+}
+
+/// Where a result is found.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    /// In this lasting operand.
+    Memory(usize),
+    /// In this tensor.
+    Tensor(TensorId),
+}
+
+/// An error as a share of what is allowed; without end if either is not a number.
+pub(super) fn share(error: f64, allowed: f64) -> f64 {
+    match error / allowed {
+        _ if error == 0.0 => 0.0,
+        share if share.is_nan() => f64::INFINITY,
+        share => share,
+    }
+}

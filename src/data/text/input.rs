@@ -1,0 +1,56 @@
+//! Where text comes from, and what a file holds by its name.
+
+use std::path::{Path, PathBuf};
+
+/// What a file holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Plain text.
+    Text,
+    /// JSON lines.
+    Rows,
+}
+
+/// Where text comes from.
+#[derive(Clone, Debug)]
+pub(in crate::data) enum Input {
+    /// A file.
+    File(PathBuf),
+    /// Plain text that is part of the program.
+    Embedded(&'static str),
+}
+
+impl Input {
+    pub(super) fn format(&self) -> Format {
+        match self {
+            Input::File(path) => format_of(path),
+            Input::Embedded(_) => Format::Text,
+        }
+    }
+}
+
+/// What a file holds by its name, an ending of compression left aside.
+pub fn format_of(path: &Path) -> Format {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
+    let inner = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    if [".jsonl", ".ndjson", ".json"].iter().any(|ending| inner.ends_with(ending)) { Format::Rows } else { Format::Text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_what_is_in_a_file() {
+        for (name, format) in [
+            ("a.txt", Format::Text),
+            ("A.JSONL", Format::Rows),
+            ("a.jsonl.gz", Format::Rows),
+            ("a.ndjson.zst", Format::Rows),
+            ("a.gz", Format::Text),
+            ("jsonl", Format::Text),
+        ] {
+            assert_eq!(format_of(Path::new(name)), format, "{name}");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Pipelines of kernels, made when first asked for, and what is bound to them.
+
+use super::dispatch::{Bound, Dispatch, Pipeline};
+use super::faults::{DeviceError, locked};
+use super::gpu::{Checks, Gpu};
+use super::kernels::{Access, Kernel};
+use crate::platform::IN_PAGE;
+use std::sync::Arc;
+
+impl Gpu {
+    /// Binds `params` and `operands` to a kernel, in the order of its bindings.
+    pub fn dispatch(&self, kernel: &'static Kernel, params: Bound<'_>, operands: &[Bound<'_>], groups: [u32; 3]) -> Result<Dispatch, DeviceError> {
+        let pipeline = self.pipeline(kernel)?;
+        let entries: Vec<_> = std::iter::once(&params)
+            .chain(operands)
+            .zip(0..)
+            .map(|(bound, binding)| wgpu::BindGroupEntry {
+                binding,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: bound.buffer,
+                    offset: bound.offset,
+                    size: wgpu::BufferSize::new(bound.bytes),
+                }),
+            })
+            .collect();
+        let bindings = self.device.create_bind_group(&wgpu::BindGroupDescriptor { label: Some(kernel.name), layout: &pipeline.layout, entries: &entries });
+        self.check()?;
+        Ok(Dispatch { kernel: kernel.name, pipeline, bindings, groups })
+    }
+
+    fn pipeline(&self, kernel: &'static Kernel) -> Result<Arc<Pipeline>, DeviceError> {
+        let mut cache = locked(&self.pipelines);
+        if let Some(pipeline) = cache.pipelines.get(kernel.name) {
+            return Ok(pipeline.clone());
+        }
+        let module = cache.modules.entry(kernel.unit).or_insert_with(|| self.module(kernel));
+        let pipeline = Arc::new(self.build(kernel, module));
+        self.check()?;
+        cache.pipelines.insert(kernel.name, pipeline.clone());
+        Ok(pipeline)
+    }
+
+    fn module(&self, kernel: &Kernel) -> wgpu::ShaderModule {
+        // Browsers want subgroups asked for in the text, where naga refuses that.
+        let enable = if IN_PAGE && kernel.features.contains(wgpu::Features::SUBGROUP) { "enable subgroups;\n" } else { "" };
+        let source = wgpu::ShaderSource::Wgsl(format!("{enable}{}", kernel.source).into());
+        let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.unit), source };
+        match self.checks {
+            Checks::On => self.device.create_shader_module(descriptor),
+            // SAFETY: every kernel is part of this program, keeps its own indices in range and its
+            // loops finite (the conformance runs each with checks and without), and divides by no zero.
+            Checks::Off => unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) },
+        }
+    }
+
+    fn build(&self, kernel: &Kernel, module: &wgpu::ShaderModule) -> Pipeline {
+        let storage = kernel.operands.iter().map(|access| wgpu::BufferBindingType::Storage { read_only: *access == Access::Read });
+        let entries: Vec<_> = std::iter::once(wgpu::BufferBindingType::Uniform)
+            .chain(storage)
+            .zip(0..)
+            .map(|(ty, binding)| wgpu::BindGroupLayoutEntry {
+                binding,
+                visibility: wgpu::ShaderStages::COMPUTE,
+                ty: wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None },
+                count: None,
+            })
+            .collect();
+        let label = Some(kernel.name);
+        let layout = self.device.create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label, entries: &entries });
+        let whole = self.device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor { label, bind_group_layouts: &[Some(&layout)], immediate_size: 0 });
+        let pipeline = self.device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+            label,
+            layout: Some(&whole),
+            module,
+            entry_point: Some(kernel.entry),
+            compilation_options: Default::default(),
+            cache: None,
+        });
+        Pipeline { layout, pipeline }
+    }
+}

@@ -1,0 +1,57 @@
+//! Callbacks that are awaited.
+
+use super::faults::{DeviceError, locked};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+/// The sending end of a callback that is awaited.
+pub(super) struct Signal(Arc<Mutex<Slot>>);
+
+/// The awaiting end.
+#[derive(Debug)]
+pub(super) struct Awaited(Arc<Mutex<Slot>>);
+
+#[derive(Debug, Default)]
+struct Slot {
+    result: Option<Result<(), DeviceError>>,
+    waker: Option<Waker>,
+}
+
+impl Signal {
+    pub(super) fn new() -> (Self, Awaited) {
+        let slot = Arc::<Mutex<Slot>>::default();
+        (Self(slot.clone()), Awaited(slot))
+    }
+
+    pub(super) fn set(self, result: Result<(), DeviceError>) {
+        locked(&self.0).result = Some(result);
+    }
+}
+
+impl Drop for Signal {
+    /// A callback that is dropped uncalled must not leave its reader waiting for ever.
+    fn drop(&mut self) {
+        let mut slot = locked(&self.0);
+        slot.result.get_or_insert_with(|| Err(DeviceError::Lost("it dropped a callback".into())));
+        if let Some(waker) = slot.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Awaited {
+    type Output = Result<(), DeviceError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = locked(&self.0);
+        match slot.result.take() {
+            Some(result) => Poll::Ready(result),
+            None => {
+                slot.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
