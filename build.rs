@@ -1,6 +1,8 @@
 //! Expands the imports and variants of `shaders/*.wgsl`, checks every result with naga, and writes
 //! the table of kernels that `src/device/kernels.rs` includes. An error in a shader fails the build.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 use naga::WithSpan;
 use naga::proc::Layouter;
 use naga::valid::{Capabilities, FunctionInfo, ModuleInfo, ShaderStages, SubgroupOperationSet, ValidationError, ValidationFlags, Validator};

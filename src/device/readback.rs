@@ -2,6 +2,8 @@
 //! mapped at once, so that several may be on their way and none costs a round trip of its own; staging
 //! buffers are used again.
 
+#![allow(clippy::disallowed_methods)]
+
 use super::dispatch::Bound;
 use super::faults::{DeviceError, locked};
 use super::gpu::Gpu;

@@ -1,6 +1,8 @@
 //! Files, the clock, threads and the CPU's own instructions: the only place that touches them. One
 //! surface, for a desktop (`native`) and for a page (`web`).
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)]
+
 #[cfg(any(test, target_arch = "wasm32"))]
 mod disk;
 pub mod dom;

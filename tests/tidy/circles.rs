@@ -31,7 +31,7 @@ fn in_crate(folder: &str, tree: &Tree) -> Vec<(String, Vec<String>)> {
             // Where the two paths part, siblings do.
             let shared = here.iter().zip(&used).take_while(|(one, other)| one == other).count();
             let (Some(one), Some(other)) = (here.get(shared), used.get(shared)) else { continue };
-            if modules.contains(&[&here[..shared], &[other.clone()]].concat()) {
+            if modules.contains(&[&here[..shared], std::slice::from_ref(other)].concat()) {
                 uses.entry(here[..shared].to_vec()).or_default().entry(one.clone()).or_default().insert(other.clone());
             }
         }

@@ -43,7 +43,7 @@ impl App {
 fn program() -> Result<Command> {
     let here = std::env::current_exe().context("the path of this program")?;
     let places = PLACES.map(|name| here.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)));
-    let Some(found) = places.iter().find(|path| path.is_file()) else {
+    let Some(found) = places.iter().find(|path| runner::is_file(path)) else {
         bail!(
             "the app is a program of its own, and {} is not there. Build it with `cargo run --release -p signet-app`, which also opens it",
             places[0].display()

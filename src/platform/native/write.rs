@@ -130,8 +130,8 @@ pub fn sync(dir: &Path, names: &[&str]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::dirs::remove_dir;
-    use std::fs;
     use super::*;
+    use std::fs;
 
     fn scratch(name: &str) -> PathBuf {
         let dir = std::env::temp_dir().join(format!("signet-{name}-{}", std::process::id()));
