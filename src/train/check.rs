@@ -2,85 +2,26 @@
 //! without an overflow, and written as TOML.
 
 use super::config::{Init, Loss, Precision, Source, TrainConfig};
-use super::guard::GuardConfig;
+use super::settings::{SETTINGS, SettingError, between, refuse};
 use crate::ops::Divergence;
 use std::path::PathBuf;
 
-/// A setting that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("setting {name}: {problem}")]
-pub struct SettingError {
-    /// Its name; those of the guard begin with `guard.`.
-    pub name: &'static str,
-    /// What is wrong, and what is allowed.
-    pub problem: String,
-}
-
-/// Most optimizer steps, and most steps between two of anything.
-const STEPS: u64 = 1 << 40;
 /// Most tokens in a micro-step: more take longer to plan than anybody waits, and `accumulate` does the same.
 const MICRO_TOKENS: u64 = 1 << 20;
 /// Most tokens in a run, so that positions can be counted.
 const TOKENS: u128 = 1 << 62;
-
-fn refuse(name: &'static str, problem: String) -> Result<(), SettingError> {
-    Err(SettingError { name, problem })
-}
-
-fn between<T: PartialOrd + std::fmt::Debug>(name: &'static str, value: T, least: T, most: T) -> Result<(), SettingError> {
-    // A NaN is in no range.
-    if value >= least && value <= most { Ok(()) } else { refuse(name, format!("{value:?} is not between {least:?} and {most:?}")) }
-}
 
 impl TrainConfig {
     /// Refuses settings that make no sense, naming the first.
     pub fn check(&self) -> Result<(), SettingError> {
         self.check_numbers()?;
         self.check_sizes()?;
-        self.guard.check()?;
         self.check_sources()
     }
 
-    /// Each number alone.
+    /// Each number alone, by its range in the table.
     fn check_numbers(&self) -> Result<(), SettingError> {
-        let counts = [
-            ("batch", self.batch as u64, 1, 1 << 16),
-            ("seq", self.seq as u64, 1, 1 << 20),
-            ("accumulate", self.accumulate as u64, 1, 1 << 20),
-            ("steps", self.steps, 1, STEPS),
-            ("warmup", self.warmup, 0, STEPS),
-            ("eval_every", self.eval_every, 0, STEPS),
-            ("eval_batches", self.eval_batches as u64, 1, 1 << 20),
-            ("sample_every", self.sample_every, 0, STEPS),
-            ("sample_tokens", self.sample_tokens as u64, 0, 1 << 16),
-            ("checkpoint_every", self.checkpoint_every, 0, STEPS),
-            ("keep", self.keep as u64, 1, 1 << 20),
-            // What TOML can hold.
-            ("shuffle", self.shuffle, 0, i64::MAX as u64),
-            ("seed", self.seed, 0, i64::MAX as u64),
-        ];
-        for (name, value, least, most) in counts {
-            between(name, value, least, most)?;
-        }
-        let ranges = [
-            ("lr", self.lr, 0.0, 10.0),
-            ("end_lr", self.end_lr, 0.0, 10.0),
-            ("beta1", self.beta1, 0.0, 0.999_999),
-            ("beta2", self.beta2, 0.0, 0.999_999),
-            ("epsilon", self.epsilon, 1e-30, 1.0),
-            ("weight_decay", self.weight_decay, 0.0, 10.0),
-            ("clip", self.clip, 1e-6, 1e30),
-            ("temperature", self.temperature, 0.05, 20.0),
-            ("held_out_share", self.held_out_share, 1e-6, 0.5),
-        ];
-        for (name, value, least, most) in ranges {
-            between(name, value, least, most)?;
-        }
-        let exponent = self.loss_scale.log2();
-        if !self.loss_scale.is_normal() || exponent.fract() != 0.0 || exponent.abs() > 24.0 {
-            return refuse("loss_scale", format!("{} is not a power of two between 2^-24 and 2^24", self.loss_scale));
-        }
-        Ok(())
+        SETTINGS.iter().try_for_each(|setting| setting.check(self))
     }
 
     /// Numbers that bound each other.
@@ -98,7 +39,7 @@ impl TrainConfig {
             let problem = format!("f16 has no room for gradients at a loss scale of {}; set loss_scale = 1024 or more (--loss-scale 1024)", self.loss_scale);
             return refuse("precision", problem);
         }
-        Ok(())
+        between("guard.patience", self.guard.patience, 1, self.guard.window)
     }
 
     /// What it reads.
@@ -157,17 +98,6 @@ impl TrainConfig {
             ("held_out", self.held_out.as_ref()),
         ];
         one.into_iter().filter_map(|(name, path)| Some((name, path?))).chain(self.data.iter().map(|path| ("data", path)))
-    }
-}
-
-impl GuardConfig {
-    fn check(&self) -> Result<(), SettingError> {
-        between("guard.window", self.window, 1, 1 << 16)?;
-        between("guard.patience", self.patience, 1, self.window)?;
-        between("guard.norm_z", self.norm_z, 0.0, 1e9)?;
-        between("guard.loss_z", self.loss_z, 0.0, 1e9)?;
-        between("guard.tolerate", self.tolerate, 1, 1 << 20)?;
-        between("guard.rollbacks", self.rollbacks, 0, 1 << 20)
     }
 }
 

@@ -28,6 +28,7 @@ mod run_error;
 mod run_toml;
 mod samples;
 mod schedule;
+mod settings;
 mod setup;
 #[cfg_attr(not(feature = "pictures"), allow(dead_code, reason = "lines are for pictures"))]
 mod spread;
@@ -43,7 +44,6 @@ mod verify;
 
 pub use crate::ops::Divergence;
 pub use changes::{Changed, Changes};
-pub use check::SettingError;
 pub use checkpoint::{Checkpoint, CheckpointError, State};
 pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
 pub use curves::{Axis, Curves, Group};
@@ -63,6 +63,7 @@ pub use record::{RecordedLines, RunRecord};
 pub use run_dir::{LONGEST_NAME, RunDir, check_name, check_same, checkpoint, checkpoints, newest_record, numbered, run_settings};
 pub use run_error::RunError;
 pub use schedule::Schedule;
+pub use settings::{NONE, PathKind, SETTINGS, Setting, SettingError, SettingGroup, SettingKind, SettingValue, Words, setting};
 pub use setup::{Setup, Shapes, TeacherShape, plan};
 pub use spread::Average;
 pub use step::{Losses, PendingReport, Step, StepError, StepReport, StepShape};

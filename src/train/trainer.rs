@@ -8,7 +8,6 @@ mod settle;
 
 use super::baseline::{constant_losses, unigram};
 use super::changes::Changes;
-use super::check::SettingError;
 use super::checkpoint::{Checkpoint, CheckpointError, State, restore};
 use super::config::TrainConfig;
 use super::curves::{Axis, Curves};
@@ -20,6 +19,7 @@ use super::record::RunRecord;
 use super::run_dir::RunDir;
 use super::run_error::RunError;
 use super::schedule::Schedule;
+use super::settings::SettingError;
 use super::setup::Setup;
 use super::step::{PendingReport, Step, StepError};
 use crate::data::{Batch, Batches, CacheError, Corpus, DataError, TeacherCache, Tokenizer, TokenizerError, held_out};

@@ -1,17 +1,18 @@
 //! The form of a new run: it explains itself, says what the run would take before it is started, and
 //! starts it only when nothing stands in the way.
 
-use super::fields::{FIELDS, Field, Group, Kind, NONE, field_of};
 use super::inputs::Inputs;
 use super::plan::Planning;
 use super::preset::Presets;
 use super::start::name_problem;
-use super::values::{Checked, Form, default_text};
+use super::values::{Checked, Form};
 use crate::dialog::{Dialog, Pick};
 use crate::shared::Shared;
 use crate::{heading, section};
 use eframe::egui::{self, Id, Panel, RichText, Role, ScrollArea, Sense, Shape, Stroke, Ui, WidgetInfo};
-use signet::runner::{Command, Event, InputKind, Reply, TrainConfig, TrainRequest, Tuning, Wake, Worker};
+use signet::runner::{
+    Command, Event, InputKind, NONE, PathKind, Reply, Setting, SettingGroup, SettingKind, TrainConfig, TrainRequest, Tuning, Wake, Worker, setting,
+};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -152,7 +153,7 @@ impl FormPanel {
             InputKind::Tokenizer => "tokenizer",
             InputKind::TeacherCache => "teacher_cache",
         };
-        let field = field_of(name).expect("it is in the table");
+        let field = setting(name).expect("it is in the table");
         form.set(field, path.display().to_string());
         self.replace(&format!("{} = {}", field.label, path.display()), form, shared);
     }
@@ -184,7 +185,7 @@ impl FormPanel {
             Some((Browse::OpenPreset, path)) => self.send(Command::OpenSettings { path }),
             Some((Browse::SavePreset, path)) => self.save_preset(path),
             Some((Browse::Field(name), path)) => {
-                if let Some(field) = field_of(name) {
+                if let Some(field) = setting(name) {
                     shared.settings.form.set(field, path.display().to_string());
                 }
             }
@@ -215,18 +216,14 @@ impl FormPanel {
     }
 
     fn basics(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        for (group, title) in [(Group::Model, "Model"), (Group::Teacher, "Teacher and loss"), (Group::Schedule, "Schedule"), (Group::Batch, "Batch")] {
+        for group in SettingGroup::ALL.into_iter().filter(|group| !group.is_advanced()) {
             ui.separator();
-            ui.label(RichText::new(title).strong());
-            for field in FIELDS.iter().filter(|field| field.group == group) {
-                self.field(ui, field, shared);
-            }
+            self.group(ui, group, shared);
             match group {
-                Group::Model => self.planning.model_ui(ui),
-                Group::Teacher => self.data_ui(ui, shared),
-                Group::Schedule => schedule(ui, &self.checked.config),
-                Group::Batch => self.planning.length_ui(ui),
-                Group::Advanced(_) => {}
+                SettingGroup::Model => self.planning.model_ui(ui),
+                SettingGroup::Schedule => schedule(ui, &self.checked.config),
+                SettingGroup::Batch => self.planning.length_ui(ui),
+                _ => {}
             }
         }
     }
@@ -234,22 +231,26 @@ impl FormPanel {
     fn advanced(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.separator();
         egui::CollapsingHeader::new("Advanced").id_salt("advanced").show(ui, |ui| {
-            let mut last = "";
-            for field in FIELDS {
-                let Group::Advanced(title) = field.group else { continue };
-                if title != last {
-                    ui.add_space(4.0);
-                    ui.label(RichText::new(title).strong());
-                    last = title;
-                }
-                self.field(ui, field, shared);
+            for group in SettingGroup::ALL.into_iter().filter(|group| group.is_advanced()) {
+                ui.add_space(4.0);
+                self.group(ui, group, shared);
             }
         });
         // What is refused is shown even where it is folded away.
-        let hidden = FIELDS.iter().filter(|field| matches!(field.group, Group::Advanced(_)));
-        for field in hidden {
+        for field in SettingGroup::ALL.into_iter().filter(|group| group.is_advanced()).flat_map(SettingGroup::settings) {
             if let Some(problem) = self.problem(field.name) {
                 refused(ui, &format!("{}: {problem}", field.label));
+            }
+        }
+    }
+
+    /// The title of a group, and its settings.
+    fn group(&mut self, ui: &mut Ui, group: SettingGroup, shared: &mut Shared) {
+        ui.label(RichText::new(group.title()).strong());
+        for field in group.settings() {
+            match field.kind {
+                SettingKind::Paths => self.data_ui(ui, shared),
+                _ => self.field(ui, field, shared),
             }
         }
     }
@@ -260,21 +261,21 @@ impl FormPanel {
     }
 
     /// One setting: what it is called, what it is, a way back, and beneath it what is wrong.
-    fn field(&mut self, ui: &mut Ui, field: &'static Field, shared: &mut Shared) {
+    fn field(&mut self, ui: &mut Ui, field: &'static Setting, shared: &mut Shared) {
         let mut text = shared.settings.form.text(field);
         let before = text.clone();
         section(ui, field.name, |ui| {
             ui.horizontal_wrapped(|ui| {
                 // A checkbox bears its name itself.
                 let id = match field.kind {
-                    Kind::Flag => Id::NULL,
+                    SettingKind::Flag => Id::NULL,
                     _ => named(ui, field.label).on_hover_text(field.help).id,
                 };
                 self.widget(ui, field, id, &mut text, shared.surroundings.folders());
-                if text != default_text(field) {
-                    let back = ui.small_button("Reset").on_hover_text(format!("Back to the default: {}", default_text(field)));
+                if text != field.default().to_string() {
+                    let back = ui.small_button("Reset").on_hover_text(format!("Back to the default: {}", field.default()));
                     if back.accessible_name(format!("Reset {}", field.label)).clicked() {
-                        text = default_text(field);
+                        text = field.default().to_string();
                     }
                 }
             });
@@ -287,29 +288,32 @@ impl FormPanel {
         }
     }
 
-    fn widget(&mut self, ui: &mut Ui, field: &'static Field, label: Id, text: &mut String, folders: bool) {
+    fn widget(&mut self, ui: &mut Ui, field: &'static Setting, label: Id, text: &mut String, folders: bool) {
         let help = |response: egui::Response| {
             ui_description(&response, field.help);
-            response.on_hover_text(format!("{}. By default {}", field.help, default_text(field)))
+            response.on_hover_text(format!("{}. By default {}", field.help, field.default()))
         };
         match field.kind {
-            Kind::Flag => {
+            SettingKind::Flag => {
                 let mut on = text == "true";
                 help(ui.checkbox(&mut on, field.label));
                 *text = on.to_string();
             }
-            Kind::Whole | Kind::Real => _ = help(ui.add(egui::TextEdit::singleline(text).desired_width(90.0)).labelled_by(label)),
-            Kind::Text => _ = help(ui.add(egui::TextEdit::singleline(text).desired_width(180.0)).labelled_by(label)),
-            Kind::Choice(choices) => _ = help(choose(ui, choices, None, text).labelled_by(label)),
-            Kind::Named(choices, kind) => {
+            SettingKind::Whole(..) | SettingKind::Real(..) | SettingKind::PowerOfTwo(_) => {
+                _ = help(ui.add(egui::TextEdit::singleline(text).desired_width(90.0)).labelled_by(label))
+            }
+            // A list of its own.
+            SettingKind::Paths => {}
+            SettingKind::Text => _ = help(ui.add(egui::TextEdit::singleline(text).desired_width(180.0)).labelled_by(label)),
+            SettingKind::Choice(choices) => _ = help(choose(ui, choices, None, text).labelled_by(label)),
+            SettingKind::Named(choices, kind) | SettingKind::Path(choices, kind) => {
                 help(choose(ui, choices, Some("a path…"), text).labelled_by(label));
                 // A path may begin with one of the words: whoever is typing it goes on.
                 let id = Id::unique(("path", field.name));
                 if !choices.iter().any(|(name, _)| name == text) || ui.memory(|memory| memory.has_focus(id)) {
                     let edit = ui.add(egui::TextEdit::singleline(text).id(id).desired_width(180.0).hint_text("path"));
                     edit.accessible_name(format!("{}: path", field.label));
-                    let folder = folders && matches!(kind, InputKind::Model | InputKind::TeacherCache);
-                    let file = kind != InputKind::TeacherCache;
+                    let (folder, file) = (folders && kind != PathKind::File, kind != PathKind::Folder);
                     for (said, name, pick, can) in [("Browse…", "Browse for", Pick::File, file), ("Folder…", "Browse folders for", Pick::Folder, folder)] {
                         if can && ui.button(said).accessible_name(format!("{name} {}", field.label)).clicked() {
                             self.dialog.open(Browse::Field(field.name), pick);

@@ -3,7 +3,6 @@
 mod controls;
 mod curves;
 mod earlier;
-mod fields;
 mod form;
 mod inputs;
 mod last;

@@ -1,16 +1,15 @@
 //! Beginning the run that the form describes: what stands in the way, and a press that waits for the plan.
 
-use super::fields::field_of;
 use super::form::FormPanel;
 use super::values::Form;
 use crate::shared::Shared;
 use eframe::egui::{self, RichText, Ui};
-use signet::runner::{self, TrainRequest};
+use signet::runner::{self, TrainRequest, setting};
 
 impl FormPanel {
     /// Why the run cannot be started now; none if it can.
     fn obstacle(&self, shared: &Shared) -> Option<String> {
-        let label = |name: &str| field_of(name).map_or(name.to_string(), |field| field.label.to_string());
+        let label = |name: &str| setting(name).map_or(name.to_string(), |setting| setting.label.to_string());
         let form = &shared.settings.form;
         if shared.training.is_some() {
             return Some("a run is in training".into());

@@ -1,16 +1,15 @@
 //! What the form holds: for each setting the text that was typed, so that nothing typed is lost, and
 //! the settings that it makes.
 
-use super::fields::{FIELDS, Field, Kind, NONE};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use signet::runner::{SettingError, TrainConfig};
+use signet::runner::{SETTINGS, Setting, SettingError, SettingKind, TrainConfig, setting};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::LazyLock;
 
-/// All settings as by default.
-static DEFAULTS: LazyLock<Map<String, Value>> = LazyLock::new(|| values(&TrainConfig::default()));
+/// The settings that are typed into fields: all but the list of text files.
+pub(super) fn fields() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| setting.kind != SettingKind::Paths)
+}
 
 /// The form's contents, remembered between starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,15 +43,14 @@ pub(super) struct Checked {
 impl Form {
     /// The form of some settings.
     pub(super) fn of(config: &TrainConfig, name: String, device: String) -> Self {
-        let values = values(config);
-        let differs = FIELDS.iter().filter(|field| part(&values, field.name) != part(&DEFAULTS, field.name));
-        let typed = differs.map(|field| (field.name.to_string(), text(part(&values, field.name)))).collect();
+        let differs = fields().filter(|field| field.get(config) != field.default());
+        let typed = differs.map(|field| (field.name.to_string(), field.get(config).to_string())).collect();
         Self { name, device, data: config.data.clone(), typed }
     }
 
     /// What stands in a field.
-    pub(super) fn text(&self, field: &Field) -> String {
-        self.typed.get(field.name).cloned().unwrap_or_else(|| default_text(field))
+    pub(super) fn text(&self, field: &Setting) -> String {
+        self.typed.get(field.name).cloned().unwrap_or_else(|| field.default().to_string())
     }
 
     /// Adds a text file, unless it is there.
@@ -63,8 +61,8 @@ impl Form {
     }
 
     /// Puts something into a field.
-    pub(super) fn set(&mut self, field: &Field, text: String) {
-        if text == default_text(field) {
+    pub(super) fn set(&mut self, field: &Setting, text: String) {
+        if text == field.default().to_string() {
             self.typed.remove(field.name);
         } else {
             self.typed.insert(field.name.into(), text);
@@ -73,109 +71,28 @@ impl Form {
 
     /// Its settings, and all that is wrong with them.
     pub(super) fn check(&self) -> Checked {
-        let mut problems = BTreeMap::new();
-        let mut values = DEFAULTS.clone();
-        for field in FIELDS {
+        let (mut config, mut problems) = (TrainConfig { data: self.data.clone(), ..TrainConfig::default() }, BTreeMap::new());
+        for field in fields() {
             let Some(typed) = self.typed.get(field.name) else { continue };
-            match value(field.kind, typed).and_then(|value| check_type(field.name, value)) {
-                Ok(value) => put(&mut values, field.name, value),
-                Err(problem) => _ = problems.insert(field.name.to_string(), problem),
+            if let Err(problem) = put(&mut config, field, typed) {
+                problems.insert(field.name.to_string(), problem);
             }
         }
-        let mut config: TrainConfig = serde_json::from_value(Value::Object(values)).unwrap_or_default();
-        config.data = self.data.clone();
         // Each refusal is found by putting the one before back to its default.
         while let Err(SettingError { name, problem }) = config.check() {
-            if problems.insert(name.into(), problem).is_some() {
+            let reset = setting(name).is_some_and(|setting| setting.set(&mut config, setting.default()).is_ok());
+            if problems.insert(name.into(), problem).is_some() || !reset {
                 break;
             }
-            let mut values = self::values(&config);
-            put(&mut values, name, part(&DEFAULTS, name).clone());
-            config = serde_json::from_value(Value::Object(values)).unwrap_or_default();
         }
         Checked { config, problems }
     }
 }
 
-fn values(config: &TrainConfig) -> Map<String, Value> {
-    match serde_json::to_value(config) {
-        Ok(Value::Object(values)) => values,
-        // A path that is not UTF-8: it is refused where it is given.
-        _ => Map::new(),
-    }
-}
-
-fn part<'a>(values: &'a Map<String, Value>, name: &str) -> &'a Value {
-    let found = match name.split_once('.') {
-        Some((outer, inner)) => values.get(outer).and_then(|outer| outer.get(inner)),
-        None => values.get(name),
-    };
-    found.unwrap_or(&Value::Null)
-}
-
-fn put(values: &mut Map<String, Value>, name: &str, value: Value) {
-    match name.split_once('.') {
-        Some((outer, inner)) => {
-            if let Some(Value::Object(outer)) = values.get_mut(outer) {
-                outer.insert(inner.into(), value);
-            }
-        }
-        None => _ = values.insert(name.into(), value),
-    }
-}
-
-/// What stands in a field at first.
-pub(super) fn default_text(field: &Field) -> String {
-    text(part(&DEFAULTS, field.name))
-}
-
-/// A value as it is typed.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Null => NONE.into(),
-        Value::Number(number) if number.is_f64() => short(number.as_f64().unwrap_or_default()),
-        value => value.to_string(),
-    }
-}
-
-/// A number as briefly as it can be typed.
-fn short(value: f64) -> String {
-    let (plain, scientific) = (format!("{value}"), format!("{value:e}"));
-    if plain.len() > scientific.len() + 1 { scientific } else { plain }
-}
-
-/// What was typed as a value; an error says what is wrong with the text.
-fn value(kind: Kind, typed: &str) -> Result<Value, String> {
-    let number = typed.trim().replace('_', "");
-    match kind {
-        Kind::Whole => {
-            let whole = number.parse::<u64>().ok().or_else(|| {
-                let value = number.parse::<f64>().ok()?;
-                (value >= 0.0 && value.fract() == 0.0 && value <= 2f64.powi(53)).then_some(value as u64)
-            });
-            whole.map(Value::from).ok_or_else(|| format!("{typed:?} is no whole number from 0 on; write 1000 or 1e3"))
-        }
-        Kind::Real => {
-            let value = number.parse::<f64>().ok().filter(|value| value.is_finite());
-            value.map(Value::from).ok_or_else(|| format!("{typed:?} is no number; write 0.0002 or 2e-4"))
-        }
-        Kind::Flag => Ok(Value::Bool(typed == "true")),
-        Kind::Choice(choices) if !choices.iter().any(|(name, _)| *name == typed) => Err(format!("{typed:?} is none of the choices")),
-        // Of what may be none, these have no word of their own for it.
-        Kind::Named(_, signet::runner::InputKind::TeacherCache | signet::runner::InputKind::Text) if typed == NONE => Ok(Value::Null),
-        Kind::Choice(_) | Kind::Text | Kind::Named(..) => Ok(Value::from(typed)),
-    }
-}
-
-/// A setting's value, if the settings can have it: whole numbers have fewer bits in a page.
-fn check_type(name: &str, value: Value) -> Result<Value, String> {
-    let mut values = DEFAULTS.clone();
-    put(&mut values, name, value.clone());
-    match serde_json::from_value::<TrainConfig>(Value::Object(values)) {
-        Ok(_) => Ok(value),
-        Err(error) => Err(format!("it cannot be {}: {error}", text(&value))),
-    }
+/// Sets a setting to what was typed; an error says why it cannot be that. Whole numbers have fewer bits in a page.
+fn put(config: &mut TrainConfig, field: &Setting, typed: &str) -> Result<(), String> {
+    let value = field.parse(typed)?;
+    field.set(config, value.clone()).map_err(|problem| format!("it cannot be {value}: {problem}"))
 }
 
 #[cfg(test)]
@@ -185,17 +102,26 @@ mod tests {
 
     #[test]
     fn every_setting_has_a_field_and_every_field_a_setting() {
-        let mut values = values(&TrainConfig::default());
-        for field in FIELDS {
-            assert_eq!(value(field.kind, &default_text(field)).as_ref(), Ok(part(&values, field.name)), "{}", field.name);
+        // Each typed alone is what the settings get: another text than the default's, and the default's is not kept.
+        for field in fields() {
+            let other = match field.kind {
+                SettingKind::Flag => (field.default().to_string() != "true").to_string(),
+                SettingKind::Whole(..) => "7".into(),
+                SettingKind::Real(..) | SettingKind::PowerOfTwo(_) => "0.25".into(),
+                SettingKind::Choice(words) => words.iter().map(|(word, _)| word.to_string()).find(|word| *word != field.default().to_string()).unwrap(),
+                _ => "other".into(),
+            };
+            let mut form = Form::default();
+            form.set(field, other.clone());
+            let mut config = TrainConfig::default();
+            put(&mut config, field, &form.typed[field.name]).unwrap();
+            assert_eq!(field.get(&config).to_string(), other, "{}", field.name);
+            assert_eq!(Form::of(&config, String::new(), "auto".into()), form, "{}", field.name);
+            form.set(field, field.default().to_string());
+            assert_eq!(form, Form::default(), "{}", field.name);
         }
-        for field in FIELDS {
-            match field.name.split_once('.') {
-                Some((outer, inner)) => _ = values[outer].as_object_mut().unwrap().remove(inner),
-                None => _ = values.remove(field.name),
-            }
-        }
-        assert_eq!(Value::Object(values), serde_json::json!({ "data": [], "guard": {} }));
+        let left: Vec<&str> = SETTINGS.iter().map(|setting| setting.name).filter(|name| fields().all(|field| field.name != *name)).collect();
+        assert_eq!(left, ["data"], "a setting that is not typed needs a place of its own in the form");
     }
 
     #[test]
@@ -214,17 +140,20 @@ mod tests {
 
     #[test]
     fn a_value_that_no_setting_can_hold_is_refused_alone() {
-        // As 5000000000 of 32 bits in a page.
-        assert!(check_type("batch", Value::from(-1)).unwrap_err().contains("it cannot be -1"));
-        assert_eq!(check_type("batch", Value::from(7)), Ok(Value::from(7)));
-        assert_eq!(check_type("guard.window", Value::from(9)), Ok(Value::from(9)));
+        // As 5000000000 of 32 bits in a page: of a wrong type here.
+        let [seed, window] = ["seed", "guard.window"].map(|name| setting(name).unwrap());
+        let text = signet::runner::SettingValue::Text("many".into());
+        assert!(seed.set(&mut TrainConfig::default(), text).unwrap_err().contains("many"));
+        let mut config = TrainConfig::default();
+        assert_eq!((put(&mut config, window, "9"), config.guard.window), (Ok(()), 9));
+        assert!(put(&mut config, window, "-1").unwrap_err().contains("no whole number") && config.guard.window == 9);
     }
 
     #[test]
     fn all_that_is_wrong_is_told_and_nothing_typed_is_lost() {
         let mut form = Form::default();
         for (name, typed) in [("lr", "fast"), ("steps", "-3"), ("batch", "1e9"), ("guard.window", "0"), ("warmup", "5000"), ("seed", "1e3")] {
-            form.set(FIELDS.iter().find(|field| field.name == name).unwrap(), typed.into());
+            form.set(setting(name).unwrap(), typed.into());
         }
         let checked = form.check();
         let refused: Vec<&str> = checked.problems.keys().map(String::as_str).collect();

@@ -1,0 +1,131 @@
+//! The table has a row for every field of the settings, and each row is whole.
+
+use super::*;
+use std::collections::BTreeSet;
+
+/// All settings with a value for those that may have none.
+fn full() -> TrainConfig {
+    TrainConfig { teacher_cache: Some("c".into()), held_out: Some("h".into()), ..TrainConfig::default() }
+}
+
+/// Names and values as TOML has them, those of inner tables by their full names.
+fn flat(config: &TrainConfig) -> std::collections::BTreeMap<String, String> {
+    let mut all = std::collections::BTreeMap::new();
+    for (name, value) in toml::Table::try_from(config).unwrap() {
+        match value {
+            toml::Value::Table(inner) => all.extend(inner.into_iter().map(|(field, value)| (format!("{name}.{field}"), value.to_string()))),
+            value => _ = all.insert(name, value.to_string()),
+        }
+    }
+    all
+}
+
+/// Another value of a setting than its default, within its range.
+fn other(setting: &Setting) -> SettingValue {
+    match (setting.kind, setting.default()) {
+        (_, SettingValue::Flag(value)) => SettingValue::Flag(!value),
+        (_, SettingValue::Whole(value)) => SettingValue::Whole(value + 1),
+        (_, SettingValue::Real(value)) => SettingValue::Real(value / 2.0),
+        (SettingKind::Choice(words), SettingValue::Text(now)) => SettingValue::Text(words.iter().find(|(word, _)| *word != now).unwrap().0.into()),
+        (_, SettingValue::Text(_)) => SettingValue::Text("other".into()),
+        (_, SettingValue::Path(_)) => SettingValue::Path(Some("other".into())),
+        (_, SettingValue::Paths(_)) => SettingValue::Paths(vec!["other".into()]),
+    }
+}
+
+#[test]
+fn every_field_of_the_settings_has_a_row() {
+    let fields: BTreeSet<String> = flat(&full()).into_keys().collect();
+    let rows: BTreeSet<String> = SETTINGS.iter().map(|setting| setting.name.to_string()).collect();
+    let missing: Vec<&String> = fields.difference(&rows).collect();
+    assert!(missing.is_empty(), "src/train/settings/table.rs has no row for {missing:?}");
+    assert_eq!(rows, fields);
+    assert_eq!(rows.len(), SETTINGS.len(), "a setting has two rows");
+}
+
+#[test]
+fn a_row_sets_the_field_of_its_name_and_no_other() {
+    for setting in SETTINGS {
+        let (mut config, value) = (TrainConfig::default(), other(setting));
+        setting.set(&mut config, value.clone()).unwrap();
+        assert_eq!(setting.get(&config), value, "{}", setting.name);
+        let (before, after) = (flat(&TrainConfig::default()), flat(&config));
+        let changed: Vec<&String> = after.iter().filter(|(name, value)| before.get(*name) != Some(*value)).map(|(name, _)| name).collect();
+        assert_eq!(changed, [setting.name]);
+        assert!(setting.set(&mut config, SettingValue::Paths(vec![])).is_err() || setting.kind == SettingKind::Paths, "{}", setting.name);
+    }
+}
+
+#[test]
+fn a_row_says_what_it_is_in_a_line_and_has_a_place_and_an_option_of_its_own() {
+    let mut seen = BTreeSet::new();
+    for setting in SETTINGS {
+        for text in [setting.label, setting.help, setting.option_help] {
+            assert!(!text.is_empty() && !text.contains('\n') && !text.ends_with('.'), "{}: {text:?}", setting.name);
+        }
+        assert!(seen.insert(setting.option()) && seen.insert(setting.label.into()), "{}: option or label is taken", setting.name);
+        assert!(!setting.inverted || setting.kind == SettingKind::Flag, "{}", setting.name);
+    }
+    for group in SettingGroup::ALL {
+        let places: Vec<u8> = group.settings().map(|setting| setting.place).collect();
+        assert!(!places.is_empty() && places.iter().copied().eq(1..=places.len() as u8), "{group:?}: {places:?}");
+    }
+    assert_eq!(SettingGroup::ALL.map(|group| group.settings().count()).iter().sum::<usize>(), SETTINGS.len());
+}
+
+#[test]
+fn what_is_shown_is_what_is_parsed() {
+    for setting in SETTINGS {
+        for value in [setting.default(), other(setting)] {
+            assert_eq!(setting.parse(&value.to_string()), Ok(value), "{}", setting.name);
+        }
+        if let Some(before) = setting.before {
+            let value = setting.parse(before).unwrap();
+            assert_eq!(value.to_string(), before);
+            setting.set(&mut TrainConfig::default(), value).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_choice_offers_every_word_and_words_of_its_own_alone() {
+    let mut choices = 0;
+    for setting in SETTINGS {
+        let SettingKind::Choice(words) = setting.kind else { continue };
+        let error = setting.set(&mut TrainConfig::default(), SettingValue::Text("?".into())).unwrap_err();
+        // unknown variant `?`, expected one of `a`, `b`
+        let known: BTreeSet<&str> = error.split('`').skip(3).step_by(2).collect();
+        assert_eq!(words.iter().map(|(word, _)| *word).collect::<BTreeSet<_>>(), known, "{}", setting.name);
+        choices += 1;
+    }
+    assert!(choices > 5);
+}
+
+#[test]
+fn the_default_is_in_range_and_both_ends_of_a_range_are_its_ends() {
+    for setting in SETTINGS {
+        let check = |value: SettingValue| {
+            let mut config = TrainConfig::default();
+            setting.set(&mut config, value).unwrap();
+            setting.check(&config).map_err(|error| error.name)
+        };
+        assert_eq!(check(setting.default()), Ok(()), "{}", setting.name);
+        let (good, bad): (Vec<SettingValue>, Vec<SettingValue>) = match setting.kind {
+            SettingKind::Whole(least, most) => (
+                [least, most].map(SettingValue::Whole).into(),
+                [least.checked_sub(1), most.checked_add(1)].into_iter().flatten().map(SettingValue::Whole).collect(),
+            ),
+            SettingKind::Real(least, most) => {
+                ([least, most].map(SettingValue::Real).into(), [least.next_down(), most.next_up(), f64::NAN].map(SettingValue::Real).into())
+            }
+            SettingKind::PowerOfTwo(most) => {
+                let powers = |exponents: [i32; 2]| exponents.map(|exponent| SettingValue::Real(2f64.powi(exponent)));
+                let most = i32::from(most);
+                (powers([-most, most]).into(), [&powers([-most - 1, most + 1])[..], &[SettingValue::Real(3.0), SettingValue::Real(f64::NAN)]].concat())
+            }
+            _ => continue,
+        };
+        good.into_iter().for_each(|value| assert_eq!(check(value), Ok(()), "{}", setting.name));
+        bad.into_iter().for_each(|value| assert_eq!(check(value.clone()), Err(setting.name), "{} = {value}", setting.name));
+    }
+}
