@@ -1,39 +1,26 @@
-//! `signet data`, and the options by which commands read text.
+//! `signet data`.
 
 use super::output::{self, put, size};
+use super::settings::{Name, SettingOptions, Taken};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{self, Command, DataReport, DataRequest, Event, Runner, TrainConfig};
 use std::path::PathBuf;
 
-/// How text is read, of commands that take it with --data.
-#[derive(Args, Clone, Default, PartialEq)]
-pub(super) struct TextOptions {
-    /// Of JSON lines the field that is read; auto takes text, messages (through the model's chat template) or token_ids.
-    #[arg(long, value_name = "NAME")]
-    field: Option<String>,
-    /// The share of documents that is held out (0.02 is one in fifty); of fewer than fifty, of the text's end.
-    #[arg(long, value_name = "SHARE")]
-    held_out_share: Option<f64>,
-    /// A file, or a pattern of several, that is held out in place of a share.
-    #[arg(long, value_name = "FILE")]
-    held_out: Option<PathBuf>,
-    /// Shuffle documents as wholes, in an order that this number decides; 0 leaves them as they lie.
-    #[arg(long, value_name = "SEED")]
-    shuffle: Option<u64>,
-}
+/// The settings that `data` takes as options.
+struct OfData;
 
-impl TextOptions {
-    /// Puts what was given into the settings.
-    pub(super) fn set(&self, config: &mut TrainConfig) {
-        if let Some(field) = &self.field {
-            config.field = field.clone();
-        }
-        config.held_out_share = self.held_out_share.unwrap_or(config.held_out_share);
-        config.held_out = self.held_out.clone().or(config.held_out.take());
-        config.shuffle = self.shuffle.unwrap_or(config.shuffle);
-    }
+impl Taken for OfData {
+    const SOME: Option<&'static [Name]> = Some(&[
+        ("teacher", Some("The teacher, whose tokenizer and chat template are used: embedded, none, or a model directory")),
+        ("tokenizer", None),
+        ("field", None),
+        ("held_out_share", None),
+        ("held_out", None),
+        ("shuffle", None),
+        ("seq", None),
+    ]);
 }
 
 /// Look at a text as a run would read it: documents, tokens, what is held out, and the first rows. It is tokenized if it was not.
@@ -44,17 +31,8 @@ pub(super) struct Data {
     /// Settings from a TOML file; options given here come on top.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The teacher, whose tokenizer and chat template are used: embedded, none, or a model directory.
-    #[arg(long)]
-    teacher: Option<String>,
-    /// embedded, or a tokenizer.json or its directory, with the tokens and the chat template that the files beside it declare.
-    #[arg(long)]
-    tokenizer: Option<String>,
     #[command(flatten)]
-    text: TextOptions,
-    /// Tokens in a sequence.
-    #[arg(long)]
-    seq: Option<usize>,
+    settings: SettingOptions<OfData>,
     /// Documents to show.
     #[arg(long, default_value_t = 3)]
     rows: usize,
@@ -87,16 +65,11 @@ impl Data {
         if !self.files.is_empty() {
             config.data = self.files.clone();
         }
-        if let Some(name) = &self.teacher {
-            config.teacher = name.clone().into();
+        self.settings.set(&mut config);
+        if self.settings.has("teacher") {
             // Nothing is trained: a text can be looked at without a teacher.
             config.loss = runner::Loss::Ar;
         }
-        if let Some(name) = &self.tokenizer {
-            config.tokenizer = name.clone().into();
-        }
-        config.seq = self.seq.unwrap_or(config.seq);
-        self.text.set(&mut config);
         Ok(config)
     }
 }

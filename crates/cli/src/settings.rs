@@ -1,179 +1,122 @@
-//! The options by which `train` takes each setting of a run.
+//! Options made from the table of settings: all of them for `train`, some for commands that only read text.
 
-use super::choice;
-use super::data::TextOptions;
-use clap::Args;
-use signet::runner::{Divergence, Loss, MatrixStorage, Moments, Precision, Recomputation, TrainConfig};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use signet::runner::{SETTINGS, Setting, SettingKind, SettingValue, TrainConfig, setting};
+use std::marker::PhantomData;
 use std::path::PathBuf;
+use std::sync::LazyLock;
 
-/// An option for every setting; what is not given stays as it is.
-#[derive(Args, Clone, Default, PartialEq)]
-pub(super) struct SettingOptions {
-    /// tiny, 5M, 130M, 1.3B, 7B, 13B, or the path of a config.json.
-    #[arg(long)]
-    model: Option<String>,
-    /// Keep the linear layers in full precision: a teacher, or a baseline.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    full_precision: Option<bool>,
-    /// The teacher: embedded, none, a model directory, or its name on Hugging Face (owner/name).
-    #[arg(long)]
-    teacher: Option<String>,
-    /// Learn from this cache of the teacher, made by `signet teach`, in place of the teacher itself.
-    #[arg(long, value_name = "DIR")]
-    teacher_cache: Option<PathBuf>,
-    /// With a cache: measure held-out text against the teacher itself, which takes its memory.
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    eval_teacher: Option<bool>,
-    /// How the teacher's matrices are kept on the device: f16, f32, or q8 (8-bit blocks).
-    #[arg(long, value_parser = choice::<MatrixStorage>)]
-    teacher_storage: Option<MatrixStorage>,
-    /// embedded, or a tokenizer.json or its directory, with the tokens and the chat template that the files beside it declare.
-    #[arg(long)]
-    tokenizer: Option<String>,
-    /// Files of text to train on, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.
-    #[arg(long, num_args = 1..)]
-    data: Vec<PathBuf>,
-    #[command(flatten)]
-    text: TextOptions,
-    /// First weights: scratch, teacher, or a model directory.
-    #[arg(long)]
-    init: Option<String>,
-    /// ad (the teacher's distribution), ar (the next token), or mix (half of each).
-    #[arg(long, value_parser = choice::<Loss>)]
-    loss: Option<Loss>,
-    /// With ad and mix, how far from the teacher is measured: forward (KL of the student from the teacher, the paper's),
-    /// reverse (KL of the teacher from the student), or js (Jensen–Shannon, between the two).
-    #[arg(long, value_parser = choice::<Divergence>)]
-    divergence: Option<Divergence>,
-    /// Temperature of the distillation: divides the logits of both.
-    #[arg(long)]
-    temperature: Option<f64>,
-    /// f32, or f16: whether dense products may hold their factors in f16 on a GPU.
-    #[arg(long, value_parser = choice::<Precision>)]
-    precision: Option<Precision>,
-    /// Power of two that the loss is multiplied by on the device; f16 needs 1024 or more.
-    #[arg(long)]
-    loss_scale: Option<f32>,
-    /// Decides initial weights and the order of data.
-    #[arg(long)]
-    seed: Option<u64>,
-    /// Sequences in a micro-step.
-    #[arg(long)]
-    batch: Option<usize>,
-    /// Tokens in a sequence.
-    #[arg(long)]
-    seq: Option<usize>,
-    /// Micro-steps in an optimizer step.
-    #[arg(long)]
-    accumulate: Option<usize>,
-    /// Compute activations again instead of holding them: auto (as little as makes the run fit), light (norms and SwiGLU only), on, or off.
-    #[arg(long, value_parser = choice::<Recomputation>)]
-    recompute: Option<Recomputation>,
-    /// Optimizer steps.
-    #[arg(long)]
-    steps: Option<u64>,
-    /// Highest learning rate.
-    #[arg(long)]
-    lr: Option<f64>,
-    /// Learning rate at the end.
-    #[arg(long)]
-    end_lr: Option<f64>,
-    /// Steps of warm-up.
-    #[arg(long)]
-    warmup: Option<u64>,
-    /// How AdamW's moments are stored: f32, or q8 (blocks of 8-bit codes).
-    #[arg(long, value_parser = choice::<Moments>)]
-    moments: Option<Moments>,
-    /// Weight decay.
-    #[arg(long)]
-    weight_decay: Option<f64>,
-    /// Largest gradient norm.
-    #[arg(long)]
-    clip: Option<f64>,
-    /// β₁ of AdamW.
-    #[arg(long)]
-    beta1: Option<f64>,
-    /// β₂ of AdamW.
-    #[arg(long)]
-    beta2: Option<f64>,
-    /// ε of AdamW.
-    #[arg(long)]
-    epsilon: Option<f64>,
-    /// Steps between evaluations on held-out text.
-    #[arg(long)]
-    eval_every: Option<u64>,
-    /// Held-out batches looked at.
-    #[arg(long)]
-    eval_batches: Option<usize>,
-    /// Steps between samples of text; 0 for none.
-    #[arg(long)]
-    sample_every: Option<u64>,
-    /// What samples continue.
-    #[arg(long)]
-    sample_prompt: Option<String>,
-    /// Tokens of a sample.
-    #[arg(long)]
-    sample_tokens: Option<usize>,
-    /// Steps between checkpoints; 0 for one at the end.
-    #[arg(long)]
-    checkpoint_every: Option<u64>,
-    /// Checkpoints kept, besides the best.
-    #[arg(long)]
-    keep: Option<usize>,
-    #[command(flatten)]
-    guard: GuardOptions,
+/// The name of a setting, and its help where a command explains it otherwise than `train`.
+pub(super) type Name = (&'static str, Option<&'static str>);
+
+/// The settings that a command takes as options.
+pub(super) trait Taken {
+    /// Their names, in the order of the help; none for all settings.
+    const SOME: Option<&'static [Name]>;
 }
 
-/// The guard against spikes.
-#[derive(Args, Clone, Default, PartialEq)]
-struct GuardOptions {
-    /// Skip and roll back spikes; --guard=false only skips steps that are not finite.
-    #[arg(long = "guard", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    enabled: Option<bool>,
-    /// Guard: steps it remembers.
-    #[arg(long = "guard-window", value_name = "STEPS")]
-    window: Option<usize>,
-    /// Guard: steps it needs before it judges.
-    #[arg(long = "guard-patience", value_name = "STEPS")]
-    patience: Option<usize>,
-    /// Guard: robust z-score of the gradient norm above which a step is skipped.
-    #[arg(long = "guard-norm-z", value_name = "Z")]
-    norm_z: Option<f64>,
-    /// Guard: robust z-score of the loss above which a step is a spike.
-    #[arg(long = "guard-loss-z", value_name = "Z")]
-    loss_z: Option<f64>,
-    /// Guard: spikes or skipped steps in a row after which the run rolls back.
-    #[arg(long = "guard-tolerate", value_name = "STEPS")]
-    tolerate: Option<usize>,
-    /// Guard: rollbacks after which the run stops.
-    #[arg(long = "guard-rollbacks", value_name = "N")]
-    rollbacks: Option<usize>,
+/// All settings.
+pub(super) struct All;
+
+impl Taken for All {
+    const SOME: Option<&'static [Name]> = None;
 }
 
-/// Sets the fields of `$to` for which `$from` has a value.
-macro_rules! set {
-    ($from:expr => $to:expr; $($name:ident),*) => { $(if let Some(value) = $from.$name.clone() { $to.$name = value.into(); })* };
+/// Options for settings; one that is not given stays as it is.
+pub(super) struct SettingOptions<T> {
+    given: Vec<(&'static Setting, SettingValue)>,
+    taken: PhantomData<T>,
 }
 
-impl SettingOptions {
+impl<T: Taken> SettingOptions<T> {
+    /// The settings with the help of their options.
+    fn rows() -> Vec<(&'static Setting, &'static str)> {
+        let row = |(name, help): &Name| {
+            let setting = setting(name).expect("commands name settings of the table");
+            (setting, help.unwrap_or(setting.option_help))
+        };
+        T::SOME.map_or_else(|| SETTINGS.iter().map(|setting| (setting, setting.option_help)).collect(), |some| some.iter().map(row).collect())
+    }
+
     /// Returns true if any was given.
     pub(super) fn any(&self) -> bool {
-        *self != Self::default()
+        !self.given.is_empty()
+    }
+
+    /// Returns true if one was given.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.given.iter().any(|(setting, _)| setting.name == name)
     }
 
     /// Puts the values that were given into the settings.
     pub(super) fn set(&self, config: &mut TrainConfig) {
-        set!(self => config; model, teacher, eval_teacher, teacher_storage, tokenizer, init, loss, divergence, temperature, precision, loss_scale);
-        set!(self => config; seed, batch, seq, accumulate, recompute, steps, lr, end_lr, warmup, moments, weight_decay, clip, beta1, beta2, epsilon);
-        set!(self => config; eval_every, eval_batches, sample_every, sample_prompt, sample_tokens, checkpoint_every, keep);
-        set!(self.guard => config.guard; enabled, window, patience, norm_z, loss_z, tolerate, rollbacks);
-        config.binary = self.full_precision.map_or(config.binary, |full| !full);
-        config.teacher_cache = self.teacher_cache.clone().or(config.teacher_cache.take());
-        if !self.data.is_empty() {
-            config.data = self.data.clone();
+        for (setting, value) in &self.given {
+            setting.set(config, value.clone()).expect("it was tried when it was parsed");
         }
-        self.text.set(config);
     }
+}
+
+impl<T: Taken> Args for SettingOptions<T> {
+    fn augment_args(command: Command) -> Command {
+        command.args(Self::rows().into_iter().map(|(setting, help)| option(setting, help)))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<T: Taken> FromArgMatches for SettingOptions<T> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let given = Self::rows().into_iter().filter_map(|(setting, _)| Some((setting, value(setting, matches)?))).collect();
+        Ok(Self { given, taken: PhantomData })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The names of a setting's option and of its value: clap borrows them for as long as the program runs.
+fn names(setting: &Setting) -> (&'static str, &'static str) {
+    static NAMES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
+        let names = |setting: &Setting| (setting.option(), setting.value_name.map_or_else(|| setting.name.to_uppercase(), String::from));
+        SETTINGS.iter().map(names).collect()
+    });
+    let place = SETTINGS.iter().position(|other| other.name == setting.name).expect("it is in the table");
+    let (option, value) = &NAMES[place];
+    (option, value)
+}
+
+/// The option of a setting.
+fn option(setting: &'static Setting, help: &'static str) -> Arg {
+    let (long, value_name) = names(setting);
+    let option = Arg::new(setting.name).long(long).help(help).value_name(value_name);
+    // One of the words that TOML has, or an error that lists them.
+    let word = move |text: &str| setting.set(&mut TrainConfig::default(), SettingValue::Text(text.into())).map(|()| text.to_string());
+    match setting.kind {
+        SettingKind::Flag => option.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true").value_parser(value_parser!(bool)),
+        SettingKind::Whole(..) => option.value_parser(value_parser!(u64)),
+        SettingKind::Real(..) | SettingKind::PowerOfTwo(_) => option.value_parser(value_parser!(f64)),
+        SettingKind::Text | SettingKind::Named(..) => option.value_parser(value_parser!(String)),
+        SettingKind::Choice(_) => option.value_parser(word),
+        SettingKind::Path(..) => option.value_parser(value_parser!(PathBuf)),
+        SettingKind::Paths => option.value_parser(value_parser!(PathBuf)).num_args(1..).action(ArgAction::Append),
+    }
+}
+
+/// The value of a setting, if its option was given.
+fn value(setting: &Setting, matches: &ArgMatches) -> Option<SettingValue> {
+    let name = setting.name;
+    Some(match setting.kind {
+        SettingKind::Flag => SettingValue::Flag(*matches.get_one::<bool>(name)? != setting.inverted),
+        SettingKind::Whole(..) => SettingValue::Whole(*matches.get_one(name)?),
+        SettingKind::Real(..) | SettingKind::PowerOfTwo(_) => SettingValue::Real(*matches.get_one(name)?),
+        SettingKind::Text | SettingKind::Named(..) | SettingKind::Choice(_) => SettingValue::Text(matches.get_one::<String>(name)?.clone()),
+        SettingKind::Path(..) => SettingValue::Path(Some(matches.get_one::<PathBuf>(name)?.clone())),
+        SettingKind::Paths => SettingValue::Paths(matches.get_many::<PathBuf>(name)?.cloned().collect()),
+    })
 }
 
 #[cfg(test)]
@@ -184,7 +127,7 @@ mod tests {
     #[derive(Parser)]
     struct Line {
         #[command(flatten)]
-        settings: SettingOptions,
+        settings: SettingOptions<All>,
     }
 
     fn parsed(line: &[String]) -> TrainConfig {
@@ -193,44 +136,43 @@ mod tests {
         config
     }
 
-    /// The option of a setting, and another value than the default's.
-    fn option(name: &str, value: &toml::Value) -> String {
-        let option = match name {
-            "binary" => "full-precision".to_string(),
-            "guard.enabled" => "guard".to_string(),
-            name => name.replace(['.', '_'], "-"),
+    /// The option of a setting with another value than the default, and that value.
+    fn other(setting: &Setting) -> (String, SettingValue) {
+        let value = match (setting.kind, setting.default()) {
+            (_, SettingValue::Flag(value)) => SettingValue::Flag(!value),
+            (_, SettingValue::Whole(value)) => SettingValue::Whole(value + 1),
+            (_, SettingValue::Real(value)) => SettingValue::Real(value * 2.0),
+            (SettingKind::Choice(words), SettingValue::Text(now)) => SettingValue::Text(words.iter().find(|(word, _)| *word != now).unwrap().0.into()),
+            (_, SettingValue::Text(_)) => SettingValue::Text("other".into()),
+            (_, SettingValue::Path(_)) => SettingValue::Path(Some("other".into())),
+            (_, SettingValue::Paths(_)) => SettingValue::Paths(vec!["other".into()]),
         };
-        let value = match (name, value) {
-            ("loss", _) => "mix".into(),
-            ("divergence", _) => "js".into(),
-            ("precision", _) => "f16".into(),
-            ("recompute", _) => "light".into(),
-            ("moments", _) => "q8".into(),
-            ("teacher_storage", _) => "f32".into(),
-            ("binary", _) => "true".into(),
-            (_, toml::Value::Boolean(value)) => (!value).to_string(),
-            (_, toml::Value::Integer(value)) => (value + 1).to_string(),
-            (_, toml::Value::Float(value)) => (value * 2.0).to_string(),
-            (_, _) => "other".into(),
+        let typed = match &value {
+            SettingValue::Flag(value) => (*value != setting.inverted).to_string(),
+            value => value.to_string(),
         };
-        format!("--{option}={value}")
+        (format!("--{}={typed}", setting.option()), value)
     }
 
     #[test]
     fn every_setting_has_an_option() {
-        let all = TrainConfig { teacher_cache: Some("c".into()), held_out: Some("h".into()), ..TrainConfig::default() };
-        let table = toml::Table::try_from(&all).unwrap();
-        let guard = table["guard"].as_table().unwrap().iter().map(|(name, value)| (format!("guard.{name}"), value));
-        let names: Vec<(String, &toml::Value)> =
-            table.iter().filter(|(name, _)| *name != "guard").map(|(name, value)| (name.clone(), value)).chain(guard).collect();
-        assert!(names.len() > 45, "{}", names.len());
-        for (name, value) in names {
-            let line = option(&name, value);
-            let config = toml::Table::try_from(parsed(std::slice::from_ref(&line))).unwrap();
-            let differs = |(key, now): (&String, &toml::Value)| toml::Table::try_from(TrainConfig::default()).unwrap().get(key) != Some(now);
-            let changed: Vec<&String> = config.iter().filter(|&pair| differs(pair)).map(|(key, _)| key).collect();
-            assert_eq!(changed, [name.split('.').next().unwrap()], "{line}");
+        for setting in SETTINGS {
+            let (line, value) = other(setting);
+            let mut expected = TrainConfig::default();
+            setting.set(&mut expected, value).unwrap();
+            assert_eq!(parsed(std::slice::from_ref(&line)), expected, "{line}");
+            assert!(expected != TrainConfig::default(), "{line}");
         }
         assert!(parsed(&[]) == TrainConfig::default());
+        let lines: Vec<String> = SETTINGS.iter().map(|setting| other(setting).0).collect();
+        let all = parsed(&lines);
+        assert!(SETTINGS.iter().all(|setting| setting.get(&all) == other(setting).1));
+    }
+
+    #[test]
+    fn a_word_that_is_none_of_a_choice_is_refused_with_those_that_are() {
+        let error = Line::try_parse_from(["train", "--loss", "kl"]).err().unwrap().to_string();
+        assert!(error.contains("--loss <LOSS>") && error.contains("unknown variant `kl`, expected one of `ad`, `ar`, `mix`"), "{error}");
+        assert!(!Line::parse_from(["train"]).settings.any() && Line::parse_from(["train", "--full-precision"]).settings.has("binary"));
     }
 }

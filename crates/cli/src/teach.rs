@@ -1,11 +1,29 @@
 //! `signet teach`.
 
 use super::output::{self, put_json};
+use super::settings::{Name, SettingOptions, Taken};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{self, Command, Event, Runner, TeachRequest, TrainConfig};
 use std::path::PathBuf;
+
+/// The settings that `teach` takes as options.
+struct OfTeach;
+
+impl Taken for OfTeach {
+    const SOME: Option<&'static [Name]> = Some(&[
+        ("teacher", Some("The teacher: embedded, a model directory, or its name on Hugging Face (owner/name)")),
+        ("tokenizer", None),
+        ("data", Some("Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any")),
+        ("field", None),
+        ("held_out_share", None),
+        ("held_out", None),
+        ("shuffle", None),
+        ("seq", None),
+        ("temperature", Some("Temperature of the distillation")),
+    ]);
+}
 
 /// Keep a teacher's likeliest tokens for every position of a text, so that `train --teacher-cache`
 /// needs no teacher. Given again, it makes what is missing.
@@ -20,23 +38,8 @@ pub(super) struct Teach {
     /// Settings of the runs it is for, from a TOML file; options given here come on top.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The teacher: embedded, a model directory, or its name on Hugging Face (owner/name).
-    #[arg(long)]
-    teacher: Option<String>,
-    /// embedded, or a tokenizer.json or its directory, with the tokens and the chat template that the files beside it declare.
-    #[arg(long)]
-    tokenizer: Option<String>,
-    /// Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.
-    #[arg(long, num_args = 1..)]
-    data: Vec<PathBuf>,
     #[command(flatten)]
-    text: super::data::TextOptions,
-    /// Tokens in a sequence.
-    #[arg(long)]
-    seq: Option<usize>,
-    /// Temperature of the distillation.
-    #[arg(long)]
-    temperature: Option<f64>,
+    settings: SettingOptions<OfTeach>,
     /// Where it is computed: auto, cpu, or an adapter's name or index.
     #[arg(long, default_value = "auto")]
     device: String,
@@ -77,18 +80,7 @@ impl Teach {
             Some(path) => runner::settings(path)?,
             None => TrainConfig::default(),
         };
-        if let Some(name) = &self.teacher {
-            config.teacher = name.clone().into();
-        }
-        if let Some(name) = &self.tokenizer {
-            config.tokenizer = name.clone().into();
-        }
-        if !self.data.is_empty() {
-            config.data = self.data.clone();
-        }
-        self.text.set(&mut config);
-        config.seq = self.seq.unwrap_or(config.seq);
-        config.temperature = self.temperature.unwrap_or(config.temperature);
+        self.settings.set(&mut config);
         Ok(config)
     }
 }

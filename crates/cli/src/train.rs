@@ -1,6 +1,6 @@
 //! `signet train`.
 
-use super::settings::SettingOptions;
+use super::settings::{All, SettingOptions};
 use super::{data, output};
 use signet::runner::{self, Command, Event, Metrics, Pace, PlanTrainRequest, Runner, TrainConfig, TrainEvent, TrainRequest};
 
@@ -43,7 +43,7 @@ pub(super) struct Train {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: SettingOptions,
+    settings: SettingOptions<All>,
 }
 
 impl Train {
