@@ -1,6 +1,8 @@
 //! What somebody types or names before a run: absurd settings are refused or planned quickly and never
 //! panic; presets are what `train` reads; files that are not what they are taken for say so.
 
+mod earlier;
+
 use crate::shared::root;
 use crate::train::{Scratch, run};
 use signet::runner::{Command, Event, Init, InputKind, PlanReport, PlanTrainRequest, Runner, Source, Stop, TrainConfig, TrainRequest, settings};

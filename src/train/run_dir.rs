@@ -413,8 +413,7 @@ fn directory(step: u64) -> String {
 
 /// Refuses settings that differ from those a run was started with.
 pub fn check_same(run: &Path, then: &TrainConfig, now: &TrainConfig) -> Result<(), RunError> {
-    let table = |config| toml::Table::try_from(config).expect("settings are plain data");
-    let differs = run_toml::differences(&table(then), &table(now));
+    let differs = run_toml::changes(then, now);
     if differs.is_empty() { Ok(()) } else { Err(RunError::Differs { path: run.to_path_buf(), differs }) }
 }
 
@@ -436,7 +435,7 @@ fn read_settings(path: &Path) -> Result<(String, Option<RunRecord>, TrainConfig)
         Some(record) => check_settings(&file, &record.settings, &text)?,
         None => run_toml::verify(&text).map_err(|problem| broken(format!("{problem}. If you changed it on purpose, delete its first and its last line")))?,
     }
-    let config = toml::from_str(&text).map_err(|error| broken(error.to_string()))?;
+    let config = run_toml::read(&text).map_err(broken)?;
     Ok((text, record, config))
 }
 

@@ -1,15 +1,15 @@
 //! `run.toml`: the settings of a run as TOML, between a line that announces a checksum and the checksum. Pure.
 
 use super::config::TrainConfig;
+use super::settings::{SETTINGS, SettingValue};
 use crate::formats::Digest;
 use std::collections::{BTreeMap, BTreeSet};
+use toml::{Table, Value};
 
 /// The first line. With it, a text that was cut is told from one of an earlier version.
 const FIRST: &str = "# The settings of this run. The last line is a checksum of those above it.\n";
 /// The last line, up to the checksum.
 const LAST: &str = "# checksum ";
-/// Settings that the file of every version has.
-const ALWAYS: [&str; 9] = ["model", "seed", "batch", "seq", "steps", "lr", "checkpoint_every", "keep", "guard"];
 
 /// The text of the file.
 pub(super) fn text(config: &TrainConfig) -> String {
@@ -34,32 +34,73 @@ pub(super) fn verify(text: &str) -> Result<(), String> {
     if has_checksum(text) {
         return Err("it was cut off, or is damaged: its last line is not a checksum".into());
     }
-    let table: toml::Table = text.parse().map_err(|error| format!("{error}"))?;
-    match ALWAYS.iter().find(|name| !table.contains_key(**name)) {
-        Some(name) if table.is_empty() => Err(format!("it is empty; {name} and all other settings are missing")),
-        Some(name) => Err(format!("it is not whole: {name} is missing")),
-        None if table["guard"].get("rollbacks").is_none() => Err("it is not whole: guard.rollbacks is missing".into()),
+    let table: Table = text.parse().map_err(|error| format!("{error}"))?;
+    match SETTINGS.iter().find(|setting| setting.before.is_none() && !has(&table, setting.name)) {
+        Some(setting) if table.is_empty() => Err(format!("it is empty; {} and all other settings are missing", setting.name)),
+        Some(setting) => Err(format!("it is not whole: {} is missing", setting.name)),
         None => Ok(()),
     }
 }
 
+/// Parses the settings of a run. One that the text lacks did not exist when the run was begun: it has the value by which
+/// the run was trained, and not today's default.
+pub(super) fn read(text: &str) -> Result<TrainConfig, String> {
+    let table: Table = text.parse().map_err(|error| format!("{error}"))?;
+    // From the text where that can be, so that an error names the line.
+    let read = toml::from_str(text).or_else(|error| with_plain_paths(&table).ok_or(error)?.try_into());
+    let mut config: TrainConfig = read.map_err(|error| error.to_string())?;
+    for setting in SETTINGS.iter().filter(|setting| !has(&table, setting.name)) {
+        if let Some(before) = setting.before {
+            setting.parse(before).and_then(|before| setting.set(&mut config, before)).map_err(|problem| format!("{}: {problem}", setting.name))?;
+        }
+    }
+    Ok(config)
+}
+
+fn has(table: &Table, name: &str) -> bool {
+    match name.split_once('.') {
+        Some((outer, inner)) => table.get(outer).is_some_and(|outer| outer.get(inner).is_some()),
+        None => table.contains_key(name),
+    }
+}
+
+/// The settings of a text of the first versions, which wrote a path as a table of its own; none if it is no such text.
+fn with_plain_paths(table: &Table) -> Option<Table> {
+    let mut table = table.clone();
+    let mut found = false;
+    for (name, key) in [("teacher", "path"), ("tokenizer", "path"), ("init", "model")] {
+        if let Some(path) = table.get(name).and_then(|value| value.get(key)).cloned() {
+            table.insert(name.into(), path);
+            found = true;
+        }
+    }
+    found.then_some(table)
+}
+
 /// Settings by their names; those of the guard begin with `guard.`.
-fn flat(table: &toml::Table) -> BTreeMap<String, &toml::Value> {
+fn flat(table: &Table) -> BTreeMap<String, &Value> {
     let mut flat = BTreeMap::new();
     for (name, value) in table {
         match value {
-            toml::Value::Table(inner) => flat.extend(inner.iter().map(|(field, value)| (format!("{name}.{field}"), value))),
+            Value::Table(inner) => flat.extend(inner.iter().map(|(field, value)| (format!("{name}.{field}"), value))),
             value => drop(flat.insert(name.clone(), value)),
         }
     }
     flat
 }
 
+/// The settings in which a run and what is asked of it differ, with both values; empty if in none.
+pub(super) fn changes(then: &TrainConfig, now: &TrainConfig) -> String {
+    let show = |value: SettingValue| value.in_toml().map_or("none".to_string(), |value| value.to_string());
+    let differs = SETTINGS.iter().filter(|setting| setting.get(then) != setting.get(now));
+    differs.map(|setting| format!("{} was {}, is {}", setting.name, show(setting.get(then)), show(setting.get(now)))).collect::<Vec<_>>().join("; ")
+}
+
 /// The settings in which two tables differ, with both values; empty if in none.
-pub(super) fn differences(then: &toml::Table, now: &toml::Table) -> String {
+pub(super) fn differences(then: &Table, now: &Table) -> String {
     let (then, now) = (flat(then), flat(now));
     let names: BTreeSet<&String> = then.keys().chain(now.keys()).collect();
-    let show = |value: Option<&&toml::Value>| value.map_or("none".to_string(), |value| value.to_string());
+    let show = |value: Option<&&Value>| value.map_or("none".to_string(), |value| value.to_string());
     let differs = names.into_iter().filter(|name| then.get(*name) != now.get(*name));
     differs.map(|name| format!("{name} was {}, is {}", show(then.get(name)), show(now.get(name)))).collect::<Vec<_>>().join("; ")
 }
@@ -87,6 +128,49 @@ mod tests {
         let old = toml::to_string(&TrainConfig::default()).unwrap();
         assert_eq!(verify(&old), Ok(()));
         assert!(verify("").unwrap_err().contains("empty"));
-        (0..old.find("rollbacks").unwrap()).for_each(|length| assert!(verify(&old[..length]).is_err(), "cut to {length}"));
+        let cut = old.find("rollbacks").unwrap();
+        assert!(verify(&old.replace("clip = 1.0\n", "")).unwrap_err().contains("clip is missing"));
+        (0..cut).for_each(|length| assert!(verify(&old[..length]).is_err(), "cut to {length}"));
+    }
+
+    #[test]
+    fn a_change_of_any_setting_is_named_as_toml_has_it() {
+        let then = TrainConfig::default();
+        assert_eq!(changes(&then, &then), "");
+        for setting in SETTINGS {
+            let mut now = then.clone();
+            let other = match setting.default() {
+                SettingValue::Flag(value) => SettingValue::Flag(!value),
+                SettingValue::Whole(value) => SettingValue::Whole(value + 1),
+                SettingValue::Real(value) => SettingValue::Real(value / 2.0),
+                SettingValue::Path(_) => SettingValue::Path(Some("other".into())),
+                SettingValue::Paths(_) => SettingValue::Paths(vec!["other".into()]),
+                // A word of a choice, or else a name.
+                SettingValue::Text(now) => ["f16", "f32", "q8", "off", "mix", "js", "other"]
+                    .iter()
+                    .map(|word| SettingValue::Text((*word).into()))
+                    .find(|word| word.to_string() != now && setting.set(&mut then.clone(), word.clone()).is_ok())
+                    .unwrap(),
+            };
+            setting.set(&mut now, other).unwrap();
+            let tables = [&then, &now].map(|config| Table::try_from(config).unwrap());
+            assert_eq!(changes(&then, &now), differences(&tables[0], &tables[1]), "{}", setting.name);
+            assert!(changes(&then, &now).starts_with(&format!("{} was ", setting.name)));
+        }
+    }
+
+    #[test]
+    fn a_setting_that_a_run_lacks_has_its_value_of_before_it_existed() {
+        let text = toml::to_string(&TrainConfig::default()).unwrap();
+        assert_eq!(read(&text), Ok(TrainConfig::default()));
+        for setting in SETTINGS.iter().filter(|setting| setting.before.is_some()) {
+            let line = |line: &&str| !line.starts_with(&format!("{} = ", setting.name));
+            let lacking: Vec<&str> = text.lines().filter(line).collect();
+            assert_eq!(verify(&lacking.join("\n")), Ok(()));
+            let config = read(&lacking.join("\n")).unwrap();
+            assert_eq!(Some(&*setting.get(&config).to_string()), setting.before, "{}", setting.name);
+        }
+        assert!(read(&text.replace("lr = 0.002", "lr = \"fast\"")).unwrap_err().contains("line"));
+        assert!(read("[teacher]\nname = \"x\"\n").is_err());
     }
 }

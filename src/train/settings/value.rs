@@ -29,6 +29,22 @@ pub enum SettingValue {
     Paths(Vec<PathBuf>),
 }
 
+impl SettingValue {
+    /// The value as TOML has it; none for no path, which has no line.
+    pub(in crate::train) fn in_toml(&self) -> Option<toml::Value> {
+        let text = |path: &PathBuf| toml::Value::String(path.display().to_string());
+        Some(match self {
+            Self::Flag(value) => toml::Value::Boolean(*value),
+            // Larger ones are refused by their ranges.
+            Self::Whole(value) => toml::Value::Integer(i64::try_from(*value).unwrap_or(i64::MAX)),
+            Self::Real(value) => toml::Value::Float(*value),
+            Self::Text(value) => toml::Value::String(value.clone()),
+            Self::Path(path) => text(path.as_ref()?),
+            Self::Paths(paths) => toml::Value::Array(paths.iter().map(text).collect()),
+        })
+    }
+}
+
 impl Display for SettingValue {
     /// Writes it as it is typed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
