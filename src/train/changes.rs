@@ -92,9 +92,19 @@ impl Changes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::SETTINGS;
 
     fn rate(lr: f64) -> Changed {
         Changed { lr: Some(lr), ..Changed::default() }
+    }
+
+    #[test]
+    fn what_can_change_is_what_the_table_of_settings_says() {
+        // All of its fields: a new one does not compile until it is here.
+        let all = Changed { lr: Some(0.5), sample_prompt: Some("a".into()) };
+        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(all) else { panic!("no object") };
+        let live: Vec<&str> = SETTINGS.iter().filter(|setting| setting.live).map(|setting| setting.name).collect();
+        assert_eq!(fields.keys().collect::<Vec<_>>(), live);
     }
 
     #[test]

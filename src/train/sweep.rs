@@ -130,7 +130,7 @@ fn plain(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::ops::Divergence;
-    use crate::train::Loss;
+    use crate::train::{Loss, SETTINGS, SettingKind, SettingValue};
 
     #[test]
     fn every_combination_is_a_run_of_its_own_name() {
@@ -147,6 +147,25 @@ mod tests {
         assert_eq!((config.lr, config.guard.window, config.divergence, config.steps), (1.0, 64, Divergence::Js, 60));
         let paths = super::members("[grid]\ndata = [[\"a/b c.txt\", \"d\"], []]\n").unwrap();
         assert_eq!((&paths[0].name[..], paths[0].config.data.len(), &paths[1].name[..]), ("data-a-b-c.txt+d", 2, "data-"));
+    }
+
+    #[test]
+    fn every_setting_can_be_varied() {
+        for setting in SETTINGS {
+            let values = match (setting.kind, setting.default()) {
+                (SettingKind::Choice(words), _) => words.iter().take(2).map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(", "),
+                (_, SettingValue::Flag(_)) => "true".into(),
+                (_, SettingValue::Whole(value)) => format!("{value}, {}", value + 1),
+                (_, SettingValue::Real(value)) => format!("{value:?}"),
+                (_, SettingValue::Text(_) | SettingValue::Path(_)) => "\"a\", \"b\"".into(),
+                (_, SettingValue::Paths(_)) => "[\"a\"], [\"b\", \"c\"]".into(),
+            };
+            // Some are refused beside the defaults, by name: then the setting was read.
+            match super::members(&format!("[base]\nteacher_cache = \"c\"\n\n[grid]\n{} = [{values}]\n", setting.name)) {
+                Ok(members) => assert!(members.iter().all(|member| member.name.starts_with(&format!("{}-", setting.name))), "{}", setting.name),
+                Err(error) => assert!(error.contains(&format!("{}-", setting.name)) && error.contains("setting "), "{error}"),
+            }
+        }
     }
 
     #[test]
