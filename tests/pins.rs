@@ -1,8 +1,9 @@
 //! What other programs and people rely on stays as it is: help texts, names in `--json` and in files, bytes of packed
-//! and exported models. What is pinned is in `tests/pins/`; after a change that is meant, write it anew with
-//! `UPDATE_PINS=1 cargo test pins`, and read the difference.
+//! and exported models. What is pinned is in `tests/pins/`, and docs/settings.md is written from the table of settings;
+//! after a change that is meant, write it anew with `UPDATE_PINS=1 cargo test pins`, and read the difference.
 
 mod json;
+mod settings;
 
 use crate::shared::root;
 use crate::train::{SMALL, Scratch, signet, text};
@@ -18,15 +19,20 @@ const RUN: &str = "train --device cpu --name run --steps 2 --warmup 1 --seq 16 -
 
 /// Compares with what is pinned under `name`.
 fn pinned(name: &str, now: &str) {
-    let path = root().join("tests/pins").join(name);
+    kept(&format!("tests/pins/{name}"), now);
+}
+
+/// Compares with the file of this path, or writes it.
+fn kept(file: &str, now: &str) {
+    let path = root().join(file);
     if std::env::var_os("UPDATE_PINS").is_some() {
-        return std::fs::write(path, now).unwrap();
+        return std::fs::write(&path, now).unwrap();
     }
     let before = std::fs::read_to_string(&path).unwrap_or_default();
     let gone = before.lines().filter(|line| !now.lines().any(|other| other == *line)).map(|line| format!("\n- {line}"));
     let new = now.lines().filter(|line| !before.lines().any(|other| other == *line)).map(|line| format!("\n+ {line}"));
     let difference: String = gone.chain(new).take(40).collect();
-    assert!(before == now, "tests/pins/{name} differs; if that is meant: UPDATE_PINS=1 cargo test pins{difference}");
+    assert!(before == now, "{file} differs; if that is meant: UPDATE_PINS=1 cargo test pins{difference}");
 }
 
 /// A run's folder of files to work with.
