@@ -108,6 +108,7 @@ pub(super) fn differences(then: &Table, now: &Table) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::settings::tests::other;
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_noticed() {
@@ -139,20 +140,7 @@ mod tests {
         assert_eq!(changes(&then, &then), "");
         for setting in SETTINGS {
             let mut now = then.clone();
-            let other = match setting.default() {
-                SettingValue::Flag(value) => SettingValue::Flag(!value),
-                SettingValue::Whole(value) => SettingValue::Whole(value + 1),
-                SettingValue::Real(value) => SettingValue::Real(value / 2.0),
-                SettingValue::Path(_) => SettingValue::Path(Some("other".into())),
-                SettingValue::Paths(_) => SettingValue::Paths(vec!["other".into()]),
-                // A word of a choice, or else a name.
-                SettingValue::Text(now) => ["f16", "f32", "q8", "off", "mix", "js", "other"]
-                    .iter()
-                    .map(|word| SettingValue::Text((*word).into()))
-                    .find(|word| word.to_string() != now && setting.set(&mut then.clone(), word.clone()).is_ok())
-                    .unwrap(),
-            };
-            setting.set(&mut now, other).unwrap();
+            setting.set(&mut now, other(setting)).unwrap();
             let tables = [&then, &now].map(|config| Table::try_from(config).unwrap());
             assert_eq!(changes(&then, &now), differences(&tables[0], &tables[1]), "{}", setting.name);
             assert!(changes(&then, &now).starts_with(&format!("{} was ", setting.name)));

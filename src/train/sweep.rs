@@ -130,7 +130,8 @@ fn plain(value: &Value) -> String {
 mod tests {
     use super::*;
     use crate::ops::Divergence;
-    use crate::train::{Loss, SETTINGS, SettingKind, SettingValue};
+    use crate::train::settings::tests::other;
+    use crate::train::{Loss, SETTINGS};
 
     #[test]
     fn every_combination_is_a_run_of_its_own_name() {
@@ -152,14 +153,8 @@ mod tests {
     #[test]
     fn every_setting_can_be_varied() {
         for setting in SETTINGS {
-            let values = match (setting.kind, setting.default()) {
-                (SettingKind::Choice(words), _) => words.iter().take(2).map(|(word, _)| format!("{word:?}")).collect::<Vec<_>>().join(", "),
-                (_, SettingValue::Flag(_)) => "true".into(),
-                (_, SettingValue::Whole(value)) => format!("{value}, {}", value + 1),
-                (_, SettingValue::Real(value)) => format!("{value:?}"),
-                (_, SettingValue::Text(_) | SettingValue::Path(_)) => "\"a\", \"b\"".into(),
-                (_, SettingValue::Paths(_)) => "[\"a\"], [\"b\", \"c\"]".into(),
-            };
+            let values: Vec<String> = [setting.default(), other(setting)].iter().filter_map(|value| Some(value.in_toml()?.to_string())).collect();
+            let values = values.join(", ");
             // Some are refused beside the defaults, by name: then the setting was read.
             match super::members(&format!("[base]\nteacher_cache = \"c\"\n\n[grid]\n{} = [{values}]\n", setting.name)) {
                 Ok(members) => assert!(members.iter().all(|member| member.name.starts_with(&format!("{}-", setting.name))), "{}", setting.name),

@@ -7,7 +7,7 @@
 mod error;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod value;
 
 use super::config::TrainConfig;

@@ -3,7 +3,7 @@
 use super::*;
 use std::collections::BTreeSet;
 
-/// All settings with a value for those that may have none.
+/// Settings with a value for those that may have none.
 fn full() -> TrainConfig {
     TrainConfig { teacher_cache: Some("c".into()), held_out: Some("h".into()), ..TrainConfig::default() }
 }
@@ -21,7 +21,7 @@ fn flat(config: &TrainConfig) -> std::collections::BTreeMap<String, String> {
 }
 
 /// Another value of a setting than its default, within its range.
-fn other(setting: &Setting) -> SettingValue {
+pub(in crate::train) fn other(setting: &Setting) -> SettingValue {
     match (setting.kind, setting.default()) {
         (_, SettingValue::Flag(value)) => SettingValue::Flag(!value),
         (_, SettingValue::Whole(value)) => SettingValue::Whole(value + 1),

@@ -249,14 +249,14 @@ impl FormPanel {
         ui.label(RichText::new(group.title()).strong());
         for field in group.settings() {
             match field.kind {
-                SettingKind::Paths => self.data_ui(ui, shared),
+                SettingKind::Paths => self.data_ui(ui, field, shared),
                 _ => self.field(ui, field, shared),
             }
         }
     }
 
     /// What is wrong with a setting, by itself or as the plan found.
-    fn problem(&self, name: &str) -> Option<&String> {
+    pub(super) fn problem(&self, name: &str) -> Option<&String> {
         self.checked.problems.get(name).or_else(|| self.planning.refused.get(name))
     }
 

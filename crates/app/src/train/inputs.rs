@@ -6,7 +6,7 @@ use crate::dialog::Pick;
 use crate::section;
 use crate::shared::Shared;
 use eframe::egui::{self, Ui};
-use signet::runner::InputKind;
+use signet::runner::{InputKind, Setting};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -56,8 +56,8 @@ impl Inputs {
 
 impl FormPanel {
     /// The list of texts.
-    pub(super) fn data_ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
-        ui.label("Text to train on");
+    pub(super) fn data_ui(&mut self, ui: &mut Ui, field: &Setting, shared: &mut Shared) {
+        ui.label(field.label);
         if shared.settings.form.data.is_empty() {
             ui.add(egui::Label::new("The embedded corpus. Drop text files here, or add them:").wrap());
         }
@@ -86,8 +86,8 @@ impl FormPanel {
             let path = form.data.remove(n);
             self.replace(&format!("removing {}", path.file_name().unwrap_or_default().to_string_lossy()), form, shared);
         }
-        if let Some(problem) = self.checked.problems.get("data").or_else(|| self.planning.refused.get("data")) {
-            refused(ui, problem);
+        if let Some(problem) = self.problem(field.name).cloned() {
+            refused(ui, &problem);
         }
         section(ui, "add text", |ui| self.add_ui(ui, shared));
     }
