@@ -6,8 +6,15 @@
 // likeliest tokens and one bucket for the others.
 #import "shared/reduce.wgsl"
 const LANES: u32 = 256u;
+// As `Term` has them.
 const TERMS: u32 = 5u;
+const TERM_AD: u32 = 0u;
+const TERM_AR: u32 = 1u;
+const TERM_KL: u32 = 2u;
+const TERM_REVERSE: u32 = 3u;
+const TERM_JS: u32 = 4u;
 // As `Divergence` has them.
+const FORWARD: u32 = 0u;
 const REVERSE: u32 = 1u;
 const JS: u32 = 2u;
 const LN2: f32 = 0.69314718;
@@ -75,16 +82,13 @@ fn student_total(first: u32, lane: u32, top: f32) -> f32 {
 // alone may still read it while others write gradients.
 fn report_token(row: u32, token: u32, lane: u32, top: f32, total: f32) {
     if token % LANES == lane {
-        terms[row * TERMS + 1u] = (top - logits[row * p.vocabulary + token]) + log(total);
+        terms[row * TERMS + TERM_AR] = (top - logits[row * p.vocabulary + token]) + log(total);
     }
 }
 
-// Writes CE, forward KL, reverse KL and JS.
-fn report(row: u32, what: vec4<f32>) {
-    terms[row * TERMS] = what.x;
-    terms[row * TERMS + 2u] = what.y;
-    terms[row * TERMS + 3u] = what.z;
-    terms[row * TERMS + 4u] = what.w;
+// Writes a term of a row; that of the token is report_token's.
+fn report(row: u32, term: u32, value: f32) {
+    terms[row * TERMS + term] = value;
 }
 
 @compute @workgroup_size(256)
@@ -98,8 +102,8 @@ fn untaught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grou
     let top = student_top(first, lane);
     let total = student_total(first, lane, top);
     report_token(row, token, lane, top, total);
-    if lane == 0u {
-        report(row, vec4(0.0));
+    if lane < TERMS && lane != TERM_AR {
+        report(row, lane, 0.0);
     }
     if p.gradient == 0u {
         return;
@@ -178,7 +182,10 @@ fn taught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
         let square = p.temperature * p.temperature;
         let reverse = select(0.0, back + shift, wants(REVERSE));
         let cross = log(sums.student) - sums.cross / sums.taught;
-        report(row, square * vec4(cross, sums.gap / sums.taught - shift, reverse, 0.5 * (to_means.x + to_means.y)));
+        report(row, TERM_AD, square * cross);
+        report(row, TERM_KL, square * (sums.gap / sums.taught - shift));
+        report(row, TERM_REVERSE, square * reverse);
+        report(row, TERM_JS, square * (0.5 * (to_means.x + to_means.y)));
     }
     if p.gradient == 0u {
         return;
@@ -323,7 +330,10 @@ fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
         let square = p.temperature * p.temperature;
         let surprise = select(0.0, rest * (log(max(rest, 1e-37)) - bucket), rest > 0.0);
         let cross = mass * spread - sums.cross - rest * bucket;
-        report(row, square * vec4(cross, mass * spread + sums.gap + surprise, 0.0, 0.5 * (to_means.x + to_means.y)));
+        report(row, TERM_AD, square * cross);
+        report(row, TERM_KL, square * (mass * spread + sums.gap + surprise));
+        report(row, TERM_REVERSE, 0.0);
+        report(row, TERM_JS, square * (0.5 * (to_means.x + to_means.y)));
     }
     if p.gradient == 0u {
         return;

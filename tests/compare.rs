@@ -1,7 +1,7 @@
 //! Runs side by side, made up so that what must come out is known.
 
 use crate::train::{Scratch, run};
-use signet::runner::{Axis, Command, CompareReport, CompareRequest, Divergence, Event, Loss, Losses, Metrics, Runner, Stop, TrainConfig};
+use signet::runner::{Axis, Command, CompareReport, CompareRequest, Divergence, Event, Loss, Losses, Metrics, Runner, Stop, Term, TrainConfig};
 use std::path::{Path, PathBuf};
 
 /// A run of ten steps whose KL divergence on held-out text is `kl` at its end, and a tenth less at step 6.
@@ -11,7 +11,13 @@ fn made(folder: &Path, name: &str, config: &TrainConfig, kl: f64) -> PathBuf {
     std::fs::write(run.join("run.toml"), toml::to_string(config).unwrap()).unwrap();
     let line = |step: u64| {
         let kl = if step == 6 { kl - 0.1 } else { kl + 10.0 - step as f64 };
-        let held_out = step.is_multiple_of(2).then_some(Losses { ad: 2.0 + kl, ar: 3.0 + kl, kl, reverse: Some(2.0 * kl), js: Some(kl / 10.0) });
+        let held_out = step.is_multiple_of(2).then_some(Losses::new([
+            (Term::Ad, 2.0 + kl),
+            (Term::Ar, 3.0 + kl),
+            (Term::KL, kl),
+            (Term::Of(Divergence::Reverse), 2.0 * kl),
+            (Term::Of(Divergence::Js), kl / 10.0),
+        ]));
         let metrics = Metrics {
             step,
             tokens: 64 * step,

@@ -147,7 +147,7 @@ fn check_run(machine: &mut Machine, golden: &Golden) {
             step.micro(machine, &golden.batch(micro_step), h.accumulate, 1.0).unwrap();
             let sums = block_on(step.losses(machine)).unwrap();
             let share = h.accumulate as f64;
-            let (ad, ar) = ((sums.ad - earlier.ad) * share, (sums.ar - earlier.ar) * share);
+            let (ad, ar) = ((sums.ad() - earlier.ad()) * share, (sums.ar() - earlier.ar()) * share);
             let trained = (sums.trained(shape.objective) - earlier.trained(shape.objective)) * share;
             earlier = sums;
             let tolerance = if optimizer_step == 0 { 1e-5 } else { 1e-3 };

@@ -48,10 +48,10 @@ fn a_step_of_130m_on_vulkan_equals_the_cpu_device() {
         adapters.iter().find(|adapter| adapter.info.backend == Backend::Vulkan).expect("no Vulkan adapter: Debian's mesa-vulkan-drivers has a software one");
     let cpu = one_step(&mut Machine::cpu());
     let gpu = one_step(&mut Machine::gpu(Arc::new(block_on(Gpu::open(vulkan, Checks::Off)).unwrap()), FUSIONS));
-    println!("{vulkan}\nloss {} and {}, norm {} and {}", cpu.losses.ad, gpu.losses.ad, cpu.norm, gpu.norm);
+    println!("{vulkan}\nloss {} and {}, norm {} and {}", cpu.losses.ad(), gpu.losses.ad(), cpu.norm, gpu.norm);
     // Two f32 computations of a mean over 64 rows of 32,000 logits, each through some 12 · 2,048 terms.
-    assert!((cpu.losses.ad - gpu.losses.ad).abs() <= 1e-5 * cpu.losses.ad);
-    assert!((cpu.losses.kl - gpu.losses.kl).abs() <= 1e-5 * cpu.losses.ad);
+    assert!((cpu.losses.ad() - gpu.losses.ad()).abs() <= 1e-5 * cpu.losses.ad());
+    assert!((cpu.losses.kl() - gpu.losses.kl()).abs() <= 1e-5 * cpu.losses.ad());
     assert!((cpu.norm - gpu.norm).abs() <= 1e-4 * cpu.norm);
     assert!(cpu.taken && gpu.taken);
     // AdamW's first step moves every weight by the learning rate, whatever its gradient's size: a

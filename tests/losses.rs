@@ -6,7 +6,8 @@ use pollster::block_on;
 use serde::Deserialize;
 use signet::device::{Checks, Gpu, adapters};
 use signet::graph::{Class, Home, Machine, Spec, Tape};
-use signet::ops::{Distill, DistillTop, Divergence, FUSIONS, Objective, TERMS};
+use signet::ops::{Distill, DistillTop, Divergence, FUSIONS, Objective, TERMS, Term};
+use std::collections::BTreeMap;
 
 use std::sync::Arc;
 
@@ -18,8 +19,8 @@ struct Golden {
     teacher: Vec<f32>,
     tokens: Vec<u32>,
     weights: Vec<f32>,
-    /// CE(p, q), the token's, KL(p‖q), KL(q‖p) and JS of each row, at temperature 1.
-    measures: Vec<[f64; TERMS]>,
+    /// The terms of each row by name, at temperature 1.
+    measures: Vec<BTreeMap<String, f64>>,
     cases: Vec<Case>,
 }
 
@@ -41,6 +42,12 @@ impl Golden {
     fn open() -> Self {
         let path = root().join("tests/golden/losses/losses.json");
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    /// A term of each row.
+    fn term(&self, term: Term) -> Vec<f64> {
+        let of = |row: &BTreeMap<String, f64>| *row.get(term.name()).unwrap_or_else(|| panic!("losses.json measures no {}", term.name()));
+        self.measures.iter().map(of).collect()
     }
 
     /// Terms and logits after the loss; `kept` are ids and shares of a cached teacher.
@@ -78,18 +85,17 @@ impl Golden {
     fn check(&self, machine: &mut Machine) {
         let (terms, after) = self.run(machine, Objective::AD, false, None);
         assert_eq!(after, self.student, "logits change without a gradient");
-        near("measures", &terms, &self.measures.concat());
+        for term in Term::ALL {
+            let got: Vec<f32> = terms.chunks(TERMS).map(|terms| terms[term.index()]).collect();
+            near(term.title(), &got, &self.term(term));
+        }
         for case in &self.cases {
             let Case { temperature, divergence, next_token, .. } = *case;
             let objective = Objective { next_token, divergence, temperature };
             let kept = (!case.ids.is_empty()).then_some((&case.ids[..], &case.shares[..]));
             let (terms, gradient) = self.run(machine, objective, true, kept);
             let what = format!("{objective:?}{}", if kept.is_some() { " of a cached teacher" } else { "" });
-            let trained = match divergence {
-                Divergence::Forward => 0,
-                Divergence::Reverse => 3,
-                Divergence::Js => 4,
-            };
+            let trained = divergence.trained().index();
             let rows: Vec<f32> = terms.chunks(TERMS).map(|terms| terms[trained]).collect();
             near(&what, &rows, &case.rows);
             near(&format!("gradient of {what}"), &gradient, &case.gradient);
@@ -119,6 +125,24 @@ fn divergences_on_every_adapter_are_what_another_framework_has() {
     for adapter in &adapters {
         println!("{adapter}");
         Golden::open().check(&mut Machine::gpu(Arc::new(block_on(Gpu::open(adapter, Checks::Off)).unwrap()), FUSIONS));
+    }
+}
+
+#[test]
+fn every_divergence_has_its_formula_in_the_docs_and_golden_figures() {
+    let docs = std::fs::read_to_string(root().join("docs/losses.md")).unwrap();
+    let golden = Golden::open();
+    for divergence in Divergence::ALL {
+        let about = divergence.about();
+        let row = docs.lines().find(|line| line.starts_with(&format!("| `{}` |", about.name)));
+        let row = row.unwrap_or_else(|| panic!("docs/losses.md has no row of {}", about.name));
+        for part in [about.title, about.formula, &format!("`{}`", about.term)] {
+            assert!(row.contains(part), "docs/losses.md has no {part:?} in the row of {}: {row}", about.name);
+        }
+        golden.term(Term::Of(divergence));
+        let has = |of: &dyn Fn(&Case) -> bool| golden.cases.iter().any(|case| case.divergence == divergence && of(case));
+        assert!(has(&|case| case.ids.is_empty() && case.temperature != 1.0), "losses.json has no case of {}", about.name);
+        assert!(about.uncached.is_some() || has(&|case| !case.ids.is_empty()), "losses.json has no case of {} from a cache", about.name);
     }
 }
 

@@ -4,7 +4,7 @@
 use super::TaskError;
 use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape};
 use crate::model::{Forward, Loss, Positions, Taught, Weights};
-use crate::ops::{Objective, TERMS};
+use crate::ops::{Objective, TERMS, Term};
 use crate::platform::Clock;
 use serde::{Deserialize, Serialize};
 
@@ -169,7 +169,7 @@ impl Measure {
         machine.write(&self.targets, &targets)?;
         machine.write(&self.sums, &[0; TERMS])?;
         machine.run(&mut self.program)?;
-        Ok(f64::from(machine.read_f32(&self.sums).await?[1]))
+        Ok(f64::from(machine.read_f32(&self.sums).await?[Term::Ar.index()]))
     }
 }
 

@@ -6,7 +6,7 @@ use super::encode::Request;
 use super::{EvalError, TaskError};
 use crate::graph::{Home, Machine, MachineError, Program, Spec, Tape, TensorId};
 use crate::model::{Weights, logits};
-use crate::ops::{Distill, Objective, TERMS};
+use crate::ops::{Distill, Objective, TERMS, Term};
 use std::cmp::Reverse;
 
 /// What came of a request.
@@ -163,7 +163,7 @@ impl Head {
         let terms: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.terms).await?);
         let logits: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.logits).await?);
         let rows = logits.chunks(vocabulary).zip(terms.chunks(TERMS)).zip(&targets).take(places.len());
-        Ok(rows.map(|((row, terms), &target)| (terms[1], likeliest(row) == target as usize)).collect())
+        Ok(rows.map(|((row, terms), &target)| (terms[Term::Ar.index()], likeliest(row) == target as usize)).collect())
     }
 }
 

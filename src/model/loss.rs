@@ -28,7 +28,7 @@ pub struct Loss<'a> {
     pub weights: TensorId,
     /// The loss scale, `(1, 1)`.
     pub scale: TensorId,
-    /// Where the weighted terms are added up, `(1, 4)`.
+    /// Where the weighted terms are added up, `(1, TERMS)`.
     pub sums: TensorId,
     /// What is minimised.
     pub objective: Objective,

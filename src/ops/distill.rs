@@ -3,9 +3,13 @@
 //! and its gradient in place.
 
 mod cases;
+mod divergence;
+mod term;
 mod top;
 
 pub(crate) use cases::cases;
+pub use divergence::{About, DIVERGENCE_CHOICES, Divergence};
+pub use term::{TERMS, Term};
 pub use top::{DistillTop, MOST_KEPT};
 
 use super::expect;
@@ -13,31 +17,8 @@ use crate::graph::{
     Backward, CpuIo, Launch, Op, Operand, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, sum, vectorised,
 };
 use crate::params;
+use divergence::Whole;
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
-use std::f64::consts::LN_2;
-
-/// Terms a row of logits is reported in, with the teacher's p and the student's q at the objective's
-/// temperature τ: τ²·CE(p, q), the token's cross-entropy (at temperature 1), τ²·KL(p‖q), τ²·KL(q‖p)
-/// and τ²·JS(p, q). The last two are 0 but where they are trained or there is no gradient, the first
-/// and the third where there is no teacher.
-pub const TERMS: usize = 5;
-
-/// How far a student's distribution q is from its teacher's p.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Divergence {
-    /// KL(p‖q) = Σ p·ln(p/q), up to p's entropy, which no student changes: the cross-entropy of the
-    /// paper. The student must cover all that its teacher says.
-    #[default]
-    Forward,
-    /// KL(q‖p) = Σ q·ln(q/p): the student must say nothing that its teacher would not (Gu et al.,
-    /// arXiv 2306.08543).
-    Reverse,
-    /// The Jensen–Shannon divergence, ½·KL(p‖m) + ½·KL(q‖m) with m = (p + q)/2: between the two, and
-    /// at most ln 2.
-    Js,
-}
 
 /// What is minimised: `(1 − next_token) · τ²·D(teacher, student) + next_token · CE(token, student)`,
 /// D with both logits divided by the temperature τ. τ² keeps the gradient's size (Hinton et al.,
@@ -62,11 +43,7 @@ impl Objective {
 
     /// As part of [`Op::key`].
     fn key(&self) -> String {
-        let divergence = match self.divergence {
-            Divergence::Forward => "Forward",
-            Divergence::Reverse => "Reverse",
-            Divergence::Js => "Js",
-        };
+        let divergence = self.divergence.about().key;
         let (next_token, temperature) = (key_float(self.next_token), key_float(self.temperature));
         format!("Objective {{ next_token: {next_token}, divergence: {divergence}, temperature: {temperature} }}")
     }
@@ -74,13 +51,9 @@ impl Objective {
     /// The loss of a row, or a mean over rows, by its terms.
     pub fn loss(&self, terms: &[f64]) -> f64 {
         let hard = self.next_token;
-        let soft = match self.divergence {
-            Divergence::Forward => terms[0],
-            Divergence::Reverse => terms[3],
-            Divergence::Js => terms[4],
-        };
+        let soft = terms[self.divergence.trained().index()];
         // What is not trained may not be known, or infinite.
-        (if hard < 1.0 { (1.0 - hard) * soft } else { 0.0 }) + if hard > 0.0 { hard * terms[1] } else { 0.0 }
+        (if hard < 1.0 { (1.0 - hard) * soft } else { 0.0 }) + if hard > 0.0 { hard * terms[Term::Ar.index()] } else { 0.0 }
     }
 }
 
@@ -162,18 +135,9 @@ fn params(objective: Objective, gradient: bool, logits: Spec, kept: usize) -> Pa
     }
 }
 
-/// Whether a divergence is reported: also where another is trained, if there is no gradient.
-fn wants(objective: Objective, gradient: bool, divergence: Divergence) -> bool {
-    !gradient || objective.divergence == divergence
-}
-
-/// ln(p/m) and ln(q/m), m = (p + q)/2, of two probabilities whose logarithms differ by `d` = ln q − ln p.
-/// From that alone, so that neither may be too small for its type.
-#[inline(always)]
-fn to_mean<T: Real>(d: T) -> (T, T) {
-    let (above, below) = (d.max(T::ZERO), (-d).max(T::ZERO));
-    let bend = T::from_f64(LN_2) - (T::from_f32(1.0) + (-(above + below)).exp()).ln();
-    (bend - above, bend - below)
+/// The divergences that are reported besides those that always are: what is trained, and without a gradient all.
+fn wanted(objective: Objective, gradient: bool) -> impl Iterator<Item = Divergence> {
+    Divergence::ALL.into_iter().filter(move |&divergence| !divergence.about().always && (!gradient || objective.divergence == divergence))
 }
 
 impl Distill {
@@ -188,7 +152,7 @@ impl Distill {
                 || softmax(logits, T::from_f32(1.0), plain),
             );
             terms.fill(T::ZERO);
-            terms[1] = lse - logits[token];
+            terms[Term::Ar.index()] = lse - logits[token];
             if let Some(teacher) = teacher {
                 self.apart(logits, teacher, away, terms);
             }
@@ -214,13 +178,10 @@ impl Distill {
         });
     }
 
-    /// Reports how far apart student and teacher are; `away` becomes τ times the gradient of the
-    /// divergence, with q as in: forward `q − p`, reverse `q·(l − Σ q·l)` with l = ln q − ln p, and
-    /// Jensen–Shannon the same with l = ½·ln(q/m).
+    /// Reports how far apart student and teacher are; `away` becomes τ times the gradient of the divergence.
     fn apart<T: Real>(&self, logits: &[T], teacher: &[T], away: &mut [T], terms: &mut [T]) {
         let Objective { divergence, temperature, .. } = self.objective;
         let (inverse, square) = (T::from_f64(1.0 / temperature), T::from_f64(temperature * temperature));
-        let half = T::from_f32(0.5);
         T::with_scratch(logits.len(), |taught| {
             let shift = vectorised(
                 #[inline(always)]
@@ -229,33 +190,21 @@ impl Distill {
                     // CE = lse_s − Σ p_t·s/τ; the entropy of p_t is lse_t − Σ p_t·t/τ.
                     let cross = lse_s - dot(taught, logits) * inverse;
                     let entropy = lse_t - dot(taught, teacher) * inverse;
-                    terms[0] = square * cross;
-                    terms[2] = square * (cross - entropy);
+                    terms[Term::Ad.index()] = square * cross;
+                    terms[Term::KL.index()] = square * (cross - entropy);
                     lse_s - lse_t
                 },
             );
-            // ln q − ln p.
-            let ratio = |(&s, &t): (&T, &T)| (s - t) * inverse - shift;
-            let ratios = || logits.iter().zip(teacher).map(ratio);
-            let mut reverse = T::ZERO;
-            if wants(self.objective, self.gradient, Divergence::Reverse) {
-                reverse = (dot(away, logits) - dot(away, teacher)) * inverse - shift;
-                terms[3] = square * reverse;
-            }
-            let (mut of_teacher, mut of_student) = (T::ZERO, T::ZERO);
-            if wants(self.objective, self.gradient, Divergence::Js) {
-                for (ratio, (&p, &q)) in ratios().zip(taught.iter().zip(&*away)) {
-                    let (from_p, from_q) = to_mean(ratio);
-                    of_teacher += p * from_p;
-                    of_student += q * from_q;
+            let row = Whole { student: logits, teacher, p: taught, inverse, shift };
+            let mut mean = T::ZERO;
+            for wanted in wanted(self.objective, self.gradient) {
+                let (value, of_it) = wanted.of_whole(&row, away);
+                terms[Term::Of(wanted).index()] = square * value;
+                if wanted == divergence {
+                    mean = of_it;
                 }
-                terms[4] = square * (half * (of_teacher + of_student));
             }
-            match divergence {
-                Divergence::Forward => away.iter_mut().zip(&*taught).for_each(|(q, &p)| *q = *q - p),
-                Divergence::Reverse => away.iter_mut().zip(ratios()).for_each(|(q, ratio)| *q = *q * (ratio - reverse)),
-                Divergence::Js => away.iter_mut().zip(ratios()).for_each(|(q, ratio)| *q = *q * (half * (to_mean(ratio).1 - of_student))),
-            }
+            divergence.gradient_of_whole(&row, mean, away);
         });
     }
 }
@@ -275,7 +224,7 @@ fn softmax<T: Real>(logits: &[T], scale: T, out: &mut [T]) -> T {
     top + total.ln()
 }
 
-/// `terms (rows, 5)`, `weights (rows, 1)`: adds Σ_rows weight·terms to the update `(1, 5)`.
+/// `terms (rows, TERMS)`, `weights (rows, 1)`: adds Σ_rows weight·terms to the update `(1, TERMS)`.
 #[derive(Clone, Debug)]
 pub struct LossSum;
 

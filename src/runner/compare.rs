@@ -5,7 +5,7 @@ mod groups;
 
 use super::{Event, Stop, export};
 use crate::platform;
-use crate::train::{self, Average, Axis, Group, Losses, Metrics, Place, TrainConfig};
+use crate::train::{self, Average, Axis, Divergence, Group, Losses, Metrics, Place, Term, TrainConfig};
 use anyhow::{Context, Result, bail};
 use groups::Settings;
 use serde::{Deserialize, Serialize};
@@ -179,8 +179,8 @@ impl Read {
             for metrics in piece.metrics {
                 if let Some(losses) = metrics.held_out {
                     held_out = Some((metrics.step, losses));
-                    let kl = metrics.kl.map(|_| losses.kl);
-                    for (lowest, value) in lowest.iter_mut().zip([kl, Some(losses.ar)]) {
+                    let kl = metrics.kl.map(|_| losses.kl());
+                    for (lowest, value) in lowest.iter_mut().zip([kl, Some(losses.ar())]) {
                         if let Some(value) = value.filter(|value| lowest.is_none_or(|(_, least)| *value < least)) {
                             *lowest = Some((metrics.step, value));
                         }
@@ -229,10 +229,10 @@ fn report(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> CompareRepo
         ComparedGroup {
             name: name.clone(),
             runs: members().map(|run| ComparedRun { best: run.lowest[by], ..run.of.clone() }).collect(),
-            ar: held(|losses| Some(losses.ar)),
-            kl: if members().all(Read::is_taught) { held(|losses| Some(losses.kl)) } else { None },
-            reverse: held(|losses| losses.reverse),
-            js: held(|losses| losses.js),
+            ar: held(|losses| Some(losses.ar())),
+            kl: if members().all(Read::is_taught) { held(|losses| Some(losses.kl())) } else { None },
+            reverse: held(|losses| losses.get(Term::Of(Divergence::Reverse))),
+            js: held(|losses| losses.get(Term::Of(Divergence::Js))),
             best: average(&|run| run.lowest[by].map(|(_, value)| value)),
             flips: average(&|run| run.of.flips),
             steps: average(&|run| Some(run.of.step as f64)),
@@ -275,7 +275,7 @@ fn warnings(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> Vec<Strin
         if run.held_out.is_none() {
             warnings.push(format!("{}: nothing was measured on held-out text yet", run.name));
         }
-        let old = run.held_out.is_some_and(|(_, losses)| losses.js.is_none() && losses.ad > 0.0);
+        let old = run.held_out.is_some_and(|(_, losses)| losses.get(Term::Of(Divergence::Js)).is_none() && losses.ad() > 0.0);
         if old && config.temperature != 1.0 {
             warnings.push(format!("{}: an older Signet measured its held-out text at temperature {}, not 1", run.name, config.temperature));
         }

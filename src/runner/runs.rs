@@ -48,13 +48,13 @@ impl RunInfo {
 
     /// Perplexity on held-out text.
     pub fn perplexity(&self) -> Option<f64> {
-        self.held_out.map(|(_, losses)| losses.ar.exp())
+        self.held_out.map(|(_, losses)| losses.ar().exp())
     }
 
     /// KL divergence from the teacher on held-out text; none without a teacher.
     pub fn held_out_kl(&self) -> Option<f64> {
         let taught = self.last.as_ref().is_some_and(|last| last.ad.is_some());
-        self.held_out.filter(|_| taught).map(|(_, losses)| losses.kl)
+        self.held_out.filter(|_| taught).map(|(_, losses)| losses.kl())
     }
 }
 

@@ -1,7 +1,8 @@
 //! What a student must beat: the KL divergence of the corpus's unigram distribution from the
 //! teacher, on the same held-out text.
 
-use super::step::{Losses, StepError};
+use super::losses::Losses;
+use super::step::StepError;
 use crate::data::{Batch, DataError, Ids};
 use crate::graph::{Class, Home, Machine, Spec, Storage, Tape};
 use crate::model::{Forward, Positions, Weights, chunk_rows, logits};

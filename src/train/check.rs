@@ -63,10 +63,15 @@ impl TrainConfig {
         if self.teacher_cache.is_some() && self.loss == Loss::Ar {
             return refuse("teacher_cache", "loss ar learns from no teacher; leave the cache out".into());
         }
-        if self.teacher_cache.is_some() && self.divergence == Divergence::Reverse {
-            let problem = "reverse cannot be learnt from a teacher cache: its shares are rounded, and where one is 0 the divergence is infinite. \
-                           Leave teacher_cache out, or choose forward or js";
-            return refuse("divergence", problem.into());
+        if let (Some(_), Some(why)) = (&self.teacher_cache, self.divergence.about().uncached) {
+            let others: Vec<&str> =
+                Divergence::ALL.iter().map(|other| other.about()).filter(|other| other.uncached.is_none()).map(|other| other.name).collect();
+            let problem = format!(
+                "{} cannot be learnt from a teacher cache: {why}. Leave teacher_cache out, or choose {}",
+                self.divergence.about().name,
+                others.join(" or ")
+            );
+            return refuse("divergence", problem);
         }
         if self.loss == Loss::Ar && self.divergence != Divergence::Forward {
             return refuse("divergence", "loss ar learns from no teacher, and so by no divergence; choose loss ad or mix".into());

@@ -1,6 +1,7 @@
 //! Steps as rows of comma-separated values (RFC 4180). Pure.
 
 use super::metrics::Metrics;
+use crate::ops::{Divergence, Term};
 use std::fmt::Display;
 
 /// The binarized matrices of a block, in the order in which `Metrics::flips` has them.
@@ -28,11 +29,11 @@ const COLUMNS: [Column; 22] = [
     ("changed_lr", |m| maybe(m.changed.as_ref().and_then(|changed| changed.lr))),
     ("changed_sample_prompt", |m| quoted(m.changed.as_ref().and_then(|changed| changed.sample_prompt.as_deref()).unwrap_or_default())),
     ("held_out_loss", |m| maybe(m.held_out_loss)),
-    ("held_out_ad", |m| maybe(m.held_out.map(|losses| losses.ad))),
-    ("held_out_ar", |m| maybe(m.held_out.map(|losses| losses.ar))),
-    ("held_out_kl", |m| maybe(m.held_out.map(|losses| losses.kl))),
-    ("held_out_reverse", |m| maybe(m.held_out.and_then(|losses| losses.reverse))),
-    ("held_out_js", |m| maybe(m.held_out.and_then(|losses| losses.js))),
+    ("held_out_ad", |m| maybe(m.held_out.map(|losses| losses.ad()))),
+    ("held_out_ar", |m| maybe(m.held_out.map(|losses| losses.ar()))),
+    ("held_out_kl", |m| maybe(m.held_out.map(|losses| losses.kl()))),
+    ("held_out_reverse", |m| maybe(m.held_out.and_then(|losses| losses.get(Term::Of(Divergence::Reverse))))),
+    ("held_out_js", |m| maybe(m.held_out.and_then(|losses| losses.get(Term::Of(Divergence::Js))))),
 ];
 
 fn maybe(value: Option<impl Display>) -> String {
@@ -79,7 +80,7 @@ mod tests {
             flips: vec![0.5; 8],
             threshold: Some(4.0),
             changed: Some(Changed { lr: Some(0.5), sample_prompt: Some("hi".into()) }),
-            held_out: Some(Losses { ad: 5.0, ar: 6.0, kl: 7.0, reverse: Some(8.0), js: Some(9.0) }),
+            held_out: Some(Losses::new(Term::ALL.map(|term| (term, 5.0 + term.index() as f64)))),
             held_out_loss: Some(5.5),
             ..Metrics::default()
         };

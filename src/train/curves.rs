@@ -5,6 +5,7 @@ use super::follow::{Place, read_piece};
 use super::metrics::Metrics;
 use super::run_error::RunError;
 use super::thin::Thin;
+use crate::ops::{Divergence, Term};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -35,14 +36,14 @@ pub(super) const HELD_JS: usize = 9;
 pub(super) const VALUES: [Value; 10] = [
     (false, |m| Some(m.loss)),
     (false, Metrics::held_out_loss),
-    (false, |m| m.held_out.map(|losses| losses.ar)),
+    (false, |m| m.held_out.map(|losses| losses.ar())),
     (true, |m| m.kl),
-    (true, |m| m.held_out.filter(|_| m.ad.is_some()).map(|losses| losses.kl)),
+    (true, |m| m.held_out.filter(|_| m.ad.is_some()).map(|losses| losses.kl())),
     (true, |m| (!m.flips.is_empty()).then_some(m.flip_ratio)),
     (true, |m| m.norm),
     (false, |m| Some(m.lr)),
-    (true, |m| m.held_out.and_then(|losses| losses.reverse)),
-    (true, |m| m.held_out.and_then(|losses| losses.js)),
+    (true, |m| m.held_out.and_then(|losses| losses.get(Term::Of(Divergence::Reverse)))),
+    (true, |m| m.held_out.and_then(|losses| losses.get(Term::Of(Divergence::Js)))),
 ];
 
 /// The curves of one run, thinned as they are read.

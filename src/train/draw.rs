@@ -274,13 +274,14 @@ where
 mod tests {
     use super::*;
     use crate::train::picture::SCALE;
-    use crate::train::{Losses, Metrics};
+    use crate::train::{Divergence, Losses, Metrics, Term};
 
     fn curves(name: &str, lift: f64) -> Curves {
         let mut curves = Curves::new(name, &[], Axis::Steps);
         for step in 1..=50 {
             let loss = lift + 10.0 / step as f64;
-            let held_out = (step % 10 == 0).then_some(Losses { ad: loss, ar: loss, kl: loss, reverse: Some(loss), js: None });
+            let held_out =
+                (step % 10 == 0).then_some(Losses::new(Term::ALL.map(|term| (term, loss)).into_iter().filter(|(term, _)| *term != Term::Of(Divergence::Js))));
             let flips = vec![1e-3 * lift; 14];
             curves.push(&Metrics {
                 step,

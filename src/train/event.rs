@@ -1,7 +1,7 @@
 //! What a run tells while it trains.
 
+use super::losses::Losses;
 use super::metrics::Metrics;
-use super::step::Losses;
 use crate::model::Rounding;
 use serde::{Deserialize, Serialize};
 use std::fmt;

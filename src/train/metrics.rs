@@ -1,7 +1,7 @@
 //! One optimizer step as `metrics.jsonl` has it.
 
 use super::changes::Changed;
-use super::step::Losses;
+use super::losses::Losses;
 use serde::{Deserialize, Serialize};
 
 /// A line of `metrics.jsonl`.
@@ -63,7 +63,7 @@ impl Metrics {
     /// What is minimised, on held-out text; of a run that did not record it, the cross-entropy from its
     /// teacher where it has one.
     pub fn held_out_loss(&self) -> Option<f64> {
-        self.held_out_loss.or_else(|| self.held_out.map(|losses| if self.ad.is_some() { losses.ad } else { losses.ar }))
+        self.held_out_loss.or_else(|| self.held_out.map(|losses| if self.ad.is_some() { losses.ad() } else { losses.ar() }))
     }
 
     /// Flip-flop ratio of each block: the mean over its seven matrices, weighted by their sizes.

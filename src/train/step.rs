@@ -2,6 +2,7 @@
 //! optimizer step (norm, clip, AdamW, signs, flips), and evaluation; and the small tensors through
 //! which the host feeds and reads them.
 
+use super::losses::Losses;
 use crate::data::Batch;
 use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, Recompute, ShapeError, Spec, Tape};
 use crate::model::{BinaryGroup, Forward, Loss, Positions, Taught, Weights};
@@ -23,42 +24,6 @@ pub enum StepError {
     /// A batch the programs were not made for.
     #[error("batch: {0}")]
     Batch(String),
-}
-
-/// The parts of a loss, each a mean over positions. In training those against the teacher are at the
-/// run's temperature, times its square; on held-out text they are at temperature 1, whatever is trained, so
-/// that runs can be compared (against a cache alone: at the cache's, and of its distributions).
-#[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Losses {
-    /// Cross-entropy against the teacher's distribution.
-    #[serde(deserialize_with = "super::metrics::number")]
-    pub ad: f64,
-    /// Cross-entropy against the next token.
-    #[serde(deserialize_with = "super::metrics::number")]
-    pub ar: f64,
-    /// KL divergence of the student from the teacher.
-    #[serde(deserialize_with = "super::metrics::number")]
-    pub kl: f64,
-    /// KL divergence of the teacher from the student, where it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reverse: Option<f64>,
-    /// Jensen–Shannon divergence, where it is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub js: Option<f64>,
-}
-
-impl Losses {
-    /// From the kernel's sums; `known` says which divergences were asked for.
-    pub(crate) fn read(words: &[u32], known: impl Fn(Divergence) -> bool) -> Self {
-        let value = |n: usize| f64::from(f32::from_bits(words[n]));
-        let known = |divergence, n| known(divergence).then(|| value(n));
-        Self { ad: value(0), ar: value(1), kl: value(2), reverse: known(Divergence::Reverse, 3), js: known(Divergence::Js, 4) }
-    }
-
-    /// The loss that is minimised under `objective`.
-    pub fn trained(&self, objective: Objective) -> f64 {
-        objective.loss(&[self.ad, self.ar, self.kl, self.reverse.unwrap_or(f64::NAN), self.js.unwrap_or(f64::NAN)])
-    }
 }
 
 /// What an optimizer step came to.
@@ -289,12 +254,10 @@ impl Step {
             self.feed.write(machine, batch, self.student.config.vocab_size, 1.0 / batches.len() as f64)?;
             machine.run(&mut self.eval)?;
         }
-        // A cache's rounded shares have no reverse KL divergence.
+        // Some divergences are not measured by a cache's rounded shares.
         let (whole, taught) = (self.teacher.is_some(), self.is_taught());
-        Ok(Losses::read(&machine.read(&self.feed.sums).await?, |divergence| match divergence {
-            Divergence::Reverse => whole,
-            Divergence::Forward | Divergence::Js => taught,
-        }))
+        let known = |divergence: Divergence| if divergence.about().uncached.is_some() { whole } else { taught };
+        Ok(Losses::read(&machine.read(&self.feed.sums).await?, known))
     }
 }
 

@@ -340,7 +340,7 @@ impl Trainer {
             let unigram = unigram(&self.corpus.train, teacher.config.vocab_size)?;
             let shape = self.step.shape();
             let losses = constant_losses(&mut self.machine, teacher, &unigram, first, (shape.batch, shape.seq)).await?;
-            self.note(&format!("KL of the corpus's unigram distribution from the teacher: {:.4} (held-out); a student must get below it", losses.kl), emit)?;
+            self.note(&format!("KL of the corpus's unigram distribution from the teacher: {:.4} (held-out); a student must get below it", losses.kl()), emit)?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use eframe::egui::{MissingGlyphPolicy, Theme, accesskit::Role};
 use eframe::egui_wgpu::{WgpuSetup, wgpu};
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, SnapshotOptions, SnapshotResults};
-use signet::runner::{Comparison, Event, LayerInfo, Losses, Metrics, PlaneView, Reply, RunInfo, TokenKl, TrainConfig, TrainEvent};
+use signet::runner::{Comparison, Event, LayerInfo, Losses, Metrics, PlaneView, Reply, RunInfo, Term, TokenKl, TrainConfig, TrainEvent};
 use signet_app::{App, Settings, Tab};
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ fn runs(window: &mut Window) {
         training: name == "slow",
         config: Some(Box::new(TrainConfig { lr, ..TrainConfig::default() })),
         last: steps().last().cloned().map(Box::new),
-        held_out: Some((60, Losses { ad: 5.0, ar: 5.1, kl: 1.9, ..Losses::default() })),
+        held_out: Some((60, Losses::new([(Term::Ad, 5.0), (Term::Ar, 5.1), (Term::KL, 1.9)]))),
         checkpoints: vec![60],
         problem: None,
     };

@@ -5,7 +5,7 @@ use super::{App, Settings, Tab};
 use anyhow::{Context, Result};
 use eframe::egui::{self, Modifiers, PointerButton, Pos2, RawInput, Rect, Vec2};
 use serde::Serialize;
-use signet::runner::{Clock, Command, Event, Losses, Metrics, Reply, TrainConfig, TrainEvent, TrainRequest, Tuning, Wake, Worker};
+use signet::runner::{Clock, Command, Event, Losses, Metrics, Reply, Term, TrainConfig, TrainEvent, TrainRequest, Tuning, Wake, Worker};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ fn made_up(step: u64, of: u64) -> Reply {
     let at = step as f64 / of as f64;
     let kl = 2.0 / (1.0 + 20.0 * at) + 0.3 * noise;
     let flips: Vec<f64> = (0..MATRICES).map(|n| 1e-3 * (1.0 - at) * (0.5 + noise) * (1.0 + n as f64 / MATRICES as f64)).collect();
-    let held_out = step.is_multiple_of(100).then_some(Losses { ad: 3.0 + kl, ar: 3.1 + kl, kl, ..Losses::default() });
+    let held_out = step.is_multiple_of(100).then_some(Losses::new([(Term::Ad, 3.0 + kl), (Term::Ar, 3.1 + kl), (Term::KL, kl)]));
     let metrics = Metrics {
         step,
         tokens: step * 1024,

@@ -115,8 +115,8 @@ impl View {
             Event::Train(TrainEvent::HeldOut { step, losses }) => {
                 let Some(run) = self.runs.get(self.n.wrapping_sub(1)) else { return };
                 if *step == run.config.steps {
-                    let kl = if losses.ad > 0.0 { format!(", KL {:.4}", losses.kl) } else { String::new() };
-                    self.line(&format!("  held-out next-token loss {:.4}{kl}", losses.ar));
+                    let kl = if losses.ad() > 0.0 { format!(", KL {:.4}", losses.kl()) } else { String::new() };
+                    self.line(&format!("  held-out next-token loss {:.4}{kl}", losses.ar()));
                 }
             }
             Event::Train(TrainEvent::Guard { what, action, .. }) => self.line(&format!("  guard: {what}{action}")),

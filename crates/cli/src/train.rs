@@ -173,8 +173,8 @@ impl View {
             }
             TrainEvent::Step(metrics) => self.step(metrics),
             TrainEvent::HeldOut { step, losses } => {
-                let kl = if losses.ad > 0.0 { format!(", KL {:.4}", losses.kl) } else { String::new() };
-                self.line(&format!("step {step}: held-out perplexity {:.2}{kl}", losses.ar.exp()));
+                let kl = if losses.ad() > 0.0 { format!(", KL {:.4}", losses.kl()) } else { String::new() };
+                self.line(&format!("step {step}: held-out perplexity {:.2}{kl}", losses.ar().exp()));
             }
             TrainEvent::Sample { step, text } => self.line(&format!("step {step}: {text}")),
             TrainEvent::Lost { reason, attempt, of, pause } => {

@@ -1,10 +1,10 @@
 //! The loss against a teacher of which only its likeliest tokens are known.
 
-use super::{Divergence, Objective, TERMS, params, softmax, to_mean, wants};
+use super::divergence::{Joined, gaps};
+use super::{Objective, TERMS, Term, params, softmax, wanted};
 use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, sum, vectorised};
 use crate::ops::expect;
 use rayon::prelude::*;
-use std::f64::consts::LN_2;
 
 /// The most tokens that [`DistillTop`] takes: a workgroup holds their ids.
 pub const MOST_KEPT: usize = 256;
@@ -44,8 +44,9 @@ impl Op for DistillTop {
         if ids.cols == 0 || ids.cols > MOST_KEPT || ids.cols >= logits.cols {
             return Err(Self::refuse(format!("{} tokens kept of {}; it takes 1 to {MOST_KEPT}, and fewer than there are", ids.cols, logits.cols)));
         }
-        if self.objective.divergence == Divergence::Reverse {
-            return Err(Self::refuse("the reverse KL divergence from rounded shares may be infinite; it needs the whole teacher"));
+        let about = self.objective.divergence.about();
+        if let Some(why) = about.uncached {
+            return Err(Self::refuse(format!("the {} needs the whole teacher; of a cache, {why}", about.title)));
         }
         Ok(vec![Spec::f32(logits.rows, TERMS)])
     }
@@ -92,7 +93,7 @@ impl DistillTop {
                 || softmax(logits, T::from_f32(1.0), plain),
             );
             terms.fill(T::ZERO);
-            terms[1] = lse - logits[token];
+            terms[Term::Ar.index()] = lse - logits[token];
             self.apart(logits, kept, away, terms);
             if !self.gradient {
                 return;
@@ -115,7 +116,7 @@ impl DistillTop {
     fn apart<T: Real>(&self, logits: &[T], (ids, shares): Kept<'_, T>, away: &mut [T], terms: &mut [T]) {
         let Objective { divergence, temperature, .. } = self.objective;
         let (inverse, square) = (T::from_f64(1.0 / temperature), T::from_f64(temperature * temperature));
-        let (n, rest, half) = (logits.len(), shares[ids.len()], T::from_f32(0.5));
+        let (n, rest) = (logits.len(), shares[ids.len()]);
         T::with_scratch(2 * (n - ids.len()), |scratch| {
             let (others, within) = scratch.split_at_mut(n - ids.len());
             for (kept, between) in gaps(ids, n) {
@@ -136,52 +137,18 @@ impl DistillTop {
             for &share in shares.iter().filter(|&&share| share > T::ZERO) {
                 entropy += -(share * share.ln());
             }
-            terms[0] = square * cross;
-            terms[2] = square * (cross - entropy);
-            // Of each token kept.
-            let ratio = |(&id, &share): (&u32, &T)| to_mean_of(share, logits[id as usize] * inverse - lse);
-            let (of_rest, of_bucket) = to_mean_of(rest, bucket - lse);
-            let (mut of_teacher, mut of_student) = (rest * of_rest, (bucket - lse).exp() * of_bucket);
-            if wants(self.objective, self.gradient, Divergence::Js) {
-                for (pair, (from_p, from_q)) in ids.iter().zip(shares).zip(ids.iter().zip(shares).map(ratio)) {
-                    of_teacher += *pair.1 * from_p;
-                    of_student += away[*pair.0 as usize] * from_q;
-                }
-                terms[4] = square * (half * (of_teacher + of_student));
-            }
-            if divergence == Divergence::Js {
-                let outside = half * (of_bucket - of_student);
-                let inside: Vec<T> = ids.iter().zip(shares).map(ratio).map(|(_, from_q)| half * (from_q - of_student)).collect();
-                for (kept, between) in gaps(ids, n) {
-                    away[between].iter_mut().for_each(|q| *q = *q * outside);
-                    if let (Some(&id), Some(&pull)) = (ids.get(kept), inside.get(kept)) {
-                        away[id as usize] = away[id as usize] * pull;
-                    }
-                }
-                return;
-            }
-            away.iter_mut().for_each(|q| *q = mass * *q);
-            for (kept, between) in gaps(ids, n) {
-                for (q, &part) in away[between.clone()].iter_mut().zip(&within[between.start - kept..]) {
-                    *q += -(rest * part);
-                }
-                if let Some(&id) = ids.get(kept) {
-                    away[id as usize] += -shares[kept];
+            terms[Term::Ad.index()] = square * cross;
+            terms[Term::KL.index()] = square * (cross - entropy);
+            let row = Joined { student: logits, ids, shares, mass, inverse, lse, bucket, within };
+            let mut mean = T::ZERO;
+            for wanted in wanted(self.objective, self.gradient).filter(|wanted| wanted.about().uncached.is_none()) {
+                let (value, of_it) = wanted.of_joined(&row, away);
+                terms[Term::Of(wanted).index()] = square * value;
+                if wanted == divergence {
+                    mean = of_it;
                 }
             }
+            divergence.gradient_of_joined(&row, mean, away);
         });
     }
-}
-
-/// ln(p/m) and ln(q/m) as [`to_mean`], of a share p that may be 0 and the logarithm of q.
-#[inline(always)]
-fn to_mean_of<T: Real>(share: T, log: T) -> (T, T) {
-    if share > T::ZERO { to_mean(log - share.ln()) } else { (T::ZERO, T::from_f64(LN_2)) }
-}
-
-/// The ranges of `0..n` between ascending `ids`, each with the number of ids before it.
-#[inline(always)]
-fn gaps(ids: &[u32], n: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
-    let end = move |kept: usize| ids.get(kept).map_or(n, |&id| id as usize);
-    (0..=ids.len()).map(move |kept| (kept, if kept == 0 { 0 } else { end(kept - 1) + 1 }..end(kept)))
 }

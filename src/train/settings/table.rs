@@ -25,11 +25,7 @@ const HELD_OUT: Words = &[(NONE, "a share of the text")];
 const CACHES: Words = &[(NONE, "the teacher itself is asked")];
 const INITS: Words = &[("scratch", "random"), ("teacher", "the teacher's weights, which must have the student's shape")];
 const LOSSES: Words = &[("ad", "the teacher's distribution"), ("ar", "the next token"), ("mix", "half of each")];
-const DIVERGENCES: Words = &[
-    ("forward", "KL(teacher‖student), as in the paper: the student must cover all that the teacher says"),
-    ("reverse", "KL(student‖teacher): the student must say nothing that the teacher would not"),
-    ("js", "Jensen–Shannon: between the two"),
-];
+const DIVERGENCES: Words = &crate::ops::DIVERGENCE_CHOICES;
 const RECOMPUTATIONS: Words =
     &[("auto", "as little as makes the run fit"), ("on", "all of a block's"), ("light", "what norms and SwiGLU give"), ("off", "never")];
 const MOMENTS: Words = &[("f32", "32 bits"), ("q8", "8-bit codes: a quarter of the memory")];

@@ -3,8 +3,9 @@
 use super::{Emit, Launched, Outstanding, TrainError, Trainer};
 use crate::train::event::{GuardAction, TrainEvent};
 use crate::train::guard::Verdict;
+use crate::train::losses::Losses;
 use crate::train::metrics::Metrics;
-use crate::train::step::{Losses, StepReport};
+use crate::train::step::StepReport;
 
 /// A step whose report is in, and the guard's verdict, which is still to be acted upon.
 pub(super) struct Judged {
@@ -96,9 +97,9 @@ impl Trainer {
             step,
             tokens,
             loss: report.losses.trained(self.config.objective()),
-            ad: taught.then_some(report.losses.ad),
-            ar: report.losses.ar,
-            kl: taught.then_some(report.losses.kl),
+            ad: taught.then_some(report.losses.ad()),
+            ar: report.losses.ar(),
+            kl: taught.then_some(report.losses.kl()),
             norm: Some(report.norm).filter(|norm| norm.is_finite()),
             lr,
             flip_ratio: flipped as f64 / self.sizes.iter().sum::<usize>().max(1) as f64,

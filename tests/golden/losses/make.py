@@ -65,7 +65,9 @@ measures = []
 p, q = F.log_softmax(teacher, -1), F.log_softmax(student, -1)
 for row in range(ROWS):
     ar = F.cross_entropy(student[row], tokens[row])
-    measures.append([-(p[row].exp() * q[row]).sum().item(), ar.item(), kl(p, q)[row].item(), kl(q, p)[row].item(), js(p, q)[row].item()])
+    # By the names of the terms in metrics.jsonl.
+    terms = dict(ad=-(p[row].exp() * q[row]).sum(), ar=ar, kl=kl(p, q)[row], reverse=kl(q, p)[row], js=js(p, q)[row])
+    measures.append({name: value.item() for name, value in terms.items()})
 
 out = dict(
     rows=ROWS, vocabulary=VOCABULARY, student=student.flatten().tolist(), teacher=teacher.flatten().tolist(), tokens=tokens.tolist(),

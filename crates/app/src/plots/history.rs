@@ -50,7 +50,7 @@ impl Quantity {
             Quantity::Loss => Some(metrics.loss),
             Quantity::HeldOutLoss => metrics.held_out_loss(),
             Quantity::Kl => metrics.kl,
-            Quantity::HeldOutKl => held.filter(|_| metrics.kl.is_some()).map(|losses| losses.kl),
+            Quantity::HeldOutKl => held.filter(|_| metrics.kl.is_some()).map(|losses| losses.kl()),
             Quantity::Flips => (!metrics.flips.is_empty()).then_some(metrics.flip_ratio),
             Quantity::Norm => metrics.norm,
             Quantity::Rate => Some(metrics.lr),
@@ -122,10 +122,10 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use signet::runner::Losses;
+    use signet::runner::{Losses, Term};
 
     fn metrics(step: u64) -> Metrics {
-        let held_out = step.is_multiple_of(10).then_some(Losses { ad: 3.0, ar: 4.0, kl: 0.5, ..Losses::default() });
+        let held_out = step.is_multiple_of(10).then_some(Losses::new([(Term::Ad, 3.0), (Term::Ar, 4.0), (Term::KL, 0.5)]));
         Metrics { step, loss: step as f64, ad: Some(1.0), kl: Some(0.25), norm: None, flips: vec![0.5, 0.25], flip_ratio: 0.3, held_out, ..Metrics::default() }
     }
 

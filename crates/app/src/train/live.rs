@@ -145,7 +145,7 @@ impl Live {
                 (self.pace, self.told) = (Pace::default(), Some((lr, sample_prompt)));
             }
             TrainEvent::Step(metrics) => self.step(&metrics),
-            TrainEvent::HeldOut { step, losses } => self.note(format!("step {step}: held-out perplexity {:.2}", losses.ar.exp())),
+            TrainEvent::HeldOut { step, losses } => self.note(format!("step {step}: held-out perplexity {:.2}", losses.ar().exp())),
             TrainEvent::Sample { step, text } => keep(&mut self.samples, (step, text)),
             TrainEvent::Lost { reason, attempt, of, pause } => {
                 self.history.mark(self.step, "device lost");

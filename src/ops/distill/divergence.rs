@@ -1,0 +1,272 @@
+//! The divergences of a student from its teacher, one item each: names, formula, value and gradient.
+//! The kernels' are in `shaders/distill.wgsl`; docs/losses.md lists them.
+
+use crate::graph::{Real, dot};
+use serde::{Deserialize, Serialize};
+use std::f64::consts::LN_2;
+
+/// What is known of a divergence, in names and words.
+#[derive(Clone, Copy, Debug)]
+pub struct About {
+    /// Its name in run.toml; in capitals, its constant in the shader.
+    pub name: &'static str,
+    /// Its title.
+    pub title: &'static str,
+    /// The title as the head of a column.
+    pub short: &'static str,
+    /// Its formula, p the teacher's distribution and q the student's.
+    pub formula: &'static str,
+    /// It in the help of the command line.
+    pub brief: &'static str,
+    /// It in the form of the app.
+    pub help: &'static str,
+    /// Its term's name in metrics.jsonl and in `--json`.
+    pub term: &'static str,
+    /// Its term's column in a CSV, as measured on held-out text.
+    pub held_out: &'static str,
+    /// True if it comes with the cross-entropy, which has the same gradient: it is minimised by that, and
+    /// reported in every step; others are only where they are trained or measured.
+    pub always: bool,
+    /// Why it cannot be learnt from a teacher cache, if it cannot.
+    pub uncached: Option<&'static str>,
+    /// Its name in [`crate::graph::Op::key`].
+    pub(super) key: &'static str,
+}
+
+/// Makes the enum and its tables of one list, so that none of them can lack an entry.
+macro_rules! divergences {
+    ($($(#[$attribute:meta])* $variant:ident => $about:expr,)*) => {
+        /// How far a student's distribution q is from its teacher's p.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        pub enum Divergence {
+            $($(#[$attribute])* $variant,)*
+        }
+
+        impl Divergence {
+            /// All of them, in the order of their numbers.
+            pub const ALL: [Self; [$(Self::$variant),*].len()] = [$(Self::$variant),*];
+
+            /// What is known of it.
+            pub const fn about(self) -> &'static About {
+                match self {
+                    $(Self::$variant => const { &$about },)*
+                }
+            }
+        }
+    };
+}
+
+divergences! {
+    /// KL(p‖q), up to p's entropy, which no student changes: the cross-entropy of the paper. The student
+    /// must cover all that its teacher says.
+    #[default]
+    Forward => About {
+        name: "forward",
+        title: "KL divergence from the teacher",
+        short: "KL",
+        formula: "KL(p‖q) = Σ p·ln(p/q)",
+        brief: "KL of the student from the teacher, the paper's",
+        help: "KL(teacher‖student), as in the paper: the student must cover all that the teacher says",
+        term: "kl",
+        held_out: "held_out_kl",
+        always: true,
+        uncached: None,
+        key: "Forward",
+    },
+    /// KL(q‖p): the student must say nothing that its teacher would not (Gu et al., arXiv 2306.08543).
+    Reverse => About {
+        name: "reverse",
+        title: "reverse KL divergence",
+        short: "reverse KL",
+        formula: "KL(q‖p) = Σ q·ln(q/p)",
+        brief: "KL of the teacher from the student",
+        help: "KL(student‖teacher): the student must say nothing that the teacher would not",
+        term: "reverse",
+        held_out: "held_out_reverse",
+        always: false,
+        uncached: Some("its shares are rounded, and where one is 0 the divergence is infinite"),
+        key: "Reverse",
+    },
+    /// The Jensen–Shannon divergence: between the two, and at most ln 2.
+    Js => About {
+        name: "js",
+        title: "Jensen–Shannon divergence",
+        short: "JS",
+        formula: "JS(p, q) = ½·KL(p‖m) + ½·KL(q‖m), m = (p + q)/2",
+        brief: "Jensen–Shannon, between the two",
+        help: "Jensen–Shannon: between the two",
+        term: "js",
+        held_out: "held_out_js",
+        always: false,
+        uncached: None,
+        key: "Js",
+    },
+}
+
+/// Names with what they mean, as a form offers them.
+pub const DIVERGENCE_CHOICES: [(&str, &str); Divergence::ALL.len()] = {
+    let mut choices = [("", ""); Divergence::ALL.len()];
+    let mut n = 0;
+    while n < choices.len() {
+        let about = Divergence::ALL[n].about();
+        choices[n] = (about.name, about.help);
+        n += 1;
+    }
+    choices
+};
+
+/// A row with the teacher whole, at the objective's temperature.
+pub(super) struct Whole<'a, T> {
+    /// Logits of both, `(vocabulary)`.
+    pub(super) student: &'a [T],
+    pub(super) teacher: &'a [T],
+    /// The teacher's distribution.
+    pub(super) p: &'a [T],
+    /// One over the temperature.
+    pub(super) inverse: T,
+    /// The student's log-sum-exp less the teacher's.
+    pub(super) shift: T,
+}
+
+impl<T: Real> Whole<'_, T> {
+    /// ln q − ln p of every token.
+    fn ratios(&self) -> impl Iterator<Item = T> + '_ {
+        self.student.iter().zip(self.teacher).map(|(&s, &t)| (s - t) * self.inverse - self.shift)
+    }
+}
+
+/// A row with the teacher as its likeliest tokens and one bucket for all others.
+pub(super) struct Joined<'a, T> {
+    /// The student's logits, `(vocabulary)`.
+    pub(super) student: &'a [T],
+    /// Tokens kept, ascending, and their shares with that of the bucket last.
+    pub(super) ids: &'a [u32],
+    pub(super) shares: &'a [T],
+    /// The sum of all shares.
+    pub(super) mass: T,
+    /// One over the temperature.
+    pub(super) inverse: T,
+    /// Log-sum-exp of the student's logits, and of those in the bucket.
+    pub(super) lse: T,
+    pub(super) bucket: T,
+    /// The student's distribution within the bucket.
+    pub(super) within: &'a [T],
+}
+
+impl<T: Real> Joined<'_, T> {
+    fn rest(&self) -> T {
+        self.shares[self.ids.len()]
+    }
+
+    /// [`to_mean`] of the bucket.
+    fn bucket_to_mean(&self) -> (T, T) {
+        to_mean_of(self.rest(), self.bucket - self.lse)
+    }
+
+    /// [`to_mean`] of every token kept.
+    fn kept_to_mean(&self) -> impl Iterator<Item = (T, T)> + '_ {
+        self.ids.iter().zip(self.shares).map(|(&id, &share)| to_mean_of(share, self.student[id as usize] * self.inverse - self.lse))
+    }
+}
+
+impl Divergence {
+    /// Its value for a row, and the mean under q that its gradient takes off. That of `Forward` is reported
+    /// with the cross-entropy.
+    pub(super) fn of_whole<T: Real>(self, row: &Whole<'_, T>, q: &[T]) -> (T, T) {
+        match self {
+            Self::Forward => (T::ZERO, T::ZERO),
+            Self::Reverse => {
+                let reverse = (dot(q, row.student) - dot(q, row.teacher)) * row.inverse - row.shift;
+                (reverse, reverse)
+            }
+            Self::Js => {
+                let (mut of_teacher, mut of_student) = (T::ZERO, T::ZERO);
+                for (ratio, (&p, &q)) in row.ratios().zip(row.p.iter().zip(q)) {
+                    let (from_p, from_q) = to_mean(ratio);
+                    of_teacher += p * from_p;
+                    of_student += q * from_q;
+                }
+                (T::from_f32(0.5) * (of_teacher + of_student), of_student)
+            }
+        }
+    }
+
+    /// Turns q into τ times the gradient by the logits: forward `q − p`, reverse `q·(l − Σ q·l)` with
+    /// l = ln q − ln p, and Jensen–Shannon the same with l = ½·ln(q/m). `mean` is of [`Self::of_whole`].
+    pub(super) fn gradient_of_whole<T: Real>(self, row: &Whole<'_, T>, mean: T, q: &mut [T]) {
+        let half = T::from_f32(0.5);
+        match self {
+            Self::Forward => q.iter_mut().zip(row.p).for_each(|(q, &p)| *q = *q - p),
+            Self::Reverse => q.iter_mut().zip(row.ratios()).for_each(|(q, ratio)| *q = *q * (ratio - mean)),
+            Self::Js => q.iter_mut().zip(row.ratios()).for_each(|(q, ratio)| *q = *q * (half * (to_mean(ratio).1 - mean))),
+        }
+    }
+
+    /// As [`Self::of_whole`], of distributions joined to the tokens kept and the bucket.
+    pub(super) fn of_joined<T: Real>(self, row: &Joined<'_, T>, q: &[T]) -> (T, T) {
+        match self {
+            Self::Forward | Self::Reverse => (T::ZERO, T::ZERO),
+            Self::Js => {
+                let (of_rest, of_bucket) = row.bucket_to_mean();
+                let (mut of_teacher, mut of_student) = (row.rest() * of_rest, (row.bucket - row.lse).exp() * of_bucket);
+                for ((&id, &share), (from_p, from_q)) in row.ids.iter().zip(row.shares).zip(row.kept_to_mean()) {
+                    of_teacher += share * from_p;
+                    of_student += q[id as usize] * from_q;
+                }
+                (T::from_f32(0.5) * (of_teacher + of_student), of_student)
+            }
+        }
+    }
+
+    /// As [`Self::gradient_of_whole`]: a token in the bucket has its part of the bucket's.
+    pub(super) fn gradient_of_joined<T: Real>(self, row: &Joined<'_, T>, mean: T, q: &mut [T]) {
+        let (n, half) = (q.len(), T::from_f32(0.5));
+        match self {
+            Self::Forward => {
+                q.iter_mut().for_each(|q| *q = row.mass * *q);
+                for (kept, between) in gaps(row.ids, n) {
+                    for (q, &part) in q[between.clone()].iter_mut().zip(&row.within[between.start - kept..]) {
+                        *q += -(row.rest() * part);
+                    }
+                    if let Some(&id) = row.ids.get(kept) {
+                        q[id as usize] += -row.shares[kept];
+                    }
+                }
+            }
+            Self::Reverse => unreachable!("refused by its shapes"),
+            Self::Js => {
+                let outside = half * (row.bucket_to_mean().1 - mean);
+                let inside: Vec<T> = row.kept_to_mean().map(|(_, from_q)| half * (from_q - mean)).collect();
+                for (kept, between) in gaps(row.ids, n) {
+                    q[between].iter_mut().for_each(|q| *q = *q * outside);
+                    if let (Some(&id), Some(&pull)) = (row.ids.get(kept), inside.get(kept)) {
+                        q[id as usize] = q[id as usize] * pull;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// ln(p/m) and ln(q/m), m = (p + q)/2, of two probabilities whose logarithms differ by `d` = ln q − ln p.
+/// From that alone, so that neither may be too small for its type.
+#[inline(always)]
+fn to_mean<T: Real>(d: T) -> (T, T) {
+    let (above, below) = (d.max(T::ZERO), (-d).max(T::ZERO));
+    let bend = T::from_f64(LN_2) - (T::from_f32(1.0) + (-(above + below)).exp()).ln();
+    (bend - above, bend - below)
+}
+
+/// ln(p/m) and ln(q/m) as [`to_mean`], of a share p that may be 0 and the logarithm of q.
+#[inline(always)]
+fn to_mean_of<T: Real>(share: T, log: T) -> (T, T) {
+    if share > T::ZERO { to_mean(log - share.ln()) } else { (T::ZERO, T::from_f64(LN_2)) }
+}
+
+/// The ranges of `0..n` between ascending `ids`, each with the number of ids before it.
+#[inline(always)]
+pub(super) fn gaps(ids: &[u32], n: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
+    let end = move |kept: usize| ids.get(kept).map_or(n, |&id| id as usize);
+    (0..=ids.len()).map(move |kept| (kept, if kept == 0 { 0 } else { end(kept - 1) + 1 }..end(kept)))
+}
