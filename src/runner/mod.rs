@@ -43,9 +43,9 @@ pub use crate::eval::{EvalReport, PerplexityReport, Published, Share, TaskReport
 pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, Stopped, TokenKl};
 pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
-    Average, Axis, Changed, DIVERGENCE_CHOICES, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, NONE, Order, Orders, Outcome, Pace,
-    PathKind, Place, Precision, Recomputation, SETTINGS, Schedule, Setting, SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Term,
-    TrainConfig, TrainEvent, check_name, setting,
+    Average, Axis, Changed, Column, Curve, DIVERGENCE_CHOICES, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, NONE, Order, Orders,
+    Outcome, PLOTS, Pace, PathKind, Place, Plot, PlotLine, Precision, QUANTITIES, QUANTITY_COUNT, Quantity, Recomputation, SETTINGS, Scale, Schedule, Setting,
+    SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Term, TrainConfig, TrainEvent, Unit, check_name, quantity, setting,
 };
 pub use chat::ChatRequest;
 pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};

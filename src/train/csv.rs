@@ -1,40 +1,49 @@
 //! Steps as rows of comma-separated values (RFC 4180). Pure.
 
 use super::metrics::Metrics;
-use crate::ops::{Divergence, Term};
+use super::quantities::{QUANTITIES, Quantity, quantity};
 use std::fmt::Display;
 
 /// The binarized matrices of a block, in the order in which `Metrics::flips` has them.
 const MATRICES: [&str; 7] = ["q", "k", "v", "o", "gate", "up", "down"];
 
-/// A column's name, and its value in a row.
-type Column = (&'static str, fn(&Metrics) -> String);
-
-/// The columns that every table has, in order; empty where a step has no value.
-const COLUMNS: [Column; 22] = [
-    ("step", |m| m.step.to_string()),
-    ("tokens", |m| m.tokens.to_string()),
-    ("loss", |m| m.loss.to_string()),
-    ("ad", |m| maybe(m.ad)),
-    ("ar", |m| m.ar.to_string()),
-    ("kl", |m| maybe(m.kl)),
-    ("norm", |m| maybe(m.norm)),
-    ("lr", |m| m.lr.to_string()),
-    ("flip_ratio", |m| m.flip_ratio.to_string()),
-    ("taken", |m| m.taken.to_string()),
-    ("loss_scale", |m| m.loss_scale.to_string()),
-    ("threshold", |m| maybe(m.threshold)),
-    ("tokens_per_s", |m| m.tokens_per_s.to_string()),
-    ("seconds", |m| m.seconds.to_string()),
-    ("changed_lr", |m| maybe(m.changed.as_ref().and_then(|changed| changed.lr))),
-    ("changed_sample_prompt", |m| quoted(m.changed.as_ref().and_then(|changed| changed.sample_prompt.as_deref()).unwrap_or_default())),
-    ("held_out_loss", |m| maybe(m.held_out_loss)),
-    ("held_out_ad", |m| maybe(m.held_out.map(|losses| losses.ad()))),
-    ("held_out_ar", |m| maybe(m.held_out.map(|losses| losses.ar()))),
-    ("held_out_kl", |m| maybe(m.held_out.map(|losses| losses.kl()))),
-    ("held_out_reverse", |m| maybe(m.held_out.and_then(|losses| losses.get(Term::Of(Divergence::Reverse))))),
-    ("held_out_js", |m| maybe(m.held_out.and_then(|losses| losses.get(Term::Of(Divergence::Js))))),
+/// Columns that are no quantity: that after which each stands, its name, and its value in a row.
+const OTHERS: [(usize, &str, fn(&Metrics) -> String); 3] = [
+    (quantity("flip_ratio"), "taken", |m| m.taken.to_string()),
+    (quantity("seconds"), "changed_lr", |m| maybe(m.changed.as_ref().and_then(|changed| changed.lr))),
+    (quantity("seconds"), "changed_sample_prompt", |m| quoted(m.changed.as_ref().and_then(|changed| changed.sample_prompt.as_deref()).unwrap_or_default())),
 ];
+
+/// A column that every table has.
+enum Column {
+    Quantity(&'static Quantity),
+    Other(&'static str, fn(&Metrics) -> String),
+}
+
+impl Column {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Quantity(row) => row.name,
+            Self::Other(name, _) => name,
+        }
+    }
+
+    /// Empty where a step has no value.
+    fn value(&self, metrics: &Metrics) -> String {
+        match self {
+            Self::Quantity(row) => maybe(row.recorded(metrics)),
+            Self::Other(_, value) => value(metrics),
+        }
+    }
+}
+
+/// The columns that every table has, in order.
+fn columns() -> impl Iterator<Item = Column> {
+    QUANTITIES.iter().enumerate().flat_map(|(place, row)| {
+        let others = OTHERS.into_iter().filter(move |(after, ..)| *after == place).map(|(_, name, value)| Column::Other(name, value));
+        [Column::Quantity(row)].into_iter().chain(others)
+    })
+}
 
 fn maybe(value: Option<impl Display>) -> String {
     value.map_or(String::new(), |value| value.to_string())
@@ -48,16 +57,16 @@ fn quoted(text: &str) -> String {
 /// The names of the columns, for runs with at most so many binarized matrices.
 pub fn header(matrices: usize) -> String {
     let flips = (0..matrices).map(|n| format!("flips_{}_{}", n / MATRICES.len(), MATRICES[n % MATRICES.len()]));
-    let names = ["run".to_string()].into_iter().chain(COLUMNS.iter().map(|(name, _)| name.to_string())).chain(flips);
+    let names = ["run".to_string()].into_iter().chain(columns().map(|column| column.name().to_string())).chain(flips);
     names.collect::<Vec<_>>().join(",") + "\n"
 }
 
 /// A step of the run of this name.
 pub fn row(run: &str, metrics: &Metrics, matrices: usize) -> String {
     let mut row = quoted(run);
-    for (_, value) in COLUMNS {
+    for column in columns() {
         row.push(',');
-        row.push_str(&value(metrics));
+        row.push_str(&column.value(metrics));
     }
     for n in 0..matrices {
         row.push(',');
@@ -69,7 +78,7 @@ pub fn row(run: &str, metrics: &Metrics, matrices: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{Changed, Losses};
+    use crate::train::{Changed, Losses, Term};
 
     #[test]
     fn every_field_of_a_step_has_its_column() {

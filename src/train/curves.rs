@@ -1,11 +1,11 @@
 //! Curves of a run: losses, KL, flip-flop ratios, gradient norm and learning rate, read from what it
 //! has recorded and thinned to what a picture shows.
 
+use super::curve::Curve;
 use super::follow::{Place, read_piece};
 use super::metrics::Metrics;
+use super::quantities::{QUANTITIES, Scale, quantity};
 use super::run_error::RunError;
-use super::thin::Thin;
-use crate::ops::{Divergence, Term};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -20,31 +20,8 @@ pub enum Axis {
     Tokens,
 }
 
-/// What is drawn of a step besides the blocks' flip-flop ratios: whether by its logarithm, and the value.
-pub(super) type Value = (bool, fn(&Metrics) -> Option<f64>);
-
-pub(super) const LOSS: usize = 0;
-pub(super) const HELD_LOSS: usize = 1;
-pub(super) const HELD_AR: usize = 2;
-pub(super) const KL: usize = 3;
-pub(super) const HELD_KL: usize = 4;
-pub(super) const FLIPS: usize = 5;
-pub(super) const NORM: usize = 6;
-pub(super) const RATE: usize = 7;
-pub(super) const HELD_REVERSE: usize = 8;
-pub(super) const HELD_JS: usize = 9;
-pub(super) const VALUES: [Value; 10] = [
-    (false, |m| Some(m.loss)),
-    (false, Metrics::held_out_loss),
-    (false, |m| m.held_out.map(|losses| losses.ar())),
-    (true, |m| m.kl),
-    (true, |m| m.held_out.filter(|_| m.ad.is_some()).map(|losses| losses.kl())),
-    (true, |m| (!m.flips.is_empty()).then_some(m.flip_ratio)),
-    (true, |m| m.norm),
-    (false, |m| Some(m.lr)),
-    (true, |m| m.held_out.and_then(|losses| losses.get(Term::Of(Divergence::Reverse)))),
-    (true, |m| m.held_out.and_then(|losses| losses.get(Term::Of(Divergence::Js)))),
-];
+/// Columns on which a curve is drawn: more than there are pixels would only make the picture larger.
+pub(super) const COLUMNS: usize = 600;
 
 /// The curves of one run, thinned as they are read.
 #[derive(Clone, Debug)]
@@ -52,15 +29,16 @@ pub struct Curves {
     pub(super) name: String,
     pub(super) axis: Axis,
     sizes: Vec<usize>,
-    pub(super) values: Vec<Thin>,
-    pub(super) blocks: Vec<Thin>,
+    /// Of each of [`QUANTITIES`]; empty where no curve is kept.
+    pub(super) values: Vec<Curve>,
+    pub(super) blocks: Vec<Curve>,
     place: Place,
 }
 
 impl Curves {
     /// No curves yet. `sizes` are the weights in each binarized matrix; without any, all count the same.
     pub fn new(name: &str, sizes: &[usize], axis: Axis) -> Self {
-        let values = vec![Thin::default(); VALUES.len()];
+        let values = vec![thinned(); QUANTITIES.len()];
         Self { name: name.into(), axis, sizes: sizes.to_vec(), values, blocks: Vec::new(), place: Place::default() }
     }
 
@@ -84,29 +62,35 @@ impl Curves {
 
     /// Whether there is no step to draw.
     pub fn is_empty(&self) -> bool {
-        self.values[LOSS].is_empty() && self.values[RATE].is_empty()
+        [const { quantity("loss") }, const { quantity("lr") }].iter().all(|&place| self.values[place].is_empty())
     }
 
     pub(super) fn push(&mut self, metrics: &Metrics) {
         let x = match self.axis {
-            Axis::Steps => metrics.step as f64,
-            Axis::Tokens => metrics.tokens as f64,
+            Axis::Steps => metrics.step,
+            Axis::Tokens => metrics.tokens,
         };
-        let usable = |value: f64, logarithmic: bool| value.is_finite() && (!logarithmic || value > 0.0);
-        for (line, (logarithmic, value)) in self.values.iter_mut().zip(VALUES) {
-            if let Some(value) = value(metrics).filter(|&value| usable(value, logarithmic)) {
-                line.push(x, value);
+        // As a curve holds it: what is 0 there has no logarithm.
+        let usable = |value: f64, scale: Scale| (value as f32).is_finite() && (scale != Scale::Logarithmic || value as f32 > 0.0);
+        for (curve, row) in self.values.iter_mut().zip(&QUANTITIES).filter(|(_, row)| row.curve) {
+            if let Some(value) = row.drawn(metrics).filter(|&value| usable(value, row.scale)) {
+                curve.push(x, value);
             }
         }
         if self.sizes.len() != metrics.flips.len() {
             self.sizes = vec![1; metrics.flips.len()];
         }
         let blocks = metrics.flips_by_block(&self.sizes);
-        self.blocks.resize_with(blocks.len(), Thin::default);
-        for (line, value) in self.blocks.iter_mut().zip(blocks).filter(|(_, value)| usable(*value, true)) {
-            line.push(x, value);
+        self.blocks.resize_with(blocks.len(), thinned);
+        for (curve, value) in self.blocks.iter_mut().zip(blocks).filter(|(_, value)| usable(*value, Scale::Logarithmic)) {
+            curve.push(x, value);
         }
     }
+}
+
+/// A curve of as much as a picture shows.
+fn thinned() -> Curve {
+    Curve::thinned(4 * COLUMNS)
 }
 
 /// Runs that are drawn as one line: their mean, in a band of their spread.

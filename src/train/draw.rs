@@ -1,25 +1,37 @@
 //! Curves of a run, or of several runs or groups of runs on the same axes, as SVG (a run's `curves.svg`)
 //! or PNG.
 
-use super::curves::{Axis, Curves, FLIPS, Group, HELD_AR, HELD_JS, HELD_KL, HELD_LOSS, HELD_REVERSE, KL, LOSS, NORM, RATE, VALUES};
+use super::curve::{Column, Curve};
+use super::curves::{Axis, COLUMNS, Curves, Group};
 use super::picture::{Drawn, Picture};
+use super::quantities::{PLOTS, QUANTITIES, Scale, Unit, quantity};
 use super::spread::Band;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 impl Curves {
-    fn line(&self, name: &str, colour: RGBColor, value: usize) -> Line {
-        Line { name: name.into(), colour, points: self.values[value].points(), band: Vec::new() }
+    fn line(&self, name: &str, colour: RGBColor, quantity: usize) -> Line {
+        Line { name: name.into(), colour, points: points(&self.values[quantity]), band: Vec::new() }
     }
+}
+
+/// The points that stand for all.
+fn points(curve: &Curve) -> Vec<(f64, f64)> {
+    curve.whole(COLUMNS).iter().flat_map(|column| column.points().to_vec()).collect()
+}
+
+/// The mean of each column, in its middle.
+fn means(curve: &Curve) -> Vec<(f64, f64)> {
+    curve.whole(COLUMNS).iter().map(|Column { ends, mean, .. }| (f64::midpoint(ends[0].0, ends[1].0), *mean)).collect()
 }
 
 impl Group<'_> {
     /// The line of its only run, or the mean of its runs in a band of one standard deviation.
-    fn line(&self, colour: RGBColor, value: usize, logarithmic: bool) -> Line {
+    fn line(&self, colour: RGBColor, quantity: usize, logarithmic: bool) -> Line {
         if let [run] = self.runs[..] {
-            return run.line(&self.name, colour, value);
+            return run.line(&self.name, colour, quantity);
         }
-        let lines: Vec<_> = self.runs.iter().map(|run| run.values[value].means()).filter(|line| !line.is_empty()).collect();
+        let lines: Vec<_> = self.runs.iter().map(|run| means(&run.values[quantity])).filter(|line| !line.is_empty()).collect();
         let Band { mean, below, above } = Band::of(&lines, logarithmic);
         Line { name: self.name.clone(), colour, points: mean, band: below.into_iter().chain(above.into_iter().rev()).collect() }
     }
@@ -36,7 +48,7 @@ struct Line {
 
 /// A plot's title, whether its values are drawn by their logarithm, and its lines.
 struct Panel {
-    title: &'static str,
+    title: String,
     logarithmic: bool,
     lines: Vec<Line>,
     /// Whether the lines are named in it.
@@ -152,50 +164,51 @@ fn colour(n: usize) -> RGBColor {
 fn panels(run: &Curves) -> Vec<Panel> {
     let blocks = run.blocks.iter().enumerate().map(|(block, line)| {
         let colour = HSLColor(block as f64 / run.blocks.len() as f64 * 0.8, 0.6, 0.5).to_backend_color();
-        Line { name: format!("block {block}"), colour: RGBColor(colour.rgb.0, colour.rgb.1, colour.rgb.2), points: line.points(), band: Vec::new() }
+        Line { name: format!("block {block}"), colour: RGBColor(colour.rgb.0, colour.rgb.1, colour.rgb.2), points: points(line), band: Vec::new() }
     });
-    let panel = |title, logarithmic, lines: Vec<Line>| {
+    let panel = |title: &str, logarithmic, lines: Vec<Line>| {
         let values = lines.iter().flat_map(|line| line.points.iter().map(|point| point.1));
-        Panel { title, logarithmic: logarithmic && is_wide(values), legend: (2..=16).contains(&lines.len()), lines }
+        Panel { title: title.into(), logarithmic: logarithmic && is_wide(values), legend: (2..=16).contains(&lines.len()), lines }
     };
-    vec![
-        panel("loss", false, vec![run.line("trained", BLUE, LOSS), run.line("held-out", ORANGE, HELD_LOSS)]),
-        panel("KL divergence from the teacher", true, vec![run.line("trained", BLUE, KL), run.line("held-out", ORANGE, HELD_KL)]),
-        panel("flip-flop ratio", true, vec![run.line("all binarized weights", BLUE, FLIPS)]),
-        panel("flip-flop ratio by block", true, blocks.collect()),
-        panel("gradient norm before clipping", true, vec![run.line("norm", GREEN, NORM)]),
-        panel("learning rate", false, vec![run.line("rate", GREEN, RATE)]),
-    ]
+    let mut panels = Vec::new();
+    for plot in PLOTS.iter().filter(|plot| plot.alone) {
+        let first = &QUANTITIES[plot.lines[0].quantity];
+        let colours = if first.unit == Unit::One { [GREEN, ORANGE] } else { [BLUE, ORANGE] };
+        let lines = plot.lines.iter().zip(colours).map(|(line, colour)| run.line(line.legend, colour, line.quantity));
+        panels.push(panel(plot.title, first.scale == Scale::Logarithmic, lines.collect()));
+    }
+    let after = PLOTS.iter().position(|plot| plot.lines[0].quantity == FLIPS).map_or(0, |place| place + 1);
+    panels.insert(after, panel("flip-flop ratio by block", true, blocks.collect()));
+    panels
+}
+
+const FLIPS: usize = quantity("flip_ratio");
+
+/// The quantities that are drawn of several runs: of losses those on held-out text, which are the same in all.
+fn of_several() -> impl Iterator<Item = usize> {
+    let held_out = QUANTITIES.iter().enumerate().filter(|(_, row)| row.field == "held_out" && row.curve).map(|(place, _)| place);
+    [const { quantity("loss") }].into_iter().chain(held_out).chain([FLIPS, const { quantity("norm") }, const { quantity("lr") }])
 }
 
 /// The panels of several: a line each, named above all panels. What none of them has is left out.
 fn panels_of_several(groups: &[Group<'_>]) -> Vec<Panel> {
-    let panel = |(title, value, logarithmic): (&'static str, usize, bool)| {
-        let values = groups.iter().flat_map(|group| &group.runs).flat_map(|run| run.values[value].points()).map(|point| point.1);
-        let logarithmic = logarithmic && is_wide(values);
-        let lines: Vec<Line> = groups.iter().enumerate().map(|(n, group)| group.line(colour(n), value, logarithmic)).collect();
-        Panel { title, logarithmic, lines, legend: false }
+    let panel = |quantity: usize| {
+        let row = &QUANTITIES[quantity];
+        let values = groups.iter().flat_map(|group| &group.runs).flat_map(|run| points(&run.values[quantity])).map(|point| point.1);
+        let logarithmic = row.scale != Scale::Linear && is_wide(values);
+        let lines: Vec<Line> = groups.iter().enumerate().map(|(n, group)| group.line(colour(n), quantity, logarithmic)).collect();
+        Panel { title: row.title(), logarithmic, lines, legend: false }
     };
-    let all = [
-        // Each may minimise something else, of another size.
-        ("loss, trained (of each its own)", LOSS, true),
-        ("next-token cross-entropy, held-out", HELD_AR, false),
-        ("KL divergence from the teacher, held-out", HELD_KL, VALUES[HELD_KL].0),
-        ("reverse KL divergence, held-out", HELD_REVERSE, VALUES[HELD_REVERSE].0),
-        ("Jensen–Shannon divergence, held-out", HELD_JS, VALUES[HELD_JS].0),
-        ("flip-flop ratio", FLIPS, VALUES[FLIPS].0),
-        ("gradient norm before clipping", NORM, VALUES[NORM].0),
-        ("learning rate", RATE, VALUES[RATE].0),
-    ];
-    let mut panels: Vec<Panel> = all.map(panel).into();
-    panels.retain(|panel| panel.title == all[0].0 || panel.lines.iter().any(|line| !line.points.is_empty()));
+    let mut panels: Vec<Panel> = of_several().map(panel).collect();
+    let mut first = true;
+    panels.retain(|panel| std::mem::take(&mut first) || panel.lines.iter().any(|line| !line.points.is_empty()));
     panels
 }
 
 /// Whether values span a decade: on less, a logarithmic axis has no number to be read by.
 fn is_wide(values: impl Iterator<Item = f64>) -> bool {
     let (least, most) = values.fold((f64::MAX, f64::MIN), |(least, most), y| (least.min(y), most.max(y)));
-    most >= 10.0 * least
+    least > 0.0 && most >= 10.0 * least
 }
 
 /// A number at an axis.
@@ -222,7 +235,7 @@ where
         return Ok(());
     }
     let mut chart = ChartBuilder::on(area);
-    chart.caption(panel.title, caption).margin(10 * scale).margin_right(24 * scale).x_label_area_size(28 * scale).y_label_area_size(64 * scale);
+    chart.caption(&panel.title, caption).margin(10 * scale).margin_right(24 * scale).x_label_area_size(28 * scale).y_label_area_size(64 * scale);
     if panel.logarithmic {
         let most = if most > least { most } else { least * 1.1 };
         lines(chart.build_cartesian_2d(0.0..end, (least..most).log_scale())?, panel, axis, scale)
@@ -300,6 +313,27 @@ mod tests {
         curves
     }
 
+    /// Runs that record every term.
+    fn alone_with_everything(runs: usize) -> Vec<Group<'static>> {
+        let mut curves = Curves::new("run", &[], Axis::Steps);
+        for step in 1..=2 {
+            let held_out = Some(Losses::new(Term::ALL.map(|term| (term, 1.0))));
+            curves.push(&Metrics {
+                step,
+                loss: 1.0,
+                ad: Some(1.0),
+                kl: Some(1.0),
+                norm: Some(1.0),
+                flip_ratio: 0.5,
+                flips: vec![0.5; 7],
+                held_out,
+                ..Metrics::default()
+            });
+        }
+        let curves: &'static Curves = Box::leak(Box::new(curves));
+        (0..runs).map(|n| Group { name: format!("run {n}"), runs: vec![curves] }).collect()
+    }
+
     /// Each on its own.
     fn alone(runs: &[Curves]) -> Vec<Group<'_>> {
         runs.iter().map(Group::from).collect()
@@ -323,13 +357,28 @@ mod tests {
     }
 
     #[test]
+    fn every_curve_that_is_kept_is_drawn() {
+        let alone: Vec<usize> = PLOTS.iter().filter(|plot| plot.alone).flat_map(|plot| plot.lines).map(|line| line.quantity).collect();
+        let one = svg(&alone_with_everything(1)).unwrap();
+        let two = svg(&alone_with_everything(2)).unwrap();
+        for plot in PLOTS.iter().filter(|plot| plot.alone) {
+            assert!(one.contains(plot.title), "{} is not drawn of a run", plot.title);
+        }
+        for (place, row) in QUANTITIES.iter().enumerate().filter(|(_, row)| row.curve && row.name != "tokens_per_s") {
+            let among = two.contains(&row.title());
+            assert!(among || alone.contains(&place), "{} is not drawn", row.name);
+            assert!(among || row.field != "held_out", "{} is not drawn of several runs", row.name);
+        }
+    }
+
+    #[test]
     fn a_group_is_its_mean_in_a_band() {
         let runs = [curves("a", 1.0), curves("b", 2.0), curves("c", 9.0)];
         let group = Group { name: "both".into(), runs: vec![&runs[0], &runs[1]] };
-        let line = group.line(BLUE, HELD_AR, false);
+        let line = group.line(BLUE, quantity("held_out_ar"), false);
         // Held-out losses after 10, 20 … steps: 1.5 + 10/step on the mean, √½ the deviation.
         assert_eq!((line.points.len(), line.points[1], line.band.len()), (5, (20.0, 2.0), 10));
-        assert!((line.band[1].1 - (2.0 - 0.5f64.sqrt())).abs() < 1e-12 && (line.band[8].1 - (2.0 + 0.5f64.sqrt())).abs() < 1e-12, "{:?}", line.band);
+        assert!((line.band[1].1 - (2.0 - 0.5f64.sqrt())).abs() < 1e-6 && (line.band[8].1 - (2.0 + 0.5f64.sqrt())).abs() < 1e-6, "{:?}", line.band);
         let drawn = svg(&[group, (&runs[2]).into()]).unwrap();
         for word in ["both", "standard deviation", "<polygon"] {
             assert!(drawn.contains(word), "{word}");

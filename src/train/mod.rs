@@ -6,6 +6,7 @@ mod check;
 mod checkpoint;
 mod config;
 pub mod csv;
+mod curve;
 #[cfg_attr(not(feature = "pictures"), allow(dead_code, reason = "they are thinned for pictures"))]
 mod curves;
 #[cfg(feature = "pictures")]
@@ -23,6 +24,7 @@ mod orders;
 mod pace;
 #[cfg(feature = "pictures")]
 mod picture;
+mod quantities;
 mod record;
 mod run_dir;
 mod run_error;
@@ -36,8 +38,6 @@ mod spread;
 mod step;
 mod sweep;
 mod teach;
-#[cfg_attr(not(feature = "pictures"), allow(dead_code, reason = "for pictures"))]
-mod thin;
 mod trainer;
 #[cfg(not(feature = "pictures"))]
 mod undrawn;
@@ -47,6 +47,7 @@ pub use crate::ops::{DIVERGENCE_CHOICES, Divergence, Term};
 pub use changes::{Changed, Changes};
 pub use checkpoint::{Checkpoint, CheckpointError, State};
 pub use config::{Init, Loss, Precision, Recomputation, Source, TrainConfig};
+pub use curve::{Column, Curve};
 pub use curves::{Axis, Curves, Group};
 #[cfg(feature = "pictures")]
 pub use draw::{png, svg};
@@ -61,6 +62,7 @@ pub use losses::Losses;
 pub use metrics::Metrics;
 pub use orders::{Order, Orders};
 pub use pace::Pace;
+pub use quantities::{Compared, NO_QUANTITIES, PLOTS, Plot, PlotLine, QUANTITIES, QUANTITY_COUNT, Quantity, Scale, Summary, Unit, quantity};
 pub use record::{RecordedLines, RunRecord};
 pub use run_dir::{LONGEST_NAME, RunDir, check_name, check_same, checkpoint, checkpoints, newest_record, numbered, run_settings};
 pub use run_error::RunError;

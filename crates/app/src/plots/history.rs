@@ -1,63 +1,7 @@
 //! Everything that is drawn of one run, kept up as its steps arrive.
 
-use super::curve::Curve;
 use super::heat::Heat;
-use signet::runner::Metrics;
-
-/// A quantity of a run, by step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Quantity {
-    /// The loss that is minimised.
-    Loss,
-    /// The same on held-out text.
-    HeldOutLoss,
-    /// KL divergence of the student from the teacher.
-    Kl,
-    /// The same on held-out text.
-    HeldOutKl,
-    /// Share of binarized weights whose sign changed.
-    Flips,
-    /// Gradient norm before clipping.
-    Norm,
-    /// Learning rate.
-    Rate,
-    /// Tokens a second.
-    Speed,
-}
-
-impl Quantity {
-    /// All, in the order of [`History`]'s curves.
-    pub const ALL: [Quantity; 8] =
-        [Quantity::Loss, Quantity::HeldOutLoss, Quantity::Kl, Quantity::HeldOutKl, Quantity::Flips, Quantity::Norm, Quantity::Rate, Quantity::Speed];
-
-    /// How it is called.
-    pub fn name(self) -> &'static str {
-        match self {
-            Quantity::Loss => "loss",
-            Quantity::HeldOutLoss => "held-out loss",
-            Quantity::Kl => "KL from the teacher",
-            Quantity::HeldOutKl => "held-out KL",
-            Quantity::Flips => "flip-flop ratio",
-            Quantity::Norm => "gradient norm",
-            Quantity::Rate => "learning rate",
-            Quantity::Speed => "tokens/s",
-        }
-    }
-
-    fn of(self, metrics: &Metrics) -> Option<f64> {
-        let held = metrics.held_out.as_ref();
-        match self {
-            Quantity::Loss => Some(metrics.loss),
-            Quantity::HeldOutLoss => metrics.held_out_loss(),
-            Quantity::Kl => metrics.kl,
-            Quantity::HeldOutKl => held.filter(|_| metrics.kl.is_some()).map(|losses| losses.kl()),
-            Quantity::Flips => (!metrics.flips.is_empty()).then_some(metrics.flip_ratio),
-            Quantity::Norm => metrics.norm,
-            Quantity::Rate => Some(metrics.lr),
-            Quantity::Speed => Some(metrics.tokens_per_s),
-        }
-    }
-}
+use signet::runner::{Curve, Metrics, QUANTITIES, QUANTITY_COUNT};
 
 /// Something that happened at a step, marked on all plots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +18,8 @@ const MARKS: usize = 1000;
 /// The curves of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    curves: [Curve; Quantity::ALL.len()],
+    /// Of each of [`QUANTITIES`]; empty where no curve is kept.
+    curves: [Curve; QUANTITY_COUNT],
     /// Flips of every matrix.
     pub heat: Heat,
     /// What happened, by step.
@@ -89,8 +34,8 @@ impl History {
         if self.last.as_ref().is_some_and(|last| last.step >= metrics.step) {
             self.truncate(metrics.step.saturating_sub(1));
         }
-        for (curve, quantity) in self.curves.iter_mut().zip(Quantity::ALL) {
-            if let Some(value) = quantity.of(metrics) {
+        for (curve, row) in self.curves.iter_mut().zip(&QUANTITIES).filter(|(_, row)| row.curve) {
+            if let Some(value) = row.drawn(metrics) {
                 curve.push(metrics.step, value);
             }
         }
@@ -113,20 +58,30 @@ impl History {
         self.marks.push(Mark { step, text: text.into() });
     }
 
-    /// The curve of a quantity.
-    pub fn curve(&self, quantity: Quantity) -> &Curve {
-        &self.curves[quantity as usize]
+    /// The curve of a quantity, by its place in [`QUANTITIES`].
+    pub fn curve(&self, quantity: usize) -> &Curve {
+        &self.curves[quantity]
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use signet::runner::{Losses, Term};
+    use signet::runner::{Losses, Term, quantity};
 
     fn metrics(step: u64) -> Metrics {
         let held_out = step.is_multiple_of(10).then_some(Losses::new([(Term::Ad, 3.0), (Term::Ar, 4.0), (Term::KL, 0.5)]));
         Metrics { step, loss: step as f64, ad: Some(1.0), kl: Some(0.25), norm: None, flips: vec![0.5, 0.25], flip_ratio: 0.3, held_out, ..Metrics::default() }
+    }
+
+    #[test]
+    fn every_curve_of_the_table_is_kept() {
+        let held_out = Some(Losses::new(Term::ALL.map(|term| (term, 1.0))));
+        let mut history = History::default();
+        history.push(&Metrics { norm: Some(1.0), held_out, ..metrics(1) });
+        for (place, row) in QUANTITIES.iter().enumerate() {
+            assert_eq!(history.curve(place).len(), usize::from(row.curve), "{}", row.name);
+        }
     }
 
     #[test]
@@ -135,9 +90,9 @@ mod tests {
         (1..=50).for_each(|step| history.push(&metrics(step)));
         history.mark(50, "rolled back");
         (31..=35).for_each(|step| history.push(&metrics(step)));
-        assert_eq!(history.curve(Quantity::Loss).range(), Some((1, 35)));
-        assert_eq!(history.curve(Quantity::HeldOutLoss).len(), 3);
-        assert_eq!((history.curve(Quantity::HeldOutKl).last(), history.curve(Quantity::Norm).len()), (Some(0.5), 0));
+        assert_eq!(history.curve(quantity("loss")).range(), Some((1, 35)));
+        assert_eq!(history.curve(quantity("held_out_loss")).len(), 3);
+        assert_eq!((history.curve(quantity("held_out_kl")).last(), history.curve(quantity("norm")).len()), (Some(0.5), 0));
         assert_eq!((history.marks.len(), history.heat.steps(), history.last.unwrap().step), (1, 35, 35));
     }
 }

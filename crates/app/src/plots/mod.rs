@@ -1,13 +1,11 @@
 //! Pictures of runs: curves that stay quick at a million steps, and the heat map of flips.
 
 mod axis;
-mod curve;
 mod heat;
 mod history;
 mod panel;
 
 pub use axis::number;
-pub use curve::{Column, Curve};
 pub use heat::{Heat, viridis};
-pub use history::{History, Mark, Quantity};
+pub use history::{History, Mark};
 pub use panel::{Line, Look, Panel, View, palette};

@@ -2,10 +2,10 @@
 //! others of its group.
 
 use super::axis::{log_marks, number};
-use super::curve::{Column, Curve};
 use super::history::Mark;
 use eframe::egui::{self, Color32, Id, Ui};
 use egui_plot::{HoverPosition, Legend, LineStyle, Plot, PlotPoint, PlotPoints, PlotUi, VLine};
+use signet::runner::{Column, Curve};
 
 /// Colours that are told apart with any colour vision, in the order they are given out (Okabe and Ito).
 const PALETTE: [[u8; 3]; 8] = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [148, 148, 148], [120, 94, 60]];
@@ -214,8 +214,7 @@ fn place(value: f64, logarithmic: bool) -> Option<f64> {
 
 /// Least and greatest value of each column.
 fn ends(columns: &[Column], logarithmic: bool) -> Vec<PlotPoint> {
-    let ends = columns.iter().flat_map(|column| if column.ends[0].0 == column.ends[1].0 { &column.ends[..1] } else { &column.ends[..] });
-    ends.filter_map(|&(step, value)| Some(PlotPoint::new(step, place(value, logarithmic)?))).collect()
+    columns.iter().flat_map(|column| column.points()).filter_map(|&(step, value)| Some(PlotPoint::new(step, place(value, logarithmic)?))).collect()
 }
 
 /// An exponential average over some `width` steps, from the left.

@@ -1,12 +1,12 @@
 //! Runs that were chosen: their curves on the same axes, and their settings side by side.
 
-use super::super::plots::{History, Line, Panel, Quantity, View, number, palette};
+use super::super::plots::{History, Line, Panel, View, number, palette};
 use super::super::section;
 use super::super::shared::Shared;
 use super::rows::plural;
 use super::{RunsTab, name};
 use eframe::egui::{self, Color32, Grid, Id, ScrollArea, Ui};
-use signet::runner::{Metrics, Place};
+use signet::runner::{Metrics, PLOTS, Place, PlotLine, QUANTITIES, Scale};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -113,8 +113,8 @@ impl RunsTab {
     }
 
     fn plots(&mut self, ui: &mut Ui, shared: &Shared) {
-        let shown: Vec<Quantity> =
-            Quantity::ALL.into_iter().filter(|&quantity| self.chosen.iter().any(|chosen| !chosen.history.curve(quantity).is_empty())).collect();
+        let has = |line: &&PlotLine| self.chosen.iter().any(|chosen| !chosen.history.curve(line.quantity).is_empty());
+        let shown: Vec<&PlotLine> = PLOTS.iter().flat_map(|plot| plot.lines).filter(has).collect();
         if shown.is_empty() {
             ui.label("No step has been recorded yet");
         }
@@ -122,12 +122,12 @@ impl RunsTab {
         let group = Id::unique("runs");
         for row in shown.chunks(columns) {
             ui.columns(columns, |places| {
-                for (ui, &quantity) in places.iter_mut().zip(row) {
+                for (ui, &&PlotLine { quantity, title, .. }) in places.iter_mut().zip(row) {
                     let line = |chosen| line(chosen, quantity);
                     let marks = if let [only] = &self.chosen[..] { &only.history.marks[..] } else { &[] };
                     let lines = self.chosen.iter().map(line).collect();
-                    let positive = quantity != Quantity::Rate;
-                    Panel { title: quantity.name(), lines, marks, positive, height: HEIGHT }.show(ui, group, &shared.settings.look, &mut self.view);
+                    let positive = QUANTITIES[quantity].scale != Scale::Linear;
+                    Panel { title, lines, marks, positive, height: HEIGHT }.show(ui, group, &shared.settings.look, &mut self.view);
                 }
             });
         }
@@ -170,6 +170,6 @@ impl RunsTab {
     }
 }
 
-fn line(chosen: &Chosen, quantity: Quantity) -> Line<'_> {
+fn line(chosen: &Chosen, quantity: usize) -> Line<'_> {
     Line::new(name(&chosen.path), chosen.place_of_colour, chosen.history.curve(quantity))
 }

@@ -1,9 +1,10 @@
 //! The pictures of the run at hand: its curves, and the heat map of flips.
 
 use super::live::Live;
-use crate::plots::{Curve, Heat, History, Line, Look, Panel, Quantity, View, number};
+use crate::plots::{Heat, Line, Look, Panel, View, number};
 use eframe::egui::{self, ColorImage, Id, TextureHandle, TextureOptions, Ui};
-use egui_plot::{Plot, PlotImage, PlotPoint};
+use egui_plot::{PlotImage, PlotPoint};
+use signet::runner::{PLOTS, Plot, PlotLine};
 
 /// Height of a plot.
 const HEIGHT: f32 = 190.0;
@@ -12,17 +13,10 @@ const WIDE: f32 = 720.0;
 /// Seconds between two pictures of a heat map that grows.
 const PICTURE: f64 = 0.5;
 
-/// A panel's title, whether its values can be drawn by their logarithm, and its lines: what they show,
-/// how the legend calls them, and whether they are drawn broken.
-type Sort = (&'static str, bool, &'static [(Quantity, &'static str, bool)]);
-
-const PANELS: [Sort; 5] = [
-    ("Loss", true, &[(Quantity::Loss, "trained", false), (Quantity::HeldOutLoss, "held-out", true)]),
-    ("KL from the teacher", true, &[(Quantity::Kl, "trained", false), (Quantity::HeldOutKl, "held-out", true)]),
-    ("Flip-flop ratio", true, &[(Quantity::Flips, "all binarized weights", false)]),
-    ("Gradient norm", true, &[(Quantity::Norm, "before clipping", false)]),
-    ("Learning rate", true, &[(Quantity::Rate, "rate", false)]),
-];
+/// The plots of a run that is looked at alone.
+fn plots() -> impl Iterator<Item = &'static Plot> {
+    PLOTS.iter().filter(|plot| plot.alone)
+}
 
 /// Draws all of them.
 pub(super) fn show(ui: &mut Ui, live: &mut Live, map: &mut Map, look: &mut Look) {
@@ -31,18 +25,21 @@ pub(super) fn show(ui: &mut Ui, live: &mut Live, map: &mut Map, look: &mut Look)
     let group = Id::unique("curves of the run at hand");
     let columns = if ui.available_width() >= WIDE { 2 } else { 1 };
     ui.columns(columns, |uis| {
-        for (n, (title, positive, lines)) in PANELS.iter().enumerate() {
-            let line = |(n, &(quantity, name, broken)): (usize, &(Quantity, &str, bool))| Line { broken, ..Line::new(name, n, curve(history, quantity)) };
-            let lines = lines.iter().enumerate().map(line).collect();
-            let panel = Panel { title, lines, marks: &history.marks, positive: *positive, height: HEIGHT };
+        for (n, plot) in plots().enumerate() {
+            // Those after the first are drawn broken: the same on held-out text.
+            let line = |(n, line): (usize, &PlotLine)| Line { broken: n > 0, ..Line::new(line.legend, n, history.curve(line.quantity)) };
+            let lines = plot.lines.iter().enumerate().map(line).collect();
+            let panel = Panel { title: &sentence(plot.title), lines, marks: &history.marks, positive: true, height: HEIGHT };
             panel.show(&mut uis[n % columns], group, look, view);
         }
-        map.show(&mut uis[PANELS.len() % columns], &history.heat, matrices, group, view);
+        map.show(&mut uis[plots().count() % columns], &history.heat, matrices, group, view);
     });
 }
 
-fn curve(history: &History, quantity: Quantity) -> &Curve {
-    history.curve(quantity)
+/// A title with a capital at its beginning.
+fn sentence(title: &str) -> String {
+    let mut letters = title.chars();
+    letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
 /// The heat map as a picture, made again when it is old.
@@ -56,7 +53,7 @@ impl Map {
         ui.strong("Flip-flop ratio by matrix");
         let rows = heat.rows();
         self.draw(ui, heat);
-        let plot = Plot::new((group, "flips by matrix", view.reset))
+        let plot = egui_plot::Plot::new((group, "flips by matrix", view.reset))
             .height(HEIGHT)
             .link_axis(group.with(view.reset), [true, false])
             .link_cursor(group, [true, false])

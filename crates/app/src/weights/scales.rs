@@ -1,8 +1,9 @@
 //! α and β of a layer: along its inputs, and how often each value occurs.
 
-use crate::plots::{Column, Curve, number, palette};
+use crate::plots::{number, palette};
 use eframe::egui::{self, Role, Ui, WidgetInfo};
 use egui_plot::{Bar, BarChart, Line, Plot, PlotPoint, PlotPoints};
+use signet::runner::Curve;
 
 /// Bars of a histogram.
 const BARS: usize = 60;
@@ -43,8 +44,8 @@ impl Scale {
             let inputs = self.curve.len() as f64;
             let bounds = plot.plot_bounds();
             let (from, to) = if plot.auto_bounds().x { (0.0, inputs) } else { (bounds.min()[0], bounds.max()[0]) };
-            let ends = |column: &Column| if column.ends[0].0 == column.ends[1].0 { column.ends[..1].to_vec() } else { column.ends.to_vec() };
-            let points = self.curve.columns(from, to, pixels).iter().flat_map(ends).map(|(x, y)| PlotPoint::new(x, y)).collect();
+            let columns = self.curve.columns(from, to, pixels);
+            let points = columns.iter().flat_map(|column| column.points()).map(|&(x, y)| PlotPoint::new(x, y)).collect();
             plot.line(Line::new(self.name, PlotPoints::Owned(points)).color(colour).width(1.0));
         });
         let label = format!("{} by input column", self.name);

@@ -34,10 +34,18 @@ impl Stretch {
 /// Values by step.
 #[derive(Clone, Debug, Default)]
 pub struct Curve {
+    /// Points it has, and the step of the last.
+    count: usize,
+    last: u64,
+    /// Empty once the points themselves are forgotten.
     steps: Vec<u64>,
     values: Vec<f32>,
     /// `levels[k]` has stretches of `FAN^(k + 1)` points; the last of each may be short.
     levels: Vec<Vec<Stretch>>,
+    /// Levels that are forgotten, the points being the first.
+    floor: usize,
+    /// Parts of the finest level that are kept at most; all without it.
+    most: Option<usize>,
 }
 
 /// A pixel's column of a curve.
@@ -51,7 +59,21 @@ pub struct Column {
     pub count: u32,
 }
 
+impl Column {
+    /// What is drawn of it: its two ends, or the one point that both are.
+    pub fn points(&self) -> &[(f64, f64)] {
+        if self.ends[0].0 == self.ends[1].0 { &self.ends[..1] } else { &self.ends[..] }
+    }
+}
+
 impl Curve {
+    /// A curve that stays small however many points it has: it keeps at most `most` parts of its finest level,
+    /// and forgets that for the next where there are more. For a picture of all of it.
+    pub fn thinned(most: usize) -> Self {
+        // Fewer would leave no level above.
+        Self { most: Some(most.max(FAN * FAN)), ..Self::default() }
+    }
+
     /// Adds a value; none that is not finite. A step that is not after the last takes the place of
     /// all from it on.
     pub fn push(&mut self, step: u64, value: f64) {
@@ -59,16 +81,20 @@ impl Curve {
         if !value.is_finite() {
             return;
         }
-        if self.steps.last().is_some_and(|&last| last >= step) {
-            self.cut(self.steps.partition_point(|&known| known < step));
+        if self.count > 0 && self.last >= step {
+            self.cut(self.parts_until(|known| known < step));
         }
-        let at = self.values.len();
-        self.steps.push(step);
-        self.values.push(value);
+        let at = self.count;
+        (self.count, self.last) = (at + 1, step);
+        if self.floor == 0 {
+            self.steps.push(step);
+            self.values.push(value);
+        }
         let mut size = FAN;
-        for level in &mut self.levels {
+        for (n, level) in self.levels.iter_mut().enumerate() {
             match level.get_mut(at / size) {
                 Some(stretch) => stretch.add(&Stretch::of(step, value)),
+                None if n + 1 < self.floor => {}
                 None => level.push(Stretch::of(step, value)),
             }
             size *= FAN;
@@ -78,21 +104,43 @@ impl Curve {
             self.levels.push(Vec::new());
             self.repair(level, 0);
         }
-    }
-
-    /// Forgets values after `step`.
-    pub fn truncate(&mut self, step: u64) {
-        self.cut(self.steps.partition_point(|&known| known <= step));
-    }
-
-    /// Keeps the first so many values.
-    fn cut(&mut self, length: usize) {
-        self.steps.truncate(length);
-        self.values.truncate(length);
-        for level in 0..self.levels.len() {
-            let last = length / FAN.pow(level as u32 + 1);
-            self.repair(level, last);
+        if self.most.is_some_and(|most| self.parts() > most) {
+            self.forget();
         }
+    }
+
+    /// Forgets the finest level.
+    fn forget(&mut self) {
+        match self.floor.checked_sub(1) {
+            None => (self.steps, self.values) = Default::default(),
+            Some(level) => self.levels[level] = Vec::new(),
+        }
+        self.floor += 1;
+    }
+
+    /// Forgets values after `step`; of a thinned curve, also up to two stretches of those before.
+    pub fn truncate(&mut self, step: u64) {
+        if step < self.last {
+            self.cut(self.parts_until(|known| known <= step));
+        }
+    }
+
+    /// Keeps the first so many parts of the finest level. The last stretch may have points behind its known end.
+    fn cut(&mut self, parts: usize) {
+        let parts = if self.floor == 0 { parts } else { parts.saturating_sub(1) };
+        let size = FAN.pow(self.floor as u32);
+        self.count = parts * size;
+        match self.floor.checked_sub(1) {
+            None => {
+                self.steps.truncate(parts);
+                self.values.truncate(parts);
+            }
+            Some(level) => self.levels[level].truncate(parts),
+        }
+        for level in self.floor..self.levels.len() {
+            self.repair(level, self.count / FAN.pow(level as u32 + 1));
+        }
+        self.last = parts.checked_sub(1).map_or(0, |last| self.end_of(last));
     }
 
     /// Makes the stretches of a level anew, from that of index `first` on.
@@ -112,38 +160,71 @@ impl Curve {
         if level == 0 { Stretch::of(self.steps[at], self.values[at]) } else { self.levels[level - 1][at] }
     }
 
+    /// Parts of the finest level: points, where none are forgotten.
+    fn parts(&self) -> usize {
+        self.floor.checked_sub(1).map_or(self.values.len(), |level| self.levels[level].len())
+    }
+
+    /// The step of a point, or the last that is known of a stretch.
+    fn end_of(&self, part: usize) -> u64 {
+        if self.floor == 0 {
+            return self.steps[part];
+        }
+        let stretch = self.stretch(self.floor, part);
+        stretch.least.0.max(stretch.most.0)
+    }
+
+    /// Parts of the finest level before the first whose end is not `before`.
+    fn parts_until(&self, before: impl Fn(u64) -> bool) -> usize {
+        let (mut low, mut high) = (0, self.parts());
+        while low < high {
+            let middle = low.midpoint(high);
+            if before(self.end_of(middle)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
     /// Points it has.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.count
     }
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.count == 0
     }
 
-    /// First and last step.
+    /// First and last step; none of a curve whose points are forgotten.
     pub fn range(&self) -> Option<(u64, u64)> {
         Some((*self.steps.first()?, *self.steps.last()?))
     }
 
-    /// The last value.
+    /// The last value; none of a curve whose points are forgotten.
     pub fn last(&self) -> Option<f64> {
         self.values.last().copied().map(f64::from)
     }
 
-    /// The value at the last step that is not after `step`.
+    /// The value at the last step that is not after `step`; none of a curve whose points are forgotten.
     pub fn at(&self, step: f64) -> Option<(u64, f64)> {
         let after = self.steps.partition_point(|&known| known as f64 <= step);
         let at = after.checked_sub(1)?;
         Some((self.steps[at], f64::from(self.values[at])))
     }
 
+    /// All of it on so many columns of pixels.
+    pub fn whole(&self, pixels: usize) -> Vec<Column> {
+        self.columns(0.0, self.last as f64, pixels)
+    }
+
     /// What is seen between two steps on so many columns of pixels: at most one [`Column`] for each,
     /// and one more on either side, so that lines reach the edges.
     pub fn columns(&self, from: f64, to: f64, pixels: usize) -> Vec<Column> {
-        let first = self.steps.partition_point(|&step| (step as f64) < from).saturating_sub(1);
-        let end = (self.steps.partition_point(|&step| step as f64 <= to) + 1).min(self.values.len());
+        let first = self.parts_until(|step| (step as f64) < from).saturating_sub(1);
+        let end = (self.parts_until(|step| step as f64 <= to) + 1).min(self.parts());
         if first >= end || pixels == 0 {
             return Vec::new();
         }
@@ -162,10 +243,10 @@ impl Curve {
         columns.into_iter().map(|(_, stretch)| column(&stretch)).collect()
     }
 
-    /// The finest level that has at most four stretches a pixel, and how many points each has.
-    fn level(&self, points: usize, pixels: usize) -> (usize, usize) {
-        let (mut level, mut size) = (0, 1);
-        while points / size > 4 * pixels && level < self.levels.len() {
+    /// The finest level that has at most four stretches a pixel, and how many parts of the finest each has.
+    fn level(&self, parts: usize, pixels: usize) -> (usize, usize) {
+        let (mut level, mut size) = (self.floor, 1);
+        while parts / size > 4 * pixels && level < self.levels.len() {
             level += 1;
             size *= FAN;
         }
@@ -226,7 +307,7 @@ mod tests {
             assert_eq!(cut.range().map_or(0, |(_, last)| last), keep);
             (keep + 1..=3000).for_each(|step| cut.push(step, noisy(step)));
             let straight = curve(3000);
-            assert_eq!(cut.levels.len(), straight.levels.len());
+            assert!(cut.levels.len() == straight.levels.len() && cut.len() == straight.len());
             for (a, b) in cut.levels.iter().flatten().zip(straight.levels.iter().flatten()) {
                 assert!(a.least == b.least && a.most == b.most && a.count == b.count && (a.sum - b.sum).abs() < 1e-9);
             }
@@ -235,6 +316,34 @@ mod tests {
         let mut again = curve(1000);
         again.push(500, 0.25);
         assert_eq!((again.range(), again.last()), (Some((1, 500)), Some(0.25)));
+    }
+
+    #[test]
+    fn a_thinned_curve_stays_small_and_keeps_its_peaks_and_mean() {
+        let mut curve = Curve::thinned(100);
+        for step in 0..1_000_000_u64 {
+            curve.push(
+                step,
+                match step {
+                    777_777 => 99.0,
+                    123_456 => -99.0,
+                    step => (step % 7) as f64,
+                },
+            );
+        }
+        assert!(curve.steps.is_empty() && curve.levels.iter().map(Vec::len).sum::<usize>() < 150 && curve.len() == 1_000_000);
+        for pixels in [10, 25, 600] {
+            let columns = curve.whole(pixels);
+            let points: Vec<_> = columns.iter().flat_map(Column::points).collect();
+            assert!(columns.len() <= 102 && points.contains(&&(777_777.0, 99.0)) && points.contains(&&(123_456.0, -99.0)), "{}", columns.len());
+            assert!(points.windows(2).all(|pair| pair[0].0 < pair[1].0) && columns.iter().map(|column| column.count).sum::<u32>() == 1_000_000);
+            assert!(columns.iter().all(|column| (column.mean - 3.0).abs() < 0.1));
+        }
+        // What comes again replaces what followed, to a stretch.
+        curve.push(500_000, 1.0);
+        assert!((400_000..=500_001).contains(&curve.len()), "{}", curve.len());
+        curve.push(500_001, 2.0);
+        assert_eq!(curve.whole(10).iter().map(|column| column.count as usize).sum::<usize>(), curve.len());
     }
 
     #[test]
