@@ -1,12 +1,16 @@
 //! Runs side by side: what they came to on held-out text, how far that varies with the seed, and their curves
 //! in one picture.
 
+mod columns;
 mod groups;
 
 use super::{Event, Stop, export};
+use crate::ops::{Divergence, Term};
 use crate::platform;
-use crate::train::{self, Average, Axis, Divergence, Group, Losses, Metrics, Place, Term, TrainConfig};
+use crate::train::{self, Average, Axis, Group, Losses, Metrics, Place, QUANTITIES, TrainConfig, quantity};
 use anyhow::{Context, Result, bail};
+pub use columns::CompareColumn;
+use columns::{BEST, Values};
 use groups::Settings;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -55,24 +59,16 @@ pub struct ComparedGroup {
     pub name: String,
     /// Its runs.
     pub runs: Vec<ComparedRun>,
-    /// Held-out cross-entropy against the next token.
-    pub ar: Option<Average>,
-    /// Held-out KL divergence from the teacher.
-    pub kl: Option<Average>,
-    /// Held-out KL divergence of the teacher from the student.
-    pub reverse: Option<Average>,
-    /// Held-out Jensen–Shannon divergence.
-    pub js: Option<Average>,
-    /// Lowest held-out loss by the report's measure.
-    pub best: Option<Average>,
-    /// Flip-flop ratio over the last tenth of the steps.
-    pub flips: Option<Average>,
-    /// Steps recorded.
-    pub steps: Option<Average>,
-    /// Tokens seen.
-    pub tokens: Option<Average>,
-    /// Seconds of training.
-    pub seconds: Option<Average>,
+    /// By the names of [`CompareReport::columns`]: none where a run of the group lacks the value.
+    #[serde(flatten)]
+    pub averages: BTreeMap<String, Option<Average>>,
+}
+
+impl ComparedGroup {
+    /// The average of a column.
+    pub fn average(&self, column: &str) -> Option<Average> {
+        self.averages.get(column).copied().flatten()
+    }
 }
 
 /// Runs side by side.
@@ -84,6 +80,16 @@ pub struct CompareReport {
     pub groups: Vec<ComparedGroup>,
     /// Why numbers may not be comparable.
     pub warnings: Vec<String>,
+}
+
+/// The terms that may choose the best step: the first of which every run has a value.
+const BEST_BY: [Term; 2] = [Term::KL, Term::Ar];
+
+impl CompareReport {
+    /// The columns of the groups' averages, in order.
+    pub fn columns(&self) -> Vec<CompareColumn> {
+        columns::columns(BEST_BY.into_iter().find(|term| term.name() == self.best_by).unwrap_or(Term::Ar))
+    }
 }
 
 /// Reads the runs, tells what they came to, and draws them where that is asked for.
@@ -152,8 +158,10 @@ struct Read {
     of: ComparedRun,
     config: TrainConfig,
     settings: Settings,
-    /// Steps and lowest values of held-out KL divergence and next-token loss.
-    lowest: [Option<(u64, f64)>; 2],
+    /// What is compared, by quantity.
+    values: Values,
+    /// Steps and lowest values of [`BEST_BY`] on held-out text.
+    lowest: [Option<(u64, f64)>; BEST_BY.len()],
     /// Damage found in `metrics.jsonl`.
     damage: Option<String>,
 }
@@ -169,24 +177,24 @@ impl Read {
         {
             settings.insert("changes".into(), changes.trim().replace('\n', "; "));
         }
-        let (mut last, mut held_out, mut lowest, mut flips) = (None, None, [None; 2], Vec::new());
+        let (mut last, mut held_out, mut lowest, mut values) = (None, None, [None; BEST_BY.len()], Values::default());
         let mut place = Place::default();
         loop {
             let piece = train::read_piece(path, place)?;
             if piece.restarted {
-                (last, held_out, lowest, flips) = (None, None, [None; 2], Vec::new());
+                (last, held_out, lowest, values) = (None, None, [None; BEST_BY.len()], Values::default());
             }
             for metrics in piece.metrics {
                 if let Some(losses) = metrics.held_out {
                     held_out = Some((metrics.step, losses));
-                    let kl = metrics.kl.map(|_| losses.kl());
-                    for (lowest, value) in lowest.iter_mut().zip([kl, Some(losses.ar())]) {
+                    for (lowest, term) in lowest.iter_mut().zip(BEST_BY) {
+                        let value = QUANTITIES[quantity(term.held_out())].drawn(&metrics);
                         if let Some(value) = value.filter(|value| lowest.is_none_or(|(_, least)| *value < least)) {
                             *lowest = Some((metrics.step, value));
                         }
                     }
                 }
-                flips.extend((!metrics.flips.is_empty()).then_some(metrics.flip_ratio));
+                values.add(&metrics);
                 last = Some(Metrics { flips: Vec::new(), ..metrics });
             }
             place = piece.until;
@@ -198,7 +206,6 @@ impl Read {
             }
         }
         let Some(last) = last else { bail!("{}: no step has been recorded yet; leave it out", path.display()) };
-        let end = &flips[flips.len() - flips.len().div_ceil(10)..];
         let of = ComparedRun {
             name: name.into(),
             path: path.to_path_buf(),
@@ -209,9 +216,9 @@ impl Read {
             seconds: last.seconds,
             held_out,
             best: None,
-            flips: Average::of(end).map(|average| average.mean),
+            flips: values.of(const { quantity("flip_ratio") }),
         };
-        Ok(Self { of, config, settings, lowest, damage: train::verify_metrics(path) })
+        Ok(Self { of, config, settings, values, lowest, damage: train::verify_metrics(path) })
     }
 
     fn is_taught(&self) -> bool {
@@ -225,22 +232,16 @@ fn report(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> CompareRepo
         let members = || group.iter().map(|&n| &runs[n]);
         // Of all of the group, or not at all: a mean over some would be of other seeds.
         let average = |value: &dyn Fn(&Read) -> Option<f64>| Average::of(&members().map(value).collect::<Option<Vec<_>>>()?);
-        let held = |value: fn(&Losses) -> Option<f64>| average(&|run| run.of.held_out.as_ref().and_then(|(_, losses)| value(losses)));
+        let compared = QUANTITIES.iter().enumerate().filter_map(|(place, row)| Some((place, row.compared?.name)));
+        let quantities = compared.map(|(place, name)| (name, average(&|run| run.values.of(place))));
+        let best = average(&|run| run.lowest[by].map(|(_, value)| value));
         ComparedGroup {
             name: name.clone(),
             runs: members().map(|run| ComparedRun { best: run.lowest[by], ..run.of.clone() }).collect(),
-            ar: held(|losses| Some(losses.ar())),
-            kl: if members().all(Read::is_taught) { held(|losses| Some(losses.kl())) } else { None },
-            reverse: held(|losses| losses.get(Term::Of(Divergence::Reverse))),
-            js: held(|losses| losses.get(Term::Of(Divergence::Js))),
-            best: average(&|run| run.lowest[by].map(|(_, value)| value)),
-            flips: average(&|run| run.of.flips),
-            steps: average(&|run| Some(run.of.step as f64)),
-            tokens: average(&|run| Some(run.of.tokens as f64)),
-            seconds: average(&|run| Some(run.of.seconds)),
+            averages: quantities.chain([(BEST, best)]).map(|(name, average)| (name.into(), average)).collect(),
         }
     };
-    CompareReport { best_by: ["kl", "ar"][by].into(), groups: groups.iter().zip(names).map(group).collect(), warnings: warnings(runs, groups, names) }
+    CompareReport { best_by: BEST_BY[by].name().into(), groups: groups.iter().zip(names).map(group).collect(), warnings: warnings(runs, groups, names) }
 }
 
 /// Why numbers of these runs may not be comparable.
@@ -275,7 +276,9 @@ fn warnings(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> Vec<Strin
         if run.held_out.is_none() {
             warnings.push(format!("{}: nothing was measured on held-out text yet", run.name));
         }
-        let old = run.held_out.is_some_and(|(_, losses)| losses.get(Term::Of(Divergence::Js)).is_none() && losses.ad() > 0.0);
+        let old = run.held_out.is_some_and(|(_, losses)| {
+            Divergence::ALL.iter().all(|&divergence| Term::Of(divergence).always() || losses.get(Term::Of(divergence)).is_none()) && losses.ad() > 0.0
+        });
         if old && config.temperature != 1.0 {
             warnings.push(format!("{}: an older Signet measured its held-out text at temperature {}, not 1", run.name, config.temperature));
         }

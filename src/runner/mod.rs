@@ -48,7 +48,7 @@ pub use crate::train::{
     SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Term, TrainConfig, TrainEvent, Unit, check_name, quantity, setting,
 };
 pub use chat::ChatRequest;
-pub use compare::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
+pub use compare::{CompareColumn, CompareReport, CompareRequest, ComparedGroup, ComparedRun};
 pub use corpus::{DataReport, DataRequest};
 pub use devices::{ConformRequest, DeviceInfo};
 pub use eval::{EvalRequest, TaskRequest};

@@ -3,7 +3,7 @@
 use super::output::{self, put};
 use anyhow::Result;
 use clap::Args;
-use signet::runner::{Average, Axis, Command, CompareReport, CompareRequest, ComparedGroup, Event, Runner};
+use signet::runner::{Average, Axis, Command, CompareColumn, CompareReport, CompareRequest, Event, Runner};
 use std::path::PathBuf;
 
 /// Put runs side by side: what they came to on held-out text, with the spread over seeds, and their curves on the same axes.
@@ -51,43 +51,19 @@ impl Compare {
     }
 }
 
-/// What a column shows of a group, and how a person reads it.
-struct Column {
-    name: &'static str,
-    head: &'static str,
-    of: fn(&ComparedGroup) -> Option<Average>,
-    show: fn(f64) -> String,
-}
-
-const fn column(name: &'static str, head: &'static str, of: fn(&ComparedGroup) -> Option<Average>, show: fn(f64) -> String) -> Column {
-    Column { name, head, of, show }
-}
-
-const COLUMNS: [Column; 9] = [
-    column("kl", "KL", |group| group.kl, |x| format!("{x:.4}")),
-    column("reverse", "reverse KL", |group| group.reverse, |x| format!("{x:.4}")),
-    column("js", "JS", |group| group.js, |x| format!("{x:.4}")),
-    column("ar", "next token", |group| group.ar, |x| format!("{x:.4}")),
-    column("best", "best", |group| group.best, |x| format!("{x:.4}")),
-    column("flips", "flips", |group| group.flips, |x| format!("{x:.2e}")),
-    column("steps", "steps", |group| group.steps, |x| format!("{x:.0}")),
-    column("tokens", "tokens", |group| group.tokens, |x| format!("{:.3} M", x / 1e6)),
-    column("seconds", "minutes", |group| group.seconds, |x| format!("{:.1}", x / 60.0)),
-];
-
 /// A Markdown table, aligned for who reads it as it is.
 fn table(report: &CompareReport) -> String {
-    let head =
-        |column: &Column| if column.name == "best" { format!("best {}", if report.best_by == "kl" { "KL" } else { "next token" }) } else { column.head.into() };
-    let mut rows = vec![["group", "runs"].map(String::from).into_iter().chain(COLUMNS.iter().map(head)).collect::<Vec<_>>()];
+    let columns = report.columns();
+    let heads = columns.iter().map(|column| column.head.clone());
+    let mut rows = vec![["group", "runs"].map(String::from).into_iter().chain(heads).collect::<Vec<_>>()];
     for group in &report.groups {
-        let cell = |column: &Column| match (column.of)(group) {
+        let cell = |column: &CompareColumn| match group.average(column.name) {
             None => "–".into(),
             // All of a group have the same, unless one is not done.
-            Some(Average { mean, deviation, .. }) if deviation.is_none_or(|deviation| deviation == 0.0) => (column.show)(mean),
-            Some(Average { mean, deviation, .. }) => format!("{} ± {}", (column.show)(mean), (column.show)(deviation.unwrap_or_default())),
+            Some(Average { mean, deviation, .. }) if deviation.is_none_or(|deviation| deviation == 0.0) => column.unit.show(mean),
+            Some(Average { mean, deviation, .. }) => format!("{} ± {}", column.unit.show(mean), column.unit.show(deviation.unwrap_or_default())),
         };
-        rows.push([group.name.clone(), group.runs.len().to_string()].into_iter().chain(COLUMNS.iter().map(cell)).collect());
+        rows.push([group.name.clone(), group.runs.len().to_string()].into_iter().chain(columns.iter().map(cell)).collect());
     }
     let widths: Vec<usize> = (0..rows[0].len()).map(|n| rows.iter().map(|row| row[n].chars().count()).max().unwrap_or(0).max(3)).collect();
     let mut text = String::new();
@@ -104,11 +80,12 @@ fn table(report: &CompareReport) -> String {
 
 /// Every number with its deviation in a column of its own.
 fn values(report: &CompareReport) -> String {
-    let names = COLUMNS.iter().map(|column| format!("{0},{0}_sd", column.name)).collect::<Vec<_>>().join(",");
+    let columns = report.columns();
+    let names = columns.iter().map(|column| format!("{0},{0}_sd", column.name)).collect::<Vec<_>>().join(",");
     let mut text = format!("group,runs,best_by,{names}\n");
     for group in &report.groups {
         let number = |number: Option<f64>| number.map_or(String::new(), |number| number.to_string());
-        let cells = COLUMNS.iter().map(|column| (column.of)(group)).map(|average| match average {
+        let cells = columns.iter().map(|column| group.average(column.name)).map(|average| match average {
             Some(Average { mean, deviation, .. }) => format!("{mean},{}", number(deviation)),
             None => ",".into(),
         });

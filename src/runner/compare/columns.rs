@@ -1,0 +1,82 @@
+//! The numbers of a comparison: each run's, as the table of quantities says they are made, and the
+//! columns in which they are shown.
+
+use crate::ops::Term;
+use crate::train::{Average, Compared, Metrics, QUANTITIES, QUANTITY_COUNT, Summary, Unit, quantity};
+use serde::Serialize;
+
+/// A column of a comparison.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CompareColumn {
+    /// The name of its averages in [`super::ComparedGroup`].
+    pub name: &'static str,
+    /// Its head.
+    pub head: String,
+    /// How its values are shown.
+    #[serde(skip)]
+    pub unit: Unit,
+}
+
+/// The name of the lowest held-out loss, which is of a whole run and so no quantity of a step.
+pub(super) const BEST: &str = "best";
+
+/// The columns after the lowest held-out loss.
+const LAST: [usize; 4] = [quantity("flip_ratio"), quantity("step"), quantity("tokens"), quantity("seconds")];
+
+/// The columns: held-out text first, the divergences before the next token; `best_by` is the term that chose the
+/// best step.
+pub(super) fn columns(best_by: Term) -> Vec<CompareColumn> {
+    let places = || Term::ALL.into_iter().map(|term| quantity(term.held_out()));
+    let (next, divergences): (Vec<usize>, Vec<usize>) = places().partition(|&place| place == const { quantity("held_out_ar") });
+    let column = |place: usize| {
+        let row = &QUANTITIES[place];
+        row.compared.map(|Compared { name, head, .. }| CompareColumn { name, head: head.into(), unit: row.unit })
+    };
+    let by = QUANTITIES[quantity(best_by.held_out())].compared.map_or("", |compared| compared.head);
+    let best = CompareColumn { name: BEST, head: format!("best {by}"), unit: Unit::Nats };
+    divergences.into_iter().chain(next).filter_map(column).chain([best]).chain(LAST.into_iter().filter_map(column)).collect()
+}
+
+/// What is compared of one run, kept up as its steps are read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Values {
+    last: [Option<f64>; QUANTITY_COUNT],
+    /// Of quantities whose end is averaged.
+    all: [Vec<f64>; QUANTITY_COUNT],
+}
+
+impl Values {
+    pub(super) fn add(&mut self, metrics: &Metrics) {
+        for (place, row) in QUANTITIES.iter().enumerate() {
+            match row.compared.map(|compared| compared.summary) {
+                Some(Summary::Last) => self.last[place] = row.drawn(metrics),
+                Some(Summary::LastMeasured) if metrics.held_out.is_some() => self.last[place] = row.drawn(metrics),
+                Some(Summary::LastTenth) => self.all[place].extend(row.drawn(metrics)),
+                Some(Summary::LastMeasured) | None => {}
+            }
+        }
+    }
+
+    /// The run's value of a quantity.
+    pub(super) fn of(&self, place: usize) -> Option<f64> {
+        let all = &self.all[place];
+        if all.is_empty() { self.last[place] } else { Average::of(&all[all.len() - all.len().div_ceil(10)..]).map(|average| average.mean) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_quantity_that_is_compared_has_its_column() {
+        let columns = columns(Term::KL);
+        let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+        assert!(names.starts_with(&["kl"]) && names.ends_with(&["ar", "best", "flips", "steps", "tokens", "seconds"]), "{names:?}");
+        for row in QUANTITIES.iter().filter_map(|row| row.compared) {
+            assert_eq!(names.iter().filter(|name| **name == row.name).count(), 1, "{}", row.name);
+        }
+        let head = |name: &str| columns.iter().find(|column| column.name == name).unwrap().head.clone();
+        assert_eq!((head("best"), head("seconds")), ("best KL".into(), "minutes".into()));
+    }
+}
