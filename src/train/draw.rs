@@ -175,7 +175,7 @@ fn panels(run: &Curves) -> Vec<Panel> {
         let first = &QUANTITIES[plot.lines[0].quantity];
         let colours = if first.unit == Unit::One { [GREEN, ORANGE] } else { [BLUE, ORANGE] };
         let lines = plot.lines.iter().zip(colours).map(|(line, colour)| run.line(line.legend, colour, line.quantity));
-        panels.push(panel(plot.title, first.scale == Scale::Logarithmic, lines.collect()));
+        panels.push(panel(plot.caption, first.scale == Scale::Logarithmic, lines.collect()));
     }
     let after = PLOTS.iter().position(|plot| plot.lines[0].quantity == FLIPS).map_or(0, |place| place + 1);
     panels.insert(after, panel("flip-flop ratio by block", true, blocks.collect()));
@@ -361,7 +361,7 @@ mod tests {
         let one = svg(&alone_with_everything(1)).unwrap();
         let two = svg(&alone_with_everything(2)).unwrap();
         for plot in PLOTS.iter().filter(|plot| plot.alone) {
-            assert!(one.contains(plot.title), "{} is not drawn of a run", plot.title);
+            assert!(one.contains(plot.caption), "{} is not drawn of a run", plot.caption);
         }
         for (place, row) in QUANTITIES.iter().enumerate().filter(|(_, row)| row.curve && row.name != "tokens_per_s") {
             let among = two.contains(&row.title());

@@ -229,6 +229,8 @@ const fn same(a: &[u8], b: &[u8]) -> bool {
 pub struct Plot {
     /// Its title.
     pub title: &'static str,
+    /// Its title in a picture, where a line alone has no legend.
+    pub caption: &'static str,
     /// Its lines.
     pub lines: &'static [PlotLine],
     /// True if it is drawn of a run that is looked at alone; else only to compare runs.
@@ -252,16 +254,32 @@ const fn line(quantity_name: &str, legend: &'static str, title: &'static str) ->
 
 /// The plots of a run, in a picture and in the app. The first line of each decides its axis.
 pub static PLOTS: [Plot; 6] = [
-    Plot { title: "loss", lines: const { &[line("loss", "trained", "loss"), line("held_out_loss", "held-out", "held-out loss")] }, alone: true },
+    Plot {
+        title: "loss",
+        caption: "loss",
+        lines: const { &[line("loss", "trained", "loss"), line("held_out_loss", "held-out", "held-out loss")] },
+        alone: true,
+    },
     Plot {
         title: "KL from the teacher",
+        caption: "KL divergence from the teacher",
         lines: const { &[line("kl", "trained", "KL from the teacher"), line("held_out_kl", "held-out", "held-out KL")] },
         alone: true,
     },
-    Plot { title: "flip-flop ratio", lines: const { &[line("flip_ratio", "all binarized weights", "flip-flop ratio")] }, alone: true },
-    Plot { title: "gradient norm", lines: const { &[line("norm", "before clipping", "gradient norm")] }, alone: true },
-    Plot { title: "learning rate", lines: const { &[line("lr", "rate", "learning rate")] }, alone: true },
-    Plot { title: "speed", lines: const { &[line("tokens_per_s", "tokens/s", "tokens/s")] }, alone: false },
+    Plot {
+        title: "flip-flop ratio",
+        caption: "flip-flop ratio",
+        lines: const { &[line("flip_ratio", "all binarized weights", "flip-flop ratio")] },
+        alone: true,
+    },
+    Plot {
+        title: "gradient norm",
+        caption: "gradient norm before clipping",
+        lines: const { &[line("norm", "before clipping", "gradient norm")] },
+        alone: true,
+    },
+    Plot { title: "learning rate", caption: "learning rate", lines: const { &[line("lr", "rate", "learning rate")] }, alone: true },
+    Plot { title: "speed", caption: "tokens a second", lines: const { &[line("tokens_per_s", "tokens/s", "tokens/s")] }, alone: false },
 ];
 
 #[cfg(test)]
