@@ -7,8 +7,11 @@ use std::fmt::Display;
 /// The binarized matrices of a block, in the order in which `Metrics::flips` has them.
 const MATRICES: [&str; 7] = ["q", "k", "v", "o", "gate", "up", "down"];
 
-/// Columns that are no quantity: that after which each stands, its name, and its value in a row.
-const OTHERS: [(usize, &str, fn(&Metrics) -> String); 3] = [
+/// A value in a row.
+type Value = fn(&Metrics) -> String;
+
+/// Columns that are no quantity: that after which each stands, its name, and its value.
+const OTHERS: [(usize, &str, Value); 3] = [
     (quantity("flip_ratio"), "taken", |m| m.taken.to_string()),
     (quantity("seconds"), "changed_lr", |m| maybe(m.changed.as_ref().and_then(|changed| changed.lr))),
     (quantity("seconds"), "changed_sample_prompt", |m| quoted(m.changed.as_ref().and_then(|changed| changed.sample_prompt.as_deref()).unwrap_or_default())),
@@ -17,7 +20,7 @@ const OTHERS: [(usize, &str, fn(&Metrics) -> String); 3] = [
 /// A column that every table has.
 enum Column {
     Quantity(&'static Quantity),
-    Other(&'static str, fn(&Metrics) -> String),
+    Other(&'static str, Value),
 }
 
 impl Column {
@@ -79,6 +82,17 @@ pub fn row(run: &str, metrics: &Metrics, matrices: usize) -> String {
 mod tests {
     use super::*;
     use crate::train::{Changed, Losses, Term};
+
+    #[test]
+    fn every_quantity_has_a_column_and_names_are_those_that_are_pinned() {
+        let header = header(2 * MATRICES.len());
+        let names: Vec<&str> = header.trim_end().split(',').collect();
+        for row in &QUANTITIES {
+            assert_eq!(names.iter().filter(|name| **name == row.name).count(), 1, "{}", row.name);
+        }
+        let pins = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pins/files.txt")).unwrap();
+        assert!(pins.lines().any(|line| line.trim() == header.trim_end()), "tests/pins/files.txt has another header: {header}");
+    }
 
     #[test]
     fn every_field_of_a_step_has_its_column() {
