@@ -133,8 +133,8 @@ fn gguf(bytes: &[u8]) {
     }
     if let Ok(model) = ModelFile::from_gguf(file) {
         assert!(model.config.rope_frequencies().iter().all(|frequency| frequency.is_finite()));
-        for (name, rows, cols) in model.config.others() {
-            let _ = model.floats(&name, rows, cols);
+        for tensor in model.config.tensors() {
+            let _ = model.floats(&tensor.name, tensor.rows, tensor.cols);
         }
     }
 }

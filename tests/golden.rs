@@ -8,7 +8,7 @@ use signet::data::Batch;
 use signet::formats::TensorSource;
 use signet::formats::safetensors::TensorFile;
 use signet::graph::{Machine, Recompute, Spec, Tape};
-use signet::model::{BinaryGroup, Forward, Linears, LlamaConfig, Moments, Positions, Purpose, Weights, load, logits};
+use signet::model::{ARCHITECTURES, BinaryGroup, Forward, Linears, LlamaConfig, Moments, Positions, Purpose, Weights, load, logits};
 use signet::ops::{Control, FUSIONS, Objective};
 use signet::train::{Schedule, Step, StepShape};
 use std::collections::BTreeMap;
@@ -48,6 +48,20 @@ fn runs() -> Vec<PathBuf> {
     runs.sort();
     assert!(!runs.is_empty(), "{} holds no golden run", root.display());
     runs
+}
+
+/// Those of `architectures` that none of `golden` is of.
+fn without_golden<'a>(architectures: &[&'a str], golden: &[String]) -> Vec<&'a str> {
+    architectures.iter().copied().filter(|architecture| !golden.iter().any(|has| has == architecture)).collect()
+}
+
+#[test]
+fn every_architecture_has_a_golden_run() {
+    let students = runs().iter().map(|at| Golden::open(at).config("student").model_type).collect::<Vec<_>>();
+    let all = ARCHITECTURES.map(|architecture| architecture.model_type);
+    let missing = without_golden(&all, &students);
+    assert!(missing.is_empty(), "{missing:?} of src/model/arch: no golden run in tests/golden; its README.md says how one is made");
+    assert_eq!(without_golden(&[&all[..], &["qwen3"]].concat(), &students), ["qwen3"]);
 }
 
 /// ‖got − want‖ ÷ ‖want‖.

@@ -4,7 +4,7 @@
 use super::{DispatchCounts, KernelRow, Progress, Rates};
 use crate::graph::{Home, Machine, Storage};
 use crate::infer::{Ahead, Engine, Sampler, Sampling};
-use crate::model::{Linears, LlamaConfig, Purpose, Weights};
+use crate::model::{Linears, LlamaConfig, Purpose, Role, Weights};
 use crate::platform::Clock;
 use crate::rng::Key;
 use anyhow::{Result, ensure};
@@ -161,7 +161,7 @@ async fn side(
 fn bytes_per_token(weights: &Weights) -> u64 {
     let words = |home: Home| 4 * home.spec.words() as u64;
     let signs: u64 = weights.binary.iter().map(|layer| words(layer.signs)).sum();
-    let embedding = "model.embed_tokens.weight";
+    let embedding = weights.config.architecture().embedding();
     let read = weights.names().iter().filter(|name| *name != embedding || weights.head() == embedding);
     signs + read.map(|name| words(weights.home(name).expect("named"))).sum::<u64>()
 }
@@ -182,7 +182,7 @@ fn fill(machine: &mut Machine, weights: &Weights) -> Result<()> {
         let words: Vec<u32> = match home.spec.storage {
             // Halves of magnitude 1/64 to 1/32.
             Storage::F16 => (0..home.spec.words() as u64).map(|i| (key.bits(i) as u32 & 0x83ff_83ff) | 0x2400_2400).collect(),
-            _ if name.ends_with("norm.weight") => vec![1f32.to_bits(); home.spec.words()],
+            _ if weights.config.role(name) == Some(Role::Norm) => vec![1f32.to_bits(); home.spec.words()],
             _ => (0..home.spec.words() as u64).map(|i| (0.02 * key.uniform(i) as f32).to_bits()).collect(),
         };
         machine.write(&home, &words)?;

@@ -59,6 +59,7 @@ struct Tensor {
 
 fn config() -> LlamaConfig {
     LlamaConfig {
+        model_type: "llama".into(),
         hidden_size: 64,
         intermediate_size: 136,
         num_hidden_layers: 2,

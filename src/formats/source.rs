@@ -7,8 +7,8 @@ use std::path::Path;
 /// Most bytes of a band of rows, as f32.
 const BAND: usize = 8 << 20;
 
-/// A file of named tensors of floats, or several files that are one. Names are those of Hugging Face
-/// (`model.layers.0.self_attn.q_proj.weight`), and so are shapes and the order of rows.
+/// A file of named tensors of floats, or several files that are one. Above this module,
+/// names are those of Hugging Face (`model.layers.0.self_attn.q_proj.weight`), and so are shapes and the order of rows.
 pub trait TensorSource {
     /// Where it lies, for messages.
     fn path(&self) -> &Path;

@@ -1,39 +1,115 @@
-//! A LLaMA in a GGUF file: its shape, tokenizer and template from the metadata.
+//! A model in a GGUF file: its tensors under Hugging Face's names, and its tokenizer and templates.
 
+use super::arch::Architecture;
 use super::chat_format::{ChatFormat, Templates};
 use super::config::LlamaConfig;
 use super::open::ModelError;
-use super::rope::{Factors, RopeScaling};
+use super::tensors::{Heads, Row, numbered};
 use crate::data::Tokenizer;
-use crate::formats::gguf::{Gguf, Metadata, ROPE_FACTORS};
+use crate::formats::gguf::{Gguf, Metadata};
 use crate::formats::{FormatError, TensorSource};
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
 
-/// Keys behind `llama.` that are understood. Any other might ask for something that Signet would not
-/// compute.
-const KNOWN: [&str; 18] = [
-    "block_count",
-    "context_length",
-    "embedding_length",
-    "feed_forward_length",
-    "attention.head_count",
-    "attention.head_count_kv",
-    "attention.key_length",
-    "attention.value_length",
-    "attention.layer_norm_rms_epsilon",
-    "rope.freq_base",
-    "rope.dimension_count",
-    "rope.scaling.type",
-    "rope.scaling.factor",
-    "rope.scale_linear",
-    "vocab_size",
-    // Notes.
-    "rope.scaling.finetuned",
-    "rope.scaling.original_context_length",
-    "tensor_data_layout",
-];
-/// Keys that change nothing if they are 0 or false.
-const IDLE: [&str; 4] = ["expert_count", "expert_used_count", "use_parallel_residual", "attention.sliding_window"];
+/// The tensors of a GGUF file under Hugging Face's names, with rows in Hugging Face's order. What the architecture
+/// does not have goes by its own name.
+pub(super) struct Named {
+    file: Gguf,
+    architecture: &'static Architecture,
+    /// By Hugging Face's names.
+    tensors: BTreeMap<String, Own>,
+}
+
+/// A tensor in the file.
+struct Own {
+    name: String,
+    /// The width of its heads, if the rows of each are in llama.cpp's order.
+    head: Option<usize>,
+}
+
+impl Named {
+    /// Names the tensors of a file; an architecture that is not known is refused by name.
+    pub(super) fn new(file: Gguf) -> Result<Self, FormatError> {
+        let architecture = Architecture::of_gguf(file.metadata())?;
+        let mut tensors = BTreeMap::new();
+        for own in file.names() {
+            if let Some((row, block)) = architecture.rows().find_map(|row| Some((row, Row::matches(row.gguf, &own)?))) {
+                let head = row.turned.map_or(Ok(None), |heads| head_width(&file, architecture, &own, heads))?;
+                tensors.insert(numbered(row.name, block), Own { name: own, head });
+            }
+        }
+        Ok(Self { file, architecture, tensors })
+    }
+
+    /// The file's name of a tensor.
+    fn own<'a>(&'a self, name: &'a str) -> &'a str {
+        self.tensors.get(name).map_or(name, |own| &own.name)
+    }
+}
+
+/// The width of the heads in a matrix of queries or keys, as far as the metadata say how many there are.
+fn head_width(file: &Gguf, architecture: &Architecture, name: &str, heads: Heads) -> Result<Option<usize>, FormatError> {
+    let metadata = file.metadata();
+    let Some([rows, _]) = file.shape(name) else { return Ok(None) };
+    let count = |key: &str| metadata.count(&format!("{}.attention.{key}", architecture.gguf));
+    let queries = count("head_count")?;
+    let heads = match heads {
+        Heads::Queries => queries,
+        Heads::Keys => count("head_count_kv")?.or(queries),
+    };
+    match heads {
+        None => Ok(None),
+        Some(heads) if heads > 0 && rows.is_multiple_of(2 * heads) => Ok(Some(rows / heads)),
+        Some(heads) => Err(metadata.problem(format!("tensor {name} has {rows} rows, which are no {heads} heads of an even width"))),
+    }
+}
+
+/// The place where llama.cpp keeps a row of a head of width `head`: the two elements that RoPE turns together lie side
+/// by side there, half a head apart here.
+fn turned_row(row: usize, head: usize) -> usize {
+    let (start, within) = (row / head * head, row % head);
+    start + within % (head / 2) * 2 + within / (head / 2)
+}
+
+impl TensorSource for Named {
+    fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let theirs: BTreeMap<&str, &str> = self.tensors.iter().map(|(name, own)| (own.name.as_str(), name.as_str())).collect();
+        self.file.names().into_iter().map(|own| theirs.get(own.as_str()).map_or_else(|| own.clone(), |name| name.to_string())).collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.file.shape(self.own(name))
+    }
+
+    fn stored_as(&self, name: &str) -> Option<&'static str> {
+        self.file.stored_as(self.own(name))
+    }
+
+    fn called(&self, name: &str) -> String {
+        let own = self.architecture.rows().find_map(|row| Some(numbered(row.gguf, Row::matches(row.name, name)?)));
+        own.map_or_else(|| name.into(), |own| format!("{own} ({name})"))
+    }
+
+    fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
+        let (own, head) = (self.own(name), self.tensors.get(name).and_then(|own| own.head));
+        self.file.shape(own).ok_or_else(|| self.missing(name))?;
+        let Some(head) = head else { return self.file.values_of(own, cols, band) };
+        // Whole heads: within each, the order is another.
+        let first = band.start / head * head;
+        let values = self.file.values_of(own, cols, first..band.end.next_multiple_of(head))?;
+        let row = |row: usize| &values[(turned_row(row, head) - first) * cols..][..cols];
+        Ok(band.flat_map(row).copied().collect())
+    }
+
+    fn checksum(&self) -> Result<u64, FormatError> {
+        self.file.checksum()
+    }
+}
 
 /// What a GGUF file says of its model.
 pub(super) struct Described {
@@ -44,112 +120,10 @@ pub(super) struct Described {
 
 impl Described {
     /// Reads it; a model that Signet would compute wrongly is refused by name.
-    pub(super) fn read(file: &Gguf) -> Result<Self, ModelError> {
-        let metadata = file.metadata();
-        refuse(file)?;
-        Ok(Self { config: config(file)?, tokenizer: Tokenizer::from_gguf(metadata)?, chat: chat(metadata)? })
+    pub(super) fn read(file: &Named) -> Result<Self, ModelError> {
+        let metadata = file.file.metadata();
+        Ok(Self { config: file.architecture.config_of(&file.file)?, tokenizer: Tokenizer::from_gguf(metadata)?, chat: chat(metadata)? })
     }
-}
-
-/// Refuses what is no plain LLaMA.
-fn refuse(file: &Gguf) -> Result<(), FormatError> {
-    let metadata = file.metadata();
-    let architecture = metadata.text("general.architecture")?.ok_or_else(|| metadata.problem("has no metadata general.architecture"))?;
-    if architecture != "llama" {
-        return Err(metadata.problem(format!("is a model of architecture {architecture}; Signet computes llama")));
-    }
-    let parts = metadata.count("split.count")?.unwrap_or(1);
-    if parts > 1 {
-        return Err(metadata.problem(format!("is one of {parts} parts of a model. To join them: llama-gguf-split --merge FIRST OUT")));
-    }
-    for key in metadata.keys().filter_map(|key| key.strip_prefix("llama.")) {
-        if !KNOWN.contains(&key) && !idle(metadata, key) {
-            return Err(metadata.problem(format!("metadata llama.{key} is there: Signet computes LLaMA without it")));
-        }
-    }
-    match file.strangers().find(|name| *name != ROPE_FACTORS) {
-        Some(name) => Err(metadata.problem(format!("tensor {name} is there: Signet computes LLaMA without it"))),
-        None => Ok(()),
-    }
-}
-
-/// Whether a key changes nothing with the value that it has.
-fn idle(metadata: &Metadata, key: &str) -> bool {
-    let full = format!("llama.{key}");
-    let nothing = matches!(metadata.count(&full), Ok(Some(0))) || matches!(metadata.flag(&full), Ok(Some(false)));
-    IDLE.contains(&key) && nothing
-}
-
-fn config(file: &Gguf) -> Result<LlamaConfig, FormatError> {
-    let metadata = file.metadata();
-    let count = |key: &str| metadata.count(&format!("llama.{key}"));
-    let real = |key: &str| metadata.real(&format!("llama.{key}"));
-    let missing = |key: &str| metadata.problem(format!("has no metadata llama.{key}"));
-    let needed = |key: &str| count(key)?.ok_or_else(|| missing(key));
-    const EMBEDDING: &str = "model.embed_tokens.weight";
-    let embedding = file.shape(EMBEDDING).ok_or_else(|| metadata.problem(format!("has no tensor {}", file.called(EMBEDDING))))?;
-    let epsilon = "attention.layer_norm_rms_epsilon";
-    let (width, heads) = (needed("embedding_length")?, needed("attention.head_count")?);
-    let config = LlamaConfig {
-        hidden_size: width,
-        intermediate_size: needed("feed_forward_length")?,
-        num_hidden_layers: needed("block_count")?,
-        num_attention_heads: heads,
-        num_key_value_heads: count("attention.head_count_kv")?,
-        // Said only where it does not follow, as in a config.json.
-        head_dim: count("attention.key_length")?.filter(|head| head.checked_mul(heads) != Some(width)),
-        vocab_size: embedding[0],
-        max_position_embeddings: needed("context_length")?,
-        rms_norm_eps: real(epsilon)?.ok_or_else(|| missing(epsilon))?,
-        rope_theta: real("rope.freq_base")?.unwrap_or(10_000.0),
-        rope_scaling: linear(metadata)?,
-        tie_word_embeddings: file.shape("lm_head.weight").is_none(),
-    };
-    for key in ["attention.value_length", "rope.dimension_count"] {
-        if let Some(width) = count(key)?.filter(|width| *width != config.head_dim()) {
-            return Err(metadata.problem(format!("metadata llama.{key} is {width}; Signet computes LLaMA with that of a head, {}", config.head_dim())));
-        }
-    }
-    // Shapes are compared below with what the configuration says, which must say something first.
-    config.check().map_err(|error| metadata.problem(error))?;
-    match file.shape(ROPE_FACTORS) {
-        Some(_) => with_factors(file, config),
-        None => Ok(config),
-    }
-}
-
-/// RoPE's linear scaling, if the metadata ask for it.
-fn linear(metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
-    let factor = match metadata.real("llama.rope.scaling.factor")? {
-        // The name until 2023.
-        None => metadata.real("llama.rope.scale_linear")?,
-        factor => factor,
-    };
-    match metadata.text("llama.rope.scaling.type")? {
-        None | Some("linear") => Ok(factor.filter(|&factor| factor != 0.0 && factor != 1.0).map(|factor| RopeScaling::Linear { factor })),
-        Some("none") => Ok(None),
-        Some(other) => {
-            Err(metadata.problem(format!("metadata llama.rope.scaling.type is {other:?}; Signet computes none, linear and factors (by {ROPE_FACTORS})")))
-        }
-    }
-}
-
-/// The shape with the factors by which a file divides RoPE's frequencies, besides a linear scaling. Those of Llama 3's
-/// scaling are known again.
-fn with_factors(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatError> {
-    // The shortest decimal that rounds to a factor is the one that was meant.
-    let factors = file.floats(ROPE_FACTORS, 1, config.head_dim() / 2)?.into_iter().map(|factor| factor.to_string().parse().expect("a float's text is a float"));
-    let factors: Vec<f64> = factors.collect();
-    if factors.iter().all(|&factor| factor == 1.0) {
-        return Ok(config);
-    }
-    let scaling = match config.rope_scaling {
-        Some(RopeScaling::Linear { factor }) => RopeScaling::Factors(Factors(factors.iter().map(|own| own * factor).collect())),
-        _ => RopeScaling::llama3(&config.rope_frequencies(), &factors).unwrap_or(RopeScaling::Factors(Factors(factors))),
-    };
-    let config = LlamaConfig { rope_scaling: Some(scaling), ..config };
-    config.check().map_err(|error| file.metadata().problem(format!("tensor {ROPE_FACTORS}: {error}")))?;
-    Ok(config)
 }
 
 fn chat(metadata: &Metadata) -> Result<ChatFormat, FormatError> {
@@ -177,33 +151,11 @@ fn templates(metadata: &Metadata) -> Result<Option<Templates>, FormatError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::platform;
-    use std::path::Path;
-    use std::sync::Arc;
-
-    /// The configuration of `tests/gguf/llama3.gguf` with some bytes replaced.
-    fn described(from: &[u8], to: &[u8]) -> Result<LlamaConfig, String> {
-        let mut bytes = platform::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gguf/llama3.gguf")).unwrap();
-        let at = bytes.windows(from.len()).position(|window| window == from).expect("they are in the file");
-        bytes[at..at + from.len()].copy_from_slice(to);
-        let file = Gguf::owned("llama3", Arc::new(bytes)).map_err(|error| error.to_string())?;
-        Described::read(&file).map(|described| described.config).map_err(|error| error.to_string())
-    }
 
     #[test]
-    fn llama_3s_frequencies_are_known_by_what_divides_them() {
-        let config = described(b"GGUF", b"GGUF").unwrap();
-        let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
-        assert_eq!((config.rope_scaling, config.rope_theta, config.vocab_size, config.tie_word_embeddings), (Some(scaling), 5e5, 4, true));
-        // Of the slow ones, which are divided by most, one by less.
-        let other = described(&32f32.to_le_bytes(), &31f32.to_le_bytes()).unwrap();
-        let Some(RopeScaling::Factors(Factors(factors))) = other.rope_scaling else { panic!("{other:?}") };
-        assert!(factors.contains(&31.0) && factors.contains(&32.0), "{factors:?}");
-        let nothing = described(&32f32.to_le_bytes(), &0f32.to_le_bytes()).unwrap_err();
-        assert!(nothing.contains("llama3: tensor rope_freqs.weight") && nothing.contains("short_factor has 0"), "{nothing}");
-        let stranger = described(b"rope_freqs", b"rope_frogs").unwrap_err();
-        assert!(stranger.contains("tensor rope_frogs.weight is there"), "{stranger}");
-        let missing = described(b"token_embd", b"token_emba").unwrap_err();
-        assert!(missing.contains("tensor token_emba.weight is there"), "{missing}");
+    fn pairs_of_rows_come_together() {
+        // Two heads of width 6, as llama.cpp's conversion permutes them.
+        let rows: Vec<usize> = (0..12).map(|row| turned_row(row, 6)).collect();
+        assert_eq!(rows, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);
     }
 }

@@ -1,6 +1,7 @@
 //! Initial weights: from scratch, from a full-precision model, or as a file has them.
 
-use super::config::{Group, LlamaConfig};
+use super::config::LlamaConfig;
+use super::tensors::{Group, Role};
 use super::weights::{BinaryGroup, Linears, Weights};
 use crate::formats::bands;
 use crate::graph::{Home, Machine, MachineError, Storage, pack};
@@ -20,8 +21,9 @@ pub type Source<'a, E> = dyn FnMut(&str, usize, usize, Range<usize>) -> Result<V
 /// Random weights of a full-precision model: norms 1, everything else normal with deviation 0.02.
 pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, MachineError> + use<> {
     let embedding = format!("{:?}", config.vocab_size);
+    let architecture = config.architecture();
     move |name, _, cols, band| {
-        if name.ends_with("norm.weight") {
+        if architecture.row(name).is_some_and(|row| row.role == Role::Norm) {
             return Ok(vec![1.0; band.len() * cols]);
         }
         let key = Key::new(seed, &format!("{name}/{embedding}"));

@@ -1,6 +1,6 @@
 //! Head and loss in chunks of rows, so that the logits of a whole batch never exist.
 
-use super::llama::logits;
+use super::forward::logits;
 use super::weights::Weights;
 use crate::graph::{ShapeError, Spec, Tape, TensorId};
 use crate::ops::{Columns, Distill, DistillTop, Into, LossSum, Matmul, Objective};

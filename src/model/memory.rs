@@ -1,25 +1,10 @@
 //! What a run takes of a machine's memory, part by part: read from the machine after its tensors
 //! and programs were made there, or only counted.
 
-use super::weights::Weights;
+use super::weights::{Part, Weights};
 use crate::graph::{Machine, MemoryId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-
-/// What a memory of a model holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
-    /// Signs of binarized layers, in training both ways.
-    Signs,
-    /// The latent weights behind them.
-    Latent,
-    /// Everything else that is a parameter.
-    Values,
-    /// Gradients.
-    Gradients,
-    /// AdamW's moments.
-    Moments,
-}
 
 /// Bytes by what they are for. They add up to everything that is reserved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

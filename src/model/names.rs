@@ -1,6 +1,8 @@
 //! Names of tensors as training code leaves them: wrapped by `torch.compile` and others, or of the model below the
 //! head alone. Each is read as the name that transformers gives it. Pure.
 
+use super::arch::{self, Architecture};
+use super::tensors::{Role, numbered};
 use crate::formats::{FormatError, TensorSource};
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,11 +12,8 @@ use std::path::Path;
 const WRAPPERS: [&str; 4] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
 /// Wrappers of a whole model: the class for several devices, and that of adapters.
 const AROUND: [&str; 2] = ["module.", "base_model.model."];
-/// How names of the model below the head begin, which transformers calls `model`.
-const BELOW: [&str; 3] = ["embed_tokens.", "layers.", "norm."];
-/// How the names of blocks begin, and a name that every LLaMA has below what may be around it.
-const BLOCKS: &str = "model.layers.";
-const FIRST: &str = "layers.0.self_attn.q_proj.weight";
+/// The name of the model below the head in transformers.
+const MODEL: &str = "model.";
 /// Parts of names that belong to adapters: the tensors beside them are not the model's whole weights.
 const ADAPTERS: [&str; 3] = [".lora_", ".base_layer.", ".adapter_"];
 
@@ -54,22 +53,25 @@ pub(super) fn called(inner: Box<dyn TensorSource>, own: &str, name: &str) -> Box
 }
 
 /// Refuses tensors whose names begin with something that transformers does not know either, so that all would be missing.
-pub(super) fn refuse_prefix(tensors: &dyn TensorSource) -> Result<(), FormatError> {
-    prefixed(&tensors.names()).map_or(Ok(()), |problem| Err(FormatError::new(tensors.path(), problem)))
+pub(super) fn refuse_prefix(tensors: &dyn TensorSource, architecture: &Architecture) -> Result<(), FormatError> {
+    prefixed(&tensors.names(), architecture).map_or(Ok(()), |problem| Err(FormatError::new(tensors.path(), problem)))
 }
 
 /// The problem of names that begin so, if they do.
-fn prefixed(names: &[String]) -> Option<String> {
+fn prefixed(names: &[String], architecture: &Architecture) -> Option<String> {
     let mut plain_names = names.iter().map(|name| plain(name));
-    let prefix = plain_names.find_map(|name| name.strip_suffix(FIRST).map(|prefix| prefix.strip_suffix("model.").unwrap_or(prefix).to_string()));
+    let linear = architecture.block.iter().find(|row| matches!(row.role, Role::Linear { .. }))?;
+    let (blocks, first) = (linear.name.split("{}").next().unwrap_or_default(), numbered(linear.name, 0));
+    let first = first.strip_prefix(MODEL).unwrap_or(&first);
+    let prefix = plain_names.find_map(|name| name.strip_suffix(first).map(|prefix| prefix.strip_suffix(MODEL).unwrap_or(prefix).to_string()));
     let prefix = prefix.filter(|prefix| !prefix.is_empty())?;
-    if names.iter().any(|name| plain(name).starts_with(BLOCKS)) {
+    if names.iter().any(|name| plain(name).starts_with(blocks)) {
         return None;
     }
     let advice = "Save the model within (of PyTorch: its own state_dict()), or take that off the names";
     Some(match names.iter().all(|name| plain(name).starts_with(&prefix)) {
         true => format!("all names of tensors begin with {prefix:?}, which transformers does not know either. {advice}"),
-        false => format!("the names of a LLaMA's tensors begin with {prefix:?}: it is a part of another model. {advice}"),
+        false => format!("the names of a {}'s tensors begin with {prefix:?}: it is a part of another model. {advice}", architecture.title),
     })
 }
 
@@ -82,10 +84,16 @@ fn plain(name: &str) -> String {
         rest = inner;
     }
     // The module around the causal model may be called `model`, too.
-    while let Some(inner) = rest.strip_prefix("model.").filter(|inner| inner.starts_with("model.") || inner.starts_with("lm_head.")) {
+    while let Some(inner) = rest.strip_prefix(MODEL).filter(|inner| beginnings("").any(|start| inner.starts_with(start))) {
         rest = inner;
     }
-    if BELOW.iter().any(|start| rest.starts_with(start)) { format!("model.{rest}") } else { rest.into() }
+    if beginnings(MODEL).any(|start| rest.starts_with(start)) { format!("{MODEL}{rest}") } else { rest.into() }
+}
+
+/// The first parts of the names of all architectures' tensors, of those below `within`, with their dots.
+fn beginnings(within: &str) -> impl Iterator<Item = &'static str> {
+    let rows = arch::ALL.into_iter().flat_map(Architecture::rows);
+    rows.filter_map(move |row| row.name.strip_prefix(within)).filter_map(|name| name.split_inclusive('.').next())
 }
 
 impl Renamed {
@@ -162,7 +170,7 @@ mod tests {
     fn a_prefix_that_transformers_does_not_know_is_named() {
         let refused = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-            prefixed(&names)
+            prefixed(&names, arch::ALL[0])
         };
         for (prefix, inner) in [("student.", "model."), ("llm.", ""), ("language_model.", "model."), ("a.b.", "model.")] {
             let names = [format!("{prefix}{inner}layers.0.self_attn.q_proj.weight"), format!("{prefix}lm_head.weight")];

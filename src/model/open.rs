@@ -5,7 +5,7 @@ use super::config::LlamaConfig;
 use super::declared::Declared;
 use super::directory;
 use super::encode::Floats;
-use super::gguf::Described;
+use super::gguf::{Described, Named};
 use super::hugging_face::weights;
 use super::init::{init_from_dense, load};
 use super::names;
@@ -36,10 +36,6 @@ pub enum ModelError {
     #[error(transparent)]
     Machine(#[from] MachineError),
 }
-
-/// Tensors that are one where a model is tied.
-pub(super) const EMBEDDING: &str = "model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
 
 /// A model on disk or in the program: its shape is known and its header checked; its tensors are
 /// read when it is loaded.
@@ -112,9 +108,10 @@ impl ModelFile {
 
     fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
         let config = LlamaConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
-        names::refuse_prefix(&*tensors)?;
-        let (config, tensors) = match config.tie_word_embeddings && tensors.shape(EMBEDDING).is_none() && tensors.shape(HEAD).is_some() {
-            true => (config, names::called(tensors, HEAD, EMBEDDING)),
+        names::refuse_prefix(&*tensors, config.architecture())?;
+        let (embedding, head) = (config.architecture().embedding(), config.architecture().head());
+        let (config, tensors) = match config.tie_word_embeddings && tensors.shape(embedding).is_none() && tensors.shape(head).is_some() {
+            true => (config, names::called(tensors, head, embedding)),
             false => (with_own_head(config, &*tensors), tensors),
         };
         let linears = match config.linears_of(0).next() {
@@ -126,6 +123,7 @@ impl ModelFile {
 
     /// A GGUF file; what is no plain LLaMA is refused by name.
     pub fn from_gguf(file: Gguf) -> Result<Self, ModelError> {
+        let file = Named::new(file)?;
         let Described { config, tokenizer, chat } = Described::read(&file)?;
         let (ids, rows) = (tokenizer.as_ref().map_or(0, Tokenizer::plain_ids), config.vocab_size);
         if ids > rows {
@@ -173,7 +171,7 @@ impl ModelFile {
     }
 
     /// Its tensors.
-    pub(super) fn tensors(&self) -> &dyn TensorSource {
+    pub fn tensors(&self) -> &dyn TensorSource {
         match &self.tensors {
             Tensors::Packed(file) => &**file,
             Tensors::Floats(source) => &**source,
@@ -218,14 +216,14 @@ impl ModelFile {
         match &self.tensors {
             Tensors::Floats(source) if free_rows(&self.config).is_some() && matches!(purpose, Purpose::Inference(_)) => {
                 let mut unusable = Vec::new();
-                load(machine, &weights, &mut |name, rows, cols, band| match name {
-                    EMBEDDING => {
+                load(machine, &weights, &mut |name, rows, cols, band| match free_rows(&self.config) == Some(name) {
+                    true => {
                         source.expect_shape(name, rows, cols)?;
                         let values = source.values_of(name, cols, band.clone())?;
                         unusable.extend(not_finite(&values, cols, band));
                         Ok::<_, ModelError>(values)
                     }
-                    _ => Ok(source.band(name, rows, cols, band)?),
+                    false => Ok(source.band(name, rows, cols, band)?),
                 })?;
                 weights.set_unusable(unusable);
             }
@@ -260,7 +258,8 @@ impl ModelFile {
 
     /// The name under which the file has a tensor: the head of a tied model is its embedding.
     fn name<'a>(&self, name: &'a str) -> &'a str {
-        if name == HEAD && self.config.tie_word_embeddings { EMBEDDING } else { name }
+        let architecture = self.config.architecture();
+        if name == architecture.head() && self.config.tie_word_embeddings { architecture.embedding() } else { name }
     }
 
     /// Fills weights of a student of the same shape from a full-precision model, see [`init_from_dense`].
@@ -303,7 +302,7 @@ impl ModelFile {
 /// The tensor whose rows may hold numbers that are not finite: a row of an embedding that is no head matters only to
 /// texts that have its token.
 pub(super) fn free_rows(config: &LlamaConfig) -> Option<&'static str> {
-    (!config.tie_word_embeddings).then_some(EMBEDDING)
+    (!config.tie_word_embeddings).then(|| config.architecture().embedding())
 }
 
 /// The rows of a band that hold a number that is not finite.
@@ -315,13 +314,14 @@ pub(super) fn not_finite(values: &[f32], cols: usize, band: Range<usize>) -> imp
 /// The shape that a file's tensors have: where it says that the head is the embedding, and there is another head, that one
 /// is the model's, as transformers 5 has it.
 fn with_own_head(config: LlamaConfig, tensors: &dyn TensorSource) -> LlamaConfig {
-    let tied = config.tie_word_embeddings && (tensors.shape(HEAD).is_none() || same_values(tensors, &config));
+    let tied = config.tie_word_embeddings && (tensors.shape(config.architecture().head()).is_none() || same_values(tensors, &config));
     LlamaConfig { tie_word_embeddings: tied, ..config }
 }
 
 /// True if embedding and head have the same values.
 fn same_values(tensors: &dyn TensorSource, config: &LlamaConfig) -> bool {
     let (rows, cols) = (config.vocab_size, config.hidden_size);
+    let (embedding, head) = (config.architecture().embedding(), config.architecture().head());
     let part = |name, band| tensors.band(name, rows, cols, band);
-    bands(rows, cols).all(|band| part(EMBEDDING, band.clone()).is_ok_and(|values| part(HEAD, band).is_ok_and(|head| head == values)))
+    bands(rows, cols).all(|band| part(embedding, band.clone()).is_ok_and(|values| part(head, band).is_ok_and(|head| head == values)))
 }

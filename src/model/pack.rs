@@ -41,9 +41,9 @@ fn layout(config: &LlamaConfig, kind: Linears) -> Vec<TensorInfo> {
     let weights = dense.into_iter().map(|(name, out, width)| (format!("{name}.weight"), Dtype::F16, vec![out, width]));
     let signs = linears.iter().map(|(name, out, width)| (format!("{name}.signs"), Dtype::U32, vec![*out, width.div_ceil(32)]));
     let scales = linears.iter().flat_map(|(name, _, width)| ["wscale", "wbias"].map(|part| (format!("{name}.{part}"), Dtype::F16, vec![1, *width])));
-    let others = config.others().into_iter().map(|(name, rows, cols)| {
-        let shape = if name.ends_with("norm.weight") { vec![cols] } else { vec![rows, cols] };
-        (name, Dtype::F16, shape)
+    let others = config.plain().map(|tensor| {
+        let sides = tensor.sides();
+        (tensor.name, Dtype::F16, sides)
     });
     signs.chain(scales).chain(weights).chain(others).collect()
 }

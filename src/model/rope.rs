@@ -1,6 +1,5 @@
 //! RoPE's frequencies: by how much each pair of a head's features turns from one token to the next.
 
-use super::config::{ConfigError, LONGEST, LlamaConfig};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 use std::ops::RangeInclusive;
@@ -63,13 +62,16 @@ impl From<Factors> for LongRope {
     }
 }
 
+/// Longest context that a model may declare. Nothing of that size is reserved: memory follows from what is used.
+pub(super) const LONGEST: usize = i32::MAX as usize;
+
 /// Largest and smallest number by which a frequency may be divided.
 const DIVISORS: RangeInclusive<f64> = 1e-6..=1e6;
 
 impl RopeScaling {
     /// Refuses what gives no frequencies for `pairs` pairs of features, naming the field.
-    pub(super) fn check(&self, pairs: usize) -> Result<(), ConfigError> {
-        let refuse = |problem: String| Err(ConfigError(format!("rope_scaling: {problem}")));
+    pub(super) fn check(&self, pairs: usize) -> Result<(), String> {
+        let refuse = |problem: String| Err(format!("rope_scaling: {problem}"));
         match self {
             Self::Linear { factor } | Self::Llama3 { factor, .. } if !DIVISORS.contains(factor) => {
                 refuse(format!("factor is {factor}; it must be between {} and {}", DIVISORS.start(), DIVISORS.end()))
@@ -93,7 +95,7 @@ impl RopeScaling {
     }
 
     /// The frequency of pair `j`, scaled.
-    fn scaled(&self, j: usize, frequency: f64) -> f64 {
+    pub(super) fn scaled(&self, j: usize, frequency: f64) -> f64 {
         match *self {
             Self::Linear { factor } => frequency / factor,
             Self::Llama3 { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original } => {
@@ -135,26 +137,10 @@ const CLOSE: f64 = 2e-5;
 /// The original context of most models with Llama 3's scaling.
 const USUAL: f64 = 8192.0;
 
-impl LlamaConfig {
-    /// The divisor of each frequency, as GGUF has it; none where all are divided by the same.
-    pub(super) fn rope_factors(&self) -> Option<Vec<f32>> {
-        let plain = LlamaConfig { rope_scaling: None, ..self.clone() }.rope_frequencies();
-        let own = matches!(self.rope_scaling, Some(RopeScaling::Llama3 { .. } | RopeScaling::Factors(_)));
-        own.then(|| plain.iter().zip(self.rope_frequencies()).map(|(plain, scaled)| (plain / scaled) as f32).collect())
-    }
-
-    /// Radians by which pair `j` of a head's `head_dim/2` pairs turns from one token to the next:
-    /// θ^(−2j/head_dim), scaled.
-    pub fn rope_frequencies(&self) -> Vec<f64> {
-        let width = self.head_dim();
-        let plain = (0..width / 2).map(|j| self.rope_theta.powf(-2.0 * j as f64 / width as f64));
-        plain.enumerate().map(|(j, frequency)| self.rope_scaling.as_ref().map_or(frequency, |scaling| scaling.scaled(j, frequency))).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::LlamaConfig;
 
     #[test]
     fn llama3_leaves_what_is_fast_and_divides_what_is_slow() {

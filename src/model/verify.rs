@@ -1,6 +1,7 @@
 //! Reads every tensor of a model file, to find what is damaged.
 
-use super::open::{EMBEDDING, ModelFile};
+use super::open::ModelFile;
+use super::tensors::{Role, WEIGHT};
 use super::weights::Linears;
 use crate::formats::{FormatError, TensorSource, bands};
 
@@ -9,22 +10,23 @@ impl ModelFile {
     /// are errors. `progress` gets the tensors read and the tensors in all; it returns false to stop.
     pub fn verify(&self, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<(), FormatError> {
         let source = self.tensors();
-        let (linears, others) = (self.config.linears(), self.config.others());
+        let (linears, others) = (self.config.linears(), self.config.plain().collect::<Vec<_>>());
         let of = linears.len() + others.len();
         for (n, (name, rows, cols)) in linears.iter().enumerate() {
             match self.packed() {
                 true => self.signs(name, *rows, *cols).map(drop)?,
-                false => read(source, &format!("{name}.weight"), *rows, *cols)?,
+                false => read(source, &format!("{name}{WEIGHT}"), *rows, *cols, false)?,
             }
             if self.linears == Linears::Binary {
-                ["wscale", "wbias"].iter().try_for_each(|part| read(source, &format!("{name}.{part}"), 1, *cols))?;
+                ["wscale", "wbias"].iter().try_for_each(|part| read(source, &format!("{name}.{part}"), 1, *cols, false))?;
             }
             if !progress(n + 1, of) {
                 return Ok(());
             }
         }
-        for (n, (name, rows, cols)) in others.iter().enumerate() {
-            read(source, name, *rows, *cols)?;
+        for (n, tensor) in others.iter().enumerate() {
+            // An embedding's row that is not finite is none that a text may reach.
+            read(source, &tensor.name, tensor.rows, tensor.cols, tensor.row.role == Role::Embedding)?;
             if !progress(linears.len() + n + 1, of) {
                 break;
             }
@@ -38,11 +40,11 @@ impl ModelFile {
     }
 }
 
-fn read(source: &dyn TensorSource, name: &str, rows: usize, cols: usize) -> Result<(), FormatError> {
+/// Reads a tensor; of `any` values, or only of finite ones.
+fn read(source: &dyn TensorSource, name: &str, rows: usize, cols: usize, any: bool) -> Result<(), FormatError> {
     source.expect_shape(name, rows, cols)?;
-    bands(rows, cols).try_for_each(|band| match name {
-        // A row that is not finite is none that a text may reach.
-        EMBEDDING => source.values_of(name, cols, band).map(drop),
-        _ => source.floats_of(name, cols, band).map(drop),
+    bands(rows, cols).try_for_each(|band| match any {
+        true => source.values_of(name, cols, band).map(drop),
+        false => source.floats_of(name, cols, band).map(drop),
     })
 }

@@ -1,7 +1,7 @@
 //! A model's tensors on a machine: which there are, where they live, and what trains them.
 
-use super::config::{Group, LlamaConfig};
-use super::memory::Part;
+use super::config::LlamaConfig;
+use super::tensors::Group;
 use crate::graph::{Class, Home, LOG_BLOCK, Machine, MachineError, MemoryId, Spec, Storage, Tape, TensorId};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -88,6 +88,21 @@ pub struct Trained {
     pub first: Home,
     /// AdamW's second moment.
     pub second: Home,
+}
+
+/// What a memory of a model holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Signs of binarized layers, in training both ways.
+    Signs,
+    /// The latent weights behind them.
+    Latent,
+    /// Everything else that is a parameter.
+    Values,
+    /// Gradients.
+    Gradients,
+    /// AdamW's moments.
+    Moments,
 }
 
 /// A model's tensors on a machine.
@@ -440,6 +455,7 @@ impl Weights {
 
     /// The name of the head's tensor: the embedding's if they are tied.
     pub fn head(&self) -> &'static str {
-        if self.config.tie_word_embeddings { "model.embed_tokens.weight" } else { "lm_head.weight" }
+        let architecture = self.config.architecture();
+        if self.config.tie_word_embeddings { architecture.embedding() } else { architecture.head() }
     }
 }

@@ -7,7 +7,7 @@ use super::step::Step;
 use crate::formats::safetensors::{TensorFile, TensorInfo, write_header};
 use crate::formats::{Digest, Digester, FileSum, FileSums, FormatError, TensorSource, TensorSums, header_digest, seal, sealed};
 use crate::graph::{Home, Machine, MachineError, Spec, Storage};
-use crate::model::{ModelError, Weights, load};
+use crate::model::{ModelError, Role, Weights, load};
 use crate::platform::{self, Commit};
 use safetensors::Dtype;
 use serde::{Deserialize, Serialize};
@@ -136,9 +136,9 @@ pub(super) async fn save(
 ) -> Result<(), CheckpointError> {
     let weights = &step.student;
     let value = |name: &String| weights.trained(name).expect("trained").value;
-    let moments: Vec<(String, Home)> =
-        weights.moments().flat_map(|(name, [first, second])| [(format!("{name}.first"), first), (format!("{name}.second"), second)]).collect();
-    let values: Vec<(String, Home)> = weights.names().iter().map(|name| (name.clone(), value(name))).collect();
+    let tensor = |name: &str, part: &str, home: Home| Tensor { name: format!("{name}{part}"), home, is_vector: weights.config.role(name) == Some(Role::Norm) };
+    let moments: Vec<Tensor> = weights.moments().flat_map(|(name, [first, second])| [tensor(name, ".first", first), tensor(name, ".second", second)]).collect();
+    let values: Vec<Tensor> = weights.names().iter().map(|name| tensor(name, "", value(name))).collect();
     let at = |error| CheckpointError::Write { path: path.to_path_buf(), error };
     let mut commit = Commit::begin(path).map_err(at)?;
     let mut sums = FileSums::default();
@@ -148,7 +148,7 @@ pub(super) async fn save(
         write_header(&mut part, &infos, &BTreeMap::new()).map_err(at)?;
         let header = header_digest(infos.iter().map(|(name, dtype, shape)| (name.as_str(), *dtype, &shape[..])), []);
         let mut written = TensorSums { header, tensors: BTreeMap::new() };
-        for (name, home) in tensors {
+        for Tensor { name, home, .. } in tensors {
             let mut digester = Digester::default();
             for chunk in machine.read(home).await?.chunks(1 << 16) {
                 let bytes: Vec<u8> = chunk.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -171,18 +171,21 @@ pub(super) async fn save(
     commit.finish().map_err(at)
 }
 
-/// Name, type and shape of a tensor as a file has them.
-fn info((name, home): &(String, Home)) -> TensorInfo {
-    match home.spec.storage {
-        Storage::F32 => (name.clone(), Dtype::F32, shape(name, home)),
-        // Codes as they are on the device.
-        _ => (name.clone(), Dtype::U32, vec![home.spec.rows, home.spec.row_words()]),
-    }
+/// A tensor of a checkpoint's file.
+struct Tensor {
+    name: String,
+    home: Home,
+    /// As norms and their moments are in files; α and β are rows.
+    is_vector: bool,
 }
 
-/// The shape Hugging Face gives a tensor: norms are vectors, α and β rows.
-fn shape(name: &str, home: &Home) -> Vec<usize> {
-    if name.contains("norm.weight") { vec![home.spec.cols] } else { vec![home.spec.rows, home.spec.cols] }
+/// Name, type and shape of a tensor as a file has them.
+fn info(Tensor { name, home: Home { spec, .. }, is_vector }: &Tensor) -> TensorInfo {
+    match spec.storage {
+        Storage::F32 => (name.clone(), Dtype::F32, if *is_vector { vec![spec.cols] } else { vec![spec.rows, spec.cols] }),
+        // Codes as they are on the device.
+        _ => (name.clone(), Dtype::U32, vec![spec.rows, spec.row_words()]),
+    }
 }
 
 impl Checkpoint {

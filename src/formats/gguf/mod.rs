@@ -3,7 +3,6 @@
 
 mod blocks;
 mod metadata;
-mod names;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -14,7 +13,6 @@ use super::content::{self, Kind};
 use super::source::no_tensor;
 use super::{FormatError, TensorSource};
 use blocks::Stored;
-use names::Heads;
 use rayon::prelude::*;
 use read::Reader;
 use std::borrow::Cow;
@@ -41,8 +39,8 @@ const SIDES: u32 = 4;
 const LEAST_VALUE: u64 = 13;
 const LEAST_TENSOR: u64 = 32;
 
-/// A GGUF file whose metadata and list of tensors have been checked. Tensors of a plain LLaMA go by
-/// Hugging Face's names, and the rows of its queries' and keys' matrices are in Hugging Face's order.
+/// A GGUF file whose metadata and list of tensors have been checked. Names are the file's own, and so is the order
+/// of rows.
 pub struct Gguf {
     path: PathBuf,
     bytes: Bytes,
@@ -52,17 +50,11 @@ pub struct Gguf {
 
 /// A tensor of a file.
 struct Tensor {
-    /// Its name in the file.
-    own: String,
-    /// Whether a plain LLaMA has one of that name.
-    known: bool,
     stored: Stored,
     /// Rows first.
     shape: Vec<usize>,
     /// Where its bytes begin and end in the file.
     bytes: Range<u64>,
-    /// The width of its heads, if the rows of each are in llama.cpp's order.
-    turned: Option<usize>,
 }
 
 impl Gguf {
@@ -95,9 +87,10 @@ impl Gguf {
         let mut tensors = BTreeMap::new();
         for entry in entries {
             let (name, tensor) = entry.placed(&metadata, start, alignment as u64, bytes.length())?;
-            if let Some(before) = tensors.insert(name, tensor) {
-                return Err(metadata.problem(format!("tensor {} is there twice", before.own)));
+            if tensors.contains_key(&name) {
+                return Err(metadata.problem(format!("tensor {name} is there twice")));
             }
+            tensors.insert(name, tensor);
         }
         let file = Self { path: path.to_path_buf(), metadata, tensors, bytes };
         file.apart()?;
@@ -108,7 +101,7 @@ impl Gguf {
     fn apart(&self) -> Result<(), FormatError> {
         let ordered = self.ordered();
         let shared = ordered.windows(2).find(|pair| pair[1].1.bytes.start < pair[0].1.bytes.end);
-        shared.map_or(Ok(()), |pair| Err(self.metadata.problem(format!("tensors {} and {} overlap", pair[0].1.own, pair[1].1.own))))
+        shared.map_or(Ok(()), |pair| Err(self.metadata.problem(format!("tensors {} and {} overlap", pair[0].0, pair[1].0))))
     }
 
     /// Names and tensors in the order of their data.
@@ -121,11 +114,6 @@ impl Gguf {
     /// Everything the file says besides its tensors.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
-    }
-
-    /// Names of tensors that a plain LLaMA does not have.
-    pub fn strangers(&self) -> impl Iterator<Item = &str> {
-        self.tensors.values().filter(|tensor| !tensor.known).map(|tensor| tensor.own.as_str())
     }
 }
 
@@ -169,7 +157,7 @@ impl Entry {
         Ok(Self { name, sides, code, offset })
     }
 
-    /// The tensor and the name it goes by, if the file has all of its bytes where they must be.
+    /// The tensor and its name, if the file has all of its bytes where they must be.
     fn placed(self, metadata: &Metadata, start: u64, alignment: u64, length: u64) -> Result<(String, Tensor), FormatError> {
         let Self { name, sides, code, offset } = self;
         let problem = |problem: String| metadata.problem(format!("tensor {name} {problem}"));
@@ -194,44 +182,7 @@ impl Entry {
             return Err(problem(format!("takes {bytes} bytes at byte {offset} of the data, past the end of the file: it is damaged, or not whole")));
         };
         let shape: Vec<usize> = sides.iter().rev().map(|side| *side as usize).collect();
-        let turned = match shape[..] {
-            [rows, _] => turned(metadata, &name, rows)?,
-            _ => None,
-        };
-        let theirs = names::hugging_face(&name);
-        let known = theirs.is_some();
-        let tensor = Tensor { known, stored, shape, bytes: first..end, turned, own: name };
-        Ok((theirs.unwrap_or_else(|| tensor.own.clone()), tensor))
-    }
-}
-
-/// The width of a tensor's heads, if the rows of each are in llama.cpp's order.
-fn turned(metadata: &Metadata, name: &str, rows: usize) -> Result<Option<usize>, FormatError> {
-    let Some(heads) = names::turned(name) else { return Ok(None) };
-    let queries = metadata.count("llama.attention.head_count")?;
-    let heads = match heads {
-        Heads::Queries => queries,
-        Heads::Keys => metadata.count("llama.attention.head_count_kv")?.or(queries),
-    };
-    match heads {
-        None => Ok(None),
-        Some(heads) if heads > 0 && rows.is_multiple_of(2 * heads) => Ok(Some(rows / heads)),
-        Some(heads) => Err(metadata.problem(format!("tensor {name} has {rows} rows, which are no {heads} heads of an even width"))),
-    }
-}
-
-impl Tensor {
-    /// Rows of the file that hold rows `band`: whole heads, if their order is another.
-    fn rows(&self, band: &Range<usize>) -> Range<usize> {
-        match self.turned {
-            Some(head) => band.start / head * head..band.end.next_multiple_of(head),
-            None => band.clone(),
-        }
-    }
-
-    /// Where row `row` is in the file.
-    fn row(&self, row: usize) -> usize {
-        self.turned.map_or(row, |head| names::turned_row(row, head))
+        Ok((name, Tensor { stored, shape, bytes: first..end }))
     }
 }
 
@@ -252,23 +203,15 @@ impl TensorSource for Gguf {
         self.tensors.get(name).map(|tensor| tensor.stored.name())
     }
 
-    fn called(&self, name: &str) -> String {
-        names::llama_cpp(name).map_or_else(|| name.into(), |own| format!("{own} ({name})"))
-    }
-
     fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        let tensor = self.tensors.get(name).ok_or_else(|| no_tensor(&self.path, &self.called(name)))?;
+        let tensor = self.tensors.get(name).ok_or_else(|| no_tensor(&self.path, name))?;
         let row_bytes = cols / tensor.stored.elements() * tensor.stored.bytes();
-        let rows = tensor.rows(&band);
         let at = |row: usize| tensor.bytes.start + (row * row_bytes) as u64;
-        assert!(band.start <= band.end && at(rows.end) <= tensor.bytes.end, "rows {band:?} of {cols} columns of tensor {name}, {:?}", tensor.shape);
-        let bytes = self.bytes.part(at(rows.start)..at(rows.end));
-        let bytes: Cow<'_, [u8]> = bytes.map_err(|error| self.metadata.problem(format!("tensor {} cannot be read: {error}", self.called(name))))?;
+        assert!(band.start <= band.end && at(band.end) <= tensor.bytes.end, "rows {band:?} of {cols} columns of tensor {name}, {:?}", tensor.shape);
+        let bytes = self.bytes.part(at(band.start)..at(band.end));
+        let bytes: Cow<'_, [u8]> = bytes.map_err(|error| self.metadata.problem(format!("tensor {name} cannot be read: {error}")))?;
         let mut values = vec![0.0; band.len() * cols];
-        values.par_chunks_exact_mut(cols).zip(band.clone()).for_each(|(out, row)| {
-            let start = (tensor.row(row) - rows.start) * row_bytes;
-            tensor.stored.widen(&bytes[start..start + row_bytes], out);
-        });
+        values.par_chunks_exact_mut(cols).zip(bytes.par_chunks_exact(row_bytes)).for_each(|(out, row)| tensor.stored.widen(row, out));
         Ok(values)
     }
 

@@ -8,6 +8,7 @@ use crate::model::chat_format::ChatFormat;
 use crate::model::encode::Floats;
 use crate::model::open::{ModelError, ModelFile};
 use crate::model::pack::{failure, no_latent};
+use crate::model::tensors::{Role, WEIGHT};
 use crate::model::weights::Linears;
 use crate::platform::Commit;
 use serde_json::{Value, json};
@@ -43,9 +44,9 @@ pub fn export_latent(source: &ModelFile, out: &Path, progress: &mut Progress<'_>
 
 /// Embedding, norms and head; norms are vectors.
 fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = TensorInfo> {
-    source.config.others().into_iter().map(move |(name, rows, cols)| {
-        let shape = if name.ends_with("norm.weight") { vec![cols] } else { vec![rows, cols] };
-        (name, floats.dtype(), shape)
+    source.config.plain().map(move |tensor| {
+        let sides = tensor.sides();
+        (tensor.name, floats.dtype(), sides)
     })
 }
 
@@ -82,8 +83,9 @@ fn stream(source: &ModelFile, floats: Floats, tensors: &[TensorInfo], out: &mut 
     for (n, (name, _, shape)) in tensors.iter().enumerate() {
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
         let plain = tensors.iter().all(|(name, ..)| !name.ends_with(".wscale"));
-        let values = match name.strip_suffix(".weight") {
-            Some(layer) if plain && name.contains("_proj.") => dense_weight(source, layer, rows, cols),
+        let linear = matches!(source.config.role(name), Some(Role::Linear { .. }));
+        let values = match name.strip_suffix(WEIGHT) {
+            Some(layer) if plain && linear => dense_weight(source, layer, rows, cols),
             _ => source.floats(name, rows, cols).map_err(ModelError::from),
         };
         let bytes = values.and_then(|values| source.encoded(floats, name, &values)).map_err(io::Error::other)?;
@@ -104,18 +106,13 @@ fn pretty(value: &Value) -> String {
 /// The configuration, with what transformers wants to know besides the shape.
 fn config(source: &ModelFile, floats: Floats) -> Value {
     let mut config = serde_json::to_value(&source.config).expect("a configuration is plain data");
-    let more = json!({
-        "architectures": ["LlamaForCausalLM"],
-        "model_type": "llama",
-        "hidden_act": "silu",
-        "num_key_value_heads": source.config.kv_heads(),
-        "attention_bias": false,
-        "mlp_bias": false,
-        "torch_dtype": floats.torch(),
-    });
+    let architecture = source.config.architecture().fields_for_transformers();
+    let more = json!({ "num_key_value_heads": source.config.kv_heads(), "torch_dtype": floats.torch() });
     let tokens = special_ids(source.tokenizer.as_ref(), &source.chat);
     if let Value::Object(config) = &mut config {
-        config.extend([more, tokens].into_iter().filter_map(|fields| if let Value::Object(fields) = fields { Some(fields) } else { None }).flatten());
+        config.extend(
+            [architecture, more, tokens].into_iter().filter_map(|fields| if let Value::Object(fields) = fields { Some(fields) } else { None }).flatten(),
+        );
     }
     config
 }

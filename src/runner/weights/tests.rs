@@ -54,6 +54,7 @@ impl Drop for Scratch {
 
 fn config() -> LlamaConfig {
     LlamaConfig {
+        model_type: "llama".into(),
         hidden_size: ROWS,
         intermediate_size: COLS,
         num_hidden_layers: 1,

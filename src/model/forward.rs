@@ -1,9 +1,11 @@
-//! LLaMA on a tape: tokens to the last hidden state, for training, evaluation and decoding alike.
+//! A forward on a tape, for training, evaluation and decoding alike: the parts of which architectures make theirs, and
+//! the head.
 
-use super::config::{Group, LlamaConfig};
+use super::config::LlamaConfig;
+use super::tensors::Group;
 use super::weights::{Linears, Weights};
 use crate::graph::{Home, Machine, MachineError, ShapeError, Spec, Tape, TensorId};
-use crate::ops::{Add, Attention, Embedding, FbiLinear, Heads, Join, Matmul, Members, RmsNorm, Rope, Swiglu};
+use crate::ops::{Attention, Embedding, FbiLinear, Heads, Join, Matmul, Members, RmsNorm, Rope};
 
 /// What every forward of a model reads besides its weights.
 #[derive(Clone, Copy, Debug)]
@@ -59,44 +61,35 @@ pub struct Forward<'a> {
 }
 
 impl Forward<'_> {
-    /// Records the model up to the final norm: `tokens (batch·seq, 1)` → `(batch·seq, width)`.
-    pub fn hidden(&self, tape: &mut Tape, tokens: TensorId) -> Result<TensorId, ShapeError> {
-        let mut inputs = self.weights.tensors(tape, "model.embed_tokens.weight");
+    /// Records the rows of the embedding: `tokens (batch·seq, 1)` → `(batch·seq, width)`.
+    pub(super) fn embedding(&self, tape: &mut Tape, tokens: TensorId) -> Result<TensorId, ShapeError> {
+        let mut inputs = self.weights.tensors(tape, self.weights.config.architecture().embedding());
         inputs.push(tokens);
-        let mut x = tape.push_one(Embedding, &inputs, &[])?;
-        for layer in 0..self.weights.config.num_hidden_layers {
-            let first = tape.len();
-            x = self.block(tape, layer, x)?;
-            tape.block(first);
-        }
-        self.norm(tape, "model.norm", x)
+        tape.push_one(Embedding, &inputs, &[])
     }
 
-    fn block(&self, tape: &mut Tape, layer: usize, x: TensorId) -> Result<TensorId, ShapeError> {
-        let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let [qkv, o, gate_up, down] = self.weights.config.groups_of(layer);
-        let normed = self.again(tape, |tape| self.norm(tape, &name("input_layernorm"), x))?;
-        let qkv = self.linear(tape, &qkv, normed)?;
-        let attended = self.attention(tape, layer, qkv)?;
-        let projected = self.linear(tape, &o, attended)?;
-        let x = tape.push_one(Add, &[x, projected], &[])?;
-        let normed = self.again(tape, |tape| self.norm(tape, &name("post_attention_layernorm"), x))?;
-        let gate_up = self.linear(tape, &gate_up, normed)?;
-        let wide = self.again(tape, |tape| tape.push_one(Swiglu, &[gate_up], &[]))?;
-        let down = self.linear(tape, &down, wide)?;
-        tape.push_one(Add, &[x, down], &[])
+    /// Records every block by `block(tape, layer, x)`.
+    pub(super) fn blocks(
+        &self, tape: &mut Tape, mut x: TensorId, block: impl Fn(&mut Tape, usize, TensorId) -> Result<TensorId, ShapeError>,
+    ) -> Result<TensorId, ShapeError> {
+        for layer in 0..self.weights.config.num_hidden_layers {
+            let first = tape.len();
+            x = block(tape, layer, x)?;
+            tape.block(first);
+        }
+        Ok(x)
     }
 
     /// Records what costs little to compute again for gradients.
-    fn again<E>(&self, tape: &mut Tape, record: impl FnOnce(&mut Tape) -> Result<TensorId, E>) -> Result<TensorId, E> {
+    pub(super) fn cheap<E>(&self, tape: &mut Tape, record: impl FnOnce(&mut Tape) -> Result<TensorId, E>) -> Result<TensorId, E> {
         let first = tape.len();
         let output = record(tape)?;
         tape.cheap(first);
         Ok(output)
     }
 
-    /// `qkv (tokens, q_width + 2·kv_width)` → what the heads attend to, `(tokens, q_width)`.
-    fn attention(&self, tape: &mut Tape, layer: usize, qkv: TensorId) -> Result<TensorId, ShapeError> {
+    /// Turns queries and keys by RoPE and attends: `qkv (tokens, q_width + 2·kv_width)` → `(tokens, q_width)`.
+    pub(super) fn attention(&self, tape: &mut Tape, layer: usize, qkv: TensorId) -> Result<TensorId, ShapeError> {
         let config = &self.weights.config;
         let [cos, sin, start] = [self.positions.cos, self.positions.sin, self.positions.start].map(|home| tape.lasting(home));
         let heads = Heads { query: config.num_attention_heads, key_value: config.kv_heads() };
@@ -111,13 +104,14 @@ impl Forward<'_> {
         Ok(outputs[0])
     }
 
-    fn norm(&self, tape: &mut Tape, name: &str, x: TensorId) -> Result<TensorId, ShapeError> {
-        let gain = self.weights.tensor(tape, &format!("{name}.weight"));
+    /// Records RMSNorm by the gain that files call `name`.
+    pub(super) fn norm(&self, tape: &mut Tape, name: &str, x: TensorId) -> Result<TensorId, ShapeError> {
+        let gain = self.weights.tensor(tape, name);
         tape.push_one(RmsNorm { epsilon: self.weights.config.rms_norm_eps }, &[x, gain], &[])
     }
 
     /// `x (tokens, in)` → the outputs of a group's layers side by side, `(tokens, out)`.
-    fn linear(&self, tape: &mut Tape, group: &Group, x: TensorId) -> Result<TensorId, ShapeError> {
+    pub(super) fn linear(&self, tape: &mut Tape, group: &Group, x: TensorId) -> Result<TensorId, ShapeError> {
         let name = &group.name;
         if self.weights.linears == Linears::Dense {
             return product(tape, self.weights, &format!("{name}.weight"), x);

@@ -1,0 +1,292 @@
+//! Architectures, one file each: keys of its configuration, its table of tensors, and its tape. All else asks the list
+//! here; a new one needs its file, a place in the list, a test and a golden run.
+
+mod gguf;
+mod hugging_face;
+mod llama;
+
+use super::config::{ConfigError, LlamaConfig};
+use super::forward::Forward;
+use super::rope::LONGEST;
+use super::tensors::{Group, Role, Row, Tensor};
+use crate::graph::{ShapeError, Tape, TensorId};
+use serde_json::Value;
+
+/// Returns true if a `config.json` has in a field what is computed.
+pub type Allows = fn(&Value) -> bool;
+
+/// All there is to know of an architecture.
+#[derive(Debug)]
+pub struct Architecture {
+    /// The name in messages.
+    pub title: &'static str,
+    /// `model_type` of a `config.json`.
+    pub model_type: &'static str,
+    /// The class of transformers, in `architectures` of a `config.json`.
+    pub class: &'static str,
+    /// Fields that transformers supplies where a `config.json` with the `model_type` lacks them.
+    pub defaults: &'static [(&'static str, usize)],
+    /// Fields of a `config.json` that ask for what is not computed, unless these allow what is there.
+    pub fields: &'static [(&'static str, Allows)],
+    /// Fields that transformers wants of a `config.json` besides the shape.
+    pub written: fn() -> Value,
+    /// `general.architecture` of a GGUF file, and the beginning of its keys.
+    pub gguf: &'static str,
+    /// Keys behind that name that are understood, besides those of every architecture. Any other might ask for
+    /// something that Signet would not compute.
+    pub keys: &'static [&'static str],
+    /// Keys that change nothing if they are 0 or false.
+    pub idle_keys: &'static [&'static str],
+    /// Tensors before the blocks; in the order in which GGUF has them, as the others.
+    pub first: &'static [Row],
+    /// Tensors of every block.
+    pub block: &'static [Row],
+    /// Tensors behind the blocks.
+    pub last: &'static [Row],
+    /// Records the model up to the final norm, see [`Forward::hidden`].
+    pub(super) tape: fn(&Forward<'_>, &mut Tape, TensorId) -> Result<TensorId, ShapeError>,
+}
+
+/// Every architecture. The first is that of files which do not say theirs.
+pub static ALL: [&Architecture; 1] = [&llama::LLAMA];
+
+/// Most blocks a model may have, and most parameters: far above any model there is, and far below where a
+/// plan would take minutes or a count overflow.
+const LAYERS: usize = 1024;
+const PARAMETERS: f64 = 1e13;
+
+impl Architecture {
+    /// All rows of its table.
+    pub fn rows(&self) -> impl Iterator<Item = &'static Row> + use<> {
+        self.first.iter().chain(self.block).chain(self.last)
+    }
+
+    /// The row of a tensor that Hugging Face calls `name`.
+    pub fn row(&self, name: &str) -> Option<&'static Row> {
+        self.rows().find(|row| Row::matches(row.name, name).is_some())
+    }
+
+    /// The tensor with this role outside the blocks, by Hugging Face's name.
+    fn only(&self, role: Role) -> &'static str {
+        self.first.iter().chain(self.last).find(|row| row.role == role).map_or_else(|| panic!("{} has no {role:?}", self.title), |row| row.name)
+    }
+
+    /// The embedding's name.
+    pub fn embedding(&self) -> &'static str {
+        self.only(Role::Embedding)
+    }
+
+    /// The name of the head's own matrix.
+    pub fn head(&self) -> &'static str {
+        self.only(Role::Head)
+    }
+}
+
+/// The titles of all architectures.
+fn titles() -> String {
+    ALL.map(|architecture| architecture.title).join(" or ")
+}
+
+impl LlamaConfig {
+    /// The architecture of a model that has been checked.
+    pub fn architecture(&self) -> &'static Architecture {
+        self.known().unwrap_or_else(|| panic!("no architecture is called {:?}", self.model_type))
+    }
+
+    fn known(&self) -> Option<&'static Architecture> {
+        ALL.into_iter().find(|architecture| architecture.model_type == self.model_type)
+    }
+
+    /// Refuses shapes that cannot be computed, naming the field.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        if self.known().is_none() {
+            return Err(ConfigError(format!("model_type is {:?}; Signet computes {}", self.model_type, titles())));
+        }
+        let fields = [
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.kv_heads()),
+            ("vocab_size", self.vocab_size),
+            ("max_position_embeddings", self.max_position_embeddings),
+            ("head_dim", self.head_dim()),
+        ];
+        for (name, value) in fields {
+            let most = match name {
+                "num_hidden_layers" => LAYERS,
+                "max_position_embeddings" => LONGEST,
+                _ => 1 << 20,
+            };
+            if value == 0 || value > most {
+                return Err(ConfigError(format!("{name} is {value}; it must be between 1 and {most}")));
+            }
+        }
+        if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return Err(ConfigError(format!("hidden_size {} is not a multiple of num_attention_heads {}", self.hidden_size, self.num_attention_heads)));
+        }
+        if !self.num_attention_heads.is_multiple_of(self.kv_heads()) {
+            return Err(ConfigError(format!("num_attention_heads {} is not a multiple of num_key_value_heads {}", self.num_attention_heads, self.kv_heads())));
+        }
+        if !self.head_dim().is_multiple_of(2) || self.head_dim() > 256 {
+            return Err(ConfigError(format!("the head width is {}; it must be even and at most 256", self.head_dim())));
+        }
+        if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
+            return Err(ConfigError(format!("rms_norm_eps is {}; it must be between 0 and 1", self.rms_norm_eps)));
+        }
+        if !(self.rope_theta >= 1.0 && self.rope_theta.is_finite()) {
+            return Err(ConfigError(format!("rope_theta is {}; it must be at least 1", self.rope_theta)));
+        }
+        self.rope_scaling.as_ref().map_or(Ok(()), |scaling| scaling.check(self.head_dim() / 2)).map_err(ConfigError)?;
+        // As floats, so that what is far too much does not overflow; every other factor is small by now.
+        let block: f64 = self.linears_of(0).map(|(_, out, width)| out as f64 * width as f64).sum();
+        let parameters = block * self.num_hidden_layers as f64 + 2.0 * self.vocab_size as f64 * self.hidden_size as f64;
+        if parameters > PARAMETERS {
+            return Err(ConfigError(format!("a model of this shape has {parameters:.1e} parameters; there may be {PARAMETERS:.0e}")));
+        }
+        Ok(())
+    }
+
+    /// The rows of all tensors that a model of this shape has, in order.
+    pub fn tensors(&self) -> Vec<Tensor> {
+        let architecture = self.architecture();
+        let outside = |rows: &'static [Row]| rows.iter().map(|row| Tensor::of(row, self, 0));
+        let blocks = (0..self.num_hidden_layers).flat_map(|block| self.tensors_of(block));
+        let all = outside(architecture.first).chain(blocks).chain(outside(architecture.last));
+        all.filter(|tensor| tensor.row.role != Role::Head || !self.tie_word_embeddings).collect()
+    }
+
+    /// The tensors of a block.
+    fn tensors_of(&self, block: usize) -> impl Iterator<Item = Tensor> {
+        self.architecture().block.iter().map(move |row| Tensor::of(row, self, block))
+    }
+
+    /// The role of a tensor by its name in files.
+    pub fn role(&self, name: &str) -> Option<Role> {
+        self.architecture().row(name).map(|row| row.role)
+    }
+
+    /// The linear layers of a block, grouped by what they read. The layers of a group are computed
+    /// as one matrix, one below the other.
+    pub fn groups_of(&self, layer: usize) -> Vec<Group> {
+        Group::all(self.tensors_of(layer))
+    }
+
+    /// The groups of every block, in order.
+    pub fn groups(&self) -> Vec<Group> {
+        (0..self.num_hidden_layers).flat_map(|layer| self.groups_of(layer)).collect()
+    }
+
+    /// The linear layers of block `layer`: (full name, out, in), in order.
+    pub fn linears_of(&self, layer: usize) -> impl Iterator<Item = (String, usize, usize)> + use<> {
+        self.groups_of(layer).into_iter().flat_map(|group| group.members.into_iter().map(move |(name, out)| (name, out, group.width)))
+    }
+
+    /// Every linear layer that a student binarizes: (full name, out, in), in order.
+    pub fn linears(&self) -> Vec<(String, usize, usize)> {
+        (0..self.num_hidden_layers).flat_map(|layer| self.linears_of(layer)).collect()
+    }
+
+    /// Every tensor outside those linears, in order.
+    pub fn plain(&self) -> impl Iterator<Item = Tensor> {
+        self.tensors().into_iter().filter(|tensor| tensor.linear().is_none())
+    }
+
+    /// Every tensor outside those linears: (full name, rows, cols), norms as one row.
+    pub fn others(&self) -> Vec<(String, usize, usize)> {
+        self.plain().map(|tensor| (tensor.name, tensor.rows, tensor.cols)).collect()
+    }
+
+    /// Weights that a student binarizes.
+    pub fn binarized_weights(&self) -> u64 {
+        self.linears().iter().map(|&(_, out, width)| out as u64 * width as u64).sum()
+    }
+
+    /// All parameters of a full-precision model of this shape.
+    pub fn parameters(&self) -> u64 {
+        self.binarized_weights() + self.others().iter().map(|&(_, rows, cols)| rows as u64 * cols as u64).sum::<u64>()
+    }
+}
+
+impl Forward<'_> {
+    /// Records the model up to the final norm: `tokens (batch·seq, 1)` → `(batch·seq, width)`.
+    pub fn hidden(&self, tape: &mut Tape, tokens: TensorId) -> Result<TensorId, ShapeError> {
+        (self.weights.config.architecture().tape)(self, tape, tokens)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::tensors::{WEIGHT, numbered};
+
+    #[test]
+    fn a_tables_names_are_told_apart() {
+        for architecture in ALL {
+            for (n, row) in architecture.rows().enumerate() {
+                assert!(row.name.ends_with(WEIGHT), "{}", row.name);
+                assert_eq!(row.is_of_block(), row.gguf.contains("{}"), "{}: in both names or in none", row.name);
+                for (names, of) in [("Hugging Face", (|row| row.name) as fn(&Row) -> &'static str), ("GGUF", |row| row.gguf)] {
+                    let twelfth = numbered(of(row), 12);
+                    let matching: Vec<usize> =
+                        architecture.rows().enumerate().filter(|(_, row)| Row::matches(of(row), &twelfth).is_some()).map(|(n, _)| n).collect();
+                    assert_eq!(matching, [n], "{twelfth} of {names}");
+                }
+            }
+            let groups = architecture.block.iter().filter_map(|row| if let Role::Linear { group } = row.role { Some(group) } else { None });
+            assert!(groups.into_iter().all(|group| group.contains("{}")), "a group's name has its block's number");
+            // Tables are asked for these.
+            assert!(!architecture.embedding().is_empty() && !architecture.head().is_empty());
+        }
+    }
+
+    #[test]
+    fn names_are_those_of_a_plain_llama() {
+        let llama = ALL[0];
+        let theirs = |own: &str| llama.rows().find_map(|row| Some(numbered(row.name, Row::matches(row.gguf, own)?)));
+        assert_eq!(theirs("blk.12.attn_q.weight").as_deref(), Some("model.layers.12.self_attn.q_proj.weight"));
+        assert_eq!(theirs("output.weight").as_deref(), Some("lm_head.weight"));
+        for other in ["blk.0.attn_q.bias", "blk.00.attn_q.weight", "blk.+1.attn_q.weight", "blk..attn_q.weight", "rope_freqs.weight", "blk.0.attn_qkv.weight"] {
+            assert_eq!(theirs(other), None, "{other}");
+        }
+        let config = LlamaConfig { num_hidden_layers: 2, tie_word_embeddings: true, ..LlamaConfig::preset("tiny", 100).unwrap() };
+        let names = |of: fn(&Tensor) -> String| config.tensors().iter().map(of).collect::<Vec<_>>();
+        assert_eq!(names(|tensor| tensor.name.clone()).len(), 2 * 9 + 2, "a tied model has no head of its own");
+        assert_eq!(names(Tensor::gguf)[..3], ["token_embd.weight", "blk.0.attn_norm.weight", "blk.0.attn_q.weight"]);
+        let groups: Vec<String> = config.groups_of(1).into_iter().map(|group| format!("{} {}", group.name, group.members.len())).collect();
+        assert_eq!(groups, ["model.layers.1.qkv 3", "model.layers.1.o 1", "model.layers.1.gate_up 2", "model.layers.1.down 1"]);
+        assert_eq!(config.role("model.layers.1.input_layernorm.weight"), Some(Role::Norm));
+        assert_eq!(config.role("model.layers.1.qkv.weight"), None);
+        let unknown = LlamaConfig { model_type: "mamba".into(), ..config }.check().unwrap_err().to_string();
+        assert!(unknown.contains("model_type is \"mamba\"; Signet computes LLaMA"), "{unknown}");
+    }
+    use crate::model::config::{PRESETS, TEACHERS};
+
+    #[test]
+    fn presets_have_the_papers_sizes() {
+        let sizes: Vec<f64> = PRESETS[2..5].iter().map(|name| LlamaConfig::preset(name, 32_000).unwrap().parameters() as f64 / 1e9).collect();
+        assert!((sizes[0] - 0.134).abs() < 0.001 && (sizes[1] - 1.364).abs() < 0.001 && (sizes[2] - 6.738).abs() < 0.01, "{sizes:?}");
+        let teachers: Vec<u64> = TEACHERS.iter().map(|name| LlamaConfig::teacher(name).unwrap().parameters()).collect();
+        assert_eq!(teachers, [134_515_008, 361_821_120, 1_100_048_384, 6_738_415_616]);
+        for name in PRESETS {
+            LlamaConfig::preset(name, 4096).unwrap().check().unwrap();
+        }
+    }
+
+    #[test]
+    fn impossible_shapes_are_named() {
+        let good = LlamaConfig::preset("5M", 100).unwrap();
+        let bad = [
+            (LlamaConfig { vocab_size: 0, ..good.clone() }, "vocab_size"),
+            (LlamaConfig { num_attention_heads: 3, num_key_value_heads: None, ..good.clone() }, "hidden_size"),
+            (LlamaConfig { num_key_value_heads: Some(3), ..good.clone() }, "num_key_value_heads"),
+            (LlamaConfig { rms_norm_eps: f64::NAN, ..good.clone() }, "rms_norm_eps"),
+            (LlamaConfig { num_hidden_layers: 1025, ..good.clone() }, "num_hidden_layers"),
+            (LlamaConfig { num_hidden_layers: 1000, intermediate_size: 1 << 20, hidden_size: 1 << 14, head_dim: Some(64), ..good.clone() }, "parameters"),
+        ];
+        for (config, field) in bad {
+            let error = config.check().unwrap_err().to_string();
+            assert!(error.contains(field), "{error}");
+        }
+    }
+}
