@@ -1,6 +1,6 @@
 //! Floats as bytes of a file: in 32 or in 16 bits.
 
-use super::open::ModelError;
+use super::error::ModelError;
 use crate::formats::FormatError;
 use crate::formats::safetensors::Dtype;
 use half::{bf16, f16};

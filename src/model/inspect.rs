@@ -1,8 +1,9 @@
 //! What a model's layers are made of: bits, α and β, the balance of signs, and sizes as files.
 
 use super::config::LlamaConfig;
-use super::open::{ModelError, ModelFile};
-use super::pack::{bits_per_weight, packed_bytes};
+use super::error::ModelError;
+use super::file::ModelFile;
+use super::files::{bits_per_weight, packed_bytes};
 use super::weights::Linears;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};

@@ -1,6 +1,7 @@
 //! What storing a model's matrices in fewer bits does to them.
 
-use super::open::{ModelError, ModelFile};
+use super::error::ModelError;
+use super::file::ModelFile;
 use super::weights::Linears;
 use crate::formats::{FormatError, bands};
 use crate::graph::{Spec, Storage, pack, unpack};

@@ -2,8 +2,9 @@
 //! Signs are the machine's own sign words, so that no latent weight is read.
 
 use super::chat_format::ChatFormat;
-use super::open::ModelError;
-use super::pack::{About, Tensors, failure, write};
+use super::error::ModelError;
+use super::error::failure;
+use super::files::packed::{About, Tensors, write};
 use super::weights::{BinaryGroup, Weights};
 use crate::data::Tokenizer;
 use crate::graph::{Home, Machine};

@@ -1,6 +1,6 @@
 //! Reads every tensor of a model file, to find what is damaged.
 
-use super::open::ModelFile;
+use super::file::ModelFile;
 use super::tensors::{Role, WEIGHT};
 use super::weights::Linears;
 use crate::formats::{FormatError, TensorSource, bands};

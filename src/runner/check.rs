@@ -1,22 +1,20 @@
 //! Verifies what Signet wrote, and models as far as their own structure goes.
 
 use super::hub::BESIDES;
+use super::kind::{Kind, kind_of};
 use super::{Event, Stop};
-use crate::data::{Store, TeacherCache, is_store};
+use crate::data::{Store, TeacherCache};
 use crate::model::{ModelFile, WEIGHTS};
 use crate::platform;
 use crate::train::{self, Outcome, Verifying};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
-/// The kinds of things that can be verified.
-enum Kind {
-    Run,
-    Checkpoint,
-    Store,
-    TeacherCache,
-    Model,
-    /// A directory of any of these.
+/// Something that can be verified.
+enum Target {
+    /// A single thing.
+    One(Kind),
+    /// A directory of several.
     Folder(Vec<PathBuf>),
 }
 
@@ -50,16 +48,16 @@ struct Checker<'a> {
 
 /// Verifies a path; `repair` first puts back the files of a run that its checkpoints keep.
 pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let (path, kind) = match whole(path) {
+    let (path, target) = match whole(path) {
         Some((dir, kind)) => {
             emit(Event::Note { text: format!("{} is a part of {}, which is checked as a whole", path.display(), dir.display()) });
-            (dir, kind)
+            (dir, Target::One(kind))
         }
-        None => (path.to_path_buf(), kind(path)?),
+        None => (path.to_path_buf(), target(path)?),
     };
-    match (repair, &kind) {
+    match (repair, &target) {
         (false, _) => {}
-        (true, Kind::Run) => {
+        (true, Target::One(Kind::Run)) => {
             for path in train::repair(&path)? {
                 emit(Event::Note { text: format!("{}: put back from the newest checkpoint; what was there is beside it, as .damaged", path.display()) });
             }
@@ -67,7 +65,7 @@ pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut
         (true, _) => bail!("--repair: {} is not a run; only a run has files that can be put back", path.display()),
     }
     let mut checker = Checker { stop, emit, whole: 0, unverified: 0, damaged: 0 };
-    checker.check(&path, kind)?;
+    checker.check(&path, target)?;
     let Checker { whole, unverified, damaged, .. } = checker;
     if stop.asked() {
         bail!("stopped before all was verified");
@@ -84,42 +82,35 @@ fn whole(path: &Path) -> Option<(PathBuf, Kind)> {
         return None;
     }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Some((dir.into(), known(dir)?))
+    Some((dir.into(), kind_of(dir)?))
 }
 
-/// The kind of a path.
-fn kind(path: &Path) -> Result<Kind> {
-    if let Some(kind) = known(path) {
-        return Ok(kind);
+/// What a path is to be verified as.
+fn target(path: &Path) -> Result<Target> {
+    if let Some(kind) = kind_of(path) {
+        return Ok(Target::One(kind));
     }
     if !platform::is_dir(path) {
         bail!("cannot check {}: no such file or directory", path.display());
     }
     let names = platform::list(path)?.into_iter().filter(|name| !name.starts_with('.'));
-    let mut inside: Vec<PathBuf> = names.map(|name| path.join(name)).filter(|path| platform::is_dir(path) && known(path).is_some()).collect();
+    let mut inside: Vec<PathBuf> = names.map(|name| path.join(name)).filter(|path| platform::is_dir(path) && kind_of(path).is_some()).collect();
     inside.sort();
     if inside.is_empty() {
         bail!("cannot check {}: it is not a run, a model or a cache, and there is none in it", path.display());
     }
-    Ok(Kind::Folder(inside))
-}
-
-/// The kind of a file, or of a directory that is not a folder of others.
-fn known(path: &Path) -> Option<Kind> {
-    let has = |name: &str| platform::exists(&path.join(name));
-    match () {
-        () if platform::is_file(path) => Some(Kind::Model),
-        () if has("run.toml") || has("checkpoints") => Some(Kind::Run),
-        () if has("state.json") || has("optimizer.safetensors") => Some(Kind::Checkpoint),
-        () if has("teacher.safetensors") => Some(Kind::TeacherCache),
-        () if is_store(path) => Some(Kind::Store),
-        () if has("config.json") => Some(Kind::Model),
-        () => None,
-    }
+    Ok(Target::Folder(inside))
 }
 
 impl Checker<'_> {
-    fn check(&mut self, path: &Path, kind: Kind) -> Result<()> {
+    fn check(&mut self, path: &Path, target: Target) -> Result<()> {
+        match target {
+            Target::Folder(paths) => paths.iter().filter_map(|path| Some((path, kind_of(path)?))).try_for_each(|(path, kind)| self.check_one(path, kind)),
+            Target::One(kind) => self.check_one(path, kind),
+        }
+    }
+
+    fn check_one(&mut self, path: &Path, kind: Kind) -> Result<()> {
         match kind {
             Kind::Run => train::verify_run(path, &mut |verifying| self.advance(verifying))?,
             Kind::Checkpoint => train::verify_checkpoint(path, &mut |verifying| self.advance(verifying)),
@@ -135,11 +126,6 @@ impl Checker<'_> {
                     Ok(file.has_sums())
                 });
                 self.report(path.into(), outcome(verified));
-            }
-            Kind::Folder(paths) => {
-                for path in paths {
-                    known(&path).map_or(Ok(()), |kind| self.check(&path, kind))?;
-                }
             }
         }
         Ok(())

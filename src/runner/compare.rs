@@ -4,6 +4,7 @@
 mod columns;
 mod groups;
 
+use super::kind::is_run;
 use super::{Event, Stop, export};
 use crate::ops::{Divergence, Term};
 use crate::platform;
@@ -127,7 +128,6 @@ pub(super) fn compare(request: &CompareRequest, stop: &Stop, emit: &mut dyn FnMu
 /// The runs that paths name: a run itself, or all in a folder.
 fn expanded(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     // One without run.toml is reported where its settings are read.
-    let is_run = |path: &Path| platform::is_file(&path.join("run.toml")) || platform::is_dir(&path.join("checkpoints"));
     let mut runs: Vec<PathBuf> = Vec::new();
     for path in paths {
         if is_run(path) {

@@ -1,7 +1,7 @@
 //! Damaged checkpoints of a run: which older one is whole, and how to use it.
 
+use super::kind::has_settings;
 use super::{TrainRequest, resume_command};
-use crate::platform;
 use crate::train::{Checkpoint, checkpoint, checkpoints, newest_whole};
 use anyhow::{Result, anyhow, bail};
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ fn mentions(error: &anyhow::Error, path: &Path) -> bool {
 /// The error of a command; if it is that the newest checkpoint of a run is damaged, and the run one of the paths that it
 /// opens as models, with the older one that is whole.
 pub(super) fn with_older_model(error: anyhow::Error, opened: Vec<PathBuf>) -> anyhow::Error {
-    let runs: Vec<PathBuf> = opened.into_iter().filter(|path| platform::is_file(&path.join("run.toml"))).collect();
+    let runs: Vec<PathBuf> = opened.into_iter().filter(|path| has_settings(path)).collect();
     let damaged = |run: &&PathBuf| checkpoints(run).ok().and_then(|mut steps| steps.pop()).filter(|&step| mentions(&error, &checkpoint(run, step)));
     let Some((run, step)) = runs.iter().find_map(|run| Some((run, damaged(&run)?))) else { return error };
     match newest_whole(run, step.saturating_add(1)) {

@@ -3,7 +3,7 @@
 
 use super::{Event, Stop};
 use crate::formats::{json_file, weight_map};
-use crate::model::{TEMPLATES, WEIGHTS};
+use crate::model::{FORMATS, TEMPLATES, WEIGHTS, format_by_name};
 use crate::platform::{self, Fetching, HUB, Hub};
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(super) fn is_name(name: &str) -> bool {
         let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
         part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(plain) && !part.contains("..") && part.len() <= 96
     };
-    let file = [".signet", ".gguf", ".safetensors", ".bin", ".json", ".toml"].iter().any(|ending| name.ends_with(ending));
+    let file = format_by_name(name).is_some() || [".bin", ".json", ".toml"].iter().any(|ending| name.ends_with(ending));
     name.split_once('/').is_some_and(|(owner, model)| part(owner) && part(model)) && !file && !platform::exists(Path::new(name))
 }
 
@@ -61,8 +61,9 @@ pub(super) fn missing(name: &str) -> anyhow::Error {
 /// The file that holds the weights, or says which files do; safetensors come first.
 fn weights(files: &[String]) -> Result<&'static str> {
     let found = WEIGHTS.into_iter().find(|name| files.iter().any(|file| file == name));
-    found.with_context(|| match files.iter().find(|file| file.ends_with(".gguf")) {
-        Some(file) => format!("it has its weights as GGUF only: download one, such as {file}, and name the file"),
+    let alone = || files.iter().find_map(|file| Some((file, FORMATS.into_iter().find(|format| format.owns(file))?)));
+    found.with_context(|| match alone() {
+        Some((file, format)) => format!("it has its weights as {} only: download one, such as {file}, and name the file", format.name),
         None => format!("it has no weights that Signet reads ({})", WEIGHTS.join(", ")),
     })
 }

@@ -1,9 +1,10 @@
 //! Files and directories that somebody names for a run: whether each is what it is taken for.
 
+use super::kind::is_run;
 use super::{Event, model, settings};
 use crate::data::{Chat, DataError, Format, TeacherCache, expand, format_of, sample};
 use crate::formats::FormatError;
-use crate::model::{ModelFile, open_tokenizer};
+use crate::model::{ModelFile, format_by_name, is_model_directory, open_tokenizer};
 use crate::platform::{self, RandomAccessFile};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -43,11 +44,10 @@ pub(super) fn check(path: &Path, kind: InputKind, emit: &mut dyn FnMut(Event)) {
 
 /// What a path seems to be, by its name and what lies in it.
 fn guess(path: &Path) -> Result<InputKind> {
-    let has = |name: &str| platform::is_file(&path.join(name));
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     if platform::is_dir(path) {
         return match () {
-            () if has("config.json") || has("run.toml") => Ok(InputKind::Model),
+            () if is_run(path) || is_model_directory(path) => Ok(InputKind::Model),
             () if TeacherCache::kept(path).is_ok() => Ok(InputKind::TeacherCache),
             () => bail!("{}: this directory is no model (it has no config.json), no run and no teacher cache", path.display()),
         };
@@ -56,7 +56,7 @@ fn guess(path: &Path) -> Result<InputKind> {
         () if name == "config.json" => InputKind::Shape,
         () if name.ends_with(".json") && name.contains("tokenizer") => InputKind::Tokenizer,
         () if name.ends_with(".toml") => InputKind::Settings,
-        () if [".signet", ".gguf", ".safetensors"].iter().any(|ending| name.ends_with(ending)) => InputKind::Model,
+        () if format_by_name(&name).is_some() => InputKind::Model,
         () => InputKind::Text,
     })
 }

@@ -1,7 +1,7 @@
 //! What a model's layers are made of, and of a run how often their signs have flipped.
 
+use super::kind::has_settings;
 use super::{Event, Stop, model};
-use crate::platform;
 use crate::train::{self, Place};
 use anyhow::{Result, bail};
 use std::path::Path;
@@ -9,7 +9,7 @@ use std::path::Path;
 pub(super) fn inspect(name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let file = model::open(name)?;
     let path = Path::new(name);
-    let flips = if platform::is_file(&path.join("run.toml")) { flips(path, stop)? } else { None };
+    let flips = if has_settings(path) { flips(path, stop)? } else { None };
     let mut progress = |done, of| {
         emit(Event::Progress { done, of, note: "layers read".into() });
         !stop.asked()

@@ -16,6 +16,7 @@ mod generate;
 mod hub;
 mod inputs;
 mod inspect;
+mod kind;
 mod known;
 mod landscape;
 mod model;

@@ -1,5 +1,6 @@
 //! Opening a model by the name a person gives it, and getting it ready to speak.
 
+use super::kind::is_run;
 use super::{Event, Tuning, hub, tuning};
 use crate::data::Tokenizer;
 use crate::formats::json_file;
@@ -21,9 +22,7 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
         return Ok(ModelFile::embedded_student()?);
     }
     let path = Path::new(name);
-    // A run without run.toml still has its checkpoints; a model's directory may have a folder of that name, too.
-    let is_model = platform::is_file(&path.join("config.json"));
-    if platform::is_file(&path.join("run.toml")) || platform::is_dir(&path.join("checkpoints")) && !is_model {
+    if is_run(path) {
         let step = train::checkpoints(path)?.last().copied().with_context(|| format!("{name}: this run has no checkpoint yet"))?;
         return Ok(ModelFile::open(&train::checkpoint(path, step))?);
     }

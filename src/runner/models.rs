@@ -1,12 +1,9 @@
 //! Models from the network, as a page keeps them: fetched, listed, deleted.
 
 use super::{Event, Stop};
-use crate::formats::content::{self, Kind};
-use crate::platform::{self, Verdict, Wanted};
+use crate::model::judge;
+use crate::platform::{self, Wanted};
 use anyhow::Result;
-
-/// The longest header of a model, in bytes.
-const HEADER: u64 = 100_000_000;
 
 /// Tells of the models that are kept, and of the room there is.
 pub(super) async fn list(emit: &mut dyn FnMut(Event)) -> Result<()> {
@@ -33,36 +30,10 @@ pub(super) async fn fetch(url: &str, sha256: Option<&str>, stop: &Stop, emit: &m
     listed
 }
 
-/// What the first bytes of a file say: a packed model's header, GGUF's, or what else it is.
-fn judge(start: &[u8]) -> Verdict {
-    if start.starts_with(b"GGUF") {
-        // What is in it is looked at when it is opened.
-        return Verdict::Good;
-    }
-    if let Some(kind) = content::kind(start).filter(|kind| !matches!(kind, Kind::Safetensors | Kind::Empty)) {
-        return Verdict::Bad(content::described(kind));
-    }
-    let Some((length, header)) = start.split_first_chunk::<8>() else { return Verdict::More(16) };
-    let length = u64::from_le_bytes(*length);
-    if length > HEADER || header.first().is_some_and(|first| *first != b'{') {
-        return Verdict::Bad("it is neither a packed model nor any other safetensors file, nor GGUF".into());
-    }
-    if (header.len() as u64) < length {
-        return Verdict::More(8 + length);
-    }
-    let header: serde_json::Value = match serde_json::from_slice(&header[..length as usize]) {
-        Ok(header) => header,
-        Err(error) => return Verdict::Bad(format!("its header is damaged ({error})")),
-    };
-    match header["__metadata__"]["signet.format"].as_str() {
-        Some(_) => Verdict::Good,
-        None => Verdict::Bad("it is a safetensors file, but not packed by Signet (its header has no signet.format). Pack the model with `signet pack`".into()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::Verdict;
 
     /// The verdict when bytes come as they are asked for.
     fn verdict(file: &[u8]) -> Verdict {

@@ -1,6 +1,7 @@
 //! The runs of a folder: what they are, what they have recorded, other names for them, and a trash
 //! from which they come back.
 
+use super::kind::is_rest_of_run;
 use super::{Event, Stop};
 use crate::platform::{self, Lock};
 use crate::train::{self, Losses, Metrics, Place, RunDir, RunError, TrainConfig};
@@ -82,14 +83,9 @@ pub(super) fn describe(path: PathBuf, emit: &mut dyn FnMut(Event)) -> Result<()>
     Ok(())
 }
 
-/// Whether a directory is a run, though perhaps a damaged one.
-fn is_run(path: &Path) -> bool {
-    ["run.toml", "metrics.jsonl", "checkpoints"].iter().any(|part| platform::exists(&path.join(part)))
-}
-
 /// What is known of a run; none if it is no run, or is gone again.
 fn info(path: &Path, name: String) -> Option<RunInfo> {
-    if !is_run(path) {
+    if !is_rest_of_run(path) {
         return None;
     }
     let mut problems = Vec::new();
@@ -99,7 +95,7 @@ fn info(path: &Path, name: String) -> Option<RunInfo> {
     let checkpoints = train::checkpoints(path).map_err(|error| problems.push(error.to_string())).unwrap_or_default();
     let modified = ["metrics.jsonl", "run.toml"].iter().find_map(|file| platform::modified(&path.join(file)).ok());
     // It may have been moved or deleted while it was read: then none of this is a problem of it.
-    is_run(path).then(|| RunInfo {
+    is_rest_of_run(path).then(|| RunInfo {
         name,
         path: path.to_path_buf(),
         modified: modified.unwrap_or_default(),
@@ -178,7 +174,7 @@ pub(super) fn empty_trash(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<
     };
     let mut runs = 0;
     for path in names.into_iter().map(|name| trash.join(name)) {
-        if is_run(&path) {
+        if is_rest_of_run(&path) {
             drop(claim(&path, "deleted")?);
         }
         platform::remove_dir(&path).with_context(|| format!("{}: it cannot be deleted", path.display()))?;
@@ -193,7 +189,7 @@ fn claim(path: &Path, what: &str) -> Result<Lock> {
     if !platform::exists(path) {
         bail!(RunError::Gone(path.to_path_buf()));
     }
-    if !is_run(path) {
+    if !is_rest_of_run(path) {
         bail!("{}: this is no run; it is left alone", path.display());
     }
     match RunDir::lock(path) {

@@ -1,9 +1,9 @@
 //! The binarization of a model, to be looked at: a layer's plane of signs as pixels, what flipped since
 //! another checkpoint, and α and β. A layer at a time is read; the files stay where they are.
 
+use super::kind::has_settings;
 use super::{Event, model};
 use crate::model::{Linears, ModelFile, bits_per_weight};
-use crate::platform;
 use crate::train;
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
@@ -182,7 +182,7 @@ fn binarized(file: &ModelFile) -> Result<()> {
 fn checkpoints(name: &str) -> Result<Vec<(u64, PathBuf)>> {
     let path = Path::new(name);
     let of_checkpoint = path.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent);
-    let Some(run) = [Some(path), of_checkpoint].into_iter().flatten().find(|run| platform::is_file(&run.join("run.toml"))) else {
+    let Some(run) = [Some(path), of_checkpoint].into_iter().flatten().find(|run| has_settings(run)) else {
         return Ok(Vec::new());
     };
     Ok(train::checkpoints(run)?.into_iter().map(|step| (step, train::checkpoint(run, step))).collect())

@@ -166,6 +166,12 @@ impl LlamaConfig {
         self.architecture().row(name).map(|row| row.role)
     }
 
+    /// The tensor whose rows may hold numbers that are not finite: a row of an embedding that is no head matters only to
+    /// texts that have its token.
+    pub(super) fn free_rows(&self) -> Option<&'static str> {
+        (!self.tie_word_embeddings).then(|| self.architecture().embedding())
+    }
+
     /// The linear layers of a block, grouped by what they read. The layers of a group are computed
     /// as one matrix, one below the other.
     pub fn groups_of(&self, layer: usize) -> Vec<Group> {

@@ -4,6 +4,7 @@ use super::super::{Command, Runner, Stop};
 use super::*;
 use crate::formats::safetensors::{Dtype, TensorInfo, TensorWriter};
 use crate::model::LlamaConfig;
+use crate::platform;
 use std::collections::BTreeMap;
 
 const LAYER: &str = "model.layers.0.mlp.down_proj";

@@ -1,9 +1,9 @@
 //! Names of tensors as training code leaves them: wrapped by `torch.compile` and others, or of the model below the
 //! head alone. Each is read as the name that transformers gives it. Pure.
 
-use super::arch::{self, Architecture};
-use super::tensors::{Role, numbered};
 use crate::formats::{FormatError, TensorSource};
+use crate::model::arch::{self, Architecture};
+use crate::model::tensors::{Role, numbered};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;

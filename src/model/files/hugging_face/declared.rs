@@ -1,11 +1,10 @@
 //! Declarations in the JSON files of a Hugging Face directory: added and special tokens, end tokens, and the
 //! chat template.
 
-use super::chat_format::{ChatFormat, Templates};
-use super::hugging_face::chat_format;
-use super::open::ModelError;
 use crate::data::{Beside, Ends, Fields, Tokenizer};
 use crate::formats::{FileSums, FormatError, json, json_file, template_file};
+use crate::model::chat_format::{ChatFormat, Templates};
+use crate::model::error::ModelError;
 use crate::platform;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -120,5 +119,28 @@ impl Files<'_> {
             return if self.sums.0.contains_key(name) { Err(missing()) } else { Ok(None) };
         };
         self.sums.verify(name, &bytes).and_then(|()| parse(&bytes)).map(Some).map_err(|problem| FormatError::new(&path, problem))
+    }
+}
+
+/// The chat templates of a `tokenizer_config.json`, and the tokens that begin and end a document.
+fn chat_format(bytes: &[u8]) -> Result<ChatFormat, String> {
+    let json = json::value(bytes).map_err(|error| error.to_string())?;
+    let text = |value: &Value| value.as_str().or_else(|| value["content"].as_str()).map(str::to_string);
+    let tokens = ["bos_token", "eos_token"].into_iter().filter_map(|name| Some((name.to_string(), text(&json[name])?)));
+    Ok(ChatFormat { template: Templates::from_json(&json["chat_template"]), special_tokens: tokens.collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_is_found_with_the_tokens_around_a_document() {
+        let one = chat_format(br#"{"chat_template":"x","bos_token":"<s>","eos_token":{"content":"</s>"}}"#).unwrap();
+        assert_eq!(one, ChatFormat::new("x", &[("bos_token", "<s>"), ("eos_token", "</s>")]));
+        let many = chat_format(br#"{"chat_template":[{"name":"tool","template":"t"},{"name":"default","template":"d"}]}"#).unwrap();
+        assert_eq!(many.template.as_ref().and_then(Templates::plain), Some("d"));
+        assert_eq!(chat_format(b"{}").unwrap(), ChatFormat::default());
+        assert!(chat_format(b"[").is_err());
     }
 }

@@ -161,7 +161,7 @@ fn spaces<'a>(json: &Value, mut tokens: impl Iterator<Item = &'a str>) -> Result
 /// llama.cpp joins every two tokens that make a third, the best first: the merges must be all of these, and those that
 /// make a token next to each other.
 fn complete_merges(json: &Value, vocabulary: &serde_json::Map<String, Value>) -> Result<(), String> {
-    let merges = super::vocabulary::merges(&json["model"]["merges"]).ok_or("its merges are no pairs of texts")?;
+    let merges = merges(&json["model"]["merges"]).ok_or("its merges are no pairs of texts")?;
     let made: HashSet<(&str, &str)> = merges.iter().copied().collect();
     let special: HashSet<&str> = json["added_tokens"].as_array().into_iter().flatten().filter_map(|token| token["content"].as_str()).collect();
     let known = |token: &str| vocabulary.contains_key(token);
@@ -179,6 +179,17 @@ fn complete_merges(json: &Value, vocabulary: &serde_json::Map<String, Value>) ->
         }
     }
     Ok(())
+}
+
+/// Merges in order, written as pairs or as texts with a space between.
+pub(super) fn merges(json: &Value) -> Option<Vec<(&str, &str)>> {
+    fn pair(merge: &Value) -> Option<(&str, &str)> {
+        match merge.as_str() {
+            Some(text) => text.split_once(' '),
+            None => Some((merge[0].as_str()?, merge[1].as_str()?)),
+        }
+    }
+    json.as_array()?.iter().map(pair).collect()
 }
 
 /// Returns true if a token of SentencePiece is a byte.
@@ -228,6 +239,13 @@ mod tests {
         *json.pointer_mut(at).unwrap_or_else(|| panic!("{at} is not there")) = value;
         let error = judged(&json).unwrap_err();
         assert!(error.contains(says), "{at}: {error}");
+    }
+
+    #[test]
+    fn merges_are_read_in_either_form() {
+        let either = serde_json::json!([["a", "b"], "ab c"]);
+        assert_eq!(merges(&either).unwrap(), [("a", "b"), ("ab", "c")]);
+        assert!(merges(&serde_json::json!([7])).is_none() && merges(&serde_json::json!(["ab"])).is_none());
     }
 
     #[test]

@@ -1,41 +1,19 @@
-//! Models as files: a Hugging Face directory, a packed file, a GGUF file, or part of the program.
+//! A model on disk or in the program, whatever format it is in: its shape, its tokenizer, and its tensors on demand.
 
-use super::chat_format::{ChatFormat, Templates};
+use super::chat_format::ChatFormat;
 use super::config::LlamaConfig;
-use super::declared::Declared;
-use super::directory;
 use super::encode::Floats;
-use super::gguf::{Described, Named};
-use super::hugging_face::weights;
+use super::error::ModelError;
 use super::init::{init_from_dense, load};
-use super::names;
-use super::pack;
+use super::signs;
 use super::weights::{Linears, Purpose, Weights};
-use crate::assets;
-use crate::data::{Tokenizer, TokenizerError};
-use crate::formats::gguf::{Gguf, MAGIC};
+use crate::data::Tokenizer;
 use crate::formats::safetensors::TensorFile;
 use crate::formats::{FormatError, TensorSource, bands};
-use crate::graph::{Machine, MachineError, Storage};
+use crate::graph::{Machine, Storage};
 use crate::ops::pack_signs;
-use crate::platform;
-use std::ops::Range;
+use rayon::prelude::*;
 use std::path::Path;
-use std::sync::Arc;
-
-/// Why a model could not be opened or loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum ModelError {
-    /// A file of it.
-    #[error(transparent)]
-    File(#[from] FormatError),
-    /// Its tokenizer.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// The machine it is loaded on.
-    #[error(transparent)]
-    Machine(#[from] MachineError),
-}
 
 /// A model on disk or in the program: its shape is known and its header checked; its tensors are
 /// read when it is loaded.
@@ -48,11 +26,11 @@ pub struct ModelFile {
     pub tokenizer: Option<Tokenizer>,
     /// How it wants conversations written.
     pub chat: ChatFormat,
-    tensors: Tensors,
+    pub(super) tensors: Tensors,
 }
 
 /// Where a model's tensors are.
-enum Tensors {
+pub(super) enum Tensors {
     /// A packed file, whose signs are bits, without latent weights.
     Packed(Box<TensorFile>),
     /// All of them as floats.
@@ -66,89 +44,10 @@ impl std::fmt::Debug for ModelFile {
 }
 
 impl ModelFile {
-    /// Opens a packed file, a GGUF file, or a Hugging Face directory: `config.json`, the tensors (see
-    /// `directory.rs`), and what there is of the tokenizer and its chat template (see `declared.rs`).
-    pub fn open(path: &Path) -> Result<Self, ModelError> {
-        if !platform::is_dir(path) {
-            let start = platform::read_start(path, MAGIC.len()).map_err(|error| FormatError::unreadable(path, error))?;
-            return if start == MAGIC { Self::from_gguf(Gguf::open(path)?) } else { Self::from_packed(TensorFile::open(path)?) };
-        }
-        let (config, sums) = directory::config(path)?;
-        let tensors = directory::tensors(path, weights(&config).as_deref(), &sums)?;
-        let Declared { tokenizer, chat } = Declared::read(path, &config, &sums)?;
-        Self::from_dir(&path.join("config.json"), &config, tensors, tokenizer, chat)
-    }
-
-    /// The embedded demo student.
-    pub fn embedded_student() -> Result<Self, ModelError> {
-        Self::from_packed(Self::asset("the embedded student", assets::student())?)
-    }
-
-    /// The embedded teacher.
-    pub fn embedded_teacher() -> Result<Self, ModelError> {
-        Self::from_packed(Self::asset("the embedded teacher", assets::teacher())?)
-    }
-
-    fn asset(name: &str, bytes: std::io::Result<&'static [u8]>) -> Result<TensorFile, FormatError> {
-        TensorFile::embedded(name, bytes.map_err(|error| FormatError::new(Path::new(name), error))?)
-    }
-
-    /// A packed file in memory, such as a snapshot of a student that trains, called `name` in messages.
-    pub fn from_snapshot(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, ModelError> {
-        Self::from_packed(TensorFile::owned(name, bytes)?)
-    }
-
-    /// The files of a Hugging Face directory that is part of the program, called `name` in messages.
-    pub fn from_dir_bytes(name: &str, config: &[u8], model: &'static [u8], tokenizer: Option<&[u8]>, template: Option<&str>) -> Result<Self, ModelError> {
-        let tensors = TensorFile::embedded(name, model)?;
-        let tokenizer = tokenizer.map(Tokenizer::from_json).transpose()?;
-        let chat = ChatFormat { template: template.map(|text| Templates::One(text.into())), ..ChatFormat::default() };
-        Self::from_dir(Path::new(name), config, Box::new(tensors), tokenizer, chat)
-    }
-
-    fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
-        let config = LlamaConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
-        names::refuse_prefix(&*tensors, config.architecture())?;
-        let (embedding, head) = (config.architecture().embedding(), config.architecture().head());
-        let (config, tensors) = match config.tie_word_embeddings && tensors.shape(embedding).is_none() && tensors.shape(head).is_some() {
-            true => (config, names::called(tensors, head, embedding)),
-            false => (with_own_head(config, &*tensors), tensors),
-        };
-        let linears = match config.linears_of(0).next() {
-            Some((first, _, _)) if tensors.shape(&format!("{first}.wscale")).is_some() => Linears::Binary,
-            _ => Linears::Dense,
-        };
-        Self { config, linears, tokenizer, chat, tensors: Tensors::Floats(tensors) }.checked()
-    }
-
-    /// A GGUF file; what is no plain LLaMA is refused by name.
-    pub fn from_gguf(file: Gguf) -> Result<Self, ModelError> {
-        let file = Named::new(file)?;
-        let Described { config, tokenizer, chat } = Described::read(&file)?;
-        let (ids, rows) = (tokenizer.as_ref().map_or(0, Tokenizer::plain_ids), config.vocab_size);
-        if ids > rows {
-            let problem = format!("the tokenizer has {ids} ids, but the embedding only {rows} (vocab_size): they are not of one model");
-            return Err(FormatError::new(file.path(), problem).into());
-        }
-        Self { config, linears: Linears::Dense, tokenizer, chat, tensors: Tensors::Floats(Box::new(file)) }.checked()
-    }
-
-    fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
-        let header = pack::Header::read(&tensors)?;
-        let pack::Header { config, tokenizer, chat } = header;
-        let config = with_own_head(config, &tensors);
-        let packed = config.linears_of(0).next().is_some_and(|(first, _, _)| tensors.shape(&format!("{first}.signs")).is_some());
-        let (linears, tensors) = match packed {
-            true => (Linears::Binary, Tensors::Packed(Box::new(tensors))),
-            false => (Linears::Dense, Tensors::Floats(Box::new(tensors))),
-        };
-        Self { config, linears, tokenizer, chat, tensors }.checked()
-    }
-
     /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file
     /// does not have it. The tokenizer may have ids that the embedding has no row for (often one for padding): it
     /// refuses texts that are encoded to such an id.
-    fn checked(mut self) -> Result<Self, ModelError> {
+    pub(super) fn checked(mut self) -> Result<Self, ModelError> {
         self.tokenizer = self.tokenizer.map(|tokenizer| tokenizer.within(self.config.vocab_size));
         let (tensors, packed) = (self.tensors(), self.packed());
         let suffixes: &[&str] = if packed { &["signs"] } else { &["weight"] };
@@ -210,17 +109,17 @@ impl ModelFile {
     /// Reserves memory on a machine and fills it.
     pub fn load(&self, machine: &mut Machine, purpose: Purpose) -> Result<Weights, ModelError> {
         if self.packed() && matches!(purpose, Purpose::Training(_)) {
-            return Err(pack::no_latent(self.path()).into());
+            return Err(signs::no_latent(self.path()).into());
         }
         let mut weights = Weights::allocate(machine, &self.config, self.linears, purpose)?;
         match &self.tensors {
-            Tensors::Floats(source) if free_rows(&self.config).is_some() && matches!(purpose, Purpose::Inference(_)) => {
+            Tensors::Floats(source) if self.config.free_rows().is_some() && matches!(purpose, Purpose::Inference(_)) => {
                 let mut unusable = Vec::new();
-                load(machine, &weights, &mut |name, rows, cols, band| match free_rows(&self.config) == Some(name) {
+                load(machine, &weights, &mut |name, rows, cols, band| match self.config.free_rows() == Some(name) {
                     true => {
                         source.expect_shape(name, rows, cols)?;
                         let values = source.values_of(name, cols, band.clone())?;
-                        unusable.extend(not_finite(&values, cols, band));
+                        unusable.extend(signs::not_finite(&values, cols, band));
                         Ok::<_, ModelError>(values)
                     }
                     false => Ok(source.band(name, rows, cols, band)?),
@@ -228,7 +127,7 @@ impl ModelFile {
                 weights.set_unusable(unusable);
             }
             Tensors::Packed(file) => {
-                let unusable = pack::fill(machine, &weights, file, free_rows(&self.config))?;
+                let unusable = signs::fill(machine, &weights, file, self.config.free_rows())?;
                 weights.set_unusable(unusable);
             }
             _ => self.fill(machine, &weights)?,
@@ -241,7 +140,7 @@ impl ModelFile {
     pub fn fill(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
         self.check_head(weights)?;
         match &self.tensors {
-            Tensors::Packed(file) => pack::fill(machine, weights, file, None).map(drop),
+            Tensors::Packed(file) => signs::fill(machine, weights, file, None).map(drop),
             Tensors::Floats(source) => load(machine, weights, &mut |name, rows, cols, band| Ok(source.band(self.name(name), rows, cols, band)?)),
         }
     }
@@ -273,7 +172,7 @@ impl ModelFile {
     /// +1 above zero, −1 at zero and below.
     pub fn signs(&self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
         if let Tensors::Packed(file) = &self.tensors {
-            return pack::signs(file, layer, rows, cols);
+            return signs::signs(file, layer, rows, cols);
         }
         let latent = self.floats(&format!("{layer}.weight"), rows, cols)?;
         let mut words = vec![0; rows * cols.div_ceil(32)];
@@ -283,37 +182,44 @@ impl ModelFile {
 
     /// One tensor. Rows of an embedding that is no head may hold numbers that are not finite.
     pub fn floats(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
-        if free_rows(&self.config) != Some(name) {
+        if self.config.free_rows() != Some(name) {
             return self.tensors().floats(name, rows, cols);
         }
         self.tensors().expect_shape(name, rows, cols)?;
         self.tensors().values_of(name, cols, 0..rows)
     }
 
+    /// The values of a linear layer's weight `(out, in)` as a plain linear layer has them: of a binarized one
+    /// W̃[o, i] = α[i]·sign(W[o, i]) + β[i] (arXiv 2407.07093, section 3).
+    pub(super) fn dense_weight(&self, layer: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
+        if self.linears == Linears::Dense {
+            return self.floats(&format!("{layer}.weight"), rows, cols);
+        }
+        let signs = self.signs(layer, rows, cols)?;
+        let scale = self.floats(&format!("{layer}.wscale"), 1, cols)?;
+        let bias = self.floats(&format!("{layer}.wbias"), 1, cols)?;
+        let mut weight = vec![0.0; rows * cols];
+        weight.par_chunks_mut(cols).zip(signs.par_chunks(cols.div_ceil(32))).for_each(|(row, words)| {
+            for (i, value) in row.iter_mut().enumerate() {
+                let positive = words[i / 32] >> (i % 32) & 1 == 1;
+                *value = if positive { bias[i] + scale[i] } else { bias[i] - scale[i] };
+            }
+        });
+        Ok(weight)
+    }
+
     /// The bytes of a tensor's values, rounded; numbers that are not finite stay where [`ModelFile::floats`] gives them.
     pub(super) fn encoded(&self, floats: Floats, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
-        match free_rows(&self.config) == Some(name) {
+        match self.config.free_rows() == Some(name) {
             true => floats.encode_any(self.path(), name, values),
             false => floats.encode(self.path(), name, values),
         }
     }
 }
 
-/// The tensor whose rows may hold numbers that are not finite: a row of an embedding that is no head matters only to
-/// texts that have its token.
-pub(super) fn free_rows(config: &LlamaConfig) -> Option<&'static str> {
-    (!config.tie_word_embeddings).then(|| config.architecture().embedding())
-}
-
-/// The rows of a band that hold a number that is not finite.
-pub(super) fn not_finite(values: &[f32], cols: usize, band: Range<usize>) -> impl Iterator<Item = u32> {
-    let finite = |row: &[f32]| row.iter().all(|value| value.is_finite());
-    values.chunks(cols).zip(band).filter(move |(row, _)| !finite(row)).map(|(_, id)| id as u32)
-}
-
 /// The shape that a file's tensors have: where it says that the head is the embedding, and there is another head, that one
 /// is the model's, as transformers 5 has it.
-fn with_own_head(config: LlamaConfig, tensors: &dyn TensorSource) -> LlamaConfig {
+pub(super) fn with_own_head(config: LlamaConfig, tensors: &dyn TensorSource) -> LlamaConfig {
     let tied = config.tie_word_embeddings && (tensors.shape(config.architecture().head()).is_none() || same_values(tensors, &config));
     LlamaConfig { tie_word_embeddings: tied, ..config }
 }

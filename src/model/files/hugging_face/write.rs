@@ -1,13 +1,14 @@
 //! A Hugging Face directory: `config.json`, `model.safetensors`, and the tokenizer with its chat template.
 
-use super::{Progress, dense_weight, free};
 use crate::data::Tokenizer;
 use crate::formats::FormatError;
 use crate::formats::safetensors::{TensorInfo, TensorWriter};
 use crate::model::chat_format::ChatFormat;
 use crate::model::encode::Floats;
-use crate::model::open::{ModelError, ModelFile};
-use crate::model::pack::{failure, no_latent};
+use crate::model::error::{ModelError, failure};
+use crate::model::file::ModelFile;
+use crate::model::files::{Progress, free};
+use crate::model::signs::no_latent;
 use crate::model::tensors::{Role, WEIGHT};
 use crate::model::weights::Linears;
 use crate::platform::Commit;
@@ -85,10 +86,10 @@ fn stream(source: &ModelFile, floats: Floats, tensors: &[TensorInfo], out: &mut 
         let plain = tensors.iter().all(|(name, ..)| !name.ends_with(".wscale"));
         let linear = matches!(source.config.role(name), Some(Role::Linear { .. }));
         let values = match name.strip_suffix(WEIGHT) {
-            Some(layer) if plain && linear => dense_weight(source, layer, rows, cols),
-            _ => source.floats(name, rows, cols).map_err(ModelError::from),
+            Some(layer) if plain && linear => source.dense_weight(layer, rows, cols),
+            _ => source.floats(name, rows, cols),
         };
-        let bytes = values.and_then(|values| source.encoded(floats, name, &values)).map_err(io::Error::other)?;
+        let bytes = values.map_err(ModelError::from).and_then(|values| source.encoded(floats, name, &values)).map_err(io::Error::other)?;
         writer.tensor(name, &bytes)?;
         total += bytes.len() as u64;
         if !progress(n + 1, tensors.len()) {

@@ -2,21 +2,60 @@
 //! configuration, tokenizer and chat template in the header. One file is one model; a
 //! full-precision one, such as a teacher, is all f16.
 
-use super::chat_format::{ChatFormat, Templates};
-use super::config::LlamaConfig;
-use super::encode::Floats;
-use super::init::write_floats;
-use super::open::{ModelError, ModelFile, free_rows, not_finite};
-use super::weights::{Linears, Weights};
+use super::Format;
+use crate::assets;
 use crate::data::{Ends, Tokenizer};
+use crate::formats::content::{self, Kind};
 use crate::formats::safetensors::{Dtype, SealedWriter, TensorFile, TensorInfo};
-use crate::formats::{FormatError, TensorSource, bands};
-use crate::graph::{Machine, Storage};
-use crate::platform::{self, Output};
+use crate::formats::{FormatError, TensorSource};
+use crate::model::chat_format::{ChatFormat, Templates};
+use crate::model::config::LlamaConfig;
+use crate::model::encode::Floats;
+use crate::model::error::{ModelError, failure};
+use crate::model::file::{self, ModelFile, with_own_head};
+use crate::model::weights::Linears;
+use crate::platform::{self, Output, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+
+/// A packed file. Last in the list: what is nothing else is opened as one, and the error names it.
+pub(super) static PACKED: Format = Format {
+    name: "packed model",
+    endings: &[".signet", ".safetensors"],
+    beside: Some("is a packed model: name it itself as the model"),
+    detect: |path, start| !platform::is_dir(path) && content::kind(start).is_none_or(|kind| kind == Kind::Safetensors),
+    judge,
+    open: |path| ModelFile::from_packed(TensorFile::open(path)?),
+};
+
+/// The longest header of a model, in bytes.
+const HEADER: u64 = 100_000_000;
+
+/// The verdict on a file that begins so; none if it is no file of safetensors.
+fn judge(start: &[u8]) -> Option<Verdict> {
+    if content::kind(start).is_some_and(|kind| !matches!(kind, Kind::Safetensors | Kind::Empty)) {
+        return None;
+    }
+    let Some((length, header)) = start.split_first_chunk::<8>() else { return Some(Verdict::More(16)) };
+    let length = u64::from_le_bytes(*length);
+    if length > HEADER || header.first().is_some_and(|first| *first != b'{') {
+        return None;
+    }
+    if (header.len() as u64) < length {
+        return Some(Verdict::More(8 + length));
+    }
+    let header: serde_json::Value = match serde_json::from_slice(&header[..length as usize]) {
+        Ok(header) => header,
+        Err(error) => return Some(Verdict::Bad(format!("its header is damaged ({error})"))),
+    };
+    Some(match header["__metadata__"]["signet.format"].as_str() {
+        Some(_) => Verdict::Good,
+        None => Verdict::Bad("it is a safetensors file, but not packed by Signet (its header has no signet.format). Pack the model with `signet pack`".into()),
+    })
+}
 
 /// The format this program writes, and the newest it reads.
 pub const FORMAT: u64 = 1;
@@ -107,15 +146,15 @@ impl Output for Counted<'_> {
 }
 
 /// What a packed file says besides its tensors, and which it has.
-pub(super) struct About<'a> {
-    pub(super) config: &'a LlamaConfig,
-    pub(super) linears: Linears,
-    pub(super) tokenizer: Option<&'a Tokenizer>,
-    pub(super) chat: &'a ChatFormat,
+pub(in crate::model) struct About<'a> {
+    pub(in crate::model) config: &'a LlamaConfig,
+    pub(in crate::model) linears: Linears,
+    pub(in crate::model) tokenizer: Option<&'a Tokenizer>,
+    pub(in crate::model) chat: &'a ChatFormat,
 }
 
 /// Where the tensors of a packed file come from.
-pub(super) trait Tensors {
+pub(in crate::model) trait Tensors {
     /// The signs of a layer's weight `(rows, cols)`, each row on whole words.
     async fn signs(&mut self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, ModelError>;
 
@@ -140,14 +179,6 @@ impl Tensors for Latent<'_> {
 
     fn path(&self) -> &Path {
         self.0.path()
-    }
-}
-
-/// What went wrong when a packed file was written to `out`.
-pub(super) fn failure(out: &Path, error: io::Error) -> ModelError {
-    match error.downcast::<ModelError>() {
-        Ok(source) => source,
-        Err(error) => FormatError::new(out, format!("cannot be written: {error}")).into(),
     }
 }
 
@@ -176,7 +207,7 @@ fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> 
 }
 
 /// Writes a packed file, tensor by tensor. What is wrong with a tensor is a [`ModelError`] inside.
-pub(super) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &mut dyn Output) -> io::Result<()> {
+pub(in crate::model) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &mut dyn Output) -> io::Result<()> {
     let layout = layout(about.config, about.linears);
     let mut writer = SealedWriter::new(out, &layout, metadata(about).map_err(io::Error::other)?)?;
     let sizes: BTreeMap<String, usize> = about.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
@@ -184,7 +215,7 @@ pub(super) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &m
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
         let bytes = match name.strip_suffix(".signs") {
             Some(layer) => tensors.signs(layer, rows, sizes[layer]).await.map(|words| words.iter().flat_map(|word| word.to_le_bytes()).collect()),
-            None => tensors.floats(name, rows, cols).await.and_then(|values| match free_rows(about.config) == Some(name.as_str()) {
+            None => tensors.floats(name, rows, cols).await.and_then(|values| match about.config.free_rows() == Some(name.as_str()) {
                 true => Floats::F16.encode_any(tensors.path(), name, &values),
                 false => Floats::F16.encode(tensors.path(), name, &values),
             }),
@@ -195,15 +226,15 @@ pub(super) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &m
 }
 
 /// What a packed file says besides its tensors.
-pub(super) struct Header {
-    pub(super) config: LlamaConfig,
-    pub(super) tokenizer: Option<Tokenizer>,
-    pub(super) chat: ChatFormat,
+struct Header {
+    config: LlamaConfig,
+    tokenizer: Option<Tokenizer>,
+    chat: ChatFormat,
 }
 
 impl Header {
     /// Reads it; a newer format is refused by name.
-    pub(super) fn read(file: &TensorFile) -> Result<Self, ModelError> {
+    fn read(file: &TensorFile) -> Result<Self, ModelError> {
         let problem = |problem: String| FormatError::new(file.path(), problem);
         let Some(format) = file.metadata("signet.format") else {
             return Err(problem("is no packed model (its header has no signet.format). To open a Hugging Face model, name its directory".into()).into());
@@ -258,62 +289,37 @@ fn ends(tokenizer: &Tokenizer, declared: Option<&str>, eos: Option<&str>) -> Res
     }
 }
 
-/// Said where latent weights are wanted of a packed file.
-pub(super) fn no_latent(path: &Path) -> FormatError {
-    FormatError::new(path, "is packed: its weights are signs alone, and cannot be trained further. Use the checkpoint it was packed from")
-}
+impl ModelFile {
+    /// The embedded demo student.
+    pub fn embedded_student() -> Result<Self, ModelError> {
+        Self::from_packed(Self::asset("the embedded student", assets::student())?)
+    }
 
-/// Fills weights from a packed file: signs and halves go to the machine as they are, a layer's or a band
-/// of rows at a time, so that the host never holds more than a small part of the file. Of the tensor `free`, rows may
-/// hold numbers that are not finite; gives those rows.
-pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, free: Option<&str>) -> Result<Vec<u32>, ModelError> {
-    let mut unusable = Vec::new();
-    for binary in &weights.binary {
-        if binary.latent.is_some() {
-            return Err(no_latent(file.path()).into());
-        }
-        for (layer, home) in binary.layers() {
-            machine.write(&home, &signs(file, layer, home.spec.rows, home.spec.cols)?)?;
-        }
+    /// The embedded teacher.
+    pub fn embedded_teacher() -> Result<Self, ModelError> {
+        Self::from_packed(Self::asset("the embedded teacher", assets::teacher())?)
     }
-    for name in weights.names() {
-        let home = weights.home(name).expect("named");
-        let (rows, cols) = (home.spec.rows, home.spec.cols);
-        file.expect_shape(name, rows, cols)?;
-        for band in bands(rows, cols) {
-            let part = home.rows(band.start, band.len());
-            let free = free == Some(name.as_str());
-            if free {
-                unusable.extend(not_finite(&file.values_of(name, cols, band.clone())?, cols, band.clone()));
-            }
-            match (part.spec.storage, free) {
-                (Storage::F16, true) => machine.write(&part, &file.any_halves_of(name, cols, band)?.0)?,
-                (Storage::F16, false) => machine.write(&part, &file.halves_of(name, cols, band)?)?,
-                (_, true) => write_floats(machine, &part, &file.values_of(name, cols, band)?)?,
-                (_, false) => write_floats(machine, &part, &file.floats_of(name, cols, band)?)?,
-            }
-        }
-    }
-    Ok(unusable)
-}
 
-/// The sign words of a packed layer; bits past the last column are refused.
-pub(super) fn signs(file: &TensorFile, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
-    let (name, row_words) = (format!("{layer}.signs"), cols.div_ceil(32));
-    let words = file.words(&name, rows, row_words)?;
-    match bad_padding(&words, row_words, cols) {
-        Some(row) => Err(FormatError::new(file.path(), format!("tensor {name} has bits set past column {cols} in row {row}; padding must be 0"))),
-        None => Ok(words),
+    fn asset(name: &str, bytes: std::io::Result<&'static [u8]>) -> Result<TensorFile, FormatError> {
+        TensorFile::embedded(name, bytes.map_err(|error| FormatError::new(Path::new(name), error))?)
     }
-}
 
-/// The first row with a bit set past its last column.
-fn bad_padding(words: &[u32], row_words: usize, cols: usize) -> Option<usize> {
-    let used = cols % 32;
-    if used == 0 {
-        return None;
+    /// A packed file in memory, such as a snapshot of a student that trains, called `name` in messages.
+    pub fn from_snapshot(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, ModelError> {
+        Self::from_packed(TensorFile::owned(name, bytes)?)
     }
-    words.chunks(row_words).position(|row| row[row_words - 1] >> used != 0)
+
+    fn from_packed(tensors: TensorFile) -> Result<Self, ModelError> {
+        let header = Header::read(&tensors)?;
+        let Header { config, tokenizer, chat } = header;
+        let config = with_own_head(config, &tensors);
+        let packed = config.linears_of(0).next().is_some_and(|(first, _, _)| tensors.shape(&format!("{first}.signs")).is_some());
+        let (linears, tensors) = match packed {
+            true => (Linears::Binary, file::Tensors::Packed(Box::new(tensors))),
+            false => (Linears::Dense, file::Tensors::Floats(Box::new(tensors))),
+        };
+        Self { config, linears, tokenizer, chat, tensors }.checked()
+    }
 }
 
 #[cfg(test)]
@@ -329,12 +335,5 @@ mod tests {
             let size = packed_bytes(&config, Linears::Binary) as f64 / 1e9;
             assert!((size - gigabytes).abs() < 1e-3, "{name}: {size} GB");
         }
-    }
-
-    #[test]
-    fn padding_is_looked_at() {
-        assert_eq!(bad_padding(&[u32::MAX, 0b111, 0, 0b1000], 2, 35), Some(1));
-        assert_eq!(bad_padding(&[u32::MAX, 0b111], 2, 35), None);
-        assert_eq!(bad_padding(&[u32::MAX], 1, 32), None);
     }
 }

@@ -1,14 +1,14 @@
 //! A dense model as GGUF, for llama.cpp and what is built on it: matrices in F16, norms in F32.
 
 use super::vocabulary::vocabulary;
-use super::{Progress, dense_weight, free};
 use crate::formats::FormatError;
 use crate::formats::gguf::ROPE_FACTORS;
 use crate::formats::gguf::write::{Entry, GgufFloats, GgufWriter, Planned};
 use crate::model::config::LlamaConfig;
 use crate::model::encode::Floats;
-use crate::model::open::{ModelError, ModelFile};
-use crate::model::pack::failure;
+use crate::model::error::{ModelError, failure};
+use crate::model::file::ModelFile;
+use crate::model::files::{Progress, free};
 use crate::model::tensors::{Heads, Role, Tensor};
 use crate::platform;
 use std::io::{self, Write};
@@ -49,7 +49,7 @@ fn bytes(source: &ModelFile, Written { planned, tensor }: &Written) -> Result<Ve
     };
     let Tensor { rows, cols, .. } = *tensor;
     let (name, values) = match tensor.linear() {
-        Some((layer, _)) => (layer, dense_weight(source, layer, rows, cols)?),
+        Some((layer, _)) => (layer, source.dense_weight(layer, rows, cols)?),
         None => (&*tensor.name, source.floats(&tensor.name, rows, cols)?),
     };
     let heads = tensor.row.turned.map(|heads| match heads {

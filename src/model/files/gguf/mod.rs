@@ -1,20 +1,42 @@
-//! A model in a GGUF file: its tensors under Hugging Face's names, and its tokenizer and templates.
+//! GGUF, llama.cpp's format: a model's tensors under Hugging Face's names, its tokenizer and its templates; and the
+//! same written (`write`, `vocabulary`).
 
-use super::arch::Architecture;
-use super::chat_format::{ChatFormat, Templates};
-use super::config::LlamaConfig;
-use super::open::ModelError;
-use super::tensors::{Heads, Row, numbered};
+mod kind;
+mod vocabulary;
+mod write;
+
+pub use write::export_gguf;
+
+use super::Format;
 use crate::data::Tokenizer;
+use crate::formats::content::{self, Kind};
 use crate::formats::gguf::{Gguf, Metadata};
 use crate::formats::{FormatError, TensorSource};
+use crate::model::arch::Architecture;
+use crate::model::chat_format::{ChatFormat, Templates};
+use crate::model::error::ModelError;
+use crate::model::file::{self, ModelFile};
+use crate::model::tensors::{Heads, Row, numbered};
+use crate::model::weights::Linears;
+use crate::platform::Verdict;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
+/// A GGUF file.
+pub(super) static GGUF: Format = Format {
+    name: "GGUF",
+    endings: &[".gguf"],
+    beside: Some("is a GGUF file: name it itself as the model"),
+    detect: |_, start| content::kind(start) == Some(Kind::Gguf),
+    // Its metadata are read when it is opened.
+    judge: |start| (content::kind(start) == Some(Kind::Gguf)).then_some(Verdict::Good),
+    open: |path| ModelFile::from_gguf(Gguf::open(path)?),
+};
+
 /// The tensors of a GGUF file under Hugging Face's names, with rows in Hugging Face's order. What the architecture
 /// does not have goes by its own name.
-pub(super) struct Named {
+struct Named {
     file: Gguf,
     architecture: &'static Architecture,
     /// By Hugging Face's names.
@@ -30,7 +52,7 @@ struct Own {
 
 impl Named {
     /// Names the tensors of a file; an architecture that is not known is refused by name.
-    pub(super) fn new(file: Gguf) -> Result<Self, FormatError> {
+    fn new(file: Gguf) -> Result<Self, FormatError> {
         let architecture = Architecture::of_gguf(file.metadata())?;
         let mut tensors = BTreeMap::new();
         for own in file.names() {
@@ -111,18 +133,18 @@ impl TensorSource for Named {
     }
 }
 
-/// What a GGUF file says of its model.
-pub(super) struct Described {
-    pub(super) config: LlamaConfig,
-    pub(super) tokenizer: Option<Tokenizer>,
-    pub(super) chat: ChatFormat,
-}
-
-impl Described {
-    /// Reads it; a model that Signet would compute wrongly is refused by name.
-    pub(super) fn read(file: &Named) -> Result<Self, ModelError> {
+impl ModelFile {
+    /// A GGUF file; what Signet would compute wrongly is refused by name.
+    pub fn from_gguf(file: Gguf) -> Result<Self, ModelError> {
+        let file = Named::new(file)?;
         let metadata = file.file.metadata();
-        Ok(Self { config: file.architecture.config_of(&file.file)?, tokenizer: Tokenizer::from_gguf(metadata)?, chat: chat(metadata)? })
+        let (config, tokenizer, chat) = (file.architecture.config_of(&file.file)?, Tokenizer::from_gguf(metadata)?, chat(metadata)?);
+        let (ids, rows) = (tokenizer.as_ref().map_or(0, Tokenizer::plain_ids), config.vocab_size);
+        if ids > rows {
+            let problem = format!("the tokenizer has {ids} ids, but the embedding only {rows} (vocab_size): they are not of one model");
+            return Err(FormatError::new(file.path(), problem).into());
+        }
+        Self { config, linears: Linears::Dense, tokenizer, chat, tensors: file::Tensors::Floats(Box::new(file)) }.checked()
     }
 }
 

@@ -1,12 +1,12 @@
 //! A tokenizer as GGUF's metadata has it: tokens in the order of their ids with a type each, and merges (byte-level
 //! BPE) or scores (SentencePiece BPE).
 
-use super::kind::{Kind, is_byte, kind};
+use super::kind::{Kind, is_byte, kind, merges};
 use crate::data::{GGUF_ENDS, LLAMA_CPP, Tokenizer};
 use crate::formats::FormatError;
 use crate::formats::gguf::write::Entry;
 use crate::model::chat_format::{ChatFormat, Templates};
-use crate::model::open::ModelError;
+use crate::model::error::ModelError;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
@@ -104,17 +104,6 @@ fn end_keys(tokenizer: &Tokenizer) -> Vec<(&'static str, u32)> {
     keys.into_iter().filter_map(|(key, id)| Some((key, id?))).collect()
 }
 
-/// Merges in order, written as pairs or as texts with a space between.
-pub(super) fn merges(json: &Value) -> Option<Vec<(&str, &str)>> {
-    fn pair(merge: &Value) -> Option<(&str, &str)> {
-        match merge.as_str() {
-            Some(text) => text.split_once(' '),
-            None => Some((merge[0].as_str()?, merge[1].as_str()?)),
-        }
-    }
-    json.as_array()?.iter().map(pair).collect()
-}
-
 /// The text of an id that no token has, which no token has either.
 fn padding(json: &Value, id: usize) -> String {
     let vocabulary = &json["model"]["vocab"];
@@ -180,13 +169,6 @@ fn scores(tokens: &[String], merges: &[(&str, &str)]) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn merges_are_read_in_either_form() {
-        let either = serde_json::json!([["a", "b"], "ab c"]);
-        assert_eq!(merges(&either).unwrap(), [("a", "b"), ("ab", "c")]);
-        assert!(merges(&serde_json::json!([7])).is_none() && merges(&serde_json::json!(["ab"])).is_none());
-    }
 
     #[test]
     fn ids_without_a_token_are_padding_and_scores_follow_the_merges() {

@@ -1,0 +1,86 @@
+//! The tensors of a packed file on their way to a machine: signs and halves as they are.
+
+use super::error::ModelError;
+use super::init::write_floats;
+use super::weights::Weights;
+use crate::formats::safetensors::TensorFile;
+use crate::formats::{FormatError, TensorSource, bands};
+use crate::graph::{Machine, Storage};
+use std::ops::Range;
+use std::path::Path;
+
+/// Said where latent weights are wanted of a packed file.
+pub(super) fn no_latent(path: &Path) -> FormatError {
+    FormatError::new(path, "is packed: its weights are signs alone, and cannot be trained further. Use the checkpoint it was packed from")
+}
+
+/// Fills weights from a packed file: signs and halves go to the machine as they are, a layer's or a band
+/// of rows at a time, so that the host never holds more than a small part of the file. Of the tensor `free`, rows may
+/// hold numbers that are not finite; gives those rows.
+pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, free: Option<&str>) -> Result<Vec<u32>, ModelError> {
+    let mut unusable = Vec::new();
+    for binary in &weights.binary {
+        if binary.latent.is_some() {
+            return Err(no_latent(file.path()).into());
+        }
+        for (layer, home) in binary.layers() {
+            machine.write(&home, &signs(file, layer, home.spec.rows, home.spec.cols)?)?;
+        }
+    }
+    for name in weights.names() {
+        let home = weights.home(name).expect("named");
+        let (rows, cols) = (home.spec.rows, home.spec.cols);
+        file.expect_shape(name, rows, cols)?;
+        for band in bands(rows, cols) {
+            let part = home.rows(band.start, band.len());
+            let free = free == Some(name.as_str());
+            if free {
+                unusable.extend(not_finite(&file.values_of(name, cols, band.clone())?, cols, band.clone()));
+            }
+            match (part.spec.storage, free) {
+                (Storage::F16, true) => machine.write(&part, &file.any_halves_of(name, cols, band)?.0)?,
+                (Storage::F16, false) => machine.write(&part, &file.halves_of(name, cols, band)?)?,
+                (_, true) => write_floats(machine, &part, &file.values_of(name, cols, band)?)?,
+                (_, false) => write_floats(machine, &part, &file.floats_of(name, cols, band)?)?,
+            }
+        }
+    }
+    Ok(unusable)
+}
+
+/// The sign words of a packed layer; bits past the last column are refused.
+pub(super) fn signs(file: &TensorFile, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
+    let (name, row_words) = (format!("{layer}.signs"), cols.div_ceil(32));
+    let words = file.words(&name, rows, row_words)?;
+    match bad_padding(&words, row_words, cols) {
+        Some(row) => Err(FormatError::new(file.path(), format!("tensor {name} has bits set past column {cols} in row {row}; padding must be 0"))),
+        None => Ok(words),
+    }
+}
+
+/// The first row with a bit set past its last column.
+fn bad_padding(words: &[u32], row_words: usize, cols: usize) -> Option<usize> {
+    let used = cols % 32;
+    if used == 0 {
+        return None;
+    }
+    words.chunks(row_words).position(|row| row[row_words - 1] >> used != 0)
+}
+
+/// The rows of a band that hold a number that is not finite.
+pub(super) fn not_finite(values: &[f32], cols: usize, band: Range<usize>) -> impl Iterator<Item = u32> {
+    let finite = |row: &[f32]| row.iter().all(|value| value.is_finite());
+    values.chunks(cols).zip(band).filter(move |(row, _)| !finite(row)).map(|(_, id)| id as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_is_looked_at() {
+        assert_eq!(bad_padding(&[u32::MAX, 0b111, 0, 0b1000], 2, 35), Some(1));
+        assert_eq!(bad_padding(&[u32::MAX, 0b111], 2, 35), None);
+        assert_eq!(bad_padding(&[u32::MAX], 1, 32), None);
+    }
+}

@@ -1,0 +1,84 @@
+//! Kinds of what lies at a path: a run, a checkpoint, a model, a cache. Formats of models are `model`'s own.
+
+use crate::data::is_store;
+use crate::model::is_model_directory;
+use crate::platform;
+use std::path::Path;
+
+/// A file, or a directory that is not a folder of others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A run's directory.
+    Run,
+    /// A checkpoint of one.
+    Checkpoint,
+    /// A store of ids.
+    Store,
+    /// The directory of a teacher cache.
+    TeacherCache,
+    /// A model's directory, or any file.
+    Model,
+}
+
+/// The kind of a path, if it is of one.
+pub(super) fn kind_of(path: &Path) -> Option<Kind> {
+    let has = |name: &str| platform::exists(&path.join(name));
+    match () {
+        () if platform::is_file(path) => Some(Kind::Model),
+        () if is_run(path) => Some(Kind::Run),
+        () if has("state.json") || has("optimizer.safetensors") => Some(Kind::Checkpoint),
+        () if has("teacher.safetensors") => Some(Kind::TeacherCache),
+        () if is_store(path) => Some(Kind::Store),
+        () if is_model_directory(path) => Some(Kind::Model),
+        () => None,
+    }
+}
+
+/// Returns true for a run's directory. One without run.toml still has its checkpoints; a model's directory may have a
+/// folder of that name, too.
+pub(super) fn is_run(path: &Path) -> bool {
+    has_settings(path) || platform::is_dir(&path.join("checkpoints")) && !is_model_directory(path)
+}
+
+/// Returns true for a directory that has a run's settings.
+pub(super) fn has_settings(path: &Path) -> bool {
+    platform::is_file(&path.join("run.toml"))
+}
+
+/// Returns true for what may be left of a run that is damaged.
+pub(super) fn is_rest_of_run(path: &Path) -> bool {
+    ["run.toml", "metrics.jsonl", "checkpoints"].iter().any(|part| platform::exists(&path.join(part)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_is_known_by_what_lies_in_it() {
+        let dir = std::env::temp_dir().join(format!("signet-kind-{}", std::process::id()));
+        for (files, kind) in [
+            (&["run.toml"][..], Some(Kind::Run)),
+            (&["checkpoints/step-1/state.json"], Some(Kind::Run)),
+            (&["config.json", "checkpoints/readme"], Some(Kind::Model)),
+            (&["config.json", "run.toml"], Some(Kind::Run)),
+            (&["config.json", "state.json"], Some(Kind::Checkpoint)),
+            (&["optimizer.safetensors"], Some(Kind::Checkpoint)),
+            (&["teacher.safetensors"], Some(Kind::TeacherCache)),
+            (&["ids", "documents", "about.json"], Some(Kind::Store)),
+            (&["ids", "about.json"], None),
+            (&["metrics.jsonl"], None),
+        ] {
+            for file in files {
+                platform::make_dir(dir.join(file).parent().unwrap()).unwrap();
+                platform::write_atomic(&dir.join(file), b"").unwrap();
+            }
+            let found = (kind_of(&dir), kind_of(&dir.join(files[0])));
+            let rest = is_rest_of_run(&dir);
+            platform::remove_dir(&dir).unwrap();
+            assert_eq!(found, (kind, Some(Kind::Model)), "{files:?}");
+            assert_eq!(rest, files.iter().any(|file| file.starts_with("checkpoints") || ["run.toml", "metrics.jsonl"].contains(file)), "{files:?}");
+        }
+        assert_eq!(kind_of(&dir), None);
+    }
+}
