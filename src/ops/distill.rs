@@ -8,7 +8,7 @@ mod term;
 mod top;
 
 pub(crate) use cases::cases;
-pub use divergence::{About, DIVERGENCE_CHOICES, Divergence};
+pub use divergence::{About, DIVERGENCE_CHOICES, DIVERGENCE_HELP, Divergence};
 pub use term::{TERMS, Term};
 pub use top::{DistillTop, MOST_KEPT};
 

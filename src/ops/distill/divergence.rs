@@ -116,6 +116,51 @@ pub const DIVERGENCE_CHOICES: [(&str, &str); Divergence::ALL.len()] = {
     choices
 };
 
+/// The help of `--divergence`: each with what it is.
+pub const DIVERGENCE_HELP: &str = {
+    const BYTES: [u8; write_help(&mut [0; 1 << 12])] = {
+        let mut bytes = [0; write_help(&mut [0; 1 << 12])];
+        write_help(&mut bytes);
+        bytes
+    };
+    match str::from_utf8(&BYTES) {
+        Ok(text) => text,
+        Err(_) => panic!("made of texts"),
+    }
+};
+
+/// Writes the help; gives its length.
+const fn write_help(into: &mut [u8]) -> usize {
+    let (mut at, mut n) = (put(into, 0, "With ad and mix, how far from the teacher is measured: "), 0);
+    while n < Divergence::ALL.len() {
+        let about = Divergence::ALL[n].about();
+        let before = if n == 0 {
+            ""
+        } else if n + 1 < Divergence::ALL.len() {
+            ", "
+        } else {
+            ", or "
+        };
+        at = put(into, at, before);
+        at = put(into, at, about.name);
+        at = put(into, at, " (");
+        at = put(into, at, about.brief);
+        at = put(into, at, ")");
+        n += 1;
+    }
+    at
+}
+
+/// Writes a text at a place; gives that behind it.
+const fn put(into: &mut [u8], at: usize, text: &str) -> usize {
+    let mut n = 0;
+    while n < text.len() {
+        into[at + n] = text.as_bytes()[n];
+        n += 1;
+    }
+    at + n
+}
+
 /// A row with the teacher whole, at the objective's temperature.
 pub(super) struct Whole<'a, T> {
     /// Logits of both, `(vocabulary)`.

@@ -5,6 +5,7 @@ use super::SettingGroup::{Batch, Evaluation, Guard, Memory, Model, Optimizer, Sc
 use super::SettingKind::{Choice, Flag, Named, Path, Paths, PowerOfTwo, Real, Text, Whole};
 use super::value::Field;
 use super::{NONE, Setting, Words};
+use crate::ops::{DIVERGENCE_CHOICES, DIVERGENCE_HELP};
 
 /// Most optimizer steps, and most steps between two of anything.
 const STEPS: u64 = 1 << 40;
@@ -25,7 +26,7 @@ const HELD_OUT: Words = &[(NONE, "a share of the text")];
 const CACHES: Words = &[(NONE, "the teacher itself is asked")];
 const INITS: Words = &[("scratch", "random"), ("teacher", "the teacher's weights, which must have the student's shape")];
 const LOSSES: Words = &[("ad", "the teacher's distribution"), ("ar", "the next token"), ("mix", "half of each")];
-const DIVERGENCES: Words = &crate::ops::DIVERGENCE_CHOICES;
+const DIVERGENCES: Words = &DIVERGENCE_CHOICES;
 const RECOMPUTATIONS: Words =
     &[("auto", "as little as makes the run fit"), ("on", "all of a block's"), ("light", "what norms and SwiGLU give"), ("off", "never")];
 const MOMENTS: Words = &[("f32", "32 bits"), ("q8", "8-bit codes: a quarter of the memory")];
@@ -153,10 +154,7 @@ pub const SETTINGS: &[Setting] = &[
     row!(loss, Choice(LOSSES), Teacher, 3, "Loss", "What is minimised")
         .option_help("ad (the teacher's distribution), ar (the next token), or mix (half of each)"),
     row!(divergence, Choice(DIVERGENCES), Teacher, 4, "Divergence", "How far from the teacher is measured, where it is learnt from")
-        .option_help(
-            "With ad and mix, how far from the teacher is measured: forward (KL of the student from the teacher, the paper's), \
-             reverse (KL of the teacher from the student), or js (Jensen–Shannon, between the two)",
-        )
+        .option_help(DIVERGENCE_HELP)
         .before("forward"),
     row!(temperature, Real(0.05, 20.0), Optimizer, 6, "Temperature", "Divides the logits of student and teacher in the distillation")
         .option_help("Temperature of the distillation: divides the logits of both"),
