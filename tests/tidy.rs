@@ -251,8 +251,6 @@ const CIRCLES: &[&str] = &[
     "src/data/regex",
     "src/graph",
     "src/jinja",
-    "src/model",
-    "src/model/export",
     "src/platform",
     "src/platform/web",
     "src/runner",
