@@ -38,6 +38,7 @@ mod spread;
 mod step;
 mod sweep;
 mod teach;
+mod train_error;
 mod trainer;
 #[cfg(not(feature = "pictures"))]
 mod undrawn;
@@ -73,7 +74,8 @@ pub use spread::Average;
 pub use step::{PendingReport, Step, StepError, StepReport, StepShape};
 pub use sweep::{Member, members};
 pub use teach::{TeachError, Teaching, teach};
-pub use trainer::{Ending, FirstWeights, Parts, TrainError, Trainer, close, last_scheduled};
+pub use train_error::TrainError;
+pub use trainer::{Ending, FirstWeights, Parts, Trainer, close, last_scheduled};
 #[cfg(not(feature = "pictures"))]
 pub use undrawn::{landscape_png, landscape_svg, png, svg};
 pub use verify::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_metrics, verify_run};

@@ -3,7 +3,7 @@
 
 use super::config::TrainConfig;
 use super::step::{Step, StepShape};
-use super::trainer::TrainError;
+use super::train_error::TrainError;
 use crate::graph::{Counter, Machine, Recompute};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, MemoryPlan, Purpose, Weights};

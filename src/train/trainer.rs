@@ -8,7 +8,7 @@ mod settle;
 
 use super::baseline::{constant_losses, unigram};
 use super::changes::Changes;
-use super::checkpoint::{Checkpoint, CheckpointError, State, restore};
+use super::checkpoint::{Checkpoint, State, restore};
 use super::config::TrainConfig;
 use super::curves::{Axis, Curves};
 use super::event::TrainEvent;
@@ -17,70 +17,19 @@ use super::orders::Orders;
 use super::pace::Span;
 use super::record::RunRecord;
 use super::run_dir::RunDir;
-use super::run_error::RunError;
 use super::schedule::Schedule;
-use super::settings::SettingError;
 use super::setup::Setup;
-use super::step::{PendingReport, Step, StepError};
-use crate::data::{Batch, Batches, CacheError, Corpus, DataError, TeacherCache, Tokenizer, TokenizerError, held_out};
+use super::step::{PendingReport, Step};
+use super::train_error::TrainError;
+use crate::data::{Batch, Batches, Corpus, TeacherCache, Tokenizer, held_out};
 use crate::graph::Machine;
-use crate::infer::{Engine, EngineError};
-use crate::model::{BinaryGroup, ChatFormat, ModelError, Rounding};
+use crate::infer::Engine;
+use crate::model::{BinaryGroup, ChatFormat, Rounding};
 use crate::ops::Control;
 use crate::platform::Clock;
 use change::possible;
 pub use rollback::{close, last_scheduled};
 use rollback::{counted, damaged_metrics};
-use std::path::PathBuf;
-
-/// Why training stopped before its end.
-#[derive(Debug, thiserror::Error)]
-pub enum TrainError {
-    /// A setting.
-    #[error(transparent)]
-    Setting(#[from] SettingError),
-    /// The run's directory.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// A checkpoint.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-    /// A step.
-    #[error(transparent)]
-    Step(#[from] StepError),
-    /// The machine.
-    #[error(transparent)]
-    Machine(#[from] crate::graph::MachineError),
-    /// The text.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The teacher cache.
-    #[error(transparent)]
-    Cache(#[from] CacheError),
-    /// A model.
-    #[error(transparent)]
-    Model(#[from] ModelError),
-    /// A sample.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The tokenizer.
-    #[error(transparent)]
-    Tokenizer(#[from] TokenizerError),
-    /// Spikes that rollbacks did not cure.
-    #[error("{0}")]
-    Diverged(String),
-    /// First weights that a run needs again, since it goes back to its beginning.
-    #[error(
-        "cannot load the first weights from {}, which the run needs to begin again: {problem}. Put the model back there and resume the run",
-        path.display()
-    )]
-    FirstWeights {
-        /// The model, as `init` has it.
-        path: PathBuf,
-        /// Why it cannot be opened.
-        problem: String,
-    },
-}
 
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
