@@ -1,7 +1,7 @@
 //! Commands that a person is told to continue with, whole and quoted.
 
+use super::protocol::TrainRequest;
 use super::resume::command;
-use super::train::TrainRequest;
 use crate::platform;
 use crate::train::{LONGEST_NAME, TrainConfig, checkpoint, last_scheduled};
 use std::ffi::OsString;

@@ -2,34 +2,13 @@
 
 use super::generate::stop_tokens;
 use super::model::{self, Speaker};
+use super::protocol::ChatRequest;
 use super::{Event, Snapshot, Stop, Tuning};
 use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Chat, Message, Reply, Request, Stopped, Template, compare};
 use crate::model::ModelFile;
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
-
-/// A conversation to begin.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ChatRequest {
-    /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
-    pub model: String,
-    /// The model itself, if it is one in training; `model` is its name then.
-    pub snapshot: Option<Snapshot>,
-    /// A model that replies to the same and is compared with it token by token: `embedded` for the
-    /// embedded teacher, or as for `model`. It must have the same tokens.
-    pub teacher: Option<String>,
-    /// Where it is computed.
-    pub device: String,
-    /// Tokens the conversation may have before its oldest turns are dropped; the model's context if
-    /// absent, 4,096 at most.
-    pub context: Option<usize>,
-    /// What the system says first, if the model's template knows it.
-    pub system: Option<String>,
-    /// How replies are made.
-    pub request: Request,
-}
 
 /// A conversation and its models.
 pub(super) struct Session {

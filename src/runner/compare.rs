@@ -5,86 +5,17 @@ mod columns;
 mod groups;
 
 use super::kind::is_run;
+use super::protocol::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
 use super::{Event, Stop, export};
 use crate::ops::{Divergence, Term};
 use crate::platform;
-use crate::train::{self, Average, Axis, Group, Losses, Metrics, Place, QUANTITIES, TrainConfig, quantity};
+use crate::train::{self, Average, Group, Metrics, Place, QUANTITIES, TrainConfig, quantity};
 use anyhow::{Context, Result, bail};
 pub use columns::CompareColumn;
 use columns::{BEST, Values};
 use groups::Settings;
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// What is to be compared.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CompareRequest {
-    /// Directories of runs, or folders of them.
-    pub runs: Vec<PathBuf>,
-    /// Where the curves are drawn, if they are: an `.svg` or `.png`.
-    pub out: Option<PathBuf>,
-    /// By what they are drawn.
-    pub axis: Axis,
-}
-
-/// What one run came to.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ComparedRun {
-    /// What it is called.
-    pub name: String,
-    /// Its directory.
-    pub path: PathBuf,
-    /// Its seed.
-    pub seed: u64,
-    /// Steps recorded.
-    pub step: u64,
-    /// Steps of the whole run.
-    pub steps: u64,
-    /// Tokens that it has seen.
-    pub tokens: u64,
-    /// Seconds of training.
-    pub seconds: f64,
-    /// The last losses on held-out text, and the step they were measured after.
-    pub held_out: Option<(u64, Losses)>,
-    /// The step of the lowest loss on held-out text by the report's measure, and that loss.
-    pub best: Option<(u64, f64)>,
-    /// Mean flip-flop ratio over the last tenth of its steps.
-    pub flips: Option<f64>,
-}
-
-/// Runs that differ in nothing but the seed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ComparedGroup {
-    /// The settings in which it differs from other groups.
-    pub name: String,
-    /// Its runs.
-    pub runs: Vec<ComparedRun>,
-    /// By the names of [`CompareReport::columns`]: none where a run of the group lacks the value.
-    #[serde(flatten)]
-    pub averages: BTreeMap<String, Option<Average>>,
-}
-
-impl ComparedGroup {
-    /// The average of a column.
-    pub fn average(&self, column: &str) -> Option<Average> {
-        self.averages.get(column).copied().flatten()
-    }
-}
-
-/// Runs side by side.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct CompareReport {
-    /// By what the best step is chosen: `kl`, or `ar` where a run has no teacher.
-    pub best_by: String,
-    /// The groups, in the order in which their first runs were named.
-    pub groups: Vec<ComparedGroup>,
-    /// Why numbers may not be comparable.
-    pub warnings: Vec<String>,
-}
-
-/// The terms that may choose the best step: the first of which every run has a value.
-const BEST_BY: [Term; 2] = [Term::KL, Term::Ar];
 
 impl CompareReport {
     /// The columns of the groups' averages, in order.
@@ -92,6 +23,9 @@ impl CompareReport {
         columns::columns(BEST_BY.into_iter().find(|term| term.name() == self.best_by).unwrap_or(Term::Ar))
     }
 }
+
+/// The terms that may choose the best step: the first of which every run has a value.
+const BEST_BY: [Term; 2] = [Term::KL, Term::Ar];
 
 /// Reads the runs, tells what they came to, and draws them where that is asked for.
 pub(super) fn compare(request: &CompareRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {

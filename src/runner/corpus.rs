@@ -1,8 +1,9 @@
 //! The text of a run, from its files to a corpus; and what `data` tells of one.
 
+use super::protocol::{DataReport, DataRequest};
 use super::{Event, Stop};
 use crate::assets;
-use crate::data::{About, Chat, Conversation, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather, stores};
+use crate::data::{Chat, Conversation, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather, stores};
 use crate::formats::checksum;
 use crate::infer::{Given, Message, Template};
 use crate::jinja::Json;
@@ -10,40 +11,7 @@ use crate::model::{ChatFormat, Templates};
 use crate::platform;
 use crate::train::{SettingError, TrainConfig};
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// A text to look at.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DataRequest {
-    /// The run that it would be for: its text, tokenizer, and how documents are held out are taken.
-    pub config: TrainConfig,
-    /// Documents to show from the beginning.
-    pub rows: usize,
-}
-
-/// What is in a text.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DataReport {
-    /// Files of it.
-    pub files: usize,
-    /// Documents, ids, and bytes of text.
-    pub about: About,
-    /// Ids trained on.
-    pub train: usize,
-    /// Ids held out.
-    pub held_out: usize,
-    /// Where its ids are kept; none if they are made anew each time.
-    pub place: Option<PathBuf>,
-    /// The directory of all that are kept.
-    pub cache: Option<PathBuf>,
-    /// How many texts are kept there, and their bytes.
-    pub kept: (usize, u64),
-    /// Seconds it took.
-    pub seconds: f64,
-    /// The first documents, decoded.
-    pub rows: Vec<String>,
-}
 
 /// A number for the rules by which templates are rendered; another one where they change.
 const RULES: u64 = 2;

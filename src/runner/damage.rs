@@ -1,7 +1,8 @@
 //! Damaged checkpoints of a run: which older one is whole, and how to use it.
 
 use super::kind::has_settings;
-use super::{TrainRequest, resume_command};
+use super::protocol::TrainRequest;
+use super::resume_command;
 use crate::train::{Checkpoint, checkpoint, checkpoints, newest_whole};
 use anyhow::{Result, anyhow, bail};
 use std::path::{Path, PathBuf};

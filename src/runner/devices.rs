@@ -1,5 +1,6 @@
 //! The machines that work can run on, and whether they compute right.
 
+use super::protocol::{ConformRequest, DeviceInfo};
 use super::{Event, Stop, save};
 use crate::certify;
 use crate::conform::{self, Options, Report, Target, Told};
@@ -8,34 +9,7 @@ use crate::graph::{Counter, Machine};
 use crate::ops::FUSIONS;
 use crate::platform;
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-
-/// An adapter, in plain data.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct DeviceInfo {
-    /// By which it can be chosen.
-    pub index: usize,
-    /// Name and backend.
-    pub name: String,
-    /// `DiscreteGpu`, `IntegratedGpu`, `VirtualGpu`, `Cpu` (a software adapter) or `Other`.
-    pub kind: String,
-    /// Driver and its version.
-    pub driver: String,
-    /// Bytes one binding may have.
-    pub binding_bytes: u64,
-    /// Bytes one buffer may have.
-    pub buffer_bytes: u64,
-    /// Bytes of its own memory, if its backend tells.
-    pub memory_bytes: Option<u64>,
-    /// Limits it lacks: what it has, what is needed. Empty if it can be used.
-    pub lacks: Vec<String>,
-    /// Features beyond core WebGPU that kernels could use: `f16`, `subgroups`, `timestamps`, `immediates`,
-    /// and the cooperative matrices, by size and factors.
-    pub features: Vec<String>,
-    /// Whether `--device auto` takes it.
-    pub preferred: bool,
-}
 
 impl DeviceInfo {
     fn of(adapter: &Adapter, preferred: Option<usize>) -> Self {
@@ -180,19 +154,6 @@ pub(super) async fn list() -> Result<Vec<DeviceInfo>> {
     let adapters = adapters().await;
     let preferred = select(&adapters, &Choice::Auto)?.map(|adapter| adapter.index);
     Ok(adapters.iter().map(|adapter| DeviceInfo::of(adapter, preferred)).collect())
-}
-
-/// What is tried, and where.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct ConformRequest {
-    /// `all` for the CPU device and every adapter; else one as for `--device`.
-    pub device: String,
-    /// Seed of all operands; one from the clock if absent.
-    pub seed: Option<u64>,
-    /// Only cases whose `operation: label` contains this.
-    pub filter: Option<String>,
-    /// Where reports go: `PATH.md` and `PATH.json`, numbered if there are several devices.
-    pub report: Option<std::path::PathBuf>,
 }
 
 /// Runs the conformance; fails if anything did. Asked to stop, it does between two cases, and gives the

@@ -1,5 +1,6 @@
 //! Measuring a model: perplexity of a text, and tasks.
 
+use super::protocol::{EvalRequest, TaskRequest};
 use super::{Event, Stop, Tuning, corpus, devices, model, tuning};
 use crate::eval::{
     ChoiceOutcome, Encoder, EvalReport, Kept, Measure, PerplexityReport, PythonRandom, Question, Request, RowOutcome, Rows, Score, Scorer, Style, Task,
@@ -10,48 +11,7 @@ use crate::graph::Machine;
 use crate::model::{MatrixStorage, ModelFile, Purpose, Weights};
 use crate::platform::{self, Clock};
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
-
-/// What a model is measured by: a text, tasks, or both.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct EvalRequest {
-    /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
-    pub model: String,
-    /// Where it is computed.
-    pub device: String,
-    /// How its matrices are kept on the device; without loss if absent.
-    pub storage: Option<MatrixStorage>,
-    /// A text file, for perplexity.
-    pub perplexity: Option<PathBuf>,
-    /// Tokens in a window of it; 2,048 if absent, or the model's context if that is shorter.
-    pub window: Option<usize>,
-    /// Tasks.
-    pub tasks: Vec<TaskRequest>,
-    /// Answered questions that stand before each.
-    pub shots: usize,
-    /// Whether those are the first of their file; drawn as lm-evaluation-harness draws them if not.
-    pub shots_in_order: bool,
-    /// What they are drawn by.
-    pub seed: u32,
-    /// Rows of each task, the first of its file; all if absent.
-    pub limit: Option<usize>,
-    /// Whether the tokenizer puts its special tokens around what is asked.
-    pub special_tokens: bool,
-    /// Where the report is written, as JSON; beside it as Markdown, and what came of each row.
-    pub out: Option<PathBuf>,
-}
-
-/// A task, and rows for it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct TaskRequest {
-    /// A task of the program, or a file that ends in `.toml`.
-    pub task: String,
-    /// JSON lines.
-    pub rows: PathBuf,
-    /// JSON lines that answered questions are taken from.
-    pub shots_from: Option<PathBuf>,
-}
 
 /// FBI-LLM's window.
 const WINDOW: usize = 2048;

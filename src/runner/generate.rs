@@ -1,25 +1,10 @@
 //! Continuing a text.
 
+use super::protocol::GenerateRequest;
 use super::{Event, Stop, Tuning, model};
 use crate::data::Tokenizer;
 use crate::infer::Request;
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
-
-/// A text to continue.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct GenerateRequest {
-    /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
-    pub model: String,
-    /// Where it is computed.
-    pub device: String,
-    /// Tokens that prompt and continuation may have; the model's context if absent, 4,096 at most.
-    pub context: Option<usize>,
-    /// The text.
-    pub prompt: String,
-    /// How it is continued.
-    pub request: Request,
-}
 
 pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let file = model::open(&request.model)?;

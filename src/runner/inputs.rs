@@ -1,35 +1,15 @@
 //! Files and directories that somebody names for a run: whether each is what it is taken for.
 
 use super::kind::is_run;
+use super::protocol::InputKind;
 use super::{Event, model, settings};
 use crate::data::{Chat, DataError, Format, TeacherCache, expand, format_of, sample};
 use crate::formats::FormatError;
 use crate::model::{ModelFile, format_by_name, is_model_directory, open_tokenizer};
 use crate::platform::{self, RandomAccessFile};
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::Path;
-
-/// What a path is taken for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum InputKind {
-    /// Text to train on.
-    Text,
-    /// A model: a directory, a packed or GGUF file, or a run.
-    Model,
-    /// The shape of a model: a `config.json`.
-    Shape,
-    /// A `tokenizer.json`, or its directory.
-    Tokenizer,
-    /// The directory of a teacher cache.
-    TeacherCache,
-    /// Settings as TOML.
-    Settings,
-    /// Whatever it is: something that was dropped.
-    Any,
-}
 
 /// Looks at a path; what is wrong with it is part of the event.
 pub(super) fn check(path: &Path, kind: InputKind, emit: &mut dyn FnMut(Event)) {

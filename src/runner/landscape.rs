@@ -1,31 +1,12 @@
 //! The loss around a checkpoint, measured and drawn.
 
+use super::protocol::LandscapeRequest;
 use super::train::Inputs;
 use super::{Event, Stop, corpus, devices, model};
 use crate::platform;
-use crate::train::{self, Grid, landscape_png, landscape_svg};
+use crate::train::{self, landscape_png, landscape_svg};
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
-
-/// A landscape to be drawn.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LandscapeRequest {
-    /// A run's directory (its last checkpoint), or a model directory.
-    pub model: String,
-    /// The text that is measured; of a run, its held-out text if absent.
-    pub text: Option<PathBuf>,
-    /// Tokens in a window.
-    pub window: usize,
-    /// Windows measured at each point, from the beginning of the text.
-    pub windows: usize,
-    /// The points.
-    pub grid: Grid,
-    /// Where it is computed.
-    pub device: String,
-    /// The picture: `.svg` or `.png`; `.json` for the numbers.
-    pub out: PathBuf,
-}
+use std::path::Path;
 
 pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let LandscapeRequest { model: name, text, window, windows, grid, device, out } = request;

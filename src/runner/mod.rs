@@ -48,33 +48,22 @@ pub use crate::train::{
     Outcome, PLOTS, Pace, PathKind, Place, Plot, PlotLine, Precision, QUANTITIES, QUANTITY_COUNT, Quantity, Recomputation, SETTINGS, Scale, Schedule, Setting,
     SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Term, TrainConfig, TrainEvent, Unit, check_name, quantity, setting,
 };
-pub use chat::ChatRequest;
-pub use compare::{CompareColumn, CompareReport, CompareRequest, ComparedGroup, ComparedRun};
-pub use corpus::{DataReport, DataRequest};
-pub use devices::{ConformRequest, DeviceInfo};
-pub use eval::{EvalRequest, TaskRequest};
-pub use export_model::{ExportModelRequest, ModelExport};
-pub use generate::GenerateRequest;
-pub use inputs::InputKind;
-pub use landscape::LandscapeRequest;
-pub use numbers::{ModelNumbers, RunLength};
-pub use pack::TokenizerRequest;
-pub use plan::{PlanModelRequest, PlanReport, PlanTrainRequest};
-pub use protocol::{Command, Event};
+pub use compare::CompareColumn;
+pub use protocol::{
+    ChatRequest, Command, CompareReport, CompareRequest, ComparedGroup, ComparedRun, ConformRequest, DataReport, DataRequest, DeviceInfo, EvalRequest, Event,
+    ExportModelRequest, GenerateRequest, InputKind, LandscapeRequest, LayerInfo, ModelExport, ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest,
+    PlaneView, RunInfo, RunLength, SweepRequest, SweepRun, TaskRequest, TeachRequest, TokenizerRequest, TrainRequest,
+};
 pub use resume::{RUNS, resume_command, with_resume};
-pub use runs::RunInfo;
 pub use settings::{settings, settings_over};
 pub use stop::Stop;
-pub use sweep::{SweepRequest, SweepRun};
-pub use teach::TeachRequest;
-pub use train::{TrainRequest, free_run};
+pub use train::free_run;
 pub use tuning::Tuning;
-pub use weights::{LayerInfo, PlaneView};
 pub use worker::{Hear, Heard, Host, Link, Reply, Say, Spawn, Start, Wake, Worker, bug, connect, restart};
 
 pub use crate::platform::dom;
 pub use crate::platform::{
-    Clock, IN_PAGE, KeptModel, Room, command_on, exit, fail_at_file_size_limit, has_display, home_dir, is_file, pause, spawn, wait, write_atomic,
+    Clock, IN_PAGE, KeptModel, Room, command_on, exit, fail_at_file_size_limit, hand_over, has_display, home_dir, is_file, pause, spawn, wait, write_atomic,
 };
 
 use crate::platform;

@@ -1,29 +1,8 @@
 //! The numbers of a model and of a run, known before either is made.
 
+use super::protocol::{ModelNumbers, RunLength};
 use crate::model::{Linears, LlamaConfig, bits_per_weight, packed_bytes};
 use crate::train::TrainConfig;
-use serde::{Deserialize, Serialize};
-
-/// A model's numbers.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ModelNumbers {
-    /// Blocks.
-    pub layers: usize,
-    /// Width of the hidden state.
-    pub width: usize,
-    /// Token ids.
-    pub vocabulary: usize,
-    /// Longest context.
-    pub context: usize,
-    /// All parameters, each binarized weight counted as one.
-    pub parameters: u64,
-    /// Those that are one bit in the end.
-    pub binarized: u64,
-    /// Bits stored for each weight of the blocks' linear layers once it is packed: its share of α and β included.
-    pub bits_per_weight: f64,
-    /// Bytes of the packed file, but for its header and tokenizer.
-    pub packed_bytes: u64,
-}
 
 impl ModelNumbers {
     /// Of a model whose linear layers are binarized, or are not.
@@ -40,17 +19,6 @@ impl ModelNumbers {
             packed_bytes: packed_bytes(config, kind),
         }
     }
-}
-
-/// How much text a run sees.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunLength {
-    /// Tokens of an optimizer step.
-    pub tokens_per_step: u64,
-    /// Tokens of all steps.
-    pub tokens: u64,
-    /// Tokens of the text, reckoned from the beginning of each file; none if a file cannot be read.
-    pub text_tokens: Option<u64>,
 }
 
 impl RunLength {

@@ -1,23 +1,12 @@
 //! Packing a student, and training a tokenizer: files in, a file out.
 
+use super::protocol::TokenizerRequest;
 use super::{Event, corpus, model};
 use crate::data;
 use crate::formats::FormatError;
 use crate::platform;
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
-
-/// A tokenizer to train.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TokenizerRequest {
-    /// Files of text, plain or JSON lines, or patterns of them.
-    pub texts: Vec<PathBuf>,
-    /// Tokens it is to have.
-    pub vocabulary: usize,
-    /// Where its `tokenizer.json` goes.
-    pub out: PathBuf,
-}
+use std::path::Path;
 
 pub(super) fn pack(source: &str, out: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let file = model::open(source)?;

@@ -2,8 +2,8 @@
 
 use super::devices::Place;
 use super::known::Known;
-use super::numbers::{ModelNumbers, RunLength};
-use super::train::{TrainRequest, known_shapes};
+use super::protocol::{ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest, RunLength};
+use super::train::known_shapes;
 use super::{Event, model};
 use crate::device::DeviceError;
 use crate::graph::{Counter, Machine, MachineError, Recompute, Storage};
@@ -12,52 +12,6 @@ use crate::model::{Linears, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRE
 use crate::platform;
 use crate::train::{self, Recomputation, SettingError, Shapes, StepError, TrainConfig, TrainError};
 use anyhow::{Result, bail};
-use serde::{Deserialize, Serialize};
-
-/// What a run would take.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PlanTrainRequest {
-    /// The run.
-    pub train: TrainRequest,
-    /// In the place of the teacher, one that need not exist: a known shape or a `config.json`.
-    pub teacher_shape: Option<String>,
-}
-
-/// What a model that continues text would take.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PlanModelRequest {
-    /// A preset (taken as packed), or a model as it is opened for inference.
-    pub model: String,
-    /// Where it is computed.
-    pub device: String,
-    /// Tokens there is room for.
-    pub context: Option<usize>,
-    /// Bytes to compare with, in the place of what the device has.
-    pub memory: Option<u64>,
-}
-
-/// What something takes, and what there is.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct PlanReport {
-    /// What was planned, in words.
-    pub what: String,
-    /// Bytes by part.
-    pub plan: MemoryPlan,
-    /// The device, in words.
-    pub device: String,
-    /// Bytes it has; none if it does not tell.
-    pub memory: Option<u64>,
-    /// Bytes that one binding may have there; none if there is no limit.
-    pub binding_bytes: Option<u64>,
-    /// Whether it fits; none if the device does not tell what it has.
-    pub fits: Option<bool>,
-    /// The model's numbers.
-    pub model: ModelNumbers,
-    /// The run's length, of a training.
-    pub length: Option<RunLength>,
-    /// What could be lowered, if it does not fit.
-    pub advice: Option<String>,
-}
 
 /// The memory of a device.
 #[derive(Clone, Debug)]

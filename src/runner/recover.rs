@@ -2,7 +2,8 @@
 //! same adapter is back, or stops with everything saved.
 
 use super::devices::Opened;
-use super::train::{Asked, TrainRequest, train as once};
+use super::protocol::TrainRequest;
+use super::train::{Asked, train as once};
 use super::{Event, Stop, Tuning, resume_command};
 use crate::device::Gpu;
 use crate::platform;

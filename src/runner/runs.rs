@@ -2,62 +2,16 @@
 //! from which they come back.
 
 use super::kind::is_rest_of_run;
+use super::protocol::RunInfo;
 use super::{Event, Stop};
 use crate::platform::{self, Lock};
-use crate::train::{self, Losses, Metrics, Place, RunDir, RunError, TrainConfig};
+use crate::train::{self, Metrics, Place, RunDir, RunError};
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
 use std::io;
 use std::path::{Path, PathBuf};
 
 /// Where runs lie that were thrown away, in the folder they were in.
 const TRASH: &str = ".trash";
-
-/// What a folder says of a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RunInfo {
-    /// The name of its directory.
-    pub name: String,
-    /// Its directory.
-    pub path: PathBuf,
-    /// When it last recorded something, in seconds since 1970.
-    pub modified: f64,
-    /// Whether somebody trains it right now.
-    pub training: bool,
-    /// The settings it was started with.
-    pub config: Option<Box<TrainConfig>>,
-    /// The last step recorded, without the flips of single matrices.
-    pub last: Option<Box<Metrics>>,
-    /// The last losses on held-out text, and the step they were measured after.
-    pub held_out: Option<(u64, Losses)>,
-    /// Steps of which there are checkpoints, ascending.
-    pub checkpoints: Vec<u64>,
-    /// What is wrong with it, where something is.
-    pub problem: Option<String>,
-}
-
-impl RunInfo {
-    /// Steps recorded.
-    pub fn step(&self) -> u64 {
-        self.last.as_ref().map_or(0, |last| last.step)
-    }
-
-    /// Steps of its last checkpoint: where a resume continues.
-    pub fn saved(&self) -> u64 {
-        self.checkpoints.last().copied().unwrap_or(0)
-    }
-
-    /// Perplexity on held-out text.
-    pub fn perplexity(&self) -> Option<f64> {
-        self.held_out.map(|(_, losses)| losses.ar().exp())
-    }
-
-    /// KL divergence from the teacher on held-out text; none without a teacher.
-    pub fn held_out_kl(&self) -> Option<f64> {
-        let taught = self.last.as_ref().is_some_and(|last| last.ad.is_some());
-        self.held_out.filter(|_| taught).map(|(_, losses)| losses.kl())
-    }
-}
 
 /// Tells of every run in a folder, the last used first.
 pub(super) fn list(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {

@@ -1,6 +1,6 @@
 //! Settings as files: a run's `run.toml`, and presets that a person saves and opens.
 
-use super::train::TrainRequest;
+use super::protocol::TrainRequest;
 use super::{Event, corpus};
 use crate::formats::toml_file;
 use crate::platform;
@@ -11,12 +11,16 @@ use std::path::Path;
 /// What a saved file opens with.
 const ABOVE: &str = "# Settings of a Signet run. `signet train --config FILE` trains with them, and the app opens them.\n\n";
 
-/// Settings from a TOML file, such as a run's `run.toml`. What it does not name is as by default; an
-/// error names the file and the line. The `run.toml` of a run must be as the run's checkpoints have it.
+/// The run whose `run.toml` this is.
+fn run_of(path: &Path) -> Option<&Path> {
+    let is_run = |run: &&Path| path.file_name().is_some_and(|name| name == "run.toml") && platform::is_dir(&run.join("checkpoints"));
+    path.parent().filter(is_run)
+}
+
+/// Settings from a TOML file. What it does not name is as by default; an error names the file and the line. The
+/// `run.toml` of a run must be as the run's checkpoints have it, and what it does not name is as the run was trained with.
 pub fn settings(path: &Path) -> Result<TrainConfig> {
-    if let (Some("run.toml"), Some(run)) = (path.file_name().and_then(|name| name.to_str()), path.parent())
-        && platform::is_dir(&run.join("checkpoints"))
-    {
+    if let Some(run) = run_of(path) {
         return run_settings(run).context("settings");
     }
     let text = toml_file(path).context("settings")?;
@@ -26,7 +30,10 @@ pub fn settings(path: &Path) -> Result<TrainConfig> {
 /// As [`settings`], but what the file does not name is as in `base`.
 pub fn settings_over(base: &TrainConfig, path: &Path) -> Result<TrainConfig> {
     // Read by itself first, so that an error names the line.
-    settings(path)?;
+    let alone = settings(path)?;
+    if run_of(path).is_some() {
+        return Ok(alone);
+    }
     let about = || format!("settings {}", path.display());
     let text = platform::read_text(path).with_context(about)?;
     let mut table = toml::Table::try_from(base)?;

@@ -2,57 +2,15 @@
 //! request takes a sweep up again wherever it stopped.
 
 use super::known::Known;
-use super::plan::{self, PlanTrainRequest};
-use super::train::{Asked, Inputs, TrainRequest};
+use super::plan;
+use super::protocol::{PlanTrainRequest, SweepRequest, SweepRun, TrainRequest};
+use super::train::{Asked, Inputs};
 use super::{Event, Stop, Tuning, devices, recover};
 use crate::formats::toml_file;
 use crate::platform;
 use crate::train::{self, Divergence, Ending, Loss, Member, RunDir, TrainConfig, TrainError};
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
-
-/// A sweep to do.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SweepRequest {
-    /// The TOML file that says what is varied.
-    pub file: PathBuf,
-    /// Folder of its runs.
-    pub folder: PathBuf,
-    /// Where it is computed: `auto`, `cpu`, or an adapter.
-    pub device: String,
-    /// Bytes of memory to plan with, in the place of what the device says it has.
-    pub memory: Option<u64>,
-    /// Only say what would be done.
-    pub dry: bool,
-}
-
-/// A run of a sweep, before it begins.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct SweepRun {
-    /// Its name, made of what is varied.
-    pub name: String,
-    /// Its directory.
-    pub path: PathBuf,
-    /// Its settings.
-    pub config: Box<TrainConfig>,
-    /// Steps that are done and saved.
-    pub step: u64,
-    /// Bytes of the device's memory that it will take; 0 if it is done.
-    pub memory: u64,
-}
-
-impl SweepRun {
-    /// Whether nothing is left to do.
-    pub fn is_done(&self) -> bool {
-        self.step >= self.config.steps
-    }
-
-    /// Tokens it will see until its end.
-    pub fn tokens_left(&self) -> u64 {
-        (self.config.steps - self.step.min(self.config.steps)) * self.config.tokens_per_step()
-    }
-}
+use std::path::Path;
 
 /// Plans all runs, and trains them unless it is a dry run.
 pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, asked: Asked<'_>, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {

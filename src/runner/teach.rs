@@ -1,5 +1,6 @@
 //! Making a teacher cache: opens what it is made from, and says how large it becomes.
 
+use super::protocol::TeachRequest;
 use super::train::{Inputs, origin};
 use super::{Event, Stop, devices, plan};
 use crate::data::{CacheWriter, Origin, TeacherCache};
@@ -8,21 +9,6 @@ use crate::ops::MOST_KEPT;
 use crate::platform::Clock;
 use crate::train::{Source, Teaching, TrainConfig, teach};
 use anyhow::{Context, Result, bail};
-use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
-
-/// A cache to make, or to go on with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct TeachRequest {
-    /// Directory of the cache.
-    pub out: PathBuf,
-    /// Tokens kept at each position.
-    pub top: usize,
-    /// The run it is for: its teacher, tokenizer, text, sequence length and temperature are taken.
-    pub config: TrainConfig,
-    /// Where it is computed: `auto`, `cpu`, or an adapter.
-    pub device: String,
-}
 
 /// Makes a cache; gives whether it is whole.
 pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {

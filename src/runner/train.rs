@@ -3,6 +3,7 @@
 use super::devices::Opened;
 use super::known::Known;
 use super::plan::{self, Planned, Room};
+use super::protocol::TrainRequest;
 use super::{Event, Orders, Stop, Tuning, advice, corpus, damage, tuning};
 use crate::assets;
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
@@ -17,30 +18,8 @@ use crate::train::{
     Trainer, check_same, checkpoint, checkpoints, close, newest_whole, numbered,
 };
 use anyhow::{Context, Result, anyhow};
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// A run to start, or to go on with.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct TrainRequest {
-    /// Directory of the run.
-    pub run: PathBuf,
-    /// Takes another directory beside it, under the first free of `run-1`, `run-2`, …, once the run begins.
-    #[serde(default)]
-    pub numbered: bool,
-    /// The settings; when resuming, `None` takes those the run was started with.
-    pub config: Option<TrainConfig>,
-    /// Go on with a run that exists.
-    pub resume: bool,
-    /// The step of the checkpoint to resume from; the newest if `None`.
-    #[serde(default)]
-    pub from_step: Option<u64>,
-    /// Where it is computed: `auto`, `cpu`, or an adapter.
-    pub device: String,
-    /// Bytes of memory to plan with, in the place of what the device says it has.
-    pub memory: Option<u64>,
-}
 
 impl TrainRequest {
     /// The checkpoint that the run resumes from; none if it begins, or begins again.

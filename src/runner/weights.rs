@@ -2,52 +2,14 @@
 //! another checkpoint, and α and β. A layer at a time is read; the files stay where they are.
 
 use super::kind::has_settings;
+use super::protocol::{LayerInfo, PlaneView};
 use super::{Event, model};
 use crate::model::{Linears, ModelFile, bits_per_weight};
 use crate::train;
 use anyhow::{Context, Result, bail};
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Most pixels of a picture: more than any screen has.
-const MOST_PIXELS: usize = 1 << 25;
-
-/// A binarized layer: a matrix of `rows` outputs × `cols` inputs.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LayerInfo {
-    /// Its full name, as files have it.
-    pub name: String,
-    /// Outputs.
-    pub rows: usize,
-    /// Inputs.
-    pub cols: usize,
-}
-
-/// Which weights of a plane are shown in how many pixels. Pixels that are fewer than weights are means,
-/// those that are more repeat them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PlaneView {
-    /// The first column.
-    pub x: usize,
-    /// The first row.
-    pub y: usize,
-    /// Columns.
-    pub width: usize,
-    /// Rows.
-    pub height: usize,
-    /// Pixels from left to right.
-    pub pixels_wide: usize,
-    /// Pixels from top to bottom.
-    pub pixels_high: usize,
-}
-
-/// The weights that pixel `n` of `pixels` covers, of `weights`: at least one.
-fn covered(n: usize, pixels: usize, weights: usize) -> std::ops::Range<usize> {
-    let at = |n: usize| (n as u64 * weights as u64 / pixels as u64) as usize;
-    at(n)..at(n + 1).max(at(n) + 1)
-}
 
 impl PlaneView {
     /// The columns that a pixel's column shows, from the plane's first.
@@ -75,6 +37,15 @@ impl PlaneView {
         }
         Ok(())
     }
+}
+
+/// Most pixels of a picture: more than any screen has.
+const MOST_PIXELS: usize = 1 << 25;
+
+/// The weights that pixel `n` of `pixels` covers, of `weights`: at least one.
+fn covered(n: usize, pixels: usize, weights: usize) -> std::ops::Range<usize> {
+    let at = |n: usize| (n as u64 * weights as u64 / pixels as u64) as usize;
+    at(n)..at(n + 1).max(at(n) + 1)
 }
 
 /// A layer's signs, as words; see [`ModelFile::signs`].

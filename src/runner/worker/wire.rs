@@ -1,6 +1,7 @@
 //! What goes between a page and the engine's worker: text, and bulk bytes beside it.
 
-use super::super::{ChatRequest, Command, Event, Order, Snapshot, TrainEvent, Tuning};
+use super::super::{Command, Event, Order, Snapshot, TrainEvent, Tuning};
+use crate::runner::ChatRequest;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
