@@ -32,7 +32,7 @@ pub enum Heads {
 /// A row of the table.
 #[derive(Debug)]
 pub struct Row {
-    /// The name in Hugging Face's files. It ends in [`WEIGHT`]; a linear layer goes by the name without that.
+    /// The name in Hugging Face's files. It ends in `.weight`; a linear layer goes by the name without that.
     pub name: &'static str,
     /// The name in GGUF.
     pub gguf: &'static str,

@@ -4,12 +4,36 @@ use super::command_line;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// The program as it was started, which a command line begins with.
 pub fn program() -> OsString {
     let started = std::env::args_os().next().unwrap_or_default();
-    // The app alone has no commands.
-    if Path::new(&started).file_stem().is_some_and(|stem| stem == "signet") { started } else { "signet".into() }
+    if Path::new(&started).file_stem().is_some_and(|stem| stem == "signet") {
+        return started;
+    }
+    // The app alone has no commands: those of the program beside it.
+    let beside = std::env::current_exe().map(|app| app.with_file_name(format!("signet{}", std::env::consts::EXE_SUFFIX)));
+    beside.ok().filter(|path| path.is_file()).map_or_else(|| "signet".into(), PathBuf::into_os_string)
+}
+
+/// Lets another program take this one's place: signals, streams and the exit code are its own. Windows cannot, so there
+/// its output is passed on, since a program of the window has no console; gives its exit code.
+pub fn hand_over(command: &mut Command) -> io::Result<i32> {
+    #[cfg(unix)]
+    {
+        Err(std::os::unix::process::CommandExt::exec(command))
+    }
+    #[cfg(not(unix))]
+    {
+        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
+        let (mut out, mut errors) = (child.stdout.take(), child.stderr.take());
+        let passed = std::thread::spawn(move || errors.as_mut().map(|errors| io::copy(errors, &mut io::stderr())));
+        out.as_mut().map(|out| io::copy(out, &mut io::stdout())).transpose()?;
+        let status = child.wait()?;
+        let _ = passed.join();
+        Ok(status.code().unwrap_or(1))
+    }
 }
 
 /// A command line of this program that can be pasted into a shell: words, and a path at the end.

@@ -20,7 +20,7 @@ fn points(curve: &Curve) -> Vec<(f64, f64)> {
     curve.whole(COLUMNS).iter().flat_map(|column| column.points().to_vec()).collect()
 }
 
-/// The mean of each column, in its middle.
+/// The mean of each column, half-way between its least and its greatest value.
 fn means(curve: &Curve) -> Vec<(f64, f64)> {
     curve.whole(COLUMNS).iter().map(|Column { ends, mean, .. }| (f64::midpoint(ends[0].0, ends[1].0), *mean)).collect()
 }
@@ -359,9 +359,11 @@ mod tests {
     fn every_curve_that_is_kept_is_drawn() {
         let alone: Vec<usize> = PLOTS.iter().filter(|plot| plot.alone).flat_map(|plot| plot.lines).map(|line| line.quantity).collect();
         let one = svg(&alone_with_everything(1)).unwrap();
+        assert!(!one.contains("nothing to show"));
         let two = svg(&alone_with_everything(2)).unwrap();
         for plot in PLOTS.iter().filter(|plot| plot.alone) {
             assert!(one.contains(plot.caption), "{} is not drawn of a run", plot.caption);
+            assert!(plot.lines.len() == 1 || plot.lines.iter().all(|line| one.contains(line.legend)), "a line of {} is not drawn", plot.caption);
         }
         for (place, row) in QUANTITIES.iter().enumerate().filter(|(_, row)| row.curve && row.name != "tokens_per_s") {
             let among = two.contains(&row.title());

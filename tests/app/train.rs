@@ -193,3 +193,22 @@ fn start_pressed_just_after_a_setting_was_typed_begins_the_run_with_it() {
         wait_for_part(&mut driver, "everything is saved");
     }
 }
+
+/// It would begin long after, and perhaps with other settings.
+#[test]
+fn a_press_of_start_does_not_wait_behind_another_tab() {
+    let scratch = Scratch::new("behind");
+    let mut driver = app(&scratch, "mine");
+    driver.wait_until("the plan", |driver| driver.shows("It fits", false));
+    driver.harness.get_by_role_and_label(Role::TextInput, "Steps").set_text_value_accesskit("123456");
+    driver.harness.run_steps(1);
+    driver.harness.get_by_role_and_label(Role::Button, "Start").click_accesskit();
+    driver.harness.step();
+    assert!(driver.shows("It starts once it is known what it takes", false), "it waits for the plan");
+    driver.harness.state_mut().shared.ask(Action::Open(Tab::Runs));
+    driver.harness.run_steps(3);
+    driver.harness.state_mut().shared.ask(Action::Open(Tab::Train));
+    driver.wait_until("the plan", |driver| driver.shows("It fits", false));
+    driver.harness.run_steps(5);
+    assert!(driver.harness.state().shared.training.is_none() && !scratch.0.join("runs/mine").exists());
+}

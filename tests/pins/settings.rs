@@ -54,6 +54,7 @@ fn option(setting: &Setting) -> String {
 fn default(setting: &Setting) -> String {
     match setting.default().to_string() {
         text if text.is_empty() => "empty".into(),
+        _ if matches!(setting.kind, SettingKind::Path(..)) => "no line".into(),
         text => format!("`{}`", text.replace('|', "\\|")),
     }
 }
@@ -69,7 +70,7 @@ fn section(group: SettingGroup, to: &mut String) {
     }
     let mut gap = "\n";
     for setting in group.settings() {
-        let (SettingKind::Choice(words) | SettingKind::Named(words, _) | SettingKind::Path(words, _)) = setting.kind else { continue };
+        let (SettingKind::Choice(words) | SettingKind::Named(words, _)) = setting.kind else { continue };
         let words: Vec<String> = words.iter().map(|(word, meaning)| format!("`{word}` ({meaning})")).collect();
         writeln!(to, "{gap}- `{}`: {}", setting.name, words.join(", ")).unwrap();
         gap = "";
@@ -84,7 +85,7 @@ fn the_page_of_settings() {
     let text = "can be changed from the app while a run trains. `changes.jsonl` keeps the changes, and a resume replays them (docs/formats.md).";
     writeln!(page, "\n## Changes while a run trains\n\n{} {text}", live.join(" and ")).unwrap();
     let text = "A run that was begun before a setting existed has no line for it. It keeps the value that it was trained with, whatever the default is \
-                today. A new run takes today's default for what a file does not name.";
+                today. A new run takes today's default for what a file does not name, unless the file is the `run.toml` of a run.";
     writeln!(page, "\n## Runs of earlier versions\n\n{text}\n\n| setting | without a line in `run.toml` |\n| --- | --- |").unwrap();
     for setting in SETTINGS {
         if let Some(before) = setting.before {

@@ -112,6 +112,18 @@ fn a_new_run_takes_todays_default_for_what_a_file_lacks() {
 }
 
 #[test]
+fn the_file_of_a_run_says_the_same_to_whoever_reads_it() {
+    let scratch = Scratch::new("earlier-same");
+    std::fs::create_dir_all(scratch.path("checkpoints")).unwrap();
+    let path = scratch.path("run.toml");
+    for (name, _) in earlier() {
+        std::fs::copy(file(name), &path).unwrap();
+        let over = settings_over(&TrainConfig { seed: 9, ..TrainConfig::default() }, &path).unwrap();
+        assert_eq!(settings(&path).unwrap(), over, "{name}");
+    }
+}
+
+#[test]
 fn a_line_that_every_version_wrote_is_missed_by_name() {
     let scratch = Scratch::new("earlier-cut");
     std::fs::create_dir_all(scratch.path("checkpoints")).unwrap();

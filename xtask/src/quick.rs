@@ -93,6 +93,12 @@ fn changed() -> Result<BTreeSet<String>, String> {
 
 /// The module of a file, within its crate: `src/ops/add.rs` and `shaders/add.wgsl` are `ops::add`.
 fn module(path: &str) -> Option<String> {
+    match path {
+        // It writes the table of kernels.
+        "build.rs" => return Some("device".into()),
+        _ if path.ends_with("Cargo.toml") || path == "Cargo.lock" => return Some(String::new()),
+        _ => {}
+    }
     if let Some(stem) = path.strip_prefix("shaders/").and_then(|file| file.split('.').next()) {
         return Some(if stem.starts_with("shared/") { "ops".into() } else { format!("ops::{stem}") });
     }
@@ -112,7 +118,7 @@ mod tests {
         assert_eq!(of("shaders/attention.blocked.wgsl"), "ops::attention");
         assert_eq!(of("shaders/shared/tile.wgsl"), "ops");
         assert_eq!(of("src/runner/hub/tests.rs"), "runner::hub");
-        assert_eq!(of("src/lib.rs"), "");
+        assert_eq!((of("src/lib.rs"), of("crates/cli/Cargo.toml"), of("build.rs")), (String::new(), String::new(), "device".into()));
         assert_eq!(of("crates/app/src/train/mod.rs"), "train");
         assert_eq!((module("docs/app.md"), module("tests/train.rs")), (None, None));
         assert!(operations().unwrap().contains("fbi_linear") && !operations().unwrap().contains("shared"));

@@ -29,6 +29,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(hide = true)]
     Bench(Bench),
 }
 
@@ -48,19 +49,33 @@ struct Bench {
 /// Opens the window, or times its drawing.
 pub(super) fn main() -> ! {
     runner::fail_at_file_size_limit();
-    let arguments = Arguments::parse();
-    let terminal = arguments.terminal || std::io::stderr().is_terminal();
+    let in_terminal = std::io::stderr().is_terminal();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if in_terminal => error.exit(),
+        // A double-click gives none; a file that was dropped on the program does.
+        Err(error) => {
+            dialog(&error.to_string());
+            runner::exit(2)
+        }
+    };
+    let terminal = arguments.terminal || in_terminal;
     let result = match arguments.command {
         Some(Command::Bench(bench)) => bench.run(),
         None => open(arguments, terminal),
     };
     let Err(error) = result else { runner::exit(0) };
     if terminal {
-        eprintln!("error: {error:#}");
+        // Nothing is left to do where it is closed.
+        let _ = writeln!(std::io::stderr(), "error: {error:#}");
     } else {
-        rfd::MessageDialog::new().set_level(rfd::MessageLevel::Error).set_title("Signet").set_description(format!("{error:#}")).show();
+        dialog(&format!("{error:#}"));
     }
     runner::exit(1)
+}
+
+fn dialog(text: &str) {
+    rfd::MessageDialog::new().set_level(rfd::MessageLevel::Error).set_title("Signet").set_description(text).show();
 }
 
 fn open(arguments: Arguments, terminal: bool) -> Result<()> {
@@ -69,19 +84,21 @@ fn open(arguments: Arguments, terminal: bool) -> Result<()> {
     // What a double-click starts in is no place for runs.
     let first_runs = if terminal { None } else { runner::home_dir().map(|home| home.join("Signet").join("runs")) };
     let stop = Stop::default();
-    stop_on_signal(stop.clone())?;
+    stop_on_signal(stop.clone());
     signet_app::open(Options { runs, first_runs, config, stop, frames })
 }
 
 /// The first Ctrl-C in the terminal (or termination) saves and closes; a second one ends at once.
-fn stop_on_signal(stop: Stop) -> Result<()> {
+fn stop_on_signal(stop: Stop) {
     let handler = move || {
         if stop.asked() {
             runner::exit(130);
         }
         stop.ask();
     };
-    Ok(ctrlc::set_handler(handler)?)
+    if let Err(error) = ctrlc::set_handler(handler) {
+        let _ = writeln!(std::io::stderr(), "Ctrl-C will not stop cleanly: {error}");
+    }
 }
 
 impl Bench {

@@ -1,11 +1,10 @@
 //! `signet app`, and `signet` alone: starts the app, a program of its own.
 
-use super::output;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use signet::runner;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The app beside this program: as it is built, and within the bundle of macOS.
 const PLACES: [&str; 2] = ["signet-app", "Signet.app/Contents/MacOS/Signet"];
@@ -35,17 +34,19 @@ impl App {
                 command.arg(option).arg(value);
             }
         }
-        ended(command.status(), &command)
+        hand_over(&mut command)
     }
 }
 
 /// The app's program, which writes its errors to the terminal.
 fn program() -> Result<Command> {
     let here = std::env::current_exe().context("the path of this program")?;
-    let places = PLACES.map(|name| here.with_file_name(format!("{name}{}", std::env::consts::EXE_SUFFIX)));
+    let suffix = std::env::consts::EXE_SUFFIX;
+    let places = PLACES.map(|name| here.with_file_name(format!("{name}{suffix}")));
     let Some(found) = places.iter().find(|path| runner::is_file(path)) else {
         bail!(
-            "the app is a program of its own, and {} is not there. Build it with `cargo run --release -p signet-app`, which also opens it",
+            "the app is a program of its own, and {} is not there. Build it with `cargo run --release -p signet-app`, which also opens it; of a \
+             release, keep both programs in one folder",
             places[0].display()
         );
     };
@@ -54,23 +55,15 @@ fn program() -> Result<Command> {
     Ok(command)
 }
 
-fn ended(status: std::io::Result<std::process::ExitStatus>, command: &Command) -> Result<()> {
-    let status = status.with_context(|| command.get_program().display().to_string())?;
-    match status.code() {
-        Some(0) => Ok(()),
+fn hand_over(command: &mut Command) -> Result<()> {
+    match runner::hand_over(command).with_context(|| command.get_program().display().to_string())? {
+        0 => Ok(()),
         // It has said why.
-        Some(code) => runner::exit(code),
-        None => bail!("{} ended by {status}", command.get_program().display()),
+        code => runner::exit(code),
     }
 }
 
-/// `signet bench app`: the app times its drawing. What it prints goes through this program, since on Windows it has no console.
+/// `signet bench app`: the app times its drawing.
 pub(super) fn bench(arguments: &[String]) -> Result<()> {
-    let mut command = program()?;
-    let mut child = command.arg("bench").args(arguments).stdout(Stdio::piped()).spawn().with_context(|| PLACES[0].to_string())?;
-    let printed = std::io::BufReader::new(child.stdout.take().expect("it is piped"));
-    for line in std::io::BufRead::lines(printed) {
-        output::put_line(&line.context("what the app prints")?);
-    }
-    ended(child.wait(), &command)
+    hand_over(program()?.arg("bench").args(arguments))
 }

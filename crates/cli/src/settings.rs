@@ -95,9 +95,14 @@ fn option(setting: &'static Setting, help: &'static str) -> Arg {
     let option = Arg::new(setting.name).long(long).help(help).value_name(value_name);
     // One of the words that TOML has, or an error that lists them.
     let word = move |text: &str| setting.set(&mut TrainConfig::default(), SettingValue::Text(text.into())).map(|()| text.to_string());
+    // One that fits into the setting on this machine, too.
+    let whole = move |text: &str| {
+        let value = text.parse::<u64>().map_err(|error| error.to_string())?;
+        setting.set(&mut TrainConfig::default(), SettingValue::Whole(value)).map(|()| value)
+    };
     match setting.kind {
         SettingKind::Flag => option.value_name("BOOL").num_args(0..=1).require_equals(true).default_missing_value("true").value_parser(value_parser!(bool)),
-        SettingKind::Whole(..) => option.value_parser(value_parser!(u64)),
+        SettingKind::Whole(..) => option.value_parser(whole),
         SettingKind::Real(..) | SettingKind::PowerOfTwo(_) => option.value_parser(value_parser!(f64)),
         SettingKind::Text | SettingKind::Named(..) => option.value_parser(value_parser!(String)),
         SettingKind::Choice(_) => option.value_parser(word),

@@ -165,7 +165,7 @@ pub enum Command {
     FollowRun {
         /// Its directory.
         path: PathBuf,
-        /// What is known already: `Place::default()`, then where the last [`Event::RunMetrics`] ended.
+        /// What is known already: `Place::default()`, then where the last [`Event::RunMetrics`](super::Event::RunMetrics) ended.
         from: Place,
         /// Pieces to give at most, of some thousands of steps each, so that whoever asked is not
         /// overrun; 0 for all there are.

@@ -172,7 +172,7 @@ impl Setting {
     pub fn parse(&self, typed: &str) -> Result<SettingValue, String> {
         let number = typed.trim().replace('_', "");
         Ok(match self.kind {
-            SettingKind::Flag => SettingValue::Flag(typed == "true"),
+            SettingKind::Flag => SettingValue::Flag(typed.parse().map_err(|_| format!("{typed:?} is neither true nor false"))?),
             SettingKind::Whole(..) => {
                 let whole = number.parse::<u64>().ok().or_else(|| {
                     let value = number.parse::<f64>().ok()?;

@@ -205,7 +205,7 @@ pub const SETTINGS: &[Setting] = &[
     row!(guard.loss_z, Real(0.0, 1e9), Guard, 5, "Guard: loss z", "Robust z-score of the loss above which a step counts as a spike")
         .option_help("Guard: robust z-score of the loss above which a step is a spike")
         .value_name("Z"),
-    row!(guard.tolerate, Whole(1, 1 << 20), Guard, 6, "Guard: tolerate", "Spikes in a row after which the run rolls back")
+    row!(guard.tolerate, Whole(1, 1 << 20), Guard, 6, "Guard: tolerate", "Spikes or skipped steps in a row after which the run rolls back")
         .option_help("Guard: spikes or skipped steps in a row after which the run rolls back")
         .value_name("STEPS"),
     row!(guard.rollbacks, Whole(0, 1 << 20), Guard, 7, "Guard: rollbacks", "Rollbacks after which the run stops")

@@ -119,6 +119,7 @@ impl FormPanel {
 
     /// Puts another form in the place of this one, with a way back.
     pub(super) fn replace(&mut self, what: &str, form: Form, shared: &mut Shared) {
+        self.starting = false;
         let before = std::mem::replace(&mut shared.settings.form, form);
         self.undo = Some(Undo { what: what.into(), form: before, redo: false });
     }

@@ -53,6 +53,10 @@ impl TabView for TrainTab {
             self.take(reply, shared);
         }
         self.form.poll(shared);
+        // A press does not outlive the view of what it would start.
+        if shared.settings.tab != Tab::Train {
+            self.form.starting = false;
+        }
         self.last.poll(shared);
     }
 
@@ -103,6 +107,7 @@ impl TabView for TrainTab {
                 ui.selectable_value(&mut self.at_run, true, "Run");
             });
             if self.at_run {
+                self.form.starting = false;
                 ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared));
                 None
             } else {

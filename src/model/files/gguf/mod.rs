@@ -19,6 +19,7 @@ use crate::model::file::{self, ModelFile};
 use crate::model::tensors::{Heads, Row, numbered};
 use crate::model::weights::Linears;
 use crate::platform::Verdict;
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
@@ -82,7 +83,7 @@ fn head_width(file: &Gguf, architecture: &Architecture, name: &str, heads: Heads
     };
     match heads {
         None => Ok(None),
-        Some(heads) if heads > 0 && rows.is_multiple_of(2 * heads) => Ok(Some(rows / heads)),
+        Some(heads) if heads.checked_mul(2).is_some_and(|halves| halves > 0 && rows.is_multiple_of(halves)) => Ok(Some(rows / heads)),
         Some(heads) => Err(metadata.problem(format!("tensor {name} has {rows} rows, which are no {heads} heads of an even width"))),
     }
 }
@@ -125,7 +126,11 @@ impl TensorSource for Named {
         let first = band.start / head * head;
         let values = self.file.values_of(own, cols, first..band.end.next_multiple_of(head))?;
         let row = |row: usize| &values[(turned_row(row, head) - first) * cols..][..cols];
-        Ok(band.flat_map(row).copied().collect())
+        let mut turned = vec![0.0; band.len() * cols];
+        if cols > 0 {
+            turned.par_chunks_exact_mut(cols).zip(band).for_each(|(to, at)| to.copy_from_slice(row(at)));
+        }
+        Ok(turned)
     }
 
     fn checksum(&self) -> Result<u64, FormatError> {
