@@ -249,7 +249,7 @@ fn params(module: &Module, block: &TypeInner) -> Checked<String> {
     Ok(format!("&[{}]", fields.join(", ")))
 }
 
-/// Whether an entry point's parameters have `first_band`.
+/// Returns true if an entry point's parameters have `first_band`.
 fn has_first_band(module: &Module, info: &FunctionInfo) -> bool {
     let mut used = module.global_variables.iter().filter(|(handle, variable)| !info[*handle].is_empty() && variable.space == AddressSpace::Uniform);
     used.any(|(_, variable)| match &module.types[variable.ty].inner {

@@ -14,7 +14,7 @@
 //!    an adapter the fastest;
 //! 7. the `runner` owns all work: a command in, events out. The faces, crates of their own in `crates/`, speak only to it.
 
-// What clippy.toml keeps for `platform` is free to tests.
+// Tests may use files and threads, which clippy.toml keeps for `platform`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod platform;

@@ -1,6 +1,6 @@
-//! What other programs and people rely on stays as it is: help texts, names in `--json` and in files, bytes of packed
-//! and exported models. What is pinned is in `tests/pins/`, and docs/settings.md is written from the table of settings;
-//! after a change that is meant, rewrite it with `UPDATE_PINS=1 cargo test pins`, and read the difference.
+//! Help texts, names in `--json` and in files, and bytes of packed and exported models, on which other programs and
+//! people rely, stay as they are. They are pinned in `tests/pins/`, and docs/settings.md is written from the table of
+//! settings; after a change that is meant, rewrite them with `UPDATE_PINS=1 cargo test pins`, and read the difference.
 
 mod json;
 mod settings;

@@ -1,4 +1,4 @@
-//! What the tests of the program and those of the window share: folders, a small model, and runs as if they had been
+//! Shared by the tests of the program and those of the window: folders, a small model, and runs as if they had been
 //! trained.
 
 use signet::runner::{Metrics, TrainConfig};

@@ -14,7 +14,7 @@ const LINES: usize = 500;
 /// What a module may name of this crate, besides itself, where the order in `lib.rs` says too little.
 const ONLY: &[(&str, &[&str])] = &[("platform", &[]), ("device", &["platform"])];
 
-/// What the faces may name of the library.
+/// The one module of the library that faces may name.
 const FACES: &str = "runner";
 
 /// What operations share.

@@ -7,7 +7,7 @@ struct Params {
     // First outputs of the second and of the third layer.
     second: u32,
     third: u32,
-    // Whether a residual is added.
+    // 1 if a residual is added.
     add: u32,
     // Workgroups along y that were dispatched before these.
     first_band: u32,

@@ -1,4 +1,4 @@
-//! The results of a case: where each is found, and how far off it may be.
+//! The results of a case: their places, and how far off they may be.
 
 use crate::graph::{Expect, Spec, TensorId};
 
@@ -12,7 +12,7 @@ pub(super) struct Watched {
     pub(super) expect: Expect,
 }
 
-/// Where a result is found.
+/// The place of a result.
 #[derive(Clone, Copy)]
 pub(super) enum Place {
     /// In this lasting operand.

@@ -45,7 +45,7 @@ pub struct Gpu {
     pub(super) faults: Faults,
     pub(super) checks: Checks,
     pub(super) pipelines: Mutex<Pipelines>,
-    /// Staging buffers that nobody reads.
+    /// Staging buffers that are free.
     pub(super) staging: Mutex<Vec<wgpu::Buffer>>,
     /// Bytes written since the last submit.
     pub(super) pending: AtomicUsize,

@@ -25,7 +25,7 @@ pub struct Cooperative {
 pub struct Field {
     /// As the shader calls it.
     pub name: &'static str,
-    /// Whether it is an f32; a u32 if not.
+    /// True for an f32, false for a u32.
     pub float: bool,
 }
 
@@ -52,7 +52,7 @@ pub struct Kernel {
     pub workgroup_bytes: u32,
     /// Fields of the uniform block at binding 0, a word each, in their order.
     pub params: &'static [Field],
-    /// Whether it can be dispatched in bands of workgroups, one after the other along y: its field `first_band` says
+    /// True if it can be dispatched in bands of workgroups, one after the other along y: its field `first_band` says
     /// how many come before.
     pub bands: bool,
     /// Storage buffers from binding 1 on.

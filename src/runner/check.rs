@@ -85,7 +85,7 @@ fn whole(path: &Path) -> Option<(PathBuf, Kind)> {
     Some((dir.into(), kind_of(dir)?))
 }
 
-/// What a path is to be verified as.
+/// The kind of thing that a path is verified as.
 fn target(path: &Path) -> Result<Target> {
     if let Some(kind) = kind_of(path) {
         return Ok(Target::One(kind));

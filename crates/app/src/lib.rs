@@ -1,7 +1,7 @@
 //! The window: tabs over the runner. Each tab owns its workers, so that drawing never waits for work
 //! and work never waits for drawing; what one tab asks of another goes through [`Shared`].
 
-// What clippy.toml keeps for `signet::platform` is free to tests.
+// Tests may use files and threads, which clippy.toml keeps for `signet::platform`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod bench;

@@ -81,7 +81,7 @@ fn dialog(text: &str) {
 fn open(arguments: Arguments, terminal: bool) -> Result<()> {
     let Arguments { runs, config, frames, .. } = arguments;
     let config = config.as_deref().map(runner::settings).transpose()?;
-    // What a double-click starts in is no place for runs.
+    // The folder that a double-click starts in is no place for runs.
     let first_runs = if terminal { None } else { runner::home_dir().map(|home| home.join("Signet").join("runs")) };
     let stop = Stop::default();
     stop_on_signal(stop.clone());

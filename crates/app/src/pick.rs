@@ -33,8 +33,8 @@ pub(crate) fn pick(what: Pick) -> Choice {
     })
 }
 
-/// Opens the browser's dialog for a file. What is to be written gets a name that makes it a download; folders are
-/// nobody's to give.
+/// Opens the browser's dialog for a file. What is to be written gets a name that makes it a download; a browser
+/// gives no folders.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn pick(what: Pick) -> Choice {
     match what {

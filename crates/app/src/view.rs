@@ -1,4 +1,4 @@
-//! What the app asks of a tab, and how tabs are registered.
+//! The trait of a tab, and how tabs are registered.
 
 use crate::shared::{Action, Shared};
 use eframe::egui::Ui;
@@ -6,7 +6,7 @@ use signet::runner::Reply;
 
 /// A tab. Each owns its workers, and reaches the others through [`Shared`].
 pub(crate) trait TabView {
-    /// Takes what its workers said since the last time.
+    /// Takes the replies of its workers.
     fn poll(&mut self, shared: &mut Shared);
 
     /// Applies one reply of its worker.

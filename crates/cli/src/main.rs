@@ -1,6 +1,6 @@
 //! The command line: a file for each command. It speaks to the runner and to nothing below it.
 
-// What clippy.toml keeps for `signet::platform` is free to tests.
+// Tests may use files and threads, which clippy.toml keeps for `signet::platform`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
 mod app;

@@ -1,8 +1,8 @@
-//! Where text comes from, and what a file holds by its name.
+//! Sources of text, and the format of a file by its name.
 
 use std::path::{Path, PathBuf};
 
-/// What a file holds.
+/// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// Plain text.
@@ -11,7 +11,7 @@ pub enum Format {
     Rows,
 }
 
-/// Where text comes from.
+/// A source of text.
 #[derive(Clone, Debug)]
 pub(in crate::data) enum Input {
     /// A file.
@@ -29,7 +29,7 @@ impl Input {
     }
 }
 
-/// What a file holds by its name, an ending of compression left aside.
+/// The format of a file by its name, an ending of compression left aside.
 pub fn format_of(path: &Path) -> Format {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let inner = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);

@@ -104,7 +104,7 @@ impl Architecture {
         }
     }
 
-    /// Whether a key changes nothing with the value that it has.
+    /// Returns true if a key changes nothing with the value that it has.
     fn idle(&self, metadata: &Metadata, key: &str) -> bool {
         let full = format!("{}.{key}", self.gguf);
         let nothing = matches!(metadata.count(&full), Ok(Some(0))) || matches!(metadata.flag(&full), Ok(Some(false)));

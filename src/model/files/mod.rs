@@ -24,7 +24,7 @@ pub struct Format {
     pub name: &'static str,
     /// Endings of names of its files; the first is of no other files. None of a directory.
     pub endings: &'static [&'static str],
-    /// What to say of such a file where it lies in a directory that has no weights else.
+    /// The message about such a file in a directory that has no other weights.
     beside: Option<&'static str>,
     /// Knows it by what lies at a path, and the bytes that a file there begins with.
     detect: fn(&Path, &[u8]) -> bool,

@@ -5,7 +5,7 @@ use crate::graph::{Real, dot};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
-/// What is known of a divergence, in names and words.
+/// A divergence in names and words.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
     /// Its name in run.toml; in capitals, its constant in the shader.
@@ -47,7 +47,7 @@ macro_rules! divergences {
             /// All of them, in the order of their numbers.
             pub const ALL: [Self; [$(Self::$variant),*].len()] = [$(Self::$variant),*];
 
-            /// What is known of it.
+            /// Its names and words.
             pub const fn about(self) -> &'static About {
                 match self {
                     $(Self::$variant => const { &$about },)*

@@ -1,4 +1,4 @@
-//! What a face may ask for, and what must be there for it.
+//! The commands of a face, and the needs of each.
 
 use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
 use crate::runner::{
@@ -9,7 +9,7 @@ use crate::runner::{
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What a front end may ask for.
+/// A command of a face.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
 pub enum Command {
@@ -228,7 +228,7 @@ pub enum Command {
     },
 }
 
-/// What is there before a command's work begins.
+/// Files and models that must be there before a command's work begins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::runner) struct Needs {
     /// Parts of the program that it may use: a page fetches them first.
@@ -262,7 +262,7 @@ impl Needs {
 }
 
 impl Command {
-    /// What it needs: here, so that a new command cannot forget it.
+    /// Its needs: here, so that a new command cannot forget them.
     pub(in crate::runner) fn needs(&self) -> Needs {
         match self {
             // The teacher may not be needed; a run that does need one says so.

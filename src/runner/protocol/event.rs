@@ -89,7 +89,7 @@ pub enum Event {
     Loaded {
         /// Which.
         model: String,
-        /// The path.
+        /// The device.
         device: String,
         /// Tokens there is room for.
         context: usize,
@@ -241,7 +241,7 @@ pub enum Event {
     },
     /// One case of the conformance.
     Case {
-        /// The path.
+        /// The device.
         device: String,
         /// What came of it.
         result: CaseResult,
@@ -270,7 +270,7 @@ pub enum Event {
     },
     /// The cost of a dependent dispatch was measured.
     BenchDispatch {
-        /// The path.
+        /// The device.
         device: String,
         /// Seconds.
         seconds: f64,

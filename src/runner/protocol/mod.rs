@@ -1,4 +1,4 @@
-//! What faces and runner say to each other: plain data, that a page sends to its worker as JSON.
+//! The messages between faces and runner: plain data, which a page sends to its worker as JSON.
 
 mod command;
 mod event;

@@ -1,4 +1,4 @@
-//! What commands give.
+//! Results of commands.
 
 use crate::data::About;
 use crate::runner::{Average, Losses, MemoryPlan, Metrics, TrainConfig};

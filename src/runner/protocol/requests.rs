@@ -1,4 +1,4 @@
-//! What commands are given.
+//! Arguments of commands.
 
 use crate::runner::{Axis, Floats, Grid, MatrixStorage, Request, Snapshot, TrainConfig};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Beginning the run that the form describes: what stands in the way, and a press that waits for the plan.
+//! Beginning the run that the form describes: obstacles, and a press that waits for the plan.
 
 use super::form::FormPanel;
 use super::values::Form;
@@ -82,7 +82,7 @@ impl FormPanel {
     }
 }
 
-/// What is wrong with the name of a run.
+/// The problem with the name of a run, if there is one.
 pub(super) fn name_problem(name: &str) -> Option<String> {
     // Without one, the first that is free is taken.
     if name.is_empty() { None } else { runner::check_name(name).err().map(|error| error.to_string()) }
