@@ -31,7 +31,9 @@ impl FormPanel {
         let obstacle = self.obstacle(shared);
         ui.horizontal_wrapped(|ui| {
             let button = ui.add_enabled(obstacle.is_none(), egui::Button::new(RichText::new("Start").strong()));
-            self.starting |= button.on_hover_text("Train with these settings").clicked();
+            // A page's elements press what was drawn last: the setting that was in the way may come in the same frame.
+            let asked = ui.input(|input| input.has_accesskit_action_request(button.id, egui::accesskit::Action::Click));
+            self.starting |= button.on_hover_text("Train with these settings").clicked() || asked;
             match obstacle {
                 Some(obstacle) => _ = ui.add(egui::Label::new(format!("It cannot start: {obstacle}")).wrap()),
                 None if self.starting => _ = ui.label("It starts once it is known what it takes"),
