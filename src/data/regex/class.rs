@@ -1,6 +1,6 @@
 //! Sets of characters as Oniguruma writes them, `[…]` and `\p{…}`, and escaped characters. Pure.
 
-use super::parse::Parser;
+use super::reader::Reader;
 use super::sets;
 use super::tree::{complement, set_of};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
@@ -108,7 +108,7 @@ impl Bracket {
     }
 }
 
-impl Parser<'_> {
+impl Reader<'_> {
     /// The rest of a bracket: the set, and whether the bracket is its complement.
     pub(super) fn bracket(&mut self) -> Result<(ClassUnicode, bool), String> {
         let negative = self.eat("^");
@@ -247,6 +247,20 @@ impl Parser<'_> {
         };
         let posix = sets::POSIX.contains(&name) && name != "ascii" && options.ascii_posix;
         if asked || posix { sets::ascii(&set) } else { set }
+    }
+
+    /// The set of `\w`, `\d` or another letter; `\w` alone knows more characters than `[\w]`.
+    pub(super) fn class_letter(&self, letter: char, alone: bool) -> ClassUnicode {
+        let options = self.options;
+        let (set, ascii) = match letter.to_ascii_lowercase() {
+            'w' if alone => (sets::word(), options.ascii_word),
+            'w' => (sets::posix("word"), options.ascii_word),
+            'd' => (sets::posix("digit"), options.ascii_digit),
+            's' => (sets::posix("space"), options.ascii_space),
+            _ => (sets::posix("xdigit"), false),
+        };
+        let set = if ascii || options.ascii_posix { sets::ascii(&set) } else { set };
+        if letter.is_ascii_uppercase() { complement(&set) } else { set }
     }
 
     /// A property in braces, behind `\p` or `\P` (without braces they are letters); `alone` if not in brackets.

@@ -2,18 +2,28 @@
 //! parsed here and written as one that `fancy-regex` computes in the same way everywhere. What has no equal there is
 //! refused by name.
 
+// Each uses only those above it.
+
+mod tree;
+
 mod blocks;
-mod calls;
-mod class;
-mod fold;
-mod parse;
-mod quantify;
-mod segment;
 mod sets;
+
+mod fold;
+mod segment;
+
+mod reader;
+
+mod class;
+mod quantify;
+
+mod parse;
+
+mod calls;
+mod write;
+
 #[cfg(test)]
 mod tests;
-mod tree;
-mod write;
 
 use fancy_regex::{Error, RegexBuilder, RuntimeError};
 use tokenizers::Offsets;

@@ -1,26 +1,12 @@
 //! Oniguruma's syntax (`ONIG_SYNTAX_ONIGURUMA`, the one that Hugging Face's tokenizers uses) to a tree. Pure.
 
+use super::fold;
 use super::quantify::invalid_target;
+use super::reader::Reader;
 use super::segment;
-use super::sets;
 use super::tree::{Anchor, Node, Target, complement, range, set_of};
 use regex_syntax::hir::ClassUnicode;
 use std::collections::HashMap;
-
-/// Groups and quantifiers within each other.
-const DEEPEST: usize = 50;
-
-/// Options that `(?…)` sets.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Options {
-    pub(super) ignore_case: bool,
-    pub(super) dot_all: bool,
-    pub(super) extended: bool,
-    pub(super) ascii_word: bool,
-    pub(super) ascii_digit: bool,
-    pub(super) ascii_space: bool,
-    pub(super) ascii_posix: bool,
-}
 
 /// A parsed pattern.
 pub(super) struct Parsed {
@@ -29,62 +15,21 @@ pub(super) struct Parsed {
     pub(super) names: HashMap<String, Vec<usize>>,
 }
 
-/// A reader of a pattern.
-pub(super) struct Parser<'a> {
-    pub(super) chars: &'a [char],
-    pub(super) at: usize,
-    pub(super) options: Options,
-    pub(super) depth: usize,
-    groups: usize,
-    names: HashMap<String, Vec<usize>>,
-    /// True if a reference by number was seen.
-    numbered: bool,
-}
-
 /// The tree of a pattern, or why there is none.
 pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
     let chars: Vec<char> = pattern.chars().collect();
-    let mut parser = Parser { chars: &chars, at: 0, options: Options::default(), depth: 0, groups: 0, names: HashMap::new(), numbered: false };
-    let tree = parser.alternatives()?;
-    if parser.at < chars.len() {
+    let mut reader = Reader::new(&chars);
+    let tree = reader.alternatives()?;
+    if reader.at < chars.len() {
         return Err("a closing parenthesis has no opening one".into());
     }
-    if parser.numbered && !parser.names.is_empty() {
+    if reader.numbered && !reader.names.is_empty() {
         return Err("it names groups and refers to groups by number, which excludes each other".into());
     }
-    Ok(Parsed { tree, names: parser.names })
+    Ok(Parsed { tree, names: reader.names })
 }
 
-impl Parser<'_> {
-    pub(super) fn peek(&self) -> Option<char> {
-        self.chars.get(self.at).copied()
-    }
-
-    pub(super) fn next(&mut self) -> Result<char, String> {
-        let char = self.peek().ok_or("it ends too early")?;
-        self.at += 1;
-        Ok(char)
-    }
-
-    /// Skips some text if it is next.
-    pub(super) fn eat(&mut self, text: &str) -> bool {
-        let mut rest = self.chars[self.at..].iter();
-        let found = text.chars().all(|char| rest.next() == Some(&char));
-        self.at += if found { text.chars().count() } else { 0 };
-        found
-    }
-
-    /// One level deeper.
-    pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
-        self.depth += 1;
-        if self.depth > DEEPEST {
-            return Err(format!("it is nested more than {DEEPEST} levels deep"));
-        }
-        let parsed = parse(self);
-        self.depth -= 1;
-        parsed
-    }
-
+impl Reader<'_> {
     fn alternatives(&mut self) -> Result<Node, String> {
         let mut choices = vec![self.branch()?];
         while self.eat("|") {
@@ -135,10 +80,7 @@ impl Parser<'_> {
         loop {
             self.skip_ignored()?;
             let Some(quantifier) = self.quantifier()? else { return Ok(node) };
-            self.depth += 1;
-            if self.depth > DEEPEST {
-                return Err(format!("it is nested more than {DEEPEST} levels deep"));
-            }
+            self.enter()?;
             if invalid_target(&node) {
                 return Err("a position is repeated".into());
             }
@@ -152,7 +94,7 @@ impl Parser<'_> {
             '(' => self.nested(Self::group),
             '[' => {
                 let (set, negative) = self.nested(Self::bracket)?;
-                Ok(if options.ignore_case { super::fold::bracket(&set, negative) } else { Node::Set(if negative { complement(&set) } else { set }) })
+                Ok(if options.ignore_case { fold::bracket(&set, negative) } else { Node::Set(if negative { complement(&set) } else { set }) })
             }
             '.' => Ok(Node::Set(if options.dot_all { anything() } else { no_newline() })),
             '^' => Ok(Node::At(Anchor::LineStart)),
@@ -407,20 +349,4 @@ fn line_end() -> Node {
     let mut single = range('\n', '\r');
     single.union(&set_of(['\u{85}', '\u{2028}', '\u{2029}']));
     Node::Atomic(Box::new(Node::Choice(vec![Node::Sequence(vec![Node::Set(set_of(['\r'])), Node::Set(set_of(['\n']))]), Node::Set(single)])))
-}
-
-/// The set of `\w`, `\d` or another letter; `\w` alone knows more characters than `[\w]`.
-impl Parser<'_> {
-    pub(super) fn class_letter(&self, letter: char, alone: bool) -> ClassUnicode {
-        let options = self.options;
-        let (set, ascii) = match letter.to_ascii_lowercase() {
-            'w' if alone => (sets::word(), options.ascii_word),
-            'w' => (sets::posix("word"), options.ascii_word),
-            'd' => (sets::posix("digit"), options.ascii_digit),
-            's' => (sets::posix("space"), options.ascii_space),
-            _ => (sets::posix("xdigit"), false),
-        };
-        let set = if ascii || options.ascii_posix { sets::ascii(&set) } else { set };
-        if letter.is_ascii_uppercase() { complement(&set) } else { set }
-    }
 }

@@ -1,12 +1,12 @@
 //! Quantifiers: how they are written, and what Oniguruma makes of two in a row. Pure.
 
-use super::parse::Parser;
+use super::reader::Reader;
 use super::tree::Node;
 
 /// Most repetitions of a quantifier.
 const MOST: u32 = 100_000;
 
-impl Parser<'_> {
+impl Reader<'_> {
     /// The quantifier that is next, if one is.
     pub(super) fn quantifier(&mut self) -> Result<Option<Quantifier>, String> {
         let (least, most) = match self.peek() {
