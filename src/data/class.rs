@@ -1,13 +1,8 @@
 //! Tokenizer classes of transformers 5.24 that rebuild a tokenizer from the vocabulary and the merges of a
 //! `tokenizer.json`, whatever its other parts are, and that have special tokens of their own.
 
-use super::gguf::QWEN_2;
+use super::steps::{QWEN_2, QWEN_3_5, SPACE, Split, bytes, sentence_piece, spaces};
 use serde_json::{Value, json};
-
-/// SentencePiece's character for a space.
-const SPACE: &str = "\u{2581}";
-/// Qwen 3.5's way of splitting text: as Qwen 2's, but marks belong to letters.
-const QWEN_3_5: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Special tokens by their names.
 type Named = &'static [(&'static str, &'static str)];
@@ -39,17 +34,6 @@ enum Steps {
     Spaces { lowercase: bool },
     /// Those of a BPE over bytes.
     Bytes { nfc: bool, split: Split },
-}
-
-/// The way in which a BPE over bytes splits text first.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Split {
-    /// GPT-2's.
-    Gpt2,
-    /// The same, after each digit is split off.
-    Digits,
-    /// By a regular expression.
-    Pattern(&'static str),
 }
 
 /// The tokens around a document.
@@ -170,7 +154,10 @@ impl Class {
         let nfc = json!({ "type": "NFC" });
         let (normalizer, before, decoder) = match self.steps {
             Steps::Words { legacy } => (Value::Null, metaspace(prefix, legacy && settings.legacy), sentence_piece(prefix || !legacy)),
-            Steps::Spaces { lowercase } => (spaces(lowercase), Value::Null, sentence_piece(false)),
+            Steps::Spaces { lowercase: false } => (spaces(), Value::Null, sentence_piece(false)),
+            Steps::Spaces { lowercase: true } => {
+                (json!({ "type": "Sequence", "normalizers": [{ "type": "Lowercase" }, spaces()] }), Value::Null, sentence_piece(false))
+            }
             Steps::Bytes { nfc: composed, split } => (if composed { nfc } else { Value::Null }, split.step(prefix), bytes(true, true)),
         };
         let model = tokenizer.get_mut("model").map(Value::take).unwrap_or_default();
@@ -216,25 +203,6 @@ impl Class {
     }
 }
 
-impl Split {
-    /// The pre-tokenizer.
-    fn step(self, prefix: bool) -> Value {
-        let both = |first: Value, last: Value| json!({ "type": "Sequence", "pretokenizers": [first, last] });
-        match self {
-            Self::Gpt2 => bytes(prefix, true),
-            Self::Digits => both(json!({ "type": "Digits", "individual_digits": true }), bytes(prefix, true)),
-            Self::Pattern(pattern) => {
-                both(json!({ "type": "Split", "pattern": { "Regex": pattern }, "behavior": "Isolated", "invert": false }), bytes(prefix, false))
-            }
-        }
-    }
-}
-
-/// The step that writes bytes as letters; `split` also splits as GPT-2 does.
-fn bytes(prefix: bool, split: bool) -> Value {
-    json!({ "type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": true, "use_regex": split })
-}
-
 /// The pre-tokenizer of SentencePiece, which writes spaces as [`SPACE`].
 fn metaspace(prefix: bool, legacy: bool) -> Value {
     let scheme = match (prefix, legacy) {
@@ -243,22 +211,6 @@ fn metaspace(prefix: bool, legacy: bool) -> Value {
         (true, true) => "always",
     };
     json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme, "split": false })
-}
-
-/// The normalizer that writes spaces as [`SPACE`].
-fn spaces(lowercase: bool) -> Value {
-    let replace = json!({ "type": "Replace", "pattern": { "String": " " }, "content": SPACE });
-    if lowercase { json!({ "type": "Sequence", "normalizers": [{ "type": "Lowercase" }, replace] }) } else { replace }
-}
-
-/// The decoder of SentencePiece; `strip` removes a space in front.
-fn sentence_piece(strip: bool) -> Value {
-    let mut steps =
-        vec![json!({ "type": "Replace", "pattern": { "String": SPACE }, "content": " " }), json!({ "type": "ByteFallback" }), json!({ "type": "Fuse" })];
-    if strip {
-        steps.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
-    }
-    json!({ "type": "Sequence", "decoders": steps })
 }
 
 /// The post-processor that puts one token in front of a document.

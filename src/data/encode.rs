@@ -1,6 +1,6 @@
 //! Documents to token ids, many at a time.
 
-use super::DataError;
+use super::error::DataError;
 use super::long::LongText;
 use super::text::Sink;
 use super::tokenizer::Tokenizer;

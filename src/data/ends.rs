@@ -2,7 +2,7 @@
 //! declares none.
 
 use super::pipeline::Pipeline;
-use super::tokenizer::END;
+use super::special::END;
 use crate::formats::FormatError;
 use crate::formats::gguf::Metadata;
 

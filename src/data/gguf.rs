@@ -2,7 +2,9 @@
 //! are known, `gpt2` (byte-level BPE) and `llama` (SentencePiece's BPE, whose merges follow from scores).
 
 use super::ends::Ends;
-use super::tokenizer::{Tokenizer, TokenizerError};
+use super::error::TokenizerError;
+use super::steps::{LLAMA_3, QWEN_2, SPACE, Split, bytes, sentence_piece, spaces};
+use super::tokenizer::Tokenizer;
 use crate::formats::FormatError;
 use crate::formats::gguf::Metadata;
 use serde_json::{Value, json};
@@ -12,8 +14,6 @@ use std::collections::HashMap;
 const LONGEST: usize = 1024;
 /// Texts of all merges together take at most so many times the bytes of all tokens: LLaMA-2's take two.
 const MERGES: usize = 64;
-/// SentencePiece's character for a space.
-const SPACE: &str = "\u{2581}";
 
 /// Types of tokens by their codes.
 const UNKNOWN: u8 = 2;
@@ -21,19 +21,14 @@ const CONTROL: u8 = 3;
 const USER_DEFINED: u8 = 4;
 const BYTE: u8 = 6;
 
-/// Splits as GPT-4's tokenizer does; three digits at most are together.
-const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// The same, but every digit is alone.
-pub(super) const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
 impl Tokenizer {
     /// The tokenizer that a GGUF file's metadata describe, if they do.
     pub fn from_gguf(metadata: &Metadata) -> Result<Option<Self>, TokenizerError> {
         let Some(model) = metadata.text("tokenizer.ggml.model")?.filter(|model| *model != "none") else { return Ok(None) };
         let vocabulary = Vocabulary::read(metadata)?;
         let json = match model {
-            "gpt2" => byte_level(metadata, &vocabulary)?,
-            "llama" => sentence_piece(metadata, &vocabulary)?,
+            "gpt2" => byte_level_bpe(metadata, &vocabulary)?,
+            "llama" => sentence_piece_bpe(metadata, &vocabulary)?,
             _ => return Err(metadata.problem(format!("its tokenizer is {model:?} (tokenizer.ggml.model); Signet knows gpt2 and llama")).into()),
         };
         let tokenizer = Self::from_json(json.to_string().as_bytes());
@@ -123,15 +118,12 @@ struct Splits {
 impl Splits {
     /// By what llama.cpp calls the family.
     fn of(family: &str) -> Option<Self> {
-        let bytes = |split: bool| json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": split });
-        let by = |regex: &str| json!({ "type": "Split", "pattern": { "Regex": regex }, "behavior": "Isolated", "invert": false });
-        let both = |first: Value, then: Value| json!({ "type": "Sequence", "pretokenizers": [first, then] });
-        let plain = |before: Value| Self { normalizer: Value::Null, before, whole: false, begins: false };
+        let plain = |split: Split| Self { normalizer: Value::Null, before: split.step(false), whole: false, begins: false };
         Some(match family {
-            "gpt-2" | "phi-2" => plain(bytes(true)),
-            "smollm" | "starcoder" | "refact" | "codeshell" => plain(both(json!({ "type": "Digits", "individual_digits": true }), bytes(true))),
-            "llama-bpe" | "llama-v3" | "llama3" => Self { whole: true, begins: true, ..plain(both(by(LLAMA_3), bytes(false))) },
-            "qwen2" => Self { normalizer: json!({ "type": "NFC" }), ..plain(both(by(QWEN_2), bytes(false))) },
+            "gpt-2" | "phi-2" => plain(Split::Gpt2),
+            "smollm" | "starcoder" | "refact" | "codeshell" => plain(Split::Digits),
+            "llama-bpe" | "llama-v3" | "llama3" => Self { whole: true, begins: true, ..plain(Split::Pattern(LLAMA_3)) },
+            "qwen2" => Self { normalizer: json!({ "type": "NFC" }), ..plain(Split::Pattern(QWEN_2)) },
             _ => return None,
         })
     }
@@ -165,7 +157,7 @@ fn essence(before: &Value) -> Vec<Value> {
 }
 
 /// The `tokenizer.json` of a byte-level BPE.
-fn byte_level(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
+fn byte_level_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
     const FAMILY: &str = "tokenizer.ggml.pre";
     let family = metadata.text(FAMILY)?.ok_or_else(|| {
         metadata.problem(format!("has no metadata {FAMILY}, so that it is not known how to split a text. Convert the model again with a current llama.cpp"))
@@ -184,24 +176,20 @@ fn byte_level(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value,
         "normalizer": splits.normalizer,
         "pre_tokenizer": splits.before,
         "post_processor": vocabulary.around(splits.begins)?,
-        "decoder": { "type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true },
+        "decoder": bytes(true, true),
         "model": { "type": "BPE", "ignore_merges": splits.whole, "vocab": vocabulary.ids, "merges": merges },
     }))
 }
 
 /// The `tokenizer.json` of a SentencePiece BPE, as that of LLaMA-2 is.
-fn sentence_piece(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
+fn sentence_piece_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
     let scores =
         of_tokens(metadata, "tokenizer.ggml.scores", vocabulary.tokens.len())?.ok_or_else(|| metadata.problem("has no metadata tokenizer.ggml.scores"))?;
     let unknown = vocabulary.named("tokenizer.ggml.unknown_token_id")?.or(vocabulary.tokens.first().map(String::as_str));
     let prefix = metadata.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
-    let spaces = json!({ "type": "Replace", "pattern": { "String": " " }, "content": SPACE });
-    let mut normalizers = vec![spaces];
-    let mut decoders =
-        vec![json!({ "type": "Replace", "pattern": { "String": SPACE }, "content": " " }), json!({ "type": "ByteFallback" }), json!({ "type": "Fuse" })];
+    let mut normalizers = vec![spaces()];
     if prefix {
         normalizers.insert(0, json!({ "type": "Prepend", "prepend": SPACE }));
-        decoders.push(json!({ "type": "Strip", "content": " ", "start": 1, "stop": 0 }));
     }
     let merges = merges(vocabulary, &scores)?;
     Ok(json!({
@@ -210,7 +198,7 @@ fn sentence_piece(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Va
         "normalizer": { "type": "Sequence", "normalizers": normalizers },
         "pre_tokenizer": null,
         "post_processor": vocabulary.around(true)?,
-        "decoder": { "type": "Sequence", "decoders": decoders },
+        "decoder": sentence_piece(prefix),
         "model": { "type": "BPE", "unk_token": unknown, "fuse_unk": true, "byte_fallback": true, "vocab": vocabulary.ids, "merges": merges },
     }))
 }

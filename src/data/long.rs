@@ -4,7 +4,7 @@
 //! they meet. Where these agree over a good stretch, both have found the boundaries that any longer
 //! text has there, and the ids are joined in its middle; where they do not, both pieces become one.
 
-use super::DataError;
+use super::error::DataError;
 use super::tokenizer::Tokenizer;
 use rayon::prelude::*;
 

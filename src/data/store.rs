@@ -8,9 +8,9 @@
 //!            about.json   how many there are, and of what; the checksum of `checksums` and its own
 //! ```
 
-use super::DataError;
 use super::blocks::{BlockWriter, Blocks};
 use super::encode::{Encoder, Ids, Watch, Watched};
+use super::error::DataError;
 use super::text::{self, Chat, Format, Input, feed, format_of};
 use super::tokenizer::Tokenizer;
 use crate::formats::{Checksum, Digest, FormatError, checksum, seal, sealed};

@@ -1,7 +1,8 @@
 //! Text as it grows id by id: decoded in a small window, so that a long reply costs no more by the
 //! token than a short one.
 
-use super::tokenizer::{Tokenizer, TokenizerError};
+use super::error::TokenizerError;
+use super::tokenizer::Tokenizer;
 
 /// Ids with text that the window begins with: decoders treat the first token of a text in their own way (LLaMA's drops
 /// a space), and a character may have four tokens.
@@ -21,8 +22,8 @@ pub struct TextStream<'a> {
 }
 
 impl<'a> TextStream<'a> {
-    /// Text after `context`.
-    pub(super) fn new(tokenizer: &'a Tokenizer, context: &[u32]) -> Self {
+    /// Text after `context`, which is not given again.
+    pub fn new(tokenizer: &'a Tokenizer, context: &[u32]) -> Self {
         let mut stream = Self { tokenizer, window: context[context.len().saturating_sub(LONGEST)..].to_vec(), shown: String::new() };
         stream.shorten();
         // All of it: a replacement character at its end is the text's own, or becomes another one with what follows.
@@ -92,7 +93,7 @@ mod tests {
         let tokenizer = tokenizer();
         let ids = tokenizer.encode(TEXT).unwrap();
         assert!(ids.len() > TEXT.chars().count() / 2, "characters must be made of several tokens");
-        let mut stream = tokenizer.stream(&[]);
+        let mut stream = TextStream::new(&tokenizer, &[]);
         let mut text = String::new();
         for (n, &id) in ids.iter().enumerate() {
             text.push_str(&stream.push(id).unwrap());
@@ -108,7 +109,7 @@ mod tests {
         let ids = tokenizer.encode(TEXT).unwrap();
         let mut compared = 0;
         for cut in 0..ids.len() {
-            let mut stream = tokenizer.stream(&ids[..cut]);
+            let mut stream = TextStream::new(&tokenizer, &ids[..cut]);
             let mut text: String = ids[cut..].iter().map(|&id| stream.push(id).unwrap()).collect();
             text.push_str(&stream.finish().unwrap());
             // Where the cut is inside a character, its first bytes were given up with the context.
@@ -125,7 +126,7 @@ mod tests {
     fn bytes_that_are_no_text_do_not_pile_up() {
         let tokenizer = tokenizer();
         let first = tokenizer.encode("東").unwrap()[0];
-        let mut stream = tokenizer.stream(&[]);
+        let mut stream = TextStream::new(&tokenizer, &[]);
         let mut text = String::new();
         for _ in 0..20_000 {
             text.push_str(&stream.push(first).unwrap());
@@ -140,7 +141,7 @@ mod tests {
         let tokenizer = tokenizer();
         let text = "well, that is nice to hear! ".repeat(2000);
         let ids = tokenizer.encode(&text).unwrap();
-        let mut stream = tokenizer.stream(&[]);
+        let mut stream = TextStream::new(&tokenizer, &[]);
         let mut got = String::new();
         for &id in &ids {
             got.push_str(&stream.push(id).unwrap());
@@ -153,7 +154,7 @@ mod tests {
     fn special_tokens_leave_no_trace() {
         let tokenizer = tokenizer();
         let ids = tokenizer.encode("a<|user|> b<|end|>").unwrap();
-        let mut stream = tokenizer.stream(&[]);
+        let mut stream = TextStream::new(&tokenizer, &[]);
         let text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
         assert_eq!(text, "a b");
     }
@@ -212,7 +213,7 @@ mod tests {
                 };
                 let length = draw(if round % 10 == 0 { 200 } else { 30 });
                 let ids: Vec<u32> = (0..length).map(|_| draw(tokenizer.vocabulary() as u64) as u32).collect();
-                let mut stream = tokenizer.stream(&[]);
+                let mut stream = TextStream::new(&tokenizer, &[]);
                 let mut text: String = ids.iter().map(|&id| stream.push(id).unwrap()).collect();
                 text.push_str(&stream.finish().unwrap());
                 assert_eq!(text, tokenizer.decode_growing(&ids).unwrap(), "{decoder}, round {round}: {ids:?}");
@@ -224,7 +225,7 @@ mod tests {
     fn bad_bytes_leave_what_is_around_them() {
         let tokenizer = decoding(&serde_json::json!({"type": "ByteFallback"}), false);
         let text = |tokens: &[&str]| {
-            let mut stream = tokenizer.stream(&[]);
+            let mut stream = TextStream::new(&tokenizer, &[]);
             let mut text: String = tokens.iter().map(|token| stream.push(tokenizer.id(token).unwrap()).unwrap()).collect();
             text.push_str(&stream.finish().unwrap());
             text

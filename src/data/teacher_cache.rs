@@ -10,7 +10,8 @@ mod verify;
 pub use verify::Verified;
 
 use super::batches::{Batch, Likeliest, grid_windows};
-use super::corpus::{Corpus, DataError};
+use super::corpus::Corpus;
+use super::error::DataError;
 use crate::formats::safetensors::{Dtype, TensorFile, TensorInfo, add_header_sum, write_header};
 use crate::formats::{FormatError, TensorSource, checksum};
 use crate::platform::{self, Lock, Places};

@@ -3,8 +3,9 @@
 use super::beside::{Beside, Within};
 use super::class::Class;
 use super::ends::Ends;
+use super::error::TokenizerError;
 use super::pipeline::{Bytes, Pipeline, Process, failure};
-use super::stream::TextStream;
+use super::special::{ASSISTANT, END, USER};
 use crate::formats::{FormatError, json_file};
 use crate::platform;
 use rayon::prelude::*;
@@ -15,26 +16,8 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::{AddedToken, DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 use tokenizers::{TokenizerBuilder, TokenizerImpl};
 
-/// Ends a document.
-pub const END: &str = "<|end|>";
-/// Begins what the person says.
-pub const USER: &str = "<|user|>";
-/// Begins what the model says.
-pub const ASSISTANT: &str = "<|assistant|>";
-
 /// Most ids: no model's configuration may have more.
 const MOST: usize = 1 << 20;
-
-/// What is wrong with a tokenizer, or with text for it.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenizerError {
-    /// A file that is no tokenizer.
-    #[error(transparent)]
-    File(#[from] FormatError),
-    /// The library's own words.
-    #[error("tokenizer: {0}")]
-    Library(String),
-}
 
 fn library(error: impl std::fmt::Display) -> TokenizerError {
     TokenizerError::Library(error.to_string())
@@ -250,11 +233,6 @@ impl Tokenizer {
     pub(super) fn silent(&self, id: u32) -> bool {
         let special = |token: String| self.inner.get_added_vocabulary().is_special_token(&token);
         self.inner.id_to_token(id).is_none_or(special)
-    }
-
-    /// Text that grows id by id after `context`, which is not given again.
-    pub fn stream(&self, context: &[u32]) -> TextStream<'_> {
-        TextStream::new(self, context)
     }
 }
 

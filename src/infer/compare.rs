@@ -2,7 +2,7 @@
 
 use super::chat::Reply;
 use super::generate::{GenerateError, Generator};
-use crate::data::Tokenizer;
+use crate::data::{TextStream, Tokenizer};
 use crate::graph::Machine;
 use serde::{Deserialize, Serialize};
 
@@ -101,7 +101,7 @@ fn log_softmax(logits: &[f32]) -> Vec<f64> {
 /// The text of each id after `before`; of those that spell `whole` and no more, if it is given: the
 /// ids of a stop string are no part of it.
 fn texts(tokenizer: &Tokenizer, before: &[u32], ids: &[u32], whole: Option<&str>) -> Result<Vec<String>, GenerateError> {
-    let mut stream = tokenizer.stream(before);
+    let mut stream = TextStream::new(tokenizer, before);
     let mut texts = ids.iter().map(|&id| stream.push(id)).collect::<Result<Vec<_>, _>>()?;
     let rest = stream.finish()?;
     if let Some(last) = texts.last_mut() {

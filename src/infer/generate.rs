@@ -4,7 +4,7 @@ use super::ahead::Ahead;
 use super::engine::{Engine, EngineError};
 use super::sampler::{Sampler, Sampling};
 use super::stop::StopScan;
-use crate::data::{Tokenizer, TokenizerError};
+use crate::data::{TextStream, Tokenizer, TokenizerError};
 use crate::graph::{Machine, MachineError};
 use crate::platform::Clock;
 use serde::{Deserialize, Serialize};
@@ -148,7 +148,7 @@ impl Generator {
             context: self.capacity(),
             stopped: Stopped::Asked,
         };
-        let mut output = Output { stream: tokenizer.stream(prompt), scan: StopScan::new(&request.stop_strings), text: String::new(), emit };
+        let mut output = Output { stream: TextStream::new(tokenizer, prompt), scan: StopScan::new(&request.stop_strings), text: String::new(), emit };
         let mut ids = Vec::new();
         let sampler = Sampler::new(request.sampling, tokenizer.vocabulary().max(1));
         self.engine.choose_by(machine, sampler, prompt)?;

@@ -10,9 +10,8 @@ mod blocks;
 mod sets;
 
 mod fold;
-mod segment;
-
 mod reader;
+mod segment;
 
 mod class;
 mod quantify;

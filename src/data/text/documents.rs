@@ -4,7 +4,7 @@
 use super::input::{Format, Input};
 use super::reader::Reader;
 use super::rows::{self, Contents, Conversation, RowError};
-use crate::data::DataError;
+use crate::data::error::DataError;
 
 /// Plain text of fewer documents is taken as one, white space between them included.
 const FEW: usize = 50;

@@ -3,7 +3,7 @@
 use super::documents::{Chat, Sink, beginning, feed};
 use super::input::Input;
 use super::reader::Reader;
-use crate::data::DataError;
+use crate::data::error::DataError;
 use std::path::{Path, PathBuf};
 
 /// What a file begins with.
