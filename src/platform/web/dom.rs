@@ -5,7 +5,7 @@ use crate::platform::dom::{self, Change, Deed, Held, Key, Place, Press, ROOT};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use wasm_bindgen::prelude::*;
-use web_sys::{Document, Element, Event, FocusEvent, FocusOptions, HtmlElement, HtmlInputElement, HtmlTextAreaElement, KeyboardEvent, Node};
+use web_sys::{Document, Element, Event, FocusEvent, FocusOptions, HtmlElement, HtmlInputElement, HtmlTextAreaElement, KeyboardEvent, Node, Window};
 
 /// The attribute that names an element's key.
 const KEY: &str = "data-key";
@@ -204,6 +204,12 @@ pub(super) fn on(target: &web_sys::EventTarget, name: &str, heard: impl Fn(Event
     Ok(())
 }
 
-fn document() -> Document {
-    web_sys::window().and_then(|window| window.document()).expect("a page has a document")
+/// The page's window.
+pub(super) fn window() -> Window {
+    web_sys::window().expect("this runs in a page")
+}
+
+/// The page's document.
+pub(super) fn document() -> Document {
+    window().document().expect("a page has a document")
 }

@@ -1,8 +1,9 @@
 //! The engine's worker, as the page has it. The page's script starts it, with the module that it has
 //! compiled already; here messages go in and out.
 
-use super::fetch::said;
+use super::failure::words;
 use super::link::{message, parts};
+use super::requests;
 use js_sys::{Function, Reflect};
 use std::cell::RefCell;
 use std::io;
@@ -35,14 +36,14 @@ thread_local! {
 impl Engine {
     /// Starts an engine; `tell` gets what it says.
     pub fn start(tell: impl Fn(Heard) + 'static) -> io::Result<Rc<Self>> {
-        let worker = start().map_err(|error| io::Error::other(said(error)))?;
+        let worker = start().map_err(|thrown| io::Error::other(words(thrown)))?;
         let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
             let data = event.data();
             let text = |name: &str| Reflect::get(&data, &name.into()).ok().and_then(|value| value.as_string());
             if let Some(name) = text("download") {
-                super::page::offer(&name, &Reflect::get(&data, &"blob".into()).unwrap_or_default());
+                requests::offer(&name, &Reflect::get(&data, &"blob".into()).unwrap_or_default());
             } else if Reflect::has(&data, &"persist".into()).unwrap_or(false) {
-                super::page::persist();
+                requests::persist();
             } else if let Some(why) = text("failed") {
                 tell(Heard::Failed(why));
             } else if let Some((text, bulk)) = parts(&data) {

@@ -10,9 +10,9 @@ pub(super) fn name(thrown: &JsValue) -> String {
 }
 
 /// What was thrown, in the browser's words.
-pub(super) fn words(thrown: &JsValue) -> String {
-    let message = Reflect::get(thrown, &"message".into()).ok().and_then(|message| message.as_string()).filter(|text| !text.is_empty());
-    message.unwrap_or_else(|| format!("{thrown:?}"))
+pub(super) fn words(thrown: JsValue) -> String {
+    let message = Reflect::get(&thrown, &"message".into()).ok().and_then(|message| message.as_string()).filter(|text| !text.is_empty());
+    message.or_else(|| thrown.as_string()).unwrap_or_else(|| format!("{thrown:?}"))
 }
 
 /// What was thrown, as an error.
@@ -25,7 +25,7 @@ pub(super) fn error(thrown: JsValue) -> io::Error {
         "NotReadableError" => (io::ErrorKind::Other, "the file was changed or moved since it was chosen: choose it again"),
         "NoModificationAllowedError" => (io::ErrorKind::ResourceBusy, "another tab uses it"),
         "InvalidStateError" => (io::ErrorKind::Other, "the browser has closed the private storage: reload the page"),
-        _ => return io::Error::other(words(&thrown)),
+        _ => return io::Error::other(words(thrown)),
     };
-    io::Error::new(kind, format!("{problem} ({})", words(&thrown)))
+    io::Error::new(kind, format!("{problem} ({})", words(thrown)))
 }

@@ -1,5 +1,6 @@
 //! Files beside the page that are part of the program: fetched once, and kept for as long as the worker lives.
 
+use super::failure::words;
 use js_sys::{ArrayBuffer, Function, Promise, Reflect, Uint8Array};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,21 +34,15 @@ pub async fn fetch_asset(name: &str) -> io::Result<Option<usize>> {
 
 /// All bytes of what lies beside the page at `path`.
 async fn fetch(path: &str) -> Result<Vec<u8>, String> {
-    let get = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).map_err(said);
-    let awaited = async |value: JsValue| JsFuture::from(Promise::resolve(&value)).await.map_err(said);
+    let get = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).map_err(words);
+    let awaited = async |value: JsValue| JsFuture::from(Promise::resolve(&value)).await.map_err(words);
     let global = js_sys::global();
-    let fetch: Function = get(&global, "fetch")?.dyn_into().map_err(said)?;
-    let response = awaited(fetch.call1(&global, &path.into()).map_err(said)?).await?;
+    let fetch: Function = get(&global, "fetch")?.dyn_into().map_err(words)?;
+    let response = awaited(fetch.call1(&global, &path.into()).map_err(words)?).await?;
     if get(&response, "ok")? != JsValue::TRUE {
         return Err(format!("the server answers {}", get(&response, "status")?.as_f64().unwrap_or_default()));
     }
-    let body: Function = get(&response, "arrayBuffer")?.dyn_into().map_err(said)?;
-    let buffer: ArrayBuffer = awaited(body.call0(&response).map_err(said)?).await?.dyn_into().map_err(said)?;
+    let body: Function = get(&response, "arrayBuffer")?.dyn_into().map_err(words)?;
+    let buffer: ArrayBuffer = awaited(body.call0(&response).map_err(words)?).await?.dyn_into().map_err(words)?;
     Ok(Uint8Array::new(&buffer).to_vec())
-}
-
-/// What a thrown value says.
-pub(super) fn said(thrown: JsValue) -> String {
-    let message = Reflect::get(&thrown, &"message".into()).ok().and_then(|message| message.as_string());
-    message.or_else(|| thrown.as_string()).unwrap_or_else(|| format!("{thrown:?}"))
 }

@@ -1,6 +1,6 @@
 //! What a browser tells of its adapter and wgpu does not.
 
-use super::fetch::said;
+use super::failure::words;
 use crate::platform::BrowserGpu;
 use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
@@ -9,7 +9,7 @@ use wasm_bindgen_futures::JsFuture;
 /// The browser's adapter, if it gives one.
 pub async fn browser_gpu() -> Option<BrowserGpu> {
     ask().await.unwrap_or_else(|error| {
-        web_sys::console::warn_1(&format!("what the adapter is cannot be read: {}", said(error)).into());
+        web_sys::console::warn_1(&format!("what the adapter is cannot be read: {}", words(error)).into());
         None
     })
 }

@@ -1,22 +1,29 @@
-//! A page in a browser: turns and time (`tasks`), files (`files`: kept in `storage`, chosen ones in
-//! `blobs`, given away by `download`; `models` fetched from the network), the engine's worker as the page
-//! sees it (`engine`) and from inside (`link`), what is fetched at the start (`fetch`), and what wgpu
-//! leaves out of WebGPU (`gpu`).
+//! A page in a browser: turns and time (`tasks`), files (`files`: kept in `storage`, chosen ones in `blobs`, given away by
+//! `download`; `models` fetched from the network), the engine's worker as the page sees it (`engine`) and from inside
+//! (`link`), what it has the page ask for (`requests`), what is fetched at the start (`fetch`), and what wgpu leaves out of
+//! WebGPU (`gpu`).
+
+// Each uses only those above it.
+
+pub mod dom;
+mod failure;
 
 mod blobs;
-pub mod dom;
-mod download;
-pub mod engine;
-mod failure;
 mod fetch;
-mod files;
 mod gpu;
 mod handle;
+mod requests;
+
 pub mod link;
+mod storage;
+
+mod download;
+pub mod engine;
+mod tasks;
+
+mod files;
 pub(crate) mod models;
 pub mod page;
-mod storage;
-mod tasks;
 
 pub use fetch::{asset, fetch_asset};
 pub use files::{
@@ -25,12 +32,18 @@ pub use files::{
     write_atomic,
 };
 pub use gpu::browser_gpu;
-pub use storage::mount;
 pub use tasks::{Clock, breathe, now, pause, rest, seed, spawn, wait};
 
 use js_sys::Reflect;
 use std::path::PathBuf;
 use wasm_bindgen::JsCast;
+
+/// Takes the private storage for this page's files, and finds the models there.
+pub async fn mount() {
+    storage::mount().await;
+    // Without them there is nothing to open; asked for, they say what is wrong.
+    let _ = models::kept_models().await;
+}
 
 /// Whether this is a page in a browser.
 pub const IN_PAGE: bool = true;

@@ -1,14 +1,13 @@
-//! What the page asks of the browser: files from the visitor and for them, what it is, and whether it
-//! may be left.
+//! Requests of the page to the browser: a file from the visitor, what it is, and whether it may be left.
 
-use super::dom::on;
+use super::dom::{document, on, window};
 use super::engine;
-use js_sys::{Array, Function, Promise, Reflect};
+use js_sys::{Function, Promise, Reflect};
 use std::cell::Cell;
 use std::path::PathBuf;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{Document, File, HtmlAnchorElement, HtmlElement, HtmlInputElement, Url, Window};
+use web_sys::{File, HtmlInputElement, Window};
 
 thread_local! {
     /// Whether leaving the page would lose something.
@@ -130,41 +129,4 @@ async fn chosen() -> Result<Option<File>, JsValue> {
     JsFuture::from(answered).await?;
     input.remove();
     Ok(input.files().and_then(|files| files.get(0)))
-}
-
-/// Offers the visitor a file to keep.
-pub(super) fn offer(name: &str, blob: &JsValue) {
-    let offered = || -> Result<(), JsValue> {
-        let blob: &web_sys::Blob = blob.dyn_ref().ok_or("this is no file")?;
-        let address = Url::create_object_url_with_blob(blob)?;
-        let anchor: HtmlAnchorElement = document().create_element("a")?.dyn_into()?;
-        anchor.set_href(&address);
-        anchor.set_download(name);
-        anchor.unchecked_ref::<HtmlElement>().click();
-        // It is being read by now, or the visitor is asked where to; either takes what time it takes.
-        let free = Closure::once_into_js(move || Url::revoke_object_url(&address));
-        window().set_timeout_with_callback_and_timeout_and_arguments(free.unchecked_ref(), 600_000, &Array::new()).map(drop)
-    };
-    if let Err(error) = offered() {
-        web_sys::console::error_2(&format!("{name} could not be offered").into(), &error);
-    }
-}
-
-/// Asks the browser to keep what this site stores even where room becomes scarce. It may refuse; then
-/// what is kept is kept as before.
-pub(super) fn persist() {
-    let asked = || {
-        let navigator = Reflect::get(&js_sys::global(), &"navigator".into())?;
-        let storage = Reflect::get(&navigator, &"storage".into())?;
-        Reflect::get(&storage, &"persist".into())?.unchecked_into::<Function>().call0(&storage)
-    };
-    let _ = asked();
-}
-
-fn window() -> Window {
-    web_sys::window().expect("this runs in a page")
-}
-
-fn document() -> Document {
-    window().document().expect("a page has a document")
 }

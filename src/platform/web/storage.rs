@@ -143,12 +143,10 @@ pub(super) fn mounted() -> Mounted {
     MOUNTED.with_borrow(Mounted::clone)
 }
 
-/// Takes the private storage for this page's files, and finds the models there.
-pub async fn mount() {
+/// Takes the private storage for this page's files.
+pub(super) async fn mount() {
     let mounted = try_mount().await;
     MOUNTED.set(mounted);
-    // Without them there is nothing to open; asked for, they say what is wrong.
-    let _ = super::models::kept_models().await;
 }
 
 async fn try_mount() -> Mounted {
@@ -160,7 +158,7 @@ async fn try_mount() -> Mounted {
         }
         Ok(Err(why)) => Mounted::Unavailable(format!("the browser's private storage cannot be used, {why}")),
         Err(thrown) if name(&thrown) == "NoModificationAllowedError" => Mounted::Elsewhere,
-        Err(thrown) => Mounted::Unavailable(format!("the browser offers this page no private storage ({})", words(&thrown))),
+        Err(thrown) => Mounted::Unavailable(format!("the browser offers this page no private storage ({})", words(thrown))),
     }
 }
 

@@ -25,17 +25,17 @@ pub(super) enum Piece {
 }
 
 fn get(object: &JsValue, name: &str) -> Result<JsValue, String> {
-    Reflect::get(object, &name.into()).map_err(|thrown| words(&thrown))
+    Reflect::get(object, &name.into()).map_err(words)
 }
 
 fn call(object: &JsValue, name: &str, arguments: &[&JsValue]) -> Result<JsValue, String> {
     let function: Function = get(object, name)?.dyn_into().map_err(|_| format!("this browser has no {name}"))?;
     let arguments: Array = arguments.iter().copied().collect();
-    function.apply(object, &arguments).map_err(|thrown| words(&thrown))
+    function.apply(object, &arguments).map_err(words)
 }
 
 async fn awaited(promise: JsValue) -> Result<JsValue, String> {
-    JsFuture::from(Promise::resolve(&promise)).await.map_err(|thrown| words(&thrown))
+    JsFuture::from(Promise::resolve(&promise)).await.map_err(words)
 }
 
 /// Whether the browser is sure that there is no network.
@@ -68,7 +68,7 @@ impl Response {
         }
         set.push((&options, "headers", headers.clone().into()));
         for (object, key, value) in set {
-            Reflect::set(object, &key.into(), &value).map_err(|thrown| words(&thrown))?;
+            Reflect::set(object, &key.into(), &value).map_err(words)?;
         }
         let response = awaited(call(&js_sys::global(), "fetch", &[&url.into(), &options])?).await?;
         let reader = match get(&response, "body")? {
