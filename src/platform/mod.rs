@@ -3,25 +3,29 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
+// Each uses only those above it.
+
 #[cfg(any(test, target_arch = "wasm32"))]
 mod disk;
 pub mod dom;
-mod hub;
-mod lines;
 mod memory;
 mod models;
-#[cfg(not(target_arch = "wasm32"))]
-mod native;
-mod process;
 mod shell;
 pub mod vector;
+
+#[cfg(not(target_arch = "wasm32"))]
+mod native;
 #[cfg(target_arch = "wasm32")]
 mod web;
+
+mod hub;
+mod lines;
+mod process;
 
 pub use hub::{HUB, Hub, Listing};
 pub use lines::{UNLIMITED, cut_lines};
 pub use memory::{adapter_memory, memory};
-pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted, delete_model, fetch_model, kept_models};
+pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
 pub use process::{command_on, exit, fail_at_file_size_limit, hand_over, make_room, program, room_advice};
@@ -33,9 +37,10 @@ use web as here;
 pub use web::{dom as elements, engine, link, mount, page};
 
 pub use here::{
-    Clock, Commit, CommitPart, IN_PAGE, Lock, Places, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, claim_dir, discard_dir, exists,
-    fetch_asset, has_display, home_dir, is_dir, is_file, length, list, make_dir, matching, modified, now, pause, read, read_part, read_start, read_text,
-    read_up_to, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, sweep, sweep_named, sync, system, used_memory, wait, write_atomic,
+    Clock, Commit, CommitPart, IN_PAGE, Lock, Places, RandomAccessFile, Stamp, append, asset, breathe, browser_gpu, cache_dir, claim_dir, delete_model,
+    discard_dir, exists, fetch_asset, fetch_model, has_display, home_dir, is_dir, is_file, kept_models, length, list, make_dir, matching, modified, now, pause,
+    read, read_part, read_start, read_text, read_up_to, remove_dir, rename_dir, reserve, rest, seed, spawn, stamp, stream_atomic, sweep, sweep_named, sync,
+    system, used_memory, wait, write_atomic,
 };
 
 /// A thread that [`spawn`] started.

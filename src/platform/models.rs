@@ -77,29 +77,3 @@ pub struct Fetched {
     /// Its SHA-256, in hexadecimal.
     pub sha256: String,
 }
-
-#[cfg(not(target_arch = "wasm32"))]
-fn a_file() -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::Unsupported, "here a model is a file: download it with any program, and name the file")
-}
-
-/// Models that are kept, and the room there is.
-#[cfg(not(target_arch = "wasm32"))]
-pub async fn kept_models() -> std::io::Result<(Vec<KeptModel>, Room)> {
-    Err(a_file())
-}
-
-/// Deletes a model.
-#[cfg(not(target_arch = "wasm32"))]
-pub async fn delete_model(_name: &str) -> std::io::Result<()> {
-    Err(a_file())
-}
-
-/// Fetches a model; none if it was stopped.
-#[cfg(not(target_arch = "wasm32"))]
-pub async fn fetch_model(_wanted: Wanted<'_>, _tell: &mut dyn FnMut(Fetching)) -> std::io::Result<Option<Fetched>> {
-    Err(a_file())
-}
-
-#[cfg(target_arch = "wasm32")]
-pub use super::web::models::{delete_model, fetch_model, kept_models};

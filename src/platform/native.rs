@@ -2,6 +2,7 @@
 
 mod dirs;
 mod lock;
+mod models;
 mod random_access;
 mod read;
 mod temporary;
@@ -9,6 +10,7 @@ mod write;
 
 pub use dirs::{claim_dir, make_dir, remove_dir};
 pub use lock::Lock;
+pub use models::{delete_model, fetch_model, kept_models};
 pub use random_access::RandomAccessFile;
 pub use read::{Stamp, exists, is_dir, is_file, length, list, matching, modified, read, read_part, read_start, read_text, read_up_to, stamp};
 pub use temporary::{discard_dir, sweep, sweep_named};

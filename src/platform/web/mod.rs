@@ -22,7 +22,7 @@ pub mod engine;
 mod tasks;
 
 mod files;
-pub(crate) mod models;
+mod models;
 pub mod page;
 
 pub use fetch::{asset, fetch_asset};
@@ -32,6 +32,7 @@ pub use files::{
     write_atomic,
 };
 pub use gpu::browser_gpu;
+pub use models::{delete_model, fetch_model, kept_models};
 pub use tasks::{Clock, breathe, now, pause, rest, seed, spawn, wait};
 
 use js_sys::Reflect;
@@ -42,7 +43,7 @@ use wasm_bindgen::JsCast;
 pub async fn mount() {
     storage::mount().await;
     // Without them there is nothing to open; asked for, they say what is wrong.
-    let _ = models::kept_models().await;
+    let _ = kept_models().await;
 }
 
 /// Whether this is a page in a browser.
