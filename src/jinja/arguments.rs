@@ -1,7 +1,7 @@
 //! Arguments of a call, bound to parameters as Python binds them.
 
 use super::ast::Name;
-use super::value::Value;
+use super::value::{Text, Value};
 use super::{Error, Result};
 
 /// Arguments of a call.
@@ -49,4 +49,26 @@ impl Arguments {
     pub(super) fn none(self, function: &str) -> Result<()> {
         self.bind::<0>(function, [], 0).map(drop)
     }
+}
+
+/// A parameter that must be a string.
+pub(super) fn wants_text(value: Option<Value>, function: &str) -> Result<Text> {
+    match value {
+        Some(Value::Str(text)) => Ok(text),
+        Some(other) => Err(other.mismatch(format_args!("{function} wants text"))),
+        None => Err(Error::new(format!("{function} wants text, not 'nothing'"))),
+    }
+}
+
+/// A parameter that must be an integer.
+pub(super) fn wants_int(value: Option<Value>, default: i128, function: &str) -> Result<i128> {
+    match value {
+        None => Ok(default),
+        Some(value) => value.as_int().ok_or_else(|| Error::new(format!("{function} wants an integer, not '{}'", value.type_name()))),
+    }
+}
+
+/// A parameter that is an option, and off unless it is given.
+pub(super) fn is_true(value: Option<Value>) -> bool {
+    value.is_some_and(|value| value.truth())
 }

@@ -1,9 +1,8 @@
 //! Texts as bytes, and with characters in the place of others.
 
-use super::arguments::Arguments;
-use super::interpret::Interpreter;
+use super::arguments::{Arguments, wants_text};
 use super::lexer::escaped;
-use super::text::wants_text;
+use super::meter::Meter;
 use super::value::{Text, Value};
 use super::{Error, Result};
 
@@ -33,19 +32,19 @@ pub(super) fn encode(text: &str, arguments: Arguments) -> Result<Value> {
 }
 
 /// `text.translate()` and `text.maketrans()`.
-pub(super) fn translate(text: &Text, name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+pub(super) fn translate(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Result<Value> {
     if name == "maketrans" {
-        return make_translation(arguments, interpreter);
+        return make_translation(arguments, meter);
     }
     let [table] = arguments.bind(name, [""], 1)?;
     let Some(Value::Dict(table)) = table else { return Err(Error::new("translate wants a mapping")) };
     let mut out = String::new();
     for c in text.text.chars() {
-        match table.get(&Value::Int(c as i128).key(&interpreter.meter)?) {
+        match table.get(&Value::Int(c as i128).key(meter)?) {
             None => out.push(c),
             Some(Value::None) => {}
             Some(Value::Str(part)) => {
-                interpreter.meter.memory(part.text.len())?;
+                meter.memory(part.text.len())?;
                 out.push_str(&part.text);
             }
             Some(other) => {
@@ -57,7 +56,7 @@ pub(super) fn translate(text: &Text, name: &str, arguments: Arguments, interpret
     Ok(Value::text(out, text.safe))
 }
 
-fn make_translation(arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn make_translation(arguments: Arguments, meter: &Meter) -> Result<Value> {
     let [from, to, dropped] = arguments.bind("maketrans", ["", "", ""], 1)?;
     let code = |c: char| Value::Int(c as i128);
     let pairs: Vec<(Value, Value)> = match (from, to) {
@@ -78,5 +77,5 @@ fn make_translation(arguments: Arguments, interpreter: &mut Interpreter<'_>) -> 
             from.chars().map(code).zip(to.chars().map(code)).chain(gone).collect()
         }
     };
-    Value::dict(pairs, &interpreter.meter)
+    Value::dict(pairs, meter)
 }

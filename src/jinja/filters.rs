@@ -1,15 +1,13 @@
-//! Filters: what stands behind `|`. Those of lists are in `list_filters`, those of texts in
-//! `text_filters`.
+//! Filters: what stands behind `|`. Those of lists are in `list_filters`, those that work when their items are asked for in
+//! `lazy_filters`, and those of texts in `text_filters`.
 
-use super::arguments::Arguments;
-use super::interpret::Interpreter;
+use super::arguments::{Arguments, is_true, wants_int, wants_text};
 use super::number::{parse_float, parse_int, round_float, round_int, too_large};
 use super::object::{Generator, Object};
-use super::operators::{self, binary, length};
-use super::text::{wants_int, wants_text};
+use super::operators::length;
+use super::runtime::Runtime;
 use super::value::Value;
-use super::{Error, Options, Result, ast::Binary, json, list_filters, markup, pretty, print, text_filters};
-use std::collections::VecDeque;
+use super::{Error, Options, Result, attributes, json, lazy_filters, list_filters, markup, pretty, print, text_filters};
 
 /// All filters but the program's own.
 pub(super) const FILTERS: [&str; 54] = [
@@ -74,18 +72,15 @@ pub(super) fn is_known(name: &str, options: &Options) -> bool {
     FILTERS.contains(&name) || options.filters.iter().any(|(known, _)| *known == name)
 }
 
-/// Filters that work when their items are asked for.
-const LAZY: [&str; 9] = ["map", "select", "reject", "selectattr", "rejectattr", "unique", "batch", "slice", "items"];
-
 /// Filters that jinja2 does not apply before a template runs.
 pub(super) const OF_CONTEXT: [&str; 6] = ["map", "select", "reject", "selectattr", "rejectattr", "random"];
 
 /// A value through a filter.
-pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
-    if let Some(lazy) = LAZY.iter().find(|lazy| **lazy == name) {
-        return interpreter.object(Object::Generator(Generator::Waiting(lazy, value, arguments).into(), "generator"));
+pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
+    if let Some(lazy) = lazy_filters::NAMES.iter().find(|lazy| **lazy == name) {
+        return runtime.object(Object::Generator(Generator::Waiting(lazy, value, arguments).into(), "generator"));
     }
-    let meter = &interpreter.meter;
+    let meter = runtime.meter();
     match name {
         "abs" => {
             arguments.none(name)?;
@@ -100,22 +95,19 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
             let [attribute] = arguments.bind(name, ["name"], 1)?;
             let attribute = wants_text(attribute, name)?.text;
             if value.is_undefined() && !attribute.starts_with("__") {
-                return Err(operators::undefined(&value));
+                return Err(value.undefined_error());
             }
-            interpreter.attribute_only(&value, &attribute)
+            attributes::attribute_only(&value, &attribute, runtime)
         }
         "default" | "d" => {
             let [default, boolean] = arguments.bind(name, ["default_value", "boolean"], 0)?;
-            let absent = value.is_undefined() || boolean.is_some_and(|boolean| boolean.truth()) && !value.truth();
+            let absent = value.is_undefined() || is_true(boolean) && !value.truth();
             Ok(if absent { default.unwrap_or_else(|| "".into()) } else { value })
         }
         "count" | "length" => {
             arguments.none(name)?;
-            match &value {
-                Value::Object(object) => match &**object {
-                    Object::Loop(state) => interpreter.loop_attribute(state, "length").map(|length| length.unwrap_or(Value::None)),
-                    _ => length(&value).map(Value::from),
-                },
+            match value.as_object() {
+                Some(Object::Loop(state)) => runtime.loop_attribute(state, "length").map(|length| length.unwrap_or(Value::None)),
                 _ => length(&value).map(Value::from),
             }
         }
@@ -151,17 +143,17 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
             arguments.none(name)?;
             pretty::pretty(&value, meter).map(Value::from)
         }
-        "tojson" => json::filter(&value, arguments, interpreter),
+        "tojson" => json::filter(&value, arguments, runtime),
         "dictsort" | "first" | "last" | "groupby" | "join" | "list" | "min" | "max" | "random" | "reverse" | "sort" | "sum" => {
-            list_filters::apply(name, value, arguments, interpreter)
+            list_filters::apply(name, value, arguments, runtime)
         }
-        _ if FILTERS.contains(&name) => text_filters::apply(name, value, arguments, interpreter),
+        _ if FILTERS.contains(&name) => text_filters::apply(name, value, arguments, runtime),
         _ => Err(Error::new(format!("there is no filter '{name}'"))),
     }
 }
 
 fn no_number(name: &str, value: &Value) -> Error {
-    if value.is_undefined() { operators::undefined(value) } else { Error::new(format!("{name} wants a number, not '{}'", value.type_name())) }
+    value.mismatch(format_args!("{name} wants a number"))
 }
 
 fn int(value: Value, arguments: Arguments) -> Result<Value> {
@@ -174,7 +166,7 @@ fn int(value: Value, arguments: Arguments) -> Result<Value> {
         Value::Float(number) if number.is_infinite() => return Err(Error::new("infinity is no integer")),
         Value::Float(number) if !number.is_nan() => Some(whole(*number).ok_or_else(too_large)?),
         Value::Bytes(bytes) => digits(bytes).and_then(|text| parse_int(text, 10).or_else(|| parse_float(text).and_then(whole))),
-        Value::Undefined(_) => return Err(operators::undefined(&value)),
+        Value::Undefined(_) => return Err(value.undefined_error()),
         other => other.as_int(),
     };
     Ok(found.map_or_else(|| default.unwrap_or(Value::Int(0)), Value::Int))
@@ -190,7 +182,7 @@ fn float(value: &Value) -> Result<Option<f64>> {
         Value::Float(number) => Ok(Some(*number)),
         Value::Str(text) => Ok(parse_float(&text.text)),
         Value::Bytes(bytes) => Ok(digits(bytes).and_then(parse_float)),
-        Value::Undefined(_) => Err(operators::undefined(value)),
+        Value::Undefined(_) => Err(value.undefined_error()),
         other => Ok(other.as_int().map(|number| number as f64)),
     }
 }
@@ -222,7 +214,7 @@ fn round(value: &Value, arguments: Arguments) -> Result<Value> {
 
 fn file_size(value: &Value, arguments: Arguments) -> Result<Value> {
     let [binary] = arguments.bind("filesizeformat", ["binary"], 0)?;
-    let binary = binary.is_some_and(|binary| binary.truth());
+    let binary = is_true(binary);
     let bytes = float(value)?.ok_or_else(|| no_number("filesizeformat", value))?;
     let base: f64 = if binary { 1024.0 } else { 1000.0 };
     if bytes == 1.0 {
@@ -240,55 +232,4 @@ fn file_size(value: &Value, arguments: Arguments) -> Result<Value> {
         }
     }
     Ok(Value::None)
-}
-
-/// The items of a filter that waited until they were asked for.
-pub(super) fn generate(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<Value>> {
-    match name {
-        "map" => list_filters::map(value, arguments, interpreter),
-        "select" | "reject" | "selectattr" | "rejectattr" => list_filters::select(name, value, arguments, interpreter),
-        "unique" => list_filters::unique(value, arguments, interpreter),
-        "batch" => list_filters::batch(value, arguments, interpreter),
-        "slice" => list_filters::slices(value, arguments, interpreter),
-        "reversed" => {
-            let mut items = interpreter.iterate(&value)?;
-            items.reverse();
-            Ok(items)
-        }
-        _ => {
-            arguments.none(name)?;
-            match value {
-                Value::Undefined(_) => Ok(Vec::new()),
-                Value::Dict(dict) => interpreter.iterate(&Value::View(dict, super::value::View::Items)),
-                other => Err(Error::new(format!("items wants a mapping, not '{}'", other.type_name()))),
-            }
-        }
-    }
-}
-
-/// An iterator over items, as Python's `reversed` gives it.
-pub(super) fn reversed(value: Value, interpreter: &mut Interpreter<'_>) -> Result<Value> {
-    match &value {
-        Value::Str(_) => {
-            let reversed = operators::slice(&value, &[None, None, Some(Value::Int(-1))], &interpreter.meter)?;
-            Ok(reversed.unwrap_or(value))
-        }
-        Value::Object(object) if matches!(**object, Object::Generator(..)) => {
-            let items = generate("reversed", value.clone(), Arguments::default(), interpreter)?;
-            Value::list(items, &interpreter.meter)
-        }
-        Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Object(_) => {
-            Err(Error::new(format!("reverse wants items, and a '{}' has none", value.type_name())))
-        }
-        Value::Undefined(_) => interpreter.object(Object::Generator(Generator::Items(VecDeque::new()).into(), "generator")),
-        _ => interpreter.object(Object::Generator(Generator::Waiting("reversed", value, Arguments::default()).into(), "list_reverseiterator")),
-    }
-}
-
-/// A sum, from a value on.
-pub(super) fn sum(items: Vec<Value>, start: Value, interpreter: &Interpreter<'_>) -> Result<Value> {
-    if matches!(start, Value::Str(_) | Value::Bytes(_)) {
-        return Err(Error::new("sum does not join texts; join does"));
-    }
-    items.into_iter().try_fold(start, |sum, item| binary(Binary::Add, &sum, &item, &interpreter.meter))
 }

@@ -1,38 +1,42 @@
 //! Functions that templates call by name.
 
-use super::arguments::Arguments;
+use super::arguments::{Arguments, wants_text};
 use super::ast::Name;
 use super::clock;
-use super::interpret::Interpreter;
 use super::object::Object;
-use super::text::wants_text;
+use super::runtime::Runtime;
 use super::value::{Range, Value};
 use super::{Error, ErrorKind, Result, print};
 use std::cell::{Cell, RefCell};
+
+/// Functions that every template has.
+pub(super) const NAMES: [&str; 6] = ["range", "dict", "lipsum", "cycler", "joiner", "namespace"];
+/// Those of transformers.
+pub(super) const CHAT: [&str; 2] = ["raise_exception", "strftime_now"];
 
 /// Numbers that a range may have in jinja2's sandbox.
 const LONGEST_RANGE: i128 = 100_000;
 
 /// Calls a function.
-pub(super) fn call(name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+pub(super) fn call(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     match name {
         "range" => range(arguments),
         "dict" => {
-            let entries = entries(name, arguments, interpreter)?;
-            Value::dict(entries, &interpreter.meter)
+            let entries = entries(name, arguments, runtime)?;
+            Value::dict(entries, runtime.meter())
         }
-        "namespace" => namespace(arguments, interpreter),
+        "namespace" => namespace(arguments, runtime),
         "cycler" => {
             let Arguments { positional, named } = arguments;
             Arguments { positional: Vec::new(), named }.none(name)?;
             if positional.is_empty() {
                 return Err(Error::new("cycler wants items"));
             }
-            interpreter.object(Object::Cycler(positional, Cell::new(0)))
+            runtime.object(Object::Cycler(positional, Cell::new(0)))
         }
         "joiner" => {
             let [separator] = arguments.bind(name, ["sep"], 0)?;
-            interpreter.object(Object::Joiner(separator.unwrap_or_else(|| ", ".into()), Cell::new(false)))
+            runtime.object(Object::Joiner(separator.unwrap_or_else(|| ", ".into()), Cell::new(false)))
         }
         "lipsum" => {
             let [count, html, ..] = arguments.bind(name, ["n", "html", "min", "max"], 0)?;
@@ -43,13 +47,13 @@ pub(super) fn call(name: &str, arguments: Arguments, interpreter: &mut Interpret
         }
         "raise_exception" => {
             let [message] = arguments.bind(name, ["message"], 1)?;
-            let message = print::text(&message.unwrap_or(Value::None), &interpreter.meter)?;
+            let message = print::text(&message.unwrap_or(Value::None), runtime.meter())?;
             Err(Error { kind: ErrorKind::Raised, ..Error::new(&*message) })
         }
         _ => {
             let [format] = arguments.bind(name, ["format"], 1)?;
             let format = wants_text(format, name)?;
-            clock::format(&format.text, (interpreter.options().now)(), &interpreter.meter).map(Value::from)
+            clock::format(&format.text, (runtime.options().now)(), runtime.meter()).map(Value::from)
         }
     }
 }
@@ -60,13 +64,7 @@ fn range(arguments: Arguments) -> Result<Value> {
         None => Ok(default),
         Some(value) => {
             let int = value.as_int().filter(|int| int.unsigned_abs() < 1 << 100);
-            int.ok_or_else(|| {
-                if value.is_undefined() {
-                    super::operators::undefined(&value)
-                } else {
-                    Error::new(format!("range wants integers, not '{}'", value.type_name()))
-                }
-            })
+            int.ok_or_else(|| value.mismatch("range wants integers"))
         }
     };
     let (start, stop) = match second {
@@ -82,7 +80,7 @@ fn range(arguments: Arguments) -> Result<Value> {
 }
 
 /// The entries of `dict(…)`: of a mapping or of pairs, and then of names.
-fn entries(name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<(Value, Value)>> {
+fn entries(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<(Value, Value)>> {
     let Arguments { positional, named } = arguments;
     let [given] = Arguments::of(positional).bind(name, [""], 0)?;
     let mut entries = match given {
@@ -90,8 +88,8 @@ fn entries(name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) 
         Some(Value::Dict(dict)) => dict.entries.clone(),
         Some(pairs) => {
             let mut entries = Vec::new();
-            for pair in interpreter.iterate(&pairs)? {
-                let pair = interpreter.iterate(&pair)?;
+            for pair in runtime.iterate(&pairs)? {
+                let pair = runtime.iterate(&pair)?;
                 let [key, value] = <[Value; 2]>::try_from(pair).map_err(|_| Error::new(format!("{name} wants pairs")))?;
                 entries.push((key, value));
             }
@@ -102,15 +100,15 @@ fn entries(name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) 
     Ok(entries)
 }
 
-fn namespace(arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn namespace(arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let mut attributes = Vec::new();
-    for (key, value) in entries("namespace", arguments, interpreter)? {
+    for (key, value) in entries("namespace", arguments, runtime)? {
         let Value::Str(name) = key else { return Err(Error::new("the names of a namespace's attributes are texts")) };
         namespace_name(&name.text)?;
         set_attribute(&mut attributes, &name.text, value);
     }
-    interpreter.meter.memory(attributes.len() * size_of::<(Name, Value)>())?;
-    interpreter.object(Object::Namespace(RefCell::new(attributes)))
+    runtime.meter().memory(attributes.len() * size_of::<(Name, Value)>())?;
+    runtime.object(Object::Namespace(RefCell::new(attributes)))
 }
 
 /// Refuses a name that transformers refuses.

@@ -1,20 +1,16 @@
 //! Expressions of a template as they run.
 
 use super::arguments::Arguments;
-use super::ast::{Args, Binary, Comparison, Const, Expr, ExprKind, Name};
+use super::ast::{Args, Binary, Block, Comparison, Const, Expr, ExprKind, Name};
 use super::meter::Meter;
-use super::object::{Generator, Object};
+use super::object::{Generator, LoopObject, Object};
+use super::runtime::Runtime;
 use super::scope::Scope;
 use super::value::{Value, View};
-use super::{Error, Json, Options, Result, Template, filters, markup, operators, predicates, print};
+use super::{Error, Options, Result, Template, attributes, filters, functions, lazy_filters, markup, methods, operators, predicates, print, text};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// Functions that every template has.
-pub(super) const FUNCTIONS: [&str; 6] = ["range", "dict", "lipsum", "cycler", "joiner", "namespace"];
-/// Those of transformers.
-pub(super) const CHAT_FUNCTIONS: [&str; 2] = ["raise_exception", "strftime_now"];
 
 /// Levels that a filter takes whose items are asked for late.
 const FILTER_LEVELS: u32 = 4;
@@ -57,19 +53,6 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    pub(super) fn options(&self) -> &'t Options {
-        &self.template.options
-    }
-
-    /// A value with a state. All are known, so that they can be taken apart in the end: they may hold
-    /// each other in rings and long chains.
-    pub(super) fn object(&mut self, object: Object) -> Result<Value> {
-        self.meter.memory(200)?;
-        let object = Rc::new(object);
-        self.objects.push(object.clone());
-        Ok(Value::Object(object))
-    }
-
     /// The scope that a macro or a loop holds on to.
     pub(super) fn captured(&mut self) -> Result<Rc<Scope>> {
         self.meter.memory(256)?;
@@ -103,8 +86,8 @@ impl<'t> Interpreter<'t> {
         if let Some(value) = self.context.get(name) {
             return Ok(value.clone());
         }
-        let chat = if self.options().chat { CHAT_FUNCTIONS.len() } else { 0 };
-        let function = FUNCTIONS.iter().chain(&CHAT_FUNCTIONS[..chat]).copied().find(|known| **known == **name);
+        let chat = if self.template.options.chat { functions::CHAT.len() } else { 0 };
+        let function = functions::NAMES.iter().chain(&functions::CHAT[..chat]).copied().find(|known| **known == **name);
         if let Some(function) = function {
             let function = self.object(Object::Function(function))?;
             self.context.insert(name.clone(), function.clone());
@@ -138,7 +121,7 @@ impl<'t> Interpreter<'t> {
 
     /// Refuses what is not there, where a template's rules are strict.
     fn strict(&self, value: Value) -> Result<Value> {
-        if self.options().strict && value.is_undefined() { Err(operators::undefined(&value)) } else { Ok(value) }
+        if self.template.options.strict && value.is_undefined() { Err(value.undefined_error()) } else { Ok(value) }
     }
 
     /// The value of an operand that may be missing even where rules are strict.
@@ -147,11 +130,11 @@ impl<'t> Interpreter<'t> {
             ExprKind::Name(name) => self.variable(name),
             ExprKind::Attribute(value, name) => {
                 let value = self.eval(value)?;
-                self.attribute(&value, name)
+                attributes::attribute(&value, name, self)
             }
             ExprKind::Item(pair) => {
                 let (value, index) = (self.eval(&pair.0)?, self.eval(&pair.1)?);
-                self.item(&value, &index)
+                attributes::item(&value, &index, self)
             }
             _ => self.eval(expression),
         }
@@ -171,12 +154,12 @@ impl<'t> Interpreter<'t> {
             ExprKind::Not(operand) => Ok((!self.eval(operand)?.truth()).into()),
             ExprKind::Attribute(value, name) => {
                 let value = self.eval(value)?;
-                let found = self.attribute(&value, name)?;
+                let found = attributes::attribute(&value, name, self)?;
                 self.strict(found)
             }
             ExprKind::Item(pair) => {
                 let (value, index) = (self.eval(&pair.0)?, self.eval(&pair.1)?);
-                let found = self.item(&value, &index)?;
+                let found = attributes::item(&value, &index, self)?;
                 self.strict(found)
             }
             ExprKind::Condition(condition) => {
@@ -304,12 +287,12 @@ impl<'t> Interpreter<'t> {
                 let value = self.eval(value)?;
                 // A string's method is called at once, without a value for it.
                 if let (Value::Str(text), None) = (&value, &caller)
-                    && super::text::METHODS.contains(&&**name)
+                    && attributes::TEXT.contains(&&**name)
                 {
                     let arguments = self.arguments(args)?;
-                    return super::text::call(text, name, arguments, self);
+                    return text::call(text, name, arguments, self);
                 }
-                self.attribute(&value, name)?
+                attributes::attribute(&value, name, self)?
             }
             _ => self.eval(callee)?,
         };
@@ -322,24 +305,21 @@ impl<'t> Interpreter<'t> {
 
     /// Calls a value.
     pub(super) fn call(&mut self, callee: &Value, arguments: Arguments) -> Result<Value> {
-        match callee {
-            Value::Object(object) => match &**object {
-                Object::Function(name) => super::functions::call(name, arguments, self),
-                Object::Method(value, name) => self.call_method(value, name, arguments),
-                Object::Macro(object) => self.call_macro(object, arguments),
-                Object::Loop(state) => self.recurse(state, arguments),
-                Object::Joiner(separator, used) => {
-                    arguments.none("joiner")?;
-                    Ok(if used.replace(true) { separator.clone() } else { "".into() })
-                }
-                Object::Block(block, around) => {
-                    arguments.none(&block.name)?;
-                    self.block_text(block, around.clone())
-                }
-                other => Err(Error::new(format!("a '{}' cannot be called", other.type_name()))),
-            },
-            Value::Undefined(_) => Err(operators::undefined(callee)),
-            other => Err(Error::new(format!("a '{}' cannot be called", other.type_name()))),
+        match callee.as_object() {
+            Some(Object::Function(name)) => functions::call(name, arguments, self),
+            Some(Object::Method(value, name)) => methods::call(value, name, arguments, self),
+            Some(Object::Macro(object)) => self.call_macro(object, arguments),
+            Some(Object::Loop(state)) => self.recurse(state, arguments),
+            Some(Object::Joiner(separator, used)) => {
+                arguments.none("joiner")?;
+                Ok(if used.replace(true) { separator.clone() } else { "".into() })
+            }
+            Some(Object::Block(block, around)) => {
+                arguments.none(&block.name)?;
+                self.block_text(block, around.clone())
+            }
+            _ if callee.is_undefined() => Err(callee.undefined_error()),
+            _ => Err(Error::new(format!("a '{}' cannot be called", callee.type_name()))),
         }
     }
 
@@ -360,67 +340,32 @@ impl<'t> Interpreter<'t> {
         self.filter(name, value, arguments)
     }
 
-    /// A filter by its name.
-    pub(super) fn filter(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<Value> {
-        self.meter.steps(1)?;
-        if let Some((_, filter)) = self.options().filters.iter().find(|(known, _)| *known == name) {
-            let Value::Str(text) = &value else { return Err(Error::new(format!("{name} wants text, not '{}'", value.type_name()))) };
-            arguments.none(name)?;
-            let made = filter(&text.text).map_err(Error::new)?;
-            self.meter.memory(made.size())?;
-            return made.value(&self.meter);
-        }
-        filters::apply(name, value, arguments, self)
-    }
-
     fn test_expression(&mut self, value: &Expr, name: &Name, args: &Args) -> Result<Value> {
         let value = if matches!(&**name, "defined" | "undefined") { self.lenient(value)? } else { self.eval(value)? };
         let arguments = self.arguments(args)?;
         self.test(name, value, arguments).map(Value::Bool)
     }
 
-    /// A test by its name.
-    pub(super) fn test(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<bool> {
-        self.meter.steps(1)?;
-        predicates::apply(name, value, arguments, self)
-    }
-
-    /// A value as JSON.
-    pub(super) fn json(&mut self, value: &Value) -> Result<Json> {
-        self.meter.enter()?;
-        self.meter.memory(64)?;
-        let json = match value {
-            Value::Undefined(_) => return Err(operators::undefined(value)),
-            Value::None => Json::Null,
-            Value::Bool(value) => Json::Bool(*value),
-            Value::Int(value) => Json::Int(*value),
-            Value::Float(value) => Json::Float(*value),
-            Value::Str(text) => {
-                self.meter.memory(text.text.len())?;
-                Json::Text(text.text.to_string())
-            }
-            Value::Dict(dict) => {
-                let mut entries = Vec::new();
-                for (key, value) in &dict.entries {
-                    entries.push((print::text(key, &self.meter)?.to_string(), self.json(value)?));
+    /// Items of a generator or a loop, which are gone then.
+    fn iterate_object(&mut self, value: &Value) -> Result<Vec<Value>> {
+        match value.as_object() {
+            Some(Object::Generator(generator, _)) => match generator.replace(Generator::Items(VecDeque::new())) {
+                Generator::Items(items) => Ok(items.into()),
+                // Its value may be a filter that waits, too: each link of such a chain takes some frames of the stack.
+                Generator::Waiting(name, value, arguments) => {
+                    self.meter.enter_levels(FILTER_LEVELS)?;
+                    let items = lazy_filters::generate(name, value, arguments, self);
+                    self.meter.leave_levels(FILTER_LEVELS);
+                    items
                 }
-                Json::Map(entries)
+            },
+            Some(Object::Loop(state)) => {
+                let items = self.rest_of_loop(state)?;
+                state.index.set(state.index.get() + items.len());
+                items.into_iter().map(|item| Value::tuple(vec![item, value.clone()], &self.meter)).collect()
             }
-            other => {
-                let items = self.iterate(other)?;
-                Json::List(items.iter().map(|item| self.json(item)).collect::<Result<_>>()?)
-            }
-        };
-        self.meter.leave();
-        Ok(json)
-    }
-
-    /// All items of a value. Those of a generator are gone then.
-    pub(super) fn iterate(&mut self, value: &Value) -> Result<Vec<Value>> {
-        let items = self.iterate_unpaid(value)?;
-        self.meter.memory(items.len() * size_of::<Value>())?;
-        self.meter.steps(items.len() / 8)?;
-        Ok(items)
+            _ => Err(Error::new(format!("a '{}' cannot be looped over", value.type_name()))),
+        }
     }
 
     fn iterate_unpaid(&mut self, value: &Value) -> Result<Vec<Value>> {
@@ -439,38 +384,76 @@ impl<'t> Interpreter<'t> {
                 dict.entries.iter().map(pair).collect::<Result<_>>()?
             }
             Value::Range(range) => (0..range.len()).map(|index| range.at(index)).collect(),
-            Value::Object(object) => match &**object {
-                Object::Generator(generator, _) => match generator.replace(Generator::Items(VecDeque::new())) {
-                    Generator::Items(items) => items.into(),
-                    // Its value may be a filter that waits, too: each link of such a chain takes some frames of the stack.
-                    Generator::Waiting(name, value, arguments) => {
-                        self.meter.enter_levels(FILTER_LEVELS)?;
-                        let items = filters::generate(name, value, arguments, self);
-                        self.meter.leave_levels(FILTER_LEVELS);
-                        items?
-                    }
-                },
-                Object::Loop(state) => {
-                    let items = self.rest_of_loop(state)?;
-                    state.index.set(state.index.get() + items.len());
-                    items.into_iter().map(|item| Value::tuple(vec![item, value.clone()], &self.meter)).collect::<Result<_>>()?
-                }
-                other => return Err(Error::new(format!("a '{}' cannot be looped over", other.type_name()))),
-            },
+            Value::Object(_) => return self.iterate_object(value),
             other => return Err(Error::new(format!("a '{}' cannot be looped over", other.type_name()))),
         })
     }
+}
 
-    /// The first item of a value; only that one of a generator is gone then.
-    pub(super) fn first(&mut self, value: &Value) -> Result<Option<Value>> {
-        let mut items: VecDeque<Value> = self.iterate(value)?.into();
-        let first = items.pop_front();
-        if let Value::Object(object) = value
-            && let Object::Generator(generator, _) = &**object
-        {
-            *generator.borrow_mut() = Generator::Items(items);
+impl Runtime for Interpreter<'_> {
+    fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    fn options(&self) -> &Options {
+        &self.template.options
+    }
+
+    fn escapes_calls(&self) -> bool {
+        self.escapes_calls
+    }
+
+    fn block(&self, name: &str) -> Option<Arc<Block>> {
+        self.template.blocks.get(name).cloned()
+    }
+
+    fn object(&mut self, object: Object) -> Result<Value> {
+        self.meter.memory(200)?;
+        let object = Rc::new(object);
+        self.objects.push(object.clone());
+        Ok(Value::Object(object))
+    }
+
+    fn iterate(&mut self, value: &Value) -> Result<Vec<Value>> {
+        let items = self.iterate_unpaid(value)?;
+        self.meter.memory(items.len() * size_of::<Value>())?;
+        self.meter.steps(items.len() / 8)?;
+        Ok(items)
+    }
+
+    fn loop_attribute(&mut self, state: &LoopObject, name: &str) -> Result<Option<Value>> {
+        let index = state.index.get();
+        Ok(Some(match name {
+            "index0" => index.into(),
+            "index" => (index + 1).into(),
+            "first" => (index == 0).into(),
+            "depth0" => state.depth.into(),
+            "depth" => (state.depth + 1).into(),
+            "length" => self.length(state)?.into(),
+            "revindex" => (self.length(state)? - index).into(),
+            "revindex0" => (self.length(state)? - index - 1).into(),
+            "last" => self.peek(state)?.is_none().into(),
+            "nextitem" => self.peek(state)?.unwrap_or_else(|| Value::missing("there is no next item")),
+            "previtem" => state.previous.borrow().clone().unwrap_or_else(|| Value::missing("there is no previous item")),
+            _ => return Ok(None),
+        }))
+    }
+
+    fn filter(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<Value> {
+        self.meter.steps(1)?;
+        if let Some((_, filter)) = self.template.options.filters.iter().find(|(known, _)| *known == name) {
+            let Value::Str(text) = &value else { return Err(Error::new(format!("{name} wants text, not '{}'", value.type_name()))) };
+            arguments.none(name)?;
+            let made = filter(&text.text).map_err(Error::new)?;
+            self.meter.memory(made.size())?;
+            return made.value(&self.meter);
         }
-        Ok(first)
+        filters::apply(name, value, arguments, self)
+    }
+
+    fn test(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<bool> {
+        self.meter.steps(1)?;
+        predicates::apply(name, value, arguments, self)
     }
 }
 

@@ -1,11 +1,10 @@
 //! JSON as Python writes it.
 
-use super::arguments::Arguments;
-use super::interpret::Interpreter;
+use super::arguments::{Arguments, is_true, wants_text};
 use super::meter::Meter;
 use super::number::float_repr;
 use super::operators::less;
-use super::text::wants_text;
+use super::runtime::Runtime;
 use super::value::{Dict, Value};
 use super::{Error, Result};
 
@@ -19,12 +18,12 @@ struct Layout {
 }
 
 /// The filter `tojson`: that of transformers, or jinja2's own for HTML.
-pub(super) fn filter(value: &Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+pub(super) fn filter(value: &Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let mut out = String::new();
-    if !interpreter.options().chat {
+    if !runtime.options().chat {
         let [indent] = arguments.bind("tojson", ["indent"], 0)?;
         let layout = Layout { ascii: true, indent: indentation(indent)?, item: ", ".into(), key: ": ".into(), sorted: true };
-        layout.write(value, 0, &mut out, &interpreter.meter)?;
+        layout.write(value, 0, &mut out, runtime.meter())?;
         let out = out.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026").replace('\'', "\\u0027");
         return Ok(Value::text(out, true));
     }
@@ -33,13 +32,12 @@ pub(super) fn filter(value: &Value, arguments: Arguments, interpreter: &mut Inte
     let [item, key] = match separators {
         None | Some(Value::None) => [if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string()],
         Some(pair) => {
-            let pair = <[Value; 2]>::try_from(interpreter.iterate(&pair)?).map_err(|_| Error::new("separators are two: of items and of keys"))?;
+            let pair = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| Error::new("separators are two: of items and of keys"))?;
             let [item, key] = pair.map(|separator| wants_text(Some(separator), "tojson").map(|text| text.text.to_string()));
             [item?, key?]
         }
     };
-    let on = |value: Option<Value>| value.is_some_and(|value| value.truth());
-    Layout { ascii: on(ascii), indent, item, key, sorted: on(sorted) }.write(value, 0, &mut out, &interpreter.meter)?;
+    Layout { ascii: is_true(ascii), indent, item, key, sorted: is_true(sorted) }.write(value, 0, &mut out, runtime.meter())?;
     Ok(out.into())
 }
 

@@ -1,109 +1,87 @@
 //! Filters of lists and mappings.
 
-use super::arguments::Arguments;
-use super::filters;
-use super::interpret::Interpreter;
-use super::object::Object;
-use super::operators::{equal, less};
-use super::text::{wants_int, wants_text};
-use super::value::{Text, Value};
-use super::{Error, Result, markup, print};
-use std::collections::HashSet;
+use super::arguments::{Arguments, is_true, wants_text};
+use super::ast::Binary;
+use super::getter::Getter;
+use super::meter::Meter;
+use super::object::{Generator, Object};
+use super::operators::{binary, equal, less};
+use super::runtime::Runtime;
+use super::value::Value;
+use super::{Error, Result, lazy_filters, markup, print};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// A value through a filter.
-pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     match name {
         "first" => {
             arguments.none(name)?;
-            let first = interpreter.first(&value)?;
-            Ok(first.unwrap_or_else(|| Value::missing("there is no first item: the list is empty")))
+            Ok(first(&value, runtime)?.unwrap_or_else(|| Value::missing("there is no first item: the list is empty")))
         }
         "last" => {
             arguments.none(name)?;
-            if matches!(&value, Value::Object(object) if matches!(**object, Object::Generator(..))) {
+            if matches!(value.as_object(), Some(Object::Generator(..))) {
                 return Err(Error::new("last wants a list, not a generator; put list in front of it"));
             }
-            let last = interpreter.iterate(&value)?.pop();
+            let last = runtime.iterate(&value)?.pop();
             Ok(last.unwrap_or_else(|| Value::missing("there is no last item: the list is empty")))
         }
         "list" => {
             arguments.none(name)?;
-            let items = interpreter.iterate(&value)?;
-            Value::list(items, &interpreter.meter)
+            let items = runtime.iterate(&value)?;
+            Value::list(items, runtime.meter())
         }
         "reverse" => {
             arguments.none(name)?;
-            filters::reversed(value, interpreter)
+            lazy_filters::reversed(value, runtime)
         }
         "random" => {
             arguments.none(name)?;
-            let items = interpreter.iterate(&value)?;
+            let items = runtime.iterate(&value)?;
             match &items[..] {
                 [] => Ok(Value::missing("there is no random item: the list is empty")),
                 [only] => Ok(only.clone()),
                 _ => Err(Error::new("random gives another text each time, which is not supported")),
             }
         }
-        "join" => join(value, arguments, interpreter),
+        "join" => join(value, arguments, runtime),
         "sum" => {
             let [attribute, start] = arguments.bind(name, ["attribute", "start"], 0)?;
             let getter = Getter::new(attribute, false, None)?;
-            let mut items = interpreter.iterate(&value)?;
+            let mut items = runtime.iterate(&value)?;
             for item in &mut items {
-                *item = getter.get(item, interpreter)?;
+                *item = getter.get(item, runtime)?;
             }
-            filters::sum(items, start.unwrap_or(Value::Int(0)), interpreter)
+            sum(items, start.unwrap_or(Value::Int(0)), runtime.meter())
         }
-        "min" | "max" => extreme(name, value, arguments, interpreter),
-        "sort" => sort(value, arguments, interpreter),
-        "dictsort" => sort_dict(value, arguments, interpreter),
-        _ => group(value, arguments, interpreter),
+        "min" | "max" => extreme(name, value, arguments, runtime),
+        "sort" => sort(value, arguments, runtime),
+        "dictsort" => sort_dict(value, arguments, runtime),
+        _ => group(value, arguments, runtime),
     }
 }
 
-/// The path that an `attribute` argument looks up in items.
-struct Getter {
-    path: Vec<Value>,
-    /// True if texts are compared in lower case.
-    lower: bool,
-    default: Option<Value>,
+/// The first item of a value; only that one of a generator is gone then.
+fn first(value: &Value, runtime: &mut dyn Runtime) -> Result<Option<Value>> {
+    let mut items: VecDeque<Value> = runtime.iterate(value)?.into();
+    let first = items.pop_front();
+    if let Some(Object::Generator(generator, _)) = value.as_object() {
+        *generator.borrow_mut() = Generator::Items(items);
+    }
+    Ok(first)
 }
 
-impl Getter {
-    fn new(attribute: Option<Value>, lower: bool, default: Option<Value>) -> Result<Self> {
-        let path = match attribute {
-            None | Some(Value::None) => Vec::new(),
-            Some(Value::Str(text)) => parts(&text.text),
-            Some(other) => vec![other],
-        };
-        fn parts(path: &str) -> Vec<Value> {
-            let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-            path.split('.').map(|part| part.parse::<i128>().ok().filter(|_| digits(part)).map_or_else(|| part.into(), Value::Int)).collect()
-        }
-        Ok(Self { path, lower, default: default.filter(|default| !matches!(default, Value::None)) })
+/// A sum, from a value on.
+fn sum(items: Vec<Value>, start: Value, meter: &Meter) -> Result<Value> {
+    if matches!(start, Value::Str(_) | Value::Bytes(_)) {
+        return Err(Error::new("sum does not join texts; join does"));
     }
-
-    fn get(&self, item: &Value, interpreter: &mut Interpreter<'_>) -> Result<Value> {
-        let mut value = item.clone();
-        for part in &self.path {
-            value = interpreter.item(&value, part)?;
-            if let (true, Some(default)) = (value.is_undefined(), &self.default) {
-                value = default.clone();
-            }
-        }
-        match value {
-            Value::Str(Text { text, safe }) if self.lower => {
-                interpreter.meter.memory(text.len())?;
-                Ok(Value::text(text.to_lowercase(), safe))
-            }
-            other => Ok(other),
-        }
-    }
+    items.into_iter().try_fold(start, |sum, item| binary(Binary::Add, &sum, &item, meter))
 }
 
 /// Sorts as Python does: stable, and by `<` alone.
-fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool, interpreter: &Interpreter<'_>) -> Result<Vec<(Value, Value)>> {
+fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool, meter: &Meter) -> Result<Vec<(Value, Value)>> {
     if reverse {
         keyed.reverse();
     }
@@ -113,8 +91,8 @@ fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool, interpreter: &Interpret
         for run in keyed.chunks(2 * width) {
             let (mut left, mut right) = run.split_at(width.min(run.len()));
             while let ([a, ..], [b, ..]) = (left, right) {
-                interpreter.meter.steps(1)?;
-                let from = if less(&b.0, &a.0, &interpreter.meter)? { &mut right } else { &mut left };
+                meter.steps(1)?;
+                let from = if less(&b.0, &a.0, meter)? { &mut right } else { &mut left };
                 merged.push(from[0].clone());
                 *from = &from[1..];
             }
@@ -130,27 +108,23 @@ fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool, interpreter: &Interpret
     Ok(keyed)
 }
 
-fn truth(value: Option<Value>) -> bool {
-    value.is_some_and(|value| value.truth())
-}
-
-fn sort(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn sort(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [reverse, case_sensitive, attribute] = arguments.bind("sort", ["reverse", "case_sensitive", "attribute"], 0)?;
-    let lower = !truth(case_sensitive);
+    let lower = !is_true(case_sensitive);
     let getters = match attribute {
         Some(Value::Str(text)) => text.text.split(',').map(|part| Getter::new(Some(part.into()), lower, None)).collect::<Result<Vec<_>>>()?,
         other => vec![Getter::new(other, lower, None)?],
     };
     let mut keyed = Vec::new();
-    for item in interpreter.iterate(&value)? {
-        let key = getters.iter().map(|getter| getter.get(&item, interpreter)).collect::<Result<Vec<_>>>()?;
-        keyed.push((Value::list(key, &interpreter.meter)?, item));
+    for item in runtime.iterate(&value)? {
+        let key = getters.iter().map(|getter| getter.get(&item, runtime)).collect::<Result<Vec<_>>>()?;
+        keyed.push((Value::list(key, runtime.meter())?, item));
     }
-    let sorted = sorted(keyed, truth(reverse), interpreter)?;
-    Value::list(sorted.into_iter().map(|(_, item)| item).collect(), &interpreter.meter)
+    let sorted = sorted(keyed, is_true(reverse), runtime.meter())?;
+    Value::list(sorted.into_iter().map(|(_, item)| item).collect(), runtime.meter())
 }
 
-fn sort_dict(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn sort_dict(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [case_sensitive, by, reverse] = arguments.bind("dictsort", ["case_sensitive", "by", "reverse"], 0)?;
     let by = by.map_or(Ok("key".into()), |by| wants_text(Some(by), "dictsort").map(|text| text.text))?;
     let place = match &*by {
@@ -158,32 +132,27 @@ fn sort_dict(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'
         "value" => 1,
         _ => return Err(Error::new("dictsort sorts by key or by value")),
     };
-    let Value::Dict(dict) = &value else { return Err(no_mapping("dictsort", &value)) };
-    let getter = Getter::new(Some(Value::Int(place)), !truth(case_sensitive), None)?;
+    let Value::Dict(dict) = &value else { return Err(value.mismatch("dictsort wants a mapping")) };
+    let getter = Getter::new(Some(Value::Int(place)), !is_true(case_sensitive), None)?;
     let mut keyed = Vec::new();
     for (key, value) in &dict.entries {
-        let pair = Value::tuple(vec![key.clone(), value.clone()], &interpreter.meter)?;
-        keyed.push((getter.get(&pair, interpreter)?, pair));
+        let pair = Value::tuple(vec![key.clone(), value.clone()], runtime.meter())?;
+        keyed.push((getter.get(&pair, runtime)?, pair));
     }
-    let sorted = sorted(keyed, truth(reverse), interpreter)?;
-    Value::list(sorted.into_iter().map(|(_, pair)| pair).collect(), &interpreter.meter)
+    let sorted = sorted(keyed, is_true(reverse), runtime.meter())?;
+    Value::list(sorted.into_iter().map(|(_, pair)| pair).collect(), runtime.meter())
 }
 
-/// The error of a value that is no mapping.
-pub(super) fn no_mapping(name: &str, value: &Value) -> Error {
-    if value.is_undefined() { super::operators::undefined(value) } else { Error::new(format!("{name} wants a mapping, not '{}'", value.type_name())) }
-}
-
-fn extreme(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn extreme(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [case_sensitive, attribute] = arguments.bind(name, ["case_sensitive", "attribute"], 0)?;
-    let getter = Getter::new(attribute, !truth(case_sensitive), None)?;
+    let getter = Getter::new(attribute, !is_true(case_sensitive), None)?;
     let mut best: Option<(Value, Value)> = None;
-    for item in interpreter.iterate(&value)? {
-        let key = getter.get(&item, interpreter)?;
+    for item in runtime.iterate(&value)? {
+        let key = getter.get(&item, runtime)?;
         let better = match &best {
             None => true,
-            Some((other, _)) if name == "min" => less(&key, other, &interpreter.meter)?,
-            Some((other, _)) => less(other, &key, &interpreter.meter)?,
+            Some((other, _)) if name == "min" => less(&key, other, runtime.meter())?,
+            Some((other, _)) => less(other, &key, runtime.meter())?,
         };
         if better {
             best = Some((key, item));
@@ -192,165 +161,51 @@ fn extreme(name: &str, value: Value, arguments: Arguments, interpreter: &mut Int
     Ok(best.map_or_else(|| Value::missing("there is no such item: the list is empty"), |(_, item)| item))
 }
 
-fn group(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn group(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [attribute, default, case_sensitive] = arguments.bind("groupby", ["attribute", "default", "case_sensitive"], 1)?;
-    let lower = !truth(case_sensitive);
+    let lower = !is_true(case_sensitive);
     let getter = Getter::new(attribute.clone(), lower, default.clone())?;
     let named = Getter::new(attribute, false, default)?;
     let mut keyed = Vec::new();
-    for item in interpreter.iterate(&value)? {
-        keyed.push((getter.get(&item, interpreter)?, item));
+    for item in runtime.iterate(&value)? {
+        keyed.push((getter.get(&item, runtime)?, item));
     }
     let mut groups: Vec<(Value, Vec<Value>)> = Vec::new();
-    for (key, item) in sorted(keyed, false, interpreter)? {
+    for (key, item) in sorted(keyed, false, runtime.meter())? {
         match groups.last_mut() {
-            Some((other, items)) if equal(other, &key, &interpreter.meter)? => items.push(item),
+            Some((other, items)) if equal(other, &key, runtime.meter())? => items.push(item),
             _ => groups.push((key, vec![item])),
         }
     }
     let mut out = Vec::new();
     for (key, items) in groups {
         // Its first item's own writing of the key.
-        let key = if lower { named.get(&items[0], interpreter)? } else { key };
-        let items = Value::list(items, &interpreter.meter)?;
-        out.push(Value::group(vec![key, items], &interpreter.meter)?);
+        let key = if lower { named.get(&items[0], runtime)? } else { key };
+        let items = Value::list(items, runtime.meter())?;
+        out.push(Value::group(vec![key, items], runtime.meter())?);
     }
-    Value::list(out, &interpreter.meter)
+    Value::list(out, runtime.meter())
 }
 
-fn join(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn join(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [separator, attribute] = arguments.bind("join", ["d", "attribute"], 0)?;
     let separator = separator.unwrap_or_else(|| "".into());
     let getter = Getter::new(attribute, false, None)?;
-    let mut items = interpreter.iterate(&value)?;
+    let mut items = runtime.iterate(&value)?;
     for item in &mut items {
-        *item = getter.get(item, interpreter)?;
+        *item = getter.get(item, runtime)?;
     }
-    let safe = interpreter.escapes_calls && (separator.is_safe() || items.iter().any(Value::is_safe));
-    let text = |value: &Value| if safe { markup::escape_value(value, &interpreter.meter) } else { Ok(value.clone()) };
+    let safe = runtime.escapes_calls() && (separator.is_safe() || items.iter().any(Value::is_safe));
+    let text = |value: &Value| if safe { markup::escape_value(value, runtime.meter()) } else { Ok(value.clone()) };
     let separator = text(&separator)?;
     let mut out = String::new();
     for (n, item) in items.iter().enumerate() {
         if n > 0 {
-            print::write(&separator, &mut out, &interpreter.meter)?;
+            print::write(&separator, &mut out, runtime.meter())?;
         }
-        print::write(&text(item)?, &mut out, &interpreter.meter)?;
+        print::write(&text(item)?, &mut out, runtime.meter())?;
     }
     let joined: Arc<str> = out.into();
-    interpreter.meter.lend_text(&joined, joined.len())?;
+    runtime.meter().lend_text(&joined, joined.len())?;
     Ok(Value::text(joined, safe))
-}
-
-/// `map`: an attribute of each item, or each item through a filter.
-pub(super) fn map(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<Value>> {
-    if !value.truth() {
-        return Ok(Vec::new());
-    }
-    let Arguments { mut positional, mut named } = arguments;
-    if positional.is_empty() && named.iter().any(|(name, _)| &**name == "attribute") {
-        let mut take = |wanted: &str| named.iter().position(|(name, _)| **name == *wanted).map(|at| named.remove(at).1);
-        let (attribute, default) = (take("attribute"), take("default"));
-        if let Some((name, _)) = named.first() {
-            return Err(Error::new(format!("map has no argument '{name}'")));
-        }
-        let getter = Getter::new(attribute, false, default)?;
-        let items = interpreter.iterate(&value)?;
-        return items.iter().map(|item| getter.get(item, interpreter)).collect();
-    }
-    if positional.is_empty() {
-        return Err(Error::new("map wants a filter or an attribute"));
-    }
-    let name = wants_text(Some(positional.remove(0)), "map")?.text;
-    let arguments = Arguments { positional, named };
-    let items = interpreter.iterate(&value)?;
-    items.into_iter().map(|item| interpreter.filter(&name, item, arguments.clone())).collect()
-}
-
-/// `select`, `reject`, and both by an attribute.
-pub(super) fn select(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<Value>> {
-    if !value.truth() {
-        return Ok(Vec::new());
-    }
-    let Arguments { positional, named } = arguments;
-    let mut positional = positional.into_iter();
-    let getter = match name.ends_with("attr") {
-        true => Getter::new(Some(positional.next().ok_or_else(|| Error::new(format!("{name} wants an attribute")))?), false, None)?,
-        false => Getter::new(None, false, None)?,
-    };
-    let test: Option<Arc<str>> = positional.next().map(|test| wants_text(Some(test), name)).transpose()?.map(|text| text.text);
-    let arguments = Arguments { positional: positional.collect(), named };
-    let mut taken = Vec::new();
-    for item in interpreter.iterate(&value)? {
-        let subject = getter.get(&item, interpreter)?;
-        let passes = match &test {
-            Some(test) => interpreter.test(test, subject, arguments.clone())?,
-            None => subject.truth(),
-        };
-        if passes == name.starts_with("select") {
-            taken.push(item);
-        }
-    }
-    Ok(taken)
-}
-
-/// `unique`: the first of items that are equal.
-pub(super) fn unique(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<Value>> {
-    let [case_sensitive, attribute] = arguments.bind("unique", ["case_sensitive", "attribute"], 0)?;
-    let getter = Getter::new(attribute, !truth(case_sensitive), None)?;
-    let (mut seen, mut taken) = (HashSet::new(), Vec::new());
-    for item in interpreter.iterate(&value)? {
-        interpreter.meter.memory(64)?;
-        if seen.insert(getter.get(&item, interpreter)?.key(&interpreter.meter)?) {
-            taken.push(item);
-        }
-    }
-    Ok(taken)
-}
-
-/// `batch`: lists of so many items. As in Python a list is full when its length equals the number, whatever that is.
-pub(super) fn batch(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<Value>> {
-    let [count, fill] = arguments.bind("batch", ["linecount", "fill_with"], 1)?;
-    let count = count.unwrap_or(Value::None);
-    let mut lists = Vec::new();
-    let mut list = Vec::new();
-    for item in interpreter.iterate(&value)? {
-        if equal(&list.len().into(), &count, &interpreter.meter)? {
-            lists.push(Value::list(std::mem::take(&mut list), &interpreter.meter)?);
-        }
-        list.push(item);
-    }
-    if let Some(fill) = fill.filter(|fill| !list.is_empty() && !matches!(fill, Value::None))
-        && less(&list.len().into(), &count, &interpreter.meter)?
-    {
-        let count = usize::try_from(wants_int(Some(count), 0, "batch")?).unwrap_or(0);
-        interpreter.meter.text(count.checked_mul(size_of::<Value>()))?;
-        list.resize(count, fill);
-    }
-    if !list.is_empty() {
-        lists.push(Value::list(list, &interpreter.meter)?);
-    }
-    Ok(lists)
-}
-
-/// `slice`: so many lists.
-pub(super) fn slices(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Vec<Value>> {
-    let [count, fill] = arguments.bind("slice", ["slices", "fill_with"], 1)?;
-    let count = wants_int(count, 0, "slice")?;
-    let fill = fill.filter(|fill| !matches!(fill, Value::None));
-    let items = interpreter.iterate(&value)?;
-    if count == 0 {
-        return Err(Error::new("slice cannot make 0 lists"));
-    }
-    let count = usize::try_from(count).unwrap_or(0);
-    interpreter.meter.text(count.checked_mul(size_of::<Value>()))?;
-    let (size, more) = (items.len() / count.max(1), items.len() % count.max(1));
-    let mut rest = &items[..];
-    let mut lists = Vec::new();
-    for n in 0..count {
-        let (list, after) = rest.split_at(size + usize::from(n < more));
-        let fill = fill.clone().filter(|_| n >= more);
-        lists.push(Value::list(list.iter().cloned().chain(fill).collect(), &interpreter.meter)?);
-        rest = after;
-    }
-    Ok(lists)
 }

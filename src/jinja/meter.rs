@@ -1,7 +1,7 @@
 //! Bounds of what a template may spend: it comes with a file and is not trusted.
 
-use super::value::Items;
 use super::{Error, ErrorKind, Result};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ struct Loans {
 #[derive(Debug)]
 enum Loan {
     Text(std::sync::Weak<str>),
-    Items(std::rc::Weak<Items>),
+    Items(std::rc::Weak<dyn Any>),
 }
 
 impl Loan {
@@ -95,8 +95,8 @@ impl Meter {
     }
 
     /// The same of a list or tuple.
-    pub(super) fn lend_items(&self, items: &Rc<Items>, paid: usize) -> Result<()> {
-        if paid < LEAST { Ok(()) } else { self.lend(Loan::Items(Rc::downgrade(items)), paid) }
+    pub(super) fn lend_items<T: Any>(&self, items: &Rc<T>, paid: usize) -> Result<()> {
+        if paid < LEAST { Ok(()) } else { self.lend(Loan::Items(Rc::<T>::downgrade(items)), paid) }
     }
 
     fn lend(&self, loan: Loan, paid: usize) -> Result<()> {

@@ -6,48 +6,79 @@
 //! has no `%` for text, `generation`, `varargs` of macros or methods in front of keys, and its
 //! callbacks reach neither its grammar nor its operators.
 
-mod arguments;
+// Each uses only those above it. A template as a tree:
+
 mod ast;
-mod attributes;
-mod clock;
-mod encodings;
-mod expressions;
-mod filters;
-mod folding;
-mod format;
-mod frames;
-mod functions;
-mod input;
-mod interpret;
-mod json;
-mod lexer;
-mod list_filters;
-mod markup;
-mod meter;
-mod names;
-mod number;
-mod object;
-mod operators;
-mod parser;
-mod predicates;
-mod pretty;
-mod print;
-mod scope;
-mod spec;
-mod statements;
-mod text;
-mod text_filters;
 mod unicode;
-mod urlize;
+
+mod lexer;
+mod names;
+
+mod frames;
+mod parser;
+
+mod expressions;
+
+// Values, and what is done with them alone:
+
+mod meter;
+mod number;
 mod value;
 mod wrap;
+
+mod arguments;
+mod clock;
+mod encodings;
+mod scope;
+
+mod object;
+
+mod print;
+
+mod markup;
+mod pretty;
+mod spec;
+
+mod percent;
+
+mod operators;
+
+// Filters, tests, functions and methods, which ask the template that runs:
+
+mod runtime;
+
+mod attributes;
+mod functions;
+mod input;
+mod json;
+mod urlize;
+
+mod braces;
+mod getter;
+
+mod lazy_filters;
+mod text;
+
+mod list_filters;
+mod methods;
+mod text_filters;
+
+mod filters;
+mod predicates;
+
+// The template that runs:
+
+mod interpret;
+
+mod folding;
+mod statements;
 
 pub use input::Json;
 pub use lexer::Syntax;
 pub use unicode::is_space;
 
 use ast::{Block, Expr, Frame, Stmt, StmtKind};
-use interpret::{CHAT_FUNCTIONS, FUNCTIONS, Interpreter};
+use interpret::Interpreter;
 use meter::Meter;
 use names::Known;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -181,7 +212,7 @@ impl Expression {
     pub fn eval(&self, variables: &[(&str, &Json)]) -> Result<Json> {
         let mut interpreter = self.template.start(variables)?;
         let value = interpreter.eval(&self.expression)?;
-        interpreter.json(&value)
+        Json::of(&value, &mut interpreter)
     }
 
     /// Names that it reads, without those of jinja2 itself.
@@ -191,7 +222,7 @@ impl Expression {
 }
 
 fn without_functions(mut names: BTreeSet<String>) -> BTreeSet<String> {
-    names.retain(|name| !FUNCTIONS.iter().chain(&CHAT_FUNCTIONS).any(|function| function == name));
+    names.retain(|name| !functions::NAMES.iter().chain(&functions::CHAT).any(|function| function == name));
     names
 }
 

@@ -3,7 +3,8 @@
 use super::arguments::Arguments;
 use super::ast::{Block, For, Macro, Name};
 use super::scope::Scope;
-use super::value::Value;
+use super::value::{AnyObject, Value};
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -80,9 +81,8 @@ pub(super) enum Generator {
     Items(VecDeque<Value>),
 }
 
-impl Object {
-    /// The name of its type in Python.
-    pub(super) fn type_name(&self) -> &'static str {
+impl AnyObject for Object {
+    fn type_name(&self) -> &'static str {
         match self {
             Object::Function(_) => "function",
             Object::Method(..) => "builtin_function_or_method",
@@ -96,7 +96,18 @@ impl Object {
             Object::Block(..) => "BlockReference",
         }
     }
+}
 
+impl Value {
+    /// An object, if it is one.
+    pub(super) fn as_object(&self) -> Option<&Object> {
+        let Value::Object(object) = self else { return None };
+        let object: &dyn Any = &**object;
+        object.downcast_ref()
+    }
+}
+
+impl Object {
     /// Returns true if it can be called.
     pub(super) fn is_callable(&self) -> bool {
         matches!(self, Object::Function(_) | Object::Method(..) | Object::Macro(_) | Object::Loop(_) | Object::Joiner(..) | Object::Block(..))

@@ -4,19 +4,10 @@ use super::ast::{Binary, Comparison};
 use super::meter::Meter;
 use super::number::{compare_int_float, float_divmod, float_pow, int_divmod, int_pow, too_large};
 use super::value::{Items, Range, Text, Value, View};
-use super::{Error, ErrorKind, Result, format, markup};
+use super::{Error, Result, markup, percent};
 use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
-
-/// The error of using what is not there.
-pub(super) fn undefined(value: &Value) -> Error {
-    let message = match value {
-        Value::Undefined(missing) => missing.0.clone(),
-        other => format!("{} is defined", other.described()),
-    };
-    Error { kind: ErrorKind::Undefined, ..Error::new(message) }
-}
 
 /// A number of either kind.
 enum Number {
@@ -41,10 +32,10 @@ fn float(number: &Number) -> f64 {
 /// `left operator right`.
 pub(super) fn binary(operator: Binary, left: &Value, right: &Value, meter: &Meter) -> Result<Value> {
     if let (Value::Str(text), Binary::Mod) = (left, operator) {
-        return format::percent(text, right, meter);
+        return percent::format(text, right, meter);
     }
     if let Some(missing) = [left, right].into_iter().find(|value| value.is_undefined()) {
-        return Err(undefined(missing));
+        return Err(missing.undefined_error());
     }
     if let (Some(a), Some(b)) = (number(left), number(right)) {
         return arithmetic(operator, a, b);
@@ -156,7 +147,7 @@ pub(super) fn sign(negative: bool, value: &Value) -> Result<Value> {
         Some(Number::Int(value)) if negative => value.checked_neg().map(Value::Int).ok_or_else(too_large),
         Some(Number::Int(value)) => Ok(Value::Int(value)),
         Some(Number::Float(value)) => Ok(Value::Float(if negative { -value } else { value })),
-        None if value.is_undefined() => Err(undefined(value)),
+        None if value.is_undefined() => Err(value.undefined_error()),
         None => Err(Error::new(format!("a {} has no sign", value.type_name()))),
     }
 }
@@ -243,7 +234,7 @@ fn order(left: &Value, right: &Value, symbol: &str, meter: &Meter) -> Result<Opt
             Ok(Some(a.items.len().cmp(&b.items.len())))
         }),
         _ => match [left, right].into_iter().find(|value| value.is_undefined()) {
-            Some(missing) => Err(undefined(missing)),
+            Some(missing) => Err(missing.undefined_error()),
             None => Err(Error::new(format!("'{symbol}' cannot compare '{}' and '{}'", left.type_name(), right.type_name()))),
         },
     }
@@ -346,7 +337,7 @@ pub(super) fn item(value: &Value, index: &Value, meter: &Meter) -> Result<Option
         (0..length).contains(&index).then_some(index as usize)
     };
     Ok(match value {
-        Value::Undefined(_) => return Err(undefined(value)),
+        Value::Undefined(_) => return Err(value.undefined_error()),
         Value::Dict(dict) => index.key(meter).ok().and_then(|key| dict.get(&key).cloned()),
         Value::List(items) | Value::Tuple(items) => at(items.items.len()).map(|at| items.items[at].clone()),
         Value::Str(text) => {
@@ -363,7 +354,7 @@ pub(super) fn item(value: &Value, index: &Value, meter: &Meter) -> Result<Option
 /// `value[start:stop:step]`; none if a value of its type has no slices, or none with such bounds.
 pub(super) fn slice(value: &Value, bounds: &[Option<Value>; 3], meter: &Meter) -> Result<Option<Value>> {
     if value.is_undefined() {
-        return Err(undefined(value));
+        return Err(value.undefined_error());
     }
     if !matches!(value, Value::Str(_) | Value::Bytes(_) | Value::List(_) | Value::Tuple(_) | Value::Range(_)) {
         return Ok(None);

@@ -2,9 +2,10 @@
 
 use super::arguments::Arguments;
 use super::ast::{Binary, Comparison};
-use super::interpret::Interpreter;
+use super::meter::Meter;
 use super::object::Object;
 use super::operators::{binary, compare, equal};
+use super::runtime::Runtime;
 use super::value::Value;
 use super::{Error, Result, filters, print, text};
 
@@ -52,7 +53,7 @@ pub(super) const TESTS: [&str; 39] = [
 ];
 
 /// Returns true if a value passes a test.
-pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<bool> {
+pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<bool> {
     let comparison = match name {
         "==" | "eq" | "equalto" => Some(Comparison::Eq),
         "!=" | "ne" => Some(Comparison::Ne),
@@ -65,12 +66,12 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
     };
     if let Some(comparison) = comparison {
         let [other] = arguments.bind(name, [if name == "in" { "seq" } else { "" }], 1)?;
-        return compare(comparison, &value, &other.unwrap_or(Value::None), &interpreter.meter);
+        return compare(comparison, &value, &other.unwrap_or(Value::None), runtime.meter());
     }
     match name {
         "divisibleby" => {
             let [number] = arguments.bind(name, ["num"], 1)?;
-            return rest_is(&value, &number.unwrap_or(Value::None), 0, interpreter);
+            return rest_is(&value, &number.unwrap_or(Value::None), 0, runtime.meter());
         }
         "sameas" => {
             let [other] = arguments.bind(name, ["other"], 1)?;
@@ -79,12 +80,12 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
         _ => arguments.none(name)?,
     }
     Ok(match name {
-        "odd" => rest_is(&value, &Value::Int(2), 1, interpreter)?,
-        "even" => rest_is(&value, &Value::Int(2), 0, interpreter)?,
+        "odd" => rest_is(&value, &Value::Int(2), 1, runtime.meter())?,
+        "even" => rest_is(&value, &Value::Int(2), 0, runtime.meter())?,
         "defined" => !value.is_undefined(),
         "undefined" => value.is_undefined(),
-        "filter" | "test" if value.key(&interpreter.meter).is_err() => return Err(Error::new(format!("unhashable type: '{}'", value.type_name()))),
-        "filter" => value.as_str().is_some_and(|name| filters::is_known(name, interpreter.options())),
+        "filter" | "test" if value.key(runtime.meter()).is_err() => return Err(Error::new(format!("unhashable type: '{}'", value.type_name()))),
+        "filter" => value.as_str().is_some_and(|name| filters::is_known(name, runtime.options())),
         "test" => value.as_str().is_some_and(|name| TESTS.contains(&name)),
         "none" => matches!(value, Value::None),
         "boolean" => matches!(value, Value::Bool(_)),
@@ -95,27 +96,24 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
         "number" => matches!(value, Value::Bool(_) | Value::Int(_) | Value::Float(_)),
         "string" => matches!(value, Value::Str(_)),
         "mapping" => matches!(value, Value::Dict(_)),
-        "lower" => text::is(&print::text(&value, &interpreter.meter)?, "islower"),
-        "upper" => text::is(&print::text(&value, &interpreter.meter)?, "isupper"),
+        "lower" => text::is(&print::text(&value, runtime.meter())?, "islower"),
+        "upper" => text::is(&print::text(&value, runtime.meter())?, "isupper"),
         "escaped" => value.is_safe(),
         "sequence" => {
             matches!(value, Value::Str(_) | Value::Bytes(_) | Value::List(_) | Value::Tuple(_) | Value::Dict(_) | Value::Range(_) | Value::Undefined(_))
         }
         "iterable" => match &value {
-            Value::Object(object) => matches!(**object, Object::Generator(..) | Object::Loop(_) | Object::Template(_)),
+            Value::Object(_) => matches!(value.as_object(), Some(Object::Generator(..) | Object::Loop(_) | Object::Template(_))),
             other => !matches!(other, Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_)),
         },
         // An undefined value can be called: it raises then.
-        "callable" => match &value {
-            Value::Object(object) => object.is_callable(),
-            other => other.is_undefined(),
-        },
+        "callable" => value.is_undefined() || value.as_object().is_some_and(Object::is_callable),
         _ => return Err(Error::new(format!("there is no test '{name}'"))),
     })
 }
 
 /// Returns true if the rest of a division is a number.
-fn rest_is(value: &Value, divisor: &Value, rest: i128, interpreter: &Interpreter<'_>) -> Result<bool> {
-    let found = binary(Binary::Mod, value, divisor, &interpreter.meter)?;
-    equal(&found, &Value::Int(rest), &interpreter.meter)
+fn rest_is(value: &Value, divisor: &Value, rest: i128, meter: &Meter) -> Result<bool> {
+    let found = binary(Binary::Mod, value, divisor, meter)?;
+    equal(&found, &Value::Int(rest), meter)
 }

@@ -6,7 +6,7 @@ use super::meter::Meter;
 use super::number::float_repr;
 use super::object::{LoopObject, Object};
 use super::unicode::is_printable;
-use super::value::{Dict, Items, Text, Value, View};
+use super::value::{AnyObject, Dict, Items, Text, Value, View};
 use std::sync::Arc;
 
 /// A value's `str`.
@@ -55,7 +55,7 @@ fn write_repr(value: &Value, out: &mut String, meter: &Meter) -> Result<()> {
         Value::View(dict, view) => write_view(dict, *view, out, meter)?,
         Value::Range(range) if range.step == 1 => out.push_str(&format!("range({}, {})", range.start, range.stop)),
         Value::Range(range) => out.push_str(&format!("range({}, {}, {})", range.start, range.stop, range.step)),
-        Value::Object(object) => write_object(object, out, meter)?,
+        Value::Object(_) => value.as_object().map_or(Ok(()), |object| write_object(object, out, meter))?,
     }
     meter.memory(out.len() - before)
 }

@@ -4,9 +4,10 @@ use super::arguments::Arguments;
 use super::ast::{Block, Expr, ExprKind, For, Frame, Macro, Piece, Stmt, StmtKind, Target};
 use super::interpret::Interpreter;
 use super::object::{LoopObject, MacroObject, Object};
+use super::runtime::Runtime;
 use super::scope::Scope;
 use super::value::Value;
-use super::{Error, ErrorKind, Result, markup, operators, print};
+use super::{Error, ErrorKind, Result, functions, markup, print};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -208,7 +209,7 @@ impl Interpreter<'_> {
             Target::Name(_) => Ok(()),
             Target::Tuple(targets) => targets.iter().try_for_each(|target| self.namespaces(target)),
             Target::Attribute(name, _) => match self.variable(name)? {
-                Value::Object(object) if matches!(*object, Object::Namespace(_)) => Ok(()),
+                value if matches!(value.as_object(), Some(Object::Namespace(_))) => Ok(()),
                 _ => Err(Error::new(format!("cannot assign an attribute of '{name}', which is no namespace"))),
             },
         }
@@ -223,12 +224,10 @@ impl Interpreter<'_> {
                 Ok(())
             }
             Target::Attribute(name, attribute) => {
-                super::functions::namespace_name(attribute)?;
+                functions::namespace_name(attribute)?;
                 self.meter.memory(2 * size_of::<Value>())?;
-                if let Value::Object(object) = self.variable(name)?
-                    && let Object::Namespace(attributes) = &*object
-                {
-                    super::functions::set_attribute(&mut attributes.borrow_mut(), attribute, value);
+                if let Some(Object::Namespace(attributes)) = self.variable(name)?.as_object() {
+                    functions::set_attribute(&mut attributes.borrow_mut(), attribute, value);
                 }
                 Ok(())
             }
@@ -275,8 +274,7 @@ impl Interpreter<'_> {
             node: node.clone(),
             scope: scope.clone(),
         }))?;
-        let Value::Object(object) = &value else { return Ok(Flow::Next) };
-        let Object::Loop(state) = &**object else { return Ok(Flow::Next) };
+        let Some(Object::Loop(state)) = value.as_object() else { return Ok(Flow::Next) };
         // As in Python, a loop that no item went through to its end has an `else`.
         let (mut begun, mut finished) = (false, false);
         while let Some(item) = self.next_item(state)? {
@@ -326,7 +324,7 @@ impl Interpreter<'_> {
     }
 
     /// The item behind the present one.
-    fn peek(&mut self, state: &LoopObject) -> Result<Option<Value>> {
+    pub(super) fn peek(&mut self, state: &LoopObject) -> Result<Option<Value>> {
         if state.ready.borrow().is_empty() {
             let next = self.pull(state)?;
             state.ready.borrow_mut().extend(next);
@@ -343,7 +341,7 @@ impl Interpreter<'_> {
         Ok(items)
     }
 
-    fn length(&mut self, state: &LoopObject) -> Result<usize> {
+    pub(super) fn length(&mut self, state: &LoopObject) -> Result<usize> {
         if let Some(length) = state.length.get() {
             return Ok(length);
         }
@@ -352,44 +350,6 @@ impl Interpreter<'_> {
         *state.ready.borrow_mut() = rest.into();
         state.length.set(Some(length));
         Ok(length)
-    }
-
-    /// An attribute of `loop`.
-    pub(super) fn loop_attribute(&mut self, state: &LoopObject, name: &str) -> Result<Option<Value>> {
-        let index = state.index.get();
-        Ok(Some(match name {
-            "index0" => index.into(),
-            "index" => (index + 1).into(),
-            "first" => (index == 0).into(),
-            "depth0" => state.depth.into(),
-            "depth" => (state.depth + 1).into(),
-            "length" => self.length(state)?.into(),
-            "revindex" => (self.length(state)? - index).into(),
-            "revindex0" => (self.length(state)? - index - 1).into(),
-            "last" => self.peek(state)?.is_none().into(),
-            "nextitem" => self.peek(state)?.unwrap_or_else(|| Value::missing("there is no next item")),
-            "previtem" => state.previous.borrow().clone().unwrap_or_else(|| Value::missing("there is no previous item")),
-            _ => return Ok(None),
-        }))
-    }
-
-    /// `loop.cycle(…)` and `loop.changed(…)`.
-    pub(super) fn loop_method(&mut self, state: &LoopObject, name: &str, arguments: Arguments) -> Result<Value> {
-        let Arguments { positional, named } = arguments;
-        Arguments { positional: Vec::new(), named }.none(name)?;
-        if name == "cycle" {
-            let length = positional.len().max(1);
-            return positional.get(state.index.get() % length).cloned().ok_or_else(|| Error::new("cycle wants items"));
-        }
-        let before = state.changed.borrow().clone();
-        let mut same = before.as_ref().is_some_and(|before| before.len() == positional.len());
-        for (old, new) in before.iter().flatten().zip(&positional) {
-            same = same && (old.same(new) || operators::equal(old, new, &self.meter)?);
-        }
-        if !same {
-            *state.changed.borrow_mut() = Some(positional);
-        }
-        Ok((!same).into())
     }
 
     /// `loop(items)` of a recursive loop.

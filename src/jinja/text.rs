@@ -1,95 +1,42 @@
 //! Methods of strings.
 
-use super::arguments::Arguments;
-use super::interpret::Interpreter;
+use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::meter::Meter;
+use super::runtime::Runtime;
 use super::unicode::{self, is_space};
 use super::value::{Text, Value};
-use super::{Error, Result, encodings, format, markup};
-
-/// Methods that a template may call.
-pub(super) const METHODS: [&str; 47] = [
-    "capitalize",
-    "casefold",
-    "center",
-    "count",
-    "encode",
-    "endswith",
-    "expandtabs",
-    "find",
-    "format",
-    "format_map",
-    "index",
-    "isalnum",
-    "isalpha",
-    "isascii",
-    "isdecimal",
-    "isdigit",
-    "isidentifier",
-    "islower",
-    "isnumeric",
-    "isprintable",
-    "isspace",
-    "istitle",
-    "isupper",
-    "join",
-    "ljust",
-    "lower",
-    "lstrip",
-    "maketrans",
-    "partition",
-    "removeprefix",
-    "removesuffix",
-    "replace",
-    "rfind",
-    "rindex",
-    "rjust",
-    "rpartition",
-    "rsplit",
-    "rstrip",
-    "split",
-    "splitlines",
-    "startswith",
-    "strip",
-    "swapcase",
-    "title",
-    "translate",
-    "upper",
-    "zfill",
-];
-
-/// Methods that safe text has besides.
-pub(super) const SAFE_METHODS: [&str; 3] = ["escape", "striptags", "unescape"];
+use super::{Error, Result, braces, encodings, markup};
 
 /// Calls a method of a string.
-pub(super) fn call(text: &Text, name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
-    interpreter.meter.memory(text.text.len())?;
+pub(super) fn call(text: &Text, name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
+    runtime.meter().memory(text.text.len())?;
     let same = |result: String| Value::text(result, text.safe);
     let whole = &*text.text;
     match name {
-        "format" => return format::braces(text, &arguments, interpreter),
-        "format_map" => return format_map(text, arguments, interpreter),
-        "join" => return join(text, arguments, interpreter),
-        "split" | "rsplit" | "splitlines" | "partition" | "rpartition" => return split(text, name, arguments, interpreter),
-        "find" | "rfind" | "index" | "rindex" | "count" | "startswith" | "endswith" => return search(whole, name, arguments, interpreter),
+        "format" => return braces::format(text, &arguments, runtime),
+        "format_map" => return format_map(text, arguments, runtime),
+        "join" => return join(text, arguments, runtime),
+        "split" | "rsplit" | "splitlines" | "partition" | "rpartition" => return split(text, name, arguments, runtime.meter()),
+        "find" | "rfind" | "index" | "rindex" | "count" | "startswith" | "endswith" => return search(whole, name, arguments, runtime.meter()),
         "strip" | "lstrip" | "rstrip" => {
             let [chars] = arguments.bind(name, [if text.safe { "chars" } else { "" }], 0)?;
             return Ok(same(strip(whole, name, chars)?.into()));
         }
-        "replace" => return replace(text, arguments, interpreter),
+        "replace" => return replace(text, arguments, runtime.meter()),
         "removeprefix" | "removesuffix" => {
             let [part] = arguments.bind(name, [""], 1)?;
             let part = wants_text(part, name)?;
             let cut = if name == "removeprefix" { whole.strip_prefix(&*part.text) } else { whole.strip_suffix(&*part.text) };
             return Ok(same(cut.unwrap_or(whole).into()));
         }
-        "center" | "ljust" | "rjust" | "zfill" | "expandtabs" => return filled(text, name, arguments, interpreter),
+        "center" | "ljust" | "rjust" | "zfill" | "expandtabs" => return filled(text, name, arguments, runtime.meter()),
         "encode" => return encodings::encode(whole, arguments),
-        "translate" | "maketrans" => return encodings::translate(text, name, arguments, interpreter),
+        "translate" | "maketrans" => return encodings::translate(text, name, arguments, runtime.meter()),
         _ => {}
     }
     if name == "escape" {
         let [value] = arguments.bind(name, ["s"], 1)?;
-        return markup::escape_value(&value.unwrap_or(Value::None), &interpreter.meter);
+        return markup::escape_value(&value.unwrap_or(Value::None), runtime.meter());
     }
     arguments.none(name)?;
     Ok(match name {
@@ -131,23 +78,6 @@ pub(super) fn is(text: &str, name: &str) -> bool {
             text.chars().any(cased) && text.chars().all(in_place)
         }
         _ => false,
-    }
-}
-
-/// A parameter that must be a string.
-pub(super) fn wants_text(value: Option<Value>, function: &str) -> Result<Text> {
-    match value {
-        Some(Value::Str(text)) => Ok(text),
-        Some(other) if other.is_undefined() => Err(super::operators::undefined(&other)),
-        other => Err(Error::new(format!("{function} wants text, not '{}'", other.as_ref().map_or("nothing", Value::type_name)))),
-    }
-}
-
-/// A parameter that must be an integer.
-pub(super) fn wants_int(value: Option<Value>, default: i128, function: &str) -> Result<i128> {
-    match value {
-        None => Ok(default),
-        Some(value) => value.as_int().ok_or_else(|| Error::new(format!("{function} wants an integer, not '{}'", value.type_name()))),
     }
 }
 
@@ -207,39 +137,39 @@ fn swap_case(text: &str) -> String {
     out
 }
 
-fn format_map(text: &Text, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn format_map(text: &Text, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [map] = arguments.bind("format_map", [""], 1)?;
     let Some(Value::Dict(dict)) = map else { return Err(Error::new("format_map wants a mapping")) };
     let named = dict.entries.iter().filter_map(|(key, value)| key.as_str().map(|key| (key.into(), value.clone()))).collect();
-    format::braces(text, &Arguments { positional: Vec::new(), named }, interpreter)
+    braces::format(text, &Arguments { positional: Vec::new(), named }, runtime)
 }
 
-fn join(text: &Text, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn join(text: &Text, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [items] = arguments.bind("join", [""], 1)?;
-    let items = interpreter.iterate(&items.unwrap_or(Value::None))?;
+    let items = runtime.iterate(&items.unwrap_or(Value::None))?;
     let mut out = String::new();
     for (n, item) in items.iter().enumerate() {
         out.push_str(if n > 0 { &text.text } else { "" });
         match item {
             Value::Str(part) if !text.safe => out.push_str(&part.text),
-            part if text.safe => out.push_str(markup::escape_value(part, &interpreter.meter)?.as_str().unwrap_or_default()),
+            part if text.safe => out.push_str(markup::escape_value(part, runtime.meter())?.as_str().unwrap_or_default()),
             other => return Err(Error::new(format!("join wants texts, and item {n} is a '{}'", other.type_name()))),
         }
-        interpreter.meter.memory(text.text.len() + item.as_str().map_or(0, str::len) + 8)?;
+        runtime.meter().memory(text.text.len() + item.as_str().map_or(0, str::len) + 8)?;
     }
     Ok(Value::text(out, text.safe))
 }
 
-fn split(text: &Text, name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn split(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Result<Value> {
     let whole = &*text.text;
     let parts: Vec<&str> = match name {
         "splitlines" => {
             let [keep] = arguments.bind(name, ["keepends"], 0)?;
-            unicode::split_lines(whole, keep.is_some_and(|keep| keep.truth()))
+            unicode::split_lines(whole, is_true(keep))
         }
         "partition" | "rpartition" => {
             let [separator] = arguments.bind(name, [""], 1)?;
-            return partition(text, name, &separator_text(separator, name)?, interpreter);
+            return partition(text, name, &separator_text(separator, name)?, meter);
         }
         _ => {
             let [separator, most] = arguments.bind(name, ["sep", "maxsplit"], 0)?;
@@ -261,8 +191,8 @@ fn split(text: &Text, name: &str, arguments: Arguments, interpreter: &mut Interp
             }
         }
     };
-    interpreter.meter.memory(parts.len() * (size_of::<Value>() + 16))?;
-    Value::list(parts.into_iter().map(|part| Value::text(part, text.safe)).collect(), &interpreter.meter)
+    meter.memory(parts.len() * (size_of::<Value>() + 16))?;
+    Value::list(parts.into_iter().map(|part| Value::text(part, text.safe)).collect(), meter)
 }
 
 fn separator_text(separator: Option<Value>, name: &str) -> Result<Text> {
@@ -270,7 +200,7 @@ fn separator_text(separator: Option<Value>, name: &str) -> Result<Text> {
     if separator.text.is_empty() { Err(Error::new(format!("{name} wants a separator that is not empty"))) } else { Ok(separator) }
 }
 
-fn partition(text: &Text, name: &str, separator: &Text, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn partition(text: &Text, name: &str, separator: &Text, meter: &Meter) -> Result<Value> {
     let whole = &*text.text;
     let at = if name == "partition" { whole.find(&*separator.text) } else { whole.rfind(&*separator.text) };
     let parts = match at {
@@ -278,7 +208,7 @@ fn partition(text: &Text, name: &str, separator: &Text, interpreter: &mut Interp
         None if name == "partition" => [whole, "", ""],
         None => ["", "", whole],
     };
-    Value::tuple(parts.map(|part| Value::text(part, text.safe)).into(), &interpreter.meter)
+    Value::tuple(parts.map(|part| Value::text(part, text.safe)).into(), meter)
 }
 
 /// Words, the last of them with all that is behind it once `most` were split off.
@@ -328,14 +258,14 @@ fn byte_at(text: &str, position: Option<Value>, default: usize, name: &str) -> R
     Ok(Some(text.char_indices().nth(position as usize).map_or(text.len(), |(at, _)| at)))
 }
 
-fn search(text: &str, name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn search(text: &str, name: &str, arguments: Arguments, meter: &Meter) -> Result<Value> {
     let [part, start, end] = arguments.bind(name, ["", "", ""], 1)?;
     let part = part.unwrap_or(Value::None);
     let start = byte_at(text, start, 0, name)?;
     let end = byte_at(text, end, text.len(), name)?.unwrap_or(text.len());
     let window = start.filter(|&start| start <= end).map(|start| (start, &text[start..end]));
     if matches!(name, "startswith" | "endswith") {
-        return affix(window.map(|(_, window)| window), name, &part, interpreter).map(Value::Bool);
+        return affix(window.map(|(_, window)| window), name, &part, meter).map(Value::Bool);
     }
     let part = wants_text(Some(part), name)?.text;
     let Some((start, window)) = window else {
@@ -353,13 +283,13 @@ fn search(text: &str, name: &str, arguments: Arguments, interpreter: &mut Interp
 }
 
 /// Returns true if a text begins or ends with another, or with one of a tuple.
-fn affix(window: Option<&str>, name: &str, part: &Value, interpreter: &mut Interpreter<'_>) -> Result<bool> {
+fn affix(window: Option<&str>, name: &str, part: &Value, meter: &Meter) -> Result<bool> {
     let parts = match part {
         Value::Tuple(items) => &items.items[..],
         single => std::slice::from_ref(single),
     };
     for part in parts {
-        interpreter.meter.steps(1)?;
+        meter.steps(1)?;
         let part = wants_text(Some(part.clone()), name)?.text;
         let fits = |window: &str| if name == "startswith" { window.starts_with(&*part) } else { window.ends_with(&*part) };
         if window.is_some_and(fits) {
@@ -369,28 +299,28 @@ fn affix(window: Option<&str>, name: &str, part: &Value, interpreter: &mut Inter
     Ok(false)
 }
 
-fn replace(text: &Text, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn replace(text: &Text, arguments: Arguments, meter: &Meter) -> Result<Value> {
     let [old, new, count] = arguments.bind("replace", ["", "", ""], 2)?;
     let old = wants_text(old, "replace")?;
     let new = wants_text(new, "replace")?;
     let new = if text.safe { markup::escaped(&new).into() } else { new.text };
-    replaced(&text.text, &old.text, &new, wants_int(count, -1, "replace")?, interpreter).map(|result| Value::text(result, text.safe))
+    replaced(&text.text, &old.text, &new, wants_int(count, -1, "replace")?, meter).map(|result| Value::text(result, text.safe))
 }
 
 /// A text with another in the place of a part, `count` times at most unless it is negative.
-pub(super) fn replaced(text: &str, old: &str, new: &str, count: i128, interpreter: &mut Interpreter<'_>) -> Result<String> {
+pub(super) fn replaced(text: &str, old: &str, new: &str, count: i128, meter: &Meter) -> Result<String> {
     let found = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(found);
-    interpreter.meter.text(count.checked_mul(new.len()).and_then(|bytes| bytes.checked_add(text.len())))?;
+    meter.text(count.checked_mul(new.len()).and_then(|bytes| bytes.checked_add(text.len())))?;
     Ok(text.replacen(old, new, count))
 }
 
-fn filled(text: &Text, name: &str, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn filled(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Result<Value> {
     let whole = &*text.text;
     if name == "expandtabs" {
         let [size] = arguments.bind(name, ["tabsize"], 0)?;
         let size = wants_int(size, 8, name)?.max(0);
-        interpreter.meter.text(usize::try_from(size).ok().and_then(|size| size.checked_mul(whole.matches('\t').count())))?;
+        meter.text(usize::try_from(size).ok().and_then(|size| size.checked_mul(whole.matches('\t').count())))?;
         return Ok(Value::text(expand_tabs(whole, size as usize), text.safe));
     }
     let (width, fill) = match name {
@@ -410,7 +340,7 @@ fn filled(text: &Text, name: &str, arguments: Arguments, interpreter: &mut Inter
     };
     let length = whole.chars().count();
     let missing = usize::try_from(wants_int(width, 0, name)?.max(0)).unwrap_or(usize::MAX).saturating_sub(length);
-    interpreter.meter.text(missing.checked_mul(fill.len_utf8()))?;
+    meter.text(missing.checked_mul(fill.len_utf8()))?;
     let run = |count: usize| std::iter::repeat_n(fill, count).collect::<String>();
     let padded = match name {
         "ljust" => format!("{whole}{}", run(missing)),

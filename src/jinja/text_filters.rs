@@ -1,42 +1,42 @@
 //! Filters of texts.
 
-use super::arguments::Arguments;
-use super::interpret::Interpreter;
-use super::list_filters::no_mapping;
+use super::arguments::{Arguments, is_true, wants_int, wants_text};
 use super::meter::Meter;
 use super::object::Object;
-use super::text::{self, wants_int, wants_text};
+use super::operators;
+use super::runtime::Runtime;
+use super::text;
 use super::unicode::{is_space, is_word, split_lines};
-use super::value::{Text, Value};
-use super::{Error, Result, format, markup, print, urlize, wrap};
+use super::value::{Text, Value, View};
+use super::{Error, Result, markup, percent, print, urlize, wrap};
 
 /// A value through a filter.
-pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     match name {
-        "urlencode" => return url_encode(value, arguments, interpreter),
-        "xmlattr" => return xml_attributes(value, arguments, interpreter),
-        "indent" => return indent(value, arguments, interpreter),
-        "truncate" => return truncate(value, arguments, interpreter),
-        "wordwrap" => return word_wrap(value, arguments, interpreter),
-        "replace" => return replace(value, arguments, interpreter),
-        "urlize" => return urlize::filter(value, arguments, interpreter),
+        "urlencode" => return url_encode(value, arguments, runtime),
+        "xmlattr" => return xml_attributes(value, arguments, runtime),
+        "indent" => return indent(value, arguments, runtime),
+        "truncate" => return truncate(value, arguments, runtime),
+        "wordwrap" => return word_wrap(value, arguments, runtime),
+        "replace" => return replace(value, arguments, runtime),
+        "urlize" => return urlize::filter(value, arguments, runtime),
         _ => {}
     }
     // All others take any value as its text; one that is safe stays so.
     let Text { text: whole, safe } = match value {
         Value::Str(text) => text,
-        other => Text { text: print::text(&other, &interpreter.meter)?, safe: false },
+        other => Text { text: print::text(&other, runtime.meter())?, safe: false },
     };
     let text = Text { text: whole.clone(), safe };
     match name {
-        "upper" | "lower" | "capitalize" => text::call(&text, name, arguments, interpreter),
+        "upper" | "lower" | "capitalize" => text::call(&text, name, arguments, runtime),
         "trim" => {
             let [chars] = arguments.bind(name, ["chars"], 0)?;
-            text::call(&text, "strip", Arguments::of(chars.into_iter().collect()), interpreter)
+            text::call(&text, "strip", Arguments::of(chars.into_iter().collect()), runtime)
         }
         "center" => {
             let [width] = arguments.bind(name, ["width"], 0)?;
-            text::call(&text, name, Arguments::of(vec![width.unwrap_or(Value::Int(80))]), interpreter)
+            text::call(&text, name, Arguments::of(vec![width.unwrap_or(Value::Int(80))]), runtime)
         }
         "format" => {
             let Arguments { positional, named } = arguments;
@@ -44,24 +44,24 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, interpreter:
                 return Err(Error::new("format takes positional arguments or named ones, not both"));
             }
             let values = match named.is_empty() {
-                true => Value::tuple(positional, &interpreter.meter)?,
-                false => Value::dict(named.iter().map(|(name, value)| (name.into(), value.clone())), &interpreter.meter)?,
+                true => Value::tuple(positional, runtime.meter())?,
+                false => Value::dict(named.iter().map(|(name, value)| (name.into(), value.clone())), runtime.meter())?,
             };
-            format::percent(&text, &values, &interpreter.meter)
+            percent::format(&text, &values, runtime.meter())
         }
         "title" => {
             arguments.none(name)?;
-            interpreter.meter.memory(whole.len())?;
+            runtime.meter().memory(whole.len())?;
             Ok(title(&whole).into())
         }
         "striptags" => {
             arguments.none(name)?;
-            interpreter.meter.memory(whole.len())?;
+            runtime.meter().memory(whole.len())?;
             Ok(markup::strip_tags(&whole).into())
         }
         _ => {
             arguments.none(name)?;
-            interpreter.meter.steps(whole.len() / 64)?;
+            runtime.meter().steps(whole.len() / 64)?;
             Ok(whole.split(|c| !is_word(c)).filter(|word| !word.is_empty()).count().into())
         }
     }
@@ -88,23 +88,23 @@ fn title(text: &str) -> String {
     out + &word.to_lowercase()
 }
 
-fn replace(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn replace(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [old, new, count] = arguments.bind("replace", ["old", "new", "count"], 2)?;
     let count = match count {
         Some(Value::None) | None => -1,
         some => wants_int(some, -1, "replace")?,
     };
     let (old, new) = (old.unwrap_or(Value::None), new.unwrap_or(Value::None));
-    let safe = interpreter.escapes_calls && (value.is_safe() || old.is_safe() || new.is_safe());
-    let meter = &interpreter.meter;
+    let safe = runtime.escapes_calls() && (value.is_safe() || old.is_safe() || new.is_safe());
+    let meter = runtime.meter();
     let plain = |value: &Value| print::text(value, meter);
     let whole = if safe && (old.is_safe() || new.is_safe()) { markup::escape_value(&value, meter)? } else { value };
     let new = if safe { markup::escape_value(&new, meter)? } else { new };
     let (whole, old, new) = (plain(&whole)?, plain(&old)?, plain(&new)?);
-    text::replaced(&whole, &old, &new, count, interpreter).map(|text| Value::text(text, safe))
+    text::replaced(&whole, &old, &new, count, meter).map(|text| Value::text(text, safe))
 }
 
-fn truncate(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn truncate(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [length, kill, end, leeway] = arguments.bind("truncate", ["length", "killwords", "end", "leeway"], 0)?;
     let length = wants_int(length, 255, "truncate")?;
     let end = end.map_or(Ok("...".into()), |end| wants_text(Some(end), "truncate").map(|end| end.text))?;
@@ -114,35 +114,34 @@ fn truncate(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_
         return Err(Error::new(format!("truncate wants a length of at least {tail}, and a leeway that is not negative")));
     }
     // Whatever is short enough stays what it is.
-    if super::operators::length(&value)? as i128 <= length.saturating_add(leeway) {
+    if operators::length(&value)? as i128 <= length.saturating_add(leeway) {
         return Ok(value);
     }
     let text = wants_text(Some(value), "truncate")?;
-    interpreter.meter.memory(text.text.len() + end.len())?;
+    runtime.meter().memory(text.text.len() + end.len())?;
     let mut cut: String = text.text.chars().take((length - tail) as usize).collect();
-    if !kill.is_some_and(|kill| kill.truth()) {
+    if !is_true(kill) {
         cut.truncate(cut.rfind(' ').unwrap_or(cut.len()));
     }
     let end = if text.safe { markup::escape(&end) } else { end.to_string() };
     Ok(Value::text(cut + &end, text.safe))
 }
 
-fn indent(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn indent(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [width, first, blank] = arguments.bind("indent", ["width", "first", "blank"], 0)?;
-    let on = |value: Option<Value>| value.is_some_and(|value| value.truth());
-    let (first, blank) = (on(first), on(blank));
+    let (first, blank) = (is_true(first), is_true(blank));
     let text = wants_text(Some(value), "indent")?;
     let indention = match width {
         Some(Value::Str(text)) => text.text.to_string(),
         other => {
             let width = usize::try_from(wants_int(other, 4, "indent")?.max(0)).ok();
-            interpreter.meter.text(width)?;
+            runtime.meter().text(width)?;
             " ".repeat(width.unwrap_or(0))
         }
     };
     let whole = format!("{}\n", text.text);
     let lines = split_lines(&whole, false);
-    interpreter.meter.text(lines.len().checked_mul(indention.len() + 1).and_then(|bytes| bytes.checked_add(whole.len())))?;
+    runtime.meter().text(lines.len().checked_mul(indention.len() + 1).and_then(|bytes| bytes.checked_add(whole.len())))?;
     let mut out = String::new();
     for (n, line) in lines.iter().enumerate() {
         out.push_str(if n > 0 { "\n" } else { "" });
@@ -154,7 +153,7 @@ fn indent(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>)
     Ok(Value::text(out, text.safe))
 }
 
-fn word_wrap(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn word_wrap(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [width, long, between, hyphens] = arguments.bind("wordwrap", ["width", "break_long_words", "wrapstring", "break_on_hyphens"], 0)?;
     let on = |value: Option<Value>| value.is_none_or(|value| value.truth());
     let width = wants_int(width, 79, "wordwrap")?;
@@ -168,7 +167,7 @@ fn word_wrap(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'
     };
     let (long, hyphens) = (on(long), on(hyphens));
     // Each character, its place among the words, and what is put between lines.
-    interpreter.meter.text(text.text.len().checked_mul(between.len() + 24))?;
+    runtime.meter().text(text.text.len().checked_mul(between.len() + 24))?;
     let width = usize::try_from(width).unwrap_or(usize::MAX);
     let mut out = String::new();
     for (n, line) in split_lines(&text.text, false).into_iter().enumerate() {
@@ -202,32 +201,32 @@ fn quoted_value(value: &Value, slash: bool, meter: &Meter) -> Result<String> {
     Ok(quoted(text.as_bytes(), slash))
 }
 
-fn url_encode(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn url_encode(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     arguments.none("urlencode")?;
     let looped = match &value {
         Value::Str(_) | Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) => false,
-        Value::Object(object) => matches!(**object, Object::Generator(..) | Object::Loop(_)),
+        Value::Object(_) => matches!(value.as_object(), Some(Object::Generator(..) | Object::Loop(_))),
         _ => true,
     };
     if !looped {
-        return quoted_value(&value, true, &interpreter.meter).map(Value::from);
+        return quoted_value(&value, true, runtime.meter()).map(Value::from);
     }
     let pairs = match &value {
-        Value::Dict(dict) => Value::View(dict.clone(), super::value::View::Items),
+        Value::Dict(dict) => Value::View(dict.clone(), View::Items),
         _ => value,
     };
     let mut out = Vec::new();
-    for pair in interpreter.iterate(&pairs)? {
-        let [key, value] = <[Value; 2]>::try_from(interpreter.iterate(&pair)?).map_err(|_| Error::new("urlencode wants pairs"))?;
-        let meter = &interpreter.meter;
+    for pair in runtime.iterate(&pairs)? {
+        let [key, value] = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| Error::new("urlencode wants pairs"))?;
+        let meter = runtime.meter();
         out.push(format!("{}={}", quoted_value(&key, false, meter)?, quoted_value(&value, false, meter)?));
     }
     Ok(out.join("&").into())
 }
 
-fn xml_attributes(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+fn xml_attributes(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [space] = arguments.bind("xmlattr", ["autospace"], 0)?;
-    let Value::Dict(dict) = &value else { return Err(no_mapping("xmlattr", &value)) };
+    let Value::Dict(dict) = &value else { return Err(value.mismatch("xmlattr wants a mapping")) };
     let mut out = Vec::new();
     for (key, value) in &dict.entries {
         if matches!(value, Value::None | Value::Undefined(_)) {
@@ -237,11 +236,11 @@ fn xml_attributes(value: Value, arguments: Arguments, interpreter: &mut Interpre
         if name.text.contains(|c: char| c.is_ascii_whitespace() || c == '\x0b' || "/>=".contains(c)) {
             return Err(Error::new(format!("xmlattr takes no attribute named {}", print::string_repr(&name.text))));
         }
-        let value = markup::escape_value(value, &interpreter.meter)?;
+        let value = markup::escape_value(value, runtime.meter())?;
         out.push(format!("{}=\"{}\"", markup::escaped(&name), value.as_str().unwrap_or_default()));
     }
     let spaced = space.is_none_or(|space| space.truth()) && !out.is_empty();
     let text = format!("{}{}", if spaced { " " } else { "" }, out.join(" "));
-    interpreter.meter.memory(text.len())?;
-    Ok(Value::text(text, interpreter.escapes_calls))
+    runtime.meter().memory(text.len())?;
+    Ok(Value::text(text, runtime.escapes_calls()))
 }

@@ -1,8 +1,7 @@
 //! Links around addresses: jinja2's `urlize`.
 
-use super::arguments::Arguments;
-use super::interpret::Interpreter;
-use super::text::{wants_int, wants_text};
+use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::runtime::Runtime;
 use super::unicode::{is_space, is_word};
 use super::value::Value;
 use super::{Error, Result, markup, print};
@@ -16,34 +15,34 @@ struct Links {
 }
 
 /// The filter `urlize`.
-pub(super) fn filter(value: Value, arguments: Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
+pub(super) fn filter(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let names = ["trim_url_limit", "nofollow", "target", "rel", "extra_schemes"];
     let [limit, nofollow, target, rel, schemes] = arguments.bind("urlize", names, 0)?;
     let given = |value: Option<Value>| value.filter(|value| !matches!(value, Value::None));
     let limit = given(limit).map(|limit| wants_int(Some(limit), 0, "urlize")).transpose()?;
     let text = |value: Option<Value>| given(value).map(|value| wants_text(Some(value), "urlize").map(|text| text.text.to_string())).transpose();
     let rel = text(rel)?.unwrap_or_default();
-    let follows = if nofollow.is_some_and(|nofollow| nofollow.truth()) { "nofollow" } else { "" };
+    let follows = if is_true(nofollow) { "nofollow" } else { "" };
     let rel: BTreeSet<&str> = rel.split(is_space).chain([follows, "noopener"]).filter(|part| !part.is_empty()).collect();
     let rel = rel.into_iter().collect::<Vec<_>>().join(" ");
     let target = text(target)?.filter(|target| !target.is_empty()).map_or(String::new(), |target| format!(" target=\"{}\"", markup::escape(&target)));
     let mut links =
         Links { limit: limit.map(|limit| limit.max(0) as usize), attributes: format!(" rel=\"{}\"{target}", markup::escape(&rel)), schemes: Vec::new() };
     if let Some(schemes) = given(schemes) {
-        for scheme in interpreter.iterate(&schemes)? {
+        for scheme in runtime.iterate(&schemes)? {
             links.schemes.push(scheme_prefix(&wants_text(Some(scheme), "urlize")?.text)?);
         }
     }
-    let whole = print::text(&markup::escape_value(&value, &interpreter.meter)?, &interpreter.meter)?;
+    let whole = print::text(&markup::escape_value(&value, runtime.meter())?, runtime.meter())?;
     let mut out = String::new();
     for word in whole.split_inclusive(is_space) {
         let bare = word.trim_end_matches(is_space);
-        interpreter.meter.memory(4 * bare.len() + links.attributes.len() + 32)?;
-        interpreter.meter.steps(links.schemes.len())?;
+        runtime.meter().memory(4 * bare.len() + links.attributes.len() + 32)?;
+        runtime.meter().steps(links.schemes.len())?;
         out.push_str(&links.word(bare));
         out.push_str(&word[bare.len()..]);
     }
-    Ok(Value::text(out, interpreter.escapes_calls))
+    Ok(Value::text(out, runtime.escapes_calls()))
 }
 
 fn scheme_prefix(scheme: &str) -> Result<String> {

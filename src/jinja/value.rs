@@ -2,9 +2,10 @@
 
 use super::ast::Name;
 use super::meter::Meter;
-use super::object::Object;
-use super::{Error, Result};
+use super::{Error, ErrorKind, Result};
+use std::any::Any;
 use std::collections::HashMap;
+use std::fmt::{Debug, Display};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -75,6 +76,12 @@ impl Range {
     }
 }
 
+/// A value with a state, or one that is called, as far as values must know it; `object` has its kinds.
+pub(super) trait AnyObject: Any + Debug {
+    /// The name of its type in Python.
+    fn type_name(&self) -> &'static str;
+}
+
 /// A value.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
@@ -103,7 +110,7 @@ pub(super) enum Value {
     /// A range.
     Range(Range),
     /// A shared object: callable, iterable or assignable.
-    Object(Rc<Object>),
+    Object(Rc<dyn AnyObject>),
 }
 
 /// A value by which a mapping finds another: equal numbers are one, whatever their type.
@@ -248,6 +255,20 @@ impl Value {
             Value::None => "'None'".into(),
             other => format!("'{} object'", other.type_name()),
         }
+    }
+
+    /// The error of using it where it is not there.
+    pub(super) fn undefined_error(&self) -> Error {
+        let message = match self {
+            Value::Undefined(missing) => missing.0.clone(),
+            other => format!("{} is defined", other.described()),
+        };
+        Error { kind: ErrorKind::Undefined, ..Error::new(message) }
+    }
+
+    /// The error of it in the place of what is wanted: not there, or of another type.
+    pub(super) fn mismatch(&self, wants: impl Display) -> Error {
+        if self.is_undefined() { self.undefined_error() } else { Error::new(format!("{wants}, not '{}'", self.type_name())) }
     }
 
     /// Returns true if it counts as true.

@@ -1,12 +1,9 @@
-//! Text with values put in: `%` and `str.format`.
+//! Text with values put in by `%`.
 
-use super::arguments::Arguments;
-use super::ast::Name;
-use super::interpret::Interpreter;
 use super::meter::Meter;
 use super::number::{fixed, float_repr, general, scientific, with_point};
 use super::value::{Text, Value};
-use super::{Error, Result, markup, operators, print, spec};
+use super::{Error, Result, markup, print, spec};
 use std::collections::VecDeque;
 
 /// A conversion of a `%` format.
@@ -40,7 +37,7 @@ impl Values<'_> {
 }
 
 /// `text % values`.
-pub(super) fn percent(text: &Text, values: &Value, meter: &Meter) -> Result<Value> {
+pub(super) fn format(text: &Text, values: &Value, meter: &Meter) -> Result<Value> {
     let mut left = match values {
         Value::Tuple(items) => Values { rest: items.items.iter().cloned().collect(), named: None, counted: true },
         Value::Dict(_) => Values { rest: [values.clone()].into(), named: Some(values), counted: false },
@@ -214,7 +211,7 @@ fn character(value: &Value) -> Result<String> {
 }
 
 fn wanted(value: &Value, kind: char) -> Error {
-    if value.is_undefined() { operators::undefined(value) } else { Error::new(format!("%{kind} wants a number, not '{}'", value.type_name())) }
+    value.mismatch(format_args!("%{kind} wants a number"))
 }
 
 fn whole(value: &Value, kind: char) -> Result<i128> {
@@ -233,126 +230,4 @@ fn real(value: &Value) -> Result<f64> {
         Value::Float(value) => Ok(*value),
         other => Ok(integral(other, 'f')? as f64),
     }
-}
-
-/// The state of `str.format`: how many values it took by themselves, or that it names them.
-#[derive(Default)]
-struct Numbering {
-    automatic: usize,
-    manual: bool,
-}
-
-/// `text.format(…)`. As in Python, a format may have fields, and so may theirs.
-pub(super) fn braces(text: &Text, arguments: &Arguments, interpreter: &mut Interpreter<'_>) -> Result<Value> {
-    let formatted = fields(&text.text, text.safe, arguments, &mut Numbering::default(), 3, interpreter)?;
-    Ok(Value::text(formatted, text.safe))
-}
-
-fn fields(format: &str, safe: bool, arguments: &Arguments, numbering: &mut Numbering, depth: usize, interpreter: &mut Interpreter<'_>) -> Result<String> {
-    if depth == 0 {
-        return Err(Error::new("a format's fields are nested too deeply"));
-    }
-    let mut out = String::new();
-    let mut rest = format;
-    while let Some(at) = rest.find(['{', '}']) {
-        out.push_str(&rest[..at]);
-        let brace = &rest[at..at + 1];
-        rest = &rest[at + 1..];
-        interpreter.meter.text(Some(at + 8))?;
-        if let Some(after) = rest.strip_prefix(brace) {
-            out.push_str(brace);
-            rest = after;
-            continue;
-        }
-        if brace == "}" {
-            return Err(Error::new("a format has a single '}'"));
-        }
-        let end = field_end(rest).ok_or_else(|| Error::new("a format has a '{' without '}'"))?;
-        let text = field(&rest[..end], safe, arguments, numbering, depth, interpreter)?;
-        interpreter.meter.memory(text.len())?;
-        out.push_str(&text);
-        rest = &rest[end + 1..];
-    }
-    out.push_str(rest);
-    interpreter.meter.memory(out.len())?;
-    Ok(out)
-}
-
-/// The position of the brace that closes a field.
-fn field_end(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => return Some(at),
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-fn field(field: &str, safe: bool, arguments: &Arguments, numbering: &mut Numbering, depth: usize, interpreter: &mut Interpreter<'_>) -> Result<String> {
-    let bracket = field.find(']').filter(|_| field.find('[') < field.find([':', '!'])).unwrap_or(0);
-    let name_end = field[bracket..].find(['!', ':']).map_or(field.len(), |at| bracket + at);
-    let (name, rest) = field.split_at(name_end);
-    let (conversion, spec) = match rest.strip_prefix('!') {
-        Some(rest) => {
-            let kind = rest.chars().next().filter(|kind| "rsa".contains(*kind)).ok_or_else(|| Error::new("a format converts by !r, !s or !a"))?;
-            (Some(kind), rest[1..].strip_prefix(':').unwrap_or(""))
-        }
-        None => (None, rest.strip_prefix(':').unwrap_or("")),
-    };
-    let value = field_value(name, arguments, numbering, interpreter)?;
-    let spec = fields(spec, false, arguments, numbering, depth - 1, interpreter)?;
-    let value = match conversion {
-        Some('r') => print::repr(&value, &interpreter.meter)?.into(),
-        Some('a') => print::ascii_repr(&print::repr(&value, &interpreter.meter)?).into(),
-        Some(_) => print::text(&value, &interpreter.meter)?.to_string().into(),
-        None => value,
-    };
-    if value.is_safe() && safe && !spec.is_empty() {
-        return Err(Error::new("text that is marked safe takes no format"));
-    }
-    let text = spec::format(&value, &spec, &interpreter.meter)?;
-    Ok(if safe && !value.is_safe() { markup::escape(&text) } else { text })
-}
-
-fn field_value(name: &str, arguments: &Arguments, numbering: &mut Numbering, interpreter: &mut Interpreter<'_>) -> Result<Value> {
-    let end = name.find(['.', '[']).unwrap_or(name.len());
-    let (first, mut path) = name.split_at(end);
-    let position = match first {
-        "" if numbering.manual => return Err(Error::new("a format cannot mix {} and {0}")),
-        "" => {
-            numbering.automatic += 1;
-            Some(numbering.automatic - 1)
-        }
-        digits if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
-            if numbering.automatic > 0 {
-                return Err(Error::new("a format cannot mix {} and {0}"));
-            }
-            numbering.manual = true;
-            digits.parse().ok()
-        }
-        _ => None,
-    };
-    let found = match position {
-        Some(at) => arguments.positional.get(at),
-        None => arguments.named.iter().find(|(name, _)| **name == *first).map(|(_, value)| value),
-    };
-    let mut value = found.cloned().ok_or_else(|| Error::new(format!("a format names '{name}', which is not there")))?;
-    while !path.is_empty() {
-        if let Some(rest) = path.strip_prefix('.') {
-            let end = rest.find(['.', '[']).unwrap_or(rest.len());
-            value = interpreter.attribute(&value, &Name::from(&rest[..end]))?;
-            path = &rest[end..];
-        } else {
-            let rest = path.strip_prefix('[').ok_or_else(|| Error::new("a format's field is malformed"))?;
-            let end = rest.find(']').ok_or_else(|| Error::new("a format's field lacks ']'"))?;
-            let index = rest[..end].parse::<i128>().map_or_else(|_| Value::from(&rest[..end]), Value::Int);
-            value = interpreter.item(&value, &index)?;
-            path = &rest[end + 1..];
-        }
-    }
-    Ok(value)
 }
