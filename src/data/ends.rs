@@ -5,6 +5,7 @@ use super::pipeline::Pipeline;
 use super::special::END;
 use crate::formats::FormatError;
 use crate::formats::gguf::Metadata;
+use crate::formats::gguf::token_types::{BYTE, NORMAL};
 
 /// Texts of special tokens that end a document or a reply, in the order in which they are looked for.
 const SUGGESTED: [&str; 6] = [END, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>"];
@@ -51,8 +52,8 @@ pub const GGUF_ENDS: &str = "signet.end_token_ids";
 
 /// The end token that is often an ordinary entry of a vocabulary, and then ends nothing.
 const ENTRY: &str = "</s>";
-/// Types of tokens that are ordinary entries of the vocabulary, as GGUF numbers them.
-const ORDINARY: [f64; 2] = [1.0, 6.0];
+/// Types of tokens that are ordinary entries of the vocabulary.
+const ORDINARY: [i32; 2] = [NORMAL, BYTE];
 
 /// End tokens of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl Ends {
             return Ok(Self::new(None, ids.iter().filter_map(|&id| known(id as usize))));
         }
         let types = metadata.numbers("tokenizer.ggml.token_type")?;
-        let ordinary = |id: usize| types.as_ref().is_some_and(|types| types.get(id).is_some_and(|kind| ORDINARY.contains(kind)));
+        let ordinary = |id: usize| types.as_ref().is_some_and(|types| types.get(id).is_some_and(|kind| ORDINARY.map(f64::from).contains(kind)));
         let mut named = Vec::new();
         for key in KEYS.into_iter().chain(CODE.map(|(key, _)| key)) {
             named.push(metadata.count(&format!("tokenizer.ggml.{key}"))?.and_then(known));

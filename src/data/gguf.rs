@@ -7,6 +7,7 @@ use super::steps::{LLAMA_3, QWEN_2, SPACE, Split, bytes, sentence_piece, spaces}
 use super::tokenizer::Tokenizer;
 use crate::formats::FormatError;
 use crate::formats::gguf::Metadata;
+use crate::formats::gguf::token_types::{BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -14,12 +15,6 @@ use std::collections::HashMap;
 const LONGEST: usize = 1024;
 /// Texts of all merges together take at most so many times the bytes of all tokens: LLaMA-2's take two.
 const MERGES: usize = 64;
-
-/// Types of tokens by their codes.
-const UNKNOWN: u8 = 2;
-const CONTROL: u8 = 3;
-const USER_DEFINED: u8 = 4;
-const BYTE: u8 = 6;
 
 impl Tokenizer {
     /// The tokenizer that a GGUF file's metadata describe, if they do.
@@ -41,7 +36,7 @@ impl Tokenizer {
 struct Vocabulary<'a> {
     metadata: &'a Metadata,
     tokens: &'a [String],
-    types: Vec<u8>,
+    types: Vec<i32>,
     ids: HashMap<&'a str, usize>,
 }
 
@@ -58,8 +53,8 @@ impl<'a> Vocabulary<'a> {
                 return Err(metadata.problem(format!("tokens {other} and {id} are both {token:?}")));
             }
         }
-        let mut types: Vec<u8> = of_tokens(metadata, "tokenizer.ggml.token_type", tokens.len())?
-            .map_or_else(|| vec![1; tokens.len()], |types| types.iter().map(|&kind| kind as u8).collect());
+        let mut types: Vec<i32> = of_tokens(metadata, "tokenizer.ggml.token_type", tokens.len())?
+            .map_or_else(|| vec![NORMAL; tokens.len()], |types| types.iter().map(|&kind| kind as i32).collect());
         for id in Ends::special(metadata)? {
             types[id] = CONTROL;
         }
@@ -77,7 +72,7 @@ impl<'a> Vocabulary<'a> {
     fn added(&self) -> Vec<Value> {
         let added =
             self.types.iter().zip(self.tokens).enumerate().filter(|(_, (kind, token))| [UNKNOWN, CONTROL, USER_DEFINED].contains(kind) && !token.is_empty());
-        let entry = |(id, (kind, token)): (usize, (&u8, &String))| json!({ "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": *kind != USER_DEFINED });
+        let entry = |(id, (kind, token)): (usize, (&i32, &String))| json!({ "id": id, "content": token, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": *kind != USER_DEFINED });
         added.map(entry).collect()
     }
 

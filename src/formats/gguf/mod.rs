@@ -6,6 +6,7 @@ mod metadata;
 mod read;
 #[cfg(test)]
 mod tests;
+pub mod token_types;
 pub mod write;
 
 use super::bytes::Bytes;

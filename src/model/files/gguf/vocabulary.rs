@@ -4,20 +4,13 @@
 use super::kind::{Kind, is_byte, kind, merges};
 use crate::data::{GGUF_ENDS, LLAMA_CPP, Tokenizer};
 use crate::formats::FormatError;
+use crate::formats::gguf::token_types::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
 use crate::formats::gguf::write::Entry;
 use crate::model::chat_format::{ChatFormat, Templates};
 use crate::model::error::ModelError;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
-
-/// Types of tokens, as llama.cpp numbers them.
-const NORMAL: i32 = 1;
-const UNKNOWN: i32 = 2;
-const CONTROL: i32 = 3;
-const USER_DEFINED: i32 = 4;
-const UNUSED: i32 = 5;
-const BYTE: i32 = 6;
 
 /// What there is to say of the tokenizer of the model at `path`, whose embedding has `rows` rows. One that
 /// llama.cpp has no equal of is refused.
