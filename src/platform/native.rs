@@ -86,6 +86,9 @@ pub fn used_memory() -> u64 {
 }
 
 /// Where a user's programs keep what can be made again, for Signet; none if the system does not say.
+///
+/// Written by hand, since XDG_CACHE_HOME comes first on every system, as messages and docs promise, and then the system's own
+/// place: `etcetera` and `dirs` know the two only as alternatives.
 pub fn cache_dir() -> Option<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let root = from("XDG_CACHE_HOME").or_else(|| {

@@ -1,4 +1,7 @@
 //! Steps as rows of comma-separated values (RFC 4180). Pure.
+//!
+//! Written by hand: the crate `csv` would take the place of `quoted` alone, the rest is columns, and it would be part of the
+//! page's module.
 
 use super::metrics::Metrics;
 use super::quantities::{QUANTITIES, Quantity, quantity};

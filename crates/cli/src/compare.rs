@@ -78,7 +78,8 @@ fn table(report: &CompareReport) -> String {
     text
 }
 
-/// Every number with its deviation in a column of its own.
+/// Every number with its deviation in a column of its own. Written by hand, since a group is always in quotes and nothing
+/// else is, which no quoting style of the crate `csv` gives.
 fn values(report: &CompareReport) -> String {
     let columns = report.columns();
     let names = columns.iter().map(|column| format!("{0},{0}_sd", column.name)).collect::<Vec<_>>().join(",");
