@@ -5,6 +5,8 @@ mod lock;
 mod models;
 mod random_access;
 mod read;
+#[cfg(test)]
+mod scratch;
 mod temporary;
 mod write;
 

@@ -59,15 +59,8 @@ pub(super) fn is_at(file: &File, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::remove_dir;
+    use super::super::scratch::scratch;
     use super::*;
-    use std::fs;
-
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("signet-{name}-{}", std::process::id()));
-        remove_dir(&dir).unwrap();
-        fs::create_dir_all(&dir).unwrap();
-        dir
-    }
 
     #[test]
     fn a_lock_is_held_once() {

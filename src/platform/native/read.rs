@@ -176,18 +176,12 @@ pub fn matching(pattern: &str) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::super::RandomAccessFile;
+    use super::super::scratch::scratch;
     use super::*;
-
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("signet-read-{name}-{}", std::process::id()));
-        let _ = fs::remove_dir_all(&dir);
-        fs::create_dir_all(&dir).unwrap();
-        dir
-    }
 
     #[test]
     fn a_file_over_the_limit_is_refused() {
-        let dir = scratch("limit");
+        let dir = scratch("read-limit");
         let path = dir.join("file");
         fs::write(&path, [7; 10]).unwrap();
         assert_eq!(read_up_to(&path, 10).unwrap(), [7; 10]);
@@ -202,7 +196,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn what_is_no_regular_file_is_refused_at_once() {
-        let dir = scratch("special");
+        let dir = scratch("read-special");
         std::os::unix::fs::symlink("/dev/zero", dir.join("zeros")).unwrap();
         let _socket = std::os::unix::net::UnixListener::bind(dir.join("socket")).unwrap();
         for (name, kind) in [("zeros", "a device"), ("socket", "a socket"), (".", "a directory")] {

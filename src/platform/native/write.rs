@@ -130,15 +130,9 @@ pub fn sync(dir: &Path, names: &[&str]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::dirs::remove_dir;
+    use super::super::scratch::scratch;
     use super::*;
     use std::fs;
-
-    fn scratch(name: &str) -> PathBuf {
-        let dir = std::env::temp_dir().join(format!("signet-{name}-{}", std::process::id()));
-        remove_dir(&dir).unwrap();
-        fs::create_dir_all(&dir).unwrap();
-        dir
-    }
 
     fn write_part(commit: &mut Commit, name: &str, bytes: &[u8]) {
         let mut part = commit.part(name).unwrap();

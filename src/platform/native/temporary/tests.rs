@@ -1,15 +1,9 @@
 //! Writers that are killed or meet, names that are hard to write to, and directories that are removed.
 
+use super::super::scratch::scratch;
 use super::super::{Commit, stream_atomic, write_atomic};
 use super::*;
 use std::io::Write;
-
-fn scratch(name: &str) -> PathBuf {
-    let dir = std::env::temp_dir().join(format!("signet-temporary-{name}-{}", std::process::id()));
-    remove_dir(&dir).unwrap();
-    fs::create_dir_all(&dir).unwrap();
-    dir
-}
 
 fn names(dir: &Path) -> Vec<String> {
     let mut names: Vec<String> = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -30,7 +24,7 @@ fn commit(path: &Path, text: &str) -> io::Result<()> {
 
 #[test]
 fn writers_of_one_output_leave_a_whole_one() {
-    let dir = scratch("writers");
+    let dir = scratch("temporary-writers");
     let (file, folder) = (dir.join("file"), dir.join("folder"));
     let texts = ["one", "two", "three", "four"];
     std::thread::scope(|scope| {
@@ -53,7 +47,7 @@ fn writers_of_one_output_leave_a_whole_one() {
 
 #[test]
 fn the_longest_names_can_be_written() {
-    let dir = scratch("names");
+    let dir = scratch("temporary-names");
     let path = dir.join("n".repeat(255));
     write_atomic(&path, b"text").unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"text");
@@ -65,7 +59,7 @@ fn the_longest_names_can_be_written() {
 
 #[test]
 fn a_file_is_read_while_its_writer_has_it_open() {
-    let dir = scratch("open");
+    let dir = scratch("temporary-open");
     let temporary = TemporaryFile::beside(&dir.join("file")).unwrap();
     temporary.file().write_all(b"text").unwrap();
     sweep(&dir);
@@ -80,7 +74,7 @@ fn a_file_is_read_while_its_writer_has_it_open() {
 
 #[test]
 fn what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not() {
-    let dir = scratch("sweep");
+    let dir = scratch("temporary-sweep");
     let live = (TemporaryFile::beside(&dir.join("live")).unwrap(), TemporaryDir::beside(&dir.join("live")).unwrap());
     let kept = names(&dir);
     for dead in [".signet-00000000000000aa.part", ".signet-00000000000000bb.part/lock", ".signet-00000000000000cc.part/new/half"] {
@@ -105,7 +99,7 @@ fn what_a_killed_writer_left_is_removed_and_what_a_live_one_writes_is_not() {
 
 #[test]
 fn a_directory_that_was_being_replaced_is_put_back() {
-    let dir = scratch("replace");
+    let dir = scratch("temporary-replace");
     let at = dir.join("state");
     commit(&at, "old").unwrap();
     let mut killed = TemporaryDir::beside(&at).unwrap();
@@ -122,7 +116,7 @@ fn a_directory_that_was_being_replaced_is_put_back() {
 
 #[test]
 fn a_new_directory_does_not_replace_another() {
-    let dir = scratch("new");
+    let dir = scratch("temporary-new");
     let at = dir.join("export");
     let (first, second) = (Commit::begin(&at).unwrap(), Commit::begin(&at).unwrap());
     first.finish_new().unwrap();
@@ -133,7 +127,7 @@ fn a_new_directory_does_not_replace_another() {
 
 #[test]
 fn only_files_are_replaced() {
-    let dir = scratch("kind");
+    let dir = scratch("temporary-kind");
     fs::create_dir(dir.join("directory")).unwrap();
     assert!(write_atomic(&dir.join("directory"), b"").is_err());
     assert!(!cfg!(unix) || write_atomic(Path::new("/dev/null"), b"").is_err());
@@ -143,7 +137,7 @@ fn only_files_are_replaced() {
 
 #[test]
 fn a_discarded_directory_is_gone_and_a_missing_one_is_no_error() {
-    let dir = scratch("discard");
+    let dir = scratch("temporary-discard");
     let at = dir.join("state");
     commit(&at, "old").unwrap();
     commit(&dir.join("other"), "old").unwrap();
@@ -159,7 +153,7 @@ fn a_discarded_directory_is_gone_and_a_missing_one_is_no_error() {
 #[test]
 fn a_directory_is_removed_under_a_temporary_name() {
     use std::os::fd::AsRawFd;
-    let dir = scratch("discard-name");
+    let dir = scratch("temporary-discard-name");
     let at = dir.join("state");
     commit(&at, "old").unwrap();
     let open = File::open(&at).unwrap();
@@ -172,7 +166,7 @@ fn a_directory_is_removed_under_a_temporary_name() {
 
 #[test]
 fn a_removal_that_was_killed_is_finished_by_the_next_sweep() {
-    let dir = scratch("discard-killed");
+    let dir = scratch("temporary-discard-killed");
     let at = dir.join("state");
     commit(&at, "old").unwrap();
     let mut killed = TemporaryDir::beside(&at).unwrap();
@@ -188,7 +182,7 @@ fn a_removal_that_was_killed_is_finished_by_the_next_sweep() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_directory_without_room_for_a_temporary_name_is_removed_as_it_is() {
-    let dir = scratch("discard-room");
+    let dir = scratch("temporary-discard-room");
     let mut deep = dir.clone();
     while deep.as_os_str().len() < 4066 {
         deep.push("d".repeat(if deep.as_os_str().len() < 3800 { 200 } else { 20 }));
