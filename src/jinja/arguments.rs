@@ -1,8 +1,8 @@
 //! Arguments of a call, bound to parameters as Python binds them.
 
 use super::ast::Name;
+use super::error::{Error, Result};
 use super::value::{Text, Value};
-use super::{Error, Result};
 
 /// Arguments of a call.
 #[derive(Clone, Debug, Default)]

@@ -1,10 +1,11 @@
 //! Attributes of values: what Python has and the sandbox allows.
 
 use super::ast::Name;
+use super::error::Result;
 use super::object::Object;
 use super::runtime::Runtime;
 use super::value::{Value, View};
-use super::{Result, operators, print};
+use super::{operators, print};
 
 /// An attribute that exists: a value, or one that the sandbox forbids.
 enum Found {

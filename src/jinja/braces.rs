@@ -2,9 +2,10 @@
 
 use super::arguments::Arguments;
 use super::ast::Name;
+use super::error::{Error, Result};
 use super::runtime::Runtime;
 use super::value::{Text, Value};
-use super::{Error, Result, attributes, markup, print, spec};
+use super::{attributes, markup, print, spec};
 
 /// The state of `str.format`: how many values it took by themselves, or that it names them.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Dates as `strftime` writes them, in English and in UTC.
 
+use super::error::{Error, Result};
 use super::meter::Meter;
-use super::{Error, Result};
 
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];

@@ -1,10 +1,10 @@
 //! Texts as bytes, and with characters in the place of others.
 
 use super::arguments::{Arguments, wants_text};
+use super::error::{Error, Result};
 use super::lexer::escaped;
 use super::meter::Meter;
 use super::value::{Text, Value};
-use super::{Error, Result};
 
 /// `text.encode()`.
 pub(super) fn encode(text: &str, arguments: Arguments) -> Result<Value> {

@@ -1,7 +1,7 @@
 //! Expressions: from tokens to the tree, with jinja2's precedence.
 
-use super::Result;
 use super::ast::{Args, Binary, Comparison, Condition, Const, Expr, ExprKind};
+use super::error::Result;
 use super::lexer::Kind;
 use super::parser::Parser;
 

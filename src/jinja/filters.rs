@@ -2,12 +2,14 @@
 //! `lazy_filters`, and those of texts in `text_filters`.
 
 use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::error::{Error, Result};
 use super::number::{parse_float, parse_int, round_float, round_int, too_large};
 use super::object::{Generator, Object};
 use super::operators::length;
+use super::options::Options;
 use super::runtime::Runtime;
 use super::value::Value;
-use super::{Error, Options, Result, attributes, json, lazy_filters, list_filters, markup, pretty, print, text_filters};
+use super::{attributes, json, lazy_filters, list_filters, markup, pretty, print, text_filters};
 
 /// All filters but the program's own.
 pub(super) const FILTERS: [&str; 54] = [

@@ -3,9 +3,10 @@
 //! comes to a number, a text or the like.
 
 use super::ast::Expr;
+use super::error::{Error, ErrorKind, Result};
 use super::interpret::Interpreter;
+use super::operators;
 use super::value::Value;
-use super::{Error, ErrorKind, Result, operators};
 
 impl Interpreter<'_> {
     /// The value of an expression that is printed.

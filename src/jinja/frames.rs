@@ -4,7 +4,8 @@
 //! A name that only branches of an `if` assign, or that is read first, is one of the context until then.
 
 use super::ast::{Expr, ExprKind, Frame, Macro, Name, Piece, Stmt, StmtKind, Target};
-use super::{Error, Result, names};
+use super::error::{Error, Result};
+use super::names;
 use std::collections::BTreeMap;
 
 /// Finds the undefined names of all frames of a template.

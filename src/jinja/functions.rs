@@ -3,10 +3,11 @@
 use super::arguments::{Arguments, wants_text};
 use super::ast::Name;
 use super::clock;
+use super::error::{Error, ErrorKind, Result};
 use super::object::Object;
+use super::print;
 use super::runtime::Runtime;
 use super::value::{Range, Value};
-use super::{Error, ErrorKind, Result, print};
 use std::cell::{Cell, RefCell};
 
 /// Functions that every template has.

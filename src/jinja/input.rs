@@ -1,9 +1,9 @@
 //! JSON that a template is given or gives, with its keys in their order.
 
+use super::error::Result;
 use super::meter::Meter;
-use super::runtime::Runtime;
+use super::print;
 use super::value::Value;
-use super::{Result, print};
 use crate::formats::json;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -113,36 +113,6 @@ impl Json {
             Json::Map(entries) => entries.iter().map(|(key, value)| 128 + key.len() + value.size()).sum(),
             _ => 0,
         }
-    }
-
-    /// A value as JSON.
-    pub(super) fn of(value: &Value, runtime: &mut dyn Runtime) -> Result<Self> {
-        runtime.meter().enter()?;
-        runtime.meter().memory(64)?;
-        let json = match value {
-            Value::Undefined(_) => return Err(value.undefined_error()),
-            Value::None => Json::Null,
-            Value::Bool(value) => Json::Bool(*value),
-            Value::Int(value) => Json::Int(*value),
-            Value::Float(value) => Json::Float(*value),
-            Value::Str(text) => {
-                runtime.meter().memory(text.text.len())?;
-                Json::Text(text.text.to_string())
-            }
-            Value::Dict(dict) => {
-                let mut entries = Vec::new();
-                for (key, value) in &dict.entries {
-                    entries.push((print::text(key, runtime.meter())?.to_string(), Json::of(value, runtime)?));
-                }
-                Json::Map(entries)
-            }
-            other => {
-                let items = runtime.iterate(other)?;
-                Json::List(items.iter().map(|item| Json::of(item, runtime)).collect::<Result<_>>()?)
-            }
-        };
-        runtime.meter().leave();
-        Ok(json)
     }
 
     pub(super) fn value(&self, meter: &Meter) -> Result<Value> {

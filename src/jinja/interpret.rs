@@ -2,12 +2,15 @@
 
 use super::arguments::Arguments;
 use super::ast::{Args, Binary, Block, Comparison, Const, Expr, ExprKind, Name};
+use super::error::{Error, Result};
 use super::meter::Meter;
 use super::object::{Generator, LoopObject, Object};
+use super::options::Options;
 use super::runtime::Runtime;
 use super::scope::Scope;
+use super::template::Template;
 use super::value::{Value, View};
-use super::{Error, Options, Result, Template, attributes, filters, functions, lazy_filters, markup, methods, operators, predicates, print, text};
+use super::{attributes, filters, functions, lazy_filters, markup, methods, operators, predicates, print, text};
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,12 +1,12 @@
 //! JSON as Python writes it.
 
 use super::arguments::{Arguments, is_true, wants_text};
+use super::error::{Error, Result};
 use super::meter::Meter;
 use super::number::float_repr;
 use super::operators::less;
 use super::runtime::Runtime;
 use super::value::{Dict, Value};
-use super::{Error, Result};
 
 /// How JSON is laid out.
 struct Layout {

@@ -1,12 +1,12 @@
 //! Filters that work when their items are asked for, as Python's generators do.
 
 use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::error::{Error, Result};
 use super::getter::Getter;
 use super::object::{Generator, Object};
 use super::operators::{self, equal, less};
 use super::runtime::Runtime;
 use super::value::{Value, View};
-use super::{Error, Result};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 

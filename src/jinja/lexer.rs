@@ -1,8 +1,8 @@
 //! Tokens of a template: text, and what stands between `{{ }}` and `{% %}`, with jinja2's rules for
 //! whitespace around them.
 
+use super::error::{Error, Result};
 use super::unicode::is_space;
-use super::{Error, Result};
 use std::sync::Arc;
 
 /// Settings of the syntax, as jinja2 names them.

@@ -2,13 +2,14 @@
 
 use super::arguments::{Arguments, is_true, wants_text};
 use super::ast::Binary;
+use super::error::{Error, Result};
 use super::getter::Getter;
 use super::meter::Meter;
 use super::object::{Generator, Object};
 use super::operators::{binary, equal, less};
 use super::runtime::Runtime;
 use super::value::Value;
-use super::{Error, Result, lazy_filters, markup, print};
+use super::{lazy_filters, markup, print};
 use std::collections::VecDeque;
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Escaping for HTML, and text that needs none.
 
-use super::Result;
+use super::error::Result;
 use super::meter::Meter;
 use super::print;
 use super::unicode::is_space;

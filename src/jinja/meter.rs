@@ -1,6 +1,6 @@
 //! Bounds of what a template may spend: it comes with a file and is not trusted.
 
-use super::{Error, ErrorKind, Result};
+use super::error::{Error, ErrorKind, Result};
 use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -1,13 +1,14 @@
 //! Calls of methods that values have: what Python has and the sandbox allows.
 
 use super::arguments::{Arguments, wants_int};
+use super::error::{Error, Result};
 use super::meter::Meter;
 use super::number::float_repr;
 use super::object::{LoopObject, Object};
 use super::operators::{self, equal};
 use super::runtime::Runtime;
 use super::value::{Value, View};
-use super::{Error, Result, print, text};
+use super::{print, text};
 
 /// Calls a method that a value has.
 pub(super) fn call(value: &Value, name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {

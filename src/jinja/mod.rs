@@ -9,6 +9,7 @@
 // Each uses only those above it. A template as a tree:
 
 mod ast;
+mod error;
 mod unicode;
 
 mod lexer;
@@ -45,12 +46,16 @@ mod operators;
 
 // Filters, tests, functions and methods, which ask the template that runs:
 
+mod input;
+
+mod options;
+
 mod runtime;
 
 mod attributes;
 mod functions;
-mod input;
 mod json;
+mod output;
 mod urlize;
 
 mod braces;
@@ -68,89 +73,26 @@ mod predicates;
 
 // The template that runs:
 
+mod template;
+
 mod interpret;
 
 mod folding;
 mod statements;
 
+pub use error::{Error, ErrorKind};
 pub use input::Json;
 pub use lexer::Syntax;
+pub use options::{Filter, Options};
+pub use template::Template;
 pub use unicode::is_space;
 
-use ast::{Block, Expr, Frame, Stmt, StmtKind};
+use ast::{Expr, Frame};
+use error::Result;
 use interpret::Interpreter;
 use meter::Meter;
 use names::Known;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
-
-/// The message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The template, or a value that it does not fit.
-    Template,
-    /// The use of what is not there.
-    Undefined,
-    /// The template itself raised it.
-    Raised,
-    /// It spent more than it may.
-    Spent,
-}
-
-/// A template that cannot be parsed or rendered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Error {
-    /// The message.
-    pub kind: ErrorKind,
-    /// Why.
-    pub message: String,
-    /// The line, if it is known.
-    pub line: Option<u32>,
-}
-
-type Result<T> = std::result::Result<T, Error>;
-
-impl Error {
-    fn new(message: impl Into<String>) -> Self {
-        Self { kind: ErrorKind::Template, message: message.into(), line: None }
-    }
-
-    fn at(mut self, line: u32) -> Self {
-        self.line.get_or_insert(line);
-        self
-    }
-}
-
-/// A filter of the program's own: a text in, a value out.
-pub type Filter = fn(&str) -> std::result::Result<Json, String>;
-
-/// Rules of a template.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Its syntax.
-    pub syntax: Syntax,
-    /// True if it has what transformers gives to chat templates.
-    pub chat: bool,
-    /// True if what is not there is an error wherever it is named.
-    pub strict: bool,
-    /// Filters besides jinja2's.
-    pub filters: &'static [(&'static str, Filter)],
-    /// Gives the present moment, in seconds since 1970.
-    pub now: fn() -> f64,
-    /// Steps that a rendering may take, and bytes that it may make besides some for each of its input.
-    pub steps: u64,
-    /// The bytes.
-    pub bytes: u64,
-}
-
-/// A template that has been parsed.
-pub struct Template {
-    frame: Frame,
-    /// True if it names `self`.
-    reads_self: bool,
-    blocks: BTreeMap<Arc<str>, Arc<Block>>,
-    options: Options,
-}
+use std::collections::{BTreeSet, HashMap};
 
 /// An expression that has been parsed.
 pub struct Expression {
@@ -172,9 +114,7 @@ impl Template {
         known(&options, |known| names::check(&frame, known))?;
         let reads_self = !names::undeclared(&frame, &["self"]).is_empty();
         frames::analyze(&frame, reads_self)?;
-        let mut blocks = BTreeMap::new();
-        find_blocks(&frame, &mut blocks);
-        Ok(Self { frame, reads_self, blocks, options })
+        Ok(Self::new(frame, reads_self, options))
     }
 
     /// Its text with these variables.
@@ -205,14 +145,14 @@ impl Expression {
     pub fn parse(source: &str, options: Options) -> Result<Self> {
         let expression = parser::parse_expression(source)?;
         known(&options, |known| names::check_expression(&expression, known))?;
-        Ok(Self { expression, template: Template { frame: Frame::default(), reads_self: false, blocks: BTreeMap::new(), options } })
+        Ok(Self { expression, template: Template::new(Frame::default(), false, options) })
     }
 
     /// Its value with these variables. It must be one that JSON has.
     pub fn eval(&self, variables: &[(&str, &Json)]) -> Result<Json> {
         let mut interpreter = self.template.start(variables)?;
         let value = interpreter.eval(&self.expression)?;
-        Json::of(&value, &mut interpreter)
+        output::json(&value, &mut interpreter)
     }
 
     /// Names that it reads, without those of jinja2 itself.
@@ -224,29 +164,4 @@ impl Expression {
 fn without_functions(mut names: BTreeSet<String>) -> BTreeSet<String> {
     names.retain(|name| !functions::NAMES.iter().chain(&functions::CHAT).any(|function| function == name));
     names
-}
-
-/// All blocks of a body, also those in other statements.
-fn find_blocks(body: &[Stmt], blocks: &mut BTreeMap<Arc<str>, Arc<Block>>) {
-    for stmt in body {
-        match &stmt.kind {
-            StmtKind::Block(block) => {
-                blocks.insert(block.name.clone(), block.clone());
-                find_blocks(&block.body, blocks);
-            }
-            StmtKind::If(branches, otherwise) => {
-                branches.iter().for_each(|(_, body)| find_blocks(body, blocks));
-                find_blocks(otherwise, blocks);
-            }
-            StmtKind::For(node) => {
-                find_blocks(&node.body, blocks);
-                find_blocks(&node.otherwise, blocks);
-            }
-            StmtKind::SetBlock(_, _, frame) | StmtKind::With(_, frame) | StmtKind::FilterBlock(_, frame) | StmtKind::Autoescape(_, frame) => {
-                find_blocks(frame, blocks);
-            }
-            StmtKind::Macro(definition) | StmtKind::CallBlock(_, definition) | StmtKind::Generation(definition) => find_blocks(&definition.body, blocks),
-            StmtKind::Output(_) | StmtKind::Set(..) | StmtKind::Break | StmtKind::Continue | StmtKind::Load(_) => {}
-        }
-    }
 }

@@ -2,7 +2,7 @@
 //! assigned, filters and tests that do not exist, and statements at wrong places.
 
 use super::ast::{Expr, ExprKind, Macro, Name, Piece, Stmt, StmtKind, Target};
-use super::{Error, Result};
+use super::error::{Error, Result};
 use std::collections::BTreeSet;
 
 /// Which of `names` are read in a body before it assigns them. Blocks are not looked into.

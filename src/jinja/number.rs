@@ -1,6 +1,6 @@
 //! Python's numbers: how they are written, rounded and divided.
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 use std::cmp::Ordering;
 
 /// The shortest text that reads back as the float, in Python's layout.

@@ -1,10 +1,11 @@
 //! Operators on values, as Python has them.
 
 use super::ast::{Binary, Comparison};
+use super::error::{Error, Result};
 use super::meter::Meter;
 use super::number::{compare_int_float, float_divmod, float_pow, int_divmod, int_pow, too_large};
 use super::value::{Items, Range, Text, Value, View};
-use super::{Error, Result, markup, percent};
+use super::{markup, percent};
 use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,9 +1,9 @@
 //! Statements: from tokens to the tree.
 
 use super::ast::{Block, Body, Expr, ExprKind, For, Macro, Name, Piece, Stmt, StmtKind, Target};
+use super::error::{Error, Result};
 use super::lexer::{Kind, Syntax, Token, expression_tokens, tokens};
 use super::names;
-use super::{Error, Result};
 use std::sync::Arc;
 
 /// Nested statements, brackets and operators; Python's own compiler ends near it.

@@ -1,9 +1,10 @@
 //! Text with values put in by `%`.
 
+use super::error::{Error, Result};
 use super::meter::Meter;
 use super::number::{fixed, float_repr, general, scientific, with_point};
 use super::value::{Text, Value};
-use super::{Error, Result, markup, print, spec};
+use super::{markup, print, spec};
 use std::collections::VecDeque;
 
 /// A conversion of a `%` format.

@@ -2,12 +2,13 @@
 
 use super::arguments::Arguments;
 use super::ast::{Binary, Comparison};
+use super::error::{Error, Result};
 use super::meter::Meter;
 use super::object::Object;
 use super::operators::{binary, compare, equal};
 use super::runtime::Runtime;
 use super::value::Value;
-use super::{Error, Result, filters, print, text};
+use super::{filters, print, text};
 
 /// All tests.
 pub(super) const TESTS: [&str; 39] = [

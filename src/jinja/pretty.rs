@@ -1,6 +1,6 @@
 //! Values over several lines: Python's `pprint`.
 
-use super::Result;
+use super::error::Result;
 use super::meter::Meter;
 use super::print::{repr, string_repr};
 use super::unicode::{is_space, split_lines};

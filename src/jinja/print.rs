@@ -1,6 +1,6 @@
 //! How values are written: Python's `str` and `repr`.
 
-use super::Result;
+use super::error::Result;
 use super::lexer::escaped;
 use super::meter::Meter;
 use super::number::float_repr;

@@ -3,10 +3,11 @@
 
 use super::arguments::Arguments;
 use super::ast::Block;
+use super::error::Result;
 use super::meter::Meter;
 use super::object::{LoopObject, Object};
+use super::options::Options;
 use super::value::Value;
-use super::{Options, Result};
 use std::sync::Arc;
 
 /// A template that runs.

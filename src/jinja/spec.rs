@@ -1,9 +1,10 @@
 //! Format specifications: what stands behind `:` in `str.format`.
 
+use super::error::{Error, Result};
 use super::meter::Meter;
 use super::number::{fixed, float_repr, general, scientific, with_point};
+use super::print;
 use super::value::Value;
-use super::{Error, Result, print};
 
 /// A specification, parsed.
 #[derive(Default)]

@@ -2,12 +2,13 @@
 
 use super::arguments::Arguments;
 use super::ast::{Block, Expr, ExprKind, For, Frame, Macro, Piece, Stmt, StmtKind, Target};
+use super::error::{Error, ErrorKind, Result};
 use super::interpret::Interpreter;
 use super::object::{LoopObject, MacroObject, Object};
 use super::runtime::Runtime;
 use super::scope::Scope;
 use super::value::Value;
-use super::{Error, ErrorKind, Result, functions, markup, print};
+use super::{functions, markup, print};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;

@@ -1,11 +1,12 @@
 //! Methods of strings.
 
 use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::error::{Error, Result};
 use super::meter::Meter;
 use super::runtime::Runtime;
 use super::unicode::{self, is_space};
 use super::value::{Text, Value};
-use super::{Error, Result, braces, encodings, markup};
+use super::{braces, encodings, markup};
 
 /// Calls a method of a string.
 pub(super) fn call(text: &Text, name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {

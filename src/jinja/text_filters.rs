@@ -1,6 +1,7 @@
 //! Filters of texts.
 
 use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::error::{Error, Result};
 use super::meter::Meter;
 use super::object::Object;
 use super::operators;
@@ -8,7 +9,7 @@ use super::runtime::Runtime;
 use super::text;
 use super::unicode::{is_space, is_word, split_lines};
 use super::value::{Text, Value, View};
-use super::{Error, Result, markup, percent, print, urlize, wrap};
+use super::{markup, percent, print, urlize, wrap};
 
 /// A value through a filter.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {

@@ -1,10 +1,11 @@
 //! Links around addresses: jinja2's `urlize`.
 
 use super::arguments::{Arguments, is_true, wants_int, wants_text};
+use super::error::{Error, Result};
 use super::runtime::Runtime;
 use super::unicode::{is_space, is_word};
 use super::value::Value;
-use super::{Error, Result, markup, print};
+use super::{markup, print};
 use std::collections::BTreeSet;
 
 /// Options of the links that are made.

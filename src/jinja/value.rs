@@ -1,8 +1,8 @@
 //! Values as templates see them: Python's.
 
 use super::ast::Name;
+use super::error::{Error, ErrorKind, Result};
 use super::meter::Meter;
-use super::{Error, ErrorKind, Result};
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt::{Debug, Display};
