@@ -1,4 +1,8 @@
-//! Expressions of a template as they run.
+//! A template as it runs: its expressions here, its statements in `statements`, its constants in `folding`. They call each
+//! other, since macros are called in expressions.
+
+mod folding;
+mod statements;
 
 use super::arguments::Arguments;
 use super::ast::{Args, Binary, Block, Comparison, Const, Expr, ExprKind, Name};

@@ -18,8 +18,6 @@ mod names;
 mod frames;
 mod parser;
 
-mod expressions;
-
 // Values, and what is done with them alone:
 
 mod meter;
@@ -76,9 +74,6 @@ mod predicates;
 mod template;
 
 mod interpret;
-
-mod folding;
-mod statements;
 
 pub use error::{Error, ErrorKind};
 pub use input::Json;

@@ -1,4 +1,6 @@
-//! Statements: from tokens to the tree.
+//! From tokens to the tree: statements here, expressions in `expressions`.
+
+mod expressions;
 
 use super::ast::{Block, Body, Expr, ExprKind, For, Macro, Name, Piece, Stmt, StmtKind, Target};
 use super::error::{Error, Result};

@@ -1,14 +1,14 @@
 //! Statements of a template as they run.
 
-use super::arguments::Arguments;
-use super::ast::{Block, Expr, ExprKind, For, Frame, Macro, Piece, Stmt, StmtKind, Target};
-use super::error::{Error, ErrorKind, Result};
-use super::interpret::Interpreter;
-use super::object::{LoopObject, MacroObject, Object};
-use super::runtime::Runtime;
-use super::scope::Scope;
-use super::value::Value;
-use super::{functions, markup, print};
+use super::Interpreter;
+use crate::jinja::arguments::Arguments;
+use crate::jinja::ast::{Block, Expr, ExprKind, For, Frame, Macro, Piece, Stmt, StmtKind, Target};
+use crate::jinja::error::{Error, ErrorKind, Result};
+use crate::jinja::object::{LoopObject, MacroObject, Object};
+use crate::jinja::runtime::Runtime;
+use crate::jinja::scope::Scope;
+use crate::jinja::value::Value;
+use crate::jinja::{functions, markup, print};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -26,12 +26,12 @@ pub(super) enum Flow {
 
 impl Interpreter<'_> {
     /// Runs the whole template.
-    pub(super) fn run_template(&mut self) -> Result<Flow> {
+    pub(in crate::jinja) fn run_template(&mut self) -> Result<()> {
         if self.template.reads_self {
             let value = self.object(Object::Template(self.root.clone()))?;
             self.root.set(&"self".into(), value);
         }
-        self.run_frame(&self.template.frame)
+        self.run_frame(&self.template.frame).map(drop)
     }
 
     /// Runs statements in a scope that has their parameters only.

@@ -1,9 +1,9 @@
 //! Expressions: from tokens to the tree, with jinja2's precedence.
 
-use super::ast::{Args, Binary, Comparison, Condition, Const, Expr, ExprKind};
-use super::error::Result;
-use super::lexer::Kind;
-use super::parser::Parser;
+use super::Parser;
+use crate::jinja::ast::{Args, Binary, Comparison, Condition, Const, Expr, ExprKind};
+use crate::jinja::error::Result;
+use crate::jinja::lexer::Kind;
 
 impl Parser {
     /// An expression without commas.

@@ -2,11 +2,11 @@
 //! undefined then, and an error when the template runs: a whole printed expression may be so, and within others what
 //! comes to a number, a text or the like.
 
-use super::ast::Expr;
-use super::error::{Error, ErrorKind, Result};
-use super::interpret::Interpreter;
-use super::operators;
-use super::value::Value;
+use super::Interpreter;
+use crate::jinja::ast::Expr;
+use crate::jinja::error::{Error, ErrorKind, Result};
+use crate::jinja::operators;
+use crate::jinja::value::Value;
 
 impl Interpreter<'_> {
     /// The value of an expression that is printed.
