@@ -78,7 +78,10 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         Err(error) => Outcome::Failed(error),
     });
     let failures = steps.failures();
+    let mut page = None;
+    let hurried = steps.hurried();
     steps.run("tests", || {
+        page = if hurried { None } else { web::begin() };
         for compiler in ["naga", "tint"].iter().filter(|compiler| !found(compiler)) {
             println!("{compiler} is not on the PATH: the shaders are not tried with it");
         }
@@ -100,11 +103,15 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
             }
         })
     });
-    let hurried = steps.hurried();
-    steps.late("web", || match (web::step(hurried), linted()) {
-        // It compiles xtask/glue.
-        (Outcome::Passed(_), Outcome::Failed(why)) => Outcome::Failed(why),
-        (outcome, _) => outcome,
+    // The quick build is another one: where the page was compiled beside the tests, it would take longer.
+    let quick = page.is_none() && steps.hurried();
+    steps.late("web", || {
+        page.into_iter().for_each(web::Compiling::wait);
+        match (web::step(quick), linted()) {
+            // It compiles xtask/glue.
+            (Outcome::Passed(_), Outcome::Failed(why)) => Outcome::Failed(why),
+            (outcome, _) => outcome,
+        }
     });
     steps.late("window", window::step);
     steps.late("attack", attack);

@@ -13,7 +13,7 @@ use crate::system::found;
 use crate::wrapper;
 use server::{Server, Site};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command};
 use toolchain::TARGET;
 pub(crate) use toolchain::prepare;
 
@@ -49,10 +49,41 @@ pub(crate) fn step(quick: bool) -> Outcome {
     }
 }
 
-/// Builds `web/dist`; gives its sizes in a line.
-pub(crate) fn build(quick: bool) -> Result<String, String> {
-    prepare()?;
-    println!("building for WebAssembly");
+/// Starts compiling the page beside other steps, quietly: its last part keeps one core busy for minutes. What the
+/// compiler says is in a file, which [`Compiling::wait`] shows. None where the page cannot be built.
+pub(crate) fn begin() -> Option<Compiling> {
+    prepare().ok()?;
+    let path = target().join("page.log");
+    let log = std::fs::File::create(&path).ok()?;
+    let child = compile(false).stdout(log.try_clone().ok()?).stderr(log).spawn().ok()?;
+    println!("the page is compiled beside this; what is said of it: {}", path.display());
+    Some(Compiling { child, path })
+}
+
+/// A page that is being compiled.
+pub(crate) struct Compiling {
+    child: Child,
+    path: PathBuf,
+}
+
+impl Compiling {
+    /// Waits for its end and shows what the compiler said. An error is found by building what is left.
+    pub(crate) fn wait(mut self) {
+        self.child.wait().ok();
+        print!("{}", std::fs::read_to_string(&self.path).unwrap_or_default());
+    }
+}
+
+impl Drop for Compiling {
+    /// Ends it if it still runs: then the step that waits for it was left out.
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The command that compiles the page's module.
+fn compile(quick: bool) -> Command {
     let mut cargo = toolchain::build();
     cargo.args(["--locked", "--package", "signet-app", "--bin", "signet-app", "--profile", PROFILE]);
     if quick {
@@ -62,7 +93,14 @@ pub(crate) fn build(quick: bool) -> Result<String, String> {
         cargo.env("CARGO_INCREMENTAL", "1");
     }
     wrapper::without(&mut cargo).env("RUSTFLAGS", FLAGS).env_remove("CARGO_ENCODED_RUSTFLAGS").current_dir(root());
-    if !cargo.status().is_ok_and(|status| status.success()) {
+    cargo
+}
+
+/// Builds `web/dist`; gives its sizes in a line.
+pub(crate) fn build(quick: bool) -> Result<String, String> {
+    prepare()?;
+    println!("building for WebAssembly");
+    if !compile(quick).status().is_ok_and(|status| status.success()) {
         return Err("signet could not be built for WebAssembly, see above".into());
     }
     gather(&target().join(TARGET).join(PROFILE).join("signet-app.wasm"), &dist(), quick)
