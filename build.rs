@@ -52,7 +52,7 @@ fn table(folder: &Path) -> Checked<String> {
                 Vec::new()
             });
             let source = format!("SOURCE_{}", kernels.len());
-            writeln!(sources, "static {source}: &str = {:?};", expansion.out).expect("written to a string");
+            writeln!(sources, "static {source}: &str = {:?};", without_comments(&expansion.out)).expect("written to a string");
             for (entry, fields) in entries {
                 let name = format!("{stem}/{entry}{}", variant.map_or(String::new(), |name| format!(".{name}")));
                 let row = format!("    Kernel {{ name: {name:?}, unit: {unit:?}, entry: {entry:?}, source: {source}, {fields} }},\n");
@@ -65,6 +65,13 @@ fn table(folder: &Path) -> Checked<String> {
     }
     let rows: String = kernels.into_values().collect();
     Ok(format!("{sources}\n/// Every kernel, sorted by name.\npub static KERNELS: &[Kernel] = &[\n{rows}];\n"))
+}
+
+/// A source as it goes into the program: without the lines that are only comment, or empty. They are a sixth of the
+/// shaders in the page.
+fn without_comments(source: &str) -> String {
+    let lines = source.lines().filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty());
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Names and texts of the WGSL files in a folder, sorted.
