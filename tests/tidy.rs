@@ -28,6 +28,7 @@ const NO_OPS: &[&str] = &["group", "mod", "control"];
 /// the page alone.
 const PLATFORM_ONLY: &[&str] = &[
     "memmap2",
+    "rayon",
     "std::thread",
     "std::time",
     "std::fs",
@@ -306,6 +307,7 @@ fn every_rule_catches_what_it_is_for() {
         ("shaders/minus.wgsl", "// A difference.", "no operation of this name"),
         ("crates/app/src/shared.rs", "use std::time::Instant;", "belongs in src/platform"),
         ("src/graph/execute.rs", "const D: D = D { mapped_at_creation: true };", "readback.rs maps"),
+        ("src/train/teach.rs", "use rayon::prelude::*;", "belongs in src/platform"),
         ("src/runner/mod.rs", "#[cfg(target_arch = \"wasm32\")] fn f() {}", "belongs in src/platform"),
         ("src/train/guard.rs", "fn f() { println!(); }", "called pure"),
         ("src/new.rs", "fn f() {}", "opens with what it is for"),

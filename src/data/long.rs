@@ -6,7 +6,7 @@
 
 use super::error::DataError;
 use super::tokenizer::Tokenizer;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;

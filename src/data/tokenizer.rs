@@ -8,7 +8,7 @@ use super::pipeline::{Bytes, Pipeline, Process, failure};
 use super::special::{ASSISTANT, END, USER};
 use crate::formats::{FormatError, json_file};
 use crate::platform;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use tokenizers::decoders::byte_level::ByteLevel;

@@ -3,7 +3,7 @@
 use super::log_codes;
 use super::real::Real;
 use super::shape::{Spec, Storage};
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// Packs floats, row-major, as `spec` stores them: rounded to the nearest it has.
 pub fn pack(spec: Spec, values: &[f32]) -> Vec<u32> {

@@ -6,6 +6,7 @@ use super::plan::{Class, Overlap, Plan, Pool, Slot, check_overlaps};
 use super::real::Real;
 use super::shape::{Spec, Storage};
 use super::tape::{Home, MemoryId, Place, Tape, TensorId};
+use crate::platform::parallel;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -345,7 +346,7 @@ impl<T: Runs> CpuMachine<T> {
     /// Runs every operation of a program, in order.
     pub fn run(&mut self, program: &mut CpuProgram<T>) {
         // On a thread of the pool, so that an operation of one task does not wake another for it.
-        rayon::scope(|_| self.run_nodes(program));
+        parallel::on_the_pool(|| self.run_nodes(program));
     }
 
     fn run_nodes(&mut self, program: &mut CpuProgram<T>) {

@@ -1,7 +1,7 @@
 //! The number types a CPU twin runs in: f32 is the CPU device, f64 is for differences; the
 //! oracle, `Traced`, is in a file of its own.
 
-use crate::platform::vector;
+use crate::platform::{parallel, vector};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
@@ -189,6 +189,7 @@ fn library_gemm<T: Real>(product: LibraryProduct<T>, out: OutMat<'_, T>, a: Mat<
     }
     let parallelism = match threads {
         Threads::One => gemm_common::Parallelism::None,
+        Threads::Pool if parallel::threads() == 1 => gemm_common::Parallelism::None,
         Threads::Pool => gemm_common::Parallelism::Rayon(0),
     };
     // The library is made for outputs whose columns are contiguous: rows are the transpose's columns.
@@ -383,7 +384,7 @@ pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {
 /// Rows that a task of the thread pool takes of `all`: `few`, so that each thread finds some, but all
 /// of them where there is one thread, since what a task prepares serves all of its rows.
 pub fn task_rows(all: usize, few: usize) -> usize {
-    if rayon::current_num_threads() == 1 { all.max(1) } else { few }
+    if parallel::threads() == 1 { all.max(1) } else { few }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::formats::safetensors::TensorFile;
 use crate::formats::{FormatError, TensorSource, bands};
 use crate::graph::{Machine, Storage};
 use crate::ops::pack_signs;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 use std::path::Path;
 
 /// A model on disk or in the program: its shape is known and its header checked; its tensors are

@@ -5,7 +5,7 @@ use super::error::ModelError;
 use super::file::ModelFile;
 use super::files::{bits_per_weight, packed_bytes};
 use super::weights::Linears;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 use serde::{Deserialize, Serialize};
 
 /// Least, mean and greatest of some numbers, and their standard deviation.

@@ -5,7 +5,7 @@ use super::file::ModelFile;
 use super::weights::Linears;
 use crate::formats::{FormatError, bands};
 use crate::graph::{Spec, Storage, pack, unpack};
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

@@ -9,7 +9,7 @@ use crate::graph::{
     unpack, vectorised,
 };
 use crate::params;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// The parameter, its moments and its gradient.
 struct State<'a, T> {

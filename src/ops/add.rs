@@ -3,7 +3,7 @@
 use super::{TASK, expect};
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use crate::params;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// `(n, width) + (n, width) → (n, width)`.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use crate::graph::{
     sum, vectorised,
 };
 use crate::params;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// Whole sequences: `qkv (batch·T, (query + 2·key_value)·d)`, the heads of q, k and v side by side,
 /// and `start (1, 1)`, 0 in training. In decoding: `q (T, query·d)`, the cache's keys and values

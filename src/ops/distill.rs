@@ -17,8 +17,8 @@ use crate::graph::{
     Backward, CpuIo, Launch, Op, Operand, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, sum, vectorised,
 };
 use crate::params;
+use crate::platform::parallel::*;
 use divergence::Whole;
-use rayon::prelude::*;
 
 /// What is minimised: `(1 − next_token) · τ²·D(teacher, student) + next_token · CE(token, student)`,
 /// D with both logits divided by the temperature τ. τ² keeps the gradient's size (Hinton et al.,

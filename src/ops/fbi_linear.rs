@@ -15,7 +15,7 @@ use crate::graph::{
     task_rows, vectorised,
 };
 use crate::params;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 use std::ops::Range;
 
 /// Tokens up to which signs are applied straight from the bits, without expanding them.

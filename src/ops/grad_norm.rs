@@ -5,7 +5,7 @@ use super::control::{CONTROL, Control, NORM};
 use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, vectorised};
 use crate::params;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// Partial sums a range is reduced to.
 pub const PARTIALS: usize = 256;

@@ -6,7 +6,7 @@ use crate::graph::{
     task_rows, unpack, vectorised,
 };
 use crate::params;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// Where a product goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

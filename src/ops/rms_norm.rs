@@ -3,7 +3,7 @@
 use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, vectorised};
 use crate::params;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// `x (tokens, width)`, `gain (1, width)` → `(tokens, width)`.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use super::expect;
 use super::group::Heads;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, ViewMut, grid};
 use crate::params;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// `qkv (batch·seq, (query + 2·key_value)·head_dim)`, the heads of q, k and v side by side, `cos` and
 /// `sin` `(positions, head_dim/2)`, `start (1, 1)` → the same with q and k rotated. Row b·seq + t has

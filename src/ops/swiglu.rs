@@ -3,7 +3,7 @@
 use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, vectorised};
 use crate::params;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// `x (tokens, 2·ff)`, gate and up side by side → `(tokens, ff)`.
 #[derive(Clone, Debug)]

@@ -10,6 +10,7 @@ mod disk;
 pub mod dom;
 mod memory;
 mod models;
+pub mod parallel;
 mod shell;
 pub mod vector;
 

@@ -5,9 +5,9 @@ use super::kind::has_settings;
 use super::protocol::{LayerInfo, PlaneView};
 use super::{Event, model};
 use crate::model::{Linears, ModelFile, bits_per_weight};
+use crate::platform::parallel::*;
 use crate::train;
 use anyhow::{Context, Result, bail};
-use rayon::prelude::*;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -5,7 +5,7 @@ use super::step::StepError;
 use crate::data::{CacheError, CacheWriter, Corpus, WHOLE};
 use crate::graph::{Class, Home, Machine, Program, Real, Spec, Tape, TensorId, sum, vectorised};
 use crate::model::{Forward, Positions, Weights, chunk_rows, logits};
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// Why making a cache stopped.
 #[derive(Debug, thiserror::Error)]

@@ -4,7 +4,7 @@ use super::divergence::{Joined, gaps};
 use super::{Objective, TERMS, Term, params, softmax, wanted};
 use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, sum, vectorised};
 use crate::ops::expect;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 
 /// The most tokens that [`DistillTop`] takes: a workgroup holds their ids.
 pub const MOST_KEPT: usize = 256;

@@ -19,7 +19,7 @@ use crate::model::file::{self, ModelFile};
 use crate::model::tensors::{Heads, Row, numbered};
 use crate::model::weights::Linears;
 use crate::platform::Verdict;
-use rayon::prelude::*;
+use crate::platform::parallel::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
