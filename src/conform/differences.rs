@@ -5,8 +5,7 @@ use super::fill::{Contents, Random};
 use super::trial::{Bench, Trial};
 use super::watched::share;
 use super::{Outcome, broken};
-use crate::graph::cpu::Data;
-use crate::graph::{Calculus, Case, Class, Forward, Loss, Role, Spec};
+use crate::graph::{Calculus, Case, Class, Data, Forward, Loss, Role, Spec};
 
 /// Elements of an operand that are moved.
 const ELEMENTS: usize = 12;

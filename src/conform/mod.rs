@@ -19,8 +19,7 @@ pub use report::{KnownFailure, ModelCheck, Report, Row, Unavailable};
 pub use verify::{Verdict, verify};
 
 use crate::device::{Checks, Gpu};
-use crate::graph::cpu::Data;
-use crate::graph::{Calculus, Case, GpuMachine, Machine, Offer, Storage, Traced, Variants};
+use crate::graph::{Calculus, Case, Data, GpuMachine, Machine, Offer, Storage, Traced, Variants};
 use crate::ops;
 use fill::{Contents, Random};
 use serde::{Deserialize, Serialize};

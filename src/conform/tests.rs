@@ -52,7 +52,7 @@ impl Op for Wrong {
         }
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let upstream = tape.upstream(0);
         tape.give(0, upstream);
         tape.give(usize::from(!self.forgetful), upstream);

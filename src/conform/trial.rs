@@ -3,8 +3,7 @@
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
 use super::watched::{Place, Watched, share};
 use super::{Outcome, UNIT, broken, codes};
-use crate::graph::cpu::Data;
-use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
+use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Data, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
 use crate::graph::{ShapeError, Source, Spec, Storage, Tape, TensorId, Traced, View};
 use crate::ops::Add;
 use std::ops::Range;

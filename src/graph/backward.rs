@@ -1,18 +1,10 @@
 //! Reverse-mode differentiation: walks the tape backwards and appends each operation's gradient.
 
-use super::op::{DynOp, Op, ShapeError};
+use super::ids::TensorId;
+use super::op::{Backward, DynOp, Rule, ShapeError};
 use super::shape::Spec;
-use super::tape::{Node, Tape, TensorId};
+use super::tape::{Node, Tape};
 use std::collections::HashMap;
-
-/// What an operation's gradient came to.
-#[derive(Debug)]
-pub enum Rule {
-    /// Appended.
-    Done,
-    /// There is none, and why.
-    None(&'static str),
-}
 
 /// Why a tape could not be differentiated.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +23,7 @@ pub enum BackwardError {
 }
 
 /// A node being differentiated, and the tape its gradient goes to.
-pub struct Backward<'a> {
+struct Differentiated<'a> {
     tape: &'a mut Tape,
     node: Node,
     gradients: &'a mut HashMap<TensorId, TensorId>,
@@ -39,45 +31,33 @@ pub struct Backward<'a> {
     failed: Option<ShapeError>,
 }
 
-impl Backward<'_> {
-    /// The n-th input of the node.
-    pub fn input(&self, n: usize) -> TensorId {
+impl Backward for Differentiated<'_> {
+    fn input(&self, n: usize) -> TensorId {
         self.node.inputs[n]
     }
 
-    /// How many inputs the node has.
-    pub fn inputs(&self) -> usize {
+    fn inputs(&self) -> usize {
         self.node.inputs.len()
     }
 
-    /// The n-th output of the node.
-    pub fn output(&self, n: usize) -> TensorId {
+    fn output(&self, n: usize) -> TensorId {
         self.node.outputs[n]
     }
 
-    /// The gradient that reached the n-th output.
-    pub fn upstream(&self, n: usize) -> Option<TensorId> {
+    fn upstream(&self, n: usize) -> Option<TensorId> {
         self.gradients.get(&self.node.outputs[n]).copied()
     }
 
-    /// Whether the n-th input is an activation or parameter that needs its gradient.
-    pub fn wants(&self, n: usize) -> bool {
+    fn wants(&self, n: usize) -> bool {
         self.tape.tensors[self.node.inputs[n].0].wants_gradient
     }
 
-    /// Where the gradient of the n-th input, a parameter, is added up.
-    pub fn accumulator(&self, n: usize) -> Option<TensorId> {
+    fn accumulator(&self, n: usize) -> Option<TensorId> {
         self.tape.tensors[self.node.inputs[n].0].accumulator
     }
 
-    /// Shape and storage of a tensor.
-    pub fn spec(&self, tensor: TensorId) -> Spec {
+    fn spec(&self, tensor: TensorId) -> Spec {
         self.tape.spec(tensor)
-    }
-
-    /// Appends an operation.
-    pub fn push<O: Op>(&mut self, op: O, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId> {
-        self.push_dyn(std::sync::Arc::new(op), inputs, updates)
     }
 
     fn push_dyn(&mut self, op: DynOp, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId> {
@@ -96,13 +76,9 @@ impl Backward<'_> {
         }
     }
 
-    /// Gives `gradient` to the n-th input; a second one for the same tensor is added to the first.
-    pub fn give(&mut self, n: usize, gradient: Option<TensorId>) {
+    fn give(&mut self, n: usize, gradient: Option<TensorId>) {
         let Some(gradient) = gradient else { return };
-        self.give_to(self.node.inputs[n], gradient);
-    }
-
-    fn give_to(&mut self, tensor: TensorId, gradient: TensorId) {
+        let tensor = self.node.inputs[n];
         let sum = match self.gradients.get(&tensor).copied() {
             None => Some(gradient),
             Some(earlier) => self.push_dyn(self.sum.clone(), &[earlier, gradient], &[]).first().copied(),
@@ -130,9 +106,9 @@ impl Tape {
                 continue;
             }
             let op = node.op.clone();
-            let mut backward = Backward { tape: self, node, gradients: &mut gradients, sum: &sum, failed: None };
-            let rule = op.backward(&mut backward);
-            if let Some(error) = backward.failed {
+            let mut differentiated = Differentiated { tape: self, node, gradients: &mut gradients, sum: &sum, failed: None };
+            let rule = op.backward(&mut differentiated);
+            if let Some(error) = differentiated.failed {
                 return Err(error.into());
             }
             if let Rule::None(why) = rule {

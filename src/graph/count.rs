@@ -2,9 +2,10 @@
 //! asked how much memory it takes, before any is reserved. Pure.
 
 use super::fuse::{Fusion, fuse};
+use super::ids::MemoryId;
 use super::op::Specs;
 use super::plan::{Overlap, Plan, Pool, check_overlaps};
-use super::tape::{Choice, MemoryId, Tape};
+use super::tape::{Choice, Tape};
 use std::collections::BTreeMap;
 
 /// Counts the words that a machine would reserve.

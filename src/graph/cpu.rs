@@ -1,165 +1,15 @@
 //! The CPU device: runs a tape through the operations' twins, in any [`Real`] type.
 
-use super::blocks::unpack;
+use super::ids::{MemoryId, TensorId};
 use super::op::{AnyOp, Runs};
-use super::plan::{Class, Overlap, Plan, Pool, Slot, check_overlaps};
+use super::plan::{Overlap, Plan, Pool, Slot, check_overlaps};
 use super::real::Real;
-use super::shape::{Spec, Storage};
-use super::tape::{Home, MemoryId, Place, Tape, TensorId};
+use super::shape::{Class, Spec, Storage};
+use super::tape::{Home, Place, Tape};
+use super::view::{CpuIo, Data, View, ViewMut};
 use crate::platform::parallel;
 use std::ops::Range;
 use std::sync::Arc;
-
-/// The contents of a buffer.
-#[derive(Clone, Debug)]
-pub enum Data<T> {
-    /// Floats.
-    Real(Vec<T>),
-    /// Integers, signs, packed halves or codes.
-    Words(Vec<u32>),
-}
-
-impl<T: Real> Data<T> {
-    pub(super) fn zeros(class: Class, words: usize) -> Self {
-        match class {
-            Class::Real => Data::Real(vec![T::ZERO; words]),
-            Class::Words => Data::Words(vec![0; words]),
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Data::Real(x) => x.len(),
-            Data::Words(x) => x.len(),
-        }
-    }
-
-    /// Where a tensor begins that lies here. No reference to the elements is made, which would end the
-    /// right to use pointers to other tensors of the same buffer.
-    fn raw(&mut self, offset: usize, spec: Spec) -> Raw<T> {
-        assert!(offset <= self.len() && spec.words() <= self.len() - offset, "{spec} at {offset} lies outside its buffer of {}", self.len());
-        // SAFETY: the offset is inside the buffer.
-        unsafe {
-            match self {
-                Data::Real(x) => Raw::Real(x.as_mut_ptr().add(offset)),
-                Data::Words(x) => Raw::Words(x.as_mut_ptr().add(offset)),
-            }
-        }
-    }
-
-    /// As a tensor that is read.
-    pub(super) fn view(&self, spec: Spec) -> View<'_, T> {
-        match self {
-            Data::Real(x) => View::Real(x, spec),
-            Data::Words(x) => View::Words(x, spec),
-        }
-    }
-
-    /// As a tensor that is written.
-    pub(super) fn view_mut(&mut self, spec: Spec) -> ViewMut<'_, T> {
-        match self {
-            Data::Real(x) => ViewMut::Real(x, spec),
-            Data::Words(x) => ViewMut::Words(x, spec),
-        }
-    }
-}
-
-/// A tensor that a twin reads.
-#[derive(Clone, Copy)]
-pub enum View<'a, T> {
-    /// Floats.
-    Real(&'a [T], Spec),
-    /// Integers, signs, packed halves or codes.
-    Words(&'a [u32], Spec),
-}
-
-impl<'a, T: Real> View<'a, T> {
-    /// Shape and storage.
-    pub fn spec(&self) -> Spec {
-        match self {
-            View::Real(_, spec) | View::Words(_, spec) => *spec,
-        }
-    }
-
-    /// The floats of an `F32` tensor.
-    pub fn real(&self) -> &'a [T] {
-        match self {
-            View::Real(data, _) => data,
-            View::Words(_, spec) => panic!("{spec} read as f32"),
-        }
-    }
-
-    /// The words of a tensor of any storage but `F32`.
-    pub fn words(&self) -> &'a [u32] {
-        match self {
-            View::Words(data, _) => data,
-            View::Real(_, spec) => panic!("{spec} read as words"),
-        }
-    }
-
-    /// Writes row `r` of a tensor of floats, however stored, to `out`.
-    #[inline(always)]
-    pub fn row(&self, r: usize, out: &mut [T]) {
-        match self {
-            View::Real(data, spec) => out.copy_from_slice(&data[r * spec.cols..(r + 1) * spec.cols]),
-            View::Words(data, spec) => {
-                let words = &data[r * spec.row_words()..(r + 1) * spec.row_words()];
-                unpack(spec.storage, words, out);
-            }
-        }
-    }
-}
-
-/// A tensor that a twin writes.
-pub enum ViewMut<'a, T> {
-    /// Floats.
-    Real(&'a mut [T], Spec),
-    /// Integers, signs, packed halves or codes.
-    Words(&'a mut [u32], Spec),
-}
-
-impl<T: Real> ViewMut<'_, T> {
-    /// The same tensor, lent on.
-    pub(super) fn again(&mut self) -> ViewMut<'_, T> {
-        match self {
-            ViewMut::Real(data, spec) => ViewMut::Real(data, *spec),
-            ViewMut::Words(data, spec) => ViewMut::Words(data, *spec),
-        }
-    }
-
-    /// Shape and storage.
-    pub fn spec(&self) -> Spec {
-        match self {
-            ViewMut::Real(_, spec) | ViewMut::Words(_, spec) => *spec,
-        }
-    }
-
-    /// The floats of an `F32` tensor.
-    pub fn real(&mut self) -> &mut [T] {
-        match self {
-            ViewMut::Real(data, _) => data,
-            ViewMut::Words(_, spec) => panic!("{spec} written as f32"),
-        }
-    }
-
-    /// The words of a tensor of any storage but `F32`.
-    pub fn words(&mut self) -> &mut [u32] {
-        match self {
-            ViewMut::Words(data, _) => data,
-            ViewMut::Real(_, spec) => panic!("{spec} written as words"),
-        }
-    }
-}
-
-/// The operands of a node, as its twin gets them.
-pub struct CpuIo<'a, T> {
-    /// Read only.
-    pub inputs: Vec<View<'a, T>>,
-    /// Read and written.
-    pub updates: Vec<ViewMut<'a, T>>,
-    /// Written; what was there before has no meaning.
-    pub outputs: Vec<ViewMut<'a, T>>,
-}
 
 /// Memory of the CPU device: buffers that outlive a tape.
 #[derive(Debug, Default)]
@@ -248,6 +98,21 @@ impl<T> CpuProgram<T> {
 enum Raw<T> {
     Real(*mut T),
     Words(*mut u32),
+}
+
+impl<T: Real> Data<T> {
+    /// The beginning of a tensor that lies here. No reference to the elements is made, which would end the
+    /// right to use pointers to other tensors of the same buffer.
+    fn raw(&mut self, offset: usize, spec: Spec) -> Raw<T> {
+        assert!(offset <= self.len() && spec.words() <= self.len() - offset, "{spec} at {offset} lies outside its buffer of {}", self.len());
+        // SAFETY: the offset is inside the buffer.
+        unsafe {
+            match self {
+                Data::Real(x) => Raw::Real(x.as_mut_ptr().add(offset)),
+                Data::Words(x) => Raw::Words(x.as_mut_ptr().add(offset)),
+            }
+        }
+    }
 }
 
 impl<T: Runs> CpuMachine<T> {

@@ -2,16 +2,17 @@
 //! parameters, pipelines, bind groups), so that a run only records and submits.
 
 use super::count::Counter;
+use super::error::MachineError;
 use super::fuse::{Fusion, fuse};
-use super::machine::MachineError;
+use super::ids::{MemoryId, TensorId};
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
 use super::pace;
 use super::params::words;
 use super::plan::{Plan, Pool, Slot, check_overlaps};
-use super::profile::Work;
 use super::shape::Spec;
-use super::tape::{Home, MemoryId, Node, Place, Tape, TensorId};
+use super::tape::{Home, Node, Place, Tape, TensorInfo};
 use super::variants::Variants;
+use super::work::Work;
 use crate::device::{Access, Bound, Dispatch, Download, Gpu, Kernel, kernel};
 use crate::platform::{Clock, IN_PAGE};
 use std::sync::Arc;
@@ -435,7 +436,7 @@ impl GpuMachine {
         let edge = program.margin as usize / 4;
         let broken = |words: &[u32]| words[..edge].iter().chain(&words[words.len() - edge..]).any(|&word| word != GUARD);
         let of_slot = |slot: usize| {
-            let in_slot = move |tensor: &&super::tape::TensorInfo| program.plan.slot_of[tensor.buffer.0] == Some(slot);
+            let in_slot = move |tensor: &&TensorInfo| program.plan.slot_of[tensor.buffer.0] == Some(slot);
             program.tape.tensors.iter().filter(in_slot).map(|tensor| tensor.spec)
         };
         Ok(slots.iter().enumerate().filter(|(_, words)| broken(words)).flat_map(|(slot, _)| of_slot(slot)).collect())

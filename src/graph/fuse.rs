@@ -1,13 +1,12 @@
 //! Rewrites a tape for a GPU: sequences of operations become one, where a rule has kernels for them.
 //! The unfused tape is their oracle: the twin of a fused operation runs the sequence. Pure.
 
-use super::backward::{Backward, Rule};
-use super::cpu::{CpuIo, Data, ViewMut};
-use super::op::{AnyOp, DynOp, Runs, ShapeError, Specs, Variant};
-use super::plan::Class;
-use super::shape::Spec;
-use super::tape::{BufferId, Node, Place, Tape, TensorId};
+use super::ids::{BufferId, TensorId};
+use super::op::{AnyOp, Backward, DynOp, Rule, Runs, ShapeError, Specs, Variant};
+use super::shape::{Class, Spec};
+use super::tape::{Node, Place, Tape};
 use super::traced::Traced;
+use super::view::{CpuIo, Data, ViewMut};
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -82,7 +81,7 @@ impl AnyOp for Fused {
     fn variants(&self, _: Specs<'_>) -> Vec<Variant> {
         (self.rule.variants)(&self.links)
     }
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("tapes are differentiated before they are fused")
     }
     fn cpu_f32(&self, io: &mut CpuIo<'_, f32>) {
@@ -109,11 +108,11 @@ impl Fused {
             });
             let mut part = CpuIo {
                 inputs: given.collect(),
-                updates: updates.by_ref().take(link.updates.len()).map(ViewMut::again).collect(),
+                updates: updates.by_ref().take(link.updates.len()).map(ViewMut::reborrow).collect(),
                 outputs: made.iter_mut().zip(&link.outputs).map(|(data, spec)| data.view_mut(*spec)).collect(),
             };
             if n + 1 == self.links.len() {
-                part.outputs = io.outputs.iter_mut().take(link.outputs.len()).map(ViewMut::again).collect();
+                part.outputs = io.outputs.iter_mut().take(link.outputs.len()).map(ViewMut::reborrow).collect();
             }
             T::run(&*link.op, &mut part);
             before = made;

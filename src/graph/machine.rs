@@ -4,53 +4,18 @@
 
 use super::count::{Counted, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
+use super::error::MachineError;
 use super::execute::{GpuMachine, GpuProgram};
 use super::fuse::Fusion;
-use super::plan::{Class, Overlap};
+use super::ids::{MemoryId, TensorId};
 use super::profile::Timed;
-use super::shape::Spec;
-use super::tape::{Home, MemoryId, Tape, TensorId};
+use super::shape::{Class, Spec};
+use super::tape::{Home, Tape};
 use super::variants::Variants;
-use crate::device::{DeviceError, Download, Gpu};
+use super::view::View;
+use crate::device::{Download, Gpu};
 use crate::platform::breathe;
 use std::sync::Arc;
-
-/// What can go wrong on a machine.
-#[derive(Debug, thiserror::Error)]
-pub enum MachineError {
-    /// A tape that no machine can run.
-    #[error(transparent)]
-    Overlap(#[from] Overlap),
-    /// A tape that this GPU cannot run.
-    #[error("{op} cannot run on this GPU: {problem}")]
-    Compile {
-        /// The operation.
-        op: &'static str,
-        /// Kernel, tensor, and what does not fit.
-        problem: String,
-    },
-    /// The GPU is gone, and all its memory with it.
-    #[error("{}", DeviceError::Lost(.0.clone()))]
-    Lost(String),
-    /// Anything else that went wrong on the GPU.
-    #[error(transparent)]
-    Device(DeviceError),
-    /// A program of one machine given to another.
-    #[error("this program was compiled for another machine; compile its tape for this one")]
-    Foreign,
-    /// A result wanted of a machine that only counts.
-    #[error("this machine only counts the memory that a run takes; it computes nothing")]
-    Counting,
-}
-
-impl From<DeviceError> for MachineError {
-    fn from(error: DeviceError) -> Self {
-        match error {
-            DeviceError::Lost(reason) => MachineError::Lost(reason),
-            other => MachineError::Device(other),
-        }
-    }
-}
 
 /// Something that runs tapes.
 #[derive(Debug)]
@@ -270,8 +235,8 @@ impl Machine {
             (Machine::Cpu(cpu), Program::Cpu(program)) => {
                 breathe().await;
                 Ok(match cpu.tensor(program, tensor) {
-                    super::View::Real(data, _) => bytemuck::cast_slice(data).to_vec(),
-                    super::View::Words(data, _) => data.to_vec(),
+                    View::Real(data, _) => bytemuck::cast_slice(data).to_vec(),
+                    View::Words(data, _) => data.to_vec(),
                 })
             }
             (Machine::Gpu(gpu), Program::Gpu(program)) => Ok(gpu.tensor(program, tensor)?.wait().await?.remove(0)),

@@ -1,47 +1,72 @@
 //! The tensor graph: a tape of operations, its backward pass, a planner, and one executor per
 //! kind of device. It names no operation.
+//!
+//! Modules stand in the order of use: each uses only those of the groups above its own.
+
+// Tensors: their names, shapes and numbers, and how the twins see their contents.
+mod ids;
+mod params;
+mod real;
+mod shape;
+
+pub mod log_codes;
+mod traced;
+
+mod blocks;
+
+mod view;
+
+// Operations: the trait, and what follows from one alone.
+mod op;
+
+mod case;
+mod pace;
+mod variants;
+mod work;
+
+// The tape, and its rewrites.
+mod tape;
 
 mod backward;
-mod blocks;
-mod case;
-mod count;
-pub mod cpu;
-mod execute;
 mod fuse;
-pub mod log_codes;
-mod machine;
-mod offers;
-mod op;
-mod pace;
-mod params;
 mod plan;
-mod profile;
-pub mod real;
 mod recompute;
-mod shape;
-mod tape;
-mod traced;
-mod variants;
 
-pub use backward::{Backward, BackwardError, Rule};
+// Machines that run it.
+mod count;
+mod cpu;
+mod error;
+
+mod execute;
+
+mod offers;
+mod profile;
+
+mod machine;
+
+pub use backward::BackwardError;
 pub use blocks::{pack, unpack};
 pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Source, Step, Update};
 pub use count::{Counted, Counter};
-pub use cpu::{CpuIo, CpuMachine, CpuProgram, View, ViewMut};
+pub use cpu::{CpuMachine, CpuProgram};
+pub use error::MachineError;
 pub use execute::{GpuMachine, GpuProgram};
 pub use fuse::{Fusion, Link};
-pub use machine::{Machine, MachineError, Pending, Program};
+pub use ids::{MemoryId, TensorId};
+pub use machine::{Machine, Pending, Program};
 pub(crate) use offers::Offer;
-pub use op::{AnyOp, DynOp, Launch, Op, Operand, Runs, ShapeError, Specs, Variant, grid};
+pub use op::{AnyOp, Backward, DynOp, Launch, Op, Operand, Rule, Runs, ShapeError, Specs, Variant, grid};
 #[cfg(test)]
 pub(crate) use params::words;
 pub use params::{FIRST_BAND, Params, Word};
-pub use plan::{Class, Overlap, Plan, Pool, Slot};
-pub use profile::{Timed, Work};
+pub use plan::{Overlap, Plan, Pool, Slot};
+pub use profile::Timed;
 pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, task_rows, vectorised};
 pub use recompute::Recompute;
-pub use shape::{LOG_BLOCK, Spec, Storage};
-pub use tape::{Choice, Home, MemoryId, Tape, TensorId};
+pub use shape::{Class, LOG_BLOCK, Spec, Storage};
+pub use tape::{Choice, Home, Tape};
 pub use traced::Traced;
 pub use variants::Variants;
 pub(crate) use variants::key_float;
+pub use view::{CpuIo, Data, View, ViewMut};
+pub use work::Work;

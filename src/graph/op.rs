@@ -1,12 +1,12 @@
 //! What an operation is: its output shapes, its kernels, its CPU twin and its gradient. No method
 //! has a default, so a forgotten gradient does not compile.
 
-use super::backward::{Backward, Rule};
-use super::cpu::CpuIo;
+use super::ids::TensorId;
 use super::params::Params;
 use super::real::Real;
 use super::shape::{Spec, Storage};
 use super::traced::Traced;
+use super::view::CpuIo;
 use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -76,6 +76,53 @@ impl Variant {
     }
 }
 
+/// The outcome of an operation's gradient.
+#[derive(Debug)]
+pub enum Rule {
+    /// Appended.
+    Done,
+    /// There is none, and why.
+    None(&'static str),
+}
+
+/// A node of a tape while its gradient is taken: its operands, and the tape that the gradient is
+/// appended to. Operations see no more of a tape than this.
+pub trait Backward {
+    /// The n-th input of the node.
+    fn input(&self, n: usize) -> TensorId;
+
+    /// The number of inputs.
+    fn inputs(&self) -> usize;
+
+    /// The n-th output of the node.
+    fn output(&self, n: usize) -> TensorId;
+
+    /// The gradient that reached the n-th output.
+    fn upstream(&self, n: usize) -> Option<TensorId>;
+
+    /// Returns true if the n-th input is an activation or parameter that needs its gradient.
+    fn wants(&self, n: usize) -> bool;
+
+    /// The tensor into which the gradient of the n-th input, a parameter, is added up.
+    fn accumulator(&self, n: usize) -> Option<TensorId>;
+
+    /// Shape and storage of a tensor.
+    fn spec(&self, tensor: TensorId) -> Spec;
+
+    /// Appends an operation; gives its outputs.
+    fn push_dyn(&mut self, op: DynOp, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId>;
+
+    /// Gives `gradient` to the n-th input; a second one for the same tensor is added to the first.
+    fn give(&mut self, n: usize, gradient: Option<TensorId>);
+}
+
+impl dyn Backward + '_ {
+    /// Appends an operation; gives its outputs.
+    pub fn push<O: Op>(&mut self, op: O, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId> {
+        self.push_dyn(Arc::new(op), inputs, updates)
+    }
+}
+
 /// An operation: a struct of its attributes.
 pub trait Op: Debug + Clone + Send + Sync + 'static {
     /// The file stem of the operation, and what it is called in reports.
@@ -97,7 +144,7 @@ pub trait Op: Debug + Clone + Send + Sync + 'static {
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>);
 
     /// Appends the gradient to the tape, or says why there is none.
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule;
+    fn backward(&self, tape: &mut dyn Backward) -> Rule;
 
     /// A `ShapeError` of this operation.
     fn refuse(problem: impl Into<String>) -> ShapeError
@@ -124,7 +171,7 @@ pub trait AnyOp: Debug + Send + Sync {
     /// See [`Op::variants`].
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant>;
     /// See [`Op::backward`].
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule;
+    fn backward(&self, tape: &mut dyn Backward) -> Rule;
     /// The twin in f32: the CPU device.
     fn cpu_f32(&self, io: &mut CpuIo<'_, f32>);
     /// The twin in f64: finite differences.
@@ -149,7 +196,7 @@ impl<O: Op> AnyOp for O {
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         Op::variants(self, specs)
     }
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         Op::backward(self, tape)
     }
     fn cpu_f32(&self, io: &mut CpuIo<'_, f32>) {

@@ -1,27 +1,9 @@
 //! Assigns slots to a tape's pooled buffers by lifetime. Pure: no device is touched.
 
-use super::shape::Storage;
-use super::tape::{BufferId, BufferInfo, Place, Tape, TensorId};
+use super::ids::{BufferId, TensorId};
+use super::shape::Class;
+use super::tape::{BufferInfo, Place, Tape};
 use std::collections::BTreeMap;
-
-/// What a slot holds; floats and words never share one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// 32-bit floats (any [`super::Real`] on the CPU).
-    Real,
-    /// 32-bit words: integers, signs, packed halves and codes.
-    Words,
-}
-
-impl Class {
-    /// The class of a storage type.
-    pub fn of(storage: Storage) -> Class {
-        match storage {
-            Storage::F32 => Class::Real,
-            _ => Class::Words,
-        }
-    }
-}
 
 /// A buffer that several tensors use one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,19 +1,9 @@
-//! What each dispatch of a program does and how long it takes.
+//! Times each dispatch of a program.
 
+use super::error::MachineError;
 use super::execute::{GpuMachine, GpuProgram};
-use super::machine::MachineError;
-use super::op::{Launch, Operand, Specs};
-use super::shape::{Spec, Storage};
+use super::work::Work;
 use crate::platform::Clock;
-
-/// What a dispatch has to do at least.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Work {
-    /// Bytes of its operands, each once; those it reads and writes twice.
-    pub bytes: u64,
-    /// Of a product, its multiplications and additions; else one for each element of the largest operand.
-    pub operations: f64,
-}
 
 /// A dispatch, timed.
 #[derive(Clone, Copy, Debug)]
@@ -24,48 +14,6 @@ pub struct Timed {
     pub seconds: f64,
     /// What it did.
     pub work: Work,
-}
-
-impl Work {
-    /// That of a band of a launch.
-    pub(super) fn share(self, share: f64) -> Self {
-        Self { bytes: (self.bytes as f64 * share) as u64, operations: self.operations * share }
-    }
-
-    /// Of a launch whose operands have these specs. Three matrices of (m, k), (k, n) and (m, n) are
-    /// those of a product.
-    pub(super) fn of(launch: &Launch, specs: Specs<'_>, outputs: &[Spec]) -> Self {
-        let operands: Vec<(Spec, u64)> = launch
-            .operands
-            .iter()
-            .map(|operand| match *operand {
-                Operand::In(n) => (specs.inputs[n], 1),
-                Operand::Up(n) => (specs.updates[n], 2),
-                Operand::Out(n) => (outputs[n], 1),
-            })
-            .collect();
-        let bytes = operands.iter().map(|(spec, times)| times * 4 * spec.words() as u64).sum();
-        let sizes: Vec<Spec> = operands.iter().map(|(spec, _)| *spec).filter(|spec| spec.storage != Storage::U32).collect();
-        let largest = sizes.iter().map(Spec::elements).max().unwrap_or(0) as f64;
-        let product = |three: [&Spec; 3]| 2.0 * three.iter().map(|spec| spec.elements() as f64).product::<f64>().sqrt();
-        let mut operations = largest;
-        for (n, a) in sizes.iter().enumerate() {
-            for (m, b) in sizes.iter().enumerate().skip(n + 1) {
-                let products = sizes[m + 1..].iter().map(|c| [a, b, c]).filter(is_product).map(product);
-                operations = products.fold(operations, f64::max);
-            }
-        }
-        Self { bytes, operations }
-    }
-}
-
-/// Whether three matrices share their sizes pairwise, in whatever transposes. Three of one shape are
-/// taken for elementwise work, although square ones could be a product.
-fn is_product(three: &[&Spec; 3]) -> bool {
-    let mut sizes: Vec<usize> = three.iter().flat_map(|spec| [spec.rows, spec.cols]).collect();
-    sizes.sort_unstable();
-    let alike = three.iter().all(|spec| spec.same_shape(three[0]));
-    !alike && sizes.chunks(2).all(|pair| pair[0] == pair[1])
 }
 
 impl GpuMachine {
@@ -86,29 +34,5 @@ impl GpuMachine {
         }
         let timed = dispatches.iter().zip(program.works()).zip(seconds);
         Ok(timed.map(|((dispatch, &work), seconds)| Timed { kernel: dispatch.kernel(), seconds, work }).collect())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn products_are_seen_among_any_operands() {
-        let operations = |inputs: &[Spec], outputs: &[Spec], operands: Vec<Operand>| {
-            let launch = Launch { kernel: "", operands, params: Vec::new(), groups: [1, 1, 1] };
-            Work::of(&launch, Specs { inputs, updates: &[] }, outputs).operations
-        };
-        let (tokens, width, out) = (8192, 768, 2304);
-        let (x, y, signs, scales) = (Spec::f32(tokens, width), Spec::f32(tokens, out), Spec::signs(out, width), Spec::f32(3, width));
-        let product = 2.0 * (tokens * width * out) as f64;
-        let forward = [0, 1, 2, 3].map(Operand::In).into_iter().chain([Operand::Out(0), Operand::In(0)]).collect();
-        assert_eq!(operations(&[x, signs, scales, scales], &[y], forward), product);
-        let backward = [0, 1, 2, 3, 4].map(Operand::In).into_iter().chain([Operand::Out(0)]).collect();
-        assert_eq!(operations(&[y, Spec::signs(width, out), scales, scales, x], &[x], backward), product);
-        let square = Spec::signs(width, width);
-        let residual = [0, 1, 2, 3].map(Operand::In).into_iter().chain([Operand::Out(0), Operand::In(4)]).collect();
-        assert_eq!(operations(&[x, square, scales, scales, x], &[x], residual), 2.0 * (tokens * width * width) as f64);
-        assert_eq!(operations(&[x, x], &[x], vec![Operand::In(0), Operand::In(1), Operand::Out(0)]), (tokens * width) as f64);
     }
 }

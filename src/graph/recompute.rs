@@ -2,7 +2,8 @@
 //! gradients, instead of being held from the forward on. The same operations on the same inputs,
 //! so the same bits, for the time of about one more forward. Pure.
 
-use super::tape::{BufferId, BufferInfo, Node, Place, Tape, TensorId, TensorInfo};
+use super::ids::{BufferId, TensorId};
+use super::tape::{BufferInfo, Node, Place, Tape, TensorInfo};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 

@@ -54,6 +54,25 @@ impl Storage {
     }
 }
 
+/// The type of a buffer that holds a storage; floats and words never share one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// 32-bit floats (any `Real` on the CPU).
+    Real,
+    /// 32-bit words: integers, signs, packed halves and codes.
+    Words,
+}
+
+impl Class {
+    /// The class of a storage type.
+    pub fn of(storage: Storage) -> Class {
+        match storage {
+            Storage::F32 => Class::Real,
+            _ => Class::Words,
+        }
+    }
+}
+
 /// Shape and storage of a tensor.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Spec {

@@ -1,15 +1,12 @@
 //! The tape: tensors, the buffers they are views of, and the operations in order.
 
+use super::ids::{BufferId, MemoryId, TensorId};
 use super::op::{DynOp, Op, ShapeError, Specs};
 use super::shape::Spec;
 use super::variants::Variants;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
-
-/// A buffer that lives on a machine beyond one tape: weights, gradients, moments, caches, inputs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MemoryId(pub usize);
 
 /// Where a lasting tensor lives: a range of a machine's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,14 +26,6 @@ impl Home {
         Home { offset: self.offset + first * self.spec.row_words(), spec: Spec { rows, ..self.spec }, ..*self }
     }
 }
-
-/// A tensor on a tape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct TensorId(pub(crate) usize);
-
-/// A buffer on a tape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct BufferId(pub(crate) usize);
 
 /// Who owns a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

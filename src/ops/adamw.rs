@@ -155,7 +155,7 @@ impl Op for AdamW {
         tasks.for_each(|(task, ((parameter, gradient), moments))| moments.step(&control, norm, parameter, gradient, task * TASK));
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("the optimizer is not differentiated")
     }
 }
@@ -244,7 +244,7 @@ impl Op for AdamWSigns {
         transpose_signs(signs.words(), latent.rows, latent.cols, transposed.words());
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("the optimizer is not differentiated")
     }
 }

@@ -45,7 +45,7 @@ impl Op for Add {
         });
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let upstream = tape.upstream(0);
         for n in 0..2 {
             if tape.wants(n) {

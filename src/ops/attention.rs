@@ -182,7 +182,7 @@ impl Op for Attention {
         }
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         if tape.upstream(1).is_some() {
             return Rule::None("the log-sum-exp is not differentiated");
         }
@@ -325,7 +325,7 @@ impl Op for AttentionBackward {
         });
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("it is a gradient itself")
     }
 }

@@ -116,7 +116,7 @@ impl Op for Distill {
         });
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("it gives the gradient of the logits itself")
     }
 }
@@ -265,7 +265,7 @@ impl Op for LossSum {
         }
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("losses are differentiated where they are computed")
     }
 }

@@ -63,7 +63,7 @@ impl Op for Embedding {
         }
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let Some(upstream) = tape.upstream(0) else { return Rule::Done };
         let last = tape.inputs() - 1;
         let (tokens, tables): (_, Vec<Spec>) = (tape.input(last), (0..last).map(|n| tape.spec(tape.input(n))).collect());
@@ -136,7 +136,7 @@ impl Op for EmbeddingGradient {
         }
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("it is a gradient itself")
     }
 }

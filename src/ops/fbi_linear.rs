@@ -112,7 +112,7 @@ impl Op for FbiLinear {
         layer.many_tokens(x, tokens, out);
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         if tape.inputs() != 6 {
             return Rule::None("a packed layer has no latent weight");
         }
@@ -223,7 +223,7 @@ impl Op for FbiLinearInput {
         });
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("it is a gradient itself")
     }
 }
@@ -331,7 +331,7 @@ impl Op for FbiLinearWeight {
         });
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("it is a gradient itself")
     }
 }

@@ -51,7 +51,7 @@ impl Op for SumSquares {
         });
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("the optimizer is not differentiated")
     }
 }
@@ -106,7 +106,7 @@ impl Op for GradNorm {
         out[4] = control.correction2[before];
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("the optimizer is not differentiated")
     }
 }

@@ -54,7 +54,7 @@ impl Op for Join {
         }
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let Some(upstream) = tape.upstream(0) else { return Rule::Done };
         let mut first = 0;
         for n in 0..tape.inputs() {
@@ -106,7 +106,7 @@ impl Op for Columns {
         }
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("it is only taken of gradients")
     }
 }

@@ -181,7 +181,7 @@ impl Op for Matmul {
         matmul(OutMat::new(out, m, n, n), left, right, accumulate, Threads::Pool);
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         if self.transpose_a || !self.transpose_b || self.into != Into::Output {
             return Rule::None("only a linear layer, x · weightᵀ, is differentiated");
         }

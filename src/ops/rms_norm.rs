@@ -67,7 +67,7 @@ impl Op for RmsNorm {
         });
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let Some(upstream) = tape.upstream(0) else { return Rule::Done };
         let Some(gain) = tape.accumulator(1) else { return Rule::None("the gain is trained with the rest") };
         let (x, weight) = (tape.input(0), tape.input(1));
@@ -159,7 +159,7 @@ impl Op for RmsNormBackward {
         }
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("it is a gradient itself")
     }
 }

@@ -114,7 +114,7 @@ impl Op for Rope {
         }
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let Some(upstream) = tape.upstream(0) else { return Rule::Done };
         let tables = [1, 2, 3].map(|n| tape.input(n));
         let back = Rope { inverse: !self.inverse, ..self.clone() };

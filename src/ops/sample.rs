@@ -228,7 +228,7 @@ impl Op for Sample {
         token.words()[0] = chosen;
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("a choice has no gradient")
     }
 }

@@ -61,7 +61,7 @@ impl Op for Swiglu {
         });
     }
 
-    fn backward(&self, tape: &mut Backward<'_>) -> Rule {
+    fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let Some(upstream) = tape.upstream(0) else { return Rule::Done };
         let x = tape.input(0);
         let dx = tape.push(SwigluBackward, &[x, upstream], &[]);
@@ -118,7 +118,7 @@ impl Op for SwigluBackward {
         });
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("it is a gradient itself")
     }
 }

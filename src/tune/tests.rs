@@ -39,7 +39,7 @@ impl Op for Careless {
         }
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::Done
     }
 }

@@ -73,7 +73,7 @@ impl Op for DistillTop {
         });
     }
 
-    fn backward(&self, _: &mut Backward<'_>) -> Rule {
+    fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("it gives the gradient of the logits itself")
     }
 }
