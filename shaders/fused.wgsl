@@ -17,14 +17,7 @@ const QUADS: u32 = 2u;
 const ROWS: u32 = 32u * QUADS;
 
 struct Params {
-    tokens: u32,
-    // Rows of the sign matrix, its columns, words in a row.
-    rows: u32,
-    columns: u32,
-    row_words: u32,
-    // First rows of the second and of the third layer.
-    second: u32,
-    third: u32,
+#import "shared/fbi_linear.fields.wgsl"
     // What stands around it: NORM, GATED, RESIDUAL.
     around: u32,
     epsilon: f32,

@@ -1,12 +1,6 @@
 // The parameters of FBI-Linear's products, and of its latent weights' gradient.
 struct Params {
-    tokens: u32,
-    rows: u32,
-    columns: u32,
-    row_words: u32,
-    // First outputs of the second and of the third layer.
-    second: u32,
-    third: u32,
+#import "shared/fbi_linear.fields.wgsl"
     // 1 if a residual is added.
     add: u32,
     // Workgroups along y that were dispatched before these.

@@ -148,9 +148,16 @@ impl FbiLinear {
     }
 
     fn params(&self, x: Spec, signs: Spec, add: bool) -> Params {
-        let [second, third] = self.members.bounds();
-        params! { tokens: x.rows, rows: signs.rows, columns: signs.cols, row_words: signs.row_words(), second: second, third: third, add: add }
+        product_params(&self.members, x.rows, signs, params! { add: add })
     }
+}
+
+/// The parameters of a product with signs: those that every such kernel has (`shared/fbi_linear.fields.wgsl`), and its own.
+pub(crate) fn product_params(members: &Members, tokens: usize, signs: Spec, own: Params) -> Params {
+    let [second, third] = members.bounds();
+    let mut params = params! { tokens: tokens, rows: signs.rows, columns: signs.cols, row_words: signs.row_words(), second: second, third: third };
+    params.extend(own);
+    params
 }
 
 /// Inputs: `dy (tokens, out)`, `signsᵀ (in, out)`, `α (layers, in)`, `β (layers, in)`,
@@ -181,13 +188,12 @@ impl Op for FbiLinearInput {
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let (dy, signs) = (specs.inputs[0], specs.inputs[1]);
-        let (tokens, width, tiles) = (dy.rows as u32, signs.rows as u32, dy.rows.div_ceil(TILE) as u32);
+        let (width, tiles) = (signs.rows as u32, dy.rows.div_ceil(TILE) as u32);
         let layers = self.members.count() as u32;
-        let [second, third] = self.members.bounds();
         let input = |tier: &Tier| Launch {
             kernel: tier.input,
             operands: vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::In(3), Operand::In(4), Operand::Out(0), Operand::Out(1)],
-            params: params! { tokens: tokens, rows: width, columns: dy.cols, row_words: signs.row_words(), second: second, third: third, add: false },
+            params: product_params(&self.members, dy.rows, signs, params! { add: false }),
             groups: tier.groups(dy.rows, signs.rows),
         };
         let scales = || Launch {

@@ -1,6 +1,7 @@
 //! Sequences that have kernels of their own on a GPU. They name the operations they replace, whose
 //! tape is their oracle, and add no mathematics.
 
+use super::fbi_linear::{FEW, product_params};
 use super::group::Members;
 use super::{Add, FbiLinear, RmsNorm, RmsNormBackward, Swiglu};
 use crate::graph::{Case, Fill, Fusion, Launch, Link, Operand, Source, Spec, Storage, Variant, grid};
@@ -41,20 +42,10 @@ impl Few<'_> {
     /// The kernel and its narrow variant, for at most 8 tokens.
     fn variants(&self) -> Vec<Variant> {
         let (x, signs) = (self.link.inputs[0], self.link.inputs[1]);
-        if x.rows > super::fbi_linear::FEW {
+        if x.rows > FEW {
             return Vec::new();
         }
-        let [second, third] = self.members.bounds();
-        let params = params! {
-            tokens: x.rows,
-            rows: signs.rows,
-            columns: signs.cols,
-            row_words: signs.row_words(),
-            second: second,
-            third: third,
-            around: self.around,
-            epsilon: self.epsilon,
-        };
+        let params = product_params(self.members, x.rows, signs, params! { around: self.around, epsilon: self.epsilon });
         // Of a gated pair, a workgroup computes the same rows of both.
         let counted = if self.around & GATED == 0 { usize::MAX } else { 1 };
         let groups = |rows: usize| self.members.ranges().take(counted).map(|range| range.len().div_ceil(rows)).sum();
@@ -95,7 +86,7 @@ fn linear_add(links: &[Link]) -> Vec<Variant> {
     let Some(linear) = links[0].op::<FbiLinear>() else { return Vec::new() };
     let residual = links[0].inputs.len();
     let (x, signs) = (links[0].inputs[0], links[0].inputs[1]);
-    if x.rows > super::fbi_linear::FEW {
+    if x.rows > FEW {
         return linear.tiled(x, signs, Some(Operand::In(residual)));
     }
     Few { link: &links[0], members: &linear.members, inputs: [0, 1, 2, 3, 0, residual], around: RESIDUAL, epsilon: 1.0 }.variants()
