@@ -150,8 +150,8 @@ pub const START: u64 = 4096;
 /// A magic number that is longer is known by so many bytes.
 const LONG: usize = 16;
 
-/// The longest header of a safetensors file.
-const HEADER: u64 = 100_000_000;
+/// The longest header of a safetensors file, in bytes; a file of another kind begins with any number.
+pub const LONGEST_HEADER: u64 = 100_000_000;
 
 /// The byte order mark of UTF-8.
 const MARK: &[u8] = b"\xef\xbb\xbf";
@@ -167,7 +167,7 @@ pub fn kind(start: &[u8]) -> Option<Kind> {
     }
     // Before the magic numbers: the length of the header may begin as one of them.
     if let Some((length, [b'{', ..])) = start.split_first_chunk()
-        && u64::from_le_bytes(*length) <= HEADER
+        && u64::from_le_bytes(*length) <= LONGEST_HEADER
     {
         return Some(Kind::Safetensors);
     }

@@ -6,7 +6,7 @@ mod verify;
 pub use seal::{SealedWriter, add_header_sum};
 
 use super::bytes::{Bytes, PIECE};
-use super::content::{self, Kind};
+use super::content::{self, Kind, LONGEST_HEADER};
 use super::numbers::Number;
 use super::source::{finite, no_tensor};
 use super::{FormatError, TensorSource, json};
@@ -36,9 +36,6 @@ pub struct TensorFile {
 /// Type, shape and bytes of a tensor.
 pub type Raw<'a> = (Dtype, &'a [usize], Cow<'a, [u8]>);
 
-/// The longest header that is read, in bytes; a file of another kind begins with any number.
-const HEADER: u64 = 100_000_000;
-
 impl TensorFile {
     /// Opens a file and checks its header against its size.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
@@ -67,7 +64,7 @@ impl TensorFile {
         }
         let length = u64::from_le_bytes(read(0..8)?[..].try_into().expect("8 bytes"));
         let data = 8u64.saturating_add(length);
-        if length > HEADER || data > all {
+        if length > LONGEST_HEADER || data > all {
             return Err(problem(&format_args!("its header would be {length} bytes long")));
         }
         let text = read(8..data)?;

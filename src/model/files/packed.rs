@@ -5,7 +5,7 @@
 use super::Format;
 use crate::assets;
 use crate::data::{Ends, Tokenizer};
-use crate::formats::content::{self, Kind};
+use crate::formats::content::{self, Kind, LONGEST_HEADER};
 use crate::formats::safetensors::{Dtype, SealedWriter, TensorFile, TensorInfo};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::chat_format::{ChatFormat, Templates};
@@ -31,9 +31,6 @@ pub(super) static PACKED: Format = Format {
     open: |path| ModelFile::from_packed(TensorFile::open(path)?),
 };
 
-/// The longest header of a model, in bytes.
-const HEADER: u64 = 100_000_000;
-
 /// The verdict on a file that begins so; none if it is no file of safetensors.
 fn judge(start: &[u8]) -> Option<Verdict> {
     if content::kind(start).is_some_and(|kind| !matches!(kind, Kind::Safetensors | Kind::Empty)) {
@@ -41,7 +38,7 @@ fn judge(start: &[u8]) -> Option<Verdict> {
     }
     let Some((length, header)) = start.split_first_chunk::<8>() else { return Some(Verdict::More(16)) };
     let length = u64::from_le_bytes(*length);
-    if length > HEADER || header.first().is_some_and(|first| *first != b'{') {
+    if length > LONGEST_HEADER || header.first().is_some_and(|first| *first != b'{') {
         return None;
     }
     if (header.len() as u64) < length {
