@@ -102,7 +102,7 @@ impl GpuMachine {
             memory: Vec::new(),
             words: 0,
             variants: Variants::default(),
-            longest: pace::LONGEST,
+            longest: pace::LONGEST_SUBMIT,
             rate: pace::SLOWEST,
             waited: false,
             pool: Pool::default(),
@@ -375,7 +375,8 @@ impl GpuMachine {
         Bound { buffer, offset: first + 4 * info.offset as u64, bytes: 4 * info.spec.words() as u64 }
     }
 
-    /// Sets the seconds that no submit should be expected to pass, for programs that have not run.
+    /// Sets the seconds that no submit should be expected to pass, for programs that are compiled from now on;
+    /// [`LONGEST_SUBMIT`](pace::LONGEST_SUBMIT) if it is not called.
     pub fn set_longest_submit(&mut self, seconds: f64) {
         self.longest = seconds;
     }

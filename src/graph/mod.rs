@@ -56,6 +56,7 @@ pub use ids::{MemoryId, TensorId};
 pub use machine::{Machine, Pending, Program};
 pub(crate) use offers::Offer;
 pub use op::{AnyOp, Backward, DynOp, Launch, Op, Operand, Rule, Runs, ShapeError, Specs, Variant, grid};
+pub use pace::LONGEST_SUBMIT;
 #[cfg(test)]
 pub(crate) use params::words;
 pub use params::{FIRST_BAND, Params, Word};

@@ -5,7 +5,7 @@ use super::op::Launch;
 use super::params::FIRST_BAND;
 
 /// Seconds that no submit should be expected to pass: watchdogs reset a GPU after two.
-pub(super) const LONGEST: f64 = 0.25;
+pub const LONGEST_SUBMIT: f64 = 0.25;
 /// Dispatches in a submit at most: enough to hide what a submit costs.
 pub(super) const MOST: usize = 32;
 

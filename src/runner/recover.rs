@@ -1,11 +1,12 @@
 //! Training through the loss of a device: the run goes on by itself from its last checkpoint when the
-//! same adapter is back, or stops with everything saved.
+//! same adapter is back, or stops with everything saved. A watchdog may have reset the GPU, so each loss halves its submits.
 
 use super::devices::Opened;
 use super::protocol::TrainRequest;
 use super::train::{Asked, train as once};
 use super::{Event, Stop, Tuning, resume_command};
 use crate::device::Gpu;
+use crate::graph::{LONGEST_SUBMIT, Machine};
 use crate::platform;
 use crate::train::{Ending, TrainEvent, checkpoints};
 use anyhow::{Result, anyhow};
@@ -24,12 +25,16 @@ pub(super) struct Patience {
 /// A driver that was reset is back in seconds; half a minute is enough for one that was updated.
 pub(super) const PATIENCE: Patience = Patience { tries: 5, pause: 1.0 };
 
+/// Losses after which submits get no shorter: no watchdog is that strict (8 ms).
+const MOST_HALVINGS: u32 = 5;
+
 /// Runs a training to its end, or until `stop` asks. `open` opens the machine that a device's name means.
 pub(super) async fn train(
     mut request: TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event), patience: Patience,
     open: impl AsyncFn(&str, Option<&str>) -> Result<Opened>,
 ) -> Result<Ending> {
     let mut first: Option<Seen> = None;
+    let mut losses = 0;
     let mut recovery = Recovery { patience, tries: 0, from: None };
     loop {
         let (mut opened, mut created, mut begun) = (None, None, false);
@@ -42,7 +47,8 @@ pub(super) async fn train(
             emit(event);
         };
         let result = once(&request, tuning, asked, &mut watch, async |device, before| {
-            let found = open(device, before).await?;
+            let mut found = open(device, before).await?;
+            shorten_submits(&mut found, losses);
             let seen = Seen { name: found.name.clone(), gpu: found.machine.device().cloned() };
             // Another adapter would give other bits, and may be meant for something else.
             if let Some(first) = first.as_ref().filter(|first| first.name != seen.name) {
@@ -70,10 +76,20 @@ pub(super) async fn train(
             request = seen.resumed(request, begun);
             first = Some(Seen { gpu: None, ..seen });
         }
+        losses += u32::from(lost.is_some());
         let reason = lost.map_or_else(|| format!("{error:#}"), |reason| format!("the GPU was lost: {reason}"));
         if !recovery.wait(&request, &reason, asked.stop, emit).await? {
             return Ok(Ending::Stopped);
         }
+    }
+}
+
+/// Halves the longest submit for each time that the GPU was lost, and notes it. The bits stay the same.
+fn shorten_submits(opened: &mut Opened, losses: u32) {
+    if let (Machine::Gpu(gpu), 1..) = (&mut opened.machine, losses) {
+        let seconds = LONGEST_SUBMIT / f64::from(1 << losses.min(MOST_HALVINGS));
+        gpu.set_longest_submit(seconds);
+        opened.notes.push(format!("since the GPU was lost, submits should take at most {:.0} ms", 1e3 * seconds));
     }
 }
 
@@ -146,6 +162,8 @@ fn log(run: &Path, line: &str) -> Result<()> {
 mod tests {
     use super::*;
     use crate::device::{Checks, adapters};
+    use crate::graph::{Class, Home, Spec, Tape};
+    use crate::ops::Matmul;
     use crate::train::{Loss, Source, TrainConfig};
     use std::cell::RefCell;
     use std::path::PathBuf;
@@ -247,7 +265,27 @@ mod tests {
         });
         assert_eq!((result.unwrap(), tries), (Ending::Finished, 4));
         assert!(scratch.result("whole") == scratch.result("lost"), "the results differ");
-        assert!(platform::read_text(&scratch.0.join("lost/log.txt")).unwrap().contains("the GPU was lost"));
+        let log = platform::read_text(&scratch.0.join("lost/log.txt")).unwrap();
+        assert!(log.contains("the GPU was lost: "));
+        let told: Vec<&str> = log.split("submits should take at most ").skip(1).filter_map(|rest| rest.split(" ms").next()).collect();
+        assert_eq!(told, ["125", "62", "31", "16"], "{log}");
+    }
+
+    #[test]
+    fn products_are_cut_shorter_after_each_loss() {
+        let dispatches = |losses: u32| {
+            let gpu = platform::wait(async { Gpu::open(&adapters().await[0], Checks::Off).await }).unwrap();
+            let mut opened = Opened::gpu(Arc::new(gpu), "the adapter".into());
+            shorten_submits(&mut opened, losses);
+            let (mut machine, mut tape) = (opened.machine, Tape::new());
+            let [x, weight] = [1024, 2048].map(|rows| {
+                let spec = Spec::f32(rows, 512);
+                tape.lasting(Home { memory: machine.allocate(Class::Real, spec.words()).unwrap(), offset: 0, spec })
+            });
+            tape.push(Matmul::LINEAR, &[x, weight], &[]).unwrap();
+            machine.compile(tape).unwrap().dispatches()
+        };
+        assert_eq!([0, 1, 3, 4, 5, 40].map(dispatches), [1, 1, 2, 4, 6, 6]);
     }
 
     #[test]
