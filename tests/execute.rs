@@ -147,7 +147,7 @@ fn bands_do_not_change_bits() {
         }
         let homes: Vec<Home> = step.student.gradients();
         let bits: Vec<Vec<u32>> = homes.iter().map(|home| pollster::block_on(machine.read(home)).expect("reads")).collect();
-        (bits, step.micro_dispatches())
+        (bits, step.micro_program().dispatches())
     };
     for (variant, more) in [("portable", 20), ("wide", 7)] {
         let ((cut, many), (whole, few)) = (outcome(variant, 0.0), outcome(variant, 1e9));
@@ -162,7 +162,7 @@ fn decode_dispatches(layers: usize) -> usize {
     let (_, mut machine) = machine();
     let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
     let weights = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Inference(Storage::F16)).expect("allocates");
-    Engine::new(&mut machine, &weights, 64).expect("compiles").dispatches()
+    Engine::new(&mut machine, &weights, 64).expect("compiles").decode_program().dispatches()
 }
 
 #[test]
@@ -178,7 +178,7 @@ fn micro_dispatches(layers: usize) -> usize {
     let config = LlamaConfig { num_hidden_layers: layers, ..LlamaConfig::preset("tiny", 300).expect("a preset") };
     let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32)).expect("allocates");
     let shape = StepShape { batch: 1, seq: 16, objective: Objective::AR, recompute: Recompute::Off };
-    Step::new(&mut machine, student, None, shape).expect("compiles").micro_dispatches()
+    Step::new(&mut machine, student, None, shape).expect("compiles").micro_program().dispatches()
 }
 
 #[test]

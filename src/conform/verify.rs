@@ -25,13 +25,6 @@ pub struct Verdict {
     pub failure: Option<String>,
 }
 
-impl Verdict {
-    /// Whether the variant may be used.
-    pub fn passed(&self) -> bool {
-        self.failure.is_none()
-    }
-}
-
 /// Tries `variant` of `op` on operands drawn from `seed` (integers are 0, a valid token, target and
 /// position everywhere), between guards, and judges it by the rule of tolerance.
 ///

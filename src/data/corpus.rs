@@ -138,7 +138,7 @@ impl Ids {
         self.length
     }
 
-    /// True if there are none.
+    /// True if there are none. Nothing asks yet; Rust's conventions want it beside `len`.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }

@@ -223,7 +223,7 @@ impl Gpu {
         self.faults.starve();
     }
 
-    /// Gives the device up; every later call fails as after a loss.
+    /// Gives the device up; every later call fails as after a loss, which tests can bring about in no other way.
     pub fn destroy(&self) {
         self.device.destroy();
         self.faults.lose("it was given up".into());

@@ -54,6 +54,7 @@ pub struct GpuProgram {
     margin: u64,
     dispatches: Vec<Dispatch>,
     works: Vec<Work>,
+    /// The variant that each of its operations took, of those that had a choice.
     variants: Variants,
     /// What each dispatch took when it was waited for, once the program has run.
     seconds: Vec<f64>,
@@ -62,11 +63,6 @@ pub struct GpuProgram {
 }
 
 impl GpuProgram {
-    /// The variant that each of its operations took, of those that had a choice.
-    pub fn variants(&self) -> &Variants {
-        &self.variants
-    }
-
     /// Words in the slots.
     pub fn slot_words(&self) -> u64 {
         self.plan.words()

@@ -175,7 +175,7 @@ impl Tape {
         Ok(outputs)
     }
 
-    /// Marks the operations recorded since `first` ([`Tape::len`] at that time) as a block whose
+    /// Marks the operations recorded since `first` ([`Tape::place`] at that time) as a block whose
     /// activations can be computed anew for its gradients, see [`Tape::recompute`].
     pub fn block(&mut self, first: usize) {
         self.blocks.push(first..self.nodes.len());
@@ -203,14 +203,9 @@ impl Tape {
         self.tensors[tensor.0].accumulator
     }
 
-    /// Number of operations recorded.
-    pub fn len(&self) -> usize {
+    /// The place of the next operation, for [`Tape::block`] and [`Tape::cheap`].
+    pub fn place(&self) -> usize {
         self.nodes.len()
-    }
-
-    /// Whether nothing was recorded.
-    pub fn is_empty(&self) -> bool {
-        self.nodes.is_empty()
     }
 
     /// The operations that have several variants at their shapes, with how often each occurs.

@@ -56,7 +56,7 @@ impl Chat {
         Self { template, request, messages: Vec::new(), pinned: 0 }
     }
 
-    /// What was said so far.
+    /// The messages so far. For tests alone: front ends keep their own, of the replies that they were sent.
     pub fn messages(&self) -> &[Message] {
         &self.messages
     }

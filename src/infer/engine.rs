@@ -167,11 +167,6 @@ impl Engine {
         [("prefill", self.prefill.program.slot_bytes()), ("decode", self.decode.program.slot_bytes())]
     }
 
-    /// Dispatches for one token; operations, on the CPU.
-    pub fn dispatches(&self) -> usize {
-        self.decode.program.dispatches()
-    }
-
     /// Bytes of the KV cache.
     pub fn cache_bytes(&self, machine: &Machine) -> u64 {
         bytes_of(machine, self.cache.layers.iter().flat_map(|(keys, values)| [keys.memory, values.memory]))

@@ -125,11 +125,6 @@ impl Generator {
         self.engine.capacity()
     }
 
-    /// Tokens in the cache.
-    pub fn cached(&self) -> &[u32] {
-        &self.cached
-    }
-
     /// Continues `prompt`, and gives text to `emit` as soon as it is certain: never part of a
     /// character, never part of a stop string. `asked` is looked at before every token.
     pub async fn generate(

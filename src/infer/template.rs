@@ -39,11 +39,6 @@ impl Message {
         self.0.get("role").and_then(Json::as_str).unwrap_or_default()
     }
 
-    /// The text, if it is one and not a list of parts.
-    pub fn content(&self) -> Option<&str> {
-        self.0.get("content").and_then(Json::as_str)
-    }
-
     /// The message as transformers gives it to a template: keys that are null are left out, and
     /// reasoning has its usual names.
     fn normalized(&self) -> Json {

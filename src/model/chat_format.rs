@@ -66,7 +66,7 @@ pub struct ChatFormat {
 }
 
 impl ChatFormat {
-    /// A format of a single template, with these special tokens.
+    /// A format of a single template, with these special tokens. For tests and fuzz targets: files are read into the fields.
     pub fn new(template: &str, special_tokens: &[(&str, &str)]) -> Self {
         let special_tokens = special_tokens.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
         Self { template: Some(Templates::One(template.into())), special_tokens }

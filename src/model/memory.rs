@@ -21,11 +21,6 @@ impl MemoryPlan {
         self.parts.iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Bytes of the part of this name; 0 if there is none.
-    pub fn part(&self, name: &str) -> u64 {
-        self.parts.iter().filter(|(part, _)| part == name).map(|(_, bytes)| bytes).sum()
-    }
-
     /// Adds a part, unless it is empty.
     pub fn add(&mut self, name: &str, bytes: u64) {
         if bytes > 0 {

@@ -195,7 +195,7 @@ impl Curve {
 
     /// Whether it has none.
     pub fn is_empty(&self) -> bool {
-        self.count == 0
+        self.len() == 0
     }
 
     /// First and last step; none of a curve whose points are forgotten.

@@ -63,7 +63,7 @@ pub use losses::Losses;
 pub use metrics::Metrics;
 pub use orders::{Order, Orders};
 pub use pace::Pace;
-pub use quantities::{Compared, NO_QUANTITIES, PLOTS, Plot, PlotLine, QUANTITIES, QUANTITY_COUNT, Quantity, Scale, Summary, Unit, quantity};
+pub use quantities::{Compared, PLOTS, Plot, PlotLine, QUANTITIES, QUANTITY_COUNT, Quantity, Scale, Summary, Unit, quantity};
 pub use record::{RecordedLines, RunRecord};
 pub use run_dir::{LONGEST_NAME, RunDir, check_name, check_same, checkpoint, checkpoints, newest_record, numbered, run_settings};
 pub use run_error::RunError;

@@ -166,9 +166,6 @@ impl Quantity {
     }
 }
 
-/// Fields of [`Metrics`] that are no quantity of a run: the flips of each matrix, and what is no number.
-pub const NO_QUANTITIES: [&str; 3] = ["flips", "taken", "changed"];
-
 const FIELDS: [Quantity; 14] = [
     Quantity::new("step", "steps", Unit::Steps, |m| Some(m.step as f64)).compared("steps", "steps", Summary::Last),
     Quantity::new("tokens", "tokens seen", Unit::Tokens, |m| Some(m.tokens as f64)).compared("tokens", "tokens", Summary::Last),
@@ -287,6 +284,9 @@ mod tests {
     use super::*;
     use crate::train::{Changed, Losses};
     use std::collections::BTreeSet;
+
+    /// Fields of [`Metrics`] that are no quantity of a run: the flips of each matrix, and what is no number.
+    const NO_QUANTITIES: [&str; 3] = ["flips", "taken", "changed"];
 
     /// A step that has everything.
     fn full() -> Metrics {

@@ -204,11 +204,6 @@ impl Step {
         programs.map(|(name, program)| (name.to_string(), program.slot_bytes())).to_vec()
     }
 
-    /// Dispatches of a micro-step; operations, on the CPU.
-    pub fn micro_dispatches(&self) -> usize {
-        self.micro.dispatches()
-    }
-
     /// Clears the sums that an optimizer step adds up. Call before its first micro-step.
     pub fn begin(&mut self, machine: &mut Machine) -> Result<(), StepError> {
         machine.write(&self.feed.sums, &[0; TERMS])?;
@@ -228,7 +223,7 @@ impl Step {
         Ok(machine.run(&mut self.micro)?)
     }
 
-    /// The loss sums so far in this optimizer step.
+    /// The loss sums so far in this optimizer step. For the golden test, which compares every micro-step; a report has their mean.
     pub async fn losses(&mut self, machine: &mut Machine) -> Result<Losses, StepError> {
         let trained = self.trained();
         Ok(Losses::read(&machine.read(&self.feed.sums).await?, |divergence| trained == Some(divergence)))

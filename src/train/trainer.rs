@@ -221,11 +221,6 @@ impl Trainer {
         })
     }
 
-    /// The machine, for what is said about it.
-    pub fn machine(&self) -> &Machine {
-        &self.machine
-    }
-
     /// The run's settings.
     pub fn config(&self) -> &TrainConfig {
         &self.config

@@ -161,11 +161,6 @@ impl Metadata {
         Ok(Self { path: path.to_path_buf(), values })
     }
 
-    /// The file, for messages.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// A problem of this file.
     pub fn problem(&self, problem: impl Display) -> FormatError {
         FormatError::new(&self.path, problem)

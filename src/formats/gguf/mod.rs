@@ -64,7 +64,7 @@ impl Gguf {
         Self::checked(path, Bytes::open(path)?)
     }
 
-    /// A file that is nowhere but in memory, called `name` in messages.
+    /// A file in memory, called `name` in messages. For tests and fuzz targets.
     pub fn owned(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, FormatError> {
         Self::checked(Path::new(name), Bytes::Owned(bytes))
     }

@@ -45,7 +45,7 @@ impl TorchFile {
         Self::checked(path, Bytes::open(path)?)
     }
 
-    /// A file in memory, called `name` in messages.
+    /// A file in memory, called `name` in messages. For tests and fuzz targets.
     pub fn owned(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, FormatError> {
         Self::checked(Path::new(name), Bytes::Owned(bytes))
     }

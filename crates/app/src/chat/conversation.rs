@@ -217,16 +217,15 @@ mod tests {
     #[test]
     fn the_model_is_told_what_it_still_sees() {
         let mut conversation = said(&["a", "b", "c"]);
-        let told = |conversation: &Conversation, n, system| {
-            conversation.before(n, system).into_iter().map(|message| message.content().unwrap_or_default().to_string()).collect::<Vec<_>>()
-        };
-        assert_eq!(told(&conversation, 2, "be kind"), ["be kind", "a", "re a", "b", "re b"]);
+        let turns = |turns: &[(&str, &str)]| turns.iter().flat_map(|(user, reply)| [Message::new("user", user), Message::new("assistant", reply)]).collect();
+        let told: Vec<Message> = turns(&[("a", "re a"), ("b", "re b")]);
+        assert_eq!(conversation.before(2, "be kind"), [&[Message::new("system", "be kind")], &told[..]].concat());
         conversation.forget(2);
-        assert_eq!((told(&conversation, 3, " "), conversation.forgotten()), (["b", "re b", "c", "re c"].map(str::to_string).to_vec(), 1));
+        assert_eq!((conversation.before(3, " "), conversation.forgotten()), (turns(&[("b", "re b"), ("c", "re c")]), 1));
         conversation.last().unwrap().reply.clear();
-        assert_eq!(told(&conversation, 3, ""), ["b", "re b"], "of what it never replied to it is told nothing");
+        assert_eq!(conversation.before(3, ""), turns(&[("b", "re b")]), "of what it never replied to it is told nothing");
         conversation.begin(0, "A".into(), 0);
-        assert_eq!((told(&conversation, 0, ""), conversation.forgotten()), (Vec::new(), 0));
+        assert_eq!((conversation.before(0, ""), conversation.forgotten()), (Vec::new(), 0));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::{Format, alone};
 use crate::data::Tokenizer;
 use crate::formats::safetensors::TensorFile;
 use crate::formats::{FileSums, FormatError, Opened, Shards, TensorSource, TorchFile, json, json_file};
-use crate::model::chat_format::{ChatFormat, Templates};
+use crate::model::chat_format::ChatFormat;
 use crate::model::config::LlamaConfig;
 use crate::model::error::ModelError;
 use crate::model::file::{self, ModelFile, with_own_head};
@@ -116,14 +116,6 @@ fn weights(bytes: &[u8]) -> Option<String> {
 }
 
 impl ModelFile {
-    /// The files of a Hugging Face directory that is part of the program, called `name` in messages.
-    pub fn from_dir_bytes(name: &str, config: &[u8], model: &'static [u8], tokenizer: Option<&[u8]>, template: Option<&str>) -> Result<Self, ModelError> {
-        let tensors = TensorFile::embedded(name, model)?;
-        let tokenizer = tokenizer.map(Tokenizer::from_json).transpose()?;
-        let chat = ChatFormat { template: template.map(|text| Templates::One(text.into())), ..ChatFormat::default() };
-        Self::from_dir(Path::new(name), config, Box::new(tensors), tokenizer, chat)
-    }
-
     fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
         let config = LlamaConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
         names::refuse_prefix(&*tensors, config.architecture())?;
