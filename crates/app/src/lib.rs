@@ -24,6 +24,7 @@ mod surroundings;
 mod train;
 mod view;
 mod weights;
+mod widgets;
 #[cfg(not(target_arch = "wasm32"))]
 mod window;
 
@@ -42,6 +43,7 @@ use notices::Undo;
 use serde::{Deserialize, Serialize};
 use signet::runner::{Command, Event, Reply, Tuning, Wake, Worker};
 use view::{TabView, tabs};
+use widgets::{heading, section};
 
 tabs! {
     /// Train a model.
@@ -296,21 +298,4 @@ impl App {
             });
         });
     }
-}
-
-/// A part of the window whose controls keep their ids, and with them the focus, whatever appears before
-/// it: egui counts the widgets before a control otherwise. `name` is unique within `ui`.
-fn section<R>(ui: &mut Ui, name: impl egui::AsIdSalt, add: impl FnOnce(&mut Ui) -> R) -> R {
-    let id = ui.scope_id().with(name);
-    ui.scope_builder(egui::UiBuilder::new().scope_id(id), add).inner
-}
-
-/// A heading, which is one for screen readers too.
-fn heading(ui: &mut Ui, text: impl Into<String>) {
-    let text = text.into();
-    let shown = ui.heading(&text);
-    ui.ctx().accesskit_node_builder(shown.id, |node| {
-        node.set_role(egui::Role::Heading);
-        node.set_label(text);
-    });
 }

@@ -2,9 +2,9 @@
 
 use super::super::dialog::Pick;
 use super::super::shared::Shared;
-use super::super::{heading, section};
 use super::transcript::Wish;
 use super::{ChatSettings, ChatTab, link, settings, shade};
+use crate::widgets::{heading, section};
 use eframe::egui::{CollapsingHeader, ComboBox, Context, Key, KeyboardShortcut, Modifiers, Panel, RichText, ScrollArea, TextEdit, Ui};
 
 /// Points of width from which the settings are beside the conversation.

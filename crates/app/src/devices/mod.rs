@@ -4,9 +4,9 @@ mod benchmark;
 mod checked;
 
 use super::dialog::{Dialog, Pick};
-use super::section;
 use super::shared::{Action, Shared};
 use crate::view::TabView;
+use crate::widgets::{heading, section};
 use benchmark::Benchmark;
 use checked::{Checked, Wish};
 use eframe::egui::{self, ProgressBar, ScrollArea, Ui};
@@ -236,7 +236,7 @@ impl DevicesTab {
     /// The devices, to choose one of.
     fn adapters(&mut self, ui: &mut Ui, shared: &Shared) {
         ui.horizontal_wrapped(|ui| {
-            super::heading(ui, "Devices");
+            heading(ui, "Devices");
             if ui.button("Look again").on_hover_text("List the adapters of this machine anew").clicked() {
                 self.clerk.send(Command::Devices);
             }

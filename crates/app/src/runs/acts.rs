@@ -1,10 +1,10 @@
 //! What can be done with the runs that were chosen.
 
 use super::super::notices::Undo;
-use super::super::section;
 use super::super::shared::{Action, Shared};
 use super::rows::{Row, plural};
 use super::{Asked, RunsTab, name};
+use crate::widgets::{heading, section};
 use eframe::egui::{self, Button, Key, TextEdit, Ui};
 use signet::runner::{Command, check_name};
 use std::path::{Path, PathBuf};
@@ -157,7 +157,7 @@ fn told(ui: &mut Ui, problem: Option<&str>) {
 }
 
 fn rename(ui: &mut Ui, path: &Path, name: &mut String, problem: &mut Option<String>) -> Answer {
-    super::super::heading(ui, format!("Rename {}", super::name(path)));
+    heading(ui, format!("Rename {}", super::name(path)));
     let label = ui.label("New name");
     let edit = ui.add(TextEdit::singleline(name).desired_width(f32::INFINITY)).labelled_by(label.id);
     if edit.changed() {
@@ -172,7 +172,7 @@ fn rename(ui: &mut Ui, path: &Path, name: &mut String, problem: &mut Option<Stri
 }
 
 fn export(ui: &mut Ui, runs: &[PathBuf], out: &mut String, problem: &mut Option<String>) -> Answer {
-    super::super::heading(ui, if runs.len() == 1 { format!("Export {}", super::name(&runs[0])) } else { format!("Export {} runs", runs.len()) });
+    heading(ui, if runs.len() == 1 { format!("Export {}", super::name(&runs[0])) } else { format!("Export {} runs", runs.len()) });
     ui.horizontal_wrapped(|ui| {
         for (ending, kind) in KINDS {
             let chosen = out.to_lowercase().ends_with(&format!(".{ending}"));
@@ -194,7 +194,7 @@ fn export(ui: &mut Ui, runs: &[PathBuf], out: &mut String, problem: &mut Option<
 }
 
 fn empty(ui: &mut Ui, trashed: usize, shared: &Shared) -> Answer {
-    super::super::heading(ui, "Empty the trash");
+    heading(ui, "Empty the trash");
     ui.label(format!("This deletes {} with all checkpoints. Nothing brings them back.", plural(trashed, "run", "runs")));
     let (go, cancel) = buttons(ui, "Delete them", true);
     (go || cancel, go.then(|| Command::EmptyTrash { folder: shared.settings.runs.clone() }))

@@ -1,10 +1,10 @@
 //! Runs that were chosen: their curves on the same axes, and their settings side by side.
 
 use super::super::plots::{History, Line, Panel, View, number, palette};
-use super::super::section;
 use super::super::shared::Shared;
 use super::rows::plural;
 use super::{RunsTab, name};
+use crate::widgets::section;
 use eframe::egui::{self, Color32, Grid, Id, ScrollArea, Ui};
 use signet::runner::{Metrics, PLOTS, Place, PlotLine, QUANTITIES, Scale};
 use std::collections::BTreeMap;

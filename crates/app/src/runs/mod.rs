@@ -6,9 +6,9 @@ mod rows;
 mod table;
 
 use super::plots::View;
-use super::section;
 use super::shared::{Action, Shared};
 use crate::view::TabView;
+use crate::widgets::section;
 use acts::Dialog;
 use chosen::Chosen;
 use eframe::egui::{self, ScrollArea, Ui};

@@ -1,9 +1,9 @@
 //! The table of runs: checkboxes, headings that sort, and only as many rows drawn as are seen.
 
-use super::super::section;
 use super::RunsTab;
 use super::chosen::Chosen;
 use super::rows::{Column, Row};
+use crate::widgets::section;
 use eframe::egui::{self, Align, Layout, Rect, Response, ScrollArea, Sense, Shape, TextWrapMode, Ui, pos2, vec2};
 
 /// Rows that are seen at once.

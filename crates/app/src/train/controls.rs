@@ -2,7 +2,7 @@
 //! after an error.
 
 use super::live::{Live, Phase};
-use crate::section;
+use crate::widgets::section;
 use eframe::egui::{self, Ui};
 
 /// What somebody wants done.

@@ -8,7 +8,7 @@ use super::start::name_problem;
 use super::values::{Checked, Form};
 use crate::dialog::{Dialog, Pick};
 use crate::shared::Shared;
-use crate::{heading, section};
+use crate::widgets::{heading, refused, section};
 use eframe::egui::{self, Id, Panel, RichText, Role, ScrollArea, Sense, Shape, Stroke, Ui, WidgetInfo};
 use signet::runner::{
     Command, Event, InputKind, NONE, PathKind, Reply, Setting, SettingGroup, SettingKind, TrainConfig, TrainRequest, Tuning, Wake, Worker, setting,
@@ -348,11 +348,6 @@ impl FormPanel {
             None => {}
         }
     }
-}
-
-/// Says what is wrong, beneath what it is about.
-pub(super) fn refused(ui: &mut Ui, problem: &str) {
-    ui.add(egui::Label::new(RichText::new(problem).color(ui.visuals().error_fg_color)).wrap());
 }
 
 /// The name of a control, left of it; all of one width, so that controls stand below each other.

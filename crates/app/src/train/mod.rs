@@ -15,10 +15,11 @@ mod values;
 
 pub use values::Form;
 
+use super::Tab;
 use super::plots::History;
 use super::shared::{Action, Shared};
-use super::{Tab, section};
 use crate::view::TabView;
+use crate::widgets::section;
 use controls::{Controls, Press};
 use curves::Map;
 use earlier::Earlier;

@@ -1,8 +1,8 @@
 //! What the form's run would take, before it is started: asked for while somebody types, only the
 //! newest, and never waited for.
 
-use super::form::refused;
 use crate::plots::number;
+use crate::widgets::refused;
 use eframe::egui::{self, RichText, Ui};
 use signet::runner::{Command, Event, PlanReport, PlanTrainRequest, TrainConfig, TrainRequest};
 use std::collections::BTreeMap;

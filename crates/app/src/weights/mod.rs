@@ -6,9 +6,9 @@ mod scales;
 
 use super::dialog::{Dialog, Pick};
 use super::plots::number;
-use super::section;
 use super::shared::{Action, Shared};
 use crate::view::TabView;
+use crate::widgets::section;
 use camera::Camera;
 use eframe::egui::{self, ComboBox, ScrollArea, Ui, vec2};
 use plane::{Colours, STEP, Shown};
