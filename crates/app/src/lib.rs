@@ -1,40 +1,49 @@
 //! The window: tabs over the runner. Each tab owns its workers, so that drawing never waits for work
-//! and work never waits for drawing; what one tab asks of another goes through [`Shared`].
+//! and work never waits for drawing; what one tab asks of another goes through [`Shared`]. A module uses
+//! only those above it in the list below.
 
 // Tests may use files and threads, which clippy.toml keeps for `signet::platform`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
-pub mod bench;
+// Parts that know nothing of the app.
+mod percent;
+mod pick;
+mod widgets;
+
+mod dialog;
 pub mod mirror;
 pub mod plots;
+mod surroundings;
 
-mod chat;
-mod devices;
-mod dialog;
-#[cfg(not(target_arch = "wasm32"))]
-mod graphics;
+// The app's state, and what a tab is.
+mod action;
 mod notices;
-#[cfg(target_arch = "wasm32")]
-mod page;
-mod pick;
-mod runs;
 mod settings;
 mod shared;
-mod surroundings;
-mod train;
 mod view;
+
+// The tabs.
+mod chat;
+mod devices;
+mod runs;
+mod train;
 mod weights;
-mod widgets;
+
+// The app in a window, in a page, and in neither.
+pub mod bench;
+#[cfg(not(target_arch = "wasm32"))]
+mod graphics;
+#[cfg(target_arch = "wasm32")]
+mod page;
 #[cfg(not(target_arch = "wasm32"))]
 mod window;
 
-pub use chat::ChatSettings;
+pub use action::Action;
 #[cfg(target_arch = "wasm32")]
 pub use page::{Browser, open_page};
-pub use settings::Settings;
-pub use shared::{Action, Shared, Taken, Training};
+pub use settings::{ChatSettings, Form, Settings};
+pub use shared::{Shared, Taken, Training};
 pub use surroundings::{Page, Surroundings};
-pub use train::Form;
 #[cfg(not(target_arch = "wasm32"))]
 pub use window::{Options, open};
 

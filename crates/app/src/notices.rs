@@ -1,6 +1,6 @@
 //! Lines at the bottom of the window that tell what happened, some with a way back.
 
-use super::shared::Action;
+use super::action::Action;
 use eframe::egui::{self, Ui};
 use signet::runner::Command;
 

@@ -1,14 +1,11 @@
-//! What all tabs see, and what one asks of another.
+//! The state that all tabs see.
 
-use super::Tab;
+use super::action::Action;
 use super::notices::Notices;
 use super::settings::Settings;
 use super::surroundings::Surroundings;
-use signet::runner::{DeviceInfo, Orders, Snapshot, TrainConfig};
+use signet::runner::{DeviceInfo, Orders, Snapshot};
 use std::path::PathBuf;
-
-/// By which what is part of a conversation is known in the accessibility tree.
-pub(super) const SAID: &str = "said";
 
 /// What all tabs see.
 pub struct Shared {
@@ -93,24 +90,4 @@ pub struct Taken {
     pub snapshot: Snapshot,
     /// Seconds that the training stood still for it.
     pub seconds: f64,
-}
-
-/// What one tab asks of another.
-#[derive(Clone, Debug)]
-pub enum Action {
-    /// Shows a tab.
-    Open(Tab),
-    /// Fills the form for a new run.
-    UseSettings {
-        /// Its settings.
-        config: Box<TrainConfig>,
-        /// Its name.
-        name: String,
-    },
-    /// Goes on with a run.
-    Continue(PathBuf),
-    /// Talks to a model.
-    Chat(String),
-    /// Shows a model's weights.
-    Weights(String),
 }

@@ -1,6 +1,6 @@
 //! What the app is in, a window or a page, and the line that tells where a page computes and why.
 
-use super::chat::decoded;
+use super::percent::decode;
 use signet::runner::DeviceInfo;
 use std::path::{Path, PathBuf};
 
@@ -61,7 +61,7 @@ impl Page {
         let (_, query) = self.address.split_once('?')?;
         let value = |name: &str| query.split('&').filter_map(|part| part.split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value);
         value("conform").filter(|wish| *wish == "1")?;
-        Some(value("filter").and_then(|filter| decoded(filter).ok()).unwrap_or_default())
+        Some(value("filter").and_then(|filter| decode(filter).ok()).unwrap_or_default())
     }
 
     fn browser(&self) -> Browser {

@@ -1,6 +1,7 @@
 //! The trait of a tab, and how tabs are registered.
 
-use crate::shared::{Action, Shared};
+use crate::action::Action;
+use crate::shared::Shared;
 use eframe::egui::Ui;
 use signet::runner::Reply;
 

@@ -1,7 +1,9 @@
 //! A link that carries how a chat is set: the model, how replies are made, what the system says. It
 //! comes from anybody, so it is read with bounds, and it starts nothing. Pure.
 
-use super::settings::{self, ChatSettings};
+use super::sampling::{MAX_TOKENS, MIN_P, REPETITION_PENALTY, SEED, TEMPERATURE, TOP_K, TOP_P};
+use crate::percent::{decode, encode};
+use crate::settings::ChatSettings;
 use signet::runner::Request;
 use std::fmt::Write;
 
@@ -32,10 +34,10 @@ pub(super) fn link(page: &str, chat: &ChatSettings) -> String {
     let mut text = format!("{page}#temperature={}&top_k={}&top_p={}&min_p={}", sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p);
     let _ = write!(text, "&repetition_penalty={}&seed={}&max_tokens={max_tokens}", sampling.repetition_penalty, sampling.seed);
     if chat.model == EMBEDDED || address(&chat.model).is_ok() {
-        let _ = write!(text, "&model={}", encoded(&chat.model));
+        let _ = write!(text, "&model={}", encode(&chat.model));
     }
     if !chat.system.trim().is_empty() {
-        let _ = write!(text, "&system={}", encoded(&chat.system));
+        let _ = write!(text, "&system={}", encode(&chat.system));
     }
     text
 }
@@ -54,7 +56,7 @@ pub(super) fn read(fragment: &str, now: &ChatSettings) -> Option<Link> {
     let mut request = now.request.clone();
     let before = request.clone();
     for (name, value) in fragment.split('&').filter_map(|pair| pair.split_once('=')).take(64) {
-        let taken = match decoded(value) {
+        let taken = match decode(value) {
             Ok(value) => take(name, &value, &mut request, &mut link),
             Err(why) => Err(why),
         };
@@ -69,13 +71,13 @@ pub(super) fn read(fragment: &str, now: &ChatSettings) -> Option<Link> {
 fn take(name: &str, value: &str, request: &mut Request, link: &mut Link) -> Result<(), String> {
     let sampling = &mut request.sampling;
     match name {
-        "temperature" => sampling.temperature = number(value, settings::TEMPERATURE)?,
-        "top_k" => sampling.top_k = number(value, settings::TOP_K)?,
-        "top_p" => sampling.top_p = number(value, settings::TOP_P)?,
-        "min_p" => sampling.min_p = number(value, settings::MIN_P)?,
-        "repetition_penalty" => sampling.repetition_penalty = number(value, settings::REPETITION_PENALTY)?,
-        "seed" => sampling.seed = number(value, settings::SEED)?,
-        "max_tokens" => request.max_tokens = number(value, settings::MAX_TOKENS)?,
+        "temperature" => sampling.temperature = number(value, TEMPERATURE)?,
+        "top_k" => sampling.top_k = number(value, TOP_K)?,
+        "top_p" => sampling.top_p = number(value, TOP_P)?,
+        "min_p" => sampling.min_p = number(value, MIN_P)?,
+        "repetition_penalty" => sampling.repetition_penalty = number(value, REPETITION_PENALTY)?,
+        "seed" => sampling.seed = number(value, SEED)?,
+        "max_tokens" => request.max_tokens = number(value, MAX_TOKENS)?,
         "system" if value.chars().count() > SYSTEM => return Err(format!("it has more than {SYSTEM} characters")),
         "system" => link.system = Some(value.into()),
         "model" if value == EMBEDDED => link.model = Some(value.into()),
@@ -113,33 +115,6 @@ fn shown(text: &str) -> String {
         short.push('…');
     }
     format!("“{short}”")
-}
-
-fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut to, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' | b':' => to.push(byte.into()),
-            _ => _ = write!(to, "%{byte:02X}"),
-        }
-        to
-    })
-}
-
-pub(crate) fn decoded(text: &str) -> Result<String, String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        bytes.push(match byte {
-            b'%' => {
-                let (high, low) = (digit(rest.next()), digit(rest.next()));
-                high.zip(low).map(|(high, low)| (high * 16 + low) as u8).ok_or("there is a % without two digits behind it")?
-            }
-            b'+' => b' ',
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).map_err(|_| "it is no text".into())
 }
 
 #[cfg(test)]

@@ -4,17 +4,15 @@
 mod conversation;
 mod link;
 mod models;
-mod settings;
+mod sampling;
 mod shade;
 mod transcript;
 mod view;
 
-pub(super) use link::decoded;
-pub use settings::ChatSettings;
-
+use super::action::Action;
 use super::dialog::Dialog;
 use super::mirror::Said;
-use super::shared::{Action, Shared, Taken, Training};
+use super::shared::{Shared, Taken, Training};
 use crate::view::TabView;
 use conversation::Conversation;
 use eframe::egui::Ui;

@@ -1,9 +1,9 @@
 //! The conversation on the screen. Only the turns in view are laid out; of the others the height they
 //! had is remembered.
 
-use super::super::shared::SAID;
 use super::conversation::{Conversation, Turn};
 use super::shade;
+use crate::mirror::SAID;
 use crate::widgets::section;
 use eframe::egui::{Button, Frame, Label, Pos2, Rect, Response, RichText, Role, ScrollArea, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo};
 use signet::runner::{GenerateReport, Stopped};

@@ -3,7 +3,8 @@
 use super::super::dialog::Pick;
 use super::super::shared::Shared;
 use super::transcript::Wish;
-use super::{ChatSettings, ChatTab, link, settings, shade};
+use super::{ChatTab, link, sampling, shade};
+use crate::settings::ChatSettings;
 use crate::widgets::{heading, section};
 use eframe::egui::{CollapsingHeader, ComboBox, Context, Key, KeyboardShortcut, Modifiers, Panel, RichText, ScrollArea, TextEdit, Ui};
 
@@ -64,9 +65,9 @@ impl ChatTab {
         }
         self.told(ui, shared);
         ui.separator();
-        section(ui, "system", |ui| settings::system(ui, &mut shared.settings.chat.system));
+        section(ui, "system", |ui| sampling::system(ui, &mut shared.settings.chat.system));
         section(ui, "sampling", |ui| {
-            CollapsingHeader::new("Sampling").default_open(true).show(ui, |ui| settings::sampling(ui, &mut shared.settings.chat.request));
+            CollapsingHeader::new("Sampling").default_open(true).show(ui, |ui| sampling::controls(ui, &mut shared.settings.chat.request));
         });
         if let Some(page) = &shared.surroundings.page
             && ui.button("Copy a link to these settings").on_hover_text("The model, if it is in the network, the sampling, and the system prompt").clicked()

@@ -3,8 +3,9 @@
 mod benchmark;
 mod checked;
 
+use super::action::Action;
 use super::dialog::{Dialog, Pick};
-use super::shared::{Action, Shared};
+use super::shared::Shared;
 use crate::view::TabView;
 use crate::widgets::{heading, section};
 use benchmark::Benchmark;

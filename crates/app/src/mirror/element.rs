@@ -1,7 +1,6 @@
 //! Which element of a page stands for which node of egui's accessibility tree. Pure.
 
-use super::log;
-use crate::shared::SAID;
+use super::log::{self, SAID};
 use eframe::egui::accesskit::{Action, Live, Node, NodeId, Role, Toggled, TreeUpdate};
 use signet::runner::dom::{Key, Place, ROOT};
 use std::collections::HashMap;

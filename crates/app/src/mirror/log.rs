@@ -12,6 +12,9 @@ const MESSAGES: usize = 400;
 /// Bytes of a sentence that are not waited for any longer.
 const LONG: usize = 160;
 
+/// The author id of nodes that are part of a conversation: the log tells them, drawn or not.
+pub(crate) const SAID: &str = "said";
+
 /// A message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said<'a> {

@@ -7,6 +7,7 @@ mod log;
 mod plugin;
 mod tree;
 
+pub(crate) use log::SAID;
 pub use log::Said;
 pub use plugin::{Reflect, Screen};
 

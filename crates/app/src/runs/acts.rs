@@ -1,9 +1,10 @@
 //! What can be done with the runs that were chosen.
 
-use super::super::notices::Undo;
-use super::super::shared::{Action, Shared};
 use super::rows::{Row, plural};
 use super::{Asked, RunsTab, name};
+use crate::action::Action;
+use crate::notices::Undo;
+use crate::shared::Shared;
 use crate::widgets::{heading, section};
 use eframe::egui::{self, Button, Key, TextEdit, Ui};
 use signet::runner::{Command, check_name};

@@ -5,8 +5,9 @@ mod chosen;
 mod rows;
 mod table;
 
+use super::action::Action;
 use super::plots::View;
-use super::shared::{Action, Shared};
+use super::shared::Shared;
 use crate::view::TabView;
 use crate::widgets::section;
 use acts::Dialog;

@@ -1,8 +1,8 @@
 //! Files that somebody names or drops: the list of texts, and whether each is what it is taken for.
 
 use super::form::{Browse, FormPanel};
-use super::values::Form;
 use crate::dialog::Pick;
+use crate::settings::Form;
 use crate::shared::Shared;
 use crate::widgets::{refused, section};
 use eframe::egui::{self, Ui};

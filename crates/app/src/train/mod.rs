@@ -11,13 +11,11 @@ mod numbers;
 mod plan;
 mod preset;
 mod start;
-mod values;
-
-pub use values::Form;
 
 use super::Tab;
+use super::action::Action;
 use super::plots::History;
-use super::shared::{Action, Shared};
+use super::shared::Shared;
 use crate::view::TabView;
 use crate::widgets::section;
 use controls::{Controls, Press};

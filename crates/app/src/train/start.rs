@@ -1,7 +1,7 @@
 //! Beginning the run that the form describes: obstacles, and a press that waits for the plan.
 
 use super::form::FormPanel;
-use super::values::Form;
+use crate::settings::Form;
 use crate::shared::Shared;
 use eframe::egui::{self, RichText, Ui};
 use signet::runner::{self, TrainRequest, setting};

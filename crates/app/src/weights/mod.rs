@@ -4,9 +4,10 @@ mod camera;
 mod plane;
 mod scales;
 
+use super::action::Action;
 use super::dialog::{Dialog, Pick};
 use super::plots::number;
-use super::shared::{Action, Shared};
+use super::shared::Shared;
 use crate::view::TabView;
 use crate::widgets::section;
 use camera::Camera;

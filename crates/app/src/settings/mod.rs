@@ -1,9 +1,14 @@
 //! What the app remembers between starts, as JSON in the user's data folder.
 
+mod chat;
+mod form;
+
+pub use chat::ChatSettings;
+pub(crate) use form::Checked;
+pub use form::Form;
+
 use super::Tab;
-use super::chat::ChatSettings;
 use super::plots::Look;
-use super::train::Form;
 use eframe::egui;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;

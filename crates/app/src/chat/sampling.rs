@@ -1,11 +1,10 @@
-//! What the chat remembers between starts: the model, where it is computed, and how replies are drawn.
+//! The controls of a reply: its sampling and the system prompt, and the bounds of each number.
 
 use eframe::egui::{DragValue, TextEdit, Ui};
-use serde::{Deserialize, Serialize};
 use signet::runner::Request;
 use std::ops::RangeInclusive;
 
-// What each setting may be, in the form and in a link.
+// Bounds, in the controls and in a link.
 pub(super) const TEMPERATURE: RangeInclusive<f64> = 0.0..=5.0;
 pub(super) const TOP_K: RangeInclusive<usize> = 0..=1000;
 pub(super) const TOP_P: RangeInclusive<f64> = 0.01..=1.0;
@@ -13,40 +12,6 @@ pub(super) const MIN_P: RangeInclusive<f64> = 0.0..=1.0;
 pub(super) const REPETITION_PENALTY: RangeInclusive<f64> = 0.5..=2.0;
 pub(super) const SEED: RangeInclusive<u64> = 0..=u32::MAX as u64;
 pub(super) const MAX_TOKENS: RangeInclusive<usize> = 1..=4096;
-
-/// What is remembered.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct ChatSettings {
-    /// `embedded`, a file, or a directory.
-    pub model: String,
-    /// Whether a teacher replies beside it.
-    pub side_by_side: bool,
-    /// The teacher: `embedded`, a file, or a directory.
-    pub teacher: String,
-    /// `auto`, `cpu`, or an adapter's index.
-    pub device: String,
-    /// What the system says first.
-    pub system: String,
-    /// How replies are made.
-    pub request: Request,
-    /// Whether a model in training is taken anew before every reply.
-    pub follow: bool,
-}
-
-impl Default for ChatSettings {
-    fn default() -> Self {
-        Self {
-            model: "embedded".into(),
-            side_by_side: false,
-            teacher: "embedded".into(),
-            device: "auto".into(),
-            system: String::new(),
-            request: Request::default(),
-            follow: false,
-        }
-    }
-}
 
 /// A number with its name, what it does, and its bounds.
 fn number<T: eframe::egui::emath::Numeric>(ui: &mut Ui, name: &str, help: &str, value: &mut T, bounds: RangeInclusive<T>, speed: f64) {
@@ -57,7 +22,7 @@ fn number<T: eframe::egui::emath::Numeric>(ui: &mut Ui, name: &str, help: &str, 
 }
 
 /// Draws how replies are made.
-pub(super) fn sampling(ui: &mut Ui, request: &mut Request) {
+pub(super) fn controls(ui: &mut Ui, request: &mut Request) {
     let sampling = &mut request.sampling;
     number(ui, "Temperature", "Divides the logits: low is safe, high is bold; 0 takes the likeliest token", &mut sampling.temperature, TEMPERATURE, 0.01);
     number(ui, "Top-k", "Only the k likeliest tokens; 0 for all", &mut sampling.top_k, TOP_K, 1.0);

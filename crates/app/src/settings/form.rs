@@ -1,4 +1,4 @@
-//! What the form holds: for each setting the text that was typed, so that nothing typed is lost, and
+//! The form of a new run: for each setting the text that was typed, so that nothing typed is lost, and
 //! the settings that it makes.
 
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// The settings that are typed into fields: all but the list of text files.
-pub(super) fn fields() -> impl Iterator<Item = &'static Setting> {
+fn fields() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| setting.kind != SettingKind::Paths)
 }
 
@@ -33,35 +33,35 @@ impl Default for Form {
 
 /// What the form's settings are, and why some cannot be.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Checked {
+pub(crate) struct Checked {
     /// The settings; those that were refused are as by default.
-    pub(super) config: TrainConfig,
+    pub(crate) config: TrainConfig,
     /// What is wrong, by the names of settings.
-    pub(super) problems: BTreeMap<String, String>,
+    pub(crate) problems: BTreeMap<String, String>,
 }
 
 impl Form {
     /// The form of some settings.
-    pub(super) fn of(config: &TrainConfig, name: String, device: String) -> Self {
+    pub(crate) fn of(config: &TrainConfig, name: String, device: String) -> Self {
         let differs = fields().filter(|field| field.get(config) != field.default());
         let typed = differs.map(|field| (field.name.to_string(), field.get(config).to_string())).collect();
         Self { name, device, data: config.data.clone(), typed }
     }
 
     /// What stands in a field.
-    pub(super) fn text(&self, field: &Setting) -> String {
+    pub(crate) fn text(&self, field: &Setting) -> String {
         self.typed.get(field.name).cloned().unwrap_or_else(|| field.default().to_string())
     }
 
     /// Adds a text file, unless it is there.
-    pub(super) fn add_text(&mut self, path: PathBuf) {
+    pub(crate) fn add_text(&mut self, path: PathBuf) {
         if !self.data.contains(&path) {
             self.data.push(path);
         }
     }
 
     /// Puts something into a field.
-    pub(super) fn set(&mut self, field: &Setting, text: String) {
+    pub(crate) fn set(&mut self, field: &Setting, text: String) {
         if text == field.default().to_string() {
             self.typed.remove(field.name);
         } else {
@@ -70,7 +70,7 @@ impl Form {
     }
 
     /// Its settings, and all that is wrong with them.
-    pub(super) fn check(&self) -> Checked {
+    pub(crate) fn check(&self) -> Checked {
         let (mut config, mut problems) = (TrainConfig { data: self.data.clone(), ..TrainConfig::default() }, BTreeMap::new());
         for field in fields() {
             let Some(typed) = self.typed.get(field.name) else { continue };

@@ -1,0 +1,32 @@
+//! Percent-encoding, as parts of an address have it. Pure.
+
+use std::fmt::Write;
+
+/// Encodes a text for the query or the fragment of an address.
+pub(crate) fn encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut to, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' | b'/' | b':' => to.push(byte.into()),
+            _ => _ = write!(to, "%{byte:02X}"),
+        }
+        to
+    })
+}
+
+/// Decodes a part of an address; an error says why it is none.
+pub(crate) fn decode(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        bytes.push(match byte {
+            b'%' => {
+                let (high, low) = (digit(rest.next()), digit(rest.next()));
+                high.zip(low).map(|(high, low)| (high * 16 + low) as u8).ok_or("there is a % without two digits behind it")?
+            }
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| "it is no text".into())
+}
