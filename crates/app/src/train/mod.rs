@@ -1,16 +1,26 @@
 //! Train: a form, and beside it the run that comes of it.
 
-mod controls;
-mod curves;
-mod earlier;
-mod form;
+// The form of a new run.
 mod inputs;
-mod last;
-mod live;
-mod numbers;
 mod plan;
+
+mod draft;
+
+mod field;
 mod preset;
 mod start;
+mod texts;
+
+mod form;
+
+// The run at hand.
+mod earlier;
+mod last;
+mod live;
+
+mod controls;
+mod curves;
+mod numbers;
 
 use super::Tab;
 use super::action::Action;
@@ -51,10 +61,10 @@ impl TabView for TrainTab {
         for reply in self.worker.poll() {
             self.take(reply, shared);
         }
-        self.form.poll(shared);
+        self.form.draft.poll(shared);
         // A press does not outlive the view of what it would start.
         if shared.settings.tab != Tab::Train {
-            self.form.starting = false;
+            self.form.draft.starting = false;
         }
         self.last.poll(shared);
     }
@@ -62,7 +72,7 @@ impl TabView for TrainTab {
     fn take(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(Event::Planned(_) | Event::SettingRefused { .. } | Event::Input { .. } | Event::Settings { .. } | Event::SettingsSaved { .. }) => {
-                self.form.take(reply, shared);
+                self.form.draft.take(reply, shared);
             }
             Reply::Event(Event::RunMetrics { metrics, until, more, broken, .. }) => {
                 metrics.iter().for_each(|metrics| self.live.recorded(metrics));
@@ -106,7 +116,7 @@ impl TabView for TrainTab {
                 ui.selectable_value(&mut self.at_run, true, "Run");
             });
             if self.at_run {
-                self.form.starting = false;
+                self.form.draft.starting = false;
                 ScrollArea::vertical().id_salt("training").auto_shrink(false).show(ui, |ui| self.run(ui, shared));
                 None
             } else {
@@ -120,7 +130,7 @@ impl TabView for TrainTab {
 
     fn act(&mut self, action: Action, shared: &mut Shared) -> Option<Action> {
         match action {
-            Action::UseSettings { config, name } => self.form.use_settings(&config, name, shared),
+            Action::UseSettings { config, name } => self.form.draft.use_settings(&config, name, shared),
             Action::Continue(run) => self.go_on(run, shared),
             others => return Some(others),
         }
@@ -262,7 +272,7 @@ impl TrainTab {
             _ => {
                 // A narrow window shows what stands in the way.
                 self.at_run = false;
-                self.form.start(shared);
+                start::press(&mut self.form.draft, shared);
             }
         }
     }

@@ -1,45 +1,40 @@
 //! Settings that are saved as files, and opened again: by the system's dialog, or by a path.
 
-use super::form::{Browse, FormPanel};
+use super::draft::{Browse, Draft};
 use crate::dialog::Pick;
 use crate::shared::Shared;
 use eframe::egui::{self, Ui};
 use signet::runner::Command;
 use std::path::PathBuf;
 
-/// What was typed as the path of a preset.
+/// The controls of presets.
 #[derive(Default)]
 pub(super) struct Presets {
+    /// The path that is being typed.
     path: String,
 }
 
-impl FormPanel {
-    /// Saves the settings, unless some cannot be.
-    pub(super) fn save_preset(&mut self, path: PathBuf) {
-        let path = if path.extension().is_none() { path.with_extension("toml") } else { path };
-        self.send(Command::SaveSettings { config: Box::new(self.checked.config.clone()), path });
-    }
-
-    /// Buttons to save and open settings, and a path to do so without a dialog.
-    pub(super) fn preset_ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
+impl Presets {
+    /// Draws buttons to open and save settings, and a path to do so without a dialog.
+    pub(super) fn ui(&mut self, ui: &mut Ui, draft: &mut Draft, shared: &Shared) {
         ui.horizontal_wrapped(|ui| {
-            let path = PathBuf::from(self.presets.path.trim());
+            let path = PathBuf::from(self.path.trim());
             let typed = !path.as_os_str().is_empty();
             if ui.button("Open preset…").on_hover_text("Settings from a TOML file, such as a run's run.toml; can be undone").clicked() {
                 match typed {
-                    true => self.send(Command::OpenSettings { path: path.clone() }),
-                    false => self.dialog.open(Browse::OpenPreset, Pick::File),
+                    true => draft.send(Command::OpenSettings { path: path.clone() }),
+                    false => draft.dialog.open(Browse::OpenPreset, Pick::File),
                 }
             }
-            let whole = self.checked.problems.is_empty();
+            let whole = draft.checked.problems.is_empty();
             let save = ui.add_enabled(whole, egui::Button::new("Save preset…")).on_hover_text("The settings as a TOML file that `signet train --config` reads");
             if save.on_disabled_hover_text("Some settings are refused").clicked() {
                 match typed {
-                    true => self.save_preset(path),
-                    false => self.dialog.open(Browse::SavePreset, Pick::Save),
+                    true => draft.save_preset(path),
+                    false => draft.dialog.open(Browse::SavePreset, Pick::Save),
                 }
             }
-            let edit = ui.add(egui::TextEdit::singleline(&mut self.presets.path).desired_width(130.0).hint_text("path, or choose"));
+            let edit = ui.add(egui::TextEdit::singleline(&mut self.path).desired_width(130.0).hint_text("path, or choose"));
             edit.accessible_name("Path of a preset").on_hover_text("Used in place of the dialog, if it is given");
         });
         match shared.settings.form.typed.len() {

@@ -1,0 +1,210 @@
+//! A new run in the making: the settings in the form, checked as they are typed and planned by a worker of
+//! its own, with a way back from each change.
+
+use super::inputs::Inputs;
+use super::plan::Planning;
+use crate::dialog::Dialog;
+use crate::settings::{Checked, Form};
+use crate::shared::Shared;
+use eframe::egui::Ui;
+use signet::runner::{Command, Event, InputKind, Reply, TrainConfig, Tuning, Wake, Worker, setting};
+use std::collections::VecDeque;
+use std::path::PathBuf;
+
+/// The purpose of a file dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Browse {
+    /// The path of a field, by its name.
+    Field(&'static str),
+    /// Another text file.
+    Data,
+    /// Settings to open.
+    OpenPreset,
+    /// The file that settings are saved in.
+    SavePreset,
+}
+
+/// A command of the form's worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Errand {
+    /// The plan of the form's settings.
+    Plan,
+    /// Anything else: its error is for the person.
+    Other,
+}
+
+/// A way back.
+pub(super) struct Undo {
+    /// The change, as the button names it.
+    pub(super) what: String,
+    /// The form on the other side of it.
+    form: Form,
+    /// True once it was undone: then it can be done again.
+    pub(super) redo: bool,
+}
+
+/// The state of the form besides its contents, which are remembered: a [`Form`] among the settings.
+pub(super) struct Draft {
+    worker: Worker,
+    errands: VecDeque<Errand>,
+    pub(super) checked: Checked,
+    /// The form that `checked` and the plan are of.
+    seen: Option<Form>,
+    pub(super) planning: Planning,
+    pub(super) inputs: Inputs,
+    pub(super) dialog: Dialog<Browse>,
+    undo: Option<Undo>,
+    /// Start was pressed: the run begins once the plan of the form as it is then is there.
+    pub(super) starting: bool,
+}
+
+impl Draft {
+    pub(super) fn new(wake: &Wake) -> Self {
+        Self {
+            worker: Worker::spawn("form", Tuning::Off, wake.clone()),
+            errands: VecDeque::new(),
+            checked: Checked::default(),
+            seen: None,
+            planning: Planning::default(),
+            inputs: Inputs::default(),
+            dialog: Dialog::default(),
+            undo: None,
+            starting: false,
+        }
+    }
+
+    /// Takes the replies of its worker.
+    pub(super) fn poll(&mut self, shared: &mut Shared) {
+        for reply in self.worker.poll() {
+            self.take(reply, shared);
+        }
+    }
+
+    /// Applies one reply.
+    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
+        match reply {
+            Reply::Event(Event::Input { path, kind, problem, what }) => {
+                if let Some(kind) = self.inputs.take(&path, kind, problem, what, shared) {
+                    self.dropped(path, kind, shared);
+                }
+            }
+            Reply::Event(Event::Settings { path, config }) => {
+                let name = shared.settings.form.name.clone();
+                self.replace(&format!("opening {}", path.display()), Form::of(&config, name, shared.settings.form.device.clone()), shared);
+            }
+            Reply::Event(Event::SettingsSaved { path }) => shared.notices.tell(format!("The settings were saved in {}", path.display())),
+            Reply::Event(event) => self.planning.take(event),
+            Reply::Anew { .. } => {}
+            Reply::Ended { error } => match (self.errands.pop_front(), error) {
+                (Some(Errand::Plan), error) => self.planning.ended(error),
+                (_, Some(error)) => shared.notices.warn(error),
+                (_, None) => {}
+            },
+        }
+    }
+
+    /// Asks the worker for something besides a plan.
+    pub(super) fn send(&mut self, command: Command) {
+        self.errands.push_back(Errand::Other);
+        self.worker.send(command);
+    }
+
+    /// Puts another form in the place of this one, with a way back.
+    pub(super) fn replace(&mut self, what: &str, form: Form, shared: &mut Shared) {
+        self.starting = false;
+        let before = std::mem::replace(&mut shared.settings.form, form);
+        self.undo = Some(Undo { what: what.into(), form: before, redo: false });
+    }
+
+    /// The change that can be undone, or done again.
+    pub(super) fn undo(&self) -> Option<&Undo> {
+        self.undo.as_ref()
+    }
+
+    /// Undoes the last change, or does it again: neither loses what was typed since.
+    pub(super) fn swap(&mut self, shared: &mut Shared) {
+        if let Some(Undo { form, redo, .. }) = &mut self.undo {
+            std::mem::swap(form, &mut shared.settings.form);
+            *redo = !*redo;
+        }
+    }
+
+    /// Fills the form with the settings of another run.
+    pub(super) fn use_settings(&mut self, config: &TrainConfig, name: String, shared: &mut Shared) {
+        let form = Form::of(config, name, shared.settings.form.device.clone());
+        self.replace("using the settings of another run", form, shared);
+    }
+
+    /// Uses a file that was dropped for what it is.
+    fn dropped(&mut self, path: PathBuf, kind: InputKind, shared: &mut Shared) {
+        let mut form = shared.settings.form.clone();
+        let name = match kind {
+            InputKind::Settings => return self.send(Command::OpenSettings { path }),
+            InputKind::Text | InputKind::Any => {
+                form.add_text(path.clone());
+                return self.replace(&format!("adding {}", path.display()), form, shared);
+            }
+            InputKind::Model => "teacher",
+            InputKind::Shape => "model",
+            InputKind::Tokenizer => "tokenizer",
+            InputKind::TeacherCache => "teacher_cache",
+        };
+        let field = setting(name).expect("it is in the table");
+        form.set(field, path.display().to_string());
+        self.replace(&format!("{} = {}", field.label, path.display()), form, shared);
+    }
+
+    /// Uses the path that a file dialog gave, and has files checked that were dropped on the window.
+    pub(super) fn receive_files(&mut self, ui: &Ui, shared: &mut Shared) {
+        match self.dialog.chosen(ui.ctx()) {
+            None => {}
+            Some((Browse::Data, path)) => shared.settings.form.add_text(path),
+            Some((Browse::OpenPreset, path)) => self.send(Command::OpenSettings { path }),
+            Some((Browse::SavePreset, path)) => self.save_preset(path),
+            Some((Browse::Field(name), path)) => {
+                if let Some(field) = setting(name) {
+                    shared.settings.form.set(field, path.display().to_string());
+                }
+            }
+        }
+        let dropped: Vec<PathBuf> = ui.input(|input| input.raw.dropped_files.iter().map(|file| file.path().to_path_buf()).collect());
+        for path in dropped {
+            self.send(Command::CheckInput { path, kind: InputKind::Any });
+        }
+    }
+
+    /// Saves the settings, unless some cannot be.
+    pub(super) fn save_preset(&mut self, path: PathBuf) {
+        let path = if path.extension().is_none() { path.with_extension("toml") } else { path };
+        self.send(Command::SaveSettings { config: Box::new(self.checked.config.clone()), path });
+    }
+
+    /// The problem with a setting, by itself or as the plan found.
+    pub(super) fn problem(&self, name: &str) -> Option<&String> {
+        self.checked.problems.get(name).or_else(|| self.planning.refused.get(name))
+    }
+
+    /// Checks the form again if it changed, and has it planned.
+    pub(super) fn look(&mut self, ui: &Ui, shared: &Shared) {
+        let (form, now) = (&shared.settings.form, ui.input(|input| input.time));
+        if self.seen.as_ref() != Some(form) {
+            self.checked = form.check();
+            self.seen = Some(form.clone());
+            self.planning.changed(now);
+            for path in self.inputs.unknown(&form.data) {
+                self.send(Command::CheckInput { path, kind: InputKind::Text });
+            }
+        }
+        if !self.checked.problems.is_empty() || self.worker.busy() {
+            return;
+        }
+        match self.planning.due(now) {
+            Some(wait) if wait > 0.0 => ui.ctx().request_repaint_after_secs(wait as f32),
+            Some(_) => {
+                self.errands.push_back(Errand::Plan);
+                self.worker.send(self.planning.ask(&self.checked.config, &form.device));
+            }
+            None => {}
+        }
+    }
+}
