@@ -2,7 +2,8 @@
 
 use super::Driver;
 use crate::shared::Scratch;
-use eframe::egui::{Key, MissingGlyphPolicy, Modifiers, accesskit::Role};
+use eframe::egui::accesskit::{self, ActionData, ActionRequest, Role};
+use eframe::egui::{Event, Key, MissingGlyphPolicy, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use signet::runner::{Loss, TrainConfig};
 use signet::train::{GuardConfig, Place, Source, read_piece};
@@ -192,6 +193,30 @@ fn start_pressed_just_after_a_setting_was_typed_begins_the_run_with_it() {
         driver.click("Stop");
         wait_for_part(&mut driver, "everything is saved");
     }
+}
+
+/// A page that is slow hears of the correction and of the press in one frame, in which Start is still drawn disabled.
+#[test]
+fn start_pressed_in_the_frame_that_corrects_a_refused_setting_begins_the_run() {
+    let scratch = Scratch::new("corrected");
+    let mut driver = app(&scratch, "mine");
+    for (field, text) in [("Warm-up", "50"), ("Steps", "20")] {
+        driver.harness.get_by_role_and_label(Role::TextInput, field).set_text_value_accesskit(text);
+        driver.harness.run_steps(2);
+    }
+    wait_for_part(&mut driver, "It cannot start: Warm-up: ");
+    let request = |role: Role, name: &str, action, data| {
+        let (target_node, target_tree) = driver.harness.get_by_role_and_label(role, name).accesskit_node().locate();
+        Event::AccessKitActionRequest(ActionRequest { action, target_tree, target_node, data })
+    };
+    let corrected = request(Role::TextInput, "Warm-up", accesskit::Action::SetValue, Some(ActionData::Value("5".into())));
+    let pressed = request(Role::Button, "Start", accesskit::Action::Click, None);
+    // The harness draws a frame for each event that is queued by a node: these two are of one.
+    driver.harness.input_mut().events.extend([corrected, pressed]);
+    driver.harness.step();
+    wait_for_part(&mut driver, "finished after 20 steps");
+    let settings = std::fs::read_to_string(scratch.0.join("runs/mine/run.toml")).unwrap();
+    assert!(settings.lines().any(|line| line == "warmup = 5"), "{settings}");
 }
 
 /// It would begin long after, and perhaps with other settings.

@@ -29,7 +29,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     for (field, value) in [("Steps", STEPS), ("Warm-up", WARMUP), ("Batch", BATCH), ("Sequence length", SEQ)] {
         fill(&browser, field, value)?;
     }
-    let presses = start(&browser)?;
+    press(&browser, "Start")?;
     wait("the first steps", 2 * PATIENCE, || Ok(step(&browser)?.filter(|step| *step >= BEFORE))).map_err(|error| told(&browser, error))?;
     scene.shot(&browser, "training")?;
     press(&browser, "Stop")?;
@@ -57,21 +57,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
     }
     scene.shot(&browser, "trained")?;
     quiet(&browser)?;
-    let again = if presses > 1 { format!("; Start was pressed {presses} times") } else { String::new() };
-    Ok(format!("loss {here}, native {there:.4}; {stopped}{again}"))
-}
-
-/// Presses Start until a run begins; returns how often. A press was lost where a setting that was in the way came in the same
-/// frame; should it happen again, the report says so.
-fn start(browser: &dyn Browser) -> Result<u32, String> {
-    for presses in 1..=3 {
-        press(browser, "Start")?;
-        let begun = || Ok((!text(browser)?.contains("No active run")).then_some(()));
-        if wait("that a run begins", PATIENCE / 3, begun).is_ok() {
-            return Ok(presses);
-        }
-    }
-    Err(told(browser, "Start has no effect".into()))
+    Ok(format!("loss {here}, native {there:.4}; {stopped}"))
 }
 
 /// The step that the page shows.
