@@ -1,5 +1,7 @@
 //! A server of static files on this machine alone, as plain as the plainest host: no header that a
-//! page would need, but ranges, so that a download can go on where it stopped.
+//! page would need, but ranges, so that a download can go on where it stopped. Over TCP: tiny_http has no
+//! ranges or tags, is no longer maintained (its issue 286, 2026), and cannot cut a body off, which a scenario
+//! asks for; tower-http, which has the first two, needs an async runtime.
 
 use super::http::{Head, write_head};
 use std::fs::File;
