@@ -10,13 +10,15 @@ struct Stretch {
     /// Where the least and the greatest value are, and what they are.
     least: (u64, f32),
     most: (u64, f32),
+    /// Sums of the values and of their steps.
     sum: f64,
+    steps: f64,
     count: u32,
 }
 
 impl Stretch {
     fn of(step: u64, value: f32) -> Self {
-        Self { least: (step, value), most: (step, value), sum: f64::from(value), count: 1 }
+        Self { least: (step, value), most: (step, value), sum: f64::from(value), steps: step as f64, count: 1 }
     }
 
     fn add(&mut self, other: &Stretch) {
@@ -27,7 +29,13 @@ impl Stretch {
             self.most = other.most;
         }
         self.sum += other.sum;
+        self.steps += other.steps;
         self.count += other.count;
+    }
+
+    /// The mean of its steps. It does not depend on the values: curves of the same steps have the same.
+    fn middle(&self) -> f64 {
+        self.steps / f64::from(self.count)
     }
 }
 
@@ -55,6 +63,8 @@ pub struct Column {
     pub ends: [(f64, f64); 2],
     /// Mean of the values.
     pub mean: f64,
+    /// Mean of their steps: curves of the same steps have the same.
+    pub middle: f64,
     /// Points in it.
     pub count: u32,
 }
@@ -198,6 +208,11 @@ impl Curve {
         self.len() == 0
     }
 
+    /// The last step, of a thinned curve too; 0 of an empty one.
+    pub fn end(&self) -> u64 {
+        self.last
+    }
+
     /// First and last step; none of a curve whose points are forgotten.
     pub fn range(&self) -> Option<(u64, u64)> {
         Some((*self.steps.first()?, *self.steps.last()?))
@@ -233,8 +248,7 @@ impl Curve {
         let mut columns: Vec<(i64, Stretch)> = Vec::with_capacity(pixels + 2);
         for at in first / size..end.div_ceil(size) {
             let stretch = self.stretch(level, at);
-            let middle = (stretch.least.0.min(stretch.most.0)) as f64;
-            let column = ((middle - from) / width).floor().clamp(-1.0, pixels as f64) as i64;
+            let column = ((stretch.middle() - from) / width).floor().clamp(-1.0, pixels as f64) as i64;
             match columns.last_mut() {
                 Some((last, sum)) if *last == column && end - first > pixels => sum.add(&stretch),
                 _ => columns.push((column, stretch)),
@@ -258,7 +272,7 @@ fn column(stretch: &Stretch) -> Column {
     let point = |(step, value): (u64, f32)| (step as f64, f64::from(value));
     let (least, most) = (point(stretch.least), point(stretch.most));
     let ends = if least.0 <= most.0 { [least, most] } else { [most, least] };
-    Column { ends, mean: stretch.sum / f64::from(stretch.count), count: stretch.count }
+    Column { ends, mean: stretch.sum / f64::from(stretch.count), middle: stretch.middle(), count: stretch.count }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use super::curve::{Column, Curve};
 use super::curves::{Axis, COLUMNS, Curves, Group};
 use super::picture::{Drawn, Picture};
-use super::quantities::{PLOTS, QUANTITIES, Scale, Unit, quantity};
+use super::quantities::{PLOTS, Plot, QUANTITIES, Scale, Unit, quantity};
 use super::spread::Band;
 use plotters::coord::Shift;
 use plotters::prelude::*;
@@ -20,9 +20,9 @@ fn points(curve: &Curve) -> Vec<(f64, f64)> {
     curve.whole(COLUMNS).iter().flat_map(|column| column.points().to_vec()).collect()
 }
 
-/// The mean of each column, half-way between its least and its greatest value.
-fn means(curve: &Curve) -> Vec<(f64, f64)> {
-    curve.whole(COLUMNS).iter().map(|Column { ends, mean, .. }| (f64::midpoint(ends[0].0, ends[1].0), *mean)).collect()
+/// The mean of each column up to step `end`, at the mean of its steps: runs of the same steps have the same columns.
+fn means(curve: &Curve, end: u64) -> Vec<(f64, f64)> {
+    curve.columns(0.0, end as f64, COLUMNS).iter().map(|Column { middle, mean, .. }| (*middle, *mean)).collect()
 }
 
 impl Group<'_> {
@@ -31,7 +31,9 @@ impl Group<'_> {
         if let [run] = self.runs[..] {
             return run.line(&self.name, colour, quantity);
         }
-        let lines: Vec<_> = self.runs.iter().map(|run| means(&run.values[quantity])).filter(|line| !line.is_empty()).collect();
+        let curves = || self.runs.iter().map(|run| &run.values[quantity]);
+        let end = curves().map(Curve::end).max().unwrap_or(0);
+        let lines: Vec<_> = curves().map(|curve| means(curve, end)).filter(|line| !line.is_empty()).collect();
         let Band { mean, below, above } = Band::of(&lines, logarithmic);
         Line { name: self.name.clone(), colour, points: mean, band: below.into_iter().chain(above.into_iter().rev()).collect() }
     }
@@ -172,14 +174,19 @@ fn panels(run: &Curves) -> Vec<Panel> {
     };
     let mut panels = Vec::new();
     for plot in PLOTS.iter().filter(|plot| plot.alone) {
-        let first = &QUANTITIES[plot.lines[0].quantity];
-        let colours = if first.unit == Unit::One { [GREEN, ORANGE] } else { [BLUE, ORANGE] };
-        let lines = plot.lines.iter().zip(colours).map(|(line, colour)| run.line(line.legend, colour, line.quantity));
-        panels.push(panel(plot.caption, first.scale == Scale::Logarithmic, lines.collect()));
+        let logarithmic = QUANTITIES[plot.lines[0].quantity].scale == Scale::Logarithmic;
+        panels.push(panel(plot.caption, logarithmic, lines_of(run, plot)));
     }
     let after = PLOTS.iter().position(|plot| plot.lines[0].quantity == FLIPS).map_or(0, |place| place + 1);
     panels.insert(after, panel("flip-flop ratio by block", true, blocks.collect()));
     panels
+}
+
+/// The lines of a plot of a run alone: the first is blue, or green where the quantity has no unit; the second is orange.
+fn lines_of(run: &Curves, plot: &Plot) -> Vec<Line> {
+    let [first, third] = if QUANTITIES[plot.lines[0].quantity].unit == Unit::One { [GREEN, BLUE] } else { [BLUE, GREEN] };
+    let colours = [first, ORANGE, third].into_iter().chain(COLOURS[3..].iter().copied()).cycle();
+    plot.lines.iter().zip(colours).map(|(line, colour)| run.line(line.legend, colour, line.quantity)).collect()
 }
 
 const FLIPS: usize = quantity("flip_ratio");
@@ -353,6 +360,37 @@ mod tests {
             assert!(!two.contains(word), "{word}");
         }
         assert!(svg(&alone(&[Curves::new("empty", &[], Axis::Steps)])).unwrap().contains("nothing to show"));
+    }
+
+    /// A run of so many steps, whose loss is noise about a level.
+    fn noisy(steps: u64, level: f64, seed: u64) -> Curves {
+        let mut curves = Curves::new("noisy", &[], Axis::Steps);
+        let noise = |step: u64| ((step ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f64 / f64::from(1 << 24);
+        (1..=steps).for_each(|step| curves.values[LOSS].push(step, level + noise(step)));
+        curves
+    }
+
+    const LOSS: usize = quantity("loss");
+
+    #[test]
+    fn long_runs_are_averaged_at_the_same_steps() {
+        let runs = [noisy(100_000, 1.0, 7), noisy(100_000, 3.0, 8)];
+        let [first, second] = runs.each_ref().map(|run| means(&run.values[LOSS], 100_000).iter().map(|point| point.0).collect::<Vec<_>>());
+        assert!(first.len() > COLUMNS / 2 && first == second, "{} and {} columns", first.len(), second.len());
+        // A shorter one counts from the first column to its end, and not beyond.
+        let runs = [noisy(100_000, 1.0, 7), noisy(30_000, 3.0, 8)];
+        let Line { points, band, .. } = Group { name: "both".into(), runs: runs.iter().collect() }.line(BLUE, LOSS, false);
+        for (below, above) in band.iter().zip(band.iter().rev()).take(points.len()) {
+            let (x, width) = (below.0, above.1 - below.1);
+            assert!(if x < 29_500.0 { width > 2.0 } else { x < 30_000.0 || width == 0.0 }, "at step {x} the band is {width} wide");
+        }
+    }
+
+    #[test]
+    fn every_line_of_a_plot_is_drawn_in_a_colour_of_its_own() {
+        let lines = vec![PLOTS[0].lines[0]; 5].leak();
+        let drawn = lines_of(&curves("run", 1.0), &Plot { lines, ..PLOTS[0] });
+        assert_eq!(drawn.iter().map(|line| line.colour).collect::<Vec<_>>(), [BLUE, ORANGE, GREEN, COLOURS[3], COLOURS[4]]);
     }
 
     #[test]
