@@ -8,6 +8,7 @@ use crate::data::{TextStream, Tokenizer, TokenizerError};
 use crate::graph::{Machine, MachineError};
 use crate::platform::Clock;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::ops::Range;
 
 /// Why no text could be generated.
@@ -69,6 +70,19 @@ pub enum Stopped {
     ContextFull,
     /// Somebody asked.
     Asked,
+}
+
+/// The reason in words, at the end of a line about the text.
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EndToken => "the model was done",
+            Self::StopString => "a stop string came up",
+            Self::MaxTokens => "max tokens reached",
+            Self::ContextFull => "the context is full",
+            Self::Asked => "stopped",
+        })
+    }
 }
 
 /// What a generation came to.

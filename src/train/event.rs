@@ -153,3 +153,39 @@ pub enum TrainEvent {
         text: String,
     },
 }
+
+impl TrainEvent {
+    /// The event as a line of a log; none of those that are shown otherwise: beginnings, steps, samples, snapshots.
+    pub fn line(&self) -> Option<String> {
+        Some(match self {
+            Self::HeldOut { step, losses } => {
+                let kl = if losses.ad() > 0.0 { format!(", KL {:.4}", losses.kl()) } else { String::new() };
+                format!("step {step}: held-out perplexity {:.2}{kl}", losses.ar().exp())
+            }
+            Self::Lost { reason, attempt, of, pause } => format!("{reason}; going on from the last checkpoint in {pause:.0} s (try {attempt} of {of})"),
+            Self::Saved { step, .. } => format!("step {step}: checkpoint saved"),
+            Self::Guard { what, action, .. } => format!("guard: {what}{action}"),
+            Self::Paused { step } => format!("step {step}: paused"),
+            Self::WentOn { step } => format!("step {step}: resumed"),
+            Self::Note { text } => text.clone(),
+            Self::Begun { .. } | Self::Step(_) | Self::Sample { .. } | Self::Snapshot { .. } => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::Term;
+
+    #[test]
+    fn an_event_is_a_line_unless_it_is_shown_otherwise() {
+        let held_out = |terms: &[(Term, f64)]| TrainEvent::HeldOut { step: 5, losses: Losses::new(terms.iter().copied()) }.line().unwrap();
+        assert_eq!(held_out(&[(Term::Ar, 2.0)]), "step 5: held-out perplexity 7.39");
+        assert_eq!(held_out(&[(Term::Ad, 2.5), (Term::Ar, 2.0), (Term::KL, 0.5)]), "step 5: held-out perplexity 7.39, KL 0.5000");
+        let rolled_back = GuardAction::RolledBack { to: 3, rollbacks: 1 };
+        let guard = TrainEvent::Guard { step: 5, what: "the loss rose".into(), action: rolled_back }.line().unwrap();
+        assert_eq!(guard, "guard: the loss rose; rolled back to step 3 (rollback 1), going on past the data that caused it");
+        assert_eq!(TrainEvent::Sample { step: 5, text: "Once".into() }.line(), None);
+    }
+}

@@ -3,7 +3,7 @@
 pub(super) use super::terminal::{note, put, put_line};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use signet::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Request, Runner, Sampling, Stopped};
+use signet::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Request, Runner, Sampling};
 use std::sync::Mutex;
 
 /// An event as a line of JSON.
@@ -79,8 +79,7 @@ pub(super) fn loaded(event: &Event) {
 /// Says that variants are being timed, and what came of it.
 pub(super) fn tuning(event: &Event) {
     match event {
-        Event::Tuning { done, of, what } => note(&format!("tuning kernels for this device: {what} ({} of {of})", done + 1)),
-        Event::Note { text } => note(text),
+        Event::Tuning { .. } | Event::Note { .. } => note(&event.line().unwrap_or_default()),
         Event::Fetching { name, done, of, rate, note } => fetching(name, *done, *of, *rate, note),
         _ => {}
     }
@@ -107,16 +106,9 @@ fn fetching(name: &str, done: u64, of: Option<u64>, rate: f64, note: &str) {
 
 /// A generation in one line.
 pub(super) fn summary(report: &GenerateReport) -> String {
-    let why = match report.stopped {
-        Stopped::EndToken => "the model was done",
-        Stopped::StopString => "a stop string came up",
-        Stopped::MaxTokens => "--max-tokens reached",
-        Stopped::ContextFull => "the context is full",
-        Stopped::Asked => "stopped",
-    };
-    let GenerateReport { tokens, tokens_per_second, first_token_seconds, prompt_tokens, cached_tokens, .. } = report;
+    let GenerateReport { tokens, tokens_per_second, first_token_seconds, prompt_tokens, cached_tokens, stopped, .. } = report;
     format!(
-        "{tokens} tokens, {tokens_per_second:.1} a second, the first after {first_token_seconds:.2} s; prompt {prompt_tokens}, {cached_tokens} of it cached; {why}"
+        "{tokens} tokens, {tokens_per_second:.1} a second, the first after {first_token_seconds:.2} s; prompt {prompt_tokens}, {cached_tokens} of it cached; {stopped}"
     )
 }
 

@@ -119,8 +119,9 @@ impl View {
                     self.line(&format!("  held-out next-token loss {:.4}{kl}", losses.ar()));
                 }
             }
-            Event::Train(TrainEvent::Guard { what, action, .. }) => self.line(&format!("  guard: {what}{action}")),
-            Event::Note { text } | Event::Train(TrainEvent::Note { text }) => self.line(&format!("  {text}")),
+            Event::Note { .. } | Event::Train(TrainEvent::Guard { .. } | TrainEvent::Note { .. }) => {
+                event.line().iter().for_each(|line| self.line(&format!("  {line}")));
+            }
             Event::Train(TrainEvent::Lost { reason, .. }) => self.line(&format!("  {reason}")),
             _ => {}
         }

@@ -172,19 +172,8 @@ impl View {
                 (self.pace, self.tokens, self.steps) = (Pace::default(), *tokens, *steps);
             }
             TrainEvent::Step(metrics) => self.step(metrics),
-            TrainEvent::HeldOut { step, losses } => {
-                let kl = if losses.ad() > 0.0 { format!(", KL {:.4}", losses.kl()) } else { String::new() };
-                self.line(&format!("step {step}: held-out perplexity {:.2}{kl}", losses.ar().exp()));
-            }
             TrainEvent::Sample { step, text } => self.line(&format!("step {step}: {text}")),
-            TrainEvent::Lost { reason, attempt, of, pause } => {
-                self.line(&format!("{reason}; going on from the last checkpoint in {pause:.0} s (try {attempt} of {of})"));
-            }
-            TrainEvent::Saved { step, .. } => self.line(&format!("step {step}: checkpoint saved")),
-            TrainEvent::Guard { what, action, .. } => self.line(&format!("guard: {what}{action}")),
-            TrainEvent::Paused { step } => self.line(&format!("step {step}: paused")),
-            TrainEvent::WentOn { .. } | TrainEvent::Snapshot { .. } => {}
-            TrainEvent::Note { text } => self.line(text),
+            event => event.line().iter().for_each(|line| self.line(line)),
         }
     }
 

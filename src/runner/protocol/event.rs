@@ -385,3 +385,15 @@ pub enum Event {
         runs: usize,
     },
 }
+
+impl Event {
+    /// The event as a line, where every front end says the same; none of those that each shows in its own way.
+    pub fn line(&self) -> Option<String> {
+        match self {
+            Self::Train(event) => event.line(),
+            Self::Tuning { done, of, what } => Some(format!("tuning kernels for this device: {what} ({} of {of})", done + 1)),
+            Self::Note { text } => Some(text.clone()),
+            _ => None,
+        }
+    }
+}

@@ -81,8 +81,9 @@ impl Trainer {
     }
 
     fn guarded(&mut self, step: u64, what: String, action: GuardAction, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        self.run.log(&format!("guard: {what}{action}"))?;
-        emit(TrainEvent::Guard { step, what, action });
+        let event = TrainEvent::Guard { step, what, action };
+        self.run.log(&event.line().unwrap_or_default())?;
+        emit(event);
         Ok(())
     }
 

@@ -224,8 +224,7 @@ impl ChatTab {
                 self.loaded.push(format!("{model} on {device}: context {context}, {:.1} MB", memory as f64 / 1e6));
             }
             Event::Refreshed { step } => self.step = Some(step),
-            Event::Tuning { done, of, what } => self.status = format!("Choosing the fastest kernels for this device: {what} ({} of {of})", done + 1),
-            Event::Note { text } => self.status = text,
+            Event::Tuning { .. } | Event::Note { .. } => self.status = event.line().unwrap_or_default(),
             Event::Forgotten { messages } => self.conversation.forget(messages),
             event => {
                 let Some(turn) = self.conversation.last() else { return };

@@ -6,7 +6,7 @@ use super::shade;
 use crate::mirror::SAID;
 use crate::widgets::section;
 use eframe::egui::{Button, Frame, Label, Pos2, Rect, Response, RichText, Role, ScrollArea, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo};
-use signet::runner::{GenerateReport, Stopped};
+use signet::runner::GenerateReport;
 
 /// Points a turn is taken to have before it was drawn.
 const GUESS: f32 = 140.0;
@@ -200,13 +200,7 @@ fn said(response: &Response) {
 /// A reply in numbers.
 fn figures(report: &GenerateReport) -> String {
     let GenerateReport { tokens, tokens_per_second, first_token_seconds, context_used, context, stopped, .. } = report;
-    let why = match stopped {
-        Stopped::EndToken | Stopped::StopString => "done",
-        Stopped::MaxTokens => "as long as was asked for",
-        Stopped::ContextFull => "the context is full",
-        Stopped::Asked => "stopped",
-    };
-    format!("{tokens} tokens, {tokens_per_second:.1} tokens/s, first after {first_token_seconds:.2} s, context {context_used} of {context}; {why}")
+    format!("{tokens} tokens, {tokens_per_second:.1} tokens/s, first after {first_token_seconds:.2} s, context {context_used} of {context}; {stopped}")
 }
 
 #[cfg(test)]

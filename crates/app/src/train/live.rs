@@ -114,7 +114,7 @@ impl Live {
                 self.step = self.step.max(self.last().map_or(0, |last| last.step));
                 self.phase = if finished { Phase::Finished } else { Phase::Stopped };
             }
-            Reply::Event(Event::Tuning { done, of, what }) => self.status = format!("Timing kernels: {done} of {of}, {what}"),
+            Reply::Event(event @ Event::Tuning { .. }) => self.status = event.line().unwrap_or_default(),
             Reply::Event(Event::Progress { done, of, note }) => self.status = format!("{done} of {of} MB: {note}"),
             Reply::Event(Event::Note { text }) => self.note(text),
             Reply::Event(_) => {}
@@ -134,6 +134,10 @@ impl Live {
     }
 
     fn train(&mut self, event: TrainEvent, shared: &mut Shared) {
+        let line = event.line();
+        if let Some(line) = &line {
+            self.note(line.clone());
+        }
         match event {
             TrainEvent::Begun { step, steps, summary, device, memory, tokens, lr, sample_prompt, matrices, .. } => {
                 self.history.truncate(step);
@@ -145,31 +149,19 @@ impl Live {
                 (self.pace, self.told) = (Pace::default(), Some((lr, sample_prompt)));
             }
             TrainEvent::Step(metrics) => self.step(&metrics),
-            TrainEvent::HeldOut { step, losses } => self.note(format!("step {step}: held-out perplexity {:.2}", losses.ar().exp())),
             TrainEvent::Sample { step, text } => keep(&mut self.samples, (step, text)),
-            TrainEvent::Lost { reason, attempt, of, pause } => {
+            TrainEvent::Lost { .. } => {
                 self.history.mark(self.step, "device lost");
-                self.status = format!("{reason}; going on from the last checkpoint in {pause:.0} s (try {attempt} of {of})");
-                self.note(self.status.clone());
+                self.status = line.unwrap_or_default();
             }
-            TrainEvent::Saved { step, .. } => self.note(format!("step {step}: checkpoint saved")),
-            TrainEvent::Guard { step, what, action } => {
-                self.history.mark(step, format!("{what}{action}"));
-                self.note(format!("guard: {what}{action}"));
-            }
-            TrainEvent::Paused { step } => {
-                (self.phase, self.step) = (self.resting(Phase::Paused), step);
-                self.note(format!("step {step}: paused"));
-            }
-            TrainEvent::WentOn { step } => {
-                self.phase = self.resting(Phase::Training);
-                self.note(format!("step {step}: resumed"));
-            }
+            TrainEvent::Guard { step, what, action } => self.history.mark(step, format!("{what}{action}")),
+            TrainEvent::Paused { step } => (self.phase, self.step) = (self.resting(Phase::Paused), step),
+            TrainEvent::WentOn { .. } => self.phase = self.resting(Phase::Training),
             TrainEvent::Snapshot { step, seconds, bytes } => {
                 let run = self.run.clone().unwrap_or_default();
                 shared.snapshot = Some(Taken { run, snapshot: Snapshot { step, bytes }, seconds });
             }
-            TrainEvent::Note { text } => self.note(text),
+            TrainEvent::HeldOut { .. } | TrainEvent::Saved { .. } | TrainEvent::Note { .. } => {}
         }
     }
 
