@@ -1,5 +1,6 @@
 //! The start of the window: by a double-click, or by `signet`, which passes its options on.
 
+use super::options::AppOptions;
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand};
 use signet::runner::{self, Stop};
@@ -11,15 +12,8 @@ use std::path::PathBuf;
 #[derive(Parser)]
 #[command(name = "signet-app", version)]
 struct Arguments {
-    /// Folder of the runs; the one shown last, or `Signet/runs` in the home folder.
-    #[arg(long)]
-    runs: Option<PathBuf>,
-    /// Fill the form of a new run from a TOML file, as `signet train --config` reads it.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Write down when each frame was drawn and what the app itself took for it, as CSV.
-    #[arg(long, value_name = "FILE", hide = true)]
-    frames: Option<PathBuf>,
+    #[command(flatten)]
+    options: AppOptions,
     /// Errors are for the terminal, and its folder is the place for runs: `signet` says so.
     #[arg(long, hide = true)]
     terminal: bool,
@@ -62,7 +56,7 @@ pub(super) fn main() -> ! {
     let terminal = arguments.terminal || in_terminal;
     let result = match arguments.command {
         Some(Command::Bench(bench)) => bench.run(),
-        None => open(arguments, terminal),
+        None => open(arguments.options, terminal),
     };
     let Err(error) = result else { runner::exit(0) };
     if terminal {
@@ -78,8 +72,8 @@ fn dialog(text: &str) {
     rfd::MessageDialog::new().set_level(rfd::MessageLevel::Error).set_title("Signet").set_description(text).show();
 }
 
-fn open(arguments: Arguments, terminal: bool) -> Result<()> {
-    let Arguments { runs, config, frames, .. } = arguments;
+fn open(options: AppOptions, terminal: bool) -> Result<()> {
+    let AppOptions { runs, config, frames } = options;
     let config = config.as_deref().map(runner::settings).transpose()?;
     // The folder that a double-click starts in is no place for runs.
     let first_runs = if terminal { None } else { runner::home_dir().map(|home| home.join("Signet").join("runs")) };

@@ -1,9 +1,12 @@
 //! `signet app`, and `signet` alone: starts the app, a program of its own.
 
+#[path = "../../app/src/options.rs"]
+mod options;
+
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use options::AppOptions;
 use signet::runner;
-use std::path::PathBuf;
 use std::process::Command;
 
 /// The app beside this program: as it is built, and within the bundle of macOS.
@@ -12,15 +15,8 @@ const PLACES: [&str; 2] = ["signet-app", "Signet.app/Contents/MacOS/Signet"];
 /// Open the app: train, watch, talk, in a window.
 #[derive(Args, Default)]
 pub(super) struct App {
-    /// Folder of the runs; the one shown last, or `runs`.
-    #[arg(long)]
-    runs: Option<PathBuf>,
-    /// Fill the form of a new run from a TOML file, as `train --config` reads it.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Write down when each frame was drawn and what the app itself took for it, as CSV.
-    #[arg(long, value_name = "FILE", hide = true)]
-    frames: Option<PathBuf>,
+    #[command(flatten)]
+    options: AppOptions,
 }
 
 impl App {
@@ -29,7 +25,8 @@ impl App {
             bail!("there is no display for the app's window. Train in the terminal with `signet train`; `signet --help` lists everything else");
         }
         let mut command = program()?;
-        for (option, value) in [("--runs", self.runs), ("--config", self.config), ("--frames", self.frames)] {
+        let AppOptions { runs, config, frames } = self.options;
+        for (option, value) in [("--runs", runs), ("--config", config), ("--frames", frames)] {
             if let Some(value) = value {
                 command.arg(option).arg(value);
             }
