@@ -6,6 +6,7 @@ mod focus;
 mod form;
 mod live;
 mod narrow;
+mod program;
 mod runs;
 mod snapshots;
 mod train;

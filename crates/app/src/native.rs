@@ -14,9 +14,9 @@ use std::path::PathBuf;
 struct Arguments {
     #[command(flatten)]
     options: AppOptions,
-    /// Errors are for the terminal, and its folder is the place for runs: `signet` says so.
-    #[arg(long, hide = true)]
-    terminal: bool,
+    /// Errors are for the terminal, and its folder is the place for runs: `signet` says so. Read before the others.
+    #[arg(long = "terminal", hide = true)]
+    _terminal: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -43,29 +43,45 @@ struct Bench {
 /// Opens the window, or times its drawing.
 pub(super) fn main() -> ! {
     runner::fail_at_file_size_limit();
-    let in_terminal = std::io::stderr().is_terminal();
+    // Also where the other options cannot be read.
+    let terminal = std::env::args_os().any(|argument| argument == "--terminal") || is_in_terminal();
+    let by_dialog = !terminal && runner::has_display();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) if in_terminal => error.exit(),
+        Err(error) if !by_dialog || !error.use_stderr() && has_output() => error.exit(),
         // A double-click gives none; a file that was dropped on the program does.
         Err(error) => {
             dialog(&error.to_string());
             runner::exit(2)
         }
     };
-    let terminal = arguments.terminal || in_terminal;
     let result = match arguments.command {
         Some(Command::Bench(bench)) => bench.run(),
         None => open(arguments.options, terminal),
     };
     let Err(error) = result else { runner::exit(0) };
-    if terminal {
+    if by_dialog {
+        dialog(&format!("{error:#}"));
+    } else {
         // Nothing is left to do where it is closed.
         let _ = writeln!(std::io::stderr(), "error: {error:#}");
-    } else {
-        dialog(&format!("{error:#}"));
     }
     runner::exit(1)
+}
+
+/// A terminal started it: one of its streams may be redirected, but hardly all.
+fn is_in_terminal() -> bool {
+    std::io::stdin().is_terminal() || std::io::stdout().is_terminal() || std::io::stderr().is_terminal()
+}
+
+/// Standard output leads somewhere. On Windows a program of the window has none, unless it was given one.
+fn has_output() -> bool {
+    #[cfg(windows)]
+    {
+        !std::os::windows::io::AsRawHandle::as_raw_handle(&std::io::stdout()).is_null()
+    }
+    #[cfg(not(windows))]
+    true
 }
 
 fn dialog(text: &str) {
