@@ -29,7 +29,7 @@ pub use memory::{adapter_memory, memory};
 pub use models::{Fetched, Fetching, KeptModel, Room, Verdict, Wanted};
 #[cfg(not(target_arch = "wasm32"))]
 use native as here;
-pub use process::{command_on, exit, fail_at_file_size_limit, hand_over, make_room, program, room_advice};
+pub use process::{PASSES_ON, beside, command_on, exit, fail_at_file_size_limit, hand_over, make_room, program, room_advice};
 pub use shell::command_line;
 use std::io;
 #[cfg(target_arch = "wasm32")]

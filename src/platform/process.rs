@@ -13,27 +13,54 @@ pub fn program() -> OsString {
         return started;
     }
     // The app alone has no commands: those of the program beside it.
-    let beside = std::env::current_exe().map(|app| app.with_file_name(format!("signet{}", std::env::consts::EXE_SUFFIX)));
-    beside.ok().filter(|path| path.is_file()).map_or_else(|| "signet".into(), PathBuf::into_os_string)
+    beside("signet").map_or_else(|| "signet".into(), PathBuf::into_os_string)
 }
 
-/// Lets another program take this one's place: signals, streams and the exit code are its own. Windows cannot, so there
-/// its output is passed on, since a program of the window has no console; gives its exit code.
-pub fn hand_over(command: &mut Command) -> io::Result<i32> {
+/// The program of a name in this one's folder; `name` may be a path below it.
+pub fn beside(name: &str) -> Option<PathBuf> {
+    beside_program(&std::env::current_exe().ok()?, name)
+}
+
+/// The same of the program `here`, in its folder or in that of the file that it is a link to. Linux follows links itself,
+/// macOS does not.
+fn beside_program(here: &Path, name: &str) -> Option<PathBuf> {
+    let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
+    let places = [Some(here.to_path_buf()), here.canonicalize().ok()];
+    places.into_iter().flatten().map(|program| program.with_file_name(&name)).find(|path| path.is_file())
+}
+
+/// True where [`hand_over`] passes on what the other program writes, since the system cannot put it in this one's place.
+pub const PASSES_ON: bool = cfg!(not(unix));
+
+/// Lets another program take this one's place: signals, streams and the exit code are its own. Where the system cannot
+/// do that, its output is passed on, since a program of the window has no console, and its standard input ends once `stop`
+/// says so, since Ctrl-C does not reach it. Gives its exit code.
+pub fn hand_over(command: &mut Command, stop: impl Fn() -> bool + Send + 'static) -> io::Result<i32> {
     #[cfg(unix)]
     {
+        drop(stop);
         Err(std::os::unix::process::CommandExt::exec(command))
     }
     #[cfg(not(unix))]
-    {
-        let mut child = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn()?;
-        let (mut out, mut errors) = (child.stdout.take(), child.stderr.take());
-        let passed = std::thread::spawn(move || errors.as_mut().map(|errors| io::copy(errors, &mut io::stderr())));
-        out.as_mut().map(|out| io::copy(out, &mut io::stdout())).transpose()?;
-        let status = child.wait()?;
-        let _ = passed.join();
-        Ok(status.code().unwrap_or(1))
-    }
+    pass_on(command, stop)
+}
+
+#[cfg(any(test, not(unix)))]
+fn pass_on(command: &mut Command, stop: impl Fn() -> bool + Send + 'static) -> io::Result<i32> {
+    use std::process::Stdio;
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    let (input, mut out, mut errors) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    std::thread::spawn(move || {
+        while !stop() {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+        drop(input);
+    });
+    let passed = std::thread::spawn(move || errors.as_mut().map(|errors| io::copy(errors, &mut io::stderr())));
+    out.as_mut().map(|out| io::copy(out, &mut io::stdout())).transpose()?;
+    let status = child.wait()?;
+    let _ = passed.join();
+    Ok(status.code().unwrap_or(1))
 }
 
 /// A command line of this program that can be pasted into a shell: words, and a path at the end.
@@ -132,6 +159,40 @@ mod tests {
         assert_eq!(told("runs/run-1"), "signet check --repair runs/run-1");
         assert_eq!(told("my runs/r"), "signet check --repair /my runs/r/");
         assert_eq!((told("-r"), told("")), ("signet check --repair ./-r".into(), "signet check --repair .".into()));
+    }
+
+    /// A folder of its own, with a program called `signet-app` in it.
+    #[cfg(unix)]
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("signet-process-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("links")).unwrap();
+        for program in ["signet", "signet-app"] {
+            std::fs::write(folder.join(program), "").unwrap();
+        }
+        folder.canonicalize().unwrap()
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_link_to_the_program_finds_what_is_beside_the_program() {
+        let folder = folder("link");
+        let link = folder.join("links/signet");
+        std::os::unix::fs::symlink(folder.join("signet"), &link).unwrap();
+        for here in [folder.join("signet"), link] {
+            assert_eq!(beside_program(&here, "signet-app"), Some(folder.join("signet-app")), "{}", here.display());
+            assert_eq!(beside_program(&here, "Signet.app/Signet"), None);
+        }
+        std::fs::remove_dir_all(folder).unwrap();
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_program_that_output_is_passed_on_of_hears_of_a_stop() {
+        let begun = std::time::Instant::now();
+        let stop = move || begun.elapsed().as_secs_f64() > 0.3;
+        // It ends with its input, and not before.
+        assert_eq!(pass_on(Command::new("sh").args(["-c", "cat; exit 7"]), stop).unwrap(), 7);
+        assert!(begun.elapsed().as_secs_f64() > 0.3);
     }
 
     #[test]

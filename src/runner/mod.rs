@@ -63,7 +63,8 @@ pub use worker::{Hear, Heard, Host, Link, Reply, Say, Spawn, Start, Wake, Worker
 
 pub use crate::platform::dom;
 pub use crate::platform::{
-    Clock, IN_PAGE, KeptModel, Room, command_on, exit, fail_at_file_size_limit, hand_over, has_display, home_dir, is_file, pause, spawn, wait, write_atomic,
+    Clock, IN_PAGE, KeptModel, PASSES_ON, Room, beside, command_on, exit, fail_at_file_size_limit, hand_over, has_display, home_dir, is_file, pause, spawn,
+    wait, write_atomic,
 };
 
 use crate::platform;

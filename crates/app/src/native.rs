@@ -17,6 +17,9 @@ struct Arguments {
     /// Errors are for the terminal, and its folder is the place for runs: `signet` says so. Read before the others.
     #[arg(long = "terminal", hide = true)]
     _terminal: bool,
+    /// Stop once standard input ends: `signet` says so where Ctrl-C reaches it and not a program of the window.
+    #[arg(long, hide = true)]
+    until_input_ends: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -56,8 +59,21 @@ pub(super) fn main() -> ! {
         }
     };
     let result = match arguments.command {
-        Some(Command::Bench(bench)) => bench.run(),
-        None => open(arguments.options, terminal),
+        Some(Command::Bench(bench)) => {
+            if arguments.until_input_ends {
+                at_end_of_input(|| runner::exit(130));
+            }
+            bench.run()
+        }
+        None => {
+            let stop = Stop::default();
+            stop_on_signal(stop.clone());
+            if arguments.until_input_ends {
+                let stop = stop.clone();
+                at_end_of_input(move || stop.ask());
+            }
+            open(arguments.options, stop, terminal)
+        }
     };
     let Err(error) = result else { runner::exit(0) };
     if by_dialog {
@@ -88,13 +104,11 @@ fn dialog(text: &str) {
     rfd::MessageDialog::new().set_level(rfd::MessageLevel::Error).set_title("Signet").set_description(text).show();
 }
 
-fn open(options: AppOptions, terminal: bool) -> Result<()> {
+fn open(options: AppOptions, stop: Stop, terminal: bool) -> Result<()> {
     let AppOptions { runs, config, frames } = options;
     let config = config.as_deref().map(runner::settings).transpose()?;
     // The folder that a double-click starts in is no place for runs.
     let first_runs = if terminal { None } else { runner::home_dir().map(|home| home.join("Signet").join("runs")) };
-    let stop = Stop::default();
-    stop_on_signal(stop.clone());
     signet_app::open(Options { runs, first_runs, config, stop, frames })
 }
 
@@ -107,6 +121,17 @@ fn stop_on_signal(stop: Stop) {
         stop.ask();
     };
     if let Err(error) = ctrlc::set_handler(handler) {
+        let _ = writeln!(std::io::stderr(), "Ctrl-C will not stop cleanly: {error}");
+    }
+}
+
+/// Calls `then` when standard input is at its end.
+fn at_end_of_input(then: impl FnOnce() + Send + 'static) {
+    let wait = move || {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        then();
+    };
+    if let Err(error) = runner::spawn("input", wait) {
         let _ = writeln!(std::io::stderr(), "Ctrl-C will not stop cleanly: {error}");
     }
 }

@@ -6,7 +6,7 @@ mod options;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use options::AppOptions;
-use signet::runner;
+use signet::runner::{self, Stop};
 use std::process::Command;
 
 /// The app beside this program: as it is built, and within the bundle of macOS.
@@ -20,7 +20,7 @@ pub(super) struct App {
 }
 
 impl App {
-    pub(super) fn run(self) -> Result<()> {
+    pub(super) fn run(self, stop: &Stop) -> Result<()> {
         if !runner::has_display() {
             bail!("there is no display for the app's window. Train in the terminal with `signet train`; `signet --help` lists everything else");
         }
@@ -31,29 +31,31 @@ impl App {
                 command.arg(option).arg(value);
             }
         }
-        hand_over(&mut command)
+        hand_over(&mut command, stop)
     }
 }
 
 /// The app's program, which writes its errors to the terminal.
 fn program() -> Result<Command> {
-    let here = std::env::current_exe().context("the path of this program")?;
-    let suffix = std::env::consts::EXE_SUFFIX;
-    let places = PLACES.map(|name| here.with_file_name(format!("{name}{suffix}")));
-    let Some(found) = places.iter().find(|path| runner::is_file(path)) else {
+    let Some(found) = PLACES.iter().find_map(|name| runner::beside(name)) else {
+        let here = std::env::current_exe().context("the path of this program")?;
         bail!(
             "the app is a program of its own, and {} is not there. Build it with `cargo run --release -p signet-app`, which also opens it; of a \
              release, keep both programs in one folder",
-            places[0].display()
+            here.with_file_name(format!("{}{}", PLACES[0], std::env::consts::EXE_SUFFIX)).display()
         );
     };
     let mut command = Command::new(found);
     command.arg("--terminal");
+    if runner::PASSES_ON {
+        command.arg("--until-input-ends");
+    }
     Ok(command)
 }
 
-fn hand_over(command: &mut Command) -> Result<()> {
-    match runner::hand_over(command).with_context(|| command.get_program().display().to_string())? {
+fn hand_over(command: &mut Command, stop: &Stop) -> Result<()> {
+    let stop = stop.clone();
+    match runner::hand_over(command, move || stop.asked()).with_context(|| command.get_program().display().to_string())? {
         0 => Ok(()),
         // It has said why.
         code => runner::exit(code),
@@ -61,6 +63,6 @@ fn hand_over(command: &mut Command) -> Result<()> {
 }
 
 /// `signet bench app`: the app times its drawing.
-pub(super) fn bench(arguments: &[String]) -> Result<()> {
-    hand_over(program()?.arg("bench").args(arguments))
+pub(super) fn bench(arguments: &[String], stop: &Stop) -> Result<()> {
+    hand_over(program()?.arg("bench").args(arguments), stop)
 }

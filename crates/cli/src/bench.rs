@@ -5,7 +5,7 @@ use super::output::{self, put, size};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use signet::runner::{
-    Command, DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Event, KernelRow, MatmulReport, MatrixStorage, Moments, Rates, Runner, TrainBench,
+    Command, DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Event, KernelRow, MatmulReport, MatrixStorage, Moments, Rates, Runner, Stop, TrainBench,
     TrainBenchReport,
 };
 
@@ -126,18 +126,18 @@ impl Bench {
             Bench::Decode(decode) => decode.run(runner),
             Bench::Matmul(matmul) => matmul.run(runner),
             Bench::Dispatch(dispatch) => dispatch.run(runner),
-            Bench::App(app) => app.run(),
+            Bench::App(app) => app.run(runner.stop()),
         }
     }
 }
 
 impl App {
-    fn run(self) -> Result<()> {
+    fn run(self, stop: &Stop) -> Result<()> {
         let Self { points, frames, runs, json } = self;
         let runs = runs.to_str().context("the folder of runs has a name that is no text")?;
         let numbers = [format!("--points={points}"), format!("--frames={frames}"), format!("--runs={runs}")];
         let json = json.then(|| "--json".to_string());
-        super::app::bench(&numbers.into_iter().chain(json).collect::<Vec<_>>())
+        super::app::bench(&numbers.into_iter().chain(json).collect::<Vec<_>>(), stop)
     }
 }
 

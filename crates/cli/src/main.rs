@@ -101,7 +101,7 @@ fn main() -> ExitCode {
     let command = arguments.command.unwrap_or(Command::App(app::App::default()));
     terminal::set_printed(command.printed());
     let result = match command {
-        Command::App(app) => app.run(),
+        Command::App(app) => app.run(runner.stop()),
         Command::Train(train) => train.run(&mut runner),
         Command::Sweep(sweep) => sweep.run(&mut runner),
         Command::Teach(teach) => teach.run(&mut runner),
