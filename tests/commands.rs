@@ -99,3 +99,23 @@ fn without_the_app_beside_it_the_program_says_how_to_build_it() {
         assert!(output.status.code() == Some(1) && said.contains("cargo run --release -p signet-app"), "{arguments:?}: {said}");
     }
 }
+
+/// A script in the place of the app, which tells a version and otherwise prints its arguments.
+#[test]
+#[cfg(unix)]
+fn an_app_of_other_sources_is_opened_and_told_to_be_so() {
+    use std::os::unix::fs::PermissionsExt;
+    let scratch = Scratch::new("stale");
+    let [signet, app] = ["signet", "signet-app"].map(|name| scratch.path(name));
+    std::fs::copy(env!("CARGO_BIN_EXE_signet"), &signet).unwrap();
+    let now = format!("signet-app 0.1.0 (sources {})", env!("SIGNET_SOURCES"));
+    for (version, stale) in [("signet-app 0.1.0", true), ("signet-app 0.2.0 (sources 0123456789abcdef)", true), (now.as_str(), false)] {
+        std::fs::write(&app, format!("#!/bin/sh\ncase \"$*\" in *--version*) echo '{version}';; *) echo \"given $*\";; esac\n")).unwrap();
+        std::fs::set_permissions(&app, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let output = Command::new(&signet).args(["app", "--runs", "some where"]).env("DISPLAY", ":0").output().unwrap();
+        let (out, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success() && out == "given --terminal --runs some where\n", "{version}: {out} {errors}");
+        assert_eq!(errors.contains("is of another build") && errors.contains(version), stale, "{version}: {errors}");
+        assert!(stale || errors.is_empty(), "{errors}");
+    }
+}

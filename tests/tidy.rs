@@ -187,7 +187,9 @@ fn operations_whole(tree: &Tree, found: &mut Findings) {
 
 /// Targets and what they offer are `platform`'s; buffers are mapped by `readback`.
 fn places(tree: &Tree, found: &mut Findings) {
-    for (path, source) in sources(tree).into_iter().chain(below("crates/", tree)) {
+    // A build script is no part of what it builds.
+    let faces = below("crates/", tree).into_iter().filter(|(path, _)| !path.ends_with("/build.rs"));
+    for (path, source) in sources(tree).into_iter().chain(faces) {
         if !path.starts_with("src/platform/") && !FRONTS.contains(&path) {
             for (word, offset) in PLATFORM_ONLY.iter().flat_map(|word| source.words(word).map(move |offset| (word, offset))) {
                 found.add(path, source.line(offset), word, "belongs in src/platform");

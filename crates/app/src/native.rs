@@ -8,9 +8,12 @@ use signet_app::{Options, bench};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
+/// The version, and the sources that it is built of: `signet` reads both.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (sources ", env!("SIGNET_SOURCES"), ")");
+
 /// Train, watch and talk, in a window.
 #[derive(Parser)]
-#[command(name = "signet-app", version)]
+#[command(name = "signet-app", version = VERSION)]
 struct Arguments {
     #[command(flatten)]
     options: AppOptions,

@@ -3,11 +3,13 @@
 #[path = "../../app/src/options.rs"]
 mod options;
 
+use super::output::note;
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use options::AppOptions;
 use signet::runner::{self, Stop};
-use std::process::Command;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
 /// The app beside this program: as it is built, and within the bundle of macOS.
 const PLACES: [&str; 2] = ["signet-app", "Signet.app/Contents/MacOS/Signet"];
@@ -45,12 +47,29 @@ fn program() -> Result<Command> {
             here.with_file_name(format!("{}{}", PLACES[0], std::env::consts::EXE_SUFFIX)).display()
         );
     };
+    compare_sources(&found);
     let mut command = Command::new(found);
     command.arg("--terminal");
     if runner::PASSES_ON {
         command.arg("--until-input-ends");
     }
     Ok(command)
+}
+
+/// Says so if the app was built of other sources of the library than this program. It is opened all the same.
+fn compare_sources(app: &Path) {
+    // An app that cannot be started says why once it is opened.
+    let Ok(told) = Command::new(app).args(["--terminal", "--version"]).stdin(Stdio::null()).stderr(Stdio::inherit()).output() else { return };
+    let told = String::from_utf8_lossy(&told.stdout);
+    if !told.contains(env!("SIGNET_SOURCES")) {
+        note(&format!(
+            "the app beside signet is of another build ({}; signet {} has the sources {}). `cargo build --release -p signet-app` builds it again; of a \
+             release, keep both programs in one folder",
+            told.trim(),
+            env!("CARGO_PKG_VERSION"),
+            env!("SIGNET_SOURCES")
+        ));
+    }
 }
 
 fn hand_over(command: &mut Command, stop: &Stop) -> Result<()> {
