@@ -1,7 +1,7 @@
 //! The text of a run, from its files to a corpus; and what `data` tells of one.
 
 use super::protocol::{DataReport, DataRequest};
-use super::{Event, Stop};
+use super::{Event, Stop, sources};
 use crate::assets;
 use crate::data::{Chat, Conversation, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather, stores};
 use crate::formats::checksum;
@@ -128,8 +128,8 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     config.check()?;
     let clock = platform::Clock::start();
     let config = named(config)?;
-    let teacher = super::train::open_teacher(&config.teacher)?;
-    let (tokenizer, chat) = super::train::tokenizer(&config, teacher.as_ref())?;
+    let teacher = sources::open_teacher(&config.teacher)?;
+    let (tokenizer, chat) = sources::tokenizer(&config, teacher.as_ref())?;
     let reading = Reading::new(&chat);
     let (text, held_out) = reading.with(&config, &tokenizer, |how| texts(&config, how, stop, emit))?;
     let (about, place) = (text.about().clone(), text.place().map(PathBuf::from));

@@ -3,7 +3,7 @@
 
 use super::devices::{self, Place};
 use super::hub;
-use super::train::open_teacher;
+use super::sources::open_teacher;
 use crate::assets;
 use crate::data::{Chat, Conversation, Tokenizer, expand, sample};
 use crate::device::{Adapter, Choice, adapters};

@@ -1,7 +1,7 @@
 //! The loss around a checkpoint, measured and drawn.
 
 use super::protocol::LandscapeRequest;
-use super::train::Inputs;
+use super::run_inputs::Inputs;
 use super::{Event, Stop, corpus, devices, model};
 use crate::platform;
 use crate::train::{self, landscape_png, landscape_svg};

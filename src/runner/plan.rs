@@ -3,7 +3,7 @@
 use super::devices::Place;
 use super::known::Known;
 use super::protocol::{ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest, RunLength};
-use super::train::known_shapes;
+use super::shapes::known_shapes;
 use super::{Event, model};
 use crate::device::DeviceError;
 use crate::graph::{Counter, Machine, MachineError, Recompute, Storage};

@@ -4,9 +4,9 @@ use super::protocol::TrainRequest;
 use super::{Event, corpus};
 use crate::formats::toml_file;
 use crate::platform;
-use crate::train::{TrainConfig, check_same, run_settings};
+use crate::train::{TrainConfig, check_same, checkpoint, checkpoints, run_settings};
 use anyhow::{Context, Result};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What a saved file opens with.
 const ABOVE: &str = "# Settings of a Signet run. `signet train --config FILE` trains with them, and the app opens them.\n\n";
@@ -57,6 +57,12 @@ impl TrainRequest {
             check_same(&self.run, &then, &corpus::named(now.clone())?)?;
         }
         Ok(then)
+    }
+
+    /// The checkpoint that the run resumes from; none if it begins, or begins again.
+    pub(super) fn saved(&self) -> Result<Option<PathBuf>> {
+        let step = if self.resume { self.from_step.or(checkpoints(&self.run)?.pop()) } else { None };
+        Ok(step.map(|step| checkpoint(&self.run, step)))
     }
 }
 

@@ -4,7 +4,8 @@
 use super::known::Known;
 use super::plan;
 use super::protocol::{PlanTrainRequest, SweepRequest, SweepRun, TrainRequest};
-use super::train::{Asked, Inputs};
+use super::run_inputs::Inputs;
+use super::train::Asked;
 use super::{Event, Stop, Tuning, devices, recover};
 use crate::formats::toml_file;
 use crate::platform;

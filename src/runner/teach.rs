@@ -1,7 +1,7 @@
 //! Making a teacher cache: opens what it is made from, and says how large it becomes.
 
 use super::protocol::TeachRequest;
-use super::train::{Inputs, origin};
+use super::run_inputs::{Inputs, origin};
 use super::{Event, Stop, devices, plan};
 use crate::data::{CacheWriter, Origin, TeacherCache};
 use crate::model::Purpose;

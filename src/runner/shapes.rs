@@ -1,0 +1,93 @@
+//! The shapes of a run: its student's, its teacher's, and what depends on them.
+
+use super::known::Known;
+use super::model;
+use super::sources::{check_vocabulary, setting};
+use crate::data::{TeacherCache, Tokenizer};
+use crate::model::{Linears, LlamaConfig, PRESETS, Purpose, TEACHERS, checkpoint_shape, checkpoint_tokenizer};
+use crate::train::{Shapes, Source, TeacherShape, TrainConfig};
+use anyhow::{Context, Result, anyhow};
+use std::path::Path;
+use std::sync::Arc;
+
+/// A teacher of this shape, stored as the settings say.
+pub(super) fn teacher_shape(settings: &TrainConfig, config: LlamaConfig, linears: Linears) -> TeacherShape {
+    TeacherShape { config, linears, purpose: Purpose::Inference(settings.teacher_storage.storage()) }
+}
+
+/// The shapes of a run, whose student has the shape `own` if it was saved before.
+pub(super) fn shapes(config: &TrainConfig, own: Option<LlamaConfig>, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
+    let cached = config.teacher_cache.as_deref().map(TeacherCache::kept).transpose().map_err(|error| setting("teacher_cache", error))?;
+    let vocabulary = teacher.as_ref().map(|teacher| teacher.config.vocab_size).or(cached.map(|(vocabulary, _)| vocabulary));
+    let student = student_shape(config, own, vocabulary.unwrap_or(tokenizer.vocabulary()))?;
+    // A run that learns from a cache has its teacher on the machine only to be measured against.
+    let teacher = teacher.filter(|_| cached.is_none() || config.eval_teacher);
+    let prompt = if config.sample_every == 0 { Vec::new() } else { tokenizer.encode(&config.sample_prompt)? };
+    let (needed, context) = (prompt.len() + config.sample_tokens + 1, student.max_position_embeddings);
+    if !prompt.is_empty() && needed > context {
+        let problem = anyhow!("the prompt and {} tokens more take a context of {needed}, but the model's is {context}", config.sample_tokens);
+        return Err(setting("sample_tokens", problem));
+    }
+    Ok(Shapes { student, teacher, top: cached.map(|(_, top)| top), prompt })
+}
+
+/// The shapes of a run, from what is known of its files; `teacher` may name the shape of one that need
+/// not exist. A run that was saved before keeps the shape and the tokenizer of its checkpoint `saved`. With them, the
+/// tokenizer.
+pub(super) fn known_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: Option<&str>, known: &mut Known) -> Result<(Shapes, Arc<Tokenizer>)> {
+    let (taught, own) = match teacher {
+        Some(name) => {
+            let shape = match LlamaConfig::teacher(name) {
+                Some(shape) => shape,
+                None => model::config(Path::new(name))
+                    .with_context(|| format!("--teacher-shape {name}: neither a known shape ({}) nor a config.json that can be read", TEACHERS.join(", ")))?,
+            };
+            (Some((shape, Linears::Dense)), None)
+        }
+        None => match known.teacher(&config.teacher) {
+            // The distributions of one that is gone are in the cache.
+            Err(_) if saved.is_some() && config.teacher_cache.is_some() && !config.eval_teacher => (None, None),
+            found => found?.map_or((None, None), |found| (Some((found.config, found.linears)), found.tokenizer)),
+        },
+    };
+    let known_ids = taught.as_ref().map_or(usize::MAX, |(shape, _)| shape.vocab_size);
+    let kept = saved.map(checkpoint_tokenizer).transpose()?.flatten();
+    let tokenizer = match (kept, &config.tokenizer, own) {
+        (Some(kept), ..) => Arc::new(kept.within(known_ids)),
+        (None, Source::Path(_), _) | (None, _, None) => known.tokenizer(&config.tokenizer).map_err(|error| setting("tokenizer", error))?,
+        (None, _, Some(own)) => own,
+    };
+    if teacher.is_none() {
+        check_vocabulary(&tokenizer, taught.as_ref().map(|(shape, _)| shape))?;
+    }
+    let taught = taught.map(|(shape, linears)| teacher_shape(config, shape, linears));
+    let shapes = shapes(config, saved.map(checkpoint_shape).transpose()?, taught, &tokenizer)?;
+    Ok((shapes, tokenizer))
+}
+
+/// The shape that a preset or a `config.json` has; `vocabulary` is that of a preset.
+pub(super) fn named_shape(model: &str, vocabulary: usize) -> Result<LlamaConfig> {
+    if PRESETS.contains(&model) {
+        return Ok(LlamaConfig::preset(model, vocabulary)?);
+    }
+    let missing = || format!("neither a preset ({}) nor a config.json that can be read", PRESETS.join(", "));
+    model::config(Path::new(model)).with_context(missing).map_err(|error| setting("model", error))
+}
+
+/// The student's shape: its `own` if it was saved before, else that of the settings. `vocabulary` is the teacher's.
+fn student_shape(config: &TrainConfig, own: Option<LlamaConfig>, vocabulary: usize) -> Result<LlamaConfig> {
+    let shape = match own {
+        Some(own) => own,
+        None => named_shape(&config.model, vocabulary)?,
+    };
+    shape.check().map_err(|error| setting("model", error))?;
+    if shape.vocab_size != vocabulary {
+        let problem = anyhow!("it has a vocabulary of {}, but the teacher or tokenizer has {vocabulary}; they must be the same", shape.vocab_size);
+        return Err(setting("model", problem));
+    }
+    if config.seq > shape.max_position_embeddings {
+        let problem = anyhow!("{} is more than the model's context of {}; choose a shorter one", config.seq, shape.max_position_embeddings);
+        return Err(setting("seq", problem));
+    }
+    Ok(shape)
+}

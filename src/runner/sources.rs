@@ -1,0 +1,88 @@
+//! The models and tokenizers that a run's settings name: its teacher, its tokenizer, and the model of its first weights.
+
+use super::model;
+use crate::assets;
+use crate::data::Tokenizer;
+use crate::model::{ChatFormat, LlamaConfig, ModelError, ModelFile, init_dense, init_from_dense, open_tokenizer};
+use crate::train::{FirstWeights, Init, SettingError, Source, TrainConfig, TrainError};
+use anyhow::{Result, anyhow};
+use std::path::Path;
+
+/// An error of the setting by which it came about.
+pub(super) fn setting(name: &'static str, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    SettingError { name, problem: format!("{:#}", error.into()) }.into()
+}
+
+/// The teacher of a run; none if it has none.
+pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
+    match source {
+        Source::None => Ok(None),
+        Source::Embedded => Ok(Some(ModelFile::embedded_teacher()?)),
+        Source::Path(path) => Ok(Some(model::open(&path.display().to_string()).map_err(|error| setting("teacher", error))?)),
+    }
+}
+
+/// Refuses a tokenizer that gives ids which the teacher does not know, but for those of added tokens. The teacher's own
+/// refuses texts with such an id itself.
+pub(super) fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&LlamaConfig>) -> Result<()> {
+    match (tokenizer.plain_ids().min(tokenizer.vocabulary()), teacher.map_or(usize::MAX, |teacher| teacher.vocab_size)) {
+        (ids, known) if ids > known => {
+            Err(setting("tokenizer", anyhow!("it has {ids} tokens, but the teacher knows only {known}. Use the teacher's own tokenizer")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The tokenizer of a run with its way of writing conversations: the one that is named, else the teacher's own, else the
+/// embedded one.
+pub(super) fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<(Tokenizer, ChatFormat)> {
+    let own = teacher.and_then(|file| Some((file.tokenizer.clone()?, file.chat.clone())));
+    match (&config.tokenizer, own) {
+        (Source::Path(path), _) => {
+            let (tokenizer, chat) = open_tokenizer(path).map_err(|error| setting("tokenizer", error))?;
+            // As those of a model directory, its added tokens may lie beyond the teacher's embedding.
+            Ok((tokenizer.within(teacher.map_or(usize::MAX, |file| file.config.vocab_size)), chat))
+        }
+        (_, Some(own)) => Ok(own),
+        (_, None) => Ok((Tokenizer::from_json(assets::tokenizer()?)?, ChatFormat::default())),
+    }
+}
+
+/// The tokenizer that a checkpoint keeps, if it does, with its way of writing conversations.
+pub(super) fn kept_tokenizer(saved: &Path) -> Result<Option<(Tokenizer, ChatFormat)>> {
+    let ModelFile { tokenizer, chat, .. } = ModelFile::open(saved)?;
+    Ok(tokenizer.zip(Some(chat)))
+}
+
+/// Fills a student with its first weights. A run that is resumed opens the model they come from only if
+/// it goes back to its beginning: the model may have moved.
+pub(super) fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>, resumed: bool) -> Result<FirstWeights> {
+    let seed = config.seed;
+    let mut file = match &config.init {
+        Init::Scratch => {
+            return Ok(Box::new(move |machine, step| {
+                init_from_dense(machine, &step.student, &mut init_dense(&step.student.config, seed)).map_err(ModelError::from)?;
+                Ok(())
+            }));
+        }
+        Init::Teacher if teacher.is_some() => teacher,
+        Init::Teacher | Init::Model(_) if resumed => None,
+        Init::Teacher => return Err(anyhow!("init = teacher needs a teacher")),
+        Init::Model(path) => Some(open_init(path).map_err(|problem| setting("init", anyhow!(problem)))?),
+    };
+    let path = config.init.path().or(config.teacher.path()).cloned().unwrap_or_default();
+    Ok(Box::new(move |machine, step| {
+        if file.is_none() {
+            file = Some(open_init(&path).map_err(|problem| TrainError::FirstWeights { path: path.clone(), problem })?);
+        }
+        let file = file.as_ref().expect("opened above");
+        if file.linears == step.student.linears {
+            return Ok(file.fill(machine, &step.student)?);
+        }
+        Ok(file.start(machine, &step.student)?)
+    }))
+}
+
+fn open_init(path: &Path) -> Result<ModelFile, String> {
+    model::open(&path.display().to_string()).map_err(|error| format!("{error:#}"))
+}
