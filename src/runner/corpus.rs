@@ -1,9 +1,8 @@
-//! The text of a run, from its files to a corpus; and what `data` tells of one.
+//! The text of a run, from its files to a corpus.
 
-use super::protocol::{DataReport, DataRequest};
-use super::{Event, Stop, sources};
+use super::{Event, Stop};
 use crate::assets;
-use crate::data::{Chat, Conversation, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather, stores};
+use crate::data::{Chat, Conversation, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather};
 use crate::formats::checksum;
 use crate::infer::{Given, Message, Template};
 use crate::jinja::Json;
@@ -16,11 +15,8 @@ use std::path::{Path, PathBuf};
 /// A number for the rules by which templates are rendered; another one where they change.
 const RULES: u64 = 2;
 
-/// Ids of a document that are shown.
-const SHOWN: u64 = 200;
-
 /// Where tokenized texts are kept.
-fn cache() -> Option<PathBuf> {
+pub(super) fn cache() -> Option<PathBuf> {
     Some(platform::cache_dir()?.join("tokens"))
 }
 
@@ -82,12 +78,13 @@ pub(super) fn lasting(config: TrainConfig) -> Result<TrainConfig> {
     Ok(config)
 }
 
-fn refused(name: &'static str, error: impl std::fmt::Display) -> anyhow::Error {
+/// The refusal of a setting.
+pub(super) fn refused(name: &'static str, error: impl std::fmt::Display) -> anyhow::Error {
     SettingError { name, problem: error.to_string() }.into()
 }
 
 /// A run's text, and where a share of it is not held out, what is held out in its place.
-fn texts(config: &TrainConfig, how: &Tokenizing<'_>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<(Store, Option<Store>)> {
+pub(super) fn texts(config: &TrainConfig, how: &Tokenizing<'_>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<(Store, Option<Store>)> {
     let mut progress = |progress| emit(told(progress));
     let stop = || stop.asked();
     let mut watch = Watch { stop: &stop, progress: &mut progress };
@@ -112,7 +109,8 @@ fn told(progress: Progress) -> Event {
     Event::Progress { done: mega(done), of: mega(of), note: format!("{doing} text, {:.1} MB/s, {left:.0} s left", rate / 1e6) }
 }
 
-fn split(config: &TrainConfig) -> Split {
+/// The parts of a run's text.
+pub(super) fn split(config: &TrainConfig) -> Split {
     Split { share: config.held_out_share, shuffle: config.shuffle, seq: config.seq }
 }
 
@@ -120,34 +118,6 @@ fn split(config: &TrainConfig) -> Split {
 pub(super) fn open(config: &TrainConfig, tokenizer: &Tokenizer, chat: &ChatFormat, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Corpus> {
     let (text, held_out) = Reading::new(chat).with(config, tokenizer, |how| texts(config, how, stop, emit))?;
     Corpus::new(text, held_out, split(config)).map_err(|error| refused("data", error))
-}
-
-/// Tells what is in a text; it is tokenized if it was not.
-pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let DataRequest { config, rows } = request;
-    config.check()?;
-    let clock = platform::Clock::start();
-    let config = named(config)?;
-    let teacher = sources::open_teacher(&config.teacher)?;
-    let (tokenizer, chat) = sources::tokenizer(&config, teacher.as_ref())?;
-    let reading = Reading::new(&chat);
-    let (text, held_out) = reading.with(&config, &tokenizer, |how| texts(&config, how, stop, emit))?;
-    let (about, place) = (text.about().clone(), text.place().map(PathBuf::from));
-    let mut shown = Vec::new();
-    for n in 0..about.documents.min(rows as u64) {
-        let at = text.document(n)?;
-        let mut ids = Vec::new();
-        text.read(at.start..at.end.min(at.start + SHOWN), &mut ids)?;
-        let more = if at.end > at.start + SHOWN { "…" } else { "" };
-        shown.push(tokenizer.decode(&ids, true)? + more);
-    }
-    // Of a text that is too short for a run there is still something to tell.
-    let corpus = Corpus::new(text, held_out, split(&config));
-    let (train, held_out) = corpus.as_ref().map_or((0, 0), |corpus| (corpus.train.len(), corpus.held_out.len()));
-    let (cache, seconds) = (cache(), clock.seconds());
-    let kept = cache.as_deref().map_or((0, 0), stores);
-    emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, place, cache, kept, seconds, rows: shown }));
-    corpus.map(drop).map_err(|error| refused("data", error))
 }
 
 /// The text of some files, conversations by the default template.

@@ -1,44 +1,40 @@
 //! Owns all work: a [`Command`] in, [`Event`]s out. Every front end (command line, app, page)
 //! speaks to this and to nothing below it.
+//!
+//! The modules below, from the messages to who sends them; each uses only those of the groups above it:
+//!
+//! 1. events and arguments of commands (`protocol`), the wish to stop, the command line that resumes a run;
+//! 2. what lies at a path, models of Hugging Face, devices, and a model by its name;
+//! 3. what a run's settings name, opened (`sources`, `corpus`), remembered between plans (`known`), found to fit together
+//!    (`shapes`, `run_inputs`);
+//! 4. the `commands`, a file each, and the `worker` by which a face has a runner elsewhere.
 
-mod advice;
-mod bench;
-mod chat;
-mod check;
-mod compare;
-mod corpus;
-mod damage;
-mod devices;
-mod eval;
-mod export;
-mod export_model;
-mod generate;
-mod hub;
-mod inputs;
-mod inspect;
-mod kind;
-mod known;
-mod landscape;
-mod model;
-mod models;
-mod numbers;
-mod pack;
-mod plan;
 mod protocol;
-mod recover;
 mod resume;
-mod run_inputs;
-mod runs;
-mod save;
-mod settings;
-mod shapes;
-mod sources;
 mod stop;
-mod sweep;
-mod teach;
-mod train;
+
+mod devices;
+mod hub;
+mod kind;
+mod numbers;
+mod plan;
 mod tuning;
-mod weights;
+
+mod damage;
+mod model;
+
+mod corpus;
+mod sources;
+
+mod known;
+mod settings;
+
+mod shapes;
+
+mod run_inputs;
+
+mod commands;
+
 mod worker;
 
 pub use crate::bench::{DecodeBench, DecodeReport, DecodeSide, DispatchCounts, KernelRow, MatmulReport, Rates, Spread, TrainBench, TrainBenchReport};
@@ -51,16 +47,15 @@ pub use crate::train::{
     Outcome, PLOTS, Pace, PathKind, Place, Plot, PlotLine, Precision, QUANTITIES, QUANTITY_COUNT, Quantity, Recomputation, SETTINGS, Scale, Schedule, Setting,
     SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Term, TrainConfig, TrainEvent, Unit, check_name, quantity, setting,
 };
-pub use compare::CompareColumn;
+pub use commands::{Command, CompareColumn, free_run};
 pub use protocol::{
-    ChatRequest, Command, CompareReport, CompareRequest, ComparedGroup, ComparedRun, ConformRequest, DataReport, DataRequest, DeviceInfo, EvalRequest, Event,
+    ChatRequest, CompareReport, CompareRequest, ComparedGroup, ComparedRun, ConformRequest, DataReport, DataRequest, DeviceInfo, EvalRequest, Event,
     ExportModelRequest, GenerateRequest, InputKind, LandscapeRequest, LayerInfo, ModelExport, ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest,
     PlaneView, RunInfo, RunLength, SweepRequest, SweepRun, TaskRequest, TeachRequest, TokenizerRequest, TrainRequest,
 };
 pub use resume::{RUNS, resume_command, with_resume};
 pub use settings::{settings, settings_over};
 pub use stop::Stop;
-pub use train::free_run;
 pub use tuning::Tuning;
 pub use worker::{Hear, Heard, Host, Link, Reply, Say, Spawn, Start, Wake, Worker, bug, connect, restart};
 
@@ -71,43 +66,38 @@ pub use crate::platform::{
 };
 
 use crate::platform;
-use crate::train::Ending;
-use anyhow::Context;
 
 /// Does work, one command at a time.
 pub struct Runner {
-    stop: Stop,
-    orders: Orders,
-    tuning: Tuning,
-    chat: Option<chat::Session>,
-    weights: Option<weights::Weights>,
-    known: known::Known,
+    state: commands::State,
 }
 
 impl Runner {
     /// A runner that `stop` can stop.
     pub fn new(stop: Stop) -> Self {
-        Self { stop, orders: Orders::default(), tuning: Tuning::default(), chat: None, known: known::Known::default(), weights: None }
+        Self { state: commands::State::new(stop) }
     }
 
     /// The same, with variants chosen at other times.
-    pub fn with_tuning(self, tuning: Tuning) -> Self {
-        Self { tuning, ..self }
+    pub fn with_tuning(mut self, tuning: Tuning) -> Self {
+        self.state.tuning = tuning;
+        self
     }
 
     /// The same, speaking to a training through `orders`.
-    pub fn with_orders(self, orders: Orders) -> Self {
-        Self { orders, ..self }
+    pub fn with_orders(mut self, orders: Orders) -> Self {
+        self.state.orders = orders;
+        self
     }
 
     /// What speaks to a training while it runs. Those still waiting when it ends are forgotten.
     pub fn orders(&self) -> &Orders {
-        &self.orders
+        &self.state.orders
     }
 
     /// What stops it.
     pub fn stop(&self) -> &Stop {
-        &self.stop
+        &self.state.stop
     }
 
     /// Does what is asked; `emit` gets what happens meanwhile.
@@ -124,99 +114,8 @@ impl Runner {
             }
         }
         for name in &needs.models {
-            hub::fetch(&platform::Hub::default(), name, &self.stop, emit)?;
+            hub::fetch(&platform::Hub::default(), name, &self.state.stop, emit)?;
         }
-        self.work(command, emit).await.map_err(|error| damage::with_older_model(error, needs.opened))
-    }
-
-    fn chat(&mut self) -> anyhow::Result<&mut chat::Session> {
-        self.chat.as_mut().context("no conversation was begun: choose a model first")
-    }
-
-    async fn work(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
-        match command {
-            Command::Train(request) => {
-                let asked = train::Asked { stop: &self.stop, orders: &self.orders };
-                let ending = recover::train(*request, self.tuning, asked, emit, recover::PATIENCE, devices::open).await;
-                self.orders.clear();
-                emit(Event::TrainEnded { finished: ending? == Ending::Finished });
-                Ok(())
-            }
-            Command::Sweep(request) => {
-                let asked = train::Asked { stop: &self.stop, orders: &self.orders };
-                let result = sweep::sweep(*request, self.tuning, asked, &mut self.known, emit).await;
-                self.orders.clear();
-                result
-            }
-            Command::Teach(request) => {
-                let finished = teach::make(*request, &self.stop, emit).await?;
-                emit(Event::Taught { finished });
-                Ok(())
-            }
-            Command::Data(request) => corpus::report(*request, &self.stop, emit),
-            Command::PlanTrain(request) => plan::plan_train(*request, &mut self.known, emit).await,
-            Command::CheckInput { path, kind } => {
-                inputs::check(&path, kind, emit);
-                Ok(())
-            }
-            Command::SaveSettings { config, path } => settings::save(&config, &path, emit),
-            Command::OpenSettings { path } => settings::open(&path, emit),
-            Command::PlanModel(request) => plan::plan_model(request, &mut self.known, emit).await,
-            Command::Generate(request) => generate::generate(*request, self.tuning, &self.stop, emit).await,
-            Command::OpenChat(request) => {
-                // What is no model leaves the conversation before as it is.
-                let session = chat::Session::new(*request, self.tuning, &self.stop)?;
-                // The model before goes first, so that there is memory for this one.
-                self.chat = None;
-                self.chat.insert(session).load(emit).await
-            }
-            Command::Say { text } => self.chat()?.say(&text, emit).await,
-            Command::SetChat { messages, request } => self.chat()?.set(messages, request),
-            Command::RefreshChat { snapshot } => self.chat()?.refresh(snapshot, emit).await,
-            Command::ResetChat => {
-                self.chat()?.reset();
-                Ok(())
-            }
-            Command::Evaluate(request) => eval::measure(*request, self.tuning, &self.stop, emit).await,
-            Command::Check { path, repair } => check::check(&path, repair, &self.stop, emit),
-            Command::Inspect { model } => inspect::inspect(&model, &self.stop, emit),
-            Command::Landscape(request) => landscape::draw(*request, &self.stop, emit).await,
-            Command::ExportModel(request) => export_model::export(&request, &self.stop, emit),
-            Command::Pack { model, out } => pack::pack(&model, &out, emit),
-            Command::TrainTokenizer(request) => pack::train_tokenizer(&request, emit),
-            Command::OpenWeights { model } => {
-                self.weights = Some(weights::Weights::open(&model, emit)?);
-                Ok(())
-            }
-            Command::ShowPlane { layer, since, view } => self.weights()?.show(&layer, since.as_deref(), view, emit),
-            Command::ShowScales { layer } => self.weights()?.scales(&layer, emit),
-            Command::Devices => {
-                emit(Event::Devices { adapters: devices::list().await? });
-                Ok(())
-            }
-            Command::Conform(request) => devices::conform(request, &self.stop, emit).await,
-            Command::SaveText { text, path } => save::text(&path, &text, emit),
-            Command::SaveReport { report, path } => save::report(&path, &report, emit),
-            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, self.tuning, &self.stop, emit).await,
-            Command::BenchMatmul { device } => bench::bench_matmul(&device, &self.stop, emit).await,
-            Command::BenchDispatch { device } => bench::bench_dispatch(&device, &self.stop, emit).await,
-            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, self.tuning, &self.stop, emit).await,
-            Command::ListRuns { folder } => runs::list(&folder, emit),
-            Command::DescribeRun { path } => runs::describe(path, emit),
-            Command::FollowRun { path, from, pieces } => runs::follow(&path, from, pieces, &self.stop, emit),
-            Command::RenameRun { path, name } => runs::rename(&path, &name, emit),
-            Command::TrashRun { path } => runs::trash(&path, emit),
-            Command::RestoreRun { from, to } => runs::restore(&from, &to, emit),
-            Command::EmptyTrash { folder } => runs::empty_trash(&folder, emit),
-            Command::ListModels => models::list(emit).await,
-            Command::FetchModel { url, sha256 } => models::fetch(&url, sha256.as_deref(), &self.stop, emit).await,
-            Command::DeleteModel { name } => models::delete(&name, emit).await,
-            Command::Compare(request) => compare::compare(&request, &self.stop, emit),
-            Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &self.stop, emit),
-        }
-    }
-
-    fn weights(&mut self) -> anyhow::Result<&mut weights::Weights> {
-        self.weights.as_mut().context("no model was opened to look at")
+        command.work(&mut self.state, emit).await.map_err(|error| damage::with_older_model(error, needs.opened))
     }
 }

@@ -1,16 +1,11 @@
 //! What work takes of a device's memory, said before anything is reserved there.
 
-use super::devices::Place;
-use super::known::Known;
-use super::protocol::{ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest, RunLength};
-use super::shapes::known_shapes;
-use super::{Event, model};
 use crate::device::DeviceError;
-use crate::graph::{Counter, Machine, MachineError, Recompute, Storage};
-use crate::infer::{Engine, EngineError};
-use crate::model::{Linears, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, Purpose, Weights};
+use crate::graph::{Counter, Machine, MachineError, Recompute};
+use crate::infer::EngineError;
+use crate::model::{MatrixStorage, MemoryPlan, Moments, Purpose};
 use crate::platform;
-use crate::train::{self, Recomputation, SettingError, Shapes, StepError, TrainConfig, TrainError};
+use crate::train::{self, Recomputation, Shapes, StepError, TrainConfig, TrainError};
 use anyhow::{Result, bail};
 
 /// The memory of a device.
@@ -19,9 +14,9 @@ pub(super) struct Room {
     /// Bytes it has; none if it does not tell.
     pub(super) memory: Option<u64>,
     /// Bytes that may be planned with.
-    usable: Option<u64>,
+    pub(super) usable: Option<u64>,
     /// Counts what would be reserved.
-    counter: Counter,
+    pub(super) counter: Counter,
 }
 
 impl Room {
@@ -36,11 +31,13 @@ impl Room {
         Self::new(machine.counter(), own, given)
     }
 
-    fn new(counter: Counter, own: Option<u64>, given: Option<u64>) -> Self {
+    /// Of a device that has `own` bytes, if it tells; `given` bytes are believed before those.
+    pub(super) fn new(counter: Counter, own: Option<u64>, given: Option<u64>) -> Self {
         Self { memory: given.or(own), usable: given.or(own.map(|bytes| bytes - bytes / 16)), counter }
     }
 
-    fn holds(&self, bytes: u64) -> bool {
+    /// Returns true if so many bytes fit, as far as is known.
+    pub(super) fn holds(&self, bytes: u64) -> bool {
         self.usable.is_none_or(|usable| bytes <= usable)
     }
 }
@@ -49,7 +46,7 @@ impl Room {
 pub(super) struct Planned {
     pub(super) memory: MemoryPlan,
     pub(super) recompute: Recompute,
-    room: Room,
+    pub(super) room: Room,
 }
 
 /// What a setting computes again at least.
@@ -67,7 +64,7 @@ fn most(setting: Recomputation) -> Recompute {
 }
 
 /// The same in words.
-fn again(recompute: Recompute) -> &'static str {
+pub(super) fn again(recompute: Recompute) -> &'static str {
     match recompute {
         Recompute::Off => "",
         Recompute::Light => ", norms and SwiGLU computed again",
@@ -173,63 +170,6 @@ pub(super) fn out_of_memory(error: &TrainError) -> bool {
         _ => return false,
     };
     matches!(machine, MachineError::Device(DeviceError::OutOfMemory { .. }))
-}
-
-/// Plans a run. A setting for which there can be no plan is told by its name, too.
-pub(super) async fn plan_train(request: PlanTrainRequest, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let result = planned(request, known).await;
-    match &result {
-        Ok(report) => emit(Event::Planned(report.clone())),
-        Err(error) => {
-            if let Some(SettingError { name, problem }) = error.downcast_ref() {
-                emit(Event::SettingRefused { name: name.to_string(), problem: problem.clone() });
-            }
-        }
-    }
-    result.map(drop)
-}
-
-pub(super) async fn planned(request: PlanTrainRequest, known: &mut Known) -> Result<PlanReport> {
-    let PlanTrainRequest { train: request, teacher_shape } = request;
-    let config = request.settings()?;
-    config.check()?;
-    let (shapes, tokenizer) = known_shapes(&config, request.saved()?.as_deref(), teacher_shape.as_deref(), known)?;
-    let text_tokens = known.text_tokens(&config, &tokenizer);
-    let Place { counter, memory, name } = known.place(&request.device).await?;
-    let planned = Planned::new(&config, &shapes, Room::new(counter, memory, request.memory))?;
-    let advice = (!planned.fits()).then(|| planned.advice(&config, &shapes));
-    let what = format!("training {}, {} × {} tokens{}", config.model, config.batch, config.seq, again(planned.recompute));
-    let model = ModelNumbers::of(&shapes.student, config.binary);
-    let length = Some(RunLength::of(&config, text_tokens));
-    Ok(report(what, planned.memory, name, planned.room, model, length, advice))
-}
-
-/// Plans a model that continues text.
-pub(super) async fn plan_model(request: PlanModelRequest, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let PlanModelRequest { model: name, device, context, memory: given } = request;
-    let (config, linears, storage) = if PRESETS.contains(&name.as_str()) {
-        (LlamaConfig::preset(&name, crate::bench::vocabulary(&name))?, Linears::Binary, Storage::F16)
-    } else {
-        let file = model::open(&name)?;
-        let storage = file.storage();
-        (file.config, file.linears, storage)
-    };
-    let context = model::context(&config, context)?;
-    let Place { counter, memory, name: device } = known.place(&device).await?;
-    let room = Room::new(counter, memory, given);
-    let mut counting = Machine::Counting(room.counter.clone());
-    let weights = Weights::allocate(&mut counting, &config, linears, Purpose::Inference(storage))?;
-    let plan = Engine::new(&mut counting, &weights, context)?.memory(&counting, &weights);
-    let advice = (!room.holds(plan.total())).then(|| "use a smaller --context or model, or another device".into());
-    let numbers = ModelNumbers::of(&config, linears == Linears::Binary);
-    emit(Event::Planned(report(format!("{name} with a context of {context} tokens"), plan, device, room, numbers, None, advice)));
-    Ok(())
-}
-
-fn report(what: String, plan: MemoryPlan, device: String, room: Room, model: ModelNumbers, length: Option<RunLength>, advice: Option<String>) -> PlanReport {
-    let binding_bytes = (room.counter.most_words() < usize::MAX).then(|| 4 * room.counter.most_words() as u64);
-    let fits = room.usable.map(|_| room.holds(plan.total()));
-    PlanReport { what, plan, device, memory: room.memory, binding_bytes, fits, model, length, advice }
 }
 
 /// Refuses a run that does not fit.

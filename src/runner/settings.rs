@@ -1,15 +1,12 @@
 //! Settings as files: a run's `run.toml`, and presets that a person saves and opens.
 
+use super::corpus;
 use super::protocol::TrainRequest;
-use super::{Event, corpus};
 use crate::formats::toml_file;
 use crate::platform;
 use crate::train::{TrainConfig, check_same, checkpoint, checkpoints, run_settings};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
-
-/// What a saved file opens with.
-const ABOVE: &str = "# Settings of a Signet run. `signet train --config FILE` trains with them, and the app opens them.\n\n";
 
 /// The run whose `run.toml` this is.
 fn run_of(path: &Path) -> Option<&Path> {
@@ -64,20 +61,4 @@ impl TrainRequest {
         let step = if self.resume { self.from_step.or(checkpoints(&self.run)?.pop()) } else { None };
         Ok(step.map(|step| checkpoint(&self.run, step)))
     }
-}
-
-/// Writes settings that [`settings`] reads: whole, or not at all.
-pub(super) fn save(config: &TrainConfig, path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let written = toml::to_string(config).map_err(anyhow::Error::from);
-    let text = written.with_context(|| format!("settings {}: they cannot be written as TOML", path.display()))?;
-    platform::write_atomic(path, (ABOVE.to_owned() + &text).as_bytes()).with_context(|| format!("settings {}: could not be written", path.display()))?;
-    emit(Event::SettingsSaved { path: path.to_path_buf() });
-    Ok(())
-}
-
-/// Reads settings for somebody who waits elsewhere.
-pub(super) fn open(path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let config = Box::new(settings(path)?);
-    emit(Event::Settings { path: path.to_path_buf(), config });
-    Ok(())
 }

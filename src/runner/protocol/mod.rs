@@ -1,11 +1,10 @@
-//! The messages between faces and runner: plain data, which a page sends to its worker as JSON.
+//! Events, and what commands carry and report: plain data, which a page and its worker exchange as JSON. The commands are in
+//! `commands`, each beside its work.
 
-mod command;
 mod event;
 mod reports;
 mod requests;
 
-pub use command::Command;
 pub use event::Event;
 pub use reports::{CompareReport, ComparedGroup, ComparedRun, DataReport, DeviceInfo, LayerInfo, ModelNumbers, PlanReport, RunInfo, RunLength, SweepRun};
 pub use requests::{

@@ -1,8 +1,8 @@
 //! Timing the machine. Asked to stop, a benchmark does between two of its parts.
 
-use super::{Event, Stop, Tuning, devices, tuning};
 use crate::bench::{DecodeBench, TrainBench, decode, decode_set_up, dispatch_cost, matmul, train, train_set_up};
 use crate::graph::Variants;
+use crate::runner::{Event, Stop, Tuning, devices, tuning};
 use anyhow::{Result, ensure};
 use std::cell::RefCell;
 

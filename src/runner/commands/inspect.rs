@@ -1,7 +1,7 @@
 //! What a model's layers are made of, and of a run how often their signs have flipped.
 
-use super::kind::has_settings;
-use super::{Event, Stop, model};
+use crate::runner::kind::has_settings;
+use crate::runner::{Event, Stop, model};
 use crate::train::{self, Place};
 use anyhow::{Result, bail};
 use std::path::Path;

@@ -1,11 +1,11 @@
 //! The binarization of a model, to be looked at: a layer's plane of signs as pixels, what flipped since
 //! another checkpoint, and α and β. A layer at a time is read; the files stay where they are.
 
-use super::kind::has_settings;
-use super::protocol::{LayerInfo, PlaneView};
-use super::{Event, model};
 use crate::model::{Linears, ModelFile, bits_per_weight};
 use crate::platform::parallel::*;
+use crate::runner::kind::has_settings;
+use crate::runner::protocol::{LayerInfo, PlaneView};
+use crate::runner::{Event, model};
 use crate::train;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};

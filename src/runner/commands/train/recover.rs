@@ -1,13 +1,14 @@
 //! Training through the loss of a device: the run goes on by itself from its last checkpoint when the
 //! same adapter is back, or stops with everything saved. A watchdog may have reset the GPU, so each loss halves its submits.
 
-use super::devices::Opened;
-use super::protocol::TrainRequest;
-use super::train::{Asked, train as once};
-use super::{Event, Stop, Tuning, resume_command};
+use super::Asked;
+use super::once::train as once;
 use crate::device::Gpu;
 use crate::graph::{LONGEST_SUBMIT, Machine};
 use crate::platform;
+use crate::runner::devices::Opened;
+use crate::runner::protocol::TrainRequest;
+use crate::runner::{Event, Stop, Tuning, resume_command};
 use crate::train::{Ending, TrainEvent, checkpoints};
 use anyhow::{Result, anyhow};
 use std::path::Path;
@@ -309,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_run_on_auto_whose_card_cannot_be_opened_trains_on_the_cpu_and_says_so() {
-        use super::super::devices::{open_among, tests};
+        use crate::runner::devices::{open_among, tests};
         let scratch = Scratch::new("unopened");
         let cards = tests::cards(&[wgpu::DeviceType::DiscreteGpu]);
         let open = async |device: &str, before: Option<&str>| {

@@ -1,14 +1,14 @@
 //! A grid of runs, one after another. What is done is skipped and what was begun goes on, so that the same
 //! request takes a sweep up again wherever it stopped.
 
-use super::known::Known;
 use super::plan;
-use super::protocol::{PlanTrainRequest, SweepRequest, SweepRun, TrainRequest};
-use super::run_inputs::Inputs;
-use super::train::Asked;
-use super::{Event, Stop, Tuning, devices, recover};
+use super::train::{Asked, to_its_end};
 use crate::formats::toml_file;
 use crate::platform;
+use crate::runner::known::Known;
+use crate::runner::protocol::{PlanTrainRequest, SweepRequest, SweepRun, TrainRequest};
+use crate::runner::run_inputs::Inputs;
+use crate::runner::{Event, Stop, Tuning};
 use crate::train::{self, Divergence, Ending, Loss, Member, RunDir, TrainConfig, TrainError};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -27,7 +27,7 @@ pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, asked: Asked<'_
     for (n, run) in runs.iter().enumerate().filter(|(_, run)| !run.is_done()) {
         emit(Event::SweepRun { n: n + 1, of: runs.len(), name: run.name.clone() });
         let train = as_request(run, &request);
-        match recover::train(train, tuning, asked, emit, recover::PATIENCE, devices::open).await {
+        match to_its_end(train, tuning, asked, emit).await {
             Ok(Ending::Finished) => {}
             Ok(Ending::Stopped) => {
                 emit(Event::SweepEnded { done: runs[..n].len() - failed.len(), of: runs.len(), failed });

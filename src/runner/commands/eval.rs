@@ -1,7 +1,5 @@
 //! Measuring a model: perplexity of a text, and tasks.
 
-use super::protocol::{EvalRequest, TaskRequest};
-use super::{Event, Stop, Tuning, corpus, devices, model, tuning};
 use crate::eval::{
     ChoiceOutcome, Encoder, EvalReport, Kept, Measure, PerplexityReport, PythonRandom, Question, Request, RowOutcome, Rows, Score, Scorer, Style, Task,
     TaskError, TaskReport, draw, perplexity, questions_at_once, table,
@@ -10,6 +8,8 @@ use crate::formats::checksum;
 use crate::graph::Machine;
 use crate::model::{MatrixStorage, ModelFile, Purpose, Weights};
 use crate::platform::{self, Clock};
+use crate::runner::protocol::{EvalRequest, TaskRequest};
+use crate::runner::{Event, Stop, Tuning, corpus, devices, model, tuning};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 

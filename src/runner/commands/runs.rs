@@ -1,10 +1,10 @@
 //! The runs of a folder: what they are, what they have recorded, other names for them, and a trash
 //! from which they come back.
 
-use super::kind::is_rest_of_run;
-use super::protocol::RunInfo;
-use super::{Event, Stop};
 use crate::platform::{self, Lock};
+use crate::runner::kind::is_rest_of_run;
+use crate::runner::protocol::RunInfo;
+use crate::runner::{Event, Stop, settings};
 use crate::train::{self, Metrics, Place, RunDir, RunError};
 use anyhow::{Context, Result, bail};
 use std::io;
@@ -43,7 +43,7 @@ fn info(path: &Path, name: String) -> Option<RunInfo> {
         return None;
     }
     let mut problems = Vec::new();
-    let config = super::settings(&path.join("run.toml")).map_err(|error| problems.push(format!("{error:#}"))).ok();
+    let config = settings(&path.join("run.toml")).map_err(|error| problems.push(format!("{error:#}"))).ok();
     let (last, held) = train::read_last(path).map_err(|error| problems.push(error.to_string())).unwrap_or_default();
     let training = Lock::is_held(&path.join(".lock")).map_err(|error| problems.push(format!("{}: {error}", path.join(".lock").display()))).unwrap_or_default();
     let checkpoints = train::checkpoints(path).map_err(|error| problems.push(error.to_string())).unwrap_or_default();

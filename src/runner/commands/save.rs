@@ -1,8 +1,8 @@
 //! Files that a person asks for. What has the name already stays: the new file gets a number.
 
-use super::Event;
 use crate::conform::Report;
 use crate::platform;
+use crate::runner::Event;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,9 @@
 //! Continuing a text.
 
-use super::protocol::GenerateRequest;
-use super::{Event, Stop, Tuning, model};
 use crate::data::Tokenizer;
 use crate::infer::Request;
+use crate::runner::protocol::GenerateRequest;
+use crate::runner::{Event, Stop, Tuning, model};
 use anyhow::Result;
 
 pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {

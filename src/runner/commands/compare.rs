@@ -4,11 +4,12 @@
 mod columns;
 mod groups;
 
-use super::kind::is_run;
-use super::protocol::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
-use super::{Event, Stop, export};
+use super::export;
 use crate::ops::{Divergence, Term};
 use crate::platform;
+use crate::runner::kind::is_run;
+use crate::runner::protocol::{CompareReport, CompareRequest, ComparedGroup, ComparedRun};
+use crate::runner::{Event, Stop, settings};
 use crate::train::{self, Average, Group, Metrics, Place, QUANTITIES, TrainConfig, quantity};
 use anyhow::{Context, Result, bail};
 pub use columns::CompareColumn;
@@ -102,7 +103,7 @@ struct Read {
 
 impl Read {
     fn new(name: &str, path: &Path, stop: &Stop) -> Result<Self> {
-        let config = super::settings(&path.join("run.toml"))?;
+        let config = settings(&path.join("run.toml"))?;
         let mut settings = Settings::new();
         groups::flatten("", &toml::Table::try_from(&config).expect("settings are plain data"), &mut settings);
         // A learning rate that was changed on the way is another experiment.

@@ -1,9 +1,9 @@
 //! The loss around a checkpoint, measured and drawn.
 
-use super::protocol::LandscapeRequest;
-use super::run_inputs::Inputs;
-use super::{Event, Stop, corpus, devices, model};
 use crate::platform;
+use crate::runner::protocol::LandscapeRequest;
+use crate::runner::run_inputs::Inputs;
+use crate::runner::{Event, Stop, corpus, devices, model, settings};
 use crate::train::{self, landscape_png, landscape_svg};
 use anyhow::{Context, Result, bail};
 use std::path::Path;
@@ -44,11 +44,11 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
 
 /// The first ids, at most so many, of the text that a run holds out.
 fn held_out(run: &str, most: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
-    let settings = Path::new(run).join("run.toml");
-    if !platform::is_file(&settings) {
+    let file = Path::new(run).join("run.toml");
+    if !platform::is_file(&file) {
         bail!("{run}: is no run, so there is no held-out text of its own. Name a text with --text");
     }
     let checkpoint = train::checkpoints(Path::new(run))?.last().map(|&step| train::checkpoint(Path::new(run), step));
-    let text = Inputs::open(&super::settings(&settings)?, checkpoint.as_deref(), stop, emit)?.corpus.held_out;
+    let text = Inputs::open(&settings(&file)?, checkpoint.as_deref(), stop, emit)?.corpus.held_out;
     Ok(text.read(0..text.len().min(most))?)
 }

@@ -1,10 +1,10 @@
 //! Small models of known signs: known pixels, flips counted, and what is no model refused.
 
-use super::super::{Command, Runner, Stop};
 use super::*;
 use crate::formats::safetensors::{Dtype, TensorInfo, TensorWriter};
 use crate::model::LlamaConfig;
 use crate::platform;
+use crate::runner::{Command, Runner, Stop};
 use std::collections::BTreeMap;
 
 const LAYER: &str = "model.layers.0.mlp.down_proj";

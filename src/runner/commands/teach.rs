@@ -1,22 +1,29 @@
 //! Making a teacher cache: opens what it is made from, and says how large it becomes.
 
-use super::protocol::TeachRequest;
-use super::run_inputs::{Inputs, origin};
-use super::{Event, Stop, devices, plan};
 use crate::data::{CacheWriter, Origin, TeacherCache};
 use crate::model::Purpose;
 use crate::ops::MOST_KEPT;
 use crate::platform::Clock;
-use crate::train::{Source, Teaching, TrainConfig, teach};
+use crate::runner::protocol::TeachRequest;
+use crate::runner::run_inputs::{Inputs, origin};
+use crate::runner::{Event, Stop, corpus, devices, plan};
+use crate::train::{self, Source, Teaching, TrainConfig};
 use anyhow::{Context, Result, bail};
 
-/// Makes a cache; gives whether it is whole.
-pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
+/// Makes a cache.
+pub(super) async fn teach(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let finished = make(request, stop, emit).await?;
+    emit(Event::Taught { finished });
+    Ok(())
+}
+
+/// Makes a cache, or part of it; returns whether it is whole.
+async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
     let TeachRequest { out, top, config, device } = request;
     if config.teacher == Source::None {
         bail!("a cache needs a teacher: embedded, or a model directory");
     }
-    let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..super::corpus::named(config)? };
+    let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..corpus::named(config)? };
     config.check()?;
     let inputs = Inputs::open(&config, None, stop, emit)?;
     let file = inputs.teacher.as_ref().context("a cache needs a teacher")?;
@@ -40,6 +47,6 @@ pub(super) async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMu
         let left = ((of - done) * config.seq) as f64 / rate;
         emit(Event::Progress { done, of, note: format!("{rate:.0} tokens/s, {left:.0} s left") });
     };
-    let made = teach(&mut machine, &teacher, &mut cache, &inputs.corpus, teaching, &|| stop.asked(), &mut progress).await;
+    let made = train::teach(&mut machine, &teacher, &mut cache, &inputs.corpus, teaching, &|| stop.asked(), &mut progress).await;
     made.context("the cache is not whole; what is made of it is kept, and the same command goes on")
 }

@@ -1,8 +1,8 @@
 //! A model as other programs read it.
 
-use super::protocol::{ExportModelRequest, ModelExport};
-use super::{Event, Stop, model};
 use crate::model::{export_dense, export_gguf, export_latent};
+use crate::runner::protocol::{ExportModelRequest, ModelExport};
+use crate::runner::{Event, Stop, model};
 use anyhow::Result;
 
 pub(super) fn export(request: &ExportModelRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {

@@ -1,9 +1,10 @@
 //! What runs have recorded, as one file: curves as SVG or PNG, every step as CSV, all their files as a zip,
 //! or the packed model.
 
-use super::{Event, Stop, model};
+use super::pack;
 use crate::model::LlamaConfig;
 use crate::platform;
+use crate::runner::{Event, Stop, model, settings};
 use crate::train::{self, Axis, Curves, Group, Place, csv};
 use anyhow::{Context, Result, bail};
 use std::io::{self, Write};
@@ -32,7 +33,7 @@ pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, e
         }
         "zip" => archive(&runs, out, stop)?,
         "signet" => match &runs[..] {
-            [(_, run)] => super::pack::pack(&run.display().to_string(), out, emit)?,
+            [(_, run)] => pack::pack(&run.display().to_string(), out, emit)?,
             _ => bail!("{}: a packed model is of one run; choose one", out.display()),
         },
         _ => bail!(
@@ -94,7 +95,7 @@ fn sizes(run: &Path) -> Vec<usize> {
         model::config(&train::checkpoint(run, step).join("config.json")).ok()
     };
     let preset = || {
-        let config = super::settings(&run.join("run.toml")).ok()?;
+        let config = settings(&run.join("run.toml")).ok()?;
         // The vocabulary does not matter to the matrices.
         LlamaConfig::preset(&config.model, 4096).ok()
     };

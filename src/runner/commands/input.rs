@@ -1,12 +1,12 @@
 //! Files and directories that somebody names for a run: whether each is what it is taken for.
 
-use super::kind::is_run;
-use super::protocol::InputKind;
-use super::{Event, model, settings};
 use crate::data::{Chat, DataError, Format, TeacherCache, expand, format_of, sample};
 use crate::formats::FormatError;
 use crate::model::{ModelFile, format_by_name, is_model_directory, open_tokenizer};
 use crate::platform::{self, RandomAccessFile};
+use crate::runner::kind::is_run;
+use crate::runner::protocol::InputKind;
+use crate::runner::{Event, model, settings};
 use anyhow::{Context, Result, bail};
 use std::io;
 use std::path::Path;

@@ -1,30 +1,18 @@
-//! Training: opens what a run is made of, and hands it to the trainer.
+//! A training on one device: opens what the run is made of, and hands it to the trainer.
 
-use super::devices::Opened;
-use super::plan::{self, Planned, Room};
-use super::protocol::TrainRequest;
-use super::run_inputs::Inputs;
-use super::{Event, Orders, Stop, Tuning, advice, corpus, damage, sources, tuning};
+use super::{Asked, advice};
 use crate::graph::{Machine, Recompute};
 use crate::model::Rounding;
-use crate::platform;
+use crate::runner::devices::Opened;
+use crate::runner::plan::{self, Planned, Room};
+use crate::runner::protocol::TrainRequest;
+use crate::runner::run_inputs::Inputs;
+use crate::runner::{Event, Tuning, corpus, damage, sources, tuning};
 use crate::train::{
-    Checkpoint, Ending, Parts, Precision, RunDir, Setup, TrainConfig, TrainError, TrainEvent, Trainer, check_same, checkpoints, close, newest_whole, numbered,
+    Checkpoint, Ending, Parts, Precision, RunDir, Setup, TrainConfig, TrainError, TrainEvent, Trainer, check_same, checkpoints, close, newest_whole,
 };
 use anyhow::Result;
-use std::path::{Path, PathBuf};
-
-/// The first of `run-1`, `run-2`, … that is free among `runs`, until another process takes it.
-pub fn free_run(runs: &Path) -> Option<PathBuf> {
-    numbered(runs).find(|path| !platform::exists(path))
-}
-
-/// Who speaks to a training while it runs.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub(super) stop: &'a Stop,
-    pub(super) orders: &'a Orders,
-}
+use std::path::Path;
 
 /// Runs a training to its end, or until it is asked to stop, on a machine that `open` gives when all else is
 /// known to be right.

@@ -1,8 +1,8 @@
 //! Commands that a person is told to continue with, whole and quoted.
 
-use super::protocol::TrainRequest;
-use super::resume::command;
 use crate::platform;
+use crate::runner::protocol::TrainRequest;
+use crate::runner::resume::command;
 use crate::train::{LONGEST_NAME, TrainConfig, checkpoint, last_scheduled};
 use std::ffi::OsString;
 use std::path::Path;

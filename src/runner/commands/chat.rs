@@ -1,14 +1,29 @@
 //! Conversations: the runner holds one, with its model and, side by side, a teacher.
 
 use super::generate::stop_tokens;
-use super::model::{self, Speaker};
-use super::protocol::ChatRequest;
-use super::{Event, Snapshot, Stop, Tuning};
+use super::needs::Needs;
+use crate::assets::STUDENT_FILE;
 use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Chat, Message, Reply, Request, Stopped, Template, compare};
 use crate::model::ModelFile;
+use crate::runner::model::{self, Speaker};
+use crate::runner::protocol::ChatRequest;
+use crate::runner::{Event, Snapshot, Stop, Tuning};
 use anyhow::{Context, Result, bail};
+
+/// The needs of a conversation.
+pub(super) fn needs(request: &ChatRequest) -> Needs {
+    let mut needs = Needs::model(&request.model);
+    match &request.teacher {
+        None => needs.assets = &[STUDENT_FILE],
+        Some(teacher) => {
+            needs.models.push(teacher.clone());
+            needs.opened.push(teacher.into());
+        }
+    }
+    needs
+}
 
 /// A conversation and its models.
 pub(super) struct Session {

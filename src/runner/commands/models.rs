@@ -1,8 +1,8 @@
 //! Models from the network, as a page keeps them: fetched, listed, deleted.
 
-use super::{Event, Stop};
 use crate::model::judge;
 use crate::platform::{self, Wanted};
+use crate::runner::{Event, Stop};
 use anyhow::Result;
 
 /// Tells of the models that are kept, and of the room there is.

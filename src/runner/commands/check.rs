@@ -1,11 +1,11 @@
 //! Verifies what Signet wrote, and models as far as their own structure goes.
 
-use super::hub::BESIDES;
-use super::kind::{Kind, kind_of};
-use super::{Event, Stop};
 use crate::data::{Store, TeacherCache};
 use crate::model::{ModelFile, WEIGHTS};
 use crate::platform;
+use crate::runner::hub::BESIDES;
+use crate::runner::kind::{Kind, kind_of};
+use crate::runner::{Event, Stop};
 use crate::train::{self, Outcome, Verifying};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};

@@ -1,13 +1,46 @@
-//! The commands of a face, and the needs of each.
+//! The commands of a face: a variant of [`Command`] each, what it needs before its work begins, and its work, which is in a
+//! file of its own. Neither match has a rest, so that a new command cannot forget either.
 
-use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
-use crate::runner::{
-    ChatRequest, CompareRequest, ConformRequest, DataRequest, DecodeBench, EvalRequest, ExportModelRequest, GenerateRequest, InputKind, LandscapeRequest,
-    Message, Place, PlanModelRequest, PlanTrainRequest, PlaneView, Report, Request, Snapshot, SweepRequest, TeachRequest, TokenizerRequest, TrainBench,
-    TrainConfig, TrainRequest,
+mod needs;
+
+mod bench;
+mod chat;
+mod check;
+mod compare;
+mod conform;
+mod data;
+mod devices;
+mod eval;
+mod export;
+mod export_model;
+mod generate;
+mod input;
+mod inspect;
+mod landscape;
+mod models;
+mod pack;
+mod plan;
+mod runs;
+mod save;
+mod settings;
+mod sweep;
+mod teach;
+mod tokenizer;
+mod train;
+mod weights;
+
+use super::known::Known;
+use super::{
+    ChatRequest, CompareRequest, ConformRequest, DataRequest, DecodeBench, EvalRequest, Event, ExportModelRequest, GenerateRequest, InputKind,
+    LandscapeRequest, Message, Orders, Place, PlanModelRequest, PlanTrainRequest, PlaneView, Report, Request, Snapshot, Stop, SweepRequest, TeachRequest,
+    TokenizerRequest, TrainBench, TrainConfig, TrainRequest, Tuning,
 };
+use anyhow::{Context, Result};
+pub use compare::CompareColumn;
+use needs::{MODELS, Needs};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
+pub use train::free_run;
 
 /// A command of a face.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -165,7 +198,7 @@ pub enum Command {
     FollowRun {
         /// Its directory.
         path: PathBuf,
-        /// What is known already: `Place::default()`, then where the last [`Event::RunMetrics`](super::Event::RunMetrics) ended.
+        /// The end of what is known: `Place::default()`, then that of the last [`Event::RunMetrics`].
         from: Place,
         /// Pieces to give at most, of some thousands of steps each, so that whoever asked is not
         /// overrun; 0 for all there are.
@@ -228,57 +261,40 @@ pub enum Command {
     },
 }
 
-/// Files and models that must be there before a command's work begins.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::runner) struct Needs {
-    /// Parts of the program that it may use: a page fetches them first.
-    pub(in crate::runner) assets: &'static [&'static str],
-    /// Models that it opens: those that are names of Hugging Face are fetched first.
-    pub(in crate::runner) models: Vec<String>,
-    /// Paths that it opens as models, runs among them.
-    pub(in crate::runner) opened: Vec<PathBuf>,
+/// State that lasts from one command to the next.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) stop: Stop,
+    pub(super) orders: Orders,
+    pub(super) tuning: Tuning,
+    chat: Option<chat::Session>,
+    weights: Option<weights::Weights>,
+    known: Known,
 }
 
-/// The models that are part of the program.
-const MODELS: [&str; 2] = [STUDENT_FILE, TEACHER_FILE];
-
-impl Needs {
-    /// Any part of the program, and the models that settings name.
-    fn training(config: Option<&TrainConfig>) -> Self {
-        let named = config.into_iter().flat_map(|config| [config.teacher.path(), config.init.path()]).flatten();
-        let opened: Vec<PathBuf> = named.cloned().collect();
-        Self { assets: &ALL, models: opened.iter().map(|path| path.display().to_string()).collect(), opened }
+impl State {
+    /// That of a runner that `stop` can stop.
+    pub(super) fn new(stop: Stop) -> Self {
+        Self { stop, ..Self::default() }
     }
 
-    /// Any part of the program, and nothing else.
-    fn program() -> Self {
-        Self { assets: &ALL, ..Self::default() }
+    fn chat(&mut self) -> Result<&mut chat::Session> {
+        self.chat.as_mut().context("no conversation was begun: choose a model first")
     }
 
-    /// A model, which may be part of the program.
-    fn model(name: &str) -> Self {
-        Self { assets: &MODELS, models: vec![name.into()], opened: vec![name.into()] }
+    fn weights(&mut self) -> Result<&mut weights::Weights> {
+        self.weights.as_mut().context("no model was opened to look at")
     }
 }
 
 impl Command {
-    /// Its needs: here, so that a new command cannot forget them.
+    /// Its needs.
     pub(in crate::runner) fn needs(&self) -> Needs {
         match self {
-            // The teacher may not be needed; a run that does need one says so.
-            Command::Train(request) if request.resume => Needs::program(),
-            Command::Train(request) => Needs::training(request.config.as_ref()),
+            Command::Train(request) => train::needs(request),
             Command::Teach(request) => Needs::training(Some(&request.config)),
             Command::Sweep(_) | Command::PlanTrain(_) | Command::Data(_) | Command::Conform(_) => Needs::program(),
-            Command::OpenChat(request) => match &request.teacher {
-                None => Needs { assets: &[STUDENT_FILE], ..Needs::model(&request.model) },
-                Some(teacher) => {
-                    let mut needs = Needs::model(&request.model);
-                    needs.models.push(teacher.clone());
-                    needs.opened.push(teacher.into());
-                    needs
-                }
-            },
+            Command::OpenChat(request) => chat::needs(request),
             Command::Generate(request) => Needs::model(&request.model),
             Command::Evaluate(request) => Needs::model(&request.model),
             Command::Landscape(request) => Needs::model(&request.model),
@@ -317,32 +333,81 @@ impl Command {
             | Command::Compare(_) => Needs::default(),
         }
     }
+
+    /// Does it; `emit` gets what happens meanwhile.
+    pub(super) async fn work(self, state: &mut State, emit: &mut dyn FnMut(Event)) -> Result<()> {
+        match self {
+            Command::Train(request) => {
+                let asked = train::Asked { stop: &state.stop, orders: &state.orders };
+                train::train(*request, state.tuning, asked, emit).await
+            }
+            Command::Sweep(request) => {
+                let asked = train::Asked { stop: &state.stop, orders: &state.orders };
+                let result = sweep::sweep(*request, state.tuning, asked, &mut state.known, emit).await;
+                state.orders.clear();
+                result
+            }
+            Command::Teach(request) => teach::teach(*request, &state.stop, emit).await,
+            Command::Data(request) => data::report(*request, &state.stop, emit),
+            Command::PlanTrain(request) => plan::plan_train(*request, &mut state.known, emit).await,
+            Command::CheckInput { path, kind } => {
+                input::check(&path, kind, emit);
+                Ok(())
+            }
+            Command::SaveSettings { config, path } => settings::save(&config, &path, emit),
+            Command::OpenSettings { path } => settings::open(&path, emit),
+            Command::PlanModel(request) => plan::plan_model(request, &mut state.known, emit).await,
+            Command::Generate(request) => generate::generate(*request, state.tuning, &state.stop, emit).await,
+            Command::OpenChat(request) => {
+                // A model that cannot be opened leaves the conversation before as it is.
+                let session = chat::Session::new(*request, state.tuning, &state.stop)?;
+                // The model before goes first, so that there is memory for this one.
+                state.chat = None;
+                state.chat.insert(session).load(emit).await
+            }
+            Command::Say { text } => state.chat()?.say(&text, emit).await,
+            Command::SetChat { messages, request } => state.chat()?.set(messages, request),
+            Command::RefreshChat { snapshot } => state.chat()?.refresh(snapshot, emit).await,
+            Command::ResetChat => {
+                state.chat()?.reset();
+                Ok(())
+            }
+            Command::Evaluate(request) => eval::measure(*request, state.tuning, &state.stop, emit).await,
+            Command::Check { path, repair } => check::check(&path, repair, &state.stop, emit),
+            Command::Inspect { model } => inspect::inspect(&model, &state.stop, emit),
+            Command::Landscape(request) => landscape::draw(*request, &state.stop, emit).await,
+            Command::ExportModel(request) => export_model::export(&request, &state.stop, emit),
+            Command::Pack { model, out } => pack::pack(&model, &out, emit),
+            Command::TrainTokenizer(request) => tokenizer::train(&request, emit),
+            Command::OpenWeights { model } => {
+                state.weights = Some(weights::Weights::open(&model, emit)?);
+                Ok(())
+            }
+            Command::ShowPlane { layer, since, view } => state.weights()?.show(&layer, since.as_deref(), view, emit),
+            Command::ShowScales { layer } => state.weights()?.scales(&layer, emit),
+            Command::Devices => devices::list(emit).await,
+            Command::Conform(request) => conform::conform(request, &state.stop, emit).await,
+            Command::SaveText { text, path } => save::text(&path, &text, emit),
+            Command::SaveReport { report, path } => save::report(&path, &report, emit),
+            Command::BenchTrain { bench, device } => bench::bench_train(bench, &device, state.tuning, &state.stop, emit).await,
+            Command::BenchMatmul { device } => bench::bench_matmul(&device, &state.stop, emit).await,
+            Command::BenchDispatch { device } => bench::bench_dispatch(&device, &state.stop, emit).await,
+            Command::BenchDecode { bench, device } => bench::bench_decode(bench, &device, state.tuning, &state.stop, emit).await,
+            Command::ListRuns { folder } => runs::list(&folder, emit),
+            Command::DescribeRun { path } => runs::describe(path, emit),
+            Command::FollowRun { path, from, pieces } => runs::follow(&path, from, pieces, &state.stop, emit),
+            Command::RenameRun { path, name } => runs::rename(&path, &name, emit),
+            Command::TrashRun { path } => runs::trash(&path, emit),
+            Command::RestoreRun { from, to } => runs::restore(&from, &to, emit),
+            Command::EmptyTrash { folder } => runs::empty_trash(&folder, emit),
+            Command::ListModels => models::list(emit).await,
+            Command::FetchModel { url, sha256 } => models::fetch(&url, sha256.as_deref(), &state.stop, emit).await,
+            Command::DeleteModel { name } => models::delete(&name, emit).await,
+            Command::Compare(request) => compare::compare(&request, &state.stop, emit),
+            Command::Export { runs, out, replace } => export::export(&runs, &out, replace, &state.stop, emit),
+        }
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::runner::{ChatRequest, TeachRequest};
-
-    #[test]
-    fn a_model_is_fetched_and_its_damage_told_wherever_a_command_names_it() {
-        let needs = Command::Inspect { model: "runs/a".into() }.needs();
-        assert_eq!(needs, Needs { assets: &MODELS, models: vec!["runs/a".into()], opened: vec!["runs/a".into()] });
-        let request = ChatRequest {
-            model: "owner/one".into(),
-            snapshot: None,
-            teacher: Some("owner/two".into()),
-            device: "cpu".into(),
-            context: None,
-            system: None,
-            request: Request::default(),
-        };
-        let alone = ChatRequest { teacher: None, ..request.clone() };
-        assert_eq!(Command::OpenChat(Box::new(request)).needs().models, ["owner/one", "owner/two"]);
-        assert_eq!(Command::OpenChat(Box::new(alone)).needs().assets, [STUDENT_FILE]);
-        let config = TrainConfig { teacher: "runs/teacher".to_string().into(), ..TrainConfig::default() };
-        let teach = Command::Teach(Box::new(TeachRequest { out: "cache".into(), top: 4, config, device: "cpu".into() }));
-        assert_eq!((teach.needs().assets, teach.needs().opened), (&ALL[..], vec![PathBuf::from("runs/teacher")]));
-        assert_eq!(Command::Devices.needs(), Needs::default());
-    }
-}
+mod tests;

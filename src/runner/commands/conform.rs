@@ -1,0 +1,95 @@
+//! The conformance: every operation and whole models on a device against the oracle.
+
+use super::save;
+use crate::certify;
+use crate::conform::{self, Options, Report, Target, Told};
+use crate::device::{Adapter, Choice, Skipped, adapters, first_that_opens, ranked, select};
+use crate::platform;
+use crate::runner::{ConformRequest, Event, Stop};
+use anyhow::{Context, Result, bail};
+
+/// Runs the conformance; fails if anything did. Asked to stop, it does between two cases, and gives the
+/// report of those that were tried.
+pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let mut options = Options::all(request.seed.unwrap_or_else(platform::seed));
+    options.filter = request.filter.clone();
+    let (targets, skipped) = targets(&request).await?;
+    let mut failed = Vec::new();
+    for Skipped { device, reason } in skipped {
+        emit(Event::Note { text: format!("{device} cannot be used ({reason})") });
+        // Of all devices, one that does not open fails; `auto` takes another.
+        failed.extend((request.device == "all").then_some(device));
+    }
+    for (n, target) in targets.into_iter().enumerate() {
+        if stop.asked() {
+            bail!("stopped before all devices were tried");
+        }
+        let report = conform_one(&target, &options, stop, emit).await;
+        if !report.passed() {
+            failed.push(target.name());
+        }
+        // A report that was there is not replaced by a part of one.
+        if let (Some(path), false) = (&request.report, stop.asked() && report.cut.is_some()) {
+            let name = path.file_name().with_context(|| format!("--report {}: it names no file", path.display()))?.to_string_lossy();
+            let numbered = if request.device == "all" { path.with_file_name(format!("{name}-{n}")) } else { path.clone() };
+            save::report_as(&numbered, &report)?;
+        }
+        let cut = report.cut.clone();
+        emit(Event::Conformance { table: report.table(), report: Box::new(report) });
+        if let (Some(why), true) = (cut, stop.asked()) {
+            bail!("{}: {why}", target.name());
+        }
+    }
+    if failed.is_empty() { Ok(()) } else { bail!("the conformance failed on {}", failed.join(", ")) }
+}
+
+/// Operations, and whole models unless there is a filter.
+async fn conform_one(target: &Target, options: &Options, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Report {
+    let models = if options.filter.is_none() { certify::count(target) } else { 0 };
+    let mut operations = 0;
+    let progress = |done: usize, of: usize| Event::Progress { done, of: of + models, note: target.name() };
+    let mut report = conform::run(target, options, |told| {
+        match told {
+            Told::Case(result) => emit(Event::Case { device: target.name(), result: result.clone() }),
+            Told::Done { done, of } => {
+                operations = of;
+                emit(progress(done, of));
+            }
+        }
+        !stop.asked()
+    })
+    .await;
+    if models > 0 && report.cut.is_none() {
+        report.models = certify::models(target, &|| stop.asked(), |done| emit(progress(operations + done, operations))).await;
+        if report.models.len() < models {
+            report.cut = Some(format!("stopped after {} of {models} whole models", report.models.len()));
+        }
+    }
+    report
+}
+
+/// The devices that are checked, and those that do not open.
+async fn targets(request: &ConformRequest) -> Result<(Vec<Target>, Vec<Skipped>)> {
+    let adapters = adapters().await;
+    let both = async |adapter: &&Adapter| Target::both_ways(adapter).await;
+    let Ok(choice) = request.device.parse::<Choice>();
+    match choice {
+        _ if request.device == "all" => {
+            let (mut targets, mut skipped) = (vec![Target::Cpu], Vec::new());
+            for adapter in &adapters {
+                let (target, failed) = first_that_opens([adapter], |adapter| adapter.name(), &both).await;
+                targets.extend(target);
+                skipped.extend(failed);
+            }
+            Ok((targets, skipped))
+        }
+        Choice::Auto => {
+            let (target, skipped) = first_that_opens(ranked(&adapters), |adapter| adapter.name(), &both).await;
+            Ok((vec![target.unwrap_or(Target::Cpu)], skipped))
+        }
+        choice => match select(&adapters, &choice)? {
+            Some(adapter) => Ok((vec![Target::both_ways(adapter).await?], Vec::new())),
+            None => Ok((vec![Target::Cpu], Vec::new())),
+        },
+    }
+}

@@ -1,0 +1,41 @@
+//! A text as a run would read it: what is in it, what is held out, and its first documents.
+
+use crate::data::{Corpus, stores};
+use crate::platform::Clock;
+use crate::runner::corpus::{Reading, cache, named, refused, split, texts};
+use crate::runner::protocol::{DataReport, DataRequest};
+use crate::runner::sources::{open_teacher, tokenizer};
+use crate::runner::{Event, Stop};
+use anyhow::Result;
+use std::path::PathBuf;
+
+/// Ids of a document that are shown.
+const SHOWN: u64 = 200;
+
+/// Tells what is in a text; it is tokenized if it was not.
+pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let DataRequest { config, rows } = request;
+    config.check()?;
+    let clock = Clock::start();
+    let config = named(config)?;
+    let teacher = open_teacher(&config.teacher)?;
+    let (tokenizer, chat) = tokenizer(&config, teacher.as_ref())?;
+    let reading = Reading::new(&chat);
+    let (text, held_out) = reading.with(&config, &tokenizer, |how| texts(&config, how, stop, emit))?;
+    let (about, place) = (text.about().clone(), text.place().map(PathBuf::from));
+    let mut shown = Vec::new();
+    for n in 0..about.documents.min(rows as u64) {
+        let at = text.document(n)?;
+        let mut ids = Vec::new();
+        text.read(at.start..at.end.min(at.start + SHOWN), &mut ids)?;
+        let more = if at.end > at.start + SHOWN { "…" } else { "" };
+        shown.push(tokenizer.decode(&ids, true)? + more);
+    }
+    // Of a text that is too short for a run there is still something to tell.
+    let corpus = Corpus::new(text, held_out, split(&config));
+    let (train, held_out) = corpus.as_ref().map_or((0, 0), |corpus| (corpus.train.len(), corpus.held_out.len()));
+    let (cache, seconds) = (cache(), clock.seconds());
+    let kept = cache.as_deref().map_or((0, 0), stores);
+    emit(Event::Data(DataReport { files: config.data.len(), about, train, held_out, place, cache, kept, seconds, rows: shown }));
+    corpus.map(drop).map_err(|error| refused("data", error))
+}

@@ -1,0 +1,11 @@
+//! Packing a student: a model in, a file out.
+
+use crate::runner::{Event, model};
+use anyhow::Result;
+use std::path::Path;
+
+pub(super) fn pack(source: &str, out: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let file = model::open(source)?;
+    emit(Event::Packed(crate::model::pack(&file, out)?));
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! Plans of memory for a training, or for a model that continues text.
+
+use crate::bench;
+use crate::graph::{Machine, Storage};
+use crate::infer::Engine;
+use crate::model::{Linears, LlamaConfig, MemoryPlan, PRESETS, Purpose, Weights};
+use crate::runner::devices::Place;
+use crate::runner::known::Known;
+use crate::runner::plan::{Planned, Room, again};
+use crate::runner::protocol::{ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest, RunLength};
+use crate::runner::shapes::known_shapes;
+use crate::runner::{Event, model};
+use crate::train::SettingError;
+use anyhow::Result;
+
+/// Plans a run. A setting for which there can be no plan is told by its name, too.
+pub(super) async fn plan_train(request: PlanTrainRequest, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let result = planned(request, known).await;
+    match &result {
+        Ok(report) => emit(Event::Planned(report.clone())),
+        Err(error) => {
+            if let Some(SettingError { name, problem }) = error.downcast_ref() {
+                emit(Event::SettingRefused { name: name.to_string(), problem: problem.clone() });
+            }
+        }
+    }
+    result.map(drop)
+}
+
+/// Plans a run.
+pub(super) async fn planned(request: PlanTrainRequest, known: &mut Known) -> Result<PlanReport> {
+    let PlanTrainRequest { train: request, teacher_shape } = request;
+    let config = request.settings()?;
+    config.check()?;
+    let (shapes, tokenizer) = known_shapes(&config, request.saved()?.as_deref(), teacher_shape.as_deref(), known)?;
+    let text_tokens = known.text_tokens(&config, &tokenizer);
+    let Place { counter, memory, name } = known.place(&request.device).await?;
+    let planned = Planned::new(&config, &shapes, Room::new(counter, memory, request.memory))?;
+    let advice = (!planned.fits()).then(|| planned.advice(&config, &shapes));
+    let what = format!("training {}, {} × {} tokens{}", config.model, config.batch, config.seq, again(planned.recompute));
+    let model = ModelNumbers::of(&shapes.student, config.binary);
+    let length = Some(RunLength::of(&config, text_tokens));
+    Ok(report(what, planned.memory, name, planned.room, model, length, advice))
+}
+
+/// Plans a model that continues text.
+pub(super) async fn plan_model(request: PlanModelRequest, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let PlanModelRequest { model: name, device, context, memory: given } = request;
+    let (config, linears, storage) = if PRESETS.contains(&name.as_str()) {
+        (LlamaConfig::preset(&name, bench::vocabulary(&name))?, Linears::Binary, Storage::F16)
+    } else {
+        let file = model::open(&name)?;
+        let storage = file.storage();
+        (file.config, file.linears, storage)
+    };
+    let context = model::context(&config, context)?;
+    let Place { counter, memory, name: device } = known.place(&device).await?;
+    let room = Room::new(counter, memory, given);
+    let mut counting = Machine::Counting(room.counter.clone());
+    let weights = Weights::allocate(&mut counting, &config, linears, Purpose::Inference(storage))?;
+    let plan = Engine::new(&mut counting, &weights, context)?.memory(&counting, &weights);
+    let advice = (!room.holds(plan.total())).then(|| "use a smaller --context or model, or another device".into());
+    let numbers = ModelNumbers::of(&config, linears == Linears::Binary);
+    emit(Event::Planned(report(format!("{name} with a context of {context} tokens"), plan, device, room, numbers, None, advice)));
+    Ok(())
+}
+
+fn report(what: String, plan: MemoryPlan, device: String, room: Room, model: ModelNumbers, length: Option<RunLength>, advice: Option<String>) -> PlanReport {
+    let binding_bytes = (room.counter.most_words() < usize::MAX).then(|| 4 * room.counter.most_words() as u64);
+    let fits = room.usable.map(|_| room.holds(plan.total()));
+    PlanReport { what, plan, device, memory: room.memory, binding_bytes, fits, model, length, advice }
+}
