@@ -4,7 +4,7 @@
 use crate::rot::copy;
 use crate::train::{SMALL, Scratch};
 use signet::data::Batches;
-use signet::runner::{Command, DataRequest, Event, Loss, Metrics, Order, Orders, Runner, Stop, TrainConfig, TrainEvent, TrainRequest};
+use signet::runner::{Changed, Command, DataRequest, Event, Loss, Metrics, Order, Orders, Runner, Stop, TrainConfig, TrainEvent, TrainRequest};
 use signet::train::{Checkpoint, GuardAction, GuardConfig, Place, Source, State, read_piece};
 use std::path::PathBuf;
 
@@ -230,7 +230,7 @@ fn a_change_after_a_rollback_is_replayed_after_it() {
     let (mut gone_back, mut killed) = (false, false);
     let mut change = |event: &TrainEvent, orders: &Orders, _: &Stop| match event {
         TrainEvent::Guard { action: GuardAction::RolledBack { .. }, .. } => gone_back = true,
-        TrainEvent::Step(metrics) if gone_back && metrics.step == 43 => orders.give(Order::Rate { lr: 0.001 }),
+        TrainEvent::Step(metrics) if gone_back && metrics.step == 43 => orders.give(Order::Change { what: Changed::new("lr", 0.001) }),
         // As if it were killed two steps later.
         TrainEvent::Step(metrics) if gone_back && metrics.step == 46 && !killed => {
             copy(&spiky.scratch.path("whole"), &spiky.scratch.path("killed"));

@@ -2,7 +2,7 @@
 //! that was left alone.
 
 use crate::train::{SMALL, Scratch};
-use signet::runner::{Command, Event, Loss, Metrics, Order, Runner, Stop, TrainConfig, TrainEvent, TrainRequest};
+use signet::runner::{Changed, Command, Event, Loss, Metrics, Order, Runner, SettingValue, Stop, TrainConfig, TrainEvent, TrainRequest};
 use signet::train::{GuardConfig, Place, Source, read_piece};
 use std::path::PathBuf;
 
@@ -124,13 +124,21 @@ fn a_snapshot_is_what_pack_makes_of_the_checkpoint() {
     assert!(signet::model::ModelFile::from_snapshot("the student", cut).unwrap_err().to_string().contains("the student"));
 }
 
+/// The order to change a setting.
+fn change_to(name: &str, value: impl Into<SettingValue>) -> Order {
+    Order::Change { what: Changed::new(name, value) }
+}
+
 /// Changes the rate, and later the prompt and the rate again.
 fn change(event: &TrainEvent, orders: &signet::runner::Orders) {
     match step(event) {
-        Some(3) => orders.give(Order::Rate { lr: 0.01 }),
+        Some(3) => orders.give(change_to("lr", 0.01)),
         Some(14) => {
-            orders.give(Order::Rate { lr: 1e-4 });
-            orders.give(Order::Prompt { text: "Once upon a time there was a small model, and somebody asked it to say something else than before.".into() });
+            orders.give(change_to("lr", 1e-4));
+            orders.give(change_to(
+                "sample_prompt",
+                "Once upon a time there was a small model, and somebody asked it to say something else than before.".to_string(),
+            ));
         }
         _ => {}
     }
@@ -173,10 +181,10 @@ fn orders_that_cannot_be_are_answered_and_change_nothing() {
     let mut speak = |event: &TrainEvent, orders: &signet::runner::Orders, _: &Stop| {
         if step(event) == Some(3) {
             for lr in [f64::NAN, -1.0, 11.0, f64::INFINITY] {
-                orders.give(Order::Rate { lr });
+                orders.give(change_to("lr", lr));
             }
             for text in [String::new(), "word ".repeat(1000)] {
-                orders.give(Order::Prompt { text });
+                orders.give(change_to("sample_prompt", text));
             }
         }
     };

@@ -1,19 +1,85 @@
 //! What was changed while a run trained, by the step from which it holds: `changes.jsonl`, which a
-//! resume and a rollback replay. Pure.
+//! resume and a rollback replay. What can be changed are the settings that the table has as live. Pure.
 
-use serde::{Deserialize, Serialize};
+use super::config::TrainConfig;
+use super::settings::{SETTINGS, Setting, SettingValue};
+use serde::de::{Error, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
+use std::fmt;
 
-/// Settings that took another value.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Changed {
-    /// The schedule's highest learning rate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lr: Option<f64>,
-    /// What samples continue.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sample_prompt: Option<String>,
+/// Live settings that took another value, by their places in the table. In JSON they are fields by their names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Changed(BTreeMap<usize, SettingValue>);
+
+/// The live setting of a name, with its place in the table.
+fn live(name: &str) -> Option<(usize, &'static Setting)> {
+    SETTINGS.iter().enumerate().find(|(_, setting)| setting.live && setting.name == name)
+}
+
+impl Changed {
+    /// One setting that took this value.
+    ///
+    /// # Panics
+    /// If no live setting has this name.
+    pub fn new(name: &str, value: impl Into<SettingValue>) -> Self {
+        let (place, _) = live(name).unwrap_or_else(|| panic!("{name} is no setting that a run can change"));
+        Self(BTreeMap::from([(place, value.into())]))
+    }
+
+    /// Returns true if nothing is changed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The settings with their values, in the order of the table.
+    pub fn values(&self) -> impl Iterator<Item = (&'static Setting, &SettingValue)> {
+        self.0.iter().map(|(&place, value)| (&SETTINGS[place], value))
+    }
+
+    /// The value that a setting took, if it is among these.
+    pub fn get(&self, name: &str) -> Option<&SettingValue> {
+        self.values().find(|(setting, _)| setting.name == name).map(|(_, value)| value)
+    }
+
+    /// Puts the values into `config`; an error says why it cannot have one of them. Ranges are not looked at.
+    pub fn apply(&self, config: &mut TrainConfig) -> Result<(), String> {
+        self.values().try_for_each(|(setting, value)| setting.set(config, value.clone()).map_err(|problem| format!("{}: {problem}", setting.name)))
+    }
+}
+
+impl Serialize for Changed {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        // No live setting is a path that may be none.
+        to.collect_map(self.values().map(|(setting, value)| (setting.name, value.in_toml())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Changed {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        struct Fields;
+
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Changed;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("settings that were changed")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Changed, A::Error> {
+                let mut changed = Changed::default();
+                while let Some((name, value)) = map.next_entry::<String, serde_json::Value>()? {
+                    // Of a later version a field may mean something else.
+                    let Some((place, setting)) = live(&name).filter(|_| !value.is_null()) else { continue };
+                    let value = setting.read_json(&value).ok_or_else(|| A::Error::custom(format!("{name} cannot be {value}")))?;
+                    changed.0.insert(place, value);
+                }
+                Ok(changed)
+            }
+        }
+
+        from.deserialize_map(Fields)
+    }
 }
 
 /// A line of `changes.jsonl`.
@@ -48,14 +114,11 @@ impl Changes {
     /// Adds what holds from `step` on. Where the run went back and is told otherwise, what it was told
     /// of later steps is forgotten.
     pub fn add(&mut self, step: u64, what: Changed) {
-        for later in self.0.range_mut(step..).map(|(_, later)| later) {
-            later.lr = later.lr.take().filter(|_| what.lr.is_none());
-            later.sample_prompt = later.sample_prompt.take().filter(|_| what.sample_prompt.is_none());
+        for (_, later) in self.0.range_mut(step..) {
+            later.0.retain(|place, _| !what.0.contains_key(place));
         }
-        let here = self.0.entry(step).or_default();
-        here.lr = what.lr.or(here.lr);
-        here.sample_prompt = what.sample_prompt.or(here.sample_prompt.take());
-        self.0.retain(|_, what| *what != Changed::default());
+        self.0.entry(step).or_default().0.extend(what.0);
+        self.0.retain(|_, what| !what.is_empty());
     }
 
     /// Those that hold from `step` on or earlier.
@@ -78,47 +141,68 @@ impl Changes {
         self.0.values()
     }
 
-    /// The highest learning rate that holds at `step`, if it was changed.
-    pub fn lr(&self, step: u64) -> Option<f64> {
-        self.0.range(..=step).rev().find_map(|(_, what)| what.lr)
-    }
-
-    /// What samples continue at `step`, if it was changed.
-    pub fn sample_prompt(&self, step: u64) -> Option<&str> {
-        self.0.range(..=step).rev().find_map(|(_, what)| what.sample_prompt.as_deref())
+    /// The settings that hold at `step`, of a run that was begun with `config`.
+    ///
+    /// # Panics
+    /// If a value is not of its setting's type: what is read or told is tried first.
+    pub fn over(&self, config: &TrainConfig, step: u64) -> TrainConfig {
+        let mut now = config.clone();
+        for (_, what) in self.0.range(..=step) {
+            what.apply(&mut now).expect("changes are tried before they hold");
+        }
+        now
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::SETTINGS;
+    use crate::train::settings::tests::other;
 
     fn rate(lr: f64) -> Changed {
-        Changed { lr: Some(lr), ..Changed::default() }
+        Changed::new("lr", lr)
+    }
+
+    fn prompt(text: &str) -> Changed {
+        Changed::new("sample_prompt", text.to_string())
     }
 
     #[test]
     fn what_can_change_is_what_the_table_of_settings_says() {
-        // All of its fields: a new one does not compile until it is here.
-        let all = Changed { lr: Some(0.5), sample_prompt: Some("a".into()) };
-        let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(all) else { panic!("no object") };
-        let live: Vec<&str> = SETTINGS.iter().filter(|setting| setting.live).map(|setting| setting.name).collect();
-        assert_eq!(fields.keys().collect::<Vec<_>>(), live);
+        let config = TrainConfig::default();
+        let mut changes = Changes::default();
+        for setting in SETTINGS.iter().filter(|setting| setting.live) {
+            changes.add(5, Changed::new(setting.name, other(setting)));
+            assert_eq!(setting.get(&changes.over(&config, 5)), other(setting), "{}", setting.name);
+            assert!(changes.over(&config, 4) == config, "{}", setting.name);
+        }
+        assert_eq!(Changes::read(&changes.text()), Ok(changes.clone()));
+        let live = || SETTINGS.iter().filter(|setting| setting.live).map(|setting| setting.name);
+        assert!(changes.at(5).unwrap().values().map(|(setting, _)| setting.name).eq(live()) && live().count() > 1);
+        let fixed = SETTINGS.iter().find(|setting| !setting.live).unwrap().name;
+        assert_eq!(Changes::read(&format!("{{\"step\":5,\"{fixed}\":1}}")), Ok(Changes::default()));
+        assert!(std::panic::catch_unwind(|| Changed::new(fixed, 1.0)).is_err());
     }
 
     #[test]
     fn a_change_holds_from_its_step_until_the_next() {
+        let config = TrainConfig::default();
+        let rates = |changes: &Changes, steps: [u64; 4]| steps.map(|step| changes.over(&config, step).lr);
         let mut changes = Changes::default();
         changes.add(9, rate(0.3));
-        changes.add(5, Changed { sample_prompt: Some("a \"b\"\nc".into()), ..rate(0.1) });
-        changes.add(9, Changed { sample_prompt: Some("d".into()), ..Changed::default() });
+        changes.add(5, rate(0.1));
+        changes.add(5, prompt("a \"b\"\nc"));
+        changes.add(9, prompt("d"));
         // What was said at 5 came after what was said of 9.
-        assert_eq!([4, 5, 8, 9].map(|step| changes.lr(step)), [None, Some(0.1), Some(0.1), Some(0.1)]);
+        assert_eq!(rates(&changes, [4, 5, 8, 9]), [config.lr, 0.1, 0.1, 0.1]);
         changes.add(9, rate(0.2));
-        assert_eq!([8, 9, 10].map(|step| changes.lr(step)), [Some(0.1), Some(0.2), Some(0.2)]);
-        assert_eq!([4, 8, 9].map(|step| changes.sample_prompt(step)), [None, Some("a \"b\"\nc"), Some("d")]);
+        assert_eq!(rates(&changes, [4, 8, 9, 10]), [config.lr, 0.1, 0.2, 0.2]);
+        assert_eq!([4, 8, 9].map(|step| changes.over(&config, step).sample_prompt), [&*config.sample_prompt, "a \"b\"\nc", "d"]);
+        assert_eq!(changes.text(), "{\"step\":5,\"lr\":0.1,\"sample_prompt\":\"a \\\"b\\\"\\nc\"}\n{\"step\":9,\"lr\":0.2,\"sample_prompt\":\"d\"}\n");
         assert_eq!(Changes::read(&changes.text()), Ok(changes));
+        assert_eq!(Changes::read("{\"step\": 1, \"lr\": 2, \"sample_prompt\": null, \"new\": []}"), Changes::read("{\"step\":1,\"lr\":2.0}"));
         assert!(Changes::read("{\"step\": 1, \"lr\": 2}\n{").unwrap_err().starts_with("line 2"));
+        let error = Changes::read("{\"step\": 1, \"lr\": \"fast\"}").unwrap_err();
+        assert!(error.starts_with("line 1: lr cannot be \"fast\""), "{error}");
     }
 }

@@ -5,6 +5,7 @@
 
 use super::metrics::Metrics;
 use super::quantities::{QUANTITIES, Quantity, quantity};
+use super::settings::{SETTINGS, Setting, SettingValue};
 use std::fmt::Display;
 
 /// The binarized matrices of a block, in the order in which `Metrics::flips` has them.
@@ -14,23 +15,23 @@ const MATRICES: [&str; 7] = ["q", "k", "v", "o", "gate", "up", "down"];
 type Value = fn(&Metrics) -> String;
 
 /// Columns that are no quantity: that after which each stands, its name, and its value.
-const OTHERS: [(usize, &str, Value); 3] = [
-    (quantity("flip_ratio"), "taken", |m| m.taken.to_string()),
-    (quantity("seconds"), "changed_lr", |m| maybe(m.changed.as_ref().and_then(|changed| changed.lr))),
-    (quantity("seconds"), "changed_sample_prompt", |m| quoted(m.changed.as_ref().and_then(|changed| changed.sample_prompt.as_deref()).unwrap_or_default())),
-];
+const OTHERS: [(usize, &str, Value); 1] = [(quantity("flip_ratio"), "taken", |m| m.taken.to_string())];
+/// The quantity after which the columns of live settings stand: the values that they took.
+const CHANGED_AFTER: usize = quantity("seconds");
 
 /// A column that every table has.
 enum Column {
     Quantity(&'static Quantity),
     Other(&'static str, Value),
+    Changed(&'static Setting),
 }
 
 impl Column {
-    fn name(&self) -> &'static str {
+    fn name(&self) -> String {
         match self {
-            Self::Quantity(row) => row.name,
-            Self::Other(name, _) => name,
+            Self::Quantity(row) => row.name.into(),
+            Self::Other(name, _) => name.to_string(),
+            Self::Changed(setting) => format!("changed_{}", setting.name.replace('.', "_")),
         }
     }
 
@@ -39,6 +40,11 @@ impl Column {
         match self {
             Self::Quantity(row) => maybe(row.recorded(metrics)),
             Self::Other(_, value) => value(metrics),
+            Self::Changed(setting) => match metrics.changed.as_ref().and_then(|changed| changed.get(setting.name)) {
+                None => String::new(),
+                Some(SettingValue::Real(value)) => value.to_string(),
+                Some(value) => quoted(&value.to_string()),
+            },
         }
     }
 }
@@ -47,7 +53,8 @@ impl Column {
 fn columns() -> impl Iterator<Item = Column> {
     QUANTITIES.iter().enumerate().flat_map(|(place, row)| {
         let others = OTHERS.into_iter().filter(move |(after, ..)| *after == place).map(|(_, name, value)| Column::Other(name, value));
-        [Column::Quantity(row)].into_iter().chain(others)
+        let live = SETTINGS.iter().filter(move |setting| place == CHANGED_AFTER && setting.live).map(Column::Changed);
+        [Column::Quantity(row)].into_iter().chain(others).chain(live)
     })
 }
 
@@ -63,7 +70,7 @@ fn quoted(text: &str) -> String {
 /// The names of the columns, for runs with at most so many binarized matrices.
 pub fn header(matrices: usize) -> String {
     let flips = (0..matrices).map(|n| format!("flips_{}_{}", n / MATRICES.len(), MATRICES[n % MATRICES.len()]));
-    let names = ["run".to_string()].into_iter().chain(columns().map(|column| column.name().to_string())).chain(flips);
+    let names = ["run".to_string()].into_iter().chain(columns().map(|column| column.name())).chain(flips);
     names.collect::<Vec<_>>().join(",") + "\n"
 }
 
@@ -84,7 +91,7 @@ pub fn row(run: &str, metrics: &Metrics, matrices: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{Changed, Losses, Term};
+    use crate::train::{Losses, Term};
 
     #[test]
     fn every_quantity_has_a_column_and_names_are_those_that_are_pinned() {
@@ -105,7 +112,7 @@ mod tests {
             norm: Some(1e-9),
             flips: vec![0.5; 8],
             threshold: Some(4.0),
-            changed: Some(Changed { lr: Some(0.5), sample_prompt: Some("hi".into()) }),
+            changed: serde_json::from_str(r#"{"lr": 0.5, "sample_prompt": "hi"}"#).unwrap(),
             held_out: Some(Losses::new(Term::ALL.map(|term| (term, 5.0 + term.index() as f64)))),
             held_out_loss: Some(5.5),
             ..Metrics::default()
@@ -125,6 +132,7 @@ mod tests {
         let values: Vec<&str> = row.trim_end().trim_start_matches("\"a, \"\"b\"\"\",").split(',').collect();
         let value = |name: &str| values[names.iter().position(|known| *known == name).unwrap() - 1];
         assert_eq!((value("norm"), value("held_out_kl"), value("changed_lr"), value("flips_1_q"), value("flips_1_k")), ("0.000000001", "7", "0.5", "0.5", ""));
+        assert_eq!(value("changed_sample_prompt"), "hi");
         assert_eq!(values.len() + 1, names.len());
     }
 }

@@ -1,5 +1,6 @@
 //! What is asked of a training while it runs: given from any thread, obeyed between two steps.
 
+use super::changes::Changed;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,15 +21,10 @@ pub enum Order {
     Sample,
     /// Give the student as a packed model.
     Snapshot,
-    /// Go on with another learning rate.
-    Rate {
-        /// The schedule's highest; its course stays.
-        lr: f64,
-    },
-    /// Let samples continue something else.
-    Prompt {
-        /// What.
-        text: String,
+    /// Go on with other settings.
+    Change {
+        /// Their values.
+        what: Changed,
     },
 }
 

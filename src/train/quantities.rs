@@ -282,7 +282,7 @@ pub static PLOTS: [Plot; 6] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::train::{Changed, Losses};
+    use crate::train::Losses;
     use std::collections::BTreeSet;
 
     /// Fields of [`Metrics`] that are no quantity of a run: the flips of each matrix, and what is no number.
@@ -296,7 +296,7 @@ mod tests {
             norm: Some(3.0),
             flips: vec![0.5; 7],
             threshold: Some(4.0),
-            changed: Some(Changed { lr: Some(0.5), sample_prompt: Some("hi".into()) }),
+            changed: serde_json::from_str(r#"{"lr": 0.5, "sample_prompt": "hi"}"#).unwrap(),
             held_out: Some(Losses::new(Term::ALL.map(|term| (term, 5.0)))),
             held_out_loss: Some(5.5),
             ..Metrics::default()

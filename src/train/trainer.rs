@@ -270,7 +270,7 @@ impl Trainer {
             memory: self.machine.bytes(),
             tokens: self.config.tokens_per_step(),
             lr: self.schedule().peak,
-            sample_prompt: self.changes.sample_prompt(self.state.step + 1).unwrap_or(&self.config.sample_prompt).into(),
+            sample_prompt: self.now().sample_prompt,
             matrices: self.step.student.binary.iter().flat_map(BinaryGroup::layers).map(|(name, signs)| (name.into(), signs.spec.elements())).collect(),
         });
         self.run.log(&format!("begun at step {} of {}: {summary}", self.state.step, self.config.steps))?;
@@ -334,10 +334,14 @@ impl Trainer {
         Ok(Outstanding { launched: Launched { step, cursor, tokens, lr, threshold, loss_scale: scale, span }, report })
     }
 
+    /// The settings that hold for the next step: those of the run with what was changed. What uses a live setting reads it here.
+    fn now(&self) -> TrainConfig {
+        self.changes.over(&self.config, self.state.step + 1)
+    }
+
     /// The schedule that holds for the next step.
     fn schedule(&self) -> Schedule {
-        let schedule = self.config.schedule();
-        Schedule { peak: self.changes.lr(self.state.step + 1).unwrap_or(schedule.peak), ..schedule }
+        self.now().schedule()
     }
 
     fn control(&self, lr: f64, threshold: f32) -> Control<f32> {

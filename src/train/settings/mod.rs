@@ -191,6 +191,18 @@ impl Setting {
         })
     }
 
+    /// The value that JSON has; none if it is of another type.
+    pub(super) fn read_json(&self, value: &serde_json::Value) -> Option<SettingValue> {
+        Some(match self.kind {
+            SettingKind::Flag => SettingValue::Flag(value.as_bool()?),
+            SettingKind::Whole(..) => SettingValue::Whole(value.as_u64()?),
+            SettingKind::Real(..) | SettingKind::PowerOfTwo(_) => SettingValue::Real(value.as_f64()?),
+            SettingKind::Text | SettingKind::Choice(_) | SettingKind::Named(..) => SettingValue::Text(value.as_str()?.into()),
+            SettingKind::Path(..) => SettingValue::Path(Some(value.as_str()?.into())),
+            SettingKind::Paths => SettingValue::Paths(value.as_array()?.iter().map(|path| path.as_str().map(Into::into)).collect::<Option<_>>()?),
+        })
+    }
+
     /// Refuses a number that is out of its range.
     pub(super) fn check(&self, config: &TrainConfig) -> Result<(), SettingError> {
         match (self.kind, self.get(config)) {

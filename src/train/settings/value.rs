@@ -45,6 +45,18 @@ impl SettingValue {
     }
 }
 
+impl From<f64> for SettingValue {
+    fn from(value: f64) -> Self {
+        Self::Real(value)
+    }
+}
+
+impl From<String> for SettingValue {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
 impl Display for SettingValue {
     /// Writes it as it is typed.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

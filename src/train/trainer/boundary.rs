@@ -68,13 +68,11 @@ impl Trainer {
 
     /// Samples a text, continuing what holds at step `asked`.
     pub(super) async fn sample(&mut self, asked: u64, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        let text = self.changes.over(&self.config, asked).sample_prompt;
         let Some((engine, prompt)) = &mut self.sampler else { return Ok(()) };
         let sampler = Sampler::new(Sampling { seed: self.config.seed, ..Sampling::default() }, engine.vocabulary());
         engine.rewind(0);
-        let mut ids = match self.changes.sample_prompt(asked) {
-            Some(text) => self.tokenizer.encode(text)?,
-            None => prompt.clone(),
-        };
+        let mut ids = if text == self.config.sample_prompt { prompt.clone() } else { self.tokenizer.encode(&text)? };
         engine.choose_by(&mut self.machine, sampler, &ids)?;
         let ends = self.tokenizer.ends();
         let mut ahead = Ahead::new(engine, &mut self.machine, &ids, self.config.sample_tokens)?;

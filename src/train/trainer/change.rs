@@ -5,6 +5,7 @@ use crate::data::Tokenizer;
 use crate::infer::Engine;
 use crate::train::changes::{Changed, Changes};
 use crate::train::config::TrainConfig;
+use crate::train::settings::{Setting, SettingValue};
 
 /// What samples are made with, and the tokens they continue.
 type Sampler = (Engine, Vec<u32>);
@@ -14,28 +15,43 @@ pub(super) fn possible(changes: &Changes, config: &TrainConfig, tokenizer: &Toke
     changes.all().try_for_each(|changed| allowed(changed, config, tokenizer, sampler))
 }
 
+/// The setting that needs something to sample with, and decides no bits of the run.
+const PROMPT: &str = "sample_prompt";
+
 fn allowed(changed: &Changed, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&Sampler>) -> Result<(), String> {
-    if let Some(lr) = changed.lr {
-        TrainConfig { lr, ..config.clone() }.check().map_err(|error| error.to_string())?;
-    }
-    let (Some(text), Some((engine, _))) = (&changed.sample_prompt, sampler) else { return Ok(()) };
-    let tokens = tokenizer.encode(text).map_err(|error| format!("sample_prompt: {error}"))?.len();
+    let mut now = config.clone();
+    changed.apply(&mut now)?;
+    now.check().map_err(|error| error.to_string())?;
+    let (Some(_), Some((engine, _))) = (changed.get(PROMPT), sampler) else { return Ok(()) };
+    let tokens = tokenizer.encode(&now.sample_prompt).map_err(|error| format!("{PROMPT}: {error}"))?.len();
     let room = engine.capacity() - config.sample_tokens - 1;
-    if (1..=room).contains(&tokens) { Ok(()) } else { Err(format!("sample_prompt: {tokens} tokens are not between 1 and {room}, for which there is room")) }
+    if (1..=room).contains(&tokens) { Ok(()) } else { Err(format!("{PROMPT}: {tokens} tokens are not between 1 and {room}, for which there is room")) }
+}
+
+/// A value as a note has it.
+fn told((setting, value): (&Setting, &SettingValue)) -> String {
+    match value {
+        SettingValue::Real(value) => format!("{} is {value}", setting.name),
+        SettingValue::Text(text) => format!("{} is {text:?}", setting.name),
+        value => format!("{} is {value}", setting.name),
+    }
 }
 
 impl Trainer {
     /// Changes settings from the next step on, or says why not.
     pub(super) async fn change(&mut self, what: Changed, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        if what.sample_prompt.is_some() && self.sampler.is_none() {
+        if what.is_empty() {
+            return Ok(());
+        }
+        if what.get(PROMPT).is_some() && self.sampler.is_none() {
             return self.note(super::serve::NO_SAMPLES, emit);
         }
         if let Err(problem) = allowed(&what, &self.config, &self.tokenizer, self.sampler.as_ref()) {
             return self.note(&format!("nothing was changed: {problem}"), emit);
         }
         // The steps that led to a rollback are replayed from the checkpoint before them, and must not be replayed with this.
-        if what.lr.is_some()
-            && self.rolled_back
+        if self.rolled_back
+            && what.values().any(|(setting, _)| setting.name != PROMPT)
             && let Err(error) = self.save(false, emit).await
         {
             return self.note(&format!("nothing was changed, since the run could not be saved before: {error}"), emit);
@@ -48,7 +64,6 @@ impl Trainer {
             return self.note(&format!("nothing was changed, since it could not be written down: {error}"), emit);
         }
         self.changes = changes;
-        let said = what.lr.map(|lr| format!("lr is {lr}")).into_iter().chain(what.sample_prompt.map(|text| format!("sample_prompt is {text:?}")));
-        self.note(&format!("from step {step} on, {}", said.collect::<Vec<_>>().join(", ")), emit)
+        self.note(&format!("from step {step} on, {}", what.values().map(told).collect::<Vec<_>>().join(", ")), emit)
     }
 }

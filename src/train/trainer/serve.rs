@@ -4,7 +4,6 @@
 use super::{Emit, TrainError, Trainer};
 use crate::model::{ModelError, snapshot};
 use crate::platform::{self, Clock};
-use crate::train::changes::Changed;
 use crate::train::event::TrainEvent;
 use crate::train::orders::{Order, Orders};
 use std::sync::Arc;
@@ -46,8 +45,7 @@ impl Trainer {
             Order::Save => self.save_asked(emit).await,
             Order::Sample if self.sampler.is_none() => self.note(NO_SAMPLES, emit),
             Order::Sample => self.sample(self.state.step + 1, emit).await,
-            Order::Rate { lr } => self.change(Changed { lr: Some(lr), ..Changed::default() }, emit).await,
-            Order::Prompt { text } => self.change(Changed { sample_prompt: Some(text), ..Changed::default() }, emit).await,
+            Order::Change { what } => self.change(what, emit).await,
             Order::Snapshot => self.snapshot(emit).await,
         }
     }

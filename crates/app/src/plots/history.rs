@@ -1,7 +1,7 @@
 //! Everything that is drawn of one run, kept up as its steps arrive.
 
 use super::heat::Heat;
-use signet::runner::{Curve, Metrics, QUANTITIES, QUANTITY_COUNT};
+use signet::runner::{Curve, Metrics, QUANTITIES, QUANTITY_COUNT, SettingValue};
 
 /// Something that happened at a step, marked on all plots.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,17 @@ impl History {
         self.marks.push(Mark { step, text: text.into() });
     }
 
+    /// Marks a step with the settings that changed there, if any did.
+    pub fn mark_changes(&mut self, metrics: &Metrics) {
+        let Some(changed) = &metrics.changed else { return };
+        let told = changed.values().map(|(setting, value)| match (setting.label.to_lowercase(), value) {
+            (label, SettingValue::Text(_)) => label,
+            (label, SettingValue::Real(value)) => format!("{label} {value}"),
+            (label, value) => format!("{label} {value}"),
+        });
+        self.mark(metrics.step, format!("changed: {}", told.collect::<Vec<_>>().join(", ")));
+    }
+
     /// The curve of a quantity, by its place in [`QUANTITIES`].
     pub fn curve(&self, quantity: usize) -> &Curve {
         &self.curves[quantity]
@@ -82,6 +93,15 @@ mod tests {
         for (place, row) in QUANTITIES.iter().enumerate() {
             assert_eq!(history.curve(place).len(), usize::from(row.curve), "{}", row.name);
         }
+    }
+
+    #[test]
+    fn changed_settings_are_marked_where_they_hold() {
+        let mut history = History::default();
+        let line = r#"{"lr": 0.0001, "sample_prompt": "hi"}"#;
+        history.mark_changes(&metrics(4));
+        history.mark_changes(&Metrics { changed: serde_json::from_str(line).unwrap(), ..metrics(5) });
+        assert_eq!(history.marks, [Mark { step: 5, text: "changed: learning rate 0.0001, sample prompt".into() }]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Runs that were chosen: their curves on the same axes, and their settings side by side.
 
-use super::super::plots::{History, Line, Panel, View, number, palette};
+use super::super::plots::{History, Line, Panel, View, palette};
 use super::super::shared::Shared;
 use super::rows::plural;
 use super::{RunsTab, name};
@@ -52,9 +52,7 @@ impl Chosen {
             if !metrics.taken {
                 self.history.mark(metrics.step, "the guard did not take this step");
             }
-            if let Some(lr) = metrics.changed.as_ref().and_then(|changed| changed.lr) {
-                self.history.mark(metrics.step, format!("learning rate set to {}", number(lr)));
-            }
+            self.history.mark_changes(&metrics);
         }
         if let Some(line) = broken.last() {
             self.problem = Some(format!("left out: {line}"));

@@ -178,11 +178,7 @@ impl Live {
 
     /// A step, of this session or an earlier one.
     pub(super) fn recorded(&mut self, metrics: &Metrics) {
-        if let Some(changed) = &metrics.changed {
-            let rate = changed.lr.map(|lr| format!("learning rate {lr}"));
-            let prompt = changed.sample_prompt.as_ref().map(|_| "sample prompt".to_string());
-            self.history.mark(metrics.step, format!("changed: {}", rate.into_iter().chain(prompt).collect::<Vec<_>>().join(", ")));
-        }
+        self.history.mark_changes(metrics);
         self.history.push(metrics);
     }
 

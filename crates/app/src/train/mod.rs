@@ -35,7 +35,7 @@ use eframe::egui::{Key, KeyboardShortcut, Modifiers, Panel, ScrollArea, Ui};
 use form::FormPanel;
 use last::LastRun;
 use live::{Live, Phase};
-use signet::runner::{Command, Event, Order, Reply, TrainRequest, Tuning, Wake, Worker};
+use signet::runner::{Changed, Command, Event, Order, Reply, TrainRequest, Tuning, Wake, Worker};
 use std::path::PathBuf;
 
 /// Narrower windows show the form or the run, not both.
@@ -212,8 +212,8 @@ impl TrainTab {
             Press::StepOnce => self.order(Order::StepOnce),
             Press::Save => self.order(Order::Save),
             Press::Sample => self.order(Order::Sample),
-            Press::Rate(lr) => self.order(Order::Rate { lr }),
-            Press::Prompt(text) => self.order(Order::Prompt { text }),
+            Press::Rate(lr) => self.order(Order::Change { what: Changed::new("lr", lr) }),
+            Press::Prompt(text) => self.order(Order::Change { what: Changed::new("sample_prompt", text) }),
         }
     }
 
