@@ -63,8 +63,49 @@ fn default_theta() -> f64 {
 #[error("model configuration: {0}")]
 pub struct ConfigError(pub String);
 
-/// Sizes that Signet knows by name. `tiny` is the embedded default's.
-pub const PRESETS: [&str; 6] = ["tiny", "5M", "130M", "1.3B", "7B", "13B"];
+/// A size that Signet knows by name.
+struct Preset {
+    name: &'static str,
+    /// For a person who chooses among them: blocks and width first.
+    about: &'static str,
+    layers: usize,
+    width: usize,
+    feed_forward: usize,
+    heads: usize,
+    context: usize,
+}
+
+/// The sizes, smallest first. `tiny` is the embedded default's.
+const SIZES: [Preset; 6] = [
+    Preset { name: "tiny", about: "4 blocks of width 192: minutes on a CPU", layers: 4, width: 192, feed_forward: 512, heads: 6, context: 512 },
+    Preset { name: "5M", about: "4 blocks of width 256", layers: 4, width: 256, feed_forward: 688, heads: 4, context: 512 },
+    Preset { name: "130M", about: "12 blocks of width 768", layers: 12, width: 768, feed_forward: 2048, heads: 12, context: 2048 },
+    Preset { name: "1.3B", about: "24 blocks of width 2048", layers: 24, width: 2048, feed_forward: 5632, heads: 32, context: 2048 },
+    Preset { name: "7B", about: "32 blocks of width 4096", layers: 32, width: 4096, feed_forward: 11008, heads: 32, context: 2048 },
+    Preset { name: "13B", about: "40 blocks of width 5120", layers: 40, width: 5120, feed_forward: 13824, heads: 40, context: 2048 },
+];
+
+/// The names of sizes with what they are, as a form offers them.
+pub const PRESET_CHOICES: [(&str, &str); SIZES.len()] = {
+    let mut choices = [("", ""); SIZES.len()];
+    let mut n = 0;
+    while n < choices.len() {
+        choices[n] = (SIZES[n].name, SIZES[n].about);
+        n += 1;
+    }
+    choices
+};
+
+/// The names of sizes.
+pub const PRESETS: [&str; SIZES.len()] = {
+    let mut names = [""; SIZES.len()];
+    let mut n = 0;
+    while n < names.len() {
+        names[n] = SIZES[n].name;
+        n += 1;
+    }
+    names
+};
 
 /// Public models that are used as teachers, whose shape Signet knows by name.
 pub const TEACHERS: [&str; 4] = ["SmolLM2-135M", "SmolLM2-360M", "TinyLlama-1.1B", "LLaMA2-7B"];
@@ -99,15 +140,9 @@ impl LlamaConfig {
 
     /// A size by its name, with this vocabulary (the teacher's, never the preset's).
     pub fn preset(name: &str, vocab_size: usize) -> Result<Self, ConfigError> {
-        // Layers, width, feed-forward, heads, context.
-        let (layers, width, feed_forward, heads, context) = match name {
-            "tiny" => (4, 192, 512, 6, 512),
-            "5M" => (4, 256, 688, 4, 512),
-            "130M" => (12, 768, 2048, 12, 2048),
-            "1.3B" => (24, 2048, 5632, 32, 2048),
-            "7B" => (32, 4096, 11008, 32, 2048),
-            "13B" => (40, 5120, 13824, 40, 2048),
-            _ => return Err(ConfigError(format!("no preset is called {name:?}; there are {}", PRESETS.join(", ")))),
+        let preset = SIZES.iter().find(|preset| preset.name == name);
+        let Some(&Preset { layers, width, feed_forward, heads, context, .. }) = preset else {
+            return Err(ConfigError(format!("no preset is called {name:?}; there are {}", PRESETS.join(", "))));
         };
         Ok(Self {
             model_type: default_type(),
@@ -159,5 +194,18 @@ impl LlamaConfig {
         let width = self.head_dim();
         let plain = (0..width / 2).map(|j| self.rope_theta.powf(-2.0 * j as f64 / width as f64));
         plain.enumerate().map(|(j, frequency)| self.rope_scaling.as_ref().map_or(frequency, |scaling| scaling.scaled(j, frequency))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_preset_is_what_its_words_say() {
+        for (name, about) in PRESET_CHOICES {
+            let LlamaConfig { num_hidden_layers, hidden_size, .. } = LlamaConfig::preset(name, 4096).unwrap();
+            assert_eq!(about.split(':').next().unwrap(), format!("{num_hidden_layers} blocks of width {hidden_size}"), "{name}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use super::SettingGroup::{Batch, Evaluation, Guard, Memory, Model, Optimizer, Sc
 use super::SettingKind::{Choice, Flag, Named, Path, Paths, PowerOfTwo, Real, Text, Whole};
 use super::value::Field;
 use super::{NONE, Setting, Words};
+use crate::model::PRESET_CHOICES;
 use crate::ops::{DIVERGENCE_CHOICES, DIVERGENCE_HELP};
 
 /// Most optimizer steps, and most steps between two of anything.
@@ -12,14 +13,7 @@ const STEPS: u64 = 1 << 40;
 /// The largest whole number of TOML.
 const LARGEST: u64 = i64::MAX as u64;
 
-const MODELS: Words = &[
-    ("tiny", "4 blocks of width 192: minutes on a CPU"),
-    ("5M", "4 blocks of width 256"),
-    ("130M", "12 blocks of width 768"),
-    ("1.3B", "24 blocks of width 2048"),
-    ("7B", "32 blocks of width 4096"),
-    ("13B", "40 blocks of width 5120"),
-];
+const MODELS: Words = &PRESET_CHOICES;
 const TEACHERS: Words = &[("embedded", "part of the program"), (NONE, "no teacher: next-token loss alone")];
 const TOKENIZERS: Words = &[("embedded", "the teacher's, or that of the program")];
 const HELD_OUT: Words = &[(NONE, "a share of the text")];

@@ -74,6 +74,11 @@ fn a_row_says_what_it_is_in_a_line_and_has_a_place_and_an_option_of_its_own() {
 }
 
 #[test]
+fn the_help_of_the_model_names_every_preset() {
+    assert!(setting("model").unwrap().option_help.starts_with(&format!("{}, or ", crate::model::PRESETS.join(", "))));
+}
+
+#[test]
 fn what_is_shown_is_what_is_parsed() {
     for setting in SETTINGS {
         for value in [setting.default(), other(setting)] {
