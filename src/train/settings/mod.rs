@@ -122,9 +122,9 @@ pub struct Setting {
     pub place: u8,
     /// Its label in the form.
     pub label: &'static str,
-    /// A line of help.
+    /// A line of help: in the form, in docs/settings.md, and of its option.
     pub help: &'static str,
-    /// The help of its option.
+    /// The help of its option, where that needs other words.
     pub option_help: &'static str,
     /// The placeholder of its value in the help of its option; none for its name.
     pub value_name: Option<&'static str>,
