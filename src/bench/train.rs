@@ -58,9 +58,20 @@ pub struct TrainBenchReport {
     pub kernels: Vec<KernelRow>,
 }
 
+fn is_small(size: &str) -> bool {
+    matches!(size, "tiny" | "5M")
+}
+
 /// Vocabulary of a benchmarked size: FBI-LLM's, and a small one for small models.
 pub fn vocabulary(size: &str) -> usize {
-    if matches!(size, "tiny" | "5M") { 4096 } else { 32_000 }
+    if is_small(size) { 4096 } else { 32_000 }
+}
+
+impl TrainBench {
+    /// Sequences in a step of a size, where no other number is asked for.
+    pub fn usual_batch(size: &str) -> usize {
+        if is_small(size) { 4 } else { 1 }
+    }
 }
 
 /// Times training steps; `progress(done, of)` is told after each.

@@ -1,6 +1,7 @@
 //! `signet bench`.
 
 use super::choice;
+use super::options::DeviceOption;
 use super::output::{self, put, size};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
@@ -22,9 +23,8 @@ pub(super) enum Bench {
 /// Measure what a dependent dispatch costs: the least time that a token or a step takes for each.
 #[derive(Args)]
 pub(super) struct Dispatch {
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    at: DeviceOption,
     /// The figure as one JSON object.
     #[arg(long)]
     json: bool,
@@ -74,9 +74,8 @@ pub(super) struct Train {
     /// Compute activations again instead of holding them.
     #[arg(long)]
     recompute: bool,
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    at: DeviceOption,
     /// The figures as one JSON object.
     #[arg(long)]
     json: bool,
@@ -85,9 +84,8 @@ pub(super) struct Train {
 /// Time matrix products at a model's shapes: dense in f32 and f16, and on signs.
 #[derive(Args)]
 pub(super) struct Matmul {
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    at: DeviceOption,
     /// One JSON object per product.
     #[arg(long)]
     json: bool,
@@ -111,9 +109,8 @@ pub(super) struct Decode {
     /// Time each kernel on a GPU, too, against what the device was measured to do.
     #[arg(long)]
     kernels: bool,
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    at: DeviceOption,
     /// The figures as one JSON object.
     #[arg(long)]
     json: bool,
@@ -143,9 +140,8 @@ impl App {
 
 impl Train {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, batch, seq, steps, teacher_storage, moments, recompute, kernels, device, json } = self;
-        let small = matches!(size.as_str(), "tiny" | "5M");
-        let batch = batch.unwrap_or(if small { 4 } else { 1 });
+        let Self { size, batch, seq, steps, teacher_storage, moments, recompute, kernels, at: DeviceOption { device }, json } = self;
+        let batch = batch.unwrap_or(TrainBench::usual_batch(&size));
         let bench = TrainBench { batch, size, seq, steps, teacher_storage, moments, recompute, kernels };
         runner.run(Command::BenchTrain { bench, device }, &mut |event| match &event {
             Event::Progress { done, of, .. } if !json => output::note(&format!("step {done} of {of}")),
@@ -175,7 +171,7 @@ impl Train {
 
 impl Matmul {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { device, json } = self;
+        let Self { at: DeviceOption { device }, json } = self;
         runner.run(Command::BenchMatmul { device }, &mut |event| match &event {
             Event::BenchMatmul(_) if json => output::put_json(&event),
             Event::BenchMatmul(MatmulReport { kind, variant, shape: [tokens, inputs, outputs], gflops }) => {
@@ -192,7 +188,7 @@ impl Matmul {
 
 impl Decode {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { size, prompt, tokens, packed_only, kernels, device, json } = self;
+        let Self { size, prompt, tokens, packed_only, kernels, at: DeviceOption { device }, json } = self;
         let bench = DecodeBench { size, prompt, tokens, dense: !packed_only, kernels };
         let mut told = String::new();
         runner.run(Command::BenchDecode { bench, device }, &mut |event| match &event {
@@ -235,7 +231,7 @@ fn print(report: &DecodeReport) {
 
 impl Dispatch {
     fn run(self, runner: &mut Runner) -> Result<()> {
-        runner.run(Command::BenchDispatch { device: self.device }, &mut |event| match &event {
+        runner.run(Command::BenchDispatch { device: self.at.device }, &mut |event| match &event {
             Event::BenchDispatch { .. } if self.json => output::put_json(&event),
             Event::BenchDispatch { device, seconds } => put(&format!("a dependent dispatch costs {:.2} µs on {device}\n", 1e6 * seconds)),
             _ => {}

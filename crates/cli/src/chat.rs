@@ -1,6 +1,7 @@
 //! `signet chat`.
 
-use super::output::{self, PlanOptions, SamplingOptions, put};
+use super::options::{DeviceOption, ModelOptions, PlanOptions, SamplingOptions};
+use super::output::{self, put};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use signet::runner::{ChatRequest, Command, Event, Runner};
@@ -12,15 +13,11 @@ const LONGEST: u64 = 64 << 20;
 /// Talk with a model: a line is a message. /reset forgets what was said, /quit leaves; Ctrl-C stops a reply.
 #[derive(Args)]
 pub(super) struct Chat {
-    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
-    #[arg(default_value = "embedded")]
-    model: String,
     /// What the system says first, if the model's template knows it.
     #[arg(long)]
     system: Option<String>,
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    of: ModelOptions,
     /// Tokens the conversation may have before its oldest turns are dropped; the model's context, but 4096 at most.
     #[arg(long)]
     context: Option<usize>,
@@ -38,10 +35,11 @@ pub(super) struct Chat {
 
 impl Chat {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { model, system, device, context, json, verbose, plan, sampling } = self;
+        let Self { of, system, context, json, verbose, plan, sampling } = self;
         if plan.plan {
-            return plan.print(model, device, context, json, runner);
+            return plan.print(of, context, json, runner);
         }
+        let ModelOptions { model, at: DeviceOption { device } } = of;
         let request = ChatRequest { model, snapshot: None, teacher: None, device, context, system, request: sampling.request() };
         let person = std::io::stdin().is_terminal();
         let mut show = |event: Event| match &event {

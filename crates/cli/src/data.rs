@@ -1,7 +1,7 @@
 //! `signet data`.
 
 use super::output::{self, put, size};
-use super::settings::{Name, SettingOptions, Taken};
+use super::settings::{FileAndOptions, Name, OF_TEXT, Taken, TakenOver};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -12,15 +12,14 @@ use std::path::PathBuf;
 struct OfData;
 
 impl Taken for OfData {
-    const SOME: Option<&'static [Name]> = Some(&[
-        ("teacher", Some("The teacher, whose tokenizer and chat template are used: embedded, none, or a model directory")),
-        ("tokenizer", None),
-        ("field", None),
-        ("held_out_share", None),
-        ("held_out", None),
-        ("shuffle", None),
-        ("seq", None),
+    const SOME: Option<&'static [&'static [Name]]> = Some(&[
+        &[("teacher", Some("The teacher, whose tokenizer and chat template are used: embedded, none, or a model directory")), ("tokenizer", None)],
+        OF_TEXT,
     ]);
+}
+
+impl TakenOver for OfData {
+    const FILE: &'static str = "Settings from a TOML file; options given here come on top";
 }
 
 /// Look at a text as a run would read it: documents, tokens, what is held out, and the first rows. It is tokenized if it was not.
@@ -28,11 +27,8 @@ impl Taken for OfData {
 pub(super) struct Data {
     /// Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any.
     files: Vec<PathBuf>,
-    /// Settings from a TOML file; options given here come on top.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     #[command(flatten)]
-    settings: SettingOptions<OfData>,
+    settings: FileAndOptions<OfData>,
     /// Documents to show.
     #[arg(long, default_value_t = 3)]
     rows: usize,
@@ -58,14 +54,10 @@ impl Data {
     }
 
     fn settings(&self) -> Result<TrainConfig> {
-        let mut config = match &self.config {
-            Some(path) => runner::settings(path)?,
-            None => TrainConfig::default(),
-        };
+        let mut config = self.settings.settings()?;
         if !self.files.is_empty() {
             config.data = self.files.clone();
         }
-        self.settings.set(&mut config);
         if self.settings.has("teacher") {
             // Nothing is trained: a text can be looked at without a teacher.
             config.loss = runner::Loss::Ar;

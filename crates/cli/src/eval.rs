@@ -1,6 +1,7 @@
 //! `signet eval`.
 
 use super::choice;
+use super::options::ModelOptions;
 use super::output::{self, put};
 use anyhow::{Result, bail};
 use clap::{ArgGroup, Args};
@@ -12,9 +13,6 @@ use std::path::PathBuf;
 #[derive(Args)]
 #[command(group = ArgGroup::new("what").args(["perplexity", "task"]).required(true).multiple(true))]
 pub(super) struct Eval {
-    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
-    #[arg(default_value = "embedded")]
-    model: String,
     /// Perplexity on this text (plain or JSON lines, also as .gz or .zst), by FBI-LLM's protocol: windows that do not overlap.
     #[arg(long, value_name = "FILE")]
     perplexity: Option<PathBuf>,
@@ -48,9 +46,8 @@ pub(super) struct Eval {
     /// How its matrices are kept on the device: f32, f16, or q8 (8-bit blocks); without it, as the file has them.
     #[arg(long, value_parser = choice::<MatrixStorage>)]
     storage: Option<MatrixStorage>,
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    of: ModelOptions,
     /// The figures as one JSON object.
     #[arg(long)]
     json: bool,
@@ -102,8 +99,8 @@ impl Eval {
             }
         }
         Ok(EvalRequest {
-            model: self.model,
-            device: self.device,
+            model: self.of.model,
+            device: self.of.at.device,
             storage: self.storage,
             perplexity: self.perplexity,
             window: self.window,

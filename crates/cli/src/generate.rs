@@ -1,6 +1,7 @@
 //! `signet generate`.
 
-use super::output::{self, PlanOptions, SamplingOptions, put};
+use super::options::{DeviceOption, ModelOptions, PlanOptions, SamplingOptions};
+use super::output::{self, put};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use signet::runner::{Command, Event, GenerateRequest, Runner};
@@ -12,15 +13,11 @@ const LONGEST: u64 = 64 << 20;
 /// Continue a text.
 #[derive(Args)]
 pub(super) struct Generate {
-    /// embedded, a packed or GGUF file, a model directory, a run's directory, or a name on Hugging Face (owner/name).
-    #[arg(default_value = "embedded")]
-    model: String,
     /// The text to continue; standard input without it.
     #[arg(long, short)]
     prompt: Option<String>,
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    of: ModelOptions,
     /// Tokens that prompt and continuation may have; the model's context, but 4096 at most.
     #[arg(long)]
     context: Option<usize>,
@@ -35,10 +32,11 @@ pub(super) struct Generate {
 
 impl Generate {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { model, prompt, device, context, json, plan, sampling } = self;
+        let Self { of, prompt, context, json, plan, sampling } = self;
         if plan.plan {
-            return plan.print(model, device, context, json, runner);
+            return plan.print(of, context, json, runner);
         }
+        let ModelOptions { model, at: DeviceOption { device } } = of;
         let prompt = match prompt {
             Some(prompt) => prompt,
             None => piped()?,

@@ -1,5 +1,6 @@
 //! `signet landscape`.
 
+use super::options::DeviceOption;
 use super::output::{self, put};
 use anyhow::Result;
 use clap::Args;
@@ -33,9 +34,8 @@ pub(super) struct Landscape {
     /// Windows measured at each point.
     #[arg(long, default_value_t = 8)]
     windows: usize,
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    #[command(flatten)]
+    at: DeviceOption,
     /// One JSON object per event.
     #[arg(long)]
     json: bool,
@@ -43,11 +43,11 @@ pub(super) struct Landscape {
 
 impl Landscape {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let Self { model, out, text, points, range, seed, window, windows, device, json } = self;
+        let Self { model, out, text, points, range, seed, window, windows, at, json } = self;
         let grid = Grid { points, range, seed };
         let style = ProgressStyle::with_template("{bar:24} {msg}, {per_sec}, eta {eta}").expect("a fixed template");
         let bar = ProgressBar::new(0).with_style(style);
-        let request = LandscapeRequest { model, text, window, windows, grid, device, out };
+        let request = LandscapeRequest { model, text, window, windows, grid, device: at.device, out };
         let result = runner.run(Command::Landscape(Box::new(request)), &mut |event| match &event {
             _ if json => output::put_json(&event),
             Event::Note { text } => output::note(text),

@@ -17,6 +17,7 @@ mod export;
 mod generate;
 mod inspect;
 mod landscape;
+mod options;
 mod output;
 mod pack;
 mod settings;

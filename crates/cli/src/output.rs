@@ -1,9 +1,8 @@
-//! Writing to the terminal, and options that several commands share.
+//! Writing to the terminal.
 
 pub(super) use super::terminal::{note, put, put_line};
-use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use signet::runner::{Command, Event, GenerateReport, PlanModelRequest, PlanReport, Request, Runner, Sampling};
+use signet::runner::{Event, GenerateReport, PlanReport};
 use std::sync::Mutex;
 
 /// An event as a line of JSON.
@@ -110,65 +109,4 @@ pub(super) fn summary(report: &GenerateReport) -> String {
     format!(
         "{tokens} tokens, {tokens_per_second:.1} a second, the first after {first_token_seconds:.2} s; prompt {prompt_tokens}, {cached_tokens} of it cached; {stopped}"
     )
-}
-
-/// Asking what memory a model takes.
-#[derive(Args)]
-pub(super) struct PlanOptions {
-    /// Only say what memory the model would take, part by part. MODEL may be a size then (130M, 1.3B, 7B, 13B), taken as packed.
-    #[arg(long)]
-    pub(super) plan: bool,
-    /// With --plan: memory to compare with (8GB), in the place of what the device says it has.
-    #[arg(long, requires = "plan", value_name = "SIZE", value_parser = bytes)]
-    memory: Option<u64>,
-}
-
-impl PlanOptions {
-    /// Prints the plan.
-    pub(super) fn print(self, model: String, device: String, context: Option<usize>, json: bool, runner: &mut Runner) -> anyhow::Result<()> {
-        let request = PlanModelRequest { model, device, context, memory: self.memory };
-        runner.run(Command::PlanModel(request), &mut |event| match &event {
-            event if json => put_json(event),
-            Event::Planned(report) => plan(report),
-            _ => {}
-        })
-    }
-}
-
-/// How tokens are chosen.
-#[derive(Args)]
-pub(super) struct SamplingOptions {
-    /// Divides the logits; 0 takes the likeliest token.
-    #[arg(long, default_value_t = Sampling::default().temperature)]
-    temperature: f64,
-    /// Only the k likeliest tokens; 0 for all.
-    #[arg(long, default_value_t = Sampling::default().top_k)]
-    top_k: usize,
-    /// Only the likeliest tokens that together have this probability.
-    #[arg(long, default_value_t = Sampling::default().top_p)]
-    top_p: f64,
-    /// Only tokens with this share of the likeliest one's probability.
-    #[arg(long, default_value_t = Sampling::default().min_p)]
-    min_p: f64,
-    /// Makes tokens already seen less likely; 1 for no effect.
-    #[arg(long, default_value_t = Sampling::default().repetition_penalty)]
-    repetition_penalty: f64,
-    /// Decides the draws.
-    #[arg(long, default_value_t = 0)]
-    seed: u64,
-    /// Most tokens to generate.
-    #[arg(long, default_value_t = Request::default().max_tokens)]
-    max_tokens: usize,
-    /// Text that ends the generation; may be given several times.
-    #[arg(long)]
-    stop: Vec<String>,
-}
-
-impl SamplingOptions {
-    /// The request they make.
-    pub(super) fn request(self) -> Request {
-        let Self { temperature, top_k, top_p, min_p, repetition_penalty, seed, max_tokens, stop } = self;
-        let sampling = Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed };
-        Request { max_tokens, sampling, stop_tokens: Vec::new(), stop_strings: stop }
-    }
 }

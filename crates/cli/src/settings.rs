@@ -1,7 +1,7 @@
 //! Options made from the table of settings: all of them for `train`, some for commands that only read text.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
-use signet::runner::{SETTINGS, Setting, SettingKind, SettingValue, TrainConfig, setting};
+use signet::runner::{self, SETTINGS, Setting, SettingKind, SettingValue, TrainConfig, setting};
 use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -11,15 +11,50 @@ pub(super) type Name = (&'static str, Option<&'static str>);
 
 /// The settings that a command takes as options.
 pub(super) trait Taken {
-    /// Their names, in the order of the help; none for all settings.
-    const SOME: Option<&'static [Name]>;
+    /// Their names, in the order of the help, in parts that commands share; none for all settings.
+    const SOME: Option<&'static [&'static [Name]]>;
+}
+
+/// The settings by which a text is read and split.
+pub(super) const OF_TEXT: &[Name] = &[("field", None), ("held_out_share", None), ("held_out", None), ("shuffle", None), ("seq", None)];
+
+/// Settings that a command takes as options, over those of a file.
+pub(super) trait TakenOver: Taken {
+    /// The help of `--config`, which names the file.
+    const FILE: &'static str;
+}
+
+/// Options for a file of settings, and for settings that come on top of it.
+#[derive(Args)]
+pub(super) struct FileAndOptions<T: TakenOver> {
+    #[arg(long, value_name = "FILE", help = T::FILE)]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    options: SettingOptions<T>,
+}
+
+impl<T: TakenOver> FileAndOptions<T> {
+    /// The settings; what is not given is as by default.
+    pub(super) fn settings(&self) -> anyhow::Result<TrainConfig> {
+        let mut config = match &self.config {
+            Some(path) => runner::settings(path)?,
+            None => TrainConfig::default(),
+        };
+        self.options.set(&mut config);
+        Ok(config)
+    }
+
+    /// Returns true if an option was given.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.options.has(name)
+    }
 }
 
 /// All settings.
 pub(super) struct All;
 
 impl Taken for All {
-    const SOME: Option<&'static [Name]> = None;
+    const SOME: Option<&'static [&'static [Name]]> = None;
 }
 
 /// Options for settings; one that is not given stays as it is.
@@ -35,7 +70,8 @@ impl<T: Taken> SettingOptions<T> {
             let setting = setting(name).expect("commands name settings of the table");
             (setting, help.unwrap_or(setting.option_help))
         };
-        T::SOME.map_or_else(|| SETTINGS.iter().map(|setting| (setting, setting.option_help)).collect(), |some| some.iter().map(row).collect())
+        T::SOME
+            .map_or_else(|| SETTINGS.iter().map(|setting| (setting, setting.option_help)).collect(), |some| some.iter().copied().flatten().map(row).collect())
     }
 
     /// Returns true if any was given.

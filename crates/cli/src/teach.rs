@@ -1,28 +1,31 @@
 //! `signet teach`.
 
+use super::options::DeviceOption;
 use super::output::{self, put_json};
-use super::settings::{Name, SettingOptions, Taken};
+use super::settings::{FileAndOptions, Name, OF_TEXT, Taken, TakenOver};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use signet::runner::{self, Command, Event, Runner, TeachRequest, TrainConfig};
+use signet::runner::{self, Command, Event, Runner, TeachRequest};
 use std::path::PathBuf;
 
 /// The settings that `teach` takes as options.
 struct OfTeach;
 
 impl Taken for OfTeach {
-    const SOME: Option<&'static [Name]> = Some(&[
-        ("teacher", Some("The teacher: embedded, a model directory, or its name on Hugging Face (owner/name)")),
-        ("tokenizer", None),
-        ("data", Some("Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any")),
-        ("field", None),
-        ("held_out_share", None),
-        ("held_out", None),
-        ("shuffle", None),
-        ("seq", None),
-        ("temperature", Some("Temperature of the distillation")),
+    const SOME: Option<&'static [&'static [Name]]> = Some(&[
+        &[
+            ("teacher", Some("The teacher: embedded, a model directory, or its name on Hugging Face (owner/name)")),
+            ("tokenizer", None),
+            ("data", Some("Files of text, plain or JSON lines, also as .gz or .zst, or patterns such as 'books/*.txt'; the embedded corpus without any")),
+        ],
+        OF_TEXT,
+        &[("temperature", Some("Temperature of the distillation"))],
     ]);
+}
+
+impl TakenOver for OfTeach {
+    const FILE: &'static str = "Settings of the runs it is for, from a TOML file; options given here come on top";
 }
 
 /// Keep a teacher's likeliest tokens for every position of a text, so that `train --teacher-cache`
@@ -35,14 +38,10 @@ pub(super) struct Teach {
     /// Tokens kept at each position, at most 256; all others become one bucket.
     #[arg(long, default_value_t = 32)]
     top: usize,
-    /// Settings of the runs it is for, from a TOML file; options given here come on top.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     #[command(flatten)]
-    settings: SettingOptions<OfTeach>,
-    /// Where it is computed: auto, cpu, or an adapter's name or index.
-    #[arg(long, default_value = "auto")]
-    device: String,
+    settings: FileAndOptions<OfTeach>,
+    #[command(flatten)]
+    at: DeviceOption,
     /// One JSON object per event instead of a progress bar.
     #[arg(long)]
     json: bool,
@@ -50,8 +49,8 @@ pub(super) struct Teach {
 
 impl Teach {
     pub(super) fn run(self, runner: &mut Runner) -> Result<()> {
-        let config = self.settings()?;
-        let request = TeachRequest { out: self.out.clone(), top: self.top, config, device: self.device.clone() };
+        let config = self.settings.settings()?;
+        let request = TeachRequest { out: self.out.clone(), top: self.top, config, device: self.at.device.clone() };
         let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template"));
         let result = runner.run(Command::Teach(Box::new(request)), &mut |event| match &event {
             _ if self.json => put_json(&event),
@@ -73,14 +72,5 @@ impl Teach {
         });
         bar.finish_and_clear();
         result
-    }
-
-    fn settings(&self) -> Result<TrainConfig> {
-        let mut config = match &self.config {
-            Some(path) => runner::settings(path)?,
-            None => TrainConfig::default(),
-        };
-        self.settings.set(&mut config);
-        Ok(config)
     }
 }

@@ -50,7 +50,7 @@ impl Benchmark {
             Kind::Dispatches => Command::BenchDispatch { device },
             Kind::Decoding => Command::BenchDecode { bench: DecodeBench { size, prompt: 64, tokens: 64, dense: self.size < 3, kernels: false }, device },
             Kind::Training => {
-                let batch = if self.size < 2 { 4 } else { 1 };
+                let batch = TrainBench::usual_batch(&size);
                 let (teacher_storage, moments) = (MatrixStorage::F16, Moments::F32);
                 let bench = TrainBench { size, batch, seq: 256, steps: 6, teacher_storage, moments, kernels: false, recompute: false };
                 Command::BenchTrain { bench, device }
