@@ -7,7 +7,7 @@ use serde::Deserialize;
 use signet::device::{Checks, Gpu, adapters};
 use signet::graph::{Class, Home, Machine, Spec, Tape};
 use signet::ops::{Distill, DistillTop, Divergence, FUSIONS, Objective, TERMS, Term};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use std::sync::Arc;
 
@@ -50,6 +50,20 @@ impl Golden {
         self.measures.iter().map(of).collect()
     }
 
+    /// Refuses figures that no term is compared with, and cells of the loss that none is compared in.
+    fn covers(&self) {
+        let columns: BTreeSet<usize> = Term::ALL.into_iter().map(Term::index).collect();
+        assert!(columns.into_iter().eq(0..TERMS), "a column of the loss has no term, or two");
+        let names: BTreeSet<&str> = Term::ALL.into_iter().map(Term::name).collect();
+        assert_eq!(self.measures.len(), self.rows);
+        for row in &self.measures {
+            assert_eq!(row.keys().map(String::as_str).collect::<BTreeSet<_>>(), names, "losses.json measures other terms");
+        }
+        for case in &self.cases {
+            assert_eq!((case.rows.len(), case.gradient.len()), (self.rows, self.student.len()), "losses.json lacks cells");
+        }
+    }
+
     /// Terms and logits after the loss; `kept` are ids and shares of a cached teacher.
     fn run(&self, machine: &mut Machine, objective: Objective, gradient: bool, kept: Option<(&[u32], &[f32])>) -> (Vec<f32>, Vec<f32>) {
         let mut tape = Tape::new();
@@ -83,8 +97,10 @@ impl Golden {
     }
 
     fn check(&self, machine: &mut Machine) {
+        self.covers();
         let (terms, after) = self.run(machine, Objective::AD, false, None);
         assert_eq!(after, self.student, "logits change without a gradient");
+        assert_eq!(terms.len(), self.rows * TERMS, "a cell for each term of each row");
         for term in Term::ALL {
             let got: Vec<f32> = terms.chunks(TERMS).map(|terms| terms[term.index()]).collect();
             near(term.title(), &got, &self.term(term));

@@ -2,7 +2,7 @@
 //! the settings that it makes.
 
 use serde::{Deserialize, Serialize};
-use signet::runner::{SETTINGS, Setting, SettingError, SettingKind, TrainConfig, setting};
+use signet::runner::{SETTINGS, Setting, SettingError, SettingKind, SettingValue, TrainConfig, setting};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -89,9 +89,13 @@ impl Form {
     }
 }
 
-/// Sets a setting to what was typed; an error says why it cannot be that. Whole numbers have fewer bits in a page.
+/// Sets a setting to what was typed; an error says why it cannot be that.
 fn put(config: &mut TrainConfig, field: &Setting, typed: &str) -> Result<(), String> {
-    let value = field.parse(typed)?;
+    hold(config, field, field.parse(typed)?)
+}
+
+/// Sets a setting to a value that may be more than it holds: whole numbers have fewer bits in a page.
+fn hold(config: &mut TrainConfig, field: &Setting, value: SettingValue) -> Result<(), String> {
     field.set(config, value.clone()).map_err(|problem| format!("it cannot be {value}: {problem}"))
 }
 
@@ -140,13 +144,18 @@ mod tests {
 
     #[test]
     fn a_value_that_no_setting_can_hold_is_refused_alone() {
-        // As 5000000000 of 32 bits in a page: of a wrong type here.
-        let [seed, window] = ["seed", "guard.window"].map(|name| setting(name).unwrap());
-        let text = signet::runner::SettingValue::Text("many".into());
-        assert!(seed.set(&mut TrainConfig::default(), text).unwrap_err().contains("many"));
+        let [batch, window] = ["batch", "guard.window"].map(|name| setting(name).unwrap());
         let mut config = TrainConfig::default();
+        assert_eq!((put(&mut config, batch, "7"), config.batch), (Ok(()), 7));
         assert_eq!((put(&mut config, window, "9"), config.guard.window), (Ok(()), 9));
-        assert!(put(&mut config, window, "-1").unwrap_err().contains("no whole number") && config.guard.window == 9);
+        let before = config.clone();
+        // As 5000000000 of 32 bits in a page: of a wrong type here.
+        for field in [batch, window] {
+            let refused = hold(&mut config, field, SettingValue::Text("many".into())).unwrap_err();
+            assert!(refused.starts_with("it cannot be many: "), "{refused}");
+            assert!(put(&mut config, field, "-1").unwrap_err().contains("no whole number"));
+        }
+        assert_eq!(config, before);
     }
 
     #[test]
