@@ -29,6 +29,32 @@ pub enum Fill {
     Words(Vec<u32>),
 }
 
+impl Fill {
+    /// Floats of which some are beyond f16's range.
+    pub fn beyond_f16() -> Self {
+        Self::Floats(vec![7e4, -1.5, 65_504.0, 0.25, -2e5, 3.0, 1e-6])
+    }
+}
+
+/// Tokens, inputs and outputs of linear layers: each number of rows that kernels for few rows take, and sizes on both sides
+/// of words and tiles.
+pub const LINEAR_SIZES: [(usize, usize, usize); 14] = [
+    (1, 7, 5),
+    (2, 33, 65),
+    (3, 100, 70),
+    (4, 129, 31),
+    (5, 64, 64),
+    (6, 1, 1),
+    (7, 257, 9),
+    (8, 96, 130),
+    (9, 33, 65),
+    (17, 100, 70),
+    (33, 129, 31),
+    (64, 64, 64),
+    (70, 7, 3),
+    (12, 300, 129),
+];
+
 /// How a gradient reaches an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {

@@ -46,7 +46,7 @@ mod machine;
 
 pub use backward::BackwardError;
 pub use blocks::{pack, unpack};
-pub use case::{Calculus, Case, Expect, Fill, Forward, Input, Loss, Role, Source, Step, Update};
+pub use case::{Calculus, Case, Expect, Fill, Forward, Input, LINEAR_SIZES, Loss, Role, Source, Step, Update};
 pub use count::{Counted, Counter};
 pub use cpu::{CpuMachine, CpuProgram};
 pub use error::MachineError;

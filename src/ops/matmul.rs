@@ -2,8 +2,8 @@
 
 use super::expect;
 use crate::graph::{
-    Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot, grid, matmul,
-    task_rows, unpack, vectorised,
+    Backward, Case, CpuIo, Fill, LINEAR_SIZES, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot,
+    grid, matmul, task_rows, unpack, vectorised,
 };
 use crate::params;
 use crate::platform::parallel::*;
@@ -237,21 +237,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for storage in [Storage::F32, Storage::F16, Storage::Q8] {
         let sizes = [
-            (1, 7, 5),
-            (2, 33, 65),
-            (3, 100, 70),
-            (4, 129, 31),
-            (5, 64, 64),
-            (6, 1, 1),
-            (7, 257, 9),
-            (8, 96, 130),
-            (9, 33, 65),
-            (17, 100, 70),
-            (33, 129, 31),
-            (64, 64, 64),
             (65, 65, 65),
-            (70, 7, 3),
-            (12, 300, 129),
             // Whole quads: one, and tiles of 32, 64 and 128 with their edges.
             (1, 4, 4),
             (1, 256, 6),
@@ -263,7 +249,7 @@ pub(crate) fn cases() -> Vec<Case> {
             (130, 100, 132),
             (128, 16, 256),
         ];
-        cases.extend(sizes.map(|(m, k, n)| linear_case(m, k, n, storage)));
+        cases.extend(LINEAR_SIZES.into_iter().chain(sizes).map(|(m, k, n)| linear_case(m, k, n, storage)));
     }
     for into in [Into::Output, Into::Overwrite, Into::Accumulate] {
         for (transpose_a, transpose_b) in [(false, false), (true, false), (true, true), (false, true)] {
@@ -277,7 +263,7 @@ pub(crate) fn cases() -> Vec<Case> {
         for storage in [Storage::F32, Storage::F16] {
             let weight = Spec { rows: n, cols: k, storage };
             let case = |label: &str, x: Fill| Case::new(format!("{m}×{k}·({n}×{k})ᵀ {storage:?}, {label}"), Matmul::LINEAR).input(Spec::f32(m, k), x);
-            let beyond = Fill::Floats(vec![7e4, -1.5, 65_504.0, 0.25, -2e5, 3.0, 1e-6]);
+            let beyond = Fill::beyond_f16();
             cases.push(case("beyond f16", beyond).input(weight, Fill::Normal(0.1, 0.5)));
             cases.push(case("beyond f32", Fill::Uniform(1e38, 3e38)).input(weight, Fill::Uniform(40.0, 90.0)));
         }

@@ -1,27 +1,13 @@
 //! What binarized linear layers are tried with.
 
 use super::{FbiLinear, FbiLinearInput, Members};
-use crate::graph::{Case, Fill, Spec};
+use crate::graph::{Case, Fill, LINEAR_SIZES, Spec};
 use std::sync::Arc;
 
 /// What it is tried with: packed layers, layers in training, and groups of two and three.
 pub(crate) fn cases() -> Vec<Case> {
     let sizes = [
-        (1, 7, 5),
-        (2, 33, 65),
-        (3, 100, 70),
-        (4, 129, 31),
-        (5, 64, 64),
-        (6, 1, 1),
-        (7, 257, 9),
-        (8, 96, 130),
-        (9, 33, 65),
-        (17, 100, 70),
-        (33, 129, 31),
-        (64, 64, 64),
         (65, 65, 33),
-        (70, 7, 3),
-        (12, 300, 129),
         // Whole quads: one, and tiles of 128 with their edges.
         (9, 4, 4),
         (64, 132, 20),
@@ -43,7 +29,7 @@ pub(crate) fn cases() -> Vec<Case> {
         (130, 20, &[4, 100, 36]),
         (257, 12, &[4, 4, 4]),
     ];
-    let single = sizes.into_iter().map(|(tokens, width, outs)| (tokens, width, vec![outs]));
+    let single = LINEAR_SIZES.into_iter().chain(sizes).map(|(tokens, width, outs)| (tokens, width, vec![outs]));
     let groups = groups.into_iter().map(|(tokens, width, outs)| (tokens, width, outs.to_vec()));
     let fitting = single.chain(groups).flat_map(|(tokens, width, outs)| [packed_case(tokens, width, &outs), training_case(tokens, width, &outs)]);
     let inputs: [(usize, usize, &[usize]); 3] = [(9, 33, &[65]), (130, 70, &[33, 31, 64]), (200, 132, &[68, 72])];
@@ -55,7 +41,7 @@ pub(crate) fn cases() -> Vec<Case> {
 fn beyond_case(tokens: usize, width: usize, out: usize) -> Case {
     let mut case = packed_case(tokens, width, &[out]);
     case.label += ", beyond f16";
-    case.inputs[0].fill = Fill::Floats(vec![7e4, -1.5, 65_504.0, 0.25, -2e5, 3.0, 1e-6]);
+    case.inputs[0].fill = Fill::beyond_f16();
     case
 }
 
