@@ -6,7 +6,6 @@ mod source;
 
 use signet::ops::ALL;
 use source::{Source, Tree, tree};
-use std::collections::BTreeSet;
 
 /// No file is longer.
 const LINES: usize = 500;
