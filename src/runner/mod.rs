@@ -9,6 +9,7 @@
 //!    (`shapes`, `run_inputs`);
 //! 4. the `commands`, a file each, and the `worker` by which a face has a runner elsewhere.
 
+mod amounts;
 mod protocol;
 mod resume;
 mod stop;
@@ -47,6 +48,7 @@ pub use crate::train::{
     Outcome, PLOTS, Pace, PathKind, Place, Plot, PlotLine, Precision, QUANTITIES, QUANTITY_COUNT, Quantity, Recomputation, SETTINGS, Scale, Schedule, Setting,
     SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Term, TrainConfig, TrainEvent, Unit, check_name, quantity, setting,
 };
+pub use amounts::{format_bytes, format_count};
 pub use commands::{Command, CompareColumn, free_run};
 pub use protocol::{
     ChatRequest, CompareReport, CompareRequest, ComparedGroup, ComparedRun, ConformRequest, DataReport, DataRequest, DeviceInfo, EvalRequest, Event,

@@ -1,5 +1,6 @@
 //! What work takes of a device's memory, said before anything is reserved there.
 
+use super::amounts::format_bytes;
 use crate::device::DeviceError;
 use crate::graph::{Counter, Machine, MachineError, Recompute};
 use crate::infer::EngineError;
@@ -94,9 +95,9 @@ impl Planned {
     pub(super) fn line(&self) -> String {
         format!(
             "memory: {} planned{}; the device has {}",
-            size(self.memory.total()),
+            format_bytes(self.memory.total()),
             again(self.recompute),
-            self.room.memory.map_or("an unknown amount".into(), size)
+            self.room.memory.map_or("an unknown amount".into(), format_bytes)
         )
     }
 
@@ -136,10 +137,10 @@ impl Planned {
         enough.retain(|(_, config)| fits(config));
         if enough.is_empty() {
             let least = TrainConfig { batch: 1, ..recompute };
-            let bytes = total(&least).map_or("more".into(), size);
+            let bytes = total(&least).map_or("more".into(), format_bytes);
             return format!("even batch = 1 with recompute = on takes {bytes}: use a smaller model, teacher or seq, or another device");
         }
-        let list: Vec<String> = enough.iter().map(|(what, config)| format!("{what}: {}", total(config).map_or_else(|_| String::new(), size))).collect();
+        let list: Vec<String> = enough.iter().map(|(what, config)| format!("{what}: {}", total(config).map_or_else(|_| String::new(), format_bytes))).collect();
         format!("each of these is enough: {}", list.join("; "))
     }
 }
@@ -156,11 +157,6 @@ fn largest(value: usize, step: usize, fits: impl Fn(usize) -> bool) -> Option<us
         }
     }
     (least > 0).then_some(least * step)
-}
-
-/// Bytes as a person reads them.
-pub(super) fn size(bytes: u64) -> String {
-    if bytes < 1_000_000_000 { format!("{:.1} MB", bytes as f64 / 1e6) } else { format!("{:.2} GB", bytes as f64 / 1e9) }
 }
 
 /// Whether an error says that the device has no memory left.

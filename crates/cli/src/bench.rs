@@ -2,12 +2,12 @@
 
 use super::choice;
 use super::options::DeviceOption;
-use super::output::{self, put, size};
+use super::output::{self, put};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use signet::runner::{
     Command, DecodeBench, DecodeReport, DecodeSide, DispatchCounts, Event, KernelRow, MatmulReport, MatrixStorage, Moments, Rates, Runner, Stop, TrainBench,
-    TrainBenchReport,
+    TrainBenchReport, format_bytes,
 };
 
 /// Time the machine.
@@ -153,9 +153,9 @@ impl Train {
                 put(&format!("{:.1} tokens/s (least {:.1}, greatest {:.1})\n", tokens_per_s.median, tokens_per_s.least, tokens_per_s.greatest));
                 put(&format!(
                     "{} of memory, {:.2} × the {} that cannot be done without\n",
-                    output::size(*memory),
+                    signet::runner::format_bytes(*memory),
                     *memory as f64 / *needed as f64,
-                    output::size(*needed)
+                    signet::runner::format_bytes(*needed)
                 ));
                 if let Some(DispatchCounts { train_layer, train_rest, .. }) = dispatches {
                     put(&format!(
@@ -213,9 +213,9 @@ fn print(report: &DecodeReport) {
         put(&format!(
             "{name:<10} {tokens_per_second:>8.1} tokens/s   first token {:>7.1} ms   prefill {prefill_tokens_per_second:>7.0} tokens/s   reads {} a token, {:.0}% of what memory allows   {} of memory\n",
             1e3 * first_token_seconds,
-            size(*bytes_per_token),
+            format_bytes(*bytes_per_token),
             100.0 * roofline,
-            size(*memory)
+            format_bytes(*memory)
         ));
     };
     line("packed", packed);
@@ -249,7 +249,7 @@ fn table(rates: Option<Rates>, kernels: &[KernelRow]) {
         put(&format!(
             "| {kernel:<30} | {dispatches:>10} | {:>7.2} ms | {:>11} | {:>8.2} G | {:>10.1} % | {:>9.1} % |\n",
             1e3 * seconds,
-            size(*bytes),
+            format_bytes(*bytes),
             operations / 1e9,
             100.0 * bandwidth,
             100.0 * rate

@@ -1,11 +1,11 @@
 //! `signet data`.
 
-use super::output::{self, put, size};
+use super::output::{self, put};
 use super::settings::{FileAndOptions, Name, OF_TEXT, Taken, TakenOver};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use signet::runner::{self, Command, DataReport, DataRequest, Event, Runner, TrainConfig};
+use signet::runner::{self, Command, DataReport, DataRequest, Event, Runner, TrainConfig, format_bytes};
 use std::path::PathBuf;
 
 /// The settings that `data` takes as options.
@@ -85,7 +85,8 @@ pub(super) fn advance(bar: &ProgressBar, done: usize, of: usize, note: &str) {
 fn print(report: &DataReport) {
     let DataReport { files, about, train, held_out, place, cache, kept, seconds, rows } = report;
     let tokens = about.tokens.max(1) as f64;
-    let text = if about.bytes == 0 { "token ids".into() } else { format!("{} of text, {:.2} bytes a token", size(about.bytes), about.bytes as f64 / tokens) };
+    let text =
+        if about.bytes == 0 { "token ids".into() } else { format!("{} of text, {:.2} bytes a token", format_bytes(about.bytes), about.bytes as f64 / tokens) };
     let files = if *files == 0 { "the embedded corpus".into() } else { format!("{files} file{}", if *files == 1 { "" } else { "s" }) };
     put(&format!("text       {files}: {} documents, {} tokens; {text}\n", about.documents, about.tokens));
     if *train > 0 {
@@ -94,7 +95,7 @@ fn print(report: &DataReport) {
     match (place, cache) {
         (Some(place), Some(cache)) => {
             put(&format!("kept in    {} ({} bytes an id), {seconds:.1} s\n", place.display(), about.width));
-            put(&format!("cache      {}: {} texts, {}; delete what is no longer needed\n", cache.display(), kept.0, size(kept.1)));
+            put(&format!("cache      {}: {} texts, {}; delete what is no longer needed\n", cache.display(), kept.0, format_bytes(kept.1)));
         }
         _ => put(&format!("kept       nowhere: a small text is tokenized each time, {seconds:.1} s\n")),
     }

@@ -1,9 +1,9 @@
 //! `signet devices`.
 
-use super::output::{put, put_json, size};
+use super::output::{put, put_json};
 use anyhow::Result;
 use clap::Args;
-use signet::runner::{Command, DeviceInfo, Event, Runner};
+use signet::runner::{Command, DeviceInfo, Event, Runner, format_bytes};
 
 /// List the devices that `--device` can name.
 #[derive(Args)]
@@ -31,9 +31,9 @@ fn print(adapters: &[DeviceInfo]) {
         put(&format!("{index}    {name}: {kind}, driver {driver}{}\n", chosen(*preferred)));
         put(&format!(
             "     {} of memory, bindings up to {}, buffers up to {}, features: {}\n",
-            memory_bytes.map_or("unknown".into(), size),
-            size(*binding_bytes),
-            size(*buffer_bytes),
+            memory_bytes.map_or("unknown".into(), format_bytes),
+            format_bytes(*binding_bytes),
+            format_bytes(*buffer_bytes),
             if features.is_empty() { "none".into() } else { features.join(", ") }
         ));
         for lack in lacks {

@@ -52,7 +52,7 @@ impl Export {
             }
             Event::ModelExported { out, bytes } => {
                 bar.finish_and_clear();
-                put(&format!("{}: {} of tensors\n", out.display(), output::size(*bytes)));
+                put(&format!("{}: {} of tensors\n", out.display(), signet::runner::format_bytes(*bytes)));
             }
             _ => {}
         });

@@ -48,8 +48,8 @@ fn table(model: &str, inspection: &Inspection, flips: Option<&[f64]>) -> String 
     text += &format!("all parameters      {:.4} bits each\n", sizes.bits_per_parameter);
     text += &format!(
         "as a file           {} packed, {} in f16 ({:.1} × as much)\n",
-        output::size(sizes.packed),
-        output::size(sizes.f16),
+        signet::runner::format_bytes(sizes.packed),
+        signet::runner::format_bytes(sizes.f16),
         sizes.f16 as f64 / sizes.packed as f64
     );
     text

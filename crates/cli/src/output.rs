@@ -2,21 +2,12 @@
 
 pub(super) use super::terminal::{note, put, put_line};
 use indicatif::{ProgressBar, ProgressStyle};
-use signet::runner::{Event, GenerateReport, PlanReport};
+use signet::runner::{Event, GenerateReport, PlanReport, format_bytes};
 use std::sync::Mutex;
 
 /// An event as a line of JSON.
 pub(super) fn put_json(event: &Event) {
     put_line(&serde_json::to_string(event).expect("events are plain data"));
-}
-
-/// Bytes as a person reads them.
-pub(super) fn size(bytes: u64) -> String {
-    match bytes as f64 {
-        bytes if bytes >= 1e9 => format!("{:.3} GB", bytes / 1e9),
-        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
-        bytes => format!("{:.1} kB", bytes / 1e3),
-    }
 }
 
 /// Seconds as a person reads them.
@@ -41,21 +32,21 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
 
 /// A plan of memory as a table.
 pub(super) fn plan(report: &PlanReport) {
-    let row = |what: &str, bytes: u64| put(&format!("  {what:<32}{:>12}\n", size(bytes)));
+    let row = |what: &str, bytes: u64| put(&format!("  {what:<32}{:>12}\n", format_bytes(bytes)));
     put(&format!("{}\n", report.what));
     report.plan.parts.iter().for_each(|(part, bytes)| row(part, *bytes));
     row("total", report.plan.total());
     put("activations of each program (they share slots)\n");
     report.plan.programs.iter().for_each(|(program, bytes)| row(program, *bytes));
-    let binding = report.binding_bytes.map_or(String::new(), |bytes| format!(", {} in a binding", size(bytes)));
-    put(&format!("{}: {} of memory{binding}\n", report.device, report.memory.map_or("an unknown amount".into(), size)));
+    let binding = report.binding_bytes.map_or(String::new(), |bytes| format!(", {} in a binding", format_bytes(bytes)));
+    put(&format!("{}: {} of memory{binding}\n", report.device, report.memory.map_or("an unknown amount".into(), format_bytes)));
     let numbers = &report.model;
     put(&format!(
         "model: {:.1} M parameters, {:.1} M of them binarized; packed {:.3} bits a weight, {} without the tokenizer\n",
         numbers.parameters as f64 / 1e6,
         numbers.binarized as f64 / 1e6,
         numbers.bits_per_weight,
-        size(numbers.packed_bytes)
+        format_bytes(numbers.packed_bytes)
     ));
     if let Some(length) = &report.length {
         let epochs = length.epochs().map_or(String::new(), |epochs| format!(", about {epochs:.2} times the text"));
@@ -71,7 +62,7 @@ pub(super) fn plan(report: &PlanReport) {
 pub(super) fn loaded(event: &Event) {
     tuning(event);
     if let Event::Loaded { model, device, context, memory } = event {
-        note(&format!("{model} on {device}: context {context}, {} of memory", size(*memory)));
+        note(&format!("{model} on {device}: context {context}, {} of memory", format_bytes(*memory)));
     }
 }
 
@@ -96,7 +87,7 @@ fn fetching(name: &str, done: u64, of: Option<u64>, rate: f64, note: &str) {
     let of = of.unwrap_or(done);
     bar.set_length(of);
     bar.set_position(done);
-    bar.set_message(format!("{} of {}, {}/s {note}", size(done), size(of), size(rate as u64)));
+    bar.set_message(format!("{} of {}, {}/s {note}", format_bytes(done), format_bytes(of), format_bytes(rate as u64)));
     if done == of && of > 0 {
         bar.finish();
         *shown = None;

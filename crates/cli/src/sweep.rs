@@ -75,7 +75,7 @@ fn list(runs: &[SweepRun]) {
             0 => format!("{steps} steps"),
             step => format!("{} of {steps} steps, from a checkpoint", steps - step),
         };
-        let memory = if run.is_done() { String::new() } else { format!(", {} of memory", output::size(run.memory)) };
+        let memory = if run.is_done() { String::new() } else { format!(", {} of memory", runner::format_bytes(run.memory)) };
         put(&format!("{:<width$}  {left}{memory}\n", run.name));
     }
     let (left, tokens) = (runs.iter().filter(|run| !run.is_done()).count(), runs.iter().map(SweepRun::tokens_left).sum::<u64>());

@@ -4,6 +4,7 @@ use crate::data::{Chat, DataError, Format, TeacherCache, expand, format_of, samp
 use crate::formats::FormatError;
 use crate::model::{ModelFile, format_by_name, is_model_directory, open_tokenizer};
 use crate::platform::{self, RandomAccessFile};
+use crate::runner::amounts::{format_bytes, format_count};
 use crate::runner::kind::is_run;
 use crate::runner::protocol::InputKind;
 use crate::runner::{Event, model, settings};
@@ -55,11 +56,11 @@ fn what(path: &Path, kind: InputKind) -> Result<String> {
                 (Some(_), 0) => "with its tokenizer".into(),
                 (Some(tokenizer), rows) => format!("with its tokenizer of {}; the other {rows} are padding", tokenizer.vocabulary()),
             };
-            Ok(format!("{kind} of {} parameters, {} token ids, {speaks}", count(config.parameters() as f64), config.vocab_size))
+            Ok(format!("{kind} of {} parameters, {} token ids, {speaks}", format_count(config.parameters() as f64), config.vocab_size))
         }
         InputKind::Shape => {
             let config = model::config(path)?;
-            Ok(format!("a model's shape: {} parameters, {} token ids", count(config.parameters() as f64), config.vocab_size))
+            Ok(format!("a model's shape: {} parameters, {} token ids", format_count(config.parameters() as f64), config.vocab_size))
         }
         InputKind::Tokenizer => Ok(format!("a tokenizer of {} tokens", open_tokenizer(path)?.0.vocabulary())),
         InputKind::TeacherCache => {
@@ -94,10 +95,10 @@ fn text(path: &Path) -> Result<String> {
             return Err(error.into());
         }
     }
-    let size = count(bytes as f64).replace('K', "k");
+    let size = format_bytes(bytes);
     let what = if rows == 0 { "text" } else { "JSON lines" };
     let packed = if files.iter().any(|path| packed(path).unwrap_or(false)) { ", packed" } else { "" };
-    Ok(if let [_] = &files[..] { format!("{size}B of {what}{packed}") } else { format!("{} files, {size}B of {what}{packed}", files.len()) })
+    Ok(if let [_] = &files[..] { format!("{size} of {what}{packed}") } else { format!("{} files, {size} of {what}{packed}", files.len()) })
 }
 
 /// Whether a file is compressed, by its first bytes.
@@ -126,17 +127,6 @@ fn no_character(path: &Path) -> io::Result<Option<u64>> {
         };
     }
     Ok(None)
-}
-
-/// A count as a person reads it: `135 M`.
-fn count(value: f64) -> String {
-    let (value, unit) = match value {
-        value if value >= 1e9 => (value / 1e9, "G"),
-        value if value >= 1e6 => (value / 1e6, "M"),
-        value if value >= 1e3 => (value / 1e3, "K"),
-        value => return format!("{value} "),
-    };
-    format!("{value:.1} {unit}")
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use crate::data::{CacheWriter, Origin, TeacherCache};
 use crate::model::Purpose;
 use crate::ops::MOST_KEPT;
 use crate::platform::Clock;
+use crate::runner::amounts::format_bytes;
 use crate::runner::protocol::TeachRequest;
 use crate::runner::run_inputs::{Inputs, origin};
-use crate::runner::{Event, Stop, corpus, devices, plan};
+use crate::runner::{Event, Stop, corpus, devices};
 use crate::train::{self, Source, Teaching, TrainConfig};
 use anyhow::{Context, Result, bail};
 
@@ -33,7 +34,9 @@ async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -
     }
     let origin = Origin { teacher: Some(file.checksum()?), top: Some(top), ..origin(&config, None, vocabulary, &inputs.corpus)? };
     let bytes = TeacherCache::bytes(&origin, top);
-    emit(Event::Note { text: format!("{}: {} in all, {top} tokens at each of {} positions", out.display(), plan::size(bytes), origin.text.0 + origin.text.1) });
+    emit(Event::Note {
+        text: format!("{}: {} in all, {top} tokens at each of {} positions", out.display(), format_bytes(bytes), origin.text.0 + origin.text.1),
+    });
     let (mut machine, name) = devices::machine(&device, emit).await?;
     let teacher = file.load(&mut machine, Purpose::Inference(file.storage()))?;
     let notes = [("made_by", file.path().display().to_string()), ("device", name.clone())];

@@ -1,7 +1,7 @@
 //! Models that the page keeps: fetched from an address, listed with their sizes, opened, deleted.
 
 use eframe::egui::{Button, CollapsingHeader, ProgressBar, TextEdit, Ui};
-use signet::runner::{Clock, Command, Event, KeptModel, Reply, Room, Tuning, Wake, Worker};
+use signet::runner::{Clock, Command, Event, KeptModel, Reply, Room, Tuning, Wake, Worker, format_bytes};
 
 /// The list, and what is being fetched.
 pub(super) struct Models {
@@ -45,7 +45,7 @@ impl Models {
                     self.at = Some(At { done, of, rate, note, since });
                 }
                 Reply::Event(Event::Fetched { name, path, bytes, sha256 }) => {
-                    self.told = format!("{name}: {}, SHA-256 {sha256}", size(bytes));
+                    self.told = format!("{name}: {}, SHA-256 {sha256}", format_bytes(bytes));
                     self.new = Some(path.display().to_string());
                 }
                 Reply::Event(_) => {}
@@ -102,7 +102,11 @@ impl Models {
             }
             chosen = self.list(ui);
             if self.room.quota > 0 {
-                ui.small(format!("{} in use, {} free in this browser", size(self.room.used), size(self.room.quota.saturating_sub(self.room.used))));
+                ui.small(format!(
+                    "{} in use, {} free in this browser",
+                    format_bytes(self.room.used),
+                    format_bytes(self.room.quota.saturating_sub(self.room.used))
+                ));
             }
         });
         chosen
@@ -124,16 +128,16 @@ impl Models {
 
     fn progress(&self, ui: &mut Ui) {
         let Some(at) = &self.at else { return };
-        let mut text = size(at.done);
+        let mut text = format_bytes(at.done);
         if let Some(of) = at.of.filter(|of| *of > 0) {
-            text = format!("{text} of {}", size(of));
+            text = format!("{text} of {}", format_bytes(of));
             if at.rate > 0.0 {
                 text += &format!(", {:.0} s left", of.saturating_sub(at.done) as f64 / at.rate);
             }
             ui.add(ProgressBar::new(at.done as f32 / of as f32).desired_height(8.0));
         }
         if at.rate > 0.0 {
-            text += &format!(", {}/s", size(at.rate as u64));
+            text += &format!(", {}/s", format_bytes(at.rate as u64));
         }
         ui.label(text);
         if !at.note.is_empty() {
@@ -147,8 +151,8 @@ impl Models {
         let (mut chosen, mut again) = (None, None);
         let busy = self.at.is_some();
         for model in &self.models {
-            let part = if model.whole { String::new() } else { model.of.map_or(", a part".into(), |of| format!(" of {}", size(of))) };
-            ui.label(format!("{} ({}{part})", model.name, size(model.bytes))).on_hover_text(&model.url);
+            let part = if model.whole { String::new() } else { model.of.map_or(", a part".into(), |of| format!(" of {}", format_bytes(of))) };
+            ui.label(format!("{} ({}{part})", model.name, format_bytes(model.bytes))).on_hover_text(&model.url);
             ui.horizontal_wrapped(|ui| {
                 if model.whole && ui.button(format!("Open {}", model.name)).clicked() {
                     chosen = Some(format!("/models/{}", model.name));
@@ -176,14 +180,5 @@ impl Models {
             self.fetch(url);
         }
         chosen
-    }
-}
-
-/// Bytes as a person reads them.
-fn size(bytes: u64) -> String {
-    match bytes as f64 {
-        bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
-        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
-        bytes => format!("{:.0} kB", bytes / 1e3),
     }
 }

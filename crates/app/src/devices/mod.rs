@@ -11,7 +11,7 @@ use crate::widgets::{heading, section};
 use benchmark::Benchmark;
 use checked::{Checked, Wish};
 use eframe::egui::{self, ProgressBar, ScrollArea, Ui};
-use signet::runner::{Clock, Command, ConformRequest, DeviceInfo, Event, Reply, Report, Tuning, Wake, Worker};
+use signet::runner::{Clock, Command, ConformRequest, DeviceInfo, Event, Reply, Report, Tuning, Wake, Worker, format_bytes};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -249,12 +249,12 @@ impl DevicesTab {
             let DeviceInfo { index, name, kind, driver, binding_bytes, buffer_bytes, memory_bytes, lacks, features, preferred } = device;
             section(ui, ("device", index), |ui| ui.radio_value(&mut self.chosen, index.to_string(), format!("{name}{}", auto(*preferred))));
             ui.indent(index, |ui| {
-                let memory = memory_bytes.map_or("unknown".into(), size);
+                let memory = memory_bytes.map_or("unknown".into(), format_bytes);
                 let features = if features.is_empty() { "none".into() } else { features.join(", ") };
                 ui.label(format!(
                     "{kind}, driver {driver}; {memory} of memory, bindings up to {}, buffers up to {}",
-                    size(*binding_bytes),
-                    size(*buffer_bytes)
+                    format_bytes(*binding_bytes),
+                    format_bytes(*buffer_bytes)
                 ));
                 ui.label(format!("features: {features}"));
                 lacks.iter().for_each(|lack| drop(ui.colored_label(ui.visuals().error_fg_color, format!("cannot be used: {lack}"))));
@@ -344,14 +344,6 @@ impl DevicesTab {
 fn plain(name: &str) -> String {
     let words = name.to_lowercase();
     words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")
-}
-
-/// Bytes as a person reads them.
-fn size(bytes: u64) -> String {
-    match bytes as f64 {
-        bytes if bytes >= 1e9 => format!("{:.1} GB", bytes / 1e9),
-        bytes => format!("{:.1} MB", bytes / 1e6),
-    }
 }
 
 #[cfg(test)]

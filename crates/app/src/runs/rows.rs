@@ -2,7 +2,7 @@
 //! written. Pure.
 
 use super::super::plots::number;
-use signet::runner::{RunInfo, TrainConfig};
+use signet::runner::{RunInfo, TrainConfig, format_count};
 
 /// A column of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Row {
             Column::Loss => maybe(last.map(|last| last.loss)),
             Column::Kl => maybe(info.held_out_kl()),
             Column::Perplexity => maybe(info.perplexity()),
-            Column::Tokens => last.map_or(String::new(), |last| count(last.tokens as f64)),
+            Column::Tokens => last.map_or(String::new(), |last| format_count(last.tokens as f64)),
             Column::Time => last.map_or(String::new(), |last| duration(last.seconds)),
             Column::Checkpoints => info.checkpoints.len().to_string(),
             Column::Changed => ago(now - info.modified),
@@ -247,16 +247,6 @@ pub(super) fn plural(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-/// A number of things, short.
-pub(super) fn count(value: f64) -> String {
-    match value {
-        value if value >= 1e9 => format!("{:.2} G", value / 1e9),
-        value if value >= 1e6 => format!("{:.2} M", value / 1e6),
-        value if value >= 1e4 => format!("{:.1} k", value / 1e3),
-        value => format!("{value:.0}"),
-    }
-}
-
 /// A time span.
 pub(super) fn duration(seconds: f64) -> String {
     match seconds {
@@ -331,7 +321,7 @@ mod tests {
     #[test]
     fn times_and_counts_are_short() {
         assert_eq!([5.0, 65.0, 3725.0, 2e5].map(duration), ["5 s", "1 min 05 s", "1 h 02 min", "2.3 days"]);
-        assert_eq!([999.0, 12_345.0, 2.5e6].map(count), ["999", "12.3 k", "2.50 M"]);
+        assert_eq!([999.0, 12_345.0, 2.5e6].map(format_count), ["999", "12.3 k", "2.50 M"]);
         assert_eq!((ago(1.0), ago(600.0), ago(7200.0)), ("now".into(), "10 min ago".into(), "2 h ago".into()));
     }
 }

@@ -4,7 +4,7 @@
 use crate::plots::number;
 use crate::widgets::refused;
 use eframe::egui::{self, RichText, Ui};
-use signet::runner::{Command, Event, PlanReport, PlanTrainRequest, TrainConfig, TrainRequest};
+use signet::runner::{Command, Event, PlanReport, PlanTrainRequest, TrainConfig, TrainRequest, format_bytes, format_count};
 use std::collections::BTreeMap;
 
 /// Seconds without a change after which a plan is asked for.
@@ -89,8 +89,8 @@ impl Planning {
     /// The model's numbers.
     pub(super) fn model_ui(&self, ui: &mut Ui) {
         let Some(model) = self.report.as_ref().map(|report| &report.model) else { return };
-        let weight = format!("{} bits a weight when packed, {} in all", number(model.bits_per_weight), size(model.packed_bytes));
-        let (all, binarized) = (count(model.parameters), count(model.binarized));
+        let weight = format!("{} bits a weight when packed, {} in all", number(model.bits_per_weight), format_bytes(model.packed_bytes));
+        let (all, binarized) = (format_count(model.parameters as f64), format_count(model.binarized as f64));
         self.line(ui, &format!("{all} parameters, {binarized} of them binarized; {weight}. {} token ids, a context of {}", model.vocabulary, model.context));
     }
 
@@ -98,7 +98,7 @@ impl Planning {
     pub(super) fn length_ui(&self, ui: &mut Ui) {
         let Some(length) = self.report.as_ref().and_then(|report| report.length) else { return };
         let epochs = length.epochs().map_or(String::new(), |epochs| format!(", about {} times the text", number(epochs)));
-        self.line(ui, &format!("{} tokens a step, {} in all{epochs}", length.tokens_per_step, count(length.tokens)));
+        self.line(ui, &format!("{} tokens a step, {} in all{epochs}", length.tokens_per_step, format_count(length.tokens as f64)));
     }
 
     fn line(&self, ui: &mut Ui, text: &str) {
@@ -122,12 +122,12 @@ impl Planning {
         let Some(report) = &self.report else { return };
         egui::CollapsingHeader::new("Part by part").id_salt("parts").default_open(true).show(ui, |ui| {
             for (part, bytes) in &report.plan.parts {
-                self.line(ui, &format!("{part}: {}", size(*bytes)));
+                self.line(ui, &format!("{part}: {}", format_bytes(*bytes)));
             }
         });
         let total = report.plan.total();
-        let of = report.memory.map_or("of an unknown amount".into(), |memory| format!("of {}", size(memory)));
-        self.line(ui, &format!("{} {of} on {}", size(total), report.device));
+        let of = report.memory.map_or("of an unknown amount".into(), |memory| format!("of {}", format_bytes(memory)));
+        self.line(ui, &format!("{} {of} on {}", format_bytes(total), report.device));
         if let Some(memory) = report.memory {
             let text = format!("{:.1}% of the device's memory", 100.0 * total as f64 / memory.max(1) as f64);
             ui.add(egui::ProgressBar::new((total as f64 / memory.max(1) as f64).min(1.0) as f32).desired_width(ui.available_width().min(300.0)).text(text));
@@ -137,23 +137,5 @@ impl Planning {
             (None, Some(true)) => self.line(ui, "It fits"),
             (None, _) => self.line(ui, "The device does not tell what it has"),
         }
-    }
-}
-
-/// Bytes as a person reads them.
-fn size(bytes: u64) -> String {
-    match bytes as f64 {
-        bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
-        bytes if bytes >= 1e6 => format!("{:.1} MB", bytes / 1e6),
-        bytes => format!("{:.1} kB", bytes / 1e3),
-    }
-}
-
-/// A count as a person reads it.
-fn count(value: u64) -> String {
-    match value as f64 {
-        value if value >= 1e9 => format!("{:.2} G", value / 1e9),
-        value if value >= 1e6 => format!("{:.2} M", value / 1e6),
-        value => format!("{value}"),
     }
 }
