@@ -111,7 +111,7 @@ impl Golden {
             let kept = (!case.ids.is_empty()).then_some((&case.ids[..], &case.shares[..]));
             let (terms, gradient) = self.run(machine, objective, true, kept);
             let what = format!("{objective:?}{}", if kept.is_some() { " of a cached teacher" } else { "" });
-            let trained = divergence.trained().index();
+            let trained = divergence.minimised_term().index();
             let rows: Vec<f32> = terms.chunks(TERMS).map(|terms| terms[trained]).collect();
             near(&what, &rows, &case.rows);
             near(&format!("gradient of {what}"), &gradient, &case.gradient);
@@ -149,7 +149,7 @@ fn every_divergence_has_its_formula_in_the_docs_and_golden_figures() {
     let docs = std::fs::read_to_string(root().join("docs/losses.md")).unwrap();
     let golden = Golden::open();
     for divergence in Divergence::ALL {
-        let about = divergence.about();
+        let about = divergence.info();
         let row = docs.lines().find(|line| line.starts_with(&format!("| `{}` |", about.name)));
         let row = row.unwrap_or_else(|| panic!("docs/losses.md has no row of {}", about.name));
         for part in [about.title, about.formula, &format!("`{}`", about.term)] {

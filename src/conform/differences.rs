@@ -5,7 +5,7 @@ use super::fill::{Contents, Random};
 use super::trial::{Bench, Trial};
 use super::watched::share;
 use super::{Outcome, broken};
-use crate::graph::{Calculus, Case, Class, Data, Forward, Loss, Role, Spec};
+use crate::graph::{Calculus, Case, Class, Data, Forward, GradientRole, Loss, Spec};
 
 /// Elements of an operand that are moved.
 const ELEMENTS: usize = 12;
@@ -40,7 +40,7 @@ fn through(case: &Case, contents: &Contents, surrogate: Option<Forward>, random:
         let original = values[n].clone();
         let loss = |moved: &[f64]| {
             let outputs = match (case.inputs[n].role, &surrogate) {
-                (Role::Straight, Some(surrogate)) => {
+                (GradientRole::Straight, Some(surrogate)) => {
                     values[n].copy_from_slice(moved);
                     surrogate(&values, &specs)
                 }
@@ -53,7 +53,7 @@ fn through(case: &Case, contents: &Contents, surrogate: Option<Forward>, random:
             outputs.iter().zip(&upstream).map(|(y, dy)| y * dy).sum()
         };
         worst = worst.max(compare(&watched.what, &original, &gradient, loss, random)?);
-        if case.inputs[n].role != Role::Straight {
+        if case.inputs[n].role != GradientRole::Straight {
             forward.operand(n).copy_from_slice(&original);
         }
         values[n].copy_from_slice(&original);

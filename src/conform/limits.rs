@@ -69,7 +69,7 @@ impl LongTrial {
     /// Runs it in every variant.
     pub(super) async fn run(&self, course: &mut Course<'_>) {
         let Self { gpu, long, rows, label } = self;
-        let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), *long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).offers(&trial.tape));
+        let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), *long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).variant_support(&trial.tape));
         for (variant, offers) in by_name(offers.unwrap_or_default(), &mut course.report) {
             let failure = attempt(fearless(gpu, variant), *long, *rows).await.unwrap_or_else(|error| Some(error.to_string()));
             course.result(&CaseResult {

@@ -19,7 +19,7 @@ pub use report::{KnownFailure, ModelCheck, Report, Row, Unavailable};
 pub use verify::{Verdict, verify};
 
 use crate::device::{Checks, Gpu};
-use crate::graph::{Calculus, Case, Data, GpuMachine, Machine, Offer, Storage, Traced, Variants};
+use crate::graph::{Calculus, Case, Data, GpuMachine, Machine, Storage, Traced, VariantSupport, Variants};
 use crate::ops;
 use fill::{Contents, Random};
 use serde::{Deserialize, Serialize};
@@ -261,7 +261,7 @@ async fn run_case(target: &Target, case: &Case, check: Check, random: &mut Rando
     };
     let mut tried = Vec::new();
     for gpu in ways {
-        let offers = GpuMachine::new(gpu.clone(), ops::FUSIONS).offers(&trial.tape);
+        let offers = GpuMachine::new(gpu.clone(), ops::FUSIONS).variant_support(&trial.tape);
         for (name, offers) in by_name(offers, report) {
             let storage = if offers.iter().any(|offer| offer.storage == Storage::F16) { Storage::F16 } else { Storage::F32 };
             let known = offers.iter().find_map(|offer| offer.known).map(|known| known.reason.to_owned());
@@ -282,8 +282,8 @@ fn oracle(trial: &Trial) -> Result<Vec<Data<Traced>>, (f64, String)> {
 
 /// The variants that some operation of a tape can run, in the order of their names' first places;
 /// those it cannot are noted in the report.
-fn by_name(offers: Vec<Offer>, report: &mut Report) -> Vec<(&'static str, Vec<Offer>)> {
-    let mut names: Vec<(&'static str, Vec<Offer>)> = Vec::new();
+fn by_name(offers: Vec<VariantSupport>, report: &mut Report) -> Vec<(&'static str, Vec<VariantSupport>)> {
+    let mut names: Vec<(&'static str, Vec<VariantSupport>)> = Vec::new();
     for offer in offers {
         if let Some(why) = &offer.obstacle {
             report.lack(offer.operation, offer.variant, why);
@@ -300,7 +300,7 @@ fn by_name(offers: Vec<Offer>, report: &mut Report) -> Vec<(&'static str, Vec<Of
 /// A machine that prefers a variant, and runs it even if it is known to fail.
 fn fearless(gpu: &Arc<Gpu>, variant: &str) -> Machine {
     let mut machine = GpuMachine::new(gpu.clone(), ops::FUSIONS);
-    machine.try_known_failures();
+    machine.allow_known_failures();
     machine.set_variants(Variants::preferring(variant));
     Machine::Gpu(machine)
 }

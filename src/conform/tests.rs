@@ -54,8 +54,8 @@ impl Op for Wrong {
 
     fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let upstream = tape.upstream(0);
-        tape.give(0, upstream);
-        tape.give(usize::from(!self.forgetful), upstream);
+        tape.add_gradient(0, upstream);
+        tape.add_gradient(usize::from(!self.forgetful), upstream);
         Rule::Done
     }
 }

@@ -3,8 +3,10 @@
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
 use super::watched::{Place, Watched, share};
 use super::{Outcome, UNIT, broken, codes};
-use crate::graph::{BackwardError, Case, Class, CpuMachine, CpuProgram, Data, Expect, Fill, Home, Machine, MachineError, MemoryId, Overlap, Role, Runs};
-use crate::graph::{ShapeError, Source, Spec, Storage, Tape, TensorId, Traced, View};
+use crate::graph::{
+    BackwardError, Case, Class, CpuMachine, CpuProgram, Data, Expect, Fill, GradientRole, Home, Machine, MachineError, MemoryId, Overlap, Runs,
+};
+use crate::graph::{ShapeError, Spec, StepOperand, Storage, Tape, TensorId, Traced, View};
 use crate::ops::Add;
 use std::ops::Range;
 use std::sync::Arc;
@@ -63,9 +65,9 @@ impl Trial {
         let taken: Vec<TensorId> = (0..inputs.len()).filter(|&n| case.takes(n)).map(|n| inputs[n]).collect();
         let mut outputs = trial.tape.push_dyn(case.op.clone(), &taken, &updates)?;
         for step in &case.steps {
-            let operand = |source: &Source| match *source {
-                Source::Input(n) => inputs[n],
-                Source::Previous => outputs[0],
+            let operand = |source: &StepOperand| match *source {
+                StepOperand::Input(n) => inputs[n],
+                StepOperand::Previous => outputs[0],
             };
             outputs = trial.tape.push_dyn(step.op.clone(), &step.operands.iter().map(operand).collect::<Vec<_>>(), &[])?;
         }
@@ -84,9 +86,9 @@ impl Trial {
         for (n, (input, content)) in case.inputs.iter().zip(&contents.inputs).enumerate() {
             let home = trial.home(input.spec, content.clone());
             inputs.push(match input.role {
-                Role::Fixed => trial.tape.lasting(home),
-                Role::Variable => trial.tape.variable(home),
-                Role::Parameter | Role::Straight => {
+                GradientRole::Fixed => trial.tape.lasting(home),
+                GradientRole::Variable => trial.tape.variable(home),
+                GradientRole::Parameter | GradientRole::Straight => {
                     let sum = trial.home(input.spec, draw(input.spec, &Fill::Normal(0.7, 1.0), random));
                     trial.watch(format!("gradient of input {n}"), Place::Memory(sum.memory.0), input.spec, Expect::Oracle, Some(n));
                     trial.tape.parameter(home, sum)
@@ -98,7 +100,7 @@ impl Trial {
         let home = trial.home(spec, draw(spec, &Fill::Normal(0.2, 1.0), random));
         let upstream = trial.tape.lasting(home);
         let gradients = trial.tape.backward(&[(outputs[0], upstream)], Arc::new(Add))?;
-        for (n, id) in inputs.iter().enumerate().filter(|(n, _)| case.inputs[*n].role == Role::Variable) {
+        for (n, id) in inputs.iter().enumerate().filter(|(n, _)| case.inputs[*n].role == GradientRole::Variable) {
             let what = format!("gradient of input {n}");
             match gradients.get(id) {
                 Some(&gradient) => trial.watch(what, Place::Tensor(gradient), case.inputs[n].spec, Expect::Oracle, Some(n)),
@@ -262,7 +264,7 @@ fn same_words(watched: &Watched, got: &[u32], expected: &[u32]) -> Outcome {
 /// range, such a variant must give what no guard can miss: an infinity or a NaN, if not the result. So
 /// must any variant where the result itself is beyond f32's.
 fn within_bounds(watched: &Watched, got: &[u32], oracle: &[Traced], storage: Storage) -> Outcome {
-    let bound = |oracle: &Traced| if storage == Storage::F16 { oracle.bound_held(UNIT) } else { oracle.bound(UNIT) };
+    let bound = |oracle: &Traced| if storage == Storage::F16 { oracle.bound_f16(UNIT) } else { oracle.bound(UNIT) };
     let (mut worst, mut at, mut outside) = (0f64, 0, 0);
     for (n, (&word, oracle)) in got.iter().zip(oracle).enumerate() {
         let value = f64::from(f32::from_bits(word));

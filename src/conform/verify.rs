@@ -6,7 +6,7 @@ use super::fill::{Contents, Random, draw};
 use super::trial::{Bench, Got, Trial, judge};
 use super::{UNIT, UNIT_F16, broken};
 use crate::device::Gpu;
-use crate::graph::{Calculus, Case, DynOp, Expect, Fill, GpuMachine, Input, Machine, Role, Spec, Specs, Storage, Traced, Update, Variant, Variants};
+use crate::graph::{Calculus, Case, DynOp, Expect, Fill, GpuMachine, GradientRole, Input, Machine, Spec, Specs, Storage, Traced, Update, Variant, Variants};
 use crate::ops::FUSIONS;
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ fn case(op: &DynOp, specs: Specs<'_>) -> Case {
     Case {
         label: "the shapes at hand".into(),
         op: op.clone(),
-        inputs: specs.inputs.iter().map(|spec| Input { spec: *spec, fill: fill(spec), role: Role::Fixed }).collect(),
+        inputs: specs.inputs.iter().map(|spec| Input { spec: *spec, fill: fill(spec), role: GradientRole::Fixed }).collect(),
         updates: specs.updates.iter().map(|spec| Update { spec: *spec, fill: fill(spec), expect: Expect::Oracle }).collect(),
         steps: Vec::new(),
         calculus: Calculus::Chain,

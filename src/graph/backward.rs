@@ -48,8 +48,8 @@ impl Backward for Differentiated<'_> {
         self.gradients.get(&self.node.outputs[n]).copied()
     }
 
-    fn wants(&self, n: usize) -> bool {
-        self.tape.tensors[self.node.inputs[n].0].wants_gradient
+    fn needs_gradient(&self, n: usize) -> bool {
+        self.tape.tensors[self.node.inputs[n].0].needs_gradient
     }
 
     fn accumulator(&self, n: usize) -> Option<TensorId> {
@@ -65,7 +65,7 @@ impl Backward for Differentiated<'_> {
             Ok(outputs) => {
                 // Gradients of gradients are not taken.
                 for output in &outputs {
-                    self.tape.tensors[output.0].wants_gradient = false;
+                    self.tape.tensors[output.0].needs_gradient = false;
                 }
                 outputs
             }
@@ -76,7 +76,7 @@ impl Backward for Differentiated<'_> {
         }
     }
 
-    fn give(&mut self, n: usize, gradient: Option<TensorId>) {
+    fn add_gradient(&mut self, n: usize, gradient: Option<TensorId>) {
         let Some(gradient) = gradient else { return };
         let tensor = self.node.inputs[n];
         let sum = match self.gradients.get(&tensor).copied() {
@@ -101,7 +101,7 @@ impl Tape {
         for index in (0..end).rev() {
             let node = self.nodes[index].clone();
             let reached = node.outputs.iter().any(|output| gradients.contains_key(output));
-            let wanted = node.inputs.iter().any(|input| self.tensors[input.0].wants_gradient);
+            let wanted = node.inputs.iter().any(|input| self.tensors[input.0].needs_gradient);
             if !reached || !wanted {
                 continue;
             }

@@ -57,7 +57,7 @@ pub const LINEAR_SIZES: [(usize, usize, usize); 14] = [
 
 /// How a gradient reaches an input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
+pub enum GradientRole {
     /// It does not.
     Fixed,
     /// As a tensor of its own.
@@ -76,7 +76,7 @@ pub struct Input {
     /// Content.
     pub fill: Fill,
     /// How a gradient reaches it.
-    pub role: Role,
+    pub role: GradientRole,
 }
 
 /// What is expected of a result.
@@ -150,7 +150,7 @@ impl std::fmt::Debug for Calculus {
 
 /// An operand of an operation that follows another in a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum StepOperand {
     /// The case's n-th input, which the first operation then does not take.
     Input(usize),
     /// The first output of the operation before.
@@ -159,11 +159,11 @@ pub enum Source {
 
 /// An operation that follows another in a case.
 #[derive(Clone, Debug)]
-pub struct Step {
+pub struct CaseStep {
     /// The operation.
     pub op: DynOp,
     /// Its inputs.
-    pub operands: Vec<Source>,
+    pub operands: Vec<StepOperand>,
 }
 
 /// An operation, or a sequence of them, with operands to try it on.
@@ -178,7 +178,7 @@ pub struct Case {
     /// The first operation's updates.
     pub updates: Vec<Update>,
     /// The operations that follow; the results are the last one's outputs.
-    pub steps: Vec<Step>,
+    pub steps: Vec<CaseStep>,
     /// What its gradient is checked against.
     pub calculus: Calculus,
 }
@@ -190,40 +190,40 @@ impl Case {
     }
 
     /// Followed by another operation.
-    pub fn then<O: Op>(mut self, op: O, operands: &[Source]) -> Self {
-        self.steps.push(Step { op: Arc::new(op), operands: operands.to_vec() });
+    pub fn then<O: Op>(mut self, op: O, operands: &[StepOperand]) -> Self {
+        self.steps.push(CaseStep { op: Arc::new(op), operands: operands.to_vec() });
         self
     }
 
     /// Whether the first operation takes the n-th input.
     pub fn takes(&self, n: usize) -> bool {
-        !self.steps.iter().any(|step| step.operands.contains(&Source::Input(n)))
+        !self.steps.iter().any(|step| step.operands.contains(&StepOperand::Input(n)))
     }
 
-    fn with(mut self, spec: Spec, fill: Fill, role: Role) -> Self {
+    fn with(mut self, spec: Spec, fill: Fill, role: GradientRole) -> Self {
         self.inputs.push(Input { spec, fill, role });
         self
     }
 
     /// With an input that no gradient reaches.
     pub fn input(self, spec: Spec, fill: Fill) -> Self {
-        self.with(spec, fill, Role::Fixed)
+        self.with(spec, fill, GradientRole::Fixed)
     }
 
     /// With an input that has a gradient.
     pub fn variable(self, spec: Spec, fill: Fill) -> Self {
-        self.with(spec, fill, Role::Variable)
+        self.with(spec, fill, GradientRole::Variable)
     }
 
     /// With an input whose gradient is added up.
     pub fn parameter(self, spec: Spec, fill: Fill) -> Self {
-        self.with(spec, fill, Role::Parameter)
+        self.with(spec, fill, GradientRole::Parameter)
     }
 
     /// With an input whose gradient, added up, is that of a surrogate.
     pub fn straight(mut self, spec: Spec, fill: Fill, surrogate: Forward) -> Self {
         self.calculus = Calculus::Surrogate(surrogate);
-        self.with(spec, fill, Role::Straight)
+        self.with(spec, fill, GradientRole::Straight)
     }
 
     /// With an update that becomes what the oracle has.
@@ -245,6 +245,6 @@ impl Case {
 
     /// Whether a gradient reaches any input.
     pub fn has_gradient(&self) -> bool {
-        self.inputs.iter().any(|input| input.role != Role::Fixed)
+        self.inputs.iter().any(|input| input.role != GradientRole::Fixed)
     }
 }

@@ -5,7 +5,7 @@ use super::fuse::{Fusion, fuse};
 use super::ids::MemoryId;
 use super::op::Specs;
 use super::plan::{Overlap, Plan, Pool, check_overlaps};
-use super::tape::{Choice, Tape};
+use super::tape::{ShapedOp, Tape};
 use std::collections::BTreeMap;
 
 /// Counts the words that a machine would reserve.
@@ -16,12 +16,12 @@ pub struct Counter {
     memory: Vec<usize>,
     pool: Pool,
     kept: u64,
-    choices: BTreeMap<String, (Choice, usize)>,
+    choices: BTreeMap<String, (ShapedOp, usize)>,
 }
 
 /// What a tape would take and do.
 #[derive(Clone, Copy, Debug)]
-pub struct Counted {
+pub struct CountedProgram {
     /// Words in its slots.
     pub slot_words: u64,
     /// Dispatches in a run, if every operation takes its portable variant.
@@ -66,12 +66,12 @@ impl Counter {
     }
 
     /// The operations of all tapes that have several variants at their shapes, with how often each occurs.
-    pub fn choices(&self) -> &BTreeMap<String, (Choice, usize)> {
+    pub fn choices(&self) -> &BTreeMap<String, (ShapedOp, usize)> {
         &self.choices
     }
 
     /// Plans a tape.
-    pub fn compile(&mut self, tape: &Tape) -> Result<Counted, Overlap> {
+    pub fn compile(&mut self, tape: &Tape) -> Result<CountedProgram, Overlap> {
         check_overlaps(tape)?;
         let tape = fuse(tape, self.fusions, |variants| !variants.is_empty());
         let plan = Plan::new(&tape);
@@ -84,6 +84,6 @@ impl Counter {
             let (inputs, updates) = tape.specs_of(node);
             node.op.variants(Specs { inputs: &inputs, updates: &updates })[0].launches.len()
         });
-        Ok(Counted { slot_words: plan.words(), dispatches: launches.sum() })
+        Ok(CountedProgram { slot_words: plan.words(), dispatches: launches.sum() })
     }
 }

@@ -5,7 +5,7 @@ use super::op::{AnyOp, Runs};
 use super::plan::{Overlap, Plan, Pool, Slot, check_overlaps};
 use super::real::Real;
 use super::shape::{Class, Spec, Storage};
-use super::tape::{Home, Place, Tape};
+use super::tape::{BufferOwner, Home, Tape};
 use super::view::{CpuIo, Data, View, ViewMut};
 use crate::platform::parallel;
 use std::ops::Range;
@@ -18,7 +18,7 @@ pub struct CpuMachine<T> {
     pool: Pool,
     slots: Vec<Data<T>>,
     /// Words that programs keep for themselves.
-    kept: u64,
+    kept_words: u64,
 }
 
 /// A tape with its slots, ready to run any number of times.
@@ -68,7 +68,7 @@ struct Operands {
 
 impl Operands {
     /// Returns true if nothing that is written overlaps another operand, wherever slots were placed.
-    fn are_apart(&self) -> bool {
+    fn are_disjoint(&self) -> bool {
         let written: Vec<&Located> = self.updates.iter().chain(&self.outputs).collect();
         let alone = |(n, one): (usize, &&Located)| !self.inputs.iter().chain(written[..n].iter().copied()).any(|other| one.overlaps(other));
         written.iter().enumerate().all(alone)
@@ -118,7 +118,7 @@ impl<T: Real> Data<T> {
 impl<T: Runs> CpuMachine<T> {
     /// A machine without memory.
     pub fn new() -> Self {
-        Self { memory: Vec::new(), pool: Pool::default(), slots: Vec::new(), kept: 0 }
+        Self { memory: Vec::new(), pool: Pool::default(), slots: Vec::new(), kept_words: 0 }
     }
 
     /// Reserves `words` zeroed words that outlive every tape.
@@ -166,7 +166,7 @@ impl<T: Runs> CpuMachine<T> {
 
     /// Words in the slots of all programs.
     pub fn slot_words(&self) -> u64 {
-        self.pool.words() + self.kept
+        self.pool.words() + self.kept_words
     }
 
     /// Words of a memory.
@@ -178,7 +178,7 @@ impl<T: Runs> CpuMachine<T> {
     pub fn compile(&mut self, tape: Arc<Tape>) -> Result<CpuProgram<T>, Overlap> {
         check_overlaps(&tape)?;
         for buffer in &tape.buffers {
-            if let Place::Memory(MemoryId(id)) = buffer.place {
+            if let BufferOwner::Memory(MemoryId(id)) = buffer.owner {
                 assert!(buffer.words <= self.memory[id].len(), "a tensor lies outside memory {id}");
             }
         }
@@ -186,14 +186,14 @@ impl<T: Runs> CpuMachine<T> {
         let places = self.pool.place(&plan);
         let added = &self.pool.slots()[self.slots.len()..];
         self.slots.extend(added.iter().map(|slot| Data::zeros(slot.class, slot.words)));
-        self.kept += plan.kept_words();
+        self.kept_words += plan.kept_words();
         let own = |slot: &Slot| CpuSlot::Own(Data::zeros(slot.class, slot.words));
         let slots = plan.slots.iter().zip(&places).map(|(slot, place)| place.map_or_else(|| own(slot), CpuSlot::Shared)).collect();
         let located = |id: &TensorId| {
             let info = &tape.tensors[id.0];
-            let holder = match tape.buffers[info.buffer.0].place {
-                Place::Memory(MemoryId(memory)) => Holder::Memory(memory),
-                Place::Pooled => {
+            let holder = match tape.buffers[info.buffer.0].owner {
+                BufferOwner::Memory(MemoryId(memory)) => Holder::Memory(memory),
+                BufferOwner::Pooled => {
                     let slot = plan.slot_of[info.buffer.0].expect("planned");
                     places[slot].map_or(Holder::Own(slot), Holder::Shared)
                 }
@@ -204,7 +204,7 @@ impl<T: Runs> CpuMachine<T> {
         let nodes = tape.nodes.iter();
         let operands: Vec<Operands> =
             nodes.map(|node| Operands { inputs: all(&node.inputs), updates: all(&node.updates), outputs: all(&node.outputs) }).collect();
-        assert!(operands.iter().all(Operands::are_apart), "a plan gave one slot to two operands of an operation");
+        assert!(operands.iter().all(Operands::are_disjoint), "a plan gave one slot to two operands of an operation");
         Ok(CpuProgram { tape, plan, slots, operands })
     }
 
@@ -250,9 +250,9 @@ impl<T: Runs> CpuMachine<T> {
         let info = &program.tape.tensors[tensor.0];
         let buffer = &program.tape.buffers[info.buffer.0];
         assert!(buffer.kept, "tensor was not kept");
-        let data = match buffer.place {
-            Place::Memory(MemoryId(memory)) => &self.memory[memory],
-            Place::Pooled => match &program.slots[program.plan.slot_of[info.buffer.0].expect("planned")] {
+        let data = match buffer.owner {
+            BufferOwner::Memory(MemoryId(memory)) => &self.memory[memory],
+            BufferOwner::Pooled => match &program.slots[program.plan.slot_of[info.buffer.0].expect("planned")] {
                 CpuSlot::Own(data) => data,
                 CpuSlot::Shared(place) => &self.slots[*place],
             },

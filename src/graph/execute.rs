@@ -6,11 +6,11 @@ use super::error::MachineError;
 use super::fuse::{Fusion, fuse};
 use super::ids::{MemoryId, TensorId};
 use super::op::{AnyOp, Launch, Operand, Specs, Variant};
-use super::pace;
-use super::params::words;
+use super::params::encode_params;
 use super::plan::{Plan, Pool, Slot, check_overlaps};
 use super::shape::Spec;
-use super::tape::{Home, Node, Place, Tape, TensorInfo};
+use super::submits;
+use super::tape::{BufferOwner, Home, Node, Tape, TensorInfo};
 use super::variants::Variants;
 use super::work::Work;
 use crate::device::{Access, Bound, Dispatch, Download, Gpu, Kernel, kernel};
@@ -31,13 +31,13 @@ pub struct GpuMachine {
     words: u64,
     variants: Variants,
     /// Whether variants that are known to fail here are candidates too.
-    fearless: bool,
+    allow_known_failures: bool,
     pool: Pool,
     slots: Vec<wgpu::Buffer>,
     /// Words that programs keep for themselves.
-    kept: u64,
+    kept_words: u64,
     /// Seconds that no submit should be expected to pass.
-    longest: f64,
+    max_submit_seconds: f64,
     /// Operations a second of its slowest dispatch that was too long.
     rate: f64,
     /// True if the last run waited for each of its operations.
@@ -59,7 +59,7 @@ pub struct GpuProgram {
     /// What each dispatch took when it was waited for, once the program has run.
     seconds: Vec<f64>,
     /// Where the submits of a run end; none before the program has run twice.
-    ends: Vec<usize>,
+    submit_ends: Vec<usize>,
 }
 
 impl GpuProgram {
@@ -85,7 +85,7 @@ impl GpuProgram {
 
     /// Submits of a run, from the third on.
     pub fn submits(&self) -> usize {
-        self.ends.len()
+        self.submit_ends.len()
     }
 }
 
@@ -98,13 +98,13 @@ impl GpuMachine {
             memory: Vec::new(),
             words: 0,
             variants: Variants::default(),
-            longest: pace::LONGEST_SUBMIT,
-            rate: pace::SLOWEST,
+            max_submit_seconds: submits::LONGEST_SUBMIT,
+            rate: submits::SLOWEST,
             waited: false,
             pool: Pool::default(),
             slots: Vec::new(),
-            kept: 0,
-            fearless: false,
+            kept_words: 0,
+            allow_known_failures: false,
         }
     }
 
@@ -124,8 +124,8 @@ impl GpuMachine {
     }
 
     /// Makes candidates of variants that are known to fail here, too: the conformance must see them.
-    pub(crate) fn try_known_failures(&mut self) {
-        self.fearless = true;
+    pub(crate) fn allow_known_failures(&mut self) {
+        self.allow_known_failures = true;
     }
 
     /// The variants of an operation that this GPU can run, and does not run wrongly as far as is known.
@@ -134,7 +134,7 @@ impl GpuMachine {
     }
 
     fn can_run(&self, variant: &Variant) -> bool {
-        let runs = |kernel| if self.fearless { self.gpu.obstacle(kernel).is_none() } else { self.gpu.can_run(kernel) };
+        let runs = |kernel| if self.allow_known_failures { self.gpu.obstacle(kernel).is_none() } else { self.gpu.can_run(kernel) };
         variant.launches.iter().all(|launch| kernel(launch.kernel).is_none_or(runs))
     }
 
@@ -162,7 +162,7 @@ impl GpuMachine {
 
     /// Words in the slots of all programs.
     pub fn slot_words(&self) -> u64 {
-        self.pool.words() + self.kept
+        self.pool.words() + self.kept_words
     }
 
     /// Words of a memory.
@@ -217,14 +217,14 @@ impl GpuMachine {
         }
         let buffer = |(slot, place): (&Slot, Option<usize>)| place.map_or_else(|| make("kept slot", slot), |place| Ok(self.slots[place].clone()));
         let buffers = plan.slots.iter().zip(places).map(buffer).collect::<Result<_, _>>()?;
-        self.kept += plan.kept_words();
+        self.kept_words += plan.kept_words();
         Ok(buffers)
     }
 
     fn compile_with(&self, tape: Arc<Tape>, plan: Plan, slots: Vec<wgpu::Buffer>, margin: u64) -> Result<GpuProgram, MachineError> {
         check_overlaps(&tape)?;
         for buffer in &tape.buffers {
-            if let Place::Memory(MemoryId(id)) = buffer.place {
+            if let BufferOwner::Memory(MemoryId(id)) = buffer.owner {
                 assert!(4 * buffer.words as u64 <= self.memory[id].size(), "a tensor lies outside memory {id}");
             }
         }
@@ -237,7 +237,7 @@ impl GpuMachine {
             works: Vec::new(),
             variants: Variants::default(),
             seconds: Vec::new(),
-            ends: Vec::new(),
+            submit_ends: Vec::new(),
         };
         self.record(&mut program)?;
         Ok(program)
@@ -254,7 +254,7 @@ impl GpuMachine {
             for launch in self.pick(&tape, node, &mut program.variants)?.launches {
                 let kernel = self.check_launch(node, &launch)?;
                 let work = Work::of(&launch, Specs { inputs: &inputs, updates: &updates }, &outputs);
-                for (band, share) in pace::bands(launch, kernel.bands, work.operations, self.longest, self.rate) {
+                for (band, share) in submits::bands(launch, kernel.bands, work.operations, self.max_submit_seconds, self.rate) {
                     launches.push((node, kernel, band));
                     works.push(work.share(share));
                 }
@@ -272,7 +272,7 @@ impl GpuMachine {
     }
 
     /// The variant that a node takes; notes it in `taken` where there was a choice.
-    fn pick(&self, tape: &Tape, node: &Node, taken: &mut Variants) -> Result<Variant, MachineError> {
+    fn pick(&self, tape: &Tape, node: &Node, chosen: &mut Variants) -> Result<Variant, MachineError> {
         let (inputs, updates) = tape.specs_of(node);
         let specs = Specs { inputs: &inputs, updates: &updates };
         let candidates = self.candidates(&*node.op, specs);
@@ -283,10 +283,10 @@ impl GpuMachine {
             problem: "none of its variants runs here; use --device cpu, and report this with the output of `signet conform`".into(),
         };
         // A program that is recorded again keeps what it took.
-        let choices = if taken.chosen(&key).is_some() { &*taken } else { &self.variants };
+        let choices = if chosen.chosen(&key).is_some() { &*chosen } else { &self.variants };
         let variant = choices.pick(&key, candidates).ok_or_else(none)?;
         if choice {
-            taken.choose(key, variant.name);
+            chosen.choose(key, variant.name);
         }
         Ok(variant)
     }
@@ -303,7 +303,7 @@ impl GpuMachine {
         if kernel.operands != given {
             return Err(refuse(format!("the launch binds {given:?}, the shader {:?}", kernel.operands)));
         }
-        if words(kernel, &launch.params).map_err(refuse)?.len() as u64 * 4 > ALIGN {
+        if encode_params(kernel, &launch.params).map_err(refuse)?.len() as u64 * 4 > ALIGN {
             return Err(refuse("its parameters have more than 64 words".into()));
         }
         let most = self.gpu.most_groups();
@@ -319,7 +319,7 @@ impl GpuMachine {
         let mut blocks = vec![0; STRIDE * launches.len().max(1)];
         for (block, (node, kernel, launch)) in blocks.chunks_mut(STRIDE).zip(launches) {
             let refuse = |problem| MachineError::Compile { op: node.op.name(), problem: format!("{}: {problem}", launch.kernel) };
-            let words = words(kernel, &launch.params).map_err(refuse)?;
+            let words = encode_params(kernel, &launch.params).map_err(refuse)?;
             block[..words.len()].copy_from_slice(&words);
         }
         let buffer = self.gpu.uniform("parameters", 4 * blocks.len() as u64)?;
@@ -364,28 +364,28 @@ impl GpuMachine {
 
     fn bound<'a>(&'a self, program: &'a GpuProgram, tensor: TensorId) -> Bound<'a> {
         let info = &program.tape.tensors[tensor.0];
-        let (buffer, first) = match program.tape.buffers[info.buffer.0].place {
-            Place::Memory(MemoryId(id)) => (&self.memory[id], 0),
-            Place::Pooled => (&program.slots[program.plan.slot_of[info.buffer.0].expect("planned")], program.margin),
+        let (buffer, first) = match program.tape.buffers[info.buffer.0].owner {
+            BufferOwner::Memory(MemoryId(id)) => (&self.memory[id], 0),
+            BufferOwner::Pooled => (&program.slots[program.plan.slot_of[info.buffer.0].expect("planned")], program.margin),
         };
         Bound { buffer, offset: first + 4 * info.offset as u64, bytes: 4 * info.spec.words() as u64 }
     }
 
     /// Sets the seconds that no submit should be expected to pass, for programs that are compiled from now on;
-    /// [`LONGEST_SUBMIT`](pace::LONGEST_SUBMIT) if it is not called.
+    /// [`LONGEST_SUBMIT`](submits::LONGEST_SUBMIT) if it is not called.
     pub fn set_longest_submit(&mut self, seconds: f64) {
-        self.longest = seconds;
+        self.max_submit_seconds = seconds;
     }
 
     /// Submits every operation of a program, in order. The first two runs wait for each and time it
     /// (a driver may finish compiling in the first), so that those that follow are submitted in
     /// portions that take no GPU from its system for long.
     pub fn run(&mut self, program: &mut GpuProgram) -> Result<(), MachineError> {
-        self.waited = !IN_PAGE && program.ends.is_empty() && !program.dispatches.is_empty();
-        if !program.ends.is_empty() || program.dispatches.is_empty() {
-            return Ok(self.gpu.run(&program.dispatches, &program.ends)?);
+        self.waited = !IN_PAGE && program.submit_ends.is_empty() && !program.dispatches.is_empty();
+        if !program.submit_ends.is_empty() || program.dispatches.is_empty() {
+            return Ok(self.gpu.run(&program.dispatches, &program.submit_ends)?);
         }
-        let again = !program.seconds.is_empty();
+        let second_run = !program.seconds.is_empty();
         program.seconds.resize(program.dispatches.len(), f64::INFINITY);
         self.gpu.finish()?;
         for (dispatch, seconds) in program.dispatches.iter().zip(&mut program.seconds) {
@@ -394,21 +394,21 @@ impl GpuMachine {
             self.gpu.finish()?;
             *seconds = seconds.min(clock.seconds());
         }
-        if !again {
+        if !second_run {
             return Ok(());
         }
         // What was too long although it was cut for a slow GPU is cut again, and timed again.
         let cut = program.dispatches.len();
         let can_be_cut = |dispatch: &Dispatch| kernel(dispatch.kernel()).is_some_and(|kernel| kernel.bands);
         let timed = program.dispatches.iter().zip(&program.works).zip(&program.seconds);
-        let too_long = timed.filter(|&((dispatch, _), &seconds)| seconds > self.longest && can_be_cut(dispatch));
+        let too_long = timed.filter(|&((dispatch, _), &seconds)| seconds > self.max_submit_seconds && can_be_cut(dispatch));
         let slowest = too_long.map(|((_, work), seconds)| work.operations / seconds).fold(f64::INFINITY, f64::min);
         if slowest.is_finite() {
             self.rate = self.rate.min(slowest);
             self.record(program)?;
         }
         match program.dispatches.len() == cut {
-            true => program.ends = pace::ends(&program.seconds, self.longest),
+            true => program.submit_ends = submits::submit_ends(&program.seconds, self.max_submit_seconds),
             false => program.seconds.clear(),
         }
         Ok(())

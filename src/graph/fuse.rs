@@ -4,7 +4,7 @@
 use super::ids::{BufferId, TensorId};
 use super::op::{AnyOp, Backward, DynOp, Rule, Runs, ShapeError, Specs, Variant};
 use super::shape::{Class, Spec};
-use super::tape::{Node, Place, Tape};
+use super::tape::{BufferOwner, Node, Tape};
 use super::traced::Traced;
 use super::view::{CpuIo, Data, ViewMut};
 use std::any::Any;
@@ -16,12 +16,12 @@ use std::sync::Arc;
 pub struct Fusion {
     /// What it is called.
     pub name: &'static str,
-    /// Whether an operation can stand at each place of the sequence.
+    /// Whether an operation can stand at each index of the sequence.
     pub sequence: &'static [fn(&dyn Any) -> bool],
     /// The ways of computing it; none if these operands have no kernel. Operands are, in the order
     /// of the sequence: the inputs that come from outside it; the updates; then as outputs those of
     /// the last operation, and after them those that the others have besides their first (scratch).
-    pub variants: fn(&[Link]) -> Vec<Variant>,
+    pub variants: fn(&[FusedStep]) -> Vec<Variant>,
 }
 
 impl std::fmt::Debug for Fusion {
@@ -32,7 +32,7 @@ impl std::fmt::Debug for Fusion {
 
 /// An operation of a sequence with its operands.
 #[derive(Clone, Debug)]
-pub struct Link {
+pub struct FusedStep {
     op: DynOp,
     /// Which input is the first output of the operation before it.
     passed: Option<usize>,
@@ -44,7 +44,7 @@ pub struct Link {
     pub outputs: Vec<Spec>,
 }
 
-impl Link {
+impl FusedStep {
     /// The operation, if it is of this type.
     pub fn op<O: 'static>(&self) -> Option<&O> {
         self.op.as_any().downcast_ref()
@@ -55,13 +55,13 @@ impl Link {
 #[derive(Clone)]
 struct Fused {
     rule: &'static Fusion,
-    links: Vec<Link>,
+    steps: Vec<FusedStep>,
     outputs: Vec<Spec>,
 }
 
 impl std::fmt::Debug for Fused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.links.iter().map(|link| &link.op)).finish()
+        f.debug_list().entries(self.steps.iter().map(|step| &step.op)).finish()
     }
 }
 
@@ -70,7 +70,7 @@ impl AnyOp for Fused {
         self.rule.name
     }
     fn key(&self) -> String {
-        format!("[{}]", self.links.iter().map(|link| link.op.key()).collect::<Vec<_>>().join(", "))
+        format!("[{}]", self.steps.iter().map(|step| step.op.key()).collect::<Vec<_>>().join(", "))
     }
     fn as_any(&self) -> &dyn Any {
         self
@@ -79,7 +79,7 @@ impl AnyOp for Fused {
         Ok(self.outputs.clone())
     }
     fn variants(&self, _: Specs<'_>) -> Vec<Variant> {
-        (self.rule.variants)(&self.links)
+        (self.rule.variants)(&self.steps)
     }
     fn backward(&self, _: &mut dyn Backward) -> Rule {
         Rule::None("tapes are differentiated before they are fused")
@@ -100,21 +100,21 @@ impl Fused {
     fn run<T: Runs>(&self, io: &mut CpuIo<'_, T>) {
         let (mut inputs, mut updates) = (io.inputs.iter(), io.updates.iter_mut());
         let mut before: Vec<Data<T>> = Vec::new();
-        for (n, link) in self.links.iter().enumerate() {
-            let mut made: Vec<Data<T>> = link.outputs.iter().map(|spec| Data::zeros(Class::of(spec.storage), spec.words())).collect();
-            let given = link.inputs.iter().enumerate().map(|(n, spec)| match link.passed == Some(n) {
+        for (n, step) in self.steps.iter().enumerate() {
+            let mut made: Vec<Data<T>> = step.outputs.iter().map(|spec| Data::zeros(Class::of(spec.storage), spec.words())).collect();
+            let given = step.inputs.iter().enumerate().map(|(n, spec)| match step.passed == Some(n) {
                 true => before[0].view(*spec),
                 false => *inputs.next().expect("an input for each that is not passed on"),
             });
             let mut part = CpuIo {
                 inputs: given.collect(),
-                updates: updates.by_ref().take(link.updates.len()).map(ViewMut::reborrow).collect(),
-                outputs: made.iter_mut().zip(&link.outputs).map(|(data, spec)| data.view_mut(*spec)).collect(),
+                updates: updates.by_ref().take(step.updates.len()).map(ViewMut::reborrow).collect(),
+                outputs: made.iter_mut().zip(&step.outputs).map(|(data, spec)| data.view_mut(*spec)).collect(),
             };
-            if n + 1 == self.links.len() {
-                part.outputs = io.outputs.iter_mut().take(link.outputs.len()).map(ViewMut::reborrow).collect();
+            if n + 1 == self.steps.len() {
+                part.outputs = io.outputs.iter_mut().take(step.outputs.len()).map(ViewMut::reborrow).collect();
             }
-            T::run(&*link.op, &mut part);
+            T::run(&*step.op, &mut part);
             before = made;
         }
     }
@@ -128,11 +128,11 @@ pub(crate) fn fuse(tape: &Tape, rules: &'static [Fusion], can_run: impl Fn(&[Var
     let mut nodes: Vec<Option<Node>> = tape.nodes.iter().cloned().map(Some).collect();
     for head in 0..nodes.len() {
         for rule in rules {
-            let Some(places) = find(tape, &nodes, &uses, rule, head) else { continue };
-            let (node, op) = join(tape, rule, &places);
+            let Some(indices) = find(tape, &nodes, &uses, rule, head) else { continue };
+            let (node, op) = fused_node(tape, rule, &indices);
             if can_run(&op.variants(Specs { inputs: &[], updates: &[] })) {
-                let last = *places.last().expect("a sequence has operations");
-                places.iter().for_each(|&place| nodes[place] = None);
+                let last = *indices.last().expect("a sequence has operations");
+                indices.iter().for_each(|&index| nodes[index] = None);
                 nodes[last] = Some(node);
                 break;
             }
@@ -147,71 +147,71 @@ type Uses = HashMap<BufferId, Vec<(usize, TensorId)>>;
 
 fn uses(tape: &Tape) -> Uses {
     let mut uses = Uses::new();
-    for (place, node) in tape.nodes.iter().enumerate() {
+    for (index, node) in tape.nodes.iter().enumerate() {
         for &tensor in node.inputs.iter().chain(&node.updates).chain(&node.outputs) {
-            uses.entry(tape.tensors[tensor.0].buffer).or_default().push((place, tensor));
+            uses.entry(tape.tensors[tensor.0].buffer).or_default().push((index, tensor));
         }
     }
     uses
 }
 
-/// The places of a sequence that begins at `head`, if there is one and it may be moved to its end.
+/// The indices of a sequence that begins at `head`, if there is one and it may be moved to its end.
 fn find(tape: &Tape, nodes: &[Option<Node>], uses: &Uses, rule: &Fusion, head: usize) -> Option<Vec<usize>> {
-    let is = |place: usize, n: usize| nodes[place].as_ref().is_some_and(|node| (rule.sequence[n])(node.op.as_any()));
+    let is = |index: usize, n: usize| nodes[index].as_ref().is_some_and(|node| (rule.sequence[n])(node.op.as_any()));
     if !is(head, 0) {
         return None;
     }
-    let mut places = vec![head];
+    let mut indices = vec![head];
     for n in 1..rule.sequence.len() {
-        let here = *places.last()?;
+        let here = *indices.last()?;
         let next = only_reader(tape, uses, here)?;
         if !is(next, n) {
             return None;
         }
-        places.push(next);
+        indices.push(next);
     }
-    can_move(tape, &places).then_some(places)
+    can_move(tape, &indices).then_some(indices)
 }
 
-/// The node that alone, and once, reads the first output of the node at `place`.
-fn only_reader(tape: &Tape, uses: &Uses, place: usize) -> Option<usize> {
-    let output = *tape.nodes[place].outputs.first()?;
+/// The node that alone, and once, reads the first output of the node at `index`.
+fn only_reader(tape: &Tape, uses: &Uses, index: usize) -> Option<usize> {
+    let output = *tape.nodes[index].outputs.first()?;
     let buffer = tape.tensors[output.0].buffer;
     let info = &tape.buffers[buffer.0];
-    if info.place != Place::Pooled || info.kept {
+    if info.owner != BufferOwner::Pooled || info.kept {
         return None;
     }
     match uses[&buffer][..] {
-        [(maker, _), (reader, tensor)] if maker == place && reader > place && tensor == output && tape.nodes[reader].inputs.contains(&output) => Some(reader),
+        [(maker, _), (reader, tensor)] if maker == index && reader > index && tensor == output && tape.nodes[reader].inputs.contains(&output) => Some(reader),
         _ => None,
     }
 }
 
 /// Whether the operations may all run where the last one stands: what they read is not written in
 /// between, and what they update is not touched.
-fn can_move(tape: &Tape, places: &[usize]) -> bool {
-    let (first, last) = (places[0], places[places.len() - 1]);
-    let between: Vec<&Node> = (first + 1..last).filter(|place| !places.contains(place)).map(|place| &tape.nodes[place]).collect();
-    let apart = |a: TensorId, b: TensorId| {
+fn can_move(tape: &Tape, indices: &[usize]) -> bool {
+    let (first, last) = (indices[0], indices[indices.len() - 1]);
+    let between: Vec<&Node> = (first + 1..last).filter(|index| !indices.contains(index)).map(|index| &tape.nodes[index]).collect();
+    let disjoint = |a: TensorId, b: TensorId| {
         let (a, b) = (&tape.tensors[a.0], &tape.tensors[b.0]);
         a.buffer != b.buffer || a.offset + a.spec.words() <= b.offset || b.offset + b.spec.words() <= a.offset
     };
-    places[..places.len() - 1].iter().map(|&place| &tape.nodes[place]).all(|moved| {
+    indices[..indices.len() - 1].iter().map(|&index| &tape.nodes[index]).all(|moved| {
         between.iter().all(|node| {
             let mut written = node.updates.iter().chain(&node.outputs);
             let mut touched = node.inputs.iter().chain(&node.updates);
-            written.all(|&theirs| moved.inputs.iter().chain(&moved.updates).all(|&ours| apart(ours, theirs)))
-                && touched.all(|&theirs| moved.updates.iter().all(|&ours| apart(ours, theirs)))
+            written.all(|&theirs| moved.inputs.iter().chain(&moved.updates).all(|&ours| disjoint(ours, theirs)))
+                && touched.all(|&theirs| moved.updates.iter().all(|&ours| disjoint(ours, theirs)))
         })
     })
 }
 
 /// The fused node of a sequence.
-fn join(tape: &Tape, rule: &'static Fusion, places: &[usize]) -> (Node, DynOp) {
-    let chain: Vec<&Node> = places.iter().map(|&place| &tape.nodes[place]).collect();
+fn fused_node(tape: &Tape, rule: &'static Fusion, indices: &[usize]) -> (Node, DynOp) {
+    let chain: Vec<&Node> = indices.iter().map(|&index| &tape.nodes[index]).collect();
     let specs = |ids: &[TensorId]| ids.iter().map(|&id| tape.spec(id)).collect::<Vec<_>>();
     let passed: Vec<TensorId> = chain[..chain.len() - 1].iter().map(|node| node.outputs[0]).collect();
-    let links = chain.iter().map(|node| Link {
+    let steps = chain.iter().map(|node| FusedStep {
         op: node.op.clone(),
         passed: node.inputs.iter().position(|input| passed.contains(input)),
         inputs: specs(&node.inputs),
@@ -223,6 +223,6 @@ fn join(tape: &Tape, rule: &'static Fusion, places: &[usize]) -> (Node, DynOp) {
     let last = chain[chain.len() - 1];
     let scratch = chain[..chain.len() - 1].iter().flat_map(|node| &node.outputs[1..]);
     let outputs: Vec<TensorId> = last.outputs.iter().chain(scratch).copied().collect();
-    let op: DynOp = Arc::new(Fused { rule, links: links.collect(), outputs: specs(&outputs) });
+    let op: DynOp = Arc::new(Fused { rule, steps: steps.collect(), outputs: specs(&outputs) });
     (Node { op: op.clone(), inputs, updates, outputs }, op)
 }

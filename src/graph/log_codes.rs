@@ -29,13 +29,13 @@ const SIGNED: [f32; 256] = shares(true);
 const UNSIGNED: [f32; 256] = shares(false);
 
 const fn shares(signed: bool) -> [f32; 256] {
-    let most = most(signed);
+    let max_code = max_code(signed);
     let mut table = [0.0; 256];
     let mut byte = 0;
     while byte < 256 {
-        let code = byte & most;
+        let code = byte & max_code;
         if code > 0 {
-            let below = most - code;
+            let below = max_code - code;
             let share = EIGHTHS[below % 8] / (1u64 << (below / 8)) as f32;
             table[byte] = if byte > code { -share } else { share };
         }
@@ -45,7 +45,7 @@ const fn shares(signed: bool) -> [f32; 256] {
 }
 
 /// The code of the scale itself.
-const fn most(signed: bool) -> usize {
+const fn max_code(signed: bool) -> usize {
     if signed { 127 } else { 255 }
 }
 
@@ -64,7 +64,7 @@ pub fn dither(element: u32, step: u32) -> [f32; 2] {
 #[inline(always)]
 pub fn code(signed: bool, share: f32, noise: f32) -> i32 {
     let size = share.abs();
-    let most = most(signed) as i32;
+    let max_code = max_code(signed) as i32;
     let octave = 126 - (size.to_bits() >> 23) as i32;
     let mantissa = f32::from_bits(size.to_bits() & 0x007f_ffff | 0x3f00_0000);
     let (mut place, mut lower, mut upper) = (0, EIGHTHS[1], EIGHTHS[0]);
@@ -75,10 +75,10 @@ pub fn code(signed: bool, share: f32, noise: f32) -> i32 {
         lower = if below { EIGHTHS[n + 1] } else { lower };
     }
     let above = 8 * octave + place;
-    let between = most - above - i32::from(mantissa - lower <= noise * (upper - lower));
+    let between = max_code - above - i32::from(mantissa - lower <= noise * (upper - lower));
     let smallest = if signed { SIGNED[1] } else { 0.0 };
-    let code = if above >= most - 1 { i32::from(size > noise * smallest) } else { between };
-    let code = if size < 1.0 { code } else { most };
+    let code = if above >= max_code - 1 { i32::from(size > noise * smallest) } else { between };
+    let code = if size < 1.0 { code } else { max_code };
     if share < 0.0 { -code } else { code }
 }
 
@@ -94,7 +94,7 @@ pub fn encode<T: Real>(storage: Storage, row: &[T], words: &mut [u32], noise: im
     let signed = storage == Storage::SignedLog;
     for (n, (block, words)) in row.chunks(LOG_BLOCK).zip(words.chunks_mut(1 + LOG_BLOCK / 4)).enumerate() {
         // Magnitudes compare as their bits do, and the largest of integers vectorises.
-        let largest = block.iter().fold(0, |most, x| (x.to_f64() as f32).abs().to_bits().max(most));
+        let largest = block.iter().fold(0, |largest, x| (x.to_f64() as f32).abs().to_bits().max(largest));
         let scale = scale(f32::from_bits(largest));
         words[0] = scale.to_bits();
         words[1..].fill(0);
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn every_code_stands_for_itself_whatever_the_noise() {
         for signed in [true, false] {
-            for code_of_it in 1..=most(signed) as i32 {
+            for code_of_it in 1..=max_code(signed) as i32 {
                 let table = if signed { &SIGNED } else { &UNSIGNED };
                 for noise in [1e-6, 0.5, 1.0 - 1e-6] {
                     let share = table[code_of_it as usize];

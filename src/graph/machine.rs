@@ -2,7 +2,7 @@
 //! Whatever waits for a device is async; on the CPU nothing does, but other tasks of the thread get their
 //! turn there.
 
-use super::count::{Counted, Counter};
+use super::count::{CountedProgram, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
 use super::error::MachineError;
 use super::execute::{GpuMachine, GpuProgram};
@@ -36,7 +36,7 @@ pub enum Program {
     /// For a GPU.
     Gpu(GpuProgram),
     /// For none.
-    Counted(Counted),
+    Counted(CountedProgram),
 }
 
 /// Values asked for, as they were at that moment; see [`Machine::read_later`].

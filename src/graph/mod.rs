@@ -20,7 +20,7 @@ mod view;
 mod op;
 
 mod case;
-mod pace;
+mod submits;
 mod variants;
 mod work;
 
@@ -39,33 +39,33 @@ mod error;
 
 mod execute;
 
-mod offers;
 mod profile;
+mod support;
 
 mod machine;
 
 pub use backward::BackwardError;
 pub use blocks::{pack, unpack};
-pub use case::{Calculus, Case, Expect, Fill, Forward, Input, LINEAR_SIZES, Loss, Role, Source, Step, Update};
-pub use count::{Counted, Counter};
+pub use case::{Calculus, Case, CaseStep, Expect, Fill, Forward, GradientRole, Input, LINEAR_SIZES, Loss, StepOperand, Update};
+pub use count::{CountedProgram, Counter};
 pub use cpu::{CpuMachine, CpuProgram};
 pub use error::MachineError;
 pub use execute::{GpuMachine, GpuProgram};
-pub use fuse::{Fusion, Link};
+pub use fuse::{FusedStep, Fusion};
 pub use ids::{MemoryId, TensorId};
 pub use machine::{Machine, Pending, Program};
-pub(crate) use offers::Offer;
 pub use op::{AnyOp, Backward, DynOp, Launch, Op, Operand, Rule, Runs, ShapeError, Specs, Variant, grid};
-pub use pace::LONGEST_SUBMIT;
 #[cfg(test)]
-pub(crate) use params::words;
+pub(crate) use params::encode_params;
 pub use params::{FIRST_BAND, Params, Word};
 pub use plan::{Overlap, Plan, Pool, Slot};
 pub use profile::Timed;
-pub use real::{Mat, OutMat, Real, Threads, dot, matmul, sum, task_rows, vectorised};
+pub use real::{Mat, OutMat, Real, Threads, dot, matmul, rows_per_task, sum, vectorised};
 pub use recompute::Recompute;
 pub use shape::{Class, LOG_BLOCK, Spec, Storage};
-pub use tape::{Choice, Home, Tape};
+pub use submits::LONGEST_SUBMIT;
+pub(crate) use support::VariantSupport;
+pub use tape::{Home, ShapedOp, Tape};
 pub use traced::Traced;
 pub use variants::Variants;
 pub(crate) use variants::key_float;

@@ -101,7 +101,7 @@ pub trait Backward {
     fn upstream(&self, n: usize) -> Option<TensorId>;
 
     /// Returns true if the n-th input is an activation or parameter that needs its gradient.
-    fn wants(&self, n: usize) -> bool;
+    fn needs_gradient(&self, n: usize) -> bool;
 
     /// The tensor into which the gradient of the n-th input, a parameter, is added up.
     fn accumulator(&self, n: usize) -> Option<TensorId>;
@@ -113,7 +113,7 @@ pub trait Backward {
     fn push_dyn(&mut self, op: DynOp, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId>;
 
     /// Gives `gradient` to the n-th input; a second one for the same tensor is added to the first.
-    fn give(&mut self, n: usize, gradient: Option<TensorId>);
+    fn add_gradient(&mut self, n: usize, gradient: Option<TensorId>);
 }
 
 impl dyn Backward + '_ {
@@ -147,7 +147,7 @@ pub trait Op: Debug + Clone + Send + Sync + 'static {
     fn backward(&self, tape: &mut dyn Backward) -> Rule;
 
     /// A `ShapeError` of this operation.
-    fn refuse(problem: impl Into<String>) -> ShapeError
+    fn shape_error(problem: impl Into<String>) -> ShapeError
     where
         Self: Sized,
     {

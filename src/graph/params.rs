@@ -52,7 +52,7 @@ macro_rules! params {
 }
 
 /// The words of a kernel's block; or the field that is missing, unknown, given twice, or of another type.
-pub(crate) fn words(kernel: &Kernel, params: &Params) -> Result<Vec<u32>, String> {
+pub(crate) fn encode_params(kernel: &Kernel, params: &Params) -> Result<Vec<u32>, String> {
     let mut words: Vec<Option<u32>> = kernel.params.iter().map(|field| (field.name == FIRST_BAND).then_some(0)).collect();
     for (name, value) in params {
         let place = kernel.params.iter().position(|field| field.name == *name);
@@ -80,8 +80,8 @@ mod tests {
     fn fields_are_placed_by_name_and_what_does_not_fit_is_named() {
         let norm = kernel("rms_norm/forward").unwrap();
         let right = params! { epsilon: 0.5, width: 7_u32, add: false, rows: 3_usize };
-        assert_eq!(words(norm, &right).unwrap(), [3, 7, 0.5_f32.to_bits(), 0]);
-        let refused = |params: Params| words(norm, &params).unwrap_err();
+        assert_eq!(encode_params(norm, &right).unwrap(), [3, 7, 0.5_f32.to_bits(), 0]);
+        let refused = |params: Params| encode_params(norm, &params).unwrap_err();
         assert_eq!(refused(params! { rows: 3_u32, width: 7_u32, epsilon: 0.5 }), "the launch gives no add");
         assert!(refused(params! { row: 3_u32 }).contains("no field row"));
         assert!(refused(params! { epsilon: 1_u32 }).contains("epsilon is an f32"));
@@ -89,8 +89,8 @@ mod tests {
         assert!(refused(params! { rows: 1_u32, rows: 1_u32 }).contains("rows is given twice"));
         let product = kernel("matmul/tiled").unwrap();
         let mut whole = params! { m: 1_u32, n: 2_u32, k: 3_u32, a_row: 4_u32, a_col: 5_u32, b_row: 6_u32, b_col: 7_u32, accumulate: true };
-        assert_eq!(words(product, &whole).unwrap(), [1, 2, 3, 4, 5, 6, 7, 1, 0]);
+        assert_eq!(encode_params(product, &whole).unwrap(), [1, 2, 3, 4, 5, 6, 7, 1, 0]);
         whole.push((FIRST_BAND, Word::Whole(9)));
-        assert_eq!(words(product, &whole).unwrap()[8], 9);
+        assert_eq!(encode_params(product, &whole).unwrap()[8], 9);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ids::{BufferId, TensorId};
 use super::shape::Class;
-use super::tape::{BufferInfo, Place, Tape};
+use super::tape::{BufferInfo, BufferOwner, Tape};
 use std::collections::BTreeMap;
 
 /// A buffer that several tensors use one after the other.
@@ -127,7 +127,7 @@ fn lifetimes(tape: &Tape) -> Vec<Option<(usize, usize)>> {
     for (index, node) in tape.nodes.iter().enumerate() {
         for tensor in node.operands() {
             let BufferId(buffer) = tape.tensors[tensor.0].buffer;
-            if tape.buffers[buffer].place == Place::Pooled {
+            if tape.buffers[buffer].owner == BufferOwner::Pooled {
                 lives[buffer] = Some((lives[buffer].map_or(index, |(first, _)| first), index));
             }
         }

@@ -69,7 +69,7 @@ pub trait Real:
         false
     }
     /// Whether those sums are faster than a dense product however many vectors there are.
-    fn sums_in_bulk() -> bool {
+    fn prefers_signed_sums() -> bool {
         false
     }
     /// The same for rows of packed halves; see [`vector::dots_of_halves`].
@@ -130,7 +130,7 @@ impl<'a, T> OutMat<'a, T> {
     }
 }
 
-pub(super) fn check<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>) {
+pub(super) fn check_shapes<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>) {
     assert!(out.rows == a.rows && out.cols == b.cols && a.cols == b.rows, "product of matrices that do not fit");
 }
 
@@ -175,7 +175,7 @@ type LibraryProduct<T> = unsafe fn(
 
 /// Dense product through `product`, a function of the crates `gemm-f32` and `gemm-f64`.
 fn library_gemm<T: Real>(product: LibraryProduct<T>, out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
-    check(&out, &a, &b);
+    check_shapes(&out, &a, &b);
     if is_row(&out, &a, &b, accumulate) {
         return vectorised(
             #[inline(always)]
@@ -191,7 +191,7 @@ fn library_gemm<T: Real>(product: LibraryProduct<T>, out: OutMat<'_, T>, a: Mat<
     let row_stride = out.row_stride as isize;
     let (a, b, (column, row)) = if row_stride > 1 { (b.t(), a.t(), (row_stride, 1)) } else { (a, b, (1, row_stride)) };
     let (one, zero) = (T::from_f32(1.0), T::ZERO);
-    // SAFETY: `check` and the constructors of `Mat` and `OutMat` keep every access in range, and
+    // SAFETY: `check_shapes` and the constructors of `Mat` and `OutMat` keep every access in range, and
     // `out` is borrowed mutably, so it overlaps neither operand.
     unsafe {
         product(
@@ -240,7 +240,7 @@ impl Real for f32 {
     fn signed_sums(words: &[u32], x: &[Self], out: &mut [Self]) -> bool {
         vector::signed_sums(words, x, out)
     }
-    fn sums_in_bulk() -> bool {
+    fn prefers_signed_sums() -> bool {
         vector::SMALL
     }
     fn dots_of_halves(words: &[u32], x: &[Self], out: &mut [Self]) -> bool {
@@ -378,7 +378,7 @@ pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {
 
 /// Rows that a task of the thread pool takes of `all`: `few`, so that each thread finds some, but all
 /// of them where there is one thread, since what a task prepares serves all of its rows.
-pub fn task_rows(all: usize, few: usize) -> usize {
+pub fn rows_per_task(all: usize, few: usize) -> usize {
     if parallel::threads() == 1 { all.max(1) } else { few }
 }
 

@@ -3,7 +3,7 @@
 //! so the same bits, for the time of about one more forward. Pure.
 
 use super::ids::{BufferId, TensorId};
-use super::tape::{BufferInfo, Node, Place, Tape, TensorInfo};
+use super::tape::{BufferInfo, BufferOwner, Node, Tape, TensorInfo};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
@@ -31,32 +31,32 @@ impl Tape {
             Recompute::Light => self.cheap.clone(),
             Recompute::On => self.blocks.clone(),
         };
-        let mut blocks: Vec<(Range<usize>, Fate)> = ranges.into_iter().map(|block| (block.clone(), self.fate(&block, which))).collect();
-        blocks.retain(|(_, fate)| !fate.lost.is_empty());
+        let mut blocks: Vec<(Range<usize>, BlockBuffers)> = ranges.into_iter().map(|block| (block.clone(), self.block_buffers(&block, which))).collect();
+        blocks.retain(|(_, buffers)| !buffers.recomputed.is_empty());
         if which == Recompute::On {
             blocks.pop();
         }
-        for (block, fate) in blocks {
-            self.recompute_block(&block, &fate);
+        for (block, buffers) in blocks {
+            self.recompute_block(&block, &buffers);
         }
         self.nodes.len() - before
     }
 
-    fn recompute_block(&mut self, block: &Range<usize>, Fate { held, lost }: &Fate) {
-        let nodes = self.makers(block, held, lost);
-        let reads_lost = |node: &Node| node.operands().any(|id| lost.contains(&self.tensors[id.0].buffer));
-        let first = (self.forward..self.nodes.len()).find(|&n| reads_lost(&self.nodes[n]));
+    fn recompute_block(&mut self, block: &Range<usize>, BlockBuffers { held, recomputed }: &BlockBuffers) {
+        let nodes = self.producers(block, held, recomputed);
+        let reads_recomputed = |node: &Node| node.operands().any(|id| recomputed.contains(&self.tensors[id.0].buffer));
+        let first = (self.forward..self.nodes.len()).find(|&n| reads_recomputed(&self.nodes[n]));
         let (Some(first), false) = (first, nodes.iter().any(|&n| !self.nodes[n].updates.is_empty())) else { return };
         let mut copies = Copies::default();
         let made: BTreeSet<BufferId> = nodes.iter().flat_map(|&n| &self.nodes[n].outputs).map(|id| self.tensors[id.0].buffer).collect();
         let cloned: Vec<Node> = nodes.iter().map(|&n| copies.node(self, &made, self.nodes[n].clone())).collect();
         for n in first..self.nodes.len() {
-            self.nodes[n] = copies.node(self, lost, self.nodes[n].clone());
+            self.nodes[n] = copies.node(self, recomputed, self.nodes[n].clone());
         }
         self.nodes.splice(first..first, cloned);
     }
 
-    fn fate(&self, block: &Range<usize>, which: Recompute) -> Fate {
+    fn block_buffers(&self, block: &Range<usize>, which: Recompute) -> BlockBuffers {
         let buffer = |id: TensorId| self.tensors[id.0].buffer;
         let read = |nodes: &[Node]| nodes.iter().flat_map(Node::operands).map(buffer).collect::<BTreeSet<_>>();
         let made = self.nodes[block.clone()].iter().flat_map(|node| &node.outputs).map(|&id| buffer(id));
@@ -65,12 +65,12 @@ impl Tape {
             _ => &read(&self.nodes[..block.start]) | &read(&self.nodes[block.end..self.forward]),
         };
         let (held, gone): (BTreeSet<_>, BTreeSet<_>) = made.partition(|id| others.contains(id) || self.buffers[id.0].kept);
-        Fate { held, lost: &gone & &read(&self.nodes[self.forward..]) }
+        BlockBuffers { held, recomputed: &gone & &read(&self.nodes[self.forward..]) }
     }
 
-    /// The operations of a block that making `lost` takes, in order.
-    fn makers(&self, block: &Range<usize>, held: &BTreeSet<BufferId>, lost: &BTreeSet<BufferId>) -> Vec<usize> {
-        let mut wanted = lost.clone();
+    /// The operations of a block that making `recomputed` takes, in order.
+    fn producers(&self, block: &Range<usize>, held: &BTreeSet<BufferId>, recomputed: &BTreeSet<BufferId>) -> Vec<usize> {
+        let mut wanted = recomputed.clone();
         let mut nodes = Vec::new();
         for n in block.clone().rev() {
             let node = &self.nodes[n];
@@ -85,11 +85,11 @@ impl Tape {
 }
 
 /// What becomes of the buffers that a block makes.
-struct Fate {
+struct BlockBuffers {
     /// Other operations of the forward read them, or they are kept: they stay.
     held: BTreeSet<BufferId>,
     /// Only gradients read them: they are made anew.
-    lost: BTreeSet<BufferId>,
+    recomputed: BTreeSet<BufferId>,
 }
 
 /// New buffers and tensors in the place of old ones.
@@ -115,7 +115,7 @@ impl Copies {
             let old = tape.tensors[id.0].clone();
             let buffer = *self.buffers.entry(old.buffer).or_insert_with(|| {
                 let words = tape.buffers[old.buffer.0].words;
-                tape.buffers.push(BufferInfo { place: Place::Pooled, words, kept: false });
+                tape.buffers.push(BufferInfo { owner: BufferOwner::Pooled, words, kept: false });
                 BufferId(tape.buffers.len() - 1)
             });
             tape.tensors.push(TensorInfo { buffer, ..old });

@@ -29,7 +29,7 @@ impl Home {
 
 /// Who owns a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum BufferOwner {
     /// The machine; it outlives the tape.
     Memory(MemoryId),
     /// The plan, which gives it a slot for its lifetime.
@@ -38,7 +38,7 @@ pub(crate) enum Place {
 
 #[derive(Clone, Debug)]
 pub(crate) struct BufferInfo {
-    pub(crate) place: Place,
+    pub(crate) owner: BufferOwner,
     pub(crate) words: usize,
     /// Read after the tape has run, so its slot is never given to another.
     pub(crate) kept: bool,
@@ -50,7 +50,7 @@ pub(crate) struct TensorInfo {
     pub(crate) offset: usize,
     pub(crate) spec: Spec,
     /// Whether a gradient has to flow into it.
-    pub(crate) wants_gradient: bool,
+    pub(crate) needs_gradient: bool,
     /// For parameters: where its gradient is added up.
     pub(crate) accumulator: Option<TensorId>,
 }
@@ -66,7 +66,7 @@ pub(crate) struct Node {
 
 /// An operation at the shapes of a tape.
 #[derive(Clone, Debug)]
-pub struct Choice {
+pub struct ShapedOp {
     /// The operation.
     pub op: DynOp,
     /// Specs of its inputs.
@@ -75,7 +75,7 @@ pub struct Choice {
     pub updates: Vec<Spec>,
 }
 
-impl Choice {
+impl ShapedOp {
     /// Its operands.
     pub fn specs(&self) -> Specs<'_> {
         Specs { inputs: &self.inputs, updates: &self.updates }
@@ -115,7 +115,7 @@ impl Tape {
         let end = home.offset + home.spec.words();
         let buffers = &mut self.buffers;
         let buffer = *self.homes.entry(home.memory).or_insert_with(|| {
-            buffers.push(BufferInfo { place: Place::Memory(home.memory), words: 0, kept: true });
+            buffers.push(BufferInfo { owner: BufferOwner::Memory(home.memory), words: 0, kept: true });
             BufferId(buffers.len() - 1)
         });
         let info = &mut self.buffers[buffer.0];
@@ -128,7 +128,7 @@ impl Tape {
         let accumulator = self.lasting(gradient);
         let id = self.lasting(home);
         let info = &mut self.tensors[id.0];
-        info.wants_gradient = true;
+        info.needs_gradient = true;
         info.accumulator = Some(accumulator);
         id
     }
@@ -136,7 +136,7 @@ impl Tape {
     /// A lasting tensor whose gradient is wanted, but not added up anywhere.
     pub fn variable(&mut self, home: Home) -> TensorId {
         let id = self.lasting(home);
-        self.tensors[id.0].wants_gradient = true;
+        self.tensors[id.0].needs_gradient = true;
         id
     }
 
@@ -169,13 +169,13 @@ impl Tape {
         let specs = |ids: &[TensorId]| ids.iter().map(|&id| self.spec(id)).collect::<Vec<_>>();
         let (in_specs, up_specs) = (specs(inputs), specs(updates));
         let out_specs = op.outputs(Specs { inputs: &in_specs, updates: &up_specs })?;
-        let wants = inputs.iter().any(|id| self.tensors[id.0].wants_gradient);
+        let wants = inputs.iter().any(|id| self.tensors[id.0].needs_gradient);
         let outputs: Vec<TensorId> = out_specs.into_iter().map(|spec| self.pooled(spec, wants)).collect();
         self.nodes.push(Node { op, inputs: inputs.to_vec(), updates: updates.to_vec(), outputs: outputs.clone() });
         Ok(outputs)
     }
 
-    /// Marks the operations recorded since `first` ([`Tape::place`] at that time) as a block whose
+    /// Marks the operations recorded since `first` ([`Tape::next_node`] at that time) as a block whose
     /// activations can be computed anew for its gradients, see [`Tape::recompute`].
     pub fn block(&mut self, first: usize) {
         self.blocks.push(first..self.nodes.len());
@@ -204,16 +204,16 @@ impl Tape {
     }
 
     /// The place of the next operation, for [`Tape::block`] and [`Tape::cheap`].
-    pub fn place(&self) -> usize {
+    pub fn next_node(&self) -> usize {
         self.nodes.len()
     }
 
     /// The operations that have several variants at their shapes, with how often each occurs.
-    pub fn choices(&self) -> BTreeMap<String, (Choice, usize)> {
+    pub fn choices(&self) -> BTreeMap<String, (ShapedOp, usize)> {
         let mut choices = BTreeMap::new();
         for node in &self.nodes {
             let (inputs, updates) = self.specs_of(node);
-            let choice = Choice { op: node.op.clone(), inputs, updates };
+            let choice = ShapedOp { op: node.op.clone(), inputs, updates };
             let key = Variants::key(&*choice.op, choice.specs());
             if choice.op.variants(choice.specs()).len() > 1 {
                 choices.entry(key).or_insert((choice, 0)).1 += 1;
@@ -228,13 +228,13 @@ impl Tape {
         (specs(&node.inputs), specs(&node.updates))
     }
 
-    fn pooled(&mut self, spec: Spec, wants_gradient: bool) -> TensorId {
-        self.buffers.push(BufferInfo { place: Place::Pooled, words: spec.words(), kept: false });
-        self.tensor(BufferId(self.buffers.len() - 1), 0, spec, wants_gradient, None)
+    fn pooled(&mut self, spec: Spec, needs_gradient: bool) -> TensorId {
+        self.buffers.push(BufferInfo { owner: BufferOwner::Pooled, words: spec.words(), kept: false });
+        self.tensor(BufferId(self.buffers.len() - 1), 0, spec, needs_gradient, None)
     }
 
-    fn tensor(&mut self, buffer: BufferId, offset: usize, spec: Spec, wants_gradient: bool, accumulator: Option<TensorId>) -> TensorId {
-        self.tensors.push(TensorInfo { buffer, offset, spec, wants_gradient, accumulator });
+    fn tensor(&mut self, buffer: BufferId, offset: usize, spec: Spec, needs_gradient: bool, accumulator: Option<TensorId>) -> TensorId {
+        self.tensors.push(TensorInfo { buffer, offset, spec, needs_gradient, accumulator });
         TensorId(self.tensors.len() - 1)
     }
 }

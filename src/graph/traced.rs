@@ -1,6 +1,6 @@
 //! The oracle's number type: f64 with a bound on the error that an f32 kernel may make.
 
-use super::real::{Mat, OutMat, Real, Threads, check, scratch};
+use super::real::{Mat, OutMat, Real, Threads, check_shapes, scratch};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
 /// An f64 value with the error an f32 kernel may make in it: at most
@@ -12,7 +12,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 /// by hand.
 ///
 /// A kernel that holds what it multiplies in f16 rounds both operands of each product once more, by
-/// 2⁻¹¹ of themselves: `held` counts these roundings along the longest path, `underflow` is what
+/// 2⁻¹¹ of themselves: `f16_roundings` counts these roundings along the longest path, `underflow` is what
 /// f16's subnormal numbers cost, and `overflow` says that an operand may have become infinite.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traced {
@@ -25,7 +25,7 @@ pub struct Traced {
     /// The error made by flushing subnormal numbers.
     pub flushed: f64,
     /// Roundings to f16 along the longest path, where products hold their operands in f16.
-    pub held: f64,
+    pub f16_roundings: f64,
     /// The error made by flushing f16's subnormal numbers there.
     pub underflow: f64,
     /// Whether an operand of a product there lies beyond f16's range.
@@ -48,8 +48,8 @@ impl Traced {
     }
 
     /// The same of a kernel that holds what it multiplies in f16, and computes in unit roundoff `u`.
-    pub fn bound_held(&self, u: f64) -> f64 {
-        let rounded = (self.held * UNIT_F16.ln_1p()).exp_m1();
+    pub fn bound_f16(&self, u: f64) -> f64 {
+        let rounded = (self.f16_roundings * UNIT_F16.ln_1p()).exp_m1();
         self.bound(u) * (1.0 + rounded) + rounded * self.terms + self.underflow
     }
 
@@ -58,16 +58,16 @@ impl Traced {
     }
 
     /// What an operand of a product loses if it becomes a subnormal f16, which may be flushed.
-    fn lost(&self) -> f64 {
+    fn f16_flush(&self) -> f64 {
         if self.value != 0.0 && self.value.abs() < 2.0 * NORMAL_F16 { NORMAL_F16 } else { 0.0 }
     }
 
     /// What follows of f16 from two operands held in it.
-    fn both_held(self, other: Self, result: Self) -> Self {
-        let (a, b) = (self.underflow + self.lost(), other.underflow + other.lost());
+    fn with_f16_operands(self, other: Self, result: Self) -> Self {
+        let (a, b) = (self.underflow + self.f16_flush(), other.underflow + other.f16_flush());
         let beyond = |x: Self| x.overflow || x.value.abs() > MOST_F16;
         Self {
-            held: self.held + other.held + 2.0,
+            f16_roundings: self.f16_roundings + other.f16_roundings + 2.0,
             underflow: a * other.value.abs() + b * self.value.abs() + a * b,
             overflow: beyond(self) || beyond(other),
             ..result
@@ -98,8 +98,8 @@ impl Add for Traced {
     fn add(self, other: Self) -> Self {
         let roundings = self.roundings.max(other.roundings) + 1.0;
         let sum = Self { value: self.value + other.value, terms: self.terms + other.terms, roundings, flushed: self.flushed + other.flushed, ..Self::ZERO };
-        let (held, underflow) = (self.held.max(other.held), self.underflow + other.underflow);
-        Self { held, underflow, overflow: self.overflow || other.overflow, ..sum }.flush()
+        let (f16_roundings, underflow) = (self.f16_roundings.max(other.f16_roundings), self.underflow + other.underflow);
+        Self { f16_roundings, underflow, overflow: self.overflow || other.overflow, ..sum }.flush()
     }
 }
 
@@ -123,7 +123,7 @@ impl Mul for Traced {
         let flushed = self.flushed * other.value.abs() + other.flushed * self.value.abs();
         let roundings = self.roundings + other.roundings + 1.0;
         let product = Self { value: self.value * other.value, terms: self.terms * other.terms, roundings, flushed, ..Self::ZERO };
-        self.both_held(other, product).flush()
+        self.with_f16_operands(other, product).flush()
     }
 }
 
@@ -140,8 +140,8 @@ impl Div for Traced {
         }
         let flushed = (self.flushed + value.abs() * other.flushed) / size;
         let underflow = (self.underflow + value.abs() * other.underflow) / size;
-        let (held, overflow) = (self.held + other.held, self.overflow || other.overflow);
-        Self { value, terms: self.terms / size * (other.terms / size), roundings, flushed, held, underflow, overflow }.flush()
+        let (f16_roundings, overflow) = (self.f16_roundings + other.f16_roundings, self.overflow || other.overflow);
+        Self { value, terms: self.terms / size * (other.terms / size), roundings, flushed, f16_roundings, underflow, overflow }.flush()
     }
 }
 
@@ -153,7 +153,7 @@ impl AddAssign for Traced {
 
 impl Real for Traced {
     scratch!(Traced);
-    const ZERO: Self = Traced { value: 0.0, terms: 0.0, roundings: 0.0, flushed: 0.0, held: 0.0, underflow: 0.0, overflow: false };
+    const ZERO: Self = Traced { value: 0.0, terms: 0.0, roundings: 0.0, flushed: 0.0, f16_roundings: 0.0, underflow: 0.0, overflow: false };
     fn from_f32(value: f32) -> Self {
         Self::exact(f64::from(value))
     }
@@ -188,7 +188,7 @@ impl Real for Traced {
         Self { value, terms: value * growth, roundings: self.roundings + 9.0, flushed, underflow, ..self }.flush()
     }
     fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, _: Threads) {
-        check(&out, &a, &b);
+        check_shapes(&out, &a, &b);
         for r in 0..out.rows {
             for c in 0..out.cols {
                 let mut sum = if accumulate { out.data[r * out.row_stride + c] } else { Self::ZERO };
@@ -219,22 +219,22 @@ mod tests {
     }
 
     /// Σ x·y with both held in f16 and summed in f32, and its oracle.
-    fn held(values: impl Iterator<Item = (f32, f32)>) -> (f32, Traced) {
+    fn f16_sum(values: impl Iterator<Item = (f32, f32)>) -> (f32, Traced) {
         let half = |x: f32| half::f16::from_f32(x).to_f32();
         values.fold((0.0, Traced::ZERO), |(got, want), (x, y)| (got + half(x) * half(y), want + Traced::from_f32(x) * Traced::from_f32(y)))
     }
 
     #[test]
-    fn the_bound_of_held_operands_covers_f16_and_is_not_loose() {
+    fn the_bound_of_f16_operands_covers_f16_and_is_not_loose() {
         let u = 2f64.powi(-24);
-        let (got, want) = held((0..300).map(|i| (((i * 7919) % 1000) as f32 * 0.0123 - 6.0, ((i * 104_729) % 997) as f32 * 0.0071 - 3.1)));
+        let (got, want) = f16_sum((0..300).map(|i| (((i * 7919) % 1000) as f32 * 0.0123 - 6.0, ((i * 104_729) % 997) as f32 * 0.0071 - 3.1)));
         let error = (f64::from(got) - want.value).abs();
-        assert!(error <= want.bound_held(u) && error > want.bound(u), "error {error}, bounds {} and {}", want.bound_held(u), want.bound(u));
-        assert!(want.bound_held(u) < 1.1e-3 * want.terms);
+        assert!(error <= want.bound_f16(u) && error > want.bound(u), "error {error}, bounds {} and {}", want.bound_f16(u), want.bound(u));
+        assert!(want.bound_f16(u) < 1.1e-3 * want.terms);
         // Below f16's normal numbers, where what is lost is no share of the number.
-        let (got, want) = held((1..50).map(|i| (i as f32 * 1e-6, 3.0)));
-        assert!((f64::from(got) - want.value).abs() <= want.bound_held(u) && !want.overflow);
-        let (got, want) = held([(70_000.0, 1.0), (1.0, 1.0)].into_iter());
+        let (got, want) = f16_sum((1..50).map(|i| (i as f32 * 1e-6, 3.0)));
+        assert!((f64::from(got) - want.value).abs() <= want.bound_f16(u) && !want.overflow);
+        let (got, want) = f16_sum([(70_000.0, 1.0), (1.0, 1.0)].into_iter());
         assert!(want.overflow && got.is_infinite());
     }
 }

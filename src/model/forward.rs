@@ -73,7 +73,7 @@ impl Forward<'_> {
         &self, tape: &mut Tape, mut x: TensorId, block: impl Fn(&mut Tape, usize, TensorId) -> Result<TensorId, ShapeError>,
     ) -> Result<TensorId, ShapeError> {
         for layer in 0..self.weights.config.num_hidden_layers {
-            let first = tape.place();
+            let first = tape.next_node();
             x = block(tape, layer, x)?;
             tape.block(first);
         }
@@ -82,7 +82,7 @@ impl Forward<'_> {
 
     /// Records what costs little to compute again for gradients.
     pub(super) fn cheap<E>(&self, tape: &mut Tape, record: impl FnOnce(&mut Tape) -> Result<TensorId, E>) -> Result<TensorId, E> {
-        let first = tape.place();
+        let first = tape.next_node();
         let output = record(tape)?;
         tape.cheap(first);
         Ok(output)

@@ -3,7 +3,7 @@
 
 use super::control::{CONTROL, Control, NORM};
 use super::group::Members;
-use super::{TASK, expect};
+use super::{TASK, check_operands};
 use crate::graph::{
     Backward, Case, CpuIo, Expect, Fill, LOG_BLOCK, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, ViewMut, grid, log_codes,
     unpack, vectorised,
@@ -99,14 +99,14 @@ impl<'a, T: Real> Moments<'a, T> {
 }
 
 /// Whether the moments are in codes.
-fn in_codes(specs: Specs<'_>) -> bool {
+fn has_coded_moments(specs: Specs<'_>) -> bool {
     specs.updates.get(1).is_some_and(|spec| spec.storage == Storage::SignedLog)
 }
 
 fn check(specs: Specs<'_>, extra: &[Storage]) -> Result<(), String> {
-    let moments = if in_codes(specs) { [Storage::SignedLog, Storage::UnsignedLog] } else { [Storage::F32; 2] };
+    let moments = if has_coded_moments(specs) { [Storage::SignedLog, Storage::UnsignedLog] } else { [Storage::F32; 2] };
     let updates = [&[Storage::F32], &moments[..], &[Storage::F32], extra].concat();
-    expect(specs, &[Storage::F32, Storage::F32], &updates)?;
+    check_operands(specs, &[Storage::F32, Storage::F32], &updates)?;
     if specs.inputs[0].elements() != NORM || specs.inputs[1].elements() != CONTROL {
         return Err(format!("norm {}, control {}", specs.inputs[0], specs.inputs[1]));
     }
@@ -130,14 +130,14 @@ impl Op for AdamW {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        check(specs, &[]).map_err(Self::refuse)?;
+        check(specs, &[]).map_err(Self::shape_error)?;
         Ok(vec![])
     }
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let n = specs.updates[0].elements();
         Variant::portable(vec![Launch {
-            kernel: if in_codes(specs) { "adamw/plain.q8" } else { "adamw/plain" },
+            kernel: if has_coded_moments(specs) { "adamw/plain.q8" } else { "adamw/plain" },
             operands: vec![Operand::In(0), Operand::In(1), Operand::Up(0), Operand::Up(1), Operand::Up(2), Operand::Up(3)],
             params: params! { n: n },
             groups: grid(n.div_ceil(256)),
@@ -178,15 +178,15 @@ impl Op for AdamWSigns {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        check(specs, &[Storage::Signs, Storage::Signs, Storage::U32]).map_err(Self::refuse)?;
+        check(specs, &[Storage::Signs, Storage::Signs, Storage::U32]).map_err(Self::shape_error)?;
         let [latent, signs, transposed, flips] = [0, 4, 5, 6].map(|n| specs.updates[n]);
-        let turned = Spec::signs(latent.cols, latent.rows);
+        let transposed_spec = Spec::signs(latent.cols, latent.rows);
         if !signs.same_shape(&latent)
-            || !transposed.same_shape(&turned)
+            || !transposed.same_shape(&transposed_spec)
             || self.members.rows() != latent.rows
             || flips.elements() < self.counter + self.members.count()
         {
-            return Err(Self::refuse(format!(
+            return Err(Self::shape_error(format!(
                 "latent {latent} of {:?}, signs {signs}, signsᵀ {transposed}, counter {} of {flips}",
                 self.members, self.counter
             )));
@@ -197,7 +197,7 @@ impl Op for AdamWSigns {
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let latent = specs.updates[0];
         let (rows, cols) = (latent.rows as u32, latent.cols as u32);
-        let codes = in_codes(specs);
+        let codes = has_coded_moments(specs);
         // In codes, a workgroup takes a block of 256 columns; else 32 words of signs.
         let groups = if codes { latent.rows * latent.cols.div_ceil(LOG_BLOCK) } else { specs.updates[4].words().div_ceil(32) };
         let [second, third] = self.members.bounds();
@@ -318,8 +318,8 @@ pub(crate) fn cases() -> Vec<Case> {
         cases.push(signs_case("", rows, cols, true, moments()));
     }
     // Weights that nothing moves stay zeros of either sign, whose sign is −1.
-    cases.push(plain_case("40 parameters, never touched".into(), 40, true, still()));
-    cases.push(signs_case(", never touched", &[40], 50, true, still()));
+    cases.push(plain_case("40 parameters, never touched".into(), 40, true, untouched()));
+    cases.push(signs_case(", never touched", &[40], 50, true, untouched()));
     // A gradient that overflowed leaves no trace.
     let [first, second, _] = moments();
     let overflowed = [first, second, Fill::Floats(vec![1.0, f32::INFINITY, -3.0, f32::NAN, f32::NEG_INFINITY, 0.5, 2.0])];
@@ -329,13 +329,13 @@ pub(crate) fn cases() -> Vec<Case> {
         signs_case("", &[33], 65, false, moments()),
         signs_case(", overflowed", &[33], 65, false, overflowed),
     ];
-    let coded: Vec<Case> = cases.iter().map(|case| in_codes_too(case, Expect::Codes { step: STEP })).collect();
-    let coded_held = held.each_ref().map(|case| in_codes_too(case, Expect::Unchanged));
+    let coded: Vec<Case> = cases.iter().map(|case| with_coded_moments(case, Expect::Codes { step: STEP })).collect();
+    let coded_held = held.each_ref().map(|case| with_coded_moments(case, Expect::Unchanged));
     cases.into_iter().chain(coded).chain(held).chain(coded_held).collect()
 }
 
 /// The same case with its moments in codes.
-fn in_codes_too(case: &Case, expect: Expect) -> Case {
+fn with_coded_moments(case: &Case, expect: Expect) -> Case {
     let mut case = Case { label: format!("{}, moments in codes", case.label), ..case.clone() };
     for (update, storage) in case.updates[1..3].iter_mut().zip([Storage::SignedLog, Storage::UnsignedLog]) {
         update.spec.storage = storage;
@@ -353,11 +353,11 @@ fn moments() -> [Fill; 3] {
 }
 
 /// The same of a weight that never had a gradient.
-fn still() -> [Fill; 3] {
+fn untouched() -> [Fill; 3] {
     [0.0; 3].map(|zero| Fill::Floats(vec![zero]))
 }
 
-fn blocks(case: Case, taken: bool) -> Case {
+fn control_blocks(case: Case, taken: bool) -> Case {
     let control = Control {
         rate: 3e-2,
         beta1: 0.9,
@@ -378,7 +378,7 @@ fn blocks(case: Case, taken: bool) -> Case {
 
 fn plain_case(label: String, n: usize, taken: bool, [first, second, gradient]: [Fill; 3]) -> Case {
     let spec = Spec::f32(1, n);
-    blocks(Case::new(label, AdamW), taken).update(spec, Fill::Normal(0.3, 0.5)).update(spec, first).update(spec, second).update(spec, gradient)
+    control_blocks(Case::new(label, AdamW), taken).update(spec, Fill::Normal(0.3, 0.5)).update(spec, first).update(spec, second).update(spec, gradient)
 }
 
 fn signs_case(label: &str, outs: &[usize], cols: usize, taken: bool, [first, second, gradient]: [Fill; 3]) -> Case {
@@ -387,7 +387,7 @@ fn signs_case(label: &str, outs: &[usize], cols: usize, taken: bool, [first, sec
     let (spec, ranges) = (Spec::f32(rows, cols), members.ranges().collect::<Vec<_>>());
     let expect = |derived: Expect| if taken { derived } else { Expect::Oracle };
     let label = format!("{outs:?}×{cols} with signs{label}{}", if taken { "" } else { ", not taken" });
-    blocks(Case::new(label, AdamWSigns { members, counter }), taken)
+    control_blocks(Case::new(label, AdamWSigns { members, counter }), taken)
         .update(spec, Fill::Latent)
         .update(spec, first)
         .update(spec, second)
@@ -406,12 +406,12 @@ mod tests {
         for (rows, cols) in [(1, 1), (7, 31), (32, 32), (33, 100), (129, 64)] {
             let value = |r: usize, c: usize| if (r * 31 + c * 17 + r * c) % 5 < 2 { 1.0f32 } else { -1.0 };
             let latent: Vec<f32> = (0..rows * cols).map(|i| value(i / cols, i % cols)).collect();
-            let turned: Vec<f32> = (0..rows * cols).map(|i| value(i % rows, i / rows)).collect();
+            let transposed_spec: Vec<f32> = (0..rows * cols).map(|i| value(i % rows, i / rows)).collect();
             let (mut signs, mut got, mut want) =
                 (vec![0; Spec::signs(rows, cols).words()], vec![!0; Spec::signs(cols, rows).words()], vec![0; Spec::signs(cols, rows).words()]);
             pack_signs(&latent, cols, &mut signs);
             transpose_signs(&signs, rows, cols, &mut got);
-            pack_signs(&turned, rows, &mut want);
+            pack_signs(&transposed_spec, rows, &mut want);
             assert_eq!(got, want, "{rows} × {cols}");
         }
     }

@@ -1,6 +1,6 @@
 //! The sum of two activations: the residual connection, and gradients that meet.
 
-use super::{TASK, expect};
+use super::{TASK, check_operands};
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use crate::params;
 use crate::platform::parallel::*;
@@ -17,10 +17,10 @@ impl Op for Add {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        expect(specs, &[Storage::F32, Storage::F32], &[]).map_err(Self::refuse)?;
+        check_operands(specs, &[Storage::F32, Storage::F32], &[]).map_err(Self::shape_error)?;
         let [a, b] = [specs.inputs[0], specs.inputs[1]];
         if !a.same_shape(&b) {
-            return Err(Self::refuse(format!("{a} and {b} differ")));
+            return Err(Self::shape_error(format!("{a} and {b} differ")));
         }
         Ok(vec![a])
     }
@@ -48,8 +48,8 @@ impl Op for Add {
     fn backward(&self, tape: &mut dyn Backward) -> Rule {
         let upstream = tape.upstream(0);
         for n in 0..2 {
-            if tape.wants(n) {
-                tape.give(n, upstream);
+            if tape.needs_gradient(n) {
+                tape.add_gradient(n, upstream);
             }
         }
         Rule::Done

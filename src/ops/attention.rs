@@ -1,7 +1,7 @@
 //! Causal attention with grouped query heads. No (T, T) matrix is stored: the forward keeps each
 //! row's log-sum-exp, from which the backward recomputes the probabilities block by block.
 
-use super::expect;
+use super::check_operands;
 use super::group::Heads;
 use crate::graph::{
     Backward, Case, CpuIo, Fill, Launch, Mat, Op, Operand, OutMat, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, grid, matmul,
@@ -86,10 +86,10 @@ impl Attention {
             _ => specs.inputs[0].cols == self.heads.in_row() * sizes.head_dim,
         };
         if !divides || !fits {
-            return Err(Self::refuse(format!("{:?}, batch {}, {:?} do not fit", specs.inputs, self.batch, self.heads)));
+            return Err(Self::shape_error(format!("{:?}, batch {}, {:?} do not fit", specs.inputs, self.batch, self.heads)));
         }
         if sizes.head_dim > HEAD {
-            return Err(Self::refuse(format!("heads of {} elements; the kernels take at most {HEAD}", sizes.head_dim)));
+            return Err(Self::shape_error(format!("heads of {} elements; the kernels take at most {HEAD}", sizes.head_dim)));
         }
         Ok(sizes)
     }
@@ -124,7 +124,7 @@ impl Op for Attention {
         let whole = [F32, U32];
         let cache = specs.inputs.get(1).map_or(F32, |keys| if keys.storage == Storage::F16 { Storage::F16 } else { F32 });
         let cached = [F32, cache, cache, U32];
-        expect(specs, if specs.inputs.len() == 4 { &cached } else { &whole }, &[]).map_err(Self::refuse)?;
+        check_operands(specs, if specs.inputs.len() == 4 { &cached } else { &whole }, &[]).map_err(Self::shape_error)?;
         let sizes = self.check(specs)?;
         let rows = specs.inputs[0].rows;
         Ok(vec![Spec::f32(rows, sizes.wide()), Spec::f32(rows, self.heads.query)])
@@ -192,7 +192,7 @@ impl Op for Attention {
         }
         let (qkv, o, lse) = (tape.input(0), tape.output(0), tape.output(1));
         let outputs = tape.push(AttentionBackward(self.clone()), &[qkv, lse, o, upstream], &[]);
-        tape.give(0, outputs.first().copied());
+        tape.add_gradient(0, outputs.first().copied());
         Rule::Done
     }
 }
@@ -272,7 +272,7 @@ impl Op for AttentionBackward {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        expect(specs, &[Storage::F32; 4], &[]).map_err(Self::refuse)?;
+        check_operands(specs, &[Storage::F32; 4], &[]).map_err(Self::shape_error)?;
         self.0.check(Specs { inputs: &specs.inputs[..1], updates: &[] })?;
         Ok(vec![specs.inputs[0], specs.inputs[1]])
     }

@@ -8,17 +8,17 @@ mod term;
 mod top;
 
 pub(crate) use cases::cases;
-pub use divergence::{About, DIVERGENCE_CHOICES, DIVERGENCE_HELP, Divergence};
+pub use divergence::{DIVERGENCE_CHOICES, DIVERGENCE_HELP, Divergence, DivergenceInfo};
 pub use term::{TERMS, Term};
 pub use top::{DistillTop, MOST_KEPT};
 
-use super::expect;
+use super::check_operands;
 use crate::graph::{
     Backward, CpuIo, Launch, Op, Operand, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, sum, vectorised,
 };
 use crate::params;
 use crate::platform::parallel::*;
-use divergence::Whole;
+use divergence::FullRow;
 
 /// What is minimised: `(1 − next_token) · τ²·D(teacher, student) + next_token · CE(token, student)`,
 /// D with both logits divided by the temperature τ. τ² keeps the gradient's size (Hinton et al.,
@@ -43,7 +43,7 @@ impl Objective {
 
     /// As part of [`Op::key`].
     fn key(&self) -> String {
-        let divergence = self.divergence.about().key;
+        let divergence = self.divergence.info().key;
         let (next_token, temperature) = (key_float(self.next_token), key_float(self.temperature));
         format!("Objective {{ next_token: {next_token}, divergence: {divergence}, temperature: {temperature} }}")
     }
@@ -51,7 +51,7 @@ impl Objective {
     /// The loss of a row, or a mean over rows, by its terms.
     pub fn loss(&self, terms: &[f64]) -> f64 {
         let hard = self.next_token;
-        let soft = terms[self.divergence.trained().index()];
+        let soft = terms[self.divergence.minimised_term().index()];
         // What is not trained may not be known, or infinite.
         (if hard < 1.0 { (1.0 - hard) * soft } else { 0.0 }) + if hard > 0.0 { hard * terms[Term::Ar.index()] } else { 0.0 }
     }
@@ -78,27 +78,27 @@ impl Op for Distill {
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, U32};
         let inputs: &[Storage] = if specs.inputs.len() == 4 { &[U32, F32, F32, F32] } else { &[U32, F32, F32] };
-        expect(specs, inputs, &[F32]).map_err(Self::refuse)?;
+        check_operands(specs, inputs, &[F32]).map_err(Self::shape_error)?;
         let logits = specs.updates[0];
         if specs.inputs[0].rows != logits.rows || specs.inputs[1].rows != logits.rows {
-            return Err(Self::refuse(format!("{} tokens for logits {logits}", specs.inputs[0].rows)));
+            return Err(Self::shape_error(format!("{} tokens for logits {logits}", specs.inputs[0].rows)));
         }
         match specs.inputs.get(3) {
-            Some(teacher) if !teacher.same_shape(&logits) => Err(Self::refuse(format!("teacher's logits {teacher}, student's {logits}"))),
-            None if self.objective.next_token < 1.0 => Err(Self::refuse("distillation needs a teacher")),
+            Some(teacher) if !teacher.same_shape(&logits) => Err(Self::shape_error(format!("teacher's logits {teacher}, student's {logits}"))),
+            None if self.objective.next_token < 1.0 => Err(Self::shape_error("distillation needs a teacher")),
             _ => Ok(vec![Spec::f32(logits.rows, TERMS)]),
         }
     }
 
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant> {
         let logits = specs.updates[0];
-        let taught = specs.inputs.len() == 4;
+        let has_teacher = specs.inputs.len() == 4;
         let mut operands = vec![Operand::In(0), Operand::In(1), Operand::In(2), Operand::Up(0), Operand::Out(0)];
-        if taught {
+        if has_teacher {
             operands.push(Operand::In(3));
         }
         Variant::portable(vec![Launch {
-            kernel: if taught { "distill/taught" } else { "distill/untaught" },
+            kernel: if has_teacher { "distill/taught" } else { "distill/untaught" },
             operands,
             params: params(self.objective, self.gradient, logits, 0),
             groups: grid(logits.rows),
@@ -136,8 +136,8 @@ fn params(objective: Objective, gradient: bool, logits: Spec, kept: usize) -> Pa
 }
 
 /// The divergences that are reported besides those that always are: what is trained, and without a gradient all.
-fn wanted(objective: Objective, gradient: bool) -> impl Iterator<Item = Divergence> {
-    Divergence::ALL.into_iter().filter(move |&divergence| !divergence.about().always && (!gradient || objective.divergence == divergence))
+fn reported(objective: Objective, gradient: bool) -> impl Iterator<Item = Divergence> {
+    Divergence::ALL.into_iter().filter(move |&divergence| !divergence.info().always && (!gradient || objective.divergence == divergence))
 }
 
 impl Distill {
@@ -146,7 +146,7 @@ impl Distill {
         let token = if token < logits.len() { token } else { 0 };
         let n = logits.len();
         T::with_scratch(2 * n, |scratch| {
-            let (plain, away) = scratch.split_at_mut(n);
+            let (plain, soft_gradient) = scratch.split_at_mut(n);
             let lse = vectorised(
                 #[inline(always)]
                 || softmax(logits, T::from_f32(1.0), plain),
@@ -154,7 +154,7 @@ impl Distill {
             terms.fill(T::ZERO);
             terms[Term::Ar.index()] = lse - logits[token];
             if let Some(teacher) = teacher {
-                self.apart(logits, teacher, away, terms);
+                self.divergence_terms(logits, teacher, soft_gradient, terms);
             }
             if !self.gradient {
                 return;
@@ -168,8 +168,8 @@ impl Distill {
                         *d = hard * p;
                     }
                     if teacher.is_some() {
-                        for (d, &away) in logits.iter_mut().zip(&*away) {
-                            *d += soft * away;
+                        for (d, &soft_gradient) in logits.iter_mut().zip(&*soft_gradient) {
+                            *d += soft * soft_gradient;
                         }
                     }
                 },
@@ -178,33 +178,33 @@ impl Distill {
         });
     }
 
-    /// Reports how far apart student and teacher are; `away` becomes τ times the gradient of the divergence.
-    fn apart<T: Real>(&self, logits: &[T], teacher: &[T], away: &mut [T], terms: &mut [T]) {
+    /// Reports how far apart student and teacher are; `soft_gradient` becomes τ times the gradient of the divergence.
+    fn divergence_terms<T: Real>(&self, logits: &[T], teacher: &[T], soft_gradient: &mut [T], terms: &mut [T]) {
         let Objective { divergence, temperature, .. } = self.objective;
         let (inverse, square) = (T::from_f64(1.0 / temperature), T::from_f64(temperature * temperature));
-        T::with_scratch(logits.len(), |taught| {
+        T::with_scratch(logits.len(), |teacher_p| {
             let shift = vectorised(
                 #[inline(always)]
                 || {
-                    let (lse_s, lse_t) = (softmax(logits, inverse, away), softmax(teacher, inverse, taught));
+                    let (lse_s, lse_t) = (softmax(logits, inverse, soft_gradient), softmax(teacher, inverse, teacher_p));
                     // CE = lse_s − Σ p_t·s/τ; the entropy of p_t is lse_t − Σ p_t·t/τ.
-                    let cross = lse_s - dot(taught, logits) * inverse;
-                    let entropy = lse_t - dot(taught, teacher) * inverse;
+                    let cross = lse_s - dot(teacher_p, logits) * inverse;
+                    let entropy = lse_t - dot(teacher_p, teacher) * inverse;
                     terms[Term::Ad.index()] = square * cross;
                     terms[Term::KL.index()] = square * (cross - entropy);
                     lse_s - lse_t
                 },
             );
-            let row = Whole { student: logits, teacher, p: taught, inverse, shift };
+            let row = FullRow { student: logits, teacher, p: teacher_p, inverse, shift };
             let mut mean = T::ZERO;
-            for wanted in wanted(self.objective, self.gradient) {
-                let (value, of_it) = wanted.of_whole(&row, away);
-                terms[Term::Of(wanted).index()] = square * value;
-                if wanted == divergence {
+            for other in reported(self.objective, self.gradient) {
+                let (value, of_it) = other.full_value(&row, soft_gradient);
+                terms[Term::Of(other).index()] = square * value;
+                if other == divergence {
                     mean = of_it;
                 }
             }
-            divergence.gradient_of_whole(&row, mean, away);
+            divergence.full_gradient(&row, mean, soft_gradient);
         });
     }
 }
@@ -236,9 +236,9 @@ impl Op for LossSum {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        expect(specs, &[Storage::F32, Storage::F32], &[Storage::F32]).map_err(Self::refuse)?;
+        check_operands(specs, &[Storage::F32, Storage::F32], &[Storage::F32]).map_err(Self::shape_error)?;
         if specs.inputs[0].cols != TERMS || specs.updates[0].elements() != TERMS || specs.inputs[0].rows != specs.inputs[1].rows {
-            return Err(Self::refuse(format!("terms {}, weights {}, sum {}", specs.inputs[0], specs.inputs[1], specs.updates[0])));
+            return Err(Self::shape_error(format!("terms {}, weights {}, sum {}", specs.inputs[0], specs.inputs[1], specs.updates[0])));
         }
         Ok(vec![])
     }

@@ -1,6 +1,6 @@
 //! Embedding: row `tokens[b]` of a table, and the gradient that adds back into it.
 
-use super::expect;
+use super::check_operands;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use crate::params;
 
@@ -20,13 +20,13 @@ impl Op for Embedding {
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         let table = specs.inputs.first().map_or(Storage::F32, |spec| spec.storage);
         if !matches!(table, Storage::F32 | Storage::F16 | Storage::Q8) {
-            return Err(Self::refuse(format!("the table must hold floats, got {}", specs.inputs[0])));
+            return Err(Self::shape_error(format!("the table must hold floats, got {}", specs.inputs[0])));
         }
         let tables = specs.inputs.len().saturating_sub(1).max(1);
-        expect(specs, &[&vec![table; tables][..], &[Storage::U32]].concat(), &[]).map_err(Self::refuse)?;
+        check_operands(specs, &[&vec![table; tables][..], &[Storage::U32]].concat(), &[]).map_err(Self::shape_error)?;
         let (table, tokens) = (specs.inputs[0], specs.inputs[tables]);
         match specs.inputs[..tables].iter().find(|part| part.cols != table.cols) {
-            Some(part) => Err(Self::refuse(format!("{table} and {part} are not of one table"))),
+            Some(part) => Err(Self::shape_error(format!("{table} and {part} are not of one table"))),
             None => Ok(vec![Spec::f32(tokens.rows, table.cols)]),
         }
     }
@@ -103,9 +103,9 @@ impl Op for EmbeddingGradient {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        expect(specs, &[Storage::F32, Storage::U32], &[Storage::F32]).map_err(Self::refuse)?;
+        check_operands(specs, &[Storage::F32, Storage::U32], &[Storage::F32]).map_err(Self::shape_error)?;
         if specs.inputs[0].cols != specs.updates[0].cols || specs.inputs[0].rows != specs.inputs[1].rows {
-            return Err(Self::refuse(format!("dy {} does not fit table {}", specs.inputs[0], specs.updates[0])));
+            return Err(Self::shape_error(format!("dy {} does not fit table {}", specs.inputs[0], specs.updates[0])));
         }
         Ok(vec![])
     }

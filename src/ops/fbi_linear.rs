@@ -8,11 +8,11 @@ mod cases;
 
 pub(crate) use cases::cases;
 
-use super::expect;
+use super::check_operands;
 use super::group::Members;
 use crate::graph::{
-    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul, sum,
-    task_rows, vectorised,
+    Backward, CpuIo, Launch, Mat, Op, Operand, OutMat, Params, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, dot, grid, matmul,
+    rows_per_task, sum, vectorised,
 };
 use crate::params;
 use crate::platform::parallel::*;
@@ -76,13 +76,13 @@ impl Op for FbiLinear {
         use Storage::{F32, Signs};
         let training = specs.inputs.len() == 6;
         let storages: &[Storage] = if training { &[F32, Signs, F32, F32, Signs, F32] } else { &[F32, Signs, F32, F32] };
-        expect(specs, storages, &[]).map_err(Self::refuse)?;
+        check_operands(specs, storages, &[]).map_err(Self::shape_error)?;
         let [x, signs, alpha, beta] = [specs.inputs[0], specs.inputs[1], specs.inputs[2], specs.inputs[3]];
         let scales = Spec::f32(self.members.count(), x.cols);
         let fits = x.cols == signs.cols && signs.rows == self.members.rows() && alpha.same_shape(&scales) && beta.same_shape(&scales);
         let transposed = !training || (specs.inputs[4].rows == signs.cols && specs.inputs[4].cols == signs.rows);
         if !fits || !transposed {
-            return Err(Self::refuse(format!("x {x}, signs {signs} of {:?}, α {alpha}, β {beta} do not fit", self.members)));
+            return Err(Self::shape_error(format!("x {x}, signs {signs} of {:?}, α {alpha}, β {beta} do not fit", self.members)));
         }
         Ok(vec![Spec::f32(x.rows, signs.rows)])
     }
@@ -106,7 +106,7 @@ impl Op for FbiLinear {
         let (alpha, beta) = (io.inputs[2].real(), io.inputs[3].real());
         let layer = Layers { members: &self.members, words: io.inputs[1].words(), signs: io.inputs[1].spec(), alpha, beta };
         let out = io.outputs[0].real();
-        if tokens <= FEW || T::sums_in_bulk() {
+        if tokens <= FEW || T::prefers_signed_sums() {
             return x.chunks(width).zip(out.chunks_mut(layer.signs.rows)).for_each(|(x, out)| layer.one_token(x, out));
         }
         layer.many_tokens(x, tokens, out);
@@ -125,8 +125,8 @@ impl Op for FbiLinear {
         let outputs = tape.push(FbiLinearInput { members }, &[upstream, transposed, alpha, beta, x], &[d_alpha, d_beta]);
         let members = self.members.clone();
         tape.push(FbiLinearWeight { members }, &[upstream, x, alpha], &[d_latent]);
-        if tape.wants(0) {
-            tape.give(0, outputs.first().copied());
+        if tape.needs_gradient(0) {
+            tape.add_gradient(0, outputs.first().copied());
         }
         Rule::Done
     }
@@ -178,10 +178,10 @@ impl Op for FbiLinearInput {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, Signs};
-        expect(specs, &[F32, Signs, F32, F32, F32], &[F32, F32]).map_err(Self::refuse)?;
+        check_operands(specs, &[F32, Signs, F32, F32, F32], &[F32, F32]).map_err(Self::shape_error)?;
         let [dy, signs, x] = [specs.inputs[0], specs.inputs[1], specs.inputs[4]];
         if dy.cols != signs.cols || signs.cols != self.members.rows() || x.cols != signs.rows || x.rows != dy.rows {
-            return Err(Self::refuse(format!("dy {dy}, signsᵀ {signs} of {:?}, x {x} do not fit", self.members)));
+            return Err(Self::shape_error(format!("dy {dy}, signsᵀ {signs} of {:?}, x {x} do not fit", self.members)));
         }
         Ok(vec![x, Spec::f32(2 * self.members.count() * x.rows.div_ceil(TILE), x.cols)])
     }
@@ -303,10 +303,10 @@ impl Op for FbiLinearWeight {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::F32;
-        expect(specs, &[F32, F32, F32], &[F32]).map_err(Self::refuse)?;
+        check_operands(specs, &[F32, F32, F32], &[F32]).map_err(Self::shape_error)?;
         let [dy, x] = [specs.inputs[0], specs.inputs[1]];
         if dy.rows != x.rows || dy.cols != self.members.rows() || !specs.updates[0].same_shape(&Spec::f32(dy.cols, x.cols)) {
-            return Err(Self::refuse(format!("dy {dy}, x {x}, dW {} do not fit", specs.updates[0])));
+            return Err(Self::shape_error(format!("dy {dy}, x {x}, dW {} do not fit", specs.updates[0])));
         }
         Ok(vec![])
     }
@@ -384,7 +384,7 @@ impl<T: Real> Layers<'_, T> {
         // Words in a task: some microseconds of work, so that handing it out costs little.
         const WORDS: usize = 1536;
         let row_words = self.signs.row_words();
-        let rows = task_rows(self.signs.rows, (WORDS / row_words).max(1));
+        let rows = rows_per_task(self.signs.rows, (WORDS / row_words).max(1));
         T::with_scratch(self.members.count() * row_words * 32, |wide| {
             for (wide, (_, (alpha, _))) in wide.chunks_mut(row_words * 32).zip(self.each()) {
                 let (wide, padding) = wide.split_at_mut(x.len());

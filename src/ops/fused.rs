@@ -4,7 +4,7 @@
 use super::fbi_linear::{FEW, product_params};
 use super::group::Members;
 use super::{Add, FbiLinear, RmsNorm, RmsNormBackward, Swiglu};
-use crate::graph::{Case, Fill, Fusion, Launch, Link, Operand, Source, Spec, Storage, Variant, grid};
+use crate::graph::{Case, Fill, FusedStep, Fusion, Launch, Operand, Spec, StepOperand, Storage, Variant, grid};
 use crate::params;
 use std::any::Any;
 
@@ -30,7 +30,7 @@ const ROWS: [usize; 2] = [64, 32];
 
 /// Operands of `fused/few`, and what stands around.
 struct Few<'a> {
-    link: &'a Link,
+    step: &'a FusedStep,
     members: &'a Members,
     /// x, signs, α, β, gain, residual; what is absent is bound to something else that is read.
     inputs: [usize; 6],
@@ -41,7 +41,7 @@ struct Few<'a> {
 impl Few<'_> {
     /// The kernel and its narrow variant, for at most 8 tokens.
     fn variants(&self) -> Vec<Variant> {
-        let (x, signs) = (self.link.inputs[0], self.link.inputs[1]);
+        let (x, signs) = (self.step.inputs[0], self.step.inputs[1]);
         if x.rows > FEW {
             return Vec::new();
         }
@@ -64,38 +64,38 @@ impl Few<'_> {
 }
 
 /// Inputs: x, gain, signs, α, β.
-fn norm_linear(links: &[Link]) -> Vec<Variant> {
-    let (Some(norm), Some(linear)) = (links[0].op::<RmsNorm>(), links[1].op::<FbiLinear>()) else { return Vec::new() };
-    Few { link: &links[1], members: &linear.members, inputs: [0, 2, 3, 4, 1, 0], around: NORM, epsilon: norm.epsilon }.variants()
+fn norm_linear(steps: &[FusedStep]) -> Vec<Variant> {
+    let (Some(norm), Some(linear)) = (steps[0].op::<RmsNorm>(), steps[1].op::<FbiLinear>()) else { return Vec::new() };
+    Few { step: &steps[1], members: &linear.members, inputs: [0, 2, 3, 4, 1, 0], around: NORM, epsilon: norm.epsilon }.variants()
 }
 
 /// Inputs: x, gain, signs, α, β.
-fn norm_linear_swiglu(links: &[Link]) -> Vec<Variant> {
-    let (Some(norm), Some(linear)) = (links[0].op::<RmsNorm>(), links[1].op::<FbiLinear>()) else { return Vec::new() };
+fn norm_linear_swiglu(steps: &[FusedStep]) -> Vec<Variant> {
+    let (Some(norm), Some(linear)) = (steps[0].op::<RmsNorm>(), steps[1].op::<FbiLinear>()) else { return Vec::new() };
     let halves: Vec<usize> = linear.members.ranges().map(|range| range.len()).collect();
     match halves[..] {
         [gate, up] if gate == up => {
-            Few { link: &links[1], members: &linear.members, inputs: [0, 2, 3, 4, 1, 0], around: NORM | GATED, epsilon: norm.epsilon }.variants()
+            Few { step: &steps[1], members: &linear.members, inputs: [0, 2, 3, 4, 1, 0], around: NORM | GATED, epsilon: norm.epsilon }.variants()
         }
         _ => Vec::new(),
     }
 }
 
 /// Inputs: x, signs, α, β, in training signsᵀ and the latent weight; then the residual.
-fn linear_add(links: &[Link]) -> Vec<Variant> {
-    let Some(linear) = links[0].op::<FbiLinear>() else { return Vec::new() };
-    let residual = links[0].inputs.len();
-    let (x, signs) = (links[0].inputs[0], links[0].inputs[1]);
+fn linear_add(steps: &[FusedStep]) -> Vec<Variant> {
+    let Some(linear) = steps[0].op::<FbiLinear>() else { return Vec::new() };
+    let residual = steps[0].inputs.len();
+    let (x, signs) = (steps[0].inputs[0], steps[0].inputs[1]);
     if x.rows > FEW {
         return linear.tiled(x, signs, Some(Operand::In(residual)));
     }
-    Few { link: &links[0], members: &linear.members, inputs: [0, 1, 2, 3, 0, residual], around: RESIDUAL, epsilon: 1.0 }.variants()
+    Few { step: &steps[0], members: &linear.members, inputs: [0, 1, 2, 3, 0, residual], around: RESIDUAL, epsilon: 1.0 }.variants()
 }
 
 /// Inputs: x, gain, dy, and the gradient that reached x before.
-fn norm_backward_add(links: &[Link]) -> Vec<Variant> {
-    let Some(norm) = links[0].op::<RmsNormBackward>() else { return Vec::new() };
-    Variant::portable(norm.launches(links[0].inputs[0], Some(Operand::In(3))))
+fn norm_backward_add(steps: &[FusedStep]) -> Vec<Variant> {
+    let Some(norm) = steps[0].op::<RmsNormBackward>() else { return Vec::new() };
+    Variant::portable(norm.launches(steps[0].inputs[0], Some(Operand::In(3))))
 }
 
 /// What they are tried with: each sequence as the tape has it, for few tokens and for many.
@@ -105,7 +105,7 @@ pub(crate) fn cases() -> Vec<Case> {
     let residuals = [(1, 64, 64), (4, 129, 31), (8, 96, 130), (7, 1100, 66), (9, 33, 65), (65, 130, 70), (9, 4, 4), (130, 36, 132)];
     let mut cases = Vec::new();
     cases.extend(groups.map(|(tokens, width, outs)| normed_case("norm, linear", tokens, width, outs)));
-    cases.extend(pairs.map(|(tokens, width, wide)| normed_case("norm, linear, swiglu", tokens, width, &[wide, wide]).then(Swiglu, &[Source::Previous])));
+    cases.extend(pairs.map(|(tokens, width, wide)| normed_case("norm, linear, swiglu", tokens, width, &[wide, wide]).then(Swiglu, &[StepOperand::Previous])));
     cases.extend(residuals.map(|(tokens, width, out)| residual_case(tokens, width, out)));
     cases.extend([(3, 7), (17, 100), (65, 257)].map(|(tokens, width)| gradients_case(tokens, width)));
     cases
@@ -120,7 +120,7 @@ fn normed_case(what: &str, tokens: usize, width: usize, outs: &[usize]) -> Case 
         .input(Spec::signs(out, width), Fill::Signs)
         .input(scales, Fill::Normal(0.5, 0.2))
         .input(scales, Fill::Normal(0.05, 0.2))
-        .then(FbiLinear { members }, &[Source::Previous, Source::Input(2), Source::Input(3), Source::Input(4)])
+        .then(FbiLinear { members }, &[StepOperand::Previous, StepOperand::Input(2), StepOperand::Input(3), StepOperand::Input(4)])
 }
 
 fn residual_case(tokens: usize, width: usize, out: usize) -> Case {
@@ -131,7 +131,7 @@ fn residual_case(tokens: usize, width: usize, out: usize) -> Case {
         .input(scales, Fill::Normal(0.5, 0.2))
         .input(scales, Fill::Normal(0.05, 0.2))
         .input(Spec::f32(tokens, out), Fill::Normal(-0.4, 1.0))
-        .then(Add, &[Source::Input(4), Source::Previous])
+        .then(Add, &[StepOperand::Input(4), StepOperand::Previous])
 }
 
 fn gradients_case(tokens: usize, width: usize) -> Case {
@@ -142,5 +142,5 @@ fn gradients_case(tokens: usize, width: usize) -> Case {
         .input(spec, Fill::Normal(0.2, 1.0))
         .input(spec, Fill::Normal(-0.3, 1.0))
         .update(Spec::f32(1, width), Fill::Normal(0.5, 1.0))
-        .then(Add, &[Source::Input(3), Source::Previous])
+        .then(Add, &[StepOperand::Input(3), StepOperand::Previous])
 }

@@ -1,8 +1,8 @@
 //! The global gradient norm, and the decision it leads to: how far the gradient is clipped, and
 //! whether the step is taken at all. Two kernels: squares of each range, then their sum.
 
+use super::check_operands;
 use super::control::{CONTROL, Control, NORM};
-use super::expect;
 use crate::graph::{Backward, Case, CpuIo, Expect, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, vectorised};
 use crate::params;
 use crate::platform::parallel::*;
@@ -22,9 +22,9 @@ impl Op for SumSquares {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        expect(specs, &[Storage::F32], &[Storage::F32]).map_err(Self::refuse)?;
+        check_operands(specs, &[Storage::F32], &[Storage::F32]).map_err(Self::shape_error)?;
         if specs.updates[0].elements() != PARTIALS {
-            return Err(Self::refuse(format!("{PARTIALS} partial sums do not fit {}", specs.updates[0])));
+            return Err(Self::shape_error(format!("{PARTIALS} partial sums do not fit {}", specs.updates[0])));
         }
         Ok(vec![])
     }
@@ -73,9 +73,9 @@ impl Op for GradNorm {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        expect(specs, &[Storage::F32, Storage::F32], &[Storage::F32]).map_err(Self::refuse)?;
+        check_operands(specs, &[Storage::F32, Storage::F32], &[Storage::F32]).map_err(Self::shape_error)?;
         if specs.inputs[0].cols != PARTIALS || specs.inputs[1].elements() != CONTROL || specs.updates[0].elements() != NORM {
-            return Err(Self::refuse(format!("operands {:?} {:?}", specs.inputs, specs.updates)));
+            return Err(Self::shape_error(format!("operands {:?} {:?}", specs.inputs, specs.updates)));
         }
         Ok(vec![])
     }

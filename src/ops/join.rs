@@ -1,7 +1,7 @@
 //! Columns of matrices: several side by side as one, and some of one by themselves. Products with a
 //! matrix that is too large for one binding are made block by block and joined.
 
-use super::expect;
+use super::check_operands;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use crate::params;
 
@@ -23,10 +23,10 @@ impl Op for Join {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        expect(specs, &vec![Storage::F32; specs.inputs.len().max(1)], &[]).map_err(Self::refuse)?;
+        check_operands(specs, &vec![Storage::F32; specs.inputs.len().max(1)], &[]).map_err(Self::shape_error)?;
         let rows = specs.inputs[0].rows;
         match specs.inputs.iter().find(|spec| spec.rows != rows) {
-            Some(other) => Err(Self::refuse(format!("{} and {other} have not the same rows", specs.inputs[0]))),
+            Some(other) => Err(Self::shape_error(format!("{} and {other} have not the same rows", specs.inputs[0]))),
             None => Ok(vec![Spec::f32(rows, specs.inputs.iter().map(|spec| spec.cols).sum())]),
         }
     }
@@ -59,9 +59,9 @@ impl Op for Join {
         let mut first = 0;
         for n in 0..tape.inputs() {
             let count = tape.spec(tape.input(n)).cols;
-            if tape.wants(n) {
+            if tape.needs_gradient(n) {
                 let part = tape.push(Columns { first, count }, &[upstream], &[]);
-                tape.give(n, part.first().copied());
+                tape.add_gradient(n, part.first().copied());
             }
             first += count;
         }
@@ -86,10 +86,10 @@ impl Op for Columns {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        expect(specs, &[Storage::F32], &[]).map_err(Self::refuse)?;
+        check_operands(specs, &[Storage::F32], &[]).map_err(Self::shape_error)?;
         let Spec { rows, cols, .. } = specs.inputs[0];
         if self.count == 0 || self.first + self.count > cols {
-            return Err(Self::refuse(format!("{} has no columns {}..{}", specs.inputs[0], self.first, self.first + self.count)));
+            return Err(Self::shape_error(format!("{} has no columns {}..{}", specs.inputs[0], self.first, self.first + self.count)));
         }
         Ok(vec![Spec::f32(rows, self.count)])
     }

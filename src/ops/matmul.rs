@@ -1,9 +1,9 @@
 //! The dense product, in its transposes: full-precision linears, the head, and their gradients.
 
-use super::expect;
+use super::check_operands;
 use crate::graph::{
     Backward, Case, CpuIo, Fill, LINEAR_SIZES, Launch, Mat, Op, Operand, OutMat, Real, Rule, ShapeError, Spec, Specs, Storage, Threads, Variant, View, dot,
-    grid, matmul, task_rows, unpack, vectorised,
+    grid, matmul, rows_per_task, unpack, vectorised,
 };
 use crate::params;
 use crate::platform::parallel::*;
@@ -112,15 +112,15 @@ impl Op for Matmul {
         let b = specs.inputs.get(1).map_or(Storage::F32, |spec| spec.storage);
         let packed = matches!(b, Storage::F16 | Storage::Q8) && self.transpose_b && !self.transpose_a;
         let updates: &[Storage] = if self.into == Into::Output { &[] } else { &[Storage::F32] };
-        expect(specs, &[Storage::F32, if packed { b } else { Storage::F32 }], updates).map_err(Self::refuse)?;
+        check_operands(specs, &[Storage::F32, if packed { b } else { Storage::F32 }], updates).map_err(Self::shape_error)?;
         let (m, n, k, bk) = self.sizes(specs.inputs[0], specs.inputs[1]);
         if k != bk {
-            return Err(Self::refuse(format!("{} and {} do not multiply", specs.inputs[0], specs.inputs[1])));
+            return Err(Self::shape_error(format!("{} and {} do not multiply", specs.inputs[0], specs.inputs[1])));
         }
         match self.into {
             Into::Output => Ok(vec![Spec::f32(m, n)]),
             _ if specs.updates[0].same_shape(&Spec::f32(m, n)) => Ok(vec![]),
-            _ => Err(Self::refuse(format!("a product of ({m}, {n}) does not fit {}", specs.updates[0]))),
+            _ => Err(Self::shape_error(format!("a product of ({m}, {n}) does not fit {}", specs.updates[0]))),
         }
     }
 
@@ -187,9 +187,9 @@ impl Op for Matmul {
         }
         let Some(upstream) = tape.upstream(0) else { return Rule::Done };
         let (x, weight) = (tape.input(0), tape.input(1));
-        if tape.wants(0) {
+        if tape.needs_gradient(0) {
             let dx = tape.push(Matmul::input_gradient(Into::Output), &[upstream, weight], &[]);
-            tape.give(0, dx.first().copied());
+            tape.add_gradient(0, dx.first().copied());
         }
         if let Some(sum) = tape.accumulator(1) {
             tape.push(Matmul::WEIGHT_GRADIENT, &[upstream, x], &[sum]);
@@ -205,7 +205,7 @@ fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (u
         && T::dots_of_halves(&[], &[], &mut [])
     {
         // Halves against one row: never widened in memory where the CPU multiplies as it widens.
-        let block = task_rows(n, BLOCK);
+        let block = rows_per_task(n, BLOCK);
         let rows = words.par_chunks(block * spec.row_words());
         return out.par_chunks_mut(block).zip(rows).for_each(|(out, words)| assert!(T::dots_of_halves(words, x, out), "it did a moment ago"));
     }

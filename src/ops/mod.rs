@@ -22,7 +22,7 @@ pub use adamw::{AdamW, AdamWSigns, pack_signs, transpose_signs};
 pub use add::Add;
 pub use attention::{Attention, AttentionBackward};
 pub use control::{CONTROL, Control, NORM};
-pub use distill::{About, DIVERGENCE_CHOICES, DIVERGENCE_HELP, Distill, DistillTop, Divergence, LossSum, MOST_KEPT, Objective, TERMS, Term};
+pub use distill::{DIVERGENCE_CHOICES, DIVERGENCE_HELP, Distill, DistillTop, Divergence, DivergenceInfo, LossSum, MOST_KEPT, Objective, TERMS, Term};
 pub use embedding::{Embedding, EmbeddingGradient};
 pub use fbi_linear::{FbiLinear, FbiLinearInput, FbiLinearWeight};
 pub use fused::FUSIONS;
@@ -69,7 +69,7 @@ pub const ALL: &[Family] = &[
 pub(crate) const TASK: usize = 16 * 1024;
 
 /// Checks that operands have these storages, and counts.
-pub(crate) fn expect(specs: Specs<'_>, inputs: &[Storage], updates: &[Storage]) -> Result<(), String> {
+pub(crate) fn check_operands(specs: Specs<'_>, inputs: &[Storage], updates: &[Storage]) -> Result<(), String> {
     let check = |role: &str, got: &[Spec], want: &[Storage]| {
         if got.len() != want.len() {
             return Err(format!("takes {} {role}, got {}", want.len(), got.len()));
@@ -178,7 +178,7 @@ mod tests {
             for variant in case.op.variants(Specs { inputs: &inputs, updates: &updates }) {
                 for launch in &variant.launches {
                     let kernel = crate::device::kernel(launch.kernel).unwrap_or_else(|| panic!("{}: there is no kernel {}", case.label, launch.kernel));
-                    crate::graph::words(kernel, &launch.params).unwrap_or_else(|problem| panic!("{} ({}): {problem}", launch.kernel, case.label));
+                    crate::graph::encode_params(kernel, &launch.params).unwrap_or_else(|problem| panic!("{} ({}): {problem}", launch.kernel, case.label));
                     launches += 1;
                 }
             }

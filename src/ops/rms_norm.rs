@@ -1,6 +1,6 @@
 //! RMSNorm: y = g ⊙ x / √(mean(x²) + ε), and its gradient, which recomputes the norm.
 
-use super::expect;
+use super::check_operands;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, dot, grid, key_float, vectorised};
 use crate::params;
 use crate::platform::parallel::*;
@@ -14,9 +14,9 @@ pub struct RmsNorm {
 
 impl RmsNorm {
     fn check(specs: Specs<'_>, inputs: &[Storage], updates: &[Storage]) -> Result<(), ShapeError> {
-        expect(specs, inputs, updates).map_err(Self::refuse)?;
+        check_operands(specs, inputs, updates).map_err(Self::shape_error)?;
         if specs.inputs[1].elements() != specs.inputs[0].cols {
-            return Err(Self::refuse(format!("x {} and gain {} do not fit", specs.inputs[0], specs.inputs[1])));
+            return Err(Self::shape_error(format!("x {} and gain {} do not fit", specs.inputs[0], specs.inputs[1])));
         }
         Ok(())
     }
@@ -72,8 +72,8 @@ impl Op for RmsNorm {
         let Some(gain) = tape.accumulator(1) else { return Rule::None("the gain is trained with the rest") };
         let (x, weight) = (tape.input(0), tape.input(1));
         let outputs = tape.push(RmsNormBackward { epsilon: self.epsilon }, &[x, weight, upstream], &[gain]);
-        if tape.wants(0) {
-            tape.give(0, outputs.first().copied());
+        if tape.needs_gradient(0) {
+            tape.add_gradient(0, outputs.first().copied());
         }
         Rule::Done
     }

@@ -1,7 +1,7 @@
 //! Rotary position embedding in the Hugging Face layout: element j of a head's first half turns
 //! with element j of its second half, by the angle position · θ^(−2j/head_dim).
 
-use super::expect;
+use super::check_operands;
 use super::group::Heads;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, ViewMut, grid};
 use crate::params;
@@ -30,18 +30,18 @@ impl Rope {
         use Storage::{F16, F32, U32};
         let storage = if specs.updates.first().is_some_and(|cache| cache.storage == F16) { F16 } else { F32 };
         let cached = !specs.updates.is_empty();
-        expect(specs, &[F32, F32, F32, U32], &vec![storage; if cached { 2 } else { 0 }]).map_err(Self::refuse)?;
+        check_operands(specs, &[F32, F32, F32, U32], &vec![storage; if cached { 2 } else { 0 }]).map_err(Self::shape_error)?;
         let (x, cos) = (specs.inputs[0], specs.inputs[1]);
         let head = 2 * cos.cols;
         if x.cols != self.heads.in_row() * head || !cos.same_shape(&specs.inputs[2]) || x.rows % self.seq != 0 || cos.rows < self.seq {
-            return Err(Self::refuse(format!("x {x}, table {cos}, {:?}, sequences of {} do not fit", self.heads, self.seq)));
+            return Err(Self::shape_error(format!("x {x}, table {cos}, {:?}, sequences of {} do not fit", self.heads, self.seq)));
         }
         let fits = |cache: &Spec| cache.cols == self.heads.key_value * head && x.rows == self.seq;
         if let Some(cache) = specs.updates.iter().find(|cache| !fits(cache)) {
-            return Err(Self::refuse(format!("one sequence of {x} does not fit cache {cache}")));
+            return Err(Self::shape_error(format!("one sequence of {x} does not fit cache {cache}")));
         }
         if storage == F16 && !head.is_multiple_of(4) {
-            return Err(Self::refuse(format!("heads of {head} elements cannot be cached in f16, two a word; keep the cache in f32")));
+            return Err(Self::shape_error(format!("heads of {head} elements cannot be cached in f16, two a word; keep the cache in f32")));
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Op for Rope {
         let tables = [1, 2, 3].map(|n| tape.input(n));
         let back = Rope { inverse: !self.inverse, ..self.clone() };
         let dx = tape.push(back, &[upstream, tables[0], tables[1], tables[2]], &[]);
-        tape.give(0, dx.first().copied());
+        tape.add_gradient(0, dx.first().copied());
         Rule::Done
     }
 }

@@ -2,7 +2,7 @@
 //! every device draws the same bits; what rounding may change is which of two tokens is taken whose
 //! weights, noise included, are next to equal.
 
-use super::expect;
+use super::check_operands;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant};
 use crate::params;
 use crate::rng;
@@ -14,14 +14,14 @@ pub const MEMORY: usize = 256;
 pub const DRAW: usize = 9;
 
 /// Below this temperature the likeliest is taken.
-const COLD: f32 = 1e-6;
-/// Logits are held within ±`FAR`, so that nothing overflows; what is no number is −`FAR`.
-const FAR: f64 = 1e30;
+const GREEDY_TEMPERATURE: f32 = 1e-6;
+/// Logits are held within ±`MAX_LOGIT`, so that nothing overflows; what is no number is −`MAX_LOGIT`.
+const MAX_LOGIT: f64 = 1e30;
 /// A weight closer to 0 is 0.
-const NEAR: f64 = 1e-30;
+const MIN_WEIGHT: f64 = 1e-30;
 
-/// No noise makes up for a weight this far below the largest: it lies within −2.9 and 16.7.
-const HOPELESS: f64 = 20.0;
+/// No noise makes up for a weight this limit below the largest: it lies within −2.9 and 16.7.
+const NOISE_RANGE: f64 = 20.0;
 
 /// How one token is chosen. The neutral value of each setting leaves the distribution as it is.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,7 +49,7 @@ pub struct Draw {
 pub struct Drawn {
     /// Its id.
     pub token: u32,
-    /// How far its weight, noise included, is above that of the next that might have been chosen.
+    /// How limit its weight, noise included, is above that of the next that might have been chosen.
     pub margin: f64,
 }
 
@@ -70,35 +70,35 @@ impl Draw {
     }
 
     fn is_drawn(&self) -> bool {
-        self.temperature >= COLD
+        self.temperature >= GREEDY_TEMPERATURE
     }
 
     /// The logit over temperature, penalised if it was seen.
-    fn weigh<T: Real>(&self, logit: T, again: bool) -> T {
-        let far = T::from_f64(FAR);
+    fn weight_of<T: Real>(&self, logit: T, repeated: bool) -> T {
+        let limit = T::from_f64(MAX_LOGIT);
         let mut x = match () {
-            () if !logit.is_finite() || logit < -far => -far,
-            () if logit > far => far,
+            () if !logit.is_finite() || logit < -limit => -limit,
+            () if logit > limit => limit,
             () => logit,
         };
-        if again {
+        if repeated {
             let penalty = T::from_f32(self.penalty);
             x = if x > T::ZERO { x / penalty } else { x * penalty };
         }
         if self.is_drawn() {
             x = x / T::from_f32(self.temperature);
         }
-        if x.to_f64().abs() < NEAR { T::ZERO } else { x }
+        if x.to_f64().abs() < MIN_WEIGHT { T::ZERO } else { x }
     }
 
     /// Writes the weights of what may be chosen.
-    fn weigh_all<T: Real>(&self, logits: &[T], recent: &[u32], weights: &mut [T]) {
+    fn write_weights<T: Real>(&self, logits: &[T], recent: &[u32], weights: &mut [T]) {
         for (weight, &logit) in weights.iter_mut().zip(logits) {
-            *weight = self.weigh(logit, false);
+            *weight = self.weight_of(logit, false);
         }
         for &id in recent {
             if let Some(weight) = weights.get_mut(id as usize) {
-                *weight = self.weigh(logits[id as usize], true);
+                *weight = self.weight_of(logits[id as usize], true);
             }
         }
     }
@@ -134,7 +134,7 @@ impl Draw {
         let share = |weight: T| (weight - top).exp().to_f64();
         let whole = self.top_p >= 1.0;
         let limit = if whole { f64::INFINITY } else { f64::from(self.top_p) * list.iter().map(|&(weight, _)| share(weight)).sum::<f64>() };
-        let least = f64::from(self.least).max(-HOPELESS);
+        let least = f64::from(self.least).max(-NOISE_RANGE);
         list.retain(|&(weight, _)| (weight - top).to_f64() >= least);
         if !whole {
             list.sort_unstable_by(order);
@@ -153,7 +153,7 @@ impl Draw {
     /// What the operation chooses on the CPU device, of logits and the recent tokens.
     pub fn of(&self, logits: &[f32], recent: &[u32]) -> Drawn {
         let mut weights = vec![0.0; logits.len().min(self.count as usize)];
-        self.weigh_all(logits, recent, &mut weights);
+        self.write_weights(logits, recent, &mut weights);
         self.choose(&weights)
     }
 }
@@ -190,7 +190,7 @@ impl Op for Sample {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, U32};
-        expect(specs, &[F32, U32], &[U32, F32, U32]).map_err(Self::refuse)?;
+        check_operands(specs, &[F32, U32], &[U32, F32, U32]).map_err(Self::shape_error)?;
         let (logits, draw) = (specs.inputs[0], specs.inputs[1]);
         let wanted = [
             (draw, Spec::u32(1, DRAW)),
@@ -199,8 +199,8 @@ impl Op for Sample {
             (specs.updates[2], Spec::u32(1, 1)),
         ];
         match wanted.iter().find(|(got, wanted)| got != wanted) {
-            Some((got, wanted)) => Err(Self::refuse(format!("takes {wanted}, got {got}"))),
-            None if logits.rows != 1 || logits.cols == 0 => Err(Self::refuse(format!("chooses by one row of logits, got {logits}"))),
+            Some((got, wanted)) => Err(Self::shape_error(format!("takes {wanted}, got {got}"))),
+            None if logits.rows != 1 || logits.cols == 0 => Err(Self::shape_error(format!("chooses by one row of logits, got {logits}"))),
             None => Ok(vec![]),
         }
     }
@@ -222,7 +222,7 @@ impl Op for Sample {
             return;
         }
         let (recent, weights) = (recent.words(), &mut weights.real()[..count]);
-        draw.weigh_all(logits, recent, weights);
+        draw.write_weights(logits, recent, weights);
         let chosen = draw.choose(weights).token;
         recent[draw.place as usize % MEMORY] = chosen;
         token.words()[0] = chosen;

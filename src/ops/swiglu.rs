@@ -1,6 +1,6 @@
 //! SwiGLU: silu(gate) ⊙ up, with silu(x) = x / (1 + e⁻ˣ).
 
-use super::expect;
+use super::check_operands;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, vectorised};
 use crate::params;
 use crate::platform::parallel::*;
@@ -17,7 +17,7 @@ fn sigmoid<T: Real>(x: T) -> T {
 
 /// Half the columns of the first input.
 fn half(specs: Specs<'_>, inputs: usize) -> Result<usize, String> {
-    expect(specs, &vec![Storage::F32; inputs], &[])?;
+    check_operands(specs, &vec![Storage::F32; inputs], &[])?;
     match specs.inputs[0].cols {
         cols if cols.is_multiple_of(2) => Ok(cols / 2),
         _ => Err(format!("{} has no two halves", specs.inputs[0])),
@@ -32,7 +32,7 @@ impl Op for Swiglu {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        let wide = half(specs, 1).map_err(Self::refuse)?;
+        let wide = half(specs, 1).map_err(Self::shape_error)?;
         Ok(vec![Spec::f32(specs.inputs[0].rows, wide)])
     }
 
@@ -65,7 +65,7 @@ impl Op for Swiglu {
         let Some(upstream) = tape.upstream(0) else { return Rule::Done };
         let x = tape.input(0);
         let dx = tape.push(SwigluBackward, &[x, upstream], &[]);
-        tape.give(0, dx.first().copied());
+        tape.add_gradient(0, dx.first().copied());
         Rule::Done
     }
 }
@@ -82,9 +82,9 @@ impl Op for SwigluBackward {
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
-        let wide = half(specs, 2).map_err(Self::refuse)?;
+        let wide = half(specs, 2).map_err(Self::shape_error)?;
         if !specs.inputs[1].same_shape(&Spec::f32(specs.inputs[0].rows, wide)) {
-            return Err(Self::refuse(format!("x {} and dy {} do not fit", specs.inputs[0], specs.inputs[1])));
+            return Err(Self::shape_error(format!("x {} and dy {} do not fit", specs.inputs[0], specs.inputs[1])));
         }
         Ok(vec![specs.inputs[0]])
     }

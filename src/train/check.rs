@@ -63,12 +63,11 @@ impl TrainConfig {
         if self.teacher_cache.is_some() && self.loss == Loss::Ar {
             return refuse("teacher_cache", "loss ar learns from no teacher; leave the cache out".into());
         }
-        if let (Some(_), Some(why)) = (&self.teacher_cache, self.divergence.about().uncached) {
-            let others: Vec<&str> =
-                Divergence::ALL.iter().map(|other| other.about()).filter(|other| other.uncached.is_none()).map(|other| other.name).collect();
+        if let (Some(_), Some(why)) = (&self.teacher_cache, self.divergence.info().uncached) {
+            let others: Vec<&str> = Divergence::ALL.iter().map(|other| other.info()).filter(|other| other.uncached.is_none()).map(|other| other.name).collect();
             let problem = format!(
                 "{} cannot be learnt from a teacher cache: {why}. Leave teacher_cache out, or choose {}",
-                self.divergence.about().name,
+                self.divergence.info().name,
                 others.join(" or ")
             );
             return refuse("divergence", problem);

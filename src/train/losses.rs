@@ -107,7 +107,7 @@ mod tests {
     #[test]
     fn each_divergence_is_trained_by_its_term() {
         for divergence in Divergence::ALL {
-            let trained = divergence.trained();
+            let trained = divergence.minimised_term();
             let objective = Objective { next_token: 0.5, divergence, temperature: 1.0 };
             let losses = Losses::new([(Term::Ar, 3.0), (trained, 1.0)]);
             assert_eq!(losses.trained(objective), 2.0, "{divergence:?}");

@@ -124,7 +124,7 @@ impl Quantity {
         let compared = match term {
             Term::Ad => None,
             Term::Ar => Some(Compared { name: term.name(), head: "next token", summary: Summary::LastMeasured }),
-            Term::Of(divergence) => Some(Compared { name: term.name(), head: divergence.about().short, summary: Summary::LastMeasured }),
+            Term::Of(divergence) => Some(Compared { name: term.name(), head: divergence.info().short, summary: Summary::LastMeasured }),
         };
         let scale = if matches!(term, Term::Of(_)) { Scale::Logarithmic } else { Scale::Linear };
         let (name, title, curve) = (term.held_out(), term.title(), compared.is_some());

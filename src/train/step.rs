@@ -251,7 +251,7 @@ impl Step {
         }
         // Some divergences are not measured by a cache's rounded shares.
         let (whole, taught) = (self.teacher.is_some(), self.is_taught());
-        let known = |divergence: Divergence| if divergence.about().uncached.is_some() { whole } else { taught };
+        let known = |divergence: Divergence| if divergence.info().uncached.is_some() { whole } else { taught };
         Ok(Losses::read(&machine.read(&self.feed.sums).await?, known))
     }
 }

@@ -5,7 +5,7 @@ mod table;
 
 use crate::conform::verify;
 use crate::device::{DeviceError, Gpu};
-use crate::graph::{Choice, GpuMachine, Home, MachineError, Storage, Tape, Variant, Variants};
+use crate::graph::{GpuMachine, Home, MachineError, ShapedOp, Storage, Tape, Variant, Variants};
 use crate::ops::FUSIONS;
 use crate::platform::Clock;
 use std::collections::BTreeMap;
@@ -48,7 +48,7 @@ pub struct Tuned {
 /// Chooses a variant for each of `choices`, from the file where it has one. `progress(done, of,
 /// what)` is told before each that has to be timed.
 pub async fn tune(
-    gpu: &Arc<Gpu>, choices: &BTreeMap<String, (Choice, usize)>, options: &Options, progress: &mut dyn FnMut(usize, usize, &str),
+    gpu: &Arc<Gpu>, choices: &BTreeMap<String, (ShapedOp, usize)>, options: &Options, progress: &mut dyn FnMut(usize, usize, &str),
 ) -> Result<Tuned, MachineError> {
     let mut tuned = Tuned::default();
     let mut table = Table::new(gpu);
@@ -58,7 +58,7 @@ pub async fn tune(
     }
     let clock = Clock::start();
     // What takes part most often comes first, so that the time is spent where it counts.
-    let mut open: Vec<(&String, &(Choice, usize))> = choices.iter().filter(|(key, _)| !table.chosen.contains_key(&filed(key, options))).collect();
+    let mut open: Vec<(&String, &(ShapedOp, usize))> = choices.iter().filter(|(key, _)| !table.chosen.contains_key(&filed(key, options))).collect();
     open.sort_by_key(|(_, (_, times))| std::cmp::Reverse(*times));
     for (done, (key, (choice, _))) in open.iter().enumerate() {
         if clock.seconds() > options.seconds {
@@ -98,7 +98,7 @@ fn filed(key: &str, options: &Options) -> String {
 
 /// Times every candidate and takes the fastest that is right; the others that were found wrong go
 /// to `denied`. None where there is no choice.
-async fn best(gpu: &Arc<Gpu>, choice: &Choice, options: &Options, denied: &mut BTreeMap<String, String>) -> Result<Option<Entry>, MachineError> {
+async fn best(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &Options, denied: &mut BTreeMap<String, String>) -> Result<Option<Entry>, MachineError> {
     let allowed = |variant: &Variant| variant.name == Variant::PORTABLE || options.half || variant.storage != Storage::F16;
     let candidates: Vec<Variant> = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&*choice.op, choice.specs()).into_iter().filter(allowed).collect();
     if candidates.len() < 2 {
@@ -136,7 +136,7 @@ async fn best(gpu: &Arc<Gpu>, choice: &Choice, options: &Options, denied: &mut B
 }
 
 /// Seconds that a variant takes: the median of some runs, after one that makes its pipelines.
-async fn time(gpu: &Arc<Gpu>, choice: &Choice, variant: &str, runs: usize) -> Result<f64, MachineError> {
+async fn time(gpu: &Arc<Gpu>, choice: &ShapedOp, variant: &str, runs: usize) -> Result<f64, MachineError> {
     let mut machine = GpuMachine::new(gpu.clone(), FUSIONS);
     machine.set_variants(Variants::preferring(variant));
     let mut tape = Tape::new();

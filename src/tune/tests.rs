@@ -50,9 +50,9 @@ fn gpu() -> Arc<Gpu> {
     Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens"))
 }
 
-fn choices() -> BTreeMap<String, (Choice, usize)> {
+fn choices() -> BTreeMap<String, (ShapedOp, usize)> {
     let spec = Spec::f32(1024, 1024);
-    let choice = Choice { op: Arc::new(Careless), inputs: vec![spec, spec], updates: vec![] };
+    let choice = ShapedOp { op: Arc::new(Careless), inputs: vec![spec, spec], updates: vec![] };
     BTreeMap::from([(Variants::key(&*choice.op, choice.specs()), (choice, 1))])
 }
 

@@ -6,7 +6,7 @@ use crate::graph::{Case, Fill, Spec};
 /// Every objective, weights of zero, ids out of range, a loss scale.
 pub(crate) fn cases() -> Vec<Case> {
     use Divergence::{Forward, Js};
-    let cached = || Divergence::ALL.into_iter().filter(|divergence| divergence.about().uncached.is_none());
+    let cached = || Divergence::ALL.into_iter().filter(|divergence| divergence.info().uncached.is_none());
     let objective = |next_token, divergence, temperature| Objective { next_token, divergence, temperature };
     let warm = objective(0.25, Forward, 0.5);
     let mut cases = Vec::new();

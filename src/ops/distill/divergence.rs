@@ -7,7 +7,7 @@ use std::f64::consts::LN_2;
 
 /// A divergence in names and words.
 #[derive(Clone, Copy, Debug)]
-pub struct About {
+pub struct DivergenceInfo {
     /// Its name in run.toml; in capitals, its constant in the shader.
     pub name: &'static str,
     /// Its title.
@@ -48,7 +48,7 @@ macro_rules! divergences {
             pub const ALL: [Self; [$(Self::$variant),*].len()] = [$(Self::$variant),*];
 
             /// Its names and words.
-            pub const fn about(self) -> &'static About {
+            pub const fn info(self) -> &'static DivergenceInfo {
                 match self {
                     $(Self::$variant => const { &$about },)*
                 }
@@ -61,7 +61,7 @@ divergences! {
     /// KL(p‖q), up to p's entropy, which no student changes: the cross-entropy of the paper. The student
     /// must cover all that its teacher says.
     #[default]
-    Forward => About {
+    Forward => DivergenceInfo {
         name: "forward",
         title: "KL divergence from the teacher",
         short: "KL",
@@ -75,7 +75,7 @@ divergences! {
         key: "Forward",
     },
     /// KL(q‖p): the student must say nothing that its teacher would not (Gu et al., arXiv 2306.08543).
-    Reverse => About {
+    Reverse => DivergenceInfo {
         name: "reverse",
         title: "reverse KL divergence",
         short: "reverse KL",
@@ -89,7 +89,7 @@ divergences! {
         key: "Reverse",
     },
     /// The Jensen–Shannon divergence: between the two, and at most ln 2.
-    Js => About {
+    Js => DivergenceInfo {
         name: "js",
         title: "Jensen–Shannon divergence",
         short: "JS",
@@ -109,7 +109,7 @@ pub const DIVERGENCE_CHOICES: [(&str, &str); Divergence::ALL.len()] = {
     let mut choices = [("", ""); Divergence::ALL.len()];
     let mut n = 0;
     while n < choices.len() {
-        let about = Divergence::ALL[n].about();
+        let about = Divergence::ALL[n].info();
         choices[n] = (about.name, about.help);
         n += 1;
     }
@@ -133,7 +133,7 @@ pub const DIVERGENCE_HELP: &str = {
 const fn write_help(into: &mut [u8]) -> usize {
     let (mut at, mut n) = (put(into, 0, "With ad and mix, how far from the teacher is measured: "), 0);
     while n < Divergence::ALL.len() {
-        let about = Divergence::ALL[n].about();
+        let about = Divergence::ALL[n].info();
         let before = if n == 0 {
             ""
         } else if n + 1 < Divergence::ALL.len() {
@@ -162,7 +162,7 @@ const fn put(into: &mut [u8], at: usize, text: &str) -> usize {
 }
 
 /// A row with the teacher whole, at the objective's temperature.
-pub(super) struct Whole<'a, T> {
+pub(super) struct FullRow<'a, T> {
     /// Logits of both, `(vocabulary)`.
     pub(super) student: &'a [T],
     pub(super) teacher: &'a [T],
@@ -174,7 +174,7 @@ pub(super) struct Whole<'a, T> {
     pub(super) shift: T,
 }
 
-impl<T: Real> Whole<'_, T> {
+impl<T: Real> FullRow<'_, T> {
     /// ln q − ln p of every token.
     fn ratios(&self) -> impl Iterator<Item = T> + '_ {
         self.student.iter().zip(self.teacher).map(|(&s, &t)| (s - t) * self.inverse - self.shift)
@@ -182,7 +182,7 @@ impl<T: Real> Whole<'_, T> {
 }
 
 /// A row with the teacher as its likeliest tokens and one bucket for all others.
-pub(super) struct Joined<'a, T> {
+pub(super) struct TopRow<'a, T> {
     /// The student's logits, `(vocabulary)`.
     pub(super) student: &'a [T],
     /// Tokens kept, ascending, and their shares with that of the bucket last.
@@ -199,26 +199,26 @@ pub(super) struct Joined<'a, T> {
     pub(super) within: &'a [T],
 }
 
-impl<T: Real> Joined<'_, T> {
+impl<T: Real> TopRow<'_, T> {
     fn rest(&self) -> T {
         self.shares[self.ids.len()]
     }
 
-    /// [`to_mean`] of the bucket.
-    fn bucket_to_mean(&self) -> (T, T) {
-        to_mean_of(self.rest(), self.bucket - self.lse)
+    /// [`to_mixture`] of the bucket.
+    fn bucket_to_mixture(&self) -> (T, T) {
+        to_mixture_of(self.rest(), self.bucket - self.lse)
     }
 
-    /// [`to_mean`] of every token kept.
-    fn kept_to_mean(&self) -> impl Iterator<Item = (T, T)> + '_ {
-        self.ids.iter().zip(self.shares).map(|(&id, &share)| to_mean_of(share, self.student[id as usize] * self.inverse - self.lse))
+    /// [`to_mixture`] of every token kept.
+    fn kept_to_mixture(&self) -> impl Iterator<Item = (T, T)> + '_ {
+        self.ids.iter().zip(self.shares).map(|(&id, &share)| to_mixture_of(share, self.student[id as usize] * self.inverse - self.lse))
     }
 }
 
 impl Divergence {
     /// Its value for a row, and the mean under q that its gradient takes off. That of `Forward` is reported
     /// with the cross-entropy.
-    pub(super) fn of_whole<T: Real>(self, row: &Whole<'_, T>, q: &[T]) -> (T, T) {
+    pub(super) fn full_value<T: Real>(self, row: &FullRow<'_, T>, q: &[T]) -> (T, T) {
         match self {
             Self::Forward => (T::ZERO, T::ZERO),
             Self::Reverse => {
@@ -228,7 +228,7 @@ impl Divergence {
             Self::Js => {
                 let (mut of_teacher, mut of_student) = (T::ZERO, T::ZERO);
                 for (ratio, (&p, &q)) in row.ratios().zip(row.p.iter().zip(q)) {
-                    let (from_p, from_q) = to_mean(ratio);
+                    let (from_p, from_q) = to_mixture(ratio);
                     of_teacher += p * from_p;
                     of_student += q * from_q;
                 }
@@ -238,24 +238,24 @@ impl Divergence {
     }
 
     /// Turns q into τ times the gradient by the logits: forward `q − p`, reverse `q·(l − Σ q·l)` with
-    /// l = ln q − ln p, and Jensen–Shannon the same with l = ½·ln(q/m). `mean` is of [`Self::of_whole`].
-    pub(super) fn gradient_of_whole<T: Real>(self, row: &Whole<'_, T>, mean: T, q: &mut [T]) {
+    /// l = ln q − ln p, and Jensen–Shannon the same with l = ½·ln(q/m). `mean` is of [`Self::full_value`].
+    pub(super) fn full_gradient<T: Real>(self, row: &FullRow<'_, T>, mean: T, q: &mut [T]) {
         let half = T::from_f32(0.5);
         match self {
             Self::Forward => q.iter_mut().zip(row.p).for_each(|(q, &p)| *q = *q - p),
             Self::Reverse => q.iter_mut().zip(row.ratios()).for_each(|(q, ratio)| *q = *q * (ratio - mean)),
-            Self::Js => q.iter_mut().zip(row.ratios()).for_each(|(q, ratio)| *q = *q * (half * (to_mean(ratio).1 - mean))),
+            Self::Js => q.iter_mut().zip(row.ratios()).for_each(|(q, ratio)| *q = *q * (half * (to_mixture(ratio).1 - mean))),
         }
     }
 
-    /// As [`Self::of_whole`], of distributions joined to the tokens kept and the bucket.
-    pub(super) fn of_joined<T: Real>(self, row: &Joined<'_, T>, q: &[T]) -> (T, T) {
+    /// As [`Self::full_value`], of distributions joined to the tokens kept and the bucket.
+    pub(super) fn top_value<T: Real>(self, row: &TopRow<'_, T>, q: &[T]) -> (T, T) {
         match self {
             Self::Forward | Self::Reverse => (T::ZERO, T::ZERO),
             Self::Js => {
-                let (of_rest, of_bucket) = row.bucket_to_mean();
+                let (of_rest, of_bucket) = row.bucket_to_mixture();
                 let (mut of_teacher, mut of_student) = (row.rest() * of_rest, (row.bucket - row.lse).exp() * of_bucket);
-                for ((&id, &share), (from_p, from_q)) in row.ids.iter().zip(row.shares).zip(row.kept_to_mean()) {
+                for ((&id, &share), (from_p, from_q)) in row.ids.iter().zip(row.shares).zip(row.kept_to_mixture()) {
                     of_teacher += share * from_p;
                     of_student += q[id as usize] * from_q;
                 }
@@ -264,8 +264,8 @@ impl Divergence {
         }
     }
 
-    /// As [`Self::gradient_of_whole`]: a token in the bucket has its part of the bucket's.
-    pub(super) fn gradient_of_joined<T: Real>(self, row: &Joined<'_, T>, mean: T, q: &mut [T]) {
+    /// As [`Self::full_gradient`]: a token in the bucket has its part of the bucket's.
+    pub(super) fn top_gradient<T: Real>(self, row: &TopRow<'_, T>, mean: T, q: &mut [T]) {
         let (n, half) = (q.len(), T::from_f32(0.5));
         match self {
             Self::Forward => {
@@ -281,8 +281,8 @@ impl Divergence {
             }
             Self::Reverse => unreachable!("refused by its shapes"),
             Self::Js => {
-                let outside = half * (row.bucket_to_mean().1 - mean);
-                let inside: Vec<T> = row.kept_to_mean().map(|(_, from_q)| half * (from_q - mean)).collect();
+                let outside = half * (row.bucket_to_mixture().1 - mean);
+                let inside: Vec<T> = row.kept_to_mixture().map(|(_, from_q)| half * (from_q - mean)).collect();
                 for (kept, between) in gaps(row.ids, n) {
                     q[between].iter_mut().for_each(|q| *q = *q * outside);
                     if let (Some(&id), Some(&pull)) = (row.ids.get(kept), inside.get(kept)) {
@@ -297,16 +297,16 @@ impl Divergence {
 /// ln(p/m) and ln(q/m), m = (p + q)/2, of two probabilities whose logarithms differ by `d` = ln q − ln p.
 /// From that alone, so that neither may be too small for its type.
 #[inline(always)]
-fn to_mean<T: Real>(d: T) -> (T, T) {
+fn to_mixture<T: Real>(d: T) -> (T, T) {
     let (above, below) = (d.max(T::ZERO), (-d).max(T::ZERO));
     let bend = T::from_f64(LN_2) - (T::from_f32(1.0) + (-(above + below)).exp()).ln();
     (bend - above, bend - below)
 }
 
-/// ln(p/m) and ln(q/m) as [`to_mean`], of a share p that may be 0 and the logarithm of q.
+/// ln(p/m) and ln(q/m) as [`to_mixture`], of a share p that may be 0 and the logarithm of q.
 #[inline(always)]
-fn to_mean_of<T: Real>(share: T, log: T) -> (T, T) {
-    if share > T::ZERO { to_mean(log - share.ln()) } else { (T::ZERO, T::from_f64(LN_2)) }
+fn to_mixture_of<T: Real>(share: T, log: T) -> (T, T) {
+    if share > T::ZERO { to_mixture(log - share.ln()) } else { (T::ZERO, T::from_f64(LN_2)) }
 }
 
 /// The ranges of `0..n` between ascending `ids`, each with the number of ids before it.

@@ -10,7 +10,7 @@ pub enum Term {
     Ad,
     /// Cross-entropy against the next token, at temperature 1.
     Ar,
-    /// τ² times a divergence. 0 without a teacher; but for [`super::divergence::About::always`], also where there is a
+    /// τ² times a divergence. 0 without a teacher; but for [`super::divergence::DivergenceInfo::always`], also where there is a
     /// gradient and another is trained.
     Of(Divergence),
 }
@@ -48,7 +48,7 @@ impl Term {
         match self {
             Self::Ad => "ad",
             Self::Ar => "ar",
-            Self::Of(divergence) => divergence.about().term,
+            Self::Of(divergence) => divergence.info().term,
         }
     }
 
@@ -57,7 +57,7 @@ impl Term {
         match self {
             Self::Ad => "cross-entropy against the teacher",
             Self::Ar => "next-token cross-entropy",
-            Self::Of(divergence) => divergence.about().title,
+            Self::Of(divergence) => divergence.info().title,
         }
     }
 
@@ -66,7 +66,7 @@ impl Term {
         match self {
             Self::Ad => "held_out_ad",
             Self::Ar => "held_out_ar",
-            Self::Of(divergence) => divergence.about().held_out,
+            Self::Of(divergence) => divergence.info().held_out,
         }
     }
 
@@ -74,15 +74,15 @@ impl Term {
     pub const fn always(self) -> bool {
         match self {
             Self::Ad | Self::Ar => true,
-            Self::Of(divergence) => divergence.about().always,
+            Self::Of(divergence) => divergence.info().always,
         }
     }
 }
 
 impl Divergence {
     /// The term that is minimised: its own, or one with the same gradient.
-    pub const fn trained(self) -> Term {
-        if self.about().always { Term::Ad } else { Term::Of(self) }
+    pub const fn minimised_term(self) -> Term {
+        if self.info().always { Term::Ad } else { Term::Of(self) }
     }
 }
 
@@ -103,14 +103,14 @@ mod tests {
             has(format!("TERM_{}", term.name().to_uppercase()), n);
         }
         for divergence in Divergence::ALL {
-            has(divergence.about().name.to_uppercase(), divergence as usize);
+            has(divergence.info().name.to_uppercase(), divergence as usize);
         }
     }
 
     #[test]
     fn names_are_those_of_files() {
         for divergence in Divergence::ALL {
-            let about = divergence.about();
+            let about = divergence.info();
             assert_eq!(serde_json::to_value(divergence).unwrap(), about.name);
             assert_eq!(about.held_out, format!("held_out_{}", about.term));
         }

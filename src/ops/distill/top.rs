@@ -1,9 +1,9 @@
 //! The loss against a teacher of which only its likeliest tokens are known.
 
-use super::divergence::{Joined, gaps};
-use super::{Objective, TERMS, Term, params, softmax, wanted};
+use super::divergence::{TopRow, gaps};
+use super::{Objective, TERMS, Term, params, reported, softmax};
 use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid, sum, vectorised};
-use crate::ops::expect;
+use crate::ops::check_operands;
 use crate::platform::parallel::*;
 
 /// The most tokens that [`DistillTop`] takes: a workgroup holds their ids.
@@ -36,17 +36,17 @@ impl Op for DistillTop {
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
         use Storage::{F32, U32};
-        expect(specs, &[U32, F32, F32, U32, F32], &[F32]).map_err(Self::refuse)?;
+        check_operands(specs, &[U32, F32, F32, U32, F32], &[F32]).map_err(Self::shape_error)?;
         let (logits, ids, shares) = (specs.updates[0], specs.inputs[3], specs.inputs[4]);
         if specs.inputs.iter().enumerate().any(|(n, spec)| n != 2 && spec.rows != logits.rows) || shares.cols != ids.cols + 1 {
-            return Err(Self::refuse(format!("{} tokens, ids {ids} and shares {shares} for logits {logits}", specs.inputs[0].rows)));
+            return Err(Self::shape_error(format!("{} tokens, ids {ids} and shares {shares} for logits {logits}", specs.inputs[0].rows)));
         }
         if ids.cols == 0 || ids.cols > MOST_KEPT || ids.cols >= logits.cols {
-            return Err(Self::refuse(format!("{} tokens kept of {}; it takes 1 to {MOST_KEPT}, and fewer than there are", ids.cols, logits.cols)));
+            return Err(Self::shape_error(format!("{} tokens kept of {}; it takes 1 to {MOST_KEPT}, and fewer than there are", ids.cols, logits.cols)));
         }
-        let about = self.objective.divergence.about();
+        let about = self.objective.divergence.info();
         if let Some(why) = about.uncached {
-            return Err(Self::refuse(format!("the {} needs the whole teacher; of a cache, {why}", about.title)));
+            return Err(Self::shape_error(format!("the {} needs the whole teacher; of a cache, {why}", about.title)));
         }
         Ok(vec![Spec::f32(logits.rows, TERMS)])
     }
@@ -87,14 +87,14 @@ impl DistillTop {
         let token = if token < logits.len() { token } else { 0 };
         let n = logits.len();
         T::with_scratch(2 * n, |scratch| {
-            let (plain, away) = scratch.split_at_mut(n);
+            let (plain, soft_gradient) = scratch.split_at_mut(n);
             let lse = vectorised(
                 #[inline(always)]
                 || softmax(logits, T::from_f32(1.0), plain),
             );
             terms.fill(T::ZERO);
             terms[Term::Ar.index()] = lse - logits[token];
-            self.apart(logits, kept, away, terms);
+            self.divergence_terms(logits, kept, soft_gradient, terms);
             if !self.gradient {
                 return;
             }
@@ -102,8 +102,8 @@ impl DistillTop {
             vectorised(
                 #[inline(always)]
                 || {
-                    for (d, (&p, &away)) in logits.iter_mut().zip(plain.iter().zip(&*away)) {
-                        *d = hard * p + soft * away;
+                    for (d, (&p, &soft_gradient)) in logits.iter_mut().zip(plain.iter().zip(&*soft_gradient)) {
+                        *d = hard * p + soft * soft_gradient;
                     }
                 },
             );
@@ -111,9 +111,9 @@ impl DistillTop {
         });
     }
 
-    /// Reports how far apart student and teacher are; `away` becomes τ times the gradient of the
+    /// Reports how far apart student and teacher are; `soft_gradient` becomes τ times the gradient of the
     /// divergence, as in [`super::Distill`]: a token in the bucket has its part of what Q has.
-    fn apart<T: Real>(&self, logits: &[T], (ids, shares): Kept<'_, T>, away: &mut [T], terms: &mut [T]) {
+    fn divergence_terms<T: Real>(&self, logits: &[T], (ids, shares): Kept<'_, T>, soft_gradient: &mut [T], terms: &mut [T]) {
         let Objective { divergence, temperature, .. } = self.objective;
         let (inverse, square) = (T::from_f64(1.0 / temperature), T::from_f64(temperature * temperature));
         let (n, rest) = (logits.len(), shares[ids.len()]);
@@ -126,7 +126,7 @@ impl DistillTop {
             // student gives it: 1 − Σ q would be all rounding there.
             let (lse, bucket) = vectorised(
                 #[inline(always)]
-                || (softmax(logits, inverse, away), softmax(others, inverse, within)),
+                || (softmax(logits, inverse, soft_gradient), softmax(others, inverse, within)),
             );
             let mass = sum(shares);
             let mut cross = mass * lse - rest * bucket;
@@ -139,16 +139,16 @@ impl DistillTop {
             }
             terms[Term::Ad.index()] = square * cross;
             terms[Term::KL.index()] = square * (cross - entropy);
-            let row = Joined { student: logits, ids, shares, mass, inverse, lse, bucket, within };
+            let row = TopRow { student: logits, ids, shares, mass, inverse, lse, bucket, within };
             let mut mean = T::ZERO;
-            for wanted in wanted(self.objective, self.gradient).filter(|wanted| wanted.about().uncached.is_none()) {
-                let (value, of_it) = wanted.of_joined(&row, away);
-                terms[Term::Of(wanted).index()] = square * value;
-                if wanted == divergence {
+            for other in reported(self.objective, self.gradient).filter(|other| other.info().uncached.is_none()) {
+                let (value, of_it) = other.top_value(&row, soft_gradient);
+                terms[Term::Of(other).index()] = square * value;
+                if other == divergence {
                     mean = of_it;
                 }
             }
-            divergence.gradient_of_joined(&row, mean, away);
+            divergence.top_gradient(&row, mean, soft_gradient);
         });
     }
 }

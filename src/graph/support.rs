@@ -8,7 +8,7 @@ use crate::device::{Known, kernel};
 
 /// A variant that an operation of a tape has.
 #[derive(Clone, Debug)]
-pub(crate) struct Offer {
+pub(crate) struct VariantSupport {
     /// The operation's file.
     pub(crate) operation: &'static str,
     /// The variant's name.
@@ -23,14 +23,14 @@ pub(crate) struct Offer {
 
 impl GpuMachine {
     /// Every variant of every operation of a tape as it is run here, in its order.
-    pub(crate) fn offers(&self, tape: &Tape) -> Vec<Offer> {
+    pub(crate) fn variant_support(&self, tape: &Tape) -> Vec<VariantSupport> {
         let tape = self.fused(tape);
-        let mut offers = Vec::new();
+        let mut support = Vec::new();
         for node in &tape.nodes {
             let (inputs, updates) = tape.specs_of(node);
             for variant in node.op.variants(Specs { inputs: &inputs, updates: &updates }) {
                 let kernels = || variant.launches.iter().filter_map(|launch| kernel(launch.kernel));
-                offers.push(Offer {
+                support.push(VariantSupport {
                     operation: node.op.name(),
                     variant: variant.name,
                     storage: variant.storage,
@@ -39,6 +39,6 @@ impl GpuMachine {
                 });
             }
         }
-        offers
+        support
     }
 }
