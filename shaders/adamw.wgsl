@@ -30,20 +30,20 @@ fn is_taken() -> bool {
 }
 
 // What an element becomes.
-struct Stepped {
+struct Updated {
     first: f32,
     second: f32,
     value: f32,
 }
 
-fn stepped(i: u32, first_moment: f32, second_moment: f32) -> Stepped {
+fn updated(i: u32, first_moment: f32, second_moment: f32) -> Updated {
     let g = gradient[i] * norm[FACTOR];
     let m = control[BETA1] * first_moment + (1.0 - control[BETA1]) * g;
     let v = control[BETA2] * second_moment + (1.0 - control[BETA2]) * g * g;
     let keep = 1.0 - control[RATE] * control[DECAY];
     let rate = control[RATE] / norm[CORRECTION1];
     let root = sqrt(v) / norm[CORRECTION2];
-    return Stepped(m, v, parameter[i] * keep - rate * m / (root + control[EPSILON]));
+    return Updated(m, v, parameter[i] * keep - rate * m / (root + control[EPSILON]));
 }
 
 #if q8
@@ -68,10 +68,10 @@ fn four_bytes(lane: u32, shift: u32) -> u32 {
 // Updates the `count` elements of a block, of which this lane has element `i`, and whose moments
 // begin at word `base`; gives the element's new value. Uniform control flow only.
 fn step_block(base: u32, count: u32, i: u32, lane: u32) -> f32 {
-    var next = Stepped(0.0, 0.0, 0.0);
+    var next = Updated(0.0, 0.0, 0.0);
     if lane < count && is_taken() {
         let word = base + 1u + lane / 4u;
-        next = stepped(i, first_of(first[base], byte_of(first[word], lane)), second_of(second[base], byte_of(second[word], lane)));
+        next = updated(i, first_of(first[base], byte_of(first[word], lane)), second_of(second[base], byte_of(second[word], lane)));
         parameter[i] = next.value;
     }
     if lane < count {
@@ -101,7 +101,7 @@ fn step_block(base: u32, count: u32, i: u32, lane: u32) -> f32 {
 
 // Updates element `i` and gives its new value.
 fn step(i: u32) -> f32 {
-    let next = stepped(i, first[i], second[i]);
+    let next = updated(i, first[i], second[i]);
     first[i] = next.first;
     second[i] = next.second;
     parameter[i] = next.value;
@@ -175,7 +175,7 @@ fn step_bit(word: u32, bit: u32, slot: u32) {
 #endif
 
 // Replaces a sign word; gives how many signs flipped.
-fn replace(word: u32, slot: u32) -> u32 {
+fn store_signs(word: u32, slot: u32) -> u32 {
     if word >= latent.rows * words_in(latent.columns) {
         return 0u;
     }
@@ -205,7 +205,7 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     workgroupBarrier();
     let layer = u32(row >= latent.second) + u32(row >= latent.third);
     if lane * 32u < count && is_taken() {
-        atomicAdd(&flipped[layer], replace(row * words_in(latent.columns) + start / 32u + lane, lane));
+        atomicAdd(&flipped[layer], store_signs(row * words_in(latent.columns) + start / 32u + lane, lane));
     }
     workgroupBarrier();
     let flips_here = atomicLoad(&flipped[layer]);
@@ -224,7 +224,7 @@ fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     if lane < WORDS && is_taken() {
         let row = (from_word + lane) / words_in(latent.columns);
         let layer = u32(row >= latent.second) + u32(row >= latent.third);
-        atomicAdd(&flipped[layer], replace(from_word + lane, lane));
+        atomicAdd(&flipped[layer], store_signs(from_word + lane, lane));
     }
     workgroupBarrier();
     if lane < LAYERS {
@@ -242,7 +242,7 @@ struct Signs {
 
 @group(0) @binding(0) var<uniform> matrix: Signs;
 @group(0) @binding(1) var<storage, read_write> rows_of_signs: array<u32>;
-@group(0) @binding(2) var<storage, read_write> turned: array<u32>;
+@group(0) @binding(2) var<storage, read_write> transposed: array<u32>;
 
 // One invocation makes one word of the transpose: bit `column` of 32 rows. Neighbours take
 // neighbouring columns, so that they read the same words.
@@ -260,6 +260,6 @@ fn transpose(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) gro
         let bits = rows_of_signs[(block * 32u + r) * row_words + column / 32u];
         word |= ((bits >> (column % 32u)) & 1u) << r;
     }
-    turned[column * words_in(matrix.rows) + block] = word;
+    transposed[column * words_in(matrix.rows) + block] = word;
 }
 #endif

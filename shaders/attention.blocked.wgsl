@@ -1,7 +1,7 @@
 #variants f16
 // Attention of attention.wgsl for 32 queries of a head at once, so that a tile of keys and values is
 // read for all of them: per tile of 32 keys S = q·kᵀ, the probabilities with a running maximum, and
-// o = o·exp(top − new_top) + P·v. Backward by the same tiles, for 32 queries or 32 keys at once. A
+// o = o·exp(top − new_max) + P·v. Backward by the same tiles, for 32 queries or 32 keys at once. A
 // lane makes 4 × 4 of every product; rows of a head are quads.
 const LANES: u32 = 64u;
 const BLOCK: u32 = 32u;
@@ -56,7 +56,7 @@ var<workgroup> cells: array<f32, 256>;
 
 // What a workgroup is about: a head of a sequence, the first of its queries, and how many; where
 // its queries and keys begin, in quads.
-struct Place {
+struct Block {
     head: u32,
     query: u32,
     queries: u32,
@@ -65,7 +65,7 @@ struct Place {
     out_at: u32,
 }
 
-fn place_of(group: u32) -> Place {
+fn block_of(group: u32) -> Block {
     let blocks = (p.queries + BLOCK - 1u) / BLOCK;
     let head = group % p.heads;
     let sequence = group / p.heads / blocks;
@@ -73,7 +73,7 @@ fn place_of(group: u32) -> Place {
     let row = sequence * p.queries + query;
     let kv_at = sequence * p.keys * p.kv_row + head / (p.heads / p.kv_heads) * p.head_dim;
     let out_at = row * p.heads + head;
-    return Place(head, query, min(BLOCK, p.queries - query), (row * p.q_row + head * p.head_dim) / 4u, kv_at / 4u, out_at);
+    return Block(head, query, min(BLOCK, p.queries - query), (row * p.q_row + head * p.head_dim) / 4u, kv_at / 4u, out_at);
 }
 
 // Where a stretch is loaded to: the left factor, the right one of a product with rightᵀ, or of one
@@ -84,10 +84,10 @@ const RIGHT_ROWS: u32 = 2u;
 
 // A lane's rows of a left factor are lane / 8 + 8·n, of a right one 4·(lane % 8) + n; the rows of a
 // right factor lie so that neighbouring lanes read neighbouring quads.
-fn put(way: u32, row: u32, quad: u32, value: vec4<f32>) {
-    if way == LEFT {
+fn store_tile(arrangement: u32, row: u32, quad: u32, value: vec4<f32>) {
+    if arrangement == LEFT {
         left[quad * PITCH + row] = value;
-    } else if way == RIGHT {
+    } else if arrangement == RIGHT {
         right[quad * PITCH + row % 4u * 8u + row / 4u] = value;
     } else {
         right[row * QUADS + quad] = value;
@@ -96,36 +96,36 @@ fn put(way: u32, row: u32, quad: u32, value: vec4<f32>) {
 
 // The stretch from quad `first` on of `count` rows, the first of which begins at quad `at`; zero
 // past the last row and the head's end.
-fn load_q(lane: u32, at: u32, first: u32, count: u32, way: u32) {
+fn load_q(lane: u32, at: u32, first: u32, count: u32, arrangement: u32) {
     let quad = first + lane % QUADS;
     for (var row = lane / QUADS; row < BLOCK; row += LANES / QUADS) {
         var value = vec4<f32>();
         if row < count && quad < p.head_dim / 4u {
             value = q[at + row * (p.q_row / 4u) + quad];
         }
-        put(way, row, lane % QUADS, value);
+        store_tile(arrangement, row, lane % QUADS, value);
     }
 }
 
-fn load_k(lane: u32, at: u32, first: u32, count: u32, way: u32) {
+fn load_k(lane: u32, at: u32, first: u32, count: u32, arrangement: u32) {
     let quad = first + lane % QUADS;
     for (var row = lane / QUADS; row < BLOCK; row += LANES / QUADS) {
         var value = vec4<f32>();
         if row < count && quad < p.head_dim / 4u {
             value = k_quad(at + row * (p.kv_row / 4u) + quad);
         }
-        put(way, row, lane % QUADS, value);
+        store_tile(arrangement, row, lane % QUADS, value);
     }
 }
 
-fn load_v(lane: u32, at: u32, first: u32, count: u32, way: u32) {
+fn load_v(lane: u32, at: u32, first: u32, count: u32, arrangement: u32) {
     let quad = first + lane % QUADS;
     for (var row = lane / QUADS; row < BLOCK; row += LANES / QUADS) {
         var value = vec4<f32>();
         if row < count && quad < p.head_dim / 4u {
             value = v_quad(at + row * (p.kv_row / 4u) + quad);
         }
-        put(way, row, lane % QUADS, value);
+        store_tile(arrangement, row, lane % QUADS, value);
     }
 }
 
@@ -145,7 +145,7 @@ fn multiply(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
 }
 
 // weights·right for a lane's four rows and its quad of the stretch.
-fn weigh(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
+fn multiply_weights(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
     var sums = before;
     for (var keys = 0u; keys < BLOCK / 4u; keys++) {
         let at = 4u * keys * QUADS + lane % 8u;
@@ -160,7 +160,7 @@ fn weigh(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
 }
 
 // Writes a lane's 4 × 4 of the other factor of `weigh`: a column of `values` is a row.
-fn keep_weights(lane: u32, values: mat4x4<f32>) {
+fn store_weights(lane: u32, values: mat4x4<f32>) {
     weights[lane] = values[0];
     weights[lane + 64u] = values[1];
     weights[lane + 128u] = values[2];
@@ -168,7 +168,7 @@ fn keep_weights(lane: u32, values: mat4x4<f32>) {
 }
 
 // Shows all lanes of a row each other's values.
-fn share(lane: u32, values: vec4<f32>) {
+fn publish(lane: u32, values: vec4<f32>) {
     cells[lane] = values.x;
     cells[lane + 64u] = values.y;
     cells[lane + 128u] = values.z;
@@ -176,7 +176,7 @@ fn share(lane: u32, values: vec4<f32>) {
 }
 
 // The largest, or the sum, of what the lanes of each of four rows have shared.
-fn shared_top(lane: u32) -> vec4<f32> {
+fn row_max(lane: u32) -> vec4<f32> {
     var top = vec4(LOWEST);
     for (var n = lane / 8u * 8u; n < lane / 8u * 8u + 8u; n++) {
         top = max(top, vec4(cells[n], cells[n + 64u], cells[n + 128u], cells[n + 192u]));
@@ -184,7 +184,7 @@ fn shared_top(lane: u32) -> vec4<f32> {
     return top;
 }
 
-fn shared_sum(lane: u32) -> vec4<f32> {
+fn row_sum(lane: u32) -> vec4<f32> {
     var sum = vec4<f32>();
     for (var n = lane / 8u * 8u; n < lane / 8u * 8u + 8u; n++) {
         sum += vec4(cells[n], cells[n + 64u], cells[n + 128u], cells[n + 192u]);
@@ -192,7 +192,7 @@ fn shared_sum(lane: u32) -> vec4<f32> {
     return sum;
 }
 
-fn top_of(x: vec4<f32>) -> f32 {
+fn quad_max(x: vec4<f32>) -> f32 {
     return max(max(x.x, x.y), max(x.z, x.w));
 }
 
@@ -207,60 +207,60 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
     if group >= p.batch * ((p.queries + BLOCK - 1u) / BLOCK) * p.heads {
         return;
     }
-    let place = place_of(group);
+    let block = block_of(group);
     // Keys that the lane's first query sees, and the block's last one.
-    let mine = start[0] + place.query + lane / 8u + 1u;
-    let seen = min(start[0] + place.query + place.queries, p.keys);
+    let visible = start[0] + block.query + lane / 8u + 1u;
+    let seen = min(start[0] + block.query + block.queries, p.keys);
     var top = vec4(LOWEST);
     var total = vec4<f32>();
     var sums = array<mat4x4<f32>, STRETCHES>();
     for (var first = 0u; first < seen; first += BLOCK) {
         let count = min(BLOCK, seen - first);
-        let at = place.kv_at + first * (p.kv_row / 4u);
+        let at = block.kv_at + first * (p.kv_row / 4u);
         var scores = mat4x4<f32>();
         for (var quad = 0u; quad < p.head_dim / 4u; quad += QUADS) {
             workgroupBarrier();
-            load_q(lane, place.q_at, quad, place.queries, LEFT);
+            load_q(lane, block.q_at, quad, block.queries, LEFT);
             load_k(lane, at, quad, count, RIGHT);
             workgroupBarrier();
             scores = multiply(lane, scores);
         }
         let key = first + 4u * (lane % 8u);
         for (var n = 0u; n < 4u; n++) {
-            scores[n] = masked(scores[n], key, min(mine + 8u * n, seen));
+            scores[n] = masked(scores[n], key, min(visible + 8u * n, seen));
         }
-        share(lane, vec4(top_of(scores[0]), top_of(scores[1]), top_of(scores[2]), top_of(scores[3])));
+        publish(lane, vec4(quad_max(scores[0]), quad_max(scores[1]), quad_max(scores[2]), quad_max(scores[3])));
         workgroupBarrier();
-        let new_top = max(top, shared_top(lane));
-        let keep = exp(top - new_top);
-        top = new_top;
+        let new_max = max(top, row_max(lane));
+        let rescale = exp(top - new_max);
+        top = new_max;
         let unit = vec4(1.0);
-        let chances = mat4x4(exp(scores[0] - top.x), exp(scores[1] - top.y), exp(scores[2] - top.z), exp(scores[3] - top.w));
-        total = total * keep + unit * chances;
-        keep_weights(lane, chances);
+        let probabilities = mat4x4(exp(scores[0] - top.x), exp(scores[1] - top.y), exp(scores[2] - top.z), exp(scores[3] - top.w));
+        total = total * rescale + unit * probabilities;
+        store_weights(lane, probabilities);
         for (var n = 0u; n < STRETCHES; n++) {
             if n * QUADS < p.head_dim / 4u {
                 workgroupBarrier();
                 load_v(lane, at, n * QUADS, count, RIGHT_ROWS);
                 workgroupBarrier();
-                sums[n] = weigh(lane, mat4x4(sums[n][0] * keep.x, sums[n][1] * keep.y, sums[n][2] * keep.z, sums[n][3] * keep.w));
+                sums[n] = multiply_weights(lane, mat4x4(sums[n][0] * rescale.x, sums[n][1] * rescale.y, sums[n][2] * rescale.z, sums[n][3] * rescale.w));
             }
         }
     }
     workgroupBarrier();
-    share(lane, total);
+    publish(lane, total);
     workgroupBarrier();
-    let totals = shared_sum(lane);
+    let totals = row_sum(lane);
     for (var n = 0u; n < 4u; n++) {
         let row = lane / 8u + 8u * n;
-        let out = place.out_at + row * p.heads;
-        for (var stretch = 0u; stretch < STRETCHES && row < place.queries; stretch++) {
+        let out = block.out_at + row * p.heads;
+        for (var stretch = 0u; stretch < STRETCHES && row < block.queries; stretch++) {
             let quad = stretch * QUADS + lane % 8u;
             if quad < p.head_dim / 4u {
                 o[out * (p.head_dim / 4u) + quad] = sums[stretch][n] / totals[n];
             }
         }
-        if row < place.queries && lane % 8u == 0u {
+        if row < block.queries && lane % 8u == 0u {
             lse[out] = top[n] + log(totals[n]);
         }
     }
@@ -273,23 +273,23 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
 @group(0) @binding(7) var<storage, read_write> delta_out: array<f32>;
 @group(0) @binding(8) var<storage, read_write> dq: array<vec4<f32>>;
 
-fn load_dy(lane: u32, at: u32, first: u32, count: u32, way: u32) {
+fn load_dy(lane: u32, at: u32, first: u32, count: u32, arrangement: u32) {
     let quad = first + lane % QUADS;
     for (var row = lane / QUADS; row < BLOCK; row += LANES / QUADS) {
         var value = vec4<f32>();
         if row < count && quad < p.head_dim / 4u {
             value = dy[at + row * (p.heads * p.head_dim / 4u) + quad];
         }
-        put(way, row, lane % QUADS, value);
+        store_tile(arrangement, row, lane % QUADS, value);
     }
 }
 
 // Makes Δ of each of a block's queries, keeps them for the next kernel, and gives a lane its four.
-fn deltas_of(lane: u32, place: Place) -> vec4<f32> {
+fn deltas_of(lane: u32, block: Block) -> vec4<f32> {
     if lane < BLOCK {
         var sum = 0.0;
-        if lane < place.queries {
-            let row = place.out_at + lane * p.heads;
+        if lane < block.queries {
+            let row = block.out_at + lane * p.heads;
             for (var n = row * (p.head_dim / 4u); n < (row + 1u) * (p.head_dim / 4u); n++) {
                 sum += dot(saved_o[n], dy[n]);
             }
@@ -309,50 +309,50 @@ fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     if group >= p.batch * ((p.queries + BLOCK - 1u) / BLOCK) * p.heads {
         return;
     }
-    let place = place_of(group);
-    let dy_at = place.out_at * (p.head_dim / 4u);
-    let delta = deltas_of(lane, place);
-    let mine = place.query + lane / 8u + 1u;
-    let seen = min(place.query + place.queries, p.keys);
+    let block = block_of(group);
+    let dy_at = block.out_at * (p.head_dim / 4u);
+    let delta = deltas_of(lane, block);
+    let visible = block.query + lane / 8u + 1u;
+    let seen = min(block.query + block.queries, p.keys);
     var sums = array<mat4x4<f32>, STRETCHES>();
     for (var first = 0u; first < seen; first += BLOCK) {
         let count = min(BLOCK, seen - first);
-        let at = place.kv_at + first * (p.kv_row / 4u);
+        let at = block.kv_at + first * (p.kv_row / 4u);
         var scores = mat4x4<f32>();
-        var pulls = mat4x4<f32>();
+        var dp = mat4x4<f32>();
         for (var quad = 0u; quad < p.head_dim / 4u; quad += QUADS) {
             workgroupBarrier();
-            load_q(lane, place.q_at, quad, place.queries, LEFT);
+            load_q(lane, block.q_at, quad, block.queries, LEFT);
             load_k(lane, at, quad, count, RIGHT);
             workgroupBarrier();
             scores = multiply(lane, scores);
             workgroupBarrier();
-            load_dy(lane, dy_at, quad, place.queries, LEFT);
+            load_dy(lane, dy_at, quad, block.queries, LEFT);
             load_v(lane, at, quad, count, RIGHT);
             workgroupBarrier();
-            pulls = multiply(lane, pulls);
+            dp = multiply(lane, dp);
         }
         for (var n = 0u; n < 4u; n++) {
-            let row = min(lane / 8u + 8u * n, place.queries - 1u);
-            let score = masked(scores[n], first + 4u * (lane % 8u), min(mine + 8u * n, seen));
-            scores[n] = exp(score - saved_lse[place.out_at + row * p.heads]) * (pulls[n] - delta[n]) * p.scale;
+            let row = min(lane / 8u + 8u * n, block.queries - 1u);
+            let score = masked(scores[n], first + 4u * (lane % 8u), min(visible + 8u * n, seen));
+            scores[n] = exp(score - saved_lse[block.out_at + row * p.heads]) * (dp[n] - delta[n]) * p.scale;
         }
-        keep_weights(lane, scores);
+        store_weights(lane, scores);
         for (var n = 0u; n < STRETCHES; n++) {
             if n * QUADS < p.head_dim / 4u {
                 workgroupBarrier();
                 load_k(lane, at, n * QUADS, count, RIGHT_ROWS);
                 workgroupBarrier();
-                sums[n] = weigh(lane, sums[n]);
+                sums[n] = multiply_weights(lane, sums[n]);
             }
         }
     }
     for (var n = 0u; n < 4u; n++) {
         let row = lane / 8u + 8u * n;
-        for (var stretch = 0u; stretch < STRETCHES && row < place.queries; stretch++) {
+        for (var stretch = 0u; stretch < STRETCHES && row < block.queries; stretch++) {
             let quad = stretch * QUADS + lane % 8u;
             if quad < p.head_dim / 4u {
-                dq[place.q_at + row * (p.q_row / 4u) + quad] = sums[stretch][n];
+                dq[block.q_at + row * (p.q_row / 4u) + quad] = sums[stretch][n];
             }
         }
     }
@@ -363,24 +363,24 @@ fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
 
 // P and ds of a lane's four keys (columns) by its four queries.
 struct Weights {
-    chances: mat4x4<f32>,
-    pulls: mat4x4<f32>,
+    probabilities: mat4x4<f32>,
+    dp: mat4x4<f32>,
 }
 
 // Of the scores and do·v of a tile of `count` queries that begins `after` queries past the block of
-// keys; `row` is the first one's place among lse and Δ.
-fn weights_of(lane: u32, scores: mat4x4<f32>, pulls: mat4x4<f32>, after: u32, count: u32, row: u32) -> Weights {
+// keys; `row` is the first one's index among lse and Δ.
+fn weights_of(lane: u32, scores: mat4x4<f32>, dp: mat4x4<f32>, after: u32, count: u32, row: u32) -> Weights {
     let query = 4u * (lane % 8u) + vec4(0u, 1u, 2u, 3u);
     let at = vec4(row) + min(query, vec4(count - 1u)) * p.heads;
     let tops = vec4(saved_lse[at.x], saved_lse[at.y], saved_lse[at.z], saved_lse[at.w]);
     let delta = vec4(deltas[at.x], deltas[at.y], deltas[at.z], deltas[at.w]);
     var made: Weights;
     for (var n = 0u; n < 4u; n++) {
-        // A query sees the keys up to its own place.
+        // A query sees the keys up to its own position.
         let sees = (query + vec4(after) >= vec4(lane / 8u + 8u * n)) & (query < vec4(count));
-        let chances = select(vec4<f32>(), exp(scores[n] * p.scale - tops), sees);
-        made.chances[n] = chances;
-        made.pulls[n] = chances * (pulls[n] - delta) * p.scale;
+        let probabilities = select(vec4<f32>(), exp(scores[n] * p.scale - tops), sees);
+        made.probabilities[n] = probabilities;
+        made.dp[n] = probabilities * (dp[n] - delta) * p.scale;
     }
     return made;
 }
@@ -408,7 +408,7 @@ fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
             let dy_at = row * (p.head_dim / 4u);
             let q_at = ((sequence * p.queries + first) * p.q_row + head * p.head_dim) / 4u;
             var scores = mat4x4<f32>();
-            var pulls = mat4x4<f32>();
+            var dp = mat4x4<f32>();
             for (var quad = 0u; quad < p.head_dim / 4u; quad += QUADS) {
                 workgroupBarrier();
                 load_k(lane, kv_at, quad, keys, LEFT);
@@ -419,26 +419,26 @@ fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
                 load_v(lane, kv_at, quad, keys, LEFT);
                 load_dy(lane, dy_at, quad, count, RIGHT);
                 workgroupBarrier();
-                pulls = multiply(lane, pulls);
+                dp = multiply(lane, dp);
             }
-            let made = weights_of(lane, scores, pulls, first - key, count, row);
-            keep_weights(lane, made.chances);
+            let made = weights_of(lane, scores, dp, first - key, count, row);
+            store_weights(lane, made.probabilities);
             for (var n = 0u; n < STRETCHES; n++) {
                 if n * QUADS < p.head_dim / 4u {
                     workgroupBarrier();
                     load_dy(lane, dy_at, n * QUADS, count, RIGHT_ROWS);
                     workgroupBarrier();
-                    dv[n] = weigh(lane, dv[n]);
+                    dv[n] = multiply_weights(lane, dv[n]);
                 }
             }
             workgroupBarrier();
-            keep_weights(lane, made.pulls);
+            store_weights(lane, made.dp);
             for (var n = 0u; n < STRETCHES; n++) {
                 if n * QUADS < p.head_dim / 4u {
                     workgroupBarrier();
                     load_q(lane, q_at, n * QUADS, count, RIGHT_ROWS);
                     workgroupBarrier();
-                    dk[n] = weigh(lane, dk[n]);
+                    dk[n] = multiply_weights(lane, dk[n]);
                 }
             }
         }

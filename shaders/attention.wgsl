@@ -45,8 +45,8 @@ fn v_at(i: u32) -> f32 {
 
 // The two rows a workgroup is about (q and do, or k and v), and two values of each of a block's
 // keys (or queries).
-var<workgroup> mine: array<f32, HEAD>;
-var<workgroup> mine_too: array<f32, HEAD>;
+var<workgroup> own: array<f32, HEAD>;
+var<workgroup> own_other: array<f32, HEAD>;
 var<workgroup> scores: array<f32, LANES>;
 var<workgroup> weights: array<f32, LANES>;
 
@@ -67,7 +67,7 @@ fn out_at(query: u32, head: u32) -> u32 {
 fn dot_q(at: u32) -> f32 {
     var sum = 0.0;
     for (var c = 0u; c < p.head_dim; c++) {
-        sum += mine[c] * q[at + c];
+        sum += own[c] * q[at + c];
     }
     return sum;
 }
@@ -75,7 +75,7 @@ fn dot_q(at: u32) -> f32 {
 fn dot_k(at: u32) -> f32 {
     var sum = 0.0;
     for (var c = 0u; c < p.head_dim; c++) {
-        sum += mine[c] * k_at(at + c);
+        sum += own[c] * k_at(at + c);
     }
     return sum;
 }
@@ -83,13 +83,13 @@ fn dot_k(at: u32) -> f32 {
 fn dot_v(at: u32) -> f32 {
     var sum = 0.0;
     for (var c = 0u; c < p.head_dim; c++) {
-        sum += mine_too[c] * v_at(at + c);
+        sum += own_other[c] * v_at(at + c);
     }
     return sum;
 }
 
 // The largest of a block's scores; every lane looks for itself, which saves barriers.
-fn block_top(count: u32) -> f32 {
+fn block_max(count: u32) -> f32 {
     var top = scores[0];
     for (var j = 1u; j < count; j++) {
         top = max(top, scores[j]);
@@ -124,7 +124,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
     let rows = keys_at(query / p.queries, group % p.heads);
     let seen = min(start[0] + query % p.queries + 1u, p.keys);
     for (var c = lane; c < p.head_dim; c += LANES) {
-        mine[c] = q[query_at(query, group % p.heads) + c];
+        own[c] = q[query_at(query, group % p.heads) + c];
     }
     workgroupBarrier();
     var top = LOWEST;
@@ -138,15 +138,15 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
         }
         scores[lane] = score;
         workgroupBarrier();
-        let new_top = max(top, block_top(count));
-        let keep = exp(top - new_top);
-        weights[lane] = exp(score - new_top);
-        top = new_top;
+        let new_max = max(top, block_max(count));
+        let rescale = exp(top - new_max);
+        weights[lane] = exp(score - new_max);
+        top = new_max;
         workgroupBarrier();
-        total = total * keep + block_total(count);
+        total = total * rescale + block_total(count);
         let at = rows + first * p.kv_row;
         for (var c = lane; c < p.head_dim; c += LANES) {
-            sums[c / LANES] = sums[c / LANES] * keep + weighted_v(at + c, count);
+            sums[c / LANES] = sums[c / LANES] * rescale + weighted_v(at + c, count);
         }
     }
     for (var c = lane; c < p.head_dim; c += LANES) {
@@ -164,11 +164,11 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
 @group(0) @binding(7) var<storage, read_write> delta_out: array<f32>;
 @group(0) @binding(8) var<storage, read_write> dq: array<f32>;
 
-// Δ of the row in mine_too; every lane adds it up for itself, which saves barriers.
+// Δ of the row in own_other; every lane adds it up for itself, which saves barriers.
 fn delta_of(at: u32) -> f32 {
     var sum = 0.0;
     for (var c = 0u; c < p.head_dim; c++) {
-        sum += saved_o[at + c] * mine_too[c];
+        sum += saved_o[at + c] * own_other[c];
     }
     return sum;
 }
@@ -191,11 +191,11 @@ fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
     }
     let query = group / p.heads;
     let rows = keys_at(query / p.queries, group % p.heads);
-    let mine_at = query_at(query, group % p.heads);
+    let own_at = query_at(query, group % p.heads);
     let seen = min(query % p.queries + 1u, p.keys);
     for (var c = lane; c < p.head_dim; c += LANES) {
-        mine[c] = q[mine_at + c];
-        mine_too[c] = dy[group * p.head_dim + c];
+        own[c] = q[own_at + c];
+        own_other[c] = dy[group * p.head_dim + c];
     }
     workgroupBarrier();
     let delta = delta_of(group * p.head_dim);
@@ -218,7 +218,7 @@ fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
         }
     }
     for (var c = lane; c < p.head_dim; c += LANES) {
-        dq[mine_at + c] = sums[c / LANES];
+        dq[own_at + c] = sums[c / LANES];
     }
 }
 
@@ -228,7 +228,7 @@ fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
 fn dot_dy(at: u32) -> f32 {
     var sum = 0.0;
     for (var c = 0u; c < p.head_dim; c++) {
-        sum += mine_too[c] * dy[at + c];
+        sum += own_other[c] * dy[at + c];
     }
     return sum;
 }
@@ -254,8 +254,8 @@ fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
     let shared_by = p.heads / p.kv_heads;
     let column = group % p.kv_heads * p.head_dim;
     for (var c = lane; c < p.head_dim; c += LANES) {
-        mine[c] = k_at(row * p.kv_row + column + c);
-        mine_too[c] = v_at(row * p.kv_row + column + c);
+        own[c] = k_at(row * p.kv_row + column + c);
+        own_other[c] = v_at(row * p.kv_row + column + c);
     }
     var sums = array<vec2<f32>, QUARTERS>();
     for (var n = 0u; n < shared_by; n++) {

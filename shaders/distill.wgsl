@@ -1,7 +1,7 @@
 // The loss of a row of logits, and its gradient in place. With the teacher's p and the student's q,
 // both at temperature τ, and m their mean: CE = −Σ p·ln q, forward KL = Σ p·(ln p − ln q), reverse
 // KL = Σ q·l with l = ln q − ln p, JS = ½·Σ p·ln(p/m) + ½·Σ q·ln(q/m), all times τ²; next-token
-// CE = −ln q₁[token]. Gradient: scale·weight·((1 − n)·τ·away + n·(q₁ − token)), where away is q − p
+// CE = −ln q₁[token]. Gradient: scale·weight·((1 − n)·τ·soft_gradient + n·(q₁ − token)), where soft_gradient is q − p
 // (CE), q·(l − Σ q·l) (reverse), or the latter with l = ½·ln(q/m) (JS). `top` has the teacher as its
 // likeliest tokens and one bucket for the others.
 #import "shared/reduce.wgsl"
@@ -42,7 +42,7 @@ fn token_of(row: u32) -> u32 {
     return select(0u, tokens[row], tokens[row] < p.vocabulary);
 }
 
-fn student_top(first: u32, lane: u32) -> f32 {
+fn student_max(first: u32, lane: u32) -> f32 {
     var top = LOWEST;
     for (var c = lane; c < p.vocabulary; c += LANES) {
         top = max(top, logits[first + c]);
@@ -50,7 +50,7 @@ fn student_top(first: u32, lane: u32) -> f32 {
     return reduce_max(lane, top);
 }
 
-fn teacher_top(first: u32, lane: u32) -> f32 {
+fn find_teacher_max(first: u32, lane: u32) -> f32 {
     var top = LOWEST;
     for (var c = lane; c < p.vocabulary; c += LANES) {
         top = max(top, teacher[first + c]);
@@ -59,12 +59,12 @@ fn teacher_top(first: u32, lane: u32) -> f32 {
 }
 
 // Whether a divergence is reported.
-fn wants(divergence: u32) -> bool {
+fn is_reported(divergence: u32) -> bool {
     return p.gradient == 0u || p.divergence == divergence;
 }
 
 // ln(p/m) and ln(q/m) of two probabilities, from d = ln q − ln p alone: neither may be too small.
-fn to_mean(d: f32) -> vec2<f32> {
+fn to_mixture(d: f32) -> vec2<f32> {
     let bend = LN2 - log(1.0 + exp(-abs(d)));
     return vec2(bend - max(d, 0.0), bend + min(d, 0.0));
 }
@@ -92,14 +92,14 @@ fn report(row: u32, term: u32, value: f32) {
 }
 
 @compute @workgroup_size(256)
-fn untaught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn without_teacher(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = wid.x + wid.y * groups.x;
     if row >= p.rows {
         return;
     }
     let first = row * p.vocabulary;
     let token = token_of(row);
-    let top = student_top(first, lane);
+    let top = student_max(first, lane);
     let total = student_total(first, lane, top);
     report_token(row, token, lane, top, total);
     if lane < TERMS && lane != TERM_AR {
@@ -125,12 +125,12 @@ struct Sums {
     back: f32,
 }
 
-fn row_sums(first: u32, lane: u32, top: f32, taught_top: f32) -> Sums {
+fn row_sums(first: u32, lane: u32, top: f32, teacher_max: f32) -> Sums {
     let inverse = 1.0 / p.temperature;
     var sums = Sums(0.0, 0.0, 0.0, 0.0, 0.0);
     for (var c = lane; c < p.vocabulary; c += LANES) {
         let s = (logits[first + c] - top) * inverse;
-        let t = (teacher[first + c] - taught_top) * inverse;
+        let t = (teacher[first + c] - teacher_max) * inverse;
         let e = exp(t);
         let q = exp(s);
         sums.student += q;
@@ -147,45 +147,45 @@ fn row_sums(first: u32, lane: u32, top: f32, taught_top: f32) -> Sums {
 }
 
 // KL(p‖m) and KL(q‖m) of a row; `shift` is ln q − ln p less s − t.
-fn row_to_mean(first: u32, lane: u32, top: f32, taught_top: f32, sums: Sums, shift: f32) -> vec2<f32> {
+fn row_to_mixture(first: u32, lane: u32, top: f32, teacher_max: f32, sums: Sums, shift: f32) -> vec2<f32> {
     let inverse = 1.0 / p.temperature;
     var part = vec2<f32>();
     for (var c = lane; c < p.vocabulary; c += LANES) {
         let s = (logits[first + c] - top) * inverse;
-        let t = (teacher[first + c] - taught_top) * inverse;
-        part += vec2(exp(t), exp(s)) * to_mean(s - t + shift);
+        let t = (teacher[first + c] - teacher_max) * inverse;
+        part += vec2(exp(t), exp(s)) * to_mixture(s - t + shift);
     }
     let of_teacher = reduce_sum(lane, part.x);
     return vec2(of_teacher / sums.taught, reduce_sum(lane, part.y) / sums.student);
 }
 
 @compute @workgroup_size(256)
-fn taught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+fn with_teacher(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = wid.x + wid.y * groups.x;
     if row >= p.rows {
         return;
     }
     let first = row * p.vocabulary;
     let token = token_of(row);
-    let top = student_top(first, lane);
-    let taught_top = teacher_top(first, lane);
-    let sums = row_sums(first, lane, top, taught_top);
+    let top = student_max(first, lane);
+    let teacher_max = find_teacher_max(first, lane);
+    let sums = row_sums(first, lane, top, teacher_max);
     let total = student_total(first, lane, top);
     let shift = log(sums.taught / sums.student);
     let back = sums.back / sums.student;
-    var to_means = vec2<f32>();
-    if wants(JS) {
-        to_means = row_to_mean(first, lane, top, taught_top, sums, shift);
+    var to_mixtures = vec2<f32>();
+    if is_reported(JS) {
+        to_mixtures = row_to_mixture(first, lane, top, teacher_max, sums, shift);
     }
     report_token(row, token, lane, top, total);
     if lane == 0u {
         let square = p.temperature * p.temperature;
-        let reverse = select(0.0, back + shift, wants(REVERSE));
+        let reverse = select(0.0, back + shift, is_reported(REVERSE));
         let cross = log(sums.student) - sums.cross / sums.taught;
         report(row, TERM_AD, square * cross);
         report(row, TERM_KL, square * (sums.gap / sums.taught - shift));
         report(row, TERM_REVERSE, square * reverse);
-        report(row, TERM_JS, square * (0.5 * (to_means.x + to_means.y)));
+        report(row, TERM_JS, square * (0.5 * (to_mixtures.x + to_mixtures.y)));
     }
     if p.gradient == 0u {
         return;
@@ -196,18 +196,18 @@ fn taught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
     let inverse = 1.0 / p.temperature;
     for (var c = lane; c < p.vocabulary; c += LANES) {
         let s = (logits[first + c] - top) * inverse;
-        let t = (teacher[first + c] - taught_top) * inverse;
+        let t = (teacher[first + c] - teacher_max) * inverse;
         let q = exp(s) / sums.student;
-        var away = 0.0;
+        var soft_gradient = 0.0;
         if p.divergence == REVERSE {
-            away = q * (s - t - back);
+            soft_gradient = q * (s - t - back);
         } else if p.divergence == JS {
-            away = q * 0.5 * (to_mean(s - t + shift).y - to_means.y);
+            soft_gradient = q * 0.5 * (to_mixture(s - t + shift).y - to_mixtures.y);
         } else {
-            away = q - exp(t) / sums.taught;
+            soft_gradient = q - exp(t) / sums.taught;
         }
         let next = exp(logits[first + c] - top) / total - select(0.0, 1.0, c == token);
-        logits[first + c] = hard * next + soft * away;
+        logits[first + c] = hard * next + soft * soft_gradient;
     }
 }
 
@@ -216,27 +216,27 @@ fn taught(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
 // of (p, r) and (q, Q). Each invocation reads and writes logits of its own columns only.
 @group(0) @binding(6) var<storage, read> ids: array<u32>;
 @group(0) @binding(7) var<storage, read> shares: array<f32>;
-var<workgroup> held: array<u32, LANES>;
+var<workgroup> row_ids: array<u32, LANES>;
 
 // Where a column is among the row's ids; `kept` if it is in the bucket.
-fn place_of(column: u32) -> u32 {
+fn index_of(column: u32) -> u32 {
     var low = 0u;
     var high = p.kept;
     while low < high {
         let middle = (low + high) / 2u;
-        if held[middle] < column {
+        if row_ids[middle] < column {
             low = middle + 1u;
         } else {
             high = middle;
         }
     }
-    return select(p.kept, low, low < p.kept && held[min(low, LANES - 1u)] == column);
+    return select(p.kept, low, low < p.kept && row_ids[min(low, LANES - 1u)] == column);
 }
 
-fn other_top(first: u32, lane: u32) -> f32 {
+fn bucket_max(first: u32, lane: u32) -> f32 {
     var top = LOWEST;
     for (var c = lane; c < p.vocabulary; c += LANES) {
-        if place_of(c) == p.kept {
+        if index_of(c) == p.kept {
             top = max(top, logits[first + c]);
         }
     }
@@ -260,7 +260,7 @@ fn top_sums(first: u32, taught: u32, lane: u32, top: f32, other: f32) -> TopSums
     for (var c = lane; c < p.vocabulary; c += LANES) {
         let s = (logits[first + c] - top) * inverse;
         sums.student += exp(s);
-        let place = place_of(c);
+        let place = index_of(c);
         if place == p.kept {
             sums.others += exp((logits[first + c] - other) * inverse);
         } else if shares[taught + place] > 0.0 {
@@ -278,19 +278,19 @@ fn top_sums(first: u32, taught: u32, lane: u32, top: f32, other: f32) -> TopSums
 }
 
 // ln(p/m) and ln(q/m) of a share p, which may be 0, and the logarithm of q.
-fn to_mean_of(share: f32, log_q: f32) -> vec2<f32> {
-    return select(vec2(0.0, LN2), to_mean(log_q - log(max(share, 1e-37))), share > 0.0);
+fn to_mixture_of(share: f32, log_q: f32) -> vec2<f32> {
+    return select(vec2(0.0, LN2), to_mixture(log_q - log(max(share, 1e-37))), share > 0.0);
 }
 
 // KL(p‖m) and KL(q‖m) of the tokens kept.
-fn kept_to_mean(first: u32, taught: u32, lane: u32, top: f32, spread: f32) -> vec2<f32> {
+fn kept_to_mixture(first: u32, taught: u32, lane: u32, top: f32, spread: f32) -> vec2<f32> {
     var part = vec2<f32>();
     for (var c = lane; c < p.vocabulary; c += LANES) {
-        let place = place_of(c);
+        let place = index_of(c);
         if place < p.kept {
             let share = shares[taught + place];
             let log_q = (logits[first + c] - top) / p.temperature - spread;
-            part += vec2(share, exp(log_q)) * to_mean_of(share, log_q);
+            part += vec2(share, exp(log_q)) * to_mixture_of(share, log_q);
         }
     }
     let of_teacher = reduce_sum(lane, part.x);
@@ -304,14 +304,14 @@ fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
         return;
     }
     if lane < p.kept {
-        held[lane] = ids[row * p.kept + lane];
+        row_ids[lane] = ids[row * p.kept + lane];
     }
     workgroupBarrier();
     let first = row * p.vocabulary;
     let taught = row * (p.kept + 1u);
     let token = token_of(row);
-    let top = student_top(first, lane);
-    let other = other_top(first, lane);
+    let top = student_max(first, lane);
+    let other = bucket_max(first, lane);
     let sums = top_sums(first, taught, lane, top, other);
     let total = student_total(first, lane, top);
     let inverse = 1.0 / p.temperature;
@@ -320,10 +320,10 @@ fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     let spread = log(sums.student);
     // ln Q, but for the spread.
     let bucket = (other - top) * inverse + log(sums.others);
-    let pair = to_mean_of(rest, bucket - spread);
-    var to_means = vec2<f32>();
-    if wants(JS) {
-        to_means = kept_to_mean(first, taught, lane, top, spread) + vec2(rest, exp(bucket - spread)) * pair;
+    let pair = to_mixture_of(rest, bucket - spread);
+    var to_mixtures = vec2<f32>();
+    if is_reported(JS) {
+        to_mixtures = kept_to_mixture(first, taught, lane, top, spread) + vec2(rest, exp(bucket - spread)) * pair;
     }
     report_token(row, token, lane, top, total);
     if lane == 0u {
@@ -333,7 +333,7 @@ fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
         report(row, TERM_AD, square * cross);
         report(row, TERM_KL, square * (mass * spread + sums.gap + surprise));
         report(row, TERM_REVERSE, 0.0);
-        report(row, TERM_JS, square * (0.5 * (to_means.x + to_means.y)));
+        report(row, TERM_JS, square * (0.5 * (to_mixtures.x + to_mixtures.y)));
     }
     if p.gradient == 0u {
         return;
@@ -344,14 +344,14 @@ fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     for (var c = lane; c < p.vocabulary; c += LANES) {
         let s = (logits[first + c] - top) * inverse;
         let q = exp(s) / sums.student;
-        let place = place_of(c);
-        var away = 0.0;
+        let place = index_of(c);
+        var soft_gradient = 0.0;
         if p.divergence == JS {
             var from_q = pair.y;
             if place < p.kept {
-                from_q = to_mean_of(shares[taught + place], s - spread).y;
+                from_q = to_mixture_of(shares[taught + place], s - spread).y;
             }
-            away = q * 0.5 * (from_q - to_means.y);
+            soft_gradient = q * 0.5 * (from_q - to_mixtures.y);
         } else {
             var share = 0.0;
             if place == p.kept {
@@ -359,10 +359,10 @@ fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
             } else {
                 share = shares[taught + place];
             }
-            away = mass * q - share;
+            soft_gradient = mass * q - share;
         }
         let next = exp(logits[first + c] - top) / total - select(0.0, 1.0, c == token);
-        logits[first + c] = hard * next + soft * away;
+        logits[first + c] = hard * next + soft * soft_gradient;
     }
 }
 

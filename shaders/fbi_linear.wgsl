@@ -87,7 +87,7 @@ fn store_sum_quad(token: u32, row: u32, values: vec4<f32>) {
 
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let place = tile_place(lane, true);
+    let place = tile_position(lane, true);
     let token = (wid.y + p.first_band) * TILE;
     let row = wid.x * TILE;
     let right = lane % 16u;
@@ -128,7 +128,7 @@ fn add_tokens(sums: mat4x4<f32>, weights: vec4<f32>, first: u32, column: u32) ->
     return out;
 }
 
-fn keep_sums(lane: u32, first: u32, sums: mat4x4<f32>) {
+fn store_lane_sums(lane: u32, first: u32, sums: mat4x4<f32>) {
     few_cells[first * FEW_LANES + lane] = sums[0];
     few_cells[(first + 1u) * FEW_LANES + lane] = sums[1];
     few_cells[(first + 2u) * FEW_LANES + lane] = sums[2];
@@ -164,8 +164,8 @@ fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
             high = add_tokens(high, weights, 4u, column);
         }
     }
-    keep_sums(lane, 0u, low);
-    keep_sums(lane, 4u, high);
+    store_lane_sums(lane, 0u, low);
+    store_lane_sums(lane, 4u, high);
     fold_lanes(lane);
     if lane < p.tokens {
         store_y_quad(lane, row, few_cells[lane * FEW_LANES]);
@@ -206,7 +206,7 @@ fn input_quad(token: u32, i: u32) -> vec4<f32> {
 }
 
 // Σ_o dy of the four tokens `quad`, from what each lane saw of it while loading tiles.
-fn token_totals(place: Place, seen: vec4<f32>, quad: u32) -> vec4<f32> {
+fn token_totals(place: TilePosition, seen: vec4<f32>, quad: u32) -> vec4<f32> {
     tile_left[tile_index(place)] = seen;
     workgroupBarrier();
     var total = vec4<f32>();
@@ -243,7 +243,7 @@ fn store_partial(lane: u32, row: u32, place: u32, dbeta_at: u32, dalpha: vec4<f3
 // Rows are inputs here and columns outputs: layer by layer, 64 tokens × 64 inputs a workgroup.
 @compute @workgroup_size(256)
 fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let place = tile_place(lane, true);
+    let place = tile_position(lane, true);
     let right = lane % 16u;
     let down = lane / 16u;
     let band = wid.y + p.first_band;
@@ -347,7 +347,7 @@ fn add_latent_quad(o: u32, i: u32, sums: vec4<f32>) {
 
 @compute @workgroup_size(256)
 fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
-    let place = tile_place(lane, false);
+    let place = tile_position(lane, false);
     let right = lane % 16u;
     let down = lane / 16u;
     let band = wid.y + w.first_band;

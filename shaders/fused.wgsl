@@ -82,7 +82,7 @@ fn z_at(token: u32, layer: u32, column: u32) -> f32 {
 }
 
 // Σx² and Σβ⊙g⊙x of a token, given to every lane.
-fn prologue(lane: u32, token: u32, layer: u32) -> vec2<f32> {
+fn token_sums(lane: u32, token: u32, layer: u32) -> vec2<f32> {
     var sums = vec2<f32>();
     for (var c = lane; c < p.columns; c += LANES) {
         let value = x[token * p.columns + c];
@@ -109,20 +109,20 @@ fn fill_table(lane: u32, token: u32, layer: u32, word: u32, half: u32) {
     let z1 = z_at(token, layer, column + 1u);
     let z2 = z_at(token, layer, column + 2u);
     let z3 = z_at(token, layer, column + 3u);
-    let both = z0 + z1;
-    let apart = z0 - z1;
+    let sum01 = z0 + z1;
+    let diff01 = z0 - z1;
     let last = select(-z3, z3, upper == 1u);
     let at = (group * 16u + upper * 8u) * WORDS + bank;
     let low = last - z2;
     let high = last + z2;
-    table[at] = low - both;
-    table[at + WORDS] = low + apart;
-    table[at + 2u * WORDS] = low - apart;
-    table[at + 3u * WORDS] = low + both;
-    table[at + 4u * WORDS] = high - both;
-    table[at + 5u * WORDS] = high + apart;
-    table[at + 6u * WORDS] = high - apart;
-    table[at + 7u * WORDS] = high + both;
+    table[at] = low - sum01;
+    table[at + WORDS] = low + diff01;
+    table[at + 2u * WORDS] = low - diff01;
+    table[at + 3u * WORDS] = low + sum01;
+    table[at + 4u * WORDS] = high - sum01;
+    table[at + 5u * WORDS] = high + diff01;
+    table[at + 6u * WORDS] = high - diff01;
+    table[at + 7u * WORDS] = high + sum01;
 }
 
 // The sum that the table has for 16 signs, four at a time; `bits` holds them from bit 0 on.
@@ -169,7 +169,7 @@ fn fold(lane: u32, sums: array<vec4<f32>, QUADS>) -> f32 {
 
 // r·(Σ ±z + Σ β⊙g⊙x) of row `lane` of a part; a lane past the rows gives what is not used.
 fn product(lane: u32, token: u32, part: Part) -> f32 {
-    let sums_of_x = prologue(lane, token, part.layer);
+    let sums_of_x = token_sums(lane, token, part.layer);
     let bank = lane % WORDS;
     let row = part.first + lane / WORDS * 4u * QUADS;
     var sums = array<vec4<f32>, QUADS>();
@@ -190,10 +190,10 @@ fn product(lane: u32, token: u32, part: Part) -> f32 {
 }
 
 // The largest power below 2¹²⁶, up to which WGSL bounds the error of a division.
-const MOST: f32 = 87.336;
+const MAX_EXP: f32 = 87.336;
 
 fn silu(x: f32) -> f32 {
-    return x * select(0.0, 1.0 / (1.0 + exp(min(-x, MOST))), x > -MOST);
+    return x * select(0.0, 1.0 / (1.0 + exp(min(-x, MAX_EXP))), x > -MAX_EXP);
 }
 
 @compute @workgroup_size(256)

@@ -21,7 +21,7 @@ fn times(block: mat4x4<f32>, row: u32, k: u32) -> vec4<f32> {
 // One for each row and subgroup, of which there are at most a quarter of the lanes.
 var<workgroup> cells: array<vec4<f32>, 128>;
 
-fn keep(row: u32, subgroup: u32, first: bool, sum: vec4<f32>) {
+fn store_sum(row: u32, subgroup: u32, first: bool, sum: vec4<f32>) {
     let whole = subgroupAdd(sum);
     if first {
         cells[row * 16u + subgroup] = whole;
@@ -31,7 +31,7 @@ fn keep(row: u32, subgroup: u32, first: bool, sum: vec4<f32>) {
 #else
 var<workgroup> cells: array<vec4<f32>, 512>;
 
-fn keep(row: u32, lane: u32, sum: vec4<f32>) {
+fn store_sum(row: u32, lane: u32, sum: vec4<f32>) {
     cells[row * LANES + lane] = sum;
 }
 
@@ -73,7 +73,7 @@ fn few(
 #if subgroup
     for (var r = 0u; r < ROWS; r++) {
         if r < p.m {
-            keep(r, subgroup, within == 0u, sums[r]);
+            store_sum(r, subgroup, within == 0u, sums[r]);
         }
     }
     workgroupBarrier();
@@ -85,7 +85,7 @@ fn few(
 #else
     for (var r = 0u; r < ROWS; r++) {
         if r < p.m {
-            keep(r, lane, sums[r]);
+            store_sum(r, lane, sums[r]);
         }
     }
     workgroupBarrier();
@@ -102,11 +102,11 @@ fn few(
     }
 #endif
     if row < p.m && at < p.n {
-        let place = row * p.n + at;
+        let index = row * p.n + at;
         if p.accumulate != 0u {
-            out[place] += total;
+            out[index] += total;
         } else {
-            out[place] = total;
+            out[index] = total;
         }
     }
 }

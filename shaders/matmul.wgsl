@@ -51,13 +51,13 @@ fn b_at(k: u32, column: u32) -> f32 {
 #endif
 #endif
 
-fn load_left(place: Place, row: u32, k: u32) {
+fn load_left(place: TilePosition, row: u32, k: u32) {
     let r = row + place.quad * 4u;
     let at = k + place.k;
     tile_left[tile_index(place)] = vec4(a_at(r, at), a_at(r + 1u, at), a_at(r + 2u, at), a_at(r + 3u, at));
 }
 
-fn load_right(place: Place, column: u32, k: u32) {
+fn load_right(place: TilePosition, column: u32, k: u32) {
     let c = column + place.quad * 4u;
     let at = k + place.k;
     tile_right[tile_index(place)] = vec4(b_at(at, c), b_at(at, c + 1u), b_at(at, c + 2u), b_at(at, c + 3u));
@@ -86,8 +86,8 @@ fn store_row(row: u32, column: u32, values: vec4<f32>) {
 fn tiled(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let row = (wid.y + p.first_band) * TILE;
     let column = wid.x * TILE;
-    let left = tile_place(lane, p.a_col == 1u);
-    let right = tile_place(lane, p.b_row == 1u);
+    let left = tile_position(lane, p.a_col == 1u);
+    let right = tile_position(lane, p.b_row == 1u);
     let x = lane % 16u;
     let y = lane / 16u;
     var sums = mat4x4<f32>();

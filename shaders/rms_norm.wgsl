@@ -57,9 +57,9 @@ fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     for (var c = lane; c < p.width; c += LANES) {
         product += x[first + c] * (weight[c] * dy[first + c]);
     }
-    let pull = inverse * inverse * reduce_sum(lane, product) / f32(p.width);
+    let projection = inverse * inverse * reduce_sum(lane, product) / f32(p.width);
     for (var c = lane; c < p.width; c += LANES) {
-        let gradient = inverse * (weight[c] * dy[first + c] - x[first + c] * pull);
+        let gradient = inverse * (weight[c] * dy[first + c] - x[first + c] * projection);
         dx[first + c] = select(gradient, earlier[first + c] + gradient, p.add != 0u);
     }
     if lane == 0u {

@@ -28,7 +28,7 @@ fn heads_in_row() -> u32 {
 }
 
 // Elements j of both halves of a head, turned unless it is a value's.
-fn turned(row: u32, head: u32, j: u32) -> vec2<f32> {
+fn rotated(row: u32, head: u32, j: u32) -> vec2<f32> {
     let low = (row * heads_in_row() + head) * 2u * p.half_dim + j;
     let pair = vec2(x[low], x[low + p.half_dim]);
     if head >= p.query_heads + p.kv_heads {
@@ -49,7 +49,7 @@ fn rotate(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
         return;
     }
     let j = pair % p.half_dim;
-    let values = turned(head / heads_in_row(), head % heads_in_row(), j);
+    let values = rotated(head / heads_in_row(), head % heads_in_row(), j);
     y[head * 2u * p.half_dim + j] = values.x;
     y[head * 2u * p.half_dim + j + p.half_dim] = values.y;
 }
@@ -57,7 +57,7 @@ fn rotate(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups
 @group(0) @binding(6) var<storage, read_write> keys: array<f32>;
 @group(0) @binding(7) var<storage, read_write> values: array<f32>;
 
-fn keep(at: u32, is_key: bool, pair: vec2<f32>) {
+fn store_cache(at: u32, is_key: bool, pair: vec2<f32>) {
     if is_key {
         keys[at] = pair.x;
         keys[at + p.half_dim] = pair.y;
@@ -71,7 +71,7 @@ fn keep(at: u32, is_key: bool, pair: vec2<f32>) {
 @group(0) @binding(7) var<storage, read_write> values: array<u32>;
 
 // Elements j and j + 1 of both halves, j even: a word each.
-fn keep_words(at: u32, is_key: bool, first: vec2<f32>, second: vec2<f32>) {
+fn store_cache_words(at: u32, is_key: bool, first: vec2<f32>, second: vec2<f32>) {
     let low = pack2x16float(vec2(first.x, second.x));
     let high = pack2x16float(vec2(first.y, second.y));
     if is_key {
@@ -106,9 +106,9 @@ fn cache(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     if row >= p.rows {
         return;
     }
-    let pair = turned(row, head, j);
+    let pair = rotated(row, head, j);
 #if f16
-    let next = turned(row, head, j + 1u);
+    let next = rotated(row, head, j + 1u);
 #endif
     if head < p.query_heads {
         let at = out_at(row, head, j);
@@ -126,8 +126,8 @@ fn cache(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
     }
     let is_key = head < p.query_heads + p.kv_heads;
 #if f16
-    keep_words(cache_at(row, head, j), is_key, pair, next);
+    store_cache_words(cache_at(row, head, j), is_key, pair, next);
 #else
-    keep(cache_at(row, head, j), is_key, pair);
+    store_cache(cache_at(row, head, j), is_key, pair);
 #endif
 }

@@ -29,13 +29,13 @@ const LEAST: u32 = 7u;
 const PLACE: u32 = 8u;
 
 // Below this temperature the likeliest is taken.
-const COLD: f32 = 1e-6;
-// Logits are held within ±FAR, so that nothing overflows; what is no number is −FAR.
-const FAR: f32 = 1e30;
+const GREEDY_TEMPERATURE: f32 = 1e-6;
+// Logits are held within ±MAX_LOGIT, so that nothing overflows; what is no number is −MAX_LOGIT.
+const MAX_LOGIT: f32 = 1e30;
 // No noise makes up for a weight this far below the largest: it lies within −2.9 and 16.7.
-const HOPELESS: f32 = 20.0;
+const NOISE_RANGE: f32 = 20.0;
 // What no weight is below.
-const NOTHING: f32 = -3e38;
+const LOWEST: f32 = -3e38;
 
 // A token's place among all: before those whose `high`, then `low`, is less.
 struct Rank {
@@ -45,8 +45,8 @@ struct Rank {
 
 var<workgroup> seen: array<u32, 256>;
 var<workgroup> bins: array<atomic<u32>, 256>;
-var<workgroup> cut: Rank;
-var<workgroup> settled: u32;
+var<workgroup> cutoff: Rank;
+var<workgroup> done: u32;
 var<workgroup> scores: array<f32, 256>;
 var<workgroup> ids: array<u32, 256>;
 var<workgroup> winner_weight: f32;
@@ -56,13 +56,13 @@ fn setting(place: u32) -> f32 {
 }
 
 fn is_drawn() -> bool {
-    return setting(TEMPERATURE) >= COLD;
+    return setting(TEMPERATURE) >= GREEDY_TEMPERATURE;
 }
 
-fn weigh(logit: f32, again: bool) -> f32 {
+fn weight_of(logit: f32, repeated: bool) -> f32 {
     let finite = ((bitcast<u32>(logit) >> 23u) & 255u) != 255u;
-    var x = select(-FAR, clamp(logit, -FAR, FAR), finite);
-    if again {
+    var x = select(-MAX_LOGIT, clamp(logit, -MAX_LOGIT, MAX_LOGIT), finite);
+    if repeated {
         let penalty = setting(PENALTY);
         x = select(x * penalty, x / penalty, x > 0.0);
     }
@@ -79,13 +79,13 @@ fn rank_of(weight: f32, id: u32) -> Rank {
     return Rank(bits ^ select(0x80000000u, 0xffffffffu, (bits >> 31u) == 1u), ~id);
 }
 
-fn in_front(a: Rank, b: Rank) -> bool {
+fn is_before(a: Rank, b: Rank) -> bool {
     return a.high > b.high || (a.high == b.high && a.low > b.low);
 }
 
 // Whether a token is `last` or in front of it.
 fn is_kept(id: u32, last: Rank) -> bool {
-    return !in_front(last, rank_of(weights[id], id));
+    return !is_before(last, rank_of(weights[id], id));
 }
 
 fn scramble(bits: u32) -> u32 {
@@ -113,7 +113,7 @@ fn digit_of(rank: Rank, digit: u32) -> u32 {
 }
 
 // Whether two ranks have the same digits before this one.
-fn same_before(a: Rank, b: Rank, digit: u32) -> bool {
+fn same_prefix(a: Rank, b: Rank, digit: u32) -> bool {
     let mask = ~(0xffffffffu >> (8u * (digit & 3u)));
     if digit < 4u {
         return ((a.high ^ b.high) & mask) == 0u;
@@ -123,17 +123,17 @@ fn same_before(a: Rank, b: Rank, digit: u32) -> bool {
 
 // The least rank that the k tokens in front have, or one below it with no other token between; digit
 // by digit, by counting. There are more than k tokens.
-fn front(lane: u32, count: u32, k: u32) -> Rank {
+fn rank_at(lane: u32, count: u32, k: u32) -> Rank {
     var left = k;
     if lane == 0u {
-        cut = Rank(0u, 0u);
+        cutoff = Rank(0u, 0u);
     }
     for (var digit = 0u; digit < 8u; digit++) {
         atomicStore(&bins[lane], 0u);
-        let prefix = workgroupUniformLoad(&cut);
+        let prefix = workgroupUniformLoad(&cutoff);
         for (var id = lane; id < count; id += LANES) {
             let rank = rank_of(weights[id], id);
-            if same_before(rank, prefix, digit) {
+            if same_prefix(rank, prefix, digit) {
                 atomicAdd(&bins[digit_of(rank, digit)], 1u);
             }
         }
@@ -148,37 +148,37 @@ fn front(lane: u32, count: u32, k: u32) -> Rank {
             }
             let place = bin << (24u - 8u * (digit & 3u));
             if digit < 4u {
-                cut.high |= place;
+                cutoff.high |= place;
             } else {
-                cut.low |= place;
+                cutoff.low |= place;
             }
-            settled = select(0u, 1u, inside == left);
+            done = select(0u, 1u, inside == left);
         }
-        if workgroupUniformLoad(&settled) == 1u {
+        if workgroupUniformLoad(&done) == 1u {
             break;
         }
     }
-    return workgroupUniformLoad(&cut);
+    return workgroupUniformLoad(&cutoff);
 }
 
 // The token with the largest weight, noise included, of those kept; the lowest id of equals.
-fn race(lane: u32, count: u32, top: f32, last: Rank) -> u32 {
+fn argmax(lane: u32, count: u32, top: f32, last: Rank) -> u32 {
     let drawn = is_drawn();
-    var score = NOTHING;
+    var score = LOWEST;
     var best = 0xffffffffu;
     for (var id = lane; id < count; id += LANES) {
         if !is_kept(id, last) {
             continue;
         }
-        var mine = weights[id];
+        var score_here = weights[id];
         if drawn {
-            if mine < top - HOPELESS {
+            if score_here < top - NOISE_RANGE {
                 continue;
             }
-            mine += noise(id);
+            score_here += noise(id);
         }
-        if mine > score {
-            score = mine;
+        if score_here > score {
+            score = score_here;
             best = id;
         }
     }
@@ -199,7 +199,7 @@ fn race(lane: u32, count: u32, top: f32, last: Rank) -> u32 {
 }
 
 // Σ exp(weight − top) over those kept, given to every lane.
-fn mass(lane: u32, count: u32, top: f32, last: Rank) -> f32 {
+fn sum_probabilities(lane: u32, count: u32, top: f32, last: Rank) -> f32 {
     var sum = 0.0;
     for (var id = lane; id < count; id += LANES) {
         if is_kept(id, last) {
@@ -210,19 +210,19 @@ fn mass(lane: u32, count: u32, top: f32, last: Rank) -> f32 {
 }
 
 // The weights, penalised where a token was seen; gives the largest.
-fn weigh_all(lane: u32, count: u32) -> f32 {
+fn write_weights(lane: u32, count: u32) -> f32 {
     seen[lane] = recent[lane];
     for (var id = lane; id < count; id += LANES) {
-        weights[id] = weigh(logits[id], false);
+        weights[id] = weight_of(logits[id], false);
     }
     workgroupBarrier();
     for (var n = 0u; n < MEMORY; n++) {
         let id = seen[n];
         if id < count && id % LANES == lane {
-            weights[id] = weigh(logits[id], true);
+            weights[id] = weight_of(logits[id], true);
         }
     }
-    var most = NOTHING;
+    var most = LOWEST;
     for (var id = lane; id < count; id += LANES) {
         most = max(most, weights[id]);
     }
@@ -231,21 +231,21 @@ fn weigh_all(lane: u32, count: u32) -> f32 {
 
 // The winner of the race, if top-p and min-p keep it; else neither do they keep what is behind it,
 // and those in front race again. The foremost is always kept.
-fn winner(lane: u32, count: u32, top: f32) -> u32 {
+fn sample_token(lane: u32, count: u32, top: f32) -> u32 {
     let k = draw[TOP_K];
     let top_p = setting(TOP_P);
     var last = Rank(0u, 0u);
     if k > 0u && k < count {
-        last = front(lane, count, k);
+        last = rank_at(lane, count, k);
     }
     let whole = top_p >= 1.0;
     var limit = 0.0;
     if !whole {
-        limit = top_p * mass(lane, count, top, last);
+        limit = top_p * sum_probabilities(lane, count, top, last);
     }
     var id = 0u;
     loop {
-        id = race(lane, count, top, last);
+        id = argmax(lane, count, top, last);
         if id % LANES == lane {
             winner_weight = weights[id];
         }
@@ -253,7 +253,7 @@ fn winner(lane: u32, count: u32, top: f32) -> u32 {
         let rank = rank_of(weight, id);
         last = Rank(rank.high + select(0u, 1u, rank.low == 0xffffffffu), rank.low + 1u);
         let likely = weight - top >= setting(LEAST);
-        if likely && (whole || mass(lane, count, top, last) < limit) {
+        if likely && (whole || sum_probabilities(lane, count, top, last) < limit) {
             break;
         }
     }
@@ -266,12 +266,12 @@ fn choose(@builtin(local_invocation_index) lane: u32) {
     if count == 0u {
         return;
     }
-    let top = weigh_all(lane, count);
+    let top = write_weights(lane, count);
     var id = 0u;
     if is_drawn() {
-        id = winner(lane, count, top);
+        id = sample_token(lane, count, top);
     } else {
-        id = race(lane, count, top, Rank(0u, 0u));
+        id = argmax(lane, count, top, Rank(0u, 0u));
     }
     if lane == 0u {
         recent[draw[PLACE] % MEMORY] = id;

@@ -15,12 +15,12 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> dx: array<f32>;
 
 // The largest power below 2¹²⁶, up to which WGSL bounds the error of a division.
-const MOST: f32 = 87.336;
+const MAX_EXP: f32 = 87.336;
 
 // Past that it is 0, as its true value is subnormal; and no infinity appears, which a compiler may
 // assume there is none of.
 fn sigmoid(x: f32) -> f32 {
-    return select(0.0, 1.0 / (1.0 + exp(min(-x, MOST))), x > -MOST);
+    return select(0.0, 1.0 / (1.0 + exp(min(-x, MAX_EXP))), x > -MAX_EXP);
 }
 
 // Where the gate of element `i` of the result lies; its up lies `wide` further.

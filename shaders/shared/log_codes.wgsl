@@ -2,8 +2,8 @@
 // rounding of its divisions. A block is one word with its scale (the bits of an f32), then the bytes
 // of up to 256 elements, four a word: a sign (of first moments; the high bit) and a code on a
 // logarithmic scale of eight steps an octave.
-const FIRST_MOST: u32 = 127u;
-const SECOND_MOST: u32 = 255u;
+const FIRST_MAX: u32 = 127u;
+const SECOND_MAX: u32 = 255u;
 // What the smallest code of a first moment stands for: 2^(−126/8).
 const FIRST_SMALLEST: f32 = 0.5946035575013605 / 32768.0;
 
@@ -19,19 +19,19 @@ fn eighth(n: u32) -> f32 {
     return select(select(low[n & 3u], high[n & 3u], n > 3u), 0.5, n > 7u);
 }
 
-// What a code stands for, as a share of its block's scale; `most` is the code of the scale.
-fn share_of(code: u32, most: u32) -> f32 {
-    let below = most - code;
+// What a code stands for, as a share of its block's scale; `max_code` is the code of the scale.
+fn share_of(code: u32, max_code: u32) -> f32 {
+    let below = max_code - code;
     return select(eighth(below & 7u) / f32(1u << (below >> 3u)), 0.0, code == 0u);
 }
 
 fn first_of(scale: u32, byte: u32) -> f32 {
-    let size = share_of(byte & 127u, FIRST_MOST);
+    let size = share_of(byte & 127u, FIRST_MAX);
     return bitcast<f32>(scale) * select(size, -size, byte > 127u);
 }
 
 fn second_of(scale: u32, byte: u32) -> f32 {
-    return bitcast<f32>(scale) * share_of(byte, SECOND_MOST);
+    return bitcast<f32>(scale) * share_of(byte, SECOND_MAX);
 }
 
 // The byte of element `lane` of a block in its word.
@@ -50,9 +50,9 @@ fn dither(element: u32, step: u32) -> vec2<f32> {
 
 // The code of a magnitude that is this share of its block's scale: of the two codes around it the
 // larger one if `noise` is below the share of the way to it.
-fn code_of_share(share: f32, noise: f32, most: u32, smallest: f32) -> u32 {
+fn code_of_share(share: f32, noise: f32, max_code: u32, smallest: f32) -> u32 {
     if !(share < 1.0) {
-        return most;
+        return max_code;
     }
     let bits = bitcast<u32>(share);
     let mantissa = bitcast<f32>((bits & 0x007fffffu) | 0x3f000000u);
@@ -61,11 +61,11 @@ fn code_of_share(share: f32, noise: f32, most: u32, smallest: f32) -> u32 {
         place += u32(mantissa < eighth(n));
     }
     let above = 8u * (126u - (bits >> 23u)) + place;
-    if above >= most - 1u {
+    if above >= max_code - 1u {
         return u32(share > noise * smallest);
     }
     let lower = eighth(place + 1u);
-    return most - above - u32(mantissa - lower <= noise * (eighth(place) - lower));
+    return max_code - above - u32(mantissa - lower <= noise * (eighth(place) - lower));
 }
 
 fn share(value: f32, scale: f32) -> f32 {
@@ -74,13 +74,13 @@ fn share(value: f32, scale: f32) -> f32 {
 
 // The byte of a first moment in a block of this scale.
 fn first_byte(value: f32, scale: f32, noise: f32) -> u32 {
-    let code = code_of_share(share(value, scale), noise, FIRST_MOST, FIRST_SMALLEST);
+    let code = code_of_share(share(value, scale), noise, FIRST_MAX, FIRST_SMALLEST);
     return code | (u32(value < 0.0 && code > 0u) << 7u);
 }
 
 // The byte of a second moment; one that is not 0 never becomes 0.
 fn second_byte(value: f32, scale: f32, noise: f32) -> u32 {
-    return code_of_share(share(value, scale), noise, SECOND_MOST, 0.0);
+    return code_of_share(share(value, scale), noise, SECOND_MAX, 0.0);
 }
 
 // The scale of a block whose largest magnitude is this: 0 unless it is a normal number.

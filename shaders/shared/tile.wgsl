@@ -9,20 +9,20 @@ var<workgroup> tile_left: array<vec4<f32>, 272>;
 var<workgroup> tile_right: array<vec4<f32>, 272>;
 
 // What one invocation loads or computes: a k (or a row quad) and a quad.
-struct Place {
+struct TilePosition {
     k: u32,
     quad: u32,
 }
 
 // Where an invocation loads from, if k is contiguous in memory (`along_k`) or the quads are.
-fn tile_place(lane: u32, along_k: bool) -> Place {
+fn tile_position(lane: u32, along_k: bool) -> TilePosition {
     if along_k {
-        return Place(lane % 16u, lane / 16u);
+        return TilePosition(lane % 16u, lane / 16u);
     }
-    return Place(lane / 16u, lane % 16u);
+    return TilePosition(lane / 16u, lane % 16u);
 }
 
-fn tile_index(place: Place) -> u32 {
+fn tile_index(place: TilePosition) -> u32 {
     return place.k * PITCH + place.quad;
 }
 

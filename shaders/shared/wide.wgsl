@@ -20,26 +20,26 @@ struct Sums {
 
 // Where a quad of k lies. Lanes that write neighbouring blocks of k use different banks, so the
 // quads of each block of four k are exchanged in a way of their own.
-fn place(k: u32, quad: u32) -> u32 {
+fn quad_index(k: u32, quad: u32) -> u32 {
     return k * QUADS + (quad ^ (k / 4u * 2u));
 }
 
 // A block of four k from `first` on: a column of it is a k.
 fn fill_left(quad: u32, first: u32, block: mat4x4<f32>) {
-    tile_left[place(first, quad)] = Quad(block[0]);
-    tile_left[place(first + 1u, quad)] = Quad(block[1]);
-    tile_left[place(first + 2u, quad)] = Quad(block[2]);
-    tile_left[place(first + 3u, quad)] = Quad(block[3]);
+    tile_left[quad_index(first, quad)] = Quad(block[0]);
+    tile_left[quad_index(first + 1u, quad)] = Quad(block[1]);
+    tile_left[quad_index(first + 2u, quad)] = Quad(block[2]);
+    tile_left[quad_index(first + 3u, quad)] = Quad(block[3]);
 }
 
 fn fill_right(quad: u32, first: u32, block: mat4x4<f32>) {
-    tile_right[place(first, quad)] = Quad(block[0]);
-    tile_right[place(first + 1u, quad)] = Quad(block[1]);
-    tile_right[place(first + 2u, quad)] = Quad(block[2]);
-    tile_right[place(first + 3u, quad)] = Quad(block[3]);
+    tile_right[quad_index(first, quad)] = Quad(block[0]);
+    tile_right[quad_index(first + 1u, quad)] = Quad(block[1]);
+    tile_right[quad_index(first + 2u, quad)] = Quad(block[2]);
+    tile_right[quad_index(first + 3u, quad)] = Quad(block[3]);
 }
 
-fn rank_one(sums: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
+fn add_outer_product(sums: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
     return mat4x4(sums[0] + x.x * y, sums[1] + x.y * y, sums[2] + x.z * y, sums[3] + x.w * y);
 }
 
@@ -47,14 +47,14 @@ fn rank_one(sums: mat4x4<f32>, x: vec4<f32>, y: vec4<f32>) -> mat4x4<f32> {
 fn multiply(sums: Sums, row: u32, column: u32) -> Sums {
     var out = sums;
     for (var k = 0u; k < STEP; k++) {
-        let a0 = vec4<f32>(tile_left[place(k, row)]);
-        let a1 = vec4<f32>(tile_left[place(k, row + 16u)]);
-        let b0 = vec4<f32>(tile_right[place(k, column)]);
-        let b1 = vec4<f32>(tile_right[place(k, column + 16u)]);
-        out.near = rank_one(out.near, a0, b0);
-        out.right = rank_one(out.right, a0, b1);
-        out.below = rank_one(out.below, a1, b0);
-        out.far = rank_one(out.far, a1, b1);
+        let a0 = vec4<f32>(tile_left[quad_index(k, row)]);
+        let a1 = vec4<f32>(tile_left[quad_index(k, row + 16u)]);
+        let b0 = vec4<f32>(tile_right[quad_index(k, column)]);
+        let b1 = vec4<f32>(tile_right[quad_index(k, column + 16u)]);
+        out.near = add_outer_product(out.near, a0, b0);
+        out.right = add_outer_product(out.right, a0, b1);
+        out.below = add_outer_product(out.below, a1, b0);
+        out.far = add_outer_product(out.far, a1, b1);
     }
     return out;
 }

@@ -98,7 +98,7 @@ impl Op for Distill {
             operands.push(Operand::In(3));
         }
         Variant::portable(vec![Launch {
-            kernel: if has_teacher { "distill/taught" } else { "distill/untaught" },
+            kernel: if has_teacher { "distill/with_teacher" } else { "distill/without_teacher" },
             operands,
             params: params(self.objective, self.gradient, logits, 0),
             groups: grid(logits.rows),
