@@ -16,7 +16,7 @@ pub(super) fn in_floats(case: &Case, contents: &Contents) -> (Case, Contents) {
             values.chunks_mut(cols).zip(words.chunks(update.spec.row_words())).for_each(|(row, words)| unpack(storage, words, row));
             *words = values.into_iter().map(f32::to_bits).collect();
             update.spec.storage = Storage::F32;
-            update.expect = Expect::Oracle;
+            update.expect = Expect::Reference;
         }
     }
     (case, contents)

@@ -73,7 +73,7 @@ impl Trial {
         }
         for (n, output) in outputs.into_iter().enumerate() {
             let spec = trial.tape.spec(output);
-            trial.watch(format!("output {n}"), Place::Tensor(output), spec, Expect::Oracle, None);
+            trial.watch(format!("output {n}"), Place::Tensor(output), spec, Expect::Reference, None);
         }
         Ok(trial)
     }
@@ -90,7 +90,7 @@ impl Trial {
                 GradientRole::Variable => trial.tape.variable(home),
                 GradientRole::Parameter | GradientRole::Straight => {
                     let sum = trial.home(input.spec, draw(input.spec, &Fill::Normal(0.7, 1.0), random));
-                    trial.watch(format!("gradient of input {n}"), Place::Memory(sum.memory.0), input.spec, Expect::Oracle, Some(n));
+                    trial.watch(format!("gradient of input {n}"), Place::Memory(sum.memory.0), input.spec, Expect::Reference, Some(n));
                     trial.tape.parameter(home, sum)
                 }
             });
@@ -103,7 +103,7 @@ impl Trial {
         for (n, id) in inputs.iter().enumerate().filter(|(n, _)| case.inputs[*n].role == GradientRole::Variable) {
             let what = format!("gradient of input {n}");
             match gradients.get(id) {
-                Some(&gradient) => trial.watch(what, Place::Tensor(gradient), case.inputs[n].spec, Expect::Oracle, Some(n)),
+                Some(&gradient) => trial.watch(what, Place::Tensor(gradient), case.inputs[n].spec, Expect::Reference, Some(n)),
                 None => return Err(BackwardError::NoRule { op: case.op.name(), why: "no gradient reached an input that wants one" }),
             }
         }
@@ -209,9 +209,9 @@ pub(super) fn judge(trial: &Trial, expected: &[Data<Traced>], got: &Got, storage
     for (n, watched) in trial.results.iter().enumerate() {
         let words = &got.results[n];
         let error = match (&watched.expect, &expected[n]) {
-            (Expect::Oracle, Data::Real(oracle)) => within_bounds(watched, words, oracle, storage)?,
-            (Expect::Oracle, Data::Words(oracle)) if watched.spec.storage == Storage::F16 => near_halves(watched, words, oracle)?,
-            (Expect::Oracle, Data::Words(oracle)) => same_words(watched, words, oracle)?,
+            (Expect::Reference, Data::Real(oracle)) => within_bounds(watched, words, oracle, storage)?,
+            (Expect::Reference, Data::Words(oracle)) if watched.spec.storage == Storage::F16 => near_halves(watched, words, oracle)?,
+            (Expect::Reference, Data::Words(oracle)) => same_words(watched, words, oracle)?,
             (Expect::Codes { step }, Data::Real(oracle)) => codes::judge(watched, words, oracle, *step)?,
             (Expect::Unchanged, _) => same_words(watched, words, trial.before(n).expect("updates are lasting"))?,
             (&Expect::Element(n), Data::Real(oracle)) => same_words(watched, &words[n..=n], &[(oracle[n].value as f32).to_bits()])?,

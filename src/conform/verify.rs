@@ -81,7 +81,7 @@ fn case(op: &DynOp, specs: Specs<'_>) -> Case {
         label: "the shapes at hand".into(),
         op: op.clone(),
         inputs: specs.inputs.iter().map(|spec| Input { spec: *spec, fill: fill(spec), role: GradientRole::Fixed }).collect(),
-        updates: specs.updates.iter().map(|spec| Update { spec: *spec, fill: fill(spec), expect: Expect::Oracle }).collect(),
+        updates: specs.updates.iter().map(|spec| Update { spec: *spec, fill: fill(spec), expect: Expect::Reference }).collect(),
         steps: Vec::new(),
         calculus: Calculus::Chain,
     }

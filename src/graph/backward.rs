@@ -1,4 +1,4 @@
-//! Reverse-mode differentiation: walks the tape backwards and appends each operation's gradient.
+//! Reverse-mode differentiation: walks the tape backwards and appends the gradient of each operation.
 
 use super::ids::TensorId;
 use super::op::{Backward, DynOp, Rule, ShapeError};
@@ -6,18 +6,18 @@ use super::shape::Spec;
 use super::tape::{Node, Tape};
 use std::collections::HashMap;
 
-/// Why a tape could not be differentiated.
+/// An error of differentiating a tape.
 #[derive(Debug, thiserror::Error)]
 pub enum BackwardError {
-    /// The gradient's own operands do not fit.
+    /// The operands of a gradient operation do not fit.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// A gradient has to flow through an operation that has none.
-    #[error("{op} has no gradient: {why}")]
+    /// An operation on the path of a gradient has none.
+    #[error("cannot differentiate {op}: {why}")]
     NoRule {
         /// The operation.
         op: &'static str,
-        /// Its own reason.
+        /// The reason.
         why: &'static str,
     },
 }
@@ -63,7 +63,7 @@ impl Backward for Differentiated<'_> {
     fn push_dyn(&mut self, op: DynOp, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId> {
         match self.tape.push_dyn(op, inputs, updates) {
             Ok(outputs) => {
-                // Gradients of gradients are not taken.
+                // Second derivatives are not computed.
                 for output in &outputs {
                     self.tape.tensors[output.0].needs_gradient = false;
                 }
@@ -90,10 +90,10 @@ impl Backward for Differentiated<'_> {
 }
 
 impl Tape {
-    /// Appends the gradients of everything recorded so far, starting from `seeds`: pairs of a
-    /// tensor and the gradient that the loss gave it. Parameters' gradients are added to their
-    /// accumulators; the gradient of every other tensor is returned. `sum` adds two gradients
-    /// that reach one tensor: the graph itself names no operation.
+    /// Appends the gradients of all operations recorded so far, starting from `seeds`: pairs of a
+    /// tensor and the gradient of the loss with respect to it. Gradients of parameters are added to
+    /// their accumulators; those of other tensors are returned. `sum` adds two gradients of one
+    /// tensor: the graph itself knows no operation.
     pub fn backward(&mut self, seeds: &[(TensorId, TensorId)], sum: DynOp) -> Result<HashMap<TensorId, TensorId>, BackwardError> {
         let end = self.nodes.len();
         self.forward = end;

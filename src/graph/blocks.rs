@@ -1,11 +1,11 @@
-//! How floats are packed where they are not stored as they are: halves, and blocks of 8-bit codes.
+//! Packing of floats as 16-bit floats and as blocks of 8-bit codes.
 
 use super::log_codes;
 use super::real::Real;
 use super::shape::{Spec, Storage};
 use crate::platform::parallel::*;
 
-/// Packs floats, row-major, as `spec` stores them: rounded to the nearest it has.
+/// Packs row-major floats in the storage of `spec`, rounded to the nearest representable value.
 pub fn pack(spec: Spec, values: &[f32]) -> Vec<u32> {
     assert_eq!(values.len(), spec.elements(), "{} floats for {spec}", values.len());
     let pack_row: fn(&[f32], &mut [u32]) = match spec.storage {
@@ -21,7 +21,7 @@ pub fn pack(spec: Spec, values: &[f32]) -> Vec<u32> {
     words
 }
 
-/// The floats of one row packed as `storage` has it.
+/// Unpacks one row of `storage`.
 #[inline(always)]
 pub fn unpack<T: Real>(storage: Storage, words: &[u32], out: &mut [T]) {
     match storage {
@@ -33,7 +33,7 @@ pub fn unpack<T: Real>(storage: Storage, words: &[u32], out: &mut [T]) {
     }
 }
 
-/// The scale is the largest magnitude ÷ 127; a block whose scale would not be a normal float is 0.
+/// Packs a row of `Q8`. The scale is the largest magnitude ÷ 127; a block whose scale would not be a normal float is 0.
 fn pack_codes(row: &[f32], words: &mut [u32]) {
     for (block, words) in row.chunks(32).zip(words.chunks_mut(9)) {
         let scale = block.iter().fold(0f32, |most, x| most.max(x.abs())) / 127.0;
@@ -50,7 +50,7 @@ fn pack_codes(row: &[f32], words: &mut [u32]) {
 fn unpack_codes<T: Real>(words: &[u32], out: &mut [T]) {
     for (block, words) in out.chunks_mut(32).zip(words.chunks(9)) {
         let scale = T::from_f32(f32::from_bits(words[0]));
-        // On a little-endian machine, and Signet runs on no other, bytes of words lie in their order.
+        // Signet runs on little-endian machines only, so that the bytes of words are in order.
         let codes: &[i8] = bytemuck::cast_slice(&words[1..]);
         for (x, &code) in block.iter_mut().zip(codes) {
             *x = scale * T::from_f32(f32::from(code));
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_within_half_a_step_of_what_they_stand_for() {
+    fn codes_are_within_half_a_step_of_their_values() {
         for cols in [1, 3, 4, 31, 32, 33, 100, 257] {
             let value = |i: usize| ((i * 7919) % 1000) as f32 * 0.003 - 1.2;
             let values: Vec<f32> = (0..3 * cols).map(value).collect();
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_and_floats_are_as_they_were() {
+    fn halves_and_floats_are_unchanged() {
         let values = [1.0, -2.5, 0.0, 65504.0, -0.125, 3.0];
         for storage in [Storage::F16, Storage::F32] {
             assert_eq!(through(Spec { rows: 2, cols: 3, storage }, &values), values);

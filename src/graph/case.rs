@@ -1,11 +1,11 @@
-//! What an operation is tried with: operands by shape and kind of content, and what is expected of
-//! the results. Cases are written beside their operation and run by `conform`.
+//! Test cases of operations: operands by shape and kind of content, and the expected results. Cases are
+//! defined beside their operation and run by `conform`.
 
 use super::op::{DynOp, Op};
 use super::shape::Spec;
 use std::sync::Arc;
 
-/// What an operand holds; random content is drawn afresh from the seed of the run.
+/// The contents of an operand; random contents are drawn from the seed of the conformance run.
 #[derive(Clone, Debug)]
 pub enum Fill {
     /// Normally distributed floats (`F32`, or rounded to `F16`). Means are mostly not zero, because a
@@ -13,7 +13,7 @@ pub enum Fill {
     Normal(f32, f32),
     /// Evenly distributed floats.
     Uniform(f32, f32),
-    /// Latent weights: small, among them both zeros and denormal numbers.
+    /// Latent weights: small numbers, among them both zeros and subnormal numbers.
     Latent,
     /// Evenly distributed integers below this.
     Below(u32),
@@ -30,14 +30,14 @@ pub enum Fill {
 }
 
 impl Fill {
-    /// Floats of which some are beyond f16's range.
+    /// Floats, some of them beyond f16's range.
     pub fn beyond_f16() -> Self {
         Self::Floats(vec![7e4, -1.5, 65_504.0, 0.25, -2e5, 3.0, 1e-6])
     }
 }
 
-/// Tokens, inputs and outputs of linear layers: each number of rows that kernels for few rows take, and sizes on both sides
-/// of words and tiles.
+/// Tokens, inputs and outputs of linear layers: every number of tokens of the kernels for few rows, and sizes around
+/// multiples of words and tiles.
 pub const LINEAR_SIZES: [(usize, usize, usize); 14] = [
     (1, 7, 5),
     (2, 33, 65),
@@ -55,16 +55,16 @@ pub const LINEAR_SIZES: [(usize, usize, usize); 14] = [
     (12, 300, 129),
 ];
 
-/// How a gradient reaches an input.
+/// How the gradient of an input is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GradientRole {
-    /// It does not.
+    /// Not at all.
     Fixed,
     /// As a tensor of its own.
     Variable,
-    /// Added to an accumulator, which holds something already.
+    /// Added to an accumulator, which is not zero before.
     Parameter,
-    /// Added to an accumulator, and the gradient is that of the case's [`Calculus::Surrogate`].
+    /// Added to an accumulator; it is the gradient of the case's [`Calculus::Surrogate`].
     Straight,
 }
 
@@ -75,37 +75,37 @@ pub struct Input {
     pub spec: Spec,
     /// Content.
     pub fill: Fill,
-    /// How a gradient reaches it.
+    /// How its gradient is computed.
     pub role: GradientRole,
 }
 
-/// What is expected of a result.
+/// The expected result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// What the oracle has: floats within its bound, words exactly.
-    Oracle,
-    /// Codes into which the rounding of this step may bring what the oracle has, within its bound. The
-    /// oracle runs with floats in their place.
+    /// The reference: floats within its bound, words exactly.
+    Reference,
+    /// Codes to which the reference, within its bound, may be rounded in this step. The reference
+    /// itself runs on floats.
     Codes {
         /// The step's number.
         step: u32,
     },
-    /// What it was.
+    /// The contents before.
     Unchanged,
-    /// This element as the oracle has it, exactly; the others hold what follows from an overflow.
+    /// This element exactly as in the reference; the others are undefined after an overflow.
     Element(usize),
-    /// The signs of what the device itself left in this update: rounding may carry a latent weight
-    /// over zero.
+    /// The signs of what the device itself wrote to this update: rounding may change the sign of a
+    /// latent weight.
     SignsOf(usize),
-    /// The transpose of the signs that the device left in this update.
+    /// The transpose of the signs that the device wrote to this update.
     TransposeOf(usize),
-    /// Counters grown by the signs that the device changed in update `signs`, layer by layer.
+    /// Counters increased by the number of signs that the device changed in update `signs`, per layer.
     FlipsOf {
         /// The update.
         signs: usize,
         /// The counter of the first layer.
         counter: usize,
-        /// The rows of each layer; its counter follows that of the one before.
+        /// The rows of each layer; counters are consecutive.
         rows: Vec<std::ops::Range<usize>>,
     },
 }
@@ -117,24 +117,24 @@ pub struct Update {
     pub spec: Spec,
     /// Content.
     pub fill: Fill,
-    /// What becomes of it.
+    /// Its expected contents after the operation.
     pub expect: Expect,
 }
 
-/// A forward pass in f64: from the inputs (words empty) and their specs to the first output.
+/// A forward pass in f64: computes the first output from the inputs (empty for words) and their specs.
 pub type Forward = Arc<dyn Fn(&[Vec<f64>], &[Spec]) -> Vec<f64> + Send + Sync>;
-/// A loss in f64: from the inputs (words empty) and the outputs.
+/// A loss in f64: computed from the inputs (empty for words) and the outputs.
 pub type Loss = Arc<dyn Fn(&[Vec<f64>], &[Vec<f64>]) -> f64 + Send + Sync>;
 
-/// What a case's gradient is checked against.
+/// The reference for a case's gradient.
 #[derive(Clone, Default)]
 pub enum Calculus {
-    /// The differences of its own forward; if no input has a role, it is not checked.
+    /// Finite differences of its own forward; not checked if every input is `Fixed`.
     #[default]
     Chain,
-    /// As `Chain`, and for straight inputs the differences of this forward, their stated surrogate.
+    /// As `Chain`, but for `Straight` inputs finite differences of this surrogate forward.
     Surrogate(Forward),
-    /// The first update becomes the gradient of this loss with respect to what it held.
+    /// The first update becomes the gradient of this loss with respect to its former contents.
     InPlace(Loss),
 }
 
@@ -151,7 +151,7 @@ impl std::fmt::Debug for Calculus {
 /// An operand of an operation that follows another in a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepOperand {
-    /// The case's n-th input, which the first operation then does not take.
+    /// The case's n-th input, which is then not an input of the first operation.
     Input(usize),
     /// The first output of the operation before.
     Previous,
@@ -166,36 +166,36 @@ pub struct CaseStep {
     pub operands: Vec<StepOperand>,
 }
 
-/// An operation, or a sequence of them, with operands to try it on.
+/// A test case: an operation, or a sequence of them, with operands.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What is special about it.
+    /// Its name: shapes and what is special.
     pub label: String,
-    /// The operation; the first, of a sequence.
+    /// The operation, or the first of a sequence.
     pub op: DynOp,
     /// The inputs.
     pub inputs: Vec<Input>,
     /// The first operation's updates.
     pub updates: Vec<Update>,
-    /// The operations that follow; the results are the last one's outputs.
+    /// The operations that follow; the results are the outputs of the last.
     pub steps: Vec<CaseStep>,
-    /// What its gradient is checked against.
+    /// The reference for its gradient.
     pub calculus: Calculus,
 }
 
 impl Case {
-    /// A case without operands yet.
+    /// Creates a case without operands.
     pub fn new<O: Op>(label: impl Into<String>, op: O) -> Self {
         Self { label: label.into(), op: Arc::new(op), inputs: Vec::new(), updates: Vec::new(), steps: Vec::new(), calculus: Calculus::Chain }
     }
 
-    /// Followed by another operation.
+    /// Appends another operation.
     pub fn then<O: Op>(mut self, op: O, operands: &[StepOperand]) -> Self {
         self.steps.push(CaseStep { op: Arc::new(op), operands: operands.to_vec() });
         self
     }
 
-    /// Whether the first operation takes the n-th input.
+    /// Returns true if the n-th input is one of the first operation.
     pub fn takes(&self, n: usize) -> bool {
         !self.steps.iter().any(|step| step.operands.contains(&StepOperand::Input(n)))
     }
@@ -205,45 +205,45 @@ impl Case {
         self
     }
 
-    /// With an input that no gradient reaches.
+    /// Adds an input without a gradient.
     pub fn input(self, spec: Spec, fill: Fill) -> Self {
         self.with(spec, fill, GradientRole::Fixed)
     }
 
-    /// With an input that has a gradient.
+    /// Adds an input with a gradient.
     pub fn variable(self, spec: Spec, fill: Fill) -> Self {
         self.with(spec, fill, GradientRole::Variable)
     }
 
-    /// With an input whose gradient is added up.
+    /// Adds an input whose gradient is accumulated.
     pub fn parameter(self, spec: Spec, fill: Fill) -> Self {
         self.with(spec, fill, GradientRole::Parameter)
     }
 
-    /// With an input whose gradient, added up, is that of a surrogate.
+    /// Adds an input whose accumulated gradient is that of a surrogate.
     pub fn straight(mut self, spec: Spec, fill: Fill, surrogate: Forward) -> Self {
         self.calculus = Calculus::Surrogate(surrogate);
         self.with(spec, fill, GradientRole::Straight)
     }
 
-    /// With an update that becomes what the oracle has.
+    /// Adds an update that becomes what the reference computes.
     pub fn update(self, spec: Spec, fill: Fill) -> Self {
-        self.update_to(spec, fill, Expect::Oracle)
+        self.update_to(spec, fill, Expect::Reference)
     }
 
-    /// With an update.
+    /// Adds an update with an expected result.
     pub fn update_to(mut self, spec: Spec, fill: Fill, expect: Expect) -> Self {
         self.updates.push(Update { spec, fill, expect });
         self
     }
 
-    /// Whose first update becomes the gradient of this loss.
+    /// Expects that the first update becomes the gradient of this loss.
     pub fn in_place(mut self, loss: impl Fn(&[Vec<f64>], &[Vec<f64>]) -> f64 + Send + Sync + 'static) -> Self {
         self.calculus = Calculus::InPlace(Arc::new(loss));
         self
     }
 
-    /// Whether a gradient reaches any input.
+    /// Returns true if any input has a gradient.
     pub fn has_gradient(&self) -> bool {
         self.inputs.iter().any(|input| input.role != GradientRole::Fixed)
     }

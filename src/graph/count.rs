@@ -1,5 +1,5 @@
-//! A machine that only counts: what runs on it gets nowhere, but whatever sets a run up can be
-//! asked how much memory it takes, before any is reserved. Pure.
+//! A machine that only counts memory: the code that sets up a run reports how much memory it needs
+//! before any is reserved. Pure.
 
 use super::fuse::{Fusion, fuse};
 use super::ids::MemoryId;
@@ -8,7 +8,7 @@ use super::plan::{Overlap, Plan, Pool, check_overlaps};
 use super::tape::{ShapedOp, Tape};
 use std::collections::BTreeMap;
 
-/// Counts the words that a machine would reserve.
+/// A counter of the words that a machine would reserve.
 #[derive(Clone, Debug)]
 pub struct Counter {
     most_words: usize,
@@ -19,22 +19,22 @@ pub struct Counter {
     choices: BTreeMap<String, (ShapedOp, usize)>,
 }
 
-/// What a tape would take and do.
+/// The memory and the dispatches of a tape.
 #[derive(Clone, Copy, Debug)]
 pub struct CountedProgram {
     /// Words in its slots.
     pub slot_words: u64,
-    /// Dispatches in a run, if every operation takes its portable variant.
+    /// Dispatches in a run with portable variants.
     pub dispatches: usize,
 }
 
 impl Counter {
-    /// As a machine on which one tensor may have `most_words` words, and that fuses these sequences.
+    /// A counter for a machine with tensors of at most `most_words` words and these fusions.
     pub fn new(most_words: usize, fusions: &'static [Fusion]) -> Self {
         Self { most_words, fusions, memory: Vec::new(), pool: Pool::default(), kept: 0, choices: BTreeMap::new() }
     }
 
-    /// The most words one allocation may have.
+    /// Most words of an allocation.
     pub fn most_words(&self) -> usize {
         self.most_words
     }
@@ -65,7 +65,7 @@ impl Counter {
         self.pool.words() + self.kept
     }
 
-    /// The operations of all tapes that have several variants at their shapes, with how often each occurs.
+    /// Returns the operations of all tapes with several variants at their shapes, with the number of occurrences of each.
     pub fn choices(&self) -> &BTreeMap<String, (ShapedOp, usize)> {
         &self.choices
     }

@@ -1,4 +1,4 @@
-//! The CPU device: runs a tape through the operations' twins, in any [`Real`] type.
+//! The CPU executor: runs the CPU implementations (twins) of a tape's operations in any [`Real`] type.
 
 use super::ids::{MemoryId, TensorId};
 use super::op::{AnyOp, Runs};
@@ -11,22 +11,22 @@ use crate::platform::parallel;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Memory of the CPU device: buffers that outlive a tape.
+/// The CPU device with the buffers that outlive a tape.
 #[derive(Debug, Default)]
 pub struct CpuMachine<T> {
     memory: Vec<Data<T>>,
     pool: Pool,
     slots: Vec<Data<T>>,
-    /// Words that programs keep for themselves.
+    /// Words of slots that programs do not share.
     kept_words: u64,
 }
 
-/// A tape with its slots, ready to run any number of times.
+/// A tape compiled for the CPU.
 #[derive(Debug)]
 pub struct CpuProgram<T> {
     tape: Arc<Tape>,
     plan: Plan,
-    /// For each slot of the plan: its own buffer, or one of the machine's.
+    /// The slots of the plan: own buffers, or shared ones of the machine.
     slots: Vec<CpuSlot<T>>,
     /// The operands of each operation.
     operands: Vec<Operands>,
@@ -67,7 +67,7 @@ struct Operands {
 }
 
 impl Operands {
-    /// Returns true if nothing that is written overlaps another operand, wherever slots were placed.
+    /// Returns true if no written operand overlaps another one.
     fn are_disjoint(&self) -> bool {
         let written: Vec<&Located> = self.updates.iter().chain(&self.outputs).collect();
         let alone = |(n, one): (usize, &&Located)| !self.inputs.iter().chain(written[..n].iter().copied()).any(|other| one.overlaps(other));
@@ -93,7 +93,7 @@ impl<T> CpuProgram<T> {
     }
 }
 
-/// Where a tensor's data begins, before it is borrowed.
+/// A pointer to the first element of a tensor, before it is borrowed.
 #[derive(Clone, Copy)]
 enum Raw<T> {
     Real(*mut T),
@@ -101,8 +101,8 @@ enum Raw<T> {
 }
 
 impl<T: Real> Data<T> {
-    /// The beginning of a tensor that lies here. No reference to the elements is made, which would end the
-    /// right to use pointers to other tensors of the same buffer.
+    /// Returns a pointer to a tensor in this buffer. It creates no reference to the elements, which would
+    /// invalidate pointers to other tensors of the same buffer.
     fn raw(&mut self, offset: usize, spec: Spec) -> Raw<T> {
         assert!(offset <= self.len() && spec.words() <= self.len() - offset, "{spec} at {offset} lies outside its buffer of {}", self.len());
         // SAFETY: the offset is inside the buffer.
@@ -116,18 +116,18 @@ impl<T: Real> Data<T> {
 }
 
 impl<T: Runs> CpuMachine<T> {
-    /// A machine without memory.
+    /// Creates a machine without memory.
     pub fn new() -> Self {
         Self { memory: Vec::new(), pool: Pool::default(), slots: Vec::new(), kept_words: 0 }
     }
 
-    /// Reserves `words` zeroed words that outlive every tape.
+    /// Allocates `words` zeroed words that outlive every tape.
     pub fn allocate(&mut self, class: Class, words: usize) -> MemoryId {
         self.memory.push(Data::zeros(class, words));
         MemoryId(self.memory.len() - 1)
     }
 
-    /// Words reserved.
+    /// Words allocated.
     pub fn memory_words(&self) -> u64 {
         self.memory.iter().map(|data| data.len() as u64).sum()
     }
@@ -140,7 +140,7 @@ impl<T: Runs> CpuMachine<T> {
         }
     }
 
-    /// The floats at `home`, to be written.
+    /// The floats at `home`, mutably.
     pub fn reals_mut(&mut self, home: &Home) -> &mut [T] {
         match &mut self.memory[home.memory.0] {
             Data::Real(data) => &mut data[range(home)],
@@ -156,7 +156,7 @@ impl<T: Runs> CpuMachine<T> {
         }
     }
 
-    /// The words at `home`, to be written.
+    /// The words at `home`, mutably.
     pub fn words_mut(&mut self, home: &Home) -> &mut [u32] {
         match &mut self.memory[home.memory.0] {
             Data::Words(data) => &mut data[range(home)],
@@ -210,7 +210,7 @@ impl<T: Runs> CpuMachine<T> {
 
     /// Runs every operation of a program, in order.
     pub fn run(&mut self, program: &mut CpuProgram<T>) {
-        // On a thread of the pool, so that an operation of one task does not wake another for it.
+        // On a thread of the pool, so that operations with a single task need no hand-over to another thread.
         parallel::on_the_pool(|| self.run_nodes(program));
     }
 
@@ -231,9 +231,9 @@ impl<T: Runs> CpuMachine<T> {
             let inputs: Vec<_> = inputs.iter().map(&mut raw).collect();
             let updates: Vec<_> = updates.iter().map(&mut raw).collect();
             let outputs: Vec<_> = outputs.iter().map(&mut raw).collect();
-            // SAFETY: `Data::raw` checked every range. When the program was compiled, nothing that is
-            // written overlapped another operand. While the views live, no other reference to the buffers'
-            // elements is made, and no buffer is resized.
+            // SAFETY: `Data::raw` checked every range. `compile` checked that no written operand overlaps
+            // another one. While the views live, no other reference to the elements of the buffers is
+            // created, and no buffer is resized.
             let mut io = unsafe {
                 CpuIo {
                     inputs: inputs.into_iter().map(|(raw, spec)| view(raw, spec)).collect(),
@@ -245,7 +245,7 @@ impl<T: Runs> CpuMachine<T> {
         }
     }
 
-    /// The floats of a kept or lasting tensor of a program that has run.
+    /// Returns a kept or persistent tensor of a program that has run.
     pub fn tensor<'a>(&'a self, program: &'a CpuProgram<T>, tensor: TensorId) -> View<'a, T> {
         let info = &program.tape.tensors[tensor.0];
         let buffer = &program.tape.buffers[info.buffer.0];

@@ -1,33 +1,33 @@
-//! Errors of machines.
+//! Errors of compiling and running a tape.
 
 use super::plan::Overlap;
 use crate::device::DeviceError;
 
-/// An error of a machine.
+/// An error of compiling or running a tape.
 #[derive(Debug, thiserror::Error)]
 pub enum MachineError {
-    /// A tape that no machine can run.
+    /// An operation writes a tensor that overlaps another of its operands.
     #[error(transparent)]
     Overlap(#[from] Overlap),
-    /// A tape that this GPU cannot run.
+    /// An operation that this GPU cannot run.
     #[error("{op} cannot run on this GPU: {problem}")]
     Compile {
         /// The operation.
         op: &'static str,
-        /// Kernel, tensor, and what does not fit.
+        /// The kernel, the tensor, and the limit or mismatch.
         problem: String,
     },
-    /// The GPU is gone, and all its memory with it.
+    /// The GPU was lost, with the contents of its memory.
     #[error("{}", DeviceError::Lost(.0.clone()))]
     Lost(String),
-    /// Anything else that went wrong on the GPU.
+    /// Any other error of the GPU.
     #[error(transparent)]
     Device(DeviceError),
-    /// A program of one machine given to another.
-    #[error("this program was compiled for another machine; compile its tape for this one")]
+    /// The program was compiled for another machine.
+    #[error("cannot run a program that was compiled for another device; compile its tape for this one")]
     Foreign,
-    /// A result wanted of a machine that only counts.
-    #[error("this machine only counts the memory that a run takes; it computes nothing")]
+    /// Results were requested from a [`Counter`](super::Counter).
+    #[error("cannot run on a memory counter: it only counts the memory that a run needs")]
     Counting,
 }
 

@@ -1,5 +1,5 @@
-//! The GPU executor: everything that running a tape needs is made when it is compiled (slots,
-//! parameters, pipelines, bind groups), so that a run only records and submits.
+//! The GPU executor. Compiling a tape creates slots, parameters, pipelines and bind groups, so that a run
+//! only records and submits.
 
 use super::count::Counter;
 use super::error::MachineError;
@@ -17,12 +17,13 @@ use crate::device::{Access, Bound, Dispatch, Download, Gpu, Kernel, kernel};
 use crate::platform::{Clock, IN_PAGE};
 use std::sync::Arc;
 
-/// WebGPU's offsets of bound ranges, on any adapter: a tape that runs on one runs on all.
+/// Alignment of the offsets of bound ranges, in bytes: WebGPU's guaranteed limit, so that a tape that runs on
+/// one adapter runs on all.
 const ALIGN: u64 = 256;
-/// What guarded slots hold before a run: a NaN, so that what a kernel leaves unwritten shows.
+/// The contents of guarded slots before a run: a NaN, so that elements left unwritten show.
 const GUARD: u32 = 0x7fc0_5eed;
 
-/// A GPU, and the memory on it that outlives a tape.
+/// A GPU with the memory that outlives a tape.
 #[derive(Debug)]
 pub struct GpuMachine {
     gpu: Arc<Gpu>,
@@ -30,35 +31,35 @@ pub struct GpuMachine {
     memory: Vec<wgpu::Buffer>,
     words: u64,
     variants: Variants,
-    /// Whether variants that are known to fail here are candidates too.
+    /// True if variants with known failures on this adapter are candidates.
     allow_known_failures: bool,
     pool: Pool,
     slots: Vec<wgpu::Buffer>,
-    /// Words that programs keep for themselves.
+    /// Words of slots that programs do not share.
     kept_words: u64,
-    /// Seconds that no submit should be expected to pass.
+    /// Longest expected duration of a submit, in seconds.
     max_submit_seconds: f64,
-    /// Operations a second of its slowest dispatch that was too long.
+    /// Operations per second of the slowest dispatch that was too long.
     rate: f64,
-    /// True if the last run waited for each of its operations.
+    /// True if the last run waited for each of its dispatches.
     waited: bool,
 }
 
-/// A tape ready to run any number of times.
+/// A tape compiled for a GPU.
 #[derive(Debug)]
 pub struct GpuProgram {
     tape: Arc<Tape>,
     plan: Plan,
     slots: Vec<wgpu::Buffer>,
-    /// Bytes before and after each slot, and after each lasting tensor, that no kernel may touch.
+    /// Guard bytes before and after each slot, and after each persistent tensor.
     margin: u64,
     dispatches: Vec<Dispatch>,
     works: Vec<Work>,
-    /// The variant that each of its operations took, of those that had a choice.
+    /// The chosen variant of each operation with several.
     variants: Variants,
-    /// What each dispatch took when it was waited for, once the program has run.
+    /// Measured duration of each dispatch, after the first run.
     seconds: Vec<f64>,
-    /// Where the submits of a run end; none before the program has run twice.
+    /// The ends of the submits of a run; empty before the program has run twice.
     submit_ends: Vec<usize>,
 }
 
@@ -73,24 +74,24 @@ impl GpuProgram {
         self.dispatches.len()
     }
 
-    /// The dispatches themselves.
+    /// The dispatches of a run.
     pub(super) fn recorded(&self) -> &[Dispatch] {
         &self.dispatches
     }
 
-    /// What each dispatch does.
+    /// The work of each dispatch.
     pub(super) fn works(&self) -> &[Work] {
         &self.works
     }
 
-    /// Submits of a run, from the third on.
+    /// Submits of a run, from the third run on.
     pub fn submits(&self) -> usize {
         self.submit_ends.len()
     }
 }
 
 impl GpuMachine {
-    /// A machine without memory.
+    /// Creates a machine without memory.
     pub fn new(gpu: Arc<Gpu>, fusions: &'static [Fusion]) -> Self {
         Self {
             gpu,
@@ -108,27 +109,27 @@ impl GpuMachine {
         }
     }
 
-    /// Sets which variants the programs take that are compiled from now on.
+    /// Sets the variants of programs that are compiled from now on.
     pub fn set_variants(&mut self, variants: Variants) {
         self.variants = variants;
     }
 
-    /// A machine that counts what this one would reserve.
+    /// Returns a counter of the memory that this machine would reserve.
     pub fn counter(&self) -> Counter {
         Counter::new(self.most_words(), self.fusions)
     }
 
-    /// The most words one allocation, and so one tensor, may have.
+    /// Returns the most words of an allocation, and so of a tensor.
     pub fn most_words(&self) -> usize {
         usize::try_from(self.gpu.most_bytes() / 4).unwrap_or(usize::MAX)
     }
 
-    /// Makes candidates of variants that are known to fail here, too: the conformance must see them.
+    /// Makes variants with known failures candidates, for the conformance suite.
     pub(crate) fn allow_known_failures(&mut self) {
         self.allow_known_failures = true;
     }
 
-    /// The variants of an operation that this GPU can run, and does not run wrongly as far as is known.
+    /// Returns the variants of an operation that this GPU supports and that have no known failures.
     pub fn candidates(&self, op: &dyn AnyOp, specs: Specs<'_>) -> Vec<Variant> {
         op.variants(specs).into_iter().filter(|variant| self.can_run(variant)).collect()
     }
@@ -142,12 +143,12 @@ impl GpuMachine {
         Arc::new(fuse(tape, self.fusions, |variants| variants.iter().any(|variant| self.can_run(variant))))
     }
 
-    /// The GPU it runs on.
+    /// Returns the GPU.
     pub fn gpu(&self) -> &Arc<Gpu> {
         &self.gpu
     }
 
-    /// Reserves `words` zeroed words that outlive every tape.
+    /// Allocates `words` zeroed words that outlive every tape.
     pub fn allocate(&mut self, words: usize) -> Result<MemoryId, MachineError> {
         let buffer = self.gpu.storage(&format!("memory {}", self.memory.len()), 4 * words as u64)?;
         self.memory.push(buffer);
@@ -155,7 +156,7 @@ impl GpuMachine {
         Ok(MemoryId(self.memory.len() - 1))
     }
 
-    /// Words reserved.
+    /// Words allocated.
     pub fn memory_words(&self) -> u64 {
         self.words
     }
@@ -170,18 +171,18 @@ impl GpuMachine {
         (self.memory[memory].size() / 4) as usize
     }
 
-    /// Writes words to `home`, before anything that runs later.
+    /// Writes words to `home`, before any later run.
     pub fn write(&mut self, home: &Home, words: &[u32]) -> Result<(), MachineError> {
         Ok(self.gpu.write(&self.memory[home.memory.0], 4 * home.offset as u64, words)?)
     }
 
-    /// Copies the words at some homes as they are after everything run so far.
+    /// Starts a download of the words at `homes`, after all runs so far.
     pub fn read_later(&self, homes: &[Home]) -> Result<Download, MachineError> {
         let bound = |home: &Home| Bound { buffer: &self.memory[home.memory.0], offset: 4 * home.offset as u64, bytes: 4 * home.spec.words() as u64 };
         Ok(self.gpu.download(&homes.iter().map(bound).collect::<Vec<_>>())?)
     }
 
-    /// Fuses and plans a tape, and makes everything that running it needs.
+    /// Fuses, plans and compiles a tape.
     pub fn compile(&mut self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
         let tape = self.fused(&tape);
         let plan = Plan::new(&tape);
@@ -189,7 +190,7 @@ impl GpuMachine {
         self.compile_with(tape, plan, slots, 0)
     }
 
-    /// As [`GpuMachine::compile`], with guarded slots: see [`GpuMachine::broken_guards`].
+    /// Like [`GpuMachine::compile`], with guarded slots: see [`GpuMachine::broken_guards`].
     pub fn compile_guarded(&self, tape: Arc<Tape>) -> Result<GpuProgram, MachineError> {
         let tape = self.fused(&tape);
         let plan = Plan::new(&tape);
@@ -202,7 +203,7 @@ impl GpuMachine {
         Ok(program)
     }
 
-    /// Buffers for the slots of a plan: the machine's own where they can be shared.
+    /// Returns buffers for the slots of a plan: shared ones of the machine where possible.
     fn slots(&mut self, plan: &Plan) -> Result<Vec<wgpu::Buffer>, MachineError> {
         let make = |what: &str, slot: &Slot| self.gpu.storage(what, 4 * slot.words as u64);
         let places = self.pool.place(plan);
@@ -243,7 +244,7 @@ impl GpuMachine {
         Ok(program)
     }
 
-    /// Makes a program's dispatches, the long ones in bands.
+    /// Creates a program's dispatches, long ones in bands.
     fn record(&self, program: &mut GpuProgram) -> Result<(), MachineError> {
         let tape = program.tape.clone();
         let mut launches = Vec::new();
@@ -271,7 +272,7 @@ impl GpuMachine {
         Ok(())
     }
 
-    /// The variant that a node takes; notes it in `taken` where there was a choice.
+    /// Picks the variant of a node; adds it to `chosen` if there are several.
     fn pick(&self, tape: &Tape, node: &Node, chosen: &mut Variants) -> Result<Variant, MachineError> {
         let (inputs, updates) = tape.specs_of(node);
         let specs = Specs { inputs: &inputs, updates: &updates };
@@ -280,9 +281,9 @@ impl GpuMachine {
         let key = Variants::key(&*node.op, specs);
         let none = || MachineError::Compile {
             op: node.op.name(),
-            problem: "none of its variants runs here; use --device cpu, and report this with the output of `signet conform`".into(),
+            problem: "none of its variants is supported. Use --device cpu, and report this with the output of `signet conform`".into(),
         };
-        // A program that is recorded again keeps what it took.
+        // A program that is recorded a second time keeps its variants.
         let choices = if chosen.chosen(&key).is_some() { &*chosen } else { &self.variants };
         let variant = choices.pick(&key, candidates).ok_or_else(none)?;
         if choice {
@@ -291,7 +292,7 @@ impl GpuMachine {
         Ok(variant)
     }
 
-    /// The kernel of a launch, if it takes what the launch gives.
+    /// Returns the kernel of a launch, after checking its operands and workgroups.
     fn check_launch(&self, node: &Node, launch: &Launch) -> Result<&'static Kernel, MachineError> {
         let refuse = |problem: String| MachineError::Compile { op: node.op.name(), problem: format!("{}: {problem}", launch.kernel) };
         let kernel = kernel(launch.kernel).ok_or_else(|| refuse("no shader has this entry point".into()))?;
@@ -308,12 +309,12 @@ impl GpuMachine {
         }
         let most = self.gpu.most_groups();
         if launch.groups.iter().any(|&groups| groups == 0 || groups > most) {
-            return Err(refuse(format!("{:?} workgroups, where 1 to {most} a dimension are allowed; use a smaller batch", launch.groups)));
+            return Err(refuse(format!("{:?} workgroups exceed the limit of {most} per dimension. Use a smaller batch", launch.groups)));
         }
         Ok(kernel)
     }
 
-    /// One buffer with the parameters of every launch, each at its own aligned offset.
+    /// Creates one buffer with the parameters of every launch, each at an aligned offset.
     fn params(&self, launches: &[(&Node, &Kernel, Launch)]) -> Result<wgpu::Buffer, MachineError> {
         const STRIDE: usize = ALIGN as usize / 4;
         let mut blocks = vec![0; STRIDE * launches.len().max(1)];
@@ -327,7 +328,7 @@ impl GpuMachine {
         Ok(buffer)
     }
 
-    /// The ranges of a launch's operands: the tensors exactly.
+    /// Returns the bound ranges of a launch's operands: exactly the tensors.
     fn operands<'a>(&'a self, program: &'a GpuProgram, node: &Node, kernel: &Kernel, launch: &Launch) -> Result<Vec<Bound<'a>>, MachineError> {
         let mut bounds: Vec<Bound<'a>> = Vec::new();
         for operand in &launch.operands {
@@ -340,7 +341,7 @@ impl GpuMachine {
             let refuse = |problem: String| MachineError::Compile { op: node.op.name(), problem: format!("{}: {role} {n} {spec}: {problem}", launch.kernel) };
             let bound = self.bound(program, id);
             if bound.bytes == 0 || !bound.offset.is_multiple_of(ALIGN) {
-                return Err(refuse(format!("{} bytes at byte {}; it must not be empty, and start at a multiple of {ALIGN}", bound.bytes, bound.offset)));
+                return Err(refuse(format!("{} bytes at offset {}; it must not be empty, and must start at a multiple of {ALIGN}", bound.bytes, bound.offset)));
             }
             let most = self.gpu.most_bytes();
             if bound.bytes > most {
@@ -352,10 +353,10 @@ impl GpuMachine {
             let access = kernel.operands[bounds.len()];
             let clash = bounds.iter().zip(kernel.operands).any(|(other, &theirs)| other.buffer == bound.buffer && theirs != access);
             if clash {
-                return Err(refuse("its buffer is bound both for reading and for writing, which WebGPU forbids; give one of the two its own memory".into()));
+                return Err(refuse("its buffer is bound both read-only and read-write, which WebGPU forbids. Allocate separate memory for one of them".into()));
             }
-            // Under guard a kernel can reach the guard behind the tensor: bound exactly, the driver
-            // would drop a stray write, and it would not show.
+            // Guarded programs bind the guard behind the tensor too: otherwise the driver would drop an
+            // out-of-bounds write, and it would not show.
             let bytes = (bound.bytes + program.margin).min(bound.buffer.size() - bound.offset);
             bounds.push(Bound { bytes, ..bound });
         }
@@ -371,15 +372,14 @@ impl GpuMachine {
         Bound { buffer, offset: first + 4 * info.offset as u64, bytes: 4 * info.spec.words() as u64 }
     }
 
-    /// Sets the seconds that no submit should be expected to pass, for programs that are compiled from now on;
-    /// [`LONGEST_SUBMIT`](submits::LONGEST_SUBMIT) if it is not called.
+    /// Sets the longest expected duration of a submit, in seconds, for programs that are compiled from now on; the
+    /// default is [`LONGEST_SUBMIT`](submits::LONGEST_SUBMIT).
     pub fn set_longest_submit(&mut self, seconds: f64) {
         self.max_submit_seconds = seconds;
     }
 
-    /// Submits every operation of a program, in order. The first two runs wait for each and time it
-    /// (a driver may finish compiling in the first), so that those that follow are submitted in
-    /// portions that take no GPU from its system for long.
+    /// Submits every dispatch of a program, in order. The first two runs wait for each dispatch and time it
+    /// (a driver may finish compiling in the first), so that later runs can be split into short submits.
     pub fn run(&mut self, program: &mut GpuProgram) -> Result<(), MachineError> {
         self.waited = !IN_PAGE && program.submit_ends.is_empty() && !program.dispatches.is_empty();
         if !program.submit_ends.is_empty() || program.dispatches.is_empty() {
@@ -397,7 +397,7 @@ impl GpuMachine {
         if !second_run {
             return Ok(());
         }
-        // What was too long although it was cut for a slow GPU is cut again, and timed again.
+        // Dispatches that took too long are split further and timed again.
         let cut = program.dispatches.len();
         let can_be_cut = |dispatch: &Dispatch| kernel(dispatch.kernel()).is_some_and(|kernel| kernel.bands);
         let timed = program.dispatches.iter().zip(&program.works).zip(&program.seconds);
@@ -414,19 +414,19 @@ impl GpuMachine {
         Ok(())
     }
 
-    /// Returns true if the last run waited for each of its operations, so that all of it is computed.
+    /// Returns true if the last run waited for each of its dispatches, so that it is complete.
     pub fn has_waited(&self) -> bool {
         self.waited
     }
 
-    /// Copies a kept or lasting tensor of a program that has run.
+    /// Starts a download of a kept or persistent tensor of a program that has run.
     pub fn tensor(&self, program: &GpuProgram, tensor: TensorId) -> Result<Download, MachineError> {
         let info = &program.tape.tensors[tensor.0];
         assert!(program.tape.buffers[info.buffer.0].kept, "tensor was not kept");
         Ok(self.gpu.download(&[self.bound(program, tensor)])?)
     }
 
-    /// After a run of a guarded program: the tensors whose surroundings a kernel wrote to.
+    /// Returns the tensors of a guarded program that has run whose guards a kernel overwrote.
     pub async fn broken_guards(&self, program: &GpuProgram) -> Result<Vec<Spec>, MachineError> {
         let bounds: Vec<_> = program.slots.iter().map(|slot| Bound { buffer: slot, offset: 0, bytes: slot.size() }).collect();
         let slots = self.gpu.download(&bounds)?.wait().await?;

@@ -1,5 +1,5 @@
-//! Rewrites a tape for a GPU: sequences of operations become one, where a rule has kernels for them.
-//! The unfused tape is their oracle: the twin of a fused operation runs the sequence. Pure.
+//! Fusion: replaces sequences of operations by one, where a rule has kernels for them. The unfused tape
+//! is the reference: the twin of a fused operation runs the sequence. Pure.
 
 use super::ids::{BufferId, TensorId};
 use super::op::{AnyOp, Backward, DynOp, Rule, Runs, ShapeError, Specs, Variant};
@@ -11,16 +11,16 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A sequence that has kernels of its own. Each operation reads the first output of the one before,
-/// which nothing else does.
+/// A rule for fusing a sequence of operations. Each operation is the only reader of the first output of
+/// the one before.
 pub struct Fusion {
-    /// What it is called.
+    /// Its name.
     pub name: &'static str,
-    /// Whether an operation can stand at each index of the sequence.
+    /// For each position of the sequence, a function that returns true if an operation fits.
     pub sequence: &'static [fn(&dyn Any) -> bool],
-    /// The ways of computing it; none if these operands have no kernel. Operands are, in the order
-    /// of the sequence: the inputs that come from outside it; the updates; then as outputs those of
-    /// the last operation, and after them those that the others have besides their first (scratch).
+    /// Returns the implementations; none if there is no kernel for these operands. In the order of the
+    /// sequence, inputs are those from outside it; updates are all updates; outputs are those of the last
+    /// operation, then all but the first of the others (scratch).
     pub variants: fn(&[FusedStep]) -> Vec<Variant>,
 }
 
@@ -34,24 +34,24 @@ impl std::fmt::Debug for Fusion {
 #[derive(Clone, Debug)]
 pub struct FusedStep {
     op: DynOp,
-    /// Which input is the first output of the operation before it.
+    /// The index of the input that is the first output of the operation before it.
     passed: Option<usize>,
-    /// What it reads, the first output of the operation before it included.
+    /// Its inputs, including the first output of the operation before it.
     pub inputs: Vec<Spec>,
-    /// What it reads and writes.
+    /// Its updates.
     pub updates: Vec<Spec>,
-    /// What it gives.
+    /// Its outputs.
     pub outputs: Vec<Spec>,
 }
 
 impl FusedStep {
-    /// The operation, if it is of this type.
+    /// Returns the operation, if it is of this type.
     pub fn op<O: 'static>(&self) -> Option<&O> {
         self.op.as_any().downcast_ref()
     }
 }
 
-/// A sequence that was found on a tape.
+/// A fused sequence of a tape.
 #[derive(Clone)]
 struct Fused {
     rule: &'static Fusion,
@@ -96,7 +96,7 @@ impl AnyOp for Fused {
 }
 
 impl Fused {
-    /// The sequence, one operation after the other.
+    /// Runs the operations of the sequence one after the other.
     fn run<T: Runs>(&self, io: &mut CpuIo<'_, T>) {
         let (mut inputs, mut updates) = (io.inputs.iter(), io.updates.iter_mut());
         let mut before: Vec<Data<T>> = Vec::new();
@@ -120,8 +120,8 @@ impl Fused {
     }
 }
 
-/// The tape with every sequence fused that a rule has kernels for and `can_run` accepts; the first
-/// rule that fits is taken, so longer sequences come first.
+/// Fuses every sequence for which a rule has kernels that `can_run` accepts. The first rule that fits
+/// applies, so longer sequences come first in `rules`.
 pub(crate) fn fuse(tape: &Tape, rules: &'static [Fusion], can_run: impl Fn(&[Variant]) -> bool) -> Tape {
     let mut fused = tape.clone();
     let uses = uses(tape);
@@ -142,7 +142,7 @@ pub(crate) fn fuse(tape: &Tape, rules: &'static [Fusion], can_run: impl Fn(&[Var
     fused
 }
 
-/// The nodes that name each buffer, and through which tensor, once for each time.
+/// The uses of each buffer: node and tensor.
 type Uses = HashMap<BufferId, Vec<(usize, TensorId)>>;
 
 fn uses(tape: &Tape) -> Uses {
@@ -155,7 +155,7 @@ fn uses(tape: &Tape) -> Uses {
     uses
 }
 
-/// The indices of a sequence that begins at `head`, if there is one and it may be moved to its end.
+/// Finds the nodes of a sequence that begins at `head`, if it can be moved to its last node.
 fn find(tape: &Tape, nodes: &[Option<Node>], uses: &Uses, rule: &Fusion, head: usize) -> Option<Vec<usize>> {
     let is = |index: usize, n: usize| nodes[index].as_ref().is_some_and(|node| (rule.sequence[n])(node.op.as_any()));
     if !is(head, 0) {
@@ -173,7 +173,7 @@ fn find(tape: &Tape, nodes: &[Option<Node>], uses: &Uses, rule: &Fusion, head: u
     can_move(tape, &indices).then_some(indices)
 }
 
-/// The node that alone, and once, reads the first output of the node at `index`.
+/// Returns the only reader of the first output of a node, if it reads it once.
 fn only_reader(tape: &Tape, uses: &Uses, index: usize) -> Option<usize> {
     let output = *tape.nodes[index].outputs.first()?;
     let buffer = tape.tensors[output.0].buffer;
@@ -187,8 +187,8 @@ fn only_reader(tape: &Tape, uses: &Uses, index: usize) -> Option<usize> {
     }
 }
 
-/// Whether the operations may all run where the last one stands: what they read is not written in
-/// between, and what they update is not touched.
+/// Returns true if all operations may run at the position of the last: their inputs are not written in
+/// between, and their updates are neither read nor written.
 fn can_move(tape: &Tape, indices: &[usize]) -> bool {
     let (first, last) = (indices[0], indices[indices.len() - 1]);
     let between: Vec<&Node> = (first + 1..last).filter(|index| !indices.contains(index)).map(|index| &tape.nodes[index]).collect();
@@ -206,7 +206,7 @@ fn can_move(tape: &Tape, indices: &[usize]) -> bool {
     })
 }
 
-/// The fused node of a sequence.
+/// Creates the fused node of a sequence.
 fn fused_node(tape: &Tape, rule: &'static Fusion, indices: &[usize]) -> (Node, DynOp) {
     let chain: Vec<&Node> = indices.iter().map(|&index| &tape.nodes[index]).collect();
     let specs = |ids: &[TensorId]| ids.iter().map(|&id| tape.spec(id)).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! Names of tensors and buffers on a tape, and of memory on a machine.
+//! Identifiers of tensors and buffers on a tape, and of memory on a machine.
 
 /// A tensor on a tape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

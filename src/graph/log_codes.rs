@@ -1,12 +1,12 @@
 //! The code of 8-bit moments: blocks of 256, each with its largest magnitude as scale (Dettmers et
 //! al., arXiv 2110.02861), and in them a logarithmic scale of eight steps an octave.
 //!
-//! AdamW divides one moment by the root of the other, so that what counts is each one's relative
-//! error, however small it is beside its block's largest: a linear code has none left to give there.
+//! AdamW divides one moment by the root of the other, so that the relative error of each matters, however
+//! small it is compared to its block's largest; a linear code is too coarse there.
 //! A second moment that is not 0 never becomes 0, which would make its weight jump (Li et al., arXiv
 //! 2309.01507). A moment is a running mean whose changes may be smaller than a step of the code;
-//! rounded to the nearest it would stand still. It is rounded up or down by chance instead, so that
-//! its mean is right: [`dither`] is that chance, a pure function of element and step.
+//! rounded to nearest it would not change. Rounding is therefore stochastic and unbiased: [`dither`] is its
+//! noise, a pure function of element and step.
 
 use super::real::Real;
 use super::shape::{LOG_BLOCK, Storage};
@@ -24,7 +24,7 @@ const EIGHTHS: [f32; 9] = [
     0.5,
 ];
 
-/// What each byte stands for, as a share of its block's scale.
+/// The value of each byte, as a share of its block's scale.
 const SIGNED: [f32; 256] = shares(true);
 const UNSIGNED: [f32; 256] = shares(false);
 
@@ -44,12 +44,12 @@ const fn shares(signed: bool) -> [f32; 256] {
     table
 }
 
-/// The code of the scale itself.
+/// Returns the largest code, that of the scale itself.
 const fn max_code(signed: bool) -> usize {
     if signed { 127 } else { 255 }
 }
 
-/// Two numbers within (0, 1) for an element and a step: for its first and its second moment.
+/// Returns noise within (0, 1) for the first and the second moment of an element in a step.
 #[inline(always)]
 pub fn dither(element: u32, step: u32) -> [f32; 2] {
     let mut x = element.wrapping_mul(0x9e37_79b1) ^ step.wrapping_mul(0x85eb_ca77);
@@ -59,8 +59,8 @@ pub fn dither(element: u32, step: u32) -> [f32; 2] {
     [x & 0xffff, x >> 16].map(|part| (part as f32 + 0.5) / 65536.0)
 }
 
-/// The code of a value that is this share of its block's scale, with the value's sign: of the two
-/// codes around it the larger one if `noise` is below the share of the way to it.
+/// Encodes a value, given as a share of its block's scale, with its sign. Of the two codes around it, returns
+/// the larger if `noise` is below the relative distance from the smaller.
 #[inline(always)]
 pub fn code(signed: bool, share: f32, noise: f32) -> i32 {
     let size = share.abs();
@@ -82,18 +82,18 @@ pub fn code(signed: bool, share: f32, noise: f32) -> i32 {
     if share < 0.0 { -code } else { code }
 }
 
-/// The scale of a block whose largest magnitude is this; 0 unless it is a normal number.
+/// Returns the scale of a block with this largest magnitude; 0 unless it is a normal number.
 #[inline(always)]
 pub fn scale(largest: f32) -> f32 {
     if largest.is_normal() { largest } else { 0.0 }
 }
 
-/// Packs a row; `noise(column)` decides how it is rounded.
+/// Encodes a row, rounded with `noise(column)`.
 #[inline(always)]
 pub fn encode<T: Real>(storage: Storage, row: &[T], words: &mut [u32], noise: impl Fn(usize) -> f32) {
     let signed = storage == Storage::SignedLog;
     for (n, (block, words)) in row.chunks(LOG_BLOCK).zip(words.chunks_mut(1 + LOG_BLOCK / 4)).enumerate() {
-        // Magnitudes compare as their bits do, and the largest of integers vectorises.
+        // Magnitudes are ordered like their bits, and the maximum of integers vectorises.
         let largest = block.iter().fold(0, |largest, x| (x.to_f64() as f32).abs().to_bits().max(largest));
         let scale = scale(f32::from_bits(largest));
         words[0] = scale.to_bits();
@@ -107,7 +107,7 @@ pub fn encode<T: Real>(storage: Storage, row: &[T], words: &mut [u32], noise: im
     }
 }
 
-/// The floats of a row.
+/// Decodes a row.
 #[inline(always)]
 pub fn decode<T: Real>(storage: Storage, words: &[u32], out: &mut [T]) {
     let table = if storage == Storage::SignedLog { &SIGNED } else { &UNSIGNED };
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_stands_for_itself_whatever_the_noise() {
+    fn exact_values_are_not_changed_by_noise() {
         for signed in [true, false] {
             for code_of_it in 1..=max_code(signed) as i32 {
                 let table = if signed { &SIGNED } else { &UNSIGNED };
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_over_the_noise_is_the_value_and_no_code_is_far() {
+    fn rounding_is_unbiased_and_within_a_step() {
         for signed in [true, false] {
             let table = if signed { &SIGNED } else { &UNSIGNED };
             for i in 1..2000 {
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_the_smallest_code_is_kept_in_the_mean_or_above_zero() {
+    fn values_below_the_smallest_code_are_unbiased_or_stay_above_zero() {
         let tiny = SIGNED[1] / 4.0;
         let ones = (0..1000).filter(|n| code(true, tiny, (*n as f32 + 0.5) / 1000.0) == 1).count();
         assert_eq!(ones, 250);
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn dither_is_even_and_its_halves_are_independent() {
+    fn dither_is_uniform_and_its_halves_are_independent() {
         let n = 1 << 16;
         let (mut sums, mut product) = ([0f64; 2], 0f64);
         for i in 0..n {

@@ -1,6 +1,5 @@
-//! A machine: the CPU device, a GPU, or one that only counts, with the memory and the programs on it.
-//! Whatever waits for a device is async; on the CPU nothing does, but other tasks of the thread get their
-//! turn there.
+//! A machine: the CPU device, a GPU, or a memory counter, with its memory and programs. Functions that wait
+//! for a GPU are async; on the CPU they yield to other tasks of the thread.
 
 use super::count::{CountedProgram, Counter};
 use super::cpu::{CpuMachine, CpuProgram};
@@ -17,14 +16,14 @@ use crate::device::{Download, Gpu};
 use crate::platform::breathe;
 use std::sync::Arc;
 
-/// Something that runs tapes.
+/// A device that runs tapes.
 #[derive(Debug)]
 pub enum Machine {
     /// The CPU device.
     Cpu(CpuMachine<f32>),
     /// A GPU.
     Gpu(GpuMachine),
-    /// None: it only counts what it would take.
+    /// No device: a counter of the memory that a run needs.
     Counting(Counter),
 }
 
@@ -35,21 +34,21 @@ pub enum Program {
     Cpu(CpuProgram<f32>),
     /// For a GPU.
     Gpu(GpuProgram),
-    /// For none.
+    /// The counted memory of a tape.
     Counted(CountedProgram),
 }
 
-/// Values asked for, as they were at that moment; see [`Machine::read_later`].
+/// A pending read; see [`Machine::read_later`].
 #[derive(Debug)]
 pub enum Pending {
-    /// Already here.
+    /// The values.
     Ready(Vec<Vec<u32>>),
-    /// On their way from a GPU.
+    /// A download from a GPU in progress.
     Coming(Download),
 }
 
 impl Pending {
-    /// Waits for the values: one list of words for each home asked for.
+    /// Waits for the values: one list of words per home.
     pub async fn wait(self) -> Result<Vec<Vec<u32>>, MachineError> {
         match self {
             Pending::Ready(values) => {
@@ -62,17 +61,17 @@ impl Pending {
 }
 
 impl Machine {
-    /// The CPU device.
+    /// Creates a machine of the CPU device.
     pub fn cpu() -> Self {
         Machine::Cpu(CpuMachine::new())
     }
 
-    /// A GPU, and the sequences that it fuses.
+    /// Creates a machine of a GPU with these fusions.
     pub fn gpu(gpu: Arc<Gpu>, fusions: &'static [Fusion]) -> Self {
         Machine::Gpu(GpuMachine::new(gpu, fusions))
     }
 
-    /// The GPU it runs on, if it runs on one.
+    /// Returns the GPU, if it is one.
     pub fn device(&self) -> Option<&Arc<Gpu>> {
         match self {
             Machine::Gpu(gpu) => Some(gpu.gpu()),
@@ -80,12 +79,12 @@ impl Machine {
         }
     }
 
-    /// A machine that only counts, on which one tensor may have `most_words` words.
+    /// Creates a memory counter with tensors of at most `most_words` words.
     pub fn counting(most_words: usize, fusions: &'static [Fusion]) -> Self {
         Machine::Counting(Counter::new(most_words, fusions))
     }
 
-    /// Reserves `words` zeroed words that outlive every tape.
+    /// Allocates `words` zeroed words that outlive every tape.
     pub fn allocate(&mut self, class: Class, words: usize) -> Result<MemoryId, MachineError> {
         match self {
             Machine::Cpu(cpu) => Ok(cpu.allocate(class, words)),
@@ -94,14 +93,14 @@ impl Machine {
         }
     }
 
-    /// Sets which variants the programs take that are compiled from now on; the CPU has no choice.
+    /// Sets the variants of programs that are compiled from now on; the CPU has none.
     pub fn set_variants(&mut self, variants: Variants) {
         if let Machine::Gpu(gpu) = self {
             gpu.set_variants(variants);
         }
     }
 
-    /// Returns true if the last run is known to be computed: on a GPU only if it waited for each of its operations.
+    /// Returns true if the last run is complete: on a GPU, if it waited for each of its dispatches.
     pub fn has_waited(&self) -> bool {
         match self {
             Machine::Gpu(gpu) => gpu.has_waited(),
@@ -109,7 +108,7 @@ impl Machine {
         }
     }
 
-    /// A machine that counts what this one would reserve, and has reserved nothing.
+    /// Returns an empty counter of the memory that this machine would reserve.
     pub fn counter(&self) -> Counter {
         match self {
             Machine::Cpu(_) => Counter::new(usize::MAX, &[]),
@@ -118,7 +117,7 @@ impl Machine {
         }
     }
 
-    /// The most words one allocation, and so one tensor, may have.
+    /// Returns the most words of an allocation, and so of a tensor.
     pub fn most_words(&self) -> usize {
         match self {
             Machine::Cpu(_) => usize::MAX,
@@ -146,8 +145,8 @@ impl Machine {
         self.write(home, bytemuck::cast_slice(values))
     }
 
-    /// Asks for the words at some homes, as they are after everything run so far. Later runs may be
-    /// started before the answer is waited for.
+    /// Starts a read of the words at `homes`, after all runs so far. Later runs may be started before the
+    /// result is awaited.
     pub fn read_later(&mut self, homes: &[Home]) -> Result<Pending, MachineError> {
         match self {
             Machine::Cpu(cpu) => Ok(Pending::Ready(
@@ -164,17 +163,17 @@ impl Machine {
         }
     }
 
-    /// The words at `home`.
+    /// Reads the words at `home`.
     pub async fn read(&mut self, home: &Home) -> Result<Vec<u32>, MachineError> {
         Ok(self.read_later(&[*home])?.wait().await?.remove(0))
     }
 
-    /// The floats at `home`.
+    /// Reads the floats at `home`.
     pub async fn read_f32(&mut self, home: &Home) -> Result<Vec<f32>, MachineError> {
         Ok(bytemuck::cast_vec(self.read(home).await?))
     }
 
-    /// Plans a tape, and makes everything that running it needs.
+    /// Plans and compiles a tape.
     pub fn compile(&mut self, tape: Tape) -> Result<Program, MachineError> {
         match self {
             Machine::Cpu(cpu) => Ok(Program::Cpu(cpu.compile(Arc::new(tape))?)),
@@ -183,7 +182,7 @@ impl Machine {
         }
     }
 
-    /// As [`Machine::compile`], with guards around what kernels write on a GPU.
+    /// Like [`Machine::compile`], with guards around the tensors on a GPU.
     pub(crate) fn compile_guarded(&mut self, tape: Tape) -> Result<Program, MachineError> {
         match self {
             Machine::Cpu(_) | Machine::Counting(_) => self.compile(tape),
@@ -191,7 +190,7 @@ impl Machine {
         }
     }
 
-    /// After a run of a guarded program: the tensors whose surroundings a kernel wrote to.
+    /// Returns the tensors of a guarded program that has run whose guards a kernel overwrote.
     pub(crate) async fn broken_guards(&self, program: &Program) -> Result<Vec<Spec>, MachineError> {
         match (self, program) {
             (Machine::Gpu(gpu), Program::Gpu(program)) => gpu.broken_guards(program).await,
@@ -199,7 +198,7 @@ impl Machine {
         }
     }
 
-    /// Runs a program. On a GPU this returns before it is done.
+    /// Runs a program. On a GPU this returns before the run is complete.
     pub fn run(&mut self, program: &mut Program) -> Result<(), MachineError> {
         match (self, program) {
             (Machine::Cpu(cpu), Program::Cpu(program)) => cpu.run(program),
@@ -210,7 +209,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Runs a program and times each of its dispatches; none, on the CPU.
+    /// Runs a program and times each of its dispatches; returns an empty list on the CPU.
     pub async fn profile(&mut self, program: &Program) -> Result<Vec<Timed>, MachineError> {
         match (self, program) {
             (Machine::Gpu(gpu), Program::Gpu(program)) => gpu.profile(program).await,
@@ -218,7 +217,7 @@ impl Machine {
         }
     }
 
-    /// Waits until everything run so far is done.
+    /// Waits until all runs so far are complete.
     pub async fn drain(&mut self) -> Result<(), MachineError> {
         match self {
             Machine::Cpu(_) | Machine::Counting(_) => {
@@ -229,7 +228,7 @@ impl Machine {
         }
     }
 
-    /// The words of a kept tensor of a program that has run.
+    /// Reads a kept tensor of a program that has run.
     pub async fn read_tensor(&mut self, program: &Program, tensor: TensorId) -> Result<Vec<u32>, MachineError> {
         match (self, program) {
             (Machine::Cpu(cpu), Program::Cpu(program)) => {
@@ -244,7 +243,7 @@ impl Machine {
         }
     }
 
-    /// Bytes reserved by [`Machine::allocate`].
+    /// Bytes allocated by [`Machine::allocate`].
     pub fn memory_bytes(&self) -> u64 {
         match self {
             Machine::Cpu(cpu) => 4 * cpu.memory_words(),
@@ -262,7 +261,7 @@ impl Machine {
         }
     }
 
-    /// Bytes in the slots of all programs compiled here, which share them.
+    /// Bytes of the slots of all programs.
     pub fn slot_bytes(&self) -> u64 {
         match self {
             Machine::Cpu(cpu) => 4 * cpu.slot_words(),
@@ -271,14 +270,14 @@ impl Machine {
         }
     }
 
-    /// Bytes of everything on it: memory and slots.
+    /// Bytes of memory and slots.
     pub fn bytes(&self) -> u64 {
         self.memory_bytes() + self.slot_bytes()
     }
 }
 
 impl Program {
-    /// Bytes in the slots of its activations, most of them shared with other programs.
+    /// Bytes of its slots, most of them shared with other programs.
     pub fn slot_bytes(&self) -> u64 {
         match self {
             Program::Cpu(program) => 4 * program.slot_words(),
@@ -287,7 +286,7 @@ impl Program {
         }
     }
 
-    /// Dispatches in a run; operations, on the CPU.
+    /// Dispatches in a run, or operations on the CPU.
     pub fn dispatches(&self) -> usize {
         match self {
             Program::Cpu(program) => program.operations(),
@@ -296,7 +295,7 @@ impl Program {
         }
     }
 
-    /// Submits in the last run; none, on the CPU.
+    /// Submits in a run; 0 on the CPU.
     pub fn submits(&self) -> usize {
         match self {
             Program::Cpu(_) | Program::Counted(_) => 0,

@@ -1,9 +1,9 @@
-//! The tensor graph: a tape of operations, its backward pass, a planner, and one executor per
-//! kind of device. It names no operation.
+//! The tensor graph: a tape of operations, its backward pass, a memory planner, and an executor for
+//! each kind of device. It knows no concrete operation.
 //!
-//! Modules stand in the order of use: each uses only those of the groups above its own.
+//! Modules are listed in the order of their dependencies: each uses only the groups above its own.
 
-// Tensors: their names, shapes and numbers, and how the twins see their contents.
+// Tensors: identifiers, shapes, number types, and views of their contents on the CPU.
 mod ids;
 mod params;
 mod real;
@@ -16,7 +16,7 @@ mod blocks;
 
 mod view;
 
-// Operations: the trait, and what follows from one alone.
+// Operations: the trait, test cases, variants and dispatches.
 mod op;
 
 mod case;
@@ -32,7 +32,7 @@ mod fuse;
 mod plan;
 mod recompute;
 
-// Machines that run it.
+// Executors.
 mod count;
 mod cpu;
 mod error;

@@ -1,5 +1,5 @@
-//! What an operation is: its output shapes, its kernels, its CPU twin and its gradient. No method
-//! has a default, so a forgotten gradient does not compile.
+//! The operation trait: output shapes, kernels, CPU implementation (twin) and gradient. No method
+//! has a default, so that a forgotten gradient does not compile.
 
 use super::ids::TensorId;
 use super::params::Params;
@@ -11,13 +11,13 @@ use std::any::Any;
 use std::fmt::Debug;
 use std::sync::Arc;
 
-/// Operands that an operation cannot take, in words for a person.
+/// An error of operands that do not fit an operation.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{op}: {problem}")]
 pub struct ShapeError {
     /// The operation's name.
     pub op: &'static str,
-    /// What does not fit.
+    /// The mismatch, with the shapes.
     pub problem: String,
 }
 
@@ -30,7 +30,7 @@ pub struct Specs<'a> {
     pub updates: &'a [Spec],
 }
 
-/// An operand of a kernel, by its place in the node.
+/// An operand of a kernel, by its index in the node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operand {
     /// The n-th input, bound read-only.
@@ -46,7 +46,7 @@ pub enum Operand {
 pub struct Launch {
     /// `file/entry` or `file/entry.variant`, as build.rs names it.
     pub kernel: &'static str,
-    /// What is bound, from binding 1 on; binding 0 holds `params`.
+    /// The bound operands, from binding 1 on; binding 0 holds `params`.
     pub operands: Vec<Operand>,
     /// The fields of the kernel's uniform block.
     pub params: Params,
@@ -54,13 +54,13 @@ pub struct Launch {
     pub groups: [u32; 3],
 }
 
-/// One way of computing an operation on a GPU. What it needs of the adapter is what its kernels
-/// need; see [`crate::device::Kernel::features`].
+/// One implementation of an operation on a GPU. It requires the features that its kernels require; see
+/// [`crate::device::Kernel::features`].
 #[derive(Clone, Debug)]
 pub struct Variant {
-    /// What it is called in reports, in tuning files and in runs.
+    /// Its name in reports, tuning files and runs.
     pub name: &'static str,
-    /// How it holds what it multiplies.
+    /// The storage of the factors of its products.
     pub storage: Storage,
     /// The dispatches, in order.
     pub launches: Vec<Launch>,
@@ -70,23 +70,23 @@ impl Variant {
     /// The name of the variant that every adapter can run.
     pub const PORTABLE: &'static str = "portable";
 
-    /// The one way of an operation that has no other: core WGSL in f32.
+    /// A single portable variant: core WGSL in f32.
     pub fn portable(launches: Vec<Launch>) -> Vec<Variant> {
         vec![Variant { name: Self::PORTABLE, storage: Storage::F32, launches }]
     }
 }
 
-/// The outcome of an operation's gradient.
+/// The result of [`Op::backward`].
 #[derive(Debug)]
 pub enum Rule {
-    /// Appended.
+    /// The gradient was appended to the tape.
     Done,
-    /// There is none, and why.
+    /// The operation has no gradient, with the reason.
     None(&'static str),
 }
 
-/// A node of a tape while its gradient is taken: its operands, and the tape that the gradient is
-/// appended to. Operations see no more of a tape than this.
+/// A node being differentiated: its operands, and the tape to which the gradient is appended.
+/// Operations have no other access to a tape.
 pub trait Backward {
     /// The n-th input of the node.
     fn input(&self, n: usize) -> TensorId;
@@ -97,27 +97,27 @@ pub trait Backward {
     /// The n-th output of the node.
     fn output(&self, n: usize) -> TensorId;
 
-    /// The gradient that reached the n-th output.
+    /// The gradient of the loss with respect to the n-th output, if there is one.
     fn upstream(&self, n: usize) -> Option<TensorId>;
 
     /// Returns true if the n-th input is an activation or parameter that needs its gradient.
     fn needs_gradient(&self, n: usize) -> bool;
 
-    /// The tensor into which the gradient of the n-th input, a parameter, is added up.
+    /// The accumulator of the gradient of the n-th input, if that is a parameter.
     fn accumulator(&self, n: usize) -> Option<TensorId>;
 
     /// Shape and storage of a tensor.
     fn spec(&self, tensor: TensorId) -> Spec;
 
-    /// Appends an operation; gives its outputs.
+    /// Appends an operation and returns its outputs.
     fn push_dyn(&mut self, op: DynOp, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId>;
 
-    /// Gives `gradient` to the n-th input; a second one for the same tensor is added to the first.
+    /// Sets `gradient` as that of the n-th input, or adds it to a gradient that the tensor already has.
     fn add_gradient(&mut self, n: usize, gradient: Option<TensorId>);
 }
 
 impl dyn Backward + '_ {
-    /// Appends an operation; gives its outputs.
+    /// Appends an operation and returns its outputs.
     pub fn push<O: Op>(&mut self, op: O, inputs: &[TensorId], updates: &[TensorId]) -> Vec<TensorId> {
         self.push_dyn(Arc::new(op), inputs, updates)
     }
@@ -125,28 +125,28 @@ impl dyn Backward + '_ {
 
 /// An operation: a struct of its attributes.
 pub trait Op: Debug + Clone + Send + Sync + 'static {
-    /// The file stem of the operation, and what it is called in reports.
+    /// The file stem of the operation, and its name in reports.
     const NAME: &'static str;
 
-    /// Type and attributes, under which choices of variants are filed (see
-    /// [`Variants::key`](super::Variants::key)). Runs find their choices by this text: it stays as it
-    /// is when a type or a field is renamed.
+    /// Returns type and attributes, as part of the keys of tuned variants (see
+    /// [`Variants::key`](super::Variants::key)). Runs and tuning files contain this text: it must not change
+    /// when a type or a field is renamed.
     fn key(&self) -> String;
 
-    /// Checks the operands and gives the outputs.
+    /// Checks the operands and returns the shapes of the outputs.
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError>;
 
-    /// The ways of computing it on a GPU. The first is portable; the others are alternatives for
-    /// adapters that have what they need, among which tuning chooses.
+    /// Returns its implementations on a GPU. The first is portable; the others are for adapters with the
+    /// features that they require, and tuning chooses among them.
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant>;
 
-    /// The CPU twin.
+    /// Computes the operation on the CPU: the twin of its kernels.
     fn cpu<T: Real>(&self, io: &mut CpuIo<'_, T>);
 
-    /// Appends the gradient to the tape, or says why there is none.
+    /// Appends the gradient to the tape, or returns the reason why there is none.
     fn backward(&self, tape: &mut dyn Backward) -> Rule;
 
-    /// A `ShapeError` of this operation.
+    /// Returns a [`ShapeError`] of this operation.
     fn shape_error(problem: impl Into<String>) -> ShapeError
     where
         Self: Sized,
@@ -155,16 +155,16 @@ pub trait Op: Debug + Clone + Send + Sync + 'static {
     }
 }
 
-/// Any operation, as the tape holds it.
+/// An operation of any type, as it is stored on a tape.
 pub type DynOp = Arc<dyn AnyOp>;
 
-/// The object-safe face of [`Op`]; implemented for all of them.
+/// The object-safe form of [`Op`], implemented for every operation.
 pub trait AnyOp: Debug + Send + Sync {
     /// See [`Op::NAME`].
     fn name(&self) -> &'static str;
     /// See [`Op::key`].
     fn key(&self) -> String;
-    /// The operation's own type.
+    /// Returns the operation for a downcast to its type.
     fn as_any(&self) -> &dyn Any;
     /// See [`Op::outputs`].
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError>;
@@ -172,11 +172,11 @@ pub trait AnyOp: Debug + Send + Sync {
     fn variants(&self, specs: Specs<'_>) -> Vec<Variant>;
     /// See [`Op::backward`].
     fn backward(&self, tape: &mut dyn Backward) -> Rule;
-    /// The twin in f32: the CPU device.
+    /// Runs the twin in f32, for the CPU device.
     fn cpu_f32(&self, io: &mut CpuIo<'_, f32>);
-    /// The twin in f64: finite differences.
+    /// Runs the twin in f64, for finite differences.
     fn cpu_f64(&self, io: &mut CpuIo<'_, f64>);
-    /// The twin with error bounds: the oracle.
+    /// Runs the twin in f64 with error bounds, as the reference.
     fn cpu_traced(&self, io: &mut CpuIo<'_, Traced>);
 }
 
@@ -210,7 +210,7 @@ impl<O: Op> AnyOp for O {
     }
 }
 
-/// A number type the executor can run any operation in.
+/// A number type in which the CPU executor can run every operation.
 pub trait Runs: Real {
     /// Runs the operation's twin in this type.
     fn run(op: &dyn AnyOp, io: &mut CpuIo<'_, Self>);
@@ -234,8 +234,8 @@ impl Runs for Traced {
     }
 }
 
-/// Workgroups for `n` groups, folded into two dimensions of at most 65,535; a kernel finds its
-/// group as `wid.x + wid.y * num_workgroups.x` and returns past the end.
+/// Returns the dispatch size for `n` workgroups, folded into two dimensions of at most 65,535. Kernels compute
+/// their index as `wid.x + wid.y * num_workgroups.x` and return past the end.
 pub fn grid(n: usize) -> [u32; 3] {
     const MOST: usize = 65_535;
     if n <= MOST {

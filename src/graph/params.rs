@@ -1,11 +1,11 @@
-//! The uniform block of a kernel: its fields by name, laid out as the shader declares them.
+//! The uniform buffer of a kernel: fields by name, laid out as the shader declares them.
 
 use crate::device::Kernel;
 
 /// A field's value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Word {
-    /// A whole number, or a choice: `u32`.
+    /// An integer or a flag: `u32`.
     Whole(u32),
     /// A float: `f32`.
     Float(f32),
@@ -36,11 +36,11 @@ impl From<f64> for Word {
     }
 }
 
-/// Values of fields, in any order. A kernel that is dispatched in bands is told of each by the executor, in
-/// [`FIRST_BAND`], which a launch leaves out.
+/// Values of fields, in any order. Launches leave out [`FIRST_BAND`]: the executor sets it for kernels that it
+/// dispatches in bands.
 pub type Params = Vec<(&'static str, Word)>;
 
-/// The field that says how many workgroups along y were dispatched before.
+/// The field with the number of workgroups along y in earlier bands.
 pub const FIRST_BAND: &str = "first_band";
 
 /// The parameters of a launch: `params! { rows: x.rows, epsilon: self.epsilon }`.
@@ -51,7 +51,7 @@ macro_rules! params {
     };
 }
 
-/// The words of a kernel's block; or the field that is missing, unknown, given twice, or of another type.
+/// Encodes a kernel's uniform buffer; the error names a field that is missing, unknown, set twice, or of another type.
 pub(crate) fn encode_params(kernel: &Kernel, params: &Params) -> Result<Vec<u32>, String> {
     let mut words: Vec<Option<u32>> = kernel.params.iter().map(|field| (field.name == FIRST_BAND).then_some(0)).collect();
     for (name, value) in params {
@@ -60,14 +60,14 @@ pub(crate) fn encode_params(kernel: &Kernel, params: &Params) -> Result<Vec<u32>
         let word = match (value, kernel.params[place].float) {
             (Word::Whole(value), false) => *value,
             (Word::Float(value), true) => value.to_bits(),
-            (Word::Whole(_), true) => return Err(format!("{name} is an f32 in the shader, and is given a whole number")),
-            (Word::Float(_), false) => return Err(format!("{name} is a u32 in the shader, and is given a float")),
+            (Word::Whole(_), true) => return Err(format!("{name} is an f32 in the shader, and the launch sets an integer")),
+            (Word::Float(_), false) => return Err(format!("{name} is a u32 in the shader, and the launch sets a float")),
         };
         if words[place].replace(word).is_some_and(|_| *name != FIRST_BAND) {
-            return Err(format!("{name} is given twice"));
+            return Err(format!("{name} is set twice"));
         }
     }
-    let missing = |(field, word): (&crate::device::Field, Option<u32>)| word.ok_or_else(|| format!("the launch gives no {}", field.name));
+    let missing = |(field, word): (&crate::device::Field, Option<u32>)| word.ok_or_else(|| format!("the launch does not set {}", field.name));
     kernel.params.iter().zip(words).map(missing).collect()
 }
 
@@ -77,16 +77,16 @@ mod tests {
     use crate::device::kernel;
 
     #[test]
-    fn fields_are_placed_by_name_and_what_does_not_fit_is_named() {
+    fn fields_are_encoded_by_name_and_errors_name_the_field() {
         let norm = kernel("rms_norm/forward").unwrap();
         let right = params! { epsilon: 0.5, width: 7_u32, add: false, rows: 3_usize };
         assert_eq!(encode_params(norm, &right).unwrap(), [3, 7, 0.5_f32.to_bits(), 0]);
         let refused = |params: Params| encode_params(norm, &params).unwrap_err();
-        assert_eq!(refused(params! { rows: 3_u32, width: 7_u32, epsilon: 0.5 }), "the launch gives no add");
+        assert_eq!(refused(params! { rows: 3_u32, width: 7_u32, epsilon: 0.5 }), "the launch does not set add");
         assert!(refused(params! { row: 3_u32 }).contains("no field row"));
         assert!(refused(params! { epsilon: 1_u32 }).contains("epsilon is an f32"));
         assert!(refused(params! { rows: 1.0 }).contains("rows is a u32"));
-        assert!(refused(params! { rows: 1_u32, rows: 1_u32 }).contains("rows is given twice"));
+        assert!(refused(params! { rows: 1_u32, rows: 1_u32 }).contains("rows is set twice"));
         let product = kernel("matmul/tiled").unwrap();
         let mut whole = params! { m: 1_u32, n: 2_u32, k: 3_u32, a_row: 4_u32, a_col: 5_u32, b_row: 6_u32, b_col: 7_u32, accumulate: true };
         assert_eq!(encode_params(product, &whole).unwrap(), [1, 2, 3, 4, 5, 6, 7, 1, 0]);

@@ -1,22 +1,22 @@
-//! Assigns slots to a tape's pooled buffers by lifetime. Pure: no device is touched.
+//! The memory planner: assigns slots to a tape's pooled buffers by lifetime. Pure.
 
 use super::ids::{BufferId, TensorId};
 use super::shape::Class;
 use super::tape::{BufferInfo, BufferOwner, Tape};
 use std::collections::BTreeMap;
 
-/// A buffer that several tensors use one after the other.
+/// Memory that several buffers of a tape use one after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slot {
     /// Size in words.
     pub words: usize,
-    /// What it holds.
+    /// The type of its elements.
     pub class: Class,
-    /// Whether it holds what is read after the tape has run: then no other tape may use it.
+    /// True if it is read after the tape has run, so that no other tape may use it.
     pub kept: bool,
 }
 
-/// Slots, and which of them each pooled buffer of the tape has.
+/// The slots of a tape and their assignment to pooled buffers.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// All slots.
@@ -25,17 +25,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Plans a tape. A buffer holds its slot from the first operation that names it to the last,
-    /// so an output never shares one with an input of the same operation (WebGPU forbids one buffer
-    /// bound both for reading and for writing).
+    /// Plans a tape. A buffer occupies its slot from the first operation that uses it to the last, so an
+    /// output never shares a slot with an input of the same operation (WebGPU forbids binding one buffer
+    /// both read-only and read-write).
     ///
-    /// The largest buffers choose first, each the smallest slot that is free all its life ("greedy
-    /// by size", Pisarchyk & Lee, arXiv 2001.03288); of equal ones that which was used last.
+    /// Greedy by size (Pisarchyk & Lee, arXiv 2001.03288): the largest buffers first, each in the smallest
+    /// slot that is free for its lifetime; of equal slots the most recently used.
     pub fn new(tape: &Tape) -> Plan {
         let lives = lifetimes(tape);
         let classes = classes(tape);
         let mut plan = Plan { slots: Vec::new(), slot_of: vec![None; tape.buffers.len()] };
-        // Of each slot, the last operation of every use by its first: uses never overlap.
+        // For each slot, the first and last operation of every use; uses never overlap.
         let mut uses: Vec<BTreeMap<usize, usize>> = Vec::new();
         let mut order: Vec<(usize, (usize, usize))> = lives.iter().enumerate().filter_map(|(buffer, life)| Some((buffer, (*life)?))).collect();
         order.sort_by_key(|&(buffer, (first, _))| (std::cmp::Reverse(tape.buffers[buffer].words), first));
@@ -55,18 +55,18 @@ impl Plan {
         plan
     }
 
-    /// Words in all slots together.
+    /// Words of all slots.
     pub fn words(&self) -> u64 {
         self.slots.iter().map(|slot| slot.words as u64).sum()
     }
 
-    /// Words in the slots that no other tape may use.
+    /// Words of the kept slots.
     pub fn kept_words(&self) -> u64 {
         self.slots.iter().filter(|slot| slot.kept).map(|slot| slot.words as u64).sum()
     }
 }
 
-/// How many operations before `life` a slot was last used; none if it is used meanwhile.
+/// Returns the number of operations between the last use of a slot and `life`; none if it is in use.
 fn idle_since(uses: &BTreeMap<usize, usize>, (first, last): (usize, usize)) -> Option<usize> {
     let before = uses.range(..=last).next_back().map(|(_, &end)| end);
     match before {
@@ -75,17 +75,17 @@ fn idle_since(uses: &BTreeMap<usize, usize>, (first, last): (usize, usize)) -> O
     }
 }
 
-/// The slots of a machine. Its programs share them, because no two run at the same time; only what
-/// a program keeps is its own.
+/// The slots of a machine, shared by its programs, since no two run at the same time. Kept slots are not
+/// shared.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     slots: Vec<Slot>,
 }
 
 impl Pool {
-    /// Gives each slot of a plan a place here; none to those that keep something. The largest
-    /// choose first, each the smallest free place that is large enough; slots that find none are
-    /// added. Places never grow: programs that are compiled already hold them.
+    /// Assigns a slot of the pool to each slot of a plan, except kept ones. The largest come first, each
+    /// in the smallest free slot that is large enough, otherwise in a new one. Slots of the pool never grow:
+    /// compiled programs have bound them.
     pub fn place(&mut self, plan: &Plan) -> Vec<Option<usize>> {
         let mut places = vec![None; plan.slots.len()];
         let mut taken = vec![false; self.slots.len()];
@@ -105,23 +105,23 @@ impl Pool {
         places
     }
 
-    /// All slots; those added by a [`Pool::place`] come after those that were there.
+    /// All slots; [`Pool::place`] appends new ones.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
 
-    /// Forgets the slots from `len` on.
+    /// Removes the slots from `len` on.
     pub fn truncate(&mut self, len: usize) {
         self.slots.truncate(len);
     }
 
-    /// Words in all slots together.
+    /// Words of all slots.
     pub fn words(&self) -> u64 {
         self.slots.iter().map(|slot| slot.words as u64).sum()
     }
 }
 
-/// First and last operation that names each pooled buffer.
+/// Returns the first and the last operation that uses each pooled buffer.
 fn lifetimes(tape: &Tape) -> Vec<Option<(usize, usize)>> {
     let mut lives: Vec<Option<(usize, usize)>> = vec![None; tape.buffers.len()];
     for (index, node) in tape.nodes.iter().enumerate() {
@@ -143,16 +143,16 @@ fn classes(tape: &Tape) -> Vec<Class> {
     classes
 }
 
-/// A pair of operands that must not overlap does.
+/// An error of an operation that writes a tensor which overlaps another of its operands.
 #[derive(Debug, thiserror::Error)]
-#[error("operation {index} ({op}) writes a tensor that overlaps another of its operands")]
+#[error("cannot run operation {index} ({op}): it writes a tensor that overlaps another of its operands")]
 pub struct Overlap {
     index: usize,
     op: &'static str,
 }
 
-/// Checks that no operation writes a range that overlaps another of its operands: the executors
-/// rely on it (the CPU's for soundness, WebGPU by its rules).
+/// Checks that no operation writes a range that overlaps another of its operands. The CPU executor relies on
+/// it for soundness, and WebGPU requires it.
 pub(crate) fn check_overlaps(tape: &Tape) -> Result<(), Overlap> {
     for (index, node) in tape.nodes.iter().enumerate() {
         let range = |id: &TensorId| {

@@ -1,24 +1,24 @@
-//! Times each dispatch of a program.
+//! Timing of each dispatch of a program.
 
 use super::error::MachineError;
 use super::execute::{GpuMachine, GpuProgram};
 use super::work::Work;
 use crate::platform::Clock;
 
-/// A dispatch, timed.
+/// The measured time of a dispatch.
 #[derive(Clone, Copy, Debug)]
 pub struct Timed {
     /// The kernel's name.
     pub kernel: &'static str,
-    /// What it took.
+    /// Its duration.
     pub seconds: f64,
-    /// What it did.
+    /// Its work.
     pub work: Work,
 }
 
 impl GpuMachine {
-    /// Runs a program and times each dispatch: by the GPU's clock where it has one, else by waiting
-    /// for each, which counts what a submit costs with it.
+    /// Runs a program and times each dispatch: by timestamp queries where the GPU has them, otherwise by
+    /// waiting for each, which includes the overhead of a submit.
     pub async fn profile(&self, program: &GpuProgram) -> Result<Vec<Timed>, MachineError> {
         let gpu = self.gpu();
         let dispatches = program.recorded();

@@ -1,11 +1,11 @@
-//! The number types a CPU twin runs in: f32 is the CPU device, f64 is for differences; the
-//! oracle, `Traced`, is in a file of its own.
+//! The number types of the CPU implementations (twins): f32 for the CPU device, f64 for finite
+//! differences. The reference, `Traced`, is in a file of its own.
 
 use crate::platform::{parallel, vector};
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-/// A real number type that every operation's twin is written in.
+/// A real number type; every operation's twin is generic over it.
 pub trait Real:
     Copy
     + Debug
@@ -24,11 +24,11 @@ pub trait Real:
 {
     /// Zero.
     const ZERO: Self;
-    /// From a 32-bit float, exactly.
+    /// Converts a 32-bit float, exactly.
     fn from_f32(value: f32) -> Self;
-    /// From a 64-bit float, rounded to this type.
+    /// Converts a 64-bit float, rounded to this type.
     fn from_f64(value: f64) -> Self;
-    /// To a 64-bit float.
+    /// Converts to a 64-bit float.
     fn to_f64(self) -> f64;
     /// e to this power.
     fn exp(self) -> Self;
@@ -40,11 +40,11 @@ pub trait Real:
     fn max(self, other: Self) -> Self {
         if other > self { other } else { self }
     }
-    /// `self` or `-self` by a sign bit (`true` for plus).
+    /// Returns `self` if `plus`, otherwise `-self`.
     fn signed(self, plus: bool) -> Self {
         if plus { self } else { -self }
     }
-    /// Neither infinite nor NaN.
+    /// Returns true if it is neither infinite nor NaN.
     fn is_finite(self) -> bool {
         self.to_f64().is_finite()
     }
@@ -63,26 +63,26 @@ pub trait Real:
             *word = half(&pair[0]) | pair.get(1).map_or(0, half) << 16;
         }
     }
-    /// With instructions of this CPU, where it has them for this type: each row of `words` as signs,
-    /// summed over `x`; see [`vector::signed_sums`]. Else false, and nothing is done.
+    /// Sums ±`x` with the signs of each row of `words`, with vector instructions; see
+    /// [`vector::signed_sums`]. Returns false, and does nothing, if this CPU has none for this type.
     fn signed_sums(_words: &[u32], _x: &[Self], _out: &mut [Self]) -> bool {
         false
     }
-    /// Whether those sums are faster than a dense product however many vectors there are.
+    /// Returns true if those sums are faster than a dense product for any number of vectors.
     fn prefers_signed_sums() -> bool {
         false
     }
-    /// The same for rows of packed halves; see [`vector::dots_of_halves`].
+    /// Like `signed_sums`, for dot products with rows of packed halves; see [`vector::dots_of_halves`].
     fn dots_of_halves(_words: &[u32], _x: &[Self], _out: &mut [Self]) -> bool {
         false
     }
-    /// Lends a buffer of `len` values of any content; it is kept for the next call on this thread.
+    /// Calls `f` with a buffer of `len` values of any content, which is reused by later calls on this thread.
     fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R;
     /// `out (m, n) = a (m, k) · b (k, n)`, added to `out` if `accumulate`; see [`matmul`].
     fn gemm(out: OutMat<'_, Self>, a: Mat<'_, Self>, b: Mat<'_, Self>, accumulate: bool, threads: Threads);
 }
 
-/// Whether a product may use the whole thread pool. The sums' order is the same either way.
+/// The threads of a product. The order of summation does not depend on them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Threads {
     /// On the calling thread: for callers that are parallel themselves.
@@ -108,7 +108,7 @@ impl<'a, T> Mat<'a, T> {
         Self { data, rows, cols, row_stride, col_stride: 1 }
     }
 
-    /// The transpose, without moving anything.
+    /// Returns the transpose, without copying.
     pub fn t(self) -> Self {
         Self { data: self.data, rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride }
     }
@@ -134,13 +134,13 @@ pub(super) fn check_shapes<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T
     assert!(out.rows == a.rows && out.cols == b.cols && a.cols == b.rows, "product of matrices that do not fit");
 }
 
-/// Whether [`row_product`] makes this product. The library makes a single row of fused multiply-adds,
-/// which WebAssembly lacks and imitates at great cost.
+/// Returns true if [`row_product`] computes this product. For a single row the library uses fused
+/// multiply-adds, which WebAssembly emulates at great cost.
 fn is_row<T>(out: &OutMat<'_, T>, a: &Mat<'_, T>, b: &Mat<'_, T>, accumulate: bool) -> bool {
     out.rows == 1 && !accumulate && a.col_stride == 1 && (b.row_stride == 1 || b.col_stride == 1)
 }
 
-/// `out = a · b`, where `a` is a row.
+/// Computes `out = a · b`, where `a` is a row.
 #[inline(always)]
 fn row_product<T: Real>(out: &mut [T], a: &[T], b: Mat<'_, T>) {
     if b.row_stride == 1 {
@@ -160,10 +160,10 @@ fn row_product<T: Real>(out: &mut [T], a: &[T], b: Mat<'_, T>) {
     }
 }
 
-/// The products of the crates `gemm-f32` and `gemm-f64`: rows, columns and depth; then the output and
-/// both operands as a pointer, the stride of columns and that of rows, where the output also has
-/// whether it is read; the factor of the output read, that of the product, three conjugations that
-/// real numbers ignore, and the threads.
+/// The signature of the products of the crates `gemm-f32` and `gemm-f64`: rows, columns and depth; the
+/// output and both operands as a pointer, column stride and row stride, the output also with a flag
+/// whether it is read; the factors of the output and of the product; three conjugations, which real
+/// numbers ignore; and the threads.
 #[rustfmt::skip]
 type LibraryProduct<T> = unsafe fn(
     usize, usize, usize,
@@ -173,7 +173,7 @@ type LibraryProduct<T> = unsafe fn(
     T, T, bool, bool, bool, gemm_common::Parallelism,
 );
 
-/// Dense product through `product`, a function of the crates `gemm-f32` and `gemm-f64`.
+/// Computes a dense product with `product`, a function of the crates `gemm-f32` and `gemm-f64`.
 fn library_gemm<T: Real>(product: LibraryProduct<T>, out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
     check_shapes(&out, &a, &b);
     if is_row(&out, &a, &b, accumulate) {
@@ -187,7 +187,7 @@ fn library_gemm<T: Real>(product: LibraryProduct<T>, out: OutMat<'_, T>, a: Mat<
         Threads::Pool if parallel::threads() == 1 => gemm_common::Parallelism::None,
         Threads::Pool => gemm_common::Parallelism::Rayon(0),
     };
-    // The library is made for outputs whose columns are contiguous: rows are the transpose's columns.
+    // The library is fast for contiguous columns of the output, so row-major outputs are transposed.
     let row_stride = out.row_stride as isize;
     let (a, b, (column, row)) = if row_stride > 1 { (b.t(), a.t(), (row_stride, 1)) } else { (a, b, (1, row_stride)) };
     let (one, zero) = (T::from_f32(1.0), T::ZERO);
@@ -218,7 +218,7 @@ fn library_gemm<T: Real>(product: LibraryProduct<T>, out: OutMat<'_, T>, a: Mat<
     }
 }
 
-/// [`Real::with_scratch`]: one stack of buffers per thread and type, since calls nest.
+/// Implements [`Real::with_scratch`]: one stack of buffers per thread and type, since calls nest.
 macro_rules! scratch {
     ($type:ty) => {
         fn with_scratch<R>(len: usize, f: impl FnOnce(&mut [Self]) -> R) -> R {
@@ -260,11 +260,11 @@ impl Real for f32 {
         f64::from(self)
     }
 
-    /// Within 2 ulp, by reduction to [−ln2/2, ln2/2] and a degree-6 polynomial: it vectorises, and
-    /// gives the same bits on every platform, which a C library's does not.
+    /// Within 2 ulp, by reduction to [−ln2/2, ln2/2] and a degree-6 polynomial: it vectorises, and has
+    /// the same bits on every platform, unlike that of a C library.
     #[inline(always)]
     fn exp(self) -> Self {
-        // ln of the smallest normal number: below it the power is 0, as on a GPU that flushes.
+        // ln of the smallest normal number: below it the power is 0, as on a GPU that flushes subnormals.
         const LOWEST: f32 = -87.336_55;
         const LN2_HIGH: f32 = 0.693_359_4;
         const LN2_LOW: f32 = -2.121_944_4e-4;
@@ -335,12 +335,12 @@ impl Real for f64 {
     }
 }
 
-/// `out (m, n) = a (m, k) · b (k, n)`, added to `out` if `accumulate`.
+/// Computes `out (m, n) = a (m, k) · b (k, n)`, added to `out` if `accumulate`.
 pub fn matmul<T: Real>(out: OutMat<'_, T>, a: Mat<'_, T>, b: Mat<'_, T>, accumulate: bool, threads: Threads) {
     T::gemm(out, a, b, accumulate, threads);
 }
 
-/// Σ terms in sixteen lanes, so that it vectorises, added up in a fixed order.
+/// Returns Σ terms, summed in sixteen lanes, so that it vectorises, and in a fixed order.
 #[inline(always)]
 pub fn sum<T: Real>(terms: &[T]) -> T {
     let mut lanes = [T::ZERO; 16];
@@ -354,7 +354,7 @@ pub fn sum<T: Real>(terms: &[T]) -> T {
     lanes.iter().fold(rest, |sum, &lane| sum + lane)
 }
 
-/// Σ a·b in sixteen lanes, so that it vectorises, added up in a fixed order.
+/// Returns Σ a·b, summed in sixteen lanes, so that it vectorises, and in a fixed order.
 #[inline(always)]
 pub fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     let mut lanes = [T::ZERO; 16];
@@ -368,16 +368,15 @@ pub fn dot<T: Real>(a: &[T], b: &[T]) -> T {
     lanes.iter().fold(rest, |sum, &lane| sum + lane)
 }
 
-/// Runs `f` compiled for the widest vectors this CPU has; mark the closure `#[inline(always)]`, or it
-/// stays compiled for the least. No contraction is allowed, so the bits
-/// are the same on all of them.
+/// Runs `f` compiled for the widest vectors of this CPU; the closure must be `#[inline(always)]` for
+/// that. Multiplications and additions are not contracted, so the bits are the same on every CPU.
 #[inline(always)]
 pub fn vectorised<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
 }
 
-/// Rows that a task of the thread pool takes of `all`: `few`, so that each thread finds some, but all
-/// of them where there is one thread, since what a task prepares serves all of its rows.
+/// Returns the rows of a task of the thread pool: `few`, so that every thread has work, or `all` with a
+/// single thread, since the preparation of a task is shared by its rows.
 pub fn rows_per_task(all: usize, few: usize) -> usize {
     if parallel::threads() == 1 { all.max(1) } else { few }
 }
@@ -386,7 +385,7 @@ pub fn rows_per_task(all: usize, few: usize) -> usize {
 mod tests {
     use super::*;
 
-    /// Small integers, so that every order of summation gives the same float.
+    /// Operands are small integers, so that every order of summation gives the same float.
     #[test]
     fn products_of_one_row_are_those_of_many() {
         for (n, k) in [(1, 1), (3, 2), (5, 7), (16, 4), (33, 21)] {
@@ -395,7 +394,7 @@ mod tests {
             for b in [Mat::new(&data, k, n, n + 2), Mat::new(&data, n, k, k + 2).t()] {
                 let at = |i: usize, j: usize| data[i * b.row_stride + j * b.col_stride];
                 let want: Vec<f32> = (0..n).map(|j| (0..k).map(|i| a[i] * at(i, j)).sum()).collect();
-                // The row between two values that must stay as they are.
+                // The row lies between two values that must not change.
                 let mut out = vec![f32::NAN; n + 2];
                 matmul(OutMat::new(&mut out[1..], 1, n, n), Mat::new(&a, 1, k, k), b, false, Threads::One);
                 assert_eq!(out[1..=n], want, "{k} × {n}");

@@ -1,29 +1,29 @@
-//! Recompute ("gradient checkpointing"): a block's activations are computed again in front of its
-//! gradients, instead of being held from the forward on. The same operations on the same inputs,
-//! so the same bits, for the time of about one more forward. Pure.
+//! Gradient checkpointing: the activations of a block are recomputed before its gradients, instead of
+//! being stored since the forward pass. The operations and inputs are the same, and so are the bits; the
+//! cost is about one more forward pass. Pure.
 
 use super::ids::{BufferId, TensorId};
 use super::tape::{BufferInfo, BufferOwner, Node, Tape, TensorInfo};
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
-/// Which activations are computed again.
+/// The activations that are recomputed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Recompute {
     /// None.
     #[default]
     Off,
-    /// What cheap operations give ([`Tape::cheap`]).
+    /// The outputs of cheap operations ([`Tape::cheap`]).
     Light,
-    /// Everything within a block ([`Tape::block`]).
+    /// All activations within a block ([`Tape::block`]).
     On,
 }
 
 impl Tape {
-    /// Lets gradients read activations computed anew. Of a block only what other operations of the
-    /// forward read is held; what a cheap operation gives is held up to the forward's last reader.
-    /// Call after [`Tape::backward`]. The last block is left as it is, because its gradients come at
-    /// once; so is one with an operation that updates something. Gives the number of operations added.
+    /// Recomputes activations for the gradients; call it after [`Tape::backward`]. Of a block, only buffers
+    /// that other operations of the forward pass read are stored; outputs of cheap operations are stored up
+    /// to their last reader in the forward pass. The last block is not recomputed, because its gradients
+    /// follow at once, nor is a block with updates. Returns the number of operations added.
     pub fn recompute(&mut self, which: Recompute) -> usize {
         let before = self.nodes.len();
         let ranges = match which {
@@ -68,7 +68,7 @@ impl Tape {
         BlockBuffers { held, recomputed: &gone & &read(&self.nodes[self.forward..]) }
     }
 
-    /// The operations of a block that making `recomputed` takes, in order.
+    /// Returns the operations of a block that `recomputed` depends on, in order.
     fn producers(&self, block: &Range<usize>, held: &BTreeSet<BufferId>, recomputed: &BTreeSet<BufferId>) -> Vec<usize> {
         let mut wanted = recomputed.clone();
         let mut nodes = Vec::new();
@@ -84,15 +84,15 @@ impl Tape {
     }
 }
 
-/// What becomes of the buffers that a block makes.
+/// The output buffers of a block.
 struct BlockBuffers {
-    /// Other operations of the forward read them, or they are kept: they stay.
+    /// Stored: other operations of the forward pass read them, or they are kept.
     held: BTreeSet<BufferId>,
-    /// Only gradients read them: they are made anew.
+    /// Recomputed: only gradients read them.
     recomputed: BTreeSet<BufferId>,
 }
 
-/// New buffers and tensors in the place of old ones.
+/// Copies of buffers and tensors for the recomputed operations.
 #[derive(Default)]
 struct Copies {
     buffers: HashMap<BufferId, BufferId>,
@@ -100,7 +100,7 @@ struct Copies {
 }
 
 impl Copies {
-    /// A node with every operand in one of `buffers` replaced by its copy.
+    /// Replaces the operands of a node that are in `buffers` by their copies.
     fn node(&mut self, tape: &mut Tape, buffers: &BTreeSet<BufferId>, mut node: Node) -> Node {
         for id in node.inputs.iter_mut().chain(&mut node.updates).chain(&mut node.outputs) {
             if buffers.contains(&tape.tensors[id.0].buffer) {

@@ -5,18 +5,18 @@ use std::fmt;
 /// Columns in a block of [`Storage::SignedLog`] and [`Storage::UnsignedLog`].
 pub const LOG_BLOCK: usize = 256;
 
-/// How a tensor's elements lie in memory. Accumulation, gradients and latent weights are `F32`.
+/// The storage of a tensor's elements. Accumulation, gradients and latent weights are `F32`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Storage {
-    /// One 32-bit float a word.
+    /// One 32-bit float per word.
     F32,
-    /// Two 16-bit floats a word, low half first; each row starts on a word.
+    /// Two 16-bit floats per word, low half first; each row starts on a word.
     F16,
-    /// One unsigned integer a word.
+    /// One unsigned integer per word.
     U32,
     /// 8-bit blocks: for each 32 columns of a row one word with a scale (an f32's bits), then signed
-    /// bytes, four a word, the low one first. An element is scale · byte. The last block of a row may
-    /// be shorter; 9 bits an element. Read only: what has a gradient is `F32`.
+    /// bytes, four per word, low byte first. An element is scale · byte. The last block of a row may
+    /// be shorter; 9 bits per element. Read only: tensors with a gradient are `F32`.
     Q8,
     /// 8-bit blocks for AdamW's first moments: as `Q8`, but of 256 columns, and a byte is a sign (the
     /// high bit) and a code c on a logarithmic scale: ±scale · 2^((c − 127)/8), and 0 for c = 0. The
@@ -24,12 +24,12 @@ pub enum Storage {
     SignedLog,
     /// The same for second moments, which have no sign: scale · 2^((c − 255)/8), and 0 for c = 0.
     UnsignedLog,
-    /// One bit an element: bit j of word k of a row is column 32k + j, 1 for +1; padding is 0.
+    /// One bit per element: bit j of word k of a row is column 32k + j, 1 for +1 and 0 for −1; padding is 0.
     Signs,
 }
 
 impl Storage {
-    /// Its name in keys that files keep; never changed.
+    /// Returns its name in keys that are written to files; it must never change.
     pub fn key(self) -> &'static str {
         match self {
             Storage::F32 => "F32",
@@ -54,7 +54,7 @@ impl Storage {
     }
 }
 
-/// The type of a buffer that holds a storage; floats and words never share one.
+/// The element type of a buffer; floats and other words never share one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Class {
     /// 32-bit floats (any `Real` on the CPU).
@@ -105,8 +105,8 @@ impl Spec {
         Self { rows, cols, storage: Storage::Signs }
     }
 
-    /// Elements: rows × cols. Where addresses have 32 bits, more than they can count are `usize::MAX`,
-    /// which no machine has room for; so it is with words.
+    /// Elements: rows × cols, saturated at `usize::MAX`, which no device has memory for (32-bit targets
+    /// could overflow); words likewise.
     pub fn elements(&self) -> usize {
         self.rows.saturating_mul(self.cols)
     }
@@ -121,7 +121,7 @@ impl Spec {
         self.rows.saturating_mul(self.row_words())
     }
 
-    /// The same rows and columns.
+    /// Returns true if both have the same rows and columns.
     pub fn same_shape(&self, other: &Spec) -> bool {
         self.rows == other.rows && self.cols == other.cols
     }

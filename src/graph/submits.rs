@@ -1,16 +1,16 @@
-//! How long dispatches are cut, and how many go into a submit, so that none keeps a GPU from its
-//! system for long. Pure.
+//! Splitting of long dispatches into bands, and of dispatches into submits, so that no submit occupies a
+//! GPU for long. Pure.
 
 use super::op::Launch;
 use super::params::FIRST_BAND;
 
-/// Seconds that no submit should be expected to pass: watchdogs reset a GPU after two.
+/// Longest expected duration of a submit, in seconds: watchdogs reset a GPU after two.
 pub const LONGEST_SUBMIT: f64 = 0.25;
-/// Dispatches in a submit at most: enough to hide what a submit costs.
+/// Most dispatches in a submit: enough to hide the cost of submitting.
 pub(super) const MAX_DISPATCHES: usize = 32;
 
-/// The ends of submits of at most [`MAX_DISPATCHES`] dispatches that are expected to take at most `longest`
-/// seconds, or of one dispatch that takes longer alone.
+/// Returns the ends of submits of at most [`MAX_DISPATCHES`] dispatches that are expected to take at most `longest`
+/// seconds; a dispatch that takes longer is a submit of its own.
 pub(super) fn submit_ends(seconds: &[f64], longest: f64) -> Vec<usize> {
     let mut ends = Vec::new();
     let (mut first, mut total) = (0, 0.0);
@@ -25,14 +25,14 @@ pub(super) fn submit_ends(seconds: &[f64], longest: f64) -> Vec<usize> {
     ends
 }
 
-/// Operations a second that are expected of a GPU that has not been timed: few, so that one of ten
-/// years ago is not overrun; on a fast one a band of so many still takes a hundred times as long as
-/// its dispatch costs.
+/// Assumed operations per second of a GPU that has not been timed: low enough for a ten-year-old
+/// integrated GPU. On a fast one a band of this size still takes a hundred times as long as the overhead
+/// of its dispatch.
 pub(super) const SLOWEST: f64 = 4e10;
 
-/// A launch in bands of workgroups along y, each of which is expected to take at most `longest`
-/// seconds at `rate` operations a second; whole, if its kernel cannot be cut. The bands compute
-/// what the whole does, bit for bit, since no workgroup knows of another.
+/// Splits a launch into bands of workgroups along y, each expected to take at most `longest` seconds at
+/// `rate` operations per second; kernels without `first_band` cannot be split. Workgroups are independent,
+/// so that the results are the same to the bit.
 pub(super) fn bands(launch: Launch, can_be_cut: bool, operations: f64, longest: f64, rate: f64) -> Vec<(Launch, f64)> {
     let [x, y, z] = launch.groups;
     let wanted = (operations / (longest * rate)).ceil().clamp(1.0, f64::from(y)) as u32;

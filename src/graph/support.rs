@@ -1,4 +1,4 @@
-//! What variants the operations of a tape offer on a GPU, and what keeps it from running one.
+//! The variants of a tape's operations that a GPU supports, and the reasons why it does not support others.
 
 use super::execute::GpuMachine;
 use super::op::Specs;
@@ -6,23 +6,23 @@ use super::shape::Storage;
 use super::tape::Tape;
 use crate::device::{Known, kernel};
 
-/// A variant that an operation of a tape has.
+/// A variant of an operation of a tape, with its support on a GPU.
 #[derive(Clone, Debug)]
 pub(crate) struct VariantSupport {
-    /// The operation's file.
+    /// The operation's name.
     pub(crate) operation: &'static str,
     /// The variant's name.
     pub(crate) variant: &'static str,
-    /// How it holds what it multiplies.
+    /// The storage of the factors of its products.
     pub(crate) storage: Storage,
-    /// What the adapter lacks of what it needs, in words.
+    /// The missing feature or exceeded limit, if the adapter cannot run it.
     pub(crate) obstacle: Option<String>,
-    /// What is known to be wrong with it on this adapter.
+    /// A known failure of it on this adapter.
     pub(crate) known: Option<&'static Known>,
 }
 
 impl GpuMachine {
-    /// Every variant of every operation of a tape as it is run here, in its order.
+    /// Returns every variant of every operation of a tape after fusion, in order.
     pub(crate) fn variant_support(&self, tape: &Tape) -> Vec<VariantSupport> {
         let tape = self.fused(tape);
         let mut support = Vec::new();

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Where a lasting tensor lives: a range of a machine's memory.
+/// The location of a persistent tensor: a range of a machine's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Home {
     /// The buffer.
@@ -27,12 +27,12 @@ impl Home {
     }
 }
 
-/// Who owns a buffer.
+/// The owner of a buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BufferOwner {
-    /// The machine; it outlives the tape.
+    /// The machine: the buffer outlives the tape.
     Memory(MemoryId),
-    /// The plan, which gives it a slot for its lifetime.
+    /// The memory plan, which assigns it a slot for its lifetime.
     Pooled,
 }
 
@@ -40,7 +40,7 @@ pub(crate) enum BufferOwner {
 pub(crate) struct BufferInfo {
     pub(crate) owner: BufferOwner,
     pub(crate) words: usize,
-    /// Read after the tape has run, so its slot is never given to another.
+    /// True if it is read after the tape has run, so that its slot is not reused.
     pub(crate) kept: bool,
 }
 
@@ -49,9 +49,9 @@ pub(crate) struct TensorInfo {
     pub(crate) buffer: BufferId,
     pub(crate) offset: usize,
     pub(crate) spec: Spec,
-    /// Whether a gradient has to flow into it.
+    /// True if its gradient is computed.
     pub(crate) needs_gradient: bool,
-    /// For parameters: where its gradient is added up.
+    /// The tensor that accumulates its gradient, of a parameter.
     pub(crate) accumulator: Option<TensorId>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Node {
     pub(crate) outputs: Vec<TensorId>,
 }
 
-/// An operation at the shapes of a tape.
+/// An operation with the shapes of its operands on a tape.
 #[derive(Clone, Debug)]
 pub struct ShapedOp {
     /// The operation.
@@ -83,23 +83,23 @@ impl ShapedOp {
 }
 
 impl Node {
-    /// Every tensor it names.
+    /// Returns all its tensors.
     pub(crate) fn operands(&self) -> impl Iterator<Item = TensorId> + '_ {
         self.inputs.iter().chain(&self.updates).chain(&self.outputs).copied()
     }
 }
 
-/// A recording of operations, planned and run by a machine.
+/// A recording of operations, which a machine plans and runs.
 #[derive(Clone, Debug, Default)]
 pub struct Tape {
     pub(crate) buffers: Vec<BufferInfo>,
     pub(crate) tensors: Vec<TensorInfo>,
     pub(crate) nodes: Vec<Node>,
-    /// Operations that belong together: see [`Tape::block`].
+    /// Ranges of operations: see [`Tape::block`].
     pub(crate) blocks: Vec<Range<usize>>,
-    /// Operations that cost little: see [`Tape::cheap`].
+    /// Ranges of operations: see [`Tape::cheap`].
     pub(crate) cheap: Vec<Range<usize>>,
-    /// Operations before the gradients.
+    /// Number of operations of the forward pass.
     pub(crate) forward: usize,
     homes: HashMap<MemoryId, BufferId>,
 }
@@ -110,7 +110,7 @@ impl Tape {
         Self::default()
     }
 
-    /// A lasting tensor that no gradient flows into.
+    /// Adds a persistent tensor without a gradient.
     pub fn lasting(&mut self, home: Home) -> TensorId {
         let end = home.offset + home.spec.words();
         let buffers = &mut self.buffers;
@@ -123,7 +123,7 @@ impl Tape {
         self.tensor(buffer, home.offset, home.spec, false, None)
     }
 
-    /// A lasting tensor whose gradient is added into `gradient`.
+    /// Adds a persistent tensor whose gradient is accumulated in `gradient`.
     pub fn parameter(&mut self, home: Home, gradient: Home) -> TensorId {
         let accumulator = self.lasting(gradient);
         let id = self.lasting(home);
@@ -133,14 +133,14 @@ impl Tape {
         id
     }
 
-    /// A lasting tensor whose gradient is wanted, but not added up anywhere.
+    /// Adds a persistent tensor whose gradient is computed, but not accumulated.
     pub fn variable(&mut self, home: Home) -> TensorId {
         let id = self.lasting(home);
         self.tensors[id.0].needs_gradient = true;
         id
     }
 
-    /// Rows `first..first + rows` of a tensor, without copying. No gradient flows through the view.
+    /// Adds a view of rows `first..first + rows` of a tensor. No gradient flows through it.
     pub fn rows(&mut self, tensor: TensorId, first: usize, rows: usize) -> TensorId {
         let info = self.tensors[tensor.0].clone();
         assert!(first + rows <= info.spec.rows, "rows {first}..{} of {:?}", first + rows, info.spec);
@@ -148,17 +148,17 @@ impl Tape {
         self.tensor(info.buffer, offset, Spec { rows, ..info.spec }, false, None)
     }
 
-    /// A pooled tensor that several nodes fill piece by piece (each through [`Tape::rows`]).
+    /// Adds a pooled tensor that several nodes fill piece by piece (each through [`Tape::rows`]).
     pub fn scratch(&mut self, spec: Spec) -> TensorId {
         self.pooled(spec, false)
     }
 
-    /// Records `op`; gives its outputs.
+    /// Records `op` and returns its outputs.
     pub fn push<O: Op>(&mut self, op: O, inputs: &[TensorId], updates: &[TensorId]) -> Result<Vec<TensorId>, ShapeError> {
         self.push_dyn(Arc::new(op), inputs, updates)
     }
 
-    /// Records `op`, which has one output; gives it.
+    /// Records `op` and returns its only output.
     pub fn push_one<O: Op>(&mut self, op: O, inputs: &[TensorId], updates: &[TensorId]) -> Result<TensorId, ShapeError> {
         let outputs = self.push(op, inputs, updates)?;
         assert_eq!(outputs.len(), 1, "{} has {} outputs", O::NAME, outputs.len());
@@ -176,13 +176,13 @@ impl Tape {
     }
 
     /// Marks the operations recorded since `first` ([`Tape::next_node`] at that time) as a block whose
-    /// activations can be computed anew for its gradients, see [`Tape::recompute`].
+    /// activations can be recomputed for its gradients, see [`Tape::recompute`].
     pub fn block(&mut self, first: usize) {
         self.blocks.push(first..self.nodes.len());
     }
 
-    /// Marks the operations recorded since `first` as cheap: making their outputs anew costs little
-    /// beside holding them, see [`Recompute::Light`](super::Recompute::Light).
+    /// Marks the operations recorded since `first` as cheap to recompute, compared to storing their
+    /// outputs, see [`Recompute::Light`](super::Recompute::Light).
     pub fn cheap(&mut self, first: usize) {
         self.cheap.push(first..self.nodes.len());
     }
@@ -198,17 +198,17 @@ impl Tape {
         self.tensors[tensor.0].spec
     }
 
-    /// Where the gradient of a parameter is added up.
+    /// Returns the accumulator of a parameter's gradient.
     pub fn accumulator(&self, tensor: TensorId) -> Option<TensorId> {
         self.tensors[tensor.0].accumulator
     }
 
-    /// The place of the next operation, for [`Tape::block`] and [`Tape::cheap`].
+    /// Returns the index of the next operation, for [`Tape::block`] and [`Tape::cheap`].
     pub fn next_node(&self) -> usize {
         self.nodes.len()
     }
 
-    /// The operations that have several variants at their shapes, with how often each occurs.
+    /// Returns the operations with several variants at their shapes, with the number of occurrences of each.
     pub fn choices(&self) -> BTreeMap<String, (ShapedOp, usize)> {
         let mut choices = BTreeMap::new();
         for node in &self.nodes {

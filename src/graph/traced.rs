@@ -1,34 +1,33 @@
-//! The oracle's number type: f64 with a bound on the error that an f32 kernel may make.
+//! The number type of the reference: f64 with a bound on the error of an f32 kernel.
 
 use super::real::{Mat, OutMat, Real, Threads, check_shapes, scratch};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
-/// An f64 value with the error an f32 kernel may make in it: at most
-/// `(roundings + 8) · u · terms + flushed`, u = 2⁻²⁴, whatever order the kernel sums in.
+/// An f64 value with a bound on the error of an f32 kernel, for any order of summation:
+/// `(roundings + 8) · u · terms + flushed`, u = 2⁻²⁴.
 ///
-/// `terms` is Σ|terms| of the sum that gave the value, and `roundings` the most roundings any
-/// term went through. `flushed` is what comes of WGSL's leave to treat any subnormal operand or
-/// result as zero (§ 15.7.2). All follow from the twin's own arithmetic, so no tolerance is chosen
-/// by hand.
+/// `terms` is Σ|terms| of the sum with this value, and `roundings` the largest number of roundings of a
+/// term. `flushed` bounds the error of treating subnormal operands and results as zero, which WGSL
+/// permits (§ 15.7.2). All are computed by the twin's own arithmetic, so no tolerance is chosen by hand.
 ///
-/// A kernel that holds what it multiplies in f16 rounds both operands of each product once more, by
-/// 2⁻¹¹ of themselves: `f16_roundings` counts these roundings along the longest path, `underflow` is what
-/// f16's subnormal numbers cost, and `overflow` says that an operand may have become infinite.
+/// A kernel with factors in f16 rounds both factors of each product once more, by a relative 2⁻¹¹:
+/// `f16_roundings` counts these roundings along the longest path, `underflow` bounds the error of f16's
+/// subnormal numbers, and `overflow` is true if a factor may have become infinite.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Traced {
     /// The value, in f64.
     pub value: f64,
-    /// Σ|terms|: the sum with every term made positive.
+    /// Σ|terms|.
     pub terms: f64,
     /// Roundings along the longest path.
     pub roundings: f64,
-    /// The error made by flushing subnormal numbers.
+    /// The error of flushing subnormal numbers.
     pub flushed: f64,
-    /// Roundings to f16 along the longest path, where products hold their operands in f16.
+    /// Roundings of factors to f16 along the longest path.
     pub f16_roundings: f64,
-    /// The error made by flushing f16's subnormal numbers there.
+    /// The error of flushing subnormal f16 factors.
     pub underflow: f64,
-    /// Whether an operand of a product there lies beyond f16's range.
+    /// True if a factor is beyond f16's range.
     pub overflow: bool,
 }
 
@@ -42,12 +41,12 @@ const MOST_F16: f64 = 65_504.0;
 const UNIT_F16: f64 = 1.0 / 2048.0;
 
 impl Traced {
-    /// Largest error a correct kernel of unit roundoff `u` may make.
+    /// Returns the largest error of a correct kernel of unit roundoff `u`.
     pub fn bound(&self, u: f64) -> f64 {
         (self.roundings + 8.0) * u * self.terms + self.flushed
     }
 
-    /// The same of a kernel that holds what it multiplies in f16, and computes in unit roundoff `u`.
+    /// Like [`Self::bound`], for a kernel with factors in f16 and sums of unit roundoff `u`.
     pub fn bound_f16(&self, u: f64) -> f64 {
         let rounded = (self.f16_roundings * UNIT_F16.ln_1p()).exp_m1();
         self.bound(u) * (1.0 + rounded) + rounded * self.terms + self.underflow
@@ -57,12 +56,12 @@ impl Traced {
         Self { value, terms: value.abs(), ..Self::ZERO }.flush()
     }
 
-    /// What an operand of a product loses if it becomes a subnormal f16, which may be flushed.
+    /// Returns the error of a factor that becomes a subnormal f16, which may be flushed.
     fn f16_flush(&self) -> f64 {
         if self.value != 0.0 && self.value.abs() < 2.0 * NORMAL_F16 { NORMAL_F16 } else { 0.0 }
     }
 
-    /// What follows of f16 from two operands held in it.
+    /// Returns the product `result` with the errors of both factors in f16.
     fn with_f16_operands(self, other: Self, result: Self) -> Self {
         let (a, b) = (self.underflow + self.f16_flush(), other.underflow + other.f16_flush());
         let beyond = |x: Self| x.overflow || x.value.abs() > MOST_F16;
@@ -74,7 +73,7 @@ impl Traced {
         }
     }
 
-    /// Adds what flushing this value may cost, if it is, or may be rounded to, a subnormal number.
+    /// Adds the error of flushing this value, if it is, or may be rounded to, a subnormal number.
     fn flush(self) -> Self {
         let subnormal = self.value != 0.0 && self.value.abs() < 2.0 * NORMAL;
         Self { flushed: self.flushed + if subnormal { NORMAL } else { 0.0 }, ..self }
@@ -134,7 +133,7 @@ impl Div for Traced {
     fn div(self, other: Self) -> Self {
         let (value, size) = (self.value / other.value, other.value.abs());
         let roundings = self.roundings + other.roundings + 5.0;
-        // Past the range of f64, and so of f32: the quotient is below every normal number.
+        // The divisor is beyond the range of f64: the quotient is below every normal f32.
         if size.is_infinite() {
             return Self { value, roundings, flushed: NORMAL, overflow: self.overflow || other.overflow, ..Self::ZERO };
         }
@@ -182,7 +181,7 @@ impl Real for Traced {
     fn sqrt(self) -> Self {
         let value = self.value.sqrt();
         let growth = if self.value > 0.0 { self.terms / self.value } else { 0.0 };
-        // The root of an argument that may be as small as 0 is off by at most the root of its error.
+        // The error of the root of an argument that may be 0 is at most the root of its error.
         let root = |error: f64| if error < self.value { error / value } else { error.sqrt() };
         let (flushed, underflow) = (root(self.flushed), root(self.underflow));
         Self { value, terms: value * growth, roundings: self.roundings + 9.0, flushed, underflow, ..self }.flush()
@@ -218,7 +217,7 @@ mod tests {
         assert!(want.bound(2f64.powi(-24)) / want.value < 1e-3);
     }
 
-    /// Σ x·y with both held in f16 and summed in f32, and its oracle.
+    /// Returns Σ x·y with factors in f16 and sums in f32, and its reference.
     fn f16_sum(values: impl Iterator<Item = (f32, f32)>) -> (f32, Traced) {
         let half = |x: f32| half::f16::from_f32(x).to_f32();
         values.fold((0.0, Traced::ZERO), |(got, want), (x, y)| (got + half(x) * half(y), want + Traced::from_f32(x) * Traced::from_f32(y)))
@@ -231,7 +230,7 @@ mod tests {
         let error = (f64::from(got) - want.value).abs();
         assert!(error <= want.bound_f16(u) && error > want.bound(u), "error {error}, bounds {} and {}", want.bound_f16(u), want.bound(u));
         assert!(want.bound_f16(u) < 1.1e-3 * want.terms);
-        // Below f16's normal numbers, where what is lost is no share of the number.
+        // Below f16's normal numbers, where the error is not relative.
         let (got, want) = f16_sum((1..50).map(|i| (i as f32 * 1e-6, 3.0)));
         assert!((f64::from(got) - want.value).abs() <= want.bound_f16(u) && !want.overflow);
         let (got, want) = f16_sum([(70_000.0, 1.0), (1.0, 1.0)].into_iter());

@@ -1,12 +1,12 @@
-//! Which variant each operation of a tape takes on a GPU. Pure.
+//! The variant of each operation of a tape on a GPU. Pure.
 
 use super::op::{AnyOp, Specs, Variant};
 use super::shape::Spec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// The variant of each operation and shape, by name. What is not named takes the preferred
-/// variant if it has it, else the first that the adapter can run.
+/// The chosen variant of each operation and shape, by name. Others use the preferred variant if they
+/// have it, otherwise the first that the adapter can run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Variants {
@@ -16,19 +16,19 @@ pub struct Variants {
 }
 
 impl Variants {
-    /// This variant of every operation that has it.
+    /// Prefers this variant of every operation that has it.
     pub fn preferring(variant: &str) -> Self {
         Self { preferred: Some(variant.to_owned()), ..Self::default() }
     }
 
-    /// The text under which a choice is filed: the operation with its attributes, and its operands' shapes
-    /// and storage. Files of runs and of tuning hold it, so it is written out, and never changes.
+    /// Returns the key of an operation: its attributes, and the shapes and storage of its operands. Runs and
+    /// tuning files contain it: it is spelled out here, independent of `Debug`, and must never change.
     pub fn key(op: &dyn AnyOp, specs: Specs<'_>) -> String {
         let list = |specs: &[Spec]| specs.iter().map(key_spec).collect::<Vec<_>>().join(", ");
         format!("{} {}: {} → {}", op.name(), op.key(), list(specs.inputs), list(specs.updates))
     }
 
-    /// Names the variant of an operation and shape.
+    /// Sets the variant of an operation and shape.
     pub fn choose(&mut self, key: String, variant: &str) {
         self.chosen.insert(key, variant.to_owned());
     }
@@ -43,7 +43,7 @@ impl Variants {
         self.chosen.iter().map(|(key, variant)| (key.as_str(), variant.as_str()))
     }
 
-    /// The variant that an operation takes among those the adapter can run.
+    /// Picks the variant of an operation among those that the adapter can run.
     pub(crate) fn pick(&self, key: &str, candidates: Vec<Variant>) -> Option<Variant> {
         let named = |name: Option<&str>| candidates.iter().position(|variant| Some(variant.name) == name);
         let place = named(self.chosen(key)).or_else(|| named(self.preferred.as_deref())).unwrap_or(0);
@@ -51,12 +51,12 @@ impl Variants {
     }
 }
 
-/// A shape and its storage in a key.
+/// Formats shape and storage as part of a key.
 fn key_spec(spec: &Spec) -> String {
     format!("({}, {}) {}", spec.rows, spec.cols, spec.storage.key())
 }
 
-/// A number in a key: with a point, or with an exponent where it is very small or large.
+/// Formats a number as part of a key: with a decimal point, or with an exponent if very small or large.
 pub(crate) fn key_float(x: f64) -> String {
     match x.abs() {
         size if size != 0.0 && !(1e-4..1e16).contains(&size) => format!("{x:e}"),

@@ -1,4 +1,4 @@
-//! The contents of tensors on the CPU, and how an operation's twin sees its operands.
+//! The contents of tensors on the CPU, and views of them for the operations' CPU implementations (twins).
 
 use super::blocks::unpack;
 use super::real::Real;
@@ -29,7 +29,7 @@ impl<T: Real> Data<T> {
         }
     }
 
-    /// As a tensor that is read.
+    /// Returns a read-only view as a tensor of shape and storage `spec`.
     pub(super) fn view(&self, spec: Spec) -> View<'_, T> {
         match self {
             Data::Real(x) => View::Real(x, spec),
@@ -37,7 +37,7 @@ impl<T: Real> Data<T> {
         }
     }
 
-    /// As a tensor that is written.
+    /// Returns a writable view as a tensor of shape and storage `spec`.
     pub(super) fn view_mut(&mut self, spec: Spec) -> ViewMut<'_, T> {
         match self {
             Data::Real(x) => ViewMut::Real(x, spec),
@@ -46,7 +46,7 @@ impl<T: Real> Data<T> {
     }
 }
 
-/// A tensor that a twin reads.
+/// A read-only tensor.
 #[derive(Clone, Copy)]
 pub enum View<'a, T> {
     /// Floats.
@@ -79,7 +79,7 @@ impl<'a, T: Real> View<'a, T> {
         }
     }
 
-    /// Writes row `r` of a tensor of floats, however stored, to `out`.
+    /// Unpacks row `r` of a tensor of floats in any storage to `out`.
     #[inline(always)]
     pub fn row(&self, r: usize, out: &mut [T]) {
         match self {
@@ -92,7 +92,7 @@ impl<'a, T: Real> View<'a, T> {
     }
 }
 
-/// A tensor that a twin writes.
+/// A writable tensor.
 pub enum ViewMut<'a, T> {
     /// Floats.
     Real(&'a mut [T], Spec),
@@ -101,7 +101,7 @@ pub enum ViewMut<'a, T> {
 }
 
 impl<T: Real> ViewMut<'_, T> {
-    /// Borrows the tensor for a part of its life.
+    /// Borrows the tensor for a shorter lifetime.
     pub(super) fn reborrow(&mut self) -> ViewMut<'_, T> {
         match self {
             ViewMut::Real(data, spec) => ViewMut::Real(data, *spec),
@@ -133,12 +133,12 @@ impl<T: Real> ViewMut<'_, T> {
     }
 }
 
-/// The operands of a node, as its twin gets them.
+/// The operands of a node on the CPU.
 pub struct CpuIo<'a, T> {
     /// Read only.
     pub inputs: Vec<View<'a, T>>,
     /// Read and written.
     pub updates: Vec<ViewMut<'a, T>>,
-    /// Written; what was there before has no meaning.
+    /// Written; their previous contents are undefined.
     pub outputs: Vec<ViewMut<'a, T>>,
 }

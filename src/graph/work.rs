@@ -1,25 +1,24 @@
-//! The work of a dispatch: the bytes it moves, and its arithmetic. Pure.
+//! The work of a dispatch: bytes moved and arithmetic operations. Pure.
 
 use super::op::{Launch, Operand, Specs};
 use super::shape::{Spec, Storage};
 
-/// The least that a dispatch has to do.
+/// The least memory traffic and arithmetic of a dispatch.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Work {
-    /// Bytes of its operands, each once; those it reads and writes twice.
+    /// Bytes of its operands; those both read and written count twice.
     pub bytes: u64,
-    /// Of a product, its multiplications and additions; else one for each element of the largest operand.
+    /// Multiplications and additions of a matrix product; otherwise the elements of the largest operand.
     pub operations: f64,
 }
 
 impl Work {
-    /// That of a band of a launch.
+    /// Returns the work of a band with this share of the workgroups.
     pub(super) fn share(self, share: f64) -> Self {
         Self { bytes: (self.bytes as f64 * share) as u64, operations: self.operations * share }
     }
 
-    /// Of a launch whose operands have these specs. Three matrices of (m, k), (k, n) and (m, n) are
-    /// those of a product.
+    /// Returns the work of a launch. Operands of shapes (m, k), (k, n) and (m, n) are taken for a matrix product.
     pub(super) fn of(launch: &Launch, specs: Specs<'_>, outputs: &[Spec]) -> Self {
         let operands: Vec<(Spec, u64)> = launch
             .operands
@@ -45,8 +44,8 @@ impl Work {
     }
 }
 
-/// Returns true if three matrices share their sizes pairwise, in whatever transposes. Three of one shape are
-/// taken for elementwise work, although square ones could be a product.
+/// Returns true if three matrices share their sizes pairwise, transposed or not. Three of one shape are
+/// taken for elementwise work, although square matrices could be a product.
 fn is_product(three: &[&Spec; 3]) -> bool {
     let mut sizes: Vec<usize> = three.iter().flat_map(|spec| [spec.rows, spec.cols]).collect();
     sizes.sort_unstable();

@@ -1,5 +1,5 @@
-//! AdamW as PyTorch has it (decoupled weight decay), with the gradient cleared behind it. For
-//! latent weights the same kernel packs the new signs both ways and counts those that flipped.
+//! AdamW as in PyTorch (decoupled weight decay); it also clears the gradient. For latent weights it also
+//! packs the new signs, in both layouts, and counts sign flips.
 
 use super::control::{CONTROL, Control, NORM};
 use super::group::Members;
@@ -37,14 +37,14 @@ fn step<T: Real>(control: &Control<T>, norm: &[T], state: State<'_, T>) {
     }
 }
 
-/// The moments of some elements that follow each other.
+/// The moments of consecutive elements.
 enum Moments<'a, T> {
     Floats(&'a mut [T], &'a mut [T]),
     Codes(&'a mut [u32], &'a mut [u32]),
 }
 
 impl<'a, T: Real> Moments<'a, T> {
-    /// Those of every `n` elements.
+    /// Splits the moments into chunks of `n` elements.
     fn split(first: &'a mut ViewMut<'_, T>, second: &'a mut ViewMut<'_, T>, n: usize) -> Vec<Self> {
         match (first, second) {
             (ViewMut::Real(first, _), ViewMut::Real(second, _)) => {
@@ -58,7 +58,7 @@ impl<'a, T: Real> Moments<'a, T> {
         }
     }
 
-    /// A [`step`] of the elements from `from` on; by its place an element's codes are rounded.
+    /// Runs [`step`] on the elements from index `from` on; the rounding noise of codes depends on the index.
     fn step(self, control: &Control<T>, norm: &[T], parameter: &mut [T], gradient: &mut [T], from: usize) {
         let (first, second) = match self {
             Moments::Codes(first, second) => (first, second),
@@ -98,7 +98,7 @@ impl<'a, T: Real> Moments<'a, T> {
     }
 }
 
-/// Whether the moments are in codes.
+/// Returns true if the moments are in 8-bit codes.
 fn has_coded_moments(specs: Specs<'_>) -> bool {
     specs.updates.get(1).is_some_and(|spec| spec.storage == Storage::SignedLog)
 }
@@ -117,7 +117,7 @@ fn check(specs: Specs<'_>, extra: &[Storage]) -> Result<(), String> {
 }
 
 /// Inputs: the norm block and the control block. Updates: parameter, first moment, second moment,
-/// gradient, all of one shape; usually a whole arena. The moments are floats, or in codes
+/// gradient, all of one shape; usually a whole arena. The moments are floats or 8-bit codes
 /// (`SignedLog`, `UnsignedLog`).
 #[derive(Clone, Debug)]
 pub struct AdamW;
@@ -160,13 +160,13 @@ impl Op for AdamW {
     }
 }
 
-/// As [`AdamW`], for one latent matrix `(out, in)`; further updates: its `signs (out, in)`,
-/// `signsᵀ (in, out)`, and the counters of flips `(1, layers)`, to which it adds.
+/// Like [`AdamW`], for one latent matrix `(out, in)`; further updates: its `signs (out, in)`,
+/// `signsᵀ (in, out)`, and the counters of sign flips `(1, layers)`, to which it adds.
 #[derive(Clone, Debug)]
 pub struct AdamWSigns {
-    /// The layers whose weights lie one below the other in it.
+    /// The layers that are stacked in the matrix.
     pub members: Members,
-    /// The counter of the first.
+    /// The index of the first layer's counter.
     pub counter: usize,
 }
 
@@ -198,10 +198,10 @@ impl Op for AdamWSigns {
         let latent = specs.updates[0];
         let (rows, cols) = (latent.rows as u32, latent.cols as u32);
         let codes = has_coded_moments(specs);
-        // In codes, a workgroup takes a block of 256 columns; else 32 words of signs.
+        // A workgroup updates a block of 256 columns with 8-bit codes, otherwise 32 words of signs.
         let groups = if codes { latent.rows * latent.cols.div_ceil(LOG_BLOCK) } else { specs.updates[4].words().div_ceil(32) };
         let [second, third] = self.members.bounds();
-        // Two kernels, because one would bind nine storage buffers, and eight are sure.
+        // Two kernels, because one would bind nine storage buffers, and WebGPU guarantees eight.
         Variant::portable(vec![
             Launch {
                 kernel: if codes { "adamw/signs.q8" } else { "adamw/signs" },
@@ -249,7 +249,7 @@ impl Op for AdamWSigns {
     }
 }
 
-/// Packs the signs of one row over the old ones (sign(0) = −1); gives how many changed.
+/// Packs the signs of one row over the old ones (sign(0) = −1); returns how many changed.
 #[inline(always)]
 fn repack<T: Real>(row: &[T], signs: &mut [u32]) -> u32 {
     let mut flipped = 0;
@@ -289,7 +289,7 @@ pub fn transpose_signs(signs: &[u32], rows: usize, cols: usize, out: &mut [u32])
     });
 }
 
-/// Transposes 32 × 32 bits in place: swaps ever smaller off-diagonal blocks.
+/// Transposes 32 × 32 bits in place: swaps off-diagonal blocks of halving width.
 fn transpose_tile(tile: &mut [u32; 32]) {
     let (mut width, mut mask) = (16, 0x0000_ffffu32);
     while width != 0 {
@@ -305,7 +305,7 @@ fn transpose_tile(tile: &mut [u32; 32]) {
     }
 }
 
-/// What they are tried with: steps taken and not taken, an untouched weight, odd matrices.
+/// Test cases: steps taken and skipped, weights without a gradient, odd matrices.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for n in [1, 255, 256, 257, 10_007] {
@@ -317,10 +317,10 @@ pub(crate) fn cases() -> Vec<Case> {
     for (rows, cols) in [(&[7, 9, 1][..], 40), (&[64, 32, 32], 64), (&[1, 70], 33)] {
         cases.push(signs_case("", rows, cols, true, moments()));
     }
-    // Weights that nothing moves stay zeros of either sign, whose sign is −1.
+    // Weights without a gradient stay +0 or −0, whose sign is −1.
     cases.push(plain_case("40 parameters, never touched".into(), 40, true, untouched()));
     cases.push(signs_case(", never touched", &[40], 50, true, untouched()));
-    // A gradient that overflowed leaves no trace.
+    // A gradient that overflowed changes nothing.
     let [first, second, _] = moments();
     let overflowed = [first, second, Fill::Floats(vec![1.0, f32::INFINITY, -3.0, f32::NAN, f32::NEG_INFINITY, 0.5, 2.0])];
     let held = [
@@ -334,7 +334,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases.into_iter().chain(coded).chain(held).chain(coded_held).collect()
 }
 
-/// The same case with its moments in codes.
+/// Returns the case with its moments in 8-bit codes.
 fn with_coded_moments(case: &Case, expect: Expect) -> Case {
     let mut case = Case { label: format!("{}, moments in codes", case.label), ..case.clone() };
     for (update, storage) in case.updates[1..3].iter_mut().zip([Storage::SignedLog, Storage::UnsignedLog]) {
@@ -344,7 +344,7 @@ fn with_coded_moments(case: &Case, expect: Expect) -> Case {
     case
 }
 
-/// The number of the step that is tried.
+/// The number of the step in the cases.
 const STEP: u32 = 7;
 
 /// First moment, second moment, gradient.
@@ -352,7 +352,7 @@ fn moments() -> [Fill; 3] {
     [Fill::Normal(0.01, 0.05), Fill::Uniform(1e-8, 1e-2), Fill::Normal(0.1, 1.0)]
 }
 
-/// The same of a weight that never had a gradient.
+/// First moment, second moment and gradient of a weight that never had a gradient.
 fn untouched() -> [Fill; 3] {
     [0.0; 3].map(|zero| Fill::Floats(vec![zero]))
 }
@@ -364,7 +364,7 @@ fn control_blocks(case: Case, taken: bool) -> Case {
         beta2: 0.95,
         epsilon: 1e-8,
         decay: 0.1,
-        // Of steps that were or were not taken before: the norm block has those that hold.
+        // After a skipped and after a taken step; the norm block has the valid ones.
         correction1: [0.1, 0.19],
         correction2: [0.22, 0.31],
         clip: 1.0,
@@ -385,7 +385,7 @@ fn signs_case(label: &str, outs: &[usize], cols: usize, taken: bool, [first, sec
     let members = Members::new(outs).expect("one to three layers");
     let (rows, counter) = (members.rows(), 2);
     let (spec, ranges) = (Spec::f32(rows, cols), members.ranges().collect::<Vec<_>>());
-    let expect = |derived: Expect| if taken { derived } else { Expect::Oracle };
+    let expect = |derived: Expect| if taken { derived } else { Expect::Reference };
     let label = format!("{outs:?}×{cols} with signs{label}{}", if taken { "" } else { ", not taken" });
     control_blocks(Case::new(label, AdamWSigns { members, counter }), taken)
         .update(spec, Fill::Latent)

@@ -1,4 +1,4 @@
-//! The sum of two activations: the residual connection, and gradients that meet.
+//! The sum of two tensors: the residual connection, and sums of gradients.
 
 use super::{TASK, check_operands};
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
@@ -56,7 +56,7 @@ impl Op for Add {
     }
 }
 
-/// What it is tried with.
+/// Test cases.
 pub(crate) fn cases() -> Vec<Case> {
     let shapes = [(1, 1), (3, 5), (8, 31), (9, 100), (33, 257), (65, 513)];
     let case = |(rows, cols)| {

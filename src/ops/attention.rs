@@ -1,5 +1,5 @@
-//! Causal attention with grouped query heads. No (T, T) matrix is stored: the forward keeps each
-//! row's log-sum-exp, from which the backward recomputes the probabilities block by block.
+//! Causal attention with grouped query heads. No (T, T) matrix is stored: the forward pass keeps the
+//! log-sum-exp of each row, from which the backward pass recomputes the probabilities block by block.
 
 use super::check_operands;
 use super::group::Heads;
@@ -23,25 +23,25 @@ pub struct Attention {
     pub heads: Heads,
 }
 
-/// Largest head: what the kernels have workgroup memory for.
+/// Largest head dimension, limited by the kernels' workgroup memory.
 const HEAD: usize = 256;
 
-/// Queries (or keys) that a CPU task works on at once, and a workgroup of a blocked kernel.
+/// Queries (or keys) of a block, in CPU tasks and in the blocked kernels.
 const BLOCK: usize = 32;
 
-/// Largest head of the blocked kernels, and the queries from which on they are offered: for fewer
-/// most of a block would be empty.
+/// Largest head dimension of the blocked kernels, and their least number of queries: with fewer, most of a
+/// block would be empty.
 const BLOCKED_HEAD: usize = 128;
 const BLOCKED_QUERIES: usize = 9;
 
-/// Sizes of an attention: those of the operation, and what its operands add.
+/// Sizes of an attention, from the operation and its operands.
 #[derive(Clone, Copy)]
 struct Sizes {
     queries: usize,
     keys: usize,
     head_dim: usize,
     heads: Heads,
-    /// Columns of a row that holds q, and of one that holds k and v.
+    /// Row strides of q, and of k and v, in columns.
     q_row: usize,
     kv_row: usize,
 }
@@ -50,7 +50,7 @@ impl Sizes {
     fn scale(&self) -> f64 {
         1.0 / (self.head_dim as f64).sqrt()
     }
-    /// Whether the blocked kernels take it: their heads are whole quads.
+    /// Returns true if the blocked kernels support it: their head dimensions are multiples of four.
     fn blocked(&self) -> bool {
         self.queries >= BLOCKED_QUERIES && self.head_dim <= BLOCKED_HEAD && self.head_dim.is_multiple_of(4)
     }
@@ -62,7 +62,7 @@ impl Sizes {
     fn kv_wide(&self) -> usize {
         self.heads.key_value * self.head_dim
     }
-    /// Where the key-value head that serves query head `h` begins among k's columns.
+    /// Returns the first column, among those of k, of the key-value head of query head `h`.
     fn kv_column(&self, h: usize) -> usize {
         h / (self.heads.query / self.heads.key_value) * self.head_dim
     }
@@ -89,12 +89,12 @@ impl Attention {
             return Err(Self::shape_error(format!("{:?}, batch {}, {:?} do not fit", specs.inputs, self.batch, self.heads)));
         }
         if sizes.head_dim > HEAD {
-            return Err(Self::shape_error(format!("heads of {} elements; the kernels take at most {HEAD}", sizes.head_dim)));
+            return Err(Self::shape_error(format!("heads of {} elements; the kernels support at most {HEAD}", sizes.head_dim)));
         }
         Ok(sizes)
     }
 
-    /// The kernels' parameters; k and v begin at these columns of their rows.
+    /// Returns the parameters of the kernels; k and v begin at these columns of their rows.
     fn params(&self, sizes: Sizes, [k, v]: [usize; 2]) -> Params {
         params! {
             batch: self.batch,
@@ -164,7 +164,7 @@ impl Op for Attention {
         let (o, lse) = (o.real(), lse.real());
         match &io.inputs[..] {
             [_, View::Real(k, _), View::Real(v, _), _] => self.sequences(sizes, start, (q, k, v), o, lse),
-            // Halves are widened up to the last key that is seen.
+            // Halves are widened up to the last visible key.
             [_, View::Words(k, spec), View::Words(v, _), _] => {
                 let seen = (start + sizes.queries).min(sizes.keys);
                 T::with_scratch(2 * seen * spec.cols, |scratch| {
@@ -198,7 +198,7 @@ impl Op for Attention {
 }
 
 impl Attention {
-    /// Every sequence, in blocks of queries. `k` and `v` begin at their first element.
+    /// Computes every sequence in blocks of queries. `k` and `v` begin at their first element.
     fn sequences<T: Real>(&self, sizes: Sizes, start: usize, (q, k, v): (&[T], &[T], &[T]), o: &mut [T], lse: &mut [T]) {
         let (wide, heads) = (sizes.wide(), sizes.heads.query);
         let sequences = o.par_chunks_mut(sizes.queries * wide).zip(lse.par_chunks_mut(sizes.queries * heads)).enumerate();
@@ -214,7 +214,7 @@ impl Attention {
     }
 }
 
-/// One block of queries, the first at position `first`, over the keys it sees.
+/// Computes one block of queries, the first at position `first`, over its visible keys.
 fn forward_block<T: Real>(sizes: Sizes, first: usize, q: &[T], k: &[T], v: &[T], o: &mut [T], lse: &mut [T]) {
     let (d, heads) = (sizes.head_dim, sizes.heads.query);
     let queries = lse.len() / heads;
@@ -237,7 +237,7 @@ fn forward_block<T: Real>(sizes: Sizes, first: usize, q: &[T], k: &[T], v: &[T],
     });
 }
 
-/// Softmax of `scale · row[..seen]` in place, zero beyond; gives the log-sum-exp.
+/// Computes the softmax of `scale · row[..seen]` in place, 0 beyond; returns the log-sum-exp.
 #[inline(always)]
 fn softmax<T: Real>(row: &mut [T], seen: usize, scale: T) -> T {
     let (row, unseen) = row.split_at_mut(seen);
@@ -281,7 +281,7 @@ impl Op for AttentionBackward {
         let sizes = self.0.sizes(Specs { inputs: &specs.inputs[..1], updates: &[] });
         let params = self.0.params(sizes, [sizes.wide(), sizes.wide() + sizes.kv_wide()]);
         let shared = [0, 0, 0, 1, 3].map(Operand::In);
-        // Queries and keys are as many.
+        // There are as many keys as queries.
         let launches = |[query, key]: [&'static str; 2], blocks: usize| {
             let launch = |kernel, others: &[Operand], heads: usize| Launch {
                 kernel,
@@ -330,7 +330,7 @@ impl Op for AttentionBackward {
     }
 }
 
-/// What the backward of one sequence reads.
+/// The operands of the backward pass of one sequence.
 struct Saved<'a, T> {
     q: &'a [T],
     k: &'a [T],
@@ -341,7 +341,7 @@ struct Saved<'a, T> {
 }
 
 impl<T: Real> Saved<'_, T> {
-    /// P and ds/√d of head `h` for `queries` from `t` on and `keys` from `j` on, into `p` and `ds`.
+    /// Writes P and ds/√d of head `h` for `queries` from `t` on and `keys` from `j` on to `p` and `ds`.
     fn recompute(&self, sizes: Sizes, h: usize, (t, queries): (usize, usize), (j, keys): (usize, usize), p: &mut [T], ds: &mut [T]) {
         let (d, wide, row, column) = (sizes.head_dim, sizes.wide(), sizes.q_row, sizes.kv_column(h));
         let q = Mat::new(&self.q[t * row + h * d..], queries, d, row);
@@ -370,7 +370,7 @@ impl<T: Real> Saved<'_, T> {
     }
 }
 
-/// dq of one block of queries, the first of which is query `t`, into its columns of `dx`.
+/// Writes dq of one block of queries, the first of which is query `t`, to its columns of `dx`.
 fn query_block<T: Real>(sizes: Sizes, t: usize, saved: &Saved<'_, T>, dx: &mut [T]) {
     let (d, row) = (sizes.head_dim, sizes.q_row);
     let queries = dx.len() / row;
@@ -385,8 +385,8 @@ fn query_block<T: Real>(sizes: Sizes, t: usize, saved: &Saved<'_, T>, dx: &mut [
     });
 }
 
-/// dk and dv of one block of keys, the first of which is key `j`, from all queries that see them,
-/// into their columns; `dx` begins at k's.
+/// Writes dk and dv of one block of keys, the first of which is key `j`, from all queries that attend to
+/// them, to their columns; `dx` begins at k's.
 fn key_block<T: Real>(sizes: Sizes, j: usize, saved: &Saved<'_, T>, dx: &mut [T]) {
     let (d, wide, row) = (sizes.head_dim, sizes.wide(), sizes.q_row);
     let keys = dx.len().div_ceil(row);
@@ -406,7 +406,7 @@ fn key_block<T: Real>(sizes: Sizes, j: usize, saved: &Saved<'_, T>, dx: &mut [T]
     });
 }
 
-/// What it is tried with: whole sequences with gradient, and decoding from a cache.
+/// Test cases: whole sequences with gradient, and decoding with a KV cache.
 pub(crate) fn cases() -> Vec<Case> {
     // (batch, heads, kv_heads, head_dim, tokens)
     let whole = [
@@ -424,7 +424,7 @@ pub(crate) fn cases() -> Vec<Case> {
         (1, 1, 1, 128, 20),
         (1, 3, 1, 5, 130),
         (1, 1, 1, 256, 9),
-        // At the edges of blocks of 32 queries and keys, and of stretches of 32 of a head's elements.
+        // At the edges of blocks of 32 queries and keys, and of 32 elements of a head.
         (2, 2, 1, 4, 9),
         (2, 2, 1, 36, 31),
         (1, 3, 1, 28, 32),
@@ -451,7 +451,7 @@ pub(crate) fn cases() -> Vec<Case> {
             .variable(Spec::f32(batch * tokens, heads.in_row() * d), Fill::Normal(0.2, 1.0))
             .input(Spec::u32(1, 1), Fill::Words(vec![0]))
     });
-    // Scores so far apart that without their maximum taken off no f32 holds their exponentials.
+    // Scores whose exponentials overflow f32 unless the maximum is subtracted.
     let far = Heads { query: 4, key_value: 2 };
     let far = Case::new("2×70 tokens, 4/2 heads of 8, scores far apart", Attention { batch: 2, heads: far })
         .variable(Spec::f32(140, far.in_row() * 8), Fill::Normal(0.3, 12.0))

@@ -1,14 +1,14 @@
-//! The blocks through which the host steers an optimizer step, and learns what came of it.
+//! The control block, which the host writes before an optimizer step, and the norm block with its result.
 
 use crate::graph::Real;
 
 /// Words of the control block that the host writes before each optimizer step.
 pub const CONTROL: usize = 16;
 /// Words of the norm block that [`super::GradNorm`] writes: the norm, the factor that gradients are
-/// multiplied by, 1 if the step is taken (else 0), and the corrections of both moments.
+/// multiplied by, 1 if the step is taken (else 0), and the bias corrections of both moments.
 pub const NORM: usize = 8;
 
-/// The control block: what an optimizer step is told by the host.
+/// The control block of an optimizer step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Control<T> {
     /// Learning rate.
@@ -21,23 +21,23 @@ pub struct Control<T> {
     pub epsilon: T,
     /// Weight decay.
     pub decay: T,
-    /// 1 − β₁ᵗ, with t the steps taken, this one included: if the step before was not taken, and if it
-    /// was. The device knows which; its report may still be on its way.
+    /// 1 − β₁ᵗ, with t the steps taken, this one included: if the step before was skipped, and if it was
+    /// taken. The device chooses, because the host may not have the report of that step yet.
     pub correction1: [T; 2],
     /// √(1 − β₂ᵗ), for the same two.
     pub correction2: [T; 2],
-    /// Largest norm; larger gradients are scaled down to it.
+    /// Largest gradient norm; larger gradients are clipped to it.
     pub clip: T,
     /// 1 ÷ loss scale, a power of two.
     pub inverse_scale: T,
-    /// Norm above which the step is not taken.
+    /// Gradient norm above which the step is skipped.
     pub threshold: T,
-    /// The step's number, by whose chance moments in codes are rounded.
+    /// The step's number, the seed of stochastic rounding of moments in codes.
     pub step: T,
 }
 
 impl<T: Real> Control<T> {
-    /// From the words of the block.
+    /// Reads the words of the block.
     pub fn read(words: &[T]) -> Self {
         let [rate, beta1, beta2, epsilon, decay, skipped1, skipped2, clip, inverse_scale, threshold, step, taken1, taken2] = std::array::from_fn(|n| words[n]);
         let (correction1, correction2) = ([skipped1, taken1], [skipped2, taken2]);
@@ -67,8 +67,8 @@ impl Control<f32> {
         words
     }
 
-    /// The corrections of a step before which `taken` steps were taken, among those whose reports are in;
-    /// `outstanding` says that of one more it is not yet known.
+    /// Returns the bias corrections after `taken` steps; `outstanding` is true if there is one more step
+    /// without a report yet.
     pub fn corrections([beta1, beta2]: [f64; 2], taken: u64, outstanding: bool) -> ([f32; 2], [f32; 2]) {
         let at = |more: u64| {
             let t = (taken + 1 + more).min(1 << 30) as i32;

@@ -1,6 +1,6 @@
-//! The loss: how far the student's distribution is from the teacher's (autoregressive distillation),
-//! whole or as its likeliest tokens with one bucket for the others, how far from token ids, or a mix,
-//! and its gradient in place.
+//! The loss and its gradient in place: a divergence between the distributions of teacher and student
+//! (autoregressive distillation), the next token's cross-entropy, or a mix. The teacher has its full
+//! distribution, or its top-k tokens and one bucket for the others.
 
 mod cases;
 mod divergence;
@@ -20,51 +20,51 @@ use crate::params;
 use crate::platform::parallel::*;
 use divergence::FullRow;
 
-/// What is minimised: `(1 − next_token) · τ²·D(teacher, student) + next_token · CE(token, student)`,
-/// D with both logits divided by the temperature τ. τ² keeps the gradient's size (Hinton et al.,
-/// arXiv 1503.02531); the paper has τ = 1 and the forward divergence.
+/// The training objective: `(1 − next_token) · τ²·D(teacher, student) + next_token · CE(token, student)`,
+/// D with both logits divided by the temperature τ. τ² keeps the scale of the gradient (Hinton et al.,
+/// arXiv 1503.02531); the paper has τ = 1 and the forward KL divergence.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Objective {
-    /// Share of next-token cross-entropy: 0 for `ad`, 1 for `ar`, ½ for `mix`.
+    /// Weight of next-token cross-entropy: 0 for `ad`, 1 for `ar`, ½ for `mix`.
     pub next_token: f64,
-    /// D of the distillation.
+    /// The divergence D.
     pub divergence: Divergence,
-    /// τ of the distillation.
+    /// The temperature τ.
     pub temperature: f64,
 }
 
 impl Objective {
-    /// The teacher's distribution, as the paper has it.
+    /// Distillation as in the paper.
     pub const AD: Self = Self { next_token: 0.0, divergence: Divergence::Forward, temperature: 1.0 };
-    /// The next token alone.
+    /// Next-token cross-entropy only.
     pub const AR: Self = Self { next_token: 1.0, ..Self::AD };
-    /// Half of each.
+    /// Half of both.
     pub const MIX: Self = Self { next_token: 0.5, ..Self::AD };
 
-    /// As part of [`Op::key`].
+    /// Returns it as part of [`Op::key`].
     fn key(&self) -> String {
         let divergence = self.divergence.info().key;
         let (next_token, temperature) = (key_float(self.next_token), key_float(self.temperature));
         format!("Objective {{ next_token: {next_token}, divergence: {divergence}, temperature: {temperature} }}")
     }
 
-    /// The loss of a row, or a mean over rows, by its terms.
+    /// Returns the loss of a row, or of a mean over rows, from its terms.
     pub fn loss(&self, terms: &[f64]) -> f64 {
         let hard = self.next_token;
         let soft = terms[self.divergence.minimised_term().index()];
-        // What is not trained may not be known, or infinite.
+        // A term with weight 0 may be unknown or infinite.
         (if hard < 1.0 { (1.0 - hard) * soft } else { 0.0 }) + if hard > 0.0 { hard * terms[Term::Ar.index()] } else { 0.0 }
     }
 }
 
-/// Inputs: `tokens (rows, 1)`, `weights (rows, 1)`, `scale (1, 1)`, and unless `next_token` is all,
+/// Inputs: `tokens (rows, 1)`, `weights (rows, 1)`, `scale (1, 1)`, and unless `next_token` is 1,
 /// the teacher's logits `(rows, vocabulary)`. Update: the student's logits, which become
 /// `scale · weight · d loss / d logits` if `gradient`. Output: the [`TERMS`] of each row.
 #[derive(Clone, Debug)]
 pub struct Distill {
-    /// What is minimised.
+    /// The training objective.
     pub objective: Objective,
-    /// Whether logits become their gradient; they are left alone otherwise.
+    /// True if the logits are replaced by their gradient; otherwise they do not change.
     pub gradient: bool,
 }
 
@@ -135,7 +135,7 @@ fn params(objective: Objective, gradient: bool, logits: Spec, kept: usize) -> Pa
     }
 }
 
-/// The divergences that are reported besides those that always are: what is trained, and without a gradient all.
+/// Returns the divergences that are reported besides those that always are: the training objective, or all without a gradient.
 fn reported(objective: Objective, gradient: bool) -> impl Iterator<Item = Divergence> {
     Divergence::ALL.into_iter().filter(move |&divergence| !divergence.info().always && (!gradient || objective.divergence == divergence))
 }
@@ -178,7 +178,7 @@ impl Distill {
         });
     }
 
-    /// Reports how far apart student and teacher are; `soft_gradient` becomes τ times the gradient of the divergence.
+    /// Writes the divergences to `terms`; `soft_gradient` becomes τ times the gradient of the objective's divergence.
     fn divergence_terms<T: Real>(&self, logits: &[T], teacher: &[T], soft_gradient: &mut [T], terms: &mut [T]) {
         let Objective { divergence, temperature, .. } = self.objective;
         let (inverse, square) = (T::from_f64(1.0 / temperature), T::from_f64(temperature * temperature));
@@ -209,7 +209,7 @@ impl Distill {
     }
 }
 
-/// softmax(scale · logits) into `out`; gives the log-sum-exp.
+/// Writes softmax(scale · logits) to `out`; returns the log-sum-exp.
 #[inline(always)]
 fn softmax<T: Real>(logits: &[T], scale: T, out: &mut [T]) -> T {
     let top = logits[1..].iter().fold(logits[0], |top, &x| top.max(x)) * scale;

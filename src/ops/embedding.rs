@@ -1,12 +1,11 @@
-//! Embedding: row `tokens[b]` of a table, and the gradient that adds back into it.
+//! Embedding: row `tokens[b]` of a table; its gradient adds to these rows.
 
 use super::check_operands;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use crate::params;
 
-/// `table (vocabulary, width)`, `tokens (n, 1)` → `(n, width)`. A table too large for one binding
-/// comes as several inputs, one below the other. Token ids are checked by whoever uploads them; one
-/// out of range reads row 0.
+/// `table (vocabulary, width)`, `tokens (n, 1)` → `(n, width)`. A table too large for one binding is
+/// split into several inputs, by rows. The caller checks token ids; an id out of range reads row 0.
 #[derive(Clone, Debug)]
 pub struct Embedding;
 
@@ -26,7 +25,7 @@ impl Op for Embedding {
         check_operands(specs, &[&vec![table; tables][..], &[Storage::U32]].concat(), &[]).map_err(Self::shape_error)?;
         let (table, tokens) = (specs.inputs[0], specs.inputs[tables]);
         match specs.inputs[..tables].iter().find(|part| part.cols != table.cols) {
-            Some(part) => Err(Self::shape_error(format!("{table} and {part} are not of one table"))),
+            Some(part) => Err(Self::shape_error(format!("{table} and {part} are not parts of one table"))),
             None => Ok(vec![Spec::f32(tokens.rows, table.cols)]),
         }
     }
@@ -77,7 +76,7 @@ impl Op for Embedding {
     }
 }
 
-/// The parts of a table, and the first row of each.
+/// Returns the parts of a table, with the first row of each.
 fn parts(tables: &[Spec]) -> impl Iterator<Item = (usize, usize)> + '_ {
     tables.iter().enumerate().scan(0, |next, (part, table)| {
         *next += table.rows;
@@ -86,7 +85,7 @@ fn parts(tables: &[Spec]) -> impl Iterator<Item = (usize, usize)> + '_ {
 }
 
 /// `dy (n, width)`, `tokens (n, 1)`; adds each row of `dy` to row `tokens[b]` of the table's
-/// gradient, in the order of b. The update may be a part of the table: others' tokens are left out.
+/// gradient, in the order of b. The update may be a part of the table: tokens of other parts are skipped.
 #[derive(Clone, Debug)]
 pub struct EmbeddingGradient {
     /// First row of this part.
@@ -141,7 +140,7 @@ impl Op for EmbeddingGradient {
     }
 }
 
-/// What it is tried with: tables whole and in parts; some ids repeat, and some are out of range.
+/// Test cases: tables whole and in parts; some ids repeat, and some are out of range.
 pub(crate) fn cases() -> Vec<Case> {
     let case = |n: usize, vocabulary: usize, width: usize, storage: Storage| {
         let table = Spec { rows: vocabulary, cols: width, storage };
@@ -166,9 +165,9 @@ pub(crate) fn cases() -> Vec<Case> {
         (33, 100, 33),
         (65, 30, 70),
         (300, 20, 11),
-        // Tokens that occur first past the 256th position, and again.
+        // Tokens that occur first after the 256th position, and repeat.
         (600, 400, 3),
-        // Tokens that occur again and again, over more than two times 256 positions.
+        // Tokens that repeat many times, over more than twice 256 positions.
         (515, 2, 260),
     ];
     let in_parts = |n: usize, rows: &[usize], width: usize| {

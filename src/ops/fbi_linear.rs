@@ -18,44 +18,44 @@ use crate::params;
 use crate::platform::parallel::*;
 use std::ops::Range;
 
-/// Tokens up to which signs are applied straight from the bits, without expanding them.
+/// Most tokens for which signs are applied directly from the bits, without expanding them.
 pub(crate) const FEW: usize = 8;
 
-/// Tokens whose share of dα and dβ is added up on its own, in every variant.
+/// Tokens of a partial sum of dα and dβ, the same in every variant.
 const TILE: usize = 64;
 
 /// Kernels for more than a few tokens.
 struct Tier {
     name: &'static str,
-    /// Rows and columns of a product that a workgroup makes.
+    /// Rows and columns of a product per workgroup.
     tile: usize,
     forward: &'static str,
     input: &'static str,
     weight: &'static str,
 }
 
-/// Every tier; the first takes every shape, the other whole quads alone.
+/// All tiers; the first supports every shape, the other only multiples of four.
 const TIERS: [Tier; 2] = [
     Tier { name: Variant::PORTABLE, tile: 64, forward: "fbi_linear/forward", input: "fbi_linear/input", weight: "fbi_linear/weight" },
     Tier { name: "wide", tile: 128, forward: "fbi_linear.wide/forward", input: "fbi_linear.wide/input", weight: "fbi_linear.wide/weight" },
 ];
 
 impl Tier {
-    /// A variant for each tier that takes layers of so many inputs: past the first, rows in memory
-    /// and the outputs of each layer must be whole quads.
+    /// Returns a variant for each tier that supports layers with `width` inputs: all but the first require
+    /// that the row length and the outputs of each layer are multiples of four.
     fn variants(members: &Members, width: usize, launches: impl Fn(&Tier) -> Vec<Launch>) -> Vec<Variant> {
         let quads = width.is_multiple_of(4) && members.ranges().all(|range| range.len().is_multiple_of(4));
         let tiers = TIERS.iter().filter(|tier| quads || tier.name == Variant::PORTABLE);
         tiers.map(|tier| Variant { name: tier.name, storage: Storage::F32, launches: launches(tier) }).collect()
     }
 
-    /// Workgroups for a product of so many rows and columns.
+    /// Returns the workgroups of a product of `rows` × `columns`.
     fn groups(&self, rows: usize, columns: usize) -> [u32; 3] {
         [columns.div_ceil(self.tile) as u32, rows.div_ceil(self.tile) as u32, 1]
     }
 }
 
-/// A group of up to three layers that read the same `x`, as one matrix, `out` of all of them.
+/// A group of up to three layers with the same input `x`, stacked in one matrix with `out` rows.
 /// Inputs: `x (tokens, in)`, `signs (out, in)`, `α (layers, in)`, `β (layers, in)`; in training also
 /// `signsᵀ (in, out)` and the latent weight `(out, in)`, which only the gradient needs.
 /// Output: `y (tokens, out)`, the layers' outputs side by side.
@@ -133,10 +133,10 @@ impl Op for FbiLinear {
 }
 
 impl FbiLinear {
-    /// The tiled kernels; a residual can be added to what they give.
+    /// Returns the variants with tiled kernels, which can add a residual.
     pub(crate) fn tiled(&self, x: Spec, signs: Spec, residual: Option<Operand>) -> Vec<Variant> {
         let inputs = [0, 1, 2, 3].map(Operand::In);
-        // Where there is none, something must be bound all the same.
+        // Without a residual, the binding needs some other tensor.
         let bound = residual.unwrap_or(Operand::In(0));
         let launch = |tier: &Tier| Launch {
             kernel: tier.forward,
@@ -152,7 +152,7 @@ impl FbiLinear {
     }
 }
 
-/// The parameters of a product with signs: those that every such kernel has (`shared/fbi_linear.fields.wgsl`), and its own.
+/// Returns the parameters of a product with signs: those that all kernels share (`shared/fbi_linear.fields.wgsl`), then `own`.
 pub(crate) fn product_params(members: &Members, tokens: usize, signs: Spec, own: Params) -> Params {
     let [second, third] = members.bounds();
     let mut params = params! { tokens: tokens, rows: signs.rows, columns: signs.cols, row_words: signs.row_words(), second: second, third: third };
@@ -162,7 +162,7 @@ pub(crate) fn product_params(members: &Members, tokens: usize, signs: Spec, own:
 
 /// Inputs: `dy (tokens, out)`, `signsᵀ (in, out)`, `α (layers, in)`, `β (layers, in)`,
 /// `x (tokens, in)`. Adds to `dα (layers, in)` and `dβ (layers, in)`. Outputs: `dx (tokens, in)`, and
-/// as scratch what each 64 tokens add to dα, then to dβ, `(2·layers·⌈tokens/64⌉, in)`.
+/// as scratch the partial sums of dα, then of dβ, over each 64 tokens, `(2·layers·⌈tokens/64⌉, in)`.
 #[derive(Clone, Debug)]
 pub struct FbiLinearInput {
     /// The layers.
@@ -234,7 +234,7 @@ impl Op for FbiLinearInput {
     }
 }
 
-/// Σ_o dy of one layer, for each token.
+/// Computes Σ_o dy of one layer for each token.
 fn row_sums<T: Real>(dy: &[T], outs: usize, range: &Range<usize>, sums: &mut [T]) {
     sums.par_iter_mut().zip(dy.par_chunks(outs)).for_each(|(total, dy)| {
         vectorised(
@@ -260,7 +260,7 @@ fn input_rows<T: Real>(set: bool, u: &[T], sums: &[T], (alpha, beta): (&[T], &[T
     });
 }
 
-/// dα += Σ_b x⊙u, dβ += Σ_b x·Σ_o dy, of one layer: first over each [`TILE`] tokens, which are rows
+/// Computes dα += Σ_b x⊙u and dβ += Σ_b x·Σ_o dy of one layer: first over each [`TILE`] tokens, into rows
 /// of `partial`, as the kernels do.
 fn scale_gradients<T: Real>(x: &[T], u: &[T], sums: &[T], partial: [&mut [T]; 2], totals: [&mut [T]; 2]) {
     let width = totals[0].len();
@@ -352,13 +352,13 @@ struct Layers<'a, T> {
 }
 
 impl<T: Real> Layers<'_, T> {
-    /// Rows, α and β of each layer.
+    /// Returns rows, α and β of each layer.
     fn each(&self) -> impl Iterator<Item = (Range<usize>, (&[T], &[T]))> {
         let width = self.signs.cols;
         self.members.ranges().zip(self.alpha.chunks(width).zip(self.beta.chunks(width)))
     }
 
-    /// Expands the signs, and leaves the product to a dense one.
+    /// Expands the signs and computes a dense product.
     fn many_tokens(&self, x: &[T], tokens: usize, out: &mut [T]) {
         let Spec { rows: n, cols: k, .. } = self.signs;
         T::with_scratch(tokens * k + n * k, |scratch| {
@@ -379,9 +379,9 @@ impl<T: Real> Layers<'_, T> {
         });
     }
 
-    /// Signs applied straight from the bits: bound by reading them.
+    /// Applies signs directly from the bits: bound by reading them.
     fn one_token(&self, x: &[T], out: &mut [T]) {
-        // Words in a task: some microseconds of work, so that handing it out costs little.
+        // Words in a task: some microseconds of work, so that the overhead of a task is small.
         const WORDS: usize = 1536;
         let row_words = self.signs.row_words();
         let rows = rows_per_task(self.signs.rows, (WORDS / row_words).max(1));
@@ -416,7 +416,7 @@ fn shift<T: Real>(x: &[T], beta: &[T], out: &mut [T]) {
     );
 }
 
-/// `out[b, i] = scale[i] · x[b, i]`.
+/// Computes `out[b, i] = scale[i] · x[b, i]`.
 fn scale_columns<T: Real>(x: &[T], scale: &[T], out: &mut [T]) {
     out.par_chunks_mut(scale.len()).zip(x.par_chunks(scale.len())).for_each(|(out, x)| {
         vectorised(
@@ -430,7 +430,7 @@ fn scale_columns<T: Real>(x: &[T], scale: &[T], out: &mut [T]) {
     });
 }
 
-/// `u (tokens, in) = dy[:, range] · S`, from rows of `signsᵀ (in, out)`.
+/// Computes `u (tokens, in) = dy[:, range] · S` from rows of `signsᵀ (in, out)`.
 fn transposed_product<T: Real>(dy: &[T], tokens: usize, outs: usize, range: &Range<usize>, words: &[u32], signs: Spec, u: &mut [T]) {
     let (n, k) = (signs.rows, range.len());
     T::with_scratch(n * k, |expanded| {
@@ -462,7 +462,7 @@ fn expand<T: Real>(words: &[u32], skip: usize, row: &mut [T]) {
     }
 }
 
-/// Σ_i ±x[i] for each row of `words`; `x` is padded with zeros to whole words.
+/// Computes Σ_i ±x[i] for each row of `words`; `x` is padded with zeros to whole words.
 fn signed_rows<T: Real>(words: &[u32], x: &[T], row_words: usize, out: &mut [T]) {
     if T::signed_sums(words, x, out) {
         return;
@@ -473,7 +473,7 @@ fn signed_rows<T: Real>(words: &[u32], x: &[T], row_words: usize, out: &mut [T])
     );
 }
 
-/// Σ_i ±x[i], in 32 lanes that are added up in a fixed order; `x` is padded with zeros.
+/// Returns Σ_i ±x[i], summed in 32 lanes and in a fixed order; `x` is padded with zeros.
 #[inline(always)]
 fn signed_sum<T: Real>(words: &[u32], x: &[T]) -> T {
     let mut lanes = [T::ZERO; 32];

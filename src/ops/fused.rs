@@ -1,5 +1,5 @@
-//! Sequences that have kernels of their own on a GPU. They name the operations they replace, whose
-//! tape is their oracle, and add no mathematics.
+//! The fused kernels. Each replaces a sequence of operations, which is its reference, and adds no
+//! mathematics.
 
 use super::fbi_linear::{FEW, product_params};
 use super::group::Members;
@@ -12,7 +12,7 @@ fn is<O: 'static>(op: &dyn Any) -> bool {
     op.is::<O>()
 }
 
-/// Every sequence, longer ones first.
+/// All sequences, longer ones first.
 pub const FUSIONS: &[Fusion] = &[
     Fusion { name: "fused", sequence: &[is::<RmsNorm>, is::<FbiLinear>, is::<Swiglu>], variants: norm_linear_swiglu },
     Fusion { name: "fused", sequence: &[is::<RmsNorm>, is::<FbiLinear>], variants: norm_linear },
@@ -20,7 +20,7 @@ pub const FUSIONS: &[Fusion] = &[
     Fusion { name: "fused", sequence: &[is::<RmsNormBackward>, is::<Add>], variants: norm_backward_add },
 ];
 
-/// What stands around a linear layer in `fused/few`.
+/// Flags of the operations around the linear layer in `fused/few`.
 const NORM: u32 = 1;
 const GATED: u32 = 2;
 const RESIDUAL: u32 = 4;
@@ -28,25 +28,25 @@ const RESIDUAL: u32 = 4;
 /// Rows of a workgroup of `fused/few`, and of its narrow variant.
 const ROWS: [usize; 2] = [64, 32];
 
-/// Operands of `fused/few`, and what stands around.
+/// Operands of `fused/few`, and the operations around the linear layer.
 struct Few<'a> {
     step: &'a FusedStep,
     members: &'a Members,
-    /// x, signs, α, β, gain, residual; what is absent is bound to something else that is read.
+    /// Indices of x, signs, α, β, gain, residual; an absent one repeats another input.
     inputs: [usize; 6],
     around: u32,
     epsilon: f64,
 }
 
 impl Few<'_> {
-    /// The kernel and its narrow variant, for at most 8 tokens.
+    /// Returns the kernel and its narrow variant, for at most 8 tokens.
     fn variants(&self) -> Vec<Variant> {
         let (x, signs) = (self.step.inputs[0], self.step.inputs[1]);
         if x.rows > FEW {
             return Vec::new();
         }
         let params = product_params(self.members, x.rows, signs, params! { around: self.around, epsilon: self.epsilon });
-        // Of a gated pair, a workgroup computes the same rows of both.
+        // A workgroup computes the same rows of both layers of a gated pair.
         let counted = if self.around & GATED == 0 { usize::MAX } else { 1 };
         let groups = |rows: usize| self.members.ranges().take(counted).map(|range| range.len().div_ceil(rows)).sum();
         let variant = |name, kernel, rows| Variant {
@@ -92,13 +92,13 @@ fn linear_add(steps: &[FusedStep]) -> Vec<Variant> {
     Few { step: &steps[0], members: &linear.members, inputs: [0, 1, 2, 3, 0, residual], around: RESIDUAL, epsilon: 1.0 }.variants()
 }
 
-/// Inputs: x, gain, dy, and the gradient that reached x before.
+/// Inputs: x, gain, dy, and another gradient of x.
 fn norm_backward_add(steps: &[FusedStep]) -> Vec<Variant> {
     let Some(norm) = steps[0].op::<RmsNormBackward>() else { return Vec::new() };
     Variant::portable(norm.launches(steps[0].inputs[0], Some(Operand::In(3))))
 }
 
-/// What they are tried with: each sequence as the tape has it, for few tokens and for many.
+/// Test cases: each sequence as on a tape, for few tokens and for many.
 pub(crate) fn cases() -> Vec<Case> {
     let groups: [(usize, usize, &[usize]); 5] = [(1, 64, &[64, 32, 32]), (1, 1100, &[40, 40, 7]), (3, 33, &[5, 7, 9]), (8, 100, &[31, 2]), (5, 2050, &[70])];
     let pairs = [(1, 64, 64), (2, 100, 33), (8, 1030, 65), (1, 7, 3)];

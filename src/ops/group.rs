@@ -1,18 +1,18 @@
-//! How layers and heads lie side by side in one operand.
+//! Groups of layers and heads in one operand.
 
 use crate::graph::ShapeError;
 use std::ops::Range;
 
-/// Outputs of the layers that lie one below the other in a grouped matrix: at most three.
+/// The numbers of outputs of the one to three layers that are stacked in a matrix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Members(Vec<usize>);
 
 impl Members {
-    /// Layers of so many outputs each.
+    /// Creates a group of layers with these numbers of outputs.
     pub fn new(outs: &[usize]) -> Result<Self, ShapeError> {
         match outs.len() {
             1..=3 => Ok(Self(outs.to_vec())),
-            n => Err(ShapeError { op: "members", problem: format!("a group of {n} layers; the kernels take 1 to 3") }),
+            n => Err(ShapeError { op: "members", problem: format!("a group of {n} layers; must be 1 to 3") }),
         }
     }
 
@@ -21,7 +21,7 @@ impl Members {
         format!("Members([{}])", self.0.iter().map(usize::to_string).collect::<Vec<_>>().join(", "))
     }
 
-    /// How many layers.
+    /// Number of layers.
     pub fn count(&self) -> usize {
         self.0.len()
     }
@@ -39,7 +39,7 @@ impl Members {
         })
     }
 
-    /// For kernels: the first rows of the second and of the third layer; past the end if there is none.
+    /// Returns the first rows of the second and of the third layer; the number of rows if there is none.
     pub(crate) fn bounds(&self) -> [u32; 2] {
         [1, 2].map(|n| self.0.iter().take(n).sum::<usize>() as u32)
     }

@@ -1,11 +1,11 @@
-//! Columns of matrices: several side by side as one, and some of one by themselves. Products with a
-//! matrix that is too large for one binding are made block by block and joined.
+//! Concatenation and slicing of columns. Products with a matrix that is too large for one binding are
+//! computed block by block and concatenated.
 
 use super::check_operands;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use crate::params;
 
-/// Copies of columns: rows, columns copied, width and first column of source and target.
+/// Returns a copy of columns; `source` and `target` are width and first column.
 fn launch(rows: usize, cols: usize, source: (usize, usize), target: (usize, usize), operands: Vec<Operand>) -> Launch {
     let params = params! { rows: rows, cols: cols, source_width: source.0, source_first: source.1, target_width: target.0, target_first: target.1 };
     Launch { kernel: "join/copy", operands, params, groups: grid((rows * cols).div_ceil(256)) }
@@ -26,7 +26,7 @@ impl Op for Join {
         check_operands(specs, &vec![Storage::F32; specs.inputs.len().max(1)], &[]).map_err(Self::shape_error)?;
         let rows = specs.inputs[0].rows;
         match specs.inputs.iter().find(|spec| spec.rows != rows) {
-            Some(other) => Err(Self::shape_error(format!("{} and {other} have not the same rows", specs.inputs[0]))),
+            Some(other) => Err(Self::shape_error(format!("{} and {other} have different numbers of rows", specs.inputs[0]))),
             None => Ok(vec![Spec::f32(rows, specs.inputs.iter().map(|spec| spec.cols).sum())]),
         }
     }
@@ -74,7 +74,7 @@ impl Op for Join {
 pub struct Columns {
     /// The first column.
     pub first: usize,
-    /// How many.
+    /// Number of columns.
     pub count: usize,
 }
 
@@ -107,11 +107,11 @@ impl Op for Columns {
     }
 
     fn backward(&self, _: &mut dyn Backward) -> Rule {
-        Rule::None("it is only taken of gradients")
+        Rule::None("it is only applied to gradients")
     }
 }
 
-/// What they are tried with: one to three parts, odd widths, edges.
+/// Test cases: one to three parts, odd widths, edges.
 pub(crate) fn cases() -> Vec<Case> {
     let normal = || Fill::Normal(0.2, 1.0);
     let join = |rows: usize, widths: &[usize]| {

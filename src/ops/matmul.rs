@@ -1,4 +1,4 @@
-//! The dense product, in its transposes: full-precision linears, the head, and their gradients.
+//! The dense matrix product and its transposed forms: full-precision linear layers, the head, and their gradients.
 
 use super::check_operands;
 use crate::graph::{
@@ -8,7 +8,7 @@ use crate::graph::{
 use crate::params;
 use crate::platform::parallel::*;
 
-/// Where a product goes.
+/// The destination of a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Into {
     /// A new tensor.
@@ -24,28 +24,28 @@ pub enum Into {
 /// blocks then.
 #[derive(Clone, Debug)]
 pub struct Matmul {
-    /// Whether `a` is stored as `(k, m)`.
+    /// True if `a` is stored as `(k, m)`.
     pub transpose_a: bool,
-    /// Whether `b` is stored as `(n, k)`.
+    /// True if `b` is stored as `(n, k)`.
     pub transpose_b: bool,
-    /// Where the product goes.
+    /// The destination.
     pub into: Into,
 }
 
 /// Kernels of one kind.
 struct Tier {
     name: &'static str,
-    /// With `b` in f32, and in f16.
+    /// The kernels for `b` in f32, and in f16.
     kernels: [&'static str; 2],
-    /// Whether they are for few rows.
+    /// True if they are for few rows.
     few: bool,
-    /// Rows and columns of the result that a workgroup makes; of few rows, columns.
+    /// Rows and columns of the result per workgroup; only columns for few rows.
     tile: usize,
-    /// How it holds what it multiplies.
+    /// The storage of the factors.
     storage: Storage,
 }
 
-/// Every tier; the first of each kind takes every shape, the others whole quads alone.
+/// All tiers; the first of each kind supports every shape, the others only multiples of four.
 const TIERS: [Tier; 9] = {
     const fn tier(name: &'static str, kernels: [&'static str; 2], few: bool, tile: usize, storage: Storage) -> Tier {
         Tier { name, kernels, few, tile, storage }
@@ -65,7 +65,7 @@ const TIERS: [Tier; 9] = {
 };
 
 impl Tier {
-    /// Whether it can make a product of `m, n, k`: past the first, rows in memory must be whole quads.
+    /// Returns true if it supports a product of `m, n, k`: all but the first require row lengths that are multiples of four.
     fn takes(&self, op: &Matmul, [m, n, k]: [usize; 3]) -> bool {
         let a = if op.transpose_a { m } else { k };
         let b = if op.transpose_b { k } else { n };
@@ -74,7 +74,7 @@ impl Tier {
     }
 }
 
-/// Rows up to which a product is computed row by row of `b`, without tiles.
+/// Most rows of `a` for which a product is computed row by row of `b`, without tiles.
 pub(crate) const FEW: usize = 8;
 
 impl Matmul {
@@ -86,7 +86,7 @@ impl Matmul {
         Matmul { transpose_a: false, transpose_b: false, into }
     }
 
-    /// The gradient of a linear layer's weight: `dyᵀ (out, tokens) · x (tokens, in)`, added up.
+    /// The gradient of a linear layer's weight: `dyᵀ (out, tokens) · x (tokens, in)`, accumulated.
     pub const WEIGHT_GRADIENT: Matmul = Matmul { transpose_a: true, transpose_b: false, into: Into::Accumulate };
 
     fn sizes(&self, a: Spec, b: Spec) -> (usize, usize, usize, usize) {
@@ -115,7 +115,7 @@ impl Op for Matmul {
         check_operands(specs, &[Storage::F32, if packed { b } else { Storage::F32 }], updates).map_err(Self::shape_error)?;
         let (m, n, k, bk) = self.sizes(specs.inputs[0], specs.inputs[1]);
         if k != bk {
-            return Err(Self::shape_error(format!("{} and {} do not multiply", specs.inputs[0], specs.inputs[1])));
+            return Err(Self::shape_error(format!("{} and {} cannot be multiplied", specs.inputs[0], specs.inputs[1])));
         }
         match self.into {
             Into::Output => Ok(vec![Spec::f32(m, n)]),
@@ -139,7 +139,7 @@ impl Op for Matmul {
             groups,
         };
         let few = m <= FEW && self.transpose_b && !self.transpose_a;
-        // Codes are read by the portable kernels alone.
+        // Only the portable kernels read 8-bit blocks.
         let tiers = TIERS.iter().filter(|tier| tier.few == few && tier.takes(self, [m, n, k]));
         let tiers = tiers.filter(|tier| b.storage != Storage::Q8 || tier.name == Variant::PORTABLE);
         let kernel = |tier: &Tier| match b.storage {
@@ -198,13 +198,13 @@ impl Op for Matmul {
     }
 }
 
-/// A few rows of `x` against every row of `weight (n, k)`: bound by reading the weight, once.
+/// Multiplies a few rows of `x` by every row of `weight (n, k)`, which is read once.
 fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (usize, usize, usize), accumulate: bool) {
     const BLOCK: usize = 64;
     if let (View::Words(words, spec @ Spec { storage: Storage::F16, .. }), 1, false) = (weight, m, accumulate)
         && T::dots_of_halves(&[], &[], &mut [])
     {
-        // Halves against one row: never widened in memory where the CPU multiplies as it widens.
+        // Halves times one row: the CPU widens them in registers, if it can.
         let block = rows_per_task(n, BLOCK);
         let rows = words.par_chunks(block * spec.row_words());
         return out.par_chunks_mut(block).zip(rows).for_each(|(out, words)| assert!(T::dots_of_halves(words, x, out), "it did a moment ago"));
@@ -232,13 +232,13 @@ fn few_rows<T: Real>(x: &[T], weight: &View<'_, T>, out: &mut [T], (m, n, k): (u
     }
 }
 
-/// What it is tried with: few rows and many, every transpose, every target.
+/// Test cases: few rows and many, every transpose, every destination.
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for storage in [Storage::F32, Storage::F16, Storage::Q8] {
         let sizes = [
             (65, 65, 65),
-            // Whole quads: one, and tiles of 32, 64 and 128 with their edges.
+            // Multiples of four: a single quad, and tiles of 32, 64 and 128 with their edges.
             (1, 4, 4),
             (1, 256, 6),
             (3, 260, 33),
@@ -258,7 +258,7 @@ pub(crate) fn cases() -> Vec<Case> {
             }
         }
     }
-    // Operands beyond f16's range, and products beyond f32's: right, or not finite.
+    // Factors beyond f16's range, and products beyond f32's: results are correct or not finite.
     for (m, k, n) in [(3, 40, 33), (9, 65, 70), (64, 64, 64)] {
         for storage in [Storage::F32, Storage::F16] {
             let weight = Spec { rows: n, cols: k, storage };

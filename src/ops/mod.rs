@@ -1,5 +1,5 @@
-//! The operations. Each is one file here and one of the same stem in `shaders/`: attributes,
-//! shapes, launches, CPU twin and gradient. They do not import each other.
+//! The operations. Each has a file here, with attributes, shapes, launches, CPU implementation (twin) and
+//! gradient, and one of the same stem in `shaders/`. They do not import each other.
 
 mod adamw;
 mod add;
@@ -42,11 +42,11 @@ use crate::graph::{Case, Spec, Specs, Storage};
 pub struct Family {
     /// Its stem, here and in `shaders/`.
     pub name: &'static str,
-    /// What its operations are tried with.
+    /// Returns the test cases of its operations.
     pub cases: fn() -> Vec<Case>,
 }
 
-/// Every file of operations.
+/// All files of operations.
 pub const ALL: &[Family] = &[
     Family { name: "adamw", cases: adamw::cases },
     Family { name: "add", cases: add::cases },
@@ -64,15 +64,15 @@ pub const ALL: &[Family] = &[
     Family { name: "swiglu", cases: swiglu::cases },
 ];
 
-/// Rows of elementwise work in one parallel task; fixed, so that no sum's order depends on the
-/// number of threads.
+/// Elements of a parallel task; fixed, so that the order of summation does not depend on the number of
+/// threads.
 pub(crate) const TASK: usize = 16 * 1024;
 
-/// Checks that operands have these storages, and counts.
+/// Checks the number and storage of operands.
 pub(crate) fn check_operands(specs: Specs<'_>, inputs: &[Storage], updates: &[Storage]) -> Result<(), String> {
     let check = |role: &str, got: &[Spec], want: &[Storage]| {
         if got.len() != want.len() {
-            return Err(format!("takes {} {role}, got {}", want.len(), got.len()));
+            return Err(format!("expected {} {role}, got {}", want.len(), got.len()));
         }
         for (n, (got, want)) in got.iter().zip(want).enumerate() {
             if got.storage != *want {
@@ -95,7 +95,7 @@ mod tests {
     const ROWS: usize = 2;
     const COLS: usize = 8;
 
-    /// Gives each tensor its place: in one memory, or each in its own.
+    /// Allocates tensors, all in one memory, or each in its own.
     struct Places {
         machine: Machine,
         arena: Option<MemoryId>,
@@ -161,9 +161,9 @@ mod tests {
         read.iter().map(|home| block_on(machine.read_f32(home)).unwrap()).collect()
     }
 
-    /// Small enough for Miri, which sees two operands of one memory that are borrowed at a time.
+    /// Small enough for Miri, which detects two operands of one memory that are borrowed at a time.
     #[test]
-    fn a_small_graph_in_one_memory_is_that_of_many() {
+    fn a_small_graph_in_one_memory_equals_that_in_many() {
         let (one, many) = (step(true), step(false));
         assert!(one.iter().flatten().all(|value| value.is_finite()));
         assert_eq!(one, many);

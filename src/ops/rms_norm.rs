@@ -21,7 +21,7 @@ impl RmsNorm {
         Ok(())
     }
 
-    /// 1 / √(mean(x²) + ε).
+    /// Returns 1 / √(mean(x²) + ε).
     #[inline(always)]
     fn inverse<T: Real>(&self, x: &[T]) -> T {
         let squares = dot(x, x);
@@ -89,11 +89,11 @@ pub struct RmsNormBackward {
 }
 
 impl RmsNormBackward {
-    /// Its dispatches; a gradient that reached `x` before can be added to dx on the way.
+    /// Returns its dispatches, which can add `earlier`, another gradient of `x`, to dx.
     pub(crate) fn launches(&self, x: Spec, earlier: Option<Operand>) -> Vec<Launch> {
         let params = params! { rows: x.rows, width: x.cols, epsilon: self.epsilon, add: earlier.is_some() };
         let inputs = [0, 1, 2].map(Operand::In);
-        // Where there is none, something must be bound all the same.
+        // Without it, the binding needs some other tensor.
         let earlier = earlier.unwrap_or(Operand::In(2));
         vec![
             Launch {
@@ -164,7 +164,7 @@ impl Op for RmsNormBackward {
     }
 }
 
-/// What it is tried with.
+/// Test cases.
 pub(crate) fn cases() -> Vec<Case> {
     let case = |label: &str, rows: usize, cols: usize, x: Fill| {
         let norm = RmsNorm { epsilon: 1e-5 };
@@ -172,7 +172,7 @@ pub(crate) fn cases() -> Vec<Case> {
     };
     let shapes = [(1, 1), (2, 7), (3, 16), (7, 33), (8, 100), (9, 129), (17, 255), (33, 257), (65, 576), (64, 31), (2, 1030)];
     let mut cases: Vec<Case> = shapes.into_iter().map(|(rows, cols)| case("", rows, cols, Fill::Normal(0.2, 1.0))).collect();
-    // ε decides when a row is almost zero.
+    // ε dominates when a row is almost zero.
     cases.push(case(", almost zero", 3, 50, Fill::Normal(0.0, 1e-4)));
     cases.push(case(", zero", 2, 20, Fill::Floats(vec![0.0])));
     cases

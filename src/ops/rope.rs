@@ -1,5 +1,5 @@
-//! Rotary position embedding in the Hugging Face layout: element j of a head's first half turns
-//! with element j of its second half, by the angle position · θ^(−2j/head_dim).
+//! Rotary position embedding in the Hugging Face layout: element j of a head's first half is rotated
+//! with element j of its second half by the angle position · θ^(−2j/head_dim).
 
 use super::check_operands;
 use super::group::Heads;
@@ -9,19 +9,19 @@ use crate::platform::parallel::*;
 
 /// `qkv (batch·seq, (query + 2·key_value)·head_dim)`, the heads of q, k and v side by side, `cos` and
 /// `sin` `(positions, head_dim/2)`, `start (1, 1)` → the same with q and k rotated. Row b·seq + t has
-/// position start + t. The tables are made on the host in f64, because WGSL's sin and cos promise too
-/// little.
+/// position start + t. The host computes the tables in f64, because WGSL's sin and cos guarantee too
+/// little accuracy.
 ///
 /// In decoding the updates are a KV cache, keys and values `(capacity, key_value·head_dim)` in f32
-/// or f16: k and v then go to its rows from `start` on (rows past its end are dropped), and the
-/// output is q alone.
+/// or f16: k and v are written to its rows from `start` on (rows past its end are dropped), and the
+/// output is q.
 #[derive(Clone, Debug)]
 pub struct Rope {
     /// Heads in a row.
     pub heads: Heads,
     /// Tokens in a sequence.
     pub seq: usize,
-    /// Turns back: the gradient.
+    /// Rotates back, as in the gradient.
     pub inverse: bool,
 }
 
@@ -41,7 +41,9 @@ impl Rope {
             return Err(Self::shape_error(format!("one sequence of {x} does not fit cache {cache}")));
         }
         if storage == F16 && !head.is_multiple_of(4) {
-            return Err(Self::shape_error(format!("heads of {head} elements cannot be cached in f16, two a word; keep the cache in f32")));
+            return Err(Self::shape_error(format!(
+                "heads of {head} elements cannot be cached in f16, which needs an even number in each half. Use a cache in f32"
+            )));
         }
         Ok(())
     }
@@ -125,7 +127,7 @@ impl Op for Rope {
 }
 
 impl Rope {
-    /// Turns every head of a row: y0 = x0·cos − x1·sin, y1 = x1·cos + x0·sin.
+    /// Rotates every head of a row: y0 = x0·cos − x1·sin, y1 = x1·cos + x0·sin.
     fn turn<T: Real>(&self, cos: &[T], sin: &[T], x: &[T], y: &mut [T]) {
         let half = cos.len();
         for (y, x) in y.chunks_mut(2 * half).zip(x.chunks(2 * half)) {
@@ -147,7 +149,7 @@ fn store<T: Real>(cache: &mut ViewMut<'_, T>, row: usize, values: &[T]) {
     }
 }
 
-/// What it is tried with. The tables need not be those of an angle: the map is linear in them.
+/// Test cases. The tables need not be sines and cosines of an angle: the operation is linear in them.
 pub(crate) fn cases() -> Vec<Case> {
     let case = |batch: usize, seq: usize, (query, key_value): (usize, usize), half: usize, start: u32, inverse: bool| {
         let (table, heads) = (Spec::f32(seq + 5, half), Heads { query, key_value });
@@ -160,7 +162,7 @@ pub(crate) fn cases() -> Vec<Case> {
     };
     let mut cases: Vec<Case> = (1..9).map(|seq| case(1, seq, (2, 1), 4, 5, false)).collect();
     cases.extend([case(1, 1, (1, 1), 1, 0, false), case(2, 17, (3, 1), 5, 0, false), case(3, 33, (9, 3), 32, 2, false), case(2, 65, (2, 2), 16, 3, true)]);
-    // Positions past the table take its last row.
+    // Positions past the table use its last row.
     cases.push(case(1, 9, (2, 1), 3, 40, false));
     // The last two reach past the end of the cache, and lie beyond it.
     let at = [(1, 0), (1, 39), (2, 7), (5, 20), (8, 32), (33, 3), (9, 36), (3, 41)];
@@ -168,7 +170,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// Angles and values of which no sum comes near zero, so that halves show rounding alone.
+/// Angles and values without cancellation, so that halves differ by rounding only.
 fn cached_case(seq: usize, start: u32, storage: Storage) -> Case {
     let (heads, half) = (Heads { query: 3, key_value: 1 }, 6);
     let (table, cache) = (Spec::f32(50, half), Spec { rows: 40, cols: 2 * half, storage });

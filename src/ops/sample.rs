@@ -1,6 +1,6 @@
-//! Choosing the next token from its logits. Randomness is keyed by seed, position and token, so that
-//! every device draws the same bits; what rounding may change is which of two tokens is taken whose
-//! weights, noise included, are next to equal.
+//! Sampling of the next token from its logits. Randomness is keyed by seed, position and token, so that
+//! every device uses the same bits; rounding can only change which of two tokens with almost equal
+//! weights, noise included, is sampled.
 
 use super::check_operands;
 use crate::graph::{Backward, Case, CpuIo, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant};
@@ -8,56 +8,56 @@ use crate::params;
 use crate::rng;
 use std::cmp::Ordering;
 
-/// Tokens that a repetition is measured against.
+/// Number of recent tokens to which the repetition penalty applies.
 pub const MEMORY: usize = 256;
-/// Words of a [`Draw`].
+/// Words of an encoded [`Draw`].
 pub const DRAW: usize = 9;
 
-/// Below this temperature the likeliest is taken.
+/// Below this temperature sampling is greedy.
 const GREEDY_TEMPERATURE: f32 = 1e-6;
-/// Logits are held within ±`MAX_LOGIT`, so that nothing overflows; what is no number is −`MAX_LOGIT`.
+/// Logits are clamped to ±`MAX_LOGIT`, so that nothing overflows; NaN becomes −`MAX_LOGIT`.
 const MAX_LOGIT: f64 = 1e30;
-/// A weight closer to 0 is 0.
+/// Weights of smaller magnitude become 0.
 const MIN_WEIGHT: f64 = 1e-30;
 
-/// No noise makes up for a weight this limit below the largest: it lies within −2.9 and 16.7.
+/// A token whose weight is this far below the largest cannot win: the noise is within −2.9 and 16.7.
 const NOISE_RANGE: f64 = 20.0;
 
-/// How one token is chosen. The neutral value of each setting leaves the distribution as it is.
+/// The settings for sampling one token. The neutral value of each does not change the distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Draw {
-    /// Ids that may be chosen are those below it; 0 to choose none.
+    /// Ids below it may be sampled; 0 samples nothing.
     pub count: u32,
-    /// Decides the noise: a key of seed and position.
+    /// Key of the noise, from seed and position.
     pub key: [u32; 2],
-    /// Divides the logits; below 10⁻⁶ the likeliest is taken, and only the penalty has a meaning.
+    /// Divides the logits; below 10⁻⁶ sampling is greedy, and only the penalty applies.
     pub temperature: f32,
     /// Divides positive logits of recent tokens, multiplies negative ones; 1 for none.
     pub penalty: f32,
-    /// Only the k likeliest; 0 for all.
+    /// Samples from the k most probable tokens; 0 for all.
     pub top_k: u32,
-    /// Only the likeliest that together have this share of the k likeliest's probability; 1 for all.
+    /// Samples from the most probable tokens with this share of the probability of the top k; 1 for all.
     pub top_p: f32,
-    /// Only those whose logit over temperature is at least this much (≤ 0) above the largest.
+    /// ln(min_p), at most 0: samples from tokens whose logit ÷ temperature is at least the largest plus this.
     pub least: f32,
-    /// Where the token is noted among the recent ones: its position, modulo [`MEMORY`].
+    /// Index at which the token is stored among the recent ones: its position modulo [`MEMORY`].
     pub place: u32,
 }
 
-/// A token chosen.
+/// A sampled token.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Drawn {
     /// Its id.
     pub token: u32,
-    /// How limit its weight, noise included, is above that of the next that might have been chosen.
+    /// Difference between its weight, noise included, and that of the runner-up.
     pub margin: f64,
 }
 
 impl Draw {
-    /// Chooses nothing, and changes nothing.
+    /// Samples nothing, and changes nothing.
     pub const NONE: [u32; DRAW] = [0; DRAW];
 
-    /// As the operation reads it.
+    /// Encodes it for the operation.
     pub fn words(&self) -> [u32; DRAW] {
         let Self { count, key, temperature, penalty, top_k, top_p, least, place } = *self;
         [count, key[0], key[1], temperature.to_bits(), penalty.to_bits(), top_k, top_p.to_bits(), least.to_bits(), place]
@@ -73,7 +73,7 @@ impl Draw {
         self.temperature >= GREEDY_TEMPERATURE
     }
 
-    /// The logit over temperature, penalised if it was seen.
+    /// Returns the logit ÷ temperature, penalised if `repeated`.
     fn weight_of<T: Real>(&self, logit: T, repeated: bool) -> T {
         let limit = T::from_f64(MAX_LOGIT);
         let mut x = match () {
@@ -91,7 +91,7 @@ impl Draw {
         if x.to_f64().abs() < MIN_WEIGHT { T::ZERO } else { x }
     }
 
-    /// Writes the weights of what may be chosen.
+    /// Writes the weights of the tokens that may be sampled.
     fn write_weights<T: Real>(&self, logits: &[T], recent: &[u32], weights: &mut [T]) {
         for (weight, &logit) in weights.iter_mut().zip(logits) {
             *weight = self.weight_of(logit, false);
@@ -103,7 +103,7 @@ impl Draw {
         }
     }
 
-    /// The token chosen among all that have weights, of which there is at least one.
+    /// Samples from the tokens with weights, of which there is at least one.
     fn choose<T: Real>(&self, weights: &[T]) -> Drawn {
         let (mut best, mut next) = (None::<(T, u32)>, None::<T>);
         for (weight, id) in self.candidates(weights) {
@@ -118,7 +118,7 @@ impl Draw {
         Drawn { token, margin: next.map_or(f64::INFINITY, |next| score.to_f64() - next.to_f64()) }
     }
 
-    /// The tokens that may be drawn, with their weights; of those, some that noise cannot help are left out.
+    /// Returns the tokens that may be sampled, with their weights, without some that cannot win.
     fn candidates<T: Real>(&self, weights: &[T]) -> Vec<(T, u32)> {
         let order = |a: &(T, u32), b: &(T, u32)| b.0.partial_cmp(&a.0).unwrap_or(Ordering::Equal).then(a.1.cmp(&b.1));
         let mut list: Vec<(T, u32)> = weights.iter().copied().zip(0..).collect();
@@ -150,7 +150,7 @@ impl Draw {
         list
     }
 
-    /// What the operation chooses on the CPU device, of logits and the recent tokens.
+    /// Samples from logits and recent tokens as the operation does on the CPU device.
     pub fn of(&self, logits: &[f32], recent: &[u32]) -> Drawn {
         let mut weights = vec![0.0; logits.len().min(self.count as usize)];
         self.write_weights(logits, recent, &mut weights);
@@ -158,10 +158,10 @@ impl Draw {
     }
 }
 
-/// Gumbel noise: −ln(−ln(1 − v)) for v = (2n + 1)/2²⁴, n of 23 random bits. The largest of the
-/// logarithms of probabilities, each with its noise, is a draw from them. v and 1 − v are exact in
-/// every number type; where v is below ¼ its logarithm is that of (1 + z)/(1 − z), by the first terms
-/// of its series, since a GPU's own is coarse near 1. In f32 the noise is within 3·10⁻⁶.
+/// Returns Gumbel noise: −ln(−ln(1 − v)) for v = (2n + 1)/2²⁴, n of 23 random bits. The argmax of
+/// log-probabilities plus noise is a sample from them (the Gumbel-max trick). v and 1 − v are exact in
+/// every number type; for v below ¼ the logarithm is that of (1 + z)/(1 − z), by the first terms of its
+/// series, since a GPU's logarithm is inaccurate near 1. In f32 the error is within 3·10⁻⁶.
 fn noise<T: Real>(key: [u32; 2], id: u32) -> T {
     let odd = (rng::hash(key, id) >> 9) << 1 | 1;
     let share = |n: u32| T::from_f64(f64::from(n) / f64::from(1 << 24));
@@ -174,10 +174,9 @@ fn noise<T: Real>(key: [u32; 2], id: u32) -> T {
     -(of(2.0) * z * (of(1.0) + square * (of(1.0 / 3.0) + square * (of(1.0 / 5.0) + square / of(7.0))))).ln()
 }
 
-/// `logits (1, vocabulary)`, `draw (1, 9)`: a [`Draw`]. Updates: the recent tokens `(1, 256)`, in
-/// any order, of which one takes the chosen one's place (what is no token's id is none); the weights
-/// `(1, vocabulary)`, which become the logits, penalised and over temperature; and the token chosen,
-/// `(1, 1)`.
+/// `logits (1, vocabulary)`, `draw (1, 9)`: an encoded [`Draw`]. Updates: the recent tokens `(1, 256)`, in
+/// any order, one of which is replaced by the sampled token (invalid ids are ignored); the weights
+/// `(1, vocabulary)`, which become the penalised logits ÷ temperature; and the sampled token `(1, 1)`.
 #[derive(Clone, Debug)]
 pub struct Sample;
 
@@ -199,8 +198,8 @@ impl Op for Sample {
             (specs.updates[2], Spec::u32(1, 1)),
         ];
         match wanted.iter().find(|(got, wanted)| got != wanted) {
-            Some((got, wanted)) => Err(Self::shape_error(format!("takes {wanted}, got {got}"))),
-            None if logits.rows != 1 || logits.cols == 0 => Err(Self::shape_error(format!("chooses by one row of logits, got {logits}"))),
+            Some((got, wanted)) => Err(Self::shape_error(format!("expected {wanted}, got {got}"))),
+            None if logits.rows != 1 || logits.cols == 0 => Err(Self::shape_error(format!("expected one row of logits, got {logits}"))),
             None => Ok(vec![]),
         }
     }
@@ -229,13 +228,12 @@ impl Op for Sample {
     }
 
     fn backward(&self, _: &mut dyn Backward) -> Rule {
-        Rule::None("a choice has no gradient")
+        Rule::None("sampling is not differentiable")
     }
 }
 
-/// What it is tried with: vocabularies around multiples of the workgroup; every setting alone and
-/// together, by several keys; equal logits, of which the cut takes some; and logits that are no
-/// numbers.
+/// Test cases: vocabularies around multiples of the workgroup size; every setting alone and together,
+/// with several keys; equal logits, some of which are cut off; and logits that are NaN or infinite.
 pub(crate) fn cases() -> Vec<Case> {
     let neutral = Draw { count: u32::MAX, key: [0x9e37, 0x79b9], temperature: 1.0, penalty: 1.0, top_k: 0, top_p: 1.0, least: f32::MIN, place: 3 };
     let usual = Draw { temperature: 0.7, penalty: 1.1, top_k: 41, top_p: 0.95, ..neutral };
@@ -268,7 +266,7 @@ pub(crate) fn cases() -> Vec<Case> {
         for n in 0..4 {
             let draw = Draw { key: [n, 77 * n], place: 300 + n, ..draw };
             cases.push(case(format!("{name}, key {n}"), 1500, Fill::Normal(-0.5, 2.0), draw));
-            // Nearly all alike: the filters decide.
+            // Nearly equal logits, so that the filters decide.
             cases.push(case(format!("{name} of flat logits, key {n}"), 700, Fill::Uniform(1.0, 1.2), draw));
             let equal = Fill::Floats(vec![1.0, 2.5, 2.5, -1.0, 2.5]);
             cases.push(case(format!("{name} of equal logits, key {n}"), 1003, equal, draw));

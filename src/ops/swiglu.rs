@@ -15,7 +15,7 @@ fn sigmoid<T: Real>(x: T) -> T {
     one / (one + (-x).exp())
 }
 
-/// Half the columns of the first input.
+/// Returns half the columns of the first input.
 fn half(specs: Specs<'_>, inputs: usize) -> Result<usize, String> {
     check_operands(specs, &vec![Storage::F32; inputs], &[])?;
     match specs.inputs[0].cols {
@@ -123,7 +123,7 @@ impl Op for SwigluBackward {
     }
 }
 
-/// What it is tried with: ordinary values, and gates at which e⁻ˣ over- or underflows.
+/// Test cases: ordinary values, and gates for which e⁻ˣ over- or underflows.
 pub(crate) fn cases() -> Vec<Case> {
     let case = |label: &str, rows: usize, wide: usize, x: Fill| Case::new(format!("{rows}×{wide}{label}"), Swiglu).variable(Spec::f32(rows, 2 * wide), x);
     let shapes = [(1, 1), (3, 7), (8, 31), (17, 100), (65, 257)];

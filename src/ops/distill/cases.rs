@@ -1,9 +1,9 @@
-//! What the loss is tried with.
+//! Test cases of the loss.
 
 use super::{Distill, DistillTop, Divergence, LossSum, Objective, TERMS};
 use crate::graph::{Case, Fill, Spec};
 
-/// Every objective, weights of zero, ids out of range, a loss scale.
+/// Test cases: every objective, weights of zero, ids out of range, a loss scale.
 pub(crate) fn cases() -> Vec<Case> {
     use Divergence::{Forward, Js};
     let cached = || Divergence::ALL.into_iter().filter(|divergence| divergence.info().uncached.is_none());
@@ -35,7 +35,7 @@ pub(crate) fn cases() -> Vec<Case> {
         }
         cases.push(case_top(rows, vocabulary, kept, Objective::MIX, false, 1.5));
     }
-    // The student gives next to nothing to the bucket, or next to everything.
+    // The student's probability of the bucket is almost 0, or almost 1.
     for divergence in cached() {
         cases.push(case_top(8, 50, 10, objective(0.0, divergence, 1.0), true, 40.0));
     }
@@ -46,7 +46,7 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
-/// What a case is called.
+/// Returns the label of a case.
 fn label(what: String, Objective { next_token, divergence, temperature }: Objective, gradient: bool, deviation: f32) -> String {
     format!("{what}, {divergence:?}, next {next_token}, τ {temperature}{}, ±{deviation}", if gradient { "" } else { ", no gradient" })
 }
@@ -62,7 +62,7 @@ fn case(rows: usize, vocabulary: usize, objective: Objective, gradient: bool, de
     if gradient { differentiated(case, objective) } else { case }
 }
 
-/// The logits become the gradient of the weighted loss.
+/// Expects that the logits become the gradient of the weighted loss.
 fn differentiated(case: Case, objective: Objective) -> Case {
     case.in_place(move |inputs, outputs| {
         let rows = outputs[0].chunks(TERMS).zip(&inputs[1]);
@@ -71,7 +71,7 @@ fn differentiated(case: Case, objective: Objective) -> Case {
 }
 
 fn case_top(rows: usize, vocabulary: usize, kept: usize, objective: Objective, gradient: bool, deviation: f32) -> Case {
-    // Ascending ids, spread over the vocabulary and others in each row.
+    // Ascending ids, spread over the vocabulary and different in each row.
     let ids = (0..rows).flat_map(|row| (0..kept).map(move |n| ((n * vocabulary + row % 3 * (vocabulary - kept) / 2) / kept) as u32)).collect();
     let case = Case::new(label(format!("top {kept} of {rows}×{vocabulary}"), objective, gradient, deviation), DistillTop { objective, gradient })
         .input(Spec::u32(rows, 1), Fill::Below(vocabulary as u32 + 1))
@@ -83,8 +83,8 @@ fn case_top(rows: usize, vocabulary: usize, kept: usize, objective: Objective, g
     if gradient { differentiated(case, objective) } else { case }
 }
 
-/// Distributions over `kept` tokens and a bucket: the bucket has something, nothing, or nearly all;
-/// some tokens have nothing.
+/// Returns distributions over `kept` tokens and a bucket: the bucket has some, no, or nearly all
+/// probability; some tokens have none.
 fn shares(rows: usize, kept: usize) -> Vec<f32> {
     let weight = |row: usize, n: usize| match (row % 3, n == kept) {
         (1, true) => 0.0,

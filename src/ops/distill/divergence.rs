@@ -1,42 +1,42 @@
-//! The divergences of a student from its teacher, one item each: names, formula, value and gradient.
-//! The kernels' are in `shaders/distill.wgsl`; docs/losses.md lists them.
+//! The divergences between teacher and student: names, formula, value and gradient of each. The kernels
+//! are in `shaders/distill.wgsl`; docs/losses.md lists the divergences.
 
 use crate::graph::{Real, dot};
 use serde::{Deserialize, Serialize};
 use std::f64::consts::LN_2;
 
-/// A divergence in names and words.
+/// Names and descriptions of a divergence.
 #[derive(Clone, Copy, Debug)]
 pub struct DivergenceInfo {
     /// Its name in run.toml; in capitals, its constant in the shader.
     pub name: &'static str,
     /// Its title.
     pub title: &'static str,
-    /// The title as the head of a column.
+    /// The title as a column header.
     pub short: &'static str,
     /// Its formula, p the teacher's distribution and q the student's.
     pub formula: &'static str,
-    /// It in the help of the command line.
+    /// Its description in the help of the command line.
     pub brief: &'static str,
-    /// It in the form of the app.
+    /// Its description in the app.
     pub help: &'static str,
     /// Its term's name in metrics.jsonl and in `--json`.
     pub term: &'static str,
-    /// Its term's column in a CSV, as measured on held-out text.
+    /// The CSV column of its term on held-out text.
     pub held_out: &'static str,
-    /// True if it comes with the cross-entropy, which has the same gradient: it is minimised by that, and
-    /// reported in every step; others are only where they are trained or measured.
+    /// True if it differs from the cross-entropy by a constant, so that the cross-entropy is minimised instead and it is
+    /// reported in every step. Others are reported only if they are the objective, or measured.
     pub always: bool,
-    /// Why it cannot be learnt from a teacher cache, if it cannot.
+    /// The reason why it cannot be trained from a teacher cache, if so.
     pub uncached: Option<&'static str>,
     /// Its name in [`crate::graph::Op::key`].
     pub(super) key: &'static str,
 }
 
-/// Makes the enum and its tables of one list, so that none of them can lack an entry.
+/// Defines the enum and its tables from one list, so that none lacks an entry.
 macro_rules! divergences {
     ($($(#[$attribute:meta])* $variant:ident => $about:expr,)*) => {
-        /// How far a student's distribution q is from its teacher's p.
+        /// A divergence between a teacher's distribution p and a student's q.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(rename_all = "lowercase")]
         pub enum Divergence {
@@ -44,10 +44,10 @@ macro_rules! divergences {
         }
 
         impl Divergence {
-            /// All of them, in the order of their numbers.
+            /// All divergences, in the order of their numbers.
             pub const ALL: [Self; [$(Self::$variant),*].len()] = [$(Self::$variant),*];
 
-            /// Its names and words.
+            /// Returns its names and descriptions.
             pub const fn info(self) -> &'static DivergenceInfo {
                 match self {
                     $(Self::$variant => const { &$about },)*
@@ -58,8 +58,8 @@ macro_rules! divergences {
 }
 
 divergences! {
-    /// KL(p‖q), up to p's entropy, which no student changes: the cross-entropy of the paper. The student
-    /// must cover all that its teacher says.
+    /// KL(p‖q), the forward KL: up to the entropy of p, which is constant, the cross-entropy of the paper. It is
+    /// mode-covering.
     #[default]
     Forward => DivergenceInfo {
         name: "forward",
@@ -74,7 +74,7 @@ divergences! {
         uncached: None,
         key: "Forward",
     },
-    /// KL(q‖p): the student must say nothing that its teacher would not (Gu et al., arXiv 2306.08543).
+    /// KL(q‖p), the reverse KL, which is mode-seeking (Gu et al., arXiv 2306.08543).
     Reverse => DivergenceInfo {
         name: "reverse",
         title: "reverse KL divergence",
@@ -88,7 +88,7 @@ divergences! {
         uncached: Some("its shares are rounded, and where one is 0 the divergence is infinite"),
         key: "Reverse",
     },
-    /// The Jensen–Shannon divergence: between the two, and at most ln 2.
+    /// The Jensen–Shannon divergence, between the two and at most ln 2.
     Js => DivergenceInfo {
         name: "js",
         title: "Jensen–Shannon divergence",
@@ -104,7 +104,7 @@ divergences! {
     },
 }
 
-/// Names with what they mean, as a form offers them.
+/// Names and descriptions, as the choices of a form.
 pub const DIVERGENCE_CHOICES: [(&str, &str); Divergence::ALL.len()] = {
     let mut choices = [("", ""); Divergence::ALL.len()];
     let mut n = 0;
@@ -116,7 +116,7 @@ pub const DIVERGENCE_CHOICES: [(&str, &str); Divergence::ALL.len()] = {
     choices
 };
 
-/// The help of `--divergence`: each with what it is.
+/// The help of `--divergence`, with a description of each.
 pub const DIVERGENCE_HELP: &str = {
     const BYTES: [u8; write_help(&mut [0; 1 << 12])] = {
         let mut bytes = [0; write_help(&mut [0; 1 << 12])];
@@ -129,7 +129,7 @@ pub const DIVERGENCE_HELP: &str = {
     }
 };
 
-/// Writes the help; gives its length.
+/// Writes the help; returns its length.
 const fn write_help(into: &mut [u8]) -> usize {
     let (mut at, mut n) = (put(into, 0, "With ad and mix, how far from the teacher is measured: "), 0);
     while n < Divergence::ALL.len() {
@@ -151,7 +151,7 @@ const fn write_help(into: &mut [u8]) -> usize {
     at
 }
 
-/// Writes a text at a place; gives that behind it.
+/// Writes a text at an index; returns the index after it.
 const fn put(into: &mut [u8], at: usize, text: &str) -> usize {
     let mut n = 0;
     while n < text.len() {
@@ -161,7 +161,7 @@ const fn put(into: &mut [u8], at: usize, text: &str) -> usize {
     at + n
 }
 
-/// A row with the teacher whole, at the objective's temperature.
+/// A row with the teacher's full distribution, at the objective's temperature.
 pub(super) struct FullRow<'a, T> {
     /// Logits of both, `(vocabulary)`.
     pub(super) student: &'a [T],
@@ -170,25 +170,25 @@ pub(super) struct FullRow<'a, T> {
     pub(super) p: &'a [T],
     /// One over the temperature.
     pub(super) inverse: T,
-    /// The student's log-sum-exp less the teacher's.
+    /// The student's log-sum-exp minus the teacher's.
     pub(super) shift: T,
 }
 
 impl<T: Real> FullRow<'_, T> {
-    /// ln q − ln p of every token.
+    /// Returns ln q − ln p of every token.
     fn ratios(&self) -> impl Iterator<Item = T> + '_ {
         self.student.iter().zip(self.teacher).map(|(&s, &t)| (s - t) * self.inverse - self.shift)
     }
 }
 
-/// A row with the teacher as its likeliest tokens and one bucket for all others.
+/// A row with the teacher's top-k tokens and one bucket for all others.
 pub(super) struct TopRow<'a, T> {
     /// The student's logits, `(vocabulary)`.
     pub(super) student: &'a [T],
-    /// Tokens kept, ascending, and their shares with that of the bucket last.
+    /// The top-k tokens, ascending, and their probabilities, with that of the bucket last.
     pub(super) ids: &'a [u32],
     pub(super) shares: &'a [T],
-    /// The sum of all shares.
+    /// The sum of all probabilities.
     pub(super) mass: T,
     /// One over the temperature.
     pub(super) inverse: T,
@@ -204,20 +204,20 @@ impl<T: Real> TopRow<'_, T> {
         self.shares[self.ids.len()]
     }
 
-    /// [`to_mixture`] of the bucket.
+    /// Returns [`to_mixture`] of the bucket.
     fn bucket_to_mixture(&self) -> (T, T) {
         to_mixture_of(self.rest(), self.bucket - self.lse)
     }
 
-    /// [`to_mixture`] of every token kept.
+    /// Returns [`to_mixture`] of every top-k token.
     fn kept_to_mixture(&self) -> impl Iterator<Item = (T, T)> + '_ {
         self.ids.iter().zip(self.shares).map(|(&id, &share)| to_mixture_of(share, self.student[id as usize] * self.inverse - self.lse))
     }
 }
 
 impl Divergence {
-    /// Its value for a row, and the mean under q that its gradient takes off. That of `Forward` is reported
-    /// with the cross-entropy.
+    /// Returns its value for a row, and the mean under q that its gradient subtracts. `Forward` is reported with
+    /// the cross-entropy.
     pub(super) fn full_value<T: Real>(self, row: &FullRow<'_, T>, q: &[T]) -> (T, T) {
         match self {
             Self::Forward => (T::ZERO, T::ZERO),
@@ -248,7 +248,7 @@ impl Divergence {
         }
     }
 
-    /// As [`Self::full_value`], of distributions joined to the tokens kept and the bucket.
+    /// Like [`Self::full_value`], for the distributions over the top-k tokens and the bucket.
     pub(super) fn top_value<T: Real>(self, row: &TopRow<'_, T>, q: &[T]) -> (T, T) {
         match self {
             Self::Forward | Self::Reverse => (T::ZERO, T::ZERO),
@@ -264,7 +264,7 @@ impl Divergence {
         }
     }
 
-    /// As [`Self::full_gradient`]: a token in the bucket has its part of the bucket's.
+    /// Like [`Self::full_gradient`]: a token in the bucket has its share of the bucket's gradient.
     pub(super) fn top_gradient<T: Real>(self, row: &TopRow<'_, T>, mean: T, q: &mut [T]) {
         let (n, half) = (q.len(), T::from_f32(0.5));
         match self {
@@ -294,8 +294,8 @@ impl Divergence {
     }
 }
 
-/// ln(p/m) and ln(q/m), m = (p + q)/2, of two probabilities whose logarithms differ by `d` = ln q − ln p.
-/// From that alone, so that neither may be too small for its type.
+/// Returns ln(p/m) and ln(q/m), m = (p + q)/2, of two probabilities whose logarithms differ by `d` = ln q − ln p.
+/// It needs only `d`, so that neither probability can underflow.
 #[inline(always)]
 fn to_mixture<T: Real>(d: T) -> (T, T) {
     let (above, below) = (d.max(T::ZERO), (-d).max(T::ZERO));
@@ -303,13 +303,13 @@ fn to_mixture<T: Real>(d: T) -> (T, T) {
     (bend - above, bend - below)
 }
 
-/// ln(p/m) and ln(q/m) as [`to_mixture`], of a share p that may be 0 and the logarithm of q.
+/// Like [`to_mixture`], for a probability p that may be 0 and the logarithm of q.
 #[inline(always)]
 fn to_mixture_of<T: Real>(share: T, log: T) -> (T, T) {
     if share > T::ZERO { to_mixture(log - share.ln()) } else { (T::ZERO, T::from_f64(LN_2)) }
 }
 
-/// The ranges of `0..n` between ascending `ids`, each with the number of ids before it.
+/// Returns the ranges of `0..n` between ascending `ids`, each with the number of ids before it.
 #[inline(always)]
 pub(super) fn gaps(ids: &[u32], n: usize) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + '_ {
     let end = move |kept: usize| ids.get(kept).map_or(n, |&id| id as usize);

@@ -1,9 +1,9 @@
-//! The terms in which the loss kernels report a row of logits, by name.
+//! The loss terms that the kernels report for each row of logits, by name.
 
 use super::divergence::Divergence;
 
-/// A term of a row, with the teacher's p and the student's q at the objective's temperature τ. Its number,
-/// [`Term::index`], is its place in a report; the shader has it as a constant of the term's name.
+/// A loss term of a row, with the teacher's p and the student's q at the objective's temperature τ.
+/// [`Term::index`] is its position in a report; the shader has it as a constant of the term's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Term {
     /// τ²·CE(p, q): cross-entropy against the teacher's distribution. 0 without a teacher.
@@ -15,11 +15,11 @@ pub enum Term {
     Of(Divergence),
 }
 
-/// Terms that a row of logits is reported in.
+/// Number of terms reported for a row of logits.
 pub const TERMS: usize = 2 + Divergence::ALL.len();
 
 impl Term {
-    /// All of them, in the order of a report.
+    /// All terms, in the order of a report.
     pub const ALL: [Self; TERMS] = {
         let mut all = [Self::Ad; TERMS];
         all[Self::Ar.index()] = Self::Ar;
@@ -34,7 +34,7 @@ impl Term {
     /// KL(p‖q).
     pub const KL: Self = Self::Of(Divergence::Forward);
 
-    /// Its place in a report.
+    /// Its position in a report.
     pub const fn index(self) -> usize {
         match self {
             Self::Ad => 0,
@@ -61,7 +61,7 @@ impl Term {
         }
     }
 
-    /// Its column in a CSV, as measured on held-out text.
+    /// Its CSV column on held-out text.
     pub const fn held_out(self) -> &'static str {
         match self {
             Self::Ad => "held_out_ad",
@@ -70,7 +70,7 @@ impl Term {
         }
     }
 
-    /// True if it is reported whatever is trained.
+    /// True if it is reported for every objective.
     pub const fn always(self) -> bool {
         match self {
             Self::Ad | Self::Ar => true,

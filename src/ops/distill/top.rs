@@ -1,4 +1,4 @@
-//! The loss against a teacher of which only its likeliest tokens are known.
+//! The loss against the top-k tokens of a teacher.
 
 use super::divergence::{TopRow, gaps};
 use super::{Objective, TERMS, Term, params, reported, softmax};
@@ -6,24 +6,23 @@ use crate::graph::{Backward, CpuIo, Launch, Op, Operand, Real, Rule, ShapeError,
 use crate::ops::check_operands;
 use crate::platform::parallel::*;
 
-/// The most tokens that [`DistillTop`] takes: a workgroup holds their ids.
+/// Largest k of [`DistillTop`]: a workgroup stores the ids.
 pub const MOST_KEPT: usize = 256;
 
-/// As [`super::Distill`], with the teacher as its k likeliest tokens and one bucket for all others:
-/// `CE = −Σ p·ln q − r·ln Q`, Q the student's probability of all tokens that are not kept. It is at
-/// least the entropy of (p, r). The KL divergence `CE − entropy` is at least 0, and never more than
-/// that of the whole distributions, since joining tokens can only lose what tells them apart. So it is
-/// with the Jensen–Shannon divergence of (p, r) and (q, Q). The reverse KL divergence is refused: shares
-/// are rounded, and where one of them is 0 it would be infinite.
+/// Like [`super::Distill`], with the teacher's top-k tokens, and one bucket of probability r for all others:
+/// `CE = −Σ p·ln q − r·ln Q`, Q the student's probability of the bucket. It is at least the entropy of
+/// (p, r). The KL divergence `CE − entropy` is at least 0, and at most that of the full distributions, by
+/// the data processing inequality; likewise the Jensen–Shannon divergence of (p, r) and (q, Q). The reverse
+/// KL divergence is not supported: probabilities are rounded, and where one is 0 it would be infinite.
 ///
 /// Inputs: `tokens (rows, 1)`, `weights (rows, 1)`, `scale (1, 1)`, `ids (rows, k)` ascending in each
-/// row and inside the vocabulary, `shares (rows, k + 1)`: the probability of each at the temperature,
+/// row and within the vocabulary, `shares (rows, k + 1)`: the probability of each at the temperature,
 /// then r. Update and output are those of [`super::Distill`].
 #[derive(Clone, Debug)]
 pub struct DistillTop {
-    /// What is minimised.
+    /// The training objective.
     pub objective: Objective,
-    /// Whether logits become their gradient; they are left alone otherwise.
+    /// True if the logits are replaced by their gradient; otherwise they do not change.
     pub gradient: bool,
 }
 
@@ -42,11 +41,11 @@ impl Op for DistillTop {
             return Err(Self::shape_error(format!("{} tokens, ids {ids} and shares {shares} for logits {logits}", specs.inputs[0].rows)));
         }
         if ids.cols == 0 || ids.cols > MOST_KEPT || ids.cols >= logits.cols {
-            return Err(Self::shape_error(format!("{} tokens kept of {}; it takes 1 to {MOST_KEPT}, and fewer than there are", ids.cols, logits.cols)));
+            return Err(Self::shape_error(format!("top {} of {} tokens; must be 1 to {MOST_KEPT}, and less than the vocabulary", ids.cols, logits.cols)));
         }
         let about = self.objective.divergence.info();
         if let Some(why) = about.uncached {
-            return Err(Self::shape_error(format!("the {} needs the whole teacher; of a cache, {why}", about.title)));
+            return Err(Self::shape_error(format!("the {} needs the teacher's full distribution: of a teacher cache, {why}", about.title)));
         }
         Ok(vec![Spec::f32(logits.rows, TERMS)])
     }
@@ -78,7 +77,7 @@ impl Op for DistillTop {
     }
 }
 
-/// Tokens kept of a row, ascending, and their shares with that of all others last.
+/// The top-k tokens of a row, ascending, and their probabilities, with that of the bucket last.
 type Kept<'a, T> = (&'a [u32], &'a [T]);
 
 impl DistillTop {
@@ -111,8 +110,8 @@ impl DistillTop {
         });
     }
 
-    /// Reports how far apart student and teacher are; `soft_gradient` becomes τ times the gradient of the
-    /// divergence, as in [`super::Distill`]: a token in the bucket has its part of what Q has.
+    /// Writes the divergences to `terms`; `soft_gradient` becomes τ times the gradient of the objective's
+    /// divergence, as in [`super::Distill`]: a token in the bucket has its share of the gradient of Q.
     fn divergence_terms<T: Real>(&self, logits: &[T], (ids, shares): Kept<'_, T>, soft_gradient: &mut [T], terms: &mut [T]) {
         let Objective { divergence, temperature, .. } = self.objective;
         let (inverse, square) = (T::from_f64(1.0 / temperature), T::from_f64(temperature * temperature));
@@ -122,8 +121,8 @@ impl DistillTop {
             for (kept, between) in gaps(ids, n) {
                 others[between.start - kept..between.end - kept].copy_from_slice(&logits[between]);
             }
-            // The bucket has a softmax of its own, so that its logarithm is exact however little the
-            // student gives it: 1 − Σ q would be all rounding there.
+            // The bucket has its own softmax, so that its logarithm is accurate even for a tiny
+            // probability: 1 − Σ q would be all rounding error there.
             let (lse, bucket) = vectorised(
                 #[inline(always)]
                 || (softmax(logits, inverse, soft_gradient), softmax(others, inverse, within)),

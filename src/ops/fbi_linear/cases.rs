@@ -1,14 +1,14 @@
-//! What binarized linear layers are tried with.
+//! Test cases of binarized linear layers.
 
 use super::{FbiLinear, FbiLinearInput, Members};
 use crate::graph::{Case, Fill, LINEAR_SIZES, Spec};
 use std::sync::Arc;
 
-/// What it is tried with: packed layers, layers in training, and groups of two and three.
+/// Test cases: packed layers, layers in training, and groups of two and three.
 pub(crate) fn cases() -> Vec<Case> {
     let sizes = [
         (65, 65, 33),
-        // Whole quads: one, and tiles of 128 with their edges.
+        // Multiples of four: a single quad, and tiles of 128 with their edges.
         (9, 4, 4),
         (64, 132, 20),
         (129, 36, 132),
@@ -37,7 +37,7 @@ pub(crate) fn cases() -> Vec<Case> {
     fitting.chain([(3, 40, 33), (9, 65, 70), (70, 40, 12)].map(|(tokens, width, out)| beyond_case(tokens, width, out))).collect()
 }
 
-/// Activations beyond f16's range: a variant that holds them so must not give something finite and wrong.
+/// Activations beyond f16's range: a variant with f16 factors must not return finite, wrong results.
 fn beyond_case(tokens: usize, width: usize, out: usize) -> Case {
     let mut case = packed_case(tokens, width, &[out]);
     case.label += ", beyond f16";
@@ -55,7 +55,7 @@ fn packed_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
         .input(scales, Fill::Normal(0.05, 0.2))
 }
 
-/// The gradient of x alone, and what each 64 tokens add to α's and β's: tuning judges variants by both.
+/// The gradient of x and the partial sums of dα and dβ over 64 tokens, by which tuning verifies variants.
 fn input_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
     let members = Members::new(outs).expect("one to three layers");
     let (out, scales) = (members.rows(), Spec::f32(members.count(), width));
@@ -82,7 +82,7 @@ fn training_case(tokens: usize, width: usize, outs: &[usize]) -> Case {
         .straight(Spec::f32(out, width), Fill::Latent, Arc::new(move |inputs, specs| straight_through(&surrogate, inputs, specs)))
 }
 
-/// What the straight-through estimator differentiates: the latent weight in place of its sign.
+/// The forward pass of the straight-through estimator: the latent weight in place of its sign.
 fn straight_through(members: &Members, inputs: &[Vec<f64>], specs: &[Spec]) -> Vec<f64> {
     let (x, alpha, beta, latent) = (&inputs[0], &inputs[2], &inputs[3], &inputs[5]);
     let width = specs[0].cols;
