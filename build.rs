@@ -1,5 +1,5 @@
-//! Expands the imports and variants of `shaders/*.wgsl`, checks every result with naga, and writes
-//! the table of kernels that `src/device/kernels.rs` includes. An error in a shader fails the build.
+//! Expands the imports and variants of `shaders/*.wgsl`, validates them with naga, and writes the table
+//! of kernels that `src/device/kernels.rs` includes. An error in a shader fails the build.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-/// A failed check, in words for the person who wrote the shader.
+/// A result whose error is a message about a shader.
 type Checked<T> = Result<T, String>;
 
 fn main() {
@@ -34,7 +34,7 @@ fn locked_version(package: &str) -> String {
     after.and_then(|rest| rest.split('"').next()).unwrap_or("of unknown version").into()
 }
 
-/// The Rust source of the table of all kernels; or all that is wrong with them.
+/// Returns the Rust source of the table of all kernels, or the errors of all shaders.
 fn table(folder: &Path) -> Checked<String> {
     let shared = read_folder(&folder.join("shared"))?;
     let mut sources = String::new();
@@ -67,14 +67,13 @@ fn table(folder: &Path) -> Checked<String> {
     Ok(format!("{sources}\n/// Every kernel, sorted by name.\npub static KERNELS: &[Kernel] = &[\n{rows}];\n"))
 }
 
-/// A source as it goes into the program: without the lines that are only comment, or empty. They are a sixth of the
-/// shaders in the page.
+/// Removes comment lines and empty lines, a sixth of the shaders' size in the page.
 fn without_comments(source: &str) -> String {
     let lines = source.lines().filter(|line| !line.trim_start().starts_with("//") && !line.trim().is_empty());
     lines.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Names and texts of the WGSL files in a folder, sorted.
+/// Reads the WGSL files in a folder, sorted by name.
 fn read_folder(folder: &Path) -> Checked<BTreeMap<String, String>> {
     let wrong = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
     let mut files = BTreeMap::new();
@@ -93,7 +92,7 @@ fn variants(text: &str) -> Vec<&str> {
     text.lines().find_map(|line| line.strip_prefix("#variants")).map_or(Vec::new(), |names| names.split_whitespace().collect())
 }
 
-/// One variant of one file, being expanded.
+/// The expansion of one variant of a file.
 struct Expansion<'a> {
     shared: &'a BTreeMap<String, String>,
     variants: &'a [&'a str],
@@ -103,7 +102,7 @@ struct Expansion<'a> {
     out: String,
 }
 
-/// An `#if` whose `#endif` has not come yet.
+/// An open `#if`.
 struct Branch {
     line: usize,
     taken: bool,
@@ -156,7 +155,7 @@ impl Expansion<'_> {
     fn condition(&self, condition: &str) -> Checked<bool> {
         let (name, wanted) = condition.strip_prefix('!').map_or((condition, true), |name| (name, false));
         if !self.variants.iter().any(|variant| variant.split('.').any(|part| part == name)) {
-            return Err(format!("{name} is no part of the variants {:?}; name it after #variants", self.variants));
+            return Err(format!("{name} is not part of any of the variants {:?}; add it to #variants", self.variants));
         }
         Ok(self.variant.is_some_and(|variant| variant.split('.').any(|part| part == name)) == wanted)
     }
@@ -166,9 +165,9 @@ impl Expansion<'_> {
         let name = name.ok_or_else(|| format!("only \"shared/NAME.wgsl\" can be imported, not {path}"))?;
         let file = format!("shaders/shared/{name}");
         if self.open.contains(&file) {
-            return Err(format!("imports go round in a circle: {} → {file}", self.open.join(" → ")));
+            return Err(format!("circular import: {} → {file}", self.open.join(" → ")));
         }
-        let text = self.shared.get(name).ok_or_else(|| format!("there is no {file}"))?;
+        let text = self.shared.get(name).ok_or_else(|| format!("cannot find {file}"))?;
         match self.imported.insert(file.clone()) {
             true => self.file(&file, text),
             false => Ok(()),
@@ -176,13 +175,13 @@ impl Expansion<'_> {
     }
 }
 
-/// What WebGPU has only as features: naga's name of it, and wgpu's.
+/// Optional features of WebGPU: the names in naga and wgpu.
 const FEATURES: [(Capabilities, &str); 3] =
     [(Capabilities::SUBGROUP, "SUBGROUP"), (Capabilities::SHADER_FLOAT16, "SHADER_F16"), (Capabilities::COOPERATIVE_MATRIX, "EXPERIMENTAL_COOPERATIVE_MATRIX")];
 
-/// Checks a module; gives the features without which it would not be valid, as an expression.
+/// Validates a module; also returns the features that it requires, as an expression.
 fn validate(module: &Module) -> Result<(ModuleInfo, String), Box<WithSpan<ValidationError>>> {
-    // unpack2x16float, which naga counts as a capability, is core WGSL.
+    // naga treats unpack2x16float as a capability, but it is core WGSL.
     let core = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
     let with = |capabilities| {
         let mut validator = Validator::new(ValidationFlags::all(), capabilities);
@@ -194,7 +193,7 @@ fn validate(module: &Module) -> Result<(ModuleInfo, String), Box<WithSpan<Valida
     Ok((info, needed.fold("Features::empty()".into(), |all, (_, name)| format!("{all}.union(Features::{name})"))))
 }
 
-/// Parses and validates one expanded source; gives each entry point's name and fields.
+/// Parses and validates an expanded source; returns the name and fields of each entry point.
 fn reflect(unit: &str, source: &str) -> Checked<Vec<(String, String)>> {
     let module = naga::front::wgsl::parse_str(source).map_err(|error| error.emit_to_string_with_path(source, unit))?;
     let (info, features) = validate(&module).map_err(|error| error.emit_to_string_with_path(source, unit))?;
@@ -213,7 +212,7 @@ fn reflect(unit: &str, source: &str) -> Checked<Vec<(String, String)>> {
         .collect()
 }
 
-/// The cooperative matrices of a module, as an expression; all its factors must be of one kind.
+/// Returns the kind of cooperative matrices of a module, as an expression; all factors must be of one kind.
 fn cooperative(module: &Module) -> Checked<String> {
     let factor = |inner: &TypeInner| match inner {
         TypeInner::CooperativeMatrix { columns, scalar, role: CooperativeRole::A | CooperativeRole::B, .. } => {
@@ -224,11 +223,11 @@ fn cooperative(module: &Module) -> Checked<String> {
     let kinds: BTreeSet<String> = module.types.iter().filter_map(|(_, ty)| factor(&ty.inner)).collect();
     match kinds.len() {
         0 | 1 => Ok(kinds.into_iter().next().unwrap_or_else(|| "None".into())),
-        _ => Err(format!("cooperative matrices of several kinds: {kinds:?}")),
+        _ => Err(format!("cooperative matrices of different kinds: {kinds:?}")),
     }
 }
 
-/// The value of an unsigned constant of a module.
+/// Returns the value of an unsigned constant of a module.
 fn constant(module: &Module, name: &str) -> Option<u32> {
     let (_, constant) = module.constants.iter().find(|(_, constant)| constant.name.as_deref() == Some(name))?;
     match module.global_expressions[constant.init] {
@@ -237,7 +236,7 @@ fn constant(module: &Module, name: &str) -> Option<u32> {
     }
 }
 
-/// The fields of an entry point's parameters, as an expression: each a word.
+/// Returns the fields of an entry point's parameters, as an expression; each is one word.
 fn params(module: &Module, block: &TypeInner) -> Checked<String> {
     let TypeInner::Struct { members, .. } = block else { return Err("the parameters must be a struct".into()) };
     let field = |(word, member): (usize, &StructMember)| {
@@ -245,10 +244,10 @@ fn params(module: &Module, block: &TypeInner) -> Checked<String> {
         let float = match module.types[member.ty].inner {
             TypeInner::Scalar(Scalar { kind: ScalarKind::Float, width: 4 }) => true,
             TypeInner::Scalar(Scalar { kind: ScalarKind::Uint, width: 4 }) => false,
-            _ => return Err(format!("{name}: a parameter is a u32 or an f32")),
+            _ => return Err(format!("{name}: a parameter must be u32 or f32")),
         };
         if member.offset as usize != 4 * word {
-            return Err(format!("{name}: parameters lie one after the other"));
+            return Err(format!("{name}: parameters must be contiguous"));
         }
         Ok(format!("Field {{ name: {name:?}, float: {float} }}"))
     };
@@ -265,7 +264,7 @@ fn has_first_band(module: &Module, info: &FunctionInfo) -> bool {
     })
 }
 
-/// The fields of `Kernel` that follow from what an entry point uses.
+/// Returns the fields of `Kernel` that follow from the bindings and memory of an entry point.
 fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &FunctionInfo) -> Checked<String> {
     if entry.stage != naga::ShaderStage::Compute || entry.workgroup_size_overrides.is_some() {
         return Err("only compute entry points with a constant @workgroup_size are kernels".into());
@@ -287,7 +286,7 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
             return Err(format!("{name}: bindings must be in group 0, one variable each"));
         }
     }
-    // A kernel that counts its workgroups cannot be given some of them.
+    // A kernel that reads num_workgroups cannot be dispatched in bands.
     let counts = |argument: &naga::FunctionArgument| matches!(argument.binding, Some(naga::Binding::BuiltIn(naga::BuiltIn::NumWorkGroups)));
     let bands = !entry.function.arguments.iter().any(counts) && has_first_band(module, info);
     let (Some((AddressSpace::Uniform, ..)), Some(block)) = (bindings.remove(&0), block) else {
@@ -296,7 +295,7 @@ fn fields(module: &Module, layouter: &Layouter, entry: &EntryPoint, info: &Funct
     let mut operands = Vec::new();
     for (expected, (binding, (space, _, name))) in (1..).zip(bindings) {
         if binding != expected {
-            return Err(format!("{name}: binding {binding} where {expected} should be; operands that the entry point uses are bound from 1 on without gaps"));
+            return Err(format!("{name}: binding {binding} should be {expected}; the operands of an entry point must have bindings from 1 on without gaps"));
         }
         operands.push(match space {
             AddressSpace::Storage { access } if access == StorageAccess::LOAD => "Access::Read",

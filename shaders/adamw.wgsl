@@ -1,19 +1,19 @@
 #variants q8
 // AdamW with decoupled weight decay: θ ← θ·(1 − ηλ) − η·m̂/(√v̂ + ε), m̂ = m/(1 − β₁ᵗ),
-// v̂ = v/(1 − β₂ᵗ), t the steps taken; the gradient is cleared behind it. For latent weights it also packs the new
-// signs over the old ones and counts those that flipped; `transpose` then packs the other way, from
-// the bits, because all in one kernel would need nine storage buffers and eight are sure. In the q8
-// variant the moments are codes, and a workgroup takes one block of them.
+// v̂ = v/(1 − β₂ᵗ), t the steps taken; it also clears the gradient. For latent weights it also packs the new
+// signs over the old ones and counts sign flips; `transpose` then packs the transpose from these bits,
+// because one kernel for both would need nine storage buffers, and WebGPU guarantees eight. In the q8
+// variant the moments are 8-bit codes, and a workgroup updates one block of them.
 #import "shared/linear.wgsl"
 #import "shared/sign.wgsl"
 
-// Places in the control block.
+// Indices in the control block.
 const RATE: u32 = 0u;
 const BETA1: u32 = 1u;
 const BETA2: u32 = 2u;
 const EPSILON: u32 = 3u;
 const DECAY: u32 = 4u;
-// Places in the norm block.
+// Indices in the norm block.
 const FACTOR: u32 = 1u;
 const TAKEN: u32 = 2u;
 const CORRECTION1: u32 = 3u;
@@ -24,12 +24,12 @@ const CORRECTION2: u32 = 4u;
 @group(0) @binding(3) var<storage, read_write> parameter: array<f32>;
 @group(0) @binding(6) var<storage, read_write> gradient: array<f32>;
 
-// Whether the step is taken; if not, only gradients are cleared.
+// Returns true if the step is taken; otherwise only gradients are cleared.
 fn is_taken() -> bool {
     return norm[TAKEN] != 0.0;
 }
 
-// What an element becomes.
+// The updated moments and parameter of an element.
 struct Updated {
     first: f32,
     second: f32,
@@ -54,7 +54,7 @@ const LANES: u32 = 256u;
 const BLOCK_WORDS: u32 = 65u;
 @group(0) @binding(4) var<storage, read_write> first: array<u32>;
 @group(0) @binding(5) var<storage, read_write> second: array<u32>;
-// The bytes of a block: of first moments, and 8 bits higher of second ones.
+// The bytes of a block: first moments in bits 0 to 7, second moments in bits 8 to 15.
 var<workgroup> bytes: array<u32, LANES>;
 
 fn four_bytes(lane: u32, shift: u32) -> u32 {
@@ -65,8 +65,8 @@ fn four_bytes(lane: u32, shift: u32) -> u32 {
     return word;
 }
 
-// Updates the `count` elements of a block, of which this lane has element `i`, and whose moments
-// begin at word `base`; gives the element's new value. Uniform control flow only.
+// Updates the `count` elements of a block, whose moments begin at word `base`; this lane has element `i`,
+// and returns its new value. Uniform control flow only.
 fn step_block(base: u32, count: u32, i: u32, lane: u32) -> f32 {
     var next = Updated(0.0, 0.0, 0.0);
     if lane < count && is_taken() {
@@ -99,7 +99,7 @@ fn step_block(base: u32, count: u32, i: u32, lane: u32) -> f32 {
 @group(0) @binding(4) var<storage, read_write> first: array<f32>;
 @group(0) @binding(5) var<storage, read_write> second: array<f32>;
 
-// Updates element `i` and gives its new value.
+// Updates element `i` and returns its new value.
 fn step(i: u32) -> f32 {
     let next = updated(i, first[i], second[i]);
     first[i] = next.first;
@@ -147,7 +147,7 @@ struct Latent {
 @group(0) @binding(7) var<storage, read_write> sign_words: array<u32>;
 @group(0) @binding(8) var<storage, read_write> flips: array<atomic<u32>>;
 
-// Sign words a workgroup packs, and how many of each layer's signs flipped.
+// Sign words of a workgroup, and the sign flips of each layer.
 const WORDS: u32 = 32u;
 const LAYERS: u32 = 3u;
 var<workgroup> packed: array<atomic<u32>, WORDS>;
@@ -174,7 +174,7 @@ fn step_bit(word: u32, bit: u32, slot: u32) {
 
 #endif
 
-// Replaces a sign word; gives how many signs flipped.
+// Replaces a sign word; returns the number of sign flips.
 fn store_signs(word: u32, slot: u32) -> u32 {
     if word >= latent.rows * words_in(latent.columns) {
         return 0u;
@@ -186,7 +186,7 @@ fn store_signs(word: u32, slot: u32) -> u32 {
 }
 
 #if q8
-// One row's block of 256 columns: 8 sign words.
+// A workgroup updates a block of 256 columns of a row: 8 sign words.
 @compute @workgroup_size(256)
 fn signs(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let blocks = (latent.columns + 255u) / 256u;
@@ -244,8 +244,8 @@ struct Signs {
 @group(0) @binding(1) var<storage, read_write> rows_of_signs: array<u32>;
 @group(0) @binding(2) var<storage, read_write> transposed: array<u32>;
 
-// One invocation makes one word of the transpose: bit `column` of 32 rows. Neighbours take
-// neighbouring columns, so that they read the same words.
+// Each invocation computes one word of the transpose: bit `column` of 32 rows. Neighbouring invocations
+// have neighbouring columns, so that they read the same words.
 @compute @workgroup_size(256)
 fn transpose(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = linear(wid, groups, lane);

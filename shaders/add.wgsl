@@ -1,4 +1,4 @@
-// The sum of two activations: out = a + b.
+// The sum of two tensors: out = a + b.
 #import "shared/linear.wgsl"
 
 struct Params {

@@ -1,17 +1,17 @@
 #variants f16
-// Attention of attention.wgsl for 32 queries of a head at once, so that a tile of keys and values is
-// read for all of them: per tile of 32 keys S = q·kᵀ, the probabilities with a running maximum, and
-// o = o·exp(top − new_max) + P·v. Backward by the same tiles, for 32 queries or 32 keys at once. A
-// lane makes 4 × 4 of every product; rows of a head are quads.
+// Attention as in attention.wgsl, for 32 queries of a head per workgroup, which share each tile of 32
+// keys and values: S = q·kᵀ, the probabilities with a running maximum, and
+// o = o·exp(top − new_max) + P·v. The backward pass uses the same tiles, for 32 queries or 32 keys per
+// workgroup. A lane computes 4 × 4 elements of every product; head dimensions are multiples of four.
 const LANES: u32 = 64u;
 const BLOCK: u32 = 32u;
-// Quads of the stretch of a head that is multiplied at once, and stretches of the largest head.
+// Quads of a stretch, the part of a head's elements that is multiplied at once, and stretches of the largest head.
 const QUADS: u32 = 8u;
 const STRETCHES: u32 = 4u;
-// Quads from one of a tile's quad columns to the next: one more than rows, so that lanes which
-// write the columns of one row use different banks.
+// Quads between quad columns of a tile: one more than rows, so that lanes that write the columns of one
+// row use different banks.
 const PITCH: u32 = 33u;
-// Below every score, but far from overflowing when another score is taken from it.
+// Below every score, but not so low that subtracting a score overflows.
 const LOWEST: f32 = -1.0e30;
 
 #import "shared/attention.params.wgsl"
@@ -19,7 +19,7 @@ const LOWEST: f32 = -1.0e30;
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<vec4<f32>>;
 #if f16
-// Keys and values of a cache in halves.
+// Keys and values of a KV cache in f16.
 @group(0) @binding(2) var<storage, read> k: array<vec2<u32>>;
 @group(0) @binding(3) var<storage, read> v: array<vec2<u32>>;
 
@@ -47,15 +47,15 @@ fn v_quad(i: u32) -> vec4<f32> {
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>;
 
 // Factors of a product: a stretch of the rows of q (left) and of k (right) by quad columns, or of
-// the rows of v by rows; and the other factor of P·v, four keys a quad.
+// the rows of v by rows; and the probabilities of P·v, four keys per quad.
 var<workgroup> left: array<vec4<f32>, 264>;
 var<workgroup> right: array<vec4<f32>, 264>;
 var<workgroup> weights: array<vec4<f32>, 256>;
-// A value of each lane for each of its four rows.
+// One value per lane and row.
 var<workgroup> cells: array<f32, 256>;
 
-// What a workgroup is about: a head of a sequence, the first of its queries, and how many; where
-// its queries and keys begin, in quads.
+// The block of a workgroup: head, first query and number of queries of a sequence; offsets of its queries
+// and keys in quads, and of its output rows.
 struct Block {
     head: u32,
     query: u32,
@@ -76,14 +76,14 @@ fn block_of(group: u32) -> Block {
     return Block(head, query, min(BLOCK, p.queries - query), (row * p.q_row + head * p.head_dim) / 4u, kv_at / 4u, out_at);
 }
 
-// Where a stretch is loaded to: the left factor, the right one of a product with rightᵀ, or of one
-// with right itself.
+// The destination of a loaded stretch: the left factor, the right factor of left·rightᵀ, or the right
+// factor of weights·right.
 const LEFT: u32 = 0u;
 const RIGHT: u32 = 1u;
 const RIGHT_ROWS: u32 = 2u;
 
-// A lane's rows of a left factor are lane / 8 + 8·n, of a right one 4·(lane % 8) + n; the rows of a
-// right factor lie so that neighbouring lanes read neighbouring quads.
+// The rows of a lane in a left factor are lane / 8 + 8·n, in a right factor 4·(lane % 8) + n; the rows of a
+// right factor are stored so that neighbouring lanes read neighbouring quads.
 fn store_tile(arrangement: u32, row: u32, quad: u32, value: vec4<f32>) {
     if arrangement == LEFT {
         left[quad * PITCH + row] = value;
@@ -94,8 +94,8 @@ fn store_tile(arrangement: u32, row: u32, quad: u32, value: vec4<f32>) {
     }
 }
 
-// The stretch from quad `first` on of `count` rows, the first of which begins at quad `at`; zero
-// past the last row and the head's end.
+// Loads the stretch from quad `first` on of `count` rows, the first of which begins at quad `at`; 0 past
+// the last row and the end of the head.
 fn load_q(lane: u32, at: u32, first: u32, count: u32, arrangement: u32) {
     let quad = first + lane % QUADS;
     for (var row = lane / QUADS; row < BLOCK; row += LANES / QUADS) {
@@ -129,7 +129,7 @@ fn load_v(lane: u32, at: u32, first: u32, count: u32, arrangement: u32) {
     }
 }
 
-// Adds a stretch of left·rightᵀ: a column of `sums` is a row of left, its elements rows of right.
+// Adds a stretch of left·rightᵀ: a column of `before` is a row of left, its elements are rows of right.
 fn multiply(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
     var sums = before;
     for (var quad = 0u; quad < QUADS; quad++) {
@@ -144,7 +144,7 @@ fn multiply(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
     return sums;
 }
 
-// weights·right for a lane's four rows and its quad of the stretch.
+// Adds weights·right for the four rows of a lane and its quad of the stretch.
 fn multiply_weights(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
     var sums = before;
     for (var keys = 0u; keys < BLOCK / 4u; keys++) {
@@ -159,7 +159,7 @@ fn multiply_weights(lane: u32, before: mat4x4<f32>) -> mat4x4<f32> {
     return sums;
 }
 
-// Writes a lane's 4 × 4 of the other factor of `weigh`: a column of `values` is a row.
+// Stores a lane's 4 × 4 of the weights of `multiply_weights`: a column of `values` is a row.
 fn store_weights(lane: u32, values: mat4x4<f32>) {
     weights[lane] = values[0];
     weights[lane + 64u] = values[1];
@@ -167,7 +167,7 @@ fn store_weights(lane: u32, values: mat4x4<f32>) {
     weights[lane + 192u] = values[3];
 }
 
-// Shows all lanes of a row each other's values.
+// Stores the values of each lane for `row_max` and `row_sum`.
 fn publish(lane: u32, values: vec4<f32>) {
     cells[lane] = values.x;
     cells[lane + 64u] = values.y;
@@ -175,7 +175,7 @@ fn publish(lane: u32, values: vec4<f32>) {
     cells[lane + 192u] = values.w;
 }
 
-// The largest, or the sum, of what the lanes of each of four rows have shared.
+// The maximum, or the sum, of the published values of the lanes, for each of four rows.
 fn row_max(lane: u32) -> vec4<f32> {
     var top = vec4(LOWEST);
     for (var n = lane / 8u * 8u; n < lane / 8u * 8u + 8u; n++) {
@@ -196,7 +196,7 @@ fn quad_max(x: vec4<f32>) -> f32 {
     return max(max(x.x, x.y), max(x.z, x.w));
 }
 
-// A row's scores, LOWEST where its query sees no key: those from `seen` on.
+// The scores of a row, LOWEST from key `seen` on, which are masked.
 fn masked(scores: vec4<f32>, key: u32, seen: u32) -> vec4<f32> {
     return select(vec4(LOWEST), scores * p.scale, key + vec4(0u, 1u, 2u, 3u) < vec4(seen));
 }
@@ -208,7 +208,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
         return;
     }
     let block = block_of(group);
-    // Keys that the lane's first query sees, and the block's last one.
+    // Keys visible to the lane's first query, and to the block's last.
     let visible = start[0] + block.query + lane / 8u + 1u;
     let seen = min(start[0] + block.query + block.queries, p.keys);
     var top = vec4(LOWEST);
@@ -284,7 +284,7 @@ fn load_dy(lane: u32, at: u32, first: u32, count: u32, arrangement: u32) {
     }
 }
 
-// Makes Δ of each of a block's queries, keeps them for the next kernel, and gives a lane its four.
+// Computes Δ of each query of a block, stores it for the next kernel, and returns the four of this lane.
 fn deltas_of(lane: u32, block: Block) -> vec4<f32> {
     if lane < BLOCK {
         var sum = 0.0;
@@ -302,7 +302,7 @@ fn deltas_of(lane: u32, block: Block) -> vec4<f32> {
     return vec4(cells[row], cells[row + 8u], cells[row + 16u], cells[row + 24u]);
 }
 
-// dq, and the Δ that the next kernel needs.
+// Computes dq, and Δ for the next kernel.
 @compute @workgroup_size(64)
 fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = wid.x + wid.y * groups.x;
@@ -361,14 +361,14 @@ fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups
 @group(0) @binding(6) var<storage, read_write> deltas: array<f32>;
 @group(0) @binding(7) var<storage, read_write> dkv: array<vec4<f32>>;
 
-// P and ds of a lane's four keys (columns) by its four queries.
+// P and ds/√d of a lane's four keys (columns) and four queries.
 struct Weights {
     probabilities: mat4x4<f32>,
     dp: mat4x4<f32>,
 }
 
-// Of the scores and do·v of a tile of `count` queries that begins `after` queries past the block of
-// keys; `row` is the first one's index among lse and Δ.
+// Computes them from the scores and do·v of a tile of `count` queries that begins `after` queries past the
+// block of keys; `row` is the index of the first in lse and Δ.
 fn weights_of(lane: u32, scores: mat4x4<f32>, dp: mat4x4<f32>, after: u32, count: u32, row: u32) -> Weights {
     let query = 4u * (lane % 8u) + vec4(0u, 1u, 2u, 3u);
     let at = vec4(row) + min(query, vec4(count - 1u)) * p.heads;
@@ -376,7 +376,7 @@ fn weights_of(lane: u32, scores: mat4x4<f32>, dp: mat4x4<f32>, after: u32, count
     let delta = vec4(deltas[at.x], deltas[at.y], deltas[at.z], deltas[at.w]);
     var made: Weights;
     for (var n = 0u; n < 4u; n++) {
-        // A query sees the keys up to its own position.
+        // Keys up to the query's own position are visible.
         let sees = (query + vec4(after) >= vec4(lane / 8u + 8u * n)) & (query < vec4(count));
         let probabilities = select(vec4<f32>(), exp(scores[n] * p.scale - tops), sees);
         made.probabilities[n] = probabilities;
@@ -385,7 +385,7 @@ fn weights_of(lane: u32, scores: mat4x4<f32>, dp: mat4x4<f32>, after: u32, count
     return made;
 }
 
-// dk and dv of 32 keys, from all queries that see them.
+// Computes dk and dv of 32 keys, from all queries that attend to them.
 @compute @workgroup_size(64)
 fn key_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = wid.x + wid.y * groups.x;

@@ -1,13 +1,13 @@
 #variants f16
 // Causal attention with grouped query heads: o = softmax(q·kᵀ/√d)·v in one pass over blocks of 64
-// keys with a running maximum; the log-sum-exp of each row is kept. Backward, with
+// keys with a running maximum; the log-sum-exp of each row is stored. Backward, with
 // P = exp(s − lse) and Δ = Σ do⊙o: ds = P ⊙ (do·vᵀ − Δ), dq = ds·k/√d, dk = dsᵀ·q/√d, dv = Pᵀ·do.
-// A lane first works on one key (or query) of the block, then on one in 64 of the head's elements.
+// A lane first computes one key (or query) of the block, then every 64th element of the head.
 const LANES: u32 = 64u;
-// Largest head: 4 elements a lane.
+// Largest head dimension: 4 elements per lane.
 const HEAD: u32 = 256u;
 const QUARTERS: u32 = 4u;
-// Below every score, but far from overflowing when another score is taken from it.
+// Below every score, but not so low that subtracting a score overflows.
 const LOWEST: f32 = -1.0e30;
 
 #import "shared/attention.params.wgsl"
@@ -15,7 +15,7 @@ const LOWEST: f32 = -1.0e30;
 @group(0) @binding(0) var<uniform> p: Params;
 @group(0) @binding(1) var<storage, read> q: array<f32>;
 #if f16
-// Keys and values of a cache in halves.
+// Keys and values of a KV cache in f16.
 #import "shared/half.wgsl"
 @group(0) @binding(2) var<storage, read> k: array<u32>;
 @group(0) @binding(3) var<storage, read> v: array<u32>;
@@ -43,15 +43,13 @@ fn v_at(i: u32) -> f32 {
 @group(0) @binding(5) var<storage, read_write> o: array<f32>;
 @group(0) @binding(6) var<storage, read_write> lse: array<f32>;
 
-// The two rows a workgroup is about (q and do, or k and v), and two values of each of a block's
-// keys (or queries).
+// The workgroup's own two rows (q and do, or k and v), and two values for each key (or query) of a block.
 var<workgroup> own: array<f32, HEAD>;
 var<workgroup> own_other: array<f32, HEAD>;
 var<workgroup> scores: array<f32, LANES>;
 var<workgroup> weights: array<f32, LANES>;
 
-// Where the keys that query head `head` sees begin, those of row j p.kv_row·j further; and where
-// the elements of a query, or of a row of o, begin.
+// Offsets of the keys of query head `head` (row j is p.kv_row·j further), of a query, and of a row of o.
 fn keys_at(sequence: u32, head: u32) -> u32 {
     return sequence * p.keys * p.kv_row + head / (p.heads / p.kv_heads) * p.head_dim;
 }
@@ -88,7 +86,7 @@ fn dot_v(at: u32) -> f32 {
     return sum;
 }
 
-// The largest of a block's scores; every lane looks for itself, which saves barriers.
+// The largest score of a block; every lane computes it, which saves barriers.
 fn block_max(count: u32) -> f32 {
     var top = scores[0];
     for (var j = 1u; j < count; j++) {
@@ -164,7 +162,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) group
 @group(0) @binding(7) var<storage, read_write> delta_out: array<f32>;
 @group(0) @binding(8) var<storage, read_write> dq: array<f32>;
 
-// Δ of the row in own_other; every lane adds it up for itself, which saves barriers.
+// Δ of the row in own_other; every lane computes it, which saves barriers.
 fn delta_of(at: u32) -> f32 {
     var sum = 0.0;
     for (var c = 0u; c < p.head_dim; c++) {
@@ -182,7 +180,7 @@ fn scored_k(at: u32, count: u32) -> f32 {
     return sum;
 }
 
-// dq, and the Δ that the next kernel needs.
+// Computes dq, and Δ for the next kernel.
 @compute @workgroup_size(64)
 fn query_gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let group = wid.x + wid.y * groups.x;

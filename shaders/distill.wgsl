@@ -2,18 +2,18 @@
 // both at temperature τ, and m their mean: CE = −Σ p·ln q, forward KL = Σ p·(ln p − ln q), reverse
 // KL = Σ q·l with l = ln q − ln p, JS = ½·Σ p·ln(p/m) + ½·Σ q·ln(q/m), all times τ²; next-token
 // CE = −ln q₁[token]. Gradient: scale·weight·((1 − n)·τ·soft_gradient + n·(q₁ − token)), where soft_gradient is q − p
-// (CE), q·(l − Σ q·l) (reverse), or the latter with l = ½·ln(q/m) (JS). `top` has the teacher as its
-// likeliest tokens and one bucket for the others.
+// (CE), q·(l − Σ q·l) (reverse), or the latter with l = ½·ln(q/m) (JS). `top` has the teacher's top-k
+// tokens and one bucket for the others.
 #import "shared/reduce.wgsl"
 const LANES: u32 = 256u;
-// As `Term` has them.
+// The numbers of `Term`.
 const TERMS: u32 = 5u;
 const TERM_AD: u32 = 0u;
 const TERM_AR: u32 = 1u;
 const TERM_KL: u32 = 2u;
 const TERM_REVERSE: u32 = 3u;
 const TERM_JS: u32 = 4u;
-// As `Divergence` has them.
+// The numbers of `Divergence`.
 const FORWARD: u32 = 0u;
 const REVERSE: u32 = 1u;
 const JS: u32 = 2u;
@@ -58,12 +58,12 @@ fn find_teacher_max(first: u32, lane: u32) -> f32 {
     return reduce_max(lane, top);
 }
 
-// Whether a divergence is reported.
+// Returns true if a divergence is reported.
 fn is_reported(divergence: u32) -> bool {
     return p.gradient == 0u || p.divergence == divergence;
 }
 
-// ln(p/m) and ln(q/m) of two probabilities, from d = ln q − ln p alone: neither may be too small.
+// ln(p/m) and ln(q/m) of two probabilities, from d = ln q − ln p only, so that neither can underflow.
 fn to_mixture(d: f32) -> vec2<f32> {
     let bend = LN2 - log(1.0 + exp(-abs(d)));
     return vec2(bend - max(d, 0.0), bend + min(d, 0.0));
@@ -78,15 +78,15 @@ fn student_total(first: u32, lane: u32, top: f32) -> f32 {
     return reduce_sum(lane, total);
 }
 
-// Writes the token's cross-entropy. The invocation that owns the token's logit does it, since it
-// alone may still read it while others write gradients.
+// Writes the token's cross-entropy. Only the invocation of the token's column may do it, since others
+// write gradients to their columns meanwhile.
 fn report_token(row: u32, token: u32, lane: u32, top: f32, total: f32) {
     if token % LANES == lane {
         terms[row * TERMS + TERM_AR] = (top - logits[row * p.vocabulary + token]) + log(total);
     }
 }
 
-// Writes a term of a row; that of the token is report_token's.
+// Writes a term of a row, other than the token's (`report_token`).
 fn report(row: u32, term: u32, value: f32) {
     terms[row * TERMS + term] = value;
 }
@@ -115,8 +115,8 @@ fn without_teacher(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroup
     }
 }
 
-// Sums over a row at temperature τ, with both tops taken off: of e^s and e^t, of e^t·s and
-// e^t·(t − s), which give CE and KL without a difference of large numbers, and of e^s·(s − t).
+// Sums over a row at temperature τ, after subtracting both maxima: of e^s and e^t, of e^t·s and
+// e^t·(t − s), which yield CE and KL without cancellation, and of e^s·(s − t).
 struct Sums {
     student: f32,
     taught: f32,
@@ -146,7 +146,7 @@ fn row_sums(first: u32, lane: u32, top: f32, teacher_max: f32) -> Sums {
     return Sums(student, taught, cross, gap, reduce_sum(lane, sums.back));
 }
 
-// KL(p‖m) and KL(q‖m) of a row; `shift` is ln q − ln p less s − t.
+// KL(p‖m) and KL(q‖m) of a row; `shift` is ln q − ln p minus s − t.
 fn row_to_mixture(first: u32, lane: u32, top: f32, teacher_max: f32, sums: Sums, shift: f32) -> vec2<f32> {
     let inverse = 1.0 / p.temperature;
     var part = vec2<f32>();
@@ -211,14 +211,14 @@ fn with_teacher(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) 
     }
 }
 
-// The teacher as its `kept` likeliest tokens, ids ascending, and one bucket for all others, whose
-// share comes last: CE = −Σ p·ln q − r·ln Q with Q the student's probability of all others; JS is that
-// of (p, r) and (q, Q). Each invocation reads and writes logits of its own columns only.
+// The teacher's `kept` top-k tokens, ids ascending, and one bucket of probability r for all others, which
+// is last: CE = −Σ p·ln q − r·ln Q with Q the student's probability of the bucket; JS is that of (p, r)
+// and (q, Q). Each invocation reads and writes logits of its own columns only.
 @group(0) @binding(6) var<storage, read> ids: array<u32>;
 @group(0) @binding(7) var<storage, read> shares: array<f32>;
 var<workgroup> row_ids: array<u32, LANES>;
 
-// Where a column is among the row's ids; `kept` if it is in the bucket.
+// Index of a column among the row's ids; `kept` if it is in the bucket.
 fn index_of(column: u32) -> u32 {
     var low = 0u;
     var high = p.kept;
@@ -243,9 +243,9 @@ fn bucket_max(first: u32, lane: u32) -> f32 {
     return reduce_max(lane, top);
 }
 
-// Sums over a row at temperature τ: of e^s with the row's top taken off, of e^s over the bucket with
-// the bucket's own top taken off (1 − Σ q would be all rounding where it is small), and of p·s,
-// p·(ln p − s) and p over the tokens kept.
+// Sums over a row at temperature τ: of e^s after subtracting the row's maximum, of e^s over the bucket
+// after subtracting the bucket's (1 − Σ q would be all rounding error if it is small), and of p·s,
+// p·(ln p − s) and p over the top-k tokens.
 struct TopSums {
     student: f32,
     others: f32,
@@ -277,12 +277,12 @@ fn top_sums(first: u32, taught: u32, lane: u32, top: f32, other: f32) -> TopSums
     return TopSums(student, others, cross, gap, reduce_sum(lane, sums.mass));
 }
 
-// ln(p/m) and ln(q/m) of a share p, which may be 0, and the logarithm of q.
+// ln(p/m) and ln(q/m) of a probability p, which may be 0, and the logarithm of q.
 fn to_mixture_of(share: f32, log_q: f32) -> vec2<f32> {
     return select(vec2(0.0, LN2), to_mixture(log_q - log(max(share, 1e-37))), share > 0.0);
 }
 
-// KL(p‖m) and KL(q‖m) of the tokens kept.
+// The terms of KL(p‖m) and KL(q‖m) of the top-k tokens.
 fn kept_to_mixture(first: u32, taught: u32, lane: u32, top: f32, spread: f32) -> vec2<f32> {
     var part = vec2<f32>();
     for (var c = lane; c < p.vocabulary; c += LANES) {
@@ -318,7 +318,7 @@ fn top(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     let rest = shares[taught + p.kept];
     let mass = sums.mass + rest;
     let spread = log(sums.student);
-    // ln Q, but for the spread.
+    // ln Q + spread.
     let bucket = (other - top) * inverse + log(sums.others);
     let pair = to_mixture_of(rest, bucket - spread);
     var to_mixtures = vec2<f32>();

@@ -1,14 +1,14 @@
 #variants f16 q8
 // Embedding: out[b] = table[tokens[b]]; its gradient adds dy[b] to row tokens[b]. A token out of
-// range stands for row 0. Without float atomics, the first position of each token adds up all of
-// them, in order; 256 positions are compared at once.
+// range reads row 0. WGSL has no float atomics, so the workgroup of the first position of each token sums
+// all of its positions, in order; 256 positions are compared at once.
 #import "shared/linear.wgsl"
 
 struct Params {
     positions: u32,
     width: u32,
     vocabulary: u32,
-    // The part of the table that is bound: its first row, and how many.
+    // The bound part of the table: first row and number of rows.
     first: u32,
     rows: u32,
 }
@@ -66,7 +66,7 @@ const LANES: u32 = 256u;
 
 @group(0) @binding(1) var<storage, read> dy: array<f32>;
 @group(0) @binding(3) var<storage, read_write> sums: array<f32>;
-// Of 256 positions, those that hold the workgroup's row: a bit each.
+// One bit for each of 256 positions: 1 if its token is the workgroup's row.
 var<workgroup> same: array<atomic<u32>, 8>;
 
 @compute @workgroup_size(256)
@@ -102,7 +102,7 @@ fn gradient(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) grou
     }
 }
 
-// Adds the rows of dy at the positions found from `first` on. A column always belongs to the same
+// Adds the rows of dy at the matching positions from `first` on. A column always belongs to the same
 // invocation, so that its sum needs no barrier.
 fn add_rows(first: u32, row: u32, lane: u32) {
     for (var c = lane; c < p.width; c += LANES) {

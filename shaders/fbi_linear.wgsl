@@ -1,7 +1,6 @@
-// FBI-Linear: y = x·W̃ᵀ with W̃[o,i] = α[i]·s[o,i] + β[i], from the sign bits, for up to three layers
-// one below the other, each with an α and a β of its own. Backward, for each layer with u = dy·S:
-// dx += α⊙u + β·Σ_o dy, dα = Σ_b x⊙u, dβ = Σ_b x·Σ_o dy, and by the straight-through estimator
-// dW = α ⊙ (dyᵀ·x).
+// FBI-Linear: y = x·W̃ᵀ with W̃[o,i] = α[i]·s[o,i] + β[i], from the sign bits, for up to three stacked
+// layers, each with its own α and β. Backward, for each layer with u = dy·S: dx += α⊙u + β·Σ_o dy,
+// dα = Σ_b x⊙u, dβ = Σ_b x·Σ_o dy, and by the straight-through estimator dW = α ⊙ (dyᵀ·x).
 #import "shared/tile.wgsl"
 #import "shared/sign.wgsl"
 #import "shared/linear.wgsl"
@@ -15,7 +14,7 @@
 @group(0) @binding(4) var<storage, read> beta: array<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;
 
-// x, or backward dy: it lies at the same binding.
+// x, or dy in the backward pass, which has the same binding.
 fn x_at(token: u32, column: u32) -> f32 {
     if token < p.tokens && column < p.columns {
         return x[token * p.columns + column];
@@ -39,7 +38,7 @@ fn sign_quad(row: u32, column: u32) -> vec4<f32> {
     return vec4(sign_at(row, column), sign_at(row + 1u, column), sign_at(row + 2u, column), sign_at(row + 3u, column));
 }
 
-// Where the layer of an output keeps its α and β.
+// Offset of α and β of an output's layer.
 fn scales_of(row: u32) -> u32 {
     return (u32(row >= p.second && p.second < p.rows) + u32(row >= p.third && p.third < p.rows)) * p.columns;
 }
@@ -48,7 +47,7 @@ fn scales_quad(row: u32) -> vec4<u32> {
     return vec4(scales_of(row), scales_of(row + 1u), scales_of(row + 2u), scales_of(row + 3u));
 }
 
-// Four rows of W̃ in one column; past the edges x is 0, so that any finite value will do.
+// Four rows of W̃ in one column; any finite value past the edges, where x is 0.
 fn weight_quad(row: u32, column: u32, scales: vec4<u32>) -> vec4<f32> {
     let i = scales + min(column, p.columns - 1u);
     let a = vec4(alpha[i.x], alpha[i.y], alpha[i.z], alpha[i.w]);
@@ -111,7 +110,7 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
 const FEW_LANES: u32 = 64u;
 var<workgroup> few_cells: array<vec4<f32>, 512>;
 
-// Adds the four rows' products with tokens first..first + 4 (each test is uniform).
+// Adds the products of four rows and tokens first..first + 4; each test is uniform.
 fn add_tokens(sums: mat4x4<f32>, weights: vec4<f32>, first: u32, column: u32) -> mat4x4<f32> {
     var out = sums;
     let at = first * p.columns + column;
@@ -135,7 +134,7 @@ fn store_lane_sums(lane: u32, first: u32, sums: mat4x4<f32>) {
     few_cells[(first + 3u) * FEW_LANES + lane] = sums[3];
 }
 
-// Adds up the lanes of every token, in a fixed order.
+// Sums the lanes of every token, in a fixed order.
 fn fold_lanes(lane: u32) {
     for (var width = FEW_LANES / 2u; width > 0u; width >>= 1u) {
         workgroupBarrier();
@@ -172,13 +171,13 @@ fn few(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: v
     }
 }
 
-// Backward x: `x` above is dy there.
+// Gradient of x; `x` above is bound to dy.
 @group(0) @binding(5) var<storage, read> layer_input: array<f32>;
 @group(0) @binding(6) var<storage, read_write> dx: array<f32>;
-// What each 64 tokens add to dα, layer by layer, then to dβ: row (layer·tiles + tile) of each.
+// Partial sums of dα over 64 tokens, then of dβ: row (layer·tiles + tile) of each.
 @group(0) @binding(7) var<storage, read_write> partial: array<f32>;
 
-// Adds one layer's share to four columns of dx; the first layer sets them.
+// Adds one layer's part of four columns of dx; the first layer sets them.
 fn add_dx(token: u32, i: u32, layer: u32, products: vec4<f32>, total: f32) {
     for (var n = 0u; n < 4u; n++) {
         if token < p.tokens && i + n < p.rows {
@@ -205,7 +204,7 @@ fn input_quad(token: u32, i: u32) -> vec4<f32> {
     return quad;
 }
 
-// Σ_o dy of the four tokens `quad`, from what each lane saw of it while loading tiles.
+// Σ_o dy of four tokens, from the sums `seen` of each lane while loading tiles.
 fn token_totals(place: TilePosition, seen: vec4<f32>, quad: u32) -> vec4<f32> {
     tile_left[tile_index(place)] = seen;
     workgroupBarrier();
@@ -216,7 +215,7 @@ fn token_totals(place: TilePosition, seen: vec4<f32>, quad: u32) -> vec4<f32> {
     return total;
 }
 
-// Adds up, over the 16 token quads of the tile in order, what each gives to a layer's dα and dβ.
+// Sums a layer's dα and dβ over the 16 token quads of the tile, in order.
 fn store_partial(lane: u32, row: u32, place: u32, dbeta_at: u32, dalpha: vec4<f32>, dbeta: vec4<f32>) {
     workgroupBarrier();
     tile_left[lane] = dalpha;
@@ -240,7 +239,7 @@ fn store_partial(lane: u32, row: u32, place: u32, dbeta_at: u32, dalpha: vec4<f3
     workgroupBarrier();
 }
 
-// Rows are inputs here and columns outputs: layer by layer, 64 tokens × 64 inputs a workgroup.
+// Here rows are inputs and columns are outputs: layer by layer, 64 tokens × 64 inputs per workgroup.
 @compute @workgroup_size(256)
 fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let place = tile_position(lane, true);
@@ -292,7 +291,7 @@ struct Scales {
 @group(0) @binding(2) var<storage, read_write> d_alpha: array<f32>;
 @group(0) @binding(3) var<storage, read_write> d_beta: array<f32>;
 
-// One column of one layer an invocation: adds up what its tiles gave.
+// Sums the partial sums of one column of one layer per invocation.
 @compute @workgroup_size(256)
 fn scales(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let i = linear(wid, groups, lane);

@@ -1,6 +1,6 @@
-// The products of FBI-Linear (see fbi_linear.wgsl) in tiles of 128 × 128, where rows in memory and
-// the outputs of every layer are whole quads: four neighbours are of one layer, and their signs in
-// one word.
+// The products of FBI-Linear (see fbi_linear.wgsl) in tiles of 128 × 128. Row lengths and the outputs of
+// every layer are multiples of four: the four elements of a quad are of one layer, and their signs in one
+// word.
 #import "shared/wide.wgsl"
 #import "shared/sign.wgsl"
 #import "shared/fbi_linear.params.wgsl"
@@ -16,7 +16,7 @@ alias Quad = vec4<f32>;
 @group(0) @binding(5) var<storage, read_write> y: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read> residual: array<vec4<f32>>;
 
-// Four columns of x, or backward of dy, which lies at the same binding; 0 from column `end` on.
+// Four columns of x, or of dy in the backward pass, which has the same binding; 0 from column `end` on.
 fn x_quad(token: u32, column: u32, end: u32) -> vec4<f32> {
     if token < p.tokens && column < end {
         return x[(token * p.columns + column) / 4u];
@@ -29,7 +29,7 @@ fn x_block(token: u32, k: u32, end: u32) -> mat4x4<f32> {
     return transpose(mat4x4(x_quad(token, k, end), x_quad(token + 1u, k, end), x_quad(token + 2u, k, end), x_quad(token + 3u, k, end)));
 }
 
-// Four signs of a row; past the edges, where x is 0 or nothing is stored, any will do.
+// Four signs of a row; any past the edges, where x is 0 or nothing is stored.
 fn sign_quad(row: u32, column: u32) -> vec4<f32> {
     let at = min(row, p.rows - 1u) * p.row_words + min(column / 32u, p.row_words - 1u);
     return signs_of(signs[at], column);
@@ -40,7 +40,7 @@ fn sign_block(row: u32, k: u32) -> mat4x4<f32> {
     return transpose(mat4x4(sign_quad(row, k), sign_quad(row + 1u, k), sign_quad(row + 2u, k), sign_quad(row + 3u, k)));
 }
 
-// The same of W̃.
+// Four rows of W̃ by four columns.
 fn weight_block(row: u32, k: u32) -> mat4x4<f32> {
     let layer = u32(row >= p.second && p.second < p.rows) + u32(row >= p.third && p.third < p.rows);
     let at = (layer * p.columns + min(k, p.columns - 4u)) / 4u;
@@ -68,7 +68,7 @@ fn store_sums(token: u32, row: u32, block: mat4x4<f32>) {
     store_sum(token + 3u, row, block[3]);
 }
 
-// The first half of the lanes loads x, the second makes weights; neighbours follow k.
+// The first half of the lanes loads x, the second computes weights; neighbouring lanes load along k.
 @compute @workgroup_size(256)
 fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quad = lane % 128u / 4u;
@@ -95,20 +95,20 @@ fn forward(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
     store_sums(token + 64u, row + 64u, sums.far);
 }
 
-// Backward x: `x` above is dy there.
+// Gradient of x; `x` above is bound to dy.
 @group(0) @binding(5) var<storage, read> layer_input: array<vec4<f32>>;
 @group(0) @binding(6) var<storage, read_write> dx: array<vec4<f32>>;
-// What each 64 tokens add to dα, layer by layer, then to dβ: row (layer·tiles + tile) of each.
+// Partial sums of dα over 64 tokens, then of dβ: row (layer·tiles + tile) of each.
 @group(0) @binding(7) var<storage, read_write> partial: array<vec4<f32>>;
 
-// What a layer gives to dα and dβ of four columns.
+// A layer's part of dα and dβ of four columns.
 struct Shares {
     alpha: vec4<f32>,
     beta: vec4<f32>,
 }
 
-// Adds one layer's share to four columns of a token's dx, and what the token gives to dα and dβ; the
-// first layer sets dx.
+// Adds one layer's part to four columns of a token's dx, and the token's part to dα and dβ; the first
+// layer sets dx.
 fn add_token(shares: Shares, token: u32, i: u32, layer: u32, products: vec4<f32>, total: f32) -> Shares {
     if token >= p.tokens || i >= p.rows {
         return shares;
@@ -133,8 +133,8 @@ fn add_tokens(token: u32, i: u32, layer: u32, block: mat4x4<f32>, totals: vec4<f
     return add_token(shares, token + 3u, i, layer, block[3], totals.w);
 }
 
-// Adds up, over the 16 token quads of 64 tokens in order, what each gives to a layer's dα and dβ:
-// `near` of the lane's columns, `far` of those 64 on. Rows of dα come first, and `rows` of them.
+// Sums a layer's dα and dβ over the 16 token quads of 64 tokens, in order: `near` of the lane's columns,
+// `far` of the columns 64 further. The `rows` rows of dα come first.
 fn store_partial(lane: u32, first: u32, place: u32, rows: u32, near: Shares, far: Shares) {
     workgroupBarrier();
     let at = lane / 16u * QUADS + lane % 16u;
@@ -156,12 +156,12 @@ fn store_partial(lane: u32, first: u32, place: u32, rows: u32, near: Shares, far
     }
 }
 
-// Σ_o dy of four tokens, from what the lanes that loaded them saw.
+// Σ_o dy of four tokens, from the sums of the lanes that loaded them.
 fn token_totals(quad: u32) -> vec4<f32> {
     return tile_left[quad * 4u] + tile_left[quad * 4u + 1u] + tile_left[quad * 4u + 2u] + tile_left[quad * 4u + 3u];
 }
 
-// Rows are inputs here and columns outputs: layer by layer, 128 tokens × 128 inputs a workgroup.
+// Here rows are inputs and columns are outputs: layer by layer, 128 tokens × 128 inputs per workgroup.
 @compute @workgroup_size(256)
 fn input(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quad = lane % 128u / 4u;
@@ -242,7 +242,7 @@ fn add_latent(o: u32, i: u32, block: mat4x4<f32>) {
     }
 }
 
-// The first half of the lanes loads dy, the second x; neighbours follow outputs, or inputs.
+// The first half of the lanes loads dy, the second x; neighbouring lanes load along outputs, or inputs.
 @compute @workgroup_size(256)
 fn weight(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
     let quad = lane % QUADS;

@@ -1,14 +1,14 @@
 #variants narrow
-// FBI-Linear for at most 8 tokens, with what stands around it in a block: RMSNorm before it, SwiGLU
-// or a residual after it. With g the gain and r the inverse norm (1 without a norm):
+// FBI-Linear for at most 8 tokens, fused with the operations around it in a block: RMSNorm before it,
+// SwiGLU or a residual after it. With g the gain and r the inverse norm (1 without a norm):
 // y[o] = r·(Σ_i ±α[i]·g[i]·x[i] + Σ_i β[i]·g[i]·x[i]).
-// Signs are looked up four at a time: for each four columns a table holds all 16 sums ±z₀±z₁±z₂±z₃
-// of z = α⊙g⊙x, so that a workgroup reads x, α, β and g once for all its rows and spends one addition
-// on four weights. A lane owns one word of signs in 32, and its own bank of the table.
+// Signs are looked up four at a time: for each four columns a table has all 16 sums ±z₀±z₁±z₂±z₃
+// of z = α⊙g⊙x, so that a workgroup reads x, α, β and g once for all its rows and needs one addition
+// for four weights. A lane has every 32nd word of signs, and its own bank of the table.
 const LANES: u32 = 256u;
 const WORDS: u32 = 32u;
-// Rows: 8 invocations share a word's columns, each with QUADS × 4 rows. The narrow variant spreads
-// few rows over more workgroups.
+// Rows of a workgroup: 8 invocations share a word's columns, each with QUADS × 4 rows. The narrow variant
+// spreads few rows over more workgroups.
 #if narrow
 const QUADS: u32 = 1u;
 #else
@@ -18,7 +18,7 @@ const ROWS: u32 = 32u * QUADS;
 
 struct Params {
 #import "shared/fbi_linear.fields.wgsl"
-    // What stands around it: NORM, GATED, RESIDUAL.
+    // Flags of the fused operations: NORM, GATED, RESIDUAL.
     around: u32,
     epsilon: f32,
 }
@@ -81,7 +81,7 @@ fn z_at(token: u32, layer: u32, column: u32) -> f32 {
     return alpha[layer * p.columns + column] * scaled(token, column);
 }
 
-// Σx² and Σβ⊙g⊙x of a token, given to every lane.
+// Σx² and Σβ⊙g⊙x of a token, for every lane.
 fn token_sums(lane: u32, token: u32, layer: u32) -> vec2<f32> {
     var sums = vec2<f32>();
     for (var c = lane; c < p.columns; c += LANES) {
@@ -99,7 +99,7 @@ fn token_sums(lane: u32, token: u32, layer: u32) -> vec2<f32> {
     return workgroupUniformLoad(&cells[0]);
 }
 
-// Fills the table for 16 columns of each of 32 words: a lane makes 8 of 16 sums of one group.
+// Fills the table for 16 columns of each of 32 words: a lane computes 8 of the 16 sums of one group.
 fn fill_table(lane: u32, token: u32, layer: u32, word: u32, half: u32) {
     let bank = lane % WORDS;
     let group = lane / WORDS % 4u;
@@ -125,7 +125,7 @@ fn fill_table(lane: u32, token: u32, layer: u32, word: u32, half: u32) {
     table[at + 7u * WORDS] = high + sum01;
 }
 
-// The sum that the table has for 16 signs, four at a time; `bits` holds them from bit 0 on.
+// Looks up the sum for 16 signs, four at a time; `bits` has them from bit 0 on.
 fn look_up(bits: u32, bank: u32) -> f32 {
     return (table[(bits & 15u) * WORDS + bank] + table[(16u + ((bits >> 4u) & 15u)) * WORDS + bank])
         + (table[(32u + ((bits >> 8u) & 15u)) * WORDS + bank] + table[(48u + ((bits >> 12u) & 15u)) * WORDS + bank]);
@@ -146,8 +146,8 @@ fn look_up_quad(bits: vec4<u32>, bank: u32) -> vec4<f32> {
     return vec4(look_up(bits.x, bank), look_up(bits.y, bank), look_up(bits.z, bank), look_up(bits.w, bank));
 }
 
-// Adds up the 32 lanes of every row. Row `lane` of the workgroup's is given to that lane, with the
-// lanes taken in an order of its own, so that no two invocations want the same bank.
+// Sums the 32 lanes of every row. Lane n returns row n of the workgroup; each starts at another lane, so
+// that no two invocations access the same bank.
 fn fold(lane: u32, sums: array<vec4<f32>, QUADS>) -> f32 {
     let bank = lane % WORDS;
     let first = lane / WORDS * 4u * QUADS;
@@ -167,7 +167,7 @@ fn fold(lane: u32, sums: array<vec4<f32>, QUADS>) -> f32 {
     return total;
 }
 
-// r·(Σ ±z + Σ β⊙g⊙x) of row `lane` of a part; a lane past the rows gives what is not used.
+// r·(Σ ±z + Σ β⊙g⊙x) of row `lane` of a part; undefined for lanes past the rows.
 fn product(lane: u32, token: u32, part: Part) -> f32 {
     let sums_of_x = token_sums(lane, token, part.layer);
     let bank = lane % WORDS;

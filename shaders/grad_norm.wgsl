@@ -1,6 +1,6 @@
 // The global gradient norm: squares[n] = Σ g² of the n-th of 256 ranges; then norm = √Σ ÷ scale,
-// factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, whether the step is taken, and the corrections of
-// AdamW's moments, which depend on whether the step before was.
+// factor = min(1, clip ÷ (norm + 1e-6)) ÷ scale, a flag whether the step is taken, and AdamW's bias
+// corrections, which depend on whether the step before was taken.
 #import "shared/reduce.wgsl"
 const LANES: u32 = 256u;
 const PARTIALS: u32 = 256u;
@@ -27,7 +27,7 @@ fn squares(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_inde
     }
 }
 
-// Places in the control block.
+// Indices in the control block.
 const SKIPPED1: u32 = 5u;
 const SKIPPED2: u32 = 6u;
 const CLIP: u32 = 7u;
@@ -39,7 +39,7 @@ const TAKEN2: u32 = 12u;
 @group(0) @binding(2) var<storage, read> control: array<f32>;
 @group(0) @binding(3) var<storage, read_write> result: array<f32>;
 
-// By the exponent's bits, since a compiler may assume that there is no NaN or infinity.
+// Tests the bits of the exponent, since a compiler may assume that there is no NaN or infinity.
 fn is_finite(x: f32) -> bool {
     return ((bitcast<u32>(x) >> 23u) & 255u) != 255u;
 }

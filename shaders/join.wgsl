@@ -1,4 +1,4 @@
-// Copies columns of one matrix to columns of another.
+// Copies columns of one matrix to columns of another (concatenation and slicing).
 #import "shared/linear.wgsl"
 
 struct Params {

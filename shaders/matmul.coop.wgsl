@@ -1,6 +1,6 @@
 #variants f16 small small.f16 full full.f16
-// The dense product by cooperative matrices: each of SUBGROUPS subgroups makes 2 × 2 of them, from
-// tiles in workgroup memory, and sums in f32. Factors are 16 × 16 in f16; 8 × 8 in f16 (small), or
+// The dense product with cooperative matrices: each of SUBGROUPS subgroups computes 2 × 2 of them from
+// tiles in workgroup memory, and sums in f32. Factors are 16 × 16 in f16, 8 × 8 in f16 (small), or
 // 8 × 8 in f32 (full).
 enable wgpu_cooperative_matrix;
 #if full
@@ -37,13 +37,13 @@ var<workgroup> stage: array<f32, 1024>;
 
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 
-// A workgroup of 128 has this many of any subgroup up to 32 lanes. Of smaller subgroups there are
-// more; those compute what another does, since all of them must take part, and keep nothing.
+// A workgroup of 128 has at least this many subgroups of up to 32 lanes. If subgroups are smaller, the
+// additional ones repeat the work of another, since all must take part.
 const SUBGROUPS: u32 = 4u;
 const LANES: u32 = 128u;
 const TILE: u32 = 4u * SIZE;
 const STEP: u32 = 32u;
-// Rows of the tiles, with room for another to begin on other banks.
+// Row strides of the tiles, padded so that rows begin on different banks.
 #if full
 const LEFT_PITCH: u32 = STEP + 4u;
 const RIGHT_PITCH: u32 = TILE + 4u;
@@ -52,7 +52,7 @@ const LEFT_PITCH: u32 = STEP + 8u;
 const RIGHT_PITCH: u32 = TILE + 8u;
 #endif
 
-// Four rows of the left tile, from four k of `block`.
+// Stores four rows by four k of the left tile.
 fn put_left(row: u32, k: u32, block: mat4x4<f32>) {
     for (var r = 0u; r < 4u; r++) {
         let at = (row + r) * LEFT_PITCH + k;
@@ -63,7 +63,7 @@ fn put_left(row: u32, k: u32, block: mat4x4<f32>) {
     }
 }
 
-// Four k of the right tile.
+// Stores four columns of one k of the right tile.
 fn put_right(column: u32, k: u32, values: vec4<f32>) {
     let at = k * RIGHT_PITCH + column;
     tile_right[at] = Factor(values.x);
@@ -91,7 +91,7 @@ fn load(lane: u32, row: u32, column: u32, k: u32) {
     }
 }
 
-// Writes what every subgroup staged of its part: the matrix that begins (down, right) in it.
+// Writes the staged matrix of every subgroup, which begins at (down, right) in its part.
 fn unload(lane: u32, row: u32, column: u32, down: u32, right: u32) {
     const QUADS: u32 = SIZE * SIZE / 4u;
     for (var i = lane; i < SUBGROUPS * QUADS; i += LANES) {

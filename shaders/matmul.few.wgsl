@@ -1,6 +1,6 @@
 #variants f16 subgroup subgroup.f16
-// At most 8 rows of a by four columns of b a workgroup: 64 lanes share k, a quad each. The subgroup
-// variants add up within subgroups of any size first, and in no order of lanes that matters to them.
+// At most 8 rows of a by four columns of b per workgroup: 64 lanes share k, a quad each. The subgroup
+// variants sum within subgroups first, of any size and in any order of lanes.
 #import "shared/product.wgsl"
 
 @group(0) @binding(3) var<storage, read_write> out: array<f32>;
@@ -9,7 +9,7 @@ const LANES: u32 = 64u;
 const ROWS: u32 = 8u;
 const COLUMNS: u32 = 4u;
 
-// Row r of a against a block of b: a sum for each of its columns. Absent rows cost nothing.
+// A row of a times a block of b: one sum per column. Absent rows are skipped.
 fn times(block: mat4x4<f32>, row: u32, k: u32) -> vec4<f32> {
     if row < p.m {
         return block * a[(row * p.a_row + k) / 4u];
@@ -18,7 +18,7 @@ fn times(block: mat4x4<f32>, row: u32, k: u32) -> vec4<f32> {
 }
 
 #if subgroup
-// One for each row and subgroup, of which there are at most a quarter of the lanes.
+// One sum per row and subgroup; there are at most 16 subgroups, a quarter of the lanes.
 var<workgroup> cells: array<vec4<f32>, 128>;
 
 fn store_sum(row: u32, subgroup: u32, first: bool, sum: vec4<f32>) {

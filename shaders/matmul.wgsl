@@ -1,7 +1,7 @@
 #variants f16 q8
 // The dense product out = op(a) (m, k) · op(b) (k, n), where op is a choice of strides; the f16 and
-// q8 variants have b stored as (n, k) in halves or 8-bit blocks. Tiled, or for at most 8 rows of a,
-// one workgroup a column.
+// q8 variants have b stored as (n, k) in f16 or 8-bit blocks. `tiled` has one workgroup per tile of the
+// result; `few`, for at most 8 rows of a, one per column.
 #import "shared/tile.wgsl"
 #import "shared/matmul.params.wgsl"
 
@@ -104,12 +104,12 @@ fn tiled(@builtin(workgroup_id) wid: vec3<u32>, @builtin(local_invocation_index)
     store_row(row + y * 4u + 3u, column + x * 4u, sums[3]);
 }
 
-// `few` reads each row of b once for all rows of a: 64 lanes share a column, and each holds a sum
-// for four rows at a time.
+// `few` reads each row of b once for all rows of a: 64 lanes share a column, and each has sums for four
+// rows at a time.
 const LANES: u32 = 64u;
 var<workgroup> cells: array<vec4<f32>, 128>;
 
-// Column k of a, rows first..first + 4; each test is uniform, so that absent rows cost nothing.
+// Column k of a, rows first..first + 4; each test is uniform, so that absent rows are skipped.
 fn rows_at(first: u32, k: u32) -> vec4<f32> {
     var x = vec4<f32>();
     if first < p.m {

@@ -1,6 +1,6 @@
 #variants f16 half half.f16
-// The dense product in tiles of 128 × 128 by 16 of k: a workgroup of 256 loads whole quads, and each
-// invocation makes 8 × 8 of the result. The half variants hold tiles in f16 and sum in f32.
+// The dense product in tiles of 128 × 128 by 16 of k: a workgroup of 256 loads quads, and each
+// invocation computes 8 × 8 of the result. The half variants store tiles in f16 and sum in f32.
 #if half
 enable f16;
 alias Quad = vec4<f16>;
@@ -12,7 +12,7 @@ alias Quad = vec4<f32>;
 
 @group(0) @binding(3) var<storage, read_write> out: array<vec4<f32>>;
 
-// Rows and columns of a result are quads: both are within or both past the edge.
+// The columns of a result are multiples of four: a quad is either within or past the edge.
 fn store(row: u32, column: u32, value: vec4<f32>) {
     if row >= p.m || column >= p.n {
         return;
@@ -32,7 +32,7 @@ fn store_block(row: u32, column: u32, sums: mat4x4<f32>) {
     store(row + 3u, column, sums[3]);
 }
 
-// The first half of the lanes loads blocks of a, the second of b; neighbours follow memory.
+// The first half of the lanes loads blocks of a, the second of b; neighbouring lanes load neighbouring memory.
 fn load(lane: u32, row: u32, column: u32, k: u32) {
     let l = lane % 128u;
     let left = lane < 128u;

@@ -8,7 +8,7 @@ struct Params {
     rows: u32,
     width: u32,
     epsilon: f32,
-    // Whether dx is added to a gradient that reached x before.
+    // 1 if dx is added to an earlier gradient of x.
     add: u32,
 }
 

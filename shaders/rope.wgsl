@@ -1,8 +1,8 @@
 #variants f16
-// Rotary position embedding, Hugging Face layout: element j of a head's first half turns with
-// element j of its second half: y0 = x0·cos − x1·sin, y1 = x1·cos + x0·sin. The tables come from
-// the host, because WGSL's sin and cos promise too little. `cache` puts k and v into the KV cache,
-// which the f16 variant holds as halves, two a word.
+// Rotary position embedding, Hugging Face layout: element j of a head's first half is rotated with
+// element j of its second half: y0 = x0·cos − x1·sin, y1 = x1·cos + x0·sin. The host computes the tables,
+// because WGSL's sin and cos guarantee too little accuracy. `cache` writes k and v to the KV cache, which
+// the f16 variant stores as halves, two per word.
 #import "shared/linear.wgsl"
 
 struct Params {
@@ -27,7 +27,7 @@ fn heads_in_row() -> u32 {
     return p.query_heads + 2u * p.kv_heads;
 }
 
-// Elements j of both halves of a head, turned unless it is a value's.
+// Elements j of both halves of a head, rotated unless it is a value head.
 fn rotated(row: u32, head: u32, j: u32) -> vec2<f32> {
     let low = (row * heads_in_row() + head) * 2u * p.half_dim + j;
     let pair = vec2(x[low], x[low + p.half_dim]);
@@ -70,7 +70,7 @@ fn store_cache(at: u32, is_key: bool, pair: vec2<f32>) {
 @group(0) @binding(6) var<storage, read_write> keys: array<u32>;
 @group(0) @binding(7) var<storage, read_write> values: array<u32>;
 
-// Elements j and j + 1 of both halves, j even: a word each.
+// Stores elements j and j + 1 of both halves, j even: one word for each half.
 fn store_cache_words(at: u32, is_key: bool, first: vec2<f32>, second: vec2<f32>) {
     let low = pack2x16float(vec2(first.x, second.x));
     let high = pack2x16float(vec2(first.y, second.y));
@@ -84,7 +84,7 @@ fn store_cache_words(at: u32, is_key: bool, first: vec2<f32>, second: vec2<f32>)
 }
 #endif
 
-// The queries' place in the output, or the keys' and values' in the cache.
+// Index of an element of a query in the output, and of a key or value in the cache.
 fn out_at(row: u32, head: u32, j: u32) -> u32 {
     return (row * p.query_heads + head) * 2u * p.half_dim + j;
 }
@@ -120,7 +120,7 @@ fn cache(@builtin(workgroup_id) wid: vec3<u32>, @builtin(num_workgroups) groups:
 #endif
         return;
     }
-    // The two comparisons cannot wrap, as start + row could.
+    // Written so that it cannot wrap, as start + row could.
     if row >= p.capacity - min(start[0], p.capacity) {
         return;
     }

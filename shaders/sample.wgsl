@@ -1,10 +1,9 @@
-// Choosing a token: the logits become weights (repetitions penalised, over temperature); top-k, top-p
-// and min-p each keep a beginning of the tokens in order of their weights; of those kept, the one
-// whose weight and noise together are largest is the draw. One workgroup; each invocation reads the
-// weights that it wrote itself.
+// Sampling of a token: the logits become weights (repetitions penalised, divided by temperature); top-k,
+// top-p and min-p each keep a prefix of the tokens in order of descending weight; of those, the token with
+// the largest weight plus noise is sampled. One workgroup; each invocation reads only weights that it wrote.
 #import "shared/reduce.wgsl"
 const LANES: u32 = 256u;
-// Tokens that a repetition is measured against; one an invocation.
+// Number of recent tokens to which the repetition penalty applies; one per invocation.
 const MEMORY: u32 = 256u;
 
 struct Params {
@@ -18,7 +17,7 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> weights: array<f32>;
 @group(0) @binding(5) var<storage, read_write> token: array<u32>;
 
-// Places in `draw`; see src/ops/sample.rs.
+// Indices in `draw`; see src/ops/sample.rs.
 const COUNT: u32 = 0u;
 const KEY: u32 = 1u;
 const TEMPERATURE: u32 = 3u;
@@ -28,16 +27,16 @@ const TOP_P: u32 = 6u;
 const LEAST: u32 = 7u;
 const PLACE: u32 = 8u;
 
-// Below this temperature the likeliest is taken.
+// Below this temperature sampling is greedy.
 const GREEDY_TEMPERATURE: f32 = 1e-6;
-// Logits are held within ±MAX_LOGIT, so that nothing overflows; what is no number is −MAX_LOGIT.
+// Logits are clamped to ±MAX_LOGIT, so that nothing overflows; NaN becomes −MAX_LOGIT.
 const MAX_LOGIT: f32 = 1e30;
-// No noise makes up for a weight this far below the largest: it lies within −2.9 and 16.7.
+// A token whose weight is this far below the largest cannot win: the noise is within −2.9 and 16.7.
 const NOISE_RANGE: f32 = 20.0;
-// What no weight is below.
+// Below every weight.
 const LOWEST: f32 = -3e38;
 
-// A token's place among all: before those whose `high`, then `low`, is less.
+// The rank of a token: higher in the order of `high`, then `low`.
 struct Rank {
     high: u32,
     low: u32,
@@ -69,11 +68,11 @@ fn weight_of(logit: f32, repeated: bool) -> f32 {
     if is_drawn() {
         x = x / setting(TEMPERATURE);
     }
-    // One zero, whatever its sign and whatever a device makes of subnormal numbers.
+    // A single zero, for −0 and for subnormal numbers, which devices treat differently.
     return select(x, 0.0, abs(x) < 1e-30);
 }
 
-// The larger the weight, and of equals the lower the id, the further in front.
+// The rank of a token: by larger weight, then by lower id.
 fn rank_of(weight: f32, id: u32) -> Rank {
     let bits = bitcast<u32>(weight);
     return Rank(bits ^ select(0x80000000u, 0xffffffffu, (bits >> 31u) == 1u), ~id);
@@ -83,7 +82,7 @@ fn is_before(a: Rank, b: Rank) -> bool {
     return a.high > b.high || (a.high == b.high && a.low > b.low);
 }
 
-// Whether a token is `last` or in front of it.
+// Returns true if a token is `last` or before it.
 fn is_kept(id: u32, last: Rank) -> bool {
     return !is_before(last, rank_of(weights[id], id));
 }
@@ -95,8 +94,8 @@ fn scramble(bits: u32) -> u32 {
     return x ^ (x >> 16u);
 }
 
-// Gumbel noise, −ln(−ln(1 − v)) for v = (2n + 1)/2²⁴, which is exact as 1 − v is. Where v is small
-// its logarithm is that of (1 + z)/(1 − z), by the first terms of its series.
+// Gumbel noise, −ln(−ln(1 − v)) for v = (2n + 1)/2²⁴; v and 1 − v are exact. For small v the logarithm is
+// that of (1 + z)/(1 − z), by the first terms of its series.
 fn noise(id: u32) -> f32 {
     let odd = ((scramble(scramble(id ^ draw[KEY]) ^ draw[KEY + 1u]) >> 9u) << 1u) | 1u;
     let v = f32(odd) / 16777216.0;
@@ -107,12 +106,12 @@ fn noise(id: u32) -> f32 {
     return -log(select(whole, series, odd < 4194304u));
 }
 
-// Of the 64 bits of a rank, eight digits, the highest first.
+// Digit 0 to 7 (bytes, highest first) of the 64 bits of a rank.
 fn digit_of(rank: Rank, digit: u32) -> u32 {
     return (select(rank.high, rank.low, digit > 3u) >> (24u - 8u * (digit & 3u))) & 255u;
 }
 
-// Whether two ranks have the same digits before this one.
+// Returns true if two ranks have the same digits before this one.
 fn same_prefix(a: Rank, b: Rank, digit: u32) -> bool {
     let mask = ~(0xffffffffu >> (8u * (digit & 3u)));
     if digit < 4u {
@@ -121,8 +120,8 @@ fn same_prefix(a: Rank, b: Rank, digit: u32) -> bool {
     return a.high == b.high && ((a.low ^ b.low) & mask) == 0u;
 }
 
-// The least rank that the k tokens in front have, or one below it with no other token between; digit
-// by digit, by counting. There are more than k tokens.
+// Radix select: the rank of the k-th token, or a lower one with no token between; counts digit by digit.
+// There are more than k tokens.
 fn rank_at(lane: u32, count: u32, k: u32) -> Rank {
     var left = k;
     if lane == 0u {
@@ -161,7 +160,7 @@ fn rank_at(lane: u32, count: u32, k: u32) -> Rank {
     return workgroupUniformLoad(&cutoff);
 }
 
-// The token with the largest weight, noise included, of those kept; the lowest id of equals.
+// The kept token with the largest weight plus noise; of equal ones the lowest id.
 fn argmax(lane: u32, count: u32, top: f32, last: Rank) -> u32 {
     let drawn = is_drawn();
     var score = LOWEST;
@@ -198,7 +197,7 @@ fn argmax(lane: u32, count: u32, top: f32, last: Rank) -> u32 {
     return workgroupUniformLoad(&ids[0]);
 }
 
-// Σ exp(weight − top) over those kept, given to every lane.
+// Σ exp(weight − top) over the kept tokens, for every lane.
 fn sum_probabilities(lane: u32, count: u32, top: f32, last: Rank) -> f32 {
     var sum = 0.0;
     for (var id = lane; id < count; id += LANES) {
@@ -209,7 +208,7 @@ fn sum_probabilities(lane: u32, count: u32, top: f32, last: Rank) -> f32 {
     return reduce_sum(lane, sum);
 }
 
-// The weights, penalised where a token was seen; gives the largest.
+// Writes the weights, penalised for recent tokens; returns the largest.
 fn write_weights(lane: u32, count: u32) -> f32 {
     seen[lane] = recent[lane];
     for (var id = lane; id < count; id += LANES) {
@@ -229,8 +228,8 @@ fn write_weights(lane: u32, count: u32) -> f32 {
     return reduce_max(lane, most);
 }
 
-// The winner of the race, if top-p and min-p keep it; else neither do they keep what is behind it,
-// and those in front race again. The foremost is always kept.
+// Samples a token: the winner of `argmax`, if top-p and min-p keep it. Otherwise they do not keep the tokens
+// after it either, and `argmax` is repeated over those before it. The first token is always kept.
 fn sample_token(lane: u32, count: u32, top: f32) -> u32 {
     let k = draw[TOP_K];
     let top_p = setting(TOP_P);

@@ -17,13 +17,13 @@ struct Params {
 // The largest power below 2¹²⁶, up to which WGSL bounds the error of a division.
 const MAX_EXP: f32 = 87.336;
 
-// Past that it is 0, as its true value is subnormal; and no infinity appears, which a compiler may
-// assume there is none of.
+// Beyond that it is 0, since the exact value is subnormal. No infinity occurs, because compilers may
+// assume that there is none.
 fn sigmoid(x: f32) -> f32 {
     return select(0.0, 1.0 / (1.0 + exp(min(-x, MAX_EXP))), x > -MAX_EXP);
 }
 
-// Where the gate of element `i` of the result lies; its up lies `wide` further.
+// Index of the gate of element `i` of the result; `up` is `wide` further.
 fn gate_at(i: u32) -> u32 {
     return i + i / p.wide * p.wide;
 }

@@ -6,7 +6,7 @@ struct Params {
     heads: u32,
     kv_heads: u32,
     head_dim: u32,
-    // Columns of a row that holds q, of one that holds k and v, and where in it k and v begin.
+    // Row strides of q, and of k and v; first columns of k and v.
     q_row: u32,
     kv_row: u32,
     k_first: u32,

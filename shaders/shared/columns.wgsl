@@ -1,10 +1,10 @@
-// Sums down the columns of a matrix: 256 invocations are 16 columns × 16 lanes of rows, neighbours
-// in a row so that they read one stretch of memory.
+// Sums over the columns of a matrix: 256 invocations are 16 columns × 16 lanes of rows; neighbours are in
+// one row, so that they read contiguous memory.
 const COLUMNS: u32 = 16u;
 const ROW_LANES: u32 = 16u;
 var<workgroup> column_cells: array<f32, 256>;
 
-// Σ over the row lanes, in order, given to the first COLUMNS invocations; uniform control flow only.
+// Σ over the row lanes, in order, for the first COLUMNS invocations; uniform control flow only.
 fn column_sum(lane: u32, value: f32) -> f32 {
     column_cells[lane] = value;
     workgroupBarrier();

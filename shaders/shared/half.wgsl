@@ -1,5 +1,5 @@
-// Rows of 16-bit floats: two a word, the low half first; each row starts on a word. Unpacking is
-// core WGSL and needs no f16 feature.
+// Rows of 16-bit floats: two per word, low half first; each row starts on a word. Unpacking is core WGSL
+// and needs no f16 feature.
 
 // Words in a row of `columns`.
 fn half_row(columns: u32) -> u32 {

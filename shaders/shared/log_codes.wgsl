@@ -1,10 +1,10 @@
-// The code of 8-bit moments; see src/graph/log_codes.rs, which this follows to the bit but for the
-// rounding of its divisions. A block is one word with its scale (the bits of an f32), then the bytes
-// of up to 256 elements, four a word: a sign (of first moments; the high bit) and a code on a
-// logarithmic scale of eight steps an octave.
+// The code of 8-bit moments; see src/graph/log_codes.rs, which has the same bits except for the rounding
+// of divisions. A block is one word with its scale (the bits of an f32), then the bytes of up to 256
+// elements, four per word: a sign (of first moments; the high bit) and a code on a logarithmic scale of
+// eight steps per octave.
 const FIRST_MAX: u32 = 127u;
 const SECOND_MAX: u32 = 255u;
-// What the smallest code of a first moment stands for: 2^(−126/8).
+// The value of the smallest code of a first moment: 2^(−126/8).
 const FIRST_SMALLEST: f32 = 0.5946035575013605 / 32768.0;
 
 // Words in a row of `columns`.
@@ -19,7 +19,7 @@ fn eighth(n: u32) -> f32 {
     return select(select(low[n & 3u], high[n & 3u], n > 3u), 0.5, n > 7u);
 }
 
-// What a code stands for, as a share of its block's scale; `max_code` is the code of the scale.
+// The value of a code, as a share of its block's scale; `max_code` is the code of the scale.
 fn share_of(code: u32, max_code: u32) -> f32 {
     let below = max_code - code;
     return select(eighth(below & 7u) / f32(1u << (below >> 3u)), 0.0, code == 0u);
@@ -39,7 +39,7 @@ fn byte_of(word: u32, lane: u32) -> u32 {
     return (word >> (lane % 4u * 8u)) & 255u;
 }
 
-// Two numbers within (0, 1) for an element and a step: for its first and its second moment.
+// Noise within (0, 1) for the first and the second moment of an element in a step.
 fn dither(element: u32, step: u32) -> vec2<f32> {
     var x = (element * 0x9e3779b1u) ^ (step * 0x85ebca77u);
     x = (x ^ (x >> 16u)) * 0x7feb352du;
@@ -48,8 +48,8 @@ fn dither(element: u32, step: u32) -> vec2<f32> {
     return (vec2(f32(x & 0xffffu), f32(x >> 16u)) + 0.5) / 65536.0;
 }
 
-// The code of a magnitude that is this share of its block's scale: of the two codes around it the
-// larger one if `noise` is below the share of the way to it.
+// Encodes a magnitude, given as a share of its block's scale. Of the two codes around it, returns the larger if
+// `noise` is below the relative distance from the smaller.
 fn code_of_share(share: f32, noise: f32, max_code: u32, smallest: f32) -> u32 {
     if !(share < 1.0) {
         return max_code;

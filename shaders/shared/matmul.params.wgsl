@@ -8,6 +8,6 @@ struct Params {
     b_row: u32,
     b_col: u32,
     accumulate: u32,
-    // Workgroups along y that were dispatched before these.
+    // Workgroups along y in earlier bands.
     first_band: u32,
 }

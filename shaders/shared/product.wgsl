@@ -1,6 +1,6 @@
-// The operands of a dense product whose rows are whole quads: four neighbours in memory are four k
-// of a row of a (column of b), or four rows (columns) of a k. Blocks are four of each; what lies
-// past the edges is 0. In the f16 variant b is stored as (n, k) in halves.
+// The operands of a dense product whose row lengths are multiples of four: a quad in memory is four k of
+// a row of a (column of b), or four rows (columns) of a k. Blocks are 4 × 4, and 0 past the edges. In the
+// f16 variant b is stored as (n, k) in halves.
 #import "shared/matmul.params.wgsl"
 
 @group(0) @binding(0) var<uniform> p: Params;

@@ -1,8 +1,8 @@
-// Sums and maxima over the LANES invocations of a workgroup, always in the same order. The
-// importing file declares LANES, a power of two. Call them from uniform control flow only.
+// Sums and maxima over the LANES invocations of a workgroup, in a fixed order. The importing file
+// declares LANES, a power of two. Uniform control flow only.
 var<workgroup> reduce_cells: array<f32, LANES>;
 
-// Σ over the lanes, given to every lane.
+// Σ over the lanes, for every lane.
 fn reduce_sum(lane: u32, value: f32) -> f32 {
     reduce_cells[lane] = value;
     workgroupBarrier();
@@ -15,7 +15,7 @@ fn reduce_sum(lane: u32, value: f32) -> f32 {
     return workgroupUniformLoad(&reduce_cells[0]);
 }
 
-// The largest of the lanes' values, given to every lane.
+// The maximum over the lanes, for every lane.
 fn reduce_max(lane: u32, value: f32) -> f32 {
     reduce_cells[lane] = value;
     workgroupBarrier();

@@ -11,8 +11,8 @@ fn signs_of(word: u32, column: u32) -> vec4<f32> {
     return select(vec4(-1.0), vec4(1.0), bits == vec4(1u));
 }
 
-// Whether a latent weight is positive, from its bits: 0 and −0 are not, and a driver that flushes
-// denormals cannot change the answer.
+// Returns true if a latent weight is positive, from its bits, so that a driver that flushes subnormal
+// numbers cannot change the result; 0 and −0 are not positive.
 fn is_positive(weight: f32) -> bool {
     return bitcast<i32>(weight) > 0;
 }

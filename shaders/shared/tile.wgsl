@@ -1,20 +1,20 @@
-// The tiled product: a workgroup of 256 makes 64 × 64 of the result, 16 of k at a time, and each
-// invocation 4 × 4. The importing file fills both tiles, one vec4 (four rows, or four columns, of
-// one k) an invocation, because writing a single component of a shared vector is a race.
+// The tiled product: a workgroup of 256 computes 64 × 64 of the result, 16 of k at a time, and each
+// invocation 4 × 4. The importing file fills both tiles, one vec4 (four rows, or four columns, of one k)
+// per invocation, because writing single components of a shared vector is a race.
 const TILE: u32 = 64u;
 const STEP: u32 = 16u;
-// Quads of a k lie 17 apart, not 16, so that lanes that write neighbouring k use different banks.
+// Quads of neighbouring k are 17 apart, not 16, so that the lanes that write them use different banks.
 const PITCH: u32 = 17u;
 var<workgroup> tile_left: array<vec4<f32>, 272>;
 var<workgroup> tile_right: array<vec4<f32>, 272>;
 
-// What one invocation loads or computes: a k (or a row quad) and a quad.
+// The part of a tile that an invocation loads: a k and a quad of rows or columns.
 struct TilePosition {
     k: u32,
     quad: u32,
 }
 
-// Where an invocation loads from, if k is contiguous in memory (`along_k`) or the quads are.
+// The position that an invocation loads, if k is contiguous in memory (`along_k`) or the quads are.
 fn tile_position(lane: u32, along_k: bool) -> TilePosition {
     if along_k {
         return TilePosition(lane % 16u, lane / 16u);

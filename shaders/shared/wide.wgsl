@@ -1,7 +1,6 @@
-// The tiled product in tiles of 128 × 128 by 16 of k: a workgroup of 256 makes 128 × 128 of the
-// result, and each invocation 8 × 8, in four blocks of 4 × 4 that lie 64 apart. The importing file
-// says what a `Quad` of a tile is, and fills both tiles, one block (four rows, or columns, by four k)
-// an invocation.
+// The product in tiles of 128 × 128 by 16 of k: a workgroup of 256 computes 128 × 128 of the result, and
+// each invocation 8 × 8, in four blocks of 4 × 4 that are 64 apart. The importing file defines the type
+// `Quad` of a tile, and fills both tiles, one block (four rows, or columns, by four k) per invocation.
 const TILE: u32 = 128u;
 const STEP: u32 = 16u;
 // Quads of a k in a tile.
@@ -9,8 +8,8 @@ const QUADS: u32 = 32u;
 var<workgroup> tile_left: array<Quad, 512>;
 var<workgroup> tile_right: array<Quad, 512>;
 
-// What an invocation makes, row by row: the block at its place, and those 64 columns to the right,
-// 64 rows below, and both.
+// The four blocks of an invocation: the one at its position, 64 columns to the right, 64 rows below,
+// and both.
 struct Sums {
     near: mat4x4<f32>,
     right: mat4x4<f32>,
@@ -18,13 +17,13 @@ struct Sums {
     far: mat4x4<f32>,
 }
 
-// Where a quad of k lies. Lanes that write neighbouring blocks of k use different banks, so the
-// quads of each block of four k are exchanged in a way of their own.
+// Index of a quad of k. Quads are permuted differently in each block of four k, so that lanes that write
+// neighbouring blocks use different banks.
 fn quad_index(k: u32, quad: u32) -> u32 {
     return k * QUADS + (quad ^ (k / 4u * 2u));
 }
 
-// A block of four k from `first` on: a column of it is a k.
+// Stores a block of four k from `first` on: a column of it is a k.
 fn fill_left(quad: u32, first: u32, block: mat4x4<f32>) {
     tile_left[quad_index(first, quad)] = Quad(block[0]);
     tile_left[quad_index(first + 1u, quad)] = Quad(block[1]);
