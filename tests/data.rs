@@ -148,7 +148,7 @@ fn bad_files_are_named_with_the_place_and_what_to_do() {
         ("a.jsonl", "{\"token_ids\": [1, 4096]}\n".into(), &["line 1", "token id 4096", "0 to 4095"]),
         ("a.jsonl", "{\"messages\": [{\"role\": \"system\", \"content\": \"a\"}]}\n".into(), &["line 1", "no role"]),
         ("a.jsonl", [row.as_bytes(), b"{\"text\": \"\xff\"}\n"].concat(), &["line 2", "UTF-8", "byte 24"]),
-        ("a.json", "[{\"text\": \"a\"}]".into(), &["one array", "one a line"]),
+        ("a.json", "[{\"text\": \"a\"}]".into(), &["one JSON array", "one row per line"]),
         ("a.jsonl", "\n \n".into(), &["is empty"]),
         ("a.txt", "".into(), &["a.txt", "is empty"]),
         ("a.txt.gz", gz(b""), &["is empty"]),

@@ -186,10 +186,10 @@ fn what_signet_would_compute_wrongly_is_refused_by_name() {
         ("blk.1.attn_q.weight", "blk.1.attn_q.kitten", "tensor blk.1.attn_q.kitten is there"),
         ("blk.1.attn_q.weight", "blk.1.attn_k.weight", "tensor blk.1.attn_k.weight is there twice"),
         ("tokenizer.ggml.pre", "tokenizer.ggml.pro", "has no metadata tokenizer.ggml.pre"),
-        ("\u{6}\0\0\0\0\0\0\0smollm", "\u{6}\0\0\0\0\0\0\0viking", "its tokenizer splits texts as \"viking\""),
+        ("\u{6}\0\0\0\0\0\0\0smollm", "\u{6}\0\0\0\0\0\0\0viking", "its tokenizer splits text as \"viking\""),
         ("\u{4}\0\0\0\0\0\0\0gpt2", "\u{4}\0\0\0\0\0\0\0bert", "its tokenizer is \"bert\""),
         ("\u{1}\0\0\0\0\0\0\0!", "\u{1}\0\0\0\0\0\0\0\"", "are both \"\\\"\""),
-        ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ \u{7f}", "its metadata describe no tokenizer"),
+        ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ \u{7f}", "its metadata do not describe a valid tokenizer"),
         ("\u{4}\0\0\0\0\0\0\0Ġ t", "\u{4}\0\0\0\0\0\0\0Ġ. ", "merge 1 is \"Ġ. \""),
     ] {
         let problem = forged(from.as_bytes(), to.as_bytes());

@@ -88,7 +88,7 @@ fn a_cache_made_from_something_else_is_refused_by_name() {
         (
             "--teacher-cache",
             scratch.path("nowhere").display().to_string(),
-            "nowhere/teacher.safetensors: there is no such file; make a teacher cache with `signet teach`",
+            "nowhere/teacher.safetensors: no such file. Make a teacher cache with `signet teach`",
         ),
         ("--loss", "ar".into(), "setting teacher_cache"),
         ("--model", "5M".into(), ""),
@@ -139,7 +139,7 @@ fn a_killed_run_that_learns_from_a_cache_resumes_to_the_same_bits_and_from_no_ot
     // A finished run would open no cache.
     std::fs::remove_dir_all(scratch.path("runs/killed/checkpoints/step-00000060")).unwrap();
     let (good, said) = run(&[&as_str(&learner(&scratch, "none", "cache", "killed", "cpu"))[..], &["--resume"]].concat());
-    assert!(!good && said.contains("is not the teacher cache that the run learnt from"), "{said}");
+    assert!(!good && said.contains("is not the teacher cache of this run"), "{said}");
 }
 
 #[test]

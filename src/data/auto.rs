@@ -1,12 +1,12 @@
-//! The choice of a tokenizer class, as `AutoTokenizer` of transformers 5.24 makes it for a local directory.
+//! Resolves a tokenizer class, as `AutoTokenizer` of transformers 5.24 does for a local directory.
 
 use super::class::Class;
 
-/// The class that takes a `tokenizer.json` as it is.
+/// The class that uses a `tokenizer.json` unchanged.
 const AS_IT_IS: &str = "TokenizersBackend";
 
-/// Classes by the model types that they are registered for, without types that transformers has no configuration of: their
-/// classes never count.
+/// Classes and the model types registered for them. Types without a configuration in transformers are left out, since
+/// transformers ignores their classes.
 const REGISTERED: &[(&str, &str)] = &[
     ("CohereTokenizer", "aya_vision cohere cohere2"),
     ("GPT2Tokenizer", "blip-2 codegen dbrx emu3 gpt-sw3 gpt2 gpt_neo gptj hyperclovax_vision_v2 instructblip instructblipvideo jais2 opt phi starcoder2"),
@@ -96,10 +96,10 @@ const REGISTERED: &[(&str, &str)] = &[
     ("XLNetTokenizer", "xlnet"),
 ];
 
-/// Model types whose registered class takes precedence over that which their files name.
+/// Model types whose registered class takes precedence over the one that their files declare.
 const OVERRULED: &str = "hyperclovax_vision_v2 qwen2 qwen3_5 qwen3_5_moe qwen3_5_moe_text qwen4_exp siglip2";
 
-/// Classes that transformers builds with code that Signet has no equal of.
+/// Classes that transformers builds with its own code, which Signet does not implement.
 const REFUSED: &str = "AlbertTokenizer BarthezTokenizer BartphoTokenizer BertGenerationTokenizer BertJapaneseTokenizer BertTokenizer BertweetTokenizer \
  BigBirdTokenizer BioGptTokenizer BlenderbotSmallTokenizer BlenderbotTokenizer ByT5Tokenizer CLIPTokenizer CTRLTokenizer CamembertTokenizer \
  CanineTokenizer ClvpTokenizer ConvBertTokenizer CpmAntTokenizer CpmTokenizer DPRContextEncoderTokenizer DPRQuestionEncoderTokenizer \
@@ -113,13 +113,13 @@ const REFUSED: &str = "AlbertTokenizer BarthezTokenizer BartphoTokenizer BertGen
  TapasTokenizer Tipsv2Tokenizer UdopTokenizer VideoPrismTokenizer VitsTokenizer Wav2Vec2CTCTokenizer Wav2Vec2PhonemeCTCTokenizer \
  WhisperTokenizer XGLMTokenizer XLMRobertaTokenizer XLMTokenizer XLNetTokenizer";
 
-/// Returns true if one of the words in a text is `word`.
+/// Returns true if a list of words separated by spaces contains `word`.
 fn has(words: &str, word: &str) -> bool {
     words.split(' ').any(|known| known == word)
 }
 
-/// The class that rebuilds the tokenizer in a `tokenizer.json`, by the class and the model type that the files beside it
-/// declare; `None` if the file is taken as it is. An error if the class is one that Signet does not have.
+/// Returns the class that rebuilds the tokenizer in a `tokenizer.json`, from the class and the model type that the files
+/// next to it declare; `None` if the file is used unchanged. Fails for a class that Signet does not implement.
 pub(super) fn class(declared: Option<&str>, model_type: Option<&str>, tokenizer: &[u8]) -> Result<Option<&'static Class>, String> {
     const BYTES: &[u8] = b"\"ByteLevel\"";
     let model_type = model_type.unwrap_or_default();
@@ -130,13 +130,13 @@ pub(super) fn class(declared: Option<&str>, model_type: Option<&str>, tokenizer:
         Some(class) if class == AS_IT_IS || overruled => class,
         _ => declared.or(registered).unwrap_or(AS_IT_IS),
     };
-    // Llama 3 declares this class, and has a BPE over bytes.
+    // Llama 3 declares this class, but has a byte-level BPE.
     if declared == Some("LlamaTokenizer") && !overruled && tokenizer.windows(BYTES.len()).any(|part| part == BYTES) {
         return Ok(None);
     }
     match Class::named(name) {
         None if has(REFUSED, name) => Err(format!(
-            "cannot read it as {name}: transformers builds that class with code of its own, which Signet does not have. To read tokenizer.json as \
+            "cannot read it as {name}: transformers builds that class with its own code, which Signet does not implement. To read tokenizer.json as \
              it is, set \"tokenizer_class\": \"PreTrainedTokenizerFast\" in tokenizer_config.json"
         )),
         class => Ok(class),

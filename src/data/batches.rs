@@ -1,33 +1,33 @@
-//! The order in which windows of a corpus are seen: a pure function of seed and position, so that a
-//! resumed run finds its place without replaying.
+//! The sampling order of a corpus's windows: a pure function of seed and position, so that a resumed run continues
+//! without replaying.
 
 use crate::rng::Key;
 use std::ops::Range;
 
-/// Token ids and what is asked of each position.
+/// Token ids with the target of each position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
     /// `batch × seq` ids.
     pub tokens: Vec<u32>,
-    /// The id that follows each.
+    /// The next id at each position.
     pub targets: Vec<u32>,
-    /// Weight of each position in the mean; 0 for padding.
+    /// The weight of each position in the mean; 0 for padding.
     pub weights: Vec<f32>,
-    /// What a cache knows of the teacher at each position; `None` where the teacher itself is asked.
+    /// The teacher's cached top-k probabilities; `None` where the teacher itself is run.
     pub taught: Option<Likeliest>,
 }
 
-/// A teacher's distribution at each of some positions: its likeliest tokens, and the rest as one bucket.
+/// A teacher's top-k probabilities at a range of positions, with the rest as one bucket.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Likeliest {
-    /// Ids kept at each position, ascending.
+    /// The top-k ids at each position, ascending.
     pub ids: Vec<u32>,
-    /// Probability of each, then that of all others.
+    /// The probability of each, then the sum of all others.
     pub shares: Vec<f32>,
 }
 
 impl Batch {
-    /// From windows of `seq + 1` ids, every position counting alike.
+    /// Builds a batch from windows of `seq + 1` ids, with weight 1 at every position.
     pub fn from_windows(windows: &[impl AsRef<[u32]>]) -> Self {
         let windows = || windows.iter().map(AsRef::as_ref);
         let tokens: Vec<u32> = windows().flat_map(|window| &window[..window.len() - 1]).copied().collect();
@@ -36,37 +36,37 @@ impl Batch {
     }
 }
 
-/// Batches of windows, each epoch in an order and from an offset of its own.
+/// Batches of windows; each epoch has its own order and offset.
 #[derive(Clone, Debug)]
 pub struct Batches {
     key: Key,
     batch: usize,
     seq: usize,
     length: usize,
-    /// Whether every epoch has the offset 0.
+    /// True if every epoch has offset 0.
     aligned: bool,
 }
 
 impl Batches {
-    /// Over `length` tokens, `batch` windows of `seq + 1` at a time.
+    /// Batches of `batch` windows of `seq + 1` ids over `length` tokens.
     pub fn new(seed: u64, length: usize, batch: usize, seq: usize) -> Self {
         assert!(length > seq, "{length} tokens hold no window of {}", seq + 1);
         Self { key: Key::new(seed, "batches"), batch, seq, length, aligned: false }
     }
 
-    /// The same, with every window at a multiple of `seq`: all epochs, and all runs of any seed and
-    /// batch size, share the windows, so that what a teacher says of them can be kept.
+    /// Batches whose windows all begin at multiples of `seq`: all epochs, and runs of any seed and batch size, share the
+    /// windows, so that a teacher's probabilities can be cached.
     pub fn aligned(seed: u64, length: usize, batch: usize, seq: usize) -> Self {
         Self { aligned: true, ..Self::new(seed, length, batch, seq) }
     }
 
-    /// Windows in an epoch.
+    /// Windows per epoch.
     pub fn windows(&self) -> usize {
         let whole = grid_windows(self.length, self.seq);
         if self.aligned { whole } else { whole.saturating_sub(1).max(1) }
     }
 
-    /// Where the windows of batch number `index` begin.
+    /// Returns the first token of each window of batch number `index`.
     pub fn starts(&self, index: u64) -> Vec<usize> {
         let windows = self.windows() as u64;
         let slack = if self.aligned { 0 } else { self.length - 1 - self.windows() * self.seq };
@@ -79,26 +79,26 @@ impl Batches {
         (0..self.batch as u64).map(start).collect()
     }
 
-    /// Batch number `index`, of tokens that `read` gives by their positions.
+    /// Returns batch number `index`; `read` returns the tokens of a range.
     pub fn batch<E>(&self, index: u64, read: impl Fn(Range<usize>) -> Result<Vec<u32>, E>) -> Result<Batch, E> {
         let chosen: Result<Vec<_>, E> = self.starts(index).into_iter().map(|start| read(start..start + self.seq + 1)).collect();
         Ok(Batch::from_windows(&chosen?))
     }
 }
 
-/// Windows of `seq + 1` at multiples of `seq` in a text of `length` tokens.
+/// The number of windows of `seq + 1` at multiples of `seq` in `length` tokens.
 pub fn grid_windows(length: usize, seq: usize) -> usize {
     length.saturating_sub(1) / seq
 }
 
-/// The first `most` batches of held-out text of `length` tokens, which `read` gives by their positions:
-/// windows end to end, none twice.
+/// Returns the first `most` batches of held-out text of `length` tokens: consecutive windows, each once. `read` returns
+/// the tokens of a range.
 pub fn held_out<E>(length: usize, batch: usize, seq: usize, most: usize, read: impl Fn(Range<usize>) -> Result<Vec<u32>, E>) -> Result<Vec<Batch>, E> {
     let needed = most.max(1).saturating_mul(batch).min(grid_windows(length, seq));
     let windows: Vec<Vec<u32>> = (0..needed).map(|n| read(n * seq..(n + 1) * seq + 1)).collect::<Result<_, E>>()?;
     let mut batches: Vec<Batch> = windows.chunks(batch).filter(|chunk| chunk.len() == batch).take(most).map(Batch::from_windows).collect();
     if batches.is_empty() {
-        // Fewer windows than a batch has rows: repeat them, so that there is something to measure.
+        // Fewer windows than rows in a batch: repeat them, to have one batch.
         let repeated: Vec<Vec<u32>> = windows.iter().cycle().take(batch).cloned().collect();
         batches.push(Batch::from_windows(&repeated));
     }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    /// Reads of tokens that are their own positions.
+    /// Returns the positions themselves as token ids.
     fn positions(range: Range<usize>) -> Result<Vec<u32>, Infallible> {
         Ok(range.map(|at| at as u32).collect())
     }

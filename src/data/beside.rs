@@ -1,4 +1,4 @@
-//! Tokens that the JSON files beside a `tokenizer.json` name: `tokenizer_config.json`, `special_tokens_map.json` and
+//! Tokens that the JSON files next to a `tokenizer.json` declare: `tokenizer_config.json`, `special_tokens_map.json` and
 //! `added_tokens.json`, resolved as `AutoTokenizer` of transformers 5.24 does (`PreTrainedTokenizerFast`).
 
 use super::auto;
@@ -11,21 +11,21 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use tokenizers::AddedToken;
 
-/// Special tokens that every tokenizer may have, in the order in which they are added.
+/// The special tokens of every tokenizer, in the order in which they are added.
 const ROLES: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
-/// Further special tokens: a list, or an object with a name for each.
+/// Further special tokens: a list, or an object of named tokens.
 const EXTRA: &str = "extra_special_tokens";
-/// The name of [`EXTRA`] until transformers 5.
+/// The name of [`EXTRA`] before transformers 5.
 const ADDITIONAL: &str = "additional_special_tokens";
-/// Special tokens by names of the model's own.
+/// Special tokens with names of the model's own.
 const OWN: &str = "model_specific_special_tokens";
-/// Added tokens by their ids.
+/// Added tokens by id.
 const DECODER: &str = "added_tokens_decoder";
 
-/// Most fields of an object that are looked through one by one.
+/// The most fields of an object, since they are searched linearly.
 const FIELDS: usize = 10_000;
 
-/// The contents of the files beside a `tokenizer.json`; empty where there is no such file.
+/// The contents of the files next to a `tokenizer.json`; empty for missing files.
 #[derive(Clone, Debug, Default)]
 pub struct Beside {
     /// `tokenizer_config.json`.
@@ -34,13 +34,13 @@ pub struct Beside {
     pub special_tokens_map: Fields,
     /// `added_tokens.json`.
     pub added_tokens: Fields,
-    /// The tokenizer class that `config.json` names, which counts where `tokenizer_config.json` names none.
+    /// The tokenizer class in `config.json`, used if `tokenizer_config.json` has none.
     pub class: Option<String>,
-    /// The model type in `config.json`: classes are registered for some.
+    /// The model type in `config.json`, for which a class may be registered.
     pub model_type: Option<String>,
 }
 
-/// The fields of a JSON object in the order of the file: tokens without an id get theirs in this order.
+/// The fields of a JSON object in file order: tokens without an id are numbered in this order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fields(Vec<(String, Field)>);
 
@@ -50,7 +50,7 @@ pub struct Fields(Vec<(String, Field)>);
 enum Field {
     Object(Fields),
     Other(Value),
-    /// A token that was read from an object.
+    /// A token parsed from an object.
     #[serde(skip)]
     Token(Token),
 }
@@ -65,7 +65,7 @@ impl Fields {
         self.0.iter().find(|(known, _)| known == name).map(|(_, field)| field)
     }
 
-    /// Replaces a field where it is, or adds it at the end.
+    /// Replaces a field in place, or appends it.
     fn set(&mut self, name: &str, field: Field) {
         match self.0.iter_mut().find(|(known, _)| known == name) {
             Some((_, old)) => *old = field,
@@ -94,7 +94,7 @@ impl<'de> Deserialize<'de> for Fields {
                 let mut fields: Vec<(String, Field)> = Vec::new();
                 let mut places = BTreeMap::new();
                 while let Some((name, field)) = map.next_entry::<String, Field>()? {
-                    // Of a name that is there twice, Python keeps the first place and the last value.
+                    // For duplicate names, Python keeps the first position and the last value.
                     match places.get(&name) {
                         Some(&at) => fields[at] = (name, field),
                         None => {
@@ -116,7 +116,7 @@ impl Field {
         matches!(self, Self::Other(Value::Null))
     }
 
-    /// True if Python takes the value for true.
+    /// Returns true if Python treats the value as true.
     fn holds(&self) -> bool {
         match self {
             Self::Object(fields) => !fields.0.is_empty(),
@@ -137,7 +137,7 @@ impl Field {
         value.as_str().filter(|text| json::no_number(text).is_none())
     }
 
-    /// True if transformers takes the value of any field for a token.
+    /// Returns true if transformers treats the value of any field as a token.
     fn is_token(&self) -> bool {
         match self {
             Self::Object(fields) => matches!(fields.get("__type"), Some(Self::Other(kind)) if kind == "AddedToken") && self.token().is_some(),
@@ -146,7 +146,7 @@ impl Field {
         }
     }
 
-    /// A token: a text, or an object with its `content`.
+    /// Parses a token: a text, or an object with `content`.
     fn token(&self) -> Option<Token> {
         match self {
             Self::Token(token) => Some(token.clone()),
@@ -159,14 +159,14 @@ impl Field {
         }
     }
 
-    /// The tokens of a list.
+    /// Parses a list of tokens.
     fn list(&self) -> Vec<Token> {
         let Self::Other(Value::Array(list)) = self else { return Vec::new() };
         list.iter().filter_map(|value| Self::Other(value.clone()).token()).collect()
     }
 }
 
-/// A token before its defaults are known.
+/// A token whose defaults are not resolved yet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Token {
     content: String,
@@ -176,17 +176,17 @@ struct Token {
     /// The opposite of `special` if absent.
     normalized: Option<bool>,
     special: bool,
-    /// True for a token that came as a plain text.
+    /// True if it was given as a plain text.
     plain: bool,
 }
 
 impl Token {
-    /// A special token that is only named.
+    /// A special token given as a text.
     fn named(text: &str) -> Self {
         Self { content: text.into(), single_word: false, lstrip: false, rstrip: false, normalized: None, special: true, plain: true }
     }
 
-    /// A token by the fields of its object.
+    /// Parses the fields of a token's object.
     fn read(field: &dyn Fn(&str) -> Value) -> Option<Self> {
         let flag = |name: &str| field(name).as_bool();
         let is = |name: &str| flag(name).unwrap_or(false);
@@ -213,23 +213,23 @@ impl Token {
     }
 }
 
-/// The tokens of a `tokenizer.json` itself.
+/// The tokens of the `tokenizer.json` itself.
 pub(super) struct Within {
-    /// Its added tokens by their ids.
+    /// Added tokens by id.
     pub(super) added: BTreeMap<u32, AddedToken>,
-    /// The token that it fills texts with, if it asks for that.
+    /// The padding token, if it declares one.
     pub(super) pad: Option<String>,
-    /// The class that rebuilds the tokenizer, without its added tokens, if there is one.
+    /// The class that rebuilds the tokenizer without its added tokens, if any.
     pub(super) class: Option<&'static Class>,
 }
 
 impl Within {
-    /// Added tokens that the tokenizer has before any are added.
+    /// Added tokens that exist before any are added.
     fn there(&self) -> impl Iterator<Item = &AddedToken> {
         self.added.values().filter(move |_| self.class.is_none())
     }
 
-    /// The special token of a name that no file has.
+    /// The default of a special token that no file declares.
     fn special_token(&self, name: &str) -> Option<Token> {
         let own = self.class.and_then(|class| class.special_token(name));
         let pad = self.pad.as_deref().filter(|_| name == "pad_token" && self.class.is_none_or(|class| class.takes_padding()));
@@ -237,44 +237,44 @@ impl Within {
     }
 }
 
-/// Tokens to add to a tokenizer, and names of special tokens.
+/// The result of resolving the files.
 pub(super) struct Resolved {
-    /// Those to add, in order; those that are there take other properties.
+    /// Tokens to add, in order; existing ones change their properties.
     pub(super) tokens: Vec<AddedToken>,
-    /// Texts of special tokens by their names.
+    /// Special tokens: their names and texts.
     pub(super) named: Vec<(String, String)>,
 }
 
 impl Beside {
-    /// True if no file has a field.
+    /// Returns true if no file has a field.
     pub(super) fn is_empty(&self) -> bool {
         self.class.is_none()
             && self.model_type.is_none()
             && [&self.config, &self.special_tokens_map, &self.added_tokens].iter().all(|fields| fields.0.is_empty())
     }
 
-    /// The class that rebuilds a tokenizer from the contents of a `tokenizer.json`, if the files ask for such a one.
+    /// The class that rebuilds the tokenizer of a `tokenizer.json`, if the files declare one.
     pub(super) fn class(&self, tokenizer: &[u8]) -> Result<Option<&'static Class>, String> {
         let declared = self.config.get("tokenizer_class").and_then(Field::text).or(self.class.as_deref());
         auto::class(declared, self.model_type.as_deref(), tokenizer)
     }
 
-    /// The settings of such a class.
+    /// The settings of that class.
     pub(super) fn class_settings(&self) -> ClassSettings {
         let flag = |name: &str| self.config.get(name).filter(|field| !field.is_null()).map(Field::holds);
         ClassSettings { add_prefix_space: flag("add_prefix_space"), legacy: flag("legacy").unwrap_or(false) }
     }
 
-    /// Returns true if the text of a special token is encoded as any other text.
+    /// Returns true if the text of a special token is encoded like any other text.
     pub(super) fn splits_special(&self) -> bool {
         self.config.get("split_special_tokens") == Some(&Field::Other(Value::Bool(true)))
     }
 
-    /// Resolves what the files say of a tokenizer; an error names the field that is wrong.
+    /// Resolves the declarations of the files; errors name the invalid field.
     pub(super) fn resolve(&self, within: &Within) -> Result<Resolved, String> {
         for (file, fields) in [("tokenizer_config.json", &self.config), ("special_tokens_map.json", &self.special_tokens_map)] {
             if fields.0.len() > FIELDS {
-                return Err(format!("{file} has {} fields; {FIELDS} are possible", fields.0.len()));
+                return Err(format!("{file} has {} fields; the limit is {FIELDS}", fields.0.len()));
             }
         }
         let mut fields = self.config.clone();
@@ -312,8 +312,8 @@ impl Beside {
         Ok(resolved(decoder.into_values().collect(), special, extra, within))
     }
 
-    /// The tokens by id as files without `added_tokens_decoder` give them: `special_tokens_map.json` takes precedence
-    /// over `tokenizer_config.json`, and `tokenizer.json` over `added_tokens.json`.
+    /// The tokens by id if there is no `added_tokens_decoder`: `special_tokens_map.json` takes precedence over
+    /// `tokenizer_config.json`, and `tokenizer.json` over `added_tokens.json`.
     fn legacy(&self, fields: &mut Fields, explicit: &mut Vec<(String, Token)>, within: &Within) -> Result<BTreeMap<u32, Token>, String> {
         for (name, field) in &self.special_tokens_map.0 {
             let field = match field {
@@ -336,7 +336,7 @@ impl Beside {
             Field::Token(token) => Some(token.content.clone()),
             field => field.text().map(str::to_string),
         });
-        // The objects in a list of `tokenizer_config.json` are no tokens yet when transformers looks for these texts.
+        // transformers has not parsed the objects in a list of `tokenizer_config.json` when it looks for these texts.
         let listed = fields.get(EXTRA).map_or_else(Vec::new, Field::list).into_iter().filter(|token| token.plain);
         let mapped = self.special_tokens_map.get(EXTRA).map_or_else(Vec::new, Field::list);
         let special: HashSet<String> = texts.chain(listed.chain(mapped).map(|token| token.content)).collect();
@@ -352,7 +352,7 @@ impl Beside {
     }
 }
 
-/// The token in JSON, and special if it is an object.
+/// Marks a token in JSON as special if it is an object.
 fn special(token: &Value) -> Value {
     let mut token = token.clone();
     if let Some(fields) = token.as_object_mut() {
@@ -361,8 +361,8 @@ fn special(token: &Value) -> Value {
     token
 }
 
-/// Takes the special tokens of a `tokenizer_config.json` out of `fields` that have names of the model's own and are plain
-/// texts, or lie in an object with a name for each.
+/// Removes from the fields of a `tokenizer_config.json` the special tokens with names of the model's own that are plain
+/// texts, or in an object of named tokens, and returns them.
 fn explicit_tokens(fields: &mut Fields) -> Result<Vec<(String, Token)>, String> {
     let mut explicit = own_tokens(fields, &|field| field.text().is_some());
     named_extra(fields, &mut explicit)?;
@@ -372,16 +372,16 @@ fn explicit_tokens(fields: &mut Fields) -> Result<Vec<(String, Token)>, String> 
     }
 }
 
-/// Moves special tokens with a name each to those of the model's own.
+/// Moves named extra tokens to those with names of the model's own.
 fn named_extra(fields: &mut Fields, explicit: &mut Vec<(String, Token)>) -> Result<(), String> {
     if let Some(Field::Object(_)) = fields.get(EXTRA) {
-        let extra = fields.remove(EXTRA).expect("it is there");
+        let extra = fields.remove(EXTRA).expect("the field was found");
         overlay(explicit, named(&extra, EXTRA)?);
     }
     Ok(())
 }
 
-/// Takes the special tokens out that have names of a class's own; those that no field has are the class's.
+/// Removes and returns the special tokens with names of the class's own; missing ones get the class's defaults.
 fn class_tokens(fields: &mut Fields, class: Option<&Class>) -> Vec<(String, Token)> {
     let token = |(name, text): &(&str, &str)| {
         let token = fields.remove(name).map_or_else(|| Some(Token::named(text)), |field| field.token());
@@ -390,7 +390,7 @@ fn class_tokens(fields: &mut Fields, class: Option<&Class>) -> Vec<(String, Toke
     class.map_or(&[][..], |class| class.own).iter().filter_map(token).collect()
 }
 
-/// Takes the fields out whose names end in `_token`, but for those of all tokenizers.
+/// Removes and returns the fields whose names end in `_token`, except those of all tokenizers.
 fn own_tokens(fields: &mut Fields, of: &dyn Fn(&Field) -> bool) -> Vec<(String, Token)> {
     let is = |(name, field): &(String, Field)| name.ends_with("_token") && !ROLES.contains(&name.as_str()) && of(field);
     let (taken, rest) = std::mem::take(&mut fields.0).into_iter().partition(is);
@@ -398,11 +398,11 @@ fn own_tokens(fields: &mut Fields, of: &dyn Fn(&Field) -> bool) -> Vec<(String, 
     taken.into_iter().filter_map(|(name, field): (String, Field)| Some((name, field.token()?))).collect()
 }
 
-/// An object's tokens by name.
+/// Parses an object of named tokens.
 fn named(tokens: &Field, called: &str) -> Result<Vec<(String, Token)>, String> {
     let Field::Object(tokens) = tokens else { return Ok(Vec::new()) };
     if tokens.0.len() > FIELDS {
-        return Err(format!("{called} has {} fields; {FIELDS} are possible", tokens.0.len()));
+        return Err(format!("{called} has {} fields; the limit is {FIELDS}", tokens.0.len()));
     }
     let entry = |(name, field): &(String, Field)| {
         let token = field.token().ok_or_else(|| format!("{called}: {name} is neither a text nor a token"))?;
@@ -411,7 +411,7 @@ fn named(tokens: &Field, called: &str) -> Result<Vec<(String, Token)>, String> {
     tokens.0.iter().map(entry).collect()
 }
 
-/// Replaces tokens by name where they are, and adds the others at the end.
+/// Replaces tokens of the same name in place, and appends the others.
 fn overlay(tokens: &mut Vec<(String, Token)>, over: Vec<(String, Token)>) {
     for (name, token) in over {
         match tokens.iter_mut().find(|(known, _)| *known == name) {
@@ -421,7 +421,7 @@ fn overlay(tokens: &mut Vec<(String, Token)>, over: Vec<(String, Token)>) {
     }
 }
 
-/// The tokens of an `added_tokens_decoder`.
+/// Parses an `added_tokens_decoder`.
 fn by_id(decoder: &Field) -> Result<BTreeMap<u32, Token>, String> {
     let Field::Object(tokens) = decoder else {
         return if decoder.holds() { Err(format!("{DECODER} is no JSON object")) } else { Ok(BTreeMap::new()) };
@@ -434,7 +434,7 @@ fn by_id(decoder: &Field) -> Result<BTreeMap<u32, Token>, String> {
     tokens.0.iter().map(entry).collect()
 }
 
-/// Puts together what is to be added: tokens with an id first, then special tokens that are not there yet.
+/// Collects the tokens to add: those with an id first, then new special tokens.
 fn resolved(decoder: Vec<Token>, special: Vec<(String, Token)>, extra: Vec<Token>, within: &Within) -> Resolved {
     let there: HashSet<String> = within.there().map(|token| &token.content).chain(decoder.iter().map(|token| &token.content)).cloned().collect();
     let named: HashSet<&str> = special.iter().map(|(_, token)| token.content.as_str()).collect();
@@ -444,7 +444,7 @@ fn resolved(decoder: Vec<Token>, special: Vec<(String, Token)>, extra: Vec<Token
     let finish = |token: &Token| {
         let special = token.special || named.contains(token.content.as_str());
         let normalized = token.normalized.or(Some(!special));
-        // The library keeps a token special that once was.
+        // In the library, a special token stays special.
         let special = special || was_special.contains(token.content.as_str());
         Token { special, normalized, ..token.clone() }.added()
     };

@@ -1,4 +1,4 @@
-//! Checksums of a file in blocks: each block is verified where it is first read.
+//! Checksums of a file by block, so that a read verifies only the blocks that it touches.
 
 use crate::formats::{Digest, Digester};
 use std::borrow::Cow;
@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes of a block; the last may be shorter.
 const BLOCK: u64 = 64 << 10;
 
-/// Writes on, and computes the checksum of each block.
+/// A writer that computes the checksum of each block.
 pub(super) struct BlockWriter<W> {
     to: W,
     digester: Digester,
-    /// Bytes in the block that is not complete.
+    /// Bytes in the current block.
     filled: u64,
     digests: Vec<u8>,
 }
@@ -23,7 +23,7 @@ impl<W: Write> BlockWriter<W> {
         Self { to, digester: Digester::default(), filled: 0, digests: Vec::new() }
     }
 
-    /// The inner writer, and the checksums as [`Blocks`] reads them.
+    /// Returns the inner writer and the checksums, in the format of [`Blocks::new`].
     pub(super) fn finish(mut self) -> (W, Vec<u8>) {
         self.end_block();
         (self.to, self.digests)
@@ -59,29 +59,29 @@ impl<W: Write> Write for BlockWriter<W> {
     }
 }
 
-/// Checksums of the blocks of a file, and which blocks were found to have theirs.
+/// Checksums of a file's blocks, and a bit for each block that was verified.
 pub(super) struct Blocks {
-    /// Of the file, in bytes.
+    /// Bytes of the file.
     length: u64,
     digests: Vec<u64>,
-    /// A bit a block.
+    /// One bit per block.
     verified: Vec<AtomicU64>,
 }
 
 impl Blocks {
-    /// How many bytes the checksums of a file of `length` bytes take.
+    /// Bytes of the checksums of a file of `length` bytes.
     pub(super) fn bytes(length: u64) -> u64 {
         8 * length.div_ceil(BLOCK)
     }
 
-    /// Checksums of a file of `length` bytes, as [`BlockWriter`] gives them.
+    /// Loads the checksums of a file of `length` bytes, as [`BlockWriter`] returns them.
     pub(super) fn new(length: u64, digests: &[u8]) -> Self {
         let digests: Vec<u64> = digests.as_chunks().0.iter().map(|digest| u64::from_le_bytes(*digest)).collect();
         let verified = (0..digests.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         Self { length, digests, verified }
     }
 
-    /// Verifies the blocks that have bytes of `range` and were not verified before. `read` gives bytes of the file.
+    /// Verifies the blocks that overlap `range` and were not verified before. `read` reads a range of the file.
     pub(super) fn verify<'a>(&self, range: Range<u64>, read: impl Fn(Range<u64>) -> io::Result<Cow<'a, [u8]>>) -> io::Result<()> {
         for block in range.start / BLOCK..range.end.min(self.length).div_ceil(BLOCK) {
             let (word, bit) = (&self.verified[(block / 64) as usize], 1 << (block % 64));
@@ -90,7 +90,7 @@ impl Blocks {
             }
             let bytes = read(block * BLOCK..self.length.min((block + 1) * BLOCK))?;
             if Digest::of(&bytes) != Digest(self.digests[block as usize]) {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the checksum of its bytes from {} on is another", block * BLOCK)));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, format!("the checksum of the block at byte {} does not match", block * BLOCK)));
             }
             word.fetch_or(bit, Ordering::Relaxed);
         }

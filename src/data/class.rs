@@ -1,5 +1,5 @@
-//! Tokenizer classes of transformers 5.24 that rebuild a tokenizer from the vocabulary and the merges of a
-//! `tokenizer.json`, whatever its other parts are, and that have special tokens of their own.
+//! Tokenizer classes of transformers 5.24 that rebuild a tokenizer from the vocabulary and merges of a
+//! `tokenizer.json`, ignore its other parts, and have their own special tokens.
 
 use super::steps::{QWEN_2, QWEN_3_5, SPACE, Split, bytes, sentence_piece, spaces};
 use serde_json::{Value, json};
@@ -10,36 +10,36 @@ type Named = &'static [(&'static str, &'static str)];
 /// A class that rebuilds its tokenizer.
 #[derive(Debug)]
 pub(super) struct Class {
-    /// Its names, without `Fast` at the end.
+    /// Its names, without the suffix `Fast`.
     names: &'static [&'static str],
     steps: Steps,
     around: Around,
-    /// The way in which it adds its special tokens a second time, if it does.
+    /// How it adds its special tokens a second time, if it does.
     pub(super) repeat: Option<Repeat>,
-    /// Special tokens with a name that all tokenizers know, where no file names them.
+    /// Defaults of special tokens that all tokenizers have.
     special: Named,
-    /// Special tokens with a name of the class's own.
+    /// Special tokens of this class alone.
     pub(super) own: Named,
 }
 
-/// The steps that a class puts around its BPE.
+/// The steps of a class around its BPE.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Steps {
-    /// SentencePiece's, with a space in front of the first word.
+    /// SentencePiece's, with a space before the first word.
     Words {
-        /// Puts the space behind special tokens, too, if the files have `legacy`.
+        /// Puts the space after special tokens too, if the files have `legacy`.
         legacy: bool,
     },
     /// SentencePiece's, without that space.
     Spaces { lowercase: bool },
-    /// Those of a BPE over bytes.
+    /// Those of a byte-level BPE.
     Bytes { nfc: bool, split: Split },
 }
 
-/// The tokens around a document.
+/// The post-processor: the tokens around a document.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Around {
-    /// Those of the file.
+    /// That of the file.
     File,
     Nothing,
     Bos,
@@ -47,21 +47,21 @@ enum Around {
     Roberta,
 }
 
-/// The way in which a class adds its special tokens a second time.
+/// How a class adds its special tokens a second time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
-    /// As plain texts, without any other properties.
+    /// As plain texts, with default properties.
     Plain,
-    /// With their properties, and special.
+    /// With their properties, marked as special.
     Special,
 }
 
-/// Settings of a class in a `tokenizer_config.json`.
+/// Settings of a class from `tokenizer_config.json`.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct ClassSettings {
-    /// Puts a space in front of a text, if it is said.
+    /// Prepends a space to a text, if set.
     pub(super) add_prefix_space: Option<bool>,
-    /// Puts it behind special tokens, too.
+    /// Puts the space after special tokens, too.
     pub(super) legacy: bool,
 }
 
@@ -103,7 +103,7 @@ impl Class {
     }
 }
 
-/// All classes that Signet rebuilds as transformers does.
+/// The classes that Signet rebuilds as transformers does.
 static CLASSES: [Class; 11] = [
     Class::new(&["LlamaTokenizer", "Phi3Tokenizer"], Steps::Words { legacy: true }, LLAMA),
     Class { around: Around::Bos, own: FILL, ..Class::new(&["CodeLlamaTokenizer"], Steps::Words { legacy: false }, LLAMA) },
@@ -126,28 +126,28 @@ static CLASSES: [Class; 11] = [
 ];
 
 impl Class {
-    /// The class of a name, without `Fast` at its end.
+    /// Looks up a class by its name without the suffix `Fast`.
     pub(super) fn named(name: &str) -> Option<&'static Self> {
         CLASSES.iter().find(|class| class.names.contains(&name))
     }
 
-    /// The special token of a name where no file says anything of it.
+    /// The default of a special token.
     pub(super) fn special_token(&self, name: &str) -> Option<&'static str> {
         self.special.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
     }
 
-    /// Returns true if the token by which a `tokenizer.json` fills texts is the class's `pad_token` where no file names
-    /// one. Classes over bytes name it themselves, or say that there is none.
+    /// Returns true if the padding token of a `tokenizer.json` becomes `pad_token` by default. Byte-level classes define
+    /// their own, or none.
     pub(super) fn takes_padding(&self) -> bool {
         self.pieces()
     }
 
-    /// Returns true for a class of SentencePiece's tokenizers.
+    /// Returns true for SentencePiece classes.
     fn pieces(&self) -> bool {
         !matches!(self.steps, Steps::Bytes { .. })
     }
 
-    /// Makes the contents of a `tokenizer.json` those of the class, without added tokens; `unk` is the text of `unk_token`.
+    /// Rebuilds the contents of a `tokenizer.json`, without added tokens; `unk` is the text of `unk_token`.
     pub(super) fn rebuild(&self, tokenizer: &mut Value, settings: ClassSettings, unk: Option<&str>) {
         let Some(tokenizer) = tokenizer.as_object_mut() else { return };
         let prefix = settings.add_prefix_space.unwrap_or(self.pieces());
@@ -166,19 +166,19 @@ impl Class {
         tokenizer.extend(parts.map(|(name, part)| (name.to_string(), part)));
     }
 
-    /// A BPE of the vocabulary and the merges of another model.
+    /// Builds a BPE from the vocabulary and merges of another model.
     fn model(&self, mut model: Value, unk: Option<&str>) -> Value {
         let mut part = |name: &str| model.get_mut(name).map(Value::take).unwrap_or_default();
         let merges = Some(part("merges")).filter(Value::is_array).unwrap_or_else(|| json!([]));
         let vocabulary = match part("vocab") {
-            // Tokens in order, with a score each.
+            // A list of tokens with scores, as Unigram models have it.
             Value::Array(list) => {
                 let text = |entry: &Value| entry.as_str().or(entry[0].as_str()).map(str::to_string);
                 Value::Object(list.iter().enumerate().filter_map(|(id, entry)| Some((text(entry)?, id.into()))).collect())
             }
             vocabulary => vocabulary,
         };
-        // transformers writes a missing token as `None`, so that a character that has neither a token nor its bytes is an error.
+        // transformers writes a missing token as `None`: a character with neither a token nor byte tokens is an error.
         let unk = Some(unk.unwrap_or("None")).filter(|_| self.pieces() && self.steps != Steps::Words { legacy: true });
         json!({
             "type": "BPE", "unk_token": unk, "fuse_unk": self.pieces(), "byte_fallback": self.pieces(), "ignore_merges": false,
@@ -186,8 +186,8 @@ impl Class {
         })
     }
 
-    /// The post-processor that takes the place of the file's, if one does: null for none. `token` gives the text and the id
-    /// of a special token by its name.
+    /// Returns the class's post-processor: `None` to keep the file's, null for none. `token` returns the text and id of a
+    /// special token.
     pub(super) fn post_processor(&self, settings: ClassSettings, token: &dyn Fn(&str) -> Option<(String, u32)>) -> Result<Option<Value>, String> {
         let needed = |name: &str| token(name).ok_or_else(|| format!("tokenizer_config.json: {} needs a {name}", self.names[0]));
         match self.around {
@@ -203,7 +203,7 @@ impl Class {
     }
 }
 
-/// The pre-tokenizer of SentencePiece, which writes spaces as [`SPACE`].
+/// SentencePiece's pre-tokenizer, which writes spaces as [`SPACE`].
 fn metaspace(prefix: bool, legacy: bool) -> Value {
     let scheme = match (prefix, legacy) {
         (false, _) => "never",
@@ -213,7 +213,7 @@ fn metaspace(prefix: bool, legacy: bool) -> Value {
     json!({ "type": "Metaspace", "replacement": SPACE, "prepend_scheme": scheme, "split": false })
 }
 
-/// The post-processor that puts one token in front of a document.
+/// The post-processor that prepends one token to a document.
 fn begun_by(text: &str, id: u32) -> Value {
     let token = |part: u32| json!({ "SpecialToken": { "id": text, "type_id": part } });
     let sequence = |name: &str, part: u32| json!({ "Sequence": { "id": name, "type_id": part } });

@@ -1,4 +1,4 @@
-//! A corpus: token ids to train on and others to measure on, each read by position wherever they lie.
+//! A corpus: token ids for training and held-out ids, each read by position.
 
 use super::error::DataError;
 use super::store::Store;
@@ -7,37 +7,37 @@ use crate::rng::Key;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Documents from which on a share of whole documents is held out, and not the end of the text.
+/// With this many documents or more, whole documents are held out; with fewer, the end of the text.
 const MANY: u64 = 50;
-/// So many documents of an order, then one mark of where they begin.
+/// An order stores the position of every 64th document.
 const STRIDE: u64 = 64;
-/// Tokens that are read at once of a whole text.
+/// Tokens that are read at once from a whole text.
 const PIECE: usize = 1 << 16;
 
-/// Token ids to train on, and others to measure on.
+/// Token ids for training, and held-out ids.
 #[derive(Clone, Debug, Default)]
 pub struct Corpus {
-    /// Trained on.
+    /// Ids to train on.
     pub train: Ids,
-    /// Never trained on.
+    /// Ids never trained on.
     pub held_out: Ids,
 }
 
-/// How a text becomes a corpus.
+/// The split of a text into training and held-out text.
 #[derive(Clone, Copy, Debug)]
 pub struct Split {
-    /// The share of documents, or of the text if they are few, that is held out.
+    /// The held-out share: of the documents, or of the tokens if there are few documents.
     pub share: f64,
-    /// Decides the order of documents; 0 leaves them as they lie.
+    /// The seed of the documents' order; 0 keeps the order of the files.
     pub shuffle: u64,
     /// Tokens in a sequence.
     pub seq: usize,
 }
 
 impl Corpus {
-    /// Holds a share of a text out: of fifty documents or more the last of each group whose share makes a
-    /// whole document (with 0.02, each fiftieth), else the end of the text. `held_out` is another text to
-    /// hold out in its place. Documents are shuffled as wholes, and which are held out depends on no order.
+    /// Holds out a share of a text. With 50 documents or more, these are whole documents at regular intervals (with 0.02,
+    /// every 50th); otherwise the end of the text. `held_out`, if given, is held out instead. Documents are shuffled as
+    /// wholes; which ones are held out does not depend on the order.
     pub fn new(text: Store, held_out: Option<Store>, split: Split) -> Result<Self, DataError> {
         let text = Arc::new(text);
         let documents = text.about().documents;
@@ -63,12 +63,12 @@ impl Corpus {
     }
 }
 
-/// The whole part of a share of `n`.
+/// The integer part of a share of `n`.
 fn whole(n: u64, share: f64) -> u64 {
     (n as f64 * share) as u64
 }
 
-/// Whether a share of documents takes the n-th: the share of those up to it makes one more.
+/// Returns true if the n-th document is held out: the share of the documents up to it gains a whole document.
 fn takes(n: u64, share: f64) -> bool {
     whole(n + 1, share) > whole(n, share)
 }
@@ -82,18 +82,18 @@ pub struct Ids {
     length: usize,
 }
 
-/// Some documents of a store, in some order.
+/// A selection of a store's documents, in some order.
 #[derive(Debug)]
 struct Order {
     key: Option<Key>,
-    /// Of which share either those are taken that are held out, or the others.
+    /// The held-out share, and true to select the held-out documents or false for the others; `None` selects all.
     held: Option<(f64, bool)>,
-    /// Ids in front of each [`STRIDE`]-th place.
+    /// Ids before every [`STRIDE`]-th document.
     marks: Vec<u64>,
 }
 
 impl Order {
-    /// The document in a place, if it is one of these.
+    /// Returns the document at a position, if it is selected.
     fn document(&self, place: u64, documents: u64) -> Option<u64> {
         let n = self.key.map_or(place, |key| key.permute(place, documents));
         self.held.is_none_or(|(share, held)| takes(n, share) == held).then_some(n)
@@ -113,7 +113,7 @@ impl From<Vec<u32>> for Ids {
 }
 
 impl Ids {
-    /// Documents of a store: those held out of a share or the others, in the order of a key.
+    /// The selected documents of a store, in the order that the key gives.
     fn documents(store: &Arc<Store>, key: Option<Key>, held: Option<(f64, bool)>) -> Result<Self, DataError> {
         let (documents, tokens) = (store.about().documents, store.about().tokens);
         if key.is_none() && held.is_none() {
@@ -133,22 +133,22 @@ impl Ids {
         Ok(Self { store: Arc::clone(store), order: Some(Arc::new(order)), first: 0, length: length as usize })
     }
 
-    /// How many there are.
+    /// The number of ids.
     pub fn len(&self) -> usize {
         self.length
     }
 
-    /// True if there are none. Nothing asks yet; Rust's conventions want it beside `len`.
+    /// Returns true if there are no ids.
     pub fn is_empty(&self) -> bool {
         self.length == 0
     }
 
-    /// Those up to a position, and the others.
+    /// Splits into the ids before a position and the rest.
     fn split_at(&self, at: usize) -> (Self, Self) {
         (Self { length: at, ..self.clone() }, Self { first: self.first + at, length: self.length - at, ..self.clone() })
     }
 
-    /// The ids at some positions.
+    /// Reads the ids of a range.
     pub fn read(&self, range: Range<usize>) -> Result<Vec<u32>, DataError> {
         assert!(range.end <= self.length, "ids {range:?} of {}", self.length);
         let (mut at, end) = ((self.first + range.start) as u64, (self.first + range.end) as u64);
@@ -176,12 +176,12 @@ impl Ids {
         Ok(ids)
     }
 
-    /// All of them, in pieces.
+    /// All ids, in pieces.
     pub fn pieces(&self) -> impl Iterator<Item = Result<Vec<u32>, DataError>> {
         (0..self.length).step_by(PIECE).map(|start| self.read(start..(start + PIECE).min(self.length)))
     }
 
-    /// A checksum of them after what gave `before`: that of their 32-bit words.
+    /// The checksum of the ids as 32-bit words, continued from the checksum `before`.
     pub fn checksum(&self, before: u64) -> Result<u64, DataError> {
         let mut sum = Checksum::new(before, 4 * self.length as u64);
         for ids in self.pieces() {

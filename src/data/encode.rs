@@ -1,4 +1,4 @@
-//! Documents to token ids, many at a time.
+//! Encodes documents into token ids, in parallel.
 
 use super::error::DataError;
 use super::long::LongText;
@@ -6,45 +6,45 @@ use super::text::Sink;
 use super::tokenizer::Tokenizer;
 use crate::platform::Clock;
 
-/// Bytes of documents that are encoded in one go, in parallel.
+/// Bytes of documents that are encoded at once, in parallel.
 const GO: usize = 2 << 20;
-/// A longer document is encoded in pieces.
+/// Documents with more bytes than this are encoded in pieces.
 const LONG: usize = 1 << 20;
-/// Bytes of the files between two looks at whether to go on.
+/// Bytes of the files between two checks for cancellation.
 const LOOK: u64 = 1 << 20;
-/// Seconds between two tellings of how far it is.
+/// Seconds between two progress reports.
 const TELL: f64 = 0.25;
 
-/// Takes the ids of documents in order.
+/// A sink for the ids of documents, in order.
 pub(super) trait Ids {
-    /// More ids of a document.
+    /// Appends ids to the current document.
     fn put(&mut self, ids: &[u32]) -> Result<(), DataError>;
-    /// The document is over.
+    /// Ends the current document.
     fn over(&mut self) -> Result<(), DataError>;
 }
 
-/// Who waits for long work, and may stop it.
+/// Callbacks for long-running work: cancellation and progress.
 pub struct Watch<'a> {
-    /// Whether to stop.
+    /// Returns true to cancel.
     pub stop: &'a dyn Fn() -> bool,
-    /// Told now and then of bytes done, of how many, and at what rate.
+    /// Receives progress at intervals.
     pub progress: &'a mut dyn FnMut(Progress),
 }
 
-/// How far reading is.
+/// Progress of reading text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Progress {
-    /// Whether the files are only looked at, or their text is tokenized.
+    /// True while the text is tokenized; false while the files are only read, to find them in the cache.
     pub tokenizing: bool,
-    /// Bytes of the files that were read.
+    /// Bytes of the files read so far.
     pub done: u64,
     /// Bytes of all files.
     pub of: u64,
-    /// Bytes a second.
+    /// Bytes per second.
     pub rate: f64,
 }
 
-/// Watches over reading some bytes.
+/// Counts the bytes read, reports progress and checks for cancellation.
 pub(super) struct Watched<'a, 'b> {
     watch: &'a mut Watch<'b>,
     tokenizing: bool,
@@ -59,12 +59,12 @@ impl<'a, 'b> Watched<'a, 'b> {
         Self { watch, tokenizing, of, looked: 0, clock: Clock::start(), told: TELL }
     }
 
-    /// An error if it is to stop.
+    /// Returns an error if the work was cancelled.
     pub(super) fn go_on(&self) -> Result<(), DataError> {
         if (self.watch.stop)() { Err(DataError::Stopped) } else { Ok(()) }
     }
 
-    /// So many bytes are done.
+    /// Records that `done` bytes are read.
     pub(super) fn at(&mut self, done: u64) -> Result<(), DataError> {
         if done < self.looked + LOOK {
             return Ok(());
@@ -80,21 +80,21 @@ impl<'a, 'b> Watched<'a, 'b> {
     }
 }
 
-/// Encodes documents.
+/// Encodes documents and passes their ids on.
 pub(super) struct Encoder<'a, 'b> {
     tokenizer: &'a Tokenizer,
     vocabulary: usize,
-    /// Whole documents that wait, and whether each is to be closed.
+    /// Documents not encoded yet, and for each whether an end token is appended.
     queue: Vec<(String, bool)>,
     queued: usize,
-    /// The document at hand, as far as it is here.
+    /// The current document, as far as it was received.
     document: String,
     long: Option<LongText<'a>>,
-    /// The last id of the long document at hand.
+    /// The last id of the current long document.
     last: Option<u32>,
     out: &'a mut dyn Ids,
     watched: Watched<'a, 'b>,
-    /// Bytes of text.
+    /// Bytes of text received.
     pub(super) bytes: u64,
 }
 
@@ -104,7 +104,7 @@ impl<'a, 'b> Encoder<'a, 'b> {
         Self { tokenizer, vocabulary, queue: Vec::new(), queued: 0, document: String::new(), long: None, last: None, out, watched, bytes: 0 }
     }
 
-    /// Encodes what waits.
+    /// Encodes the queued documents.
     pub(super) fn flush(&mut self) -> Result<(), DataError> {
         self.queued = 0;
         let queue = std::mem::take(&mut self.queue);
@@ -116,7 +116,7 @@ impl<'a, 'b> Encoder<'a, 'b> {
         Ok(())
     }
 
-    /// Ends a document, with an end token if it is asked for and not there.
+    /// Ends a document; appends the end token if `close` is set and the document does not end in one.
     fn close(&mut self, last: Option<u32>, close: bool) -> Result<(), DataError> {
         if let Some(end) = self.tokenizer.end().filter(|&end| close && last != Some(end)) {
             self.out.put(&[end])?;
@@ -124,10 +124,10 @@ impl<'a, 'b> Encoder<'a, 'b> {
         self.out.over()
     }
 
-    /// Gives text to the long document at hand.
+    /// Appends text to the current long document.
     fn lengthen(&mut self, text: &str) -> Result<(), DataError> {
         let Self { long, last, out, .. } = self;
-        let long = long.as_mut().expect("it is a long one");
+        let long = long.as_mut().expect("the document is a long one");
         long.push(text, &mut |ids| {
             *last = ids.last().copied().or(*last);
             out.put(ids)
@@ -154,7 +154,7 @@ impl Sink for Encoder<'_, '_> {
     fn ids(&mut self, ids: &[u32]) -> Result<Result<(), String>, DataError> {
         if let Some(id) = ids.iter().find(|&&id| id as usize >= self.vocabulary) {
             return Ok(Err(format!(
-                "has the token id {id}, but the tokenizer's are 0 to {}. Name the tokenizer that the ids were made with",
+                "has the token id {id}, but the tokenizer's are 0 to {}. Pass the tokenizer that the ids were made with",
                 self.vocabulary - 1
             )));
         }

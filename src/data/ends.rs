@@ -1,5 +1,4 @@
-//! Tokens that end a document or a reply: those that a model declares, and those that special tokens suggest where it
-//! declares none.
+//! End tokens of documents and replies: those that a model declares, or those that its special tokens suggest.
 
 use super::pipeline::Pipeline;
 use super::special::END;
@@ -7,10 +6,10 @@ use crate::formats::FormatError;
 use crate::formats::gguf::Metadata;
 use crate::formats::gguf::token_types::{BYTE, NORMAL};
 
-/// Texts of special tokens that end a document or a reply, in the order in which they are looked for.
+/// Texts of special tokens that end a document or a reply, by priority.
 const SUGGESTED: [&str; 6] = [END, "</s>", "<|endoftext|>", "<|end_of_text|>", "<|im_end|>", "<|eot_id|>"];
 
-/// Texts of tokens at which llama.cpp ends a reply, whatever a GGUF file's metadata say (`llama-vocab.cpp`).
+/// Tokens that llama.cpp treats as the end of a reply, whatever a GGUF file's metadata say (`llama-vocab.cpp`).
 pub const LLAMA_CPP: [&str; 22] = [
     "<|eot_id|>",
     "<|im_end|>",
@@ -36,37 +35,37 @@ pub const LLAMA_CPP: [&str; 22] = [
     "[e~[",
 ];
 
-/// Metadata of a GGUF file that name end tokens, the first that of documents.
+/// Metadata keys of end tokens in a GGUF file; the first is that of documents.
 const KEYS: [&str; 3] = ["eos_token_id", "eot_token_id", "eom_token_id"];
 
-/// Metadata that name end tokens of code (padding, repositories and files), and the texts by which llama.cpp finds one
-/// token where they do not.
+/// Metadata keys of end tokens in code (padding, repository, file), and the texts by which llama.cpp finds the token
+/// without the key.
 const CODE: [(&str, &[&str]); 3] = [
     ("fim_pad_token_id", &["<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"]),
     ("fim_rep_token_id", &["<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"]),
     ("fim_sep_token_id", &["<|file_sep|>"]),
 ];
 
-/// All end tokens of a GGUF file that Signet wrote: there are not keys enough for more than three.
+/// The metadata key with all end tokens in GGUF files that Signet wrote: the standard keys hold three at most.
 pub const GGUF_ENDS: &str = "signet.end_token_ids";
 
-/// The end token that is often an ordinary entry of a vocabulary, and then ends nothing.
+/// Often an ordinary entry of the vocabulary, which ends nothing.
 const ENTRY: &str = "</s>";
-/// Types of tokens that are ordinary entries of the vocabulary.
+/// Types of ordinary entries of the vocabulary.
 const ORDINARY: [i32; 2] = [NORMAL, BYTE];
 
-/// End tokens of a model.
+/// The end tokens of a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ends {
     /// Ends a document.
     pub document: Option<u32>,
-    /// Every token after which a reply is over.
+    /// The tokens that end a reply.
     pub replies: Vec<u32>,
 }
 
 impl Ends {
-    /// End tokens from the eos token and the ids that end a reply. The eos token ends a document; without one, the first
-    /// of the others does.
+    /// Creates end tokens from the eos token and the ids that end a reply. The eos token ends a document; without one, the
+    /// first of the others does.
     pub fn new(eos: Option<u32>, replies: impl IntoIterator<Item = u32>) -> Self {
         let mut list = Vec::new();
         for id in eos.into_iter().chain(replies) {
@@ -77,20 +76,20 @@ impl Ends {
         Self { document: list.first().copied(), replies: list }
     }
 
-    /// The end tokens that a tokenizer's special tokens suggest. An ordinary entry of the vocabulary ends nothing, whatever its text.
+    /// The end tokens that a tokenizer's special tokens suggest. Ordinary entries of the vocabulary are ignored.
     pub(super) fn suggested(tokenizer: &Pipeline) -> Self {
         let vocabulary = tokenizer.get_added_vocabulary();
         let special = |text: &&str| vocabulary.is_special_token(text);
         Self::new(None, SUGGESTED.iter().filter(|text| special(text)).filter_map(|text| tokenizer.token_to_id(text)))
     }
 
-    /// Those that a model had until its own declarations counted: tokens of the suggested texts, special or not, then eos.
+    /// The end tokens of versions before declarations counted: tokens with the suggested texts, special or not, then eos.
     pub(super) fn before(tokenizer: &Pipeline, eos: Option<u32>) -> Self {
         Self::new(None, SUGGESTED.iter().filter_map(|text| tokenizer.token_to_id(text)).chain(eos))
     }
 
-    /// Those of a GGUF file, as llama.cpp has them: what the metadata name, and tokens of known texts, whatever their
-    /// types. But an ordinary entry `</s>` ends nothing.
+    /// The end tokens of a GGUF file by llama.cpp's rules: those in the metadata, and tokens with known texts, whatever
+    /// their types, except for an ordinary entry `</s>`.
     pub(super) fn of_gguf(metadata: &Metadata) -> Result<Self, FormatError> {
         let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
         let known = |id: usize| u32::try_from(id).ok().filter(|_| id < tokens.len());
@@ -111,8 +110,8 @@ impl Ends {
         Ok(ends)
     }
 
-    /// Ids of a GGUF file's tokens that llama.cpp takes for special ones by their texts, whatever their types. Those of a
-    /// file that Signet wrote are of the types that they have.
+    /// The tokens of a GGUF file that llama.cpp treats as special by their texts, whatever their types. Files that Signet
+    /// wrote have the right types.
     pub(super) fn special(metadata: &Metadata) -> Result<Vec<usize>, FormatError> {
         if metadata.numbers(GGUF_ENDS)?.is_some() {
             return Ok(Vec::new());
@@ -122,7 +121,7 @@ impl Ends {
         Ok(texts.map(|(id, _)| id).chain(code_tokens(metadata)?).collect())
     }
 
-    /// Leaves out what llama.cpp does: families whose other tokens show that a known text ends nothing.
+    /// Removes the tokens that llama.cpp removes: in some families, other tokens show that a known text is not an end.
     fn except(&mut self, tokens: &[String]) {
         let has = |ids: &[u32], text: &str| ids.iter().any(|&id| tokens[id as usize] == text);
         let ids = &self.replies;
@@ -134,7 +133,7 @@ impl Ends {
     }
 }
 
-/// End tokens of code that are found by their texts: the first for each key that the metadata do not have.
+/// Finds end tokens of code by text: the first for each key that the metadata lack.
 fn code_tokens(metadata: &Metadata) -> Result<Vec<usize>, FormatError> {
     let tokens = metadata.texts("tokenizer.ggml.tokens")?.unwrap_or_default();
     let mut found = Vec::new();

@@ -1,17 +1,17 @@
-//! Errors of tokenizers, of text for them, and of corpora.
+//! Errors of tokenizers, of their input and of corpora.
 
 use crate::formats::FormatError;
 use crate::platform;
 use std::io;
 use std::path::PathBuf;
 
-/// An error of a tokenizer, or of text for it.
+/// An error of a tokenizer or of its input.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
-    /// A file that is no tokenizer.
+    /// The file is not a tokenizer.
     #[error(transparent)]
     File(#[from] FormatError),
-    /// The library's own words.
+    /// An error of the tokenizers library.
     #[error("tokenizer: {0}")]
     Library(String),
 }
@@ -19,42 +19,42 @@ pub enum TokenizerError {
 /// An error of a corpus.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// The tokenizer's own.
+    /// The tokenizer failed.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// A file that cannot be read as text.
+    /// A file cannot be read as text.
     #[error(transparent)]
     File(#[from] FormatError),
-    /// A row that has no such field.
+    /// A row does not have the field.
     #[error(transparent)]
     Field(FormatError),
-    /// Text that is too short to train on.
-    #[error("the text is {have} tokens long; sequences of {seq} need at least {need}, with some held out. Give more text, or a smaller --seq")]
+    /// The text is too short to train on.
+    #[error("the text is {have} tokens long; sequences of {seq} need at least {need}, with some held out. Add text, or reduce --seq")]
     Short {
-        /// Tokens there are.
+        /// Tokens in the text.
         have: usize,
-        /// Tokens a sequence has.
+        /// Tokens in a sequence.
         seq: usize,
         /// Tokens needed.
         need: usize,
     },
-    /// A text that cannot be encoded in pieces.
-    #[error("a document has a stretch of {bytes} MiB, from byte {start} on, in which the tokenizer finds no words. Break it into documents, or leave it out")]
+    /// A document cannot be encoded in pieces.
+    #[error("cannot tokenize a document: the tokenizer finds no word boundary in {bytes} MiB from byte {start} on. Split the document, or leave it out")]
     NoJoint {
-        /// The byte of the document at which it begins.
+        /// The byte offset in the document.
         start: usize,
         /// Its length in MiB.
         bytes: usize,
     },
     /// The token cache cannot be read or written.
-    #[error("{}: the token cache cannot be read or written: {error}{}. To keep it in another place, set XDG_CACHE_HOME", path.display(), platform::room_advice(error))]
+    #[error("{}: cannot read or write the token cache: {error}{}. To use another directory, set XDG_CACHE_HOME", path.display(), platform::room_advice(error))]
     Cache {
         /// The path.
         path: PathBuf,
-        /// The error of the system.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// It was asked to stop.
-    #[error("stopped while the text was read; nothing half-done is left behind")]
+    /// The work was cancelled.
+    #[error("stopped while reading text; no partial files remain")]
     Stopped,
 }

@@ -1,5 +1,5 @@
-//! The tokenizer of a GGUF file, from its metadata: what `tokenizer.json` would say of it. Two models
-//! are known, `gpt2` (byte-level BPE) and `llama` (SentencePiece's BPE, whose merges follow from scores).
+//! Builds the tokenizer of a GGUF file from its metadata, as a `tokenizer.json`. Two models are supported: `gpt2`
+//! (byte-level BPE) and `llama` (SentencePiece's BPE, whose merges follow from scores).
 
 use super::ends::Ends;
 use super::error::TokenizerError;
@@ -11,23 +11,23 @@ use crate::formats::gguf::token_types::{BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEF
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
-/// Longest text of a token, in bytes: those of real vocabularies have a few dozen.
+/// The longest token, in bytes; real vocabularies have a few dozen.
 const LONGEST: usize = 1024;
-/// Texts of all merges together take at most so many times the bytes of all tokens: LLaMA-2's take two.
+/// Bytes of all merges per byte of all tokens, at most; LLaMA-2 needs 2.
 const MERGES: usize = 64;
 
 impl Tokenizer {
-    /// The tokenizer that a GGUF file's metadata describe, if they do.
+    /// Builds the tokenizer; `None` if the metadata have none.
     pub fn from_gguf(metadata: &Metadata) -> Result<Option<Self>, TokenizerError> {
         let Some(model) = metadata.text("tokenizer.ggml.model")?.filter(|model| *model != "none") else { return Ok(None) };
         let vocabulary = Vocabulary::read(metadata)?;
         let json = match model {
             "gpt2" => byte_level_bpe(metadata, &vocabulary)?,
             "llama" => sentence_piece_bpe(metadata, &vocabulary)?,
-            _ => return Err(metadata.problem(format!("its tokenizer is {model:?} (tokenizer.ggml.model); Signet knows gpt2 and llama")).into()),
+            _ => return Err(metadata.problem(format!("its tokenizer is {model:?} (tokenizer.ggml.model); supported are gpt2 and llama")).into()),
         };
         let tokenizer = Self::from_json(json.to_string().as_bytes());
-        let tokenizer = tokenizer.map_err(|error| metadata.problem(format!("its metadata describe no tokenizer: {error}")))?;
+        let tokenizer = tokenizer.map_err(|error| metadata.problem(format!("its metadata do not describe a valid tokenizer: {error}")))?;
         Ok(Some(tokenizer.ended_by(Some(Ends::of_gguf(metadata)?))))
     }
 }
@@ -47,7 +47,7 @@ impl<'a> Vocabulary<'a> {
         let mut ids = HashMap::with_capacity(tokens.len());
         for (id, token) in tokens.iter().enumerate() {
             if token.len() > LONGEST {
-                return Err(metadata.problem(format!("token {id} has {} bytes; {LONGEST} are possible", token.len())));
+                return Err(metadata.problem(format!("token {id} has {} bytes; the limit is {LONGEST}", token.len())));
             }
             if let Some(other) = ids.insert(token.as_str(), id) {
                 return Err(metadata.problem(format!("tokens {other} and {id} are both {token:?}")));
@@ -61,14 +61,15 @@ impl<'a> Vocabulary<'a> {
         Ok(Self { metadata, tokens, types, ids })
     }
 
-    /// The text of the token whose id is in the metadata.
+    /// The token whose id the metadata have under `key`.
     fn named(&self, key: &str) -> Result<Option<&'a str>, FormatError> {
         let Some(id) = self.metadata.count(key)? else { return Ok(None) };
-        let token = self.tokens.get(id).ok_or_else(|| self.metadata.problem(format!("metadata {key} is {id}, and there are {} tokens", self.tokens.len())))?;
+        let token =
+            self.tokens.get(id).ok_or_else(|| self.metadata.problem(format!("metadata {key} is {id}, but there are only {} tokens", self.tokens.len())))?;
         Ok(Some(token))
     }
 
-    /// Tokens that are found in a text before anything else is done to it.
+    /// Added tokens: they are matched before normalization.
     fn added(&self) -> Vec<Value> {
         let added =
             self.types.iter().zip(self.tokens).enumerate().filter(|(_, (kind, token))| [UNKNOWN, CONTROL, USER_DEFINED].contains(kind) && !token.is_empty());
@@ -76,7 +77,7 @@ impl<'a> Vocabulary<'a> {
         added.map(entry).collect()
     }
 
-    /// What is put around a document: the tokens that begin and end one, if the metadata say so.
+    /// The post-processor: adds the begin and end tokens that the metadata ask for.
     fn around(&self, begins: bool) -> Result<Value, FormatError> {
         let wanted = |key, unless| Ok::<_, FormatError>(self.metadata.flag(key)?.unwrap_or(unless));
         let first = if wanted("tokenizer.ggml.add_bos_token", begins)? { self.named("tokenizer.ggml.bos_token_id")? } else { None };
@@ -91,7 +92,7 @@ impl<'a> Vocabulary<'a> {
     }
 }
 
-/// A number for each token, if they are there.
+/// Reads an array with a number for each token, if it exists.
 fn of_tokens(metadata: &Metadata, key: &str, tokens: usize) -> Result<Option<Vec<f64>>, FormatError> {
     let numbers = metadata.numbers(key)?;
     match &numbers {
@@ -100,18 +101,18 @@ fn of_tokens(metadata: &Metadata, key: &str, tokens: usize) -> Result<Option<Vec
     }
 }
 
-/// How a family's byte-level tokenizers treat a text.
+/// How a family's byte-level tokenizers split text.
 struct Splits {
     normalizer: Value,
     before: Value,
-    /// Whether a piece that is a token is that token, whatever the merges.
+    /// True if a piece that is a token becomes that token without merges.
     whole: bool,
-    /// Whether documents begin with a token, unless the metadata say otherwise.
+    /// True if documents begin with a token by default.
     begins: bool,
 }
 
 impl Splits {
-    /// By what llama.cpp calls the family.
+    /// The splits of a family, by llama.cpp's name.
     fn of(family: &str) -> Option<Self> {
         let plain = |split: Split| Self { normalizer: Value::Null, before: split.step(false), whole: false, begins: false };
         Some(match family {
@@ -124,22 +125,22 @@ impl Splits {
     }
 }
 
-/// What llama.cpp calls the way in which a `tokenizer.json` of a byte-level BPE splits texts; none if it has no name
-/// for it that is known here.
+/// Returns llama.cpp's name for the pre-tokenizer of a byte-level BPE in a `tokenizer.json`; `None` if none of the known
+/// families matches.
 pub fn gguf_family(tokenizer: &Value) -> Option<&'static str> {
     ["gpt-2", "smollm", "llama-bpe", "qwen2"].into_iter().find(|family| {
-        let splits = Splits::of(family).expect("a family that is known");
+        let splits = Splits::of(family).expect("the family is known");
         let normalizer = tokenizer["normalizer"]["type"] == splits.normalizer["type"];
         normalizer && essence(&tokenizer["pre_tokenizer"]) == essence(&splits.before)
     })
 }
 
-/// Returns true if llama.cpp's tokenizers of a family take a word that is a token as that token, whatever the merges.
+/// Returns true if llama.cpp's tokenizers of a family map a word that is a token to that token, without merges.
 pub fn gguf_takes_whole(family: &str) -> bool {
     Splits::of(family).is_some_and(|splits| splits.whole)
 }
 
-/// What of a pre-tokenizer decides where it splits, with what is left out as the library has it.
+/// The parts of a pre-tokenizer that decide where it splits, with the library's defaults filled in.
 fn essence(before: &Value) -> Vec<Value> {
     let or = |value: &Value, usual: bool| value.as_bool().unwrap_or(usual);
     match before["type"].as_str() {
@@ -155,10 +156,10 @@ fn essence(before: &Value) -> Vec<Value> {
 fn byte_level_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
     const FAMILY: &str = "tokenizer.ggml.pre";
     let family = metadata.text(FAMILY)?.ok_or_else(|| {
-        metadata.problem(format!("has no metadata {FAMILY}, so that it is not known how to split a text. Convert the model again with a current llama.cpp"))
+        metadata.problem(format!("has no metadata {FAMILY}, which decides how text is split. Convert the model again with a current llama.cpp"))
     })?;
     let known = "gpt-2, phi-2, smollm, starcoder, refact, codeshell, llama-bpe and qwen2";
-    let splits = Splits::of(family).ok_or_else(|| metadata.problem(format!("its tokenizer splits texts as {family:?} ({FAMILY}); Signet knows {known}")))?;
+    let splits = Splits::of(family).ok_or_else(|| metadata.problem(format!("its tokenizer splits text as {family:?} ({FAMILY}); supported are {known}")))?;
     let merges = metadata.texts("tokenizer.ggml.merges")?.ok_or_else(|| metadata.problem("has no metadata tokenizer.ggml.merges"))?;
     let pair = |(n, merge): (usize, &String)| match merge.split_once(' ') {
         Some((left, right)) if !left.is_empty() && !right.is_empty() => Ok(json!([left, right])),
@@ -176,7 +177,7 @@ fn byte_level_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Va
     }))
 }
 
-/// The `tokenizer.json` of a SentencePiece BPE, as that of LLaMA-2 is.
+/// The `tokenizer.json` of a SentencePiece BPE such as LLaMA-2's.
 fn sentence_piece_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Result<Value, FormatError> {
     let scores =
         of_tokens(metadata, "tokenizer.ggml.scores", vocabulary.tokens.len())?.ok_or_else(|| metadata.problem("has no metadata tokenizer.ggml.scores"))?;
@@ -198,8 +199,8 @@ fn sentence_piece_bpe(metadata: &Metadata, vocabulary: &Vocabulary<'_>) -> Resul
     }))
 }
 
-/// Every way in which two tokens make a third, that of the highest score first: SentencePiece joins what
-/// gives the best token. Those of a vocabulary made to have far more than a real one are refused.
+/// Returns all pairs of tokens that form a third token, by descending score: SentencePiece merges the pair with the best
+/// result. Refuses vocabularies with far more pairs than real ones have.
 fn merges<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Result<Vec<[&'a str; 2]>, FormatError> {
     let room = MERGES * vocabulary.tokens.iter().map(String::len).sum::<usize>();
     let (mut merges, mut bytes) = (Vec::new(), 0);
@@ -209,7 +210,7 @@ fn merges<'a>(vocabulary: &Vocabulary<'a>, scores: &[f64]) -> Result<Vec<[&'a st
         merges.extend(splits.filter_map(|(left, right)| Some((id, *vocabulary.ids.get(left)?, *vocabulary.ids.get(right)?))));
         bytes += (merges.len() - before) * token.len();
         if bytes > room {
-            return Err(vocabulary.metadata.problem("its tokens can be joined in more ways than those of any real vocabulary"));
+            return Err(vocabulary.metadata.problem("its tokens have more merges than those of any real vocabulary"));
         }
     }
     merges.sort_by(|a, b| scores[b.0].total_cmp(&scores[a.0]).then(a.cmp(b)));
@@ -226,7 +227,7 @@ mod tests {
             let splits = Splits::of(family).unwrap();
             let mut tokenizer = json!({ "normalizer": splits.normalizer, "pre_tokenizer": splits.before });
             assert_eq!(gguf_family(&tokenizer), Some(name));
-            // What the library takes for granted may be left out; another normalizer is another way.
+            // The library's defaults may be left out; another normalizer is another family.
             tokenizer["normalizer"] = json!({ "type": "Lowercase" });
             assert_eq!(gguf_family(&tokenizer), None);
         }

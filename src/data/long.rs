@@ -1,8 +1,8 @@
-//! A text that is too long to be encoded at once, in pieces, to the ids that the whole would give.
+//! Encodes a text that is too long to be encoded at once, in pieces, into the ids of the whole text.
 //!
-//! Each piece is encoded with some text around it, so that two neighbours both know the tokens where
-//! they meet. Where these agree over a good stretch, both have found the boundaries that any longer
-//! text has there, and the ids are joined in its middle; where they do not, both pieces become one.
+//! Each piece is encoded with some context on both sides, so that neighbouring pieces overlap. If both have the same
+//! tokens around their boundary, longer context would not change these, and the ids are joined there; if not, the two
+//! pieces are encoded again as one.
 
 use super::error::DataError;
 use super::tokenizer::Tokenizer;
@@ -10,28 +10,28 @@ use crate::platform::parallel::*;
 
 /// Bytes of a piece.
 const PIECE: usize = 256 << 10;
-/// Bytes around it.
+/// Bytes of context on each side of a piece.
 const AROUND: usize = 8 << 10;
-/// Bytes on either side of a joint that must have the same tokens.
+/// Bytes on either side of a boundary in which both pieces must have the same tokens.
 const AGREED: usize = 2 << 10;
-/// Bytes that are encoded in one go, in parallel.
+/// Bytes that are encoded at once, in parallel.
 const GO: usize = 2 << 20;
-/// Longest stretch in which no joint is found.
+/// The longest piece.
 const LONGEST: usize = 32 << 20;
 
-/// A text that comes in pieces.
+/// A text that arrives in pieces.
 pub(super) struct LongText<'a> {
     tokenizer: &'a Tokenizer,
     text: String,
-    /// Bytes in front of `text`.
+    /// Bytes before `text`.
     before: usize,
-    /// Where the next piece begins.
+    /// The first byte of the next piece.
     next: usize,
-    /// The last piece: its tokens are certain up to where the next one begins.
+    /// The last piece: its tokens are final up to the next one.
     last: Option<Piece>,
 }
 
-/// Where each token begins in the whole text, and its id.
+/// Each token's byte offset in the whole text, and its id.
 type Tokens = Vec<(usize, u32)>;
 
 struct Piece {
@@ -40,19 +40,19 @@ struct Piece {
 }
 
 impl Piece {
-    /// Those tokens that begin in the piece itself, before `end`.
+    /// The ids of the tokens that begin in the piece, before `end`.
     fn ids(&self, end: usize) -> Vec<u32> {
         let (first, last) = (if self.start == 0 { 0 } else { place(&self.tokens, self.start) }, place(&self.tokens, end));
         self.tokens[first..last].iter().map(|&(_, id)| id).collect()
     }
 }
 
-/// How many tokens come before the first that begins at `at` or later.
+/// The number of tokens before byte `at`.
 fn place(tokens: &Tokens, at: usize) -> usize {
     tokens.iter().position(|&(start, _)| start >= at).unwrap_or(tokens.len())
 }
 
-/// Whether both know the same tokens around `at`.
+/// Returns true if both have the same tokens around `at`.
 fn agree(left: &Tokens, right: &Tokens, at: usize) -> bool {
     let around = |tokens: &Tokens| place(tokens, at.saturating_sub(AGREED))..place(tokens, at + AGREED);
     let (left, right) = (&left[around(left)], &right[around(right)]);
@@ -64,13 +64,13 @@ impl<'a> LongText<'a> {
         Self { tokenizer, text: String::new(), before: 0, next: 0, last: None }
     }
 
-    /// Adds text; gives ids that became certain to `out`.
+    /// Appends text; passes ids that became final to `out`.
     pub(super) fn push(&mut self, text: &str, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
         self.text.push_str(text);
         if self.end() >= self.next + GO + PIECE { self.encode(false, out) } else { Ok(()) }
     }
 
-    /// The text is over: gives the rest.
+    /// Ends the text; passes the remaining ids to `out`.
     pub(super) fn finish(mut self, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
         self.encode(true, out)?;
         let end = self.end();
@@ -81,7 +81,7 @@ impl<'a> LongText<'a> {
         self.before + self.text.len()
     }
 
-    /// The beginning of the character at `at`.
+    /// The start of the character at `at`.
     fn boundary(&self, at: usize) -> usize {
         self.before + self.text.floor_char_boundary(at - self.before)
     }
@@ -108,7 +108,7 @@ impl<'a> LongText<'a> {
         for (bounds, tokens) in bounds.windows(2).zip(pieces) {
             self.join(bounds[0], bounds[1], tokens, out)?;
         }
-        self.next = *bounds.last().expect("there is one");
+        self.next = *bounds.last().expect("bounds are not empty");
         let kept = self.last.as_ref().map_or(0, |last| last.start.saturating_sub(2 * AROUND)).max(self.before);
         let kept = self.boundary(kept);
         self.text.drain(..kept - self.before);
@@ -116,7 +116,7 @@ impl<'a> LongText<'a> {
         Ok(())
     }
 
-    /// Joins the tokens of the piece from `start` to `end` to those of the one before.
+    /// Joins the tokens of the piece `start..end` to those of the previous piece.
     fn join(&mut self, start: usize, end: usize, tokens: Tokens, out: &mut dyn FnMut(&[u32]) -> Result<(), DataError>) -> Result<(), DataError> {
         let piece = match self.last.take() {
             None => Piece { start, tokens },
@@ -167,7 +167,7 @@ mod tests {
     #[test]
     fn where_pieces_disagree_they_become_one() {
         let tokenizer = Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap();
-        // One word without a joint, in the midst of others.
+        // One word without a boundary, between others.
         let text = format!("{}{}{}", "some words ".repeat(40_000), "abcabcabd".repeat(70_000), " and more".repeat(40_000));
         assert!(long(&tokenizer, &text, 1 << 20).unwrap() == tokenizer.encode(&text).unwrap());
         let left: Tokens = (0..2000).map(|n| (3 * n, 7)).collect();

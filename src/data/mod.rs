@@ -1,7 +1,7 @@
-//! Text to batches: files (`text`), the tokenizer, ids on disk (`store`), the corpus, and the order in which
-//! windows are seen.
+//! Text to batches: files (`text`), the tokenizer, token ids on disk (`store`), the corpus, and the sampling order of
+//! its windows.
 
-// Each uses only those above it.
+// Each module uses only those above it.
 
 mod error;
 mod text;

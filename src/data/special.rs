@@ -2,7 +2,7 @@
 
 /// Ends a document.
 pub const END: &str = "<|end|>";
-/// Begins what the person says.
+/// Begins a user message.
 pub const USER: &str = "<|user|>";
-/// Begins what the model says.
+/// Begins a reply of the model.
 pub const ASSISTANT: &str = "<|assistant|>";

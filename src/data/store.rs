@@ -1,11 +1,11 @@
-//! Token ids on disk, tokenized once: a directory of the user's cache for each text and tokenizer, made
-//! whole or not at all. Small texts, and the embedded one, are in memory.
+//! Token ids on disk: each text is tokenized once per tokenizer, into a directory of the user's cache that is written
+//! atomically. Small texts and the embedded one stay in memory.
 //!
 //! ```text
-//! tokens/KEY/ids          ids one after the other, 2 bytes each, or 4 if there are more than 65,536
-//!            documents    where each document begins, and where the last one ends: u64
+//! tokens/KEY/ids          ids, 2 bytes each, or 4 for vocabularies above 65,536
+//!            documents    the first id of each document, and the end of the last one: u64
 //!            checksums    of each block of `ids`, then of `documents`, see `blocks.rs`
-//!            about.json   how many there are, and of what; the checksum of `checksums` and its own
+//!            about.json   counts and sources; checksums of `checksums` and of itself
 //! ```
 
 use super::blocks::{BlockWriter, Blocks};
@@ -21,32 +21,32 @@ use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// Changes whenever the same files would give other ids.
+/// Changes when the same files would give other ids.
 const FORMAT: u64 = 1;
-/// Bytes of a list of documents that is held in memory: a window of shuffled documents looks up dozens.
+/// Document offsets of up to this many bytes are held in memory: a window of shuffled documents looks up dozens.
 const DOCUMENTS: u64 = 64 << 20;
-/// Files of at most so many bytes together are tokenized anew each time.
+/// Files of up to this many bytes in total are tokenized on each start instead.
 const SMALL: u64 = 1 << 20;
 
 /// Advice for a damaged store.
-const AGAIN: &str = "Delete it; it is made again from the text";
+const ADVICE: &str = "Delete it; the next run tokenizes the text again";
 
-/// What a store holds.
+/// Metadata of a store.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct About {
-    /// Documents.
+    /// The number of documents.
     pub documents: u64,
-    /// Their ids.
+    /// The number of ids.
     pub tokens: u64,
-    /// Bytes of an id.
+    /// Bytes per id.
     pub width: usize,
-    /// Bytes of their text, unpacked; 0 for what came as ids.
+    /// Bytes of the decompressed text; 0 if the input was ids.
     pub bytes: u64,
-    /// The files, for who looks at it.
+    /// The names of the files, for information.
     pub files: Vec<String>,
 }
 
-/// Bytes in memory or in a file, and their checksums if they have any.
+/// Bytes in memory or in a file, with optional checksums.
 struct Bytes {
     source: Source,
     blocks: Option<Blocks>,
@@ -71,15 +71,15 @@ impl Bytes {
         Self { source: Source::Memory(bytes), blocks: None }
     }
 
-    /// Opens a file of `bytes` bytes, and reads it if it has at most `memory`; `sums` begins with its checksums,
-    /// which are removed.
+    /// Opens a file of `bytes` bytes, and reads it into memory if it has at most `memory`. Its checksums are removed from
+    /// the start of `sums`.
     fn open(path: &Path, bytes: u64, memory: u64, sums: &mut Option<&[u8]>) -> io::Result<Self> {
         let file = RandomAccessFile::open(path)?;
         if file.bytes() != bytes {
-            return Err(io::Error::other("it has another length"));
+            return Err(io::Error::other("its length is wrong"));
         }
         let blocks = sums.as_mut().map(|sums| {
-            let (own, rest) = sums.split_at_checked(Blocks::bytes(bytes) as usize).ok_or_else(|| io::Error::other("it has too few checksums"))?;
+            let (own, rest) = sums.split_at_checked(Blocks::bytes(bytes) as usize).ok_or_else(|| io::Error::other("checksums are missing"))?;
             *sums = rest;
             Ok::<_, io::Error>(Blocks::new(bytes, own))
         });
@@ -101,7 +101,7 @@ impl Bytes {
         Ok(part)
     }
 
-    /// Verifies all blocks; `progress` gets the bytes read and the bytes in all; it returns false to stop.
+    /// Verifies all blocks. `progress` receives the bytes read and the bytes in all; it returns false to stop.
     fn verify(&self, progress: &mut dyn FnMut(u64, u64) -> bool) -> io::Result<()> {
         const PART: u64 = 8 << 20;
         for start in (0..self.length()).step_by(PART as usize) {
@@ -115,7 +115,7 @@ impl Bytes {
     }
 }
 
-/// The ids of some documents.
+/// The token ids of a text.
 pub struct Store {
     about: About,
     ids: Bytes,
@@ -125,15 +125,15 @@ pub struct Store {
     vocabulary: usize,
 }
 
-/// What is tokenized, and how.
+/// The inputs of tokenizing, besides the text.
 pub struct Tokenizing<'a> {
-    /// Gives the ids.
+    /// The tokenizer.
     pub tokenizer: &'a Tokenizer,
-    /// What is read of rows: a field's name, or `auto`.
+    /// The field of rows to read, or `auto`.
     pub field: &'a str,
-    /// How conversations become text.
+    /// Renders conversations as text.
     pub chat: Chat<'a>,
-    /// The directory of all stores; none to hold them in memory.
+    /// The directory of all stores; `None` to tokenize in memory.
     pub cache: Option<&'a Path>,
 }
 
@@ -144,7 +144,7 @@ impl std::fmt::Debug for Store {
 }
 
 impl Store {
-    /// Ids that are here.
+    /// A store of ids in memory.
     pub(super) fn of(ids: &[u32]) -> Self {
         let about = About { documents: 1, tokens: ids.len() as u64, width: 4, ..About::default() };
         let ends = [0, ids.len() as u64].iter().flat_map(|end| end.to_le_bytes()).collect();
@@ -157,12 +157,12 @@ impl Store {
         }
     }
 
-    /// Text that is part of the program.
+    /// Tokenizes embedded text.
     pub fn embedded(text: &'static str, how: &Tokenizing<'_>) -> Result<Self, DataError> {
         how.in_memory(&[Input::Embedded(text)], text.len() as u64, &mut Watch { stop: &|| false, progress: &mut |_| {} })
     }
 
-    /// The ids of some files: from the cache, or tokenized now.
+    /// Loads the ids of some files from the cache, or tokenizes them.
     pub fn open(files: &[PathBuf], how: &Tokenizing<'_>, watch: &mut Watch<'_>) -> Result<Self, DataError> {
         let mut bytes = 0;
         for path in files {
@@ -194,17 +194,17 @@ impl Store {
         Self::there(&dir, how).map_err(at)
     }
 
-    /// What is in a directory of the cache.
+    /// Opens a directory of the cache.
     fn there(dir: &Path, how: &Tokenizing<'_>) -> io::Result<Self> {
         Self::in_directory(dir, how.tokenizer.vocabulary()).map(|(store, _)| store)
     }
 
-    /// Opens a directory of the cache; returns whether it has checksums, too.
+    /// Opens a directory of the cache; returns also true if it has checksums.
     fn in_directory(dir: &Path, vocabulary: usize) -> io::Result<(Self, bool)> {
         let (about, sum) = about(dir)?;
         let sums = sum.map(|sum| {
             let sums = platform::read(&dir.join("checksums"))?;
-            if Digest::of(&sums) == sum { Ok(sums) } else { Err(io::Error::other("its checksums are damaged")) }
+            if Digest::of(&sums) == sum { Ok(sums) } else { Err(io::Error::other("its file of checksums is damaged")) }
         });
         let sums = sums.transpose()?;
         let mut rest = sums.as_deref();
@@ -213,17 +213,17 @@ impl Store {
         Ok((Self { about, ids, documents, place: Some(dir.to_path_buf()), vocabulary }, sums.is_some()))
     }
 
-    /// Verifies a directory of the cache, and returns whether it has checksums. `progress` gets the bytes read
-    /// and the bytes in all; it returns false to stop.
+    /// Verifies a directory of the cache; returns true if it has checksums. `progress` receives the bytes read and the
+    /// bytes in all; it returns false to stop.
     pub fn verify(dir: &Path, progress: &mut dyn FnMut(u64, u64) -> bool) -> Result<bool, FormatError> {
-        let damaged = |error: io::Error| FormatError::new(dir, format!("is damaged: {error}. {AGAIN}"));
+        let damaged = |error: io::Error| FormatError::new(dir, format!("is damaged: {error}. {ADVICE}"));
         let (store, sums) = Self::in_directory(dir, usize::MAX).map_err(damaged)?;
         store.documents.verify(&mut |_, _| true).and_then(|()| store.ids.verify(progress)).map_err(damaged)?;
         (0..store.about.documents).try_for_each(|n| store.document(n).map(drop)).map_err(|error| damaged(io::Error::other(error.to_string())))?;
         Ok(sums)
     }
 
-    /// What it holds.
+    /// The metadata.
     pub fn about(&self) -> &About {
         &self.about
     }
@@ -235,10 +235,10 @@ impl Store {
 
     fn damaged(&self) -> DataError {
         let path = self.place.clone().unwrap_or_default();
-        FormatError::new(&path, format!("is damaged: what it holds was not tokenized from the text. {AGAIN}")).into()
+        FormatError::new(&path, format!("is damaged: its ids do not match the text. {ADVICE}")).into()
     }
 
-    /// Why some of it could not be read: damage, or a fault of the disk.
+    /// The error of a failed read: damage, or a fault of the disk.
     fn unread(&self, error: io::Error) -> DataError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidData => self.damaged(),
@@ -246,7 +246,7 @@ impl Store {
         }
     }
 
-    /// Where a document lies.
+    /// The range of a document's ids.
     pub fn document(&self, n: u64) -> Result<Range<u64>, DataError> {
         let bytes = self.documents.part(8 * n..8 * n + 16).map_err(|error| self.unread(error))?;
         let words = bytes.as_chunks().0;
@@ -254,7 +254,7 @@ impl Store {
         if range.start <= range.end && range.end <= self.about.tokens { Ok(range) } else { Err(self.damaged()) }
     }
 
-    /// Adds some of its ids to `out`.
+    /// Appends a range of ids to `out`.
     pub fn read(&self, range: Range<u64>, out: &mut Vec<u32>) -> Result<(), DataError> {
         let width = self.about.width as u64;
         let bytes = self.ids.part(range.start * width..range.end * width).map_err(|error| self.unread(error))?;
@@ -267,28 +267,28 @@ impl Store {
     }
 }
 
-/// Removes what killed processes left in a cache, also those of earlier versions, `.KEY.part`.
+/// Removes leftovers of killed processes from a cache, also those of earlier versions, `.KEY.part`.
 fn sweep(cache: &Path) {
     platform::sweep(cache);
     let is_key = |name: &str| name.len() == 16 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
     platform::sweep_named(cache, |name| if is_key(name) { Lock::take(&cache.join(format!("{name}.lock"))).ok()? } else { None });
 }
 
-/// Reads `about.json` of a cache directory, with the checksum of its checksums if it has any.
+/// Reads `about.json` of a cache directory, and the checksum of its checksums if it has any.
 fn about(dir: &Path) -> io::Result<(About, Option<Digest>)> {
     let file = dir.join("about.json");
     let value = sealed(&file, &platform::read_text(&file)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
     let sum = value.get("checksums").map(Digest::deserialize).transpose()?;
     let about: About = serde_json::from_value(value)?;
-    if about.width == 2 || about.width == 4 { Ok((about, sum)) } else { Err(io::Error::other("ids of another width")) }
+    if about.width == 2 || about.width == 4 { Ok((about, sum)) } else { Err(io::Error::other("its ids have another width")) }
 }
 
-/// Returns true if a directory is one of the cache.
+/// Returns true if a directory is a store.
 pub fn is_store(dir: &Path) -> bool {
     ["ids", "documents", "about.json"].iter().all(|name| platform::is_file(&dir.join(name)))
 }
 
-/// Directories in a cache, and how many bytes they have.
+/// The number of stores in a cache, and their bytes.
 pub fn stores(cache: &Path) -> (usize, u64) {
     let names = platform::list(cache).unwrap_or_default();
     let sizes = names.iter().filter_map(|name| about(&cache.join(name)).ok()).map(|(about, _)| about.tokens * about.width as u64 + 8 * about.documents + 8);
@@ -296,7 +296,7 @@ pub fn stores(cache: &Path) -> (usize, u64) {
 }
 
 impl Tokenizing<'_> {
-    /// The text of the token between documents; empty without one.
+    /// The text of the end token; empty without one.
     fn end(&self) -> String {
         self.tokenizer.end().and_then(|id| self.tokenizer.decode(&[id], true).ok()).unwrap_or_default()
     }
@@ -305,7 +305,7 @@ impl Tokenizing<'_> {
         if self.tokenizer.vocabulary() <= 1 << 16 { 2 } else { 4 }
     }
 
-    /// By what the ids of some files are known: all that decides them.
+    /// Hashes everything that decides the ids of some files.
     fn key(&self, files: &[PathBuf], bytes: u64, watch: &mut Watch<'_>) -> Result<u64, DataError> {
         let mut watched = Watched::new(watch, false, bytes);
         let json = self.tokenizer.to_json()?;
@@ -317,7 +317,7 @@ impl Tokenizing<'_> {
         if self.tokenizer.splits_special() {
             key = checksum(key, b"split");
         }
-        // A model may say of its tokenizer which token ends a document.
+        // The end token may come from the model instead of the tokenizer.
         key = checksum(key, self.end().as_bytes());
         if files.iter().any(|path| format_of(path) == Format::Rows) {
             key = checksum(checksum(key, self.field.as_bytes()), &self.chat.id.to_le_bytes());
@@ -331,10 +331,10 @@ impl Tokenizing<'_> {
             key = loop {
                 let (piece, now) = platform::read_part(path, at, text::PIECE as u64).map_err(failed)?;
                 if now != length {
-                    return Err(failed(io::Error::other("another program writes to it")).into());
+                    return Err(failed(io::Error::other("another program is writing to it")).into());
                 }
                 if at == 0 && format_of(path) == Format::Text && piece.starts_with("\u{feff}".as_bytes()) {
-                    // It is no part of the text any more.
+                    // The byte order mark is not part of the text since then.
                     sum = Checksum::new(checksum(key, b"mark"), length);
                 }
                 at += piece.len() as u64;
@@ -350,7 +350,7 @@ impl Tokenizing<'_> {
         Ok(key)
     }
 
-    /// Feeds all documents to `out`; gives the bytes of their text.
+    /// Passes the ids of all documents to `out`; returns the bytes of their text.
     fn tokenize(&self, inputs: &[Input], bytes: u64, out: &mut dyn Ids, watch: &mut Watch<'_>) -> Result<u64, DataError> {
         let mut encoder = Encoder::new(self.tokenizer, out, Watched::new(watch, true, bytes));
         feed(inputs, &self.end(), self.field, self.chat, &mut encoder)?;
@@ -376,12 +376,12 @@ impl Tokenizing<'_> {
         let bytes = self.tokenize(inputs, bytes, &mut writer, watch)?;
         let Writer { ids, documents, about } = writer.writer;
         let name = |input: &Input| if let Input::File(path) = input { path.display().to_string() } else { String::new() };
-        // Nobody reads a list of thousands.
+        // A list of thousands would be of no use.
         let files = inputs.iter().take(100).map(name).collect();
         let ((ids, mut sums), (documents, more)) = (ids.finish(), documents.finish());
         sums.extend(more);
         ids.end().and_then(|()| documents.end()).map_err(at)?;
-        let mut about = serde_json::to_value(About { bytes, files, ..about }).expect("it is plain data");
+        let mut about = serde_json::to_value(About { bytes, files, ..about }).expect("plain data serializes");
         about["checksums"] = Digest::of(&sums).to_string().into();
         for (name, bytes) in [("checksums", &sums[..]), ("about.json", seal(about).as_bytes())] {
             let mut part = commit.part(name).map_err(at)?;
@@ -391,7 +391,7 @@ impl Tokenizing<'_> {
     }
 }
 
-/// Writes ids and where documents end.
+/// Writes ids and the ends of documents.
 struct Writer<W> {
     ids: W,
     documents: W,
@@ -416,17 +416,17 @@ impl<W: Write> Writer<W> {
 
 impl Ids for Writer<Vec<u8>> {
     fn put(&mut self, ids: &[u32]) -> Result<(), DataError> {
-        Writer::put(self, ids).expect("memory takes all");
+        Writer::put(self, ids).expect("writing to memory succeeds");
         Ok(())
     }
 
     fn over(&mut self) -> Result<(), DataError> {
-        Writer::over(self).expect("memory takes all");
+        Writer::over(self).expect("writing to memory succeeds");
         Ok(())
     }
 }
 
-/// The same in a directory, which an error names.
+/// The same to a directory, which errors name.
 struct OnDisk<'a> {
     dir: &'a Path,
     writer: Writer<BlockWriter<CommitPart>>,

@@ -1,37 +1,36 @@
-//! Text as it grows id by id: decoded in a small window, so that a long reply costs no more by the
-//! token than a short one.
+//! Streaming decoder: decodes ids one by one in a small window, so that the cost per token does not grow with the
+//! length of the reply.
 
 use super::error::TokenizerError;
 use super::tokenizer::Tokenizer;
 
-/// Ids with text that the window begins with: decoders treat the first token of a text in their own way (LLaMA's drops
-/// a space), and a character may have four tokens.
+/// Ids with text at the start of the window: decoders treat the first token of a text specially (LLaMA's drops a
+/// space), and a character may take four tokens.
 const CONTEXT: usize = 8;
-/// Ids of the window, with a text or without.
+/// The most ids in the window.
 const LONGEST: usize = 64;
 
-/// Text that grows id by id; a character is given once all its bytes are there, never in part.
-///
-/// Bytes that are no UTF-8 are given as U+FFFD, and all around them stays as it is.
+/// A streaming decoder. It returns a character once all its bytes are there. Invalid UTF-8 becomes U+FFFD and leaves
+/// the text around it unchanged.
 pub struct TextStream<'a> {
     tokenizer: &'a Tokenizer,
     /// The last ids.
     window: Vec<u32>,
-    /// Their text, as far as it was given.
+    /// The decoded window, as far as it was returned.
     shown: String,
 }
 
 impl<'a> TextStream<'a> {
-    /// Text after `context`, which is not given again.
+    /// Starts after `context`, whose text is not returned.
     pub fn new(tokenizer: &'a Tokenizer, context: &[u32]) -> Self {
         let mut stream = Self { tokenizer, window: context[context.len().saturating_sub(LONGEST)..].to_vec(), shown: String::new() };
         stream.shorten();
-        // All of it: a replacement character at its end is the text's own, or becomes another one with what follows.
+        // Including a replacement character at the end: it belongs to the text, or later ids change it.
         stream.shown = stream.text().unwrap_or_default();
         stream
     }
 
-    /// Adds an id; gives the text that became certain.
+    /// Adds an id; returns the text that became final.
     pub fn push(&mut self, id: u32) -> Result<String, TokenizerError> {
         self.window.push(id);
         let text = self.text()?;
@@ -43,7 +42,7 @@ impl<'a> TextStream<'a> {
         Ok(new)
     }
 
-    /// The rest, with replacement characters for bytes that never became characters.
+    /// Returns the rest, with replacement characters for incomplete characters.
     pub fn finish(&mut self) -> Result<String, TokenizerError> {
         let text = self.text()?;
         Ok(self.show(&text))
@@ -53,7 +52,7 @@ impl<'a> TextStream<'a> {
         self.tokenizer.decode_growing(&self.window)
     }
 
-    /// Drops the first ids of the window: those in front of the last ones with text.
+    /// Drops the first ids of the window, and keeps the last [`CONTEXT`] ids with text.
     fn shorten(&mut self) {
         let spoken = self.window.iter().enumerate().rev().filter(|(_, id)| !self.tokenizer.silent(**id));
         let first = spoken.take(CONTEXT).last().map_or(0, |(at, _)| at);
@@ -61,7 +60,7 @@ impl<'a> TextStream<'a> {
         self.window.drain(..first.max(longest));
     }
 
-    /// The text that was not returned yet. Text that was returned stays, even if the decoder takes it back.
+    /// Returns the new text. Returned text stays, even if the decoder changes it.
     fn show(&mut self, text: &str) -> String {
         let same = self.shown.chars().zip(text.chars()).take_while(|(shown, char)| shown == char).map(|(char, _)| char.len_utf8()).sum::<usize>();
         let new = text[same..].to_string();
@@ -72,7 +71,7 @@ impl<'a> TextStream<'a> {
     }
 }
 
-/// The text but for a replacement character at its end: the bytes of a character may not all be there.
+/// The text without a replacement character at its end, which may be an incomplete character.
 fn certain(text: &str) -> &str {
     text.strip_suffix(char::REPLACEMENT_CHARACTER).unwrap_or(text)
 }
@@ -112,7 +111,7 @@ mod tests {
             let mut stream = TextStream::new(&tokenizer, &ids[..cut]);
             let mut text: String = ids[cut..].iter().map(|&id| stream.push(id).unwrap()).collect();
             text.push_str(&stream.finish().unwrap());
-            // Where the cut is inside a character, its first bytes were given up with the context.
+            // A cut inside a character loses the character's first bytes.
             let [before, rest] = [&ids[..cut], &ids[cut..]].map(|ids| tokenizer.decode(ids, false).unwrap());
             if before + &rest == TEXT {
                 assert_eq!(text, rest, "cut at {cut}");
@@ -159,7 +158,7 @@ mod tests {
         assert_eq!(text, "a b");
     }
 
-    /// A tokenizer whose tokens are words, bytes and spaces, with a decoder.
+    /// A tokenizer with words, bytes and spaces as tokens, and a given decoder.
     fn decoding(decoder: &serde_json::Value, byte_level: bool) -> Tokenizer {
         let letters = |bytes: &[u8]| bytes.iter().map(|&byte| letter(byte)).collect::<String>();
         let words = ["a", "b", "\u{2581}c", "\u{2581}", " ", "##d", "e</w>", "'", ".", "|", "\u{fffd}", "\u{6771}", "ok"].map(String::from);
@@ -177,7 +176,7 @@ mod tests {
         Tokenizer::from_json(json.to_string().as_bytes()).unwrap()
     }
 
-    /// The letter of a byte in a byte-level vocabulary.
+    /// The letter for a byte in a byte-level vocabulary.
     fn letter(byte: u8) -> char {
         let plain = |byte: u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
         let moved = (0..byte).filter(|byte| !plain(*byte)).count() as u32;

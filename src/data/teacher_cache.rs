@@ -1,9 +1,8 @@
-//! What a teacher says of a corpus, kept on disk: at every position of every window its likeliest
-//! tokens and their probabilities, the others as one bucket (`docs/formats.md`).
+//! A teacher cache on disk: the teacher's top-k probabilities at every position of every window of a corpus, and the
+//! remaining probability as one bucket (`docs/formats.md`).
 //!
-//! A window is trusted by its checksum, which covers its token ids and what is said of them. So no
-//! crash leaves a half-written window that counts, whatever order a disk writes in; and a window is
-//! found again by what was computed from: its tokens, their positions, and the [`Origin`] in the header.
+//! Each window has a checksum over its token ids and probabilities, so an interrupted or reordered write never counts
+//! as complete. The header names the [`Origin`]: everything that the contents depend on.
 
 mod verify;
 
@@ -20,88 +19,88 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The format that this program writes.
+/// The version of the format.
 const FORMAT: &str = "1";
-/// The file in a cache's directory.
+/// The file name in the cache's directory.
 const FILE: &str = "teacher.safetensors";
-/// A probability of 1, as shares are stored.
+/// A probability of 1, as stored.
 pub const WHOLE: u32 = 65_535;
 
-/// Why a cache cannot be used or made.
+/// An error of reading or writing a cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// The file cannot be understood.
+    /// The file cannot be parsed.
     #[error(transparent)]
     File(#[from] FormatError),
-    /// The text could not be read.
+    /// The corpus cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// It could not be read or written.
-    #[error("{}: {error}{}. What is there stays good: give the same command again", path.display(), platform::room_advice(error))]
+    /// The file cannot be read or written.
+    #[error("{}: {error}{}. Completed windows are kept: run the same command again", path.display(), platform::room_advice(error))]
     Io {
         /// The path.
         path: PathBuf,
-        /// The error of the system.
+        /// The error of the operating system.
         error: io::Error,
     },
-    /// Another process makes it.
-    #[error("{}: the cache is being made by another process. Wait for it, or choose another directory", .0.display())]
+    /// Another process is writing it.
+    #[error("{}: the cache is locked by another process that writes it. Wait for it, or choose another directory", .0.display())]
     InUse(PathBuf),
-    /// It was made from something else.
-    #[error("{}: the teacher cache was made from something else: {differs}. Make one for these settings with `signet teach` in another directory", path.display())]
+    /// It was made from other inputs.
+    #[error("{}: the teacher cache was made with other settings: {differs}. Make one for these with `signet teach` in another directory", path.display())]
     Differs {
         /// The file.
         path: PathBuf,
-        /// What differs, then and now.
+        /// The values that differ, of the cache and expected.
         differs: String,
     },
-    /// Not all of it is made yet.
-    #[error("{}: {missing} of {windows} windows are not made yet; give the `signet teach` command that began it again, it goes on where it was", path.display())]
+    /// Some windows are missing.
+    #[error("{}: {missing} of {windows} windows are not made yet. Run the same `signet teach` command again to make them", path.display())]
     Unfinished {
         /// The file.
         path: PathBuf,
-        /// Windows still to make.
+        /// Missing windows.
         missing: usize,
-        /// Windows there must be.
+        /// Windows in all.
         windows: usize,
     },
-    /// A run began with another cache.
-    #[error("{}: is not the teacher cache that the run learnt from so far ({then}). Put that one back, or begin a new run", path.display())]
+    /// The run was started with another cache.
+    #[error("{}: is not the teacher cache of this run ({then}). Restore that one, or start a new run", path.display())]
     Replaced {
         /// The file.
         path: PathBuf,
-        /// What the run's cache is known by.
+        /// The identity of the run's cache.
         then: String,
     },
-    /// A window's checksum is not that of its contents.
-    #[error("{}: window {window} is damaged, or of other text; give the `signet teach` command again, it makes anew what is not whole", path.display())]
+    /// A window's checksum does not match.
+    #[error("{}: window {window} is damaged, or of other text. Run the `signet teach` command again to make it", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
-        /// Which window.
+        /// The window's index.
         window: usize,
     },
 }
 
-/// What a cache is made from: everything that decides what is in it, but for the rounding of a device.
+/// Everything that a cache's contents depend on, except for a device's rounding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Origin {
-    /// Checksum of the teacher's file; `None` asks for any.
+    /// Checksum of the teacher's file; `None` accepts any.
     pub teacher: Option<u64>,
-    /// Ids the teacher knows.
+    /// Size of the teacher's vocabulary.
     pub vocabulary: usize,
-    /// Tokens in a window, which all begin at multiples of it.
+    /// Tokens per window; windows begin at multiples of it.
     pub seq: usize,
     /// Temperature of the probabilities.
     pub temperature: f64,
-    /// Tokens kept at each position; `None` asks for any number.
+    /// Tokens stored per position; `None` accepts any number.
     pub top: Option<usize>,
-    /// Ids trained on, ids held out, and a checksum of both: of text, tokenizer, and how they were split.
+    /// The numbers of training and held-out ids, and a checksum of both, which covers text, tokenizer and split.
     pub text: (usize, usize, u64),
 }
 
 impl Origin {
-    /// What a corpus is known by.
+    /// Identifies a corpus.
     pub fn text(corpus: &Corpus) -> Result<(usize, usize, u64), DataError> {
         Ok((corpus.train.len(), corpus.held_out.len(), corpus.held_out.checksum(corpus.train.checksum(0)?)?))
     }
@@ -118,7 +117,7 @@ impl Origin {
         ]
     }
 
-    /// What of it a file was not made from, in words.
+    /// Describes the values that differ from a file's, if any.
     fn differs(&self, file: &TensorFile) -> Option<String> {
         let differs: Vec<String> = (self.fields().into_iter())
             .filter_map(|(name, now)| {
@@ -130,7 +129,7 @@ impl Origin {
     }
 }
 
-/// The windows of a cache: those of the text trained on, then those of the text held out.
+/// The windows of a cache: those of the training text, then those of the held-out text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Grid {
     seq: usize,
@@ -139,41 +138,41 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// All windows of `seq` in texts of these lengths.
+    /// All windows of `seq` tokens in texts of these lengths.
     pub fn new(train: usize, held_out: usize, seq: usize) -> Self {
         Self { seq, train: grid_windows(train, seq), held_out: grid_windows(held_out, seq) }
     }
 
-    /// Windows.
+    /// The number of windows.
     pub fn windows(&self) -> usize {
         self.train + self.held_out
     }
 
-    /// The window that begins at a token trained on.
+    /// The window that begins at a training token.
     pub fn of_train(&self, start: usize) -> usize {
         start / self.seq
     }
 
-    /// The n-th window held out, beginning again after the last.
+    /// The n-th held-out window, modulo their number.
     pub fn of_held_out(&self, n: usize) -> usize {
         self.train + n % self.held_out
     }
 
-    /// The tokens that a teacher reads in a window.
+    /// Reads the tokens of a window.
     pub fn tokens(&self, corpus: &Corpus, window: usize) -> Result<Vec<u32>, DataError> {
         let (text, n) = if window < self.train { (&corpus.train, window) } else { (&corpus.held_out, window - self.train) };
         text.read(n * self.seq..(n + 1) * self.seq)
     }
 }
 
-/// How the file lies on disk.
+/// The layout of the file.
 #[derive(Clone, Copy, Debug)]
 struct Layout {
     grid: Grid,
     top: usize,
-    /// Bytes of an id.
+    /// Bytes per id.
     id: usize,
-    /// True if the checksum of each window's text is there: without it, a window is verified with the text alone.
+    /// True if the file has checksums of the windows' texts; without them, verifying a window needs the text.
     texts: bool,
 }
 
@@ -182,7 +181,7 @@ impl Layout {
         Self { grid, top, id: if vocabulary <= 1 << 16 { 2 } else { 4 }, texts: true }
     }
 
-    /// Values of a window: positions × tokens kept.
+    /// Values per window: positions × top.
     fn values(&self) -> usize {
         self.grid.seq * self.top
     }
@@ -195,14 +194,14 @@ impl Layout {
         [sums("checksums"), ("ids".into(), ids, shape.clone()), ("shares".into(), Dtype::U16, shape)].into_iter().chain(texts).collect()
     }
 
-    /// Bytes behind the header. Where addresses have 32 bits, they may be more than memory could hold.
+    /// Bytes after the header; may exceed `usize` on 32-bit targets.
     fn bytes(&self) -> u64 {
         let (windows, values) = (self.grid.windows() as u64, self.values() as u64);
         let sums = if self.texts { 16 } else { 8 };
         windows * (sums + values * (self.id as u64 + 2))
     }
 
-    /// First bytes of a window's checksum, ids, shares and its text's checksum behind the header.
+    /// Byte offsets after the header of a window's checksum, ids, shares and text checksum.
     fn places(&self, window: usize) -> [u64; 4] {
         let (windows, window) = (self.grid.windows() as u64, window as u64);
         let (id_bytes, share_bytes) = ((self.values() * self.id) as u64, self.values() as u64 * 2);
@@ -213,7 +212,7 @@ impl Layout {
     }
 }
 
-/// The tensor of the checksums of the windows' texts.
+/// The tensor with the checksums of the windows' texts.
 const TEXTS: &str = "texts";
 
 fn text_sum(tokens: &[u32]) -> u64 {
@@ -224,10 +223,10 @@ fn window_sum(text: u64, ids: &[u8], shares: &[u8]) -> u64 {
     checksum(checksum(text, ids), shares)
 }
 
-/// Ids and shares of a window, as they lie in the file.
+/// The ids and shares of a window, as stored.
 type Window<'a> = (Cow<'a, [u8]>, Cow<'a, [u8]>);
 
-/// A cache that is there.
+/// A complete teacher cache.
 pub struct TeacherCache {
     file: TensorFile,
     layout: Layout,
@@ -235,18 +234,18 @@ pub struct TeacherCache {
 }
 
 impl TeacherCache {
-    /// Bytes that a cache takes on disk.
+    /// Bytes of a cache on disk.
     pub fn bytes(origin: &Origin, top: usize) -> u64 {
         Layout::new(Grid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary).bytes()
     }
 
-    /// Of the cache in `dir`: ids that its teacher knows, and tokens kept at each position.
+    /// Reads from the header of the cache in `dir`: the size of the teacher's vocabulary, and the tokens per position.
     pub fn kept(dir: &Path) -> Result<(usize, usize), CacheError> {
         let file = open_file(dir)?;
         Ok((number(&file, "vocabulary")?, number(&file, "top")?))
     }
 
-    /// Opens the cache in `dir`, which must be whole and made from `origin`.
+    /// Opens the cache in `dir`, which must be complete and made from `origin`.
     pub fn open(dir: &Path, origin: &Origin) -> Result<Self, CacheError> {
         let cache = Self::open_any(dir, origin)?;
         let missing = cache.sums()?.iter().filter(|&&sum| sum == 0).count();
@@ -267,10 +266,10 @@ impl TeacherCache {
         Self::with_layout(file, layout, origin.vocabulary)
     }
 
-    /// The cache in a file, if that has the tensors of this layout.
+    /// Opens a file, which must have the tensors of this layout.
     fn with_layout(file: TensorFile, layout: Layout, vocabulary: usize) -> Result<Self, CacheError> {
         let path = file.path().to_path_buf();
-        // An earlier version did not write it.
+        // Files of earlier versions lack the texts' checksums.
         let layout = Layout { texts: file.dtype(TEXTS).is_some(), ..layout };
         if layout.texts && !file.has_header_sum() {
             return Err(FormatError::new(&path, "its header is damaged: the checksum of it is missing").into());
@@ -284,22 +283,22 @@ impl TeacherCache {
         Ok(Self { file, layout, vocabulary })
     }
 
-    /// Its windows.
+    /// The windows.
     pub fn grid(&self) -> Grid {
         self.layout.grid
     }
 
-    /// Tokens kept at each position.
+    /// Tokens stored per position.
     pub fn top(&self) -> usize {
         self.layout.top
     }
 
-    /// Refuses to stand in for the cache known by `then`.
+    /// Returns an error if its identity is not `then`.
     pub fn expect(&self, then: &str) -> Result<(), CacheError> {
         if self.identity()? == then { Ok(()) } else { Err(CacheError::Replaced { path: self.file.path().to_path_buf(), then: then.into() }) }
     }
 
-    /// What it is known by: a checksum of what it was made from and of all that is in it.
+    /// Identifies the cache: a checksum of its inputs and contents.
     pub fn identity(&self) -> Result<String, CacheError> {
         Ok(format!("top {} {:016x}", self.layout.top, checksum(0, &self.file.raw("checksums")?.2)))
     }
@@ -312,26 +311,26 @@ impl TeacherCache {
         Ok(self.file.raw(name)?.2.as_chunks().0.iter().map(|sum| u64::from_le_bytes(*sum)).collect())
     }
 
-    /// Ids and shares of a window, as bytes.
+    /// Reads a window's ids and shares, as stored.
     fn values(&self, window: usize) -> Result<Window<'_>, CacheError> {
         let part = |name: &str, size: usize| self.file.raw_part(name, window * size..(window + 1) * size);
         let values = self.layout.values();
         Ok((part("ids", values * self.layout.id)?, part("shares", values * 2)?))
     }
 
-    /// Ids and shares of a window, as bytes, if they are whole.
+    /// Reads a window's ids and shares, as stored; `None` if the checksum does not match.
     fn window(&self, window: usize, tokens: &[u32]) -> Result<Option<Window<'_>>, CacheError> {
         let (ids, shares) = self.values(window)?;
         let sum = self.file.raw_part("checksums", 8 * window..8 * window + 8)?;
         Ok((sum[..] == window_sum(text_sum(tokens), &ids, &shares).to_le_bytes()).then_some((ids, shares)))
     }
 
-    /// Returns true if the checksum of a window's text is right, if it is there.
+    /// Returns true if the checksum of a window's text matches, or the file has none.
     fn has_text(&self, window: usize, tokens: &[u32]) -> Result<bool, CacheError> {
         Ok(!self.layout.texts || self.file.raw_part(TEXTS, 8 * window..8 * window + 8)?[..] == text_sum(tokens).to_le_bytes())
     }
 
-    /// Gives a batch what the teacher said of its windows, which are these of the grid.
+    /// Sets the teacher's probabilities of a batch, whose rows are these windows of the grid.
     pub fn teach(&self, batch: &mut Batch, windows: impl IntoIterator<Item = usize>) -> Result<(), CacheError> {
         let mut taught = Likeliest::default();
         for (window, tokens) in windows.into_iter().zip(batch.tokens.chunks(self.layout.grid.seq)) {
@@ -343,7 +342,7 @@ impl TeacherCache {
         Ok(())
     }
 
-    /// `None` if ids are not ascending and inside the vocabulary, or shares are more than the whole.
+    /// Decodes a window; `None` if ids are not ascending or exceed the vocabulary, or shares exceed 1.
     fn decode(&self, ids: &[u8], shares: &[u8], taught: &mut Likeliest) -> Option<()> {
         let word = |bytes: &[u8]| bytes.iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte));
         let top = self.layout.top;
@@ -365,49 +364,50 @@ impl TeacherCache {
     }
 }
 
-/// Opens the file of the cache in `dir`; refuses one that is no teacher cache, or of a newer format.
+/// Opens the file of the cache in `dir`; refuses files of other kinds or a newer format.
 fn open_file(dir: &Path) -> Result<TensorFile, FormatError> {
     let path = dir.join(FILE);
     if !platform::exists(&path) {
-        return Err(FormatError::new(&path, "there is no such file; make a teacher cache with `signet teach`"));
+        return Err(FormatError::new(&path, "no such file. Make a teacher cache with `signet teach`"));
     }
     let file = TensorFile::open(&path)?;
     match file.metadata("signet.teacher_cache") {
         Some(FORMAT) => Ok(file),
         Some(other) => Err(FormatError::new(&path, format!("made by a newer Signet (cache format {other}; this one reads {FORMAT}). Update Signet"))),
-        None => Err(FormatError::new(&path, "is no teacher cache; make one with `signet teach`")),
+        None => Err(FormatError::new(&path, "is not a teacher cache. Make one with `signet teach`")),
     }
 }
 
 fn number(file: &TensorFile, name: &str) -> Result<usize, FormatError> {
-    file.metadata(name).and_then(|text| text.parse().ok()).ok_or_else(|| FormatError::new(file.path(), format!("is no teacher cache: it does not say {name}")))
+    file.metadata(name)
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(|| FormatError::new(file.path(), format!("is not a teacher cache: its metadata lack {name}")))
 }
 
-/// A cache that is being made.
+/// Writes a cache, window by window.
 pub struct CacheWriter {
     path: PathBuf,
     layout: Layout,
     places: Places,
-    /// Where the tensors begin.
+    /// The first byte after the header.
     data: u64,
     missing: Vec<usize>,
     _lock: Lock,
 }
 
 impl CacheWriter {
-    /// Makes the file, or goes on with it if it is there and of the same `origin`; what is whole in it
-    /// is kept.
+    /// Creates the file, or opens it if it exists and was made from the same `origin`; complete windows are kept.
     pub fn open(dir: &Path, origin: &Origin, corpus: &Corpus, notes: &[(&str, String)]) -> Result<Self, CacheError> {
         let path = dir.join(FILE);
         let at = |error| CacheError::Io { path: path.clone(), error };
-        let top = origin.top.expect("a cache is made with a number of tokens");
+        let top = origin.top.expect("a writer's origin has a number of tokens");
         let layout = Layout::new(Grid::new(origin.text.0, origin.text.1, origin.seq), top, origin.vocabulary);
         platform::make_dir(dir).map_err(at)?;
         let lock = Lock::take(&dir.join(".lock")).map_err(at)?.ok_or_else(|| CacheError::InUse(dir.to_path_buf()))?;
         platform::sweep(dir);
         platform::sweep_named(dir, |name| (name == FILE).then_some(()));
         if !platform::exists(&path) {
-            let fields = origin.fields().map(|(name, value)| (name.to_string(), value.expect("a cache is made from something")));
+            let fields = origin.fields().map(|(name, value)| (name.to_string(), value.expect("a writer's origin has all fields")));
             let notes = notes.iter().map(|(name, text)| (name.to_string(), text.clone()));
             let format = [("signet.teacher_cache".to_string(), FORMAT.to_string())];
             let mut metadata: BTreeMap<String, String> = format.into_iter().chain(fields).chain(notes).collect();
@@ -432,18 +432,17 @@ impl CacheWriter {
         Ok(Self { path, layout, places, data, missing, _lock: lock })
     }
 
-    /// Its windows.
+    /// The windows.
     pub fn grid(&self) -> Grid {
         self.layout.grid
     }
 
-    /// Windows that are still to be made, ascending.
+    /// The missing windows, ascending.
     pub fn missing(&self) -> &[usize] {
         &self.missing
     }
 
-    /// Writes what the teacher says of a window: at each position the ids kept, ascending, and their
-    /// shares of [`WHOLE`].
+    /// Writes a window: for each position the top ids, ascending, and their probabilities in units of 1 / [`WHOLE`].
     pub fn write(&mut self, window: usize, tokens: &[u32], ids: &[u32], shares: &[u16]) -> Result<(), CacheError> {
         assert!(ids.len() == self.layout.values() && shares.len() == ids.len(), "{} ids and {} shares for a window", ids.len(), shares.len());
         let ids: Vec<u8> = ids.iter().flat_map(|id| id.to_le_bytes().into_iter().take(self.layout.id)).collect();
@@ -459,7 +458,7 @@ impl CacheWriter {
         Ok(())
     }
 
-    /// Waits until all that was written is on disk.
+    /// Waits until all writes are on disk.
     pub fn sync(&self) -> Result<(), CacheError> {
         self.places.sync().map_err(|error| CacheError::Io { path: self.path.clone(), error })
     }
@@ -478,7 +477,7 @@ mod tests {
         assert_eq!(shares, 8 * 4000 + 4000 * 2048 * 256 * 4 + 3999 * 2048 * 256 * 2);
     }
 
-    /// A signal would end this test's process: a cache that is being made must not be mapped.
+    /// Reading a truncated file through a memory map would end the test's process with a signal.
     #[test]
     fn a_cache_that_is_cut_while_it_is_read_gives_an_error() {
         let dir = std::env::temp_dir().join(format!("signet-cut-cache-{}", std::process::id()));

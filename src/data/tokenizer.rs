@@ -1,4 +1,4 @@
-//! The tokenizer: a Hugging Face `tokenizer.json`, loaded, used, or trained on a corpus.
+//! The tokenizer: loads a Hugging Face `tokenizer.json`, encodes and decodes, and trains a new one on a corpus.
 
 use super::beside::{Beside, Within};
 use super::class::Class;
@@ -16,22 +16,21 @@ use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::{AddedToken, DecoderWrapper, NormalizedString, Normalizer, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 use tokenizers::{TokenizerBuilder, TokenizerImpl};
 
-/// Most ids: no model's configuration may have more.
+/// The most ids, as for a model's configuration.
 const MOST: usize = 1 << 20;
 
 fn library(error: impl std::fmt::Display) -> TokenizerError {
     TokenizerError::Library(error.to_string())
 }
 
-/// What the library answers. It panics on some files that are no tokenizer, which is an error here; a page
-/// cannot go on after that.
+/// Calls the tokenizers library and turns its panics on malformed files into errors; a page cannot catch them.
 fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, TokenizerError> {
     failure();
     let answered = catch_unwind(AssertUnwindSafe(ask));
     if let Some(error) = failure() {
         return Err(TokenizerError::Library(error));
     }
-    answered.unwrap_or_else(|_| Err("the file makes the library fail; it is no tokenizer that can be used".into())).map_err(library)
+    answered.unwrap_or_else(|_| Err("the tokenizers library panics on this file; it is not a usable tokenizer".into())).map_err(library)
 }
 
 /// A tokenizer.
@@ -39,7 +38,7 @@ fn guarded<T>(ask: impl FnOnce() -> tokenizers::Result<T>) -> Result<T, Tokenize
 pub struct Tokenizer {
     inner: Pipeline,
     ends: Ends,
-    /// Ids that the model has an embedding for, where the tokenizer has more.
+    /// Rows of the model's embedding, if fewer than the tokenizer's ids.
     rows: Option<usize>,
 }
 
@@ -56,33 +55,32 @@ impl Tokenizer {
         Self::from_json(&bytes).map_err(|error| FormatError::new(path, error).into())
     }
 
-    /// Reads the contents of a `tokenizer.json`.
+    /// Parses the contents of a `tokenizer.json`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
         Ok(Self::with_beside(bytes, &Beside::default())?.0)
     }
 
-    /// Reads the contents of a `tokenizer.json` and adds the tokens that the files beside it name; gives also the texts
-    /// of special tokens by their names, such as `eos_token`.
+    /// Parses the contents of a `tokenizer.json` and adds the tokens that the files next to it declare; returns also the
+    /// special tokens by name, such as `eos_token`.
     pub fn with_beside(bytes: &[u8], beside: &Beside) -> Result<(Self, Vec<(String, String)>), TokenizerError> {
-        // The library takes some of what is no JSON for granted.
+        // The library accepts some input that is not JSON.
         serde_json::from_slice::<serde::de::IgnoredAny>(bytes).map_err(library)?;
         let mut inner = guarded(|| Ok(serde_json::from_slice::<Pipeline>(bytes)?))?;
         let class = beside.class(bytes).map_err(TokenizerError::Library)?;
         let plain = class.is_none() && beside.is_empty() && inner.get_padding().is_none();
         let named = if plain { Vec::new() } else { add(&mut inner, bytes, beside, class)? };
-        // Some files ask for every text to be cut or filled to a length, which is for whoever makes batches.
+        // Some files set truncation or padding, which belong to batching.
         inner.with_truncation(None).map_err(library)?;
         inner.with_padding(None);
         let tokenizer = Self { ends: Ends::suggested(&inner), inner, rows: None };
-        // The library counts up to the highest when it writes.
+        // The library's writer counts up to the highest id.
         match tokenizer.ids() {
             ids if ids > MOST => Err(TokenizerError::Library(format!("it has the id {}; a model may have {MOST} at most", ids - 1))),
             _ => Ok((tokenizer, named)),
         }
     }
 
-    /// The same, with the end tokens that its model declares; without any declaration, those that its special tokens
-    /// suggest.
+    /// Sets the end tokens that the model declares; without a declaration, those that the special tokens suggest stay.
     pub fn ended_by(self, declared: Option<Ends>) -> Self {
         match declared {
             Some(ends) => Self { ends, ..self },
@@ -90,55 +88,55 @@ impl Tokenizer {
         }
     }
 
-    /// The same, with the end tokens that it had before models' own declarations counted: runs that were begun then are
-    /// resumed with their text.
+    /// Sets the end tokens of versions before models' declarations counted, so that runs of those versions resume on
+    /// the same text.
     pub fn ended_as_before(self, eos: Option<&str>) -> Self {
         let eos = eos.and_then(|text| self.id(text));
         Self { ends: Ends::before(&self.inner, eos), ..self }
     }
 
-    /// The same, which encodes the text of a special token as any other text if `split`.
+    /// If `split`, encodes the text of a special token like any other text.
     pub fn splitting_special(mut self, split: bool) -> Self {
         self.inner.set_encode_special_tokens(split);
         self
     }
 
-    /// True if the text of a special token is encoded as any other text.
+    /// Returns true if the text of a special token is encoded like any other text.
     pub fn splits_special(&self) -> bool {
         self.inner.get_encode_special_tokens()
     }
 
-    /// True if both encode every text alike and end documents with the same token.
+    /// Returns true if both encode every text alike and end documents with the same token.
     pub fn same_text(&self, other: &Tokenizer) -> Result<bool, TokenizerError> {
         Ok(self.end() == other.end() && self.splits_special() == other.splits_special() && self.to_json()? == other.to_json()?)
     }
 
-    /// The same, for a model with so many rows in its embedding: a text that gives another id is refused.
+    /// Restricts the ids to those below `rows`, the model's embedding: text that gives another id is refused.
     pub fn within(self, rows: usize) -> Self {
         Self { rows: Some(rows).filter(|&rows| rows < self.ids()), ..self }
     }
 
-    /// The contents of a `tokenizer.json`.
+    /// Serializes it as a `tokenizer.json`.
     pub fn to_json(&self) -> Result<String, TokenizerError> {
         self.inner.to_string(true).map_err(library)
     }
 
-    /// Ids that texts may give: 0 up to this.
+    /// The number of ids that `encode` may return: they are below this.
     pub fn vocabulary(&self) -> usize {
         self.rows.unwrap_or_else(|| self.ids())
     }
 
-    /// Ids that have a token: 0 up to this. Those of added tokens may be more than the model has.
+    /// The number of ids with a token, added ones included. It may be more than the model has.
     pub fn ids(&self) -> usize {
         highest(self.inner.get_vocab(true))
     }
 
-    /// Ids of the vocabulary without added tokens.
+    /// The number of ids without added tokens.
     pub fn plain_ids(&self) -> usize {
         highest(self.inner.get_vocab(false))
     }
 
-    /// Whether both give the same ids for the same tokens.
+    /// Returns true if both have the same vocabulary.
     pub fn same_ids(&self, other: &Tokenizer) -> bool {
         self.inner.get_vocab(true) == other.inner.get_vocab(true)
     }
@@ -153,17 +151,17 @@ impl Tokenizer {
         self.ends.replies.clone()
     }
 
-    /// The id of a token by its text.
+    /// The id of a token.
     pub fn id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
-    /// The text of a token by its id, as the vocabulary has it.
+    /// The token of an id, as the vocabulary has it.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
-    /// A text as its normalizer has it.
+    /// Applies the normalizer to a text.
     pub fn normalized(&self, text: &str) -> Result<String, TokenizerError> {
         guarded(|| {
             let mut text = NormalizedString::from(text);
@@ -172,55 +170,55 @@ impl Tokenizer {
         })
     }
 
-    /// The letters that stand for bytes in a byte-level tokenizer.
+    /// The letters that represent bytes in a byte-level tokenizer.
     pub fn byte_letters() -> Vec<char> {
         ByteLevel::alphabet().into_iter().collect()
     }
 
-    /// Ids of a text; the text of a special token is that token.
+    /// Encodes a text; the text of a special token becomes that token.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         self.known(guarded(|| self.inner.encode_fast(text, false))?.get_ids())
     }
 
-    /// Ids of a whole document: as [`Tokenizer::encode`], with what the tokenizer puts around it
-    /// (LLaMA's `<s>` at the beginning; most put nothing).
+    /// Encodes a document: [`Tokenizer::encode`] with the tokens that the post-processor adds (LLaMA's leading `<s>`;
+    /// most add none).
     pub fn encode_document(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         self.known(guarded(|| self.inner.encode_fast(text, true))?.get_ids())
     }
 
-    /// The ids of a text; an error if the model has no embedding for one.
+    /// Returns the ids; fails if the model has no embedding for one.
     fn known(&self, ids: &[u32]) -> Result<Vec<u32>, TokenizerError> {
         let rows = self.rows.unwrap_or(usize::MAX);
         match ids.iter().find(|&&id| id as usize >= rows) {
             Some(&id) => {
                 let token = self.inner.id_to_token(id).unwrap_or_default();
                 Err(TokenizerError::Library(format!(
-                    "token {token:?} has the id {id}, but the model's embedding has only {rows} rows. Leave it out of the text, or use the model's own \
-                     tokenizer"
+                    "token {token:?} has the id {id}, but the model's embedding has only {rows} rows. Remove it from the text, or use the model's own \
+                    tokenizer"
                 )))
             }
             None => Ok(ids.to_vec()),
         }
     }
 
-    /// Ids of several texts, in parallel.
+    /// Encodes several texts in parallel.
     pub fn encode_all(&self, texts: Vec<&str>) -> Result<Vec<Vec<u32>>, TokenizerError> {
         texts.into_par_iter().map(|text| self.encode(text)).collect()
     }
 
-    /// Ids of a text, each with the byte where its token begins.
+    /// Encodes a text; returns each id with the byte offset of its token.
     pub fn encode_places(&self, text: &str) -> Result<Vec<(usize, u32)>, TokenizerError> {
         let encoding = guarded(|| self.inner.encode(text, false))?;
         self.known(encoding.get_ids())?;
         Ok(encoding.get_offsets().iter().map(|offsets| offsets.0).zip(encoding.get_ids().iter().copied()).collect())
     }
 
-    /// The text of some ids, special tokens included if `special`.
+    /// Decodes ids; `special` includes special tokens.
     pub fn decode(&self, ids: &[u32], special: bool) -> Result<String, TokenizerError> {
         guarded(|| self.inner.decode(ids, !special))
     }
 
-    /// The text of some ids without special tokens, in which whole characters stay whatever bytes stand beside them.
+    /// Decodes ids without special tokens; whole characters stay even next to invalid bytes.
     pub(super) fn decode_growing(&self, ids: &[u32]) -> Result<String, TokenizerError> {
         let tokens: Vec<String> = ids.iter().filter(|id| !self.silent(**id)).filter_map(|id| self.inner.id_to_token(*id)).collect();
         guarded(|| match self.inner.get_decoder() {
@@ -229,20 +227,20 @@ impl Tokenizer {
         })
     }
 
-    /// Returns true if an id never has a text: that of a special token, or of none.
+    /// Returns true if an id never has text: that of a special token, or an unknown one.
     pub(super) fn silent(&self, id: u32) -> bool {
         let special = |token: String| self.inner.get_added_vocabulary().is_special_token(&token);
         self.inner.id_to_token(id).is_none_or(special)
     }
 }
 
-/// Ids up to the highest of a vocabulary.
+/// One more than the highest id of a vocabulary.
 fn highest(vocabulary: std::collections::HashMap<String, u32>) -> usize {
     vocabulary.into_values().max().map_or(0, |id| id as usize + 1)
 }
 
-/// Makes of the tokenizer in a `tokenizer.json` that of the class which the files beside it name, and adds the tokens that
-/// they name; gives the names of special tokens.
+/// Rebuilds the tokenizer by the class that the files next to a `tokenizer.json` declare, and adds the tokens that they
+/// declare; returns the special tokens by name.
 fn add(inner: &mut Pipeline, bytes: &[u8], beside: &Beside, class: Option<&'static Class>) -> Result<Vec<(String, String)>, TokenizerError> {
     let added = inner.get_added_tokens_decoder().into_iter().collect();
     let within = Within { added, pad: inner.get_padding().map(|padding| padding.pad_token.clone()), class };
@@ -271,7 +269,7 @@ pub fn train(texts: &[&str], vocabulary: usize) -> Result<Tokenizer, TokenizerEr
         return Err(TokenizerError::Library(format!("a vocabulary of {vocabulary} has no room for the 256 bytes and {} special tokens", special.len())));
     }
     if texts.iter().all(|text| text.trim().is_empty()) {
-        return Err(TokenizerError::Library("there is no text to train on".into()));
+        return Err(TokenizerError::Library("cannot train a tokenizer: there is no text".into()));
     }
     let mut trainer = BpeTrainer::builder()
         .vocab_size(vocabulary)
@@ -289,7 +287,7 @@ pub fn train(texts: &[&str], vocabulary: usize) -> Result<Tokenizer, TokenizerEr
         .with_decoder(Some(DecoderWrapper::ByteLevel(ByteLevel::new(false, true, true))))
         .build()
         .map_err(library)?;
-    // The text of special tokens is no word to learn merges from.
+    // Special tokens are not words to learn merges from.
     let pieces: Vec<String> = texts.iter().flat_map(|text| split_special(text)).map(str::to_string).collect();
     tokenizer.train(&mut trainer, pieces.into_iter()).map_err(library)?;
     Tokenizer::from_json(tokenizer.to_string(false).map_err(library)?.as_bytes())

@@ -1,4 +1,4 @@
-//! The decoder's steps.
+//! Decoder steps.
 
 use super::normalize::Replace;
 use super::{Limit, count, read, sequence};
@@ -9,7 +9,7 @@ use tokenizers::decoders::DecoderWrapper;
 use tokenizers::decoders::byte_fallback::ByteFallback;
 use tokenizers::decoders::strip::Strip;
 
-/// Room for tokens of few bytes.
+/// Bytes counted for a token besides its text.
 const TOKEN: usize = 24;
 
 /// A decoder.
@@ -23,19 +23,19 @@ pub(in crate::data) enum Decode {
     Library(DecoderWrapper),
 }
 
-/// One step after the other.
+/// Applies several steps in order.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type")]
 pub(in crate::data) struct Sequence {
     decoders: Vec<Decode>,
 }
 
-/// Decodes byte tokens; bytes that are not UTF-8 become U+FFFD.
+/// How byte tokens that are not UTF-8 are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::data) enum Bytes {
-    /// U+FFFD in place of every byte in the row, as the library has it.
+    /// Every byte of the run becomes U+FFFD, as in the library.
     AllReplaced,
-    /// U+FFFD in place of what is no character; whole characters stay. So text that was shown stays.
+    /// Only invalid bytes become U+FFFD, so that text that was already streamed does not change.
     BadReplaced,
 }
 
@@ -55,7 +55,7 @@ impl Decode {
         }
     }
 
-    /// The texts of tokens after this step.
+    /// Applies the step to the texts of tokens.
     pub(in crate::data) fn apply(&self, tokens: Vec<String>, bytes: Bytes) -> tokenizers::Result<Vec<String>> {
         let limit = Limit::of(length(&tokens));
         self.step(tokens, bytes, limit)
@@ -76,7 +76,7 @@ impl Decode {
             Self::ByteFallback(_) => characters(tokens),
             Self::Strip(step) => tokens.iter().map(|token| strip(step, token).to_string()).collect(),
             Self::Sequence(sequence) => sequence.decoders.iter().try_fold(tokens, |tokens, step| step.step(tokens, bytes, limit))?,
-            // It counts down from the number of tokens.
+            // The library subtracts 1 from the number of tokens.
             Self::Library(DecoderWrapper::BPE(_)) if tokens.is_empty() => tokens,
             Self::Library(step) => step.decode_chain(tokens)?,
         };
@@ -89,7 +89,7 @@ fn length(tokens: &[String]) -> usize {
     tokens.iter().map(|token| token.len() + TOKEN).sum()
 }
 
-/// Tokens such as `<0x0A>` as the characters that their bytes are.
+/// Decodes tokens such as `<0x0A>` into the characters of their bytes.
 fn characters(tokens: Vec<String>) -> Vec<String> {
     let byte = |token: &str| {
         let digits = token.strip_prefix("<0x")?.strip_suffix('>').filter(|digits| digits.len() == 2)?;
@@ -115,7 +115,7 @@ fn characters(tokens: Vec<String>) -> Vec<String> {
     texts
 }
 
-/// A token without so many of a character at its start and its end. The library's own panics on a short token.
+/// Strips a character up to `start` and `stop` times from a token's ends. The library's own panics on a short token.
 fn strip<'a>(step: &Strip, token: &'a str) -> &'a str {
     let mut text = token;
     for _ in 0..step.start.min(token.len()) {

@@ -1,6 +1,6 @@
-//! The steps of a `tokenizer.json` around its model. They are the tokenizers library's, but for three things: regular
-//! expressions are Oniguruma's ([`super::regex`]), no step makes more of a text than [`Limit`] allows, and an error of
-//! the normalizer, which the library drops, is kept ([`failure`]). What is written back is what was read.
+//! The steps of a `tokenizer.json` around its model. They are those of the tokenizers library, with three differences:
+//! regular expressions are Oniguruma's ([`super::regex`]), the output of each step is bounded by [`Limit`], and errors
+//! of the normalizer, which the library drops, are kept ([`failure`]). Serialization returns the input.
 
 mod decode;
 mod normalize;
@@ -19,18 +19,18 @@ use serde_json::Value;
 use std::cell::RefCell;
 use tokenizers::{ModelWrapper, TokenizerImpl};
 
-/// A tokenizer of these steps.
+/// A tokenizer with these steps.
 pub(super) type Pipeline = TokenizerImpl<ModelWrapper, Normalize, Split, Process, Decode>;
 
-/// Bytes that may be made of any text, however short. The library holds up to 60 bytes for each while it works.
+/// Bytes that any text may become, however short. The library holds up to 60 bytes for each.
 const SHORT: usize = 1 << 20;
-/// Bytes that eight times a text may come to: half a gigabyte while the library works.
+/// Up to this many bytes, a text may grow to eight times its length, beyond it to four: half a gigabyte in the library.
 const MIDDLE: usize = 8 << 20;
 
-/// Most steps of a tokenizer.
+/// The most steps of a tokenizer.
 const STEPS: usize = 64;
 
-/// The bytes that a text of a certain length may become.
+/// The most bytes that a text may become.
 #[derive(Clone, Copy, Debug)]
 struct Limit(usize);
 
@@ -45,11 +45,11 @@ impl Limit {
         if length <= self.0 {
             return Ok(());
         }
-        Err(format!("a step makes {length} bytes of a piece of text; {} are allowed. It is no tokenizer that can be used", self.0).into())
+        Err(format!("cannot use this tokenizer: a step makes {length} bytes of a piece of text; the limit is {}", self.0).into())
     }
 }
 
-/// A pattern in JSON.
+/// A pattern as JSON has it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Written {
     String(String),
@@ -65,37 +65,37 @@ impl Written {
     }
 }
 
-/// A step read from JSON, or why it cannot be used.
+/// Parses a step.
 fn read<T: DeserializeOwned>(value: Value) -> Result<T, String> {
     serde_json::from_value(value).map_err(|error| error.to_string())
 }
 
-/// The steps of a sequence, each read by `one`.
+/// Parses the steps of a sequence with `one`.
 fn sequence<T>(value: Value, field: &str, steps: &mut usize, one: impl Fn(Value, &mut usize) -> Result<T, String>) -> Result<Vec<T>, String> {
-    let Value::Object(mut fields) = value else { return Err("a sequence of steps is no object".into()) };
+    let Value::Object(mut fields) = value else { return Err("a sequence of steps is not an object".into()) };
     let Some(Value::Array(values)) = fields.remove(field) else { return Err(format!("a sequence of steps has no {field}")) };
     values.into_iter().map(|value| one(value, steps)).collect()
 }
 
-/// Counts a step.
+/// Counts a step; fails above [`STEPS`].
 fn count(steps: &mut usize) -> Result<(), String> {
     *steps += 1;
     if *steps > STEPS { Err(format!("it has more than {STEPS} steps of a kind")) } else { Ok(()) }
 }
 
 thread_local! {
-    /// The normalizer's last error on this thread. The library goes on after one as if nothing were.
+    /// The normalizer's first error on this thread, which the library ignores.
     static FAILURE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Keeps an error of the normalizer.
+/// Records an error of the normalizer.
 fn fail(error: &tokenizers::Error) {
     FAILURE.with_borrow_mut(|failure| {
         failure.get_or_insert_with(|| error.to_string());
     });
 }
 
-/// Takes the normalizer's error, if there was one since the last call on this thread.
+/// Returns and clears the normalizer's error on this thread.
 pub(super) fn failure() -> Option<String> {
     FAILURE.take()
 }

@@ -1,4 +1,4 @@
-//! The normalizer's steps.
+//! Normalizer steps.
 
 use super::{Limit, Written, count, fail, read, sequence};
 use crate::data::regex::Regex;
@@ -8,7 +8,7 @@ use tokenizers::normalizers::{NormalizerWrapper, Prepend};
 use tokenizers::pattern::Pattern;
 use tokenizers::{NormalizedString, Normalizer, Offsets};
 
-/// Longest text, in bytes, that a table of SentencePiece may put in place of a character: those of real ones have 33.
+/// The longest replacement in a SentencePiece table, in bytes; real ones have up to 33.
 const LONGEST: usize = 64;
 
 /// A normalizer.
@@ -21,7 +21,7 @@ pub(in crate::data) enum Normalize {
     Library(NormalizerWrapper),
 }
 
-/// Puts a text in place of every match.
+/// Replaces every match of a pattern.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type")]
 pub(in crate::data) struct Replace {
@@ -31,7 +31,7 @@ pub(in crate::data) struct Replace {
     regex: Regex,
 }
 
-/// One step after the other.
+/// Applies several steps in order.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type")]
 pub(in crate::data) struct Sequence {
@@ -49,14 +49,14 @@ impl Replace {
         Ok(Self { regex: pattern.compile()?, pattern, content })
     }
 
-    /// A text with its matches replaced, of `most` bytes at most.
+    /// Replaces the matches in a text; fails above the limit.
     pub(super) fn apply(&self, text: &str, most: Limit) -> tokenizers::Result<String> {
         let pieces = Growing { replace: self, limit: most }.find_matches(text)?;
         Ok(pieces.into_iter().map(|((start, end), matched)| if matched { self.content.as_str() } else { &text[start..end] }).collect())
     }
 }
 
-/// A pattern that does not match where what is put in its place would come to too much.
+/// The pattern of a [`Replace`]; matching fails if the replacements exceed the limit.
 struct Growing<'a> {
     replace: &'a Replace,
     limit: Limit,
@@ -79,7 +79,7 @@ impl Normalize {
             Some("Prepend") => read(value).map(Self::Prepend),
             Some("Sequence") => Ok(Self::Sequence(Sequence { normalizers: sequence(value, "normalizers", steps, Self::new)? })),
             Some("Precompiled") if longest(&value) > LONGEST => {
-                Err(format!("its table puts {} bytes in place of a character; {LONGEST} are possible", longest(&value)))
+                Err(format!("cannot use its table: a replacement has {} bytes; the limit is {LONGEST}", longest(&value)))
             }
             _ => match read(value)? {
                 NormalizerWrapper::Sequence(_) | NormalizerWrapper::Replace(_) | NormalizerWrapper::Prepend(_) => Err("a normalizer has no type".into()),
@@ -109,7 +109,7 @@ impl Normalizer for Normalize {
         let applied = self.apply(text, Limit::of(text.get_original().len()));
         applied.inspect_err(|error| {
             fail(error);
-            // The library would go on with what was made of it.
+            // The library would continue with the partial result.
             text.clear();
         })
     }
@@ -122,7 +122,7 @@ impl<'de> Deserialize<'de> for Normalize {
     }
 }
 
-/// The longest text in a table of SentencePiece: behind its index, texts that end with a zero byte.
+/// The longest replacement in a SentencePiece table, which has zero-terminated texts after its index.
 fn longest(value: &Value) -> usize {
     let bytes = value["precompiled_charsmap"].as_str().map(decoded).unwrap_or_default();
     let index = bytes.first_chunk().map_or(0, |length| u32::from_le_bytes(*length) as usize);
@@ -130,7 +130,7 @@ fn longest(value: &Value) -> usize {
     texts.split(|byte| *byte == 0).map(<[u8]>::len).max().unwrap_or(0)
 }
 
-/// The bytes of a text in base 64, as far as it is one.
+/// Decodes the valid start of a base64 text.
 fn decoded(text: &str) -> Vec<u8> {
     let value = |byte: u8| match byte {
         b'A'..=b'Z' => Some(byte - b'A'),
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(super::super::failure(), Some(error));
         assert!(normalized(json!({ "type": "Sequence", "normalizers": vec![json!({ "type": "Prepend", "prepend": "x".repeat(1 << 20) }); 20] }), "a").is_err());
         assert!(normalized(times(64), "a").is_err_and(|error| error.to_string().contains("64 steps")));
-        // Nothing is left of it, or the library would split and look up a megabyte.
+        // The text is cleared, or the library would split and look up a megabyte.
         let step: Normalize = serde_json::from_value(times(40)).unwrap();
         let mut text = NormalizedString::from("a");
         assert!(step.normalize(&mut text).is_err() && text.get().is_empty());

@@ -1,4 +1,4 @@
-//! The post-processor's steps.
+//! Post-processor steps.
 
 use super::{count, read, sequence};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -6,9 +6,9 @@ use serde_json::Value;
 use tokenizers::processors::PostProcessorWrapper;
 use tokenizers::{Encoding, PostProcessor};
 
-/// Most tokens that are made of a text, however few it has; the library keeps some 100 bytes for each.
+/// Tokens that any text may become; the library holds some 100 bytes for each.
 const LEAST_ROOM: usize = 1 << 18;
-/// A longer text may become so many times as long.
+/// Longer texts may grow by this factor.
 const GROWTH: usize = 8;
 
 /// A post-processor.
@@ -24,12 +24,12 @@ pub(in crate::data) enum Process {
 #[serde(transparent)]
 pub(in crate::data) struct Step {
     step: PostProcessorWrapper,
-    /// The times that a template repeats a text.
+    /// The number of times that a template inserts the text.
     #[serde(skip)]
     times: usize,
 }
 
-/// One step after the other.
+/// Applies several steps in order.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type")]
 pub(in crate::data) struct Sequence {
@@ -56,7 +56,7 @@ impl Process {
             Self::Library(Step { step, times }) => {
                 let tokens = tokens(&encodings).saturating_mul(*times);
                 if tokens > most {
-                    return Err(format!("a template makes {tokens} tokens of a text; {most} are allowed. It is no tokenizer that can be used").into());
+                    return Err(format!("cannot use this tokenizer: a template makes {tokens} tokens of a text; the limit is {most}").into());
                 }
                 step.process_encodings(encodings, special)
             }

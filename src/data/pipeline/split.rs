@@ -1,4 +1,4 @@
-//! The pre-tokenizer's steps.
+//! Pre-tokenizer steps.
 
 use super::{Limit, Written, count, read, sequence};
 use crate::data::regex::Regex;
@@ -10,9 +10,9 @@ use tokenizers::pre_tokenizers::PreTokenizerWrapper;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, SplitDelimiterBehavior};
 
-/// How GPT-2 splits a text.
+/// GPT-2's pattern.
 static GPT_2: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+").expect("a pattern that can be used"));
+    LazyLock::new(|| Regex::new(r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+").expect("the pattern is valid"));
 
 /// A pre-tokenizer.
 #[derive(Clone, Debug, Serialize)]
@@ -35,7 +35,7 @@ pub(in crate::data) struct AtPattern {
     regex: Regex,
 }
 
-/// One step after the other.
+/// Applies several steps in order.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type")]
 pub(in crate::data) struct Sequence {
@@ -86,7 +86,7 @@ impl Split {
     }
 }
 
-/// As the library does it, with the pattern of GPT-2 as Oniguruma reads it.
+/// The library's `ByteLevel`, with GPT-2's pattern as Oniguruma reads it.
 fn byte_level(step: &ByteLevel, text: &mut PreTokenizedString) -> tokenizers::Result<()> {
     text.split(|_, mut piece| {
         if step.add_prefix_space && !piece.get().starts_with(' ') {

@@ -1,6 +1,6 @@
-//! Unicode 16's blocks, by the names under which Oniguruma knows them. Made from its table. Pure.
+//! Unicode 16's blocks by Oniguruma's names, generated from its table. Pure.
 
-/// Name, first and last code point; in the order of the names.
+/// Name, first and last code point; sorted by name.
 pub(super) const BLOCKS: [(&str, u32, u32); 338] = [
     ("inadlam", 0x1e900, 0x1e95f),
     ("inaegeannumbers", 0x10100, 0x1013f),

@@ -1,15 +1,15 @@
-//! Calls of groups, `\g<name>`: the group's expression in their place. A group that calls itself is refused. Pure.
+//! Inlines calls of groups, `\g<name>`. A group that calls itself is refused. Pure.
 
 use super::parse::Parsed;
 use super::tree::{Node, Target};
 use std::collections::HashMap;
 
-/// Calls within each other.
+/// Nesting depth of calls.
 const DEEPEST: usize = 20;
-/// Nodes that calls may come to.
+/// The most nodes after inlining.
 const MOST: usize = 1 << 16;
 
-/// The tree without calls.
+/// Returns the tree without calls.
 pub(super) fn inlined(parsed: Parsed) -> Result<Node, String> {
     let Parsed { mut tree, names } = parsed;
     let mut bodies = HashMap::new();
@@ -47,7 +47,7 @@ impl Inline {
     fn replace(&mut self, node: &mut Node, depth: usize) -> Result<(), String> {
         self.nodes += 1;
         if self.nodes > MOST {
-            return Err("its calls of groups come to too much".into());
+            return Err("inlining its calls of groups makes it too large".into());
         }
         if let Node::Call(target) = node {
             if depth == DEEPEST {

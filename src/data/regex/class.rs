@@ -1,11 +1,11 @@
-//! Sets of characters as Oniguruma writes them, `[…]` and `\p{…}`, and escaped characters. Pure.
+//! Parses Oniguruma's character classes, `[…]` and `\p{…}`, and escaped characters. Pure.
 
 use super::reader::Reader;
 use super::sets;
 use super::tree::{complement, set_of};
 use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 
-/// The next item of a bracket.
+/// A token of a bracket expression.
 enum Token {
     Close,
     Hyphen,
@@ -16,7 +16,7 @@ enum Token {
     Set(ClassUnicode),
 }
 
-/// The previous item of a bracket.
+/// The previous item of a bracket expression.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Start,
@@ -24,11 +24,11 @@ enum State {
     Value(Option<u32>),
     /// A character and a hyphen.
     Range(u32),
-    /// A whole range, or a bracket.
+    /// A complete range, or a nested bracket.
     Complete,
 }
 
-/// The set of a bracket as far as it is read.
+/// The set of a bracket expression, as far as it is parsed.
 struct Bracket {
     set: ClassUnicode,
     state: State,
@@ -49,7 +49,7 @@ impl Bracket {
         }
     }
 
-    /// Adds the character that waits, if one does.
+    /// Adds the pending character, if any.
     fn settle(&mut self) {
         if let State::Value(Some(code)) = self.state {
             self.add(code, code);
@@ -66,7 +66,7 @@ impl Bracket {
             return Ok(());
         }
         if char::from_u32(code).is_none() {
-            return Err(format!("\\x{{{code:X}}} is no character"));
+            return Err(format!("\\x{{{code:X}}} is not a character"));
         }
         self.settle();
         self.state = State::Value(Some(code));
@@ -109,12 +109,12 @@ impl Bracket {
 }
 
 impl Reader<'_> {
-    /// The rest of a bracket: the set, and whether the bracket is its complement.
+    /// Parses the rest of a bracket expression; returns the set, and true if it is negated.
     pub(super) fn bracket(&mut self) -> Result<(ClassUnicode, bool), String> {
         let negative = self.eat("^");
         let mut bracket = Bracket { set: ClassUnicode::empty(), state: State::Start, and: None };
         if self.peek() == Some(']') {
-            // `[]…]` begins with a bracket, if another one closes it.
+            // `[]…]` begins with a literal bracket, if another one closes it.
             self.at += 1;
             if !self.closes_later() {
                 return Err("brackets are empty".into());
@@ -147,7 +147,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Returns true if a bracket closes the class at hand.
+    /// Returns true if another bracket closes this class.
     fn closes_later(&self) -> bool {
         let mut escaped = false;
         self.chars[self.at..].iter().any(|&char| {
@@ -157,7 +157,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A hyphen: of a range, or itself. Gives the token behind it.
+    /// Parses a hyphen, of a range or literal; returns the next token.
     fn hyphen(&mut self, bracket: &mut Bracket) -> Result<Token, String> {
         const HYPHEN: u32 = '-' as u32;
         if let State::Range(_) = bracket.state {
@@ -167,7 +167,7 @@ impl Reader<'_> {
         let behind = self.class_token()?;
         match bracket.state {
             State::Value(Some(first)) if !matches!(behind, Token::Close | Token::And) => {
-                // The character is part of the range.
+                // The character begins a range.
                 bracket.state = State::Range(first);
                 Ok(behind)
             }
@@ -213,11 +213,11 @@ impl Reader<'_> {
         }
         match self.escaped_text()?[..] {
             [char] => Ok(Token::Code(char as u32)),
-            _ => Err("an escape in brackets is no character".into()),
+            _ => Err("an escape in brackets is not a character".into()),
         }
     }
 
-    /// `[:name:]`, behind its opening bracket, if it is one.
+    /// Parses `[:name:]` after its opening bracket; `None` if it is something else.
     fn posix(&mut self) -> Result<Option<ClassUnicode>, String> {
         let rest = &self.chars[self.at..];
         let [':', rest @ ..] = rest else { return Ok(None) };
@@ -229,14 +229,14 @@ impl Reader<'_> {
         }
         let name: String = letters[..length].iter().collect();
         if !sets::POSIX.contains(&name.as_str()) {
-            return Err(format!("[:{name}:] is not known"));
+            return Err(format!("[:{name}:] is not supported"));
         }
         self.at += length + usize::from(negative) + 3;
         let set = self.ascii_if_asked(&name, sets::posix(&name));
         Ok(Some(if negative { complement(&set) } else { set }))
     }
 
-    /// A named set, of ASCII alone where an option asks for that.
+    /// Restricts a named set to ASCII if an option asks for it.
     fn ascii_if_asked(&self, name: &str, set: ClassUnicode) -> ClassUnicode {
         let options = self.options;
         let asked = match name {
@@ -249,7 +249,7 @@ impl Reader<'_> {
         if asked || posix { sets::ascii(&set) } else { set }
     }
 
-    /// The set of `\w`, `\d` or another letter; `\w` alone knows more characters than `[\w]`.
+    /// The set of `\w`, `\d` and so on; `\w` outside brackets has more characters than `[\w]`.
     pub(super) fn class_letter(&self, letter: char, alone: bool) -> ClassUnicode {
         let options = self.options;
         let (set, ascii) = match letter.to_ascii_lowercase() {
@@ -263,21 +263,21 @@ impl Reader<'_> {
         if letter.is_ascii_uppercase() { complement(&set) } else { set }
     }
 
-    /// A property in braces, behind `\p` or `\P` (without braces they are letters); `alone` if not in brackets.
+    /// Parses a property in braces, after `\p` or `\P`; `alone` if outside brackets.
     pub(super) fn property(&mut self, negative: bool, alone: bool) -> Result<ClassUnicode, String> {
         self.at += 1;
         let negative = negative ^ self.eat("^");
         let start = self.at;
         while self.next()? != '}' {}
         let name: String = self.chars[start..self.at - 1].iter().collect();
-        let set = sets::property(&name).ok_or_else(|| format!("\\p{{{name}}} is not known"))?;
+        let set = sets::property(&name).ok_or_else(|| format!("\\p{{{name}}} is not supported"))?;
         let plain: String = name.chars().filter(|char| !matches!(char, ' ' | '-' | '_')).map(|char| char.to_ascii_lowercase()).collect();
         let set = if alone && plain == "word" { sets::word() } else { set };
         let set = self.ascii_if_asked(&plain, set);
         Ok(if negative { complement(&set) } else { set })
     }
 
-    /// The characters of an escape, behind its backslash.
+    /// Parses an escape after its backslash; returns its characters.
     pub(super) fn escaped_text(&mut self) -> Result<Vec<char>, String> {
         let start = self.at;
         let code = match self.next()? {
@@ -317,7 +317,7 @@ impl Reader<'_> {
         })
     }
 
-    /// Digits of a number.
+    /// Parses digits of a code point.
     fn radix(&mut self, radix: u32, least: usize, most: usize) -> Result<u32, String> {
         let mut code = 0u32;
         let mut digits = 0;
@@ -326,10 +326,10 @@ impl Reader<'_> {
             digits += 1;
             code = code.saturating_mul(radix).saturating_add(digit);
         }
-        if digits < least { Err("a number of a character is too short".into()) } else { Ok(code) }
+        if digits < least { Err("a code point has too few digits".into()) } else { Ok(code) }
     }
 
-    /// `x{…}` or `o{…}`: code points with spaces between them.
+    /// Parses `x{…}` or `o{…}`: code points separated by spaces.
     fn braced(&mut self) -> Result<Vec<u32>, String> {
         let radix = if self.next()? == 'x' { 16 } else { 8 };
         self.at += 1;
@@ -345,7 +345,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Bytes as `\xHH` or `\OOO` that are one character in UTF-8.
+    /// Parses bytes as `\xHH` or `\OOO` that form one UTF-8 character.
     fn bytes(&mut self) -> Result<Vec<char>, String> {
         let hexadecimal = self.peek() == Some('x');
         let mut bytes = Vec::new();
@@ -355,21 +355,21 @@ impl Reader<'_> {
             }
             let (radix, digits) = if hexadecimal { (16, 2) } else { (8, 3) };
             let byte = self.radix(radix, 0, digits)?;
-            bytes.push(u8::try_from(byte).map_err(|_| "an octal number is no byte")?);
+            bytes.push(u8::try_from(byte).map_err(|_| "an octal number is above 255")?);
             if let Ok(text) = std::str::from_utf8(&bytes) {
                 return Ok(text.chars().collect());
             }
             let next = self.chars.get(self.at + 1);
             let more = self.peek() == Some('\\') && if hexadecimal { next == Some(&'x') } else { next.is_some_and(|char| char.is_digit(8)) };
             if bytes.len() == 4 || !more {
-                return Err("bytes are no character in UTF-8".into());
+                return Err("bytes are not a UTF-8 character".into());
             }
             self.at += 1;
         }
     }
 }
 
-/// Code points as characters.
+/// Converts code points to characters.
 fn scalars(codes: &[u32]) -> Result<Vec<char>, String> {
-    codes.iter().map(|&code| char::from_u32(code).ok_or_else(|| format!("\\x{{{code:X}}} is no character"))).collect()
+    codes.iter().map(|&code| char::from_u32(code).ok_or_else(|| format!("\\x{{{code:X}}} is not a character"))).collect()
 }

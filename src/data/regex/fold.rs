@@ -1,10 +1,9 @@
-//! Letters that Oniguruma takes for the same where case is ignored: those of one simple case folding, and those whose
-//! folding is several characters (`ß` and `ss`). Pure.
+//! Case folding as Oniguruma does it: simple foldings, and foldings to several characters (`ß` and `ss`). Pure.
 
 use super::tree::{Node, complement, set_of};
 use regex_syntax::hir::ClassUnicode;
 
-/// Characters, and the several characters that each of them folds to: the full foldings of Unicode 16.
+/// Characters and their folding to several characters: the full foldings of Unicode 16.
 const FULL: [(&str, &str); 73] = [
     ("\u{1e9a}", "a\u{2be}"),
     ("\u{fb00}", "ff"),
@@ -81,11 +80,11 @@ const FULL: [(&str, &str); 73] = [
     ("\u{1ff7}", "\u{3c9}\u{342}\u{3b9}"),
 ];
 
-/// The characters that differ from one of the set in case at most.
+/// Adds the characters that differ from one of the set only in case.
 pub(super) fn close(set: &ClassUnicode) -> ClassUnicode {
     let mut closed = set.clone();
     closed.case_fold_simple();
-    // Characters of one full folding are each other's, and no simple folding says so of some.
+    // Characters with the same full folding are equal; some have no simple folding to each other.
     for (chars, _) in FULL {
         if chars.chars().any(|char| contains(&closed, char)) {
             closed.union(&set_of(chars.chars()));
@@ -104,12 +103,12 @@ fn contains(set: &ClassUnicode, char: char) -> bool {
     ranges.get(at).is_some_and(|range| range.start() <= char)
 }
 
-/// Several characters, each in either case.
+/// A sequence of characters, each in either case.
 fn spelled(folded: &str) -> Node {
     Node::sequence(folded.chars().map(|char| Node::Set(variants(char))).collect())
 }
 
-/// A bracket where case is ignored: the set, and what folds as one of its characters does.
+/// A bracket expression that ignores case: the set, and the foldings to several characters.
 pub(super) fn bracket(raw: &ClassUnicode, negative: bool) -> Node {
     let closed = close(raw);
     if negative {
@@ -120,7 +119,7 @@ pub(super) fn bracket(raw: &ClassUnicode, negative: bool) -> Node {
     Node::choice([Node::Set(closed)].into_iter().chain(spelled).collect())
 }
 
-/// A literal text where case is ignored. In a look-behind, one character stands for one.
+/// A literal text that ignores case. In a look-behind, foldings to several characters are not used.
 pub(super) fn literal(text: &[char], behind: bool) -> Node {
     let mut nodes = Vec::new();
     let mut rest = text;
@@ -136,7 +135,7 @@ pub(super) fn literal(text: &[char], behind: bool) -> Node {
     Node::sequence(nodes)
 }
 
-/// The longest beginning of a text that is a full folding, up to case.
+/// The longest prefix of a text that is a full folding, ignoring case.
 fn several(text: &[char]) -> Option<(usize, &'static str, &'static str)> {
     [3, 2].into_iter().find_map(|length| {
         let start = text.get(..length)?;
@@ -145,12 +144,12 @@ fn several(text: &[char]) -> Option<(usize, &'static str, &'static str)> {
     })
 }
 
-/// Returns true if a character is another one, up to simple case.
+/// Returns true if two characters are equal by simple folding.
 fn simple(folded: char, char: char) -> bool {
     folded == char || contains(&variants(folded), char)
 }
 
-/// One character where case is ignored.
+/// One character, ignoring case.
 fn single(char: char, behind: bool) -> Node {
     match FULL.iter().find(|(chars, _)| chars.contains(char)) {
         Some((chars, folded)) if !behind => Node::Choice(vec![Node::Set(set_of(chars.chars())), spelled(folded)]),

@@ -1,8 +1,8 @@
-//! Regular expressions of `tokenizer.json`. They are Oniguruma's, which cannot be built for every target: a pattern is
-//! parsed here and written as one that `fancy-regex` computes in the same way everywhere. What has no equal there is
-//! refused by name.
+//! Regular expressions of `tokenizer.json`. They are written for Oniguruma, a C library that cannot be built for every
+//! target, so a pattern is parsed here and translated for `fancy-regex`, with the same matches. Constructs without an
+//! equivalent are refused by name.
 
-// Each uses only those above it.
+// Each module uses only those above it.
 
 mod tree;
 
@@ -28,7 +28,7 @@ use fancy_regex::{Error, RegexBuilder, RuntimeError};
 use tokenizers::Offsets;
 use tokenizers::pattern::Pattern;
 
-/// Steps back that a search may take before it is given up; Oniguruma gives up after 10 million at one place.
+/// Backtracking steps before a search fails; Oniguruma stops after 10 million at one position.
 const STEPS: usize = 1 << 23;
 
 /// A compiled pattern.
@@ -39,23 +39,23 @@ pub(crate) struct Regex {
 }
 
 impl Regex {
-    /// Compiles a pattern of Oniguruma.
+    /// Compiles an Oniguruma pattern.
     pub(crate) fn new(pattern: &str) -> Result<Self, String> {
         let refused = |reason: String| format!("cannot use the regular expression {}: {reason}", shown(pattern));
         let written = translate(pattern).map_err(refused)?;
         let compiled = RegexBuilder::new(&written).backtrack_limit(STEPS).build();
-        let compiled = compiled.map_err(|error| refused(format!("it has no equal here ({})", reason(&error))))?;
+        let compiled = compiled.map_err(|error| refused(format!("fancy-regex has no equivalent ({})", reason(&error))))?;
         Ok(Self { pattern: pattern.into(), compiled })
     }
 
-    /// A pattern that is this text.
+    /// A pattern that matches a literal text.
     pub(crate) fn literal(text: &str) -> Result<Self, String> {
         let written: String = text.chars().map(|char| format!("\\x{{{:X}}}", char as u32)).collect();
-        let compiled = fancy_regex::Regex::new(&written).map_err(|error| format!("cannot look for {}: {}", shown(text), reason(&error)))?;
+        let compiled = fancy_regex::Regex::new(&written).map_err(|error| format!("cannot search for {}: {}", shown(text), reason(&error)))?;
         Ok(Self { pattern: text.into(), compiled })
     }
 
-    /// Its matches in a text, in order. An empty match directly behind another match does not count.
+    /// Finds all matches in a text, in order. An empty match directly after another match is skipped.
     fn matches(&self, text: &str) -> Result<Vec<Offsets>, String> {
         let (mut found, mut from, mut last) = (Vec::new(), 0, None);
         while from <= text.len() {
@@ -74,7 +74,7 @@ impl Regex {
 
     fn given_up(&self, error: &Error) -> String {
         let why = match error {
-            Error::RuntimeError(RuntimeError::BacktrackLimitExceeded) => format!("takes more than {STEPS} steps back on this text"),
+            Error::RuntimeError(RuntimeError::BacktrackLimitExceeded) => format!("takes more than {STEPS} backtracking steps on this text"),
             _ => format!("fails on this text ({})", reason(error)),
         };
         format!("the regular expression {} {why}", shown(&self.pattern))
@@ -101,18 +101,18 @@ impl Pattern for &Regex {
     }
 }
 
-/// The pattern that `fancy-regex` computes as Oniguruma computes this one.
+/// Translates an Oniguruma pattern to an equivalent one for `fancy-regex`.
 fn translate(pattern: &str) -> Result<String, String> {
     let parsed = parse::parse(pattern)?;
     write::write(&calls::inlined(parsed)?)
 }
 
-/// An error of the engine, without the pattern that it was given.
+/// An error of the engine, without the pattern in it.
 fn reason(error: &Error) -> String {
     error.to_string().lines().next_back().unwrap_or_default().chars().take(200).collect()
 }
 
-/// The beginning of a pattern, in quotes.
+/// The start of a pattern, quoted.
 fn shown(pattern: &str) -> String {
     let start: String = pattern.chars().take(80).collect();
     if start.len() < pattern.len() { format!("{start:?}…") } else { format!("{start:?}") }

@@ -1,4 +1,4 @@
-//! Oniguruma's syntax (`ONIG_SYNTAX_ONIGURUMA`, the one that Hugging Face's tokenizers uses) to a tree. Pure.
+//! Parses Oniguruma's syntax (`ONIG_SYNTAX_ONIGURUMA`, as in Hugging Face's tokenizers). Pure.
 
 use super::fold;
 use super::quantify::invalid_target;
@@ -11,11 +11,11 @@ use std::collections::HashMap;
 /// A parsed pattern.
 pub(super) struct Parsed {
     pub(super) tree: Node,
-    /// The groups of each name.
+    /// Group numbers by name.
     pub(super) names: HashMap<String, Vec<usize>>,
 }
 
-/// The tree of a pattern, or why there is none.
+/// Parses a pattern; an error says why it cannot be used.
 pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
     let chars: Vec<char> = pattern.chars().collect();
     let mut reader = Reader::new(&chars);
@@ -24,7 +24,7 @@ pub(super) fn parse(pattern: &str) -> Result<Parsed, String> {
         return Err("a closing parenthesis has no opening one".into());
     }
     if reader.numbered && !reader.names.is_empty() {
-        return Err("it names groups and refers to groups by number, which excludes each other".into());
+        return Err("it has both named groups and references by number".into());
     }
     Ok(Parsed { tree, names: reader.names })
 }
@@ -53,7 +53,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Skips comments, and in extended form white space.
+    /// Skips comments, and white space in extended mode.
     fn skip_ignored(&mut self) -> Result<(), String> {
         loop {
             match self.peek() {
@@ -75,14 +75,14 @@ impl Reader<'_> {
         }
     }
 
-    /// An atom with the quantifiers behind it.
+    /// Parses the quantifiers after an atom.
     fn quantified(&mut self, mut node: Node) -> Result<Node, String> {
         loop {
             self.skip_ignored()?;
             let Some(quantifier) = self.quantifier()? else { return Ok(node) };
             self.enter()?;
             if invalid_target(&node) {
-                return Err("a position is repeated".into());
+                return Err("a quantifier follows an anchor or a look-around".into());
             }
             node = quantifier.over(node);
         }
@@ -112,7 +112,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A character as itself, after a step.
+    /// A literal character, `step` characters ahead.
     fn literal(&mut self, char: char, step: usize) -> Node {
         self.at += step;
         Node::Char { char, ignore_case: self.options.ignore_case }
@@ -150,7 +150,7 @@ impl Reader<'_> {
         Ok(node)
     }
 
-    /// `\1`: a group that there is, or is one of the first nine; or an octal number; or a digit.
+    /// Parses `\1`: a reference to an existing group or one of the first nine, else an octal number, else a digit.
     fn digits(&mut self, digit: char) -> Result<Node, String> {
         self.at -= 1;
         let start = self.at;
@@ -175,7 +175,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The name between `<` and `>`, between apostrophes, or before `)`.
+    /// Parses a name between `<` and `>`, between apostrophes, or before `)`.
     fn name(&mut self) -> Result<String, String> {
         let close = match self.peek() {
             Some('<') => '>',
@@ -190,7 +190,7 @@ impl Reader<'_> {
         if name.is_empty() { Err("a group's name is empty".into()) } else { Ok(name) }
     }
 
-    /// The groups that a name or a number refers to, and whether it is a number.
+    /// Resolves a name or a number to groups; returns true if it is a number.
     fn referred(&mut self, name: &str) -> Result<(Vec<usize>, bool), String> {
         let digits = name.trim_start_matches(['+', '-']);
         if name.starts_with(|char: char| char.is_ascii_digit() || char == '+' || char == '-') {
@@ -221,14 +221,14 @@ impl Reader<'_> {
             return Ok(Node::Call(Target::Name(name)));
         }
         if name == "0" {
-            return Err("\\g<0>, a call of the whole, is not supported".into());
+            return Err("\\g<0>, a call of the whole pattern, is not supported".into());
         }
         let (groups, _) = self.referred(&name)?;
         self.numbered = true;
         Ok(Node::Call(Target::Number(groups[0])))
     }
 
-    /// Behind an opening parenthesis.
+    /// Parses a group after its opening parenthesis.
     fn group(&mut self) -> Result<Node, String> {
         if self.peek() == Some('*') {
             return Err("(*…), a callout, is not supported".into());
@@ -268,7 +268,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The rest of a group.
+    /// Parses the rest of a group.
     fn closed(&mut self) -> Result<Node, String> {
         let outside = self.options;
         let node = self.alternatives()?;
@@ -276,7 +276,7 @@ impl Reader<'_> {
         if self.eat(")") { Ok(node) } else { Err("a parenthesis is not closed".into()) }
     }
 
-    /// `(?im-x:…)`, or `(?im-x)`, which holds to the end of the group around it.
+    /// Parses `(?im-x:…)`, or `(?im-x)`, which applies to the rest of the enclosing group.
     fn option_group(&mut self) -> Result<Node, String> {
         let outside = self.options;
         let mut inside = outside;
@@ -303,7 +303,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `(?(…)…|…)`.
+    /// Parses `(?(…)…|…)`.
     fn condition(&mut self) -> Result<Node, String> {
         self.at += 1;
         let named = matches!(self.peek(), Some('<' | '\'' | '+' | '-' | '0'..='9'));

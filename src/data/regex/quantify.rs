@@ -1,13 +1,13 @@
-//! Quantifiers: how they are written, and what Oniguruma makes of two in a row. Pure.
+//! Quantifiers: their syntax, and how Oniguruma combines two in a row. Pure.
 
 use super::reader::Reader;
 use super::tree::Node;
 
-/// Most repetitions of a quantifier.
+/// The most repetitions of a quantifier.
 const MOST: u32 = 100_000;
 
 impl Reader<'_> {
-    /// The quantifier that is next, if one is.
+    /// Parses a quantifier, if one follows.
     pub(super) fn quantifier(&mut self) -> Result<Option<Quantifier>, String> {
         let (least, most) = match self.peek() {
             Some('?') => (0, Some(1)),
@@ -22,7 +22,7 @@ impl Reader<'_> {
         Ok(Some(Quantifier { least, most, greedy: !lazy, possessive }))
     }
 
-    /// `{n}`, `{n,}`, `{,m}` or `{n,m}`; anything else in braces is text.
+    /// Parses `{n}`, `{n,}`, `{,m}` or `{n,m}`; other braces are literal.
     pub(super) fn interval(&mut self) -> Result<Option<Quantifier>, String> {
         let start = self.at;
         self.at += 1;
@@ -40,7 +40,7 @@ impl Reader<'_> {
         Ok(Some(Quantifier { least, most, greedy: !lazy, possessive: swapped }))
     }
 
-    /// A decimal number, if one is next.
+    /// Parses a decimal number, if one follows.
     pub(super) fn number(&mut self) -> Result<Option<u32>, String> {
         let mut number: Option<u32> = None;
         while let Some(digit) = self.peek().and_then(|char| char.to_digit(10)) {
@@ -64,7 +64,7 @@ pub(super) struct Quantifier {
 }
 
 impl Quantifier {
-    /// The node repeated. Of two quantifiers in a row, Oniguruma makes one where it can.
+    /// Applies the quantifier to a node. Oniguruma merges two quantifiers in a row where it can.
     pub(super) fn over(self, node: Node) -> Node {
         if (self.least, self.most) == (1, Some(1)) {
             return node;
@@ -90,7 +90,7 @@ impl Quantifier {
     }
 }
 
-/// The quantifier that two in a row amount to.
+/// The quantifier that two in a row reduce to.
 #[derive(Clone, Copy)]
 enum Reduced {
     Inner,
@@ -100,7 +100,7 @@ enum Reduced {
     No,
 }
 
-/// The place of a common quantifier in the table: `?`, `*`, `+`, `??`, `*?`, `+?`.
+/// The index of a common quantifier in the table: `?`, `*`, `+`, `??`, `*?`, `+?`.
 fn kind(least: u32, most: Option<u32>, greedy: bool) -> Option<usize> {
     let at = match (least, most) {
         (0, Some(1)) => 0,
@@ -111,7 +111,7 @@ fn kind(least: u32, most: Option<u32>, greedy: bool) -> Option<usize> {
     Some(if greedy { at } else { at + 3 })
 }
 
-/// The inner quantifier's rows, the outer one's columns (`ReduceTypeTable` in Oniguruma's regparse.c).
+/// Rows are the inner quantifier, columns the outer one (`ReduceTypeTable` in Oniguruma's regparse.c).
 const REDUCED: [[Reduced; 6]; 6] = {
     use Reduced::{Inner, No, PlusOptional, To};
     const STAR: Reduced = To(0, None, true);
@@ -128,7 +128,7 @@ const REDUCED: [[Reduced; 6]; 6] = {
     ]
 };
 
-/// Returns true if Oniguruma refuses to repeat it.
+/// Returns true if Oniguruma does not allow to repeat the node.
 pub(super) fn invalid_target(node: &Node) -> bool {
     match node {
         Node::At(_) | Node::Look { .. } | Node::Keep => true,

@@ -1,9 +1,9 @@
-//! A pattern as it is read: the place, the options that hold there, and the groups so far. The parts of the syntax read
-//! with it, each in a file of its own. Pure.
+//! The state of parsing a pattern: position, current options and groups. The parts of the syntax are parsed in the other
+//! files. Pure.
 
 use std::collections::HashMap;
 
-/// Groups and quantifiers within each other.
+/// Nesting depth of groups and quantifiers.
 const DEEPEST: usize = 50;
 
 /// Options that `(?…)` sets.
@@ -18,17 +18,17 @@ pub(super) struct Options {
     pub(super) ascii_posix: bool,
 }
 
-/// A reader of a pattern.
+/// The state of parsing a pattern.
 pub(super) struct Reader<'a> {
     pub(super) chars: &'a [char],
     pub(super) at: usize,
     pub(super) options: Options,
     pub(super) depth: usize,
-    /// Groups that were opened.
+    /// Groups opened so far.
     pub(super) groups: usize,
-    /// The groups of each name.
+    /// Group numbers by name.
     pub(super) names: HashMap<String, Vec<usize>>,
-    /// True if a reference by number was seen.
+    /// True after a reference by number.
     pub(super) numbered: bool,
 }
 
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
         Ok(char)
     }
 
-    /// Skips some text if it is next.
+    /// Skips `text` if it follows; returns true if it did.
     pub(super) fn eat(&mut self, text: &str) -> bool {
         let mut rest = self.chars[self.at..].iter();
         let found = text.chars().all(|char| rest.next() == Some(&char));
@@ -55,13 +55,13 @@ impl<'a> Reader<'a> {
         found
     }
 
-    /// Enters a level, which is left by setting `depth` back; an error if there are too many.
+    /// Increases the depth, which the caller restores; fails above the limit.
     pub(super) fn enter(&mut self) -> Result<(), String> {
         self.depth += 1;
         if self.depth > DEEPEST { Err(format!("it is nested more than {DEEPEST} levels deep")) } else { Ok(()) }
     }
 
-    /// One level deeper.
+    /// Parses one level deeper.
     pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T, String>) -> Result<T, String> {
         self.enter()?;
         let parsed = parse(self);

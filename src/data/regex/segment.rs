@@ -1,5 +1,5 @@
-//! Boundaries of text segments, `\y`, `\Y` and `\X`: extended grapheme clusters by the rules of Unicode's annex 29 that
-//! Oniguruma follows (all but GB9c). Pure.
+//! Text segment boundaries, `\y`, `\Y` and `\X`: extended grapheme clusters by the rules of Unicode Annex 29 that
+//! Oniguruma implements (all but GB9c). Pure.
 
 use super::sets::class;
 use super::tree::{Anchor, Node, complement};
@@ -21,12 +21,12 @@ fn before(node: Node) -> Node {
     Node::look(false, false, node)
 }
 
-/// Between two characters, each of a set.
+/// A position between two characters, each of a set.
 fn between(left: &str, right: &str) -> Node {
     Node::Sequence(vec![after(one(left)), before(one(right))])
 }
 
-/// A position that is no boundary.
+/// A position that is not a boundary.
 fn inside() -> Node {
     const BREAKS: &str = r"[\p{gcb=CR}\p{gcb=LF}\p{gcb=Control}]";
     let other = complement(&set(BREAKS));

@@ -1,20 +1,20 @@
-//! Oniguruma's sets of characters by name. Its tables and those of `regex-syntax` are of Unicode 16; the two were
-//! compared for every name and every character, and where they differ the set is made here. Pure.
+//! Oniguruma's named character sets. Its tables and those of `regex-syntax` are both of Unicode 16; the sets that differ,
+//! found by comparing every name and character, are built here. Pure.
 
 use super::blocks::BLOCKS;
 use super::tree::{complement, range, set_of};
 use regex_syntax::hir::{Class, ClassUnicode, HirKind};
 
-/// Characters below U+0100 that `\w` and `\b` take for parts of words, and `[\w]` does not.
+/// Characters below U+0100 that `\w` and `\b` include and `[\w]` does not.
 pub(super) const NUMERIC: [char; 6] = ['\u{b2}', '\u{b3}', '\u{b9}', '\u{bc}', '\u{bd}', '\u{be}'];
-/// Characters that are parts of words for `regex-syntax` alone.
+/// Characters that only `regex-syntax` includes in words.
 pub(super) const JOINERS: [char; 2] = ['\u{200c}', '\u{200d}'];
 
-/// The names in POSIX brackets.
+/// The names of POSIX brackets.
 pub(super) const POSIX: [&str; 14] =
     ["alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct", "space", "upper", "word", "xdigit"];
 
-/// The set of a class in `regex-syntax`'s notation.
+/// Parses a class in the notation of `regex-syntax`.
 pub(super) fn class(notation: &str) -> Option<ClassUnicode> {
     match regex_syntax::parse(notation).ok()?.into_kind() {
         HirKind::Class(Class::Unicode(set)) => Some(set),
@@ -43,7 +43,7 @@ pub(super) fn posix(name: &str) -> ClassUnicode {
     }
 }
 
-/// The characters of words, as `\w` has them.
+/// Word characters, as `\w` has them.
 pub(super) fn word() -> ClassUnicode {
     let mut set = posix("word");
     set.union(&set_of(NUMERIC));
@@ -57,7 +57,7 @@ pub(super) fn ascii(set: &ClassUnicode) -> ClassUnicode {
     set
 }
 
-/// The set of `\p{name}`, if there is one.
+/// The set of `\p{name}`, if it exists.
 pub(super) fn property(name: &str) -> Option<ClassUnicode> {
     let name: String = name.chars().filter(|char| !matches!(char, ' ' | '-' | '_')).map(|char| char.to_ascii_lowercase()).collect();
     match name.as_str() {
@@ -75,7 +75,7 @@ pub(super) fn property(name: &str) -> Option<ClassUnicode> {
     }
 }
 
-/// The characters among some code points.
+/// The characters in a range of code points.
 fn scalars(first: u32, last: u32) -> Option<regex_syntax::hir::ClassUnicodeRange> {
     Some(regex_syntax::hir::ClassUnicodeRange::new(char::from_u32(first)?, char::from_u32(last)?))
 }
@@ -84,8 +84,8 @@ fn scalars(first: u32, last: u32) -> Option<regex_syntax::hir::ClassUnicodeRange
 mod tests {
     use super::*;
 
-    /// Every set as Oniguruma 6.9.10 has it, by the number of its characters and a sum over them.
-    /// (tests/golden/oniguruma_sets.txt: made from its tables.)
+    /// Every set has as many characters as in Oniguruma 6.9.10, with the same checksum
+    /// (tests/golden/oniguruma_sets.txt, generated from its tables).
     #[test]
     fn sets_are_onigurumas() {
         let lines = include_str!("../../../tests/golden/oniguruma_sets.txt");

@@ -5,35 +5,35 @@ use regex_syntax::hir::{ClassUnicode, ClassUnicodeRange};
 /// An expression.
 #[derive(Clone, Debug)]
 pub(super) enum Node {
-    /// Matches nothing, everywhere.
+    /// Matches the empty text.
     Empty,
     /// A literal character.
     Char { char: char, ignore_case: bool },
     /// One character of a set.
     Set(ClassUnicode),
-    /// One after the other.
+    /// Nodes in sequence.
     Sequence(Vec<Node>),
-    /// The first that matches.
+    /// Alternatives, in order.
     Choice(Vec<Node>),
-    /// A quantifier; without `most`, there is no upper bound.
+    /// A quantifier; without `most`, it is unbounded.
     Repeat { body: Box<Node>, least: u32, most: Option<u32>, greedy: bool },
-    /// A group into which nothing backtracks.
+    /// An atomic group: no backtracking into it.
     Atomic(Box<Node>),
     /// A capturing group.
     Capture(usize, Box<Node>),
     /// Look-ahead or look-behind.
     Look { behind: bool, negative: bool, body: Box<Node> },
-    /// A position.
+    /// An anchor.
     At(Anchor),
     /// `\K`: the match begins here.
     Keep,
     /// The text of the first of these groups that has matched and occurs here.
     Backreference(Vec<usize>),
-    /// Matches nothing where the group has matched.
+    /// Matches the empty text if the group has matched.
     Matched(usize),
-    /// The second where the first matches, and the third elsewhere.
+    /// Condition, then-branch and else-branch.
     Condition(Box<[Node; 3]>),
-    /// A group's expression.
+    /// A call of a group's expression.
     Call(Target),
 }
 
@@ -44,7 +44,7 @@ pub(super) enum Target {
     Name(String),
 }
 
-/// A position.
+/// An anchor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Anchor {
     TextStart,
@@ -55,7 +55,7 @@ pub(super) enum Anchor {
     LineEnd,
     /// The start of the search.
     SearchStart,
-    /// Between a character of a word and another one.
+    /// Between a word character and another one.
     WordBoundary {
         ascii: bool,
     },
@@ -65,7 +65,7 @@ pub(super) enum Anchor {
 }
 
 impl Node {
-    /// One after the other, or the only one.
+    /// A sequence; a single node stays itself.
     pub(super) fn sequence(mut nodes: Vec<Node>) -> Node {
         match nodes.len() {
             0 => Node::Empty,
@@ -74,7 +74,7 @@ impl Node {
         }
     }
 
-    /// The first that matches, or the only one.
+    /// A choice; a single node stays itself.
     pub(super) fn choice(mut nodes: Vec<Node>) -> Node {
         if nodes.len() == 1 { nodes.remove(0) } else { Node::Choice(nodes) }
     }
@@ -83,12 +83,12 @@ impl Node {
         Node::Look { behind, negative, body: Box::new(body) }
     }
 
-    /// Zero or more, as many as possible.
+    /// Zero or more, greedy.
     pub(super) fn any_number(body: Node) -> Node {
         Node::Repeat { body: Box::new(body), least: 0, most: None, greedy: true }
     }
 
-    /// The parts.
+    /// Child nodes.
     pub(super) fn children(&self) -> &[Node] {
         match self {
             Node::Sequence(nodes) | Node::Choice(nodes) => nodes,
@@ -98,7 +98,7 @@ impl Node {
         }
     }
 
-    /// The parts, to be changed.
+    /// Child nodes, mutable.
     pub(super) fn children_mut(&mut self) -> &mut [Node] {
         match self {
             Node::Sequence(nodes) | Node::Choice(nodes) => nodes,
@@ -108,12 +108,12 @@ impl Node {
         }
     }
 
-    /// Returns true if it, or a part of it, fulfils a condition.
+    /// Returns true if the node or a descendant passes `test`.
     pub(super) fn any(&self, test: &dyn Fn(&Node) -> bool) -> bool {
         test(self) || self.children().iter().any(|node| node.any(test))
     }
 
-    /// Returns true if it never matches a character.
+    /// Returns true if it never consumes a character.
     pub(super) fn zero_width(&self) -> bool {
         match self {
             Node::Char { .. } | Node::Set(_) | Node::Backreference(_) | Node::Call(_) => false,
@@ -122,7 +122,7 @@ impl Node {
         }
     }
 
-    /// Returns true if it may match without a character.
+    /// Returns true if it can match the empty text.
     pub(super) fn nullable(&self) -> bool {
         match self {
             Node::Char { .. } | Node::Set(_) => false,
@@ -136,18 +136,18 @@ impl Node {
     }
 }
 
-/// The set of the characters from `first` to `last`.
+/// The set of a range of characters.
 pub(super) fn range(first: char, last: char) -> ClassUnicode {
     ClassUnicode::new([ClassUnicodeRange::new(first, last)])
 }
 
-/// The set of some characters.
+/// The set of the given characters.
 pub(super) fn set_of(chars: impl IntoIterator<Item = char>) -> ClassUnicode {
     ClassUnicode::new(chars.into_iter().map(|char| ClassUnicodeRange::new(char, char)))
 }
 
-/// All characters but those of a set. (`ClassUnicode::negate` adds U+D7FF and U+E000, between which there is no character,
-/// where a range ends at the one and another begins at the other.)
+/// All characters except those of a set. (`ClassUnicode::negate` adds U+D7FF and U+E000, which enclose the surrogates,
+/// if one range ends and another begins there.)
 pub(super) fn complement(set: &ClassUnicode) -> ClassUnicode {
     let mut others = range('\0', char::MAX);
     others.difference(set);

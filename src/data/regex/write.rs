@@ -1,5 +1,5 @@
-//! A tree as a pattern that `fancy-regex` computes as Oniguruma does. Sets are written out, so that nothing depends on
-//! the tables or the options of the engine. Pure.
+//! Writes a tree as a pattern for `fancy-regex` with the same matches as in Oniguruma. Sets are expanded, so that nothing
+//! depends on the engine's tables or options. Pure.
 
 use super::fold;
 use super::sets::{JOINERS, NUMERIC, ascii, posix};
@@ -8,12 +8,12 @@ use regex_syntax::hir::ClassUnicode;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Largest pattern that is written, in bytes: GPT-4o's takes 60 thousand.
+/// The longest pattern that is written, in bytes; GPT-4o's takes 60 thousand.
 const LARGEST: usize = 1 << 20;
-/// Most ranges of characters, those of a repeated set counted each time: what the engine makes of them takes memory.
+/// The most ranges of characters, counting repetitions, since they take memory in the engine.
 const MOST_RANGES: u64 = 200_000;
 
-/// How strongly what is around a node binds.
+/// The context of a node, by precedence.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Around {
     Nothing,
@@ -21,18 +21,18 @@ enum Around {
     Quantifier,
 }
 
-/// A writer of a pattern.
+/// A pattern writer.
 struct Writer {
     out: String,
-    /// The numbers that groups have in the written pattern: those that something refers to.
+    /// New numbers of the groups that are referenced.
     groups: BTreeMap<usize, usize>,
-    /// True if groups are written without capturing, in a look-behind, or in a look-around.
+    /// `plain` writes groups without captures; `behind` is true in a look-behind, `looking` in any look-around.
     plain: bool,
     behind: bool,
     looking: bool,
 }
 
-/// The pattern, or why it cannot be written.
+/// Writes the pattern; an error says why it has no equivalent.
 pub(super) fn write(tree: &Node) -> Result<String, String> {
     if ranges(tree) > MOST_RANGES {
         return Err("it is too large".into());
@@ -51,7 +51,7 @@ pub(super) fn write(tree: &Node) -> Result<String, String> {
     Ok(writer.out)
 }
 
-/// The groups that something refers to.
+/// Collects the groups that are referenced.
 fn references(node: &Node, groups: &mut Vec<usize>) {
     match node {
         Node::Backreference(to) => groups.extend(to),
@@ -61,7 +61,7 @@ fn references(node: &Node, groups: &mut Vec<usize>) {
     node.children().iter().for_each(|node| references(node, groups));
 }
 
-/// The groups, in the order in which they open.
+/// Collects the groups in the order in which they open.
 fn capturing(node: &Node, groups: &mut Vec<usize>) {
     if let Node::Capture(group, _) = node {
         groups.push(*group);
@@ -69,7 +69,7 @@ fn capturing(node: &Node, groups: &mut Vec<usize>) {
     node.children().iter().for_each(|node| capturing(node, groups));
 }
 
-/// Ranges of characters that the engine has to hold.
+/// Counts the ranges of characters in the engine.
 fn ranges(node: &Node) -> u64 {
     let own = match node {
         Node::Set(set) => set.ranges().len() as u64,
@@ -117,7 +117,7 @@ impl Writer {
         self.out.push_str(text);
     }
 
-    /// A group of this opening.
+    /// Writes a group with this opening.
     fn group(&mut self, open: &str, body: &Node) -> Result<(), String> {
         self.put(open);
         self.node(body, Around::Nothing)?;
@@ -134,7 +134,7 @@ impl Writer {
 
     fn set(&mut self, set: &ClassUnicode) {
         self.put("[");
-        // An empty set is the complement of all.
+        // An empty set is the complement of all characters.
         if set.ranges().is_empty() {
             self.put("^\\x{0}-\\x{10FFFF}");
         }
@@ -152,7 +152,7 @@ impl Writer {
         if char.is_ascii_alphanumeric() || char > '\u{a0}' { self.out.push(char) } else { self.char(char) }
     }
 
-    /// Letters whose case is ignored are folded together where they stand in a row.
+    /// Consecutive letters that ignore case are folded together.
     fn sequence(&mut self, nodes: &[Node], around: Around) -> Result<(), String> {
         let grouped = around == Around::Quantifier;
         self.put(if grouped { "(?:" } else { "" });
@@ -180,7 +180,7 @@ impl Writer {
         self.put(if grouped { "(?:" } else { "" });
         for (n, node) in nodes.iter().enumerate() {
             self.put(if n > 0 { "|" } else { "" });
-            // A choice in a choice is one more alternative each.
+            // Nested choices become alternatives of this one.
             self.node(node, Around::Nothing)?;
         }
         self.put(if grouped { ")" } else { "" });
@@ -193,10 +193,10 @@ impl Writer {
         }
         let refers = body.any(&|node| matches!(node, Node::Capture(number, _) if self.groups.contains_key(number)));
         if refers && body.nullable() {
-            return Err("a group that may match nothing is repeated and referred to".into());
+            return Err("a group that can be empty is both repeated and referenced".into());
         }
         if body.zero_width() {
-            // Repeating a position finds nothing new.
+            // Repeating an anchor has no effect.
             return self.node(if least == 0 { &Node::Empty } else { body }, around);
         }
         let grouped = around == Around::Quantifier;
@@ -233,7 +233,7 @@ impl Writer {
             (true, false) => "(?<=",
             (true, true) => "(?<!",
         });
-        // Nothing backtracks into a look-ahead.
+        // Look-aheads are atomic.
         let hard =
             |node: &Node| matches!(node, Node::Look { .. } | Node::At(_) | Node::Atomic(_) | Node::Backreference(_) | Node::Condition(_) | Node::Capture(..));
         let written = if !behind && !negative && body.any(&hard) { self.group("(?>", body) } else { self.node(body, Around::Nothing) };
@@ -249,7 +249,7 @@ impl Writer {
         self.put(&written);
     }
 
-    /// Written as a choice: the engine's own conditions lose count of the atomic groups around them.
+    /// Writes a choice: the engine's own conditions break the atomic groups around them.
     fn condition(&mut self, [condition, then, otherwise]: &[Node; 3]) -> Result<(), String> {
         self.put("(?:");
         if matches!(condition, Node::Matched(_)) {
@@ -272,7 +272,7 @@ impl Writer {
             Anchor::TextStart => self.put("\\A"),
             Anchor::TextEnd => self.put("\\z"),
             Anchor::LastLineEnd => self.put("(?=\\x{A}?\\z)"),
-            // Not behind a line feed at the end; a text is never empty.
+            // Not after a line feed at the end; texts are never empty.
             Anchor::LineStart => self.put("(?m:^)(?!\\z)"),
             Anchor::LineEnd => self.put("(?m:$)"),
             Anchor::SearchStart => self.put("\\G"),
@@ -282,7 +282,7 @@ impl Writer {
         Ok(())
     }
 
-    /// `\b` and `\B`. The engine's own knows other characters of words: those in which they differ are looked at.
+    /// `\b` and `\B`. The engine's own have other word characters: the differences are checked explicitly.
     fn boundary(&mut self, ascii_only: bool, negative: bool, around: Around) -> Result<(), String> {
         let [no_word_before, no_word_after] = if ascii_only {
             let words = ascii(&posix("word"));

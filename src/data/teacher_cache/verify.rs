@@ -1,31 +1,30 @@
-//! Verifies a teacher cache without the text that it was made of.
+//! Verifies a teacher cache without its corpus.
 
 use super::{CacheError, Grid, Layout, TEXTS, TeacherCache, number, open_file, window_sum};
 use crate::data::batches::Likeliest;
 use crate::formats::{FormatError, TensorSource};
 use std::path::Path;
 
-/// How many windows of a cache are what.
+/// The numbers of a cache's windows by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// They have their checksum.
+    /// Verified.
     pub whole: usize,
-    /// They can be verified with their text alone, as a training does: an earlier version wrote them.
+    /// Verifiable only with their text, as training does: written by an earlier version.
     pub unverified: usize,
-    /// They are not made yet.
+    /// Not computed yet.
     pub missing: usize,
 }
 
 impl TeacherCache {
-    /// Verifies the cache in `dir` without its text. `progress` gets the windows read and the
-    /// windows in all; it returns false to stop.
+    /// Verifies the cache in `dir`. `progress` receives the windows read and the windows in all; it returns false to stop.
     pub fn verify(dir: &Path, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Verified, CacheError> {
         let file = open_file(dir)?;
         let path = file.path().to_path_buf();
         let about = |name: &str| number(&file, name);
         let (vocabulary, top, seq) = (about("vocabulary")?, about("top")?, about("seq")?);
         if top == 0 {
-            return Err(FormatError::new(&path, "is not a teacher cache: it keeps no tokens").into());
+            return Err(FormatError::new(&path, "is not a teacher cache: it stores no tokens").into());
         }
         let windows = file.shape("checksums").and_then(|shape| shape.first().copied()).unwrap_or(0);
         let layout = Layout::new(Grid { seq, train: windows, held_out: 0 }, top, vocabulary);

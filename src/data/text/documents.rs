@@ -1,39 +1,39 @@
-//! The documents of some files, in order: of plain text what stands between two end tokens, of JSON
-//! lines a row each.
+//! Reads the documents of a list of files, in order: plain text is split at end tokens, JSON lines have a document
+//! per row.
 
 use super::input::{Format, Input};
 use super::reader::Reader;
 use super::rows::{self, Contents, Conversation, RowError};
 use crate::data::error::DataError;
 
-/// Plain text of fewer documents is taken as one, white space between them included.
+/// With fewer documents than this, plain text is one document, white space between them included.
 const FEW: usize = 50;
 
-/// How conversations become text.
+/// The chat template that renders conversations as text.
 #[derive(Clone, Copy)]
 pub struct Chat<'a> {
-    /// What knows the template again.
+    /// Identifies the template in cache keys.
     pub id: u64,
-    /// The text of a conversation; an error says which of them is wrong.
+    /// Renders a conversation; an error describes the invalid message.
     pub render: &'a dyn Fn(Conversation) -> Result<String, String>,
 }
 
-/// Takes documents, one after the other.
+/// A consumer of documents, one after the other.
 pub(in crate::data) trait Sink {
-    /// More of the text of a document.
+    /// Appends text to the current document.
     fn text(&mut self, text: &str) -> Result<(), DataError>;
-    /// A whole document as ids; an error says which id is wrong.
+    /// Adds a whole document of ids; the inner error describes an invalid id.
     fn ids(&mut self, ids: &[u32]) -> Result<Result<(), String>, DataError>;
-    /// The document whose text was given is over; `close` asks for an end token behind it.
+    /// Ends the current document; `close` asks for an end token after it.
     fn end(&mut self, close: bool) -> Result<(), DataError>;
-    /// So many bytes of the files were read so far; an error if that is enough.
+    /// Reports the bytes of the files read so far; returns an error to stop.
     fn at(&mut self, bytes: u64) -> Result<(), DataError>;
-    /// An error if somebody asked to stop.
+    /// Returns an error if the work was cancelled.
     fn go_on(&self) -> Result<(), DataError>;
 }
 
-/// Gives all documents of some inputs to `sink`. `end` is the text of the end token, empty if there is
-/// none; `field` names what is read of rows, or is `auto`.
+/// Passes all documents of some inputs to `sink`. `end` is the text of the end token, or empty; `field` is the field of
+/// rows to read, or `auto`.
 pub(in crate::data) fn feed(inputs: &[Input], end: &str, field: &str, chat: Chat<'_>, sink: &mut dyn Sink) -> Result<(), DataError> {
     let plain = inputs.iter().all(|input| input.format() == Format::Text);
     let style = match () {
@@ -56,7 +56,7 @@ pub(in crate::data) fn feed(inputs: &[Input], end: &str, field: &str, chat: Chat
     Ok(())
 }
 
-/// Gives the documents of a file to `sink` until it has enough, without a look at the rest of it.
+/// Passes the documents of a file to `sink` until it returns an error; later files are not read.
 pub(super) fn beginning(reader: &mut Reader, format: Format, end: &str, field: &str, chat: Chat<'_>, sink: &mut dyn Sink) -> Result<(), DataError> {
     let mut documents = Documents { end, style: Style::Split, open: false, last: String::new(), sink, before: 0 };
     match format {
@@ -65,7 +65,7 @@ pub(super) fn beginning(reader: &mut Reader, format: Format, end: &str, field: &
     }
 }
 
-/// Whether plain files have fewer than [`FEW`] documents together; a file's last one may lack its end.
+/// Returns true if plain files have fewer than [`FEW`] documents in total; the last one of a file may lack its end token.
 fn few(inputs: &[Input], end: &str, sink: &dyn Sink) -> Result<bool, DataError> {
     let mut documents = 0;
     for input in inputs {
@@ -83,12 +83,12 @@ fn few(inputs: &[Input], end: &str, sink: &dyn Sink) -> Result<bool, DataError> 
     Ok(documents < FEW)
 }
 
-/// Counts end tokens in text that comes in pieces.
+/// Counts end tokens in text that arrives in pieces.
 struct Ends<'a> {
     end: &'a str,
-    /// The last characters, in which an end may begin.
+    /// The last characters, which may be the start of an end token.
     last: String,
-    /// Whether there is more than white space behind the last end.
+    /// True if there is more than white space after the last end token.
     open: bool,
 }
 
@@ -107,37 +107,36 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// Where the last characters begin in which something of `length` bytes may begin, but not end.
+/// The start of the last characters, which may be the start of a text of `length` bytes.
 fn tail(text: &str, length: usize) -> usize {
     text.floor_char_boundary(text.len().saturating_sub(length.saturating_sub(1)))
 }
 
-/// How plain text becomes documents.
+/// How plain text is split into documents.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Style {
-    /// All of it is one, as it stands.
+    /// One document, as it stands.
     Whole,
-    /// Each ends in its end token; the last one need not.
+    /// Split after each end token; the last document may lack its own.
     Split,
-    /// As they are split, but each is closed: there are rows, too.
+    /// As `Split`, and every document is closed: other files have rows.
     Apart,
 }
 
 struct Documents<'a> {
     end: &'a str,
     style: Style,
-    /// Whether something of a document was given that is not over.
+    /// True if a part of the current document was passed on.
     open: bool,
-    /// Text that waits: an end may begin in it, or it is white space that may be left out.
+    /// Pending text: the start of an end token, or white space that may be dropped.
     last: String,
     sink: &'a mut dyn Sink,
-    /// Bytes of the files before.
+    /// Bytes of the previous files.
     before: u64,
 }
 
 impl Documents<'_> {
-    /// The plain text of a file. Behind one that does not end in an end token there is one, if more
-    /// files follow.
+    /// Reads a plain text file. If it does not end in an end token and more files follow, one is added.
     fn text(&mut self, reader: &mut Reader, last: bool) -> Result<(), DataError> {
         let mut ends = Ends::new(self.end);
         let mut found = false;
@@ -165,7 +164,7 @@ impl Documents<'_> {
         Ok(())
     }
 
-    /// Gives every document that is whole in what waits, and of the next one what cannot be its end.
+    /// Passes on all complete documents of the pending text, and of the next one what cannot belong to an end token.
     fn split(&mut self) -> Result<(), DataError> {
         let text = std::mem::take(&mut self.last);
         let mut rest = text.as_str();
@@ -187,7 +186,7 @@ impl Documents<'_> {
         Ok(())
     }
 
-    /// The document that a file ends in, if it does not end in an end token.
+    /// Passes on the last document of a file, if it has no end token.
     fn rest(&mut self, last: bool) -> Result<(), DataError> {
         let text = std::mem::take(&mut self.last);
         let open = std::mem::take(&mut self.open);
@@ -201,7 +200,7 @@ impl Documents<'_> {
         self.sink.end(self.style == Style::Apart)
     }
 
-    /// The rows of a file, empty lines and empty texts left out.
+    /// Reads the rows of a file; skips empty lines and empty texts.
     fn rows(&mut self, reader: &mut Reader, field: &str, chat: Chat<'_>) -> Result<(), DataError> {
         let mut found = false;
         while let Some(line) = reader.line()? {

@@ -1,4 +1,4 @@
-//! Sources of text, and the format of a file by its name.
+//! Inputs of text, and the format of a file by its name.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ pub enum Format {
     Rows,
 }
 
-/// A source of text.
+/// An input of text.
 #[derive(Clone, Debug)]
 pub(in crate::data) enum Input {
     /// A file.
     File(PathBuf),
-    /// Plain text that is part of the program.
+    /// Embedded plain text.
     Embedded(&'static str),
 }
 
@@ -29,7 +29,7 @@ impl Input {
     }
 }
 
-/// The format of a file by its name, an ending of compression left aside.
+/// The format of a file by its extension, ignoring that of a compression.
 pub fn format_of(path: &Path) -> Format {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     let inner = [".gz", ".zst", ".zstd"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);

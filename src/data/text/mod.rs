@@ -1,5 +1,5 @@
-//! Text as it lies on disk: files and patterns (`paths`), plain or compressed (`unpack`), UTF-8 in
-//! pieces and lines (`reader`), JSON rows (`rows`), and the documents in all of them (`documents`).
+//! Text files: paths and patterns (`paths`), decompression (`unpack`), UTF-8 pieces and lines (`reader`), JSON rows
+//! (`rows`) and documents (`documents`).
 
 mod documents;
 mod input;

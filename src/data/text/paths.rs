@@ -1,11 +1,11 @@
-//! Names and patterns to files, and what a file holds by its name.
+//! Expands paths and patterns to files.
 
 use crate::formats::FormatError;
 use crate::platform;
 use std::path::PathBuf;
 
-/// The files that paths and patterns (`*`, `?`, `[…]`, `**`) name, those of a pattern in the order of
-/// their names. A file that has such a name itself is that file.
+/// Expands paths and patterns (`*`, `?`, `[…]`, `**`) to files, those of a pattern sorted by name. A path that exists
+/// is taken literally.
 pub fn expand(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FormatError> {
     let mut files = Vec::new();
     for path in paths {

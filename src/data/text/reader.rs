@@ -6,22 +6,22 @@ use crate::formats::FormatError;
 use crate::formats::content::{self, Kind};
 use std::path::{Path, PathBuf};
 
-/// Longest line, in bytes: a document of JSON lines is held in memory as a whole.
+/// The longest line, in bytes: a line is held in memory as a whole.
 const LONGEST_LINE: usize = 64 << 20;
 
-/// A file's text as it is read.
+/// A reader of a file's text.
 pub(super) struct Reader {
     path: PathBuf,
     file: Unpacked,
     buffer: Vec<u8>,
-    /// Bytes of the buffer that were given.
+    /// Bytes of the buffer that were returned.
     used: usize,
-    /// Bytes in front of the buffer.
+    /// Bytes before the buffer.
     before: u64,
-    /// Lines given.
+    /// Lines returned.
     lines: u64,
     over: bool,
-    /// The kind of its contents, if it is a known one.
+    /// The detected kind of content, if known.
     kind: Option<Kind>,
 }
 
@@ -34,28 +34,28 @@ impl Reader {
         Ok(Self { path: path.to_path_buf(), file, buffer: Vec::new(), used: 0, before: 0, lines: 0, over: false, kind: None })
     }
 
-    /// Bytes of the file for what was given so far, about: what waits is reckoned with.
+    /// Approximate bytes of the file for the text returned so far, without buffered text.
     pub(super) fn taken(&self) -> u64 {
         let (given, unpacked) = (self.before + self.used as u64, self.before + self.buffer.len() as u64);
         if given == unpacked { self.file.taken() } else { (self.file.taken() as f64 * given as f64 / unpacked as f64) as u64 }
     }
 
-    /// A problem of the line that was given last.
+    /// An error about the last line.
     pub(super) fn problem(&self, what: impl std::fmt::Display) -> FormatError {
         FormatError::new(&self.path, format!("line {}: {what}", self.lines))
     }
 
-    /// The error of a file that is no text or no rows, by what it seems to be; none if it is not known.
+    /// The error that names the detected kind of a file that is not text or rows; `None` if the kind is unknown.
     pub(super) fn other_kind(&self) -> Option<FormatError> {
         self.kind.filter(|kind| !matches!(kind, Kind::Json | Kind::ServerError)).map(|kind| content::refused(&self.path, kind))
     }
 
-    /// There is nothing in it.
+    /// The error of an empty file.
     pub(super) fn empty(&self) -> FormatError {
-        FormatError::new(&self.path, "is empty: it holds no text. Leave it out")
+        FormatError::new(&self.path, "is empty: it holds no text. Remove it from the list")
     }
 
-    /// Forgets what was given, and reads on.
+    /// Drops the returned bytes and reads more.
     fn more(&mut self) -> Result<(), FormatError> {
         self.buffer.drain(..self.used);
         self.before += self.used as u64;
@@ -71,7 +71,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Looks at the first bytes: refuses a known kind of contents that can be no text, and skips a byte order mark.
+    /// Checks the first bytes: refuses binary content and skips a byte order mark.
     fn begin(&mut self) -> Result<(), FormatError> {
         let start = &self.buffer[..self.buffer.len().min(content::START as usize)];
         self.kind = content::kind(start);
@@ -83,18 +83,18 @@ impl Reader {
         Ok(())
     }
 
-    /// The next characters; none at the end.
+    /// The next text; `None` at the end.
     pub(super) fn piece(&mut self) -> Result<Option<&str>, FormatError> {
         self.more()?;
         let start = self.used;
         let end = match std::str::from_utf8(&self.buffer[start..]) {
             Ok(text) => start + text.len(),
-            // The rest of a character that is cut off comes with the next piece.
+            // The rest of an incomplete character follows with the next piece.
             Err(error) if error.error_len().is_none() && !self.over => start + error.valid_up_to(),
             Err(error) => return Err(self.no_text(start + error.valid_up_to(), "")),
         };
         self.used = end;
-        let text = std::str::from_utf8(&self.buffer[start..end]).expect("it was checked");
+        let text = std::str::from_utf8(&self.buffer[start..end]).expect("the bytes were checked");
         Ok((!text.is_empty()).then_some(text))
     }
 
@@ -105,7 +105,7 @@ impl Reader {
         FormatError::new(&self.path, format!("{line}is not UTF-8 text: byte {} begins no character. Convert it first", self.before + at as u64))
     }
 
-    /// The next line without its end; none at the end.
+    /// The next line without its line feed; `None` at the end.
     pub(super) fn line(&mut self) -> Result<Option<&str>, FormatError> {
         let mut looked = self.used;
         let end = loop {
@@ -118,7 +118,7 @@ impl Reader {
             let seen = self.buffer.len() - self.used;
             if seen > LONGEST_LINE {
                 self.lines += 1;
-                return Err(self.problem(format!("is longer than {} MiB; one row a line, and a document of at most that size", LONGEST_LINE >> 20)));
+                return Err(self.problem(format!("is longer than {} MiB. Write one row per line, and split long documents", LONGEST_LINE >> 20)));
             }
             self.more()?;
             looked = seen;
@@ -129,14 +129,14 @@ impl Reader {
         let start = std::mem::replace(&mut self.used, (end + 1).min(self.buffer.len()));
         self.lines += 1;
         match std::str::from_utf8(&self.buffer[start..end]) {
-            // Files that were put together have a byte order mark each.
+            // Concatenated files may each have a byte order mark.
             Ok(line) => Ok(Some(line.trim_start_matches('\u{feff}'))),
             Err(error) => Err(self.no_text(start + error.valid_up_to(), &format!("line {}: ", self.lines))),
         }
     }
 }
 
-/// The lines of a file, which may be compressed.
+/// The lines of a file, decompressed if needed.
 pub struct Lines(Reader);
 
 impl Lines {
@@ -145,20 +145,20 @@ impl Lines {
         Reader::open(&Input::File(path.to_path_buf())).map(Self)
     }
 
-    /// The number of the next line, from 1, and the line without its end; none at the end.
+    /// The number of the next line, from 1, and the line without its line feed; `None` at the end.
     #[expect(clippy::should_implement_trait, reason = "the line is borrowed")]
     pub fn next(&mut self) -> Result<Option<(usize, &str)>, FormatError> {
         let number = self.0.lines as usize + 1;
         Ok(self.0.line()?.map(|line| (number, line)))
     }
 
-    /// The error of a file that has no rows, by what it seems to be; none if it is not known.
+    /// The error that names the detected kind of a file without rows; `None` if the kind is unknown.
     pub fn other_kind(&self) -> Option<FormatError> {
         self.0.other_kind()
     }
 }
 
-/// The whole text of a file that is no JSON lines.
+/// Reads the whole text of a plain text file.
 pub fn whole(path: &Path) -> Result<String, FormatError> {
     let mut reader = Reader::open(&Input::File(path.to_path_buf()))?;
     let mut text = String::new();

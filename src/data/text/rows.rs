@@ -1,49 +1,49 @@
-//! A row of JSON lines: its text, its token ids, or its messages.
+//! Parses a row of JSON lines: text, token ids or messages.
 
 use crate::formats::json;
 use crate::jinja::Json;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt::{self, Formatter};
 
-/// What a field holds decides what it is.
+/// The contents of a field; its type tells which.
 #[derive(Debug, PartialEq)]
 pub(super) enum Contents {
     Text(String),
     Ids(Vec<u32>),
-    /// Messages, and what the row says of them.
+    /// Messages, with the other fields of the row.
     Conversation(Conversation),
 }
 
-/// A conversation as a row has it, for a chat template.
+/// A conversation of a row, the input of a chat template.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Conversation {
-    /// Objects, mostly with `role` and `content`.
+    /// Objects, usually with `role` and `content`.
     pub messages: Vec<Json>,
-    /// The field `tools`: functions that may be called.
+    /// The field `tools`: functions that the model may call.
     pub tools: Json,
-    /// The field `documents`: texts to answer from.
+    /// The field `documents`: texts for retrieval.
     pub documents: Json,
-    /// The field `chat_template_kwargs`: other variables of the template.
+    /// The field `chat_template_kwargs`: further variables of the template.
     pub variables: Json,
 }
 
-/// The fields that are looked for, in this order, where none is named.
+/// The fields that `auto` looks for, in this order.
 pub(super) const KNOWN: [&str; 3] = ["text", "messages", "token_ids"];
-/// Fields that belong to a conversation.
+/// Fields that complete a conversation.
 const BESIDE: [&str; 3] = ["tools", "documents", "chat_template_kwargs"];
-/// The name that stands for any of them.
+/// Selects the first of [`KNOWN`] that a row has.
 pub(super) const AUTO: &str = "auto";
 
 /// Why a row cannot be used.
 #[derive(Debug, PartialEq)]
 pub(super) enum RowError {
-    /// It is no row, or holds something else.
+    /// It is not a row, or the field has an unsupported type.
     Bad(String),
-    /// It has no such field.
+    /// It does not have the field.
     Lacks(String),
 }
 
-/// Reads a row; the field is one of [`KNOWN`] if it is `auto`.
+/// Parses a row; with `auto`, the field is the first of [`KNOWN`].
 pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
     let wanted: &[&str] = if field == AUTO { &KNOWN } else { &[field] };
     let read = json::with_integers(line.as_bytes(), |line| {
@@ -61,7 +61,7 @@ pub(super) fn row(line: &str, field: &str) -> Result<Contents, RowError> {
     });
     found.ok_or_else(|| {
         if let Some(name) = null {
-            return RowError::Bad(format!("the field {name} is null; text is needed. Leave such rows out"));
+            return RowError::Bad(format!("the field {name} is null; it must be text. Remove such rows"));
         }
         let wanted = if field == AUTO { "text, messages or token_ids" } else { field };
         let others = if others.is_empty() { "no other".into() } else { others.join(", ") };
@@ -73,7 +73,7 @@ fn explain(line: &str, error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.split(" at line ").next().unwrap_or(&text);
     let hint = match line.trim_start().starts_with('[') {
-        true => ". The file seems to be one array: write its rows one a line (jq -c '.[]')",
+        true => ". The file seems to be one JSON array: convert it to one row per line (jq -c '.[]')",
         false => ". Each line must be a JSON object",
     };
     format!("cannot be read as JSON at character {}: {what}{hint}", error.column())
@@ -84,9 +84,9 @@ struct Fields<'a> {
     found: [Option<Contents>; 3],
     /// Those of [`BESIDE`].
     beside: [Json; 3],
-    /// One of those wanted that is null.
+    /// A wanted field that is null.
     null: Option<&'a str>,
-    /// Other fields, some of them, for who named the wrong one.
+    /// Some of the other fields, for the error message.
     others: Vec<String>,
 }
 
@@ -123,7 +123,7 @@ impl<'de> Visitor<'de> for &mut Fields<'_> {
     }
 }
 
-/// A field of this name; `null` is as if it were not there.
+/// A field of this name; `null` counts as missing.
 struct Field<'a>(&'a str);
 
 impl<'de> DeserializeSeed<'de> for Field<'_> {
@@ -147,8 +147,8 @@ impl<'de> Visitor<'de> for Field<'_> {
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
         match (json::no_number(text), json::integer(text)) {
-            (Some(name), _) => Err(E::custom(format!("the field {} is {name}; text is needed", self.0))),
-            (_, Some(number)) => Err(E::custom(format!("the field {} is {number}; text is needed", self.0))),
+            (Some(name), _) => Err(E::custom(format!("the field {} is {name}; it must be text", self.0))),
+            (_, Some(number)) => Err(E::custom(format!("the field {} is {number}; it must be text", self.0))),
             _ => Ok(Some(Contents::Text(text.into()))),
         }
     }
@@ -255,7 +255,7 @@ mod tests {
         for (line, field, expected) in [
             ("{\"text\": \"a", AUTO, "EOF while parsing a string"),
             ("hello", AUTO, "at character 1"),
-            ("[{\"text\": \"a\"}]", AUTO, "one array"),
+            ("[{\"text\": \"a\"}]", AUTO, "one JSON array"),
             ("{\"text\": \"a\"} x", AUTO, "trailing characters"),
             ("{\"txt\": \"a\", \"id\": 3}", AUTO, "has no field text, messages or token_ids; it has txt, id. Name the right one with --field"),
             ("{\"text\": \"a\"}", "body", "has no field body; it has text"),

@@ -1,4 +1,4 @@
-//! Text as text: the beginning of a file, to reckon what all of it holds, and all of some files.
+//! Samples the beginning of a file, to estimate its contents, and gathers the text of files.
 
 use super::documents::{Chat, Sink, beginning, feed};
 use super::input::Input;
@@ -6,21 +6,21 @@ use super::reader::Reader;
 use crate::data::error::DataError;
 use std::path::{Path, PathBuf};
 
-/// What a file begins with.
+/// The beginning of a file.
 #[derive(Debug, Default)]
 pub struct Sample {
-    /// Its first text, of whole characters.
+    /// Its text, in whole characters.
     pub text: String,
-    /// Token ids, where rows hold them.
+    /// The number of token ids, if rows hold ids.
     pub ids: u64,
-    /// Documents that are over.
+    /// Completed documents.
     pub documents: u64,
-    /// Bytes of the file that this took.
+    /// Bytes of the file that were read.
     pub bytes: u64,
     most: usize,
 }
 
-/// Reads about `most` bytes of text from the beginning of a file; `end` is the end token's text.
+/// Reads about `most` bytes of text from the beginning of a file; `end` is the text of the end token.
 pub fn sample(path: &Path, end: &str, field: &str, chat: Chat<'_>, most: usize) -> Result<Sample, DataError> {
     let mut sample = Sample { most, ..Sample::default() };
     let mut reader = Reader::open(&Input::File(path.to_path_buf()))?;
@@ -56,7 +56,7 @@ impl Sink for Sample {
     }
 }
 
-/// All text of some files, rows below each other.
+/// Concatenates the text of files; each row ends with a line feed.
 pub fn gather(files: &[PathBuf], field: &str, chat: Chat<'_>) -> Result<String, DataError> {
     let inputs: Vec<Input> = files.iter().cloned().map(Input::File).collect();
     let mut gathered = Gathered(String::new());
@@ -73,7 +73,7 @@ impl Sink for Gathered {
     }
 
     fn ids(&mut self, _ids: &[u32]) -> Result<Result<(), String>, DataError> {
-        Ok(Err("holds token ids, and text is needed".into()))
+        Ok(Err("holds token ids, but text is needed".into()))
     }
 
     fn end(&mut self, close: bool) -> Result<(), DataError> {

@@ -1,5 +1,5 @@
-//! A file's bytes as they were before it was compressed, piece by piece: plain, gzip or zstd, by its
-//! first bytes. What a decoder may reserve and give is bounded by what the file has.
+//! Streaming decompression: plain, gzip or zstd, by a file's first bytes. Memory and output are bounded by the size of
+//! the file.
 
 use crate::platform;
 use flate2::bufread::GzDecoder;
@@ -11,21 +11,21 @@ use std::path::{Path, PathBuf};
 
 /// Bytes that are read from a file at once.
 pub(crate) const PIECE: usize = 256 << 10;
-/// Most bytes of a zstd window: what `zstd --long` asks for.
+/// The largest zstd window: that of `zstd --long`.
 const WINDOW: u64 = 128 << 20;
-/// A small file may ask for this window, and a larger one for this many times its own size.
+/// The window allowed for any file; larger files may use this many times their own size.
 const SMALL_WINDOW: u64 = 8 << 20;
 const WINDOW_SHARE: u64 = 64;
-/// A file gives at most so many times its size, and this in any case: text never compresses so far.
+/// A file may unpack to this many times its size, or to `SMALL` bytes: text never compresses that well.
 const RATIO: u64 = 500;
 const SMALL: u64 = 64 << 20;
 
-/// A file on disk, or text that is part of the program, as it is.
+/// A file on disk, or embedded text, before decompression.
 struct Raw {
     path: PathBuf,
-    /// Bytes of the whole.
+    /// Bytes of the file.
     bytes: u64,
-    /// Where the buffer ends in it.
+    /// The offset in the file of the buffer's end.
     at: u64,
     buffer: Cow<'static, [u8]>,
     used: usize,
@@ -65,14 +65,14 @@ impl Read for Raw {
     }
 }
 
-/// Gzip members one after the other; zero bytes may lie between and after them, as tapes and sectors leave them.
+/// Concatenated gzip members; zero padding between and after them is skipped, as tapes and sectors leave it.
 struct Gzip {
     member: Option<GzDecoder<Raw>>,
-    /// The file between members, and after the last.
+    /// The file between members and after the last one.
     rest: Option<Raw>,
 }
 
-/// The error of gzip data that other bytes follow.
+/// Other data follows the gzip data.
 #[derive(Debug, thiserror::Error)]
 #[error("other bytes than zeros follow it")]
 struct Followed;
@@ -83,10 +83,10 @@ impl Gzip {
     }
 
     fn raw(&self) -> &Raw {
-        self.member.as_ref().map(GzDecoder::get_ref).or(self.rest.as_ref()).expect("a file is in one of both")
+        self.member.as_ref().map(GzDecoder::get_ref).or(self.rest.as_ref()).expect("the file is in one of the two")
     }
 
-    /// Goes on to the next member, if there is one.
+    /// Opens the next member, if there is one.
     fn go_on(&mut self) -> io::Result<()> {
         self.rest = self.member.take().map(GzDecoder::into_inner);
         let follows = self.rest.as_mut().map_or(Ok(false), followed)?;
@@ -97,7 +97,7 @@ impl Gzip {
     }
 }
 
-/// Skips zero bytes; says whether a member follows them.
+/// Skips zero bytes; returns true if a member follows.
 fn followed(raw: &mut Raw) -> io::Result<bool> {
     loop {
         let there = raw.fill_buf()?;
@@ -130,11 +130,11 @@ impl Read for Gzip {
     }
 }
 
-/// Zstd frames one behind the other, those that hold no data left out.
+/// Concatenated zstd frames; skippable frames are ignored.
 struct Zstd {
     raw: Raw,
     decoder: FrameDecoder,
-    /// Whether a frame is being read.
+    /// True inside a frame.
     begun: bool,
 }
 
@@ -145,7 +145,7 @@ impl Zstd {
         Self { raw, decoder, begun: false }
     }
 
-    /// Begins the next frame that holds data; false at the end of the file.
+    /// Opens the next data frame; returns false at the end of the file.
     fn begin(&mut self) -> io::Result<bool> {
         while !self.raw.fill_buf()?.is_empty() {
             match self.decoder.init(&mut self.raw) {
@@ -198,10 +198,10 @@ enum Decoder {
     Zstd(Box<Zstd>),
 }
 
-/// A file's contents, unpacked while they are read.
+/// A file's contents, decompressed as they are read.
 pub(super) struct Unpacked {
     decoder: Decoder,
-    /// Bytes given.
+    /// Bytes returned.
     given: u64,
 }
 
@@ -212,14 +212,14 @@ impl Unpacked {
         let raw = Raw { path: path.to_path_buf(), bytes, at: start.len() as u64, buffer: Cow::Owned(start), used: 0 };
         let decoder = match raw.buffer[..] {
             [0x1f, 0x8b, ..] => Decoder::Gzip(Box::new(Gzip::new(raw))),
-            // A frame, or one that holds no data in front of it.
+            // A frame, or a skippable frame before one.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Decoder::Zstd(Box::new(Zstd::new(raw))),
             _ => Decoder::Plain(raw),
         };
         Ok(Self { decoder, given: 0 })
     }
 
-    /// Text that is part of the program.
+    /// Embedded text.
     pub(super) fn embedded(text: &'static str) -> Self {
         let bytes = text.len() as u64;
         let raw = Raw { path: PathBuf::new(), bytes, at: bytes, buffer: Cow::Borrowed(text.as_bytes()), used: 0 };
@@ -234,12 +234,12 @@ impl Unpacked {
         }
     }
 
-    /// Bytes of the file that were taken so far.
+    /// Bytes of the file consumed so far.
     pub(super) fn taken(&self) -> u64 {
         self.raw().taken()
     }
 
-    /// Fills `out` as far as there is anything; gives how far.
+    /// Fills `out` as far as the contents go; returns the number of bytes.
     pub(super) fn fill(&mut self, out: &mut [u8]) -> Result<usize, String> {
         let mut filled = 0;
         while filled < out.len() {
@@ -258,7 +258,10 @@ impl Unpacked {
         self.given += filled as u64;
         let most = SMALL + self.taken().saturating_mul(RATIO);
         if self.given > most {
-            return Err(format!("its first {} bytes unpack to more than {RATIO} times as many: no text does; unpack it yourself if it is meant", self.taken()));
+            return Err(format!(
+                "its first {} bytes unpack to more than {RATIO} times as many, unlike any text. If this is meant, unpack it yourself",
+                self.taken()
+            ));
         }
         Ok(filled)
     }
@@ -270,18 +273,16 @@ impl Unpacked {
             Decoder::Zstd(_) => ("zstd", self.raw()),
         };
         if error.kind() == io::ErrorKind::Unsupported {
-            return format!(
-                "cannot be unpacked: its zstd window of {error} bytes is too large for a file of this size. Compress it again without --long or --ultra"
-            );
+            return format!("cannot be unpacked: its zstd window of {error} bytes is too large for a file of this size. Compress it without --long or --ultra");
         }
         if error.get_ref().is_some_and(|error| error.is::<Followed>()) {
             let at = raw.taken();
-            return format!("cannot be unpacked: behind its gzip data, from byte {at} on, lies something else, and only zero bytes may. Get the file again");
+            return format!("cannot be unpacked: data other than zeros follows its gzip data at byte {at}. Get the file again");
         }
         if raw.taken() == raw.bytes {
             return format!("is cut off: its {kind} data does not end after its {} bytes. Get the file again", raw.bytes);
         }
-        format!("is damaged: its {kind} data cannot be read on at byte {} ({error}). Get the file again", raw.taken())
+        format!("is damaged: its {kind} data is invalid at byte {} ({error}). Get the file again", raw.taken())
     }
 }
 
@@ -297,7 +298,7 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// The contents of a file that consists of these parts.
+    /// Unpacks a file that consists of these parts.
     fn unpacked(name: &str, parts: &[&[u8]]) -> Result<String, String> {
         let dir = std::env::temp_dir().join(format!("signet-unpack-{name}-{}", std::process::id()));
         platform::make_dir(&dir).unwrap();
@@ -312,7 +313,7 @@ mod tests {
     #[test]
     fn zeros_may_follow_gzip_data_and_lie_between_members() {
         let (one, two) = (gzip("one "), gzip("two"));
-        // More than is read of a file at once.
+        // More than one read of the file.
         let zeros = vec![0; PIECE + 5];
         for (n, parts) in [&[&one[..], &two][..], &[&one, &two, &[0]], &[&one, &zeros, &two, &zeros], &[&one, &two, &zeros, &zeros]].iter().enumerate() {
             assert_eq!(unpacked(&format!("zeros-{n}"), parts).as_deref(), Ok("one two"), "{n}");
@@ -325,7 +326,7 @@ mod tests {
         for (n, behind) in [&b"letters"[..], b"\0\0letters", b"\x01"].into_iter().enumerate() {
             let zeros = behind.iter().take_while(|byte| **byte == 0).count();
             let problem = unpacked(&format!("other-{n}"), &[&one, &two, behind]).unwrap_err();
-            assert!(problem.contains(&format!("from byte {} on", one.len() + two.len() + zeros)), "{problem}");
+            assert!(problem.contains(&format!("at byte {}.", one.len() + two.len() + zeros)), "{problem}");
         }
         assert!(unpacked("header", &[&one, b"\x1f\x8cletters and so on"]).unwrap_err().contains("damaged"));
         for cut in 1..one.len() {
