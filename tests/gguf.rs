@@ -184,7 +184,7 @@ fn what_signet_would_compute_wrongly_is_refused_by_name() {
         ("llama.block_count", "llama.black_count", "metadata llama.black_count is there"),
         ("general.architecture", "general.architectura", "has no metadata general.architecture"),
         ("blk.1.attn_q.weight", "blk.1.attn_q.kitten", "tensor blk.1.attn_q.kitten is there"),
-        ("blk.1.attn_q.weight", "blk.1.attn_k.weight", "tensor blk.1.attn_k.weight is there twice"),
+        ("blk.1.attn_q.weight", "blk.1.attn_k.weight", "tensor blk.1.attn_k.weight is duplicated"),
         ("tokenizer.ggml.pre", "tokenizer.ggml.pro", "has no metadata tokenizer.ggml.pre"),
         ("\u{6}\0\0\0\0\0\0\0smollm", "\u{6}\0\0\0\0\0\0\0viking", "its tokenizer splits text as \"viking\""),
         ("\u{4}\0\0\0\0\0\0\0gpt2", "\u{4}\0\0\0\0\0\0\0bert", "its tokenizer is \"bert\""),
@@ -217,7 +217,7 @@ fn a_cut_file_is_refused_at_every_length() {
         let least = whole.len() - padding;
         for length in (0..least).step_by(step).chain([least - 1]) {
             let error = Gguf::owned("cut.gguf", Arc::new(whole[..length].to_vec())).err().unwrap_or_else(|| panic!("{length} bytes of {name} were accepted"));
-            let expected = if length == 0 { "it is empty" } else { "not whole" };
+            let expected = if length == 0 { "it is empty" } else { "incomplete" };
             assert!(error.to_string().contains(expected), "{error}");
         }
     }

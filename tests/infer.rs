@@ -246,7 +246,7 @@ fn hostile_tensors(good: &Path, bad: &Path, expect: &dyn Fn(&str)) {
         },
         &|_| {},
     );
-    expect("lm_head.weight holds no finite number at element 1");
+    expect("lm_head.weight is not finite at element 1");
     forged(
         good,
         bad,
@@ -274,11 +274,11 @@ fn hostile_tensors(good: &Path, bad: &Path, expect: &dyn Fn(&str)) {
     for length in [0, 1, 7, 8, 9, header / 2, header + 7, header + 8, header + 9, bytes.len() / 2, bytes.len() - 1] {
         std::fs::write(bad, &bytes[..length]).unwrap();
         // An empty file cannot even be mapped on some systems.
-        expect(if length == 0 { "bad.signet: " } else { "is no whole safetensors file" });
+        expect(if length == 0 { "bad.signet: " } else { "is not a complete safetensors file" });
     }
     for length in [u64::MAX, u64::MAX / 2, bytes.len() as u64] {
         std::fs::write(bad, [&length.to_le_bytes(), &bytes[8..]].concat()).unwrap();
-        expect("is no whole safetensors file");
+        expect("is not a complete safetensors file");
     }
 }
 

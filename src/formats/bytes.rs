@@ -1,4 +1,4 @@
-//! Where a file's bytes are, and some of them at a time.
+//! The bytes of a file, read by range.
 
 use super::numbers::Number;
 use super::{Checksum, FormatError, content};
@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
-/// So many bytes of a file are looked at at once, where it cannot be mapped: a multiple of 8.
+/// Bytes read at once where a file cannot be mapped: a multiple of 8.
 pub(super) const PIECE: u64 = 8 << 20;
 
-/// A file's bytes.
+/// The bytes of a file, or in memory.
 pub(super) enum Bytes {
     File(RandomAccessFile),
     Embedded(&'static [u8]),
@@ -25,7 +25,7 @@ impl Bytes {
         RandomAccessFile::open(path).map(Bytes::File).map_err(|error| FormatError::unreadable(path, error))
     }
 
-    /// How many there are.
+    /// The number of bytes.
     pub(super) fn length(&self) -> u64 {
         match self {
             Bytes::File(file) => file.bytes(),
@@ -34,7 +34,7 @@ impl Bytes {
         }
     }
 
-    /// Some of them, which must be there.
+    /// Reads a range, which must exist.
     pub(super) fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         let within = range.start as usize..range.end as usize;
         match self {
@@ -44,12 +44,12 @@ impl Bytes {
         }
     }
 
-    /// The first of them, enough to tell their kind.
+    /// Reads the first bytes, enough to detect the kind of content.
     pub(super) fn start(&self) -> io::Result<Cow<'_, [u8]>> {
         self.part(0..self.length().min(content::START))
     }
 
-    /// `elements` of a tensor of floats that begins at `start`, as f32. If there are none, why.
+    /// Reads elements of a float tensor that begins at byte `start`, as f32; an error describes the tensor.
     pub(super) fn floats(&self, number: Number, start: u64, elements: Range<usize>) -> Result<Vec<f32>, String> {
         number.expect_float()?;
         let mut values = Vec::with_capacity(elements.len());
@@ -62,7 +62,7 @@ impl Bytes {
         Ok(values)
     }
 
-    /// Their checksum after that of what came `before` (0 at the start).
+    /// The checksum of the bytes, continued from `before` (0 at the start).
     pub(super) fn checksum(&self, before: u64) -> io::Result<u64> {
         let length = self.length();
         let whole = length / 8 * 8;

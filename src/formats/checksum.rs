@@ -1,31 +1,31 @@
-//! A checksum of bytes: to notice damage, and to know data again. It is no defence against malice.
+//! A fast checksum, to detect damage and to identify data. Not cryptographic.
 
-/// The checksum of `bytes` after those that gave `before` (0 at the start); never 0, so that 0 can
-/// mean that there is none. Eight bytes at a time by a multiplication and a shift, each of which can be
-/// undone, so that one changed word never goes unseen; then MurmurHash3's last mix.
+/// The checksum of `bytes`, continued from `before` (0 at the start). It is never 0, which can stand for no checksum.
+/// Each step multiplies and shifts eight bytes, both invertible, so a single changed word always changes the result;
+/// MurmurHash3's finalizer comes last.
 pub fn checksum(before: u64, bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.split_at(bytes.len() / 8 * 8);
     Checksum::new(before, bytes.len() as u64).with(words).finish(rest)
 }
 
-/// A [`checksum`] of bytes that come in pieces.
+/// An incremental [`checksum`].
 #[derive(Clone, Copy, Debug)]
 pub struct Checksum(u64);
 
 impl Checksum {
-    /// Begins; there will be `length` bytes in all.
+    /// Starts a checksum of `length` bytes in all.
     pub fn new(before: u64, length: u64) -> Self {
         Self(step(before, length))
     }
 
-    /// Takes the next bytes, a multiple of 8 of them.
+    /// Adds the next bytes, a multiple of 8.
     pub fn with(self, bytes: &[u8]) -> Self {
         let (words, rest) = bytes.as_chunks::<8>();
         assert!(rest.is_empty(), "{} bytes between others", bytes.len());
         Self(words.iter().fold(self.0, |hash, word| step(hash, u64::from_le_bytes(*word))))
     }
 
-    /// Takes the last bytes, fewer than 8.
+    /// Adds the last bytes, fewer than 8, and returns the checksum.
     pub fn finish(self, rest: &[u8]) -> u64 {
         let mut last = [0; 8];
         last[..rest.len()].copy_from_slice(rest);

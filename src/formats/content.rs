@@ -1,25 +1,25 @@
-//! Kinds of content by a file's first bytes, so that a message can name what lies in the place of the file that is
-//! needed: the pointer of Git LFS, a page of HTML, compressed data. Pure.
+//! Detects the kind of a file's content by its first bytes, so that errors can name what a file is instead of the
+//! expected format: a Git LFS pointer, an HTML page, compressed data. Pure.
 
 use super::FormatError;
 use std::path::Path;
 
-/// A kind of content that a file may have in place of what is needed.
+/// A kind of content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// No bytes.
     Empty,
     /// Zeros, as an interrupted download or a lost sector leaves them.
     Zeros,
-    /// The pointer that Git leaves of a file that Git LFS keeps elsewhere.
+    /// A Git LFS pointer.
     LfsPointer,
-    /// A page of a web site.
+    /// An HTML page.
     Html,
     /// XML, such as a storage server's error.
     Xml,
     /// JSON: an object or an array.
     Json,
-    /// The body of a server's error in JSON.
+    /// A server's error response in JSON.
     ServerError,
     /// Text in UTF-16, as PowerShell writes it.
     Utf16,
@@ -35,40 +35,40 @@ pub enum Kind {
     Xz,
     /// Data compressed by LZ4.
     Lz4,
-    /// A zip archive; PyTorch's files are such.
+    /// A zip archive, such as a PyTorch file.
     Zip,
-    /// An archive of 7-Zip.
+    /// A 7-Zip archive.
     SevenZip,
-    /// An archive of RAR.
+    /// A RAR archive.
     Rar,
-    /// An archive of tar.
+    /// A tar archive.
     Tar,
-    /// A pickle of Python; PyTorch's files before version 1.6 are such.
+    /// A Python pickle, such as a PyTorch file before version 1.6.
     Pickle,
-    /// A model for llama.cpp.
+    /// A llama.cpp model.
     Gguf,
-    /// A model in one of the formats that came before GGUF.
+    /// A model in a format before GGUF.
     Ggml,
-    /// Tensors in safetensors.
+    /// A safetensors file.
     Safetensors,
-    /// A table in Parquet.
+    /// A Parquet table.
     Parquet,
-    /// A table in Arrow.
+    /// An Arrow table.
     Arrow,
-    /// An array of NumPy.
+    /// A NumPy array.
     Numpy,
-    /// Data in HDF5.
+    /// An HDF5 file.
     Hdf5,
-    /// A document in PDF.
+    /// A PDF document.
     Pdf,
-    /// A picture.
+    /// An image.
     Picture,
-    /// A program, or a library of one.
+    /// An executable or library.
     Program,
 }
 
 impl Kind {
-    /// A noun phrase for messages, and what to do about it.
+    /// A noun phrase for messages, and advice.
     fn phrase(self) -> (&'static str, &'static str) {
         const AGAIN: &str = "Download it again";
         const LINES: &str = "Convert it to JSON lines first";
@@ -76,7 +76,7 @@ impl Kind {
             Kind::Empty => ("empty", AGAIN),
             Kind::Zeros => ("only zero bytes", AGAIN),
             Kind::LfsPointer => ("a Git LFS pointer, not the file itself", "Run `git lfs pull`"),
-            Kind::Html => ("an HTML page, not the file itself", "Download it again; on Hugging Face the address of a file has /resolve/ in place of /blob/"),
+            Kind::Html => ("an HTML page, not the file itself", "Download it again; on Hugging Face, file addresses have /resolve/ instead of /blob/"),
             Kind::Xml => ("an XML document, not the file itself", "Download it again"),
             Kind::Json => ("JSON", AGAIN),
             Kind::ServerError => ("a server's error message in JSON, not the file itself", "Download it again"),
@@ -87,26 +87,26 @@ impl Kind {
             Kind::Bzip2 => ("compressed by bzip2", "Unpack it with bunzip2"),
             Kind::Xz => ("compressed by xz", "Unpack it with unxz"),
             Kind::Lz4 => ("compressed by LZ4", "Unpack it with unlz4"),
-            Kind::Zip => ("a zip archive", "Unpack it, or if it is a PyTorch file, call it pytorch_model.bin"),
+            Kind::Zip => ("a zip archive", "Unpack it, or if it is a PyTorch file, rename it to pytorch_model.bin"),
             Kind::SevenZip => ("a 7-Zip archive", "Unpack it"),
             Kind::Rar => ("a RAR archive", "Unpack it"),
             Kind::Tar => ("a tar archive", "Unpack it"),
-            Kind::Pickle => ("a Python pickle", "If it is a PyTorch file, call it pytorch_model.bin"),
-            Kind::Gguf => ("a GGUF file", "Name it itself as the model; its name ends in .gguf"),
+            Kind::Pickle => ("a Python pickle", "If it is a PyTorch file, rename it to pytorch_model.bin"),
+            Kind::Gguf => ("a GGUF file", "Pass it as the model; its name must end in .gguf"),
             Kind::Ggml => ("a file of an older format than GGUF", "Convert the original model with a current llama.cpp"),
-            Kind::Safetensors => ("a safetensors file", "Call it model.safetensors"),
+            Kind::Safetensors => ("a safetensors file", "Rename it to model.safetensors"),
             Kind::Parquet => ("a Parquet table", LINES),
             Kind::Arrow => ("an Arrow table", LINES),
             Kind::Numpy => ("a NumPy array", "Save the tensors as safetensors"),
             Kind::Hdf5 => ("an HDF5 file", "Save the tensors as safetensors"),
             Kind::Pdf => ("a PDF document", "Save its text in UTF-8"),
-            Kind::Picture => ("a picture", "Name another file"),
-            Kind::Program => ("a program", "Name another file"),
+            Kind::Picture => ("an image", "Choose another file"),
+            Kind::Program => ("an executable", "Choose another file"),
         }
     }
 }
 
-/// Magic numbers at the beginning of a file.
+/// Magic numbers at the start of a file.
 const MAGIC: [(&[u8], Kind); 33] = [
     (b"version https://git-lfs.github.com/spec/", Kind::LfsPointer),
     (b"version https://hawser.github.com/spec/", Kind::LfsPointer),
@@ -144,19 +144,19 @@ const MAGIC: [(&[u8], Kind); 33] = [
     (b"MZ\x90\0", Kind::Program),
 ];
 
-/// So many bytes at the beginning of a file tell its kind.
+/// Bytes at the start of a file that are enough to detect its kind.
 pub const START: u64 = 4096;
 
-/// A magic number that is longer is known by so many bytes.
+/// For a longer magic number, this many bytes are enough.
 const LONG: usize = 16;
 
-/// The longest header of a safetensors file, in bytes; a file of another kind begins with any number.
+/// The longest header of a safetensors file, in bytes; files of other kinds begin with arbitrary lengths.
 pub const LONGEST_HEADER: u64 = 100_000_000;
 
-/// The byte order mark of UTF-8.
+/// UTF-8's byte order mark.
 const MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The kind of a file by its first bytes, if it is one of those that are known.
+/// Detects the kind of a file by its first bytes; `None` if it is unknown.
 pub fn kind(start: &[u8]) -> Option<Kind> {
     let text = start.strip_prefix(MARK).unwrap_or(start);
     if start.is_empty() {
@@ -165,13 +165,13 @@ pub fn kind(start: &[u8]) -> Option<Kind> {
     if start.len() >= 8 && start.iter().all(|byte| *byte == 0) {
         return Some(Kind::Zeros);
     }
-    // Before the magic numbers: the length of the header may begin as one of them.
+    // Before the magic numbers, since the header length may start with one.
     if let Some((length, [b'{', ..])) = start.split_first_chunk()
         && u64::from_le_bytes(*length) <= LONGEST_HEADER
     {
         return Some(Kind::Safetensors);
     }
-    // Of a long one, the beginning is enough.
+    // The start of a long magic number is enough.
     let begins = |magic: &[u8]| text.starts_with(magic) || text.len() >= LONG && magic.starts_with(text);
     if let Some((_, kind)) = MAGIC.iter().find(|(magic, _)| begins(magic)) {
         return Some(*kind);
@@ -185,14 +185,14 @@ pub fn kind(start: &[u8]) -> Option<Kind> {
     marked_up(text.trim_ascii_start())
 }
 
-/// Returns true if some bytes are plain letters, every other byte zero.
+/// Returns true if every other byte is zero and the rest printable ASCII.
 fn is_wide(start: &[u8]) -> bool {
     let pairs = &start.as_chunks::<2>().0[..(start.len() / 2).min(32)];
     let plain = |byte: u8| byte.is_ascii_graphic() || byte.is_ascii_whitespace();
     pairs.len() >= 4 && (pairs.iter().all(|[low, high]| plain(*low) && *high == 0) || pairs.iter().all(|[high, low]| plain(*low) && *high == 0))
 }
 
-/// The kind of a text by how it begins.
+/// Detects the kind of a text by its start.
 fn marked_up(text: &[u8]) -> Option<Kind> {
     let begins = |word: &str| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()));
     match text {
@@ -204,13 +204,13 @@ fn marked_up(text: &[u8]) -> Option<Kind> {
     }
 }
 
-/// Returns true for an object in JSON that names an error and hardly anything else.
+/// Returns true for a JSON object that consists of little but an error.
 fn is_server_error(text: &[u8]) -> bool {
     let Ok(serde_json::Value::Object(fields)) = serde_json::from_slice(text) else { return false };
     fields.len() <= 6 && ["error", "errors", "message", "detail"].iter().any(|name| fields.get(*name).is_some_and(|value| !value.is_null()))
 }
 
-/// Refuses a file that is of a known kind other than those `wanted`.
+/// Fails if the file is of a known kind other than those `wanted`.
 pub fn expect(path: &Path, start: &[u8], wanted: &[Kind]) -> Result<(), FormatError> {
     match kind(start).filter(|kind| !wanted.contains(kind)) {
         Some(kind) => Err(refused(path, kind)),
@@ -218,19 +218,19 @@ pub fn expect(path: &Path, start: &[u8], wanted: &[Kind]) -> Result<(), FormatEr
     }
 }
 
-/// The error of a file of another kind than is needed.
+/// The error of a file of an unexpected kind.
 pub fn refused(path: &Path, kind: Kind) -> FormatError {
     FormatError::unreadable(path, described(kind))
 }
 
-/// A sentence that says of which kind a file is, and what to do.
+/// A sentence with the kind of a file, and advice.
 pub fn described(kind: Kind) -> String {
     let (what, advice) = kind.phrase();
     let verb = if kind == Kind::Empty || what.starts_with("compressed") { "it is" } else { "this is" };
     format!("{verb} {what}. {advice}")
 }
 
-/// Bytes without the byte order mark of UTF-8 before them.
+/// Strips UTF-8's byte order mark.
 pub fn without_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(MARK).unwrap_or(bytes)
 }

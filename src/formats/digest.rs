@@ -1,11 +1,11 @@
-//! XXH3 digests of bytes, as `xxhsum -H3` computes them: 64 bits that tell damage, and no defence against malice.
+//! XXH3 digests, as `xxhsum -H3` computes them: 64 bits that detect damage. Not cryptographic.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 use twox_hash::XxHash3_64;
 
-/// In front of a digest's hexadecimal digits: the name of the function.
+/// The prefix of a digest's hexadecimal digits.
 const NAME: &str = "xxh3:";
 
 /// A digest. As text: `xxh3:` and 16 hexadecimal digits.
@@ -13,10 +13,10 @@ const NAME: &str = "xxh3:";
 pub struct Digest(pub u64);
 
 impl Digest {
-    /// Stands in the place of a digest that is not known yet, with a text of the same length.
+    /// A placeholder for an unknown digest, with a text of the same length.
     pub const UNKNOWN: Self = Self(0);
 
-    /// The digest of some bytes.
+    /// Computes the digest of bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(XxHash3_64::oneshot(bytes))
     }
@@ -31,11 +31,11 @@ impl fmt::Display for Digest {
 impl FromStr for Digest {
     type Err = String;
 
-    /// Accepts only what [`Display`](fmt::Display) gives, so that every flipped bit of the text is noticed.
+    /// Accepts only the output of [`Display`](fmt::Display), so that every flipped bit of the text is detected.
     fn from_str(text: &str) -> Result<Self, String> {
         let digits = text.strip_prefix(NAME).filter(|digits| digits.bytes().all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f')));
         let value = digits.filter(|digits| digits.len() == 16).and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        value.map(Self).ok_or_else(|| format!("{text:?} is not a checksum that this Signet knows"))
+        value.map(Self).ok_or_else(|| format!("{text:?} is not a checksum in a supported format"))
     }
 }
 
@@ -51,7 +51,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Computes the digest of bytes that come in pieces.
+/// An incremental [`Digest`].
 #[derive(Clone, Default)]
 pub struct Digester(XxHash3_64);
 

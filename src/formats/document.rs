@@ -1,5 +1,5 @@
-//! Foreign files of JSON and of text, read whole up to a limit. A file of another kind is refused
-//! by what it is.
+//! Reads JSON, TOML and text files of other programs, up to a size limit. A file of another kind is refused by the
+//! name of that kind.
 
 use super::FormatError;
 use super::content::{self, Kind};
@@ -7,23 +7,23 @@ use crate::platform;
 use std::io;
 use std::path::Path;
 
-/// The bytes of a file of JSON, without a byte order mark; none if there is no such file.
+/// Reads a JSON file, without its byte order mark; `None` if it does not exist.
 pub fn json_file(path: &Path, limit: u64) -> Result<Option<Vec<u8>>, FormatError> {
     let Some(bytes) = whole(path, limit)? else { return Ok(None) };
     content::expect(path, &bytes, &[Kind::Json])?;
     Ok(Some(bytes))
 }
 
-/// The text of a chat template, without a byte order mark; none if there is no such file.
+/// Reads a chat template, without its byte order mark; `None` if it does not exist.
 pub fn template_file(path: &Path) -> Result<Option<String>, FormatError> {
-    // It may begin like a page.
+    // A template may look like HTML.
     text(path, &[Kind::Json, Kind::Html, Kind::Xml, Kind::Empty])
 }
 
-/// The text of a file of TOML, without a byte order mark.
+/// Reads a TOML file, without its byte order mark.
 pub fn toml_file(path: &Path) -> Result<String, FormatError> {
-    // The name of a table begins as an array in JSON does.
-    text(path, &[Kind::Json, Kind::Empty])?.ok_or_else(|| FormatError::unreadable(path, "there is no such file"))
+    // A table header looks like a JSON array.
+    text(path, &[Kind::Json, Kind::Empty])?.ok_or_else(|| FormatError::unreadable(path, "no such file"))
 }
 
 fn text(path: &Path, kinds: &[Kind]) -> Result<Option<String>, FormatError> {

@@ -1,26 +1,26 @@
-//! What is wrong with a file, in whatever format it is.
+//! The error of a malformed file, whatever its format.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// What is wrong with a file, or with a tensor in it.
+/// An error in a file, or in a tensor of it.
 #[derive(Debug)]
 pub struct FormatError {
     /// The file.
     pub path: PathBuf,
-    /// What is wrong, and with which tensor.
+    /// The problem, and the tensor that has it.
     pub problem: String,
-    /// Set if nothing of the file can be read.
+    /// True if the file cannot be read at all.
     unreadable: bool,
 }
 
 impl FormatError {
-    /// A problem of this file.
+    /// An error in a file.
     pub fn new(path: &Path, problem: impl fmt::Display) -> Self {
         Self { path: path.to_path_buf(), problem: problem.to_string(), unreadable: false }
     }
 
-    /// The reason why a file cannot be read at all, and what to do: "this is a directory. …".
+    /// The reason why a file cannot be read at all, and advice: "this is a directory. …".
     pub fn unreadable(path: &Path, reason: impl fmt::Display) -> Self {
         Self { path: path.to_path_buf(), problem: reason.to_string(), unreadable: true }
     }

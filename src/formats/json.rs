@@ -1,4 +1,4 @@
-//! JSON as Python reads it, and objects that name something twice: a reader would take either without a word.
+//! JSON as Python reads it, and duplicate names in objects, which parsers accept silently.
 
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
@@ -6,17 +6,17 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
 
-/// The text by which NaN, Infinity and -Infinity, which JSON has not, are passed on: this character and their name.
+/// Prefix of the texts that stand for NaN, Infinity and -Infinity, which JSON lacks.
 const NO_NUMBER: char = '\0';
 
-/// The names of numbers that Python writes and reads, but JSON has not.
+/// Numbers that Python reads and writes, but JSON lacks.
 const NAMES: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
 
-/// How a text begins by which an integer is passed on that no 64 bits hold.
+/// Prefix of the texts that stand for integers of more than 64 bits.
 const INTEGER: &str = "\0integer ";
 
-/// Parses JSON as Python does: NaN and the infinities are read (as texts, see [`no_number`]), numbers too large for a
-/// float (as infinities), and halves of surrogate pairs (as U+FFFD). `parse` is called again if it fails only for them.
+/// Parses JSON as Python does: NaN and the infinities (as texts, see [`no_number`]), numbers too large for a float (as
+/// infinities), and unpaired surrogates (as U+FFFD). `parse` is called a second time if it fails only for these.
 pub fn as_python<T, E>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, E> {
     let problem = match parse(text) {
         Ok(parsed) => return Ok(parsed),
@@ -28,32 +28,32 @@ pub fn as_python<T, E>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, E>) -> Re
     }
 }
 
-/// Parses JSON as [`as_python`], with integers as Python has them: `-0` is 0, and those of up to 127 bits that no 64
-/// bits hold are passed on as texts, see [`integer`]. Longer ones become floats.
+/// Parses JSON as [`as_python`], with Python's integers: `-0` is 0, and those of 65 to 127 bits become texts, see
+/// [`integer`]. Longer ones become floats.
 pub fn with_integers<T, E>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, E>) -> Result<T, E> {
     match exact(text) {
-        // An error in a row quotes the row as it is in the file.
+        // Errors quote the row as it is in the file.
         Cow::Owned(exact) => as_python(&exact, &parse).or_else(|_| as_python(text, &parse)),
         Cow::Borrowed(text) => as_python(text, parse),
     }
 }
 
-/// The integer that a text stands for, if it is one that no 64 bits hold.
+/// The integer of more than 64 bits that a text stands for, if it does.
 pub fn integer(text: &str) -> Option<i128> {
     text.strip_prefix(INTEGER)?.parse().ok()
 }
 
-/// A value in JSON, as Python reads it.
+/// Parses a JSON value, as Python does.
 pub fn value(text: &[u8]) -> Result<Value, serde_json::Error> {
     as_python(text, |text| serde_json::from_slice(text))
 }
 
-/// The name of the number that a text stands for, if it is one of those that JSON has not.
+/// The name of the number that a text stands for, if JSON lacks it.
 pub fn no_number(text: &str) -> Option<&str> {
     text.strip_prefix(NO_NUMBER).filter(|name| NAMES.contains(name))
 }
 
-/// Returns true if a number that JSON has not is anywhere in a value.
+/// Returns true if a value contains a number that JSON lacks.
 pub fn has_name(value: &Value) -> bool {
     match value {
         Value::String(text) => no_number(text).is_some(),
@@ -63,7 +63,7 @@ pub fn has_name(value: &Value) -> bool {
     }
 }
 
-/// The text in strict JSON, as far as it differs.
+/// Rewrites the text as strict JSON where it differs.
 fn strict(text: &[u8]) -> Cow<'_, [u8]> {
     replaced(text, |rest, quoted| match rest[0] {
         b'\\' if quoted => escaped(rest),
@@ -72,7 +72,7 @@ fn strict(text: &[u8]) -> Cow<'_, [u8]> {
     })
 }
 
-/// The text with integers that are read otherwise than by Python replaced.
+/// Replaces integers that Python reads differently.
 fn exact(text: &[u8]) -> Cow<'_, [u8]> {
     replaced(text, |rest, quoted| match rest[0] {
         b'\\' if quoted => (2, None),
@@ -81,11 +81,11 @@ fn exact(text: &[u8]) -> Cow<'_, [u8]> {
     })
 }
 
-/// The text with pieces of it replaced. `piece` is given the rest of the text, and true within quotes; it gives the
-/// length of the piece there, and what stands for it.
+/// Replaces pieces of the text. `piece` receives the rest of the text, and true within quotes; it returns the length of
+/// the piece there, and its replacement.
 fn replaced(text: &[u8], piece: impl Fn(&[u8], bool) -> (usize, Option<String>)) -> Cow<'_, [u8]> {
     let mut out = Vec::new();
-    // So many bytes are in `out`.
+    // The number of bytes copied to `out`.
     let mut copied = 0;
     let mut at = 0;
     let mut quoted = false;
@@ -106,7 +106,7 @@ fn replaced(text: &[u8], piece: impl Fn(&[u8], bool) -> (usize, Option<String>))
     Cow::Owned(out)
 }
 
-/// The bytes of an escape, and what stands for it if it is half of a surrogate pair.
+/// The length of an escape, and its replacement if it is an unpaired surrogate.
 fn escaped(text: &[u8]) -> (usize, Option<String>) {
     let Some(first) = unit(text) else { return (2, None) };
     match first {
@@ -122,13 +122,13 @@ fn unit(text: &[u8]) -> Option<u32> {
     u32::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// The bytes of a name of [`NAMES`], and the text that stands for it.
+/// The length of a name of [`NAMES`], and its replacement.
 fn named(text: &[u8]) -> (usize, Option<String>) {
     let name = NAMES.iter().find(|name| text.starts_with(name.as_bytes()));
     name.map_or((1, None), |name| (name.len(), Some(format!("\"\\u0000{name}\""))))
 }
 
-/// The bytes of a number or of a name of [`NAMES`], and the text that stands for it if no float is so large.
+/// The length of a number or a name of [`NAMES`], and its replacement if it overflows a float.
 fn infinite(text: &[u8]) -> (usize, Option<String>) {
     let Some((length, whole)) = number(text) else { return named(text) };
     let value: Option<f64> = std::str::from_utf8(&text[..length]).ok().filter(|_| !whole).and_then(|text| text.parse().ok());
@@ -136,7 +136,7 @@ fn infinite(text: &[u8]) -> (usize, Option<String>) {
     (length, name.map(|name| format!("\"\\u0000{name}\"")))
 }
 
-/// The bytes of a number, and the text that stands for it if it is an integer of more than 64 bits, or `-0`.
+/// The length of a number, and its replacement if it is an integer of more than 64 bits, or `-0`.
 fn long(text: &[u8]) -> (usize, Option<String>) {
     let Some((length, whole)) = number(text) else { return (1, None) };
     let digits = std::str::from_utf8(&text[..length]).unwrap_or_default();
@@ -148,11 +148,11 @@ fn long(text: &[u8]) -> (usize, Option<String>) {
     (length, by)
 }
 
-/// The bytes of the number that a text begins with, and true if it is an integer.
+/// The length of the number at the start of a text, and true if it is an integer.
 fn number(text: &[u8]) -> Option<(usize, bool)> {
     let digits = |from: usize| text.get(from..).unwrap_or_default().iter().take_while(|byte| byte.is_ascii_digit()).count();
     let sign = usize::from(text.first() == Some(&b'-'));
-    // A zero in front of other digits is a number of its own, which JSON does not have there.
+    // JSON does not allow further digits after a leading zero.
     let whole = sign + if text.get(sign) == Some(&b'0') { 1 } else { digits(sign) };
     if whole == sign {
         return None;
@@ -167,8 +167,8 @@ fn number(text: &[u8]) -> Option<(usize, bool)> {
     Some((end, end == whole))
 }
 
-/// A name that an object has twice, if it does: the outermost, or one inside it under one of the names `within`.
-/// Of what is no object nothing is said; an error if it is no JSON.
+/// Returns a name that an object has twice: the outermost object, or one directly inside it under one of the names
+/// `within`. `None` if it is not an object; fails if it is not JSON.
 pub(super) fn named_twice(text: &[u8], within: &[&str]) -> Result<Option<String>, String> {
     let mut twice = None;
     let mut reader = serde_json::Deserializer::from_slice(text);
@@ -176,7 +176,7 @@ pub(super) fn named_twice(text: &[u8], within: &[&str]) -> Result<Option<String>
     Ok(twice)
 }
 
-/// Reads an object for its names.
+/// The visitor of an object's names.
 struct Names<'a> {
     within: &'a [&'a str],
     twice: &'a mut Option<String>,

@@ -1,4 +1,4 @@
-//! Bytes to named tensors, and back; checksums to know bytes by, and to tell damage.
+//! File formats with named tensors, and checksums.
 
 mod bytes;
 mod checksum;

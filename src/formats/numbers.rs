@@ -1,19 +1,18 @@
-//! Number types of tensors: their names, their sizes, and how each float is widened to f32, or for the
-//! longest ones rounded. Pure.
+//! Element types of tensors: names, sizes, and conversion of each float type to f32. Pure.
 
 use safetensors::Dtype;
 
-/// The type of a tensor's elements.
+/// The element type of a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Number {
-    /// As safetensors spells it, where it knows the type.
+    /// The name in safetensors, if it has the type.
     pub(super) name: &'static str,
-    /// Bits of an element.
+    /// Bits per element.
     pub(super) bits: usize,
     float: Option<Float>,
 }
 
-/// A layout of floats.
+/// A float format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Float {
     F64,
@@ -23,7 +22,7 @@ enum Float {
     F8(F8),
 }
 
-/// A layout of 8-bit floats: bits of exponent and mantissa, the bias, and which codes are no numbers.
+/// An 8-bit float format: bits of exponent and mantissa, bias, and the codes that are not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct F8 {
     exponent: u32,
@@ -32,14 +31,14 @@ struct F8 {
     special: Special,
 }
 
-/// Codes of 8-bit floats that are no finite numbers.
+/// The codes of an 8-bit float that are not finite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Special {
-    /// As IEEE 754 has them: the largest exponent means infinity and NaN.
+    /// IEEE 754: infinity and NaN have the largest exponent.
     Ieee,
-    /// Only the codes with all bits below the sign set are NaN.
+    /// Codes with all bits below the sign set are NaN.
     AllSet,
-    /// Only negative zero is NaN.
+    /// Negative zero is NaN.
     NegativeZero,
 }
 
@@ -79,7 +78,7 @@ pub(super) const C64: Number = other("C64", 64);
 pub(super) const C128: Number = other("C128", 128);
 
 impl Number {
-    /// The type that safetensors calls so.
+    /// The type of a safetensors dtype.
     pub(super) fn of(dtype: Dtype) -> Self {
         match dtype {
             Dtype::F64 => F64,
@@ -105,18 +104,17 @@ impl Number {
         }
     }
 
-    /// Bytes of an element; for floats they are whole.
+    /// Bytes per element; exact for floats.
     pub(super) fn bytes(self) -> usize {
         self.bits / 8
     }
 
-    /// Refuses what is no float.
+    /// Fails if the type is not a float.
     pub(super) fn expect_float(self) -> Result<(), String> {
-        if self.float.is_some() { Ok(()) } else { Err(format!("holds {}; floats are needed", self.name)) }
+        if self.float.is_some() { Ok(()) } else { Err(format!("holds {}, not floats", self.name)) }
     }
 
-    /// Adds the floats that some bytes are, little-endian: widened to f32 without loss, those of 64 bits rounded
-    /// to the nearest.
+    /// Appends little-endian floats as f32: exact, except for 64 bits, which are rounded to nearest.
     pub(super) fn widen(self, bytes: &[u8], out: &mut Vec<f32>) {
         match self.float {
             Some(Float::F64) => out.extend(bytes.as_chunks::<8>().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32)),
@@ -141,7 +139,7 @@ impl F8 {
             Special::NegativeZero if code == 0x80 => return f32::NAN,
             _ => {}
         }
-        // Without an exponent a number is subnormal: no leading one, and the power of the least exponent.
+        // Exponent 0 means subnormal: no leading one, and the smallest exponent.
         let (whole, power) = if exponent == 0 { (mantissa, 1) } else { (mantissa | 1 << self.mantissa, exponent as i32) };
         sign * whole as f32 * 2f32.powi(power - self.bias - self.mantissa as i32)
     }

@@ -1,4 +1,4 @@
-//! Safetensors: checked, and read tensor by tensor, a few megabytes at once; written tensor by tensor.
+//! Safetensors: validated on opening, read in pieces, and written tensor by tensor.
 
 mod seal;
 mod verify;
@@ -21,15 +21,15 @@ use std::sync::Arc;
 
 pub use safetensors::Dtype;
 
-/// A safetensors file whose header has been checked.
+/// A safetensors file with a validated header.
 pub struct TensorFile {
     path: PathBuf,
     bytes: Bytes,
-    /// Parsed once: it may hold a whole tokenizer.
+    /// Parsed once, since it may hold a whole tokenizer.
     header: Metadata,
-    /// Where the data begins.
+    /// The first byte of the data.
     data: u64,
-    /// Checksums that its tensors must have, if they are known.
+    /// The expected checksums of its tensors, if known.
     expected: Option<verify::Expected>,
 }
 
@@ -37,23 +37,24 @@ pub struct TensorFile {
 pub type Raw<'a> = (Dtype, &'a [usize], Cow<'a, [u8]>);
 
 impl TensorFile {
-    /// Opens a file and checks its header against its size.
+    /// Opens a file and validates its header against its size.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
         Self::checked(path, Bytes::open(path)?)
     }
 
-    /// A file that is part of the program.
+    /// An embedded file.
     pub fn embedded(name: &str, bytes: &'static [u8]) -> Result<Self, FormatError> {
         Self::checked(Path::new(name), Bytes::Embedded(bytes))
     }
 
-    /// A file that was never written, called `name` in messages.
+    /// A file in memory; `name` appears in errors.
     pub fn owned(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, FormatError> {
         Self::checked(Path::new(name), Bytes::Owned(bytes))
     }
 
     fn checked(path: &Path, bytes: Bytes) -> Result<Self, FormatError> {
-        let problem = |why: &dyn Display| FormatError::new(path, format!("is no whole safetensors file ({why}). If it was copied or downloaded, do so again"));
+        let problem =
+            |why: &dyn Display| FormatError::new(path, format!("is not a complete safetensors file ({why}). If it was copied or downloaded, do so again"));
         let read = |range| bytes.part(range).map_err(|error| FormatError::new(path, format!("cannot be read: {error}")));
         let start = bytes.start().map_err(|error| FormatError::new(path, format!("cannot be read: {error}")))?;
         content::expect(path, &start, &[Kind::Safetensors])?;
@@ -69,66 +70,66 @@ impl TensorFile {
         }
         let text = read(8..data)?;
         if let Some(name) = json::named_twice(&text, &["__metadata__"]).map_err(|error| problem(&error))? {
-            return Err(problem(&format_args!("its header names {name:?} twice")));
+            return Err(problem(&format_args!("its header has {name:?} twice")));
         }
         let header: Metadata = serde_json::from_slice(&text).map_err(|error| problem(&error))?;
         drop(text);
         let (have, need) = (all - data, header.data_len() as u64);
         if have != need {
-            return Err(problem(&format_args!("its header promises {need} bytes of data, and there are {have}")));
+            return Err(problem(&format_args!("its header expects {need} bytes of data, but there are {have}")));
         }
         Self { path: path.to_path_buf(), bytes, header, data, expected: None }.with_own_sums()
     }
 
-    /// The free-form metadata of the header.
+    /// A value of the header's free-form metadata.
     pub fn metadata(&self, key: &str) -> Option<&str> {
         self.header.metadata().as_ref().and_then(|map| map.get(key)).map(String::as_str)
     }
 
-    /// Type of a tensor, if it is there.
+    /// The type of a tensor, if it exists.
     pub fn dtype(&self, name: &str) -> Option<Dtype> {
         self.header.info(name).map(|info| info.dtype)
     }
 
-    /// A band of the rows of a tensor of halves (F16) with `cols` columns as they are, two a word, low
-    /// half first; each row starts on a word.
+    /// Reads a band of rows of an F16 tensor with `cols` columns, unconverted: two values per word, low half first; each
+    /// row starts a new word.
     pub fn halves_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<u32>, FormatError> {
         let first = band.start * cols;
         match self.any_halves_of(name, cols, band)? {
             (words, None) => Ok(words),
-            (_, Some(at)) => Err(self.problem(format!("tensor {name} holds no finite number at element {}", first + at))),
+            (_, Some(at)) => Err(self.problem(format!("tensor {name} is not finite at element {}", first + at))),
         }
     }
 
-    /// The same of numbers that need not be finite; gives the first that is not, too, counted from the band's.
+    /// The same without the check; returns also the index in the band of the first value that is not finite, if any.
     pub fn any_halves_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<(Vec<u32>, Option<usize>), FormatError> {
         let dtype = self.found(name)?.dtype;
         if dtype != Dtype::F16 {
-            return Err(self.problem(format!("tensor {name} holds {dtype:?}; F16 is needed")));
+            return Err(self.problem(format!("tensor {name} holds {dtype:?}, not F16")));
         }
         let first = band.start * cols;
         let bytes = self.raw_part(name, 2 * first..2 * band.end * cols)?;
         let half = |pair: &[u8]| u32::from(u16::from_le_bytes([pair[0], pair[1]]));
-        // All exponent bits set: infinite, or not a number.
+        // All exponent bits set: infinity or NaN.
         let infinite = bytes.as_chunks::<2>().0.iter().position(|pair| half(pair) & 0x7c00 == 0x7c00);
         let row = |row: &'_ [u8]| row.chunks(4).map(|pair| half(pair) | pair.get(2..4).map_or(0, half) << 16).collect::<Vec<_>>();
         Ok((bytes.chunks(2 * cols).flat_map(row).collect(), infinite))
     }
 
-    /// A tensor of `rows × cols` 32-bit words (U32 or I32).
+    /// Reads a tensor of `rows × cols` 32-bit words (U32 or I32).
     pub fn words(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
         self.expect_shape(name, rows, cols)?;
         self.raw_words(name)
     }
 
-    /// Type, shape and bytes of a tensor, as they lie in the file.
+    /// Type, shape and bytes of a tensor, as stored.
     pub fn raw(&self, name: &str) -> Result<Raw<'_>, FormatError> {
         let info = self.found(name)?;
         let (start, end) = info.data_offsets;
         Ok((info.dtype, &info.shape[..], self.raw_part(name, 0..end - start)?))
     }
 
-    /// Some of a tensor's bytes, as they lie in the file.
+    /// Reads a range of a tensor's bytes, as stored.
     pub fn raw_part(&self, name: &str, range: Range<usize>) -> Result<Cow<'_, [u8]>, FormatError> {
         let (start, end) = self.found(name)?.data_offsets;
         self.verify(name)?;
@@ -137,18 +138,18 @@ impl TensorFile {
         self.bytes.part(at(range.start)..at(range.end)).map_err(|error| self.problem(format!("tensor {name} cannot be read: {error}")))
     }
 
-    /// The byte of the file at which its tensors begin.
+    /// The first byte of the tensors in the file.
     pub fn data_start(&self) -> u64 {
         self.data
     }
 
-    /// All floats of a tensor of any shape.
+    /// Reads all floats of a tensor of any shape.
     pub fn raw_floats(&self, name: &str) -> Result<Vec<f32>, FormatError> {
         let values = self.values_at(name, 0..self.found(name)?.shape.iter().product())?;
         finite(&self.path, name, 0, values)
     }
 
-    /// Some of a tensor's elements, which are floats.
+    /// Reads elements of a float tensor.
     fn values_at(&self, name: &str, elements: Range<usize>) -> Result<Vec<f32>, FormatError> {
         self.verify(name)?;
         let info = self.found(name)?;
@@ -156,11 +157,11 @@ impl TensorFile {
         values.map_err(|problem| self.problem(format!("tensor {name} {problem}")))
     }
 
-    /// All 32-bit words of a tensor of any shape.
+    /// Reads all 32-bit words of a tensor of any shape.
     pub fn raw_words(&self, name: &str) -> Result<Vec<u32>, FormatError> {
         let info = self.found(name)?;
         if ![Dtype::U32, Dtype::I32].contains(&info.dtype) {
-            return Err(self.problem(format!("tensor {name} holds {:?}; 32-bit words are needed", info.dtype)));
+            return Err(self.problem(format!("tensor {name} holds {:?}, not 32-bit words", info.dtype)));
         }
         let elements = info.shape.iter().product();
         let mut words = Vec::with_capacity(elements);
@@ -168,7 +169,7 @@ impl TensorFile {
         Ok(words)
     }
 
-    /// Shows a tensor's elements to `take`, one piece after the other.
+    /// Passes a tensor's elements to `each`, piece by piece.
     fn pieces(&self, name: &str, elements: Range<usize>, take: &mut dyn FnMut(&[u8])) -> Result<(), FormatError> {
         let size = self.found(name)?.dtype.bitsize() / 8;
         let end = size * elements.end;
@@ -217,10 +218,10 @@ impl TensorSource for TensorFile {
     }
 }
 
-/// Name, type and shape of a tensor to be written.
+/// Name, type and shape of a tensor to write.
 pub type TensorInfo = (String, Dtype, Vec<usize>);
 
-/// Bytes of a tensor; `None` if no file can hold it.
+/// Bytes of a tensor; `None` on overflow or a fraction of a byte.
 fn byte_len(dtype: Dtype, shape: &[usize]) -> Option<usize> {
     shape.iter().try_fold(dtype.bitsize(), |bits, &side| bits.checked_mul(side)).filter(|bits| bits % 8 == 0).map(|bits| bits / 8)
 }
@@ -229,8 +230,7 @@ fn invalid(problem: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, problem)
 }
 
-/// Writes the header of a file that holds `tensors` in this order, padded so that the data which
-/// must follow starts at a multiple of 8 bytes.
+/// Writes the header of a file with `tensors` in this order, padded so that the data starts at a multiple of 8 bytes.
 pub fn write_header(out: &mut dyn Write, tensors: &[TensorInfo], metadata: &BTreeMap<String, String>) -> io::Result<()> {
     let mut entries = serde_json::Map::new();
     if !metadata.is_empty() {
@@ -238,8 +238,8 @@ pub fn write_header(out: &mut dyn Write, tensors: &[TensorInfo], metadata: &BTre
     }
     let mut start = 0usize;
     for (name, dtype, shape) in tensors {
-        let bytes = byte_len(*dtype, shape).ok_or_else(|| invalid(format!("tensor {name} of {dtype:?} {shape:?} has no whole number of bytes")))?;
-        let end = start.checked_add(bytes).ok_or_else(|| invalid(format!("tensor {name} ends past what a file can hold")))?;
+        let bytes = byte_len(*dtype, shape).ok_or_else(|| invalid(format!("tensor {name} of {dtype:?} {shape:?} does not fill whole bytes")))?;
+        let end = start.checked_add(bytes).ok_or_else(|| invalid(format!("tensor {name} exceeds the largest file size")))?;
         let entry = serde_json::json!({ "dtype": dtype, "shape": shape, "data_offsets": [start, end] });
         if name == "__metadata__" || entries.insert(name.clone(), entry).is_some() {
             return Err(invalid(format!("tensor {name} is named twice")));
@@ -252,8 +252,8 @@ pub fn write_header(out: &mut dyn Write, tensors: &[TensorInfo], metadata: &BTre
     out.write_all(&header)
 }
 
-/// Writes a file tensor by tensor, so that no more than one need be in memory. Data follow each
-/// other without gaps: wider types first keep every tensor aligned.
+/// Writes a file tensor by tensor, with one in memory at a time. Data is contiguous: order wider types first, to keep
+/// every tensor aligned.
 pub struct TensorWriter<'a, W: Write + ?Sized> {
     out: &'a mut W,
     rest: VecDeque<(String, usize)>,
@@ -269,19 +269,19 @@ impl<'a, W: Write + ?Sized> TensorWriter<'a, W> {
         Ok(Self { out, rest })
     }
 
-    /// Writes the next tensor, little-endian and row-major; `name` says which the caller means.
+    /// Writes the next tensor, little-endian and row-major; `name` guards against a wrong order.
     pub fn tensor(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         match self.rest.pop_front() {
             Some((next, length)) if next == name && length == bytes.len() => self.out.write_all(bytes),
-            Some((next, length)) => Err(invalid(format!("tensor {name} of {} bytes was given where {next} of {length} bytes is due", bytes.len()))),
+            Some((next, length)) => Err(invalid(format!("tensor {name} of {} bytes was written instead of {next} of {length} bytes", bytes.len()))),
             None => Err(invalid(format!("tensor {name} was not in the header"))),
         }
     }
 
-    /// Checks that nothing is missing; returns what it wrote to.
+    /// Checks that all tensors were written; returns the inner writer.
     pub fn finish(self) -> io::Result<&'a mut W> {
         match self.rest.front() {
-            Some((name, _)) => Err(invalid(format!("tensor {name} was never given"))),
+            Some((name, _)) => Err(invalid(format!("tensor {name} was not written"))),
             None => Ok(self.out),
         }
     }
@@ -346,7 +346,7 @@ mod tests {
         let bytes: &'static [u8] = sample().leak();
         for length in 0..bytes.len() {
             let error = TensorFile::embedded("cut", &bytes[..length]).err().unwrap().to_string();
-            let expected = if length == 0 { "cut: it is empty" } else { "cut: is no whole safetensors file" };
+            let expected = if length == 0 { "cut: it is empty" } else { "cut: is not a complete safetensors file" };
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -356,9 +356,9 @@ mod tests {
         let tensors: Vec<TensorInfo> = vec![("a".into(), Dtype::F32, vec![1]), ("b".into(), Dtype::F32, vec![1])];
         let mut out = Vec::new();
         let start = || TensorWriter::new(Box::leak(Box::new(Vec::new())), &tensors, &BTreeMap::new()).unwrap();
-        assert!(start().tensor("b", &[0; 4]).unwrap_err().to_string().contains("where a of 4 bytes is due"));
+        assert!(start().tensor("b", &[0; 4]).unwrap_err().to_string().contains("instead of a of 4 bytes"));
         assert!(start().tensor("a", &[0; 3]).unwrap_err().to_string().contains("3 bytes"));
-        assert!(start().finish().unwrap_err().to_string().contains("a was never given"));
+        assert!(start().finish().unwrap_err().to_string().contains("a was not written"));
         let twice = [tensors[0].clone(), tensors[0].clone()];
         assert!(write_header(&mut out, &twice, &BTreeMap::new()).unwrap_err().to_string().contains("twice"));
         let huge = [("h".to_string(), Dtype::F32, vec![usize::MAX, 2])];

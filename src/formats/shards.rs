@@ -1,4 +1,4 @@
-//! Tensors in several files, with an index in JSON that says which is where (`weight_map`).
+//! Sharded tensors: several files with a JSON index (`weight_map`).
 
 use super::source::no_tensor;
 use super::{FormatError, TensorSource, checksum, json, json_file};
@@ -10,35 +10,34 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-/// A file of tensors that was opened.
+/// The result of opening a file of tensors.
 pub type Opened = Result<Box<dyn TensorSource>, FormatError>;
 
-/// Several files of tensors that are one model's. All that they have is there, whatever the index says of it, as it
-/// is for transformers.
+/// The files of a sharded model. As in transformers, all their tensors exist, whether the index lists them or not.
 pub struct Shards {
     index: PathBuf,
-    /// The file of each tensor, as the index says.
+    /// The file of each tensor, by the index.
     map: BTreeMap<String, String>,
     files: Vec<Box<dyn TensorSource>>,
-    /// The file of each tensor.
+    /// The index in `files` of each tensor.
     places: HashMap<String, usize>,
-    /// Of the index itself.
+    /// The checksum of the index.
     checksum: u64,
 }
 
-/// What an index says; the rest is for people.
+/// An index; other fields are informative.
 #[derive(Deserialize)]
 struct Index {
     #[serde(deserialize_with = "files_of")]
     weight_map: BTreeMap<String, String>,
 }
 
-/// Reads a map of tensors to files, which may name a tensor again with the same file.
+/// Parses a map of tensors to files, in which a tensor may repeat with the same file.
 fn files_of<'de, D: Deserializer<'de>>(reader: D) -> Result<BTreeMap<String, String>, D::Error> {
     reader.deserialize_map(Files)
 }
 
-/// Reads the map of an index.
+/// The visitor of [`files_of`].
 struct Files;
 
 impl<'de> Visitor<'de> for Files {
@@ -52,7 +51,7 @@ impl<'de> Visitor<'de> for Files {
         let mut files: BTreeMap<String, String> = BTreeMap::new();
         while let Some((tensor, file)) = map.next_entry::<String, String>()? {
             if let Some(before) = files.get(&tensor).filter(|before| **before != file) {
-                return Err(A::Error::custom(format!("it names {tensor:?} twice, in {before:?} and in {file:?}")));
+                return Err(A::Error::custom(format!("it has {tensor:?} twice, in {before:?} and in {file:?}")));
             }
             files.insert(tensor, file);
         }
@@ -61,11 +60,11 @@ impl<'de> Visitor<'de> for Files {
 }
 
 impl Shards {
-    /// Opens all files that an index names, with `open`. Each must be there. Of a tensor that two of them have, the
-    /// later one's is right, in the order of their names.
+    /// Opens all files of an index with `open`. Each must exist. If two have the same tensor, the file that sorts last
+    /// wins.
     pub fn open(index: &Path, open: &dyn Fn(&Path) -> Opened) -> Result<Self, FormatError> {
         let problem = |problem: String| FormatError::new(index, problem);
-        let text = json_file(index, platform::SETTINGS_LIMIT)?.ok_or_else(|| FormatError::unreadable(index, "there is no such file"))?;
+        let text = json_file(index, platform::SETTINGS_LIMIT)?.ok_or_else(|| FormatError::unreadable(index, "no such file"))?;
         let map = weight_map(&text).map_err(problem)?;
         let names: BTreeSet<&String> = map.values().collect();
         let mut files: Vec<Box<dyn TensorSource>> = Vec::new();
@@ -75,7 +74,7 @@ impl Shards {
             if !platform::is_file(&path) {
                 return Err(FormatError::new(
                     &path,
-                    format!("is not there, and {} names it: download it, too", index.file_name().unwrap_or_default().display()),
+                    format!("no such file, but {} lists it. Download it, too", index.file_name().unwrap_or_default().display()),
                 ));
             }
             let file = open(&path)?;
@@ -90,16 +89,16 @@ impl Shards {
     }
 }
 
-/// The file of each tensor, as an index says: beside the index, or in folders there, so that none lies elsewhere.
+/// Parses the file of each tensor from an index. Files must be in the index's directory or below it.
 pub fn weight_map(text: &[u8]) -> Result<BTreeMap<String, String>, String> {
     if let Some(name) = json::named_twice(text, &[])? {
-        return Err(format!("names {name:?} twice"));
+        return Err(format!("has {name:?} twice"));
     }
-    let Index { weight_map } = serde_json::from_slice(text).map_err(|error| format!("is no index of shards: {error}"))?;
+    let Index { weight_map } = serde_json::from_slice(text).map_err(|error| format!("is not an index of shards: {error}"))?;
     let plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ':', '\0']);
     match weight_map.iter().find(|(_, file)| !file.split('/').all(plain)) {
-        Some((tensor, file)) => Err(format!("says that tensor {tensor} is in {file:?}, which is not the name of a file beside it or below")),
-        None if weight_map.is_empty() => Err("names no tensors".into()),
+        Some((tensor, file)) => Err(format!("maps tensor {tensor} to {file:?}, which is not a file in its directory or below it")),
+        None if weight_map.is_empty() => Err("lists no tensors".into()),
         None => Ok(weight_map),
     }
 }
@@ -124,7 +123,7 @@ impl TensorSource for Shards {
 
     fn missing(&self, name: &str) -> FormatError {
         match self.map.get(name) {
-            Some(file) => FormatError::new(&self.index, format!("says that {file} has tensor {name}, but it has not")),
+            Some(file) => FormatError::new(&self.index, format!("maps tensor {name} to {file}, which does not have it")),
             None => no_tensor(&self.index, name),
         }
     }
@@ -158,7 +157,7 @@ mod tests {
             (r#"{"weight_map": {"a": "1.bin", "a": "2.bin"}}"#, "\"a\" twice, in \"1.bin\" and in \"2.bin\""),
             (r#"{"weight_map": {"a": "1.bin", "b": "2.bin", "a": "1.bin", "a": "2.bin"}}"#, "\"a\" twice"),
             (r#"{"weight_map": {}, "weight_map": {"a": "1.bin"}}"#, "\"weight_map\" twice"),
-            (r#"{"weight_map": {"a": 1}}"#, "no index"),
+            (r#"{"weight_map": {"a": 1}}"#, "not an index"),
             (r#"{"weight_map": {}}"#, "no tensors"),
             (r#"{"weights": {}}"#, "weight_map"),
             ("{", "EOF"),

@@ -1,5 +1,5 @@
-//! Checksums beside what they are of: of a safetensors file's header and tensors, of the files of a directory,
-//! and of a JSON text in the text itself.
+//! Stored checksums: of a safetensors file's header and tensors, of the files of a directory, and of a JSON text in
+//! that text.
 
 use super::{Digest, FormatError};
 use crate::platform;
@@ -10,23 +10,23 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
-/// The metadata of a safetensors file that hold its tensors' checksums, a JSON object by name.
+/// The safetensors metadata with the tensors' checksums, a JSON object by name.
 pub(super) const TENSORS_KEY: &str = "signet.checksums";
-/// The metadata of a safetensors file that hold the checksum of its header.
+/// The safetensors metadata with the header's checksum.
 pub(super) const HEADER_KEY: &str = "signet.header";
-/// The file of a directory that holds the checksums of the others.
+/// The file of a directory with the checksums of the others.
 const FILE: &str = "state.json";
 
-/// Checksums of a safetensors file.
+/// The checksums of a safetensors file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TensorSums {
-    /// Of names, types, shapes and metadata, see [`header_digest`].
+    /// Of names, types, shapes and metadata; see [`header_digest`].
     pub header: Digest,
     /// Of each tensor's bytes.
     pub tensors: BTreeMap<String, Digest>,
 }
 
-/// The digest of a safetensors header, whatever the order of its entries: that of the compact JSON text of
+/// The digest of a safetensors header, independent of the order of its entries: that of the compact JSON
 /// `[metadata, [[name, type, shape], …]]`, both sorted by name, without the metadata that hold this digest.
 pub fn header_digest<'a>(tensors: impl IntoIterator<Item = (&'a str, Dtype, &'a [usize])>, metadata: impl IntoIterator<Item = (&'a str, &'a str)>) -> Digest {
     let metadata: BTreeMap<&str, &str> = metadata.into_iter().filter(|(key, _)| *key != HEADER_KEY).collect();
@@ -45,13 +45,13 @@ pub enum FileSum {
     Tensors(TensorSums),
 }
 
-/// Checksums of the files of a directory, by name.
+/// The checksums of a directory's files, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FileSums(pub BTreeMap<String, FileSum>);
 
 impl FileSums {
-    /// Those in a directory's `state.json`; none where there is no such file, or one of an earlier version.
+    /// Reads them from a directory's `state.json`; `None` if it does not exist or is of an earlier version.
     pub fn of_directory(dir: &Path) -> Result<Option<Self>, FormatError> {
         let file = dir.join(FILE);
         let text = match platform::read_text(&file) {
@@ -61,13 +61,13 @@ impl FileSums {
         };
         match sealed(&file, &text) {
             Ok(value) => Self::of_state(&file, &value),
-            // A file of this name in a directory that is not a checkpoint is not Signet's.
+            // Without a checkpoint next to it, a file of this name is not Signet's.
             Err(_) if !platform::exists(&dir.join("optimizer.safetensors")) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Those in the value of a `state.json`.
+    /// Reads them from the parsed `state.json`.
     pub fn of_state(file: &Path, state: &Value) -> Result<Option<Self>, FormatError> {
         let sums = state.get("checksums").map(Self::deserialize).transpose();
         sums.map_err(|error| FormatError::new(file, format!("checksums: {error}")))
@@ -78,7 +78,7 @@ impl FileSums {
         if let Some(FileSum::Tensors(sums)) = self.0.get(name) { Some(sums) } else { None }
     }
 
-    /// Refuses the bytes of a file if they are not those that were written.
+    /// Fails if the bytes of a file do not match its checksum.
     pub fn verify(&self, name: &str, bytes: &[u8]) -> Result<(), String> {
         match self.0.get(name) {
             Some(FileSum::Bytes(sum)) if *sum != Digest::of(bytes) => Err(CHANGED.into()),
@@ -87,14 +87,14 @@ impl FileSums {
     }
 }
 
-/// Said of a file whose checksum in `state.json` is not its own.
+/// The error of a file that does not match its checksum in `state.json`.
 pub(super) const CHANGED: &str =
-    "is damaged, or was changed: its checksum in state.json is another. If you changed it, copy the directory without state.json and use the copy";
+    "is damaged or was edited: its checksum in state.json does not match. If you edited it, copy the directory without state.json and use the copy";
 
-/// In front of the digits of a text's own checksum, as [`seal`] writes it.
+/// The prefix of a text's own checksum, as [`seal`] writes it.
 const OWN: &str = "\"checksum\": \"";
 
-/// The text of a JSON object with its own checksum, which is that of the text with zeros in the place of the digits.
+/// Serializes a JSON object with a checksum of its own text, which is computed with zeros for its digits.
 pub fn seal(mut value: Value) -> String {
     value["checksum"] = Digest::UNKNOWN.to_string().into();
     let text = serde_json::to_string_pretty(&value).expect("plain data");
@@ -102,9 +102,9 @@ pub fn seal(mut value: Value) -> String {
     text.replacen(&unknown(Digest::UNKNOWN), &unknown(Digest::of(text.as_bytes())), 1)
 }
 
-/// The JSON value of a text that [`seal`] made, or of one without checksums. An error if it is damaged.
+/// Parses a text that [`seal`] wrote, or one without checksums; fails if it is damaged.
 pub fn sealed(path: &Path, text: &str) -> Result<Value, FormatError> {
-    let damaged = || FormatError::new(path, "is damaged, or was changed since it was written: its checksum is another");
+    let damaged = || FormatError::new(path, "is damaged, or was edited since it was written: its checksum does not match");
     let length = Digest::UNKNOWN.to_string().len();
     let own = text.find(OWN).map(|at| at + OWN.len()).and_then(|at| Some((at, text.get(at..at + length)?.parse::<Digest>().ok()?)));
     if let Some((at, digest)) = own {
@@ -114,7 +114,7 @@ pub fn sealed(path: &Path, text: &str) -> Result<Value, FormatError> {
         }
     }
     let value: Value = serde_json::from_str(text).map_err(|error| FormatError::new(path, error))?;
-    // One flipped bit cannot hide both.
+    // A flipped bit cannot hide both keys.
     if own.is_none() && (value.get("checksum").is_some() || value.get("checksums").is_some()) { Err(damaged()) } else { Ok(value) }
 }
 

@@ -136,10 +136,10 @@ fn what_is_no_model_is_told_and_the_tab_stays_usable() {
     std::fs::write(&path, "milk, eggs").unwrap();
     driver.harness.state_mut().shared.settings.chat.model = path.display().to_string();
     driver.click("Load model");
-    driver.wait_until("the error", |driver| driver.shows("notes.txt: is no whole safetensors file", true));
+    driver.wait_until("the error", |driver| driver.shows("notes.txt: is not a complete safetensors file", true));
     driver.click("Use embedded again");
     wait(&mut driver);
-    assert!(!driver.shows("is no whole safetensors file", true));
+    assert!(!driver.shows("is not a complete safetensors file", true));
     say(&mut driver, "and you?");
     assert_eq!(driver.harness.query_all_by_label_contains(DONE).count(), 2);
     // So is a template that knows no system; the message is not lost.

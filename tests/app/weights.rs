@@ -123,8 +123,8 @@ fn what_is_no_model_is_told_and_what_was_shown_stays() {
     let mut driver = Driver::new(&scratch.0, Tab::Weights);
     driver.wait_until("the embedded student", |app| app.shows(" % are +1", true));
     open(&mut driver, &notes);
-    driver.wait_until("the refusal", |app| app.shows("notes.txt: is no whole safetensors file", true));
+    driver.wait_until("the refusal", |app| app.shows("notes.txt: is not a complete safetensors file", true));
     assert!(driver.shows(" % are +1", true) && driver.shows("Signs of model.layers.0", true));
     driver.click("Embedded");
-    driver.wait_until("the refusal to go", |app| !app.shows("is no whole safetensors file", true));
+    driver.wait_until("the refusal to go", |app| !app.shows("is not a complete safetensors file", true));
 }

@@ -1,9 +1,9 @@
-//! Blocks of quantized weights as llama.cpp's ggml lays them out, widened to f32 exactly as it does
-//! (`ggml-quants.c`): the same products, rounded in the same order.
+//! Quantized blocks in ggml's layout, dequantized to f32 exactly as in `ggml-quants.c`: the same products, rounded in
+//! the same order.
 
 use half::{bf16, f16};
 
-/// How a tensor's elements are stored.
+/// A tensor's storage type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
     F32,
@@ -19,7 +19,7 @@ pub(super) enum Stored {
     Q6K,
 }
 
-/// Those that are read: name, elements and bytes of a block.
+/// The supported types: name, elements and bytes per block.
 const ALL: [(Stored, &str, usize, usize); 11] = [
     (Stored::F32, "F32", 1, 4),
     (Stored::F16, "F16", 1, 2),
@@ -34,7 +34,7 @@ const ALL: [(Stored, &str, usize, usize); 11] = [
     (Stored::Q6K, "Q6_K", 256, 210),
 ];
 
-/// Names of ggml's types by their codes, those included that have been taken out of the format.
+/// Names of all ggml types by code, including those removed from the format.
 const NAMES: [&str; 43] = [
     "F32",
     "F16",
@@ -82,9 +82,9 @@ const NAMES: [&str; 43] = [
 ];
 
 impl Stored {
-    /// By its code in a file; an error says what the code means, if anything.
+    /// The type of a code in a file; the error is the name of an unsupported type.
     pub(super) fn of(code: u32) -> Result<Self, String> {
-        let name = NAMES.get(code as usize).ok_or_else(|| format!("a type of code {code}"))?;
+        let name = NAMES.get(code as usize).ok_or_else(|| format!("type {code}"))?;
         ALL.iter().find(|(_, known, _, _)| known == name).map(|(stored, ..)| *stored).ok_or_else(|| name.to_string())
     }
 
@@ -92,27 +92,27 @@ impl Stored {
         ALL[self as usize]
     }
 
-    /// What ggml calls it.
+    /// ggml's name.
     pub(super) fn name(self) -> &'static str {
         self.row().1
     }
 
-    /// Elements of a block; rows are whole blocks.
+    /// Elements per block; rows consist of whole blocks.
     pub(super) fn elements(self) -> usize {
         self.row().2
     }
 
-    /// Bytes of a block.
+    /// Bytes per block.
     pub(super) fn bytes(self) -> usize {
         self.row().3
     }
 
-    /// Names of all that are read.
+    /// The names of all supported types.
     pub(super) fn all() -> String {
         ALL.map(|(_, name, _, _)| name).join(", ")
     }
 
-    /// Widens whole blocks.
+    /// Dequantizes whole blocks.
     pub(super) fn widen(self, bytes: &[u8], out: &mut [f32]) {
         let widen: fn(&[u8], &mut [f32]) = match self {
             Stored::F32 => |bytes, out| out[0] = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]),
@@ -131,12 +131,12 @@ impl Stored {
     }
 }
 
-/// The half at a byte of a block.
+/// The f16 at a byte of a block.
 fn half(block: &[u8], at: usize) -> f32 {
     f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
 }
 
-/// The codes of a block of 32, four bits each: the low halves of 16 bytes, then the high ones.
+/// The 4-bit codes of a block of 32: the low nibbles of 16 bytes, then the high ones.
 fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> {
     bytes.iter().map(|byte| byte & 15).chain(bytes.iter().map(|byte| byte >> 4))
 }
@@ -151,7 +151,7 @@ fn q4_1(block: &[u8], out: &mut [f32]) {
     out.iter_mut().zip(nibbles(&block[4..20])).for_each(|(out, code)| *out = f32::from(code) * scale + least);
 }
 
-/// The codes of a block of 32 whose fifth bits are in a word of their own.
+/// The 5-bit codes of a block of 32, whose fifth bits are in a separate word.
 fn fives(high: &[u8], low: &[u8]) -> impl Iterator<Item = u8> {
     let high = u32::from_le_bytes([high[0], high[1], high[2], high[3]]);
     nibbles(low).enumerate().map(move |(n, code)| code | ((high >> n & 1) << 4) as u8)
@@ -172,7 +172,7 @@ fn q8_0(block: &[u8], out: &mut [f32]) {
     out.iter_mut().zip(&block[2..34]).for_each(|(out, code)| *out = f32::from(*code as i8) * scale);
 }
 
-/// Scale and least value, six bits each, of the eighth `n` of a block of 256.
+/// The 6-bit scale and minimum of sub-block `n` of a block of 256.
 fn scale_and_least(packed: &[u8], n: usize) -> (u8, u8) {
     match n {
         0..4 => (packed[n] & 63, packed[n + 4] & 63),
@@ -180,7 +180,7 @@ fn scale_and_least(packed: &[u8], n: usize) -> (u8, u8) {
     }
 }
 
-/// Eighths of a block of 256: `code(n, i)` is that of element i of eighth n.
+/// Dequantizes the 8 sub-blocks of a block of 256; `code(n, i)` is the code of element i of sub-block n.
 fn eighths(block: &[u8], out: &mut [f32], code: impl Fn(usize, usize) -> u8) {
     let (scale, least) = (half(block, 0), half(block, 2));
     for (n, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
@@ -190,7 +190,7 @@ fn eighths(block: &[u8], out: &mut [f32], code: impl Fn(usize, usize) -> u8) {
     }
 }
 
-/// Two eighths share 32 bytes: the low halves are the first's.
+/// Two sub-blocks share 32 bytes: the low nibbles belong to the first.
 fn nibble(codes: &[u8], n: usize, i: usize) -> u8 {
     codes[n / 2 * 32 + i] >> (n % 2 * 4) & 15
 }
@@ -208,7 +208,7 @@ fn q6_k(block: &[u8], out: &mut [f32]) {
     let scale = half(block, 208);
     let (low, high, scales) = (&block[..128], &block[128..192], &block[192..208]);
     for (n, out) in out.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-        // Of each half of the block, four runs of 32: the low four bits of the first two, then the high ones.
+        // Each half of the block has four runs of 32: low nibbles of the first two, then the high ones.
         let (part, run) = (n / 4, n % 4);
         for (i, out) in out.iter_mut().enumerate() {
             let low = low[part * 64 + run % 2 * 32 + i] >> (run / 2 * 4) & 15;
@@ -228,7 +228,7 @@ mod tests {
             assert_eq!(*stored as usize, n, "{name}");
         }
         assert_eq!((Stored::of(12), Stored::of(30)), (Ok(Stored::Q4K), Ok(Stored::Bf16)));
-        for (code, name) in [(10, "Q2_K"), (4, "Q4_2"), (35, "TQ2_0"), (41, "Q1_0"), (42, "Q2_0"), (43, "a type of code 43")] {
+        for (code, name) in [(10, "Q2_K"), (4, "Q4_2"), (35, "TQ2_0"), (41, "Q1_0"), (42, "Q2_0"), (43, "type 43")] {
             assert_eq!(Stored::of(code), Err(name.into()));
         }
     }

@@ -1,4 +1,4 @@
-//! What a GGUF file says besides its tensors: values by key, of every type there is.
+//! GGUF metadata: typed values by key.
 
 use super::super::FormatError;
 use super::read::Reader;
@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
-/// The type of a number, by its code in the file.
+/// A number type, by its code in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Number {
     U8,
@@ -22,10 +22,10 @@ enum Number {
     F64,
 }
 
-/// Codes that are no number's.
+/// Codes of the other types.
 const TEXT: u32 = 8;
 const ARRAY: u32 = 9;
-/// Arrays may lie in arrays so deep.
+/// Nesting depth of arrays.
 const DEPTH: usize = 4;
 
 impl Number {
@@ -57,7 +57,7 @@ impl Number {
         }
     }
 
-    /// The number that these bytes are.
+    /// Converts bytes to a number.
     fn value(self, bytes: &[u8]) -> Value {
         let mut wide = [0; 8];
         wide[..bytes.len()].copy_from_slice(bytes);
@@ -69,29 +69,29 @@ impl Number {
             Number::I32 => Value::Whole(i128::from(word as i32)),
             Number::I64 => Value::Whole(i128::from(word as i64)),
             Number::Bool => Value::Flag(word != 0),
-            // What was meant is the shortest decimal that rounds to it: 1e-5, not 9.99999974737875e-6.
+            // The intended value is the shortest decimal that rounds to it: 1e-5, not 9.99999974737875e-6.
             Number::F32 => Value::Real(f32::from_bits(word as u32).to_string().parse().expect("a float's text is a float")),
             Number::F64 => Value::Real(f64::from_bits(word)),
         }
     }
 }
 
-/// A value.
+/// A metadata value.
 #[derive(Clone, Debug, PartialEq)]
 enum Value {
     Whole(i128),
     Real(f64),
     Flag(bool),
     Text(String),
-    /// As they lie in the file: a byte there is never more in memory.
+    /// Unconverted, so that it takes no more memory than in the file.
     Numbers(Number, Vec<u8>),
     Texts(Vec<String>),
-    /// Arrays in an array, which no key that is read here has: checked and forgotten.
+    /// An array of arrays: validated and skipped, since no key in use has one.
     Nested,
 }
 
 impl Value {
-    /// What it is, in words.
+    /// Describes it for an error.
     fn about(&self) -> String {
         match self {
             Value::Whole(value) => value.to_string(),
@@ -112,7 +112,7 @@ impl Value {
         match code {
             TEXT => Ok(Value::Text(reader.text(&what)?)),
             ARRAY if depth < DEPTH => Self::array(reader, key, depth),
-            ARRAY => Err(reader.problem(format!("{what} has arrays in arrays, more than {DEPTH} deep"))),
+            ARRAY => Err(reader.problem(format!("{what} has arrays nested more than {DEPTH} deep"))),
             _ => Err(reader.problem(format!("{what} is of type {code}, which GGUF does not have"))),
         }
     }
@@ -125,7 +125,7 @@ impl Value {
             let count = reader.count(number.bytes(), &length)?;
             return Ok(Value::Numbers(number, reader.take(count * number.bytes(), &what)?.to_vec()));
         }
-        // A text takes its length at least, an array its type, too.
+        // A text takes at least its length, an array also its type.
         let count = reader.count(if code == TEXT { 8 } else { 12 }, &length)?;
         if code == TEXT {
             let text = |n| reader.text(&format_args!("element {n} of {what}"));
@@ -138,7 +138,7 @@ impl Value {
     }
 }
 
-/// Everything a file says besides its tensors.
+/// The metadata of a file.
 #[derive(Clone, Debug)]
 pub struct Metadata {
     path: PathBuf,
@@ -146,7 +146,7 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Reads `count` values with their keys.
+    /// Reads `count` keys and values.
     pub(super) fn read(path: &Path, reader: &mut Reader<'_>, count: u64) -> Result<Self, FormatError> {
         let mut values = BTreeMap::new();
         for n in 0..count {
@@ -154,30 +154,30 @@ impl Metadata {
             let code = reader.u32(&format_args!("the type of metadata {key}"))?;
             let value = Value::read(reader, code, &key, 0)?;
             if values.contains_key(&key) {
-                return Err(reader.problem(format!("metadata {key} is there twice")));
+                return Err(reader.problem(format!("metadata {key} is duplicated")));
             }
             values.insert(key, value);
         }
         Ok(Self { path: path.to_path_buf(), values })
     }
 
-    /// A problem of this file.
+    /// An error in this file.
     pub fn problem(&self, problem: impl Display) -> FormatError {
         FormatError::new(&self.path, problem)
     }
 
-    /// Every key.
+    /// All keys.
     pub fn keys(&self) -> impl Iterator<Item = &str> {
         self.values.keys().map(String::as_str)
     }
 
-    /// A value as `take` understands it, if the key is there; `wanted` says what it takes.
+    /// Converts the value of a key, if it exists; `wanted` names the expected type.
     fn get<'a, T>(&'a self, key: &str, wanted: &str, take: impl FnOnce(&'a Value) -> Option<T>) -> Result<Option<T>, FormatError> {
         let Some(value) = self.values.get(key) else { return Ok(None) };
         take(value).map(Some).ok_or_else(|| self.problem(format!("metadata {key} is {}; {wanted} is needed", value.about())))
     }
 
-    /// A number of things.
+    /// A count.
     pub fn count(&self, key: &str) -> Result<Option<usize>, FormatError> {
         self.get(key, "a whole number that is not negative", |value| match value {
             Value::Whole(value) => usize::try_from(*value).ok(),
@@ -194,7 +194,7 @@ impl Metadata {
         })
     }
 
-    /// Yes or no.
+    /// A boolean.
     pub fn flag(&self, key: &str) -> Result<Option<bool>, FormatError> {
         self.get(key, "true or false", |value| match value {
             Value::Flag(flag) => Some(*flag),

@@ -1,5 +1,5 @@
-//! GGUF, llama.cpp's format, versions 2 and 3: checked, and read a band of rows at a time.
-//! The format: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+//! llama.cpp's GGUF format, versions 2 and 3: validated on opening, and read in bands of rows.
+//! Specification: <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 mod blocks;
 mod metadata;
@@ -24,24 +24,23 @@ use std::sync::Arc;
 
 pub use metadata::Metadata;
 
-/// What a file begins with.
+/// The magic number.
 pub const MAGIC: &[u8; 4] = b"GGUF";
 
-/// The tensor of what RoPE's frequencies are divided by, where they are scaled as Llama 3's.
+/// The tensor of divisors for RoPE's frequencies, for Llama 3's scaling.
 pub const ROPE_FACTORS: &str = "rope_freqs.weight";
 
-/// Versions that are read.
+/// Supported versions.
 const VERSIONS: [u32; 2] = [2, 3];
-/// Data begin at multiples of so many bytes, unless the metadata say otherwise.
+/// The default alignment of data, in bytes.
 const ALIGNMENT: usize = 32;
-/// Most sides of a tensor.
+/// The most dimensions of a tensor.
 const SIDES: u32 = 4;
-/// Bytes that the shortest entries of metadata and of tensors take.
+/// Bytes of the shortest metadata entry and tensor entry.
 const LEAST_VALUE: u64 = 13;
 const LEAST_TENSOR: u64 = 32;
 
-/// A GGUF file whose metadata and list of tensors have been checked. Names are the file's own, and so is the order
-/// of rows.
+/// A GGUF file with validated metadata and tensor list. Names and the order of rows are the file's own.
 pub struct Gguf {
     path: PathBuf,
     bytes: Bytes,
@@ -54,17 +53,17 @@ struct Tensor {
     stored: Stored,
     /// Rows first.
     shape: Vec<usize>,
-    /// Where its bytes begin and end in the file.
+    /// Its range of bytes in the file.
     bytes: Range<u64>,
 }
 
 impl Gguf {
-    /// Opens a file and checks everything but the tensors' values.
+    /// Opens a file and validates everything except the tensors' values.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
         Self::checked(path, Bytes::open(path)?)
     }
 
-    /// A file in memory, called `name` in messages. For tests and fuzz targets.
+    /// A file in memory, for tests and fuzz targets; `name` appears in errors.
     pub fn owned(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, FormatError> {
         Self::checked(Path::new(name), Bytes::Owned(bytes))
     }
@@ -89,7 +88,7 @@ impl Gguf {
         for entry in entries {
             let (name, tensor) = entry.placed(&metadata, start, alignment as u64, bytes.length())?;
             if tensors.contains_key(&name) {
-                return Err(metadata.problem(format!("tensor {name} is there twice")));
+                return Err(metadata.problem(format!("tensor {name} is duplicated")));
             }
             tensors.insert(name, tensor);
         }
@@ -98,7 +97,7 @@ impl Gguf {
         Ok(file)
     }
 
-    /// Refuses tensors that share bytes.
+    /// Fails if tensors overlap.
     fn apart(&self) -> Result<(), FormatError> {
         let ordered = self.ordered();
         let shared = ordered.windows(2).find(|pair| pair[1].1.bytes.start < pair[0].1.bytes.end);
@@ -112,18 +111,18 @@ impl Gguf {
         ordered
     }
 
-    /// Everything the file says besides its tensors.
+    /// The metadata.
     pub fn metadata(&self) -> &Metadata {
         &self.metadata
     }
 }
 
-/// Checks magic and version.
+/// Checks magic number and version.
 fn version(reader: &mut Reader<'_>) -> Result<(), FormatError> {
     let magic = reader.take(4, &"GGUF's magic")?;
     if magic != MAGIC {
         let found = String::from_utf8_lossy(magic).into_owned();
-        return Err(reader.problem(format!("is no GGUF file: it begins with {found:?}")));
+        return Err(reader.problem(format!("is not a GGUF file: it begins with {found:?}")));
     }
     let version = reader.u32(&"GGUF's version")?;
     if VERSIONS.contains(&version) {
@@ -131,12 +130,12 @@ fn version(reader: &mut Reader<'_>) -> Result<(), FormatError> {
     }
     let big = VERSIONS.contains(&version.swap_bytes());
     Err(reader.problem(match big {
-        true => "is a GGUF file in big-endian order; Signet reads little-endian ones".into(),
-        false => format!("is GGUF of version {version}; Signet reads versions 2 and 3. Convert the model again with a current llama.cpp"),
+        true => "is a big-endian GGUF file; Signet reads little-endian ones".into(),
+        false => format!("is GGUF version {version}; Signet reads versions 2 and 3. Convert the model again with a current llama.cpp"),
     }))
 }
 
-/// A tensor as the file lists it.
+/// An entry of the tensor list.
 struct Entry {
     name: String,
     /// Columns first.
@@ -148,17 +147,17 @@ struct Entry {
 impl Entry {
     fn read(reader: &mut Reader<'_>, n: u64) -> Result<Self, FormatError> {
         let name = reader.text(&format_args!("the name of tensor {n}"))?;
-        let sides = reader.u32(&format_args!("the number of sides of tensor {name}"))?;
+        let sides = reader.u32(&format_args!("the number of dimensions of tensor {name}"))?;
         if !(1..=SIDES).contains(&sides) {
-            return Err(reader.problem(format!("tensor {name} has {sides} sides; 1 to {SIDES} are possible")));
+            return Err(reader.problem(format!("tensor {name} has {sides} dimensions; it must have 1 to {SIDES}")));
         }
         let sides = (0..sides).map(|_| reader.u64(&format_args!("the shape of tensor {name}"))).collect::<Result<_, _>>()?;
         let code = reader.u32(&format_args!("the type of tensor {name}"))?;
-        let offset = reader.u64(&format_args!("the place of tensor {name}"))?;
+        let offset = reader.u64(&format_args!("the offset of tensor {name}"))?;
         Ok(Self { name, sides, code, offset })
     }
 
-    /// The tensor and its name, if the file has all of its bytes where they must be.
+    /// Converts it to a tensor, if its bytes are aligned and inside the file.
     fn placed(self, metadata: &Metadata, start: u64, alignment: u64, length: u64) -> Result<(String, Tensor), FormatError> {
         let Self { name, sides, code, offset } = self;
         let problem = |problem: String| metadata.problem(format!("tensor {name} {problem}"));
@@ -167,20 +166,20 @@ impl Entry {
             problem(format!("is stored as {kind}, which Signet does not read. It reads {}. {advice}", Stored::all()))
         })?;
         if sides.contains(&0) || !sides[0].is_multiple_of(stored.elements() as u64) {
-            return Err(problem(format!("has sides {sides:?}; rows of {} are a multiple of {} elements long", stored.name(), stored.elements())));
+            return Err(problem(format!("has dimensions {sides:?}; rows of {} must have a multiple of {} elements", stored.name(), stored.elements())));
         }
         let blocks = sides[1..].iter().try_fold(sides[0] / stored.elements() as u64, |product, side| product.checked_mul(*side));
-        // Elements must be countable, too, and take at most 32 bits each.
+        // Elements must fit `usize`, too, also as bytes of 32-bit values.
         let countable = blocks.and_then(|blocks| usize::try_from(blocks.checked_mul(4 * stored.elements() as u64)?).ok());
         let bytes = countable.and(blocks).and_then(|blocks| blocks.checked_mul(stored.bytes() as u64));
-        let bytes = bytes.ok_or_else(|| problem(format!("has sides {sides:?}, more than any file holds")))?;
+        let bytes = bytes.ok_or_else(|| problem(format!("has dimensions {sides:?}, more than any file holds")))?;
         if !offset.is_multiple_of(alignment) {
-            return Err(problem(format!("begins at byte {offset} of the data, which is no multiple of {alignment}")));
+            return Err(problem(format!("begins at byte {offset} of the data, which is not a multiple of {alignment}")));
         }
         let first = start.checked_add(offset);
         let end = first.and_then(|first| first.checked_add(bytes)).filter(|end| *end <= length);
         let (Some(first), Some(end)) = (first, end) else {
-            return Err(problem(format!("takes {bytes} bytes at byte {offset} of the data, past the end of the file: it is damaged, or not whole")));
+            return Err(problem(format!("takes {bytes} bytes at byte {offset} of the data, past the end of the file: it is damaged or incomplete")));
         };
         let shape: Vec<usize> = sides.iter().rev().map(|side| *side as usize).collect();
         Ok((name, Tensor { stored, shape, bytes: first..end }))

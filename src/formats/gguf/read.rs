@@ -1,5 +1,4 @@
-//! The beginning of a file, read in order and never past the file's end: no length that it states is
-//! believed before the bytes are there.
+//! Reads a file's header sequentially. Stated lengths are checked against the file's size before use.
 
 use super::super::FormatError;
 use super::super::bytes::{Bytes, PIECE};
@@ -7,12 +6,12 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::path::Path;
 
-/// Reads on from byte to byte; `what` in its methods says what is being read.
+/// A sequential reader; `what` in its methods describes the item for errors.
 pub(super) struct Reader<'a> {
     path: &'a Path,
     bytes: &'a Bytes,
     at: u64,
-    /// Bytes read ahead, and where they begin.
+    /// Buffered bytes, and the offset of the first.
     piece: Cow<'a, [u8]>,
     first: u64,
 }
@@ -22,12 +21,12 @@ impl<'a> Reader<'a> {
         Self { path, bytes, at: 0, piece: Cow::Borrowed(&[]), first: 0 }
     }
 
-    /// The byte that comes next.
+    /// The offset of the next byte.
     pub(super) fn at(&self) -> u64 {
         self.at
     }
 
-    /// Bytes to the end.
+    /// Bytes left to the end.
     pub(super) fn left(&self) -> u64 {
         self.bytes.length() - self.at
     }
@@ -36,11 +35,11 @@ impl<'a> Reader<'a> {
         FormatError::new(self.path, problem)
     }
 
-    /// The next `count` bytes.
+    /// Reads the next `count` bytes.
     pub(super) fn take(&mut self, count: u64, what: &dyn Display) -> Result<&[u8], FormatError> {
         if count > self.left() {
             let (at, left) = (self.at, self.left());
-            return Err(self.problem(format!("{what} takes {count} bytes at byte {at}, but the file has only {left} more: it is damaged, or not whole")));
+            return Err(self.problem(format!("{what} takes {count} bytes at byte {at}, but the file has only {left} more: it is damaged or incomplete")));
         }
         let end = self.at + count;
         if self.at < self.first || end > self.first + self.piece.len() as u64 {
@@ -54,7 +53,7 @@ impl<'a> Reader<'a> {
     }
 
     fn array<const N: usize>(&mut self, what: &dyn Display) -> Result<[u8; N], FormatError> {
-        Ok(self.take(N as u64, what)?.try_into().expect("as many as asked for"))
+        Ok(self.take(N as u64, what)?.try_into().expect("N bytes were read"))
     }
 
     pub(super) fn u32(&mut self, what: &dyn Display) -> Result<u32, FormatError> {
@@ -65,22 +64,19 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(self.array(what)?))
     }
 
-    /// How many things follow, which take at least `least` bytes each.
+    /// Reads the number of items that follow, which take at least `least` bytes each.
     pub(super) fn count(&mut self, least: u64, what: &dyn Display) -> Result<u64, FormatError> {
         let count = self.u64(what)?;
         match count.checked_mul(least) {
             Some(bytes) if bytes <= self.left() => Ok(count),
-            _ => {
-                Err(self
-                    .problem(format!("{what} says {count}, for which the {} bytes that follow are too few: the file is damaged, or not whole", self.left())))
-            }
+            _ => Err(self.problem(format!("{what} is {count}, but only {} bytes follow: the file is damaged or incomplete", self.left()))),
         }
     }
 
-    /// A text with its length in front.
+    /// Reads a length-prefixed text.
     pub(super) fn text(&mut self, what: &dyn Display) -> Result<String, FormatError> {
         let length = self.count(1, &format_args!("the length of {what}"))?;
         let bytes = self.take(length, what)?.to_vec();
-        String::from_utf8(bytes).map_err(|error| self.problem(format!("{what} is no UTF-8 text ({error})")))
+        String::from_utf8(bytes).map_err(|error| self.problem(format!("{what} is not UTF-8 text ({error})")))
     }
 }

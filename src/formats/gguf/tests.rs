@@ -1,10 +1,10 @@
-//! Files made byte by byte, and what is wrong with them.
+//! Files built byte by byte, and their errors.
 
 use super::super::TensorSource;
 use super::{Gguf, MAGIC};
 use std::sync::Arc;
 
-/// A file in the making.
+/// A builder of a file.
 #[derive(Clone)]
 struct Made {
     version: u32,
@@ -111,34 +111,34 @@ fn values_of_every_type_are_read() {
 
 #[test]
 fn what_is_wrong_is_said() {
-    refused(|made| made.version = 1, "is GGUF of version 1");
+    refused(|made| made.version = 1, "is GGUF version 1");
     refused(|made| made.version = 3u32.swap_bytes(), "big-endian");
     let magic = Gguf::owned("made", Arc::new(b"GGML and more bytes".to_vec())).err().unwrap().to_string();
-    assert!(magic.contains("is no GGUF file: it begins with \"GGML\""), "{magic}");
+    assert!(magic.contains("is not a GGUF file: it begins with \"GGML\""), "{magic}");
     // Metadata.
-    refused(|made| made.values.push(made.values[0].clone()), "metadata answer is there twice");
+    refused(|made| made.values.push(made.values[0].clone()), "metadata answer is duplicated");
     refused(|made| made.values[0] = value("answer", 13, &[]), "metadata answer is of type 13");
-    refused(|made| made.values[0] = value("answer", 8, &u64::MAX.to_le_bytes()), "the length of metadata answer says 18446744073709551615");
-    refused(|made| made.values[0] = value("answer", 8, &[&2u64.to_le_bytes()[..], &[0xff, 0xfe]].concat()), "metadata answer is no UTF-8 text");
+    refused(|made| made.values[0] = value("answer", 8, &u64::MAX.to_le_bytes()), "the length of metadata answer is 18446744073709551615");
+    refused(|made| made.values[0] = value("answer", 8, &[&2u64.to_le_bytes()[..], &[0xff, 0xfe]].concat()), "metadata answer is not UTF-8 text");
     let array = |code: u32, count: u64| [&code.to_le_bytes()[..], &count.to_le_bytes()].concat();
-    refused(|made| made.values[0] = value("answer", 9, &array(12, u64::MAX / 8 + 2)), "the length of metadata answer says");
+    refused(|made| made.values[0] = value("answer", 9, &array(12, u64::MAX / 8 + 2)), "the length of metadata answer is");
     refused(|made| made.values[0] = value("answer", 9, &array(9, 1).repeat(5)), "more than 4 deep");
     // Alignment.
     for alignment in [0u32, 24] {
         refused(|made| made.values.push(value("general.alignment", 4, &alignment.to_le_bytes())), &format!("general.alignment is {alignment}; a power of two"));
     }
-    refused(|made| made.values.push(value("general.alignment", 10, &(1u64 << 63).to_le_bytes())), "which is no multiple of 9223372036854775808");
+    refused(|made| made.values.push(value("general.alignment", 10, &(1u64 << 63).to_le_bytes())), "which is not a multiple of 9223372036854775808");
     // Tensors.
-    refused(|made| made.tensors[1] = tensor("a", &[16], 0, 0), "tensor a is there twice");
+    refused(|made| made.tensors[1] = tensor("a", &[16], 0, 0), "tensor a is duplicated");
     refused(|made| made.tensors[1] = tensor("b", &[16], 0, 32), "tensors b and a overlap");
-    refused(|made| made.tensors[1] = tensor("b", &[8], 0, 4), "tensor b begins at byte 4 of the data, which is no multiple of 32");
+    refused(|made| made.tensors[1] = tensor("b", &[8], 0, 4), "tensor b begins at byte 4 of the data, which is not a multiple of 32");
     refused(|made| made.tensors[1] = tensor("b", &[16], 0, 96), "tensor b takes 64 bytes at byte 96 of the data, past the end of the file");
     refused(|made| made.tensors[1] = tensor("b", &[16], 0, u64::MAX - 31), "past the end of the file");
     refused(|made| made.tensors[1] = tensor("b", &[1 << 40, 1 << 40], 0, 0), "more than any file holds");
-    refused(|made| made.tensors[1] = tensor("b", &[4, 0], 0, 0), "tensor b has sides [4, 0]");
-    refused(|made| made.tensors[1] = tensor("b", &[], 0, 0), "tensor b has 0 sides");
-    refused(|made| made.tensors[1] = tensor("b", &[1; 5], 0, 0), "tensor b has 5 sides");
-    refused(|made| made.tensors[1] = tensor("b", &[48], 8, 0), "rows of Q8_0 are a multiple of 32 elements long");
+    refused(|made| made.tensors[1] = tensor("b", &[4, 0], 0, 0), "tensor b has dimensions [4, 0]");
+    refused(|made| made.tensors[1] = tensor("b", &[], 0, 0), "tensor b has 0 dimensions");
+    refused(|made| made.tensors[1] = tensor("b", &[1; 5], 0, 0), "tensor b has 5 dimensions");
+    refused(|made| made.tensors[1] = tensor("b", &[48], 8, 0), "rows of Q8_0 must have a multiple of 32 elements");
     refused(|made| made.tensors[1] = tensor("b", &[16], 10, 0), "tensor b is stored as Q2_K, which Signet does not read");
-    refused(|made| made.tensors[1] = tensor("b", &[16], 4711, 0), "tensor b is stored as a type of code 4711");
+    refused(|made| made.tensors[1] = tensor("b", &[16], 4711, 0), "tensor b is stored as type 4711");
 }

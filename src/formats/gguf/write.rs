@@ -1,29 +1,29 @@
-//! GGUF, written tensor by tensor: version 3 as ggml's `docs/gguf.md` has it, little-endian.
+//! Writes GGUF version 3, little-endian, tensor by tensor.
 
 use std::collections::VecDeque;
 use std::io::{self, Write};
 
-/// A value of the metadata.
+/// A metadata value.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entry {
     /// A number.
     U32(u32),
     /// A number.
     F32(f32),
-    /// True or false.
+    /// A boolean.
     Bool(bool),
     /// A text.
     Text(String),
-    /// Several texts.
+    /// An array of texts.
     Texts(Vec<String>),
-    /// Several numbers.
+    /// An array of numbers.
     Floats(Vec<f32>),
-    /// Several numbers.
+    /// An array of numbers.
     Integers(Vec<i32>),
 }
 
 impl Entry {
-    /// The number of its type, and of its elements' if it is an array.
+    /// The codes of its type, and of its elements' type if it is an array.
     fn types(&self) -> (u32, Option<u32>) {
         match self {
             Entry::U32(_) => (4, None),
@@ -63,7 +63,7 @@ fn text(out: &mut dyn Write, value: &str) -> io::Result<()> {
     out.write_all(value.as_bytes())
 }
 
-/// How a tensor is stored.
+/// A tensor's float type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GgufFloats {
     /// 32 bits.
@@ -72,16 +72,16 @@ pub enum GgufFloats {
     F16,
 }
 
-/// A tensor to be written.
+/// A tensor to write.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
-    /// Its name, as ggml has it.
+    /// ggml's name.
     pub name: String,
-    /// Rows; none of a vector.
+    /// Rows; `None` for a vector.
     pub rows: Option<usize>,
-    /// Columns: what lies next to each other.
+    /// Columns, which are contiguous.
     pub cols: usize,
-    /// How it is stored.
+    /// The float type.
     pub floats: GgufFloats,
 }
 
@@ -92,17 +92,17 @@ impl Planned {
     }
 }
 
-/// Tensors begin at multiples of so many bytes: GGUF's default.
+/// The alignment of tensors in bytes: GGUF's default.
 const ALIGNMENT: u64 = 32;
 
-/// Writes a file, tensor by tensor.
+/// Writes a file tensor by tensor.
 pub struct GgufWriter<'a> {
     out: &'a mut dyn Write,
     rest: VecDeque<(String, u64)>,
 }
 
 impl<'a> GgufWriter<'a> {
-    /// Writes metadata and the list of tensors; the tensors must follow in the same order.
+    /// Writes metadata and the tensor list; the tensors must follow in the same order.
     pub fn new(out: &'a mut dyn Write, metadata: &[(String, Entry)], tensors: &[Planned]) -> io::Result<Self> {
         let mut header = Vec::from(*b"GGUF");
         header.extend(3u32.to_le_bytes());
@@ -127,7 +127,7 @@ impl<'a> GgufWriter<'a> {
         Ok(Self { out, rest: tensors.iter().map(|tensor| (tensor.name.clone(), tensor.bytes())).collect() })
     }
 
-    /// Writes the next tensor; `name` says which the caller means.
+    /// Writes the next tensor; `name` guards against a wrong order.
     pub fn tensor(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         match self.rest.pop_front() {
             Some((next, length)) if next == name && length == bytes.len() as u64 => {
@@ -135,14 +135,14 @@ impl<'a> GgufWriter<'a> {
                 self.out.write_all(bytes)?;
                 self.out.write_all(&[0; ALIGNMENT as usize][..padding as usize])
             }
-            next => Err(io::Error::other(format!("tensor {name} of {} bytes was given where {next:?} is due", bytes.len()))),
+            next => Err(io::Error::other(format!("tensor {name} of {} bytes was written instead of {next:?}", bytes.len()))),
         }
     }
 
-    /// Checks that nothing is missing.
+    /// Checks that all tensors were written.
     pub fn finish(self) -> io::Result<()> {
         match self.rest.front() {
-            Some((name, _)) => Err(io::Error::other(format!("tensor {name} was never given"))),
+            Some((name, _)) => Err(io::Error::other(format!("tensor {name} was not written"))),
             None => Ok(()),
         }
     }

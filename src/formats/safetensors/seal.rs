@@ -1,4 +1,4 @@
-//! Writes safetensors files that hold the checksums of their header and tensors in their metadata.
+//! Writes safetensors files with the checksums of their header and tensors in the metadata.
 
 use super::super::sums::{HEADER_KEY, TENSORS_KEY};
 use super::super::{Digest, header_digest};
@@ -7,8 +7,8 @@ use crate::platform::Output;
 use std::collections::BTreeMap;
 use std::io;
 
-/// Writes a file tensor by tensor as [`TensorWriter`] does, then the checksums into its header, where there is room
-/// for them from the start.
+/// Writes a file tensor by tensor as [`TensorWriter`] does, then fills in the checksums in its header, which has
+/// placeholders of the same length.
 pub struct SealedWriter<'a> {
     writer: TensorWriter<'a, dyn Output + 'a>,
     tensors: &'a [TensorInfo],
@@ -24,14 +24,14 @@ impl<'a> SealedWriter<'a> {
         Ok(Self { writer: TensorWriter::new(out, tensors, &with_room)?, tensors, metadata, sums })
     }
 
-    /// Writes the next tensor, little-endian and row-major; `name` says which the caller means.
+    /// Writes the next tensor, little-endian and row-major; `name` guards against a wrong order.
     pub fn tensor(&mut self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.writer.tensor(name, bytes)?;
         self.sums.insert(name.into(), Digest::of(bytes));
         Ok(())
     }
 
-    /// Checks that nothing is missing, and writes the checksums.
+    /// Checks that all tensors were written, and writes the checksums.
     pub fn finish(self) -> io::Result<()> {
         let Self { writer, tensors, metadata, sums } = self;
         let digest = digest_of(tensors, &sealed_metadata(&metadata, &sums, Digest::UNKNOWN));
@@ -41,7 +41,7 @@ impl<'a> SealedWriter<'a> {
     }
 }
 
-/// Adds the checksum of the header to its metadata, for a file whose tensors have checksums of their own kind.
+/// Adds the header's checksum to its metadata, for files with another kind of checksums for tensors.
 pub fn add_header_sum(tensors: &[TensorInfo], metadata: &mut BTreeMap<String, String>) {
     let digest = digest_of(tensors, metadata);
     metadata.insert(HEADER_KEY.into(), digest.to_string());
@@ -76,7 +76,7 @@ mod tests {
         out
     }
 
-    /// Everything that is in a file, or the first error.
+    /// Reads everything in a file; returns the first error.
     fn contents(bytes: Vec<u8>) -> Result<Vec<Vec<u8>>, String> {
         let file = TensorFile::owned("file", Arc::new(bytes)).map_err(|error| error.to_string())?;
         let mut all = vec![file.metadata("key").unwrap_or_default().as_bytes().to_vec()];

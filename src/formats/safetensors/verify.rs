@@ -1,4 +1,4 @@
-//! Checksums of a safetensors file: each tensor is verified where it is first read.
+//! Verifies the checksums of a safetensors file; each tensor on first read.
 
 use super::super::sums::{CHANGED, HEADER_KEY, TENSORS_KEY};
 use super::super::{Digest, Digester, FormatError, TensorSums, header_digest};
@@ -6,20 +6,20 @@ use super::{PIECE, TensorFile};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-/// Checksums that tensors must have.
+/// The expected checksums of tensors.
 pub(super) struct Expected {
     tensors: BTreeMap<String, Digest>,
-    /// Those that were found to have theirs.
+    /// The tensors verified so far.
     verified: Mutex<BTreeSet<String>>,
-    /// Advice if a checksum differs.
+    /// Advice for a mismatch.
     advice: &'static str,
 }
 
 impl TensorFile {
-    /// The same file, whose tensors must have the checksums in its own metadata, if there are any.
+    /// Expects the checksums in the file's own metadata, if there are any.
     pub(super) fn with_own_sums(self) -> Result<Self, FormatError> {
         const ADVICE: &str = "If it was copied or downloaded, do so again; if it was packed here, pack it again";
-        let damaged = |what: &str| self.problem(format!("{what} is damaged, or was changed: its checksum is another. {ADVICE}"));
+        let damaged = |what: &str| self.problem(format!("{what} is damaged or was edited: its checksum does not match. {ADVICE}"));
         let tensors: Option<BTreeMap<String, Digest>> = self.metadata(TENSORS_KEY).map(serde_json::from_str).transpose().map_err(|_| damaged("its header"))?;
         let header: Option<Digest> = self.metadata(HEADER_KEY).map(str::parse).transpose().map_err(|_| damaged("its header"))?;
         match (header, tensors) {
@@ -27,17 +27,17 @@ impl TensorFile {
             (Some(header), _) if header != self.header_digest() => Err(damaged("its header")),
             (Some(_), None) => Ok(self),
             (Some(_), Some(tensors)) => self.expecting(tensors, ADVICE),
-            // The key of the header's was lost.
+            // The header's checksum is missing.
             (None, Some(_)) => Err(damaged("its header")),
         }
     }
 
-    /// The same file, whose tensors must have these checksums, kept in `state.json` beside it.
+    /// Expects these checksums, from `state.json` next to the file.
     pub fn with_sums(self, sums: &TensorSums) -> Result<Self, FormatError> {
         if sums.header != self.header_digest() {
             return Err(self.problem(CHANGED.into()));
         }
-        self.expecting(sums.tensors.clone(), "`signet check` tells which checkpoints of a run are whole")
+        self.expecting(sums.tensors.clone(), "`signet check` lists the undamaged checkpoints of a run")
     }
 
     fn expecting(mut self, tensors: BTreeMap<String, Digest>, advice: &'static str) -> Result<Self, FormatError> {
@@ -56,12 +56,12 @@ impl TensorFile {
         header_digest(tensors, metadata)
     }
 
-    /// Returns true if its header has a checksum, which was found right.
+    /// Returns true if the header has a checksum, which was verified.
     pub fn has_header_sum(&self) -> bool {
         self.metadata(HEADER_KEY).is_some()
     }
 
-    /// Refuses a tensor whose bytes are not those that were written. Each is read for this only once.
+    /// Fails if a tensor's bytes do not match its checksum. Each tensor is read once for this.
     pub fn verify(&self, name: &str) -> Result<(), FormatError> {
         let Some(expected) = &self.expected else { return Ok(()) };
         let verified = || expected.verified.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,7 +76,7 @@ impl TensorFile {
             digester.update(&part.map_err(|error| self.problem(format!("tensor {name} cannot be read: {error}")))?);
         }
         if expected.tensors.get(name) != Some(&digester.digest()) {
-            return Err(self.problem(format!("tensor {name} is damaged: its checksum is another. {}", expected.advice)));
+            return Err(self.problem(format!("tensor {name} is damaged: its checksum does not match. {}", expected.advice)));
         }
         verified().insert(name.into());
         Ok(())

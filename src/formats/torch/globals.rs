@@ -1,42 +1,42 @@
-//! The names that a pickle of tensors may have: those that `torch.load(weights_only=True)` knows. Pure.
+//! The names that a pickle may import: those of `torch.load(weights_only=True)`. Pure.
 
 use super::brief;
 use crate::formats::numbers::{self, Number};
 
-/// Something that a pickle names.
+/// A name that a pickle imports.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
     /// `collections.OrderedDict`.
     Dict,
-    /// The function that makes a tensor of a storage; the number is its version.
+    /// The function that builds a tensor on a storage, by its version.
     Rebuild(u8),
-    /// A function that makes a parameter of a tensor.
+    /// A function that wraps a tensor as a parameter.
     Parameter,
-    /// The function that makes a tensor with attributes: it calls one of the above.
+    /// The function that builds a tensor with attributes by calling another of these.
     FromType,
-    /// The class of storages of this type.
+    /// The storage class of a type.
     Storage(Number),
-    /// The class of storages of bytes.
+    /// The storage class of bytes.
     Untyped,
-    /// The type of a tensor's elements.
+    /// An element type.
     Number(Number),
-    /// A function or class of something that is no tensor of a state dict, and a phrase for that.
+    /// A function or class that tensors of a state dict do not need, and a phrase for errors.
     Other(&'static str),
 }
 
-/// Looks up a name that a pickle imports; an error if it may not.
+/// Looks up a name that a pickle imports; fails if it is not allowed.
 pub(super) fn global(module: &str, name: &str) -> Result<Global, String> {
     let found = match module {
         "torch" => storage(name).or_else(|| number(name).map(Global::Number)).or_else(|| torch(name)),
         "torch.cuda" => storage(name).filter(|_| !name.starts_with('Q')).or_else(|| tensor_class(name)),
         "torch.sparse" | "torch.cuda.sparse" => tensor_class(name).filter(|_| name != "BoolTensor"),
         "torch._utils" => rebuilt(name),
-        // Python 2 called it `__builtin__`, and so do pickles of protocol 2.
+        // Python 2 and pickles of protocol 2 call it `__builtin__`.
         "builtins" | "__builtin__" => builtin(name),
         _ => elsewhere(module, name),
     };
     found.ok_or_else(|| {
-        format!("it would run {}, which no state dict needs. Signet runs nothing of a file; do not trust this one", brief(&format!("{module}.{name}")))
+        format!("it would call {}, which no state dict needs. Signet runs no code from files; do not trust this one", brief(&format!("{module}.{name}")))
     })
 }
 
@@ -63,7 +63,7 @@ fn builtin(name: &str) -> Option<Global> {
     }
 }
 
-/// Functions of PyTorch that make a tensor again.
+/// PyTorch's functions that rebuild a tensor.
 fn rebuilt(name: &str) -> Option<Global> {
     Some(match name {
         "_rebuild_tensor" => Global::Rebuild(1),
@@ -79,7 +79,7 @@ fn rebuilt(name: &str) -> Option<Global> {
     })
 }
 
-/// Names of the module `torch` besides storages and types.
+/// Names of the module `torch` other than storages and types.
 fn torch(name: &str) -> Option<Global> {
     match name {
         "Size" => Some(Global::Other("a size")),
@@ -92,18 +92,18 @@ fn torch(name: &str) -> Option<Global> {
     }
 }
 
-/// The class of a tensor of one type.
+/// The tensor class of a type.
 fn tensor_class(name: &str) -> Option<Global> {
     let kind = name.strip_suffix("Tensor").filter(|kind| !kind.starts_with('Q') && !kind.starts_with("Complex"))?;
     stored(kind).map(|_| Global::Other("a tensor class"))
 }
 
-/// The class of storages of one type.
+/// The storage class of a type.
 fn storage(name: &str) -> Option<Global> {
     name.strip_suffix("Storage").and_then(stored).map(Global::Storage)
 }
 
-/// The type of a storage by the beginning of its class's name.
+/// The type in a storage class's name.
 fn stored(class: &str) -> Option<Number> {
     Some(match class {
         "Double" => numbers::F64,
@@ -122,7 +122,7 @@ fn stored(class: &str) -> Option<Number> {
     })
 }
 
-/// The type that PyTorch calls so. Those of fewer bits lie in bytes.
+/// The type with PyTorch's name. Types of fewer than 8 bits are stored as bytes.
 fn number(name: &str) -> Option<Number> {
     Some(match name {
         "float64" => numbers::F64,

@@ -1,37 +1,37 @@
-//! PyTorch's files before version 1.6: pickles one behind the other (a magic number, the format's version, facts
-//! of the machine, the object, the keys of its storages), and the storages in the order of the keys.
+//! PyTorch files before version 1.6: concatenated pickles (magic number, format version, machine info, object, storage
+//! keys), then the storages in the order of the keys.
 
 use super::pickle::{LONGEST, Machine, Value};
 use super::rebuild::StateDict;
 use crate::formats::bytes::Bytes;
 use std::collections::HashMap;
 
-/// The pickled magic number, without the protocol before it.
+/// The pickled magic number, without the protocol.
 const MAGIC: &[u8] = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19";
-/// The magic number is pickled within so many bytes.
+/// The magic number is within the first 32 bytes.
 const START: usize = 32;
 /// The only version of the format.
 const VERSION: i64 = 1001;
 
-/// Returns true if a file begins as one of PyTorch before 1.6.
+/// Returns true if a file begins like one of PyTorch before 1.6.
 pub(super) fn begins(start: &[u8]) -> bool {
     start[..start.len().min(START)].windows(MAGIC.len()).any(|bytes| bytes == MAGIC)
 }
 
-/// The first byte of each storage, and how many it has.
+/// The first byte and the length in bytes of each storage.
 pub(super) type Storages<'a> = HashMap<&'a str, (u64, u64)>;
 
-/// The beginning of a file, which has its pickles.
+/// Reads the start of a file, which contains the pickles.
 pub(super) fn beginning(bytes: &Bytes) -> Result<std::borrow::Cow<'_, [u8]>, String> {
     bytes.part(0..bytes.length().min(LONGEST)).map_err(|error| format!("cannot be read: {error}"))
 }
 
-/// The state dict of a file, and where its storages lie; `start` is its [`beginning`].
+/// Reads a file's state dict and its storages; `start` is its [`beginning`].
 pub(super) fn read<'a>(start: &'a [u8], bytes: &Bytes) -> Result<(StateDict<'a>, Storages<'a>), String> {
     let (magic, _) = Machine::read(start)?;
     let (version, top) = Machine::read(magic.rest())?;
     if !matches!(version.value(top), Value::Whole(VERSION)) {
-        return Err(format!("its format is of another version than {VERSION}"));
+        return Err(format!("its format version is not {VERSION}"));
     }
     let (machine, _) = Machine::read(version.rest())?;
     let (object, top) = Machine::read(machine.rest())?;
@@ -42,13 +42,13 @@ pub(super) fn read<'a>(start: &'a [u8], bytes: &Bytes) -> Result<(StateDict<'a>,
     let mut at = (start.len() - keys.rest().len()) as u64;
     for key in list {
         let Value::Text(key) = *keys.value(*key) else { return Err("the key of a storage is not a text".into()) };
-        let number = object.storages.get(key).ok_or_else(|| format!("it has storage {key:?}, which nothing names"))?;
-        let short = || format!("storage {key:?} would begin at byte {at}, and the file has {}", bytes.length());
+        let number = object.storages.get(key).ok_or_else(|| format!("storage {key:?} is not used by the state dict"))?;
+        let short = || format!("storage {key:?} begins at byte {at}, past the end of the file ({} bytes)", bytes.length());
         let first = at.checked_add(8).filter(|first| *first <= bytes.length()).ok_or_else(short)?;
         let count = bytes.part(at..first).map_err(|error| format!("cannot be read: {error}"))?;
         let count = u64::from_le_bytes(count[..].try_into().expect("eight bytes"));
         let length = count.checked_mul(number.bytes() as u64).filter(|length| *length <= bytes.length() - first);
-        let length = length.ok_or_else(|| format!("storage {key:?} would have {count} elements at byte {at}, and the file has {} bytes", bytes.length()))?;
+        let length = length.ok_or_else(|| format!("storage {key:?} has {count} elements at byte {at}, past the end of the file ({} bytes)", bytes.length()))?;
         storages.insert(key, (first, length));
         at = first + length;
     }

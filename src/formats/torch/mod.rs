@@ -1,6 +1,6 @@
-//! PyTorch's files (`pytorch_model.bin`): a zip archive with a pickle that describes tensors, and their
-//! storages as they lie in memory; before PyTorch 1.6 the same one behind the other. The pickle is read, never
-//! run; tensors are read where they lie.
+//! PyTorch files (`pytorch_model.bin`): a zip archive with a pickle that describes the tensors, and their storages;
+//! before PyTorch 1.6 without the archive. The pickle is interpreted for tensors only and runs no code; tensors are
+//! read in place.
 
 mod globals;
 mod legacy;
@@ -23,29 +23,29 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tensor::{Found, Place};
 
-/// A file that `torch.save` wrote of a state dict.
+/// A state dict that `torch.save` wrote.
 pub struct TorchFile {
     path: PathBuf,
     bytes: Bytes,
     contents: Contents,
 }
 
-/// The entries of a file's state dict.
+/// The entries of a state dict.
 #[derive(Default)]
 struct Contents {
     names: Vec<String>,
     tensors: HashMap<String, Found>,
-    /// The kind of everything that is no tensor that can be read.
+    /// The other entries, which are not readable tensors, and a phrase for each.
     others: HashMap<String, &'static str>,
 }
 
 impl TorchFile {
-    /// Opens a file and checks that it has what it describes.
+    /// Opens a file and checks that it contains the tensors that it describes.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
         Self::checked(path, Bytes::open(path)?)
     }
 
-    /// A file in memory, called `name` in messages. For tests and fuzz targets.
+    /// A file in memory, for tests and fuzz targets; `name` appears in errors.
     pub fn owned(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, FormatError> {
         Self::checked(Path::new(name), Bytes::Owned(bytes))
     }
@@ -75,7 +75,7 @@ impl Contents {
 
     /// Reads a zip archive.
     fn archived(bytes: &Bytes) -> Result<Self, String> {
-        let broken = |why: String| format!("is no PyTorch file that can be read ({why}). If it was copied or downloaded, do so again");
+        let broken = |why: String| format!("is not a readable PyTorch file ({why}). If it was copied or downloaded, do so again");
         let entries = zip::entries(bytes).map_err(broken)?;
         let (root, pickle) = pickled(&entries).map_err(broken)?;
         let mut budget = zip::Budget::of(bytes);
@@ -84,7 +84,7 @@ impl Contents {
             Some(order) => match &order.read(bytes, &mut budget)?[..] {
                 b"little" => false,
                 b"big" => true,
-                other => return Err(format!("has the order of bytes {}, which does not exist", brief(&String::from_utf8_lossy(other)))),
+                other => return Err(format!("has an unknown byte order, {}", brief(&String::from_utf8_lossy(other)))),
             },
         };
         let pickle = pickle.read(bytes, &mut budget)?;
@@ -104,7 +104,7 @@ impl Contents {
         Self::of(rebuild::state_dict(&pickle)?, &mut place, big_endian)
     }
 
-    /// Takes the tensors of a state dict whose storages lie where `place` says.
+    /// Locates the tensors of a state dict; `place` returns the location of a storage.
     fn of(dict: StateDict, place: &mut dyn FnMut(&str) -> Result<Option<Place>, String>, big_endian: bool) -> Result<Self, String> {
         let mut contents = Self::default();
         for (name, entry) in dict {
@@ -116,7 +116,7 @@ impl Contents {
                 }
             };
             let key = tensor.storage.key;
-            let found = place(key)?.ok_or_else(|| format!("lies in storage {key:?}, which the file does not have"));
+            let found = place(key)?.ok_or_else(|| format!("is in storage {key:?}, which the file does not have"));
             let found = found.and_then(|place| Found::new(&tensor, place, big_endian));
             contents.tensors.insert(name.into(), found.map_err(|why| format!("tensor {name} {why}"))?);
             contents.names.push(name.into());
@@ -159,7 +159,7 @@ impl TensorSource for TorchFile {
     }
 }
 
-/// The directory of the archive, and its pickle.
+/// The archive's root directory, and its pickle.
 fn pickled(entries: &zip::Entries) -> Result<(&str, &zip::Entry), String> {
     let mut pickles = entries.iter().filter_map(|(name, entry)| Some((name.strip_suffix("/data.pkl")?, entry)));
     match (pickles.next(), pickles.next()) {
@@ -170,7 +170,7 @@ fn pickled(entries: &zip::Entries) -> Result<(&str, &zip::Entry), String> {
     }
 }
 
-/// A text that a message can show.
+/// Quotes a text for an error, truncated.
 fn brief(text: &str) -> String {
     let short: String = text.chars().take(100).collect();
     format!("{short:?}")

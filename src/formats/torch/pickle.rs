@@ -1,7 +1,7 @@
-//! The pickle in a PyTorch file, read without running what it asks for. A pickle is a program for a small
-//! machine with a stack; this one makes tensors, and of everything else that may lie beside them remembers
-//! only its kind. A name that `torch.load(weights_only=True)` would refuse is refused. Nothing is followed
-//! deeper than one level, so nothing can recurse; memory is bounded by the pickle's length and by [`MOST`].
+//! Interprets the pickle of a PyTorch file without running code. A pickle is a program for a small stack machine; this
+//! one builds tensors, and records other values only by kind. It allows the names of `torch.load(weights_only=True)`.
+//! Values are not traversed deeper than one level, so nothing recurses; memory is bounded by the pickle's length and
+//! [`MOST`].
 //! Opcodes: Python's `pickletools`, protocols 2 to 5.
 
 use super::globals::{Global, global};
@@ -9,48 +9,47 @@ use crate::formats::numbers::Number;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// The longest pickle that is read, in bytes, and most values it may make: a state dict needs some twenty
-/// for each tensor.
+/// The longest pickle, in bytes, and the most values that it may create: a state dict needs about twenty per tensor.
 pub(super) const LONGEST: u64 = 16 << 20;
 const MOST: usize = 1 << 20;
 
-/// A tensor of a state dict, and where it lies in its storage.
+/// A tensor of a state dict, as a view of a storage.
 #[derive(Debug, PartialEq)]
 pub(super) struct Tensor<'a> {
     pub(super) storage: Storage<'a>,
     pub(super) number: Number,
-    /// The first of the storage's elements that is the tensor's.
+    /// Its first element in the storage.
     pub(super) offset: u64,
     pub(super) shape: Vec<usize>,
-    /// How many elements lie between neighbours along each dimension.
+    /// The stride of each dimension, in elements.
     pub(super) strides: Vec<u64>,
-    /// Set if its elements are the negatives of those that are stored.
+    /// True if the stored elements are negated.
     pub(super) negative: bool,
 }
 
-/// Elements of one type in a row, which tensors share.
+/// A sequence of elements that tensors share.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Storage<'a> {
     pub(super) number: Number,
-    /// The name of its bytes in the file.
+    /// The name of its data in the file.
     pub(super) key: &'a str,
-    /// Its first byte there, and how many it has.
+    /// Its first byte there, and its length in bytes.
     pub(super) from: u64,
     pub(super) length: u64,
-    /// Set if its class says nothing of the elements.
+    /// True if its class does not determine the element type.
     pub(super) untyped: bool,
 }
 
-/// A value. Others hold its place in [`Machine::values`].
+/// A value. References are indices into [`Machine::values`].
 pub(super) enum Value<'a> {
-    /// Something of which only the kind is remembered.
+    /// A value of a kind that is not needed.
     Other(&'static str),
     None,
     Whole(i64),
     Text(&'a str),
     Tuple(Vec<u32>),
     List(Vec<u32>),
-    /// Names and values, one after the other.
+    /// Alternating keys and values.
     Dict(Vec<u32>),
     Global(Global),
     Storage(Box<Storage<'a>>),
@@ -74,23 +73,23 @@ impl Value<'_> {
     }
 }
 
-/// The machine that a pickle is a program for.
+/// The stack machine of a pickle.
 pub(super) struct Machine<'a> {
     rest: &'a [u8],
     length: usize,
     pub(super) values: Vec<Value<'a>>,
     stack: Vec<u32>,
-    /// Heights of the stack that the pickle marked.
+    /// Stack heights at the marks.
     marks: Vec<u32>,
     memo: Vec<u32>,
-    /// The type of each storage that was named.
+    /// The type of each storage by key.
     pub(super) storages: HashMap<&'a str, Number>,
 }
 
 pub(super) type Done = Result<(), String>;
 
 impl<'a> Machine<'a> {
-    /// Reads the first pickle of some bytes; gives the value that is its result, too.
+    /// Runs the first pickle of some bytes; returns also the result's index.
     pub(super) fn read(pickle: &'a [u8]) -> Result<(Self, u32), String> {
         let (values, stack, marks, memo) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         let mut machine = Self { rest: pickle, length: pickle.len(), values, stack, marks, memo, storages: HashMap::new() };
@@ -98,18 +97,18 @@ impl<'a> Machine<'a> {
         Ok((machine, top))
     }
 
-    /// The bytes behind the pickle.
+    /// The bytes after the pickle.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.rest
     }
 
-    /// Runs to the end; gives the value that is the pickle's.
+    /// Runs to the end; returns the result's index.
     fn run(&mut self) -> Result<u32, String> {
         loop {
             let opcode = self.number(1)? as u8;
             match opcode {
                 b'.' => return self.pop(),
-                b'\x80' if self.number(1)? > 5 => return Err("it is of a later protocol than 5".into()),
+                b'\x80' if self.number(1)? > 5 => return Err("its protocol is later than 5".into()),
                 b'\x80' => {}
                 b'\x95' => drop(self.next_bytes(8)?),
                 b'(' => self.marks.push(self.stack.len() as u32),
@@ -172,12 +171,12 @@ impl<'a> Machine<'a> {
         Ok(taken)
     }
 
-    /// A number of so many bytes, little-endian.
+    /// Reads an unsigned number of `bytes` bytes, little-endian.
     fn number(&mut self, bytes: usize) -> Result<u64, String> {
         Ok(self.next_bytes(bytes)?.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
-    /// A signed number of up to eight bytes, in as many as it needs.
+    /// Reads a signed number with a length of up to eight bytes.
     fn long(&mut self) -> Done {
         let bytes = self.number(1)? as u32;
         match bytes {
@@ -192,13 +191,13 @@ impl<'a> Machine<'a> {
         self.push(Value::Whole(number))
     }
 
-    /// What `read` makes of bytes whose count comes first, in `bytes` bytes.
+    /// Reads a count of `bytes` bytes, and passes it to `read`.
     fn sized(&mut self, bytes: usize, read: fn(&mut Self, usize) -> Done) -> Done {
         let count = usize::try_from(self.number(bytes)?).map_err(|_| "it ends too early")?;
         read(self, count)
     }
 
-    /// A whole number of more than eight bytes.
+    /// Skips an integer of more than eight bytes.
     fn huge(&mut self, count: usize) -> Done {
         self.next_bytes(count)?;
         self.push(Value::Other("a huge number"))
@@ -210,7 +209,7 @@ impl<'a> Machine<'a> {
     }
 
     fn text(&mut self, count: usize) -> Done {
-        // Python's texts may hold halves of surrogate pairs, and those of Python 2 are bytes.
+        // Python's texts may have unpaired surrogates, and those of Python 2 are bytes.
         let text = std::str::from_utf8(self.next_bytes(count)?);
         self.push(text.map_or(Value::Other("a text that is not UTF-8"), Value::Text))
     }
@@ -221,7 +220,7 @@ impl<'a> Machine<'a> {
 
     pub(super) fn push(&mut self, value: Value<'a>) -> Done {
         if self.values.len() == MOST {
-            return Err(format!("it makes more than {MOST} values"));
+            return Err(format!("it creates more than {MOST} values"));
         }
         self.stack.push(self.values.len() as u32);
         self.values.push(value);
@@ -238,12 +237,12 @@ impl<'a> Machine<'a> {
         Ok(top)
     }
 
-    /// What lies below the last mark is out of reach.
+    /// The height below which values are not accessible: that of the last mark.
     fn floor(&self) -> usize {
         self.marks.last().map_or(0, |mark| *mark as usize)
     }
 
-    /// Everything down to the last mark, and the mark.
+    /// Pops everything down to the last mark, and the mark.
     fn marked(&mut self) -> Result<Vec<u32>, String> {
         let mark = self.marks.pop().ok_or("nothing is marked")?;
         Ok(self.stack.split_off(mark as usize))
@@ -261,9 +260,9 @@ impl<'a> Machine<'a> {
     }
 
     fn put(&mut self, at: usize) -> Done {
-        // Picklers count: no pickle remembers more than it has bytes.
+        // Picklers number entries consecutively, so an index above the length is invalid.
         if at >= self.length {
-            return Err(format!("it remembers a value as number {at}"));
+            return Err(format!("it stores a value at memo index {at}"));
         }
         let top = self.top()?;
         self.memo.resize(self.memo.len().max(at + 1), u32::MAX);
@@ -274,14 +273,14 @@ impl<'a> Machine<'a> {
     fn recall(&mut self, bytes: usize) -> Done {
         let at = self.number(bytes)?;
         let found = self.memo.get(at as usize).copied().filter(|found| *found != u32::MAX);
-        self.stack.push(found.ok_or_else(|| format!("it recalls value {at}, which it never remembered"))?);
+        self.stack.push(found.ok_or_else(|| format!("it loads memo index {at}, which is empty"))?);
         Ok(())
     }
 
     fn line(&mut self) -> Result<&'a str, String> {
         let end = self.rest.iter().position(|byte| *byte == b'\n').ok_or("it ends too early")?;
         let line = self.next_bytes(end + 1)?;
-        std::str::from_utf8(&line[..end]).map_err(|_| "a name is no UTF-8".into())
+        std::str::from_utf8(&line[..end]).map_err(|_| "a name is not UTF-8".into())
     }
 
     fn global_by_lines(&mut self) -> Done {
@@ -291,11 +290,11 @@ impl<'a> Machine<'a> {
 
     fn global_by_texts(&mut self) -> Done {
         let (name, module) = (self.pop()?, self.pop()?);
-        let (Value::Text(module), Value::Text(name)) = (self.value(module), self.value(name)) else { return Err("a name is no text".into()) };
+        let (Value::Text(module), Value::Text(name)) = (self.value(module), self.value(name)) else { return Err("a name is not a text".into()) };
         self.push(Value::Global(global(module, name)?))
     }
 
-    /// Items of a tuple.
+    /// The items of a tuple.
     pub(super) fn items(&self, at: u32, what: &str) -> Result<&[u32], String> {
         match self.value(at) {
             Value::Tuple(items) => Ok(items),
@@ -311,7 +310,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Takes the attributes of an object, which a state dict needs none of (`_metadata`).
+    /// Drops the attributes of an object; a state dict has some that are not needed (`_metadata`).
     fn state(&mut self) -> Done {
         self.pop()?;
         let object = self.top()?;
@@ -321,7 +320,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Puts the topmost `pairs` names and values into the dict below them.
+    /// Inserts the topmost `pairs` keys and values into the dict below them.
     fn insert(&mut self, pairs: usize) -> Done {
         let first = self.stack.len().checked_sub(2 * pairs).filter(|first| *first >= self.floor()).ok_or("its stack is empty")?;
         let items = self.stack.split_off(first);
@@ -342,7 +341,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Puts values into the list below them.
+    /// Appends values to the list below them.
     fn append(&mut self, items: &[u32]) -> Done {
         let top = self.top()? as usize;
         match &mut self.values[top] {

@@ -1,4 +1,4 @@
-//! Tensors as a pickle describes them: what it calls, its storages, and the dict that is its result.
+//! Rebuilds tensors from a pickle: its calls, its storages, and the resulting dict.
 
 use super::brief;
 use super::globals::Global;
@@ -7,27 +7,27 @@ use crate::formats::numbers;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-/// Most dimensions of a tensor.
+/// The most dimensions of a tensor.
 const SIDES: usize = 8;
 
 /// An entry of a state dict.
 pub(super) enum Entry<'a> {
     Tensor(Rc<Tensor<'a>>),
-    /// Something else, and what it is.
+    /// Another value, by kind.
     Other(&'static str),
 }
 
-/// A state dict by name, in its order; a later entry of the same name takes the place of the one before.
+/// A state dict in its order; a later entry with the same name replaces an earlier one.
 pub(super) type StateDict<'a> = Vec<(&'a str, Entry<'a>)>;
 
-/// The state dict that is the first pickle of some bytes; what is wrong with it otherwise.
+/// Reads a state dict from a pickle.
 pub(super) fn state_dict(pickle: &[u8]) -> Result<StateDict<'_>, String> {
     let (machine, top) = Machine::read(pickle)?;
     machine.state_dict(top)
 }
 
 impl<'a> Machine<'a> {
-    /// The entries of a dict that are named by texts, if there is a tensor among them.
+    /// The entries of a dict with text keys; fails if none is a tensor.
     pub(super) fn state_dict(&self, top: u32) -> Result<StateDict<'a>, String> {
         let Value::Dict(entries) = self.value(top) else { return Err(format!("it holds {}, not a state dict", self.value(top).what())) };
         let mut places = HashMap::with_capacity(entries.len() / 2);
@@ -51,14 +51,14 @@ impl<'a> Machine<'a> {
         }
         Err(match dict.iter().find(|(_, entry)| matches!(entry, Entry::Other("a dict"))) {
             Some((name, _)) => {
-                format!("{} is a dict: this is a checkpoint of a training, not a state dict. Save that part alone with torch.save", brief(name))
+                format!("{} is a dict: this is a training checkpoint, not a state dict. Save that part alone with torch.save", brief(name))
             }
-            None => "it has no tensor. A state dict is needed, as of torch.save(model.state_dict(), FILE)".into(),
+            None => "it has no tensors. Save a state dict: torch.save(model.state_dict(), FILE)".into(),
         })
     }
 
-    /// The persistent id of a storage: ("storage", its class, its key, its device, its elements), and before
-    /// PyTorch 1.6 behind that None, or what of it is meant: (a name, the first element, elements).
+    /// Reads the persistent id of a storage: ("storage", class, key, device, elements), and before PyTorch 1.6 a sixth
+    /// item: None, or a view of it (key, first element, elements).
     pub(super) fn storage(&mut self) -> Done {
         let id = self.pop()?;
         let (&[kind, class, key, _, elements], view) = match self.items(id, "a persistent id")? {
@@ -79,7 +79,7 @@ impl<'a> Machine<'a> {
         let size = number.bytes() as u64;
         let bytes = |elements: u64| elements.checked_mul(size).ok_or("a storage is larger than any file");
         if first.checked_add(count).is_none_or(|end| end > elements) {
-            return Err(format!("a view of a storage of {elements} elements has {count} from {first} on"));
+            return Err(format!("a view of a storage of {elements} elements has {count} elements from {first} on"));
         }
         let storage = Storage { number, key, from: bytes(first)?, length: bytes(count)?, untyped };
         bytes(elements)?;
@@ -87,7 +87,7 @@ impl<'a> Machine<'a> {
         self.push(Value::Storage(Box::new(storage)))
     }
 
-    /// The first element of a view of a storage, and how many it has.
+    /// The first element of a view of a storage, and its length.
     fn view(&self, view: u32) -> Result<Option<(u64, u64)>, String> {
         match self.value(view) {
             Value::None => Ok(None),
@@ -98,25 +98,25 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Calls what may be called.
+    /// Runs an allowed call.
     pub(super) fn call(&mut self) -> Done {
         let (arguments, callee) = (self.pop()?, self.pop()?);
         let Value::Global(callee) = *self.value(callee) else { return Err(format!("it would call {}", self.value(callee).what())) };
         let arguments = self.items(arguments, "what it calls with")?;
         let made = match (callee, arguments) {
-            // A tensor with attributes: by what it is made, its class, its arguments, and the attributes.
+            // A tensor with attributes: function, class, arguments and attributes.
             (Global::FromType, &[callee, _, arguments, _]) => match *self.value(callee) {
                 Value::Global(callee) => self.made(callee, self.items(arguments, "what it calls with")?)?,
                 ref other => return Err(format!("it would call {}", other.what())),
             },
-            // Python 2 pickles an OrderedDict as the class and a list of its names and values.
+            // Python 2 pickles an OrderedDict as the class and a list of pairs.
             (Global::Dict, &[pairs]) => Value::Dict(self.pairs(pairs)?),
             _ => self.made(callee, arguments)?,
         };
         self.push(made)
     }
 
-    /// Takes the names and values out of a list of pairs, so that a pickle has no second dict of the same list.
+    /// Moves the pairs out of a list, so that a pickle cannot reuse one list for many dicts.
     fn pairs(&mut self, list: u32) -> Result<Vec<u32>, String> {
         let used = Value::Other("a list that became a dict");
         let pairs = match std::mem::replace(&mut self.values[list as usize], used) {
@@ -143,7 +143,7 @@ impl<'a> Machine<'a> {
             (Global::Rebuild(3), &[storage, offset, shape, strides, _, _, number, ref metadata @ ..]) => {
                 self.rebuild(storage, offset, shape, strides, Some(number), metadata.first())
             }
-            // A parameter is its tensor.
+            // A parameter becomes its tensor.
             (Global::Parameter, &[tensor, ..]) => match self.value(tensor) {
                 Value::Tensor(tensor) => Ok(Value::Tensor(tensor.clone())),
                 Value::Other(what) => Ok(Value::Other(what)),
@@ -155,7 +155,7 @@ impl<'a> Machine<'a> {
     }
 
     fn rebuild(&self, storage: u32, offset: u32, shape: u32, strides: u32, number: Option<u32>, metadata: Option<&u32>) -> Result<Value<'a>, String> {
-        let Value::Storage(storage) = self.value(storage) else { return Err(format!("a tensor lies in {}, not in a storage", self.value(storage).what())) };
+        let Value::Storage(storage) = self.value(storage) else { return Err(format!("a tensor has {} as its storage", self.value(storage).what())) };
         let (shape, strides) = (self.items(shape, "a shape")?, self.items(strides, "a tensor's strides")?);
         if shape.len() != strides.len() {
             return Err(format!("a tensor has {} dimensions and {} strides", shape.len(), strides.len()));
@@ -179,7 +179,7 @@ impl<'a> Machine<'a> {
         Ok(Value::Tensor(Rc::new(tensor)))
     }
 
-    /// Returns true if a dict has a flag that is set; the last one of that name counts.
+    /// Returns true if a dict has a flag that is set; the last one with the name counts.
     fn is_set(&self, dict: u32, flag: &str) -> bool {
         let Value::Dict(entries) = self.value(dict) else { return false };
         let named = entries.chunks_exact(2).rfind(|entry| matches!(self.value(entry[0]), Value::Text(name) if *name == flag));

@@ -1,4 +1,4 @@
-//! Tensors where they lie in a file: contiguous or in strides, as they are or negated, in either order of bytes.
+//! Reads tensors in place: contiguous or strided, plain or negated, in either byte order.
 
 use super::pickle::{Storage, Tensor};
 use crate::formats::bytes::Bytes;
@@ -6,45 +6,45 @@ use crate::formats::numbers::Number;
 use std::ops::Range;
 use std::sync::Arc;
 
-/// Most elements of a tensor that repeats elements of its storage: a small file does not ask for more.
+/// The most elements of a tensor that repeats elements of its storage, so that a small file cannot become huge.
 const REPEATED: u64 = 1 << 26;
 
-/// The place of a storage.
+/// The location of a storage.
 pub(super) struct Place {
     /// Its first byte.
     pub(super) start: u64,
     pub(super) length: u64,
-    /// Its bytes, if they are not those of the file but were unpacked.
+    /// Its bytes, if they were decompressed.
     pub(super) bytes: Option<Arc<Vec<u8>>>,
 }
 
-/// A tensor of a file.
+/// A located tensor.
 pub(super) struct Found {
     pub(super) number: Number,
     pub(super) shape: Vec<usize>,
-    /// How many elements lie between neighbours along each side; none if each row follows the one before.
+    /// The stride of each dimension in elements; `None` if contiguous.
     strides: Option<Vec<u64>>,
     /// Its first byte.
     start: u64,
-    /// Its storage, if that was unpacked; none if it lies in the file.
+    /// Its storage, if it was decompressed; `None` if it is in the file.
     unpacked: Option<Bytes>,
     negative: bool,
-    /// Set if the bytes of each element are in big-endian order.
+    /// True if the elements are big-endian.
     swapped: bool,
 }
 
 impl Found {
-    /// A tensor whose storage lies there; why it cannot be read otherwise.
+    /// Locates a tensor whose storage is at `place`; the error describes the tensor.
     pub(super) fn new(tensor: &Tensor, place: Place, big_endian: bool) -> Result<Self, String> {
         let Place { start, length: bytes, bytes: unpacked } = place;
         let Tensor { storage, number, offset, ref shape, ref strides, negative } = *tensor;
         let Storage { key, length, from, untyped, .. } = storage;
         let size = number.bytes() as u64;
         if from.checked_add(length).is_none_or(|end| end > bytes) {
-            return Err(format!("lies in storage {key:?} of {length} bytes, of which the file has {bytes}"));
+            return Err(format!("is in storage {key:?} of {length} bytes, but the file has only {bytes} of them"));
         }
         let count = shape.iter().try_fold(1u64, |count, side| count.checked_mul(*side as u64));
-        // One past the last element, which strides may put anywhere.
+        // One past the last element, for any strides.
         let sides = shape.iter().zip(strides);
         let last = sides.clone().try_fold(offset, |last, (side, stride)| last.checked_add((*side as u64).saturating_sub(1).checked_mul(*stride)?));
         let end = last.and_then(|last| last.checked_add(1)?.checked_mul(size));
@@ -68,7 +68,7 @@ impl Found {
         })
     }
 
-    /// Rows `band` of the tensor as floats, where each has `cols`; if there are none, why.
+    /// Reads rows `band` of `cols` elements as floats; an error describes the tensor.
     pub(super) fn floats(&self, file: &Bytes, cols: usize, band: Range<usize>) -> Result<Vec<f32>, String> {
         self.number.expect_float()?;
         let bytes = self.unpacked.as_ref().unwrap_or(file);
@@ -90,8 +90,7 @@ impl Found {
         Ok(values)
     }
 
-    /// The elements of some rows, where neighbours in a column and in a row lie so many elements apart. Read along
-    /// the side on which they are closer.
+    /// Reads the elements of some rows with the given strides, along the dimension with the smaller stride.
     fn matrix(&self, bytes: &Bytes, cols: usize, band: Range<usize>, [row, col]: [u64; 2]) -> Result<Vec<f32>, String> {
         let mut out = vec![0.0; band.len() * cols];
         let first = band.start as u64 * row;
@@ -108,7 +107,7 @@ impl Found {
         Ok(out)
     }
 
-    /// `count` elements from element `first` on, `step` apart.
+    /// Reads `count` elements from element `first` on, `step` apart.
     fn run(&self, bytes: &Bytes, first: u64, count: usize, step: u64) -> Result<Vec<f32>, String> {
         let size = self.number.bytes();
         if count == 0 {
@@ -131,7 +130,7 @@ impl Found {
     }
 }
 
-/// Returns true if elements follow each other row by row. A side of one element has no neighbours.
+/// Returns true if elements are contiguous, row by row. Dimensions of size 1 may have any stride.
 fn contiguous(shape: &[usize], strides: &[u64]) -> bool {
     let mut next = 1u64;
     shape.iter().zip(strides).rev().all(|(side, stride)| {

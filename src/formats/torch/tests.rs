@@ -1,4 +1,4 @@
-//! Archives made here byte by byte, so that each can be wrong in one place.
+//! Archives built byte by byte, each wrong in one place.
 
 use super::*;
 
@@ -8,7 +8,7 @@ fn archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     archive_of(&stored)
 }
 
-/// A zip archive of entries as their names, methods, unpacked lengths, and the bytes that are in the file.
+/// A zip archive of entries: name, method, uncompressed length, and the bytes in the file.
 fn archive_of(entries: &[(&str, u8, usize, &[u8])]) -> Vec<u8> {
     let (mut file, mut table) = (Vec::new(), Vec::new());
     for (name, method, length, data) in entries {
@@ -77,7 +77,7 @@ fn what_a_tensor_cannot_be_is_refused_by_its_name() {
     for (shape, strides, offset, elements, word) in [
         (&b"K\x02K\x02\x86"[..], &b"K\x02K\x01\x86"[..], 1, 4, "larger than its storage"),
         (b"K\x02K\x02\x86", b"K\x03K\x01\x86", 0, 4, "larger than its storage"),
-        (b"K\x02K\x02\x86", b"K\x02K\x01\x86", 0, 5, "of which the file has 16"),
+        (b"K\x02K\x02\x86", b"K\x02K\x01\x86", 0, 5, "but the file has only 16"),
         (b"K\x02K\x02\x86", b"K\x02\x85", 0, 4, "2 dimensions and 1 strides"),
         (b"J\xff\xff\xff\xffK\x02\x86", b"K\x02K\x01\x86", 0, 4, "a side of a tensor is -1"),
         (b"K\x02K\x02\x86", b"K\x02J\xff\xff\xff\xff\x86", 0, 4, "a stride is -1"),
@@ -91,7 +91,7 @@ fn what_a_tensor_cannot_be_is_refused_by_its_name() {
         assert!(problem.contains(word), "{problem}");
     }
     let missing = open(&[("a/data.pkl", &pickle(b"K\x02\x85", b"K\x01\x85", 0, 4))]).err().unwrap();
-    assert!(missing.contains("tensor w lies in storage \"0\""), "{missing}");
+    assert!(missing.contains("tensor w is in storage \"0\""), "{missing}");
 }
 
 #[test]
@@ -122,13 +122,13 @@ fn nothing_of_a_pickle_is_run() {
         (b"\x80\x02ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._tensor\n_rebuild_from_type_v2\nN)NtR.", "would call FromType"),
         (b"(S'x'\nios\nsystem\n.", "opcode 0x53"),
         (b"\x80\x02X\x05\0\0\0evilsQ.", "not a tuple"),
-        (b"\x80\x06.", "later protocol"),
-        (b"\x80\x02}X\x01\0\0\0wK\x01s.", "no tensor"),
-        (b"\x80\x02}X\x05\0\0\0model}s.", "checkpoint of a training"),
-        (b"\x80\x02}K\x01K\x01s.", "no tensor"),
+        (b"\x80\x06.", "protocol is later"),
+        (b"\x80\x02}X\x01\0\0\0wK\x01s.", "no tensors"),
+        (b"\x80\x02}X\x05\0\0\0model}s.", "training checkpoint"),
+        (b"\x80\x02}K\x01K\x01s.", "no tensors"),
         (b"\x80\x02]q\0h\0a.", "holds a list"),
-        (b"\x80\x02h\x05.", "recalls value 5"),
-        (b"\x80\x02}r\xff\xff\xff\x7f.", "as number 2147483647"),
+        (b"\x80\x02h\x05.", "memo index 5"),
+        (b"\x80\x02}r\xff\xff\xff\x7f.", "memo index 2147483647"),
         (b"\x80\x02}(0.", "stack is empty"),
         (b"\x80\x02}(X\x01\0\0\0wu.", "no value"),
         (b"\x80\x02X\xff\xff\xff\xffw.", "ends too early"),
@@ -145,8 +145,8 @@ fn an_archive_that_is_not_pytorchs_is_refused() {
     let good = pickle(b"K\x02\x85", b"K\x01\x85", 0, 4);
     for (entries, word) in [
         (&[("a/data.pkl", &good[..]), ("b/data.pkl", &good[..])][..], "several data.pkl"),
-        (&[("a/data.pkl", &good[..]), ("a/data/0", &DATA[..]), ("a/data/0", &DATA[..])], "two entries called a/data/0"),
-        (&[("a/data.pkl", &good[..]), ("a/byteorder", b"middle"), ("a/data/0", &DATA[..])], "order of bytes \"middle\""),
+        (&[("a/data.pkl", &good[..]), ("a/data/0", &DATA[..]), ("a/data/0", &DATA[..])], "two entries named a/data/0"),
+        (&[("a/data.pkl", &good[..]), ("a/byteorder", b"middle"), ("a/data/0", &DATA[..])], "byte order, \"middle\""),
         (&[("a/weights", &DATA[..])], "no data.pkl"),
     ] {
         let problem = open(entries).err().expect(word);
@@ -157,10 +157,10 @@ fn an_archive_that_is_not_pytorchs_is_refused() {
     packed[table + 10] = 8;
     assert!(opened(packed.clone()).err().unwrap().contains("a compressed entry that is damaged"));
     packed[table + 10] = 12;
-    assert!(opened(packed).err().unwrap().contains("entry a/data.pkl is encrypted or compressed"));
+    assert!(opened(packed).err().unwrap().contains("entry a/data.pkl is encrypted, or compressed"));
     let mut far = whole();
     far[table + 45] = 0x7f;
-    assert!(opened(far).err().unwrap().contains("header of entry a/data.pkl would lie at"));
+    assert!(opened(far).err().unwrap().contains("header of entry a/data.pkl is at"));
 }
 
 #[test]
@@ -200,7 +200,7 @@ fn what_unpacks_to_far_more_than_the_file_is_refused() {
     };
     assert_eq!(open(1).unwrap().floats("0", 1, 2).unwrap(), [1.0, 2.0]);
     let problem = open(2).err().unwrap();
-    assert!(problem.contains("a compressed entry of 50331648 bytes, more than Signet unpacks"), "{problem}");
+    assert!(problem.contains("a compressed entry of 50331648 bytes, above the limit"), "{problem}");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn entries_that_share_bytes_are_refused() {
     let [.., before, last] = heads[..] else { panic!() };
     shared.copy_within(before + 42..before + 46, last + 42);
     let problem = opened(shared).err().unwrap();
-    assert!(problem.contains("share bytes") && problem.contains("a/data/1"), "{problem}");
+    assert!(problem.contains("overlap") && problem.contains("a/data/1"), "{problem}");
 }
 
 #[test]

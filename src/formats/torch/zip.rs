@@ -1,8 +1,7 @@
-//! The table of contents of a zip archive, as far as PyTorch writes one: which bytes of the file are which
-//! entry. Entries are stored as they are, so that tensors can be read where they lie; those that were compressed
-//! by another program are unpacked into memory, up to a [`Budget`] that follows from the file's length. Sizes and
-//! offsets past 4 GiB (zip64) are understood. Memory follows the table alone.
-//! Layout: PKWARE's APPNOTE 6.3.
+//! The directory of a zip archive, as far as PyTorch writes one. Stored entries are read in place; entries that another
+//! program compressed are decompressed into memory, within a [`Budget`] that depends on the file's length. Supports
+//! zip64. Memory is proportional to the directory.
+//! Specification: PKWARE's APPNOTE 6.3.
 
 use crate::formats::bytes::{Bytes, PIECE};
 use flate2::read::DeflateDecoder;
@@ -11,57 +10,57 @@ use std::collections::HashMap;
 use std::io::Read;
 use std::ops::Range;
 
-/// The longest table of contents that is read, in bytes: some half a million entries.
+/// The longest directory, in bytes: about half a million entries.
 const LONGEST: u64 = 64 << 20;
 
-/// Bytes that entries may have together when they are unpacked: this many, and so many for each byte of the file.
+/// Bytes that all entries may decompress to: this many, and `RATIO` for each byte of the file.
 const UNPACKED: u64 = 64 << 20;
 const RATIO: u64 = 32;
 
-/// The end of the archive, and the longest comment behind it.
+/// Bytes of the end record, and of the longest comment after it.
 const END: u64 = 22;
 const COMMENT: u64 = 0xffff;
 
-/// Methods of compression.
+/// Compression methods.
 const STORED: u64 = 0;
 const DEFLATED: u64 = 8;
 
-/// Each entry by its name.
+/// Entries by name.
 pub(super) type Entries = HashMap<String, Entry>;
 
 /// An entry of an archive.
 pub(super) struct Entry {
     /// Its bytes in the file.
     pub(super) range: Range<u64>,
-    /// How many bytes it has.
+    /// Its uncompressed length.
     pub(super) length: u64,
-    /// Set if it is compressed.
+    /// True if it is compressed.
     pub(super) packed: bool,
 }
 
-/// The bytes that may still be unpacked from a file.
+/// The bytes that may still be decompressed.
 pub(super) struct Budget(u64);
 
 impl Budget {
-    /// The budget of a whole file.
+    /// The budget of a file.
     pub(super) fn of(file: &Bytes) -> Self {
         Self(UNPACKED.saturating_add(file.length().saturating_mul(RATIO)))
     }
 }
 
 impl Entry {
-    /// The bytes of the entry itself.
+    /// Reads the entry's contents.
     pub(super) fn read<'a>(&self, file: &'a Bytes, budget: &mut Budget) -> Result<Cow<'a, [u8]>, String> {
         let bytes = file.part(self.range.clone()).map_err(|error| format!("cannot be read: {error}"))?;
         if !self.packed {
             return Ok(bytes);
         }
         let Some(left) = budget.0.checked_sub(self.length) else {
-            return Err(format!("has a compressed entry of {} bytes, more than Signet unpacks. Write it again with torch.save", self.length));
+            return Err(format!("has a compressed entry of {} bytes, above the limit. Write it again with torch.save", self.length));
         };
         budget.0 = left;
         let mut unpacked = Vec::new();
-        // One more than it should have shows that it has too many.
+        // One byte more than expected shows that there are too many.
         let read = DeflateDecoder::new(&bytes[..]).take(self.length + 1).read_to_end(&mut unpacked);
         match read {
             Ok(length) if length as u64 == self.length => Ok(Cow::Owned(unpacked)),
@@ -70,7 +69,7 @@ impl Entry {
     }
 }
 
-/// Numbers of a record, little-endian; the record is as long as its reader said.
+/// Fields of a record, little-endian; the caller ensures its length.
 struct Record<'a>(&'a [u8]);
 
 impl Record<'_> {
@@ -87,38 +86,38 @@ impl Record<'_> {
     }
 }
 
-/// `length` bytes from `at` on, if the file has them.
+/// Reads `length` bytes at `at`, if the file has them.
 fn part(file: &Bytes, at: u64, length: u64, what: &str) -> Result<Vec<u8>, String> {
     let end = at.checked_add(length).filter(|end| *end <= file.length());
-    let end = end.ok_or_else(|| format!("{what} would lie at byte {at}, and the file has {}", file.length()))?;
+    let end = end.ok_or_else(|| format!("{what} is at byte {at}, past the end of the file ({} bytes)", file.length()))?;
     Ok(file.part(at..end).map_err(|error| error.to_string())?.into_owned())
 }
 
-/// The same, where they must begin with `magic`.
+/// The same for a record, which must begin with `magic`.
 fn record(file: &Bytes, at: u64, length: u64, magic: &[u8; 4], what: &str) -> Result<Vec<u8>, String> {
     let bytes = part(file, at, length, what)?;
     if bytes.starts_with(magic) { Ok(bytes) } else { Err(format!("there is no {what} at byte {at}")) }
 }
 
-/// Every entry of an archive; what is wrong with it otherwise.
+/// Reads all entries of an archive.
 pub(super) fn entries(file: &Bytes) -> Result<Entries, String> {
     let (count, table, start) = contents(file)?;
     let mut rest = &table[..];
     let mut entries = Entries::new();
     for _ in 0..count {
         let Some((head, behind)) = rest.split_at_checked(46).filter(|(head, _)| head.starts_with(b"PK\x01\x02")) else {
-            return Err(format!("its table of contents ends after {} of {count} entries", entries.len()));
+            return Err(format!("its directory ends after {} of {count} entries", entries.len()));
         };
         let head = Record(head);
         let [name, extra, comment] = [28, 30, 32].map(|at| head.u16(at) as usize);
         if behind.len() < name + extra + comment {
-            return Err(format!("its table of contents ends within entry {}", entries.len()));
+            return Err(format!("its directory ends within entry {}", entries.len()));
         }
         let (name, more) = behind.split_at(name);
-        let name = std::str::from_utf8(name).map_err(|_| format!("the name of entry {} is no UTF-8", entries.len()))?;
+        let name = std::str::from_utf8(name).map_err(|_| format!("the name of entry {} is not UTF-8", entries.len()))?;
         let entry = located(file, &head, name, &more[..extra], start)?;
         if entries.insert(name.to_string(), entry).is_some() {
-            return Err(format!("it has two entries called {name}"));
+            return Err(format!("it has two entries named {name}"));
         }
         rest = &more[extra + comment..];
     }
@@ -126,24 +125,24 @@ pub(super) fn entries(file: &Bytes) -> Result<Entries, String> {
     Ok(entries)
 }
 
-/// Refuses entries that share bytes: a small file could have any number of large ones.
+/// Fails if entries overlap: a small file could have any number of large ones.
 fn apart(entries: &Entries) -> Result<(), String> {
     let mut ranges: Vec<(&Range<u64>, &str)> = entries.iter().map(|(name, entry)| (&entry.range, name.as_str())).collect();
     ranges.retain(|(range, _)| !range.is_empty());
     ranges.sort_unstable_by_key(|(range, _)| range.start);
     match ranges.windows(2).find(|pair| pair[0].0.end > pair[1].0.start) {
-        Some(pair) => Err(format!("its entries {} and {} share bytes", pair[0].1, pair[1].1)),
+        Some(pair) => Err(format!("its entries {} and {} overlap", pair[0].1, pair[1].1)),
         None => Ok(()),
     }
 }
 
-/// The number of entries, the table of contents, and where that begins.
+/// The number of entries, the directory, and its offset.
 fn contents(file: &Bytes) -> Result<(u64, Vec<u8>, u64), String> {
     let last = written(file)?;
     let from = last.saturating_sub(END + COMMENT);
-    // The end may itself end in zeros.
+    // The end record may itself end in zeros.
     let tail = part(file, from, (last + END).min(file.length()) - from, "its end")?;
-    // Behind the end a comment may follow, or whatever else was put there: the last end that fits is right.
+    // A comment, or anything else, may follow the end record: the last one that is valid counts.
     let ends = (0..(tail.len() + 1).saturating_sub(END as usize)).rev().filter(|at| tail[*at..].starts_with(b"PK\x05\x06"));
     let mut problem = "it does not end as a zip archive does".to_string();
     for at in ends {
@@ -155,7 +154,7 @@ fn contents(file: &Bytes) -> Result<(u64, Vec<u8>, u64), String> {
     Err(problem)
 }
 
-/// The length of a file without the zeros at its end.
+/// The length of a file without trailing zeros.
 fn written(file: &Bytes) -> Result<u64, String> {
     let mut end = file.length();
     while end > 0 {
@@ -169,7 +168,7 @@ fn written(file: &Bytes) -> Result<u64, String> {
     Ok(0)
 }
 
-/// The same by the end record at byte `at`.
+/// The same from the end record at byte `at`.
 fn table(file: &Bytes, end: &Record, at: u64) -> Result<(u64, Vec<u8>, u64), String> {
     let (mut count, mut length, mut start) = (end.u16(10), end.u32(12), end.u32(16));
     if count == 0xffff || length == 0xffff_ffff || start == 0xffff_ffff {
@@ -180,28 +179,28 @@ fn table(file: &Bytes, end: &Record, at: u64) -> Result<(u64, Vec<u8>, u64), Str
         (count, length, start) = (end.u64(32), end.u64(40), end.u64(48));
     }
     if length > LONGEST || count > length / 46 || start.checked_add(length).is_none_or(|end| end > at) {
-        return Err(format!("its table of contents would have {count} entries in {length} bytes from byte {start} on"));
+        return Err(format!("its directory has {count} entries in {length} bytes from byte {start} on, which is impossible"));
     }
     Ok((count, part(file, start, length, "its table of contents")?, start))
 }
 
-/// Where an entry's bytes lie: behind its own header, before the table of contents, which begins at `limit`.
+/// Locates an entry's data: after its own header, before the directory at `limit`.
 fn located(file: &Bytes, head: &Record, name: &str, extra: &[u8], limit: u64) -> Result<Entry, String> {
     let method = head.u16(10);
     if head.u16(8) & 1 != 0 || ![STORED, DEFLATED].contains(&method) {
-        return Err(format!("entry {name} is encrypted or compressed by a method that PyTorch does not read"));
+        return Err(format!("entry {name} is encrypted, or compressed by a method that PyTorch does not read"));
     }
     let (packed, size, at) = sizes(head, extra).ok_or_else(|| format!("entry {name} has no sizes"))?;
     let own = record(file, at, 30, b"PK\x03\x04", &format!("header of entry {name}"))?;
     let own = Record(&own);
     let start = at + 30 + own.u16(26) + own.u16(28);
     if method == STORED && packed != size || start.checked_add(packed).is_none_or(|end| end > limit) {
-        return Err(format!("entry {name} would have {packed} bytes from byte {start} on, and there are {}", limit.saturating_sub(start)));
+        return Err(format!("entry {name} has {packed} bytes from byte {start} on, but only {} are there", limit.saturating_sub(start)));
     }
     Ok(Entry { range: start..start + packed, length: size, packed: method == DEFLATED })
 }
 
-/// Stored size, size and offset: where the header has no room for one, an extra field has it.
+/// Compressed size, size and offset; those that exceed 32 bits are in an extra field.
 fn sizes(head: &Record, extra: &[u8]) -> Option<(u64, u64, u64)> {
     let (mut packed, mut size, mut at) = (head.u32(20), head.u32(24), head.u32(42));
     let mut rest = extra;

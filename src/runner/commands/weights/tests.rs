@@ -194,7 +194,7 @@ fn what_cannot_be_shown_is_refused_by_name_and_the_model_stays_open() {
     assert!(refusal(&mut runner, show_at(LAYER, None, WHOLE)).contains("no model was opened"));
     open(&mut runner, &model);
     let bad = [
-        (Command::OpenWeights { model: text.display().to_string() }, "notes.txt: is no whole safetensors file"),
+        (Command::OpenWeights { model: text.display().to_string() }, "notes.txt: is not a complete safetensors file"),
         (Command::OpenWeights { model: scratch.0.join("none").display().to_string() }, "there is no such file"),
         (Command::OpenWeights { model: teacher.display().to_string() }, "is a full-precision model"),
         (
