@@ -1,20 +1,18 @@
 //! Signet trains fully binarized language models on any GPU, and runs them anywhere.
 //!
-//! What flows through the house, in the order of the modules below; a module imports only those
-//! above it:
+//! The modules in order; each imports only those above it:
 //!
-//! 1. bytes become named tensors (`formats`) and token ids (`data`);
-//! 2. a `model` records what it computes as operations (`ops`) on a tape (`graph`);
-//! 3. the graph appends gradients, plans buffers, and runs the tape on a machine: the CPU device, or
-//!    a GPU through `device`;
-//! 4. `infer` continues text with the same tape and a KV cache; `eval` measures;
-//! 5. `train` repeats steps, and a guard decides what each report means;
-//! 6. `conform` holds every operation on every device against a float64 oracle, `certify` whole models
-//!    against the CPU device, and `tune` chooses among the variants of an operation that are right on
-//!    an adapter the fastest;
-//! 7. the `runner` owns all work: a command in, events out. The faces, crates of their own in `crates/`, speak only to it.
+//! 1. `formats` reads named tensors from files, and `data` reads text as token ids;
+//! 2. a `model` records its computation as operations (`ops`) on a tape (`graph`);
+//! 3. the graph appends gradients, plans buffers, and runs the tape on a machine: the CPU device, or a GPU through
+//!    `device`;
+//! 4. `infer` generates text with the same tape and a KV cache; `eval` measures models;
+//! 5. `train` runs the training loop, with a guard against divergence;
+//! 6. `conform` checks every operation on every device against a float64 reference, `certify` checks whole models
+//!    against the CPU device, and `tune` selects the fastest correct variant of each operation on an adapter;
+//! 7. the `runner` executes commands and emits events. The front ends in `crates/` use only it.
 
-// Tests may use files and threads, which clippy.toml keeps for `platform`.
+// Tests may use files and threads, which clippy.toml restricts to `platform`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
 pub mod platform;

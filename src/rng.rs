@@ -1,19 +1,19 @@
-//! Counter-based randomness: every draw is a pure function of a key and a counter, so that data
-//! order, initial weights and samples can be found again from any point.
+//! Counter-based random numbers: every draw is a pure function of a key and a counter, so that data order, initial
+//! weights and samples can be reproduced from any point.
 
-/// A key from a seed and what the numbers are for.
+/// A key, derived from a seed and a purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key(u64);
 
 impl Key {
     /// The key of `purpose` under `seed`.
     pub fn new(seed: u64, purpose: &str) -> Self {
-        // FNV-1a over the purpose, so that different purposes never share numbers.
+        // FNV-1a of the purpose, so that different purposes get different numbers.
         let hash = purpose.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         Key(mix(seed ^ mix(hash)))
     }
 
-    /// A key below this one.
+    /// Derives a child key.
     pub fn child(self, n: u64) -> Self {
         Key(mix(self.0 ^ mix(n.wrapping_add(0x9e37_79b9_7f4a_7c15))))
     }
@@ -23,12 +23,12 @@ impl Key {
         mix(self.0.wrapping_add(mix(counter.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(1))))
     }
 
-    /// Its bits, low half first: a key for [`hash`].
+    /// The key as two words, low first, for [`hash`].
     pub fn words(self) -> [u32; 2] {
         [self.0 as u32, (self.0 >> 32) as u32]
     }
 
-    /// Uniform in (0, 1), never either end.
+    /// Uniform in (0, 1), excluding both ends.
     pub fn uniform(self, counter: u64) -> f64 {
         ((self.bits(counter) >> 11) as f64 + 0.5) / (1u64 << 53) as f64
     }
@@ -39,8 +39,8 @@ impl Key {
         (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
     }
 
-    /// Where index `i` of `0..n` goes under this key's permutation: a four-round Feistel network on
-    /// the next power of four, walked until it lands inside.
+    /// Maps index `i` of `0..n` under this key's permutation: a four-round Feistel network on the next power of four,
+    /// iterated until the result is below `n`.
     pub fn permute(self, i: u64, n: u64) -> u64 {
         assert!(i < n, "index {i} of {n}");
         let half = (64 - (n - 1).leading_zeros()).div_ceil(2).max(1);
@@ -59,8 +59,8 @@ impl Key {
     }
 }
 
-/// 32 random bits, by operations that every GPU has: `shaders/sample.wgsl` follows it to the bit. Under
-/// one key no two numbers have the same.
+/// 32 random bits, with operations that every GPU has; `shaders/sample.wgsl` is bit-identical. Injective in `n` for a
+/// fixed key.
 pub fn hash(key: [u32; 2], n: u32) -> u32 {
     let mix = |mut x: u32| {
         x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
@@ -70,7 +70,7 @@ pub fn hash(key: [u32; 2], n: u32) -> u32 {
     mix(mix(n ^ key[0]) ^ key[1])
 }
 
-/// SplitMix64's finaliser.
+/// SplitMix64's finalizer.
 fn mix(mut x: u64) -> u64 {
     x ^= x >> 30;
     x = x.wrapping_mul(0xbf58_476d_1ce4_e5b9);

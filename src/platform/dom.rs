@@ -1,54 +1,54 @@
-//! What a page shows of the app beside the picture, as data: changes to its elements, and what people
-//! do with them. `web` applies the ones and tells the others.
+//! The page's accessible elements as data: changes to them, and input events. `web` applies changes and returns
+//! events.
 
-/// Names an element as long as it is there.
+/// Identifies an element for its lifetime.
 pub type Key = u64;
 
-/// The element that holds all others; it is part of the page.
+/// The root element, which is part of the page.
 pub const ROOT: Key = 0;
 
-/// Where an element is: pixels of the page from its parent's corner, and its size.
+/// The position of an element relative to its parent, and its size, in pixels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// From the left.
     pub left: i32,
     /// From the top.
     pub top: i32,
-    /// How wide it is.
+    /// The width.
     pub width: i32,
-    /// How high it is.
+    /// The height.
     pub height: i32,
 }
 
 /// A change to the elements.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Change {
-    /// A new element in `parent`, behind `after`, or first where that is none.
+    /// Creates an element in `parent`, after `after`, or as the first child.
     Make {
         /// The element.
         key: Key,
-        /// What it is in.
+        /// The parent.
         parent: Key,
-        /// What it comes after.
+        /// The previous sibling.
         after: Option<Key>,
-        /// What it is in HTML.
+        /// The HTML tag.
         tag: &'static str,
     },
-    /// An element is elsewhere, with all that is in it.
+    /// Moves an element with its children.
     Move {
         /// The element.
         key: Key,
-        /// What it is in.
+        /// The parent.
         parent: Key,
-        /// What it comes after.
+        /// The previous sibling.
         after: Option<Key>,
     },
-    /// An element goes. What was in it goes or moves by changes of its own.
+    /// Removes an element. Its children are removed or moved by other changes.
     Remove {
         /// The element.
         key: Key,
     },
-    /// An attribute has a value, or none any more.
+    /// Sets or removes an attribute.
     Attribute {
         /// The element.
         key: Key,
@@ -57,44 +57,44 @@ pub enum Change {
         /// Its value.
         value: Option<String>,
     },
-    /// An element has this text and nothing else.
+    /// Replaces an element's content by text.
     Text {
         /// The element.
         key: Key,
         /// The text.
         text: String,
     },
-    /// Text is added behind what is there: a screen reader says only what is new.
+    /// Appends text: a screen reader announces only the new part.
     Append {
         /// The element.
         key: Key,
         /// The text.
         text: String,
     },
-    /// A field contains this.
+    /// Sets the value of a field.
     Value {
         /// The element.
         key: Key,
-        /// What it contains.
+        /// The value.
         text: String,
-        /// Where the caret is, in UTF-16 units; it stays where it is not known.
+        /// The caret in UTF-16 units; `None` keeps it.
         caret: Option<u32>,
     },
-    /// Where an element is.
+    /// Sets the position of an element.
     Put {
         /// The element.
         key: Key,
-        /// The place.
+        /// The position.
         place: Place,
     },
-    /// The keyboard is an element's.
+    /// Focuses an element.
     Focus {
         /// The element.
         key: Key,
     },
 }
 
-/// Keys held beside another.
+/// Modifier keys.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Held {
     /// Shift.
@@ -103,77 +103,77 @@ pub struct Held {
     pub ctrl: bool,
     /// Alt.
     pub alt: bool,
-    /// The command key of a Mac.
+    /// Command on a Mac.
     pub meta: bool,
 }
 
-/// What somebody did with an element.
+/// An input event of an element.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Deed {
-    /// Clicked it, by a pointer, a key or a screen reader.
+    /// A click, by pointer, keyboard or screen reader.
     Click {
         /// The element.
         key: Key,
     },
-    /// Went to it.
+    /// The element received focus.
     Focus {
         /// The element.
         key: Key,
     },
-    /// Left it for something else than an element.
+    /// The focus left all elements.
     Leave,
-    /// Changed what a field contains.
+    /// The value of a field changed.
     Value {
         /// The element.
         key: Key,
-        /// What it contains now.
+        /// The new value.
         text: String,
     },
-    /// Selected a part of a field's text.
+    /// The selection in a field changed.
     Select {
         /// The element.
         key: Key,
-        /// Where the selection began, in UTF-16 units.
+        /// The start of the selection, in UTF-16 units.
         anchor: u32,
-        /// Where it ends, which is where the caret is.
+        /// The end of the selection, where the caret is.
         focus: u32,
     },
-    /// Pressed a key that is the app's.
+    /// A key was pressed that the app handles.
     Press {
-        /// As the browser calls it: `Enter`, `Escape`, `ArrowUp`.
+        /// The browser's name: `Enter`, `Escape`, `ArrowUp`.
         name: String,
-        /// With what.
+        /// The modifiers.
         held: Held,
     },
-    /// Pressed an arrow that changes a number by one.
+    /// An arrow key changes a number by one step.
     Step {
         /// The element.
         key: Key,
-        /// Whether it becomes greater.
+        /// True to increase it.
         up: bool,
     },
 }
 
-/// What the browser does with a key pressed on an element.
+/// Who handles a pressed key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Press {
-    /// As it likes.
+    /// The browser.
     Browser,
-    /// Nothing: the app is told.
+    /// The app.
     App,
-    /// Nothing: a number changes by one.
+    /// A number changes by one step.
     Step {
-        /// Whether it becomes greater.
+        /// True to increase it.
         up: bool,
     },
 }
 
-/// Whose a key is, pressed on an element with a tag and a role.
+/// Decides who handles a key, by the tag and role of the focused element.
 pub fn press(tag: &str, role: &str, name: &str, held: Held) -> Press {
     let (text, command) = (matches!(tag, "input" | "textarea") && role != "slider", held.ctrl || held.meta);
     match name {
         "Escape" => Press::App,
-        // A button is clicked by it; a field tells the app, which knows what it means there.
+        // Enter clicks a button; in a field, the app decides.
         "Enter" if text || command => Press::App,
         "1" | "2" | "3" | "4" | "5" if command => Press::App,
         "ArrowUp" | "ArrowDown" if matches!(role, "spinbutton" | "separator") => Press::Step { up: name == "ArrowUp" },

@@ -1,27 +1,27 @@
-//! Models of Hugging Face, by their names: what is in its cache on this disk, and with the feature `hub` what
-//! it has. The cache is the one that its own programs use, so that nothing is fetched twice.
+//! Hugging Face models by name: in the local cache, and with the feature `hub` from the network. The cache is the one
+//! of the Hugging Face libraries.
 
 use super::Fetching;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Whether this program can fetch.
+/// True if this build can download models.
 pub const HUB: bool = cfg!(feature = "hub");
 
-/// Files of a model, and which state of it they are.
+/// The files of a model at a commit.
 pub struct Listing {
-    /// Their paths in the model.
+    /// Paths in the repository.
     pub files: Vec<String>,
     /// The commit.
     pub commit: String,
 }
 
-/// Where models are kept, and where they come from: as the variables HF_HOME and HF_ENDPOINT say, or other places.
+/// The cache and endpoint of Hugging Face; by default those of HF_HOME and HF_ENDPOINT.
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
-    /// The directory of the cache.
+    /// The cache directory.
     pub cache: Option<PathBuf>,
-    /// The address.
+    /// The endpoint's URL.
     pub endpoint: Option<String>,
 }
 
@@ -32,20 +32,20 @@ impl Hub {
         self.cache.clone().or_else(|| Some(set().or_else(home)?.join("hub")))
     }
 
-    /// The directory of a model in the cache, as it was last fetched; maybe not all of its files are there.
+    /// The snapshot directory of a model's main branch in the cache; files may be missing.
     pub fn kept(&self, model: &str) -> Option<PathBuf> {
         let folder = self.cache_dir()?.join(format!("models--{}", model.replace('/', "--")));
         let commit = super::read_text(&folder.join("refs").join("main")).ok()?;
         Some(folder.join("snapshots").join(commit.trim())).filter(|path| super::is_dir(path))
     }
 
-    /// The files that Hugging Face has of a model.
+    /// Lists the files of a model.
     pub fn list(&self, model: &str) -> io::Result<Listing> {
         online::list(self, model)
     }
 
-    /// Fetches one of them into the cache, if it is not there; none if it was stopped. What is here of it is kept,
-    /// and fetching it again goes on there.
+    /// Downloads a file into the cache unless it is there; `None` if it was stopped. A partial download is kept and
+    /// resumed.
     pub fn fetch(&self, model: &str, listing: &Listing, file: &str, stop: &dyn Fn() -> bool, tell: &mut dyn FnMut(Fetching)) -> io::Result<Option<PathBuf>> {
         let here = self.kept(model).filter(|path| path.ends_with(Path::new(&listing.commit))).map(|path| path.join(file));
         match here.filter(|path| super::is_file(path)) {
@@ -65,7 +65,7 @@ mod online {
     use std::path::PathBuf;
     use std::sync::{Arc, Mutex};
 
-    /// How often a broken connection is taken up again.
+    /// Retries of a broken connection.
     const RETRIES: usize = 5;
 
     fn repository(hub: &Hub, model: &str) -> io::Result<ApiRepo> {
@@ -85,12 +85,12 @@ mod online {
         Ok(Listing { files: info.siblings.into_iter().map(|file| file.rfilename).collect(), commit: info.sha })
     }
 
-    /// How far a file is, told by the thread that fetches it.
+    /// The progress of a download, shared with its thread.
     #[derive(Default)]
     struct State {
         done: u64,
         of: u64,
-        /// What was here before, which says nothing of the rate.
+        /// Bytes of an earlier download, which do not count for the rate.
         began: Option<u64>,
         end: Option<io::Result<PathBuf>>,
     }
@@ -119,14 +119,14 @@ mod online {
         fn finish(&mut self) {}
     }
 
-    /// The library cannot be stopped, so it has a thread of its own, which is left behind.
+    /// The library cannot be interrupted, so the download has its own thread, which is left running.
     pub(super) fn fetch(hub: &Hub, model: &str, file: &str, stop: &dyn Fn() -> bool, tell: &mut dyn FnMut(Fetching)) -> io::Result<Option<PathBuf>> {
         let repository = repository(hub, model)?;
         let shared = Shared::default();
         let (there, name) = (shared.clone(), file.to_string());
         spawn("hub", move || {
             let work = || repository.download_with_progress(&name, there.clone());
-            // A panic of the library must not leave somebody waiting.
+            // After a panic in the library, the caller must not wait forever.
             let end = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).unwrap_or_else(|_| Err(io::Error::other("the download failed").into()));
             let end = end.map_err(io::Error::other);
             there.change(|state| state.end = Some(end));
@@ -154,7 +154,7 @@ mod online {
     use std::path::PathBuf;
 
     fn refused() -> io::Error {
-        io::Error::new(io::ErrorKind::Unsupported, "this program was built without the feature `hub`")
+        io::Error::new(io::ErrorKind::Unsupported, "cannot download: this program was built without the feature `hub`")
     }
 
     pub(super) fn list(_: &Hub, _: &str) -> io::Result<Listing> {

@@ -1,14 +1,13 @@
-//! Files of lines that grow at their end.
+//! Files of lines that are appended to.
 
 use super::{read_up_to, write_atomic};
 use std::io;
 use std::path::Path;
 
-/// The limit of a file that is read whatever its length.
+/// No limit on the length of a file.
 pub const UNLIMITED: u64 = u64::MAX >> 1;
 
-/// Keeps the lines of a file that `keep` chooses among all of them; a last line without its end is never kept.
-/// A missing file has no lines.
+/// Keeps only the lines that `keep` selects; an incomplete last line is dropped. A missing file has no lines.
 pub fn cut_lines(path: &Path, keep: impl FnOnce(&[&[u8]]) -> Vec<bool>) -> io::Result<()> {
     let text = match read_up_to(path, UNLIMITED) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),

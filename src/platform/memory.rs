@@ -1,6 +1,6 @@
-//! How much memory there is: the machine's, and a GPU's where its backend tells.
+//! The size of memory: the machine's, and a GPU's if its backend reports it.
 
-/// Bytes of memory that this process may have, if the system tells.
+/// Bytes of memory that this process may use, if known.
 pub fn memory() -> Option<u64> {
     let physical = linux().or_else(macos)?;
     Some(container().map_or(physical, |limit| limit.min(physical)))
@@ -12,7 +12,7 @@ fn linux() -> Option<u64> {
     Some(1024 * kilobytes.trim().parse::<u64>().ok()?)
 }
 
-/// What a container allows; `max` stands for no limit.
+/// The limit of a container; `max` means none.
 fn container() -> Option<u64> {
     std::fs::read_to_string("/sys/fs/cgroup/memory.max").ok()?.trim().parse().ok()
 }
@@ -25,12 +25,11 @@ fn macos() -> Option<u64> {
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
-/// Bytes of a GPU's own memory: the largest heap that Vulkan calls local to the device. WebGPU
-/// does not tell, and neither do the other backends.
+/// Bytes of a GPU's own memory: Vulkan's largest device-local heap. WebGPU and the other backends do not report it.
 #[cfg(any(target_os = "linux", target_os = "windows", target_os = "android"))]
 pub fn adapter_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     const DEVICE_LOCAL: u32 = 1;
-    // SAFETY: the handles are only asked, and not destroyed.
+    // SAFETY: the handles are only queried, not destroyed.
     let heaps = unsafe {
         let adapter = adapter.as_hal::<wgpu::hal::api::Vulkan>()?;
         adapter.shared_instance().raw_instance().get_physical_device_memory_properties(adapter.raw_physical_device())
@@ -39,7 +38,7 @@ pub fn adapter_memory(adapter: &wgpu::Adapter) -> Option<u64> {
     heaps.iter().filter(|heap| heap.flags.as_raw() & DEVICE_LOCAL != 0).map(|heap| heap.size).max()
 }
 
-/// Bytes of a GPU's own memory: its backends do not tell.
+/// Bytes of a GPU's own memory: backends on this target do not report it.
 #[cfg(not(any(target_os = "linux", target_os = "windows", target_os = "android")))]
 pub fn adapter_memory(_: &wgpu::Adapter) -> Option<u64> {
     None

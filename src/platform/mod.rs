@@ -1,9 +1,9 @@
-//! Files, the clock, threads and the CPU's own instructions: the only place that touches them. One
-//! surface, for a desktop (`native`) and for a page (`web`).
+//! Files, clock, threads, memory and CPU intrinsics: only this module uses them directly. The interface is the same on
+//! a desktop (`native`) and in a page (`web`).
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)]
 
-// Each uses only those above it.
+// Each module uses only those above it.
 
 #[cfg(any(test, target_arch = "wasm32"))]
 mod disk;
@@ -44,12 +44,12 @@ pub use here::{
     system, used_memory, wait, write_atomic,
 };
 
-/// A thread that [`spawn`] started.
+/// A thread started by [`spawn`].
 pub type Thread = std::thread::JoinHandle<()>;
 
-/// A file on its way: written from front to back, and then in places.
+/// An output file: written sequentially, then patched.
 pub trait Output: std::io::Write {
-    /// Replaces bytes that are written already, from byte `at` on.
+    /// Overwrites written bytes from byte `at` on.
     fn rewrite(&mut self, at: u64, bytes: &[u8]) -> std::io::Result<()>;
 }
 
@@ -60,31 +60,30 @@ impl Output for Vec<u8> {
     }
 }
 
-/// Most bytes of a file of settings: JSON or TOML.
+/// The largest settings file (JSON or TOML), in bytes.
 pub const SETTINGS_LIMIT: u64 = 64 << 20;
-/// Most bytes of a tokenizer's file.
+/// The largest tokenizer file, in bytes.
 pub const TOKENIZER_LIMIT: u64 = 512 << 20;
-/// Most bytes of text from standard input, which is held in memory.
+/// The most bytes of text from standard input, which is held in memory.
 #[cfg(not(target_arch = "wasm32"))]
 const STDIN_LIMIT: u64 = 512 << 20;
 
-/// The error of a file that is longer than what may be read of it.
+/// The error of a file above its size limit.
 fn too_long(limit: u64) -> io::Error {
     let limit = if limit >= 1 << 20 { format!("{} MB", limit >> 20) } else { format!("{limit} bytes") };
-    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {limit}, the most that is read of such a file"))
+    io::Error::new(io::ErrorKind::FileTooLarge, format!("it is longer than {limit}, the limit for such a file"))
 }
 
-/// A browser's adapter, as far as it tells.
+/// A browser's adapter, as far as it reveals it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrowserGpu {
-    /// Vendor, architecture and device, those that are told.
+    /// Vendor, architecture and device, as far as known.
     pub name: String,
-    /// Whether it has subgroups: web/worker.js adds them to every device then.
+    /// True if it supports subgroups, which web/worker.js then requests for every device.
     pub subgroups: bool,
 }
 
-/// A file of `assets/` that is part of the program: in it natively, beside the page in a browser, where
-/// it must have been fetched before.
+/// An embedded file of `assets/`: in the executable natively; in a page it must have been fetched before.
 #[macro_export]
 macro_rules! asset {
     ($name:literal) => {{

@@ -1,79 +1,78 @@
-//! Models from the network: what is asked, and what is told. A page keeps them in its private storage;
-//! natively a model is a file like others.
+//! Types for downloading models in a page, which stores them in private storage. Natively, a model is a file.
 
-/// A model that was fetched, or a part of it.
+/// A model in private storage, complete or partial.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct KeptModel {
-    /// Its name: the file's.
+    /// The file's name.
     pub name: String,
-    /// Where it came from.
+    /// The URL it came from.
     pub url: String,
-    /// Bytes that are here.
+    /// Bytes stored.
     pub bytes: u64,
-    /// Bytes that it has in all, if the server told.
+    /// Bytes in all, if the server sent the length.
     pub of: Option<u64>,
-    /// Whether all of it is here.
+    /// True if it is complete.
     pub whole: bool,
 }
 
-/// The private storage, as far as the browser tells.
+/// The quota of private storage, as the browser reports it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Room {
-    /// Bytes in use by this site.
+    /// Bytes that this site uses.
     pub used: u64,
     /// Bytes that it may use.
     pub quota: u64,
-    /// Why nothing that is done here outlives the page, if so.
+    /// Why files are lost when the page closes, if they are.
     pub fleeting: Option<String>,
 }
 
-/// What the beginning of a file says.
+/// The verdict on a file's first bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// So many bytes are needed to tell.
+    /// This many bytes are needed.
     More(u64),
-    /// It is a model.
+    /// The file is a model.
     Good,
-    /// It is something else: what.
+    /// The file is something else, described here.
     Bad(String),
 }
 
-/// What is to be fetched, and how it is known.
+/// A download request.
 pub struct Wanted<'a> {
-    /// Its address.
+    /// The URL.
     pub url: &'a str,
-    /// The SHA-256 that it must have, in hexadecimal, if that is known.
+    /// The expected SHA-256 in hexadecimal, if known.
     pub sha256: Option<&'a str>,
-    /// Judges it by its beginning.
+    /// Checks the first bytes.
     pub judge: &'a dyn Fn(&[u8]) -> Verdict,
-    /// Whether to stop; what is here is kept.
+    /// Returns true to stop; partial data is kept.
     pub stop: &'a dyn Fn() -> bool,
 }
 
-/// How far it is.
+/// Progress of a download.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fetching {
     /// The model's name.
     pub name: String,
-    /// Bytes that are here.
+    /// Bytes stored.
     pub done: u64,
-    /// Bytes in all, if the server tells.
+    /// Bytes in all, if the server sent the length.
     pub of: Option<u64>,
-    /// Bytes a second.
+    /// Bytes per second.
     pub rate: f64,
-    /// What goes on besides.
+    /// A status note.
     pub note: String,
 }
 
-/// A model that is here.
+/// A downloaded model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetched {
     /// Its name.
     pub name: String,
-    /// The path to open it by.
+    /// Its path.
     pub path: String,
-    /// Bytes.
+    /// Its size in bytes.
     pub bytes: u64,
-    /// Its SHA-256, in hexadecimal.
+    /// Its SHA-256 in hexadecimal.
     pub sha256: String,
 }

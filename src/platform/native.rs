@@ -1,4 +1,4 @@
-//! Files and the clock of a desktop.
+//! The native platform.
 
 mod dirs;
 mod lock;
@@ -24,7 +24,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Time since it was made.
+/// A stopwatch.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Instant);
 
@@ -35,7 +35,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// Starts now.
+    /// Starts a stopwatch.
     pub fn start() -> Self {
         Self::default()
     }
@@ -51,46 +51,46 @@ impl Clock {
     }
 }
 
-/// Blocks until a future is done. Only this platform can; a page awaits.
+/// Blocks until a future completes. A page cannot block.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
 }
 
-/// Lets other tasks of this thread have a turn: messages are heard in a page. Natively there are none.
+/// Yields to other tasks of this thread; natively there are none.
 pub async fn breathe() {}
 
-/// Waits a moment, in which other tasks of this thread have a turn.
+/// Sleeps; in a page, other tasks of the thread run meanwhile.
 pub async fn rest(seconds: f64) {
     pause(seconds);
 }
 
-/// Whether this is a page in a browser.
+/// True in a page.
 pub const IN_PAGE: bool = false;
 
-/// A browser's adapter: here wgpu tells all there is to know.
+/// The browser's adapter: `None`, since wgpu reports everything natively.
 pub async fn browser_gpu() -> Option<super::BrowserGpu> {
     None
 }
 
-/// A file that is part of the program.
+/// An embedded file.
 pub fn asset(_name: &str, bytes: &'static [u8]) -> io::Result<&'static [u8]> {
     Ok(bytes)
 }
 
-/// Fetches a part of the program, and gives its size: here nothing is missing.
+/// Fetches an embedded file and returns its size: natively it is always there.
 pub async fn fetch_asset(_name: &str) -> io::Result<Option<usize>> {
     Ok(None)
 }
 
-/// Bytes of memory that WebAssembly has taken: here there is none of it.
+/// Bytes of WebAssembly memory: 0 natively.
 pub fn used_memory() -> u64 {
     0
 }
 
-/// Where a user's programs keep what can be made again, for Signet; none if the system does not say.
+/// Signet's cache directory; `None` if the environment does not define one.
 ///
-/// Written by hand, since XDG_CACHE_HOME comes first on every system, as messages and docs promise, and then the system's own
-/// place: `etcetera` and `dirs` know the two only as alternatives.
+/// XDG_CACHE_HOME takes precedence on every system, as documented, then the system's convention; the crates `etcetera`
+/// and `dirs` do not combine the two.
 pub fn cache_dir() -> Option<PathBuf> {
     let from = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let root = from("XDG_CACHE_HOME").or_else(|| {
@@ -103,7 +103,7 @@ pub fn cache_dir() -> Option<PathBuf> {
     Some(root.join("signet"))
 }
 
-/// A number that differs from one call of the program to the next.
+/// A number that differs between runs of the program.
 pub fn seed() -> u64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos() as u64 & 0xffff_ffff)
 }
@@ -113,7 +113,7 @@ pub fn now() -> f64 {
     std::time::UNIX_EPOCH.elapsed().map_or(0.0, |since| since.as_secs_f64())
 }
 
-/// The operating system and the processor's kind, for reports.
+/// The operating system and architecture, for reports.
 pub fn system() -> String {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let name = release.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).map(|name| name.trim_matches('"'));
@@ -121,14 +121,13 @@ pub fn system() -> String {
     name.map_or_else(|| format!("{os}, {processor}"), |name| format!("{name} ({os}), {processor}"))
 }
 
-/// Gives a directory another name, on the same disk; refused where there is something of that name
-/// already. `lock` may be a file in it: Windows renames no directory with an open file, so there it is let
-/// go before, elsewhere after.
+/// Renames a directory on the same disk; fails if the new name exists. `lock` may be a file in it: Windows does not
+/// rename a directory with an open file, so it is released before, elsewhere after.
 pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> {
-    // On some systems `Run` and `run` are one name, and changing one into the other is no clash.
+    // On case-insensitive systems, `Run` and `run` are the same name, and renaming one to the other is fine.
     let itself = || Some(fs::canonicalize(from).ok()? == fs::canonicalize(to).ok()?);
     if fs::symlink_metadata(to).is_ok() && itself() != Some(true) {
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something of this name already"));
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this name already exists"));
     }
     let held = lock.filter(|_| !cfg!(windows));
     let renamed = fs::rename(from, to);
@@ -136,23 +135,23 @@ pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> 
     renamed
 }
 
-/// Lets this thread rest.
+/// Sleeps.
 pub fn pause(seconds: f64) {
     std::thread::sleep(Duration::from_secs_f64(seconds));
 }
 
-/// The person's own folder.
+/// The user's home directory.
 pub fn home_dir() -> Option<PathBuf> {
     std::env::home_dir().filter(|path| path.is_absolute())
 }
 
-/// Whether there is a display that a window could be opened on.
+/// Returns true if there is a display to open a window on.
 pub fn has_display() -> bool {
     let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     !cfg!(all(unix, not(any(target_os = "macos", target_os = "ios", target_os = "android")))) || set("DISPLAY") || set("WAYLAND_DISPLAY")
 }
 
-/// Runs `work` on a thread of its own, called `name` where threads are listed.
+/// Runs `work` on a new thread with a name.
 pub fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<Thread> {
     std::thread::Builder::new().name(name.into()).spawn(work)
 }

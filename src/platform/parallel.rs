@@ -1,5 +1,5 @@
-//! Loops over all cores: rayon's parallel iterators. A page has one thread, and gets the standard iterators under the
-//! same names: rayon's splitting is compiled once more for each loop, a twentieth of the page's code.
+//! Parallel loops: rayon's iterators natively. A page has one thread and gets the standard iterators under the same
+//! names, since compiling rayon's splitting for each loop would add a twentieth to its code.
 
 #[cfg(not(target_arch = "wasm32"))]
 pub use pool::*;
@@ -10,12 +10,12 @@ pub use single::*;
 mod pool {
     pub use rayon::prelude::*;
 
-    /// Threads that share a parallel loop.
+    /// The number of threads in the pool.
     pub fn threads() -> usize {
         rayon::current_num_threads()
     }
 
-    /// Runs `f` on one of those threads: a loop in it that has a single task then wakes no other thread.
+    /// Runs `f` on a thread of the pool, so that a loop in it with a single task wakes no other thread.
     pub fn on_the_pool<R: Send>(f: impl FnOnce() -> R + Send) -> R {
         rayon::scope(|_| f())
     }
@@ -90,7 +90,7 @@ mod single {
         }
     }
 
-    /// Threads that share a loop: the page's one.
+    /// The number of threads: one.
     pub fn threads() -> usize {
         1
     }
@@ -103,7 +103,7 @@ mod single {
 
 #[cfg(test)]
 mod tests {
-    /// Each name gives in a page what it gives natively, in the same order.
+    /// Each name gives the same results in the same order in both modules.
     #[test]
     fn both_kinds_of_loop_give_the_same() {
         macro_rules! of {

@@ -1,4 +1,4 @@
-//! The process: how it was started, and how much the system lets it write.
+//! The process: its executable, its exit, and the file size limit.
 
 use super::command_line;
 use std::ffi::{OsStr, OsString};
@@ -6,35 +6,35 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// The program as it was started, which a command line begins with.
+/// The program's name for command lines.
 pub fn program() -> OsString {
     let started = std::env::args_os().next().unwrap_or_default();
     if Path::new(&started).file_stem().is_some_and(|stem| stem == "signet") {
         return started;
     }
-    // The app alone has no commands: those of the program beside it.
+    // The app has no commands: use the command line program next to it.
     beside("signet").map_or_else(|| "signet".into(), PathBuf::into_os_string)
 }
 
-/// The program of a name in this one's folder; `name` may be a path below it.
+/// The path of another program in the directory of this one; `name` may be a relative path.
 pub fn beside(name: &str) -> Option<PathBuf> {
     beside_program(&std::env::current_exe().ok()?, name)
 }
 
-/// The same of the program `here`, in its folder or in that of the file that it is a link to. Linux follows links itself,
-/// macOS does not.
+/// As [`beside`], for the program `here`: in its directory, or in that of the file that it links to. Linux resolves
+/// links itself, macOS does not.
 fn beside_program(here: &Path, name: &str) -> Option<PathBuf> {
     let name = format!("{name}{}", std::env::consts::EXE_SUFFIX);
     let places = [Some(here.to_path_buf()), here.canonicalize().ok()];
     places.into_iter().flatten().map(|program| program.with_file_name(&name)).find(|path| path.is_file())
 }
 
-/// True where [`hand_over`] passes on what the other program writes, since the system cannot put it in this one's place.
+/// True where [`hand_over`] runs a child process and forwards its output, because the system cannot replace a process.
 pub const PASSES_ON: bool = cfg!(not(unix));
 
-/// Lets another program take this one's place: signals, streams and the exit code are its own. Where the system cannot
-/// do that, its output is passed on, since a program of the window has no console, and its standard input ends once `stop`
-/// says so, since Ctrl-C does not reach it. Gives its exit code.
+/// Replaces this process by another program, with its streams, signals and exit code. On Windows, runs it, forwards its
+/// output, since a GUI program has no console, closes its standard input when `stop` returns true, since Ctrl-C does not
+/// reach it, and returns its exit code.
 pub fn hand_over(command: &mut Command, stop: impl Fn() -> bool + Send + 'static) -> io::Result<i32> {
     #[cfg(unix)]
     {
@@ -63,9 +63,9 @@ fn pass_on(command: &mut Command, stop: impl Fn() -> bool + Send + 'static) -> i
     Ok(status.code().unwrap_or(1))
 }
 
-/// A command line of this program that can be pasted into a shell: words, and a path at the end.
+/// A command line of this program for a shell: words, then a path.
 pub fn command_on(words: &[&str], path: &Path) -> String {
-    // An argument that begins with a dash would be taken for an option.
+    // An argument with a leading dash would be parsed as an option.
     let path = match path.as_os_str().as_encoded_bytes().first() {
         Some(b'-') => Path::new(".").join(path),
         Some(_) => path.into(),
@@ -75,38 +75,36 @@ pub fn command_on(words: &[&str], path: &Path) -> String {
     command_line([program.as_os_str()].into_iter().chain(words.iter().map(OsStr::new)).chain([path.as_os_str()]))
 }
 
-/// Lets a write beyond the limit for files fail, with an error that names the file: by default the system
-/// ends the process without a word.
+/// Makes writes beyond the file size limit fail with an error, instead of the signal that ends the process.
 pub fn fail_at_file_size_limit() {
     #[cfg(unix)]
-    // SAFETY: no handler is installed, so that no code of ours runs in a signal.
+    // SAFETY: no handler is installed, so no code of ours runs in a signal.
     unsafe {
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
     }
 }
 
-/// Ends the process at once, without running the exit handlers of libraries: those of graphics drivers crash
-/// while another thread is inside the driver, listing adapters or computing. Nothing is flushed: a reader that
-/// does not read could hold that up.
+/// Exits at once, without the exit handlers of libraries: those of graphics drivers crash while another thread is in
+/// the driver. Streams are not flushed, since that could block.
 pub fn exit(code: i32) -> ! {
     #[cfg(unix)]
-    // SAFETY: the call takes no memory and does not return.
+    // SAFETY: the call uses no memory and does not return.
     unsafe {
         libc::_exit(code)
     }
-    // Windows ends the other threads before libraries hear of it.
+    // Windows ends the other threads before it notifies libraries.
     #[cfg(not(unix))]
     std::process::exit(code)
 }
 
-/// Most bytes that this process may write to one file, if there is a limit.
+/// The file size limit of this process in bytes, if there is one.
 fn file_size_limit() -> Option<u64> {
     #[cfg(unix)]
     {
         let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-        // SAFETY: the call writes to the struct that it is given, and to nothing else.
+        // SAFETY: the call writes only to the struct.
         let read = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) };
-        // The type differs from system to system.
+        // The type depends on the system.
         (read == 0 && limit.rlim_cur != libc::RLIM_INFINITY).then_some(limit.rlim_cur as _)
     }
     #[cfg(not(unix))]
@@ -115,13 +113,13 @@ fn file_size_limit() -> Option<u64> {
 
 /// Advice for a full disk or quota; `None` for other errors.
 pub fn make_room(error: &io::Error) -> Option<String> {
-    // A file that is too long to be read has no number of the system.
+    // The error of a file above a read limit has no OS error code.
     let kind = Some(error.kind()).filter(|kind| *kind != ErrorKind::FileTooLarge || error.raw_os_error().is_some())?;
     Some(match (kind, file_size_limit()) {
-        (ErrorKind::StorageFull, _) => "make room on the disk".into(),
-        (ErrorKind::QuotaExceeded, _) => "make room: your quota on this disk is used up".into(),
+        (ErrorKind::StorageFull, _) => "free some disk space".into(),
+        (ErrorKind::QuotaExceeded, _) => "free some disk space: your quota on this disk is exhausted".into(),
         (ErrorKind::FileTooLarge, Some(bytes)) => format!("files are limited to {bytes} bytes here: raise the limit (ulimit -f)"),
-        (ErrorKind::FileTooLarge, None) => "this file system allows no larger file: use another one".into(),
+        (ErrorKind::FileTooLarge, None) => "the file system does not support files of this size: use another one".into(),
         _ => return None,
     })
 }
@@ -137,18 +135,18 @@ mod tests {
 
     #[test]
     fn room_is_asked_for_only_where_it_is_missing() {
-        for (kind, word) in [(ErrorKind::StorageFull, "make room on the disk"), (ErrorKind::QuotaExceeded, "quota")] {
+        for (kind, word) in [(ErrorKind::StorageFull, "free some disk space"), (ErrorKind::QuotaExceeded, "quota")] {
             assert!(make_room(&kind.into()).expect("advice").contains(word), "{kind}");
         }
         for kind in [ErrorKind::FileTooLarge, ErrorKind::PermissionDenied, ErrorKind::NotFound, ErrorKind::ReadOnlyFilesystem, ErrorKind::Other] {
             assert_eq!(make_room(&kind.into()), None, "{kind}");
             assert_eq!(room_advice(&kind.into()), "", "{kind}");
         }
-        assert_eq!(room_advice(&ErrorKind::StorageFull.into()), "; make room on the disk");
+        assert_eq!(room_advice(&ErrorKind::StorageFull.into()), "; free some disk space");
         #[cfg(unix)]
         {
             assert!(make_room(&io::Error::from_raw_os_error(libc::EFBIG)).expect("advice").contains("file"));
-            // EIO, as of a broken disk.
+            // EIO, as from a broken disk.
             assert_eq!(make_room(&io::Error::from_raw_os_error(libc::EIO)), None);
         }
     }

@@ -1,20 +1,20 @@
-//! Command lines that can be pasted into a shell. Pure.
+//! Quotes command lines for a shell. Pure.
 
 use std::ffi::OsStr;
 
-/// The arguments as one line for this system's shell: quoted where they have to be.
+/// Joins arguments to a line for this system's shell, quoted where needed.
 pub fn command_line<'a>(arguments: impl IntoIterator<Item = &'a OsStr>) -> String {
     let quote = if cfg!(windows) { windows } else { posix };
     arguments.into_iter().map(quote).collect::<Vec<_>>().join(" ")
 }
 
-/// Returns true if an argument needs no quotes in any shell.
+/// Returns true if an argument needs no quotes.
 fn is_plain(text: &str, special: &[char]) -> bool {
     !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "_./:=@,+-".contains(c) || special.contains(&c))
 }
 
-/// Single quotes, in which a POSIX shell reads everything as it is; `$'…'` (POSIX 2024, and bash, zsh and
-/// ksh before) for what a terminal would not paste.
+/// Quotes with single quotes, which a POSIX shell takes literally; control characters need `$'…'` (POSIX 2024; bash,
+/// zsh and ksh before).
 fn posix(argument: &OsStr) -> String {
     match argument.to_str() {
         Some(text) if is_plain(text, &['%']) => text.into(),
@@ -30,8 +30,8 @@ fn posix(argument: &OsStr) -> String {
     }
 }
 
-/// Double quotes; backslashes in front of the closing one are doubled, as Windows splits command lines.
-/// There is no double quote in a Windows path.
+/// Quotes with double quotes, which cannot occur in Windows paths; trailing backslashes are doubled, as Windows parses
+/// command lines.
 fn windows(argument: &OsStr) -> String {
     let text = argument.to_string_lossy();
     if is_plain(&text, &['\\']) {
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(quoted, ["run-1", r"C:\runs", "\"C:\\my runs\\\\\"", "\"100%\"", "\"a&b\"", "\"\""]);
     }
 
-    /// The shell itself reads back what was quoted for it.
+    /// The shell parses what was quoted for it.
     #[cfg(unix)]
     #[test]
     fn the_shell_reads_back_what_was_quoted() {

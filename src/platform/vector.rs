@@ -1,22 +1,21 @@
-//! The inner loops of decoding: in the widest vectors of x86, which no compiler makes of portable
-//! code, and in WebAssembly, whose vectors are too small for the caller's portable loop. Elsewhere
-//! that loop serves.
+//! Inner loops of decoding: AVX-512 on x86, which compilers do not generate from portable code, and WebAssembly, whose
+//! 128-bit vectors are too short for the caller's portable loop. Other targets use that loop.
 
 mod small;
 
 use half::slice::HalfFloatSliceExt;
 
-/// Whether this CPU's vectors hold four floats, and no product is added as it is made: then a look-up in
-/// [`signed_sums`] does the work of two multiplications and two additions of vectors.
+/// True for 128-bit vectors without fused multiply-add: a table look-up in [`signed_sums`] then replaces two vector
+/// multiplications and additions.
 pub const SMALL: bool = cfg!(target_arch = "wasm32");
 
-/// For each row r of signs, `out[r] = Σ ±x[i]`: plus where bit i of the row is 1. `x` has 32 values
-/// for each word of a row. False, with nothing done, if the caller's loop serves this CPU better.
+/// For each row r of signs, `out[r] = Σ ±x[i]`: plus where bit i of the row is 1. `x` has 32 values for each word of a
+/// row. Returns false, with nothing done, if the caller's loop is better on this CPU.
 pub fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
     assert!(x.len().is_multiple_of(32) && words.len() == out.len() * (x.len() / 32), "{} words for {} rows of {}", words.len(), out.len(), x.len());
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the feature was just found, and the lengths were checked.
+        // SAFETY: the feature was detected, and the lengths were checked.
         unsafe { x86::signed_sums(words, x, out) };
         return true;
     }
@@ -27,13 +26,13 @@ pub fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
     false
 }
 
-/// For each row r of halves (two a word, low half first), `out[r] = Σ h[i]·x[i]`. The
-/// halves are finite. False, with nothing done, if the caller's loop serves this CPU better.
+/// For each row r of halves (two per word, low half first), `out[r] = Σ h[i]·x[i]`. The halves are finite. Returns
+/// false, with nothing done, if the caller's loop is better on this CPU.
 pub fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
     assert!(words.len() == out.len() * x.len().div_ceil(2), "{} words for {} rows of {}", words.len(), out.len(), x.len());
     #[cfg(target_arch = "x86_64")]
     if std::arch::is_x86_feature_detected!("avx512f") {
-        // SAFETY: the feature was just found, and the lengths were checked.
+        // SAFETY: the feature was detected, and the lengths were checked.
         unsafe { x86::dots_of_halves(words, x, out) };
         return true;
     }
@@ -44,14 +43,12 @@ pub fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) -> bool {
     false
 }
 
-/// Widens halves (two a word, low half first) to `out.len()` floats: with the CPU's own conversion
-/// where it has one.
+/// Converts halves (two per word, low half first) to `out.len()` floats, with the CPU's instruction if it has one.
 pub fn widen(words: &[u32], out: &mut [f32]) {
     if SMALL {
         return small::widen(&words[..out.len().div_ceil(2)], out);
     }
-    // On a little-endian machine, and Signet runs on no other, the halves of words lie in memory in
-    // their order.
+    // Signet supports little-endian machines only, so the halves are in memory in order.
     let halves: &[half::f16] = bytemuck::cast_slice(words);
     halves[..out.len()].convert_to_f32_slice(out);
 }
@@ -67,28 +64,28 @@ mod x86 {
         _mm512_reduce_add_ps(_mm512_add_ps(_mm512_add_ps(sums[0], sums[1]), _mm512_add_ps(sums[2], sums[3])))
     }
 
-    /// The caller checks that `x` has 32 values for each word of a row. A row's sum is
-    /// 2·Σ₊x − Σx, where Σ₊ takes the values whose bit is 1: one masked addition for sixteen of them.
+    /// The caller checks that `x` has 32 values for each word of a row. A row's sum is 2·Σ₊x − Σx, where Σ₊ is over the
+    /// values whose bit is 1: one masked addition per sixteen values.
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) {
         let row_words = x.len() / 32;
         let every = vec![u32::MAX; row_words];
-        // SAFETY: the caller's, for each row.
+        // SAFETY: by the caller, for each row.
         let all = unsafe { sum_where(&every, x) };
         for (words, out) in words.chunks_exact(row_words.max(1)).zip(out) {
-            // SAFETY: the caller's, for each row.
+            // SAFETY: by the caller, for each row.
             *out = 2.0 * unsafe { sum_where(words, x) } - all;
         }
     }
 
-    /// Σ of the values of `x` whose bit is 1.
+    /// The sum of the values of `x` whose bit is 1.
     #[target_feature(enable = "avx512f")]
     #[inline]
     unsafe fn sum_where(words: &[u32], x: &[f32]) -> f32 {
         let [mut a, mut b, mut c, mut d] = [_mm512_setzero_ps(); 4];
         let (pairs, last) = words.as_chunks::<2>();
         let mut at = x.as_ptr();
-        // SAFETY: each word takes its own 32 values.
+        // SAFETY: each word has its own 32 values.
         unsafe {
             for &[low, high] in pairs {
                 a = _mm512_mask_add_ps(a, low as __mmask16, a, _mm512_loadu_ps(at));
@@ -109,7 +106,7 @@ mod x86 {
     #[target_feature(enable = "avx512f")]
     pub(super) unsafe fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) {
         for (words, out) in words.chunks_exact(x.len().div_ceil(2).max(1)).zip(out) {
-            // SAFETY: the caller's, for each row.
+            // SAFETY: by the caller, for each row.
             *out = unsafe { dot_halves(words, x) };
         }
     }
@@ -119,7 +116,7 @@ mod x86 {
     unsafe fn dot_halves(words: &[u32], x: &[f32]) -> f32 {
         let mut sums = [_mm512_setzero_ps(); 4];
         let whole = x.len() / 16;
-        // SAFETY: 16·k + 16 values, and the 8 words that hold as many halves, are in range for k < whole.
+        // SAFETY: 16·k + 16 values, and the 8 words with as many halves, are in range for k < whole.
         let product = |sum: __m512, k: usize| unsafe {
             let halves = _mm256_loadu_si256(words.as_ptr().add(8 * k).cast());
             _mm512_fmadd_ps(_mm512_cvtph_ps(halves), _mm512_loadu_ps(x.as_ptr().add(16 * k)), sum)
@@ -141,7 +138,7 @@ mod tests {
 
     type Loop = fn(&[u32], &[f32], &mut [f32]) -> bool;
 
-    /// How this CPU does it, and how WebAssembly does.
+    /// This CPU's version and WebAssembly's.
     const SIGNED: [Loop; 2] = [signed_sums, |words, x, out| {
         small::signed_sums(words, x, out);
         true
@@ -197,7 +194,7 @@ mod tests {
         }
     }
 
-    /// One row of one half: every finite one, times a value that can be scaled and one that cannot.
+    /// One row of one half: every finite one, times values on both sides of the scaling limit.
     #[test]
     fn halves_of_every_size_are_multiplied_exactly() {
         for x in [-1.5f32, 1e5] {

@@ -1,4 +1,4 @@
-//! What is being written: it has no name before it is whole, and leaves nothing if it is given up.
+//! Files and directories being written: they get a name when complete, and leave nothing if dropped.
 
 use super::{Disk, Slot};
 use crate::platform::Output;
@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::io::{self, Write};
 use std::rc::Rc;
 
-/// A file that is being written.
+/// A file being written.
 pub(crate) struct Draft {
     slot: Rc<Slot>,
     /// Bytes in the store.
@@ -14,7 +14,7 @@ pub(crate) struct Draft {
     buffer: Vec<u8>,
 }
 
-/// Bytes that are written to a store at once.
+/// Bytes written to a store at once.
 const BUFFER: usize = 256 << 10;
 
 impl Draft {
@@ -22,7 +22,7 @@ impl Draft {
         Self { slot, bytes: 0, buffer: Vec::new() }
     }
 
-    /// Adds zeros until it has so many bytes.
+    /// Extends the file with zeros to a length.
     pub(crate) fn extend(&mut self, bytes: u64) -> io::Result<()> {
         self.pour()?;
         self.bytes = self.bytes.max(bytes);
@@ -36,7 +36,7 @@ impl Draft {
         Ok(())
     }
 
-    /// Waits until it lasts: its store, unless it is empty.
+    /// Waits until the data is on disk; returns the store, or `None` if the file is empty.
     pub(super) fn finish(mut self) -> io::Result<Option<Rc<Slot>>> {
         if !self.buffer.is_empty() {
             self.pour()?;
@@ -75,44 +75,44 @@ impl Output for Draft {
     }
 }
 
-/// What is written of a directory: each part and its store, unless it is empty.
+/// The finished parts of a directory, with their stores unless they are empty.
 type Parts = Vec<(String, Option<Rc<Slot>>)>;
 
-/// A directory that is being written, part by part.
+/// A directory being written, part by part.
 pub(crate) struct Commit {
     path: String,
     parts: Rc<RefCell<Parts>>,
 }
 
 impl Commit {
-    /// Begins to write the directory `path` anew.
+    /// Begins to write the directory `path`.
     pub(crate) fn begin(path: String) -> Self {
         Self { path, parts: Rc::default() }
     }
 
-    /// Begins a part.
+    /// Begins a file in the directory.
     pub(crate) fn part(&mut self, disk: &mut Disk, name: &str) -> io::Result<CommitPart> {
         if name.is_empty() || name.contains('/') || self.parts.borrow().iter().any(|(known, _)| known == name) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} cannot be a part of a directory")));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} cannot be the name of a part of a directory")));
         }
         Ok(CommitPart { name: name.into(), draft: disk.draft()?, parts: self.parts.clone() })
     }
 
-    /// Puts the directory where nothing is, or fails.
+    /// Publishes the directory; fails if the path exists.
     pub(crate) fn finish_new(self, disk: &mut Disk) -> io::Result<()> {
         if disk.about(&self.path).is_ok() {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something of this name already"));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this name already exists"));
         }
         self.finish(disk)
     }
 
-    /// Puts the directory in place of what was there: the parts that were ended.
+    /// Publishes the directory with its finished parts, in place of an existing one.
     pub(crate) fn finish(self, disk: &mut Disk) -> io::Result<()> {
         disk.put_all(&self.path, self.parts.take())
     }
 }
 
-/// A file of a commit on its way.
+/// A file of a commit.
 pub(crate) struct CommitPart {
     name: String,
     draft: Draft,
@@ -120,7 +120,7 @@ pub(crate) struct CommitPart {
 }
 
 impl CommitPart {
-    /// Waits until the whole part lasts.
+    /// Waits until the file is on disk.
     pub(crate) fn end(self) -> io::Result<()> {
         let slot = self.draft.finish()?;
         self.parts.borrow_mut().push((self.name, slot));

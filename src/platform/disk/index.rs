@@ -1,9 +1,9 @@
-//! A disk's index as bytes: which path is in which store. It lies in two places that are written in
-//! turn, so that one of them is whole whatever happens; whatever bytes are found, reading them ends.
+//! Encodes and decodes a disk's index, the map from paths to stores. Two copies are written alternately, so that one
+//! is always intact; decoding arbitrary bytes is safe.
 
 use std::collections::BTreeSet;
 
-/// What a path is.
+/// An entry of the index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) path: String,
@@ -12,37 +12,37 @@ pub(super) struct Entry {
     pub(super) modified: u64,
 }
 
-/// A directory, or a file and the number of its store; an empty file needs none.
+/// A directory, or a file with the number of its store; an empty file has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Directory,
     File(Option<u32>),
 }
 
-/// Why bytes are no index.
+/// Why an index cannot be decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Bad {
-    /// None was ever written.
+    /// It was never written.
     Empty,
-    /// By a later version of this program.
+    /// A later version wrote it.
     Newer,
     Damaged,
 }
 
 const MAGIC: &[u8; 8] = b"signet-i";
 const FORMAT: u32 = 1;
-/// Magic, format, bytes of the entries, sequence, checksum.
+/// Magic, format, length of the entries, sequence number, checksum.
 const HEADER: usize = 32;
-/// No path is longer, so that a length is no promise of memory.
+/// The longest path, which bounds memory.
 pub(super) const PATH: usize = 4096;
 
-/// FNV-1a: to tell what was written to its end.
+/// An FNV-1a checksum, to detect incomplete writes.
 fn sum(parts: &[&[u8]]) -> u64 {
     let bytes = parts.iter().flat_map(|part| *part);
     bytes.fold(0xcbf2_9ce4_8422_2325, |sum, &byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// The bytes of an index, which is the `sequence`-th.
+/// Encodes an index with a sequence number.
 pub(super) fn encode<'a>(sequence: u64, entries: impl Iterator<Item = (&'a str, Kind, u64)>) -> Vec<u8> {
     let mut body = Vec::new();
     for (path, kind, modified) in entries {
@@ -67,7 +67,7 @@ pub(super) fn encode<'a>(sequence: u64, entries: impl Iterator<Item = (&'a str, 
     bytes
 }
 
-/// Takes numbers and texts from the front of bytes.
+/// Reads numbers and texts from a slice.
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
     }
 
     fn number<const N: usize>(&mut self) -> Result<[u8; N], Bad> {
-        Ok(self.take(N)?.try_into().expect("as many as were taken"))
+        Ok(self.take(N)?.try_into().expect("N bytes were read"))
     }
 
     fn u32(&mut self) -> Result<u32, Bad> {
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Sequence and entries of an index; what lies behind it is not looked at.
+/// Decodes an index into its sequence number and entries; trailing bytes are ignored.
 pub(super) fn decode(bytes: &[u8]) -> Result<(u64, Vec<Entry>), Bad> {
     if bytes.iter().all(|&byte| byte == 0) {
         return Err(Bad::Empty);
@@ -131,25 +131,25 @@ fn entries(body: &[u8]) -> Result<Vec<Entry>, Bad> {
         }
         found.push(Entry { path: path.into(), kind, modified });
     }
-    // What a file is in is a directory.
+    // Every parent must be a directory.
     let directories: BTreeSet<&str> = found.iter().filter(|entry| entry.kind == Kind::Directory).map(|entry| entry.path.as_str()).collect();
     let housed = |entry: &Entry| matches!(entry.path.rsplit_once('/'), Some((parent, _)) if parent.is_empty() || directories.contains(parent));
     if found.iter().all(housed) { Ok(found) } else { Err(Bad::Damaged) }
 }
 
-/// Whether a path is as a disk keeps it: `/a/b`.
+/// Returns true if a path is normalized: `/a/b`.
 fn is_path(path: &str) -> bool {
     let plain = |name: &str| !name.is_empty() && name != "." && name != "..";
     path.len() <= PATH && path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(plain))
 }
 
-/// The later of two indexes that is whole; `None` if none was ever written.
+/// Decodes the later intact copy of two; `None` if none was ever written.
 pub(super) fn latest(first: &[u8], second: &[u8]) -> Result<Option<(u64, Vec<Entry>)>, Bad> {
     match (decode(first), decode(second)) {
         (Err(Bad::Newer), _) | (_, Err(Bad::Newer)) => Err(Bad::Newer),
         (Ok(a), Ok(b)) => Ok(Some(if a.0 > b.0 { a } else { b })),
         (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Some(one)),
-        // A new disk writes both before it is used: the very first write was cut off.
+        // A new disk writes both copies before use: the very first write was interrupted.
         (Err(_), Err(Bad::Empty)) | (Err(Bad::Empty), Err(_)) => Ok(None),
         (Err(_), Err(_)) => Err(Bad::Damaged),
     }
@@ -184,7 +184,7 @@ mod tests {
             bytes[bit / 8] ^= 1 << (bit % 8);
             assert!(decode(&bytes).is_err(), "bit {bit}");
         }
-        // Entries with a right checksum that no disk writes.
+        // Entries with a valid checksum that no disk writes.
         let bad = [
             vec![("a", Kind::Directory)],
             vec![("/a/../b", Kind::Directory)],

@@ -1,6 +1,6 @@
-//! Files in a browser, as a desktop has them: paths, directories, renames, commits. The bytes lie in
-//! opaque stores that were opened beforehand, and an index says which path is in which store; so every
-//! operation is one write of the index, which either lasts or never was. Nothing here names a browser.
+//! A file system for browsers: paths, directories, renames and commits, as on a desktop. Data is in opaque stores that
+//! are opened in advance, and an index maps paths to stores; every operation is one atomic write of the index. This
+//! module does not depend on a browser.
 
 pub(crate) mod draft;
 mod index;
@@ -17,7 +17,7 @@ use std::io;
 use std::path::{Component, Path};
 use std::rc::Rc;
 
-/// What a path is. A file's slot is none while it is empty.
+/// A directory or file. An empty file has no slot.
 #[derive(Clone)]
 enum Node {
     Directory { modified: u64 },
@@ -34,7 +34,7 @@ impl Node {
 
 type Tree = BTreeMap<String, Node>;
 
-/// A file's length, when it was written, or that it is a directory.
+/// Metadata of a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct About {
     pub(crate) directory: bool,
@@ -50,36 +50,35 @@ pub(crate) struct Disk {
     heads: [Box<dyn Store>; 2],
     slots: BTreeMap<u32, Rc<Slot>>,
     locks: BTreeSet<String>,
-    /// Whether stores are memory, of which there are always more.
+    /// True if stores are in memory, and more can always be created.
     in_memory: bool,
     /// Milliseconds since 1970.
     now: fn() -> u64,
-    /// Why nothing can be kept any more.
+    /// Why the disk is unusable, if it is.
     lost: Option<String>,
 }
 
-/// The room that is reserved for an index, in bytes, so that deleting works where storage is full.
+/// Bytes reserved for an index, so that deleting works when storage is full.
 const INDEX: u64 = 64 << 10;
-/// More than this in a store, and it is closed when it is emptied, in bytes.
+/// A store with more bytes than this is closed after it is emptied.
 const MUCH: u64 = 1 << 20;
-/// What is always there.
+/// Directories that always exist.
 const ROOTS: [&str; 2] = ["/runs", "/cache"];
 
 impl Disk {
     /// A disk in memory.
     pub(crate) fn in_memory(now: fn() -> u64) -> Self {
         let head = || Box::new(Memory::default()) as Box<dyn Store>;
-        let disk = Self::mount([head(), head()], Vec::new(), now).expect("memory can be written");
+        let disk = Self::mount([head(), head()], Vec::new(), now).expect("writing to memory succeeds");
         Self { in_memory: true, ..disk }
     }
 
-    /// A disk of these stores: two for the index, and a pool. An error says why it cannot be used, and
-    /// nothing was changed then.
+    /// Mounts a disk on two stores for the index, and a pool of stores. On an error, nothing was changed.
     pub(crate) fn mount(heads: [Box<dyn Store>; 2], pool: Vec<(u32, Box<dyn Store>)>, now: fn() -> u64) -> Result<Self, String> {
         let read = |head: &dyn Store| read_part(head, 0, u64::MAX).map_err(|error| format!("its index cannot be read: {error}"));
         let found = index::latest(&read(&*heads[0])?, &read(&*heads[1])?).map_err(|bad| match bad {
-            Bad::Newer => "it was written by a newer Signet: reload the page, so that the browser takes the newer one".to_string(),
-            _ => "its index is damaged. Clear this site's data to begin anew: what is kept there is lost then".to_string(),
+            Bad::Newer => "it was written by a newer Signet: reload the page to get the newer version".to_string(),
+            _ => "its index is damaged. Clear this site's data to start over; the files in it are lost then".to_string(),
         })?;
         let mut slots: BTreeMap<u32, Rc<Slot>> = pool.into_iter().map(|(number, store)| (number, Rc::new(Slot::new(number, store)))).collect();
         let new = found.is_none();
@@ -106,7 +105,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// Makes a change of the tree that lasts, or none.
+    /// Applies a change to the tree atomically.
     fn change(&mut self, edit: impl FnOnce(&mut Tree, u64) -> io::Result<()>) -> io::Result<()> {
         self.check()?;
         let mut next = self.tree.clone();
@@ -117,7 +116,7 @@ impl Disk {
         Ok(())
     }
 
-    /// Writes the index over the one before the last: the last stays whole.
+    /// Writes the index over the older copy, so that the newer one stays intact.
     fn save(&mut self, tree: &Tree) -> io::Result<()> {
         let sequence = self.sequence + 1;
         let bytes = index::encode(
@@ -129,9 +128,9 @@ impl Disk {
         );
         let head = &self.heads[(sequence % 2) as usize];
         if let Err(error) = head.write(0, &bytes).and_then(|()| head.flush()) {
-            // It may be whole all the same, and must not come back: its stores are used for something else.
+            // The index may be complete all the same and must not be used later, since its stores will be reused.
             if head.write(0, &[0; 8]).and_then(|()| head.flush()).is_err() {
-                self.lose(format!("the browser's private storage cannot be written any more ({error}); reload the page"));
+                self.lose(format!("the browser's private storage cannot be written ({error}); reload the page"));
             }
             return Err(error);
         }
@@ -139,14 +138,14 @@ impl Disk {
         Ok(())
     }
 
-    /// Gives back the room of stores that nobody uses any more.
+    /// Empties unused stores.
     pub(crate) fn sweep(&mut self) {
         if self.lost.is_some() {
             return;
         }
         for slot in self.slots.values().filter(|slot| Rc::strong_count(slot) == 1 && !slot.clean.get()) {
             slot.worn.set(slot.worn.get() || slot.store.bytes().is_ok_and(|bytes| bytes > MUCH));
-            // What cannot be emptied now is emptied before it is used again.
+            // If it cannot be emptied now, this is retried before reuse.
             slot.clean.set(slot.store.resize(0).is_ok());
         }
     }
@@ -155,7 +154,7 @@ impl Disk {
         Rc::strong_count(slot) == 1 && slot.clean.get()
     }
 
-    /// Stores that wait to be used.
+    /// The number of free stores.
     pub(crate) fn free(&self) -> usize {
         self.slots.values().filter(|slot| Self::is_free(slot)).count()
     }
@@ -166,12 +165,12 @@ impl Disk {
         self.sweep();
     }
 
-    /// The least numbers that no store has.
+    /// The lowest unused numbers.
     pub(crate) fn numbers(&self, count: usize) -> Vec<u32> {
         (0..).filter(|number| !self.slots.contains_key(number)).take(count).collect()
     }
 
-    /// Takes stores that wait out of the pool until only `keep` wait: their numbers.
+    /// Removes free stores from the pool until `keep` remain; returns their numbers.
     pub(crate) fn shrink(&mut self, keep: usize) -> Vec<u32> {
         let free: Vec<u32> = self.slots.values().filter(|slot| Self::is_free(slot)).map(|slot| slot.number).collect();
         let gone = free.get(keep..).unwrap_or_default().to_vec();
@@ -179,14 +178,14 @@ impl Disk {
         gone
     }
 
-    /// Takes stores that wait and had much in them out of the pool, so that they are closed: their numbers.
+    /// Removes free stores that were large from the pool, so that they are closed; returns their numbers.
     pub(crate) fn shed(&mut self) -> Vec<u32> {
         let worn: Vec<u32> = self.slots.values().filter(|slot| Self::is_free(slot) && slot.worn.get()).map(|slot| slot.number).collect();
         worn.iter().for_each(|number| drop(self.slots.remove(number)));
         worn
     }
 
-    /// Says that nothing can be kept any more, and why.
+    /// Marks the disk as unusable.
     pub(crate) fn lose(&mut self, why: String) {
         self.lost = Some(why);
     }
@@ -198,7 +197,7 @@ impl Disk {
         }
     }
 
-    /// A store to write to.
+    /// Takes a free store for writing.
     fn take(&mut self) -> io::Result<Rc<Slot>> {
         self.check()?;
         if let Some(slot) = self.slots.values().find(|slot| Self::is_free(slot)) {
@@ -206,7 +205,7 @@ impl Disk {
             return Ok(slot.clone());
         }
         if !self.in_memory {
-            let problem = "the files prepared in the browser's private storage are used up; try again in a moment";
+            let problem = "the browser's private storage has no prepared files left; try again in a moment";
             return Err(io::Error::new(io::ErrorKind::StorageFull, problem));
         }
         let number = self.numbers(1)[0];
@@ -215,12 +214,12 @@ impl Disk {
         Ok(slot)
     }
 
-    /// A file that is written and has no name yet.
+    /// Creates a file without a name.
     pub(crate) fn draft(&mut self) -> io::Result<Draft> {
         Ok(Draft::new(self.take()?))
     }
 
-    /// What is at a path.
+    /// Returns the metadata of a path.
     pub(crate) fn about(&self, path: &str) -> io::Result<About> {
         self.check()?;
         let node = self.tree.get(path).ok_or_else(|| missing(path))?;
@@ -228,13 +227,13 @@ impl Disk {
         Ok(About { directory: matches!(node, Node::Directory { .. }), bytes, modified: node.modified() })
     }
 
-    /// Whether there is a file (`false`) or a directory (`true`).
+    /// Returns true if a path is a file (`directory` false) or a directory (true).
     pub(crate) fn is(&self, path: &str, directory: bool) -> bool {
         self.tree.get(path).is_some_and(|node| matches!(node, Node::Directory { .. }) == directory)
     }
 
-    /// A file's store, unless it is empty. It stays what it is while the clone is kept, even if the path
-    /// is written anew.
+    /// Opens a file's store; `None` if it is empty. While the clone exists, its contents stay, even if the path is
+    /// overwritten.
     pub(crate) fn open(&self, path: &str) -> io::Result<Option<Rc<Slot>>> {
         self.check()?;
         match self.tree.get(path) {
@@ -244,7 +243,7 @@ impl Disk {
         }
     }
 
-    /// Names of what is in a directory.
+    /// Lists the names in a directory.
     pub(crate) fn list(&self, path: &str) -> io::Result<Vec<String>> {
         self.check()?;
         match self.tree.get(path) {
@@ -254,12 +253,12 @@ impl Disk {
         }
     }
 
-    /// Makes a directory, and those it is in.
+    /// Creates a directory and its parents.
     pub(crate) fn make_dir(&mut self, path: &str) -> io::Result<()> {
         if self.is(path, true) { Ok(()) } else { self.change(|tree, now| make_dirs(tree, path, now)) }
     }
 
-    /// Removes a directory with all it holds, if it is there.
+    /// Removes a directory with its contents, if it exists.
     pub(crate) fn remove_dir(&mut self, path: &str) -> io::Result<()> {
         match self.tree.get(path) {
             None => self.check(),
@@ -276,13 +275,13 @@ impl Disk {
         }
     }
 
-    /// Gives a directory another name, where there is nothing of that name.
+    /// Renames a directory; fails if the new name exists.
     pub(crate) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
         if from == to {
             return Ok(());
         }
         if self.tree.contains_key(to) {
-            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "there is something of this name already"));
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "this name already exists"));
         }
         if to.starts_with(&format!("{from}/")) || ROOTS.contains(&from) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "this directory cannot be moved there"));
@@ -300,20 +299,20 @@ impl Disk {
         })
     }
 
-    /// Puts a finished draft at a path, in place of the file that was there.
+    /// Publishes a draft at a path, in place of an existing file.
     pub(crate) fn put(&mut self, path: &str, draft: Draft) -> io::Result<()> {
         let slot = draft.finish()?;
         self.change(|tree, modified| {
             housed(tree, path)?;
             if let Some(Node::Directory { .. }) = tree.get(path) {
-                return Err(io::Error::new(io::ErrorKind::IsADirectory, "there is a directory of this name"));
+                return Err(io::Error::new(io::ErrorKind::IsADirectory, "this name is a directory"));
             }
             tree.insert(path.into(), Node::File { slot, modified });
             Ok(())
         })
     }
 
-    /// Puts finished parts into a directory, in place of all that was there.
+    /// Publishes finished parts as a directory, in place of an existing one.
     fn put_all(&mut self, path: &str, parts: Vec<(String, Option<Rc<Slot>>)>) -> io::Result<()> {
         self.change(|tree, modified| {
             remove(tree, path);
@@ -323,8 +322,7 @@ impl Disk {
         })
     }
 
-    /// Adds to the end of a file; makes it if it is not there. Like a desktop's, what was added is not
-    /// waited for.
+    /// Appends to a file, creating it if needed. As on a desktop, this does not wait for the disk.
     pub(crate) fn append(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
         self.check()?;
         let now = (self.now)();
@@ -342,7 +340,7 @@ impl Disk {
         self.put(path, draft)
     }
 
-    /// Takes a lock, whose file is made; `false` if it is held.
+    /// Acquires a lock, creating its file; returns false if it is held.
     pub(crate) fn lock(&mut self, path: &str) -> io::Result<bool> {
         if !self.tree.contains_key(path) {
             self.change(|tree, modified| {
@@ -354,42 +352,42 @@ impl Disk {
         Ok(self.locks.insert(path.into()))
     }
 
-    /// Whether a lock is held.
+    /// Returns true if a lock is held.
     pub(crate) fn is_locked(&self, path: &str) -> bool {
         self.locks.contains(path)
     }
 
-    /// Lets a lock go.
+    /// Releases a lock.
     pub(crate) fn unlock(&mut self, path: &str) {
         self.locks.remove(path);
     }
 }
 
-/// A path as a disk keeps it, `/a/b`; one that is no text is refused.
+/// Normalizes a path to `/a/b`; fails if it is not UTF-8.
 pub(crate) fn normal(path: &Path) -> io::Result<String> {
     let mut names = Vec::new();
     for part in path.components() {
         match part {
             Component::Normal(name) => {
-                names.push(name.to_str().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a path that is no UTF-8 text"))?);
+                names.push(name.to_str().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path is not UTF-8"))?);
             }
             Component::ParentDir => drop(names.pop()),
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
     }
     let path = format!("/{}", names.join("/"));
-    if path.len() > index::PATH { Err(io::Error::new(io::ErrorKind::InvalidFilename, "a path that is too long")) } else { Ok(path) }
+    if path.len() > index::PATH { Err(io::Error::new(io::ErrorKind::InvalidFilename, "the path is too long")) } else { Ok(path) }
 }
 
 fn missing(path: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::NotFound, format!("there is no {path} in the browser's private storage"))
+    io::Error::new(io::ErrorKind::NotFound, format!("{path} does not exist in the browser's private storage"))
 }
 
 fn not_a_directory(path: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::NotADirectory, format!("{path} is no directory"))
+    io::Error::new(io::ErrorKind::NotADirectory, format!("{path} is not a directory"))
 }
 
-/// Paths below a directory, from there.
+/// Paths below a directory, relative to it.
 fn inside<'a>(tree: &'a Tree, path: &str) -> impl Iterator<Item = &'a str> + use<'a> {
     let prefix = format!("{path}/");
     tree.range(prefix.clone()..).map_while(move |(path, _)| path.strip_prefix(&prefix))
@@ -401,7 +399,7 @@ fn remove(tree: &mut Tree, path: &str) {
     tree.remove(path);
 }
 
-/// Refuses a path whose directory is not there.
+/// Fails if the parent directory of a path does not exist.
 fn housed(tree: &Tree, path: &str) -> io::Result<()> {
     let parent = path.rsplit_once('/').map_or("", |(parent, _)| parent);
     match tree.get(parent) {

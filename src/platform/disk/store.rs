@@ -1,27 +1,27 @@
-//! What a disk keeps bytes in: opaque files, which it numbers, or memory.
+//! The stores of a disk: numbered opaque files, or memory.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 
 /// An opaque file.
 pub(crate) trait Store {
-    /// Reads from byte `at` on; fewer bytes than asked for only at the end.
+    /// Reads from byte `at` on; returns fewer bytes than asked for only at the end.
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize>;
 
     /// Writes all of `bytes` from byte `at` on.
     fn write(&self, at: u64, bytes: &[u8]) -> io::Result<()>;
 
-    /// Cuts it off, or adds zeros.
+    /// Truncates the store, or extends it with zeros.
     fn resize(&self, bytes: u64) -> io::Result<()>;
 
-    /// How long it is.
+    /// Its length.
     fn bytes(&self) -> io::Result<u64>;
 
-    /// Waits until all that was written lasts.
+    /// Waits until all writes are on disk.
     fn flush(&self) -> io::Result<()>;
 }
 
-/// Some bytes, or as many as there are.
+/// Reads up to `most` bytes.
 pub(crate) fn read_part(store: &dyn Store, at: u64, most: u64) -> io::Result<Vec<u8>> {
     let length = most.min(store.bytes()?.saturating_sub(at));
     let length = usize::try_from(length).map_err(|_| io::Error::new(io::ErrorKind::OutOfMemory, "more bytes than fit in memory"))?;
@@ -37,14 +37,13 @@ pub(crate) fn read_part(store: &dyn Store, at: u64, most: u64) -> io::Result<Vec
     Ok(bytes)
 }
 
-/// A store with the number that an index knows it by. Whoever keeps a clone keeps it from being used
-/// for something else.
+/// A store with its number in the index. It is not reused while a clone exists.
 pub(crate) struct Slot {
     pub(crate) number: u32,
     pub(crate) store: Box<dyn Store>,
-    /// Whether nothing is in it.
+    /// True if it is empty.
     pub(super) clean: Cell<bool>,
-    /// Whether much was in it: a browser holds that room for it until it is closed.
+    /// True if it was large: the browser reserves that space until it is closed.
     pub(super) worn: Cell<bool>,
 }
 
@@ -54,7 +53,7 @@ impl Slot {
     }
 }
 
-/// A store in memory, which is gone with the program.
+/// A store in memory.
 #[derive(Default)]
 pub(crate) struct Memory(RefCell<Vec<u8>>);
 
@@ -100,12 +99,12 @@ impl Store for Memory {
     }
 }
 
-/// Where a store was that is there no more.
+/// A store that no longer exists.
 pub(super) struct Gone;
 
 impl Gone {
     fn error<T>() -> io::Result<T> {
-        Err(io::Error::new(io::ErrorKind::NotFound, "the browser has removed what was kept of this file"))
+        Err(io::Error::new(io::ErrorKind::NotFound, "the browser has removed the data of this file"))
     }
 }
 

@@ -1,10 +1,10 @@
-//! A disk on files that are full, or whose program is killed, at any moment.
+//! A disk on stores that become full, or whose program is killed, at any moment.
 
 use super::*;
 use std::cell::{Cell, RefCell};
 use std::io::Write;
 
-/// A file that outlives the program, which is killed after so many bytes and calls.
+/// A store that survives the program, which is killed after a number of bytes and calls.
 #[derive(Clone, Default)]
 struct Platter {
     bytes: Rc<RefCell<Vec<u8>>>,
@@ -27,7 +27,7 @@ impl Store for Platter {
     fn read(&self, at: u64, into: &mut [u8]) -> io::Result<usize> {
         let bytes = self.bytes.borrow();
         let from = bytes.get(at as usize..).unwrap_or_default();
-        // Fewer bytes than asked for, as a browser may give.
+        // Fewer bytes than asked for, as browsers may return.
         let length = from.len().min(into.len()).min(1000);
         into[..length].copy_from_slice(&from[..length]);
         Ok(length)
@@ -95,7 +95,7 @@ fn text(disk: &Disk, path: &str) -> io::Result<String> {
     Ok(String::from_utf8(bytes).unwrap())
 }
 
-/// Every file with its contents; directories end with a stroke.
+/// Every file with its contents; directories end with a slash.
 fn all(disk: &Disk) -> Vec<(String, String)> {
     let one = |path: &String| match disk.is(path, true) {
         true => (format!("{path}/"), String::new()),
@@ -106,7 +106,7 @@ fn all(disk: &Disk) -> Vec<(String, String)> {
 
 type Act = fn(&mut Disk) -> io::Result<()>;
 
-/// What a run does to its directory.
+/// The operations of a run on its directory.
 const ACTS: [Act; 9] = [
     |disk| disk.make_dir("/runs/a/checkpoints"),
     |disk| write(disk, "/runs/a/run.toml", b"first"),
@@ -151,14 +151,14 @@ fn whatever_stops_it_an_act_was_done_whole_or_not_at_all() {
         let mut disk = rack.mount().unwrap();
         rack.left.set(budget);
         let done = ACTS.iter().take_while(|act| act(&mut disk).is_ok()).count();
-        // Refused, the disk that goes on knows what it had; and so does the next program.
+        // After a failure, the disk still has its old state; and so does the next program.
         assert!(disk.lost.is_some() || all(&disk) == states[done], "budget {budget}");
         rack.left.set(usize::MAX);
         disk.sweep();
         drop(disk);
         let found = all(&rack.mount().unwrap());
         let at = states.iter().position(|state| *state == found).unwrap_or_else(|| panic!("budget {budget}: {found:?}"));
-        // If it cannot even be unwritten, it may be there although it was refused.
+        // If the write cannot be undone, it may have taken effect although it failed.
         assert!(at == done || at == done + 1, "budget {budget}: {done} acts were done, and {at} are there");
         seen[at] = true;
     }
@@ -181,7 +181,7 @@ fn stores_are_used_again_but_not_under_a_reader() {
     disk.sweep();
     write(&mut disk, "/runs/a/x", b"newest").unwrap();
     assert_eq!((text(&disk, "/runs/a/x").unwrap().as_str(), disk.free()), ("newest", 1));
-    // A draft that is given up leaves nothing.
+    // A dropped draft leaves nothing.
     disk.draft().unwrap().write_all(b"x").unwrap();
     disk.sweep();
     assert_eq!(disk.free(), 1);
@@ -202,7 +202,7 @@ fn lines_are_added_and_full_storage_leaves_whole_ones() {
     let mut disk = rack.mount().unwrap();
     disk.append("/runs/log", b"one\n").unwrap();
     disk.append("/runs/log", b"two\n").unwrap();
-    // Room for a part of it, and for cutting it off again.
+    // Space for a part of it, and for truncating it.
     rack.left.set(3);
     assert!(disk.append("/runs/log", b"three\n").is_err());
     rack.left.set(usize::MAX);

@@ -1,16 +1,16 @@
-//! Directories of a desktop: made, claimed and removed so that a power cut undoes or keeps the whole.
+//! Creates, claims and removes directories, atomically with respect to power loss.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-/// The directory of a path; that of a bare name is the current one.
+/// The parent directory of a path; the current directory for a bare name.
 pub(super) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Makes new names in a directory last through a power cut, where the file system can. Windows has no such
-/// call, and needs none.
+/// Makes new names in a directory survive power loss, if the file system supports it. Windows has no such call and
+/// needs none.
 pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
     if cfg!(windows) {
@@ -22,15 +22,14 @@ pub(super) fn sync_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes a directory, and those it is in. They outlive a power cut.
+/// Creates a directory and its parents durably.
 pub fn make_dir(path: &Path) -> io::Result<()> {
     let made: Vec<&Path> = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect();
     fs::create_dir_all(path)?;
     made.into_iter().try_for_each(|made| sync_dir(parent(made)))
 }
 
-/// Makes a directory in one that exists; false if there is something of this name already. Of several
-/// processes at once, one makes it.
+/// Creates a directory in an existing one; returns false if the name exists. If several processes try, one succeeds.
 pub fn claim_dir(path: &Path) -> io::Result<bool> {
     match fs::create_dir(path) {
         Ok(()) => match sync_dir(parent(path)) {
@@ -45,7 +44,7 @@ pub fn claim_dir(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Removes a directory with all it holds, if it is there.
+/// Removes a directory with its contents, if it exists.
 pub fn remove_dir(path: &Path) -> io::Result<()> {
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),

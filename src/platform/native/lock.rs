@@ -1,11 +1,11 @@
-//! Lock files of a desktop.
+//! Lock files.
 
 use super::pause;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A lock file held until dropped, or until the process ends in whatever way.
+/// A lock file, held until dropped or until the process ends.
 #[derive(Debug)]
 pub struct Lock {
     file: File,
@@ -13,8 +13,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock; `None` if another holds it. Tried for a moment, since another process may only be
-    /// asking whether it is held, or moving the directory.
+    /// Acquires the lock; `None` if another process holds it. Retries briefly, since another process may only be testing
+    /// the lock or moving the directory.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         for _ in 0..5 {
             let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
@@ -27,14 +27,13 @@ impl Lock {
         Ok(None)
     }
 
-    /// Returns true if the file at the lock's path is the one that is held: not after its directory was moved or
-    /// deleted, and another was made in its place.
+    /// Returns true if the path still leads to the held file: false after its directory was moved or deleted.
     pub fn is_in_place(&self) -> bool {
         is_at(&self.file, &self.path)
     }
 
-    /// Whether somebody holds the lock. Asked with a shared lock of an instant, which those who ask
-    /// at the same time do not see, and the holder neither.
+    /// Returns true if the lock is held. Tests with a momentary shared lock, which neither the holder nor other tests
+    /// notice.
     pub fn is_held(path: &Path) -> io::Result<bool> {
         match File::open(path) {
             Ok(file) => match file.try_lock_shared() {
@@ -48,8 +47,8 @@ impl Lock {
     }
 }
 
-/// Returns false if a path leads to nothing, or to another file than `file`. If that cannot be found out, it
-/// is taken to be the same: a file system that fails for a moment must not end a training.
+/// Returns false if a path leads to nothing or to another file than `file`. On other errors it returns true: a
+/// temporary fault of the file system must not end training.
 pub(super) fn is_at(file: &File, path: &Path) -> bool {
     let held = file.try_clone().and_then(same_file::Handle::from_file);
     let same = held.and_then(|held| Ok(held == same_file::Handle::from_path(path)?));
@@ -82,7 +81,7 @@ mod tests {
         assert!(is_at(&file, &path) && !is_at(&file, &other));
         File::create(&other).unwrap();
         assert!(!is_at(&file, &other));
-        // No system opens a path with a zero in it, which says nothing of the file.
+        // No system opens a path with a zero byte, which says nothing about the file.
         assert!(is_at(&file, Path::new("lock\0")));
         remove_dir(&dir).unwrap();
     }

@@ -1,13 +1,13 @@
-//! Models from the network, on a desktop: none are kept, since a model is a file.
+//! Model downloads on a desktop: not supported, since a model is a file.
 
 use crate::platform::models::{Fetched, Fetching, KeptModel, Room, Wanted};
 use std::io;
 
 fn a_file() -> io::Error {
-    io::Error::new(io::ErrorKind::Unsupported, "here a model is a file: download it with any program, and name the file")
+    io::Error::new(io::ErrorKind::Unsupported, "cannot fetch a model here: download it with another program and pass the file")
 }
 
-/// Models that are kept, and the room there is.
+/// Lists stored models and the storage quota.
 pub async fn kept_models() -> io::Result<(Vec<KeptModel>, Room)> {
     Err(a_file())
 }
@@ -17,7 +17,7 @@ pub async fn delete_model(_name: &str) -> io::Result<()> {
     Err(a_file())
 }
 
-/// Fetches a model; none if it was stopped.
+/// Downloads a model; `None` if it was stopped.
 pub async fn fetch_model(_wanted: Wanted<'_>, _tell: &mut dyn FnMut(Fetching)) -> io::Result<Option<Fetched>> {
     Err(a_file())
 }

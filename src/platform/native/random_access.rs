@@ -1,5 +1,5 @@
-//! Positioned reads. Files are not mapped: of a mapped file that another process cuts, or whose disk fails or
-//! has no room for a hole, the process is killed by a signal; a read gives an error.
+//! Positioned reads. Files are not memory-mapped: if another process truncates a mapped file, or the disk fails, a
+//! signal kills the process, while a read returns an error.
 
 use super::read::regular;
 use std::borrow::Cow;
@@ -8,7 +8,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 
-/// A file that is read in parts, by their positions.
+/// A file for positioned reads.
 #[derive(Debug)]
 pub struct RandomAccessFile {
     file: File,
@@ -23,12 +23,12 @@ impl RandomAccessFile {
         Ok(Self { file, bytes })
     }
 
-    /// Bytes of the file, when it was opened.
+    /// Bytes of the file when it was opened.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Some of its bytes; an error if it does not have them.
+    /// Reads a range; fails if the file does not have it.
     pub fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         let short = || io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before these bytes");
         if range.start > range.end || range.end > self.bytes {

@@ -1,5 +1,5 @@
-//! Files of a desktop as they are read: regular files only, so that a pipe cannot make a reader wait nor a
-//! device feed it forever, and standard input, called `-`, up to a limit.
+//! Reads files: regular files only, so that pipes cannot block and devices cannot produce endless data, and standard
+//! input, named `-`, up to a limit.
 
 use super::super::{SETTINGS_LIMIT, STDIN_LIMIT, too_long};
 use std::fs::{self, File, FileType, Metadata};
@@ -7,17 +7,17 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-/// Opens a regular file, without waiting for whatever else may lie there.
+/// Opens a regular file; never blocks on anything else.
 pub(super) fn regular(path: &Path) -> io::Result<File> {
-    // A pipe waits to be opened, and a device may act on it: the type is looked at before. Again after, because
-    // the name may stand for something else by then.
+    // Opening a pipe blocks, and a device may react to it, so the type is checked before; and again after, since the
+    // name may have been replaced.
     expect_regular(&fs::metadata(path)?)?;
     let file = File::open(path)?;
     expect_regular(&file.metadata()?)?;
     Ok(file)
 }
 
-/// Refuses everything but a regular file, by what it is.
+/// Fails for anything but a regular file, and names its kind.
 fn expect_regular(found: &Metadata) -> io::Result<()> {
     if found.is_file() {
         return Ok(());
@@ -26,26 +26,26 @@ fn expect_regular(found: &Metadata) -> io::Result<()> {
     Err(io::Error::new(kind, format!("this is {}", special(found.file_type()))))
 }
 
-/// The name of what is no regular file, and what to do.
+/// Describes a file that is not regular, with advice.
 #[cfg(unix)]
 fn special(kind: FileType) -> &'static str {
     use std::os::unix::fs::FileTypeExt;
     match () {
         () if kind.is_dir() => "a directory, not a file",
-        () if kind.is_fifo() => "a pipe, not a file. Write what comes through it to a file; standard input is called -",
+        () if kind.is_fifo() => "a pipe, not a file. Write its data to a file, or pass - for standard input",
         () if kind.is_socket() => "a socket, not a file",
-        () if kind.is_char_device() || kind.is_block_device() => "a device, not a file. Standard input is called -",
-        () => "no regular file",
+        () if kind.is_char_device() || kind.is_block_device() => "a device, not a file. Pass - for standard input",
+        () => "not a regular file",
     }
 }
 
-/// The name of what is no regular file.
+/// Describes a file that is not regular.
 #[cfg(not(unix))]
 fn special(kind: FileType) -> &'static str {
     if kind.is_dir() { "a directory, not a file" } else { "a device or a pipe, not a file" }
 }
 
-/// The bytes read from standard input so far. It can be read once only, and readers come back.
+/// Standard input as read so far, since it can be read only once.
 struct Stdin {
     bytes: Vec<u8>,
     over: bool,
@@ -53,12 +53,12 @@ struct Stdin {
 
 static STDIN: Mutex<Stdin> = Mutex::new(Stdin { bytes: Vec::new(), over: false });
 
-/// Returns true for the name of standard input. A file of this name is `./-`.
+/// Returns true for `-`, standard input. A file of this name is `./-`.
 fn is_stdin(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// Calls `with` with all of standard input, if that is at most `limit` bytes.
+/// Calls `with` with all of standard input, if it has at most `limit` bytes.
 fn stdin<T>(limit: u64, with: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
     let mut input = STDIN.lock().unwrap_or_else(PoisonError::into_inner);
     let wanted = (limit + 1).saturating_sub(input.bytes.len() as u64);
@@ -69,12 +69,12 @@ fn stdin<T>(limit: u64, with: impl FnOnce(&[u8]) -> T) -> io::Result<T> {
     if input.bytes.len() as u64 > limit { Err(too_long(limit)) } else { Ok(with(&input.bytes)) }
 }
 
-/// All bytes of a file of settings, such as JSON or TOML.
+/// Reads a settings file, such as JSON or TOML.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_up_to(path, SETTINGS_LIMIT)
 }
 
-/// All bytes of a file that has at most `limit`.
+/// Reads a file of at most `limit` bytes.
 pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if is_stdin(path) {
         return stdin(limit, <[u8]>::to_vec);
@@ -85,17 +85,17 @@ pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > limit { Err(too_long(limit)) } else { Ok(bytes) }
 }
 
-/// Reads a file of settings as UTF-8.
+/// Reads a settings file as UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("this is not UTF-8 text ({})", error.utf8_error())))
 }
 
-/// At most the first `most` bytes of a file.
+/// Reads up to `most` bytes from the start of a file.
 pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     Ok(read_part(path, 0, most as u64)?.0)
 }
 
-/// At most `most` bytes of a file from byte `at` on, and how long the whole file is.
+/// Reads up to `most` bytes from byte `at` on; returns also the length of the file.
 pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
     if is_stdin(path) {
         let part = |bytes: &[u8]| {
@@ -113,13 +113,13 @@ pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> 
     Ok((bytes, length))
 }
 
-/// Bytes of a file that can be read; an error says what else is there.
+/// The length of a regular file; fails for anything else and names its kind.
 pub fn length(path: &Path) -> io::Result<u64> {
     if is_stdin(path) {
         return stdin(STDIN_LIMIT, |bytes| bytes.len() as u64);
     }
     let found = fs::metadata(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => io::Error::new(error.kind(), "there is no such file"),
+        io::ErrorKind::NotFound => io::Error::new(error.kind(), "no such file"),
         _ => error,
     })?;
     expect_regular(&found)?;
@@ -129,44 +129,44 @@ pub fn length(path: &Path) -> io::Result<u64> {
 /// Length and modification time, to detect changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Its length.
+    /// The length.
     pub bytes: u64,
     modified: Option<std::time::SystemTime>,
 }
 
-/// The stamp of a file or directory, if it is there.
+/// The stamp of a path, if it exists.
 pub fn stamp(path: &Path) -> Option<Stamp> {
     let found = fs::metadata(path).ok()?;
     Some(Stamp { bytes: found.len(), modified: found.modified().ok() })
 }
 
-/// Whether a file or directory is there.
+/// Returns true if a path exists.
 pub fn exists(path: &Path) -> bool {
     path.exists()
 }
 
-/// When a file was last written, in seconds since 1970.
+/// The modification time of a file, in seconds since 1970.
 pub fn modified(path: &Path) -> io::Result<f64> {
     let since = fs::metadata(path)?.modified()?.duration_since(std::time::UNIX_EPOCH);
     Ok(since.map_or(0.0, |since| since.as_secs_f64()))
 }
 
-/// Whether a file, not a directory, is there.
+/// Returns true if a path is a file.
 pub fn is_file(path: &Path) -> bool {
     path.is_file()
 }
 
-/// Whether a directory is there.
+/// Returns true if a path is a directory.
 pub fn is_dir(path: &Path) -> bool {
     path.is_dir()
 }
 
-/// Names of what is in a directory.
+/// Lists the names in a directory.
 pub fn list(path: &Path) -> io::Result<Vec<String>> {
     fs::read_dir(path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
 }
 
-/// The files whose paths match a pattern, in the order of their names.
+/// The files whose paths match a pattern, sorted by name.
 pub fn matching(pattern: &str) -> io::Result<Vec<PathBuf>> {
     let found = glob::glob(pattern).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let files: io::Result<Vec<PathBuf>> = found.map(|path| path.map_err(io::Error::from)).collect();
@@ -187,7 +187,7 @@ mod tests {
         assert_eq!(read_up_to(&path, 10).unwrap(), [7; 10]);
         assert!(read_up_to(&path, 9).unwrap_err().to_string().contains("longer than 9 bytes"));
         assert_eq!(read_part(&path, 8, 9).unwrap(), (vec![7, 7], 10));
-        // Longer than any settings, and no byte of it takes room.
+        // Longer than any settings, as a hole that takes no disk space.
         File::create(&path).unwrap().set_len(SETTINGS_LIMIT + 1).unwrap();
         assert!(read(&path).unwrap_err().to_string().contains("longer than 64 MB"));
         fs::remove_dir_all(&dir).unwrap();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-/// An empty directory of this name and process.
+/// Creates an empty directory with this name and process id.
 pub(super) fn scratch(name: &str) -> PathBuf {
     let dir = std::env::temp_dir().join(format!("signet-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&dir);

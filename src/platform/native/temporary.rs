@@ -1,6 +1,6 @@
-//! Temporary files and directories. Their names are unique and of one length, so that two writers of one
-//! output never share one; they are locked (files on Windows: shared with readers only) while their writer
-//! lives, so that the next writer in the same directory removes what a killed one left.
+//! Temporary files and directories. Their names are unique and of equal length, so concurrent writers of one output do
+//! not collide. They are locked while their writer lives (on Windows, files are opened without write sharing), so the
+//! next writer in the same directory can remove those of killed writers.
 //!
 //! ```text
 //! .signet-0123456789abcdef.part    a file, or a directory with
@@ -17,10 +17,10 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Tries to find a free name, or to replace a directory that others replace at the same time.
+/// Attempts to find a free name, or to replace a directory that others replace concurrently.
 const TRIES: usize = 16;
 
-/// A file that has no final name yet. Dropped before it is published, it is removed.
+/// A file without its final name. It is removed if dropped before it is published.
 pub(super) struct TemporaryFile {
     path: PathBuf,
     file: File,
@@ -28,13 +28,13 @@ pub(super) struct TemporaryFile {
 }
 
 impl TemporaryFile {
-    /// Creates a file beside `path`, after removing what killed writers left there.
+    /// Creates a file in the directory of `path`, after removing those of killed writers.
     pub(super) fn beside(path: &Path) -> io::Result<Self> {
         if path.file_name().is_none() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a path without a name"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name"));
         }
         if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is a directory or device of this name"));
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "this name is a directory or device"));
         }
         sweep(parent(path));
         for _ in 0..TRIES {
@@ -46,12 +46,12 @@ impl TemporaryFile {
         Err(no_name())
     }
 
-    /// The file, to be written.
+    /// The file to write to.
     pub(super) fn file(&self) -> &File {
         &self.file
     }
 
-    /// Syncs the file and gives it its final name; an earlier file of that name is replaced.
+    /// Syncs the file and renames it to its final name, replacing an existing file.
     pub(super) fn publish(mut self, path: &Path) -> io::Result<()> {
         self.file.sync_all()?;
         fs::rename(&self.path, path)?;
@@ -68,7 +68,7 @@ impl Drop for TemporaryFile {
     }
 }
 
-/// A directory that has no final name yet. Dropped before it is published, it is removed.
+/// A directory without its final name. It is removed if dropped before it is published.
 #[derive(Debug)]
 pub(super) struct TemporaryDir {
     path: PathBuf,
@@ -76,7 +76,7 @@ pub(super) struct TemporaryDir {
 }
 
 impl TemporaryDir {
-    /// Creates a directory beside `path`, after removing what killed writers left there.
+    /// Creates a directory next to `path`, after removing those of killed writers.
     pub(super) fn beside(path: &Path) -> io::Result<Self> {
         let parent = parent(path);
         make_dir(parent)?;
@@ -93,7 +93,7 @@ impl TemporaryDir {
                     fs::create_dir(made.new_dir())?;
                     return Ok(made);
                 }
-                // Another writer took it for one that was left, since it had no lock yet.
+                // Another writer removed it as abandoned, since it had no lock yet.
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -105,18 +105,18 @@ impl TemporaryDir {
         Err(no_name())
     }
 
-    /// The directory that is to be published.
+    /// The directory to be published.
     pub(super) fn new_dir(&self) -> PathBuf {
         self.path.join("new")
     }
 
-    /// Gives the directory its final name; one that is there is replaced.
+    /// Renames the directory to its final name, replacing an existing one.
     pub(super) fn replace(self, path: &Path) -> io::Result<()> {
         sync_dir(&self.new_dir())?;
         for _ in 0..TRIES {
             match fs::rename(self.new_dir(), path) {
                 Ok(()) => {
-                    // A power cut before the new name is on disk must find the old directory.
+                    // If power fails before the new name is on disk, the old directory must be found.
                     sync_dir(parent(path))?;
                     let _ = remove_dir(&self.path.join("old"));
                     return Ok(());
@@ -129,12 +129,12 @@ impl TemporaryDir {
                 },
             }
         }
-        Err(io::Error::new(io::ErrorKind::AlreadyExists, "other programs replace it at the same time"))
+        Err(io::Error::new(io::ErrorKind::AlreadyExists, "other programs are replacing it at the same time"))
     }
 
-    /// Gives the directory its final name, which must be free.
+    /// Renames the directory to its final name, which must be free.
     pub(super) fn publish(self, path: &Path) -> io::Result<()> {
-        let taken = || io::Error::new(io::ErrorKind::AlreadyExists, "there is something of this name already");
+        let taken = || io::Error::new(io::ErrorKind::AlreadyExists, "this name already exists");
         sync_dir(&self.new_dir())?;
         if fs::symlink_metadata(path).is_ok() {
             return Err(taken());
@@ -143,7 +143,7 @@ impl TemporaryDir {
         sync_dir(parent(path))
     }
 
-    /// Moves the directory at `path` into this one, from which a crash lets the next sweep put it back.
+    /// Moves the directory at `path` into this one; after a crash, the next sweep restores it.
     fn set_aside(&self, path: &Path) -> io::Result<()> {
         let old = self.path.join("old");
         remove_dir(&old)?;
@@ -159,14 +159,14 @@ impl TemporaryDir {
 
 impl Drop for TemporaryDir {
     fn drop(&mut self) {
-        // Windows removes no directory with an open file.
+        // Windows does not remove a directory with an open file.
         self.lock = None;
         discard(&self.path);
     }
 }
 
-/// Removes a directory, if it is there, so that a kill leaves all of it or none: it first gets a temporary name, which the
-/// next sweep removes. Where there is no room for one, it is removed as it is.
+/// Removes a directory, if it exists, atomically with respect to kills: it is first renamed to a temporary name, which the
+/// next sweep removes. If that is impossible, it is removed in place.
 pub fn discard_dir(path: &Path) -> io::Result<()> {
     let Ok(temporary) = TemporaryDir::beside(path) else { return remove_dir(path) };
     match fs::rename(path, temporary.new_dir().join("removed")) {
@@ -176,13 +176,13 @@ pub fn discard_dir(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Returns true if a directory could not be renamed because there was another of that name; Windows denies access.
+/// Returns true if a directory could not be renamed because the name exists; Windows reports denied access.
 fn is_taken(error: &io::Error) -> bool {
     use io::ErrorKind::{AlreadyExists, DirectoryNotEmpty, PermissionDenied};
     [AlreadyExists, DirectoryNotEmpty].contains(&error.kind()) || cfg!(windows) && error.kind() == PermissionDenied
 }
 
-/// Removes a temporary directory, after putting back what was set aside in it and not replaced.
+/// Removes a temporary directory, after restoring a directory that was set aside and not replaced.
 fn discard(path: &Path) {
     for old in fs::read_dir(path.join("old")).into_iter().flatten().flatten() {
         let replaced = parent(path).join(old.file_name());
@@ -193,8 +193,8 @@ fn discard(path: &Path) {
     let _ = remove_dir(path);
 }
 
-/// Removes temporaries in `dir` whose writers are gone, and puts back a directory that one of them was
-/// replacing. What cannot be removed is left.
+/// Removes temporaries in `dir` whose writers are gone, and restores a directory that one of them was replacing.
+/// Failures are ignored.
 pub fn sweep(dir: &Path) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten().filter(|entry| is_temporary(&entry.file_name())) {
         let path = entry.path();
@@ -210,8 +210,8 @@ pub fn sweep(dir: &Path) {
     }
 }
 
-/// Removes the temporaries of earlier versions in `dir`, `.NAME.part`, for whose name `owns` gives a lock (or
-/// whatever keeps such a version from writing there), which is held meanwhile.
+/// Removes the temporaries of earlier versions, `.NAME.part`, if `owns` returns a guard for the name, which keeps such
+/// versions from writing and is held meanwhile.
 pub fn sweep_named<Held>(dir: &Path, owns: impl Fn(&str) -> Option<Held>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -223,34 +223,34 @@ pub fn sweep_named<Held>(dir: &Path, owns: impl Fn(&str) -> Option<Held>) {
 }
 
 fn sweep_dir(path: &Path) {
-    // Its writer has not locked an empty one yet, and makes another if that is gone.
+    // An empty one may be too new to be locked; its writer then creates another.
     if fs::remove_dir(path).is_ok() {
         return;
     }
     let lock = path.join("lock");
     let held = abandoned(&lock);
-    // Without a lock file its removal was interrupted.
+    // Without a lock file, its removal was interrupted.
     if held.is_some() || !lock.exists() {
         discard(path);
     }
 }
 
-/// The lock of a temporary whose writer is gone. On Windows a file whose writer lives cannot be opened for writing.
+/// Locks a temporary whose writer is gone. On Windows, a live writer's file cannot be opened for writing.
 fn abandoned(lock: &Path) -> Option<File> {
     let file = OpenOptions::new().write(true).open(lock).ok()?;
     file.try_lock().is_ok().then_some(file)
 }
 
-/// Creates a temporary file that [`abandoned`] leaves alone while it is open; none if the name is taken, or if
-/// another writer removes it at once.
+/// Creates a temporary file that [`abandoned`] skips while it is open; `None` if the name exists, or another writer
+/// removes it at once.
 #[cfg(not(windows))]
 fn claim_file(path: &Path) -> io::Result<Option<File>> {
     claim(path)
 }
 
-/// Creates a temporary file that [`abandoned`] leaves alone while it is open; none if the name is taken. On
-/// Windows a lock would also keep readers out, even after the file has its final name: the file is shared with
-/// readers instead, and with those who rename or remove it.
+/// Creates a temporary file that [`abandoned`] skips while it is open; `None` if the name exists. A lock on Windows
+/// would also keep readers out, even after the final rename: the file is shared for reading, renaming and removal
+/// instead.
 #[cfg(windows)]
 fn claim_file(path: &Path) -> io::Result<Option<File>> {
     use std::os::windows::fs::OpenOptionsExt;
@@ -259,7 +259,7 @@ fn claim_file(path: &Path) -> io::Result<Option<File>> {
     create_new(OpenOptions::new().share_mode(FILE_SHARE_READ | FILE_SHARE_DELETE), path)
 }
 
-/// Creates a file; none if the name is taken.
+/// Creates a file; `None` if the name exists.
 fn create_new(options: &mut OpenOptions, path: &Path) -> io::Result<Option<File>> {
     match options.write(true).create_new(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
@@ -267,8 +267,8 @@ fn create_new(options: &mut OpenOptions, path: &Path) -> io::Result<Option<File>
     }
 }
 
-/// Creates a file and locks it; none if the name is taken, or if another writer removes it at once. Where
-/// files cannot be locked it stays.
+/// Creates and locks a file; `None` if the name exists, or another writer removes it at once. Where files cannot be
+/// locked, it is kept unlocked.
 fn claim(path: &Path) -> io::Result<Option<File>> {
     let Some(file) = create_new(&mut OpenOptions::new(), path)? else { return Ok(None) };
     let ours = match file.try_lock() {

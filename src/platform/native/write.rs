@@ -1,4 +1,4 @@
-//! Writing files and directories of a desktop, whole or not at all.
+//! Writes files and directories atomically.
 
 use super::dirs::sync_dir;
 use super::temporary::{TemporaryDir, TemporaryFile};
@@ -7,8 +7,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-/// A directory with all its parts, or nothing: written under a temporary name, synced, renamed. One that is
-/// dropped before it is finished leaves what was there.
+/// Writes a directory atomically: under a temporary name, then synced and renamed. If dropped before it is finished,
+/// nothing changes.
 #[derive(Debug)]
 pub struct Commit {
     path: PathBuf,
@@ -16,28 +16,28 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// Begins the directory that `path` is to be.
+    /// Begins to write the directory `path`.
     pub fn begin(path: &Path) -> io::Result<Self> {
         Ok(Self { path: path.to_path_buf(), temporary: TemporaryDir::beside(path)? })
     }
 
-    /// A file in it, to be written and ended before the whole is.
+    /// Creates a file in it, which must be ended before the commit is finished.
     pub fn part(&mut self, name: &str) -> io::Result<CommitPart> {
         Ok(CommitPart(BufWriter::with_capacity(1 << 20, File::create(self.temporary.new_dir().join(name))?)))
     }
 
-    /// Puts it in the place of what was there.
+    /// Publishes the directory, in place of an existing one.
     pub fn finish(self) -> io::Result<()> {
         self.temporary.replace(&self.path)
     }
 
-    /// Puts it where nothing is, or fails.
+    /// Publishes the directory; fails if the path exists.
     pub fn finish_new(self) -> io::Result<()> {
         self.temporary.publish(&self.path)
     }
 }
 
-/// A file of a commit on its way.
+/// A file of a commit.
 #[derive(Debug)]
 pub struct CommitPart(BufWriter<File>);
 
@@ -52,7 +52,7 @@ impl Write for CommitPart {
 }
 
 impl CommitPart {
-    /// Waits until the whole part is on disk.
+    /// Waits until the file is on disk.
     pub fn end(self) -> io::Result<()> {
         self.0.into_inner().map_err(|error| error.into_error())?.sync_all()
     }
@@ -66,12 +66,12 @@ impl Output for BufWriter<&File> {
     }
 }
 
-/// Replaces a file's contents, or leaves it as it was. It outlives a power cut.
+/// Replaces a file's contents atomically and durably.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     stream_atomic(path, &mut |out| out.write_all(bytes))
 }
 
-/// Replaces a file's contents with what `write` writes, or leaves it as it was. It outlives a power cut.
+/// Replaces a file's contents with the output of `write`, atomically and durably.
 pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Output) -> io::Result<()>) -> io::Result<()> {
     let temporary = TemporaryFile::beside(path)?;
     let mut out = BufWriter::with_capacity(1 << 20, temporary.file());
@@ -80,8 +80,7 @@ pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Output) -> io::
     temporary.publish(path)
 }
 
-/// Makes a file of `length` bytes that begins with `start` and holds zeros behind, or none at all.
-/// The zeros take no room on disk before they are written to.
+/// Creates a file of `length` bytes, atomically: `start`, then zeros, which take no disk space until written.
 pub fn reserve(path: &Path, start: &[u8], length: u64) -> io::Result<()> {
     let temporary = TemporaryFile::beside(path)?;
     temporary.file().write_all(start)?;
@@ -89,12 +88,12 @@ pub fn reserve(path: &Path, start: &[u8], length: u64) -> io::Result<()> {
     temporary.publish(path)
 }
 
-/// A file that is written in places.
+/// A file for positioned writes.
 #[derive(Debug)]
 pub struct Places(File);
 
 impl Places {
-    /// Opens a file that exists.
+    /// Opens an existing file.
     pub fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(OpenOptions::new().write(true).open(path)?))
     }
@@ -105,18 +104,18 @@ impl Places {
         self.0.write_all(bytes)
     }
 
-    /// Waits until all is on disk.
+    /// Waits until all writes are on disk.
     pub fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
     }
 }
 
-/// Adds to the end of a file.
+/// Appends to a file.
 pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     OpenOptions::new().create(true).append(true).open(path)?.write_all(bytes)
 }
 
-/// Waits until what was added to files of a directory is on disk, and their names. Missing ones are passed over.
+/// Waits until appended data of files in a directory, and their names, are on disk. Missing files are skipped.
 pub fn sync(dir: &Path, names: &[&str]) -> io::Result<()> {
     for name in names {
         match OpenOptions::new().append(true).open(dir.join(name)) {

@@ -1,12 +1,11 @@
-//! The inner loops where vectors hold four floats, as in WebAssembly: what a weight costs is
-//! brought down by tables, and by widening halves without a conversion. Plain Rust, which LLVM turns
-//! into the vectors there are.
+//! The inner loops for 128-bit vectors, as in WebAssembly: look-up tables for signs, and halves widened without a
+//! conversion instruction. Plain Rust, which LLVM vectorizes.
 
-/// Words of a row that are summed from tables at a time: sixteen tables of 1 KiB stay in the L1 cache.
+/// Words of a row that are summed from tables at a time: sixteen tables of 1 KiB fit in the L1 cache.
 const STRETCH: usize = 4;
 
-/// The caller checks that `x` has 32 values for each word of a row. Every sum that eight inputs can
-/// give is made once; after that, eight weights of a row cost one look-up and one addition.
+/// The caller checks that `x` has 32 values for each word of a row. All sums of eight inputs are tabulated once; then
+/// eight weights of a row cost one look-up and one addition.
 pub(super) fn signed_sums(words: &[u32], x: &[f32], out: &mut [f32]) {
     let row_words = (x.len() / 32).max(1);
     let mut tables = [[[0f32; 256]; 4]; STRETCH];
@@ -38,17 +37,17 @@ fn tabulate(x: &[f32; 8], table: &mut [f32; 256]) {
     }
 }
 
-/// A half's exponent and fraction in their places in a float are 2⁻¹¹² of its value, because the
-/// exponents' biases are 112 apart; that holds for subnormal halves, too.
+/// The bits of a half, moved to their places in a float, are 2⁻¹¹² of its value, since the exponents' biases differ by
+/// 112; this holds for subnormal halves, too.
 const BIAS: f32 = f32::from_bits((127 + 112) << 23);
 
-/// A finite half over [`BIAS`].
+/// A finite half divided by [`BIAS`].
 #[inline(always)]
 fn widened(half: i16) -> f32 {
     f32::from_bits((i32::from(half) << 13) as u32 & 0x8fff_e000)
 }
 
-/// The caller checks that there is half a word for each value. Infinity and NaN stay what they are.
+/// The caller checks that there is half a word for each value. Infinity and NaN are preserved.
 pub(super) fn widen(words: &[u32], out: &mut [f32]) {
     let halves: &[i16] = bytemuck::cast_slice(words);
     for (&half, x) in halves.iter().zip(out) {
@@ -59,7 +58,7 @@ pub(super) fn widen(words: &[u32], out: &mut [f32]) {
 
 /// The caller checks that each row has half a word for each value of `x`. All halves are finite.
 pub(super) fn dots_of_halves(words: &[u32], x: &[f32], out: &mut [f32]) {
-    // Below this, x·2¹¹² is finite, and exact as every product with a power of two is.
+    // Below this, x·2¹¹² is finite, and exact as every product with a power of two.
     if x.iter().all(|x| x.abs() < 65_536.0) {
         let scaled: Vec<f32> = x.iter().map(|x| x * BIAS).collect();
         dots(words, &scaled, out, |half, x| widened(half) * x);

@@ -1,5 +1,4 @@
-//! Files that can only be read, in pieces: those that the visitor chose, and models that were
-//! downloaded. None is ever read whole.
+//! Read-only files, read in pieces: those that the user chose, and downloaded models.
 
 use super::failure::error;
 use js_sys::Uint8Array;
@@ -8,36 +7,36 @@ use std::collections::BTreeMap;
 use std::io;
 use web_sys::{File, FileReaderSync};
 
-/// Where files that were chosen are.
+/// The directory of chosen files.
 pub(super) const FILES: &str = "/files";
-/// Where downloaded models are.
+/// The directory of downloaded models.
 pub(super) const MODELS: &str = "/models";
 
 thread_local! {
     static FOUND: RefCell<BTreeMap<String, File>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Lets a file that was chosen be read at `path`.
+/// Adds a chosen file at `path`.
 pub(super) fn add(path: &str, file: File) {
     FOUND.with_borrow_mut(|found| found.insert(path.into(), file));
 }
 
-/// Puts a model at its path, in place of what was there.
+/// Adds a model, in place of one with the same name.
 pub(super) fn put_model(name: &str, file: File) {
     FOUND.with_borrow_mut(|found| found.insert(format!("{MODELS}/{name}"), file));
 }
 
-/// Forgets all models.
+/// Removes all models.
 pub(super) fn forget_models() {
     FOUND.with_borrow_mut(|found| found.retain(|path, _| !path.starts_with(MODELS)));
 }
 
-/// The file at a path.
+/// Looks up the file at a path.
 pub(super) fn find(path: &str) -> io::Result<File> {
     let found = FOUND.with_borrow(|found| found.get(path).cloned());
     found.ok_or_else(|| {
         let problem = if path.starts_with(FILES) {
-            format!("the page knows no file {path}: a file that was chosen is forgotten when the page is loaded again. Choose it once more")
+            format!("the page has no file {path}: chosen files are forgotten when the page is reloaded. Choose the file again")
         } else {
             format!("there is no model {path}: fetch it again")
         };
@@ -45,13 +44,13 @@ pub(super) fn find(path: &str) -> io::Result<File> {
     })
 }
 
-/// Names of the files in a directory.
+/// Lists the files in a directory.
 pub(super) fn list(directory: &str) -> Vec<String> {
     let name = |path: &String| path.strip_prefix(directory)?.strip_prefix('/').map(String::from);
     FOUND.with_borrow(|found| found.keys().filter_map(name).collect())
 }
 
-/// Some of a file's bytes; an error if it does not have them.
+/// Reads a range of a file; fails if the file does not have it.
 pub(super) fn read(file: &File, start: u64, end: u64) -> io::Result<Vec<u8>> {
     if start == end {
         return Ok(Vec::new());

@@ -1,5 +1,5 @@
-//! The elements that mirror the app: applies changes to the page, and gathers what people do with them.
-//! They are in the page's element `mirror`, which style.css makes invisible and lets pointers through.
+//! The elements that mirror the app: applies changes to the page, and collects input events. They are in the page's
+//! element `mirror`, which style.css makes invisible and transparent to pointers.
 
 use crate::platform::dom::{self, Change, Deed, Held, Key, Place, Press, ROOT};
 use std::cell::{Cell, RefCell};
@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use wasm_bindgen::prelude::*;
 use web_sys::{Document, Element, Event, FocusEvent, FocusOptions, HtmlElement, HtmlInputElement, HtmlTextAreaElement, KeyboardEvent, Node, Window};
 
-/// The attribute that names an element's key.
+/// The attribute with an element's key.
 const KEY: &str = "data-key";
 
 thread_local! {
     static ELEMENTS: RefCell<HashMap<Key, HtmlElement>> = RefCell::default();
     static DEEDS: RefCell<Vec<Deed>> = RefCell::default();
     static WAKE: RefCell<Option<Box<dyn Fn()>>> = RefCell::default();
-    /// Whether the focus moves because the app moved it.
+    /// True while the app itself moves the focus.
     static MOVING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Begins to listen to the page's element `mirror`; `wake` is called when somebody did something.
+/// Starts listening to the page's element `mirror`; `wake` is called after each event.
 ///
 /// # Errors
 /// If the page has no such element.
@@ -58,15 +58,15 @@ pub fn listen(wake: impl Fn() + 'static) -> Result<(), JsValue> {
     })
 }
 
-/// What people did since the last time.
+/// Returns the events since the last call.
 pub fn deeds() -> Vec<Deed> {
     DEEDS.take()
 }
 
-/// Changes the page.
+/// Applies changes to the page.
 pub fn apply(changes: &[Change]) {
     for change in changes {
-        // An element that cannot be changed leaves the others as they should be.
+        // A failed change does not affect the others.
         if let Err(error) = one(change) {
             web_sys::console::warn_2(&format!("{change:?}").into(), &error);
         }
@@ -127,7 +127,7 @@ fn place_at(element: &HtmlElement, place: Place) -> Result<(), JsValue> {
 }
 
 fn set_value(key: Key, text: &str, caret: Option<u32>) -> Result<(), JsValue> {
-    // What is being typed will reach the app, and then comes back.
+    // Pending input will reach the app, and then come back.
     if DEEDS.with_borrow(|deeds| deeds.iter().any(|deed| matches!(deed, Deed::Value { key: typed, .. } if *typed == key))) {
         return Ok(());
     }
@@ -151,7 +151,7 @@ fn value(element: &Element) -> Option<String> {
     input.or_else(|| element.dyn_ref::<HtmlTextAreaElement>().map(HtmlTextAreaElement::value))
 }
 
-/// Tells which part of a field's text is selected; a slider has none.
+/// Emits the selection of a text field; a slider has none.
 fn select(key: Key, element: &Element) {
     let range = |start: Result<Option<u32>, JsValue>, end: Result<Option<u32>, JsValue>| Some((start.ok()??, end.ok()??));
     let (range, direction) = if let Some(input) = element.dyn_ref::<HtmlInputElement>() {
@@ -168,7 +168,7 @@ fn select(key: Key, element: &Element) {
 }
 
 fn pressed(event: &KeyboardEvent) {
-    // What a keyboard for many letters composes is not for the app until it is done.
+    // Input method composition is not passed on until it is done.
     let Some((key, element)) = target(event).filter(|_| !event.is_composing()) else { return };
     let held = Held { shift: event.shift_key(), ctrl: event.ctrl_key(), alt: event.alt_key(), meta: event.meta_key() };
     let role = element.get_attribute("role").unwrap_or_default();
@@ -186,7 +186,7 @@ fn did(deed: Deed) {
     WAKE.with_borrow(|wake| wake.iter().for_each(|wake| wake()));
 }
 
-/// The element that an event is about, and its key.
+/// The element of an event, and its key.
 fn target(event: &Event) -> Option<(Key, Element)> {
     let element: Element = event.target()?.dyn_into().ok()?;
     Some((key_of(Some(element.clone()))?, element))
@@ -196,7 +196,7 @@ fn key_of(element: Option<Element>) -> Option<Key> {
     element?.get_attribute(KEY)?.parse().ok()
 }
 
-/// Listens for as long as the page is there.
+/// Adds an event listener for the lifetime of the page.
 pub(super) fn on(target: &web_sys::EventTarget, name: &str, heard: impl Fn(Event) + 'static) -> Result<(), JsValue> {
     let closure = Closure::<dyn Fn(Event)>::new(heard);
     target.add_event_listener_with_callback(name, closure.as_ref().unchecked_ref())?;

@@ -1,5 +1,4 @@
-//! A file for the visitor: written piece by piece into the browser's own memory, then handed to the
-//! page, which offers it.
+//! A download for the user: written in pieces to the browser's memory, then handed to the page, which offers it.
 
 use super::failure::error;
 use crate::platform::Output;
@@ -7,12 +6,12 @@ use js_sys::{Array, Uint8Array};
 use std::io::{self, Write};
 use web_sys::Blob;
 
-/// Where a path leads to a download.
+/// The directory of downloads.
 pub(super) const DOWNLOADS: &str = "/downloads";
-/// Bytes of a piece.
+/// Bytes per piece.
 const PIECE: usize = 1 << 20;
 
-/// A download that is being written.
+/// A download being written.
 #[derive(Default)]
 pub(super) struct Download {
     pieces: Array,
@@ -28,7 +27,7 @@ impl Download {
         Ok(())
     }
 
-    /// Gives it to the page.
+    /// Hands it to the page.
     pub(super) fn hand_over(mut self, name: &str) -> io::Result<()> {
         if !self.buffer.is_empty() {
             self.pour()?;

@@ -1,5 +1,5 @@
-//! The engine's worker, as the page has it. The page's script starts it, with the module that it has
-//! compiled already; here messages go in and out.
+//! The engine's worker, as the page sees it. The page's script starts it with the module that it has compiled; this
+//! module sends and receives messages.
 
 use super::failure::words;
 use super::link::{message, parts};
@@ -12,29 +12,29 @@ use std::sync::Arc;
 use wasm_bindgen::prelude::*;
 use web_sys::{File, MessageEvent, Worker};
 
-/// What comes from the engine.
+/// A message from the engine.
 pub enum Heard {
-    /// A message, and the bytes beside it.
+    /// A message, with optional binary data.
     Message(String, Option<Arc<Vec<u8>>>),
-    /// It has failed and does nothing any more; why.
+    /// The engine failed, for this reason.
     Failed(String),
 }
 
-/// An engine. When it is dropped, it ends at once.
+/// A running engine. Dropping it terminates the worker.
 pub struct Engine {
     worker: Worker,
     _hear: Closure<dyn FnMut(MessageEvent)>,
 }
 
 thread_local! {
-    /// Files that the visitor gave, with their paths: an engine that is started anew gets them too.
+    /// Files that the user chose, by path; a restarted engine receives them again.
     static GIVEN: RefCell<Vec<(String, File)>> = const { RefCell::new(Vec::new()) };
-    /// The engine that is there now.
+    /// The current engine.
     static NOW: RefCell<Option<Worker>> = const { RefCell::new(None) };
 }
 
 impl Engine {
-    /// Starts an engine; `tell` gets what it says.
+    /// Starts an engine; `tell` receives its messages.
     pub fn start(tell: impl Fn(Heard) + 'static) -> io::Result<Rc<Self>> {
         let worker = start().map_err(|thrown| io::Error::other(words(thrown)))?;
         let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
@@ -56,9 +56,9 @@ impl Engine {
         Ok(Rc::new(Self { worker, _hear: hear }))
     }
 
-    /// Sends text, and bytes beside it.
+    /// Sends text, with optional binary data.
     pub fn post(&self, text: &str, bulk: Option<&Arc<Vec<u8>>>) {
-        // It throws only for what cannot be copied, which text and bytes can.
+        // It fails only for values that cannot be cloned; text and bytes can.
         let _ = self.worker.post_message(&message(text, bulk));
     }
 }
@@ -70,7 +70,7 @@ impl Drop for Engine {
     }
 }
 
-/// Lets the engine read a file that the visitor chose; gives the path by which it has it.
+/// Passes a file that the user chose to the engine; returns its path there.
 pub fn give(file: File) -> String {
     let path = GIVEN.with_borrow_mut(|given| {
         let name = file.name().replace('/', "_");

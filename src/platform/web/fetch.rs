@@ -1,4 +1,4 @@
-//! Files beside the page that are part of the program: fetched once, and kept for as long as the worker lives.
+//! Fetches embedded assets from the page's server; they are cached for the lifetime of the worker.
 
 use super::failure::words;
 use js_sys::{ArrayBuffer, Function, Promise, Reflect, Uint8Array};
@@ -12,27 +12,27 @@ thread_local! {
     static ASSETS: RefCell<BTreeMap<String, &'static [u8]>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// A file that is part of the program, if it was fetched.
+/// Returns an asset, if it was fetched.
 pub fn asset(name: &str) -> io::Result<&'static [u8]> {
     let missing = || io::Error::new(io::ErrorKind::NotFound, format!("{name} is part of Signet, but was not fetched yet; try again"));
     ASSETS.with_borrow(|assets| assets.get(name).copied()).ok_or_else(missing)
 }
 
-/// Fetches a file that is part of the program, unless it is there; gives its bytes' number if it was not.
+/// Fetches an asset and returns its size, or `None` if it was fetched before.
 pub async fn fetch_asset(name: &str) -> io::Result<Option<usize>> {
     if asset(name).is_ok() {
         return Ok(None);
     }
-    let bytes = fetch(&format!("assets/{name}")).await.map_err(|why| {
-        io::Error::other(format!("{name} is part of Signet, but could not be fetched ({why}). Is the network there? Try again when it is back"))
-    })?;
+    let bytes = fetch(&format!("assets/{name}"))
+        .await
+        .map_err(|why| io::Error::other(format!("{name} is part of Signet, but could not be fetched ({why}). Check the network and try again")))?;
     let length = bytes.len();
-    // Kept until the worker ends, as natively until the process does.
+    // Kept until the worker ends.
     ASSETS.with_borrow_mut(|assets| assets.insert(name.into(), bytes.leak()));
     Ok(Some(length))
 }
 
-/// All bytes of what lies beside the page at `path`.
+/// Fetches a file relative to the page.
 async fn fetch(path: &str) -> Result<Vec<u8>, String> {
     let get = |object: &JsValue, name: &str| Reflect::get(object, &name.into()).map_err(words);
     let awaited = async |value: JsValue| JsFuture::from(Promise::resolve(&value)).await.map_err(words);

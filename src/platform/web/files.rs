@@ -1,5 +1,5 @@
-//! Files of a page, with the operations of a desktop's: private ones on the disk, those that can only
-//! be read (`/files`, `/models`), and downloads, which are handed to the visitor (`/downloads`).
+//! The file system of a page, with a desktop's operations: private files on the disk, read-only ones (`/files`,
+//! `/models`), and downloads, which are offered to the user (`/downloads`).
 
 use super::blobs::{self, FILES, MODELS};
 use super::download::{DOWNLOADS, Download};
@@ -13,14 +13,14 @@ use std::ops::Range;
 use std::path::Path;
 use std::rc::Rc;
 
-/// Where a path leads.
+/// The location of a path.
 enum Place {
     Disk(String),
-    /// A file that can only be read.
+    /// A read-only file.
     Blob(String),
-    /// What is handed to the visitor under this name.
+    /// A download with this name.
     Download(String),
-    /// The directory of either.
+    /// A directory that contains read-only files or downloads.
     Shelf(String),
 }
 
@@ -35,12 +35,12 @@ fn place(path: &Path) -> io::Result<Place> {
     })
 }
 
-/// The path on the disk, where something can be changed.
+/// The path on the disk; fails for locations that cannot be modified.
 fn on_disk(path: &Path) -> io::Result<String> {
     match place(path)? {
         Place::Disk(path) => Ok(path),
-        Place::Download(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "a download is written once, and not kept")),
-        Place::Blob(_) | Place::Shelf(_) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this can only be read")),
+        Place::Download(_) => Err(io::Error::new(io::ErrorKind::Unsupported, "a download is written once, and not stored")),
+        Place::Blob(_) | Place::Shelf(_) => Err(io::Error::new(io::ErrorKind::PermissionDenied, "this path is read-only")),
     }
 }
 
@@ -51,45 +51,45 @@ fn about(path: &Path) -> io::Result<About> {
             let file = blobs::find(&path)?;
             Ok(About { directory: false, bytes: file.size() as u64, modified: file.last_modified() as u64 })
         }
-        Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not kept")),
+        Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
         Place::Shelf(_) => Ok(About { directory: true, bytes: 0, modified: 0 }),
     }
 }
 
-/// Whether a file or directory is there.
+/// Returns true if a path exists.
 pub fn exists(path: &Path) -> bool {
     about(path).is_ok()
 }
 
-/// Whether a file, not a directory, is there.
+/// Returns true if a path is a file.
 pub fn is_file(path: &Path) -> bool {
     about(path).is_ok_and(|about| !about.directory)
 }
 
-/// Whether a directory is there.
+/// Returns true if a path is a directory.
 pub fn is_dir(path: &Path) -> bool {
     about(path).is_ok_and(|about| about.directory)
 }
 
-/// When a file was last written, in seconds since 1970.
+/// The modification time of a file, in seconds since 1970.
 pub fn modified(path: &Path) -> io::Result<f64> {
     Ok(about(path)?.modified as f64 / 1000.0)
 }
 
-/// By what it shows that a file changed.
+/// Length and modification time, to detect changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// Its length.
+    /// The length.
     pub bytes: u64,
     modified: u64,
 }
 
-/// The stamp of a file or directory, if it is there.
+/// The stamp of a path, if it exists.
 pub fn stamp(path: &Path) -> Option<Stamp> {
     about(path).ok().map(|about| Stamp { bytes: about.bytes, modified: about.modified })
 }
 
-/// A file that is read in parts, by their positions.
+/// A file for positioned reads.
 #[derive(Debug)]
 pub struct RandomAccessFile {
     bytes: u64,
@@ -124,7 +124,7 @@ impl RandomAccessFile {
                 Some(slot) => Ok(Self { bytes: slot.store.bytes()?, source: Source::Slot(slot) }),
                 None => Ok(Self { bytes: 0, source: Source::Empty }),
             },
-            Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not kept")),
+            Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotFound, "a download is not stored")),
             Place::Shelf(_) => Err(io::Error::new(io::ErrorKind::IsADirectory, "this is a directory")),
         }
     }
@@ -134,7 +134,7 @@ impl RandomAccessFile {
         self.bytes
     }
 
-    /// Some of its bytes; an error if it does not have them.
+    /// Reads a range; fails if the file does not have it.
     pub fn part(&self, range: Range<u64>) -> io::Result<Cow<'_, [u8]>> {
         let short = || io::Error::new(io::ErrorKind::UnexpectedEof, "it ends before these bytes");
         if range.start > range.end || range.end > self.bytes {
@@ -150,7 +150,7 @@ impl RandomAccessFile {
     }
 }
 
-/// At most `most` bytes of a file from byte `at` on, and how long the whole file is.
+/// Reads up to `most` bytes from byte `at` on; returns also the length of the file.
 pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
     let file = RandomAccessFile::open(path)?;
     let start = at.min(file.bytes());
@@ -158,47 +158,47 @@ pub fn read_part(path: &Path, at: u64, most: u64) -> io::Result<(Vec<u8>, u64)> 
     Ok((bytes, file.bytes()))
 }
 
-/// At most the first `most` bytes of a file.
+/// Reads up to `most` bytes from the start of a file.
 pub fn read_start(path: &Path, most: usize) -> io::Result<Vec<u8>> {
     Ok(read_part(path, 0, most as u64)?.0)
 }
 
-/// All bytes of a file of settings, such as JSON or TOML.
+/// Reads a settings file, such as JSON or TOML.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_up_to(path, SETTINGS_LIMIT)
 }
 
-/// All bytes of a file that has at most `limit`.
+/// Reads a file of at most `limit` bytes.
 pub fn read_up_to(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let (bytes, length) = read_part(path, 0, limit)?;
     if length > limit { Err(too_long(limit)) } else { Ok(bytes) }
 }
 
-/// Bytes of a file that can be read; an error says what else is there.
+/// The length of a file.
 pub fn length(path: &Path) -> io::Result<u64> {
     Ok(RandomAccessFile::open(path)?.bytes())
 }
 
-/// Reads a file of settings as UTF-8.
+/// Reads a settings file as UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, format!("this is not UTF-8 text ({})", error.utf8_error())))
 }
 
-/// Names of what is in a directory.
+/// Lists the names in a directory.
 pub fn list(path: &Path) -> io::Result<Vec<String>> {
     match place(path)? {
         Place::Disk(path) => with(|disk| disk.list(&path)),
         Place::Shelf(path) => Ok(blobs::list(&path)),
-        Place::Blob(_) | Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "this is no directory")),
+        Place::Blob(_) | Place::Download(_) => Err(io::Error::new(io::ErrorKind::NotADirectory, "this is not a directory")),
     }
 }
 
-/// The files whose paths match a pattern: a page names its files one by one.
+/// The files that match a pattern: none, since a page has no patterns.
 pub fn matching(_pattern: &str) -> io::Result<Vec<std::path::PathBuf>> {
     Ok(Vec::new())
 }
 
-/// Makes a directory, and those it is in.
+/// Creates a directory and its parents.
 pub fn make_dir(path: &Path) -> io::Result<()> {
     if let Place::Shelf(_) = place(path)? {
         return Ok(());
@@ -207,12 +207,12 @@ pub fn make_dir(path: &Path) -> io::Result<()> {
     with(|disk| disk.make_dir(&path))
 }
 
-/// Makes a directory in one that exists; false if there is something of this name already.
+/// Creates a directory in an existing one; returns false if the name exists.
 pub fn claim_dir(path: &Path) -> io::Result<bool> {
     if exists(path) { Ok(false) } else { make_dir(path).map(|()| true) }
 }
 
-/// Removes a directory with all it holds, if it is there.
+/// Removes a directory with its contents, if it exists.
 pub fn remove_dir(path: &Path) -> io::Result<()> {
     let path = on_disk(path)?;
     with(|disk| disk.remove_dir(&path))
@@ -223,8 +223,7 @@ pub fn discard_dir(path: &Path) -> io::Result<()> {
     remove_dir(path)
 }
 
-/// Gives a directory another name; refused where there is something of that name already. `lock` may be
-/// a file in it, let go after.
+/// Renames a directory; fails if the new name exists. `lock` may be a file in it, and is released after.
 pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> {
     let (from, to) = (on_disk(from)?, on_disk(to)?);
     let renamed = with(|disk| disk.rename(&from, &to));
@@ -232,37 +231,36 @@ pub fn rename_dir(from: &Path, to: &Path, lock: Option<Lock>) -> io::Result<()> 
     renamed
 }
 
-/// A directory with all its parts, or nothing. One that is dropped before it is finished leaves what was
-/// there.
+/// Writes a directory atomically. If dropped before it is finished, nothing changes.
 pub struct Commit(disk::Commit);
 
 impl Commit {
-    /// Begins the directory that `path` is to be.
+    /// Begins to write the directory `path`.
     pub fn begin(path: &Path) -> io::Result<Self> {
         Ok(Self(disk::Commit::begin(on_disk(path)?)))
     }
 
-    /// A file in it, to be written and ended before the whole is.
+    /// Creates a file in it, which must be ended before the commit is finished.
     pub fn part(&mut self, name: &str) -> io::Result<CommitPart> {
         with(|disk| self.0.part(disk, name)).map(CommitPart)
     }
 
-    /// Puts it in the place of what was there.
+    /// Publishes the directory, in place of an existing one.
     pub fn finish(self) -> io::Result<()> {
         with(|disk| self.0.finish(disk))
     }
 
-    /// Puts it where nothing is, or fails.
+    /// Publishes the directory; fails if the path exists.
     pub fn finish_new(self) -> io::Result<()> {
         with(|disk| self.0.finish_new(disk))
     }
 }
 
-/// A file of a commit on its way.
+/// A file of a commit.
 pub struct CommitPart(disk::draft::CommitPart);
 
 impl CommitPart {
-    /// Waits until the whole part is on disk.
+    /// Waits until the file is on disk.
     pub fn end(self) -> io::Result<()> {
         self.0.end()
     }
@@ -278,12 +276,12 @@ impl Write for CommitPart {
     }
 }
 
-/// Replaces a file's contents, or leaves it as it was.
+/// Replaces a file's contents atomically.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     stream_atomic(path, &mut |out| out.write_all(bytes))
 }
 
-/// Replaces a file's contents with what `write` writes, or leaves it as it was.
+/// Replaces a file's contents with the output of `write`, atomically.
 pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Output) -> io::Result<()>) -> io::Result<()> {
     if let Place::Download(name) = place(path)? {
         let mut download = Download::default();
@@ -293,7 +291,7 @@ pub fn stream_atomic(path: &Path, write: &mut dyn FnMut(&mut dyn Output) -> io::
     put(path, &mut |draft| write(draft))
 }
 
-/// Makes a file of `length` bytes that begins with `start` and holds zeros behind, or none at all.
+/// Creates a file of `length` bytes, atomically: `start`, then zeros.
 pub fn reserve(path: &Path, start: &[u8], length: u64) -> io::Result<()> {
     put(path, &mut |draft| {
         draft.write_all(start)?;
@@ -311,31 +309,31 @@ fn put(path: &Path, write: &mut dyn FnMut(&mut Draft) -> io::Result<()>) -> io::
     written
 }
 
-/// Adds to the end of a file.
+/// Appends to a file.
 pub fn append(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let path = on_disk(path)?;
     with(|disk| disk.append(&path, bytes))
 }
 
-/// Waits until what was added to files of a directory is on disk: each addition waits for itself.
+/// Waits for appended data: does nothing, since each append waits itself.
 pub fn sync(_dir: &Path, _names: &[&str]) -> io::Result<()> {
     Ok(())
 }
 
-/// Removes temporaries of writers that are gone. There are none: what is written has no name before it is whole.
+/// Removes temporaries: does nothing, since unfinished files have no names.
 pub fn sweep(_dir: &Path) {}
 
 /// Removes temporaries of earlier versions, which left none either.
 pub fn sweep_named<Held>(_dir: &Path, _owns: impl Fn(&str) -> Option<Held>) {}
 
-/// A file that is written in places.
+/// A file for positioned writes.
 pub struct Places(Rc<Slot>);
 
 impl Places {
-    /// Opens a file that exists.
+    /// Opens an existing file.
     pub fn open(path: &Path) -> io::Result<Self> {
         let path = on_disk(path)?;
-        let empty = || io::Error::new(io::ErrorKind::InvalidInput, "an empty file has no places to write to");
+        let empty = || io::Error::new(io::ErrorKind::InvalidInput, "cannot write to positions of an empty file");
         with(|disk| disk.open(&path))?.map(Self).ok_or_else(empty)
     }
 
@@ -344,29 +342,29 @@ impl Places {
         self.0.store.write(at, bytes)
     }
 
-    /// Waits until all is on disk.
+    /// Waits until all writes are on disk.
     pub fn sync(&self) -> io::Result<()> {
         self.0.store.flush()
     }
 }
 
-/// A lock held until dropped. Only one tab has the private storage, so it need not be seen by another.
+/// A lock, held until dropped. Only one tab has the private storage, so other tabs need not see it.
 #[derive(Debug)]
 pub struct Lock(String);
 
 impl Lock {
-    /// Takes the lock; `None` if another holds it.
+    /// Acquires the lock; `None` if it is held.
     pub fn take(path: &Path) -> io::Result<Option<Self>> {
         let path = on_disk(path)?;
         Ok(with(|disk| disk.lock(&path))?.then(|| Self(path)))
     }
 
-    /// Returns true if the lock is still held for its path. No other program moves a directory that holds a lock.
+    /// Returns true if the lock is still held for its path. No other program moves a directory with a lock.
     pub fn is_in_place(&self) -> bool {
         with(|disk| disk.is_locked(&self.0))
     }
 
-    /// Whether somebody holds the lock.
+    /// Returns true if the lock is held.
     pub fn is_held(path: &Path) -> io::Result<bool> {
         let path = on_disk(path)?;
         Ok(with(|disk| disk.is_locked(&path)))

@@ -1,4 +1,4 @@
-//! What a browser tells of its adapter and wgpu does not.
+//! Adapter information that browsers provide and wgpu does not.
 
 use super::failure::words;
 use crate::platform::BrowserGpu;
@@ -6,10 +6,10 @@ use js_sys::{Function, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-/// The browser's adapter, if it gives one.
+/// The browser's adapter, if there is one.
 pub async fn browser_gpu() -> Option<BrowserGpu> {
     ask().await.unwrap_or_else(|error| {
-        web_sys::console::warn_1(&format!("what the adapter is cannot be read: {}", words(error)).into());
+        web_sys::console::warn_1(&format!("cannot read the adapter's information: {}", words(error)).into());
         None
     })
 }

@@ -1,14 +1,14 @@
-//! A file of the origin private file system that is open for reading and writing in place.
+//! A file of the origin private file system, open for reading and writing in place.
 
 use super::failure::error;
 use crate::platform::disk::Store;
 use std::io;
 use web_sys::{FileSystemReadWriteOptions, FileSystemSyncAccessHandle};
 
-/// Closed when it is dropped.
+/// Closed on drop.
 pub(super) struct Handle(pub(super) FileSystemSyncAccessHandle);
 
-/// Bytes of one call: browsers have limits of their own above it.
+/// Bytes per call: browsers have limits above this.
 const CALL: usize = 16 << 20;
 
 fn at(byte: u64) -> FileSystemReadWriteOptions {
@@ -30,7 +30,7 @@ impl Store for Handle {
             let part = &bytes[done..bytes.len().min(done + CALL)];
             let written = self.0.write_with_u8_array_and_options(part, &at(to + done as u64)).map_err(error)? as usize;
             if written == 0 {
-                return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk that the browser keeps its storage on is full"));
+                return Err(io::Error::new(io::ErrorKind::StorageFull, "the disk with the browser's storage is full"));
             }
             done += written;
         }

@@ -1,16 +1,16 @@
-//! Inside the engine's worker: messages from the page, and to it. A panic is told before all ends.
+//! The engine's worker, from inside: messages from and to the page. Panics are reported before the worker stops.
 
 use js_sys::{Object, Reflect, Uint8Array};
 use std::sync::Arc;
 use wasm_bindgen::prelude::*;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-/// Whether this is a worker, not a page.
+/// Returns true in a worker, false in a page.
 pub fn in_worker() -> bool {
     js_sys::global().is_instance_of::<DedicatedWorkerGlobalScope>()
 }
 
-/// Takes what the page sends from now on.
+/// Passes messages of the page to `hear` from now on.
 pub fn listen(mut hear: impl FnMut(String, Option<Arc<Vec<u8>>>) + 'static) {
     let hear = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
         let data = event.data();
@@ -22,30 +22,30 @@ pub fn listen(mut hear: impl FnMut(String, Option<Arc<Vec<u8>>>) + 'static) {
         }
     });
     let _ = scope().add_event_listener_with_callback("message", hear.as_ref().unchecked_ref());
-    // For as long as the worker lives.
+    // Lives as long as the worker.
     hear.forget();
 }
 
-/// Sends text, and bytes beside it.
+/// Sends text, with optional binary data.
 pub fn say(text: &str, bulk: Option<&Arc<Vec<u8>>>) {
     let _ = scope().post_message(&message(text, bulk));
 }
 
-/// Tells the page why this worker does nothing any more.
+/// Reports to the page why this worker stopped.
 pub fn fail(why: &str) {
     let data = Object::new();
     let _ = Reflect::set(&data, &"failed".into(), &why.into());
     let _ = scope().post_message(&data);
 }
 
-/// Has the page ask the browser to keep its storage even where room becomes scarce: workers cannot.
+/// Makes the page request persistent storage, which workers cannot.
 pub(super) fn ask_to_persist() {
     let data = Object::new();
     let _ = Reflect::set(&data, &"persist".into(), &true.into());
     let _ = scope().post_message(&data);
 }
 
-/// Hands a file over to the page, which offers it to the visitor.
+/// Hands a file to the page, which offers it to the user.
 pub fn hand_over(name: &str, blob: &JsValue) {
     let data = Object::new();
     let _ = Reflect::set(&data, &"download".into(), &name.into());
@@ -53,12 +53,12 @@ pub fn hand_over(name: &str, blob: &JsValue) {
     let _ = scope().post_message(&data);
 }
 
-/// Runs a task beside others.
+/// Runs a task concurrently.
 pub fn spawn(task: std::pin::Pin<Box<dyn Future<Output = ()>>>) {
     wasm_bindgen_futures::spawn_local(task);
 }
 
-/// Tells of panics as `tell` words them.
+/// Reports panics, with messages that `tell` writes.
 pub fn tell_panics(tell: fn(&str) -> String) {
     std::panic::set_hook(Box::new(move |panic| {
         web_sys::console::error_1(&panic.to_string().into());
@@ -72,7 +72,7 @@ fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
-/// A message of text and bytes.
+/// Builds a message of text and bytes.
 pub(super) fn message(text: &str, bulk: Option<&Arc<Vec<u8>>>) -> JsValue {
     let data = Object::new();
     let _ = Reflect::set(&data, &"text".into(), &text.into());
@@ -82,7 +82,7 @@ pub(super) fn message(text: &str, bulk: Option<&Arc<Vec<u8>>>) -> JsValue {
     data.into()
 }
 
-/// Text and bytes of a message.
+/// Splits a message into text and bytes.
 pub(super) fn parts(data: &JsValue) -> Option<(String, Option<Arc<Vec<u8>>>)> {
     let text = Reflect::get(data, &"text".into()).ok()?.as_string()?;
     let bulk = Reflect::get(data, &"bulk".into()).ok()?.dyn_into::<Uint8Array>().ok();

@@ -1,9 +1,8 @@
-//! A page in a browser: turns and time (`tasks`), files (`files`: kept in `storage`, chosen ones in `blobs`, given away by
-//! `download`; `models` fetched from the network), the engine's worker as the page sees it (`engine`) and from inside
-//! (`link`), what it has the page ask for (`requests`), what is fetched at the start (`fetch`), and what wgpu leaves out of
-//! WebGPU (`gpu`).
+//! The web platform: tasks and time (`tasks`); files (`files`: private ones in `storage`, chosen ones in `blobs`, offered
+//! ones in `download`, downloaded `models`); the engine's worker from outside (`engine`) and inside (`link`), and the
+//! requests it makes of the page (`requests`); assets (`fetch`); and adapter information (`gpu`).
 
-// Each uses only those above it.
+// Each module uses only those above it.
 
 pub mod dom;
 mod failure;
@@ -39,33 +38,33 @@ use js_sys::Reflect;
 use std::path::PathBuf;
 use wasm_bindgen::JsCast;
 
-/// Takes the private storage for this page's files, and finds the models there.
+/// Acquires the private storage for this page, and lists the models there.
 pub async fn mount() {
     storage::mount().await;
-    // Without them there is nothing to open; asked for, they say what is wrong.
+    // Without storage there is nothing to open; opening then reports the error.
     let _ = kept_models().await;
 }
 
-/// Whether this is a page in a browser.
+/// True in a page.
 pub const IN_PAGE: bool = true;
 
-/// Bytes of memory that this instance has taken of the browser; it never gives any back.
+/// Bytes of WebAssembly memory, which never shrinks.
 pub fn used_memory() -> u64 {
     let memory = wasm_bindgen::memory().unchecked_into::<js_sys::WebAssembly::Memory>();
     memory.buffer().unchecked_into::<js_sys::ArrayBuffer>().byte_length().into()
 }
 
-/// Where what can be made again is kept.
+/// Signet's cache directory.
 pub fn cache_dir() -> Option<PathBuf> {
     Some("/cache".into())
 }
 
-/// The person's own folder: a page sees none.
+/// The user's home directory: `None` in a page.
 pub fn home_dir() -> Option<PathBuf> {
     None
 }
 
-/// Whether there is a display that a window could be opened on.
+/// Returns true if there is a display to open a window on.
 pub fn has_display() -> bool {
     true
 }

@@ -1,4 +1,4 @@
-//! Requests of the page to the browser: a file from the visitor, what it is, and whether it may be left.
+//! Browser features that the page uses: choosing a file, facts about the browser, and a prompt before leaving.
 
 use super::dom::{document, on, window};
 use super::engine;
@@ -10,35 +10,35 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::{File, HtmlInputElement, Window};
 
 thread_local! {
-    /// Whether leaving the page would lose something.
+    /// True if leaving the page loses data.
     static LEAVING_LOSES: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What a browser tells of itself and of the page.
+/// Facts about the browser and the page.
 #[derive(Clone, Debug)]
 pub struct Facts {
-    /// Where the page is, without what comes after `#`.
+    /// The page's URL, without the fragment.
     pub address: String,
-    /// What comes after it.
+    /// The fragment, after `#`.
     pub fragment: String,
-    /// How the browser calls itself.
+    /// The user agent.
     pub agent: String,
-    /// Whether it has WebGPU.
+    /// True if it has WebGPU.
     pub webgpu: bool,
-    /// Whether the page came in a way that the browser trusts.
+    /// True in a secure context.
     pub secure: bool,
-    /// Whether it can be touched.
+    /// True if it has a touch screen.
     pub touch: bool,
 }
 
-/// What this browser is, and where the page is.
+/// Reads the facts about this browser and page.
 pub fn facts() -> Facts {
     let window = window();
     let navigator = window.navigator();
     let href = window.location().href().unwrap_or_default();
     let (address, fragment) = href.split_once('#').unwrap_or((&href, ""));
     if !fragment.is_empty() {
-        // It holds once: what is changed later is not put back by a reload.
+        // It applies once: a reload must not undo later changes.
         forget_fragment(&window, address);
     }
     Facts {
@@ -59,14 +59,14 @@ fn forget_fragment(window: &Window, address: &str) {
     }
 }
 
-/// Whether the visitor is asked before the page is left.
+/// Sets whether the browser asks before the page is left.
 pub fn ask_before_leaving(ask: bool) {
     thread_local! {
         static LISTENS: Cell<bool> = const { Cell::new(false) };
     }
     LEAVING_LOSES.set(ask);
     if ask && !LISTENS.replace(true) {
-        // A page that listens is not kept for the button that goes back: so none does before it must.
+        // A page with this listener is not cached for back navigation, so it is added only when needed.
         let listens = on(&window(), "beforeunload", |event| {
             if LEAVING_LOSES.get() {
                 event.prevent_default();
@@ -76,15 +76,14 @@ pub fn ask_before_leaving(ask: bool) {
     }
 }
 
-/// The app is drawn: what the page showed until then goes, unless it is what failed meanwhile.
+/// Hides the loading screen once the app is drawn, unless it shows a failure.
 pub fn drawn() {
     if let Some(shell) = document().get_element_by_id("shell").filter(|shell| !shell.class_name().contains("failed")) {
         let _ = shell.set_attribute("hidden", "");
     }
 }
 
-/// The conformance that the page ran by itself is over: what came of it is put on the page as text, for
-/// whoever drives the browser.
+/// Puts the result of a conformance run on the page as text, for the program that drives the browser.
 pub fn certified(report: Result<&str, &str>) {
     let put = || -> Result<(), JsValue> {
         let place = document().create_element("pre")?;
@@ -100,7 +99,7 @@ pub fn certified(report: Result<&str, &str>) {
     }
 }
 
-/// The app cannot be drawn; the page says why in its own words.
+/// Shows on the page why the app cannot be drawn.
 pub fn cannot_draw(why: &str) {
     let fail = Reflect::get(&js_sys::global(), &"signet".into()).and_then(|signet| Reflect::get(&signet, &"fail".into()));
     match fail.and_then(|fail| fail.dyn_into::<Function>()) {
@@ -109,7 +108,7 @@ pub fn cannot_draw(why: &str) {
     }
 }
 
-/// Opens the browser's dialog for a file; gives the path by which the engine reads what is chosen.
+/// Opens the browser's file dialog; returns the engine's path of the chosen file.
 pub async fn pick_file() -> Option<PathBuf> {
     Some(PathBuf::from(engine::give(chosen().await.ok()??)))
 }
@@ -117,7 +116,7 @@ pub async fn pick_file() -> Option<PathBuf> {
 async fn chosen() -> Result<Option<File>, JsValue> {
     let input: HtmlInputElement = document().create_element("input")?.dyn_into()?;
     input.set_type("file");
-    // Some browsers forget a dialog whose field is nowhere in the page.
+    // Some browsers drop a dialog whose input is not in the page.
     input.set_hidden(true);
     document().body().ok_or("the page has no body")?.append_child(&input)?;
     let answered = Promise::new(&mut |resolve, _| {

@@ -1,31 +1,29 @@
-//! Requests of the engine's worker that only the page can make of the browser: to offer the visitor a file, and to keep
-//! the storage.
+//! Requests of the engine's worker that only the page can make: offering a download, and persistent storage.
 
 use super::dom::{document, window};
 use js_sys::{Array, Function, Reflect};
 use wasm_bindgen::prelude::*;
 use web_sys::{HtmlAnchorElement, HtmlElement, Url};
 
-/// Offers the visitor a file to keep.
+/// Offers a file as a download.
 pub(super) fn offer(name: &str, blob: &JsValue) {
     let offered = || -> Result<(), JsValue> {
-        let blob: &web_sys::Blob = blob.dyn_ref().ok_or("this is no file")?;
+        let blob: &web_sys::Blob = blob.dyn_ref().ok_or("this is not a file")?;
         let address = Url::create_object_url_with_blob(blob)?;
         let anchor: HtmlAnchorElement = document().create_element("a")?.dyn_into()?;
         anchor.set_href(&address);
         anchor.set_download(name);
         anchor.unchecked_ref::<HtmlElement>().click();
-        // It is being read by now, or the visitor is asked where to; either takes what time it takes.
+        // The download has begun or the user is choosing a location, which may take long.
         let free = Closure::once_into_js(move || Url::revoke_object_url(&address));
         window().set_timeout_with_callback_and_timeout_and_arguments(free.unchecked_ref(), 600_000, &Array::new()).map(drop)
     };
     if let Err(error) = offered() {
-        web_sys::console::error_2(&format!("{name} could not be offered").into(), &error);
+        web_sys::console::error_2(&format!("cannot offer {name} as a download").into(), &error);
     }
 }
 
-/// Asks the browser to keep what this site stores even where room becomes scarce. It may refuse; then
-/// what is kept is kept as before.
+/// Requests persistent storage from the browser, which may refuse.
 pub(super) fn persist() {
     let asked = || {
         let navigator = Reflect::get(&js_sys::global(), &"navigator".into())?;

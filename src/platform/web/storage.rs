@@ -1,5 +1,5 @@
-//! The private storage of this site: a pool of files, opened beforehand, which one tab at a time owns.
-//! Whoever has it not works in memory, with the same operations.
+//! The site's private storage: a pool of files, opened in advance, which one tab at a time owns. Other tabs work in
+//! memory, with the same operations.
 
 use super::failure::{name, words};
 use super::handle::Handle;
@@ -13,38 +13,38 @@ use web_sys::{
     WorkerGlobalScope,
 };
 
-/// Where files are kept.
+/// The kind of storage in use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mounted {
-    /// In the private storage, which outlives the page.
+    /// Private storage, which persists.
     Private,
-    /// In memory, because another tab has the private storage: what is done here is gone with the page.
+    /// Memory, because another tab has the private storage; files are lost with the page.
     Elsewhere,
-    /// In memory, because there is no private storage, and why.
+    /// Memory, because there is no private storage, for this reason.
     Unavailable(String),
 }
 
 struct State {
     disk: Disk,
-    /// The pool's directory, if it is the private storage.
+    /// The pool's directory, with private storage.
     pool: Option<FileSystemDirectoryHandle>,
-    /// When it was last looked whether the storage is still there, in milliseconds.
+    /// The time of the last check that the storage still exists, in milliseconds.
     looked: f64,
-    /// Whether files are being made or removed.
+    /// True while files are being created or removed.
     busy: bool,
 }
 
 /// The pool's directory.
 const POOL: &str = "signet";
-/// Fewer free files than this, and more are made.
+/// With fewer free files than this, more are created.
 const FEW: usize = 48;
-/// So many are made then.
+/// The number of free files after creating or removing some.
 const ENOUGH: usize = 64;
-/// More than this, and some are given back.
+/// With more free files than this, some are removed.
 const MANY: usize = 256;
-/// So long a page that is just closed may take to let go, in milliseconds.
+/// The time in milliseconds that a page may take to close its files.
 const PATIENCE: f64 = 2000.0;
-/// So often it is looked whether the storage was cleared, in milliseconds.
+/// The interval between checks that the storage was not cleared, in milliseconds.
 const LOOK: f64 = 5000.0;
 
 thread_local! {
@@ -56,12 +56,12 @@ fn now() -> u64 {
     Date::now() as u64
 }
 
-/// Works on the disk.
+/// Calls `work` with the disk.
 pub(super) fn with<T>(work: impl FnOnce(&mut Disk) -> T) -> T {
     STATE.with_borrow_mut(|state| work(&mut state.disk))
 }
 
-/// What a browser knows of a site's storage; none where pages may not keep anything.
+/// The browser's storage manager; `None` if pages cannot store anything.
 pub(super) fn manager() -> Option<StorageManager> {
     let navigator = js_sys::global().unchecked_into::<WorkerGlobalScope>().navigator();
     let manager = Reflect::get(&navigator, &"storage".into()).ok()?;
@@ -71,14 +71,14 @@ pub(super) fn manager() -> Option<StorageManager> {
 
 /// A directory in the root of the private file system.
 pub(super) async fn directory(name: &str) -> Result<FileSystemDirectoryHandle, JsValue> {
-    let manager = manager().ok_or_else(|| JsValue::from_str("this browser offers no private files here"))?;
+    let manager = manager().ok_or_else(|| JsValue::from_str("this browser has no private file system here"))?;
     let root: FileSystemDirectoryHandle = JsFuture::from(manager.get_directory()).await?.unchecked_into();
     let options = FileSystemGetDirectoryOptions::new();
     options.set_create(true);
     Ok(JsFuture::from(root.get_directory_handle_with_options(name, &options)).await?.unchecked_into())
 }
 
-/// Names of what is in a directory.
+/// Lists the names in a directory.
 pub(super) async fn names(directory: &FileSystemDirectoryHandle) -> Result<Vec<String>, JsValue> {
     let keys: AsyncIterator = directory.keys();
     let mut names = Vec::new();
@@ -91,24 +91,24 @@ pub(super) async fn names(directory: &FileSystemDirectoryHandle) -> Result<Vec<S
     }
 }
 
-/// Waits for so many milliseconds.
+/// Waits for a number of milliseconds.
 pub(super) async fn rest(milliseconds: i32) {
     let scope = js_sys::global().unchecked_into::<WorkerGlobalScope>();
     let promise = Promise::new(&mut |resolve, _| {
-        // A page that cannot wait goes on at once.
+        // Without a timer, there is no wait.
         let _ = scope.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, milliseconds);
     });
     let _ = JsFuture::from(promise).await;
 }
 
-/// A file of a directory.
+/// Opens or creates a file in a directory.
 pub(super) async fn file(directory: &FileSystemDirectoryHandle, name: &str, create: bool) -> Result<FileSystemFileHandle, JsValue> {
     let options = FileSystemGetFileOptions::new();
     options.set_create(create);
     Ok(JsFuture::from(directory.get_file_handle_with_options(name, &options)).await?.unchecked_into())
 }
 
-/// Opens a file, once whoever has it lets go.
+/// Opens a file, waiting for another user to close it.
 pub(super) async fn open(directory: &FileSystemDirectoryHandle, name: &str, until: f64) -> Result<FileSystemSyncAccessHandle, JsValue> {
     let file = file(directory, name, true).await?;
     loop {
@@ -120,7 +120,7 @@ pub(super) async fn open(directory: &FileSystemDirectoryHandle, name: &str, unti
     }
 }
 
-/// Opens many files at once; those that were opened are closed if one cannot be.
+/// Opens many files at once; if one fails, the others are closed.
 async fn open_all(directory: &FileSystemDirectoryHandle, names: Vec<String>, until: f64) -> Result<Vec<Handle>, JsValue> {
     let promises = Array::new();
     for name in names {
@@ -138,12 +138,12 @@ async fn open_all(directory: &FileSystemDirectoryHandle, names: Vec<String>, unt
     failed.map_or(Ok(handles), Err)
 }
 
-/// Where files are kept since the last [`mount`].
+/// The kind of storage since the last [`mount`].
 pub(super) fn mounted() -> Mounted {
     MOUNTED.with_borrow(Mounted::clone)
 }
 
-/// Takes the private storage for this page's files.
+/// Acquires the private storage for this page.
 pub(super) async fn mount() {
     let mounted = try_mount().await;
     MOUNTED.set(mounted);
@@ -156,16 +156,16 @@ async fn try_mount() -> Mounted {
             grow().await;
             Mounted::Private
         }
-        Ok(Err(why)) => Mounted::Unavailable(format!("the browser's private storage cannot be used, {why}")),
+        Ok(Err(why)) => Mounted::Unavailable(format!("cannot use the browser's private storage: {why}")),
         Err(thrown) if name(&thrown) == "NoModificationAllowedError" => Mounted::Elsewhere,
-        Err(thrown) => Mounted::Unavailable(format!("the browser offers this page no private storage ({})", words(thrown))),
+        Err(thrown) => Mounted::Unavailable(format!("the browser has no private storage for this page ({})", words(thrown))),
     }
 }
 
 async fn take() -> Result<Result<State, String>, JsValue> {
     let pool = directory(POOL).await?;
     let until = Date::now() + PATIENCE;
-    // Whoever has the index has the rest.
+    // The owner of the index owns the other files, too.
     let mut heads = Vec::new();
     for name in ["index-0", "index-1"] {
         heads.push(Box::new(Handle(open(&pool, name, until).await?)) as Box<dyn Store>);
@@ -177,8 +177,8 @@ async fn take() -> Result<Result<State, String>, JsValue> {
     Ok(Disk::mount(heads, numbers.into_iter().zip(stores).collect(), now).map(|disk| State { disk, pool: Some(pool), looked: Date::now(), busy: false }))
 }
 
-/// Makes more files for what is written next, gives back what is too much, and looks whether the
-/// storage is still there. To be called wherever something may be waited for.
+/// Creates files for the next writes, removes surplus ones, and checks that the storage still exists. To be called
+/// regularly where waiting is possible.
 pub(super) async fn grow() {
     let look = |state: &mut State| {
         let pool = state.pool.clone().filter(|_| !state.busy)?;
@@ -187,7 +187,7 @@ pub(super) async fn grow() {
             state.looked = Date::now();
             state.disk.sweep();
         }
-        // Those that were closed are opened again.
+        // Closed files are opened again.
         let shed = state.disk.shed();
         let free = state.disk.free();
         let more = if free < FEW { state.disk.numbers(ENOUGH - free) } else { shed };
@@ -204,11 +204,11 @@ pub(super) async fn grow() {
 async fn tend(pool: &FileSystemDirectoryHandle, look: bool, more: Vec<u32>, less: Vec<u32>) {
     if look && file(pool, "index-0", false).await.is_err_and(|thrown| name(&thrown) == "NotFoundError") {
         with(|disk| {
-            disk.lose("the browser's private storage was cleared while the page was open: what was kept is gone. Reload the page to begin anew".into())
+            disk.lose("the browser's private storage was cleared while the page was open, and its files are lost. Reload the page to start over".into())
         });
         return;
     }
-    // What cannot be made or removed now is, at the next call.
+    // Failures are retried at the next call.
     let made = open_all(pool, more.iter().map(u32::to_string).collect(), 0.0).await;
     if let Ok(handles) = made {
         with(|disk| more.into_iter().zip(handles).for_each(|(number, handle)| disk.add(number, Box::new(handle))));

@@ -1,4 +1,4 @@
-//! Turns and time in a page: there is one thread, whose tasks take turns where they await.
+//! Tasks and time in a page, which has one thread: tasks take turns at each await.
 
 use js_sys::{Function, Promise, Reflect};
 use std::cell::{Cell, RefCell};
@@ -9,10 +9,10 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::MessageChannel;
 
-/// Milliseconds that a task may work before others get a turn.
+/// Milliseconds that a task may run before it yields.
 const TURN: f64 = 8.0;
 
-/// Time since it was made.
+/// A stopwatch.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(f64);
 
@@ -23,7 +23,7 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// Starts now.
+    /// Starts a stopwatch.
     pub fn start() -> Self {
         Self::default()
     }
@@ -45,13 +45,12 @@ thread_local! {
     static TURNS: RefCell<Option<Turns>> = const { RefCell::new(None) };
 }
 
-/// Milliseconds since the page or the worker began.
+/// Milliseconds since the page or the worker was started.
 fn milliseconds() -> f64 {
     PERFORMANCE.with(web_sys::Performance::now)
 }
 
-/// A channel to oneself: a message through it comes after those that wait already, and unlike a timer
-/// at once.
+/// A channel to this thread itself: its messages arrive after those already queued, and without a timer's delay.
 struct Turns {
     channel: MessageChannel,
     _hear: Closure<dyn FnMut()>,
@@ -73,7 +72,7 @@ impl Turns {
     }
 }
 
-/// Lets other tasks of this thread have a turn, if this one has worked for a while: messages are heard.
+/// Yields to other tasks of this thread, if this one has run for a while.
 pub async fn breathe() {
     if milliseconds() - LAST_TURN.get() < TURN {
         return;
@@ -90,7 +89,7 @@ pub async fn breathe() {
     LAST_TURN.set(milliseconds());
 }
 
-/// Waits a moment, in which other tasks of this thread have a turn.
+/// Sleeps; other tasks of this thread run meanwhile.
 pub async fn rest(seconds: f64) {
     let timer = Promise::new(&mut |resolve, _| {
         let set: Function = Reflect::get(&js_sys::global(), &"setTimeout".into()).unwrap_throw().unchecked_into();
@@ -100,14 +99,14 @@ pub async fn rest(seconds: f64) {
     LAST_TURN.set(milliseconds());
 }
 
-/// The result of a future that waits for nothing.
+/// Returns the result of a future that is ready at once.
 ///
 /// # Panics
-/// If it does wait: no thread of a page may stand still.
+/// If the future is pending: a page's thread cannot block.
 pub fn wait<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("a page cannot stand still for what comes later"),
+        Poll::Pending => panic!("a page cannot block on a pending future"),
     }
 }
 
@@ -116,15 +115,15 @@ pub fn now() -> f64 {
     js_sys::Date::now() / 1e3
 }
 
-/// A number that differs from one visit to the next.
+/// A number that differs between visits.
 pub fn seed() -> u64 {
     (js_sys::Math::random() * 4_294_967_296.0) as u64
 }
 
-/// Lets this thread rest: a page cannot.
+/// Does nothing: a page cannot sleep.
 pub fn pause(_seconds: f64) {}
 
-/// Runs `work` on a thread of its own: a page has none to give.
+/// Fails: a page cannot start threads.
 pub fn spawn(_name: &str, _work: impl FnOnce() + Send + 'static) -> std::io::Result<crate::platform::Thread> {
     Err(std::io::ErrorKind::Unsupported.into())
 }

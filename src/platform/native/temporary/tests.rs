@@ -1,4 +1,4 @@
-//! Writers that are killed or meet, names that are hard to write to, and directories that are removed.
+//! Killed and concurrent writers, difficult names, and removed directories.
 
 use super::super::scratch::scratch;
 use super::super::{Commit, stream_atomic, write_atomic};
@@ -148,7 +148,7 @@ fn a_discarded_directory_is_gone_and_a_missing_one_is_no_error() {
     remove_dir(&dir).unwrap();
 }
 
-/// Linux names the last place of a directory that is open, also once it is removed.
+/// Linux reports the last path of an open directory, also after its removal.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_directory_is_removed_under_a_temporary_name() {

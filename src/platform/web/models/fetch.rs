@@ -1,5 +1,5 @@
-//! Fetching a model into the private file system. It goes on where it was after a broken network, a stop
-//! or a reload; what is no model is refused as soon as its beginning is here.
+//! Downloads a model into the private file system. Resumes after network errors, stops and reloads; a file that is not
+//! a model is refused as soon as its first bytes arrive.
 
 use super::super::blobs;
 use super::super::failure::error;
@@ -16,35 +16,35 @@ use sha2::{Digest, Sha256};
 use std::io;
 use web_sys::FileSystemDirectoryHandle;
 
-/// Times that it is tried without a byte more.
+/// Attempts without a new byte.
 const TRIES: u32 = 5;
-/// Bytes that are looked at at once.
+/// Bytes that are hashed at once.
 const PIECE: u64 = 8 << 20;
-/// Seconds between two words on how far it is.
+/// Seconds between progress reports.
 const TELL: f64 = 0.25;
 
-/// A model on its way.
+/// A running download.
 struct Fetch<'a> {
     wanted: Wanted<'a>,
     shelf: FileSystemDirectoryHandle,
     name: String,
     handle: Handle,
     notes: Notes,
-    /// Bytes that are here, and their checksum.
+    /// Bytes stored, and their checksum.
     had: u64,
     sum: Sha256,
-    /// Bytes from which on its beginning can be judged; none once it is found good.
+    /// Bytes needed to check the beginning; `None` once it was accepted.
     judged_at: Option<u64>,
     tell: &'a mut dyn FnMut(Fetching),
 }
 
-/// How a try ended.
+/// The end of an attempt.
 enum Ended {
     Whole,
     Stopped,
-    /// The network broke.
+    /// The connection broke.
     Broken(String),
-    /// It began again from the start.
+    /// The download restarts from the beginning.
     Again,
 }
 
@@ -52,11 +52,11 @@ fn refused(problem: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, problem)
 }
 
-/// Fetches a model; none if it was stopped.
+/// Downloads a model; `None` if it was stopped.
 pub async fn fetch_model(wanted: Wanted<'_>, tell: &mut dyn FnMut(Fetching)) -> io::Result<Option<Fetched>> {
     let url = wanted.url.trim();
     if !url.starts_with("https://") && !url.starts_with("http://") {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{url:?} is no address of a model: it must begin with https://")));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{url:?} is not the URL of a model: it must begin with https://")));
     }
     ask_to_persist();
     let shelf = shelf().await?;
@@ -70,7 +70,7 @@ pub async fn fetch_model(wanted: Wanted<'_>, tell: &mut dyn FnMut(Fetching)) -> 
     let Fetch { shelf, name, handle, had, sum, .. } = fetch;
     drop(handle);
     if had == 0 || done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::InvalidData) {
-        // Nothing, or what is no model, or not the one that was wanted, is of no use.
+        // Remove an empty file, and one that is not a model or not the expected one.
         delete_model(&name).await?;
     }
     all(&shelf).await?;
@@ -78,7 +78,7 @@ pub async fn fetch_model(wanted: Wanted<'_>, tell: &mut dyn FnMut(Fetching)) -> 
     Ok(done?.then(|| Fetched { path: format!("{}/{name}", blobs::MODELS), name, bytes: had, sha256 }))
 }
 
-/// A name for what is at an address: the one it has already, or one that nothing else has.
+/// The name for a URL: its existing one, or a new one.
 async fn free_name(shelf: &FileSystemDirectoryHandle, url: &str) -> io::Result<String> {
     let path = url.split(['?', '#']).next().unwrap_or_default();
     let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
@@ -99,7 +99,7 @@ async fn free_name(shelf: &FileSystemDirectoryHandle, url: &str) -> io::Result<S
 }
 
 impl Fetch<'_> {
-    /// Whether it is whole by now; an error leaves what is here, but for what is no model.
+    /// Returns true if the download completed, false if it was stopped. Partial data is kept unless it is not a model.
     async fn run(&mut self) -> io::Result<bool> {
         if !self.take_stock().await? {
             return Ok(false);
@@ -145,14 +145,14 @@ impl Fetch<'_> {
         (self.tell)(fetching);
     }
 
-    /// Looks at what is here already; false if it was stopped meanwhile.
+    /// Hashes the data of an earlier download; returns false if it was stopped.
     async fn take_stock(&mut self) -> io::Result<bool> {
         let there = self.handle.bytes()?;
         while self.had < there {
             let piece = read_part(&self.handle, self.had, PIECE)?;
             self.sum.update(&piece);
             self.had += piece.len() as u64;
-            self.say(0.0, "looking at what is here already");
+            self.say(0.0, "verifying what was fetched before");
             breathe().await;
             if (self.wanted.stop)() {
                 return Ok(false);
@@ -162,20 +162,20 @@ impl Fetch<'_> {
         Ok(true)
     }
 
-    /// Refuses what is no model, once enough of it is here.
+    /// Fails if the file is not a model, once enough bytes are there.
     fn judge(&mut self) -> io::Result<()> {
         while let Some(need) = self.judged_at.filter(|need| self.had >= *need || self.notes.of == Some(self.had) && self.had > 0) {
             match (self.wanted.judge)(&read_part(&self.handle, 0, need)?) {
                 Verdict::More(more) if more > need && self.had >= need => self.judged_at = Some(more),
                 Verdict::More(_) => return Err(refused("it ends before its header does".into())),
                 Verdict::Good => self.judged_at = None,
-                Verdict::Bad(what) => return Err(refused(format!("{} is no model: {what}", self.wanted.url))),
+                Verdict::Bad(what) => return Err(refused(format!("{} is not a model: {what}", self.wanted.url))),
             }
         }
         Ok(())
     }
 
-    /// Forgets what is here.
+    /// Discards the stored data.
     fn again(&mut self, why: &str) -> io::Result<()> {
         self.handle.resize(0)?;
         (self.had, self.sum, self.judged_at) = (0, Sha256::new(), Some(16));
@@ -194,13 +194,13 @@ impl Fetch<'_> {
                 let same = validator == self.notes.validator && length.zip(self.notes.of).is_none_or(|(rest, of)| self.had + rest == of);
                 if !same {
                     response.cancel();
-                    self.again("the file has changed on the server: it is fetched from the start")?;
+                    self.again("the file changed on the server: fetching it from the start")?;
                     return Ok(Ended::Again);
                 }
             }
             200 => {
                 if self.had > 0 {
-                    self.again("this server sends no parts of files: it is fetched from the start")?;
+                    self.again("this server cannot resume downloads: fetching the file from the start")?;
                 }
                 self.notes.of = length;
                 self.notes.validator = validator;
@@ -210,11 +210,11 @@ impl Fetch<'_> {
             // Nothing is missing, or the file is shorter now.
             416 if self.notes.of == Some(self.had) => return Ok(Ended::Whole),
             416 => {
-                self.again("the file has changed on the server: it is fetched from the start")?;
+                self.again("the file changed on the server: fetching it from the start")?;
                 return Ok(Ended::Again);
             }
             status @ (408 | 425 | 429 | 500..=599) => return Ok(Ended::Broken(format!("the server answers {status}"))),
-            status => return Err(io::Error::other(format!("the server answers {status}: there is no such file for everybody. Is the address right?"))),
+            status => return Err(io::Error::other(format!("the server answers {status}: the file is not public or does not exist. Check the URL"))),
         }
         let ended = self.receive(&mut response).await;
         response.cancel();
@@ -242,7 +242,7 @@ impl Fetch<'_> {
                     self.judge()?;
                     return Ok(Ended::Whole);
                 }
-                Ok(Piece::End) => return Ok(Ended::Broken("the server ended before the file did".into())),
+                Ok(Piece::End) => return Ok(Ended::Broken("the server closed the connection early".into())),
                 Err(why) => return Ok(Ended::Broken(why)),
             }
             if clock.seconds() - told >= TELL {
@@ -254,7 +254,7 @@ impl Fetch<'_> {
         }
     }
 
-    /// Refuses what there is no room for, with figures.
+    /// Fails if the quota is too small for the file.
     async fn make_room(&self, length: Option<u64>) -> io::Result<()> {
         let (used, quota) = estimate().await;
         let free = quota.saturating_sub(used);
@@ -262,7 +262,7 @@ impl Fetch<'_> {
             Some(length) if quota > 0 && length > free => Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
                 format!(
-                    "it has {:.0} MB, but the browser gives this site {:.0} MB more ({:.0} of {:.0} MB are in use). Delete models or runs here, or free some of the disk",
+                    "it has {:.0} MB, but the browser gives this site only {:.0} MB more ({:.0} of {:.0} MB are in use). Delete models or runs here, or free some disk space",
                     length as f64 / 1e6,
                     free as f64 / 1e6,
                     used as f64 / 1e6,
@@ -273,10 +273,10 @@ impl Fetch<'_> {
         }
     }
 
-    /// Waits before the next try; false if it was stopped.
+    /// Waits before the next attempt; returns false if it was stopped.
     async fn wait(&mut self, seconds: u32, why: &str) -> bool {
         for left in (1..=seconds).rev() {
-            self.say(0.0, &format!("the network broke off ({why}): again in {left} s"));
+            self.say(0.0, &format!("the connection broke ({why}): retrying in {left} s"));
             for _ in 0..4 {
                 rest(0.25).await;
                 if (self.wanted.stop)() {
@@ -287,17 +287,17 @@ impl Fetch<'_> {
         true
     }
 
-    /// Why it is given up.
+    /// The error after the last attempt.
     async fn gone(&self, why: &str) -> io::Error {
-        let kept = format!("What was fetched is kept ({:.1} MB): choose it again to go on", self.had as f64 / 1e6);
+        let kept = format!("The part that was fetched is kept ({:.1} MB): fetch the model again to resume", self.had as f64 / 1e6);
         let problem = if offline() {
             format!("there is no network. {kept}")
         } else if self.had == 0 && answers(self.wanted.url).await {
             "the server does not let pages of other sites read this file (it sends no CORS headers). Download it with the browser and open the file here".into()
         } else if self.had == 0 {
-            format!("the server cannot be reached ({why}). Is the address right, and the network there?")
+            format!("cannot reach the server ({why}). Check the URL and the network")
         } else {
-            format!("the network is gone ({why}). {kept}")
+            format!("the connection was lost ({why}). {kept}")
         };
         io::Error::new(io::ErrorKind::NetworkUnreachable, problem)
     }

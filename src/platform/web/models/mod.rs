@@ -1,5 +1,5 @@
-//! Models that were fetched: plain files of the private file system, which every tab can read in pieces,
-//! and beside each what is known of it.
+//! Downloaded models: plain files of the private file system, which every tab can read in pieces, each with a metadata
+//! file.
 
 mod fetch;
 mod response;
@@ -21,19 +21,19 @@ use web_sys::{File, FileSystemDirectoryHandle};
 
 /// The directory of models.
 const MODELS: &str = "models";
-/// How the file is named that says what is known of a model.
+/// The suffix of a metadata file.
 const NOTES: &str = ".json";
-/// So long another worker may take to let a file go, in milliseconds.
+/// Milliseconds that another worker may take to close a file.
 const PATIENCE: f64 = 1000.0;
 
-/// What is known of a model.
+/// The metadata of a model.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 struct Notes {
     url: String,
     /// Bytes in all.
     of: Option<u64>,
-    /// By what the server knows it again.
+    /// The server's ETag or modification date.
     validator: Option<String>,
     whole: bool,
 }
@@ -46,7 +46,7 @@ async fn get(shelf: &FileSystemDirectoryHandle, name: &str) -> Result<File, JsVa
     Ok(JsFuture::from(file(shelf, name, false).await?.get_file()).await?.unchecked_into())
 }
 
-/// What is known of a model; nothing, if that is not there or damaged.
+/// Reads a model's metadata; defaults if they are missing or damaged.
 async fn notes(shelf: &FileSystemDirectoryHandle, name: &str) -> Notes {
     let Ok(file) = get(shelf, &format!("{name}{NOTES}")).await else { return Notes::default() };
     let bytes = blobs::read(&file, 0, file.size() as u64).unwrap_or_default();
@@ -55,13 +55,13 @@ async fn notes(shelf: &FileSystemDirectoryHandle, name: &str) -> Notes {
 
 async fn write_notes(shelf: &FileSystemDirectoryHandle, name: &str, notes: &Notes) -> io::Result<()> {
     let handle = Handle(open(shelf, &format!("{name}{NOTES}"), Date::now() + PATIENCE).await.map_err(error)?);
-    let text = serde_json::to_vec(notes).expect("notes are plain data");
+    let text = serde_json::to_vec(notes).expect("plain data serializes");
     handle.write(0, &text)?;
     handle.resize(text.len() as u64)?;
     handle.flush()
 }
 
-/// All models and parts of models; those that are whole can be read from now on.
+/// Lists all models, complete or partial, and makes complete ones readable.
 async fn all(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<KeptModel>> {
     let mut found = Vec::new();
     for name in names(shelf).await.map_err(error)? {
@@ -80,12 +80,12 @@ async fn all(shelf: &FileSystemDirectoryHandle) -> io::Result<Vec<KeptModel>> {
     Ok(found.into_iter().map(|(model, _)| model).collect())
 }
 
-/// Models that are kept, and the room there is.
+/// Lists stored models and the storage quota.
 pub async fn kept_models() -> io::Result<(Vec<KeptModel>, Room)> {
     let fleeting = match mounted() {
         Mounted::Private => None,
-        Mounted::Elsewhere => Some("another tab of this browser has Signet's files, so runs made in this one are gone when it is closed. Close the other tab and reload this one to keep them".into()),
-        Mounted::Unavailable(why) => Some(format!("nothing made here outlives the page: {why}")),
+        Mounted::Elsewhere => Some("another tab of this browser has Signet's files, so runs made in this tab are lost when it is closed. To keep them, close the other tab and reload this one".into()),
+        Mounted::Unavailable(why) => Some(format!("files are lost when the page is closed: {why}")),
     };
     let (used, quota) = estimate().await;
     let room = Room { used, quota, fleeting };
@@ -96,7 +96,7 @@ pub async fn kept_models() -> io::Result<(Vec<KeptModel>, Room)> {
     }
 }
 
-/// Bytes in use and bytes there may be; zeros where the browser does not tell.
+/// Bytes used, and the quota; zeros if the browser does not report them.
 async fn estimate() -> (u64, u64) {
     let told = async {
         let estimate = JsFuture::from(manager()?.estimate().ok()?).await.ok()?;

@@ -1,22 +1,22 @@
-//! What a server answers, piece by piece; one that says nothing for long is taken to be gone.
+//! An HTTP response, in pieces, with a timeout.
 
 use super::super::failure::words;
 use js_sys::{Array, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
-/// So long a server may say nothing, in half seconds.
+/// The timeout, in half seconds.
 const SILENCE: u32 = 60;
 
-/// An answer, and what follows of it.
+/// A response whose body is being read.
 pub(super) struct Response {
     response: JsValue,
     reader: JsValue,
-    /// The piece that was asked for and is not there yet.
+    /// The pending read.
     coming: Option<Promise>,
 }
 
-/// What comes next.
+/// The next part of the body.
 pub(super) enum Piece {
     Bytes(Uint8Array),
     /// Nothing yet.
@@ -38,12 +38,12 @@ async fn awaited(promise: JsValue) -> Result<JsValue, String> {
     JsFuture::from(Promise::resolve(&promise)).await.map_err(words)
 }
 
-/// Whether the browser is sure that there is no network.
+/// Returns true if the browser knows that it is offline.
 pub(super) fn offline() -> bool {
     get(&js_sys::global(), "navigator").and_then(|navigator| get(&navigator, "onLine")).is_ok_and(|online| online == JsValue::FALSE)
 }
 
-/// Whether a server answers at all, if not to this page.
+/// Returns true if a server responds at all, even if pages cannot read the response.
 pub(super) async fn answers(url: &str) -> bool {
     let options = Object::new();
     let set = [("mode", "no-cors"), ("method", "HEAD"), ("credentials", "omit")]
@@ -57,13 +57,13 @@ pub(super) async fn answers(url: &str) -> bool {
 }
 
 impl Response {
-    /// Asks for a file from byte `from` on.
+    /// Requests a file from byte `from` on.
     pub(super) async fn ask(url: &str, from: u64) -> Result<Self, String> {
         let (options, headers) = (Object::new(), Object::new());
         let mut set = vec![(&options, "credentials", JsValue::from("omit")), (&options, "cache", "no-store".into())];
         if from > 0 {
-            // Without If-Range, of which servers of other sites would have to be asked first and most
-            // refuse: what comes is compared with what was known instead.
+            // If-Range would need a CORS preflight, which most servers refuse: the response is compared with the stored
+            // validator instead.
             set.push((&headers, "Range", format!("bytes={from}-").into()));
         }
         set.push((&options, "headers", headers.clone().into()));
@@ -78,28 +78,28 @@ impl Response {
         Ok(Self { response, reader, coming: None })
     }
 
-    /// 200, 206, 404.
+    /// The status code.
     pub(super) fn status(&self) -> u16 {
         get(&self.response, "status").ok().and_then(|status| status.as_f64()).unwrap_or_default() as u16
     }
 
-    /// A header, if the server lets pages see it.
+    /// A header, if pages may see it.
     pub(super) fn header(&self, name: &str) -> Option<String> {
         call(&get(&self.response, "headers").ok()?, "get", &[&name.into()]).ok()?.as_string()
     }
 
-    /// Bytes that follow, if they are told and not those of a compression.
+    /// The length of the body, if sent and not compressed.
     pub(super) fn length(&self) -> Option<u64> {
         let plain = self.header("Content-Encoding").is_none();
         self.header("Content-Length").filter(|_| plain)?.parse().ok()
     }
 
-    /// By what the server knows the file again.
+    /// The server's ETag or modification date.
     pub(super) fn validator(&self) -> Option<String> {
         self.header("ETag").or_else(|| self.header("Last-Modified"))
     }
 
-    /// The next piece, or none after half a second; `silent` counts those.
+    /// Reads the next piece, or returns after half a second; `silent` counts such returns.
     pub(super) async fn next(&mut self, silent: &mut u32) -> Result<Piece, String> {
         if self.reader.is_null() {
             return Ok(Piece::End);
@@ -116,16 +116,16 @@ impl Response {
         if read.is_undefined() {
             *silent += 1;
             self.coming = Some(coming);
-            return if *silent > SILENCE { Err("the server says nothing any more".into()) } else { Ok(Piece::Later) };
+            return if *silent > SILENCE { Err("the server no longer responds".into()) } else { Ok(Piece::Later) };
         }
         *silent = 0;
         if get(&read, "done")?.is_truthy() { Ok(Piece::End) } else { Ok(Piece::Bytes(get(&read, "value")?.unchecked_into())) }
     }
 
-    /// Lets the rest go.
+    /// Cancels the rest.
     pub(super) fn cancel(self) {
         if let Ok(promise) = call(&self.reader, "cancel", &[]) {
-            // It may say that it was broken anyway.
+            // It may fail if the connection is broken.
             wasm_bindgen_futures::spawn_local(async move { drop(awaited(promise).await) });
         }
     }

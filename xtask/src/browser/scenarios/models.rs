@@ -19,7 +19,7 @@ pub(super) fn run(scene: &Scene) -> Result<String, String> {
         press(&browser, "Models from the network")?;
     }
     fetch(&browser, &format!("{url}index.html"))?;
-    reads(&browser, "is no model", PATIENCE)?;
+    reads(&browser, "is not a model", PATIENCE)?;
     press(&browser, "Dismiss this error")?;
     // Half-way the network goes, once.
     server.cut_once(2_000_000);
