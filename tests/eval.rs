@@ -405,7 +405,7 @@ fn bad_tasks_are_named_by_file_and_line() {
     // What fails only at a row.
     for (from, to, problem) in [
         ("{{ a }}", "{{ a.b.c }}", "bad.toml, line 2: prompt: it names what a row does not have"),
-        ("{{ a }}", "{% for x in range(99999) %}{% for y in range(99999) %}x{% endfor %}{% endfor %}", "too much work"),
+        ("{{ a }}", "{% for x in range(99999) %}{% for y in range(99999) %}x{% endfor %}{% endfor %}", "limit on work"),
         ("label = \"b\"", "label = \"['x'].index(b)\"", "bad.toml, line 4: label: 'y' is not in the list"),
         ("[\"x\", \"y\"]", "\"a\"", "its choices are no list of at least 2 texts, but q"),
     ] {

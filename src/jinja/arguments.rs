@@ -1,10 +1,10 @@
-//! Arguments of a call, bound to parameters as Python binds them.
+//! Call arguments, bound to parameters by Python's rules.
 
 use super::ast::Name;
 use super::error::{Error, Result};
 use super::value::{Text, Value};
 
-/// Arguments of a call.
+/// The arguments of a call.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Arguments {
     pub(super) positional: Vec<Value>,
@@ -12,17 +12,17 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
-    /// Positional ones alone.
+    /// Positional arguments only.
     pub(super) fn of(positional: Vec<Value>) -> Self {
         Self { positional, named: Vec::new() }
     }
 
-    /// Binds them to the parameters of `function`, of which the first `required` need a value. A
-    /// parameter whose name is empty has none that a caller could use.
+    /// Binds them to the parameters of `function`, of which the first `required` are mandatory. A parameter with an empty
+    /// name is positional-only.
     pub(super) fn bind<const N: usize>(self, function: &str, names: [&str; N], required: usize) -> Result<[Option<Value>; N]> {
         let given = self.positional.len();
         if given > N {
-            return Err(Error::new(format!("{function}() takes at most {N} arguments, and {given} were given")));
+            return Err(Error::new(format!("{function}() takes at most {N} arguments, but {given} were given")));
         }
         let mut bound = [const { None }; N];
         for (slot, value) in bound.iter_mut().zip(self.positional) {
@@ -39,36 +39,36 @@ impl Arguments {
         match bound[..required].iter().position(Option::is_none) {
             Some(at) => {
                 let name = if names[at].is_empty() { format!("number {}", at + 1) } else { format!("'{}'", names[at]) };
-                Err(Error::new(format!("{function}() lacks the argument {name}")))
+                Err(Error::new(format!("{function}() is missing the argument {name}")))
             }
             None => Ok(bound),
         }
     }
 
-    /// Refuses any.
+    /// Fails if there are any.
     pub(super) fn none(self, function: &str) -> Result<()> {
         self.bind::<0>(function, [], 0).map(drop)
     }
 }
 
-/// A parameter that must be a string.
+/// Converts an argument that must be a string.
 pub(super) fn wants_text(value: Option<Value>, function: &str) -> Result<Text> {
     match value {
         Some(Value::Str(text)) => Ok(text),
-        Some(other) => Err(other.mismatch(format_args!("{function} wants text"))),
-        None => Err(Error::new(format!("{function} wants text, not 'nothing'"))),
+        Some(other) => Err(other.mismatch(format_args!("{function} expects text"))),
+        None => Err(Error::new(format!("{function} expects text"))),
     }
 }
 
-/// A parameter that must be an integer.
+/// Converts an argument that must be an integer.
 pub(super) fn wants_int(value: Option<Value>, default: i128, function: &str) -> Result<i128> {
     match value {
         None => Ok(default),
-        Some(value) => value.as_int().ok_or_else(|| Error::new(format!("{function} wants an integer, not '{}'", value.type_name()))),
+        Some(value) => value.as_int().ok_or_else(|| Error::new(format!("{function} expects an integer, not '{}'", value.type_name()))),
     }
 }
 
-/// A parameter that is an option, and off unless it is given.
+/// Converts a boolean argument, false by default.
 pub(super) fn is_true(value: Option<Value>) -> bool {
     value.is_some_and(|value| value.truth())
 }

@@ -1,9 +1,9 @@
-//! The tree of a template.
+//! The syntax tree of a template.
 
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-/// A name, shared with the values that it names.
+/// A name, shared with its values.
 pub(super) type Name = Arc<str>;
 
 /// A literal.
@@ -16,7 +16,7 @@ pub(super) enum Const {
     Str(Arc<str>),
 }
 
-/// An operation on two values.
+/// A binary operator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Binary {
     Add,
@@ -28,7 +28,7 @@ pub(super) enum Binary {
     Pow,
 }
 
-/// A comparison.
+/// A comparison operator.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Comparison {
     Eq,
@@ -41,15 +41,15 @@ pub(super) enum Comparison {
     NotIn,
 }
 
-/// An expression and its line.
+/// An expression with its line.
 #[derive(Debug)]
 pub(super) struct Expr {
     pub(super) line: u32,
-    /// Levels of its tree.
+    /// The depth of its tree.
     pub(super) depth: u16,
-    /// True if it has neither names nor calls in it.
+    /// True if it contains no names or calls.
     constant: bool,
-    /// True if a constant is sliced in it (`folding`).
+    /// True if it contains a slice of a constant (`folding`).
     pub(super) folds: bool,
     pub(super) kind: ExprKind,
 }
@@ -69,7 +69,7 @@ impl Expr {
 }
 
 impl ExprKind {
-    /// Calls `visit` with each direct part, in the order in which jinja2 visits them.
+    /// Calls `visit` with each direct child, in jinja2's order.
     pub(super) fn children<'a>(&'a self, visit: &mut dyn FnMut(&'a Expr)) {
         match self {
             Self::Const(_) | Self::Name(_) => {}
@@ -96,7 +96,7 @@ impl Args {
     }
 }
 
-/// The kinds of expressions.
+/// Kinds of expressions.
 #[derive(Debug)]
 pub(super) enum ExprKind {
     Const(Const),
@@ -115,7 +115,7 @@ pub(super) enum ExprKind {
     Attribute(Box<Expr>, Name),
     Item(Box<(Expr, Expr)>),
     Slice(Box<Expr>, Box<[Option<Expr>; 3]>),
-    /// Without a value in a filter block.
+    /// A filter; without a value in a filter block.
     Filter(Option<Box<Expr>>, Name, Box<Args>),
     Test(Box<Expr>, Name, Box<Args>),
     Call(Box<Expr>, Box<Args>),
@@ -130,7 +130,7 @@ pub(super) struct Condition {
     pub(super) otherwise: Option<Expr>,
 }
 
-/// Arguments of a call.
+/// The arguments of a call.
 #[derive(Debug, Default)]
 pub(super) struct Args {
     pub(super) positional: Vec<Expr>,
@@ -141,7 +141,7 @@ pub(super) struct Args {
     pub(super) named_rest: Option<Expr>,
 }
 
-/// A target of an assignment.
+/// The target of an assignment.
 #[derive(Debug)]
 pub(super) enum Target {
     Name(Name),
@@ -150,24 +150,24 @@ pub(super) enum Target {
     Tuple(Vec<Target>),
 }
 
-/// A part of output.
+/// A part of the output.
 #[derive(Debug)]
 pub(super) enum Piece {
     Text(Arc<str>),
     Print(Expr),
 }
 
-/// A statement and its line.
+/// A statement with its line.
 #[derive(Debug)]
 pub(super) struct Stmt {
     pub(super) line: u32,
     pub(super) kind: StmtKind,
 }
 
-/// Statements in a row.
+/// A list of statements.
 pub(super) type Body = Vec<Stmt>;
 
-/// Statements whose variables are their own.
+/// Statements with their own variables.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
     pub(super) body: Body,
@@ -189,7 +189,7 @@ impl Deref for Frame {
     }
 }
 
-/// The kinds of statements.
+/// Kinds of statements.
 #[derive(Debug)]
 pub(super) enum StmtKind {
     Output(Vec<Piece>),
@@ -199,16 +199,16 @@ pub(super) enum StmtKind {
     SetBlock(Target, Option<Expr>, Frame),
     With(Vec<(Target, Expr)>, Frame),
     Macro(Arc<Macro>),
-    /// A call whose body is the macro `caller`.
+    /// A call whose body becomes the macro `caller`.
     CallBlock(Expr, Arc<Macro>),
     FilterBlock(Expr, Frame),
     Autoescape(Expr, Frame),
     Block(Arc<Block>),
-    /// An assistant's text, for masks of transformers: a macro that is called at once.
+    /// An assistant's text, for transformers' masks: a macro that is called at once.
     Generation(Arc<Macro>),
     Break,
     Continue,
-    /// A statement that needs another template, which there never is.
+    /// A statement that loads another template, which never exists.
     Load(&'static str),
 }
 
@@ -228,10 +228,10 @@ pub(super) struct For {
 /// A macro, or the body of a call block or of `generation`.
 #[derive(Debug)]
 pub(super) struct Macro {
-    /// Empty for a block.
+    /// Empty for a body.
     pub(super) name: Name,
     pub(super) parameters: Vec<Name>,
-    /// Of the last parameters.
+    /// Defaults of the last parameters.
     pub(super) defaults: Vec<Expr>,
     pub(super) body: Frame,
     /// True if the body names `kwargs`, `varargs` and `caller`.

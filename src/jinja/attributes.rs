@@ -1,4 +1,4 @@
-//! Attributes of values: what Python has and the sandbox allows.
+//! Attributes of values: Python's, as far as the sandbox allows.
 
 use super::ast::Name;
 use super::error::Result;
@@ -7,13 +7,13 @@ use super::runtime::Runtime;
 use super::value::{Value, View};
 use super::{operators, print};
 
-/// An attribute that exists: a value, or one that the sandbox forbids.
+/// An existing attribute: a value, or one that the sandbox forbids.
 enum Found {
     Value(Value),
     Unsafe,
 }
 
-/// Methods of texts.
+/// Methods of strings.
 pub(super) const TEXT: [&str; 47] = [
     "capitalize",
     "casefold",
@@ -63,17 +63,17 @@ pub(super) const TEXT: [&str; 47] = [
     "upper",
     "zfill",
 ];
-/// Those that safe text has besides.
+/// Further methods of safe strings.
 const SAFE_TEXT: [&str; 3] = ["escape", "striptags", "unescape"];
 const LIST: [&str; 3] = ["copy", "count", "index"];
-/// Methods that would change a list or a mapping.
+/// Methods that would modify a list or a mapping.
 const LIST_CHANGES: [&str; 8] = ["append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"];
 const DICT: [&str; 6] = ["copy", "fromkeys", "get", "items", "keys", "values"];
 const DICT_CHANGES: [&str; 5] = ["clear", "pop", "popitem", "setdefault", "update"];
 const INT: [&str; 5] = ["as_integer_ratio", "bit_count", "bit_length", "conjugate", "to_bytes"];
 const FLOAT: [&str; 4] = ["as_integer_ratio", "conjugate", "hex", "is_integer"];
 
-/// Names with two underscores that every object has.
+/// Dunder names of every object.
 const DUNDERS: [&str; 26] = [
     "class",
     "delattr",
@@ -102,7 +102,7 @@ const DUNDERS: [&str; 26] = [
     "module",
     "dict",
 ];
-/// Those of containers and numbers.
+/// Dunder names of containers and numbers.
 const MORE_DUNDERS: [&str; 16] =
     ["len", "getitem", "iter", "contains", "add", "mul", "rmul", "mod", "rmod", "setitem", "delitem", "reversed", "getnewargs", "bool", "int", "call"];
 
@@ -112,7 +112,7 @@ fn is_dunder(value: &Value, name: &str) -> bool {
     DUNDERS.contains(&inner) || !plain && MORE_DUNDERS.contains(&inner) || matches!(value, Value::Object(_)) && inner == "globals"
 }
 
-/// `value.name`: the attribute, and in its absence the item.
+/// `value.name`: the attribute, or else the item.
 pub(super) fn attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Result<Value> {
     match find_attribute(value, name, runtime)? {
         Some(Found::Value(found)) => Ok(found),
@@ -124,7 +124,7 @@ pub(super) fn attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -
     }
 }
 
-/// `value[index]`: the item, and in its absence the attribute.
+/// `value[index]`: the item, or else the attribute.
 pub(super) fn item(value: &Value, index: &Value, runtime: &mut dyn Runtime) -> Result<Value> {
     if let Some(item) = operators::item(value, index, runtime.meter())? {
         return Ok(item);
@@ -139,7 +139,7 @@ pub(super) fn item(value: &Value, index: &Value, runtime: &mut dyn Runtime) -> R
     }
 }
 
-/// The attribute alone, as the filter `attr` has it.
+/// The attribute alone, for the filter `attr`.
 pub(super) fn attribute_only(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Result<Value> {
     Ok(match find_attribute(value, name, runtime)? {
         Some(Found::Value(found)) => found,
@@ -233,7 +233,7 @@ fn object_attribute(value: &Value, name: &Name, runtime: &mut dyn Runtime) -> Re
     Ok(Some(Found::Value(found)))
 }
 
-/// A placeholder for an attribute that the sandbox forbids: using it is an error.
+/// A placeholder for an attribute that the sandbox forbids; using it is an error.
 fn forbidden(value: &Value, name: &str) -> Value {
-    Value::missing(format!("the attribute '{name}' of '{}' is not safe, or would change the value", value.type_name()))
+    Value::missing(format!("the attribute '{name}' of '{}' is unsafe or would modify the value", value.type_name()))
 }

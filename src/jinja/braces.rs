@@ -1,4 +1,4 @@
-//! Text with values put in by `str.format`.
+//! `str.format`.
 
 use super::arguments::Arguments;
 use super::ast::Name;
@@ -7,14 +7,14 @@ use super::runtime::Runtime;
 use super::value::{Text, Value};
 use super::{attributes, markup, print, spec};
 
-/// The state of `str.format`: how many values it took by themselves, or that it names them.
+/// Whether a format numbers its fields automatically or by hand.
 #[derive(Default)]
 struct Numbering {
     automatic: usize,
     manual: bool,
 }
 
-/// `text.format(…)`. As in Python, a format may have fields, and so may theirs.
+/// `text.format(…)`. As in Python, a format spec may contain fields, up to a depth.
 pub(super) fn format(text: &Text, arguments: &Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let formatted = fields(&text.text, text.safe, arguments, &mut Numbering::default(), 3, runtime)?;
     Ok(Value::text(formatted, text.safe))
@@ -70,7 +70,7 @@ fn field(field: &str, safe: bool, arguments: &Arguments, numbering: &mut Numberi
     let (name, rest) = field.split_at(name_end);
     let (conversion, spec) = match rest.strip_prefix('!') {
         Some(rest) => {
-            let kind = rest.chars().next().filter(|kind| "rsa".contains(*kind)).ok_or_else(|| Error::new("a format converts by !r, !s or !a"))?;
+            let kind = rest.chars().next().filter(|kind| "rsa".contains(*kind)).ok_or_else(|| Error::new("a format's conversion must be !r, !s or !a"))?;
             (Some(kind), rest[1..].strip_prefix(':').unwrap_or(""))
         }
         None => (None, rest.strip_prefix(':').unwrap_or("")),
@@ -84,7 +84,7 @@ fn field(field: &str, safe: bool, arguments: &Arguments, numbering: &mut Numberi
         None => value,
     };
     if value.is_safe() && safe && !spec.is_empty() {
-        return Err(Error::new("text that is marked safe takes no format"));
+        return Err(Error::new("safe text cannot have a format spec"));
     }
     let text = spec::format(&value, &spec, runtime.meter())?;
     Ok(if safe && !value.is_safe() { markup::escape(&text) } else { text })
@@ -112,7 +112,7 @@ fn field_value(name: &str, arguments: &Arguments, numbering: &mut Numbering, run
         Some(at) => arguments.positional.get(at),
         None => arguments.named.iter().find(|(name, _)| **name == *first).map(|(_, value)| value),
     };
-    let mut value = found.cloned().ok_or_else(|| Error::new(format!("a format names '{name}', which is not there")))?;
+    let mut value = found.cloned().ok_or_else(|| Error::new(format!("a format uses '{name}', which was not given")))?;
     while !path.is_empty() {
         if let Some(rest) = path.strip_prefix('.') {
             let end = rest.find(['.', '[']).unwrap_or(rest.len());

@@ -1,4 +1,4 @@
-//! Dates as `strftime` writes them, in English and in UTC.
+//! `strftime`, in English and UTC.
 
 use super::error::{Error, Result};
 use super::meter::Meter;
@@ -6,7 +6,7 @@ use super::meter::Meter;
 const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
 const MONTHS: [&str; 12] = ["January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December"];
 
-/// A moment's parts.
+/// The parts of a point in time.
 struct Date {
     year: i64,
     month: i64,
@@ -22,7 +22,7 @@ fn date(now: f64) -> Date {
     let now = now.clamp(0.0, 2.5e11);
     let epoch = now.floor() as i64;
     let days = epoch.div_euclid(86_400);
-    // Howard Hinnant's days from the civil calendar, in years that begin in March.
+    // Howard Hinnant's civil_from_days, with years that begin in March.
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let of_era = shifted.rem_euclid(146_097);
@@ -39,7 +39,7 @@ fn date(now: f64) -> Date {
     Date { year, month, day, weekday: (days + 4).rem_euclid(7), yearday, seconds: epoch.rem_euclid(86_400), micros, epoch }
 }
 
-/// The present moment, `now` seconds after 1970, by a format.
+/// Formats `now`, in seconds since 1970.
 pub(super) fn format(format: &str, now: f64, meter: &Meter) -> Result<String> {
     let date = date(now);
     let mut out = String::new();
@@ -59,7 +59,7 @@ pub(super) fn format(format: &str, now: f64, meter: &Meter) -> Result<String> {
             out.push('%');
             break;
         };
-        let text = date.part(kind).ok_or_else(|| Error::new(format!("strftime_now does not know %{kind}")))?;
+        let text = date.part(kind).ok_or_else(|| Error::new(format!("strftime_now does not support %{kind}")))?;
         let trimmed = text.trim_start_matches(['0', ' ']);
         out.push_str(if unpadded && text.len() > 1 { if trimmed.is_empty() { "0" } else { trimmed } } else { &text });
     }
@@ -121,7 +121,7 @@ impl Date {
         })
     }
 
-    /// The year and the week of ISO 8601.
+    /// The year and week of ISO 8601.
     fn iso_week(&self) -> (i64, i64) {
         let monday = (self.weekday + 6) % 7;
         let week = (self.yearday - 1 - monday + 10) / 7;

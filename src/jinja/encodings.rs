@@ -1,4 +1,4 @@
-//! Texts as bytes, and with characters in the place of others.
+//! Encoding text as bytes, and translating characters.
 
 use super::arguments::{Arguments, wants_text};
 use super::error::{Error, Result};
@@ -37,7 +37,7 @@ pub(super) fn translate(text: &Text, name: &str, arguments: Arguments, meter: &M
         return make_translation(arguments, meter);
     }
     let [table] = arguments.bind(name, [""], 1)?;
-    let Some(Value::Dict(table)) = table else { return Err(Error::new("translate wants a mapping")) };
+    let Some(Value::Dict(table)) = table else { return Err(Error::new("translate expects a mapping")) };
     let mut out = String::new();
     for c in text.text.chars() {
         match table.get(&Value::Int(c as i128).key(meter)?) {
@@ -70,7 +70,7 @@ fn make_translation(arguments: Arguments, meter: &Meter) -> Result<Value> {
         (from, to) => {
             let (from, to) = (wants_text(from, "maketrans")?.text, wants_text(to, "maketrans")?.text);
             if from.chars().count() != to.chars().count() {
-                return Err(Error::new("maketrans wants two texts of the same length"));
+                return Err(Error::new("maketrans expects two texts of equal length"));
             }
             let dropped = dropped.map_or(Ok("".into()), |dropped| wants_text(Some(dropped), "maketrans").map(|text| text.text))?;
             let gone = dropped.chars().map(|c| (code(c), Value::None)).collect::<Vec<_>>();

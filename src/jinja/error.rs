@@ -3,28 +3,28 @@
 /// Kinds of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// The template, or a value that it does not fit.
+    /// An invalid template, or a value of the wrong type.
     Template,
-    /// The use of what is not there.
+    /// An undefined value was used.
     Undefined,
-    /// The template itself raised it.
+    /// The template called `raise_exception`.
     Raised,
-    /// It spent more than it may.
+    /// The limit on work or memory was exceeded.
     Spent,
 }
 
-/// A template that cannot be parsed or rendered.
+/// An error of parsing or rendering a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Error {
-    /// Its kind.
+    /// The kind.
     pub kind: ErrorKind,
-    /// Why.
+    /// The message.
     pub message: String,
-    /// The line, if it is known.
+    /// The line, if known.
     pub line: Option<u32>,
 }
 
-/// The result of a step of a template.
+/// The result of parsing or rendering a part.
 pub(super) type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -32,7 +32,7 @@ impl Error {
         Self { kind: ErrorKind::Template, message: message.into(), line: None }
     }
 
-    /// The same, at a line if it has none.
+    /// Sets the line, unless it is set.
     pub(super) fn at(mut self, line: u32) -> Self {
         self.line.get_or_insert(line);
         self

@@ -1,5 +1,5 @@
-//! Filters: what stands behind `|`. Those of lists are in `list_filters`, those that work when their items are asked for in
-//! `lazy_filters`, and those of texts in `text_filters`.
+//! Filters, `value | filter`. Those of lists are in `list_filters`, lazy ones in `lazy_filters`, and those of strings in
+//! `text_filters`.
 
 use super::arguments::{Arguments, is_true, wants_int, wants_text};
 use super::error::{Error, Result};
@@ -11,7 +11,7 @@ use super::runtime::Runtime;
 use super::value::Value;
 use super::{attributes, json, lazy_filters, list_filters, markup, pretty, print, text_filters};
 
-/// All filters but the program's own.
+/// All built-in filters.
 pub(super) const FILTERS: [&str; 54] = [
     "abs",
     "attr",
@@ -69,15 +69,15 @@ pub(super) const FILTERS: [&str; 54] = [
     "tojson",
 ];
 
-/// Returns true if there is a filter of a name.
+/// Returns true if a filter exists.
 pub(super) fn is_known(name: &str, options: &Options) -> bool {
     FILTERS.contains(&name) || options.filters.iter().any(|(known, _)| *known == name)
 }
 
-/// Filters that jinja2 does not apply before a template runs.
+/// Filters that jinja2 does not apply at compile time.
 pub(super) const OF_CONTEXT: [&str; 6] = ["map", "select", "reject", "selectattr", "rejectattr", "random"];
 
-/// A value through a filter.
+/// Applies a filter to a value.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     if let Some(lazy) = lazy_filters::NAMES.iter().find(|lazy| **lazy == name) {
         return runtime.object(Object::Generator(Generator::Waiting(lazy, value, arguments).into(), "generator"));
@@ -155,17 +155,17 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
 }
 
 fn no_number(name: &str, value: &Value) -> Error {
-    value.mismatch(format_args!("{name} wants a number"))
+    value.mismatch(format_args!("{name} expects a number"))
 }
 
 fn int(value: Value, arguments: Arguments) -> Result<Value> {
     let [default, base] = arguments.bind("int", ["default", "base"], 0)?;
     let base = wants_int(base, 10, "int")?;
-    let base = u32::try_from(base).ok().filter(|base| *base == 0 || (2..=36).contains(base)).ok_or_else(|| Error::new("a base is 0, or 2 to 36"))?;
+    let base = u32::try_from(base).ok().filter(|base| *base == 0 || (2..=36).contains(base)).ok_or_else(|| Error::new("a base must be 0, or 2 to 36"))?;
     let whole = |number: f64| (number.is_finite() && number.abs() < 1.7e38).then_some(number.trunc() as i128);
     let found = match &value {
         Value::Str(text) => parse_int(&text.text, base).or_else(|| parse_float(&text.text).and_then(whole)),
-        Value::Float(number) if number.is_infinite() => return Err(Error::new("infinity is no integer")),
+        Value::Float(number) if number.is_infinite() => return Err(Error::new("infinity is not an integer")),
         Value::Float(number) if !number.is_nan() => Some(whole(*number).ok_or_else(too_large)?),
         Value::Bytes(bytes) => digits(bytes).and_then(|text| parse_int(text, 10).or_else(|| parse_float(text).and_then(whole))),
         Value::Undefined(_) => return Err(value.undefined_error()),
@@ -174,7 +174,7 @@ fn int(value: Value, arguments: Arguments) -> Result<Value> {
     Ok(found.map_or_else(|| default.unwrap_or(Value::Int(0)), Value::Int))
 }
 
-/// Bytes as a text that may be a number: those of ASCII.
+/// ASCII bytes as text, which may be a number.
 fn digits(bytes: &[u8]) -> Option<&str> {
     std::str::from_utf8(bytes).ok().filter(|text| text.is_ascii())
 }
@@ -205,12 +205,12 @@ fn round(value: &Value, arguments: Arguments) -> Result<Value> {
             let scaled = number * unit;
             let whole = if &*method == "ceil" { scaled.ceil() } else { scaled.floor() };
             if !whole.is_finite() || unit == 0.0 {
-                return Err(Error::new("the number cannot be rounded so"));
+                return Err(Error::new("round: the result is out of range"));
             }
             // Python divides an integer, which has no negative zero.
             Ok(Value::Float(whole / unit + 0.0))
         }
-        _ => Err(Error::new("round's method is common, ceil or floor")),
+        _ => Err(Error::new("round's method must be common, ceil or floor")),
     }
 }
 

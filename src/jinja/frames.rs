@@ -1,7 +1,7 @@
-//! Names that are undefined from the start of a frame until it assigns them. jinja2 finds them when it compiles a
-//! template (idtracking.py): a frame that assigns a name for certain, has not read it before, and has none around it
-//! that names it, takes the name for its own from the start, also where a loop or macro in it reads the name first.
-//! A name that only branches of an `if` assign, or that is read first, is one of the context until then.
+//! Names that are undefined from the start of a frame until it assigns them, as in jinja2's compiler (idtracking.py). If
+//! a frame assigns a name unconditionally, before reading it, and no outer frame names it, the name is local from the
+//! start, also for a loop or macro in it that reads the name earlier. A name that only branches of an `if` assign, or
+//! that is read first, is looked up in the context until then.
 
 use super::ast::{Expr, ExprKind, Frame, Macro, Name, Piece, Stmt, StmtKind, Target};
 use super::error::{Error, Result};
@@ -17,10 +17,10 @@ pub(super) fn analyze(template: &Frame, reads_self: bool) -> Result<()> {
     symbols.finish(template)
 }
 
-/// Names that a frame reads or assigns, and the frame around it, whose names are complete.
+/// Names that a frame reads or assigns, and the enclosing frame, whose names are complete.
 struct Symbols<'a> {
     around: Option<&'a Symbols<'a>>,
-    /// True for those that are undefined at its start.
+    /// True for names that are undefined at its start.
     names: BTreeMap<Name, bool>,
 }
 
@@ -33,7 +33,7 @@ impl<'a> Symbols<'a> {
         self.names.contains_key(name) || self.around.is_some_and(|around| around.knows(name))
     }
 
-    /// A name that has a value from the start.
+    /// Adds a name that has a value from the start.
     fn parameter(&mut self, name: &Name) {
         self.names.insert(name.clone(), false);
     }
@@ -52,7 +52,7 @@ impl<'a> Symbols<'a> {
         }
     }
 
-    /// Assigns a name, `certain`ly or in a branch.
+    /// Adds an assigned name; `certain` if unconditionally.
     fn assign(&mut self, name: &Name, certain: bool) {
         if !self.names.contains_key(name) {
             let undefined = certain && !self.knows(name);
@@ -75,7 +75,7 @@ impl<'a> Symbols<'a> {
         expression.kind.children(&mut |child| self.expression(child));
     }
 
-    /// Names of statements, without those of frames in them.
+    /// Adds the names of statements, without those of nested frames.
     fn body(&mut self, body: &[Stmt], certain: bool) {
         body.iter().for_each(|stmt| self.statement(stmt, certain));
     }
@@ -109,7 +109,7 @@ impl<'a> Symbols<'a> {
         }
     }
 
-    /// Adds the names of a frame, whose parameters are known, and finishes the frames in it.
+    /// Adds the names of a frame, after its parameters, and finishes nested frames.
     fn finish(&mut self, frame: &Frame) -> Result<()> {
         self.body(frame, true);
         let undefined = self.names.iter().filter(|(_, undefined)| **undefined);
@@ -169,11 +169,11 @@ impl<'a> Symbols<'a> {
         self.finish(&definition.body)
     }
 
-    /// Refuses a filter of a set block that reads what nothing else in its frames names: jinja2 does not look for
-    /// names in it.
+    /// Fails if the filter of a set block reads a name that nothing else in its frames names: jinja2 does not analyze
+    /// that filter.
     fn has_names_of(&self, filter: &Expr) -> Result<()> {
         match names::of_expression(filter).iter().find(|name| !self.knows(name)) {
-            Some(name) => Err(Error::new(format!("the filter of a set block reads '{name}', which nothing else names")).at(filter.line)),
+            Some(name) => Err(Error::new(format!("the filter of a set block reads '{name}', which is not used elsewhere")).at(filter.line)),
             None => Ok(()),
         }
     }

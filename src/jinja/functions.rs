@@ -1,4 +1,4 @@
-//! Functions that templates call by name.
+//! Global functions of templates.
 
 use super::arguments::{Arguments, wants_text};
 use super::ast::Name;
@@ -10,12 +10,12 @@ use super::runtime::Runtime;
 use super::value::{Range, Value};
 use std::cell::{Cell, RefCell};
 
-/// Functions that every template has.
+/// Functions of every template.
 pub(super) const NAMES: [&str; 6] = ["range", "dict", "lipsum", "cycler", "joiner", "namespace"];
-/// Those of transformers.
+/// Functions that transformers adds.
 pub(super) const CHAT: [&str; 2] = ["raise_exception", "strftime_now"];
 
-/// Numbers that a range may have in jinja2's sandbox.
+/// The longest range in jinja2's sandbox.
 const LONGEST_RANGE: i128 = 100_000;
 
 /// Calls a function.
@@ -31,7 +31,7 @@ pub(super) fn call(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) 
             let Arguments { positional, named } = arguments;
             Arguments { positional: Vec::new(), named }.none(name)?;
             if positional.is_empty() {
-                return Err(Error::new("cycler wants items"));
+                return Err(Error::new("cycler expects items"));
             }
             runtime.object(Object::Cycler(positional, Cell::new(0)))
         }
@@ -43,7 +43,7 @@ pub(super) fn call(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) 
             let [count, html, ..] = arguments.bind(name, ["n", "html", "min", "max"], 0)?;
             match count.as_ref().and_then(Value::as_int) {
                 Some(..=0) => Ok(Value::text("", html.is_none_or(|html| html.truth()))),
-                _ => Err(Error::new("lipsum gives another text each time, which is not supported")),
+                _ => Err(Error::new("lipsum is random, which is not supported")),
             }
         }
         "raise_exception" => {
@@ -65,7 +65,7 @@ fn range(arguments: Arguments) -> Result<Value> {
         None => Ok(default),
         Some(value) => {
             let int = value.as_int().filter(|int| int.unsigned_abs() < 1 << 100);
-            int.ok_or_else(|| value.mismatch("range wants integers"))
+            int.ok_or_else(|| value.mismatch("range expects integers"))
         }
     };
     let (start, stop) = match second {
@@ -80,7 +80,7 @@ fn range(arguments: Arguments) -> Result<Value> {
     }
 }
 
-/// The entries of `dict(…)`: of a mapping or of pairs, and then of names.
+/// The entries of `dict(…)`: of a mapping or of pairs, then of keyword arguments.
 fn entries(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<(Value, Value)>> {
     let Arguments { positional, named } = arguments;
     let [given] = Arguments::of(positional).bind(name, [""], 0)?;
@@ -91,7 +91,7 @@ fn entries(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Resul
             let mut entries = Vec::new();
             for pair in runtime.iterate(&pairs)? {
                 let pair = runtime.iterate(&pair)?;
-                let [key, value] = <[Value; 2]>::try_from(pair).map_err(|_| Error::new(format!("{name} wants pairs")))?;
+                let [key, value] = <[Value; 2]>::try_from(pair).map_err(|_| Error::new(format!("{name} expects pairs")))?;
                 entries.push((key, value));
             }
             entries
@@ -104,7 +104,7 @@ fn entries(name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Resul
 fn namespace(arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let mut attributes = Vec::new();
     for (key, value) in entries("namespace", arguments, runtime)? {
-        let Value::Str(name) = key else { return Err(Error::new("the names of a namespace's attributes are texts")) };
+        let Value::Str(name) = key else { return Err(Error::new("a namespace's attribute names must be texts")) };
         namespace_name(&name.text)?;
         set_attribute(&mut attributes, &name.text, value);
     }
@@ -112,9 +112,9 @@ fn namespace(arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     runtime.object(Object::Namespace(RefCell::new(attributes)))
 }
 
-/// Refuses a name that transformers refuses.
+/// Fails for a name that transformers does not allow.
 pub(super) fn namespace_name(name: &str) -> Result<()> {
-    if name.starts_with('_') { Err(Error::new(format!("a namespace has no attribute that begins with an underscore, such as '{name}'"))) } else { Ok(()) }
+    if name.starts_with('_') { Err(Error::new(format!("a namespace's attribute cannot begin with an underscore: '{name}'"))) } else { Ok(()) }
 }
 
 /// Sets an attribute of a namespace.

@@ -5,10 +5,10 @@ use super::error::Result;
 use super::runtime::Runtime;
 use super::value::{Text, Value};
 
-/// The path that an `attribute` argument looks up in items.
+/// The path of an `attribute` argument.
 pub(super) struct Getter {
     path: Vec<Value>,
-    /// True if texts are compared in lower case.
+    /// True to lowercase strings for comparison.
     lower: bool,
     default: Option<Value>,
 }
@@ -27,7 +27,7 @@ impl Getter {
         Ok(Self { path, lower, default: default.filter(|default| !matches!(default, Value::None)) })
     }
 
-    /// The value that it finds in an item.
+    /// Looks the path up in an item.
     pub(super) fn get(&self, item: &Value, runtime: &mut dyn Runtime) -> Result<Value> {
         let mut value = item.clone();
         for part in &self.path {

@@ -1,4 +1,4 @@
-//! JSON that a template is given or gives, with its keys in their order.
+//! JSON values as input and output of templates, with ordered keys.
 
 use super::error::Result;
 use super::meter::Meter;
@@ -10,7 +10,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::collections::HashMap;
 use std::fmt::{self, Formatter};
 
-/// A value of JSON. Mappings keep the order of their keys.
+/// A JSON value. Mappings keep the order of their keys.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Json {
     /// `null`.
@@ -26,7 +26,7 @@ pub enum Json {
     Text(String),
     /// A list.
     List(Vec<Json>),
-    /// A mapping; of a key that was there twice the last value.
+    /// A mapping; a duplicate key has its last value.
     Map(Vec<(String, Json)>),
 }
 
@@ -60,7 +60,7 @@ impl From<&serde_json::Value> for Json {
 }
 
 impl fmt::Display for Json {
-    /// Writes it as Python would.
+    /// Formats it as Python does.
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let meter = Meter::new(1 << 20, 1 << 20);
         let text = self.value(&meter).and_then(|value| print::text(&value, &meter));
@@ -69,7 +69,7 @@ impl fmt::Display for Json {
 }
 
 impl Json {
-    /// The value of a key, if it is a mapping that has it.
+    /// The value of a key, if it is a mapping with that key.
     pub fn get(&self, key: &str) -> Option<&Json> {
         match self {
             Json::Map(entries) => entries.iter().find(|(name, _)| name == key).map(|(_, value)| value),
@@ -93,7 +93,7 @@ impl Json {
         }
     }
 
-    /// The name of its type, for messages.
+    /// The name of its type, for errors.
     pub fn kind(&self) -> &'static str {
         match self {
             Json::Null => "null",
@@ -105,7 +105,7 @@ impl Json {
         }
     }
 
-    /// Bytes that it takes, about.
+    /// Its approximate size in memory, in bytes.
     pub(super) fn size(&self) -> usize {
         64 + match self {
             Json::Text(text) => text.len(),

@@ -1,5 +1,5 @@
-//! A template as it runs: its expressions here, its statements in `statements`, its constants in `folding`. They call each
-//! other, since macros are called in expressions.
+//! The interpreter: expressions here, statements in `statements`, constants in `folding`. They are mutually recursive,
+//! since expressions call macros.
 
 mod folding;
 mod statements;
@@ -19,30 +19,30 @@ use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Levels that a filter takes whose items are asked for late.
+/// Levels that evaluating a lazy filter counts for.
 const FILTER_LEVELS: u32 = 4;
 
-/// A template as it runs.
+/// A running template.
 pub(super) struct Interpreter<'t> {
     pub(super) template: &'t Template,
     pub(super) meter: Meter,
-    /// The template's variables.
+    /// The context: the caller's variables.
     pub(super) context: HashMap<Name, Value>,
-    /// Variables of the template itself.
+    /// The template's global scope.
     pub(super) root: Rc<Scope>,
     pub(super) scope: Rc<Scope>,
     pub(super) out: String,
-    /// Autoescaping at this place of the template, and as calls see it.
+    /// Autoescaping for output here, and for called functions.
     pub(super) escapes: bool,
     pub(super) escapes_calls: bool,
-    /// True while a constant is computed as when jinja2 compiles it (`folding`).
+    /// True while a constant is evaluated as at jinja2's compile time (`folding`).
     pub(super) folding: bool,
     objects: Vec<Rc<Object>>,
     scopes: Vec<Rc<Scope>>,
 }
 
 impl<'t> Interpreter<'t> {
-    /// A template that has not begun.
+    /// Prepares to run a template.
     pub(super) fn new(template: &'t Template, context: HashMap<Name, Value>, meter: Meter) -> Self {
         let root = Rc::new(Scope::default());
         Self {
@@ -60,20 +60,20 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// The scope that a macro or a loop holds on to.
+    /// The current scope, to be captured by a macro or a loop.
     pub(super) fn captured(&mut self) -> Result<Rc<Scope>> {
         self.meter.memory(256)?;
         self.scopes.push(self.scope.clone());
         Ok(self.scope.clone())
     }
 
-    /// Does something in a scope inside the present one.
+    /// Runs `work` in a new inner scope.
     pub(super) fn scoped<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         let inner = Scope::inside(&self.scope);
         self.in_scope(inner, work)
     }
 
-    /// Does something in a scope.
+    /// Runs `work` in a scope.
     pub(super) fn in_scope<T>(&mut self, scope: Rc<Scope>, work: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         self.meter.steps(1)?;
         let outer = std::mem::replace(&mut self.scope, scope);
@@ -82,12 +82,12 @@ impl<'t> Interpreter<'t> {
         result
     }
 
-    /// A variable.
+    /// Looks a variable up.
     pub(super) fn variable(&mut self, name: &Name) -> Result<Value> {
         self.require_runtime()?;
         match self.scope.get(name) {
             Some(Some(value)) => return Ok(value),
-            Some(None) => return Ok(Value::missing(format!("'{name}' is not assigned yet"))),
+            Some(None) => return Ok(Value::missing(format!("'{name}' is used before assignment"))),
             None => {}
         }
         if let Some(value) = self.context.get(name) {
@@ -103,7 +103,7 @@ impl<'t> Interpreter<'t> {
         Ok(Value::missing(format!("'{name}' is undefined")))
     }
 
-    /// An expression's value.
+    /// Evaluates an expression.
     pub(super) fn eval(&mut self, expression: &Expr) -> Result<Value> {
         match &expression.kind {
             ExprKind::Const(literal) => Ok(constant(literal)),
@@ -126,12 +126,12 @@ impl<'t> Interpreter<'t> {
         }
     }
 
-    /// Refuses what is not there, where a template's rules are strict.
+    /// In strict mode, fails for an undefined value.
     fn strict(&self, value: Value) -> Result<Value> {
         if self.template.options.strict && value.is_undefined() { Err(value.undefined_error()) } else { Ok(value) }
     }
 
-    /// The value of an operand that may be missing even where rules are strict.
+    /// Evaluates an operand that may be undefined even in strict mode.
     fn lenient(&mut self, expression: &Expr) -> Result<Value> {
         match &expression.kind {
             ExprKind::Name(name) => self.variable(name),
@@ -261,7 +261,7 @@ impl<'t> Interpreter<'t> {
         Ok(true.into())
     }
 
-    /// The arguments of a call.
+    /// Evaluates the arguments of a call.
     pub(super) fn arguments(&mut self, args: &Args) -> Result<Arguments> {
         let mut positional = self.all(&args.positional)?;
         let mut named: Vec<(Name, Value)> = Vec::with_capacity(args.named.len());
@@ -273,9 +273,9 @@ impl<'t> Interpreter<'t> {
             positional.extend(self.iterate(&rest)?);
         }
         if let Some(rest) = &args.named_rest {
-            let Value::Dict(dict) = self.eval(rest)? else { return Err(Error::new("** wants a mapping")) };
+            let Value::Dict(dict) = self.eval(rest)? else { return Err(Error::new("** expects a mapping")) };
             for (key, value) in &dict.entries {
-                let Value::Str(key) = key else { return Err(Error::new("the names of arguments are texts")) };
+                let Value::Str(key) = key else { return Err(Error::new("argument names must be texts")) };
                 if named.iter().any(|(name, _)| *name == key.text) {
                     return Err(Error::new(format!("the argument {} is given twice", key.text)));
                 }
@@ -286,13 +286,13 @@ impl<'t> Interpreter<'t> {
         Ok(Arguments { positional, named })
     }
 
-    /// A call; `caller` is what a call block adds.
+    /// Evaluates a call; `caller` is the body of a call block.
     pub(super) fn call_expression(&mut self, callee: &Expr, args: &Args, caller: Option<Value>) -> Result<Value> {
         self.require_runtime()?;
         let callee = match &callee.kind {
             ExprKind::Attribute(value, name) => {
                 let value = self.eval(value)?;
-                // A string's method is called at once, without a value for it.
+                // A method of a string is called without creating a bound method.
                 if let (Value::Str(text), None) = (&value, &caller)
                     && attributes::TEXT.contains(&&**name)
                 {
@@ -337,7 +337,7 @@ impl<'t> Interpreter<'t> {
         let value = match value {
             Some(value) if matches!(&**name, "default" | "d") => self.lenient(value)?,
             Some(value) => self.eval(value)?,
-            // In a block, what was written is filtered.
+            // A filter block filters its output.
             None => {
                 self.require_runtime()?;
                 Value::text(std::mem::take(&mut self.out), self.escapes)
@@ -353,12 +353,12 @@ impl<'t> Interpreter<'t> {
         self.test(name, value, arguments).map(Value::Bool)
     }
 
-    /// Items of a generator or a loop, which are gone then.
+    /// Consumes the items of a generator or a loop.
     fn iterate_object(&mut self, value: &Value) -> Result<Vec<Value>> {
         match value.as_object() {
             Some(Object::Generator(generator, _)) => match generator.replace(Generator::Items(VecDeque::new())) {
                 Generator::Items(items) => Ok(items.into()),
-                // Its value may be a filter that waits, too: each link of such a chain takes some frames of the stack.
+                // Its value may be another lazy filter, and each link of such a chain uses stack space.
                 Generator::Waiting(name, value, arguments) => {
                     self.meter.enter_levels(FILTER_LEVELS)?;
                     let items = lazy_filters::generate(name, value, arguments, self);
@@ -371,7 +371,7 @@ impl<'t> Interpreter<'t> {
                 state.index.set(state.index.get() + items.len());
                 items.into_iter().map(|item| Value::tuple(vec![item, value.clone()], &self.meter)).collect()
             }
-            _ => Err(Error::new(format!("a '{}' cannot be looped over", value.type_name()))),
+            _ => Err(Error::new(format!("'{}' is not iterable", value.type_name()))),
         }
     }
 
@@ -392,7 +392,7 @@ impl<'t> Interpreter<'t> {
             }
             Value::Range(range) => (0..range.len()).map(|index| range.at(index)).collect(),
             Value::Object(_) => return self.iterate_object(value),
-            other => return Err(Error::new(format!("a '{}' cannot be looped over", other.type_name()))),
+            other => return Err(Error::new(format!("'{}' is not iterable", other.type_name()))),
         })
     }
 }
@@ -449,7 +449,7 @@ impl Runtime for Interpreter<'_> {
     fn filter(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<Value> {
         self.meter.steps(1)?;
         if let Some((_, filter)) = self.template.options.filters.iter().find(|(known, _)| *known == name) {
-            let Value::Str(text) = &value else { return Err(Error::new(format!("{name} wants text, not '{}'", value.type_name()))) };
+            let Value::Str(text) = &value else { return Err(Error::new(format!("{name} expects text, not '{}'", value.type_name()))) };
             arguments.none(name)?;
             let made = filter(&text.text).map_err(Error::new)?;
             self.meter.memory(made.size())?;
@@ -465,8 +465,8 @@ impl Runtime for Interpreter<'_> {
 }
 
 impl Drop for Interpreter<'_> {
-    /// Takes apart what may hold itself. Objects go from the last to the first, each while those that
-    /// it holds are still held here, so that none goes inside the going of another.
+    /// Breaks reference cycles. Objects are dropped in reverse order while this still holds those that they refer to, so
+    /// that drops do not recurse.
     fn drop(&mut self) {
         self.scope = self.root.clone();
         self.root.clear();

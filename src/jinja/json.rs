@@ -1,4 +1,4 @@
-//! JSON as Python writes it.
+//! JSON output, as Python's `json.dumps` formats it.
 
 use super::arguments::{Arguments, is_true, wants_text};
 use super::error::{Error, Result};
@@ -8,7 +8,7 @@ use super::operators::less;
 use super::runtime::Runtime;
 use super::value::{Dict, Value};
 
-/// How JSON is laid out.
+/// The format of JSON output.
 struct Layout {
     ascii: bool,
     indent: Option<String>,
@@ -17,7 +17,7 @@ struct Layout {
     sorted: bool,
 }
 
-/// The filter `tojson`: that of transformers, or jinja2's own for HTML.
+/// The filter `tojson`: transformers' version, or jinja2's own for HTML.
 pub(super) fn filter(value: &Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let mut out = String::new();
     if !runtime.options().chat {
@@ -32,7 +32,7 @@ pub(super) fn filter(value: &Value, arguments: Arguments, runtime: &mut dyn Runt
     let [item, key] = match separators {
         None | Some(Value::None) => [if indent.is_some() { "," } else { ", " }.to_string(), ": ".to_string()],
         Some(pair) => {
-            let pair = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| Error::new("separators are two: of items and of keys"))?;
+            let pair = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| Error::new("tojson expects two separators: of items and of keys"))?;
             let [item, key] = pair.map(|separator| wants_text(Some(separator), "tojson").map(|text| text.text.to_string()));
             [item?, key?]
         }
@@ -46,7 +46,7 @@ fn indentation(indent: Option<Value>) -> Result<Option<String>> {
         None | Some(Value::None) => Ok(None),
         Some(Value::Str(text)) => Ok(Some(text.text.to_string())),
         Some(other) => {
-            let width = other.as_int().ok_or_else(|| Error::new("an indentation is a number or a text"))?;
+            let width = other.as_int().ok_or_else(|| Error::new("an indentation must be a number or a text"))?;
             let width = usize::try_from(width.max(0)).ok().filter(|&width| width <= 1024).ok_or_else(|| Error::new("the indentation is too wide"))?;
             Ok(Some(" ".repeat(width)))
         }
@@ -152,7 +152,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// Entries by their keys, which must compare.
+/// Sorts entries by key.
 fn sorted<'a>(mut entries: Vec<&'a (Value, Value)>, meter: &Meter) -> Result<Vec<&'a (Value, Value)>> {
     let mut ordered: Vec<&(Value, Value)> = Vec::with_capacity(entries.len());
     for entry in entries.drain(..) {

@@ -1,4 +1,4 @@
-//! Filters that work when their items are asked for, as Python's generators do.
+//! Lazy filters, which run when their items are requested, as Python's generators do.
 
 use super::arguments::{Arguments, is_true, wants_int, wants_text};
 use super::error::{Error, Result};
@@ -10,10 +10,10 @@ use super::value::{Value, View};
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-/// Filters that work when their items are asked for.
+/// The lazy filters.
 pub(super) const NAMES: [&str; 9] = ["map", "select", "reject", "selectattr", "rejectattr", "unique", "batch", "slice", "items"];
 
-/// The items of a filter that waited until they were asked for.
+/// Runs a lazy filter.
 pub(super) fn generate(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<Value>> {
     match name {
         "map" => map(value, arguments, runtime),
@@ -31,13 +31,13 @@ pub(super) fn generate(name: &str, value: Value, arguments: Arguments, runtime: 
             match value {
                 Value::Undefined(_) => Ok(Vec::new()),
                 Value::Dict(dict) => runtime.iterate(&Value::View(dict, View::Items)),
-                other => Err(Error::new(format!("items wants a mapping, not '{}'", other.type_name()))),
+                other => Err(Error::new(format!("items expects a mapping, not '{}'", other.type_name()))),
             }
         }
     }
 }
 
-/// An iterator over items, as Python's `reversed` gives it.
+/// Reverses items lazily, as Python's `reversed` does.
 pub(super) fn reversed(value: Value, runtime: &mut dyn Runtime) -> Result<Value> {
     match &value {
         Value::Str(_) => {
@@ -49,14 +49,14 @@ pub(super) fn reversed(value: Value, runtime: &mut dyn Runtime) -> Result<Value>
             Value::list(items, runtime.meter())
         }
         Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Object(_) => {
-            Err(Error::new(format!("reverse wants items, and a '{}' has none", value.type_name())))
+            Err(Error::new(format!("reverse expects items, not '{}'", value.type_name())))
         }
         Value::Undefined(_) => runtime.object(Object::Generator(Generator::Items(VecDeque::new()).into(), "generator")),
         _ => runtime.object(Object::Generator(Generator::Waiting("reversed", value, Arguments::default()).into(), "list_reverseiterator")),
     }
 }
 
-/// `map`: an attribute of each item, or each item through a filter.
+/// `map`: an attribute of each item, or a filter applied to each.
 fn map(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<Value>> {
     if !value.truth() {
         return Ok(Vec::new());
@@ -73,7 +73,7 @@ fn map(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<
         return items.iter().map(|item| getter.get(item, runtime)).collect();
     }
     if positional.is_empty() {
-        return Err(Error::new("map wants a filter or an attribute"));
+        return Err(Error::new("map expects a filter or an attribute"));
     }
     let name = wants_text(Some(positional.remove(0)), "map")?.text;
     let arguments = Arguments { positional, named };
@@ -81,7 +81,7 @@ fn map(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<
     items.into_iter().map(|item| runtime.filter(&name, item, arguments.clone())).collect()
 }
 
-/// `select`, `reject`, and both by an attribute.
+/// `select`, `reject`, `selectattr` and `rejectattr`.
 fn select(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<Value>> {
     if !value.truth() {
         return Ok(Vec::new());
@@ -89,7 +89,7 @@ fn select(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runt
     let Arguments { positional, named } = arguments;
     let mut positional = positional.into_iter();
     let getter = match name.ends_with("attr") {
-        true => Getter::new(Some(positional.next().ok_or_else(|| Error::new(format!("{name} wants an attribute")))?), false, None)?,
+        true => Getter::new(Some(positional.next().ok_or_else(|| Error::new(format!("{name} expects an attribute")))?), false, None)?,
         false => Getter::new(None, false, None)?,
     };
     let test: Option<Arc<str>> = positional.next().map(|test| wants_text(Some(test), name)).transpose()?.map(|text| text.text);
@@ -108,7 +108,7 @@ fn select(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runt
     Ok(taken)
 }
 
-/// `unique`: the first of items that are equal.
+/// `unique`: the first of equal items.
 fn unique(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<Value>> {
     let [case_sensitive, attribute] = arguments.bind("unique", ["case_sensitive", "attribute"], 0)?;
     let getter = Getter::new(attribute, !is_true(case_sensitive), None)?;
@@ -122,7 +122,7 @@ fn unique(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Resu
     Ok(taken)
 }
 
-/// `batch`: lists of so many items. As in Python a list is full when its length equals the number, whatever that is.
+/// `batch`: lists of `count` items. As in Python, a list is full when its length equals `count`, whatever its type.
 fn batch(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<Value>> {
     let [count, fill] = arguments.bind("batch", ["linecount", "fill_with"], 1)?;
     let count = count.unwrap_or(Value::None);
@@ -147,7 +147,7 @@ fn batch(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Resul
     Ok(lists)
 }
 
-/// `slice`: so many lists.
+/// `slice`: splits items into `count` lists.
 fn slices(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Vec<Value>> {
     let [count, fill] = arguments.bind("slice", ["slices", "fill_with"], 1)?;
     let count = wants_int(count, 0, "slice")?;

@@ -1,22 +1,22 @@
-//! Tokens of a template: text, and what stands between `{{ }}` and `{% %}`, with jinja2's rules for
-//! whitespace around them.
+//! Splits a template into tokens: text, and the contents of `{{ }}` and `{% %}`, with jinja2's rules for whitespace
+//! around them.
 
 use super::error::{Error, Result};
 use super::unicode::is_space;
 use std::sync::Arc;
 
-/// Settings of the syntax, as jinja2 names them.
+/// Syntax settings, named as in jinja2.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Syntax {
-    /// Drops the line feed behind a block.
+    /// Removes the line feed after a block.
     pub trim_blocks: bool,
-    /// Drops spaces in front of a block that begins a line.
+    /// Removes spaces before a block at the start of a line.
     pub lstrip_blocks: bool,
     /// Keeps the line feed at the end of a template.
     pub keep_trailing_newline: bool,
 }
 
-/// A token's kind and value.
+/// A token.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     Data(Arc<str>),
@@ -32,7 +32,7 @@ pub(super) enum Kind {
     End,
 }
 
-/// A token and its line.
+/// A token with its line.
 #[derive(Clone, Debug)]
 pub(super) struct Token {
     pub(super) kind: Kind,
@@ -40,7 +40,7 @@ pub(super) struct Token {
 }
 
 impl Kind {
-    /// Its description in messages.
+    /// Describes it for errors.
     pub(super) fn describe(&self) -> String {
         match self {
             Kind::Data(_) => "text".into(),
@@ -62,7 +62,7 @@ impl Kind {
 const OPERATORS: [&str; 26] =
     ["//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]", "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ",", ";"];
 
-/// The tokens of a template; the last is [`Kind::End`].
+/// Tokenizes a template; the last token is [`Kind::End`].
 pub(super) fn tokens(source: &str, syntax: Syntax) -> Result<Vec<Token>> {
     let mut source = lines(source);
     if !syntax.keep_trailing_newline && source.ends_with('\n') {
@@ -74,7 +74,7 @@ pub(super) fn tokens(source: &str, syntax: Syntax) -> Result<Vec<Token>> {
     Ok(lexer.tokens)
 }
 
-/// The tokens of an expression alone.
+/// Tokenizes a single expression.
 pub(super) fn expression_tokens(source: &str) -> Result<Vec<Token>> {
     let source = lines(source);
     let mut lexer = Lexer { source: &source, syntax: Syntax::default(), at: 0, line: 1, line_starting: true, open: Vec::new(), tokens: Vec::new() };
@@ -85,7 +85,7 @@ pub(super) fn expression_tokens(source: &str) -> Result<Vec<Token>> {
     Ok(lexer.tokens)
 }
 
-/// Text with line feeds alone as ends of lines.
+/// Normalizes line ends to line feeds.
 fn lines(text: &str) -> String {
     if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.into() }
 }
@@ -97,7 +97,7 @@ struct Lexer<'a> {
     line: u32,
     /// True if the last match ended a line.
     line_starting: bool,
-    /// Closing brackets that are awaited.
+    /// Expected closing brackets.
     open: Vec<char>,
     tokens: Vec<Token>,
 }
@@ -121,7 +121,7 @@ impl<'a> Lexer<'a> {
         Err(Error::new(message).at(self.line))
     }
 
-    /// Goes on to a position, counting lines.
+    /// Advances to a position, counting lines.
     fn advance(&mut self, to: usize) {
         let passed = &self.source[self.at..to];
         self.line += passed.matches('\n').count() as u32;
@@ -129,7 +129,7 @@ impl<'a> Lexer<'a> {
         self.at = to;
     }
 
-    /// Text and tags, to the end.
+    /// Tokenizes text and tags, to the end.
     fn root(&mut self) -> Result<()> {
         while let Some(offset) = next_tag(self.rest()) {
             let start = self.at + offset;
@@ -153,7 +153,7 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    /// Text in front of a tag, without the whitespace that the tag or the settings take.
+    /// Strips the whitespace before a tag that the tag or the settings remove.
     fn strip(&self, text: &'a str, sign: Option<char>, variable: bool) -> &'a str {
         if sign == Some('-') {
             return text.trim_end_matches(is_space);
@@ -164,7 +164,7 @@ impl<'a> Lexer<'a> {
         if strips && text[line..].chars().all(is_space) { &text[..line] } else { text }
     }
 
-    /// Goes past the end of a tag that begins `sign` characters in front of `end`.
+    /// Advances past the end of a tag at `end`, and the whitespace that it removes.
     fn end_of(&mut self, end: usize, sign: Option<char>, trims: bool) {
         let mut to = end + 2;
         if sign == Some('-') {
@@ -221,7 +221,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// One token of an expression or a statement, or whitespace.
+    /// Reads one token inside a tag, or skips whitespace.
     fn code(&mut self) -> Result<()> {
         let rest = self.rest();
         let first = rest.chars().next().unwrap_or_default();
@@ -265,7 +265,7 @@ impl<'a> Lexer<'a> {
         let before = self.source[..self.at].chars().next_back();
         if let Some(length) = float_length(rest).filter(|_| before != Some('.')) {
             let value = rest[..length].replace('_', "").parse::<f64>();
-            return value.map(|value| (Kind::Float(value), length)).or_else(|_| self.fail("a number cannot be read"));
+            return value.map(|value| (Kind::Float(value), length)).or_else(|_| self.fail("a number is malformed"));
         }
         let (radix, digits, prefix) = match rest.as_bytes().get(1).map(u8::to_ascii_lowercase) {
             Some(b'b') if rest.starts_with('0') => (2, grouped(&rest[2..], |c| "01".contains(c), true), 2),
@@ -315,7 +315,7 @@ fn next_tag(text: &str) -> Option<usize> {
     None
 }
 
-/// The length of `{% raw %}`, if a tag is that.
+/// The length of `{% raw %}`, if the tag is that.
 fn raw_begin(tag: &str) -> Option<usize> {
     let inner = tag.strip_prefix("{%")?;
     let inner = inner.strip_prefix(['+', '-']).unwrap_or(inner).trim_start_matches(is_space).strip_prefix("raw")?.trim_start_matches(is_space);
@@ -339,7 +339,7 @@ fn is_word(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
 }
 
-/// The length of digits that single underscores may separate.
+/// The length of digits, with single underscores between them.
 fn grouped(text: &str, digit: impl Fn(char) -> bool, mut underscore: bool) -> usize {
     let mut length = 0;
     let mut chars = text.chars().peekable();
@@ -355,7 +355,7 @@ fn grouped(text: &str, digit: impl Fn(char) -> bool, mut underscore: bool) -> us
     length
 }
 
-/// The length of a float, if one begins here.
+/// The length of a float at the start of a text, if there is one.
 fn float_length(text: &str) -> Option<usize> {
     let digits = |text: &str| grouped(text, |c| c.is_ascii_digit(), false);
     let whole = digits(text);
@@ -371,7 +371,7 @@ fn float_length(text: &str) -> Option<usize> {
     (fraction > 0 || exponent > 0).then_some(end + exponent)
 }
 
-/// A string literal's text, with Python's escapes.
+/// Unescapes a string literal, as Python does.
 fn unescape(literal: &str) -> std::result::Result<String, String> {
     let mut out = String::with_capacity(literal.len());
     let mut rest = literal;
@@ -398,7 +398,7 @@ fn unescape(literal: &str) -> std::result::Result<String, String> {
                 out.extend(char::from_u32(code));
                 rest = &rest[more..];
             }
-            // jinja2 reads the literal as ASCII, with other characters escaped in their turn.
+            // jinja2 escapes other characters and reads the literal as ASCII.
             c if !c.is_ascii() => out.push_str(&escaped(c)),
             c => out.extend(['\\', c]),
         }
@@ -407,7 +407,7 @@ fn unescape(literal: &str) -> std::result::Result<String, String> {
     Ok(out)
 }
 
-/// A character by its code in hexadecimal digits.
+/// Unescapes a hexadecimal character code.
 fn coded<'a>(rest: &'a str, kind: char, out: &mut String) -> std::result::Result<&'a str, String> {
     let length = match kind {
         'x' => 2,
@@ -417,11 +417,11 @@ fn coded<'a>(rest: &'a str, kind: char, out: &mut String) -> std::result::Result
     let digits = rest.get(..length).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let digits = digits.ok_or_else(|| format!("\\{kind} needs {length} hexadecimal digits"))?;
     let code = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
-    out.push(code.ok_or_else(|| format!("\\{kind}{digits} is no character"))?);
+    out.push(code.ok_or_else(|| format!("\\{kind}{digits} is not a character"))?);
     Ok(&rest[length..])
 }
 
-/// A character as Python's `backslashreplace` writes it.
+/// Escapes a character like Python's `backslashreplace`.
 pub(super) fn escaped(c: char) -> String {
     match c as u32 {
         code @ ..0x100 => format!("\\x{code:02x}"),

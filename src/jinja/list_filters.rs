@@ -13,7 +13,7 @@ use super::{lazy_filters, markup, print};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// A value through a filter.
+/// Applies a filter to a value.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     match name {
         "first" => {
@@ -23,7 +23,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
         "last" => {
             arguments.none(name)?;
             if matches!(value.as_object(), Some(Object::Generator(..))) {
-                return Err(Error::new("last wants a list, not a generator; put list in front of it"));
+                return Err(Error::new("last expects a list, not a generator; apply the filter list before it"));
             }
             let last = runtime.iterate(&value)?.pop();
             Ok(last.unwrap_or_else(|| Value::missing("there is no last item: the list is empty")))
@@ -43,7 +43,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
             match &items[..] {
                 [] => Ok(Value::missing("there is no random item: the list is empty")),
                 [only] => Ok(only.clone()),
-                _ => Err(Error::new("random gives another text each time, which is not supported")),
+                _ => Err(Error::new("random is not deterministic, so it is not supported")),
             }
         }
         "join" => join(value, arguments, runtime),
@@ -63,7 +63,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
     }
 }
 
-/// The first item of a value; only that one of a generator is gone then.
+/// The first item; consumes only that one of a generator.
 fn first(value: &Value, runtime: &mut dyn Runtime) -> Result<Option<Value>> {
     let mut items: VecDeque<Value> = runtime.iterate(value)?.into();
     let first = items.pop_front();
@@ -73,15 +73,15 @@ fn first(value: &Value, runtime: &mut dyn Runtime) -> Result<Option<Value>> {
     Ok(first)
 }
 
-/// A sum, from a value on.
+/// Adds items to a start value.
 fn sum(items: Vec<Value>, start: Value, meter: &Meter) -> Result<Value> {
     if matches!(start, Value::Str(_) | Value::Bytes(_)) {
-        return Err(Error::new("sum does not join texts; join does"));
+        return Err(Error::new("sum cannot add texts; use join"));
     }
     items.into_iter().try_fold(start, |sum, item| binary(Binary::Add, &sum, &item, meter))
 }
 
-/// Sorts as Python does: stable, and by `<` alone.
+/// A stable merge sort that uses only `<`, like Python's.
 fn sorted(mut keyed: Vec<(Value, Value)>, reverse: bool, meter: &Meter) -> Result<Vec<(Value, Value)>> {
     if reverse {
         keyed.reverse();
@@ -133,7 +133,7 @@ fn sort_dict(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> R
         "value" => 1,
         _ => return Err(Error::new("dictsort sorts by key or by value")),
     };
-    let Value::Dict(dict) = &value else { return Err(value.mismatch("dictsort wants a mapping")) };
+    let Value::Dict(dict) = &value else { return Err(value.mismatch("dictsort expects a mapping")) };
     let getter = Getter::new(Some(Value::Int(place)), !is_true(case_sensitive), None)?;
     let mut keyed = Vec::new();
     for (key, value) in &dict.entries {
@@ -180,7 +180,7 @@ fn group(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Resul
     }
     let mut out = Vec::new();
     for (key, items) in groups {
-        // Its first item's own writing of the key.
+        // The key as the first item has it.
         let key = if lower { named.get(&items[0], runtime)? } else { key };
         let items = Value::list(items, runtime.meter())?;
         out.push(Value::group(vec![key, items], runtime.meter())?);

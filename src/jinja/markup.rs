@@ -1,4 +1,4 @@
-//! Escaping for HTML, and text that needs none.
+//! Escaping for HTML, and safe text.
 
 use super::error::Result;
 use super::meter::Meter;
@@ -7,7 +7,7 @@ use super::unicode::is_space;
 use super::value::{Text, Value};
 use std::borrow::Cow;
 
-/// A text with characters of HTML escaped.
+/// Escapes text for HTML.
 pub(super) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -23,12 +23,12 @@ pub(super) fn escape(text: &str) -> String {
     out
 }
 
-/// A text escaped unless it is safe.
+/// Escapes text unless it is safe.
 pub(super) fn escaped(text: &Text) -> Cow<'_, str> {
     if text.safe { Cow::Borrowed(&text.text) } else { escape(&text.text).into() }
 }
 
-/// A value's text, safe.
+/// Converts a value to safe text.
 pub(super) fn escape_value(value: &Value, meter: &Meter) -> Result<Value> {
     if value.is_safe() {
         return Ok(value.clone());
@@ -38,7 +38,7 @@ pub(super) fn escape_value(value: &Value, meter: &Meter) -> Result<Value> {
     Ok(Value::text(escape(&text), true))
 }
 
-/// A text without tags and comments, its entities read and its whitespace single spaces.
+/// Removes tags and comments, decodes entities and collapses whitespace.
 pub(super) fn strip_tags(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -55,7 +55,7 @@ pub(super) fn strip_tags(text: &str) -> String {
     unescape(&out.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" "))
 }
 
-/// Entities that are read by name: those of HTML 4 that texts have.
+/// Named entities: those of HTML 4.
 const ENTITIES: &str = "amp& lt< gt> quot\" apos' nbsp\u{a0} iexcl¡ cent¢ pound£ curren¤ yen¥ brvbar¦ sect§ uml¨ copy© ordfª laquo« not¬ shy\u{ad} reg® macr¯ \
     deg° plusmn± sup2² sup3³ acute´ microµ para¶ middot· cedil¸ sup1¹ ordmº raquo» frac14¼ frac12½ frac34¾ iquest¿ AgraveÀ AacuteÁ AcircÂ AtildeÃ AumlÄ AringÅ \
     AEligÆ CcedilÇ EgraveÈ EacuteÉ EcircÊ EumlË IgraveÌ IacuteÍ IcircÎ IumlÏ ETHÐ NtildeÑ OgraveÒ OacuteÓ OcircÔ OtildeÕ OumlÖ times× OslashØ UgraveÙ UacuteÚ UcircÛ \
@@ -65,7 +65,7 @@ const ENTITIES: &str = "amp& lt< gt> quot\" apos' nbsp\u{a0} iexcl¡ cent¢ poun
     ndash– mdash— lsquo‘ rsquo’ sbquo‚ ldquo“ rdquo” bdquo„ dagger† Dagger‡ bull• hellip… permil‰ prime′ Prime″ lsaquo‹ rsaquo› euro€ trade™ larr← uarr↑ rarr→ darr↓ harr↔ \
     forall∀ part∂ exist∃ empty∅ nabla∇ isin∈ sum∑ minus− radic√ infin∞ cap∩ cup∪ int∫ asymp≈ ne≠ equiv≡ le≤ ge≥ sub⊂ sup⊃";
 
-/// Those that HTML 4 read without a semicolon.
+/// Entities that HTML 4 allows without a semicolon.
 const BARE: &str = "amp lt gt quot nbsp copy reg deg para sect cent pound yen not times divide eacute egrave agrave ccedil uuml ouml auml szlig";
 
 fn entity(name: &str) -> Option<char> {
@@ -75,7 +75,7 @@ fn entity(name: &str) -> Option<char> {
     })
 }
 
-/// A text with its entities read.
+/// Decodes entities.
 pub(super) fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -97,7 +97,7 @@ pub(super) fn unescape(text: &str) -> String {
     out
 }
 
-/// The character of a reference behind its `&`, and the reference's length.
+/// Parses a reference after its `&`; returns its character and length.
 fn reference(text: &str) -> Option<(char, usize)> {
     if let Some(number) = text.strip_prefix('#') {
         let hexadecimal = number.starts_with(['x', 'X']);

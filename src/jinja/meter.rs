@@ -1,4 +1,4 @@
-//! Bounds of what a template may spend: it comes with a file and is not trusted.
+//! Limits on a template's work and memory: templates come with model files and are not trusted.
 
 use super::error::{Error, ErrorKind, Result};
 use std::any::Any;
@@ -6,7 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Steps and bytes that are left, and levels that are entered.
+/// Steps and bytes left, and the current depth.
 #[derive(Debug)]
 pub(super) struct Meter {
     steps: Cell<u64>,
@@ -15,17 +15,17 @@ pub(super) struct Meter {
     loans: RefCell<Loans>,
 }
 
-/// Texts and lists that were joined, and the bytes that were paid for each.
+/// Texts and lists whose bytes are refunded when they are dropped.
 #[derive(Debug, Default)]
 struct Loans {
     list: Vec<(Loan, u64)>,
-    /// The bytes of all of them.
+    /// The sum of their bytes.
     bytes: u64,
-    /// The bytes from which on those that nothing holds any more are looked for.
+    /// Above this sum, dropped ones are collected.
     limit: u64,
 }
 
-/// Something that may be held no more.
+/// A weak reference to a text or a list.
 #[derive(Debug)]
 enum Loan {
     Text(std::sync::Weak<str>),
@@ -41,34 +41,34 @@ impl Loan {
     }
 }
 
-/// Bytes that are written in a step.
+/// Bytes written per step.
 const WRITTEN: usize = 2048;
-/// The least bytes that are worth to be paid back.
+/// The smallest number of bytes that is tracked.
 const LEAST: usize = 1024;
-/// Bytes that may lie around until they are paid back, besides some for each that is held.
+/// Bytes that may be outstanding before a collection, besides twice those in use.
 const LOOSE: u64 = 4 << 20;
 
-/// Evaluations one in the other: some 50 macros that call each other.
+/// The deepest evaluation: about 50 nested macro calls.
 const DEEPEST: u32 = 400;
 
 impl Meter {
-    /// Bounds of one rendering.
+    /// The limits of one rendering.
     pub(super) fn new(steps: u64, bytes: u64) -> Self {
         Self { steps: Cell::new(steps), bytes: Cell::new(bytes), depth: Cell::new(0), loans: RefCell::default() }
     }
 
-    /// Pays for work.
+    /// Charges for steps.
     pub(super) fn steps(&self, count: usize) -> Result<()> {
         match self.steps.get().checked_sub(count as u64) {
             Some(left) => {
                 self.steps.set(left);
                 Ok(())
             }
-            None => Err(spent("it does too much work")),
+            None => Err(spent("it exceeds the limit on work")),
         }
     }
 
-    /// Pays for memory, whether or not it is given back: only what was lent is paid back.
+    /// Charges for memory. It is not refunded when freed, except for tracked values.
     pub(super) fn memory(&self, bytes: usize) -> Result<()> {
         self.steps(bytes / WRITTEN)?;
         if self.bytes.get() < bytes as u64 {
@@ -79,22 +79,22 @@ impl Meter {
                 self.bytes.set(left);
                 Ok(())
             }
-            None => Err(spent("it takes too much memory")),
+            None => Err(spent("it exceeds the limit on memory")),
         }
     }
 
-    /// Pays for a text that is about to be made, so long as it fits.
+    /// Charges for a text before it is created; `None` means that its length overflows.
     pub(super) fn text(&self, bytes: Option<usize>) -> Result<()> {
-        bytes.map_or_else(|| Err(spent("it takes too much memory")), |bytes| self.memory(bytes))
+        bytes.map_or_else(|| Err(spent("it exceeds the limit on memory")), |bytes| self.memory(bytes))
     }
 
-    /// Has the bytes of a joined text paid back when nothing holds it any more: a template that adds to a text
-    /// message by message holds only the last of them.
+    /// Refunds the bytes of a text when it is dropped: a template that appends to a text per message holds only the last
+    /// one.
     pub(super) fn lend_text(&self, text: &Arc<str>, paid: usize) -> Result<()> {
         if paid < LEAST { Ok(()) } else { self.lend(Loan::Text(Arc::downgrade(text)), paid) }
     }
 
-    /// The same of a list or tuple.
+    /// The same for a list or tuple.
     pub(super) fn lend_items<T: Any>(&self, items: &Rc<T>, paid: usize) -> Result<()> {
         if paid < LEAST { Ok(()) } else { self.lend(Loan::Items(Rc::<T>::downgrade(items)), paid) }
     }
@@ -109,7 +109,7 @@ impl Meter {
         if due { self.collect() } else { Ok(()) }
     }
 
-    /// Pays back what was lent and is held no more.
+    /// Refunds the bytes of dropped values.
     fn collect(&self) -> Result<()> {
         let mut loans = self.loans.borrow_mut();
         self.steps(loans.list.len() / 16)?;
@@ -125,7 +125,7 @@ impl Meter {
         Ok(())
     }
 
-    /// Does something one level deeper.
+    /// Runs `work` one level deeper.
     pub(super) fn deeper<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
         self.enter()?;
         let result = work();
@@ -137,11 +137,11 @@ impl Meter {
         self.enter_levels(1)
     }
 
-    /// Goes deeper by several levels at once, for what takes more of the stack.
+    /// Enters several levels at once, for operations that use more stack.
     pub(super) fn enter_levels(&self, levels: u32) -> Result<()> {
         let depth = self.depth.get() + levels;
         if depth > DEEPEST {
-            return Err(spent("it calls itself too deeply"));
+            return Err(spent("it is nested too deeply"));
         }
         self.depth.set(depth);
         self.steps(1)
@@ -151,12 +151,12 @@ impl Meter {
         self.depth.set(self.depth.get().saturating_sub(levels));
     }
 
-    /// The levels that are entered.
+    /// The current depth.
     pub(super) fn depth(&self) -> u32 {
         self.depth.get()
     }
 
-    /// Leaves all levels below one, after an error.
+    /// Restores a depth after an error.
     pub(super) fn return_to(&self, depth: u32) {
         self.depth.set(depth);
     }

@@ -1,4 +1,4 @@
-//! Calls of methods that values have: what Python has and the sandbox allows.
+//! Methods of values: Python's, as far as the sandbox allows.
 
 use super::arguments::{Arguments, wants_int};
 use super::error::{Error, Result};
@@ -10,7 +10,7 @@ use super::runtime::Runtime;
 use super::value::{Value, View};
 use super::{print, text};
 
-/// Calls a method that a value has.
+/// Calls a method.
 pub(super) fn call(value: &Value, name: &str, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     match value {
         Value::Str(string) => text::call(string, name, arguments, runtime),
@@ -95,7 +95,7 @@ fn loop_method(state: &LoopObject, name: &str, arguments: Arguments, meter: &Met
     Arguments { positional: Vec::new(), named }.none(name)?;
     if name == "cycle" {
         let length = positional.len().max(1);
-        return positional.get(state.index.get() % length).cloned().ok_or_else(|| Error::new("cycle wants items"));
+        return positional.get(state.index.get() % length).cloned().ok_or_else(|| Error::new("cycle expects items"));
     }
     let before = state.changed.borrow().clone();
     let mut same = before.as_ref().is_some_and(|before| before.len() == positional.len());
@@ -115,7 +115,7 @@ fn float_method(number: f64, name: &str, arguments: Arguments, meter: &Meter) ->
         "conjugate" => Ok(Value::Float(number)),
         "hex" => Ok(float_hex(number).into()),
         _ => {
-            let ratio = || Error::new(format!("{} is no ratio of integers here", float_repr(number)));
+            let ratio = || Error::new(format!("cannot write {} as a ratio of integers", float_repr(number)));
             let (mut numerator, mut denominator) = (number, 1_i128);
             while numerator.fract() != 0.0 && denominator < 1 << 62 {
                 (numerator, denominator) = (numerator * 2.0, denominator * 2);

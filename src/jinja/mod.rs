@@ -1,12 +1,11 @@
-//! Jinja templates, with the values of Python's jinja2: those of chats, as transformers sets it up
-//! (trimmed blocks, `generation`, its functions, the immutable sandbox), and those of evaluation
-//! tasks. docs/formats.md lists what differs.
+//! Jinja templates, compatible with Python's jinja2: chat templates, as transformers configures it (trimmed blocks,
+//! `generation`, its functions, the immutable sandbox), and those of evaluation tasks. docs/formats.md lists the
+//! differences.
 //!
-//! It is the program's own because the values are what matters: the library for Rust, minijinja,
-//! has no `%` for text, `generation`, `varargs` of macros or methods in front of keys, and its
-//! callbacks reach neither its grammar nor its operators.
+//! The Rust library minijinja is not compatible enough: it lacks `%` for strings, `generation`, `varargs` of macros and
+//! methods that take precedence over keys, and its callbacks cannot change its grammar or operators.
 
-// Each uses only those above it. A template as a tree:
+// Each module uses only those above it. The syntax tree:
 
 mod ast;
 mod error;
@@ -18,7 +17,7 @@ mod names;
 mod frames;
 mod parser;
 
-// Values, and what is done with them alone:
+// Values and operations on them:
 
 mod meter;
 mod number;
@@ -42,7 +41,7 @@ mod percent;
 
 mod operators;
 
-// Filters, tests, functions and methods, which ask the template that runs:
+// Filters, tests, functions and methods, which use the running template:
 
 mod input;
 
@@ -69,7 +68,7 @@ mod text_filters;
 mod filters;
 mod predicates;
 
-// The template that runs:
+// The running template:
 
 mod template;
 
@@ -89,13 +88,13 @@ use meter::Meter;
 use names::Known;
 use std::collections::{BTreeSet, HashMap};
 
-/// An expression that has been parsed.
+/// A parsed expression.
 pub struct Expression {
     expression: Expr,
     template: Template,
 }
 
-/// Bytes that a template may make for each byte of its input.
+/// Bytes that a template may allocate per byte of its input.
 const BYTES_OF_INPUT: u64 = 64;
 
 fn known(options: &Options, with: impl FnOnce(&Known<'_>) -> Result<()>) -> Result<()> {
@@ -112,14 +111,14 @@ impl Template {
         Ok(Self::new(frame, reads_self, options))
     }
 
-    /// Its text with these variables.
+    /// Renders it with variables.
     pub fn render(&self, variables: &[(&str, &Json)]) -> Result<String> {
         let mut interpreter = self.start(variables)?;
         interpreter.run_template()?;
         Ok(std::mem::take(&mut interpreter.out))
     }
 
-    /// Names that it reads and does not assign, without those of jinja2 itself.
+    /// Names that it reads and does not assign, except for functions.
     pub fn variables(&self) -> BTreeSet<String> {
         without_functions(names::all_undeclared(&self.frame))
     }
@@ -143,14 +142,14 @@ impl Expression {
         Ok(Self { expression, template: Template::new(Frame::default(), false, options) })
     }
 
-    /// Its value with these variables. It must be one that JSON has.
+    /// Evaluates it with variables. The result must be representable in JSON.
     pub fn eval(&self, variables: &[(&str, &Json)]) -> Result<Json> {
         let mut interpreter = self.template.start(variables)?;
         let value = interpreter.eval(&self.expression)?;
         output::json(&value, &mut interpreter)
     }
 
-    /// Names that it reads, without those of jinja2 itself.
+    /// Names that it reads, except for functions.
     pub fn variables(&self) -> BTreeSet<String> {
         without_functions(names::of_expression(&self.expression))
     }

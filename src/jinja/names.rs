@@ -1,25 +1,25 @@
-//! Static analysis of a template, as jinja2 does it before it runs: names that are read before they are
-//! assigned, filters and tests that do not exist, and statements at wrong places.
+//! Static analysis, as in jinja2's compiler: names that are read before they are assigned, unknown filters and tests,
+//! and misplaced statements.
 
 use super::ast::{Expr, ExprKind, Macro, Name, Piece, Stmt, StmtKind, Target};
 use super::error::{Error, Result};
 use std::collections::BTreeSet;
 
-/// Which of `names` are read in a body before it assigns them. Blocks are not looked into.
+/// Returns those of `names` that a body reads before it assigns them. Blocks are not analyzed.
 pub(super) fn undeclared<'n>(body: &[Stmt], names: &[&'n str]) -> Vec<&'n str> {
     let mut reads = Reads::default();
     reads.body(body);
     names.iter().copied().filter(|name| reads.found.contains(*name)).collect()
 }
 
-/// All names that a body reads before it assigns them.
+/// Returns all names that a body reads before it assigns them.
 pub(super) fn all_undeclared(body: &[Stmt]) -> BTreeSet<String> {
     let mut reads = Reads::default();
     reads.body(body);
     reads.found.iter().map(|name| name.to_string()).collect()
 }
 
-/// All names in an expression.
+/// Returns all names in an expression.
 pub(super) fn of_expression(expression: &Expr) -> BTreeSet<String> {
     let mut reads = Reads::default();
     reads.expression(expression);
@@ -116,34 +116,34 @@ impl Reads {
     }
 }
 
-/// Checks what jinja2 checks when it compiles a template.
+/// Performs the checks of jinja2's compiler.
 pub(super) fn check(body: &[Stmt], known: &Known<'_>) -> Result<()> {
     let mut check = Check { known, blocks: BTreeSet::new(), problem: None };
     check.body(body, Place::default());
     check.problem.map_or(Ok(()), Err)
 }
 
-/// Checks an expression alone.
+/// Checks a single expression.
 pub(super) fn check_expression(expression: &Expr, known: &Known<'_>) -> Result<()> {
     let mut check = Check { known, blocks: BTreeSet::new(), problem: None };
     check.expression(expression, false);
     check.problem.map_or(Ok(()), Err)
 }
 
-/// True if a filter or a test of a name exists.
+/// Predicates for existing filters and tests.
 pub(super) struct Known<'a> {
     pub(super) filter: &'a dyn Fn(&str) -> bool,
     pub(super) test: &'a dyn Fn(&str) -> bool,
 }
 
-/// The scope of a statement.
+/// The context of a statement.
 #[derive(Clone, Copy, Default)]
 struct Place {
-    /// In a condition, where a filter may be missing as long as it is not used.
+    /// In a condition, where an unknown filter is allowed unless it is used.
     soft: bool,
     /// In a loop of the same function.
     looped: bool,
-    /// In a loop's body, where `loop` is not assigned.
+    /// In a loop's body, where `loop` cannot be assigned.
     in_loop: bool,
 }
 
@@ -241,7 +241,7 @@ impl Check<'_> {
                 }
                 self.body(&block.body, Place { in_loop: place.in_loop, ..Place::default() });
             }
-            StmtKind::Break | StmtKind::Continue if !place.looped => self.fail(stmt.line, "break and continue stand in loops only".into()),
+            StmtKind::Break | StmtKind::Continue if !place.looped => self.fail(stmt.line, "break and continue are allowed in loops only".into()),
             StmtKind::Break | StmtKind::Continue | StmtKind::Load(_) => {}
         }
     }

@@ -1,9 +1,9 @@
-//! Python's numbers: how they are written, rounded and divided.
+//! Python's numbers: formatting, rounding and division.
 
 use super::error::{Error, Result};
 use std::cmp::Ordering;
 
-/// The shortest text that reads back as the float, in Python's layout.
+/// The shortest text that parses back to the float, as Python formats it.
 pub(super) fn float_repr(value: f64) -> String {
     if value.is_nan() {
         return "nan".into();
@@ -26,23 +26,23 @@ pub(super) fn exponent_text(exponent: i32) -> String {
     format!("{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
 }
 
-/// The digits of a positive float as `e` writes them.
+/// Formats a positive float like `e`.
 pub(super) fn scientific(value: f64, precision: usize) -> String {
     let (mantissa, exponent) = powered(value, precision);
     format!("{mantissa}e{}", exponent_text(exponent))
 }
 
-/// Digits behind the point after which those of any float are zeros. Rust writes at most 65,535 of them.
+/// Further digits of any float are zeros. Rust formats at most 65,535.
 const DIGITS: usize = 1100;
 
-/// A positive float with so many digits behind the point.
+/// Formats a positive float with `precision` decimals.
 pub(super) fn fixed(value: f64, precision: usize) -> String {
     let exact = precision.min(DIGITS);
     let zeros = if value.is_finite() { precision - exact } else { 0 };
     format!("{value:.exact$}") + &"0".repeat(zeros)
 }
 
-/// The same with one digit in front of the point, and the exponent of ten.
+/// The same with one digit before the point, and the exponent.
 fn powered(value: f64, precision: usize) -> (String, i32) {
     let exact = precision.min(DIGITS);
     let text = format!("{value:.exact$e}");
@@ -50,7 +50,7 @@ fn powered(value: f64, precision: usize) -> (String, i32) {
     (mantissa.to_string() + &"0".repeat(precision - exact), exponent.parse().unwrap_or(0))
 }
 
-/// A float's digits with a point, as `#` has it.
+/// A float's digits with a point, for the flag `#`.
 pub(super) fn with_point(mut text: String) -> String {
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     if end > 0 && !text.contains('.') {
@@ -59,8 +59,8 @@ pub(super) fn with_point(mut text: String) -> String {
     text
 }
 
-/// The digits of a positive float as `g` writes them; `#` keeps zeros at the end. `decimal` writes a digit behind the
-/// point or an exponent.
+/// Formats a positive float like `g`; `alternate` (`#`) keeps trailing zeros, and `decimal` always writes a decimal or
+/// an exponent.
 pub(super) fn general(value: f64, precision: usize, alternate: bool, decimal: bool) -> String {
     let precision = precision.max(1);
     let (mantissa, exponent) = powered(value, precision - 1);
@@ -75,7 +75,7 @@ pub(super) fn general(value: f64, precision: usize, alternate: bool, decimal: bo
     if decimal && !text.contains('.') { text + ".0" } else { text }
 }
 
-/// A quotient rounded down, and what is left, with the divisor's sign.
+/// Floor division of integers: quotient and remainder, which has the divisor's sign.
 pub(super) fn int_divmod(a: i128, b: i128) -> Result<(i128, i128)> {
     if b == 0 {
         return Err(Error::new("integer division or modulo by zero"));
@@ -84,7 +84,7 @@ pub(super) fn int_divmod(a: i128, b: i128) -> Result<(i128, i128)> {
     Ok(if rest != 0 && (rest < 0) != (b < 0) { (quotient - 1, rest + b) } else { (quotient, rest) })
 }
 
-/// The same of floats.
+/// Floor division of floats.
 pub(super) fn float_divmod(a: f64, b: f64) -> Result<(f64, f64)> {
     if b == 0.0 {
         return Err(Error::new("float division or modulo by zero"));
@@ -108,7 +108,7 @@ pub(super) fn float_divmod(a: f64, b: f64) -> Result<(f64, f64)> {
     Ok((floor, rest))
 }
 
-/// An integer's power.
+/// A power of integers.
 pub(super) fn int_pow(base: i128, exponent: i128) -> Result<i128> {
     match base {
         0 | 1 => return Ok(if exponent == 0 { 1 } else { base }),
@@ -118,7 +118,7 @@ pub(super) fn int_pow(base: i128, exponent: i128) -> Result<i128> {
     u32::try_from(exponent).ok().and_then(|exponent| base.checked_pow(exponent)).ok_or_else(too_large)
 }
 
-/// A float's power.
+/// A power of floats.
 pub(super) fn float_pow(base: f64, exponent: f64) -> Result<f64> {
     if base == 0.0 && exponent < 0.0 {
         return Err(Error::new("0.0 cannot be raised to a negative power"));
@@ -130,7 +130,7 @@ pub(super) fn float_pow(base: f64, exponent: f64) -> Result<f64> {
     if power.is_infinite() && base.is_finite() && exponent.is_finite() { Err(Error::new("the result of ** is too large for a float")) } else { Ok(power) }
 }
 
-/// The error of an integer that no longer fits.
+/// The error of an integer overflow.
 pub(super) fn too_large() -> Error {
     Error::new("integers of more than 127 bits are not supported")
 }
@@ -147,7 +147,7 @@ pub(super) fn compare_int_float(a: i128, b: f64) -> Option<Ordering> {
     Some(a.cmp(&(whole as i128)).then_with(|| 0.0_f64.partial_cmp(&(b - whole)).unwrap_or(Ordering::Equal)))
 }
 
-/// A float rounded to decimal digits, halves to the even one.
+/// Rounds a float to decimal digits, half to even.
 pub(super) fn round_float(value: f64, digits: i128) -> f64 {
     if !value.is_finite() || digits > 330 {
         return value;
@@ -162,7 +162,7 @@ pub(super) fn round_float(value: f64, digits: i128) -> f64 {
     (value / unit).round_ties_even() * unit
 }
 
-/// An integer rounded to tens, hundreds and so on, halves to the even one.
+/// Rounds an integer to tens, hundreds and so on, half to even.
 pub(super) fn round_int(value: i128, digits: i128) -> Result<i128> {
     if digits >= 0 {
         return Ok(value);
@@ -173,12 +173,12 @@ pub(super) fn round_int(value: i128, digits: i128) -> Result<i128> {
     (quotient + i128::from(up)).checked_mul(unit).ok_or_else(too_large)
 }
 
-/// A number's text without spaces around it. U+001C to U+001F are none of them, unlike elsewhere in Python.
+/// Strips spaces for parsing numbers, where U+001C to U+001F are not spaces, unlike elsewhere in Python.
 fn trimmed(text: &str) -> &str {
     text.trim_matches(|c| super::unicode::is_space(c) && !('\x1c'..='\x1f').contains(&c))
 }
 
-/// An integer as `int()` reads it from a text.
+/// Parses an integer like `int()`.
 pub(super) fn parse_int(text: &str, base: u32) -> Option<i128> {
     let text = trimmed(text);
     let (negative, digits) = match text.strip_prefix('-') {
@@ -208,14 +208,14 @@ pub(super) fn parse_int(text: &str, base: u32) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-/// Digits of any script as ASCII, without underscores, which stand between digits only.
+/// Converts digits of any script to ASCII, and removes underscores between digits.
 fn plain_digits(text: &str) -> Option<String> {
     let misplaced = text.is_empty() || text.starts_with('_') || text.ends_with('_') || text.contains("__");
     let digit = |c: char| if c.is_ascii() { Some(c) } else { super::unicode::decimal_value(c).and_then(|value| char::from_digit(value, 10)) };
     if misplaced { None } else { text.chars().filter(|&c| c != '_').map(digit).collect() }
 }
 
-/// A float as `float()` reads it from a text.
+/// Parses a float like `float()`.
 pub(super) fn parse_float(text: &str) -> Option<f64> {
     let text = trimmed(text);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);

@@ -1,4 +1,4 @@
-//! Values that have a state or are called.
+//! Values with state, or that can be called.
 
 use super::arguments::Arguments;
 use super::ast::{Block, For, Macro, Name};
@@ -10,14 +10,14 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A value with a state, or one that is called.
+/// A value with state, or that can be called.
 #[derive(Debug)]
 pub(super) enum Object {
     /// A function of jinja2 or transformers.
     Function(&'static str),
     /// A method of a value.
     Method(Value, Name),
-    /// A macro, with the scope that it was defined in.
+    /// A macro, with the scope of its definition.
     Macro(MacroObject),
     /// `loop`.
     Loop(LoopObject),
@@ -27,9 +27,9 @@ pub(super) enum Object {
     Cycler(Vec<Value>, Cell<usize>),
     /// `joiner()`.
     Joiner(Value, Cell<bool>),
-    /// The items that a filter has not produced yet.
+    /// A lazy filter, or its remaining items.
     Generator(RefCell<Generator>, &'static str),
-    /// `self`, with the scope that its blocks see.
+    /// `self`, with the scope of its blocks.
     Template(Rc<Scope>),
     /// A block of `self`.
     Block(Arc<Block>, Rc<Scope>),
@@ -39,7 +39,7 @@ pub(super) enum Object {
 pub(super) struct MacroObject {
     pub(super) definition: Arc<Macro>,
     pub(super) scope: Rc<Scope>,
-    /// True if its body escapes what it prints.
+    /// True if its body autoescapes output.
     pub(super) escapes: bool,
 }
 
@@ -51,9 +51,9 @@ impl std::fmt::Debug for MacroObject {
 
 /// A loop's state.
 pub(super) struct LoopObject {
-    /// Items that are still to come, tested or not.
+    /// Remaining items, not tested yet.
     pub(super) source: RefCell<VecDeque<Value>>,
-    /// Items that passed the test already.
+    /// Items that passed the test.
     pub(super) ready: RefCell<VecDeque<Value>>,
     pub(super) index: Cell<usize>,
     pub(super) length: Cell<Option<usize>>,
@@ -62,7 +62,7 @@ pub(super) struct LoopObject {
     pub(super) changed: RefCell<Option<Vec<Value>>>,
     pub(super) depth: usize,
     pub(super) node: Arc<For>,
-    /// The scope around the loop.
+    /// The enclosing scope.
     pub(super) scope: Rc<Scope>,
 }
 
@@ -72,12 +72,12 @@ impl std::fmt::Debug for LoopObject {
     }
 }
 
-/// A filter that works when its items are asked for, as Python's generators do; each item once.
+/// A lazy filter, like Python's generators; each item is returned once.
 #[derive(Debug)]
 pub(super) enum Generator {
-    /// A filter, its value and its arguments.
+    /// A filter that has not run, its value and arguments.
     Waiting(&'static str, Value, Arguments),
-    /// Items that were not consumed.
+    /// Remaining items.
     Items(VecDeque<Value>),
 }
 
@@ -113,7 +113,7 @@ impl Object {
         matches!(self, Object::Function(_) | Object::Method(..) | Object::Macro(_) | Object::Loop(_) | Object::Joiner(..) | Object::Block(..))
     }
 
-    /// Lets go of the values in it, so that none holds itself.
+    /// Drops the values in it, to break reference cycles.
     pub(super) fn clear(&self) {
         match self {
             Object::Namespace(attributes) => drop(attributes.take()),

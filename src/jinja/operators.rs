@@ -1,4 +1,4 @@
-//! Operators on values, as Python has them.
+//! Operators on values, as in Python.
 
 use super::ast::{Binary, Comparison};
 use super::error::{Error, Result};
@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// A number of either kind.
+/// An integer or a float.
 enum Number {
     Int(i128),
     Float(f64),
@@ -96,13 +96,13 @@ fn floats(operator: Binary, x: f64, y: f64) -> Result<Value> {
     }))
 }
 
-/// Texts, lists and tuples one behind the other.
+/// Concatenates texts, lists or tuples.
 fn add(left: &Value, right: &Value, meter: &Meter) -> Result<Option<Value>> {
     let joined = |a: &Items, b: &Items| {
         let bytes = (a.items.len() + b.items.len()) * size_of::<Value>();
         meter.memory(bytes)?;
         let items = Rc::new(Items::new(a.items.iter().chain(&b.items).cloned().collect(), false, meter)?);
-        // They are paid for once more where they are made.
+        // They are charged again on creation.
         meter.lend_items(&items, 2 * bytes)?;
         Ok::<_, Error>(items)
     };
@@ -124,7 +124,7 @@ fn add(left: &Value, right: &Value, meter: &Meter) -> Result<Option<Value>> {
     }))
 }
 
-/// A text, list or tuple several times.
+/// Repeats a text, list or tuple.
 fn repeat(value: &Value, times: i128, meter: &Meter) -> Result<Option<Value>> {
     let times = usize::try_from(times.max(0)).unwrap_or(usize::MAX);
     let items = |items: &Items| {
@@ -149,7 +149,7 @@ pub(super) fn sign(negative: bool, value: &Value) -> Result<Value> {
         Some(Number::Int(value)) => Ok(Value::Int(value)),
         Some(Number::Float(value)) => Ok(Value::Float(if negative { -value } else { value })),
         None if value.is_undefined() => Err(value.undefined_error()),
-        None => Err(Error::new(format!("a {} has no sign", value.type_name()))),
+        None => Err(Error::new(format!("unsupported operand for unary sign: '{}'", value.type_name()))),
     }
 }
 
@@ -215,7 +215,7 @@ fn compare_numbers(a: &Number, b: &Number) -> Option<Ordering> {
     }
 }
 
-/// The order of two values; none if one of them is NaN.
+/// Compares two values; `None` if one of them is NaN.
 fn order(left: &Value, right: &Value, symbol: &str, meter: &Meter) -> Result<Option<Ordering>> {
     if let (Some(a), Some(b)) = (number(left), number(right)) {
         return Ok(compare_numbers(&a, &b));
@@ -241,7 +241,7 @@ fn order(left: &Value, right: &Value, symbol: &str, meter: &Meter) -> Result<Opt
     }
 }
 
-/// Returns true if one value is less than another, as sorting asks.
+/// Returns true if a value is less than another, as sorting needs it.
 pub(super) fn less(left: &Value, right: &Value, meter: &Meter) -> Result<bool> {
     Ok(order(left, right, "<", meter)? == Some(Ordering::Less))
 }
@@ -278,7 +278,7 @@ pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Result
                 meter.steps(text.text.len() / 256)?;
                 Ok(text.text.contains(&*part.text))
             }
-            other => Err(Error::new(format!("'in' looks for text in text, not for '{}'", other.type_name()))),
+            other => Err(Error::new(format!("'in' a text expects text, not '{}'", other.type_name()))),
         },
         Value::Bytes(bytes) => bytes_contain(bytes, item, meter),
         Value::List(items) | Value::Tuple(items) => among(&mut items.items.iter()),
@@ -297,26 +297,26 @@ pub(super) fn contains(container: &Value, item: &Value, meter: &Meter) -> Result
             None => false,
         }),
         Value::Undefined(_) => Ok(false),
-        other => Err(Error::new(format!("a '{}' has no items to look for with 'in'", other.type_name()))),
+        other => Err(Error::new(format!("'in' expects a container, not '{}'", other.type_name()))),
     }
 }
 
-/// Returns true if bytes have a byte, or bytes in a row.
+/// Returns true if bytes contain a byte, or a sequence of bytes.
 fn bytes_contain(bytes: &[u8], item: &Value, meter: &Meter) -> Result<bool> {
     meter.steps(bytes.len() / 256)?;
     match (item, item.as_int().map(u8::try_from)) {
         (_, Some(Ok(byte))) => Ok(bytes.contains(&byte)),
-        (_, Some(Err(_))) => Err(Error::new("a byte is a number from 0 to 255")),
+        (_, Some(Err(_))) => Err(Error::new("a byte must be 0 to 255")),
         (Value::Bytes(part), _) => {
             meter.memory(2 * (bytes.len() + part.len()))?;
             let text = |bytes: &[u8]| bytes.iter().map(|&byte| char::from(byte)).collect::<String>();
             Ok(text(bytes).contains(&text(part)))
         }
-        _ => Err(Error::new(format!("'in' looks for bytes in bytes, not for '{}'", item.type_name()))),
+        _ => Err(Error::new(format!("'in' bytes expects bytes, not '{}'", item.type_name()))),
     }
 }
 
-/// How many items a value has.
+/// The number of items of a value.
 pub(super) fn length(value: &Value) -> Result<usize> {
     Ok(match value {
         Value::Undefined(_) => 0,
@@ -329,7 +329,7 @@ pub(super) fn length(value: &Value) -> Result<usize> {
     })
 }
 
-/// `value[index]`, if there is such an item.
+/// `value[index]`, if the item exists.
 pub(super) fn item(value: &Value, index: &Value, meter: &Meter) -> Result<Option<Value>> {
     let at = |length: usize| {
         let index = index.as_int()?;
@@ -352,7 +352,7 @@ pub(super) fn item(value: &Value, index: &Value, meter: &Meter) -> Result<Option
     })
 }
 
-/// `value[start:stop:step]`; none if a value of its type has no slices, or none with such bounds.
+/// `value[start:stop:step]`; `None` if the type does not support slices, or not these bounds.
 pub(super) fn slice(value: &Value, bounds: &[Option<Value>; 3], meter: &Meter) -> Result<Option<Value>> {
     if value.is_undefined() {
         return Err(value.undefined_error());
@@ -380,7 +380,7 @@ pub(super) fn slice(value: &Value, bounds: &[Option<Value>; 3], meter: &Meter) -
         Value::Bytes(bytes) => Value::Bytes((0..taken.len()).map(|n| bytes[(taken.start + n * step) as usize]).collect()),
         Value::Range(range) => {
             let at = |index: i128| index.checked_mul(range.step).and_then(|offset| range.start.checked_add(offset)).ok_or_else(too_large);
-            // A step that does not fit is taken no second time: it reaches past the end, as does the longest that fits.
+            // An overflowing step selects no second item: it exceeds the length, like the largest step.
             let longest = if (range.step < 0) == (step < 0) { i128::MAX } else { -i128::MAX };
             let step = range.step.checked_mul(step).filter(|step| *step != i128::MIN).unwrap_or(longest);
             Value::Range(Range { start: at(taken.start)?, stop: at(taken.stop)?, step })
@@ -406,7 +406,7 @@ fn slice_text(text: &Text, taken: Range) -> Value {
     Value::text(sliced, text.safe)
 }
 
-/// A slice's bounds within a length.
+/// Clips a slice's bounds to a length.
 fn clipped(start: Option<i128>, stop: Option<i128>, step: i128, length: i128) -> Range {
     let step = step.clamp(-(1 << 62), 1 << 62);
     let (low, high) = if step < 0 { (-1, length - 1) } else { (0, length) };

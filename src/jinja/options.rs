@@ -1,26 +1,26 @@
-//! Rules of a template.
+//! Options of a template.
 
 use super::input::Json;
 use super::lexer::Syntax;
 
-/// A filter of the program's own: a text in, a value out.
+/// A custom filter: maps text to a value.
 pub type Filter = fn(&str) -> std::result::Result<Json, String>;
 
-/// Rules of a template.
+/// Options of a template.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// Its syntax.
+    /// The syntax.
     pub syntax: Syntax,
-    /// True if it has what transformers gives to chat templates.
+    /// True to add transformers' extensions for chat templates.
     pub chat: bool,
-    /// True if what is not there is an error wherever it is named.
+    /// True to make any use of an undefined value an error.
     pub strict: bool,
-    /// Filters besides jinja2's.
+    /// Custom filters.
     pub filters: &'static [(&'static str, Filter)],
-    /// Gives the present moment, in seconds since 1970.
+    /// Returns the current time, in seconds since 1970.
     pub now: fn() -> f64,
-    /// Steps that a rendering may take, and bytes that it may make besides some for each of its input.
+    /// The limit on steps of a rendering.
     pub steps: u64,
-    /// The bytes.
+    /// The limit on bytes of a rendering, besides some per byte of its input.
     pub bytes: u64,
 }

@@ -1,4 +1,4 @@
-//! Values as JSON that a template gives.
+//! Converts values to JSON.
 
 use super::error::Result;
 use super::input::Json;
@@ -6,7 +6,7 @@ use super::print;
 use super::runtime::Runtime;
 use super::value::Value;
 
-/// A value as JSON.
+/// Converts a value to JSON.
 pub(super) fn json(value: &Value, runtime: &mut dyn Runtime) -> Result<Json> {
     runtime.meter().enter()?;
     runtime.meter().memory(64)?;

@@ -1,4 +1,4 @@
-//! From tokens to the tree: statements here, expressions in `expressions`.
+//! Parses tokens into the tree: statements here, expressions in `expressions`.
 
 mod expressions;
 
@@ -8,10 +8,10 @@ use super::lexer::{Kind, Syntax, Token, expression_tokens, tokens};
 use super::names;
 use std::sync::Arc;
 
-/// Nested statements, brackets and operators; Python's own compiler ends near it.
+/// The deepest nesting of statements, brackets and operators; Python's compiler has a similar limit.
 const DEEPEST: u32 = 64;
 
-/// Operators of an expression, one in the other.
+/// The deepest tree of an expression.
 const DEEPEST_EXPRESSION: u16 = 200;
 
 /// Parses a template.
@@ -20,17 +20,17 @@ pub(super) fn parse(source: &str, syntax: Syntax, generation: bool) -> Result<Bo
     parser.statements(&[])
 }
 
-/// Parses an expression alone.
+/// Parses a single expression.
 pub(super) fn parse_expression(source: &str) -> Result<Expr> {
     let mut parser = Parser { tokens: expression_tokens(source)?, at: 0, depth: 0, generation: false, scoped_blocks: 0 };
     let expression = parser.expression()?;
     match parser.kind() {
         Kind::End => Ok(expression),
-        other => parser.fail(format!("unexpected '{}' behind the expression", other.describe())),
+        other => parser.fail(format!("unexpected '{}' after the expression", other.describe())),
     }
 }
 
-/// Tokens and the position in them.
+/// The state of parsing.
 pub(super) struct Parser {
     tokens: Vec<Token>,
     at: usize,
@@ -114,7 +114,7 @@ impl Parser {
         if self.skip_name(name) { Ok(()) } else { self.fail(format!("expected '{name}', got '{}'", self.kind().describe())) }
     }
 
-    /// Parses something nested, within bounds.
+    /// Parses something one level deeper; fails above the limit.
     pub(super) fn nested<T>(&mut self, parse: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
         if self.depth == DEEPEST {
             return self.fail("statements or expressions are nested too deeply");
@@ -125,12 +125,12 @@ impl Parser {
         parsed
     }
 
-    /// Bounds the depth of a tree that grows to the left, one operator at a time.
+    /// Checks the depth of a left-associative tree, which grows one operator at a time.
     pub(super) fn grown(&self, expression: &Expr) -> Result<()> {
         if expression.depth > DEEPEST_EXPRESSION { self.fail("an expression is nested too deeply") } else { Ok(()) }
     }
 
-    /// Statements up to one of the names, which is not taken.
+    /// Parses statements up to one of the tags `ends`, whose name is not consumed.
     fn statements(&mut self, ends: &[&str]) -> Result<Body> {
         let mut body = Body::new();
         let mut pieces = Vec::new();
@@ -174,7 +174,7 @@ impl Parser {
         }
     }
 
-    /// The body of a statement, to one of the tags, whose name is taken and given.
+    /// Parses the body of a statement up to one of the tags `ends`; consumes and returns its name.
     fn body(&mut self, ends: &[&str]) -> Result<(Body, Name)> {
         self.skip_operator(":");
         self.expect(&Kind::BlockEnd)?;
@@ -287,7 +287,7 @@ impl Parser {
         Ok(StmtKind::Block(Arc::new(Block { name, scoped, required, reads_self, reads_super, body: body.into() })))
     }
 
-    /// A statement that names another template: parsed, for what it is when it runs is an error.
+    /// Parses a statement that loads another template, so that only running it is an error.
     fn load(&mut self, tag: &str) -> Result<StmtKind> {
         self.next();
         self.expression()?;
@@ -346,7 +346,7 @@ impl Parser {
         Ok(StmtKind::CallBlock(call, self.with_specials("".into(), parameters, defaults, body)?))
     }
 
-    /// A macro, with what its body names of `caller`, `kwargs` and `varargs`.
+    /// Builds a macro; records whether its body names `caller`, `kwargs` and `varargs`.
     fn with_specials(&self, name: Name, parameters: Vec<Name>, defaults: Vec<Expr>, body: Body) -> Result<Arc<Macro>> {
         if (1..parameters.len()).any(|n| parameters[..n].contains(&parameters[n])) {
             return self.fail("a macro has two parameters of the same name");
@@ -409,7 +409,7 @@ impl Parser {
         }
     }
 
-    /// A target of an assignment; `attributes` allows those of a namespace.
+    /// Parses the target of an assignment; `attributes` allows those of a namespace.
     fn target(&mut self, ends: &[&str], attributes: bool) -> Result<Target> {
         let mut targets = Vec::new();
         let mut tuple = false;

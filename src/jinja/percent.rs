@@ -1,4 +1,4 @@
-//! Text with values put in by `%`.
+//! `%` formatting of strings.
 
 use super::error::{Error, Result};
 use super::meter::Meter;
@@ -7,7 +7,7 @@ use super::value::{Text, Value};
 use super::{markup, print, spec};
 use std::collections::VecDeque;
 
-/// A conversion of a `%` format.
+/// A conversion specifier.
 #[derive(Default)]
 struct Conversion {
     left: bool,
@@ -19,10 +19,10 @@ struct Conversion {
     precision: Option<usize>,
 }
 
-/// Characters that a format may ask for.
+/// The largest width or precision.
 const WIDEST: usize = 1 << 20;
 
-/// The values of a `%` format that are left, one by one or by name.
+/// The remaining values, positional or by name.
 struct Values<'a> {
     rest: VecDeque<Value>,
     /// Values by name.
@@ -33,7 +33,7 @@ struct Values<'a> {
 
 impl Values<'_> {
     fn next(&mut self) -> Result<Value> {
-        self.rest.pop_front().ok_or_else(|| Error::new("a % format has more places than values"))
+        self.rest.pop_front().ok_or_else(|| Error::new("a % format has more specifiers than values"))
     }
 }
 
@@ -42,7 +42,7 @@ pub(super) fn format(text: &Text, values: &Value, meter: &Meter) -> Result<Value
     let mut left = match values {
         Value::Tuple(items) => Values { rest: items.items.iter().cloned().collect(), named: None, counted: true },
         Value::Dict(_) => Values { rest: [values.clone()].into(), named: Some(values), counted: false },
-        // A value with items may stay unused, as a mapping may.
+        // A container may stay unused, as a mapping may.
         Value::List(_) | Value::Range(_) | Value::Bytes(_) | Value::Undefined(_) => Values { rest: [values.clone()].into(), named: None, counted: false },
         other => Values { rest: [other.clone()].into(), named: None, counted: true },
     };
@@ -56,12 +56,12 @@ pub(super) fn format(text: &Text, values: &Value, meter: &Meter) -> Result<Value
     out.push_str(rest);
     meter.memory(out.len())?;
     if left.counted && !left.rest.is_empty() {
-        return Err(Error::new("a % format has fewer places than values"));
+        return Err(Error::new("a % format has fewer specifiers than values"));
     }
     Ok(Value::text(out, text.safe))
 }
 
-/// One conversion behind its `%`; gives the text behind it.
+/// Formats one conversion after its `%`; returns the rest of the format.
 fn conversion<'t>(format: &'t str, values: &mut Values<'_>, safe: bool, out: &mut String, meter: &Meter) -> Result<&'t str> {
     let incomplete = || Error::new("a % format is incomplete");
     let mut rest = format;
@@ -70,7 +70,8 @@ fn conversion<'t>(format: &'t str, values: &mut Values<'_>, safe: bool, out: &mu
         let end = inner.find(')').ok_or_else(incomplete)?;
         let Some(Value::Dict(dict)) = values.named else { return Err(Error::new("a % format with names needs a mapping")) };
         let key: Value = inner[..end].into();
-        value = Some(dict.get(&key.key(meter)?).cloned().ok_or_else(|| Error::new(format!("a % format names '{}', which is not there", &inner[..end])))?);
+        value =
+            Some(dict.get(&key.key(meter)?).cloned().ok_or_else(|| Error::new(format!("a % format uses '{}', which is not in the mapping", &inner[..end])))?);
         rest = &inner[end + 1..];
     }
     let mut conversion = Conversion::default();
@@ -116,7 +117,7 @@ fn bounded(count: u128) -> Result<usize> {
 
 fn star_or_digits<'t>(rest: &'t str, values: &mut Values<'_>) -> Result<(Option<i128>, &'t str)> {
     if let Some(after) = rest.strip_prefix('*') {
-        let width = values.next()?.as_int().ok_or_else(|| Error::new("* in a % format wants an integer"))?;
+        let width = values.next()?.as_int().ok_or_else(|| Error::new("* in a % format expects an integer"))?;
         return Ok((Some(width), after));
     }
     let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
@@ -204,7 +205,7 @@ impl Conversion {
 }
 
 fn character(value: &Value) -> Result<String> {
-    let wrong = || Error::new("%c wants a character or its number");
+    let wrong = || Error::new("%c expects a character or its code");
     match value {
         Value::Str(text) if text.text.chars().count() == 1 => Ok(text.text.to_string()),
         other => other.as_int().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32).map(String::from).ok_or_else(wrong),
@@ -212,7 +213,7 @@ fn character(value: &Value) -> Result<String> {
 }
 
 fn wanted(value: &Value, kind: char) -> Error {
-    value.mismatch(format_args!("%{kind} wants a number"))
+    value.mismatch(format_args!("%{kind} expects a number"))
 }
 
 fn whole(value: &Value, kind: char) -> Result<i128> {

@@ -1,4 +1,4 @@
-//! Tests: what stands behind `is`.
+//! Tests, `value is test`.
 
 use super::arguments::Arguments;
 use super::ast::{Binary, Comparison};
@@ -53,7 +53,7 @@ pub(super) const TESTS: [&str; 39] = [
     "le",
 ];
 
-/// Returns true if a value passes a test.
+/// Applies a test to a value.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<bool> {
     let comparison = match name {
         "==" | "eq" | "equalto" => Some(Comparison::Eq),
@@ -107,13 +107,13 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
             Value::Object(_) => matches!(value.as_object(), Some(Object::Generator(..) | Object::Loop(_) | Object::Template(_))),
             other => !matches!(other, Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_)),
         },
-        // An undefined value can be called: it raises then.
+        // An undefined value is callable: the call then fails.
         "callable" => value.is_undefined() || value.as_object().is_some_and(Object::is_callable),
         _ => return Err(Error::new(format!("there is no test '{name}'"))),
     })
 }
 
-/// Returns true if the rest of a division is a number.
+/// Returns true if the remainder of a division has a value.
 fn rest_is(value: &Value, divisor: &Value, rest: i128, meter: &Meter) -> Result<bool> {
     let found = binary(Binary::Mod, value, divisor, meter)?;
     equal(&found, &Value::Int(rest), meter)

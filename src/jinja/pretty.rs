@@ -1,4 +1,4 @@
-//! Values over several lines: Python's `pprint`.
+//! Python's `pprint`.
 
 use super::error::Result;
 use super::meter::Meter;
@@ -6,17 +6,17 @@ use super::print::{repr, string_repr};
 use super::unicode::{is_space, split_lines};
 use super::value::{Text, Value};
 
-/// Columns of a line.
+/// Columns per line.
 const WIDTH: usize = 80;
 
-/// A value's text over as many lines as it takes.
+/// Formats a value over several lines.
 pub(super) fn pretty(value: &Value, meter: &Meter) -> Result<String> {
     let mut out = String::new();
     Pretty { out: &mut out, meter }.value(&sorted(value, meter)?, 0, 0, 0)?;
     Ok(out)
 }
 
-/// A value with its mappings in the order of their keys.
+/// Sorts mappings by key, recursively.
 fn sorted(value: &Value, meter: &Meter) -> Result<Value> {
     meter.deeper(|| match value {
         Value::List(items) => Value::list(items.items.iter().map(|item| sorted(item, meter)).collect::<Result<_>>()?, meter),
@@ -26,7 +26,7 @@ fn sorted(value: &Value, meter: &Meter) -> Result<Value> {
             for (key, value) in &dict.entries {
                 entries.push((key.clone(), sorted(value, meter)?));
             }
-            // Keys that do not compare go by their types' names.
+            // Keys that cannot be compared are sorted by type name.
             let order =
                 |key: &Value| (if key.as_int().is_some() || matches!(key, Value::Float(_)) { "" } else { key.type_name() }, key.as_str().map(str::to_string));
             entries.sort_by(|(a, _), (b, _)| {
@@ -55,7 +55,7 @@ impl Pretty<'_> {
         Ok(())
     }
 
-    /// Writes a value behind `indent` columns, with `allowance` columns kept for what follows it.
+    /// Writes a value after `indent` columns, with `allowance` columns reserved for what follows.
     fn value(&mut self, value: &Value, indent: usize, allowance: usize, level: usize) -> Result<()> {
         self.meter.enter()?;
         let text = repr(value, self.meter)?;
@@ -145,7 +145,7 @@ impl Pretty<'_> {
     }
 }
 
-/// Words, each with the spaces behind it.
+/// Splits a line into words, each with the spaces after it.
 fn parts(line: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = line;

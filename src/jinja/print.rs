@@ -1,4 +1,4 @@
-//! How values are written: Python's `str` and `repr`.
+//! Python's `str` and `repr` of values.
 
 use super::error::Result;
 use super::lexer::escaped;
@@ -9,7 +9,7 @@ use super::unicode::is_printable;
 use super::value::{AnyObject, Dict, Items, Text, Value, View};
 use std::sync::Arc;
 
-/// A value's `str`.
+/// Returns a value's `str`.
 pub(super) fn text(value: &Value, meter: &Meter) -> Result<Arc<str>> {
     match value {
         Value::Str(text) => Ok(text.text.clone()),
@@ -18,7 +18,7 @@ pub(super) fn text(value: &Value, meter: &Meter) -> Result<Arc<str>> {
     }
 }
 
-/// A value's `str`, behind what was written.
+/// Appends a value's `str`.
 pub(super) fn write(value: &Value, out: &mut String, meter: &Meter) -> Result<()> {
     match value {
         Value::Str(text) => {
@@ -31,7 +31,7 @@ pub(super) fn write(value: &Value, out: &mut String, meter: &Meter) -> Result<()
     }
 }
 
-/// A value's `repr`.
+/// Returns a value's `repr`.
 pub(super) fn repr(value: &Value, meter: &Meter) -> Result<String> {
     let mut out = String::new();
     write_repr(value, &mut out, meter)?;
@@ -115,7 +115,7 @@ fn write_view(dict: &Dict, view: View, out: &mut String, meter: &Meter) -> Resul
     Ok(())
 }
 
-/// Objects whose text in Python has an address have none here.
+/// Writes an object, without the address that Python writes.
 fn write_object(object: &Object, out: &mut String, meter: &Meter) -> Result<()> {
     match object {
         Object::Namespace(attributes) => {
@@ -143,12 +143,12 @@ fn write_object(object: &Object, out: &mut String, meter: &Meter) -> Result<()> 
     Ok(())
 }
 
-/// The length of a loop without a test, whose items need not be looked at.
+/// The length of a loop without a test.
 fn loop_length(state: &LoopObject) -> usize {
     state.length.get().unwrap_or_else(|| state.index.get() + 1 + state.ready.borrow().len() + state.source.borrow().len())
 }
 
-/// A string in quotes.
+/// A quoted string.
 pub(super) fn string_repr(text: &str) -> String {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     let mut out = String::with_capacity(text.len() + 2);
@@ -168,7 +168,7 @@ pub(super) fn string_repr(text: &str) -> String {
     out
 }
 
-/// A string in quotes, all in ASCII.
+/// A quoted string in ASCII.
 pub(super) fn ascii_repr(text: &str) -> String {
     text.chars().map(|c| if c.is_ascii() { c.to_string() } else { escaped(c) }).collect()
 }

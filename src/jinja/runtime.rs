@@ -1,5 +1,4 @@
-//! The template that runs, as filters, tests, functions and methods need it: they are below the interpreter, which calls
-//! them, and ask it through this for what only it can do.
+//! The interface of the running template for filters, tests, functions and methods, which the interpreter calls.
 
 use super::arguments::Arguments;
 use super::ast::Block;
@@ -10,33 +9,32 @@ use super::options::Options;
 use super::value::Value;
 use std::sync::Arc;
 
-/// A template that runs.
+/// A running template.
 pub(super) trait Runtime {
-    /// The bounds of what it may spend.
+    /// The limits on work and memory.
     fn meter(&self) -> &Meter;
 
-    /// Its rules.
+    /// The options.
     fn options(&self) -> &Options;
 
-    /// Autoescaping at this place, as calls see it.
+    /// Autoescaping, as called functions see it.
     fn escapes_calls(&self) -> bool;
 
-    /// A block by its name.
+    /// A block by name.
     fn block(&self, name: &str) -> Option<Arc<Block>>;
 
-    /// A value with a state. All are known, so that they can be taken apart in the end: they may hold each other in rings
-    /// and long chains.
+    /// Creates a value with state. All are registered, to break reference cycles at the end.
     fn object(&mut self, object: Object) -> Result<Value>;
 
-    /// All items of a value. Those of a generator are gone then.
+    /// Returns all items of a value; consumes those of a generator.
     fn iterate(&mut self, value: &Value) -> Result<Vec<Value>>;
 
-    /// An attribute of `loop`; the loop may have to look at items to come.
+    /// An attribute of `loop`, which may test later items.
     fn loop_attribute(&mut self, state: &LoopObject, name: &str) -> Result<Option<Value>>;
 
-    /// A value through a filter by its name.
+    /// Applies a filter by name.
     fn filter(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<Value>;
 
-    /// Returns true if a value passes a test by its name.
+    /// Applies a test by name.
     fn test(&mut self, name: &str, value: Value, arguments: Arguments) -> Result<bool>;
 }

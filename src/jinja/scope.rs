@@ -1,32 +1,32 @@
-//! Variables: each loop, macro and block assigns in a scope of its own, and reads from those around it.
+//! Variable scopes: each loop, macro and block assigns in its own scope, and reads from enclosing ones.
 
 use super::ast::Name;
 use super::value::Value;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// Variables, and the scope around them.
+/// A scope, with the enclosing one.
 #[derive(Debug, Default)]
 pub(super) struct Scope {
-    /// None for a name that is undefined until it is assigned here.
+    /// `None` for a name that is undefined until it is assigned here.
     variables: RefCell<Vec<(Name, Option<Value>)>>,
     parent: Option<Rc<Scope>>,
-    /// True for that of a block, which sees only what is assigned around it.
+    /// True for a block's scope, which sees only what is assigned around it.
     block: bool,
 }
 
 impl Scope {
-    /// A scope in another.
+    /// Creates an inner scope.
     pub(super) fn inside(parent: &Rc<Scope>) -> Rc<Self> {
         Rc::new(Self { parent: Some(parent.clone()), ..Self::default() })
     }
 
-    /// The scope of a block.
+    /// Creates the scope of a block.
     pub(super) fn of_block(parent: &Rc<Scope>) -> Rc<Self> {
         Rc::new(Self { parent: Some(parent.clone()), block: true, ..Self::default() })
     }
 
-    /// The scope around the block that a scope is in, or else that of the template.
+    /// The scope around the enclosing block, or else the template's.
     pub(super) fn around_block(scope: &Rc<Scope>) -> Rc<Self> {
         let mut scope = scope;
         while let Some(parent) = &scope.parent {
@@ -38,7 +38,7 @@ impl Scope {
         scope.clone()
     }
 
-    /// A variable of this scope or one around it, and `Some(None)` where it is not assigned yet.
+    /// Looks a variable up in this scope and the enclosing ones; `Some(None)` if it is not assigned yet.
     pub(super) fn get(&self, name: &str) -> Option<Option<Value>> {
         let (mut scope, mut outside) = (Some(self), false);
         while let Some(current) = scope {
@@ -51,7 +51,7 @@ impl Scope {
         None
     }
 
-    /// Assigns a variable of this scope.
+    /// Assigns a variable in this scope.
     pub(super) fn set(&self, name: &Name, value: Value) {
         let mut variables = self.variables.borrow_mut();
         match variables.iter_mut().find(|(found, _)| found == name) {
@@ -60,12 +60,12 @@ impl Scope {
         }
     }
 
-    /// Makes names undefined that this scope does not have, until it assigns them.
+    /// Marks names that are not in this scope as undefined until it assigns them.
     pub(super) fn undefine(&self, names: &[Name]) {
         self.variables.borrow_mut().extend(names.iter().map(|name| (name.clone(), None)));
     }
 
-    /// Lets go of its variables, so that none holds its own scope.
+    /// Drops its variables, to break reference cycles.
     pub(super) fn clear(&self) {
         drop(self.variables.take());
     }

@@ -1,4 +1,4 @@
-//! Format specifications: what stands behind `:` in `str.format`.
+//! Format specs, after `:` in `str.format`.
 
 use super::error::{Error, Result};
 use super::meter::Meter;
@@ -6,16 +6,16 @@ use super::number::{fixed, float_repr, general, scientific, with_point};
 use super::print;
 use super::value::Value;
 
-/// A specification, parsed.
+/// A parsed format spec.
 #[derive(Default)]
 struct Spec {
     fill: char,
     align: Option<char>,
     sign: Option<char>,
-    /// `z`: what rounds to zero has no minus sign.
+    /// `z`: a value that rounds to zero has no minus sign.
     positive_zero: bool,
     alternate: bool,
-    /// `0` in front of the width.
+    /// `0` before the width.
     zeros: bool,
     width: usize,
     grouping: Option<char>,
@@ -23,17 +23,17 @@ struct Spec {
     kind: Option<char>,
 }
 
-/// Characters that a format may ask for.
+/// The largest width or precision.
 const WIDEST: usize = 1 << 20;
 
-/// A value's text by a specification.
+/// Formats a value by a spec.
 pub(super) fn format(value: &Value, spec: &str, meter: &Meter) -> Result<String> {
     if spec.is_empty() {
         return Ok(print::text(value, meter)?.to_string());
     }
     let parsed = parse(spec).ok_or_else(|| Error::new(format!("the format '{spec}' is invalid")))?;
     meter.memory(parsed.width + parsed.precision.unwrap_or(0))?;
-    let unknown = || Error::new(format!("the format '{spec}' is not one of '{}'", value.type_name()));
+    let unknown = || Error::new(format!("'{}' does not support the format '{spec}'", value.type_name()));
     match value {
         Value::Str(text) => parsed.text(&text.text).ok_or_else(unknown),
         Value::Bool(_) | Value::Int(_) => parsed.integer(value.as_int().unwrap_or(0)).ok_or_else(unknown),
@@ -57,7 +57,7 @@ fn parse(spec: &str) -> Option<Spec> {
     parsed.sign = skip(&mut at, "+- ");
     parsed.positive_zero = skip(&mut at, "z").is_some();
     parsed.alternate = skip(&mut at, "#").is_some();
-    // Behind a fill, a zero is one of the width.
+    // After a fill character, a zero belongs to the width.
     if !filled && skip(&mut at, "0").is_some() {
         (parsed.fill, parsed.zeros) = ('0', true);
     }
@@ -82,7 +82,7 @@ fn parse(spec: &str) -> Option<Spec> {
     (at == chars.len() && grouped).then_some(parsed)
 }
 
-/// An integer's digits.
+/// Formats an integer in a base.
 pub(super) fn digits(value: u128, base: u32, upper: bool) -> String {
     match (base, upper) {
         (2, _) => format!("{value:b}"),
@@ -94,7 +94,7 @@ pub(super) fn digits(value: u128, base: u32, upper: bool) -> String {
 }
 
 impl Spec {
-    /// Where a number stands in its width.
+    /// The alignment of a number.
     fn number_align(&self) -> char {
         self.align.unwrap_or(if self.zeros { '=' } else { '>' })
     }
@@ -119,7 +119,7 @@ impl Spec {
         Some(self.padded("", &cut, self.align.unwrap_or('<')))
     }
 
-    /// True if it has what only numbers have.
+    /// Returns true if it has options that only numbers support.
     fn is_signed(&self) -> bool {
         self.sign.is_some() || self.positive_zero || self.alternate
     }
@@ -133,7 +133,7 @@ impl Spec {
         }
     }
 
-    /// Digits with separators, and with zeros in front of them where they fill the width.
+    /// Adds separators to digits, and zeros before them to fill the width.
     fn grouped(&self, whole: &str, rest: &str, sign: usize, every: usize) -> String {
         let Some(separator) = self.grouping.filter(|_| !whole.is_empty()) else { return format!("{whole}{rest}") };
         let join = |digits: &str| {

@@ -1,11 +1,11 @@
-//! A template that has been parsed.
+//! A parsed template.
 
 use super::ast::{Block, Frame, Stmt, StmtKind};
 use super::options::Options;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A template that has been parsed.
+/// A parsed template.
 pub struct Template {
     pub(super) frame: Frame,
     /// True if it names `self`.
@@ -22,7 +22,7 @@ impl Template {
     }
 }
 
-/// All blocks of a body, also those in other statements.
+/// Collects all blocks of a body, including nested ones.
 fn find_blocks(body: &[Stmt], blocks: &mut BTreeMap<Arc<str>, Arc<Block>>) {
     for stmt in body {
         match &stmt.kind {

@@ -53,7 +53,7 @@ pub(super) fn call(text: &Text, name: &str, arguments: Arguments, runtime: &mut 
     })
 }
 
-/// The tests of strings that begin with `is`.
+/// The methods of strings that begin with `is`.
 pub(super) fn is(text: &str, name: &str) -> bool {
     let all = |test: fn(char) -> bool| !text.is_empty() && text.chars().all(test);
     let cased = |c: char| c.is_lowercase() || c.is_uppercase() || unicode::is_title(c);
@@ -114,7 +114,7 @@ fn capitalize(text: &str) -> String {
     if let Some(first) = chars.next() {
         unicode::title_case(first, &mut out);
     }
-    // As part of the whole word, so that a sigma at its end is lowered as one.
+    // Lowercase the whole word, so that a final sigma is recognized.
     let lower = text.to_lowercase();
     let skipped: usize = text.chars().next().map_or(0, |first| first.to_lowercase().map(char::len_utf8).sum());
     out.push_str(&lower[skipped..]);
@@ -123,7 +123,7 @@ fn capitalize(text: &str) -> String {
 
 fn swap_case(text: &str) -> String {
     let lower = text.to_lowercase();
-    // A sigma in lower case depends on what stands around it.
+    // The lowercase of a sigma depends on its context.
     let mut sigmas = lower.chars().filter(|c| matches!(c, 'σ' | 'ς'));
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -140,7 +140,7 @@ fn swap_case(text: &str) -> String {
 
 fn format_map(text: &Text, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [map] = arguments.bind("format_map", [""], 1)?;
-    let Some(Value::Dict(dict)) = map else { return Err(Error::new("format_map wants a mapping")) };
+    let Some(Value::Dict(dict)) = map else { return Err(Error::new("format_map expects a mapping")) };
     let named = dict.entries.iter().filter_map(|(key, value)| key.as_str().map(|key| (key.into(), value.clone()))).collect();
     braces::format(text, &Arguments { positional: Vec::new(), named }, runtime)
 }
@@ -154,7 +154,7 @@ fn join(text: &Text, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<
         match item {
             Value::Str(part) if !text.safe => out.push_str(&part.text),
             part if text.safe => out.push_str(markup::escape_value(part, runtime.meter())?.as_str().unwrap_or_default()),
-            other => return Err(Error::new(format!("join wants texts, and item {n} is a '{}'", other.type_name()))),
+            other => return Err(Error::new(format!("join expects texts, but item {n} is '{}'", other.type_name()))),
         }
         runtime.meter().memory(text.text.len() + item.as_str().map_or(0, str::len) + 8)?;
     }
@@ -198,7 +198,7 @@ fn split(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Result
 
 fn separator_text(separator: Option<Value>, name: &str) -> Result<Text> {
     let separator = wants_text(separator, name)?;
-    if separator.text.is_empty() { Err(Error::new(format!("{name} wants a separator that is not empty"))) } else { Ok(separator) }
+    if separator.text.is_empty() { Err(Error::new(format!("{name} expects a separator that is not empty"))) } else { Ok(separator) }
 }
 
 fn partition(text: &Text, name: &str, separator: &Text, meter: &Meter) -> Result<Value> {
@@ -212,7 +212,7 @@ fn partition(text: &Text, name: &str, separator: &Text, meter: &Meter) -> Result
     Value::tuple(parts.map(|part| Value::text(part, text.safe)).into(), meter)
 }
 
-/// Words, the last of them with all that is behind it once `most` were split off.
+/// Splits at whitespace, at most `most` times.
 fn split_space(text: &str, most: usize) -> Vec<&str> {
     let mut parts = Vec::new();
     let mut rest = text.trim_start_matches(is_space);
@@ -245,7 +245,7 @@ fn split_space_back(text: &str, most: usize) -> Vec<&str> {
     parts
 }
 
-/// A position in characters as one in bytes, within the text; negative ones count from its end.
+/// Converts a position in characters to one in bytes, clipped to the text; negative ones count from the end.
 fn byte_at(text: &str, position: Option<Value>, default: usize, name: &str) -> Result<Option<usize>> {
     let position = match position {
         None | Some(Value::None) => return Ok(Some(default)),
@@ -283,7 +283,7 @@ fn search(text: &str, name: &str, arguments: Arguments, meter: &Meter) -> Result
     }
 }
 
-/// Returns true if a text begins or ends with another, or with one of a tuple.
+/// Returns true if a text starts or ends with another, or with one of a tuple.
 fn affix(window: Option<&str>, name: &str, part: &Value, meter: &Meter) -> Result<bool> {
     let parts = match part {
         Value::Tuple(items) => &items.items[..],
@@ -308,7 +308,7 @@ fn replace(text: &Text, arguments: Arguments, meter: &Meter) -> Result<Value> {
     replaced(&text.text, &old.text, &new, wants_int(count, -1, "replace")?, meter).map(|result| Value::text(result, text.safe))
 }
 
-/// A text with another in the place of a part, `count` times at most unless it is negative.
+/// Replaces a part of a text, at most `count` times unless it is negative.
 pub(super) fn replaced(text: &str, old: &str, new: &str, count: i128, meter: &Meter) -> Result<String> {
     let found = if old.is_empty() { text.chars().count() + 1 } else { text.matches(old).count() };
     let count = usize::try_from(count).unwrap_or(usize::MAX).min(found);
@@ -335,7 +335,7 @@ fn filled(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Resul
             let mut chars = fill.chars();
             match (chars.next(), chars.next()) {
                 (Some(fill), None) => (width, fill),
-                _ => return Err(Error::new(format!("{name} fills with one character"))),
+                _ => return Err(Error::new(format!("{name} expects a fill of one character"))),
             }
         }
     };
@@ -347,7 +347,7 @@ fn filled(text: &Text, name: &str, arguments: Arguments, meter: &Meter) -> Resul
         "ljust" => format!("{whole}{}", run(missing)),
         "rjust" => format!("{}{whole}", run(missing)),
         "center" => {
-            // An odd place goes to the left of a text that is even in a field that is odd.
+            // An odd remainder goes to the left if the width is odd.
             let left = missing / 2 + (missing & (length + missing) & 1);
             format!("{}{whole}{}", run(left), run(missing - left))
         }

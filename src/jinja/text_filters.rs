@@ -1,4 +1,4 @@
-//! Filters of texts.
+//! Filters of strings.
 
 use super::arguments::{Arguments, is_true, wants_int, wants_text};
 use super::error::{Error, Result};
@@ -11,7 +11,7 @@ use super::unicode::{is_space, is_word, split_lines};
 use super::value::{Text, Value, View};
 use super::{markup, percent, print, urlize, wrap};
 
-/// A value through a filter.
+/// Applies a filter to a value.
 pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     match name {
         "urlencode" => return url_encode(value, arguments, runtime),
@@ -23,7 +23,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
         "urlize" => return urlize::filter(value, arguments, runtime),
         _ => {}
     }
-    // All others take any value as its text; one that is safe stays so.
+    // The others convert any value to text; safe text stays safe.
     let Text { text: whole, safe } = match value {
         Value::Str(text) => text,
         other => Text { text: print::text(&other, runtime.meter())?, safe: false },
@@ -68,7 +68,7 @@ pub(super) fn apply(name: &str, value: Value, arguments: Arguments, runtime: &mu
     }
 }
 
-/// Capitals at the beginnings of words, which follow spaces, hyphens and opening brackets.
+/// Capitalizes words, which follow spaces, hyphens and opening brackets.
 fn title(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut begins = true;
@@ -112,9 +112,9 @@ fn truncate(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Re
     let leeway = wants_int(leeway.filter(|leeway| !matches!(leeway, Value::None)), 5, "truncate")?;
     let tail = end.chars().count() as i128;
     if length < tail || leeway < 0 {
-        return Err(Error::new(format!("truncate wants a length of at least {tail}, and a leeway that is not negative")));
+        return Err(Error::new(format!("truncate expects a length of at least {tail}, and a leeway of at least 0")));
     }
-    // Whatever is short enough stays what it is.
+    // Text that is short enough is unchanged.
     if operators::length(&value)? as i128 <= length.saturating_add(leeway) {
         return Ok(value);
     }
@@ -160,7 +160,7 @@ fn word_wrap(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> R
     let width = wants_int(width, 79, "wordwrap")?;
     let text = wants_text(Some(value), "wordwrap")?;
     if width <= 0 && !text.text.is_empty() {
-        return Err(Error::new("wordwrap wants a width above 0"));
+        return Err(Error::new("wordwrap expects a width above 0"));
     }
     let between = match between {
         None | Some(Value::None) => "\n".into(),
@@ -178,7 +178,7 @@ fn word_wrap(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> R
     Ok(out.into())
 }
 
-/// Bytes with all but letters, digits, `_`, `.`, `-`, `~` and perhaps `/` as codes.
+/// Percent-encodes all bytes except letters, digits, `_`, `.`, `-`, `~`, and `/` if `slash`.
 fn quoted(bytes: &[u8], slash: bool) -> String {
     let mut out = String::with_capacity(bytes.len());
     for &byte in bytes {
@@ -191,7 +191,7 @@ fn quoted(bytes: &[u8], slash: bool) -> String {
     out
 }
 
-/// A value's text quoted; bytes are quoted as they are.
+/// Percent-encodes a value's text, or bytes.
 fn quoted_value(value: &Value, slash: bool, meter: &Meter) -> Result<String> {
     if let Value::Bytes(bytes) = value {
         meter.memory(3 * bytes.len())?;
@@ -218,7 +218,7 @@ fn url_encode(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> 
     };
     let mut out = Vec::new();
     for pair in runtime.iterate(&pairs)? {
-        let [key, value] = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| Error::new("urlencode wants pairs"))?;
+        let [key, value] = <[Value; 2]>::try_from(runtime.iterate(&pair)?).map_err(|_| Error::new("urlencode expects pairs"))?;
         let meter = runtime.meter();
         out.push(format!("{}={}", quoted_value(&key, false, meter)?, quoted_value(&value, false, meter)?));
     }
@@ -227,7 +227,7 @@ fn url_encode(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> 
 
 fn xml_attributes(value: Value, arguments: Arguments, runtime: &mut dyn Runtime) -> Result<Value> {
     let [space] = arguments.bind("xmlattr", ["autospace"], 0)?;
-    let Value::Dict(dict) = &value else { return Err(value.mismatch("xmlattr wants a mapping")) };
+    let Value::Dict(dict) = &value else { return Err(value.mismatch("xmlattr expects a mapping")) };
     let mut out = Vec::new();
     for (key, value) in &dict.entries {
         if matches!(value, Value::None | Value::Undefined(_)) {
@@ -235,7 +235,7 @@ fn xml_attributes(value: Value, arguments: Arguments, runtime: &mut dyn Runtime)
         }
         let name = wants_text(Some(key.clone()), "xmlattr")?;
         if name.text.contains(|c: char| c.is_ascii_whitespace() || c == '\x0b' || "/>=".contains(c)) {
-            return Err(Error::new(format!("xmlattr takes no attribute named {}", print::string_repr(&name.text))));
+            return Err(Error::new(format!("xmlattr does not allow an attribute named {}", print::string_repr(&name.text))));
         }
         let value = markup::escape_value(value, runtime.meter())?;
         out.push(format!("{}=\"{}\"", markup::escaped(&name), value.as_str().unwrap_or_default()));

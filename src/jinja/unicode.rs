@@ -1,4 +1,4 @@
-//! Characters as Python's strings classify and change them.
+//! Character classes and case mappings of Python's strings.
 
 use unicode_general_category::{GeneralCategory as Category, get_general_category};
 
@@ -18,7 +18,7 @@ pub(super) fn is_decimal(c: char) -> bool {
     get_general_category(c) == Category::DecimalNumber
 }
 
-/// Digits, also those that stand high, low or in circles.
+/// Digits, including superscript, subscript and circled ones.
 pub(super) fn is_digit(c: char) -> bool {
     const OTHERS: [std::ops::RangeInclusive<char>; 12] = [
         '\u{b2}'..='\u{b3}',
@@ -54,20 +54,20 @@ pub(super) fn is_word(c: char) -> bool {
     c == '_' || is_alnum(c)
 }
 
-/// Characters that Unicode counts among those of names by themselves, and those that it does not count among them.
+/// Characters that Unicode lists individually as part of identifiers, and those that it excludes.
 const IN_NAMES: [char; 6] = ['\u{2118}', '\u{212e}', '\u{1885}', '\u{1886}', '\u{b7}', '\u{387}'];
 const NOT_IN_NAMES: [char; 16] = [
     '\u{37a}', '\u{2e2f}', '\u{fc5e}', '\u{fc5f}', '\u{fc60}', '\u{fc61}', '\u{fc62}', '\u{fc63}', '\u{fdfa}', '\u{fdfb}', '\u{fe70}', '\u{fe72}', '\u{fe74}',
     '\u{fe76}', '\u{fe78}', '\u{fe7a}',
 ];
 
-/// Returns true if a name of Python's may begin with a character.
+/// Returns true if a Python identifier may begin with a character.
 pub(super) fn begins_name(c: char) -> bool {
     let named = c == '_' || is_alpha(c) || get_general_category(c) == Category::LetterNumber || IN_NAMES[..4].contains(&c);
     named && !NOT_IN_NAMES.contains(&c) && !"\u{e33}\u{eb3}\u{fe7c}\u{fe7e}\u{ff9e}\u{ff9f}".contains(c)
 }
 
-/// Returns true if a name of Python's may go on with a character.
+/// Returns true if a Python identifier may contain a character.
 pub(super) fn continues_name(c: char) -> bool {
     use Category::{ConnectorPunctuation, DecimalNumber, NonspacingMark, SpacingMark};
     let behind = matches!(get_general_category(c), ConnectorPunctuation | DecimalNumber | NonspacingMark | SpacingMark);
@@ -75,29 +75,29 @@ pub(super) fn continues_name(c: char) -> bool {
     begins_name(c) || behind || others
 }
 
-/// Returns true if `repr` prints a character as it is.
+/// Returns true if `repr` does not escape a character.
 pub(super) fn is_printable(c: char) -> bool {
     use Category::{Control, Format, LineSeparator, ParagraphSeparator, PrivateUse, SpaceSeparator, Surrogate, Unassigned};
     c == ' ' || !matches!(get_general_category(c), Control | Format | Surrogate | PrivateUse | Unassigned | LineSeparator | ParagraphSeparator | SpaceSeparator)
 }
 
-/// Title case letters, which are neither upper nor lower.
+/// Title case letters, which are neither upper nor lower case.
 pub(super) fn is_title(c: char) -> bool {
     get_general_category(c) == Category::TitlecaseLetter
 }
 
-/// The value of a decimal digit of any script.
+/// The value of a decimal digit in any script.
 pub(super) fn decimal_value(c: char) -> Option<u32> {
     if !is_decimal(c) {
         return c.to_digit(10);
     }
     let zeros = (1..=9).take_while(|&back| char::from_u32(c as u32 - back).is_some_and(is_decimal)).count() as u32;
-    // Scripts' digits come in tens; those of mathematics without gaps between them.
+    // Digits come in runs of ten; mathematical ones without gaps between them.
     let start = if ('\u{1d7ce}'..='\u{1d7ff}').contains(&c) { (c as u32 - 0x1d7ce) % 10 } else { zeros };
     Some(start)
 }
 
-/// A word's first letter.
+/// Appends a word's first letter in title case.
 pub(super) fn title_case(c: char, out: &mut String) {
     match c {
         'Ǆ'..='ǆ' => out.push('ǅ'),
@@ -106,7 +106,7 @@ pub(super) fn title_case(c: char, out: &mut String) {
         'Ǳ'..='ǳ' => out.push('ǲ'),
         'ŉ' => out.push_str("ʼN"),
         _ => {
-            // A letter that is two in capitals has one small: ß begins Ss.
+            // If a letter becomes two, only the first is upper case: ß becomes Ss.
             let mut upper = c.to_uppercase();
             out.extend(upper.next());
             out.extend(upper.flat_map(char::to_lowercase));
@@ -123,12 +123,12 @@ pub(super) fn casefold(text: &str) -> String {
     text.chars().flat_map(fold).map(|c| if c == 'ς' { 'σ' } else { c }).collect()
 }
 
-/// The ends of lines of `splitlines`.
+/// Line ends, as `splitlines` defines them.
 pub(super) fn is_line_end(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\x0b' | '\x0c' | '\x1c'..='\x1e' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 
-/// A text's lines, with or without their ends.
+/// Splits a text into lines, with or without their ends.
 pub(super) fn split_lines(text: &str, keep_ends: bool) -> Vec<&str> {
     let mut lines = Vec::new();
     let mut start = 0;

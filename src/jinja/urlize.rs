@@ -1,4 +1,4 @@
-//! Links around addresses: jinja2's `urlize`.
+//! jinja2's `urlize`: makes links of URLs.
 
 use super::arguments::{Arguments, is_true, wants_int, wants_text};
 use super::error::{Error, Result};
@@ -8,7 +8,7 @@ use super::value::Value;
 use super::{markup, print};
 use std::collections::BTreeSet;
 
-/// Options of the links that are made.
+/// Options of the links.
 struct Links {
     limit: Option<usize>,
     attributes: String,
@@ -50,11 +50,11 @@ fn scheme_prefix(scheme: &str) -> Result<String> {
     let name = scheme
         .split_once(':')
         .filter(|(name, rest)| name.chars().count() >= 2 && name.chars().all(|c| is_word(c) || ".+-".contains(c)) && ["", "/", "//"].contains(rest));
-    name.map(|_| scheme.to_string()).ok_or_else(|| Error::new(format!("'{scheme}' is not the prefix of an address")))
+    name.map(|_| scheme.to_string()).ok_or_else(|| Error::new(format!("'{scheme}' is not a URL scheme")))
 }
 
 impl Links {
-    /// A word without white space, escaped, with a link if it is an address.
+    /// Escapes a word without white space, and makes it a link if it is a URL.
     fn word(&self, word: &str) -> String {
         let mut middle = word;
         while let Some(rest) = ["(", "<", "&lt;"].iter().find_map(|opening| middle.strip_prefix(opening)) {
@@ -65,7 +65,7 @@ impl Links {
             middle = rest;
         }
         let mut end = head.len() + middle.len();
-        // Brackets that the address opens belong to it.
+        // Brackets that the URL opens belong to it.
         for (opening, closing) in [("(", ")"), ("<", ">"), ("&lt;", "&gt;")] {
             let opened = middle.matches(opening).count();
             if opened > middle.matches(closing).count() {
@@ -103,7 +103,7 @@ impl Links {
     }
 }
 
-/// Returns true if a word is an address of the web, with its scheme or without.
+/// Returns true if a word is a web address, with or without a scheme.
 fn is_http(word: &str) -> bool {
     let lower = word.to_lowercase();
     let scheme = ["https://", "http://"].iter().find_map(|scheme| lower.strip_prefix(scheme));

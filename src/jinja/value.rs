@@ -1,4 +1,4 @@
-//! Values as templates see them: Python's.
+//! Python's values, as templates see them.
 
 use super::ast::Name;
 use super::error::{Error, ErrorKind, Result};
@@ -9,17 +9,17 @@ use std::fmt::{Debug, Display};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Containers in containers; Python's recursion ends somewhat later.
+/// The deepest nesting of containers; Python's limit is somewhat higher.
 const DEEPEST: u16 = 200;
 
-/// A text, and whether it needs no escaping: Python's `Markup`.
+/// A text; `safe` if it needs no escaping, like Python's `Markup`.
 #[derive(Clone, Debug)]
 pub(super) struct Text {
     pub(super) text: Arc<str>,
     pub(super) safe: bool,
 }
 
-/// An undefined value: why it is, and whether the sandbox forbids it.
+/// An undefined value, with the reason.
 #[derive(Debug)]
 pub(super) struct Missing(pub(super) String);
 
@@ -28,11 +28,11 @@ pub(super) struct Missing(pub(super) String);
 pub(super) struct Items {
     pub(super) items: Vec<Value>,
     depth: u16,
-    /// True if it is a group of `groupby`, whose items have names.
+    /// True for a group of `groupby`, whose items have names.
     pub(super) group: bool,
 }
 
-/// A mapping in the order of its keys' first appearance.
+/// A mapping in insertion order.
 #[derive(Debug)]
 pub(super) struct Dict {
     pub(super) entries: Vec<(Value, Value)>,
@@ -40,7 +40,7 @@ pub(super) struct Dict {
     depth: u16,
 }
 
-/// The part of a mapping that a view shows.
+/// The part of a mapping in a view.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum View {
     /// Its keys.
@@ -51,7 +51,7 @@ pub(super) enum View {
     Items,
 }
 
-/// Numbers at equal distances.
+/// A range.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Range {
     pub(super) start: i128,
@@ -60,7 +60,7 @@ pub(super) struct Range {
 }
 
 impl Range {
-    /// How many numbers it has.
+    /// The number of items.
     pub(super) fn len(&self) -> i128 {
         let span = if self.step > 0 { self.stop - self.start } else { self.start - self.stop };
         if span <= 0 { 0 } else { (span - 1) / self.step.abs() + 1 }
@@ -76,9 +76,9 @@ impl Range {
     }
 }
 
-/// A value with a state, or one that is called, as far as values must know it; `object` has its kinds.
+/// An object, as far as this module must know it; `object` has its kinds.
 pub(super) trait AnyObject: Any + Debug {
-    /// The name of its type in Python.
+    /// Python's name of the type.
     fn type_name(&self) -> &'static str;
 }
 
@@ -113,16 +113,16 @@ pub(super) enum Value {
     Object(Rc<dyn AnyObject>),
 }
 
-/// A value by which a mapping finds another: equal numbers are one, whatever their type.
+/// A hashable key of a mapping: equal numbers are one key, whatever their type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Key {
-    /// Not there.
+    /// An undefined value.
     Undefined,
     /// `None`.
     None,
-    /// An integer, a bool, or a float that is whole.
+    /// An integer, a bool, or an integral float.
     Int(i128),
-    /// Another float's bits.
+    /// The bits of another float.
     Float(u64),
     /// A text.
     Str(Arc<str>),
@@ -132,7 +132,7 @@ pub(super) enum Key {
     Tuple(Vec<Key>),
     /// A range.
     Range(i128, i128, i128),
-    /// Anything else, by its address.
+    /// The address of another value.
     Address(usize),
 }
 
@@ -167,12 +167,12 @@ impl From<usize> for Value {
 }
 
 impl Value {
-    /// A text that needs no escaping, or a plain one.
+    /// A text, safe or not.
     pub(super) fn text(text: impl Into<Arc<str>>, safe: bool) -> Self {
         Value::Str(Text { text: text.into(), safe })
     }
 
-    /// An undefined value, and its reason.
+    /// An undefined value, with the reason.
     pub(super) fn missing(why: impl Into<String>) -> Self {
         Value::Undefined(Rc::new(Missing(why.into())))
     }
@@ -193,7 +193,7 @@ impl Value {
         Ok(Value::Dict(Rc::new(Dict::new(pairs, meter)?)))
     }
 
-    /// Levels of containers in it.
+    /// The depth of nested containers.
     fn depth(&self) -> u16 {
         match self {
             Value::List(items) | Value::Tuple(items) => items.depth,
@@ -214,7 +214,7 @@ impl Value {
         matches!(self, Value::Str(text) if text.safe)
     }
 
-    /// An integer, if it is one; bools are.
+    /// The integer, if it is one or a bool.
     pub(super) fn as_int(&self) -> Option<i128> {
         match self {
             Value::Int(value) => Some(*value),
@@ -227,7 +227,7 @@ impl Value {
         matches!(self, Value::Undefined(_))
     }
 
-    /// The name of its type in Python.
+    /// Python's name of the type.
     pub(super) fn type_name(&self) -> &'static str {
         match self {
             Value::Undefined(_) => "Undefined",
@@ -249,7 +249,7 @@ impl Value {
         }
     }
 
-    /// Its name in messages about missing attributes.
+    /// Describes it in errors about missing attributes.
     pub(super) fn described(&self) -> String {
         match self {
             Value::None => "'None'".into(),
@@ -257,7 +257,7 @@ impl Value {
         }
     }
 
-    /// The error of using it where it is not there.
+    /// The error of using an undefined value.
     pub(super) fn undefined_error(&self) -> Error {
         let message = match self {
             Value::Undefined(missing) => missing.0.clone(),
@@ -266,12 +266,12 @@ impl Value {
         Error { kind: ErrorKind::Undefined, ..Error::new(message) }
     }
 
-    /// The error of it in the place of what is wanted: not there, or of another type.
-    pub(super) fn mismatch(&self, wants: impl Display) -> Error {
-        if self.is_undefined() { self.undefined_error() } else { Error::new(format!("{wants}, not '{}'", self.type_name())) }
+    /// The error of a value that is undefined or of the wrong type.
+    pub(super) fn mismatch(&self, expected: impl Display) -> Error {
+        if self.is_undefined() { self.undefined_error() } else { Error::new(format!("{expected}, not '{}'", self.type_name())) }
     }
 
-    /// Returns true if it counts as true.
+    /// Python's truth value.
     pub(super) fn truth(&self) -> bool {
         match self {
             Value::Undefined(_) | Value::None => false,
@@ -326,7 +326,7 @@ impl Value {
     }
 }
 
-/// The depth of a container of these.
+/// The depth of a container of these values.
 fn depth_over<'a>(values: impl Iterator<Item = &'a Value>) -> Result<u16> {
     let depth = values.map(Value::depth).max().unwrap_or(0) + 1;
     if depth > DEEPEST { Err(Error::new("lists are nested too deeply")) } else { Ok(depth) }

@@ -1,4 +1,4 @@
-//! Lines of a width: Python's `textwrap`.
+//! Python's `textwrap`.
 
 use super::unicode::is_word;
 use std::ops::Range;
@@ -7,12 +7,12 @@ fn is_space(c: char) -> bool {
     matches!(c, '\t' | '\n' | '\x0b' | '\x0c' | '\r' | ' ')
 }
 
-/// Appends the lines of a paragraph to `out`, with `between` between them; none is wider than `width` characters.
+/// Appends the lines of a paragraph, separated by `between`; none is wider than `width` characters.
 pub(super) fn wrap(text: &str, width: usize, break_long_words: bool, break_on_hyphens: bool, between: &str, out: &mut String) {
     let chars: Vec<char> = text.chars().collect();
     let mut chunks = if break_on_hyphens { chunks(&chars) } else { words(&chars) };
     chunks.reverse();
-    // The first character from the chunks asked about last on that is no space: they only move on.
+    // The first non-space character after the last position; positions only increase.
     let mut solid = 0;
     let mut blank = |chunk: &Range<usize>| {
         solid = solid.max(chunk.start);
@@ -26,7 +26,7 @@ pub(super) fn wrap(text: &str, width: usize, break_long_words: bool, break_on_hy
         if blank(next) && !first {
             chunks.pop();
         }
-        // Chunks follow each other, so a line is a part of the text.
+        // Chunks are contiguous, so a line is a slice of the text.
         let (mut line, mut last): (Range<usize>, Option<Range<usize>>) = (0..0, None);
         let mut push = |line: &mut Range<usize>, chunk: Range<usize>| {
             *line = if last.is_none() { chunk.clone() } else { line.start..chunk.end };
@@ -72,7 +72,7 @@ fn words(text: &[char]) -> Vec<Range<usize>> {
     text.chunk_by(|&a, &b| is_space(a) == is_space(b)).map(range).collect()
 }
 
-/// Words, their parts up to hyphens, dashes, and the spaces between them.
+/// Words split at hyphens and dashes, and the spaces between them.
 fn chunks(text: &[char]) -> Vec<Range<usize>> {
     let mut out = Vec::new();
     let mut start = 0;
@@ -90,7 +90,7 @@ fn chunk_end(text: &[char], start: usize) -> usize {
     let punctuated = |c: Option<char>| c.is_some_and(|c| is_word(c) || "!\"'&.,?".contains(c));
     let dashes = |from: usize| text[from..].iter().take_while(|&&c| c == '-').count();
     let dash_between = |from: usize| {
-        // Only the first dash of a row can follow a word, so each row is counted at its beginning alone.
+        // Only the first dash of a run can follow a word, so runs are counted at their start only.
         let first = from > 0 && at(from) == Some('-') && punctuated(at(from - 1));
         let count = if first { dashes(from) } else { 0 };
         (count >= 2 && at(from + count).is_some_and(is_word)).then_some(from + count)

@@ -1,6 +1,5 @@
-//! Constants that jinja2 computes when it compiles a template. A slice that a constant does not have (`(2)[1:]`) is
-//! undefined then, and an error when the template runs: a whole printed expression may be so, and within others what
-//! comes to a number, a text or the like.
+//! Constants that jinja2 evaluates at compile time. A slice of a value without slices (`(2)[1:]`) is then undefined, but
+//! an error at run time. This affects a whole printed expression, and subexpressions whose value is a literal.
 
 use super::Interpreter;
 use crate::jinja::ast::Expr;
@@ -9,7 +8,7 @@ use crate::jinja::operators;
 use crate::jinja::value::Value;
 
 impl Interpreter<'_> {
-    /// The value of an expression that is printed.
+    /// Evaluates an expression that is printed.
     pub(super) fn printed(&mut self, expression: &Expr) -> Result<Value> {
         match expression.folds {
             true => self.computed(expression)?.map_or_else(|| self.eval(expression), Ok),
@@ -17,7 +16,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// The value of a constant within others, if it can stand in a program.
+    /// Evaluates a constant subexpression, if its value can be a literal.
     pub(super) fn folded(&mut self, expression: &Expr) -> Result<Option<Value>> {
         match self.folding {
             true => Ok(None),
@@ -25,7 +24,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// The value of an expression as a constant, if it is one.
+    /// Evaluates an expression as a constant, if it is one.
     fn computed(&mut self, expression: &Expr) -> Result<Option<Value>> {
         let depth = self.meter.depth();
         self.folding = true;
@@ -41,15 +40,15 @@ impl Interpreter<'_> {
         }
     }
 
-    /// Refuses to compute as a constant what needs the template to run.
+    /// Fails while folding, for expressions that need the running template.
     pub(super) fn require_runtime(&self) -> Result<()> {
-        if self.folding { Err(Error::new("this is no constant")) } else { Ok(()) }
+        if self.folding { Err(Error::new("this is not a constant")) } else { Ok(()) }
     }
 
     /// `value[start:stop:step]`.
     pub(super) fn slice(&self, value: &Value, bounds: &[Option<Value>; 3]) -> Result<Value> {
         let slice = operators::slice(value, bounds, &self.meter)?;
-        let missing = || format!("a '{}' has no such slice", value.type_name());
+        let missing = || format!("'{}' does not support this slice", value.type_name());
         match slice {
             Some(slice) => Ok(slice),
             None if self.folding => Ok(Value::missing(missing())),
@@ -58,7 +57,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// Returns true for what can stand in a program: no undefined values, bytes or objects.
+/// Returns true for values that can be literals: no undefined values, bytes or objects.
 fn is_literal(value: &Value) -> bool {
     match value {
         Value::None | Value::Bool(_) | Value::Int(_) | Value::Float(_) | Value::Str(_) | Value::Range(_) => true,

@@ -1,4 +1,4 @@
-//! Statements of a template as they run.
+//! Runs statements.
 
 use super::Interpreter;
 use crate::jinja::arguments::Arguments;
@@ -13,10 +13,10 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
-/// Levels of evaluation that a call of a macro or a loop counts for.
+/// Levels that a call of a macro or a recursive loop counts for.
 const MACRO_LEVELS: u32 = 5;
 
-/// Control flow after a statement.
+/// The control flow after a statement.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Flow {
     Next,
@@ -34,7 +34,7 @@ impl Interpreter<'_> {
         self.run_frame(&self.template.frame).map(drop)
     }
 
-    /// Runs statements in a scope that has their parameters only.
+    /// Runs a frame in a scope with its parameters.
     fn run_frame(&mut self, frame: &Frame) -> Result<Flow> {
         if let Some(undefined) = frame.undefined.get() {
             self.meter.steps(undefined.len())?;
@@ -76,7 +76,7 @@ impl Interpreter<'_> {
             }
             StmtKind::Break => return Ok(Flow::Break),
             StmtKind::Continue => return Ok(Flow::Continue),
-            StmtKind::Load(tag) => return Err(Error::new(format!("'{tag}' needs another template, and there is none"))),
+            StmtKind::Load(tag) => return Err(Error::new(format!("cannot run '{tag}': there are no other templates"))),
             StmtKind::Macro(definition) => {
                 let value = self.macro_value(definition)?;
                 self.scope.set(&definition.name, value);
@@ -86,7 +86,7 @@ impl Interpreter<'_> {
         Ok(Flow::Next)
     }
 
-    /// Statements with a body of their own scope.
+    /// Runs a statement with its own scope.
     fn block_statement(&mut self, stmt: &Stmt) -> Result<Flow> {
         match &stmt.kind {
             StmtKind::SetBlock(target, filter, frame) => {
@@ -114,7 +114,7 @@ impl Interpreter<'_> {
                 let ExprKind::Call(callee, args) = &call.kind else { return Err(Error::new("expected a call")) };
                 let caller = self.macro_value(definition)?;
                 let value = self.call_expression(callee, args, Some(caller))?;
-                let Value::Str(_) = value else { return Err(Error::new(format!("a call block prints text, not '{}'", value.type_name()))) };
+                let Value::Str(_) = value else { return Err(Error::new(format!("a call block must return text, not '{}'", value.type_name()))) };
                 self.write(&value)?;
             }
             StmtKind::FilterBlock(filter, frame) => {
@@ -123,7 +123,7 @@ impl Interpreter<'_> {
                     return Ok(flow);
                 }
                 if value.as_str().is_none() {
-                    return Err(Error::new(format!("a filter block gives text, and this one gives a '{}'", value.type_name())));
+                    return Err(Error::new(format!("a filter block must return text, not '{}'", value.type_name())));
                 }
                 self.write(&value)?;
             }
@@ -143,7 +143,7 @@ impl Interpreter<'_> {
             }
             StmtKind::Block(block) => {
                 if block.required {
-                    return Err(Error::new(format!("the required block '{}' is not there", block.name)));
+                    return Err(Error::new(format!("the required block '{}' is missing", block.name)));
                 }
                 let around = if block.scoped { self.captured()? } else { Scope::around_block(&self.scope) };
                 let text = self.block_text(block, around)?;
@@ -154,7 +154,7 @@ impl Interpreter<'_> {
         Ok(Flow::Next)
     }
 
-    /// Writes a value's text as it is.
+    /// Writes a value's text unescaped.
     fn write(&mut self, value: &Value) -> Result<()> {
         print::write(value, &mut self.out, &self.meter)
     }
@@ -183,7 +183,7 @@ impl Interpreter<'_> {
         Ok((inner, result?))
     }
 
-    /// Renders a frame in its own scope, filtered.
+    /// Renders a frame in its own scope and filters it.
     fn captured_frame(&mut self, frame: &Frame, filter: Option<&Expr>) -> Result<(Value, Flow)> {
         let escapes = self.escapes;
         self.scoped(|this| {
@@ -204,14 +204,14 @@ impl Interpreter<'_> {
         })
     }
 
-    /// Refuses targets whose namespace is none.
+    /// Fails if an attribute's target is not a namespace.
     fn namespaces(&mut self, target: &Target) -> Result<()> {
         match target {
             Target::Name(_) => Ok(()),
             Target::Tuple(targets) => targets.iter().try_for_each(|target| self.namespaces(target)),
             Target::Attribute(name, _) => match self.variable(name)? {
                 value if matches!(value.as_object(), Some(Object::Namespace(_))) => Ok(()),
-                _ => Err(Error::new(format!("cannot assign an attribute of '{name}', which is no namespace"))),
+                _ => Err(Error::new(format!("cannot assign to an attribute of '{name}', which is not a namespace"))),
             },
         }
     }
@@ -238,10 +238,10 @@ impl Interpreter<'_> {
                 }
                 let items = self.iterate(&value).map_err(|error| match error.kind {
                     ErrorKind::Spent => error,
-                    _ => Error::new(format!("a '{}' cannot be taken apart", value.type_name())),
+                    _ => Error::new(format!("'{}' cannot be unpacked", value.type_name())),
                 })?;
                 if items.len() != targets.len() {
-                    return Err(Error::new(format!("{} values cannot be taken apart into {}", items.len(), targets.len())));
+                    return Err(Error::new(format!("cannot unpack {} values into {}", items.len(), targets.len())));
                 }
                 targets.iter().zip(items).try_for_each(|(target, item)| self.assign(target, item))
             }
@@ -258,7 +258,7 @@ impl Interpreter<'_> {
         self.run_loop(node, &iterable, 0)
     }
 
-    /// Runs a loop over a value; what its `else` breaks is a loop around it.
+    /// Runs a loop over a value. A `break` in its `else` applies to the enclosing loop.
     fn run_loop(&mut self, node: &Arc<For>, iterable: &Value, depth: usize) -> Result<Flow> {
         let source = self.iterate(iterable)?;
         let known = node.test.is_none() && !matches!(iterable, Value::Object(_));
@@ -276,7 +276,7 @@ impl Interpreter<'_> {
             scope: scope.clone(),
         }))?;
         let Some(Object::Loop(state)) = value.as_object() else { return Ok(Flow::Next) };
-        // As in Python, a loop that no item went through to its end has an `else`.
+        // `else` runs unless the body completed for an item.
         let (mut begun, mut finished) = (false, false);
         while let Some(item) = self.next_item(state)? {
             state.index.set(state.index.get() + usize::from(begun));
@@ -299,7 +299,7 @@ impl Interpreter<'_> {
         if finished { Ok(Flow::Next) } else { self.in_scope(Scope::inside(&scope), |this| this.run_frame(&node.otherwise)) }
     }
 
-    /// The next item that passes a loop's test.
+    /// The next item that passes the loop's test.
     fn next_item(&mut self, state: &LoopObject) -> Result<Option<Value>> {
         let ready = state.ready.borrow_mut().pop_front();
         match ready {
@@ -324,7 +324,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// The item behind the present one.
+    /// The next item, without consuming it.
     pub(super) fn peek(&mut self, state: &LoopObject) -> Result<Option<Value>> {
         if state.ready.borrow().is_empty() {
             let next = self.pull(state)?;
@@ -333,7 +333,7 @@ impl Interpreter<'_> {
         Ok(state.ready.borrow().front().cloned())
     }
 
-    /// All items behind the present one, taken.
+    /// Consumes all remaining items.
     pub(super) fn rest_of_loop(&mut self, state: &LoopObject) -> Result<Vec<Value>> {
         let mut items = Vec::new();
         while let Some(item) = self.next_item(state)? {
@@ -357,7 +357,7 @@ impl Interpreter<'_> {
     pub(super) fn recurse(&mut self, state: &LoopObject, arguments: Arguments) -> Result<Value> {
         let [items] = arguments.bind("loop", ["iterable"], 1)?;
         if !state.node.recursive {
-            return Err(Error::new("a loop that calls itself is marked 'recursive'"));
+            return Err(Error::new("a loop that calls itself must be marked 'recursive'"));
         }
         let (node, items) = (state.node.clone(), items.unwrap_or(Value::None));
         self.meter.enter_levels(MACRO_LEVELS)?;
@@ -371,7 +371,7 @@ impl Interpreter<'_> {
         self.object(Object::Macro(MacroObject { definition: definition.clone(), scope, escapes: self.escapes }))
     }
 
-    /// Calls a macro: positional arguments, then named ones, then defaults.
+    /// Calls a macro: binds positional arguments, then named ones, then defaults.
     pub(super) fn call_macro(&mut self, object: &MacroObject, arguments: Arguments) -> Result<Value> {
         let definition = &object.definition;
         let (count, name) = (definition.parameters.len(), &definition.name);
@@ -428,7 +428,7 @@ impl Interpreter<'_> {
         self.run_frame(&definition.body)
     }
 
-    /// Renders a block with the variables of the scope around it.
+    /// Renders a block with the variables of the enclosing scope.
     pub(super) fn block_text(&mut self, block: &Block, around: Rc<Scope>) -> Result<Value> {
         let inner = Scope::of_block(&around);
         if block.reads_self {
@@ -437,7 +437,7 @@ impl Interpreter<'_> {
         if block.reads_super {
             inner.set(&"super".into(), Value::missing(format!("there is no parent block '{}'", block.name)));
         }
-        // A block is compiled by itself: what is around it does not escape what it prints.
+        // A block is compiled separately, so the enclosing autoescaping does not apply.
         let escapes = std::mem::replace(&mut self.escapes, false);
         let result = self.capture(|this| this.in_scope(inner, |this| this.run_frame(&block.body)));
         self.escapes = escapes;

@@ -1,4 +1,4 @@
-//! Expressions: from tokens to the tree, with jinja2's precedence.
+//! Parses expressions, with jinja2's precedence.
 
 use super::Parser;
 use crate::jinja::ast::{Args, Binary, Comparison, Condition, Const, Expr, ExprKind};
@@ -6,13 +6,13 @@ use crate::jinja::error::Result;
 use crate::jinja::lexer::Kind;
 
 impl Parser {
-    /// An expression without commas.
+    /// Parses an expression without commas.
     pub(super) fn expression(&mut self) -> Result<Expr> {
         self.nested(Self::condition)
     }
 
-    /// Expressions with commas between them are a tuple. `conditions` allows `a if b`; `ends` are
-    /// names behind which nothing of it stands; `parentheses` allow the empty tuple.
+    /// Parses expressions separated by commas as a tuple. `conditions` allows `a if b`; the names `ends` end it;
+    /// `parentheses` allows an empty tuple.
     pub(super) fn tuple(&mut self, conditions: bool, ends: &[&str], parentheses: bool) -> Result<Expr> {
         let line = self.line();
         let (mut items, mut tuple) = (Vec::new(), false);
@@ -63,7 +63,7 @@ impl Parser {
         Ok(left)
     }
 
-    /// One more operand; the tree grows to the left, so its depth counts.
+    /// Adds an operand to a left-associative tree and checks its depth.
     fn chained(&mut self, line: u32, left: Expr, right: impl FnOnce(&mut Self) -> Result<Expr>, join: impl FnOnce((Expr, Expr)) -> ExprKind) -> Result<Expr> {
         let right = right(self)?;
         self.grown(&left)?;
@@ -128,7 +128,7 @@ impl Parser {
         self.binary(&[("*", Binary::Mul), ("/", Binary::Div), ("//", Binary::FloorDiv), ("%", Binary::Mod)], Self::power)
     }
 
-    /// To the left as well: jinja2 reads `2 ** 3 ** 2` as `(2 ** 3) ** 2`, other than Python.
+    /// Left-associative: jinja2 parses `2 ** 3 ** 2` as `(2 ** 3) ** 2`, unlike Python.
     fn power(&mut self) -> Result<Expr> {
         self.binary(&[("**", Binary::Pow)], |parser| parser.unary(true))
     }
@@ -205,7 +205,7 @@ impl Parser {
         Ok(Expr::new(line, kind))
     }
 
-    /// Strings in a row are one.
+    /// Adjacent string literals are concatenated.
     fn strings(&mut self) -> ExprKind {
         let mut text = String::new();
         while let Kind::Str(part) = self.kind().clone() {
@@ -268,7 +268,7 @@ impl Parser {
                     let index = Expr::new(line, ExprKind::Const(Const::Int(index)));
                     Ok(Expr::new(line, ExprKind::Item(Box::new((value, index)))))
                 }
-                other => self.fail(format!("expected a name or a number behind '.', got '{}'", other.describe())),
+                other => self.fail(format!("expected a name or a number after '.', got '{}'", other.describe())),
             };
         }
         self.next();
@@ -288,7 +288,7 @@ impl Parser {
         }
         let item = |part| match part {
             Subscribed::Item(item) => Ok(item),
-            Subscribed::Slice(_) => self.fail("a slice cannot stand beside other indices"),
+            Subscribed::Slice(_) => self.fail("a slice cannot be combined with other indices"),
         };
         let items = parts.into_iter().map(item).collect::<Result<_>>()?;
         Ok(Expr::new(line, ExprKind::Item(Box::new((value, Expr::new(line, ExprKind::Tuple(items)))))))
@@ -358,7 +358,7 @@ impl Parser {
         Ok(())
     }
 
-    /// `| filter | filter`, of a value or, in a block, of its text.
+    /// Parses `| filter | filter`, applied to a value or, in a block, to its output.
     pub(super) fn filters(&mut self, value: Option<Expr>) -> Result<Expr> {
         self.expect_operator("|")?;
         let mut value = self.filter(value)?;
@@ -369,7 +369,7 @@ impl Parser {
         Ok(value)
     }
 
-    /// A filter's name and arguments.
+    /// Parses a filter's name and arguments.
     pub(super) fn filter(&mut self, value: Option<Expr>) -> Result<Expr> {
         let line = self.line();
         let name = self.dotted()?;
