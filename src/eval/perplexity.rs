@@ -3,7 +3,7 @@
 
 use super::TaskError;
 use crate::graph::{Class, Home, Machine, MachineError, Program, ShapeError, Spec, Tape};
-use crate::model::{Forward, Loss, Positions, Taught, Weights};
+use crate::model::{Forward, Loss, Positions, TeacherOutput, Weights};
 use crate::ops::{Objective, TERMS, Term};
 use crate::platform::Clock;
 use serde::{Deserialize, Serialize};
@@ -156,7 +156,7 @@ impl Measure {
         let hidden = Forward { weights, positions, batch: 1, seq: window, cache: None }.hidden(&mut tape, ids)?;
         let objective = Objective::AR;
         let [targets_, shares, scale, sums_] = [targets, shares, scale, sums].map(|home| tape.lasting(home));
-        Loss { student: weights, taught: Taught::Nothing, targets: targets_, weights: shares, scale, sums: sums_, objective, gradient: false }
+        Loss { student: weights, teacher: TeacherOutput::None, targets: targets_, weights: shares, scale, sums: sums_, objective, gradient: false }
             .record(&mut tape, hidden)?;
         Ok(Self { program: machine.compile(tape)?, tokens, targets, sums })
     }

@@ -21,7 +21,7 @@ pub enum ModelError {
 }
 
 /// The error of writing a model to `out`.
-pub(super) fn failure(out: &Path, error: io::Error) -> ModelError {
+pub(super) fn write_error(out: &Path, error: io::Error) -> ModelError {
     match error.downcast::<ModelError>() {
         Ok(source) => source,
         Err(error) => FormatError::new(out, format!("cannot be written: {error}")).into(),

@@ -2,8 +2,8 @@
 
 use super::chat_format::ChatFormat;
 use super::config::LlamaConfig;
-use super::encode::Floats;
 use super::error::ModelError;
+use super::floats::Floats;
 use super::init::{init_from_dense, load};
 use super::signs;
 use super::weights::{Linears, Purpose, Weights};
@@ -47,7 +47,7 @@ impl ModelFile {
     /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file
     /// does not have it. The tokenizer may have ids that the embedding has no row for (often one for padding): it
     /// refuses texts that are encoded to such an id.
-    pub(super) fn checked(mut self) -> Result<Self, ModelError> {
+    pub(super) fn validated(mut self) -> Result<Self, ModelError> {
         self.tokenizer = self.tokenizer.map(|tokenizer| tokenizer.within(self.config.vocab_size));
         let (tensors, packed) = (self.tensors(), self.packed());
         let suffixes: &[&str] = if packed { &["signs"] } else { &["weight"] };
@@ -113,13 +113,13 @@ impl ModelFile {
         }
         let mut weights = Weights::allocate(machine, &self.config, self.linears, purpose)?;
         match &self.tensors {
-            Tensors::Floats(source) if self.config.free_rows().is_some() && matches!(purpose, Purpose::Inference(_)) => {
+            Tensors::Floats(source) if self.config.nonfinite_tensor().is_some() && matches!(purpose, Purpose::Inference(_)) => {
                 let mut unusable = Vec::new();
-                load(machine, &weights, &mut |name, rows, cols, band| match self.config.free_rows() == Some(name) {
+                load(machine, &weights, &mut |name, rows, cols, band| match self.config.nonfinite_tensor() == Some(name) {
                     true => {
                         source.expect_shape(name, rows, cols)?;
                         let values = source.values_of(name, cols, band.clone())?;
-                        unusable.extend(signs::not_finite(&values, cols, band));
+                        unusable.extend(signs::nonfinite_rows(&values, cols, band));
                         Ok::<_, ModelError>(values)
                     }
                     false => Ok(source.band(name, rows, cols, band)?),
@@ -127,7 +127,7 @@ impl ModelFile {
                 weights.set_unusable(unusable);
             }
             Tensors::Packed(file) => {
-                let unusable = signs::fill(machine, &weights, file, self.config.free_rows())?;
+                let unusable = signs::fill(machine, &weights, file, self.config.nonfinite_tensor())?;
                 weights.set_unusable(unusable);
             }
             _ => self.fill(machine, &weights)?,
@@ -141,7 +141,7 @@ impl ModelFile {
         self.check_head(weights)?;
         match &self.tensors {
             Tensors::Packed(file) => signs::fill(machine, weights, file, None).map(drop),
-            Tensors::Floats(source) => load(machine, weights, &mut |name, rows, cols, band| Ok(source.band(self.name(name), rows, cols, band)?)),
+            Tensors::Floats(source) => load(machine, weights, &mut |name, rows, cols, band| Ok(source.band(self.stored_name(name), rows, cols, band)?)),
         }
     }
 
@@ -156,15 +156,15 @@ impl ModelFile {
     }
 
     /// The name under which the file has a tensor: the head of a tied model is its embedding.
-    fn name<'a>(&self, name: &'a str) -> &'a str {
+    fn stored_name<'a>(&self, name: &'a str) -> &'a str {
         let architecture = self.config.architecture();
         if name == architecture.head() && self.config.tie_word_embeddings { architecture.embedding() } else { name }
     }
 
     /// Fills weights of a student of the same shape from a full-precision model, see [`init_from_dense`].
-    pub fn start(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
+    pub fn init_student(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
         self.check_head(weights)?;
-        init_from_dense(machine, weights, &mut |name, rows, cols, band| Ok(self.tensors().band(self.name(name), rows, cols, band)?))
+        init_from_dense(machine, weights, &mut |name, rows, cols, band| Ok(self.tensors().band(self.stored_name(name), rows, cols, band)?))
     }
 
     /// The signs of a binarized layer `(rows, cols)`, packed by rows: bit j of a row's word k is column
@@ -182,7 +182,7 @@ impl ModelFile {
 
     /// One tensor. Rows of an embedding that is no head may hold numbers that are not finite.
     pub fn floats(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
-        if self.config.free_rows() != Some(name) {
+        if self.config.nonfinite_tensor() != Some(name) {
             return self.tensors().floats(name, rows, cols);
         }
         self.tensors().expect_shape(name, rows, cols)?;
@@ -209,8 +209,8 @@ impl ModelFile {
     }
 
     /// The bytes of a tensor's values, rounded; numbers that are not finite stay where [`ModelFile::floats`] gives them.
-    pub(super) fn encoded(&self, floats: Floats, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
-        match self.config.free_rows() == Some(name) {
+    pub(super) fn encode(&self, floats: Floats, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
+        match self.config.nonfinite_tensor() == Some(name) {
             true => floats.encode_any(self.path(), name, values),
             false => floats.encode(self.path(), name, values),
         }

@@ -16,7 +16,7 @@ const STD: f64 = 0.02;
 /// Full-precision tensors of a model by name, one band of rows after the other, so that no second copy
 /// of the model is needed: `f(name, rows, cols, band)` gives the row-major values of rows `band` of a
 /// tensor of `rows × cols`.
-pub type Source<'a, E> = dyn FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, E> + 'a;
+pub type BandSource<'a, E> = dyn FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, E> + 'a;
 
 /// Random weights of a full-precision model: norms 1, everything else normal with deviation 0.02.
 pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, MachineError> + use<> {
@@ -33,12 +33,12 @@ pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, us
 
 /// Fills `weights` from full-precision tensors. A binary model takes them as latent weights, with
 /// the paper's rule for each column of a layer: β is its mean, α the mean of |W − β|.
-pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut Source<'_, E>) -> Result<(), E> {
+pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut BandSource<'_, E>) -> Result<(), E> {
     for (name, rows, cols) in weights.config.others() {
         stream(machine, weights, &name, [rows, cols], source, &mut |_| {})?;
     }
     for group in weights.config.groups() {
-        let mut latent = Latent::of(weights, &group);
+        let mut latent = SignBuffer::of(weights, &group);
         for (name, rows) in &group.members {
             let (tensor, shape) = (format!("{name}.weight"), [*rows, group.width]);
             if weights.linears == Linears::Dense {
@@ -48,10 +48,10 @@ pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &W
             // α needs β first: this matrix is held whole.
             let dense = source(&tensor, *rows, group.width, 0..*rows)?;
             let (scale, bias) = scale_and_bias(&dense, group.width);
-            put(machine, weights, &format!("{name}.wscale"), 0..1, &scale)?;
-            put(machine, weights, &format!("{name}.wbias"), 0..1, &bias)?;
+            write_rows(machine, weights, &format!("{name}.wscale"), 0..1, &scale)?;
+            write_rows(machine, weights, &format!("{name}.wbias"), 0..1, &bias)?;
             latent.add(&dense);
-            put(machine, weights, &tensor, 0..*rows, &dense)?;
+            write_rows(machine, weights, &tensor, 0..*rows, &dense)?;
         }
         latent.finish(machine)?;
     }
@@ -59,7 +59,7 @@ pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &W
 }
 
 /// Fills `weights` with tensors exactly as stored, α and β included.
-pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut Source<'_, E>) -> Result<(), E> {
+pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut BandSource<'_, E>) -> Result<(), E> {
     let layers = weights.binary.iter().flat_map(BinaryGroup::layers);
     let latent: HashSet<String> = layers.map(|(name, _)| format!("{name}.weight")).collect();
     for name in weights.names().iter().filter(|name| !latent.contains(*name)) {
@@ -67,7 +67,7 @@ pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, sou
         stream(machine, weights, name, [spec.rows, spec.cols], source, &mut |_| {})?;
     }
     for binary in &weights.binary {
-        let mut latent = Latent::of(weights, &binary.group);
+        let mut latent = SignBuffer::of(weights, &binary.group);
         for (name, rows) in &binary.group.members {
             stream(machine, weights, &format!("{name}.weight"), [*rows, binary.group.width], source, &mut |values| latent.add(values))?;
         }
@@ -76,20 +76,20 @@ pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, sou
     Ok(())
 }
 
-/// Writes one tensor band by band; `seen` is shown each.
+/// Writes one tensor band by band; `observe` is shown each.
 fn stream<E: From<MachineError>>(
-    machine: &mut Machine, weights: &Weights, name: &str, [rows, cols]: [usize; 2], source: &mut Source<'_, E>, seen: &mut dyn FnMut(&[f32]),
+    machine: &mut Machine, weights: &Weights, name: &str, [rows, cols]: [usize; 2], source: &mut BandSource<'_, E>, observe: &mut dyn FnMut(&[f32]),
 ) -> Result<(), E> {
     for band in bands(rows, cols) {
         let values = source(name, rows, cols, band.clone())?;
-        seen(&values);
-        put(machine, weights, name, band, &values)?;
+        observe(&values);
+        write_rows(machine, weights, name, band, &values)?;
     }
     Ok(())
 }
 
 /// Writes rows of one tensor, if it has a home: the latent weight of a packed layer has none.
-fn put(machine: &mut Machine, weights: &Weights, name: &str, band: Range<usize>, values: &[f32]) -> Result<(), MachineError> {
+fn write_rows(machine: &mut Machine, weights: &Weights, name: &str, band: Range<usize>, values: &[f32]) -> Result<(), MachineError> {
     match weights.home(name) {
         Some(home) => write_floats(machine, &home.rows(band.start, band.len()), values),
         None => Ok(()),
@@ -97,12 +97,12 @@ fn put(machine: &mut Machine, weights: &Weights, name: &str, band: Range<usize>,
 }
 
 /// The signs of a group's latent weights, gathered layer by layer; nothing for a dense group.
-struct Latent<'a> {
+struct SignBuffer<'a> {
     binary: Option<&'a BinaryGroup>,
     signs: Vec<u32>,
 }
 
-impl<'a> Latent<'a> {
+impl<'a> SignBuffer<'a> {
     fn of(weights: &'a Weights, group: &Group) -> Self {
         Self { binary: weights.binary.iter().find(|binary| binary.group == *group), signs: Vec::new() }
     }
@@ -121,9 +121,9 @@ impl<'a> Latent<'a> {
         let Some(binary) = self.binary else { return Ok(()) };
         machine.write(&binary.signs, &self.signs)?;
         let Some(transposed) = binary.transposed else { return Ok(()) };
-        let mut turned = vec![0; transposed.spec.words()];
-        transpose_signs(&self.signs, binary.signs.spec.rows, binary.signs.spec.cols, &mut turned);
-        machine.write(&transposed, &turned)
+        let mut transpose = vec![0; transposed.spec.words()];
+        transpose_signs(&self.signs, binary.signs.spec.rows, binary.signs.spec.cols, &mut transpose);
+        machine.write(&transposed, &transpose)
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 /// Least, mean and greatest of some numbers, and their standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Range {
+pub struct Stats {
     /// Least.
     pub least: f32,
     /// Mean.
@@ -21,7 +21,7 @@ pub struct Range {
     pub deviation: f64,
 }
 
-impl Range {
+impl Stats {
     fn of(values: &[f32]) -> Self {
         let n = values.len().max(1) as f64;
         let mean = values.par_iter().map(|&x| f64::from(x)).sum::<f64>() / n;
@@ -45,13 +45,13 @@ pub struct LayerReport {
     /// Share of weights that are +1; none in full precision.
     pub positive: Option<f64>,
     /// α over columns; none in full precision.
-    pub alpha: Option<Range>,
+    pub alpha: Option<Stats>,
     /// Columns whose α is below zero: there the stored sign means the opposite.
     pub negative_alpha: usize,
     /// β over columns; none in full precision.
-    pub beta: Option<Range>,
+    pub beta: Option<Stats>,
     /// The weights: latent ones, or in full precision; none of a packed layer, which has only signs.
-    pub weight: Option<Range>,
+    pub weight: Option<Stats>,
 }
 
 /// Sizes of a model in bytes, without tokenizer and headers.
@@ -103,7 +103,7 @@ pub fn inspect(file: &ModelFile, progress: &mut dyn FnMut(usize, usize) -> bool)
     let linears = file.config.linears();
     let mut layers = Vec::with_capacity(linears.len());
     for (name, rows, cols) in &linears {
-        layers.push(layer(file, name, *rows, *cols)?);
+        layers.push(inspect_layer(file, name, *rows, *cols)?);
         if !progress(layers.len(), linears.len()) {
             return Ok(None);
         }
@@ -111,8 +111,8 @@ pub fn inspect(file: &ModelFile, progress: &mut dyn FnMut(usize, usize) -> bool)
     Ok(Some(Inspection { config: file.config.clone(), layers, sizes: Sizes::of(&file.config, file.linears) }))
 }
 
-fn layer(file: &ModelFile, name: &str, rows: usize, cols: usize) -> Result<LayerReport, ModelError> {
-    let weight = if file.packed() { None } else { Some(Range::of(&file.floats(&format!("{name}.weight"), rows, cols)?)) };
+fn inspect_layer(file: &ModelFile, name: &str, rows: usize, cols: usize) -> Result<LayerReport, ModelError> {
+    let weight = if file.packed() { None } else { Some(Stats::of(&file.floats(&format!("{name}.weight"), rows, cols)?)) };
     let report = LayerReport { name: name.into(), rows, cols, bits: 16.0, positive: None, alpha: None, negative_alpha: 0, beta: None, weight };
     if file.linears == Linears::Dense {
         return Ok(report);
@@ -124,8 +124,8 @@ fn layer(file: &ModelFile, name: &str, rows: usize, cols: usize) -> Result<Layer
         bits: (32 * rows * cols.div_ceil(32) + 2 * 16 * cols) as f64 / (rows * cols) as f64,
         positive: Some(positive as f64 / (rows * cols) as f64),
         negative_alpha: alpha.iter().filter(|&&alpha| alpha < 0.0).count(),
-        alpha: Some(Range::of(&alpha)),
-        beta: Some(Range::of(&beta?)),
+        alpha: Some(Stats::of(&alpha)),
+        beta: Some(Stats::of(&beta?)),
         ..report
     })
 }
@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn ranges_are_those_of_the_numbers() {
-        let range = Range::of(&[1.0, -3.0, 5.0]);
+        let range = Stats::of(&[1.0, -3.0, 5.0]);
         assert_eq!((range.least, range.mean, range.greatest), (-3.0, 1.0, 5.0));
         assert!((range.deviation - (32.0f64 / 3.0).sqrt()).abs() < 1e-12);
     }

@@ -7,13 +7,13 @@ use crate::ops::{Columns, Distill, DistillTop, Into, LossSum, Matmul, Objective}
 
 /// What is known of the teacher's distributions.
 #[derive(Clone, Copy)]
-pub enum Taught<'a> {
+pub enum TeacherOutput<'a> {
     /// Nothing: for next-token loss alone.
-    Nothing,
+    None,
     /// All: the teacher, and its last hidden state.
-    Whole(&'a Weights, TensorId),
+    Full(&'a Weights, TensorId),
     /// The likeliest tokens' `ids (rows, k)` and `shares (rows, k + 1)`, the last that of all others.
-    Top(TensorId, TensorId),
+    TopK(TensorId, TensorId),
 }
 
 /// What the loss reads.
@@ -21,7 +21,7 @@ pub struct Loss<'a> {
     /// The model being trained.
     pub student: &'a Weights,
     /// What it is taught.
-    pub taught: Taught<'a>,
+    pub teacher: TeacherOutput<'a>,
     /// The token that follows each position, `(rows, 1)`.
     pub targets: TensorId,
     /// Weight of each position, `(rows, 1)`; they sum to what the loss is multiplied by.
@@ -37,11 +37,11 @@ pub struct Loss<'a> {
 }
 
 /// Logits that may exist at once, in floats.
-const CHUNK: usize = 4 << 20;
+const CHUNK_FLOATS: usize = 4 << 20;
 
 /// Rows of logits that exist at once: a multiple of 64, so that views stay aligned.
 pub fn chunk_rows(rows: usize, vocabulary: usize) -> usize {
-    (CHUNK / vocabulary / 64 * 64).clamp(64, rows.next_multiple_of(64))
+    (CHUNK_FLOATS / vocabulary / 64 * 64).clamp(64, rows.next_multiple_of(64))
 }
 
 impl Loss<'_> {
@@ -65,17 +65,17 @@ impl Loss<'_> {
         let (targets, weights) = (tape.rows(self.targets, first, count), tape.rows(self.weights, first, count));
         let mut inputs = vec![targets, weights, self.scale];
         let (objective, gradient) = (self.objective, self.gradient);
-        let terms = match self.taught {
-            Taught::Top(ids, shares) => {
+        let terms = match self.teacher {
+            TeacherOutput::TopK(ids, shares) => {
                 inputs.extend([ids, shares].map(|part| tape.rows(part, first, count)));
                 tape.push_one(DistillTop { objective, gradient }, &inputs, &[student])?
             }
-            Taught::Whole(teacher, hidden) => {
+            TeacherOutput::Full(teacher, hidden) => {
                 let hidden = tape.rows(hidden, first, count);
                 inputs.push(logits(tape, teacher, hidden)?);
                 tape.push_one(Distill { objective, gradient }, &inputs, &[student])?
             }
-            Taught::Nothing => tape.push_one(Distill { objective, gradient }, &inputs, &[student])?,
+            TeacherOutput::None => tape.push_one(Distill { objective, gradient }, &inputs, &[student])?,
         };
         tape.push(LossSum, &[terms, weights], &[self.sums])?;
         if let Some(d_hidden) = d_hidden {

@@ -1,7 +1,7 @@
 //! What a run takes of a machine's memory, part by part: read from the machine after its tensors
 //! and programs were made there, or only counted.
 
-use super::weights::{Part, Weights};
+use super::weights::{MemoryPart, Weights};
 use crate::graph::{Machine, MemoryId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -30,17 +30,17 @@ impl MemoryPlan {
 
     /// Adds what a model's tensors take, its parts named after `whose`.
     pub fn add_model(&mut self, machine: &Machine, whose: &str, weights: &Weights) {
-        let mut bytes: BTreeMap<Part, u64> = BTreeMap::new();
+        let mut bytes: BTreeMap<MemoryPart, u64> = BTreeMap::new();
         for (memory, part) in weights.memories() {
             *bytes.entry(part).or_default() += machine.bytes_of(memory);
         }
         for (part, bytes) in bytes {
             let name = match part {
-                Part::Signs => "signs",
-                Part::Latent => "latent weights",
-                Part::Values => "full precision",
-                Part::Gradients => "gradients",
-                Part::Moments => "moments",
+                MemoryPart::Signs => "signs",
+                MemoryPart::Latent => "latent weights",
+                MemoryPart::Values => "full precision",
+                MemoryPart::Gradients => "gradients",
+                MemoryPart::Moments => "moments",
             };
             self.add(&format!("{whose}: {name}"), bytes);
         }

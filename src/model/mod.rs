@@ -3,10 +3,10 @@
 mod arch;
 mod chat_format;
 mod config;
-mod encode;
 mod error;
 mod file;
 mod files;
+mod floats;
 mod forward;
 mod init;
 mod inspect;
@@ -20,23 +20,23 @@ mod tensors;
 mod verify;
 mod weights;
 
-pub use arch::{ALL as ARCHITECTURES, Allows, Architecture};
+pub use arch::{ALL as ARCHITECTURES, Architecture, IsSupported};
 pub use chat_format::{ChatFormat, Templates};
 pub use config::{ConfigError, LlamaConfig, PRESET_CHOICES, PRESETS, TEACHERS};
-pub use encode::Floats;
 pub use error::ModelError;
 pub use file::ModelFile;
 pub use files::{
-    FORMAT, FORMATS, Format, PackReport, TEMPLATES, TOKENIZER, WEIGHTS, bits_per_weight, checkpoint_shape, checkpoint_tokenizer, export_dense, export_gguf,
-    export_latent, format_by_name, generation_config, is_model_directory, judge, open_tokenizer, pack, packed_bytes, tokenizer_config,
+    FORMAT, FORMATS, Format, PackReport, TEMPLATES, TOKENIZER, WEIGHTS, bits_per_weight, check_start, checkpoint_shape, checkpoint_tokenizer, export_dense,
+    export_gguf, export_latent, format_by_name, generation_config, is_model_directory, open_tokenizer, pack, packed_bytes, tokenizer_config,
 };
+pub use floats::Floats;
 pub use forward::{Forward, KvCache, Positions, logits};
-pub use init::{Source, init_dense, init_from_dense, load};
-pub use inspect::{Inspection, LayerReport, Range, Sizes, inspect};
-pub use loss::{Loss, Taught, chunk_rows};
+pub use init::{BandSource, init_dense, init_from_dense, load};
+pub use inspect::{Inspection, LayerReport, Sizes, Stats, inspect};
+pub use loss::{Loss, TeacherOutput, chunk_rows};
 pub use memory::{MemoryPlan, bytes_of};
 pub use rope::{Factors, RopeScaling};
 pub use rounding::{MatrixStorage, Rounding};
 pub use snapshot::snapshot;
-pub use tensors::{Group, Heads, Role, Row, Tensor};
-pub use weights::{BinaryGroup, Linears, Moments, Part, Purpose, Trained, Weights};
+pub use tensors::{Group, HeadKind, Role, Row, Tensor};
+pub use weights::{BinaryGroup, Linears, MemoryPart, Moments, Purpose, TrainedTensor, Weights};

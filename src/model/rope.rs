@@ -63,7 +63,7 @@ impl From<Factors> for LongRope {
 }
 
 /// Longest context that a model may declare. Nothing of that size is reserved: memory follows from what is used.
-pub(super) const LONGEST: usize = i32::MAX as usize;
+pub(super) const MAX_CONTEXT: usize = i32::MAX as usize;
 
 /// Largest and smallest number by which a frequency may be divided.
 const DIVISORS: RangeInclusive<f64> = 1e-6..=1e6;
@@ -80,8 +80,8 @@ impl RopeScaling {
             Self::Llama3 { low_freq_factor: low, high_freq_factor: high, .. } if !(*low > 0.0 && *high > 0.0 && *low <= 1e6 && *high <= 1e6) => {
                 refuse(format!("low_freq_factor is {low} and high_freq_factor {high}; both must be above 0"))
             }
-            Self::Llama3 { original_max_position_embeddings: original, .. } if *original == 0 || *original > LONGEST => {
-                refuse(format!("original_max_position_embeddings is {original}; it must be between 1 and {LONGEST}"))
+            Self::Llama3 { original_max_position_embeddings: original, .. } if *original == 0 || *original > MAX_CONTEXT => {
+                refuse(format!("original_max_position_embeddings is {original}; it must be between 1 and {MAX_CONTEXT}"))
             }
             Self::Llama3 { .. } => Ok(()),
             Self::Factors(Factors(factors)) if factors.len() != pairs => {
@@ -117,25 +117,25 @@ impl RopeScaling {
     pub(super) fn llama3(frequencies: &[f64], factors: &[f64]) -> Option<Self> {
         let (low, high) = (1.0, 4.0);
         let factor = factors.iter().copied().fold(f64::MIN, f64::max);
-        let between = |(_, divisor): &(&f64, &f64)| **divisor > 1.0 + CLOSE && **divisor < factor * (1.0 - CLOSE);
+        let between = |(_, divisor): &(&f64, &f64)| **divisor > 1.0 + FACTOR_TOLERANCE && **divisor < factor * (1.0 - FACTOR_TOLERANCE);
         let original = match frequencies.iter().zip(factors).find(between) {
             // 1/divisor goes evenly from 1/factor at `low` turns to 1 at `high`.
             Some((frequency, divisor)) => {
                 let left = (1.0 / divisor - 1.0 / factor) / (1.0 - 1.0 / factor);
                 ((low + left * (high - low)) * TAU / frequency).round()
             }
-            None => USUAL,
+            None => DEFAULT_ORIGINAL_CONTEXT,
         };
         let scaling = Self::Llama3 { factor, low_freq_factor: low, high_freq_factor: high, original_max_position_embeddings: original as usize };
-        let same = |(j, (frequency, divisor)): (usize, (&f64, &f64))| (frequency / scaling.scaled(j, *frequency) / divisor - 1.0).abs() < CLOSE;
+        let same = |(j, (frequency, divisor)): (usize, (&f64, &f64))| (frequency / scaling.scaled(j, *frequency) / divisor - 1.0).abs() < FACTOR_TOLERANCE;
         (scaling.check(factors.len()).is_ok() && frequencies.iter().zip(factors).enumerate().all(same)).then_some(scaling)
     }
 }
 
 /// How far factors may be from those of Llama 3's scaling, relatively: converters compute in f32.
-const CLOSE: f64 = 2e-5;
+const FACTOR_TOLERANCE: f64 = 2e-5;
 /// The original context of most models with Llama 3's scaling.
-const USUAL: f64 = 8192.0;
+const DEFAULT_ORIGINAL_CONTEXT: f64 = 8192.0;
 
 #[cfg(test)]
 mod tests {

@@ -43,7 +43,7 @@ impl fmt::Display for MatrixStorage {
 }
 
 /// Columns of a row that are looked at together for the worst error: a block of 8-bit codes.
-const BLOCK: usize = 32;
+const BLOCK_COLUMNS: usize = 32;
 
 /// Error of stored weights against the values in their file, relative to these.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl Rounding {
         for (name, rows, cols) in matrices(file).into_iter().filter(|_| storage != Storage::F32) {
             for band in bands(rows, cols) {
                 let values = file.tensors().band(&name, rows, cols, band.clone())?;
-                let part = of_rows(Spec { rows: band.len(), cols, storage }, &values);
+                let part = sums_of_rows(Spec { rows: band.len(), cols, storage }, &values);
                 if !part.0.is_finite() {
                     let problem = format!("tensor {name} holds values too large for {precision}; choose q8 or f32");
                     return Err(FormatError::new(file.path(), problem).into());
@@ -100,17 +100,18 @@ fn add(a: Sums, b: Sums) -> Sums {
     (a.0 + b.0, a.1 + b.1, a.2.max(b.2))
 }
 
-fn of_rows(spec: Spec, values: &[f32]) -> Sums {
+fn sums_of_rows(spec: Spec, values: &[f32]) -> Sums {
     let words = pack(spec, values);
-    let rows: Vec<Sums> = values.par_chunks(spec.cols).zip(words.par_chunks(spec.row_words())).map(|(row, words)| of_row(spec.storage, row, words)).collect();
+    let rows: Vec<Sums> =
+        values.par_chunks(spec.cols).zip(words.par_chunks(spec.row_words())).map(|(row, words)| sums_of_row(spec.storage, row, words)).collect();
     rows.into_iter().fold((0.0, 0.0, 0.0), add)
 }
 
-fn of_row(storage: Storage, row: &[f32], words: &[u32]) -> Sums {
+fn sums_of_row(storage: Storage, row: &[f32], words: &[u32]) -> Sums {
     let mut stored = vec![0f32; row.len()];
     unpack(storage, words, &mut stored);
     let square = |x: f64| x * x;
-    let blocks = row.chunks(BLOCK).zip(stored.chunks(BLOCK)).map(|(row, stored)| {
+    let blocks = row.chunks(BLOCK_COLUMNS).zip(stored.chunks(BLOCK_COLUMNS)).map(|(row, stored)| {
         let error: f64 = row.iter().zip(stored).map(|(&w, &s)| square(f64::from(w) - f64::from(s))).sum();
         let size: f64 = row.iter().map(|&w| square(f64::from(w))).sum();
         (error, size, if size > 0.0 { error / size } else { 0.0 })
@@ -128,14 +129,14 @@ mod tests {
         let mut values: Vec<f32> = (0..64).map(|i| 1.0 - 2.0 * (i % 2) as f32).collect();
         values[..32].fill(0.003);
         values[31] = 1.0;
-        let (error, size, worst) = of_row(Storage::Q8, &values, &pack(Spec { rows: 1, cols: 64, storage: Storage::Q8 }, &values));
+        let (error, size, worst) = sums_of_row(Storage::Q8, &values, &pack(Spec { rows: 1, cols: 64, storage: Storage::Q8 }, &values));
         let lost = 31.0 * 0.003f64.powi(2);
         assert!((error - lost).abs() < 1e-9 && (size - 33.0 - lost).abs() < 1e-9 && (worst - lost / (1.0 + lost)).abs() < 1e-9, "{error} {size} {worst}");
     }
 
     #[test]
     fn what_a_storage_cannot_hold_is_refused_by_name() {
-        assert!(!of_row(Storage::F16, &[70_000.0], &[0x7c00]).0.is_finite());
+        assert!(!sums_of_row(Storage::F16, &[70_000.0], &[0x7c00]).0.is_finite());
         let file = ModelFile::embedded_teacher().unwrap();
         // The embedded teacher is stored in halves.
         for precision in [MatrixStorage::F32, MatrixStorage::F16] {

@@ -35,7 +35,7 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, 
             let part = home.rows(band.start, band.len());
             let free = free == Some(name.as_str());
             if free {
-                unusable.extend(not_finite(&file.values_of(name, cols, band.clone())?, cols, band.clone()));
+                unusable.extend(nonfinite_rows(&file.values_of(name, cols, band.clone())?, cols, band.clone()));
             }
             match (part.spec.storage, free) {
                 (Storage::F16, true) => machine.write(&part, &file.any_halves_of(name, cols, band)?.0)?,
@@ -52,14 +52,14 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, 
 pub(super) fn signs(file: &TensorFile, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
     let (name, row_words) = (format!("{layer}.signs"), cols.div_ceil(32));
     let words = file.words(&name, rows, row_words)?;
-    match bad_padding(&words, row_words, cols) {
+    match row_with_bad_padding(&words, row_words, cols) {
         Some(row) => Err(FormatError::new(file.path(), format!("tensor {name} has bits set past column {cols} in row {row}; padding must be 0"))),
         None => Ok(words),
     }
 }
 
 /// The first row with a bit set past its last column.
-fn bad_padding(words: &[u32], row_words: usize, cols: usize) -> Option<usize> {
+fn row_with_bad_padding(words: &[u32], row_words: usize, cols: usize) -> Option<usize> {
     let used = cols % 32;
     if used == 0 {
         return None;
@@ -68,7 +68,7 @@ fn bad_padding(words: &[u32], row_words: usize, cols: usize) -> Option<usize> {
 }
 
 /// The rows of a band that hold a number that is not finite.
-pub(super) fn not_finite(values: &[f32], cols: usize, band: Range<usize>) -> impl Iterator<Item = u32> {
+pub(super) fn nonfinite_rows(values: &[f32], cols: usize, band: Range<usize>) -> impl Iterator<Item = u32> {
     let finite = |row: &[f32]| row.iter().all(|value| value.is_finite());
     values.chunks(cols).zip(band).filter(move |(row, _)| !finite(row)).map(|(_, id)| id as u32)
 }
@@ -78,9 +78,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn padding_is_looked_at() {
-        assert_eq!(bad_padding(&[u32::MAX, 0b111, 0, 0b1000], 2, 35), Some(1));
-        assert_eq!(bad_padding(&[u32::MAX, 0b111], 2, 35), None);
-        assert_eq!(bad_padding(&[u32::MAX], 1, 32), None);
+    fn nonzero_padding_is_found() {
+        assert_eq!(row_with_bad_padding(&[u32::MAX, 0b111, 0, 0b1000], 2, 35), Some(1));
+        assert_eq!(row_with_bad_padding(&[u32::MAX, 0b111], 2, 35), None);
+        assert_eq!(row_with_bad_padding(&[u32::MAX], 1, 32), None);
     }
 }

@@ -3,8 +3,8 @@
 
 use super::chat_format::ChatFormat;
 use super::error::ModelError;
-use super::error::failure;
-use super::files::packed::{About, Tensors, write};
+use super::error::write_error;
+use super::files::packed::{PackedMetadata, PackedTensors, write};
 use super::weights::{BinaryGroup, Weights};
 use crate::data::Tokenizer;
 use crate::graph::{Home, Machine};
@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 /// What messages call it.
-const NAME: &str = "the snapshot";
+const SNAPSHOT: &str = "the snapshot";
 
 /// Weights on a machine.
 struct OnMachine<'a> {
@@ -21,7 +21,7 @@ struct OnMachine<'a> {
     signs: HashMap<&'a str, Home>,
 }
 
-impl Tensors for OnMachine<'_> {
+impl PackedTensors for OnMachine<'_> {
     async fn signs(&mut self, layer: &str, _: usize, _: usize) -> Result<Vec<u32>, ModelError> {
         Ok(self.machine.read(&self.signs[layer]).await?)
     }
@@ -31,16 +31,16 @@ impl Tensors for OnMachine<'_> {
     }
 
     fn path(&self) -> &Path {
-        Path::new(NAME)
+        Path::new(SNAPSHOT)
     }
 }
 
 /// The bytes of a packed file of `weights` as they are now. An error if a value is too large for f16,
 /// as in a training that diverged.
 pub async fn snapshot(machine: &mut Machine, weights: &Weights, tokenizer: &Tokenizer, chat: &ChatFormat) -> Result<Vec<u8>, ModelError> {
-    let about = About { config: &weights.config, linears: weights.linears, tokenizer: Some(tokenizer), chat };
+    let about = PackedMetadata { config: &weights.config, linears: weights.linears, tokenizer: Some(tokenizer), chat };
     let signs = weights.binary.iter().flat_map(BinaryGroup::layers).collect();
     let mut bytes = Vec::new();
-    write(&about, &mut OnMachine { machine, weights, signs }, &mut bytes).await.map_err(|error| failure(Path::new(NAME), error))?;
+    write(&about, &mut OnMachine { machine, weights, signs }, &mut bytes).await.map_err(|error| write_error(Path::new(SNAPSHOT), error))?;
     Ok(bytes)
 }

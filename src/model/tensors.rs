@@ -22,7 +22,7 @@ pub enum Role {
 
 /// The heads that the rows of a matrix belong to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Heads {
+pub enum HeadKind {
     /// Those of queries.
     Queries,
     /// Those of keys.
@@ -41,7 +41,7 @@ pub struct Row {
     /// Rows and columns in a model of a given shape; a vector is one row.
     pub shape: fn(&LlamaConfig) -> (usize, usize),
     /// The heads whose rows GGUF has in another order, those that RoPE turns together side by side.
-    pub turned: Option<Heads>,
+    pub permuted: Option<HeadKind>,
 }
 
 /// The ending of a weight's name.

@@ -79,7 +79,7 @@ impl BinaryGroup {
 /// One tensor that training changes, with what belongs to it. All four have one shape; but moments in
 /// codes that lie in whole pages are one row, that of the tensor's whole group.
 #[derive(Clone, Copy, Debug)]
-pub struct Trained {
+pub struct TrainedTensor {
     /// The parameter.
     pub value: Home,
     /// Its gradient, added up over micro-steps.
@@ -92,7 +92,7 @@ pub struct Trained {
 
 /// What a memory of a model holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Part {
+pub enum MemoryPart {
     /// Signs of binarized layers, in training both ways.
     Signs,
     /// The latent weights behind them.
@@ -118,19 +118,19 @@ pub struct Weights {
     /// layers are grouped, also under the group's, of which theirs are rows.
     homes: HashMap<String, Home>,
     /// In training: what belongs to each named tensor.
-    trained: HashMap<String, Trained>,
+    trained: HashMap<String, TrainedTensor>,
     /// In training: whole pages of parameters that need no packing.
-    pages: Vec<Trained>,
+    pages: Vec<TrainedTensor>,
     names: Vec<String>,
     /// In training: the tensors, or groups of them, whose moments can be told apart.
     moments: Vec<String>,
     /// The most words that a tensor on a tape may have.
-    most: usize,
+    max_words: usize,
     /// Tokens whose rows of the embedding are not finite.
     unusable: Vec<u32>,
 }
 
-impl Trained {
+impl TrainedTensor {
     /// Whether its moments have the rows of its value.
     fn has_rows(&self) -> bool {
         self.first.spec.rows == self.value.spec.rows
@@ -145,14 +145,14 @@ impl Trained {
 }
 
 /// Tensors that lie one below the other as one matrix.
-struct Block {
+struct StackedTensors {
     name: String,
     cols: usize,
     /// Name and rows of each.
     members: Vec<(String, usize)>,
 }
 
-impl Block {
+impl StackedTensors {
     /// The tensors `NAME.part` of a group: of so many rows each, or of as many as the layer has outputs.
     fn of(group: &Group, part: &str, rows: Option<usize>) -> Self {
         let members = group.members.iter().map(|(name, out)| (format!("{name}.{part}"), rows.unwrap_or(*out))).collect();
@@ -177,17 +177,17 @@ impl Block {
 const ALIGN: usize = 64;
 
 /// Lays tensors end to end in buffers no larger than a binding may be.
-struct Pages {
-    most: usize,
+struct PageLayout {
+    max_words: usize,
     align: usize,
     sizes: Vec<usize>,
 }
 
-impl Pages {
+impl PageLayout {
     fn place(&mut self, words: usize) -> (usize, usize) {
         let room = words.next_multiple_of(self.align);
         match self.sizes.last_mut() {
-            Some(size) if *size + room <= self.most => {
+            Some(size) if *size + room <= self.max_words => {
                 let offset = *size;
                 *size += room;
                 (self.sizes.len() - 1, offset)
@@ -209,7 +209,7 @@ struct Arena {
 
 impl Arena {
     fn new(machine: &mut Machine, specs: &[Spec], align: usize) -> Result<Self, MachineError> {
-        let mut pages = Pages { most: machine.most_words().min(PAGE_WORDS), align, sizes: Vec::new() };
+        let mut pages = PageLayout { max_words: machine.most_words().min(PAGE_WORDS), align, sizes: Vec::new() };
         let places = specs.iter().map(|spec| pages.place(spec.words())).collect();
         let class = specs.first().map_or(Class::Real, |spec| Class::of(spec.storage));
         let memories = pages.sizes.iter().map(|&words| machine.allocate(class, words)).collect::<Result<_, _>>()?;
@@ -217,7 +217,7 @@ impl Arena {
     }
 
     /// Memory of the same layout, each page one row in `storage`: for gradients and moments.
-    fn twin(&self, machine: &mut Machine, storage: Storage) -> Result<Vec<MemoryId>, MachineError> {
+    fn same_layout(&self, machine: &mut Machine, storage: Storage) -> Result<Vec<MemoryId>, MachineError> {
         self.sizes.iter().map(|&words| machine.allocate(Class::of(storage), storage.row_words(words))).collect()
     }
 
@@ -230,7 +230,7 @@ impl Arena {
             let homes = (0..own.len()).map(|n| arena.home(&arena.memories, n, own[n])).collect();
             return Ok((arena.memories, homes));
         }
-        let memories = self.twin(machine, storage)?;
+        let memories = self.same_layout(machine, storage)?;
         let home = |(&(page, offset), own): (&(usize, usize), &Spec)| {
             let spec = if storage == Storage::F32 { *own } else { Spec { rows: 1, cols: own.elements(), storage } };
             Home { memory: memories[page], offset: storage.row_words(offset), spec }
@@ -248,7 +248,7 @@ impl Arena {
 /// An arena page may not grow past this, so that one dispatch over it stays short.
 const PAGE_WORDS: usize = 32 << 20;
 /// Parts of a page are multiples of so many alignments, so that in codes they begin where bindings may.
-const PART: usize = 64;
+const PART_ALIGN: usize = 64;
 
 impl Weights {
     /// Reserves memory for a model. Contents are zero.
@@ -262,30 +262,31 @@ impl Weights {
             pages: Vec::new(),
             names: Vec::new(),
             moments: Vec::new(),
-            most: machine.most_words(),
+            max_words: machine.most_words(),
             unusable: Vec::new(),
         };
-        let mut plain: Vec<Block> = config.others().into_iter().map(|(name, rows, cols)| Block { members: vec![(name.clone(), rows)], name, cols }).collect();
+        let mut plain: Vec<StackedTensors> =
+            config.others().into_iter().map(|(name, rows, cols)| StackedTensors { members: vec![(name.clone(), rows)], name, cols }).collect();
         match linears {
-            Linears::Dense => plain.extend(config.groups().iter().map(|group| Block::of(group, "weight", None))),
+            Linears::Dense => plain.extend(config.groups().iter().map(|group| StackedTensors::of(group, "weight", None))),
             Linears::Binary => {
-                let scales = |group: &Group| ["wscale", "wbias"].map(|part| Block::of(group, part, Some(1)));
+                let scales = |group: &Group| ["wscale", "wbias"].map(|part| StackedTensors::of(group, part, Some(1)));
                 plain.extend(config.groups().iter().flat_map(scales));
-                weights.binary(machine, purpose)?;
+                weights.allocate_binary(machine, purpose)?;
             }
         }
         match purpose {
-            Purpose::Training(moments) => weights.trained_arena(machine, &plain, moments, true)?,
+            Purpose::Training(moments) => weights.allocate_trained(machine, &plain, moments, true)?,
             Purpose::Inference(storage) => {
                 let (rows, matrices): (Vec<_>, Vec<_>) = plain.into_iter().partition(|block| block.members.iter().all(|(_, rows)| *rows == 1));
-                weights.arena(machine, &rows, Storage::F32)?;
-                weights.arena(machine, &matrices, storage)?;
+                weights.allocate_arena(machine, &rows, Storage::F32)?;
+                weights.allocate_arena(machine, &matrices, storage)?;
             }
         }
         Ok(weights)
     }
 
-    fn arena(&mut self, machine: &mut Machine, blocks: &[Block], storage: Storage) -> Result<(), MachineError> {
+    fn allocate_arena(&mut self, machine: &mut Machine, blocks: &[StackedTensors], storage: Storage) -> Result<(), MachineError> {
         let specs: Vec<Spec> = blocks.iter().map(|block| block.spec(storage)).collect();
         let arena = Arena::new(machine, &specs, ALIGN)?;
         for (n, block) in blocks.iter().enumerate() {
@@ -299,26 +300,26 @@ impl Weights {
         Ok(())
     }
 
-    fn trained_arena(&mut self, machine: &mut Machine, blocks: &[Block], moments: Moments, whole_pages: bool) -> Result<(), MachineError> {
+    fn allocate_trained(&mut self, machine: &mut Machine, blocks: &[StackedTensors], moments: Moments, whole_pages: bool) -> Result<(), MachineError> {
         let specs: Vec<Spec> = blocks.iter().map(|block| block.spec(Storage::F32)).collect();
         let arena = Arena::new(machine, &specs, moments.align())?;
-        let gradients = arena.twin(machine, Storage::F32)?;
+        let gradients = arena.same_layout(machine, Storage::F32)?;
         let [of_first, of_second] = moments.storages();
         let (firsts, first) = arena.moment(machine, &specs, of_first, whole_pages)?;
         let (seconds, second) = arena.moment(machine, &specs, of_second, whole_pages)?;
         for (n, block) in blocks.iter().enumerate() {
             let home = |memories: &[MemoryId]| arena.home(memories, n, specs[n]);
-            let trained = Trained { value: home(&arena.memories), gradient: home(&gradients), first: first[n], second: second[n] };
-            self.train(block.name.clone(), trained);
+            let trained = TrainedTensor { value: home(&arena.memories), gradient: home(&gradients), first: first[n], second: second[n] };
+            self.insert_trained(block.name.clone(), trained);
             for (name, first, rows) in block.parts() {
-                self.train(name.clone(), trained.rows(first, rows));
+                self.insert_trained(name.clone(), trained.rows(first, rows));
                 self.names.push(name.clone());
             }
             let names = if trained.has_rows() { block.members.iter().map(|(name, _)| name.clone()).collect() } else { vec![block.name.clone()] };
             self.moments.extend(names);
         }
         // A tensor larger than a page has one to itself, which is walked in several parts.
-        let align = PART * moments.align();
+        let align = PART_ALIGN * moments.align();
         let part = machine.most_words().min(PAGE_WORDS) / align * align;
         for (page, &words) in arena.sizes.iter().enumerate().filter(|_| whole_pages) {
             for offset in (0..words).step_by(part) {
@@ -329,19 +330,19 @@ impl Weights {
                     spec: Spec { rows: 1, cols, storage },
                 };
                 let [value, gradient] = [&arena.memories, &gradients].map(|memories| home(memories, Storage::F32));
-                self.pages.push(Trained { value, gradient, first: home(&firsts, of_first), second: home(&seconds, of_second) });
+                self.pages.push(TrainedTensor { value, gradient, first: home(&firsts, of_first), second: home(&seconds, of_second) });
             }
         }
         Ok(())
     }
 
-    fn train(&mut self, name: String, trained: Trained) {
+    fn insert_trained(&mut self, name: String, trained: TrainedTensor) {
         self.homes.insert(name.clone(), trained.value);
         self.trained.insert(name, trained);
     }
 
     /// Signs of every group of binarized layers, and in training their transposes and latent weights.
-    fn binary(&mut self, machine: &mut Machine, purpose: Purpose) -> Result<(), MachineError> {
+    fn allocate_binary(&mut self, machine: &mut Machine, purpose: Purpose) -> Result<(), MachineError> {
         let groups = self.config.groups();
         let specs: Vec<Spec> = groups.iter().map(|group| Spec::signs(group.out(), group.width)).collect();
         let signs = Arena::new(machine, &specs, ALIGN)?;
@@ -349,16 +350,16 @@ impl Weights {
             Purpose::Training(moments) => Some(moments),
             Purpose::Inference(_) => None,
         };
-        let turned: Vec<Spec> = groups.iter().map(|group| Spec::signs(group.width, group.out())).collect();
-        let transposed = moments.map(|_| Arena::new(machine, &turned, ALIGN)).transpose()?;
+        let transposed_specs: Vec<Spec> = groups.iter().map(|group| Spec::signs(group.width, group.out())).collect();
+        let transposed = moments.map(|_| Arena::new(machine, &transposed_specs, ALIGN)).transpose()?;
         if let Some(moments) = moments {
-            let latents: Vec<Block> = groups.iter().map(|group| Block::of(group, "weight", None)).collect();
-            self.trained_arena(machine, &latents, moments, false)?;
+            let latents: Vec<StackedTensors> = groups.iter().map(|group| StackedTensors::of(group, "weight", None)).collect();
+            self.allocate_trained(machine, &latents, moments, false)?;
         }
         for (n, group) in groups.into_iter().enumerate() {
             self.binary.push(BinaryGroup {
                 signs: signs.home(&signs.memories, n, specs[n]),
-                transposed: transposed.as_ref().map(|arena| arena.home(&arena.memories, n, turned[n])),
+                transposed: transposed.as_ref().map(|arena| arena.home(&arena.memories, n, transposed_specs[n])),
                 latent: self.homes.get(&format!("{}.weight", group.name)).copied(),
                 group,
             });
@@ -377,7 +378,7 @@ impl Weights {
     }
 
     /// Gradient and moments of a named tensor, if it is being trained.
-    pub fn trained(&self, name: &str) -> Option<Trained> {
+    pub fn trained(&self, name: &str) -> Option<TrainedTensor> {
         self.trained.get(name).copied()
     }
 
@@ -388,7 +389,7 @@ impl Weights {
     }
 
     /// Whole pages of parameters, gradients and moments that AdamW can walk without packing signs.
-    pub fn pages(&self) -> &[Trained] {
+    pub fn pages(&self) -> &[TrainedTensor] {
         &self.pages
     }
 
@@ -399,17 +400,17 @@ impl Weights {
     }
 
     /// Every memory of the model, and what it holds.
-    pub fn memories(&self) -> BTreeMap<MemoryId, Part> {
+    pub fn memories(&self) -> BTreeMap<MemoryId, MemoryPart> {
         let mut memories = BTreeMap::new();
-        memories.extend(self.homes.values().map(|home| (home.memory, Part::Values)));
+        memories.extend(self.homes.values().map(|home| (home.memory, MemoryPart::Values)));
         for layer in &self.binary {
-            memories.insert(layer.signs.memory, Part::Signs);
-            memories.extend(layer.transposed.map(|home| (home.memory, Part::Signs)));
-            memories.extend(layer.latent.map(|home| (home.memory, Part::Latent)));
+            memories.insert(layer.signs.memory, MemoryPart::Signs);
+            memories.extend(layer.transposed.map(|home| (home.memory, MemoryPart::Signs)));
+            memories.extend(layer.latent.map(|home| (home.memory, MemoryPart::Latent)));
         }
         for trained in self.trained.values() {
-            memories.insert(trained.gradient.memory, Part::Gradients);
-            memories.extend([trained.first, trained.second].map(|home| (home.memory, Part::Moments)));
+            memories.insert(trained.gradient.memory, MemoryPart::Gradients);
+            memories.extend([trained.first, trained.second].map(|home| (home.memory, MemoryPart::Moments)));
         }
         memories
     }
@@ -426,11 +427,11 @@ impl Weights {
     pub fn tensors(&self, tape: &mut Tape, name: &str) -> Vec<TensorId> {
         let whole = self.homes.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}")).spec;
         // Blocks begin where bindings may. A single row too large is left to the machine to refuse.
-        let rows = match self.most / whole.row_words() / ALIGN * ALIGN {
+        let rows = match self.max_words / whole.row_words() / ALIGN * ALIGN {
             0 => whole.rows,
             rows => rows,
         };
-        if whole.words() <= self.most || rows >= whole.rows {
+        if whole.words() <= self.max_words || rows >= whole.rows {
             return vec![self.tensor(tape, name)];
         }
         let block = |first: usize| {

@@ -79,7 +79,7 @@ pub(super) fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>, re
         if file.linears == step.student.linears {
             return Ok(file.fill(machine, &step.student)?);
         }
-        Ok(file.start(machine, &step.student)?)
+        Ok(file.init_student(machine, &step.student)?)
     }))
 }
 

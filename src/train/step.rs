@@ -5,7 +5,7 @@
 use super::losses::Losses;
 use crate::data::Batch;
 use crate::graph::{BackwardError, Class, Home, Machine, MachineError, Pending, Program, Recompute, ShapeError, Spec, Tape};
-use crate::model::{BinaryGroup, Forward, Loss, Positions, Taught, Weights};
+use crate::model::{BinaryGroup, Forward, Loss, Positions, TeacherOutput, Weights};
 use crate::ops::{AdamW, AdamWSigns, Add, CONTROL, Control, Divergence, GradNorm, Members, NORM, Objective, PARTIALS, SumSquares, TERMS};
 use std::sync::Arc;
 
@@ -273,18 +273,18 @@ fn record_loss(student: &Weights, teacher: Option<&Weights>, tables: &Tables, fe
     let StepShape { batch, seq, objective, recompute } = shape;
     let mut tape = Tape::new();
     let [tokens, targets, weights, scale, sums] = [feed.tokens, feed.targets, feed.weights, feed.scale, feed.sums].map(|home| tape.lasting(home));
-    let taught = match (teacher, tables.teacher, feed.top) {
+    let teacher = match (teacher, tables.teacher, feed.top) {
         (Some(weights), Some(positions), top) if top.is_none() || !gradient => {
-            Taught::Whole(weights, Forward { weights, positions, batch, seq, cache: None }.hidden(&mut tape, tokens)?)
+            TeacherOutput::Full(weights, Forward { weights, positions, batch, seq, cache: None }.hidden(&mut tape, tokens)?)
         }
-        (_, _, Some((ids, shares))) => Taught::Top(tape.lasting(ids), tape.lasting(shares)),
-        _ => Taught::Nothing,
+        (_, _, Some((ids, shares))) => TeacherOutput::TopK(tape.lasting(ids), tape.lasting(shares)),
+        _ => TeacherOutput::None,
     };
     let hidden = Forward { weights: student, positions: tables.student, batch, seq, cache: None }.hidden(&mut tape, tokens)?;
     // What is measured is the same in every run that has its teacher at hand; a cache has but its temperature.
-    let measured = !gradient && !matches!(taught, Taught::Top(..));
+    let measured = !gradient && !matches!(teacher, TeacherOutput::TopK(..));
     let objective = if measured { Objective { temperature: 1.0, ..objective } } else { objective };
-    let loss = Loss { student, taught, targets, weights, scale, sums, objective, gradient };
+    let loss = Loss { student, teacher, targets, weights, scale, sums, objective, gradient };
     if let Some(d_hidden) = loss.record(&mut tape, hidden)? {
         tape.backward(&[(hidden, d_hidden)], Arc::new(Add))?;
         tape.recompute(recompute);

@@ -10,7 +10,7 @@ use crate::model::rope::{Factors, RopeScaling};
 use crate::model::tensors::Row;
 
 /// Keys behind an architecture's name that all understand.
-const KNOWN: [&str; 14] = [
+const COMMON_KEYS: [&str; 14] = [
     "block_count",
     "context_length",
     "embedding_length",
@@ -27,7 +27,7 @@ const KNOWN: [&str; 14] = [
     "vocab_size",
 ];
 /// Those that are notes.
-const NOTES: [&str; 2] = ["rope.scaling.finetuned", "rope.scaling.original_context_length"];
+const INFORMATIVE: [&str; 2] = ["rope.scaling.finetuned", "rope.scaling.original_context_length"];
 
 impl Architecture {
     /// The architecture that a file names; one that is not known is refused by name.
@@ -42,7 +42,7 @@ impl Architecture {
 
     /// The shape that a file of this architecture declares; a model that Signet would compute wrongly is refused by name.
     pub(in crate::model) fn config_of(&self, file: &Gguf) -> Result<LlamaConfig, FormatError> {
-        self.refuse(file)?;
+        self.check_gguf_supported(file)?;
         let metadata = file.metadata();
         let key = |key: &str| format!("{}.{key}", self.gguf);
         let count = |name: &str| metadata.count(&key(name));
@@ -67,7 +67,7 @@ impl Architecture {
             max_position_embeddings: needed("context_length")?,
             rms_norm_eps: real(epsilon)?.ok_or_else(|| missing(epsilon))?,
             rope_theta: real("rope.freq_base")?.unwrap_or(10_000.0),
-            rope_scaling: self.linear(metadata)?,
+            rope_scaling: self.linear_scaling(metadata)?,
             tie_word_embeddings: file.shape(own(head)).is_none(),
         };
         for name in ["attention.value_length", "rope.dimension_count"] {
@@ -85,7 +85,7 @@ impl Architecture {
     }
 
     /// Refuses keys and tensors that the architecture does not have.
-    fn refuse(&self, file: &Gguf) -> Result<(), FormatError> {
+    fn check_gguf_supported(&self, file: &Gguf) -> Result<(), FormatError> {
         let metadata = file.metadata();
         let parts = metadata.count("split.count")?.unwrap_or(1);
         if parts > 1 {
@@ -93,7 +93,7 @@ impl Architecture {
         }
         let prefix = format!("{}.", self.gguf);
         for key in metadata.keys().filter_map(|key| key.strip_prefix(&prefix)) {
-            if !KNOWN.contains(&key) && !NOTES.contains(&key) && !self.keys.contains(&key) && !self.idle(metadata, key) {
+            if !COMMON_KEYS.contains(&key) && !INFORMATIVE.contains(&key) && !self.keys.contains(&key) && !self.has_no_effect(metadata, key) {
                 return Err(metadata.problem(format!("metadata {prefix}{key} is there: Signet computes {} without it", self.title)));
             }
         }
@@ -105,14 +105,14 @@ impl Architecture {
     }
 
     /// Returns true if a key changes nothing with the value that it has.
-    fn idle(&self, metadata: &Metadata, key: &str) -> bool {
+    fn has_no_effect(&self, metadata: &Metadata, key: &str) -> bool {
         let full = format!("{}.{key}", self.gguf);
         let nothing = matches!(metadata.count(&full), Ok(Some(0))) || matches!(metadata.flag(&full), Ok(Some(false)));
-        self.idle_keys.contains(&key) && nothing
+        self.ignored_keys.contains(&key) && nothing
     }
 
     /// RoPE's linear scaling, if the metadata ask for it.
-    fn linear(&self, metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
+    fn linear_scaling(&self, metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
         let key = |key: &str| format!("{}.rope.{key}", self.gguf);
         let factor = match metadata.real(&key("scaling.factor"))? {
             // The name until 2023.
@@ -178,7 +178,7 @@ mod tests {
     use std::sync::Arc;
 
     /// The configuration of `tests/gguf/llama3.gguf` with some bytes replaced.
-    fn described(from: &[u8], to: &[u8]) -> Result<LlamaConfig, String> {
+    fn config_with(from: &[u8], to: &[u8]) -> Result<LlamaConfig, String> {
         let mut bytes = platform::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/gguf/llama3.gguf")).unwrap();
         let at = bytes.windows(from.len()).position(|window| window == from).expect("they are in the file");
         bytes[at..at + from.len()].copy_from_slice(to);
@@ -189,18 +189,18 @@ mod tests {
 
     #[test]
     fn llama_3s_frequencies_are_known_by_what_divides_them() {
-        let config = described(b"GGUF", b"GGUF").unwrap();
+        let config = config_with(b"GGUF", b"GGUF").unwrap();
         let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
         assert_eq!((config.rope_scaling, config.rope_theta, config.vocab_size, config.tie_word_embeddings), (Some(scaling), 5e5, 4, true));
         // Of the slow ones, which are divided by most, one by less.
-        let other = described(&32f32.to_le_bytes(), &31f32.to_le_bytes()).unwrap();
+        let other = config_with(&32f32.to_le_bytes(), &31f32.to_le_bytes()).unwrap();
         let Some(RopeScaling::Factors(Factors(factors))) = other.rope_scaling else { panic!("{other:?}") };
         assert!(factors.contains(&31.0) && factors.contains(&32.0), "{factors:?}");
-        let nothing = described(&32f32.to_le_bytes(), &0f32.to_le_bytes()).unwrap_err();
+        let nothing = config_with(&32f32.to_le_bytes(), &0f32.to_le_bytes()).unwrap_err();
         assert!(nothing.contains("llama3: tensor rope_freqs.weight") && nothing.contains("short_factor has 0"), "{nothing}");
-        let stranger = described(b"rope_freqs", b"rope_frogs").unwrap_err();
+        let stranger = config_with(b"rope_freqs", b"rope_frogs").unwrap_err();
         assert!(stranger.contains("tensor rope_frogs.weight is there"), "{stranger}");
-        let missing = described(b"token_embd", b"token_emba").unwrap_err();
+        let missing = config_with(b"token_embd", b"token_emba").unwrap_err();
         assert!(missing.contains("tensor token_emba.weight is there"), "{missing}");
     }
 }

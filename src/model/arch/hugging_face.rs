@@ -11,11 +11,11 @@ impl LlamaConfig {
     pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
         let mut json = json::value(bytes).map_err(|error| ConfigError(error.to_string()))?;
         let architecture = Architecture::of_json(&json)?;
-        architecture.refuse_others(&json)?;
-        let says = json["model_type"].is_string();
+        architecture.check_json_supported(&json)?;
+        let has_type = json["model_type"].is_string();
         let (theta, scaling) = rope(&json)?;
         let Some(fields) = json.as_object_mut() else { return Err(ConfigError("it is no JSON object".into())) };
-        for (name, size) in architecture.defaults.iter().filter(|_| says) {
+        for (name, size) in architecture.defaults.iter().filter(|_| has_type) {
             fields.entry(*name).or_insert_with(|| (*size).into());
         }
         fields.insert("model_type".into(), architecture.model_type.into());
@@ -41,7 +41,7 @@ impl Architecture {
     }
 
     /// Refuses a `config.json` that asks for what Signet does not compute.
-    fn refuse_others(&self, json: &Value) -> Result<(), ConfigError> {
+    fn check_json_supported(&self, json: &Value) -> Result<(), ConfigError> {
         match self.fields.iter().find(|(_, allows)| !allows(json)) {
             Some((field, _)) => Err(ConfigError(format!("{field} is {}: Signet computes {} without it", json[*field], self.title))),
             None => Ok(()),
@@ -50,7 +50,7 @@ impl Architecture {
 
     /// The fields of a `config.json` that transformers wants besides the model's shape.
     pub(in crate::model) fn fields_for_transformers(&self) -> Value {
-        let mut fields = (self.written)();
+        let mut fields = (self.extra_fields)();
         fields["architectures"] = vec![self.class].into();
         fields["model_type"] = self.model_type.into();
         fields
@@ -58,7 +58,7 @@ impl Architecture {
 }
 
 /// Allows a switch that is off.
-pub(super) fn off(value: &Value) -> bool {
+pub(super) fn is_off(value: &Value) -> bool {
     value.is_null() || *value == Value::Bool(false)
 }
 

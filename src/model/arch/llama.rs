@@ -1,11 +1,11 @@
 //! LLaMA (arXiv 2302.13971), and the models that are computed as it is: SmolLM2, TinyLlama, Llama 2 and 3.
 
 use super::Architecture;
-use super::hugging_face::{no_window, off};
+use super::hugging_face::{is_off, no_window};
 use crate::graph::{ShapeError, Tape, TensorId};
 use crate::model::config::LlamaConfig;
 use crate::model::forward::Forward;
-use crate::model::tensors::{Heads, Role, Row, numbered};
+use crate::model::tensors::{HeadKind, Role, Row, numbered};
 use crate::ops::{Add, Swiglu};
 use serde_json::json;
 
@@ -25,24 +25,24 @@ pub(super) static LLAMA: Architecture = Architecture {
     ],
     fields: &[
         ("hidden_act", |json| json["hidden_act"].is_null() || json["hidden_act"] == "silu" || json["hidden_act"] == "swish"),
-        ("attention_bias", |json| off(&json["attention_bias"])),
-        ("mlp_bias", |json| off(&json["mlp_bias"])),
+        ("attention_bias", |json| is_off(&json["attention_bias"])),
+        ("mlp_bias", |json| is_off(&json["mlp_bias"])),
         ("sliding_window", no_window),
         ("quantization_config", |json| json["quantization_config"].is_null()),
     ],
-    written: || json!({ "hidden_act": "silu", "attention_bias": false, "mlp_bias": false }),
+    extra_fields: || json!({ "hidden_act": "silu", "attention_bias": false, "mlp_bias": false }),
     gguf: "llama",
     keys: &["rope.scale_linear", "tensor_data_layout"],
-    idle_keys: &["expert_count", "expert_used_count", "use_parallel_residual", "attention.sliding_window"],
-    first: &[Row { name: "model.embed_tokens.weight", gguf: "token_embd.weight", role: Role::Embedding, shape: vocabulary, turned: None }],
+    ignored_keys: &["expert_count", "expert_used_count", "use_parallel_residual", "attention.sliding_window"],
+    first: &[Row { name: "model.embed_tokens.weight", gguf: "token_embd.weight", role: Role::Embedding, shape: vocabulary, permuted: None }],
     block: &[
         norm(ATTENTION_NORM, "blk.{}.attn_norm.weight"),
         Row {
-            turned: Some(Heads::Queries),
+            permuted: Some(HeadKind::Queries),
             ..linear(QKV, "model.layers.{}.self_attn.q_proj.weight", "blk.{}.attn_q.weight", |config| (config.q_width(), config.hidden_size))
         },
         Row {
-            turned: Some(Heads::Keys),
+            permuted: Some(HeadKind::Keys),
             ..linear(QKV, "model.layers.{}.self_attn.k_proj.weight", "blk.{}.attn_k.weight", |config| (config.kv_width(), config.hidden_size))
         },
         linear(QKV, "model.layers.{}.self_attn.v_proj.weight", "blk.{}.attn_v.weight", |config| (config.kv_width(), config.hidden_size)),
@@ -52,7 +52,7 @@ pub(super) static LLAMA: Architecture = Architecture {
         linear(DOWN, "model.layers.{}.mlp.down_proj.weight", "blk.{}.ffn_down.weight", |config| (config.hidden_size, config.intermediate_size)),
         norm(FEED_FORWARD_NORM, "blk.{}.ffn_norm.weight"),
     ],
-    last: &[norm(LAST_NORM, "output_norm.weight"), Row { name: "lm_head.weight", gguf: "output.weight", role: Role::Head, shape: vocabulary, turned: None }],
+    last: &[norm(LAST_NORM, "output_norm.weight"), Row { name: "lm_head.weight", gguf: "output.weight", role: Role::Head, shape: vocabulary, permuted: None }],
     tape,
 };
 
@@ -71,11 +71,11 @@ fn vocabulary(config: &LlamaConfig) -> (usize, usize) {
 
 /// A norm of the residual stream.
 const fn norm(name: &'static str, gguf: &'static str) -> Row {
-    Row { name, gguf, role: Role::Norm, shape: |config| (1, config.hidden_size), turned: None }
+    Row { name, gguf, role: Role::Norm, shape: |config| (1, config.hidden_size), permuted: None }
 }
 
 const fn linear(group: &'static str, name: &'static str, gguf: &'static str, shape: fn(&LlamaConfig) -> (usize, usize)) -> Row {
-    Row { name, gguf, role: Role::Linear { group }, shape, turned: None }
+    Row { name, gguf, role: Role::Linear { group }, shape, permuted: None }
 }
 
 /// Records the model up to the final norm.

@@ -7,13 +7,13 @@ mod llama;
 
 use super::config::{ConfigError, LlamaConfig};
 use super::forward::Forward;
-use super::rope::LONGEST;
+use super::rope::MAX_CONTEXT;
 use super::tensors::{Group, Role, Row, Tensor};
 use crate::graph::{ShapeError, Tape, TensorId};
 use serde_json::Value;
 
 /// Returns true if a `config.json` has in a field what is computed.
-pub type Allows = fn(&Value) -> bool;
+pub type IsSupported = fn(&Value) -> bool;
 
 /// All there is to know of an architecture.
 #[derive(Debug)]
@@ -27,16 +27,16 @@ pub struct Architecture {
     /// Fields that transformers supplies where a `config.json` with the `model_type` lacks them.
     pub defaults: &'static [(&'static str, usize)],
     /// Fields of a `config.json` that ask for what is not computed, unless these allow what is there.
-    pub fields: &'static [(&'static str, Allows)],
+    pub fields: &'static [(&'static str, IsSupported)],
     /// Fields that transformers wants of a `config.json` besides the shape.
-    pub written: fn() -> Value,
+    pub extra_fields: fn() -> Value,
     /// `general.architecture` of a GGUF file, and the beginning of its keys.
     pub gguf: &'static str,
     /// Keys behind that name that are understood, besides those of every architecture. Any other might ask for
     /// something that Signet would not compute.
     pub keys: &'static [&'static str],
     /// Keys that change nothing if they are 0 or false.
-    pub idle_keys: &'static [&'static str],
+    pub ignored_keys: &'static [&'static str],
     /// Tensors before the blocks; in the order in which GGUF has them, as the others.
     pub first: &'static [Row],
     /// Tensors of every block.
@@ -52,8 +52,8 @@ pub static ALL: [&Architecture; 1] = [&llama::LLAMA];
 
 /// Most blocks a model may have, and most parameters: far above any model there is, and far below where a
 /// plan would take minutes or a count overflow.
-const LAYERS: usize = 1024;
-const PARAMETERS: f64 = 1e13;
+const MAX_LAYERS: usize = 1024;
+const MAX_PARAMETERS: f64 = 1e13;
 
 impl Architecture {
     /// All rows of its table.
@@ -67,18 +67,18 @@ impl Architecture {
     }
 
     /// The tensor with this role outside the blocks, by Hugging Face's name.
-    fn only(&self, role: Role) -> &'static str {
+    fn unique(&self, role: Role) -> &'static str {
         self.first.iter().chain(self.last).find(|row| row.role == role).map_or_else(|| panic!("{} has no {role:?}", self.title), |row| row.name)
     }
 
     /// The embedding's name.
     pub fn embedding(&self) -> &'static str {
-        self.only(Role::Embedding)
+        self.unique(Role::Embedding)
     }
 
     /// The name of the head's own matrix.
     pub fn head(&self) -> &'static str {
-        self.only(Role::Head)
+        self.unique(Role::Head)
     }
 }
 
@@ -90,16 +90,16 @@ fn titles() -> String {
 impl LlamaConfig {
     /// The architecture of a model that has been checked.
     pub fn architecture(&self) -> &'static Architecture {
-        self.known().unwrap_or_else(|| panic!("no architecture is called {:?}", self.model_type))
+        self.find_architecture().unwrap_or_else(|| panic!("no architecture is called {:?}", self.model_type))
     }
 
-    fn known(&self) -> Option<&'static Architecture> {
+    fn find_architecture(&self) -> Option<&'static Architecture> {
         ALL.into_iter().find(|architecture| architecture.model_type == self.model_type)
     }
 
     /// Refuses shapes that cannot be computed, naming the field.
     pub fn check(&self) -> Result<(), ConfigError> {
-        if self.known().is_none() {
+        if self.find_architecture().is_none() {
             return Err(ConfigError(format!("model_type is {:?}; Signet computes {}", self.model_type, titles())));
         }
         let fields = [
@@ -114,8 +114,8 @@ impl LlamaConfig {
         ];
         for (name, value) in fields {
             let most = match name {
-                "num_hidden_layers" => LAYERS,
-                "max_position_embeddings" => LONGEST,
+                "num_hidden_layers" => MAX_LAYERS,
+                "max_position_embeddings" => MAX_CONTEXT,
                 _ => 1 << 20,
             };
             if value == 0 || value > most {
@@ -141,8 +141,8 @@ impl LlamaConfig {
         // As floats, so that what is far too much does not overflow; every other factor is small by now.
         let block: f64 = self.linears_of(0).map(|(_, out, width)| out as f64 * width as f64).sum();
         let parameters = block * self.num_hidden_layers as f64 + 2.0 * self.vocab_size as f64 * self.hidden_size as f64;
-        if parameters > PARAMETERS {
-            return Err(ConfigError(format!("a model of this shape has {parameters:.1e} parameters; there may be {PARAMETERS:.0e}")));
+        if parameters > MAX_PARAMETERS {
+            return Err(ConfigError(format!("a model of this shape has {parameters:.1e} parameters; there may be {MAX_PARAMETERS:.0e}")));
         }
         Ok(())
     }
@@ -168,7 +168,7 @@ impl LlamaConfig {
 
     /// The tensor whose rows may hold numbers that are not finite: a row of an embedding that is no head matters only to
     /// texts that have its token.
-    pub(super) fn free_rows(&self) -> Option<&'static str> {
+    pub(super) fn nonfinite_tensor(&self) -> Option<&'static str> {
         (!self.tie_word_embeddings).then(|| self.architecture().embedding())
     }
 

@@ -29,7 +29,7 @@ pub struct Format {
     /// Knows it by what lies at a path, and the bytes that a file there begins with.
     detect: fn(&Path, &[u8]) -> bool,
     /// Judges a file of which only the beginning is here; none if it is of another format.
-    judge: fn(&[u8]) -> Option<Verdict>,
+    check_start: fn(&[u8]) -> Option<Verdict>,
     /// Opens one.
     open: fn(&Path) -> Result<ModelFile, ModelError>,
 }
@@ -59,13 +59,13 @@ pub fn format_by_name(name: &str) -> Option<&'static Format> {
 }
 
 /// Endings of files that are models by themselves, and what to say of one.
-fn alone() -> impl Iterator<Item = (&'static str, &'static str)> {
+fn standalone_endings() -> impl Iterator<Item = (&'static str, &'static str)> {
     FORMATS.into_iter().filter_map(|format| Some((*format.endings.first()?, format.beside?)))
 }
 
 /// Judges a file of which only the beginning is here: a model, or what else it is.
-pub fn judge(start: &[u8]) -> Verdict {
-    if let Some(verdict) = FORMATS.into_iter().find_map(|format| (format.judge)(start)) {
+pub fn check_start(start: &[u8]) -> Verdict {
+    if let Some(verdict) = FORMATS.into_iter().find_map(|format| (format.check_start)(start)) {
         return verdict;
     }
     let what = content::kind(start).map(content::described);
@@ -83,7 +83,7 @@ impl ModelFile {
 type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
 /// Refuses to write where something is already: an export never replaces what it did not make.
-fn free(out: &Path) -> Result<(), ModelError> {
+fn refuse_existing(out: &Path) -> Result<(), ModelError> {
     if platform::exists(out) {
         return Err(FormatError::new(out, "is there already. Name another place, or remove it first").into());
     }

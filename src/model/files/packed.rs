@@ -10,9 +10,9 @@ use crate::formats::safetensors::{Dtype, SealedWriter, TensorFile, TensorInfo};
 use crate::formats::{FormatError, TensorSource};
 use crate::model::chat_format::{ChatFormat, Templates};
 use crate::model::config::LlamaConfig;
-use crate::model::encode::Floats;
-use crate::model::error::{ModelError, failure};
+use crate::model::error::{ModelError, write_error};
 use crate::model::file::{self, ModelFile, with_own_head};
+use crate::model::floats::Floats;
 use crate::model::weights::Linears;
 use crate::platform::{self, Output, Verdict};
 use serde::{Deserialize, Serialize};
@@ -27,12 +27,12 @@ pub(super) static PACKED: Format = Format {
     endings: &[".signet", ".safetensors"],
     beside: Some("is a packed model: name it itself as the model"),
     detect: |path, start| !platform::is_dir(path) && content::kind(start).is_none_or(|kind| kind == Kind::Safetensors),
-    judge,
+    check_start,
     open: |path| ModelFile::from_packed(TensorFile::open(path)?),
 };
 
 /// The verdict on a file that begins so; none if it is no file of safetensors.
-fn judge(start: &[u8]) -> Option<Verdict> {
+fn check_start(start: &[u8]) -> Option<Verdict> {
     if content::kind(start).is_some_and(|kind| !matches!(kind, Kind::Safetensors | Kind::Empty)) {
         return None;
     }
@@ -104,27 +104,27 @@ pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
     if source.packed() {
         return Err(FormatError::new(source.path(), "is packed already").into());
     }
-    let about = About { config: &source.config, linears: source.linears, tokenizer: source.tokenizer.as_ref(), chat: &source.chat };
+    let about = PackedMetadata { config: &source.config, linears: source.linears, tokenizer: source.tokenizer.as_ref(), chat: &source.chat };
     let mut bytes = 0;
     let written = platform::stream_atomic(out, &mut |file| {
-        let mut counted = Counted { file, bytes: 0 };
-        platform::wait(write(&about, &mut Latent(source), &mut counted))?;
+        let mut counted = CountingOutput { file, bytes: 0 };
+        platform::wait(write(&about, &mut LatentModel(source), &mut counted))?;
         bytes = counted.bytes;
         Ok(())
     });
-    written.map_err(|error| failure(out, error))?;
+    written.map_err(|error| write_error(out, error))?;
     let config = &source.config;
     let binarized_weights = if source.linears == Linears::Binary { config.binarized_weights() } else { 0 };
     Ok(PackReport { binarized_weights, bits_per_weight: bits_per_weight(config, source.linears), bytes })
 }
 
 /// Counts what passes.
-struct Counted<'a> {
+struct CountingOutput<'a> {
     file: &'a mut dyn Output,
     bytes: u64,
 }
 
-impl io::Write for Counted<'_> {
+impl io::Write for CountingOutput<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let written = self.file.write(bytes)?;
         self.bytes += written as u64;
@@ -136,14 +136,14 @@ impl io::Write for Counted<'_> {
     }
 }
 
-impl Output for Counted<'_> {
+impl Output for CountingOutput<'_> {
     fn rewrite(&mut self, at: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.rewrite(at, bytes)
     }
 }
 
 /// What a packed file says besides its tensors, and which it has.
-pub(in crate::model) struct About<'a> {
+pub(in crate::model) struct PackedMetadata<'a> {
     pub(in crate::model) config: &'a LlamaConfig,
     pub(in crate::model) linears: Linears,
     pub(in crate::model) tokenizer: Option<&'a Tokenizer>,
@@ -151,7 +151,7 @@ pub(in crate::model) struct About<'a> {
 }
 
 /// Where the tensors of a packed file come from.
-pub(in crate::model) trait Tensors {
+pub(in crate::model) trait PackedTensors {
     /// The signs of a layer's weight `(rows, cols)`, each row on whole words.
     async fn signs(&mut self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, ModelError>;
 
@@ -163,9 +163,9 @@ pub(in crate::model) trait Tensors {
 }
 
 /// A model file whose signs are those of its latent weights.
-struct Latent<'a>(&'a ModelFile);
+struct LatentModel<'a>(&'a ModelFile);
 
-impl Tensors for Latent<'_> {
+impl PackedTensors for LatentModel<'_> {
     async fn signs(&mut self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, ModelError> {
         Ok(self.0.signs(layer, rows, cols)?)
     }
@@ -179,7 +179,7 @@ impl Tensors for Latent<'_> {
     }
 }
 
-fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> {
+fn metadata(source: &PackedMetadata<'_>) -> Result<BTreeMap<String, String>, ModelError> {
     let config = serde_json::to_string(source.config).expect("a configuration is plain data");
     let tokenizer = source.tokenizer.map(Tokenizer::to_json).transpose()?;
     let ends = source.tokenizer.map(|tokenizer| serde_json::to_string(&tokenizer.ends()).expect("plain data"));
@@ -204,7 +204,7 @@ fn metadata(source: &About<'_>) -> Result<BTreeMap<String, String>, ModelError> 
 }
 
 /// Writes a packed file, tensor by tensor. What is wrong with a tensor is a [`ModelError`] inside.
-pub(in crate::model) async fn write(about: &About<'_>, tensors: &mut impl Tensors, out: &mut dyn Output) -> io::Result<()> {
+pub(in crate::model) async fn write(about: &PackedMetadata<'_>, tensors: &mut impl PackedTensors, out: &mut dyn Output) -> io::Result<()> {
     let layout = layout(about.config, about.linears);
     let mut writer = SealedWriter::new(out, &layout, metadata(about).map_err(io::Error::other)?)?;
     let sizes: BTreeMap<String, usize> = about.config.linears().into_iter().map(|(name, _, width)| (name, width)).collect();
@@ -212,7 +212,7 @@ pub(in crate::model) async fn write(about: &About<'_>, tensors: &mut impl Tensor
         let (rows, cols) = if let [rows, cols] = shape[..] { (rows, cols) } else { (1, shape[0]) };
         let bytes = match name.strip_suffix(".signs") {
             Some(layer) => tensors.signs(layer, rows, sizes[layer]).await.map(|words| words.iter().flat_map(|word| word.to_le_bytes()).collect()),
-            None => tensors.floats(name, rows, cols).await.and_then(|values| match about.config.free_rows() == Some(name.as_str()) {
+            None => tensors.floats(name, rows, cols).await.and_then(|values| match about.config.nonfinite_tensor() == Some(name.as_str()) {
                 true => Floats::F16.encode_any(tensors.path(), name, &values),
                 false => Floats::F16.encode(tensors.path(), name, &values),
             }),
@@ -315,7 +315,7 @@ impl ModelFile {
             true => (Linears::Binary, file::Tensors::Packed(Box::new(tensors))),
             false => (Linears::Dense, file::Tensors::Floats(Box::new(tensors))),
         };
-        Self { config, linears, tokenizer, chat, tensors }.checked()
+        Self { config, linears, tokenizer, chat, tensors }.validated()
     }
 }
 

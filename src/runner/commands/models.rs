@@ -1,6 +1,6 @@
 //! Models from the network, as a page keeps them: fetched, listed, deleted.
 
-use crate::model::judge;
+use crate::model::check_start;
 use crate::platform::{self, Wanted};
 use crate::runner::{Event, Stop};
 use anyhow::Result;
@@ -20,7 +20,7 @@ pub(super) async fn delete(name: &str, emit: &mut dyn FnMut(Event)) -> Result<()
 
 /// Fetches a model; asked to stop, it keeps what is here.
 pub(super) async fn fetch(url: &str, sha256: Option<&str>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let wanted = Wanted { url, sha256, judge: &judge, stop: &|| stop.asked() };
+    let wanted = Wanted { url, sha256, judge: &check_start, stop: &|| stop.asked() };
     let mut tell = |at: platform::Fetching| emit(Event::Fetching { name: at.name, done: at.done, of: at.of, rate: at.rate, note: at.note });
     let fetched = platform::fetch_model(wanted, &mut tell).await;
     let listed = list(emit).await;
@@ -39,7 +39,7 @@ mod tests {
     fn verdict(file: &[u8]) -> Verdict {
         let mut need = 16;
         loop {
-            match judge(&file[..file.len().min(need)]) {
+            match check_start(&file[..file.len().min(need)]) {
                 Verdict::More(more) if file.len() >= need && more as usize > need => need = more as usize,
                 verdict => return verdict,
             }
@@ -64,8 +64,8 @@ mod tests {
             let Verdict::Bad(problem) = verdict(bytes) else { panic!("{what} was not refused") };
             assert!(problem.contains(what), "{problem}");
         }
-        assert_eq!(judge(b""), Verdict::More(16));
-        assert_eq!(judge(b"\x40\0\0\0\0\0\0\0{"), Verdict::More(72));
+        assert_eq!(check_start(b""), Verdict::More(16));
+        assert_eq!(check_start(b"\x40\0\0\0\0\0\0\0{"), Verdict::More(72));
     }
 
     #[test]

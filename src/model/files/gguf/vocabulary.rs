@@ -1,7 +1,7 @@
 //! A tokenizer as GGUF's metadata has it: tokens in the order of their ids with a type each, and merges (byte-level
 //! BPE) or scores (SentencePiece BPE).
 
-use super::kind::{Kind, is_byte, kind, merges};
+use super::tokenizer_kind::{TokenizerKind, is_byte, merges, tokenizer_kind};
 use crate::data::{GGUF_ENDS, LLAMA_CPP, Tokenizer};
 use crate::formats::FormatError;
 use crate::formats::gguf::token_types::{BYTE, CONTROL, NORMAL, UNKNOWN, UNUSED, USER_DEFINED};
@@ -20,26 +20,26 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
     if tokenizer.splits_special() {
         return Err(refused("it encodes the text of a special token as any other text (split_special_tokens)".into()).into());
     }
-    let kind = kind(&json, tokenizer).map_err(refused)?;
+    let kind = tokenizer_kind(&json, tokenizer).map_err(refused)?;
     let merges = merges(&json["model"]["merges"]).ok_or_else(|| refused("its merges are no pairs of texts".into()))?;
-    let sentence_piece = matches!(kind, Kind::SentencePiece { .. });
+    let sentence_piece = matches!(kind, TokenizerKind::SentencePiece { .. });
     let (tokens, types) = tokens(&json, rows, sentence_piece);
     let mut entries = match kind {
-        Kind::SentencePiece { prefix } => {
+        TokenizerKind::SentencePiece { prefix } => {
             let scores = scores(&tokens, &merges);
             vec![("model", Entry::Text("llama".into())), ("scores", Entry::Floats(scores)), ("add_space_prefix", Entry::Bool(prefix))]
         }
-        Kind::ByteLevel(pre) => {
+        TokenizerKind::ByteLevel(pre) => {
             let joined = merges.iter().map(|(left, right)| format!("{left} {right}")).collect();
             vec![("model", Entry::Text("gpt2".into())), ("pre", Entry::Text(pre.into())), ("merges", Entry::Texts(joined))]
         }
     };
     entries.extend([("tokens", Entry::Texts(tokens)), ("token_type", Entry::Integers(types))]);
-    let begin = chat.bos_token().and_then(|text| tokenizer.id(text)).or(leading(tokenizer)?);
+    let begin = chat.bos_token().and_then(|text| tokenizer.id(text)).or(prepended_token(tokenizer)?);
     entries.extend(begin.map(|id| ("bos_token_id", Entry::U32(id))));
     entries.extend(end_keys(tokenizer).into_iter().map(|(key, id)| (key, Entry::U32(id))));
-    let (begins, ends) =
-        around(tokenizer, begin, tokenizer.end())?.ok_or_else(|| refused("it puts other tokens around a document than its first and its last one".into()))?;
+    let (begins, ends) = adds_bos_and_eos(tokenizer, begin, tokenizer.end())?
+        .ok_or_else(|| refused("it puts other tokens around a document than its first and its last one".into()))?;
     entries.extend([("add_bos_token", Entry::Bool(begins)), ("add_eos_token", Entry::Bool(ends))]);
     let unknown = json["model"]["unk_token"].as_str().filter(|_| sentence_piece).and_then(|text| tokenizer.id(text));
     entries.extend(unknown.map(|id| ("unknown_token_id", Entry::U32(id))));
@@ -67,14 +67,14 @@ fn templates(chat: &ChatFormat) -> Vec<(String, Entry)> {
 }
 
 /// The token that is put in front of a document, if exactly one is.
-fn leading(tokenizer: &Tokenizer) -> Result<Option<u32>, ModelError> {
+fn prepended_token(tokenizer: &Tokenizer) -> Result<Option<u32>, ModelError> {
     let (text, document) = (tokenizer.encode("a")?, tokenizer.encode_document("a")?);
     let first = document.first().filter(|_| document.len() == text.len() + 1 && document.ends_with(&text));
     Ok(first.copied())
 }
 
 /// Returns whether a document begins with the one token, and ends with the other; `None` if anything else is around it.
-fn around(tokenizer: &Tokenizer, begin: Option<u32>, end: Option<u32>) -> Result<Option<(bool, bool)>, ModelError> {
+fn adds_bos_and_eos(tokenizer: &Tokenizer, begin: Option<u32>, end: Option<u32>) -> Result<Option<(bool, bool)>, ModelError> {
     let (text, document) = (tokenizer.encode("a")?, tokenizer.encode_document("a")?);
     let framed = |(begins, ends): &(bool, bool)| {
         let first = begin.filter(|_| *begins).into_iter();
@@ -98,7 +98,7 @@ fn end_keys(tokenizer: &Tokenizer) -> Vec<(&'static str, u32)> {
 }
 
 /// The text of an id that no token has, which no token has either.
-fn padding(json: &Value, id: usize) -> String {
+fn padding_text(json: &Value, id: usize) -> String {
     let vocabulary = &json["model"]["vocab"];
     let taken = |text: &String| {
         !vocabulary[text.as_str()].is_null() || json["added_tokens"].as_array().into_iter().flatten().any(|token| token["content"] == text.as_str())
@@ -109,7 +109,7 @@ fn padding(json: &Value, id: usize) -> String {
 
 /// Text and type of each id up to `rows`.
 fn tokens(json: &Value, rows: usize, sentence_piece: bool) -> (Vec<String>, Vec<i32>) {
-    let mut tokens: Vec<String> = (0..rows).map(|id| padding(json, id)).collect();
+    let mut tokens: Vec<String> = (0..rows).map(|id| padding_text(json, id)).collect();
     let mut types = vec![UNUSED; rows];
     let mut put = |id: &Value, text: &str, kind: i32| {
         if let Some(id) = id.as_u64().map(|id| id as usize).filter(|&id| id < rows) {

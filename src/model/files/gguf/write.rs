@@ -5,24 +5,24 @@ use crate::formats::FormatError;
 use crate::formats::gguf::ROPE_FACTORS;
 use crate::formats::gguf::write::{Entry, GgufFloats, GgufWriter, Planned};
 use crate::model::config::LlamaConfig;
-use crate::model::encode::Floats;
-use crate::model::error::{ModelError, failure};
+use crate::model::error::{ModelError, write_error};
 use crate::model::file::ModelFile;
-use crate::model::files::{Progress, free};
-use crate::model::tensors::{Heads, Role, Tensor};
+use crate::model::files::{Progress, refuse_existing};
+use crate::model::floats::Floats;
+use crate::model::tensors::{HeadKind, Role, Tensor};
 use crate::platform;
 use std::io::{self, Write};
 use std::path::Path;
 
 /// A tensor of the file, and that of the model which it holds; none of RoPE's factors.
-struct Written {
+struct ExportedTensor {
     planned: Planned,
     tensor: Option<Tensor>,
 }
 
 /// Writes `source` as GGUF; binarized layers as the matrices they stand for. Gives the bytes of its tensors.
 pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
-    free(out)?;
+    refuse_existing(out)?;
     let metadata = metadata(source)?;
     let tensors = planned(&source.config);
     let mut total = 0;
@@ -39,11 +39,11 @@ pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) 
         }
         writer.finish()
     };
-    platform::stream_atomic(out, &mut |file| write(file)).map_err(|error| failure(out, error))?;
+    platform::stream_atomic(out, &mut |file| write(file)).map_err(|error| write_error(out, error))?;
     Ok(total)
 }
 
-fn bytes(source: &ModelFile, Written { planned, tensor }: &Written) -> Result<Vec<u8>, ModelError> {
+fn bytes(source: &ModelFile, ExportedTensor { planned, tensor }: &ExportedTensor) -> Result<Vec<u8>, ModelError> {
     let Some(tensor) = tensor else {
         return Floats::F32.encode(source.path(), ROPE_FACTORS, &source.config.rope_factors().unwrap_or_default());
     };
@@ -52,13 +52,13 @@ fn bytes(source: &ModelFile, Written { planned, tensor }: &Written) -> Result<Ve
         Some((layer, _)) => (layer, source.dense_weight(layer, rows, cols)?),
         None => (&*tensor.name, source.floats(&tensor.name, rows, cols)?),
     };
-    let heads = tensor.row.turned.map(|heads| match heads {
-        Heads::Queries => source.config.num_attention_heads,
-        Heads::Keys => source.config.kv_heads(),
+    let heads = tensor.row.permuted.map(|heads| match heads {
+        HeadKind::Queries => source.config.num_attention_heads,
+        HeadKind::Keys => source.config.kv_heads(),
     });
     let values = if let Some(heads) = heads { interleaved(&values, heads, rows / heads, cols) } else { values };
     let floats = if planned.floats == GgufFloats::F32 { Floats::F32 } else { Floats::F16 };
-    source.encoded(floats, name, &values)
+    source.encode(floats, name, &values)
 }
 
 /// Rows of each head as ggml rotates them: dimension j next to j + d/2, where Hugging Face has the halves one
@@ -72,17 +72,17 @@ fn interleaved(values: &[f32], heads: usize, head_dim: usize, cols: usize) -> Ve
 }
 
 /// Every tensor under ggml's name, in its order: RoPE's factors come behind the blocks.
-fn planned(config: &LlamaConfig) -> Vec<Written> {
+fn planned(config: &LlamaConfig) -> Vec<ExportedTensor> {
     let of = |tensor: Tensor| {
         let Tensor { rows, cols, .. } = tensor;
         let (rows, floats) = if tensor.row.role == Role::Norm { (None, GgufFloats::F32) } else { (Some(rows), GgufFloats::F16) };
-        Written { planned: Planned { name: tensor.gguf(), rows, cols, floats }, tensor: Some(tensor) }
+        ExportedTensor { planned: Planned { name: tensor.gguf(), rows, cols, floats }, tensor: Some(tensor) }
     };
-    let mut list: Vec<Written> = config.tensors().into_iter().map(of).collect();
+    let mut list: Vec<ExportedTensor> = config.tensors().into_iter().map(of).collect();
     if let Some(factors) = config.rope_factors() {
         let planned = Planned { name: ROPE_FACTORS.into(), rows: None, cols: factors.len(), floats: GgufFloats::F32 };
         let blocks = list.iter().rposition(|written| written.tensor.as_ref().is_some_and(|tensor| tensor.row.is_of_block()));
-        list.insert(blocks.map_or(0, |last| last + 1), Written { planned, tensor: None });
+        list.insert(blocks.map_or(0, |last| last + 1), ExportedTensor { planned, tensor: None });
     }
     list
 }

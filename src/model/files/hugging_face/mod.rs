@@ -1,14 +1,14 @@
 //! A directory as transformers has it: `config.json`, the tensors in one of [`WEIGHTS`], and what there is of the
-//! tokenizer and its chat template (see `declared`); and the same written (`write`).
+//! tokenizer and its chat template (see `tokenizer_files`); and the same written (`write`).
 
-mod declared;
-mod names;
+mod tensor_names;
+mod tokenizer_files;
 mod write;
 
-pub use declared::{TEMPLATES, TOKENIZER, checkpoint_tokenizer, open_tokenizer};
+pub use tokenizer_files::{TEMPLATES, TOKENIZER, checkpoint_tokenizer, open_tokenizer};
 pub use write::{export_dense, export_latent, generation_config, tokenizer_config};
 
-use super::{Format, alone};
+use super::{Format, standalone_endings};
 use crate::data::Tokenizer;
 use crate::formats::safetensors::TensorFile;
 use crate::formats::{FileSums, FormatError, Opened, Shards, TensorSource, TorchFile, json, json_file};
@@ -18,12 +18,12 @@ use crate::model::error::ModelError;
 use crate::model::file::{self, ModelFile, with_own_head};
 use crate::model::weights::Linears;
 use crate::platform;
-use declared::Declared;
 use std::path::Path;
+use tokenizer_files::TokenizerFiles;
 
 /// A directory as transformers has it. Checkpoints are such, too.
 pub(super) static HUGGING_FACE: Format =
-    Format { name: "Hugging Face directory", endings: &[], beside: None, detect: |path, _| platform::is_dir(path), judge: |_| None, open };
+    Format { name: "Hugging Face directory", endings: &[], beside: None, detect: |path, _| platform::is_dir(path), check_start: |_| None, open };
 
 /// The file without which a directory is no model.
 const CONFIG: &str = "config.json";
@@ -36,7 +36,7 @@ pub fn is_model_directory(path: &Path) -> bool {
 fn open(path: &Path) -> Result<ModelFile, ModelError> {
     let (config, sums) = config(path)?;
     let tensors = tensors(path, weights(&config).as_deref(), &sums)?;
-    let Declared { tokenizer, chat } = Declared::read(path, &config, &sums)?;
+    let TokenizerFiles { tokenizer, chat } = TokenizerFiles::read(path, &config, &sums)?;
     ModelFile::from_dir(&path.join(CONFIG), &config, tensors, tokenizer, chat)
 }
 
@@ -44,7 +44,7 @@ fn open(path: &Path) -> Result<ModelFile, ModelError> {
 pub const WEIGHTS: [&str; 4] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
 /// Files of weights that are not read, by how their names end, and what to do with them; besides models in one file.
-const OTHERS: [(&str, &str); 8] = [
+const UNREAD: [(&str, &str); 8] = [
     ("adapter_model.safetensors", "is an adapter without its base model. Merge it into that (merge_and_unload of peft), and save the result"),
     ("adapter_model.bin", "is an adapter without its base model. Merge it into that (merge_and_unload of peft), and save the result"),
     (".safetensors", "is none of these names. Give it that of the first, or if it is one of several files, fetch their index, too"),
@@ -58,7 +58,7 @@ const OTHERS: [(&str, &str); 8] = [
 /// The bytes of a directory's config.json, and the checksums of its files, which the bytes match.
 fn config(path: &Path) -> Result<(Vec<u8>, FileSums), FormatError> {
     let file = path.join(CONFIG);
-    let config = json_file(&file, platform::SETTINGS_LIMIT)?.ok_or_else(|| without_config(path))?;
+    let config = json_file(&file, platform::SETTINGS_LIMIT)?.ok_or_else(|| missing_config(path))?;
     let sums = FileSums::of_directory(path)?.unwrap_or_default();
     sums.verify(CONFIG, &config).map_err(|problem| FormatError::new(&file, problem))?;
     Ok((config, sums))
@@ -70,9 +70,9 @@ pub fn checkpoint_shape(path: &Path) -> Result<LlamaConfig, FormatError> {
 }
 
 /// The error of a directory that has no config.json.
-fn without_config(path: &Path) -> FormatError {
+fn missing_config(path: &Path) -> FormatError {
     let has = format!("is not there. A model is a file made by `signet pack`, a GGUF file, or a directory with config.json and {}", WEIGHTS[0]);
-    FormatError::new(&path.join(CONFIG), has + &other(path))
+    FormatError::new(&path.join(CONFIG), has + &unread_weights(path))
 }
 
 /// The tensors of a model directory, whose files have these checksums; `explicit` is the file that its configuration
@@ -84,21 +84,21 @@ fn tensors(path: &Path, explicit: Option<&str>, sums: &FileSums) -> Opened {
     let name = explicit.or_else(|| WEIGHTS.into_iter().find(|name| platform::is_file(&path.join(name))));
     let Some(name) = name else {
         let has = format!("has no weights: one of {} is needed", WEIGHTS.join(", "));
-        return Err(FormatError::new(path, has + &other(path)));
+        return Err(FormatError::new(path, has + &unread_weights(path)));
     };
     let file = path.join(name);
     if let Some(sums) = sums.tensors(name) {
         return Ok(Box::new(TensorFile::open(&file)?.with_sums(sums)?));
     }
     let tensors = if name.ends_with(".json") { Ok(Box::new(Shards::open(&file, &|shard| open_tensors(shard))?) as Box<_>) } else { open_tensors(&file) };
-    names::as_transformers(tensors?)
+    tensor_names::as_transformers(tensors?)
 }
 
 /// A remark on weights in a directory that are not read.
-fn other(path: &Path) -> String {
+fn unread_weights(path: &Path) -> String {
     let mut names = platform::list(path).unwrap_or_default();
     names.sort();
-    let found = alone().chain(OTHERS).find_map(|(ending, what)| Some((names.iter().find(|name| name.ends_with(ending))?, what)));
+    let found = standalone_endings().chain(UNREAD).find_map(|(ending, what)| Some((names.iter().find(|name| name.ends_with(ending))?, what)));
     found.map_or_else(String::new, |(name, what)| format!(". {name} {what}"))
 }
 
@@ -118,16 +118,16 @@ fn weights(bytes: &[u8]) -> Option<String> {
 impl ModelFile {
     fn from_dir(config_path: &Path, config: &[u8], tensors: Box<dyn TensorSource>, tokenizer: Option<Tokenizer>, chat: ChatFormat) -> Result<Self, ModelError> {
         let config = LlamaConfig::from_json(config).map_err(|problem| FormatError::new(config_path, problem))?;
-        names::refuse_prefix(&*tensors, config.architecture())?;
+        tensor_names::refuse_prefix(&*tensors, config.architecture())?;
         let (embedding, head) = (config.architecture().embedding(), config.architecture().head());
         let (config, tensors) = match config.tie_word_embeddings && tensors.shape(embedding).is_none() && tensors.shape(head).is_some() {
-            true => (config, names::called(tensors, head, embedding)),
+            true => (config, tensor_names::with_renamed(tensors, head, embedding)),
             false => (with_own_head(config, &*tensors), tensors),
         };
         let linears = match config.linears_of(0).next() {
             Some((first, _, _)) if tensors.shape(&format!("{first}.wscale")).is_some() => Linears::Binary,
             _ => Linears::Dense,
         };
-        Self { config, linears, tokenizer, chat, tensors: file::Tensors::Floats(tensors) }.checked()
+        Self { config, linears, tokenizer, chat, tensors: file::Tensors::Floats(tensors) }.validated()
     }
 }

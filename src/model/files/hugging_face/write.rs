@@ -4,10 +4,10 @@ use crate::data::Tokenizer;
 use crate::formats::FormatError;
 use crate::formats::safetensors::{TensorInfo, TensorWriter};
 use crate::model::chat_format::ChatFormat;
-use crate::model::encode::Floats;
-use crate::model::error::{ModelError, failure};
+use crate::model::error::{ModelError, write_error};
 use crate::model::file::ModelFile;
-use crate::model::files::{Progress, free};
+use crate::model::files::{Progress, refuse_existing};
+use crate::model::floats::Floats;
 use crate::model::signs::no_latent;
 use crate::model::tensors::{Role, WEIGHT};
 use crate::model::weights::Linears;
@@ -53,7 +53,7 @@ fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = TensorInfo
 
 /// Writes a directory with these tensors: whole, or not at all. Gives the bytes of its tensors.
 fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo], progress: &mut Progress<'_>) -> Result<u64, ModelError> {
-    free(out)?;
+    refuse_existing(out)?;
     let files = [
         ("config.json", Some(pretty(&config(source, floats)))),
         ("generation_config.json", source.tokenizer.as_ref().map(|tokenizer| generation_config(tokenizer, &source.chat))),
@@ -73,7 +73,7 @@ fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo],
         commit.finish_new()?;
         Ok(bytes)
     };
-    written().map_err(|error: io::Error| failure(out, error))
+    written().map_err(|error: io::Error| write_error(out, error))
 }
 
 /// Writes the tensors one after the other.
@@ -89,7 +89,7 @@ fn stream(source: &ModelFile, floats: Floats, tensors: &[TensorInfo], out: &mut 
             Some(layer) if plain && linear => source.dense_weight(layer, rows, cols),
             _ => source.floats(name, rows, cols),
         };
-        let bytes = values.map_err(ModelError::from).and_then(|values| source.encoded(floats, name, &values)).map_err(io::Error::other)?;
+        let bytes = values.map_err(ModelError::from).and_then(|values| source.encode(floats, name, &values)).map_err(io::Error::other)?;
         writer.tensor(name, &bytes)?;
         total += bytes.len() as u64;
         if !progress(n + 1, tensors.len()) {
@@ -108,7 +108,7 @@ fn pretty(value: &Value) -> String {
 fn config(source: &ModelFile, floats: Floats) -> Value {
     let mut config = serde_json::to_value(&source.config).expect("a configuration is plain data");
     let architecture = source.config.architecture().fields_for_transformers();
-    let more = json!({ "num_key_value_heads": source.config.kv_heads(), "torch_dtype": floats.torch() });
+    let more = json!({ "num_key_value_heads": source.config.kv_heads(), "torch_dtype": floats.torch_name() });
     let tokens = special_ids(source.tokenizer.as_ref(), &source.chat);
     if let Value::Object(config) = &mut config {
         config.extend(

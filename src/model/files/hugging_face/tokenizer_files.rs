@@ -20,17 +20,17 @@ pub const TEMPLATES: &str = "additional_chat_templates";
 
 /// The tokenizer of a directory, and how it writes conversations.
 #[derive(Default)]
-pub(super) struct Declared {
+pub(super) struct TokenizerFiles {
     pub(super) tokenizer: Option<Tokenizer>,
     pub(super) chat: ChatFormat,
 }
 
-impl Declared {
+impl TokenizerFiles {
     /// Reads those files of the directory at `path` that are there and match `sums`; `config` is its `config.json`.
     pub(super) fn read(path: &Path, config: &[u8], sums: &FileSums) -> Result<Self, ModelError> {
         let files = Files { path, sums };
         let chat = files.read("tokenizer_config.json", chat_format)?;
-        let said = chat.is_some();
+        let declares_end = chat.is_some();
         let mut chat = chat.unwrap_or_default();
         chat.template = template_files(path)?.or(chat.template);
         let fields = |name: &str| Ok::<_, FormatError>(files.read(name, Fields::parse)?.unwrap_or_default());
@@ -48,8 +48,8 @@ impl Declared {
         let generation = files.read(GENERATION, value)?;
         let replies = end_ids(generation.as_ref().unwrap_or(&config));
         let eos = named.iter().find(|(name, _)| name == "eos_token").and_then(|(_, text)| tokenizer.id(text));
-        let said = said || generation.is_some() || eos.is_some() || config.get("eos_token_id").is_some();
-        let tokenizer = tokenizer.ended_by(said.then(|| Ends::new(eos, replies)));
+        let declares_end = declares_end || generation.is_some() || eos.is_some() || config.get("eos_token_id").is_some();
+        let tokenizer = tokenizer.ended_by(declares_end.then(|| Ends::new(eos, replies)));
         let chat = ChatFormat { special_tokens: named.into_iter().collect(), ..chat };
         Ok(Self { tokenizer: Some(tokenizer), chat })
     }
@@ -64,14 +64,14 @@ pub fn open_tokenizer(path: &Path) -> Result<(Tokenizer, ChatFormat), ModelError
         _ => return Ok((Tokenizer::open(path)?, ChatFormat::default())),
     };
     let config = json_file(&directory.join("config.json"), platform::SETTINGS_LIMIT)?.unwrap_or_else(|| b"{}".to_vec());
-    let Declared { tokenizer, chat } = Declared::read(directory, &config, &FileSums::of_directory(directory)?.unwrap_or_default())?;
+    let TokenizerFiles { tokenizer, chat } = TokenizerFiles::read(directory, &config, &FileSums::of_directory(directory)?.unwrap_or_default())?;
     let tokenizer = tokenizer.ok_or_else(|| FormatError::unreadable(&directory.join(TOKENIZER), "there is no such file"))?;
     Ok((tokenizer, chat))
 }
 
 /// The tokenizer that a run's checkpoint holds, if it does: the run's text was encoded with it.
 pub fn checkpoint_tokenizer(path: &Path) -> Result<Option<Tokenizer>, ModelError> {
-    let Declared { tokenizer, chat } = Declared::read(path, b"{}", &FileSums::of_directory(path)?.unwrap_or_default())?;
+    let TokenizerFiles { tokenizer, chat } = TokenizerFiles::read(path, b"{}", &FileSums::of_directory(path)?.unwrap_or_default())?;
     let new = platform::is_file(&path.join(GENERATION));
     Ok(tokenizer.map(|tokenizer| if new { tokenizer } else { tokenizer.ended_as_before(chat.eos_token()) }))
 }

@@ -10,7 +10,7 @@ const SPACE: &str = "\u{2581}";
 
 /// A tokenizer of llama.cpp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum TokenizerKind {
     /// `gpt2`: a BPE over bytes, and the name of the way in which it splits a text.
     ByteLevel(&'static str),
     /// `llama`: a BPE of SentencePiece, and whether it puts a space in front of a text.
@@ -18,7 +18,7 @@ pub(super) enum Kind {
 }
 
 /// The kind, or what stands against it.
-pub(super) fn kind(json: &Value, tokenizer: &Tokenizer) -> Result<Kind, String> {
+pub(super) fn tokenizer_kind(json: &Value, tokenizer: &Tokenizer) -> Result<TokenizerKind, String> {
     let model = &json["model"];
     if model["type"] != "BPE" {
         return Err(format!("its model is {}, and those of llama.cpp that Signet writes are BPE", model["type"]));
@@ -32,17 +32,17 @@ pub(super) fn kind(json: &Value, tokenizer: &Tokenizer) -> Result<Kind, String> 
         return Err("it drops merges at random (dropout)".into());
     }
     added_tokens(json, tokenizer)?;
-    if flat(&json["pre_tokenizer"], "pretokenizers").iter().any(|step| step["type"] == "ByteLevel") {
-        byte_level(json, tokenizer).map(Kind::ByteLevel)
+    if flatten(&json["pre_tokenizer"], "pretokenizers").iter().any(|step| step["type"] == "ByteLevel") {
+        byte_level(json, tokenizer).map(TokenizerKind::ByteLevel)
     } else {
-        sentence_piece(json).map(|prefix| Kind::SentencePiece { prefix })
+        sentence_piece(json).map(|prefix| TokenizerKind::SentencePiece { prefix })
     }
 }
 
 /// The steps of a part of the tokenizer, those of sequences one by one.
-fn flat<'a>(step: &'a Value, field: &str) -> Vec<&'a Value> {
+fn flatten<'a>(step: &'a Value, field: &str) -> Vec<&'a Value> {
     match step["type"].as_str() {
-        Some("Sequence") => step[field].as_array().into_iter().flatten().flat_map(|step| flat(step, field)).collect(),
+        Some("Sequence") => step[field].as_array().into_iter().flatten().flat_map(|step| flatten(step, field)).collect(),
         _ if step.is_null() => Vec::new(),
         _ => vec![step],
     }
@@ -74,7 +74,7 @@ fn byte_level(json: &Value, tokenizer: &Tokenizer) -> Result<&'static str, Strin
         let with = if normalizer.is_null() { String::new() } else { format!(" with the normalizer {normalizer}") };
         format!("llama.cpp has no name that Signet knows for its pre-tokenizer{with}: {before}")
     })?;
-    let decoder = flat(&json["decoder"], "decoders");
+    let decoder = flatten(&json["decoder"], "decoders");
     if types(&decoder) != ["ByteLevel"] {
         return Err(format!("its decoder is {}, and llama.cpp's puts bytes together", json["decoder"]));
     }
@@ -121,7 +121,7 @@ fn sentence_piece(json: &Value) -> Result<bool, String> {
         return Err("it takes a text that is a token as that token, whatever the merges (ignore_merges), and llama.cpp's llama does not".into());
     }
     let prefix = spaces(json, vocabulary.keys().map(String::as_str))?;
-    let decoder = types(&flat(&json["decoder"], "decoders")).join(", ");
+    let decoder = types(&flatten(&json["decoder"], "decoders")).join(", ");
     let strip = if prefix { ", Strip" } else { "" };
     if ![format!("Replace, ByteFallback, Fuse{strip}"), format!("ByteFallback, Fuse, Replace{strip}"), "ByteFallback, Metaspace".to_string()].contains(&decoder)
     {
@@ -133,7 +133,7 @@ fn sentence_piece(json: &Value) -> Result<bool, String> {
 
 /// Returns true if a space is put in front of a text, where spaces are written as SentencePiece does.
 fn spaces<'a>(json: &Value, mut tokens: impl Iterator<Item = &'a str>) -> Result<bool, String> {
-    let (normalizer, before) = (flat(&json["normalizer"], "normalizers"), flat(&json["pre_tokenizer"], "pretokenizers"));
+    let (normalizer, before) = (flatten(&json["normalizer"], "normalizers"), flatten(&json["pre_tokenizer"], "pretokenizers"));
     let replaces = |step: &Value| step["pattern"]["String"] == " " && step["content"] == SPACE;
     let refused = || {
         let (normalizer, before) = (&json["normalizer"], &json["pre_tokenizer"]);
@@ -202,9 +202,9 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn judged(json: &Value) -> Result<Kind, String> {
+    fn classify(json: &Value) -> Result<TokenizerKind, String> {
         let tokenizer = Tokenizer::from_json(json.to_string().as_bytes()).unwrap();
-        kind(&serde_json::from_str(&tokenizer.to_json().unwrap()).unwrap(), &tokenizer)
+        tokenizer_kind(&serde_json::from_str(&tokenizer.to_json().unwrap()).unwrap(), &tokenizer)
     }
 
     /// Every byte, "th" and "the", and an end.
@@ -235,9 +235,9 @@ mod tests {
         })
     }
 
-    fn refused(mut json: Value, at: &str, value: Value, says: &str) {
+    fn assert_refused(mut json: Value, at: &str, value: Value, says: &str) {
         *json.pointer_mut(at).unwrap_or_else(|| panic!("{at} is not there")) = value;
-        let error = judged(&json).unwrap_err();
+        let error = classify(&json).unwrap_err();
         assert!(error.contains(says), "{at}: {error}");
     }
 
@@ -250,33 +250,33 @@ mod tests {
 
     #[test]
     fn a_tokenizer_is_what_it_does() {
-        assert_eq!(judged(&bytes()), Ok(Kind::ByteLevel("gpt-2")));
+        assert_eq!(classify(&bytes()), Ok(TokenizerKind::ByteLevel("gpt-2")));
         let mut fallback = bytes();
         fallback["model"]["byte_fallback"] = true.into();
-        assert_eq!(judged(&fallback), Ok(Kind::ByteLevel("gpt-2")));
-        assert_eq!(judged(&pieces()), Ok(Kind::SentencePiece { prefix: true }));
+        assert_eq!(classify(&fallback), Ok(TokenizerKind::ByteLevel("gpt-2")));
+        assert_eq!(classify(&pieces()), Ok(TokenizerKind::SentencePiece { prefix: true }));
         let mut bare = pieces();
         bare["normalizer"] = bare["normalizer"]["normalizers"][1].clone();
         bare["decoder"]["decoders"].as_array_mut().unwrap().pop();
-        assert_eq!(judged(&bare), Ok(Kind::SentencePiece { prefix: false }));
+        assert_eq!(classify(&bare), Ok(TokenizerKind::SentencePiece { prefix: false }));
         let mut metaspace = pieces();
         metaspace["normalizer"] = Value::Null;
         metaspace["pre_tokenizer"] = json!({"type": "Metaspace", "replacement": SPACE, "prepend_scheme": "always", "split": false});
-        assert_eq!(judged(&metaspace), Ok(Kind::SentencePiece { prefix: true }));
+        assert_eq!(classify(&metaspace), Ok(TokenizerKind::SentencePiece { prefix: true }));
     }
 
     #[test]
     fn what_gguf_cannot_say_is_refused() {
-        refused(bytes(), "/added_tokens/0/lstrip", true.into(), "\"</s>\" has lstrip");
-        refused(bytes(), "/added_tokens/0/single_word", true.into(), "single_word");
-        refused(bytes(), "/pre_tokenizer/add_prefix_space", true.into(), "no name");
-        refused(bytes(), "/decoder", json!({"type": "Fuse"}), "decoder");
-        refused(bytes(), "/model/ignore_merges", true.into(), "ignore_merges");
-        refused(pieces(), "/model/byte_fallback", false.into(), "byte_fallback");
-        refused(pieces(), "/added_tokens/0/normalized", true.into(), "normalized text");
-        refused(pieces(), "/model/merges", json!([["t", "h"]]), "does not join");
-        refused(pieces(), "/normalizer/normalizers/0/prepend", "_".into(), "no equal");
-        refused(pieces(), "/decoder/decoders/3", json!({"type": "Fuse"}), "decoder");
+        assert_refused(bytes(), "/added_tokens/0/lstrip", true.into(), "\"</s>\" has lstrip");
+        assert_refused(bytes(), "/added_tokens/0/single_word", true.into(), "single_word");
+        assert_refused(bytes(), "/pre_tokenizer/add_prefix_space", true.into(), "no name");
+        assert_refused(bytes(), "/decoder", json!({"type": "Fuse"}), "decoder");
+        assert_refused(bytes(), "/model/ignore_merges", true.into(), "ignore_merges");
+        assert_refused(pieces(), "/model/byte_fallback", false.into(), "byte_fallback");
+        assert_refused(pieces(), "/added_tokens/0/normalized", true.into(), "normalized text");
+        assert_refused(pieces(), "/model/merges", json!([["t", "h"]]), "does not join");
+        assert_refused(pieces(), "/normalizer/normalizers/0/prepend", "_".into(), "no equal");
+        assert_refused(pieces(), "/decoder/decoders/3", json!({"type": "Fuse"}), "decoder");
     }
 
     #[test]
@@ -284,6 +284,6 @@ mod tests {
         let mut same = bytes();
         same["model"]["vocab"].as_object_mut().unwrap().remove("she");
         same["model"]["ignore_merges"] = true.into();
-        assert_eq!(judged(&same), Ok(Kind::ByteLevel("gpt-2")));
+        assert_eq!(classify(&same), Ok(TokenizerKind::ByteLevel("gpt-2")));
     }
 }

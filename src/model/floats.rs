@@ -31,7 +31,7 @@ impl Floats {
     }
 
     /// What PyTorch calls it.
-    pub(super) fn torch(self) -> &'static str {
+    pub(super) fn torch_name(self) -> &'static str {
         match self {
             Floats::F32 => "float32",
             Floats::F16 => "float16",
@@ -42,28 +42,28 @@ impl Floats {
     /// Values of the tensor `name` of the model at `path`, rounded to nearest, ties to even, little-endian. One
     /// that is too large is refused.
     pub(super) fn encode(self, path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
-        self.rounded(path, name, values, false)
+        self.round_and_encode(path, name, values, false)
     }
 
     /// The same of values that need not be finite: those that are not stay what they are.
     pub(super) fn encode_any(self, path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
-        self.rounded(path, name, values, true)
+        self.round_and_encode(path, name, values, true)
     }
 
-    fn rounded(self, path: &Path, name: &str, values: &[f32], any: bool) -> Result<Vec<u8>, ModelError> {
-        let kept = |x: f32| any && !x.is_finite();
+    fn round_and_encode(self, path: &Path, name: &str, values: &[f32], any: bool) -> Result<Vec<u8>, ModelError> {
+        let allowed = |x: f32| any && !x.is_finite();
         let bytes = match self {
             Floats::F32 => return Ok(values.iter().flat_map(|x| x.to_le_bytes()).collect()),
-            Floats::F16 => finite(values, |x| Some(f16::from_f32(x)).filter(|half| half.is_finite() || kept(x)).map(f16::to_le_bytes)),
-            Floats::Bf16 => finite(values, |x| Some(bf16::from_f32(x)).filter(|half| half.is_finite() || kept(x)).map(bf16::to_le_bytes)),
+            Floats::F16 => round_all(values, |x| Some(f16::from_f32(x)).filter(|half| half.is_finite() || allowed(x)).map(f16::to_le_bytes)),
+            Floats::Bf16 => round_all(values, |x| Some(bf16::from_f32(x)).filter(|half| half.is_finite() || allowed(x)).map(bf16::to_le_bytes)),
         };
-        let refused = |at: usize| FormatError::new(path, format!("tensor {name} holds {} at element {at}, too large for {}", values[at], self.torch()));
+        let refused = |at: usize| FormatError::new(path, format!("tensor {name} holds {} at element {at}, too large for {}", values[at], self.torch_name()));
         bytes.map_err(|at| refused(at).into())
     }
 }
 
 /// All values rounded; the place of the first that cannot be.
-fn finite(values: &[f32], round: impl Fn(f32) -> Option<[u8; 2]>) -> Result<Vec<u8>, usize> {
+fn round_all(values: &[f32], round: impl Fn(f32) -> Option<[u8; 2]>) -> Result<Vec<u8>, usize> {
     let mut bytes = Vec::with_capacity(2 * values.len());
     for (at, &value) in values.iter().enumerate() {
         bytes.extend(round(value).ok_or(at)?);

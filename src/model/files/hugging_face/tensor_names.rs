@@ -9,16 +9,16 @@ use std::ops::Range;
 use std::path::Path;
 
 /// Names of modules that only pass on to the one within, wherever they stand.
-const WRAPPERS: [&str; 4] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
+const MODULE_WRAPPERS: [&str; 4] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
 /// Wrappers of a whole model: the class for several devices, and that of adapters.
-const AROUND: [&str; 2] = ["module.", "base_model.model."];
+const MODEL_WRAPPERS: [&str; 2] = ["module.", "base_model.model."];
 /// The name of the model below the head in transformers.
 const MODEL: &str = "model.";
 /// Parts of names that belong to adapters: the tensors beside them are not the model's whole weights.
 const ADAPTERS: [&str; 3] = [".lora_", ".base_layer.", ".adapter_"];
 
 /// Tensors under transformers' names, where the file has others.
-struct Renamed {
+struct RenamedTensors {
     inner: Box<dyn TensorSource>,
     /// The file's name of each.
     stored: BTreeMap<String, String>,
@@ -32,7 +32,7 @@ pub(super) fn as_transformers(inner: Box<dyn TensorSource>) -> Result<Box<dyn Te
         return Err(FormatError::new(inner.path(), format!("tensor {name} belongs to an adapter, which Signet does not compute. {advice}")));
     }
     let mut stored = BTreeMap::new();
-    for name in names.iter().filter(|name| plain(name) == **name) {
+    for name in names.iter().filter(|name| transformers_name(name) == **name) {
         stored.insert(name.clone(), name.clone());
     }
     if stored.len() == names.len() {
@@ -40,69 +40,69 @@ pub(super) fn as_transformers(inner: Box<dyn TensorSource>) -> Result<Box<dyn Te
     }
     // A name that is right stays, whatever else would become it.
     for name in &names {
-        stored.entry(plain(name)).or_insert_with(|| name.clone());
+        stored.entry(transformers_name(name)).or_insert_with(|| name.clone());
     }
-    Ok(Box::new(Renamed { inner, stored }))
+    Ok(Box::new(RenamedTensors { inner, stored }))
 }
 
 /// The tensors of a file, one of them under another name: of a tied model, a head alone is the embedding.
-pub(super) fn called(inner: Box<dyn TensorSource>, own: &str, name: &str) -> Box<dyn TensorSource> {
+pub(super) fn with_renamed(inner: Box<dyn TensorSource>, own: &str, name: &str) -> Box<dyn TensorSource> {
     let name_of = |stored: String| (if stored == own { name.to_string() } else { stored.clone() }, stored);
     let stored = inner.names().into_iter().map(name_of).collect();
-    Box::new(Renamed { inner, stored })
+    Box::new(RenamedTensors { inner, stored })
 }
 
 /// Refuses tensors whose names begin with something that transformers does not know either, so that all would be missing.
 pub(super) fn refuse_prefix(tensors: &dyn TensorSource, architecture: &Architecture) -> Result<(), FormatError> {
-    prefixed(&tensors.names(), architecture).map_or(Ok(()), |problem| Err(FormatError::new(tensors.path(), problem)))
+    prefix_problem(&tensors.names(), architecture).map_or(Ok(()), |problem| Err(FormatError::new(tensors.path(), problem)))
 }
 
 /// The problem of names that begin so, if they do.
-fn prefixed(names: &[String], architecture: &Architecture) -> Option<String> {
-    let mut plain_names = names.iter().map(|name| plain(name));
+fn prefix_problem(names: &[String], architecture: &Architecture) -> Option<String> {
+    let mut plain_names = names.iter().map(|name| transformers_name(name));
     let linear = architecture.block.iter().find(|row| matches!(row.role, Role::Linear { .. }))?;
     let (blocks, first) = (linear.name.split("{}").next().unwrap_or_default(), numbered(linear.name, 0));
     let first = first.strip_prefix(MODEL).unwrap_or(&first);
     let prefix = plain_names.find_map(|name| name.strip_suffix(first).map(|prefix| prefix.strip_suffix(MODEL).unwrap_or(prefix).to_string()));
     let prefix = prefix.filter(|prefix| !prefix.is_empty())?;
-    if names.iter().any(|name| plain(name).starts_with(blocks)) {
+    if names.iter().any(|name| transformers_name(name).starts_with(blocks)) {
         return None;
     }
     let advice = "Save the model within (of PyTorch: its own state_dict()), or take that off the names";
-    Some(match names.iter().all(|name| plain(name).starts_with(&prefix)) {
+    Some(match names.iter().all(|name| transformers_name(name).starts_with(&prefix)) {
         true => format!("all names of tensors begin with {prefix:?}, which transformers does not know either. {advice}"),
         false => format!("the names of a {}'s tensors begin with {prefix:?}: it is a part of another model. {advice}", architecture.title),
     })
 }
 
 /// The name that transformers gives a tensor.
-fn plain(name: &str) -> String {
-    let parts: Vec<&str> = name.split('.').filter(|part| !WRAPPERS.contains(part)).collect();
+fn transformers_name(name: &str) -> String {
+    let parts: Vec<&str> = name.split('.').filter(|part| !MODULE_WRAPPERS.contains(part)).collect();
     let unwrapped = parts.join(".");
     let mut rest = unwrapped.as_str();
-    while let Some(inner) = AROUND.iter().find_map(|wrapper| rest.strip_prefix(wrapper)) {
+    while let Some(inner) = MODEL_WRAPPERS.iter().find_map(|wrapper| rest.strip_prefix(wrapper)) {
         rest = inner;
     }
     // The module around the causal model may be called `model`, too.
-    while let Some(inner) = rest.strip_prefix(MODEL).filter(|inner| beginnings("").any(|start| inner.starts_with(start))) {
+    while let Some(inner) = rest.strip_prefix(MODEL).filter(|inner| first_parts("").any(|start| inner.starts_with(start))) {
         rest = inner;
     }
-    if beginnings(MODEL).any(|start| rest.starts_with(start)) { format!("{MODEL}{rest}") } else { rest.into() }
+    if first_parts(MODEL).any(|start| rest.starts_with(start)) { format!("{MODEL}{rest}") } else { rest.into() }
 }
 
 /// The first parts of the names of all architectures' tensors, of those below `within`, with their dots.
-fn beginnings(within: &str) -> impl Iterator<Item = &'static str> {
+fn first_parts(within: &str) -> impl Iterator<Item = &'static str> {
     let rows = arch::ALL.into_iter().flat_map(Architecture::rows);
     rows.filter_map(move |row| row.name.strip_prefix(within)).filter_map(|name| name.split_inclusive('.').next())
 }
 
-impl Renamed {
-    fn own<'a>(&'a self, name: &'a str) -> &'a str {
+impl RenamedTensors {
+    fn stored_name<'a>(&'a self, name: &'a str) -> &'a str {
         self.stored.get(name).map_or(name, String::as_str)
     }
 }
 
-impl TensorSource for Renamed {
+impl TensorSource for RenamedTensors {
     fn path(&self) -> &Path {
         self.inner.path()
     }
@@ -113,24 +113,24 @@ impl TensorSource for Renamed {
     }
 
     fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.inner.shape(self.own(name))
+        self.inner.shape(self.stored_name(name))
     }
 
     fn stored_as(&self, name: &str) -> Option<&'static str> {
-        self.inner.stored_as(self.own(name))
+        self.inner.stored_as(self.stored_name(name))
     }
 
     fn called(&self, name: &str) -> String {
-        let own = self.inner.called(self.own(name));
+        let own = self.inner.called(self.stored_name(name));
         if own == name { own } else { format!("{own} ({name})") }
     }
 
     fn missing(&self, name: &str) -> FormatError {
-        self.inner.missing(self.own(name))
+        self.inner.missing(self.stored_name(name))
     }
 
     fn values_of(&self, name: &str, cols: usize, band: Range<usize>) -> Result<Vec<f32>, FormatError> {
-        self.inner.values_of(self.own(name), cols, band)
+        self.inner.values_of(self.stored_name(name), cols, band)
     }
 
     fn has_sums(&self) -> bool {
@@ -162,7 +162,7 @@ mod tests {
             ("model.modules.weight", "model.modules.weight"),
             ("vision.norm.weight", "vision.norm.weight"),
         ] {
-            assert_eq!(plain(stored), name, "{stored}");
+            assert_eq!(transformers_name(stored), name, "{stored}");
         }
     }
 
@@ -170,7 +170,7 @@ mod tests {
     fn a_prefix_that_transformers_does_not_know_is_named() {
         let refused = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
-            prefixed(&names, arch::ALL[0])
+            prefix_problem(&names, arch::ALL[0])
         };
         for (prefix, inner) in [("student.", "model."), ("llm.", ""), ("language_model.", "model."), ("a.b.", "model.")] {
             let names = [format!("{prefix}{inner}layers.0.self_attn.q_proj.weight"), format!("{prefix}lm_head.weight")];
