@@ -1,6 +1,6 @@
 //! What a GPU does when it is asked too much, and when it is gone.
 
-use signet::device::{Checks, Choice, Gpu, adapters, select};
+use signet::device::{Checks, DeviceChoice, Gpu, adapters, select};
 use signet::graph::{Class, Home, Machine, MachineError, Spec};
 use signet::ops::FUSIONS;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ fn memory_is_zeroed_written_and_read_back() {
 #[test]
 fn an_allocation_past_the_limit_names_its_bytes() {
     let (gpu, mut machine) = machine();
-    let words = gpu.most_buffer_bytes() as usize / 4 + 1;
+    let words = gpu.max_buffer_bytes() as usize / 4 + 1;
     let error = machine.allocate(Class::Real, words).expect_err("too large");
     assert!(error.to_string().contains(&(4 * words).to_string()), "{error}");
 }
@@ -40,19 +40,19 @@ fn an_allocation_past_the_limit_names_its_bytes() {
 fn an_adapter_with_too_little_is_refused_with_limit_and_amount_and_never_taken_unasked() {
     let mut adapters = pollster::block_on(adapters());
     for adapter in &mut adapters {
-        assert_eq!(adapter.lacks(), []);
+        assert_eq!(adapter.missing_limits(), []);
         adapter.limits.max_compute_invocations_per_workgroup = 64;
         adapter.limits.max_storage_buffers_per_shader_stage = 4;
     }
     let wants = ["max_compute_invocations_per_workgroup is 64, and 256 are needed", "max_storage_buffers_per_shader_stage is 4, and 8 are needed"];
     let refusals = [
-        select(&adapters, &Choice::Index(0)).expect_err("too little").to_string(),
+        select(&adapters, &DeviceChoice::Index(0)).expect_err("too little").to_string(),
         pollster::block_on(Gpu::open(&adapters[0], Checks::Off)).expect_err("too little").to_string(),
     ];
     for said in refusals {
         assert!(wants.iter().all(|want| said.contains(want)) && said.contains(&adapters[0].name()) && said.contains("--device cpu"), "{said}");
     }
-    assert!(select(&adapters, &Choice::Auto).expect("the CPU").is_none());
+    assert!(select(&adapters, &DeviceChoice::Auto).expect("the CPU").is_none());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::device::machine;
 use crate::train::{Scratch, run};
 use pollster::block_on;
 use signet::data::Batch;
-use signet::device::{Checks, Gpu, KNOWN, adapters};
+use signet::device::{Checks, Gpu, KNOWN_FAILURES, adapters};
 use signet::graph::{Machine, Recompute, Storage};
 use signet::infer::Engine;
 use signet::model::{Linears, LlamaConfig, Purpose, Weights, init_dense, init_from_dense};
@@ -57,7 +57,7 @@ fn a_plan_is_what_a_run_takes() {
 /// As the first adapter, but it binds less than a third of the head.
 fn narrow_machine() -> Machine {
     let adapters = block_on(adapters());
-    let gpu = block_on(Gpu::open_within(&adapters[0], Checks::Off, 48 << 10, KNOWN)).unwrap();
+    let gpu = block_on(Gpu::open_within(&adapters[0], Checks::Off, 48 << 10, KNOWN_FAILURES)).unwrap();
     Machine::gpu(Arc::new(gpu), FUSIONS)
 }
 

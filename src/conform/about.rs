@@ -86,7 +86,7 @@ fn adapter(gpu: &Gpu) -> AdapterAbout {
         driver_info: info.driver_info.clone(),
         subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
         features_used: names(gpu.features()),
-        features: names(gpu.offered()),
+        features: names(gpu.adapter_features()),
         limits_used: limits.iter().filter(|(name, _)| MET.contains(&name.as_str())).map(|(name, limit)| (name.clone(), *limit)).collect(),
         limits,
     }

@@ -57,7 +57,7 @@ pub(super) struct LongTrial {
 pub(super) fn trials(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool) -> Vec<LongTrial> {
     let of = |gpu: &Arc<Gpu>, long: Long| {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
-        let words = (gpu.most_bytes() / 4).min(if software { SOFTWARE } else { MOST });
+        let words = (gpu.max_binding_bytes() / 4).min(if software { SOFTWARE } else { MOST });
         let rows = words as usize / COLUMNS;
         LongTrial { gpu: gpu.clone(), long, rows, label: long.label(4 * rows * COLUMNS) }
     };

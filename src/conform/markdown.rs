@@ -1,6 +1,6 @@
 //! A report as Markdown, which also reads well as plain text.
 
-use super::report::{KnownFailure, Report, Row};
+use super::report::{KnownFailureReport, Report, Row};
 use std::fmt::Write;
 
 /// Widths of a table's columns, and whether they hold figures.
@@ -94,10 +94,10 @@ fn line(row: &Row) -> String {
     format!("|{cells}{}", if row.known.is_some() { " known failure" } else { "" })
 }
 
-fn known_told(known: &KnownFailure) -> String {
-    let KnownFailure { reason, link, cases, failed, .. } = known;
+fn known_told(known: &KnownFailureReport) -> String {
+    let KnownFailureReport { reason, link, cases, failed, .. } = known;
     let so_far = format!("{reason} ({link}): {failed} of {cases} comparisons failed");
-    if known.stale() { format!("{so_far}. This entry is no longer true: remove it from src/device/known.rs") } else { so_far }
+    if known.stale() { format!("{so_far}. This entry is no longer true: remove it from src/device/known_failures.rs") } else { so_far }
 }
 
 fn failures_told(row: &Row) -> impl Iterator<Item = String> {

@@ -15,7 +15,7 @@ mod verify;
 mod watched;
 
 pub use about::{About, AdapterAbout};
-pub use report::{KnownFailure, ModelCheck, Report, Row, Unavailable};
+pub use report::{KnownFailureReport, ModelCheck, Report, Row, Unavailable};
 pub use verify::{Verdict, verify};
 
 use crate::device::{Checks, Gpu};
@@ -175,7 +175,7 @@ async fn run_families(
 ) -> Report {
     let mut report = Report::new(target.name(), About::of(target), options.seed);
     if let Target::Gpu(ways) = target {
-        report.known = ways.first().map_or(Vec::new(), |gpu| gpu.all_known().map(KnownFailure::of).collect());
+        report.known = ways.first().map_or(Vec::new(), |gpu| gpu.known_failures().map(KnownFailureReport::of).collect());
     }
     let cases = families.iter().flat_map(|family| (family.cases)().into_iter().map(|case| (family.name, case)));
     let cases: Vec<(&str, Case)> = cases.filter(|(name, case)| options.wants(&format!("{name}: {}", case.label))).collect();

@@ -1,7 +1,7 @@
 //! What a run of the conformance found, as data.
 
 use super::{About, CaseResult, Check};
-use crate::device::Known;
+use crate::device::KnownFailure;
 use serde::{Deserialize, Serialize};
 
 /// Failures that are kept in words, for each row.
@@ -23,7 +23,7 @@ pub struct Report {
     /// Variants that this device cannot run.
     pub unavailable: Vec<Unavailable>,
     /// Entries of the table of known failures that are about this device.
-    pub known: Vec<KnownFailure>,
+    pub known: Vec<KnownFailureReport>,
     /// Whole models, if they were tried.
     pub models: Vec<ModelCheck>,
     /// Why it ended before its end, if it did.
@@ -67,7 +67,7 @@ pub struct Unavailable {
 
 /// An entry of the table of known failures, and what came of its kernels.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct KnownFailure {
+pub struct KnownFailureReport {
     /// What is wrong.
     pub reason: String,
     /// Where that is documented.
@@ -80,8 +80,8 @@ pub struct KnownFailure {
     pub failed: usize,
 }
 
-impl KnownFailure {
-    pub(super) fn of(known: &Known) -> Self {
+impl KnownFailureReport {
+    pub(super) fn of(known: &KnownFailure) -> Self {
         Self { reason: known.reason.into(), link: known.link.into(), sometimes: known.sometimes, cases: 0, failed: 0 }
     }
 
@@ -154,7 +154,7 @@ impl Report {
     /// Whether all of it was run, nothing failed that is not known to, and every known failure still is one.
     pub fn passed(&self) -> bool {
         let models = self.models.iter().all(|model| model.failure.is_none());
-        self.cut.is_none() && self.cases() > 0 && self.failed() == 0 && models && !self.known.iter().any(KnownFailure::stale)
+        self.cut.is_none() && self.cases() > 0 && self.failed() == 0 && models && !self.known.iter().any(KnownFailureReport::stale)
     }
 }
 

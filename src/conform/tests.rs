@@ -1,7 +1,7 @@
 //! The conformance tried on operations that are wrong: each must be caught.
 
 use super::*;
-use crate::device::{Known, Which, adapters};
+use crate::device::{KernelFilter, KnownFailure, adapters};
 use crate::graph::{Backward, CpuIo, DynOp, Fill, Launch, Op, Operand, Real, Rule, ShapeError, Spec, Specs, Storage, Variant, grid};
 use crate::params;
 
@@ -73,7 +73,7 @@ fn gpu() -> Target {
     Target::Gpu(vec![Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens"))])
 }
 
-fn knowing(table: &'static [Known]) -> Target {
+fn knowing(table: &'static [KnownFailure]) -> Target {
     let adapters = pollster::block_on(adapters());
     Target::Gpu(vec![Arc::new(pollster::block_on(Gpu::open_within(&adapters[0], Checks::Off, u64::MAX, table)).expect("opens"))])
 }
@@ -179,8 +179,10 @@ fn every_shape_of_a_product_allows_what_rounding_does() {
     }
 }
 
-const WRONG: Known = Known { which: Which::Named("matmul/tiled"), reason: "it multiplies", link: "https://example.org", ..Known::NONE };
-const RIGHT_AFTER_ALL: Known = Known { which: Which::Named("add/forward"), reason: "it was wrong once", link: "https://example.org", ..Known::NONE };
+const WRONG: KnownFailure =
+    KnownFailure { kernels: KernelFilter::NameContains("matmul/tiled"), reason: "it multiplies", link: "https://example.org", ..KnownFailure::EMPTY };
+const RIGHT_AFTER_ALL: KnownFailure =
+    KnownFailure { kernels: KernelFilter::NameContains("add/forward"), reason: "it was wrong once", link: "https://example.org", ..KnownFailure::EMPTY };
 
 #[test]
 fn a_wrong_variant_fails_the_report_until_it_is_known_and_then_its_fallback_is_taken() {
@@ -205,7 +207,7 @@ fn a_known_failure_that_passes_fails_the_report() {
     assert!(!report.passed() && report.failed() == 0);
     assert!(report.table().contains("it was wrong once (https://example.org): 0 of 1 comparisons failed. This entry is no longer true: remove it"));
     // Where it fails only now and then, passing proves nothing.
-    const NOW_AND_THEN: Known = Known { sometimes: true, ..RIGHT_AFTER_ALL };
+    const NOW_AND_THEN: KnownFailure = KnownFailure { sometimes: true, ..RIGHT_AFTER_ALL };
     assert!(super::tests::report(&knowing(&[WRONG, NOW_AND_THEN])).passed());
 }
 

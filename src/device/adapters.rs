@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// What `--device` asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Choice {
+pub enum DeviceChoice {
     /// The best GPU, else the CPU. A software adapter is never taken unasked.
     #[default]
     Auto,
@@ -20,14 +20,14 @@ pub enum Choice {
     Name(String),
 }
 
-impl FromStr for Choice {
+impl FromStr for DeviceChoice {
     type Err = std::convert::Infallible;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(match text.trim() {
-            "auto" => Choice::Auto,
-            "cpu" => Choice::Cpu,
-            other => other.parse().map_or_else(|_| Choice::Name(other.to_owned()), Choice::Index),
+            "auto" => DeviceChoice::Auto,
+            "cpu" => DeviceChoice::Cpu,
+            other => other.parse().map_or_else(|_| DeviceChoice::Name(other.to_owned()), DeviceChoice::Index),
         })
     }
 }
@@ -72,7 +72,7 @@ impl Adapter {
 
     /// wgpu's adapter to open a device of. A browser gives each out for a single device: there it is asked
     /// for anew.
-    pub(super) async fn to_open(&self) -> wgpu::Adapter {
+    pub(super) async fn wgpu_adapter(&self) -> wgpu::Adapter {
         match IN_PAGE {
             true => wgpu::Instance::default().request_adapter(&Default::default()).await.unwrap_or_else(|_| self.inner.clone()),
             false => self.inner.clone(),
@@ -85,7 +85,7 @@ impl Adapter {
     }
 
     /// The most bytes that one buffer may have and be bound whole, once it is open.
-    pub fn most_bytes(&self) -> u64 {
+    pub fn max_binding_bytes(&self) -> u64 {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
     }
 
@@ -96,20 +96,20 @@ impl Adapter {
 
     /// What Signet's portable kernels need and this adapter has too little of: limit, what it has,
     /// what is needed.
-    pub fn lacks(&self) -> Vec<(&'static str, u64, u64)> {
-        lacks(&self.limits, &KERNELS.iter().filter(|kernel| kernel.features.is_empty()).collect::<Vec<_>>())
+    pub fn missing_limits(&self) -> Vec<(&'static str, u64, u64)> {
+        missing_limits(&self.limits, &KERNELS.iter().filter(|kernel| kernel.features.is_empty()).collect::<Vec<_>>())
     }
 
     /// An error that names the limits this adapter lacks, if it lacks any.
     pub(super) fn require(&self) -> Result<(), DeviceError> {
-        let lacks: Vec<String> = self.lacks().iter().map(|(limit, have, need)| format!("{limit} is {have}, and {need} are needed")).collect();
-        if lacks.is_empty() {
+        let missing: Vec<String> = self.missing_limits().iter().map(|(limit, have, need)| format!("{limit} is {have}, and {need} are needed")).collect();
+        if missing.is_empty() {
             return Ok(());
         }
         Err(DeviceError::Adapter(format!(
             "{} cannot run Signet's kernels: {}; choose another device, `--device cpu` always works",
             self.name(),
-            lacks.join("; ")
+            missing.join("; ")
         )))
     }
 }
@@ -140,19 +140,19 @@ pub async fn adapters() -> Vec<Adapter> {
 }
 
 /// The adapter that `choice` means; `None` is the CPU device.
-pub fn select<'a>(adapters: &'a [Adapter], choice: &Choice) -> Result<Option<&'a Adapter>, DeviceError> {
+pub fn select<'a>(adapters: &'a [Adapter], choice: &DeviceChoice) -> Result<Option<&'a Adapter>, DeviceError> {
     let found = match choice {
-        Choice::Cpu => return Ok(None),
-        Choice::Auto => return Ok(ranked(adapters).first().copied()),
-        Choice::Index(index) => adapters.get(*index),
-        Choice::Name(name) => {
+        DeviceChoice::Cpu => return Ok(None),
+        DeviceChoice::Auto => return Ok(ranked(adapters).first().copied()),
+        DeviceChoice::Index(index) => adapters.get(*index),
+        DeviceChoice::Name(name) => {
             let name = name.to_lowercase();
             adapters.iter().find(|adapter| adapter.name().to_lowercase().contains(&name))
         }
     };
     match found {
         Some(adapter) => adapter.require().map(|()| Some(adapter)),
-        None => Err(DeviceError::Adapter(format!("no device is {}; there are: cpu{}", asked(choice), listed(adapters)))),
+        None => Err(DeviceError::Adapter(format!("no device is {}; there are: cpu{}", describe(choice), list(adapters)))),
     }
 }
 
@@ -166,27 +166,27 @@ pub fn ranked(adapters: &[Adapter]) -> Vec<&Adapter> {
         wgpu::DeviceType::Other => Some(3),
         wgpu::DeviceType::Cpu => None,
     };
-    let fit = adapters.iter().filter(|adapter| adapter.lacks().is_empty());
+    let fit = adapters.iter().filter(|adapter| adapter.missing_limits().is_empty());
     let mut ranked: Vec<_> = fit.filter_map(|adapter| Some((rank(adapter)?, adapter))).collect();
     ranked.sort_by_key(|(rank, _)| *rank);
     ranked.into_iter().map(|(_, adapter)| adapter).collect()
 }
 
-fn asked(choice: &Choice) -> String {
+fn describe(choice: &DeviceChoice) -> String {
     match choice {
-        Choice::Auto => "auto".into(),
-        Choice::Cpu => "cpu".into(),
-        Choice::Index(index) => format!("number {index}"),
-        Choice::Name(name) => format!("named {name:?}"),
+        DeviceChoice::Auto => "auto".into(),
+        DeviceChoice::Cpu => "cpu".into(),
+        DeviceChoice::Index(index) => format!("number {index}"),
+        DeviceChoice::Name(name) => format!("named {name:?}"),
     }
 }
 
-fn listed(adapters: &[Adapter]) -> String {
+fn list(adapters: &[Adapter]) -> String {
     adapters.iter().map(|adapter| format!("; {adapter}")).collect()
 }
 
 /// What `kernels` need and `have` falls short of: limit, what there is, what is needed.
-pub(super) fn lacks(have: &wgpu::Limits, kernels: &[&Kernel]) -> Vec<(&'static str, u64, u64)> {
+pub(super) fn missing_limits(have: &wgpu::Limits, kernels: &[&Kernel]) -> Vec<(&'static str, u64, u64)> {
     let most = |f: fn(&Kernel) -> u64| kernels.iter().map(|kernel| f(kernel)).max().unwrap_or(0);
     let needs: [(&str, u64, u64); 8] = [
         ("max_storage_buffers_per_shader_stage", have.max_storage_buffers_per_shader_stage.into(), most(|k| k.operands.len() as u64)),
@@ -211,17 +211,17 @@ mod tests {
 
     #[test]
     fn choices_are_read_as_they_are_meant() {
-        let read = |text: &str| text.parse::<Choice>().expect("infallible");
-        assert_eq!(read("auto"), Choice::Auto);
-        assert_eq!(read(" cpu "), Choice::Cpu);
-        assert_eq!(read("2"), Choice::Index(2));
-        assert_eq!(read("RTX 4090"), Choice::Name("RTX 4090".into()));
+        let read = |text: &str| text.parse::<DeviceChoice>().expect("infallible");
+        assert_eq!(read("auto"), DeviceChoice::Auto);
+        assert_eq!(read(" cpu "), DeviceChoice::Cpu);
+        assert_eq!(read("2"), DeviceChoice::Index(2));
+        assert_eq!(read("RTX 4090"), DeviceChoice::Name("RTX 4090".into()));
     }
 
     #[test]
     fn a_choice_without_match_says_what_there_is() {
-        let error = select(&[], &Choice::Name("voodoo".into())).expect_err("no adapter");
+        let error = select(&[], &DeviceChoice::Name("voodoo".into())).expect_err("no adapter");
         assert_eq!(error.to_string(), "no device is named \"voodoo\"; there are: cpu");
-        assert!(select(&[], &Choice::Auto).expect("the CPU").is_none());
+        assert!(select(&[], &DeviceChoice::Auto).expect("the CPU").is_none());
     }
 }

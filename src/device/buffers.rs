@@ -6,13 +6,13 @@ use std::sync::atomic::Ordering;
 
 /// Bytes written before they are submitted and waited for: wgpu copies what is written, and keeps
 /// the copy until then, so that loading a model would need its size twice.
-const PENDING: usize = 64 * 1024 * 1024;
+const MAX_PENDING: usize = 64 * 1024 * 1024;
 
 impl Gpu {
     /// A zeroed buffer that kernels read and write.
     pub fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         use wgpu::BufferUsages as Usage;
-        let most = self.most_buffer_bytes();
+        let most = self.max_buffer_bytes();
         if bytes > most {
             return Err(DeviceError::TooLarge { label: label.to_owned(), bytes, most });
         }
@@ -29,7 +29,7 @@ impl Gpu {
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let size = bytes.next_multiple_of(4).max(4);
         let buffer = self.device.create_buffer(&wgpu::BufferDescriptor { label: Some(label), size, usage, mapped_at_creation: false });
-        self.faults.watch(label, bytes, scope.pop());
+        self.faults.watch_allocation(label, bytes, scope.pop());
         self.check()?;
         Ok(buffer)
     }
@@ -38,9 +38,9 @@ impl Gpu {
     pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, words: &[u32]) -> Result<(), DeviceError> {
         self.check()?;
         let bytes: &[u8] = bytemuck::cast_slice(words);
-        for (part, first) in bytes.chunks(PENDING).zip((offset..).step_by(PENDING)) {
+        for (part, first) in bytes.chunks(MAX_PENDING).zip((offset..).step_by(MAX_PENDING)) {
             self.queue.write_buffer(buffer, first, part);
-            if self.pending.fetch_add(part.len(), Ordering::Relaxed) + part.len() >= PENDING {
+            if self.pending.fetch_add(part.len(), Ordering::Relaxed) + part.len() >= MAX_PENDING {
                 self.wait(Some(self.queue.submit([])));
                 self.pending.store(0, Ordering::Relaxed);
             }

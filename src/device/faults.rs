@@ -47,21 +47,21 @@ pub enum DeviceError {
 }
 
 /// The outcome of an error scope. wgpu's future can be sent to other threads natively, and not in a browser.
-trait Outcome: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend {}
-impl<T: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend> Outcome for T {}
+trait ErrorScope: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend {}
+impl<T: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend> ErrorScope for T {}
 
 /// An allocation whose outcome the browser has not told yet.
-struct Watched {
+struct PendingAllocation {
     label: String,
     bytes: u64,
-    outcome: Pin<Box<dyn Outcome>>,
+    scope: Pin<Box<dyn ErrorScope>>,
 }
 
 /// The errors of one device.
 #[derive(Default)]
 pub(super) struct Faults {
     record: Arc<Mutex<Record>>,
-    watched: Mutex<Vec<Watched>>,
+    pending: Mutex<Vec<PendingAllocation>>,
 }
 
 #[derive(Default)]
@@ -85,7 +85,7 @@ impl Faults {
     }
 
     /// Records that the device is gone.
-    pub(super) fn lose(&self, reason: String) {
+    pub(super) fn record_loss(&self, reason: String) {
         locked(&self.record).lost.get_or_insert(reason);
     }
 
@@ -96,23 +96,23 @@ impl Faults {
 
     /// As if an allocation had failed, to be told to whoever calls next.
     #[cfg(test)]
-    pub(super) fn starve(&self) {
+    pub(super) fn fail_next_allocation(&self) {
         locked(&self.record).errors.push(DeviceError::OutOfMemory { label: "a test".into(), bytes: 1 << 40 });
     }
 
     /// Looks at the outcome of an allocation, now if it is known and before later calls if not.
-    pub(super) fn watch(&self, label: &str, bytes: u64, outcome: impl Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend + 'static) {
-        locked(&self.watched).push(Watched { label: label.to_owned(), bytes, outcome: Box::pin(outcome) });
+    pub(super) fn watch_allocation(&self, label: &str, bytes: u64, scope: impl Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend + 'static) {
+        locked(&self.pending).push(PendingAllocation { label: label.to_owned(), bytes, scope: Box::pin(scope) });
     }
 
     /// The error that is there, if any.
     pub(super) fn check(&self) -> Result<(), DeviceError> {
         let mut context = Context::from_waker(Waker::noop());
-        locked(&self.watched).retain_mut(|watched| match watched.outcome.as_mut().poll(&mut context) {
+        locked(&self.pending).retain_mut(|pending| match pending.scope.as_mut().poll(&mut context) {
             Poll::Pending => true,
             Poll::Ready(outcome) => {
                 if outcome.is_some() {
-                    let error = DeviceError::OutOfMemory { label: std::mem::take(&mut watched.label), bytes: watched.bytes };
+                    let error = DeviceError::OutOfMemory { label: std::mem::take(&mut pending.label), bytes: pending.bytes };
                     locked(&self.record).errors.push(error);
                 }
                 false

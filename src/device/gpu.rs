@@ -1,10 +1,10 @@
 //! An open GPU: device and queue, with everything that is cached on them.
 
-use super::adapters::{Adapter, lacks};
+use super::adapters::{Adapter, missing_limits};
 use super::dispatch::{Dispatch, Pipelines};
 use super::faults::{DeviceError, Faults, locked};
 use super::kernels::{Cooperative, Kernel};
-use super::known::{KNOWN, Known};
+use super::known_failures::{KNOWN_FAILURES, KnownFailure};
 use super::signal::Signal;
 use crate::platform::IN_PAGE;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,7 +24,7 @@ pub enum Checks {
 }
 
 /// What kernels and timing use beyond core WebGPU, where an adapter has it.
-const USED: wgpu::Features =
+const USED_FEATURES: wgpu::Features =
     wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_F16).union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX).union(wgpu::Features::TIMESTAMP_QUERY);
 
 /// An open GPU.
@@ -36,9 +36,9 @@ pub struct Gpu {
     memory: Option<u64>,
     features: wgpu::Features,
     /// What the adapter has, used or not.
-    offered: wgpu::Features,
+    adapter_features: wgpu::Features,
     /// What is known to be wrong here.
-    known: Vec<&'static Known>,
+    known_failures: Vec<&'static KnownFailure>,
     cooperative: Vec<Cooperative>,
     pub(super) device: wgpu::Device,
     pub(super) queue: wgpu::Queue,
@@ -54,27 +54,27 @@ pub struct Gpu {
 impl Gpu {
     /// Opens an adapter, with all the limits it has.
     pub async fn open(adapter: &Adapter, checks: Checks) -> Result<Self, DeviceError> {
-        Self::open_within(adapter, checks, u64::MAX, KNOWN).await
+        Self::open_within(adapter, checks, u64::MAX, KNOWN_FAILURES).await
     }
 
     /// As [`Gpu::open`], but at most `binding` bytes can be bound at once, as on a smaller device, and with this table of known
     /// failures.
-    pub async fn open_within(adapter: &Adapter, checks: Checks, binding: u64, table: &'static [Known]) -> Result<Self, DeviceError> {
+    pub async fn open_within(adapter: &Adapter, checks: Checks, binding: u64, table: &'static [KnownFailure]) -> Result<Self, DeviceError> {
         adapter.require()?;
         let wanted = wgpu::DeviceDescriptor {
             label: Some("signet"),
-            required_features: adapter.features & USED,
+            required_features: adapter.features & USED_FEATURES,
             required_limits: wgpu::Limits {
                 max_storage_buffer_binding_size: adapter.limits.max_storage_buffer_binding_size.min(binding),
                 ..adapter.limits.clone()
             },
-            // SAFETY: cooperative matrices are the only experimental feature in USED. Kernels that have
+            // SAFETY: cooperative matrices are the only experimental feature in USED_FEATURES. Kernels that have
             // them are verified on the adapter at hand before anything else uses them.
             experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             ..Default::default()
         };
         let refused = |error: wgpu::RequestDeviceError| DeviceError::Unopened { device: adapter.name(), reason: error.to_string() };
-        let (device, queue) = adapter.to_open().await.request_device(&wanted).await.map_err(refused)?;
+        let (device, queue) = adapter.wgpu_adapter().await.request_device(&wanted).await.map_err(refused)?;
         Ok(Self {
             name: adapter.name(),
             info: adapter.info.clone(),
@@ -82,8 +82,8 @@ impl Gpu {
             memory: adapter.memory(),
             // Of a browser's device wgpu does not tell the subgroups that it was opened with.
             features: device.features() | if IN_PAGE { adapter.features & wgpu::Features::SUBGROUP } else { wgpu::Features::empty() },
-            offered: adapter.features,
-            known: table.iter().filter(|known| known.applies(&adapter.info)).collect(),
+            adapter_features: adapter.features,
+            known_failures: table.iter().filter(|known| known.applies(&adapter.info)).collect(),
             cooperative: adapter.cooperative(),
             faults: Faults::of(&device),
             checks,
@@ -112,14 +112,14 @@ impl Gpu {
 
     /// Whether this device has what a kernel needs, and is not known to compute it wrongly.
     pub fn can_run(&self, kernel: &Kernel) -> bool {
-        self.obstacle(kernel).is_none() && self.known(kernel).is_none()
+        self.missing_requirements(kernel).is_none() && self.known_failure(kernel).is_none()
     }
 
     /// What this device lacks of what a kernel needs, in words; none if it lacks nothing.
-    pub fn obstacle(&self, kernel: &Kernel) -> Option<String> {
+    pub fn missing_requirements(&self, kernel: &Kernel) -> Option<String> {
         let features = kernel.features - self.features;
         let names = features.iter_names().map(|(name, _)| format!("the feature {name}"));
-        let limits = lacks(&self.limits, &[kernel]).into_iter().map(|(limit, have, need)| format!("{limit} of {need} (it has {have})"));
+        let limits = missing_limits(&self.limits, &[kernel]).into_iter().map(|(limit, have, need)| format!("{limit} of {need} (it has {have})"));
         let matrices = kernel.cooperative.filter(|matrices| !self.cooperative.contains(matrices));
         let matrices = matrices.map(|Cooperative { size, half }| format!("cooperative matrices of {size}×{size} in {}", if half { "f16" } else { "f32" }));
         let invocations: u32 = kernel.workgroup.iter().product();
@@ -130,18 +130,18 @@ impl Gpu {
     }
 
     /// The entry of the table of known failures that is about this kernel on this device.
-    pub fn known(&self, kernel: &Kernel) -> Option<&'static Known> {
-        self.known.iter().find(|known| known.covers(kernel)).copied()
+    pub fn known_failure(&self, kernel: &Kernel) -> Option<&'static KnownFailure> {
+        self.known_failures.iter().find(|known| known.covers(kernel)).copied()
     }
 
     /// The entries of the table of known failures that are about this device.
-    pub fn all_known(&self) -> impl Iterator<Item = &'static Known> {
-        self.known.iter().copied()
+    pub fn known_failures(&self) -> impl Iterator<Item = &'static KnownFailure> {
+        self.known_failures.iter().copied()
     }
 
     /// What the adapter can do beyond core WebGPU, used or not.
-    pub fn offered(&self) -> wgpu::Features {
-        self.offered
+    pub fn adapter_features(&self) -> wgpu::Features {
+        self.adapter_features
     }
 
     /// Whether wgpu's own checks are in its kernels.
@@ -160,17 +160,17 @@ impl Gpu {
     }
 
     /// The most bytes that one buffer may have; it may be bound in parts then.
-    pub fn most_buffer_bytes(&self) -> u64 {
+    pub fn max_buffer_bytes(&self) -> u64 {
         self.limits.max_buffer_size
     }
 
     /// The most bytes that one buffer may have and be bound whole.
-    pub fn most_bytes(&self) -> u64 {
+    pub fn max_binding_bytes(&self) -> u64 {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
     }
 
     /// The most workgroups in one dimension of a dispatch.
-    pub fn most_groups(&self) -> u32 {
+    pub fn max_workgroups(&self) -> u32 {
         self.limits.max_compute_workgroups_per_dimension
     }
 
@@ -219,14 +219,14 @@ impl Gpu {
 
     /// Makes the next call fail as if memory had run out.
     #[cfg(test)]
-    pub(crate) fn starve(&self) {
-        self.faults.starve();
+    pub(crate) fn fail_next_allocation(&self) {
+        self.faults.fail_next_allocation();
     }
 
     /// Gives the device up; every later call fails as after a loss, which tests can bring about in no other way.
     pub fn destroy(&self) {
         self.device.destroy();
-        self.faults.lose("it was given up".into());
+        self.faults.record_loss("it was given up".into());
     }
 
     /// Blocks until a submission, or everything submitted, is done. Does nothing in a browser, where
@@ -239,8 +239,8 @@ impl Gpu {
     fn poll(&self, how: wgpu::PollType) {
         match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
             Ok(Ok(_)) => {}
-            Ok(Err(error)) => self.faults.lose(error.to_string()),
-            Err(_) => self.faults.lose("the driver stopped answering".into()),
+            Ok(Err(error)) => self.faults.record_loss(error.to_string()),
+            Err(_) => self.faults.record_loss("the driver stopped answering".into()),
         }
     }
 }

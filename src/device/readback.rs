@@ -1,4 +1,4 @@
-//! Reading back: the only place that maps a buffer. Ranges are copied into a staging buffer and
+//! Reading back: the only index that maps a buffer. Ranges are copied into a staging buffer and
 //! mapped at once, so that several may be on their way and none costs a round trip of its own; staging
 //! buffers are used again.
 
@@ -7,15 +7,15 @@
 use super::dispatch::Bound;
 use super::faults::{DeviceError, locked};
 use super::gpu::Gpu;
-use super::signal::{Awaited, Signal};
+use super::signal::{Signal, SignalFuture};
 use std::sync::Arc;
 
 /// Bytes a staging buffer holds at least.
-const STAGING: u64 = 64 * 1024;
+const MIN_STAGING: u64 = 64 * 1024;
 /// Bytes up to which ranges share a staging buffer, unless one alone is larger.
-const SHARED: u64 = 64 * 1024 * 1024;
+const MAX_SHARED: u64 = 64 * 1024 * 1024;
 /// Staging buffers that are kept for the next read.
-const KEPT: usize = 4;
+const FREE_STAGING: usize = 4;
 
 /// Ranges on their way to the host.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ struct Part {
     staging: wgpu::Buffer,
     words: Vec<usize>,
     submission: wgpu::SubmissionIndex,
-    mapped: Awaited,
+    mapped: SignalFuture,
 }
 
 fn refused(error: impl std::fmt::Display) -> DeviceError {
@@ -47,7 +47,7 @@ impl Gpu {
             let mut total = 0;
             let fit = rest.iter().take_while(|range| {
                 total += range.bytes;
-                total <= SHARED
+                total <= MAX_SHARED
             });
             let (part, later) = rest.split_at(fit.count().max(1));
             parts.push(self.copy(part)?);
@@ -90,18 +90,18 @@ impl Gpu {
     fn staging(&self, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         let free = &mut locked(&self.staging);
         let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.size() >= bytes);
-        if let Some((place, _)) = fitting.min_by_key(|(_, buffer)| buffer.size()) {
-            return Ok(free.swap_remove(place));
+        if let Some((index, _)) = fitting.min_by_key(|(_, buffer)| buffer.size()) {
+            return Ok(free.swap_remove(index));
         }
-        self.buffer("readback", bytes.max(STAGING), wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
+        self.buffer("readback", bytes.max(MIN_STAGING), wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
     }
 
     /// Keeps the smallest: a large one was for a checkpoint, and would sit there unused.
-    fn give_back(&self, staging: wgpu::Buffer) {
+    fn recycle(&self, staging: wgpu::Buffer) {
         let free = &mut locked(&self.staging);
         free.push(staging);
         free.sort_by_key(wgpu::Buffer::size);
-        free.truncate(KEPT);
+        free.truncate(FREE_STAGING);
     }
 }
 
@@ -123,7 +123,7 @@ impl Download {
             }
             drop(view);
             part.staging.unmap();
-            self.gpu.give_back(part.staging);
+            self.gpu.recycle(part.staging);
         }
         Ok(values)
     }

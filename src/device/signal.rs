@@ -11,7 +11,7 @@ pub(super) struct Signal(Arc<Mutex<Slot>>);
 
 /// The awaiting end.
 #[derive(Debug)]
-pub(super) struct Awaited(Arc<Mutex<Slot>>);
+pub(super) struct SignalFuture(Arc<Mutex<Slot>>);
 
 #[derive(Debug, Default)]
 struct Slot {
@@ -20,9 +20,9 @@ struct Slot {
 }
 
 impl Signal {
-    pub(super) fn new() -> (Self, Awaited) {
+    pub(super) fn new() -> (Self, SignalFuture) {
         let slot = Arc::<Mutex<Slot>>::default();
-        (Self(slot.clone()), Awaited(slot))
+        (Self(slot.clone()), SignalFuture(slot))
     }
 
     pub(super) fn set(self, result: Result<(), DeviceError>) {
@@ -41,7 +41,7 @@ impl Drop for Signal {
     }
 }
 
-impl Future for Awaited {
+impl Future for SignalFuture {
     type Output = Result<(), DeviceError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {

@@ -121,7 +121,7 @@ impl GpuMachine {
 
     /// Returns the most words of an allocation, and so of a tensor.
     pub fn most_words(&self) -> usize {
-        usize::try_from(self.gpu.most_bytes() / 4).unwrap_or(usize::MAX)
+        usize::try_from(self.gpu.max_binding_bytes() / 4).unwrap_or(usize::MAX)
     }
 
     /// Makes variants with known failures candidates, for the conformance suite.
@@ -135,7 +135,7 @@ impl GpuMachine {
     }
 
     fn can_run(&self, variant: &Variant) -> bool {
-        let runs = |kernel| if self.allow_known_failures { self.gpu.obstacle(kernel).is_none() } else { self.gpu.can_run(kernel) };
+        let runs = |kernel| if self.allow_known_failures { self.gpu.missing_requirements(kernel).is_none() } else { self.gpu.can_run(kernel) };
         variant.launches.iter().all(|launch| kernel(launch.kernel).is_none_or(runs))
     }
 
@@ -307,7 +307,7 @@ impl GpuMachine {
         if encode_params(kernel, &launch.params).map_err(refuse)?.len() as u64 * 4 > ALIGN {
             return Err(refuse("its parameters have more than 64 words".into()));
         }
-        let most = self.gpu.most_groups();
+        let most = self.gpu.max_workgroups();
         if launch.groups.iter().any(|&groups| groups == 0 || groups > most) {
             return Err(refuse(format!("{:?} workgroups exceed the limit of {most} per dimension. Use a smaller batch", launch.groups)));
         }
@@ -343,7 +343,7 @@ impl GpuMachine {
             if bound.bytes == 0 || !bound.offset.is_multiple_of(ALIGN) {
                 return Err(refuse(format!("{} bytes at offset {}; it must not be empty, and must start at a multiple of {ALIGN}", bound.bytes, bound.offset)));
             }
-            let most = self.gpu.most_bytes();
+            let most = self.gpu.max_binding_bytes();
             if bound.bytes > most {
                 return Err(refuse(format!(
                     "{} bytes, where this GPU binds {most} (max_storage_buffer_binding_size); use a smaller model or batch",

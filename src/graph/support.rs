@@ -4,7 +4,7 @@ use super::execute::GpuMachine;
 use super::op::Specs;
 use super::shape::Storage;
 use super::tape::Tape;
-use crate::device::{Known, kernel};
+use crate::device::{KnownFailure, kernel};
 
 /// A variant of an operation of a tape, with its support on a GPU.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub(crate) struct VariantSupport {
     /// The missing feature or exceeded limit, if the adapter cannot run it.
     pub(crate) obstacle: Option<String>,
     /// A known failure of it on this adapter.
-    pub(crate) known: Option<&'static Known>,
+    pub(crate) known: Option<&'static KnownFailure>,
 }
 
 impl GpuMachine {
@@ -34,8 +34,8 @@ impl GpuMachine {
                     operation: node.op.name(),
                     variant: variant.name,
                     storage: variant.storage,
-                    obstacle: kernels().find_map(|kernel| self.gpu().obstacle(kernel)),
-                    known: kernels().find_map(|kernel| self.gpu().known(kernel)),
+                    obstacle: kernels().find_map(|kernel| self.gpu().missing_requirements(kernel)),
+                    known: kernels().find_map(|kernel| self.gpu().known_failure(kernel)),
                 });
             }
         }

@@ -1,7 +1,7 @@
 //! The machines that work can run on.
 
 use super::Event;
-use crate::device::{Adapter, Checks, Choice, DeviceError, Gpu, Skipped, adapters, first_that_opens, ranked, select};
+use crate::device::{Adapter, Checks, DeviceChoice, DeviceError, Gpu, Skipped, adapters, first_that_opens, ranked, select};
 use crate::graph::{Counter, Machine};
 use crate::ops::FUSIONS;
 use crate::platform;
@@ -33,8 +33,8 @@ impl Opened {
 
 /// Opens the machine that `device` names; `before` is the one that a run was trained on so far.
 pub(super) async fn open(device: &str, before: Option<&str>) -> Result<Opened> {
-    let Ok(choice) = device.parse::<Choice>();
-    let adapters = if choice == Choice::Cpu { Vec::new() } else { adapters().await };
+    let Ok(choice) = device.parse::<DeviceChoice>();
+    let adapters = if choice == DeviceChoice::Cpu { Vec::new() } else { adapters().await };
     open_among(&adapters, &choice, before, async |adapter| Gpu::open(adapter, Checks::Off).await).await
 }
 
@@ -48,9 +48,9 @@ pub(super) async fn machine(device: &str, emit: &mut dyn FnMut(Event)) -> Result
 /// Opens what `choice` means among adapters. What is named is opened or refused; `auto` tries one after the
 /// other, then takes the CPU device.
 pub(super) async fn open_among(
-    adapters: &[Adapter], choice: &Choice, before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>,
+    adapters: &[Adapter], choice: &DeviceChoice, before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>,
 ) -> Result<Opened> {
-    if *choice == Choice::Auto {
+    if *choice == DeviceChoice::Auto {
         return Ok(open_auto(adapters, before, open).await);
     }
     match select(adapters, choice)? {
@@ -92,7 +92,7 @@ fn candidates<'a>(adapters: &'a [Adapter], before: Option<&str>) -> Vec<&'a Adap
         return Vec::new();
     }
     let same = |adapter: &&Adapter| before.strip_prefix(&*adapter.name()).is_some_and(|rest| rest.starts_with(", driver "));
-    let mut found: Vec<&Adapter> = adapters.iter().filter(|adapter| adapter.lacks().is_empty()).filter(same).collect();
+    let mut found: Vec<&Adapter> = adapters.iter().filter(|adapter| adapter.missing_limits().is_empty()).filter(same).collect();
     // Of several of one name, the one with that driver.
     found.sort_by_key(|adapter| adapter.description() != before);
     found.extend(ranked(adapters).into_iter().filter(|adapter| !same(adapter)));
@@ -110,11 +110,11 @@ pub(super) struct Place {
 }
 
 /// The place that `choice` means among adapters.
-pub(super) fn place(adapters: &[Adapter], choice: &Choice) -> Result<Place> {
+pub(super) fn place(adapters: &[Adapter], choice: &DeviceChoice) -> Result<Place> {
     Ok(match select(adapters, choice)? {
         None => Place { counter: Machine::cpu().counter(), memory: platform::memory(), name: CPU.into() },
         Some(adapter) => {
-            let most_words = usize::try_from(adapter.most_bytes() / 4).unwrap_or(usize::MAX);
+            let most_words = usize::try_from(adapter.max_binding_bytes() / 4).unwrap_or(usize::MAX);
             Place { counter: Counter::new(most_words, FUSIONS), memory: adapter.memory(), name: adapter.description() }
         }
     })

@@ -6,7 +6,7 @@ use super::hub;
 use super::sources::open_teacher;
 use crate::assets;
 use crate::data::{Chat, Conversation, Tokenizer, expand, sample};
-use crate::device::{Adapter, Choice, adapters};
+use crate::device::{Adapter, DeviceChoice, adapters};
 use crate::model::{Linears, LlamaConfig, TOKENIZER, WEIGHTS, open_tokenizer};
 use crate::platform::{self, Stamp};
 use crate::train::{Source, TrainConfig};
@@ -56,8 +56,8 @@ impl Known {
     /// Where `device` would compute. Nothing is opened there; adapters are looked for once, and again
     /// when one is named that was not there.
     pub(super) async fn place(&mut self, device: &str) -> Result<Place> {
-        let Ok(choice) = device.parse::<Choice>();
-        if choice != Choice::Cpu && (self.adapters.is_empty() || devices::place(&self.adapters, &choice).is_err()) {
+        let Ok(choice) = device.parse::<DeviceChoice>();
+        if choice != DeviceChoice::Cpu && (self.adapters.is_empty() || devices::place(&self.adapters, &choice).is_err()) {
             self.adapters = adapters().await;
         }
         devices::place(&self.adapters, &choice)

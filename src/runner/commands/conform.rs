@@ -3,7 +3,7 @@
 use super::save;
 use crate::certify;
 use crate::conform::{self, Options, Report, Target, Told};
-use crate::device::{Adapter, Choice, Skipped, adapters, first_that_opens, ranked, select};
+use crate::device::{Adapter, DeviceChoice, Skipped, adapters, first_that_opens, ranked, select};
 use crate::platform;
 use crate::runner::{ConformRequest, Event, Stop};
 use anyhow::{Context, Result, bail};
@@ -72,7 +72,7 @@ async fn conform_one(target: &Target, options: &Options, stop: &Stop, emit: &mut
 async fn targets(request: &ConformRequest) -> Result<(Vec<Target>, Vec<Skipped>)> {
     let adapters = adapters().await;
     let both = async |adapter: &&Adapter| Target::both_ways(adapter).await;
-    let Ok(choice) = request.device.parse::<Choice>();
+    let Ok(choice) = request.device.parse::<DeviceChoice>();
     match choice {
         _ if request.device == "all" => {
             let (mut targets, mut skipped) = (vec![Target::Cpu], Vec::new());
@@ -83,7 +83,7 @@ async fn targets(request: &ConformRequest) -> Result<(Vec<Target>, Vec<Skipped>)
             }
             Ok((targets, skipped))
         }
-        Choice::Auto => {
+        DeviceChoice::Auto => {
             let (target, skipped) = first_that_opens(ranked(&adapters), |adapter| adapter.name(), &both).await;
             Ok((vec![target.unwrap_or(Target::Cpu)], skipped))
         }

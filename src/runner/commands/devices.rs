@@ -1,6 +1,6 @@
 //! The adapters of this machine.
 
-use crate::device::{Adapter, Choice, adapters, select};
+use crate::device::{Adapter, DeviceChoice, adapters, select};
 use crate::runner::{DeviceInfo, Event};
 use anyhow::Result;
 
@@ -20,7 +20,7 @@ impl DeviceInfo {
             binding_bytes: adapter.limits.max_storage_buffer_binding_size,
             buffer_bytes: adapter.limits.max_buffer_size,
             memory_bytes: adapter.memory(),
-            lacks: adapter.lacks().iter().map(|(limit, have, need)| format!("{limit} is {have}, {need} needed")).collect(),
+            lacks: adapter.missing_limits().iter().map(|(limit, have, need)| format!("{limit} is {have}, {need} needed")).collect(),
             features: {
                 let cooperative = adapter.cooperative();
                 let matrices = cooperative.iter().map(|found| format!("{0}×{0} matrices in {1}", found.size, if found.half { "f16" } else { "f32" }));
@@ -34,7 +34,7 @@ impl DeviceInfo {
 /// Lists them.
 pub(super) async fn list(emit: &mut dyn FnMut(Event)) -> Result<()> {
     let adapters = adapters().await;
-    let preferred = select(&adapters, &Choice::Auto)?.map(|adapter| adapter.index);
+    let preferred = select(&adapters, &DeviceChoice::Auto)?.map(|adapter| adapter.index);
     emit(Event::Devices { adapters: adapters.iter().map(|adapter| DeviceInfo::of(adapter, preferred)).collect() });
     Ok(())
 }

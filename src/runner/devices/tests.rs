@@ -19,7 +19,7 @@ pub(in crate::runner) fn refused(adapter: &Adapter) -> DeviceError {
     DeviceError::Unopened { device: adapter.name(), reason: "Parent device is lost".into() }
 }
 
-fn opened(adapters: &[Adapter], choice: &Choice, before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>) -> Result<Opened> {
+fn opened(adapters: &[Adapter], choice: &DeviceChoice, before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>) -> Result<Opened> {
     platform::wait(open_among(adapters, choice, before, open))
 }
 
@@ -35,16 +35,16 @@ fn auto_takes_the_next_card_where_one_cannot_be_opened_or_is_lost_at_once() {
         }
         _ => Gpu::open(adapter, Checks::Off).await,
     };
-    let found = opened(&cards, &Choice::Auto, None, third).unwrap();
+    let found = opened(&cards, &DeviceChoice::Auto, None, third).unwrap();
     assert!(found.machine.device().is_some() && found.name.starts_with("card 2 ("), "{}", found.name);
     let [note] = &found.notes[..] else { panic!("{:?}", found.notes) };
     let told = ["auto took card 2 (", "because card 1 (", "cannot be used (Parent device is lost), and card 0 (", "cannot be used (it was lost at once: "];
     assert!(told.iter().all(|part| note.contains(part)), "{note}");
     // If none opens, the CPU; a named device is never replaced.
     let none = async |adapter: &Adapter| Err(refused(adapter));
-    let found = opened(&cards, &Choice::Auto, None, none).unwrap();
+    let found = opened(&cards, &DeviceChoice::Auto, None, none).unwrap();
     assert!(found.machine.device().is_none() && found.notes[0].starts_with("auto took the CPU device, because card 1 ("), "{:?}", found.notes);
-    for named in [Choice::Index(1), Choice::Name("card 1".into())] {
+    for named in [DeviceChoice::Index(1), DeviceChoice::Name("card 1".into())] {
         let error = opened(&cards, &named, None, third).unwrap_err().to_string();
         assert!(error.starts_with("card 1 (") && error.contains("cannot be opened: Parent device is lost; choose another device"), "{error}");
     }
@@ -55,16 +55,16 @@ fn auto_resumes_a_run_on_the_device_that_it_was_trained_on() {
     let cards = cards(&[DeviceType::DiscreteGpu, DeviceType::IntegratedGpu, DeviceType::Cpu]);
     let open = async |adapter: &Adapter| Gpu::open(adapter, Checks::Off).await;
     for card in &cards {
-        let found = opened(&cards, &Choice::Auto, Some(&card.description()), open).unwrap();
+        let found = opened(&cards, &DeviceChoice::Auto, Some(&card.description()), open).unwrap();
         assert_eq!((found.name, found.notes.len()), (card.description(), 0));
     }
-    let found = opened(&cards, &Choice::Auto, Some(CPU), open).unwrap();
+    let found = opened(&cards, &DeviceChoice::Auto, Some(CPU), open).unwrap();
     assert!(found.machine.device().is_none() && found.notes[0].contains("stays there"), "{:?}", found.notes);
-    assert!(opened(&[], &Choice::Auto, Some(CPU), open).unwrap().notes.is_empty());
+    assert!(opened(&[], &DeviceChoice::Auto, Some(CPU), open).unwrap().notes.is_empty());
     // Another driver, or another device, is another run to the bit.
     let (other, gone) = (format!("{}, driver old 1.0", cards[1].name()), "a card that was sold (Vulkan), driver x 1");
     for (before, name) in [(&*other, "card 1 ("), (gone, "card 0 (")] {
-        let found = opened(&cards, &Choice::Auto, Some(before), open).unwrap();
+        let found = opened(&cards, &DeviceChoice::Auto, Some(before), open).unwrap();
         assert!(found.name.starts_with(name) && found.notes[0].contains("does not continue to the same bits"), "{}: {:?}", found.name, found.notes);
     }
 }

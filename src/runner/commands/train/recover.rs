@@ -348,7 +348,7 @@ mod tests {
             // At 15 it strikes while a checkpoint is due.
             let (result, tries) = run(scratch.request(&name, false), 9, &mut |step, gpu| {
                 if step == fault {
-                    gpu.starve();
+                    gpu.fail_next_allocation();
                 }
             });
             let said = format!("{:#}", result.unwrap_err());

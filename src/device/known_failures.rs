@@ -8,16 +8,16 @@ use wgpu::{AdapterInfo, Backend, Features};
 
 /// What an entry is about.
 #[derive(Clone, Copy, Debug)]
-pub enum Which {
+pub enum KernelFilter {
     /// Kernels whose name, `file/entry` or `file/entry.variant`, contains this.
-    Named(&'static str),
+    NameContains(&'static str),
     /// Kernels that need these features.
-    Needing(Features),
+    Requires(Features),
 }
 
 /// A known failure.
 #[derive(Clone, Copy, Debug)]
-pub struct Known {
+pub struct KnownFailure {
     /// A part of the adapter's name; empty for any.
     pub adapter: &'static str,
     /// A part of the driver's name and version, as `signet devices` prints them; empty for any.
@@ -29,7 +29,7 @@ pub struct Known {
     /// PCI device ids; none for any.
     pub devices: &'static [RangeInclusive<u32>],
     /// The kernels.
-    pub which: Which,
+    pub kernels: KernelFilter,
     /// Whether they fail only now and then, so that a run that passes proves nothing.
     pub sometimes: bool,
     /// What is wrong.
@@ -38,10 +38,19 @@ pub struct Known {
     pub link: &'static str,
 }
 
-impl Known {
+impl KnownFailure {
     /// Nothing yet: of every adapter, but of no kernel. Entries start from here.
-    pub const NONE: Known =
-        Known { adapter: "", driver: "", backend: None, vendor: None, devices: &[], which: Which::Named("no kernel"), sometimes: false, reason: "", link: "" };
+    pub const EMPTY: KnownFailure = KnownFailure {
+        adapter: "",
+        driver: "",
+        backend: None,
+        vendor: None,
+        devices: &[],
+        kernels: KernelFilter::NameContains("no kernel"),
+        sometimes: false,
+        reason: "",
+        link: "",
+    };
 
     /// Whether it is about this adapter.
     pub fn applies(&self, info: &AdapterInfo) -> bool {
@@ -55,33 +64,33 @@ impl Known {
 
     /// Whether it is about this kernel.
     pub fn covers(&self, kernel: &Kernel) -> bool {
-        match self.which {
-            Which::Named(part) => kernel.name.contains(part),
-            Which::Needing(features) => kernel.features.contains(features),
+        match self.kernels {
+            KernelFilter::NameContains(part) => kernel.name.contains(part),
+            KernelFilter::Requires(features) => kernel.features.contains(features),
         }
     }
 }
 
 /// All that is known.
-pub static KNOWN: &[Known] = &[
-    Known {
+pub static KNOWN_FAILURES: &[KnownFailure] = &[
+    KnownFailure {
         driver: "Mesa",
         backend: Some(Backend::Vulkan),
         vendor: Some(0x8086),
         // Panther Lake, and Wildcat Lake of the same Xe3 architecture.
         devices: &[0xb080..=0xb0bf, 0xfd80..=0xfd81],
-        which: Which::Needing(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+        kernels: KernelFilter::Requires(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
         reason: "cooperative matrices loaded from different places of workgroup memory all hold the first one (Intel Xe3, Mesa ANV)",
         link: "https://gitlab.freedesktop.org/mesa/mesa/-/issues/15932",
-        ..Known::NONE
+        ..KnownFailure::EMPTY
     },
-    Known {
+    KnownFailure {
         backend: Some(Backend::Metal),
-        which: Which::Needing(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
+        kernels: KernelFilter::Requires(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
         sometimes: true,
         reason: "cooperative matrices in f32 give wrong products now and then",
         link: "https://github.com/gfx-rs/wgpu/issues/10001",
-        ..Known::NONE
+        ..KnownFailure::EMPTY
     },
 ];
 
@@ -99,11 +108,11 @@ mod tests {
 
     #[test]
     fn an_entry_is_about_its_adapter_driver_and_kernels_alone() {
-        let xe3 = &KNOWN[0];
+        let xe3 = &KNOWN_FAILURES[0];
         assert!(xe3.applies(&info("Intel(R) Arc(tm) B390 Graphics (PTL)", 0x8086, 0xb080, "Mesa 26.0.1")));
         assert!(!xe3.applies(&info("Intel(R) Arc(tm) B580 Graphics (BMG G21)", 0x8086, 0xe20b, "Mesa 26.0.1")));
         assert!(!xe3.applies(&info("another vendor's", 0x10de, 0xb080, "Mesa 26.0.1")));
-        let named = Known { adapter: "GEFORCE", driver: "Mesa 25", which: Which::Named("matmul/tiled"), ..Known::NONE };
+        let named = KnownFailure { adapter: "GEFORCE", driver: "Mesa 25", kernels: KernelFilter::NameContains("matmul/tiled"), ..KnownFailure::EMPTY };
         assert!(named.applies(&info("a GeForce", 0x10de, 1, "Mesa 25.1")));
         assert!(!named.applies(&info("a GeForce", 0x10de, 1, "Mesa 26.0")));
         assert!(named.covers(kernel("matmul/tiled").expect("there")) && !named.covers(kernel("matmul/few").expect("there")));
@@ -111,7 +120,7 @@ mod tests {
 
     #[test]
     fn every_entry_says_why_and_where() {
-        for known in KNOWN {
+        for known in KNOWN_FAILURES {
             assert!(!known.reason.is_empty() && known.link.starts_with("https://"), "{known:?}");
             let narrow = !known.adapter.is_empty() || !known.driver.is_empty() || known.backend.is_some() || known.vendor.is_some();
             assert!(narrow, "it would deny a kernel on every adapter: {known:?}");
