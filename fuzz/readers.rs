@@ -7,7 +7,7 @@ use signet::eval::{Rows, Task};
 use signet::formats::gguf::Gguf;
 use signet::formats::safetensors::TensorFile;
 use signet::formats::{TensorSource, TorchFile, content, json, weight_map};
-use signet::infer::{Given, Message, Template};
+use signet::infer::{Message, Template, TemplateVariables};
 use signet::jinja::Json;
 use signet::model::{ChatFormat, LlamaConfig, ModelFile};
 use signet::train::{Changes, Checkpoint};
@@ -210,9 +210,9 @@ fn template(bytes: &[u8]) {
         let parts =
             r#"{"role": "user", "content": [{"type": "text", "text": "a"}], "tool_calls": [{"function": {"name": "f", "arguments": {"x": 1.5, "y": null}}}]}"#;
         messages.extend(Message::from_json(json(parts)));
-        let given = Given {
+        let given = TemplateVariables {
             tools: json(r#"[{"type": "function", "function": {"name": "f", "parameters": {"properties": {"x": {"type": ["a", "b"]}}}}}]"#),
-            ..Given::default()
+            ..TemplateVariables::default()
         };
         let _ = template.render_with(&messages, &given, false);
     }

@@ -1,7 +1,7 @@
 //! Chat templates against jinja2, as transformers sets it up: `templates/cases.jsonl` has the right
 //! values, and `templates/make.py` how they were made.
 
-use signet::infer::{Given, Message, Template};
+use signet::infer::{Message, Template, TemplateVariables};
 use signet::jinja::Json;
 use signet::model::ChatFormat;
 
@@ -19,7 +19,7 @@ fn render(template: &str, input: &Json) -> Result<String, String> {
     let get = |key| input.get(key).cloned().unwrap_or_default();
     let messages = input.get("messages").and_then(Json::as_list).expect("messages").iter();
     let messages = messages.map(|message| Message::from_json(message.clone())).collect::<Result<Vec<_>, _>>()?;
-    let given = Given::new(get("tools"), get("documents"), Json::Null)?;
+    let given = TemplateVariables::new(get("tools"), get("documents"), Json::Null)?;
     let format = ChatFormat::new(template, &[("bos_token", "<s>"), ("eos_token", "</s>"), ("unk_token", "[UNK]")]);
     let template = Template::new(&format).map_err(|error| error.0)?;
     template.render_with(&messages, &given, get("add_generation_prompt") == Json::Bool(true)).map_err(|error| error.0)

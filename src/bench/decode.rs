@@ -3,7 +3,7 @@
 
 use super::{DispatchCounts, KernelRow, Progress, Rates};
 use crate::graph::{Home, Machine, Storage};
-use crate::infer::{Ahead, Engine, Sampler, Sampling};
+use crate::infer::{DecodeQueue, Engine, Sampler, Sampling};
 use crate::model::{Linears, LlamaConfig, Purpose, Role, Weights};
 use crate::platform::Clock;
 use crate::rng::Key;
@@ -131,15 +131,15 @@ async fn side(
     engine.rewind(0);
     done(2)?;
     let clock = Clock::start();
-    engine.choose_by(machine, Sampler::new(Sampling::GREEDY, config.vocab_size), &prompt)?;
-    let mut ahead = Ahead::new(&mut engine, machine, &prompt, 1 + WARM_UP + bench.tokens)?;
-    ahead.next(&mut engine, machine).await?;
+    engine.set_sampler(machine, Sampler::new(Sampling::GREEDY, config.vocab_size), &prompt)?;
+    let mut queue = DecodeQueue::new(&mut engine, machine, &prompt, 1 + WARM_UP + bench.tokens)?;
+    queue.next(&mut engine, machine).await?;
     let first_token_seconds = clock.seconds();
     let mut times = Vec::with_capacity(bench.tokens);
     for n in 0..WARM_UP + bench.tokens {
         done(3 + n)?;
         let clock = Clock::start();
-        ahead.next(&mut engine, machine).await?;
+        queue.next(&mut engine, machine).await?;
         if n >= WARM_UP {
             times.push(clock.seconds());
         }

@@ -5,7 +5,7 @@
 use super::{Finding, go_on};
 use crate::device::Gpu;
 use crate::graph::Machine;
-use crate::infer::{Ahead, Engine, Sampler, Sampling};
+use crate::infer::{DecodeQueue, Engine, Sampler, Sampling};
 use crate::model::{ModelFile, Purpose};
 use crate::ops::Drawn;
 use anyhow::{Context, Result};
@@ -55,10 +55,10 @@ impl Student {
 
     /// The same, chosen by the machine.
     async fn decoded(mut self, stop: &dyn Fn() -> bool) -> Result<Vec<u32>> {
-        self.engine.choose_by(&mut self.machine, self.sampler, &self.prompt)?;
-        let mut ahead = Ahead::new(&mut self.engine, &mut self.machine, &self.prompt, TOKENS)?;
+        self.engine.set_sampler(&mut self.machine, self.sampler, &self.prompt)?;
+        let mut queue = DecodeQueue::new(&mut self.engine, &mut self.machine, &self.prompt, TOKENS)?;
         let mut tokens = Vec::new();
-        while let Some(token) = ahead.next(&mut self.engine, &mut self.machine).await? {
+        while let Some(token) = queue.next(&mut self.engine, &mut self.machine).await? {
             go_on(stop)?;
             tokens.push(token);
         }

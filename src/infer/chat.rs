@@ -38,7 +38,7 @@ pub struct Reply {
 
 /// Once a conversation no longer fits, it is cut to this share of the context, so that the next
 /// few turns find their beginning in the cache.
-const CUT_TO: f64 = 0.5;
+const TRUNCATED_SHARE: f64 = 0.5;
 
 /// A conversation with a model.
 #[derive(Debug)]
@@ -91,7 +91,8 @@ impl Chat {
     /// Says something as the user; the reply is given to `emit` piece by piece. If it is stopped
     /// half-way, what was said stays; if there is an error, the conversation is as before.
     pub async fn say(
-        &mut self, machine: &mut Machine, generator: &mut Generator, tokenizer: &Tokenizer, text: &str, asked: &dyn Fn() -> bool, emit: &mut dyn FnMut(&str),
+        &mut self, machine: &mut Machine, generator: &mut Generator, tokenizer: &Tokenizer, text: &str, stop_requested: &dyn Fn() -> bool,
+        emit: &mut dyn FnMut(&str),
     ) -> Result<Reply, ChatError> {
         let mut messages = self.messages.clone();
         messages.push(Message::new("user", text));
@@ -99,7 +100,7 @@ impl Chat {
         let room = self.request.max_tokens.min(generator.capacity() / 4).max(1);
         let (prompt, dropped) = self.fit(&mut messages, tokenizer, generator.capacity().saturating_sub(room))?;
         let turn = self.last_turn(&messages, &prompt, tokenizer);
-        let generated = generator.generate(machine, tokenizer, &prompt, &self.request(tokenizer), asked, emit).await?;
+        let generated = generator.generate(machine, tokenizer, &prompt, &self.request(tokenizer), stop_requested, emit).await?;
         let mut reply = Reply { text: generated.text, dropped, prompt, turn, ids: generated.ids, report: generated.report };
         if reply.text.is_empty() && reply.report.stopped == Stopped::Asked {
             // Stopped before the first word: as if nothing had been said.
@@ -128,7 +129,7 @@ impl Chat {
             return Ok((prompt, 0));
         }
         let before = messages.len();
-        let goal = (most as f64 * CUT_TO) as usize;
+        let goal = (most as f64 * TRUNCATED_SHARE) as usize;
         while prompt.len() > goal && drop_oldest(messages, self.pinned) {
             prompt = encode(messages)?;
         }

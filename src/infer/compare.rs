@@ -31,47 +31,49 @@ pub struct Comparison {
 }
 
 /// Tokens that both models read before either goes on, so that their logits are held together.
-const TOGETHER: usize = 32;
+const CHUNK: usize = 32;
 
 /// Compares two models on a reply of the first, both reading the same tokens; `None` if somebody
 /// asked to stop. Both engines must be able to [score](super::Engine::score). Probabilities are over
 /// the ids that the tokenizer has.
 pub async fn compare(
-    machine: &mut Machine, student: &mut Generator, teacher: &mut Generator, tokenizer: &Tokenizer, reply: &Reply, asked: &dyn Fn() -> bool,
+    machine: &mut Machine, student: &mut Generator, teacher: &mut Generator, tokenizer: &Tokenizer, reply: &Reply, stop_requested: &dyn Fn() -> bool,
 ) -> Result<Option<Comparison>, GenerateError> {
     let tokens = [&reply.prompt[..], &reply.ids].concat();
     let vocabulary = tokenizer.vocabulary();
     let first = reply.turn.max(1);
-    let mut figures = Vec::new();
-    while first + figures.len() < tokens.len() {
-        if asked() {
+    let mut scores = Vec::new();
+    while first + scores.len() < tokens.len() {
+        if stop_requested() {
             return Ok(None);
         }
-        let at = first + figures.len();
-        let range = at..tokens.len().min(at + TOGETHER);
-        let taught = teacher.score(machine, &tokens, range.clone()).await?;
-        let learnt = student.score(machine, &tokens, range.clone()).await?;
+        let at = first + scores.len();
+        let range = at..tokens.len().min(at + CHUNK);
+        let teacher_logits = teacher.score(machine, &tokens, range.clone()).await?;
+        let student_logits = student.score(machine, &tokens, range.clone()).await?;
         let rows = |logits: &[f32]| logits.len() / range.len();
-        for ((teacher, student), &token) in taught.chunks(rows(&taught)).zip(learnt.chunks(rows(&learnt))).zip(&tokens[range.clone()]) {
-            figures.push(Figures::of(&teacher[..vocabulary], &student[..vocabulary], token)?);
+        for ((teacher, student), &token) in
+            teacher_logits.chunks(rows(&teacher_logits)).zip(student_logits.chunks(rows(&student_logits))).zip(&tokens[range.clone()])
+        {
+            scores.push(TokenScores::of(&teacher[..vocabulary], &student[..vocabulary], token)?);
         }
     }
-    let replied = figures.split_off(reply.prompt.len() - first);
-    let join = |figures: Vec<Figures>, texts: Vec<String>| texts.into_iter().zip(figures).map(|(text, figures)| figures.of_text(text)).collect();
-    let turn = texts(tokenizer, &tokens[..first], &tokens[first..reply.prompt.len()], None)?;
-    let text = texts(tokenizer, &reply.prompt, &reply.ids, Some(&reply.text))?;
-    Ok(Some(Comparison { turn: join(figures, turn), reply: join(replied, text) }))
+    let replied = scores.split_off(reply.prompt.len() - first);
+    let join = |scores: Vec<TokenScores>, texts: Vec<String>| texts.into_iter().zip(scores).map(|(text, scores)| scores.with_text(text)).collect();
+    let turn = token_texts(tokenizer, &tokens[..first], &tokens[first..reply.prompt.len()], None)?;
+    let text = token_texts(tokenizer, &reply.prompt, &reply.ids, Some(&reply.text))?;
+    Ok(Some(Comparison { turn: join(scores, turn), reply: join(replied, text) }))
 }
 
 /// A token's numbers.
 #[derive(Clone, Copy, Debug)]
-struct Figures {
+struct TokenScores {
     kl: f64,
     student_p: f64,
     teacher_p: f64,
 }
 
-impl Figures {
+impl TokenScores {
     /// Of a token that two models predicted with these logits.
     fn of(teacher: &[f32], student: &[f32], token: u32) -> Result<Self, GenerateError> {
         let (teacher, student) = (log_softmax(teacher), log_softmax(student));
@@ -85,7 +87,7 @@ impl Figures {
         Ok(Self { kl: kl.max(0.0), student_p: p(&student), teacher_p: p(&teacher) })
     }
 
-    fn of_text(self, text: String) -> TokenKl {
+    fn with_text(self, text: String) -> TokenKl {
         let Self { kl, student_p, teacher_p } = self;
         TokenKl { text, kl, student_p, teacher_p }
     }
@@ -100,7 +102,7 @@ fn log_softmax(logits: &[f32]) -> Vec<f64> {
 
 /// The text of each id after `before`; of those that spell `whole` and no more, if it is given: the
 /// ids of a stop string are no part of it.
-fn texts(tokenizer: &Tokenizer, before: &[u32], ids: &[u32], whole: Option<&str>) -> Result<Vec<String>, GenerateError> {
+fn token_texts(tokenizer: &Tokenizer, before: &[u32], ids: &[u32], whole: Option<&str>) -> Result<Vec<String>, GenerateError> {
     let mut stream = TextStream::new(tokenizer, before);
     let mut texts = ids.iter().map(|&id| stream.push(id)).collect::<Result<Vec<_>, _>>()?;
     let rest = stream.finish()?;
@@ -127,13 +129,13 @@ mod tests {
     fn the_divergence_is_that_of_the_definition() {
         // p = (1/2, 1/4, 1/4) and q = (1/4, 1/4, 1/2), as logits up to a constant.
         let (p, q) = ([2f32.ln() + 7.0, 7.0, 7.0], [-3.0, -3.0, 2f32.ln() - 3.0]);
-        let figures = Figures::of(&p, &q, 2).unwrap();
-        assert!((figures.kl - 0.25 * 2f64.ln()).abs() < 1e-6, "{figures:?}");
-        assert!((figures.teacher_p - 0.25).abs() < 1e-6 && (figures.student_p - 0.5).abs() < 1e-6, "{figures:?}");
-        assert_eq!(Figures::of(&p, &p, 0).unwrap().kl, 0.0);
+        let scores = TokenScores::of(&p, &q, 2).unwrap();
+        assert!((scores.kl - 0.25 * 2f64.ln()).abs() < 1e-6, "{scores:?}");
+        assert!((scores.teacher_p - 0.25).abs() < 1e-6 && (scores.student_p - 0.5).abs() < 1e-6, "{scores:?}");
+        assert_eq!(TokenScores::of(&p, &p, 0).unwrap().kl, 0.0);
         for broken in [[f32::NAN, 0.0, 0.0], [f32::INFINITY, 0.0, 0.0], [f32::NEG_INFINITY; 3]] {
-            assert!(Figures::of(&p, &broken, 0).unwrap_err().to_string().contains("no finite numbers"));
-            assert!(Figures::of(&broken, &p, 0).is_err());
+            assert!(TokenScores::of(&p, &broken, 0).unwrap_err().to_string().contains("no finite numbers"));
+            assert!(TokenScores::of(&broken, &p, 0).is_err());
         }
     }
 
@@ -142,14 +144,14 @@ mod tests {
         let tokenizer = Tokenizer::from_json(assets::tokenizer().unwrap()).unwrap();
         let text = "so 東京 🦀, then";
         let ids = tokenizer.encode(text).unwrap();
-        let pieces = texts(&tokenizer, &[], &ids, None).unwrap();
+        let pieces = token_texts(&tokenizer, &[], &ids, None).unwrap();
         assert_eq!((pieces.len(), pieces.concat()), (ids.len(), text.to_string()));
         assert!(pieces.iter().any(String::is_empty), "some characters must be made of several tokens: {pieces:?}");
         // Cut where a stop string began, and in the middle of a character's bytes.
-        let cut = texts(&tokenizer, &[], &ids, Some("so 東京 🦀, t")).unwrap();
+        let cut = token_texts(&tokenizer, &[], &ids, Some("so 東京 🦀, t")).unwrap();
         assert_eq!((cut.len(), cut.concat()), (ids.len(), "so 東京 🦀, t".to_string()));
         let crab = pieces.iter().position(|piece| piece.contains('🦀')).unwrap();
-        let half = texts(&tokenizer, &[], &ids[..crab], None).unwrap();
+        let half = token_texts(&tokenizer, &[], &ids[..crab], None).unwrap();
         assert!(half.concat().starts_with("so 東京 ") && half.concat().ends_with(char::REPLACEMENT_CHARACTER), "{half:?}");
     }
 }

@@ -45,11 +45,11 @@ pub enum EngineError {
 }
 
 /// Tokens a prefill program takes at once.
-const CHUNK: usize = 32;
+const PREFILL_TOKENS: usize = 32;
 
 /// What a token is chosen with: the operands of [`Sample`].
 #[derive(Clone, Copy)]
-struct Choosing {
+struct SampleOperands {
     draw: Home,
     recent: Home,
     weights: Home,
@@ -57,7 +57,7 @@ struct Choosing {
     token: Home,
 }
 
-impl Choosing {
+impl SampleOperands {
     fn new(machine: &mut Machine, vocabulary: usize) -> Result<Self, MachineError> {
         let (draw, recent) = (home(machine, Spec::u32(1, DRAW))?, home(machine, Spec::u32(1, MEMORY))?);
         Ok(Self { draw, recent, weights: home(machine, Spec::f32(1, vocabulary))?, token: home(machine, Spec::u32(1, 1))? })
@@ -66,9 +66,9 @@ impl Choosing {
 
 /// Which tokens of a forward get logits.
 #[derive(Clone, Copy)]
-enum Scored {
+enum LogitRows {
     /// The one that this home holds the number of; what follows it may be chosen.
-    One(Home, Choosing),
+    Last(Home, SampleOperands),
     /// Every one.
     All,
 }
@@ -89,7 +89,7 @@ pub struct Engine {
     cache: KvCache,
     positions: Positions,
     last: Home,
-    choosing: Choosing,
+    sample: SampleOperands,
     sampler: Sampler,
     capacity: usize,
     vocabulary: usize,
@@ -102,17 +102,17 @@ impl Engine {
     /// Compiles the programs, and reserves a cache for `capacity` tokens.
     pub fn new(machine: &mut Machine, weights: &Weights, capacity: usize) -> Result<Self, EngineError> {
         let config = &weights.config;
-        let positions = Positions::new(machine, config, capacity.max(CHUNK))?;
+        let positions = Positions::new(machine, config, capacity.max(PREFILL_TOKENS))?;
         let spec = Spec { rows: capacity, cols: config.kv_width(), storage: cache_storage(weights) };
         let layers = (0..config.num_hidden_layers).map(|_| Ok((home(machine, spec)?, home(machine, spec)?))).collect::<Result<_, MachineError>>()?;
         let cache = KvCache { layers };
         let last = home(machine, Spec::u32(1, 1))?;
         let vocabulary = config.vocab_size;
-        let choosing = Choosing::new(machine, vocabulary)?;
-        let many = home(machine, Spec::u32(CHUNK, 1))?;
-        let mut stage = |tokens| stage(machine, weights, positions, &cache, Scored::One(last, choosing), tokens);
+        let sample = SampleOperands::new(machine, vocabulary)?;
+        let many = home(machine, Spec::u32(PREFILL_TOKENS, 1))?;
+        let mut stage = |tokens| stage(machine, weights, positions, &cache, LogitRows::Last(last, sample), tokens);
         // The larger one first: the other fits into its slots.
-        let (prefill, decode) = (stage(many)?, stage(choosing.token)?);
+        let (prefill, decode) = (stage(many)?, stage(sample.token)?);
         let sampler = Sampler::new(Sampling::GREEDY, vocabulary);
         Ok(Self {
             decode,
@@ -121,7 +121,7 @@ impl Engine {
             cache,
             positions,
             last,
-            choosing,
+            sample,
             sampler,
             capacity,
             vocabulary,
@@ -132,8 +132,8 @@ impl Engine {
 
     /// The same, able to [`score`](Self::score); `weights` are those it was made with.
     pub fn with_scores(self, machine: &mut Machine, weights: &Weights) -> Result<Self, EngineError> {
-        let tokens = home(machine, Spec::u32(CHUNK, 1))?;
-        let scores = stage(machine, weights, self.positions, &self.cache, Scored::All, tokens)?;
+        let tokens = home(machine, Spec::u32(PREFILL_TOKENS, 1))?;
+        let scores = stage(machine, weights, self.positions, &self.cache, LogitRows::All, tokens)?;
         Ok(Self { scores: Some(scores), ..self })
     }
 
@@ -187,48 +187,48 @@ impl Engine {
     }
 
     /// Sets how tokens are chosen from now on, in a text that begins with `text`.
-    pub fn choose_by(&mut self, machine: &mut Machine, sampler: Sampler, text: &[u32]) -> Result<(), EngineError> {
-        machine.write(&self.choosing.recent, &Sampler::recent(text))?;
+    pub fn set_sampler(&mut self, machine: &mut Machine, sampler: Sampler, text: &[u32]) -> Result<(), EngineError> {
+        machine.write(&self.sample.recent, &Sampler::recent(text))?;
         self.sampler = sampler;
         Ok(())
     }
 
     /// Adds tokens; gives the logits of the one that follows, `vocabulary` of them.
     pub async fn feed(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
-        let stage = self.enter(machine, tokens, false)?;
+        let stage = self.forward(machine, tokens, false)?;
         Ok(bytemuck::cast_vec(machine.read_tensor(&stage.program, stage.logits).await?))
     }
 
     /// Adds tokens, and waits until that is done.
     pub async fn read(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<(), EngineError> {
-        self.enter(machine, tokens, false)?;
+        self.forward(machine, tokens, false)?;
         Ok(machine.drain().await?)
     }
 
     /// Adds tokens, and chooses the one that follows: a single word, which arrives later.
-    pub fn choose(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Pending, EngineError> {
-        self.enter(machine, tokens, true)?;
-        Ok(machine.read_later(&[self.choosing.token])?)
+    pub fn sample(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Pending, EngineError> {
+        self.forward(machine, tokens, true)?;
+        Ok(machine.read_later(&[self.sample.token])?)
     }
 
     /// Adds the token that was chosen last, whether or not it arrived, and chooses the one that follows.
-    pub fn choose_next(&mut self, machine: &mut Machine) -> Result<Pending, EngineError> {
-        self.need_room(1)?;
-        machine.write(&self.choosing.draw, &self.sampler.draw(self.position + 1).words())?;
+    pub fn sample_next(&mut self, machine: &mut Machine) -> Result<Pending, EngineError> {
+        self.check_room(1)?;
+        machine.write(&self.sample.draw, &self.sampler.draw(self.position + 1).words())?;
         self.decode.start(machine, &self.positions, self.position)?;
         self.position += 1;
-        Ok(machine.read_later(&[self.choosing.token])?)
+        Ok(machine.read_later(&[self.sample.token])?)
     }
 
     /// Adds tokens, and may choose the one that follows; gives the stage that ran last.
-    fn enter(&mut self, machine: &mut Machine, tokens: &[u32], chooses: bool) -> Result<&Stage, EngineError> {
+    fn forward(&mut self, machine: &mut Machine, tokens: &[u32], chooses: bool) -> Result<&Stage, EngineError> {
         self.check(tokens)?;
         let mut rest = tokens;
         loop {
-            let count = rest.len().min(CHUNK);
+            let count = rest.len().min(PREFILL_TOKENS);
             let (part, later) = rest.split_at(count);
             let draw = if chooses && later.is_empty() { self.sampler.draw(self.position + count).words() } else { Draw::NONE };
-            machine.write(&self.choosing.draw, &draw)?;
+            machine.write(&self.sample.draw, &draw)?;
             let stage = if count == 1 { &mut self.decode } else { &mut self.prefill };
             machine.write(&self.last, &[count as u32 - 1])?;
             stage.run(machine, &self.positions, self.position, part)?;
@@ -248,7 +248,7 @@ impl Engine {
         self.check(tokens)?;
         let stage = self.scores.as_mut().expect("the engine was made to score");
         let mut logits = Vec::with_capacity(tokens.len() * self.vocabulary);
-        for part in tokens.chunks(CHUNK) {
+        for part in tokens.chunks(PREFILL_TOKENS) {
             stage.run(machine, &self.positions, self.position, part)?;
             self.position += part.len();
             let rows: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&stage.program, stage.logits).await?);
@@ -258,7 +258,7 @@ impl Engine {
     }
 
     /// Refuses more tokens than the cache has room for.
-    fn need_room(&self, more: usize) -> Result<(), EngineError> {
+    fn check_room(&self, more: usize) -> Result<(), EngineError> {
         let Self { position: have, capacity, .. } = *self;
         if have + more > capacity { Err(EngineError::Full { have, more, capacity }) } else { Ok(()) }
     }
@@ -267,7 +267,7 @@ impl Engine {
         if tokens.is_empty() {
             return Err(EngineError::Empty);
         }
-        self.need_room(tokens.len())?;
+        self.check_room(tokens.len())?;
         match tokens.iter().find(|&&id| id as usize >= self.vocabulary) {
             Some(&id) => Err(EngineError::Token { id, vocabulary: self.vocabulary }),
             None => tokens.iter().try_for_each(|id| self.expect_usable(*id)),
@@ -294,18 +294,18 @@ fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
 
 /// Compiles a forward of as many tokens as that home has. Padding after the last real one is written
 /// to the cache but never seen: the next tokens take its place.
-fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, scored: Scored, tokens: Home) -> Result<Stage, EngineError> {
+fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, scored: LogitRows, tokens: Home) -> Result<Stage, EngineError> {
     let seq = tokens.spec.rows;
     let mut tape = Tape::new();
     let ids = tape.lasting(tokens);
     let mut hidden = Forward { weights, positions, batch: 1, seq, cache: Some(cache) }.hidden(&mut tape, ids)?;
-    if let (Scored::One(row, _), true) = (scored, seq > 1) {
+    if let (LogitRows::Last(row, _), true) = (scored, seq > 1) {
         let row = tape.lasting(row);
         hidden = tape.push_one(Embedding, &[hidden, row], &[])?;
     }
     let logits = logits(&mut tape, weights, hidden)?;
     tape.keep(logits);
-    if let Scored::One(_, Choosing { draw, recent, weights, token }) = scored {
+    if let LogitRows::Last(_, SampleOperands { draw, recent, weights, token }) = scored {
         let [draw, recent, weights, token] = [draw, recent, weights, token].map(|home| tape.lasting(home));
         tape.push(Sample, &[logits, draw], &[recent, weights, token])?;
     }

@@ -1,6 +1,6 @@
 //! Text generation: a prompt in, pieces of text out as they become certain.
 
-use super::ahead::Ahead;
+use super::decode_queue::DecodeQueue;
 use super::engine::{Engine, EngineError};
 use super::sampler::{Sampler, Sampling};
 use super::stop::StopScan;
@@ -118,7 +118,7 @@ pub struct Generated {
 }
 
 /// Tokens fed before somebody who asks to stop is heard.
-const PREFILL: usize = 256;
+const PREFILL_STEP: usize = 256;
 
 /// An engine, and the tokens in its cache: a prompt that begins like the last one costs only what
 /// is new.
@@ -140,13 +140,14 @@ impl Generator {
     }
 
     /// Continues `prompt`, and gives text to `emit` as soon as it is certain: never part of a
-    /// character, never part of a stop string. `asked` is looked at before every token.
+    /// character, never part of a stop string. `stop_requested` is looked at before every token.
     pub async fn generate(
-        &mut self, machine: &mut Machine, tokenizer: &Tokenizer, prompt: &[u32], request: &Request, asked: &dyn Fn() -> bool, emit: &mut dyn FnMut(&str),
+        &mut self, machine: &mut Machine, tokenizer: &Tokenizer, prompt: &[u32], request: &Request, stop_requested: &dyn Fn() -> bool,
+        emit: &mut dyn FnMut(&str),
     ) -> Result<Generated, GenerateError> {
         request.sampling.check().map_err(GenerateError::Setting)?;
         let clock = Clock::start();
-        let cached_tokens = self.keep_common(prompt);
+        let cached_tokens = self.reuse_prefix(prompt);
         let mut report = GenerateReport {
             prompt_tokens: prompt.len(),
             cached_tokens,
@@ -160,11 +161,11 @@ impl Generator {
         let mut output = Output { stream: TextStream::new(tokenizer, prompt), scan: StopScan::new(&request.stop_strings), text: String::new(), emit };
         let mut ids = Vec::new();
         let sampler = Sampler::new(request.sampling, tokenizer.vocabulary().max(1));
-        self.engine.choose_by(machine, sampler, prompt)?;
-        if let Some(ahead) = self.prefill(machine, prompt, request.max_tokens, asked).await? {
-            let mut run = Run { request, clock, report, context: prompt.to_vec() };
-            let ended = run.decode(&mut self.engine, machine, ahead, asked, &mut output).await;
-            self.settle(&run.context, ended.is_ok());
+        self.engine.set_sampler(machine, sampler, prompt)?;
+        if let Some(queue) = self.prefill(machine, prompt, request.max_tokens, stop_requested).await? {
+            let mut run = Generation { request, clock, report, context: prompt.to_vec() };
+            let ended = run.decode(&mut self.engine, machine, queue, stop_requested, &mut output).await;
+            self.truncate_cache(&run.context, ended.is_ok());
             ended?;
             report = GenerateReport { context_used: run.context.len(), ..run.report };
             ids = run.context.split_off(prompt.len());
@@ -177,7 +178,7 @@ impl Generator {
 
     /// Rewinds to the longest common beginning of cache and prompt, but for the prompt's last
     /// token: somebody has to give logits.
-    fn keep_common(&mut self, prompt: &[u32]) -> usize {
+    fn reuse_prefix(&mut self, prompt: &[u32]) -> usize {
         let common = self.cached.iter().zip(prompt).take_while(|(a, b)| a == b).count().min(prompt.len().saturating_sub(1));
         self.cached.truncate(common);
         self.engine.rewind(common);
@@ -186,28 +187,30 @@ impl Generator {
 
     /// Feeds what the cache lacks of `prompt`, and begins to choose what follows; `None` if somebody
     /// asked to stop meanwhile.
-    async fn prefill(&mut self, machine: &mut Machine, prompt: &[u32], most: usize, asked: &dyn Fn() -> bool) -> Result<Option<Ahead>, GenerateError> {
+    async fn prefill(
+        &mut self, machine: &mut Machine, prompt: &[u32], most: usize, stop_requested: &dyn Fn() -> bool,
+    ) -> Result<Option<DecodeQueue>, GenerateError> {
         if prompt.len() >= self.capacity() {
             return Err(GenerateError::Long { tokens: prompt.len(), capacity: self.capacity() });
         }
         loop {
-            if asked() {
+            if stop_requested() {
                 return Ok(None);
             }
             let rest = &prompt[self.cached.len()..];
-            if rest.len() > PREFILL {
-                self.read(machine, &rest[..PREFILL]).await?;
+            if rest.len() > PREFILL_STEP {
+                self.read(machine, &rest[..PREFILL_STEP]).await?;
                 continue;
             }
-            let ahead = Ahead::new(&mut self.engine, machine, rest, most);
-            self.settle(prompt, ahead.is_ok());
-            return Ok(Some(ahead?));
+            let queue = DecodeQueue::new(&mut self.engine, machine, rest, most);
+            self.truncate_cache(prompt, queue.is_ok());
+            return Ok(Some(queue?));
         }
     }
 
     /// After tokens were begun that `context` may not have: keeps those in the cache that it has. If
     /// something went wrong, nobody knows what is there.
-    fn settle(&mut self, context: &[u32], good: bool) {
+    fn truncate_cache(&mut self, context: &[u32], good: bool) {
         let kept = if good { context.len().min(self.engine.position()) } else { 0 };
         self.cached.clear();
         self.cached.extend_from_slice(&context[..kept]);
@@ -219,7 +222,7 @@ impl Generator {
     /// again. The first token of a text is predicted by nothing: `range` begins at 1 or later. The
     /// engine must be able to [score](Engine::score).
     pub async fn score(&mut self, machine: &mut Machine, tokens: &[u32], range: Range<usize>) -> Result<Vec<f32>, EngineError> {
-        self.keep_common(&tokens[..range.start]);
+        self.reuse_prefix(&tokens[..range.start]);
         let gap = &tokens[self.cached.len()..range.start - 1];
         if !gap.is_empty() {
             self.read(machine, gap).await?;
@@ -250,7 +253,7 @@ impl Generator {
 }
 
 /// One generation under way.
-struct Run<'a> {
+struct Generation<'a> {
     request: &'a Request,
     clock: Clock,
     report: GenerateReport,
@@ -258,18 +261,18 @@ struct Run<'a> {
     context: Vec<u32>,
 }
 
-impl Run<'_> {
+impl Generation<'_> {
     async fn decode(
-        &mut self, engine: &mut Engine, machine: &mut Machine, mut ahead: Ahead, asked: &dyn Fn() -> bool, output: &mut Output<'_>,
+        &mut self, engine: &mut Engine, machine: &mut Machine, mut queue: DecodeQueue, stop_requested: &dyn Fn() -> bool, output: &mut Output<'_>,
     ) -> Result<(), GenerateError> {
         loop {
             if self.report.tokens >= self.request.max_tokens {
                 return self.stop(Stopped::MaxTokens);
             }
-            if asked() {
+            if stop_requested() {
                 return self.stop(Stopped::Asked);
             }
-            let Some(token) = ahead.next(engine, machine).await? else { return self.stop(Stopped::ContextFull) };
+            let Some(token) = queue.next(engine, machine).await? else { return self.stop(Stopped::ContextFull) };
             self.count();
             if self.request.stop_tokens.contains(&token) {
                 return self.stop(Stopped::EndToken);
@@ -310,7 +313,7 @@ impl Output<'_> {
     /// Adds a token; whether a stop string was found.
     fn push(&mut self, token: u32) -> Result<bool, TokenizerError> {
         let (text, found) = self.scan.push(&self.stream.push(token)?);
-        self.give(&text);
+        self.write(&text);
         Ok(found)
     }
 
@@ -318,15 +321,15 @@ impl Output<'_> {
     fn finish(&mut self) -> Result<(), TokenizerError> {
         let rest = self.stream.finish()?;
         let (text, found) = self.scan.push(&rest);
-        self.give(&text);
+        self.write(&text);
         if !found {
             let held = self.scan.finish();
-            self.give(&held);
+            self.write(&held);
         }
         Ok(())
     }
 
-    fn give(&mut self, text: &str) {
+    fn write(&mut self, text: &str) {
         if !text.is_empty() {
             self.text.push_str(text);
             (self.emit)(text);

@@ -60,7 +60,7 @@ impl Message {
 
 /// The variables of a template besides messages.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Given {
+pub struct TemplateVariables {
     /// Functions that may be called: a list of JSON schemas, or null.
     pub tools: Json,
     /// Texts to answer from: a list of objects, or null.
@@ -69,7 +69,7 @@ pub struct Given {
     pub variables: Json,
 }
 
-impl Given {
+impl TemplateVariables {
     /// The variables that a row of a data set sets. `tools` may be the text of a list, as data sets store it; a blank
     /// text is no tools.
     pub fn new(tools: Json, documents: Json, variables: Json) -> Result<Self, String> {
@@ -108,10 +108,10 @@ pub const DEFAULT_TEMPLATE: &str = "{% for m in messages %}\
 <|{{ m.role }}|>{{ m.content if m.content is string else m.content | map(attribute='text') | join }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
 
 /// Steps and bytes that a template may spend: some hundred steps for each of 10,000 messages.
-const STEPS: u64 = 4_000_000;
-const BYTES: u64 = 32 << 20;
+const MAX_STEPS: u64 = 4_000_000;
+const MAX_BYTES: u64 = 32 << 20;
 /// Bytes of a template.
-const LONGEST: usize = 1 << 20;
+const MAX_SOURCE_BYTES: usize = 1 << 20;
 
 /// The chat templates of a model, parsed.
 pub struct Template {
@@ -153,33 +153,33 @@ impl Template {
 
     /// The text of a conversation; `reply` adds what asks the model to speak.
     pub fn render(&self, messages: &[Message], reply: bool) -> Result<String, TemplateError> {
-        self.render_with(messages, &Given::default(), reply)
+        self.render_with(messages, &TemplateVariables::default(), reply)
     }
 
     /// The text of a conversation with tools, documents and other variables. As in transformers, an empty list of tools
     /// asks for the template with tools, too.
-    pub fn render_with(&self, messages: &[Message], given: &Given, reply: bool) -> Result<String, TemplateError> {
+    pub fn render_with(&self, messages: &[Message], extra: &TemplateVariables, reply: bool) -> Result<String, TemplateError> {
         let messages = Json::List(messages.iter().map(Message::normalized).collect());
         let reply = reply.into();
         let mut variables: Vec<(&str, &Json)> = self.tokens.iter().map(|(name, token)| (name.as_str(), token)).collect();
-        if let Json::Map(others) = &given.variables {
+        if let Json::Map(others) = &extra.variables {
             variables.extend(others.iter().map(|(name, value)| (name.as_str(), value)));
         }
-        variables.extend([("messages", &messages), ("tools", &given.tools), ("documents", &given.documents), ("add_generation_prompt", &reply)]);
-        let template = self.with_tools.as_ref().filter(|_| given.tools != Json::Null).unwrap_or(&self.plain);
+        variables.extend([("messages", &messages), ("tools", &extra.tools), ("documents", &extra.documents), ("add_generation_prompt", &reply)]);
+        let template = self.with_tools.as_ref().filter(|_| extra.tools != Json::Null).unwrap_or(&self.plain);
         let template = template.as_ref().map_err(|error| TemplateError(error.0.clone()))?;
-        template.render(&variables).map_err(explain)
+        template.render(&variables).map_err(template_error)
     }
 }
 
 /// Parses the source of a template.
 fn parse(source: &str) -> Result<jinja::Template, TemplateError> {
-    if source.len() > LONGEST {
-        return Err(TemplateError(format!("it is {} bytes long; {LONGEST} are allowed", source.len())));
+    if source.len() > MAX_SOURCE_BYTES {
+        return Err(TemplateError(format!("it is {} bytes long; {MAX_SOURCE_BYTES} are allowed", source.len())));
     }
     let syntax = Syntax { trim_blocks: true, lstrip_blocks: true, keep_trailing_newline: false };
-    let options = Options { syntax, chat: true, strict: false, filters: &[], now: platform::now, steps: STEPS, bytes: BYTES };
-    jinja::Template::parse(source, options).map_err(explain)
+    let options = Options { syntax, chat: true, strict: false, filters: &[], now: platform::now, steps: MAX_STEPS, bytes: MAX_BYTES };
+    jinja::Template::parse(source, options).map_err(template_error)
 }
 
 /// The error of a conversation for which none of several templates is meant.
@@ -189,7 +189,7 @@ fn no_default(named: &BTreeMap<String, String>) -> TemplateError {
 }
 
 /// What a template raised, or what is wrong with it and where.
-fn explain(error: jinja::Error) -> TemplateError {
+fn template_error(error: jinja::Error) -> TemplateError {
     match (error.kind, error.line) {
         (ErrorKind::Spent, _) => TemplateError(format!("{}; this is no plain template", error.message)),
         (_, Some(line)) => TemplateError(format!("{} (line {line})", error.message)),
@@ -233,8 +233,8 @@ mod tests {
         let text = "{'thinking': 'r', 'role': 'assistant', 'reasoning': 'r', 'tool_calls': [{'z': 1.0, 'a': None}], 'reasoning_content': 'r'}";
         assert_eq!(template(source).unwrap().render(std::slice::from_ref(&all), false).unwrap(), format!("{text}NoneNoneFalse"));
         let json = |text| serde_json::from_str::<Json>(text).unwrap();
-        let given = Given::new(json(r#""[{\"b\": 1}]""#), json(r#"[{"t": "d"}]"#), json(r#"{"x": 2}"#)).unwrap();
-        assert_eq!(template(source).unwrap().render_with(&[all], &given, false).unwrap(), format!("{text}[{{'b': 1}}][{{'t': 'd'}}]True"));
+        let extra = TemplateVariables::new(json(r#""[{\"b\": 1}]""#), json(r#"[{"t": "d"}]"#), json(r#"{"x": 2}"#)).unwrap();
+        assert_eq!(template(source).unwrap().render_with(&[all], &extra, false).unwrap(), format!("{text}[{{'b': 1}}][{{'t': 'd'}}]True"));
         let parts = message(r#"{"role": "assistant", "content": [{"type": "thinking", "thinking": "x"}, {"type": "text", "text": "y"}, "z"]}"#).unwrap();
         let source = "{% for part in messages[0].content %}{{ part.thinking or part.text or part }}{% endfor %}";
         assert_eq!(template(source).unwrap().render(&[parts], false).unwrap(), "xyz");
@@ -243,8 +243,8 @@ mod tests {
     #[test]
     fn a_blank_text_of_tools_is_no_tools() {
         for blank in ["", " \n", "null"] {
-            let given = Given::new(blank.into(), Json::Null, Json::Null).unwrap();
-            assert_eq!(template("{{ tools is none }}").unwrap().render_with(&[], &given, false).unwrap(), "True", "{blank:?}");
+            let extra = TemplateVariables::new(blank.into(), Json::Null, Json::Null).unwrap();
+            assert_eq!(template("{{ tools is none }}").unwrap().render_with(&[], &extra, false).unwrap(), "True", "{blank:?}");
         }
     }
 
@@ -261,7 +261,7 @@ mod tests {
             ("null", "{}", "null", "documents is an object"),
             ("null", "null", "[]", "chat_template_kwargs is a list"),
         ] {
-            let refused = Given::new(json(tools), json(documents), json(variables)).unwrap_err();
+            let refused = TemplateVariables::new(json(tools), json(documents), json(variables)).unwrap_err();
             assert!(refused.contains(problem), "{refused}");
         }
     }
@@ -279,8 +279,8 @@ mod tests {
         let template = Template::new(&format).unwrap();
         assert_eq!(template.render(&[], false).unwrap(), "<unk><pad><turn><cls>False");
         // The row's own variables come first, as in transformers.
-        let given = Given { variables: Json::Map(vec![("pad_token".into(), "<row>".into())]), ..Given::default() };
-        assert_eq!(template.render_with(&[], &given, false).unwrap(), "<unk><row><turn><cls>False");
+        let extra = TemplateVariables { variables: Json::Map(vec![("pad_token".into(), "<row>".into())]), ..TemplateVariables::default() };
+        assert_eq!(template.render_with(&[], &extra, false).unwrap(), "<unk><row><turn><cls>False");
     }
 
     #[test]
@@ -289,7 +289,9 @@ mod tests {
             let named = names.iter().map(|(name, source)| (name.to_string(), source.to_string())).collect();
             Template::new(&ChatFormat { template: Some(Templates::Named(named)), ..ChatFormat::default() }).unwrap()
         };
-        let text = |template: &Template, tools: Json| template.render_with(&[], &Given { tools, ..Given::default() }, false).map_err(|error| error.0);
+        let text = |template: &Template, tools: Json| {
+            template.render_with(&[], &TemplateVariables { tools, ..TemplateVariables::default() }, false).map_err(|error| error.0)
+        };
         let (tool, none) = (|| Json::List(vec![Json::Map(Vec::new())]), || Json::List(Vec::new()));
         let both = named(&[("default", "d"), ("tool_use", "t{{ tools | length }}"), ("rag", "r")]);
         assert_eq!([Json::Null, tool(), none()].map(|tools| text(&both, tools).unwrap()), ["d", "t1", "t0"]);

@@ -4,7 +4,7 @@ use super::{Event, Stop};
 use crate::assets;
 use crate::data::{Chat, Conversation, Corpus, Format, Progress, Split, Store, Tokenizer, Tokenizing, Watch, expand, format_of, gather};
 use crate::formats::checksum;
-use crate::infer::{Given, Message, Template};
+use crate::infer::{Message, Template, TemplateVariables};
 use crate::jinja::Json;
 use crate::model::{ChatFormat, Templates};
 use crate::platform;
@@ -50,7 +50,7 @@ impl Reading {
         let Conversation { messages, tools, documents, variables } = conversation;
         let read = |(n, message): (usize, Json)| Message::from_json(message).map_err(|error| format!("message {}: {error}", n + 1));
         let messages = messages.into_iter().enumerate().map(read).collect::<Result<Vec<_>, _>>()?;
-        let given = Given::new(tools, documents, variables)?;
+        let given = TemplateVariables::new(tools, documents, variables)?;
         template.render_with(&messages, &given, false).map_err(|error| error.to_string())
     }
 

@@ -2,7 +2,7 @@
 
 use super::rollback::prune;
 use super::{Emit, Outstanding, Saved, TrainError, Trainer};
-use crate::infer::{Ahead, Sampler, Sampling};
+use crate::infer::{DecodeQueue, Sampler, Sampling};
 use crate::model::{ChatFormat, generation_config, tokenizer_config};
 use crate::platform;
 use crate::train::changes::Changes;
@@ -73,10 +73,10 @@ impl Trainer {
         let sampler = Sampler::new(Sampling { seed: self.config.seed, ..Sampling::default() }, engine.vocabulary());
         engine.rewind(0);
         let mut ids = if text == self.config.sample_prompt { prompt.clone() } else { self.tokenizer.encode(&text)? };
-        engine.choose_by(&mut self.machine, sampler, &ids)?;
+        engine.set_sampler(&mut self.machine, sampler, &ids)?;
         let ends = self.tokenizer.ends();
-        let mut ahead = Ahead::new(engine, &mut self.machine, &ids, self.config.sample_tokens)?;
-        while let Some(next) = ahead.next(engine, &mut self.machine).await? {
+        let mut queue = DecodeQueue::new(engine, &mut self.machine, &ids, self.config.sample_tokens)?;
+        while let Some(next) = queue.next(engine, &mut self.machine).await? {
             ids.push(next);
             if ends.contains(&next) {
                 break;
