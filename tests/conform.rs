@@ -1,14 +1,14 @@
 //! Every case and whole models on every adapter of this machine, software adapters too, and every
 //! case on the CPU device.
 
-use signet::conform::{Check, Options, Report, Target, run};
+use signet::conform::{Check, ConformOptions, ConformTarget, Report, run};
 use signet::device::{Adapter, adapters};
 
 /// The seed of the operands: `SIGNET_SEED`, else one from the clock, which is printed.
-fn options(checks: &[Check]) -> Options {
+fn options(checks: &[Check]) -> ConformOptions {
     let clock = || std::time::UNIX_EPOCH.elapsed().expect("the clock is past 1970").as_secs();
     let seed = std::env::var("SIGNET_SEED").map_or_else(|_| clock(), |seed| seed.parse().expect("SIGNET_SEED is a number"));
-    Options { seed, filter: std::env::var("SIGNET_FILTER").ok(), checks: checks.to_vec() }
+    ConformOptions { seed, filter: std::env::var("SIGNET_FILTER").ok(), checks: checks.to_vec() }
 }
 
 fn passed(report: &Report) -> bool {
@@ -18,7 +18,7 @@ fn passed(report: &Report) -> bool {
 
 fn on_adapter(adapter: &Adapter) -> bool {
     println!("{adapter}");
-    let target = pollster::block_on(Target::both_ways(adapter)).expect("the adapter opens");
+    let target = pollster::block_on(ConformTarget::both_ways(adapter)).expect("the adapter opens");
     let mut report = pollster::block_on(run(&target, &options(&[Check::Forward, Check::Backward]), |_| true));
     report.models = pollster::block_on(signet::certify::models(&target, &|| false, |_| {}));
     passed(&report)
@@ -26,7 +26,7 @@ fn on_adapter(adapter: &Adapter) -> bool {
 
 #[test]
 fn the_cpu_agrees_with_the_oracle_and_the_oracle_with_differences() {
-    assert!(passed(&pollster::block_on(run(&Target::Cpu, &options(&Check::ALL), |_| true))));
+    assert!(passed(&pollster::block_on(run(&ConformTarget::Cpu, &options(&Check::ALL), |_| true))));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::device;
 use crate::shared::root;
 use signet::assets;
 use signet::data::Tokenizer;
-use signet::eval::{Encoder, Question, Request, RowOutcome, Rows, Scorer, Task};
+use signet::eval::{Encoder, Question, RowOutcome, Rows, ScoreRequest, Scorer, Task};
 use signet::graph::{Machine, Storage};
 use signet::model::{ModelFile, Purpose};
 use signet::runner::{Command, EvalReport, EvalRequest, Event, Runner, Stop, TaskRequest};
@@ -254,16 +254,17 @@ fn choices_behind_a_long_beginning_score_as_they_do_side_by_side() {
     let tokenizer = tokenizer();
     let encoder = Encoder::new(&tokenizer, Some("<s>"), None, true, 256);
     let passage = "The canal runs past the old mill and the weir, past the lock keeper's house, and under a bridge. ".repeat(5);
-    let question: Vec<Request> = [" It ends.", " It ends at the harbour.", " Nine.", " Yes"].map(|choice| encoder.request(&passage, choice).unwrap()).into();
+    let question: Vec<ScoreRequest> =
+        [" It ends.", " It ends at the harbour.", " Nine.", " Yes"].map(|choice| encoder.request(&passage, choice).unwrap()).into();
     assert!(question[0].tokens.len() > 150, "{}", question[0].tokens.len());
-    let score = |questions: &[&[Request]]| {
+    let score = |questions: &[&[ScoreRequest]]| {
         let mut machine = Machine::cpu();
         let weights = file.load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
         let mut scorer = Scorer::new(&mut machine, &weights, questions.iter().copied()).unwrap();
         pollster::block_on(scorer.score(&mut machine, questions)).unwrap().concat()
     };
     // A choice alone shares nothing, so each is read as a whole.
-    let alone: Vec<&[Request]> = question.chunks(1).collect();
+    let alone: Vec<&[ScoreRequest]> = question.chunks(1).collect();
     for (behind, beside) in score(&[&question]).iter().zip(score(&alone)) {
         assert!((behind.loglikelihood - beside.loglikelihood).abs() < 1e-4 && behind.greedy == beside.greedy, "{behind:?} {beside:?}");
     }
@@ -433,7 +434,7 @@ fn a_model_of_another_vocabulary_is_refused() {
     let file = ModelFile::open(Path::new(&scratch.model())).unwrap();
     let mut machine = Machine::cpu();
     let weights = file.load(&mut machine, Purpose::Inference(Storage::F32)).unwrap();
-    let request = [Request { tokens: vec![1, 211], scored: 1 }];
+    let request = [ScoreRequest { tokens: vec![1, 211], scored: 1 }];
     let mut scorer = Scorer::new(&mut machine, &weights, [&request[..]]).unwrap();
     let error = pollster::block_on(scorer.score(&mut machine, &[&request])).unwrap_err().to_string();
     assert!(error.contains("token id 211 is outside the model's vocabulary of 211"), "{error}");

@@ -70,19 +70,19 @@ pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>,
     let context = config.max_position_embeddings;
     ensure!(bench.prompt > 0 && bench.tokens > 0, "prompt and tokens must be at least 1");
     ensure!(bench.prompt + bench.tokens + WARM_UP <= context, "{} + {} tokens do not fit the context of {context}", bench.prompt, bench.tokens + WARM_UP);
-    let of = 1 + side_parts(&bench) * (1 + usize::from(bench.dense));
+    let of = 1 + progress_parts(&bench) * (1 + usize::from(bench.dense));
     progress(0, of, "measuring memory bandwidth")?;
     let (mut first, device) = machine().await?;
     let bandwidth = super::kernels::bandwidth(&mut first).await?;
     drop(first);
     let mut at = machine().await?.0;
-    let mut told = |done: usize| progress(1 + done, of, "timing the packed model");
-    let (packed, engine) = side(&mut at, &config, Linears::Binary, &bench, bandwidth, &mut told).await?;
+    let mut report = |done: usize| progress(1 + done, of, "timing the packed model");
+    let (packed, engine) = time_model(&mut at, &config, Linears::Binary, &bench, bandwidth, &mut report).await?;
     let on_gpu = matches!(at, Machine::Gpu(_));
     let dispatches = if on_gpu { Some(super::dispatch_counts(&config, 1, 64)?) } else { None };
     let (mut rates, mut kernels) = (None, Vec::new());
     if on_gpu && bench.kernels {
-        progress(1 + side_parts(&bench), of, "timing kernels")?;
+        progress(1 + progress_parts(&bench), of, "timing kernels")?;
         let measured = super::kernels::rates(&mut machine().await?.0).await?;
         kernels = super::kernels::kernels(&mut at, &[engine.decode_program()], measured).await?;
         rates = Some(measured);
@@ -90,8 +90,8 @@ pub async fn decode(mut machine: impl AsyncFnMut() -> Result<(Machine, String)>,
     drop((engine, at));
     let mut dense = None;
     if bench.dense {
-        let mut told = |done: usize| progress(1 + side_parts(&bench) + done, of, "timing the same model dense in f16");
-        dense = Some(side(&mut machine().await?.0, &config, Linears::Dense, &bench, bandwidth, &mut told).await?.0);
+        let mut report = |done: usize| progress(1 + progress_parts(&bench) + done, of, "timing the same model dense in f16");
+        dense = Some(time_model(&mut machine().await?.0, &config, Linears::Dense, &bench, bandwidth, &mut report).await?.0);
     }
     progress(of, of, "done")?;
     Ok(DecodeReport { bench, device, bandwidth, packed, dense, dispatches, rates, kernels })
@@ -111,12 +111,12 @@ pub fn decode_set_up(machine: &mut Machine, bench: &DecodeBench) -> Result<()> {
 }
 
 /// Parts that the progress of a model is told in: its weights, the prompt twice, and each token.
-fn side_parts(bench: &DecodeBench) -> usize {
+fn progress_parts(bench: &DecodeBench) -> usize {
     3 + WARM_UP + bench.tokens
 }
 
 /// Times a model; `done` is told before each of its parts.
-async fn side(
+async fn time_model(
     machine: &mut Machine, config: &LlamaConfig, linears: Linears, bench: &DecodeBench, bandwidth: f64, done: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<(DecodeSide, Engine)> {
     done(0)?;

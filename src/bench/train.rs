@@ -100,7 +100,7 @@ pub async fn train(machine: &mut Machine, device: &str, bench: TrainBench, progr
         progress(n + 1, WARM_UP + bench.steps, "timing steps")?;
     }
     let memory = machine.bytes();
-    let needed = needed(&config, &bench, parameters as u64);
+    let needed = required_bytes(&config, &bench, parameters as u64);
     let on_gpu = matches!(machine, Machine::Gpu(_));
     let dispatches = if on_gpu { Some(super::dispatch_counts(&config, bench.batch, bench.seq)?) } else { None };
     let measured = if on_gpu && bench.kernels { Some(super::kernels::rates(machine).await?) } else { None };
@@ -141,7 +141,7 @@ fn control(step: i32) -> Control<f32> {
 
 /// Bytes that cannot be done without: two floats a parameter (weight, gradient) and two moments, the
 /// teacher, and 6·width + 2·kv_width + 3·feed-forward + heads floats a token and layer.
-fn needed(config: &LlamaConfig, bench: &TrainBench, parameters: u64) -> u64 {
+fn required_bytes(config: &LlamaConfig, bench: &TrainBench, parameters: u64) -> u64 {
     let words = |storage: Storage, count: u64| storage.row_words(count as usize) as u64;
     let tokens = bench.batch as u64 * bench.seq as u64;
     let moments = match bench.moments {

@@ -4,22 +4,22 @@
 mod step;
 mod tokens;
 
-use crate::conform::{ModelCheck, Target};
+use crate::conform::{ConformTarget, ModelCheck};
 use crate::infer::Sampling;
 
 /// How many models are tried on a target: none on the CPU device, which is what they are held to.
-pub fn count(target: &Target) -> usize {
+pub fn count(target: &ConformTarget) -> usize {
     match target {
-        Target::Gpu(ways) if !ways.is_empty() => 3,
+        ConformTarget::Gpu(ways) if !ways.is_empty() => 3,
         _ => 0,
     }
 }
 
 /// Tries them on a GPU, telling `done` how many were. Once `stop` says so it ends within a second; a
 /// model that was not done is not in the result.
-pub async fn models(target: &Target, stop: &dyn Fn() -> bool, mut done: impl FnMut(usize)) -> Vec<ModelCheck> {
+pub async fn models(target: &ConformTarget, stop: &dyn Fn() -> bool, mut done: impl FnMut(usize)) -> Vec<ModelCheck> {
     let mut checks = Vec::new();
-    let Target::Gpu(ways) = target else { return checks };
+    let ConformTarget::Gpu(ways) = target else { return checks };
     let Some(gpu) = ways.first() else { return checks };
     for n in 0..count(target) {
         let (what, finding) = match n {
@@ -30,14 +30,14 @@ pub async fn models(target: &Target, stop: &dyn Fn() -> bool, mut done: impl FnM
         if stop() {
             break;
         }
-        checks.push(told(what, finding));
+        checks.push(model_check(what, finding));
         done(n + 1);
     }
     checks
 }
 
 /// An error where a check was asked to stop; its finding is of no use then.
-fn go_on(stop: &dyn Fn() -> bool) -> anyhow::Result<()> {
+fn check_not_stopped(stop: &dyn Fn() -> bool) -> anyhow::Result<()> {
     anyhow::ensure!(!stop(), "stopped");
     Ok(())
 }
@@ -48,7 +48,7 @@ struct Finding {
     failure: Option<String>,
 }
 
-fn told(what: &str, finding: anyhow::Result<Finding>) -> ModelCheck {
+fn model_check(what: &str, finding: anyhow::Result<Finding>) -> ModelCheck {
     let finding = finding.unwrap_or_else(|error| Finding { outcome: "it did not run".into(), failure: Some(format!("{error:#}")) });
     ModelCheck { what: what.into(), outcome: finding.outcome, failure: finding.failure }
 }

@@ -12,7 +12,7 @@
 //! zero than that bound, so that rounding decides its sign; and the flips that a device reports must
 //! be those of its own weights, exactly.
 
-use super::{Finding, go_on};
+use super::{Finding, check_not_stopped};
 use crate::data::Batch;
 use crate::device::Gpu;
 use crate::graph::{Machine, Recompute, Storage};
@@ -26,29 +26,29 @@ use std::sync::Arc;
 /// Unit roundoff of f32.
 const UNIT: f64 = 1.0 / 16_777_216.0;
 /// By how much parameters are moved.
-const MOVE: f64 = 1.0 / 4096.0;
+const PERTURBATION: f64 = 1.0 / 4096.0;
 /// How often, each time in other directions.
-const MOVES: u64 = 3;
+const PERTURBATIONS: u64 = 3;
 /// Roundings in an update of AdamW: a root, two divisions, and less than twenty products and sums.
-const UPDATE: f64 = 9.0 + 2.0 * 5.0 + 20.0 + 8.0;
+const UPDATE_ROUNDINGS: f64 = 9.0 + 2.0 * 5.0 + 20.0 + 8.0;
 const SHAPE: StepShape = StepShape { batch: 2, seq: 16, objective: Objective::MIX, recompute: Recompute::Off };
 const RATE: f32 = 1e-3;
 const DECAY: f32 = 0.1;
 const EPSILON: f32 = 1e-8;
 const CLIP: f32 = 1.0;
 
-/// What a step left on a device.
+/// What a step result on a device.
 #[derive(Clone)]
-struct Left {
+struct StepResult {
     loss: f64,
     norm: f64,
     flips: Vec<u32>,
-    tensors: Vec<Tensor>,
+    tensors: Vec<ParameterStep>,
 }
 
 /// A parameter before and after the step, and its gradient.
 #[derive(Clone)]
-struct Tensor {
+struct ParameterStep {
     name: String,
     before: Vec<f32>,
     gradient: Vec<f32>,
@@ -90,25 +90,25 @@ pub(super) async fn check(gpu: &Arc<Gpu>, stop: &dyn Fn() -> bool) -> Result<Fin
 }
 
 /// The CPU device's step, and its steps from parameters that were moved.
-async fn expected(stop: &dyn Fn() -> bool) -> Result<(Left, Vec<Left>)> {
+async fn expected(stop: &dyn Fn() -> bool) -> Result<(StepResult, Vec<StepResult>)> {
     let mut moved = Vec::new();
-    for direction in 0..MOVES {
-        go_on(stop)?;
+    for direction in 0..PERTURBATIONS {
+        check_not_stopped(stop)?;
         moved.push(step(Machine::cpu(), Some(direction)).await?);
     }
     Ok((step(Machine::cpu(), None).await?, moved))
 }
 
 /// Takes the step; with parameters of student and teacher moved, in directions of this number.
-async fn step(mut machine: Machine, moved: Option<u64>) -> Result<Left> {
+async fn step(mut machine: Machine, moved: Option<u64>) -> Result<StepResult> {
     let config = config();
     let student = Weights::allocate(&mut machine, &config, Linears::Binary, Purpose::Training(Moments::F32))?;
     init_from_dense(&mut machine, &student, &mut init_dense(&config, 1))?;
     let teacher = Weights::allocate(&mut machine, &config, Linears::Dense, Purpose::Inference(Storage::F32))?;
     load(&mut machine, &teacher, &mut init_dense(&config, 2))?;
     if let Some(direction) = moved {
-        shift(&mut machine, &student, direction).await?;
-        shift(&mut machine, &teacher, MOVES + direction).await?;
+        perturb(&mut machine, &student, direction).await?;
+        perturb(&mut machine, &teacher, PERTURBATIONS + direction).await?;
     }
     let names = student.names().to_vec();
     let mut before = Vec::new();
@@ -123,21 +123,21 @@ async fn step(mut machine: Machine, moved: Option<u64>) -> Result<Left> {
         let trained = step.student.trained(name).expect("a parameter in training");
         let gradient = machine.read_f32(&trained.gradient).await?;
         let binary = step.student.binary.iter().flat_map(BinaryGroup::layers).position(|(layer, _)| name.strip_suffix(".weight") == Some(layer));
-        tensors.push(Tensor { name: name.clone(), before, gradient, after: Vec::new(), binary });
+        tensors.push(ParameterStep { name: name.clone(), before, gradient, after: Vec::new(), binary });
     }
     let report = step.update(&mut machine, &control())?.wait().await?;
     for tensor in &mut tensors {
         tensor.after = machine.read_f32(&step.student.trained(&tensor.name).expect("as before").value).await?;
     }
-    Ok(Left { loss: report.losses.trained(SHAPE.objective), norm: report.norm, flips: report.flips, tensors })
+    Ok(StepResult { loss: report.losses.trained(SHAPE.objective), norm: report.norm, flips: report.flips, tensors })
 }
 
-/// Moves every parameter by ±[`MOVE`] of itself, which changes no sign.
-async fn shift(machine: &mut Machine, weights: &Weights, direction: u64) -> Result<()> {
+/// Moves every parameter by ±[`PERTURBATION`] of itself, which changes no sign.
+async fn perturb(machine: &mut Machine, weights: &Weights, direction: u64) -> Result<()> {
     for name in weights.names() {
         let home = weights.home(name).expect("named");
         let key = Key::new(direction, name);
-        let shift = |(n, value): (usize, f32)| (f64::from(value) * (1.0 + if key.bits(n as u64) & 1 == 1 { MOVE } else { -MOVE })) as f32;
+        let shift = |(n, value): (usize, f32)| (f64::from(value) * (1.0 + if key.bits(n as u64) & 1 == 1 { PERTURBATION } else { -PERTURBATION })) as f32;
         let values: Vec<f32> = machine.read_f32(&home).await?.into_iter().enumerate().map(shift).collect();
         machine.write_f32(&home, &values)?;
     }
@@ -169,13 +169,13 @@ fn control() -> Control<f32> {
 
 /// Errors as shares of what is allowed, and the first that is too large in words.
 #[derive(Default)]
-struct Shares {
+struct Errors {
     worst: f64,
     failure: Option<String>,
 }
 
-impl Shares {
-    fn hold(&mut self, what: impl Fn() -> String, got: f64, expected: f64, allowed: f64) {
+impl Errors {
+    fn check(&mut self, what: impl Fn() -> String, got: f64, expected: f64, allowed: f64) {
         let error = (got - expected).abs();
         let share = match error / allowed {
             _ if error == 0.0 => 0.0,
@@ -189,32 +189,32 @@ impl Shares {
     }
 }
 
-fn compare(expected: &Left, moved: &[Left], got: &Left) -> Finding {
-    let allowed = 2.0 * (additions(&config()) + 8.0) * UNIT / MOVE;
-    let most = |of: &dyn Fn(&Left) -> f64| allowed * moved.iter().map(|moved| (of(moved) - of(expected)).abs()).fold(0.0, f64::max);
-    let [mut scalars, mut gradients, mut parameters] = <[Shares; 3]>::default();
-    let norm_off = most(&|left| left.norm);
-    scalars.hold(|| "the loss".into(), got.loss, expected.loss, most(&|left| left.loss));
-    scalars.hold(|| "the gradient norm".into(), got.norm, expected.norm, norm_off);
-    let mut flips = Shares::default();
+fn compare(expected: &StepResult, moved: &[StepResult], got: &StepResult) -> Finding {
+    let allowed = 2.0 * (additions(&config()) + 8.0) * UNIT / PERTURBATION;
+    let most = |of: &dyn Fn(&StepResult) -> f64| allowed * moved.iter().map(|moved| (of(moved) - of(expected)).abs()).fold(0.0, f64::max);
+    let [mut scalars, mut gradients, mut parameters] = <[Errors; 3]>::default();
+    let norm_off = most(&|result| result.norm);
+    scalars.check(|| "the loss".into(), got.loss, expected.loss, most(&|result| result.loss));
+    scalars.check(|| "the gradient norm".into(), got.norm, expected.norm, norm_off);
+    let mut flips = Errors::default();
     for (n, (want, got_tensor)) in expected.tensors.iter().zip(&got.tensors).enumerate() {
-        let of = |at: usize| move |left: &Left| f64::from(left.tensors[n].gradient[at]);
+        let of = |at: usize| move |result: &StepResult| f64::from(result.tensors[n].gradient[at]);
         let off = (0..want.gradient.len()).map(|at| most(&of(at))).fold(0.0, f64::max);
         let mut undecided = 0;
         for at in 0..want.gradient.len() {
             let place = |what: &str| format!("{what} {at} of {}", want.name);
-            gradients.hold(|| place("the gradient of element"), got_tensor.gradient[at].into(), want.gradient[at].into(), off);
+            gradients.check(|| place("the gradient of element"), got_tensor.gradient[at].into(), want.gradient[at].into(), off);
             let bound = update_bound(want, at, off, expected.norm, norm_off);
-            parameters.hold(|| place("element"), got_tensor.after[at].into(), want.after[at].into(), bound);
+            parameters.check(|| place("element"), got_tensor.after[at].into(), want.after[at].into(), bound);
             undecided += u32::from(f64::from(want.after[at]).abs() <= bound);
         }
         if let Some(place) = want.binary {
             let own = got_tensor.before.iter().zip(&got_tensor.after).filter(|(before, after)| (**before > 0.0) != (**after > 0.0)).count();
-            flips.hold(|| format!("the flips of {} by its own weights", want.name), got.flips[place].into(), own as f64, 0.0);
-            flips.hold(|| format!("the flips of {}", want.name), got.flips[place].into(), expected.flips[place].into(), undecided.into());
+            flips.check(|| format!("the flips of {} by its own weights", want.name), got.flips[place].into(), own as f64, 0.0);
+            flips.check(|| format!("the flips of {}", want.name), got.flips[place].into(), expected.flips[place].into(), undecided.into());
         }
     }
-    let total = |left: &Left| left.flips.iter().sum::<u32>();
+    let total = |result: &StepResult| result.flips.iter().sum::<u32>();
     let outcome = format!(
         "loss {:.6} and norm {:.6} ({:.4} of what is allowed), gradients {:.4} of it, parameters {:.4}, flips {} of {} on the CPU device",
         got.loss,
@@ -230,14 +230,14 @@ fn compare(expected: &Left, moved: &[Left], got: &Left) -> Finding {
 }
 
 /// What element `at` may be off by after a first step of AdamW whose gradient may be off by `off`.
-fn update_bound(tensor: &Tensor, at: usize, off: f64, norm: f64, norm_off: f64) -> f64 {
+fn update_bound(tensor: &ParameterStep, at: usize, off: f64, norm: f64, norm_off: f64) -> f64 {
     let gradient = f64::from(tensor.gradient[at]);
     let scale = (f64::from(CLIP) / norm).min(1.0);
     // The norm is off too, and with it what clipping scales by.
     let off = scale * (off + gradient.abs() * norm_off / norm);
     let update = |g: f64| g / (g.abs() + f64::from(EPSILON));
     let (rate, value) = (f64::from(RATE), f64::from(tensor.before[at]).abs());
-    rate * (update(scale * gradient + off) - update(scale * gradient - off)) + UPDATE * UNIT * (value + rate)
+    rate * (update(scale * gradient + off) - update(scale * gradient - off)) + UPDATE_ROUNDINGS * UNIT * (value + rate)
 }
 
 #[cfg(test)]
@@ -247,26 +247,26 @@ mod tests {
     #[test]
     fn the_cpu_device_passes_and_small_damage_fails() {
         let (expected, moved) = pollster::block_on(expected(&|| false)).expect("the CPU device takes a step");
-        let failure = |damage: &dyn Fn(&mut Left)| {
+        let failure = |damage: &dyn Fn(&mut StepResult)| {
             let mut got = expected.clone();
             damage(&mut got);
             compare(&expected, &moved, &got).failure
         };
         assert_eq!(failure(&|_| {}), None);
         assert!(expected.flips.iter().sum::<u32>() > 50, "too few flips to tell: {:?}", expected.flips);
-        let caught = |damage: &dyn Fn(&mut Left), words: &str| {
+        let caught = |damage: &dyn Fn(&mut StepResult), words: &str| {
             let failure = failure(damage).expect("caught");
             assert!(failure.contains(words), "{failure}");
         };
-        caught(&|left| left.loss *= 1.0005, "the loss");
-        caught(&|left| left.norm *= 1.002, "the gradient norm");
-        caught(&|left| left.flips[3] += 1, "the flips of");
-        caught(&|left| left.loss = f64::NAN, "the loss is NaN");
+        caught(&|result| result.loss *= 1.0005, "the loss");
+        caught(&|result| result.norm *= 1.002, "the gradient norm");
+        caught(&|result| result.flips[3] += 1, "the flips of");
+        caught(&|result| result.loss = f64::NAN, "the loss is NaN");
         for n in 0..expected.tensors.len() {
             let largest = |values: &[f32]| (0..values.len()).max_by(|&a, &b| values[a].abs().total_cmp(&values[b].abs())).expect("not empty");
             let at = largest(&expected.tensors[n].gradient);
-            caught(&|left| left.tensors[n].gradient[at] *= 0.95, "the gradient of element");
-            caught(&|left| left.tensors[n].after[at] = left.tensors[n].before[at], "element");
+            caught(&|result| result.tensors[n].gradient[at] *= 0.95, "the gradient of element");
+            caught(&|result| result.tensors[n].after[at] = result.tensors[n].before[at], "element");
         }
     }
 }

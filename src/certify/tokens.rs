@@ -2,7 +2,7 @@
 //! where the best two weights, noise included, are so close that rounding may decide. The device
 //! chooses them itself and runs ahead, as in a chat.
 
-use super::{Finding, go_on};
+use super::{Finding, check_not_stopped};
 use crate::device::Gpu;
 use crate::graph::Machine;
 use crate::infer::{DecodeQueue, Engine, Sampler, Sampling};
@@ -44,7 +44,7 @@ impl Student {
         let mut text = self.prompt.clone();
         let mut chosen = Vec::new();
         for _ in 0..TOKENS {
-            go_on(stop)?;
+            check_not_stopped(stop)?;
             let logits = self.engine.feed(&mut self.machine, &text[self.engine.position()..]).await?;
             let drawn = self.sampler.draw(text.len()).of(&logits, &Sampler::recent(&text));
             text.push(drawn.token);
@@ -59,7 +59,7 @@ impl Student {
         let mut queue = DecodeQueue::new(&mut self.engine, &mut self.machine, &self.prompt, TOKENS)?;
         let mut tokens = Vec::new();
         while let Some(token) = queue.next(&mut self.engine, &mut self.machine).await? {
-            go_on(stop)?;
+            check_not_stopped(stop)?;
             tokens.push(token);
         }
         Ok(tokens)

@@ -2,7 +2,7 @@
 //! results may be rounded to.
 
 use super::fill::Contents;
-use super::watched::{Watched, share};
+use super::results::{ExpectedResult, error_ratio};
 use super::{Outcome, UNIT, broken};
 use crate::graph::{Case, Expect, LOG_BLOCK, Real, Spec, Storage, Traced, log_codes, unpack};
 
@@ -24,34 +24,34 @@ pub(super) fn in_floats(case: &Case, contents: &Contents) -> (Case, Contents) {
 
 /// Whether every scale is the largest of its block's values, and every code one to which its value
 /// is rounded, wherever within the oracle's bound both are.
-pub(super) fn judge(watched: &Watched, words: &[u32], oracle: &[Traced], step: u32) -> Outcome {
-    let Spec { cols, .. } = watched.spec;
+pub(super) fn check(result: &ExpectedResult, words: &[u32], oracle: &[Traced], step: u32) -> Outcome {
+    let Spec { cols, .. } = result.spec;
     let mut worst: f64 = 0.0;
-    for (row, (oracle, words)) in oracle.chunks(cols).zip(words.chunks(watched.spec.row_words())).enumerate() {
+    for (row, (oracle, words)) in oracle.chunks(cols).zip(words.chunks(result.spec.row_words())).enumerate() {
         for (n, (oracle, words)) in oracle.chunks(LOG_BLOCK).zip(words.chunks(1 + LOG_BLOCK / 4)).enumerate() {
             let from = row * cols + n * LOG_BLOCK;
-            let problem = |problem: String| format!("{} {}, row {row}, block {n}: {problem}", watched.what, watched.spec);
-            worst = worst.max(judge_scale(f32::from_bits(words[0]), oracle).map_err(|(share, text)| (share, problem(text)))?);
-            judge_codes(watched.spec.storage, words, oracle, from, step).map_err(|text| broken(problem(text)))?;
+            let problem = |problem: String| format!("{} {}, row {row}, block {n}: {problem}", result.what, result.spec);
+            worst = worst.max(check_scale(f32::from_bits(words[0]), oracle).map_err(|(share, text)| (share, problem(text)))?);
+            check_codes(result.spec.storage, words, oracle, from, step).map_err(|text| broken(problem(text)))?;
         }
     }
     Ok(worst)
 }
 
-fn judge_scale(scale: f32, oracle: &[Traced]) -> Outcome {
+fn check_scale(scale: f32, oracle: &[Traced]) -> Outcome {
     let largest = oracle.iter().fold(0f64, |most, x| most.max(x.value.abs()));
     let bound = oracle.iter().fold(0f64, |most, x| most.max(x.bound(UNIT)));
     // What may be subnormal may count as no scale at all.
     if scale == 0.0 && largest - bound < 2.0 * f64::from(f32::MIN_POSITIVE) {
         return Ok(0.0);
     }
-    match share((f64::from(scale) - largest).abs(), bound) {
+    match error_ratio((f64::from(scale) - largest).abs(), bound) {
         share if share <= 1.0 => Ok(share),
         share => Err((share, format!("the scale is {scale:e}, expected {largest:e} ± {bound:e}"))),
     }
 }
 
-fn judge_codes(storage: Storage, words: &[u32], oracle: &[Traced], from: usize, step: u32) -> Result<(), String> {
+fn check_codes(storage: Storage, words: &[u32], oracle: &[Traced], from: usize, step: u32) -> Result<(), String> {
     let signed = storage == Storage::SignedLog;
     let scale = f32::from_bits(words[0]);
     let bytes: &[u8] = bytemuck::cast_slice(&words[1..]);
@@ -61,7 +61,7 @@ fn judge_codes(storage: Storage, words: &[u32], oracle: &[Traced], from: usize, 
     for (i, (x, &byte)) in oracle.iter().zip(bytes).enumerate() {
         let got = if signed && byte > 127 { -i32::from(byte & 127) } else { i32::from(byte) };
         let noise = log_codes::dither((from + i) as u32, step)[usize::from(!signed)];
-        let [lowest, highest] = if scale == 0.0 { [0, 0] } else { reachable(signed, *x, scale, noise) };
+        let [lowest, highest] = if scale == 0.0 { [0, 0] } else { code_range(signed, *x, scale, noise) };
         if got < lowest || got > highest {
             return Err(format!("element {i}: code {got}, expected {lowest} to {highest} for {:e} of {scale:e}", x.value));
         }
@@ -72,7 +72,7 @@ fn judge_codes(storage: Storage, words: &[u32], oracle: &[Traced], from: usize, 
 /// The codes between those of the least and the largest quotient that a kernel may have of a value
 /// and the scale. Its place between two codes is a difference divided by a constant and compared with
 /// a product: two roundings more.
-fn reachable(signed: bool, x: Traced, scale: f32, noise: f32) -> [i32; 2] {
+fn code_range(signed: bool, x: Traced, scale: f32, noise: f32) -> [i32; 2] {
     let quotient = x / Traced::from_f32(scale);
     let bound = Traced { roundings: quotient.roundings + 2.0, ..quotient }.bound(UNIT);
     [quotient.value - bound, quotient.value + bound].map(|share| log_codes::code(signed, share as f32, noise))
@@ -96,8 +96,8 @@ mod tests {
         for (storage, moment) in [(Storage::SignedLog, 0), (Storage::UnsignedLog, 1)] {
             let judged = |step, noise: &dyn Fn(usize) -> f32| {
                 let (values, words) = block(storage, noise);
-                judge_scale(f32::from_bits(words[0]), &values).unwrap();
-                judge_codes(storage, &words, &values, 5, step)
+                check_scale(f32::from_bits(words[0]), &values).unwrap();
+                check_codes(storage, &words, &values, 5, step)
             };
             let right = |i: usize| log_codes::dither(5 + i as u32, 9)[moment];
             judged(9, &right).unwrap();
@@ -110,8 +110,8 @@ mod tests {
     #[test]
     fn a_scale_that_is_not_the_largest_and_padding_that_is_set_are_caught() {
         let (values, words) = block(Storage::UnsignedLog, |_| 0.5);
-        assert!(judge_scale(f32::from_bits(words[0] + 20), &values).is_err());
+        assert!(check_scale(f32::from_bits(words[0] + 20), &values).is_err());
         let padded = [&words[..], &[1]].concat();
-        assert!(judge_codes(Storage::UnsignedLog, &padded, &values, 0, 1).unwrap_err().contains("padding"));
+        assert!(check_codes(Storage::UnsignedLog, &padded, &values, 0, 1).unwrap_err().contains("padding"));
     }
 }

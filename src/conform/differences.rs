@@ -2,32 +2,32 @@
 //! keeps a kernel from being right by agreement with a twin that is wrong.
 
 use super::fill::{Contents, Random};
-use super::trial::{Bench, Trial};
-use super::watched::share;
+use super::results::error_ratio;
+use super::trial::{CpuTrial, Trial};
 use super::{Outcome, broken};
 use crate::graph::{Calculus, Case, Class, Data, Forward, GradientRole, Loss, Spec};
 
 /// Elements of an operand that are moved.
-const ELEMENTS: usize = 12;
+const ELEMENTS_CHECKED: usize = 12;
 /// What a difference may be off by, relative to the gradient.
 const TOLERANCE: f64 = 1e-6;
 
 pub(super) fn check(case: &Case, contents: &Contents, random: &mut Random) -> Outcome {
     match &case.calculus {
         Calculus::InPlace(loss) => in_place(case, contents, loss, random),
-        Calculus::Chain => through(case, contents, None, random),
-        Calculus::Surrogate(forward) => through(case, contents, Some(forward.clone()), random),
+        Calculus::Chain => tape_gradient(case, contents, None, random),
+        Calculus::Surrogate(forward) => tape_gradient(case, contents, Some(forward.clone()), random),
     }
 }
 
 /// The gradients of a tape with a backward pass.
-fn through(case: &Case, contents: &Contents, surrogate: Option<Forward>, random: &mut Random) -> Outcome {
+fn tape_gradient(case: &Case, contents: &Contents, surrogate: Option<Forward>, random: &mut Random) -> Outcome {
     let trial = Trial::gradient(case, contents, random).map_err(broken)?;
-    let mut backward = Bench::<f64>::new(&trial).map_err(broken)?;
+    let mut backward = CpuTrial::<f64>::new(&trial).map_err(broken)?;
     let upstream = floats(&trial.memory.last().expect("the upstream gradient").1);
     backward.run();
     let alone = Trial::forward(case, contents).map_err(broken)?;
-    let mut forward = Bench::<f64>::new(&alone).map_err(broken)?;
+    let mut forward = CpuTrial::<f64>::new(&alone).map_err(broken)?;
     let mut values = values(case, contents);
     let specs: Vec<Spec> = case.inputs.iter().map(|input| input.spec).collect();
     let mut worst: f64 = 0.0;
@@ -64,7 +64,7 @@ fn through(case: &Case, contents: &Contents, surrogate: Option<Forward>, random:
 /// The gradient that an operation itself leaves in its first update.
 fn in_place(case: &Case, contents: &Contents, loss: &Loss, random: &mut Random) -> Outcome {
     let trial = Trial::forward(case, contents).map_err(broken)?;
-    let mut bench = Bench::<f64>::new(&trial).map_err(broken)?;
+    let mut bench = CpuTrial::<f64>::new(&trial).map_err(broken)?;
     let values = values(case, contents);
     let original = floats(&contents.updates[0]);
     bench.run();
@@ -87,7 +87,7 @@ fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(
     let typical = rms(gradient);
     let mut moved = original.to_vec();
     let mut worst: f64 = 0.0;
-    for _ in 0..ELEMENTS.min(original.len()) {
+    for _ in 0..ELEMENTS_CHECKED.min(original.len()) {
         let at = random.below(original.len() as u32) as usize;
         let mut size: f64 = 0.0;
         let mut difference = |step: f64| {
@@ -103,7 +103,7 @@ fn compare(what: &str, original: &[f64], gradient: &[f64], mut loss: impl FnMut(
         let (coarse, fine) = (difference(step), difference(step / 2.0));
         let expected = (4.0 * fine - coarse) / 3.0;
         let allowed = TOLERANCE * (gradient[at].abs() + typical) + 1e-13 * size / step;
-        let share = share((gradient[at] - expected).abs(), allowed);
+        let share = error_ratio((gradient[at] - expected).abs(), allowed);
         if share > 1.0 {
             let failure = format!("{what}, element {at}: the backward pass gives {:e}, differences give {expected:e} ± {allowed:e}", gradient[at]);
             return Err((share, failure));

@@ -1,7 +1,7 @@
 //! Operands whose binding is as long as the adapter allows. All but a few of their elements are zero
 //! and those are small integers, so that results are exact and no oracle has to walk them.
 
-use super::{CaseResult, Check, Course, by_name, fearless};
+use super::{CaseResult, Check, Session, group_by_variant, machine_with_variant};
 use crate::device::{Checks, Gpu};
 use crate::graph::{Class, GpuMachine, Home, Machine, MachineError, Spec, Tape, TensorId};
 use crate::ops::{Embedding, FUSIONS, Matmul, PARTIALS, SumSquares};
@@ -10,13 +10,13 @@ use std::sync::Arc;
 /// Columns of the long operand: 1,024 words, so that rows start at multiples of 256 bytes.
 const COLUMNS: usize = 1024;
 /// Most words on a software adapter, whose memory is everybody's: 256 MiB.
-const SOFTWARE: u64 = 1 << 26;
+const MAX_SOFTWARE_WORDS: u64 = 1 << 26;
 /// Most words elsewhere: kernels index words by 32 bits.
-const MOST: u64 = 1 << 32;
+const MAX_WORDS: u64 = 1 << 32;
 
 /// An operation with one long operand.
 #[derive(Clone, Copy)]
-enum Long {
+enum LongOperation {
     /// Rows of a table.
     Embedding,
     /// A product of so many rows with the long matrix, transposed.
@@ -25,22 +25,22 @@ enum Long {
     Squares,
 }
 
-impl Long {
-    const ALL: [Long; 4] = [Long::Embedding, Long::Product(1), Long::Product(9), Long::Squares];
+impl LongOperation {
+    const ALL: [LongOperation; 4] = [LongOperation::Embedding, LongOperation::Product(1), LongOperation::Product(9), LongOperation::Squares];
 
     fn family(self) -> &'static str {
         match self {
-            Long::Embedding => "embedding",
-            Long::Product(_) => "matmul",
-            Long::Squares => "grad_norm",
+            LongOperation::Embedding => "embedding",
+            LongOperation::Product(_) => "matmul",
+            LongOperation::Squares => "grad_norm",
         }
     }
 
     fn label(self, bytes: usize) -> String {
         match self {
-            Long::Embedding => format!("a table of {bytes} bytes, at the binding limit"),
-            Long::Product(m) => format!("{m} rows with a matrix of {bytes} bytes, at the binding limit"),
-            Long::Squares => format!("squares of {bytes} bytes, at the binding limit"),
+            LongOperation::Embedding => format!("a table of {bytes} bytes, at the binding limit"),
+            LongOperation::Product(m) => format!("{m} rows with a matrix of {bytes} bytes, at the binding limit"),
+            LongOperation::Squares => format!("squares of {bytes} bytes, at the binding limit"),
         }
     }
 }
@@ -48,31 +48,31 @@ impl Long {
 /// A long operation on a GPU, opened in one way.
 pub(super) struct LongTrial {
     gpu: Arc<Gpu>,
-    long: Long,
+    long: LongOperation,
     rows: usize,
     label: String,
 }
 
 /// Every long operation that is wanted, by `operation: label`.
 pub(super) fn trials(ways: &[Arc<Gpu>], wanted: impl Fn(&str) -> bool) -> Vec<LongTrial> {
-    let of = |gpu: &Arc<Gpu>, long: Long| {
+    let of = |gpu: &Arc<Gpu>, long: LongOperation| {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
-        let words = (gpu.max_binding_bytes() / 4).min(if software { SOFTWARE } else { MOST });
+        let words = (gpu.max_binding_bytes() / 4).min(if software { MAX_SOFTWARE_WORDS } else { MAX_WORDS });
         let rows = words as usize / COLUMNS;
         LongTrial { gpu: gpu.clone(), long, rows, label: long.label(4 * rows * COLUMNS) }
     };
-    let all = ways.iter().flat_map(|gpu| Long::ALL.map(|long| of(gpu, long)));
+    let all = ways.iter().flat_map(|gpu| LongOperation::ALL.map(|long| of(gpu, long)));
     all.filter(|trial| wanted(&format!("{}: {}", trial.long.family(), trial.label))).collect()
 }
 
 impl LongTrial {
     /// Runs it in every variant.
-    pub(super) async fn run(&self, course: &mut Course<'_>) {
+    pub(super) async fn run(&self, session: &mut Session<'_>) {
         let Self { gpu, long, rows, label } = self;
         let offers = trial(&mut Machine::gpu(gpu.clone(), FUSIONS), *long, 3).map(|trial| GpuMachine::new(gpu.clone(), FUSIONS).variant_support(&trial.tape));
-        for (variant, offers) in by_name(offers.unwrap_or_default(), &mut course.report) {
-            let failure = attempt(fearless(gpu, variant), *long, *rows).await.unwrap_or_else(|error| Some(error.to_string()));
-            course.result(&CaseResult {
+        for (variant, offers) in group_by_variant(offers.unwrap_or_default(), &mut session.report) {
+            let failure = attempt(machine_with_variant(gpu, variant), *long, *rows).await.unwrap_or_else(|error| Some(error.to_string()));
+            session.result(&CaseResult {
                 operation: long.family().into(),
                 label: label.clone(),
                 check: Check::Forward,
@@ -102,24 +102,24 @@ fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
     Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
-fn trial(machine: &mut Machine, long: Long, rows: usize) -> Result<Trial, MachineError> {
+fn trial(machine: &mut Machine, long: LongOperation, rows: usize) -> Result<Trial, MachineError> {
     let table = home(machine, Spec::f32(rows, COLUMNS))?;
     let mut tape = Tape::new();
     let operand = tape.lasting(table);
     let result = match long {
-        Long::Embedding => {
+        LongOperation::Embedding => {
             let ids = home(machine, Spec::u32(3, 1))?;
-            machine.write(&ids, &marked(rows).map(|row| row as u32))?;
+            machine.write(&ids, &nonzero_rows(rows).map(|row| row as u32))?;
             let ids = tape.lasting(ids);
             Ok(tape.push_one(Embedding, &[operand, ids], &[]).expect("fits"))
         }
-        Long::Product(m) => {
+        LongOperation::Product(m) => {
             let x = home(machine, Spec::f32(m, COLUMNS))?;
             machine.write_f32(&x, &(0..m).flat_map(|row| integers(row + 5)).collect::<Vec<_>>())?;
             let x = tape.lasting(x);
             Ok(tape.push_one(Matmul::LINEAR, &[x, operand], &[]).expect("fits"))
         }
-        Long::Squares => {
+        LongOperation::Squares => {
             let partials = home(machine, Spec::f32(1, PARTIALS))?;
             let update = tape.lasting(partials);
             let flat = tape.lasting(Home { spec: Spec::f32(1, rows * COLUMNS), ..table });
@@ -134,14 +134,14 @@ fn trial(machine: &mut Machine, long: Long, rows: usize) -> Result<Trial, Machin
 }
 
 /// The rows that are not zero: the first, one in the middle, the last.
-fn marked(rows: usize) -> [usize; 3] {
+fn nonzero_rows(rows: usize) -> [usize; 3] {
     [0, rows / 2 + 1, rows - 1]
 }
 
 /// What is wrong, if anything is.
-async fn attempt(mut machine: Machine, long: Long, rows: usize) -> Result<Option<String>, MachineError> {
+async fn attempt(mut machine: Machine, long: LongOperation, rows: usize) -> Result<Option<String>, MachineError> {
     let trial = trial(&mut machine, long, rows)?;
-    for row in marked(rows) {
+    for row in nonzero_rows(rows) {
         machine.write_f32(&trial.table.rows(row, 1), &integers(row))?;
     }
     let mut program = machine.compile(trial.tape)?;
@@ -152,18 +152,18 @@ async fn attempt(mut machine: Machine, long: Long, rows: usize) -> Result<Option
     };
     let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
     let expected = match long {
-        Long::Embedding => marked(rows).into_iter().flat_map(integers).collect(),
-        Long::Product(m) => {
+        LongOperation::Embedding => nonzero_rows(rows).into_iter().flat_map(integers).collect(),
+        LongOperation::Product(m) => {
             let mut expected = vec![0.0; m * rows];
-            for (x, row) in (0..m).flat_map(|x| marked(rows).map(|row| (x, row))) {
+            for (x, row) in (0..m).flat_map(|x| nonzero_rows(rows).map(|row| (x, row))) {
                 expected[x * rows + row] = dot(&integers(x + 5), &integers(row));
             }
             expected
         }
-        Long::Squares => {
+        LongOperation::Squares => {
             let mut expected = vec![0.0; PARTIALS];
             let chunk = (rows * COLUMNS).div_ceil(PARTIALS);
-            for (row, column) in marked(rows).into_iter().flat_map(|row| (0..COLUMNS).map(move |column| (row, column))) {
+            for (row, column) in nonzero_rows(rows).into_iter().flat_map(|row| (0..COLUMNS).map(move |column| (row, column))) {
                 expected[(row * COLUMNS + column) / chunk] += integers(row)[column] * integers(row)[column];
             }
             expected

@@ -1,6 +1,6 @@
 //! A report as Markdown, which also reads well as plain text.
 
-use super::report::{KnownFailureReport, Report, Row};
+use super::report::{KnownFailureReport, Report, ReportRow};
 use std::fmt::Write;
 
 /// Widths of a table's columns, and whether they hold figures.
@@ -61,13 +61,13 @@ impl Report {
         out.push('\n');
         self.rows.iter().try_for_each(|row| writeln!(out, "{}", line(row)))?;
         let sections = [
-            ("Whole models", self.models_told()),
+            ("Whole models", self.model_lines()),
             (
                 "Variants this device cannot run",
                 self.unavailable.iter().map(|lack| format!("{} {}: lacks {}", lack.operation, lack.variant, lack.why)).collect(),
             ),
-            ("Known failures", self.known.iter().map(known_told).collect()),
-            ("Failures", self.rows.iter().filter(|row| row.failed > 0).flat_map(failures_told).collect()),
+            ("Known failures", self.known.iter().map(known_failure_line).collect()),
+            ("Failures", self.rows.iter().filter(|row| row.failed > 0).flat_map(failure_lines).collect()),
         ];
         for (title, items) in sections.into_iter().filter(|(_, items)| !items.is_empty()) {
             writeln!(out, "\n{title}:\n")?;
@@ -76,16 +76,16 @@ impl Report {
         Ok(())
     }
 
-    fn models_told(&self) -> Vec<String> {
-        let told = |model: &super::ModelCheck| match &model.failure {
+    fn model_lines(&self) -> Vec<String> {
+        let line = |model: &super::ModelCheck| match &model.failure {
             Some(failure) => format!("{}: FAILED: {failure} ({})", model.what, model.outcome),
             None => format!("{}: passed: {}", model.what, model.outcome),
         };
-        self.models.iter().map(told).collect()
+        self.models.iter().map(line).collect()
     }
 }
 
-fn line(row: &Row) -> String {
+fn line(row: &ReportRow) -> String {
     let check = format!("{:?}", row.check).to_lowercase();
     let variant = if row.variant.is_empty() { "–" } else { &row.variant };
     let cells = [row.operation.clone(), variant.into(), check, row.cases.to_string(), row.failed.to_string(), share(row.worst), share(row.worst_checked)];
@@ -94,13 +94,13 @@ fn line(row: &Row) -> String {
     format!("|{cells}{}", if row.known.is_some() { " known failure" } else { "" })
 }
 
-fn known_told(known: &KnownFailureReport) -> String {
+fn known_failure_line(known: &KnownFailureReport) -> String {
     let KnownFailureReport { reason, link, cases, failed, .. } = known;
     let so_far = format!("{reason} ({link}): {failed} of {cases} comparisons failed");
     if known.stale() { format!("{so_far}. This entry is no longer true: remove it from src/device/known_failures.rs") } else { so_far }
 }
 
-fn failures_told(row: &Row) -> impl Iterator<Item = String> {
+fn failure_lines(row: &ReportRow) -> impl Iterator<Item = String> {
     row.failures.iter().map(|failure| format!("{} {}, {:?}: {failure}", row.operation, row.variant, row.check).replace("  ", " "))
 }
 

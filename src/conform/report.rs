@@ -1,11 +1,11 @@
 //! What a run of the conformance found, as data.
 
-use super::{About, CaseResult, Check};
+use super::{CaseResult, Check, Environment};
 use crate::device::KnownFailure;
 use serde::{Deserialize, Serialize};
 
 /// Failures that are kept in words, for each row.
-const TOLD: usize = 5;
+const MAX_FAILURES: usize = 5;
 
 /// The outcome on one device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -15,11 +15,11 @@ pub struct Report {
     /// The device.
     pub device: String,
     /// The device and the program, in detail.
-    pub about: About,
+    pub about: Environment,
     /// Seed of all operands; the same seed gives the same report.
     pub seed: u64,
     /// One for each operation, variant and check.
-    pub rows: Vec<Row>,
+    pub rows: Vec<ReportRow>,
     /// Variants that this device cannot run.
     pub unavailable: Vec<Unavailable>,
     /// Entries of the table of known failures that are about this device.
@@ -33,7 +33,7 @@ pub struct Report {
 
 /// The cases of one operation in one variant under one check.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Row {
+pub struct ReportRow {
     /// The operation's file.
     pub operation: String,
     /// The variant that was preferred; empty where no GPU took part.
@@ -103,14 +103,14 @@ pub struct ModelCheck {
 }
 
 impl Report {
-    pub(super) fn new(device: String, about: About, seed: u64) -> Self {
+    pub(super) fn new(device: String, about: Environment, seed: u64) -> Self {
         Self { version: 2, device, about, seed, rows: Vec::new(), unavailable: Vec::new(), known: Vec::new(), models: Vec::new(), cut: None }
     }
 
     pub(super) fn add(&mut self, result: &CaseResult) {
-        let same = |row: &Row| row.operation == result.operation && row.check == result.check && row.variant == result.variant;
+        let same = |row: &ReportRow| row.operation == result.operation && row.check == result.check && row.variant == result.variant;
         let place = self.rows.iter().position(same).unwrap_or_else(|| {
-            self.rows.push(Row::empty(result));
+            self.rows.push(ReportRow::empty(result));
             self.rows.len() - 1
         });
         let row = &mut self.rows[place];
@@ -120,7 +120,7 @@ impl Report {
         row.known = row.known.take().or_else(|| result.known.clone());
         if let Some(failure) = &result.failure {
             row.failed += 1;
-            if row.failures.len() < TOLD {
+            if row.failures.len() < MAX_FAILURES {
                 let checked = if result.checked { ", with wgpu's checks" } else { "" };
                 row.failures.push(format!("{}{checked}: {failure}", result.label));
             }
@@ -158,7 +158,7 @@ impl Report {
     }
 }
 
-impl Row {
+impl ReportRow {
     fn empty(result: &CaseResult) -> Self {
         Self {
             operation: result.operation.clone(),

@@ -67,27 +67,27 @@ fn case(op: Wrong) -> Case {
     second(first, &op)
 }
 
-fn gpu() -> Target {
+fn gpu() -> ConformTarget {
     let adapters = pollster::block_on(adapters());
     let adapter = adapters.first().expect("no adapter: install a Vulkan driver; Debian's mesa-vulkan-drivers has a software one");
-    Target::Gpu(vec![Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens"))])
+    ConformTarget::Gpu(vec![Arc::new(pollster::block_on(Gpu::open(adapter, Checks::Off)).expect("the first adapter opens"))])
 }
 
-fn knowing(table: &'static [KnownFailure]) -> Target {
+fn knowing(table: &'static [KnownFailure]) -> ConformTarget {
     let adapters = pollster::block_on(adapters());
-    Target::Gpu(vec![Arc::new(pollster::block_on(Gpu::open_within(&adapters[0], Checks::Off, u64::MAX, table)).expect("opens"))])
+    ConformTarget::Gpu(vec![Arc::new(pollster::block_on(Gpu::open_within(&adapters[0], Checks::Off, u64::MAX, table)).expect("opens"))])
 }
 
 /// The report of the forward of an operation whose second variant is wrong.
-fn report(target: &Target) -> Report {
+fn report(target: &ConformTarget) -> Report {
     let family = ops::Family { name: "add", cases: || vec![case(RIGHT)] };
-    let options = Options { seed: 1, filter: None, checks: vec![Check::Forward] };
+    let options = ConformOptions { seed: 1, filter: None, checks: vec![Check::Forward] };
     pollster::block_on(run_families(target, &options, &[family], &[], &mut |_| true))
 }
 
 /// What an operation gives on a target when its wrong variant is asked for.
-fn faster(target: &Target) -> Vec<f32> {
-    let Target::Gpu(ways) = target else { unreachable!() };
+fn faster(target: &ConformTarget) -> Vec<f32> {
+    let ConformTarget::Gpu(ways) = target else { unreachable!() };
     let contents = Contents::draw(&case(RIGHT), &mut Random::new(1, &["test"]));
     let trial = Trial::forward(&case(RIGHT), &contents).expect("fits");
     let mut machine = Machine::gpu(ways[0].clone(), crate::ops::FUSIONS);
@@ -97,24 +97,24 @@ fn faster(target: &Target) -> Vec<f32> {
 }
 
 fn verdict(specs: [Spec; 2], op: Wrong, variant: &str) -> Verdict {
-    let Target::Gpu(ways) = gpu() else { unreachable!() };
+    let ConformTarget::Gpu(ways) = gpu() else { unreachable!() };
     let op: DynOp = Arc::new(op);
     pollster::block_on(verify(&ways[0], &op, Specs { inputs: &specs, updates: &[] }, variant, 1))
 }
 
-fn outcome(target: &Target, op: Wrong, check: Check) -> Outcome {
-    let mut report = Report::new(target.name(), About::default(), 1);
+fn outcome(target: &ConformTarget, op: Wrong, check: Check) -> Outcome {
+    let mut report = Report::new(target.name(), Environment::default(), 1);
     let tried = pollster::block_on(run_case(target, &case(op), check, &mut Random::new(1, &["test"]), &mut report));
     tried.into_iter().next().expect("the portable variant comes first").outcome
 }
 
-fn caught(target: &Target, op: Wrong, check: Check) -> String {
+fn caught(target: &ConformTarget, op: Wrong, check: Check) -> String {
     outcome(target, op, check).expect_err("caught").1
 }
 
 #[test]
 fn a_right_operation_passes() {
-    for target in [Target::Cpu, gpu()] {
+    for target in [ConformTarget::Cpu, gpu()] {
         for check in Check::ALL {
             outcome(&target, RIGHT, check).expect("passes");
         }
@@ -143,7 +143,7 @@ fn a_kernel_that_leaves_an_element_unwritten_is_caught() {
 fn a_wrong_gradient_is_caught_although_kernel_and_twin_agree() {
     let op = Wrong { forgetful: true, ..RIGHT };
     outcome(&gpu(), op.clone(), Check::Backward).expect("kernel and twin agree");
-    let failure = caught(&Target::Cpu, op, Check::Differences);
+    let failure = caught(&ConformTarget::Cpu, op, Check::Differences);
     assert!(failure.contains("differences give"), "{failure}");
 }
 
@@ -170,7 +170,7 @@ fn a_wrong_variant_is_refused_at_any_shape_and_a_right_one_is_not() {
 
 #[test]
 fn every_shape_of_a_product_allows_what_rounding_does() {
-    let Target::Gpu(ways) = gpu() else { unreachable!() };
+    let ConformTarget::Gpu(ways) = gpu() else { unreachable!() };
     let op: DynOp = Arc::new(crate::ops::Matmul::LINEAR);
     for (rows, columns) in [(3, 70), (256, 1024)] {
         let specs = [Spec::f32(rows, columns), Spec::f32(512, columns)];
@@ -224,12 +224,12 @@ fn a_report_survives_json_and_is_the_same_each_time() {
 
 #[test]
 fn a_run_tells_how_far_it_is_and_stops_between_two_cases_with_what_it_has() {
-    let options = Options { filter: Some("add: ".into()), ..Options::all(1) };
+    let options = ConformOptions { filter: Some("add: ".into()), ..ConformOptions::all(1) };
     let watched = |stop_at: usize| {
         let mut told = Vec::new();
-        let report = pollster::block_on(run(&Target::Cpu, &options, |what| match what {
-            Told::Case(_) => true,
-            Told::Done { done, of } => {
+        let report = pollster::block_on(run(&ConformTarget::Cpu, &options, |what| match what {
+            ConformUpdate::Case(_) => true,
+            ConformUpdate::Done { done, of } => {
                 told.push((done, of));
                 done < stop_at
             }
@@ -246,10 +246,10 @@ fn a_run_tells_how_far_it_is_and_stops_between_two_cases_with_what_it_has() {
 
 #[test]
 fn a_lost_device_ends_its_run_and_the_report_says_so() {
-    let (target, options) = (gpu(), Options { filter: Some("add: ".into()), ..Options::all(1) });
-    let Target::Gpu(ways) = &target else { unreachable!() };
+    let (target, options) = (gpu(), ConformOptions { filter: Some("add: ".into()), ..ConformOptions::all(1) });
+    let ConformTarget::Gpu(ways) = &target else { unreachable!() };
     let report = pollster::block_on(run(&target, &options, |what| {
-        if matches!(what, Told::Done { done: 1, .. }) {
+        if matches!(what, ConformUpdate::Done { done: 1, .. }) {
             ways[0].destroy();
         }
         true

@@ -1,7 +1,7 @@
 //! One case as a tape with contents, run on the oracle and on a device, and the comparison.
 
 use super::fill::{Contents, Random, draw, signs_of, transpose_of};
-use super::watched::{Place, Watched, share};
+use super::results::{ExpectedResult, ResultLocation, error_ratio};
 use super::{Outcome, UNIT, broken, codes};
 use crate::graph::{
     BackwardError, Case, Class, CpuMachine, CpuProgram, Data, Expect, Fill, GradientRole, Home, Machine, MachineError, MemoryId, Overlap, Runs,
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 /// Words before and after each lasting operand that no kernel may touch: 256 bytes, which also
 /// aligns the operand.
-const EDGE: usize = 64;
+const GUARD_WORDS: usize = 64;
 /// What they hold.
 const SENTINEL: u32 = 0x4d5a_a5c3;
 
@@ -21,13 +21,13 @@ const SENTINEL: u32 = 0x4d5a_a5c3;
 pub(super) struct Trial {
     pub(super) tape: Tape,
     pub(super) memory: Vec<(Home, Vec<u32>)>,
-    pub(super) results: Vec<Watched>,
+    pub(super) results: Vec<ExpectedResult>,
 }
 
 /// What a device left: the results, and what it wrote where it may not.
-pub(super) struct Got {
+pub(super) struct DeviceResults {
     pub(super) results: Vec<Vec<u32>>,
-    pub(super) strayed: Vec<String>,
+    pub(super) out_of_bounds: Vec<String>,
 }
 
 impl Trial {
@@ -36,16 +36,16 @@ impl Trial {
     }
 
     fn home(&mut self, spec: Spec, content: Vec<u32>) -> Home {
-        let home = Home { memory: MemoryId(self.memory.len()), offset: EDGE, spec };
+        let home = Home { memory: MemoryId(self.memory.len()), offset: GUARD_WORDS, spec };
         self.memory.push((home, content));
         home
     }
 
-    fn watch(&mut self, what: String, place: Place, spec: Spec, expect: Expect, input: Option<usize>) {
-        if let Place::Tensor(tensor) = place {
+    fn watch(&mut self, what: String, place: ResultLocation, spec: Spec, expect: Expect, input: Option<usize>) {
+        if let ResultLocation::Tensor(tensor) = place {
             self.tape.keep(tensor);
         }
-        self.results.push(Watched { what, place, spec, input, expect });
+        self.results.push(ExpectedResult { what, place, spec, input, expect });
     }
 
     /// The case's operation alone; updates are results first, then outputs.
@@ -60,7 +60,7 @@ impl Trial {
         for (n, (update, content)) in case.updates.iter().zip(&contents.updates).enumerate() {
             let home = trial.home(update.spec, content.clone());
             updates.push(trial.tape.lasting(home));
-            trial.watch(format!("update {n}"), Place::Memory(home.memory.0), update.spec, update.expect.clone(), None);
+            trial.watch(format!("update {n}"), ResultLocation::Memory(home.memory.0), update.spec, update.expect.clone(), None);
         }
         let taken: Vec<TensorId> = (0..inputs.len()).filter(|&n| case.takes(n)).map(|n| inputs[n]).collect();
         let mut outputs = trial.tape.push_dyn(case.op.clone(), &taken, &updates)?;
@@ -73,7 +73,7 @@ impl Trial {
         }
         for (n, output) in outputs.into_iter().enumerate() {
             let spec = trial.tape.spec(output);
-            trial.watch(format!("output {n}"), Place::Tensor(output), spec, Expect::Reference, None);
+            trial.watch(format!("output {n}"), ResultLocation::Tensor(output), spec, Expect::Reference, None);
         }
         Ok(trial)
     }
@@ -90,7 +90,7 @@ impl Trial {
                 GradientRole::Variable => trial.tape.variable(home),
                 GradientRole::Parameter | GradientRole::Straight => {
                     let sum = trial.home(input.spec, draw(input.spec, &Fill::Normal(0.7, 1.0), random));
-                    trial.watch(format!("gradient of input {n}"), Place::Memory(sum.memory.0), input.spec, Expect::Reference, Some(n));
+                    trial.watch(format!("gradient of input {n}"), ResultLocation::Memory(sum.memory.0), input.spec, Expect::Reference, Some(n));
                     trial.tape.parameter(home, sum)
                 }
             });
@@ -103,7 +103,7 @@ impl Trial {
         for (n, id) in inputs.iter().enumerate().filter(|(n, _)| case.inputs[*n].role == GradientRole::Variable) {
             let what = format!("gradient of input {n}");
             match gradients.get(id) {
-                Some(&gradient) => trial.watch(what, Place::Tensor(gradient), case.inputs[n].spec, Expect::Reference, Some(n)),
+                Some(&gradient) => trial.watch(what, ResultLocation::Tensor(gradient), case.inputs[n].spec, Expect::Reference, Some(n)),
                 None => return Err(BackwardError::NoRule { op: case.op.name(), why: "no gradient reached an input that wants one" }),
             }
         }
@@ -114,57 +114,57 @@ impl Trial {
     /// The floats that a result's place held before the run; none if it is not lasting.
     pub(super) fn before(&self, result: usize) -> Option<&[u32]> {
         match self.results[result].place {
-            Place::Memory(memory) => Some(&self.memory[memory].1),
-            Place::Tensor(_) => None,
+            ResultLocation::Memory(memory) => Some(&self.memory[memory].1),
+            ResultLocation::Tensor(_) => None,
         }
     }
 
     /// Runs on a device. Every lasting operand lies between sentinels, every slot between guards.
-    pub(super) async fn run_on(&self, mut machine: Machine) -> Result<Got, MachineError> {
+    pub(super) async fn run_on(&self, mut machine: Machine) -> Result<DeviceResults, MachineError> {
         let whole = |home: &Home| {
-            let words = home.spec.words() + 2 * EDGE;
+            let words = home.spec.words() + 2 * GUARD_WORDS;
             let spec = if Class::of(home.spec.storage) == Class::Real { Spec::f32(1, words) } else { Spec::u32(1, words) };
             Home { memory: home.memory, offset: 0, spec }
         };
         for (home, content) in &self.memory {
             let whole = whole(home);
             assert_eq!(machine.allocate(Class::of(home.spec.storage), whole.spec.words())?, home.memory);
-            let words = [&[SENTINEL; EDGE], &content[..], &[SENTINEL; EDGE]].concat();
+            let words = [&[SENTINEL; GUARD_WORDS], &content[..], &[SENTINEL; GUARD_WORDS]].concat();
             machine.write(&whole, &words)?;
         }
         let mut program = machine.compile_guarded(self.tape.clone())?;
         machine.run(&mut program)?;
         let wholes: Vec<Home> = self.memory.iter().map(|(home, _)| whole(home)).collect();
         let memory = machine.read_later(&wholes)?.wait().await?;
-        let mut strayed: Vec<String> = machine.broken_guards(&program).await?.iter().map(|spec| format!("a pooled {spec}")).collect();
+        let mut out_of_bounds: Vec<String> = machine.broken_guards(&program).await?.iter().map(|spec| format!("a pooled {spec}")).collect();
         for (words, (home, _)) in memory.iter().zip(&self.memory) {
-            if words[..EDGE].iter().chain(&words[words.len() - EDGE..]).any(|&word| word != SENTINEL) {
-                strayed.push(format!("a lasting {}", home.spec));
+            if words[..GUARD_WORDS].iter().chain(&words[words.len() - GUARD_WORDS..]).any(|&word| word != SENTINEL) {
+                out_of_bounds.push(format!("a lasting {}", home.spec));
             }
         }
         let mut results = Vec::new();
-        for watched in &self.results {
-            results.push(match watched.place {
-                Place::Memory(n) => memory[n][EDGE..memory[n].len() - EDGE].to_vec(),
-                Place::Tensor(tensor) => machine.read_tensor(&program, tensor).await?,
+        for result in &self.results {
+            results.push(match result.place {
+                ResultLocation::Memory(n) => memory[n][GUARD_WORDS..memory[n].len() - GUARD_WORDS].to_vec(),
+                ResultLocation::Tensor(tensor) => machine.read_tensor(&program, tensor).await?,
             });
         }
-        Ok(Got { results, strayed })
+        Ok(DeviceResults { results, out_of_bounds })
     }
 }
 
 /// A trial on the CPU, in any number type.
-pub(super) struct Bench<'a, T> {
+pub(super) struct CpuTrial<'a, T> {
     trial: &'a Trial,
     machine: CpuMachine<T>,
     program: CpuProgram<T>,
 }
 
-impl<'a, T: Runs> Bench<'a, T> {
+impl<'a, T: Runs> CpuTrial<'a, T> {
     pub(super) fn new(trial: &'a Trial) -> Result<Self, Overlap> {
         let mut machine = CpuMachine::new();
         for (home, content) in &trial.memory {
-            machine.allocate(Class::of(home.spec.storage), EDGE + home.spec.words());
+            machine.allocate(Class::of(home.spec.storage), GUARD_WORDS + home.spec.words());
             match Class::of(home.spec.storage) {
                 Class::Real => machine.reals_mut(home).iter_mut().zip(content).for_each(|(x, &word)| *x = T::from_f32(f32::from_bits(word))),
                 Class::Words => machine.words_mut(home).copy_from_slice(content),
@@ -185,14 +185,14 @@ impl<'a, T: Runs> Bench<'a, T> {
 
     pub(super) fn result(&self, n: usize) -> Data<T> {
         match self.trial.results[n].place {
-            Place::Memory(memory) => {
+            ResultLocation::Memory(memory) => {
                 let home = &self.trial.memory[memory].0;
                 match Class::of(home.spec.storage) {
                     Class::Real => Data::Real(self.machine.reals(home).to_vec()),
                     Class::Words => Data::Words(self.machine.words(home).to_vec()),
                 }
             }
-            Place::Tensor(tensor) => match self.machine.tensor(&self.program, tensor) {
+            ResultLocation::Tensor(tensor) => match self.machine.tensor(&self.program, tensor) {
                 View::Real(data, _) => Data::Real(data.to_vec()),
                 View::Words(data, _) => Data::Words(data.to_vec()),
             },
@@ -201,23 +201,23 @@ impl<'a, T: Runs> Bench<'a, T> {
 }
 
 /// Compares what a device left with what is expected.
-pub(super) fn judge(trial: &Trial, expected: &[Data<Traced>], got: &Got, storage: Storage) -> Outcome {
-    if let Some(place) = got.strayed.first() {
+pub(super) fn check_results(trial: &Trial, expected: &[Data<Traced>], got: &DeviceResults, storage: Storage) -> Outcome {
+    if let Some(place) = got.out_of_bounds.first() {
         return Err(broken(format!("a kernel wrote outside {place}")));
     }
     let mut worst: f64 = 0.0;
-    for (n, watched) in trial.results.iter().enumerate() {
+    for (n, result) in trial.results.iter().enumerate() {
         let words = &got.results[n];
-        let error = match (&watched.expect, &expected[n]) {
-            (Expect::Reference, Data::Real(oracle)) => within_bounds(watched, words, oracle, storage)?,
-            (Expect::Reference, Data::Words(oracle)) if watched.spec.storage == Storage::F16 => near_halves(watched, words, oracle)?,
-            (Expect::Reference, Data::Words(oracle)) => same_words(watched, words, oracle)?,
-            (Expect::Codes { step }, Data::Real(oracle)) => codes::judge(watched, words, oracle, *step)?,
-            (Expect::Unchanged, _) => same_words(watched, words, trial.before(n).expect("updates are lasting"))?,
-            (&Expect::Element(n), Data::Real(oracle)) => same_words(watched, &words[n..=n], &[(oracle[n].value as f32).to_bits()])?,
-            (&Expect::SignsOf(other), _) => same_words(watched, words, &signs_of(&got.results[other], watched.spec))?,
-            (&Expect::TransposeOf(other), _) => same_words(watched, words, &transpose_of(&got.results[other], trial.results[other].spec))?,
-            (Expect::FlipsOf { signs, counter, rows }, _) => same_words(watched, words, &flips(trial, got, n, *signs, (*counter, rows)))?,
+        let error = match (&result.expect, &expected[n]) {
+            (Expect::Reference, Data::Real(oracle)) => within_bounds(result, words, oracle, storage)?,
+            (Expect::Reference, Data::Words(oracle)) if result.spec.storage == Storage::F16 => near_halves(result, words, oracle)?,
+            (Expect::Reference, Data::Words(oracle)) => same_words(result, words, oracle)?,
+            (Expect::Codes { step }, Data::Real(oracle)) => codes::check(result, words, oracle, *step)?,
+            (Expect::Unchanged, _) => same_words(result, words, trial.before(n).expect("updates are lasting"))?,
+            (&Expect::Element(n), Data::Real(oracle)) => same_words(result, &words[n..=n], &[(oracle[n].value as f32).to_bits()])?,
+            (&Expect::SignsOf(other), _) => same_words(result, words, &signs_of(&got.results[other], result.spec))?,
+            (&Expect::TransposeOf(other), _) => same_words(result, words, &transpose_of(&got.results[other], trial.results[other].spec))?,
+            (Expect::FlipsOf { signs, counter, rows }, _) => same_words(result, words, &flips(trial, got, n, *signs, (*counter, rows)))?,
             (Expect::Element(_) | Expect::Codes { .. }, Data::Words(_)) => unreachable!("elements are floats"),
         };
         worst = worst.max(error);
@@ -226,7 +226,7 @@ pub(super) fn judge(trial: &Trial, expected: &[Data<Traced>], got: &Got, storage
 }
 
 /// What the counters of update `n` must be, by the signs that the device itself left in `signs`.
-fn flips(trial: &Trial, got: &Got, n: usize, signs: usize, (counter, layers): (usize, &[Range<usize>])) -> Vec<u32> {
+fn flips(trial: &Trial, got: &DeviceResults, n: usize, signs: usize, (counter, layers): (usize, &[Range<usize>])) -> Vec<u32> {
     let before = |result: usize| trial.before(result).expect("updates are lasting");
     let row_words = trial.results[signs].spec.row_words();
     let mut counters = before(n).to_vec();
@@ -240,21 +240,21 @@ fn flips(trial: &Trial, got: &Got, n: usize, signs: usize, (counter, layers): (u
 
 /// Halves equal to the oracle's, or next to them: a conversion to f16 may go either way in WGSL. The
 /// cases keep f32's own error below that step: no sum in them comes near zero.
-fn near_halves(watched: &Watched, got: &[u32], expected: &[u32]) -> Outcome {
+fn near_halves(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> Outcome {
     let order = |half: u32| if half & 0x8000 == 0 { half as i32 } else { -((half & 0x7fff) as i32) };
     let far = |got: u32, expected: u32| (order(got) - order(expected)).abs();
     let steps = |(&got, &expected): (&u32, &u32)| far(got & 0xffff, expected & 0xffff).max(far(got >> 16, expected >> 16));
     let worst = got.iter().zip(expected).map(steps).max().unwrap_or(0);
-    if worst > 1 { same_words(watched, got, expected) } else { Ok(f64::from(worst)) }
+    if worst > 1 { same_words(result, got, expected) } else { Ok(f64::from(worst)) }
 }
 
-fn same_words(watched: &Watched, got: &[u32], expected: &[u32]) -> Outcome {
+fn same_words(result: &ExpectedResult, got: &[u32], expected: &[u32]) -> Outcome {
     match got.iter().zip(expected).position(|(got, expected)| got != expected) {
         None => Ok(0.0),
         Some(at) => {
-            let (row, word) = (at / watched.spec.row_words(), at % watched.spec.row_words());
+            let (row, word) = (at / result.spec.row_words(), at % result.spec.row_words());
             let (got, expected) = (got[at], expected[at]);
-            Err(broken(format!("{} {}, row {row}, word {word}: {got:#x}, expected {expected:#x}", watched.what, watched.spec)))
+            Err(broken(format!("{} {}, row {row}, word {word}: {got:#x}, expected {expected:#x}", result.what, result.spec)))
         }
     }
 }
@@ -263,7 +263,7 @@ fn same_words(watched: &Watched, got: &[u32], expected: &[u32]) -> Outcome {
 /// rounding operands to f16 adds, for a variant that holds them so. Where an operand is beyond f16's
 /// range, such a variant must give what no guard can miss: an infinity or a NaN, if not the result. So
 /// must any variant where the result itself is beyond f32's.
-fn within_bounds(watched: &Watched, got: &[u32], oracle: &[Traced], storage: Storage) -> Outcome {
+fn within_bounds(result: &ExpectedResult, got: &[u32], oracle: &[Traced], storage: Storage) -> Outcome {
     let bound = |oracle: &Traced| if storage == Storage::F16 { oracle.bound_f16(UNIT) } else { oracle.bound(UNIT) };
     let (mut worst, mut at, mut outside) = (0f64, 0, 0);
     for (n, (&word, oracle)) in got.iter().zip(oracle).enumerate() {
@@ -272,7 +272,7 @@ fn within_bounds(watched: &Watched, got: &[u32], oracle: &[Traced], storage: Sto
         if overflows && !value.is_finite() {
             continue;
         }
-        let share = share((value - oracle.value).abs(), bound(oracle));
+        let share = error_ratio((value - oracle.value).abs(), bound(oracle));
         outside += usize::from(share > 1.0);
         if share > worst {
             (worst, at) = (share, n);
@@ -281,12 +281,12 @@ fn within_bounds(watched: &Watched, got: &[u32], oracle: &[Traced], storage: Sto
     if outside == 0 {
         return Ok(worst);
     }
-    let (row, column, value) = (at / watched.spec.cols, at % watched.spec.cols, f32::from_bits(got[at]));
+    let (row, column, value) = (at / result.spec.cols, at % result.spec.cols, f32::from_bits(got[at]));
     let (expected, bound) = (oracle[at].value, bound(&oracle[at]));
     let failure = format!(
         "{} {}, row {row}, column {column}: {value:e}, expected {expected:e} ± {bound:e}; {outside} of {} elements are wrong",
-        watched.what,
-        watched.spec,
+        result.what,
+        result.spec,
         got.len()
     );
     Err((worst, failure))

@@ -3,7 +3,7 @@
 //! grid folds, a binding is long, and a case would take the oracle minutes.
 
 use super::fill::{Contents, Random, draw};
-use super::trial::{Bench, Got, Trial, judge};
+use super::trial::{CpuTrial, DeviceResults, Trial, check_results};
 use super::{UNIT, UNIT_F16, broken};
 use crate::device::Gpu;
 use crate::graph::{Calculus, Case, DynOp, Expect, Fill, GpuMachine, GradientRole, Input, Machine, Spec, Specs, Storage, Traced, Update, Variant, Variants};
@@ -11,10 +11,10 @@ use crate::ops::FUSIONS;
 use std::sync::Arc;
 
 /// Products up to which the oracle is asked; beyond, the portable variant is.
-const ORACLE: f64 = (1u64 << 25) as f64;
+const MAX_ORACLE_PRODUCTS: f64 = (1u64 << 25) as f64;
 /// By how much floats are moved to see what an operation makes of a relative error: far above f32's
 /// roundings, far below anything that would bend it.
-const MOVE: f32 = 1.0 / 4096.0;
+const PERTURBATION: f32 = 1.0 / 4096.0;
 
 /// What came of holding one variant at one shape.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,17 +54,17 @@ async fn outcome(gpu: &Arc<Gpu>, op: &DynOp, specs: Specs<'_>, variant: &str, se
         trial.run_on(machine).await.map_err(broken)
     };
     let got = run(&trial, variant).await?;
-    if products(&trial, specs) <= ORACLE {
-        let mut oracle = Bench::<Traced>::new(&trial).map_err(broken)?;
+    if products(&trial, specs) <= MAX_ORACLE_PRODUCTS {
+        let mut oracle = CpuTrial::<Traced>::new(&trial).map_err(broken)?;
         oracle.run();
         let expected: Vec<_> = (0..trial.results.len()).map(|n| oracle.result(n)).collect();
-        return judge(&trial, &expected, &got, chosen.storage);
+        return check_results(&trial, &expected, &got, chosen.storage);
     }
-    if let Some(place) = got.strayed.first() {
+    if let Some(place) = got.out_of_bounds.first() {
         return Err(broken(format!("a kernel wrote outside {place}")));
     }
     let portable = run(&trial, Variant::PORTABLE).await?;
-    let moved = Trial::forward(&case, &moved(&case, contents, &mut random)).map_err(broken)?;
+    let moved = Trial::forward(&case, &perturb(&case, contents, &mut random)).map_err(broken)?;
     let moved = run(&moved, Variant::PORTABLE).await?;
     compare(&trial, allowed(&trial, specs, chosen), [&got, &portable, &moved])
 }
@@ -100,7 +100,7 @@ fn products(trial: &Trial, specs: Specs<'_>) -> f64 {
 }
 
 /// What a result may differ by between two correct variants, in shares of what moving every float
-/// by ±[`MOVE`] does to it.
+/// by ±[`PERTURBATION`] does to it.
 fn allowed(trial: &Trial, specs: Specs<'_>, variant: &Variant) -> f64 {
     let mut sizes: Vec<usize> = shapes(trial, specs).flat_map(|spec| [spec.rows, spec.cols]).collect();
     sizes.sort_unstable();
@@ -109,15 +109,15 @@ fn allowed(trial: &Trial, specs: Specs<'_>, variant: &Variant) -> f64 {
     // n factors are joined by n − 1 products, each of which holds its two operands in f16.
     let factors = specs.inputs.iter().filter(|spec| !matches!(spec.storage, Storage::U32 | Storage::Signs)).count();
     let held = if variant.storage == Storage::F16 { 2.0 * (factors.max(2) - 1) as f64 } else { 0.0 };
-    (2.0 * roundings * UNIT + held * UNIT_F16) / f64::from(MOVE)
+    (2.0 * roundings * UNIT + held * UNIT_F16) / f64::from(PERTURBATION)
 }
 
-/// The contents with every f32 moved by ±[`MOVE`] of itself.
-fn moved(case: &Case, contents: Contents, random: &mut Random) -> Contents {
+/// The contents with every f32 moved by ±[`PERTURBATION`] of itself.
+fn perturb(case: &Case, contents: Contents, random: &mut Random) -> Contents {
     let mut shift = |spec: Spec, words: Vec<u32>| match spec.storage {
         Storage::F32 => {
             let directions = draw(Spec::u32(spec.rows, spec.cols), &Fill::Below(2), random);
-            let shift = |(word, up): (u32, u32)| (f32::from_bits(word) * (1.0 + if up == 1 { MOVE } else { -MOVE })).to_bits();
+            let shift = |(word, up): (u32, u32)| (f32::from_bits(word) * (1.0 + if up == 1 { PERTURBATION } else { -PERTURBATION })).to_bits();
             words.into_iter().zip(directions).map(shift).collect()
         }
         _ => words,
@@ -128,7 +128,7 @@ fn moved(case: &Case, contents: Contents, random: &mut Random) -> Contents {
 }
 
 /// Compares a variant's results with the portable one's; words must be the same.
-fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&Got; 3]) -> super::Outcome {
+fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&DeviceResults; 3]) -> super::Outcome {
     let mut worst: f64 = 0.0;
     for (n, watched) in trial.results.iter().enumerate() {
         let spec = watched.spec;
@@ -145,7 +145,7 @@ fn compare(trial: &Trial, allowed: f64, [got, portable, moved]: [&Got; 3]) -> su
         let size = places().map(|at| value(want, at).abs()).fold(0.0, f64::max);
         let bound = allowed * effect + 2.0 * UNIT * size;
         for at in places() {
-            let share = super::watched::share((value(got, at) - value(want, at)).abs(), bound);
+            let share = super::results::error_ratio((value(got, at) - value(want, at)).abs(), bound);
             if share > 1.0 {
                 let (row, column) = (at / spec.cols, at % spec.cols);
                 let failure = format!(

@@ -1,5 +1,5 @@
 //! Tokens to hidden states, the two ways that tasks need: sequences side by side, and one after
-//! another behind a beginning that they share, whose keys and values are kept.
+//! another behind a beginning that they share, whose keys and values are cached.
 
 use super::EvalError;
 use crate::graph::{Class, Home, Machine, MachineError, Program, Spec, Tape, TensorId};
@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 /// Tokens of a forward, if its sequences are not longer.
 pub(super) const TOKENS: usize = 512;
 /// A forward of fewer tokens costs as much as one of this many: it waits for the weights.
-const LEAST: usize = 32;
+const MIN_COST: usize = 32;
 
 pub(super) fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
     Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
@@ -28,18 +28,18 @@ pub(super) fn lanes(length: usize) -> usize {
 }
 
 /// Tokens with which all sequences begin.
-pub(super) fn shared(sequences: &[&[u32]]) -> usize {
+pub(super) fn shared_prefix(sequences: &[&[u32]]) -> usize {
     let Some((first, others)) = sequences.split_first() else { return 0 };
     let same = |other: &&[u32]| first.iter().zip(*other).take_while(|(a, b)| a == b).count();
     others.iter().map(same).min().unwrap_or(first.len())
 }
 
 /// Whether sequences cost less behind what they share than side by side.
-pub(super) fn better_behind(sequences: &[&[u32]]) -> bool {
-    let shared = shared(sequences);
-    let cost = |tokens: usize| padded(tokens).max(LEAST);
-    let behind = cost(shared) + sequences.iter().map(|sequence| cost(sequence.len() - shared)).sum::<usize>();
-    behind < sequences.iter().map(|sequence| padded(sequence.len())).sum::<usize>()
+pub(super) fn prefix_is_cheaper(sequences: &[&[u32]]) -> bool {
+    let shared_prefix = shared_prefix(sequences);
+    let cost = |tokens: usize| padded(tokens).max(MIN_COST);
+    let prefixed = cost(shared_prefix) + sequences.iter().map(|sequence| cost(sequence.len() - shared_prefix)).sum::<usize>();
+    prefixed < sequences.iter().map(|sequence| padded(sequence.len())).sum::<usize>()
 }
 
 /// A forward up to the last hidden state.
@@ -71,24 +71,24 @@ impl Stage {
 #[derive(Debug, Default)]
 pub(super) struct Lengths {
     /// Of sequences side by side.
-    pub(super) beside: std::collections::BTreeSet<usize>,
+    pub(super) batched: std::collections::BTreeSet<usize>,
     /// Of what stands behind something else.
-    pub(super) behind: std::collections::BTreeSet<usize>,
+    pub(super) prefixed: std::collections::BTreeSet<usize>,
     /// Tokens that keys and values are kept for.
-    pub(super) kept: usize,
+    pub(super) cached: usize,
 }
 
 impl Lengths {
     /// Adds what these sequences need, which share what they can.
     pub(super) fn add(&mut self, sequences: &[&[u32]]) {
-        if !better_behind(sequences) {
-            self.beside.extend(sequences.iter().map(|sequence| padded(sequence.len())));
+        if !prefix_is_cheaper(sequences) {
+            self.batched.extend(sequences.iter().map(|sequence| padded(sequence.len())));
             return;
         }
-        let shared = shared(sequences);
-        let parts = std::iter::once(shared).chain(sequences.iter().map(|sequence| sequence.len() - shared));
-        self.behind.extend(parts.flat_map(chunks).map(padded));
-        self.kept = sequences.iter().map(|sequence| sequence.len()).max().unwrap_or(0).max(self.kept);
+        let shared_prefix = shared_prefix(sequences);
+        let parts = std::iter::once(shared_prefix).chain(sequences.iter().map(|sequence| sequence.len() - shared_prefix));
+        self.prefixed.extend(parts.flat_map(chunks).map(padded));
+        self.cached = sequences.iter().map(|sequence| sequence.len()).max().unwrap_or(0).max(self.cached);
     }
 }
 
@@ -100,41 +100,41 @@ fn chunks(tokens: usize) -> impl Iterator<Item = usize> {
 /// The body of a model, compiled for some lengths.
 pub(super) struct Body {
     positions: Positions,
-    beside: BTreeMap<usize, Stage>,
-    behind: BTreeMap<usize, Stage>,
+    batched: BTreeMap<usize, Stage>,
+    prefixed: BTreeMap<usize, Stage>,
     width: usize,
 }
 
 impl Body {
     pub(super) fn new(machine: &mut Machine, weights: &Weights, lengths: &Lengths) -> Result<Self, EvalError> {
         let config = &weights.config;
-        let longest = lengths.beside.last().copied().unwrap_or(0).max(lengths.kept + TOKENS);
+        let longest = lengths.batched.last().copied().unwrap_or(0).max(lengths.cached + TOKENS);
         let positions = Positions::new(machine, config, longest)?;
-        let mut beside = BTreeMap::new();
+        let mut batched = BTreeMap::new();
         // The larger ones first: the others fit into their slots.
-        for &length in lengths.beside.iter().rev() {
-            beside.insert(length, Stage::new(machine, &Forward { weights, positions, batch: lanes(length), seq: length, cache: None })?);
+        for &length in lengths.batched.iter().rev() {
+            batched.insert(length, Stage::new(machine, &Forward { weights, positions, batch: lanes(length), seq: length, cache: None })?);
         }
-        let mut behind = BTreeMap::new();
-        if lengths.kept > 0 {
-            let spec = Spec::f32(lengths.kept, config.kv_width());
+        let mut prefixed = BTreeMap::new();
+        if lengths.cached > 0 {
+            let spec = Spec::f32(lengths.cached, config.kv_width());
             let layer = |_| Ok((home(machine, spec)?, home(machine, spec)?));
             let cache = KvCache { layers: (0..config.num_hidden_layers).map(layer).collect::<Result<_, MachineError>>()? };
-            for &length in lengths.behind.iter().rev() {
-                behind.insert(length, Stage::new(machine, &Forward { weights, positions, batch: 1, seq: length, cache: Some(&cache) })?);
+            for &length in lengths.prefixed.iter().rev() {
+                prefixed.insert(length, Stage::new(machine, &Forward { weights, positions, batch: 1, seq: length, cache: Some(&cache) })?);
             }
         }
-        Ok(Self { positions, beside, behind, width: config.hidden_size })
+        Ok(Self { positions, batched, prefixed, width: config.hidden_size })
     }
 
     /// The hidden states of each sequence, `(tokens, width)`; as many at once as there are lanes, the
     /// longest first.
-    pub(super) async fn beside(&mut self, machine: &mut Machine, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, MachineError> {
+    pub(super) async fn batched(&mut self, machine: &mut Machine, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, MachineError> {
         machine.write(&self.positions.start, &[0])?;
         let mut states = Vec::with_capacity(sequences.len());
         while let Some(longest) = sequences.get(states.len()) {
             let length = padded(longest.len());
-            let stage = self.beside.get_mut(&length).expect("it was compiled for these");
+            let stage = self.batched.get_mut(&length).expect("it was compiled for these");
             // What follows a sequence in its lane is not seen by it.
             let mut ids = vec![0; lanes(length) * length];
             let now = &sequences[states.len()..sequences.len().min(states.len() + lanes(length))];
@@ -149,13 +149,13 @@ impl Body {
     }
 
     /// The same, where what all begin with is read once.
-    pub(super) async fn behind(&mut self, machine: &mut Machine, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, MachineError> {
-        let shared = shared(sequences);
-        let before = self.read(machine, 0, &sequences[0][..shared]).await?;
+    pub(super) async fn prefixed(&mut self, machine: &mut Machine, sequences: &[&[u32]]) -> Result<Vec<Vec<f32>>, MachineError> {
+        let shared_prefix = shared_prefix(sequences);
+        let before = self.read(machine, 0, &sequences[0][..shared_prefix]).await?;
         let mut states = Vec::with_capacity(sequences.len());
         for sequence in sequences {
             let mut hidden = before.clone();
-            hidden.extend(self.read(machine, shared, &sequence[shared..]).await?);
+            hidden.extend(self.read(machine, shared_prefix, &sequence[shared_prefix..]).await?);
             states.push(hidden);
         }
         Ok(states)
@@ -165,7 +165,7 @@ impl Body {
     async fn read(&mut self, machine: &mut Machine, first: usize, tokens: &[u32]) -> Result<Vec<f32>, MachineError> {
         let mut states = Vec::with_capacity(tokens.len() * self.width);
         for (n, part) in tokens.chunks(TOKENS).enumerate() {
-            let stage = self.behind.get_mut(&padded(part.len())).expect("it was compiled for these");
+            let stage = self.prefixed.get_mut(&padded(part.len())).expect("it was compiled for these");
             let mut ids = part.to_vec();
             ids.resize(padded(part.len()), 0);
             machine.write(&self.positions.start, &[(first + n * TOKENS) as u32])?;
@@ -190,12 +190,12 @@ mod tests {
     fn a_long_beginning_is_read_once() {
         let with = |length: usize, end: u32| (0..length as u32).chain([end; 12]).collect::<Vec<_>>();
         let [long, other, short] = [with(600, 7), with(600, 8), with(20, 9)];
-        assert_eq!((shared(&[&long, &other]), shared(&[&long, &short]), shared(&[&short]), shared(&[])), (600, 20, 32, 0));
-        assert!(better_behind(&[&long, &other]) && !better_behind(&[&with(20, 1), &with(20, 2)]) && !better_behind(&[&long]));
+        assert_eq!((shared_prefix(&[&long, &other]), shared_prefix(&[&long, &short]), shared_prefix(&[&short]), shared_prefix(&[])), (600, 20, 32, 0));
+        assert!(prefix_is_cheaper(&[&long, &other]) && !prefix_is_cheaper(&[&with(20, 1), &with(20, 2)]) && !prefix_is_cheaper(&[&long]));
         let mut lengths = Lengths::default();
         lengths.add(&[&long, &other]);
         lengths.add(&[&short]);
-        assert_eq!((lengths.behind.into_iter().collect::<Vec<_>>(), lengths.beside.into_iter().collect::<Vec<_>>()), (vec![16, 96, 512], vec![32]));
-        assert_eq!(lengths.kept, 612);
+        assert_eq!((lengths.prefixed.into_iter().collect::<Vec<_>>(), lengths.batched.into_iter().collect::<Vec<_>>()), (vec![16, 96, 512], vec![32]));
+        assert_eq!(lengths.cached, 612);
     }
 }

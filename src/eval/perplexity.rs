@@ -71,9 +71,9 @@ pub struct PerplexityReport {
 }
 
 /// Measures `tokens`. `progress(done, of, perplexity so far)` is told after each window; when
-/// `asked` says so, the windows done so far are reported.
+/// `stop_requested` says so, the windows done so far are reported.
 pub async fn perplexity(
-    machine: &mut Machine, weights: &Weights, tokens: &[u32], window: usize, asked: &dyn Fn() -> bool, progress: &mut dyn FnMut(usize, usize, f64),
+    machine: &mut Machine, weights: &Weights, tokens: &[u32], window: usize, stop_requested: &dyn Fn() -> bool, progress: &mut dyn FnMut(usize, usize, f64),
 ) -> Result<PerplexityReport, EvalError> {
     check(weights, tokens, window)?;
     let mut measure = Measure::new(machine, weights, window)?;
@@ -81,7 +81,7 @@ pub async fn perplexity(
     let of = tokens.len() / window;
     let mut losses = Vec::with_capacity(of);
     for window in tokens.chunks_exact(window) {
-        if asked() {
+        if stop_requested() {
             break;
         }
         losses.push(measure.window(machine, window).await?);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// A row, and where it was.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct DataRow {
     /// Its line in the file, from 1.
     pub line: usize,
     /// Its fields.
@@ -21,7 +21,7 @@ pub struct Rows {
     /// The file.
     pub path: PathBuf,
     /// At most as many as were asked for.
-    pub rows: Vec<Row>,
+    pub rows: Vec<DataRow>,
     /// Rows the file has, those included that were not asked for.
     pub in_file: usize,
 }
@@ -49,7 +49,7 @@ impl Rows {
             })?;
             // Templates know no NaN: a field that has one can be there, but not be read.
             fields.retain(|_, value| !json::has_name(value));
-            rows.push(Row { line, fields });
+            rows.push(DataRow { line, fields });
         }
         if rows.is_empty() {
             return Err(TaskError(format!("rows {}: there is none in it", path.display())));

@@ -1,8 +1,8 @@
 //! Log-likelihoods of continuations. What requests read alike is computed once; and only the places
 //! where something is scored go through the model's head.
 
-use super::body::{Body, Lengths, better_behind, home, lanes, padded};
-use super::encode::Request;
+use super::body::{Body, Lengths, home, lanes, padded, prefix_is_cheaper};
+use super::requests::ScoreRequest;
 use super::{EvalError, TaskError};
 use crate::graph::{Home, Machine, MachineError, Program, Spec, Tape, TensorId};
 use crate::model::{Weights, logits};
@@ -38,7 +38,7 @@ struct Head {
 }
 
 /// A token to be scored, and the hidden state by which it is foretold.
-struct Place<'a> {
+struct ScoredToken<'a> {
     request: usize,
     state: &'a [f32],
     target: u32,
@@ -46,31 +46,31 @@ struct Place<'a> {
 
 /// The fewest sequences that read all that these requests read, longest first, and which of them
 /// serves each request: what one reads may be the beginning of what another reads.
-fn share<'a>(requests: &[&'a Request]) -> (Vec<&'a [u32]>, Vec<usize>) {
+fn deduplicate<'a>(requests: &[&'a ScoreRequest]) -> (Vec<&'a [u32]>, Vec<usize>) {
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by_key(|&n| Reverse(requests[n].input().len()));
-    let (mut sequences, mut serves): (Vec<&[u32]>, _) = (Vec::new(), vec![0; requests.len()]);
+    let (mut sequences, mut sequence_of): (Vec<&[u32]>, _) = (Vec::new(), vec![0; requests.len()]);
     for n in order {
         let input = requests[n].input();
-        serves[n] = sequences.iter().position(|longer| longer.starts_with(input)).unwrap_or_else(|| {
+        sequence_of[n] = sequences.iter().position(|longer| longer.starts_with(input)).unwrap_or_else(|| {
             sequences.push(input);
             sequences.len() - 1
         });
     }
-    (sequences, serves)
+    (sequences, sequence_of)
 }
 
-fn sequences(question: &[Request]) -> Vec<&[u32]> {
-    share(&question.iter().collect::<Vec<_>>()).0
+fn sequences(question: &[ScoreRequest]) -> Vec<&[u32]> {
+    deduplicate(&question.iter().collect::<Vec<_>>()).0
 }
 
 /// How many of these questions are best scored together, counted from the first: those that fill one
 /// forward side by side, or one alone whose choices stand behind a long beginning.
-pub fn questions_at_once(questions: &[&[Request]]) -> usize {
+pub fn questions_per_batch(questions: &[&[ScoreRequest]]) -> usize {
     let (mut length, mut count) = (0, 0);
     for (n, question) in questions.iter().enumerate() {
         let inputs = sequences(question);
-        if better_behind(&inputs) {
+        if prefix_is_cheaper(&inputs) {
             return n.max(1);
         }
         length = length.max(inputs.first().map_or(1, |input| padded(input.len())));
@@ -84,22 +84,22 @@ pub fn questions_at_once(questions: &[&[Request]]) -> usize {
 
 impl Scorer {
     /// Compiles what these questions need; it can score no longer ones.
-    pub fn new<'a>(machine: &mut Machine, weights: &Weights, questions: impl IntoIterator<Item = &'a [Request]>) -> Result<Self, EvalError> {
+    pub fn new<'a>(machine: &mut Machine, weights: &Weights, questions: impl IntoIterator<Item = &'a [ScoreRequest]>) -> Result<Self, EvalError> {
         let mut lengths = Lengths::default();
         questions.into_iter().for_each(|question| lengths.add(&sequences(question)));
         Ok(Self { body: Body::new(machine, weights, &lengths)?, head: Head::new(machine, weights)?, vocabulary: weights.config.vocab_size })
     }
 
     /// Scores each request of each question.
-    pub async fn score(&mut self, machine: &mut Machine, questions: &[&[Request]]) -> Result<Vec<Vec<Score>>, EvalError> {
+    pub async fn score(&mut self, machine: &mut Machine, questions: &[&[ScoreRequest]]) -> Result<Vec<Vec<Score>>, EvalError> {
         let ids = questions.iter().copied().flatten().flat_map(|request| &request.tokens);
         if let Some(&id) = ids.into_iter().find(|&&id| id as usize >= self.vocabulary) {
             return Err(EvalError::Token { id, vocabulary: self.vocabulary });
         }
         let (mut scores, mut rest) = (Vec::with_capacity(questions.len()), questions);
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(questions_at_once(rest));
-            let mut found = self.together(machine, now).await?.into_iter();
+            let (now, later) = rest.split_at(questions_per_batch(rest));
+            let mut found = self.score_batch(machine, now).await?.into_iter();
             scores.extend(now.iter().map(|question| found.by_ref().take(question.len()).collect::<Vec<_>>()));
             rest = later;
         }
@@ -109,22 +109,22 @@ impl Scorer {
         Ok(scores)
     }
 
-    /// Scores the requests of questions that are [at once](questions_at_once).
-    async fn together(&mut self, machine: &mut Machine, questions: &[&[Request]]) -> Result<Vec<Score>, EvalError> {
-        let requests: Vec<&Request> = questions.iter().copied().flatten().collect();
-        let (sequences, serves) = share(&requests);
+    /// Scores the requests of questions that are [at once](questions_per_batch).
+    async fn score_batch(&mut self, machine: &mut Machine, questions: &[&[ScoreRequest]]) -> Result<Vec<Score>, EvalError> {
+        let requests: Vec<&ScoreRequest> = questions.iter().copied().flatten().collect();
+        let (sequences, sequence_of) = deduplicate(&requests);
         let states = match questions {
-            [_] if better_behind(&sequences) => self.body.behind(machine, &sequences).await?,
-            _ => self.body.beside(machine, &sequences).await?,
+            [_] if prefix_is_cheaper(&sequences) => self.body.prefixed(machine, &sequences).await?,
+            _ => self.body.batched(machine, &sequences).await?,
         };
         let width = self.head.hidden.spec.cols;
-        let places = requests.iter().zip(serves).enumerate();
-        let places: Vec<Place<'_>> = places.flat_map(|(n, (request, sequence))| places_of(request, n, &states[sequence], width)).collect();
+        let slots = requests.iter().zip(sequence_of).enumerate();
+        let slots: Vec<ScoredToken<'_>> = slots.flat_map(|(n, (request, sequence))| scored_tokens(request, n, &states[sequence], width)).collect();
         let mut scores = vec![Score { loglikelihood: 0.0, greedy: true }; requests.len()];
-        for part in places.chunks(HEAD_ROWS) {
-            for (place, (loss, likeliest)) in part.iter().zip(self.head.run(machine, part, self.vocabulary).await?) {
-                scores[place.request].loglikelihood -= f64::from(loss);
-                scores[place.request].greedy &= likeliest;
+        for part in slots.chunks(HEAD_ROWS) {
+            for (slot, (loss, likeliest)) in part.iter().zip(self.head.run(machine, part, self.vocabulary).await?) {
+                scores[slot.request].loglikelihood -= f64::from(loss);
+                scores[slot.request].greedy &= likeliest;
             }
         }
         Ok(scores)
@@ -132,10 +132,10 @@ impl Scorer {
 }
 
 /// Where the scored tokens of a request are foretold, in the states of what it reads.
-fn places_of<'a>(request: &'a Request, number: usize, states: &'a [f32], width: usize) -> impl Iterator<Item = Place<'a>> {
+fn scored_tokens<'a>(request: &'a ScoreRequest, number: usize, states: &'a [f32], width: usize) -> impl Iterator<Item = ScoredToken<'a>> {
     let first = request.tokens.len() - request.scored;
     let scored = request.tokens[first..].iter().enumerate();
-    scored.map(move |(n, &target)| Place { request: number, state: &states[(first + n - 1) * width..(first + n) * width], target })
+    scored.map(move |(n, &target)| ScoredToken { request: number, state: &states[(first + n - 1) * width..(first + n) * width], target })
 }
 
 impl Head {
@@ -151,18 +151,18 @@ impl Head {
         Ok(Self { program: machine.compile(tape)?, hidden, targets, logits, terms })
     }
 
-    /// Cross-entropy of each place's target, and whether it is the likeliest token.
-    async fn run(&mut self, machine: &mut Machine, places: &[Place<'_>], vocabulary: usize) -> Result<Vec<(f32, bool)>, MachineError> {
-        let mut hidden = places.iter().map(|place| place.state).collect::<Vec<_>>().concat();
+    /// Cross-entropy of each slot's target, and whether it is the likeliest token.
+    async fn run(&mut self, machine: &mut Machine, slots: &[ScoredToken<'_>], vocabulary: usize) -> Result<Vec<(f32, bool)>, MachineError> {
+        let mut hidden = slots.iter().map(|slot| slot.state).collect::<Vec<_>>().concat();
         hidden.resize(self.hidden.spec.elements(), 0.0);
-        let mut targets: Vec<u32> = places.iter().map(|place| place.target).collect();
+        let mut targets: Vec<u32> = slots.iter().map(|slot| slot.target).collect();
         targets.resize(HEAD_ROWS, 0);
         machine.write_f32(&self.hidden, &hidden)?;
         machine.write(&self.targets, &targets)?;
         machine.run(&mut self.program)?;
         let terms: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.terms).await?);
         let logits: Vec<f32> = bytemuck::cast_vec(machine.read_tensor(&self.program, self.logits).await?);
-        let rows = logits.chunks(vocabulary).zip(terms.chunks(TERMS)).zip(&targets).take(places.len());
+        let rows = logits.chunks(vocabulary).zip(terms.chunks(TERMS)).zip(&targets).take(slots.len());
         Ok(rows.map(|((row, terms), &target)| (terms[Term::Ar.index()], likeliest(row) == target as usize)).collect())
     }
 }
@@ -177,17 +177,17 @@ fn likeliest(row: &[f32]) -> usize {
 mod tests {
     use super::*;
 
-    fn request(tokens: &[u32], scored: usize) -> Request {
-        Request { tokens: tokens.to_vec(), scored }
+    fn request(tokens: &[u32], scored: usize) -> ScoreRequest {
+        ScoreRequest { tokens: tokens.to_vec(), scored }
     }
 
     #[test]
     fn what_is_read_twice_is_computed_once() {
         // Two choices of one token, and a longer one that goes on from the first.
         let requests = [request(&[1, 2, 3], 1), request(&[1, 2, 4], 1), request(&[1, 2, 3, 5, 6], 3), request(&[1, 9, 3], 1)];
-        let (sequences, serves) = share(&requests.iter().collect::<Vec<_>>());
+        let (sequences, sequence_of) = deduplicate(&requests.iter().collect::<Vec<_>>());
         assert_eq!(sequences, [&[1, 2, 3, 5][..], &[1, 9]]);
-        assert_eq!(serves, [0, 0, 0, 1]);
+        assert_eq!(sequence_of, [0, 0, 0, 1]);
     }
 
     #[test]
@@ -195,11 +195,11 @@ mod tests {
         let choices = |read: u32, choices: u32| (0..choices).map(|n| request(&[&vec![n; read as usize][..], &[9]].concat(), 1)).collect::<Vec<_>>();
         // Sequences of 112 places, of which 4 go side by side; and of 8, 64.
         let (long, short) = (choices(100, 4), choices(2, 2));
-        assert_eq!(questions_at_once(&[&long, &long]), 1);
-        assert_eq!(questions_at_once(&vec![&short[..]; 100]), 32);
-        assert_eq!(questions_at_once(&[&short[..]]), 1);
-        let behind: Vec<Request> = (0..4).map(|n| request(&[&[5; 300][..], &[n; 9]].concat(), 9)).collect();
-        assert_eq!(questions_at_once(&[&behind, &short]), 1);
-        assert_eq!(questions_at_once(&[&short, &short, &behind]), 2);
+        assert_eq!(questions_per_batch(&[&long, &long]), 1);
+        assert_eq!(questions_per_batch(&vec![&short[..]; 100]), 32);
+        assert_eq!(questions_per_batch(&[&short[..]]), 1);
+        let prefixed: Vec<ScoreRequest> = (0..4).map(|n| request(&[&[5; 300][..], &[n; 9]].concat(), 9)).collect();
+        assert_eq!(questions_per_batch(&[&prefixed, &short]), 1);
+        assert_eq!(questions_per_batch(&[&short, &short, &prefixed]), 2);
     }
 }

@@ -43,11 +43,11 @@ impl PythonRandom {
         let mut i = 1;
         for _ in 0..N {
             state[i] = (state[i] ^ (state[i - 1] ^ (state[i - 1] >> 30)).wrapping_mul(1_664_525)).wrapping_add(seed);
-            i = following(&mut state, i);
+            i = next_index(&mut state, i);
         }
         for _ in 0..N - 1 {
             state[i] = (state[i] ^ (state[i - 1] ^ (state[i - 1] >> 30)).wrapping_mul(1_566_083_941)).wrapping_sub(i as u32);
-            i = following(&mut state, i);
+            i = next_index(&mut state, i);
         }
         state[0] = 0x8000_0000;
         Self { state, next: N }
@@ -107,7 +107,7 @@ impl PythonRandom {
 }
 
 /// The index after `i`; at the end, the beginning learns of the end.
-fn following(state: &mut [u32; N], i: usize) -> usize {
+fn next_index(state: &mut [u32; N], i: usize) -> usize {
     if i + 1 < N {
         return i + 1;
     }

@@ -12,7 +12,7 @@ pub enum Style {
 }
 
 /// What stands where there is no figure.
-const NONE: &str = "–";
+const NO_VALUE: &str = "–";
 
 /// The tasks of an evaluation in percent, each with its standard error; empty without tasks.
 pub fn table(report: &EvalReport, style: Style) -> String {
@@ -39,14 +39,14 @@ pub fn table(report: &EvalReport, style: Style) -> String {
 
 fn row(task: &TaskReport, models: &[&str]) -> Vec<String> {
     let rows = if task.rows == task.rows_in_file { task.rows.to_string() } else { format!("{} of {}", task.rows, task.rows_in_file) };
-    let mut cells = vec![task.title.clone(), rows, task.shots.to_string(), share(task.acc), task.acc_norm.map_or(NONE.into(), share)];
-    cells.extend(models.iter().map(|model| published(task, model).map_or(NONE.into(), percent)));
+    let mut cells = vec![task.title.clone(), rows, task.shots.to_string(), share(task.acc), task.acc_norm.map_or(NO_VALUE.into(), share)];
+    cells.extend(models.iter().map(|model| published(task, model).map_or(NO_VALUE.into(), percent)));
     cells
 }
 
 /// Means over tasks, of each column that has a figure for all.
 fn mean_row(tasks: &[TaskReport], models: &[&str]) -> Vec<String> {
-    let mean = |figures: Option<Vec<f64>>| figures.map_or(NONE.into(), |figures| percent(figures.iter().sum::<f64>() / figures.len() as f64));
+    let mean = |figures: Option<Vec<f64>>| figures.map_or(NO_VALUE.into(), |figures| percent(figures.iter().sum::<f64>() / figures.len() as f64));
     let mut cells = vec![format!("mean of {}", tasks.len()), String::new(), String::new()];
     cells.push(mean(tasks.iter().map(|task| Some(100.0 * task.acc.mean)).collect()));
     cells.push(mean(tasks.iter().map(|task| Some(100.0 * task.acc_norm?.mean)).collect()));

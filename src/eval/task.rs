@@ -33,7 +33,7 @@ pub struct Published {
 
 /// One answer that a question offers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Choice {
+pub struct AnswerChoice {
     /// What stands before it.
     pub prompt: String,
     /// What is scored, without the delimiter in front of it.
@@ -44,7 +44,7 @@ pub struct Choice {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// Its choices.
-    pub choices: Vec<Choice>,
+    pub choices: Vec<AnswerChoice>,
     /// Which is right.
     pub gold: usize,
 }
@@ -55,7 +55,7 @@ type Fields = BTreeMap<String, Spanned<String>>;
 /// Rows in other field names than the data set's.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Also {
+struct AlternativeRow {
     set: Fields,
 }
 
@@ -69,13 +69,13 @@ enum Choices {
 
 /// A template or an expression, and where in the task's file it begins.
 #[derive(Clone, Copy)]
-struct Source<'a> {
+struct Snippet<'a> {
     what: &'a str,
     text: &'a str,
     at: usize,
 }
 
-impl<'a> Source<'a> {
+impl<'a> Snippet<'a> {
     fn new(what: &'a str, source: &'a Spanned<String>) -> Self {
         Self { what, text: source.get_ref(), at: source.span().start }
     }
@@ -94,14 +94,14 @@ struct Definition {
     metrics: Vec<Metric>,
     #[serde(default = "space")]
     delimiter: String,
-    #[serde(default = "gap")]
+    #[serde(default = "blank_line")]
     between: String,
     #[serde(default)]
     spare_shot: bool,
     #[serde(default)]
     set: Fields,
     #[serde(default)]
-    also: Vec<Also>,
+    also: Vec<AlternativeRow>,
     #[serde(default)]
     published: Vec<Published>,
 }
@@ -110,7 +110,7 @@ fn space() -> String {
     " ".into()
 }
 
-fn gap() -> String {
+fn blank_line() -> String {
     "\n\n".into()
 }
 
@@ -127,7 +127,7 @@ const OPTIONS: Options = Options {
 };
 const FILTERS: [(&str, Filter); 2] = [("wikihow", |text| Ok(wikihow(text).as_str().into())), ("lettered", lettered)];
 /// Bytes of a task's file.
-const LONGEST: usize = 1 << 20;
+const MAX_FILE_BYTES: usize = 1 << 20;
 
 /// A task.
 pub struct Task {
@@ -138,7 +138,7 @@ pub struct Task {
     prompt: Option<Template>,
     continuation: Option<Template>,
     /// The fields a row needs: of the data set's own rows, then of each other kind.
-    needs: Vec<BTreeSet<String>>,
+    required: Vec<BTreeSet<String>>,
 }
 
 impl std::fmt::Debug for Task {
@@ -158,8 +158,8 @@ impl Task {
             return Err(TaskError(format!("there is no task {name}; there are {known}, and any that a .toml file describes (docs/evaluation.md)")));
         }
         let text = toml_file(Path::new(name)).map_err(|error| TaskError(format!("task: {error}")))?;
-        if text.len() > LONGEST {
-            return Err(TaskError(format!("task {name}: it is longer than {LONGEST} bytes: this is no task")));
+        if text.len() > MAX_FILE_BYTES {
+            return Err(TaskError(format!("task {name}: it is longer than {MAX_FILE_BYTES} bytes: this is no task")));
         }
         Self::parse(name, &text)
     }
@@ -167,14 +167,14 @@ impl Task {
     /// Reads the text of a file that is called `path` in messages, and tries everything but rows.
     pub fn parse(path: &str, text: &str) -> Result<Self, TaskError> {
         let definition: Definition = toml::from_str(text).map_err(|error| TaskError(format!("task {path}: {error}")))?;
-        let mut task = Self { definition, path: path.into(), text: text.into(), prompt: None, continuation: None, needs: Vec::new() };
+        let mut task = Self { definition, path: path.into(), text: text.into(), prompt: None, continuation: None, required: Vec::new() };
         task.check()?;
         let Definition { prompt, continuation, .. } = &task.definition;
-        let parse = |source: Source<'_>| Template::parse(source.text, OPTIONS).map_err(|error| task.explain(source, &error));
-        let prompt = parse(Source::new("prompt", prompt))?;
-        let continuation = continuation.as_ref().map(|source| parse(Source::new("continuation", source))).transpose()?;
+        let parse = |source: Snippet<'_>| Template::parse(source.text, OPTIONS).map_err(|error| task.explain(source, &error));
+        let prompt = parse(Snippet::new("prompt", prompt))?;
+        let continuation = continuation.as_ref().map(|source| parse(Snippet::new("continuation", source))).transpose()?;
         (task.prompt, task.continuation) = (Some(prompt), continuation);
-        task.needs = task.find_needs()?;
+        task.required = task.required_fields()?;
         Ok(task)
     }
 
@@ -226,28 +226,28 @@ impl Task {
 
     /// A question that is answered, as one of those shown before the question that is asked.
     pub fn shot(&self, question: &Question) -> String {
-        let Choice { prompt, continuation } = &question.choices[question.gold];
+        let AnswerChoice { prompt, continuation } = &question.choices[question.gold];
         [prompt, self.delimiter(), continuation, &self.definition.between].concat()
     }
 
     /// The question of a row.
     pub fn question(&self, row: &serde_json::Map<String, serde_json::Value>) -> Result<Question, TaskError> {
-        let Some(kind) = self.needs.iter().position(|needs| needs.iter().all(|field| row.contains_key(field))) else {
+        let Some(kind) = self.required.iter().position(|required| required.iter().all(|field| row.contains_key(field))) else {
             return Err(TaskError(self.missing(row)));
         };
         let mut fields: BTreeMap<String, Json> = row.iter().map(|(name, value)| (name.clone(), value.into())).collect();
         if kind > 0 {
-            self.set(&self.definition.also[kind - 1].set, &mut fields)?;
+            self.set_fields(&self.definition.also[kind - 1].set, &mut fields)?;
         }
-        self.set(&self.definition.set, &mut fields)?;
+        self.set_fields(&self.definition.set, &mut fields)?;
         let choices = self.choices(&fields)?;
         let gold = self.label(&fields, &choices)?;
         let choice = |choice: &String| {
             fields.insert("choice".into(), choice.as_str().into());
-            Ok(Choice {
-                prompt: self.render(self.prompt.as_ref(), Source::new("prompt", &self.definition.prompt), &fields)?,
+            Ok(AnswerChoice {
+                prompt: self.render(self.prompt.as_ref(), Snippet::new("prompt", &self.definition.prompt), &fields)?,
                 continuation: match &self.definition.continuation {
-                    Some(source) => self.render(self.continuation.as_ref(), Source::new("continuation", source), &fields)?,
+                    Some(source) => self.render(self.continuation.as_ref(), Snippet::new("continuation", source), &fields)?,
                     None => choice.clone(),
                 },
             })
@@ -258,7 +258,7 @@ impl Task {
     fn choices(&self, fields: &BTreeMap<String, Json>) -> Result<Vec<String>, TaskError> {
         let source = match self.definition.choices.get_ref() {
             Choices::Fixed(choices) => return Ok(choices.clone()),
-            Choices::Of(source) => Source { what: "choices", text: source, at: self.definition.choices.span().start },
+            Choices::Of(source) => Snippet { what: "choices", text: source, at: self.definition.choices.span().start },
         };
         let value = self.value(source, fields)?;
         let text = |item: &Json| item.as_str().map(str::to_string);
@@ -271,7 +271,7 @@ impl Task {
 
     /// A number, its digits, or the text of a choice.
     fn label(&self, fields: &BTreeMap<String, Json>, choices: &[String]) -> Result<usize, TaskError> {
-        let value = self.value(Source::new("label", &self.definition.label), fields)?;
+        let value = self.value(Snippet::new("label", &self.definition.label), fields)?;
         let number = match &value {
             Json::Bool(value) => Some(usize::from(*value)),
             Json::Int(value) => usize::try_from(*value).ok(),
@@ -285,25 +285,25 @@ impl Task {
     }
 
     /// Gives a row fields; each expression sees the row as it was.
-    fn set(&self, set: &Fields, fields: &mut BTreeMap<String, Json>) -> Result<(), TaskError> {
-        let values = set.iter().map(|(name, source)| Ok((name.clone(), self.value(Source::new(name, source), fields)?)));
+    fn set_fields(&self, set: &Fields, fields: &mut BTreeMap<String, Json>) -> Result<(), TaskError> {
+        let values = set.iter().map(|(name, source)| Ok((name.clone(), self.value(Snippet::new(name, source), fields)?)));
         let values = values.collect::<Result<Vec<_>, TaskError>>()?;
         fields.extend(values);
         Ok(())
     }
 
-    fn value(&self, source: Source<'_>, fields: &BTreeMap<String, Json>) -> Result<Json, TaskError> {
+    fn value(&self, source: Snippet<'_>, fields: &BTreeMap<String, Json>) -> Result<Json, TaskError> {
         let value = Expression::parse(source.text, OPTIONS).and_then(|expression| expression.eval(&variables(fields)));
         value.map_err(|error| self.explain(source, &error))
     }
 
-    fn render(&self, template: Option<&Template>, source: Source<'_>, fields: &BTreeMap<String, Json>) -> Result<String, TaskError> {
+    fn render(&self, template: Option<&Template>, source: Snippet<'_>, fields: &BTreeMap<String, Json>) -> Result<String, TaskError> {
         let text = template.map_or(Ok(String::new()), |template| template.render(&variables(fields)));
         text.map_err(|error| self.explain(source, &error))
     }
 
     /// What is wrong with a template or an expression, and where in the task's file.
-    fn explain(&self, source: Source<'_>, error: &Error) -> TaskError {
+    fn explain(&self, source: Snippet<'_>, error: &Error) -> TaskError {
         let line = self.text[..source.at.min(self.text.len())].matches('\n').count() + 1;
         let detail = match error.kind {
             ErrorKind::Undefined => "it names what a row does not have",
@@ -313,41 +313,41 @@ impl Task {
     }
 
     /// What each kind of row must have; everything is parsed for it.
-    fn find_needs(&self) -> Result<Vec<BTreeSet<String>>, TaskError> {
+    fn required_fields(&self) -> Result<Vec<BTreeSet<String>>, TaskError> {
         let Definition { choices, label, set, also, .. } = &self.definition;
-        let mut needs = BTreeSet::new();
+        let mut required = BTreeSet::new();
         for template in self.prompt.iter().chain(&self.continuation) {
-            needs.extend(template.variables());
+            required.extend(template.variables());
         }
         if let Choices::Of(text) = choices.get_ref() {
-            needs.extend(self.variables(Source { what: "choices", text, at: choices.span().start })?);
+            required.extend(self.variables(Snippet { what: "choices", text, at: choices.span().start })?);
         }
-        needs.extend(self.variables(Source::new("label", label))?);
-        needs.remove("choice");
-        let needs = self.needs_before(needs, set)?;
-        let others = also.iter().map(|also| self.needs_before(needs.clone(), &also.set));
+        required.extend(self.variables(Snippet::new("label", label))?);
+        required.remove("choice");
+        let required = self.required_before(required, set)?;
+        let others = also.iter().map(|also| self.required_before(required.clone(), &also.set));
         let others = others.collect::<Result<Vec<_>, _>>()?;
-        Ok(std::iter::once(needs).chain(others).collect())
+        Ok(std::iter::once(required).chain(others).collect())
     }
 
     /// The fields needed so that there are those after `set`.
-    fn needs_before(&self, mut needs: BTreeSet<String>, set: &Fields) -> Result<BTreeSet<String>, TaskError> {
-        needs.retain(|name| !set.contains_key(name));
+    fn required_before(&self, mut required: BTreeSet<String>, set: &Fields) -> Result<BTreeSet<String>, TaskError> {
+        required.retain(|name| !set.contains_key(name));
         for (name, source) in set {
-            needs.extend(self.variables(Source::new(name, source))?);
+            required.extend(self.variables(Snippet::new(name, source))?);
         }
-        Ok(needs)
+        Ok(required)
     }
 
-    fn variables(&self, source: Source<'_>) -> Result<BTreeSet<String>, TaskError> {
+    fn variables(&self, source: Snippet<'_>) -> Result<BTreeSet<String>, TaskError> {
         Ok(Expression::parse(source.text, OPTIONS).map_err(|error| self.explain(source, &error))?.variables())
     }
 
     /// Which fields a row lacks: of the kind it is nearest to.
     fn missing(&self, row: &serde_json::Map<String, serde_json::Value>) -> String {
-        let lacks = |needs: &BTreeSet<String>| needs.iter().filter(|field| !row.contains_key(*field)).cloned().collect::<Vec<_>>();
-        let nearest = self.needs.iter().map(lacks).min_by_key(Vec::len).unwrap_or_default();
-        let kinds = self.needs.iter().map(|needs| needs.iter().cloned().collect::<Vec<_>>().join(", ")).collect::<Vec<_>>().join("; or ");
+        let lacks = |required: &BTreeSet<String>| required.iter().filter(|field| !row.contains_key(*field)).cloned().collect::<Vec<_>>();
+        let nearest = self.required.iter().map(lacks).min_by_key(Vec::len).unwrap_or_default();
+        let kinds = self.required.iter().map(|required| required.iter().cloned().collect::<Vec<_>>().join(", ")).collect::<Vec<_>>().join("; or ");
         format!("it lacks {}. A row of {} has {kinds}", nearest.join(" and "), self.name())
     }
 }

@@ -3,7 +3,7 @@
 use super::Event;
 use crate::graph::{Machine, Variants};
 use crate::platform;
-use crate::tune::{self, Options};
+use crate::tune::{self, TuneOptions};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +34,7 @@ pub(super) async fn tune(
     let mut counting = Machine::Counting(machine.counter());
     set_up(&mut counting)?;
     let Machine::Counting(counter) = counting else { unreachable!("it was made to count") };
-    let options = Options { again: tuning == Tuning::Again, half, ..Options::of(&gpu, platform::cache_dir()) };
+    let options = TuneOptions { retune: tuning == Tuning::Again, half, ..TuneOptions::of(&gpu, platform::cache_dir()) };
     let clock = platform::Clock::start();
     let mut timed = false;
     let tuned = tune::tune(&gpu, counter.choices(), &options, &mut |done, of, what| {

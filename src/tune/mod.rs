@@ -15,11 +15,11 @@ use table::{Entry, Table};
 
 /// How the choice is made.
 #[derive(Clone, Debug)]
-pub struct Options {
+pub struct TuneOptions {
     /// Folder of the file; nothing is remembered without one.
     pub folder: Option<PathBuf>,
     /// Whether to choose anew what the file has.
-    pub again: bool,
+    pub retune: bool,
     /// Whether variants may hold factors in f16.
     pub half: bool,
     /// Seconds after which nothing further is begun: the rest stays portable, until the next time.
@@ -28,11 +28,11 @@ pub struct Options {
     pub runs: usize,
 }
 
-impl Options {
+impl TuneOptions {
     /// For an adapter: a program on the CPU is timed once.
     pub fn of(gpu: &Gpu, folder: Option<PathBuf>) -> Self {
         let software = gpu.info().device_type == wgpu::DeviceType::Cpu;
-        Self { folder, again: false, half: false, seconds: 20.0, runs: if software { 1 } else { 7 } }
+        Self { folder, retune: false, half: false, seconds: 20.0, runs: if software { 1 } else { 7 } }
     }
 }
 
@@ -48,17 +48,17 @@ pub struct Tuned {
 /// Chooses a variant for each of `choices`, from the file where it has one. `progress(done, of,
 /// what)` is told before each that has to be timed.
 pub async fn tune(
-    gpu: &Arc<Gpu>, choices: &BTreeMap<String, (ShapedOp, usize)>, options: &Options, progress: &mut dyn FnMut(usize, usize, &str),
+    gpu: &Arc<Gpu>, choices: &BTreeMap<String, (ShapedOp, usize)>, options: &TuneOptions, progress: &mut dyn FnMut(usize, usize, &str),
 ) -> Result<Tuned, MachineError> {
     let mut tuned = Tuned::default();
     let mut table = Table::new(gpu);
     let path = options.folder.as_ref().map(|folder| table.path(folder));
-    if let (Some(path), false) = (&path, options.again) {
+    if let (Some(path), false) = (&path, options.retune) {
         tuned.notes.extend(table.read(path).err());
     }
     let clock = Clock::start();
     // What takes part most often comes first, so that the time is spent where it counts.
-    let mut open: Vec<(&String, &(ShapedOp, usize))> = choices.iter().filter(|(key, _)| !table.chosen.contains_key(&filed(key, options))).collect();
+    let mut open: Vec<(&String, &(ShapedOp, usize))> = choices.iter().filter(|(key, _)| !table.chosen.contains_key(&table_key(key, options))).collect();
     open.sort_by_key(|(_, (_, times))| std::cmp::Reverse(*times));
     for (done, (key, (choice, _))) in open.iter().enumerate() {
         if clock.seconds() > options.seconds {
@@ -70,19 +70,19 @@ pub async fn tune(
             break;
         }
         progress(done, open.len(), choice.op.name());
-        let filed = filed(key, options);
-        let denied = table.denied.entry(filed.clone()).or_default();
+        let key_in_table = table_key(key, options);
+        let denied = table.denied.entry(key_in_table.clone()).or_default();
         if let Some(entry) = best(gpu, choice, options, denied).await? {
-            table.chosen.insert(filed, entry);
+            table.chosen.insert(key_in_table, entry);
         }
     }
     table.denied.retain(|_, variants| !variants.is_empty());
     for key in choices.keys() {
-        let filed = filed(key, options);
-        if let Some(entry) = table.chosen.get(&filed) {
+        let key_in_table = table_key(key, options);
+        if let Some(entry) = table.chosen.get(&key_in_table) {
             tuned.variants.choose(key.clone(), &entry.variant);
         }
-        let denied = table.denied.get(&filed).into_iter().flatten();
+        let denied = table.denied.get(&key_in_table).into_iter().flatten();
         tuned.notes.extend(denied.map(|(variant, why)| format!("variant {variant} of {key} is wrong on this adapter and not used: {why}")));
     }
     if let (Some(path), false) = (&path, open.is_empty()) {
@@ -92,13 +92,13 @@ pub async fn tune(
 }
 
 /// Where the file has a choice: apart from each other, with and without f16.
-fn filed(key: &str, options: &Options) -> String {
+fn table_key(key: &str, options: &TuneOptions) -> String {
     if options.half { format!("{key}, f16 allowed") } else { key.to_owned() }
 }
 
 /// Times every candidate and takes the fastest that is right; the others that were found wrong go
 /// to `denied`. None where there is no choice.
-async fn best(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &Options, denied: &mut BTreeMap<String, String>) -> Result<Option<Entry>, MachineError> {
+async fn best(gpu: &Arc<Gpu>, choice: &ShapedOp, options: &TuneOptions, denied: &mut BTreeMap<String, String>) -> Result<Option<Entry>, MachineError> {
     let allowed = |variant: &Variant| variant.name == Variant::PORTABLE || options.half || variant.storage != Storage::F16;
     let candidates: Vec<Variant> = GpuMachine::new(gpu.clone(), FUSIONS).candidates(&*choice.op, choice.specs()).into_iter().filter(allowed).collect();
     if candidates.len() < 2 {

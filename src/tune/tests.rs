@@ -7,13 +7,13 @@ use crate::platform;
 
 /// a + b, with a variant that leaves out the last elements, which also makes it the fastest.
 #[derive(Clone, Debug)]
-struct Careless;
+struct BrokenAdd;
 
-impl Op for Careless {
+impl Op for BrokenAdd {
     const NAME: &'static str = "careless";
 
     fn key(&self) -> String {
-        "Careless".into()
+        "BrokenAdd".into()
     }
 
     fn outputs(&self, specs: Specs<'_>) -> Result<Vec<Spec>, ShapeError> {
@@ -52,7 +52,7 @@ fn gpu() -> Arc<Gpu> {
 
 fn choices() -> BTreeMap<String, (ShapedOp, usize)> {
     let spec = Spec::f32(1024, 1024);
-    let choice = ShapedOp { op: Arc::new(Careless), inputs: vec![spec, spec], updates: vec![] };
+    let choice = ShapedOp { op: Arc::new(BrokenAdd), inputs: vec![spec, spec], updates: vec![] };
     BTreeMap::from([(Variants::key(&*choice.op, choice.specs()), (choice, 1))])
 }
 
@@ -63,7 +63,7 @@ fn folder(name: &str) -> PathBuf {
 }
 
 /// Tunes; gives what came of it and how many operations were timed.
-fn tuned(gpu: &Arc<Gpu>, options: &Options) -> (Tuned, usize) {
+fn tuned(gpu: &Arc<Gpu>, options: &TuneOptions) -> (Tuned, usize) {
     let mut timed = 0;
     let tuned = pollster::block_on(tune(gpu, &choices(), options, &mut |_, _, _| timed += 1)).expect("tunes");
     (tuned, timed)
@@ -72,7 +72,7 @@ fn tuned(gpu: &Arc<Gpu>, options: &Options) -> (Tuned, usize) {
 #[test]
 fn a_wrong_variant_is_denied_and_the_choice_is_remembered() {
     let (gpu, folder) = (gpu(), folder("denied"));
-    let options = Options { folder: Some(folder.clone()), ..Options::of(&gpu, None) };
+    let options = TuneOptions { folder: Some(folder.clone()), ..TuneOptions::of(&gpu, None) };
     let (first, timed) = tuned(&gpu, &options);
     assert_eq!(timed, 1);
     let key = choices().into_keys().next().expect("one");
@@ -84,7 +84,7 @@ fn a_wrong_variant_is_denied_and_the_choice_is_remembered() {
     assert_eq!((timed, second.variants.chosen(&key)), (0, Some(&*chosen)));
     assert_eq!(second.notes, first.notes, "a denial is shown every time");
 
-    let (_, timed) = tuned(&gpu, &Options { again: true, ..options.clone() });
+    let (_, timed) = tuned(&gpu, &TuneOptions { retune: true, ..options.clone() });
     assert_eq!(timed, 1);
 
     let file = Table::new(&gpu).path(&folder);
@@ -99,7 +99,7 @@ fn a_wrong_variant_is_denied_and_the_choice_is_remembered() {
 #[test]
 fn without_time_everything_stays_portable() {
     let gpu = gpu();
-    let (tuned, timed) = tuned(&gpu, &Options { seconds: -1.0, ..Options::of(&gpu, None) });
+    let (tuned, timed) = tuned(&gpu, &TuneOptions { seconds: -1.0, ..TuneOptions::of(&gpu, None) });
     assert_eq!((timed, tuned.variants), (0, Variants::default()));
     assert!(tuned.notes[0].contains("stay portable"), "{:?}", tuned.notes);
 }

@@ -2,7 +2,7 @@
 
 use super::save;
 use crate::certify;
-use crate::conform::{self, Options, Report, Target, Told};
+use crate::conform::{self, ConformOptions, ConformTarget, ConformUpdate, Report};
 use crate::device::{Adapter, DeviceChoice, Skipped, adapters, first_that_opens, ranked, select};
 use crate::platform;
 use crate::runner::{ConformRequest, Event, Stop};
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 /// Runs the conformance; fails if anything did. Asked to stop, it does between two cases, and gives the
 /// report of those that were tried.
 pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let mut options = Options::all(request.seed.unwrap_or_else(platform::seed));
+    let mut options = ConformOptions::all(request.seed.unwrap_or_else(platform::seed));
     options.filter = request.filter.clone();
     let (targets, skipped) = targets(&request).await?;
     let mut failed = Vec::new();
@@ -44,14 +44,14 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
 }
 
 /// Operations, and whole models unless there is a filter.
-async fn conform_one(target: &Target, options: &Options, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Report {
+async fn conform_one(target: &ConformTarget, options: &ConformOptions, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Report {
     let models = if options.filter.is_none() { certify::count(target) } else { 0 };
     let mut operations = 0;
     let progress = |done: usize, of: usize| Event::Progress { done, of: of + models, note: target.name() };
     let mut report = conform::run(target, options, |told| {
         match told {
-            Told::Case(result) => emit(Event::Case { device: target.name(), result: result.clone() }),
-            Told::Done { done, of } => {
+            ConformUpdate::Case(result) => emit(Event::Case { device: target.name(), result: result.clone() }),
+            ConformUpdate::Done { done, of } => {
                 operations = of;
                 emit(progress(done, of));
             }
@@ -69,13 +69,13 @@ async fn conform_one(target: &Target, options: &Options, stop: &Stop, emit: &mut
 }
 
 /// The devices that are checked, and those that do not open.
-async fn targets(request: &ConformRequest) -> Result<(Vec<Target>, Vec<Skipped>)> {
+async fn targets(request: &ConformRequest) -> Result<(Vec<ConformTarget>, Vec<Skipped>)> {
     let adapters = adapters().await;
-    let both = async |adapter: &&Adapter| Target::both_ways(adapter).await;
+    let both = async |adapter: &&Adapter| ConformTarget::both_ways(adapter).await;
     let Ok(choice) = request.device.parse::<DeviceChoice>();
     match choice {
         _ if request.device == "all" => {
-            let (mut targets, mut skipped) = (vec![Target::Cpu], Vec::new());
+            let (mut targets, mut skipped) = (vec![ConformTarget::Cpu], Vec::new());
             for adapter in &adapters {
                 let (target, failed) = first_that_opens([adapter], |adapter| adapter.name(), &both).await;
                 targets.extend(target);
@@ -85,11 +85,11 @@ async fn targets(request: &ConformRequest) -> Result<(Vec<Target>, Vec<Skipped>)
         }
         DeviceChoice::Auto => {
             let (target, skipped) = first_that_opens(ranked(&adapters), |adapter| adapter.name(), &both).await;
-            Ok((vec![target.unwrap_or(Target::Cpu)], skipped))
+            Ok((vec![target.unwrap_or(ConformTarget::Cpu)], skipped))
         }
         choice => match select(&adapters, &choice)? {
-            Some(adapter) => Ok((vec![Target::both_ways(adapter).await?], Vec::new())),
-            None => Ok((vec![Target::Cpu], Vec::new())),
+            Some(adapter) => Ok((vec![ConformTarget::both_ways(adapter).await?], Vec::new())),
+            None => Ok((vec![ConformTarget::Cpu], Vec::new())),
         },
     }
 }

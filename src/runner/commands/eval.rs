@@ -1,8 +1,8 @@
 //! Measuring a model: perplexity of a text, and tasks.
 
 use crate::eval::{
-    ChoiceOutcome, Encoder, EvalReport, Kept, Measure, PerplexityReport, PythonRandom, Question, Request, RowOutcome, Rows, Score, Scorer, Style, Task,
-    TaskError, TaskReport, draw, perplexity, questions_at_once, table,
+    ChoiceOutcome, Encoder, EvalReport, Measure, PerplexityReport, PythonRandom, Question, ResultsFile, RowOutcome, Rows, Score, ScoreRequest, Scorer, Style,
+    Task, TaskError, TaskReport, draw, perplexity, questions_per_batch, table,
 };
 use crate::formats::checksum;
 use crate::graph::Machine;
@@ -21,7 +21,7 @@ const LOOK_AHEAD: usize = 256;
 /// A row that is to be asked.
 struct Item {
     row: usize,
-    requests: Vec<Request>,
+    requests: Vec<ScoreRequest>,
     texts: Vec<String>,
     gold: usize,
     key: String,
@@ -41,7 +41,7 @@ struct Job {
 }
 
 /// What all jobs ask.
-fn questions(jobs: &[Job]) -> impl Iterator<Item = &[Request]> {
+fn questions(jobs: &[Job]) -> impl Iterator<Item = &[ScoreRequest]> {
     jobs.iter().flat_map(|job| &job.items).map(|item| &item.requests[..])
 }
 
@@ -81,7 +81,7 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     let weights = file.load(&mut machine, Purpose::Inference(storage))?;
     let context = if text.is_some() { window } else { file.config.max_position_embeddings };
     emit(Event::Loaded { model: file.path().display().to_string(), device: device.clone(), context, memory: machine.bytes() });
-    let kept = request.out.as_deref().map(|out| Kept::open(&rows_path(out), &request.model, &format!("{key:016x}"))).transpose()?;
+    let kept = request.out.as_deref().map(|out| ResultsFile::open(&rows_path(out), &request.model, &format!("{key:016x}"))).transpose()?;
     let perplexity = match &text {
         Some(tokens) => Some(measure_text(&mut machine, &weights, tokens, window, stop, emit).await?),
         None => None,
@@ -172,8 +172,9 @@ impl Opened {
                 false => draw(&mut random, shots.len(), request.shots, if task.spare_shot() { Some(&is_asked) } else { None }),
             };
             let before: String = drawn.iter().map(|&shot| shots[shot].text.as_str()).collect();
-            let one =
-                |choice: &crate::eval::Choice| encoder.request(&format!("{before}{}", choice.prompt), &format!("{}{}", task.delimiter(), choice.continuation));
+            let one = |choice: &crate::eval::AnswerChoice| {
+                encoder.request(&format!("{before}{}", choice.prompt), &format!("{}{}", task.delimiter(), choice.continuation))
+            };
             let requests = question.choices.iter().map(one).collect::<Result<Vec<_>, _>>().map_err(|error| rows.at(n, &error))?;
             let key = key(model, task.name(), question.gold, &requests);
             items.push(Item { row: n, requests, texts: question.choices.into_iter().map(|choice| choice.continuation).collect(), gold: question.gold, key });
@@ -186,7 +187,7 @@ impl Opened {
 }
 
 /// A checksum of the model and of all that is asked of it.
-fn key(model: u64, task: &str, gold: usize, requests: &[Request]) -> String {
+fn key(model: u64, task: &str, gold: usize, requests: &[ScoreRequest]) -> String {
     let mut sum = checksum(checksum(model, task.as_bytes()), &(gold as u64).to_le_bytes());
     for request in requests {
         sum = checksum(checksum(sum, bytemuck::cast_slice(&request.tokens)), &(request.scored as u64).to_le_bytes());
@@ -198,7 +199,7 @@ fn key(model: u64, task: &str, gold: usize, requests: &[Request]) -> String {
 struct Asking<'a> {
     machine: Machine,
     weights: Weights,
-    kept: Option<Kept>,
+    kept: Option<ResultsFile>,
     /// Rows of all tasks, and those that are done.
     of: usize,
     done: usize,
@@ -247,8 +248,8 @@ impl Asking<'_> {
         let clock = Clock::start();
         let mut rest = &items[..];
         while !rest.is_empty() && !self.stop.asked() {
-            let questions: Vec<&[Request]> = rest.iter().take(LOOK_AHEAD).map(|item| &item.requests[..]).collect();
-            let (now, later) = rest.split_at(questions_at_once(&questions));
+            let questions: Vec<&[ScoreRequest]> = rest.iter().take(LOOK_AHEAD).map(|item| &item.requests[..]).collect();
+            let (now, later) = rest.split_at(questions_per_batch(&questions));
             let new = self.score(scorer, job.task.name(), now).await?;
             if let Some(kept) = &mut self.kept {
                 kept.add(&new)?;
@@ -270,7 +271,7 @@ impl Asking<'_> {
     }
 
     async fn score(&mut self, scorer: &mut Scorer, task: &str, items: &[Item]) -> Result<Vec<RowOutcome>> {
-        let questions: Vec<&[Request]> = items.iter().map(|item| &item.requests[..]).collect();
+        let questions: Vec<&[ScoreRequest]> = items.iter().map(|item| &item.requests[..]).collect();
         let scores = scorer.score(&mut self.machine, &questions).await?;
         let outcome = |(item, scores): (&Item, Vec<Score>)| {
             let choices = item.requests.iter().zip(&item.texts).zip(scores);

@@ -6,14 +6,14 @@ use crate::jinja::is_space;
 
 /// Tokens of which the last are scored.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct ScoreRequest {
     /// What is read, then what is scored.
     pub tokens: Vec<u32>,
     /// How many are scored.
     pub scored: usize,
 }
 
-impl Request {
+impl ScoreRequest {
     /// What is read: the last token is only scored.
     pub fn input(&self) -> &[u32] {
         &self.tokens[..self.tokens.len() - 1]
@@ -44,7 +44,7 @@ impl<'a> Encoder<'a> {
     /// The request for `continuation` after `context`. Spaces at the context's end belong to the
     /// continuation, whose tokens are those that the whole has more than the context alone. What is too
     /// long loses its beginning.
-    pub fn request(&self, context: &str, continuation: &str) -> Result<Request, TaskError> {
+    pub fn request(&self, context: &str, continuation: &str) -> Result<ScoreRequest, TaskError> {
         let (mut tokens, scored) = self.pair(context, continuation).map_err(|error| TaskError(error.to_string()))?;
         if scored.is_empty() {
             return Err(TaskError(format!("its choice {continuation:?} adds no token to what stands before it")));
@@ -58,7 +58,7 @@ impl<'a> Encoder<'a> {
         tokens.extend(&scored);
         let beyond = tokens.len().saturating_sub(self.context + 1);
         tokens.drain(..beyond);
-        Ok(Request { tokens, scored: scored.len() })
+        Ok(ScoreRequest { tokens, scored: scored.len() })
     }
 
     fn pair(&self, context: &str, continuation: &str) -> Result<(Vec<u32>, Vec<u32>), TokenizerError> {

@@ -3,9 +3,9 @@
 use crate::graph::{Expect, Spec, TensorId};
 
 /// A result.
-pub(super) struct Watched {
+pub(super) struct ExpectedResult {
     pub(super) what: String,
-    pub(super) place: Place,
+    pub(super) place: ResultLocation,
     pub(super) spec: Spec,
     /// The input whose gradient it is.
     pub(super) input: Option<usize>,
@@ -14,7 +14,7 @@ pub(super) struct Watched {
 
 /// The place of a result.
 #[derive(Clone, Copy)]
-pub(super) enum Place {
+pub(super) enum ResultLocation {
     /// In this lasting operand.
     Memory(usize),
     /// In this tensor.
@@ -22,7 +22,7 @@ pub(super) enum Place {
 }
 
 /// An error as a share of what is allowed; without end if either is not a number.
-pub(super) fn share(error: f64, allowed: f64) -> f64 {
+pub(super) fn error_ratio(error: f64, allowed: f64) -> f64 {
     match error / allowed {
         _ if error == 0.0 => 0.0,
         share if share.is_nan() => f64::INFINITY,

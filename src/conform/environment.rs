@@ -1,13 +1,13 @@
 //! What a report says about the device, so that it can be attached to a driver bug as it is.
 
-use super::Target;
+use super::ConformTarget;
 use crate::device::Gpu;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The device and the program that ran on it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct About {
+pub struct Environment {
     /// Version of Signet.
     pub signet: String,
     /// Version of wgpu.
@@ -15,12 +15,12 @@ pub struct About {
     /// Operating system and processor.
     pub system: String,
     /// The adapter; none for the CPU device.
-    pub adapter: Option<AdapterAbout>,
+    pub adapter: Option<AdapterInfo>,
 }
 
 /// What an adapter says about itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct AdapterAbout {
+pub struct AdapterInfo {
     /// Name.
     pub name: String,
     /// Vulkan, Metal, DX12, GL.
@@ -48,7 +48,7 @@ pub struct AdapterAbout {
 }
 
 /// Limits that decide what runs.
-const MET: [&str; 11] = [
+const LIMITS_USED: [&str; 11] = [
     "max_storage_buffers_per_shader_stage",
     "max_bindings_per_bind_group",
     "max_compute_invocations_per_workgroup",
@@ -62,21 +62,21 @@ const MET: [&str; 11] = [
     "min_storage_buffer_offset_alignment",
 ];
 
-impl About {
-    pub(super) fn of(target: &Target) -> Self {
+impl Environment {
+    pub(super) fn of(target: &ConformTarget) -> Self {
         let adapter = match target {
-            Target::Cpu => None,
-            Target::Gpu(ways) => ways.first().map(|gpu| adapter(gpu)),
+            ConformTarget::Cpu => None,
+            ConformTarget::Gpu(ways) => ways.first().map(|gpu| adapter(gpu)),
         };
         Self { signet: env!("CARGO_PKG_VERSION").into(), wgpu: env!("WGPU_VERSION").into(), system: crate::platform::system(), adapter }
     }
 }
 
-fn adapter(gpu: &Gpu) -> AdapterAbout {
+fn adapter(gpu: &Gpu) -> AdapterInfo {
     let info = gpu.info();
     let names = |features: wgpu::Features| features.iter_names().map(|(name, _)| name.to_owned()).collect();
     let limits = limits(gpu.limits());
-    AdapterAbout {
+    AdapterInfo {
         name: info.name.clone(),
         backend: info.backend.to_string(),
         kind: format!("{:?}", info.device_type),
@@ -87,7 +87,7 @@ fn adapter(gpu: &Gpu) -> AdapterAbout {
         subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
         features_used: names(gpu.features()),
         features: names(gpu.adapter_features()),
-        limits_used: limits.iter().filter(|(name, _)| MET.contains(&name.as_str())).map(|(name, limit)| (name.clone(), *limit)).collect(),
+        limits_used: limits.iter().filter(|(name, _)| LIMITS_USED.contains(&name.as_str())).map(|(name, limit)| (name.clone(), *limit)).collect(),
         limits,
     }
 }
@@ -109,7 +109,7 @@ mod tests {
     #[test]
     fn every_limit_that_decides_is_read() {
         let limits = limits(&wgpu::Limits::default());
-        assert!(MET.iter().all(|name| limits.contains_key(*name)), "{limits:?}");
+        assert!(LIMITS_USED.iter().all(|name| limits.contains_key(*name)), "{limits:?}");
         assert_eq!(limits["max_compute_workgroups_per_dimension"], 65_535);
     }
 }

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Most bytes of such a file: outcomes of some millions of rows.
-const LONGEST: u64 = 1 << 30;
+const MAX_FILE_BYTES: u64 = 1 << 30;
 
 /// The first line.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Head {
+struct Header {
     /// The model, as it was asked for when the file was begun.
     model: String,
     /// A checksum of it, and of how it is stored on the device.
@@ -23,13 +23,13 @@ struct Head {
 
 /// A file of outcomes, which one process at a time writes.
 #[derive(Debug)]
-pub struct Kept {
+pub struct ResultsFile {
     path: PathBuf,
     _lock: Lock,
     earlier: BTreeMap<(String, usize), RowOutcome>,
 }
 
-impl Kept {
+impl ResultsFile {
     /// Opens the file, or begins it. It must be of the same model; half a line at its end, where a kill
     /// left one, is dropped.
     pub fn open(path: &Path, model: &str, key: &str) -> Result<Self, TaskError> {
@@ -41,15 +41,16 @@ impl Kept {
         if platform::exists(path) {
             platform::cut_lines(path, |lines| vec![true; lines.len()]).map_err(io)?;
         }
-        let text = if platform::exists(path) { String::from_utf8_lossy(&platform::read_up_to(path, LONGEST).map_err(io)?).into_owned() } else { String::new() };
+        let text =
+            if platform::exists(path) { String::from_utf8_lossy(&platform::read_up_to(path, MAX_FILE_BYTES).map_err(io)?).into_owned() } else { String::new() };
         let mut lines = text.lines().enumerate();
         let Some((_, first)) = lines.next() else {
-            let head = Head { model: model.into(), key: key.into() };
+            let head = Header { model: model.into(), key: key.into() };
             platform::append(path, line(&head).as_bytes()).map_err(io)?;
             return Ok(Self { path: path.into(), _lock: lock, earlier: BTreeMap::new() });
         };
         let broken = |at: usize, error: serde_json::Error| problem(format!("line {}: {error}. It is no file of results; give another --out", at + 1));
-        let head: Head = serde_json::from_str(first).map_err(|error| broken(0, error))?;
+        let head: Header = serde_json::from_str(first).map_err(|error| broken(0, error))?;
         if head.key != key {
             return Err(problem(format!("it holds what came of {}, which is another model, or was stored otherwise. Give another --out", head.model)));
         }
