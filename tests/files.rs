@@ -70,7 +70,7 @@ fn names_as_training_code_leaves_them_are_read() {
     assert!(copied.problem().contains("belongs to an adapter"), "{}", copied.problem());
     let copied = Copied::new("tied", "prefix");
     renamed(&copied, &|own| format!("student.{own}"));
-    assert!(copied.problem().contains("all names of tensors begin with \"student.\""), "{}", copied.problem());
+    assert!(copied.problem().contains("all tensor names begin with \"student.\""), "{}", copied.problem());
 }
 
 #[test]
@@ -229,14 +229,14 @@ fn what_lies_in_the_place_of_a_file_is_named() {
     }
     let copied = Copied::new("llama3", "directory");
     std::fs::remove_file(copied.0.join("config.json")).unwrap();
-    assert!(copied.problem().contains("config.json: is not there"), "{}", copied.problem());
+    assert!(copied.problem().contains("config.json: is missing"), "{}", copied.problem());
     std::fs::create_dir(copied.0.join("config.json")).unwrap();
     assert!(copied.problem().contains("config.json: this is a directory"), "{}", copied.problem());
     let copied = Copied::new("heads", "pointer");
     std::fs::write(copied.0.join("model-00002-of-00003.safetensors"), POINTER).unwrap();
     assert!(copied.problem().contains("model-00002-of-00003.safetensors: this is a Git LFS pointer"), "{}", copied.problem());
     for (name, words) in
-        [("adapter_model.safetensors", "adapter without its base model"), ("consolidated.00.pth", "Meta's own layout"), ("m.gguf", "name it itself")]
+        [("adapter_model.safetensors", "adapter without its base model"), ("consolidated.00.pth", "in Meta's format"), ("m.gguf", "Pass its path as the model")]
     {
         let copied = Copied::new("llama3", "weights");
         std::fs::rename(copied.0.join("model.safetensors"), copied.0.join(name)).unwrap();

@@ -179,7 +179,7 @@ fn forged(from: &[u8], to: &[u8]) -> String {
 #[test]
 fn what_signet_would_compute_wrongly_is_refused_by_name() {
     for (from, to, reason) in [
-        ("\u{5}\0\0\0\0\0\0\0llama", "\u{5}\0\0\0\0\0\0\0qwen2", "is a model of architecture qwen2; Signet computes llama"),
+        ("\u{5}\0\0\0\0\0\0\0llama", "\u{5}\0\0\0\0\0\0\0qwen2", "has the architecture qwen2, which Signet does not support. Supported: llama"),
         ("llama.rope.freq_base", "llama.rope.freq_bass", "metadata llama.rope.freq_bass is there"),
         ("llama.block_count", "llama.black_count", "metadata llama.black_count is there"),
         ("general.architecture", "general.architectura", "has no metadata general.architecture"),

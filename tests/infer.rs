@@ -186,7 +186,7 @@ fn hostile_packed_files_are_refused_with_a_reason() {
         expect(reason);
     }
     forged(&good, &bad, &same, &|header| _ = header.remove("signet.format"));
-    expect("is no packed model");
+    expect("is not a packed model");
     // The embedded tokenizer has thousands of ids, the golden student's embedding 211 rows: texts within them are read.
     forged(&good, &bad, &same, &|header| _ = header.insert("tokenizer".into(), tokenizer().to_json().unwrap()));
     let foreign = ModelFile::open(&bad).unwrap().tokenizer.unwrap();
@@ -304,7 +304,7 @@ fn what_cannot_be_packed_or_trained_is_said() {
     pack(&ModelFile::open(&student()).unwrap(), &out).unwrap();
     let packed = ModelFile::open(&out).unwrap();
     assert!(pack(&packed, &out).unwrap_err().to_string().contains("is packed already"));
-    assert!(packed.load(&mut Machine::cpu(), Purpose::Training(Moments::F32)).unwrap_err().to_string().contains("cannot be trained further"));
+    assert!(packed.load(&mut Machine::cpu(), Purpose::Training(Moments::F32)).unwrap_err().to_string().contains("cannot be trained"));
     let nowhere = pack(&ModelFile::open(&student()).unwrap(), &scratch.file("no/such/model")).unwrap_err().to_string();
     assert!(nowhere.contains("no/such/model: cannot be written"), "{nowhere}");
     let nothing = ModelFile::open(&scratch.file("nothing")).unwrap_err().to_string();
@@ -417,7 +417,7 @@ fn text_ends(mut machine: Machine) {
     assert!(run(&prompt, &warm(0), &|| false).unwrap().ids.is_empty());
     let long = vec![5; 40];
     assert!(matches!(run(&long, &warm(1), &|| false), Err(GenerateError::Long { tokens: 40, capacity: 40 })));
-    assert!(run(&[], &warm(1), &|| false).unwrap_err().to_string().contains("no token to continue"));
+    assert!(run(&[], &warm(1), &|| false).unwrap_err().to_string().contains("the prompt has no tokens"));
     assert!(run(&[1 << 20], &warm(1), &|| false).unwrap_err().to_string().contains("token id 1048576"));
     let absurd = Request { sampling: Sampling { temperature: f64::NAN, ..Sampling::GREEDY }, ..warm(1) };
     assert!(run(&prompt, &absurd, &|| false).unwrap_err().to_string().contains("temperature"));

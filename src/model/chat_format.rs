@@ -1,4 +1,4 @@
-//! How a model wants conversations written: its chat templates, and the special tokens that they call by name.
+//! Chat templates of a model, and the special tokens that they refer to by name.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -15,10 +15,10 @@ pub enum Templates {
 impl Templates {
     /// The name of the template for a conversation.
     pub const DEFAULT: &str = "default";
-    /// The name of the template for a conversation with tools, where it is another.
+    /// The name of the template for a conversation with tools.
     pub const TOOLS: &str = "tool_use";
 
-    /// Templates by name; a default one alone is a single template. `None` if there are none.
+    /// Makes templates by name; a single one called `default` becomes [`Templates::One`]. `None` if there are none.
     pub fn named(mut named: BTreeMap<String, String>) -> Option<Self> {
         match named.len() {
             0 => None,
@@ -27,8 +27,8 @@ impl Templates {
         }
     }
 
-    /// Reads a `chat_template` of a `tokenizer_config.json`: a text, a list of objects with `name` and `template`, or an
-    /// object with a template for each name.
+    /// Parses `chat_template` of a `tokenizer_config.json`: a string, a list of objects with `name` and `template`, or an
+    /// object that maps names to templates.
     pub fn from_json(json: &Value) -> Option<Self> {
         let text = |value: &Value| value.as_str().map(str::to_string);
         match json {
@@ -47,7 +47,7 @@ impl Templates {
         }
     }
 
-    /// The template of conversations without tools, if there is one.
+    /// The template for conversations without tools.
     pub fn plain(&self) -> Option<&str> {
         match self {
             Self::One(template) => Some(template),
@@ -56,17 +56,17 @@ impl Templates {
     }
 }
 
-/// How a model wants conversations written, as its files say.
+/// The chat format that a model's files declare.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChatFormat {
-    /// Jinja templates over `messages`, as Hugging Face has them.
+    /// Jinja templates over `messages`, as in Hugging Face models.
     pub template: Option<Templates>,
     /// Texts of special tokens by their names, such as `eos_token`.
     pub special_tokens: BTreeMap<String, String>,
 }
 
 impl ChatFormat {
-    /// A format of a single template, with these special tokens. For tests and fuzz targets: files are read into the fields.
+    /// Makes a format with a single template, for tests and fuzz targets.
     pub fn new(template: &str, special_tokens: &[(&str, &str)]) -> Self {
         let special_tokens = special_tokens.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();
         Self { template: Some(Templates::One(template.into())), special_tokens }
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_are_found_in_every_form() {
+    fn parses_every_form_of_chat_template() {
         let named = |names: &[(&str, &str)]| Some(Templates::Named(names.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect()));
         for (json, templates) in [
             (json!("x"), Some(Templates::One("x".into()))),

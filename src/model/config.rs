@@ -1,19 +1,19 @@
-//! The shape of a LLaMA: presets, and the fields of a Hugging Face `config.json`.
+//! The configuration of a LLaMA: the fields of a Hugging Face `config.json`, and presets.
 
 use super::rope::RopeScaling;
 use serde::{Deserialize, Serialize};
 
-/// The shape of a LLaMA, under the names that Hugging Face gives them.
+/// The configuration of a LLaMA, with Hugging Face's field names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LlamaConfig {
-    /// The architecture, under the name that Hugging Face gives it. Models that do not say theirs are LLaMAs.
+    /// The architecture; `llama` if absent.
     #[serde(default = "default_type", skip_serializing_if = "is_default_type")]
     pub model_type: String,
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Width of the feed-forward.
+    /// Width of the feed-forward layer.
     pub intermediate_size: usize,
-    /// Blocks.
+    /// Transformer blocks.
     pub num_hidden_layers: usize,
     /// Query heads.
     pub num_attention_heads: usize,
@@ -23,9 +23,9 @@ pub struct LlamaConfig {
     /// Width of a head; `hidden_size ÷ num_attention_heads` if absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head_dim: Option<usize>,
-    /// Tokens known.
+    /// Vocabulary size.
     pub vocab_size: usize,
-    /// Longest context.
+    /// Context length.
     #[serde(default = "default_context")]
     pub max_position_embeddings: usize,
     /// ε of RMSNorm.
@@ -34,10 +34,10 @@ pub struct LlamaConfig {
     /// θ of RoPE.
     #[serde(default = "default_theta")]
     pub rope_theta: f64,
-    /// How its frequencies are scaled; not at all if absent.
+    /// RoPE scaling, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<RopeScaling>,
-    /// Whether the head is the embedding.
+    /// True if the output head is tied to the embedding.
     #[serde(default)]
     pub tie_word_embeddings: bool,
 }
@@ -58,15 +58,15 @@ fn default_theta() -> f64 {
     10_000.0
 }
 
-/// A shape that cannot be a model.
+/// An error in a model configuration.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("model configuration: {0}")]
 pub struct ConfigError(pub String);
 
-/// A size that Signet knows by name.
+/// A model preset.
 struct Preset {
     name: &'static str,
-    /// For a person who chooses among them: blocks and width first.
+    /// Description in the form of a new run.
     about: &'static str,
     layers: usize,
     width: usize,
@@ -75,7 +75,7 @@ struct Preset {
     context: usize,
 }
 
-/// The sizes, smallest first. `tiny` is the embedded default's.
+/// Model presets, smallest first. `tiny` is the size of the embedded student.
 const SIZES: [Preset; 6] = [
     Preset { name: "tiny", about: "4 blocks of width 192: minutes on a CPU", layers: 4, width: 192, feed_forward: 512, heads: 6, context: 512 },
     Preset { name: "5M", about: "4 blocks of width 256", layers: 4, width: 256, feed_forward: 688, heads: 4, context: 512 },
@@ -85,7 +85,7 @@ const SIZES: [Preset; 6] = [
     Preset { name: "13B", about: "40 blocks of width 5120", layers: 40, width: 5120, feed_forward: 13824, heads: 40, context: 2048 },
 ];
 
-/// The names of sizes with what they are, as a form offers them.
+/// Names and descriptions of the presets.
 pub const PRESET_CHOICES: [(&str, &str); SIZES.len()] = {
     let mut choices = [("", ""); SIZES.len()];
     let mut n = 0;
@@ -96,7 +96,7 @@ pub const PRESET_CHOICES: [(&str, &str); SIZES.len()] = {
     choices
 };
 
-/// The names of sizes.
+/// Names of the presets.
 pub const PRESETS: [&str; SIZES.len()] = {
     let mut names = [""; SIZES.len()];
     let mut n = 0;
@@ -107,11 +107,11 @@ pub const PRESETS: [&str; SIZES.len()] = {
     names
 };
 
-/// Public models that are used as teachers, whose shape Signet knows by name.
+/// Names of public models with a built-in configuration, used as teachers.
 pub const TEACHERS: [&str; 4] = ["SmolLM2-135M", "SmolLM2-360M", "TinyLlama-1.1B", "LLaMA2-7B"];
 
 impl LlamaConfig {
-    /// The shape of one of [`TEACHERS`], as its `config.json` has it.
+    /// The configuration of one of [`TEACHERS`].
     pub fn teacher(name: &str) -> Option<Self> {
         // Layers, width, feed-forward, query heads, key heads, vocabulary, context, θ, tied.
         let (layers, width, feed_forward, heads, kv_heads, vocabulary, context, theta, tied) = match name {
@@ -138,11 +138,11 @@ impl LlamaConfig {
         })
     }
 
-    /// A size by its name, with this vocabulary (the teacher's, never the preset's).
+    /// A preset by name, with the teacher's vocabulary size.
     pub fn preset(name: &str, vocab_size: usize) -> Result<Self, ConfigError> {
         let preset = SIZES.iter().find(|preset| preset.name == name);
         let Some(&Preset { layers, width, feed_forward, heads, context, .. }) = preset else {
-            return Err(ConfigError(format!("no preset is called {name:?}; there are {}", PRESETS.join(", "))));
+            return Err(ConfigError(format!("unknown preset {name:?}. Available: {}", PRESETS.join(", "))));
         };
         Ok(Self {
             model_type: default_type(),
@@ -171,24 +171,24 @@ impl LlamaConfig {
         self.head_dim.unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
     }
 
-    /// Width of all query heads.
+    /// Total width of the query heads.
     pub fn q_width(&self) -> usize {
         self.num_attention_heads * self.head_dim()
     }
 
-    /// Width of all key heads.
+    /// Total width of the key heads.
     pub fn kv_width(&self) -> usize {
         self.kv_heads() * self.head_dim()
     }
 
-    /// The divisor of each frequency, as GGUF has it; none where all are divided by the same.
+    /// The divisor of each frequency, as in GGUF; `None` if all have the same divisor.
     pub(super) fn rope_factors(&self) -> Option<Vec<f32>> {
         let plain = LlamaConfig { rope_scaling: None, ..self.clone() }.rope_frequencies();
         let own = matches!(self.rope_scaling, Some(RopeScaling::Llama3 { .. } | RopeScaling::Factors(_)));
         own.then(|| plain.iter().zip(self.rope_frequencies()).map(|(plain, scaled)| (plain / scaled) as f32).collect())
     }
 
-    /// Radians by which pair `j` of a head's `head_dim/2` pairs turns from one token to the next:
+    /// The angle in radians from one token to the next for each of the `head_dim/2` pairs of features:
     /// θ^(−2j/head_dim), scaled.
     pub fn rope_frequencies(&self) -> Vec<f64> {
         let width = self.head_dim();

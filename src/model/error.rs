@@ -1,4 +1,4 @@
-//! Errors of models as files.
+//! Errors of opening, loading and writing models.
 
 use crate::data::TokenizerError;
 use crate::formats::FormatError;
@@ -6,16 +6,16 @@ use crate::graph::MachineError;
 use std::io;
 use std::path::Path;
 
-/// Why a model could not be opened or loaded.
+/// An error of opening or loading a model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// A file of it.
+    /// In one of its files.
     #[error(transparent)]
     File(#[from] FormatError),
-    /// Its tokenizer.
+    /// In its tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// The machine it is loaded on.
+    /// From the machine that it is loaded on.
     #[error(transparent)]
     Machine(#[from] MachineError),
 }

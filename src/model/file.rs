@@ -1,4 +1,4 @@
-//! A model on disk or in the program, whatever format it is in: its shape, its tokenizer, and its tensors on demand.
+//! A model file of any format: configuration, tokenizer, and tensors that are read on demand.
 
 use super::chat_format::ChatFormat;
 use super::config::LlamaConfig;
@@ -15,25 +15,24 @@ use crate::ops::pack_signs;
 use crate::platform::parallel::*;
 use std::path::Path;
 
-/// A model on disk or in the program: its shape is known and its header checked; its tensors are
-/// read when it is loaded.
+/// An open model file. Its configuration and tensor shapes are validated; tensors are read when it is loaded.
 pub struct ModelFile {
-    /// Its shape.
+    /// The configuration.
     pub config: LlamaConfig,
-    /// Whether its linear layers are binarized.
+    /// The kind of its linear layers.
     pub linears: Linears,
-    /// Its tokenizer, if it came with one.
+    /// The tokenizer, if the model has one.
     pub tokenizer: Option<Tokenizer>,
-    /// How it wants conversations written.
+    /// The chat template and special tokens.
     pub chat: ChatFormat,
     pub(super) tensors: Tensors,
 }
 
-/// Where a model's tensors are.
+/// The source of a model's tensors.
 pub(super) enum Tensors {
-    /// A packed file, whose signs are bits, without latent weights.
+    /// A packed file: signs as bits, no latent weights.
     Packed(Box<TensorFile>),
-    /// All of them as floats.
+    /// All tensors as floats.
     Floats(Box<dyn TensorSource>),
 }
 
@@ -44,9 +43,8 @@ impl std::fmt::Debug for ModelFile {
 }
 
 impl ModelFile {
-    /// Checks names and shapes of all tensors, so that no memory is reserved for a model whose file
-    /// does not have it. The tokenizer may have ids that the embedding has no row for (often one for padding): it
-    /// refuses texts that are encoded to such an id.
+    /// Checks names and shapes of all tensors before memory is allocated for them. The tokenizer may have ids without a
+    /// row in the embedding (often a padding token); encoding a text to such an id is an error.
     pub(super) fn validated(mut self) -> Result<Self, ModelError> {
         self.tokenizer = self.tokenizer.map(|tokenizer| tokenizer.within(self.config.vocab_size));
         let (tensors, packed) = (self.tensors(), self.packed());
@@ -69,7 +67,7 @@ impl ModelFile {
         Ok(self)
     }
 
-    /// Its tensors.
+    /// The tensors.
     pub fn tensors(&self) -> &dyn TensorSource {
         match &self.tensors {
             Tensors::Packed(file) => &**file,
@@ -77,28 +75,27 @@ impl ModelFile {
         }
     }
 
-    /// Whether its signs are stored as bits, without latent weights.
+    /// True for a packed file: signs as bits, no latent weights.
     pub fn packed(&self) -> bool {
         matches!(self.tensors, Tensors::Packed(_))
     }
 
-    /// Rows of the embedding that its tokenizer gives no id for: padding.
+    /// Rows of the embedding without a token: padding.
     pub fn padding(&self) -> usize {
         self.tokenizer.as_ref().map_or(0, |tokenizer| self.config.vocab_size - tokenizer.vocabulary())
     }
 
-    /// Where it lies, for messages.
+    /// The path, for messages.
     pub fn path(&self) -> &Path {
         self.tensors().path()
     }
 
-    /// A checksum of the file of its tensors, by which it is known again.
+    /// A checksum of the tensor file, which identifies the model.
     pub fn checksum(&self) -> Result<u64, FormatError> {
         self.tensors().checksum()
     }
 
-    /// How its matrices outside binarized layers are stored in memory without loss: in f16 where
-    /// the file has all of them so, else in f32.
+    /// The lossless storage of matrices outside binarized layers: f16 if the file has all of them in f16, else f32.
     pub fn storage(&self) -> Storage {
         let others = self.config.others().into_iter().filter(|(_, rows, _)| *rows > 1).map(|(name, ..)| name);
         let linears = self.config.linears().into_iter().filter(|_| self.linears == Linears::Dense).map(|(name, ..)| format!("{name}.weight"));
@@ -106,7 +103,7 @@ impl ModelFile {
         if halves { Storage::F16 } else { Storage::F32 }
     }
 
-    /// Reserves memory on a machine and fills it.
+    /// Allocates memory on a machine and loads the weights.
     pub fn load(&self, machine: &mut Machine, purpose: Purpose) -> Result<Weights, ModelError> {
         if self.packed() && matches!(purpose, Purpose::Training(_)) {
             return Err(signs::no_latent(self.path()).into());
@@ -135,8 +132,7 @@ impl ModelFile {
         Ok(weights)
     }
 
-    /// Fills weights of the same shape. Signs of a packed file go to the machine as they are; those
-    /// of latent weights are taken on the way.
+    /// Loads into weights of the same shape. Signs of a packed file are copied; those of latent weights are computed.
     pub fn fill(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
         self.check_head(weights)?;
         match &self.tensors {
@@ -145,31 +141,29 @@ impl ModelFile {
         }
     }
 
-    /// Refuses to fill weights that have no head of their own from a model that has one.
+    /// Checks that weights with a tied head are not filled from a model with a separate one.
     fn check_head(&self, weights: &Weights) -> Result<(), FormatError> {
         if weights.config.tie_word_embeddings && !self.config.tie_word_embeddings {
-            let problem =
-                "has a head of its own, which a model with tie_word_embeddings = true cannot take. Set tie_word_embeddings to false in its config.json";
+            let problem = "has a separate head (lm_head), but the model that it is loaded into has tie_word_embeddings = true. Set tie_word_embeddings to false in its config.json";
             return Err(FormatError::new(self.path(), problem));
         }
         Ok(())
     }
 
-    /// The name under which the file has a tensor: the head of a tied model is its embedding.
+    /// The name of a tensor in the file: the head of a tied model is its embedding.
     fn stored_name<'a>(&self, name: &'a str) -> &'a str {
         let architecture = self.config.architecture();
         if name == architecture.head() && self.config.tie_word_embeddings { architecture.embedding() } else { name }
     }
 
-    /// Fills weights of a student of the same shape from a full-precision model, see [`init_from_dense`].
+    /// Initializes a student of the same shape from this full-precision model, see [`init_from_dense`].
     pub fn init_student(&self, machine: &mut Machine, weights: &Weights) -> Result<(), ModelError> {
         self.check_head(weights)?;
         init_from_dense(machine, weights, &mut |name, rows, cols, band| Ok(self.tensors().band(self.stored_name(name), rows, cols, band)?))
     }
 
     /// The signs of a binarized layer `(rows, cols)`, packed by rows: bit j of a row's word k is column
-    /// 32k + j, set where the weight is +1. Of a latent weight they are taken as the trainer takes them:
-    /// +1 above zero, −1 at zero and below.
+    /// 32k + j, set where the weight is +1. The sign of a latent weight is +1 above zero and −1 otherwise, as in training.
     pub fn signs(&self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
         if let Tensors::Packed(file) = &self.tensors {
             return signs::signs(file, layer, rows, cols);
@@ -180,7 +174,7 @@ impl ModelFile {
         Ok(words)
     }
 
-    /// One tensor. Rows of an embedding that is no head may hold numbers that are not finite.
+    /// Reads a tensor. Rows of an untied embedding may have non-finite values.
     pub fn floats(&self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
         if self.config.nonfinite_tensor() != Some(name) {
             return self.tensors().floats(name, rows, cols);
@@ -189,7 +183,7 @@ impl ModelFile {
         self.tensors().values_of(name, cols, 0..rows)
     }
 
-    /// The values of a linear layer's weight `(out, in)` as a plain linear layer has them: of a binarized one
+    /// The dense weight `(out, in)` of a linear layer. For a binarized layer it is
     /// W̃[o, i] = α[i]·sign(W[o, i]) + β[i] (arXiv 2407.07093, section 3).
     pub(super) fn dense_weight(&self, layer: &str, rows: usize, cols: usize) -> Result<Vec<f32>, FormatError> {
         if self.linears == Linears::Dense {
@@ -208,7 +202,7 @@ impl ModelFile {
         Ok(weight)
     }
 
-    /// The bytes of a tensor's values, rounded; numbers that are not finite stay where [`ModelFile::floats`] gives them.
+    /// Encodes a tensor's values; non-finite values are kept where [`ModelFile::floats`] allows them.
     pub(super) fn encode(&self, floats: Floats, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
         match self.config.nonfinite_tensor() == Some(name) {
             true => floats.encode_any(self.path(), name, values),
@@ -217,14 +211,13 @@ impl ModelFile {
     }
 }
 
-/// The shape that a file's tensors have: where it says that the head is the embedding, and there is another head, that one
-/// is the model's, as transformers 5 has it.
+/// Unties the embeddings if the file has a head with other values, as transformers 5 does.
 pub(super) fn with_own_head(config: LlamaConfig, tensors: &dyn TensorSource) -> LlamaConfig {
     let tied = config.tie_word_embeddings && (tensors.shape(config.architecture().head()).is_none() || same_values(tensors, &config));
     LlamaConfig { tie_word_embeddings: tied, ..config }
 }
 
-/// True if embedding and head have the same values.
+/// Returns true if embedding and head have the same values.
 fn same_values(tensors: &dyn TensorSource, config: &LlamaConfig) -> bool {
     let (rows, cols) = (config.vocab_size, config.hidden_size);
     let (embedding, head) = (config.architecture().embedding(), config.architecture().head());

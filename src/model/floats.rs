@@ -1,4 +1,4 @@
-//! Floats as bytes of a file: in 32 or in 16 bits.
+//! Encoding of floats in files: f32, f16 or bf16.
 
 use super::error::ModelError;
 use crate::formats::FormatError;
@@ -7,7 +7,7 @@ use half::{bf16, f16};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
-/// How the floats of a file are stored.
+/// The float type of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Floats {
@@ -21,7 +21,7 @@ pub enum Floats {
 }
 
 impl Floats {
-    /// What safetensors calls it.
+    /// The dtype in safetensors.
     pub(super) fn dtype(self) -> Dtype {
         match self {
             Floats::F32 => Dtype::F32,
@@ -30,7 +30,7 @@ impl Floats {
         }
     }
 
-    /// What PyTorch calls it.
+    /// The dtype's name in PyTorch.
     pub(super) fn torch_name(self) -> &'static str {
         match self {
             Floats::F32 => "float32",
@@ -39,13 +39,13 @@ impl Floats {
         }
     }
 
-    /// Values of the tensor `name` of the model at `path`, rounded to nearest, ties to even, little-endian. One
-    /// that is too large is refused.
+    /// Encodes values of the tensor `name` of the model at `path`, rounded to nearest, ties to even, little-endian.
+    /// An error if a value overflows.
     pub(super) fn encode(self, path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
         self.round_and_encode(path, name, values, false)
     }
 
-    /// The same of values that need not be finite: those that are not stay what they are.
+    /// Like `encode`, but keeps infinities and NaNs of the input.
     pub(super) fn encode_any(self, path: &Path, name: &str, values: &[f32]) -> Result<Vec<u8>, ModelError> {
         self.round_and_encode(path, name, values, true)
     }
@@ -62,7 +62,7 @@ impl Floats {
     }
 }
 
-/// All values rounded; the place of the first that cannot be.
+/// Rounds all values. The error is the index of the first that overflows.
 fn round_all(values: &[f32], round: impl Fn(f32) -> Option<[u8; 2]>) -> Result<Vec<u8>, usize> {
     let mut bytes = Vec::with_capacity(2 * values.len());
     for (at, &value) in values.iter().enumerate() {
@@ -76,9 +76,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn floats_are_rounded_to_even_and_what_is_too_large_is_named() {
+    fn rounds_ties_to_even_and_reports_overflow() {
         let encode = |floats: Floats, values: &[f32]| floats.encode(Path::new("m"), "t", values);
-        // 1 + 2⁻¹¹ lies between two halves, 1 + 2⁻⁸ between two bf16: ties go to the even one.
+        // 1 + 2⁻¹¹ is halfway between two f16 values, 1 + 2⁻⁸ between two bf16 values: ties to even.
         assert_eq!(encode(Floats::F16, &[1.0 + f32::powi(2.0, -11), -2.0]).unwrap(), [0x00, 0x3c, 0x00, 0xc0]);
         assert_eq!(encode(Floats::Bf16, &[1.0 + f32::powi(2.0, -8), -2.0]).unwrap(), [0x80, 0x3f, 0x00, 0xc0]);
         assert_eq!(encode(Floats::F32, &[1.5]).unwrap(), 1.5f32.to_le_bytes());

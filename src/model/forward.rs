@@ -1,5 +1,4 @@
-//! A forward on a tape, for training, evaluation and decoding alike: the parts of which architectures make theirs, and
-//! the head.
+//! The forward pass on a tape, for training, evaluation and decoding: building blocks for architectures, and the head.
 
 use super::config::LlamaConfig;
 use super::tensors::Group;
@@ -7,19 +6,19 @@ use super::weights::{Linears, Weights};
 use crate::graph::{Home, Machine, MachineError, ShapeError, Spec, Tape, TensorId};
 use crate::ops::{Attention, Embedding, FbiLinear, Heads, Join, Matmul, Members, RmsNorm, Rope};
 
-/// What every forward of a model reads besides its weights.
+/// Position tables (RoPE) that a forward pass reads.
 #[derive(Clone, Copy, Debug)]
 pub struct Positions {
-    /// cos of every position's angles, `(positions, head_dim/2)`.
+    /// Cosines of the angles of every position, `(positions, head_dim/2)`.
     pub cos: Home,
-    /// sin of the same.
+    /// Sines of the same angles.
     pub sin: Home,
     /// Position of the first token of each sequence, `(1, 1)`.
     pub start: Home,
 }
 
 impl Positions {
-    /// Makes the tables for `positions` positions, in f64: angle = position · frequency of the pair.
+    /// Computes the tables for `positions` positions in f64: angle = position · frequency of the pair.
     pub fn new(machine: &mut Machine, config: &LlamaConfig, positions: usize) -> Result<Self, MachineError> {
         let frequencies = config.rope_frequencies();
         let half = frequencies.len();
@@ -27,7 +26,7 @@ impl Positions {
         let angle = |i: usize| (i / half) as f64 * frequencies[i % half];
         let mut table = |f: fn(f64) -> f64| -> Result<Home, MachineError> {
             let home = Home { memory: machine.allocate(crate::graph::Class::Real, spec.words())?, offset: 0, spec };
-            // Where nothing is kept, a long table is not worked out.
+            // A counting machine stores nothing, so a long table is not computed.
             if !matches!(machine, Machine::Counting(_)) {
                 machine.write_f32(&home, &(0..spec.elements()).map(|i| f(angle(i)) as f32).collect::<Vec<_>>())?;
             }
@@ -39,36 +38,36 @@ impl Positions {
     }
 }
 
-/// Keys and values of earlier tokens, one pair a layer, each `(capacity, kv_width)`.
+/// A KV cache: keys and values of each layer, both `(capacity, kv_width)`.
 #[derive(Clone, Debug)]
 pub struct KvCache {
-    /// Per layer: keys, values.
+    /// Keys and values by layer.
     pub layers: Vec<(Home, Home)>,
 }
 
-/// One forward: how many sequences, how long, and whether it continues a cache.
+/// A forward pass over a batch of sequences, optionally with a KV cache.
 pub struct Forward<'a> {
     /// The model.
     pub weights: &'a Weights,
     /// Position tables.
     pub positions: Positions,
-    /// Sequences.
+    /// Sequences in the batch.
     pub batch: usize,
-    /// Tokens in each.
+    /// Tokens in each sequence.
     pub seq: usize,
-    /// In decoding: earlier keys and values. `batch` is 1 then.
+    /// The KV cache in decoding; `batch` must be 1.
     pub cache: Option<&'a KvCache>,
 }
 
 impl Forward<'_> {
-    /// Records the rows of the embedding: `tokens (batch·seq, 1)` → `(batch·seq, width)`.
+    /// Records the embedding lookup: `tokens (batch·seq, 1)` → `(batch·seq, width)`.
     pub(super) fn embedding(&self, tape: &mut Tape, tokens: TensorId) -> Result<TensorId, ShapeError> {
         let mut inputs = self.weights.tensors(tape, self.weights.config.architecture().embedding());
         inputs.push(tokens);
         tape.push_one(Embedding, &inputs, &[])
     }
 
-    /// Records every block by `block(tape, layer, x)`.
+    /// Records every transformer block with `block(tape, layer, x)`.
     pub(super) fn blocks(
         &self, tape: &mut Tape, mut x: TensorId, block: impl Fn(&mut Tape, usize, TensorId) -> Result<TensorId, ShapeError>,
     ) -> Result<TensorId, ShapeError> {
@@ -80,7 +79,7 @@ impl Forward<'_> {
         Ok(x)
     }
 
-    /// Records what costs little to compute again for gradients.
+    /// Records operations that are cheap to recompute in the backward pass.
     pub(super) fn cheap<E>(&self, tape: &mut Tape, record: impl FnOnce(&mut Tape) -> Result<TensorId, E>) -> Result<TensorId, E> {
         let first = tape.next_node();
         let output = record(tape)?;
@@ -88,7 +87,7 @@ impl Forward<'_> {
         Ok(output)
     }
 
-    /// Turns queries and keys by RoPE and attends: `qkv (tokens, q_width + 2·kv_width)` → `(tokens, q_width)`.
+    /// Records RoPE and attention: `qkv (tokens, q_width + 2·kv_width)` → `(tokens, q_width)`.
     pub(super) fn attention(&self, tape: &mut Tape, layer: usize, qkv: TensorId) -> Result<TensorId, ShapeError> {
         let config = &self.weights.config;
         let [cos, sin, start] = [self.positions.cos, self.positions.sin, self.positions.start].map(|home| tape.lasting(home));
@@ -104,13 +103,13 @@ impl Forward<'_> {
         Ok(outputs[0])
     }
 
-    /// Records RMSNorm by the gain that files call `name`.
+    /// Records RMSNorm with the gain called `name` in files.
     pub(super) fn norm(&self, tape: &mut Tape, name: &str, x: TensorId) -> Result<TensorId, ShapeError> {
         let gain = self.weights.tensor(tape, name);
         tape.push_one(RmsNorm { epsilon: self.weights.config.rms_norm_eps }, &[x, gain], &[])
     }
 
-    /// `x (tokens, in)` → the outputs of a group's layers side by side, `(tokens, out)`.
+    /// Records the linear layers of a group: `x (tokens, in)` → their concatenated outputs `(tokens, out)`.
     pub(super) fn linear(&self, tape: &mut Tape, group: &Group, x: TensorId) -> Result<TensorId, ShapeError> {
         let name = &group.name;
         if self.weights.linears == Linears::Dense {
@@ -135,7 +134,7 @@ pub fn logits(tape: &mut Tape, weights: &Weights, hidden: TensorId) -> Result<Te
     product(tape, weights, weights.head(), hidden)
 }
 
-/// A linear layer in full precision; block by block where the weight is too large for a binding.
+/// Records a full-precision linear layer; in blocks of rows if the weight is larger than a binding may be.
 fn product(tape: &mut Tape, weights: &Weights, name: &str, x: TensorId) -> Result<TensorId, ShapeError> {
     let blocks = weights.tensors(tape, name);
     let parts = blocks.into_iter().map(|block| tape.push_one(Matmul::LINEAR, &[x, block], &[])).collect::<Result<Vec<_>, _>>()?;

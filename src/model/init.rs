@@ -1,4 +1,4 @@
-//! Initial weights: from scratch, from a full-precision model, or as a file has them.
+//! Initialization of weights: random, from a full-precision model, or from a file.
 
 use super::config::LlamaConfig;
 use super::tensors::{Group, Role};
@@ -13,12 +13,11 @@ use std::ops::Range;
 /// Standard deviation of initial weights.
 const STD: f64 = 0.02;
 
-/// Full-precision tensors of a model by name, one band of rows after the other, so that no second copy
-/// of the model is needed: `f(name, rows, cols, band)` gives the row-major values of rows `band` of a
-/// tensor of `rows × cols`.
+/// Reads tensors of a model in bands of rows, so that the host needs no second copy of the model:
+/// `f(name, rows, cols, band)` returns the row-major values of rows `band` of a tensor `(rows, cols)`.
 pub type BandSource<'a, E> = dyn FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, E> + 'a;
 
-/// Random weights of a full-precision model: norms 1, everything else normal with deviation 0.02.
+/// Random weights of a full-precision model: norms are 1, everything else is normal with standard deviation 0.02.
 pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, usize, Range<usize>) -> Result<Vec<f32>, MachineError> + use<> {
     let embedding = format!("{:?}", config.vocab_size);
     let architecture = config.architecture();
@@ -31,8 +30,8 @@ pub fn init_dense(config: &LlamaConfig, seed: u64) -> impl FnMut(&str, usize, us
     }
 }
 
-/// Fills `weights` from full-precision tensors. A binary model takes them as latent weights, with
-/// the paper's rule for each column of a layer: β is its mean, α the mean of |W − β|.
+/// Initializes `weights` from full-precision tensors. In a binary model they become the latent weights; for each
+/// column of a layer, β is the mean and α the mean of |W − β| (arXiv 2407.07093).
 pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut BandSource<'_, E>) -> Result<(), E> {
     for (name, rows, cols) in weights.config.others() {
         stream(machine, weights, &name, [rows, cols], source, &mut |_| {})?;
@@ -45,7 +44,7 @@ pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &W
                 stream(machine, weights, &tensor, shape, source, &mut |_| {})?;
                 continue;
             }
-            // α needs β first: this matrix is held whole.
+            // α depends on β, so the whole matrix is in memory.
             let dense = source(&tensor, *rows, group.width, 0..*rows)?;
             let (scale, bias) = scale_and_bias(&dense, group.width);
             write_rows(machine, weights, &format!("{name}.wscale"), 0..1, &scale)?;
@@ -58,7 +57,7 @@ pub fn init_from_dense<E: From<MachineError>>(machine: &mut Machine, weights: &W
     Ok(())
 }
 
-/// Fills `weights` with tensors exactly as stored, α and β included.
+/// Loads tensors as stored, including α and β.
 pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, source: &mut BandSource<'_, E>) -> Result<(), E> {
     let layers = weights.binary.iter().flat_map(BinaryGroup::layers);
     let latent: HashSet<String> = layers.map(|(name, _)| format!("{name}.weight")).collect();
@@ -76,7 +75,7 @@ pub fn load<E: From<MachineError>>(machine: &mut Machine, weights: &Weights, sou
     Ok(())
 }
 
-/// Writes one tensor band by band; `observe` is shown each.
+/// Writes a tensor band by band and passes each band to `observe`.
 fn stream<E: From<MachineError>>(
     machine: &mut Machine, weights: &Weights, name: &str, [rows, cols]: [usize; 2], source: &mut BandSource<'_, E>, observe: &mut dyn FnMut(&[f32]),
 ) -> Result<(), E> {
@@ -88,7 +87,7 @@ fn stream<E: From<MachineError>>(
     Ok(())
 }
 
-/// Writes rows of one tensor, if it has a home: the latent weight of a packed layer has none.
+/// Writes rows of a tensor. A packed layer has no latent weight: nothing is written then.
 fn write_rows(machine: &mut Machine, weights: &Weights, name: &str, band: Range<usize>, values: &[f32]) -> Result<(), MachineError> {
     match weights.home(name) {
         Some(home) => write_floats(machine, &home.rows(band.start, band.len()), values),
@@ -96,7 +95,7 @@ fn write_rows(machine: &mut Machine, weights: &Weights, name: &str, band: Range<
     }
 }
 
-/// The signs of a group's latent weights, gathered layer by layer; nothing for a dense group.
+/// The signs of a group's latent weights, collected layer by layer; empty for a dense group.
 struct SignBuffer<'a> {
     binary: Option<&'a BinaryGroup>,
     signs: Vec<u32>,
@@ -107,7 +106,7 @@ impl<'a> SignBuffer<'a> {
         Self { binary: weights.binary.iter().find(|binary| binary.group == *group), signs: Vec::new() }
     }
 
-    /// The next rows of latent weights.
+    /// Appends the signs of the next rows of latent weights.
     fn add(&mut self, values: &[f32]) {
         if let Some(BinaryGroup { signs: Home { spec, .. }, .. }) = self.binary {
             let first = self.signs.len();
@@ -116,7 +115,7 @@ impl<'a> SignBuffer<'a> {
         }
     }
 
-    /// Writes the signs, and in training their transpose.
+    /// Writes the signs, and in training also their transpose.
     fn finish(self, machine: &mut Machine) -> Result<(), MachineError> {
         let Some(binary) = self.binary else { return Ok(()) };
         machine.write(&binary.signs, &self.signs)?;
@@ -127,7 +126,7 @@ impl<'a> SignBuffer<'a> {
     }
 }
 
-/// Writes floats to a tensor, packed as it is stored.
+/// Writes floats to a tensor in its storage.
 pub(super) fn write_floats(machine: &mut Machine, home: &Home, values: &[f32]) -> Result<(), MachineError> {
     match home.spec.storage {
         Storage::F32 => machine.write_f32(home, values),
@@ -135,7 +134,7 @@ pub(super) fn write_floats(machine: &mut Machine, home: &Home, values: &[f32]) -
     }
 }
 
-/// β: the mean of each column of `dense (out, in)`; α: the mean of |W − β|.
+/// Returns α and β of each column of `dense (out, in)`: β is the mean, α the mean of |W − β|.
 fn scale_and_bias(dense: &[f32], cols: usize) -> (Vec<f32>, Vec<f32>) {
     let rows = (dense.len() / cols) as f64;
     let mut bias = vec![0f64; cols];

@@ -1,4 +1,4 @@
-//! What a model's layers are made of: bits, α and β, the balance of signs, and sizes as files.
+//! Inspection of a model: bits, α, β and signs of each layer, and file sizes.
 
 use super::config::LlamaConfig;
 use super::error::ModelError;
@@ -8,16 +8,16 @@ use super::weights::Linears;
 use crate::platform::parallel::*;
 use serde::{Deserialize, Serialize};
 
-/// Least, mean and greatest of some numbers, and their standard deviation.
+/// Minimum, mean, maximum and standard deviation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Stats {
-    /// Least.
+    /// Minimum.
     pub least: f32,
     /// Mean.
     pub mean: f64,
-    /// Greatest.
+    /// Maximum.
     pub greatest: f32,
-    /// √ of the mean squared distance from the mean.
+    /// Standard deviation: √ of the mean squared distance from the mean.
     pub deviation: f64,
 }
 
@@ -31,43 +31,43 @@ impl Stats {
     }
 }
 
-/// A linear layer.
+/// Statistics of a linear layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LayerReport {
-    /// Its full name, as files have it.
+    /// The full name in files.
     pub name: String,
     /// Outputs.
     pub rows: usize,
     /// Inputs.
     pub cols: usize,
-    /// Bits that a packed file stores for each weight: padding, α and β included; 16 of a layer in full precision.
+    /// Bits per weight in a packed file, including padding, α and β; 16 for a full-precision layer.
     pub bits: f64,
-    /// Share of weights that are +1; none in full precision.
+    /// Fraction of weights that are +1; none in full precision.
     pub positive: Option<f64>,
     /// α over columns; none in full precision.
     pub alpha: Option<Stats>,
-    /// Columns whose α is below zero: there the stored sign means the opposite.
+    /// Columns with negative α, which inverts the stored signs.
     pub negative_alpha: usize,
     /// β over columns; none in full precision.
     pub beta: Option<Stats>,
-    /// The weights: latent ones, or in full precision; none of a packed layer, which has only signs.
+    /// Latent or full-precision weights; none for a packed layer.
     pub weight: Option<Stats>,
 }
 
-/// Sizes of a model in bytes, without tokenizer and headers.
+/// Parameter counts and sizes of a model, without tokenizer and headers.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sizes {
-    /// All parameters, α and β aside.
+    /// Parameters, without α and β.
     pub parameters: u64,
-    /// Weights that are one bit.
+    /// One-bit weights.
     pub binarized: u64,
-    /// As a packed file.
+    /// Bytes as a packed file.
     pub packed: u64,
-    /// All parameters in 16 bits.
+    /// Bytes with all parameters in 16 bits.
     pub f16: u64,
-    /// Bits of the packed file for each of all parameters.
+    /// Bits per parameter in the packed file.
     pub bits_per_parameter: f64,
-    /// Bits of the packed file for each weight of the blocks' linear layers.
+    /// Bits per weight of the blocks' linear layers in the packed file.
     pub bits_per_weight: f64,
 }
 
@@ -86,19 +86,18 @@ impl Sizes {
     }
 }
 
-/// What there is to say of a model.
+/// The result of inspecting a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inspection {
-    /// Its shape.
+    /// The configuration.
     pub config: LlamaConfig,
-    /// Its linear layers, in the model's order.
+    /// The linear layers, in order.
     pub layers: Vec<LayerReport>,
-    /// How large it is.
+    /// Parameter counts and sizes.
     pub sizes: Sizes,
 }
 
-/// Reads a model layer by layer; `progress` is told how many are done and of how many, and says whether to go on.
-/// None if it was stopped.
+/// Inspects a model layer by layer. `progress(done, total)` returns false to stop; the result is `None` then.
 pub fn inspect(file: &ModelFile, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<Option<Inspection>, ModelError> {
     let linears = file.config.linears();
     let mut layers = Vec::with_capacity(linears.len());
@@ -135,14 +134,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_those_of_the_numbers() {
+    fn stats_match_the_definitions() {
         let range = Stats::of(&[1.0, -3.0, 5.0]);
         assert_eq!((range.least, range.mean, range.greatest), (-3.0, 1.0, 5.0));
         assert!((range.deviation - (32.0f64 / 3.0).sqrt()).abs() < 1e-12);
     }
 
     #[test]
-    fn the_embedded_models_are_what_they_are() {
+    fn embedded_models_have_the_expected_statistics() {
         let look = |file: ModelFile| inspect(&file, &mut |_, _| true).unwrap().unwrap();
         let student = look(ModelFile::embedded_student().unwrap());
         assert_eq!(student.layers.len(), 7 * student.config.num_hidden_layers);

@@ -1,52 +1,52 @@
-//! Head and loss in chunks of rows, so that the logits of a whole batch never exist.
+//! Output head and loss in chunks of rows, so that logits of a whole batch are never in memory.
 
 use super::forward::logits;
 use super::weights::Weights;
 use crate::graph::{ShapeError, Spec, Tape, TensorId};
 use crate::ops::{Columns, Distill, DistillTop, Into, LossSum, Matmul, Objective};
 
-/// What is known of the teacher's distributions.
+/// The teacher's distributions, as far as they are available.
 #[derive(Clone, Copy)]
 pub enum TeacherOutput<'a> {
-    /// Nothing: for next-token loss alone.
+    /// None: next-token loss only.
     None,
-    /// All: the teacher, and its last hidden state.
+    /// Full distributions: the teacher and its last hidden state.
     Full(&'a Weights, TensorId),
-    /// The likeliest tokens' `ids (rows, k)` and `shares (rows, k + 1)`, the last that of all others.
+    /// Top-k: `ids (rows, k)` and probabilities `(rows, k + 1)`, the last one of all other tokens together.
     TopK(TensorId, TensorId),
 }
 
-/// What the loss reads.
+/// The training or evaluation loss and its inputs.
 pub struct Loss<'a> {
     /// The model being trained.
     pub student: &'a Weights,
-    /// What it is taught.
+    /// The teacher's distributions.
     pub teacher: TeacherOutput<'a>,
     /// The token that follows each position, `(rows, 1)`.
     pub targets: TensorId,
-    /// Weight of each position, `(rows, 1)`; they sum to what the loss is multiplied by.
+    /// Weight of each position, `(rows, 1)`; the loss is the weighted sum over positions.
     pub weights: TensorId,
     /// The loss scale, `(1, 1)`.
     pub scale: TensorId,
-    /// Where the weighted terms are added up, `(1, TERMS)`.
+    /// Accumulator of the weighted terms, `(1, TERMS)`.
     pub sums: TensorId,
-    /// What is minimised.
+    /// The training objective.
     pub objective: Objective,
-    /// Whether gradients are wanted.
+    /// True to compute gradients.
     pub gradient: bool,
 }
 
-/// Logits that may exist at once, in floats.
+/// Maximum logits in memory, in floats.
 const CHUNK_FLOATS: usize = 4 << 20;
 
-/// Rows of logits that exist at once: a multiple of 64, so that views stay aligned.
+/// Rows of a chunk of logits: a multiple of 64, so that views stay aligned.
 pub fn chunk_rows(rows: usize, vocabulary: usize) -> usize {
     (CHUNK_FLOATS / vocabulary / 64 * 64).clamp(64, rows.next_multiple_of(64))
 }
 
 impl Loss<'_> {
-    /// Records the loss of `hidden (rows, width)`. With `gradient`, adds to the head's gradient and
-    /// gives the gradient of `hidden`.
+    /// Records the loss of `hidden (rows, width)`. With `gradient`, accumulates the head's gradient and returns the
+    /// gradient of `hidden`.
     pub fn record(&self, tape: &mut Tape, hidden: TensorId) -> Result<Option<TensorId>, ShapeError> {
         let Spec { rows, cols: width, .. } = tape.spec(hidden);
         let chunk = chunk_rows(rows, self.student.config.vocab_size);
@@ -84,7 +84,7 @@ impl Loss<'_> {
         Ok(())
     }
 
-    /// Replaces `d_hidden` and adds to the head's gradient, from the gradient of the logits.
+    /// Computes `d_hidden` and accumulates the head's gradient, from the gradient of the logits.
     fn head_gradient(&self, tape: &mut Tape, hidden: TensorId, d_logits: TensorId, d_hidden: TensorId) -> Result<(), ShapeError> {
         let blocks = self.student.tensors(tape, self.student.head());
         let (whole, mut first) = (blocks.len() == 1, 0);

@@ -1,17 +1,16 @@
-//! What a run takes of a machine's memory, part by part: read from the machine after its tensors
-//! and programs were made there, or only counted.
+//! Memory use of a run by purpose, read from the machine after allocation, or from a machine that only counts.
 
 use super::weights::{MemoryPart, Weights};
 use crate::graph::{Machine, MemoryId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Bytes by what they are for. They add up to everything that is reserved.
+/// Bytes by purpose. The parts add up to all allocated memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemoryPlan {
-    /// What, and how many bytes.
+    /// Name and bytes of each part.
     pub parts: Vec<(String, u64)>,
-    /// Bytes of activations each program needs; programs share them, since no two run at once.
+    /// Bytes of activations of each program. Programs share this memory, since only one runs at a time.
     pub programs: Vec<(String, u64)>,
 }
 
@@ -28,7 +27,7 @@ impl MemoryPlan {
         }
     }
 
-    /// Adds what a model's tensors take, its parts named after `whose`.
+    /// Adds a model's tensors, with `whose` as prefix of the part names.
     pub fn add_model(&mut self, machine: &Machine, whose: &str, weights: &Weights) {
         let mut bytes: BTreeMap<MemoryPart, u64> = BTreeMap::new();
         for (memory, part) in weights.memories() {
@@ -46,7 +45,7 @@ impl MemoryPlan {
         }
     }
 
-    /// Adds the slots of all programs, and whatever of the machine's memory is in no part yet.
+    /// Adds the activations of all programs, and the rest of the machine's memory as one part.
     pub fn complete(mut self, machine: &Machine, programs: Vec<(String, u64)>) -> Self {
         let rest = machine.memory_bytes() - self.total();
         self.add("activations", machine.slot_bytes());
@@ -56,7 +55,7 @@ impl MemoryPlan {
     }
 }
 
-/// Bytes of some memories of a machine.
+/// Total bytes of these allocations.
 pub fn bytes_of(machine: &Machine, memories: impl IntoIterator<Item = MemoryId>) -> u64 {
     memories.into_iter().map(|memory| machine.bytes_of(memory)).sum()
 }

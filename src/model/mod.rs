@@ -1,4 +1,4 @@
-//! The model: its shape, its tensors on a machine, and the tape that computes it.
+//! Models: configuration, weights on a device, the forward pass as a tape, and file formats.
 
 mod arch;
 mod chat_format;

@@ -1,47 +1,45 @@
-//! RoPE's frequencies: by how much each pair of a head's features turns from one token to the next.
+//! Frequencies of RoPE (the angle from one token to the next for each pair of features) and their scaling.
 
 use serde::{Deserialize, Serialize};
 use std::f64::consts::TAU;
 use std::ops::RangeInclusive;
 
-/// How frequencies were changed for a context longer than the model was first trained on, under the
-/// names that Hugging Face gives it.
+/// RoPE scaling for a context longer than in pre-training, under Hugging Face's names.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "rope_type", rename_all = "lowercase")]
 pub enum RopeScaling {
-    /// All of them divided.
+    /// All frequencies divided by one factor.
     Linear {
-        /// By this.
+        /// The divisor.
         factor: f64,
     },
-    /// As from Llama 3.1 on: what turns slowly is divided, what turns fast is left, and what is in between
-    /// goes from one to the other.
+    /// Llama 3.1's scaling: low frequencies are divided, high ones unchanged, those in between interpolated.
     Llama3 {
-        /// What slow frequencies are divided by.
+        /// The divisor of low frequencies.
         factor: f64,
-        /// Slow is what turns fewer times than this in the original context.
+        /// Low frequencies have fewer rotations than this in the original context.
         low_freq_factor: f64,
-        /// Fast is what turns more often than this in it.
+        /// High frequencies have more rotations than this in the original context.
         high_freq_factor: f64,
-        /// Tokens of the context that the model was first trained on.
+        /// The context length of pre-training.
         original_max_position_embeddings: usize,
     },
-    /// Each divided by a factor of its own, as GGUF has them.
+    /// A divisor for each frequency, as in GGUF.
     #[serde(rename = "longrope")]
     Factors(Factors),
 }
 
-/// The divisor of each frequency. As JSON it is the `longrope` of transformers, with the same factors for any length.
+/// The divisor of each frequency. In JSON it is `longrope` of transformers, with the same factors for all lengths.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "LongRope", into = "LongRope")]
 pub struct Factors(pub Vec<f64>);
 
-/// [`Factors`] under transformers' names.
+/// [`Factors`] in the format of transformers.
 #[derive(Serialize, Deserialize)]
 struct LongRope {
     short_factor: Vec<f64>,
     long_factor: Vec<f64>,
-    /// The factor of cosines and sines; more than 1 in most models of this kind.
+    /// The scale of cosines and sines; more than 1 in most `longrope` models.
     attention_factor: Option<f64>,
 }
 
@@ -51,7 +49,7 @@ impl TryFrom<LongRope> for Factors {
     fn try_from(rope: LongRope) -> Result<Self, Self::Error> {
         match rope {
             LongRope { short_factor, long_factor, attention_factor: Some(1.0) } if short_factor == long_factor => Ok(Self(long_factor)),
-            _ => Err("\"longrope\" is only computed with short_factor = long_factor and attention_factor = 1"),
+            _ => Err("\"longrope\" is only supported with short_factor = long_factor and attention_factor = 1"),
         }
     }
 }
@@ -62,14 +60,14 @@ impl From<Factors> for LongRope {
     }
 }
 
-/// Longest context that a model may declare. Nothing of that size is reserved: memory follows from what is used.
+/// Maximum context that a model may declare. Memory is allocated for the context in use only.
 pub(super) const MAX_CONTEXT: usize = i32::MAX as usize;
 
-/// Largest and smallest number by which a frequency may be divided.
+/// Valid divisors of a frequency.
 const DIVISORS: RangeInclusive<f64> = 1e-6..=1e6;
 
 impl RopeScaling {
-    /// Refuses what gives no frequencies for `pairs` pairs of features, naming the field.
+    /// Validates the scaling for `pairs` pairs of features; the error names the field.
     pub(super) fn check(&self, pairs: usize) -> Result<(), String> {
         let refuse = |problem: String| Err(format!("rope_scaling: {problem}"));
         match self {
@@ -112,14 +110,14 @@ impl RopeScaling {
         }
     }
 
-    /// Llama 3's scaling that divides the plain `frequencies` by these factors; none if it is not that one with the numbers
-    /// of every published model, but for the factor and the original context.
+    /// Recognizes Llama 3's scaling by the factors that divide the plain `frequencies`, for any factor and original context;
+    /// `low_freq_factor` and `high_freq_factor` must be those of the published models.
     pub(super) fn llama3(frequencies: &[f64], factors: &[f64]) -> Option<Self> {
         let (low, high) = (1.0, 4.0);
         let factor = factors.iter().copied().fold(f64::MIN, f64::max);
         let between = |(_, divisor): &(&f64, &f64)| **divisor > 1.0 + FACTOR_TOLERANCE && **divisor < factor * (1.0 - FACTOR_TOLERANCE);
         let original = match frequencies.iter().zip(factors).find(between) {
-            // 1/divisor goes evenly from 1/factor at `low` turns to 1 at `high`.
+            // 1/divisor is linear from 1/factor at `low` rotations to 1 at `high`.
             Some((frequency, divisor)) => {
                 let left = (1.0 / divisor - 1.0 / factor) / (1.0 - 1.0 / factor);
                 ((low + left * (high - low)) * TAU / frequency).round()
@@ -132,7 +130,7 @@ impl RopeScaling {
     }
 }
 
-/// How far factors may be from those of Llama 3's scaling, relatively: converters compute in f32.
+/// Relative tolerance for factors of Llama 3's scaling, since converters compute in f32.
 const FACTOR_TOLERANCE: f64 = 2e-5;
 /// The original context of most models with Llama 3's scaling.
 const DEFAULT_ORIGINAL_CONTEXT: f64 = 8192.0;
@@ -143,7 +141,7 @@ mod tests {
     use crate::model::LlamaConfig;
 
     #[test]
-    fn llama3_leaves_what_is_fast_and_divides_what_is_slow() {
+    fn llama3_divides_low_frequencies_only() {
         // Llama 3.2 1B.
         let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
         scaling.check(32).unwrap();
@@ -157,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_gives_no_frequencies_is_refused() {
+    fn invalid_scaling_is_an_error() {
         let llama3 = |factor, low, high, original| RopeScaling::Llama3 {
             factor,
             low_freq_factor: low,

@@ -1,4 +1,4 @@
-//! What storing a model's matrices in fewer bits does to them.
+//! The rounding error of storing a model's matrices in fewer bits.
 
 use super::error::ModelError;
 use super::file::ModelFile;
@@ -9,7 +9,7 @@ use crate::platform::parallel::*;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// How a model's matrices are stored where only its forward pass is wanted.
+/// The storage of a model's matrices for inference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum MatrixStorage {
@@ -22,7 +22,7 @@ pub enum MatrixStorage {
 }
 
 impl MatrixStorage {
-    /// The same for a tensor.
+    /// The tensor storage of this precision.
     pub fn storage(self) -> Storage {
         match self {
             MatrixStorage::F32 => Storage::F32,
@@ -42,17 +42,17 @@ impl fmt::Display for MatrixStorage {
     }
 }
 
-/// Columns of a row that are looked at together for the worst error: a block of 8-bit codes.
+/// Columns of a block of 8-bit codes; the worst error is reported for one block.
 const BLOCK_COLUMNS: usize = 32;
 
-/// Error of stored weights against the values in their file, relative to these.
+/// The relative error of stored weights against the values in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Rounding {
-    /// How they are stored.
+    /// The precision of the stored weights.
     pub precision: MatrixStorage,
-    /// √(Σ error² ÷ Σ weight²) over all matrices that are stored so.
+    /// √(Σ error² ÷ Σ weight²) over all matrices in this precision.
     pub rms: f64,
-    /// The same of the block of 32 columns of a row in which it is largest.
+    /// The same for the worst block of 32 columns of a row.
     pub worst: f64,
 }
 
@@ -60,7 +60,7 @@ pub struct Rounding {
 type Sums = (f64, f64, f64);
 
 impl Rounding {
-    /// What `precision` does to the matrices of `file`. One with a value that it cannot hold is refused.
+    /// Measures the error of storing the matrices of `file` in `precision`. An error if a value overflows.
     pub fn of(file: &ModelFile, precision: MatrixStorage) -> Result<Self, ModelError> {
         let storage = precision.storage();
         let mut sums = (0.0, 0.0, 0.0);
@@ -69,7 +69,7 @@ impl Rounding {
                 let values = file.tensors().band(&name, rows, cols, band.clone())?;
                 let part = sums_of_rows(Spec { rows: band.len(), cols, storage }, &values);
                 if !part.0.is_finite() {
-                    let problem = format!("tensor {name} holds values too large for {precision}; choose q8 or f32");
+                    let problem = format!("tensor {name} has values too large for {precision}. Use q8 or f32");
                     return Err(FormatError::new(file.path(), problem).into());
                 }
                 sums = add(sums, part);
@@ -124,8 +124,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_worst_block_is_found() {
-        // A block of small weights beside one large: 8-bit codes lose them.
+    fn reports_the_worst_block() {
+        // A block of small weights and one large weight: 8-bit codes round the small ones to zero.
         let mut values: Vec<f32> = (0..64).map(|i| 1.0 - 2.0 * (i % 2) as f32).collect();
         values[..32].fill(0.003);
         values[31] = 1.0;
@@ -135,10 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn what_a_storage_cannot_hold_is_refused_by_name() {
+    fn overflow_is_an_error() {
         assert!(!sums_of_row(Storage::F16, &[70_000.0], &[0x7c00]).0.is_finite());
         let file = ModelFile::embedded_teacher().unwrap();
-        // The embedded teacher is stored in halves.
+        // The embedded teacher is stored in f16.
         for precision in [MatrixStorage::F32, MatrixStorage::F16] {
             assert_eq!(Rounding::of(&file, precision).unwrap(), Rounding { precision, rms: 0.0, worst: 0.0 });
         }

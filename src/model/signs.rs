@@ -1,4 +1,4 @@
-//! The tensors of a packed file on their way to a machine: signs and halves as they are.
+//! Loading of packed files: sign words and f16 values are copied to the machine unchanged.
 
 use super::error::ModelError;
 use super::init::write_floats;
@@ -9,14 +9,13 @@ use crate::graph::{Machine, Storage};
 use std::ops::Range;
 use std::path::Path;
 
-/// Said where latent weights are wanted of a packed file.
+/// The error of training from a packed file, which has no latent weights.
 pub(super) fn no_latent(path: &Path) -> FormatError {
-    FormatError::new(path, "is packed: its weights are signs alone, and cannot be trained further. Use the checkpoint it was packed from")
+    FormatError::new(path, "is a packed model, which has signs but no latent weights, so it cannot be trained. Use the checkpoint that it was packed from")
 }
 
-/// Fills weights from a packed file: signs and halves go to the machine as they are, a layer's or a band
-/// of rows at a time, so that the host never holds more than a small part of the file. Of the tensor `free`, rows may
-/// hold numbers that are not finite; gives those rows.
+/// Loads weights from a packed file, one layer or band of rows at a time, so that only a small part of the file is in
+/// host memory. Rows of the tensor `free` may have non-finite values; returns these rows.
 pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, free: Option<&str>) -> Result<Vec<u32>, ModelError> {
     let mut unusable = Vec::new();
     for binary in &weights.binary {
@@ -48,7 +47,7 @@ pub(super) fn fill(machine: &mut Machine, weights: &Weights, file: &TensorFile, 
     Ok(unusable)
 }
 
-/// The sign words of a packed layer; bits past the last column are refused.
+/// Reads the sign words of a packed layer. An error if bits past the last column are set.
 pub(super) fn signs(file: &TensorFile, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, FormatError> {
     let (name, row_words) = (format!("{layer}.signs"), cols.div_ceil(32));
     let words = file.words(&name, rows, row_words)?;
@@ -58,7 +57,7 @@ pub(super) fn signs(file: &TensorFile, layer: &str, rows: usize, cols: usize) ->
     }
 }
 
-/// The first row with a bit set past its last column.
+/// The first row with a bit set past the last column.
 fn row_with_bad_padding(words: &[u32], row_words: usize, cols: usize) -> Option<usize> {
     let used = cols % 32;
     if used == 0 {
@@ -67,7 +66,7 @@ fn row_with_bad_padding(words: &[u32], row_words: usize, cols: usize) -> Option<
     words.chunks(row_words).position(|row| row[row_words - 1] >> used != 0)
 }
 
-/// The rows of a band that hold a number that is not finite.
+/// The rows of a band with non-finite values.
 pub(super) fn nonfinite_rows(values: &[f32], cols: usize, band: Range<usize>) -> impl Iterator<Item = u32> {
     let finite = |row: &[f32]| row.iter().all(|value| value.is_finite());
     values.chunks(cols).zip(band).filter(move |(row, _)| !finite(row)).map(|(_, id)| id as u32)

@@ -1,5 +1,5 @@
-//! A packed model of weights that are on a machine: the same file as `signet pack` writes, in memory.
-//! Signs are the machine's own sign words, so that no latent weight is read.
+//! A packed snapshot of weights on a machine: the file that `signet pack` writes, in memory. Signs are the machine's
+//! sign words, so latent weights are not read back.
 
 use super::chat_format::ChatFormat;
 use super::error::ModelError;
@@ -11,7 +11,7 @@ use crate::graph::{Home, Machine};
 use std::collections::HashMap;
 use std::path::Path;
 
-/// What messages call it.
+/// The path of a snapshot in messages.
 const SNAPSHOT: &str = "the snapshot";
 
 /// Weights on a machine.
@@ -35,8 +35,8 @@ impl PackedTensors for OnMachine<'_> {
     }
 }
 
-/// The bytes of a packed file of `weights` as they are now. An error if a value is too large for f16,
-/// as in a training that diverged.
+/// Writes the current `weights` as a packed file and returns its bytes. An error if a value overflows f16, as when
+/// training has diverged.
 pub async fn snapshot(machine: &mut Machine, weights: &Weights, tokenizer: &Tokenizer, chat: &ChatFormat) -> Result<Vec<u8>, ModelError> {
     let about = PackedMetadata { config: &weights.config, linears: weights.linears, tokenizer: Some(tokenizer), chat };
     let signs = weights.binary.iter().flat_map(BinaryGroup::layers).collect();

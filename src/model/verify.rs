@@ -1,4 +1,4 @@
-//! Reads every tensor of a model file, to find what is damaged.
+//! Verification of a model file: every tensor is read.
 
 use super::file::ModelFile;
 use super::tensors::{Role, WEIGHT};
@@ -6,8 +6,8 @@ use super::weights::Linears;
 use crate::formats::{FormatError, TensorSource, bands};
 
 impl ModelFile {
-    /// Reads all tensors of the model; a number that is not finite, padding that is not zero and a checksum that is another
-    /// are errors. `progress` gets the tensors read and the tensors in all; it returns false to stop.
+    /// Reads all tensors of the model. Non-finite values, non-zero padding and checksum mismatches are errors.
+    /// `progress(done, total)` counts tensors and returns false to stop.
     pub fn verify(&self, progress: &mut dyn FnMut(usize, usize) -> bool) -> Result<(), FormatError> {
         let source = self.tensors();
         let (linears, others) = (self.config.linears(), self.config.plain().collect::<Vec<_>>());
@@ -25,7 +25,7 @@ impl ModelFile {
             }
         }
         for (n, tensor) in others.iter().enumerate() {
-            // An embedding's row that is not finite is none that a text may reach.
+            // Non-finite rows of an embedding are allowed: tokens with such a row are rejected when a text is encoded.
             read(source, &tensor.name, tensor.rows, tensor.cols, tensor.row.role == Role::Embedding)?;
             if !progress(linears.len() + n + 1, of) {
                 break;
@@ -34,13 +34,13 @@ impl ModelFile {
         Ok(())
     }
 
-    /// Returns true if its tensors have checksums.
+    /// Returns true if the tensors have checksums.
     pub fn has_sums(&self) -> bool {
         self.tensors().has_sums()
     }
 }
 
-/// Reads a tensor; of `any` values, or only of finite ones.
+/// Reads a tensor. Non-finite values are errors unless `any` is set.
 fn read(source: &dyn TensorSource, name: &str, rows: usize, cols: usize, any: bool) -> Result<(), FormatError> {
     source.expect_shape(name, rows, cols)?;
     bands(rows, cols).try_for_each(|band| match any {

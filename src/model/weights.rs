@@ -1,4 +1,4 @@
-//! A model's tensors on a machine: which there are, where they live, and what trains them.
+//! A model's tensors on a machine: allocation in arenas, with gradients and optimizer moments in training.
 
 use super::config::LlamaConfig;
 use super::tensors::Group;
@@ -6,7 +6,7 @@ use crate::graph::{Class, Home, LOG_BLOCK, Machine, MachineError, MemoryId, Spec
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 
-/// How the linear layers of the blocks are stored. The head and the embedding are `dense` always.
+/// The kind of the blocks' linear layers. Head and embedding are always dense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Linears {
     /// Full precision: a teacher, or a baseline.
@@ -15,7 +15,7 @@ pub enum Linears {
     Binary,
 }
 
-/// How AdamW's moments are stored.
+/// The storage of AdamW's moments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Moments {
@@ -26,7 +26,7 @@ pub enum Moments {
 }
 
 impl Moments {
-    /// Storage of the first and of the second.
+    /// Storage of the first and the second moment.
     fn storages(self) -> [Storage; 2] {
         match self {
             Moments::F32 => [Storage::F32; 2],
@@ -34,7 +34,7 @@ impl Moments {
         }
     }
 
-    /// Words that a tensor's place in an arena is a multiple of: with codes, a block of them.
+    /// Alignment of tensors in an arena, in words: a block of codes in Q8.
     fn align(self) -> usize {
         match self {
             Moments::F32 => ALIGN,
@@ -43,30 +43,30 @@ impl Moments {
     }
 }
 
-/// What a set of weights is for.
+/// The purpose for which weights are allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Gradients, moments (stored so) and (if binary) latent weights are kept too.
+    /// Training: also allocates gradients, moments in this storage, and latent weights of binary layers.
     Training(Moments),
-    /// Forward only; matrices outside binary linears are stored so.
+    /// Inference: matrices outside binary layers are in this storage.
     Inference(Storage),
 }
 
-/// The homes of a group of binarized linear layers.
+/// The memory locations of a group of binarized linear layers.
 #[derive(Clone, Debug)]
 pub struct BinaryGroup {
-    /// Its layers.
+    /// The layers.
     pub group: Group,
-    /// `(out, in)`, all layers one below the other.
+    /// Signs `(out, in)` of all layers, stacked.
     pub signs: Home,
-    /// `(in, out)`; in training only.
+    /// Transposed signs `(in, out)`; in training only.
     pub transposed: Option<Home>,
-    /// The latent weight `(out, in)`; in training only.
+    /// Latent weights `(out, in)`; in training only.
     pub latent: Option<Home>,
 }
 
 impl BinaryGroup {
-    /// The layers, and the signs of each.
+    /// The layers and their signs.
     pub fn layers(&self) -> impl Iterator<Item = (&str, Home)> {
         let mut first = 0;
         self.group.members.iter().map(move |(name, out)| {
@@ -76,13 +76,13 @@ impl BinaryGroup {
     }
 }
 
-/// One tensor that training changes, with what belongs to it. All four have one shape; but moments in
-/// codes that lie in whole pages are one row, that of the tensor's whole group.
+/// A trained parameter with its gradient and moments. All four have the same shape, except for Q8 moments of tensors
+/// that AdamW updates by pages: these are one row for the tensor's whole group.
 #[derive(Clone, Copy, Debug)]
 pub struct TrainedTensor {
     /// The parameter.
     pub value: Home,
-    /// Its gradient, added up over micro-steps.
+    /// The gradient, accumulated over micro-steps.
     pub gradient: Home,
     /// AdamW's first moment.
     pub first: Home,
@@ -90,14 +90,14 @@ pub struct TrainedTensor {
     pub second: Home,
 }
 
-/// What a memory of a model holds.
+/// The content of a memory allocation of a model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum MemoryPart {
-    /// Signs of binarized layers, in training both ways.
+    /// Signs of binarized layers, in training also transposed.
     Signs,
-    /// The latent weights behind them.
+    /// Latent weights of binarized layers.
     Latent,
-    /// Everything else that is a parameter.
+    /// All other parameters.
     Values,
     /// Gradients.
     Gradients,
@@ -108,35 +108,35 @@ pub enum MemoryPart {
 /// A model's tensors on a machine.
 #[derive(Debug)]
 pub struct Weights {
-    /// The model's shape.
+    /// The model's configuration.
     pub config: LlamaConfig,
-    /// How its linear layers are stored.
+    /// The kind of the linear layers.
     pub linears: Linears,
     /// Groups of binarized layers, in the model's order; empty if dense.
     pub binary: Vec<BinaryGroup>,
-    /// Every tensor, under the names of files (`NAME.weight`, `NAME.wscale`, `NAME.wbias`) and, where
-    /// layers are grouped, also under the group's, of which theirs are rows.
+    /// All float tensors by the name in files (`NAME.weight`, `NAME.wscale`, `NAME.wbias`), and the stacked tensors of
+    /// grouped layers by the group's name.
     homes: HashMap<String, Home>,
-    /// In training: what belongs to each named tensor.
+    /// In training: each named tensor with gradient and moments.
     trained: HashMap<String, TrainedTensor>,
-    /// In training: whole pages of parameters that need no packing.
+    /// In training: pages of parameters that are not binarized.
     pages: Vec<TrainedTensor>,
     names: Vec<String>,
-    /// In training: the tensors, or groups of them, whose moments can be told apart.
+    /// In training: names of the tensors, or groups, that have separate moments.
     moments: Vec<String>,
-    /// The most words that a tensor on a tape may have.
+    /// Maximum words of a tensor on a tape.
     max_words: usize,
-    /// Tokens whose rows of the embedding are not finite.
+    /// Tokens with a non-finite row in the embedding.
     unusable: Vec<u32>,
 }
 
 impl TrainedTensor {
-    /// Whether its moments have the rows of its value.
+    /// Returns true if the moments have the rows of the value.
     fn has_rows(&self) -> bool {
         self.first.spec.rows == self.value.spec.rows
     }
 
-    /// Rows `first..first + rows` of what has rows.
+    /// Rows `first..first + rows` of each tensor that has rows.
     fn rows(&self, first: usize, rows: usize) -> Self {
         let [value, gradient] = [self.value, self.gradient].map(|home| home.rows(first, rows));
         let [first, second] = [self.first, self.second].map(|home| if self.has_rows() { home.rows(first, rows) } else { home });
@@ -144,7 +144,7 @@ impl TrainedTensor {
     }
 }
 
-/// Tensors that lie one below the other as one matrix.
+/// Tensors that are stacked as one matrix.
 struct StackedTensors {
     name: String,
     cols: usize,
@@ -153,7 +153,7 @@ struct StackedTensors {
 }
 
 impl StackedTensors {
-    /// The tensors `NAME.part` of a group: of so many rows each, or of as many as the layer has outputs.
+    /// The tensors `NAME.part` of a group, with `rows` rows each or as many as the layer has outputs.
     fn of(group: &Group, part: &str, rows: Option<usize>) -> Self {
         let members = group.members.iter().map(|(name, out)| (format!("{name}.{part}"), rows.unwrap_or(*out))).collect();
         Self { name: format!("{}.{part}", group.name), cols: group.width, members }
@@ -173,10 +173,10 @@ impl StackedTensors {
     }
 }
 
-/// Tensors start at multiples of this many words: 256 bytes, as bindings must.
+/// Alignment of tensors in words: 256 bytes, the alignment of bindings.
 const ALIGN: usize = 64;
 
-/// Lays tensors end to end in buffers no larger than a binding may be.
+/// Places tensors consecutively in pages, each no larger than a binding may be.
 struct PageLayout {
     max_words: usize,
     align: usize,
@@ -200,7 +200,7 @@ impl PageLayout {
     }
 }
 
-/// A group of tensors laid out in pages, and those pages' memory.
+/// Tensors in pages of memory.
 struct Arena {
     memories: Vec<MemoryId>,
     sizes: Vec<usize>,
@@ -216,13 +216,13 @@ impl Arena {
         Ok(Self { memories, sizes: pages.sizes, places })
     }
 
-    /// Memory of the same layout, each page one row in `storage`: for gradients and moments.
+    /// Allocates memory with the same layout, each page one row in `storage`: for gradients and moments.
     fn same_layout(&self, machine: &mut Machine, storage: Storage) -> Result<Vec<MemoryId>, MachineError> {
         self.sizes.iter().map(|&words| machine.allocate(Class::of(storage), storage.row_words(words))).collect()
     }
 
-    /// Memory for a moment of these tensors, and the home of each. Those that AdamW walks by whole pages
-    /// are parts of the pages' rows; the others have their own rows.
+    /// Allocates a moment for these tensors. With `by_page`, for tensors that AdamW updates by pages, they are parts of the
+    /// pages' single rows; else each has its own rows.
     fn moment(&self, machine: &mut Machine, specs: &[Spec], storage: Storage, by_page: bool) -> Result<(Vec<MemoryId>, Vec<Home>), MachineError> {
         let own: Vec<Spec> = specs.iter().map(|spec| Spec { storage, ..*spec }).collect();
         if storage != Storage::F32 && !by_page {
@@ -245,13 +245,13 @@ impl Arena {
     }
 }
 
-/// An arena page may not grow past this, so that one dispatch over it stays short.
+/// Maximum words of a page, so that one dispatch over it stays short.
 const PAGE_WORDS: usize = 32 << 20;
-/// Parts of a page are multiples of so many alignments, so that in codes they begin where bindings may.
+/// Parts of a page are multiples of this many alignments, so that their Q8 codes are aligned for bindings.
 const PART_ALIGN: usize = 64;
 
 impl Weights {
-    /// Reserves memory for a model. Contents are zero.
+    /// Allocates memory for a model, filled with zeros.
     pub fn allocate(machine: &mut Machine, config: &LlamaConfig, linears: Linears, purpose: Purpose) -> Result<Self, MachineError> {
         let mut weights = Weights {
             config: config.clone(),
@@ -318,7 +318,7 @@ impl Weights {
             let names = if trained.has_rows() { block.members.iter().map(|(name, _)| name.clone()).collect() } else { vec![block.name.clone()] };
             self.moments.extend(names);
         }
-        // A tensor larger than a page has one to itself, which is walked in several parts.
+        // A tensor larger than a page has its own page, which AdamW updates in several parts.
         let align = PART_ALIGN * moments.align();
         let part = machine.most_words().min(PAGE_WORDS) / align * align;
         for (page, &words) in arena.sizes.iter().enumerate().filter(|_| whole_pages) {
@@ -341,7 +341,7 @@ impl Weights {
         self.trained.insert(name, trained);
     }
 
-    /// Signs of every group of binarized layers, and in training their transposes and latent weights.
+    /// Allocates the signs of binarized layers, and in training their transposes and latent weights.
     fn allocate_binary(&mut self, machine: &mut Machine, purpose: Purpose) -> Result<(), MachineError> {
         let groups = self.config.groups();
         let specs: Vec<Spec> = groups.iter().map(|group| Spec::signs(group.out(), group.width)).collect();
@@ -367,39 +367,39 @@ impl Weights {
         Ok(())
     }
 
-    /// Where a named tensor lives.
+    /// The memory location of a named tensor.
     pub fn home(&self, name: &str) -> Option<Home> {
         self.homes.get(name).copied()
     }
 
-    /// Every float tensor by the name that files give it, in a fixed order.
+    /// Names of all float tensors in files, in a fixed order.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Gradient and moments of a named tensor, if it is being trained.
+    /// A named tensor with gradient and moments, if it is trained.
     pub fn trained(&self, name: &str) -> Option<TrainedTensor> {
         self.trained.get(name).copied()
     }
 
-    /// Name and homes of both moments of every tensor that is trained, in a fixed order; of a group's
-    /// tensors together where their codes share blocks.
+    /// Names and locations of both moments of all trained tensors, in a fixed order; one entry for a group whose Q8 codes
+    /// share blocks.
     pub fn moments(&self) -> impl Iterator<Item = (&str, [Home; 2])> {
         self.moments.iter().map(|name| (name.as_str(), [self.trained[name].first, self.trained[name].second]))
     }
 
-    /// Whole pages of parameters, gradients and moments that AdamW can walk without packing signs.
+    /// Pages of parameters, gradients and moments that AdamW updates without packing signs.
     pub fn pages(&self) -> &[TrainedTensor] {
         &self.pages
     }
 
-    /// Every range of gradients, each once: pages, then latent weights.
+    /// All ranges of gradients, each once: pages, then latent weights.
     pub fn gradients(&self) -> Vec<Home> {
         let latent = self.binary.iter().filter_map(|binary| self.trained(&format!("{}.weight", binary.group.name)));
         self.pages.iter().copied().chain(latent).map(|trained| trained.gradient).collect()
     }
 
-    /// Every memory of the model, and what it holds.
+    /// All memory allocations of the model and their contents.
     pub fn memories(&self) -> BTreeMap<MemoryId, MemoryPart> {
         let mut memories = BTreeMap::new();
         memories.extend(self.homes.values().map(|home| (home.memory, MemoryPart::Values)));
@@ -415,7 +415,7 @@ impl Weights {
         memories
     }
 
-    /// A named tensor on a tape: a parameter if it is being trained, a constant otherwise.
+    /// Puts a named tensor on a tape: as a parameter if it is trained, else as a constant.
     pub fn tensor(&self, tape: &mut Tape, name: &str) -> TensorId {
         match self.trained.get(name) {
             Some(trained) => tape.parameter(trained.value, trained.gradient),
@@ -423,10 +423,10 @@ impl Weights {
         }
     }
 
-    /// As [`Weights::tensor`], in as many blocks of rows as it takes for each to be bound.
+    /// Like [`Weights::tensor`], in as many blocks of rows as the binding limit requires.
     pub fn tensors(&self, tape: &mut Tape, name: &str) -> Vec<TensorId> {
         let whole = self.homes.get(name).unwrap_or_else(|| panic!("the model has no tensor {name}")).spec;
-        // Blocks begin where bindings may. A single row too large is left to the machine to refuse.
+        // Blocks are aligned for bindings. A row that is too large alone is an error of the machine.
         let rows = match self.max_words / whole.row_words() / ALIGN * ALIGN {
             0 => whole.rows,
             rows => rows,
@@ -444,17 +444,17 @@ impl Weights {
         (0..whole.rows).step_by(rows).map(block).collect()
     }
 
-    /// Tokens whose rows of the embedding are not finite: no text may have them.
+    /// Tokens with a non-finite row in the embedding, which texts must not contain.
     pub fn unusable(&self) -> &[u32] {
         &self.unusable
     }
 
-    /// Sets the tokens that no text may have, in ascending order.
+    /// Sets the tokens with a non-finite embedding, in ascending order.
     pub(super) fn set_unusable(&mut self, tokens: Vec<u32>) {
         self.unusable = tokens;
     }
 
-    /// The name of the head's tensor: the embedding's if they are tied.
+    /// The name of the head's tensor: the embedding if they are tied.
     pub fn head(&self) -> &'static str {
         let architecture = self.config.architecture();
         if self.config.tie_word_embeddings { architecture.embedding() } else { architecture.head() }

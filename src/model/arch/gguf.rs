@@ -1,5 +1,5 @@
-//! The keys of GGUF's metadata that architectures share, and the rules for those that each has of its own. What Signet
-//! would compute wrongly is refused by name.
+//! GGUF metadata of an architecture, read and written: the keys that all architectures share and those of each. Keys
+//! and tensors that Signet does not support are errors.
 
 use super::{ALL, Architecture};
 use crate::formats::gguf::write::Entry;
@@ -9,7 +9,7 @@ use crate::model::config::LlamaConfig;
 use crate::model::rope::{Factors, RopeScaling};
 use crate::model::tensors::Row;
 
-/// Keys behind an architecture's name that all understand.
+/// Keys, after the architecture's prefix, that all architectures support.
 const COMMON_KEYS: [&str; 14] = [
     "block_count",
     "context_length",
@@ -26,21 +26,21 @@ const COMMON_KEYS: [&str; 14] = [
     "rope.scaling.factor",
     "vocab_size",
 ];
-/// Those that are notes.
+/// Keys that are informative only.
 const INFORMATIVE: [&str; 2] = ["rope.scaling.finetuned", "rope.scaling.original_context_length"];
 
 impl Architecture {
-    /// The architecture that a file names; one that is not known is refused by name.
+    /// The architecture that a file names. An error if it is not supported.
     pub(in crate::model) fn of_gguf(metadata: &Metadata) -> Result<&'static Self, FormatError> {
         let name = metadata.text("general.architecture")?.ok_or_else(|| metadata.problem("has no metadata general.architecture"))?;
         let known = ALL.into_iter().find(|architecture| architecture.gguf == name);
         known.ok_or_else(|| {
-            let names = ALL.map(|architecture| architecture.gguf).join(" and ");
-            metadata.problem(format!("is a model of architecture {name}; Signet computes {names}"))
+            let names = ALL.map(|architecture| architecture.gguf).join(", ");
+            metadata.problem(format!("has the architecture {name}, which Signet does not support. Supported: {names}"))
         })
     }
 
-    /// The shape that a file of this architecture declares; a model that Signet would compute wrongly is refused by name.
+    /// The configuration that a file of this architecture declares. An error if the model needs something unsupported.
     pub(in crate::model) fn config_of(&self, file: &Gguf) -> Result<LlamaConfig, FormatError> {
         self.check_gguf_supported(file)?;
         let metadata = file.metadata();
@@ -61,7 +61,7 @@ impl Architecture {
             num_hidden_layers: needed("block_count")?,
             num_attention_heads: heads,
             num_key_value_heads: count("attention.head_count_kv")?,
-            // Said only where it does not follow, as in a config.json.
+            // Only where it does not follow from the other sizes, as in a config.json.
             head_dim: count("attention.key_length")?.filter(|head| head.checked_mul(heads) != Some(width)),
             vocab_size: rows[0],
             max_position_embeddings: needed("context_length")?,
@@ -72,11 +72,11 @@ impl Architecture {
         };
         for name in ["attention.value_length", "rope.dimension_count"] {
             if let Some(width) = count(name)?.filter(|width| *width != config.head_dim()) {
-                let problem = format!("metadata {} is {width}; Signet computes {} with that of a head, {}", key(name), self.title, config.head_dim());
+                let problem = format!("metadata {} is {width}; Signet supports {} only if it is the head width, {}", key(name), self.title, config.head_dim());
                 return Err(metadata.problem(problem));
             }
         }
-        // Shapes are compared below with what the configuration says, which must say something first.
+        // Validate before RoPE's factors are compared with the configuration.
         config.check().map_err(|error| metadata.problem(error))?;
         match file.shape(ROPE_FACTORS) {
             Some(_) => with_factors(file, config),
@@ -84,38 +84,38 @@ impl Architecture {
         }
     }
 
-    /// Refuses keys and tensors that the architecture does not have.
+    /// Checks that the file has no unsupported keys or tensors.
     fn check_gguf_supported(&self, file: &Gguf) -> Result<(), FormatError> {
         let metadata = file.metadata();
         let parts = metadata.count("split.count")?.unwrap_or(1);
         if parts > 1 {
-            return Err(metadata.problem(format!("is one of {parts} parts of a model. To join them: llama-gguf-split --merge FIRST OUT")));
+            return Err(metadata.problem(format!("is one of {parts} parts of a model. Join them with `llama-gguf-split --merge FIRST OUT`")));
         }
         let prefix = format!("{}.", self.gguf);
         for key in metadata.keys().filter_map(|key| key.strip_prefix(&prefix)) {
             if !COMMON_KEYS.contains(&key) && !INFORMATIVE.contains(&key) && !self.keys.contains(&key) && !self.has_no_effect(metadata, key) {
-                return Err(metadata.problem(format!("metadata {prefix}{key} is there: Signet computes {} without it", self.title)));
+                return Err(metadata.problem(format!("metadata {prefix}{key} is not supported: Signet computes {} without it", self.title)));
             }
         }
         let known = |name: &String| name == ROPE_FACTORS || self.rows().any(|row| Row::matches(row.gguf, name).is_some());
         match file.names().into_iter().filter(|name| !known(name)).min() {
-            Some(name) => Err(metadata.problem(format!("tensor {name} is there: Signet computes {} without it", self.title))),
+            Some(name) => Err(metadata.problem(format!("tensor {name} is not supported: Signet computes {} without it", self.title))),
             None => Ok(()),
         }
     }
 
-    /// Returns true if a key changes nothing with the value that it has.
+    /// Returns true if a key has no effect at its value.
     fn has_no_effect(&self, metadata: &Metadata, key: &str) -> bool {
         let full = format!("{}.{key}", self.gguf);
         let nothing = matches!(metadata.count(&full), Ok(Some(0))) || matches!(metadata.flag(&full), Ok(Some(false)));
         self.ignored_keys.contains(&key) && nothing
     }
 
-    /// RoPE's linear scaling, if the metadata ask for it.
+    /// Linear RoPE scaling, if the metadata declare it.
     fn linear_scaling(&self, metadata: &Metadata) -> Result<Option<RopeScaling>, FormatError> {
         let key = |key: &str| format!("{}.rope.{key}", self.gguf);
         let factor = match metadata.real(&key("scaling.factor"))? {
-            // The name until 2023.
+            // The key until 2023.
             None => metadata.real(&key("scale_linear"))?,
             factor => factor,
         };
@@ -123,11 +123,11 @@ impl Architecture {
         match metadata.text(&kind)? {
             None | Some("linear") => Ok(factor.filter(|&factor| factor != 0.0 && factor != 1.0).map(|factor| RopeScaling::Linear { factor })),
             Some("none") => Ok(None),
-            Some(other) => Err(metadata.problem(format!("metadata {kind} is {other:?}; Signet computes none, linear and factors (by {ROPE_FACTORS})"))),
+            Some(other) => Err(metadata.problem(format!("metadata {kind} is {other:?}; supported are none, linear, and factors in the tensor {ROPE_FACTORS}"))),
         }
     }
 
-    /// The metadata that say what `config` does.
+    /// The metadata for `config`.
     pub(in crate::model) fn metadata_of(&self, config: &LlamaConfig) -> Vec<(String, Entry)> {
         let sizes = [
             ("vocab_size", config.vocab_size),
@@ -152,10 +152,10 @@ impl Architecture {
     }
 }
 
-/// The shape with the factors by which a file divides RoPE's frequencies, besides a linear scaling. Those of Llama 3's
-/// scaling are known again.
+/// Adds the factors by which a file divides RoPE's frequencies, in addition to linear scaling. Recognizes the factors
+/// of Llama 3's scaling.
 fn with_factors(file: &Gguf, config: LlamaConfig) -> Result<LlamaConfig, FormatError> {
-    // The shortest decimal that rounds to a factor is the one that was meant.
+    // The shortest decimal that rounds to the factor.
     let factors = file.floats(ROPE_FACTORS, 1, config.head_dim() / 2)?.into_iter().map(|factor| factor.to_string().parse().expect("a float's text is a float"));
     let factors: Vec<f64> = factors.collect();
     if factors.iter().all(|&factor| factor == 1.0) {
@@ -188,19 +188,19 @@ mod tests {
     }
 
     #[test]
-    fn llama_3s_frequencies_are_known_by_what_divides_them() {
+    fn recognizes_llama_3s_scaling_by_its_factors() {
         let config = config_with(b"GGUF", b"GGUF").unwrap();
         let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
         assert_eq!((config.rope_scaling, config.rope_theta, config.vocab_size, config.tie_word_embeddings), (Some(scaling), 5e5, 4, true));
-        // Of the slow ones, which are divided by most, one by less.
+        // One of the low frequencies is divided by less.
         let other = config_with(&32f32.to_le_bytes(), &31f32.to_le_bytes()).unwrap();
         let Some(RopeScaling::Factors(Factors(factors))) = other.rope_scaling else { panic!("{other:?}") };
         assert!(factors.contains(&31.0) && factors.contains(&32.0), "{factors:?}");
         let nothing = config_with(&32f32.to_le_bytes(), &0f32.to_le_bytes()).unwrap_err();
         assert!(nothing.contains("llama3: tensor rope_freqs.weight") && nothing.contains("short_factor has 0"), "{nothing}");
-        let stranger = config_with(b"rope_freqs", b"rope_frogs").unwrap_err();
-        assert!(stranger.contains("tensor rope_frogs.weight is there"), "{stranger}");
+        let unknown = config_with(b"rope_freqs", b"rope_frogs").unwrap_err();
+        assert!(unknown.contains("tensor rope_frogs.weight is not supported"), "{unknown}");
         let missing = config_with(b"token_embd", b"token_emba").unwrap_err();
-        assert!(missing.contains("tensor token_emba.weight is there"), "{missing}");
+        assert!(missing.contains("tensor token_emba.weight is not supported"), "{missing}");
     }
 }

@@ -1,5 +1,5 @@
-//! The keys of a `config.json` that architectures share, and the rules for those that each has of its own. What Signet
-//! would compute wrongly is refused by name.
+//! `config.json` of an architecture: the fields that all architectures share and those of each. Values that Signet does
+//! not support are errors.
 
 use super::{ALL, Architecture, titles};
 use crate::formats::json;
@@ -7,14 +7,14 @@ use crate::model::config::{ConfigError, LlamaConfig};
 use serde_json::Value;
 
 impl LlamaConfig {
-    /// The shape in a `config.json`, as transformers writes it in any of its versions, or as Signet does.
+    /// Parses a `config.json` of any version of transformers, or of Signet.
     pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
         let mut json = json::value(bytes).map_err(|error| ConfigError(error.to_string()))?;
         let architecture = Architecture::of_json(&json)?;
         architecture.check_json_supported(&json)?;
         let has_type = json["model_type"].is_string();
         let (theta, scaling) = rope(&json)?;
-        let Some(fields) = json.as_object_mut() else { return Err(ConfigError("it is no JSON object".into())) };
+        let Some(fields) = json.as_object_mut() else { return Err(ConfigError("it is not a JSON object".into())) };
         for (name, size) in architecture.defaults.iter().filter(|_| has_type) {
             fields.entry(*name).or_insert_with(|| (*size).into());
         }
@@ -28,8 +28,8 @@ impl LlamaConfig {
 }
 
 impl Architecture {
-    /// The architecture of a `config.json`, by its `model_type`, or without one by the class in `architectures`. One that
-    /// names none is of the first: Signet's own do not say that they are LLaMAs.
+    /// The architecture of a `config.json`, from `model_type`, or else from the class in `architectures`. The default is the
+    /// first in the list, since Signet's own files omit both.
     fn of_json(json: &Value) -> Result<&'static Self, ConfigError> {
         let named = &json["model_type"];
         if named.is_null() {
@@ -37,18 +37,18 @@ impl Architecture {
             return Ok(ALL.into_iter().find(|architecture| *class == architecture.class).unwrap_or(ALL[0]));
         }
         let known = ALL.into_iter().find(|architecture| *named == architecture.model_type);
-        known.ok_or_else(|| ConfigError(format!("model_type is {named}: Signet computes {} without it", titles())))
+        known.ok_or_else(|| ConfigError(format!("model_type {named} is not supported. Supported: {}", titles())))
     }
 
-    /// Refuses a `config.json` that asks for what Signet does not compute.
+    /// Checks that a `config.json` declares nothing unsupported.
     fn check_json_supported(&self, json: &Value) -> Result<(), ConfigError> {
         match self.fields.iter().find(|(_, allows)| !allows(json)) {
-            Some((field, _)) => Err(ConfigError(format!("{field} is {}: Signet computes {} without it", json[*field], self.title))),
+            Some((field, _)) => Err(ConfigError(format!("{field} is {}, which is not supported: Signet computes {} without it", json[*field], self.title))),
             None => Ok(()),
         }
     }
 
-    /// The fields of a `config.json` that transformers wants besides the model's shape.
+    /// Fields that transformers expects in a `config.json` in addition to the shape.
     pub(in crate::model) fn fields_for_transformers(&self) -> Value {
         let mut fields = (self.extra_fields)();
         fields["architectures"] = vec![self.class].into();
@@ -57,19 +57,19 @@ impl Architecture {
     }
 }
 
-/// Allows a switch that is off.
+/// Returns true for a switch that is off.
 pub(super) fn is_off(value: &Value) -> bool {
     value.is_null() || *value == Value::Bool(false)
 }
 
-/// Allows a window of attention that hides nothing.
+/// Returns true if sliding-window attention is off, or the window is not smaller than the context.
 pub(super) fn no_window(json: &Value) -> bool {
     let whole = json["sliding_window"].as_u64().zip(json["max_position_embeddings"].as_u64()).is_some_and(|(window, context)| window >= context);
     json["sliding_window"].is_null() || json["use_sliding_window"] == false || whole
 }
 
-/// θ and the scaling of RoPE in the form that [`LlamaConfig`] keeps, null if there is none. As transformers 5 has it,
-/// `rope_scaling` takes the place of `rope_parameters`, and a θ inside that of one beside.
+/// θ and RoPE scaling (or null) in the form of [`LlamaConfig`]. As in transformers 5, `rope_scaling` takes precedence
+/// over `rope_parameters`, and a θ inside it over one at the top level.
 fn rope(json: &Value) -> Result<(Value, Value), ConfigError> {
     let (field, given) = match &json["rope_scaling"] {
         Value::Null | Value::Bool(false) => ("rope_parameters", &json["rope_parameters"]),
@@ -84,25 +84,25 @@ fn rope(json: &Value) -> Result<(Value, Value), ConfigError> {
         other => return refuse(format!(" is {other}; it must be a JSON object")),
     };
     if let Some((name, _)) = fields.iter().find(|(_, value)| value.is_object()) {
-        return refuse(format!(": {name} is an object: Signet computes the same RoPE in every layer"));
+        return refuse(format!(": {name} is an object; only one RoPE for all layers is supported"));
     }
     let theta = fields.get("rope_theta").or(json.get("rope_theta")).cloned().unwrap_or_else(|| 10_000.0.into());
     if !theta.is_number() {
         return Err(ConfigError(format!("rope_theta is {theta}; it must be a number")));
     }
-    // The oldest files call it `type`.
+    // The key in the oldest files is `type`.
     let kind = fields.get("rope_type").or(fields.get("type")).cloned().unwrap_or_else(|| "default".into());
     let numbers: &[&str] = match kind.as_str() {
         Some("default") => return Ok((theta, Value::Null)),
         Some("linear") => &["factor"],
         Some("llama3") => &["factor", "low_freq_factor", "high_freq_factor"],
         Some("longrope") => &[],
-        _ => return refuse(format!(" is {given}: of the ways to scale RoPE, Signet computes \"linear\" and \"llama3\"")),
+        _ => return refuse(format!(" is {given}; supported types of RoPE scaling are \"linear\" and \"llama3\"")),
     };
-    // The default way, which ended above, is that of LLaMA, and turns whole heads whatever this says.
+    // LLaMA's default RoPE, handled above, rotates whole heads and ignores partial_rotary_factor.
     let share = fields.get("partial_rotary_factor").or(json.get("partial_rotary_factor"));
     if share.is_some_and(|share| !share.is_null() && share.as_f64() != Some(1.0)) {
-        return refuse(format!(": with rope_type {kind}, Signet turns whole heads, and partial_rotary_factor is {}", share.unwrap_or(&Value::Null)));
+        return refuse(format!(": partial_rotary_factor is {}; with rope_type {kind}, only 1 is supported", share.unwrap_or(&Value::Null)));
     }
     let mut scaling = serde_json::json!({ "rope_type": kind });
     for key in numbers {
@@ -127,10 +127,10 @@ fn rope(json: &Value) -> Result<(Value, Value), ConfigError> {
     Ok((theta, scaling))
 }
 
-/// The context that a model was first trained on: outside of RoPE's settings it takes precedence.
+/// The context length of pre-training; the value outside of RoPE's settings takes precedence.
 const ORIGINAL: &str = "original_max_position_embeddings";
 
-/// A number without a fraction, written as a float or not.
+/// An integer, possibly written as a float.
 fn whole(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_f64().filter(|number| number.fract() == 0.0 && *number >= 0.0).map(|number| number as u64))
 }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_be_computed_wrongly_is_refused_by_name() {
+    fn unsupported_values_are_errors_that_name_the_field() {
         let bad = [
             (r#","hidden_act":"gelu""#, "hidden_act"),
             (r#","model_type":"mamba""#, "model_type"),
@@ -178,11 +178,11 @@ mod tests {
             let error = parsed(rest).unwrap_err().to_string();
             assert!(error.contains(field), "{error}");
         }
-        assert!(LlamaConfig::from_json(b"[64, 96]").unwrap_err().to_string().contains("no JSON object"));
+        assert!(LlamaConfig::from_json(b"[64, 96]").unwrap_err().to_string().contains("not a JSON object"));
     }
 
     #[test]
-    fn what_a_llama_does_not_say_is_as_transformers_has_it() {
+    fn missing_fields_have_the_defaults_of_transformers() {
         let read = |text: &str| LlamaConfig::from_json(text.as_bytes());
         let config = read(r#"{"model_type": "llama"}"#).unwrap();
         assert_eq!(
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn rope_is_found_in_every_form() {
+    fn parses_every_form_of_rope_settings() {
         let llama3 = r#""factor":8.0,"low_freq_factor":1,"high_freq_factor":4.0,"original_max_position_embeddings":8192"#;
         let old = parsed(&format!(r#","rope_theta":5e5,"rope_scaling":{{"rope_type":"llama3",{llama3}}}"#)).unwrap();
         let new = parsed(&format!(r#","rope_parameters":{{"rope_theta":5e5,"rope_type":"llama3",{llama3}}}"#)).unwrap();
@@ -218,7 +218,7 @@ mod tests {
             r#","rope_scaling":{"factor":2.0}"#,
             r#","rope_parameters":{"rope_theta":1e4,"rope_type":"default"},"sliding_window":null"#,
             r#","sliding_window":4096,"max_position_embeddings":4096"#,
-            // LLaMA's RoPE turns whole heads in transformers, too.
+            // LLaMA's RoPE rotates whole heads in transformers, too.
             r#","partial_rotary_factor":0.25"#,
             r#","partial_rotary_factor":0.25,"rope_parameters":{"rope_type":"default"}"#,
             r#","rope_parameters":{"rope_type":"default","partial_rotary_factor":0.5}"#,
@@ -230,12 +230,12 @@ mod tests {
     }
 
     #[test]
-    fn of_settings_that_are_given_twice_transformers_own_hold() {
+    fn precedence_of_duplicate_settings_is_that_of_transformers() {
         let linear = |factor| Some(RopeScaling::Linear { factor });
         for (rest, theta, scaling) in [
             (r#","rope_theta":1e4,"rope_parameters":{"rope_theta":500000,"rope_type":"default"}"#, 5e5, None),
             (r#","rope_theta":1e6,"rope_parameters":{"rope_type":"linear","factor":2}"#, 1e6, linear(2.0)),
-            // The older name takes the place of the newer, θ included.
+            // The older name takes precedence, including θ.
             (
                 r#","rope_theta":3e4,"rope_parameters":{"rope_theta":5e5,"rope_type":"linear","factor":2.0},"rope_scaling":{"type":"linear","factor":4.0}"#,
                 3e4,
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn factors_of_each_frequency_are_read_as_they_are_written() {
+    fn factors_survive_a_round_trip() {
         let factors: Vec<f64> = (1..9).map(f64::from).collect();
         let config = LlamaConfig { rope_scaling: Some(RopeScaling::Factors(Factors(factors.clone()))), ..parsed("").unwrap() };
         let json = serde_json::to_string(&config).unwrap();

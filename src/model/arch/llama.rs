@@ -1,4 +1,4 @@
-//! LLaMA (arXiv 2302.13971), and the models that are computed as it is: SmolLM2, TinyLlama, Llama 2 and 3.
+//! LLaMA (arXiv 2302.13971), and models of the same architecture: SmolLM2, TinyLlama, Llama 2 and 3.
 
 use super::Architecture;
 use super::hugging_face::{is_off, no_window};
@@ -9,12 +9,12 @@ use crate::model::tensors::{HeadKind, Role, Row, numbered};
 use crate::ops::{Add, Swiglu};
 use serde_json::json;
 
-/// LLaMA.
+/// The LLaMA architecture.
 pub(super) static LLAMA: Architecture = Architecture {
     title: "LLaMA",
     model_type: "llama",
     class: "LlamaForCausalLM",
-    // Those of LLaMA 7B.
+    // LLaMA 7B.
     defaults: &[
         ("vocab_size", 32_000),
         ("hidden_size", 4096),

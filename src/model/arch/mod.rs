@@ -12,83 +12,83 @@ use super::tensors::{Group, Role, Row, Tensor};
 use crate::graph::{ShapeError, Tape, TensorId};
 use serde_json::Value;
 
-/// Returns true if a `config.json` has in a field what is computed.
+/// Returns true if the value of a field in a `config.json` is supported.
 pub type IsSupported = fn(&Value) -> bool;
 
-/// All there is to know of an architecture.
+/// A model architecture: names, settings, tensors and forward pass.
 #[derive(Debug)]
 pub struct Architecture {
     /// The name in messages.
     pub title: &'static str,
     /// `model_type` of a `config.json`.
     pub model_type: &'static str,
-    /// The class of transformers, in `architectures` of a `config.json`.
+    /// The class in transformers, in `architectures` of a `config.json`.
     pub class: &'static str,
-    /// Fields that transformers supplies where a `config.json` with the `model_type` lacks them.
+    /// Defaults of transformers for fields missing from a `config.json` with `model_type`.
     pub defaults: &'static [(&'static str, usize)],
-    /// Fields of a `config.json` that ask for what is not computed, unless these allow what is there.
+    /// Fields of a `config.json` with a check that their value is supported.
     pub fields: &'static [(&'static str, IsSupported)],
-    /// Fields that transformers wants of a `config.json` besides the shape.
+    /// Fields that transformers expects in a `config.json` in addition to the shape.
     pub extra_fields: fn() -> Value,
-    /// `general.architecture` of a GGUF file, and the beginning of its keys.
+    /// `general.architecture` of a GGUF file, and the prefix of its keys.
     pub gguf: &'static str,
-    /// Keys behind that name that are understood, besides those of every architecture. Any other might ask for
-    /// something that Signet would not compute.
+    /// Supported keys after that prefix, in addition to those of every architecture. Any other key is an error, since it
+    /// might change the computation.
     pub keys: &'static [&'static str],
-    /// Keys that change nothing if they are 0 or false.
+    /// Keys that have no effect if they are 0 or false.
     pub ignored_keys: &'static [&'static str],
-    /// Tensors before the blocks; in the order in which GGUF has them, as the others.
+    /// Tensors before the blocks, in GGUF's order.
     pub first: &'static [Row],
-    /// Tensors of every block.
+    /// Tensors of every block, in GGUF's order.
     pub block: &'static [Row],
-    /// Tensors behind the blocks.
+    /// Tensors after the blocks, in GGUF's order.
     pub last: &'static [Row],
-    /// Records the model up to the final norm, see [`Forward::hidden`].
+    /// Records the forward pass up to the final norm, see [`Forward::hidden`].
     pub(super) tape: fn(&Forward<'_>, &mut Tape, TensorId) -> Result<TensorId, ShapeError>,
 }
 
-/// Every architecture. The first is that of files which do not say theirs.
+/// All architectures. The first is the default for files that do not name one.
 pub static ALL: [&Architecture; 1] = [&llama::LLAMA];
 
-/// Most blocks a model may have, and most parameters: far above any model there is, and far below where a
-/// plan would take minutes or a count overflow.
+/// Limits on blocks and parameters: far above any existing model, and low enough that planning takes seconds and counts
+/// do not overflow.
 const MAX_LAYERS: usize = 1024;
 const MAX_PARAMETERS: f64 = 1e13;
 
 impl Architecture {
-    /// All rows of its table.
+    /// All rows of the tensor table.
     pub fn rows(&self) -> impl Iterator<Item = &'static Row> + use<> {
         self.first.iter().chain(self.block).chain(self.last)
     }
 
-    /// The row of a tensor that Hugging Face calls `name`.
+    /// The row of the tensor called `name` in Hugging Face's files.
     pub fn row(&self, name: &str) -> Option<&'static Row> {
         self.rows().find(|row| Row::matches(row.name, name).is_some())
     }
 
-    /// The tensor with this role outside the blocks, by Hugging Face's name.
+    /// The Hugging Face name of the tensor with this role outside the blocks.
     fn unique(&self, role: Role) -> &'static str {
         self.first.iter().chain(self.last).find(|row| row.role == role).map_or_else(|| panic!("{} has no {role:?}", self.title), |row| row.name)
     }
 
-    /// The embedding's name.
+    /// The name of the embedding.
     pub fn embedding(&self) -> &'static str {
         self.unique(Role::Embedding)
     }
 
-    /// The name of the head's own matrix.
+    /// The name of the untied head.
     pub fn head(&self) -> &'static str {
         self.unique(Role::Head)
     }
 }
 
-/// The titles of all architectures.
+/// The names of all architectures, for messages.
 fn titles() -> String {
     ALL.map(|architecture| architecture.title).join(" or ")
 }
 
 impl LlamaConfig {
-    /// The architecture of a model that has been checked.
+    /// The architecture of a validated configuration.
     pub fn architecture(&self) -> &'static Architecture {
         self.find_architecture().unwrap_or_else(|| panic!("no architecture is called {:?}", self.model_type))
     }
@@ -97,10 +97,10 @@ impl LlamaConfig {
         ALL.into_iter().find(|architecture| architecture.model_type == self.model_type)
     }
 
-    /// Refuses shapes that cannot be computed, naming the field.
+    /// Validates the shape; the error names the field.
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.find_architecture().is_none() {
-            return Err(ConfigError(format!("model_type is {:?}; Signet computes {}", self.model_type, titles())));
+            return Err(ConfigError(format!("model_type {:?} is not supported. Supported: {}", self.model_type, titles())));
         }
         let fields = [
             ("hidden_size", self.hidden_size),
@@ -138,16 +138,16 @@ impl LlamaConfig {
             return Err(ConfigError(format!("rope_theta is {}; it must be at least 1", self.rope_theta)));
         }
         self.rope_scaling.as_ref().map_or(Ok(()), |scaling| scaling.check(self.head_dim() / 2)).map_err(ConfigError)?;
-        // As floats, so that what is far too much does not overflow; every other factor is small by now.
+        // In floats, so that the count does not overflow.
         let block: f64 = self.linears_of(0).map(|(_, out, width)| out as f64 * width as f64).sum();
         let parameters = block * self.num_hidden_layers as f64 + 2.0 * self.vocab_size as f64 * self.hidden_size as f64;
         if parameters > MAX_PARAMETERS {
-            return Err(ConfigError(format!("a model of this shape has {parameters:.1e} parameters; there may be {MAX_PARAMETERS:.0e}")));
+            return Err(ConfigError(format!("a model of this shape has {parameters:.1e} parameters; at most {MAX_PARAMETERS:.0e} are supported")));
         }
         Ok(())
     }
 
-    /// The rows of all tensors that a model of this shape has, in order.
+    /// All tensors of a model of this shape, in order.
     pub fn tensors(&self) -> Vec<Tensor> {
         let architecture = self.architecture();
         let outside = |rows: &'static [Row]| rows.iter().map(|row| Tensor::of(row, self, 0));
@@ -161,19 +161,18 @@ impl LlamaConfig {
         self.architecture().block.iter().map(move |row| Tensor::of(row, self, block))
     }
 
-    /// The role of a tensor by its name in files.
+    /// The role of the tensor called `name` in files.
     pub fn role(&self, name: &str) -> Option<Role> {
         self.architecture().row(name).map(|row| row.role)
     }
 
-    /// The tensor whose rows may hold numbers that are not finite: a row of an embedding that is no head matters only to
-    /// texts that have its token.
+    /// The tensor whose rows may have non-finite values: an untied embedding, where a row affects only texts that contain
+    /// its token.
     pub(super) fn nonfinite_tensor(&self) -> Option<&'static str> {
         (!self.tie_word_embeddings).then(|| self.architecture().embedding())
     }
 
-    /// The linear layers of a block, grouped by what they read. The layers of a group are computed
-    /// as one matrix, one below the other.
+    /// The linear layers of a block, grouped by input. Layers of a group are computed as one stacked matrix.
     pub fn groups_of(&self, layer: usize) -> Vec<Group> {
         Group::all(self.tensors_of(layer))
     }
@@ -188,34 +187,34 @@ impl LlamaConfig {
         self.groups_of(layer).into_iter().flat_map(|group| group.members.into_iter().map(move |(name, out)| (name, out, group.width)))
     }
 
-    /// Every linear layer that a student binarizes: (full name, out, in), in order.
+    /// All linear layers that a student binarizes: (full name, out, in), in order.
     pub fn linears(&self) -> Vec<(String, usize, usize)> {
         (0..self.num_hidden_layers).flat_map(|layer| self.linears_of(layer)).collect()
     }
 
-    /// Every tensor outside those linears, in order.
+    /// All other tensors, in order.
     pub fn plain(&self) -> impl Iterator<Item = Tensor> {
         self.tensors().into_iter().filter(|tensor| tensor.linear().is_none())
     }
 
-    /// Every tensor outside those linears: (full name, rows, cols), norms as one row.
+    /// All other tensors: (full name, rows, cols), norms as one row.
     pub fn others(&self) -> Vec<(String, usize, usize)> {
         self.plain().map(|tensor| (tensor.name, tensor.rows, tensor.cols)).collect()
     }
 
-    /// Weights that a student binarizes.
+    /// The number of weights that a student binarizes.
     pub fn binarized_weights(&self) -> u64 {
         self.linears().iter().map(|&(_, out, width)| out as u64 * width as u64).sum()
     }
 
-    /// All parameters of a full-precision model of this shape.
+    /// The number of parameters of a full-precision model of this shape.
     pub fn parameters(&self) -> u64 {
         self.binarized_weights() + self.others().iter().map(|&(_, rows, cols)| rows as u64 * cols as u64).sum::<u64>()
     }
 }
 
 impl Forward<'_> {
-    /// Records the model up to the final norm: `tokens (batch·seq, 1)` → `(batch·seq, width)`.
+    /// Records the forward pass up to the final norm: `tokens (batch·seq, 1)` → `(batch·seq, width)`.
     pub fn hidden(&self, tape: &mut Tape, tokens: TensorId) -> Result<TensorId, ShapeError> {
         (self.weights.config.architecture().tape)(self, tape, tokens)
     }
@@ -227,7 +226,7 @@ mod tests {
     use crate::model::tensors::{WEIGHT, numbered};
 
     #[test]
-    fn a_tables_names_are_told_apart() {
+    fn names_in_a_table_are_unique() {
         for architecture in ALL {
             for (n, row) in architecture.rows().enumerate() {
                 assert!(row.name.ends_with(WEIGHT), "{}", row.name);
@@ -241,7 +240,7 @@ mod tests {
             }
             let groups = architecture.block.iter().filter_map(|row| if let Role::Linear { group } = row.role { Some(group) } else { None });
             assert!(groups.into_iter().all(|group| group.contains("{}")), "a group's name has its block's number");
-            // Tables are asked for these.
+            // These must exist.
             assert!(!architecture.embedding().is_empty() && !architecture.head().is_empty());
         }
     }
@@ -264,7 +263,7 @@ mod tests {
         assert_eq!(config.role("model.layers.1.input_layernorm.weight"), Some(Role::Norm));
         assert_eq!(config.role("model.layers.1.qkv.weight"), None);
         let unknown = LlamaConfig { model_type: "mamba".into(), ..config }.check().unwrap_err().to_string();
-        assert!(unknown.contains("model_type is \"mamba\"; Signet computes LLaMA"), "{unknown}");
+        assert!(unknown.contains("model_type \"mamba\" is not supported. Supported: LLaMA"), "{unknown}");
     }
     use crate::model::config::{PRESETS, TEACHERS};
 
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_shapes_are_named() {
+    fn invalid_shapes_are_errors_that_name_the_field() {
         let good = LlamaConfig::preset("5M", 100).unwrap();
         let bad = [
             (LlamaConfig { vocab_size: 0, ..good.clone() }, "vocab_size"),

@@ -1,5 +1,5 @@
-//! Formats of models, one file or folder each: how one is known, opened and written. All else asks the list here; a new
-//! one needs its file, a place in the list, and a test.
+//! Model file formats, one file or folder each: detection, reading and writing. To add one, add its file, an entry in
+//! [`FORMATS`], and a test.
 
 mod gguf;
 mod hugging_face;
@@ -18,33 +18,33 @@ use crate::formats::{FormatError, content};
 use crate::platform::{self, Verdict};
 use std::path::Path;
 
-/// A format of models.
+/// A model file format.
 pub struct Format {
-    /// Its name in messages, without an article.
+    /// The name in messages, without an article.
     pub name: &'static str,
-    /// Endings of names of its files; the first is of no other files. None of a directory.
+    /// File name extensions; the first belongs to this format only. Empty for a directory.
     pub endings: &'static [&'static str],
-    /// The message about such a file in a directory that has no other weights.
+    /// Advice for a directory that has no weights but a file of this format.
     beside: Option<&'static str>,
-    /// Knows it by what lies at a path, and the bytes that a file there begins with.
+    /// Detects the format from a path and the first bytes of the file.
     detect: fn(&Path, &[u8]) -> bool,
-    /// Judges a file of which only the beginning is here; none if it is of another format.
+    /// Validates the first bytes of a file; `None` if it is in another format.
     check_start: fn(&[u8]) -> Option<Verdict>,
-    /// Opens one.
+    /// Opens a model.
     open: fn(&Path) -> Result<ModelFile, ModelError>,
 }
 
 impl Format {
-    /// Returns true if a file of this name can only be of this format.
+    /// Returns true if only this format has files of this name.
     pub fn owns(&self, name: &str) -> bool {
         self.endings.first().is_some_and(|ending| name.ends_with(ending))
     }
 }
 
-/// Every format, in the order in which they are tried.
+/// All formats, in the order of detection.
 pub static FORMATS: [&Format; 3] = [&hugging_face::HUGGING_FACE, &gguf::GGUF, &packed::PACKED];
 
-/// The format of the model at a path. What is of none is taken for a packed file, which says what it is instead.
+/// Detects the format of the model at a path. The default is a packed file, whose error says what the file is instead.
 fn format_of(path: &Path) -> Result<&'static Format, FormatError> {
     let start = match platform::is_dir(path) {
         true => Vec::new(),
@@ -53,23 +53,23 @@ fn format_of(path: &Path) -> Result<&'static Format, FormatError> {
     Ok(FORMATS.into_iter().find(|format| (format.detect)(path, &start)).unwrap_or(&packed::PACKED))
 }
 
-/// The format of a file that is a model by itself, by the ending of its name.
+/// The format of a single-file model, by its extension.
 pub fn format_by_name(name: &str) -> Option<&'static Format> {
     FORMATS.into_iter().find(|format| format.endings.iter().any(|ending| name.ends_with(ending)))
 }
 
-/// Endings of files that are models by themselves, and what to say of one.
+/// Extensions of single-file models, and the advice for each.
 fn standalone_endings() -> impl Iterator<Item = (&'static str, &'static str)> {
     FORMATS.into_iter().filter_map(|format| Some((*format.endings.first()?, format.beside?)))
 }
 
-/// Judges a file of which only the beginning is here: a model, or what else it is.
+/// Validates the first bytes of a file, so that a download can stop early if it is not a model.
 pub fn check_start(start: &[u8]) -> Verdict {
     if let Some(verdict) = FORMATS.into_iter().find_map(|format| (format.check_start)(start)) {
         return verdict;
     }
     let what = content::kind(start).map(content::described);
-    Verdict::Bad(what.unwrap_or_else(|| "it is neither a packed model nor any other safetensors file, nor GGUF".into()))
+    Verdict::Bad(what.unwrap_or_else(|| "it is neither a packed model, nor another safetensors file, nor GGUF".into()))
 }
 
 impl ModelFile {
@@ -79,13 +79,13 @@ impl ModelFile {
     }
 }
 
-/// Told after each tensor: how many are written, and how many there are; whether to go on.
+/// Progress callback `(written, total)`, called after each tensor. It returns false to stop.
 type Progress<'a> = dyn FnMut(usize, usize) -> bool + 'a;
 
-/// Refuses to write where something is already: an export never replaces what it did not make.
+/// Checks that `out` does not exist: an export never overwrites files.
 fn refuse_existing(out: &Path) -> Result<(), ModelError> {
     if platform::exists(out) {
-        return Err(FormatError::new(out, "is there already. Name another place, or remove it first").into());
+        return Err(FormatError::new(out, "already exists. Choose another path, or remove it first").into());
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_format_is_known_by_its_name_and_its_beginning() {
+    fn formats_are_detected_by_extension_and_content() {
         let dir = std::env::temp_dir().join(format!("signet-formats-{}", std::process::id()));
         platform::make_dir(&dir).unwrap();
         let student = crate::assets::student().unwrap();
@@ -106,7 +106,7 @@ mod tests {
         }
         assert_eq!(format_of(&dir).unwrap().name, "Hugging Face directory");
         platform::remove_dir(&dir).unwrap();
-        assert!(format_of(&dir).is_err(), "there is no such file");
+        assert!(format_of(&dir).is_err(), "no such file");
         let named = |name: &str| format_by_name(name).map(|format| format.name);
         assert_eq!(
             [named("m.gguf"), named("m.signet"), named("model.safetensors"), named("m.bin")],
@@ -117,6 +117,6 @@ mod tests {
         let all = endings.len();
         endings.sort_unstable();
         endings.dedup();
-        assert_eq!(endings.len(), all, "two formats have an ending");
+        assert_eq!(endings.len(), all, "two formats have the same extension");
     }
 }

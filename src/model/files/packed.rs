@@ -1,6 +1,5 @@
-//! The packed model file (see `docs/formats.md`): signs as bits, everything else in f16,
-//! configuration, tokenizer and chat template in the header. One file is one model; a
-//! full-precision one, such as a teacher, is all f16.
+//! The packed model file (see `docs/formats.md`): signs as bits, everything else in f16; configuration, tokenizer and chat
+//! template in the header. A full-precision model, such as a teacher, is all f16.
 
 use super::Format;
 use crate::assets;
@@ -21,17 +20,17 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A packed file. Last in the list: what is nothing else is opened as one, and the error names it.
+/// The packed format. It is last in the list, as the default for unknown files.
 pub(super) static PACKED: Format = Format {
     name: "packed model",
     endings: &[".signet", ".safetensors"],
-    beside: Some("is a packed model: name it itself as the model"),
+    beside: Some("is a packed model. Pass its path as the model"),
     detect: |path, start| !platform::is_dir(path) && content::kind(start).is_none_or(|kind| kind == Kind::Safetensors),
     check_start,
     open: |path| ModelFile::from_packed(TensorFile::open(path)?),
 };
 
-/// The verdict on a file that begins so; none if it is no file of safetensors.
+/// Validates the first bytes of a file; `None` if it is not a safetensors file.
 fn check_start(start: &[u8]) -> Option<Verdict> {
     if content::kind(start).is_some_and(|kind| !matches!(kind, Kind::Safetensors | Kind::Empty)) {
         return None;
@@ -54,21 +53,21 @@ fn check_start(start: &[u8]) -> Option<Verdict> {
     })
 }
 
-/// The format this program writes, and the newest it reads.
+/// The format version that this program writes, and the newest that it reads.
 pub const FORMAT: u64 = 1;
 
-/// What packing came to.
+/// The result of packing.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PackReport {
-    /// Weights that are one bit now; none in a full-precision model.
+    /// Weights stored as one bit; 0 in a full-precision model.
     pub binarized_weights: u64,
-    /// Bits stored for each weight of the blocks' linear layers: padding, α and β included.
+    /// Bits per weight of the blocks' linear layers, including padding, α and β.
     pub bits_per_weight: f64,
-    /// Size of the file.
+    /// File size.
     pub bytes: u64,
 }
 
-/// Every tensor of a packed file, in order: words before halves, so that all are aligned.
+/// All tensors of a packed file, in order: u32 before f16, so that all are aligned.
 fn layout(config: &LlamaConfig, kind: Linears) -> Vec<TensorInfo> {
     let (linears, dense) = match kind {
         Linears::Binary => (config.linears(), Vec::new()),
@@ -84,13 +83,12 @@ fn layout(config: &LlamaConfig, kind: Linears) -> Vec<TensorInfo> {
     signs.chain(scales).chain(weights).chain(others).collect()
 }
 
-/// Bytes of the tensors of a packed model of this shape; header and tokenizer come on top.
+/// Bytes of the tensors of a packed model of this shape, without header and tokenizer.
 pub fn packed_bytes(config: &LlamaConfig, kind: Linears) -> u64 {
     layout(config, kind).iter().map(|(_, dtype, shape)| shape.iter().map(|&side| side as u64).product::<u64>() * dtype.bitsize() as u64 / 8).sum()
 }
 
-/// Bits stored for each weight of the blocks' linear layers: of a binarized one its sign, padding, and
-/// its share of α and β.
+/// Bits per weight of the blocks' linear layers: for binarized layers the sign, padding, and a share of α and β.
 pub fn bits_per_weight(config: &LlamaConfig, kind: Linears) -> f64 {
     if kind == Linears::Dense {
         return 16.0;
@@ -99,7 +97,7 @@ pub fn bits_per_weight(config: &LlamaConfig, kind: Linears) -> f64 {
     bits / config.binarized_weights() as f64
 }
 
-/// Writes `source` as a packed file at `out`, tensor by tensor: whole, or not at all.
+/// Writes `source` as a packed file at `out`, tensor by tensor and atomically.
 pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
     if source.packed() {
         return Err(FormatError::new(source.path(), "is packed already").into());
@@ -118,7 +116,7 @@ pub fn pack(source: &ModelFile, out: &Path) -> Result<PackReport, ModelError> {
     Ok(PackReport { binarized_weights, bits_per_weight: bits_per_weight(config, source.linears), bytes })
 }
 
-/// Counts what passes.
+/// An output that counts bytes.
 struct CountingOutput<'a> {
     file: &'a mut dyn Output,
     bytes: u64,
@@ -142,7 +140,7 @@ impl Output for CountingOutput<'_> {
     }
 }
 
-/// What a packed file says besides its tensors, and which it has.
+/// The metadata of a packed file to be written, which also decide its tensors.
 pub(in crate::model) struct PackedMetadata<'a> {
     pub(in crate::model) config: &'a LlamaConfig,
     pub(in crate::model) linears: Linears,
@@ -150,19 +148,19 @@ pub(in crate::model) struct PackedMetadata<'a> {
     pub(in crate::model) chat: &'a ChatFormat,
 }
 
-/// Where the tensors of a packed file come from.
+/// The source of the tensors of a packed file.
 pub(in crate::model) trait PackedTensors {
-    /// The signs of a layer's weight `(rows, cols)`, each row on whole words.
+    /// The sign words of a layer's weight `(rows, cols)`; each row starts at a word.
     async fn signs(&mut self, layer: &str, rows: usize, cols: usize) -> Result<Vec<u32>, ModelError>;
 
-    /// The floats of any other tensor.
+    /// The values of any other tensor.
     async fn floats(&mut self, name: &str, rows: usize, cols: usize) -> Result<Vec<f32>, ModelError>;
 
-    /// Who is to blame for a value that no file holds.
+    /// The path in error messages.
     fn path(&self) -> &Path;
 }
 
-/// A model file whose signs are those of its latent weights.
+/// A model file with latent weights, from which signs are computed.
 struct LatentModel<'a>(&'a ModelFile);
 
 impl PackedTensors for LatentModel<'_> {
@@ -191,7 +189,7 @@ fn metadata(source: &PackedMetadata<'_>) -> Result<BTreeMap<String, String>, Mod
         ("signet.format", Some(FORMAT.to_string())),
         ("config", Some(config)),
         ("tokenizer", tokenizer),
-        // Programs that know of one template, or of two tokens, find them as before.
+        // Older programs read a single template and two tokens from these keys.
         ("chat_template", chat.template.as_ref().and_then(Templates::plain).map(str::to_string)),
         ("chat_templates", named),
         ("bos_token", chat.bos_token().map(str::to_string)),
@@ -203,7 +201,7 @@ fn metadata(source: &PackedMetadata<'_>) -> Result<BTreeMap<String, String>, Mod
     Ok(entries.into_iter().filter_map(|(key, value)| Some((key.to_string(), value?))).collect())
 }
 
-/// Writes a packed file, tensor by tensor. What is wrong with a tensor is a [`ModelError`] inside.
+/// Writes a packed file, tensor by tensor. An error in a tensor is a [`ModelError`] inside the I/O error.
 pub(in crate::model) async fn write(about: &PackedMetadata<'_>, tensors: &mut impl PackedTensors, out: &mut dyn Output) -> io::Result<()> {
     let layout = layout(about.config, about.linears);
     let mut writer = SealedWriter::new(out, &layout, metadata(about).map_err(io::Error::other)?)?;
@@ -222,7 +220,7 @@ pub(in crate::model) async fn write(about: &PackedMetadata<'_>, tensors: &mut im
     writer.finish()
 }
 
-/// What a packed file says besides its tensors.
+/// The parsed header of a packed file.
 struct Header {
     config: LlamaConfig,
     tokenizer: Option<Tokenizer>,
@@ -230,18 +228,18 @@ struct Header {
 }
 
 impl Header {
-    /// Reads it; a newer format is refused by name.
+    /// Parses the header. A newer format version is an error.
     fn read(file: &TensorFile) -> Result<Self, ModelError> {
         let problem = |problem: String| FormatError::new(file.path(), problem);
         let Some(format) = file.metadata("signet.format") else {
-            return Err(problem("is no packed model (its header has no signet.format). To open a Hugging Face model, name its directory".into()).into());
+            return Err(problem("is not a packed model (its header has no signet.format). To open a Hugging Face model, pass its directory".into()).into());
         };
         match format.parse::<u64>() {
             Ok(FORMAT) => {}
             Ok(newer) if newer > FORMAT => {
-                return Err(problem(format!("made by a newer Signet (format {newer}; this one reads {FORMAT}). Update Signet")).into());
+                return Err(problem(format!("made by a newer Signet (format {newer}; this version reads {FORMAT}). Update Signet")).into());
             }
-            _ => return Err(problem(format!("signet.format is {format:?}; this Signet reads {FORMAT}")).into()),
+            _ => return Err(problem(format!("signet.format is {format:?}; this version reads {FORMAT}")).into()),
         }
         let config = file.metadata("config").ok_or_else(|| problem("its header has no config".into()))?;
         let config: LlamaConfig = serde_json::from_str(config).map_err(|error| problem(format!("config: {error}")))?;
@@ -260,7 +258,7 @@ impl Header {
     }
 }
 
-/// The chat format in a header: one template or several by name, and special tokens.
+/// Parses the chat format of a header: one template or several by name, and special tokens.
 fn chat_format(file: &TensorFile) -> Result<ChatFormat, String> {
     let by_name = |key: &str| {
         let json = file.metadata(key).map(serde_json::from_str::<BTreeMap<String, String>>).transpose();
@@ -277,8 +275,8 @@ fn chat_format(file: &TensorFile) -> Result<ChatFormat, String> {
     Ok(ChatFormat { template, special_tokens })
 }
 
-/// The end tokens that a header declares: `end_tokens` has their ids, first that which ends a document. Older files only
-/// name the eos token, beside which special tokens ended a reply, too.
+/// The end tokens of a header: `end_tokens` has their ids, the one that ends a document first. Older files name only the
+/// eos token; special tokens ended a reply, too.
 fn ends(tokenizer: &Tokenizer, declared: Option<&str>, eos: Option<&str>) -> Result<Option<Ends>, serde_json::Error> {
     match declared {
         Some(ids) => Ok(Some(Ends::new(None, serde_json::from_str::<Vec<u32>>(ids)?))),
@@ -301,7 +299,7 @@ impl ModelFile {
         TensorFile::embedded(name, bytes.map_err(|error| FormatError::new(Path::new(name), error))?)
     }
 
-    /// A packed file in memory, such as a snapshot of a student that trains, called `name` in messages.
+    /// Opens a packed file in memory, such as a snapshot of a student in training. `name` is its path in messages.
     pub fn from_snapshot(name: &str, bytes: Arc<Vec<u8>>) -> Result<Self, ModelError> {
         Self::from_packed(TensorFile::owned(name, bytes)?)
     }
@@ -324,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_those_published() {
+    fn sizes_match_the_paper() {
         for (name, bits, gigabytes) in [("130M", 1.030, 0.109), ("1.3B", 1.011, 0.418), ("7B", 1.006, 1.339)] {
             let config = LlamaConfig::preset(name, 32_000).unwrap();
             let stored = bits_per_weight(&config, Linears::Binary);

@@ -1,5 +1,5 @@
-//! GGUF, llama.cpp's format: a model's tensors under Hugging Face's names, its tokenizer and its templates; and the
-//! same written (`write`, `vocabulary`).
+//! GGUF, llama.cpp's format: reads tensors under Hugging Face's names, tokenizer and chat templates, and writes them
+//! (`write`, `vocabulary`).
 
 mod tokenizer_kind;
 mod vocabulary;
@@ -24,35 +24,35 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-/// A GGUF file.
+/// The GGUF format.
 pub(super) static GGUF: Format = Format {
     name: "GGUF",
     endings: &[".gguf"],
-    beside: Some("is a GGUF file: name it itself as the model"),
+    beside: Some("is a GGUF file. Pass its path as the model"),
     detect: |_, start| content::kind(start) == Some(Kind::Gguf),
-    // Its metadata are read when it is opened.
+    // The metadata are validated when the file is opened.
     check_start: |start| (content::kind(start) == Some(Kind::Gguf)).then_some(Verdict::Good),
     open: |path| ModelFile::from_gguf(Gguf::open(path)?),
 };
 
-/// The tensors of a GGUF file under Hugging Face's names, with rows in Hugging Face's order. What the architecture
-/// does not have goes by its own name.
+/// The tensors of a GGUF file with Hugging Face's names and row order. Tensors unknown to the architecture keep their
+/// names.
 struct GgufTensors {
     file: Gguf,
     architecture: &'static Architecture,
-    /// By Hugging Face's names.
+    /// Stored tensors by Hugging Face's name.
     tensors: BTreeMap<String, StoredTensor>,
 }
 
 /// A tensor in the file.
 struct StoredTensor {
     name: String,
-    /// The width of its heads, if the rows of each are in llama.cpp's order.
+    /// The head width, if the rows of each head are in llama.cpp's order.
     head: Option<usize>,
 }
 
 impl GgufTensors {
-    /// Names the tensors of a file; an architecture that is not known is refused by name.
+    /// Maps the names of a file's tensors. An error if the architecture is not supported.
     fn new(file: Gguf) -> Result<Self, FormatError> {
         let architecture = Architecture::of_gguf(file.metadata())?;
         let mut tensors = BTreeMap::new();
@@ -65,13 +65,13 @@ impl GgufTensors {
         Ok(Self { file, architecture, tensors })
     }
 
-    /// The file's name of a tensor.
+    /// The name of a tensor in the file.
     fn stored_name<'a>(&'a self, name: &'a str) -> &'a str {
         self.tensors.get(name).map_or(name, |own| &own.name)
     }
 }
 
-/// The width of the heads in a matrix of queries or keys, as far as the metadata say how many there are.
+/// The head width of a query or key matrix, if the metadata declare the number of heads.
 fn head_width(file: &Gguf, architecture: &Architecture, name: &str, heads: HeadKind) -> Result<Option<usize>, FormatError> {
     let metadata = file.metadata();
     let Some([rows, _]) = file.shape(name) else { return Ok(None) };
@@ -84,12 +84,12 @@ fn head_width(file: &Gguf, architecture: &Architecture, name: &str, heads: HeadK
     match heads {
         None => Ok(None),
         Some(heads) if heads.checked_mul(2).is_some_and(|halves| halves > 0 && rows.is_multiple_of(halves)) => Ok(Some(rows / heads)),
-        Some(heads) => Err(metadata.problem(format!("tensor {name} has {rows} rows, which are no {heads} heads of an even width"))),
+        Some(heads) => Err(metadata.problem(format!("tensor {name} has {rows} rows, which cannot be split into {heads} heads of even width"))),
     }
 }
 
-/// The place where llama.cpp keeps a row of a head of width `head`: the two elements that RoPE turns together lie side
-/// by side there, half a head apart here.
+/// The index in llama.cpp's order of row `row`, for heads of width `head`: the two rows that RoPE rotates together are
+/// adjacent there, and half a head apart here.
 fn permuted_row(row: usize, head: usize) -> usize {
     let (start, within) = (row / head * head, row % head);
     start + within % (head / 2) * 2 + within / (head / 2)
@@ -122,7 +122,7 @@ impl TensorSource for GgufTensors {
         let (own, head) = (self.stored_name(name), self.tensors.get(name).and_then(|own| own.head));
         self.file.shape(own).ok_or_else(|| self.missing(name))?;
         let Some(head) = head else { return self.file.values_of(own, cols, band) };
-        // Whole heads: within each, the order is another.
+        // Read whole heads, since rows are permuted within each.
         let first = band.start / head * head;
         let values = self.file.values_of(own, cols, first..band.end.next_multiple_of(head))?;
         let row = |row: usize| &values[(permuted_row(row, head) - first) * cols..][..cols];
@@ -139,14 +139,14 @@ impl TensorSource for GgufTensors {
 }
 
 impl ModelFile {
-    /// A GGUF file; what Signet would compute wrongly is refused by name.
+    /// Opens a GGUF file. An error if the model needs something unsupported.
     pub fn from_gguf(file: Gguf) -> Result<Self, ModelError> {
         let file = GgufTensors::new(file)?;
         let metadata = file.file.metadata();
         let (config, tokenizer, chat) = (file.architecture.config_of(&file.file)?, Tokenizer::from_gguf(metadata)?, chat(metadata)?);
         let (ids, rows) = (tokenizer.as_ref().map_or(0, Tokenizer::plain_ids), config.vocab_size);
         if ids > rows {
-            let problem = format!("the tokenizer has {ids} ids, but the embedding only {rows} (vocab_size): they are not of one model");
+            let problem = format!("the tokenizer has {ids} ids, but the embedding has {rows} rows (vocab_size): they belong to different models");
             return Err(FormatError::new(file.path(), problem).into());
         }
         Self { config, linears: Linears::Dense, tokenizer, chat, tensors: file::Tensors::Floats(Box::new(file)) }.validated()
@@ -163,7 +163,8 @@ fn chat(metadata: &Metadata) -> Result<ChatFormat, FormatError> {
     Ok(ChatFormat { template: templates(metadata)?, special_tokens })
 }
 
-/// The chat templates: one, and others whose names are in a list. llama.cpp looks for that of tools without the list.
+/// Reads the chat templates: the default, and others whose names are in a list. As in llama.cpp, the template for tools
+/// need not be in the list.
 fn templates(metadata: &Metadata) -> Result<Option<Templates>, FormatError> {
     const KEY: &str = "tokenizer.chat_template";
     let mut named: BTreeMap<String, String> = BTreeMap::new();
@@ -180,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pairs_of_rows_come_together() {
+    fn rows_are_permuted_as_in_llama_cpp() {
         // Two heads of width 6, as llama.cpp's conversion permutes them.
         let rows: Vec<usize> = (0..12).map(|row| permuted_row(row, 6)).collect();
         assert_eq!(rows, [0, 2, 4, 1, 3, 5, 6, 8, 10, 7, 9, 11]);

@@ -1,5 +1,5 @@
-//! A tokenizer as GGUF's metadata has it: tokens in the order of their ids with a type each, and merges (byte-level
-//! BPE) or scores (SentencePiece BPE).
+//! A tokenizer as GGUF metadata: tokens by id with their types, and merges (byte-level BPE) or scores (SentencePiece
+//! BPE).
 
 use super::tokenizer_kind::{TokenizerKind, is_byte, merges, tokenizer_kind};
 use crate::data::{GGUF_ENDS, LLAMA_CPP, Tokenizer};
@@ -12,16 +12,16 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// What there is to say of the tokenizer of the model at `path`, whose embedding has `rows` rows. One that
-/// llama.cpp has no equal of is refused.
+/// The metadata of the tokenizer of the model at `path`, whose embedding has `rows` rows. An error if llama.cpp has no
+/// equivalent tokenizer.
 pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, rows: usize) -> Result<Vec<(String, Entry)>, ModelError> {
     let json: Value = serde_json::from_str(&tokenizer.to_json()?).expect("the library writes JSON");
     let refused = |why: String| FormatError::new(path, format!("its tokenizer cannot be written as GGUF: {why}"));
     if tokenizer.splits_special() {
-        return Err(refused("it encodes the text of a special token as any other text (split_special_tokens)".into()).into());
+        return Err(refused("it encodes special tokens as ordinary text (split_special_tokens)".into()).into());
     }
     let kind = tokenizer_kind(&json, tokenizer).map_err(refused)?;
-    let merges = merges(&json["model"]["merges"]).ok_or_else(|| refused("its merges are no pairs of texts".into()))?;
+    let merges = merges(&json["model"]["merges"]).ok_or_else(|| refused("its merges are not pairs of strings".into()))?;
     let sentence_piece = matches!(kind, TokenizerKind::SentencePiece { .. });
     let (tokens, types) = tokens(&json, rows, sentence_piece);
     let mut entries = match kind {
@@ -38,8 +38,8 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
     let begin = chat.bos_token().and_then(|text| tokenizer.id(text)).or(prepended_token(tokenizer)?);
     entries.extend(begin.map(|id| ("bos_token_id", Entry::U32(id))));
     entries.extend(end_keys(tokenizer).into_iter().map(|(key, id)| (key, Entry::U32(id))));
-    let (begins, ends) = adds_bos_and_eos(tokenizer, begin, tokenizer.end())?
-        .ok_or_else(|| refused("it puts other tokens around a document than its first and its last one".into()))?;
+    let (begins, ends) =
+        adds_bos_and_eos(tokenizer, begin, tokenizer.end())?.ok_or_else(|| refused("it adds other tokens to a document than its bos and eos token".into()))?;
     entries.extend([("add_bos_token", Entry::Bool(begins)), ("add_eos_token", Entry::Bool(ends))]);
     let unknown = json["model"]["unk_token"].as_str().filter(|_| sentence_piece).and_then(|text| tokenizer.id(text));
     entries.extend(unknown.map(|id| ("unknown_token_id", Entry::U32(id))));
@@ -52,8 +52,8 @@ pub(super) fn vocabulary(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, 
     Ok(entries)
 }
 
-/// The chat templates: one as such, others under a key with their name, and those names as a list, as llama.cpp's own
-/// converter writes them.
+/// The chat templates, as llama.cpp's converter writes them: the default, others under keys with their names, and a list
+/// of these names.
 fn templates(chat: &ChatFormat) -> Vec<(String, Entry)> {
     const KEY: &str = "tokenizer.chat_template";
     let plain = chat.template.as_ref().and_then(Templates::plain).map(|template| (KEY.to_string(), Entry::Text(template.into())));
@@ -66,14 +66,14 @@ fn templates(chat: &ChatFormat) -> Vec<(String, Entry)> {
     entries
 }
 
-/// The token that is put in front of a document, if exactly one is.
+/// The token that is prepended to a document, if it is exactly one.
 fn prepended_token(tokenizer: &Tokenizer) -> Result<Option<u32>, ModelError> {
     let (text, document) = (tokenizer.encode("a")?, tokenizer.encode_document("a")?);
     let first = document.first().filter(|_| document.len() == text.len() + 1 && document.ends_with(&text));
     Ok(first.copied())
 }
 
-/// Returns whether a document begins with the one token, and ends with the other; `None` if anything else is around it.
+/// Returns if a bos and an eos token are added to a document; `None` if other tokens are added.
 fn adds_bos_and_eos(tokenizer: &Tokenizer, begin: Option<u32>, end: Option<u32>) -> Result<Option<(bool, bool)>, ModelError> {
     let (text, document) = (tokenizer.encode("a")?, tokenizer.encode_document("a")?);
     let framed = |(begins, ends): &(bool, bool)| {
@@ -84,8 +84,8 @@ fn adds_bos_and_eos(tokenizer: &Tokenizer, begin: Option<u32>, end: Option<u32>)
     Ok([(false, false), (true, false), (false, true), (true, true)].into_iter().find(framed))
 }
 
-/// The keys for end tokens: that of documents, and two more. Those come first of which llama.cpp does not know by their
-/// texts that they end a reply.
+/// The keys of the end tokens: the one of documents, and at most two more. Tokens that llama.cpp does not recognize by
+/// their text come first.
 fn end_keys(tokenizer: &Tokenizer) -> Vec<(&'static str, u32)> {
     let text = |id: u32| tokenizer.token(id).unwrap_or_default();
     let mut others: Vec<u32> = tokenizer.ends().into_iter().filter(|&id| tokenizer.end() != Some(id)).collect();
@@ -97,17 +97,17 @@ fn end_keys(tokenizer: &Tokenizer) -> Vec<(&'static str, u32)> {
     keys.into_iter().filter_map(|(key, id)| Some((key, id?))).collect()
 }
 
-/// The text of an id that no token has, which no token has either.
+/// A unique text for an id without a token.
 fn padding_text(json: &Value, id: usize) -> String {
     let vocabulary = &json["model"]["vocab"];
     let taken = |text: &String| {
         !vocabulary[text.as_str()].is_null() || json["added_tokens"].as_array().into_iter().flatten().any(|token| token["content"] == text.as_str())
     };
     let texts = (0..).map(|marks| format!("[PAD{id}{}]", "_".repeat(marks)));
-    texts.into_iter().find(|text| !taken(text)).expect("a text that is free")
+    texts.into_iter().find(|text| !taken(text)).expect("an unused text")
 }
 
-/// Text and type of each id up to `rows`.
+/// Text and type of each id below `rows`.
 fn tokens(json: &Value, rows: usize, sentence_piece: bool) -> (Vec<String>, Vec<i32>) {
     let mut tokens: Vec<String> = (0..rows).map(|id| padding_text(json, id)).collect();
     let mut types = vec![UNUSED; rows];
@@ -149,8 +149,8 @@ fn tokens(json: &Value, rows: usize, sentence_piece: bool) -> (Vec<String>, Vec<
     (tokens, types)
 }
 
-/// SentencePiece joins the pair whose token has the highest score: the negative of the first merge that makes it.
-/// What no merge makes, such as a byte or a character, has 0.
+/// Scores of the tokens: the negative rank of the first merge into the token, since SentencePiece merges the pair with
+/// the highest score first; 0 for bytes and characters.
 fn scores(tokens: &[String], merges: &[(&str, &str)]) -> Vec<f32> {
     let mut first: HashMap<String, usize> = HashMap::new();
     for (rank, (left, right)) in merges.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A dense model as GGUF, for llama.cpp and what is built on it: matrices in F16, norms in F32.
+//! Export of a dense model as GGUF, for llama.cpp: matrices in F16, norms in F32.
 
 use super::vocabulary::vocabulary;
 use crate::formats::FormatError;
@@ -14,13 +14,13 @@ use crate::platform;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// A tensor of the file, and that of the model which it holds; none of RoPE's factors.
+/// A tensor of the file and the model's tensor that it stores; `None` for RoPE's factors.
 struct ExportedTensor {
     planned: Planned,
     tensor: Option<Tensor>,
 }
 
-/// Writes `source` as GGUF; binarized layers as the matrices they stand for. Gives the bytes of its tensors.
+/// Writes `source` as GGUF, with binarized layers as dense matrices. Returns the bytes of the tensors.
 pub fn export_gguf(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
     refuse_existing(out)?;
     let metadata = metadata(source)?;
@@ -61,8 +61,7 @@ fn bytes(source: &ModelFile, ExportedTensor { planned, tensor }: &ExportedTensor
     source.encode(floats, name, &values)
 }
 
-/// Rows of each head as ggml rotates them: dimension j next to j + d/2, where Hugging Face has the halves one
-/// after the other.
+/// Permutes the rows of each head to ggml's order: row j is next to row j + d/2.
 fn interleaved(values: &[f32], heads: usize, head_dim: usize, cols: usize) -> Vec<f32> {
     let row = |head: usize, n: usize| {
         let first = (head * head_dim + n % 2 * (head_dim / 2) + n / 2) * cols;
@@ -71,7 +70,7 @@ fn interleaved(values: &[f32], heads: usize, head_dim: usize, cols: usize) -> Ve
     (0..heads).flat_map(|head| (0..head_dim).flat_map(move |n| row(head, n))).copied().collect()
 }
 
-/// Every tensor under ggml's name, in its order: RoPE's factors come behind the blocks.
+/// All tensors under ggml's names and in its order: RoPE's factors follow the blocks.
 fn planned(config: &LlamaConfig) -> Vec<ExportedTensor> {
     let of = |tensor: Tensor| {
         let Tensor { rows, cols, .. } = tensor;
@@ -87,7 +86,7 @@ fn planned(config: &LlamaConfig) -> Vec<ExportedTensor> {
     list
 }
 
-/// What llama.cpp wants to know of a model besides its tensors.
+/// The metadata of the file.
 fn metadata(source: &ModelFile) -> Result<Vec<(String, Entry)>, ModelError> {
     let config = &source.config;
     let name = source.path().file_stem().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
@@ -98,7 +97,8 @@ fn metadata(source: &ModelFile) -> Result<Vec<(String, Entry)>, ModelError> {
         ("general.file_type".to_string(), Entry::U32(1)),
     ];
     entries.extend(config.architecture().metadata_of(config));
-    let tokenizer = source.tokenizer.as_ref().ok_or_else(|| FormatError::new(source.path(), "came without a tokenizer, which a GGUF file must have"))?;
+    let tokenizer =
+        source.tokenizer.as_ref().ok_or_else(|| FormatError::new(source.path(), "has no tokenizer, which GGUF requires. Put a tokenizer.json beside it"))?;
     entries.extend(vocabulary(source.path(), tokenizer, &source.chat, config.vocab_size)?);
     Ok(entries)
 }
@@ -109,7 +109,7 @@ mod tests {
     use crate::model::{LlamaConfig, RopeScaling};
 
     #[test]
-    fn llama_3s_scaling_is_a_tensor() {
+    fn llama_3s_scaling_is_written_as_a_tensor() {
         let plain = LlamaConfig { hidden_size: 2048, num_attention_heads: 32, rope_theta: 5e5, ..LlamaConfig::preset("5M", 100).unwrap() };
         assert!(planned(&plain).iter().all(|written| written.planned.name != ROPE_FACTORS));
         let scaling = RopeScaling::Llama3 { factor: 32.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_max_position_embeddings: 8192 };
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_of_a_head_become_neighbours() {
+    fn halves_of_a_head_are_interleaved() {
         // Two heads of four rows of one column: 0 1 2 3 → 0 2 1 3.
         let rows: Vec<f32> = (0..8).map(|n| n as f32).collect();
         assert_eq!(interleaved(&rows, 2, 4, 1), [0.0, 2.0, 1.0, 3.0, 4.0, 6.0, 5.0, 7.0]);

@@ -1,5 +1,5 @@
-//! A directory as transformers has it: `config.json`, the tensors in one of [`WEIGHTS`], and what there is of the
-//! tokenizer and its chat template (see `tokenizer_files`); and the same written (`write`).
+//! Hugging Face model directories: `config.json`, tensors in one of [`WEIGHTS`], tokenizer and chat template (see
+//! `tokenizer_files`), and the export of such directories (`write`).
 
 mod tensor_names;
 mod tokenizer_files;
@@ -21,14 +21,14 @@ use crate::platform;
 use std::path::Path;
 use tokenizer_files::TokenizerFiles;
 
-/// A directory as transformers has it. Checkpoints are such, too.
+/// The format of Hugging Face directories. Checkpoints have it, too.
 pub(super) static HUGGING_FACE: Format =
     Format { name: "Hugging Face directory", endings: &[], beside: None, detect: |path, _| platform::is_dir(path), check_start: |_| None, open };
 
-/// The file without which a directory is no model.
+/// The file that every model directory has.
 const CONFIG: &str = "config.json";
 
-/// Returns true for a directory that has a model's configuration.
+/// Returns true if a directory has a model configuration.
 pub fn is_model_directory(path: &Path) -> bool {
     platform::is_file(&path.join(CONFIG))
 }
@@ -40,22 +40,22 @@ fn open(path: &Path) -> Result<ModelFile, ModelError> {
     ModelFile::from_dir(&path.join(CONFIG), &config, tensors, tokenizer, chat)
 }
 
-/// Files that hold a model's tensors, or say which files do; of those that are there, the first is taken.
+/// Files with a model's tensors, or an index of such files. The first that exists is read.
 pub const WEIGHTS: [&str; 4] = ["model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"];
 
-/// Files of weights that are not read, by how their names end, and what to do with them; besides models in one file.
+/// Extensions of weight files that are not read, and the advice for each.
 const UNREAD: [(&str, &str); 8] = [
-    ("adapter_model.safetensors", "is an adapter without its base model. Merge it into that (merge_and_unload of peft), and save the result"),
-    ("adapter_model.bin", "is an adapter without its base model. Merge it into that (merge_and_unload of peft), and save the result"),
-    (".safetensors", "is none of these names. Give it that of the first, or if it is one of several files, fetch their index, too"),
-    (".pth", "has Meta's own layout. Fetch the model as transformers has it"),
-    (".bin", "is none of these names. Call it pytorch_model.bin, or if it is one of several files, fetch their index, too"),
-    (".onnx", "is of ONNX, which Signet does not read"),
-    (".npz", "is of NumPy, which Signet does not read"),
-    (".h5", "is of TensorFlow, which Signet does not read"),
+    ("adapter_model.safetensors", "is an adapter without its base model. Merge it (merge_and_unload of peft) and save the result"),
+    ("adapter_model.bin", "is an adapter without its base model. Merge it (merge_and_unload of peft) and save the result"),
+    (".safetensors", "has none of these names. Rename it to the first, or if it is one of several files, download their index, too"),
+    (".pth", "is in Meta's format. Download the model in the format of transformers"),
+    (".bin", "has none of these names. Rename it to pytorch_model.bin, or if it is one of several files, download their index, too"),
+    (".onnx", "is in ONNX format, which is not supported"),
+    (".npz", "is in NumPy format, which is not supported"),
+    (".h5", "is in TensorFlow format, which is not supported"),
 ];
 
-/// The bytes of a directory's config.json, and the checksums of its files, which the bytes match.
+/// Reads a directory's config.json and checksums, and verifies the former.
 fn config(path: &Path) -> Result<(Vec<u8>, FileSums), FormatError> {
     let file = path.join(CONFIG);
     let config = json_file(&file, platform::SETTINGS_LIMIT)?.ok_or_else(|| missing_config(path))?;
@@ -64,26 +64,26 @@ fn config(path: &Path) -> Result<(Vec<u8>, FileSums), FormatError> {
     Ok((config, sums))
 }
 
-/// The shape of the student that a run's checkpoint holds.
+/// The configuration of the student in a checkpoint.
 pub fn checkpoint_shape(path: &Path) -> Result<LlamaConfig, FormatError> {
     LlamaConfig::from_json(&config(path)?.0).map_err(|problem| FormatError::new(&path.join(CONFIG), problem))
 }
 
-/// The error of a directory that has no config.json.
+/// The error of a directory without config.json.
 fn missing_config(path: &Path) -> FormatError {
-    let has = format!("is not there. A model is a file made by `signet pack`, a GGUF file, or a directory with config.json and {}", WEIGHTS[0]);
+    let has = format!("is missing. A model is a file made by `signet pack`, a GGUF file, or a directory with config.json and {}", WEIGHTS[0]);
     FormatError::new(&path.join(CONFIG), has + &unread_weights(path))
 }
 
-/// The tensors of a model directory, whose files have these checksums; `explicit` is the file that its configuration
-/// names, if it names one.
+/// Opens the tensors of a model directory whose files have these checksums; `explicit` is the file named in its
+/// configuration, if any.
 fn tensors(path: &Path, explicit: Option<&str>, sums: &FileSums) -> Opened {
     if let Some(name) = explicit.filter(|name| !name.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.contains(['\\', ':']))) {
         return Err(FormatError::new(&path.join(CONFIG), format!("transformers_weights is {name:?}, which is not the name of a file in this directory")));
     }
     let name = explicit.or_else(|| WEIGHTS.into_iter().find(|name| platform::is_file(&path.join(name))));
     let Some(name) = name else {
-        let has = format!("has no weights: one of {} is needed", WEIGHTS.join(", "));
+        let has = format!("has no weights; one of these files is required: {}", WEIGHTS.join(", "));
         return Err(FormatError::new(path, has + &unread_weights(path)));
     };
     let file = path.join(name);
@@ -94,7 +94,7 @@ fn tensors(path: &Path, explicit: Option<&str>, sums: &FileSums) -> Opened {
     tensor_names::as_transformers(tensors?)
 }
 
-/// A remark on weights in a directory that are not read.
+/// Advice for weights in a directory that are not read.
 fn unread_weights(path: &Path) -> String {
     let mut names = platform::list(path).unwrap_or_default();
     names.sort();
@@ -102,7 +102,7 @@ fn unread_weights(path: &Path) -> String {
     found.map_or_else(String::new, |(name, what)| format!(". {name} {what}"))
 }
 
-/// A file of tensors, by its name.
+/// Opens a file of tensors by its extension.
 fn open_tensors(file: &Path) -> Opened {
     match file.extension().is_some_and(|extension| extension == "bin") {
         true => Ok(Box::new(TorchFile::open(file)?)),
@@ -110,7 +110,7 @@ fn open_tensors(file: &Path) -> Opened {
     }
 }
 
-/// The file of weights that a `config.json` names, if it names one.
+/// The weights file that a `config.json` names, if any.
 fn weights(bytes: &[u8]) -> Option<String> {
     json::value(bytes).ok()?["transformers_weights"].as_str().map(str::to_string)
 }

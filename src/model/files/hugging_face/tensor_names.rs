@@ -1,5 +1,5 @@
-//! Names of tensors as training code leaves them: wrapped by `torch.compile` and others, or of the model below the
-//! head alone. Each is read as the name that transformers gives it. Pure.
+//! Maps tensor names that training code leaves (prefixes of `torch.compile` and other wrappers, or a model without its
+//! head) to the names in transformers. Pure.
 
 use crate::formats::{FormatError, TensorSource};
 use crate::model::arch::{self, Architecture};
@@ -8,28 +8,28 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
 
-/// Names of modules that only pass on to the one within, wherever they stand.
+/// Wrapper modules, which may occur anywhere in a name.
 const MODULE_WRAPPERS: [&str; 4] = ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"];
-/// Wrappers of a whole model: the class for several devices, and that of adapters.
+/// Wrappers of a whole model: data parallel, and adapters of peft.
 const MODEL_WRAPPERS: [&str; 2] = ["module.", "base_model.model."];
-/// The name of the model below the head in transformers.
+/// The prefix of the model below the head in transformers.
 const MODEL: &str = "model.";
-/// Parts of names that belong to adapters: the tensors beside them are not the model's whole weights.
+/// Parts of names of adapter tensors, whose model's weights are incomplete without them.
 const ADAPTERS: [&str; 3] = [".lora_", ".base_layer.", ".adapter_"];
 
-/// Tensors under transformers' names, where the file has others.
+/// Tensors with mapped names.
 struct RenamedTensors {
     inner: Box<dyn TensorSource>,
-    /// The file's name of each.
+    /// The name in the file of each tensor.
     stored: BTreeMap<String, String>,
 }
 
-/// The tensors of a file under transformers' names.
+/// Maps the tensors of a file to transformers' names.
 pub(super) fn as_transformers(inner: Box<dyn TensorSource>) -> Result<Box<dyn TensorSource>, FormatError> {
     let names = inner.names();
     if let Some(name) = names.iter().find(|name| ADAPTERS.iter().any(|part| name.contains(part))) {
-        let advice = "Merge the adapter into its base model (merge_and_unload of peft), and save that";
-        return Err(FormatError::new(inner.path(), format!("tensor {name} belongs to an adapter, which Signet does not compute. {advice}")));
+        let advice = "Merge it into its base model (merge_and_unload of peft) and save the result";
+        return Err(FormatError::new(inner.path(), format!("tensor {name} belongs to an adapter, which is not supported. {advice}")));
     }
     let mut stored = BTreeMap::new();
     for name in names.iter().filter(|name| transformers_name(name) == **name) {
@@ -38,26 +38,26 @@ pub(super) fn as_transformers(inner: Box<dyn TensorSource>) -> Result<Box<dyn Te
     if stored.len() == names.len() {
         return Ok(inner);
     }
-    // A name that is right stays, whatever else would become it.
+    // Exact names take precedence over mapped ones.
     for name in &names {
         stored.entry(transformers_name(name)).or_insert_with(|| name.clone());
     }
     Ok(Box::new(RenamedTensors { inner, stored }))
 }
 
-/// The tensors of a file, one of them under another name: of a tied model, a head alone is the embedding.
+/// Renames one tensor of a file: in a tied model, a head without an embedding is the embedding.
 pub(super) fn with_renamed(inner: Box<dyn TensorSource>, own: &str, name: &str) -> Box<dyn TensorSource> {
     let name_of = |stored: String| (if stored == own { name.to_string() } else { stored.clone() }, stored);
     let stored = inner.names().into_iter().map(name_of).collect();
     Box::new(RenamedTensors { inner, stored })
 }
 
-/// Refuses tensors whose names begin with something that transformers does not know either, so that all would be missing.
+/// Checks that the names have no unknown prefix, with which all tensors would be missing.
 pub(super) fn refuse_prefix(tensors: &dyn TensorSource, architecture: &Architecture) -> Result<(), FormatError> {
     prefix_problem(&tensors.names(), architecture).map_or(Ok(()), |problem| Err(FormatError::new(tensors.path(), problem)))
 }
 
-/// The problem of names that begin so, if they do.
+/// The error of names with an unknown prefix, if they have one.
 fn prefix_problem(names: &[String], architecture: &Architecture) -> Option<String> {
     let mut plain_names = names.iter().map(|name| transformers_name(name));
     let linear = architecture.block.iter().find(|row| matches!(row.role, Role::Linear { .. }))?;
@@ -68,14 +68,14 @@ fn prefix_problem(names: &[String], architecture: &Architecture) -> Option<Strin
     if names.iter().any(|name| transformers_name(name).starts_with(blocks)) {
         return None;
     }
-    let advice = "Save the model within (of PyTorch: its own state_dict()), or take that off the names";
+    let advice = "Save the inner model (its own state_dict() in PyTorch), or remove the prefix from the names";
     Some(match names.iter().all(|name| transformers_name(name).starts_with(&prefix)) {
-        true => format!("all names of tensors begin with {prefix:?}, which transformers does not know either. {advice}"),
-        false => format!("the names of a {}'s tensors begin with {prefix:?}: it is a part of another model. {advice}", architecture.title),
+        true => format!("all tensor names begin with {prefix:?}, which transformers does not know either. {advice}"),
+        false => format!("the tensor names of a {} begin with {prefix:?}: it is a part of another model. {advice}", architecture.title),
     })
 }
 
-/// The name that transformers gives a tensor.
+/// Maps a name to the one in transformers.
 fn transformers_name(name: &str) -> String {
     let parts: Vec<&str> = name.split('.').filter(|part| !MODULE_WRAPPERS.contains(part)).collect();
     let unwrapped = parts.join(".");
@@ -83,14 +83,14 @@ fn transformers_name(name: &str) -> String {
     while let Some(inner) = MODEL_WRAPPERS.iter().find_map(|wrapper| rest.strip_prefix(wrapper)) {
         rest = inner;
     }
-    // The module around the causal model may be called `model`, too.
+    // A wrapper around the causal model may be called `model`, too.
     while let Some(inner) = rest.strip_prefix(MODEL).filter(|inner| first_parts("").any(|start| inner.starts_with(start))) {
         rest = inner;
     }
     if first_parts(MODEL).any(|start| rest.starts_with(start)) { format!("{MODEL}{rest}") } else { rest.into() }
 }
 
-/// The first parts of the names of all architectures' tensors, of those below `within`, with their dots.
+/// The first components, with their dots, of the names of all architectures' tensors below `within`.
 fn first_parts(within: &str) -> impl Iterator<Item = &'static str> {
     let rows = arch::ALL.into_iter().flat_map(Architecture::rows);
     rows.filter_map(move |row| row.name.strip_prefix(within)).filter_map(|name| name.split_inclusive('.').next())
@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrapped_names_are_those_of_transformers() {
+    fn maps_wrapped_names() {
         for (stored, name) in [
             ("model.layers.0.mlp.up_proj.weight", "model.layers.0.mlp.up_proj.weight"),
             ("lm_head.weight", "lm_head.weight"),
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_that_transformers_does_not_know_is_named() {
+    fn unknown_prefixes_are_errors() {
         let refused = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
             prefix_problem(&names, arch::ALL[0])
@@ -176,7 +176,7 @@ mod tests {
             let names = [format!("{prefix}{inner}layers.0.self_attn.q_proj.weight"), format!("{prefix}lm_head.weight")];
             let names = names.each_ref().map(String::as_str);
             let problem = refused(&names).unwrap();
-            assert!(problem.contains(&format!("all names of tensors begin with {prefix:?}")), "{problem}");
+            assert!(problem.contains(&format!("all tensor names begin with {prefix:?}")), "{problem}");
             let problem = refused(&[names[0], names[1], "vision.weight"]).unwrap();
             assert!(problem.contains(&format!("{prefix:?}: it is a part of another model")), "{problem}");
         }

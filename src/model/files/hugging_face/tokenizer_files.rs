@@ -1,5 +1,4 @@
-//! Declarations in the JSON files of a Hugging Face directory: added and special tokens, end tokens, and the
-//! chat template.
+//! The tokenizer files of a Hugging Face directory: tokenizer, added and special tokens, end tokens, and chat templates.
 
 use crate::data::{Beside, Ends, Fields, Tokenizer};
 use crate::formats::{FileSums, FormatError, json, json_file, template_file};
@@ -10,15 +9,15 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-/// The file of a tokenizer beside which others declare its tokens.
+/// The file of the tokenizer.
 pub const TOKENIZER: &str = "tokenizer.json";
-/// Says at which tokens a generation ends; checkpoints have it since their documents end with the model's own eos token.
+/// The file with the end tokens of generation. Checkpoints have it since their documents end with the model's eos token.
 const GENERATION: &str = "generation_config.json";
 
-/// The folder of chat templates besides the default one, each in a file of its name.
+/// The folder of additional chat templates, one file each.
 pub const TEMPLATES: &str = "additional_chat_templates";
 
-/// The tokenizer of a directory, and how it writes conversations.
+/// The tokenizer and chat format of a directory.
 #[derive(Default)]
 pub(super) struct TokenizerFiles {
     pub(super) tokenizer: Option<Tokenizer>,
@@ -26,7 +25,7 @@ pub(super) struct TokenizerFiles {
 }
 
 impl TokenizerFiles {
-    /// Reads those files of the directory at `path` that are there and match `sums`; `config` is its `config.json`.
+    /// Reads the files that exist in the directory at `path` and verifies them with `sums`; `config` is its `config.json`.
     pub(super) fn read(path: &Path, config: &[u8], sums: &FileSums) -> Result<Self, ModelError> {
         let files = Files { path, sums };
         let chat = files.read("tokenizer_config.json", chat_format)?;
@@ -55,8 +54,8 @@ impl TokenizerFiles {
     }
 }
 
-/// Opens a tokenizer by the path of its directory or of its file, with how it writes conversations. The files beside a
-/// `tokenizer.json` declare its tokens, as in a model directory; a file of another name has none.
+/// Opens a tokenizer and its chat format, from a directory or a file. For a file called `tokenizer.json`, the other files
+/// of its directory are read, too.
 pub fn open_tokenizer(path: &Path) -> Result<(Tokenizer, ChatFormat), ModelError> {
     let directory = match path.file_name() {
         _ if platform::is_dir(path) => path,
@@ -69,14 +68,14 @@ pub fn open_tokenizer(path: &Path) -> Result<(Tokenizer, ChatFormat), ModelError
     Ok((tokenizer, chat))
 }
 
-/// The tokenizer that a run's checkpoint holds, if it does: the run's text was encoded with it.
+/// The tokenizer of a checkpoint, with which the run's text was encoded, if the checkpoint has one.
 pub fn checkpoint_tokenizer(path: &Path) -> Result<Option<Tokenizer>, ModelError> {
     let TokenizerFiles { tokenizer, chat } = TokenizerFiles::read(path, b"{}", &FileSums::of_directory(path)?.unwrap_or_default())?;
     let new = platform::is_file(&path.join(GENERATION));
     Ok(tokenizer.map(|tokenizer| if new { tokenizer } else { tokenizer.ended_as_before(chat.eos_token()) }))
 }
 
-/// Chat templates in files of their own, which take the place of those in `tokenizer_config.json`.
+/// Reads chat templates in separate files, which replace those in `tokenizer_config.json`.
 fn template_files(path: &Path) -> Result<Option<Templates>, FormatError> {
     let mut named: BTreeMap<String, String> = BTreeMap::new();
     named.extend(template_file(&path.join("chat_template.jinja"))?.map(|template| (Templates::DEFAULT.to_string(), template)));
@@ -91,8 +90,7 @@ fn template_files(path: &Path) -> Result<Option<Templates>, FormatError> {
     Ok(Templates::named(named))
 }
 
-/// The ids at which a generation ends: `eos_token_id` of a `generation_config.json`, or of a `config.json` where there is
-/// no such file.
+/// The end tokens of generation: `eos_token_id` of a `generation_config.json`, or of a `config.json` without that file.
 fn end_ids(config: &Value) -> Vec<u32> {
     let id = |value: &Value| value.as_u64().and_then(|id| u32::try_from(id).ok());
     match &config["eos_token_id"] {
@@ -101,28 +99,27 @@ fn end_ids(config: &Value) -> Vec<u32> {
     }
 }
 
-/// The files of a directory, with their checksums.
+/// The files of a directory and their checksums.
 struct Files<'a> {
     path: &'a Path,
     sums: &'a FileSums,
 }
 
 impl Files<'_> {
-    /// Parses a file of JSON, if it is there; it must be if it has a checksum.
+    /// Parses a JSON file if it exists. A missing file with a checksum is an error.
     fn read<T>(&self, name: &str, parse: impl FnOnce(&[u8]) -> Result<T, String>) -> Result<Option<T>, FormatError> {
         let limit = if name == TOKENIZER { platform::TOKENIZER_LIMIT } else { platform::SETTINGS_LIMIT };
         let path = self.path.join(name);
         let Some(bytes) = json_file(&path, limit)? else {
-            let missing = || {
-                FormatError::new(&path, "is missing, but state.json has its checksum. Put it back, or copy the directory without state.json and use the copy")
-            };
+            let missing =
+                || FormatError::new(&path, "is missing, but state.json has its checksum. Restore the file, or use a copy of the directory without state.json");
             return if self.sums.0.contains_key(name) { Err(missing()) } else { Ok(None) };
         };
         self.sums.verify(name, &bytes).and_then(|()| parse(&bytes)).map(Some).map_err(|problem| FormatError::new(&path, problem))
     }
 }
 
-/// The chat templates of a `tokenizer_config.json`, and the tokens that begin and end a document.
+/// Parses the chat templates and the bos and eos tokens of a `tokenizer_config.json`.
 fn chat_format(bytes: &[u8]) -> Result<ChatFormat, String> {
     let json = json::value(bytes).map_err(|error| error.to_string())?;
     let text = |value: &Value| value.as_str().or_else(|| value["content"].as_str()).map(str::to_string);
@@ -135,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_template_is_found_with_the_tokens_around_a_document() {
+    fn parses_templates_with_bos_and_eos_tokens() {
         let one = chat_format(br#"{"chat_template":"x","bos_token":"<s>","eos_token":{"content":"</s>"}}"#).unwrap();
         assert_eq!(one, ChatFormat::new("x", &[("bos_token", "<s>"), ("eos_token", "</s>")]));
         let many = chat_format(br#"{"chat_template":[{"name":"tool","template":"t"},{"name":"default","template":"d"}]}"#).unwrap();

@@ -1,4 +1,4 @@
-//! A Hugging Face directory: `config.json`, `model.safetensors`, and the tokenizer with its chat template.
+//! Export of Hugging Face directories: `config.json`, `model.safetensors`, tokenizer and chat template.
 
 use crate::data::Tokenizer;
 use crate::formats::FormatError;
@@ -17,22 +17,22 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Writes a plain LLaMA, which needs nothing of Signet: each binarized layer as the matrix it stands for.
-/// transformers gives the same logits, but for the rounding of `floats`.
+/// Writes a plain LLaMA, with binarized layers as dense matrices. transformers computes the same logits, up to the
+/// rounding to `floats`.
 pub fn export_dense(source: &ModelFile, out: &Path, floats: Floats, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
     let weights = source.config.linears().into_iter().map(|(name, rows, cols)| (format!("{name}.weight"), floats.dtype(), vec![rows, cols]));
     let tensors: Vec<TensorInfo> = weights.chain(others(source, floats)).collect();
     write(source, out, floats, &tensors, progress)
 }
 
-/// Writes the latent weights with α and β as the published FBI-LLM checkpoints have them (`weight`, `wscale`,
-/// `wbias`, all in f32), from which PyTorch goes on training, and Signet again after it.
+/// Writes the latent weights with α and β in the format of the published FBI-LLM checkpoints (`weight`, `wscale`,
+/// `wbias`, all in f32), so that training can continue in PyTorch or in Signet.
 pub fn export_latent(source: &ModelFile, out: &Path, progress: &mut Progress<'_>) -> Result<u64, ModelError> {
     if source.packed() {
         return Err(no_latent(source.path()).into());
     }
     if source.linears == Linears::Dense {
-        return Err(FormatError::new(source.path(), "is a full-precision model: there are no latent weights. Export it with --dense").into());
+        return Err(FormatError::new(source.path(), "is a full-precision model, which has no latent weights. Export it with --dense").into());
     }
     let floats = Floats::F32;
     let layer = |(name, rows, cols): (String, usize, usize)| {
@@ -43,7 +43,7 @@ pub fn export_latent(source: &ModelFile, out: &Path, progress: &mut Progress<'_>
     write(source, out, floats, &tensors, progress)
 }
 
-/// Embedding, norms and head; norms are vectors.
+/// Embedding, norms (as vectors) and head.
 fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = TensorInfo> {
     source.config.plain().map(move |tensor| {
         let sides = tensor.sides();
@@ -51,7 +51,7 @@ fn others(source: &ModelFile, floats: Floats) -> impl Iterator<Item = TensorInfo
     })
 }
 
-/// Writes a directory with these tensors: whole, or not at all. Gives the bytes of its tensors.
+/// Writes a directory with these tensors, atomically. Returns the bytes of the tensors.
 fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo], progress: &mut Progress<'_>) -> Result<u64, ModelError> {
     refuse_existing(out)?;
     let files = [
@@ -76,9 +76,9 @@ fn write(source: &ModelFile, out: &Path, floats: Floats, tensors: &[TensorInfo],
     written().map_err(|error: io::Error| write_error(out, error))
 }
 
-/// Writes the tensors one after the other.
+/// Writes the tensors in order.
 fn stream(source: &ModelFile, floats: Floats, tensors: &[TensorInfo], out: &mut dyn Write, progress: &mut Progress<'_>) -> io::Result<u64> {
-    // transformers refuses files that do not say which framework they are for.
+    // transformers rejects files without the framework's name.
     let mut writer = TensorWriter::new(out, tensors, &BTreeMap::from([("format".into(), "pt".into())]))?;
     let mut total = 0;
     for (n, (name, _, shape)) in tensors.iter().enumerate() {
@@ -104,7 +104,7 @@ fn pretty(value: &Value) -> String {
     serde_json::to_string_pretty(value).expect("plain data") + "\n"
 }
 
-/// The configuration, with what transformers wants to know besides the shape.
+/// The configuration with the fields that transformers expects.
 fn config(source: &ModelFile, floats: Floats) -> Value {
     let mut config = serde_json::to_value(&source.config).expect("a configuration is plain data");
     let architecture = source.config.architecture().fields_for_transformers();
@@ -118,7 +118,7 @@ fn config(source: &ModelFile, floats: Floats) -> Value {
     config
 }
 
-/// Ids of the token that begins a document and of those that end a reply, under the names that transformers has for them.
+/// Ids of the bos token and of the tokens that end a reply, under transformers' names.
 fn special_ids(tokenizer: Option<&Tokenizer>, chat: &ChatFormat) -> Value {
     let begin = tokenizer.and_then(|tokenizer| tokenizer.id(chat.bos_token()?));
     let ends = match tokenizer.map(Tokenizer::ends).unwrap_or_default()[..] {
@@ -129,13 +129,13 @@ fn special_ids(tokenizer: Option<&Tokenizer>, chat: &ChatFormat) -> Value {
     json!({ "bos_token_id": begin, "eos_token_id": ends })
 }
 
-/// The text of a `generation_config.json`: the tokens at which a generation ends.
+/// The text of a `generation_config.json`: the end tokens of generation.
 pub fn generation_config(tokenizer: &Tokenizer, chat: &ChatFormat) -> String {
     pretty(&special_ids(Some(tokenizer), chat))
 }
 
-/// The text of a `tokenizer_config.json`: what there is to know of a tokenizer besides its `tokenizer.json`, for a
-/// model that sees `context` tokens.
+/// The text of a `tokenizer_config.json`: the settings of a tokenizer outside of its `tokenizer.json`, for a model with
+/// a context of `context` tokens.
 pub fn tokenizer_config(tokenizer: &Tokenizer, chat: &ChatFormat, context: usize) -> String {
     let mut config = json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
@@ -146,7 +146,7 @@ pub fn tokenizer_config(tokenizer: &Tokenizer, chat: &ChatFormat, context: usize
         config["eos_token"] = end.into();
     }
     for (name, text) in &chat.special_tokens {
-        // A name of the model's own is known by its ending, or by the object that it is in.
+        // Custom names that do not end in `_token` belong in `extra_special_tokens`.
         let place = if name.ends_with("_token") { &mut config[name.as_str()] } else { &mut config["extra_special_tokens"][name.as_str()] };
         *place = text.as_str().into();
     }
