@@ -1,4 +1,4 @@
-//! The adapters of this machine, what their limits lack, and the choice among them.
+//! The adapters of this machine: listing, limits, and selection.
 
 use super::faults::DeviceError;
 use super::kernels::{Cooperative, KERNELS, Kernel};
@@ -6,10 +6,10 @@ use crate::platform::{BrowserGpu, IN_PAGE, browser_gpu};
 use std::fmt;
 use std::str::FromStr;
 
-/// What `--device` asks for.
+/// A device as requested by `--device`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The best GPU, else the CPU. A software adapter is never taken unasked.
+    /// The best GPU, else the CPU. Software adapters are only used on request.
     #[default]
     Auto,
     /// The CPU device.
@@ -32,16 +32,16 @@ impl FromStr for DeviceChoice {
     }
 }
 
-/// An adapter: a GPU, or a program that imitates one, through one backend.
+/// An adapter: a GPU or a software implementation, through one backend.
 #[derive(Clone, Debug)]
 pub struct Adapter {
-    /// Its place in the list, by which it can be chosen.
+    /// The index in the list, for selection.
     pub index: usize,
-    /// What the driver says about itself.
+    /// Information from the driver.
     pub info: wgpu::AdapterInfo,
-    /// What it allows.
+    /// Limits of the adapter.
     pub limits: wgpu::Limits,
-    /// What it can do beyond core WebGPU.
+    /// Features beyond core WebGPU.
     pub features: wgpu::Features,
     pub(super) inner: wgpu::Adapter,
 }
@@ -52,12 +52,12 @@ impl Adapter {
         format!("{} ({})", self.info.name, self.info.backend)
     }
 
-    /// Name, backend and driver: what decides a run's bits.
+    /// Name, backend and driver, which determine a run's bits.
     pub fn description(&self) -> String {
         format!("{}, driver {} {}", self.name(), self.info.driver, self.info.driver_info)
     }
 
-    /// The cooperative matrices it multiplies, of those that kernels can have.
+    /// The supported cooperative matrices, among those that kernels can use.
     pub fn cooperative(&self) -> Vec<Cooperative> {
         use wgpu::CooperativeScalarType as Scalar;
         let square = |found: &wgpu::CooperativeMatrixProperties| found.m_size == found.n_size && found.n_size == found.k_size;
@@ -70,8 +70,7 @@ impl Adapter {
         found
     }
 
-    /// wgpu's adapter to open a device of. A browser gives each out for a single device: there it is asked
-    /// for anew.
+    /// The wgpu adapter for opening a device. In a browser an adapter serves one device only, so a new one is requested.
     pub(super) async fn wgpu_adapter(&self) -> wgpu::Adapter {
         match IN_PAGE {
             true => wgpu::Instance::default().request_adapter(&Default::default()).await.unwrap_or_else(|_| self.inner.clone()),
@@ -79,35 +78,34 @@ impl Adapter {
         }
     }
 
-    /// Whether it is a program on the CPU.
+    /// Returns true for a software adapter.
     pub fn is_software(&self) -> bool {
         self.info.device_type == wgpu::DeviceType::Cpu
     }
 
-    /// The most bytes that one buffer may have and be bound whole, once it is open.
+    /// Maximum bytes of a buffer that is bound as a whole.
     pub fn max_binding_bytes(&self) -> u64 {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
     }
 
-    /// Bytes of its own memory, if its backend tells.
+    /// Bytes of device memory, if the backend reports them.
     pub fn memory(&self) -> Option<u64> {
         crate::platform::adapter_memory(&self.inner)
     }
 
-    /// What Signet's portable kernels need and this adapter has too little of: limit, what it has,
-    /// what is needed.
+    /// The limits that are too low for the portable kernels: (limit, available, required).
     pub fn missing_limits(&self) -> Vec<(&'static str, u64, u64)> {
         missing_limits(&self.limits, &KERNELS.iter().filter(|kernel| kernel.features.is_empty()).collect::<Vec<_>>())
     }
 
-    /// An error that names the limits this adapter lacks, if it lacks any.
+    /// Checks that the limits suffice; the error names those that do not.
     pub(super) fn require(&self) -> Result<(), DeviceError> {
-        let missing: Vec<String> = self.missing_limits().iter().map(|(limit, have, need)| format!("{limit} is {have}, and {need} are needed")).collect();
+        let missing: Vec<String> = self.missing_limits().iter().map(|(limit, have, need)| format!("{limit} is {have}, but {need} is required")).collect();
         if missing.is_empty() {
             return Ok(());
         }
         Err(DeviceError::Adapter(format!(
-            "{} cannot run Signet's kernels: {}; choose another device, `--device cpu` always works",
+            "{} cannot run Signet's kernels: {}. Use another device; `--device cpu` always works",
             self.name(),
             missing.join("; ")
         )))
@@ -120,14 +118,14 @@ impl fmt::Display for Adapter {
     }
 }
 
-/// All adapters, of every backend, in the order in which wgpu finds them, but programs on the CPU after
-/// GPUs, and SwiftShader, by far the slowest, after other programs: the first is what a test takes.
+/// Lists the adapters of all backends in wgpu's order, with software adapters after GPUs and SwiftShader, by far the
+/// slowest, last. Tests use the first.
 pub async fn adapters() -> Vec<Adapter> {
     let instance = wgpu::Instance::default();
     let found = instance.enumerate_adapters(wgpu::Backends::all()).await;
     let all = found.into_iter().map(|inner| Adapter { index: 0, info: inner.get_info(), limits: inner.limits(), features: inner.features(), inner });
     let mut all: Vec<Adapter> = all.collect();
-    // Of a browser's, which has one, wgpu tells neither the name nor the subgroups.
+    // In a browser, which has one adapter, wgpu reports neither its name nor its subgroups.
     if let (Some(adapter), Some(BrowserGpu { name, subgroups })) = (all.first_mut(), browser_gpu().await) {
         adapter.features.set(wgpu::Features::SUBGROUP, subgroups);
         if adapter.info.name.is_empty() {
@@ -139,7 +137,7 @@ pub async fn adapters() -> Vec<Adapter> {
     all
 }
 
-/// The adapter that `choice` means; `None` is the CPU device.
+/// Selects an adapter; `None` is the CPU device.
 pub fn select<'a>(adapters: &'a [Adapter], choice: &DeviceChoice) -> Result<Option<&'a Adapter>, DeviceError> {
     let found = match choice {
         DeviceChoice::Cpu => return Ok(None),
@@ -152,12 +150,12 @@ pub fn select<'a>(adapters: &'a [Adapter], choice: &DeviceChoice) -> Result<Opti
     };
     match found {
         Some(adapter) => adapter.require().map(|()| Some(adapter)),
-        None => Err(DeviceError::Adapter(format!("no device is {}; there are: cpu{}", describe(choice), list(adapters)))),
+        None => Err(DeviceError::Adapter(format!("no device is {}. Available: cpu{}", describe(choice), list(adapters)))),
     }
 }
 
-/// The adapters that `auto` tries, in this order: those that have what is needed, the fastest kind of GPU
-/// first; among equals as they are listed, so native backends come before GL. No software adapter.
+/// The adapters that `auto` tries, in order: GPUs that meet the requirements, the fastest kind first. Adapters of one kind
+/// keep their order, so native backends come before GL.
 pub fn ranked(adapters: &[Adapter]) -> Vec<&Adapter> {
     let rank = |adapter: &Adapter| match adapter.info.device_type {
         wgpu::DeviceType::DiscreteGpu => Some(0),
@@ -185,7 +183,7 @@ fn list(adapters: &[Adapter]) -> String {
     adapters.iter().map(|adapter| format!("; {adapter}")).collect()
 }
 
-/// What `kernels` need and `have` falls short of: limit, what there is, what is needed.
+/// The limits in `have` that are too low for `kernels`: (limit, available, required).
 pub(super) fn missing_limits(have: &wgpu::Limits, kernels: &[&Kernel]) -> Vec<(&'static str, u64, u64)> {
     let most = |f: fn(&Kernel) -> u64| kernels.iter().map(|kernel| f(kernel)).max().unwrap_or(0);
     let needs: [(&str, u64, u64); 8] = [
@@ -210,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn choices_are_read_as_they_are_meant() {
+    fn parses_device_choices() {
         let read = |text: &str| text.parse::<DeviceChoice>().expect("infallible");
         assert_eq!(read("auto"), DeviceChoice::Auto);
         assert_eq!(read(" cpu "), DeviceChoice::Cpu);
@@ -219,9 +217,9 @@ mod tests {
     }
 
     #[test]
-    fn a_choice_without_match_says_what_there_is() {
+    fn a_choice_without_match_lists_the_devices() {
         let error = select(&[], &DeviceChoice::Name("voodoo".into())).expect_err("no adapter");
-        assert_eq!(error.to_string(), "no device is named \"voodoo\"; there are: cpu");
+        assert_eq!(error.to_string(), "no device is named \"voodoo\". Available: cpu");
         assert!(select(&[], &DeviceChoice::Auto).expect("the CPU").is_none());
     }
 }

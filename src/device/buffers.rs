@@ -1,15 +1,15 @@
-//! Buffers on a GPU: allocation, and writing from the host.
+//! GPU buffers: allocation, and writes from the host.
 
 use super::faults::DeviceError;
 use super::gpu::Gpu;
 use std::sync::atomic::Ordering;
 
-/// Bytes written before they are submitted and waited for: wgpu copies what is written, and keeps
-/// the copy until then, so that loading a model would need its size twice.
+/// Maximum bytes of pending writes. wgpu holds a copy of written data until it is submitted and done; without a limit,
+/// loading a model would need its size twice.
 const MAX_PENDING: usize = 64 * 1024 * 1024;
 
 impl Gpu {
-    /// A zeroed buffer that kernels read and write.
+    /// Allocates a zeroed storage buffer.
     pub fn storage(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         use wgpu::BufferUsages as Usage;
         let most = self.max_buffer_bytes();
@@ -19,7 +19,7 @@ impl Gpu {
         self.buffer(label, bytes, Usage::STORAGE | Usage::COPY_SRC | Usage::COPY_DST)
     }
 
-    /// A zeroed buffer of kernels' parameters.
+    /// Allocates a zeroed uniform buffer.
     pub fn uniform(&self, label: &str, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         self.buffer(label, bytes, wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST)
     }
@@ -34,7 +34,7 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// Writes words into a buffer, before anything that is submitted later.
+    /// Writes words into a buffer; ordered before later submissions.
     pub fn write(&self, buffer: &wgpu::Buffer, offset: u64, words: &[u32]) -> Result<(), DeviceError> {
         self.check()?;
         let bytes: &[u8] = bytemuck::cast_slice(words);

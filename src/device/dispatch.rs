@@ -1,27 +1,27 @@
-//! A kernel with everything bound, and the pipelines that a device keeps.
+//! Dispatches (kernels with bound operands), and the pipeline cache of a device.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// A range of a buffer, as a kernel sees it.
+/// A range of a buffer that is bound to a kernel.
 #[derive(Clone, Copy, Debug)]
 pub struct Bound<'a> {
     /// The buffer.
     pub buffer: &'a wgpu::Buffer,
-    /// First byte.
+    /// Offset in bytes.
     pub offset: u64,
-    /// Bytes.
+    /// Length in bytes.
     pub bytes: u64,
 }
 
-/// A kernel ready to be dispatched.
+/// A compiled kernel.
 #[derive(Debug)]
 pub(super) struct Pipeline {
     pub(super) layout: wgpu::BindGroupLayout,
     pub(super) pipeline: wgpu::ComputePipeline,
 }
 
-/// The pipelines of a device, and the modules they come from.
+/// Cached pipelines and shader modules of a device.
 #[derive(Debug, Default)]
 pub(super) struct Pipelines {
     pub(super) modules: HashMap<&'static str, wgpu::ShaderModule>,
@@ -34,7 +34,7 @@ impl Pipelines {
     }
 }
 
-/// A kernel with everything bound.
+/// A kernel with bound operands and a grid.
 #[derive(Debug)]
 pub struct Dispatch {
     pub(super) kernel: &'static str,

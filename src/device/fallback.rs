@@ -1,19 +1,17 @@
-//! The first of several devices that opens: drivers list adapters that cannot be opened, or that are lost at
-//! once.
+//! Opening the first usable device: drivers list adapters that cannot be opened, or that are lost immediately.
 
 use super::faults::DeviceError;
 
-/// A device that was tried and not taken.
+/// A device that could not be opened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
     /// Its name.
     pub device: String,
-    /// Why not.
+    /// The reason.
     pub reason: String,
 }
 
-/// Opens the candidates in their order until one opens. With those before it, and why they did not; none is
-/// open if all failed.
+/// Tries to open the candidates in order. Returns the first that opens, if any, and the skipped ones before it.
 pub async fn first_that_opens<C, T>(
     candidates: impl IntoIterator<Item = C>, name: impl Fn(&C) -> String, open: impl AsyncFn(&C) -> Result<T, DeviceError>,
 ) -> (Option<T>, Vec<Skipped>) {
@@ -27,11 +25,11 @@ pub async fn first_that_opens<C, T>(
     (None, skipped)
 }
 
-/// Why a device was not taken, without its name and without advice.
+/// The reason why a device was skipped, without its name and without advice.
 fn reason(error: DeviceError) -> String {
     match error {
         DeviceError::Unopened { reason, .. } => reason,
-        DeviceError::Lost(reason) => format!("it was lost at once: {reason}"),
+        DeviceError::Lost(reason) => format!("it was lost immediately: {reason}"),
         other => other.to_string(),
     }
 }
@@ -43,7 +41,7 @@ mod tests {
     use std::cell::RefCell;
 
     #[test]
-    fn candidates_are_tried_in_their_order_until_one_opens() {
+    fn candidates_are_tried_in_order_until_one_opens() {
         let tried = RefCell::new(Vec::new());
         let open = async |candidate: &&str| {
             tried.borrow_mut().push(candidate.to_string());
@@ -58,6 +56,6 @@ mod tests {
         assert_eq!((opened, skipped), (Some(4), vec![skip("bad one"), skip("bad two")]));
         assert_eq!(*tried.borrow(), ["bad one", "bad two", "good"]);
         let (opened, skipped) = wait(first_that_opens(["bad"], |name| name.to_string(), async |_| Err::<(), _>(DeviceError::Lost("gone".into()))));
-        assert_eq!((opened, &*skipped[0].reason), (None, "it was lost at once: gone"));
+        assert_eq!((opened, &*skipped[0].reason), (None, "it was lost immediately: gone"));
     }
 }

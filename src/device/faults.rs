@@ -1,63 +1,62 @@
-//! What can go wrong on a GPU, and the record of it: a lost device stays lost, any other error is
-//! given to whoever calls next.
+//! GPU errors and their record: a lost device stays lost; any other error is returned by the next call.
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-/// What went wrong on a GPU.
+/// An error of a GPU.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The device is gone, and all its memory with it.
-    #[error("the GPU was lost: {0}; try again when it is back, or on another device")]
+    /// The device is lost, with all its memory.
+    #[error("the GPU was lost: {0}. Try again when it is back, or use another device")]
     Lost(String),
-    /// A buffer could not be had.
-    #[error("the GPU has no memory for {label} ({bytes} bytes); use a smaller batch, context or model, or another device")]
+    /// A buffer could not be allocated.
+    #[error("the GPU has no memory left for {label} ({bytes} bytes). Use a smaller batch, context or model, or another device")]
     OutOfMemory {
-        /// What it was for.
+        /// The purpose of the buffer.
         label: String,
-        /// Its size.
+        /// The size of the buffer.
         bytes: u64,
     },
-    /// A buffer is larger than the adapter allows.
-    #[error("{label} takes {bytes} bytes, and this GPU allows {most} in one buffer; use a smaller model or vocabulary, or another device")]
+    /// A buffer exceeds the adapter's limit.
+    #[error("{label} needs {bytes} bytes, but this GPU allows {most} in one buffer. Use a smaller model or vocabulary, or another device")]
     TooLarge {
-        /// What it was for.
+        /// The purpose of the buffer.
         label: String,
-        /// Its size.
+        /// The size of the buffer.
         bytes: u64,
         /// The limit.
         most: u64,
     },
-    /// The driver or wgpu refused a call.
-    #[error("the GPU refused a call: {0}; please report this with the output of `signet conform`")]
+    /// The driver or wgpu rejected a call.
+    #[error("the GPU rejected a call: {0}. Please report this with the output of `signet conform`")]
     Refused(String),
-    /// The driver lists an adapter and does not open it.
-    #[error("{device} cannot be opened: {reason}; choose another device")]
+    /// The driver lists an adapter but cannot open it.
+    #[error("{device} cannot be opened: {reason}. Use another device")]
     Unopened {
         /// Its name.
         device: String,
         /// The driver's message.
         reason: String,
     },
-    /// No adapter fits what was asked for.
+    /// No adapter matches the request.
     #[error("{0}")]
     Adapter(String),
 }
 
-/// The outcome of an error scope. wgpu's future can be sent to other threads natively, and not in a browser.
+/// The future of an error scope. It is `Send` natively, but not in a browser.
 trait ErrorScope: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend {}
 impl<T: Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend> ErrorScope for T {}
 
-/// An allocation whose outcome the browser has not told yet.
+/// An allocation whose result is not known yet, in a browser.
 struct PendingAllocation {
     label: String,
     bytes: u64,
     scope: Pin<Box<dyn ErrorScope>>,
 }
 
-/// The errors of one device.
+/// The recorded errors of a device.
 #[derive(Default)]
 pub(super) struct Faults {
     record: Arc<Mutex<Record>>,
@@ -71,7 +70,7 @@ struct Record {
 }
 
 impl Faults {
-    /// Records what happens to `device` from now on.
+    /// Starts recording the errors of `device`.
     pub(super) fn of(device: &wgpu::Device) -> Self {
         let faults = Self::default();
         let record = faults.record.clone();
@@ -84,28 +83,28 @@ impl Faults {
         faults
     }
 
-    /// Records that the device is gone.
+    /// Records the loss of the device.
     pub(super) fn record_loss(&self, reason: String) {
         locked(&self.record).lost.get_or_insert(reason);
     }
 
-    /// Why the device is gone, if it is.
+    /// The reason of the loss, if the device is lost.
     pub(super) fn lost(&self) -> Option<String> {
         locked(&self.record).lost.clone()
     }
 
-    /// As if an allocation had failed, to be told to whoever calls next.
+    /// Makes the next call return an out-of-memory error.
     #[cfg(test)]
     pub(super) fn fail_next_allocation(&self) {
         locked(&self.record).errors.push(DeviceError::OutOfMemory { label: "a test".into(), bytes: 1 << 40 });
     }
 
-    /// Looks at the outcome of an allocation, now if it is known and before later calls if not.
+    /// Checks the result of an allocation, now if it is known, else before later calls.
     pub(super) fn watch_allocation(&self, label: &str, bytes: u64, scope: impl Future<Output = Option<wgpu::Error>> + wgpu::WasmNotSend + 'static) {
         locked(&self.pending).push(PendingAllocation { label: label.to_owned(), bytes, scope: Box::pin(scope) });
     }
 
-    /// The error that is there, if any.
+    /// Returns the recorded error, if any.
     pub(super) fn check(&self) -> Result<(), DeviceError> {
         let mut context = Context::from_waker(Waker::noop());
         locked(&self.pending).retain_mut(|pending| match pending.scope.as_mut().poll(&mut context) {
@@ -122,7 +121,7 @@ impl Faults {
         if let Some(reason) = &record.lost {
             return Err(DeviceError::Lost(reason.clone()));
         }
-        // The first error is the cause; those after it mostly follow from it.
+        // The first error is the cause; later ones mostly follow from it.
         match record.errors.drain(..).next() {
             Some(error) => Err(error),
             None => Ok(()),
@@ -130,7 +129,7 @@ impl Faults {
     }
 }
 
-/// A lock; a panic elsewhere leaves nothing half done here.
+/// Locks a mutex. Poisoning is ignored, since a panic leaves no partial updates here.
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

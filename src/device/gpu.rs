@@ -1,4 +1,4 @@
-//! An open GPU: device and queue, with everything that is cached on them.
+//! An open GPU: device and queue, with their caches.
 
 use super::adapters::{Adapter, missing_limits};
 use super::dispatch::{Dispatch, Pipelines};
@@ -11,19 +11,18 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Whether wgpu adds checks of its own to the kernels: bounds, loops, divisions. The conformance
-/// is run both ways; training goes without, since the kernels are Signet's own and loop bounding
-/// has cost others up to a hundredfold.
+/// wgpu's runtime checks in kernels: bounds, loops, divisions. Conformance tests run with and without them. Training
+/// runs without: all kernels are part of Signet, and loop bounding can slow kernels down up to a hundredfold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Checks {
-    /// As written. A browser ignores this and always checks.
+    /// No checks. A browser ignores this and always checks.
     #[default]
     Off,
-    /// With every check.
+    /// All checks.
     On,
 }
 
-/// What kernels and timing use beyond core WebGPU, where an adapter has it.
+/// Optional features that kernels and timing use if the adapter has them.
 const USED_FEATURES: wgpu::Features =
     wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_F16).union(wgpu::Features::EXPERIMENTAL_COOPERATIVE_MATRIX).union(wgpu::Features::TIMESTAMP_QUERY);
 
@@ -35,9 +34,9 @@ pub struct Gpu {
     limits: wgpu::Limits,
     memory: Option<u64>,
     features: wgpu::Features,
-    /// What the adapter has, used or not.
+    /// All features of the adapter, used or not.
     adapter_features: wgpu::Features,
-    /// What is known to be wrong here.
+    /// Known failures of this device.
     known_failures: Vec<&'static KnownFailure>,
     cooperative: Vec<Cooperative>,
     pub(super) device: wgpu::Device,
@@ -45,19 +44,19 @@ pub struct Gpu {
     pub(super) faults: Faults,
     pub(super) checks: Checks,
     pub(super) pipelines: Mutex<Pipelines>,
-    /// Staging buffers that are free.
+    /// Free staging buffers.
     pub(super) staging: Mutex<Vec<wgpu::Buffer>>,
     /// Bytes written since the last submit.
     pub(super) pending: AtomicUsize,
 }
 
 impl Gpu {
-    /// Opens an adapter, with all the limits it has.
+    /// Opens an adapter with all its limits.
     pub async fn open(adapter: &Adapter, checks: Checks) -> Result<Self, DeviceError> {
         Self::open_within(adapter, checks, u64::MAX, KNOWN_FAILURES).await
     }
 
-    /// As [`Gpu::open`], but at most `binding` bytes can be bound at once, as on a smaller device, and with this table of known
+    /// Like [`Gpu::open`], but with a binding limit of `binding` bytes, as on a smaller device, and with this table of known
     /// failures.
     pub async fn open_within(adapter: &Adapter, checks: Checks, binding: u64, table: &'static [KnownFailure]) -> Result<Self, DeviceError> {
         adapter.require()?;
@@ -68,8 +67,8 @@ impl Gpu {
                 max_storage_buffer_binding_size: adapter.limits.max_storage_buffer_binding_size.min(binding),
                 ..adapter.limits.clone()
             },
-            // SAFETY: cooperative matrices are the only experimental feature in USED_FEATURES. Kernels that have
-            // them are verified on the adapter at hand before anything else uses them.
+            // SAFETY: cooperative matrices are the only experimental feature in USED_FEATURES. Kernels that use
+            // them are verified on the adapter before anything else runs them.
             experimental_features: unsafe { wgpu::ExperimentalFeatures::enabled() },
             ..Default::default()
         };
@@ -80,7 +79,7 @@ impl Gpu {
             info: adapter.info.clone(),
             limits: device.limits(),
             memory: adapter.memory(),
-            // Of a browser's device wgpu does not tell the subgroups that it was opened with.
+            // In a browser, wgpu does not report subgroups of an open device.
             features: device.features() | if IN_PAGE { adapter.features & wgpu::Features::SUBGROUP } else { wgpu::Features::empty() },
             adapter_features: adapter.features,
             known_failures: table.iter().filter(|known| known.applies(&adapter.info)).collect(),
@@ -100,22 +99,22 @@ impl Gpu {
         &self.name
     }
 
-    /// What the driver says about itself.
+    /// Information from the driver.
     pub fn info(&self) -> &wgpu::AdapterInfo {
         &self.info
     }
 
-    /// Bytes of its own memory, if its backend tells.
+    /// Bytes of device memory, if the backend reports them.
     pub fn memory(&self) -> Option<u64> {
         self.memory
     }
 
-    /// Whether this device has what a kernel needs, and is not known to compute it wrongly.
+    /// Returns true if the device meets a kernel's requirements and has no known failure with it.
     pub fn can_run(&self, kernel: &Kernel) -> bool {
         self.missing_requirements(kernel).is_none() && self.known_failure(kernel).is_none()
     }
 
-    /// What this device lacks of what a kernel needs, in words; none if it lacks nothing.
+    /// Describes the requirements of a kernel that this device does not meet; `None` if it meets all.
     pub fn missing_requirements(&self, kernel: &Kernel) -> Option<String> {
         let features = kernel.features - self.features;
         let names = features.iter_names().map(|(name, _)| format!("the feature {name}"));
@@ -129,57 +128,57 @@ impl Gpu {
         (!lacks.is_empty()).then(|| lacks.join(" and "))
     }
 
-    /// The entry of the table of known failures that is about this kernel on this device.
+    /// The known failure of this kernel on this device, if any.
     pub fn known_failure(&self, kernel: &Kernel) -> Option<&'static KnownFailure> {
         self.known_failures.iter().find(|known| known.covers(kernel)).copied()
     }
 
-    /// The entries of the table of known failures that are about this device.
+    /// The known failures of this device.
     pub fn known_failures(&self) -> impl Iterator<Item = &'static KnownFailure> {
         self.known_failures.iter().copied()
     }
 
-    /// What the adapter can do beyond core WebGPU, used or not.
+    /// All features of the adapter beyond core WebGPU, used or not.
     pub fn adapter_features(&self) -> wgpu::Features {
         self.adapter_features
     }
 
-    /// Whether wgpu's own checks are in its kernels.
+    /// wgpu's runtime checks in this device's kernels.
     pub fn checks(&self) -> Checks {
         self.checks
     }
 
-    /// What this device allows.
+    /// Limits of the device.
     pub fn limits(&self) -> &wgpu::Limits {
         &self.limits
     }
 
-    /// What it can do beyond core WebGPU, of what Signet uses.
+    /// Enabled features beyond core WebGPU.
     pub fn features(&self) -> wgpu::Features {
         self.features
     }
 
-    /// The most bytes that one buffer may have; it may be bound in parts then.
+    /// Maximum bytes of a buffer. Larger ones than the binding limit are bound in parts.
     pub fn max_buffer_bytes(&self) -> u64 {
         self.limits.max_buffer_size
     }
 
-    /// The most bytes that one buffer may have and be bound whole.
+    /// Maximum bytes of a buffer that is bound as a whole.
     pub fn max_binding_bytes(&self) -> u64 {
         self.limits.max_storage_buffer_binding_size.min(self.limits.max_buffer_size)
     }
 
-    /// The most workgroups in one dimension of a dispatch.
+    /// Maximum workgroups in one dimension of a dispatch.
     pub fn max_workgroups(&self) -> u32 {
         self.limits.max_compute_workgroups_per_dimension
     }
 
-    /// The error that is there, if any: a lost device, or what the driver refused since the last call.
+    /// Returns the recorded error, if any: a lost device, or a call that the driver rejected.
     pub fn check(&self) -> Result<(), DeviceError> {
         self.faults.check()
     }
 
-    /// Submits dispatches, in order, in submits that end at `ends`. Returns before they are done.
+    /// Submits dispatches in order, split into submissions at `ends`. Does not wait for completion.
     pub fn run(&self, dispatches: &[Dispatch], ends: &[usize]) -> Result<(), DeviceError> {
         self.check()?;
         for (first, &end) in std::iter::once(&0).chain(ends).zip(ends) {
@@ -195,13 +194,13 @@ impl Gpu {
         self.check()
     }
 
-    /// Blocks until everything submitted is done. Does nothing in a browser.
+    /// Blocks until all submitted work is done. Does nothing in a browser.
     pub fn finish(&self) -> Result<(), DeviceError> {
         self.wait(None);
         self.check()
     }
 
-    /// Waits until everything submitted so far is done.
+    /// Waits until all submitted work is done.
     pub async fn drain(&self) -> Result<(), DeviceError> {
         self.check()?;
         let (done, wait) = Signal::new();
@@ -212,30 +211,30 @@ impl Gpu {
         self.check()
     }
 
-    /// Why the device is gone, and all its memory with it; `None` while it is there.
+    /// The reason of the device's loss; `None` while it is available.
     pub fn lost(&self) -> Option<String> {
         self.faults.lost()
     }
 
-    /// Makes the next call fail as if memory had run out.
+    /// Makes the next call fail with an out-of-memory error.
     #[cfg(test)]
     pub(crate) fn fail_next_allocation(&self) {
         self.faults.fail_next_allocation();
     }
 
-    /// Gives the device up; every later call fails as after a loss, which tests can bring about in no other way.
+    /// Destroys the device; later calls fail as after a loss, which tests can cause in no other way.
     pub fn destroy(&self) {
         self.device.destroy();
-        self.faults.record_loss("it was given up".into());
+        self.faults.record_loss("it was destroyed".into());
     }
 
-    /// Blocks until a submission, or everything submitted, is done. Does nothing in a browser, where
-    /// what is waited for comes by itself.
+    /// Blocks until a submission, or all submitted work, is done. Does nothing in a browser, where callbacks run without
+    /// polling.
     pub(super) fn wait(&self, submission: Option<wgpu::SubmissionIndex>) {
         self.poll(wgpu::PollType::Wait { submission_index: submission, timeout: None });
     }
 
-    /// wgpu panics when it finds the device lost while polling; here that is recorded as a loss.
+    /// Polls the device. wgpu panics if the device is lost; this is recorded as a loss.
     fn poll(&self, how: wgpu::PollType) {
         match catch_unwind(AssertUnwindSafe(|| self.device.poll(how))) {
             Ok(Ok(_)) => {}

@@ -1,26 +1,25 @@
-//! Kernels that are known to be wrong on some adapters: the one table. Such a kernel is never a
-//! candidate there, so that its operation falls back to a variant that passes; `conform` runs it
-//! all the same, and says when an entry is no longer true.
+//! Kernels that are known to give wrong results on some adapters. Such a kernel is not a candidate there, so that its
+//! operation falls back to another variant. `conform` still runs it, and reports entries that no longer fail.
 
 use super::kernels::Kernel;
 use std::ops::RangeInclusive;
 use wgpu::{AdapterInfo, Backend, Features};
 
-/// What an entry is about.
+/// The kernels of an entry.
 #[derive(Clone, Copy, Debug)]
 pub enum KernelFilter {
-    /// Kernels whose name, `file/entry` or `file/entry.variant`, contains this.
+    /// Kernels whose name, `file/entry` or `file/entry.variant`, contains this text.
     NameContains(&'static str),
-    /// Kernels that need these features.
+    /// Kernels that require these features.
     Requires(Features),
 }
 
 /// A known failure.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownFailure {
-    /// A part of the adapter's name; empty for any.
+    /// A substring of the adapter's name; empty for any.
     pub adapter: &'static str,
-    /// A part of the driver's name and version, as `signet devices` prints them; empty for any.
+    /// A substring of the driver's name and version, as printed by `signet devices`; empty for any.
     pub driver: &'static str,
     /// The backend; none for any.
     pub backend: Option<Backend>,
@@ -30,16 +29,16 @@ pub struct KnownFailure {
     pub devices: &'static [RangeInclusive<u32>],
     /// The kernels.
     pub kernels: KernelFilter,
-    /// Whether they fail only now and then, so that a run that passes proves nothing.
+    /// True if they fail only sometimes, so that a run that passes proves nothing.
     pub sometimes: bool,
-    /// What is wrong.
+    /// The failure.
     pub reason: &'static str,
-    /// Where that is documented.
+    /// The bug report.
     pub link: &'static str,
 }
 
 impl KnownFailure {
-    /// Nothing yet: of every adapter, but of no kernel. Entries start from here.
+    /// The default for the fields of an entry: any adapter, no kernel.
     pub const EMPTY: KnownFailure = KnownFailure {
         adapter: "",
         driver: "",
@@ -52,7 +51,7 @@ impl KnownFailure {
         link: "",
     };
 
-    /// Whether it is about this adapter.
+    /// Returns true if the entry applies to this adapter.
     pub fn applies(&self, info: &AdapterInfo) -> bool {
         let within = |text: &str, part: &str| text.to_lowercase().contains(&part.to_lowercase());
         within(&info.name, self.adapter)
@@ -62,7 +61,7 @@ impl KnownFailure {
             && (self.devices.is_empty() || self.devices.iter().any(|range| range.contains(&info.device)))
     }
 
-    /// Whether it is about this kernel.
+    /// Returns true if the entry covers this kernel.
     pub fn covers(&self, kernel: &Kernel) -> bool {
         match self.kernels {
             KernelFilter::NameContains(part) => kernel.name.contains(part),
@@ -71,7 +70,7 @@ impl KnownFailure {
     }
 }
 
-/// All that is known.
+/// All known failures.
 pub static KNOWN_FAILURES: &[KnownFailure] = &[
     KnownFailure {
         driver: "Mesa",
@@ -88,7 +87,7 @@ pub static KNOWN_FAILURES: &[KnownFailure] = &[
         backend: Some(Backend::Metal),
         kernels: KernelFilter::Requires(Features::EXPERIMENTAL_COOPERATIVE_MATRIX),
         sometimes: true,
-        reason: "cooperative matrices in f32 give wrong products now and then",
+        reason: "cooperative matrices in f32 sometimes give wrong products",
         link: "https://github.com/gfx-rs/wgpu/issues/10001",
         ..KnownFailure::EMPTY
     },
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_about_its_adapter_driver_and_kernels_alone() {
+    fn an_entry_matches_only_its_adapter_driver_and_kernels() {
         let xe3 = &KNOWN_FAILURES[0];
         assert!(xe3.applies(&info("Intel(R) Arc(tm) B390 Graphics (PTL)", 0x8086, 0xb080, "Mesa 26.0.1")));
         assert!(!xe3.applies(&info("Intel(R) Arc(tm) B580 Graphics (BMG G21)", 0x8086, 0xe20b, "Mesa 26.0.1")));
@@ -119,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn every_entry_says_why_and_where() {
+    fn every_entry_has_a_reason_and_a_link() {
         for known in KNOWN_FAILURES {
             assert!(!known.reason.is_empty() && known.link.starts_with("https://"), "{known:?}");
             let narrow = !known.adapter.is_empty() || !known.driver.is_empty() || known.backend.is_some() || known.vendor.is_some();
-            assert!(narrow, "it would deny a kernel on every adapter: {known:?}");
+            assert!(narrow, "it would exclude a kernel on every adapter: {known:?}");
         }
     }
 }

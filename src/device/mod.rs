@@ -1,4 +1,4 @@
-//! GPUs: finding one, its kernels, its buffers, and reading back. Nothing here knows a tensor.
+//! GPU devices: adapters, kernels, buffers, dispatches and readback. This layer does not know tensors.
 
 mod adapters;
 mod buffers;

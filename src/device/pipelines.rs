@@ -1,4 +1,4 @@
-//! Pipelines of kernels, made when first asked for, and what is bound to them.
+//! Pipelines of kernels, compiled on first use, and bind groups.
 
 use super::dispatch::{Bound, Dispatch, Pipeline};
 use super::faults::{DeviceError, locked};
@@ -8,7 +8,7 @@ use crate::platform::IN_PAGE;
 use std::sync::Arc;
 
 impl Gpu {
-    /// Binds `params` and `operands` to a kernel, in the order of its bindings.
+    /// Binds `params` and `operands` to a kernel, in binding order.
     pub fn dispatch(&self, kernel: &'static Kernel, params: Bound<'_>, operands: &[Bound<'_>], groups: [u32; 3]) -> Result<Dispatch, DeviceError> {
         let pipeline = self.pipeline(kernel)?;
         let entries: Vec<_> = std::iter::once(&params)
@@ -41,14 +41,14 @@ impl Gpu {
     }
 
     fn module(&self, kernel: &Kernel) -> wgpu::ShaderModule {
-        // Browsers want subgroups asked for in the text, where naga refuses that.
+        // Browsers require `enable subgroups`, which naga rejects.
         let enable = if IN_PAGE && kernel.features.contains(wgpu::Features::SUBGROUP) { "enable subgroups;\n" } else { "" };
         let source = wgpu::ShaderSource::Wgsl(format!("{enable}{}", kernel.source).into());
         let descriptor = wgpu::ShaderModuleDescriptor { label: Some(kernel.unit), source };
         match self.checks {
             Checks::On => self.device.create_shader_module(descriptor),
-            // SAFETY: every kernel is part of this program, keeps its own indices in range and its
-            // loops finite (the conformance runs each with checks and without), and divides by no zero.
+            // SAFETY: all kernels are part of this program; their indices are in range, their loops are
+            // finite and their divisors are not zero. The conformance test runs each with and without checks.
             Checks::Off => unsafe { self.device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) },
         }
     }

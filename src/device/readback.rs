@@ -1,6 +1,5 @@
-//! Reading back: the only index that maps a buffer. Ranges are copied into a staging buffer and
-//! mapped at once, so that several may be on their way and none costs a round trip of its own; staging
-//! buffers are used again.
+//! Readback, the only module that maps buffers. Ranges are copied into a staging buffer, which is mapped without waiting,
+//! so that several downloads may be in flight without a round trip each. Staging buffers are reused.
 
 #![allow(clippy::disallowed_methods)]
 
@@ -10,21 +9,21 @@ use super::gpu::Gpu;
 use super::signal::{Signal, SignalFuture};
 use std::sync::Arc;
 
-/// Bytes a staging buffer holds at least.
+/// Minimum bytes of a staging buffer.
 const MIN_STAGING: u64 = 64 * 1024;
-/// Bytes up to which ranges share a staging buffer, unless one alone is larger.
+/// Maximum bytes of ranges that share a staging buffer, unless a single range is larger.
 const MAX_SHARED: u64 = 64 * 1024 * 1024;
-/// Staging buffers that are kept for the next read.
+/// Maximum number of free staging buffers.
 const FREE_STAGING: usize = 4;
 
-/// Ranges on their way to the host.
+/// Ranges in flight to the host.
 #[derive(Debug)]
 pub struct Download {
     gpu: Arc<Gpu>,
     parts: Vec<Part>,
 }
 
-/// Ranges in one staging buffer, one behind the other.
+/// Consecutive ranges in a staging buffer.
 #[derive(Debug)]
 struct Part {
     staging: wgpu::Buffer,
@@ -38,7 +37,7 @@ fn refused(error: impl std::fmt::Display) -> DeviceError {
 }
 
 impl Gpu {
-    /// Copies ranges as they are after everything submitted so far.
+    /// Starts copying ranges, with their contents after all work submitted so far.
     pub fn download(self: &Arc<Self>, ranges: &[Bound<'_>]) -> Result<Download, DeviceError> {
         self.check()?;
         let mut parts = Vec::new();
@@ -57,7 +56,7 @@ impl Gpu {
         Ok(Download { gpu: self.clone(), parts })
     }
 
-    /// Checks that the device answers: writes some words, copies them and reads them back.
+    /// Checks that the device works: writes some words and reads them back.
     pub async fn probe(self: &Arc<Self>) -> Result<(), DeviceError> {
         const WORDS: [u32; 4] = [1, 2, 3, u32::MAX];
         let buffer = self.storage("the probe of the device", 4 * WORDS.len() as u64)?;
@@ -67,7 +66,7 @@ impl Gpu {
         if read.concat() == WORDS {
             Ok(())
         } else {
-            Err(DeviceError::Unopened { device: self.name().into(), reason: "it gives back other words than were written".into() })
+            Err(DeviceError::Unopened { device: self.name().into(), reason: "it reads back other data than was written".into() })
         }
     }
 
@@ -86,7 +85,7 @@ impl Gpu {
         Ok(Part { staging, words: ranges.iter().map(|range| range.bytes as usize / 4).collect(), submission, mapped })
     }
 
-    /// The smallest free staging buffer that is large enough, else a new one.
+    /// Takes the smallest free staging buffer that is large enough, or allocates one.
     fn staging(&self, bytes: u64) -> Result<wgpu::Buffer, DeviceError> {
         let free = &mut locked(&self.staging);
         let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.size() >= bytes);
@@ -96,7 +95,8 @@ impl Gpu {
         self.buffer("readback", bytes.max(MIN_STAGING), wgpu::BufferUsages::MAP_READ | wgpu::BufferUsages::COPY_DST)
     }
 
-    /// Keeps the smallest: a large one was for a checkpoint, and would sit there unused.
+    /// Returns a staging buffer to the free list. Only the smallest are kept, since large ones are for checkpoints and would
+    /// be unused.
     fn recycle(&self, staging: wgpu::Buffer) {
         let free = &mut locked(&self.staging);
         free.push(staging);
@@ -106,7 +106,7 @@ impl Gpu {
 }
 
 impl Download {
-    /// Waits for the words of each range.
+    /// Waits for the data and returns the words of each range.
     pub async fn wait(self) -> Result<Vec<Vec<u32>>, DeviceError> {
         let mut values = Vec::new();
         for part in self.parts {

@@ -1,4 +1,4 @@
-//! Callbacks that are awaited.
+//! A one-shot channel from a callback to a future.
 
 use super::faults::{DeviceError, locked};
 use std::future::Future;
@@ -6,10 +6,10 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-/// The sending end of a callback that is awaited.
+/// The sender, for the callback.
 pub(super) struct Signal(Arc<Mutex<Slot>>);
 
-/// The awaiting end.
+/// The future that completes when the callback runs.
 #[derive(Debug)]
 pub(super) struct SignalFuture(Arc<Mutex<Slot>>);
 
@@ -31,7 +31,7 @@ impl Signal {
 }
 
 impl Drop for Signal {
-    /// A callback that is dropped uncalled must not leave its reader waiting for ever.
+    /// Completes the future with an error if the callback is dropped without being called.
     fn drop(&mut self) {
         let mut slot = locked(&self.0);
         slot.result.get_or_insert_with(|| Err(DeviceError::Lost("it dropped a callback".into())));

@@ -1,24 +1,23 @@
-//! How long dispatches take, by the GPU's own clock.
+//! Timing of dispatches with GPU timestamps.
 
 use super::dispatch::Dispatch;
 use super::faults::DeviceError;
 use super::gpu::Gpu;
 use std::sync::Arc;
 
-/// Queries in a set, WebGPU's most: a beginning and an end for each dispatch.
+/// Queries in a set, the maximum of WebGPU; two for each dispatch.
 const QUERIES: usize = 4096;
-/// Dispatches in a submit: one, since nothing is known yet of how long they take. Timestamps leave
-/// out what a submit costs.
+/// Dispatches in a submission: one, since their duration is not known yet. Timestamps exclude the cost of submissions.
 const SUBMIT: usize = 1;
 
 impl Gpu {
-    /// Whether it has a clock that kernels can be timed by.
+    /// Returns true if the device has timestamps.
     pub fn has_timestamps(&self) -> bool {
         self.features().contains(wgpu::Features::TIMESTAMP_QUERY)
     }
 
-    /// Runs dispatches one after the other, each in a pass of its own, and gives the seconds that
-    /// each took. Needs [`Gpu::has_timestamps`].
+    /// Runs dispatches in order, each in its own pass, and returns the seconds that each took. Requires
+    /// [`Gpu::has_timestamps`].
     pub async fn time(self: &Arc<Self>, dispatches: &[Dispatch]) -> Result<Vec<f64>, DeviceError> {
         let tick = f64::from(self.queue.get_timestamp_period()) * 1e-9;
         let mut seconds = Vec::with_capacity(dispatches.len());
@@ -40,7 +39,7 @@ impl Gpu {
         Ok(seconds)
     }
 
-    /// Dispatches between timestamps, which are written from `first` on.
+    /// Records dispatches with timestamps from query `first` on.
     fn record_timed(&self, dispatches: &[Dispatch], set: &wgpu::QuerySet, first: u32) -> wgpu::CommandBuffer {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         for (dispatch, begin) in dispatches.iter().zip((first..).step_by(2)) {

@@ -252,7 +252,7 @@ mod tests {
         platform::wait(session.say("hello", &mut emit)).unwrap();
         session.models.as_ref().unwrap().machine.device().expect("a GPU").destroy();
         let lost = platform::wait(session.say("again", &mut emit)).unwrap_err().to_string();
-        assert!(lost.contains("the GPU was lost") && lost.contains("try again"), "{lost}");
+        assert!(lost.contains("the GPU was lost") && lost.contains("Try again"), "{lost}");
         platform::wait(session.say("again", &mut emit)).unwrap();
         assert_eq!((loaded, session.chat.messages().len()), (2, 4));
     }
