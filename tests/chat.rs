@@ -204,7 +204,7 @@ fn what_is_no_model_leaves_the_conversation_as_it_is() {
     let vocabulary = ModelFile::embedded_student().unwrap().config.vocab_size;
     assert!(refused.contains(&format!("{vocabulary} tokens")) && refused.contains("has 211"), "both sizes are named: {refused}");
     let long = talk.say_error(&"many words ".repeat(100));
-    assert!(long.contains("Shorten it"), "{long}");
+    assert!(long.contains("Shorten the prompt"), "{long}");
     let (_, after) = talk.say("and you?");
     assert!(after.cached_tokens >= before.prompt_tokens, "{after:?}");
 }

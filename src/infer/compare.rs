@@ -1,4 +1,4 @@
-//! How far two models are apart on a text, token by token.
+//! Comparison of two models on a text, token by token.
 
 use super::chat::Reply;
 use super::generate::{GenerateError, Generator};
@@ -6,36 +6,33 @@ use crate::data::{TextStream, Tokenizer};
 use crate::graph::Machine;
 use serde::{Deserialize, Serialize};
 
-/// A token of a text, and what a student and its teacher thought of it.
+/// A token with its probabilities under student and teacher.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TokenKl {
-    /// Its text, in whole characters: empty for a token that ends inside of one, and for those that
-    /// are no text.
+    /// The text in whole characters; empty for a token that ends inside a character, and for tokens without text.
     pub text: String,
-    /// KL(teacher ‖ student) in nats of what was to follow the tokens before it.
+    /// KL(teacher‖student) in nats of the next-token distributions at this position.
     pub kl: f64,
     /// The student's probability of this token.
     pub student_p: f64,
-    /// The teacher's.
+    /// The teacher's probability of this token.
     pub teacher_p: f64,
 }
 
-/// A reply, and the turn it replies to, as two models see them.
+/// Scores of a reply, and of the turn before it, under two models.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// What the user said, with the template's words around it; the first token of a conversation,
-    /// which nothing predicts, is left out.
+    /// The user's turn with the template's text, without the first token of a conversation, which is not predicted.
     pub turn: Vec<TokenKl>,
-    /// The reply; the texts joined are the reply's.
+    /// The reply; the concatenated texts are its text.
     pub reply: Vec<TokenKl>,
 }
 
-/// Tokens that both models read before either goes on, so that their logits are held together.
+/// Tokens scored by both models at a time, whose logits are in memory together.
 const CHUNK: usize = 32;
 
-/// Compares two models on a reply of the first, both reading the same tokens; `None` if somebody
-/// asked to stop. Both engines must be able to [score](super::Engine::score). Probabilities are over
-/// the ids that the tokenizer has.
+/// Compares two models on a reply of the student; `None` if a stop was requested. Both engines must support
+/// [scoring](super::Engine::score). Probabilities are over the tokenizer's ids.
 pub async fn compare(
     machine: &mut Machine, student: &mut Generator, teacher: &mut Generator, tokenizer: &Tokenizer, reply: &Reply, stop_requested: &dyn Fn() -> bool,
 ) -> Result<Option<Comparison>, GenerateError> {
@@ -65,7 +62,7 @@ pub async fn compare(
     Ok(Some(Comparison { turn: join(scores, turn), reply: join(replied, text) }))
 }
 
-/// A token's numbers.
+/// Scores of a token.
 #[derive(Clone, Copy, Debug)]
 struct TokenScores {
     kl: f64,
@@ -74,16 +71,18 @@ struct TokenScores {
 }
 
 impl TokenScores {
-    /// Of a token that two models predicted with these logits.
+    /// Scores `token` with the logits of both models.
     fn of(teacher: &[f32], student: &[f32], token: u32) -> Result<Self, GenerateError> {
         let (teacher, student) = (log_softmax(teacher), log_softmax(student));
         let terms = teacher.iter().zip(&student).map(|(&p, &q)| if p == f64::NEG_INFINITY { 0.0 } else { p.exp() * (p - q) });
         let kl: f64 = terms.sum();
         if !kl.is_finite() {
-            return Err(GenerateError::Setting("the two models cannot be compared: one of them gives no finite numbers. Has its training diverged?".into()));
+            return Err(GenerateError::Setting(
+                "cannot compare the two models: the logits of one are not finite. Check that its training has not diverged".into(),
+            ));
         }
         let p = |logs: &[f64]| logs.get(token as usize).map_or(0.0, |log| log.exp());
-        // It is never negative, but for rounding.
+        // Negative only by rounding.
         Ok(Self { kl: kl.max(0.0), student_p: p(&student), teacher_p: p(&teacher) })
     }
 
@@ -93,15 +92,14 @@ impl TokenScores {
     }
 }
 
-/// Logarithms of the probabilities.
+/// Log-probabilities.
 fn log_softmax(logits: &[f32]) -> Vec<f64> {
     let top = logits.iter().fold(f64::NEG_INFINITY, |top, &x| top.max(f64::from(x)));
     let total = logits.iter().map(|&x| (f64::from(x) - top).exp()).sum::<f64>().ln();
     logits.iter().map(|&x| f64::from(x) - top - total).collect()
 }
 
-/// The text of each id after `before`; of those that spell `whole` and no more, if it is given: the
-/// ids of a stop string are no part of it.
+/// The text of each id after `before`, truncated to the text `whole` if given, which excludes a stop string.
 fn token_texts(tokenizer: &Tokenizer, before: &[u32], ids: &[u32], whole: Option<&str>) -> Result<Vec<String>, GenerateError> {
     let mut stream = TextStream::new(tokenizer, before);
     let mut texts = ids.iter().map(|&id| stream.push(id)).collect::<Result<Vec<_>, _>>()?;
@@ -126,7 +124,7 @@ mod tests {
     use crate::assets;
 
     #[test]
-    fn the_divergence_is_that_of_the_definition() {
+    fn the_divergence_matches_the_definition() {
         // p = (1/2, 1/4, 1/4) and q = (1/4, 1/4, 1/2), as logits up to a constant.
         let (p, q) = ([2f32.ln() + 7.0, 7.0, 7.0], [-3.0, -3.0, 2f32.ln() - 3.0]);
         let scores = TokenScores::of(&p, &q, 2).unwrap();
@@ -134,7 +132,7 @@ mod tests {
         assert!((scores.teacher_p - 0.25).abs() < 1e-6 && (scores.student_p - 0.5).abs() < 1e-6, "{scores:?}");
         assert_eq!(TokenScores::of(&p, &p, 0).unwrap().kl, 0.0);
         for broken in [[f32::NAN, 0.0, 0.0], [f32::INFINITY, 0.0, 0.0], [f32::NEG_INFINITY; 3]] {
-            assert!(TokenScores::of(&p, &broken, 0).unwrap_err().to_string().contains("no finite numbers"));
+            assert!(TokenScores::of(&p, &broken, 0).unwrap_err().to_string().contains("not finite"));
             assert!(TokenScores::of(&broken, &p, 0).is_err());
         }
     }
@@ -147,7 +145,7 @@ mod tests {
         let pieces = token_texts(&tokenizer, &[], &ids, None).unwrap();
         assert_eq!((pieces.len(), pieces.concat()), (ids.len(), text.to_string()));
         assert!(pieces.iter().any(String::is_empty), "some characters must be made of several tokens: {pieces:?}");
-        // Cut where a stop string began, and in the middle of a character's bytes.
+        // Truncated at a stop string, and in the middle of a character.
         let cut = token_texts(&tokenizer, &[], &ids, Some("so 東京 🦀, t")).unwrap();
         assert_eq!((cut.len(), cut.concat()), (ids.len(), "so 東京 🦀, t".to_string()));
         let crab = pieces.iter().position(|piece| piece.contains('🦀')).unwrap();

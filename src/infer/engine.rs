@@ -1,59 +1,56 @@
-//! Prefill and decode: token ids in, logits of the next token or the next token itself out, with a
-//! KV cache. A chosen token is where the next forward reads it, so that one can be begun before the
-//! host knows what the one before chose.
+//! Prefill and decode with a KV cache: token ids in, logits of the next token or a sampled token out. A sampled token
+//! stays in device memory, where the next forward reads it, so that the latter can start before the host has the token.
 
 use super::sampler::{Sampler, Sampling};
 use crate::graph::{Class, Home, Machine, MachineError, Pending, Program, ShapeError, Spec, Storage, Tape, TensorId};
 use crate::model::{Forward, KvCache, MemoryPlan, Positions, Weights, bytes_of, logits};
 use crate::ops::{DRAW, Draw, Embedding, MEMORY, Sample};
 
-/// Why a model could not go on.
+/// An error of the engine.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The machine's own.
+    /// From the machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// The model's tensors do not fit together.
+    /// The shapes of the model's tensors do not match.
     #[error(transparent)]
     Shape(#[from] ShapeError),
-    /// More tokens than the cache has room for.
-    #[error("the context is full: {have} tokens and {more} more do not fit into {capacity}. Start anew, or ask for a longer context")]
+    /// The KV cache has no room for the tokens.
+    #[error("the context is full: {have} + {more} tokens exceed {capacity}. Start a new conversation, or use a longer context")]
     Full {
         /// Tokens in the cache.
         have: usize,
         /// Tokens to be added.
         more: usize,
-        /// Room.
+        /// Capacity of the cache.
         capacity: usize,
     },
-    /// A token the model does not know.
+    /// A token outside the vocabulary.
     #[error("token id {id} is outside the model's vocabulary of {vocabulary}")]
     Token {
         /// The id.
         id: u32,
-        /// Ids there are.
+        /// Size of the vocabulary.
         vocabulary: usize,
     },
-    /// A token whose row of the embedding is no row of numbers.
-    #[error(
-        "token id {0} has an embedding that is not finite (NaN or infinite), so nothing can be computed for it. Use a text without this token, or repair the model's file"
-    )]
+    /// A token with a non-finite row in the embedding.
+    #[error("token id {0} has an embedding that is not finite (NaN or infinite). Use a text without this token, or repair the model file")]
     Unusable(u32),
-    /// Nothing to continue.
-    #[error("there is no token to continue")]
+    /// No tokens were given.
+    #[error("cannot generate: the prompt has no tokens")]
     Empty,
 }
 
-/// Tokens a prefill program takes at once.
+/// Tokens of the prefill program.
 const PREFILL_TOKENS: usize = 32;
 
-/// What a token is chosen with: the operands of [`Sample`].
+/// The operands of [`Sample`].
 #[derive(Clone, Copy)]
 struct SampleOperands {
     draw: Home,
     recent: Home,
     weights: Home,
-    /// The token chosen last; the next forward of one token reads it here.
+    /// The last sampled token, which the next decode step reads.
     token: Home,
 }
 
@@ -64,27 +61,27 @@ impl SampleOperands {
     }
 }
 
-/// Which tokens of a forward get logits.
+/// The tokens of a forward for which logits are computed.
 #[derive(Clone, Copy)]
 enum LogitRows {
-    /// The one that this home holds the number of; what follows it may be chosen.
+    /// The token whose index is stored here; the next token may be sampled.
     Last(Home, SampleOperands),
-    /// Every one.
+    /// All tokens.
     All,
 }
 
-/// A compiled forward of some tokens.
+/// A compiled forward of a fixed number of tokens.
 struct Stage {
     program: Program,
     tokens: Home,
     logits: TensorId,
 }
 
-/// A model that continues text. The cache belongs to it; the weights may be training meanwhile.
+/// An inference engine with its own KV cache. The weights may be in training at the same time.
 pub struct Engine {
     decode: Stage,
     prefill: Stage,
-    /// Gives logits after each token; only where texts are compared.
+    /// Computes logits after every token, for comparisons; optional.
     scores: Option<Stage>,
     cache: KvCache,
     positions: Positions,
@@ -93,13 +90,13 @@ pub struct Engine {
     sampler: Sampler,
     capacity: usize,
     vocabulary: usize,
-    /// Tokens that cannot be computed with, in ascending order.
+    /// Tokens with a non-finite embedding, in ascending order.
     unusable: Vec<u32>,
     position: usize,
 }
 
 impl Engine {
-    /// Compiles the programs, and reserves a cache for `capacity` tokens.
+    /// Compiles the programs and allocates a KV cache for `capacity` tokens.
     pub fn new(machine: &mut Machine, weights: &Weights, capacity: usize) -> Result<Self, EngineError> {
         let config = &weights.config;
         let positions = Positions::new(machine, config, capacity.max(PREFILL_TOKENS))?;
@@ -111,7 +108,7 @@ impl Engine {
         let sample = SampleOperands::new(machine, vocabulary)?;
         let many = home(machine, Spec::u32(PREFILL_TOKENS, 1))?;
         let mut stage = |tokens| stage(machine, weights, positions, &cache, LogitRows::Last(last, sample), tokens);
-        // The larger one first: the other fits into its slots.
+        // The larger program first: the other reuses its memory.
         let (prefill, decode) = (stage(many)?, stage(sample.token)?);
         let sampler = Sampler::new(Sampling::GREEDY, vocabulary);
         Ok(Self {
@@ -130,39 +127,39 @@ impl Engine {
         })
     }
 
-    /// The same, able to [`score`](Self::score); `weights` are those it was made with.
+    /// Adds support for [`score`](Self::score); `weights` must be those of [`new`](Self::new).
     pub fn with_scores(self, machine: &mut Machine, weights: &Weights) -> Result<Self, EngineError> {
         let tokens = home(machine, Spec::u32(PREFILL_TOKENS, 1))?;
         let scores = stage(machine, weights, self.positions, &self.cache, LogitRows::All, tokens)?;
         Ok(Self { scores: Some(scores), ..self })
     }
 
-    /// Tokens in the cache.
+    /// The number of tokens in the cache.
     pub fn position(&self) -> usize {
         self.position
     }
 
-    /// Tokens the cache has room for.
+    /// The capacity of the cache in tokens.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Whether the cache has room for another token.
+    /// Returns true if the cache has room for another token.
     pub fn has_room(&self) -> bool {
         self.position < self.capacity
     }
 
-    /// Ids that tokens have.
+    /// The vocabulary size.
     pub fn vocabulary(&self) -> usize {
         self.vocabulary
     }
 
-    /// The forward of one token.
+    /// The program of a decode step.
     pub fn decode_program(&self) -> &Program {
         &self.decode.program
     }
 
-    /// Bytes of activations of each program.
+    /// Bytes of activations, by program.
     pub fn slot_bytes(&self) -> [(&'static str, u64); 2] {
         [("prefill", self.prefill.program.slot_bytes()), ("decode", self.decode.program.slot_bytes())]
     }
@@ -172,8 +169,7 @@ impl Engine {
         bytes_of(machine, self.cache.layers.iter().flat_map(|(keys, values)| [keys.memory, values.memory]))
     }
 
-    /// What an engine for `weights` takes, with them, of the machine it was made on, if that held
-    /// nothing before.
+    /// The memory plan of the engine and its `weights`, if nothing else is allocated on the machine.
     pub fn memory(&self, machine: &Machine, weights: &Weights) -> MemoryPlan {
         let mut plan = MemoryPlan::default();
         plan.add_model(machine, "model", weights);
@@ -181,37 +177,37 @@ impl Engine {
         plan.complete(machine, self.slot_bytes().map(|(name, bytes)| (name.to_string(), bytes)).to_vec())
     }
 
-    /// Forgets every token from `position` on.
+    /// Removes all tokens from `position` on.
     pub fn rewind(&mut self, position: usize) {
         self.position = self.position.min(position);
     }
 
-    /// Sets how tokens are chosen from now on, in a text that begins with `text`.
+    /// Sets the sampler for a text that begins with `text`.
     pub fn set_sampler(&mut self, machine: &mut Machine, sampler: Sampler, text: &[u32]) -> Result<(), EngineError> {
         machine.write(&self.sample.recent, &Sampler::recent(text))?;
         self.sampler = sampler;
         Ok(())
     }
 
-    /// Adds tokens; gives the logits of the one that follows, `vocabulary` of them.
+    /// Adds tokens and returns the logits of the next one, `(vocabulary)`.
     pub async fn feed(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         let stage = self.forward(machine, tokens, false)?;
         Ok(bytemuck::cast_vec(machine.read_tensor(&stage.program, stage.logits).await?))
     }
 
-    /// Adds tokens, and waits until that is done.
+    /// Adds tokens and waits for completion.
     pub async fn read(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<(), EngineError> {
         self.forward(machine, tokens, false)?;
         Ok(machine.drain().await?)
     }
 
-    /// Adds tokens, and chooses the one that follows: a single word, which arrives later.
+    /// Adds tokens and samples the next one, without waiting for it.
     pub fn sample(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Pending, EngineError> {
         self.forward(machine, tokens, true)?;
         Ok(machine.read_later(&[self.sample.token])?)
     }
 
-    /// Adds the token that was chosen last, whether or not it arrived, and chooses the one that follows.
+    /// Adds the last sampled token, even if it has not arrived on the host, and samples the next one.
     pub fn sample_next(&mut self, machine: &mut Machine) -> Result<Pending, EngineError> {
         self.check_room(1)?;
         machine.write(&self.sample.draw, &self.sampler.draw(self.position + 1).words())?;
@@ -220,7 +216,7 @@ impl Engine {
         Ok(machine.read_later(&[self.sample.token])?)
     }
 
-    /// Adds tokens, and may choose the one that follows; gives the stage that ran last.
+    /// Adds tokens and optionally samples the next one. Returns the stage that ran last.
     fn forward(&mut self, machine: &mut Machine, tokens: &[u32], chooses: bool) -> Result<&Stage, EngineError> {
         self.check(tokens)?;
         let mut rest = tokens;
@@ -240,13 +236,13 @@ impl Engine {
         }
     }
 
-    /// Adds tokens; gives the logits of what follows each of them, `(tokens, vocabulary)`.
+    /// Adds tokens and returns the logits after each of them, `(tokens, vocabulary)`.
     ///
     /// # Panics
     /// Unless it was made [`with_scores`](Self::with_scores).
     pub async fn score(&mut self, machine: &mut Machine, tokens: &[u32]) -> Result<Vec<f32>, EngineError> {
         self.check(tokens)?;
-        let stage = self.scores.as_mut().expect("the engine was made to score");
+        let stage = self.scores.as_mut().expect("the engine supports scoring");
         let mut logits = Vec::with_capacity(tokens.len() * self.vocabulary);
         for part in tokens.chunks(PREFILL_TOKENS) {
             stage.run(machine, &self.positions, self.position, part)?;
@@ -257,7 +253,7 @@ impl Engine {
         Ok(logits)
     }
 
-    /// Refuses more tokens than the cache has room for.
+    /// Checks that the cache has room for `more` tokens.
     fn check_room(&self, more: usize) -> Result<(), EngineError> {
         let Self { position: have, capacity, .. } = *self;
         if have + more > capacity { Err(EngineError::Full { have, more, capacity }) } else { Ok(()) }
@@ -274,26 +270,25 @@ impl Engine {
         }
     }
 
-    /// Refuses a token that cannot be computed with.
+    /// Checks that the embedding of a token is finite.
     pub(super) fn expect_usable(&self, id: u32) -> Result<(), EngineError> {
         if self.unusable.binary_search(&id).is_ok() { Err(EngineError::Unusable(id)) } else { Ok(()) }
     }
 }
 
-/// Keys and values are held as the model's matrices are, in halves or in full; in halves only where
-/// each half of a head is whole words.
+/// Storage of keys and values: f16 if the model's matrices are not in f32 and each half of a head is whole words, else f32.
 fn cache_storage(weights: &Weights) -> Storage {
     let matrices = weights.home(weights.head()).map_or(Storage::F32, |head| head.spec.storage);
     if matrices == Storage::F32 || !weights.config.head_dim().is_multiple_of(4) { Storage::F32 } else { Storage::F16 }
 }
 
-/// A memory of its own.
+/// Allocates a tensor.
 fn home(machine: &mut Machine, spec: Spec) -> Result<Home, MachineError> {
     Ok(Home { memory: machine.allocate(Class::of(spec.storage), spec.words())?, offset: 0, spec })
 }
 
-/// Compiles a forward of as many tokens as that home has. Padding after the last real one is written
-/// to the cache but never seen: the next tokens take its place.
+/// Compiles a forward of as many tokens as `tokens` has. Padding is written to the cache but never read, since the next
+/// tokens overwrite it.
 fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: &KvCache, scored: LogitRows, tokens: Home) -> Result<Stage, EngineError> {
     let seq = tokens.spec.rows;
     let mut tape = Tape::new();
@@ -313,7 +308,7 @@ fn stage(machine: &mut Machine, weights: &Weights, positions: Positions, cache: 
 }
 
 impl Stage {
-    /// Runs it for tokens, of which the first is at `position`. The last one is repeated as padding.
+    /// Runs it for tokens from `position` on, padded with the last one.
     fn run(&mut self, machine: &mut Machine, positions: &Positions, position: usize, tokens: &[u32]) -> Result<(), MachineError> {
         let mut padded = tokens.to_vec();
         padded.resize(self.tokens.spec.rows, tokens.last().copied().unwrap_or_default());
@@ -321,7 +316,7 @@ impl Stage {
         self.start(machine, positions, position)
     }
 
-    /// Runs it for the tokens that are in place.
+    /// Runs it for the tokens already in device memory.
     fn start(&mut self, machine: &mut Machine, positions: &Positions, position: usize) -> Result<(), MachineError> {
         machine.write(&positions.start, &[position as u32])?;
         machine.run(&mut self.program)

@@ -1,4 +1,4 @@
-//! Text generation: a prompt in, pieces of text out as they become certain.
+//! Text generation with streaming, stop strings, and reuse of the cached prefix.
 
 use super::decode_queue::DecodeQueue;
 use super::engine::{Engine, EngineError};
@@ -11,23 +11,23 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::ops::Range;
 
-/// Why no text could be generated.
+/// An error of text generation.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// The model's.
+    /// From the engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The tokenizer's.
+    /// From the tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
-    /// The machine's.
+    /// From the machine.
     #[error(transparent)]
     Machine(#[from] MachineError),
-    /// A setting that makes no sense.
+    /// An invalid setting.
     #[error("{0}")]
     Setting(String),
-    /// A prompt that leaves no room for a reply.
-    #[error("the prompt is {tokens} tokens long, and the context holds {capacity} with the reply. Shorten it, or ask for a longer context")]
+    /// The prompt leaves no room for a reply.
+    #[error("the prompt has {tokens} tokens, but the context holds {capacity}, including the reply. Shorten the prompt, or use a longer context")]
     Long {
         /// Tokens of the prompt.
         tokens: usize,
@@ -36,13 +36,13 @@ pub enum GenerateError {
     },
 }
 
-/// How a text is continued, and when it is over.
+/// Settings of a generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Request {
-    /// Most tokens to generate.
+    /// Maximum tokens to generate.
     pub max_tokens: usize,
-    /// How each is chosen.
+    /// Sampling settings.
     pub sampling: Sampling,
     /// Tokens that end the text; they are not part of it.
     pub stop_tokens: Vec<u32>,
@@ -56,23 +56,23 @@ impl Default for Request {
     }
 }
 
-/// Why a text ended.
+/// The reason why a generation ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stopped {
-    /// The model ended it.
+    /// The model generated an end token.
     EndToken,
-    /// A stop string came up.
+    /// A stop string was generated.
     StopString,
-    /// As many tokens as were asked for.
+    /// `max_tokens` was reached.
     MaxTokens,
-    /// No room is left in the context.
+    /// The context is full.
     ContextFull,
-    /// Somebody asked.
+    /// A stop was requested.
     Asked,
 }
 
-/// The reason in words, at the end of a line about the text.
+/// A phrase for the end of a line.
 impl fmt::Display for Stopped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -85,62 +85,61 @@ impl fmt::Display for Stopped {
     }
 }
 
-/// What a generation came to.
+/// Statistics of a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerateReport {
     /// Tokens of the prompt.
     pub prompt_tokens: usize,
-    /// Those of them that were in the cache already.
+    /// Tokens of the prompt that were in the cache.
     pub cached_tokens: usize,
     /// Tokens generated.
     pub tokens: usize,
     /// Seconds from the start to the first token.
     pub first_token_seconds: f64,
-    /// Tokens a second after the first; 0 if there was no second.
+    /// Tokens per second after the first one; 0 if there was only one.
     pub tokens_per_second: f64,
     /// Tokens of prompt and text together.
     pub context_used: usize,
     /// Tokens that the context holds.
     pub context: usize,
-    /// Why it ended.
+    /// The reason why it ended.
     pub stopped: Stopped,
 }
 
 /// A generated text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Generated {
-    /// Its text, as it was given piece by piece.
+    /// The text, as it was streamed.
     pub text: String,
-    /// Its tokens.
+    /// The tokens.
     pub ids: Vec<u32>,
-    /// How it went.
+    /// Statistics.
     pub report: GenerateReport,
 }
 
-/// Tokens fed before somebody who asks to stop is heard.
+/// Tokens of the prompt between checks for a stop request.
 const PREFILL_STEP: usize = 256;
 
-/// An engine, and the tokens in its cache: a prompt that begins like the last one costs only what
-/// is new.
+/// An engine and the tokens in its cache. A prompt with the same prefix as the last one reuses the cache.
 pub struct Generator {
     engine: Engine,
     cached: Vec<u32>,
 }
 
 impl Generator {
-    /// A generator over an engine whose cache is empty.
+    /// Makes a generator and clears the engine's cache.
     pub fn new(mut engine: Engine) -> Self {
         engine.rewind(0);
         Self { engine, cached: Vec::new() }
     }
 
-    /// Tokens that prompt and reply may have together.
+    /// Maximum tokens of prompt and reply together.
     pub fn capacity(&self) -> usize {
         self.engine.capacity()
     }
 
-    /// Continues `prompt`, and gives text to `emit` as soon as it is certain: never part of a
-    /// character, never part of a stop string. `stop_requested` is looked at before every token.
+    /// Generates text after `prompt` and streams it to `emit`: whole characters, without any part of a stop string.
+    /// `stop_requested` is called before every token.
     pub async fn generate(
         &mut self, machine: &mut Machine, tokenizer: &Tokenizer, prompt: &[u32], request: &Request, stop_requested: &dyn Fn() -> bool,
         emit: &mut dyn FnMut(&str),
@@ -176,8 +175,8 @@ impl Generator {
         Ok(Generated { text: output.text, ids, report })
     }
 
-    /// Rewinds to the longest common beginning of cache and prompt, but for the prompt's last
-    /// token: somebody has to give logits.
+    /// Rewinds to the longest common prefix of cache and prompt, without the prompt's last token, which must be computed for
+    /// its logits.
     fn reuse_prefix(&mut self, prompt: &[u32]) -> usize {
         let common = self.cached.iter().zip(prompt).take_while(|(a, b)| a == b).count().min(prompt.len().saturating_sub(1));
         self.cached.truncate(common);
@@ -185,8 +184,7 @@ impl Generator {
         common
     }
 
-    /// Feeds what the cache lacks of `prompt`, and begins to choose what follows; `None` if somebody
-    /// asked to stop meanwhile.
+    /// Feeds the part of `prompt` that is not cached, and starts sampling; `None` if a stop was requested.
     async fn prefill(
         &mut self, machine: &mut Machine, prompt: &[u32], most: usize, stop_requested: &dyn Fn() -> bool,
     ) -> Result<Option<DecodeQueue>, GenerateError> {
@@ -208,8 +206,7 @@ impl Generator {
         }
     }
 
-    /// After tokens were begun that `context` may not have: keeps those in the cache that it has. If
-    /// something went wrong, nobody knows what is there.
+    /// Truncates the cache to the tokens of `context`, since tokens in flight may be beyond it; clears it after an error.
     fn truncate_cache(&mut self, context: &[u32], good: bool) {
         let kept = if good { context.len().min(self.engine.position()) } else { 0 };
         self.cached.clear();
@@ -217,10 +214,8 @@ impl Generator {
         self.engine.rewind(kept);
     }
 
-    /// The logits from which `tokens[range]` could have been predicted, `(range, vocabulary)`: those
-    /// after each token before one of them. What the cache holds of the tokens before is not read
-    /// again. The first token of a text is predicted by nothing: `range` begins at 1 or later. The
-    /// engine must be able to [score](Engine::score).
+    /// Returns the logits that predict `tokens[range]`, `(range, vocabulary)`. The cached prefix is reused. `range` begins at
+    /// 1 or later, since the first token is not predicted. The engine must support [scoring](Engine::score).
     pub async fn score(&mut self, machine: &mut Machine, tokens: &[u32], range: Range<usize>) -> Result<Vec<f32>, EngineError> {
         self.reuse_prefix(&tokens[..range.start]);
         let gap = &tokens[self.cached.len()..range.start - 1];
@@ -236,7 +231,7 @@ impl Generator {
         logits
     }
 
-    /// Forgets what was read: the weights are others now.
+    /// Clears the cache, after the weights have changed.
     pub fn forget(&mut self) {
         self.cached.clear();
         self.engine.rewind(0);
@@ -252,12 +247,12 @@ impl Generator {
     }
 }
 
-/// One generation under way.
+/// A generation in progress.
 struct Generation<'a> {
     request: &'a Request,
     clock: Clock,
     report: GenerateReport,
-    /// Prompt and tokens so far.
+    /// Prompt and generated tokens.
     context: Vec<u32>,
 }
 
@@ -301,7 +296,7 @@ impl Generation<'_> {
     }
 }
 
-/// Tokens to text, and where it goes.
+/// Decodes tokens to text and streams it.
 struct Output<'a> {
     stream: crate::data::TextStream<'a>,
     scan: StopScan,
@@ -310,14 +305,14 @@ struct Output<'a> {
 }
 
 impl Output<'_> {
-    /// Adds a token; whether a stop string was found.
+    /// Adds a token. Returns true if a stop string was found.
     fn push(&mut self, token: u32) -> Result<bool, TokenizerError> {
         let (text, found) = self.scan.push(&self.stream.push(token)?);
         self.write(&text);
         Ok(found)
     }
 
-    /// Gives what was held back.
+    /// Emits the text that was held back.
     fn finish(&mut self) -> Result<(), TokenizerError> {
         let rest = self.stream.finish()?;
         let (text, found) = self.scan.push(&rest);

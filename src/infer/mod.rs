@@ -1,5 +1,4 @@
-//! Inference: prefill and decode with a KV cache, sampling, generation, chat, and how far two models
-//! are apart on a text.
+//! Inference: prefill and decode with a KV cache, sampling, generation, chat, and the divergence of two models on a text.
 
 mod chat;
 mod compare;

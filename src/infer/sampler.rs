@@ -1,25 +1,25 @@
-//! How tokens are chosen: settings in a person's terms, and what they come to for one position. Pure:
-//! the choice is an operation ([`Sample`](crate::ops::Sample)), made where the logits are.
+//! Sampling settings, and the parameters of one draw. Pure: sampling itself is an operation
+//! ([`Sample`](crate::ops::Sample)) on the device that has the logits.
 
 use crate::ops::{Draw, MEMORY};
 use crate::rng::Key;
 use serde::{Deserialize, Serialize};
 
-/// How a token is chosen. The neutral value of each setting leaves the distribution as it is.
+/// Sampling settings. The neutral value of each leaves the distribution unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Sampling {
-    /// Divides the logits; 0 takes the likeliest token.
+    /// Divides the logits; 0 is greedy decoding.
     pub temperature: f64,
-    /// Only the k likeliest; 0 for all.
+    /// Keep the k most likely tokens; 0 for all.
     pub top_k: usize,
-    /// Only the likeliest that together have this probability; 1 for all.
+    /// Keep the most likely tokens with this cumulative probability; 1 for all.
     pub top_p: f64,
-    /// Only those with this share of the likeliest one's probability; 0 for all.
+    /// Keep tokens with at least this fraction of the top token's probability; 0 for all.
     pub min_p: f64,
-    /// Divides positive logits of tokens already seen, multiplies negative ones; 1 for none.
+    /// Divides positive logits of recent tokens and multiplies negative ones; 1 for no penalty.
     pub repetition_penalty: f64,
-    /// Decides the draws.
+    /// Seed of the draws.
     pub seed: u64,
 }
 
@@ -30,10 +30,10 @@ impl Default for Sampling {
 }
 
 impl Sampling {
-    /// Always the likeliest token.
+    /// Greedy decoding: always the most likely token.
     pub const GREEDY: Sampling = Sampling { temperature: 0.0, top_k: 0, top_p: 1.0, min_p: 0.0, repetition_penalty: 1.0, seed: 0 };
 
-    /// Refuses settings that make no sense.
+    /// Validates the settings.
     pub fn check(&self) -> Result<(), String> {
         let ranges = [
             ("temperature", self.temperature, 0.0, 100.0),
@@ -48,7 +48,7 @@ impl Sampling {
     }
 }
 
-/// Chooses tokens, one position after the other.
+/// Computes the draw for each position.
 #[derive(Clone, Copy, Debug)]
 pub struct Sampler {
     settings: Sampling,
@@ -57,12 +57,12 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// A sampler with these settings among the ids below `count`.
+    /// Makes a sampler over the ids below `count`.
     pub fn new(settings: Sampling, count: usize) -> Self {
         Self { settings, key: Key::new(settings.seed, "sample"), count }
     }
 
-    /// How the token at `position` is chosen.
+    /// The parameters of the draw at `position`.
     pub fn draw(&self, position: usize) -> Draw {
         let Sampling { temperature, top_k, top_p, min_p, repetition_penalty, .. } = self.settings;
         Draw {
@@ -77,7 +77,7 @@ impl Sampler {
         }
     }
 
-    /// The recent tokens of a text, each in its place.
+    /// The ring buffer of recent tokens of a text.
     pub fn recent(text: &[u32]) -> Vec<u32> {
         let mut recent = vec![u32::MAX; MEMORY];
         let first = text.len().saturating_sub(MEMORY);
@@ -119,8 +119,8 @@ mod tests {
     }
 
     #[test]
-    fn rare_tokens_are_drawn_as_often_as_they_should() {
-        // One that has all but a thousandth, and four thousand that share that.
+    fn rare_tokens_are_drawn_at_their_rate() {
+        // One token with probability 0.999, and 4,000 that share the rest.
         let logits: Vec<f32> = (0..4001).map(|n| if n == 77 { 0.0 } else { (1e-3f32 / 0.999 / 4000.0).ln() }).collect();
         let warm = Sampling { temperature: 1.0, ..Sampling::GREEDY };
         let rare: Vec<u32> = (0..20_000).map(|position| choose(warm, &logits, &[], position)).filter(|&token| token != 77).collect();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_leave_only_what_they_allow() {
+    fn filters_keep_only_allowed_tokens() {
         let warm = Sampling { temperature: 1.0, ..Sampling::GREEDY };
         let allowed = |settings| shares(settings).map(|share| share > 0.0);
         assert_eq!(allowed(Sampling { top_k: 2, ..warm }), [false, true, false, false, true]);
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(choose(Sampling::GREEDY, &LOGITS, &[], 0), 1);
         let penalised = Sampling { repetition_penalty: 1.5, ..Sampling::GREEDY };
         assert_eq!(choose(penalised, &LOGITS, &[1], 0), 4);
-        // Seen, but longer ago than is remembered.
+        // Seen, but not within the memory of the penalty.
         let long: Vec<u32> = std::iter::once(1).chain([0; MEMORY]).collect();
         assert_eq!((choose(penalised, &LOGITS, &long[..MEMORY], 0), choose(penalised, &LOGITS, &long, 0)), (4, 1));
         assert_eq!(choose(Sampling::GREEDY, &[f32::NAN, 1.0], &[], 0), 1);

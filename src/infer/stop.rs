@@ -1,21 +1,20 @@
-//! Finding a stop string in text that arrives in pieces. Pure.
+//! Detection of stop strings in streamed text. Pure.
 
-/// Passes text on until one of some strings has been seen, and never any part of that string.
+/// Passes text through until a stop string, without any part of it.
 #[derive(Clone, Debug)]
 pub struct StopScan {
     stops: Vec<String>,
-    /// Text that may turn out to begin a stop string.
+    /// Text that may be the start of a stop string.
     held: String,
 }
 
 impl StopScan {
-    /// Looks for `stops`; empty ones are left out.
+    /// Makes a scanner for `stops`; empty strings are ignored.
     pub fn new(stops: &[String]) -> Self {
         Self { stops: stops.iter().filter(|stop| !stop.is_empty()).cloned().collect(), held: String::new() }
     }
 
-    /// Adds a piece of text; gives what is certain to be no part of a stop string, and whether one
-    /// was found. After that there is nothing more to give.
+    /// Adds a piece of text. Returns the text that cannot be part of a stop string, and true if one was found.
     pub fn push(&mut self, piece: &str) -> (String, bool) {
         self.held.push_str(piece);
         if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
@@ -28,13 +27,13 @@ impl StopScan {
         (std::mem::replace(&mut self.held, rest), false)
     }
 
-    /// The text still held back: no stop string came of it.
+    /// Returns the text that was held back, after the last piece.
     pub fn finish(&mut self) -> String {
         std::mem::take(&mut self.held)
     }
 }
 
-/// Bytes of the longest end of `text` that begins `stop`, but is not all of it.
+/// Bytes of the longest suffix of `text` that is a proper prefix of `stop`.
 fn overlap(text: &str, stop: &str) -> usize {
     let ends = stop.char_indices().map(|(at, _)| at).rev();
     ends.into_iter().find(|&length| text.ends_with(&stop[..length])).unwrap_or(0)
@@ -59,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn no_part_of_a_stop_string_is_given() {
+    fn no_part_of_a_stop_string_is_emitted() {
         assert_eq!(run(&["</end>"], &["one<", "/en", "d>two"]), (vec!["one".into(), "".into(), "".into()], true));
         assert_eq!(run(&["</end>"], &["one<", "/enx", "<"]), (vec!["one".into(), "</enx".into(), "".into(), "<".into()], false));
         assert_eq!(run(&["aab"], &["a", "a", "a", "b"]), (vec!["".into(), "".into(), "a".into(), "".into()], true));

@@ -1,5 +1,5 @@
-//! Chat templates as Hugging Face models carry them. A template comes with a file, so it is not
-//! trusted: it can spend a limited amount of work and memory, and an error is all it can cause.
+//! Chat templates of Hugging Face models. A template is untrusted input: its work and memory are limited, and the worst
+//! that it can cause is an error.
 
 use crate::formats::json;
 use crate::jinja::{self, ErrorKind, Json, Options, Syntax};
@@ -8,39 +8,38 @@ use crate::platform;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// A message of a conversation, with all keys that it has.
+/// A message of a conversation, with all its keys.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Message(Json);
 
 impl Message {
-    /// A message of a role, which says a text.
+    /// Makes a message with a role and a text.
     pub fn new(role: &str, content: &str) -> Self {
         Self(Json::Map(vec![("role".into(), role.into()), ("content".into(), content.into())]))
     }
 
-    /// A message as a data set has it: an object. Its content is a text, or a list of parts, which the template gets as
-    /// they are; refused are those that no text model can see or hear.
+    /// Parses a message of a data set: an object whose content is a text or a list of parts. Image, audio and video parts are
+    /// errors.
     pub fn from_json(json: Json) -> Result<Self, String> {
         if !matches!(json, Json::Map(_)) {
-            return Err(format!("a message is an object, not {}", json.kind()));
+            return Err(format!("a message must be an object, not {}", json.kind()));
         }
         for (n, part) in json.get("content").and_then(Json::as_list).unwrap_or_default().iter().enumerate() {
             let kind = part.get("type").and_then(Json::as_str).unwrap_or_default();
             if ["image", "audio", "video"].iter().any(|medium| kind.split('_').any(|word| word == *medium)) {
-                return Err(format!("part {} of the content is of the type {kind}; a text model cannot use it", n + 1));
+                return Err(format!("part {} of the content has the type {kind}, which a text model cannot use", n + 1));
             }
         }
         Ok(Self(json))
     }
 
-    /// `user`, `assistant`, `system` or another that the template knows; empty without one.
+    /// The role, such as `user`, `assistant` or `system`; empty if absent.
     pub fn role(&self) -> &str {
         self.0.get("role").and_then(Json::as_str).unwrap_or_default()
     }
 
-    /// The message as transformers gives it to a template: keys that are null are left out, and
-    /// reasoning has its usual names.
+    /// The message as transformers passes it to a template: without null keys, and with reasoning under its usual names.
     fn normalized(&self) -> Json {
         let Json::Map(entries) = &self.0 else { return self.0.clone() };
         let mut entries: Vec<(String, Json)> = entries.iter().filter(|(_, value)| *value != Json::Null).cloned().collect();
@@ -58,20 +57,19 @@ impl Message {
     }
 }
 
-/// The variables of a template besides messages.
+/// Variables of a template in addition to messages.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TemplateVariables {
-    /// Functions that may be called: a list of JSON schemas, or null.
+    /// Tools: a list of JSON schemas, or null.
     pub tools: Json,
-    /// Texts to answer from: a list of objects, or null.
+    /// Documents for retrieval-augmented generation: a list of objects, or null.
     pub documents: Json,
-    /// Other variables by their names, or null.
+    /// Other variables by name, or null.
     pub variables: Json,
 }
 
 impl TemplateVariables {
-    /// The variables that a row of a data set sets. `tools` may be the text of a list, as data sets store it; a blank
-    /// text is no tools.
+    /// Validates the variables of a row of a data set. `tools` may be a list as JSON text; blank text means none.
     pub fn new(tools: Json, documents: Json, variables: Json) -> Result<Self, String> {
         let tools = match tools {
             Json::Text(text) if text.trim().is_empty() => Json::Null,
@@ -97,27 +95,27 @@ impl TemplateVariables {
     }
 }
 
-/// A template that cannot be used.
+/// An error in a chat template.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("chat template: {0}")]
 pub struct TemplateError(pub String);
 
-/// The template of models trained on the embedded corpus, and of those that bring none.
+/// The template of the embedded models, and the default for models without one.
 pub const DEFAULT_TEMPLATE: &str = "{% for m in messages %}\
 {% if m.role not in ['user', 'assistant'] %}{{ raise_exception('this model knows the roles user and assistant, not ' ~ m.role ~ '. Say it as the user instead') }}{% endif %}\
 <|{{ m.role }}|>{{ m.content if m.content is string else m.content | map(attribute='text') | join }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}";
 
-/// Steps and bytes that a template may spend: some hundred steps for each of 10,000 messages.
+/// Maximum steps and bytes of rendering: hundreds of steps for each of 10,000 messages.
 const MAX_STEPS: u64 = 4_000_000;
 const MAX_BYTES: u64 = 32 << 20;
-/// Bytes of a template.
+/// Maximum bytes of a template's source.
 const MAX_SOURCE_BYTES: usize = 1 << 20;
 
-/// The chat templates of a model, parsed.
+/// The parsed chat templates of a model.
 pub struct Template {
-    /// That of conversations without tools.
+    /// For conversations without tools.
     plain: Result<jinja::Template, TemplateError>,
-    /// That of conversations with tools, if it is another.
+    /// For conversations with tools, if it is different.
     with_tools: Option<Result<jinja::Template, TemplateError>>,
     tokens: Vec<(String, Json)>,
     default: bool,
@@ -130,8 +128,8 @@ impl std::fmt::Debug for Template {
 }
 
 impl Template {
-    /// Parses a model's template; the default one if it brought none. Of templates by name, an error is one of those
-    /// conversations that need the template.
+    /// Parses a model's templates, or the default. With templates by name, a parse error is reported only when that template
+    /// is used.
     pub fn new(format: &ChatFormat) -> Result<Self, TemplateError> {
         let (plain, with_tools) = match &format.template {
             None => (Ok(parse(DEFAULT_TEMPLATE)?), None),
@@ -141,23 +139,23 @@ impl Template {
                 (plain, named.get(Templates::TOOLS).map(|source| parse(source)))
             }
         };
-        // A token that a model lacks is not defined.
+        // Special tokens that a model does not have are undefined.
         let tokens = format.special_tokens.iter().map(|(name, token)| (name.clone(), token.as_str().into()));
         Ok(Self { plain, with_tools, tokens: tokens.collect(), default: format.template.is_none() })
     }
 
-    /// True for the template of models that bring none.
+    /// Returns true for the default template.
     pub fn is_default(&self) -> bool {
         self.default
     }
 
-    /// The text of a conversation; `reply` adds what asks the model to speak.
+    /// Renders a conversation; `reply` sets `add_generation_prompt`.
     pub fn render(&self, messages: &[Message], reply: bool) -> Result<String, TemplateError> {
         self.render_with(messages, &TemplateVariables::default(), reply)
     }
 
-    /// The text of a conversation with tools, documents and other variables. As in transformers, an empty list of tools
-    /// asks for the template with tools, too.
+    /// Renders a conversation with tools, documents and other variables. As in transformers, an empty list of tools selects
+    /// the template for tools, too.
     pub fn render_with(&self, messages: &[Message], extra: &TemplateVariables, reply: bool) -> Result<String, TemplateError> {
         let messages = Json::List(messages.iter().map(Message::normalized).collect());
         let reply = reply.into();
@@ -175,23 +173,23 @@ impl Template {
 /// Parses the source of a template.
 fn parse(source: &str) -> Result<jinja::Template, TemplateError> {
     if source.len() > MAX_SOURCE_BYTES {
-        return Err(TemplateError(format!("it is {} bytes long; {MAX_SOURCE_BYTES} are allowed", source.len())));
+        return Err(TemplateError(format!("it has {} bytes; at most {MAX_SOURCE_BYTES} are allowed", source.len())));
     }
     let syntax = Syntax { trim_blocks: true, lstrip_blocks: true, keep_trailing_newline: false };
     let options = Options { syntax, chat: true, strict: false, filters: &[], now: platform::now, steps: MAX_STEPS, bytes: MAX_BYTES };
     jinja::Template::parse(source, options).map_err(template_error)
 }
 
-/// The error of a conversation for which none of several templates is meant.
+/// The error if none of several templates is the default.
 fn no_default(named: &BTreeMap<String, String>) -> TemplateError {
     let names: Vec<&str> = named.keys().map(String::as_str).collect();
-    TemplateError(format!("the model has several templates, and none of them is called default. There are: {}", names.join(", ")))
+    TemplateError(format!("the model has several templates, but none is called default. Available: {}", names.join(", ")))
 }
 
-/// What a template raised, or what is wrong with it and where.
+/// Converts an error of a template, with its line.
 fn template_error(error: jinja::Error) -> TemplateError {
     match (error.kind, error.line) {
-        (ErrorKind::Spent, _) => TemplateError(format!("{}; this is no plain template", error.message)),
+        (ErrorKind::Spent, _) => TemplateError(format!("{}: the template exceeds the limits", error.message)),
         (_, Some(line)) => TemplateError(format!("{} (line {line})", error.message)),
         (_, None) => TemplateError(error.message),
     }
@@ -227,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_seen_whole() {
+    fn templates_see_all_keys_of_a_message() {
         let source = "{% for m in messages %}{{ m }}{% endfor %}{{ tools }}{{ documents }}{{ x is defined }}";
         let all = message(r#"{"content": null, "role": "assistant", "reasoning": "r", "tool_calls": [{"z": 1.0, "a": null}], "name": null}"#).unwrap();
         let text = "{'thinking': 'r', 'role': 'assistant', 'reasoning': 'r', 'tool_calls': [{'z': 1.0, 'a': None}], 'reasoning_content': 'r'}";
@@ -241,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_text_of_tools_is_no_tools() {
+    fn blank_tools_are_none() {
         for blank in ["", " \n", "null"] {
             let extra = TemplateVariables::new(blank.into(), Json::Null, Json::Null).unwrap();
             assert_eq!(template("{{ tools is none }}").unwrap().render_with(&[], &extra, false).unwrap(), "True", "{blank:?}");
@@ -249,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_template_can_use_is_named() {
+    fn invalid_messages_and_variables_are_errors() {
         let refused = message(r#"{"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "image", "url": "u"}]}"#).unwrap_err();
         assert!(refused.contains("part 2") && refused.contains("image"), "{refused}");
         assert!(message("[]").unwrap_err().contains("a list"));
@@ -267,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_that_a_model_lacks_are_not_defined() {
+    fn missing_special_tokens_are_undefined() {
         assert_eq!(render("{{ bos_token }}{{ eos_token is defined }}{{ eos_token }}").unwrap(), "<s>False");
         assert_eq!(render("{{ strftime_now('%Y') | int > 2000 }}").unwrap(), "True");
     }
@@ -278,13 +276,13 @@ mod tests {
         let format = ChatFormat::new("{{ unk_token }}{{ pad_token }}{{ turn_token }}{{ cls_token }}{{ sep_token is defined }}", &tokens);
         let template = Template::new(&format).unwrap();
         assert_eq!(template.render(&[], false).unwrap(), "<unk><pad><turn><cls>False");
-        // The row's own variables come first, as in transformers.
+        // The row's variables take precedence, as in transformers.
         let extra = TemplateVariables { variables: Json::Map(vec![("pad_token".into(), "<row>".into())]), ..TemplateVariables::default() };
         assert_eq!(template.render_with(&[], &extra, false).unwrap(), "<unk><row><turn><cls>False");
     }
 
     #[test]
-    fn a_conversation_with_tools_has_its_own_template() {
+    fn conversations_with_tools_use_their_template() {
         let named = |names: &[(&str, &str)]| {
             let named = names.iter().map(|(name, source)| (name.to_string(), source.to_string())).collect();
             Template::new(&ChatFormat { template: Some(Templates::Named(named)), ..ChatFormat::default() }).unwrap()
@@ -297,16 +295,16 @@ mod tests {
         assert_eq!([Json::Null, tool(), none()].map(|tools| text(&both, tools).unwrap()), ["d", "t1", "t0"]);
         let plain = named(&[("default", "d"), ("rag", "r")]);
         assert_eq!(text(&plain, tool()).unwrap(), "d");
-        // An error in a template does not matter to a conversation that does not need it.
+        // A parse error matters only to conversations that use the template.
         let tools = named(&[("tool_use", "t"), ("rag", "{{")]);
         assert_eq!(text(&tools, none()).unwrap(), "t");
         let refused = text(&tools, Json::Null).unwrap_err();
-        assert!(refused.contains("none of them is called default. There are: rag, tool_use"), "{refused}");
+        assert!(refused.contains("none is called default. Available: rag, tool_use"), "{refused}");
         assert!(text(&named(&[("default", "{{"), ("tool_use", "t")]), Json::Null).is_err());
     }
 
     #[test]
-    fn a_template_may_add_to_a_text_message_by_message() {
+    fn appending_to_a_string_is_cheap() {
         let messages: Vec<Message> = (0..800).map(|_| Message::new("user", &"x".repeat(1000))).collect();
         for add in
             ["ns.out ~ m.role ~ ': ' ~ m.content ~ '\\n'", "ns.out + m.role + ': ' + m.content + '\\n'", "[ns.out, m.role, ': ', m.content, '\\n'] | join"]
@@ -364,7 +362,7 @@ mod tests {
             assert!(!error.0.is_empty());
         }
         assert_eq!(render("a\n{{ raise_exception('only users may speak') }}").unwrap_err().0, "only users may speak (line 2)");
-        // Chains and rings of what holds other values are taken apart without recursion, and long texts in linear time.
+        // Chains and cycles of containers are dropped without recursion, and long texts are processed in linear time.
         for source in [
             "{{ ('a' * 1000000) | wordwrap(1) | length == 1999999 }}",
             "{{ ('-' * 1000000) | wordwrap | length == 1012658 }}",
