@@ -72,11 +72,6 @@ impl Steps {
         steps
     }
 
-    /// Returns true if more than half of the time has passed after which no late step begins.
-    pub(crate) fn hurried(&self) -> bool {
-        self.within.is_some_and(|within| self.begun.elapsed() > within / 2)
-    }
-
     /// For a step to say what fails while it runs.
     pub(crate) fn failures(&self) -> Failures {
         Failures(self.progress.clone())

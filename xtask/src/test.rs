@@ -62,8 +62,12 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
             Outcome::Failed("see above".into())
         }
     });
+    let mut page = None;
     // Lints and documents come with it.
-    steps.run("build", || each(TESTS, |tests| shown(&mut cargo(&format!("test --locked --no-run {tests}")))));
+    steps.run("build", || {
+        page = web::begin();
+        each(TESTS, |tests| shown(&mut cargo(&format!("test --locked --no-run {tests}"))))
+    });
     let linted = || match missing.as_slice() {
         [] => wrapper::outcome(&target()),
         [component, ..] => absent(component),
@@ -78,10 +82,9 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
         Err(error) => Outcome::Failed(error),
     });
     let failures = steps.failures();
-    let mut page = None;
-    let hurried = steps.hurried();
     steps.run("tests", || {
-        page = if hurried { None } else { web::begin() };
+        // Some tests measure time.
+        page.into_iter().for_each(web::Compiling::wait);
         for compiler in ["naga", "tint"].iter().filter(|compiler| !found(compiler)) {
             println!("{compiler} is not on the PATH: the shaders are not tried with it");
         }
@@ -103,15 +106,10 @@ pub(crate) fn run(within: Option<Duration>) -> Result<(), String> {
             }
         })
     });
-    // The quick build is another one: where the page was compiled beside the tests, it would take longer.
-    let quick = page.is_none() && steps.hurried();
-    steps.late("web", || {
-        page.into_iter().for_each(web::Compiling::wait);
-        match (web::step(quick), linted()) {
-            // It compiles xtask/glue.
-            (Outcome::Passed(_), Outcome::Failed(why)) => Outcome::Failed(why),
-            (outcome, _) => outcome,
-        }
+    steps.late("web", || match (web::step(), linted()) {
+        // It compiles xtask/glue.
+        (Outcome::Passed(_), Outcome::Failed(why)) => Outcome::Failed(why),
+        (outcome, _) => outcome,
     });
     steps.late("window", window::step);
     steps.late("attack", attack);

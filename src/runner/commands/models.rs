@@ -71,6 +71,6 @@ mod tests {
     #[test]
     fn natively_a_model_is_a_file() {
         let error = platform::wait(fetch("https://example.org/m.signet", None, &Stop::default(), &mut |_| {})).unwrap_err().to_string();
-        assert!(error.contains("name the file"), "{error}");
+        assert!(error.contains("download it with another program"), "{error}");
     }
 }

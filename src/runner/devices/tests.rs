@@ -46,7 +46,7 @@ fn auto_takes_the_next_card_where_one_cannot_be_opened_or_is_lost_at_once() {
     assert!(found.machine.device().is_none() && found.notes[0].starts_with("auto took the CPU device, because card 1 ("), "{:?}", found.notes);
     for named in [DeviceChoice::Index(1), DeviceChoice::Name("card 1".into())] {
         let error = opened(&cards, &named, None, third).unwrap_err().to_string();
-        assert!(error.starts_with("card 1 (") && error.contains("cannot be opened: Parent device is lost; choose another device"), "{error}");
+        assert!(error.starts_with("card 1 (") && error.contains("cannot be opened: Parent device is lost. Use another device"), "{error}");
     }
 }
 
