@@ -1,4 +1,4 @@
-//! What a front end is told while work is done.
+//! Events that a runner sends to a front end while a command runs.
 
 use crate::runner::{
     CaseResult, CompareReport, Comparison, DataReport, DecodeReport, DeviceInfo, EvalReport, GenerateReport, InputKind, Inspection, KeptModel, LayerInfo,
@@ -9,68 +9,68 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// What a front end is told.
+/// An event of a running command.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "event")]
 pub enum Event {
-    /// Training goes on.
+    /// Progress of a training.
     Train(TrainEvent),
     /// The directory of a new run was made.
     RunCreated {
         /// The path.
         path: PathBuf,
     },
-    /// Training ended; whether all steps were done.
+    /// Training ended.
     TrainEnded {
-        /// False if it was asked to stop.
+        /// True if all steps are done, false if it was stopped.
         finished: bool,
     },
-    /// What a sweep would do, in its order.
+    /// The plan of a sweep.
     SweepPlanned {
-        /// Its runs, also those that are done.
+        /// Its runs in order, including finished ones.
         runs: Vec<SweepRun>,
     },
-    /// A run of a sweep begins, or goes on.
+    /// A run of a sweep starts or resumes.
     SweepRun {
-        /// Which, from 1.
+        /// Its position in the sweep, from 1.
         n: usize,
-        /// Runs in all.
+        /// Total number of runs.
         of: usize,
         /// Its name.
         name: String,
     },
     /// A sweep ended.
     SweepEnded {
-        /// Runs that are done.
+        /// Finished runs.
         done: usize,
-        /// Runs in all.
+        /// Total number of runs.
         of: usize,
-        /// Runs that did not come to their end, and why.
+        /// Failed runs, each with the reason.
         failed: Vec<String>,
     },
-    /// Making a teacher cache ended; whether it is whole.
+    /// Making a teacher cache ended.
     Taught {
-        /// False if it was asked to stop.
+        /// True if the cache is complete, false if it was stopped.
         finished: bool,
     },
-    /// What something would take of a device's memory.
+    /// The memory that a training or a model would need on a device.
     Planned(PlanReport),
-    /// A run cannot be planned or begun because of one of its settings.
+    /// A setting keeps a run from being planned or started.
     SettingRefused {
-        /// Its name, as TOML has it.
+        /// Its name in TOML.
         name: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
-    /// A file or directory was looked at.
+    /// An input file or directory was validated.
     Input {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
-        /// What it was taken for; of anything, what it seems to be.
+        /// Its kind: the requested one, or the detected one for [`InputKind::Any`].
         kind: InputKind,
-        /// Why it cannot be used, if it cannot.
+        /// The reason why it cannot be used; none if it can.
         problem: Option<String>,
-        /// What it is, in words.
+        /// A description; empty if there is a problem.
         what: String,
     },
     /// Settings were written.
@@ -82,23 +82,23 @@ pub enum Event {
     Settings {
         /// The file.
         path: PathBuf,
-        /// What it says.
+        /// The settings.
         config: Box<TrainConfig>,
     },
-    /// A model is on its device.
+    /// A model was loaded to a device.
     Loaded {
-        /// Which.
+        /// Its path.
         model: String,
         /// The device.
         device: String,
-        /// Tokens there is room for.
+        /// Context length, in tokens.
         context: usize,
-        /// Bytes taken.
+        /// Bytes allocated.
         memory: u64,
     },
-    /// The conversation goes on with a newer snapshot of the model in training.
+    /// The conversation continues with a newer snapshot of the model in training.
     Refreshed {
-        /// Taken after this step.
+        /// Training step of the snapshot.
         step: u64,
     },
     /// A piece of generated text.
@@ -108,7 +108,7 @@ pub enum Event {
     },
     /// A text, or a reply, is complete.
     Generated(GenerateReport),
-    /// How far the student is from its teacher on its reply.
+    /// Comparison of the student with its teacher on the student's reply, token by token.
     TokenKl(Comparison),
     /// A piece of the teacher's reply.
     TeacherText {
@@ -119,275 +119,275 @@ pub enum Event {
     TeacherGenerated(GenerateReport),
     /// The conversation outgrew the context.
     Forgotten {
-        /// Messages that were dropped from its beginning, after the system's.
+        /// Number of oldest messages that were dropped; the system message stays.
         messages: usize,
     },
-    /// Work goes on.
+    /// Progress of a command.
     Progress {
         /// Parts done.
         done: usize,
-        /// Parts in all.
+        /// Total number of parts.
         of: usize,
-        /// How it looks so far.
+        /// Intermediate results, or the current stage.
         note: String,
     },
-    /// A text was looked at.
+    /// Statistics of a text.
     Data(DataReport),
     /// A perplexity was measured.
     Perplexity(PerplexityReport),
     /// An evaluation is complete, or was stopped.
     Evaluated {
-        /// As data.
+        /// The results.
         report: Box<EvalReport>,
-        /// Its tasks as a table for people.
+        /// The results as a text table.
         table: String,
     },
     /// A file was verified.
     Checked {
         /// The file or directory.
         path: PathBuf,
-        /// What came of it.
+        /// The outcome.
         #[serde(flatten)]
         outcome: Outcome,
     },
-    /// All that was to be verified is.
+    /// Verification is complete.
     CheckEnded {
-        /// Files that are as they were written.
+        /// Intact files.
         whole: usize,
-        /// Files that can be read but have no checksum, and those of a newer version's format.
+        /// Readable files without a checksum, and files in the format of a newer version.
         unverified: usize,
-        /// Files that are damaged.
+        /// Damaged files.
         damaged: usize,
     },
     /// A model was packed.
     Packed(PackReport),
-    /// What the layers of a model are made of.
+    /// Statistics of a model's layers.
     Inspected {
-        /// Where the model lies.
+        /// Path of the model.
         model: String,
-        /// What there is to say.
+        /// The statistics.
         inspection: Box<Inspection>,
-        /// Of a run: how often a weight of each binarized matrix has changed its sign so far, on average.
+        /// For a run: mean number of sign flips per weight so far, one value per binarized matrix.
         flips: Option<Vec<f64>>,
     },
-    /// A landscape was drawn.
+    /// A loss landscape was drawn.
     Landscape {
         /// The file.
         out: PathBuf,
-        /// Loss at the checkpoint, in nats a token.
+        /// Loss at the checkpoint, in nats per token.
         centre: f64,
-        /// Greatest loss seen.
+        /// Largest loss on the grid.
         greatest: f64,
     },
-    /// A model was written for other programs.
+    /// A model was exported for other programs.
     ModelExported {
         /// The path.
         out: PathBuf,
-        /// Bytes of its tensors.
+        /// Size of its tensors in bytes.
         bytes: u64,
     },
     /// A tokenizer was trained.
     TokenizerTrained {
-        /// Tokens it has.
+        /// Vocabulary size.
         vocabulary: usize,
-        /// Bytes of the text it was trained on.
+        /// Bytes of the training text.
         bytes: usize,
-        /// Tokens that text has now.
+        /// Tokens of the training text.
         tokens: usize,
     },
-    /// A model is open to be looked at.
+    /// A model was opened to view its weights.
     Weights {
-        /// As it was asked for.
+        /// The model as requested.
         model: String,
         /// The file of its tensors.
         path: String,
         /// Its binarized layers, in the model's order.
         layers: Vec<LayerInfo>,
-        /// Step and directory of each checkpoint of the run it belongs to, if it belongs to one.
+        /// Step and directory of each checkpoint of the run that the model belongs to; empty without a run.
         checkpoints: Vec<(u64, PathBuf)>,
-        /// Bits for each binarized weight, packed: its sign, padding, and its share of α and β.
+        /// Bits per binarized weight when packed: its sign, padding, and its share of α and β.
         bits_per_weight: f64,
     },
-    /// Part of a layer's signs.
+    /// Signs of a part of a layer, as pixels.
     Plane {
         /// The layer's full name.
         layer: String,
-        /// What it is compared with.
+        /// The checkpoint or model that it is compared with.
         since: Option<PathBuf>,
-        /// Which part, in how many pixels.
+        /// The part shown, and the number of pixels.
         view: PlaneView,
-        /// Two bytes a pixel, row by row: the share of its weights that are +1 (rounded), and of those that
-        /// flipped (rounded up), in 255ths.
+        /// Two bytes per pixel, row-major, in 255ths: the fraction of its weights that are +1 (rounded), and that
+        /// flipped (rounded up).
         #[serde(skip)]
         pixels: Arc<Vec<u8>>,
-        /// Share of the whole layer's weights that are +1.
+        /// Fraction of the layer's weights that are +1.
         positive: f64,
-        /// Share of the whole layer's weights that flipped, if it is compared.
+        /// Fraction of the layer's weights that flipped; none without a comparison.
         flipped: Option<f64>,
     },
     /// α and β of a layer.
     Scales {
         /// The layer's full name.
         layer: String,
-        /// α, one an input.
+        /// α, one per input.
         alpha: Vec<f32>,
-        /// β, one an input.
+        /// β, one per input.
         beta: Vec<f32>,
     },
-    /// The adapters of this machine.
+    /// The GPU adapters of this machine.
     Devices {
-        /// In the order of their indices.
+        /// The adapters, sorted by index.
         adapters: Vec<DeviceInfo>,
     },
-    /// One case of the conformance.
+    /// A case of the conformance test is done.
     Case {
         /// The device.
         device: String,
-        /// What came of it.
+        /// Its result.
         result: CaseResult,
     },
-    /// The conformance of a device is complete.
+    /// The conformance test of a device is complete.
     Conformance {
-        /// As data.
+        /// The results.
         report: Box<Report>,
-        /// As a table for people.
+        /// The results as a text table.
         table: String,
     },
-    /// Training steps were timed.
+    /// Benchmark of training steps.
     BenchTrain(TrainBenchReport),
-    /// A product was timed.
+    /// Benchmark of a matrix product.
     BenchMatmul(MatmulReport),
-    /// Decoding was timed.
+    /// Benchmark of decoding.
     BenchDecode(DecodeReport),
-    /// Variants are about to be timed on the adapter.
+    /// Kernel variants of an operation are about to be timed on the adapter.
     Tuning {
         /// Operations done.
         done: usize,
-        /// Operations in all.
+        /// Total number of operations.
         of: usize,
-        /// The one at hand.
+        /// The current operation.
         what: String,
     },
-    /// The cost of a dependent dispatch was measured.
+    /// Benchmark of a dependent dispatch.
     BenchDispatch {
         /// The device.
         device: String,
-        /// Seconds.
+        /// Seconds per dispatch.
         seconds: f64,
     },
-    /// A line for the person.
+    /// A message to the user.
     Note {
-        /// The line.
+        /// The message, one line.
         text: String,
     },
     /// The runs of a folder.
     Runs {
         /// The folder.
         folder: PathBuf,
-        /// Whether there is such a folder.
+        /// False if the folder does not exist.
         found: bool,
-        /// The runs, the last used first.
+        /// The runs, most recently modified first.
         runs: Vec<RunInfo>,
-        /// Runs in its trash.
+        /// Number of runs in its trash.
         trashed: usize,
-        /// When it was looked at, in seconds since 1970.
+        /// Time of this listing, in seconds since 1970.
         now: f64,
     },
     /// A summary of a run.
     Run {
         /// Its directory.
         path: PathBuf,
-        /// None if there is no run.
+        /// The summary; none if there is no run.
         run: Option<Box<RunInfo>>,
     },
-    /// A piece of what a run has recorded.
+    /// A chunk of a run's metrics.
     RunMetrics {
         /// Its directory.
         path: PathBuf,
-        /// Where the next piece begins.
+        /// Position of the next chunk.
         until: Place,
-        /// The run was cut back, by a rollback or a resume: this is its first piece again, and what
-        /// was told before no longer holds.
+        /// True if a rollback or a resume truncated the metrics: this is the first chunk again, and earlier
+        /// chunks are no longer valid.
         restarted: bool,
-        /// Whether there is more to be read at once.
+        /// True if more can be read now.
         more: bool,
-        /// The steps.
+        /// Metrics of each step.
         metrics: Vec<Metrics>,
-        /// Lines that could not be read, and why; they are left out.
+        /// Problems of the lines that could not be parsed and are left out.
         broken: Vec<String>,
     },
-    /// A run has another name.
+    /// A run was renamed.
     Renamed {
-        /// Where it was.
+        /// Its old path.
         from: PathBuf,
-        /// Where it is.
+        /// Its new path.
         to: PathBuf,
     },
-    /// A run is in the trash.
+    /// A run was moved to the trash.
     Trashed {
-        /// Where it was.
+        /// Its old path.
         from: PathBuf,
-        /// Where it is.
+        /// Its path in the trash.
         to: PathBuf,
     },
-    /// A run is back from the trash.
+    /// A run was restored from the trash.
     Restored {
-        /// Where it was.
+        /// Its path in the trash.
         from: PathBuf,
-        /// Where it is.
+        /// Its new path.
         to: PathBuf,
     },
-    /// The trash of a folder is empty.
+    /// The trash of a folder was emptied.
     TrashEmptied {
         /// The folder.
         folder: PathBuf,
-        /// Runs that were deleted.
+        /// Number of runs deleted.
         runs: usize,
     },
-    /// The models that a page keeps, and the room for more.
+    /// The models in the storage of a web page.
     Models {
-        /// Also those of which only a part is here.
+        /// The models, including partial downloads.
         models: Vec<KeptModel>,
-        /// The room.
+        /// Storage used and available.
         room: Room,
     },
-    /// A model is on its way.
+    /// Progress of a model's download.
     Fetching {
         /// Its name.
         name: String,
-        /// Bytes that are here.
+        /// Bytes downloaded.
         done: u64,
-        /// Bytes in all, if the server tells.
+        /// Total bytes; none if the server does not report them.
         of: Option<u64>,
-        /// Bytes a second.
+        /// Bytes per second.
         rate: f64,
-        /// What goes on besides.
+        /// The current stage, such as a retry.
         note: String,
     },
-    /// A model is here.
+    /// A model was downloaded.
     Fetched {
         /// Its name.
         name: String,
-        /// The path to open it by.
+        /// Its path for [`Command`](crate::runner::Command)s.
         path: PathBuf,
-        /// Bytes.
+        /// Size in bytes.
         bytes: u64,
         /// Its SHA-256, in hexadecimal.
         sha256: String,
     },
-    /// Runs side by side.
+    /// A comparison of runs.
     Compared(Box<CompareReport>),
-    /// What runs have recorded is written.
+    /// Data of runs was exported to a file.
     Exported {
         /// The file.
         out: PathBuf,
-        /// Runs in it.
+        /// Number of runs in it.
         runs: usize,
     },
 }
 
 impl Event {
-    /// The event as a line, where every front end says the same; none of those that each shows in its own way.
+    /// Returns the event as a line of text, or none if each front end shows it in its own way.
     pub fn line(&self) -> Option<String> {
         match self {
             Self::Train(event) => event.line(),

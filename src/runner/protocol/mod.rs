@@ -1,5 +1,5 @@
-//! Events, and what commands carry and report: plain data, which a page and its worker exchange as JSON. The commands are in
-//! `commands`, each beside its work.
+//! Events, and the arguments and results of commands: plain data, which a page and its worker exchange as JSON. The
+//! commands are in `commands`, each beside its implementation.
 
 mod event;
 mod reports;

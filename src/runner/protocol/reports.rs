@@ -6,40 +6,40 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Runs side by side.
+/// A comparison of runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CompareReport {
-    /// By what the best step is chosen: `kl`, or `ar` where a run has no teacher.
+    /// Loss term that selects the best step: `kl`, or `ar` if a run has no teacher.
     pub best_by: String,
-    /// The groups, in the order in which their first runs were named.
+    /// The groups, in the order of their first runs.
     pub groups: Vec<ComparedGroup>,
-    /// Why numbers may not be comparable.
+    /// Reasons why the numbers may not be comparable.
     pub warnings: Vec<String>,
 }
 
-/// Runs that differ in nothing but the seed.
+/// Runs that differ only in the seed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ComparedGroup {
     /// The settings in which it differs from other groups.
     pub name: String,
     /// Its runs.
     pub runs: Vec<ComparedRun>,
-    /// By the names of [`CompareReport::columns`]: none where a run of the group lacks the value.
+    /// Averages by the names of [`CompareReport::columns`]; none if a run of the group lacks the value.
     #[serde(flatten)]
     pub averages: BTreeMap<String, Option<Average>>,
 }
 
 impl ComparedGroup {
-    /// The average of a column.
+    /// Returns the average of a column.
     pub fn average(&self, column: &str) -> Option<Average> {
         self.averages.get(column).copied().flatten()
     }
 }
 
-/// What one run came to.
+/// The results of one run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ComparedRun {
-    /// What it is called.
+    /// Its name.
     pub name: String,
     /// Its directory.
     pub path: PathBuf,
@@ -47,47 +47,47 @@ pub struct ComparedRun {
     pub seed: u64,
     /// Steps recorded.
     pub step: u64,
-    /// Steps of the whole run.
+    /// Steps of the complete run.
     pub steps: u64,
-    /// Tokens that it has seen.
+    /// Tokens trained on.
     pub tokens: u64,
     /// Seconds of training.
     pub seconds: f64,
-    /// The last losses on held-out text, and the step they were measured after.
+    /// Step and losses of the last evaluation on held-out text.
     pub held_out: Option<(u64, Losses)>,
-    /// The step of the lowest loss on held-out text by the report's measure, and that loss.
+    /// Step and value of the lowest held-out loss, by [`CompareReport::best_by`].
     pub best: Option<(u64, f64)>,
     /// Mean flip-flop ratio over the last tenth of its steps.
     pub flips: Option<f64>,
 }
 
-/// What is in a text.
+/// Statistics of a text.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DataReport {
-    /// Files of it.
+    /// Number of files.
     pub files: usize,
-    /// Documents, ids, and bytes of text.
+    /// Numbers of documents, token ids and bytes.
     pub about: About,
-    /// Ids trained on.
+    /// Token ids of the training split.
     pub train: usize,
-    /// Ids held out.
+    /// Token ids of the held-out split.
     pub held_out: usize,
-    /// Where its ids are kept; none if they are made anew each time.
+    /// Directory of its cached token ids; none if it is tokenized each time.
     pub place: Option<PathBuf>,
-    /// The directory of all that are kept.
+    /// Directory of the token cache.
     pub cache: Option<PathBuf>,
-    /// How many texts are kept there, and their bytes.
+    /// Number of texts in the token cache, and their size in bytes.
     pub kept: (usize, u64),
-    /// Seconds it took.
+    /// Seconds that reading and tokenizing took.
     pub seconds: f64,
     /// The first documents, decoded.
     pub rows: Vec<String>,
 }
 
-/// An adapter, in plain data.
+/// A GPU adapter.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeviceInfo {
-    /// By which it can be chosen.
+    /// Index, for `--device`.
     pub index: usize,
     /// Name and backend.
     pub name: String,
@@ -95,156 +95,156 @@ pub struct DeviceInfo {
     pub kind: String,
     /// Driver and its version.
     pub driver: String,
-    /// Bytes one binding may have.
+    /// Largest storage binding, in bytes.
     pub binding_bytes: u64,
-    /// Bytes one buffer may have.
+    /// Largest buffer, in bytes.
     pub buffer_bytes: u64,
-    /// Bytes of its own memory, if its backend tells.
+    /// Bytes of device memory; none if its backend does not report them.
     pub memory_bytes: Option<u64>,
-    /// Limits it lacks: what it has, what is needed. Empty if it can be used.
+    /// Required limits that it does not meet, each with its value and the required one. Empty if it can be used.
     pub lacks: Vec<String>,
-    /// Features beyond core WebGPU that kernels could use: `f16`, `subgroups`, `timestamps`, `immediates`,
-    /// and the cooperative matrices, by size and factors.
+    /// Features beyond core WebGPU that kernels can use: `f16`, `subgroups`, `timestamps`, `immediates`,
+    /// and the cooperative matrices, with their size and element type.
     pub features: Vec<String>,
-    /// Whether `--device auto` takes it.
+    /// True if `--device auto` selects it.
     pub preferred: bool,
 }
 
 /// A binarized layer: a matrix of `rows` outputs × `cols` inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LayerInfo {
-    /// Its full name, as files have it.
+    /// Its full tensor name, as in files.
     pub name: String,
-    /// Outputs.
+    /// Number of outputs.
     pub rows: usize,
-    /// Inputs.
+    /// Number of inputs.
     pub cols: usize,
 }
 
-/// What something takes, and what there is.
+/// The memory that a training or a model needs, and the memory of its device.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanReport {
-    /// What was planned, in words.
+    /// Description of the planned training or model.
     pub what: String,
-    /// Bytes by part.
+    /// Bytes per part.
     pub plan: MemoryPlan,
-    /// The device, in words.
+    /// Name of the device.
     pub device: String,
-    /// Bytes it has; none if it does not tell.
+    /// Bytes of its memory; none if it does not report them.
     pub memory: Option<u64>,
-    /// Bytes that one binding may have there; none if there is no limit.
+    /// Largest storage binding of the device, in bytes; none if there is no limit.
     pub binding_bytes: Option<u64>,
-    /// Whether it fits; none if the device does not tell what it has.
+    /// True if the plan fits; none if the memory is unknown.
     pub fits: Option<bool>,
-    /// The model's numbers.
+    /// Sizes of the model.
     pub model: ModelNumbers,
-    /// The run's length, of a training.
+    /// The run's length; none for inference.
     pub length: Option<RunLength>,
-    /// What could be lowered, if it does not fit.
+    /// Settings to change so that it fits; none if it does.
     pub advice: Option<String>,
 }
 
-/// What a folder says of a run.
+/// A summary of a run's directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
     /// The name of its directory.
     pub name: String,
     /// Its directory.
     pub path: PathBuf,
-    /// When it last recorded something, in seconds since 1970.
+    /// Modification time of its metrics, in seconds since 1970.
     pub modified: f64,
-    /// Whether somebody trains it right now.
+    /// True if a process is training it (its lock is held).
     pub training: bool,
-    /// The settings it was started with.
+    /// Its settings; none if they cannot be read.
     pub config: Option<Box<TrainConfig>>,
-    /// The last step recorded, without the flips of single matrices.
+    /// Metrics of the last recorded step, without the flips per matrix.
     pub last: Option<Box<Metrics>>,
-    /// The last losses on held-out text, and the step they were measured after.
+    /// Step and losses of the last evaluation on held-out text.
     pub held_out: Option<(u64, Losses)>,
-    /// Steps of which there are checkpoints, ascending.
+    /// Steps of its checkpoints, ascending.
     pub checkpoints: Vec<u64>,
-    /// What is wrong with it, where something is.
+    /// Problems with its files, if any.
     pub problem: Option<String>,
 }
 
 impl RunInfo {
-    /// Steps recorded.
+    /// Returns the last recorded step.
     pub fn step(&self) -> u64 {
         self.last.as_ref().map_or(0, |last| last.step)
     }
 
-    /// Steps of its last checkpoint: where a resume continues.
+    /// Returns the step of its last checkpoint, from which a resume continues.
     pub fn saved(&self) -> u64 {
         self.checkpoints.last().copied().unwrap_or(0)
     }
 
-    /// Perplexity on held-out text.
+    /// Returns the perplexity on held-out text.
     pub fn perplexity(&self) -> Option<f64> {
         self.held_out.map(|(_, losses)| losses.ar().exp())
     }
 
-    /// KL divergence from the teacher on held-out text; none without a teacher.
+    /// Returns KL(teacher‖student) on held-out text; none without a teacher.
     pub fn held_out_kl(&self) -> Option<f64> {
         let taught = self.last.as_ref().is_some_and(|last| last.ad.is_some());
         self.held_out.filter(|_| taught).map(|(_, losses)| losses.kl())
     }
 }
 
-/// A run of a sweep, before it begins.
+/// A planned run of a sweep.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SweepRun {
-    /// Its name, made of what is varied.
+    /// Its name, made of the varied settings.
     pub name: String,
     /// Its directory.
     pub path: PathBuf,
     /// Its settings.
     pub config: Box<TrainConfig>,
-    /// Steps that are done and saved.
+    /// Step of its last checkpoint; 0 if there is none.
     pub step: u64,
-    /// Bytes of the device's memory that it will take; 0 if it is done.
+    /// Bytes of device memory that it needs; 0 if it is done.
     pub memory: u64,
 }
 
 impl SweepRun {
-    /// Whether nothing is left to do.
+    /// Returns true if all steps are done.
     pub fn is_done(&self) -> bool {
         self.step >= self.config.steps
     }
 
-    /// Tokens it will see until its end.
+    /// Returns the number of tokens still to train on.
     pub fn tokens_left(&self) -> u64 {
         (self.config.steps - self.step.min(self.config.steps)) * self.config.tokens_per_step()
     }
 }
 
-/// A model's numbers.
+/// Sizes of a model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelNumbers {
-    /// Blocks.
+    /// Number of transformer blocks.
     pub layers: usize,
     /// Width of the hidden state.
     pub width: usize,
-    /// Token ids.
+    /// Vocabulary size.
     pub vocabulary: usize,
-    /// Longest context.
+    /// Maximum context length, in tokens.
     pub context: usize,
-    /// All parameters, each binarized weight counted as one.
+    /// Number of parameters, each binarized weight counted as one.
     pub parameters: u64,
-    /// Those that are one bit in the end.
+    /// Number of binarized weights.
     pub binarized: u64,
-    /// Bits stored for each weight of the blocks' linear layers once it is packed: its share of α and β included.
+    /// Bits per weight of the blocks' linear layers when packed, including the share of α and β.
     pub bits_per_weight: f64,
-    /// Bytes of the packed file, but for its header and tokenizer.
+    /// Bytes of the packed file without its header and tokenizer.
     pub packed_bytes: u64,
 }
 
-/// How much text a run sees.
+/// The length of a run, in tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunLength {
-    /// Tokens of an optimizer step.
+    /// Tokens per optimizer step.
     pub tokens_per_step: u64,
     /// Tokens of all steps.
     pub tokens: u64,
-    /// Tokens of the text, reckoned from the beginning of each file; none if a file cannot be read.
+    /// Estimated tokens of the text, from a sample of each file's beginning; none if a file cannot be read.
     pub text_tokens: Option<u64>,
 }

@@ -4,118 +4,118 @@ use crate::runner::{Axis, Floats, Grid, MatrixStorage, Request, Snapshot, TrainC
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// A conversation to begin.
+/// Arguments of a new conversation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ChatRequest {
     /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
     pub model: String,
-    /// The model itself, if it is one in training; `model` is its name then.
+    /// Weights of a model in training; `model` is then only its name.
     pub snapshot: Option<Snapshot>,
-    /// A model that replies to the same and is compared with it token by token: `embedded` for the
-    /// embedded teacher, or as for `model`. It must have the same tokens.
+    /// A teacher that replies to the same messages and is compared with the model token by token: `embedded` for the
+    /// embedded teacher, or as for `model`. It must have the same vocabulary.
     pub teacher: Option<String>,
-    /// Where it is computed.
+    /// The device: `auto`, `cpu`, or an adapter.
     pub device: String,
-    /// Tokens the conversation may have before its oldest turns are dropped; the model's context if
-    /// absent, 4,096 at most.
+    /// Context length in tokens, beyond which the oldest turns are dropped; the model's context, at most 4,096,
+    /// if absent.
     pub context: Option<usize>,
-    /// What the system says first, if the model's template knows it.
+    /// System message, for models whose chat template supports one.
     pub system: Option<String>,
-    /// How replies are made.
+    /// Sampling and length of replies.
     pub request: Request,
 }
 
-/// What is to be compared.
+/// Arguments of a comparison of runs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CompareRequest {
     /// Directories of runs, or folders of them.
     pub runs: Vec<PathBuf>,
-    /// Where the curves are drawn, if they are: an `.svg` or `.png`.
+    /// File for the curves, `.svg` or `.png`; none to draw none.
     pub out: Option<PathBuf>,
-    /// By what they are drawn.
+    /// Horizontal axis of the curves.
     pub axis: Axis,
 }
 
-/// What is tried, and where.
+/// Arguments of a conformance test.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ConformRequest {
-    /// `all` for the CPU device and every adapter; else one as for `--device`.
+    /// `all` for the CPU device and every adapter, or one device as for `--device`.
     pub device: String,
-    /// Seed of all operands; one from the clock if absent.
+    /// Seed of all operands; taken from the clock if absent.
     pub seed: Option<u64>,
-    /// Only cases whose `operation: label` contains this.
+    /// Run only cases whose `operation: label` contains this.
     pub filter: Option<String>,
-    /// Where reports go: `PATH.md` and `PATH.json`, numbered if there are several devices.
+    /// Path of the reports without extension: `PATH.md` and `PATH.json`, numbered if `device` is `all`.
     pub report: Option<std::path::PathBuf>,
 }
 
-/// A text to look at.
+/// Arguments of a text's statistics.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DataRequest {
-    /// The run that it would be for: its text, tokenizer, and how documents are held out are taken.
+    /// Settings of a run; its text, tokenizer and held-out split are used.
     pub config: TrainConfig,
-    /// Documents to show from the beginning.
+    /// Number of documents to show.
     pub rows: usize,
 }
 
-/// What a model is measured by: a text, tasks, or both.
+/// Arguments of an evaluation, on a text, tasks, or both.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EvalRequest {
     /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
     pub model: String,
-    /// Where it is computed.
+    /// The device: `auto`, `cpu`, or an adapter.
     pub device: String,
-    /// How its matrices are kept on the device; without loss if absent.
+    /// Storage format of its matrices on the device; lossless if absent.
     pub storage: Option<MatrixStorage>,
     /// A text file, for perplexity.
     pub perplexity: Option<PathBuf>,
-    /// Tokens in a window of it; 2,048 if absent, or the model's context if that is shorter.
+    /// Window length in tokens; 2,048 if absent, or the model's context if that is shorter.
     pub window: Option<usize>,
     /// Tasks.
     pub tasks: Vec<TaskRequest>,
-    /// Answered questions that stand before each.
+    /// Number of few-shot examples before each question.
     pub shots: usize,
-    /// Whether those are the first of their file; drawn as lm-evaluation-harness draws them if not.
+    /// True to use the first examples of their file, false to draw them as lm-evaluation-harness does.
     pub shots_in_order: bool,
-    /// What they are drawn by.
+    /// Seed for drawing the examples.
     pub seed: u32,
-    /// Rows of each task, the first of its file; all if absent.
+    /// Number of rows per task, from the start of its file; all if absent.
     pub limit: Option<usize>,
-    /// Whether the tokenizer puts its special tokens around what is asked.
+    /// True to let the tokenizer add its special tokens to each prompt.
     pub special_tokens: bool,
-    /// Where the report is written, as JSON; beside it as Markdown, and what came of each row.
+    /// Path of the JSON report; Markdown and the result of each row are written beside it.
     pub out: Option<PathBuf>,
 }
 
-/// A task, and rows for it.
+/// An evaluation task with its data.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TaskRequest {
-    /// A task of the program, or a file that ends in `.toml`.
+    /// Name of a built-in task, or the path of a `.toml` file.
     pub task: String,
-    /// JSON lines.
+    /// JSON lines of questions.
     pub rows: PathBuf,
-    /// JSON lines that answered questions are taken from.
+    /// JSON lines of few-shot examples.
     pub shots_from: Option<PathBuf>,
 }
 
-/// A model to be written for other programs.
+/// Arguments of a model export for other programs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct ExportModelRequest {
     /// `embedded`, a packed file, a model directory, or a run's directory.
     pub model: String,
-    /// Where it is written: a directory or a file that is not there yet.
+    /// The directory or file to write; it must not exist.
     pub out: PathBuf,
-    /// As what.
+    /// The format.
     pub form: ModelExport,
 }
 
-/// What other programs are given.
+/// Format of an exported model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "as")]
 pub enum ModelExport {
-    /// A Hugging Face directory of a plain LLaMA, with floats stored so.
+    /// A Hugging Face directory of a plain LLaMA.
     Dense {
-        /// How.
+        /// Data type of its tensors.
         floats: Floats,
     },
     /// A Hugging Face directory of latent weights, α and β, in f32.
@@ -124,22 +124,22 @@ pub enum ModelExport {
     Gguf,
 }
 
-/// A text to continue.
+/// Arguments of a text generation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GenerateRequest {
     /// `embedded`, a packed or GGUF file, a model directory, or a run's directory.
     pub model: String,
-    /// Where it is computed.
+    /// The device: `auto`, `cpu`, or an adapter.
     pub device: String,
-    /// Tokens that prompt and continuation may have; the model's context if absent, 4,096 at most.
+    /// Context length in tokens, for prompt and continuation; the model's context, at most 4,096, if absent.
     pub context: Option<usize>,
-    /// The text.
+    /// The prompt.
     pub prompt: String,
-    /// How it is continued.
+    /// Sampling and length of the continuation.
     pub request: Request,
 }
 
-/// What a path is taken for.
+/// Kind of an input path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InputKind {
@@ -147,7 +147,7 @@ pub enum InputKind {
     Text,
     /// A model: a directory, a packed or GGUF file, or a run.
     Model,
-    /// The shape of a model: a `config.json`.
+    /// A model configuration: a `config.json`.
     Shape,
     /// A `tokenizer.json`, or its directory.
     Tokenizer,
@@ -155,113 +155,113 @@ pub enum InputKind {
     TeacherCache,
     /// Settings as TOML.
     Settings,
-    /// Whatever it is: something that was dropped.
+    /// Unknown, to be detected: a file that was dropped on the window.
     Any,
 }
 
-/// A landscape to be drawn.
+/// Arguments of a loss landscape.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LandscapeRequest {
     /// A run's directory (its last checkpoint), or a model directory.
     pub model: String,
-    /// The text that is measured; of a run, its held-out text if absent.
+    /// Text for the loss; the run's held-out text if absent.
     pub text: Option<PathBuf>,
-    /// Tokens in a window.
+    /// Window length in tokens.
     pub window: usize,
-    /// Windows measured at each point, from the beginning of the text.
+    /// Windows per point, from the start of the text.
     pub windows: usize,
-    /// The points.
+    /// Grid of points.
     pub grid: Grid,
-    /// Where it is computed.
+    /// The device: `auto`, `cpu`, or an adapter.
     pub device: String,
-    /// The picture: `.svg` or `.png`; `.json` for the numbers.
+    /// The file to write: an `.svg` or `.png` picture, or the numbers as `.json`.
     pub out: PathBuf,
 }
 
-/// What a model that continues text would take.
+/// Arguments of a memory plan for inference.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanModelRequest {
-    /// A preset (taken as packed), or a model as it is opened for inference.
+    /// A preset (packed), or a model as for [`GenerateRequest::model`].
     pub model: String,
-    /// Where it is computed.
+    /// The device: `auto`, `cpu`, or an adapter.
     pub device: String,
-    /// Tokens there is room for.
+    /// Context length in tokens.
     pub context: Option<usize>,
-    /// Bytes to compare with, in the place of what the device has.
+    /// Bytes of memory to assume, instead of what the device reports.
     pub memory: Option<u64>,
 }
 
-/// What a run would take.
+/// Arguments of a memory plan for training.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PlanTrainRequest {
     /// The run.
     pub train: TrainRequest,
-    /// In the place of the teacher, one that need not exist: a known shape or a `config.json`.
+    /// Shape to assume for the teacher, which need not exist: a known name or a `config.json`.
     pub teacher_shape: Option<String>,
 }
 
-/// A sweep to do.
+/// Arguments of a sweep.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SweepRequest {
-    /// The TOML file that says what is varied.
+    /// The TOML file with the varied settings.
     pub file: PathBuf,
     /// Folder of its runs.
     pub folder: PathBuf,
-    /// Where it is computed: `auto`, `cpu`, or an adapter.
+    /// The device: `auto`, `cpu`, or an adapter.
     pub device: String,
-    /// Bytes of memory to plan with, in the place of what the device says it has.
+    /// Bytes of memory to assume, instead of what the device reports.
     pub memory: Option<u64>,
-    /// Only say what would be done.
+    /// Only list the runs with their plans.
     pub dry: bool,
 }
 
-/// A cache to make, or to go on with.
+/// Arguments of a teacher cache, to create or to resume.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TeachRequest {
     /// Directory of the cache.
     pub out: PathBuf,
-    /// Tokens kept at each position.
+    /// Number of top tokens cached per position.
     pub top: usize,
-    /// The run it is for: its teacher, tokenizer, text, sequence length and temperature are taken.
+    /// Settings of a run; its teacher, tokenizer, text, sequence length and temperature are used.
     pub config: TrainConfig,
-    /// Where it is computed: `auto`, `cpu`, or an adapter.
+    /// The device: `auto`, `cpu`, or an adapter.
     pub device: String,
 }
 
-/// A run to start, or to go on with.
+/// Arguments of a training, to start or to resume.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TrainRequest {
     /// Directory of the run.
     pub run: PathBuf,
-    /// Takes another directory beside it, under the first free of `run-1`, `run-2`, …, once the run begins.
+    /// True to use the first free directory of `run-1`, `run-2`, … beside `run` instead.
     #[serde(default)]
     pub numbered: bool,
-    /// The settings; when resuming, `None` takes those the run was started with.
+    /// The settings; defaults if `None`, or those of the run if it is resumed.
     pub config: Option<TrainConfig>,
-    /// Go on with a run that exists.
+    /// Resume an existing run.
     pub resume: bool,
     /// The step of the checkpoint to resume from; the newest if `None`.
     #[serde(default)]
     pub from_step: Option<u64>,
-    /// Where it is computed: `auto`, `cpu`, or an adapter.
+    /// The device: `auto`, `cpu`, or an adapter.
     pub device: String,
-    /// Bytes of memory to plan with, in the place of what the device says it has.
+    /// Bytes of memory to assume, instead of what the device reports.
     pub memory: Option<u64>,
 }
 
-/// A tokenizer to train.
+/// Arguments of a tokenizer's training.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TokenizerRequest {
-    /// Files of text, plain or JSON lines, or patterns of them.
+    /// Text files, plain or JSON lines, or glob patterns.
     pub texts: Vec<PathBuf>,
-    /// Tokens it is to have.
+    /// Vocabulary size.
     pub vocabulary: usize,
-    /// Where its `tokenizer.json` goes.
+    /// The `tokenizer.json` to write.
     pub out: PathBuf,
 }
 
-/// Which weights of a plane are shown in how many pixels. Pixels that are fewer than weights are means,
-/// those that are more repeat them.
+/// A view of a layer's weights: a rectangle, and the number of pixels it is drawn with. A pixel that covers several weights
+/// is their mean; several pixels of one weight repeat it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlaneView {
     /// The first column.
