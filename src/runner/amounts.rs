@@ -1,6 +1,6 @@
-//! Amounts as text, with decimal prefixes.
+//! Formats byte sizes and counts with decimal prefixes.
 
-/// Bytes: `1.25 GB`, `12.5 MB`, `0.5 kB`.
+/// Formats a number of bytes: `1.25 GB`, `12.5 MB`, `0.5 kB`.
 pub fn format_bytes(bytes: u64) -> String {
     match bytes as f64 {
         bytes if bytes >= 1e9 => format!("{:.2} GB", bytes / 1e9),
@@ -9,7 +9,7 @@ pub fn format_bytes(bytes: u64) -> String {
     }
 }
 
-/// A count: `1.30 G`, `135.00 M`, `52.0 k`, `9999`.
+/// Formats a count: `1.30 G`, `135.00 M`, `52.0 k`, `9999`.
 pub fn format_count(count: f64) -> String {
     match count {
         count if count >= 1e9 => format!("{:.2} G", count / 1e9),

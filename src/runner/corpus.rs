@@ -1,4 +1,4 @@
-//! The text of a run, from its files to a corpus.
+//! Reads and tokenizes the text of a run.
 
 use super::{Event, Stop};
 use crate::assets;
@@ -12,34 +12,34 @@ use crate::train::{SettingError, TrainConfig};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
-/// A number for the rules by which templates are rendered; another one where they change.
-const RULES: u64 = 2;
+/// Version of the chat template renderer; incremented when its output changes, so that cached ids are not reused.
+const RENDERER_VERSION: u64 = 2;
 
-/// Where tokenized texts are kept.
+/// Returns the directory of the token cache.
 pub(super) fn cache() -> Option<PathBuf> {
     Some(platform::cache_dir()?.join("tokens"))
 }
 
-/// How texts are read, with a model's own template for conversations.
-pub(super) struct Reading {
+/// Reads texts, rendering conversations with a model's chat template.
+pub(super) struct TextReader {
     template: Result<Template, String>,
     id: u64,
 }
 
-impl Reading {
-    /// With the template of a model, or the default one if it has none.
+impl TextReader {
+    /// Creates a reader with the template of a model, or the default one if it has none.
     pub(super) fn new(format: &ChatFormat) -> Self {
         let (one, named) = match &format.template {
             Some(Templates::One(template)) => (Some(template.as_str()), None),
             Some(Templates::Named(named)) => (None, Some(named)),
             None => (None, None),
         };
-        // Ids of a model's own template are made again where it was rendered by other rules.
-        let rules = format.template.as_ref().map_or(0, |_| RULES);
-        // Of a single template and these two tokens it is the id of earlier versions.
+        // Cached ids of a model's own template depend on the renderer, those of the default template do not.
+        let version = format.template.as_ref().map_or(0, |_| RENDERER_VERSION);
+        // For a single template and these two tokens, this is the id of earlier versions of Signet.
         let usual = ["bos_token", "eos_token"];
         let parts = [one].into_iter().chain(usual.map(|name| format.special_token(name)));
-        let id = parts.fold(rules, |sum, part| checksum(sum, part.unwrap_or("\0").as_bytes()));
+        let id = parts.fold(version, |sum, part| checksum(sum, part.unwrap_or("\0").as_bytes()));
         let others = format.special_tokens.iter().filter(|(name, _)| !usual.contains(&name.as_str()));
         let id = named.into_iter().flatten().chain(others).fold(id, |sum, (name, text)| checksum(checksum(sum, name.as_bytes()), text.as_bytes()));
         Self { template: Template::new(format).map_err(|error| error.to_string()), id }
@@ -54,7 +54,7 @@ impl Reading {
         template.render_with(&messages, &given, false).map_err(|error| error.to_string())
     }
 
-    /// Calls `with` with how a run's text is tokenized.
+    /// Calls `with` with the tokenization parameters of a run's text.
     pub(super) fn with<T>(&self, config: &TrainConfig, tokenizer: &Tokenizer, with: impl FnOnce(&Tokenizing<'_>) -> T) -> T {
         let render = |conversation| self.render(conversation);
         let cache = cache();
@@ -62,14 +62,14 @@ impl Reading {
     }
 }
 
-/// A run's settings with the files that their patterns name now, so that the run goes on with them.
-pub(super) fn named(config: TrainConfig) -> Result<TrainConfig> {
+/// Expands the glob patterns of a run's text, so that a resumed run reads the same files.
+pub(super) fn expand_data(config: TrainConfig) -> Result<TrainConfig> {
     let data = expand(&config.data).map_err(|error| refused("data", error))?;
     Ok(TrainConfig { data, ..config })
 }
 
-/// Refuses standard input as the text of a run, which reads its text again when it resumes.
-pub(super) fn lasting(config: TrainConfig) -> Result<TrainConfig> {
+/// Returns an error if the text of a run is standard input, which a resumed run could not read again.
+pub(super) fn refuse_stdin(config: TrainConfig) -> Result<TrainConfig> {
     for (name, mut paths) in [("data", config.data.iter()), ("held_out", config.held_out.as_slice().iter())] {
         if paths.any(|path| path.as_os_str() == "-") {
             return Err(refused(name, "- is standard input, and a run reads its text again when it resumes. Write the text to a file first"));
@@ -78,14 +78,14 @@ pub(super) fn lasting(config: TrainConfig) -> Result<TrainConfig> {
     Ok(config)
 }
 
-/// The refusal of a setting.
+/// Returns the error of a setting.
 pub(super) fn refused(name: &'static str, error: impl std::fmt::Display) -> anyhow::Error {
     SettingError { name, problem: error.to_string() }.into()
 }
 
-/// A run's text, and where a share of it is not held out, what is held out in its place.
+/// Opens a run's text, and its separate held-out text if one is set.
 pub(super) fn texts(config: &TrainConfig, how: &Tokenizing<'_>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<(Store, Option<Store>)> {
-    let mut progress = |progress| emit(told(progress));
+    let mut progress = |progress| emit(progress_event(progress));
     let stop = || stop.asked();
     let mut watch = Watch { stop: &stop, progress: &mut progress };
     let mut open = |name, paths: &[PathBuf]| {
@@ -100,8 +100,8 @@ pub(super) fn texts(config: &TrainConfig, how: &Tokenizing<'_>, stop: &Stop, emi
     Ok((text, held_out))
 }
 
-/// How far reading is, in MB.
-fn told(progress: Progress) -> Event {
+/// Returns the progress event for reading a text, in MiB.
+fn progress_event(progress: Progress) -> Event {
     let Progress { tokenizing, done, of, rate } = progress;
     let left = of.saturating_sub(done) as f64 / rate.max(1.0);
     let doing = if tokenizing { "tokenizing" } else { "reading" };
@@ -109,32 +109,32 @@ fn told(progress: Progress) -> Event {
     Event::Progress { done: mega(done), of: mega(of), note: format!("{doing} text, {:.1} MB/s, {left:.0} s left", rate / 1e6) }
 }
 
-/// The parts of a run's text.
+/// Returns the split of a run's text into training and held-out parts.
 pub(super) fn split(config: &TrainConfig) -> Split {
     Split { share: config.held_out_share, shuffle: config.shuffle, seq: config.seq }
 }
 
-/// The corpus of a run.
+/// Opens the corpus of a run.
 pub(super) fn open(config: &TrainConfig, tokenizer: &Tokenizer, chat: &ChatFormat, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Corpus> {
-    let (text, held_out) = Reading::new(chat).with(config, tokenizer, |how| texts(config, how, stop, emit))?;
+    let (text, held_out) = TextReader::new(chat).with(config, tokenizer, |how| texts(config, how, stop, emit))?;
     Corpus::new(text, held_out, split(config)).map_err(|error| refused("data", error))
 }
 
-/// The text of some files, conversations by the default template.
+/// Reads files as one text, with conversations rendered by the default template.
 pub(super) fn plain(paths: &[PathBuf]) -> Result<String> {
-    let reading = Reading::new(&ChatFormat::default());
+    let reading = TextReader::new(&ChatFormat::default());
     let chat = Chat { id: reading.id, render: &|conversation| reading.render(conversation) };
     Ok(gather(&expand(paths)?, &TrainConfig::default().field, chat)?)
 }
 
-/// The ids of a text to measure on: a plain text is encoded as a whole, and rows follow each other.
-pub(super) fn measured(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
+/// Tokenizes a text for evaluation: plain text as one document, rows concatenated.
+pub(super) fn tokenize_for_eval(path: &Path, tokenizer: &Tokenizer, chat: &ChatFormat, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
     let files = expand(&[path.to_path_buf()])?;
     if let ([file], true) = (&files[..], files.iter().all(|path| format_of(path) == Format::Text)) {
         return Ok(tokenizer.encode_document(&crate::data::whole(file)?)?);
     }
     let config = TrainConfig { data: files, ..TrainConfig::default() };
-    let (text, _) = Reading::new(chat).with(&config, tokenizer, |how| texts(&config, how, stop, emit))?;
+    let (text, _) = TextReader::new(chat).with(&config, tokenizer, |how| texts(&config, how, stop, emit))?;
     let mut ids = tokenizer.encode_document("")?;
     text.read(0..text.about().tokens, &mut ids)?;
     Ok(ids)
@@ -145,11 +145,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn other_templates_and_tokens_are_another_way_of_reading() {
-        let id = |format: &ChatFormat| Reading::new(format).id;
+    fn other_templates_and_tokens_give_another_id() {
+        let id = |format: &ChatFormat| TextReader::new(format).id;
         let usual = [("bos_token", "<s>"), ("eos_token", "</s>")];
         let one = ChatFormat::new("x", &usual);
-        let before = ["x", "<s>", "</s>"].iter().fold(RULES, |sum, part| checksum(sum, part.as_bytes()));
+        let before = ["x", "<s>", "</s>"].iter().fold(RENDERER_VERSION, |sum, part| checksum(sum, part.as_bytes()));
         assert_eq!(id(&one), before, "ids of earlier versions are found again");
         let named = |names: &[(&str, &str)]| {
             let named = names.iter().map(|(name, text)| (name.to_string(), text.to_string())).collect();

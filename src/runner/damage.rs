@@ -1,4 +1,4 @@
-//! Damaged checkpoints of a run: which older one is whole, and how to use it.
+//! Errors about damaged checkpoints: adds the newest intact checkpoint and how to use it.
 
 use super::kind::has_settings;
 use super::protocol::TrainRequest;
@@ -7,7 +7,7 @@ use crate::train::{Checkpoint, checkpoint, checkpoints, newest_whole};
 use anyhow::{Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 
-/// Refuses to resume from a checkpoint that is not there, or whose state cannot be read.
+/// Returns an error if the checkpoint to resume from does not exist or its state cannot be read.
 pub(super) fn check_resume(request: &TrainRequest) -> Result<()> {
     let steps = checkpoints(&request.run)?;
     let step = match request.from_step {
@@ -24,15 +24,14 @@ pub(super) fn check_resume(request: &TrainRequest) -> Result<()> {
     Checkpoint::read(&checkpoint(&request.run, step)).map(drop).map_err(|error| with_older(error.into(), request))
 }
 
-/// The error of a training; if it is that a checkpoint of the run is damaged, with the command that resumes from an
-/// older one.
+/// Adds to an error of a training that names a damaged checkpoint the command that resumes from an older one.
 pub(super) fn with_older(error: anyhow::Error, request: &TrainRequest) -> anyhow::Error {
     let run = &request.run;
-    // A longer number may begin with a shorter one: the newest first.
+    // Newest first, since the path of a step can be a prefix of a later step's.
     let damaged = checkpoints(run).ok().and_then(|steps| steps.into_iter().rev().find(|&step| mentions(&error, &checkpoint(run, step))));
     let Some(step) = damaged else { return error };
     match newest_whole(run, step.saturating_add(1)) {
-        // It is whole: the error is another.
+        // The checkpoint is intact: the error has another cause.
         Some(newest) if newest == step => error,
         Some(older) => anyhow!(
             "{error:#}. The newest checkpoint that is whole is that of step {older}. Resume from it with `{} --from-step {older}`; later ones are moved \
@@ -47,14 +46,14 @@ fn mentions(error: &anyhow::Error, path: &Path) -> bool {
     format!("{error:#}").contains(&path.display().to_string())
 }
 
-/// The error of a command; if it is that the newest checkpoint of a run is damaged, and the run one of the paths that it
-/// opens as models, with the older one that is whole.
+/// Adds to an error that names the damaged newest checkpoint of a run in `opened` the newest intact one. `opened` are the
+/// paths that the command opens as models.
 pub(super) fn with_older_model(error: anyhow::Error, opened: Vec<PathBuf>) -> anyhow::Error {
     let runs: Vec<PathBuf> = opened.into_iter().filter(|path| has_settings(path)).collect();
     let damaged = |run: &&PathBuf| checkpoints(run).ok().and_then(|mut steps| steps.pop()).filter(|&step| mentions(&error, &checkpoint(run, step)));
     let Some((run, step)) = runs.iter().find_map(|run| Some((run, damaged(&run)?))) else { return error };
     match newest_whole(run, step.saturating_add(1)) {
-        // It is whole: the error is another.
+        // The checkpoint is intact: the error has another cause.
         Some(newest) if newest == step => error,
         Some(older) => anyhow!("{error:#}. The newest checkpoint of this run that is whole is {}: name that one", checkpoint(run, older).display()),
         None => anyhow!("{error:#}. No checkpoint of this run is whole"),

@@ -1,4 +1,4 @@
-//! The machines that work can run on.
+//! Opens the device that a command runs on.
 
 use super::Event;
 use crate::device::{Adapter, Checks, DeviceChoice, DeviceError, Gpu, Skipped, adapters, first_that_opens, ranked, select};
@@ -8,16 +8,16 @@ use crate::platform;
 use anyhow::Result;
 use std::sync::Arc;
 
-/// How the CPU device is called.
+/// Name of the CPU device.
 const CPU: &str = "the CPU device";
 
-/// An open machine.
+/// An opened device.
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) machine: Machine,
-    /// How to call it.
+    /// Its name.
     pub(super) name: String,
-    /// Why `auto` took it and not another, where that is not plain.
+    /// Messages that explain an unexpected choice by `auto`.
     pub(super) notes: Vec<String>,
 }
 
@@ -31,22 +31,22 @@ impl Opened {
     }
 }
 
-/// Opens the machine that `device` names; `before` is the one that a run was trained on so far.
+/// Opens the device named `device`. `before` is the device that the run was trained on so far.
 pub(super) async fn open(device: &str, before: Option<&str>) -> Result<Opened> {
     let Ok(choice) = device.parse::<DeviceChoice>();
     let adapters = if choice == DeviceChoice::Cpu { Vec::new() } else { adapters().await };
     open_among(&adapters, &choice, before, async |adapter| Gpu::open(adapter, Checks::Off).await).await
 }
 
-/// As [`open`], and tells why `auto` took it.
+/// Opens a device as [`open`] does, and emits its notes.
 pub(super) async fn machine(device: &str, emit: &mut dyn FnMut(Event)) -> Result<(Machine, String)> {
     let Opened { machine, name, notes } = open(device, None).await?;
     notes.into_iter().for_each(|text| emit(Event::Note { text }));
     Ok((machine, name))
 }
 
-/// Opens what `choice` means among adapters. What is named is opened or refused; `auto` tries one after the
-/// other, then takes the CPU device.
+/// Opens the device that `choice` selects. A named device is opened or an error; `auto` tries one adapter after another,
+/// then falls back to the CPU device.
 pub(super) async fn open_among(
     adapters: &[Adapter], choice: &DeviceChoice, before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>,
 ) -> Result<Opened> {
@@ -59,7 +59,7 @@ pub(super) async fn open_among(
     }
 }
 
-/// A run stays on the device that it was trained on `before`, where it can.
+/// Opens the device for `auto`. A run stays on the device that it was trained on (`before`), if possible.
 async fn open_auto(adapters: &[Adapter], before: Option<&str>, open: impl AsyncFn(&Adapter) -> Result<Gpu, DeviceError>) -> Opened {
     let candidates = candidates(adapters, before);
     let tried = async |adapter: &&Adapter| {
@@ -85,7 +85,8 @@ async fn open_auto(adapters: &[Adapter], before: Option<&str>, open: impl AsyncF
     opened
 }
 
-/// The adapters that `auto` tries, in this order: first those that a run was trained on before, also software.
+/// Returns the adapters that `auto` tries, in order. The adapter that a run was trained on (`before`) comes first, even if it
+/// is a software adapter.
 fn candidates<'a>(adapters: &'a [Adapter], before: Option<&str>) -> Vec<&'a Adapter> {
     let Some(before) = before else { return ranked(adapters) };
     if before == CPU {
@@ -93,23 +94,23 @@ fn candidates<'a>(adapters: &'a [Adapter], before: Option<&str>) -> Vec<&'a Adap
     }
     let same = |adapter: &&Adapter| before.strip_prefix(&*adapter.name()).is_some_and(|rest| rest.starts_with(", driver "));
     let mut found: Vec<&Adapter> = adapters.iter().filter(|adapter| adapter.missing_limits().is_empty()).filter(same).collect();
-    // Of several of one name, the one with that driver.
+    // Among adapters of the same name, the same driver first.
     found.sort_by_key(|adapter| adapter.description() != before);
     found.extend(ranked(adapters).into_iter().filter(|adapter| !same(adapter)));
     found
 }
 
-/// A machine that was not opened: what can be planned there.
+/// A device for memory plans, not opened.
 pub(super) struct Place {
-    /// Counts what would be reserved.
+    /// Counts memory without allocating it.
     pub(super) counter: Counter,
-    /// Bytes it has, if it tells.
+    /// Bytes of memory; none if it does not report them.
     pub(super) memory: Option<u64>,
-    /// How to call it.
+    /// Its name.
     pub(super) name: String,
 }
 
-/// The place that `choice` means among adapters.
+/// Returns the device that `choice` selects, without opening it.
 pub(super) fn place(adapters: &[Adapter], choice: &DeviceChoice) -> Result<Place> {
     Ok(match select(adapters, choice)? {
         None => Place { counter: Machine::cpu().counter(), memory: platform::memory(), name: CPU.into() },

@@ -1,26 +1,26 @@
-//! Kinds of what lies at a path: a run, a checkpoint, a model, a cache. Formats of models are `model`'s own.
+//! Detects the kind of a path: a run, a checkpoint, a model, a cache. `crate::model` detects the formats of models.
 
 use crate::data::is_store;
 use crate::model::is_model_directory;
 use crate::platform;
 use std::path::Path;
 
-/// A file, or a directory that is not a folder of others.
+/// The kind of a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A run's directory.
     Run,
     /// A checkpoint of one.
     Checkpoint,
-    /// A store of ids.
+    /// A directory of cached token ids.
     Store,
     /// The directory of a teacher cache.
     TeacherCache,
-    /// A model's directory, or any file.
+    /// A model directory, or any file.
     Model,
 }
 
-/// The kind of a path, if it is of one.
+/// Returns the kind of a path; none for a directory of no known kind.
 pub(super) fn kind_of(path: &Path) -> Option<Kind> {
     let has = |name: &str| platform::exists(&path.join(name));
     match () {
@@ -34,18 +34,18 @@ pub(super) fn kind_of(path: &Path) -> Option<Kind> {
     }
 }
 
-/// Returns true for a run's directory. One without run.toml still has its checkpoints; a model's directory may have a
-/// folder of that name, too.
+/// Returns true for a run's directory: it has a run.toml, or `checkpoints` and no model (a model directory may also have a
+/// folder of that name).
 pub(super) fn is_run(path: &Path) -> bool {
     has_settings(path) || platform::is_dir(&path.join("checkpoints")) && !is_model_directory(path)
 }
 
-/// Returns true for a directory that has a run's settings.
+/// Returns true for a directory with a run.toml.
 pub(super) fn has_settings(path: &Path) -> bool {
     platform::is_file(&path.join("run.toml"))
 }
 
-/// Returns true for what may be left of a run that is damaged.
+/// Returns true for a run's directory, even if files are missing.
 pub(super) fn is_rest_of_run(path: &Path) -> bool {
     ["run.toml", "metrics.jsonl", "checkpoints"].iter().any(|part| platform::exists(&path.join(part)))
 }

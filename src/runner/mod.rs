@@ -1,13 +1,13 @@
-//! Owns all work: a [`Command`] in, [`Event`]s out. Every front end (command line, app, page)
-//! speaks to this and to nothing below it.
+//! Runs commands: a [`Command`] in, [`Event`]s out. Every front end (command line, app, web page) uses this module and
+//! none below it.
 //!
-//! The modules below, from the messages to who sends them; each uses only those of the groups above it:
+//! Its submodules in layers; each uses only the layers above it:
 //!
-//! 1. events and arguments of commands (`protocol`), the wish to stop, the command line that resumes a run;
-//! 2. what lies at a path, models of Hugging Face, devices, and a model by its name;
-//! 3. what a run's settings name, opened (`sources`, `corpus`), remembered between plans (`known`), found to fit together
-//!    (`shapes`, `run_inputs`);
-//! 4. the `commands`, a file each, and the `worker` by which a face has a runner elsewhere.
+//! 1. events and arguments of commands (`protocol`), stop requests (`stop`), the command line that resumes a run (`resume`);
+//! 2. kinds of paths (`kind`), models from Hugging Face (`hub_models`), devices, memory plans, and opening a model (`model`);
+//! 3. inputs that a run's settings name: opening them (`sources`, `corpus`), caching them between plans (`plan_cache`), and
+//!    checking that they fit together (`shapes`, `run_inputs`);
+//! 4. the `commands`, one file each, and the `worker`, which runs a runner on another thread or in a web worker.
 
 mod amounts;
 mod protocol;
@@ -15,7 +15,7 @@ mod resume;
 mod stop;
 
 mod devices;
-mod hub;
+mod hub_models;
 mod kind;
 mod numbers;
 mod plan;
@@ -27,7 +27,7 @@ mod model;
 mod corpus;
 mod sources;
 
-mod known;
+mod plan_cache;
 mod settings;
 
 mod shapes;
@@ -69,45 +69,45 @@ pub use crate::platform::{
 
 use crate::platform;
 
-/// Does work, one command at a time.
+/// Runs commands, one at a time.
 pub struct Runner {
     state: commands::State,
 }
 
 impl Runner {
-    /// A runner that `stop` can stop.
+    /// Creates a runner whose commands `stop` can stop.
     pub fn new(stop: Stop) -> Self {
         Self { state: commands::State::new(stop) }
     }
 
-    /// The same, with variants chosen at other times.
+    /// Sets when kernels are tuned.
     pub fn with_tuning(mut self, tuning: Tuning) -> Self {
         self.state.tuning = tuning;
         self
     }
 
-    /// The same, speaking to a training through `orders`.
+    /// Sets the orders that reach a training while it runs.
     pub fn with_orders(mut self, orders: Orders) -> Self {
         self.state.orders = orders;
         self
     }
 
-    /// What speaks to a training while it runs. Those still waiting when it ends are forgotten.
+    /// Returns the orders that reach a training while it runs. Orders that are pending when it ends are dropped.
     pub fn orders(&self) -> &Orders {
         &self.state.orders
     }
 
-    /// What stops it.
+    /// Returns the handle that stops commands.
     pub fn stop(&self) -> &Stop {
         &self.state.stop
     }
 
-    /// Does what is asked; `emit` gets what happens meanwhile.
+    /// Runs a command to its end and passes its events to `emit`. Blocks.
     pub fn run(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
         platform::wait(self.perform(command, emit))
     }
 
-    /// As [`Runner::run`], for those who do not stand still meanwhile.
+    /// Runs a command as [`Runner::run`] does, without blocking.
     pub async fn perform(&mut self, command: Command, emit: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
         let needs = command.needs();
         for name in needs.assets {
@@ -116,7 +116,7 @@ impl Runner {
             }
         }
         for name in &needs.models {
-            hub::fetch(&platform::Hub::default(), name, &self.state.stop, emit)?;
+            hub_models::fetch(&platform::Hub::default(), name, &self.state.stop, emit)?;
         }
         command.work(&mut self.state, emit).await.map_err(|error| damage::with_older_model(error, needs.opened))
     }

@@ -1,7 +1,7 @@
-//! Opening a model by the name a person gives it, and getting it ready to speak.
+//! Opens models by name or path, and loads them for inference.
 
 use super::kind::is_run;
-use super::{Event, Tuning, hub, tuning};
+use super::{Event, Tuning, hub_models, tuning};
 use crate::data::Tokenizer;
 use crate::formats::json_file;
 use crate::graph::Machine;
@@ -12,11 +12,11 @@ use crate::train;
 use anyhow::{Context, Result, bail};
 use std::path::Path;
 
-/// Longest context that is reserved unless more is asked for.
+/// Default limit of the context length, in tokens.
 const CONTEXT: usize = 4096;
 
-/// `embedded`, a packed or GGUF file, a model directory, a run's directory (then its last checkpoint), or the name of a
-/// model of Hugging Face that was fetched before.
+/// Opens a model: `embedded`, a packed or GGUF file, a model directory, a run's directory (its last checkpoint), or the name
+/// of a cached Hugging Face model.
 pub(super) fn open(name: &str) -> Result<ModelFile> {
     if name == "embedded" {
         return Ok(ModelFile::embedded_student()?);
@@ -29,19 +29,19 @@ pub(super) fn open(name: &str) -> Result<ModelFile> {
     if platform::exists(path) {
         return Ok(ModelFile::open(path)?);
     }
-    match hub::is_name(name).then(|| hub::kept(&Hub::default(), name)).flatten() {
+    match hub_models::is_repo_name(name).then(|| hub_models::cached(&Hub::default(), name)).flatten() {
         Some(kept) => Ok(ModelFile::open(&kept)?),
-        None => Err(hub::missing(name)),
+        None => Err(hub_models::not_found(name)),
     }
 }
 
-/// The shape in a `config.json`.
+/// Reads a `config.json`.
 pub(super) fn config(path: &Path) -> Result<LlamaConfig> {
     let text = json_file(path, platform::SETTINGS_LIMIT)?.with_context(|| format!("{}: there is no such file", path.display()))?;
     LlamaConfig::from_json(&text).with_context(|| path.display().to_string())
 }
 
-/// The context that is reserved: what was asked for, if the model has it.
+/// Returns the context length to allocate; an error if the model does not support the requested one.
 pub(super) fn context(config: &LlamaConfig, asked: Option<usize>) -> Result<usize> {
     let longest = config.max_position_embeddings;
     let context = asked.unwrap_or(longest.min(CONTEXT));
@@ -51,7 +51,7 @@ pub(super) fn context(config: &LlamaConfig, asked: Option<usize>) -> Result<usiz
     Ok(context)
 }
 
-/// The tokenizer that came with a model.
+/// Returns the tokenizer of a model; an error if it has none.
 pub(super) fn tokenizer(file: &ModelFile) -> Result<Tokenizer> {
     let missing = || {
         let path = file.path().display();
@@ -60,17 +60,17 @@ pub(super) fn tokenizer(file: &ModelFile) -> Result<Tokenizer> {
     file.tokenizer.clone().with_context(missing)
 }
 
-/// A model on a machine, ready to speak.
-pub(super) struct Speaker {
+/// A model loaded for generation.
+pub(super) struct LoadedModel {
     pub(super) generator: Generator,
     pub(super) weights: Weights,
 }
 
-/// Loads models for inference on one machine, each with room for `context` tokens; `scores` if they
-/// are to be compared on texts.
-pub(super) async fn speakers(
+/// Loads models for inference on one machine, each with a context of `context` tokens. `scores` also allocates what comparing
+/// them on texts needs.
+pub(super) async fn load(
     files: &[&ModelFile], device: &str, context: usize, scores: bool, tuning: Tuning, emit: &mut dyn FnMut(Event),
-) -> Result<(Machine, Vec<Speaker>)> {
+) -> Result<(Machine, Vec<LoadedModel>)> {
     let (mut machine, device) = super::devices::machine(device, emit).await?;
     let engine = |machine: &mut Machine, weights: &Weights| {
         let engine = Engine::new(machine, weights, context)?;
@@ -84,7 +84,7 @@ pub(super) async fn speakers(
         Ok(())
     };
     tuning::tune(&mut machine, tuning, false, set_up, emit).await?;
-    let mut speakers = Vec::new();
+    let mut models = Vec::new();
     for file in files {
         if file.padding() > 0 {
             let (path, rows) = (file.path().display(), file.config.vocab_size);
@@ -93,8 +93,8 @@ pub(super) async fn speakers(
         let before = machine.bytes();
         let weights = file.load(&mut machine, Purpose::Inference(file.storage()))?;
         let generator = Generator::new(engine(&mut machine, &weights)?);
-        speakers.push(Speaker { generator, weights });
+        models.push(LoadedModel { generator, weights });
         emit(Event::Loaded { model: file.path().display().to_string(), device: device.clone(), context, memory: machine.bytes() - before });
     }
-    Ok((machine, speakers))
+    Ok((machine, models))
 }

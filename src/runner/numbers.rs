@@ -1,11 +1,11 @@
-//! The numbers of a model and of a run, known before either is made.
+//! Sizes of a model and of a run, computed from their settings.
 
 use super::protocol::{ModelNumbers, RunLength};
 use crate::model::{Linears, LlamaConfig, bits_per_weight, packed_bytes};
 use crate::train::TrainConfig;
 
 impl ModelNumbers {
-    /// Of a model whose linear layers are binarized, or are not.
+    /// Returns the sizes of a model; `binary` is true if its linear layers are binarized.
     pub fn of(config: &LlamaConfig, binary: bool) -> Self {
         let kind = if binary { Linears::Binary } else { Linears::Dense };
         Self {
@@ -22,13 +22,13 @@ impl ModelNumbers {
 }
 
 impl RunLength {
-    /// Of settings that were checked, on a text of so many tokens.
+    /// Returns the length of a run with validated settings, on a text of `text_tokens` tokens.
     pub(super) fn of(config: &TrainConfig, text_tokens: Option<u64>) -> Self {
         let tokens_per_step = config.tokens_per_step();
         Self { tokens_per_step, tokens: config.steps * tokens_per_step, text_tokens }
     }
 
-    /// How often the run sees the whole text, where its length is known.
+    /// Returns the number of epochs; none if the length of the text is unknown.
     pub fn epochs(&self) -> Option<f64> {
         self.text_tokens.filter(|&tokens| tokens > 0).map(|text| self.tokens as f64 / text as f64)
     }

@@ -1,4 +1,4 @@
-//! What work takes of a device's memory, said before anything is reserved there.
+//! Plans the device memory of a run before anything is allocated.
 
 use super::amounts::format_bytes;
 use crate::device::DeviceError;
@@ -12,17 +12,17 @@ use anyhow::{Result, bail};
 /// The memory of a device.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
-    /// Bytes it has; none if it does not tell.
+    /// Total bytes; none if the device does not report them.
     pub(super) memory: Option<u64>,
-    /// Bytes that may be planned with.
+    /// Bytes that a plan may use.
     pub(super) usable: Option<u64>,
-    /// Counts what would be reserved.
+    /// Counts memory without allocating it.
     pub(super) counter: Counter,
 }
 
 impl Room {
-    /// Of a machine; `given` bytes are believed before what it says of itself. A sixteenth of what
-    /// it says is left to the system and the driver.
+    /// Returns the memory of an opened device. `given` overrides what the device reports; of that, a sixteenth is left for the
+    /// system and the driver.
     pub(super) fn of(machine: &Machine, given: Option<u64>) -> Self {
         let own = match machine {
             Machine::Cpu(_) => platform::memory(),
@@ -32,25 +32,25 @@ impl Room {
         Self::new(machine.counter(), own, given)
     }
 
-    /// Of a device that has `own` bytes, if it tells; `given` bytes are believed before those.
+    /// Returns the memory of a device that reports `own` bytes, if any; `given` overrides them.
     pub(super) fn new(counter: Counter, own: Option<u64>, given: Option<u64>) -> Self {
         Self { memory: given.or(own), usable: given.or(own.map(|bytes| bytes - bytes / 16)), counter }
     }
 
-    /// Returns true if so many bytes fit, as far as is known.
+    /// Returns true if `bytes` fit, or if the memory is unknown.
     pub(super) fn holds(&self, bytes: u64) -> bool {
         self.usable.is_none_or(|usable| bytes <= usable)
     }
 }
 
-/// A run's memory, and whether it computes activations again.
+/// A run's memory plan, with its activation recomputation.
 pub(super) struct Planned {
     pub(super) memory: MemoryPlan,
     pub(super) recompute: Recompute,
     pub(super) room: Room,
 }
 
-/// What a setting computes again at least.
+/// Returns the least recomputation that a setting allows.
 fn least(setting: Recomputation) -> Recompute {
     match setting {
         Recomputation::Auto | Recomputation::Off => Recompute::Off,
@@ -59,13 +59,13 @@ fn least(setting: Recomputation) -> Recompute {
     }
 }
 
-/// What it computes again at most.
+/// Returns the most recomputation that a setting allows.
 fn most(setting: Recomputation) -> Recompute {
     if setting == Recomputation::Auto { Recompute::On } else { least(setting) }
 }
 
-/// The same in words.
-pub(super) fn again(recompute: Recompute) -> &'static str {
+/// Describes the recomputation, as a suffix of a sentence.
+pub(super) fn recompute_text(recompute: Recompute) -> &'static str {
     match recompute {
         Recompute::Off => "",
         Recompute::Light => ", norms and SwiGLU computed again",
@@ -91,18 +91,18 @@ impl Planned {
         self.room.holds(self.memory.total())
     }
 
-    /// What it takes and what there is, in a line.
+    /// Describes needed and available memory in a line.
     pub(super) fn line(&self) -> String {
         format!(
             "memory: {} planned{}; the device has {}",
             format_bytes(self.memory.total()),
-            again(self.recompute),
+            recompute_text(self.recompute),
             self.room.memory.map_or("an unknown amount".into(), format_bytes)
         )
     }
 
-    /// What to lower, and by how much, for the run to take less: enough for the device where that is
-    /// known, as little as can be where it is not.
+    /// Lists settings that reduce the memory enough to fit on the device, or to three quarters of the plan if the device's
+    /// memory is unknown.
     pub(super) fn advice(&self, config: &TrainConfig, shapes: &Shapes) -> String {
         let target = self.room.usable.unwrap_or(self.memory.total() * 3 / 4);
         let total = |config: &TrainConfig| {
@@ -145,7 +145,7 @@ impl Planned {
     }
 }
 
-/// The largest multiple of `step` below `value` that fits.
+/// Returns the largest multiple of `step` below `value` that fits.
 fn largest(value: usize, step: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
     let (mut least, mut most) = (0, (value - 1) / step);
     while least < most {
@@ -159,7 +159,7 @@ fn largest(value: usize, step: usize, fits: impl Fn(usize) -> bool) -> Option<us
     (least > 0).then_some(least * step)
 }
 
-/// Whether an error says that the device has no memory left.
+/// Returns true for an out-of-memory error of the device.
 pub(super) fn out_of_memory(error: &TrainError) -> bool {
     let machine = match error {
         TrainError::Machine(error) | TrainError::Step(StepError::Machine(error)) | TrainError::Engine(EngineError::Machine(error)) => error,
@@ -168,7 +168,7 @@ pub(super) fn out_of_memory(error: &TrainError) -> bool {
     matches!(machine, MachineError::Device(DeviceError::OutOfMemory { .. }))
 }
 
-/// Refuses a run that does not fit.
+/// Returns an error if a run does not fit.
 pub(super) fn refuse(planned: &Planned, config: &TrainConfig, shapes: &Shapes) -> Result<()> {
     if planned.fits() {
         return Ok(());

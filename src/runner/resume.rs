@@ -6,11 +6,11 @@ use anyhow::{Error, anyhow};
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
-/// The folder of the runs, where no other is given.
+/// Default folder of runs.
 pub const RUNS: &str = "runs";
 
-/// The command line that resumes a run, with every option that it needs; it can be pasted into a shell.
-/// `device` is what was asked for, and `memory` the bytes to plan with, if they were given.
+/// Returns the command line that resumes a run, with all options that it needs, quoted for a shell.
+/// `device` and `memory` are the requested device and the bytes of memory to assume.
 pub fn resume_command(run: &Path, device: &str, memory: Option<u64>) -> String {
     let mut options: Vec<(&str, OsString)> = vec![("--name", run.file_name().unwrap_or_default().into())];
     options.extend(match run.parent() {
@@ -23,13 +23,13 @@ pub fn resume_command(run: &Path, device: &str, memory: Option<u64>) -> String {
     command(&["train", "--resume"], &options)
 }
 
-/// A command line of this program: words, then options with their values.
+/// Returns a quoted command line of this program: words, then options with their values.
 pub(super) fn command(words: &[&str], options: &[(&str, OsString)]) -> String {
     let mut line = vec![platform::program()];
     line.extend(words.iter().map(OsString::from));
     for (name, value) in options {
         if value.as_encoded_bytes().starts_with(b"-") {
-            // An argument that begins with a dash would be taken for another option.
+            // A separate value that begins with a dash would be parsed as an option.
             line.push([OsStr::new(name), OsStr::new("="), value].into_iter().collect());
         } else {
             line.extend([name.into(), value.clone()]);
@@ -38,7 +38,7 @@ pub(super) fn command(words: &[&str], options: &[(&str, OsString)]) -> String {
     platform::command_line(line.iter().map(OsString::as_os_str))
 }
 
-/// The error of a run's directory that is behind an error of a training, if one is.
+/// Returns the error of the run's directory that caused an error of a training, if any.
 fn run_error(error: &Error) -> Option<&RunError> {
     match error.downcast_ref::<TrainError>() {
         Some(TrainError::Run(error)) => Some(error),
@@ -46,13 +46,13 @@ fn run_error(error: &Error) -> Option<&RunError> {
     }
 }
 
-/// An error of a training with the command that resumes its run, where that helps; `begun`: whether the run
+/// Adds the command that resumes the run to an error of a training, if resuming can help. `begun` is true if the run
 /// trained before it failed.
 pub fn with_resume(error: Error, begun: bool, command: &str) -> Error {
     let exists = matches!(run_error(&error), Some(RunError::Exists(_)));
-    // At its path there is no run, another run, or another process that trains it.
+    // The path has no run or another run, or another process is training it.
     let elsewhere = matches!(run_error(&error), Some(RunError::Replaced(_) | RunError::Gone(_) | RunError::InUse(_)));
-    // At the same place, it would diverge again.
+    // A resumed run would diverge at the same step.
     let diverged = matches!(error.downcast_ref(), Some(TrainError::Diverged(_)));
     let text = format!("{error:#}");
     // A damaged checkpoint is reported with the command that resumes from an older one.

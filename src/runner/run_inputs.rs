@@ -1,7 +1,7 @@
-//! The inputs of a run: its text, its teacher and its tokenizer, opened and found to fit together.
+//! Opens the inputs of a run (text, teacher, tokenizer) and checks that they fit together.
 
 use super::shapes::{named_shape, shapes, teacher_shape};
-use super::sources::{check_vocabulary, kept_tokenizer, open_teacher, setting, tokenizer};
+use super::sources::{check_vocabulary, open_teacher, saved_tokenizer, setting, tokenizer};
 use super::{Event, Stop, corpus};
 use crate::data::{Corpus, Origin, TeacherCache, Tokenizer};
 use crate::model::{ChatFormat, ModelFile, checkpoint_shape, checkpoint_tokenizer};
@@ -10,11 +10,11 @@ use crate::train::{Shapes, TrainConfig};
 use anyhow::Result;
 use std::path::Path;
 
-/// The inputs of a run.
+/// The opened inputs of a run.
 pub(super) struct Inputs {
     pub(super) teacher: Option<ModelFile>,
     pub(super) tokenizer: Tokenizer,
-    /// That of the tokenizer.
+    /// Chat format of the tokenizer.
     pub(super) chat: ChatFormat,
     pub(super) shapes: Shapes,
     pub(super) corpus: Corpus,
@@ -22,21 +22,21 @@ pub(super) struct Inputs {
 }
 
 impl Inputs {
-    /// Opens them; `saved` is the last checkpoint of a run that is resumed, which keeps its model's shape, and its
-    /// tokenizer, so that its text stays the same.
+    /// Opens the inputs. `saved` is the checkpoint of a resumed run, whose shape and tokenizer are kept, so that its token ids
+    /// stay the same.
     pub(super) fn open(config: &TrainConfig, saved: Option<&Path>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Self> {
         let (teacher, own) = match (open_teacher(&config.teacher), saved) {
-            // Its distributions are in the cache, and its tokenizer is in the checkpoint.
+            // The teacher is missing, but its distributions are in the cache and its tokenizer in the checkpoint.
             (Err(error), Some(saved)) if config.teacher_cache.is_some() && !config.eval_teacher => {
                 emit(Event::Note { text: format!("{error:#}. The run resumes from the cache, without its teacher") });
-                (None, kept_tokenizer(saved)?)
+                (None, saved_tokenizer(saved)?)
             }
             (opened, _) => (opened?, None),
         };
         let (mut tokenizer, chat) = match (own, saved) {
             (Some(own), _) => own,
             (None, None) => tokenizer(config, teacher.as_ref())?,
-            (None, Some(saved)) => tokenizer(config, teacher.as_ref()).or_else(|error| match kept_tokenizer(saved) {
+            (None, Some(saved)) => tokenizer(config, teacher.as_ref()).or_else(|error| match saved_tokenizer(saved) {
                 Ok(Some(kept)) => {
                     emit(Event::Note { text: format!("{error:#}. The run keeps the tokenizer of its checkpoint") });
                     Ok(kept)
@@ -53,7 +53,7 @@ impl Inputs {
             }
             tokenizer = own.within(teacher.as_ref().map_or(usize::MAX, |file| file.config.vocab_size));
         }
-        // Until a named tokenizer brought its chat template, its runs were without one, and so are their checkpoints.
+        // Runs of earlier versions used no chat template with a tokenizer from the settings; their checkpoints lack one.
         let named = config.tokenizer.path().is_some();
         let chat = if named && saved.is_some_and(|saved| !platform::is_file(&saved.join("tokenizer_config.json"))) { ChatFormat::default() } else { chat };
         check_vocabulary(&tokenizer, teacher.as_ref().map(|file| &file.config))?;
@@ -78,9 +78,9 @@ impl Inputs {
     }
 }
 
-/// The origin of a teacher cache for this run.
+/// Returns the origin that a teacher cache for this run must have.
 pub(super) fn origin(config: &TrainConfig, teacher: Option<&ModelFile>, vocabulary: usize, corpus: &Corpus) -> Result<Origin> {
-    // A large teacher's file takes a while to read: only where there is a cache to know it again.
+    // The checksum of a large teacher takes a while: it is computed only if there is a cache to compare with.
     let teacher = teacher.filter(|_| config.teacher_cache.is_some()).map(ModelFile::checksum).transpose()?;
     Ok(Origin { teacher, vocabulary, seq: config.seq, temperature: config.temperature, top: None, text: Origin::text(corpus)? })
 }

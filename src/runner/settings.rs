@@ -1,4 +1,4 @@
-//! Settings as files: a run's `run.toml`, and presets that a person saves and opens.
+//! Reads settings from TOML: a run's `run.toml`, and files saved by users.
 
 use super::corpus;
 use super::protocol::TrainRequest;
@@ -8,14 +8,14 @@ use crate::train::{TrainConfig, check_same, checkpoint, checkpoints, run_setting
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-/// The run whose `run.toml` this is.
+/// Returns the run that a `run.toml` belongs to, if it does.
 fn run_of(path: &Path) -> Option<&Path> {
     let is_run = |run: &&Path| path.file_name().is_some_and(|name| name == "run.toml") && platform::is_dir(&run.join("checkpoints"));
     path.parent().filter(is_run)
 }
 
-/// Settings from a TOML file. What it does not name is as by default; an error names the file and the line. The
-/// `run.toml` of a run must be as the run's checkpoints have it, and what it does not name is as the run was trained with.
+/// Reads settings from a TOML file. Missing settings have their defaults; an error names the file and the line. The
+/// `run.toml` of a run must match the run's checkpoints, and its missing settings have the values the run was trained with.
 pub fn settings(path: &Path) -> Result<TrainConfig> {
     if let Some(run) = run_of(path) {
         return run_settings(run).context("settings");
@@ -24,9 +24,9 @@ pub fn settings(path: &Path) -> Result<TrainConfig> {
     toml::from_str(&text).with_context(|| format!("settings {}", path.display()))
 }
 
-/// As [`settings`], but what the file does not name is as in `base`.
+/// Reads settings as [`settings`] does, but missing ones have their values in `base`.
 pub fn settings_over(base: &TrainConfig, path: &Path) -> Result<TrainConfig> {
-    // Read by itself first, so that an error names the line.
+    // Parsed alone first, so that an error names the line.
     let alone = settings(path)?;
     if run_of(path).is_some() {
         return Ok(alone);
@@ -44,19 +44,19 @@ pub fn settings_over(base: &TrainConfig, path: &Path) -> Result<TrainConfig> {
 }
 
 impl TrainRequest {
-    /// The settings, without opening the run; if it is resumed, they must be those it was started with.
+    /// Returns the settings without opening the run. If it is resumed, the given settings must match the run's.
     pub(super) fn settings(&self) -> Result<TrainConfig> {
         if !self.resume {
             return Ok(self.config.clone().unwrap_or_default());
         }
         let then = run_settings(&self.run)?;
         if let Some(now) = &self.config {
-            check_same(&self.run, &then, &corpus::named(now.clone())?)?;
+            check_same(&self.run, &then, &corpus::expand_data(now.clone())?)?;
         }
         Ok(then)
     }
 
-    /// The checkpoint that the run resumes from; none if it begins, or begins again.
+    /// Returns the checkpoint that the run resumes from; none if it starts at step 0.
     pub(super) fn saved(&self) -> Result<Option<PathBuf>> {
         let step = if self.resume { self.from_step.or(checkpoints(&self.run)?.pop()) } else { None };
         Ok(step.map(|step| checkpoint(&self.run, step)))

@@ -1,7 +1,7 @@
-//! The shapes of a run: its student's, its teacher's, and what depends on them.
+//! Shapes of a run's models: the student's, the teacher's, and checks that depend on them.
 
-use super::known::Known;
 use super::model;
+use super::plan_cache::PlanCache;
 use super::sources::{check_vocabulary, setting};
 use crate::data::{TeacherCache, Tokenizer};
 use crate::model::{Linears, LlamaConfig, PRESETS, Purpose, TEACHERS, checkpoint_shape, checkpoint_tokenizer};
@@ -10,17 +10,17 @@ use anyhow::{Context, Result, anyhow};
 use std::path::Path;
 use std::sync::Arc;
 
-/// A teacher of this shape, stored as the settings say.
+/// Returns the teacher's shape, with the storage format of the settings.
 pub(super) fn teacher_shape(settings: &TrainConfig, config: LlamaConfig, linears: Linears) -> TeacherShape {
     TeacherShape { config, linears, purpose: Purpose::Inference(settings.teacher_storage.storage()) }
 }
 
-/// The shapes of a run, whose student has the shape `own` if it was saved before.
+/// Returns the shapes of a run. `own` is the student's shape in the checkpoint of a resumed run.
 pub(super) fn shapes(config: &TrainConfig, own: Option<LlamaConfig>, teacher: Option<TeacherShape>, tokenizer: &Tokenizer) -> Result<Shapes> {
     let cached = config.teacher_cache.as_deref().map(TeacherCache::kept).transpose().map_err(|error| setting("teacher_cache", error))?;
     let vocabulary = teacher.as_ref().map(|teacher| teacher.config.vocab_size).or(cached.map(|(vocabulary, _)| vocabulary));
     let student = student_shape(config, own, vocabulary.unwrap_or(tokenizer.vocabulary()))?;
-    // A run that learns from a cache has its teacher on the machine only to be measured against.
+    // A run that trains on a cache loads its teacher only for evaluation.
     let teacher = teacher.filter(|_| cached.is_none() || config.eval_teacher);
     let prompt = if config.sample_every == 0 { Vec::new() } else { tokenizer.encode(&config.sample_prompt)? };
     let (needed, context) = (prompt.len() + config.sample_tokens + 1, student.max_position_embeddings);
@@ -31,10 +31,9 @@ pub(super) fn shapes(config: &TrainConfig, own: Option<LlamaConfig>, teacher: Op
     Ok(Shapes { student, teacher, top: cached.map(|(_, top)| top), prompt })
 }
 
-/// The shapes of a run, from what is known of its files; `teacher` may name the shape of one that need
-/// not exist. A run that was saved before keeps the shape and the tokenizer of its checkpoint `saved`. With them, the
-/// tokenizer.
-pub(super) fn known_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: Option<&str>, known: &mut Known) -> Result<(Shapes, Arc<Tokenizer>)> {
+/// Returns the shapes and the tokenizer of a run, with its files read through a cache. `teacher` may name the shape of a
+/// teacher that need not exist. A resumed run keeps the shape and tokenizer of its checkpoint `saved`.
+pub(super) fn cached_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: Option<&str>, cache: &mut PlanCache) -> Result<(Shapes, Arc<Tokenizer>)> {
     let (taught, own) = match teacher {
         Some(name) => {
             let shape = match LlamaConfig::teacher(name) {
@@ -44,8 +43,8 @@ pub(super) fn known_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: 
             };
             (Some((shape, Linears::Dense)), None)
         }
-        None => match known.teacher(&config.teacher) {
-            // The distributions of one that is gone are in the cache.
+        None => match cache.teacher(&config.teacher) {
+            // The teacher is missing, but its distributions are in the teacher cache.
             Err(_) if saved.is_some() && config.teacher_cache.is_some() && !config.eval_teacher => (None, None),
             found => found?.map_or((None, None), |found| (Some((found.config, found.linears)), found.tokenizer)),
         },
@@ -54,7 +53,7 @@ pub(super) fn known_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: 
     let kept = saved.map(checkpoint_tokenizer).transpose()?.flatten();
     let tokenizer = match (kept, &config.tokenizer, own) {
         (Some(kept), ..) => Arc::new(kept.within(known_ids)),
-        (None, Source::Path(_), _) | (None, _, None) => known.tokenizer(&config.tokenizer).map_err(|error| setting("tokenizer", error))?,
+        (None, Source::Path(_), _) | (None, _, None) => cache.tokenizer(&config.tokenizer).map_err(|error| setting("tokenizer", error))?,
         (None, _, Some(own)) => own,
     };
     if teacher.is_none() {
@@ -65,7 +64,7 @@ pub(super) fn known_shapes(config: &TrainConfig, saved: Option<&Path>, teacher: 
     Ok((shapes, tokenizer))
 }
 
-/// The shape that a preset or a `config.json` has; `vocabulary` is that of a preset.
+/// Returns the shape of a preset, with `vocabulary` tokens, or of a `config.json`.
 pub(super) fn named_shape(model: &str, vocabulary: usize) -> Result<LlamaConfig> {
     if PRESETS.contains(&model) {
         return Ok(LlamaConfig::preset(model, vocabulary)?);
@@ -74,7 +73,7 @@ pub(super) fn named_shape(model: &str, vocabulary: usize) -> Result<LlamaConfig>
     model::config(Path::new(model)).with_context(missing).map_err(|error| setting("model", error))
 }
 
-/// The student's shape: its `own` if it was saved before, else that of the settings. `vocabulary` is the teacher's.
+/// Returns the student's shape: `own` of a checkpoint, else that of the settings. `vocabulary` is the teacher's.
 fn student_shape(config: &TrainConfig, own: Option<LlamaConfig>, vocabulary: usize) -> Result<LlamaConfig> {
     let shape = match own {
         Some(own) => own,

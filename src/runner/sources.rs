@@ -1,4 +1,4 @@
-//! The models and tokenizers that a run's settings name: its teacher, its tokenizer, and the model of its first weights.
+//! Opens the models and tokenizers that a run's settings name: teacher, tokenizer, and initial weights.
 
 use super::model;
 use crate::assets;
@@ -8,12 +8,12 @@ use crate::train::{FirstWeights, Init, SettingError, Source, TrainConfig, TrainE
 use anyhow::{Result, anyhow};
 use std::path::Path;
 
-/// An error of the setting by which it came about.
+/// Wraps an error with the setting that caused it.
 pub(super) fn setting(name: &'static str, error: impl Into<anyhow::Error>) -> anyhow::Error {
     SettingError { name, problem: format!("{:#}", error.into()) }.into()
 }
 
-/// The teacher of a run; none if it has none.
+/// Opens the teacher of a run; none if it has none.
 pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
     match source {
         Source::None => Ok(None),
@@ -22,8 +22,8 @@ pub(super) fn open_teacher(source: &Source) -> Result<Option<ModelFile>> {
     }
 }
 
-/// Refuses a tokenizer that gives ids which the teacher does not know, but for those of added tokens. The teacher's own
-/// refuses texts with such an id itself.
+/// Returns an error if a tokenizer has more ids than the teacher's vocabulary, not counting added tokens. Encoding fails on
+/// texts with an added token beyond the vocabulary.
 pub(super) fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&LlamaConfig>) -> Result<()> {
     match (tokenizer.plain_ids().min(tokenizer.vocabulary()), teacher.map_or(usize::MAX, |teacher| teacher.vocab_size)) {
         (ids, known) if ids > known => {
@@ -33,14 +33,13 @@ pub(super) fn check_vocabulary(tokenizer: &Tokenizer, teacher: Option<&LlamaConf
     }
 }
 
-/// The tokenizer of a run with its way of writing conversations: the one that is named, else the teacher's own, else the
-/// embedded one.
+/// Returns the tokenizer and chat format of a run: the one in the settings, else the teacher's, else the embedded one.
 pub(super) fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Result<(Tokenizer, ChatFormat)> {
     let own = teacher.and_then(|file| Some((file.tokenizer.clone()?, file.chat.clone())));
     match (&config.tokenizer, own) {
         (Source::Path(path), _) => {
             let (tokenizer, chat) = open_tokenizer(path).map_err(|error| setting("tokenizer", error))?;
-            // As those of a model directory, its added tokens may lie beyond the teacher's embedding.
+            // Added tokens may lie beyond the teacher's embedding, as in a model directory.
             Ok((tokenizer.within(teacher.map_or(usize::MAX, |file| file.config.vocab_size)), chat))
         }
         (_, Some(own)) => Ok(own),
@@ -48,14 +47,14 @@ pub(super) fn tokenizer(config: &TrainConfig, teacher: Option<&ModelFile>) -> Re
     }
 }
 
-/// The tokenizer that a checkpoint keeps, if it does, with its way of writing conversations.
-pub(super) fn kept_tokenizer(saved: &Path) -> Result<Option<(Tokenizer, ChatFormat)>> {
+/// Returns the tokenizer and chat format stored in a checkpoint, if any.
+pub(super) fn saved_tokenizer(saved: &Path) -> Result<Option<(Tokenizer, ChatFormat)>> {
     let ModelFile { tokenizer, chat, .. } = ModelFile::open(saved)?;
     Ok(tokenizer.zip(Some(chat)))
 }
 
-/// Fills a student with its first weights. A run that is resumed opens the model they come from only if
-/// it goes back to its beginning: the model may have moved.
+/// Returns a function that initializes the student's weights. A resumed run opens the model of its initial weights only if
+/// it restarts at step 0, since the model may have moved.
 pub(super) fn first_weights(config: &TrainConfig, teacher: Option<ModelFile>, resumed: bool) -> Result<FirstWeights> {
     let seed = config.seed;
     let mut file = match &config.init {

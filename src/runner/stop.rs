@@ -1,13 +1,13 @@
-//! The wish to stop, shared between those who work and those who may ask.
+//! Stop requests, shared between running work and its callers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
-/// Asks running work to stop; shared with signal handlers and other threads.
+/// A handle that stops running work, shared with signal handlers and other threads.
 #[derive(Clone, Default)]
 pub struct Stop {
     asked: Arc<AtomicU8>,
-    /// Called when it is asked, where the work is elsewhere.
+    /// Forwards a request if the work runs in a web worker.
     forward: Option<Arc<dyn Fn() + Send + Sync>>,
 }
 
@@ -18,12 +18,12 @@ impl std::fmt::Debug for Stop {
 }
 
 impl Stop {
-    /// One that also calls `forward` whenever it is asked.
+    /// Creates a handle that also calls `forward` on each request.
     pub(crate) fn forwarding(forward: impl Fn() + Send + Sync + 'static) -> Self {
         Self { forward: Some(Arc::new(forward)), ..Self::default() }
     }
 
-    /// Asks once: save, then stop.
+    /// Requests that the work saves its state and stops.
     pub fn ask(&self) {
         self.asked.fetch_add(1, Ordering::SeqCst);
         if let Some(forward) = &self.forward {
@@ -31,12 +31,12 @@ impl Stop {
         }
     }
 
-    /// Forgets that it was asked: the next work is new.
+    /// Clears an earlier request, before the next work starts.
     pub fn clear(&self) {
         self.asked.store(0, Ordering::SeqCst);
     }
 
-    /// True if it was asked.
+    /// Returns true if a stop was requested.
     pub fn asked(&self) -> bool {
         self.asked.load(Ordering::SeqCst) > 0
     }

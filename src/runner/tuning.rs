@@ -1,4 +1,4 @@
-//! Which variants work takes on an adapter: those chosen for it, or the portable ones.
+//! Kernel tuning: selects a variant for each operation on an adapter, or the portable ones.
 
 use super::Event;
 use crate::graph::{Machine, Variants};
@@ -7,21 +7,20 @@ use crate::tune::{self, TuneOptions};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-/// When variants are chosen.
+/// When kernels are tuned.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tuning {
-    /// Once for an adapter, driver and shape. A program that imitates a GPU is left portable: its
-    /// speed is not what it is there for.
+    /// Once per adapter, driver and shape; the choices are cached. Software adapters use the portable variants.
     #[default]
     Once,
-    /// Now, on any adapter, whatever is remembered.
+    /// Retune now, on any adapter, ignoring cached choices.
     Again,
-    /// Never: everything portable.
+    /// Never: use the portable variants.
     Off,
 }
 
-/// Chooses variants for what `set_up` makes on a machine, and sets them. `half` allows f16 factors.
+/// Tunes the operations that `set_up` creates on a machine, and sets their variants. `half` allows kernels with f16 operands.
 pub(super) async fn tune(
     machine: &mut Machine, tuning: Tuning, half: bool, set_up: impl FnOnce(&mut Machine) -> Result<()>, emit: &mut dyn FnMut(Event),
 ) -> Result<Variants> {
@@ -50,8 +49,8 @@ pub(super) async fn tune(
     Ok(tuned.variants)
 }
 
-/// Sets the variants that a run was begun with. Returns what a person should know: which of them this
-/// machine lacks, and how many belong to no operation of the run.
+/// Sets the variants that a run was started with. Returns warnings: variants that this device lacks, and variants for
+/// operations that the run does not have.
 pub(super) fn resume(machine: &mut Machine, variants: Variants, set_up: impl FnOnce(&mut Machine) -> Result<()>) -> Result<Vec<String>> {
     let Machine::Gpu(gpu) = machine else { return Ok(Vec::new()) };
     let mut counting = Machine::Counting(gpu.counter());
@@ -71,7 +70,7 @@ pub(super) fn resume(machine: &mut Machine, variants: Variants, set_up: impl FnO
     Ok(notes)
 }
 
-/// A note on the choices that belong to no operation of a run, if there are any.
+/// Returns a warning if some variants are for operations that the run does not have.
 fn unknown(variants: &Variants, is_known: impl Fn(&str) -> bool) -> Option<String> {
     let unknown: Vec<&str> = variants.iter().map(|(key, _)| key).filter(|key| !is_known(key)).collect();
     let first = unknown.first()?;
@@ -87,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn choices_without_an_operation_are_told() {
+    fn variants_for_unknown_operations_are_reported() {
         let mut variants = Variants::default();
         variants.choose("matmul Matmul: (1, 2) F32 → ".into(), "wide");
         variants.choose("matmul Product: (1, 2) F32 → ".into(), "wide");

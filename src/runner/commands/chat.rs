@@ -7,7 +7,7 @@ use crate::data::Tokenizer;
 use crate::graph::Machine;
 use crate::infer::{Chat, Message, Reply, Request, Stopped, Template, compare};
 use crate::model::ModelFile;
-use crate::runner::model::{self, Speaker};
+use crate::runner::model::{self, LoadedModel};
 use crate::runner::protocol::ChatRequest;
 use crate::runner::{Event, Snapshot, Stop, Tuning};
 use anyhow::{Context, Result, bail};
@@ -40,8 +40,8 @@ pub(super) struct Session {
 /// Models on a machine.
 struct Models {
     machine: Machine,
-    student: Speaker,
-    teacher: Option<Speaker>,
+    student: LoadedModel,
+    teacher: Option<LoadedModel>,
 }
 
 /// The files of a conversation, found to fit together.
@@ -118,10 +118,10 @@ impl Session {
         if self.models.is_none() {
             let files = Files::open(&self.request)?;
             let scores = files.teacher.is_some();
-            let (machine, speakers) = model::speakers(&files.all(), &self.request.device, self.context, scores, self.tuning, emit).await?;
-            let mut speakers = speakers.into_iter();
-            let student = speakers.next().context("there is a student")?;
-            self.models = Some(Models { machine, student, teacher: speakers.next() });
+            let (machine, models) = model::load(&files.all(), &self.request.device, self.context, scores, self.tuning, emit).await?;
+            let mut models = models.into_iter();
+            let student = models.next().context("there is a student")?;
+            self.models = Some(Models { machine, student, teacher: models.next() });
         }
         Ok(())
     }

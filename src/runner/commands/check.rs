@@ -3,7 +3,7 @@
 use crate::data::{Store, TeacherCache};
 use crate::model::{ModelFile, WEIGHTS};
 use crate::platform;
-use crate::runner::hub::BESIDES;
+use crate::runner::hub_models::COMPANION_FILES;
 use crate::runner::kind::{Kind, kind_of};
 use crate::runner::{Event, Stop};
 use crate::train::{self, Outcome, Verifying};
@@ -78,7 +78,7 @@ pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut
 fn whole(path: &Path) -> Option<(PathBuf, Kind)> {
     let name = path.file_name()?.to_str()?;
     let is_shard = name.starts_with("model-") && name.ends_with(".safetensors");
-    if !platform::is_file(path) || !(is_shard || PARTS.contains(&name) || BESIDES.contains(&name) || WEIGHTS.contains(&name)) {
+    if !platform::is_file(path) || !(is_shard || PARTS.contains(&name) || COMPANION_FILES.contains(&name) || WEIGHTS.contains(&name)) {
         return None;
     }
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));

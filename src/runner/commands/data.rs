@@ -2,7 +2,7 @@
 
 use crate::data::{Corpus, stores};
 use crate::platform::Clock;
-use crate::runner::corpus::{Reading, cache, named, refused, split, texts};
+use crate::runner::corpus::{TextReader, cache, expand_data, refused, split, texts};
 use crate::runner::protocol::{DataReport, DataRequest};
 use crate::runner::sources::{open_teacher, tokenizer};
 use crate::runner::{Event, Stop};
@@ -17,10 +17,10 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     let DataRequest { config, rows } = request;
     config.check()?;
     let clock = Clock::start();
-    let config = named(config)?;
+    let config = expand_data(config)?;
     let teacher = open_teacher(&config.teacher)?;
     let (tokenizer, chat) = tokenizer(&config, teacher.as_ref())?;
-    let reading = Reading::new(&chat);
+    let reading = TextReader::new(&chat);
     let (text, held_out) = reading.with(&config, &tokenizer, |how| texts(&config, how, stop, emit))?;
     let (about, place) = (text.about().clone(), text.place().map(PathBuf::from));
     let mut shown = Vec::new();

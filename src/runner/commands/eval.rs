@@ -55,7 +55,7 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     let storage = request.storage.map_or(file.storage(), MatrixStorage::storage);
     let tokenizer = model::tokenizer(&file)?;
     let text = match &request.perplexity {
-        Some(path) => Some(corpus::measured(path, &tokenizer, &file.chat, stop, emit)?),
+        Some(path) => Some(corpus::tokenize_for_eval(path, &tokenizer, &file.chat, stop, emit)?),
         None => None,
     };
     let window = request.window.unwrap_or(WINDOW.min(file.config.max_position_embeddings));

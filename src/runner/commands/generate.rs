@@ -17,10 +17,10 @@ pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &St
     }
     let mut settings = stop_tokens(request.request, &tokenizer);
     settings.stop_tokens.extend(tokenizer.ends());
-    let (mut machine, mut speakers) = model::speakers(&[&file], &request.device, context, false, tuning, emit).await?;
+    let (mut machine, mut models) = model::load(&[&file], &request.device, context, false, tuning, emit).await?;
     let asked = || stop.asked();
     let mut text = |piece: &str| emit(Event::Text { text: piece.into() });
-    let generated = speakers[0].generator.generate(&mut machine, &tokenizer, &prompt, &settings, &asked, &mut text).await?;
+    let generated = models[0].generator.generate(&mut machine, &tokenizer, &prompt, &settings, &asked, &mut text).await?;
     emit(Event::Generated(generated.report));
     Ok(())
 }

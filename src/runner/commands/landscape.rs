@@ -16,7 +16,7 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
     }
     let file = model::open(&name)?;
     let mut tokens = match text {
-        Some(text) => corpus::measured(&text, &model::tokenizer(&file)?, &file.chat, stop, emit)?,
+        Some(text) => corpus::tokenize_for_eval(&text, &model::tokenizer(&file)?, &file.chat, stop, emit)?,
         None => held_out(&name, window * windows.max(1), stop, emit)?,
     };
     if tokens.len() < window {

@@ -29,7 +29,7 @@ mod tokenizer;
 mod train;
 mod weights;
 
-use super::known::Known;
+use super::plan_cache::PlanCache;
 use super::{
     ChatRequest, CompareRequest, ConformRequest, DataRequest, DecodeBench, EvalRequest, Event, ExportModelRequest, GenerateRequest, InputKind,
     LandscapeRequest, Message, Orders, Place, PlanModelRequest, PlanTrainRequest, PlaneView, Report, Request, Snapshot, Stop, SweepRequest, TeachRequest,
@@ -269,7 +269,7 @@ pub(super) struct State {
     pub(super) tuning: Tuning,
     chat: Option<chat::Session>,
     weights: Option<weights::Weights>,
-    known: Known,
+    plan_cache: PlanCache,
 }
 
 impl State {
@@ -343,20 +343,20 @@ impl Command {
             }
             Command::Sweep(request) => {
                 let asked = train::Asked { stop: &state.stop, orders: &state.orders };
-                let result = sweep::sweep(*request, state.tuning, asked, &mut state.known, emit).await;
+                let result = sweep::sweep(*request, state.tuning, asked, &mut state.plan_cache, emit).await;
                 state.orders.clear();
                 result
             }
             Command::Teach(request) => teach::teach(*request, &state.stop, emit).await,
             Command::Data(request) => data::report(*request, &state.stop, emit),
-            Command::PlanTrain(request) => plan::plan_train(*request, &mut state.known, emit).await,
+            Command::PlanTrain(request) => plan::plan_train(*request, &mut state.plan_cache, emit).await,
             Command::CheckInput { path, kind } => {
                 input::check(&path, kind, emit);
                 Ok(())
             }
             Command::SaveSettings { config, path } => settings::save(&config, &path, emit),
             Command::OpenSettings { path } => settings::open(&path, emit),
-            Command::PlanModel(request) => plan::plan_model(request, &mut state.known, emit).await,
+            Command::PlanModel(request) => plan::plan_model(request, &mut state.plan_cache, emit).await,
             Command::Generate(request) => generate::generate(*request, state.tuning, &state.stop, emit).await,
             Command::OpenChat(request) => {
                 // A model that cannot be opened leaves the conversation before as it is.

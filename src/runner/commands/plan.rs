@@ -1,21 +1,21 @@
-//! Plans of memory for a training, or for a model that continues text.
+//! Memory plans for training and for inference.
 
 use crate::bench;
 use crate::graph::{Machine, Storage};
 use crate::infer::Engine;
 use crate::model::{Linears, LlamaConfig, MemoryPlan, PRESETS, Purpose, Weights};
 use crate::runner::devices::Place;
-use crate::runner::known::Known;
-use crate::runner::plan::{Planned, Room, again};
+use crate::runner::plan::{Planned, Room, recompute_text};
+use crate::runner::plan_cache::PlanCache;
 use crate::runner::protocol::{ModelNumbers, PlanModelRequest, PlanReport, PlanTrainRequest, RunLength};
-use crate::runner::shapes::known_shapes;
+use crate::runner::shapes::cached_shapes;
 use crate::runner::{Event, model};
 use crate::train::SettingError;
 use anyhow::Result;
 
-/// Plans a run. A setting for which there can be no plan is told by its name, too.
-pub(super) async fn plan_train(request: PlanTrainRequest, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let result = planned(request, known).await;
+/// Plans a run and emits the plan. An invalid setting is also emitted by name, for the form of the app.
+pub(super) async fn plan_train(request: PlanTrainRequest, cache: &mut PlanCache, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let result = planned(request, cache).await;
     match &result {
         Ok(report) => emit(Event::Planned(report.clone())),
         Err(error) => {
@@ -27,24 +27,24 @@ pub(super) async fn plan_train(request: PlanTrainRequest, known: &mut Known, emi
     result.map(drop)
 }
 
-/// Plans a run.
-pub(super) async fn planned(request: PlanTrainRequest, known: &mut Known) -> Result<PlanReport> {
+/// Returns the memory plan of a run.
+pub(super) async fn planned(request: PlanTrainRequest, cache: &mut PlanCache) -> Result<PlanReport> {
     let PlanTrainRequest { train: request, teacher_shape } = request;
     let config = request.settings()?;
     config.check()?;
-    let (shapes, tokenizer) = known_shapes(&config, request.saved()?.as_deref(), teacher_shape.as_deref(), known)?;
-    let text_tokens = known.text_tokens(&config, &tokenizer);
-    let Place { counter, memory, name } = known.place(&request.device).await?;
+    let (shapes, tokenizer) = cached_shapes(&config, request.saved()?.as_deref(), teacher_shape.as_deref(), cache)?;
+    let text_tokens = cache.text_tokens(&config, &tokenizer);
+    let Place { counter, memory, name } = cache.place(&request.device).await?;
     let planned = Planned::new(&config, &shapes, Room::new(counter, memory, request.memory))?;
     let advice = (!planned.fits()).then(|| planned.advice(&config, &shapes));
-    let what = format!("training {}, {} × {} tokens{}", config.model, config.batch, config.seq, again(planned.recompute));
+    let what = format!("training {}, {} × {} tokens{}", config.model, config.batch, config.seq, recompute_text(planned.recompute));
     let model = ModelNumbers::of(&shapes.student, config.binary);
     let length = Some(RunLength::of(&config, text_tokens));
     Ok(report(what, planned.memory, name, planned.room, model, length, advice))
 }
 
-/// Plans a model that continues text.
-pub(super) async fn plan_model(request: PlanModelRequest, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
+/// Plans a model for inference and emits the plan.
+pub(super) async fn plan_model(request: PlanModelRequest, cache: &mut PlanCache, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let PlanModelRequest { model: name, device, context, memory: given } = request;
     let (config, linears, storage) = if PRESETS.contains(&name.as_str()) {
         (LlamaConfig::preset(&name, bench::vocabulary(&name))?, Linears::Binary, Storage::F16)
@@ -54,7 +54,7 @@ pub(super) async fn plan_model(request: PlanModelRequest, known: &mut Known, emi
         (file.config, file.linears, storage)
     };
     let context = model::context(&config, context)?;
-    let Place { counter, memory, name: device } = known.place(&device).await?;
+    let Place { counter, memory, name: device } = cache.place(&device).await?;
     let room = Room::new(counter, memory, given);
     let mut counting = Machine::Counting(room.counter.clone());
     let weights = Weights::allocate(&mut counting, &config, linears, Purpose::Inference(storage))?;

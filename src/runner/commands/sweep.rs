@@ -5,7 +5,7 @@ use super::plan;
 use super::train::{Asked, to_its_end};
 use crate::formats::toml_file;
 use crate::platform;
-use crate::runner::known::Known;
+use crate::runner::plan_cache::PlanCache;
 use crate::runner::protocol::{PlanTrainRequest, SweepRequest, SweepRun, TrainRequest};
 use crate::runner::run_inputs::Inputs;
 use crate::runner::{Event, Stop, Tuning};
@@ -14,11 +14,11 @@ use anyhow::{Context, Result, bail};
 use std::path::Path;
 
 /// Plans all runs, and trains them unless it is a dry run.
-pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, asked: Asked<'_>, known: &mut Known, emit: &mut dyn FnMut(Event)) -> Result<()> {
+pub(super) async fn sweep(request: SweepRequest, tuning: Tuning, asked: Asked<'_>, cache: &mut PlanCache, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let about = || format!("sweep {}", request.file.display());
     let text = toml_file(&request.file).context("sweep")?;
     let members = train::members(&text).map_err(|problem| anyhow::anyhow!(problem)).with_context(about)?;
-    let runs = planned(members, &request, known, asked.stop, emit).await.with_context(about)?;
+    let runs = planned(members, &request, cache, asked.stop, emit).await.with_context(about)?;
     emit(Event::SweepPlanned { runs: runs.clone() });
     if request.dry {
         return Ok(());
@@ -64,7 +64,7 @@ fn as_request(run: &SweepRun, request: &SweepRequest) -> TrainRequest {
 
 /// Looks at every run before the first begins: whether it is what was begun in its place, whether what it
 /// reads is there and fits together, and whether the device holds it.
-async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<SweepRun>> {
+async fn planned(members: Vec<Member>, request: &SweepRequest, cache: &mut PlanCache, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<SweepRun>> {
     let (mut runs, mut seen) = (Vec::new(), Vec::new());
     for Member { name, config } in members {
         let path = request.folder.join(&name);
@@ -79,7 +79,7 @@ async fn planned(members: Vec<Member>, request: &SweepRequest, known: &mut Known
                 seen.push(inputs);
             }
             let plan = PlanTrainRequest { train, teacher_shape: None };
-            let report = plan::planned(plan, known).await.with_context(|| format!("run {}", run.name))?;
+            let report = plan::planned(plan, cache).await.with_context(|| format!("run {}", run.name))?;
             if report.fits == Some(false) {
                 bail!("run {}: it does not fit; {}. Nothing was begun", run.name, report.advice.unwrap_or_default());
             }

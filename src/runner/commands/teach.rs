@@ -24,7 +24,7 @@ async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -
     if config.teacher == Source::None {
         bail!("a cache needs a teacher: embedded, or a model directory");
     }
-    let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..corpus::named(config)? };
+    let config = TrainConfig { teacher_cache: None, eval_teacher: false, ..corpus::expand_data(config)? };
     config.check()?;
     let inputs = Inputs::open(&config, None, stop, emit)?;
     let file = inputs.teacher.as_ref().context("a cache needs a teacher")?;

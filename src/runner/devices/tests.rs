@@ -1,9 +1,9 @@
-//! Devices that do not open.
+//! Device selection when adapters do not open.
 
 use super::*;
 use wgpu::DeviceType;
 
-/// The adapter of this machine as several cards, by their kinds.
+/// Copies of this machine's first adapter with the given device types.
 pub(in crate::runner) fn cards(kinds: &[DeviceType]) -> Vec<Adapter> {
     let real = platform::wait(adapters()).into_iter().next().expect("no adapter: Debian's mesa-vulkan-drivers has a software one");
     let card = |(index, kind): (usize, &DeviceType)| {
@@ -14,7 +14,7 @@ pub(in crate::runner) fn cards(kinds: &[DeviceType]) -> Vec<Adapter> {
     kinds.iter().enumerate().map(card).collect()
 }
 
-/// An adapter that is listed and cannot be opened.
+/// The error of an adapter that is listed but cannot be opened.
 pub(in crate::runner) fn refused(adapter: &Adapter) -> DeviceError {
     DeviceError::Unopened { device: adapter.name(), reason: "Parent device is lost".into() }
 }
@@ -40,7 +40,7 @@ fn auto_takes_the_next_card_where_one_cannot_be_opened_or_is_lost_at_once() {
     let [note] = &found.notes[..] else { panic!("{:?}", found.notes) };
     let told = ["auto took card 2 (", "because card 1 (", "cannot be used (Parent device is lost), and card 0 (", "cannot be used (it was lost at once: "];
     assert!(told.iter().all(|part| note.contains(part)), "{note}");
-    // If none opens, the CPU; a named device is never replaced.
+    // If none opens, `auto` uses the CPU; a named device is never replaced.
     let none = async |adapter: &Adapter| Err(refused(adapter));
     let found = opened(&cards, &DeviceChoice::Auto, None, none).unwrap();
     assert!(found.machine.device().is_none() && found.notes[0].starts_with("auto took the CPU device, because card 1 ("), "{:?}", found.notes);
@@ -61,7 +61,7 @@ fn auto_resumes_a_run_on_the_device_that_it_was_trained_on() {
     let found = opened(&cards, &DeviceChoice::Auto, Some(CPU), open).unwrap();
     assert!(found.machine.device().is_none() && found.notes[0].contains("stays there"), "{:?}", found.notes);
     assert!(opened(&[], &DeviceChoice::Auto, Some(CPU), open).unwrap().notes.is_empty());
-    // Another driver, or another device, is another run to the bit.
+    // With another driver or device, the bits differ.
     let (other, gone) = (format!("{}, driver old 1.0", cards[1].name()), "a card that was sold (Vulkan), driver x 1");
     for (before, name) in [(&*other, "card 1 ("), (gone, "card 0 (")] {
         let found = opened(&cards, &DeviceChoice::Auto, Some(before), open).unwrap();

@@ -28,7 +28,7 @@ pub(super) async fn train(
         if !request.numbered {
             RunDir::check_free(&request.run)?;
         }
-        (None, corpus::lasting(corpus::named(request.config.clone().unwrap_or_default())?)?)
+        (None, corpus::refuse_stdin(corpus::expand_data(request.config.clone().unwrap_or_default())?)?)
     };
     config.check()?;
     if let (Some(run), None) = (&mut opened, request.from_step)
@@ -123,7 +123,7 @@ fn with_notes(event: TrainEvent, notes: &[String]) -> TrainEvent {
 fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
     let (run, then) = RunDir::open(&request.run)?;
     if let Some(now) = &request.config {
-        check_same(&request.run, &then, &corpus::named(now.clone())?)?;
+        check_same(&request.run, &then, &corpus::expand_data(now.clone())?)?;
     }
     Ok((run, then))
 }

@@ -1,4 +1,4 @@
-//! Names, choices and messages; with the feature `hub` a whole download from a server of this test.
+//! Tests of names, file selection and errors; with the feature `hub`, also of a download from a local server.
 
 use super::*;
 use crate::runner::{Command, TrainRequest};
@@ -8,7 +8,7 @@ fn files(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| name.to_string()).collect()
 }
 
-/// A directory of this test alone, removed when it goes out of scope.
+/// A temporary directory, removed on drop.
 struct Scratch(PathBuf);
 
 impl Scratch {
@@ -27,27 +27,27 @@ impl Drop for Scratch {
 }
 
 #[test]
-fn names_of_models_are_told_from_paths() {
+fn repo_names_are_distinguished_from_paths() {
     for name in ["HuggingFaceTB/SmolLM2-135M", "LiqunMa/FBI-LLM_7B", "meta-llama/Llama-3.2-1B"] {
-        assert!(is_name(name), "{name}");
+        assert!(is_repo_name(name), "{name}");
     }
     for path in
         ["embedded", "a/b/c", "/etc/model", "../model", "./model", "runs/model.signet", "m/model.gguf", "a/", "/b", "a/b?c", "a/..", "src/runner", "C:/model"]
     {
-        assert!(!is_name(path), "{path}");
+        assert!(!is_repo_name(path), "{path}");
     }
 }
 
 #[test]
-fn a_model_that_is_not_here_comes_with_the_commands_that_fetch_it() {
-    let problem = missing("HuggingFaceTB/SmolLM2-135M").to_string();
+fn the_error_of_a_missing_model_has_the_command_that_downloads_it() {
+    let problem = not_found("HuggingFaceTB/SmolLM2-135M").to_string();
     assert!(problem.contains("hf download HuggingFaceTB/SmolLM2-135M --local-dir SmolLM2-135M"), "{problem}");
-    let problem = missing("no/such/thing").to_string();
+    let problem = not_found("no/such/thing").to_string();
     assert!(!problem.contains("hf download") && problem.contains("no such file"), "{problem}");
 }
 
 #[test]
-fn templates_besides_the_default_one_are_files_of_a_folder() {
+fn additional_templates_are_files_of_a_folder() {
     assert!(is_template("additional_chat_templates/tool_use.jinja"));
     for other in ["chat_template.jinja", "additional_chat_templates/a/b.jinja", "additional_chat_templates.jinja", "additional_chat_templates/README.md"] {
         assert!(!is_template(other), "{other}");
@@ -55,7 +55,7 @@ fn templates_besides_the_default_one_are_files_of_a_folder() {
 }
 
 #[test]
-fn safetensors_are_taken_before_other_weights() {
+fn safetensors_are_preferred_to_other_weights() {
     let all = files(&["README.md", "pytorch_model.bin", "model.safetensors.index.json", "model.safetensors", "model.gguf"]);
     assert_eq!(weights(&all).unwrap(), "model.safetensors");
     assert_eq!(weights(&all[..3]).unwrap(), "model.safetensors.index.json");
@@ -65,7 +65,7 @@ fn safetensors_are_taken_before_other_weights() {
 }
 
 #[test]
-fn a_model_is_kept_once_it_is_whole() {
+fn a_model_is_cached_once_it_is_complete() {
     let scratch = Scratch::new("kept");
     let hub = Hub { cache: Some(scratch.0.clone()), endpoint: None };
     let model = scratch.0.join("models--a--b");
@@ -73,21 +73,21 @@ fn a_model_is_kept_once_it_is_whole() {
     platform::make_dir(&model.join("refs")).unwrap();
     platform::make_dir(&folder).unwrap();
     let write = |path: &Path, text: &str| platform::write_atomic(path, text.as_bytes()).unwrap();
-    assert_eq!(kept(&hub, "a/b"), None);
+    assert_eq!(cached(&hub, "a/b"), None);
     write(&model.join("refs/main"), "123");
     write(&folder.join("config.json"), "{}");
     write(&folder.join("model.safetensors.index.json"), r#"{"weight_map": {"x": "1.safetensors", "y": "2.safetensors"}}"#);
     write(&folder.join("1.safetensors"), "");
-    assert_eq!(kept(&hub, "a/b"), None);
+    assert_eq!(cached(&hub, "a/b"), None);
     write(&folder.join("2.safetensors"), "");
-    assert_eq!(kept(&hub, "a/b"), Some(folder));
-    // Then nothing is asked of the network, wherever it is.
+    assert_eq!(cached(&hub, "a/b"), Some(folder));
+    // A cached model needs no network access.
     let nowhere = Hub { endpoint: Some("http://127.0.0.1:1".into()), ..hub };
     fetch(&nowhere, "a/b", &Stop::default(), &mut |event| panic!("{event:?}")).unwrap();
 }
 
 #[test]
-fn a_new_run_fetches_the_models_that_it_names_and_a_resume_none() {
+fn a_new_run_downloads_its_models_and_a_resumed_run_none() {
     let config = TrainConfig { teacher: Source::Path("owner/teacher".into()), init: Init::Model("owner/first".into()), ..TrainConfig::default() };
     let models = |resume: bool, config: Option<TrainConfig>| {
         let request = TrainRequest { run: "run".into(), numbered: false, config, resume, from_step: None, device: "cpu".into(), memory: None };
@@ -95,7 +95,7 @@ fn a_new_run_fetches_the_models_that_it_names_and_a_resume_none() {
     };
     assert_eq!(models(false, Some(config.clone())), ["owner/teacher", "owner/first"]);
     assert!(models(true, None).is_empty());
-    // Settings that are given again change nothing.
+    // Settings passed again change nothing.
     assert!(models(true, Some(config)).is_empty());
 }
 
@@ -114,7 +114,7 @@ mod online {
         ("2.bin", "second"),
     ];
 
-    /// Answers one request as Hugging Face does; the first time that `2.bin` is asked for, only half of it comes.
+    /// Answers one request as Hugging Face does; the first request for `2.bin` is cut off.
     fn answer(stream: TcpStream, asked: &Mutex<Vec<String>>) {
         let mut lines = BufReader::new(&stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
         let Some(first) = lines.next() else { return };
@@ -132,7 +132,7 @@ mod online {
         let earlier = asked.lock().unwrap().iter().filter(|earlier| **earlier == path).count();
         asked.lock().unwrap().push(path.clone());
         let (total, rest) = (body.len(), &body[start.min(body.len())..]);
-        // The library first asks for one byte, to learn the length.
+        // The client first requests one byte, for the length.
         let sent = if name == "2.bin" && earlier == 1 { &rest[..3] } else { rest };
         let head = format!(
             "HTTP/1.1 206 Partial Content\r\nETag: \"e-{name}\"\r\nX-Repo-Commit: abc\r\nContent-Range: bytes {start}-{}/{total}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
@@ -143,7 +143,7 @@ mod online {
     }
 
     #[test]
-    fn a_model_is_fetched_whole_though_the_connection_breaks() {
+    fn a_download_completes_although_the_connection_breaks() {
         let scratch = Scratch::new("online");
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -158,7 +158,7 @@ mod online {
             _ => {}
         })
         .unwrap();
-        let folder = kept(&hub, "owner/model").unwrap();
+        let folder = cached(&hub, "owner/model").unwrap();
         for (name, text) in FILES {
             assert_eq!(platform::read_text(&folder.join(name)).unwrap(), text, "{name}");
         }
@@ -170,7 +170,7 @@ mod online {
     }
 
     #[test]
-    fn what_cannot_be_reached_says_so() {
+    fn an_unreachable_server_is_an_error() {
         let scratch = Scratch::new("nowhere");
         let hub = Hub { cache: Some(scratch.0.clone()), endpoint: Some("http://127.0.0.1:1".into()) };
         let problem = format!("{:#}", fetch(&hub, "owner/model", &Stop::default(), &mut |_| {}).unwrap_err());

@@ -1,5 +1,5 @@
-//! Models by the names that Hugging Face has for them, `owner/name`: which files of one are fetched, and where
-//! they are once they were. A model that is whole in the cache is taken from there, without the network.
+//! Downloads models from the Hugging Face Hub by name (`owner/name`), or finds them in its cache. A model that is complete in
+//! the cache is used without network access.
 
 use super::{Event, Stop};
 use crate::formats::{json_file, weight_map};
@@ -8,12 +8,12 @@ use crate::platform::{self, Fetching, HUB, Hub};
 use anyhow::{Context, Result, anyhow, bail};
 use std::path::{Path, PathBuf};
 
-/// Files beside the weights, those that are there.
-pub(super) const BESIDES: [&str; 6] =
+/// Optional files beside the weights.
+pub(super) const COMPANION_FILES: [&str; 6] =
     ["tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "generation_config.json", "chat_template.jinja"];
 
-/// Whether this could be a name at Hugging Face, and is nothing on this disk.
-pub(super) fn is_name(name: &str) -> bool {
+/// Returns true if `name` has the form of a repository name on Hugging Face and is not a local path.
+pub(super) fn is_repo_name(name: &str) -> bool {
     let part = |part: &str| {
         let plain = |c: char| c.is_ascii_alphanumeric() || ['-', '_', '.'].contains(&c);
         part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.chars().all(plain) && !part.contains("..") && part.len() <= 96
@@ -22,8 +22,8 @@ pub(super) fn is_name(name: &str) -> bool {
     name.split_once('/').is_some_and(|(owner, model)| part(owner) && part(model)) && !file && !platform::exists(Path::new(name))
 }
 
-/// The directory of a model that was fetched before, whole.
-pub(super) fn kept(hub: &Hub, name: &str) -> Option<PathBuf> {
+/// Returns the directory of a model that is complete in the cache.
+pub(super) fn cached(hub: &Hub, name: &str) -> Option<PathBuf> {
     let folder = hub.kept(name)?;
     let files = platform::list(&folder).ok()?;
     let shards = |index: &str| {
@@ -38,16 +38,16 @@ pub(super) fn kept(hub: &Hub, name: &str) -> Option<PathBuf> {
     whole.then_some(folder)
 }
 
-/// Returns true for the file of a chat template besides the default one.
+/// Returns true for an additional chat template.
 fn is_template(file: &str) -> bool {
     let name = file.strip_prefix(TEMPLATES).and_then(|file| file.strip_prefix('/')).and_then(|file| file.strip_suffix(".jinja"));
     name.is_some_and(|name| !name.contains('/'))
 }
 
-/// What is said of a model that is not there.
-pub(super) fn missing(name: &str) -> anyhow::Error {
+/// Returns the error for a model that does not exist locally, with the commands that download it.
+pub(super) fn not_found(name: &str) -> anyhow::Error {
     let problem = format!("{name}: there is no such file or directory, and no model of that name (only `embedded`)");
-    if !is_name(name) {
+    if !is_repo_name(name) {
         return anyhow!(problem);
     }
     let folder = name.split('/').next_back().unwrap_or(name);
@@ -58,7 +58,7 @@ pub(super) fn missing(name: &str) -> anyhow::Error {
     )
 }
 
-/// The file that holds the weights, or says which files do; safetensors come first.
+/// Returns the file of the weights or the index of their shards; safetensors are preferred.
 fn weights(files: &[String]) -> Result<&'static str> {
     let found = WEIGHTS.into_iter().find(|name| files.iter().any(|file| file == name));
     let alone = || files.iter().find_map(|file| Some((file, FORMATS.into_iter().find(|format| format.owns(file))?)));
@@ -68,10 +68,10 @@ fn weights(files: &[String]) -> Result<&'static str> {
     })
 }
 
-/// Fetches a model's files, those that are not here. Names of nothing at Hugging Face are left alone, and so is
-/// everything where this program cannot fetch: whoever opens them says so.
+/// Downloads the missing files of a model. Does nothing for other names, and in builds without the feature `hub`; opening the
+/// model then returns the error.
 pub(super) fn fetch(hub: &Hub, name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    if !HUB || !is_name(name) || kept(hub, name).is_some() {
+    if !HUB || !is_repo_name(name) || cached(hub, name).is_some() {
         return Ok(());
     }
     let failed = || format!("{name} is nothing on this disk, and as a model of Hugging Face it could not be fetched");
@@ -88,7 +88,7 @@ pub(super) fn fetch(hub: &Hub, name: &str, stop: &Stop, emit: &mut dyn FnMut(Eve
     };
     get("config.json")?;
     let templates = listing.files.iter().map(String::as_str).filter(|file| is_template(file));
-    for file in BESIDES.into_iter().filter(|file| has(file)).chain(templates) {
+    for file in COMPANION_FILES.into_iter().filter(|file| has(file)).chain(templates) {
         get(file)?;
     }
     let first = get(weights)?;
@@ -101,7 +101,7 @@ pub(super) fn fetch(hub: &Hub, name: &str, stop: &Stop, emit: &mut dyn FnMut(Eve
             get(shard)?;
         }
     }
-    let folder = kept(hub, name).with_context(|| format!("{name}: not all of it arrived; the same command goes on"))?;
+    let folder = cached(hub, name).with_context(|| format!("{name}: not all of it arrived; the same command goes on"))?;
     emit(Event::Note { text: format!("{name} is in {}", folder.display()) });
     Ok(())
 }
