@@ -59,7 +59,7 @@ pub use resume::{RUNS, resume_command, with_resume};
 pub use settings::{settings, settings_over};
 pub use stop::Stop;
 pub use tuning::Tuning;
-pub use worker::{Hear, Heard, Host, Link, Reply, Say, Spawn, Start, Wake, Worker, bug, connect, restart};
+pub use worker::{EngineEvent, EngineLink, Host, OnEngineEvent, PostMessage, Reply, Spawn, StartEngine, Wake, Worker, bug, connect, restart};
 
 pub use crate::platform::dom;
 pub use crate::platform::{

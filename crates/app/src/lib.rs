@@ -108,7 +108,7 @@ impl App {
                     self.shared.devices = adapters;
                     self.shared.looked = true;
                 }
-                Reply::Event(_) | Reply::Anew { .. } | Reply::Ended { error: None } => {}
+                Reply::Event(_) | Reply::Restarted { .. } | Reply::Ended { error: None } => {}
                 Reply::Ended { error: Some(error) } => self.shared.notices.warn(error),
             }
         }

@@ -19,7 +19,7 @@ fn engine() {
     let early = Rc::new(RefCell::new(Some(Vec::new())));
     let waiting = early.clone();
     let hear = move |text: String, bulk| {
-        if let Err(why) = host.hear(&text, bulk) {
+        if let Err(why) = host.receive(&text, bulk) {
             link::fail(&format!("the page asked what this engine does not understand ({why}); reload it"));
         }
     };
@@ -39,22 +39,22 @@ fn engine() {
 /// The app, with its runners in the engine's worker.
 fn page() {
     use signet::platform::engine::{Engine, Heard as Said};
-    use signet::runner::{Hear, Heard, Link, connect};
+    use signet::runner::{EngineEvent, EngineLink, OnEngineEvent, connect};
     use std::rc::Rc;
     struct ToEngine(Rc<Engine>);
-    impl Link for ToEngine {
+    impl EngineLink for ToEngine {
         fn post(&self, text: &str, bulk: Option<&std::sync::Arc<Vec<u8>>>) {
             self.0.post(text, bulk);
         }
     }
-    connect(Rc::new(|hear: Hear| {
+    connect(Rc::new(|hear: OnEngineEvent| {
         let engine = Engine::start(move |said| {
             hear(match said {
-                Said::Message(text, bulk) => Heard::Message(text, bulk),
-                Said::Failed(why) => Heard::Failed(why),
+                Said::Message(text, bulk) => EngineEvent::Message(text, bulk),
+                Said::Failed(why) => EngineEvent::Failed(why),
             });
         })?;
-        Ok(Rc::new(ToEngine(engine)) as Rc<dyn Link>)
+        Ok(Rc::new(ToEngine(engine)) as Rc<dyn EngineLink>)
     }));
     signet_app::open_page(browser());
 }

@@ -1,7 +1,7 @@
-//! Runners in the engine's worker: tasks of its one thread, which take turns where they await.
+//! The engine: runs the runners of a web page in a web worker, as tasks of its single thread.
 
 use super::super::{Command, Event, Orders, Runner, Stop, Tuning};
-use super::wire::{Asked, Bulk, Call, Said, Told, pack_told, unpack_call};
+use super::wire::{Bulk, EngineRequest, EngineResponse, RequestBody, ResponseBody, decode_request, encode_response};
 use crate::platform;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,100 +9,101 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 
-/// Sends text and bytes to the page.
-pub type Say = Rc<dyn Fn(&str, Option<&Bulk>)>;
-/// Runs a task beside others.
+/// Sends JSON and a byte array to the page.
+pub type PostMessage = Rc<dyn Fn(&str, Option<&Bulk>)>;
+/// Spawns a task on the current thread.
 pub type Spawn = fn(Pin<Box<dyn Future<Output = ()>>>);
 
-/// Runners, each with the commands that wait for it.
+/// Runners, each with its command queue.
 #[derive(Clone)]
 pub struct Host {
-    seats: Rc<RefCell<BTreeMap<u32, Seat>>>,
-    say: Say,
+    slots: Rc<RefCell<BTreeMap<u32, Slot>>>,
+    post: PostMessage,
     spawn: Spawn,
 }
 
-struct Seat {
-    waiting: VecDeque<Command>,
-    /// None while it works.
+/// A runner and its queue.
+struct Slot {
+    queue: VecDeque<Command>,
+    /// None while a command runs.
     runner: Option<Runner>,
     stop: Stop,
     orders: Orders,
 }
 
-impl Seat {
+impl Slot {
     fn new(tuning: Tuning) -> Self {
         let (stop, orders) = (Stop::default(), Orders::default());
         let runner = Runner::new(stop.clone()).with_tuning(tuning).with_orders(orders.clone());
-        Self { waiting: VecDeque::new(), runner: Some(runner), stop, orders }
+        Self { queue: VecDeque::new(), runner: Some(runner), stop, orders }
     }
 }
 
 impl Host {
-    /// Without runners yet.
-    pub fn new(say: Say, spawn: Spawn) -> Self {
-        Self { seats: Rc::default(), say, spawn }
+    /// Creates a host without runners.
+    pub fn new(post: PostMessage, spawn: Spawn) -> Self {
+        Self { slots: Rc::default(), post, spawn }
     }
 
-    /// Takes what the page sent. What it never sends is an error in words.
-    pub fn hear(&self, text: &str, bulk: Option<Bulk>) -> Result<(), String> {
-        let Call { line, what } = unpack_call(text, bulk)?;
-        match what {
-            Asked::Open { tuning } => {
-                self.seats.borrow_mut().insert(line, Seat::new(tuning));
+    /// Handles a request of the page; an error if it is invalid.
+    pub fn receive(&self, text: &str, bulk: Option<Bulk>) -> Result<(), String> {
+        let EngineRequest { runner: id, body } = decode_request(text, bulk)?;
+        match body {
+            RequestBody::Open { tuning } => {
+                self.slots.borrow_mut().insert(id, Slot::new(tuning));
             }
-            Asked::Do { command, fresh } => self.take(line, *command, fresh),
-            Asked::Stop => self.with(line, |seat| seat.stop.ask()),
-            Asked::Order(order) => self.with(line, |seat| seat.orders.give(order)),
-            Asked::Close => {
-                if let Some(seat) = self.seats.borrow_mut().remove(&line) {
-                    seat.stop.ask();
+            RequestBody::Run { command, fresh } => self.enqueue(id, *command, fresh),
+            RequestBody::Stop => self.with(id, |slot| slot.stop.ask()),
+            RequestBody::Order(order) => self.with(id, |slot| slot.orders.give(order)),
+            RequestBody::Close => {
+                if let Some(slot) = self.slots.borrow_mut().remove(&id) {
+                    slot.stop.ask();
                 }
             }
         }
         Ok(())
     }
 
-    fn with(&self, line: u32, act: impl FnOnce(&mut Seat)) {
-        if let Some(seat) = self.seats.borrow_mut().get_mut(&line) {
-            act(seat);
+    fn with(&self, id: u32, act: impl FnOnce(&mut Slot)) {
+        if let Some(slot) = self.slots.borrow_mut().get_mut(&id) {
+            act(slot);
         }
     }
 
-    /// Puts a command behind those that wait; begins to work if nothing is under way.
-    fn take(&self, line: u32, command: Command, fresh: bool) {
+    /// Queues a command, and starts the runner if it is idle.
+    fn enqueue(&self, id: u32, command: Command, fresh: bool) {
         let mut idle = None;
-        self.with(line, |seat| {
+        self.with(id, |slot| {
             if fresh {
-                seat.stop.clear();
-                seat.orders.clear();
+                slot.stop.clear();
+                slot.orders.clear();
             }
-            seat.waiting.push_back(command);
-            idle = seat.runner.take();
+            slot.queue.push_back(command);
+            idle = slot.runner.take();
         });
         if let Some(runner) = idle {
-            (self.spawn)(Box::pin(self.clone().work(line, runner)));
+            (self.spawn)(Box::pin(self.clone().work(id, runner)));
         }
     }
 
-    /// Does what waits for a runner, one command after the other.
-    async fn work(self, line: u32, mut runner: Runner) {
-        while let Some(command) = self.next(line) {
-            let mut emit = |event: Event| self.tell(line, Said::Event(Box::new(event)));
+    /// Runs the queued commands of a runner in order.
+    async fn work(self, id: u32, mut runner: Runner) {
+        while let Some(command) = self.next_command(id) {
+            let mut emit = |event: Event| self.send(id, ResponseBody::Event(Box::new(event)));
             let error = runner.perform(command, &mut emit).await.err().map(|error| format!("{error:#}"));
-            self.tell(line, Said::Ended { error, bytes: platform::used_memory() });
-            // Also where no command waits for anything: files are made ready for those to come.
+            self.send(id, ResponseBody::Ended { error, bytes: platform::used_memory() });
+            // Yields between commands, so that the worker can prepare files.
             platform::breathe().await;
         }
-        self.with(line, |seat| seat.runner = Some(runner));
+        self.with(id, |slot| slot.runner = Some(runner));
     }
 
-    fn next(&self, line: u32) -> Option<Command> {
-        self.seats.borrow_mut().get_mut(&line)?.waiting.pop_front()
+    fn next_command(&self, id: u32) -> Option<Command> {
+        self.slots.borrow_mut().get_mut(&id)?.queue.pop_front()
     }
 
-    fn tell(&self, line: u32, what: Said) {
-        let (text, bulk) = pack_told(&Told { line, what });
-        (self.say)(&text, bulk.as_ref());
+    fn send(&self, id: u32, body: ResponseBody) {
+        let (text, bulk) = encode_response(&EngineResponse { runner: id, body });
+        (self.post)(&text, bulk.as_ref());
     }
 }

@@ -1,14 +1,13 @@
-//! What a front end has of a [`Runner`](super::Runner): commands go in, replies are polled for, and who
-//! draws never waits. The runner lives on a thread of its own, or in a page, where there are no threads,
-//! in the engine's worker.
+//! A non-blocking handle to a [`Runner`](super::Runner) for front ends: commands are queued, replies are polled. The runner is on a
+//! thread of its own, or for a web page, which has no threads, in the engine in its web worker.
 
+mod connection;
 mod host;
-mod hub;
 mod thread;
 mod wire;
 
-pub use host::{Host, Say, Spawn};
-pub use hub::{Hear, Heard, Link, Start, connect, restart};
+pub use connection::{EngineEvent, EngineLink, OnEngineEvent, StartEngine, connect, restart};
+pub use host::{Host, PostMessage, Spawn};
 
 use super::{Command, Event, Orders, Stop, Tuning};
 use crate::platform::{self, Thread};
@@ -16,30 +15,30 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Called whenever there is something to poll.
+/// A callback that is called when a reply can be polled.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
-/// What a worker says.
+/// A reply of a worker.
 #[derive(Clone, Debug)]
-// Nearly all are events: a box would only be one more allocation for each.
+// Nearly all replies are events, so boxing them would cost an allocation each.
 #[allow(clippy::large_enum_variant)]
 pub enum Reply {
-    /// Something happened.
+    /// An event of the running command.
     Event(Event),
-    /// The runner is another one: what was open in it is gone, as after [`Worker::spawn`]. Commands that
-    /// were under way end with an error behind this.
-    Anew {
-        /// What became of the one before.
+    /// The runner was replaced after a failure: its state is lost, as after [`Worker::spawn`]. Commands that were running or
+    /// queued then end with an error.
+    Restarted {
+        /// The reason of the failure.
         why: String,
     },
-    /// A command is done.
+    /// A command has ended.
     Ended {
-        /// Why it failed, if it did; a panic too arrives here.
+        /// The error, or the message of a panic; none if it succeeded.
         error: Option<String>,
     },
 }
 
-/// Replies that wait to be polled. Clones are the same.
+/// A shared queue of replies that are not polled yet.
 #[derive(Clone)]
 struct Inbox {
     replies: Arc<Mutex<VecDeque<Reply>>>,
@@ -53,45 +52,44 @@ impl Inbox {
     }
 }
 
-/// Does commands one after the other. Dropping it asks its work to stop, and waits until the runner has ended:
-/// graphics drivers crash if the process ends while a thread is inside them.
+/// A worker that runs commands in order. Dropping it requests a stop and waits for the runner to end, because graphics drivers
+/// crash if the process exits while a thread is inside them.
 pub struct Worker {
-    way: Way,
+    backend: Backend,
     inbox: Inbox,
     stop: Stop,
     orders: Orders,
-    /// Commands sent whose end was not polled yet.
+    /// Commands sent whose end is not polled yet.
     open: usize,
 }
 
-/// Where the runner is.
-enum Way {
+/// The location of the runner.
+enum Backend {
     /// `None` once the worker is being dropped.
     Thread(Option<(Sender<Command>, Thread)>),
-    Line(u32),
+    Channel(u32),
 }
 
 impl Worker {
-    /// A worker, called `name` where threads are listed.
+    /// Spawns a worker whose thread is named `name`.
     ///
     /// # Panics
-    /// If the system gives no thread.
+    /// If the thread cannot be spawned.
     pub fn spawn(name: &str, tuning: Tuning, wake: Wake) -> Self {
         let inbox = Inbox { replies: Arc::default(), wake };
-        if let Some(line) = hub::open(tuning, &inbox) {
-            let stop = Stop::forwarding(move || hub::stop(line));
-            let orders = Orders::forwarding(move |order| hub::order(line, order));
-            return Self { way: Way::Line(line), inbox, stop, orders, open: 0 };
+        if let Some(channel) = connection::open(tuning, &inbox) {
+            let stop = Stop::forwarding(move || connection::stop(channel));
+            let orders = Orders::forwarding(move |order| connection::order(channel, order));
+            return Self { backend: Backend::Channel(channel), inbox, stop, orders, open: 0 };
         }
         let (sender, commands) = channel();
         let (stop, orders) = (Stop::default(), Orders::default());
         let thread = thread::Thread { commands, inbox: inbox.clone(), stop: stop.clone(), orders: orders.clone(), tuning };
         let thread = platform::spawn(name, move || thread.run()).expect("a thread can be started");
-        Self { way: Way::Thread(Some((sender, thread))), inbox, stop, orders, open: 0 }
+        Self { backend: Backend::Thread(Some((sender, thread))), inbox, stop, orders, open: 0 }
     }
 
-    /// Adds a command to the queue. Where nothing is under way, an earlier wish to stop and earlier orders
-    /// are forgotten.
+    /// Queues a command. If the worker is idle, clears earlier stop requests and orders.
     pub fn send(&mut self, command: Command) {
         let fresh = self.open == 0;
         if fresh {
@@ -99,31 +97,31 @@ impl Worker {
             self.orders.clear();
         }
         self.open += 1;
-        match &self.way {
+        match &self.backend {
             // The thread only ends when the worker is dropped.
-            Way::Thread(runner) => runner.as_ref().expect("not dropped").0.send(command).expect("its thread lives"),
-            Way::Line(line) => hub::command(*line, command, fresh),
+            Backend::Thread(runner) => runner.as_ref().expect("not dropped").0.send(command).expect("its thread lives"),
+            Backend::Channel(channel) => connection::command(*channel, command, fresh),
         }
     }
 
-    /// What was said since the last time; never waits.
+    /// Returns the replies since the last call, without blocking.
     pub fn poll(&mut self) -> Vec<Reply> {
         let replies: Vec<Reply> = self.inbox.replies.lock().unwrap_or_else(PoisonError::into_inner).drain(..).collect();
         self.open -= replies.iter().filter(|reply| matches!(reply, Reply::Ended { .. })).count();
         replies
     }
 
-    /// Whether a command is under way or waits.
+    /// Returns true if a command is running or queued.
     pub fn busy(&self) -> bool {
         self.open > 0
     }
 
-    /// Speaks to a training while it runs.
+    /// Returns the orders that reach a training while it runs.
     pub fn orders(&self) -> &Orders {
         &self.orders
     }
 
-    /// Asks the work at hand, and what waits behind it, to stop.
+    /// Requests that the running command and the queued ones stop.
     pub fn stop(&self) {
         self.stop.ask();
     }
@@ -131,21 +129,21 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        match &mut self.way {
-            Way::Thread(runner) => {
+        match &mut self.backend {
+            Backend::Thread(runner) => {
                 self.stop.ask();
                 if let Some((commands, thread)) = runner.take() {
-                    // The thread ends once no more commands can come; a panic in it was reported.
+                    // The thread ends once its sender is dropped; a panic in it was reported.
                     drop(commands);
                     thread.join().ok();
                 }
             }
-            Way::Line(line) => hub::close(*line),
+            Backend::Channel(channel) => connection::close(*channel),
         }
     }
 }
 
-/// What a panic means to a person.
+/// Returns the user-facing message of a panic.
 pub fn bug(message: &str) -> String {
     format!("this is a bug in Signet: {message}. What was saved before is whole; please report it")
 }

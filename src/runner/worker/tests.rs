@@ -1,4 +1,4 @@
-//! Workers of both kinds, driven as a front end does.
+//! Tests of both kinds of workers, used as by a front end.
 
 use super::*;
 use crate::runner::{Order, Snapshot};
@@ -15,7 +15,7 @@ fn wait(worker: &mut Worker) -> Vec<Reply> {
     replies
 }
 
-fn told(replies: &[Reply]) {
+fn expect_error_then_devices(replies: &[Reply]) {
     let Reply::Ended { error: Some(error) } = &replies[0] else { panic!("{replies:?}") };
     assert!(error.contains("no conversation"), "{error}");
     assert!(matches!(&replies[1..], [Reply::Event(Event::Devices { .. }), Reply::Ended { error: None }]), "{replies:?}");
@@ -32,7 +32,7 @@ fn commands_are_done_in_order_and_errors_arrive_as_replies() {
     worker.send(Command::ResetChat);
     worker.send(Command::Devices);
     let replies = wait(&mut worker);
-    told(&replies);
+    expect_error_then_devices(&replies);
     assert_eq!(woken.load(Ordering::SeqCst), replies.len());
 }
 
@@ -46,21 +46,21 @@ fn dropping_a_worker_waits_until_its_runner_has_ended() {
     assert_eq!(Arc::strong_count(&alive), 1);
 }
 
-type Kept = (String, Option<Arc<Vec<u8>>>);
-type Hears = Rc<dyn Fn(Heard)>;
+type Message = (String, Option<Arc<Vec<u8>>>);
+type Listener = Rc<dyn Fn(EngineEvent)>;
 
-/// An engine in the same thread, which keeps what it is asked until it is let work.
+/// An engine on the same thread, which queues requests until `work` is called.
 #[derive(Default)]
 struct Engine {
-    calls: RefCell<Vec<Kept>>,
+    calls: RefCell<Vec<Message>>,
     host: RefCell<Option<Host>>,
-    hear: RefCell<Option<Hears>>,
+    hear: RefCell<Option<Listener>>,
     started: Cell<usize>,
 }
 
 struct ToEngine(Rc<Engine>);
 
-impl Link for ToEngine {
+impl EngineLink for ToEngine {
     fn post(&self, text: &str, bulk: Option<&Arc<Vec<u8>>>) {
         self.0.calls.borrow_mut().push((text.into(), bulk.cloned()));
     }
@@ -69,16 +69,16 @@ impl Link for ToEngine {
 impl Engine {
     fn connected() -> Rc<Self> {
         let engine = Rc::new(Self::default());
-        let kept = engine.clone();
+        let shared = engine.clone();
         connect(Rc::new(move |hear| {
-            let hear: Hears = hear.into();
-            let said = hear.clone();
-            let say = move |text: &str, bulk: Option<&Arc<Vec<u8>>>| said(Heard::Message(text.into(), bulk.cloned()));
-            *kept.host.borrow_mut() = Some(Host::new(Rc::new(say), platform::wait));
-            *kept.hear.borrow_mut() = Some(hear);
-            kept.calls.borrow_mut().clear();
-            kept.started.set(kept.started.get() + 1);
-            Ok(Rc::new(ToEngine(kept.clone())) as Rc<dyn Link>)
+            let hear: Listener = hear.into();
+            let page = hear.clone();
+            let post = move |text: &str, bulk: Option<&Arc<Vec<u8>>>| page(EngineEvent::Message(text.into(), bulk.cloned()));
+            *shared.host.borrow_mut() = Some(Host::new(Rc::new(post), platform::wait));
+            *shared.hear.borrow_mut() = Some(hear);
+            shared.calls.borrow_mut().clear();
+            shared.started.set(shared.started.get() + 1);
+            Ok(Rc::new(ToEngine(shared.clone())) as Rc<dyn EngineLink>)
         }));
         engine
     }
@@ -86,13 +86,13 @@ impl Engine {
     fn work(&self) {
         for (text, bulk) in self.calls.take() {
             let host = self.host.borrow().clone().expect("started");
-            host.hear(&text, bulk).unwrap();
+            host.receive(&text, bulk).unwrap();
         }
     }
 
     fn fail(&self) {
         let hear = self.hear.borrow().clone().expect("started");
-        hear(Heard::Failed("it fell".into()));
+        hear(EngineEvent::Failed("it fell".into()));
     }
 }
 
@@ -101,16 +101,16 @@ fn spawn() -> Worker {
 }
 
 #[test]
-fn a_page_speaks_to_runners_by_messages() {
+fn a_page_sends_commands_to_runners_as_messages() {
     let engine = Engine::connected();
     let mut worker = spawn();
     worker.send(Command::ResetChat);
     worker.send(Command::Devices);
     assert!(worker.poll().is_empty() && worker.busy());
     engine.work();
-    told(&worker.poll());
+    expect_error_then_devices(&worker.poll());
     assert!(!worker.busy() && engine.started.get() == 1);
-    // Bytes go beside the text: as text they would be lost, and no model.
+    // Byte arrays are passed beside the JSON.
     let student = Snapshot { step: 1, bytes: Arc::new(crate::assets::student().unwrap().to_vec()) };
     let request = crate::runner::ChatRequest {
         model: "a snapshot".into(),
@@ -128,7 +128,7 @@ fn a_page_speaks_to_runners_by_messages() {
 }
 
 #[test]
-fn wishes_reach_a_runner_while_it_works() {
+fn orders_and_stop_requests_reach_a_running_command() {
     let engine = Engine::connected();
     let worker = spawn();
     worker.orders().clone().give(Order::Pause);
@@ -140,22 +140,22 @@ fn wishes_reach_a_runner_while_it_works() {
 }
 
 #[test]
-fn a_failed_engine_is_replaced_and_every_worker_told() {
+fn a_failed_engine_is_restarted_and_every_worker_is_notified() {
     let engine = Engine::connected();
     let (mut busy, mut idle) = (spawn(), spawn());
     busy.send(Command::Devices);
     engine.fail();
     let replies = busy.poll();
-    assert!(matches!(&replies[..], [Reply::Anew { .. }, Reply::Ended { error: Some(why) }] if why == "it fell"), "{replies:?}");
-    assert!(matches!(idle.poll()[..], [Reply::Anew { .. }]) && !busy.busy());
+    assert!(matches!(&replies[..], [Reply::Restarted { .. }, Reply::Ended { error: Some(why) }] if why == "it fell"), "{replies:?}");
+    assert!(matches!(idle.poll()[..], [Reply::Restarted { .. }]) && !busy.busy());
     assert_eq!(engine.started.get(), 2);
-    // Both have a runner in the new one.
+    // Both have a runner in the new engine.
     for worker in [&mut busy, &mut idle] {
         worker.send(Command::Devices);
         engine.work();
         assert!(matches!(worker.poll()[..], [Reply::Event(Event::Devices { .. }), Reply::Ended { error: None }]));
     }
-    // One that only ever fails is given up.
+    // After repeated failures it is not restarted.
     for _ in 0..5 {
         engine.fail();
     }

@@ -15,7 +15,7 @@ pub(super) struct Thread {
 }
 
 impl Thread {
-    /// Does what is sent, until the worker is dropped.
+    /// Runs commands until the worker is dropped.
     pub(super) fn run(self) {
         let mut runner = self.runner();
         while let Ok(command) = self.commands.recv() {
@@ -23,10 +23,10 @@ impl Thread {
             let error = match catch_unwind(work) {
                 Ok(result) => result.err().map(|error| format!("{error:#}")),
                 Err(panic) => {
-                    // What it was at may be half done: the next command finds a new one.
+                    // The runner may be in an inconsistent state: the next command gets a new one.
                     runner = self.runner();
                     let why = super::bug(&message(&*panic));
-                    self.inbox.put(Reply::Anew { why: why.clone() });
+                    self.inbox.put(Reply::Restarted { why: why.clone() });
                     Some(why)
                 }
             };
@@ -39,8 +39,8 @@ impl Thread {
     }
 }
 
-/// What a panic says.
+/// Returns the message of a panic.
 fn message(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string()).or_else(|| panic.downcast_ref::<String>().cloned());
-    text.unwrap_or_else(|| "it says no more".into())
+    text.unwrap_or_else(|| "no message".into())
 }

@@ -1,93 +1,92 @@
-//! What goes between a page and the engine's worker: text, and bulk bytes beside it.
+//! Messages between a web page and the engine in its web worker: JSON, with large byte arrays passed beside it.
 
 use super::super::{Command, Event, Order, Snapshot, TrainEvent, Tuning};
 use crate::runner::ChatRequest;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
-/// Bytes that are no text.
+/// A byte array that is passed beside the JSON, not within it.
 pub(super) type Bulk = Arc<Vec<u8>>;
 
-/// What a page asks of the runner `line`.
+/// A request to the runner with the id `runner`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Call {
-    pub(super) line: u32,
-    pub(super) what: Asked,
+pub(super) struct EngineRequest {
+    pub(super) runner: u32,
+    pub(super) body: RequestBody,
 }
 
-/// What is asked.
+/// The content of a request.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Asked {
-    /// A runner.
+pub(super) enum RequestBody {
+    /// Create the runner.
     Open { tuning: Tuning },
-    /// To do a command, behind those sent before. If it is `fresh`, earlier wishes to stop and earlier
-    /// orders are forgotten.
-    Do { command: Box<Command>, fresh: bool },
-    /// To stop.
+    /// Queue a command. If it is `fresh`, clear earlier stop requests and orders.
+    Run { command: Box<Command>, fresh: bool },
+    /// Stop the running command and the queued ones.
     Stop,
-    /// An order to its training.
+    /// Pass an order to the running training.
     Order(Order),
-    /// To end.
+    /// Remove the runner.
     Close,
 }
 
-/// What the runner `line` says.
+/// A response of the runner with the id `runner`.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Told {
-    pub(super) line: u32,
-    pub(super) what: Said,
+pub(super) struct EngineResponse {
+    pub(super) runner: u32,
+    pub(super) body: ResponseBody,
 }
 
-/// What is said.
+/// The content of a response.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) enum Said {
-    /// Something happened.
+pub(super) enum ResponseBody {
+    /// An event of the running command.
     Event(Box<Event>),
-    /// A command is done, and the engine has `bytes` of memory by now.
+    /// A command has ended. `bytes` is the memory size of the engine.
     Ended { error: Option<String>, bytes: u64 },
 }
 
-/// As text, and what goes beside it.
-pub(super) fn pack_call(call: &Call) -> (String, Option<Bulk>) {
-    let bulk = match &call.what {
-        Asked::Do { command, .. } => bulk_of_command(command).cloned(),
+/// Encodes a request as JSON, with its byte array.
+pub(super) fn encode_request(request: &EngineRequest) -> (String, Option<Bulk>) {
+    let bulk = match &request.body {
+        RequestBody::Run { command, .. } => bulk_of_command(command).cloned(),
         _ => None,
     };
-    (text(call), bulk)
+    (to_json(request), bulk)
 }
 
-/// What was packed.
-pub(super) fn unpack_call(text: &str, bulk: Option<Bulk>) -> Result<Call, String> {
-    let mut call: Call = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if let (Asked::Do { command, .. }, Some(bulk)) = (&mut call.what, bulk)
-        && let Some(place) = place_in_command(command)
+/// Decodes a request; an error if the JSON is invalid.
+pub(super) fn decode_request(text: &str, bulk: Option<Bulk>) -> Result<EngineRequest, String> {
+    let mut request: EngineRequest = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if let (RequestBody::Run { command, .. }, Some(bulk)) = (&mut request.body, bulk)
+        && let Some(bytes) = bulk_of_command_mut(command)
     {
-        *place = bulk;
+        *bytes = bulk;
     }
-    Ok(call)
+    Ok(request)
 }
 
-/// As text, and what goes beside it.
-pub(super) fn pack_told(told: &Told) -> (String, Option<Bulk>) {
-    let bulk = match &told.what {
-        Said::Event(event) => bulk_of_event(event).cloned(),
-        Said::Ended { .. } => None,
+/// Encodes a response as JSON, with its byte array.
+pub(super) fn encode_response(response: &EngineResponse) -> (String, Option<Bulk>) {
+    let bulk = match &response.body {
+        ResponseBody::Event(event) => bulk_of_event(event).cloned(),
+        ResponseBody::Ended { .. } => None,
     };
-    (text(told), bulk)
+    (to_json(response), bulk)
 }
 
-/// What was packed.
-pub(super) fn unpack_told(text: &str, bulk: Option<Bulk>) -> Result<Told, String> {
-    let mut told: Told = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    if let (Said::Event(event), Some(bulk)) = (&mut told.what, bulk)
-        && let Some(place) = place_in_event(event)
+/// Decodes a response; an error if the JSON is invalid.
+pub(super) fn decode_response(text: &str, bulk: Option<Bulk>) -> Result<EngineResponse, String> {
+    let mut response: EngineResponse = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if let (ResponseBody::Event(event), Some(bulk)) = (&mut response.body, bulk)
+        && let Some(bytes) = bulk_of_event_mut(event)
     {
-        *place = bulk;
+        *bytes = bulk;
     }
-    Ok(told)
+    Ok(response)
 }
 
-fn text(value: &impl Serialize) -> String {
+fn to_json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("commands and events are plain data")
 }
 
@@ -99,7 +98,7 @@ fn bulk_of_command(command: &Command) -> Option<&Bulk> {
     }
 }
 
-fn place_in_command(command: &mut Command) -> Option<&mut Bulk> {
+fn bulk_of_command_mut(command: &mut Command) -> Option<&mut Bulk> {
     match command {
         Command::OpenChat(request) => {
             let ChatRequest { snapshot, .. } = &mut **request;
@@ -117,7 +116,7 @@ fn bulk_of_event(event: &Event) -> Option<&Bulk> {
     }
 }
 
-fn place_in_event(event: &mut Event) -> Option<&mut Bulk> {
+fn bulk_of_event_mut(event: &mut Event) -> Option<&mut Bulk> {
     match event {
         Event::Train(TrainEvent::Snapshot { bytes, .. }) | Event::Plane { pixels: bytes, .. } => Some(bytes),
         _ => None,

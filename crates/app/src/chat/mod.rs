@@ -115,7 +115,7 @@ impl TabView for ChatTab {
     fn take(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(event) => self.hear(event),
-            Reply::Anew { .. } => {
+            Reply::Restarted { .. } => {
                 // The conversation is here, not there: the model is opened again, and a reply that was cut
                 // off is made again, once.
                 self.open = None;

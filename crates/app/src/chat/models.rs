@@ -49,7 +49,7 @@ impl Models {
                     self.new = Some(path.display().to_string());
                 }
                 Reply::Event(_) => {}
-                Reply::Anew { why } => {
+                Reply::Restarted { why } => {
                     if self.at.is_some() {
                         self.problem = Some(format!("The engine was started anew: {why}. Fetch again to go on."));
                     }

@@ -87,7 +87,7 @@ impl TabView for DevicesTab {
                     error.into_iter().for_each(|error| shared.notices.warn(error));
                     self.looked(shared);
                 }
-                Reply::Event(_) | Reply::Anew { .. } => {}
+                Reply::Event(_) | Reply::Restarted { .. } => {}
             }
         }
     }
@@ -95,7 +95,7 @@ impl TabView for DevicesTab {
     fn take(&mut self, reply: Reply, _: &mut Shared) {
         match reply {
             Reply::Event(event) => self.took(event),
-            Reply::Anew { .. } => {}
+            Reply::Restarted { .. } => {}
             Reply::Ended { error } => {
                 self.progress = None;
                 match self.work.take() {

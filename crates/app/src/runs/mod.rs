@@ -81,7 +81,7 @@ impl TabView for RunsTab {
     fn take(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(event) => self.event(event, shared),
-            Reply::Anew { .. } => {}
+            Reply::Restarted { .. } => {}
             Reply::Ended { error } => self.ended(error, shared),
         }
     }

@@ -94,7 +94,7 @@ impl Draft {
             }
             Reply::Event(Event::SettingsSaved { path }) => shared.notices.tell(format!("The settings were saved in {}", path.display())),
             Reply::Event(event) => self.planning.take(event),
-            Reply::Anew { .. } => {}
+            Reply::Restarted { .. } => {}
             Reply::Ended { error } => match (self.errands.pop_front(), error) {
                 (Some(Errand::Plan), error) => self.planning.ended(error),
                 (_, Some(error)) => shared.notices.warn(error),

@@ -118,7 +118,7 @@ impl Live {
             Reply::Event(Event::Progress { done, of, note }) => self.status = format!("{done} of {of} MB: {note}"),
             Reply::Event(Event::Note { text }) => self.note(text),
             Reply::Event(_) => {}
-            Reply::Anew { why } => {
+            Reply::Restarted { why } => {
                 if self.phase.runs() && self.phase != Phase::Saving && self.revived != Some(self.step) {
                     self.again = Some(self.phase == Phase::Paused);
                 }

@@ -131,7 +131,7 @@ impl TabView for WeightsTab {
                     took(model, event);
                 }
             }
-            Reply::Anew { .. } => {
+            Reply::Restarted { .. } => {
                 if let Some(model) = &self.model {
                     self.wanted = Some(model.name.clone());
                 }
