@@ -118,6 +118,6 @@ impl Runner {
         for name in &needs.models {
             hub_models::fetch(&platform::Hub::default(), name, &self.state.stop, emit)?;
         }
-        command.work(&mut self.state, emit).await.map_err(|error| damage::with_older_model(error, needs.opened))
+        command.run(&mut self.state, emit).await.map_err(|error| damage::with_older_model(error, needs.opened))
     }
 }

@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(of("src/ops/add.rs"), "ops::add");
         assert_eq!(of("shaders/attention.blocked.wgsl"), "ops::attention");
         assert_eq!(of("shaders/shared/tile.wgsl"), "ops");
-        assert_eq!(of("src/runner/hub/tests.rs"), "runner::hub");
+        assert_eq!(of("src/runner/hub_models/tests.rs"), "runner::hub_models");
         assert_eq!((of("src/lib.rs"), of("crates/cli/Cargo.toml"), of("build.rs")), (String::new(), String::new(), "device".into()));
         assert_eq!(of("crates/app/src/train/mod.rs"), "train");
         assert_eq!((module("docs/app.md"), module("tests/train.rs")), (None, None));

@@ -1,4 +1,4 @@
-//! Timing the machine. Asked to stop, a benchmark does between two of its parts.
+//! Benchmarks. A stop request takes effect between two parts of a benchmark.
 
 use crate::bench::{DecodeBench, TrainBench, decode, decode_set_up, dispatch_cost, matmul, train, train_set_up};
 use crate::graph::Variants;
@@ -6,7 +6,7 @@ use crate::runner::{Event, Stop, Tuning, devices, tuning};
 use anyhow::{Result, ensure};
 use std::cell::RefCell;
 
-/// Tells how far a benchmark is, and ends it where it was asked to stop.
+/// Returns a callback that emits the progress of a benchmark, and returns an error after a stop request.
 fn progress(stop: &Stop, emit: &mut dyn FnMut(Event)) -> impl FnMut(usize, usize, &str) -> Result<()> {
     move |done, of, note| {
         emit(Event::Progress { done, of, note: note.into() });
@@ -16,7 +16,7 @@ fn progress(stop: &Stop, emit: &mut dyn FnMut(Event)) -> impl FnMut(usize, usize
 }
 
 pub(super) async fn bench_decode(bench: DecodeBench, device: &str, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let variants = tuned(device, tuning, |machine| decode_set_up(machine, &bench), emit).await?;
+    let variants = tuned_variants(device, tuning, |machine| decode_set_up(machine, &bench), emit).await?;
     let machine = async || {
         let mut opened = devices::open(device, None).await?;
         opened.machine.set_variants(variants.clone());
@@ -27,8 +27,10 @@ pub(super) async fn bench_decode(bench: DecodeBench, device: &str, tuning: Tunin
     Ok(())
 }
 
-/// The variants for what `set_up` makes on a device.
-async fn tuned(device: &str, tuning: Tuning, set_up: impl FnOnce(&mut crate::graph::Machine) -> Result<()>, emit: &mut dyn FnMut(Event)) -> Result<Variants> {
+/// Tunes the operations that `set_up` creates on a device, and returns their variants.
+async fn tuned_variants(
+    device: &str, tuning: Tuning, set_up: impl FnOnce(&mut crate::graph::Machine) -> Result<()>, emit: &mut dyn FnMut(Event),
+) -> Result<Variants> {
     let (mut machine, _) = devices::machine(device, emit).await?;
     tuning::tune(&mut machine, tuning, false, set_up, emit).await
 }
@@ -46,8 +48,8 @@ pub(super) async fn bench_matmul(device: &str, stop: &Stop, emit: &mut dyn FnMut
     emit(Event::Note { text: device });
     let emit = RefCell::new(emit);
     let mut timed = |report: &_| emit.borrow_mut()(Event::BenchMatmul(Clone::clone(report)));
-    let mut tell = |event| emit.borrow_mut()(event);
-    matmul(&mut machine, &mut timed, &mut progress(stop, &mut tell)).await?;
+    let mut emit_progress = |event| emit.borrow_mut()(event);
+    matmul(&mut machine, &mut timed, &mut progress(stop, &mut emit_progress)).await?;
     Ok(())
 }
 

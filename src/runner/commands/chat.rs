@@ -1,4 +1,4 @@
-//! Conversations: the runner holds one, with its model and, side by side, a teacher.
+//! The runner's conversation, with its model and optionally a teacher for comparison.
 
 use super::generate::stop_tokens;
 use super::needs::Needs;
@@ -33,26 +33,26 @@ pub(super) struct Session {
     context: usize,
     tokenizer: Tokenizer,
     chat: Chat,
-    /// Absent before they are loaded, and after their device was lost.
+    /// None before they are loaded, and after their device was lost.
     models: Option<Models>,
 }
 
-/// Models on a machine.
+/// The loaded models of a conversation.
 struct Models {
     machine: Machine,
     student: LoadedModel,
     teacher: Option<LoadedModel>,
 }
 
-/// The files of a conversation, found to fit together.
+/// The opened model files of a conversation, whose vocabularies match.
 struct Files {
     student: ModelFile,
     teacher: Option<ModelFile>,
     tokenizer: Tokenizer,
 }
 
-/// The file of the model that speaks.
-fn student(name: &str, snapshot: Option<&Snapshot>) -> Result<ModelFile> {
+/// Opens the model of a conversation, or a snapshot of it.
+fn open_student(name: &str, snapshot: Option<&Snapshot>) -> Result<ModelFile> {
     match snapshot {
         Some(snapshot) => Ok(ModelFile::from_snapshot(&format!("{name} at step {}", snapshot.step), snapshot.bytes.clone())?),
         None => model::open(name),
@@ -61,7 +61,7 @@ fn student(name: &str, snapshot: Option<&Snapshot>) -> Result<ModelFile> {
 
 impl Files {
     fn open(request: &ChatRequest) -> Result<Self> {
-        let student = student(&request.model, request.snapshot.as_ref())?;
+        let student = open_student(&request.model, request.snapshot.as_ref())?;
         let tokenizer = model::tokenizer(&student)?;
         let teacher = match request.teacher.as_deref() {
             None => None,
@@ -69,7 +69,7 @@ impl Files {
             Some(name) => Some(model::open(name).context("the teacher")?),
         };
         if let Some(teacher) = &teacher {
-            same_tokens(&student, &tokenizer, teacher)?;
+            check_same_vocabulary(&student, &tokenizer, teacher)?;
         }
         Ok(Self { student, teacher, tokenizer })
     }
@@ -78,19 +78,19 @@ impl Files {
         [Some(&self.student), self.teacher.as_ref()].into_iter().flatten().collect()
     }
 
-    /// The context that all of them have.
+    /// Returns the context length that all models support.
     fn context(&self, asked: Option<usize>) -> Result<usize> {
         let contexts = self.all().into_iter().map(|file| model::context(&file.config, asked)).collect::<Result<Vec<_>>>()?;
         contexts.into_iter().min().context("there is a student")
     }
 }
 
-/// Refuses a teacher whose ids mean other tokens than the student's.
-fn same_tokens(student: &ModelFile, tokenizer: &Tokenizer, teacher: &ModelFile) -> Result<()> {
+/// Returns an error if the vocabularies of student and teacher differ.
+fn check_same_vocabulary(student: &ModelFile, tokenizer: &Tokenizer, teacher: &ModelFile) -> Result<()> {
     let (ours, theirs) = (tokenizer.vocabulary(), teacher.tokenizer.as_ref().map_or(teacher.config.vocab_size, Tokenizer::vocabulary));
     let same = match &teacher.tokenizer {
         Some(other) => tokenizer.same_ids(other),
-        // Nothing says what its ids mean but that there are as many.
+        // Without a tokenizer, only the sizes of the vocabularies can be compared.
         None => teacher.config.vocab_size == student.config.vocab_size,
     };
     if same {
@@ -102,7 +102,7 @@ fn same_tokens(student: &ModelFile, tokenizer: &Tokenizer, teacher: &ModelFile) 
 }
 
 impl Session {
-    /// A conversation whose files fit together; its models are not loaded yet.
+    /// Opens the files of a conversation; the models are not loaded yet.
     pub(super) fn new(request: ChatRequest, tuning: Tuning, stop: &Stop) -> Result<Self> {
         let files = Files::open(&request)?;
         let context = files.context(request.context)?;
@@ -113,7 +113,7 @@ impl Session {
         Ok(session)
     }
 
-    /// Loads the models, if they are not.
+    /// Loads the models if they are not loaded.
     pub(super) async fn load(&mut self, emit: &mut dyn FnMut(Event)) -> Result<()> {
         if self.models.is_none() {
             let files = Files::open(&self.request)?;
@@ -126,20 +126,19 @@ impl Session {
         Ok(())
     }
 
-    /// Goes on with the model in training as it is by now. Its weights take the place of those before,
-    /// on the same machine; what was said stays, and is read anew.
+    /// Replaces the weights by those of a newer snapshot, on the same machine. The messages stay; the KV cache is cleared.
     pub(super) async fn refresh(&mut self, snapshot: Snapshot, emit: &mut dyn FnMut(Event)) -> Result<()> {
         if self.request.snapshot.is_none() {
             bail!("this conversation is not with a model in training: there is nothing to refresh it from");
         }
-        let file = student(&self.request.model, Some(&snapshot))?;
+        let file = open_student(&self.request.model, Some(&snapshot))?;
         if let Some(models) = &mut self.models {
             let weights = &models.student.weights;
             if (&file.config, file.linears) != (&weights.config, weights.linears) {
                 bail!("the model in training has another shape than the one of this conversation: choose it again");
             }
             if let Err(error) = file.fill(&mut models.machine, weights) {
-                // Half of the weights may be new: the next turn loads the snapshot before.
+                // The weights may be partly replaced: the next turn reloads the earlier snapshot.
                 self.models = None;
                 return Err(error.into());
             }
@@ -150,53 +149,54 @@ impl Session {
         Ok(())
     }
 
-    /// Says something; the models are loaded again if their device was lost.
+    /// Sends a user message and generates the reply. Reloads the models if their device was lost.
     pub(super) async fn say(&mut self, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
         if text.trim().is_empty() {
             bail!("there is nothing to reply to");
         }
         self.load(emit).await?;
         let result = self.exchange(text, emit).await;
-        // The next time finds it back, or another device.
+        // After a device loss, the next message loads the models again.
         self.models.take_if(|models| models.machine.device().is_some_and(|gpu| gpu.lost().is_some()));
         result
     }
 
     async fn exchange(&mut self, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let Models { machine, student, teacher } = self.models.as_mut().context("the models are loaded")?;
-        let asked = || self.stop.asked();
+        let stop = || self.stop.asked();
         let mut piece = |text: &str| emit(Event::Text { text: text.into() });
-        let reply = self.chat.say(machine, &mut student.generator, &self.tokenizer, text, &asked, &mut piece).await?;
+        let reply = self.chat.say(machine, &mut student.generator, &self.tokenizer, text, &stop, &mut piece).await?;
         if reply.dropped > 0 {
             emit(Event::Forgotten { messages: reply.dropped });
         }
         emit(Event::Generated(reply.report));
         match teacher {
-            Some(teacher) if reply.report.stopped != Stopped::Asked => self.teach(&reply, emit).await,
+            Some(teacher) if reply.report.stopped != Stopped::Asked => self.compare_with_teacher(&reply, emit).await,
             _ => Ok(()),
         }
     }
 
-    /// The comparison first: it is quick, and whoever stops the teacher's reply has it then.
-    async fn teach(&mut self, reply: &Reply, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    /// Compares the reply with the teacher's distributions, then generates the teacher's reply. The comparison comes first, since
+    /// it is fast and stays when the user stops the teacher's reply.
+    async fn compare_with_teacher(&mut self, reply: &Reply, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let Models { machine, student, teacher: Some(teacher) } = self.models.as_mut().context("the models are loaded")? else { return Ok(()) };
-        let asked = || self.stop.asked();
-        if let Some(comparison) = compare(machine, &mut student.generator, &mut teacher.generator, &self.tokenizer, reply, &asked).await? {
+        let stop = || self.stop.asked();
+        if let Some(comparison) = compare(machine, &mut student.generator, &mut teacher.generator, &self.tokenizer, reply, &stop).await? {
             emit(Event::TokenKl(comparison));
         }
         let mut piece = |text: &str| emit(Event::TeacherText { text: text.into() });
         let request = self.chat.request(&self.tokenizer);
-        let taught = teacher.generator.generate(machine, &self.tokenizer, &reply.prompt, &request, &asked, &mut piece).await?;
-        emit(Event::TeacherGenerated(taught.report));
+        let generated = teacher.generator.generate(machine, &self.tokenizer, &reply.prompt, &request, &stop, &mut piece).await?;
+        emit(Event::TeacherGenerated(generated.report));
         Ok(())
     }
 
-    /// Replaces what was said, and how replies are made.
+    /// Replaces the messages and the generation settings.
     pub(super) fn set(&mut self, messages: Vec<Message>, request: Request) -> Result<()> {
         Ok(self.chat.set(messages, stop_tokens(request, &self.tokenizer))?)
     }
 
-    /// Forgets what was said.
+    /// Clears the messages.
     pub(super) fn reset(&mut self) {
         self.chat.reset();
     }
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_takes_the_place_of_the_one_before_and_the_conversation_goes_on() {
+    fn a_newer_snapshot_keeps_the_conversation() {
         let teacher = Arc::new(crate::assets::teacher().unwrap().to_vec());
         let student = Snapshot { step: 8, bytes: Arc::new(crate::assets::student().unwrap().to_vec()) };
         let request = ChatRequest { snapshot: Some(student.clone()), ..request("cpu") };
@@ -237,7 +237,7 @@ mod tests {
         assert!(matches!(events[..], [Event::Refreshed { step: 10 }]), "{events:?}");
         events.clear();
         platform::wait(session.say("again", &mut |event| events.push(event))).unwrap();
-        // The cache belonged to the snapshot before.
+        // The KV cache of the earlier snapshot is not used.
         assert!(events.iter().any(|event| matches!(event, Event::Generated(report) if report.cached_tokens == 0)), "{events:?}");
         assert_eq!((&session.chat.messages()[..2], session.chat.messages().len()), (&before[..], 4));
         let other = platform::wait(session.refresh(Snapshot { step: 1, bytes: teacher }, &mut |_| {})).unwrap_err();
@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conversation_outlives_its_device() {
+    fn a_conversation_survives_a_lost_device() {
         let mut session = Session::new(request("0"), Tuning::Off, &Stop::default()).unwrap();
         let mut loaded = 0;
         let mut emit = |event| loaded += usize::from(matches!(event, Event::Loaded { .. }));

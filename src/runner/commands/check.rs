@@ -1,4 +1,4 @@
-//! Verifies what Signet wrote, and models as far as their own structure goes.
+//! Verifies the checksums of files that Signet wrote, and the structure of other models.
 
 use crate::data::{Store, TeacherCache};
 use crate::model::{ModelFile, WEIGHTS};
@@ -10,15 +10,15 @@ use crate::train::{self, Outcome, Verifying};
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
 
-/// Something that can be verified.
+/// A path to verify.
 enum Target {
-    /// A single thing.
+    /// A single run, checkpoint, model or cache.
     One(Kind),
-    /// A directory of several.
+    /// A directory that contains several of these.
     Folder(Vec<PathBuf>),
 }
 
-/// Files of a run, a checkpoint or a cache. Alone, none of them can be verified.
+/// Files of a run, a checkpoint or a cache, which cannot be verified alone.
 const PARTS: [&str; 15] = [
     "run.toml",
     "variants.json",
@@ -37,7 +37,7 @@ const PARTS: [&str; 15] = [
     "about.json",
 ];
 
-/// Reports each file, and counts the outcomes.
+/// Verifies files, emits each outcome, and counts them.
 struct Checker<'a> {
     stop: &'a Stop,
     emit: &'a mut dyn FnMut(Event),
@@ -46,9 +46,9 @@ struct Checker<'a> {
     damaged: usize,
 }
 
-/// Verifies a path; `repair` first puts back the files of a run that its checkpoints keep.
+/// Verifies a path. `repair` first restores damaged files of a run from its newest checkpoint.
 pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let (path, target) = match whole(path) {
+    let (path, target) = match owner(path) {
         Some((dir, kind)) => {
             emit(Event::Note { text: format!("{} is a part of {}, which is checked as a whole", path.display(), dir.display()) });
             (dir, Target::One(kind))
@@ -74,8 +74,8 @@ pub(super) fn check(path: &Path, repair: bool, stop: &Stop, emit: &mut dyn FnMut
     Ok(())
 }
 
-/// The run, checkpoint, cache or model directory that a file is a part of.
-fn whole(path: &Path) -> Option<(PathBuf, Kind)> {
+/// Returns the run, checkpoint, cache or model directory that a file belongs to, with its kind.
+fn owner(path: &Path) -> Option<(PathBuf, Kind)> {
     let name = path.file_name()?.to_str()?;
     let is_shard = name.starts_with("model-") && name.ends_with(".safetensors");
     if !platform::is_file(path) || !(is_shard || PARTS.contains(&name) || COMPANION_FILES.contains(&name) || WEIGHTS.contains(&name)) {
@@ -85,7 +85,7 @@ fn whole(path: &Path) -> Option<(PathBuf, Kind)> {
     Some((dir.into(), kind_of(dir)?))
 }
 
-/// The kind of thing that a path is verified as.
+/// Returns the target that a path is verified as.
 fn target(path: &Path) -> Result<Target> {
     if let Some(kind) = kind_of(path) {
         return Ok(Target::One(kind));
@@ -116,13 +116,13 @@ impl Checker<'_> {
             Kind::Checkpoint => train::verify_checkpoint(path, &mut |verifying| self.advance(verifying)),
             Kind::Store => {
                 let megabytes = |bytes: u64| (bytes >> 20) as usize;
-                let verified = Store::verify(path, &mut |done, of| self.go_on(megabytes(done), megabytes(of), "MB of token ids read"));
+                let verified = Store::verify(path, &mut |done, of| self.report_progress(megabytes(done), megabytes(of), "MB of token ids read"));
                 self.report(path.into(), outcome(verified));
             }
             Kind::TeacherCache => self.teacher_cache(path),
             Kind::Model => {
                 let verified = ModelFile::open(path).map_err(|error| error.to_string()).and_then(|file| {
-                    file.verify(&mut |done, of| self.go_on(done, of, "tensors read")).map_err(|error| error.to_string())?;
+                    file.verify(&mut |done, of| self.report_progress(done, of, "tensors read")).map_err(|error| error.to_string())?;
                     Ok(file.has_sums())
                 });
                 self.report(path.into(), outcome(verified));
@@ -132,7 +132,7 @@ impl Checker<'_> {
     }
 
     fn teacher_cache(&mut self, path: &Path) {
-        let verified = TeacherCache::verify(path, &mut |done, of| self.go_on(done, of, "windows read"));
+        let verified = TeacherCache::verify(path, &mut |done, of| self.report_progress(done, of, "windows read"));
         if let Ok(verified) = &verified
             && verified.missing > 0
         {
@@ -147,19 +147,21 @@ impl Checker<'_> {
         self.report(path.into(), outcome);
     }
 
+    /// Handles an event of the verification; returns false to stop.
     fn advance(&mut self, verifying: Verifying) -> bool {
         match verifying {
-            Verifying::Reading { done, of } => self.go_on(done, of, "tensors read"),
+            Verifying::Reading { done, of } => self.report_progress(done, of, "tensors read"),
             Verifying::File { path, outcome } => self.report(path, outcome),
         }
     }
 
-    fn go_on(&mut self, done: usize, of: usize, note: &str) -> bool {
+    /// Emits progress; returns false to stop.
+    fn report_progress(&mut self, done: usize, of: usize, note: &str) -> bool {
         (self.emit)(Event::Progress { done, of, note: note.into() });
         !self.stop.asked()
     }
 
-    /// Reports the outcome for a file; nothing if it was not read to its end. Returns false to stop.
+    /// Counts and emits the outcome of a file, unless the verification was stopped. Returns false to stop.
     fn report(&mut self, path: PathBuf, outcome: Outcome) -> bool {
         if self.stop.asked() {
             return false;
@@ -174,7 +176,7 @@ impl Checker<'_> {
     }
 }
 
-/// The outcome of a verification that returns whether there are checksums.
+/// Converts the result of a verification, true if there are checksums, to an outcome.
 fn outcome(verified: Result<bool, impl std::fmt::Display>) -> Outcome {
     match verified {
         Ok(false) => Outcome::NoChecksum,

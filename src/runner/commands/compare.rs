@@ -1,5 +1,4 @@
-//! Runs side by side: what they came to on held-out text, how far that varies with the seed, and their curves
-//! in one picture.
+//! Compares runs: results on held-out text, their spread over seeds, and their curves in one picture.
 
 mod columns;
 mod groups;
@@ -19,27 +18,27 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 impl CompareReport {
-    /// The columns of the groups' averages, in order.
+    /// Returns the columns of the groups' averages, in order.
     pub fn columns(&self) -> Vec<CompareColumn> {
         columns::columns(BEST_BY.into_iter().find(|term| term.name() == self.best_by).unwrap_or(Term::Ar))
     }
 }
 
-/// The terms that may choose the best step: the first of which every run has a value.
+/// Loss terms that can select the best step; the first that all runs have is used.
 const BEST_BY: [Term; 2] = [Term::KL, Term::Ar];
 
-/// Reads the runs, tells what they came to, and draws them where that is asked for.
+/// Reads the runs, emits the comparison, and draws the curves if requested.
 pub(super) fn compare(request: &CompareRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     if let Some(out) = &request.out
         && !["svg", "png"].iter().any(|ending| out.extension().is_some_and(|given| given.eq_ignore_ascii_case(ending)))
     {
         bail!("{}: the name's ending says how it is drawn: .svg or .png", out.display());
     }
-    let paths = expanded(&request.runs)?;
+    let paths = expand_runs(&request.runs)?;
     let named = export::names(&paths);
     let mut runs = Vec::new();
     for (n, (name, path)) in named.iter().zip(&paths).enumerate() {
-        runs.push(Read::new(name, path, stop)?);
+        runs.push(RunResults::new(name, path, stop)?);
         emit(Event::Progress { done: n + 1, of: paths.len(), note: name.clone() });
     }
     let settings: Vec<Settings> = runs.iter().map(|run| run.settings.clone()).collect();
@@ -60,9 +59,9 @@ pub(super) fn compare(request: &CompareRequest, stop: &Stop, emit: &mut dyn FnMu
     Ok(())
 }
 
-/// The runs that paths name: a run itself, or all in a folder.
-fn expanded(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
-    // One without run.toml is reported where its settings are read.
+/// Returns the runs that paths name: a run itself, or all runs in a folder.
+fn expand_runs(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    // A run without run.toml is reported when its settings are read.
     let mut runs: Vec<PathBuf> = Vec::new();
     for path in paths {
         if is_run(path) {
@@ -88,25 +87,25 @@ fn expanded(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(runs)
 }
 
-/// A run as it was read.
-struct Read {
+/// The results of a run, with its settings.
+struct RunResults {
     of: ComparedRun,
     config: TrainConfig,
     settings: Settings,
-    /// What is compared, by quantity.
+    /// The compared values, by quantity.
     values: Values,
-    /// Steps and lowest values of [`BEST_BY`] on held-out text.
+    /// Steps and values of the lowest held-out loss, for each term of [`BEST_BY`].
     lowest: [Option<(u64, f64)>; BEST_BY.len()],
     /// Damage found in `metrics.jsonl`.
     damage: Option<String>,
 }
 
-impl Read {
+impl RunResults {
     fn new(name: &str, path: &Path, stop: &Stop) -> Result<Self> {
         let config = settings(&path.join("run.toml"))?;
         let mut settings = Settings::new();
         groups::flatten("", &toml::Table::try_from(&config).expect("settings are plain data"), &mut settings);
-        // A learning rate that was changed on the way is another experiment.
+        // Settings changed during training make it another experiment.
         if let Ok(changes) = platform::read_text(&path.join("changes.jsonl"))
             && !changes.trim().is_empty()
         {
@@ -156,17 +155,17 @@ impl Read {
         Ok(Self { of, config, settings, values, lowest, damage: train::verify_metrics(path) })
     }
 
-    fn is_taught(&self) -> bool {
+    fn has_teacher(&self) -> bool {
         self.lowest[0].is_some()
     }
 }
 
-fn report(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> CompareReport {
-    let by = if runs.iter().all(Read::is_taught) { 0 } else { 1 };
+fn report(runs: &[RunResults], groups: &[Vec<usize>], names: &[String]) -> CompareReport {
+    let by = if runs.iter().all(RunResults::has_teacher) { 0 } else { 1 };
     let group = |(group, name): (&Vec<usize>, &String)| {
         let members = || group.iter().map(|&n| &runs[n]);
-        // Of all of the group, or not at all: a mean over some would be of other seeds.
-        let average = |value: &dyn Fn(&Read) -> Option<f64>| Average::of(&members().map(value).collect::<Option<Vec<_>>>()?);
+        // None if a run lacks the value: a mean over fewer runs would be over other seeds.
+        let average = |value: &dyn Fn(&RunResults) -> Option<f64>| Average::of(&members().map(value).collect::<Option<Vec<_>>>()?);
         let compared = QUANTITIES.iter().enumerate().filter_map(|(place, row)| Some((place, row.compared?.name)));
         let quantities = compared.map(|(place, name)| (name, average(&|run| run.values.of(place))));
         let best = average(&|run| run.lowest[by].map(|(_, value)| value));
@@ -179,10 +178,10 @@ fn report(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> CompareRepo
     CompareReport { best_by: BEST_BY[by].name().into(), groups: groups.iter().zip(names).map(group).collect(), warnings: warnings(runs, groups, names) }
 }
 
-/// Why numbers of these runs may not be comparable.
-fn warnings(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> Vec<String> {
+/// Returns reasons why the numbers of these runs may not be comparable.
+fn warnings(runs: &[RunResults], groups: &[Vec<usize>], names: &[String]) -> Vec<String> {
     let mut warnings: Vec<String> = runs.iter().filter_map(|run| run.damage.clone()).collect();
-    let mut differ = |what: &str, of: &dyn Fn(&Read) -> String| {
+    let mut differ = |what: &str, of: &dyn Fn(&RunResults) -> String| {
         let mut values: BTreeMap<String, Vec<&str>> = BTreeMap::new();
         for (group, name) in groups.iter().zip(names) {
             values.entry(of(&runs[group[0]])).or_default().push(name);
@@ -204,7 +203,7 @@ fn warnings(runs: &[Read], groups: &[Vec<usize>], names: &[String]) -> Vec<Strin
         (Some(cache), false) => format!("what {} keeps, at temperature {}", cache.display(), run.config.temperature),
         _ => format!("{} in {}", String::from(run.config.teacher.clone()), run.settings["teacher_storage"]),
     });
-    for Read { of: run, config, .. } in runs {
+    for RunResults { of: run, config, .. } in runs {
         if run.step < run.steps {
             warnings.push(format!("{}: is at step {} of {}", run.name, run.step, run.steps));
         }

@@ -1,4 +1,4 @@
-//! The conformance: every operation and whole models on a device against the oracle.
+//! Conformance tests: each operation and complete models on a device against the float64 reference.
 
 use super::save;
 use crate::certify;
@@ -8,8 +8,8 @@ use crate::platform;
 use crate::runner::{ConformRequest, Event, Stop};
 use anyhow::{Context, Result, bail};
 
-/// Runs the conformance; fails if anything did. Asked to stop, it does between two cases, and gives the
-/// report of those that were tried.
+/// Runs the conformance tests; returns an error if any case failed. A stop request takes effect between two cases, and the
+/// report then has the cases that were run.
 pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let mut options = ConformOptions::all(request.seed.unwrap_or_else(platform::seed));
     options.filter = request.filter.clone();
@@ -17,7 +17,7 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
     let mut failed = Vec::new();
     for Skipped { device, reason } in skipped {
         emit(Event::Note { text: format!("{device} cannot be used ({reason})") });
-        // Of all devices, one that does not open fails; `auto` takes another.
+        // With `all`, a device that does not open counts as failed; `auto` uses another.
         failed.extend((request.device == "all").then_some(device));
     }
     for (n, target) in targets.into_iter().enumerate() {
@@ -28,7 +28,7 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
         if !report.passed() {
             failed.push(target.name());
         }
-        // A report that was there is not replaced by a part of one.
+        // A partial report does not replace an existing one.
         if let (Some(path), false) = (&request.report, stop.asked() && report.cut.is_some()) {
             let name = path.file_name().with_context(|| format!("--report {}: it names no file", path.display()))?.to_string_lossy();
             let numbered = if request.device == "all" { path.with_file_name(format!("{name}-{n}")) } else { path.clone() };
@@ -43,7 +43,7 @@ pub(super) async fn conform(request: ConformRequest, stop: &Stop, emit: &mut dyn
     if failed.is_empty() { Ok(()) } else { bail!("the conformance failed on {}", failed.join(", ")) }
 }
 
-/// Operations, and whole models unless there is a filter.
+/// Tests the operations of a device, and complete models unless there is a filter.
 async fn conform_one(target: &ConformTarget, options: &ConformOptions, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Report {
     let models = if options.filter.is_none() { certify::count(target) } else { 0 };
     let mut operations = 0;
@@ -68,7 +68,7 @@ async fn conform_one(target: &ConformTarget, options: &ConformOptions, stop: &St
     report
 }
 
-/// The devices that are checked, and those that do not open.
+/// Returns the devices to test, and those that do not open.
 async fn targets(request: &ConformRequest) -> Result<(Vec<ConformTarget>, Vec<Skipped>)> {
     let adapters = adapters().await;
     let both = async |adapter: &&Adapter| ConformTarget::both_ways(adapter).await;

@@ -1,4 +1,4 @@
-//! A text as a run would read it: what is in it, what is held out, and its first documents.
+//! Statistics of a text as a run would read it, with its split and its first documents.
 
 use crate::data::{Corpus, stores};
 use crate::platform::Clock;
@@ -9,10 +9,10 @@ use crate::runner::{Event, Stop};
 use anyhow::Result;
 use std::path::PathBuf;
 
-/// Ids of a document that are shown.
-const SHOWN: u64 = 200;
+/// Number of token ids shown per document.
+const SHOWN_TOKENS: u64 = 200;
 
-/// Tells what is in a text; it is tokenized if it was not.
+/// Emits the statistics of a text, tokenizing it if it is not cached.
 pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let DataRequest { config, rows } = request;
     config.check()?;
@@ -27,11 +27,11 @@ pub(super) fn report(request: DataRequest, stop: &Stop, emit: &mut dyn FnMut(Eve
     for n in 0..about.documents.min(rows as u64) {
         let at = text.document(n)?;
         let mut ids = Vec::new();
-        text.read(at.start..at.end.min(at.start + SHOWN), &mut ids)?;
-        let more = if at.end > at.start + SHOWN { "…" } else { "" };
+        text.read(at.start..at.end.min(at.start + SHOWN_TOKENS), &mut ids)?;
+        let more = if at.end > at.start + SHOWN_TOKENS { "…" } else { "" };
         shown.push(tokenizer.decode(&ids, true)? + more);
     }
-    // Of a text that is too short for a run there is still something to tell.
+    // The statistics of a text that is too short for a run are emitted before the error.
     let corpus = Corpus::new(text, held_out, split(&config));
     let (train, held_out) = corpus.as_ref().map_or((0, 0), |corpus| (corpus.train.len(), corpus.held_out.len()));
     let (cache, seconds) = (cache(), clock.seconds());

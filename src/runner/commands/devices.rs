@@ -1,4 +1,4 @@
-//! The adapters of this machine.
+//! Lists the GPU adapters of this machine.
 
 use crate::device::{Adapter, DeviceChoice, adapters, select};
 use crate::runner::{DeviceInfo, Event};
@@ -31,7 +31,7 @@ impl DeviceInfo {
     }
 }
 
-/// Lists them.
+/// Emits the list of adapters.
 pub(super) async fn list(emit: &mut dyn FnMut(Event)) -> Result<()> {
     let adapters = adapters().await;
     let preferred = select(&adapters, &DeviceChoice::Auto)?.map(|adapter| adapter.index);

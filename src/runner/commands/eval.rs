@@ -1,4 +1,4 @@
-//! Measuring a model: perplexity of a text, and tasks.
+//! Evaluates a model: perplexity of a text, and tasks.
 
 use crate::eval::{
     ChoiceOutcome, Encoder, EvalReport, Measure, PerplexityReport, PythonRandom, Question, ResultsFile, RowOutcome, Rows, Score, ScoreRequest, Scorer, Style,
@@ -13,12 +13,12 @@ use crate::runner::{Event, Stop, Tuning, corpus, devices, model, tuning};
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
 
-/// FBI-LLM's window.
+/// Default window length in tokens, as in FBI-LLM.
 const WINDOW: usize = 2048;
-/// Questions that are looked through for those that fill a forward.
+/// Number of questions considered for one batch.
 const LOOK_AHEAD: usize = 256;
 
-/// A row that is to be asked.
+/// A row of a task, tokenized.
 struct Item {
     row: usize,
     requests: Vec<ScoreRequest>,
@@ -33,20 +33,20 @@ impl Item {
     }
 }
 
-/// A task with all its rows.
+/// A task with its tokenized rows.
 struct Job {
     task: Task,
     items: Vec<Item>,
     in_file: usize,
 }
 
-/// What all jobs ask.
+/// Returns the questions of all jobs.
 fn questions(jobs: &[Job]) -> impl Iterator<Item = &[ScoreRequest]> {
     jobs.iter().flat_map(|job| &job.items).map(|item| &item.requests[..])
 }
 
 pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    // What costs nothing to check is checked before what takes minutes.
+    // Cheap checks come before work that takes minutes.
     if let Some(out) = request.out.as_deref().filter(|out| out.extension().is_some_and(|ending| ending == "md")) {
         bail!("report {}: it is written as JSON, and as Markdown beside it: give it an ending such as .json", out.display());
     }
@@ -64,7 +64,7 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
     let encoder = Encoder::new(&tokenizer, begins, ends, request.special_tokens, file.config.max_position_embeddings);
     let mut jobs = Vec::new();
     for opened in opened {
-        jobs.push(opened.ask(&encoder, &request, key, stop, emit)?);
+        jobs.push(opened.tokenize(&encoder, &request, key, stop, emit)?);
     }
     let (mut machine, device) = devices::machine(&request.device, emit).await?;
     let set_up = |machine: &mut Machine| {
@@ -86,8 +86,8 @@ pub(super) async fn measure(request: EvalRequest, tuning: Tuning, stop: &Stop, e
         Some(tokens) => Some(measure_text(&mut machine, &weights, tokens, window, stop, emit).await?),
         None => None,
     };
-    let mut asking = Asking { machine, weights, kept, of: jobs.iter().map(|job| job.items.len()).sum(), done: 0, stop };
-    let tasks = asking.ask(jobs, request.shots, emit).await?;
+    let mut evaluation = Evaluation { machine, weights, kept, of: jobs.iter().map(|job| job.items.len()).sum(), done: 0, stop };
+    let tasks = evaluation.run(jobs, request.shots, emit).await?;
     finish(EvalReport { model: request.model, device, perplexity, tasks }, request.out.as_deref(), &file, emit)
 }
 
@@ -100,12 +100,12 @@ async fn measure_text(
     Ok(report)
 }
 
-/// Where what came of each row is kept.
+/// Returns the path of the file with the result of each row.
 fn rows_path(out: &Path) -> PathBuf {
     out.with_extension("rows.jsonl")
 }
 
-/// Tells the report, and writes it where that was asked for.
+/// Emits the report, and writes it if requested.
 fn finish(report: EvalReport, out: Option<&Path>, file: &ModelFile, emit: &mut dyn FnMut(Event)) -> Result<()> {
     if let Some(out) = out {
         let problem = |path: &Path| format!("report {}: cannot be written", path.display());
@@ -120,25 +120,25 @@ fn finish(report: EvalReport, out: Option<&Path>, file: &ModelFile, emit: &mut d
     Ok(())
 }
 
-/// A task whose files were read.
+/// A task with its rows and few-shot examples.
 struct Opened {
     task: Task,
     rows: Rows,
     shots: Vec<Shot>,
 }
 
-/// A row that may stand, answered, before others.
+/// A few-shot example.
 struct Shot {
     fields: serde_json::Map<String, serde_json::Value>,
     text: String,
 }
 
-fn open(asked: &TaskRequest, request: &EvalRequest) -> Result<Opened> {
-    let task = Task::open(&asked.task)?;
-    let rows = Rows::read(&asked.rows, request.limit)?;
-    let shots = match (&asked.shots_from, request.shots) {
+fn open(requested: &TaskRequest, request: &EvalRequest) -> Result<Opened> {
+    let task = Task::open(&requested.task)?;
+    let rows = Rows::read(&requested.rows, request.limit)?;
+    let shots = match (&requested.shots_from, request.shots) {
         (_, 0) => Vec::new(),
-        (None, shots) => bail!("task {}: {shots} shots are to stand before each question, and no file has them. Give --shots-from {0}=FILE", asked.task),
+        (None, shots) => bail!("task {}: {shots} shots are to stand before each question, and no file has them. Give --shots-from {0}=FILE", requested.task),
         (Some(path), shots) => {
             let rows = Rows::read(path, None)?;
             if rows.rows.len() < shots + usize::from(task.spare_shot()) {
@@ -156,8 +156,8 @@ fn question(task: &Task, rows: &Rows, n: usize) -> Result<Question, TaskError> {
 }
 
 impl Opened {
-    /// Makes every row a question, and every question tokens.
-    fn ask(self, encoder: &Encoder<'_>, request: &EvalRequest, model: u64, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Job> {
+    /// Builds the question of each row and tokenizes it.
+    fn tokenize(self, encoder: &Encoder<'_>, request: &EvalRequest, model: u64, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Job> {
         let Self { task, rows, shots } = self;
         let mut random = PythonRandom::new(request.seed);
         let mut items = Vec::with_capacity(rows.rows.len());
@@ -186,7 +186,7 @@ impl Opened {
     }
 }
 
-/// A checksum of the model and of all that is asked of it.
+/// Returns a checksum of the model and a question, under which the result is cached.
 fn key(model: u64, task: &str, gold: usize, requests: &[ScoreRequest]) -> String {
     let mut sum = checksum(checksum(model, task.as_bytes()), &(gold as u64).to_le_bytes());
     for request in requests {
@@ -195,27 +195,27 @@ fn key(model: u64, task: &str, gold: usize, requests: &[ScoreRequest]) -> String
     format!("{sum:016x}")
 }
 
-/// A model that is asked.
-struct Asking<'a> {
+/// A running evaluation.
+struct Evaluation<'a> {
     machine: Machine,
     weights: Weights,
     kept: Option<ResultsFile>,
-    /// Rows of all tasks, and those that are done.
+    /// Numbers of rows of all tasks, and of those done.
     of: usize,
     done: usize,
     stop: &'a Stop,
 }
 
-impl Asking<'_> {
-    /// Asks every row of every task, as far as nobody asks to stop.
-    async fn ask(&mut self, jobs: Vec<Job>, shots: usize, emit: &mut dyn FnMut(Event)) -> Result<Vec<TaskReport>> {
+impl Evaluation<'_> {
+    /// Scores all rows of all tasks, until a stop request.
+    async fn run(&mut self, jobs: Vec<Job>, shots: usize, emit: &mut dyn FnMut(Event)) -> Result<Vec<TaskReport>> {
         let mut reports = Vec::new();
         if jobs.is_empty() {
             return Ok(reports);
         }
         let mut scorer = Scorer::new(&mut self.machine, &self.weights, questions(&jobs))?;
         for job in jobs {
-            reports.extend(self.task(&mut scorer, job, shots, emit).await?);
+            reports.extend(self.run_task(&mut scorer, job, shots, emit).await?);
         }
         if self.stop.asked() {
             let next = if self.kept.is_some() { ": the same command goes on from here" } else { "; with --out, the same command could go on" };
@@ -227,9 +227,9 @@ impl Asking<'_> {
         Ok(reports)
     }
 
-    /// One task; nothing if not one row of it was answered.
-    async fn task(&mut self, scorer: &mut Scorer, job: Job, shots: usize, emit: &mut dyn FnMut(Event)) -> Result<Option<TaskReport>> {
-        let asked = job.items.len();
+    /// Scores the rows of a task; returns none if it was stopped before the first result.
+    async fn run_task(&mut self, scorer: &mut Scorer, job: Job, shots: usize, emit: &mut dyn FnMut(Event)) -> Result<Option<TaskReport>> {
+        let rows_asked = job.items.len();
         let (mut outcomes, mut items) = (Vec::new(), Vec::new());
         for item in job.items {
             let earlier = match &mut self.kept {
@@ -243,7 +243,7 @@ impl Asking<'_> {
         }
         let resumed = outcomes.len();
         self.done += resumed;
-        // The longest first: what does not fit shows at once, and the time left is never told too short.
+        // Longest first: out-of-memory errors show at once, and the remaining time is not underestimated.
         items.sort_by_key(|item| std::cmp::Reverse(item.longest()));
         let clock = Clock::start();
         let mut rest = &items[..];
@@ -267,7 +267,7 @@ impl Asking<'_> {
         }
         let rows_per_second = (outcomes.len() - resumed) as f64 / clock.seconds().max(1e-9);
         let report = TaskReport::new(&job.task, &outcomes, shots);
-        Ok(Some(TaskReport { rows_asked: asked, rows_in_file: job.in_file, resumed, rows_per_second, ..report }))
+        Ok(Some(TaskReport { rows_asked, rows_in_file: job.in_file, resumed, rows_per_second, ..report }))
     }
 
     async fn score(&mut self, scorer: &mut Scorer, task: &str, items: &[Item]) -> Result<Vec<RowOutcome>> {

@@ -1,5 +1,4 @@
-//! What runs have recorded, as one file: curves as SVG or PNG, every step as CSV, all their files as a zip,
-//! or the packed model.
+//! Exports runs to one file: curves as SVG or PNG, metrics of each step as CSV, all files as a zip, or the packed model.
 
 use super::pack;
 use crate::model::LlamaConfig;
@@ -12,7 +11,7 @@ use std::path::{Path, PathBuf};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-/// Writes `out` from `runs`, or leaves what is there as it is; its ending says what is written.
+/// Writes `out` in the format of its extension. On an error, an existing file is unchanged.
 pub(super) fn export(runs: &[PathBuf], out: &Path, replace: bool, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     if runs.is_empty() {
         bail!("no run was named; choose one or more");
@@ -53,19 +52,19 @@ pub(super) fn draw(groups: &[Group<'_>], out: &Path) -> Result<()> {
     platform::write_atomic(out, &bytes).with_context(|| format!("{}: it cannot be written", out.display()))
 }
 
-/// What the runs are called: by the names of their directories, or by their paths where those are not enough.
+/// Returns names for runs: their directory names, or their paths where those are ambiguous.
 pub(super) fn names(runs: &[PathBuf]) -> Vec<String> {
     let name = |path: &PathBuf| path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
     let alone = |path: &PathBuf| runs.iter().filter(|other| name(other) == name(path)).count() == 1;
     runs.iter().map(|path| if alone(path) { name(path) } else { path.display().to_string() }).collect()
 }
 
-/// The curves of runs that have recorded something.
+/// Reads the curves of runs; an error if none has recorded a step.
 pub(super) fn curves(runs: &[(String, &Path)], axis: Axis, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<Curves>> {
     let mut all = Vec::new();
     for (name, path) in runs {
         let mut curves = Curves::new(name, &sizes(path), axis);
-        tell(&curves.read_on(path, &|| stop.asked())?, emit);
+        note_broken_lines(&curves.read_on(path, &|| stop.asked())?, emit);
         if stop.asked() {
             bail!("stopped; nothing was written");
         }
@@ -80,15 +79,15 @@ pub(super) fn curves(runs: &[(String, &Path)], axis: Axis, stop: &Stop, emit: &m
     Ok(all)
 }
 
-/// Names the first line that could not be read, and says how many there were.
-fn tell(broken: &[String], emit: &mut dyn FnMut(Event)) {
+/// Emits a note on lines that could not be parsed: the first one, and the number of others.
+fn note_broken_lines(broken: &[String], emit: &mut dyn FnMut(Event)) {
     if let [first, rest @ ..] = broken {
         let more = if rest.is_empty() { String::new() } else { format!(", and {} more lines", rest.len()) };
         emit(Event::Note { text: format!("left out: {first}{more}") });
     }
 }
 
-/// The weights in each of a run's binarized matrices; empty where its model is not known.
+/// Returns the number of weights of each binarized matrix of a run; empty if its model is unknown.
 fn sizes(run: &Path) -> Vec<usize> {
     let checkpoint = || {
         let step = train::checkpoints(run).ok()?.pop()?;
@@ -96,23 +95,23 @@ fn sizes(run: &Path) -> Vec<usize> {
     };
     let preset = || {
         let config = settings(&run.join("run.toml")).ok()?;
-        // The vocabulary does not matter to the matrices.
+        // The sizes do not depend on the vocabulary.
         LlamaConfig::preset(&config.model, 4096).ok()
     };
     let config: Option<LlamaConfig> = checkpoint().or_else(preset);
     config.map_or(Vec::new(), |config| config.linears().iter().map(|(_, out, width)| out * width).collect())
 }
 
-/// Bytes that are read at once.
-const PIECE: u64 = 1 << 20;
+/// Bytes read at once.
+const CHUNK: u64 = 1 << 20;
 
-/// All files of the runs, as they are: weights do not get smaller.
+/// Writes all files of the runs to a zip, uncompressed, since weights do not compress.
 fn archive(runs: &[(String, &Path)], out: &Path, stop: &Stop) -> Result<()> {
     let write = |file: &mut dyn Write| {
         let mut zip = ZipWriter::new_stream(file);
         for (n, (_, run)) in runs.iter().enumerate() {
             let name = run.file_name().unwrap_or_default().to_string_lossy();
-            // Two folders may have runs of one name.
+            // Runs from different folders can have the same name.
             let twice = runs[..n].iter().any(|(_, other)| other.file_name() == run.file_name());
             add(&mut zip, run, &if twice { format!("{name}-{}", n + 1) } else { name.into_owned() }, stop)?;
         }
@@ -122,7 +121,7 @@ fn archive(runs: &[(String, &Path)], out: &Path, stop: &Stop) -> Result<()> {
     platform::stream_atomic(out, &mut |file| write(file)).with_context(|| format!("{}: it cannot be written", out.display()))
 }
 
-/// Adds the file or directory at `path` as `name`; locks and what is half written are left out.
+/// Adds the file or directory at `path` as `name`, without hidden files (locks and temporary files).
 fn add<W: Write>(zip: &mut ZipWriter<zip::write::StreamWriter<W>>, path: &Path, name: &str, stop: &Stop) -> io::Result<()> {
     if platform::is_dir(path) {
         for entry in platform::list(path)?.into_iter().filter(|entry| !entry.starts_with('.')) {
@@ -130,7 +129,7 @@ fn add<W: Write>(zip: &mut ZipWriter<zip::write::StreamWriter<W>>, path: &Path, 
         }
         return Ok(());
     }
-    let (mut bytes, length) = platform::read_part(path, 0, PIECE)?;
+    let (mut bytes, length) = platform::read_part(path, 0, CHUNK)?;
     let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored).large_file(length > u64::from(u32::MAX));
     zip.start_file(name, options).map_err(io::Error::other)?;
     let mut at = 0;
@@ -140,12 +139,12 @@ fn add<W: Write>(zip: &mut ZipWriter<zip::write::StreamWriter<W>>, path: &Path, 
         }
         zip.write_all(&bytes)?;
         at += bytes.len() as u64;
-        bytes = platform::read_part(path, at, PIECE)?.0;
+        bytes = platform::read_part(path, at, CHUNK)?.0;
     }
     Ok(())
 }
 
-/// Every step of every run as a row.
+/// Writes a CSV table with a row per step and run.
 fn table(runs: &[(String, &Path)], out: &Path, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let mut matrices = 0;
     for (_, path) in runs {
@@ -161,7 +160,7 @@ fn table(runs: &[(String, &Path)], out: &Path, stop: &Stop, emit: &mut dyn FnMut
         Ok(())
     };
     let written = platform::stream_atomic(out, &mut |file| write(file));
-    tell(&broken, emit);
+    note_broken_lines(&broken, emit);
     written.with_context(|| format!("{}: it cannot be written", out.display()))
 }
 

@@ -1,4 +1,4 @@
-//! A model as other programs read it.
+//! Exports a model for other programs.
 
 use crate::model::{export_dense, export_gguf, export_latent};
 use crate::runner::protocol::{ExportModelRequest, ModelExport};

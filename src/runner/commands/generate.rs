@@ -1,4 +1,4 @@
-//! Continuing a text.
+//! Text generation.
 
 use crate::data::Tokenizer;
 use crate::infer::Request;
@@ -12,20 +12,20 @@ pub(super) async fn generate(request: GenerateRequest, tuning: Tuning, stop: &St
     let context = model::context(&file.config, request.context)?;
     let mut prompt = tokenizer.encode_document(&request.prompt)?;
     if prompt.is_empty() {
-        // Nothing comes before the first document but the end of another.
+        // An empty prompt starts with the end token, as the start of a document does in training.
         prompt.extend(tokenizer.end());
     }
     let mut settings = stop_tokens(request.request, &tokenizer);
     settings.stop_tokens.extend(tokenizer.ends());
     let (mut machine, mut models) = model::load(&[&file], &request.device, context, false, tuning, emit).await?;
-    let asked = || stop.asked();
+    let stop = || stop.asked();
     let mut text = |piece: &str| emit(Event::Text { text: piece.into() });
-    let generated = models[0].generator.generate(&mut machine, &tokenizer, &prompt, &settings, &asked, &mut text).await?;
+    let generated = models[0].generator.generate(&mut machine, &tokenizer, &prompt, &settings, &stop, &mut text).await?;
     emit(Event::Generated(generated.report));
     Ok(())
 }
 
-/// A stop string that is a token of its own is looked for as that token: in text it would not show.
+/// Adds the ids of stop strings that are single tokens, since special tokens do not appear in the decoded text.
 pub(super) fn stop_tokens(mut request: Request, tokenizer: &Tokenizer) -> Request {
     let ids: Vec<u32> = request.stop_strings.iter().filter_map(|text| tokenizer.id(text)).collect();
     request.stop_tokens.extend(ids);

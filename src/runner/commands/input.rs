@@ -1,4 +1,4 @@
-//! Files and directories that somebody names for a run: whether each is what it is taken for.
+//! Validates files and directories that are inputs of a run.
 
 use crate::data::{Chat, DataError, Format, TeacherCache, expand, format_of, sample};
 use crate::formats::FormatError;
@@ -12,19 +12,19 @@ use anyhow::{Context, Result, bail};
 use std::io;
 use std::path::Path;
 
-/// Looks at a path; what is wrong with it is part of the event.
+/// Validates a path; a problem is part of the event.
 pub(super) fn check(path: &Path, kind: InputKind, emit: &mut dyn FnMut(Event)) {
-    let found = if kind == InputKind::Any { guess(path) } else { Ok(kind) };
+    let found = if kind == InputKind::Any { detect(path) } else { Ok(kind) };
     let kind = *found.as_ref().unwrap_or(&kind);
-    let (what, problem) = match found.and_then(|kind| what(path, kind)) {
+    let (what, problem) = match found.and_then(|kind| describe(path, kind)) {
         Ok(what) => (what, None),
         Err(error) => (String::new(), Some(format!("{error:#}"))),
     };
     emit(Event::Input { path: path.to_path_buf(), kind, problem, what });
 }
 
-/// What a path seems to be, by its name and what lies in it.
-fn guess(path: &Path) -> Result<InputKind> {
+/// Detects the kind of a path by its name and contents.
+fn detect(path: &Path) -> Result<InputKind> {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_lowercase();
     if platform::is_dir(path) {
         return match () {
@@ -42,21 +42,21 @@ fn guess(path: &Path) -> Result<InputKind> {
     })
 }
 
-/// What it is, in words; an error if it is something else.
-fn what(path: &Path, kind: InputKind) -> Result<String> {
+/// Describes an input; an error if it is not of this kind.
+fn describe(path: &Path, kind: InputKind) -> Result<String> {
     match kind {
-        InputKind::Text | InputKind::Any => text(path),
+        InputKind::Text | InputKind::Any => describe_text(path),
         InputKind::Model => {
             let file = model::open(&path.display().to_string())?;
             let kind = if file.packed() { "a packed student" } else { "a model" };
             let padding = file.padding();
             let ModelFile { config, tokenizer, .. } = file;
-            let speaks = match (tokenizer, padding) {
+            let vocabulary = match (tokenizer, padding) {
                 (None, _) => "without a tokenizer".into(),
                 (Some(_), 0) => "with its tokenizer".into(),
                 (Some(tokenizer), rows) => format!("with its tokenizer of {}; the other {rows} are padding", tokenizer.vocabulary()),
             };
-            Ok(format!("{kind} of {} parameters, {} token ids, {speaks}", format_count(config.parameters() as f64), config.vocab_size))
+            Ok(format!("{kind} of {} parameters, {} token ids, {vocabulary}", format_count(config.parameters() as f64), config.vocab_size))
         }
         InputKind::Shape => {
             let config = model::config(path)?;
@@ -71,8 +71,8 @@ fn what(path: &Path, kind: InputKind) -> Result<String> {
     }
 }
 
-/// How much text it is; an error names the byte where it is none.
-fn text(path: &Path) -> Result<String> {
+/// Describes a text with its size; an error names the byte that is not UTF-8.
+fn describe_text(path: &Path) -> Result<String> {
     if path.to_str().is_none() {
         bail!("{}: the file's name is no UTF-8 text, which settings cannot hold; rename it", path.display());
     }
@@ -85,43 +85,43 @@ fn text(path: &Path) -> Result<String> {
         }
         bytes += length;
         rows += usize::from(format_of(path) == Format::Rows);
-        // Of many files each one's beginning is enough to wait for.
-        if let ([_], Format::Text, false) = (&files[..], format_of(path), packed(path)?) {
-            begins(path)?;
-            if let Some(at) = no_character(path).with_context(|| format!("{}: cannot be read", path.display()))? {
+        // Of several files, only the beginnings are validated, to keep it fast.
+        if let ([_], Format::Text, false) = (&files[..], format_of(path), is_compressed(path)?) {
+            check_beginning(path)?;
+            if let Some(at) = first_invalid_byte(path).with_context(|| format!("{}: cannot be read", path.display()))? {
                 return Err(FormatError::new(path, format!("is not UTF-8 text: byte {at} begins no character. Convert it first")).into());
             }
-        } else if let Err(error @ (DataError::File(_) | DataError::Tokenizer(_))) = begins(path) {
+        } else if let Err(error @ (DataError::File(_) | DataError::Tokenizer(_))) = check_beginning(path) {
             return Err(error.into());
         }
     }
     let size = format_bytes(bytes);
     let what = if rows == 0 { "text" } else { "JSON lines" };
-    let packed = if files.iter().any(|path| packed(path).unwrap_or(false)) { ", packed" } else { "" };
+    let packed = if files.iter().any(|path| is_compressed(path).unwrap_or(false)) { ", packed" } else { "" };
     Ok(if let [_] = &files[..] { format!("{size} of {what}{packed}") } else { format!("{} files, {size} of {what}{packed}", files.len()) })
 }
 
-/// Whether a file is compressed, by its first bytes.
-fn packed(path: &Path) -> Result<bool> {
+/// Returns true if a file is compressed, by its first bytes.
+fn is_compressed(path: &Path) -> Result<bool> {
     let start = platform::read_start(path, 4).with_context(|| format!("{}: cannot be read", path.display()))?;
     Ok(start.starts_with(&[0x1f, 0x8b]) || start.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) || start.ends_with(&[0x2a, 0x4d, 0x18]))
 }
 
-/// Reads the beginning of a file. Which field is read of rows is not known here.
-fn begins(path: &Path) -> Result<(), DataError> {
+/// Reads the beginning of a file, as text or rows. The field of rows is detected, since settings are not known here.
+fn check_beginning(path: &Path) -> Result<(), DataError> {
     sample(path, "", "auto", Chat { id: 0, render: &|_| Ok(String::new()) }, 64 << 10).map(drop)
 }
 
-/// The first byte of a file that begins no UTF-8 character. The file is read in pieces.
-fn no_character(path: &Path) -> io::Result<Option<u64>> {
-    const PIECE: u64 = 1 << 20;
+/// Returns the position of the first byte that is not valid UTF-8. The file is read in chunks.
+fn first_invalid_byte(path: &Path) -> io::Result<Option<u64>> {
+    const CHUNK: u64 = 1 << 20;
     let file = RandomAccessFile::open(path)?;
     let mut at = 0;
     while at < file.bytes() {
-        let end = file.bytes().min(at + PIECE);
+        let end = file.bytes().min(at + CHUNK);
         at += match std::str::from_utf8(&file.part(at..end)?) {
             Ok(text) => text.len() as u64,
-            // A character that the piece cuts off begins the next one.
+            // A character cut off at the end of a chunk is read with the next one.
             Err(error) if error.error_len().is_none() && end < file.bytes() => error.valid_up_to() as u64,
             Err(error) => return Ok(Some(at + error.valid_up_to() as u64)),
         };
@@ -134,22 +134,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn characters_may_lie_across_pieces_and_bad_bytes_are_counted_from_the_start() {
+    fn characters_may_span_chunks_and_invalid_bytes_are_counted_from_the_start() {
         let dir = std::env::temp_dir().join(format!("signet-inputs-{}", std::process::id()));
         platform::make_dir(&dir).unwrap();
         let path = dir.join("text");
-        // A character of three bytes, two of which are in the first piece.
+        // A character of three bytes, two of which are in the first chunk.
         let mut text = vec![b'a'; (1 << 20) - 2];
         text.extend("€ and more".bytes());
         platform::write_atomic(&path, &text).unwrap();
-        assert_eq!(no_character(&path).unwrap(), None);
+        assert_eq!(first_invalid_byte(&path).unwrap(), None);
         let good = text.len() as u64;
         text.extend([0xe2, 0x82]);
         platform::write_atomic(&path, &text).unwrap();
-        assert_eq!(no_character(&path).unwrap(), Some(good), "cut off at the end");
+        assert_eq!(first_invalid_byte(&path).unwrap(), Some(good), "cut off at the end");
         text.splice(good as usize.., [0xff, b'a']);
         platform::write_atomic(&path, &text).unwrap();
-        assert_eq!(no_character(&path).unwrap(), Some(good));
+        assert_eq!(first_invalid_byte(&path).unwrap(), Some(good));
         platform::remove_dir(&dir).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! What a model's layers are made of, and of a run how often their signs have flipped.
+//! Statistics of a model's layers, and for a run the sign flips per weight.
 
 use crate::runner::kind::has_settings;
 use crate::runner::{Event, Stop, model};
@@ -19,7 +19,7 @@ pub(super) fn inspect(name: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> R
     Ok(())
 }
 
-/// How often a weight of each binarized matrix has changed its sign so far, on average; none where nothing was recorded.
+/// Returns the mean number of sign flips per weight so far, for each binarized matrix; none without recorded steps.
 fn flips(run: &Path, stop: &Stop) -> Result<Option<Vec<f64>>> {
     let (mut place, mut sums): (Place, Option<Vec<f64>>) = (Place::default(), None);
     loop {

@@ -1,4 +1,4 @@
-//! The loss around a checkpoint, measured and drawn.
+//! Computes and draws the loss landscape around a checkpoint.
 
 use crate::platform;
 use crate::runner::protocol::LandscapeRequest;
@@ -42,7 +42,7 @@ pub(super) async fn draw(request: LandscapeRequest, stop: &Stop, emit: &mut dyn 
     Ok(())
 }
 
-/// The first ids, at most so many, of the text that a run holds out.
+/// Returns the first token ids of a run's held-out text, at most `most`.
 fn held_out(run: &str, most: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<Vec<u32>> {
     let file = Path::new(run).join("run.toml");
     if !platform::is_file(&file) {

@@ -1,5 +1,5 @@
-//! The commands of a face: a variant of [`Command`] each, what it needs before its work begins, and its work, which is in a
-//! file of its own. Neither match has a rest, so that a new command cannot forget either.
+//! The commands of front ends: a variant of [`Command`] each, with the files that it needs and its implementation, in a file of
+//! its own. Neither match has a wildcard, so that a new command must add both.
 
 mod needs;
 
@@ -42,25 +42,25 @@ use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 pub use train::free_run;
 
-/// A command of a face.
+/// A command of a front end.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "command")]
 pub enum Command {
     /// Train a model.
     Train(Box<TrainRequest>),
-    /// Train a grid of runs.
+    /// Train the runs of a sweep.
     Sweep(Box<SweepRequest>),
-    /// Keep what a teacher says of a text.
+    /// Cache a teacher's top-k probabilities for a text.
     Teach(Box<TeachRequest>),
-    /// Tell what is in a text, and tokenize it if it was not.
+    /// Report statistics of a text, tokenizing it if it is not cached.
     Data(Box<DataRequest>),
-    /// Say what memory a training would take.
+    /// Plan the memory of a training.
     PlanTrain(Box<PlanTrainRequest>),
-    /// Say whether a file or directory is what it is taken for.
+    /// Validate an input file or directory.
     CheckInput {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
-        /// What it is taken for.
+        /// Its expected kind.
         kind: InputKind,
     },
     /// Write settings as TOML, as `train --config` reads them.
@@ -75,51 +75,50 @@ pub enum Command {
         /// The file.
         path: PathBuf,
     },
-    /// Say what memory a model takes that continues text.
+    /// Plan the memory of a model for inference.
     PlanModel(PlanModelRequest),
-    /// Continue a text.
+    /// Generate text from a prompt.
     Generate(Box<GenerateRequest>),
-    /// Begin a conversation; the one before is forgotten.
+    /// Start a conversation, replacing the current one.
     OpenChat(Box<ChatRequest>),
-    /// Say something in the conversation.
+    /// Send a user message to the conversation.
     Say {
-        /// What the user says.
+        /// The message.
         text: String,
     },
-    /// Put other messages in the place of what was said, up to where the user speaks next, and other
-    /// settings in the place of those that replies are made with.
+    /// Replace the messages of the conversation, up to the next user message, and the generation settings.
     SetChat {
-        /// What was said, the system's first.
+        /// The messages, the system message first.
         messages: Vec<Message>,
-        /// How replies are made.
+        /// Sampling and length of replies.
         request: Request,
     },
-    /// Go on with the model in training as it is by now.
+    /// Continue the conversation with newer weights of the model in training.
     RefreshChat {
-        /// What it is.
+        /// The weights.
         snapshot: Snapshot,
     },
-    /// Forget what was said.
+    /// Clear the conversation.
     ResetChat,
-    /// Measure a model: perplexity on a text, tasks, or both.
+    /// Evaluate a model: perplexity on a text, tasks, or both.
     Evaluate(Box<EvalRequest>),
     /// Verify the files of a run, a model or a cache.
     Check {
-        /// Where it is.
+        /// Its path.
         path: PathBuf,
-        /// True if files of a run that its checkpoints keep are put back first where they are damaged.
+        /// True to first restore damaged files of a run from its newest checkpoint.
         repair: bool,
     },
-    /// Say what the layers of a model are made of.
+    /// Report statistics of a model's layers.
     Inspect {
         /// `embedded`, a packed file, a model directory, or a run's directory.
         model: String,
     },
-    /// Draw the loss around a checkpoint.
+    /// Draw the loss landscape around a checkpoint.
     Landscape(Box<LandscapeRequest>),
-    /// Write a model for other programs.
+    /// Export a model for other programs.
     ExportModel(ExportModelRequest),
-    /// Write a student as a packed file.
+    /// Write a model as a packed file.
     Pack {
         /// `embedded`, a model directory, or a run's directory.
         model: String,
@@ -128,65 +127,65 @@ pub enum Command {
     },
     /// Train a tokenizer.
     TrainTokenizer(TokenizerRequest),
-    /// Open a model to look at its binarized weights; the one before is forgotten.
+    /// Open a model to view its binarized weights, replacing the current one.
     OpenWeights {
         /// `embedded`, a packed file, a model directory, a run's directory (then its last checkpoint), or a checkpoint's.
         model: String,
     },
-    /// Show part of a layer's signs, and what flipped.
+    /// Show a view of a layer's signs and their flips.
     ShowPlane {
         /// The layer's full name.
         layer: String,
-        /// What flips are counted since: a checkpoint, or another model of the same shape.
+        /// The checkpoint, or another model of the same shape, since which flips are counted; none to count none.
         since: Option<PathBuf>,
-        /// Which part, in how many pixels.
+        /// The part to show, and the number of pixels.
         view: PlaneView,
     },
-    /// Tell α and β of a layer.
+    /// Report α and β of a layer.
     ShowScales {
         /// The layer's full name.
         layer: String,
     },
-    /// List the adapters of this machine.
+    /// List the GPU adapters of this machine.
     Devices,
-    /// Hold every operation on a device against the oracle.
+    /// Check all operations on a device against a float64 reference.
     Conform(ConformRequest),
-    /// Write a device's report to `PATH.md` and `PATH.json`; what is there stays, and a number is added.
+    /// Save a conformance report to `PATH.md` and `PATH.json`, with a number added if these exist.
     SaveReport {
         /// The report.
         report: Box<Report>,
-        /// Without an ending.
+        /// The path without extension.
         path: PathBuf,
     },
-    /// Write a text; what is there stays, and a number is added.
+    /// Save a text, with a number added to the name if the file exists.
     SaveText {
         /// The text.
         text: String,
         /// The file.
         path: PathBuf,
     },
-    /// Time training steps.
+    /// Benchmark training steps.
     BenchTrain {
-        /// What is timed.
+        /// Parameters of the benchmark.
         bench: TrainBench,
-        /// Where: `auto`, `cpu`, or an adapter.
+        /// The device: `auto`, `cpu`, or an adapter.
         device: String,
     },
-    /// Time matrix products.
+    /// Benchmark matrix products.
     BenchMatmul {
-        /// Where: `auto`, `cpu`, or an adapter.
+        /// The device: `auto`, `cpu`, or an adapter.
         device: String,
     },
-    /// Measure the cost of a dependent dispatch.
+    /// Benchmark a dependent dispatch.
     BenchDispatch {
-        /// Where: `auto`, `cpu`, or an adapter.
+        /// The device: `auto`, `cpu`, or an adapter.
         device: String,
     },
-    /// Time decoding.
+    /// Benchmark decoding.
     BenchDecode {
-        /// What is timed.
+        /// Parameters of the benchmark.
         bench: DecodeBench,
-        /// Where: `auto`, `cpu`, or an adapter.
+        /// The device: `auto`, `cpu`, or an adapter.
         device: String,
     },
     /// List the runs in a folder.
@@ -194,74 +193,73 @@ pub enum Command {
         /// The folder.
         folder: PathBuf,
     },
-    /// Read what a run has recorded, also while it is trained.
+    /// Read the metrics of a run, also during training.
     FollowRun {
         /// Its directory.
         path: PathBuf,
-        /// The end of what is known: `Place::default()`, then that of the last [`Event::RunMetrics`].
+        /// Position to read from: `Place::default()`, then `until` of the last [`Event::RunMetrics`].
         from: Place,
-        /// Pieces to give at most, of some thousands of steps each, so that whoever asked is not
-        /// overrun; 0 for all there are.
+        /// Maximum number of chunks to emit, of some thousands of steps each, so that the receiver can keep up; 0 for all.
         pieces: usize,
     },
-    /// Say what is known of a run.
+    /// Report the summary of a run.
     DescribeRun {
         /// Its directory.
         path: PathBuf,
     },
-    /// Give a run that nobody trains another name.
+    /// Rename a run that is not being trained.
     RenameRun {
         /// Its directory.
         path: PathBuf,
-        /// The name.
+        /// The new name.
         name: String,
     },
-    /// Move a run that nobody trains into the trash of its folder.
+    /// Move a run that is not being trained to the trash of its folder.
     TrashRun {
         /// Its directory.
         path: PathBuf,
     },
-    /// Bring a run back from the trash.
+    /// Restore a run from the trash.
     RestoreRun {
-        /// Where it is in the trash.
+        /// Its path in the trash.
         from: PathBuf,
-        /// Where it was.
+        /// Its new path.
         to: PathBuf,
     },
-    /// Delete what is in the trash of a folder.
+    /// Delete the runs in the trash of a folder.
     EmptyTrash {
         /// The folder.
         folder: PathBuf,
     },
-    /// List the models that a page keeps.
+    /// List the models in the storage of the web page.
     ListModels,
-    /// Fetch a model from the network, or go on with it, in a page.
+    /// Download a model to the storage of the web page, or resume its download.
     FetchModel {
-        /// Its address.
+        /// Its URL.
         url: String,
-        /// The SHA-256 that it must have, if that is known.
+        /// Its expected SHA-256, if known.
         sha256: Option<String>,
     },
-    /// Delete a model that a page keeps.
+    /// Delete a model from the storage of the web page.
     DeleteModel {
         /// Its name.
         name: String,
     },
-    /// Put runs side by side.
+    /// Compare runs.
     Compare(CompareRequest),
-    /// Write what runs have recorded as one file.
+    /// Export runs to one file.
     Export {
         /// Their directories.
         runs: Vec<PathBuf>,
-        /// The file; its ending says what is written: `.svg` or `.png` for curves, `.csv` for every step, `.zip`
-        /// for all files, `.signet` for the packed model of one run.
+        /// The file, whose extension selects the format: `.svg` or `.png` for curves, `.csv` for the metrics of each step,
+        /// `.zip` for all files, `.signet` for the packed model of one run.
         out: PathBuf,
-        /// Whether a file that is there already is replaced.
+        /// True to replace an existing file.
         replace: bool,
     },
 }
 
-/// State that lasts from one command to the next.
+/// State that is kept between commands.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) stop: Stop,
@@ -273,7 +271,7 @@ pub(super) struct State {
 }
 
 impl State {
-    /// That of a runner that `stop` can stop.
+    /// Creates the state of a runner that `stop` can stop.
     pub(super) fn new(stop: Stop) -> Self {
         Self { stop, ..Self::default() }
     }
@@ -288,19 +286,19 @@ impl State {
 }
 
 impl Command {
-    /// Its needs.
+    /// Returns the files that the command needs.
     pub(in crate::runner) fn needs(&self) -> Needs {
         match self {
             Command::Train(request) => train::needs(request),
             Command::Teach(request) => Needs::training(Some(&request.config)),
-            Command::Sweep(_) | Command::PlanTrain(_) | Command::Data(_) | Command::Conform(_) => Needs::program(),
+            Command::Sweep(_) | Command::PlanTrain(_) | Command::Data(_) | Command::Conform(_) => Needs::all_assets(),
             Command::OpenChat(request) => chat::needs(request),
             Command::Generate(request) => Needs::model(&request.model),
             Command::Evaluate(request) => Needs::model(&request.model),
             Command::Landscape(request) => Needs::model(&request.model),
             Command::ExportModel(request) => Needs::model(&request.model),
             Command::Pack { model, .. } | Command::Inspect { model } | Command::OpenWeights { model } => Needs::model(model),
-            // A preset is no model, and a plan fetches none.
+            // A plan may name a preset, and downloads no model.
             Command::PlanModel(_) | Command::ShowPlane { .. } => Needs { assets: &MODELS, ..Needs::default() },
             Command::Export { runs, .. } => Needs { opened: runs.clone(), ..Needs::default() },
             Command::CheckInput { .. }
@@ -334,16 +332,16 @@ impl Command {
         }
     }
 
-    /// Does it; `emit` gets what happens meanwhile.
-    pub(super) async fn work(self, state: &mut State, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    /// Runs the command and passes its events to `emit`.
+    pub(super) async fn run(self, state: &mut State, emit: &mut dyn FnMut(Event)) -> Result<()> {
         match self {
             Command::Train(request) => {
-                let asked = train::Asked { stop: &state.stop, orders: &state.orders };
-                train::train(*request, state.tuning, asked, emit).await
+                let control = train::Control { stop: &state.stop, orders: &state.orders };
+                train::train(*request, state.tuning, control, emit).await
             }
             Command::Sweep(request) => {
-                let asked = train::Asked { stop: &state.stop, orders: &state.orders };
-                let result = sweep::sweep(*request, state.tuning, asked, &mut state.plan_cache, emit).await;
+                let control = train::Control { stop: &state.stop, orders: &state.orders };
+                let result = sweep::sweep(*request, state.tuning, control, &mut state.plan_cache, emit).await;
                 state.orders.clear();
                 result
             }
@@ -359,9 +357,9 @@ impl Command {
             Command::PlanModel(request) => plan::plan_model(request, &mut state.plan_cache, emit).await,
             Command::Generate(request) => generate::generate(*request, state.tuning, &state.stop, emit).await,
             Command::OpenChat(request) => {
-                // A model that cannot be opened leaves the conversation before as it is.
+                // If the model cannot be opened, the current conversation stays.
                 let session = chat::Session::new(*request, state.tuning, &state.stop)?;
-                // The model before goes first, so that there is memory for this one.
+                // Frees the memory of the current model before the new one is loaded.
                 state.chat = None;
                 state.chat.insert(session).load(emit).await
             }

@@ -1,28 +1,28 @@
-//! Models from the network, as a page keeps them: fetched, listed, deleted.
+//! Models in the storage of a web page: downloads, lists and deletes them.
 
 use crate::model::check_start;
 use crate::platform::{self, Wanted};
 use crate::runner::{Event, Stop};
 use anyhow::Result;
 
-/// Tells of the models that are kept, and of the room there is.
+/// Emits the stored models and the available storage.
 pub(super) async fn list(emit: &mut dyn FnMut(Event)) -> Result<()> {
     let (models, room) = platform::kept_models().await?;
     emit(Event::Models { models, room });
     Ok(())
 }
 
-/// Deletes a model.
+/// Deletes a model and emits the remaining ones.
 pub(super) async fn delete(name: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
     platform::delete_model(name).await?;
     list(emit).await
 }
 
-/// Fetches a model; asked to stop, it keeps what is here.
+/// Downloads a model. After a stop request, the partial download is kept.
 pub(super) async fn fetch(url: &str, sha256: Option<&str>, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let wanted = Wanted { url, sha256, judge: &check_start, stop: &|| stop.asked() };
-    let mut tell = |at: platform::Fetching| emit(Event::Fetching { name: at.name, done: at.done, of: at.of, rate: at.rate, note: at.note });
-    let fetched = platform::fetch_model(wanted, &mut tell).await;
+    let mut progress = |at: platform::Fetching| emit(Event::Fetching { name: at.name, done: at.done, of: at.of, rate: at.rate, note: at.note });
+    let fetched = platform::fetch_model(wanted, &mut progress).await;
     let listed = list(emit).await;
     if let Some(model) = fetched? {
         emit(Event::Fetched { name: model.name, path: model.path.into(), bytes: model.bytes, sha256: model.sha256 });
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
     use crate::platform::Verdict;
 
-    /// The verdict when bytes come as they are asked for.
+    /// Returns the verdict when bytes arrive as requested.
     fn verdict(file: &[u8]) -> Verdict {
         let mut need = 16;
         loop {
@@ -47,7 +47,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_model_is_known_by_its_header_and_anything_else_is_named() {
+    fn a_packed_model_is_detected_by_its_header_and_other_files_are_named() {
         assert_eq!(verdict(crate::assets::student().unwrap()), Verdict::Good);
         assert_eq!(verdict(b"GGUF\x03\0\0\0and more of it"), Verdict::Good);
         let names = [
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn natively_a_model_is_a_file() {
+    fn a_native_build_downloads_no_models_by_address() {
         let error = platform::wait(fetch("https://example.org/m.signet", None, &Stop::default(), &mut |_| {})).unwrap_err().to_string();
         assert!(error.contains("download it with another program"), "{error}");
     }

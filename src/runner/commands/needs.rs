@@ -1,37 +1,37 @@
-//! The needs of a command before its work begins.
+//! Files that a command needs before it runs.
 
 use crate::assets::{ALL, STUDENT_FILE, TEACHER_FILE};
 use crate::runner::TrainConfig;
 use std::path::PathBuf;
 
-/// Files and models that must be there before a command's work begins.
+/// Assets and models that must be available before a command runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::runner) struct Needs {
-    /// Parts of the program that it may use: a page fetches them first.
+    /// Assets of the program that it may use; a web page fetches them first.
     pub(in crate::runner) assets: &'static [&'static str],
-    /// Models that it opens: those that are names of Hugging Face are fetched first.
+    /// Models that it opens; names of Hugging Face repositories are downloaded first.
     pub(in crate::runner) models: Vec<String>,
-    /// Paths that it opens as models, runs among them.
+    /// Paths that it opens as models, including runs.
     pub(in crate::runner) opened: Vec<PathBuf>,
 }
 
-/// The models that are part of the program.
+/// The embedded models.
 pub(super) const MODELS: [&str; 2] = [STUDENT_FILE, TEACHER_FILE];
 
 impl Needs {
-    /// Any part of the program, and the models that settings name.
+    /// Returns the needs of a training: all assets, and the models that the settings name.
     pub(super) fn training(config: Option<&TrainConfig>) -> Self {
         let named = config.into_iter().flat_map(|config| [config.teacher.path(), config.init.path()]).flatten();
         let opened: Vec<PathBuf> = named.cloned().collect();
         Self { assets: &ALL, models: opened.iter().map(|path| path.display().to_string()).collect(), opened }
     }
 
-    /// Any part of the program, and nothing else.
-    pub(super) fn program() -> Self {
+    /// Returns all assets, without models.
+    pub(super) fn all_assets() -> Self {
         Self { assets: &ALL, ..Self::default() }
     }
 
-    /// A model, which may be part of the program.
+    /// Returns the needs of a model, which may be embedded.
     pub(super) fn model(name: &str) -> Self {
         Self { assets: &MODELS, models: vec![name.into()], opened: vec![name.into()] }
     }

@@ -1,4 +1,4 @@
-//! Packing a student: a model in, a file out.
+//! Writes a model as a packed file.
 
 use crate::runner::{Event, model};
 use anyhow::Result;

@@ -1,5 +1,4 @@
-//! The runs of a folder: what they are, what they have recorded, other names for them, and a trash
-//! from which they come back.
+//! The runs of a folder: list, describe, read metrics, rename, move to the trash and restore.
 
 use crate::platform::{self, Lock};
 use crate::runner::kind::is_rest_of_run;
@@ -10,10 +9,10 @@ use anyhow::{Context, Result, bail};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Where runs lie that were thrown away, in the folder they were in.
+/// Name of the trash, in the folder of the runs.
 const TRASH: &str = ".trash";
 
-/// Tells of every run in a folder, the last used first.
+/// Emits the runs in a folder, most recently modified first.
 pub(super) fn list(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let names = match platform::list(folder) {
         Ok(names) => Some(names),
@@ -29,7 +28,7 @@ pub(super) fn list(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     Ok(())
 }
 
-/// Tells what is known of one run.
+/// Emits the summary of a run.
 pub(super) fn describe(path: PathBuf, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
     let run = info(&path, name).map(Box::new);
@@ -37,7 +36,7 @@ pub(super) fn describe(path: PathBuf, emit: &mut dyn FnMut(Event)) -> Result<()>
     Ok(())
 }
 
-/// What is known of a run; none if it is no run, or is gone again.
+/// Returns the summary of a run; none if it is not a run, or was deleted meanwhile.
 fn info(path: &Path, name: String) -> Option<RunInfo> {
     if !is_rest_of_run(path) {
         return None;
@@ -48,7 +47,7 @@ fn info(path: &Path, name: String) -> Option<RunInfo> {
     let training = Lock::is_held(&path.join(".lock")).map_err(|error| problems.push(format!("{}: {error}", path.join(".lock").display()))).unwrap_or_default();
     let checkpoints = train::checkpoints(path).map_err(|error| problems.push(error.to_string())).unwrap_or_default();
     let modified = ["metrics.jsonl", "run.toml"].iter().find_map(|file| platform::modified(&path.join(file)).ok());
-    // It may have been moved or deleted while it was read: then none of this is a problem of it.
+    // If it was moved or deleted while it was read, the problems are not the run's.
     is_rest_of_run(path).then(|| RunInfo {
         name,
         path: path.to_path_buf(),
@@ -62,7 +61,7 @@ fn info(path: &Path, name: String) -> Option<RunInfo> {
     })
 }
 
-/// Tells what a run has recorded since `from`, in pieces.
+/// Emits the metrics of a run from `from` on, in at most `pieces` chunks (0 for all).
 pub(super) fn follow(path: &Path, mut from: Place, pieces: usize, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     for n in 1.. {
         let piece = train::read_piece(path, from)?;
@@ -82,19 +81,19 @@ pub(super) fn follow(path: &Path, mut from: Place, pieces: usize, stop: &Stop, e
     Ok(())
 }
 
-/// Gives a run another name.
+/// Renames a run.
 pub(super) fn rename(path: &Path, name: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
     train::check_name(name)?;
-    let lock = claim(path, "renamed")?;
+    let lock = lock_run(path, "renamed")?;
     let to = path.with_file_name(name);
     move_run(path, &to, lock, "Choose another name")?;
     emit(Event::Renamed { from: path.to_path_buf(), to });
     Ok(())
 }
 
-/// Moves a run into the trash beside it.
+/// Moves a run to the trash of its folder.
 pub(super) fn trash(path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let lock = claim(path, "moved to the trash")?;
+    let lock = lock_run(path, "moved to the trash")?;
     let name = path.file_name().context("a run has a name")?.to_string_lossy().into_owned();
     let trash = path.with_file_name(TRASH);
     platform::make_dir(&trash).with_context(|| format!("{}: the trash cannot be made", trash.display()))?;
@@ -105,7 +104,7 @@ pub(super) fn trash(path: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     Ok(())
 }
 
-/// Moves a run from the trash, where it is `from`, to where it was.
+/// Moves a run from its path `from` in the trash to `to`.
 pub(super) fn restore(from: &Path, to: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     if from.parent().and_then(Path::file_name).is_none_or(|folder| folder != TRASH) {
         bail!("{}: this is not in the trash", from.display());
@@ -113,13 +112,13 @@ pub(super) fn restore(from: &Path, to: &Path, emit: &mut dyn FnMut(Event)) -> Re
     if !platform::exists(from) {
         bail!("{}: it is no longer in the trash; there is nothing to bring back", from.display());
     }
-    let lock = claim(from, "brought back")?;
+    let lock = lock_run(from, "brought back")?;
     move_run(from, to, lock, "Rename that one, then bring this one back")?;
     emit(Event::Restored { from: from.to_path_buf(), to: to.to_path_buf() });
     Ok(())
 }
 
-/// Deletes what is in a folder's trash.
+/// Deletes the runs in a folder's trash.
 pub(super) fn empty_trash(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let trash = folder.join(TRASH);
     let names = match platform::list(&trash) {
@@ -129,7 +128,7 @@ pub(super) fn empty_trash(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<
     let mut runs = 0;
     for path in names.into_iter().map(|name| trash.join(name)) {
         if is_rest_of_run(&path) {
-            drop(claim(&path, "deleted")?);
+            drop(lock_run(&path, "deleted")?);
         }
         platform::remove_dir(&path).with_context(|| format!("{}: it cannot be deleted", path.display()))?;
         runs += 1;
@@ -138,8 +137,8 @@ pub(super) fn empty_trash(folder: &Path, emit: &mut dyn FnMut(Event)) -> Result<
     Ok(())
 }
 
-/// Makes sure that nobody trains a run, and that nobody will for as long as the lock is held.
-fn claim(path: &Path, what: &str) -> Result<Lock> {
+/// Locks a run; an error if a process is training it. `what` is the intended change, for the error.
+fn lock_run(path: &Path, what: &str) -> Result<Lock> {
     if !platform::exists(path) {
         bail!(RunError::Gone(path.to_path_buf()));
     }

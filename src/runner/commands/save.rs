@@ -1,4 +1,4 @@
-//! Files that a person asks for. What has the name already stays: the new file gets a number.
+//! Saves text and reports. Existing files are not replaced: the new file gets a number.
 
 use crate::conform::Report;
 use crate::platform;
@@ -6,25 +6,25 @@ use crate::runner::Event;
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
 
-/// Writes a text.
+/// Saves a text, under the first free name.
 pub(super) fn text(path: &Path, text: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let ending = path.extension().unwrap_or_default().to_string_lossy().into_owned();
-    let stem = free(&path.with_extension(""), &[&ending])?;
+    let stem = free_path(&path.with_extension(""), &[&ending])?;
     let file = with_ending(&stem, &ending);
     write(&file, text)?;
     emit(Event::Note { text: format!("saved as {}", file.display()) });
     Ok(())
 }
 
-/// Writes a report to `PATH.md` and `PATH.json`.
+/// Saves a report to `PATH.md` and `PATH.json`, under the first free name.
 pub(super) fn report(path: &Path, report: &Report, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let stem = free(path, &["md", "json"])?;
+    let stem = free_path(path, &["md", "json"])?;
     report_as(&stem, report)?;
     emit(Event::Note { text: format!("saved as {0}.md and {0}.json", stem.display()) });
     Ok(())
 }
 
-/// Writes a report as Markdown and as JSON, each whole or not at all, over what is there.
+/// Writes a report as Markdown and JSON, each atomically, replacing existing files.
 pub(super) fn report_as(stem: &Path, report: &Report) -> Result<()> {
     write(&with_ending(stem, "md"), &report.markdown())?;
     write(&with_ending(stem, "json"), &(serde_json::to_string_pretty(report)? + "\n"))
@@ -34,15 +34,15 @@ fn write(file: &Path, text: &str) -> Result<()> {
     platform::write_atomic(file, text.as_bytes()).with_context(|| format!("{}: could not be written", file.display()))
 }
 
-/// A path with `.ending` behind its name, whatever dots the name has.
+/// Appends `.ending` to a path's name, which may contain dots.
 fn with_ending(stem: &Path, ending: &str) -> PathBuf {
     let name = stem.file_name().unwrap_or_default().to_string_lossy();
     stem.with_file_name(if ending.is_empty() { name.into_owned() } else { format!("{name}.{ending}") })
 }
 
-/// `path`, or if a file with one of the endings is there, the first of `path-2`, `path-3` … that is free.
-/// Its folder is made if there is none.
-fn free(path: &Path, endings: &[&str]) -> Result<PathBuf> {
+/// Returns `path`, or the first of `path-2`, `path-3`, … that is free, if a file with one of the endings exists. Creates its
+/// folder.
+fn free_path(path: &Path, endings: &[&str]) -> Result<PathBuf> {
     let name = path.file_name().with_context(|| format!("{}: it names no file to write to", path.display()))?.to_string_lossy().into_owned();
     if let Some(folder) = path.parent() {
         platform::make_dir(folder).with_context(|| format!("{}: the folder could not be made", folder.display()))?;
@@ -57,15 +57,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_there_is_never_replaced() {
+    fn existing_files_are_never_replaced() {
         let scratch = std::env::temp_dir().join(format!("signet-save-{}", std::process::id()));
         platform::remove_dir(&scratch).unwrap();
         let path = scratch.join("new folder/bench 1.5.txt");
         for n in 1..4 {
-            let mut said = String::new();
-            text(&path, &format!("text {n}"), &mut |event| said = format!("{event:?}")).unwrap();
+            let mut note = String::new();
+            text(&path, &format!("text {n}"), &mut |event| note = format!("{event:?}")).unwrap();
             let name = if n == 1 { "bench 1.5.txt".into() } else { format!("bench 1.5-{n}.txt") };
-            assert!(said.contains(&name), "{said}");
+            assert!(note.contains(&name), "{note}");
             assert_eq!(platform::read_text(&path.with_file_name(name)).unwrap(), format!("text {n}"));
         }
         let error = format!("{:#}", text(Path::new("/"), "x", &mut |_| {}).unwrap_err());

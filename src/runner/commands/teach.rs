@@ -1,4 +1,4 @@
-//! Making a teacher cache: opens what it is made from, and says how large it becomes.
+//! Creates a teacher cache.
 
 use crate::data::{CacheWriter, Origin, TeacherCache};
 use crate::model::Purpose;
@@ -11,14 +11,14 @@ use crate::runner::{Event, Stop, corpus, devices};
 use crate::train::{self, Source, Teaching, TrainConfig};
 use anyhow::{Context, Result, bail};
 
-/// Makes a cache.
+/// Creates or resumes a cache.
 pub(super) async fn teach(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<()> {
     let finished = make(request, stop, emit).await?;
     emit(Event::Taught { finished });
     Ok(())
 }
 
-/// Makes a cache, or part of it; returns whether it is whole.
+/// Writes the missing windows of a cache; returns true if it is complete.
 async fn make(request: TeachRequest, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
     let TeachRequest { out, top, config, device } = request;
     if config.teacher == Source::None {

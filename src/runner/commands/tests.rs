@@ -1,11 +1,11 @@
-//! The needs of commands, what the conformance and benchmarks tell, and how they stop.
+//! Tests of commands' needs, and of progress and stopping of conformance tests and benchmarks.
 
 use super::*;
 use crate::assets::{ALL, STUDENT_FILE};
 use crate::platform;
 use crate::runner::Runner;
 
-/// Events of a command; it is asked to stop once `stop_at` parts are done. With its error, if any.
+/// Runs a command, stopped once `stop_at` parts are done; returns its events and its error.
 fn events(command: Command, stop_at: usize) -> (Vec<Event>, Option<String>) {
     let stop = Stop::default();
     let mut events = Vec::new();
@@ -31,20 +31,20 @@ fn reports(events: &[Event]) -> Vec<&Report> {
 }
 
 #[test]
-fn conformance_tells_how_far_it_is_and_keeps_what_was_done_when_it_is_stopped() {
+fn conformance_reports_progress_and_keeps_partial_results_when_stopped() {
     let scratch = std::env::temp_dir().join(format!("signet-conform-{}", std::process::id()));
     platform::make_dir(&scratch).unwrap();
-    let (told, error) = events(conform_cpu(Some(scratch.join("whole"))), usize::MAX);
-    let of = reports(&told)[0].cases();
-    assert!(error.is_none() && of > 3 && reports(&told)[0].passed());
-    assert_eq!(progress(&told), (0..=of).map(|done| (done, of)).collect::<Vec<_>>());
-    assert_eq!(told.iter().filter(|event| matches!(event, Event::Case { .. })).count(), of);
+    let (emitted, error) = events(conform_cpu(Some(scratch.join("whole"))), usize::MAX);
+    let of = reports(&emitted)[0].cases();
+    assert!(error.is_none() && of > 3 && reports(&emitted)[0].passed());
+    assert_eq!(progress(&emitted), (0..=of).map(|done| (done, of)).collect::<Vec<_>>());
+    assert_eq!(emitted.iter().filter(|event| matches!(event, Event::Case { .. })).count(), of);
 
-    let (told, error) = events(conform_cpu(Some(scratch.join("whole"))), 2);
+    let (emitted, error) = events(conform_cpu(Some(scratch.join("whole"))), 2);
     assert_eq!(error.as_deref(), Some(&*format!("CPU: stopped after 2 of {of} cases")));
-    let part = reports(&told)[0];
-    assert_eq!((part.cases(), progress(&told).len()), (2, 3));
-    // The whole report that was there stays.
+    let part = reports(&emitted)[0];
+    assert_eq!((part.cases(), progress(&emitted).len()), (2, 3));
+    // The existing complete report is not replaced.
     let kept = || platform::read_text(&scratch.join("whole.json")).unwrap();
     assert_eq!(serde_json::from_str::<Report>(&kept()).unwrap().cases(), of);
 
@@ -58,18 +58,18 @@ fn conformance_tells_how_far_it_is_and_keeps_what_was_done_when_it_is_stopped() 
 }
 
 #[test]
-fn benchmarks_tell_how_far_they_are_and_stop() {
+fn benchmarks_report_progress_and_stop() {
     let decode = |tokens| {
         let bench = crate::bench::DecodeBench { size: "tiny".into(), prompt: 4, tokens, dense: true, kernels: false };
         Command::BenchDecode { bench, device: "cpu".into() }
     };
-    let (told, error) = events(decode(2), usize::MAX);
-    assert!(error.is_none() && matches!(told.last(), Some(Event::BenchDecode(_))), "{error:?}");
+    let (emitted, error) = events(decode(2), usize::MAX);
+    assert!(error.is_none() && matches!(emitted.last(), Some(Event::BenchDecode(_))), "{error:?}");
     let of = 15;
-    assert_eq!(progress(&told), (0..=of).map(|done| (done, of)).collect::<Vec<_>>());
+    assert_eq!(progress(&emitted), (0..=of).map(|done| (done, of)).collect::<Vec<_>>());
     let stopped = |command: Command, at: usize| {
-        let (told, error) = events(command, at);
-        let (done, of) = *progress(&told).last().unwrap();
+        let (emitted, error) = events(command, at);
+        let (done, of) = *progress(&emitted).last().unwrap();
         assert!(done == at && done < of, "{done} of {of}");
         assert_eq!(error.unwrap(), format!("stopped after {done} of {of} parts"));
     };
@@ -91,7 +91,7 @@ fn benchmarks_tell_how_far_they_are_and_stop() {
 }
 
 #[test]
-fn a_model_is_fetched_and_its_damage_told_wherever_a_command_names_it() {
+fn commands_need_the_models_that_they_name() {
     let needs = Command::Inspect { model: "runs/a".into() }.needs();
     assert_eq!(needs, Needs { assets: &MODELS, models: vec!["runs/a".into()], opened: vec!["runs/a".into()] });
     let request = ChatRequest {

@@ -1,4 +1,4 @@
-//! Training a tokenizer: texts in, a file out.
+//! Trains a tokenizer on text files.
 
 use crate::data;
 use crate::formats::FormatError;

@@ -1,5 +1,5 @@
-//! The binarization of a model, to be looked at: a layer's plane of signs as pixels, what flipped since
-//! another checkpoint, and α and β. A layer at a time is read; the files stay where they are.
+//! Views of a model's binarized weights: a layer's signs as pixels, flips since another checkpoint, and α and β. Reads one layer
+//! at a time.
 
 use crate::model::{Linears, ModelFile, bits_per_weight};
 use crate::platform::parallel::*;
@@ -12,19 +12,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 impl PlaneView {
-    /// The columns that a pixel's column shows, from the plane's first.
+    /// Returns the columns of the layer that a column of pixels covers.
     pub fn columns(&self, pixel: usize) -> std::ops::Range<usize> {
         let range = covered(pixel, self.pixels_wide, self.width);
         self.x + range.start..self.x + range.end
     }
 
-    /// The rows that a pixel's row shows, from the plane's first.
+    /// Returns the rows of the layer that a row of pixels covers.
     pub fn rows(&self, pixel: usize) -> std::ops::Range<usize> {
         let range = covered(pixel, self.pixels_high, self.height);
         self.y + range.start..self.y + range.end
     }
 
-    /// Refuses what is not inside a layer, and pictures of no or of too many pixels.
+    /// Returns an error for a view that is not inside the layer, or has no or too many pixels.
     fn check(&self, layer: &LayerInfo) -> Result<()> {
         let inside = |at: usize, length: usize, side: usize| length > 0 && at.checked_add(length).is_some_and(|end| end <= side);
         if !inside(self.x, self.width, layer.cols) || !inside(self.y, self.height, layer.rows) {
@@ -32,27 +32,27 @@ impl PlaneView {
             bail!("a view of {width} columns from {x} and {height} rows from {y} is not inside {}, which has {} × {}", layer.name, layer.rows, layer.cols);
         }
         let pixels = self.pixels_wide.saturating_mul(self.pixels_high);
-        if pixels == 0 || pixels > MOST_PIXELS {
-            bail!("a picture of {} × {} pixels cannot be made; it may have 1 to {MOST_PIXELS}", self.pixels_wide, self.pixels_high);
+        if pixels == 0 || pixels > MAX_PIXELS {
+            bail!("a picture of {} × {} pixels cannot be made; it may have 1 to {MAX_PIXELS}", self.pixels_wide, self.pixels_high);
         }
         Ok(())
     }
 }
 
-/// Most pixels of a picture: more than any screen has.
-const MOST_PIXELS: usize = 1 << 25;
+/// Maximum number of pixels of a view, more than any screen has.
+const MAX_PIXELS: usize = 1 << 25;
 
-/// The weights that pixel `n` of `pixels` covers, of `weights`: at least one.
+/// Returns the range of `weights` that pixel `n` of `pixels` covers, at least one weight.
 fn covered(n: usize, pixels: usize, weights: usize) -> std::ops::Range<usize> {
     let at = |n: usize| (n as u64 * weights as u64 / pixels as u64) as usize;
     at(n)..at(n + 1).max(at(n) + 1)
 }
 
-/// A layer's signs, as words; see [`ModelFile::signs`].
+/// A layer's signs, packed in words; see [`ModelFile::signs`].
 struct Plane {
     layer: LayerInfo,
     words: Vec<u32>,
-    /// Weights that are +1.
+    /// Number of weights that are +1.
     positive: u64,
 }
 
@@ -68,15 +68,15 @@ fn ones(words: impl Iterator<Item = u32>) -> u64 {
     words.map(|word| u64::from(word.count_ones())).sum()
 }
 
-/// What a plane is compared with.
+/// The model that a plane is compared with.
 struct Baseline {
     path: PathBuf,
     file: ModelFile,
-    /// Where the shown layer differs, and in how many weights; none until it was read.
+    /// Bits of the shown layer that differ, and their number; none until it is read.
     flipped: Option<(Vec<u32>, u64)>,
 }
 
-/// A model whose weights are looked at.
+/// An opened model whose weights are viewed.
 pub(super) struct Weights {
     file: ModelFile,
     layers: Vec<LayerInfo>,
@@ -85,10 +85,10 @@ pub(super) struct Weights {
 }
 
 impl Weights {
-    /// Opens a model by the name a person gives it; one without binarized layers is refused.
+    /// Opens a model by name or path; an error if it has no binarized layers.
     pub(super) fn open(name: &str, emit: &mut dyn FnMut(Event)) -> Result<Self> {
         let file = model::open(name)?;
-        binarized(&file)?;
+        check_binarized(&file)?;
         let layers: Vec<LayerInfo> = file.config.linears().into_iter().map(|(name, rows, cols)| LayerInfo { name, rows, cols }).collect();
         emit(Event::Weights {
             model: name.into(),
@@ -105,12 +105,12 @@ impl Weights {
         found.with_context(|| format!("{}: has no binarized layer {name}", self.file.path().display()))
     }
 
-    /// Shows part of a layer's signs, and what flipped since a checkpoint.
+    /// Emits a view of a layer's signs, and of the flips since a checkpoint.
     pub(super) fn show(&mut self, layer: &str, since: Option<&Path>, view: PlaneView, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let info = self.layer(layer)?.clone();
         view.check(&info)?;
         if self.plane.as_ref().is_none_or(|plane| plane.layer != info) {
-            // The plane before goes first, so that there is never more than one.
+            // The earlier plane is dropped first, so that only one is in memory.
             self.plane = None;
             self.plane = Some(Plane::read(&self.file, &info)?);
             self.baseline.iter_mut().for_each(|baseline| baseline.flipped = None);
@@ -133,7 +133,7 @@ impl Weights {
         Ok(())
     }
 
-    /// Tells α and β of a layer.
+    /// Emits α and β of a layer.
     pub(super) fn scales(&self, layer: &str, emit: &mut dyn FnMut(Event)) -> Result<()> {
         let info = self.layer(layer)?;
         let read = |part: &str| self.file.floats(&format!("{layer}.{part}"), 1, info.cols);
@@ -142,14 +142,15 @@ impl Weights {
     }
 }
 
-fn binarized(file: &ModelFile) -> Result<()> {
+/// Returns an error for a full-precision model.
+fn check_binarized(file: &ModelFile) -> Result<()> {
     match file.linears {
         Linears::Binary => Ok(()),
         Linears::Dense => bail!("{}: is a full-precision model: it has no signs to show. Open a student", file.path().display()),
     }
 }
 
-/// The checkpoints of the run that a model belongs to, if it is a run or a checkpoint of one.
+/// Returns the checkpoints of a run, or of the run that a checkpoint belongs to; empty for other models.
 fn checkpoints(name: &str) -> Result<Vec<(u64, PathBuf)>> {
     let path = Path::new(name);
     let of_checkpoint = path.parent().filter(|parent| parent.ends_with("checkpoints")).and_then(Path::parent);
@@ -159,20 +160,20 @@ fn checkpoints(name: &str) -> Result<Vec<(u64, PathBuf)>> {
     Ok(train::checkpoints(run)?.into_iter().map(|step| (step, train::checkpoint(run, step))).collect())
 }
 
-/// Opens what a model is to be compared with; one of another shape is refused.
+/// Opens the model to compare with; an error if its shape differs.
 fn baseline(path: &Path, shown: &ModelFile) -> Result<Baseline> {
     let file = model::open(&path.to_string_lossy())?;
-    binarized(&file)?;
+    check_binarized(&file)?;
     let (ours, theirs) = (shown.config.linears(), file.config.linears());
-    let told = |layer: Option<&(String, usize, usize)>| layer.map_or("no layer".into(), |(name, rows, cols)| format!("{name} of {rows} × {cols}"));
+    let describe = |layer: Option<&(String, usize, usize)>| layer.map_or("no layer".into(), |(name, rows, cols)| format!("{name} of {rows} × {cols}"));
     if let Some(n) = (0..ours.len().max(theirs.len())).find(|&n| ours.get(n) != theirs.get(n)) {
-        let (ours, theirs) = (told(ours.get(n)), told(theirs.get(n)));
+        let (ours, theirs) = (describe(ours.get(n)), describe(theirs.get(n)));
         bail!("{}: is a model of another shape: it has {theirs} where the model shown has {ours}. Compare with a checkpoint of the same run", path.display());
     }
     Ok(Baseline { path: path.to_path_buf(), file, flipped: None })
 }
 
-/// Where a plane differs from its baseline, and how often.
+/// Returns the bits of a plane that differ from its baseline, and their number.
 fn flips<'a>(baseline: &'a mut Baseline, plane: &Plane) -> Result<&'a (Vec<u32>, u64)> {
     if baseline.flipped.is_none() {
         let Plane { layer, words, .. } = plane;
@@ -184,7 +185,7 @@ fn flips<'a>(baseline: &'a mut Baseline, plane: &Plane) -> Result<&'a (Vec<u32>,
     Ok(baseline.flipped.as_ref().expect("made above"))
 }
 
-/// The words of a row in which a pixel's columns are: the first and the last, and its bits in these.
+/// The words of a row that a pixel covers: the first and the last one, with bit masks for them.
 #[derive(Clone, Copy)]
 struct Span {
     first: usize,
@@ -199,7 +200,7 @@ impl Span {
         Self { first: columns.start / 32, last: last / 32, from: u32::MAX << (columns.start % 32), to: u32::MAX >> (31 - last % 32) }
     }
 
-    /// Set bits in it.
+    /// Counts the set bits.
     fn ones(self, row: &[u32]) -> u32 {
         let Self { first, last, from, to } = self;
         if first == last {
@@ -210,8 +211,8 @@ impl Span {
     }
 }
 
-/// Two bytes a pixel, row by row: the share of its weights that are +1, rounded, and of those that
-/// flipped, rounded up, so that no flip is lost to the eye.
+/// Draws two bytes per pixel, row-major, in 255ths: the fraction of its weights that are +1, rounded, and that flipped, rounded
+/// up so that single flips stay visible.
 fn pixels(plane: &Plane, flipped: Option<&[u32]>, view: PlaneView) -> Vec<u8> {
     let row_words = plane.layer.cols.div_ceil(32);
     let spans: Vec<Span> = (0..view.pixels_wide).map(|x| Span::of(view.columns(x))).collect();

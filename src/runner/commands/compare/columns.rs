@@ -1,5 +1,4 @@
-//! The numbers of a comparison: each run's, as the table of quantities says they are made, and the
-//! columns in which they are shown.
+//! The values of a comparison, computed as the table of quantities defines them, and their columns.
 
 use crate::ops::Term;
 use crate::train::{Average, Compared, Metrics, QUANTITIES, QUANTITY_COUNT, Summary, Unit, quantity};
@@ -10,21 +9,21 @@ use serde::Serialize;
 pub struct CompareColumn {
     /// The name of its averages in [`super::ComparedGroup`].
     pub name: &'static str,
-    /// Its head.
+    /// The column header.
     pub head: String,
-    /// How its values are shown.
+    /// Unit of its values, for formatting.
     #[serde(skip)]
     pub unit: Unit,
 }
 
-/// The name of the lowest held-out loss, which is of a whole run and so no quantity of a step.
+/// Name of the column of the lowest held-out loss, which is a value of a run and not of a step.
 pub(super) const BEST: &str = "best";
 
 /// The columns after the lowest held-out loss.
 const LAST: [usize; 4] = [quantity("flip_ratio"), quantity("step"), quantity("tokens"), quantity("seconds")];
 
-/// The columns: held-out text first, the divergences before the next token; `best_by` is the term that chose the
-/// best step.
+/// Returns the columns, starting with held-out losses: divergences, then next-token loss. `best_by` is the term that selected
+/// the best step.
 pub(super) fn columns(best_by: Term) -> Vec<CompareColumn> {
     let places = || Term::ALL.into_iter().map(|term| quantity(term.held_out()));
     let (next, divergences): (Vec<usize>, Vec<usize>) = places().partition(|&place| place == const { quantity("held_out_ar") });
@@ -37,11 +36,11 @@ pub(super) fn columns(best_by: Term) -> Vec<CompareColumn> {
     divergences.into_iter().chain(next).filter_map(column).chain([best]).chain(LAST.into_iter().filter_map(column)).collect()
 }
 
-/// What is compared of one run, kept up as its steps are read.
+/// The compared values of a run, updated as its metrics are read.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values {
     last: [Option<f64>; QUANTITY_COUNT],
-    /// Of quantities whose end is averaged.
+    /// All values of quantities that are averaged over the last tenth of the steps.
     all: [Vec<f64>; QUANTITY_COUNT],
 }
 
@@ -57,7 +56,7 @@ impl Values {
         }
     }
 
-    /// The run's value of a quantity.
+    /// Returns the run's value of a quantity.
     pub(super) fn of(&self, place: usize) -> Option<f64> {
         let all = &self.all[place];
         if all.is_empty() { self.last[place] } else { Average::of(&all[all.len() - all.len().div_ceil(10)..]).map(|average| average.mean) }
@@ -69,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_quantity_that_is_compared_has_its_column() {
+    fn each_compared_quantity_has_one_column() {
         let columns = columns(Term::KL);
         let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
         assert!(names.starts_with(&["kl"]) && names.ends_with(&["ar", "best", "flips", "steps", "tokens", "seconds"]), "{names:?}");

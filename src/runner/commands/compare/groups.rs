@@ -1,12 +1,11 @@
-//! Which runs are one experiment, and what experiments are called: runs that differ in nothing but the seed
-//! are a group, and groups are called by the settings in which they differ. Pure.
+//! Groups runs that differ only in the seed, and names the groups by the settings in which they differ. Pure.
 
 use std::collections::BTreeMap;
 
-/// Settings by their full names, as a person reads them.
+/// Settings by their full names, as text.
 pub(super) type Settings = BTreeMap<String, String>;
 
-/// Adds what a table holds, those of inner tables by their full names.
+/// Adds the values of a table, with full names for those of inner tables.
 pub(super) fn flatten(prefix: &str, table: &toml::Table, into: &mut Settings) {
     for (key, value) in table {
         match value {
@@ -17,7 +16,7 @@ pub(super) fn flatten(prefix: &str, table: &toml::Table, into: &mut Settings) {
     }
 }
 
-/// Numbers of the runs of each group, in the order in which their first runs come.
+/// Returns the indices of the runs of each group, in the order of their first runs.
 pub(super) fn groups(runs: &[Settings]) -> Vec<Vec<usize>> {
     let same = |a: &Settings, b: &Settings| {
         let but_the_seed =
@@ -34,8 +33,8 @@ pub(super) fn groups(runs: &[Settings]) -> Vec<Vec<usize>> {
     groups
 }
 
-/// Names of groups of these settings. A value that more than half of them have goes without saying; the
-/// group that has nothing else to say is called by all that is varied.
+/// Returns names for groups with these settings. Values that more than half of the groups share are left out; a group without
+/// other values is named by all varied settings.
 pub(super) fn names(groups: &[&Settings]) -> Vec<String> {
     let absent = "none".to_string();
     let value = |group: usize, key: &str| groups[group].get(key).unwrap_or(&absent);
@@ -44,9 +43,9 @@ pub(super) fn names(groups: &[&Settings]) -> Vec<String> {
     let usual = |group: usize, key: &str| 2 * (0..groups.len()).filter(|&other| value(other, key) == value(group, key)).count() > groups.len();
     (0..groups.len())
         .map(|group| {
-            let say = |keys: &[&str]| keys.iter().map(|key| format!("{key} {}", value(group, key))).collect::<Vec<_>>().join(", ");
+            let text = |keys: &[&str]| keys.iter().map(|key| format!("{key} {}", value(group, key))).collect::<Vec<_>>().join(", ");
             let own: Vec<&str> = varied.iter().copied().filter(|key| !usual(group, key)).collect();
-            if own.is_empty() { say(&varied) } else { say(&own) }
+            if own.is_empty() { text(&varied) } else { text(&own) }
         })
         .collect()
 }
@@ -60,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn runs_of_other_seeds_are_one_group_and_groups_are_called_by_what_differs() {
+    fn runs_with_different_seeds_form_a_group_named_by_varied_settings() {
         let losses = ["ad", "ar", "mix"];
         let runs: Vec<Settings> = (0..9).map(|n| run(&[("loss", losses[n % 3]), ("seed", &n.to_string()), ("lr", "0.001")])).collect();
         let found = groups(&runs);
@@ -71,12 +70,12 @@ mod tests {
     }
 
     #[test]
-    fn what_most_have_goes_without_saying() {
+    fn values_of_the_majority_are_left_out_of_names() {
         let all = |loss: &str, divergence: &str, temperature: &str| run(&[("divergence", divergence), ("loss", loss), ("temperature", temperature)]);
         let mut groups = [all("ad", "forward", "1"), all("ar", "forward", "1"), all("ad", "forward", "2"), all("ad", "js", "1"), all("mix", "js", "1")];
         groups[2].insert("teacher_cache".into(), "c".into());
         let heads: Vec<&Settings> = groups.iter().collect();
-        // Keys come in the order of the alphabet.
+        // Keys are sorted alphabetically.
         let base = "divergence forward, loss ad, teacher_cache none, temperature 1";
         assert_eq!(names(&heads), [base, "loss ar", "teacher_cache c, temperature 2", "divergence js", "divergence js, loss mix"]);
     }

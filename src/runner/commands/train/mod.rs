@@ -1,5 +1,5 @@
-//! Training: a run on a device (`once`), taken up again where the device is lost (`recover`), and the command to continue
-//! with where it diverges (`advice`).
+//! Training: a run on one device (`once`), resumed after a device loss (`recover`), and the command suggested after a divergence
+//! (`advice`).
 
 mod advice;
 mod once;
@@ -13,33 +13,33 @@ use crate::train::{Ending, numbered};
 use anyhow::Result;
 use std::path::{Path, PathBuf};
 
-/// The first of `run-1`, `run-2`, … that is free among `runs`, until another process takes it.
+/// Returns the first free path of `run-1`, `run-2`, … in the folder `runs`. Another process may still create it.
 pub fn free_run(runs: &Path) -> Option<PathBuf> {
     numbered(runs).find(|path| !platform::exists(path))
 }
 
-/// The wishes of a face that reach a training while it runs.
+/// Handles by which a front end controls a running training.
 #[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct Control<'a> {
     pub(super) stop: &'a Stop,
     pub(super) orders: &'a Orders,
 }
 
 /// The needs of a training.
 pub(super) fn needs(request: &TrainRequest) -> Needs {
-    // The teacher may not be needed; a run that does need one says so.
-    if request.resume { Needs::program() } else { Needs::training(request.config.as_ref()) }
+    // A resumed run may not need its teacher; if it does and cannot open it, it returns an error.
+    if request.resume { Needs::all_assets() } else { Needs::training(request.config.as_ref()) }
 }
 
-/// Runs a training, and tells its end.
-pub(super) async fn train(request: TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event)) -> Result<()> {
-    let ending = to_its_end(request, tuning, asked, emit).await;
-    asked.orders.clear();
+/// Runs a training and emits its end.
+pub(super) async fn train(request: TrainRequest, tuning: Tuning, control: Control<'_>, emit: &mut dyn FnMut(Event)) -> Result<()> {
+    let ending = train_to_end(request, tuning, control, emit).await;
+    control.orders.clear();
     emit(Event::TrainEnded { finished: ending? == Ending::Finished });
     Ok(())
 }
 
-/// Runs a training to its end, or until it is asked to stop, also through the loss of its device.
-pub(super) async fn to_its_end(request: TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
-    recover::train(request, tuning, asked, emit, recover::PATIENCE, devices::open).await
+/// Runs a training to its end or a stop request, recovering from a lost device.
+pub(super) async fn train_to_end(request: TrainRequest, tuning: Tuning, control: Control<'_>, emit: &mut dyn FnMut(Event)) -> Result<Ending> {
+    recover::train(request, tuning, control, emit, recover::RETRY_POLICY, devices::open).await
 }

@@ -1,6 +1,6 @@
-//! A training on one device: opens what the run is made of, and hands it to the trainer.
+//! A training on one device: opens the inputs of the run and starts the trainer.
 
-use super::{Asked, advice};
+use super::{Control, advice};
 use crate::graph::{Machine, Recompute};
 use crate::model::Rounding;
 use crate::runner::devices::Opened;
@@ -14,12 +14,11 @@ use crate::train::{
 use anyhow::Result;
 use std::path::Path;
 
-/// Runs a training to its end, or until it is asked to stop, on a machine that `open` gives when all else is
-/// known to be right.
+/// Runs a training to its end or a stop request, on the device that `open` returns. It is opened after all other checks.
 pub(super) async fn train(
-    request: &TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str, Option<&str>) -> Result<Opened>,
+    request: &TrainRequest, tuning: Tuning, control: Control<'_>, emit: &mut dyn FnMut(Event), open: impl AsyncFnOnce(&str, Option<&str>) -> Result<Opened>,
 ) -> Result<Ending> {
-    // A new run's directory is made only when everything else is known to be right.
+    // A new run's directory is created after all other checks.
     let (mut opened, config) = if request.resume {
         let (run, config) = open_run(request)?;
         damage::check_resume(request)?;
@@ -41,17 +40,17 @@ pub(super) async fn train(
         return Ok(Ending::Finished);
     }
     let saved = request.saved()?;
-    let inputs = Inputs::open(&config, saved.as_deref(), asked.stop, emit).map_err(|error| damage::with_older(error, request))?;
-    // Of a teacher that is on the machine.
+    let inputs = Inputs::open(&config, saved.as_deref(), control.stop, emit).map_err(|error| damage::with_older(error, request))?;
+    // Only for a teacher that is loaded.
     let teacher = inputs.teacher.as_ref().filter(|_| inputs.shapes.teacher.is_some());
     let rounding = teacher.map(|file| Rounding::of(file, config.teacher_storage)).transpose()?;
-    // One that cannot be read is reported where it is loaded.
+    // A checkpoint that cannot be read is reported when it is loaded.
     let before = saved.as_deref().and_then(|saved| Checkpoint::read(saved).ok()).map(|read| read.state.device);
     let Opened { mut machine, name: device, notes } = open(&request.device, before.as_deref()).await?;
     notes.iter().for_each(|text| emit(Event::Note { text: text.clone() }));
     let half = config.precision == Precision::F16;
     let record = |machine: &mut Machine| Ok(Setup::new(machine, &config, &inputs.shapes, Recompute::Off).map(drop)?);
-    // A run goes on with the variants it was begun with: they decide its bits.
+    // A resumed run keeps its kernel variants, since results depend on them to the bit.
     let variants = match &opened {
         Some(run) => {
             let variants = run.variants()?;
@@ -79,7 +78,7 @@ pub(super) async fn train(
         emit(Event::RunCreated { path: run.path().to_path_buf() });
     }
     notes.iter().try_for_each(|line| run.log(line))?;
-    // Its directory, where it took a number.
+    // The directory of a numbered run is known only now.
     let request = &TrainRequest { run: run.path().to_path_buf(), ..request.clone() };
     let parts = Parts {
         machine,
@@ -96,7 +95,7 @@ pub(super) async fn train(
         first_weights,
     };
     let mut trainer = Trainer::new(parts).await.map_err(|error| damage::with_older(error.into(), request))?;
-    let trained = trainer.train(&|| asked.stop.asked(), asked.orders, &mut |event| emit(Event::Train(with_notes(event, &notes)))).await;
+    let trained = trainer.train(&|| control.stop.asked(), control.orders, &mut |event| emit(Event::Train(with_notes(event, &notes)))).await;
     trained.map_err(|error| match error {
         TrainError::Diverged(what) => TrainError::Diverged(format!("{what}. {}", advice::after_divergence(request, trainer.config(), trainer.rate()))).into(),
         error => damage::with_older(error.into(), request),
@@ -109,7 +108,7 @@ fn is_finished(run: &Path, steps: u64) -> Result<bool> {
     Ok(last.is_some_and(|last| newest_whole(run, last.saturating_add(1)) == Some(last)))
 }
 
-/// Adds to what begins why `auto` took its device.
+/// Adds the notes of the device selection to the event that starts a training.
 fn with_notes(event: TrainEvent, notes: &[String]) -> TrainEvent {
     match event {
         TrainEvent::Begun { step, steps, summary, teacher, device, memory, tokens, lr, sample_prompt, matrices } => {
@@ -128,7 +127,7 @@ fn open_run(request: &TrainRequest) -> Result<(RunDir, TrainConfig)> {
     Ok((run, then))
 }
 
-/// Plans the run's memory; reserves it if it fits, and puts the teacher there.
+/// Plans the run's memory, allocates it if it fits, and loads the teacher.
 fn set_up(inputs: &Inputs, machine: &mut Machine, config: &TrainConfig, memory: Option<u64>, emit: &mut dyn FnMut(Event)) -> Result<Setup> {
     let planned = Planned::new(config, &inputs.shapes, Room::of(machine, memory))?;
     emit(Event::Note { text: planned.line() });

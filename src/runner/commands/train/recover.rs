@@ -1,7 +1,7 @@
-//! Training through the loss of a device: the run goes on by itself from its last checkpoint when the
-//! same adapter is back, or stops with everything saved. A watchdog may have reset the GPU, so each loss halves its submits.
+//! Recovers a training from a lost device: resumes from the last checkpoint once the same adapter is available again, or stops
+//! after several attempts. The loss may be a reset by a watchdog, so each one halves the maximum duration of a submit.
 
-use super::Asked;
+use super::Control;
 use super::once::train as once;
 use crate::device::Gpu;
 use crate::graph::{LONGEST_SUBMIT, Machine};
@@ -14,29 +14,29 @@ use anyhow::{Result, anyhow};
 use std::path::Path;
 use std::sync::Arc;
 
-/// How long a device is waited for.
+/// Retries with exponential backoff.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// Tries to go on before the run stops; they begin anew when it gets further.
+pub(super) struct RetryPolicy {
+    /// Attempts before the run stops, counted from its last progress.
     pub(super) tries: u32,
-    /// Seconds before the first try; each later one waits twice as long.
+    /// Seconds before the first attempt; doubled for each later one.
     pub(super) pause: f64,
 }
 
-/// A driver that was reset is back in seconds; half a minute is enough for one that was updated.
-pub(super) const PATIENCE: Patience = Patience { tries: 5, pause: 1.0 };
+/// A driver restarts within seconds after a reset, and within half a minute after an update.
+pub(super) const RETRY_POLICY: RetryPolicy = RetryPolicy { tries: 5, pause: 1.0 };
 
-/// Losses after which submits get no shorter: no watchdog is that strict (8 ms).
-const MOST_HALVINGS: u32 = 5;
+/// Maximum number of halvings of the submit duration, to 8 ms; no watchdog is stricter.
+const MAX_HALVINGS: u32 = 5;
 
-/// Runs a training to its end, or until `stop` asks. `open` opens the machine that a device's name means.
+/// Runs a training to its end or a stop request. `open` opens the device of a name.
 pub(super) async fn train(
-    mut request: TrainRequest, tuning: Tuning, asked: Asked<'_>, emit: &mut dyn FnMut(Event), patience: Patience,
+    mut request: TrainRequest, tuning: Tuning, control: Control<'_>, emit: &mut dyn FnMut(Event), policy: RetryPolicy,
     open: impl AsyncFn(&str, Option<&str>) -> Result<Opened>,
 ) -> Result<Ending> {
-    let mut first: Option<Seen> = None;
+    let mut first: Option<UsedDevice> = None;
     let mut losses = 0;
-    let mut recovery = Recovery { patience, tries: 0, from: None };
+    let mut recovery = Recovery { policy, tries: 0, from: None };
     loop {
         let (mut opened, mut created, mut begun) = (None, None, false);
         let mut watch = |event| {
@@ -47,15 +47,15 @@ pub(super) async fn train(
             }
             emit(event);
         };
-        let result = once(&request, tuning, asked, &mut watch, async |device, before| {
+        let result = once(&request, tuning, control, &mut watch, async |device, before| {
             let mut found = open(device, before).await?;
             shorten_submits(&mut found, losses);
-            let seen = Seen { name: found.name.clone(), gpu: found.machine.device().cloned() };
-            // Another adapter would give other bits, and may be meant for something else.
-            if let Some(first) = first.as_ref().filter(|first| first.name != seen.name) {
+            let used = UsedDevice { name: found.name.clone(), gpu: found.machine.device().cloned() };
+            // Another adapter would give different bits, and may be reserved for other work.
+            if let Some(first) = first.as_ref().filter(|first| first.name != used.name) {
                 return Err(anyhow!("{} did not come back; there is {}", first.name, found.name));
             }
-            opened = Some(seen);
+            opened = Some(used);
             Ok(found)
         });
         let error = match result.await {
@@ -64,50 +64,50 @@ pub(super) async fn train(
         };
         match created {
             Some(path) => request = TrainRequest { run: path, numbered: false, ..request },
-            // Under this name may be the run of another process.
+            // The path may belong to the run of another process.
             None if request.numbered => return Err(error),
             None => {}
         }
-        let lost = opened.as_ref().and_then(Seen::lost);
-        // After a loss, a device that cannot be opened is one that is not back yet.
+        let lost = opened.as_ref().and_then(UsedDevice::lost);
+        // After a loss, a device that cannot be opened may become available later.
         if !platform::exists(&request.run.join("run.toml")) || lost.is_none() && (first.is_none() || opened.is_some()) {
             return Err(error);
         }
-        if let Some(seen) = opened {
-            request = seen.resumed(request, begun);
-            first = Some(Seen { gpu: None, ..seen });
+        if let Some(used) = opened {
+            request = used.resume_request(request, begun);
+            first = Some(UsedDevice { gpu: None, ..used });
         }
         losses += u32::from(lost.is_some());
         let reason = lost.map_or_else(|| format!("{error:#}"), |reason| format!("the GPU was lost: {reason}"));
-        if !recovery.wait(&request, &reason, asked.stop, emit).await? {
+        if !recovery.wait(&request, &reason, control.stop, emit).await? {
             return Ok(Ending::Stopped);
         }
     }
 }
 
-/// Halves the longest submit for each time that the GPU was lost, and notes it. The bits stay the same.
+/// Halves the maximum duration of a submit for each loss of the GPU, and adds a note. Results do not change.
 fn shorten_submits(opened: &mut Opened, losses: u32) {
     if let (Machine::Gpu(gpu), 1..) = (&mut opened.machine, losses) {
-        let seconds = LONGEST_SUBMIT / f64::from(1 << losses.min(MOST_HALVINGS));
+        let seconds = LONGEST_SUBMIT / f64::from(1 << losses.min(MAX_HALVINGS));
         gpu.set_longest_submit(seconds);
         opened.notes.push(format!("since the GPU was lost, submits should take at most {:.0} ms", 1e3 * seconds));
     }
 }
 
-/// A machine that a run was on.
-struct Seen {
+/// The device that a run was on.
+struct UsedDevice {
     name: String,
     gpu: Option<Arc<Gpu>>,
 }
 
-impl Seen {
+impl UsedDevice {
     fn lost(&self) -> Option<String> {
         self.gpu.as_ref().and_then(|gpu| gpu.lost())
     }
 
-    /// The request that goes on with the run, on the same adapter. Once the run has `begun`, the newest
-    /// checkpoint is that to resume from, since those after the one that was named are moved aside.
-    fn resumed(&self, request: TrainRequest, begun: bool) -> TrainRequest {
+    /// Returns the request that resumes the run on the same adapter. Once the run has `begun`, it resumes from the newest
+    /// checkpoint, since those after a requested `from_step` were moved aside.
+    fn resume_request(&self, request: TrainRequest, begun: bool) -> TrainRequest {
         let device = match (&self.gpu, &*request.device) {
             (Some(gpu), "auto") => gpu.name().to_string(),
             _ => request.device.clone(),
@@ -116,23 +116,23 @@ impl Seen {
     }
 }
 
-/// The tries since the run last got further.
+/// Attempts since the run's last progress.
 struct Recovery {
-    patience: Patience,
+    policy: RetryPolicy,
     tries: u32,
-    /// Step of the checkpoint that they begin from.
+    /// Step of the checkpoint that they resume from.
     from: Option<u64>,
 }
 
 impl Recovery {
-    /// Waits before the next try; false if it was asked to stop meanwhile. An error when there were enough.
+    /// Waits before the next attempt; returns false after a stop request, and an error if no attempts are left.
     async fn wait(&mut self, request: &TrainRequest, reason: &str, stop: &Stop, emit: &mut dyn FnMut(Event)) -> Result<bool> {
         let run = &*request.run;
         let last = checkpoints(run)?.last().copied();
         if last != self.from {
             *self = Recovery { tries: 0, from: last, ..*self };
         }
-        let (saved, tries) = (last.unwrap_or(0), self.patience.tries);
+        let (saved, tries) = (last.unwrap_or(0), self.policy.tries);
         if self.tries == tries {
             let message = format!(
                 "{reason}. {tries} tries to go on did not get further. {} is saved up to step {saved}: resume it when the device is back, or on \
@@ -142,7 +142,7 @@ impl Recovery {
             log(run, &format!("{message}: {}", resume_command(run, &request.device, request.memory)))?;
             return Err(anyhow!(message));
         }
-        let pause = self.patience.pause * f64::from(1 << self.tries);
+        let pause = self.policy.pause * f64::from(1 << self.tries);
         self.tries += 1;
         log(run, &format!("{reason}; going on from step {saved} in {pause} s (try {} of {tries})", self.tries))?;
         emit(Event::Train(TrainEvent::Lost { reason: reason.into(), attempt: self.tries, of: tries, pause }));
@@ -154,7 +154,7 @@ impl Recovery {
     }
 }
 
-/// Adds a line to the log of a run that nobody has open.
+/// Appends a line to the log of a run that is not open.
 fn log(run: &Path, line: &str) -> Result<()> {
     Ok(platform::append(&run.join("log.txt"), format!("{line}\n").as_bytes())?)
 }
@@ -172,7 +172,7 @@ mod tests {
     const STEPS: u64 = 24;
     const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;
 
-    /// A directory of its own for a test.
+    /// A temporary directory, removed on drop.
     struct Scratch(PathBuf);
 
     impl Scratch {
@@ -203,7 +203,7 @@ mod tests {
             TrainRequest { run: self.0.join(name), numbered: false, config: Some(config), resume, from_step: None, device: "0".into(), memory: None }
         }
 
-        /// What a run came to: parameters, moments and metrics without their timings.
+        /// Returns a run's parameters, moments, and metrics without timings.
         fn result(&self, name: &str) -> (Vec<u8>, Vec<u8>, Vec<String>) {
             let run = self.0.join(name);
             let last = run.join(format!("checkpoints/step-{STEPS:08}"));
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    /// Runs on the first adapter, which `fault` is shown after every step; there are `machines` to be had.
+    /// Trains on the first adapter, which can be opened `machines` times. `fault` is called after each step.
     fn run(request: TrainRequest, machines: usize, fault: &mut dyn FnMut(u64, &Gpu)) -> (Result<Ending>, usize) {
         let gpus = RefCell::new(Vec::<Arc<Gpu>>::new());
         let open = async |_: &str, _: Option<&str>| {
@@ -237,23 +237,23 @@ mod tests {
             Event::Train(TrainEvent::Lost { .. }) => tries += 1,
             _ => {}
         };
-        let patience = Patience { tries: 3, pause: 0.01 };
+        let policy = RetryPolicy { tries: 3, pause: 0.01 };
         let (stop, orders) = Default::default();
-        let asked = Asked { stop: &stop, orders: &orders };
-        let result = platform::wait(train(request, Tuning::default(), asked, &mut emit, patience, open));
+        let control = Control { stop: &stop, orders: &orders };
+        let result = platform::wait(train(request, Tuning::default(), control, &mut emit, policy, open));
         (result, tries)
     }
 
     #[test]
-    fn a_run_that_did_not_begin_is_resumed_from_the_same_step() {
-        let seen = Seen { name: "card".into(), gpu: None };
+    fn a_run_that_did_not_start_is_resumed_from_the_same_step() {
+        let used = UsedDevice { name: "card".into(), gpu: None };
         let request = TrainRequest { run: "r".into(), numbered: false, config: None, resume: true, from_step: Some(5), device: "0".into(), memory: None };
-        assert_eq!(seen.resumed(request.clone(), false).from_step, Some(5));
-        assert_eq!(seen.resumed(request, true).from_step, None);
+        assert_eq!(used.resume_request(request.clone(), false).from_step, Some(5));
+        assert_eq!(used.resume_request(request, true).from_step, None);
     }
 
     #[test]
-    fn a_run_goes_on_by_itself_to_the_same_bits_when_its_device_is_lost() {
+    fn a_run_resumes_to_the_same_bits_after_its_device_is_lost() {
         let scratch = Scratch::new("lost");
         assert!(matches!(run(scratch.request("whole", false), 1, &mut |_, _| {}), (Ok(Ending::Finished), 0)));
         // Before the first checkpoint, between two, and twice in a row.
@@ -268,12 +268,12 @@ mod tests {
         assert!(scratch.result("whole") == scratch.result("lost"), "the results differ");
         let log = platform::read_text(&scratch.0.join("lost/log.txt")).unwrap();
         assert!(log.contains("the GPU was lost: "));
-        let told: Vec<&str> = log.split("submits should take at most ").skip(1).filter_map(|rest| rest.split(" ms").next()).collect();
-        assert_eq!(told, ["125", "62", "31", "16"], "{log}");
+        let durations: Vec<&str> = log.split("submits should take at most ").skip(1).filter_map(|rest| rest.split(" ms").next()).collect();
+        assert_eq!(durations, ["125", "62", "31", "16"], "{log}");
     }
 
     #[test]
-    fn products_are_cut_shorter_after_each_loss() {
+    fn dispatches_are_split_further_after_each_loss() {
         let dispatches = |losses: u32| {
             let gpu = platform::wait(async { Gpu::open(&adapters().await[0], Checks::Off).await }).unwrap();
             let mut opened = Opened::gpu(Arc::new(gpu), "the adapter".into());
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_whose_device_stays_away_or_is_lost_again_and_again_stops_with_everything_saved() {
+    fn a_run_whose_device_does_not_return_or_is_lost_repeatedly_stops_with_its_checkpoint() {
         let scratch = Scratch::new("away");
         run(scratch.request("whole", false), 1, &mut |_, _| {}).0.unwrap();
         for (name, machines) in [("away", 1), ("again", 9)] {
@@ -299,8 +299,8 @@ mod tests {
                     gpu.destroy();
                 }
             });
-            let said = format!("{:#}", result.unwrap_err());
-            assert!(said.contains("up to step 10") && tries == 3, "{tries}: {said}");
+            let error = format!("{:#}", result.unwrap_err());
+            assert!(error.contains("up to step 10") && tries == 3, "{tries}: {error}");
             let log = platform::read_text(&scratch.0.join(name).join("log.txt")).unwrap();
             assert!(log.contains(&format!("train --resume --name {name} --runs ")) && log.contains("--device 0"), "{log}");
             run(scratch.request(name, true), 1, &mut |_, _| {}).0.unwrap();
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_on_auto_whose_card_cannot_be_opened_trains_on_the_cpu_and_says_so() {
+    fn auto_trains_on_the_cpu_with_a_note_if_the_card_cannot_be_opened() {
         use crate::runner::devices::{open_among, tests};
         let scratch = Scratch::new("unopened");
         let cards = tests::cards(&[wgpu::DeviceType::DiscreteGpu]);
@@ -322,37 +322,37 @@ mod tests {
             let (mut notes, mut summary) = (Vec::new(), String::new());
             let mut emit = |event| match event {
                 Event::Note { text } => notes.push(text),
-                Event::Train(TrainEvent::Begun { summary: told, .. }) => summary = told,
+                Event::Train(TrainEvent::Begun { summary: text, .. }) => summary = text,
                 _ => {}
             };
             let (stop, orders) = Default::default();
-            let asked = Asked { stop: &stop, orders: &orders };
-            let result = platform::wait(train(request, Tuning::default(), asked, &mut emit, PATIENCE, open));
+            let control = Control { stop: &stop, orders: &orders };
+            let result = platform::wait(train(request, Tuning::default(), control, &mut emit, RETRY_POLICY, open));
             (result, notes, summary)
         };
         let (result, notes, summary) = train_on("auto", "auto");
         assert_eq!(result.unwrap(), Ending::Finished);
-        let told = "auto took the CPU device, because card 0 (";
+        let reason = "auto took the CPU device, because card 0 (";
         let log = platform::read_text(&scratch.0.join("auto/log.txt")).unwrap();
-        assert!(notes.iter().any(|note| note.starts_with(told)) && summary.contains(told) && log.contains(told), "{notes:?}, {summary}, {log}");
+        assert!(notes.iter().any(|note| note.starts_with(reason)) && summary.contains(reason) && log.contains(reason), "{notes:?}, {summary}, {log}");
         let (result, ..) = train_on("card 0", "named");
         assert!(result.unwrap_err().to_string().contains("cannot be opened") && !scratch.0.join("named").exists());
     }
 
     #[test]
-    fn a_run_that_finds_no_memory_stops_at_once_and_stays_whole() {
+    fn a_run_that_is_out_of_memory_stops_at_once_and_can_be_resumed() {
         let scratch = Scratch::new("memory");
         run(scratch.request("whole", false), 1, &mut |_, _| {}).0.unwrap();
         for fault in [12, 15] {
             let name = format!("short-{fault}");
-            // At 15 it strikes while a checkpoint is due.
+            // At step 15, a checkpoint is due.
             let (result, tries) = run(scratch.request(&name, false), 9, &mut |step, gpu| {
                 if step == fault {
                     gpu.fail_next_allocation();
                 }
             });
-            let said = format!("{:#}", result.unwrap_err());
-            assert!(said.contains("no memory") && tries == 0, "{tries}: {said}");
+            let error = format!("{:#}", result.unwrap_err());
+            assert!(error.contains("no memory") && tries == 0, "{tries}: {error}");
             assert!(checkpoints(&scratch.0.join(&name)).unwrap().contains(&10));
             run(scratch.request(&name, true), 1, &mut |_, _| {}).0.unwrap();
             assert!(scratch.result("whole") == scratch.result(&name), "the results differ");

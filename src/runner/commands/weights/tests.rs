@@ -1,4 +1,4 @@
-//! Small models of known signs: known pixels, flips counted, and what is no model refused.
+//! Tests on small models with known signs: pixels, flips, and errors.
 
 use super::*;
 use crate::formats::safetensors::{Dtype, TensorInfo, TensorWriter};
@@ -80,19 +80,19 @@ fn runner() -> Runner {
     Runner::new(Stop::default())
 }
 
-fn ask(runner: &mut Runner, command: Command) -> Result<Vec<Event>> {
+fn execute(runner: &mut Runner, command: Command) -> Result<Vec<Event>> {
     let mut events = Vec::new();
     runner.run(command, &mut |event| events.push(event))?;
     Ok(events)
 }
 
 fn open(runner: &mut Runner, path: &Path) -> Event {
-    ask(runner, Command::OpenWeights { model: path.display().to_string() }).unwrap().remove(0)
+    execute(runner, Command::OpenWeights { model: path.display().to_string() }).unwrap().remove(0)
 }
 
-/// Pixels, share of +1, share flipped.
+/// Returns pixels, the fraction of +1, and the fraction flipped.
 fn show(runner: &mut Runner, since: Option<&Path>, view: PlaneView) -> (Arc<Vec<u8>>, f64, Option<f64>) {
-    let events = ask(runner, Command::ShowPlane { layer: LAYER.into(), since: since.map(Path::to_path_buf), view }).unwrap();
+    let events = execute(runner, Command::ShowPlane { layer: LAYER.into(), since: since.map(Path::to_path_buf), view }).unwrap();
     match &events[..] {
         [Event::Plane { pixels, positive, flipped, .. }] => (pixels.clone(), *positive, *flipped),
         other => panic!("{other:?}"),
@@ -100,7 +100,7 @@ fn show(runner: &mut Runner, since: Option<&Path>, view: PlaneView) -> (Arc<Vec<
 }
 
 fn refusal(runner: &mut Runner, command: Command) -> String {
-    format!("{:#}", ask(runner, command).expect_err("refused"))
+    format!("{:#}", execute(runner, command).expect_err("refused"))
 }
 
 const WHOLE: PlaneView = PlaneView { x: 0, y: 0, width: COLS, height: ROWS, pixels_wide: COLS, pixels_high: ROWS };
@@ -130,7 +130,7 @@ fn known_signs_give_known_pixels_at_every_zoom() {
     };
     let views = [
         WHOLE,
-        // Means of uneven blocks, over words' ends; a single pixel; single weights as squares.
+        // Means of uneven blocks across words; a single pixel; single weights as squares.
         PlaneView { pixels_wide: 17, pixels_high: 7, ..WHOLE },
         PlaneView { pixels_wide: 1, pixels_high: 1, ..WHOLE },
         PlaneView { x: 29, y: 11, width: 7, height: 5, pixels_wide: 31, pixels_high: 23 },
@@ -141,7 +141,7 @@ fn known_signs_give_known_pixels_at_every_zoom() {
     for view in views {
         assert_eq!(plane(view, &mut runner), whole, "shares are of the whole layer");
     }
-    // A packed file of it has the same signs.
+    // The packed model has the same signs.
     let packed = scratch.0.join("packed.signet");
     crate::model::pack(&ModelFile::open(&now).unwrap(), &packed).unwrap();
     open(&mut runner, &packed);
@@ -151,7 +151,7 @@ fn known_signs_give_known_pixels_at_every_zoom() {
 }
 
 #[test]
-fn layers_scales_and_checkpoints_are_told() {
+fn layers_scales_and_checkpoints_are_reported() {
     let scratch = Scratch::new("told");
     let path = scratch.model("run/checkpoints/step-00000007", &config(), latent);
     scratch.model("run/checkpoints/step-00000012", &config(), |row, col| -latent(row, col));
@@ -166,7 +166,7 @@ fn layers_scales_and_checkpoints_are_told() {
         assert_eq!(bits, bits_per_weight(&config(), Linears::Binary));
         assert_eq!(checkpoints, [7, 12].map(|step| (step, run.join(format!("checkpoints/step-{step:08}")))));
     }
-    match &ask(&mut runner, Command::ShowScales { layer: LAYER.into() }).unwrap()[..] {
+    match &execute(&mut runner, Command::ShowScales { layer: LAYER.into() }).unwrap()[..] {
         [Event::Scales { alpha, beta, .. }] => {
             assert_eq!(*alpha, (0..COLS).map(|n| n as f32).collect::<Vec<_>>());
             assert_eq!(*beta, (0..COLS).map(|n| -(n as f32)).collect::<Vec<_>>());
@@ -180,7 +180,7 @@ fn layers_scales_and_checkpoints_are_told() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_refused_by_name_and_the_model_stays_open() {
+fn invalid_requests_are_errors_and_the_model_stays_open() {
     let scratch = Scratch::new("refused");
     let model = scratch.model("model", &config(), latent);
     let other = scratch.model("other", &LlamaConfig { intermediate_size: 96, ..config() }, latent);
@@ -212,8 +212,8 @@ fn what_cannot_be_shown_is_refused_by_name_and_the_model_stays_open() {
         (show_at(LAYER, None, PlaneView { pixels_wide: usize::MAX, pixels_high: 2, ..WHOLE }), "cannot be made"),
     ];
     for (command, words) in bad {
-        let said = refusal(&mut runner, command);
-        assert!(said.contains(words), "{said}");
+        let error = refusal(&mut runner, command);
+        assert!(error.contains(words), "{error}");
     }
     assert_eq!(show(&mut runner, None, WHOLE).0.len(), 2 * ROWS * COLS);
 }
