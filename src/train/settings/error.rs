@@ -1,22 +1,22 @@
-//! Refusals of settings, by name. Pure.
+//! The error of an invalid setting. Pure.
 
-/// A setting that cannot be.
+/// An error of a setting: an invalid value, or a conflict with other settings or inputs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("setting {name}: {problem}")]
 pub struct SettingError {
-    /// Its name; those of the guard begin with `guard.`.
+    /// Name of the setting in TOML, with `guard.` before those of the guard.
     pub name: &'static str,
-    /// What is wrong, and what is allowed.
+    /// The problem, and the values that are allowed.
     pub problem: String,
 }
 
-/// The refusal of a setting.
+/// Returns the error of a setting.
 pub(in crate::train) fn refuse(name: &'static str, problem: String) -> Result<(), SettingError> {
     Err(SettingError { name, problem })
 }
 
-/// Refuses a value that is not in a range.
+/// Returns an error unless `least <= value <= most`.
 pub(in crate::train) fn between<T: PartialOrd + std::fmt::Debug>(name: &'static str, value: T, least: T, most: T) -> Result<(), SettingError> {
-    // A NaN is in no range.
+    // False for NaN.
     if value >= least && value <= most { Ok(()) } else { refuse(name, format!("{value:?} is not between {least:?} and {most:?}")) }
 }

@@ -1,8 +1,8 @@
-//! The settings of a run, one row each in [`SETTINGS`]: name, type, range, place in the form, help, option, whether a run can
-//! change it while it trains, and its value in runs of before it existed. Every face is made from the rows: `run.toml`, the
-//! checks of ranges, the command line, the form, and docs/settings.md. Pure.
+//! The settings of a run, one row each in [`SETTINGS`]: name, type, range, position in the form, help, option, whether it can
+//! change during training, and its value in runs older than the setting. `run.toml`, range checks, the command line, the form
+//! of the app, and docs/settings.md are generated from the rows. Pure.
 //!
-//! A new setting is a row in `table.rs`, a field in [`TrainConfig`] with its default, and the place that uses it.
+//! A new setting needs a row in `table.rs`, a field in [`TrainConfig`] with its default, and code that uses it.
 
 mod error;
 mod table;
@@ -17,44 +17,44 @@ use std::sync::LazyLock;
 pub use table::SETTINGS;
 pub use value::{NONE, SettingValue};
 
-/// Words with their meanings.
+/// Named values with their descriptions.
 pub type Words = &'static [(&'static str, &'static str)];
 
 /// The type of a setting, with the range of a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SettingKind {
-    /// Yes or no.
+    /// A boolean.
     Flag,
-    /// A whole number from the first to the second.
+    /// An integer between two bounds, inclusive.
     Whole(u64, u64),
-    /// A number from the first to the second.
+    /// A real number between two bounds, inclusive.
     Real(f64, f64),
-    /// A power of two, with an exponent of at most so much either way.
+    /// A power of two between 2^-n and 2^n.
     PowerOfTwo(u8),
     /// Any text.
     Text,
-    /// One of some words.
+    /// One of several named values.
     Choice(Words),
-    /// One of some words, or a path.
+    /// One of several named values, or a path.
     Named(Words, PathKind),
-    /// A path, or none, with the meaning of none.
+    /// An optional path, with the description of none.
     Path(Words, PathKind),
-    /// Any number of paths.
+    /// A list of paths.
     Paths,
 }
 
-/// Things that a path of a setting may name.
+/// Kind of a path in a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathKind {
     /// A file.
     File,
     /// A folder.
     Folder,
-    /// Either.
+    /// A file or a folder.
     FileOrFolder,
 }
 
-/// A part of the form, and a section of the documentation.
+/// A group of settings: a section of the form and of docs/settings.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum SettingGroup {
     /// The student.
@@ -63,7 +63,7 @@ pub enum SettingGroup {
     Teacher,
     /// Steps and learning rate.
     Schedule,
-    /// Tokens in a step.
+    /// Tokens per step.
     Batch,
     /// AdamW and seeds.
     Optimizer,
@@ -71,18 +71,18 @@ pub enum SettingGroup {
     Memory,
     /// Evaluation, samples, checkpoints.
     Evaluation,
-    /// The guard against spikes.
+    /// The guard against loss and gradient spikes.
     Guard,
-    /// First weights, teacher cache, and how text is read.
+    /// Initial weights, teacher cache, and reading of text.
     Start,
 }
 
 impl SettingGroup {
-    /// Every group, in the order of the form.
+    /// All groups, in the order of the form.
     pub const ALL: [Self; 9] =
         [Self::Model, Self::Teacher, Self::Schedule, Self::Batch, Self::Optimizer, Self::Memory, Self::Evaluation, Self::Guard, Self::Start];
 
-    /// Its title.
+    /// Returns its title.
     pub fn title(self) -> &'static str {
         match self {
             Self::Model => "Model",
@@ -97,12 +97,12 @@ impl SettingGroup {
         }
     }
 
-    /// Returns true if the form folds it away at first.
+    /// Returns true if the form collapses it by default.
     pub fn is_advanced(self) -> bool {
         self >= Self::Optimizer
     }
 
-    /// Its settings, in the order of the form.
+    /// Returns its settings, in the order of the form.
     pub fn settings(self) -> impl Iterator<Item = &'static Setting> {
         let mut rows: Vec<&Setting> = SETTINGS.iter().filter(|setting| setting.group == self).collect();
         rows.sort_by_key(|setting| setting.place);
@@ -112,36 +112,35 @@ impl SettingGroup {
 
 /// A setting.
 pub struct Setting {
-    /// Its name in TOML; those of the guard begin with `guard.`.
+    /// Its name in TOML, with `guard.` before those of the guard.
     pub name: &'static str,
     /// Its type and range.
     pub kind: SettingKind,
-    /// Its part of the form.
+    /// Its group.
     pub group: SettingGroup,
-    /// Its place in that part, from 1.
+    /// Its position in the group, from 1.
     pub place: u8,
     /// Its label in the form.
     pub label: &'static str,
-    /// A line of help: in the form, in docs/settings.md, and of its option.
+    /// Its help text in the form and in docs/settings.md, one line.
     pub help: &'static str,
-    /// The help of its option, where that needs other words.
+    /// The help text of its option, one line.
     pub option_help: &'static str,
-    /// The placeholder of its value in the help of its option; none for its name.
+    /// The placeholder of its value in `--help`; its name in capitals if none.
     pub value_name: Option<&'static str>,
-    /// True if a run can change it while it trains.
+    /// True if it can change during training.
     pub live: bool,
-    /// Its value, as it is typed, in runs that were begun before it existed: their `run.toml` lacks it. None if every
-    /// `run.toml` has it.
+    /// Its value, as text, in runs older than the setting, whose `run.toml` lacks it. None if every `run.toml` has it.
     pub before: Option<&'static str>,
-    /// The name of its option, if that is not its own with dashes.
+    /// The name of its option, if it differs from its name with dashes.
     long: Option<&'static str>,
-    /// True if its option sets the opposite.
+    /// True if its option sets the opposite value.
     pub inverted: bool,
     get: fn(&TrainConfig) -> SettingValue,
     set: fn(&mut TrainConfig, SettingValue) -> Result<(), String>,
 }
 
-/// The setting of a name.
+/// Returns the setting with a name.
 pub fn setting(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name == name)
 }
@@ -152,23 +151,23 @@ impl Setting {
         (self.get)(config)
     }
 
-    /// Its value by default.
+    /// Returns its default value.
     pub fn default(&self) -> SettingValue {
         static DEFAULTS: LazyLock<TrainConfig> = LazyLock::new(TrainConfig::default);
         self.get(&DEFAULTS)
     }
 
-    /// Sets it in `config`; an error says why it cannot have this value. Ranges are the matter of [`TrainConfig::check`].
+    /// Sets its value in `config`; an error for a value of another type. [`TrainConfig::check`] checks ranges.
     pub fn set(&self, config: &mut TrainConfig, value: SettingValue) -> Result<(), String> {
         (self.set)(config, value)
     }
 
-    /// The name of its option, without dashes in front.
+    /// Returns the name of its option, without leading dashes.
     pub fn option(&self) -> String {
         self.long.map_or_else(|| self.name.replace(['.', '_'], "-"), String::from)
     }
 
-    /// Parses a text that a person typed; an error says what is wrong with it.
+    /// Parses a value entered as text.
     pub fn parse(&self, typed: &str) -> Result<SettingValue, String> {
         let number = typed.trim().replace('_', "");
         Ok(match self.kind {
@@ -191,7 +190,7 @@ impl Setting {
         })
     }
 
-    /// The value that JSON has; none if it is of another type.
+    /// Converts a JSON value; none if it has another type.
     pub(super) fn read_json(&self, value: &serde_json::Value) -> Option<SettingValue> {
         Some(match self.kind {
             SettingKind::Flag => SettingValue::Flag(value.as_bool()?),
@@ -203,7 +202,7 @@ impl Setting {
         })
     }
 
-    /// Refuses a number that is out of its range.
+    /// Returns an error if its value in `config` is out of range.
     pub(super) fn check(&self, config: &TrainConfig) -> Result<(), SettingError> {
         match (self.kind, self.get(config)) {
             (SettingKind::Whole(least, most), SettingValue::Whole(value)) => between(self.name, value, least, most),

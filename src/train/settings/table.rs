@@ -8,9 +8,9 @@ use super::{NONE, Setting, Words};
 use crate::model::PRESET_CHOICES;
 use crate::ops::{DIVERGENCE_CHOICES, DIVERGENCE_HELP};
 
-/// Most optimizer steps, and most steps between two of anything.
+/// Maximum number of steps.
 const STEPS: u64 = 1 << 40;
-/// The largest whole number of TOML.
+/// The largest integer in TOML.
 const LARGEST: u64 = i64::MAX as u64;
 
 const MODELS: Words = &PRESET_CHOICES;
@@ -27,7 +27,7 @@ const MOMENTS: Words = &[("f32", "32 bits"), ("q8", "8-bit codes: a quarter of t
 const STORAGES: Words = &[("f16", "16 bits"), ("f32", "32 bits"), ("q8", "8-bit blocks")];
 const PRECISIONS: Words = &[("f32", "32 bits"), ("f16", "16 bits, where that is faster on a GPU")];
 
-/// A row: field of `TrainConfig`, kind, group and place in it, label, help.
+/// A row of the table: field of `TrainConfig`, kind, group, position in the group, label, help.
 macro_rules! row {
     ($field:ident $(. $inner:ident)?, $kind:expr, $group:expr, $place:expr, $label:expr, $help:expr) => {
         Setting {
@@ -50,39 +50,38 @@ macro_rules! row {
 }
 
 impl Setting {
-    /// The same with other words for the help of its option: where those are about the opposite or another option, list words
-    /// that a form lists itself, or say no more than the label does there.
+    /// Sets another help text for its option, where the form lists the named values itself, or the option sets the opposite.
     const fn option_help(self, option_help: &'static str) -> Self {
         Self { option_help, ..self }
     }
 
-    /// The same with an option of another name.
+    /// Sets the name of its option.
     const fn long(self, long: &'static str) -> Self {
         Self { long: Some(long), ..self }
     }
 
-    /// The same with an option that sets the opposite.
+    /// Makes its option set the opposite value.
     const fn inverted(self) -> Self {
         Self { inverted: true, ..self }
     }
 
-    /// The same with a placeholder in the help of its option.
+    /// Sets the placeholder of its value in `--help`.
     const fn value_name(self, name: &'static str) -> Self {
         Self { value_name: Some(name), ..self }
     }
 
-    /// The same, and a run can change it while it trains.
+    /// Allows it to change during training.
     const fn live(self) -> Self {
         Self { live: true, ..self }
     }
 
-    /// The same, and runs that were begun before it existed have this value.
+    /// Sets its value in runs older than the setting.
     const fn before(self, value: &'static str) -> Self {
         Self { before: Some(value), ..self }
     }
 }
 
-/// Every setting.
+/// All settings.
 pub const SETTINGS: &[Setting] = &[
     row!(model, Named(MODELS, File), Model, 1, "Model", "The size of the student, or the path of a config.json")
         .option_help("tiny, 5M, 130M, 1.3B, 7B, 13B, or the path of a config.json"),
@@ -90,7 +89,7 @@ pub const SETTINGS: &[Setting] = &[
         .option_help("Keep the linear layers in full precision: a teacher, or a baseline")
         .long("full-precision")
         .inverted(),
-    // The first versions wrote no line for no teacher.
+    // Early versions wrote no line for a run without a teacher.
     row!(
         teacher,
         Named(TEACHERS, FileOrFolder),

@@ -1,14 +1,14 @@
-//! The table has a row for every field of the settings, and each row is whole.
+//! Tests that the table has a valid row for each field of the settings.
 
 use super::*;
 use std::collections::BTreeSet;
 
-/// Settings with a value for those that may have none.
+/// Returns settings with a value for each optional one.
 fn full() -> TrainConfig {
     TrainConfig { teacher_cache: Some("c".into()), held_out: Some("h".into()), ..TrainConfig::default() }
 }
 
-/// Names and values as TOML has them, those of inner tables by their full names.
+/// Returns names and values as in TOML, with full names for those of inner tables.
 fn flat(config: &TrainConfig) -> std::collections::BTreeMap<String, String> {
     let mut all = std::collections::BTreeMap::new();
     for (name, value) in toml::Table::try_from(config).unwrap() {
@@ -20,7 +20,7 @@ fn flat(config: &TrainConfig) -> std::collections::BTreeMap<String, String> {
     all
 }
 
-/// Another value of a setting than its default, within its range.
+/// Returns a value of a setting within its range that is not the default.
 pub(in crate::train) fn other(setting: &Setting) -> SettingValue {
     match (setting.kind, setting.default()) {
         (_, SettingValue::Flag(value)) => SettingValue::Flag(!value),
@@ -57,7 +57,7 @@ fn a_row_sets_the_field_of_its_name_and_no_other() {
 }
 
 #[test]
-fn a_row_says_what_it_is_in_a_line_and_has_a_place_and_an_option_of_its_own() {
+fn a_row_has_one_line_of_help_and_a_unique_position_and_option() {
     let mut seen = BTreeSet::new();
     for setting in SETTINGS {
         for text in [setting.label, setting.help, setting.option_help] {
@@ -79,7 +79,7 @@ fn the_help_of_the_model_names_every_preset() {
 }
 
 #[test]
-fn what_is_shown_is_what_is_parsed() {
+fn formatted_values_parse_to_the_same_value() {
     for setting in SETTINGS {
         for value in [setting.default(), other(setting)] {
             assert_eq!(setting.parse(&value.to_string()), Ok(value), "{}", setting.name);
@@ -93,7 +93,7 @@ fn what_is_shown_is_what_is_parsed() {
 }
 
 #[test]
-fn a_choice_offers_every_word_and_words_of_its_own_alone() {
+fn a_choice_lists_exactly_the_names_of_its_enum() {
     let mut choices = 0;
     for setting in SETTINGS {
         let SettingKind::Choice(words) = setting.kind else { continue };
@@ -107,7 +107,7 @@ fn a_choice_offers_every_word_and_words_of_its_own_alone() {
 }
 
 #[test]
-fn the_default_is_in_range_and_both_ends_of_a_range_are_its_ends() {
+fn defaults_are_in_range_and_bounds_are_inclusive() {
     for setting in SETTINGS {
         let check = |value: SettingValue| {
             let mut config = TrainConfig::default();

@@ -1,4 +1,4 @@
-//! The value of a setting as faces give and show it, and the fields of [`TrainConfig`](super::TrainConfig) that hold one. Pure.
+//! Values of settings, and their conversion from and to fields of [`TrainConfig`](super::TrainConfig). Pure.
 
 use super::super::config::{Init, Loss, Precision, Recomputation, Source};
 use crate::model::{MatrixStorage, Moments};
@@ -9,33 +9,33 @@ use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
 use std::path::PathBuf;
 
-/// The word for no path.
+/// The text for no path.
 pub const NONE: &str = "none";
 
 /// A value of any setting.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SettingValue {
-    /// Yes or no.
+    /// A boolean.
     Flag(bool),
-    /// A whole number.
+    /// An integer.
     Whole(u64),
-    /// A number.
+    /// A real number.
     Real(f64),
-    /// A text, or one of some words.
+    /// A text, or a named value.
     Text(String),
-    /// A path, or none.
+    /// An optional path.
     Path(Option<PathBuf>),
-    /// Any number of paths.
+    /// A list of paths.
     Paths(Vec<PathBuf>),
 }
 
 impl SettingValue {
-    /// The value as TOML has it; none for no path, which has no line.
+    /// Converts the value to TOML; none for no path, which has no line.
     pub(in crate::train) fn in_toml(&self) -> Option<toml::Value> {
         let text = |path: &PathBuf| toml::Value::String(path.display().to_string());
         Some(match self {
             Self::Flag(value) => toml::Value::Boolean(*value),
-            // Larger ones are refused by their ranges.
+            // Larger values are out of range.
             Self::Whole(value) => toml::Value::Integer(i64::try_from(*value).unwrap_or(i64::MAX)),
             Self::Real(value) => toml::Value::Float(*value),
             Self::Text(value) => toml::Value::String(value.clone()),
@@ -58,7 +58,7 @@ impl From<String> for SettingValue {
 }
 
 impl Display for SettingValue {
-    /// Writes it as it is typed.
+    /// Formats the value as [`Setting::parse`](super::Setting::parse) reads it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(value) => value.fmt(f),
@@ -72,21 +72,21 @@ impl Display for SettingValue {
     }
 }
 
-/// A number as briefly as it can be typed.
+/// Formats a number in decimal or scientific notation, whichever is shorter.
 fn short(value: f64) -> String {
     let (plain, scientific) = (format!("{value}"), format!("{value:e}"));
     if plain.len() > scientific.len() + 1 { scientific } else { plain }
 }
 
-/// A field that holds a setting.
+/// A field of a setting's type.
 pub(super) trait Field {
     /// Returns its value.
     fn get(&self) -> SettingValue;
-    /// Replaces its value; an error says why it cannot hold this one.
+    /// Replaces its value; an error for a value of another type.
     fn set(&mut self, value: SettingValue) -> Result<(), String>;
 }
 
-/// Fields of one kind: `$value` of `SettingValue::$kind` as the field's type, and back.
+/// Implements [`Field`]: `$to` converts `$value` of `SettingValue::$kind` to the field's type, `$from` converts `$field` back.
 macro_rules! fields {
     ($($kind:ident $type:ty: $value:ident => $to:expr, $field:ident => $from:expr;)*) => { $(
         impl Field for $type {
@@ -109,7 +109,7 @@ macro_rules! fields {
 fields! {
     Flag bool: value => value, field => *field;
     Whole u64: value => value, field => *field;
-    // A page has fewer bits.
+    // usize has 32 bits in WebAssembly.
     Whole usize: value => usize::try_from(value).map_err(|_| format!("{value} is more than fits into {} bits", usize::BITS))?, field => *field as u64;
     Real f64: value => value, field => *field;
     Real f32: value => value as f32, field => f64::from(*field);
@@ -118,23 +118,24 @@ fields! {
     Text Init: text => text.into(), field => field.clone().into();
     Path Option<PathBuf>: path => path, field => field.clone();
     Paths Vec<PathBuf>: paths => paths, field => field.clone();
-    Text Loss: text => word(&text)?, field => word_of(field);
-    Text Divergence: text => word(&text)?, field => word_of(field);
-    Text Recomputation: text => word(&text)?, field => word_of(field);
-    Text Moments: text => word(&text)?, field => word_of(field);
-    Text MatrixStorage: text => word(&text)?, field => word_of(field);
-    Text Precision: text => word(&text)?, field => word_of(field);
+    Text Loss: text => parse_name(&text)?, field => name_of(field);
+    Text Divergence: text => parse_name(&text)?, field => name_of(field);
+    Text Recomputation: text => parse_name(&text)?, field => name_of(field);
+    Text Moments: text => parse_name(&text)?, field => name_of(field);
+    Text MatrixStorage: text => parse_name(&text)?, field => name_of(field);
+    Text Precision: text => parse_name(&text)?, field => name_of(field);
 }
 
-/// One of a type's words, as TOML has them; an error lists them.
-fn word<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+/// Parses a named value of an enum, as in TOML; an error lists the names.
+fn parse_name<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
     let text: StrDeserializer<'a, Error> = text.into_deserializer();
     T::deserialize(text).map_err(|error| error.to_string())
 }
 
-fn word_of(value: &impl Serialize) -> String {
+/// Returns the name of an enum's value, as in TOML.
+fn name_of(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(word)) => word,
-        other => unreachable!("a choice is one word, not {other:?}"),
+        Ok(serde_json::Value::String(name)) => name,
+        other => unreachable!("a choice is a name, not {other:?}"),
     }
 }
