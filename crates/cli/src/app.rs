@@ -1,4 +1,4 @@
-//! `signet app`, and `signet` alone: starts the app, a program of its own.
+//! `signet app`, and `signet` without a command: starts the app, a separate program.
 
 #[path = "../../app/src/options.rs"]
 mod options;
@@ -11,7 +11,7 @@ use signet::runner::{self, Stop};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// The app beside this program: as it is built, and within the bundle of macOS.
+/// Paths of the app relative to this program: as built, and in the macOS bundle.
 const PLACES: [&str; 2] = ["signet-app", "Signet.app/Contents/MacOS/Signet"];
 
 /// Open the app: train, watch, talk, in a window.
@@ -26,7 +26,7 @@ impl App {
         if !runner::has_display() {
             bail!("there is no display for the app's window. Train in the terminal with `signet train`; `signet --help` lists everything else");
         }
-        let mut command = program()?;
+        let mut command = app_command()?;
         let AppOptions { runs, config, frames } = self.options;
         for (option, value) in [("--runs", runs), ("--config", config), ("--frames", frames)] {
             if let Some(value) = value {
@@ -37,8 +37,8 @@ impl App {
     }
 }
 
-/// The app's program, which writes its errors to the terminal.
-fn program() -> Result<Command> {
+/// Returns the command that starts the app with errors on the terminal.
+fn app_command() -> Result<Command> {
     let Some(found) = PLACES.iter().find_map(|name| runner::beside(name)) else {
         let here = std::env::current_exe().context("the path of this program")?;
         bail!(
@@ -47,7 +47,7 @@ fn program() -> Result<Command> {
             here.with_file_name(format!("{}{}", PLACES[0], std::env::consts::EXE_SUFFIX)).display()
         );
     };
-    compare_sources(&found);
+    warn_on_other_build(&found);
     let mut command = Command::new(found);
     command.arg("--terminal");
     if runner::PASSES_ON {
@@ -56,16 +56,16 @@ fn program() -> Result<Command> {
     Ok(command)
 }
 
-/// Says so if the app was built of other sources of the library than this program. It is opened all the same.
-fn compare_sources(app: &Path) {
-    // An app that cannot be started says why once it is opened.
-    let Ok(told) = Command::new(app).args(["--terminal", "--version"]).stdin(Stdio::null()).stderr(Stdio::inherit()).output() else { return };
-    let told = String::from_utf8_lossy(&told.stdout);
-    if !told.contains(env!("SIGNET_SOURCES")) {
+/// Warns if the app was built from other sources of the library than this program.
+fn warn_on_other_build(app: &Path) {
+    // An app that cannot be started is reported when it is opened.
+    let Ok(output) = Command::new(app).args(["--terminal", "--version"]).stdin(Stdio::null()).stderr(Stdio::inherit()).output() else { return };
+    let version = String::from_utf8_lossy(&output.stdout);
+    if !version.contains(env!("SIGNET_SOURCES")) {
         note(&format!(
             "the app beside signet is of another build ({}; signet {} has the sources {}). `cargo build --release -p signet-app` builds it again; of a \
              release, keep both programs in one folder",
-            told.trim(),
+            version.trim(),
             env!("CARGO_PKG_VERSION"),
             env!("SIGNET_SOURCES")
         ));
@@ -76,12 +76,12 @@ fn hand_over(command: &mut Command, stop: &Stop) -> Result<()> {
     let stop = stop.clone();
     match runner::hand_over(command, move || stop.asked()).with_context(|| command.get_program().display().to_string())? {
         0 => Ok(()),
-        // It has said why.
+        // The app has reported its error.
         code => runner::exit(code),
     }
 }
 
-/// `signet bench app`: the app times its drawing.
+/// Runs `signet bench app`: the app benchmarks its drawing.
 pub(super) fn bench(arguments: &[String], stop: &Stop) -> Result<()> {
-    hand_over(program()?.arg("bench").args(arguments), stop)
+    hand_over(app_command()?.arg("bench").args(arguments), stop)
 }

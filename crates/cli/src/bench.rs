@@ -148,8 +148,8 @@ impl Train {
             Event::BenchTrain(_) if json => output::put_json(&event),
             Event::BenchTrain(report) => {
                 let TrainBenchReport { bench, parameters, device, tokens_per_s, memory, needed, dispatches, submits, rates, kernels } = report;
-                let again = if bench.recompute { ", activations computed again" } else { "" };
-                put(&format!("{} ({parameters} parameters), {} × {} tokens a step{again}, on {device}\n", bench.size, bench.batch, bench.seq));
+                let recompute = if bench.recompute { ", activations computed again" } else { "" };
+                put(&format!("{} ({parameters} parameters), {} × {} tokens a step{recompute}, on {device}\n", bench.size, bench.batch, bench.seq));
                 put(&format!("{:.1} tokens/s (least {:.1}, greatest {:.1})\n", tokens_per_s.median, tokens_per_s.least, tokens_per_s.greatest));
                 put(&format!(
                     "{} of memory, {:.2} × the {} that cannot be done without\n",
@@ -190,14 +190,14 @@ impl Decode {
     fn run(self, runner: &mut Runner) -> Result<()> {
         let Self { size, prompt, tokens, packed_only, kernels, at: DeviceOption { device }, json } = self;
         let bench = DecodeBench { size, prompt, tokens, dense: !packed_only, kernels };
-        let mut told = String::new();
+        let mut shown = String::new();
         runner.run(Command::BenchDecode { bench, device }, &mut |event| match &event {
             Event::BenchDecode(_) if json => output::put_json(&event),
             Event::BenchDecode(report) => print(report),
             Event::Progress { done, of, note } => {
-                if *note != told && done < of {
+                if *note != shown && done < of {
                     output::note(note);
-                    told.clone_from(note);
+                    shown.clone_from(note);
                 }
             }
             event => output::tuning(event),
@@ -239,7 +239,7 @@ impl Dispatch {
     }
 }
 
-/// Kernels and their shares of what the device was measured to do.
+/// Prints a table of kernels with their fractions of the device's measured rates.
 fn table(rates: Option<Rates>, kernels: &[KernelRow]) {
     let Some(Rates { bandwidth, operations }) = rates else { return };
     put(&format!("a copy moves {:.1} GB/s, a dense product does {:.1} GFLOP/s\n\n", bandwidth / 1e9, operations / 1e9));

@@ -7,8 +7,8 @@ use clap::Args;
 use signet::runner::{ChatRequest, Command, Event, Runner};
 use std::io::{BufRead, IsTerminal, Read};
 
-/// Most bytes of a message.
-const LONGEST: u64 = 64 << 20;
+/// Maximum size of a message in bytes.
+const MAX_MESSAGE: u64 = 64 << 20;
 
 /// Talk with a model: a line is a message. /reset forgets what was said, /quit leaves; Ctrl-C stops a reply.
 #[derive(Args)]
@@ -41,7 +41,7 @@ impl Chat {
         }
         let ModelOptions { model, at: DeviceOption { device } } = of;
         let request = ChatRequest { model, snapshot: None, teacher: None, device, context, system, request: sampling.request() };
-        let person = std::io::stdin().is_terminal();
+        let is_terminal = std::io::stdin().is_terminal();
         let mut show = |event: Event| match &event {
             event if json => output::put_json(event),
             Event::Text { text } => put(text),
@@ -56,10 +56,10 @@ impl Chat {
             event => output::loaded(event),
         };
         runner.run(Command::OpenChat(Box::new(request)), &mut show)?;
-        if person && !json {
+        if is_terminal && !json {
             output::note("Type a message. /reset forgets what was said, /quit leaves, Ctrl-C stops a reply.");
         }
-        while let Some(line) = listen(runner, person && !json)? {
+        while let Some(line) = read_message(runner, is_terminal && !json)? {
             match line.trim() {
                 "" => {}
                 "/quit" | "/exit" => break,
@@ -67,33 +67,33 @@ impl Chat {
                     runner.run(Command::ResetChat, &mut show)?;
                     show(Event::Note { text: "what was said is forgotten".into() });
                 }
-                text => say(runner, text, person, &mut show)?,
+                text => send(runner, text, is_terminal, &mut show)?,
             }
         }
         Ok(())
     }
 }
 
-/// The next line; `None` when there are no more. Ctrl-C leaves at once meanwhile: to the handler
-/// it looks as if a stop had been asked for before.
-fn listen(runner: &Runner, prompt: bool) -> Result<Option<String>> {
+/// Reads the next line; none at the end of the input. Ctrl-C exits at once meanwhile, because the handler sees an earlier stop
+/// request.
+fn read_message(runner: &Runner, prompt: bool) -> Result<Option<String>> {
     if prompt {
         put("> ");
     }
     runner.stop().ask();
     let mut line = Vec::new();
-    let read = std::io::stdin().lock().take(LONGEST).read_until(b'\n', &mut line).context("standard input")?;
+    let read = std::io::stdin().lock().take(MAX_MESSAGE).read_until(b'\n', &mut line).context("standard input")?;
     runner.stop().clear();
-    if read as u64 == LONGEST {
-        bail!("standard input: a message is at most {} MB long", LONGEST >> 20);
+    if read as u64 == MAX_MESSAGE {
+        bail!("standard input: a message is at most {} MB long", MAX_MESSAGE >> 20);
     }
     Ok((read > 0).then(|| String::from_utf8_lossy(&line).into_owned()))
 }
 
-/// A message and its reply. An error ends a dialogue that is piped in, and no other.
-fn say(runner: &mut Runner, text: &str, person: bool, show: &mut dyn FnMut(Event)) -> Result<()> {
+/// Sends a message and shows the reply. An error ends the chat only if its input is not a terminal.
+fn send(runner: &mut Runner, text: &str, is_terminal: bool, show: &mut dyn FnMut(Event)) -> Result<()> {
     match runner.run(Command::Say { text: text.into() }, show) {
-        Err(error) if person => {
+        Err(error) if is_terminal => {
             output::note(&format!("error: {error:#}"));
             Ok(())
         }

@@ -41,7 +41,7 @@ impl Compare {
         runner.run(Command::Compare(CompareRequest { runs, out, axis }), &mut |event| match &event {
             Event::Compared(_) if json => output::put_json(&event),
             Event::Compared(report) => {
-                put(&if csv { values(report) } else { table(report) });
+                put(&if csv { csv_table(report) } else { table(report) });
                 report.warnings.iter().for_each(|warning| output::note(&format!("note: {warning}")));
             }
             Event::Note { text } => output::note(text),
@@ -51,7 +51,7 @@ impl Compare {
     }
 }
 
-/// A Markdown table, aligned for who reads it as it is.
+/// Returns a Markdown table with aligned columns.
 fn table(report: &CompareReport) -> String {
     let columns = report.columns();
     let heads = columns.iter().map(|column| column.head.clone());
@@ -59,7 +59,7 @@ fn table(report: &CompareReport) -> String {
     for group in &report.groups {
         let cell = |column: &CompareColumn| match group.average(column.name) {
             None => "–".into(),
-            // All of a group have the same, unless one is not done.
+            // The values of a group are equal, unless a run is not finished.
             Some(Average { mean, deviation, .. }) if deviation.is_none_or(|deviation| deviation == 0.0) => column.unit.show(mean),
             Some(Average { mean, deviation, .. }) => format!("{} ± {}", column.unit.show(mean), column.unit.show(deviation.unwrap_or_default())),
         };
@@ -78,9 +78,9 @@ fn table(report: &CompareReport) -> String {
     text
 }
 
-/// Every number with its deviation in a column of its own. Written by hand, since a group is always in quotes and nothing
-/// else is, which no quoting style of the crate `csv` gives.
-fn values(report: &CompareReport) -> String {
+/// Returns a CSV table, each value with its standard deviation in a separate column. Formatted by hand, since only the group is
+/// quoted, which the crate `csv` does not support.
+fn csv_table(report: &CompareReport) -> String {
     let columns = report.columns();
     let names = columns.iter().map(|column| format!("{0},{0}_sd", column.name)).collect::<Vec<_>>().join(",");
     let mut text = format!("group,runs,best_by,{names}\n");

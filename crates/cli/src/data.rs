@@ -1,24 +1,24 @@
 //! `signet data`.
 
 use super::output::{self, put};
-use super::settings::{FileAndOptions, Name, OF_TEXT, Taken, TakenOver};
+use super::settings::{FileAndOptions, Name, OF_TEXT, SettingSubset, WithConfigFile};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{self, Command, DataReport, DataRequest, Event, Runner, TrainConfig, format_bytes};
 use std::path::PathBuf;
 
-/// The settings that `data` takes as options.
+/// The settings that are options of `data`.
 struct OfData;
 
-impl Taken for OfData {
+impl SettingSubset for OfData {
     const SOME: Option<&'static [&'static [Name]]> = Some(&[
         &[("teacher", Some("The teacher, whose tokenizer and chat template are used: embedded, none, or a model directory")), ("tokenizer", None)],
         OF_TEXT,
     ]);
 }
 
-impl TakenOver for OfData {
+impl WithConfigFile for OfData {
     const FILE: &'static str = "Settings from a TOML file; options given here come on top";
 }
 
@@ -59,19 +59,19 @@ impl Data {
             config.data = self.files.clone();
         }
         if self.settings.has("teacher") {
-            // Nothing is trained: a text can be looked at without a teacher.
+            // Nothing is trained, so the loss needs no teacher.
             config.loss = runner::Loss::Ar;
         }
         Ok(config)
     }
 }
 
-/// A bar for reading text, in MB.
+/// Creates a progress bar for reading text, in MB.
 pub(super) fn bar() -> ProgressBar {
     ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:24} {pos}/{len} MB {msg}").expect("a fixed template"))
 }
 
-/// Shows how far reading is; where there is no terminal, a line now and then.
+/// Updates the progress bar; without a terminal, prints a line for each tenth.
 pub(super) fn advance(bar: &ProgressBar, done: usize, of: usize, note: &str) {
     let before = bar.position() as usize;
     bar.set_length(of as u64);

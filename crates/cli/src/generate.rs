@@ -7,8 +7,8 @@ use clap::Args;
 use signet::runner::{Command, Event, GenerateRequest, Runner};
 use std::io::Read;
 
-/// Most bytes of a prompt from standard input.
-const LONGEST: u64 = 64 << 20;
+/// Maximum size of a prompt from standard input, in bytes.
+const MAX_PROMPT: u64 = 64 << 20;
 
 /// Continue a text.
 #[derive(Args)]
@@ -39,7 +39,7 @@ impl Generate {
         let ModelOptions { model, at: DeviceOption { device } } = of;
         let prompt = match prompt {
             Some(prompt) => prompt,
-            None => piped()?,
+            None => read_prompt()?,
         };
         let request = GenerateRequest { model, device, context, prompt, request: sampling.request() };
         runner.run(Command::Generate(Box::new(request)), &mut |event| match &event {
@@ -54,12 +54,12 @@ impl Generate {
     }
 }
 
-/// The prompt from standard input.
-fn piped() -> Result<String> {
+/// Reads the prompt from standard input.
+fn read_prompt() -> Result<String> {
     let mut prompt = String::new();
-    std::io::stdin().take(LONGEST + 1).read_to_string(&mut prompt).context("standard input")?;
-    if prompt.len() as u64 > LONGEST {
-        bail!("standard input: a prompt is at most {} MB long", LONGEST >> 20);
+    std::io::stdin().take(MAX_PROMPT + 1).read_to_string(&mut prompt).context("standard input")?;
+    if prompt.len() as u64 > MAX_PROMPT {
+        bail!("standard input: a prompt is at most {} MB long", MAX_PROMPT >> 20);
     }
     Ok(prompt)
 }

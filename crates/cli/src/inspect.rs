@@ -55,7 +55,7 @@ fn table(model: &str, inspection: &Inspection, flips: Option<&[f64]>) -> String 
     text
 }
 
-/// A layer's name without what all have in common.
+/// Returns a layer's name without the common prefix.
 fn short(name: &str) -> &str {
     name.strip_prefix("model.layers.").unwrap_or(name)
 }

@@ -1,4 +1,4 @@
-//! The command line: a file for each command. It speaks to the runner and to nothing below it.
+//! The command line: one file per command. It uses only the runner.
 
 // Tests may use files and threads, which clippy.toml keeps for `signet::platform`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
@@ -72,7 +72,7 @@ enum Command {
 }
 
 impl Command {
-    /// The part of its result that goes to standard output.
+    /// Returns the part of its result that goes to standard output.
     fn printed(&self) -> Printed {
         match self {
             Self::Train(train) if train.only_plans() => Printed::All,
@@ -87,7 +87,7 @@ impl Command {
     }
 }
 
-/// Parses the command line and does what it says.
+/// Parses the command line and runs the command.
 fn main() -> ExitCode {
     signet::runner::fail_at_file_size_limit();
     let arguments = Arguments::parse();
@@ -132,12 +132,13 @@ fn main() -> ExitCode {
     }
 }
 
-/// One of the names that a setting allows, as TOML files have them.
+/// Parses a named value, as in TOML files.
 fn choice<T: serde::de::DeserializeOwned>(name: &str) -> Result<T, String> {
     serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
-/// The first Ctrl-C (or termination) asks running work to save and stop; a second one ends at once.
+/// Installs the handler of Ctrl-C and termination: the first signal stops the command with its state saved, a second one exits
+/// at once.
 fn stop_on_signal(stop: Stop) {
     let handler = move || {
         if stop.asked() {

@@ -77,7 +77,7 @@ pub(super) struct SamplingOptions {
 }
 
 impl SamplingOptions {
-    /// The request they make.
+    /// Returns the request with these options.
     pub(super) fn request(self) -> Request {
         let Self { temperature, top_k, top_p, min_p, repetition_penalty, seed, max_tokens, stop } = self;
         let sampling = Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed };

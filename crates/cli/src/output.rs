@@ -1,16 +1,16 @@
-//! Writing to the terminal.
+//! Formats events for the terminal.
 
 pub(super) use super::terminal::{note, put, put_line};
 use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{Event, GenerateReport, PlanReport, format_bytes};
 use std::sync::Mutex;
 
-/// An event as a line of JSON.
+/// Prints an event as a line of JSON.
 pub(super) fn put_json(event: &Event) {
     put_line(&serde_json::to_string(event).expect("events are plain data"));
 }
 
-/// Seconds as a person reads them.
+/// Formats a duration in seconds, minutes or hours.
 pub(super) fn time(seconds: f64) -> String {
     let minutes = (seconds / 60.0).round() as u64;
     match seconds {
@@ -20,7 +20,7 @@ pub(super) fn time(seconds: f64) -> String {
     }
 }
 
-/// Bytes as a person writes them: `8GB`, `512MB`, `7.5GiB`, or a plain number.
+/// Parses a size in bytes: `8GB`, `512MB`, `7.5GiB`, or a plain number.
 pub(super) fn bytes(text: &str) -> Result<u64, String> {
     let units = [("GiB", 1024f64.powi(3)), ("MiB", 1024f64.powi(2)), ("GB", 1e9), ("MB", 1e6), ("", 1.0)];
     let (number, unit) = units.iter().find_map(|(name, unit)| Some((text.trim().strip_suffix(name)?, unit))).expect("any text ends in nothing");
@@ -30,7 +30,7 @@ pub(super) fn bytes(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A plan of memory as a table.
+/// Prints a memory plan as a table.
 pub(super) fn plan(report: &PlanReport) {
     let row = |what: &str, bytes: u64| put(&format!("  {what:<32}{:>12}\n", format_bytes(bytes)));
     put(&format!("{}\n", report.what));
@@ -58,7 +58,7 @@ pub(super) fn plan(report: &PlanReport) {
     }
 }
 
-/// What is said on standard error once a model is loaded.
+/// Prints on standard error that a model is loaded.
 pub(super) fn loaded(event: &Event) {
     tuning(event);
     if let Event::Loaded { model, device, context, memory } = event {
@@ -66,7 +66,7 @@ pub(super) fn loaded(event: &Event) {
     }
 }
 
-/// Says that variants are being timed, and what came of it.
+/// Prints tuning progress, notes and downloads on standard error.
 pub(super) fn tuning(event: &Event) {
     match event {
         Event::Tuning { .. } | Event::Note { .. } => note(&event.line().unwrap_or_default()),
@@ -75,7 +75,7 @@ pub(super) fn tuning(event: &Event) {
     }
 }
 
-/// Shows how far a download is, in a line of its own.
+/// Updates the progress bar of a download.
 fn fetching(name: &str, done: u64, of: Option<u64>, rate: f64, note: &str) {
     static BAR: Mutex<Option<(String, ProgressBar)>> = Mutex::new(None);
     let mut shown = BAR.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -94,7 +94,7 @@ fn fetching(name: &str, done: u64, of: Option<u64>, rate: f64, note: &str) {
     }
 }
 
-/// A generation in one line.
+/// Summarizes a generation in one line.
 pub(super) fn summary(report: &GenerateReport) -> String {
     let GenerateReport { tokens, tokens_per_second, first_token_seconds, prompt_tokens, cached_tokens, stopped, .. } = report;
     format!(

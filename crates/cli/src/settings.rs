@@ -1,4 +1,4 @@
-//! Options made from the table of settings: all of them for `train`, some for commands that only read text.
+//! Command-line options generated from the table of settings: all for `train`, a subset for commands that only read text.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches, value_parser};
 use signet::runner::{self, SETTINGS, Setting, SettingKind, SettingValue, TrainConfig, setting};
@@ -6,35 +6,35 @@ use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-/// The name of a setting, and its help where a command explains it otherwise than `train`.
+/// The name of a setting, and its help text if it differs from that of `train`.
 pub(super) type Name = (&'static str, Option<&'static str>);
 
-/// The settings that a command takes as options.
-pub(super) trait Taken {
-    /// Their names, in the order of the help, in parts that commands share; none for all settings.
+/// The settings that are options of a command.
+pub(super) trait SettingSubset {
+    /// Their names, in the order of `--help`, in lists that commands share; none for all settings.
     const SOME: Option<&'static [&'static [Name]]>;
 }
 
-/// The settings by which a text is read and split.
+/// The settings for reading and splitting a text.
 pub(super) const OF_TEXT: &[Name] = &[("field", None), ("held_out_share", None), ("held_out", None), ("shuffle", None), ("seq", None)];
 
-/// Settings that a command takes as options, over those of a file.
-pub(super) trait TakenOver: Taken {
-    /// The help of `--config`, which names the file.
+/// Settings that are options of a command and override those of a file.
+pub(super) trait WithConfigFile: SettingSubset {
+    /// The help text of `--config`.
     const FILE: &'static str;
 }
 
-/// Options for a file of settings, and for settings that come on top of it.
+/// Options for a file of settings, and for settings that override it.
 #[derive(Args)]
-pub(super) struct FileAndOptions<T: TakenOver> {
+pub(super) struct FileAndOptions<T: WithConfigFile> {
     #[arg(long, value_name = "FILE", help = T::FILE)]
     config: Option<PathBuf>,
     #[command(flatten)]
     options: SettingOptions<T>,
 }
 
-impl<T: TakenOver> FileAndOptions<T> {
-    /// The settings; what is not given is as by default.
+impl<T: WithConfigFile> FileAndOptions<T> {
+    /// Returns the settings, with defaults for missing ones.
     pub(super) fn settings(&self) -> anyhow::Result<TrainConfig> {
         let mut config = match &self.config {
             Some(path) => runner::settings(path)?,
@@ -50,21 +50,21 @@ impl<T: TakenOver> FileAndOptions<T> {
     }
 }
 
-/// All settings.
+/// The subset of all settings.
 pub(super) struct All;
 
-impl Taken for All {
+impl SettingSubset for All {
     const SOME: Option<&'static [&'static [Name]]> = None;
 }
 
-/// Options for settings; one that is not given stays as it is.
+/// Options for a subset of settings, with the values given.
 pub(super) struct SettingOptions<T> {
     given: Vec<(&'static Setting, SettingValue)>,
-    taken: PhantomData<T>,
+    subset: PhantomData<T>,
 }
 
-impl<T: Taken> SettingOptions<T> {
-    /// The settings with the help of their options.
+impl<T: SettingSubset> SettingOptions<T> {
+    /// Returns the settings with the help texts of their options.
     fn rows() -> Vec<(&'static Setting, &'static str)> {
         let row = |(name, help): &Name| {
             let setting = setting(name).expect("commands name settings of the table");
@@ -84,7 +84,7 @@ impl<T: Taken> SettingOptions<T> {
         self.given.iter().any(|(setting, _)| setting.name == name)
     }
 
-    /// Puts the values that were given into the settings.
+    /// Sets the given values in `config`.
     pub(super) fn set(&self, config: &mut TrainConfig) {
         for (setting, value) in &self.given {
             setting.set(config, value.clone()).expect("it was tried when it was parsed");
@@ -92,7 +92,7 @@ impl<T: Taken> SettingOptions<T> {
     }
 }
 
-impl<T: Taken> Args for SettingOptions<T> {
+impl<T: SettingSubset> Args for SettingOptions<T> {
     fn augment_args(command: Command) -> Command {
         command.args(Self::rows().into_iter().map(|(setting, help)| option(setting, help)))
     }
@@ -102,10 +102,10 @@ impl<T: Taken> Args for SettingOptions<T> {
     }
 }
 
-impl<T: Taken> FromArgMatches for SettingOptions<T> {
+impl<T: SettingSubset> FromArgMatches for SettingOptions<T> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let given = Self::rows().into_iter().filter_map(|(setting, _)| Some((setting, value(setting, matches)?))).collect();
-        Ok(Self { given, taken: PhantomData })
+        Ok(Self { given, subset: PhantomData })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
@@ -114,7 +114,7 @@ impl<T: Taken> FromArgMatches for SettingOptions<T> {
     }
 }
 
-/// The names of a setting's option and of its value: clap borrows them for as long as the program runs.
+/// Returns the names of a setting's option and of its value, as the static strings that clap needs.
 fn names(setting: &Setting) -> (&'static str, &'static str) {
     static NAMES: LazyLock<Vec<(String, String)>> = LazyLock::new(|| {
         let names = |setting: &Setting| (setting.option(), setting.value_name.map_or_else(|| setting.name.to_uppercase(), String::from));
@@ -125,13 +125,13 @@ fn names(setting: &Setting) -> (&'static str, &'static str) {
     (option, value)
 }
 
-/// The option of a setting.
+/// Returns the option of a setting.
 fn option(setting: &'static Setting, help: &'static str) -> Arg {
     let (long, value_name) = names(setting);
     let option = Arg::new(setting.name).long(long).help(help).value_name(value_name);
-    // One of the words that TOML has, or an error that lists them.
+    // One of the names in TOML, or an error that lists them.
     let word = move |text: &str| setting.set(&mut TrainConfig::default(), SettingValue::Text(text.into())).map(|()| text.to_string());
-    // One that fits into the setting on this machine, too.
+    // Also checks that the value fits in usize.
     let whole = move |text: &str| {
         let value = text.parse::<u64>().map_err(|error| error.to_string())?;
         setting.set(&mut TrainConfig::default(), SettingValue::Whole(value)).map(|()| value)
@@ -147,7 +147,7 @@ fn option(setting: &'static Setting, help: &'static str) -> Arg {
     }
 }
 
-/// The value of a setting, if its option was given.
+/// Returns the value of a setting, if its option was given.
 fn value(setting: &Setting, matches: &ArgMatches) -> Option<SettingValue> {
     let name = setting.name;
     Some(match setting.kind {
@@ -177,7 +177,7 @@ mod tests {
         config
     }
 
-    /// The option of a setting with another value than the default, and that value.
+    /// Returns the option of a setting with a value that is not the default, and that value.
     fn other(setting: &Setting) -> (String, SettingValue) {
         let value = match (setting.kind, setting.default()) {
             (_, SettingValue::Flag(value)) => SettingValue::Flag(!value),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_is_none_of_a_choice_is_refused_with_those_that_are() {
+    fn the_error_of_an_unknown_choice_lists_the_known_ones() {
         let error = Line::try_parse_from(["train", "--loss", "kl"]).err().unwrap().to_string();
         assert!(error.contains("--loss <LOSS>") && error.contains("unknown variant `kl`, expected one of `ad`, `ar`, `mix`"), "{error}");
         assert!(!Line::parse_from(["train"]).settings.any() && Line::parse_from(["train", "--full-precision"]).settings.has("binary"));

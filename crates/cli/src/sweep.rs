@@ -65,7 +65,7 @@ impl Sweep {
     }
 }
 
-/// The runs of a dry run.
+/// Prints the runs of a dry run.
 fn list(runs: &[SweepRun]) {
     let width = runs.iter().map(|run| run.name.len()).max().unwrap_or(0);
     for run in runs {
@@ -82,13 +82,13 @@ fn list(runs: &[SweepRun]) {
     put(&format!("{} runs, {left} to do: {:.3} M tokens\n", runs.len(), tokens as f64 / 1e6));
 }
 
-/// All runs as one bar of tokens.
+/// A progress bar over the tokens of all runs.
 #[derive(Default)]
 struct View {
     runs: Vec<SweepRun>,
-    /// The run at hand, from 1.
+    /// Number of the current run, from 1.
     n: usize,
-    /// Tokens of this session before it.
+    /// Tokens of this session before the current run.
     before: u64,
     bar: Option<ProgressBar>,
     clock: Option<Clock>,
@@ -133,7 +133,7 @@ impl View {
         let rate = self.pace.tokens_per_s().unwrap_or_default();
         let done = self.before + (metrics.step.saturating_sub(run.step)) * run.config.tokens_per_step();
         let all = bar.length().unwrap_or(0);
-        // By all of the session: evaluations and beginnings of runs take time, too.
+        // Estimated from the whole session, since evaluations and starts of runs take time, too.
         let left = clock.seconds() * all.saturating_sub(done) as f64 / done.max(1) as f64;
         let steps = run.config.steps;
         let message = format!(
@@ -146,7 +146,7 @@ impl View {
         );
         bar.set_position(done);
         bar.set_message(message.clone());
-        // Where there is no terminal, a line now and then.
+        // Without a terminal, a line every 50 steps.
         if bar.is_hidden() && metrics.step.is_multiple_of(50) {
             put(&format!("  {message}\n"));
         }

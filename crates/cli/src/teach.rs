@@ -2,17 +2,17 @@
 
 use super::options::DeviceOption;
 use super::output::{self, put_json};
-use super::settings::{FileAndOptions, Name, OF_TEXT, Taken, TakenOver};
+use super::settings::{FileAndOptions, Name, OF_TEXT, SettingSubset, WithConfigFile};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use signet::runner::{self, Command, Event, Runner, TeachRequest};
 use std::path::PathBuf;
 
-/// The settings that `teach` takes as options.
+/// The settings that are options of `teach`.
 struct OfTeach;
 
-impl Taken for OfTeach {
+impl SettingSubset for OfTeach {
     const SOME: Option<&'static [&'static [Name]]> = Some(&[
         &[
             ("teacher", Some("The teacher: embedded, a model directory, or its name on Hugging Face (owner/name)")),
@@ -24,7 +24,7 @@ impl Taken for OfTeach {
     ]);
 }
 
-impl TakenOver for OfTeach {
+impl WithConfigFile for OfTeach {
     const FILE: &'static str = "Settings of the runs it is for, from a TOML file; options given here come on top";
 }
 
@@ -58,7 +58,7 @@ impl Teach {
                 bar.set_length(*of as u64);
                 bar.set_position(*done as u64);
                 bar.set_message(note.clone());
-                // Where there is no terminal, a line now and then.
+                // Without a terminal, a line for each twentieth.
                 if bar.is_hidden() && (done * 20 / of) > (done.saturating_sub(64) * 20 / of) {
                     output::note(&format!("{done} of {of}: {note}"));
                 }

@@ -1,5 +1,5 @@
-//! Standard output and standard error: the only place that writes to them. A reader that has gone, or a
-//! full disk, never panics; it ends a command whose only result is what it prints, and nothing else.
+//! The only writers to standard output and standard error. A closed pipe or a full disk never causes a panic; it ends only
+//! commands whose whole result is printed.
 
 use signet::runner::exit;
 use std::io::{self, ErrorKind, Write};
@@ -8,24 +8,24 @@ use std::sync::OnceLock;
 /// The part of a command's result that goes to standard output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Printed {
-    /// All of it: without standard output the command ends.
+    /// All of it: an error of standard output ends the command.
     All,
-    /// Some of it: the command goes on without standard output, and fails in the end if it could not write there.
+    /// Some of it: after an error of standard output the command continues, then fails at its end.
     Some,
-    /// None of it, only progress: the command goes on.
+    /// None of it, only progress: after an error of standard output the command continues.
     Progress,
 }
 
 static PRINTED: OnceLock<Printed> = OnceLock::new();
-/// The first error of standard output: nothing more is written to it.
+/// The first error of standard output, after which nothing is written to it.
 static FAILED: OnceLock<ErrorKind> = OnceLock::new();
 
-/// Declares, before anything is printed, the part of the result that goes to standard output.
+/// Sets the part of the result that goes to standard output; called before anything is printed.
 pub(super) fn set_printed(printed: Printed) {
     PRINTED.get_or_init(|| printed);
 }
 
-/// Returns true if a part of the result is lost because it could not be written; a reader that has gone wanted no more.
+/// Returns true if a part of the result could not be written; false after a closed pipe.
 pub(super) fn is_result_lost() -> bool {
     printed() != Printed::Progress && FAILED.get().is_some_and(|kind| *kind != ErrorKind::BrokenPipe)
 }
@@ -34,7 +34,7 @@ fn printed() -> Printed {
     *PRINTED.get().unwrap_or(&Printed::All)
 }
 
-/// Writes to standard output at once.
+/// Writes to standard output and flushes it.
 pub(super) fn put(text: &str) {
     if FAILED.get().is_some() {
         return;
@@ -50,7 +50,7 @@ pub(super) fn put_line(text: &str) {
     put(&format!("{text}\n"));
 }
 
-/// Writes a line to standard error; a failure there cannot be reported.
+/// Writes a line to standard error, ignoring errors.
 pub(super) fn note(text: &str) {
     let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
 }

@@ -89,7 +89,7 @@ impl Train {
         })
     }
 
-    /// The run's directory, and whether it is the next free one.
+    /// Returns the run's directory, and true if it is the next free one.
     fn run_path(&self) -> Result<(PathBuf, bool)> {
         match &self.name {
             Some(name) => {
@@ -101,8 +101,8 @@ impl Train {
         }
     }
 
-    /// The settings: of the file and the options, over those of the run that is resumed, or the defaults;
-    /// none where a resume was given none.
+    /// Returns the settings of the file and the options, over those of the resumed run or the defaults; none if a run is
+    /// resumed without settings.
     fn settings(&self, run: &Path) -> Result<Option<TrainConfig>> {
         let given = self.config.is_some() || self.settings.any();
         let base = match (self.resume, given) {
@@ -134,12 +134,12 @@ fn print_ending(run: &Path, finished: bool, resume: &str) {
     }
 }
 
-/// Events as a person or a program sees them.
+/// Prints events as text with a progress bar, or as JSON.
 struct View {
     json: bool,
     bar: Option<ProgressBar>,
     pace: Pace,
-    /// Tokens of a step, and steps of the run.
+    /// Tokens per step, and steps of the run.
     tokens: u64,
     steps: u64,
 }
@@ -164,7 +164,7 @@ impl View {
     fn train(&mut self, event: &TrainEvent) {
         match event {
             TrainEvent::Begun { step, steps, tokens, summary, .. } => {
-                // There is one already if the run goes on after its device was lost.
+                // A bar exists if the run resumes after a device loss.
                 self.close();
                 self.line(summary);
                 let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template");
@@ -187,7 +187,7 @@ impl View {
         if let Some(bar) = &self.bar {
             bar.set_message(message.clone());
             bar.set_position(metrics.step);
-            // Where there is no terminal, a line now and then.
+            // Without a terminal, a line every 50 steps.
             if bar.is_hidden() && metrics.step.is_multiple_of(50) {
                 output::put_line(&format!("step {}: {message}", metrics.step));
             }
