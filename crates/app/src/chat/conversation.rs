@@ -1,40 +1,40 @@
-//! What was said, as the person sees it: turns that can be edited and made again, with a way back. Pure.
+//! The conversation: turns that can be edited and regenerated, with undo. Pure.
 
 use signet::runner::{Comparison, GenerateReport, Message, TokenKl};
 
-/// What the user says, and what came back.
+/// One user message and its replies.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Turn {
-    /// The user's words.
+    /// The user's message.
     pub user: String,
-    /// The model's.
+    /// The model's reply.
     pub reply: String,
-    /// How the reply went; absent while it comes, and if it failed.
+    /// Statistics of the reply; none while it is generated, and if it failed.
     pub report: Option<GenerateReport>,
-    /// Which of several replies to the same words it is: each is drawn with a seed of its own.
+    /// Number of the attempt at the same message; added to the seed, so that each attempt differs.
     pub attempt: u64,
     /// The teacher's reply.
     pub teacher: Option<String>,
-    /// How that went.
+    /// Statistics of the teacher's reply.
     pub teacher_report: Option<GenerateReport>,
-    /// How far the model is from its teacher.
+    /// Per-token KL(teacher‖student).
     pub shades: Shades,
-    /// Why there is no reply, or not all of it.
+    /// The error that prevented or cut off the reply.
     pub problem: Option<String>,
-    /// Points it took when it was last drawn; unknown if it changed since.
+    /// Height in points when last drawn; none if the turn changed since.
     pub height: Option<f32>,
 }
 
-/// The divergence of a turn, ready to be drawn.
+/// The per-token divergence of a turn, ready to be drawn.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shades {
-    /// Of the user's words, if they were measured.
+    /// Of the user's message, if it was measured.
     pub user: Vec<TokenKl>,
     /// Of the reply.
     pub reply: Vec<TokenKl>,
-    /// The reply's in words.
+    /// Mean and largest values of the reply, as text.
     pub summary: String,
-    /// The same with every number, for who cannot see or hover.
+    /// Every token's value as text, for screen readers.
     pub spoken: String,
 }
 
@@ -54,19 +54,19 @@ impl Shades {
     }
 }
 
-/// The tokens that are the user's words: a template may put words of its own around them.
+/// Returns the tokens of the user's message, or none if the chat template added text around it.
 fn within(turn: Vec<TokenKl>, user: &str) -> Vec<TokenKl> {
     let joined: String = turn.iter().map(|token| &token.text[..]).collect();
     if joined.trim() == user.trim() { turn } else { Vec::new() }
 }
 
 impl Turn {
-    /// Whether the model is told of it later: not of what it never replied to.
+    /// True if the turn is part of the prompt of later turns: only turns with a reply are.
     fn counts(&self) -> bool {
         !self.reply.is_empty()
     }
 
-    /// Takes the comparison with the teacher.
+    /// Sets the comparison with the teacher.
     pub(super) fn compare(&mut self, comparison: Comparison) {
         self.shades = Shades::new(comparison, &self.user);
         self.height = None;
@@ -77,13 +77,13 @@ impl Turn {
 #[derive(Debug, Default)]
 pub(super) struct Conversation {
     turns: Vec<Turn>,
-    /// Turns that the model no longer sees: they did not fit into its context.
+    /// Number of oldest turns that no longer fit into the model's context.
     forgotten: usize,
-    /// What was before each change, the last change last.
+    /// Turns and `forgotten` before each change, the newest last.
     before: Vec<(Vec<Turn>, usize)>,
 }
 
-/// Changes that can be taken back.
+/// Maximum number of changes that can be undone.
 const CHANGES: usize = 20;
 
 impl Conversation {
@@ -92,18 +92,18 @@ impl Conversation {
         &self.turns
     }
 
-    /// The last turn, to be changed.
+    /// The last turn, mutable.
     pub(super) fn last(&mut self) -> Option<&mut Turn> {
         self.turns.last_mut()
     }
 
-    /// Turns that the model no longer sees.
+    /// Number of oldest turns that no longer fit into the model's context.
     pub(super) fn forgotten(&self) -> usize {
         self.forgotten
     }
 
-    /// What the model is told before turn `n`: the system's words if there are any, and the turns it
-    /// still sees.
+    /// Returns the messages before turn `n`: the system prompt, if there is one, and the turns that fit into the
+    /// context.
     pub(super) fn before(&self, n: usize, system: &str) -> Vec<Message> {
         let system = Some(system).filter(|system| !system.trim().is_empty()).map(|system| Message::new("system", system));
         let seen = self.turns[self.forgotten.min(n)..n].iter().filter(|turn| turn.counts());
@@ -111,7 +111,7 @@ impl Conversation {
         system.into_iter().chain(said).collect()
     }
 
-    /// Begins turn `n`; it and what came after go, and can be taken back.
+    /// Starts turn `n`, replacing it and all later turns; can be undone.
     pub(super) fn begin(&mut self, n: usize, user: String, attempt: u64) {
         if n < self.turns.len() {
             self.remember();
@@ -121,7 +121,7 @@ impl Conversation {
         self.turns.push(Turn { user, attempt, ..Turn::default() });
     }
 
-    /// The model forgot its oldest messages, two a turn.
+    /// Marks the oldest messages, two a turn, as no longer in the context.
     pub(super) fn forget(&mut self, messages: usize) {
         let mut left = messages.div_ceil(2);
         while left > 0 && self.forgotten + 1 < self.turns.len() {
@@ -130,7 +130,7 @@ impl Conversation {
         }
     }
 
-    /// Begins anew; what was said can be taken back.
+    /// Removes all turns; can be undone.
     pub(super) fn clear(&mut self) {
         if !self.turns.is_empty() {
             self.remember();
@@ -139,12 +139,12 @@ impl Conversation {
         }
     }
 
-    /// Whether a change can be taken back.
+    /// True if there is a change to undo.
     pub(super) fn can_undo(&self) -> bool {
         !self.before.is_empty()
     }
 
-    /// Takes the last change back.
+    /// Undoes the last change.
     pub(super) fn undo(&mut self) {
         if let Some((turns, forgotten)) = self.before.pop() {
             (self.turns, self.forgotten) = (turns, forgotten);
@@ -158,8 +158,8 @@ impl Conversation {
         self.before.push((self.turns.clone(), self.forgotten));
     }
 
-    /// The first turn that is not wholly above a height, what those above it take, and what all take.
-    /// Turns that were not drawn yet are taken to have `guess` points.
+    /// Returns the first turn that reaches below `from`, the height of all turns above it, and the total height,
+    /// in points. `guess` is the height assumed for a turn that was not drawn yet.
     pub(super) fn first_below(&self, from: f32, guess: f32) -> (usize, f32, f32) {
         let (mut first, mut above, mut all) = (0, 0.0, 0.0);
         for (n, turn) in self.turns.iter().enumerate() {
@@ -171,12 +171,12 @@ impl Conversation {
         (first, above, all)
     }
 
-    /// A turn took so many points; whether that is news.
+    /// Sets the measured height of a turn, in points; returns true if it changed.
     pub(super) fn measure(&mut self, n: usize, height: f32) -> bool {
         self.turns[n].height.replace(height).is_none_or(|before| (before - height).abs() > 0.5)
     }
 
-    /// The width is another: no height holds any more.
+    /// Discards all measured heights, after the width changed.
     pub(super) fn unmeasure(&mut self) {
         self.turns.iter_mut().for_each(|turn| turn.height = None);
     }

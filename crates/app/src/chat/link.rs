@@ -1,5 +1,5 @@
-//! A link that carries how a chat is set: the model, how replies are made, what the system says. It
-//! comes from anybody, so it is read with bounds, and it starts nothing. Pure.
+//! Links that carry chat settings: model, sampling parameters, system prompt. Their content is untrusted: every
+//! value is bounded, and opening a link starts nothing. Pure.
 
 use super::sampling::{MAX_TOKENS, MIN_P, REPETITION_PENALTY, SEED, TEMPERATURE, TOP_K, TOP_P};
 use crate::percent::{decode, encode};
@@ -7,28 +7,28 @@ use crate::settings::ChatSettings;
 use signet::runner::Request;
 use std::fmt::Write;
 
-/// Bytes of a link that are read at all.
+/// Maximum length of a link's fragment, in bytes.
 const LONGEST: usize = 16_384;
-/// Characters that the system may say.
+/// Maximum characters of the system prompt.
 const SYSTEM: usize = 4_000;
-/// Characters of a model's address.
+/// Maximum characters of a model's URL.
 const ADDRESS: usize = 2_000;
-/// The model that is part of the program.
+/// Name of the model embedded in the program.
 pub(super) const EMBEDDED: &str = "embedded";
 
-/// What a link says.
+/// The settings in a link.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Link {
-    /// How replies are made, and what the system says, if it says anything of them.
+    /// Sampling parameters, if the link changes any.
     pub request: Option<Request>,
     pub system: Option<String>,
-    /// A model: the embedded one, or an address to be fetched once somebody agrees.
+    /// A model: `embedded`, or a URL that is fetched only after the user agrees.
     pub model: Option<String>,
-    /// What was not taken, and why.
+    /// Parts that were ignored, with the reasons.
     pub problems: Vec<String>,
 }
 
-/// The link to a page with these settings. Files of this machine are not part of it: they are nowhere else.
+/// Formats a link to `page` with these settings. Local file paths are left out.
 pub(super) fn link(page: &str, chat: &ChatSettings) -> String {
     let Request { max_tokens, sampling, .. } = &chat.request;
     let mut text = format!("{page}#temperature={}&top_k={}&top_p={}&min_p={}", sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p);
@@ -42,7 +42,7 @@ pub(super) fn link(page: &str, chat: &ChatSettings) -> String {
     text
 }
 
-/// Reads what comes after `#` in a page's address; none if it is about something else.
+/// Parses the fragment of the page's URL (the part after `#`); none if it has no `name=value` pair.
 pub(super) fn read(fragment: &str, now: &ChatSettings) -> Option<Link> {
     let fragment = fragment.trim_start_matches('#');
     if fragment.is_empty() || !fragment.contains('=') {
@@ -95,7 +95,7 @@ fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, bou
     text.parse().ok().filter(|number| bounds.contains(number)).ok_or(expected)
 }
 
-/// Whether a text is an address that a model may be fetched from.
+/// Checks that a text is an https URL that a model may be fetched from.
 fn address(text: &str) -> Result<(), String> {
     let rest = text.strip_prefix("https://").ok_or("a model's address begins with https://")?;
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -108,7 +108,7 @@ fn address(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A part of a link as it is shown, whatever it is.
+/// Quotes and shortens an untrusted text for a message.
 fn shown(text: &str) -> String {
     let mut short: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
     if short.len() < text.len() {
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(read, Link { request: Some(chat.request), system: Some(chat.system), model: Some(chat.model), problems: Vec::new() });
         let own = ChatSettings { model: "/files/mine.st".into(), ..ChatSettings::default() };
         assert!(!link("p", &own).contains("mine"), "what only this machine has is not told");
-        // Links that people have kept.
+        // The format must not change: users have saved such links.
         let kept = "p#temperature=0.7&top_k=40&top_p=0.95&min_p=0&repetition_penalty=1.1&seed=0&max_tokens=256";
         assert_eq!(link("p", &own), kept);
     }

@@ -1,5 +1,5 @@
-//! Chat: talk to a model, also to the one in training, alone or beside a teacher. The tab holds what was
-//! said; the worker is told of it before every reply, so that editing and regenerating are one thing.
+//! The Chat tab: chat with a model, also the one in training, alone or side by side with a teacher. The tab owns
+//! the conversation and sends it to the worker before every reply, so that editing and regenerating work alike.
 
 mod conversation;
 mod link;
@@ -23,22 +23,22 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use transcript::Transcript;
 
-/// What is done for a reply, one after the other; where one fails, those after it are not done.
+/// A step of producing a reply. Steps run in order; if one fails, the rest are dropped.
 #[derive(Clone, Debug, PartialEq)]
 enum Step {
-    /// Waits for a snapshot of the model in training.
+    /// Wait for a snapshot of the model in training.
     Snapshot,
-    /// Opens the models.
+    /// Load the models.
     Open,
-    /// Takes the newer snapshot.
+    /// Load the newer snapshot.
     Refresh,
-    /// Says what was said before a turn, and how replies are made at an attempt.
+    /// Send the messages before a turn, and the sampling parameters of an attempt.
     Set { turn: usize, attempt: u64 },
-    /// Says a turn's words.
+    /// Send a turn's message.
     Say { turn: usize, text: String, attempt: u64 },
 }
 
-/// What a conversation is opened with.
+/// The models and the device of a conversation.
 #[derive(Clone, Debug, PartialEq)]
 struct Key {
     model: String,
@@ -47,44 +47,44 @@ struct Key {
     device: String,
 }
 
-/// The tab.
+/// The Chat tab.
 pub(super) struct ChatTab {
     worker: Worker,
     conversation: Conversation,
     transcript: Transcript,
-    /// What the person is about to say.
+    /// The message being typed.
     draft: String,
-    /// A turn that is edited, and its words so far.
+    /// The turn being edited, and its text.
     editing: Option<(usize, String)>,
-    /// What is being opened.
+    /// The models being loaded.
     opening: Option<Key>,
-    /// The step under way, and those to come.
+    /// The current step, and those after it.
     at: Option<Step>,
     plan: VecDeque<Step>,
-    /// Directory of the run whose model in training is talked to, if that was chosen.
+    /// Directory of the run in training whose model was chosen.
     in_training: Option<PathBuf>,
-    /// What is open.
+    /// The loaded models.
     open: Option<Key>,
-    /// What was open before something that could not be.
+    /// The models that were loaded before the last attempt to load others.
     before: Option<Key>,
-    /// What is told of each open model.
+    /// A line about each loaded model.
     loaded: Vec<String>,
-    /// Step of the open snapshot.
+    /// Training step of the loaded snapshot.
     step: Option<u64>,
-    /// The snapshot there was when another was asked for.
+    /// The snapshot that existed when the next one was requested.
     seen: Option<Arc<Vec<u8>>>,
-    /// What goes on.
+    /// The current activity.
     status: String,
-    /// What went wrong, outside of a turn.
+    /// An error that belongs to no turn.
     problem: Option<String>,
-    /// What a failed worker was at, until it has ended.
+    /// The step at which the worker failed, to be retried once the worker has ended.
     again: Option<Step>,
-    /// Whether that was tried again already.
+    /// True if that step was retried already.
     retried: bool,
-    /// Tokens a second of the training before the last reply, and during it.
+    /// Training speed in tokens/s before the last reply, and during it.
     training: (Option<f64>, Option<f64>),
     dialog: Dialog<()>,
-    /// Models from the network, in a page.
+    /// Downloaded models; only in a browser.
     models: Option<Models>,
 }
 
@@ -116,8 +116,8 @@ impl TabView for ChatTab {
         match reply {
             Reply::Event(event) => self.hear(event),
             Reply::Restarted { .. } => {
-                // The conversation is here, not there: the model is opened again, and a reply that was cut
-                // off is made again, once.
+                // The tab owns the conversation, so nothing is lost: the model is loaded again, and a reply that
+                // was cut off is retried once.
                 self.open = None;
                 self.before = None;
                 if let (Some(step @ (Step::Open | Step::Say { .. })), false) = (self.at.clone(), self.retried) {
@@ -153,7 +153,7 @@ impl TabView for ChatTab {
 }
 
 impl ChatTab {
-    /// A tab at the start.
+    /// Creates the tab.
     pub(super) fn new(wake: &Wake) -> Self {
         Self {
             worker: Worker::spawn("chat", Tuning::default(), wake.clone()),
@@ -180,7 +180,7 @@ impl ChatTab {
         }
     }
 
-    /// Takes what a link says. A model that would have to be fetched is only offered.
+    /// Applies the settings of a link. A model that must be downloaded is only offered.
     pub(super) fn take_link(&self, fragment: &str, shared: &mut Shared) {
         let Some(link) = link::read(fragment, &shared.settings.chat) else { return };
         let chat = &mut shared.settings.chat;
@@ -198,14 +198,14 @@ impl ChatTab {
         link.problems.into_iter().for_each(|problem| shared.notices.warn(format!("The link: {problem}")));
     }
 
-    /// Fetches a model, which is then talked to: somebody has agreed to it.
+    /// Downloads a model and opens it. Call only after the user agreed.
     pub(super) fn fetch(&mut self, url: String) {
         if let Some(models) = &mut self.models {
             models.fetch(url);
         }
     }
 
-    /// All that was said, for a page that tells it in text.
+    /// Returns all messages of the conversation, for the page's accessible text.
     pub(super) fn said(&self) -> impl Iterator<Item = Said<'_>> {
         let busy = self.busy();
         let last = self.conversation.turns().len().saturating_sub(1);
@@ -241,7 +241,7 @@ impl ChatTab {
         }
     }
 
-    /// What is to be open.
+    /// The models that the settings ask for.
     fn wanted(&self, shared: &Shared) -> Key {
         let settings = &shared.settings.chat;
         Key {
@@ -252,12 +252,12 @@ impl ChatTab {
         }
     }
 
-    /// The training of the model that was chosen, while it goes on.
+    /// The training of the chosen model, while it runs.
     fn training<'a>(&self, shared: &'a Shared) -> Option<&'a Training> {
         shared.training.as_ref().filter(|training| Some(&training.run) == self.in_training.as_ref())
     }
 
-    /// The snapshot that was asked for, once it is there.
+    /// The requested snapshot, once it has arrived.
     fn newer<'a>(&self, shared: &'a Shared) -> Option<&'a Taken> {
         let taken = shared.snapshot.as_ref().filter(|taken| Some(&taken.run) == self.in_training.as_ref());
         taken.filter(|taken| !self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &taken.snapshot.bytes)))
@@ -267,7 +267,8 @@ impl ChatTab {
         self.at.is_some()
     }
 
-    /// Steps that open what is wanted, if it is not open; or take what has become newer.
+    /// Returns the steps that load the wanted models, or refresh the snapshot if they are loaded already. `anyway`
+    /// loads them in either case.
     fn opening(&self, shared: &Shared, anyway: bool) -> Vec<Step> {
         let follows = self.in_training.is_some() && shared.settings.chat.follow && self.training(shared).is_some();
         if anyway || self.open.as_ref() != Some(&self.wanted(shared)) {
@@ -280,7 +281,7 @@ impl ChatTab {
         }
     }
 
-    /// Says words as a turn; it and what came after it go.
+    /// Sends a message as turn `turn`, replacing it and all later turns.
     fn say(&mut self, turn: usize, text: String, attempt: u64, shared: &mut Shared) {
         if self.busy() || text.trim().is_empty() {
             return;
@@ -295,7 +296,7 @@ impl ChatTab {
         self.advance(shared);
     }
 
-    /// Does again what a failed worker was at, and what was to follow.
+    /// Retries the step at which the worker failed, and the steps after it.
     fn retry(&mut self, step: Step, shared: &mut Shared) {
         self.retried = true;
         let rest = std::mem::take(&mut self.plan);
@@ -307,7 +308,7 @@ impl ChatTab {
         self.advance(shared);
     }
 
-    /// Asks what is under way to stop; what would follow is not done.
+    /// Asks the worker to stop the current step, and drops the steps after it.
     fn stop(&mut self) {
         self.plan.clear();
         self.again = None;
@@ -317,7 +318,7 @@ impl ChatTab {
         self.worker.stop();
     }
 
-    /// Begins the next step.
+    /// Starts the next step.
     fn advance(&mut self, shared: &mut Shared) {
         self.status.clear();
         self.at = self.plan.pop_front();
@@ -340,7 +341,7 @@ impl ChatTab {
                 self.worker.send(Command::SetChat { messages: self.conversation.before(turn, &settings.system), request });
             }
             Some(Step::Say { turn, text, attempt }) => {
-                // What was written since stays.
+                // A draft that was changed since is not cleared.
                 match self.editing.take_if(|(edited, now)| *edited == turn && now.trim_end() == text.trim_end()) {
                     Some(_) => {}
                     None if turn == self.conversation.turns().len() && self.draft.trim_end() == text.trim_end() => self.draft.clear(),
@@ -388,7 +389,7 @@ impl ChatTab {
         }
     }
 
-    /// Chooses a model, and opens it; in a page, one at an address is fetched first.
+    /// Chooses a model and loads it; in a browser, a model given by URL is downloaded first.
     pub(super) fn choose(&mut self, model: String, shared: &mut Shared) {
         if let Some(models) = self.models.as_mut().filter(|_| model.starts_with("https://") || model.starts_with("http://")) {
             return models.fetch(model);

@@ -1,9 +1,9 @@
-//! Models that the page keeps: fetched from an address, listed with their sizes, opened, deleted.
+//! Models in the browser's storage: download from a URL, list with sizes, open, delete.
 
 use eframe::egui::{Button, CollapsingHeader, ProgressBar, TextEdit, Ui};
 use signet::runner::{Clock, Command, Event, KeptModel, Reply, Room, Tuning, Wake, Worker, format_bytes};
 
-/// The list, and what is being fetched.
+/// The list of downloaded models, and the download in progress.
 pub(super) struct Models {
     worker: Worker,
     url: String,
@@ -11,14 +11,14 @@ pub(super) struct Models {
     room: Room,
     at: Option<At>,
     problem: Option<String>,
-    /// The model that is to be deleted, once that was confirmed.
+    /// The model whose deletion waits for confirmation.
     doomed: Option<String>,
-    /// A model that has just come.
+    /// Path of a model whose download just finished.
     new: Option<String>,
     told: String,
 }
 
-/// How far a model is.
+/// Progress of a download.
 struct At {
     done: u64,
     of: Option<u64>,
@@ -28,14 +28,14 @@ struct At {
 }
 
 impl Models {
-    /// Asks what is there.
+    /// Creates the list and requests its content.
     pub(super) fn new(wake: &Wake) -> Self {
         let mut worker = Worker::spawn("models", Tuning::default(), wake.clone());
         worker.send(Command::ListModels);
         Self { worker, url: String::new(), models: Vec::new(), room: Room::default(), at: None, problem: None, doomed: None, new: None, told: String::new() }
     }
 
-    /// Takes what was said; gives the path of a model that has just come.
+    /// Handles the worker's replies; returns the path of a model whose download just finished.
     pub(super) fn poll(&mut self) -> Option<String> {
         for reply in self.worker.poll() {
             match reply {
@@ -64,7 +64,7 @@ impl Models {
         self.new.take()
     }
 
-    /// Fetches a model, or goes on with it.
+    /// Downloads a model, or resumes its download.
     pub(super) fn fetch(&mut self, url: String) {
         if self.at.is_none() && !url.trim().is_empty() {
             self.problem = None;
@@ -74,19 +74,19 @@ impl Models {
         }
     }
 
-    /// Where a kept model came from.
+    /// Returns the URL that a stored model was downloaded from.
     pub(super) fn address_of(&self, path: &str) -> Option<&str> {
         let name = path.strip_prefix("/models/")?;
         self.models.iter().find(|model| model.name == name).map(|model| &model.url[..])
     }
 
-    /// Draws it; gives the path of a model that was chosen.
+    /// Draws the list; returns the path of a model that was chosen.
     pub(super) fn ui(&mut self, ui: &mut Ui) -> Option<String> {
         let mut chosen = None;
         if let Some(fleeting) = &self.room.fleeting {
             ui.colored_label(ui.visuals().warn_fg_color, format!("Not kept: {fleeting}."));
         }
-        // Open once there is something in it, which the list tells only after the first frame.
+        // The id changes with the first model, so that the section then opens by default.
         let any = !self.models.is_empty();
         CollapsingHeader::new("Models from the network").id_salt(("models", any)).default_open(any).show(ui, |ui| {
             self.address(ui);

@@ -1,10 +1,10 @@
-//! The controls of a reply: its sampling and the system prompt, and the bounds of each number.
+//! Controls for sampling and the system prompt, with the bounds of each number.
 
 use eframe::egui::{DragValue, TextEdit, Ui};
 use signet::runner::Request;
 use std::ops::RangeInclusive;
 
-// Bounds, in the controls and in a link.
+// Bounds of the controls and of values in a link.
 pub(super) const TEMPERATURE: RangeInclusive<f64> = 0.0..=5.0;
 pub(super) const TOP_K: RangeInclusive<usize> = 0..=1000;
 pub(super) const TOP_P: RangeInclusive<f64> = 0.01..=1.0;
@@ -13,7 +13,7 @@ pub(super) const REPETITION_PENALTY: RangeInclusive<f64> = 0.5..=2.0;
 pub(super) const SEED: RangeInclusive<u64> = 0..=u32::MAX as u64;
 pub(super) const MAX_TOKENS: RangeInclusive<usize> = 1..=4096;
 
-/// A number with its name, what it does, and its bounds.
+/// Draws a labelled, bounded number with help text.
 fn number<T: eframe::egui::emath::Numeric>(ui: &mut Ui, name: &str, help: &str, value: &mut T, bounds: RangeInclusive<T>, speed: f64) {
     ui.horizontal_wrapped(|ui| {
         let label = ui.label(name).on_hover_text(help);
@@ -21,7 +21,7 @@ fn number<T: eframe::egui::emath::Numeric>(ui: &mut Ui, name: &str, help: &str, 
     });
 }
 
-/// Draws how replies are made.
+/// Draws the sampling controls.
 pub(super) fn controls(ui: &mut Ui, request: &mut Request) {
     let sampling = &mut request.sampling;
     number(ui, "Temperature", "Divides the logits: low is safe, high is bold; 0 takes the likeliest token", &mut sampling.temperature, TEMPERATURE, 0.01);
@@ -36,7 +36,7 @@ pub(super) fn controls(ui: &mut Ui, request: &mut Request) {
     }
 }
 
-/// Draws what the system says.
+/// Draws the field of the system prompt.
 pub(super) fn system(ui: &mut Ui, system: &mut String) {
     let label = ui.label("System prompt").on_hover_text("Said before the conversation. Models trained on the embedded corpus know none");
     ui.add(TextEdit::multiline(system).desired_rows(2).desired_width(f32::INFINITY).hint_text("none")).labelled_by(label.id);

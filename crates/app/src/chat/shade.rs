@@ -1,16 +1,16 @@
-//! Text coloured by how far the student is from its teacher. One hue in five steps of lightness, which
-//! every kind of colour vision tells apart; under the pointer, and for screen readers, in numbers.
+//! Text coloured by per-token KL(teacher‖student): one hue in five steps of lightness, which all kinds of colour
+//! vision can distinguish. Hover and screen readers get the numbers.
 
 use eframe::egui::text::{LayoutJob, TextFormat};
 use eframe::egui::text_selection::LabelSelectionState;
 use eframe::egui::{Color32, Label, RichText, Role, Sense, Stroke, TextStyle, Ui, Visuals, WidgetInfo, lerp};
 use signet::runner::TokenKl;
 
-/// KL in nats at which the next step begins.
+/// KL in nats at which each next step begins.
 const STEPS: [f64; 4] = [0.1, 0.3, 1.0, 3.0];
-/// How much of the hue each step has.
+/// Share of the hue in each step's background.
 const SHARES: [f32; 5] = [0.0, 0.2, 0.4, 0.65, 0.95];
-/// A space at which no line ends.
+/// A no-break space.
 const NO_BREAK: &str = "\u{a0}";
 const HUE: Color32 = Color32::from_rgb(230, 159, 0);
 
@@ -18,7 +18,7 @@ fn step(kl: f64) -> usize {
     STEPS.iter().take_while(|&&bound| kl >= bound).count()
 }
 
-/// Background and text of a step.
+/// Background and text colour of a step.
 fn colours(step: usize, visuals: &Visuals) -> (Color32, Color32) {
     if step == 0 {
         return (Color32::TRANSPARENT, visuals.text_color());
@@ -29,7 +29,7 @@ fn colours(step: usize, visuals: &Visuals) -> (Color32, Color32) {
     (fill, if fill.intensity() > 0.4 { Color32::BLACK } else { Color32::WHITE })
 }
 
-/// Says what the colours mean.
+/// Draws the legend of the colours.
 pub(super) fn legend(ui: &mut Ui) {
     ui.horizontal_wrapped(|ui| {
         ui.label("KL(teacher || student), nats a token:");
@@ -45,7 +45,7 @@ pub(super) fn legend(ui: &mut Ui) {
     });
 }
 
-/// Draws text token by token; `spoken` is what screen readers are told after it.
+/// Draws text coloured by token; screen readers get `spoken` after it.
 pub(super) fn text(ui: &mut Ui, tokens: &[TokenKl], spoken: &str) {
     let font = TextStyle::Body.resolve(ui.style());
     let mut job = LayoutJob::default();
@@ -70,7 +70,7 @@ fn numbers(token: &TokenKl) -> String {
     format!("{text:?}\nKL {kl:.3} nats\nstudent {:.1}%, teacher {:.1}%", 100.0 * student_p, 100.0 * teacher_p)
 }
 
-/// The token that the character of a number belongs to.
+/// The token that contains a character, by the character's index.
 fn token_at(tokens: &[TokenKl], character: usize) -> Option<&TokenKl> {
     let mut end = 0;
     tokens.iter().find(|token| {
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn text_stays_readable_on_every_step_in_light_and_dark() {
-        // Relative luminance and contrast as WCAG has them; 4.5 is asked for.
+        // Relative luminance and contrast as WCAG 2 defines them; level AA requires 4.5.
         let luminance = |color: Color32| {
             let linear = |x: u8| eframe::egui::Rgba::from(Color32::from_rgb(x, x, x)).r();
             0.2126 * linear(color.r()) + 0.7152 * linear(color.g()) + 0.0722 * linear(color.b())

@@ -1,5 +1,4 @@
-//! The conversation on the screen. Only the turns in view are laid out; of the others the height they
-//! had is remembered.
+//! The conversation on the screen. Only turns in view are laid out; the others keep their last height.
 
 use super::conversation::{Conversation, Turn};
 use super::shade;
@@ -8,30 +7,30 @@ use crate::widgets::section;
 use eframe::egui::{Button, Frame, Label, Pos2, Rect, Response, RichText, Role, ScrollArea, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo};
 use signet::runner::GenerateReport;
 
-/// Points a turn is taken to have before it was drawn.
+/// Assumed height of a turn that was not drawn yet, in points.
 const GUESS: f32 = 140.0;
-/// Points of width from which student and teacher are beside each other.
+/// Minimum width for student and teacher side by side, in points.
 const BESIDE: f32 = 480.0;
 
-/// What somebody wants of a turn.
+/// An action on a turn that the user chose.
 pub(super) enum Wish {
-    /// To edit it.
+    /// Edit the turn.
     Edit(usize),
-    /// To leave it as it was.
+    /// Discard the edit.
     Cancel,
-    /// To say it as it is now.
+    /// Send the edited message.
     SendEdited,
 }
 
-/// What is drawn of a conversation.
+/// Layout state of a conversation.
 #[derive(Debug, Default)]
 pub(super) struct Transcript {
-    /// Width and scale at which heights were measured.
+    /// Width and pixels per point at which heights were measured.
     measured: (f32, f32),
 }
 
 impl Transcript {
-    /// Draws it; `busy` while a reply comes.
+    /// Draws the conversation; `busy` while a reply is generated.
     pub(super) fn ui(&mut self, ui: &mut Ui, conversation: &mut Conversation, editing: &mut Option<(usize, String)>, busy: bool) -> Option<Wish> {
         if conversation.turns().is_empty() {
             ui.small("Nothing was said yet. Write a message below; the model is loaded with the first.");
@@ -72,12 +71,12 @@ impl Transcript {
     }
 }
 
-/// How a turn is shown.
+/// The state in which a turn is drawn.
 struct Shown {
     n: usize,
-    /// The model no longer sees it.
+    /// The turn no longer fits into the context.
     forgotten: bool,
-    /// Its reply comes.
+    /// Its reply is being generated.
     coming: bool,
     busy: bool,
 }
@@ -137,7 +136,7 @@ impl Shown {
         wish
     }
 
-    /// A small button whose name tells which turn it is for.
+    /// Draws a small button whose accessible name contains the turn's number.
     fn button(&self, ui: &mut Ui, enabled: bool, text: &str) -> Response {
         let response = ui.add_enabled(enabled, Button::new(text).small());
         response.widget_info(|| WidgetInfo::labeled(Role::Button, enabled, format!("{text} of turn {}", self.n + 1)));
@@ -192,12 +191,12 @@ impl Shown {
     }
 }
 
-/// Marks what is part of the conversation: a page tells all of it in one place, drawn or not.
+/// Marks a widget as part of the conversation: the mirror shows all messages in one log, drawn or not.
 fn said(response: &Response) {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_author_id(SAID));
 }
 
-/// A reply in numbers.
+/// Statistics of a reply, as text.
 fn figures(report: &GenerateReport) -> String {
     let GenerateReport { tokens, tokens_per_second, first_token_seconds, context_used, context, stopped, .. } = report;
     format!("{tokens} tokens, {tokens_per_second:.1} tokens/s, first after {first_token_seconds:.2} s, context {context_used} of {context}; {stopped}")

@@ -1,4 +1,4 @@
-//! How the tab is laid out: what is talked to, how replies are made, what was said, what is said next.
+//! Layout of the Chat tab: model, sampling, conversation, message field.
 
 use super::super::dialog::Pick;
 use super::super::shared::Shared;
@@ -8,13 +8,13 @@ use crate::settings::ChatSettings;
 use crate::widgets::{heading, section};
 use eframe::egui::{CollapsingHeader, ComboBox, Context, Key, KeyboardShortcut, Modifiers, Panel, RichText, ScrollArea, TextEdit, Ui};
 
-/// Points of width from which the settings are beside the conversation.
+/// Minimum width for settings beside the conversation, in points.
 const WIDE: f32 = 720.0;
-/// Points of the settings.
+/// Width of the settings, in points.
 const SIDE: f32 = 290.0;
 
 impl ChatTab {
-    /// Draws it.
+    /// Draws the tab.
     pub(super) fn draw(&mut self, ui: &mut Ui, shared: &mut Shared) {
         self.arrivals(ui.ctx(), shared);
         if ui.available_width() >= WIDE {
@@ -49,7 +49,7 @@ impl ChatTab {
         }
     }
 
-    /// Takes a file that was dropped on the tab or chosen in a dialog.
+    /// Opens a file that was dropped on the tab or chosen in a dialog.
     fn arrivals(&mut self, context: &Context, shared: &mut Shared) {
         let dropped = context.input(|input| input.raw.dropped_files.first().map(|file| file.path().to_path_buf()));
         if let Some(path) = dropped.or_else(|| self.dialog.chosen(context).map(|(_, path)| path)) {
@@ -113,7 +113,7 @@ impl ChatTab {
         section(ui, "load", |ui| self.load(ui, shared, chosen));
     }
 
-    /// Opens a model where one was chosen.
+    /// Draws the controls that load a model, and loads one if it was chosen.
     fn load(&mut self, ui: &mut Ui, shared: &mut Shared, mut chosen: Option<String>) {
         let chat = &mut shared.settings.chat;
         if self.in_training.is_some() {
@@ -131,7 +131,7 @@ impl ChatTab {
         }
     }
 
-    /// What is open, what it costs a training, and what went wrong.
+    /// Draws the loaded models, their cost to the training in progress, and the last error.
     fn told(&mut self, ui: &mut Ui, shared: &mut Shared) {
         for line in &self.loaded {
             ui.small(line);
@@ -158,7 +158,7 @@ impl ChatTab {
         });
     }
 
-    /// What the chat costs the training that goes on.
+    /// Returns a line about the training's speed before and during the last reply.
     fn cost(&self, shared: &Shared) -> Option<String> {
         shared.training.as_ref()?;
         let (before, during) = self.training;
@@ -172,7 +172,7 @@ impl ChatTab {
         Some(line)
     }
 
-    /// The current activity, for screen readers too.
+    /// Draws the current activity, as a live region for screen readers.
     fn status_ui(&self, ui: &mut Ui) {
         if !self.status.is_empty() {
             let told = ui.label(&self.status);
@@ -214,7 +214,7 @@ impl ChatTab {
     }
 }
 
-/// The teacher that replies beside the model.
+/// Draws the choice of a teacher for side-by-side replies.
 fn teacher(ui: &mut Ui, chat: &mut ChatSettings) {
     ui.checkbox(&mut chat.side_by_side, "Side by side with a teacher");
     if chat.side_by_side {
@@ -223,7 +223,7 @@ fn teacher(ui: &mut Ui, chat: &mut ChatSettings) {
     }
 }
 
-/// Where models are computed.
+/// Draws the choice of the device.
 fn device(ui: &mut Ui, shared: &mut Shared) {
     let mut choices = vec![("auto".to_string(), "The best device".to_string()), ("cpu".into(), "The CPU device".into())];
     choices.extend(shared.devices.iter().filter(|device| device.lacks.is_empty()).map(|device| (device.index.to_string(), device.name.clone())));

@@ -1,10 +1,10 @@
-//! Benchmarks: what is timed, and the results as lines.
+//! Benchmarks of a device: choice and results.
 
 use crate::plots::number;
 use eframe::egui::{ComboBox, Grid, ScrollArea, Ui};
 use signet::runner::{Command, DecodeBench, DecodeReport, DecodeSide, Event, MatrixStorage, Moments, TrainBench, TrainBenchReport};
 
-/// What can be timed.
+/// A benchmark.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
     #[default]
@@ -27,22 +27,22 @@ impl Kind {
     }
 }
 
-/// Sizes of models that are timed.
+/// Model sizes.
 const SIZES: [&str; 5] = ["tiny", "5M", "130M", "1.3B", "7B"];
 
-/// What is chosen, and what was timed so far.
+/// The chosen benchmark, and the results so far.
 #[derive(Default)]
 pub(super) struct Benchmark {
     kind: Kind,
     size: usize,
-    /// Device, what was timed, and the result of each.
+    /// Device, benchmark and result of each measurement.
     pub(super) lines: Vec<[String; 3]>,
-    /// Why the last one ended before its end.
+    /// The error of the last benchmark.
     pub(super) problem: Option<String>,
 }
 
 impl Benchmark {
-    /// The command for what is chosen, on a device.
+    /// Returns the command that runs the chosen benchmark on a device.
     pub(super) fn command(&self, device: String) -> Command {
         let size = SIZES[self.size].to_string();
         match self.kind {
@@ -58,7 +58,7 @@ impl Benchmark {
         }
     }
 
-    /// The choices.
+    /// Draws the choices.
     pub(super) fn choices(&mut self, ui: &mut Ui) {
         let label = ui.label("Benchmark");
         let list = ComboBox::from_id_salt("benchmark").selected_text(self.kind.name());
@@ -72,7 +72,7 @@ impl Benchmark {
         }
     }
 
-    /// Takes a result, if it is one. `device` is where it was timed, for those that do not say it.
+    /// Adds a result, if `event` is one. `device` is used for events that do not name their device.
     pub(super) fn take(&mut self, event: &Event, device: &str) {
         match event {
             Event::BenchMatmul(report) => {
@@ -110,7 +110,7 @@ impl Benchmark {
         self.lines.push([device.into(), what, result]);
     }
 
-    /// All of it as text.
+    /// Returns all results as text.
     pub(super) fn text(&self) -> String {
         self.lines.iter().map(|[device, what, result]| format!("{device}: {what}: {result}\n")).collect()
     }

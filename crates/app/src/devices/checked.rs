@@ -1,10 +1,10 @@
-//! The conformance of one device: a table that fills in case by case, and the report at its end.
+//! Conformance results of one device: a table that grows case by case, and the final report.
 
 use crate::plots::number;
 use eframe::egui::{self, CollapsingHeader, Grid, Ui};
 use signet::runner::{CaseResult, Report};
 
-/// Failures that are kept in words.
+/// Maximum number of failures kept as text.
 const TOLD: usize = 50;
 
 /// All cases of an operation in a variant.
@@ -13,12 +13,12 @@ struct Row {
     variant: String,
     cases: usize,
     failed: usize,
-    /// The largest error, as a share of what is allowed.
+    /// The largest error, as a fraction of the tolerance.
     worst: f64,
     known: bool,
 }
 
-/// What is known of a device so far.
+/// Results of a device so far.
 #[derive(Default)]
 pub(super) struct Checked {
     /// The device's name.
@@ -28,11 +28,11 @@ pub(super) struct Checked {
     cases: usize,
     failed: usize,
     pub(super) report: Option<Box<Report>>,
-    /// How it ended: well, or with an error; none while it runs.
+    /// The outcome; none while the check runs.
     ended: Option<Result<(), String>>,
 }
 
-/// What somebody wants done with a report.
+/// An action on a report that the user chose.
 pub(super) enum Wish {
     Save,
     Copy,
@@ -43,7 +43,7 @@ impl Checked {
         Self { device: device.into(), ..Self::default() }
     }
 
-    /// Adds a comparison; an operation that fails comes first from then on.
+    /// Adds a comparison; the row of an operation moves to the top at its first unexpected failure.
     pub(super) fn add(&mut self, result: &CaseResult) {
         let CaseResult { operation, label, variant, worst, known, failure, .. } = result;
         let same = |row: &Row| row.operation == *operation && row.variant == *variant;
@@ -71,17 +71,17 @@ impl Checked {
         }
     }
 
-    /// Its end.
+    /// Sets the outcome.
     pub(super) fn end(&mut self, error: Option<String>) {
         self.ended = Some(error.map_or(Ok(()), Err));
     }
 
-    /// Why it ended before its time, if it did.
+    /// The error that ended the check, if there is one.
     pub(super) fn problem(&self) -> Option<&str> {
         self.ended.as_ref()?.as_ref().err().map(String::as_str)
     }
 
-    /// In one line.
+    /// A one-line summary.
     fn told(&self) -> String {
         let Self { cases, failed, .. } = self;
         match &self.ended {
@@ -91,7 +91,7 @@ impl Checked {
         }
     }
 
-    /// Draws it; what somebody wants done with its report.
+    /// Draws the results; returns the action on the report that the user chose.
     pub(super) fn ui(&self, ui: &mut Ui, number: usize) -> Option<Wish> {
         let mut wish = None;
         let Self { device, .. } = self;
@@ -166,7 +166,7 @@ impl Checked {
     }
 }
 
-/// A share of what is allowed; a dash where no number measures the error.
+/// A fraction of the tolerance in percent; a dash if the error is not finite.
 fn share(worst: f64) -> String {
     if worst < 1e6 { format!("{} %", number(100.0 * worst)) } else { "–".into() }
 }

@@ -1,4 +1,4 @@
-//! Devices: what this machine can compute on, whether it computes right, and how fast.
+//! The Devices tab: adapters, conformance checks, benchmarks.
 
 mod benchmark;
 mod checked;
@@ -15,42 +15,42 @@ use signet::runner::{Clock, Command, ConformRequest, DeviceInfo, Event, Reply, R
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-/// The tab.
+/// The Devices tab.
 pub(super) struct DevicesTab {
-    /// Checks and times.
+    /// Runs checks and benchmarks.
     worker: Worker,
-    /// Looks for adapters and writes files, also while the other works.
+    /// Lists adapters and writes files, also while `worker` is busy.
     clerk: Worker,
-    /// The device that is chosen, as `--device` names it.
+    /// The chosen device, as `--device` names it.
     chosen: String,
     filter: String,
     work: Option<Work>,
-    /// Devices that wait for their conformance: how they are named, and called.
+    /// Devices that wait for a conformance check: their `--device` value and their name.
     queue: VecDeque<(String, String)>,
     progress: Option<Progress>,
     checked: Vec<Checked>,
     benchmark: Benchmark,
-    /// Where reports are written.
+    /// Folder for reports.
     folder: String,
     dialog: Dialog<()>,
     certifying: Certifying,
 }
 
-/// A conformance that nobody clicks for, on a test machine.
+/// State of a conformance check that starts without a click, for test machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Certifying {
     No,
-    /// The adapters are looked for.
+    /// Waiting for the list of adapters.
     Looking,
-    /// It is on its way, or done.
+    /// Running or done.
     Begun,
 }
 
-/// What the worker is at.
+/// The worker's current job.
 #[derive(Clone, PartialEq)]
 enum Work {
     Conformance,
-    /// On a device of this name.
+    /// A benchmark on the device of this name.
     Benchmark(String),
 }
 
@@ -135,7 +135,7 @@ impl TabView for DevicesTab {
 }
 
 impl DevicesTab {
-    /// A tab at the start.
+    /// Creates the tab.
     pub(super) fn new(wake: &Wake) -> Self {
         Self {
             worker: Worker::spawn("devices", Tuning::default(), wake.clone()),
@@ -153,14 +153,14 @@ impl DevicesTab {
         }
     }
 
-    /// Runs the conformance by itself: on the first adapter, or on the CPU device where there is none.
+    /// Starts a conformance check without a click: on the first adapter, or on the CPU device if there is none.
     pub(super) fn certify(&mut self, filter: String) {
         self.filter = filter;
         self.certifying = Certifying::Looking;
         self.clerk.send(Command::Devices);
     }
 
-    /// What came of that, once it is over: the report, or why there is none.
+    /// Returns the report of [`certify`](Self::certify) or the error, once the check is over.
     pub(super) fn certificate(&self) -> Option<Result<&Report, &str>> {
         if self.certifying != Certifying::Begun || self.work.is_some() {
             return None;
@@ -169,7 +169,7 @@ impl DevicesTab {
         Some(last.report.as_deref().ok_or_else(|| last.problem().unwrap_or("the conformance did not begin")))
     }
 
-    /// The adapters are known: begins the conformance that waits for it.
+    /// Starts the conformance check that waits for the list of adapters.
     fn looked(&mut self, shared: &Shared) {
         if self.certifying == Certifying::Looking {
             self.certifying = Certifying::Begun;
@@ -201,7 +201,7 @@ impl DevicesTab {
         self.progress = Some(Progress { done, of, note, clock });
     }
 
-    /// The conformance that is under way, on a device that calls itself so.
+    /// Returns the results of the check in progress, and sets their device's name.
     fn checking(&mut self, device: String) -> &mut Checked {
         if self.checked.last().is_none_or(|last| last.report.is_some()) {
             self.checked.push(Checked::default());
@@ -211,7 +211,7 @@ impl DevicesTab {
         last
     }
 
-    /// Begins the conformance of the next device that waits for it.
+    /// Starts the conformance check of the next device in the queue.
     fn next(&mut self) {
         if self.work.is_some() {
             return;
@@ -229,12 +229,12 @@ impl DevicesTab {
         self.worker.send(command);
     }
 
-    /// How the chosen device is called.
+    /// The name of the chosen device.
     fn name(&self, devices: &[DeviceInfo]) -> String {
         devices.iter().find(|device| device.index.to_string() == self.chosen).map_or("CPU".into(), |device| device.name.clone())
     }
 
-    /// The devices, to choose one of.
+    /// Draws the list of devices, to choose one.
     fn adapters(&mut self, ui: &mut Ui, shared: &Shared) {
         ui.horizontal_wrapped(|ui| {
             heading(ui, "Devices");
@@ -262,7 +262,7 @@ impl DevicesTab {
         }
     }
 
-    /// What can be done with them.
+    /// Draws the buttons for checks and benchmarks.
     fn controls(&mut self, ui: &mut Ui, shared: &Shared) {
         let name = self.name(&shared.devices);
         let free = self.work.is_none();
@@ -307,7 +307,7 @@ impl DevicesTab {
         self.next();
     }
 
-    /// What was found, the latest first.
+    /// Draws the results, the newest first.
     fn results(&mut self, ui: &mut Ui, shared: &Shared) {
         let folder = if self.folder.trim().is_empty() { shared.surroundings.saved_in(&shared.settings.runs) } else { PathBuf::from(self.folder.trim()) };
         if let Some(problem) = &self.benchmark.problem {
@@ -340,7 +340,7 @@ impl DevicesTab {
     }
 }
 
-/// A name as part of a file's name.
+/// Converts a device's name to a part of a file name.
 fn plain(name: &str) -> String {
     let words = name.to_lowercase();
     words.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect::<Vec<_>>().join("-")

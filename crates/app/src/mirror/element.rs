@@ -1,42 +1,41 @@
-//! Which element of a page stands for which node of egui's accessibility tree. Pure.
+//! HTML elements for the nodes of egui's accessibility tree. Pure.
 
 use super::log::{self, SAID};
 use eframe::egui::accesskit::{Action, Live, Node, NodeId, Role, Toggled, TreeUpdate};
 use signet::runner::dom::{Key, Place, ROOT};
 use std::collections::HashMap;
 
-/// An element as it is to be.
+/// The desired state of an element.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Element {
     pub key: Key,
-    /// What it is in.
+    /// Its parent.
     pub parent: Key,
-    /// What it is in HTML.
+    /// Its HTML tag.
     pub tag: &'static str,
-    /// In the order of their names.
+    /// Attributes, sorted by name.
     pub attributes: Vec<(&'static str, String)>,
-    /// What it says, if that is a text in it.
+    /// Its text content.
     pub text: String,
-    /// What it contains, if it is a field.
+    /// The value of an input field.
     pub value: Option<String>,
     pub place: Place,
 }
 
-/// Where in the tree a node is.
+/// The context of a node in the tree.
 #[derive(Clone, Copy)]
 struct Within {
     parent: Key,
-    /// The parent's corner.
+    /// The parent's upper left corner.
     corner: (f64, f64),
-    /// What the children of a list or a menu are.
+    /// The role of children of a list or a menu.
     item: Option<&'static str>,
 }
 
-/// What is told to everybody at once: it changes, so it is read.
+/// Key of the live region with announcements.
 const ANNOUNCED: Key = 2;
 
-/// All elements, each behind what it is in and what it comes after; `scale` is a point in pixels of
-/// the page.
+/// Returns all elements, parents and earlier siblings first; `scale` is CSS pixels a point.
 pub(super) fn elements(update: &TreeUpdate, scale: f64) -> Vec<Element> {
     let nodes: HashMap<NodeId, &Node> = update.nodes.iter().map(|(id, node)| (*id, node)).collect();
     let mut walk = Walk { nodes, scale, elements: Vec::new(), seen: Default::default(), announced: Vec::new() };
@@ -67,7 +66,7 @@ impl Walk<'_> {
 
     fn node(&mut self, id: NodeId, within: Within) {
         let Some(node) = self.nodes.get(&id).copied() else { return };
-        // The conversation is told as a whole elsewhere; tooltips, runs of text and scroll bars are not told at all.
+        // The conversation has its own log; tooltips, text runs and scroll bars have no elements.
         if node.is_hidden() || node.author_id() == Some(SAID) || matches!(node.role(), Role::Tooltip | Role::TextRun | Role::ScrollBar) {
             return;
         }
@@ -94,12 +93,12 @@ impl Walk<'_> {
         self.children(id, Within { parent: key, corner, item });
     }
 
-    /// What a node says by itself.
+    /// The text of a node itself.
     fn said(&self, node: &Node) -> Option<String> {
         node.label().or(node.value()).map(String::from).filter(|text| !text.trim().is_empty())
     }
 
-    /// A node's name, from itself or from what labels it.
+    /// A node's accessible name, its own or that of its label.
     fn name(&self, node: &Node) -> Option<String> {
         let own = node.label().map(String::from);
         own.or_else(|| {
@@ -108,7 +107,7 @@ impl Walk<'_> {
         })
     }
 
-    /// The element of a node, or none if only what is in it counts.
+    /// The element of a node; none if only its children are shown.
     fn element(&self, id: NodeId, node: &Node, within: Within) -> Option<Element> {
         let (tag, role) = kind(node.role())?;
         let text = match tag {
@@ -147,12 +146,12 @@ impl Walk<'_> {
     }
 }
 
-/// What a field contains.
+/// The value of a field.
 fn field(node: &Node) -> String {
     node.value().map(String::from).or_else(|| node.numeric_value().map(|value| value.to_string())).unwrap_or_default()
 }
 
-/// Tag and role in HTML; none if a node of this kind is only what it contains.
+/// HTML tag and ARIA role; none if only the children of such a node are shown.
 fn kind(role: Role) -> Option<(&'static str, Option<&'static str>)> {
     Some(match role {
         Role::Button | Role::DefaultButton | Role::DisclosureTriangle | Role::ColorWell => ("button", None),
@@ -181,7 +180,7 @@ fn kind(role: Role) -> Option<(&'static str, Option<&'static str>)> {
     })
 }
 
-/// What a node is at the moment.
+/// Sets the state attributes of a node.
 fn states(node: &Node, role: Option<&str>, set: &mut dyn FnMut(&'static str, String)) {
     if let Some(toggled) = node.toggled() {
         let name = match role {
@@ -215,7 +214,7 @@ fn states(node: &Node, role: Option<&str>, set: &mut dyn FnMut(&'static str, Str
     if let Some(placeholder) = node.placeholder().filter(|text| !text.is_empty()) {
         set("placeholder", placeholder.into());
     }
-    // What can be done nothing with is not gone to either.
+    // Text and headings are not focusable.
     if node.supports_action(Action::Focus) && !matches!(kind(node.role()), Some(("span" | "h2", _))) {
         set("tabindex", if node.is_disabled() { "-1" } else { "0" }.into());
     }
@@ -228,7 +227,7 @@ fn states(node: &Node, role: Option<&str>, set: &mut dyn FnMut(&'static str, Str
     numbers(node, set);
 }
 
-/// The number that a node is.
+/// Sets the attributes of a numeric node: bounds, value, step.
 fn numbers(node: &Node, set: &mut dyn FnMut(&'static str, String)) {
     let names = if node.role() == Role::Slider { ["min", "max"] } else { ["aria-valuemin", "aria-valuemax"] };
     for (name, value) in names.into_iter().zip([node.min_numeric_value(), node.max_numeric_value()]) {
@@ -244,7 +243,7 @@ fn numbers(node: &Node, set: &mut dyn FnMut(&'static str, String)) {
     }
 }
 
-/// The element that a conversation is in.
+/// The element that contains the conversation.
 pub(super) fn conversation() -> Element {
     let attributes = [("aria-label", "Conversation"), ("aria-live", "polite"), ("role", "log")].map(|(name, value)| (name, value.to_string())).to_vec();
     Element { key: log::LOG, tag: "div", attributes, ..Element::default() }

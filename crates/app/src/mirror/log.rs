@@ -1,48 +1,48 @@
-//! A conversation as elements of a page: one for each message, with who says it. What a reply grows by
-//! is added behind it in sentences, so that a screen reader says it once and in one piece. Pure.
+//! The conversation as HTML elements, one for each message, with its speaker. A growing reply is appended in
+//! whole sentences, so that a screen reader reads each once and in one piece. Pure.
 
 use signet::runner::dom::{Change, Key};
 
-/// The element that messages are in.
+/// Key of the element that contains the messages.
 pub(super) const LOG: Key = 1;
-/// Before the elements of messages, which follow in order.
+/// Key of the first message; the others follow in order.
 const FIRST: Key = 16;
-/// Messages shown; of more, the oldest go.
+/// Maximum number of messages; the oldest are dropped.
 const MESSAGES: usize = 400;
-/// Bytes of a sentence that are not waited for any longer.
+/// Length in bytes from which an unfinished sentence is appended up to its last word.
 const LONG: usize = 160;
 
-/// The author id of nodes that are part of a conversation: the log tells them, drawn or not.
+/// The author id of accessibility nodes that belong to the conversation and are shown in the log instead.
 pub(crate) const SAID: &str = "said";
 
-/// A message.
+/// A message of the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said<'a> {
-    /// Who says it.
+    /// Its speaker.
     pub who: &'a str,
-    /// What is said, so far.
+    /// Its text so far.
     pub text: &'a str,
-    /// Whether nothing is added any more.
+    /// True if the text is complete.
     pub done: bool,
 }
 
-/// A message as the page has it.
+/// A message as the page shows it.
 #[derive(Debug)]
 struct Line {
     who: String,
     told: String,
 }
 
-/// The messages that the page has.
+/// The messages that the page shows.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    /// Messages that went, before the first.
+    /// Number of dropped messages before `lines`.
     gone: usize,
     lines: Vec<Line>,
 }
 
 impl Log {
-    /// What has to change in the page.
+    /// Returns the changes that bring the page up to date.
     pub(super) fn update(&mut self, said: &[Said]) -> Vec<Change> {
         let mut changes = Vec::new();
         let first = said.len().saturating_sub(MESSAGES);
@@ -97,7 +97,7 @@ fn who(key: Key, who: &str) -> Change {
     Change::Attribute { key, name: "data-who", value: Some(who.into()) }
 }
 
-/// The part of a text that can be said: whole sentences, or words if a sentence is long.
+/// The part of a text to show: whole sentences, or whole words if a sentence is long.
 fn ready(text: &str, done: bool) -> &str {
     if done {
         return text;

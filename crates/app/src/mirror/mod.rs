@@ -1,6 +1,6 @@
-//! The app as elements of a page, for those who cannot see or point at the picture: screen readers,
-//! keyboards, tests. From egui's accessibility tree come changes to the elements; from what people do
-//! with them come egui's events. Pure: `platform` has the page.
+//! A mirror of the app in HTML elements over the canvas, for screen readers, keyboards and tests. Changes of
+//! egui's accessibility tree become changes of the elements; user input on the elements becomes egui events.
+//! Pure: `signet::platform` accesses the page.
 
 mod element;
 mod log;
@@ -18,29 +18,29 @@ use signet::runner::dom::{Change, Deed, Held, Key};
 use std::collections::HashMap;
 use tree::Tree;
 
-/// What the page has, and who has the keyboard.
+/// The state of the elements, and the keyboard focus.
 #[derive(Debug, Default)]
 struct Mirror {
     tree: Tree,
     log: Log,
-    /// What has egui's focus.
+    /// The node with egui's focus.
     focus: Option<NodeId>,
-    /// The element that has the page's.
+    /// The element with the page's focus.
     at: Option<Key>,
-    /// A number that is being typed.
+    /// The number field being typed into.
     draft: Option<Key>,
-    /// A part of a field's text that was selected, in UTF-16 units, until the app has the same text.
+    /// A text selection, in UTF-16 units, kept until the app has the same text.
     selecting: Option<(Key, u32, u32)>,
-    /// The list that was opened last, and what was chosen in it: egui closes a list for a pointer only.
+    /// The list that was opened last, and the option chosen in it: egui closes a list only for a pointer.
     list: Option<Key>,
     chosen: Option<Key>,
-    /// For the next frame.
+    /// Events for the next frame.
     events: Vec<Event>,
 }
 
 impl Mirror {
-    /// What has to change in the page after a frame. `scale` is a point in pixels of the page; `pointed`
-    /// whether a pointer did something in the frame, which then has the keyboard on the picture.
+    /// Returns the changes of the page after a frame. `scale` is CSS pixels a point; `pointed` is true if a pointer
+    /// was pressed or released in the frame, which puts the keyboard focus on the canvas.
     fn update(&mut self, update: &TreeUpdate, scale: f64, said: &[Said], pointed: bool) -> Vec<Change> {
         let nodes: HashMap<NodeId, &Node> = update.nodes.iter().map(|(id, node)| (*id, node)).collect();
         let mut next = vec![element::conversation()];
@@ -49,7 +49,7 @@ impl Mirror {
         let caret = |key| (at == Some(key)).then(|| caret(&nodes, key)).flatten();
         let mut changes = self.tree.update(next, self.draft, caret);
         if let Some(at) = self.at {
-            // A browser forgets the keyboard of an element that is taken out, even to be put elsewhere.
+            // An element loses the browser's focus when it is removed, even to be moved.
             let taken = |change: &Change| matches!(change, Change::Remove { key } | Change::Move { key, .. } if *key == at);
             match self.tree.get(at) {
                 None => self.at = None,
@@ -80,17 +80,17 @@ impl Mirror {
         changes
     }
 
-    /// Whether there is something to tell egui in a next frame.
+    /// True if there are events for the next frame.
     fn waits(&self) -> bool {
         !self.events.is_empty()
     }
 
-    /// Whether an element of the page has the keyboard.
+    /// True if an element of the page has the focus.
     fn has_keyboard(&self) -> bool {
         self.at.is_some()
     }
 
-    /// What people did, as egui's events for the next frame.
+    /// Converts user input on the elements to egui events.
     fn take(&mut self, deeds: Vec<Deed>) -> Vec<Event> {
         let mut events = std::mem::take(&mut self.events);
         for deed in deeds {
@@ -125,7 +125,7 @@ impl Mirror {
                     if let Some(key) = egui::Key::from_name(&name) {
                         events.push(Event::ModifiersChanged(modifiers));
                         events.extend([true, false].map(|pressed| Event::Key { key, physical_key: None, pressed, repeat: false, modifiers }));
-                        // They hold for the whole frame.
+                        // Modifiers hold for the whole frame; release them in the next.
                         self.events.push(Event::ModifiersChanged(Modifiers::NONE));
                     }
                 }
@@ -134,7 +134,7 @@ impl Mirror {
         events
     }
 
-    /// Brings egui's focus to where the page's is: Escape takes it away from a field that keeps the keyboard.
+    /// Moves egui's focus to the element with the page's: on Escape egui drops its focus, the element does not.
     fn refocus(&self) -> Option<Event> {
         let key = self.at.filter(|key| self.focus != Some(NodeId(*key)))?;
         Some(request(key, Action::Focus, None))
@@ -153,7 +153,7 @@ impl Mirror {
         self.tree.get(key)?.attributes.iter().find(|(name, _)| *name == "role").map(|(_, role)| &role[..])
     }
 
-    /// What a field was changed to; none where it is no number yet.
+    /// The event for a changed field; none while the text of a number field is no number.
     fn value(&mut self, key: Key, text: String) -> Option<Event> {
         let numeric = matches!(self.role(key), Some("spinbutton" | "slider"));
         self.tree.typed(key, text.clone());
@@ -167,7 +167,7 @@ impl Mirror {
         self.able(key).then(|| request(key, Action::SetValue, Some(data)))
     }
 
-    /// A selection as egui takes it, once it has the text that the page has.
+    /// The event for a text selection; none until egui has the same text as the page.
     fn selection(&self, nodes: &HashMap<NodeId, &Node>, key: Key, anchor: u32, focus: u32) -> Option<Event> {
         let text = self.tree.get(key)?.value.as_deref()?;
         let node = nodes.get(&NodeId(key)).filter(|node| node.value() == Some(text))?;
@@ -185,14 +185,14 @@ fn modifiers(held: Held) -> Modifiers {
     Modifiers { alt: held.alt, ctrl: held.ctrl, shift: held.shift, mac_cmd: held.meta, command: held.ctrl || held.meta }
 }
 
-/// The number that a text begins with: units may follow it.
+/// Parses the number at the beginning of a text; a unit may follow.
 fn number(text: &str) -> Option<f64> {
     let text = text.trim();
     let end = text.find(|c: char| !(c.is_ascii_digit() || "+-.eE".contains(c))).unwrap_or(text.len());
     text[..end].parse().ok().filter(|number: &f64| number.is_finite())
 }
 
-/// Characters of a text within its first UTF-16 units.
+/// The number of characters in the first `units` UTF-16 units of a text.
 fn characters(text: &str, units: u32) -> usize {
     let mut left = units as usize;
     text.chars()
@@ -204,7 +204,7 @@ fn characters(text: &str, units: u32) -> usize {
         .count()
 }
 
-/// The runs of a field's text: their nodes, and how many characters each has.
+/// The text runs of a field: node and number of characters of each.
 fn runs<'a>(nodes: &'a HashMap<NodeId, &Node>, node: &'a Node) -> impl Iterator<Item = (NodeId, usize)> + 'a {
     let runs = node.children().iter().filter_map(|id| Some((*id, *nodes.get(id)?)));
     runs.filter(|(_, run)| run.role() == Role::TextRun).map(|(id, run)| (id, run.character_lengths().len()))
@@ -223,7 +223,7 @@ fn position(nodes: &HashMap<NodeId, &Node>, node: &Node, mut characters: usize) 
     last.filter(|_| characters == 0).map(|(node, character_index)| TextPosition { node, character_index })
 }
 
-/// Where egui's caret is in a field, in UTF-16 units.
+/// The position of egui's caret in a field, in UTF-16 units.
 fn caret(nodes: &HashMap<NodeId, &Node>, key: Key) -> Option<u32> {
     let node = nodes.get(&NodeId(key))?;
     let at = node.text_selection()?.focus;

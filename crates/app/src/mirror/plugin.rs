@@ -1,5 +1,5 @@
-//! The mirror in egui: it takes the accessibility tree of each frame, which eframe drops in a page, and
-//! brings back what people did with the elements.
+//! The mirror as an egui plugin: it receives each frame's accessibility tree, which eframe drops in a browser,
+//! and feeds user input on the elements back to egui.
 
 use super::Mirror;
 use super::log::Said;
@@ -7,16 +7,16 @@ use eframe::egui::{Context, Event, FullOutput, Plugin, RawInput};
 use signet::runner::dom::{Change, Deed};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// What has a page's elements.
+/// Access to the page's elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Screen {
     /// Applies changes.
     pub apply: fn(&[Change]),
-    /// What people did since the last time.
+    /// Returns user input on the elements since the last call.
     pub deeds: fn() -> Vec<Deed>,
 }
 
-/// A message of the conversation, kept from the frame to its end.
+/// An owned message, kept until the end of the frame.
 #[derive(Clone, Debug)]
 struct Message {
     who: String,
@@ -24,12 +24,12 @@ struct Message {
     done: bool,
 }
 
-/// The conversation as it was last drawn.
+/// The conversation that the mirror shows.
 #[derive(Clone, Debug, Default)]
 pub struct Reflect(Arc<Mutex<Vec<Message>>>);
 
 impl Reflect {
-    /// Begins to show the app that a context draws.
+    /// Starts the mirror of the app that `context` draws.
     pub fn start(context: &Context, screen: Screen) -> Self {
         let reflect = Self::default();
         context.enable_accesskit();
@@ -37,7 +37,7 @@ impl Reflect {
         reflect
     }
 
-    /// What was said in the chat, by now.
+    /// Replaces the messages of the conversation.
     pub fn say<'a>(&self, said: impl Iterator<Item = Said<'a>>) {
         let mut messages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut count = 0;
@@ -67,7 +67,7 @@ impl Plugin for Shown {
     fn input_hook(&mut self, _context: &Context, input: &mut RawInput) {
         input.events.extend(self.mirror.take((self.screen.deeds)()));
         if self.mirror.has_keyboard() {
-            // An element of the page is as good as the picture.
+            // Focus on an element of the page counts as focus on the canvas.
             input.focused = true;
             input.events.retain(|event| !matches!(event, Event::WindowFocused(false)));
         }

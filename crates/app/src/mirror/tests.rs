@@ -1,11 +1,11 @@
-//! The mirror of small apps: egui draws them, a page that only remembers has their elements.
+//! Tests of the mirror: egui draws small apps, and a mock page records their elements.
 
 use super::*;
 use eframe::egui::{Context, DragValue, RawInput, Rect, TextEdit, Ui, Vec2};
 use signet::runner::dom::{Place, ROOT};
 use std::collections::BTreeMap;
 
-/// What the page has.
+/// An element of the mock page.
 #[derive(Debug, Default)]
 struct Shown {
     tag: &'static str,
@@ -16,7 +16,7 @@ struct Shown {
     place: Place,
 }
 
-/// An app, its mirror, and a page.
+/// An app, its mirror, and a mock page.
 #[derive(Default)]
 struct Bench {
     context: Context,
@@ -59,7 +59,7 @@ impl Bench {
         self.shown.get_mut(&key).expect("a change is to what is there")
     }
 
-    /// What has this name and tag.
+    /// Finds the only element with this tag and name.
     fn find(&self, tag: &str, name: &str) -> Key {
         let named = |shown: &Shown| shown.text == name || shown.attributes.get("aria-label").is_some_and(|label| label == name);
         let found: Vec<Key> = self.shown.iter().filter(|(_, shown)| shown.tag == tag && named(shown)).map(|(key, _)| *key).collect();
@@ -67,7 +67,7 @@ impl Bench {
         found[0]
     }
 
-    /// Types as a page tells it: the field has the text before the app has.
+    /// Types into a field: the page has the text before the app has it.
     fn types(&mut self, key: Key, text: &str) {
         self.at(key).value = text.into();
         let end = text.encode_utf16().count() as u32;
@@ -136,7 +136,7 @@ fn text_goes_both_ways_and_enter_is_the_apps() {
     bench.types(field, "ein Bär 🐻!");
     bench.frame(&mut draw);
     bench.frame(&mut draw);
-    // A new line before the mark, which is where the caret is put.
+    // Insert a line break at the caret, before the exclamation mark.
     bench.deeds.push(Deed::Select { key: field, anchor: 10, focus: 10 });
     bench.frame(&mut draw);
     bench.frame(&mut draw);
@@ -148,7 +148,7 @@ fn text_goes_both_ways_and_enter_is_the_apps() {
     bench.frame(&mut draw);
     bench.frame(&mut draw);
     assert_eq!(bench.at(field).value, "");
-    // Escape takes egui's focus, and the page's stays: what is typed then is sent as well.
+    // Escape drops egui's focus but not the page's: text typed after it is sent as well.
     bench.deeds.push(Deed::Press { name: "Escape".into(), held: Held::default() });
     bench.frame(&mut draw);
     bench.types(field, "more");

@@ -1,43 +1,42 @@
-//! From the elements that were there to those that are to be, in as few changes as are needed. Pure.
+//! Diff of two element trees, in as few changes as possible. Pure.
 
 use super::element::Element;
 use signet::runner::dom::{Change, Key};
 use std::collections::{HashMap, HashSet};
 
-/// The elements that the page has.
+/// The elements of the page.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     elements: HashMap<Key, Element>,
-    /// Of each element those in it, in order.
+    /// Children of each element, in order.
     inner: HashMap<Key, Vec<Key>>,
 }
 
-/// How far a list of children is compared.
+/// Progress of comparing a list of children.
 #[derive(Default)]
 struct Seen {
-    /// The child before.
+    /// The previous child.
     last: Option<Key>,
-    /// Its place among the children that were there.
+    /// Position in the old list of children.
     at: usize,
     now: Vec<Key>,
 }
 
 impl Tree {
-    /// An element that the page has.
+    /// Returns an element of the page.
     pub(super) fn get(&self, key: Key) -> Option<&Element> {
         self.elements.get(&key)
     }
 
-    /// Somebody typed into a field of the page.
+    /// Records text that the user typed into a field.
     pub(super) fn typed(&mut self, key: Key, text: String) {
         if let Some(element) = self.elements.get_mut(&key) {
             element.value = Some(text);
         }
     }
 
-    /// What has to change; `next` are the elements in order, each behind what it is in. A field whose
-    /// key is `draft` is being typed into: what it contains stays. `caret` tells where in a field the
-    /// caret is.
+    /// Returns the changes from the current elements to `next`, which lists each parent before its children. The
+    /// value of the field `draft`, which is being typed into, is not overwritten. `caret` returns a field's caret.
     pub(super) fn update(&mut self, next: Vec<Element>, draft: Option<Key>, caret: impl Fn(Key) -> Option<u32>) -> Vec<Change> {
         let there: HashMap<Key, Key> = next.iter().map(|element| (element.key, element.parent)).collect();
         let mut changes = Vec::new();
@@ -72,7 +71,7 @@ impl Tree {
     }
 }
 
-/// Whether a child comes where it came before, among those that are still there.
+/// True if a child keeps its position among the children that remain.
 fn in_order(list: &mut Seen, before: Option<&Vec<Key>>, key: Key, there: &HashMap<Key, Key>, parent: Key) -> bool {
     let Some(before) = before else { return false };
     let still = |child: &Key| there.get(child) == Some(&parent) && !list.now[..list.now.len() - 1].contains(child);
@@ -84,7 +83,7 @@ fn in_order(list: &mut Seen, before: Option<&Vec<Key>>, key: Key, there: &HashMa
     same
 }
 
-/// The changes of one element; gives it as the page then has it.
+/// Adds the changes of one element; returns its new state on the page.
 fn differences(before: Element, mut element: Element, draft: Option<Key>, caret: &impl Fn(Key) -> Option<u32>, changes: &mut Vec<Change>) -> Element {
     let key = element.key;
     let find = |element: &Element, name| element.attributes.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
@@ -118,7 +117,7 @@ fn differences(before: Element, mut element: Element, draft: Option<Key>, caret:
 mod tests {
     use super::*;
 
-    /// A page that does as it is told.
+    /// A mock page that applies changes.
     #[derive(Default)]
     struct Page(HashMap<Key, Vec<Key>>);
 
