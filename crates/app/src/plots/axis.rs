@@ -1,8 +1,8 @@
-//! Axes that are drawn by their logarithm, and numbers on them. Pure.
+//! Logarithmic axes, and number formatting. Pure.
 
 use egui_plot::{GridInput, GridMark};
 
-/// A number on an axis or beside a curve: short, and never `0.000`.
+/// Formats a number for an axis or a legend: at most 4 significant digits, scientific where needed.
 pub fn number(value: f64) -> String {
     let size = value.abs();
     if value == 0.0 {
@@ -16,8 +16,7 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// Lines of a grid for values that are drawn by their decimal logarithm: powers of ten, and where
-/// few of them are seen, what lies between.
+/// Grid lines of a log10 axis: powers of ten, and lines between them if few powers are visible.
 pub(super) fn log_marks(input: &GridInput) -> Vec<GridMark> {
     let (from, to) = input.bounds;
     if !(from.is_finite() && to.is_finite()) || to - from > 600.0 {
@@ -31,7 +30,7 @@ pub(super) fn log_marks(input: &GridInput) -> Vec<GridMark> {
         let factors = if span <= 3.0 { between } else { &between[..1] };
         factors.iter().map(move |factor| GridMark { value: power as f64 + factor.log10(), step_size: if *factor == 1.0 { 1.0 } else { 0.1 } })
     });
-    // What is out of sight would be named beside the plot.
+    // Labels of marks outside the bounds would be drawn beside the plot.
     marks.filter(|mark| (from..=to).contains(&mark.value)).collect()
 }
 

@@ -1,21 +1,21 @@
-//! Flip-flop ratios of every matrix over time, in a number of columns that does not grow with the
-//! run: when they are full, two and two become one. Pure but for its colours.
+//! Heat map of every matrix's flip-flop ratio over time. The number of columns is bounded: when they are full,
+//! pairs are merged. Pure.
 
 use eframe::egui::{Color32, ColorImage};
 
-/// Columns it has at most.
+/// Maximum number of columns.
 const COLUMNS: usize = 512;
 
-/// Mean ratios of matrices over stretches of steps.
+/// Mean flip-flop ratios of matrices over ranges of steps.
 #[derive(Clone, Debug)]
 pub struct Heat {
-    /// Matrices.
+    /// Number of matrices.
     rows: usize,
-    /// Steps of a column.
+    /// Steps a column.
     width: u64,
-    /// Sums of ratios, and steps that were added; of each column.
+    /// Sums of ratios and number of steps of each column.
     columns: Vec<(Vec<f64>, u32)>,
-    /// Counts changes, so that a picture knows whether it is old.
+    /// Number of changes, to detect an outdated image.
     version: u64,
 }
 
@@ -26,7 +26,7 @@ impl Default for Heat {
 }
 
 impl Heat {
-    /// Adds the ratios of a step, counted from 1; one for each matrix.
+    /// Adds the ratios of a step (from 1), one for each matrix.
     pub fn push(&mut self, step: u64, ratios: &[f64]) {
         if ratios.is_empty() || step == 0 {
             return;
@@ -47,7 +47,7 @@ impl Heat {
         self.version += 1;
     }
 
-    /// Forgets columns that end after `step`; what is lost of the last one comes again with its steps.
+    /// Removes columns that end after `step`; a column that contains `step` loses its earlier steps too.
     pub fn truncate(&mut self, step: u64) {
         self.columns.truncate((step / self.width) as usize);
         self.version += 1;
@@ -66,35 +66,35 @@ impl Heat {
         self.width *= 2;
     }
 
-    /// Matrices it has rows for.
+    /// Number of rows, one for each matrix.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Steps that its columns reach to.
+    /// Number of steps that the columns cover.
     pub fn steps(&self) -> u64 {
         self.columns.len() as u64 * self.width
     }
 
-    /// Counts changes.
+    /// Number of changes so far.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Mean ratio of a matrix about a step; none where nothing was recorded.
+    /// Mean ratio of a matrix in the column of a step; none if nothing was recorded there.
     pub fn at(&self, row: usize, step: u64) -> Option<f64> {
         let (sums, count) = self.columns.get((step.checked_sub(1)? / self.width) as usize)?;
         (*count > 0).then(|| sums.get(row).map(|sum| sum / f64::from(*count)))?
     }
 
-    /// Least and greatest mean above 0.
+    /// Least and greatest positive mean.
     pub fn range(&self) -> Option<(f64, f64)> {
         let means = self.columns.iter().filter(|(_, count)| *count > 0).flat_map(|(sums, count)| sums.iter().map(move |sum| sum / f64::from(*count)));
         means.filter(|mean| *mean > 0.0).fold(None, |range, mean| Some(range.map_or((mean, mean), |(a, b): (f64, f64)| (a.min(mean), b.max(mean)))))
     }
 
-    /// One pixel a matrix and column, first matrix on top, coloured by the logarithm of the ratio;
-    /// `nothing` where none flipped or none was recorded.
+    /// Renders one pixel a matrix and column, first matrix on top, coloured by the log of the ratio; `nothing` is
+    /// the colour where no weight flipped or nothing was recorded.
     pub fn image(&self, nothing: Color32) -> Option<ColorImage> {
         let (least, most) = self.range()?;
         let span = (most / least).ln().max(1e-9);
@@ -109,8 +109,8 @@ impl Heat {
     }
 }
 
-/// A scale from 0 to 1 that is even in lightness and readable with any colour vision: viridis, at
-/// nine of its points.
+/// The viridis colour map on 0 to 1, interpolated between nine points: perceptually uniform, and readable with
+/// all kinds of colour vision.
 pub fn viridis(at: f64) -> Color32 {
     const POINTS: [[u8; 3]; 9] =
         [[68, 1, 84], [71, 44, 122], [59, 81, 139], [44, 113, 142], [33, 144, 141], [39, 173, 129], [92, 200, 99], [170, 220, 50], [253, 231, 37]];
@@ -130,7 +130,7 @@ mod tests {
         (1..=5000_u64).for_each(|step| heat.push(step, &[1.0, step as f64]));
         assert!(heat.columns.len() <= COLUMNS && heat.steps() >= 5000);
         assert_eq!(heat.at(0, 1234), Some(1.0));
-        // The column of 16 steps about 1,234 has those from 1,233 to 1,248.
+        // The 16-step column of step 1234 covers steps 1233 to 1248.
         assert_eq!((heat.width, heat.at(1, 1234)), (16, Some(1240.5)));
         let image = heat.image(Color32::TRANSPARENT).unwrap();
         assert_eq!((image.size[1], image.pixels[0]), (2, viridis(0.0)));

@@ -1,35 +1,35 @@
-//! Everything that is drawn of one run, kept up as its steps arrive.
+//! The plotted data of one run, updated step by step.
 
 use super::heat::Heat;
 use signet::runner::{Curve, Metrics, QUANTITIES, QUANTITY_COUNT, SettingValue};
 
-/// Something that happened at a step, marked on all plots.
+/// An event at a step, marked on all plots.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// When.
+    /// The step.
     pub step: u64,
-    /// What.
+    /// The event.
     pub text: String,
 }
 
-/// Marks kept; of more, the oldest go.
+/// Maximum number of marks; the oldest are dropped.
 const MARKS: usize = 1000;
 
 /// The curves of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
-    /// Of each of [`QUANTITIES`]; empty where no curve is kept.
+    /// One curve for each of [`QUANTITIES`]; empty for those without a curve.
     curves: [Curve; QUANTITY_COUNT],
-    /// Flips of every matrix.
+    /// Flip-flop ratio of every matrix.
     pub heat: Heat,
-    /// What happened, by step.
+    /// Events, in order.
     pub marks: Vec<Mark>,
-    /// The last step.
+    /// Metrics of the last step.
     pub last: Option<Box<Metrics>>,
 }
 
 impl History {
-    /// Adds a step. One that comes again, after a rollback, takes the place of all from it on.
+    /// Adds a step. A step that was added before, after a rollback, replaces it and all later ones.
     pub fn push(&mut self, metrics: &Metrics) {
         if self.last.as_ref().is_some_and(|last| last.step >= metrics.step) {
             self.truncate(metrics.step.saturating_sub(1));
@@ -43,7 +43,7 @@ impl History {
         self.last = Some(Box::new(metrics.clone()));
     }
 
-    /// Forgets steps after `step`. Marks stay: they tell why.
+    /// Removes steps after `step`. Marks stay: they explain the rollback.
     pub fn truncate(&mut self, step: u64) {
         self.curves.iter_mut().for_each(|curve| curve.truncate(step));
         self.heat.truncate(step);
@@ -58,7 +58,7 @@ impl History {
         self.marks.push(Mark { step, text: text.into() });
     }
 
-    /// Marks a step with the settings that changed there, if any did.
+    /// Marks a step with the settings that changed at it, if any.
     pub fn mark_changes(&mut self, metrics: &Metrics) {
         let Some(changed) = &metrics.changed else { return };
         let told = changed.values().map(|(setting, value)| match (setting.label.to_lowercase(), value) {
@@ -69,7 +69,7 @@ impl History {
         self.mark(metrics.step, format!("changed: {}", told.collect::<Vec<_>>().join(", ")));
     }
 
-    /// The curve of a quantity, by its place in [`QUANTITIES`].
+    /// The curve of a quantity, by its index in [`QUANTITIES`].
     pub fn curve(&self, quantity: usize) -> &Curve {
         &self.curves[quantity]
     }

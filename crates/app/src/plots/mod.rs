@@ -1,4 +1,4 @@
-//! Pictures of runs: curves that stay quick at a million steps, and the heat map of flips.
+//! Plots of runs: curves that stay fast at a million steps, and the heat map of flips.
 
 mod axis;
 mod heat;

@@ -1,5 +1,4 @@
-//! A plot of curves: linear or logarithmic, smoothed or not, zoomed and marked together with the
-//! others of its group.
+//! A plot of curves: linear or logarithmic, optionally smoothed; zoom and marker are shared by a group of plots.
 
 use super::axis::{log_marks, number};
 use super::history::Mark;
@@ -7,22 +6,22 @@ use eframe::egui::{self, Color32, Id, Ui};
 use egui_plot::{HoverPosition, Legend, LineStyle, Plot, PlotPoint, PlotPoints, PlotUi, VLine};
 use signet::runner::{Column, Curve};
 
-/// Colours that are told apart with any colour vision, in the order they are given out (Okabe and Ito).
+/// Colours that all kinds of colour vision can distinguish (Okabe and Ito), in the order of use.
 const PALETTE: [[u8; 3]; 8] = [[0, 114, 178], [213, 94, 0], [0, 158, 115], [204, 121, 167], [230, 159, 0], [86, 180, 233], [148, 148, 148], [120, 94, 60]];
 
-/// The `n`-th colour of lines.
+/// The `n`-th line colour.
 pub fn palette(n: usize) -> Color32 {
     let [r, g, b] = PALETTE[n % PALETTE.len()];
     Color32::from_rgb(r, g, b)
 }
 
-/// How all plots of a tab are drawn.
+/// Display options of all plots of a tab.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 #[serde(default)]
 pub struct Look {
-    /// Values by their logarithm, where a panel's can be.
+    /// Logarithmic values, in panels that allow it.
     pub logarithmic: bool,
-    /// Share of the seen range over which values are averaged; 0 for none.
+    /// Smoothing width as a fraction of the visible range; 0 for none.
     pub smoothing: f32,
 }
 
@@ -32,17 +31,17 @@ impl Default for Look {
     }
 }
 
-/// The part of the curves at hand that is looked at; other curves begin with another.
+/// Marker and zoom of the current curves.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct View {
-    /// A step that is pinned on all plots, with its values.
+    /// The step marked on all plots.
     pub marker: Option<f64>,
-    /// Times that the zoom was reset.
+    /// Number of zoom resets.
     pub reset: u32,
 }
 
 impl Look {
-    /// The controls: scale, smoothing, zoom, pinned step.
+    /// Draws the controls: scale, smoothing, zoom, marker.
     pub fn ui(&mut self, ui: &mut Ui, view: &mut View) {
         ui.horizontal_wrapped(|ui| {
             ui.checkbox(&mut self.logarithmic, "Logarithmic").on_hover_text("Draw values by their logarithm, where none is below 0");
@@ -67,13 +66,13 @@ impl Look {
 
 /// One curve in a plot.
 pub struct Line<'a> {
-    /// In the legend.
+    /// Its name in the legend.
     pub name: String,
     /// Its colour.
     pub colour: Color32,
     /// Its values.
     pub curve: &'a Curve,
-    /// Drawn broken, to tell it from another of the same colour.
+    /// Drawn dashed, to distinguish it from another of the same colour.
     pub broken: bool,
 }
 
@@ -86,25 +85,25 @@ impl<'a> Line<'a> {
 
 /// A plot.
 pub struct Panel<'a> {
-    /// Above it, and its accessible name.
+    /// Its title and accessible name.
     pub title: &'a str,
     /// Its lines.
     pub lines: Vec<Line<'a>>,
-    /// Drawn as vertical lines.
+    /// Events, drawn as vertical lines.
     pub marks: &'a [Mark],
-    /// Whether its values can be drawn by their logarithm.
+    /// True if its values are positive, so that the axis can be logarithmic.
     pub positive: bool,
     /// Its height, in points.
     pub height: f32,
 }
 
-/// Marks drawn at most: more would be a wall.
+/// Maximum number of marks drawn.
 const MARKS: usize = 200;
-/// Radius of a series of one point.
+/// Radius of a curve of one point.
 const DOT: f32 = 3.0;
 
 impl Panel<'_> {
-    /// Draws it. Plots of the same `group` share zoom, pan and cursor along the steps.
+    /// Draws the plot. Plots of the same `group` share zoom, pan and cursor along the step axis.
     pub fn show(&self, ui: &mut Ui, group: Id, look: &Look, view: &mut View) {
         ui.horizontal_wrapped(|ui| {
             ui.strong(self.title);
@@ -146,7 +145,7 @@ impl Panel<'_> {
             };
             let smooth = look.smoothing > 0.0 && columns.len() > 4;
             if smooth {
-                // What was measured stays to be seen behind what is made of it.
+                // Draw the raw values faintly behind the smoothed ones.
                 plot.line(draw("", line.colour.gamma_multiply(0.3), ends(&columns, logarithmic)).allow_hover(false));
             }
             let points = if smooth { means(&columns, f64::from(look.smoothing) * (to - from), logarithmic) } else { ends(&columns, logarithmic) };
@@ -172,7 +171,7 @@ impl Panel<'_> {
         }
     }
 
-    /// The steps that are seen: all, unless somebody zoomed.
+    /// The visible range of steps: all, unless zoomed.
     fn seen(&self, plot: &PlotUi<'_>) -> (f64, f64) {
         if plot.auto_bounds().x {
             let ranges = || self.lines.iter().filter_map(|line| line.curve.range());
@@ -183,7 +182,7 @@ impl Panel<'_> {
         }
     }
 
-    /// The lines' values at a step, and the marks near it.
+    /// Draws the lines' values and the marks at a step.
     fn values(&self, ui: &mut Ui, step: f64) {
         for line in &self.lines {
             if let Some((_, value)) = line.curve.at(step) {
@@ -195,7 +194,7 @@ impl Panel<'_> {
         }
     }
 
-    /// What somebody hears who does not see it.
+    /// A text description for screen readers.
     fn summary(&self) -> String {
         let lines = self.lines.iter().filter_map(|line| {
             let (first, last) = line.curve.range()?;
@@ -207,17 +206,17 @@ impl Panel<'_> {
     }
 }
 
-/// A value as it is placed: none where it has no logarithm.
+/// The y coordinate of a value; none if it has no logarithm.
 fn place(value: f64, logarithmic: bool) -> Option<f64> {
     if !logarithmic { Some(value) } else { (value > 0.0).then(|| value.log10()) }
 }
 
-/// Least and greatest value of each column.
+/// Minimum and maximum of each column.
 fn ends(columns: &[Column], logarithmic: bool) -> Vec<PlotPoint> {
     columns.iter().flat_map(|column| column.points()).filter_map(|&(step, value)| Some(PlotPoint::new(step, place(value, logarithmic)?))).collect()
 }
 
-/// An exponential average over some `width` steps, from the left.
+/// Exponential moving average with a time constant of `width` steps.
 fn means(columns: &[Column], width: f64, logarithmic: bool) -> Vec<PlotPoint> {
     let mut average: Option<(f64, f64)> = None;
     let points = columns.iter().filter_map(|column| {

@@ -1,4 +1,4 @@
-//! What can be done with the runs that were chosen.
+//! Actions on the chosen runs.
 
 use super::rows::{Row, plural};
 use super::{Asked, RunsTab, name};
@@ -10,18 +10,18 @@ use eframe::egui::{self, Button, Key, TextEdit, Ui};
 use signet::runner::{Command, check_name};
 use std::path::{Path, PathBuf};
 
-/// A question in front of the tab.
+/// A modal dialog of the tab.
 pub(super) enum Dialog {
-    /// A run's new name.
+    /// Rename a run.
     Rename { path: PathBuf, name: String, problem: Option<String> },
-    /// Where curves go.
+    /// Export runs to a file.
     Export { runs: Vec<PathBuf>, out: String, problem: Option<String> },
-    /// Whether the trash is to be emptied.
+    /// Confirm emptying the trash.
     EmptyTrash,
 }
 
 impl Dialog {
-    /// Says why it cannot be done.
+    /// Shows the error of the dialog's command.
     pub(super) fn refuse(&mut self, error: String) {
         if let Dialog::Rename { problem, .. } | Dialog::Export { problem, .. } = self {
             *problem = Some(error);
@@ -29,17 +29,17 @@ impl Dialog {
     }
 }
 
-/// What curves are written as: an ending, and what it is.
+/// Export formats: file extension and description.
 const KINDS: [(&str, &str); 5] = [("svg", "SVG"), ("png", "PNG"), ("csv", "CSV, every step"), ("zip", "Zip, all files"), ("signet", "Packed model")];
 
-/// Tells that a run is in the trash, with a way back.
+/// Shows a notice that a run was moved to the trash, with Undo.
 pub(super) fn offer_restore(from: PathBuf, to: PathBuf, shared: &mut Shared) {
     let text = format!("{} is in the trash", name(&from));
     shared.notices.offer(text, Undo::Command(Box::new(Command::RestoreRun { from: to, to: from })));
 }
 
 impl RunsTab {
-    /// Buttons for the chosen runs.
+    /// Draws the buttons for the chosen runs.
     pub(super) fn acts(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let row = match &self.chosen[..] {
             [only] => self.rows.find(&only.path),
@@ -82,7 +82,7 @@ impl RunsTab {
             if button(ui, "Export…", if self.chosen.is_empty() { Err("Tick one run or more") } else { Ok(()) }) {
                 let runs: Vec<PathBuf> = self.chosen.iter().map(|chosen| chosen.path.clone()).collect();
                 let name = if let [only] = &runs[..] { name(only) } else { "compared".into() };
-                // A page draws no pictures into files.
+                // The browser build cannot render plots to files.
                 let ending = if shared.surroundings.folders() { "svg" } else { "zip" };
                 let out = shared.surroundings.saved_in(&shared.settings.runs).join(format!("{name}.{ending}")).display().to_string();
                 dialog = Some(Dialog::Export { runs, out, problem: None });
@@ -101,14 +101,14 @@ impl RunsTab {
         self.dialog = dialog.or(self.dialog.take());
     }
 
-    /// Asks before the trash is emptied.
+    /// Draws the button that empties the trash, after confirmation.
     pub(super) fn trash_button(&mut self, ui: &mut Ui) {
         if self.trashed > 0 && ui.button(format!("Empty trash ({})…", self.trashed)).clicked() {
             self.dialog = Some(Dialog::EmptyTrash);
         }
     }
 
-    /// Draws the question that is open.
+    /// Draws the open dialog.
     pub(super) fn show_dialog(&mut self, ui: &mut Ui, shared: &Shared) {
         let Some(mut dialog) = self.dialog.take() else { return };
         let shown = egui::Modal::new(egui::Id::unique("runs dialog")).show(ui.ctx(), |ui| {
@@ -133,7 +133,7 @@ impl RunsTab {
     }
 }
 
-/// Why a run cannot go on, where it cannot.
+/// Checks that a run can be resumed; the error is the reason why it cannot.
 fn can_continue(row: &Row) -> Result<(), &'static str> {
     match (row.info.training, &row.info.config) {
         (true, _) => Err("It is being trained right now"),
@@ -143,10 +143,10 @@ fn can_continue(row: &Row) -> Result<(), &'static str> {
     }
 }
 
-/// Whether the dialog is done, and what is to be done.
+/// True if the dialog is done, and a command to send.
 type Answer = (bool, Option<Command>);
 
-/// The buttons of a dialog: whether to do it, and whether not to.
+/// Draws the buttons of a dialog; returns whether each was clicked: the action, Cancel.
 fn buttons(ui: &mut Ui, what: &str, possible: bool) -> (bool, bool) {
     section(ui, "buttons", |ui| ui.horizontal_wrapped(|ui| (ui.add_enabled(possible, Button::new(what)).clicked(), ui.button("Cancel").clicked())).inner)
 }

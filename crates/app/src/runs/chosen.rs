@@ -1,4 +1,4 @@
-//! Runs that were chosen: their curves on the same axes, and their settings side by side.
+//! Comparison of the chosen runs: curves on the same axes, settings side by side.
 
 use super::super::plots::{History, Line, Panel, View, palette};
 use super::super::shared::Shared;
@@ -10,22 +10,22 @@ use signet::runner::{Metrics, PLOTS, Place, PlotLine, QUANTITIES, Scale};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// Height of a plot, in points, and the least width at which two are side by side.
+// Height of a plot, and the minimum width for two side by side, in points.
 const HEIGHT: f32 = 190.0;
 const WIDE: f32 = 760.0;
 
-/// A run that was chosen.
+/// A chosen run.
 pub(super) struct Chosen {
     pub(super) path: PathBuf,
-    /// Which colour it has.
+    /// Index of its colour.
     pub(super) place_of_colour: usize,
     pub(super) history: History,
-    /// How far it was read, and whether there is more at once.
+    /// Read position in its metrics, and whether more can be read at once.
     pub(super) place: Place,
     pub(super) more: bool,
-    /// Whether it is no longer in the folder.
+    /// True if it is no longer in the folder.
     pub(super) gone: bool,
-    /// Why it could not be read on.
+    /// The error of the last read.
     pub(super) problem: Option<String>,
 }
 
@@ -38,7 +38,7 @@ impl Chosen {
         palette(self.place_of_colour)
     }
 
-    /// Takes a piece of what it recorded.
+    /// Adds a chunk of its metrics.
     pub(super) fn take(&mut self, until: Place, restarted: bool, more: bool, metrics: &[Metrics], broken: &[String]) {
         if restarted {
             self.history = History::default();
@@ -61,7 +61,7 @@ impl Chosen {
 }
 
 impl RunsTab {
-    /// Curves and settings of what was chosen.
+    /// Draws curves and settings of the chosen runs.
     pub(super) fn compare(&mut self, ui: &mut Ui, shared: &mut Shared) {
         if self.chosen.is_empty() {
             self.view = View::default();
@@ -75,7 +75,7 @@ impl RunsTab {
         section(ui, "compared settings", |ui| self.settings(ui));
     }
 
-    /// Removes the marker once none of the runs on which the step was pinned is chosen any more.
+    /// Removes the marker once none of the runs that it was set on is chosen any more.
     fn unpin(&mut self) {
         let (marker, runs) = &mut self.pinned;
         if *marker != self.view.marker {
@@ -85,7 +85,7 @@ impl RunsTab {
         }
     }
 
-    /// What is wrong with runs that were chosen; what was read of them stays.
+    /// Draws errors of the chosen runs; curves read so far stay.
     fn troubles(&mut self, ui: &mut Ui) {
         let mut removed = None;
         for (n, chosen) in self.chosen.iter().enumerate() {
@@ -131,7 +131,7 @@ impl RunsTab {
         }
     }
 
-    /// Settings that differ between the chosen runs, or all of the only one.
+    /// Draws the settings that differ between the chosen runs, or all if there is only one.
     fn settings(&self, ui: &mut Ui) {
         let rows: Vec<_> = self.chosen.iter().map(|chosen| (chosen, self.rows.find(&chosen.path))).collect();
         let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();

@@ -1,4 +1,4 @@
-//! Runs: all in a folder, side by side; also those that are trained in a terminal meanwhile.
+//! The Runs tab: lists and compares the runs of a folder, including runs that other processes train.
 
 mod acts;
 mod chosen;
@@ -18,51 +18,51 @@ use signet::runner::{Command, Event, Reply, Tuning, Wake, Worker};
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-/// Seconds between looks at the folder, while the tab is shown.
+/// Seconds between reads of the folder while the tab is shown.
 const REFRESH: f64 = 2.0;
-/// Pieces of metrics that a run is asked for at once.
+/// Chunks of metrics in one request.
 const PIECES: usize = 16;
-/// Replies with metrics that are taken in a frame while somebody uses the window, and otherwise.
+// Replies with metrics handled in one frame: while the user interacts, and otherwise.
 const BUSY: usize = 3;
 const IDLE: usize = 16;
 
-/// What the worker was asked, in order.
+/// A request to the worker, kept until it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Asked {
     List,
     Follow(PathBuf),
-    /// Something whose failure is told in a line.
+    /// A change whose error is shown as a notice.
     Change,
-    /// Something whose failure belongs into the dialog that asked for it.
+    /// A change whose error is shown in the dialog that requested it.
     Dialog,
 }
 
-/// The tab.
+/// The Runs tab.
 pub(super) struct RunsTab {
     worker: Worker,
-    /// Writes files, so that the list goes on meanwhile.
+    /// Writes files, so that exports do not delay the list.
     exporter: Worker,
     asked: VecDeque<Asked>,
-    /// Replies that wait for their frame.
+    /// Replies that later frames handle.
     inbox: VecDeque<Reply>,
     rows: Rows,
-    /// The folder that is listed, as far as it was.
+    /// The folder of the current list.
     listed: Option<PathBuf>,
     found: bool,
     trashed: usize,
-    /// When it was listed, in seconds since 1970.
+    /// Time of the list, in seconds since 1970.
     now: f64,
-    /// When it was asked for, by the frame's clock.
+    /// Time of the last request for the list, on the frame clock.
     refreshed: Option<f64>,
-    /// Why it could not be listed.
+    /// The error of listing the folder.
     problem: Option<String>,
     chosen: Vec<Chosen>,
-    /// How their curves are looked at.
+    /// Marker and zoom of their curves.
     view: View,
-    /// The step that is pinned, and the runs that were chosen then.
+    /// The marked step, and the runs that were chosen when it was set.
     pinned: (Option<f64>, Vec<PathBuf>),
     dialog: Option<Dialog>,
-    /// The folder as it is being typed.
+    /// The folder being typed.
     folder: Option<String>,
 }
 
@@ -109,7 +109,7 @@ impl TabView for RunsTab {
 }
 
 impl RunsTab {
-    /// A tab at the start.
+    /// Creates the tab.
     pub(super) fn new(wake: &Wake) -> Self {
         Self {
             worker: Worker::spawn("runs", Tuning::Off, wake.clone()),
@@ -175,11 +175,11 @@ impl RunsTab {
         }
     }
 
-    /// A command is done.
+    /// Handles the end of a command.
     fn ended(&mut self, error: Option<String>, shared: &mut Shared) {
         let asked = self.asked.pop_front();
         let Some(error) = error else {
-            // Of a long run there is more.
+            // Continue reading a long run.
             if let Some(Asked::Follow(path)) = asked
                 && self.chosen.iter().any(|chosen| chosen.path == path && chosen.more)
             {
@@ -187,7 +187,7 @@ impl RunsTab {
             }
             return;
         };
-        // What only looked goes on at its own pace; what was to change something is looked at now.
+        // After a failed change, list the folder at once; failed reads are retried at the usual interval.
         if !matches!(asked, Some(Asked::List | Asked::Follow(_))) {
             self.refreshed = None;
         }
@@ -203,7 +203,7 @@ impl RunsTab {
         }
     }
 
-    /// Shows what went wrong where it was asked for.
+    /// Shows an error in the dialog that requested the command, or as a notice.
     fn refused(&mut self, error: String, shared: &mut Shared) {
         match &mut self.dialog {
             Some(dialog) => dialog.refuse(error),
@@ -225,7 +225,7 @@ impl RunsTab {
         }
     }
 
-    /// Looks at the folder and at what was chosen, if it is time to.
+    /// Requests the list and new metrics of the chosen runs, if they are due.
     fn refresh(&mut self, ui: &Ui, shared: &Shared) {
         let time = ui.input(|input| input.time);
         if self.listed.as_ref().is_some_and(|listed| *listed != shared.settings.runs) {
@@ -242,7 +242,7 @@ impl RunsTab {
         ui.ctx().request_repaint_after_secs(REFRESH as f32);
     }
 
-    /// Takes as many replies as a frame has time for.
+    /// Handles as many replies as a frame has time for.
     fn read(&mut self, ui: &Ui, shared: &mut Shared) {
         let mut room = if ui.input(|input| input.unstable_dt) < 0.1 { BUSY } else { IDLE };
         while let Some(reply) = self.inbox.pop_front() {
@@ -270,7 +270,7 @@ impl RunsTab {
         }
     }
 
-    /// The folder, the filter, and what is wrong with the folder.
+    /// Draws the folder, the filter, and an error of the folder.
     fn head(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.horizontal_wrapped(|ui| {
             if shared.surroundings.folders() {

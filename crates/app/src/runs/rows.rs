@@ -1,5 +1,4 @@
-//! The runs of a folder as rows: what is found by a text, in what order, and how their values are
-//! written. Pure.
+//! Rows of the table of runs: filter, order, and formatting of values. Pure.
 
 use super::super::plots::number;
 use signet::runner::{RunInfo, TrainConfig, format_count};
@@ -21,7 +20,7 @@ pub(super) enum Column {
 }
 
 impl Column {
-    /// All, from left to right.
+    /// All columns, from left to right.
     pub(super) const ALL: [Column; 11] = [
         Column::Name,
         Column::State,
@@ -56,16 +55,16 @@ impl Column {
 
 /// A run of the folder.
 pub(super) struct Row {
-    /// What the folder says of it.
+    /// The run's description.
     pub(super) info: RunInfo,
     /// Its settings by name, as text.
     pub(super) settings: Vec<(String, String)>,
-    /// What the filter looks at.
+    /// Lower-case text that the filter searches.
     text: String,
 }
 
 impl Row {
-    /// A row; what is costly is taken from `before` where it is the same.
+    /// Creates a row; reuses settings and filter text of `before` if they are unchanged.
     fn new(info: RunInfo, before: Option<Row>) -> Self {
         let (settings, text) = match before.filter(|before| before.info.config == info.config && before.info.name == info.name) {
             Some(before) => (before.settings, before.text),
@@ -79,7 +78,7 @@ impl Row {
         Self { info, settings, text }
     }
 
-    /// How it stands, in words.
+    /// The run's state, as text.
     pub(super) fn state(&self) -> &'static str {
         let done = self.info.config.as_ref().is_some_and(|config| self.info.step() >= config.steps);
         if self.info.training {
@@ -95,7 +94,7 @@ impl Row {
         }
     }
 
-    /// What a column shows; `now` in seconds since 1970.
+    /// The text of a column; `now` in seconds since 1970.
     pub(super) fn cell(&self, column: Column, now: f64) -> String {
         let (info, last) = (&self.info, self.info.last.as_deref());
         let maybe = |value: Option<f64>| value.map_or(String::new(), number);
@@ -120,7 +119,7 @@ impl Row {
         }
     }
 
-    /// What a column is sorted by, where that is a number; runs without one come last.
+    /// The sort key of a numeric column; NaN if there is none, which sorts last.
     fn key(&self, column: Column) -> f64 {
         let (info, last) = (&self.info, self.info.last.as_deref());
         let value = match column {
@@ -138,13 +137,13 @@ impl Row {
     }
 }
 
-/// The runs, and which of them are seen in what order.
+/// All runs, and the filtered and sorted selection.
 pub(super) struct Rows {
     all: Vec<Row>,
     seen: Vec<usize>,
     /// Words that must all be in a run's name or settings.
     pub(super) filter: String,
-    /// What it is sorted by, and whether downwards.
+    /// Sort column, and true for descending order.
     pub(super) sort: (Column, bool),
 }
 
@@ -155,14 +154,14 @@ impl Default for Rows {
 }
 
 impl Rows {
-    /// Takes the runs as they are now.
+    /// Replaces the runs.
     pub(super) fn set(&mut self, runs: Vec<RunInfo>) {
         let mut before: std::collections::HashMap<_, _> = self.all.drain(..).map(|row| (row.info.path.clone(), row)).collect();
         self.all = runs.into_iter().map(|info| (before.remove(&info.path), info)).map(|(before, info)| Row::new(info, before)).collect();
         self.arrange();
     }
 
-    /// Filters and sorts anew.
+    /// Applies filter and order.
     pub(super) fn arrange(&mut self) {
         let words: Vec<String> = self.filter.to_lowercase().split_whitespace().map(String::from).collect();
         self.seen = (0..self.all.len()).filter(|&n| words.iter().all(|word| self.all[n].text.contains(word))).collect();
@@ -183,29 +182,29 @@ impl Rows {
         });
     }
 
-    /// The runs that are seen, in order.
+    /// The visible runs in a range, in order.
     pub(super) fn seen(&self, range: std::ops::Range<usize>) -> impl Iterator<Item = &Row> {
         self.seen[range].iter().map(|&n| &self.all[n])
     }
 
-    /// How many are seen, and how many there are.
+    /// Number of visible runs, and of all runs.
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.seen.len(), self.all.len())
     }
 
-    /// The run in a directory.
+    /// Finds the run of a directory.
     pub(super) fn find(&self, path: &std::path::Path) -> Option<&Row> {
         self.all.iter().find(|row| row.info.path == path)
     }
 
-    /// The first of `name-2`, `name-3`, … that no run has.
+    /// Returns the first unused name of `name-2`, `name-3`, ….
     pub(super) fn free_name(&self, name: &str) -> String {
         let names = (2..).map(|n| format!("{name}-{n}"));
         names.into_iter().find(|name| self.all.iter().all(|row| row.info.name != *name)).unwrap_or_default()
     }
 }
 
-/// A name whose numbers sort as numbers: `run-9` before `run-10`.
+/// Key for natural sort order: `run-9` before `run-10`.
 fn natural(name: &str) -> Vec<(u64, String)> {
     let mut parts: Vec<(u64, String)> = Vec::new();
     for c in name.to_lowercase().chars() {
@@ -213,14 +212,14 @@ fn natural(name: &str) -> Vec<(u64, String)> {
             (Some(digit), Some((number, text))) if text.is_empty() => *number = number.saturating_mul(10).saturating_add(digit.into()),
             (Some(digit), _) => parts.push((digit.into(), String::new())),
             (None, Some((_, text))) if !text.is_empty() => text.push(c),
-            // A text is above all numbers.
+            // Text sorts after numbers.
             (None, _) => parts.push((u64::MAX, c.into())),
         }
     }
     parts
 }
 
-/// Settings by name, those of the guard as `guard.…`.
+/// Flattens settings to pairs of name and value; the guard's are named `guard.…`.
 pub(super) fn settings(config: &TrainConfig) -> Vec<(String, String)> {
     let mut list = Vec::new();
     let mut add = |name: String, value: &serde_json::Value| {
@@ -242,12 +241,12 @@ pub(super) fn settings(config: &TrainConfig) -> Vec<(String, String)> {
     list
 }
 
-/// So many of something.
+/// Formats a count with the singular or plural noun.
 pub(super) fn plural(count: usize, one: &str, more: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { more })
 }
 
-/// A time span.
+/// Formats a duration in seconds.
 pub(super) fn duration(seconds: f64) -> String {
     match seconds {
         seconds if seconds >= 172_800.0 => format!("{:.1} days", seconds / 86_400.0),

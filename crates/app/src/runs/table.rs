@@ -1,4 +1,4 @@
-//! The table of runs: checkboxes, headings that sort, and only as many rows drawn as are seen.
+//! The table of runs: checkboxes and sortable columns; only visible rows are drawn.
 
 use super::RunsTab;
 use super::chosen::Chosen;
@@ -6,9 +6,9 @@ use super::rows::{Column, Row};
 use crate::widgets::section;
 use eframe::egui::{self, Align, Layout, Rect, Response, ScrollArea, Sense, Shape, TextWrapMode, Ui, pos2, vec2};
 
-/// Rows that are seen at once.
+/// Number of visible rows.
 const ROWS: f32 = 9.0;
-/// Runs that are drawn on the same axes at most.
+/// Maximum number of chosen runs.
 const MOST: usize = 16;
 
 impl RunsTab {
@@ -47,7 +47,7 @@ impl RunsTab {
                 reached
             });
             if rows.inner {
-                // The area of the rows goes up and down only: whoever came to a name by keys sees it.
+                // The rows scroll vertically only; scroll horizontally to a name that got the keyboard focus.
                 ui.scroll_to_rect(Rect::from_min_size(ui.min_rect().left_top(), vec2(1.0, height)), None);
             }
         });
@@ -77,8 +77,7 @@ impl RunsTab {
         }
     }
 
-    /// A row; whether its checkbox was clicked. `place` is where it is among the chosen.
-    /// Draws a row; gives the box with its name.
+    /// Draws a row; returns the response of its checkbox. `place` is its index among the chosen runs.
     fn row(&self, ui: &mut Ui, row: &Row, place: Option<usize>, height: f32) -> Option<Response> {
         let mut name = None;
         for column in Column::ALL {
@@ -110,13 +109,13 @@ impl RunsTab {
         name
     }
 
-    /// Chooses a run, or no longer.
+    /// Adds a run to the chosen ones, or removes it.
     fn toggle(&mut self, path: std::path::PathBuf) {
         if let Some(place) = self.chosen.iter().position(|chosen| chosen.path == path) {
             self.chosen.remove(place);
             return;
         }
-        // The first colour that is free stays the run's for as long as it is chosen.
+        // A run keeps its colour, the first unused one, for as long as it is chosen.
         let colour = (0..).find(|&n| self.chosen.iter().all(|chosen| chosen.place_of_colour != n)).unwrap_or_default();
         if self.chosen.len() < MOST {
             self.chosen.push(Chosen::new(path.clone(), colour));
@@ -125,7 +124,7 @@ impl RunsTab {
     }
 }
 
-/// A cell as wide as its column.
+/// Draws a cell of its column's width.
 fn cell(ui: &mut Ui, column: Column, height: f32, add: impl FnOnce(&mut Ui)) {
     let size = vec2(column.heading().1, height);
     ui.allocate_ui_with_layout(size, Layout::left_to_right(Align::Center), |ui| {

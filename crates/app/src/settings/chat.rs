@@ -1,25 +1,25 @@
-//! The settings of the chat: the model, the device, and how replies are drawn.
+//! Settings of the chat: model, device, sampling.
 
 use serde::{Deserialize, Serialize};
 use signet::runner::Request;
 
-/// The chat, as it is remembered between starts.
+/// The chat's settings, stored between starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ChatSettings {
     /// `embedded`, a file, or a directory.
     pub model: String,
-    /// Whether a teacher replies beside it.
+    /// True for replies side by side with a teacher.
     pub side_by_side: bool,
     /// The teacher: `embedded`, a file, or a directory.
     pub teacher: String,
     /// `auto`, `cpu`, or an adapter's index.
     pub device: String,
-    /// What the system says first.
+    /// The system prompt.
     pub system: String,
-    /// How replies are made.
+    /// Sampling parameters.
     pub request: Request,
-    /// Whether a model in training is taken anew before every reply.
+    /// True to refresh the snapshot of a model in training before every reply.
     pub follow: bool,
 }
 

@@ -1,27 +1,26 @@
-//! The form of a new run: for each setting the text that was typed, so that nothing typed is lost, and
-//! the settings that it makes.
+//! The form of a new run: the typed text of each setting, kept even if invalid, and the parsed settings.
 
 use serde::{Deserialize, Serialize};
 use signet::runner::{SETTINGS, Setting, SettingError, SettingKind, SettingValue, TrainConfig, setting};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// The settings that are typed into fields: all but the list of text files.
+/// The settings with a field: all but the list of text files.
 fn fields() -> impl Iterator<Item = &'static Setting> {
     SETTINGS.iter().filter(|setting| setting.kind != SettingKind::Paths)
 }
 
-/// The form's contents, remembered between starts.
+/// The form's content, stored between starts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Form {
-    /// Name of the run; empty for the first that is free.
+    /// Name of the run; empty for the first unused one.
     pub name: String,
-    /// Where it is computed: `auto`, `cpu`, or an adapter.
+    /// Compute device: `auto`, `cpu`, or an adapter.
     pub device: String,
     /// Text files; the embedded corpus if there are none.
     pub data: Vec<PathBuf>,
-    /// What was typed for settings that are not as by default, by their names.
+    /// Typed text of settings that differ from the default, by name.
     pub typed: BTreeMap<String, String>,
 }
 
@@ -31,36 +30,36 @@ impl Default for Form {
     }
 }
 
-/// What the form's settings are, and why some cannot be.
+/// The form's parsed settings and their errors.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Checked {
-    /// The settings; those that were refused are as by default.
+    /// The settings; invalid ones have their default.
     pub(crate) config: TrainConfig,
-    /// What is wrong, by the names of settings.
+    /// Errors by the names of settings.
     pub(crate) problems: BTreeMap<String, String>,
 }
 
 impl Form {
-    /// The form of some settings.
+    /// Creates the form of `config`.
     pub(crate) fn of(config: &TrainConfig, name: String, device: String) -> Self {
         let differs = fields().filter(|field| field.get(config) != field.default());
         let typed = differs.map(|field| (field.name.to_string(), field.get(config).to_string())).collect();
         Self { name, device, data: config.data.clone(), typed }
     }
 
-    /// What stands in a field.
+    /// The text of a field.
     pub(crate) fn text(&self, field: &Setting) -> String {
         self.typed.get(field.name).cloned().unwrap_or_else(|| field.default().to_string())
     }
 
-    /// Adds a text file, unless it is there.
+    /// Adds a text file, unless it is listed already.
     pub(crate) fn add_text(&mut self, path: PathBuf) {
         if !self.data.contains(&path) {
             self.data.push(path);
         }
     }
 
-    /// Puts something into a field.
+    /// Sets the text of a field.
     pub(crate) fn set(&mut self, field: &Setting, text: String) {
         if text == field.default().to_string() {
             self.typed.remove(field.name);
@@ -69,7 +68,7 @@ impl Form {
         }
     }
 
-    /// Its settings, and all that is wrong with them.
+    /// Parses and validates the settings; collects all errors.
     pub(crate) fn check(&self) -> Checked {
         let (mut config, mut problems) = (TrainConfig { data: self.data.clone(), ..TrainConfig::default() }, BTreeMap::new());
         for field in fields() {
@@ -78,7 +77,7 @@ impl Form {
                 problems.insert(field.name.to_string(), problem);
             }
         }
-        // Each refusal is found by putting the one before back to its default.
+        // `check` returns one error at a time: reset that setting to its default to find the next.
         while let Err(SettingError { name, problem }) = config.check() {
             let reset = setting(name).is_some_and(|setting| setting.set(&mut config, setting.default()).is_ok());
             if problems.insert(name.into(), problem).is_some() || !reset {
@@ -89,12 +88,12 @@ impl Form {
     }
 }
 
-/// Sets a setting to what was typed; an error says why it cannot be that.
+/// Parses typed text into a setting.
 fn put(config: &mut TrainConfig, field: &Setting, typed: &str) -> Result<(), String> {
     hold(config, field, field.parse(typed)?)
 }
 
-/// Sets a setting to a value that may be more than it holds: whole numbers have fewer bits in a page.
+/// Sets a setting to a value that may not fit its type: `usize` has 32 bits in a browser.
 fn hold(config: &mut TrainConfig, field: &Setting, value: SettingValue) -> Result<(), String> {
     field.set(config, value.clone()).map_err(|problem| format!("it cannot be {value}: {problem}"))
 }
@@ -106,7 +105,7 @@ mod tests {
 
     #[test]
     fn every_setting_has_a_field_and_every_field_a_setting() {
-        // Each typed alone is what the settings get: another text than the default's, and the default's is not kept.
+        // Typed text other than the default reaches the settings; the default's text is not stored.
         for field in fields() {
             let other = match field.kind {
                 SettingKind::Flag => (field.default().to_string() != "true").to_string(),
@@ -149,7 +148,7 @@ mod tests {
         assert_eq!((put(&mut config, batch, "7"), config.batch), (Ok(()), 7));
         assert_eq!((put(&mut config, window, "9"), config.guard.window), (Ok(()), 9));
         let before = config.clone();
-        // As 5000000000 of 32 bits in a page: of a wrong type here.
+        // Stands for 5000000000 in 32 bits, in a browser; here a value of the wrong type.
         for field in [batch, window] {
             let refused = hold(&mut config, field, SettingValue::Text("many".into())).unwrap_err();
             assert!(refused.starts_with("it cannot be many: "), "{refused}");

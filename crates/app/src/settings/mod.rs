@@ -1,4 +1,4 @@
-//! What the app remembers between starts, as JSON in the user's data folder.
+//! The app's settings, stored between starts as JSON in the user's data folder.
 
 mod chat;
 mod form;
@@ -13,11 +13,11 @@ use eframe::egui;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
-/// What is remembered.
+/// The app's stored settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Settings {
-    /// The tab that is shown.
+    /// The current tab.
     pub tab: Tab,
     /// Folder of the runs.
     pub runs: PathBuf,
@@ -27,11 +27,11 @@ pub struct Settings {
     pub form: Form,
     /// The chat.
     pub chat: ChatSettings,
-    /// How curves are drawn.
+    /// Display options of curves.
     pub look: Look,
-    /// Light, dark, or as the system has it.
+    /// Light, dark, or the system's theme.
     pub theme: egui::ThemePreference,
-    /// Size of everything, 1 as the system has it.
+    /// Zoom factor; 1 is the system's scale.
     pub zoom: f32,
 }
 
@@ -51,12 +51,12 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// What was remembered; what cannot be read is as at the first start.
+    /// Parses stored settings; returns the defaults if they are invalid.
     pub fn from_json(text: &str) -> Self {
         serde_json::from_str(text).unwrap_or_default()
     }
 
-    /// As it is remembered; none where a path is no text.
+    /// Serializes the settings; none if a path is not UTF-8.
     pub fn to_json(&self) -> Option<String> {
         serde_json::to_string(self).ok()
     }
@@ -74,7 +74,7 @@ mod tests {
         assert_eq!(Settings::from_json("{\"zoom\": 2.0}").zoom, 2.0);
     }
 
-    /// A renamed field would forget what people have set.
+    /// Renaming a field would lose the user's stored value.
     #[test]
     fn names_of_what_is_remembered_stay() {
         let form = r#"{"name":"","device":"auto","data":[],"typed":{}}"#;

@@ -1,12 +1,12 @@
-//! Which part of a plane of weights is seen, and how large. Pure.
+//! Pan and zoom over a plane of weights. Pure.
 
 use eframe::egui::{Rect, Vec2, pos2, vec2};
 use signet::runner::PlaneView;
 
-/// Points a weight takes at most.
+/// Maximum size of a weight, in points.
 const CLOSEST: f32 = 48.0;
 
-/// Where a picture stands over a plane: its corner and its scale.
+/// The visible part of a plane: corner and scale.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Camera {
     /// Columns and rows of the plane.
@@ -15,18 +15,18 @@ pub(super) struct Camera {
     picture: Vec2,
     /// The weight at the picture's upper left corner.
     corner: Vec2,
-    /// Points a weight takes.
+    /// Size of a weight, in points.
     scale: f32,
 }
 
 impl Camera {
-    /// All of a plane in a picture.
+    /// A camera that shows the whole plane.
     pub(super) fn whole(rows: usize, cols: usize, picture: Vec2) -> Self {
         let plane = vec2(cols as f32, rows as f32);
         Self { plane, picture, corner: Vec2::ZERO, scale: fitting(plane, picture) }.kept()
     }
 
-    /// The same part in a picture of another size; all of it, if all of it was seen.
+    /// The same part in a picture of another size; the whole plane, if it was visible as a whole.
     pub(super) fn resized(self, picture: Vec2) -> Self {
         if picture == self.picture {
             return self;
@@ -35,12 +35,12 @@ impl Camera {
         Self { picture, scale, ..self }.kept()
     }
 
-    /// Whether all of the plane is seen.
+    /// True if the whole plane is visible.
     pub(super) fn is_whole(&self) -> bool {
         self.scale <= fitting(self.plane, self.picture)
     }
 
-    /// Whether no more can be made out.
+    /// True at the maximum zoom.
     pub(super) fn is_closest(&self) -> bool {
         self.scale >= self.closest()
     }
@@ -49,18 +49,18 @@ impl Camera {
         CLOSEST.max(fitting(self.plane, self.picture))
     }
 
-    /// `factor` times as large; the weight at `around`, in points from the corner, stays where it is.
+    /// Zooms by `factor` around a point, in points from the picture's corner, which stays over the same weight.
     pub(super) fn zoomed(self, factor: f32, around: Vec2) -> Self {
         let scale = (self.scale * factor).clamp(fitting(self.plane, self.picture), self.closest());
         Self { corner: self.corner + around / self.scale - around / scale, scale, ..self }.kept()
     }
 
-    /// Moved with the plane: by so many points to the right and down.
+    /// Moves the plane right and down by `by` points.
     pub(super) fn moved(self, by: Vec2) -> Self {
         Self { corner: self.corner - by / self.scale, ..self }.kept()
     }
 
-    /// Kept over the plane; what is smaller than the picture is in its middle.
+    /// Clamps the corner to the plane; centres a plane smaller than the picture.
     fn kept(self) -> Self {
         let seen = self.picture / self.scale;
         let along = |corner: f32, plane: f32, seen: f32| if seen >= plane { (plane - seen) / 2.0 } else { corner.clamp(0.0, plane - seen) };
@@ -68,13 +68,12 @@ impl Camera {
         Self { corner, ..self }
     }
 
-    /// The picture's middle, in points from its corner.
+    /// The picture's centre, in points from its corner.
     pub(super) fn middle(&self) -> Vec2 {
         self.picture / 2.0
     }
 
-    /// What to ask for, on a screen of so many pixels a point: whole weights, one pixel each where a
-    /// pixel would not hold one.
+    /// The view to request, for a screen of `pixels_per_point`: whole weights, at most one pixel each.
     pub(super) fn view(&self, pixels_per_point: f32) -> PlaneView {
         let last = self.corner + self.picture / self.scale;
         let range = |first: f32, last: f32, plane: f32| {
@@ -86,13 +85,13 @@ impl Camera {
         PlaneView { x, y, width, height, pixels_wide: pixels(width), pixels_high: pixels(height) }
     }
 
-    /// Where a view's weights are in the picture, in points from its corner.
+    /// The rectangle of a view in the picture, in points from its corner.
     pub(super) fn place(&self, view: &PlaneView) -> Rect {
         let point = |x: usize, y: usize| ((vec2(x as f32, y as f32) - self.corner) * self.scale).to_pos2();
         Rect::from_min_max(point(view.x, view.y), point(view.x + view.width, view.y + view.height))
     }
 
-    /// Row and column of the weight at a point from the picture's corner, if there is one.
+    /// Row and column of the weight at a point, in points from the picture's corner.
     pub(super) fn weight(&self, at: Vec2) -> Option<(usize, usize)> {
         let weight = self.corner + at / self.scale;
         let inside = Rect::from_min_size(pos2(0.0, 0.0), self.plane).contains(weight.to_pos2()) && weight.x < self.plane.x && weight.y < self.plane.y;
@@ -100,7 +99,7 @@ impl Camera {
     }
 }
 
-/// Points a weight takes where a plane just fits a picture.
+/// The scale at which a plane just fits a picture, in points a weight.
 fn fitting(plane: Vec2, picture: Vec2) -> f32 {
     let scale = (picture / plane).min_elem();
     if scale > 0.0 { scale } else { 1.0 }

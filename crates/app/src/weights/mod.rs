@@ -1,4 +1,4 @@
-//! Weights: a layer's signs as a picture to move about in, what flipped since a checkpoint, α and β.
+//! The Weights tab: a layer's signs as an image, weights that flipped since a checkpoint, α and β.
 
 mod camera;
 mod plane;
@@ -17,28 +17,28 @@ use scales::Scales;
 use signet::runner::{Command, Event, LayerInfo, PlaneView, Reply, Tuning, Wake, Worker};
 use std::path::{Path, PathBuf};
 
-/// The tab.
+/// The Weights tab.
 pub(super) struct WeightsTab {
     worker: Worker,
-    /// The model's name as it is typed.
+    /// The model's name being typed.
     typed: String,
-    /// A model to be opened once the worker is free.
+    /// A model to open once the worker is free.
     wanted: Option<String>,
-    /// What the worker is at.
+    /// The current request to the worker.
     asked: Option<Asked>,
     model: Option<Opened>,
     problem: Option<String>,
     dialog: Dialog<Wish>,
 }
 
-/// What a chosen file is for.
+/// The purpose of a file dialog.
 #[derive(Clone, Copy)]
 enum Wish {
     Open,
     Compare,
 }
 
-/// Part of a plane that is wanted.
+/// A part of a plane to request.
 #[derive(Clone, PartialEq)]
 struct Want {
     layer: String,
@@ -52,25 +52,25 @@ enum Asked {
     Scales,
 }
 
-/// A model whose weights are looked at.
+/// The open model.
 struct Opened {
     name: String,
     path: String,
     layers: Vec<LayerInfo>,
     checkpoints: Vec<(u64, PathBuf)>,
     bits_per_weight: f64,
-    /// The layer that is shown.
+    /// Index of the shown layer.
     layer: usize,
-    /// What flips are counted since.
+    /// The checkpoint that flips are counted from.
     since: Option<PathBuf>,
     camera: Option<Camera>,
-    /// What was asked for last, whether it came or failed.
+    /// The last request for a plane, also if it failed.
     last: Option<Want>,
     shown: Option<Shown>,
-    /// Of the whole layer: shares of +1 and of flips, and what these are since.
+    /// Fractions of +1 and of flipped weights in the layer.
     shares: Option<(f64, Option<f64>)>,
     scales: Option<Scales>,
-    /// The layer whose scales were asked for last.
+    /// The layer of the last request for scales.
     scaled: Option<usize>,
 }
 
@@ -79,14 +79,14 @@ impl Opened {
         &self.layers[self.layer]
     }
 
-    /// Shows another layer, all of it.
+    /// Shows another layer as a whole.
     fn show_layer(&mut self, layer: usize) {
         if layer != self.layer {
             (self.layer, self.camera, self.shown, self.shares) = (layer, None, None, None);
         }
     }
 
-    /// What flips are counted since, in words.
+    /// Describes the checkpoint that flips are counted from.
     fn since_told(&self, since: Option<&Path>) -> String {
         let Some(since) = since else { return "nothing".into() };
         match self.checkpoints.iter().find(|(_, path)| path == since) {
@@ -95,7 +95,7 @@ impl Opened {
         }
     }
 
-    /// The next thing to ask for, if what is shown is not what is wanted.
+    /// Returns the next request, if the shown data is outdated.
     fn next(&mut self, pixels_per_point: f32) -> Option<(Asked, Command)> {
         let layer = self.layer().name.clone();
         if let Some(camera) = &self.camera {
@@ -140,7 +140,7 @@ impl TabView for WeightsTab {
                 let asked = self.asked.take();
                 let Some(error) = error else { return };
                 self.problem = Some(error);
-                // The plane is shown without what it cannot be compared with.
+                // Show the plane without the failed comparison.
                 if let (Some(Asked::Plane(want)), Some(model)) = (asked, &mut self.model)
                     && want.since == model.since
                 {
@@ -182,7 +182,7 @@ impl TabView for WeightsTab {
 }
 
 impl WeightsTab {
-    /// A tab at the start.
+    /// Creates the tab.
     pub(super) fn new(wake: &Wake) -> Self {
         Self {
             worker: Worker::spawn("weights", Tuning::Off, wake.clone()),
@@ -195,7 +195,7 @@ impl WeightsTab {
         }
     }
 
-    /// A model was opened: the layer and part that were seen stay, if it has the same layers.
+    /// Sets the opened model; keeps layer and camera if it has the same layers.
     fn opened(&mut self, name: String, path: String, layers: Vec<LayerInfo>, checkpoints: Vec<(u64, PathBuf)>, bits_per_weight: f64) {
         let before = self.model.take().filter(|before| before.layers == layers);
         let (layer, camera) = before.as_ref().map_or((0, None), |before| (before.layer, before.camera));
@@ -225,7 +225,7 @@ impl WeightsTab {
         self.problem = None;
     }
 
-    /// Asks the worker for what is wanted by now, if it is free.
+    /// Sends the next request to the worker, if it is free.
     fn ask(&mut self, ui: &Ui) {
         if self.asked.is_none() {
             let next = match (self.wanted.take(), &mut self.model) {
@@ -239,12 +239,12 @@ impl WeightsTab {
             }
         }
         if self.asked.is_some() {
-            // Answers come within milliseconds, and somebody is waiting for them.
+            // Replies take milliseconds; poll for them at 60 Hz.
             ui.ctx().request_repaint_after_secs(0.016);
         }
     }
 
-    /// Files that were dropped on the tab, or chosen in a dialog.
+    /// Handles files dropped on the tab or chosen in a dialog.
     fn files(&mut self, ui: &Ui) {
         let dropped = ui.input(|input| input.raw.dropped_files.first().map(|file| file.path().display().to_string()));
         if let Some(path) = dropped {
@@ -262,7 +262,7 @@ impl WeightsTab {
         }
     }
 
-    /// The line in which a model is chosen.
+    /// Draws the choice of the model.
     fn chooser(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.horizontal_wrapped(|ui| {
             let label = ui.label("Model");
@@ -293,10 +293,10 @@ impl WeightsTab {
     }
 }
 
-/// Applies what was told of an open model.
+/// Applies an event to the open model.
 fn took(model: &mut Opened, event: Event) {
     match event {
-        // A layer that was left meanwhile is of no use any more.
+        // Replies for a layer that is no longer shown are ignored.
         Event::Plane { layer, view, pixels, positive, flipped, .. } if layer == model.layer().name => {
             model.shown = Some(Shown::new(view, pixels));
             model.shares = Some((positive, flipped));
@@ -306,12 +306,12 @@ fn took(model: &mut Opened, event: Event) {
     }
 }
 
-/// A layer's name without what all have in common.
+/// A layer's name without the common prefix.
 fn short(name: &str) -> String {
     name.strip_prefix("model.layers.").map_or_else(|| name.into(), |rest| format!("block {}", rest.replacen('.', ", ", 1)))
 }
 
-/// The line in which a layer is chosen, and what it is compared with.
+/// Draws the choice of the layer, and of the checkpoint to compare with.
 fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>, folders: bool) {
     ui.horizontal_wrapped(|ui| {
         let mut layer = model.layer;
@@ -349,7 +349,7 @@ fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>, folders:
     });
 }
 
-/// What is known of the model and the layer, in figures.
+/// Draws statistics of the model and the layer.
 fn numbers(ui: &mut Ui, model: &Opened) {
     let LayerInfo { rows, cols, .. } = model.layer();
     ui.horizontal_wrapped(|ui| {
@@ -372,7 +372,7 @@ fn numbers(ui: &mut Ui, model: &Opened) {
     });
 }
 
-/// The picture with its controls, its legend, and what is under the pointer.
+/// Draws the image with controls, legend, and the weight under the pointer.
 fn picture(ui: &mut Ui, model: &mut Opened) {
     let compared = model.shares.is_some_and(|(_, flipped)| flipped.is_some());
     let mut zoom = None;

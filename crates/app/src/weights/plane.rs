@@ -1,25 +1,25 @@
-//! A layer's signs as a picture: its colours, its texture, and how it is moved, zoomed and read.
+//! A layer's signs as an image: colours, texture, and input for pan and zoom.
 
 use super::camera::Camera;
 use eframe::egui::{self, Color32, ColorImage, EventFilter, Key, Rect, Response, Sense, TextureHandle, TextureOptions, Ui, Vec2, pos2, vec2};
 use signet::runner::{LayerInfo, PlaneView};
 use std::sync::Arc;
 
-/// What a step of zooming by buttons or keys makes larger.
+/// Zoom factor of a button or a key.
 pub(super) const STEP: f32 = 1.5;
-/// Points that an arrow key moves by.
+/// Pan distance of an arrow key, in points.
 const MOVE: f32 = 60.0;
 
-/// Part of a plane, as it was told.
+/// The loaded part of a plane.
 pub(super) struct Shown {
     pub(super) view: PlaneView,
-    /// Two bytes a pixel: shares of +1 and of flips, in 255ths.
+    /// Two bytes a pixel: fractions of +1 and of flipped weights, times 255.
     pub(super) pixels: Arc<Vec<u8>>,
-    /// The picture of it, and whether it is for the dark theme.
+    /// Its texture, and true if that is for the dark theme.
     texture: Option<(TextureHandle, bool)>,
 }
 
-/// The colours of −1 and +1, and of what flipped to them.
+/// Colours of −1 and +1, and of weights that flipped to them.
 #[derive(Clone, Copy)]
 pub(super) struct Colours {
     signs: [Color32; 2],
@@ -33,7 +33,7 @@ impl Colours {
         Self { signs: signs.map(|(r, g, b)| Color32::from_rgb(r, g, b)), flips }
     }
 
-    /// A pixel's, by its two shares. The root keeps few flips among many weights in sight.
+    /// The colour of a pixel. The square root keeps a small fraction of flips visible.
     fn pixel(&self, positive: u8, flipped: u8) -> Color32 {
         let share = f32::from(positive) / 255.0;
         let mix = |[from, to]: [Color32; 2]| from.lerp_to_gamma(to, share);
@@ -41,7 +41,7 @@ impl Colours {
         mix(self.signs).lerp_to_gamma(mix(self.flips), flips)
     }
 
-    /// What each means.
+    /// Draws the legend.
     pub(super) fn legend(&self, ui: &mut Ui, compared: bool) {
         let [negative, positive] = self.signs;
         let [down, up] = self.flips;
@@ -59,12 +59,12 @@ impl Shown {
         Self { view, pixels, texture: None }
     }
 
-    /// The texture, made anew if the theme changed.
+    /// Returns the texture; renders it again if the theme changed.
     fn texture(&mut self, ui: &Ui) -> egui::TextureId {
         let dark = ui.visuals().dark_mode;
         if self.texture.as_ref().is_none_or(|(_, of)| *of != dark) {
             let colours = Colours::of(dark);
-            // There are few pairs of shares, and many pixels.
+            // Cache colours: there are few distinct pairs, and many pixels.
             let mut known: Vec<Option<Color32>> = vec![None; 1 << 16];
             let mut colour = |&[positive, flipped]: &[u8; 2]| {
                 let at = usize::from(positive) << 8 | usize::from(flipped);
@@ -76,7 +76,7 @@ impl Shown {
         self.texture.as_ref().expect("made above").0.id()
     }
 
-    /// What is known of a weight, in words.
+    /// Describes the weight at a row and a column.
     pub(super) fn told(&self, row: usize, col: usize, compared: bool) -> Option<String> {
         let PlaneView { pixels_wide, pixels_high, .. } = self.view;
         let px = (0..pixels_wide).find(|&n| self.view.columns(n).contains(&col))?;
@@ -100,7 +100,7 @@ impl Shown {
     }
 }
 
-/// Draws the picture, and follows wheel, pointer and keys.
+/// Draws the image, and handles wheel, pointer and keys.
 pub(super) fn picture(ui: &mut Ui, size: Vec2, layer: &LayerInfo, camera: &mut Option<Camera>, shown: Option<&mut Shown>) -> Response {
     let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
     let mut at = camera.take().map_or_else(|| Camera::whole(layer.rows, layer.cols, size), |camera| camera.resized(size));
@@ -130,7 +130,7 @@ fn by_pointer(ui: &Ui, response: &Response, rect: Rect, mut at: Camera) -> Camer
     }
     at = at.moved(response.drag_delta());
     if let Some(pointer) = response.hover_pos().map(|pointer| pointer - rect.min) {
-        // The wheel is the picture's while the pointer is over it.
+        // The wheel zooms while the pointer is over the image, instead of scrolling.
         let (wheel, pinch) = ui.input_mut(|input| (std::mem::take(&mut input.smooth_scroll_delta).y, input.zoom_delta()));
         let factor = (wheel / 200.0).exp() * pinch;
         if factor != 1.0 {

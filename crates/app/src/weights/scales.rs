@@ -1,4 +1,4 @@
-//! α and β of a layer: along its inputs, and how often each value occurs.
+//! α and β of a layer: values by input column, and histograms.
 
 use crate::plots::{number, palette};
 use eframe::egui::{self, Role, Ui, WidgetInfo};
@@ -14,9 +14,9 @@ const HEIGHT: f32 = 150.0;
 struct Scale {
     name: &'static str,
     curve: Curve,
-    /// Middle, count and width of each bar.
+    /// Centre, count and width of each bar.
     bars: Vec<(f64, f64, f64)>,
-    /// Least, mean and greatest.
+    /// Minimum, mean and maximum.
     spread: [f64; 3],
 }
 
@@ -35,7 +35,7 @@ impl Scale {
         format!("{}: {least} to {most}, {mean} on average", self.name)
     }
 
-    /// Along the inputs; min and max a pixel where they are too many.
+    /// Plots the values by input column; minimum and maximum of each pixel if there are more columns than pixels.
     fn along(&self, ui: &mut Ui, colour: egui::Color32) {
         let pixels = ui.available_width().max(1.0) as usize;
         let plot = Plot::new((self.name, "along")).height(HEIGHT).allow_scroll(false).y_axis_min_width(48.0);
@@ -52,7 +52,7 @@ impl Scale {
         response.response.widget_info(|| WidgetInfo::labeled(Role::Image, true, &label));
     }
 
-    /// How often values occur.
+    /// Plots the histogram.
     fn often(&self, ui: &mut Ui, colour: egui::Color32) {
         let plot = Plot::new((self.name, "often")).height(HEIGHT).allow_scroll(false).y_axis_min_width(48.0).include_y(0.0);
         let plot = plot.x_axis_formatter(|mark, _| number(mark.value)).y_axis_formatter(|mark, _| number(mark.value));
@@ -65,12 +65,12 @@ impl Scale {
     }
 }
 
-/// Middle, count and width of each bar between the least and the greatest value.
+/// Returns centre, count and width of each histogram bar between minimum and maximum.
 fn bars(values: &[f32], least: f64, most: f64) -> Vec<(f64, f64, f64)> {
     if values.is_empty() {
         return Vec::new();
     }
-    // All equal: a bar of some width around them.
+    // If all values are equal, choose a width from their magnitude.
     let width = if most > least { (most - least) / BARS as f64 } else { least.abs().max(1.0) / BARS as f64 };
     let mut counts = [0u32; BARS];
     for &value in values {
@@ -90,7 +90,7 @@ impl Scales {
         Self { layer, both: [Scale::new("α", alpha), Scale::new("β", beta)] }
     }
 
-    /// Draws them: side by side where there is room.
+    /// Draws both, with plot and histogram side by side if there is room.
     pub(super) fn ui(&self, ui: &mut Ui) {
         let wide = ui.available_width() > 640.0;
         for (n, scale) in self.both.iter().enumerate() {
