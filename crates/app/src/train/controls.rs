@@ -1,17 +1,16 @@
-//! What is pressed and typed while a run trains: buttons, learning rate, sample prompt, and the ways on
-//! after an error.
+//! Controls of a run: buttons, learning rate, sample prompt, and recovery after an error.
 
 use super::live::{Live, Phase};
 use crate::widgets::section;
 use eframe::egui::{self, Ui};
 
-/// What somebody wants done.
+/// An action that the user chose.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Press {
     Resume,
-    /// The same on the CPU device, which every machine has.
+    /// Resume on the CPU device, which every machine has.
     ResumeOnCpu,
-    /// For the next start.
+    /// Set the form's device to the CPU.
     ChooseCpu,
     ShowRuns,
     Pause,
@@ -24,17 +23,17 @@ pub(super) enum Press {
     Prompt(String),
 }
 
-/// What was typed and not yet set.
+/// Text that was typed but not yet applied.
 #[derive(Default)]
 pub(super) struct Controls {
     rate: String,
     prompt: String,
-    /// What is wrong with the rate.
+    /// Error of the typed rate.
     problem: Option<String>,
 }
 
 impl Controls {
-    /// Draws them; gives what was pressed. `obstacle`: why there is no run to resume.
+    /// Draws the controls; returns the chosen action. `obstacle` is the reason why no run can be resumed.
     pub(super) fn ui(&mut self, ui: &mut Ui, live: &mut Live, obstacle: Option<&str>) -> Option<Press> {
         if let Some((rate, prompt)) = live.told.take() {
             (self.rate, self.prompt, self.problem) = (rate.to_string(), prompt, None);
@@ -104,7 +103,7 @@ fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<Press> 
     pressed
 }
 
-/// An error of the run, and ways on.
+/// Draws the run's error with buttons for recovery.
 fn failure(ui: &mut Ui, live: &mut Live) -> Option<Press> {
     let Phase::Failed(error) = &live.phase else { return None };
     let begun = live.begun;

@@ -1,4 +1,4 @@
-//! The pictures of the run at hand: its curves, and the heat map of flips.
+//! Plots of the current run: curves, and the heat map of flips.
 
 use super::live::Live;
 use crate::plots::{Heat, Line, Look, Panel, View, number};
@@ -6,19 +6,19 @@ use eframe::egui::{self, ColorImage, Id, TextureHandle, TextureOptions, Ui};
 use egui_plot::{PlotImage, PlotPoint};
 use signet::runner::{PLOTS, Plot, PlotLine};
 
-/// Height of a plot.
+/// Height of a plot, in points.
 const HEIGHT: f32 = 190.0;
-/// Width from which there are two plots beside each other.
+/// Minimum width for two plots side by side, in points.
 const WIDE: f32 = 720.0;
-/// Seconds between two pictures of a heat map that grows.
+/// Minimum seconds between renderings of a growing heat map.
 const PICTURE: f64 = 0.5;
 
-/// The plots of a run that is looked at alone.
+/// The plots of a single run.
 fn plots() -> impl Iterator<Item = &'static Plot> {
     PLOTS.iter().filter(|plot| plot.alone)
 }
 
-/// Draws all of them.
+/// Draws all plots.
 pub(super) fn show(ui: &mut Ui, live: &mut Live, map: &mut Map, look: &mut Look) {
     let Live { history, matrices, view, .. } = live;
     look.ui(ui, view);
@@ -26,7 +26,7 @@ pub(super) fn show(ui: &mut Ui, live: &mut Live, map: &mut Map, look: &mut Look)
     let columns = if ui.available_width() >= WIDE { 2 } else { 1 };
     ui.columns(columns, |uis| {
         for (n, plot) in plots().enumerate() {
-            // Those after the first are drawn broken: the same on held-out text.
+            // Lines after the first, of the same quantity on held-out text, are dashed.
             let line = |(n, line): (usize, &PlotLine)| Line { broken: n > 0, ..Line::new(line.legend, n, history.curve(line.quantity)) };
             let lines = plot.lines.iter().enumerate().map(line).collect();
             let panel = Panel { title: &sentence(plot.title), lines, marks: &history.marks, positive: true, height: HEIGHT };
@@ -36,13 +36,13 @@ pub(super) fn show(ui: &mut Ui, live: &mut Live, map: &mut Map, look: &mut Look)
     });
 }
 
-/// A title with a capital at its beginning.
+/// Capitalizes the first letter of a title.
 fn sentence(title: &str) -> String {
     let mut letters = title.chars();
     letters.next().map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// The heat map as a picture, made again when it is old.
+/// The rendered heat map: texture, version of the data, and time of rendering.
 #[derive(Default)]
 pub(super) struct Map {
     picture: Option<(TextureHandle, u64, f64)>,
@@ -83,7 +83,7 @@ impl Map {
         }
     }
 
-    /// Makes the picture anew if there are newer steps, and the last is not too fresh.
+    /// Renders the heat map again if the data changed and the last rendering is old enough.
     fn draw(&mut self, ui: &Ui, heat: &Heat) {
         let (now, version) = (ui.input(|input| input.time), heat.version());
         if self.picture.as_ref().is_some_and(|(_, of, when)| *of == version || now - when < PICTURE) {
@@ -94,7 +94,7 @@ impl Map {
     }
 }
 
-/// The matrix at a height of the plot; the first is on top.
+/// The index of the matrix at a y coordinate of the plot; the first is on top.
 fn row_at(y: f64, rows: usize) -> Option<usize> {
     let row = rows as f64 - y;
     (row >= 0.0 && row < rows as f64).then_some(row as usize)

@@ -1,5 +1,5 @@
-//! A new run in the making: the settings in the form, checked as they are typed and planned by a worker of
-//! its own, with a way back from each change.
+//! State of the form of a new run: settings are validated as they are typed, a worker plans the run, and the
+//! last change can be undone.
 
 use super::inputs::Inputs;
 use super::plan::Planning;
@@ -14,47 +14,47 @@ use std::path::PathBuf;
 /// The purpose of a file dialog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Browse {
-    /// The path of a field, by its name.
+    /// The path of a setting, by its name.
     Field(&'static str),
     /// Another text file.
     Data,
-    /// Settings to open.
+    /// A preset to open.
     OpenPreset,
-    /// The file that settings are saved in.
+    /// The file to save a preset to.
     SavePreset,
 }
 
 /// A command of the form's worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Errand {
-    /// The plan of the form's settings.
+    /// Plan the form's settings.
     Plan,
-    /// Anything else: its error is for the person.
+    /// Any other; its error is shown to the user.
     Other,
 }
 
-/// A way back.
+/// A change that can be undone or redone.
 pub(super) struct Undo {
-    /// The change, as the button names it.
+    /// Description of the change, for the button.
     pub(super) what: String,
-    /// The form on the other side of it.
+    /// The form before the change, or after it once it was undone.
     form: Form,
-    /// True once it was undone: then it can be done again.
+    /// True once it was undone and can be redone.
     pub(super) redo: bool,
 }
 
-/// The state of the form besides its contents, which are remembered: a [`Form`] among the settings.
+/// State of the form besides its content, which is a stored [`Form`].
 pub(super) struct Draft {
     worker: Worker,
     errands: VecDeque<Errand>,
     pub(super) checked: Checked,
-    /// The form that `checked` and the plan are of.
+    /// The form that `checked` and the plan belong to.
     seen: Option<Form>,
     pub(super) planning: Planning,
     pub(super) inputs: Inputs,
     pub(super) dialog: Dialog<Browse>,
     undo: Option<Undo>,
-    /// Start was pressed: the run begins once the plan of the form as it is then is there.
+    /// Start was pressed: the run begins once the form's plan is there.
     pub(super) starting: bool,
 }
 
@@ -73,14 +73,14 @@ impl Draft {
         }
     }
 
-    /// Takes the replies of its worker.
+    /// Handles the worker's replies.
     pub(super) fn poll(&mut self, shared: &mut Shared) {
         for reply in self.worker.poll() {
             self.take(reply, shared);
         }
     }
 
-    /// Applies one reply.
+    /// Handles one reply.
     pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(Event::Input { path, kind, problem, what }) => {
@@ -103,25 +103,25 @@ impl Draft {
         }
     }
 
-    /// Asks the worker for something besides a plan.
+    /// Sends the worker a command other than a plan.
     pub(super) fn send(&mut self, command: Command) {
         self.errands.push_back(Errand::Other);
         self.worker.send(command);
     }
 
-    /// Puts another form in the place of this one, with a way back.
+    /// Replaces the form; can be undone.
     pub(super) fn replace(&mut self, what: &str, form: Form, shared: &mut Shared) {
         self.starting = false;
         let before = std::mem::replace(&mut shared.settings.form, form);
         self.undo = Some(Undo { what: what.into(), form: before, redo: false });
     }
 
-    /// The change that can be undone, or done again.
+    /// The change that can be undone or redone.
     pub(super) fn undo(&self) -> Option<&Undo> {
         self.undo.as_ref()
     }
 
-    /// Undoes the last change, or does it again: neither loses what was typed since.
+    /// Undoes or redoes the last change; text typed since is kept on the other side.
     pub(super) fn swap(&mut self, shared: &mut Shared) {
         if let Some(Undo { form, redo, .. }) = &mut self.undo {
             std::mem::swap(form, &mut shared.settings.form);
@@ -135,7 +135,7 @@ impl Draft {
         self.replace("using the settings of another run", form, shared);
     }
 
-    /// Uses a file that was dropped for what it is.
+    /// Adds a dropped file to the form according to its kind.
     fn dropped(&mut self, path: PathBuf, kind: InputKind, shared: &mut Shared) {
         let mut form = shared.settings.form.clone();
         let name = match kind {
@@ -154,7 +154,7 @@ impl Draft {
         self.replace(&format!("{} = {}", field.label, path.display()), form, shared);
     }
 
-    /// Uses the path that a file dialog gave, and has files checked that were dropped on the window.
+    /// Applies the path from a file dialog, and has dropped files checked.
     pub(super) fn receive_files(&mut self, ui: &Ui, shared: &mut Shared) {
         match self.dialog.chosen(ui.ctx()) {
             None => {}
@@ -173,18 +173,18 @@ impl Draft {
         }
     }
 
-    /// Saves the settings, unless some cannot be.
+    /// Saves the valid settings as a preset, with the extension `.toml` by default.
     pub(super) fn save_preset(&mut self, path: PathBuf) {
         let path = if path.extension().is_none() { path.with_extension("toml") } else { path };
         self.send(Command::SaveSettings { config: Box::new(self.checked.config.clone()), path });
     }
 
-    /// The problem with a setting, by itself or as the plan found.
+    /// The error of a setting, found by validation or by the plan.
     pub(super) fn problem(&self, name: &str) -> Option<&String> {
         self.checked.problems.get(name).or_else(|| self.planning.refused.get(name))
     }
 
-    /// Checks the form again if it changed, and has it planned.
+    /// Validates the form again if it changed, and requests its plan when that is due.
     pub(super) fn look(&mut self, ui: &Ui, shared: &Shared) {
         let (form, now) = (&shared.settings.form, ui.input(|input| input.time));
         if self.seen.as_ref() != Some(form) {

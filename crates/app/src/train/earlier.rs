@@ -1,12 +1,12 @@
-//! The steps of a run's earlier sessions, read before it goes on: some pieces at a time, so that a long
-//! run neither fills memory nor holds up drawing.
+//! Loads the metrics of a run's earlier sessions before it resumes, in chunks, so that a long run neither fills
+//! memory nor delays drawing.
 
 use signet::runner::{Command, Place, TrainRequest};
 
-/// Pieces read at a time, of some thousands of steps each.
+/// Chunks in one request, of some thousands of steps each.
 const PIECES: usize = 4;
 
-/// What is being read, and what comes after it.
+/// The read position, and the request to send after reading.
 pub(super) struct Earlier {
     request: TrainRequest,
     from: Place,
@@ -14,21 +14,21 @@ pub(super) struct Earlier {
 }
 
 impl Earlier {
-    /// Of a run that is to go on as `request` says.
+    /// Starts reading for the run that `request` resumes.
     pub(super) fn new(request: TrainRequest) -> Self {
         Self { request, from: Place::default(), more: true }
     }
 
-    /// A piece came, which ends here.
+    /// Records that a chunk up to `until` was read.
     pub(super) fn came(&mut self, until: Place, more: bool) {
         (self.from, self.more) = (until, more);
     }
 
-    /// What the worker is to do next: read on, or train; and what is then still to come.
+    /// Returns the next command, to read on or to train, and the state after it.
     pub(super) fn next(self, failed: bool) -> (Command, Option<Self>) {
         if self.more && !failed {
             let command = Command::FollowRun { path: self.request.run.clone(), from: self.from, pieces: PIECES };
-            // Nothing comes of a file that is not there.
+            // A missing metrics file sends no chunk, so `more` stays false.
             (command, Some(Self { more: false, ..self }))
         } else {
             (Command::Train(Box::new(self.request)), None)

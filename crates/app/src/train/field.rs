@@ -1,4 +1,4 @@
-//! One setting in the form: its name, its control, a way back to the default, and beneath it what is wrong.
+//! One setting in the form: name, control, reset button, and error.
 
 use super::draft::{Browse, Draft};
 use crate::dialog::Pick;
@@ -13,7 +13,7 @@ pub(super) fn show(ui: &mut Ui, field: &'static Setting, draft: &mut Draft, shar
     let before = text.clone();
     section(ui, field.name, |ui| {
         ui.horizontal_wrapped(|ui| {
-            // A checkbox bears its name itself.
+            // A checkbox includes its name.
             let id = match field.kind {
                 SettingKind::Flag => Id::NULL,
                 _ => named(ui, field.label).on_hover_text(field.help).id,
@@ -35,7 +35,7 @@ pub(super) fn show(ui: &mut Ui, field: &'static Setting, draft: &mut Draft, shar
     }
 }
 
-/// Draws the control that a setting's kind asks for; `folders`: the system has folders to choose.
+/// Draws the control for a setting's kind; `folders` is true if folders can be chosen.
 fn control(ui: &mut Ui, field: &'static Setting, label: Id, text: &mut String, draft: &mut Draft, folders: bool) {
     let help = |response: egui::Response| {
         ui_description(&response, field.help);
@@ -50,13 +50,13 @@ fn control(ui: &mut Ui, field: &'static Setting, label: Id, text: &mut String, d
         SettingKind::Whole(..) | SettingKind::Real(..) | SettingKind::PowerOfTwo(_) => {
             _ = help(ui.add(egui::TextEdit::singleline(text).desired_width(90.0)).labelled_by(label))
         }
-        // A list of its own.
+        // `Texts` draws the list of paths.
         SettingKind::Paths => {}
         SettingKind::Text => _ = help(ui.add(egui::TextEdit::singleline(text).desired_width(180.0)).labelled_by(label)),
         SettingKind::Choice(choices) => _ = help(choose(ui, choices, None, text).labelled_by(label)),
         SettingKind::Named(choices, kind) | SettingKind::Path(choices, kind) => {
             help(choose(ui, choices, Some("a path…"), text).labelled_by(label));
-            // A path may begin with one of the words: whoever is typing it goes on.
+            // A typed path may equal one of the choices on the way: keep the field while it has the focus.
             let id = Id::unique(("path", field.name));
             if !choices.iter().any(|(name, _)| name == text) || ui.memory(|memory| memory.has_focus(id)) {
                 let edit = ui.add(egui::TextEdit::singleline(text).id(id).desired_width(180.0).hint_text("path"));
@@ -72,7 +72,7 @@ fn control(ui: &mut Ui, field: &'static Setting, label: Id, text: &mut String, d
     }
 }
 
-/// Draws the name of a control, left of it; all of one width, so that controls stand below each other.
+/// Draws the name of a control to its left, in a fixed width that aligns the controls.
 pub(super) fn named(ui: &mut Ui, name: &str) -> egui::Response {
     let size = egui::vec2(150.0, ui.spacing().interact_size.y);
     let place = egui::Layout::left_to_right(egui::Align::Center);
@@ -83,12 +83,12 @@ pub(super) fn named(ui: &mut Ui, name: &str) -> egui::Response {
     shown.inner
 }
 
-/// Tells screen readers what a control does.
+/// Sets the description of a control for screen readers.
 fn ui_description(response: &egui::Response, text: &str) {
     response.ctx.accesskit_node_builder(response.id, |node| node.set_description(text));
 }
 
-/// A choice among words; `other` stands for a path that is typed beside it.
+/// Draws a choice among words; `other` is the entry for a path that is typed beside it.
 fn choose(ui: &mut Ui, choices: &[(&str, &str)], other: Option<&str>, text: &mut String) -> egui::Response {
     let known = choices.iter().any(|(name, _)| *name == *text);
     let shown = if known { text.clone() } else { other.unwrap_or(text).to_string() };

@@ -1,5 +1,5 @@
-//! The form of a new run: it explains itself, says what the run would take before it is started, and
-//! starts it only when nothing stands in the way.
+//! The form of a new run: settings with help, the plan (memory, length) of the run, and the Start button, which
+//! is enabled only for a valid form.
 
 use super::draft::Draft;
 use super::field::{self, named};
@@ -12,7 +12,7 @@ use crate::widgets::{heading, refused, section};
 use eframe::egui::{self, Panel, RichText, Role, ScrollArea, Sense, Shape, Stroke, Ui, WidgetInfo};
 use signet::runner::{NONE, SettingGroup, SettingKind, TrainConfig, TrainRequest, Wake};
 
-/// The form on the screen. Its contents are a [`Form`], among the settings that are remembered.
+/// The drawn form. Its content is a stored [`Form`].
 pub(super) struct FormPanel {
     pub(super) draft: Draft,
     presets: Presets,
@@ -24,8 +24,7 @@ impl FormPanel {
         Self { draft: Draft::new(wake), presets: Presets::default(), texts: Texts::default() }
     }
 
-    /// Draws the form in a scrolled area of its own, with what starts the run always in sight beneath;
-    /// gives a run that is to be started.
+    /// Draws the form in a scroll area, with the Start button always visible beneath; returns a run to start.
     pub(super) fn ui(&mut self, ui: &mut Ui, shared: &mut Shared) -> Option<TrainRequest> {
         self.draft.receive_files(ui, shared);
         Panel::bottom("start").show(ui, |ui| start::show(ui, &mut self.draft, shared));
@@ -63,7 +62,7 @@ impl FormPanel {
         });
     }
 
-    /// Draws the button that undoes the last change, or does it again.
+    /// Draws the button that undoes or redoes the last change.
     fn undo_ui(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let Some(undo) = self.draft.undo() else { return };
         let what = undo.what.as_str();
@@ -94,7 +93,7 @@ impl FormPanel {
                 self.group(ui, group, shared);
             }
         });
-        // What is refused is shown even where it is folded away.
+        // Errors of collapsed settings are shown too.
         for field in SettingGroup::ALL.into_iter().filter(|group| group.is_advanced()).flat_map(SettingGroup::settings) {
             if let Some(problem) = self.draft.problem(field.name) {
                 refused(ui, &format!("{}: {problem}", field.label));
@@ -102,7 +101,7 @@ impl FormPanel {
         }
     }
 
-    /// The title of a group, and its settings.
+    /// Draws the title of a group and its settings.
     fn group(&mut self, ui: &mut Ui, group: SettingGroup, shared: &mut Shared) {
         ui.label(RichText::new(group.title()).strong());
         for field in group.settings() {
@@ -132,7 +131,7 @@ fn device(ui: &mut Ui, shared: &mut Shared) {
     });
 }
 
-/// A small picture of the learning rate over the run.
+/// Draws a small plot of the learning rate over the run.
 fn schedule(ui: &mut Ui, config: &TrainConfig) {
     const POINTS: u64 = 120;
     let (rect, response) = ui.allocate_exact_size(egui::vec2(ui.available_width().min(300.0), 44.0), Sense::hover());

@@ -1,23 +1,22 @@
-//! The run that Resume would continue: its name, how far it is, and whether it can go on, before anybody
-//! presses the button.
+//! The run that Resume would continue: its name, its progress, and whether it can be resumed.
 
 use crate::shared::Shared;
 use signet::runner::{Command, Event, Reply, RunInfo, Tuning, Wake, Worker};
 use std::path::{Path, PathBuf};
 
-/// Seconds after which what is known of it is read again, while the tab is drawn.
+/// Seconds between reads of the run's directory while the tab is shown.
 const REFRESH: f64 = 2.0;
 
-/// The last run, as its directory describes it.
+/// The last run and its description.
 pub(super) struct LastRun {
     worker: Worker,
-    /// The run that `found` is about.
+    /// The run that `found` describes.
     path: Option<PathBuf>,
-    /// Its description; none until it was read. The inner one is none where there is no such run.
+    /// Its description; none until it was read. The inner option is none if the run does not exist.
     found: Option<Option<Box<RunInfo>>>,
-    /// The frame's clock when it was last read.
+    /// Time of the last read, on the frame clock.
     read: f64,
-    /// True if it is to be read again.
+    /// True if it must be read again.
     stale: bool,
 }
 
@@ -26,7 +25,7 @@ impl LastRun {
         Self { worker: Worker::spawn("last run", Tuning::Off, wake.clone()), path: None, found: None, read: 0.0, stale: false }
     }
 
-    /// Takes what its worker said; reads about another run if the last one is another by now.
+    /// Handles the worker's replies, and requests a description if the last run changed or is stale.
     pub(super) fn poll(&mut self, shared: &Shared) {
         for reply in self.worker.poll() {
             if let Reply::Event(Event::Run { path, run }) = reply
@@ -46,19 +45,19 @@ impl LastRun {
         }
     }
 
-    /// Reads again what its directory says: what was read while it was trained no longer holds.
+    /// Discards the description, which is outdated after training.
     pub(super) fn refresh(&mut self) {
         (self.found, self.stale) = (None, true);
     }
 
-    /// Reads it again if that was not done lately; `now` is the frame's clock.
+    /// Marks the description as stale every `REFRESH` seconds; `now` is the frame clock.
     pub(super) fn drawn(&mut self, now: f64) {
         if now - self.read >= REFRESH {
             (self.read, self.stale) = (now, true);
         }
     }
 
-    /// Why it cannot be resumed; none if it can, or if that is not known yet.
+    /// The reason why it cannot be resumed; none if it can, or if that is not known yet.
     pub(super) fn obstacle(&self) -> Option<String> {
         let Some(path) = &self.path else { return Some("There is no run to resume yet. The tab Runs lists those that others made".into()) };
         let (name, found) = (name(path), self.found.as_ref()?);
@@ -71,7 +70,7 @@ impl LastRun {
         }
     }
 
-    /// Describes what Resume would do, or why it cannot.
+    /// Describes the effect of Resume, or the reason why it is not possible.
     pub(super) fn told(&self) -> Option<String> {
         let path = self.path.as_ref()?;
         let run = self.found.as_ref()?.as_ref();

@@ -1,4 +1,4 @@
-//! What is known of the run at hand, kept up as its events arrive.
+//! State of the current run, updated by its events.
 
 use crate::plots::{History, View};
 use crate::shared::{Shared, Taken, Training};
@@ -6,75 +6,75 @@ use signet::runner::{Event, Metrics, Orders, Pace, Reply, Snapshot, TrainEvent};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
-/// Where a run stands.
+/// The phase of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// There is none.
+    /// No run.
     #[default]
     Idle,
-    /// It is got ready.
+    /// Preparing.
     Starting,
-    /// It trains.
+    /// Training.
     Training,
-    /// It rests.
+    /// Paused.
     Paused,
-    /// It saves itself, to stop.
+    /// Saving, before it stops.
     Saving,
-    /// It was stopped, and is saved.
+    /// Stopped and saved.
     Stopped,
     /// All steps are done.
     Finished,
-    /// It failed.
+    /// Failed with this error.
     Failed(String),
 }
 
 impl Phase {
-    /// Whether the worker is at it.
+    /// True while the worker has the run.
     pub(super) fn runs(&self) -> bool {
         matches!(self, Phase::Starting | Phase::Training | Phase::Paused | Phase::Saving)
     }
 }
 
-/// Samples and lines of the log that are kept; of more, the oldest go.
+/// Maximum number of samples and of log lines; the oldest are dropped.
 const KEPT: usize = 200;
 
-/// The run at hand.
+/// The current run.
 #[derive(Default)]
 pub(super) struct Live {
     pub(super) phase: Phase,
     /// Its directory.
     pub(super) run: Option<PathBuf>,
-    /// Whether it got as far as its first step: from then on it can be resumed.
+    /// True once training has begun; from then on the run can be resumed.
     pub(super) begun: bool,
     pub(super) device: String,
     pub(super) step: u64,
     pub(super) steps: u64,
-    /// Bytes that it holds on its device.
+    /// Device memory in use, in bytes.
     pub(super) memory: u64,
-    /// Tokens of a step.
+    /// Tokens a step.
     tokens: u64,
-    /// The speed of the last steps.
+    /// Training speed over the last steps.
     pub(super) pace: Pace,
     /// Names of the binarized matrices.
     pub(super) matrices: Vec<String>,
-    /// What is done before the first step, and what is trained on what.
+    /// Progress of the preparation; afterwards a summary of model and data.
     pub(super) status: String,
     pub(super) history: History,
-    /// How its curves are looked at.
+    /// Marker and zoom of its curves.
     pub(super) view: View,
-    /// Step and text, the newest last.
+    /// Step and text of each sample, the newest last.
     pub(super) samples: VecDeque<(u64, String)>,
     pub(super) log: VecDeque<String>,
-    /// That the run is to go on from its last checkpoint once its failed worker has ended; whether it rested.
+    /// Set if the run is to resume from its last checkpoint once its failed worker has ended; true if it was paused.
     pub(super) again: Option<bool>,
-    /// The step at which it last went on so: at the same one it does not try again.
+    /// The step of the last such resume; the same step is not retried.
     pub(super) revived: Option<u64>,
-    /// Highest learning rate and prompt that hold now, when the run has just told them.
+    /// Peak learning rate and sample prompt that the run just reported, until the controls show them.
     pub(super) told: Option<(f64, String)>,
 }
 
 impl Live {
-    /// A run is about to begin, or to go on.
+    /// Resets the state for a run that is about to start or resume.
     pub(super) fn start(&mut self, run: PathBuf, resumed: bool) {
         if self.run.as_ref() != Some(&run) || !resumed {
             *self = Self::default();
@@ -86,17 +86,17 @@ impl Live {
         self.pace = Pace::default();
     }
 
-    /// Seconds until the last step, as it looks now.
+    /// Estimated seconds until the last step.
     pub(super) fn left(&self) -> Option<f64> {
         self.pace.seconds(self.steps.saturating_sub(self.step) * self.tokens)
     }
 
-    /// The last step.
+    /// Metrics of the last step.
     pub(super) fn last(&self) -> Option<&Metrics> {
         self.history.last.as_deref()
     }
 
-    /// What the other tabs are told.
+    /// The state for the other tabs; none if no run is in training.
     pub(super) fn training(&self, orders: &Orders) -> Option<Training> {
         let (run, paused) = (self.run.clone().unwrap_or_default(), self.phase == Phase::Paused);
         let training =
@@ -104,13 +104,13 @@ impl Live {
         self.phase.runs().then_some(training)
     }
 
-    /// Applies one reply.
+    /// Handles one reply.
     pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(Event::Train(event)) => self.train(event, shared),
             Reply::Event(Event::RunCreated { path }) => self.run = Some(path),
             Reply::Event(Event::TrainEnded { finished }) => {
-                // One that was finished before begins no more.
+                // A run that was finished before sends no `Begun`, which would set the step.
                 self.step = self.step.max(self.last().map_or(0, |last| last.step));
                 self.phase = if finished { Phase::Finished } else { Phase::Stopped };
             }
@@ -165,7 +165,7 @@ impl Live {
         }
     }
 
-    /// What a run that was asked to stop says of itself does not change that.
+    /// Returns `phase`, or `Saving` if the run was asked to stop.
     fn resting(&self, phase: Phase) -> Phase {
         if self.phase == Phase::Saving { Phase::Saving } else { phase }
     }
@@ -176,7 +176,7 @@ impl Live {
         self.recorded(metrics);
     }
 
-    /// A step, of this session or an earlier one.
+    /// Adds a step of this session or an earlier one.
     pub(super) fn recorded(&mut self, metrics: &Metrics) {
         self.history.mark_changes(metrics);
         self.history.push(metrics);

@@ -1,4 +1,4 @@
-//! Train: a form, and beside it the run that comes of it.
+//! The Train tab: the form of a new run, and the current run beside it.
 
 // The form of a new run.
 mod inputs;
@@ -13,7 +13,7 @@ mod texts;
 
 mod form;
 
-// The run at hand.
+// The current run.
 mod earlier;
 mod last;
 mod live;
@@ -38,19 +38,19 @@ use live::{Live, Phase};
 use signet::runner::{Changed, Command, Event, Order, Reply, TrainRequest, Tuning, Wake, Worker};
 use std::path::PathBuf;
 
-/// Narrower windows show the form or the run, not both.
+/// Minimum width for form and run side by side, in points; narrower windows show one of them.
 const BESIDE: f32 = 760.0;
 
-/// The tab.
+/// The Train tab.
 pub(super) struct TrainTab {
     worker: Worker,
     form: FormPanel,
-    /// Whether a narrow window shows the run.
+    /// True if a narrow window shows the run.
     at_run: bool,
     live: Live,
     /// The run that Resume would continue.
     last: LastRun,
-    /// Steps of earlier sessions, while they are read.
+    /// Loads steps of earlier sessions before a resume.
     earlier: Option<Earlier>,
     controls: Controls,
     map: Map,
@@ -62,7 +62,7 @@ impl TabView for TrainTab {
             self.take(reply, shared);
         }
         self.form.draft.poll(shared);
-        // A press does not outlive the view of what it would start.
+        // Leaving the tab cancels a press of Start that waits for the plan.
         if shared.settings.tab != Tab::Train {
             self.form.draft.starting = false;
         }
@@ -89,7 +89,7 @@ impl TabView for TrainTab {
             reply => {
                 let ended = matches!(reply, Reply::Ended { .. } | Reply::Event(Event::TrainEnded { .. }));
                 self.live.take(reply, shared);
-                // A run that never began is none to resume.
+                // A run without a step cannot be resumed.
                 if self.live.begun && shared.settings.last_run != self.live.run {
                     shared.settings.last_run.clone_from(&self.live.run);
                 }
@@ -137,7 +137,7 @@ impl TabView for TrainTab {
         None
     }
 
-    /// Ctrl+Enter begins a run or lets it go on, with Shift it resumes one.
+    /// Ctrl+Enter starts a run or continues a paused one; Ctrl+Shift+Enter resumes the last run.
     fn keys(&mut self, ui: &Ui, shared: &mut Shared) {
         let pressed = |modifiers| ui.input_mut(|input| input.consume_shortcut(&KeyboardShortcut::new(modifiers, Key::Enter)));
         if pressed(Modifiers::COMMAND | Modifiers::SHIFT) {
@@ -149,7 +149,7 @@ impl TabView for TrainTab {
 }
 
 impl TrainTab {
-    /// A tab at the start.
+    /// Creates the tab.
     pub(super) fn new(wake: &Wake) -> Self {
         Self {
             worker: Worker::spawn("train", Tuning::default(), wake.clone()),
@@ -163,7 +163,7 @@ impl TrainTab {
         }
     }
 
-    /// Goes on with the run at hand after its worker failed: where it was saved last.
+    /// Resumes the current run from its last checkpoint after its worker failed.
     fn revive(&mut self, rested: bool, shared: &mut Shared) {
         let Some(run) = self.live.run.clone().filter(|_| self.live.begun) else { return };
         let step = self.live.step;
@@ -175,7 +175,7 @@ impl TrainTab {
         }
     }
 
-    /// Draws the run at hand.
+    /// Draws the current run.
     fn run(&mut self, ui: &mut Ui, shared: &mut Shared) {
         if !self.live.phase.runs() {
             self.last.drawn(ui.input(|input| input.time));
@@ -221,7 +221,7 @@ impl TrainTab {
         self.worker.orders().give(order);
     }
 
-    /// Begins a run, or goes on with one.
+    /// Starts or resumes a run.
     fn launch(&mut self, request: TrainRequest, shared: &mut Shared) {
         if self.worker.busy() {
             shared.notices.warn("A run is being trained here already. Stop it first");
@@ -231,7 +231,7 @@ impl TrainTab {
         self.live.start(request.run.clone(), request.resume);
         shared.training = self.live.training(self.worker.orders());
         if request.resume {
-            // What is on disk holds: somebody else may have gone on with it meanwhile.
+            // Reload the history from disk: another process may have trained the run meanwhile.
             self.live.history = History::default();
             self.earlier = Some(Earlier::new(request));
             self.go_further(false, shared);
@@ -240,7 +240,7 @@ impl TrainTab {
         }
     }
 
-    /// Reads on in a run's earlier steps, or begins to train once they are read.
+    /// Reads the next earlier steps of a run, or starts training once all are read.
     fn go_further(&mut self, failed: bool, shared: &mut Shared) {
         let Some(earlier) = self.earlier.take() else { return };
         if self.live.phase == Phase::Saving {
@@ -253,31 +253,31 @@ impl TrainTab {
         self.worker.send(command);
     }
 
-    /// Whether the run at hand failed.
+    /// True if the current run failed.
     pub(super) fn failed(&self) -> bool {
         matches!(self.live.phase, Phase::Failed(_))
     }
 
-    /// Goes on with a run.
+    /// Resumes a run.
     pub(super) fn go_on(&mut self, run: PathBuf, shared: &mut Shared) {
         let device = shared.settings.form.device.clone();
         self.launch(TrainRequest { run, numbered: false, config: None, resume: true, from_step: None, device, memory: None }, shared);
     }
 
-    /// What Ctrl+Enter does: lets a paused run go on, or begins the one in the form.
+    /// Continues a paused run, or starts the one in the form (Ctrl+Enter).
     pub(super) fn primary(&mut self, shared: &mut Shared) {
         match self.live.phase {
             Phase::Paused => self.order(Order::Go),
             ref phase if phase.runs() => {}
             _ => {
-                // A narrow window shows what stands in the way.
+                // Show the form, which explains why it cannot start.
                 self.at_run = false;
                 start::press(&mut self.form.draft, shared);
             }
         }
     }
 
-    /// What Ctrl+Shift+Enter does: goes on with the run that stopped last.
+    /// Resumes the last run (Ctrl+Shift+Enter).
     pub(super) fn resume(&mut self, shared: &mut Shared) {
         match shared.settings.last_run.clone() {
             _ if self.live.phase.runs() => {}
@@ -286,7 +286,7 @@ impl TrainTab {
         }
     }
 
-    /// Asks the run at hand to save and stop.
+    /// Asks the current run to save and stop.
     pub(super) fn stop(&mut self) {
         if self.live.phase.runs() {
             self.live.phase = Phase::Saving;

@@ -1,11 +1,10 @@
-//! The run at hand in numbers and words: how far it is, what the last step gave, samples, log.
+//! The current run as text: progress, metrics of the last step, samples, log.
 
 use super::live::{Live, Phase};
 use crate::plots::number;
 use eframe::egui::{self, ScrollArea, Ui};
 
-/// Draws where the run stands, and the last step; `last` is what is known of the run that Resume would
-/// continue.
+/// Draws the run's phase, progress and last metrics; `last` describes the run that Resume would continue.
 pub(super) fn show(ui: &mut Ui, live: &Live, last: Option<String>) {
     let name = live.run.as_ref().and_then(|run| run.file_name()).unwrap_or_default().to_string_lossy();
     let state = match &live.phase {
@@ -54,7 +53,7 @@ fn values(live: &Live) -> Vec<(&'static str, String)> {
     values
 }
 
-/// Seconds as a person says them: the two largest parts.
+/// Formats seconds by their two largest units.
 fn duration(seconds: f64) -> String {
     let all = seconds.round() as u64;
     let (days, hours, minutes) = (all / 86_400, all / 3600 % 24, all / 60 % 60);

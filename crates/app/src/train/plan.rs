@@ -1,5 +1,4 @@
-//! What the form's run would take, before it is started: asked for while somebody types, only the
-//! newest, and never waited for.
+//! The plan of the form's run: memory, model size and length, computed in the background while the user types.
 
 use crate::plots::number;
 use crate::widgets::refused;
@@ -7,34 +6,34 @@ use eframe::egui::{self, RichText, Ui};
 use signet::runner::{Command, Event, PlanReport, PlanTrainRequest, TrainConfig, TrainRequest, format_bytes, format_count};
 use std::collections::BTreeMap;
 
-/// Seconds without a change after which a plan is asked for.
+/// Seconds without a change before a plan is requested.
 const REST: f64 = 0.25;
 
-/// The newest plan, and whether it is still of what the form says.
+/// The newest plan, and whether it is up to date.
 #[derive(Default)]
 pub(super) struct Planning {
     report: Option<PlanReport>,
     error: Option<String>,
-    /// What is wrong with settings, as only a plan finds out: by name.
+    /// Errors of settings that only planning finds, by name.
     pub(super) refused: BTreeMap<String, String>,
-    /// When the form changed after the last plan was asked for.
+    /// Time of the form's last change since the last request.
     changed: Option<f64>,
-    /// Whether a plan is on its way.
+    /// True while a plan is being computed.
     asked: bool,
 }
 
 impl Planning {
-    /// The form changed.
+    /// Records a change of the form.
     pub(super) fn changed(&mut self, now: f64) {
         self.changed = Some(now);
     }
 
-    /// Seconds until a plan is to be asked for; none if there is nothing to ask.
+    /// Seconds until a plan is due; none if the form is unchanged.
     pub(super) fn due(&self, now: f64) -> Option<f64> {
         self.changed.map(|changed| changed + REST - now)
     }
 
-    /// The command that asks for a plan.
+    /// Returns the command that computes a plan.
     pub(super) fn ask(&mut self, config: &TrainConfig, device: &str) -> Command {
         (self.changed, self.asked) = (None, true);
         self.refused.clear();
@@ -51,7 +50,7 @@ impl Planning {
         Command::PlanTrain(Box::new(PlanTrainRequest { train, teacher_shape: None }))
     }
 
-    /// What was told of it.
+    /// Handles an event of the planning.
     pub(super) fn take(&mut self, event: Event) {
         match event {
             Event::Planned(report) => (self.report, self.error) = (Some(report), None),
@@ -60,7 +59,7 @@ impl Planning {
         }
     }
 
-    /// It is done.
+    /// Handles the end of the planning.
     pub(super) fn ended(&mut self, error: Option<String>) {
         self.asked = false;
         if error.is_some() {
@@ -69,12 +68,12 @@ impl Planning {
         self.error = error;
     }
 
-    /// Whether the figures are not of what the form says now.
+    /// True if the plan is outdated.
     pub(super) fn stale(&self) -> bool {
         self.asked || self.changed.is_some()
     }
 
-    /// Why no run can start with this plan; none while it is computed.
+    /// The reason why the run cannot start; none if it can, or while the plan is computed.
     pub(super) fn obstacle(&self) -> Option<String> {
         if self.stale() {
             return None;
@@ -86,7 +85,7 @@ impl Planning {
         }
     }
 
-    /// The model's numbers.
+    /// Draws the size of the model.
     pub(super) fn model_ui(&self, ui: &mut Ui) {
         let Some(model) = self.report.as_ref().map(|report| &report.model) else { return };
         let weight = format!("{} bits a weight when packed, {} in all", number(model.bits_per_weight), format_bytes(model.packed_bytes));
@@ -94,7 +93,7 @@ impl Planning {
         self.line(ui, &format!("{all} parameters, {binarized} of them binarized; {weight}. {} token ids, a context of {}", model.vocabulary, model.context));
     }
 
-    /// How much text the run sees.
+    /// Draws the number of tokens and epochs of the run.
     pub(super) fn length_ui(&self, ui: &mut Ui) {
         let Some(length) = self.report.as_ref().and_then(|report| report.length) else { return };
         let epochs = length.epochs().map_or(String::new(), |epochs| format!(", about {} times the text", number(epochs)));
@@ -106,7 +105,7 @@ impl Planning {
         ui.add(egui::Label::new(text).wrap());
     }
 
-    /// Memory, part by part, against what the device has. While settings are refused, none is computed.
+    /// Draws the memory by part, and the device's limit. Without valid settings there is no plan.
     pub(super) fn ui(&self, ui: &mut Ui, whole: bool) {
         ui.horizontal_wrapped(|ui| {
             ui.label(RichText::new("Memory").strong());

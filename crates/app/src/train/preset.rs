@@ -1,4 +1,4 @@
-//! Settings that are saved as files, and opened again: by the system's dialog, or by a path.
+//! Presets: open and save settings as TOML files, by a dialog or by a path.
 
 use super::draft::{Browse, Draft};
 use crate::dialog::Pick;
@@ -10,12 +10,12 @@ use std::path::PathBuf;
 /// The controls of presets.
 #[derive(Default)]
 pub(super) struct Presets {
-    /// The path that is being typed.
+    /// The path being typed.
     path: String,
 }
 
 impl Presets {
-    /// Draws buttons to open and save settings, and a path to do so without a dialog.
+    /// Draws the buttons to open and save presets, and a path that replaces the dialog.
     pub(super) fn ui(&mut self, ui: &mut Ui, draft: &mut Draft, shared: &Shared) {
         ui.horizontal_wrapped(|ui| {
             let path = PathBuf::from(self.path.trim());

@@ -1,4 +1,4 @@
-//! Starts the run that the form describes: obstacles, and a press that waits for the plan.
+//! The Start button: it is disabled with a reason, or waits for the plan after a press.
 
 use super::draft::Draft;
 use crate::settings::Form;
@@ -6,7 +6,7 @@ use crate::shared::Shared;
 use eframe::egui::{self, RichText, Ui};
 use signet::runner::{self, TrainConfig, TrainRequest, setting};
 
-/// Why the run cannot be started now; none if it can.
+/// The reason why the run cannot start now; none if it can.
 fn obstacle(draft: &Draft, shared: &Shared) -> Option<String> {
     let label = |name: &str| setting(name).map_or(name.to_string(), |setting| setting.label.to_string());
     let form = &shared.settings.form;
@@ -25,12 +25,12 @@ fn obstacle(draft: &Draft, shared: &Shared) -> Option<String> {
     draft.planning.obstacle()
 }
 
-/// Draws Start, and beside it what stands in the way.
+/// Draws the Start button, and the reason beside it if it is disabled.
 pub(super) fn show(ui: &mut Ui, draft: &mut Draft, shared: &Shared) {
     let obstacle = obstacle(draft, shared);
     ui.horizontal_wrapped(|ui| {
         let button = ui.add_enabled(obstacle.is_none(), egui::Button::new(RichText::new("Start").strong()));
-        // A page's elements press what was drawn last: the setting that was in the way may come in the same frame.
+        // In the browser, a click can arrive in the same frame as the setting that enables the button.
         let asked = ui.input(|input| input.has_accesskit_action_request(button.id, egui::accesskit::Action::Click));
         draft.starting |= button.on_hover_text("Train with these settings").clicked() || asked;
         match obstacle {
@@ -41,7 +41,7 @@ pub(super) fn show(ui: &mut Ui, draft: &mut Draft, shared: &Shared) {
     });
 }
 
-/// Has the run begin that the form describes: at once, or when its plan is there. If it cannot, says why.
+/// Starts the form's run, once its plan is there; warns with the reason if it cannot start.
 pub(super) fn press(draft: &mut Draft, shared: &mut Shared) {
     match obstacle(draft, shared) {
         Some(obstacle) => shared.notices.warn(format!("It cannot start: {obstacle}")),
@@ -49,8 +49,8 @@ pub(super) fn press(draft: &mut Draft, shared: &mut Shared) {
     }
 }
 
-/// The run to begin now. A press waits while its plan is computed: a setting may have been typed in the frame of
-/// the press or the one before, when Start still stood there as it was for the settings before.
+/// Returns the run to start now. A press waits for the plan: a setting may have changed in the frame of the press
+/// or the one before, when the button was still enabled for the previous settings.
 pub(super) fn begin(draft: &mut Draft, shared: &mut Shared) -> Option<TrainRequest> {
     let possible = obstacle(draft, shared).is_none();
     if !draft.starting || (possible && draft.planning.stale()) {
@@ -74,8 +74,8 @@ fn request(config: &TrainConfig, shared: &Shared) -> Option<TrainRequest> {
     Some(TrainRequest { run, numbered: name.is_empty(), config: Some(config.clone()), resume: false, from_step: None, device: device.clone(), memory: None })
 }
 
-/// The problem with the name of a run, if there is one.
+/// The error of a run's name; none if it is valid or empty.
 pub(super) fn name_problem(name: &str) -> Option<String> {
-    // Without one, the first that is free is taken.
+    // An empty name selects the first unused one.
     if name.is_empty() { None } else { runner::check_name(name).err().map(|error| error.to_string()) }
 }

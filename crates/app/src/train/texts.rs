@@ -1,4 +1,4 @@
-//! The list of texts to train on, and the field that adds one.
+//! The list of text files to train on, and the field that adds one.
 
 use super::draft::{Browse, Draft};
 use crate::dialog::Pick;
@@ -12,12 +12,12 @@ use std::path::PathBuf;
 /// The list.
 #[derive(Default)]
 pub(super) struct Texts {
-    /// The path that is being typed.
+    /// The path being typed.
     typed: String,
 }
 
 impl Texts {
-    /// Draws each text with its size or its problem, and the field for another.
+    /// Draws each file with its size or its error, and the field for another.
     pub(super) fn ui(&mut self, ui: &mut Ui, field: &Setting, draft: &mut Draft, shared: &mut Shared) {
         ui.label(field.label);
         if shared.settings.form.data.is_empty() {
