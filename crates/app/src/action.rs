@@ -1,25 +1,25 @@
-//! Requests of one tab to another.
+//! Requests from one tab to another.
 
 use super::Tab;
 use signet::runner::TrainConfig;
 use std::path::PathBuf;
 
-/// A request of a tab, which another does.
+/// A request from one tab, carried out by another.
 #[derive(Clone, Debug)]
 pub enum Action {
-    /// Shows a tab.
+    /// Show a tab.
     Open(Tab),
-    /// Fills the form for a new run.
+    /// Fill the form for a new run.
     UseSettings {
-        /// Its settings.
+        /// The settings.
         config: Box<TrainConfig>,
-        /// Its name.
+        /// The run's name.
         name: String,
     },
-    /// Goes on with a run.
+    /// Resume a run.
     Continue(PathBuf),
-    /// Talks to a model.
+    /// Chat with a model.
     Chat(String),
-    /// Shows a model's weights.
+    /// Show a model's weights.
     Weights(String),
 }

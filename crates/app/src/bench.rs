@@ -1,5 +1,5 @@
-//! How long the app's own drawing takes: layout, text, plots and tessellation of every frame, while
-//! somebody moves the pointer over it; what the graphics card does after that is left out.
+//! Benchmark of the app's CPU time per frame: layout, text, plots and tessellation while the pointer moves.
+//! GPU time is not measured.
 
 use super::{App, Settings, Tab};
 use anyhow::{Context, Result};
@@ -11,23 +11,23 @@ use std::sync::Arc;
 
 /// The window's size, in points.
 const SIZE: Vec2 = Vec2::new(1280.0, 860.0);
-/// Matrices of the run that is made up: those of twelve blocks.
+/// Binarized matrices of the synthetic run: 7 in each of 12 blocks.
 const MATRICES: usize = 84;
-/// Frames before any is counted: fonts are drawn in the first.
+/// Warm-up frames that are not counted: the first ones rasterize fonts.
 const WARM_UP: usize = 30;
 
-/// Milliseconds of the frames of one scene.
+/// Frame times of one scene, in milliseconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct FrameReport {
-    /// What was drawn.
+    /// Description of the scene.
     pub scene: String,
-    /// Frames that were timed.
+    /// Number of timed frames.
     pub frames: usize,
-    /// Half took no longer.
+    /// Median.
     pub median_ms: f64,
-    /// 99 of 100 frames took no longer.
+    /// 99th percentile.
     pub p99_ms: f64,
-    /// The longest.
+    /// Maximum.
     pub most_ms: f64,
 }
 
@@ -39,8 +39,8 @@ impl FrameReport {
     }
 }
 
-/// Times `frames` frames of every scene: a run of `points` steps, the same while a run trains on the
-/// CPU device (in the folder `scratch`, where it stays), and every tab. `tell` hears of each scene.
+/// Times `frames` frames of every scene: each tab with a run of `points` steps, and the Train tab while a run
+/// trains on the CPU device. That run's files stay in the folder `scratch`. Calls `tell` after each scene.
 pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(&FrameReport)) -> Result<Vec<FrameReport>> {
     let mut bench = Bench::new();
     (1..=points).for_each(|step| bench.app.take(Tab::Train, made_up(step, points)));
@@ -70,7 +70,7 @@ pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(
     Ok(reports)
 }
 
-/// A step of a run that nobody trained: curves with noise, a held-out loss every 100 steps.
+/// A step of a synthetic run: noisy curves, and a held-out loss every 100 steps.
 fn made_up(step: u64, of: u64) -> Reply {
     let noise = (step.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / (1 << 24) as f64;
     let at = step as f64 / of as f64;
@@ -111,7 +111,7 @@ impl Bench {
         Self { app: App::new(Settings::default(), &wake), context: egui::Context::default(), frame: 0 }
     }
 
-    /// Seconds that each of so many frames took.
+    /// Draws `frames` frames and returns the seconds of each.
     fn frames(&mut self, frames: usize) -> Vec<f64> {
         for _ in 0..WARM_UP {
             self.draw();
@@ -119,7 +119,7 @@ impl Bench {
         (0..frames).map(|_| self.draw()).collect()
     }
 
-    /// The same while a worker trains; its steps go on where those shown end.
+    /// Does the same while a worker trains; its steps are appended to the `points` already shown.
     fn frames_while(&mut self, frames: usize, training: &mut Worker, points: u64) -> Result<Vec<f64>> {
         let mut seconds = Vec::new();
         let mut begun = 0;
@@ -139,7 +139,7 @@ impl Bench {
             if begun > 0 && seconds.len() < frames {
                 seconds.push(took);
             }
-            // As a display of 60 frames a second would.
+            // Paced like a 60 Hz display.
             signet::runner::pause((1.0 / 60.0 - took).max(0.0));
         }
         training.stop();
@@ -150,7 +150,7 @@ impl Bench {
         Ok(seconds)
     }
 
-    /// Draws a frame with the pointer on its way over the window, the wheel turning now and then.
+    /// Draws one frame and returns its seconds. The pointer moves over the window; wheel and clicks come at intervals.
     fn draw(&mut self) -> f64 {
         self.frame += 1;
         let turn = self.frame as f32 * 0.05;

@@ -1,4 +1,4 @@
-//! Dialogs for files, which nothing waits for: what was chosen is taken while drawing.
+//! Non-blocking file dialogs: the choice is polled while drawing.
 
 pub(super) use super::pick::Pick;
 
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
-/// A dialog, or none; `T` says what the choice is for.
+/// A file dialog, open or not; `T` is the purpose of the choice.
 pub(super) struct Dialog<T> {
     open: Option<(T, Choice)>,
 }
@@ -20,14 +20,14 @@ impl<T> Default for Dialog<T> {
 }
 
 impl<T: Copy> Dialog<T> {
-    /// Opens a dialog; one that is open already stays the only one.
+    /// Opens a dialog, unless one is open already.
     pub(super) fn open(&mut self, wish: T, what: Pick) {
         if self.open.is_none() {
             self.open = Some((wish, pick(what)));
         }
     }
 
-    /// What was chosen since the last time, if anything was.
+    /// Returns the path that was chosen since the last call, with its purpose.
     pub(super) fn chosen(&mut self, context: &Context) -> Option<(T, PathBuf)> {
         let (wish, choice) = self.open.as_mut()?;
         let wish = *wish;
@@ -42,7 +42,7 @@ impl<T: Copy> Dialog<T> {
     }
 }
 
-/// Draws again once a dialog was answered.
+/// A waker that requests a repaint when the dialog closes.
 struct Redraw(Context);
 
 impl Wake for Redraw {

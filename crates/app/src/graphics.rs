@@ -1,15 +1,15 @@
-//! The adapter that draws the window: the best that opens, of all backends. Drivers list adapters that
-//! cannot be opened.
+//! Choice of the adapter that draws the window: the best one of all backends that opens. Some drivers list
+//! adapters that cannot be opened.
 
 use eframe::egui_wgpu::{WgpuConfiguration, WgpuSetup};
 use eframe::wgpu::{Adapter, DeviceType, PowerPreference};
 use signet::runner::wait;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Lines about adapters that were not taken.
+/// Messages about adapters that could not be opened.
 pub(super) type Passed = Arc<Mutex<Vec<String>>>;
 
-/// Lets eframe try one adapter after the other until one opens; what was passed over is told in `passed`.
+/// Makes eframe try adapters until one opens; the failures are added to `passed`.
 pub(super) fn try_all(configuration: &mut WgpuConfiguration, passed: &Passed) {
     let WgpuSetup::CreateNew(new) = &mut configuration.wgpu_setup else { return };
     let (descriptor, power, passed) = (new.device_descriptor.clone(), new.power_preference, passed.clone());
@@ -25,7 +25,7 @@ pub(super) fn try_all(configuration: &mut WgpuConfiguration, passed: &Passed) {
     }));
 }
 
-/// The order of kinds: as wgpu has it, the one that was preferred first, and programs on the CPU last.
+/// Rank of a device type: wgpu's order for the power preference, with software adapters last.
 fn rank(kind: DeviceType, power: PowerPreference) -> u8 {
     match (kind, power) {
         (DeviceType::DiscreteGpu, PowerPreference::LowPower) => 1,
@@ -37,7 +37,10 @@ fn rank(kind: DeviceType, power: PowerPreference) -> u8 {
     }
 }
 
-/// The first candidate that opens, and a line about each before it; an error names all that were tried.
+/// Returns the first candidate that opens, and a message about each one before it.
+///
+/// # Errors
+/// No candidate opens; the message names each.
 fn first_that_opens<A>(candidates: Vec<A>, name: impl Fn(&A) -> String, open: impl Fn(&A) -> Result<(), String>) -> Result<(A, Vec<String>), String> {
     let mut failed = Vec::new();
     for candidate in candidates {

@@ -1,11 +1,11 @@
-//! The window: tabs over the runner. Each tab owns its workers, so that drawing never waits for work
-//! and work never waits for drawing; what one tab asks of another goes through [`Shared`]. A module uses
-//! only those above it in the list below.
+//! Signet's desktop and browser app: tabs over the runner. Each tab owns its workers, so that drawing and work
+//! never wait for each other. Tabs send requests to each other through [`Shared`]. A module uses only modules
+//! above it in the list below.
 
-// Tests may use files and threads, which clippy.toml keeps for `signet::platform`.
+// Tests may use files and threads, which clippy.toml reserves for `signet::platform`.
 #![cfg_attr(test, allow(clippy::disallowed_methods, clippy::disallowed_types))]
 
-// Parts that know nothing of the app.
+// Parts that do not depend on the app.
 mod percent;
 mod pick;
 mod widgets;
@@ -15,7 +15,7 @@ pub mod mirror;
 pub mod plots;
 mod surroundings;
 
-// The app's state, and what a tab is.
+// The app's state, and the trait of a tab.
 mod action;
 mod notices;
 mod settings;
@@ -29,7 +29,7 @@ mod runs;
 mod train;
 mod weights;
 
-// The app in a window, in a page, and in neither.
+// The app without a window, in a browser, and in a native window.
 pub mod bench;
 #[cfg(not(target_arch = "wasm32"))]
 mod graphics;
@@ -58,49 +58,49 @@ tabs! {
     /// Train a model.
     #[default]
     Train => train: train::TrainTab,
-    /// Runs made so far.
+    /// List and compare runs.
     Runs => runs: runs::RunsTab,
-    /// Talk to a model.
+    /// Chat with a model.
     Chat => chat: chat::ChatTab,
-    /// See its weights.
+    /// View a model's weights.
     Weights => weights: weights::WeightsTab,
     /// Adapters, conformance, benchmarks.
     Devices => devices: devices::DevicesTab,
 }
 
-/// The app, apart from its window.
+/// The app, independent of its window.
 pub struct App {
-    /// What all tabs see.
+    /// State shared by all tabs.
     pub shared: Shared,
     tabs: Tabs,
-    /// Undoes things, and looks for adapters at the start.
+    /// Worker that runs undo commands, and lists adapters at the start.
     errands: Worker,
-    /// Whether somebody wants to close the window while a run trains.
+    /// State of a request to close the window while a run trains.
     closing: Closing,
 }
 
-/// What comes of a wish to close the window.
+/// State of a request to close the window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Closing {
-    /// There is none.
+    /// No request.
     No,
-    /// The person is asked.
+    /// The user is being asked.
     Asked,
-    /// The run saves itself, then the window closes.
+    /// The run is being saved; then the window closes.
     Saving,
-    /// Nothing is in the way.
+    /// The window can close.
     Now,
 }
 
 impl App {
-    /// The app with what was remembered; `wake` is called when there is something to draw.
+    /// Creates the app with stored settings; workers call `wake` when there is something to draw.
     pub fn new(settings: Settings, wake: &Wake) -> Self {
         let mut errands = Worker::spawn("errands", Tuning::Off, wake.clone());
         errands.send(Command::Devices);
         Self { shared: Shared::new(settings), tabs: Tabs::new(wake), errands, closing: Closing::No }
     }
 
-    /// Takes what the workers said since the last time, and does what tabs asked of each other.
+    /// Handles the workers' replies since the last call, and the requests of tabs to each other.
     pub fn poll(&mut self) {
         for reply in self.errands.poll() {
             match reply {
@@ -125,17 +125,17 @@ impl App {
             self.act(action);
         }
         if self.closing == Closing::Saving && self.shared.training.is_none() {
-            // A run that could not be saved is first looked at.
+            // If the run could not be saved, the window stays open to show the error.
             self.closing = if self.tabs.train.failed() { Closing::No } else { Closing::Now };
         }
     }
 
-    /// Applies a reply as if the tab's worker had given it: what recorded events are shown with.
+    /// Handles a reply as if it came from the tab's worker; used to replay recorded events.
     pub fn take(&mut self, tab: Tab, reply: Reply) {
         self.tabs.view(tab).take(reply, &mut self.shared);
     }
 
-    /// Lets the tab that an action is for do it, and shows that tab.
+    /// Passes an action to the tab that handles it, and shows that tab.
     fn act(&mut self, mut action: Action) {
         if let Action::Open(tab) = action {
             self.shared.settings.tab = tab;
@@ -150,24 +150,24 @@ impl App {
                 Some(others) => action = others,
             }
         }
-        // A tab that asks for what no other does would find nothing done: say it where tests see it.
+        // A request that no tab handles is a bug; report it in tests.
         debug_assert!(false, "no tab takes {action:?}");
     }
 
-    /// Shows the devices, and runs the conformance of the first by itself: of the cases with `filter` in
-    /// their names.
+    /// Shows the Devices tab and starts a conformance check of the first adapter, limited to cases whose names
+    /// contain `filter`.
     pub fn certify(&mut self, filter: String) {
         self.shared.settings.tab = Tab::Devices;
         self.tabs.devices.certify(filter);
     }
 
-    /// What came of it as JSON, once it is over; why it failed, if it did.
+    /// Returns the report of that check as JSON or its error, once it is over.
     pub fn certificate(&self) -> Option<Result<String, String>> {
         let report = self.tabs.devices.certificate()?;
         Some(report.map_err(str::to_string).and_then(|report| serde_json::to_string_pretty(report).map_err(|error| error.to_string())))
     }
 
-    /// Draws everything.
+    /// Draws the app.
     pub fn ui(&mut self, ui: &mut Ui) {
         self.shortcuts(ui);
         Panel::top("tabs").show(ui, |ui| self.bar(ui));
@@ -182,7 +182,7 @@ impl App {
         }
     }
 
-    /// Keys of the tab that is shown, and Ctrl with a digit for each tab.
+    /// Handles the keys of the current tab, and Ctrl with a digit for each tab.
     fn shortcuts(&mut self, ui: &Ui) {
         self.tabs.view(self.shared.settings.tab).keys(ui, &mut self.shared);
         const KEYS: [Key; 9] = [Key::Num1, Key::Num2, Key::Num3, Key::Num4, Key::Num5, Key::Num6, Key::Num7, Key::Num8, Key::Num9];
@@ -224,7 +224,7 @@ impl App {
         });
     }
 
-    /// What a page tells besides: where it computes, and what a link asks for.
+    /// Draws the lines that only a browser has: the compute device, and a model that a link asks for.
     fn about_the_page(&mut self, ui: &mut Ui) {
         if let Some(page) = &self.shared.surroundings.page {
             let line = page.line(self.shared.looked.then_some(&self.shared.devices));
@@ -247,17 +247,17 @@ impl App {
         });
     }
 
-    /// All that was said in the chat, for those who cannot see it.
+    /// Returns all chat messages, for the accessible mirror.
     pub fn said(&self) -> impl Iterator<Item = mirror::Said<'_>> {
         self.tabs.chat.said()
     }
 
-    /// Takes what the address of the page says after `#`; nothing is fetched for it before somebody agrees.
+    /// Applies the fragment of the page's URL (after `#`); downloads nothing before the user agrees.
     pub fn open_link(&mut self, fragment: &str) {
         self.tabs.chat.take_link(fragment, &mut self.shared);
     }
 
-    /// Somebody wants to close the window; whether it may close now.
+    /// Handles a request to close the window; returns true if it may close now.
     pub fn may_close(&mut self) -> bool {
         if self.closing == Closing::No && self.shared.training.is_some() {
             self.closing = Closing::Asked;
@@ -265,7 +265,7 @@ impl App {
         self.closing != Closing::Asked && self.closing != Closing::Saving
     }
 
-    /// Closes without asking, once a run in training is saved: what Ctrl-C in a terminal means.
+    /// Closes without asking, after saving a run in training; Ctrl-C in a terminal does this.
     pub fn close(&mut self) {
         match (self.closing, &self.shared.training) {
             (Closing::Saving | Closing::Now, _) => {}
@@ -277,7 +277,7 @@ impl App {
         }
     }
 
-    /// Whether a window that was asked to close while a run trained can close by now.
+    /// True once a window whose closing waited for a run can close.
     pub fn closes(&self) -> bool {
         self.closing == Closing::Now
     }

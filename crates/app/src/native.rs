@@ -1,4 +1,4 @@
-//! The start of the window: by a double-click, or by `signet`, which passes its options on.
+//! Entry point of the native app: started by a double-click, or by `signet app`, which passes its options.
 
 use super::options::AppOptions;
 use anyhow::Result;
@@ -8,7 +8,7 @@ use signet_app::{Options, bench};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 
-/// The version, and the sources that it is built of: `signet` reads both.
+/// Version and hash of the sources; `signet` compares both with its own.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (sources ", env!("SIGNET_SOURCES"), ")");
 
 /// Train, watch and talk, in a window.
@@ -46,16 +46,16 @@ struct Bench {
     json: bool,
 }
 
-/// Opens the window, or times its drawing.
+/// Opens the window, or runs the drawing benchmark.
 pub(super) fn main() -> ! {
     runner::fail_at_file_size_limit();
-    // Also where the other options cannot be read.
+    // Read before parsing, so that it holds even if the other options are invalid.
     let terminal = std::env::args_os().any(|argument| argument == "--terminal") || is_in_terminal();
     let by_dialog = !terminal && runner::has_display();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) if !by_dialog || !error.use_stderr() && has_output() => error.exit(),
-        // A double-click gives none; a file that was dropped on the program does.
+        // A double-click passes no arguments, but a file dropped on the program is one.
         Err(error) => {
             dialog(&error.to_string());
             runner::exit(2)
@@ -82,18 +82,18 @@ pub(super) fn main() -> ! {
     if by_dialog {
         dialog(&format!("{error:#}"));
     } else {
-        // Nothing is left to do where it is closed.
+        // If stderr is closed, there is nowhere to report to.
         let _ = writeln!(std::io::stderr(), "error: {error:#}");
     }
     runner::exit(1)
 }
 
-/// A terminal started it: one of its streams may be redirected, but hardly all.
+/// True if any standard stream is a terminal: some may be redirected, rarely all.
 fn is_in_terminal() -> bool {
     std::io::stdin().is_terminal() || std::io::stdout().is_terminal() || std::io::stderr().is_terminal()
 }
 
-/// Standard output leads somewhere. On Windows a program of the window has none, unless it was given one.
+/// True if there is a standard output. On Windows a GUI program has none unless one was passed to it.
 fn has_output() -> bool {
     #[cfg(windows)]
     {
@@ -110,12 +110,12 @@ fn dialog(text: &str) {
 fn open(options: AppOptions, stop: Stop, terminal: bool) -> Result<()> {
     let AppOptions { runs, config, frames } = options;
     let config = config.as_deref().map(runner::settings).transpose()?;
-    // The folder that a double-click starts in is no place for runs.
+    // A double-click starts in an arbitrary folder, so runs go to the home directory.
     let first_runs = if terminal { None } else { runner::home_dir().map(|home| home.join("Signet").join("runs")) };
     signet_app::open(Options { runs, first_runs, config, stop, frames })
 }
 
-/// The first Ctrl-C in the terminal (or termination) saves and closes; a second one ends at once.
+/// The first Ctrl-C (or SIGTERM) saves and closes; a second one ends the process at once.
 fn stop_on_signal(stop: Stop) {
     let handler = move || {
         if stop.asked() {
@@ -128,7 +128,7 @@ fn stop_on_signal(stop: Stop) {
     }
 }
 
-/// Calls `then` when standard input is at its end.
+/// Calls `then` at the end of standard input.
 fn at_end_of_input(then: impl FnOnce() + Send + 'static) {
     let wait = move || {
         let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());

@@ -1,10 +1,10 @@
-//! Lines at the bottom of the window that tell what happened, some with a way back.
+//! Notices at the bottom of the window, some with an Undo button.
 
 use super::action::Action;
 use eframe::egui::{self, Ui};
 use signet::runner::Command;
 
-/// A line.
+/// A notice.
 struct Notice {
     text: String,
     bad: bool,
@@ -13,44 +13,44 @@ struct Notice {
 
 /// How something is undone.
 pub enum Undo {
-    /// By a command of the runner.
+    /// Send a command to the runner.
     Command(Box<Command>),
-    /// By another tab.
+    /// Ask another tab.
     Action(Action),
 }
 
-/// Lines that were not put away yet, and what was undone.
+/// The notices that are shown, and undo requests that are not handled yet.
 #[derive(Default)]
 pub struct Notices {
     lines: Vec<Notice>,
     undone: Vec<Undo>,
 }
 
-/// Lines kept; of more, the oldest go.
+/// Maximum number of notices; the oldest are dropped.
 const LINES: usize = 4;
 
 impl Notices {
-    /// Tells something.
+    /// Shows a message.
     pub fn tell(&mut self, text: impl Into<String>) {
         self.add(Notice { text: text.into(), bad: false, undo: None });
     }
 
-    /// Tells what went wrong, and what to do.
+    /// Shows an error.
     pub fn warn(&mut self, text: impl Into<String>) {
         self.add(Notice { text: text.into(), bad: true, undo: None });
     }
 
-    /// Tells something that can be undone.
+    /// Shows a message with an Undo button.
     pub fn offer(&mut self, text: impl Into<String>, undo: Undo) {
         self.add(Notice { text: text.into(), bad: false, undo: Some(undo) });
     }
 
-    /// What somebody wants undone, since the last time it was asked.
+    /// Returns the undo requests since the last call.
     pub fn undone(&mut self) -> Vec<Undo> {
         std::mem::take(&mut self.undone)
     }
 
-    /// Whether there is nothing to show.
+    /// True if there is nothing to show.
     pub fn is_empty(&self) -> bool {
         self.lines.is_empty()
     }
@@ -62,7 +62,7 @@ impl Notices {
         self.lines.push(notice);
     }
 
-    /// Draws them, the newest first.
+    /// Draws the notices, the newest first.
     pub fn ui(&mut self, ui: &mut Ui) {
         let mut gone = None;
         for (n, notice) in self.lines.iter_mut().enumerate().rev() {

@@ -1,5 +1,5 @@
-//! The options that the app is opened with: of its own program, and of `signet app`, which passes them on. Each is a
-//! program of its own and neither builds the other, so crates/cli/src/app.rs includes this file.
+//! Options of the app's program and of `signet app`, which passes them on. Neither crate depends on the other, so
+//! crates/cli/src/app.rs includes this file.
 
 use clap::Args;
 use std::path::PathBuf;

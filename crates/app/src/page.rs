@@ -1,6 +1,5 @@
-//! The page: where the app meets eframe in a browser. How often it repaints, what it remembers, and what
-//! a page does in other ways than a window: its elements for those who do not see the picture, files
-//! that are dropped, and the question before it is left.
+//! The app in a browser, over eframe: repaint rate, stored settings, the accessible mirror, dropped files, and
+//! the question before the page is left.
 
 use super::mirror::{Reflect, Screen};
 use super::surroundings::{Page, Surroundings};
@@ -14,33 +13,33 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Seconds between repaints that nobody but a worker asked for.
+/// Minimum seconds between repaints that a worker requests.
 const REPAINT: f32 = 0.25;
-/// Where settings are kept in the browser's storage.
+/// Key of the settings in the browser's storage.
 const STORED: &str = "settings";
 
-/// What the app needs of its browser.
+/// Functions and facts of the browser that the app needs.
 #[derive(Clone)]
 pub struct Browser {
-    /// What it is.
+    /// The page and its browser.
     pub page: Page,
-    /// What the page's address says after `#`.
+    /// Fragment of the page's URL (after `#`).
     pub fragment: String,
-    /// Whether it can be touched.
+    /// True if there is a touch screen.
     pub touch: bool,
-    /// Applies changes to the page's elements, and tells what people did with them.
+    /// Access to the page's elements.
     pub screen: Screen,
-    /// Calls back whenever somebody did something with an element.
+    /// Registers a callback for user input on the elements.
     pub listen: fn(Box<dyn Fn()>) -> Result<(), String>,
-    /// Lets the engine read a file; gives its path there.
+    /// Passes a file to the engine; returns its path there.
     pub give: fn(File) -> String,
-    /// Whether leaving the page would lose something.
+    /// Sets whether to ask before the page is left.
     pub leaving_loses: fn(bool),
-    /// The app is drawn for the first time.
+    /// Called after the first frame.
     pub drawn: fn(),
-    /// A conformance that the page ran by itself is over: its report as JSON, or why there is none.
+    /// Called at the end of a conformance check that the URL asked for, with the report as JSON or the error.
     pub certified: fn(Result<&str, &str>),
-    /// It cannot be drawn, and why.
+    /// Called with the reason if the app cannot be drawn.
     pub cannot_draw: fn(&str),
 }
 
@@ -55,9 +54,9 @@ pub fn open_page(browser: Browser) {
         let drawn_on = canvas.clone();
         let create = move |context: &eframe::CreationContext<'_>| Ok(Box::new(Opened::new(context, browser)) as Box<dyn eframe::App>);
         let started = eframe::WebRunner::new().start(canvas, eframe::WebOptions::default(), Box::new(create)).await;
-        // The elements are gone through by Tab; the picture, which is all of them at once, is not.
+        // Tab moves through the mirror's elements and skips the canvas.
         drawn_on.set_tab_index(-1);
-        // Nor is the field behind it, through which eframe hears what is typed.
+        // It also skips eframe's hidden text field.
         if let Some(field) = drawn_on.next_element_sibling() {
             let _ = field.set_attribute("tabindex", "-1");
             let _ = field.set_attribute("aria-label", "What is typed into the picture");
@@ -68,15 +67,15 @@ pub fn open_page(browser: Browser) {
     });
 }
 
-/// The app in its page.
+/// The app in a browser.
 struct Opened {
     app: App,
     browser: Browser,
     reflect: Reflect,
-    /// Whether a repaint was asked for by a worker and has not come yet.
+    /// True while a repaint that a worker requested is pending.
     waiting: Arc<AtomicBool>,
     drawn: bool,
-    /// Whether somebody waits for the conformance that the page runs by itself.
+    /// True while the conformance check that the URL asked for runs.
     certifies: bool,
 }
 
@@ -85,10 +84,10 @@ impl Opened {
         let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
         let mut settings = Settings::from_json(&stored);
         if stored.is_empty() {
-            // Who opens a link wants to talk first.
+            // First-time visitors start with the chat.
             settings.tab = Tab::Chat;
         }
-        // A page has one place for runs.
+        // The browser's storage has one folder for runs.
         settings.runs = "/runs".into();
         let egui = &context.egui_ctx;
         egui.set_theme(settings.theme);
@@ -100,7 +99,7 @@ impl Opened {
         }
         let waiting = Arc::new(AtomicBool::new(false));
         let (egui, asked) = (egui.clone(), waiting.clone());
-        // However much happens, untouched it is drawn at most four times a second.
+        // Without user input, draw at most four times a second.
         let wake: Wake = Arc::new(move || {
             if !asked.swap(true, Ordering::AcqRel) {
                 egui.request_repaint_after_secs(REPAINT);
@@ -121,11 +120,11 @@ impl Opened {
 impl eframe::App for Opened {
     fn raw_input_hook(&mut self, _context: &egui::Context, input: &mut RawInput) {
         if std::mem::take(&mut self.browser.touch) {
-            // egui lets fingers scroll once it has heard of one: the very first is to scroll already.
+            // egui scrolls by touch only after its first touch event; send one, so that the first swipe scrolls.
             input.events.push(Event::Touch { device_id: TouchDeviceId(0), id: TouchId(0), phase: TouchPhase::Cancel, pos: Pos2::ZERO, force: None });
         }
         for dropped in &mut input.dropped_files {
-            // The engine reads it in pieces, however large it is.
+            // The engine reads the file in chunks, so its size does not matter.
             if let Some(file) = dropped.web_file() {
                 *dropped = Arc::new(Given { path: (self.browser.give)(file.clone()).into() });
             }
@@ -151,7 +150,7 @@ impl eframe::App for Opened {
         }
     }
 
-    /// A page is left without a word.
+    /// Short, because a page gets no reliable event before it is closed.
     fn auto_save_interval(&self) -> core::time::Duration {
         core::time::Duration::from_secs(2)
     }
@@ -163,7 +162,7 @@ impl eframe::App for Opened {
     }
 }
 
-/// A file that was dropped and is the engine's by now.
+/// A dropped file that was passed to the engine.
 #[derive(Debug)]
 struct Given {
     path: PathBuf,

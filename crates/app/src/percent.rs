@@ -1,8 +1,8 @@
-//! Percent-encoding, as parts of an address have it. Pure.
+//! Percent-encoding of URLs (RFC 3986). Pure.
 
 use std::fmt::Write;
 
-/// Encodes a text for the query or the fragment of an address.
+/// Encodes a text for the query or the fragment of a URL.
 pub(crate) fn encode(text: &str) -> String {
     text.bytes().fold(String::new(), |mut to, byte| {
         match byte {
@@ -13,7 +13,10 @@ pub(crate) fn encode(text: &str) -> String {
     })
 }
 
-/// Decodes a part of an address; an error says why it is none.
+/// Decodes a part of a URL; `+` is a space.
+///
+/// # Errors
+/// A `%` without two hexadecimal digits, or bytes that are not UTF-8.
 pub(crate) fn decode(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();

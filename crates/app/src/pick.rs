@@ -1,21 +1,21 @@
-//! Asking the person for a file, which nothing waits for: what was chosen is a future's.
+//! Asynchronous file dialogs of the system or the browser.
 
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 
-/// What can be chosen.
+/// The kind of a choice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pick {
     /// A file that exists.
     File,
     /// A folder that exists.
     Folder,
-    /// A file to write, which need not exist.
+    /// A file to write; it need not exist.
     Save,
 }
 
-/// What was chosen, once it was; none if the person thought better of it.
+/// The chosen path; none if the dialog was cancelled.
 pub(crate) type Choice = Pin<Box<dyn Future<Output = Option<PathBuf>>>>;
 
 /// Opens the system's dialog.
@@ -33,8 +33,7 @@ pub(crate) fn pick(what: Pick) -> Choice {
     })
 }
 
-/// Opens the browser's dialog for a file. What is to be written gets a name that makes it a download; a browser
-/// gives no folders.
+/// Opens the browser's file dialog. A file to write becomes a download; folders cannot be chosen.
 #[cfg(target_arch = "wasm32")]
 pub(crate) fn pick(what: Pick) -> Choice {
     match what {

@@ -1,4 +1,4 @@
-//! The state that all tabs see.
+//! The state shared by all tabs.
 
 use super::action::Action;
 use super::notices::Notices;
@@ -7,30 +7,30 @@ use super::surroundings::Surroundings;
 use signet::runner::{DeviceInfo, Orders, Snapshot};
 use std::path::PathBuf;
 
-/// What all tabs see.
+/// The state shared by all tabs.
 pub struct Shared {
-    /// Remembered between starts.
+    /// Settings, stored between starts.
     pub settings: Settings,
-    /// Lines for the person.
+    /// Notices for the user.
     pub notices: Notices,
-    /// What tabs asked of each other since the last frame.
+    /// Requests of tabs to each other since the last frame.
     pub actions: Vec<Action>,
-    /// Adapters of this machine, once they are known.
+    /// Adapters of this machine; empty until they are listed.
     pub devices: Vec<DeviceInfo>,
-    /// Whether they are.
+    /// True once the adapters are listed.
     pub looked: bool,
-    /// What the app is in.
+    /// The platform: a window or a browser.
     pub surroundings: Surroundings,
-    /// A model that a link asks for, until somebody has agreed or not.
+    /// URL of a model that a link asks for, until the user decides.
     pub offered: Option<String>,
     /// The run that this app trains.
     pub training: Option<Training>,
-    /// The last snapshot of it that was asked for.
+    /// The last requested snapshot of its model.
     pub snapshot: Option<Taken>,
 }
 
 impl Shared {
-    /// With what was remembered.
+    /// Creates the state with stored settings.
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -45,7 +45,7 @@ impl Shared {
         }
     }
 
-    /// Asks something of another tab.
+    /// Sends a request to another tab.
     pub fn ask(&mut self, action: Action) {
         self.actions.push(action);
     }
@@ -58,18 +58,18 @@ pub struct Training {
     pub run: PathBuf,
     /// Steps done.
     pub step: u64,
-    /// Steps in all.
+    /// Total steps.
     pub steps: u64,
     /// Tokens per second over the last steps; 0 before the first.
     pub tokens_per_s: f64,
-    /// Whether it waits to go on.
+    /// True if it is paused.
     pub paused: bool,
-    /// Speaks to it while it runs.
+    /// Sends orders to it while it runs.
     pub orders: Orders,
 }
 
 impl Training {
-    /// How far it is.
+    /// Describes its progress.
     pub fn state(&self) -> String {
         let of = format!("step {} of {}", self.step, self.steps);
         match (self.steps, self.paused, self.tokens_per_s) {
@@ -88,6 +88,6 @@ pub struct Taken {
     pub run: PathBuf,
     /// The model.
     pub snapshot: Snapshot,
-    /// Seconds that the training stood still for it.
+    /// Seconds that the training was blocked for it.
     pub seconds: f64,
 }

@@ -1,42 +1,42 @@
-//! What the app is in, a window or a page, and the line that tells where a page computes and why.
+//! The platform, a window or a browser, and the line about the device that a browser computes on.
 
 use super::percent::decode;
 use signet::runner::DeviceInfo;
 use std::path::{Path, PathBuf};
 
-/// What the app is in.
+/// The platform that the app runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Surroundings {
-    /// The page, if it is in one: there are no folders and no window to close then.
+    /// The page, in a browser: there are no folders and no window to close.
     pub page: Option<Page>,
 }
 
-/// A page in a browser, as far as its browser tells.
+/// A page and its browser.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// Where it is, without what comes after `#`.
+    /// URL without the fragment.
     pub address: String,
-    /// How the browser calls itself.
+    /// The user agent string.
     pub agent: String,
-    /// Whether the browser has WebGPU.
+    /// True if the browser has WebGPU.
     pub webgpu: bool,
-    /// Whether the page came in a way that browsers trust: https, or this machine itself.
+    /// True in a secure context: https, or localhost.
     pub secure: bool,
 }
 
 impl Surroundings {
-    /// Whether there are folders to choose.
+    /// True if folders can be chosen.
     pub(super) fn folders(&self) -> bool {
         self.page.is_none()
     }
 
-    /// Where what is saved goes if nobody says otherwise: in a page it becomes a download.
+    /// Default folder for saved files; in a browser they become downloads.
     pub(super) fn saved_in(&self, runs: &Path) -> PathBuf {
         if self.page.is_some() { "/downloads".into() } else { runs.into() }
     }
 }
 
-/// Browsers that differ in what withholds WebGPU.
+/// Browser families, which differ in how WebGPU is enabled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Browser {
     Chromium,
@@ -45,7 +45,7 @@ enum Browser {
     Other,
 }
 
-/// Systems that differ in the same.
+/// Systems, which differ in the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum System {
     Linux,
@@ -56,7 +56,7 @@ enum System {
 }
 
 impl Page {
-    /// The filter of the conformance that the page is asked to run by itself, with `?conform=1`.
+    /// The filter of the conformance check that the URL asks for with `?conform=1`; none if it does not.
     pub fn conform(&self) -> Option<String> {
         let (_, query) = self.address.split_once('?')?;
         let value = |name: &str| query.split('&').filter_map(|part| part.split_once('=')).find(|(found, _)| *found == name).map(|(_, value)| value);
@@ -66,7 +66,7 @@ impl Page {
 
     fn browser(&self) -> Browser {
         let has = |name| self.agent.contains(name);
-        // Every browser on an iPhone is Safari inside.
+        // Every browser on iOS is based on Safari.
         if matches!(self.system(), System::Ios) || has("Safari/") && has("Version/") && !has("Chrome/") {
             Browser::Safari
         } else if has("Firefox/") {
@@ -93,7 +93,7 @@ impl Page {
         }
     }
 
-    /// What would bring WebGPU.
+    /// How to enable WebGPU in this browser.
     fn remedy(&self) -> &'static str {
         match (self.browser(), self.system()) {
             (Browser::Firefox, System::Linux) => "on Linux it has it behind a setting: in about:config set dom.webgpu.enabled to true and reload",
@@ -117,8 +117,8 @@ impl Page {
         }
     }
 
-    /// Where chat and training run and why. `devices` are the adapters that the engine found, none while
-    /// it has not looked.
+    /// Describes the device that chat and training run on, and why. `devices` are the engine's adapters; none until
+    /// they are listed.
     pub(super) fn line(&self, devices: Option<&[DeviceInfo]>) -> String {
         const CPU: &str = "Chat and training run on the CPU, in one thread";
         let Some(devices) = devices else { return "Looking for a GPU…".into() };
@@ -146,7 +146,7 @@ impl Page {
     }
 }
 
-/// What a GPU is called; many browsers keep its name to themselves.
+/// A GPU's name; many browsers hide it.
 fn name(device: &DeviceInfo) -> String {
     match device.name.trim().strip_prefix('(') {
         Some(backend) => format!("one that the browser does not name ({backend}"),

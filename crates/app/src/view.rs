@@ -1,4 +1,4 @@
-//! The trait of a tab, and how tabs are registered.
+//! The trait of a tab, and the macro that registers tabs.
 
 use crate::action::Action;
 use crate::shared::Shared;
@@ -7,24 +7,24 @@ use signet::runner::Reply;
 
 /// A tab. Each owns its workers, and reaches the others through [`Shared`].
 pub(crate) trait TabView {
-    /// Takes the replies of its workers.
+    /// Handles the replies of its workers.
     fn poll(&mut self, shared: &mut Shared);
 
-    /// Applies one reply of its worker.
+    /// Handles one reply of its worker.
     fn take(&mut self, reply: Reply, shared: &mut Shared);
 
-    /// Draws it.
+    /// Draws the tab.
     fn ui(&mut self, ui: &mut Ui, shared: &mut Shared);
 
-    /// Does what another tab asks of it; gives back what is for others.
+    /// Carries out a request of another tab; returns it if it is for a different tab.
     fn act(&mut self, action: Action, shared: &mut Shared) -> Option<Action>;
 
-    /// Takes its keys while it is shown.
+    /// Handles keys while the tab is shown.
     fn keys(&mut self, ui: &Ui, shared: &mut Shared);
 }
 
-/// Makes of a row for each tab, in their order, the enum [`Tab`](crate::Tab) by which settings and links name one, and
-/// `Tabs`, which holds them all.
+/// Generates the enum [`Tab`](crate::Tab), which settings and links use, and the struct `Tabs` from one row for
+/// each tab, from left to right.
 macro_rules! tabs {
     ($($(#[$about:meta])* $name:ident => $field:ident: $view:ty,)*) => {
         /// A tab.
@@ -34,10 +34,10 @@ macro_rules! tabs {
         }
 
         impl Tab {
-            /// All, from left to right.
+            /// All tabs, from left to right.
             pub const ALL: &[Tab] = &[$(Tab::$name),*];
 
-            /// How it is called.
+            /// The tab's title.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Tab::$name => stringify!($name),)*

@@ -1,6 +1,6 @@
-//! The start in a browser: of a page, or of the engine's worker.
+//! Entry point in a browser: of the page, and of the Web Worker that runs the engine.
 
-/// Starts what this is.
+/// Starts the page or, in a worker, the engine.
 pub(super) fn main() {
     use signet::platform::link;
     use signet::runner::bug;
@@ -8,14 +8,14 @@ pub(super) fn main() {
     if link::in_worker() { engine() } else { page() }
 }
 
-/// Runners for the page, once the files are ready.
+/// Starts the runners, once the browser's storage is mounted.
 fn engine() {
     use signet::platform::{link, mount};
     use signet::runner::Host;
     use std::cell::RefCell;
     use std::rc::Rc;
     let host = Host::new(Rc::new(|text: &str, bulk: Option<&std::sync::Arc<Vec<u8>>>| link::say(text, bulk)), link::spawn);
-    // What comes before the files are ready waits.
+    // Messages that arrive before the storage is mounted are queued.
     let early = Rc::new(RefCell::new(Some(Vec::new())));
     let waiting = early.clone();
     let hear = move |text: String, bulk| {
@@ -36,7 +36,7 @@ fn engine() {
     }));
 }
 
-/// The app, with its runners in the engine's worker.
+/// Starts the app, connected to the runners in the worker.
 fn page() {
     use signet::platform::engine::{Engine, Heard as Said};
     use signet::runner::{EngineEvent, EngineLink, OnEngineEvent, connect};
@@ -59,7 +59,7 @@ fn page() {
     signet_app::open_page(browser());
 }
 
-/// What the app is given of the browser.
+/// The browser's functions and facts for the app.
 fn browser() -> signet_app::Browser {
     use signet::platform::{elements, engine, page};
     use signet_app::{Browser, Page, mirror::Screen};

@@ -1,15 +1,15 @@
-//! Parts of a form that every tab draws alike. They know nothing of the app.
+//! Widgets that all tabs use; independent of the app.
 
 use eframe::egui::{AsIdSalt, Label, RichText, Role, Ui, UiBuilder};
 
-/// A part of the window whose controls keep their ids, and with them the focus, whatever appears before
-/// it: egui counts the widgets before a control otherwise. `name` is unique within `ui`.
+/// Adds a part whose widgets have stable ids, and so keep the focus, when widgets before it appear or go: by
+/// default, egui derives ids from a counter. `name` must be unique within `ui`.
 pub(crate) fn section<R>(ui: &mut Ui, name: impl AsIdSalt, add: impl FnOnce(&mut Ui) -> R) -> R {
     let id = ui.scope_id().with(name);
     ui.scope_builder(UiBuilder::new().scope_id(id), add).inner
 }
 
-/// A heading, which is one for screen readers too.
+/// Draws a heading, with the heading role for screen readers.
 pub(crate) fn heading(ui: &mut Ui, text: impl Into<String>) {
     let text = text.into();
     let shown = ui.heading(&text);
@@ -19,7 +19,7 @@ pub(crate) fn heading(ui: &mut Ui, text: impl Into<String>) {
     });
 }
 
-/// Says what is wrong, beneath the control it is about.
+/// Draws the error of a control beneath it.
 pub(crate) fn refused(ui: &mut Ui, problem: &str) {
     ui.add(Label::new(RichText::new(problem).color(ui.visuals().error_fg_color)).wrap());
 }

@@ -1,5 +1,4 @@
-//! The native window: where the app meets eframe. How often it repaints, what it remembers, and how
-//! it closes.
+//! The app in a native window, over eframe: repaint rate, stored settings, closing.
 
 use super::{Action, App, Settings, Shared, Tab, graphics};
 use anyhow::{Context, Result, bail};
@@ -10,31 +9,30 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// Seconds between repaints that nobody but a worker asked for.
+/// Minimum seconds between repaints that a worker requests.
 const REPAINT: f32 = 0.25;
-/// The same where a program imitates the graphics card and a run trains: each picture is made by the
-/// processors that train it.
+/// The same with a software adapter while a run trains: drawing and training share the CPU.
 const REPAINT_IMITATED: f32 = 2.0;
-/// Where settings are kept in eframe's storage.
+/// Key of the settings in eframe's storage.
 const STORED: &str = "settings";
 
-/// How the app is opened.
+/// Options of the window.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Folder of the runs, if it is another than remembered.
+    /// Folder of the runs; overrides the stored one.
     pub runs: Option<PathBuf>,
-    /// Folder of the runs where none is remembered.
+    /// Folder of the runs if none is stored.
     pub first_runs: Option<PathBuf>,
-    /// Settings that the form of a new run is filled with.
+    /// Settings to fill the form of a new run with.
     pub config: Option<TrainConfig>,
-    /// Asked by Ctrl-C in the terminal that the app was opened from.
+    /// Set by Ctrl-C in the terminal that the app was started from.
     pub stop: Stop,
-    /// Where the times of frames are written when the window closes.
+    /// CSV file for frame times, written when the window closes.
     pub frames: Option<PathBuf>,
 }
 
-/// Opens the window, and gives back when it was closed. Workers may still be at something: the caller ends the
-/// process by [`exit`](signet::runner::exit).
+/// Opens the window and returns when it was closed. Workers may still be busy: the caller must end the process
+/// with [`exit`](signet::runner::exit).
 pub fn open(options: Options) -> Result<()> {
     let frames = options.frames.clone();
     let times = Arc::new(Mutex::new(String::from("seconds,drawing_ms\n")));
@@ -76,18 +74,18 @@ fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
     }
 }
 
-/// The app in its window.
+/// The app in a native window.
 struct Window {
-    /// Never dropped: the process ends after the window, and who closes it does not wait for workers.
+    /// Never dropped: closing the window ends the process without waiting for workers.
     app: ManuallyDrop<App>,
-    /// Whether a repaint was asked for by a worker and has not come yet.
+    /// True while a repaint that a worker requested is pending.
     waiting: Arc<AtomicBool>,
-    /// Whether a run trains whose curves need not be followed closely.
+    /// True to repaint at the slower rate.
     calm: Arc<AtomicBool>,
-    /// Whether a program imitates the graphics card.
+    /// True with a software adapter.
     imitated: bool,
     stop: Stop,
-    /// When frames were drawn, and what that took, if somebody wants to know.
+    /// Clock and CSV lines of frame times, if they are recorded.
     times: Option<(Clock, Arc<Mutex<String>>)>,
 }
 
@@ -97,7 +95,7 @@ impl Window {
         context.set_theme(settings.theme);
         context.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
         let (context, asked, calmly) = (context.clone(), waiting.clone(), calm.clone());
-        // However much happens, untouched it is drawn at most four times a second.
+        // Without user input, draw at most four times a second.
         let wake: Wake = Arc::new(move || {
             if !asked.swap(true, Ordering::AcqRel) {
                 context.request_repaint_after_secs(if calmly.load(Ordering::Acquire) { REPAINT_IMITATED } else { REPAINT });
@@ -107,7 +105,7 @@ impl Window {
     }
 }
 
-/// Draws a frame once `stop` is asked: nobody else would notice it in an app that rests.
+/// Requests a repaint once `stop` is set: an idle app would not notice it.
 fn watch(stop: Stop, context: egui::Context) -> std::io::Result<()> {
     signet::runner::spawn("ctrl-c", move || {
         while !stop.asked() {
@@ -136,7 +134,7 @@ impl eframe::App for Window {
 
     fn ui(&mut self, ui: &mut egui::Ui, frame: &mut eframe::Frame) {
         if let (Some((clock, times)), Some(took)) = (&self.times, frame.info().cpu_usage) {
-            // What the frame before took, presentation left out.
+            // CPU time of the previous frame, without presentation.
             times.lock().unwrap_or_else(PoisonError::into_inner).push_str(&format!("{:.4},{:.3}\n", clock.seconds(), 1e3 * took));
         }
         self.app.shared.settings.zoom = ui.ctx().zoom_factor();
