@@ -6,7 +6,7 @@ use eframe::egui::accesskit::Role;
 use eframe::egui::{Key, MissingGlyphPolicy, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use signet::runner::{Orders, Snapshot};
-use signet_app::{Tab, Taken, Training};
+use signet_app::{RunSnapshot, Tab, Training};
 use std::sync::Arc;
 
 /// What stands below a reply that is complete.
@@ -156,7 +156,7 @@ fn the_model_in_training_is_talked_to_and_refreshed() {
     driver.harness.state_mut().shared.training = Some(training);
     let give = |driver: &mut Driver, step| {
         let snapshot = Snapshot { step, bytes: Arc::new(signet::assets::student().unwrap().to_vec()) };
-        driver.harness.state_mut().shared.snapshot = Some(Taken { run: run.clone(), snapshot, seconds: 0.25 });
+        driver.harness.state_mut().shared.snapshot = Some(RunSnapshot { run: run.clone(), snapshot, seconds: 0.25 });
     };
     driver.harness.run_steps(2);
     driver.click("Model in training");

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 const SMALL: &str = r#"{"hidden_size": 32, "intermediate_size": 72, "num_hidden_layers": 1, "num_attention_heads": 2, "vocab_size": 4096}"#;
 
 fn tell(driver: &mut Driver, event: TrainEvent) {
-    driver.harness.state_mut().take(Tab::Train, Reply::Event(Event::Train(event)));
+    driver.harness.state_mut().handle(Tab::Train, Reply::Event(Event::Train(event)));
 }
 
 fn begin(driver: &mut Driver, steps: u64) {

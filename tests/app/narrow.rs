@@ -5,7 +5,7 @@ use super::snapshots::{FILLS, Window, open_at};
 use eframe::egui::accesskit::{Action, ActionRequest, NodeId, TreeId};
 use eframe::egui::{Event, Rect, Theme};
 use egui_kittest::kittest::NodeT;
-use signet_app::{Page, Surroundings, Tab};
+use signet_app::{Environment, Page, Tab};
 
 const SIZE: [f32; 2] = [360.0, 640.0];
 
@@ -27,7 +27,7 @@ fn every_tab_fits_a_phone_and_all_of_it_is_reached() {
     let mut problems = Vec::new();
     for (tab, fill) in Tab::ALL.iter().copied().zip(FILLS) {
         let (mut window, _scratch) = open_at(tab, Theme::Light, SIZE);
-        window.state_mut().shared.surroundings = Surroundings { page: Some(Page::default()) };
+        window.state_mut().shared.environment = Environment { page: Some(Page::default()) };
         fill(&mut window);
         window.run_steps(3);
         for (id, used, name, rect) in named(&window) {

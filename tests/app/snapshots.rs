@@ -69,7 +69,7 @@ pub(super) fn open_at(tab: Tab, theme: Theme, size: [f32; 2]) -> (Window, Scratc
 fn tell(window: &mut Window, events: impl IntoIterator<Item = Event>) {
     let tab = window.state().shared.settings.tab;
     for event in events {
-        window.state_mut().take(tab, Reply::Event(event));
+        window.state_mut().handle(tab, Reply::Event(event));
     }
     window.run_steps(3);
 }
@@ -128,7 +128,7 @@ fn chat(window: &mut Window) {
     tell(window, [loaded]);
     // The model is loaded, and knows what was said before: nothing.
     for _ in 0..2 {
-        window.state_mut().take(Tab::Chat, Reply::Ended { error: None });
+        window.state_mut().handle(Tab::Chat, Reply::Ended { error: None });
     }
     tell(window, [Event::Text { text }, Event::TokenKl(Comparison { turn: Vec::new(), reply })]);
     tell(window, [Event::TeacherText { text: "I'm fine. And you?".into() }]);

@@ -43,7 +43,7 @@ impl FrameReport {
 /// trains on the CPU device. That run's files stay in the folder `scratch`. Calls `tell` after each scene.
 pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(&FrameReport)) -> Result<Vec<FrameReport>> {
     let mut bench = Bench::new();
-    (1..=points).for_each(|step| bench.app.take(Tab::Train, made_up(step, points)));
+    (1..=points).for_each(|step| bench.app.handle(Tab::Train, synthetic_step(step, points)));
     let mut reports = Vec::new();
     for &tab in Tab::ALL {
         bench.app.shared.settings.tab = tab;
@@ -71,7 +71,7 @@ pub fn measure(points: u64, frames: usize, scratch: &Path, tell: &mut dyn FnMut(
 }
 
 /// A step of a synthetic run: noisy curves, and a held-out loss every 100 steps.
-fn made_up(step: u64, of: u64) -> Reply {
+fn synthetic_step(step: u64, of: u64) -> Reply {
     let noise = (step.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40) as f64 / (1 << 24) as f64;
     let at = step as f64 / of as f64;
     let kl = 2.0 / (1.0 + 20.0 * at) + 0.3 * noise;
@@ -129,7 +129,7 @@ impl Bench {
                     Reply::Event(Event::Train(TrainEvent::Step(metrics))) => {
                         begun += 1;
                         let step = Metrics { step: points + metrics.step, ..*metrics };
-                        self.app.take(Tab::Train, Reply::Event(Event::Train(TrainEvent::Step(Box::new(step)))));
+                        self.app.handle(Tab::Train, Reply::Event(Event::Train(TrainEvent::Step(Box::new(step)))));
                     }
                     Reply::Ended { error } => anyhow::bail!("the training ended: {}", error.unwrap_or_default()),
                     _ => {}

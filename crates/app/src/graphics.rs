@@ -7,10 +7,10 @@ use signet::runner::wait;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Messages about adapters that could not be opened.
-pub(super) type Passed = Arc<Mutex<Vec<String>>>;
+pub(super) type AdapterErrors = Arc<Mutex<Vec<String>>>;
 
 /// Makes eframe try adapters until one opens; the failures are added to `passed`.
-pub(super) fn try_all(configuration: &mut WgpuConfiguration, passed: &Passed) {
+pub(super) fn try_all(configuration: &mut WgpuConfiguration, passed: &AdapterErrors) {
     let WgpuSetup::CreateNew(new) = &mut configuration.wgpu_setup else { return };
     let (descriptor, power, passed) = (new.device_descriptor.clone(), new.power_preference, passed.clone());
     new.native_adapter_selector = Some(Arc::new(move |adapters, surface| {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_window_takes_the_first_adapter_that_opens_and_names_the_others() {
+    fn the_first_adapter_that_opens_is_used_and_failures_are_named() {
         let open = |adapter: &&str| if adapter.starts_with("bad") { Err("Parent device is lost".to_string()) } else { Ok(()) };
         let name = |adapter: &&str| adapter.to_string();
         let (adapter, failed) = first_that_opens(vec!["bad (Dx12)", "good (Vulkan)", "good (Gl)"], name, open).unwrap();
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_tried_as_they_are_preferred() {
+    fn device_types_are_ranked_by_power_preference() {
         let order = |power| {
             let mut kinds = [DeviceType::Cpu, DeviceType::Other, DeviceType::IntegratedGpu, DeviceType::DiscreteGpu];
             kinds.sort_by_key(|kind| rank(*kind, power));

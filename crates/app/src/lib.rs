@@ -11,9 +11,9 @@ mod pick;
 mod widgets;
 
 mod dialog;
+mod environment;
 pub mod mirror;
 pub mod plots;
-mod surroundings;
 
 // The app's state, and the trait of a tab.
 mod action;
@@ -39,11 +39,11 @@ mod page;
 mod window;
 
 pub use action::Action;
+pub use environment::{Environment, Page};
 #[cfg(target_arch = "wasm32")]
 pub use page::{Browser, open_page};
 pub use settings::{ChatSettings, Form, Settings};
-pub use shared::{Shared, Taken, Training};
-pub use surroundings::{Page, Surroundings};
+pub use shared::{RunSnapshot, Shared, Training};
 #[cfg(not(target_arch = "wasm32"))]
 pub use window::{Options, open};
 
@@ -74,7 +74,7 @@ pub struct App {
     pub shared: Shared,
     tabs: Tabs,
     /// Worker that runs undo commands, and lists adapters at the start.
-    errands: Worker,
+    background: Worker,
     /// State of a request to close the window while a run trains.
     closing: Closing,
 }
@@ -95,18 +95,18 @@ enum Closing {
 impl App {
     /// Creates the app with stored settings; workers call `wake` when there is something to draw.
     pub fn new(settings: Settings, wake: &Wake) -> Self {
-        let mut errands = Worker::spawn("errands", Tuning::Off, wake.clone());
-        errands.send(Command::Devices);
-        Self { shared: Shared::new(settings), tabs: Tabs::new(wake), errands, closing: Closing::No }
+        let mut background = Worker::spawn("errands", Tuning::Off, wake.clone());
+        background.send(Command::Devices);
+        Self { shared: Shared::new(settings), tabs: Tabs::new(wake), background, closing: Closing::No }
     }
 
     /// Handles the workers' replies since the last call, and the requests of tabs to each other.
     pub fn poll(&mut self) {
-        for reply in self.errands.poll() {
+        for reply in self.background.poll() {
             match reply {
                 Reply::Event(Event::Devices { adapters }) => {
                     self.shared.devices = adapters;
-                    self.shared.looked = true;
+                    self.shared.devices_listed = true;
                 }
                 Reply::Event(_) | Reply::Restarted { .. } | Reply::Ended { error: None } => {}
                 Reply::Ended { error: Some(error) } => self.shared.notices.warn(error),
@@ -117,7 +117,7 @@ impl App {
         }
         for undo in self.shared.notices.undone() {
             match undo {
-                Undo::Command(command) => self.errands.send(*command),
+                Undo::Command(command) => self.background.send(*command),
                 Undo::Action(action) => self.shared.ask(action),
             }
         }
@@ -131,8 +131,8 @@ impl App {
     }
 
     /// Handles a reply as if it came from the tab's worker; used to replay recorded events.
-    pub fn take(&mut self, tab: Tab, reply: Reply) {
-        self.tabs.view(tab).take(reply, &mut self.shared);
+    pub fn handle(&mut self, tab: Tab, reply: Reply) {
+        self.tabs.view(tab).handle(reply, &mut self.shared);
     }
 
     /// Passes an action to the tab that handles it, and shows that tab.
@@ -226,8 +226,8 @@ impl App {
 
     /// Draws the lines that only a browser has: the compute device, and a model that a link asks for.
     fn about_the_page(&mut self, ui: &mut Ui) {
-        if let Some(page) = &self.shared.surroundings.page {
-            let line = page.line(self.shared.looked.then_some(&self.shared.devices));
+        if let Some(page) = &self.shared.environment.page {
+            let line = page.line(self.shared.devices_listed.then_some(&self.shared.devices));
             Panel::bottom("where").show(ui, |ui| ui.add(egui::Label::new(egui::RichText::new(line).small()).wrap()));
         }
         let Some(model) = self.shared.offered.clone() else { return };
@@ -248,13 +248,13 @@ impl App {
     }
 
     /// Returns all chat messages, for the accessible mirror.
-    pub fn said(&self) -> impl Iterator<Item = mirror::Said<'_>> {
-        self.tabs.chat.said()
+    pub fn messages(&self) -> impl Iterator<Item = mirror::LogMessage<'_>> {
+        self.tabs.chat.messages()
     }
 
     /// Applies the fragment of the page's URL (after `#`); downloads nothing before the user agrees.
     pub fn open_link(&mut self, fragment: &str) {
-        self.tabs.chat.take_link(fragment, &mut self.shared);
+        self.tabs.chat.apply_link(fragment, &mut self.shared);
     }
 
     /// Handles a request to close the window; returns true if it may close now.

@@ -76,8 +76,8 @@ impl Notices {
                         gone = Some(n);
                     }
                     let colour = if notice.bad { ui.visuals().error_fg_color } else { ui.visuals().text_color() };
-                    let told = ui.add(egui::Label::new(egui::RichText::new(&notice.text).color(colour)).wrap());
-                    ui.ctx().accesskit_node_builder(told.id, |node| node.set_live(egui::accesskit::Live::Polite));
+                    let label = ui.add(egui::Label::new(egui::RichText::new(&notice.text).color(colour)).wrap());
+                    ui.ctx().accesskit_node_builder(label.id, |node| node.set_live(egui::accesskit::Live::Polite));
                 });
             });
         }

@@ -1,8 +1,8 @@
 //! The app in a browser, over eframe: repaint rate, stored settings, the accessible mirror, dropped files, and
 //! the question before the page is left.
 
-use super::mirror::{Reflect, Screen};
-use super::surroundings::{Page, Surroundings};
+use super::environment::{Environment, Page};
+use super::mirror::{MirrorHandle, Screen};
 use super::{App, Settings, Tab};
 use eframe::egui::{self, DroppedFile, Event, Pos2, RawInput, TouchDeviceId, TouchId, TouchPhase};
 use eframe::wasm_bindgen::JsCast;
@@ -52,7 +52,7 @@ pub fn open_page(browser: Browser) {
     wasm_bindgen_futures::spawn_local(async move {
         let cannot_draw = browser.cannot_draw;
         let drawn_on = canvas.clone();
-        let create = move |context: &eframe::CreationContext<'_>| Ok(Box::new(Opened::new(context, browser)) as Box<dyn eframe::App>);
+        let create = move |context: &eframe::CreationContext<'_>| Ok(Box::new(PageApp::new(context, browser)) as Box<dyn eframe::App>);
         let started = eframe::WebRunner::new().start(canvas, eframe::WebOptions::default(), Box::new(create)).await;
         // Tab moves through the mirror's elements and skips the canvas.
         drawn_on.set_tab_index(-1);
@@ -68,10 +68,10 @@ pub fn open_page(browser: Browser) {
 }
 
 /// The app in a browser.
-struct Opened {
+struct PageApp {
     app: App,
     browser: Browser,
-    reflect: Reflect,
+    mirror: MirrorHandle,
     /// True while a repaint that a worker requested is pending.
     waiting: Arc<AtomicBool>,
     drawn: bool,
@@ -79,7 +79,7 @@ struct Opened {
     certifies: bool,
 }
 
-impl Opened {
+impl PageApp {
     fn new(context: &eframe::CreationContext<'_>, browser: Browser) -> Self {
         let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();
         let mut settings = Settings::from_json(&stored);
@@ -92,7 +92,7 @@ impl Opened {
         let egui = &context.egui_ctx;
         egui.set_theme(settings.theme);
         egui.set_zoom_factor(settings.zoom.clamp(0.5, 4.0));
-        let reflect = Reflect::start(egui, browser.screen);
+        let mirror = MirrorHandle::start(egui, browser.screen);
         let heard = egui.clone();
         if let Err(error) = (browser.listen)(Box::new(move || heard.request_repaint())) {
             (browser.cannot_draw)(&format!("The page lacks a part ({error}): the server may be sending parts of two versions. Reload it."));
@@ -106,18 +106,18 @@ impl Opened {
             }
         });
         let mut app = App::new(settings, &wake);
-        app.shared.surroundings = Surroundings { page: Some(browser.page.clone()) };
+        app.shared.environment = Environment { page: Some(browser.page.clone()) };
         app.open_link(&browser.fragment);
         let certifying = browser.page.conform();
         let certifies = certifying.is_some();
         if let Some(filter) = certifying {
             app.certify(filter);
         }
-        Self { app, browser, reflect, waiting, drawn: false, certifies }
+        Self { app, browser, mirror, waiting, drawn: false, certifies }
     }
 }
 
-impl eframe::App for Opened {
+impl eframe::App for PageApp {
     fn raw_input_hook(&mut self, _context: &egui::Context, input: &mut RawInput) {
         if std::mem::take(&mut self.browser.touch) {
             // egui scrolls by touch only after its first touch event; send one, so that the first swipe scrolls.
@@ -126,7 +126,7 @@ impl eframe::App for Opened {
         for dropped in &mut input.dropped_files {
             // The engine reads the file in chunks, so its size does not matter.
             if let Some(file) = dropped.web_file() {
-                *dropped = Arc::new(Given { path: (self.browser.give)(file.clone()).into() });
+                *dropped = Arc::new(PassedFile { path: (self.browser.give)(file.clone()).into() });
             }
         }
     }
@@ -139,7 +139,7 @@ impl eframe::App for Opened {
             (self.browser.certified)(certificate.as_deref().map_err(String::as_str));
         }
         (self.browser.leaving_loses)(self.app.shared.training.is_some());
-        self.reflect.say(self.app.said());
+        self.mirror.set_messages(self.app.messages());
     }
 
     fn ui(&mut self, ui: &mut egui::Ui, _frame: &mut eframe::Frame) {
@@ -164,11 +164,11 @@ impl eframe::App for Opened {
 
 /// A dropped file that was passed to the engine.
 #[derive(Debug)]
-struct Given {
+struct PassedFile {
     path: PathBuf,
 }
 
-impl DroppedFile for Given {
+impl DroppedFile for PassedFile {
     fn path(&self) -> &Path {
         &self.path
     }

@@ -1,9 +1,9 @@
 //! The state shared by all tabs.
 
 use super::action::Action;
+use super::environment::Environment;
 use super::notices::Notices;
 use super::settings::Settings;
-use super::surroundings::Surroundings;
 use signet::runner::{DeviceInfo, Orders, Snapshot};
 use std::path::PathBuf;
 
@@ -18,15 +18,15 @@ pub struct Shared {
     /// Adapters of this machine; empty until they are listed.
     pub devices: Vec<DeviceInfo>,
     /// True once the adapters are listed.
-    pub looked: bool,
+    pub devices_listed: bool,
     /// The platform: a window or a browser.
-    pub surroundings: Surroundings,
+    pub environment: Environment,
     /// URL of a model that a link asks for, until the user decides.
     pub offered: Option<String>,
     /// The run that this app trains.
     pub training: Option<Training>,
     /// The last requested snapshot of its model.
-    pub snapshot: Option<Taken>,
+    pub snapshot: Option<RunSnapshot>,
 }
 
 impl Shared {
@@ -37,8 +37,8 @@ impl Shared {
             notices: Notices::default(),
             actions: Vec::new(),
             devices: Vec::new(),
-            looked: false,
-            surroundings: Surroundings::default(),
+            devices_listed: false,
+            environment: Environment::default(),
             offered: None,
             training: None,
             snapshot: None,
@@ -83,7 +83,7 @@ impl Training {
 
 /// A snapshot of a run's model.
 #[derive(Clone, Debug)]
-pub struct Taken {
+pub struct RunSnapshot {
     /// Directory of the run.
     pub run: PathBuf,
     /// The model.

@@ -11,7 +11,7 @@ pub(crate) trait TabView {
     fn poll(&mut self, shared: &mut Shared);
 
     /// Handles one reply of its worker.
-    fn take(&mut self, reply: Reply, shared: &mut Shared);
+    fn handle(&mut self, reply: Reply, shared: &mut Shared);
 
     /// Draws the tab.
     fn ui(&mut self, ui: &mut Ui, shared: &mut Shared);

@@ -48,7 +48,7 @@ fn show(wishes: Options, times: Arc<Mutex<String>>) -> Result<()> {
     let viewport = ViewportBuilder::default().with_title("Signet").with_app_id("signet").with_inner_size([1280.0, 860.0]).with_min_inner_size([360.0, 320.0]);
     let viewport = viewport.with_icon(eframe::icon_data::from_png_bytes(include_bytes!("../../../assets/icon.png")).context("the icon")?);
     let mut options = eframe::NativeOptions { viewport, persist_window: true, ..Default::default() };
-    let passed = graphics::Passed::default();
+    let passed = graphics::AdapterErrors::default();
     graphics::try_all(&mut options.wgpu_options, &passed);
     let create = move |context: &eframe::CreationContext<'_>| {
         let stored = context.storage.and_then(|storage| storage.get_string(STORED)).unwrap_or_default();

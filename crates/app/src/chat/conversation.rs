@@ -107,8 +107,8 @@ impl Conversation {
     pub(super) fn before(&self, n: usize, system: &str) -> Vec<Message> {
         let system = Some(system).filter(|system| !system.trim().is_empty()).map(|system| Message::new("system", system));
         let seen = self.turns[self.forgotten.min(n)..n].iter().filter(|turn| turn.counts());
-        let said = seen.flat_map(|turn| [Message::new("user", &turn.user), Message::new("assistant", &turn.reply)]);
-        system.into_iter().chain(said).collect()
+        let messages = seen.flat_map(|turn| [Message::new("user", &turn.user), Message::new("assistant", &turn.reply)]);
+        system.into_iter().chain(messages).collect()
     }
 
     /// Starts turn `n`, replacing it and all later turns; can be undone.
@@ -186,7 +186,7 @@ impl Conversation {
 mod tests {
     use super::*;
 
-    fn said(texts: &[&str]) -> Conversation {
+    fn conversation_of(texts: &[&str]) -> Conversation {
         let mut conversation = Conversation::default();
         for (n, text) in texts.iter().enumerate() {
             conversation.begin(n, text.to_string(), 0);
@@ -200,9 +200,9 @@ mod tests {
     }
 
     #[test]
-    fn every_change_can_be_taken_back() {
-        let mut conversation = said(&["a", "b", "c"]);
-        assert!(!conversation.can_undo(), "saying more loses nothing");
+    fn every_change_can_be_undone() {
+        let mut conversation = conversation_of(&["a", "b", "c"]);
+        assert!(!conversation.can_undo(), "a new turn replaces nothing");
         conversation.begin(1, "B".into(), 0);
         assert_eq!(users(&conversation), ["a", "B"]);
         conversation.clear();
@@ -215,22 +215,22 @@ mod tests {
     }
 
     #[test]
-    fn the_model_is_told_what_it_still_sees() {
-        let mut conversation = said(&["a", "b", "c"]);
+    fn history_has_the_turns_that_fit_into_the_context() {
+        let mut conversation = conversation_of(&["a", "b", "c"]);
         let turns = |turns: &[(&str, &str)]| turns.iter().flat_map(|(user, reply)| [Message::new("user", user), Message::new("assistant", reply)]).collect();
-        let told: Vec<Message> = turns(&[("a", "re a"), ("b", "re b")]);
-        assert_eq!(conversation.before(2, "be kind"), [&[Message::new("system", "be kind")], &told[..]].concat());
+        let expected: Vec<Message> = turns(&[("a", "re a"), ("b", "re b")]);
+        assert_eq!(conversation.before(2, "be kind"), [&[Message::new("system", "be kind")], &expected[..]].concat());
         conversation.forget(2);
         assert_eq!((conversation.before(3, " "), conversation.forgotten()), (turns(&[("b", "re b"), ("c", "re c")]), 1));
         conversation.last().unwrap().reply.clear();
-        assert_eq!(conversation.before(3, ""), turns(&[("b", "re b")]), "of what it never replied to it is told nothing");
+        assert_eq!(conversation.before(3, ""), turns(&[("b", "re b")]), "turns without a reply are left out");
         conversation.begin(0, "A".into(), 0);
         assert_eq!((conversation.before(0, ""), conversation.forgotten()), (Vec::new(), 0));
     }
 
     #[test]
-    fn only_what_lies_in_view_is_laid_out() {
-        let mut conversation = said(&["a", "b", "c", "d"]);
+    fn only_visible_turns_are_laid_out() {
+        let mut conversation = conversation_of(&["a", "b", "c", "d"]);
         for (n, height) in [(0, 100.0), (1, 50.0), (2, 25.0)] {
             assert!(conversation.measure(n, height));
         }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn the_divergence_is_told_in_words_too() {
+    fn the_divergence_has_a_text_summary() {
         let token = |text: &str, kl| TokenKl { text: text.into(), kl, student_p: 0.5, teacher_p: 0.5 };
         let mut turn = Turn { user: "hi".into(), ..Turn::default() };
         turn.compare(Comparison { turn: vec![token("", 0.0), token("hi", 1.0)], reply: vec![token(" so", 0.5), token(" it", 1.5)] });

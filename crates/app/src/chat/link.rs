@@ -8,11 +8,11 @@ use signet::runner::Request;
 use std::fmt::Write;
 
 /// Maximum length of a link's fragment, in bytes.
-const LONGEST: usize = 16_384;
+const MAX_FRAGMENT: usize = 16_384;
 /// Maximum characters of the system prompt.
-const SYSTEM: usize = 4_000;
+const MAX_SYSTEM: usize = 4_000;
 /// Maximum characters of a model's URL.
-const ADDRESS: usize = 2_000;
+const MAX_URL: usize = 2_000;
 /// Name of the model embedded in the program.
 pub(super) const EMBEDDED: &str = "embedded";
 
@@ -29,7 +29,7 @@ pub(super) struct Link {
 }
 
 /// Formats a link to `page` with these settings. Local file paths are left out.
-pub(super) fn link(page: &str, chat: &ChatSettings) -> String {
+pub(super) fn format(page: &str, chat: &ChatSettings) -> String {
     let Request { max_tokens, sampling, .. } = &chat.request;
     let mut text = format!("{page}#temperature={}&top_k={}&top_p={}&min_p={}", sampling.temperature, sampling.top_k, sampling.top_p, sampling.min_p);
     let _ = write!(text, "&repetition_penalty={}&seed={}&max_tokens={max_tokens}", sampling.repetition_penalty, sampling.seed);
@@ -43,32 +43,32 @@ pub(super) fn link(page: &str, chat: &ChatSettings) -> String {
 }
 
 /// Parses the fragment of the page's URL (the part after `#`); none if it has no `name=value` pair.
-pub(super) fn read(fragment: &str, now: &ChatSettings) -> Option<Link> {
+pub(super) fn parse(fragment: &str, now: &ChatSettings) -> Option<Link> {
     let fragment = fragment.trim_start_matches('#');
     if fragment.is_empty() || !fragment.contains('=') {
         return None;
     }
     let mut link = Link::default();
-    if fragment.len() > LONGEST {
-        link.problems.push(format!("the link has {} characters, more than the {LONGEST} that are read: nothing of it was taken", fragment.len()));
+    if fragment.len() > MAX_FRAGMENT {
+        link.problems.push(format!("the link has {} characters, more than the {MAX_FRAGMENT} that are read: nothing of it was taken", fragment.len()));
         return Some(link);
     }
     let mut request = now.request.clone();
     let before = request.clone();
     for (name, value) in fragment.split('&').filter_map(|pair| pair.split_once('=')).take(64) {
         let taken = match decode(value) {
-            Ok(value) => take(name, &value, &mut request, &mut link),
+            Ok(value) => apply(name, &value, &mut request, &mut link),
             Err(why) => Err(why),
         };
         if let Err(why) = taken {
-            link.problems.push(format!("{} was not taken: {why}", shown(name)));
+            link.problems.push(format!("{} was not taken: {why}", quoted(name)));
         }
     }
     link.request = (request != before).then_some(request);
     Some(link)
 }
 
-fn take(name: &str, value: &str, request: &mut Request, link: &mut Link) -> Result<(), String> {
+fn apply(name: &str, value: &str, request: &mut Request, link: &mut Link) -> Result<(), String> {
     let sampling = &mut request.sampling;
     match name {
         "temperature" => sampling.temperature = number(value, TEMPERATURE)?,
@@ -78,7 +78,7 @@ fn take(name: &str, value: &str, request: &mut Request, link: &mut Link) -> Resu
         "repetition_penalty" => sampling.repetition_penalty = number(value, REPETITION_PENALTY)?,
         "seed" => sampling.seed = number(value, SEED)?,
         "max_tokens" => request.max_tokens = number(value, MAX_TOKENS)?,
-        "system" if value.chars().count() > SYSTEM => return Err(format!("it has more than {SYSTEM} characters")),
+        "system" if value.chars().count() > MAX_SYSTEM => return Err(format!("it has more than {MAX_SYSTEM} characters")),
         "system" => link.system = Some(value.into()),
         "model" if value == EMBEDDED => link.model = Some(value.into()),
         "model" => {
@@ -91,7 +91,7 @@ fn take(name: &str, value: &str, request: &mut Request, link: &mut Link) -> Resu
 }
 
 fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, bounds: std::ops::RangeInclusive<T>) -> Result<T, String> {
-    let expected = format!("{} is no number from {} to {}", shown(text), bounds.start(), bounds.end());
+    let expected = format!("{} is no number from {} to {}", quoted(text), bounds.start(), bounds.end());
     text.parse().ok().filter(|number| bounds.contains(number)).ok_or(expected)
 }
 
@@ -99,17 +99,17 @@ fn number<T: std::str::FromStr + PartialOrd + std::fmt::Display>(text: &str, bou
 fn address(text: &str) -> Result<(), String> {
     let rest = text.strip_prefix("https://").ok_or("a model's address begins with https://")?;
     let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if text.chars().count() > ADDRESS {
-        return Err(format!("it has more than {ADDRESS} characters"));
+    if text.chars().count() > MAX_URL {
+        return Err(format!("it has more than {MAX_URL} characters"));
     }
     if host.is_empty() || host.contains('@') || text.chars().any(|c| c.is_control() || c.is_whitespace()) {
-        return Err(format!("{} is no address", shown(text)));
+        return Err(format!("{} is no address", quoted(text)));
     }
     Ok(())
 }
 
 /// Quotes and shortens an untrusted text for a message.
-fn shown(text: &str) -> String {
+fn quoted(text: &str) -> String {
     let mut short: String = text.chars().filter(|c| !c.is_control()).take(60).collect();
     if short.len() < text.len() {
         short.push('…');
@@ -122,28 +122,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_link_was_made_of_comes_back() {
+    fn links_round_trip() {
         let mut chat =
             ChatSettings { model: "https://example.org/a b.st".replace(' ', "%20"), system: "Be kind & say “äh”\n+1%".into(), ..ChatSettings::default() };
         chat.request.sampling.temperature = 0.35;
         chat.request.sampling.seed = 77;
         chat.request.max_tokens = 12;
-        let text = link("https://here.example/signet/", &chat);
+        let text = format("https://here.example/signet/", &chat);
         let (page, fragment) = text.split_once('#').unwrap();
         assert_eq!(page, "https://here.example/signet/");
-        let read = read(fragment, &ChatSettings::default()).unwrap();
+        let read = parse(fragment, &ChatSettings::default()).unwrap();
         assert_eq!(read, Link { request: Some(chat.request), system: Some(chat.system), model: Some(chat.model), problems: Vec::new() });
         let own = ChatSettings { model: "/files/mine.st".into(), ..ChatSettings::default() };
-        assert!(!link("p", &own).contains("mine"), "what only this machine has is not told");
+        assert!(!format("p", &own).contains("mine"), "local paths are left out");
         // The format must not change: users have saved such links.
         let kept = "p#temperature=0.7&top_k=40&top_p=0.95&min_p=0&repetition_penalty=1.1&seed=0&max_tokens=256";
-        assert_eq!(link("p", &own), kept);
+        assert_eq!(format("p", &own), kept);
     }
 
     #[test]
-    fn absurd_links_are_refused_by_part_and_by_name() {
+    fn invalid_parts_of_a_link_are_refused_by_name() {
         let now = ChatSettings::default();
-        let read = |text: &str| read(text, &now);
+        let parse = |text: &str| parse(text, &now);
         for (text, name) in [
             ("temperature=1e9", "temperature"),
             ("temperature=NaN", "temperature"),
@@ -157,15 +157,15 @@ mod tests {
             ("system=%ff", "system"),
             ("what=1", "what"),
         ] {
-            let link = read(text).unwrap();
+            let link = parse(text).unwrap();
             assert_eq!((link.request, link.system, link.model), (None, None, None), "{text}");
             assert!(link.problems.len() == 1 && link.problems[0].contains(name), "{text}: {:?}", link.problems);
         }
-        let mixed = read("temperature=9999&top_k=5").unwrap();
-        assert_eq!((mixed.request.unwrap().sampling.top_k, mixed.problems.len()), (5, 1), "the rest is taken");
-        assert!(read(&format!("system={}", "x".repeat(SYSTEM + 1))).unwrap().system.is_none());
-        let long = read(&format!("system={}", "x".repeat(LONGEST))).unwrap();
+        let mixed = parse("temperature=9999&top_k=5").unwrap();
+        assert_eq!((mixed.request.unwrap().sampling.top_k, mixed.problems.len()), (5, 1), "the valid part is applied");
+        assert!(parse(&format!("system={}", "x".repeat(MAX_SYSTEM + 1))).unwrap().system.is_none());
+        let long = parse(&format!("system={}", "x".repeat(MAX_FRAGMENT))).unwrap();
         assert!(long.system.is_none() && long.problems.len() == 1);
-        assert_eq!((read(""), read("#"), read("#conversation")), (None, None, None));
+        assert_eq!((parse(""), parse("#"), parse("#conversation")), (None, None, None));
     }
 }

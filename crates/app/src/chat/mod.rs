@@ -11,8 +11,8 @@ mod view;
 
 use super::action::Action;
 use super::dialog::Dialog;
-use super::mirror::Said;
-use super::shared::{Shared, Taken, Training};
+use super::mirror::LogMessage;
+use super::shared::{RunSnapshot, Shared, Training};
 use crate::view::TabView;
 use conversation::Conversation;
 use eframe::egui::Ui;
@@ -40,7 +40,7 @@ enum Step {
 
 /// The models and the device of a conversation.
 #[derive(Clone, Debug, PartialEq)]
-struct Key {
+struct ChatSetup {
     model: String,
     in_training: bool,
     teacher: Option<String>,
@@ -57,16 +57,16 @@ pub(super) struct ChatTab {
     /// The turn being edited, and its text.
     editing: Option<(usize, String)>,
     /// The models being loaded.
-    opening: Option<Key>,
+    opening: Option<ChatSetup>,
     /// The current step, and those after it.
     at: Option<Step>,
     plan: VecDeque<Step>,
     /// Directory of the run in training whose model was chosen.
     in_training: Option<PathBuf>,
     /// The loaded models.
-    open: Option<Key>,
+    open: Option<ChatSetup>,
     /// The models that were loaded before the last attempt to load others.
-    before: Option<Key>,
+    before: Option<ChatSetup>,
     /// A line about each loaded model.
     loaded: Vec<String>,
     /// Training step of the loaded snapshot.
@@ -78,7 +78,7 @@ pub(super) struct ChatTab {
     /// An error that belongs to no turn.
     problem: Option<String>,
     /// The step at which the worker failed, to be retried once the worker has ended.
-    again: Option<Step>,
+    interrupted: Option<Step>,
     /// True if that step was retried already.
     retried: bool,
     /// Training speed in tokens/s before the last reply, and during it.
@@ -94,7 +94,7 @@ impl TabView for ChatTab {
             self.choose(path, shared);
         }
         for reply in self.worker.poll() {
-            self.take(reply, shared);
+            self.handle(reply, shared);
         }
         if self.at == Some(Step::Snapshot) {
             if self.newer(shared).is_some() {
@@ -112,19 +112,19 @@ impl TabView for ChatTab {
         }
     }
 
-    fn take(&mut self, reply: Reply, shared: &mut Shared) {
+    fn handle(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
-            Reply::Event(event) => self.hear(event),
+            Reply::Event(event) => self.handle_event(event),
             Reply::Restarted { .. } => {
                 // The tab owns the conversation, so nothing is lost: the model is loaded again, and a reply that
                 // was cut off is retried once.
                 self.open = None;
                 self.before = None;
                 if let (Some(step @ (Step::Open | Step::Say { .. })), false) = (self.at.clone(), self.retried) {
-                    self.again = Some(step);
+                    self.interrupted = Some(step);
                 }
             }
-            Reply::Ended { error: Some(error) } => match self.again.take() {
+            Reply::Ended { error: Some(error) } => match self.interrupted.take() {
                 Some(step) => self.retry(step, shared),
                 None => self.fail(error),
             },
@@ -172,7 +172,7 @@ impl ChatTab {
             seen: None,
             status: String::new(),
             problem: None,
-            again: None,
+            interrupted: None,
             retried: false,
             training: (None, None),
             dialog: Dialog::default(),
@@ -181,8 +181,8 @@ impl ChatTab {
     }
 
     /// Applies the settings of a link. A model that must be downloaded is only offered.
-    pub(super) fn take_link(&self, fragment: &str, shared: &mut Shared) {
-        let Some(link) = link::read(fragment, &shared.settings.chat) else { return };
+    pub(super) fn apply_link(&self, fragment: &str, shared: &mut Shared) {
+        let Some(link) = link::parse(fragment, &shared.settings.chat) else { return };
         let chat = &mut shared.settings.chat;
         let taken = link.request.is_some() || link.system.is_some() || link.model.is_some();
         chat.request = link.request.unwrap_or_else(|| chat.request.clone());
@@ -206,19 +206,20 @@ impl ChatTab {
     }
 
     /// Returns all messages of the conversation, for the page's accessible text.
-    pub(super) fn said(&self) -> impl Iterator<Item = Said<'_>> {
+    pub(super) fn messages(&self) -> impl Iterator<Item = LogMessage<'_>> {
         let busy = self.busy();
         let last = self.conversation.turns().len().saturating_sub(1);
         self.conversation.turns().iter().enumerate().flat_map(move |(n, turn)| {
             let done = !(busy && n == last);
-            let replied = (!turn.reply.is_empty()).then_some(Said { who: if turn.teacher.is_some() { "Student" } else { "Model" }, text: &turn.reply, done });
-            let taught = turn.teacher.as_deref().map(|text| Said { who: "Teacher", text, done });
-            let failed = turn.problem.as_deref().map(|text| Said { who: "Problem", text, done: true });
-            [Some(Said { who: "You", text: &turn.user, done: true }), replied, taught, failed].into_iter().flatten()
+            let replied =
+                (!turn.reply.is_empty()).then_some(LogMessage { who: if turn.teacher.is_some() { "Student" } else { "Model" }, text: &turn.reply, done });
+            let taught = turn.teacher.as_deref().map(|text| LogMessage { who: "Teacher", text, done });
+            let failed = turn.problem.as_deref().map(|text| LogMessage { who: "Problem", text, done: true });
+            [Some(LogMessage { who: "You", text: &turn.user, done: true }), replied, taught, failed].into_iter().flatten()
         })
     }
 
-    fn hear(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) {
         match event {
             Event::Loaded { model, device, context, memory } => {
                 self.loaded.push(format!("{model} on {device}: context {context}, {:.1} MB", memory as f64 / 1e6));
@@ -242,9 +243,9 @@ impl ChatTab {
     }
 
     /// The models that the settings ask for.
-    fn wanted(&self, shared: &Shared) -> Key {
+    fn wanted(&self, shared: &Shared) -> ChatSetup {
         let settings = &shared.settings.chat;
-        Key {
+        ChatSetup {
             model: self.in_training.as_ref().map_or(settings.model.clone(), |run| run.display().to_string()),
             in_training: self.in_training.is_some(),
             teacher: settings.side_by_side.then(|| settings.teacher.clone()),
@@ -258,7 +259,7 @@ impl ChatTab {
     }
 
     /// The requested snapshot, once it has arrived.
-    fn newer<'a>(&self, shared: &'a Shared) -> Option<&'a Taken> {
+    fn newer<'a>(&self, shared: &'a Shared) -> Option<&'a RunSnapshot> {
         let taken = shared.snapshot.as_ref().filter(|taken| Some(&taken.run) == self.in_training.as_ref());
         taken.filter(|taken| !self.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &taken.snapshot.bytes)))
     }
@@ -282,7 +283,7 @@ impl ChatTab {
     }
 
     /// Sends a message as turn `turn`, replacing it and all later turns.
-    fn say(&mut self, turn: usize, text: String, attempt: u64, shared: &mut Shared) {
+    fn send(&mut self, turn: usize, text: String, attempt: u64, shared: &mut Shared) {
         if self.busy() || text.trim().is_empty() {
             return;
         }
@@ -311,7 +312,7 @@ impl ChatTab {
     /// Asks the worker to stop the current step, and drops the steps after it.
     fn stop(&mut self) {
         self.plan.clear();
-        self.again = None;
+        self.interrupted = None;
         if self.at == Some(Step::Snapshot) {
             self.at = None;
         }
@@ -368,7 +369,7 @@ impl ChatTab {
     fn send_open(&mut self, snapshot: Option<Snapshot>, shared: &Shared) {
         let key = self.wanted(shared);
         self.opening = Some(key.clone());
-        let Key { model, teacher, device, .. } = key;
+        let ChatSetup { model, teacher, device, .. } = key;
         self.before = self.open.take().or(self.before.take());
         self.loaded.clear();
         self.step = snapshot.as_ref().map(|snapshot| snapshot.step);

@@ -12,10 +12,10 @@ pub(super) struct Models {
     at: Option<At>,
     problem: Option<String>,
     /// The model whose deletion waits for confirmation.
-    doomed: Option<String>,
+    to_delete: Option<String>,
     /// Path of a model whose download just finished.
     new: Option<String>,
-    told: String,
+    fetched: String,
 }
 
 /// Progress of a download.
@@ -32,7 +32,17 @@ impl Models {
     pub(super) fn new(wake: &Wake) -> Self {
         let mut worker = Worker::spawn("models", Tuning::default(), wake.clone());
         worker.send(Command::ListModels);
-        Self { worker, url: String::new(), models: Vec::new(), room: Room::default(), at: None, problem: None, doomed: None, new: None, told: String::new() }
+        Self {
+            worker,
+            url: String::new(),
+            models: Vec::new(),
+            room: Room::default(),
+            at: None,
+            problem: None,
+            to_delete: None,
+            new: None,
+            fetched: String::new(),
+        }
     }
 
     /// Handles the worker's replies; returns the path of a model whose download just finished.
@@ -45,7 +55,7 @@ impl Models {
                     self.at = Some(At { done, of, rate, note, since });
                 }
                 Reply::Event(Event::Fetched { name, path, bytes, sha256 }) => {
-                    self.told = format!("{name}: {}, SHA-256 {sha256}", format_bytes(bytes));
+                    self.fetched = format!("{name}: {}, SHA-256 {sha256}", format_bytes(bytes));
                     self.new = Some(path.display().to_string());
                 }
                 Reply::Event(_) => {}
@@ -68,7 +78,7 @@ impl Models {
     pub(super) fn fetch(&mut self, url: String) {
         if self.at.is_none() && !url.trim().is_empty() {
             self.problem = None;
-            self.told.clear();
+            self.fetched.clear();
             self.at = Some(At { done: 0, of: None, rate: 0.0, note: "asking the server".into(), since: Clock::start() });
             self.worker.send(Command::FetchModel { url: url.trim().into(), sha256: None });
         }
@@ -97,8 +107,8 @@ impl Models {
                     self.problem = None;
                 }
             }
-            if !self.told.is_empty() {
-                ui.small(&self.told);
+            if !self.fetched.is_empty() {
+                ui.small(&self.fetched);
             }
             chosen = self.list(ui);
             if self.room.quota > 0 {
@@ -148,7 +158,7 @@ impl Models {
     }
 
     fn list(&mut self, ui: &mut Ui) -> Option<String> {
-        let (mut chosen, mut again) = (None, None);
+        let (mut chosen, mut resumed) = (None, None);
         let busy = self.at.is_some();
         for model in &self.models {
             let part = if model.whole { String::new() } else { model.of.map_or(", a part".into(), |of| format!(" of {}", format_bytes(of))) };
@@ -158,24 +168,24 @@ impl Models {
                     chosen = Some(format!("/models/{}", model.name));
                 }
                 if !model.whole && ui.add_enabled(!busy && !model.url.is_empty(), Button::new(format!("Go on with {}", model.name))).clicked() {
-                    again = Some(model.url.clone());
+                    resumed = Some(model.url.clone());
                 }
-                if self.doomed.as_ref() != Some(&model.name) {
+                if self.to_delete.as_ref() != Some(&model.name) {
                     if ui.add_enabled(!busy, Button::new(format!("Delete {}", model.name))).clicked() {
-                        self.doomed = Some(model.name.clone());
+                        self.to_delete = Some(model.name.clone());
                     }
                     return;
                 }
                 ui.label("Delete it? It must be fetched again then.");
                 if ui.button("Yes, delete").clicked() {
                     self.worker.send(Command::DeleteModel { name: model.name.clone() });
-                    self.doomed = None;
+                    self.to_delete = None;
                 } else if ui.button("No, keep").clicked() {
-                    self.doomed = None;
+                    self.to_delete = None;
                 }
             });
         }
-        if let Some(url) = again {
+        if let Some(url) = resumed {
             self.url.clone_from(&url);
             self.fetch(url);
         }

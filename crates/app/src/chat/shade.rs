@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_are_found_by_character_and_steps_by_divergence() {
+    fn tokens_are_found_by_character_and_steps_by_kl() {
         let token = |text: &str, kl| TokenKl { text: text.into(), kl, student_p: 0.25, teacher_p: 0.5 };
         let tokens = [token("grü", 0.05), token("", 0.2), token("n!", 9.0)];
         let found = |n| token_at(&tokens, n).map(|token| &token.text[..]);
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn text_stays_readable_on_every_step_in_light_and_dark() {
+    fn every_step_has_enough_contrast_in_both_themes() {
         // Relative luminance and contrast as WCAG 2 defines them; level AA requires 4.5.
         let luminance = |color: Color32| {
             let linear = |x: u8| eframe::egui::Rgba::from(Color32::from_rgb(x, x, x)).r();

@@ -2,7 +2,7 @@
 
 use super::conversation::{Conversation, Turn};
 use super::shade;
-use crate::mirror::SAID;
+use crate::mirror::CHAT_MESSAGE;
 use crate::widgets::section;
 use eframe::egui::{Button, Frame, Label, Pos2, Rect, Response, RichText, Role, ScrollArea, TextEdit, Ui, UiBuilder, Vec2, WidgetInfo};
 use signet::runner::GenerateReport;
@@ -13,7 +13,7 @@ const GUESS: f32 = 140.0;
 const BESIDE: f32 = 480.0;
 
 /// An action on a turn that the user chose.
-pub(super) enum Wish {
+pub(super) enum TurnAction {
     /// Edit the turn.
     Edit(usize),
     /// Discard the edit.
@@ -31,7 +31,7 @@ pub(super) struct Transcript {
 
 impl Transcript {
     /// Draws the conversation; `busy` while a reply is generated.
-    pub(super) fn ui(&mut self, ui: &mut Ui, conversation: &mut Conversation, editing: &mut Option<(usize, String)>, busy: bool) -> Option<Wish> {
+    pub(super) fn ui(&mut self, ui: &mut Ui, conversation: &mut Conversation, editing: &mut Option<(usize, String)>, busy: bool) -> Option<TurnAction> {
         if conversation.turns().is_empty() {
             ui.small("Nothing was said yet. Write a message below; the model is loaded with the first.");
             return None;
@@ -40,7 +40,7 @@ impl Transcript {
         area.show_viewport(ui, |ui, view| self.turns(ui, view, conversation, editing, busy)).inner
     }
 
-    fn turns(&mut self, ui: &mut Ui, view: Rect, conversation: &mut Conversation, editing: &mut Option<(usize, String)>, busy: bool) -> Option<Wish> {
+    fn turns(&mut self, ui: &mut Ui, view: Rect, conversation: &mut Conversation, editing: &mut Option<(usize, String)>, busy: bool) -> Option<TurnAction> {
         let at = (ui.available_width(), ui.ctx().pixels_per_point());
         if at != self.measured {
             self.measured = at;
@@ -57,7 +57,7 @@ impl Transcript {
             }
             let room = Rect::from_min_size(Pos2::new(corner.x, corner.y + top), Vec2::new(at.0, view.height()));
             let turn = &conversation.turns()[n];
-            let shown = Shown { n, forgotten: n < forgotten, coming: busy && n + 1 == count, busy };
+            let shown = TurnView { n, forgotten: n < forgotten, coming: busy && n + 1 == count, busy };
             let drawn = ui.scope_builder(UiBuilder::new().max_rect(room).scope_id(ui.scope_id().with(("turn", n))), |ui| shown.ui(ui, turn, editing));
             wish = drawn.inner.or(wish);
             let height = drawn.response.rect.height() + ui.spacing().item_spacing.y;
@@ -72,7 +72,7 @@ impl Transcript {
 }
 
 /// The state in which a turn is drawn.
-struct Shown {
+struct TurnView {
     n: usize,
     /// The turn no longer fits into the context.
     forgotten: bool,
@@ -81,8 +81,8 @@ struct Shown {
     busy: bool,
 }
 
-impl Shown {
-    fn ui(&self, ui: &mut Ui, turn: &Turn, editing: &mut Option<(usize, String)>) -> Option<Wish> {
+impl TurnView {
+    fn ui(&self, ui: &mut Ui, turn: &Turn, editing: &mut Option<(usize, String)>) -> Option<TurnAction> {
         Frame::group(ui.style())
             .show(ui, |ui| {
                 ui.set_width(ui.available_width());
@@ -102,35 +102,35 @@ impl Shown {
             .inner
     }
 
-    fn editor(&self, ui: &mut Ui, text: &mut String) -> Option<Wish> {
+    fn editor(&self, ui: &mut Ui, text: &mut String) -> Option<TurnAction> {
         let label = ui.label(RichText::new(format!("Turn {} anew", self.n + 1)).strong());
         ui.add(TextEdit::multiline(text).desired_rows(2).desired_width(f32::INFINITY)).labelled_by(label.id);
         let mut wish = None;
         ui.horizontal_wrapped(|ui| {
             let able = !self.busy && !text.trim().is_empty();
             if ui.add_enabled(able, Button::new("Send again")).on_hover_text("What came after this turn goes; it can be undone").clicked() {
-                wish = Some(Wish::SendEdited);
+                wish = Some(TurnAction::SendEdited);
             }
             if ui.button("Cancel").clicked() {
-                wish = Some(Wish::Cancel);
+                wish = Some(TurnAction::Cancel);
             }
         });
         wish
     }
 
-    fn user(&self, ui: &mut Ui, turn: &Turn) -> Option<Wish> {
+    fn user(&self, ui: &mut Ui, turn: &Turn) -> Option<TurnAction> {
         let mut wish = None;
         ui.horizontal_wrapped(|ui| {
-            said(&ui.strong("You"));
+            mark_as_message(&ui.strong("You"));
             if self.button(ui, !self.busy, "Edit").clicked() {
-                wish = Some(Wish::Edit(self.n));
+                wish = Some(TurnAction::Edit(self.n));
             }
             if self.button(ui, true, "Copy message").clicked() {
                 ui.ctx().copy_text(turn.user.clone());
             }
         });
         match turn.shades.user.is_empty() {
-            true => said(&ui.add(Label::new(&turn.user).wrap())),
+            true => mark_as_message(&ui.add(Label::new(&turn.user).wrap())),
             false => shade::text(ui, &turn.shades.user, ""),
         }
         wish
@@ -159,14 +159,14 @@ impl Shown {
 
     fn reply(&self, ui: &mut Ui, turn: &Turn) {
         ui.horizontal_wrapped(|ui| {
-            said(&ui.strong(if turn.teacher.is_some() { "Student" } else { "Model" }));
+            mark_as_message(&ui.strong(if turn.teacher.is_some() { "Student" } else { "Model" }));
             if self.button(ui, true, "Copy reply").clicked() {
                 ui.ctx().copy_text(turn.reply.clone());
             }
         });
         match turn.shades.reply.is_empty() {
             true if turn.reply.is_empty() && self.coming => _ = ui.small("…"),
-            true => said(&ui.add(Label::new(&turn.reply).wrap())),
+            true => mark_as_message(&ui.add(Label::new(&turn.reply).wrap())),
             false => shade::text(ui, &turn.shades.reply, &turn.shades.spoken),
         }
         if !turn.shades.summary.is_empty() {
@@ -179,12 +179,12 @@ impl Shown {
 
     fn other(&self, ui: &mut Ui, text: &str, report: Option<&GenerateReport>) {
         ui.horizontal_wrapped(|ui| {
-            said(&ui.strong("Teacher"));
+            mark_as_message(&ui.strong("Teacher"));
             if self.button(ui, true, "Copy teacher's reply").clicked() {
                 ui.ctx().copy_text(text.to_string());
             }
         });
-        said(&ui.add(Label::new(text).wrap()));
+        mark_as_message(&ui.add(Label::new(text).wrap()));
         if let Some(report) = report {
             ui.small(figures(report));
         }
@@ -192,8 +192,8 @@ impl Shown {
 }
 
 /// Marks a widget as part of the conversation: the mirror shows all messages in one log, drawn or not.
-fn said(response: &Response) {
-    response.ctx.accesskit_node_builder(response.id, |node| node.set_author_id(SAID));
+fn mark_as_message(response: &Response) {
+    response.ctx.accesskit_node_builder(response.id, |node| node.set_author_id(CHAT_MESSAGE));
 }
 
 /// Statistics of a reply, as text.
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_a_long_conversation_only_what_is_in_view_is_laid_out() {
+    fn only_visible_turns_of_a_long_conversation_are_laid_out() {
         let mut conversation = Conversation::default();
         for n in 0..10_000 {
             conversation.begin(n, format!("message {n}"), 0);

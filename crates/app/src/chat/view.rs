@@ -2,7 +2,7 @@
 
 use super::super::dialog::Pick;
 use super::super::shared::Shared;
-use super::transcript::Wish;
+use super::transcript::TurnAction;
 use super::{ChatTab, link, sampling, shade};
 use crate::settings::ChatSettings;
 use crate::widgets::{heading, section};
@@ -35,11 +35,11 @@ impl ChatTab {
         }
         let busy = self.busy();
         match section(ui, "transcript", |ui| self.transcript.ui(ui, &mut self.conversation, &mut self.editing, busy)) {
-            Some(Wish::Edit(turn)) => self.editing = self.conversation.turns().get(turn).map(|edited| (turn, edited.user.clone())),
-            Some(Wish::Cancel) => self.editing = None,
-            Some(Wish::SendEdited) => {
+            Some(TurnAction::Edit(turn)) => self.editing = self.conversation.turns().get(turn).map(|edited| (turn, edited.user.clone())),
+            Some(TurnAction::Cancel) => self.editing = None,
+            Some(TurnAction::SendEdited) => {
                 if let Some((turn, text)) = self.editing.clone() {
-                    self.say(turn, text, 0, shared);
+                    self.send(turn, text, 0, shared);
                 }
             }
             None => {}
@@ -63,20 +63,20 @@ impl ChatTab {
         if let Some(model) = self.models.as_mut().and_then(|models| models.ui(ui)) {
             self.choose(model, shared);
         }
-        self.told(ui, shared);
+        self.status(ui, shared);
         ui.separator();
         section(ui, "system", |ui| sampling::system(ui, &mut shared.settings.chat.system));
         section(ui, "sampling", |ui| {
             CollapsingHeader::new("Sampling").default_open(true).show(ui, |ui| sampling::controls(ui, &mut shared.settings.chat.request));
         });
-        if let Some(page) = &shared.surroundings.page
+        if let Some(page) = &shared.environment.page
             && ui.button("Copy a link to these settings").on_hover_text("The model, if it is in the network, the sampling, and the system prompt").clicked()
         {
             let mut chat = shared.settings.chat.clone();
             if let Some(address) = self.models.as_ref().and_then(|models| models.address_of(&chat.model)) {
                 chat.model = address.into();
             }
-            ui.ctx().copy_text(link::link(&page.address, &chat));
+            ui.ctx().copy_text(link::format(&page.address, &chat));
             shared.notices.tell("The link is in the clipboard");
         }
     }
@@ -95,7 +95,7 @@ impl ChatTab {
             if ui.button("Browse file…").on_hover_text("A packed model; it can also be dropped here").clicked() {
                 self.dialog.open((), Pick::File);
             }
-            if shared.surroundings.folders()
+            if shared.environment.folders()
                 && ui.button("Browse folder…").on_hover_text("A model's or a run's directory; it can also be dropped here").clicked()
             {
                 self.dialog.open((), Pick::Folder);
@@ -132,7 +132,7 @@ impl ChatTab {
     }
 
     /// Draws the loaded models, their cost to the training in progress, and the last error.
-    fn told(&mut self, ui: &mut Ui, shared: &mut Shared) {
+    fn status(&mut self, ui: &mut Ui, shared: &mut Shared) {
         for line in &self.loaded {
             ui.small(line);
         }
@@ -175,8 +175,8 @@ impl ChatTab {
     /// Draws the current activity, as a live region for screen readers.
     fn status_ui(&self, ui: &mut Ui) {
         if !self.status.is_empty() {
-            let told = ui.label(&self.status);
-            ui.ctx().accesskit_node_builder(told.id, |node| node.set_live(eframe::egui::accesskit::Live::Polite));
+            let label = ui.label(&self.status);
+            ui.ctx().accesskit_node_builder(label.id, |node| node.set_live(eframe::egui::accesskit::Live::Polite));
         }
     }
 
@@ -207,9 +207,9 @@ impl ChatTab {
         });
         let turns = self.conversation.turns().len();
         if send {
-            self.say(turns, self.draft.trim_end().to_string(), 0, shared);
+            self.send(turns, self.draft.trim_end().to_string(), 0, shared);
         } else if again && let Some(last) = self.conversation.turns().last() {
-            self.say(turns - 1, last.user.clone(), last.attempt + 1, shared);
+            self.send(turns - 1, last.user.clone(), last.attempt + 1, shared);
         }
     }
 }

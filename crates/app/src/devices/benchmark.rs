@@ -73,7 +73,7 @@ impl Benchmark {
     }
 
     /// Adds a result, if `event` is one. `device` is used for events that do not name their device.
-    pub(super) fn take(&mut self, event: &Event, device: &str) {
+    pub(super) fn add_result(&mut self, event: &Event, device: &str) {
         match event {
             Event::BenchMatmul(report) => {
                 let [tokens, inputs, outputs] = report.shape;

@@ -1,7 +1,7 @@
 //! The Devices tab: adapters, conformance checks, benchmarks.
 
 mod benchmark;
-mod checked;
+mod conformance;
 
 use super::action::Action;
 use super::dialog::{Dialog, Pick};
@@ -9,7 +9,7 @@ use super::shared::Shared;
 use crate::view::TabView;
 use crate::widgets::{heading, section};
 use benchmark::Benchmark;
-use checked::{Checked, Wish};
+use conformance::{ConformanceResults, ReportAction};
 use eframe::egui::{self, ProgressBar, ScrollArea, Ui};
 use signet::runner::{Clock, Command, ConformRequest, DeviceInfo, Event, Reply, Report, Tuning, Wake, Worker, format_bytes};
 use std::collections::VecDeque;
@@ -20,7 +20,7 @@ pub(super) struct DevicesTab {
     /// Runs checks and benchmarks.
     worker: Worker,
     /// Lists adapters and writes files, also while `worker` is busy.
-    clerk: Worker,
+    file_worker: Worker,
     /// The chosen device, as `--device` names it.
     chosen: String,
     filter: String,
@@ -28,7 +28,7 @@ pub(super) struct DevicesTab {
     /// Devices that wait for a conformance check: their `--device` value and their name.
     queue: VecDeque<(String, String)>,
     progress: Option<Progress>,
-    checked: Vec<Checked>,
+    checked: Vec<ConformanceResults>,
     benchmark: Benchmark,
     /// Folder for reports.
     folder: String,
@@ -62,7 +62,7 @@ struct Progress {
 }
 
 impl Progress {
-    fn told(&self) -> String {
+    fn summary(&self) -> String {
         let Self { done, of, note, clock } = self;
         let left = clock.seconds() / (*done).max(1) as f64 * of.saturating_sub(*done) as f64;
         let left = match left {
@@ -77,24 +77,24 @@ impl Progress {
 impl TabView for DevicesTab {
     fn poll(&mut self, shared: &mut Shared) {
         for reply in self.worker.poll() {
-            self.take(reply, shared);
+            self.handle(reply, shared);
         }
-        for reply in self.clerk.poll() {
+        for reply in self.file_worker.poll() {
             match reply {
                 Reply::Event(Event::Devices { adapters }) => shared.devices = adapters,
                 Reply::Event(Event::Note { text }) => shared.notices.tell(text),
                 Reply::Ended { error } => {
                     error.into_iter().for_each(|error| shared.notices.warn(error));
-                    self.looked(shared);
+                    self.adapters_listed(shared);
                 }
                 Reply::Event(_) | Reply::Restarted { .. } => {}
             }
         }
     }
 
-    fn take(&mut self, reply: Reply, _: &mut Shared) {
+    fn handle(&mut self, reply: Reply, _: &mut Shared) {
         match reply {
-            Reply::Event(event) => self.took(event),
+            Reply::Event(event) => self.handle_event(event),
             Reply::Restarted { .. } => {}
             Reply::Ended { error } => {
                 self.progress = None;
@@ -121,7 +121,7 @@ impl TabView for DevicesTab {
             section(ui, "controls", |ui| self.controls(ui, shared));
             if let Some(progress) = &self.progress {
                 let share = progress.done as f32 / progress.of.max(1) as f32;
-                ui.add(ProgressBar::new(share).text(progress.told()));
+                ui.add(ProgressBar::new(share).text(progress.summary()));
             }
             section(ui, "results", |ui| self.results(ui, shared));
         });
@@ -139,7 +139,7 @@ impl DevicesTab {
     pub(super) fn new(wake: &Wake) -> Self {
         Self {
             worker: Worker::spawn("devices", Tuning::default(), wake.clone()),
-            clerk: Worker::spawn("reports", Tuning::Off, wake.clone()),
+            file_worker: Worker::spawn("reports", Tuning::Off, wake.clone()),
             chosen: "cpu".into(),
             filter: String::new(),
             work: None,
@@ -157,7 +157,7 @@ impl DevicesTab {
     pub(super) fn certify(&mut self, filter: String) {
         self.filter = filter;
         self.certifying = Certifying::Looking;
-        self.clerk.send(Command::Devices);
+        self.file_worker.send(Command::Devices);
     }
 
     /// Returns the report of [`certify`](Self::certify) or the error, once the check is over.
@@ -170,7 +170,7 @@ impl DevicesTab {
     }
 
     /// Starts the conformance check that waits for the list of adapters.
-    fn looked(&mut self, shared: &Shared) {
+    fn adapters_listed(&mut self, shared: &Shared) {
         if self.certifying == Certifying::Looking {
             self.certifying = Certifying::Begun;
             let first = shared.devices.first();
@@ -180,7 +180,7 @@ impl DevicesTab {
         }
     }
 
-    fn took(&mut self, event: Event) {
+    fn handle_event(&mut self, event: Event) {
         match event {
             Event::Progress { done, of, note } => self.advance(done, of, note),
             Event::Tuning { done, of, what } => self.advance(done, of, format!("tuning {what}")),
@@ -191,7 +191,7 @@ impl DevicesTab {
             }
             event => {
                 let device = if let Some(Work::Benchmark(device)) = &self.work { device.clone() } else { String::new() };
-                self.benchmark.take(&event, &device);
+                self.benchmark.add_result(&event, &device);
             }
         }
     }
@@ -202,9 +202,9 @@ impl DevicesTab {
     }
 
     /// Returns the results of the check in progress, and sets their device's name.
-    fn checking(&mut self, device: String) -> &mut Checked {
+    fn checking(&mut self, device: String) -> &mut ConformanceResults {
         if self.checked.last().is_none_or(|last| last.report.is_some()) {
-            self.checked.push(Checked::default());
+            self.checked.push(ConformanceResults::default());
         }
         let last = self.checked.last_mut().expect("there is one");
         last.device = device;
@@ -218,7 +218,7 @@ impl DevicesTab {
         }
         if let Some((device, name)) = self.queue.pop_front() {
             let filter = Some(self.filter.trim()).filter(|filter| !filter.is_empty()).map(str::to_string);
-            self.checked.push(Checked::new(name));
+            self.checked.push(ConformanceResults::new(name));
             self.begin(Work::Conformance, Command::Conform(ConformRequest { device, seed: None, filter, report: None }));
         }
     }
@@ -239,7 +239,7 @@ impl DevicesTab {
         ui.horizontal_wrapped(|ui| {
             heading(ui, "Devices");
             if ui.button("Look again").on_hover_text("List the adapters of this machine anew").clicked() {
-                self.clerk.send(Command::Devices);
+                self.file_worker.send(Command::Devices);
             }
         });
         let auto = |preferred: bool| if preferred { ", taken by auto" } else { "" };
@@ -294,7 +294,7 @@ impl DevicesTab {
                 ui.label(format!("{} more to come", self.queue.len()));
             }
         });
-        if shared.surroundings.folders() {
+        if shared.environment.folders() {
             ui.horizontal_wrapped(|ui| {
                 let label = ui.label("Reports go to");
                 let hint = shared.settings.runs.display().to_string();
@@ -309,7 +309,7 @@ impl DevicesTab {
 
     /// Draws the results, the newest first.
     fn results(&mut self, ui: &mut Ui, shared: &Shared) {
-        let folder = if self.folder.trim().is_empty() { shared.surroundings.saved_in(&shared.settings.runs) } else { PathBuf::from(self.folder.trim()) };
+        let folder = if self.folder.trim().is_empty() { shared.environment.saved_in(&shared.settings.runs) } else { PathBuf::from(self.folder.trim()) };
         if let Some(problem) = &self.benchmark.problem {
             ui.colored_label(ui.visuals().error_fg_color, problem);
         }
@@ -317,7 +317,7 @@ impl DevicesTab {
             ui.strong("Benchmarks");
             ui.horizontal_wrapped(|ui| {
                 if ui.button("Save benchmarks").clicked() {
-                    self.clerk.send(Command::SaveText { text: self.benchmark.text(), path: folder.join("benchmarks.txt") });
+                    self.file_worker.send(Command::SaveText { text: self.benchmark.text(), path: folder.join("benchmarks.txt") });
                 }
                 if ui.button("Copy benchmarks").clicked() {
                     ui.ctx().copy_text(self.benchmark.text());
@@ -329,11 +329,11 @@ impl DevicesTab {
             let wish = section(ui, ("conformance", number), |ui| checked.ui(ui, number));
             let Some(report) = &checked.report else { continue };
             match wish {
-                Some(Wish::Save) => {
+                Some(ReportAction::Save) => {
                     let path = folder.join(format!("conformance-{}", plain(&checked.device)));
-                    self.clerk.send(Command::SaveReport { report: report.clone(), path });
+                    self.file_worker.send(Command::SaveReport { report: report.clone(), path });
                 }
-                Some(Wish::Copy) => ui.ctx().copy_text(report.markdown()),
+                Some(ReportAction::Copy) => ui.ctx().copy_text(report.markdown()),
                 None => {}
             }
         }
@@ -351,7 +351,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_devices_name_files() {
+    fn device_names_become_file_names() {
         assert_eq!(plain("llvmpipe (LLVM 15.0.6, 256 bits) (Vulkan)"), "llvmpipe-llvm-15-0-6-256-bits-vulkan");
     }
 }

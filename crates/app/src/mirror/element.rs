@@ -1,6 +1,6 @@
 //! HTML elements for the nodes of egui's accessibility tree. Pure.
 
-use super::log::{self, SAID};
+use super::log::{self, CHAT_MESSAGE};
 use eframe::egui::accesskit::{Action, Live, Node, NodeId, Role, Toggled, TreeUpdate};
 use signet::runner::dom::{Key, Place, ROOT};
 use std::collections::HashMap;
@@ -67,11 +67,11 @@ impl Walk<'_> {
     fn node(&mut self, id: NodeId, within: Within) {
         let Some(node) = self.nodes.get(&id).copied() else { return };
         // The conversation has its own log; tooltips, text runs and scroll bars have no elements.
-        if node.is_hidden() || node.author_id() == Some(SAID) || matches!(node.role(), Role::Tooltip | Role::TextRun | Role::ScrollBar) {
+        if node.is_hidden() || node.author_id() == Some(CHAT_MESSAGE) || matches!(node.role(), Role::Tooltip | Role::TextRun | Role::ScrollBar) {
             return;
         }
         if matches!(node.live(), Some(Live::Polite | Live::Assertive)) {
-            self.announced.extend(self.said(node));
+            self.announced.extend(self.own_text(node));
         }
         let Some(mut element) = self.element(id, node, within) else { return self.children(id, within) };
         let bounds = node.bounds().unwrap_or_default();
@@ -94,7 +94,7 @@ impl Walk<'_> {
     }
 
     /// The text of a node itself.
-    fn said(&self, node: &Node) -> Option<String> {
+    fn own_text(&self, node: &Node) -> Option<String> {
         node.label().or(node.value()).map(String::from).filter(|text| !text.trim().is_empty())
     }
 
@@ -102,7 +102,7 @@ impl Walk<'_> {
     fn name(&self, node: &Node) -> Option<String> {
         let own = node.label().map(String::from);
         own.or_else(|| {
-            let labels: Vec<String> = node.labelled_by().iter().filter_map(|id| self.said(self.nodes.get(id)?)).collect();
+            let labels: Vec<String> = node.labelled_by().iter().filter_map(|id| self.own_text(self.nodes.get(id)?)).collect();
             (!labels.is_empty()).then(|| labels.join(" "))
         })
     }
@@ -111,7 +111,7 @@ impl Walk<'_> {
     fn element(&self, id: NodeId, node: &Node, within: Within) -> Option<Element> {
         let (tag, role) = kind(node.role())?;
         let text = match tag {
-            "button" | "h2" | "span" => self.name(node).or_else(|| self.said(node)).unwrap_or_default(),
+            "button" | "h2" | "span" => self.name(node).or_else(|| self.own_text(node)).unwrap_or_default(),
             _ => String::new(),
         };
         if matches!(tag, "span" | "h2") && text.trim().is_empty() {

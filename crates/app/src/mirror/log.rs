@@ -13,11 +13,11 @@ const MESSAGES: usize = 400;
 const LONG: usize = 160;
 
 /// The author id of accessibility nodes that belong to the conversation and are shown in the log instead.
-pub(crate) const SAID: &str = "said";
+pub(crate) const CHAT_MESSAGE: &str = "said";
 
 /// A message of the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said<'a> {
+pub struct LogMessage<'a> {
     /// Its speaker.
     pub who: &'a str,
     /// Its text so far.
@@ -30,7 +30,7 @@ pub struct Said<'a> {
 #[derive(Debug)]
 struct Line {
     who: String,
-    told: String,
+    shown: String,
 }
 
 /// The messages that the page shows.
@@ -43,7 +43,7 @@ pub(super) struct Log {
 
 impl Log {
     /// Returns the changes that bring the page up to date.
-    pub(super) fn update(&mut self, said: &[Said]) -> Vec<Change> {
+    pub(super) fn update(&mut self, said: &[LogMessage]) -> Vec<Change> {
         let mut changes = Vec::new();
         let first = said.len().saturating_sub(MESSAGES);
         while !self.lines.is_empty() && (self.gone < first || said.len() < self.gone + self.lines.len()) {
@@ -66,23 +66,23 @@ impl Log {
         FIRST + (self.gone + at) as Key
     }
 
-    fn line(&mut self, at: usize, said: &Said, changes: &mut Vec<Change>) {
+    fn line(&mut self, at: usize, said: &LogMessage, changes: &mut Vec<Change>) {
         let key = self.key(at);
         let ready = ready(said.text, said.done);
         match self.lines.get_mut(at) {
-            Some(line) if line.who == said.who && said.text.starts_with(&line.told) => {
-                if let Some(more) = ready.get(line.told.len()..).filter(|more| !more.is_empty()) {
+            Some(line) if line.who == said.who && said.text.starts_with(&line.shown) => {
+                if let Some(more) = ready.get(line.shown.len()..).filter(|more| !more.is_empty()) {
                     changes.push(Change::Append { key, text: more.into() });
-                    line.told.push_str(more);
+                    line.shown.push_str(more);
                 }
             }
             Some(line) => {
-                *line = Line { who: said.who.into(), told: ready.into() };
+                *line = Line { who: said.who.into(), shown: ready.into() };
                 changes.extend([who(key, said.who), Change::Text { key, text: format!("{}: {ready}", said.who) }]);
             }
             None => {
                 let after = (at > 0).then(|| key - 1);
-                self.lines.push(Line { who: said.who.into(), told: ready.into() });
+                self.lines.push(Line { who: said.who.into(), shown: ready.into() });
                 changes.extend([
                     Change::Make { key, parent: LOG, after, tag: "p" },
                     who(key, said.who),
@@ -115,18 +115,18 @@ fn ready(text: &str, done: bool) -> &str {
 mod tests {
     use super::*;
 
-    fn said(text: &str, done: bool) -> Said<'_> {
-        Said { who: "Model", text, done }
+    fn message(text: &str, done: bool) -> LogMessage<'_> {
+        LogMessage { who: "Model", text, done }
     }
 
     #[test]
-    fn a_reply_is_told_sentence_by_sentence_and_each_once() {
+    fn a_reply_is_appended_by_whole_sentences() {
         let mut log = Log::default();
-        let first = log.update(&[Said { who: "You", text: "Hi", done: true }, said("", false)]);
+        let first = log.update(&[LogMessage { who: "You", text: "Hi", done: true }, message("", false)]);
         assert_eq!(first.iter().filter(|change| matches!(change, Change::Make { .. })).count(), 2);
         assert_eq!(first[2], Change::Text { key: FIRST, text: "You: Hi".into() });
         let mut appended = |text: &str, done| {
-            let changes = log.update(&[Said { who: "You", text: "Hi", done: true }, said(text, done)]);
+            let changes = log.update(&[LogMessage { who: "You", text: "Hi", done: true }, message(text, done)]);
             changes
                 .into_iter()
                 .map(|change| match change {
@@ -143,27 +143,27 @@ mod tests {
     }
 
     #[test]
-    fn a_long_sentence_is_not_waited_for() {
+    fn a_long_sentence_is_appended_by_words() {
         let text = "word ".repeat(60);
         assert!(ready(&text, false).len() > 200);
         assert_eq!(ready(&"ä".repeat(200), false), "", "one word without an end is one thing");
     }
 
     #[test]
-    fn edited_and_cleared_conversations_leave_nothing_behind() {
+    fn edited_and_cleared_conversations_remove_their_elements() {
         let mut log = Log::default();
-        log.update(&[said("one", true), said("two", true), said("three", true)]);
-        assert_eq!(log.update(&[said("one", true)]), [Change::Remove { key: FIRST + 2 }, Change::Remove { key: FIRST + 1 }]);
-        let edited = log.update(&[said("other", true)]);
+        log.update(&[message("one", true), message("two", true), message("three", true)]);
+        assert_eq!(log.update(&[message("one", true)]), [Change::Remove { key: FIRST + 2 }, Change::Remove { key: FIRST + 1 }]);
+        let edited = log.update(&[message("other", true)]);
         assert_eq!(edited[1], Change::Text { key: FIRST, text: "Model: other".into() });
         assert_eq!(log.update(&[]), [Change::Remove { key: FIRST }]);
         assert_eq!(log.update(&[]), []);
     }
 
     #[test]
-    fn of_a_long_conversation_the_oldest_go() {
+    fn the_oldest_messages_of_a_long_conversation_are_dropped() {
         let mut log = Log::default();
-        let texts: Vec<Said> = (0..MESSAGES + 5).map(|_| said("so", true)).collect();
+        let texts: Vec<LogMessage> = (0..MESSAGES + 5).map(|_| message("so", true)).collect();
         log.update(&texts[..MESSAGES]);
         let changes = log.update(&texts);
         let removed = changes.iter().filter(|change| matches!(change, Change::Remove { .. })).count();

@@ -7,9 +7,9 @@ mod log;
 mod plugin;
 mod tree;
 
-pub(crate) use log::SAID;
-pub use log::Said;
-pub use plugin::{Reflect, Screen};
+pub(crate) use log::CHAT_MESSAGE;
+pub use log::LogMessage;
+pub use plugin::{MirrorHandle, Screen};
 
 use eframe::egui::accesskit::{Action, ActionData, ActionRequest, Node, NodeId, Role, TextPosition, TextSelection, TreeId, TreeUpdate};
 use eframe::egui::{self, Event, Modifiers};
@@ -41,7 +41,7 @@ struct Mirror {
 impl Mirror {
     /// Returns the changes of the page after a frame. `scale` is CSS pixels a point; `pointed` is true if a pointer
     /// was pressed or released in the frame, which puts the keyboard focus on the canvas.
-    fn update(&mut self, update: &TreeUpdate, scale: f64, said: &[Said], pointed: bool) -> Vec<Change> {
+    fn update(&mut self, update: &TreeUpdate, scale: f64, said: &[LogMessage], pointed: bool) -> Vec<Change> {
         let nodes: HashMap<NodeId, &Node> = update.nodes.iter().map(|(id, node)| (*id, node)).collect();
         let mut next = vec![element::conversation()];
         next.extend(element::elements(update, scale));
@@ -81,7 +81,7 @@ impl Mirror {
     }
 
     /// True if there are events for the next frame.
-    fn waits(&self) -> bool {
+    fn has_events(&self) -> bool {
         !self.events.is_empty()
     }
 
@@ -91,7 +91,7 @@ impl Mirror {
     }
 
     /// Converts user input on the elements to egui events.
-    fn take(&mut self, deeds: Vec<Deed>) -> Vec<Event> {
+    fn input_events(&mut self, deeds: Vec<Deed>) -> Vec<Event> {
         let mut events = std::mem::take(&mut self.events);
         for deed in deeds {
             match deed {

@@ -2,7 +2,7 @@
 //! and feeds user input on the elements back to egui.
 
 use super::Mirror;
-use super::log::Said;
+use super::log::LogMessage;
 use eframe::egui::{Context, Event, FullOutput, Plugin, RawInput};
 use signet::runner::dom::{Change, Deed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +18,7 @@ pub struct Screen {
 
 /// An owned message, kept until the end of the frame.
 #[derive(Clone, Debug)]
-struct Message {
+struct OwnedMessage {
     who: String,
     text: String,
     done: bool,
@@ -26,46 +26,46 @@ struct Message {
 
 /// The conversation that the mirror shows.
 #[derive(Clone, Debug, Default)]
-pub struct Reflect(Arc<Mutex<Vec<Message>>>);
+pub struct MirrorHandle(Arc<Mutex<Vec<OwnedMessage>>>);
 
-impl Reflect {
+impl MirrorHandle {
     /// Starts the mirror of the app that `context` draws.
     pub fn start(context: &Context, screen: Screen) -> Self {
-        let reflect = Self::default();
+        let handle = Self::default();
         context.enable_accesskit();
-        context.add_plugin(Shown { mirror: Mirror::default(), screen, said: reflect.clone() });
-        reflect
+        context.add_plugin(MirrorPlugin { mirror: Mirror::default(), screen, said: handle.clone() });
+        handle
     }
 
     /// Replaces the messages of the conversation.
-    pub fn say<'a>(&self, said: impl Iterator<Item = Said<'a>>) {
+    pub fn set_messages<'a>(&self, said: impl Iterator<Item = LogMessage<'a>>) {
         let mut messages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut count = 0;
-        for (n, Said { who, text, done }) in said.enumerate() {
+        for (n, LogMessage { who, text, done }) in said.enumerate() {
             count = n + 1;
             match messages.get_mut(n) {
                 Some(known) if known.who == who && known.text == text => known.done = done,
-                Some(known) => *known = Message { who: who.into(), text: text.into(), done },
-                None => messages.push(Message { who: who.into(), text: text.into(), done }),
+                Some(known) => *known = OwnedMessage { who: who.into(), text: text.into(), done },
+                None => messages.push(OwnedMessage { who: who.into(), text: text.into(), done }),
             }
         }
         messages.truncate(count);
     }
 }
 
-struct Shown {
+struct MirrorPlugin {
     mirror: Mirror,
     screen: Screen,
-    said: Reflect,
+    said: MirrorHandle,
 }
 
-impl Plugin for Shown {
+impl Plugin for MirrorPlugin {
     fn debug_name(&self) -> &'static str {
         "mirror"
     }
 
     fn input_hook(&mut self, _context: &Context, input: &mut RawInput) {
-        input.events.extend(self.mirror.take((self.screen.deeds)()));
+        input.events.extend(self.mirror.input_events((self.screen.deeds)()));
         if self.mirror.has_keyboard() {
             // Focus on an element of the page counts as focus on the canvas.
             input.focused = true;
@@ -77,12 +77,12 @@ impl Plugin for Shown {
         let Some(update) = output.platform_output.accesskit_update.take() else { return };
         let pointed = context.input(|input| input.pointer.any_down() || input.pointer.any_released());
         let messages = self.said.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let said: Vec<Said> = messages.iter().map(|Message { who, text, done }| Said { who, text, done: *done }).collect();
+        let said: Vec<LogMessage> = messages.iter().map(|OwnedMessage { who, text, done }| LogMessage { who, text, done: *done }).collect();
         let changes = self.mirror.update(&update, context.zoom_factor().into(), &said, pointed);
         if !changes.is_empty() {
             (self.screen.apply)(&changes);
         }
-        if self.mirror.waits() {
+        if self.mirror.has_events() {
             context.request_repaint();
         }
     }

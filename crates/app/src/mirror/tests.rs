@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// An element of the mock page.
 #[derive(Debug, Default)]
-struct Shown {
+struct MockElement {
     tag: &'static str,
     parent: Key,
     attributes: BTreeMap<&'static str, String>,
@@ -21,7 +21,7 @@ struct Shown {
 struct Bench {
     context: Context,
     mirror: Mirror,
-    shown: BTreeMap<Key, Shown>,
+    shown: BTreeMap<Key, MockElement>,
     focused: Option<Key>,
     deeds: Vec<Deed>,
     changes: usize,
@@ -30,7 +30,7 @@ struct Bench {
 impl Bench {
     fn frame(&mut self, draw: &mut dyn FnMut(&mut Ui)) {
         self.context.enable_accesskit();
-        let events = self.mirror.take(std::mem::take(&mut self.deeds));
+        let events = self.mirror.input_events(std::mem::take(&mut self.deeds));
         let rect = Rect::from_min_size(Default::default(), Vec2::new(640.0, 480.0));
         let input = RawInput { events, screen_rect: Some(rect), focused: true, ..RawInput::default() };
         let output = self.context.run_ui(input, |ui| draw(ui));
@@ -42,7 +42,7 @@ impl Bench {
 
     fn apply(&mut self, change: Change) {
         match change {
-            Change::Make { key, parent, tag, .. } => assert!(self.shown.insert(key, Shown { tag, parent, ..Shown::default() }).is_none()),
+            Change::Make { key, parent, tag, .. } => assert!(self.shown.insert(key, MockElement { tag, parent, ..MockElement::default() }).is_none()),
             Change::Move { key, parent, .. } => self.at(key).parent = parent,
             Change::Remove { key } => assert!(self.shown.remove(&key).is_some()),
             Change::Attribute { key, name, value: Some(value) } => _ = self.at(key).attributes.insert(name, value),
@@ -55,13 +55,13 @@ impl Bench {
         }
     }
 
-    fn at(&mut self, key: Key) -> &mut Shown {
+    fn at(&mut self, key: Key) -> &mut MockElement {
         self.shown.get_mut(&key).expect("a change is to what is there")
     }
 
     /// Finds the only element with this tag and name.
     fn find(&self, tag: &str, name: &str) -> Key {
-        let named = |shown: &Shown| shown.text == name || shown.attributes.get("aria-label").is_some_and(|label| label == name);
+        let named = |shown: &MockElement| shown.text == name || shown.attributes.get("aria-label").is_some_and(|label| label == name);
         let found: Vec<Key> = self.shown.iter().filter(|(_, shown)| shown.tag == tag && named(shown)).map(|(key, _)| *key).collect();
         assert_eq!(found.len(), 1, "{tag} {name}: {:#?}", self.shown);
         found[0]
@@ -121,7 +121,7 @@ fn every_kind_of_widget_is_an_element_that_acts() {
 }
 
 #[test]
-fn text_goes_both_ways_and_enter_is_the_apps() {
+fn text_is_synchronized_and_the_app_handles_enter() {
     let (mut bench, mut text, mut sent) = (Bench::default(), String::new(), Vec::new());
     let mut draw = |ui: &mut Ui| {
         let label = ui.label("Message");
@@ -159,7 +159,7 @@ fn text_goes_both_ways_and_enter_is_the_apps() {
 }
 
 #[test]
-fn whoever_moves_the_focus_the_other_follows() {
+fn focus_follows_between_egui_and_the_page() {
     let (mut bench, mut pressed) = (Bench::default(), 0);
     let mut draw = |ui: &mut Ui| {
         pressed += i32::from(ui.button("One").clicked());
@@ -181,7 +181,7 @@ fn whoever_moves_the_focus_the_other_follows() {
 }
 
 #[test]
-fn a_choice_of_several_is_a_list_that_closes() {
+fn a_combo_box_is_a_list_that_closes() {
     let (mut bench, mut choice) = (Bench::default(), 0);
     let mut draw = |ui: &mut Ui| {
         egui::ComboBox::from_label("Colour").selected_text(["red", "green"][choice]).show_ui(ui, |ui| {
@@ -211,7 +211,7 @@ fn a_choice_of_several_is_a_list_that_closes() {
 }
 
 #[test]
-fn the_keyboard_of_what_goes_is_nobodys() {
+fn a_removed_element_loses_the_focus() {
     let mut bench = Bench::default();
     let frame = |bench: &mut Bench, there: bool| {
         bench.frame(&mut |ui: &mut Ui| {
@@ -230,7 +230,7 @@ fn the_keyboard_of_what_goes_is_nobodys() {
 }
 
 #[test]
-fn numbers_and_carets_are_read_as_people_write_them() {
+fn numbers_and_utf16_offsets_are_parsed() {
     assert_eq!([number(" 12.5 %"), number("1e3"), number("-4"), number("-"), number("inf"), number("")], [Some(12.5), Some(1e3), Some(-4.0), None, None, None]);
     assert_eq!([characters("a🐻b", 0), characters("a🐻b", 1), characters("a🐻b", 2), characters("a🐻b", 3), characters("a🐻b", 9)], [0, 1, 1, 2, 3]);
 }

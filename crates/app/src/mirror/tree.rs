@@ -122,12 +122,12 @@ mod tests {
     struct Page(HashMap<Key, Vec<Key>>);
 
     impl Page {
-        fn take(&mut self, key: Key) {
+        fn detach(&mut self, key: Key) {
             self.0.values_mut().for_each(|inner| inner.retain(|child| *child != key));
         }
 
         fn put(&mut self, key: Key, parent: Key, after: Option<Key>) {
-            self.take(key);
+            self.detach(key);
             let inner = self.0.entry(parent).or_default();
             let at = after.map_or(0, |after| 1 + inner.iter().position(|child| *child == after).expect("what it comes after is there"));
             inner.insert(at, key);
@@ -141,7 +141,7 @@ mod tests {
                         self.put(*key, *parent, *after);
                     }
                     Change::Move { key, parent, after } => self.put(*key, *parent, *after),
-                    Change::Remove { key } => self.take(*key),
+                    Change::Remove { key } => self.detach(*key),
                     _ => {}
                 }
             }
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_comes_goes_and_moves_the_page_is_as_it_should_be() {
+    fn random_changes_give_the_wanted_tree() {
         let (mut tree, mut page) = (Tree::default(), Page::default());
         let mut state = 1u64;
         let mut random = |below: u64| {
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_comes_between_moves_no_other() {
+    fn an_inserted_element_moves_no_other() {
         let mut tree = Tree::default();
         update(&mut tree, vec![element(10, 0), element(11, 0), element(12, 0)]);
         let changes = update(&mut tree, vec![element(10, 0), element(20, 0), element(12, 0)]);
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_typed_is_not_written_back_but_what_the_app_makes_of_it_is() {
+    fn typed_text_is_not_written_back_but_its_normal_form_is() {
         let mut tree = Tree::default();
         let with = |value: &str| Element { value: Some(value.into()), tag: "input", ..element(10, 0) };
         update(&mut tree, vec![with("0.80")]);

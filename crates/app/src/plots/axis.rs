@@ -39,13 +39,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short_and_tell_themselves_apart() {
+    fn numbers_are_short_and_distinct() {
         let shown: Vec<String> = [0.0, 1.0, 0.25, 12.3456, 1234.5, 99_999.0, 123_456.0, 3.2e-5, -0.5].map(number).into();
         assert_eq!(shown, ["0", "1", "0.25", "12.35", "1234", "99999", "1.2e5", "3.2e-5", "-0.5"]);
     }
 
     #[test]
-    fn a_logarithmic_grid_has_its_powers_and_never_too_many() {
+    fn a_log_grid_has_powers_of_ten_and_few_lines() {
         let values = |from, to| log_marks(&GridInput { bounds: (from, to), base_step_size: 1.0 }).into_iter().map(|mark| mark.value).collect::<Vec<_>>();
         assert!([-2.0, -1.0, 0.0].iter().all(|power| values(-2.0, 0.0).contains(power)));
         assert!(values(-0.3, 0.3).len() > 5);

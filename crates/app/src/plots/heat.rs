@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn means_stay_right_when_columns_become_one() {
+    fn means_survive_merging_of_columns() {
         let mut heat = Heat::default();
         (1..=5000_u64).for_each(|step| heat.push(step, &[1.0, step as f64]));
         assert!(heat.columns.len() <= COLUMNS && heat.steps() >= 5000);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_taken_back_are_not_counted_twice() {
+    fn rolled_back_steps_are_not_counted_twice() {
         let mut heat = Heat::default();
         (1..=1000_u64).for_each(|step| heat.push(step, &[step as f64]));
         heat.truncate(600);

@@ -61,12 +61,12 @@ impl History {
     /// Marks a step with the settings that changed at it, if any.
     pub fn mark_changes(&mut self, metrics: &Metrics) {
         let Some(changed) = &metrics.changed else { return };
-        let told = changed.values().map(|(setting, value)| match (setting.label.to_lowercase(), value) {
+        let changes = changed.values().map(|(setting, value)| match (setting.label.to_lowercase(), value) {
             (label, SettingValue::Text(_)) => label,
             (label, SettingValue::Real(value)) => format!("{label} {value}"),
             (label, value) => format!("{label} {value}"),
         });
-        self.mark(metrics.step, format!("changed: {}", told.collect::<Vec<_>>().join(", ")));
+        self.mark(metrics.step, format!("changed: {}", changes.collect::<Vec<_>>().join(", ")));
     }
 
     /// The curve of a quantity, by its index in [`QUANTITIES`].
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_settings_are_marked_where_they_hold() {
+    fn changed_settings_are_marked_at_their_step() {
         let mut history = History::default();
         let line = r#"{"lr": 0.0001, "sample_prompt": "hi"}"#;
         history.mark_changes(&metrics(4));
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rollback_takes_steps_back_everywhere() {
+    fn a_rollback_removes_steps_from_all_curves() {
         let mut history = History::default();
         (1..=50).for_each(|step| history.push(&metrics(step)));
         history.mark(50, "rolled back");

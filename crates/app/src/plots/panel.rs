@@ -248,7 +248,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn smoothing_comes_near_the_mean_and_logarithms_leave_out_what_has_none() {
+    fn smoothing_approaches_the_mean_and_log_axes_skip_negative_values() {
         let mut curve = Curve::default();
         (1..=1000_u64).for_each(|step| curve.push(step, if step % 2 == 0 { 3.0 } else { -1.0 }));
         let columns = curve.columns(1.0, 1000.0, 2000);

@@ -18,7 +18,7 @@ const WIDE: f32 = 760.0;
 pub(super) struct Chosen {
     pub(super) path: PathBuf,
     /// Index of its colour.
-    pub(super) place_of_colour: usize,
+    pub(super) colour_index: usize,
     pub(super) history: History,
     /// Read position in its metrics, and whether more can be read at once.
     pub(super) place: Place,
@@ -30,16 +30,16 @@ pub(super) struct Chosen {
 }
 
 impl Chosen {
-    pub(super) fn new(path: PathBuf, place_of_colour: usize) -> Self {
-        Self { path, place_of_colour, history: History::default(), place: Place::default(), more: false, gone: false, problem: None }
+    pub(super) fn new(path: PathBuf, colour_index: usize) -> Self {
+        Self { path, colour_index, history: History::default(), place: Place::default(), more: false, gone: false, problem: None }
     }
 
     pub(super) fn colour(&self) -> Color32 {
-        palette(self.place_of_colour)
+        palette(self.colour_index)
     }
 
     /// Adds a chunk of its metrics.
-    pub(super) fn take(&mut self, until: Place, restarted: bool, more: bool, metrics: &[Metrics], broken: &[String]) {
+    pub(super) fn append(&mut self, until: Place, restarted: bool, more: bool, metrics: &[Metrics], broken: &[String]) {
         if restarted {
             self.history = History::default();
         }
@@ -69,7 +69,7 @@ impl RunsTab {
             return;
         }
         self.unpin();
-        self.troubles(ui);
+        self.errors(ui);
         section(ui, "look", |ui| shared.settings.look.ui(ui, &mut self.view));
         section(ui, "plots", |ui| self.plots(ui, shared));
         section(ui, "compared settings", |ui| self.settings(ui));
@@ -86,7 +86,7 @@ impl RunsTab {
     }
 
     /// Draws errors of the chosen runs; curves read so far stay.
-    fn troubles(&mut self, ui: &mut Ui) {
+    fn errors(&mut self, ui: &mut Ui) {
         let mut removed = None;
         for (n, chosen) in self.chosen.iter().enumerate() {
             let what = match (&chosen.problem, chosen.gone) {
@@ -169,5 +169,5 @@ impl RunsTab {
 }
 
 fn line(chosen: &Chosen, quantity: usize) -> Line<'_> {
-    Line::new(name(&chosen.path), chosen.place_of_colour, chosen.history.curve(quantity))
+    Line::new(name(&chosen.path), chosen.colour_index, chosen.history.curve(quantity))
 }

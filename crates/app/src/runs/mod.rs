@@ -1,6 +1,6 @@
 //! The Runs tab: lists and compares the runs of a folder, including runs that other processes train.
 
-mod acts;
+mod actions;
 mod chosen;
 mod rows;
 mod table;
@@ -10,7 +10,7 @@ use super::plots::View;
 use super::shared::Shared;
 use crate::view::TabView;
 use crate::widgets::section;
-use acts::Dialog;
+use actions::Dialog;
 use chosen::Chosen;
 use eframe::egui::{self, ScrollArea, Ui};
 use rows::{Rows, plural};
@@ -28,7 +28,7 @@ const IDLE: usize = 16;
 
 /// A request to the worker, kept until it ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Asked {
+enum RunsRequest {
     List,
     Follow(PathBuf),
     /// A change whose error is shown as a notice.
@@ -42,7 +42,7 @@ pub(super) struct RunsTab {
     worker: Worker,
     /// Writes files, so that exports do not delay the list.
     exporter: Worker,
-    asked: VecDeque<Asked>,
+    asked: VecDeque<RunsRequest>,
     /// Replies that later frames handle.
     inbox: VecDeque<Reply>,
     rows: Rows,
@@ -73,12 +73,12 @@ impl TabView for RunsTab {
             match reply {
                 Reply::Ended { error: Some(error) } => self.refused(error, shared),
                 Reply::Ended { error: None } => {}
-                event => self.take(event, shared),
+                event => self.handle(event, shared),
             }
         }
     }
 
-    fn take(&mut self, reply: Reply, shared: &mut Shared) {
+    fn handle(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(event) => self.event(event, shared),
             Reply::Restarted { .. } => {}
@@ -93,7 +93,7 @@ impl TabView for RunsTab {
         section(ui, "runs", |ui| {
             ScrollArea::vertical().id_salt("runs").auto_shrink([false, false]).show(ui, |ui| {
                 self.table(ui);
-                section(ui, "acts", |ui| self.acts(ui, shared));
+                section(ui, "acts", |ui| self.actions(ui, shared));
                 ui.separator();
                 self.compare(ui, shared);
             });
@@ -142,7 +142,7 @@ impl RunsTab {
             }
             Event::RunMetrics { path, until, restarted, more, metrics, broken } => {
                 if let Some(chosen) = self.chosen.iter_mut().find(|chosen| chosen.path == path) {
-                    chosen.take(until, restarted, more, &metrics, &broken);
+                    chosen.append(until, restarted, more, &metrics, &broken);
                 }
             }
             Event::Renamed { from, to } => {
@@ -159,7 +159,7 @@ impl RunsTab {
             }
             Event::Trashed { from, to } => {
                 self.chosen.retain(|chosen| chosen.path != from);
-                acts::offer_restore(from, to, shared);
+                actions::offer_restore(from, to, shared);
                 self.refreshed = None;
             }
             Event::TrashEmptied { runs, .. } => {
@@ -180,7 +180,7 @@ impl RunsTab {
         let asked = self.asked.pop_front();
         let Some(error) = error else {
             // Continue reading a long run.
-            if let Some(Asked::Follow(path)) = asked
+            if let Some(RunsRequest::Follow(path)) = asked
                 && self.chosen.iter().any(|chosen| chosen.path == path && chosen.more)
             {
                 self.follow(&path);
@@ -188,18 +188,18 @@ impl RunsTab {
             return;
         };
         // After a failed change, list the folder at once; failed reads are retried at the usual interval.
-        if !matches!(asked, Some(Asked::List | Asked::Follow(_))) {
+        if !matches!(asked, Some(RunsRequest::List | RunsRequest::Follow(_))) {
             self.refreshed = None;
         }
         match asked {
-            Some(Asked::List) => self.problem = Some(error),
-            Some(Asked::Follow(path)) => {
+            Some(RunsRequest::List) => self.problem = Some(error),
+            Some(RunsRequest::Follow(path)) => {
                 for chosen in self.chosen.iter_mut().filter(|chosen| chosen.path == path) {
                     chosen.problem = Some(error.clone());
                 }
             }
-            Some(Asked::Dialog) => self.refused(error, shared),
-            Some(Asked::Change) | None => shared.notices.warn(error),
+            Some(RunsRequest::Dialog) => self.refused(error, shared),
+            Some(RunsRequest::Change) | None => shared.notices.warn(error),
         }
     }
 
@@ -211,13 +211,13 @@ impl RunsTab {
         }
     }
 
-    fn send(&mut self, command: Command, asked: Asked) {
+    fn send(&mut self, command: Command, asked: RunsRequest) {
         self.asked.push_back(asked);
         self.worker.send(command);
     }
 
     fn follow(&mut self, path: &Path) {
-        let asked = Asked::Follow(path.into());
+        let asked = RunsRequest::Follow(path.into());
         if let Some(chosen) = self.chosen.iter().find(|chosen| chosen.path == path)
             && !self.asked.contains(&asked)
         {
@@ -232,9 +232,9 @@ impl RunsTab {
             (self.refreshed, self.listed) = (None, None);
             self.rows.set(Vec::new());
         }
-        if self.refreshed.is_none_or(|last| time - last >= REFRESH) && !self.asked.contains(&Asked::List) {
+        if self.refreshed.is_none_or(|last| time - last >= REFRESH) && !self.asked.contains(&RunsRequest::List) {
             self.refreshed = Some(time);
-            self.send(Command::ListRuns { folder: shared.settings.runs.clone() }, Asked::List);
+            self.send(Command::ListRuns { folder: shared.settings.runs.clone() }, RunsRequest::List);
             for path in self.chosen.iter().map(|chosen| chosen.path.clone()).collect::<Vec<_>>() {
                 self.follow(&path);
             }
@@ -247,7 +247,7 @@ impl RunsTab {
         let mut room = if ui.input(|input| input.unstable_dt) < 0.1 { BUSY } else { IDLE };
         while let Some(reply) = self.inbox.pop_front() {
             let large = matches!(reply, Reply::Event(Event::RunMetrics { .. }));
-            self.take(reply, shared);
+            self.handle(reply, shared);
             room -= usize::from(large);
             if room == 0 {
                 break;
@@ -273,7 +273,7 @@ impl RunsTab {
     /// Draws the folder, the filter, and an error of the folder.
     fn head(&mut self, ui: &mut Ui, shared: &mut Shared) {
         ui.horizontal_wrapped(|ui| {
-            if shared.surroundings.folders() {
+            if shared.environment.folders() {
                 self.folder(ui, shared);
             }
             let label = ui.label("Filter");
@@ -289,7 +289,7 @@ impl RunsTab {
             ui.colored_label(ui.visuals().error_fg_color, format!("{problem}. What is shown is from before"));
         } else if !self.found {
             let folder = shared.settings.runs.display();
-            ui.label(match shared.surroundings.folders() {
+            ui.label(match shared.environment.folders() {
                 true => format!("There is no folder {folder} yet. The first run makes it; or name another folder above"),
                 false => "There are no runs yet: the Train tab makes them. They stay in this browser until you delete them".into(),
             });

@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_sorted_either_way_and_what_has_no_value_is_last() {
+    fn rows_sort_both_ways_with_missing_values_last() {
         let mut rows = Rows::default();
         rows.set(vec![run("run-10", Some(2.0), 0.1), run("run-9", Some(3.0), 0.2), run("new", None, 0.1), run("run-2", Some(1.0), 0.2)]);
         for (sort, expected) in [
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn the_filter_looks_for_all_words_in_names_and_settings() {
+    fn the_filter_matches_all_words_in_names_and_settings() {
         let mut rows = Rows::default();
         rows.set(vec![run("first", None, 0.1), run("second", None, 0.25)]);
         for (filter, expected) in [("", 2), ("SEC", 1), ("lr=0.25", 1), ("first lr=0.25", 0), ("guard.window=64", 2)] {

@@ -9,7 +9,7 @@ use eframe::egui::{self, Align, Layout, Rect, Response, ScrollArea, Sense, Shape
 /// Number of visible rows.
 const ROWS: f32 = 9.0;
 /// Maximum number of chosen runs.
-const MOST: usize = 16;
+const MAX_CHOSEN: usize = 16;
 
 impl RunsTab {
     pub(super) fn table(&mut self, ui: &mut Ui) {
@@ -116,8 +116,8 @@ impl RunsTab {
             return;
         }
         // A run keeps its colour, the first unused one, for as long as it is chosen.
-        let colour = (0..).find(|&n| self.chosen.iter().all(|chosen| chosen.place_of_colour != n)).unwrap_or_default();
-        if self.chosen.len() < MOST {
+        let colour = (0..).find(|&n| self.chosen.iter().all(|chosen| chosen.colour_index != n)).unwrap_or_default();
+        if self.chosen.len() < MAX_CHOSEN {
             self.chosen.push(Chosen::new(path.clone(), colour));
             self.follow(&path);
         }

@@ -32,7 +32,7 @@ impl Default for Form {
 
 /// The form's parsed settings and their errors.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Checked {
+pub(crate) struct CheckedForm {
     /// The settings; invalid ones have their default.
     pub(crate) config: TrainConfig,
     /// Errors by the names of settings.
@@ -69,11 +69,11 @@ impl Form {
     }
 
     /// Parses and validates the settings; collects all errors.
-    pub(crate) fn check(&self) -> Checked {
+    pub(crate) fn check(&self) -> CheckedForm {
         let (mut config, mut problems) = (TrainConfig { data: self.data.clone(), ..TrainConfig::default() }, BTreeMap::new());
         for field in fields() {
             let Some(typed) = self.typed.get(field.name) else { continue };
-            if let Err(problem) = put(&mut config, field, typed) {
+            if let Err(problem) = parse_into(&mut config, field, typed) {
                 problems.insert(field.name.to_string(), problem);
             }
         }
@@ -84,17 +84,17 @@ impl Form {
                 break;
             }
         }
-        Checked { config, problems }
+        CheckedForm { config, problems }
     }
 }
 
 /// Parses typed text into a setting.
-fn put(config: &mut TrainConfig, field: &Setting, typed: &str) -> Result<(), String> {
-    hold(config, field, field.parse(typed)?)
+fn parse_into(config: &mut TrainConfig, field: &Setting, typed: &str) -> Result<(), String> {
+    set_value(config, field, field.parse(typed)?)
 }
 
 /// Sets a setting to a value that may not fit its type: `usize` has 32 bits in a browser.
-fn hold(config: &mut TrainConfig, field: &Setting, value: SettingValue) -> Result<(), String> {
+fn set_value(config: &mut TrainConfig, field: &Setting, value: SettingValue) -> Result<(), String> {
     field.set(config, value.clone()).map_err(|problem| format!("it cannot be {value}: {problem}"))
 }
 
@@ -117,7 +117,7 @@ mod tests {
             let mut form = Form::default();
             form.set(field, other.clone());
             let mut config = TrainConfig::default();
-            put(&mut config, field, &form.typed[field.name]).unwrap();
+            parse_into(&mut config, field, &form.typed[field.name]).unwrap();
             assert_eq!(field.get(&config).to_string(), other, "{}", field.name);
             assert_eq!(Form::of(&config, String::new(), "auto".into()), form, "{}", field.name);
             form.set(field, field.default().to_string());
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_survive_the_form() {
+    fn settings_round_trip_through_the_form() {
         let mut config =
             TrainConfig { lr: 1e-5, loss: Loss::Mix, moments: Moments::Q8, init: Init::Model("a".into()), data: vec!["b".into()], ..Default::default() };
         config.teacher = Source::Path("t".into());
@@ -142,23 +142,23 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_no_setting_can_hold_is_refused_alone() {
+    fn a_value_that_does_not_fit_is_refused_alone() {
         let [batch, window] = ["batch", "guard.window"].map(|name| setting(name).unwrap());
         let mut config = TrainConfig::default();
-        assert_eq!((put(&mut config, batch, "7"), config.batch), (Ok(()), 7));
-        assert_eq!((put(&mut config, window, "9"), config.guard.window), (Ok(()), 9));
+        assert_eq!((parse_into(&mut config, batch, "7"), config.batch), (Ok(()), 7));
+        assert_eq!((parse_into(&mut config, window, "9"), config.guard.window), (Ok(()), 9));
         let before = config.clone();
         // Stands for 5000000000 in 32 bits, in a browser; here a value of the wrong type.
         for field in [batch, window] {
-            let refused = hold(&mut config, field, SettingValue::Text("many".into())).unwrap_err();
+            let refused = set_value(&mut config, field, SettingValue::Text("many".into())).unwrap_err();
             assert!(refused.starts_with("it cannot be many: "), "{refused}");
-            assert!(put(&mut config, field, "-1").unwrap_err().contains("no whole number"));
+            assert!(parse_into(&mut config, field, "-1").unwrap_err().contains("no whole number"));
         }
         assert_eq!(config, before);
     }
 
     #[test]
-    fn all_that_is_wrong_is_told_and_nothing_typed_is_lost() {
+    fn all_errors_are_reported_and_typed_text_is_kept() {
         let mut form = Form::default();
         for (name, typed) in [("lr", "fast"), ("steps", "-3"), ("batch", "1e9"), ("guard.window", "0"), ("warmup", "5000"), ("seed", "1e3")] {
             form.set(setting(name).unwrap(), typed.into());

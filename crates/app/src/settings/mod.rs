@@ -4,7 +4,7 @@ mod chat;
 mod form;
 
 pub use chat::ChatSettings;
-pub(crate) use form::Checked;
+pub(crate) use form::CheckedForm;
 pub use form::Form;
 
 use super::Tab;
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_survive_and_broken_ones_are_as_at_first() {
+    fn settings_round_trip_and_invalid_ones_become_defaults() {
         let settings = Settings { tab: Tab::Chat, zoom: 1.5, ..Settings::default() };
         assert_eq!(Settings::from_json(&settings.to_json().unwrap()), settings);
         assert_eq!(Settings::from_json("{\"tab\": \"Nowhere\"}"), Settings::default());
@@ -76,7 +76,7 @@ mod tests {
 
     /// Renaming a field would lose the user's stored value.
     #[test]
-    fn names_of_what_is_remembered_stay() {
+    fn stored_field_names_stay() {
         let form = r#"{"name":"","device":"auto","data":[],"typed":{}}"#;
         let sampling = r#"{"temperature":0.7,"top_k":40,"top_p":0.95,"min_p":0.0,"repetition_penalty":1.1,"seed":0}"#;
         let request = format!(r#"{{"max_tokens":256,"sampling":{sampling},"stop_tokens":[],"stop_strings":[]}}"#);

@@ -6,7 +6,7 @@ use eframe::egui::{self, Ui};
 
 /// An action that the user chose.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Press {
+pub(super) enum ControlAction {
     Resume,
     /// Resume on the CPU device, which every machine has.
     ResumeOnCpu,
@@ -34,8 +34,8 @@ pub(super) struct Controls {
 
 impl Controls {
     /// Draws the controls; returns the chosen action. `obstacle` is the reason why no run can be resumed.
-    pub(super) fn ui(&mut self, ui: &mut Ui, live: &mut Live, obstacle: Option<&str>) -> Option<Press> {
-        if let Some((rate, prompt)) = live.told.take() {
+    pub(super) fn ui(&mut self, ui: &mut Ui, live: &mut Live, obstacle: Option<&str>) -> Option<ControlAction> {
+        if let Some((rate, prompt)) = live.reported.take() {
             (self.rate, self.prompt, self.problem) = (rate.to_string(), prompt, None);
         }
         let pressed = buttons(ui, &live.phase, obstacle);
@@ -44,7 +44,7 @@ impl Controls {
         pressed.or(changed).or(failure(ui, live))
     }
 
-    fn rate(&mut self, ui: &mut Ui) -> Option<Press> {
+    fn rate(&mut self, ui: &mut Ui) -> Option<ControlAction> {
         let mut pressed = None;
         ui.horizontal_wrapped(|ui| {
             let label = ui.label("Rate from now on");
@@ -52,7 +52,7 @@ impl Controls {
             let entered = typed.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
             if ui.button("Set rate").on_hover_text("From the next step on; written down, so that a resume does the same").clicked() || entered {
                 match self.rate.trim().parse::<f64>() {
-                    Ok(rate) => (self.problem, pressed) = (None, Some(Press::Rate(rate))),
+                    Ok(rate) => (self.problem, pressed) = (None, Some(ControlAction::Rate(rate))),
                     Err(_) => self.problem = Some(format!("{:?} is no number", self.rate)),
                 }
             }
@@ -63,37 +63,41 @@ impl Controls {
         pressed
     }
 
-    fn prompt(&mut self, ui: &mut Ui) -> Option<Press> {
+    fn prompt(&mut self, ui: &mut Ui) -> Option<ControlAction> {
         let mut pressed = None;
         ui.horizontal_wrapped(|ui| {
             let label = ui.label("Samples continue");
             let width = (ui.available_width() - 220.0).clamp(120.0, 480.0);
             ui.add(egui::TextEdit::singleline(&mut self.prompt).desired_width(width)).labelled_by(label.id);
             if ui.button("Set prompt").on_hover_text("What samples continue from now on").clicked() {
-                pressed = Some(Press::Prompt(self.prompt.clone()));
+                pressed = Some(ControlAction::Prompt(self.prompt.clone()));
             }
             if ui.button("Sample now").clicked() {
-                pressed = Some(Press::Sample);
+                pressed = Some(ControlAction::Sample);
             }
         });
         pressed
     }
 }
 
-fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<Press> {
+fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<ControlAction> {
     let going = matches!(phase, Phase::Training | Phase::Paused);
-    let rest = if *phase == Phase::Paused { ("Continue", Press::Go, "Go on training") } else { ("Pause", Press::Pause, "Rest after the step at hand") };
+    let rest = if *phase == Phase::Paused {
+        ("Continue", ControlAction::Go, "Go on training")
+    } else {
+        ("Pause", ControlAction::Pause, "Rest after the step at hand")
+    };
     let buttons = [
-        (!phase.runs() && obstacle.is_none(), ("Resume", Press::Resume, "Go on with the last run from its last checkpoint, to the same bits")),
+        (!phase.runs() && obstacle.is_none(), ("Resume", ControlAction::Resume, "Go on with the last run from its last checkpoint, to the same bits")),
         (going, rest),
-        (going, ("Step once", Press::StepOnce, "Take one step, then rest")),
-        (going, ("Save now", Press::Save, "Write a checkpoint")),
-        (phase.runs() && *phase != Phase::Saving, ("Stop", Press::Stop, "Save and stop; Resume goes on")),
+        (going, ("Step once", ControlAction::StepOnce, "Take one step, then rest")),
+        (going, ("Save now", ControlAction::Save, "Write a checkpoint")),
+        (phase.runs() && *phase != Phase::Saving, ("Stop", ControlAction::Stop, "Save and stop; Resume goes on")),
     ];
     let mut pressed = None;
     ui.horizontal_wrapped(|ui| {
         for (enabled, (name, press, help)) in buttons {
-            let disabled = if press == Press::Resume && !phase.runs() { obstacle.unwrap_or_default() } else { "" };
+            let disabled = if press == ControlAction::Resume && !phase.runs() { obstacle.unwrap_or_default() } else { "" };
             let button = ui.add_enabled(enabled, egui::Button::new(name)).on_hover_text(help);
             if (if disabled.is_empty() { button } else { button.on_disabled_hover_text(disabled) }).clicked() {
                 pressed = Some(press);
@@ -104,14 +108,14 @@ fn buttons(ui: &mut Ui, phase: &Phase, obstacle: Option<&str>) -> Option<Press> 
 }
 
 /// Draws the run's error with buttons for recovery.
-fn failure(ui: &mut Ui, live: &mut Live) -> Option<Press> {
+fn failure(ui: &mut Ui, live: &mut Live) -> Option<ControlAction> {
     let Phase::Failed(error) = &live.phase else { return None };
     let begun = live.begun;
-    let ways: &[(bool, &str, Press)] = &[
-        (begun, "Resume the run", Press::Resume),
-        (begun, "Resume on the CPU", Press::ResumeOnCpu),
-        (!begun, "Choose the CPU", Press::ChooseCpu),
-        (error.contains("another process"), "Show it among the runs", Press::ShowRuns),
+    let ways: &[(bool, &str, ControlAction)] = &[
+        (begun, "Resume the run", ControlAction::Resume),
+        (begun, "Resume on the CPU", ControlAction::ResumeOnCpu),
+        (!begun, "Choose the CPU", ControlAction::ChooseCpu),
+        (error.contains("another process"), "Show it among the runs", ControlAction::ShowRuns),
     ];
     let (mut pressed, mut dismissed) = (None, false);
     egui::Frame::group(ui.style()).show(ui, |ui| {

@@ -4,7 +4,7 @@
 use super::inputs::Inputs;
 use super::plan::Planning;
 use crate::dialog::Dialog;
-use crate::settings::{Checked, Form};
+use crate::settings::{CheckedForm, Form};
 use crate::shared::Shared;
 use eframe::egui::Ui;
 use signet::runner::{Command, Event, InputKind, Reply, TrainConfig, Tuning, Wake, Worker, setting};
@@ -26,7 +26,7 @@ pub(super) enum Browse {
 
 /// A command of the form's worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Errand {
+enum DraftCommand {
     /// Plan the form's settings.
     Plan,
     /// Any other; its error is shown to the user.
@@ -46,8 +46,8 @@ pub(super) struct Undo {
 /// State of the form besides its content, which is a stored [`Form`].
 pub(super) struct Draft {
     worker: Worker,
-    errands: VecDeque<Errand>,
-    pub(super) checked: Checked,
+    pending: VecDeque<DraftCommand>,
+    pub(super) checked: CheckedForm,
     /// The form that `checked` and the plan belong to.
     seen: Option<Form>,
     pub(super) planning: Planning,
@@ -62,8 +62,8 @@ impl Draft {
     pub(super) fn new(wake: &Wake) -> Self {
         Self {
             worker: Worker::spawn("form", Tuning::Off, wake.clone()),
-            errands: VecDeque::new(),
-            checked: Checked::default(),
+            pending: VecDeque::new(),
+            checked: CheckedForm::default(),
             seen: None,
             planning: Planning::default(),
             inputs: Inputs::default(),
@@ -76,15 +76,15 @@ impl Draft {
     /// Handles the worker's replies.
     pub(super) fn poll(&mut self, shared: &mut Shared) {
         for reply in self.worker.poll() {
-            self.take(reply, shared);
+            self.handle(reply, shared);
         }
     }
 
     /// Handles one reply.
-    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
+    pub(super) fn handle(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(Event::Input { path, kind, problem, what }) => {
-                if let Some(kind) = self.inputs.take(&path, kind, problem, what, shared) {
+                if let Some(kind) = self.inputs.set_result(&path, kind, problem, what, shared) {
                     self.dropped(path, kind, shared);
                 }
             }
@@ -93,10 +93,10 @@ impl Draft {
                 self.replace(&format!("opening {}", path.display()), Form::of(&config, name, shared.settings.form.device.clone()), shared);
             }
             Reply::Event(Event::SettingsSaved { path }) => shared.notices.tell(format!("The settings were saved in {}", path.display())),
-            Reply::Event(event) => self.planning.take(event),
+            Reply::Event(event) => self.planning.handle(event),
             Reply::Restarted { .. } => {}
-            Reply::Ended { error } => match (self.errands.pop_front(), error) {
-                (Some(Errand::Plan), error) => self.planning.ended(error),
+            Reply::Ended { error } => match (self.pending.pop_front(), error) {
+                (Some(DraftCommand::Plan), error) => self.planning.ended(error),
                 (_, Some(error)) => shared.notices.warn(error),
                 (_, None) => {}
             },
@@ -105,7 +105,7 @@ impl Draft {
 
     /// Sends the worker a command other than a plan.
     pub(super) fn send(&mut self, command: Command) {
-        self.errands.push_back(Errand::Other);
+        self.pending.push_back(DraftCommand::Other);
         self.worker.send(command);
     }
 
@@ -185,7 +185,7 @@ impl Draft {
     }
 
     /// Validates the form again if it changed, and requests its plan when that is due.
-    pub(super) fn look(&mut self, ui: &Ui, shared: &Shared) {
+    pub(super) fn update(&mut self, ui: &Ui, shared: &Shared) {
         let (form, now) = (&shared.settings.form, ui.input(|input| input.time));
         if self.seen.as_ref() != Some(form) {
             self.checked = form.check();
@@ -201,7 +201,7 @@ impl Draft {
         match self.planning.due(now) {
             Some(wait) if wait > 0.0 => ui.ctx().request_repaint_after_secs(wait as f32),
             Some(_) => {
-                self.errands.push_back(Errand::Plan);
+                self.pending.push_back(DraftCommand::Plan);
                 self.worker.send(self.planning.ask(&self.checked.config, &form.device));
             }
             None => {}

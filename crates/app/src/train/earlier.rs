@@ -20,7 +20,7 @@ impl Earlier {
     }
 
     /// Records that a chunk up to `until` was read.
-    pub(super) fn came(&mut self, until: Place, more: bool) {
+    pub(super) fn advance(&mut self, until: Place, more: bool) {
         (self.from, self.more) = (until, more);
     }
 

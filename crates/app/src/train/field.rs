@@ -18,7 +18,7 @@ pub(super) fn show(ui: &mut Ui, field: &'static Setting, draft: &mut Draft, shar
                 SettingKind::Flag => Id::NULL,
                 _ => named(ui, field.label).on_hover_text(field.help).id,
             };
-            control(ui, field, id, &mut text, draft, shared.surroundings.folders());
+            control(ui, field, id, &mut text, draft, shared.environment.folders());
             if text != field.default().to_string() {
                 let back = ui.small_button("Reset").on_hover_text(format!("Back to the default: {}", field.default()));
                 if back.accessible_name(format!("Reset {}", field.label)).clicked() {

@@ -35,7 +35,7 @@ impl FormPanel {
             ui.separator();
             self.draft.planning.ui(ui, self.draft.checked.problems.is_empty());
         });
-        self.draft.look(ui, shared);
+        self.draft.update(ui, shared);
         start::begin(&mut self.draft, shared)
     }
 

@@ -22,7 +22,7 @@ impl Inputs {
     }
 
     /// Sets the result of checking a path; returns the kind of a dropped file that can be used.
-    pub(super) fn take(&mut self, path: &Path, kind: InputKind, problem: Option<String>, what: String, shared: &mut Shared) -> Option<InputKind> {
+    pub(super) fn set_result(&mut self, path: &Path, kind: InputKind, problem: Option<String>, what: String, shared: &mut Shared) -> Option<InputKind> {
         if let Some(text) = self.texts.get_mut(path)
             && text.is_none()
         {

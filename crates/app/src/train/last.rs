@@ -71,7 +71,7 @@ impl LastRun {
     }
 
     /// Describes the effect of Resume, or the reason why it is not possible.
-    pub(super) fn told(&self) -> Option<String> {
+    pub(super) fn summary(&self) -> Option<String> {
         let path = self.path.as_ref()?;
         let run = self.found.as_ref()?.as_ref();
         Some(match (self.obstacle(), run.and_then(|run| Some((run.saved(), run.config.as_ref()?.steps)))) {

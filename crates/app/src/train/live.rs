@@ -1,7 +1,7 @@
 //! State of the current run, updated by its events.
 
 use crate::plots::{History, View};
-use crate::shared::{Shared, Taken, Training};
+use crate::shared::{RunSnapshot, Shared, Training};
 use signet::runner::{Event, Metrics, Orders, Pace, Reply, Snapshot, TrainEvent};
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -36,7 +36,7 @@ impl Phase {
 }
 
 /// Maximum number of samples and of log lines; the oldest are dropped.
-const KEPT: usize = 200;
+const MAX_LINES: usize = 200;
 
 /// The current run.
 #[derive(Default)]
@@ -66,11 +66,11 @@ pub(super) struct Live {
     pub(super) samples: VecDeque<(u64, String)>,
     pub(super) log: VecDeque<String>,
     /// Set if the run is to resume from its last checkpoint once its failed worker has ended; true if it was paused.
-    pub(super) again: Option<bool>,
+    pub(super) resume_pending: Option<bool>,
     /// The step of the last such resume; the same step is not retried.
-    pub(super) revived: Option<u64>,
+    pub(super) resumed_at: Option<u64>,
     /// Peak learning rate and sample prompt that the run just reported, until the controls show them.
-    pub(super) told: Option<(f64, String)>,
+    pub(super) reported: Option<(f64, String)>,
 }
 
 impl Live {
@@ -105,7 +105,7 @@ impl Live {
     }
 
     /// Handles one reply.
-    pub(super) fn take(&mut self, reply: Reply, shared: &mut Shared) {
+    pub(super) fn handle(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(Event::Train(event)) => self.train(event, shared),
             Reply::Event(Event::RunCreated { path }) => self.run = Some(path),
@@ -119,8 +119,8 @@ impl Live {
             Reply::Event(Event::Note { text }) => self.note(text),
             Reply::Event(_) => {}
             Reply::Restarted { why } => {
-                if self.phase.runs() && self.phase != Phase::Saving && self.revived != Some(self.step) {
-                    self.again = Some(self.phase == Phase::Paused);
+                if self.phase.runs() && self.phase != Phase::Saving && self.resumed_at != Some(self.step) {
+                    self.resume_pending = Some(self.phase == Phase::Paused);
                 }
                 self.note(format!("{why}; what was saved is whole"));
             }
@@ -143,10 +143,10 @@ impl Live {
                 self.history.truncate(step);
                 self.samples.retain(|(of, _)| *of <= step);
                 self.note(format!("step {step} of {steps}: {summary}"));
-                (self.phase, self.begun, self.step, self.steps) = (self.resting(Phase::Training), true, step, steps);
+                (self.phase, self.begun, self.step, self.steps) = (self.unless_saving(Phase::Training), true, step, steps);
                 (self.status, self.device, self.memory, self.tokens) = (summary, device, memory, tokens);
                 self.matrices = matrices.into_iter().map(|(name, _)| name).collect();
-                (self.pace, self.told) = (Pace::default(), Some((lr, sample_prompt)));
+                (self.pace, self.reported) = (Pace::default(), Some((lr, sample_prompt)));
             }
             TrainEvent::Step(metrics) => self.step(&metrics),
             TrainEvent::Sample { step, text } => keep(&mut self.samples, (step, text)),
@@ -155,18 +155,18 @@ impl Live {
                 self.status = line.unwrap_or_default();
             }
             TrainEvent::Guard { step, what, action } => self.history.mark(step, format!("{what}{action}")),
-            TrainEvent::Paused { step } => (self.phase, self.step) = (self.resting(Phase::Paused), step),
-            TrainEvent::WentOn { .. } => self.phase = self.resting(Phase::Training),
+            TrainEvent::Paused { step } => (self.phase, self.step) = (self.unless_saving(Phase::Paused), step),
+            TrainEvent::WentOn { .. } => self.phase = self.unless_saving(Phase::Training),
             TrainEvent::Snapshot { step, seconds, bytes } => {
                 let run = self.run.clone().unwrap_or_default();
-                shared.snapshot = Some(Taken { run, snapshot: Snapshot { step, bytes }, seconds });
+                shared.snapshot = Some(RunSnapshot { run, snapshot: Snapshot { step, bytes }, seconds });
             }
             TrainEvent::HeldOut { .. } | TrainEvent::Saved { .. } | TrainEvent::Note { .. } => {}
         }
     }
 
     /// Returns `phase`, or `Saving` if the run was asked to stop.
-    fn resting(&self, phase: Phase) -> Phase {
+    fn unless_saving(&self, phase: Phase) -> Phase {
         if self.phase == Phase::Saving { Phase::Saving } else { phase }
     }
 
@@ -188,7 +188,7 @@ impl Live {
 }
 
 fn keep<T>(list: &mut VecDeque<T>, item: T) {
-    if list.len() == KEPT {
+    if list.len() == MAX_LINES {
         list.pop_front();
     }
     list.push_back(item);

@@ -28,7 +28,7 @@ use super::plots::History;
 use super::shared::Shared;
 use crate::view::TabView;
 use crate::widgets::section;
-use controls::{Controls, Press};
+use controls::{ControlAction, Controls};
 use curves::Map;
 use earlier::Earlier;
 use eframe::egui::{Key, KeyboardShortcut, Modifiers, Panel, ScrollArea, Ui};
@@ -59,7 +59,7 @@ pub(super) struct TrainTab {
 impl TabView for TrainTab {
     fn poll(&mut self, shared: &mut Shared) {
         for reply in self.worker.poll() {
-            self.take(reply, shared);
+            self.handle(reply, shared);
         }
         self.form.draft.poll(shared);
         // Leaving the tab cancels a press of Start that waits for the plan.
@@ -69,26 +69,26 @@ impl TabView for TrainTab {
         self.last.poll(shared);
     }
 
-    fn take(&mut self, reply: Reply, shared: &mut Shared) {
+    fn handle(&mut self, reply: Reply, shared: &mut Shared) {
         match reply {
             Reply::Event(Event::Planned(_) | Event::SettingRefused { .. } | Event::Input { .. } | Event::Settings { .. } | Event::SettingsSaved { .. }) => {
-                self.form.draft.take(reply, shared);
+                self.form.draft.handle(reply, shared);
             }
             Reply::Event(Event::RunMetrics { metrics, until, more, broken, .. }) => {
                 metrics.iter().for_each(|metrics| self.live.recorded(metrics));
                 broken.into_iter().for_each(|line| self.live.note(line));
                 if let Some(earlier) = &mut self.earlier {
-                    earlier.came(until, more);
+                    earlier.advance(until, more);
                 }
             }
             Reply::Ended { error } if self.earlier.is_some() => {
                 let failed = error.is_some();
                 error.into_iter().for_each(|error| self.live.note(format!("earlier steps could not be read: {error}")));
-                self.go_further(failed, shared);
+                self.continue_loading(failed, shared);
             }
             reply => {
                 let ended = matches!(reply, Reply::Ended { .. } | Reply::Event(Event::TrainEnded { .. }));
-                self.live.take(reply, shared);
+                self.live.handle(reply, shared);
                 // A run without a step cannot be resumed.
                 if self.live.begun && shared.settings.last_run != self.live.run {
                     shared.settings.last_run.clone_from(&self.live.run);
@@ -97,8 +97,8 @@ impl TabView for TrainTab {
                     self.last.refresh();
                 }
                 shared.training = self.live.training(self.worker.orders());
-                if let (Phase::Failed(_), Some(rested)) = (&self.live.phase, self.live.again.take()) {
-                    self.revive(rested, shared);
+                if let (Phase::Failed(_), Some(was_paused)) = (&self.live.phase, self.live.resume_pending.take()) {
+                    self.resume_after_failure(was_paused, shared);
                 }
             }
         }
@@ -131,7 +131,7 @@ impl TabView for TrainTab {
     fn act(&mut self, action: Action, shared: &mut Shared) -> Option<Action> {
         match action {
             Action::UseSettings { config, name } => self.form.draft.use_settings(&config, name, shared),
-            Action::Continue(run) => self.go_on(run, shared),
+            Action::Continue(run) => self.resume_run(run, shared),
             others => return Some(others),
         }
         None
@@ -164,13 +164,13 @@ impl TrainTab {
     }
 
     /// Resumes the current run from its last checkpoint after its worker failed.
-    fn revive(&mut self, rested: bool, shared: &mut Shared) {
+    fn resume_after_failure(&mut self, was_paused: bool, shared: &mut Shared) {
         let Some(run) = self.live.run.clone().filter(|_| self.live.begun) else { return };
         let step = self.live.step;
         shared.notices.warn("The engine failed and was started anew: the run goes on from its last checkpoint. Its log says what happened");
-        self.go_on(run, shared);
-        self.live.revived = Some(step);
-        if rested {
+        self.resume_run(run, shared);
+        self.live.resumed_at = Some(step);
+        if was_paused {
             self.order(Order::Pause);
         }
     }
@@ -184,36 +184,36 @@ impl TrainTab {
         if let Some(press) = self.controls.ui(ui, &mut self.live, obstacle.as_deref()) {
             self.act(press, shared);
         }
-        numbers::show(ui, &self.live, self.last.told());
+        numbers::show(ui, &self.live, self.last.summary());
         ui.separator();
         section(ui, "curves", |ui| curves::show(ui, &mut self.live, &mut self.map, &mut shared.settings.look));
         ui.separator();
-        section(ui, "words", |ui| numbers::words(ui, &self.live));
+        section(ui, "words", |ui| numbers::samples_and_log(ui, &self.live));
     }
 
-    fn act(&mut self, press: Press, shared: &mut Shared) {
+    fn act(&mut self, press: ControlAction, shared: &mut Shared) {
         match press {
-            Press::ChooseCpu => {
+            ControlAction::ChooseCpu => {
                 shared.settings.form.device = "cpu".into();
                 self.live.phase = Phase::Idle;
             }
-            Press::Resume | Press::ResumeOnCpu => {
-                if press == Press::ResumeOnCpu {
+            ControlAction::Resume | ControlAction::ResumeOnCpu => {
+                if press == ControlAction::ResumeOnCpu {
                     shared.settings.form.device = "cpu".into();
                 }
                 if let Some(run) = shared.settings.last_run.clone() {
-                    self.go_on(run, shared);
+                    self.resume_run(run, shared);
                 }
             }
-            Press::ShowRuns => shared.ask(Action::Open(Tab::Runs)),
-            Press::Stop => self.stop(),
-            Press::Pause => self.order(Order::Pause),
-            Press::Go => self.order(Order::Go),
-            Press::StepOnce => self.order(Order::StepOnce),
-            Press::Save => self.order(Order::Save),
-            Press::Sample => self.order(Order::Sample),
-            Press::Rate(lr) => self.order(Order::Change { what: Changed::new("lr", lr) }),
-            Press::Prompt(text) => self.order(Order::Change { what: Changed::new("sample_prompt", text) }),
+            ControlAction::ShowRuns => shared.ask(Action::Open(Tab::Runs)),
+            ControlAction::Stop => self.stop(),
+            ControlAction::Pause => self.order(Order::Pause),
+            ControlAction::Go => self.order(Order::Go),
+            ControlAction::StepOnce => self.order(Order::StepOnce),
+            ControlAction::Save => self.order(Order::Save),
+            ControlAction::Sample => self.order(Order::Sample),
+            ControlAction::Rate(lr) => self.order(Order::Change { what: Changed::new("lr", lr) }),
+            ControlAction::Prompt(text) => self.order(Order::Change { what: Changed::new("sample_prompt", text) }),
         }
     }
 
@@ -234,14 +234,14 @@ impl TrainTab {
             // Reload the history from disk: another process may have trained the run meanwhile.
             self.live.history = History::default();
             self.earlier = Some(Earlier::new(request));
-            self.go_further(false, shared);
+            self.continue_loading(false, shared);
         } else {
             self.worker.send(Command::Train(Box::new(request)));
         }
     }
 
     /// Reads the next earlier steps of a run, or starts training once all are read.
-    fn go_further(&mut self, failed: bool, shared: &mut Shared) {
+    fn continue_loading(&mut self, failed: bool, shared: &mut Shared) {
         let Some(earlier) = self.earlier.take() else { return };
         if self.live.phase == Phase::Saving {
             self.live.phase = Phase::Stopped;
@@ -259,7 +259,7 @@ impl TrainTab {
     }
 
     /// Resumes a run.
-    pub(super) fn go_on(&mut self, run: PathBuf, shared: &mut Shared) {
+    pub(super) fn resume_run(&mut self, run: PathBuf, shared: &mut Shared) {
         let device = shared.settings.form.device.clone();
         self.launch(TrainRequest { run, numbered: false, config: None, resume: true, from_step: None, device, memory: None }, shared);
     }
@@ -281,7 +281,7 @@ impl TrainTab {
     pub(super) fn resume(&mut self, shared: &mut Shared) {
         match shared.settings.last_run.clone() {
             _ if self.live.phase.runs() => {}
-            Some(run) if self.last.obstacle().is_none() => self.go_on(run, shared),
+            Some(run) if self.last.obstacle().is_none() => self.resume_run(run, shared),
             _ => shared.notices.warn(self.last.obstacle().unwrap_or_default()),
         }
     }

@@ -66,7 +66,7 @@ fn duration(seconds: f64) -> String {
 }
 
 /// Draws samples, the newest first, and the log, the newest last.
-pub(super) fn words(ui: &mut Ui, live: &Live) {
+pub(super) fn samples_and_log(ui: &mut Ui, live: &Live) {
     ui.strong("Samples");
     ScrollArea::vertical().id_salt("samples").max_height(180.0).auto_shrink([false, true]).show(ui, |ui| {
         for (step, text) in live.samples.iter().rev() {
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_said_by_their_largest_parts() {
+    fn durations_have_their_two_largest_units() {
         assert_eq!([0.4, 61.0, 3700.0, 90_061.0].map(duration), ["0 s", "1 min 1 s", "1 h 1 min", "1 d 1 h"]);
     }
 }

@@ -51,7 +51,7 @@ impl Planning {
     }
 
     /// Handles an event of the planning.
-    pub(super) fn take(&mut self, event: Event) {
+    pub(super) fn handle(&mut self, event: Event) {
         match event {
             Event::Planned(report) => (self.report, self.error) = (Some(report), None),
             Event::SettingRefused { name, problem } => _ = self.refused.insert(name, problem),

@@ -23,7 +23,7 @@ impl Camera {
     /// A camera that shows the whole plane.
     pub(super) fn whole(rows: usize, cols: usize, picture: Vec2) -> Self {
         let plane = vec2(cols as f32, rows as f32);
-        Self { plane, picture, corner: Vec2::ZERO, scale: fitting(plane, picture) }.kept()
+        Self { plane, picture, corner: Vec2::ZERO, scale: fitting(plane, picture) }.clamped()
     }
 
     /// The same part in a picture of another size; the whole plane, if it was visible as a whole.
@@ -32,7 +32,7 @@ impl Camera {
             return self;
         }
         let scale = if self.is_whole() { fitting(self.plane, picture) } else { self.scale };
-        Self { picture, scale, ..self }.kept()
+        Self { picture, scale, ..self }.clamped()
     }
 
     /// True if the whole plane is visible.
@@ -52,16 +52,16 @@ impl Camera {
     /// Zooms by `factor` around a point, in points from the picture's corner, which stays over the same weight.
     pub(super) fn zoomed(self, factor: f32, around: Vec2) -> Self {
         let scale = (self.scale * factor).clamp(fitting(self.plane, self.picture), self.closest());
-        Self { corner: self.corner + around / self.scale - around / scale, scale, ..self }.kept()
+        Self { corner: self.corner + around / self.scale - around / scale, scale, ..self }.clamped()
     }
 
     /// Moves the plane right and down by `by` points.
     pub(super) fn moved(self, by: Vec2) -> Self {
-        Self { corner: self.corner - by / self.scale, ..self }.kept()
+        Self { corner: self.corner - by / self.scale, ..self }.clamped()
     }
 
     /// Clamps the corner to the plane; centres a plane smaller than the picture.
-    fn kept(self) -> Self {
+    fn clamped(self) -> Self {
         let seen = self.picture / self.scale;
         let along = |corner: f32, plane: f32, seen: f32| if seen >= plane { (plane - seen) / 2.0 } else { corner.clamp(0.0, plane - seen) };
         let corner = vec2(along(self.corner.x, self.plane.x, seen.x), along(self.corner.y, self.plane.y, seen.y));
@@ -112,7 +112,7 @@ mod tests {
     const PICTURE: Vec2 = vec2(400.0, 200.0);
 
     #[test]
-    fn the_weight_under_the_pointer_stays_there() {
+    fn zoom_keeps_the_weight_under_the_pointer() {
         let camera = Camera::whole(600, 1200, PICTURE);
         assert!(camera.is_whole() && camera.view(1.0) == PlaneView { x: 0, y: 0, width: 1200, height: 600, pixels_wide: 400, pixels_high: 200 });
         let at = vec2(210.0, 90.0);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plane_cannot_be_lost() {
+    fn the_plane_stays_in_view() {
         let mut camera = Camera::whole(600, 900, PICTURE).zoomed(6.0, PICTURE / 2.0);
         camera = camera.moved(vec2(1e6, -1e6));
         let view = camera.view(1.0);

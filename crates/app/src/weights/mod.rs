@@ -12,7 +12,7 @@ use crate::view::TabView;
 use crate::widgets::section;
 use camera::Camera;
 use eframe::egui::{self, ComboBox, ScrollArea, Ui, vec2};
-use plane::{Colours, STEP, Shown};
+use plane::{Colours, LoadedPlane, STEP};
 use scales::Scales;
 use signet::runner::{Command, Event, LayerInfo, PlaneView, Reply, Tuning, Wake, Worker};
 use std::path::{Path, PathBuf};
@@ -25,35 +25,35 @@ pub(super) struct WeightsTab {
     /// A model to open once the worker is free.
     wanted: Option<String>,
     /// The current request to the worker.
-    asked: Option<Asked>,
-    model: Option<Opened>,
+    asked: Option<WeightsRequest>,
+    model: Option<OpenModel>,
     problem: Option<String>,
-    dialog: Dialog<Wish>,
+    dialog: Dialog<Purpose>,
 }
 
 /// The purpose of a file dialog.
 #[derive(Clone, Copy)]
-enum Wish {
+enum Purpose {
     Open,
     Compare,
 }
 
 /// A part of a plane to request.
 #[derive(Clone, PartialEq)]
-struct Want {
+struct PlaneRequest {
     layer: String,
     since: Option<PathBuf>,
     view: PlaneView,
 }
 
-enum Asked {
+enum WeightsRequest {
     Open,
-    Plane(Want),
+    Plane(PlaneRequest),
     Scales,
 }
 
 /// The open model.
-struct Opened {
+struct OpenModel {
     name: String,
     path: String,
     layers: Vec<LayerInfo>,
@@ -65,8 +65,8 @@ struct Opened {
     since: Option<PathBuf>,
     camera: Option<Camera>,
     /// The last request for a plane, also if it failed.
-    last: Option<Want>,
-    shown: Option<Shown>,
+    last: Option<PlaneRequest>,
+    shown: Option<LoadedPlane>,
     /// Fractions of +1 and of flipped weights in the layer.
     shares: Option<(f64, Option<f64>)>,
     scales: Option<Scales>,
@@ -74,7 +74,7 @@ struct Opened {
     scaled: Option<usize>,
 }
 
-impl Opened {
+impl OpenModel {
     fn layer(&self) -> &LayerInfo {
         &self.layers[self.layer]
     }
@@ -87,7 +87,7 @@ impl Opened {
     }
 
     /// Describes the checkpoint that flips are counted from.
-    fn since_told(&self, since: Option<&Path>) -> String {
+    fn since_text(&self, since: Option<&Path>) -> String {
         let Some(since) = since else { return "nothing".into() };
         match self.checkpoints.iter().find(|(_, path)| path == since) {
             Some((step, _)) => format!("step {step}"),
@@ -96,19 +96,19 @@ impl Opened {
     }
 
     /// Returns the next request, if the shown data is outdated.
-    fn next(&mut self, pixels_per_point: f32) -> Option<(Asked, Command)> {
+    fn next(&mut self, pixels_per_point: f32) -> Option<(WeightsRequest, Command)> {
         let layer = self.layer().name.clone();
         if let Some(camera) = &self.camera {
-            let want = Want { layer: layer.clone(), since: self.since.clone(), view: camera.view(pixels_per_point) };
+            let want = PlaneRequest { layer: layer.clone(), since: self.since.clone(), view: camera.view(pixels_per_point) };
             if self.last.as_ref() != Some(&want) {
                 self.last = Some(want.clone());
-                let Want { layer, since, view } = want.clone();
-                return Some((Asked::Plane(want), Command::ShowPlane { layer, since, view }));
+                let PlaneRequest { layer, since, view } = want.clone();
+                return Some((WeightsRequest::Plane(want), Command::ShowPlane { layer, since, view }));
             }
         }
         if self.scaled != Some(self.layer) {
             self.scaled = Some(self.layer);
-            return Some((Asked::Scales, Command::ShowScales { layer }));
+            return Some((WeightsRequest::Scales, Command::ShowScales { layer }));
         }
         None
     }
@@ -117,18 +117,18 @@ impl Opened {
 impl TabView for WeightsTab {
     fn poll(&mut self, shared: &mut Shared) {
         for reply in self.worker.poll() {
-            self.take(reply, shared);
+            self.handle(reply, shared);
         }
     }
 
-    fn take(&mut self, reply: Reply, _: &mut Shared) {
+    fn handle(&mut self, reply: Reply, _: &mut Shared) {
         match reply {
             Reply::Event(Event::Weights { model, path, layers, checkpoints, bits_per_weight }) => {
                 self.opened(model, path, layers, checkpoints, bits_per_weight)
             }
             Reply::Event(event) => {
                 if let Some(model) = &mut self.model {
-                    took(model, event);
+                    apply_event(model, event);
                 }
             }
             Reply::Restarted { .. } => {
@@ -141,7 +141,7 @@ impl TabView for WeightsTab {
                 let Some(error) = error else { return };
                 self.problem = Some(error);
                 // Show the plane without the failed comparison.
-                if let (Some(Asked::Plane(want)), Some(model)) = (asked, &mut self.model)
+                if let (Some(WeightsRequest::Plane(want)), Some(model)) = (asked, &mut self.model)
                     && want.since == model.since
                 {
                     model.since = None;
@@ -159,7 +159,7 @@ impl TabView for WeightsTab {
             }
             if let Some(model) = &mut self.model {
                 ui.separator();
-                section(ui, "layer", |ui| layer_ui(ui, model, &mut self.dialog, shared.surroundings.folders()));
+                section(ui, "layer", |ui| layer_ui(ui, model, &mut self.dialog, shared.environment.folders()));
                 numbers(ui, model);
                 section(ui, "picture", |ui| picture(ui, model));
                 if let Some(scales) = model.scales.as_ref().filter(|scales| scales.layer == model.layer().name) {
@@ -201,7 +201,7 @@ impl WeightsTab {
         let (layer, camera) = before.as_ref().map_or((0, None), |before| (before.layer, before.camera));
         let since = before.filter(|before| before.name == name).and_then(|before| before.since);
         self.problem = None;
-        self.model = (!layers.is_empty()).then_some(Opened {
+        self.model = (!layers.is_empty()).then_some(OpenModel {
             name,
             path,
             layers,
@@ -229,7 +229,7 @@ impl WeightsTab {
     fn ask(&mut self, ui: &Ui) {
         if self.asked.is_none() {
             let next = match (self.wanted.take(), &mut self.model) {
-                (Some(model), _) => Some((Asked::Open, Command::OpenWeights { model })),
+                (Some(model), _) => Some((WeightsRequest::Open, Command::OpenWeights { model })),
                 (None, Some(model)) => model.next(ui.pixels_per_point()),
                 (None, None) => None,
             };
@@ -251,8 +251,8 @@ impl WeightsTab {
             self.choose(path);
         }
         match self.dialog.chosen(ui.ctx()) {
-            Some((Wish::Open, path)) => self.choose(path.display().to_string()),
-            Some((Wish::Compare, path)) => {
+            Some((Purpose::Open, path)) => self.choose(path.display().to_string()),
+            Some((Purpose::Compare, path)) => {
                 self.problem = None;
                 if let Some(model) = &mut self.model {
                     model.since = Some(path);
@@ -276,10 +276,10 @@ impl WeightsTab {
                 self.choose(self.typed.trim().into());
             }
             if ui.button("File…").on_hover_text("A packed model. It can also be dropped on the window").clicked() {
-                self.dialog.open(Wish::Open, Pick::File);
+                self.dialog.open(Purpose::Open, Pick::File);
             }
-            if shared.surroundings.folders() && ui.button("Folder…").on_hover_text("A run, a checkpoint, or a model directory").clicked() {
-                self.dialog.open(Wish::Open, Pick::Folder);
+            if shared.environment.folders() && ui.button("Folder…").on_hover_text("A run, a checkpoint, or a model directory").clicked() {
+                self.dialog.open(Purpose::Open, Pick::Folder);
             }
             if ui.button("Embedded").on_hover_text("The demo student that is part of Signet").clicked() {
                 self.choose("embedded".into());
@@ -294,11 +294,11 @@ impl WeightsTab {
 }
 
 /// Applies an event to the open model.
-fn took(model: &mut Opened, event: Event) {
+fn apply_event(model: &mut OpenModel, event: Event) {
     match event {
         // Replies for a layer that is no longer shown are ignored.
         Event::Plane { layer, view, pixels, positive, flipped, .. } if layer == model.layer().name => {
-            model.shown = Some(Shown::new(view, pixels));
+            model.shown = Some(LoadedPlane::new(view, pixels));
             model.shares = Some((positive, flipped));
         }
         Event::Scales { layer, alpha, beta } => model.scales = Some(Scales::new(layer, &alpha, &beta)),
@@ -312,7 +312,7 @@ fn short(name: &str) -> String {
 }
 
 /// Draws the choice of the layer, and of the checkpoint to compare with.
-fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>, folders: bool) {
+fn layer_ui(ui: &mut Ui, model: &mut OpenModel, dialog: &mut Dialog<Purpose>, folders: bool) {
     ui.horizontal_wrapped(|ui| {
         let mut layer = model.layer;
         let label = ui.label("Layer");
@@ -332,7 +332,7 @@ fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>, folders:
         model.show_layer(layer);
         let label = ui.label("Flips since");
         let mut since = model.since.clone();
-        let list = ComboBox::from_id_salt("since").width(120.0).selected_text(model.since_told(since.as_deref()));
+        let list = ComboBox::from_id_salt("since").width(120.0).selected_text(model.since_text(since.as_deref()));
         let list = list.show_ui(ui, |ui| {
             ui.selectable_value(&mut since, None, "nothing");
             for (step, path) in model.checkpoints.iter().rev() {
@@ -340,7 +340,7 @@ fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>, folders:
             }
             for (name, pick) in [("another file…", Pick::File), ("another folder…", Pick::Folder)] {
                 if (folders || pick == Pick::File) && ui.selectable_label(false, name).clicked() {
-                    dialog.open(Wish::Compare, pick);
+                    dialog.open(Purpose::Compare, pick);
                 }
             }
         });
@@ -350,7 +350,7 @@ fn layer_ui(ui: &mut Ui, model: &mut Opened, dialog: &mut Dialog<Wish>, folders:
 }
 
 /// Draws statistics of the model and the layer.
-fn numbers(ui: &mut Ui, model: &Opened) {
+fn numbers(ui: &mut Ui, model: &OpenModel) {
     let LayerInfo { rows, cols, .. } = model.layer();
     ui.horizontal_wrapped(|ui| {
         ui.label(format!("{rows} outputs × {cols} inputs"));
@@ -364,7 +364,7 @@ fn numbers(ui: &mut Ui, model: &Opened) {
                 let count = (flipped * (rows * cols) as f64).round();
                 let since = model.last.as_ref().and_then(|last| last.since.as_deref());
                 ui.separator();
-                ui.label(format!("{} % flipped since {} ({count} weights)", number(100.0 * flipped), model.since_told(since)));
+                ui.label(format!("{} % flipped since {} ({count} weights)", number(100.0 * flipped), model.since_text(since)));
             }
         }
         ui.separator();
@@ -373,7 +373,7 @@ fn numbers(ui: &mut Ui, model: &Opened) {
 }
 
 /// Draws the image with controls, legend, and the weight under the pointer.
-fn picture(ui: &mut Ui, model: &mut Opened) {
+fn picture(ui: &mut Ui, model: &mut OpenModel) {
     let compared = model.shares.is_some_and(|(_, flipped)| flipped.is_some());
     let mut zoom = None;
     ui.horizontal_wrapped(|ui| {
@@ -398,6 +398,8 @@ fn picture(ui: &mut Ui, model: &mut Opened) {
         ui.ctx().request_repaint();
     }
     let pointed = response.hover_pos().and_then(|at| camera.weight(at - response.rect.min));
-    let told = pointed.and_then(|(row, col)| model.shown.as_ref()?.told(row, col, compared));
-    ui.label(told.unwrap_or_else(|| "Point at a weight to read it; drag to move, turn the wheel to zoom. With the keyboard: arrows, + and -, Home.".into()));
+    let description = pointed.and_then(|(row, col)| model.shown.as_ref()?.describe(row, col, compared));
+    ui.label(
+        description.unwrap_or_else(|| "Point at a weight to read it; drag to move, turn the wheel to zoom. With the keyboard: arrows, + and -, Home.".into()),
+    );
 }

@@ -11,7 +11,7 @@ pub(super) const STEP: f32 = 1.5;
 const MOVE: f32 = 60.0;
 
 /// The loaded part of a plane.
-pub(super) struct Shown {
+pub(super) struct LoadedPlane {
     pub(super) view: PlaneView,
     /// Two bytes a pixel: fractions of +1 and of flipped weights, times 255.
     pub(super) pixels: Arc<Vec<u8>>,
@@ -54,7 +54,7 @@ impl Colours {
     }
 }
 
-impl Shown {
+impl LoadedPlane {
     pub(super) fn new(view: PlaneView, pixels: Arc<Vec<u8>>) -> Self {
         Self { view, pixels, texture: None }
     }
@@ -77,7 +77,7 @@ impl Shown {
     }
 
     /// Describes the weight at a row and a column.
-    pub(super) fn told(&self, row: usize, col: usize, compared: bool) -> Option<String> {
+    pub(super) fn describe(&self, row: usize, col: usize, compared: bool) -> Option<String> {
         let PlaneView { pixels_wide, pixels_high, .. } = self.view;
         let px = (0..pixels_wide).find(|&n| self.view.columns(n).contains(&col))?;
         let py = (0..pixels_high).find(|&n| self.view.rows(n).contains(&row))?;
@@ -101,7 +101,7 @@ impl Shown {
 }
 
 /// Draws the image, and handles wheel, pointer and keys.
-pub(super) fn picture(ui: &mut Ui, size: Vec2, layer: &LayerInfo, camera: &mut Option<Camera>, shown: Option<&mut Shown>) -> Response {
+pub(super) fn picture(ui: &mut Ui, size: Vec2, layer: &LayerInfo, camera: &mut Option<Camera>, shown: Option<&mut LoadedPlane>) -> Response {
     let (rect, response) = ui.allocate_exact_size(size, Sense::click_and_drag());
     let mut at = camera.take().map_or_else(|| Camera::whole(layer.rows, layer.cols, size), |camera| camera.resized(size));
     at = by_pointer(ui, &response, rect, at);
@@ -171,26 +171,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_weight_is_told_as_its_pixel_has_it() {
+    fn a_weight_is_described_by_its_pixel() {
         let view = PlaneView { x: 10, y: 20, width: 3, height: 2, pixels_wide: 3, pixels_high: 2 };
-        let exact = Shown::new(view, Arc::new(vec![255, 0, 0, 0, 255, 255, 0, 255, 0, 0, 255, 0]));
-        assert_eq!(exact.told(20, 12, true).unwrap(), "row 20, column 12: +1, flipped");
-        assert_eq!(exact.told(21, 10, true).unwrap(), "row 21, column 10: −1, flipped");
-        assert_eq!(exact.told(21, 11, false).unwrap(), "row 21, column 11: −1");
-        assert_eq!((exact.told(19, 10, true), exact.told(20, 13, true)), (None, None));
+        let exact = LoadedPlane::new(view, Arc::new(vec![255, 0, 0, 0, 255, 255, 0, 255, 0, 0, 255, 0]));
+        assert_eq!(exact.describe(20, 12, true).unwrap(), "row 20, column 12: +1, flipped");
+        assert_eq!(exact.describe(21, 10, true).unwrap(), "row 21, column 10: −1, flipped");
+        assert_eq!(exact.describe(21, 11, false).unwrap(), "row 21, column 11: −1");
+        assert_eq!((exact.describe(19, 10, true), exact.describe(20, 13, true)), (None, None));
         // 7 columns in 3 pixels: 2, 2 and 3 of them.
         let view = PlaneView { x: 100, y: 0, width: 7, height: 5, pixels_wide: 3, pixels_high: 1 };
-        let coarse = Shown::new(view, Arc::new(vec![0, 0, 51, 1, 102, 0]));
-        let told = |col| coarse.told(4, col, true).unwrap();
-        assert_eq!(told(104), "row 4, column 104: rows 0 to 4, columns 104 to 106 are 40 % +1, at most 0 % flipped; zoom in to see each");
+        let coarse = LoadedPlane::new(view, Arc::new(vec![0, 0, 51, 1, 102, 0]));
+        let describe = |col| coarse.describe(4, col, true).unwrap();
+        assert_eq!(describe(104), "row 4, column 104: rows 0 to 4, columns 104 to 106 are 40 % +1, at most 0 % flipped; zoom in to see each");
         for (col, span) in [(100, "100 to 101"), (101, "100 to 101"), (102, "102 to 103"), (103, "102 to 103"), (106, "104 to 106")] {
-            assert!(told(col).contains(&format!("columns {span} ")), "{}", told(col));
+            assert!(describe(col).contains(&format!("columns {span} ")), "{}", describe(col));
         }
-        assert!(told(103).contains("20 % +1, at most 1 % flipped"), "{}", told(103));
+        assert!(describe(103).contains("20 % +1, at most 1 % flipped"), "{}", describe(103));
     }
 
     #[test]
-    fn signs_and_flips_are_told_apart_in_both_themes() {
+    fn signs_and_flips_are_distinguishable_in_both_themes() {
         for dark in [true, false] {
             let colours = Colours::of(dark);
             let all = [(0, 0), (255, 0), (0, 255), (255, 255)].map(|(positive, flipped)| colours.pixel(positive, flipped));

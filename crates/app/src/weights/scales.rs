@@ -30,13 +30,13 @@ impl Scale {
         Self { name, curve, bars: bars(values, least, most), spread: [least, mean, most] }
     }
 
-    fn told(&self) -> String {
+    fn summary(&self) -> String {
         let [least, mean, most] = self.spread.map(number);
         format!("{}: {least} to {most}, {mean} on average", self.name)
     }
 
     /// Plots the values by input column; minimum and maximum of each pixel if there are more columns than pixels.
-    fn along(&self, ui: &mut Ui, colour: egui::Color32) {
+    fn by_input(&self, ui: &mut Ui, colour: egui::Color32) {
         let pixels = ui.available_width().max(1.0) as usize;
         let plot = Plot::new((self.name, "along")).height(HEIGHT).allow_scroll(false).y_axis_min_width(48.0);
         let plot = plot.x_axis_formatter(|mark, _| number(mark.value)).y_axis_formatter(|mark, _| number(mark.value));
@@ -53,7 +53,7 @@ impl Scale {
     }
 
     /// Plots the histogram.
-    fn often(&self, ui: &mut Ui, colour: egui::Color32) {
+    fn histogram(&self, ui: &mut Ui, colour: egui::Color32) {
         let plot = Plot::new((self.name, "often")).height(HEIGHT).allow_scroll(false).y_axis_min_width(48.0).include_y(0.0);
         let plot = plot.x_axis_formatter(|mark, _| number(mark.value)).y_axis_formatter(|mark, _| number(mark.value));
         let response = plot.show(ui, |plot| {
@@ -94,15 +94,15 @@ impl Scales {
     pub(super) fn ui(&self, ui: &mut Ui) {
         let wide = ui.available_width() > 640.0;
         for (n, scale) in self.both.iter().enumerate() {
-            ui.label(scale.told());
+            ui.label(scale.summary());
             if wide {
                 ui.columns(2, |columns| {
-                    scale.along(&mut columns[0], palette(n));
-                    scale.often(&mut columns[1], palette(n));
+                    scale.by_input(&mut columns[0], palette(n));
+                    scale.histogram(&mut columns[1], palette(n));
                 });
             } else {
-                scale.along(ui, palette(n));
-                scale.often(ui, palette(n));
+                scale.by_input(ui, palette(n));
+                scale.histogram(ui, palette(n));
             }
         }
     }
@@ -120,7 +120,7 @@ mod tests {
             assert_eq!(scale.bars.iter().map(|bar| bar.1).sum::<f64>(), values.len() as f64);
             assert!(scale.bars.iter().all(|bar| bar.2 > 0.0));
         }
-        assert_eq!(Scale::new("α", &[1.0, 2.0, 3.0]).told(), "α: 1 to 3, 2 on average");
+        assert_eq!(Scale::new("α", &[1.0, 2.0, 3.0]).summary(), "α: 1 to 3, 2 on average");
         let bars = bars(&values, -0.5, 0.5);
         assert!(bars[0].1 > bars[BARS - 1].1 * 5.0 && (bars[0].0 + 0.5 - 0.5 / BARS as f64).abs() < 1e-9);
     }

@@ -1,7 +1,7 @@
 //! Actions on the chosen runs.
 
 use super::rows::{Row, plural};
-use super::{Asked, RunsTab, name};
+use super::{RunsRequest, RunsTab, name};
 use crate::action::Action;
 use crate::notices::Undo;
 use crate::shared::Shared;
@@ -40,7 +40,7 @@ pub(super) fn offer_restore(from: PathBuf, to: PathBuf, shared: &mut Shared) {
 
 impl RunsTab {
     /// Draws the buttons for the chosen runs.
-    pub(super) fn acts(&mut self, ui: &mut Ui, shared: &mut Shared) {
+    pub(super) fn actions(&mut self, ui: &mut Ui, shared: &mut Shared) {
         let row = match &self.chosen[..] {
             [only] => self.rows.find(&only.path),
             _ => None,
@@ -83,8 +83,8 @@ impl RunsTab {
                 let runs: Vec<PathBuf> = self.chosen.iter().map(|chosen| chosen.path.clone()).collect();
                 let name = if let [only] = &runs[..] { name(only) } else { "compared".into() };
                 // The browser build cannot render plots to files.
-                let ending = if shared.surroundings.folders() { "svg" } else { "zip" };
-                let out = shared.surroundings.saved_in(&shared.settings.runs).join(format!("{name}.{ending}")).display().to_string();
+                let ending = if shared.environment.folders() { "svg" } else { "zip" };
+                let out = shared.environment.saved_in(&shared.settings.runs).join(format!("{name}.{ending}")).display().to_string();
                 dialog = Some(Dialog::Export { runs, out, problem: None });
             }
             if button(ui, "Chat with it", saved.map(drop)) {
@@ -97,7 +97,7 @@ impl RunsTab {
         if let Some(problem) = row.and_then(|row| row.info.problem.as_ref()) {
             ui.colored_label(ui.visuals().error_fg_color, problem);
         }
-        thrown.into_iter().for_each(|path| self.send(Command::TrashRun { path }, Asked::Change));
+        thrown.into_iter().for_each(|path| self.send(Command::TrashRun { path }, RunsRequest::Change));
         self.dialog = dialog.or(self.dialog.take());
     }
 
@@ -125,8 +125,8 @@ impl RunsTab {
         let open = !done && !closed;
         match command {
             Some(command @ Command::Export { .. }) => self.exporter.send(command),
-            Some(command @ Command::EmptyTrash { .. }) => self.send(command, Asked::Change),
-            Some(command) => self.send(command, Asked::Dialog),
+            Some(command @ Command::EmptyTrash { .. }) => self.send(command, RunsRequest::Change),
+            Some(command) => self.send(command, RunsRequest::Dialog),
             None => {}
         }
         self.dialog = open.then_some(dialog);
@@ -151,7 +151,7 @@ fn buttons(ui: &mut Ui, what: &str, possible: bool) -> (bool, bool) {
     section(ui, "buttons", |ui| ui.horizontal_wrapped(|ui| (ui.add_enabled(possible, Button::new(what)).clicked(), ui.button("Cancel").clicked())).inner)
 }
 
-fn told(ui: &mut Ui, problem: Option<&str>) {
+fn show_problem(ui: &mut Ui, problem: Option<&str>) {
     if let Some(problem) = problem {
         ui.colored_label(ui.visuals().error_fg_color, problem);
     }
@@ -166,7 +166,7 @@ fn rename(ui: &mut Ui, path: &Path, name: &mut String, problem: &mut Option<Stri
     }
     let entered = edit.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
     let wrong = check_name(name).err().map(|error| error.to_string());
-    told(ui, wrong.as_deref().or(problem.as_deref()));
+    show_problem(ui, wrong.as_deref().or(problem.as_deref()));
     let (go, cancel) = buttons(ui, "Rename", wrong.is_none());
     let go = (go || entered) && wrong.is_none();
     (cancel, go.then(|| Command::RenameRun { path: path.to_path_buf(), name: name.clone() }))
@@ -188,7 +188,7 @@ fn export(ui: &mut Ui, runs: &[PathBuf], out: &mut String, problem: &mut Option<
     if ui.add(TextEdit::singleline(out).desired_width(f32::INFINITY)).labelled_by(label.id).changed() {
         *problem = None;
     }
-    told(ui, problem.as_deref());
+    show_problem(ui, problem.as_deref());
     let taken = problem.as_ref().is_some_and(|problem| problem.contains("already"));
     let (go, cancel) = buttons(ui, if taken { "Replace it" } else { "Export" }, !out.trim().is_empty());
     (cancel, go.then(|| Command::Export { runs: runs.to_vec(), out: out.trim().into(), replace: taken }))

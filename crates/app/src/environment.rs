@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The platform that the app runs on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Surroundings {
+pub struct Environment {
     /// The page, in a browser: there are no folders and no window to close.
     pub page: Option<Page>,
 }
@@ -24,7 +24,7 @@ pub struct Page {
     pub secure: bool,
 }
 
-impl Surroundings {
+impl Environment {
     /// True if folders can be chosen.
     pub(super) fn folders(&self) -> bool {
         self.page.is_none()
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_certifies_by_itself_only_where_it_is_asked_to() {
+    fn conformance_starts_only_if_the_url_asks_for_it() {
         let asked = |address: &str| Page { address: address.into(), ..Page::default() }.conform();
         assert_eq!(asked("https://a.example/s/?conform=1"), Some(String::new()));
         assert_eq!(asked("https://a.example/?x=2&filter=rms_norm%3A%20one&conform=1"), Some("rms_norm: one".into()));
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_without_webgpu_is_told_its_own_setting() {
+    fn each_browser_without_webgpu_gets_its_own_remedy() {
         for (agent, expected) in [
             (FIREFOX_LINUX, "dom.webgpu.enabled"),
             (SAFARI_MAC, "Feature Flags, WebGPU"),
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_there_is_called_by_its_name() {
+    fn the_line_names_the_device_and_the_reason() {
         let page = Page { webgpu: true, ..page(CHROME_LINUX) };
         assert_eq!(page.line(None), "Looking for a GPU…");
         assert_eq!(page.line(Some(&[device("Card", "DiscreteGpu", true, &[])])), "Chat and training run on the GPU: Card");

@@ -5,7 +5,7 @@ use eframe::egui::{self, CollapsingHeader, Grid, Ui};
 use signet::runner::{CaseResult, Report};
 
 /// Maximum number of failures kept as text.
-const TOLD: usize = 50;
+const MAX_FAILURES: usize = 50;
 
 /// All cases of an operation in a variant.
 struct Row {
@@ -20,7 +20,7 @@ struct Row {
 
 /// Results of a device so far.
 #[derive(Default)]
-pub(super) struct Checked {
+pub(super) struct ConformanceResults {
     /// The device's name.
     pub(super) device: String,
     rows: Vec<Row>,
@@ -33,12 +33,12 @@ pub(super) struct Checked {
 }
 
 /// An action on a report that the user chose.
-pub(super) enum Wish {
+pub(super) enum ReportAction {
     Save,
     Copy,
 }
 
-impl Checked {
+impl ConformanceResults {
     pub(super) fn new(device: impl Into<String>) -> Self {
         Self { device: device.into(), ..Self::default() }
     }
@@ -65,7 +65,7 @@ impl Checked {
         }
         if known.is_none() {
             self.failed += 1;
-            if self.failures.len() < TOLD {
+            if self.failures.len() < MAX_FAILURES {
                 self.failures.push(format!("{operation} {variant}, {label}, {:?}: {failure}", result.check).replace("  ", " "));
             }
         }
@@ -82,7 +82,7 @@ impl Checked {
     }
 
     /// A one-line summary.
-    fn told(&self) -> String {
+    fn summary(&self) -> String {
         let Self { cases, failed, .. } = self;
         match &self.ended {
             None => format!("{cases} comparisons so far, {failed} failed"),
@@ -92,20 +92,20 @@ impl Checked {
     }
 
     /// Draws the results; returns the action on the report that the user chose.
-    pub(super) fn ui(&self, ui: &mut Ui, number: usize) -> Option<Wish> {
+    pub(super) fn ui(&self, ui: &mut Ui, number: usize) -> Option<ReportAction> {
         let mut wish = None;
         let Self { device, .. } = self;
         CollapsingHeader::new(format!("Conformance of {device}")).id_salt(number).default_open(true).show(ui, |ui| {
             let bad = self.failed > 0 || matches!(self.ended, Some(Err(_)));
             let colour = if bad { ui.visuals().error_fg_color } else { ui.visuals().text_color() };
-            ui.colored_label(colour, self.told());
+            ui.colored_label(colour, self.summary());
             if self.report.is_some() {
                 ui.horizontal_wrapped(|ui| {
                     if ui.button("Save report").on_hover_text(format!("Of {device}: as Markdown and as JSON, to keep or to attach to a driver bug")).clicked() {
-                        wish = Some(Wish::Save);
+                        wish = Some(ReportAction::Save);
                     }
                     if ui.button("Copy report").on_hover_text(format!("Of {device}: as Markdown")).clicked() {
-                        wish = Some(Wish::Copy);
+                        wish = Some(ReportAction::Copy);
                     }
                 });
             }
@@ -185,8 +185,8 @@ mod tests {
     }
 
     #[test]
-    fn failures_come_first_and_known_ones_do_not_count() {
-        let mut checked = Checked::new("a device");
+    fn failures_come_first_and_known_ones_are_not_counted() {
+        let mut checked = ConformanceResults::new("a device");
         for (operation, failure, known) in
             [("add", None, false), ("join", Some("odd"), true), ("rope", None, false), ("rope", Some("element 3 is wrong"), false)]
         {
@@ -195,9 +195,9 @@ mod tests {
         let rows: Vec<(&str, usize, usize)> = checked.rows.iter().map(|row| (&*row.operation, row.cases, row.failed)).collect();
         assert_eq!(rows, [("rope", 2, 1), ("add", 1, 0), ("join", 1, 1)]);
         assert_eq!(checked.failures, ["rope wide, 3×4, Forward: element 3 is wrong"]);
-        assert_eq!(checked.told(), "4 comparisons so far, 1 failed");
+        assert_eq!(checked.summary(), "4 comparisons so far, 1 failed");
         checked.end(Some("the conformance failed on a device".into()));
-        assert_eq!(checked.told(), "the conformance failed on a device (3 of 4 comparisons passed)");
+        assert_eq!(checked.summary(), "the conformance failed on a device (3 of 4 comparisons passed)");
         assert_eq!((share(0.25), share(f64::MAX)), ("25 %".into(), "–".into()));
     }
 }
