@@ -162,7 +162,7 @@ fn check_run(machine: &mut Machine, golden: &Golden) {
             let sums = block_on(step.losses(machine)).unwrap();
             let share = h.accumulate as f64;
             let (ad, ar) = ((sums.ad() - earlier.ad()) * share, (sums.ar() - earlier.ar()) * share);
-            let trained = (sums.trained(shape.objective) - earlier.trained(shape.objective)) * share;
+            let trained = (sums.minimised(shape.objective) - earlier.minimised(shape.objective)) * share;
             earlier = sums;
             let tolerance = if optimizer_step == 0 { 1e-5 } else { 1e-3 };
             for (name, got, want) in [("loss", trained, 0), ("ad", ad, 1), ("ar", ar, 2)].map(|(name, got, n)| (name, got, golden.run.loss[micro_step][n])) {

@@ -129,7 +129,7 @@ async fn step(mut machine: Machine, moved: Option<u64>) -> Result<StepResult> {
     for tensor in &mut tensors {
         tensor.after = machine.read_f32(&step.student.trained(&tensor.name).expect("as before").value).await?;
     }
-    Ok(StepResult { loss: report.losses.trained(SHAPE.objective), norm: report.norm, flips: report.flips, tensors })
+    Ok(StepResult { loss: report.losses.minimised(SHAPE.objective), norm: report.norm, flips: report.flips, tensors })
 }
 
 /// Moves every parameter by ±[`PERTURBATION`] of itself, which changes no sign.

@@ -45,8 +45,8 @@ pub use crate::infer::{Comparison, GenerateReport, Message, Request, Sampling, S
 pub use crate::model::{Floats, Inspection, LayerReport, LlamaConfig, MatrixStorage, MemoryPlan, Moments, PRESETS, PackReport, TEACHERS};
 pub use crate::train::{
     Average, Axis, Changed, Column, Curve, DIVERGENCE_CHOICES, Divergence, Grid, GuardAction, GuardConfig, Init, Loss, Losses, Metrics, NONE, Order, Orders,
-    Outcome, PLOTS, Pace, PathKind, Place, Plot, PlotLine, Precision, QUANTITIES, QUANTITY_COUNT, Quantity, Recomputation, SETTINGS, Scale, Schedule, Setting,
-    SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Term, TrainConfig, TrainEvent, Unit, check_name, quantity, setting,
+    Outcome, PLOTS, PathKind, Place, Plot, PlotLine, Precision, QUANTITIES, QUANTITY_COUNT, Quantity, Recomputation, SETTINGS, Scale, Schedule, Setting,
+    SettingError, SettingGroup, SettingKind, SettingValue, Snapshot, Source, Speed, Term, TrainConfig, TrainEvent, Unit, check_name, quantity, setting,
 };
 pub use amounts::{format_bytes, format_count};
 pub use commands::{Command, CompareColumn, free_run};

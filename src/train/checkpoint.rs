@@ -98,7 +98,7 @@ pub struct Checkpoint {
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// It could not be written.
-    #[error("{}: the checkpoint could not be written ({error}). {}", path.display(), saved(error))]
+    #[error("{}: the checkpoint could not be written ({error}). {}", path.display(), save_advice(error))]
     Write {
         /// Where.
         path: PathBuf,
@@ -125,7 +125,7 @@ pub enum CheckpointError {
 }
 
 /// Describes the state of a run after a failed save, with advice.
-fn saved(error: &io::Error) -> String {
+fn save_advice(error: &io::Error) -> String {
     let advice = platform::make_room(error).map_or(String::new(), |advice| format!("; {advice}, then resume the run"));
     format!("Earlier checkpoints are whole{advice}")
 }

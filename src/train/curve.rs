@@ -53,7 +53,7 @@ pub struct Curve {
     /// Levels that are forgotten, the points being the first.
     floor: usize,
     /// Parts of the finest level that are kept at most; all without it.
-    most: Option<usize>,
+    max_parts: Option<usize>,
 }
 
 /// A pixel's column of a curve.
@@ -77,11 +77,11 @@ impl Column {
 }
 
 impl Curve {
-    /// A curve that stays small however many points it has: it keeps at most `most` parts of its finest level,
+    /// A curve that stays small however many points it has: it keeps at most `max_parts` parts of its finest level,
     /// and forgets that for the next where there are more. For a picture of all of it.
-    pub fn thinned(most: usize) -> Self {
+    pub fn thinned(max_parts: usize) -> Self {
         // Fewer would leave no level above.
-        Self { most: Some(most.max(FAN * FAN)), ..Self::default() }
+        Self { max_parts: Some(max_parts.max(FAN * FAN)), ..Self::default() }
     }
 
     /// Adds a value; none that is not finite. A step that is not after the last takes the place of
@@ -112,15 +112,15 @@ impl Curve {
         if self.levels.last().map_or(self.values.len(), Vec::len) > FAN {
             let level = self.levels.len();
             self.levels.push(Vec::new());
-            self.repair(level, 0);
+            self.rebuild(level, 0);
         }
-        if self.most.is_some_and(|most| self.parts() > most) {
-            self.forget();
+        if self.max_parts.is_some_and(|most| self.parts() > most) {
+            self.drop_finest_level();
         }
     }
 
     /// Forgets the finest level.
-    fn forget(&mut self) {
+    fn drop_finest_level(&mut self) {
         match self.floor.checked_sub(1) {
             None => (self.steps, self.values) = Default::default(),
             Some(level) => self.levels[level] = Vec::new(),
@@ -148,13 +148,13 @@ impl Curve {
             Some(level) => self.levels[level].truncate(parts),
         }
         for level in self.floor..self.levels.len() {
-            self.repair(level, self.count / FAN.pow(level as u32 + 1));
+            self.rebuild(level, self.count / FAN.pow(level as u32 + 1));
         }
         self.last = parts.checked_sub(1).map_or(0, |last| self.end_of(last));
     }
 
     /// Makes the stretches of a level anew, from that of index `first` on.
-    fn repair(&mut self, level: usize, first: usize) {
+    fn rebuild(&mut self, level: usize, first: usize) {
         self.levels[level].truncate(first);
         let parts = if level == 0 { self.values.len() } else { self.levels[level - 1].len() };
         for start in (first * FAN..parts).step_by(FAN) {
@@ -198,7 +198,7 @@ impl Curve {
         low
     }
 
-    /// Points it has.
+    /// Points in it.
     pub fn len(&self) -> usize {
         self.count
     }

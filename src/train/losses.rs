@@ -57,7 +57,7 @@ impl Losses {
     }
 
     /// The loss that is minimised under `objective`.
-    pub fn trained(&self, objective: Objective) -> f64 {
+    pub fn minimised(&self, objective: Objective) -> f64 {
         objective.loss(&Term::ALL.map(|term| self.or_nan(term)))
     }
 }
@@ -110,7 +110,7 @@ mod tests {
             let trained = divergence.minimised_term();
             let objective = Objective { next_token: 0.5, divergence, temperature: 1.0 };
             let losses = Losses::new([(Term::Ar, 3.0), (trained, 1.0)]);
-            assert_eq!(losses.trained(objective), 2.0, "{divergence:?}");
+            assert_eq!(losses.minimised(objective), 2.0, "{divergence:?}");
         }
     }
 }

@@ -12,13 +12,13 @@ pub struct Metrics {
     /// Tokens seen by the student so far, this step included.
     pub tokens: u64,
     /// The loss that was minimised, mean over the step.
-    #[serde(deserialize_with = "number")]
+    #[serde(deserialize_with = "nan_from_null")]
     pub loss: f64,
     /// Cross-entropy against the teacher's distribution; absent without a teacher.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub ad: Option<f64>,
     /// Cross-entropy against the next token.
-    #[serde(deserialize_with = "number")]
+    #[serde(deserialize_with = "nan_from_null")]
     pub ar: f64,
     /// KL divergence of the student from the teacher; absent without a teacher.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -55,7 +55,7 @@ pub struct Metrics {
 }
 
 /// A number; JSON has none for NaN and infinity, which are written as `null`.
-pub(super) fn number<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
+pub(super) fn nan_from_null<'de, D: serde::Deserializer<'de>>(from: D) -> Result<f64, D::Error> {
     Ok(Option::deserialize(from)?.unwrap_or(f64::NAN))
 }
 

@@ -2,7 +2,6 @@
 
 mod baseline;
 mod changes;
-mod check;
 mod checkpoint;
 mod config;
 pub mod csv;
@@ -20,8 +19,9 @@ mod guard;
 mod landscape;
 mod losses;
 mod metrics;
+#[cfg(not(feature = "pictures"))]
+mod no_pictures;
 mod orders;
-mod pace;
 #[cfg(feature = "pictures")]
 mod picture;
 mod quantities;
@@ -33,6 +33,7 @@ mod samples;
 mod schedule;
 mod settings;
 mod setup;
+mod speed;
 #[cfg_attr(not(feature = "pictures"), allow(dead_code, reason = "lines are for pictures"))]
 mod spread;
 mod step;
@@ -40,8 +41,7 @@ mod sweep;
 mod teach;
 mod train_error;
 mod trainer;
-#[cfg(not(feature = "pictures"))]
-mod undrawn;
+mod validate;
 mod verify;
 
 pub use crate::ops::{DIVERGENCE_CHOICES, Divergence, Term};
@@ -61,8 +61,9 @@ pub use guard::{Guard, GuardConfig, Verdict};
 pub use landscape::{Grid, Landscape, LandscapeError, landscape};
 pub use losses::Losses;
 pub use metrics::Metrics;
+#[cfg(not(feature = "pictures"))]
+pub use no_pictures::{landscape_png, landscape_svg, png, svg};
 pub use orders::{Order, Orders};
-pub use pace::Pace;
 pub use quantities::{Compared, PLOTS, Plot, PlotLine, QUANTITIES, QUANTITY_COUNT, Quantity, Scale, Summary, Unit, quantity};
 pub use record::{RecordedLines, RunRecord};
 pub use run_dir::{LONGEST_NAME, RunDir, check_name, check_same, checkpoint, checkpoints, newest_record, numbered, run_settings};
@@ -70,12 +71,11 @@ pub use run_error::RunError;
 pub use schedule::Schedule;
 pub use settings::{NONE, PathKind, SETTINGS, Setting, SettingError, SettingGroup, SettingKind, SettingValue, Words, setting};
 pub use setup::{Setup, Shapes, TeacherShape, plan};
+pub use speed::Speed;
 pub use spread::Average;
 pub use step::{PendingReport, Step, StepError, StepReport, StepShape};
 pub use sweep::{Member, members};
 pub use teach::{TeachError, Teaching, teach};
 pub use train_error::TrainError;
 pub use trainer::{Ending, FirstWeights, Parts, Trainer, close, last_scheduled};
-#[cfg(not(feature = "pictures"))]
-pub use undrawn::{landscape_png, landscape_svg, png, svg};
 pub use verify::{Outcome, Progress, Verifying, newest_whole, repair, verify_checkpoint, verify_metrics, verify_run};

@@ -35,22 +35,22 @@ impl Order {
     }
 }
 
-/// Orders on their way to a training. Clones are the same desk.
+/// Orders on their way to a training. Clones are the same queue.
 #[derive(Clone, Default)]
 pub struct Orders {
-    desk: Arc<Mutex<Desk>>,
+    queue: Arc<Mutex<Queue>>,
     /// Takes the orders where the training is elsewhere.
     forward: Option<Arc<dyn Fn(Order) + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Orders {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.desk().fmt(f)
+        self.queue().fmt(f)
     }
 }
 
 #[derive(Debug, Default)]
-struct Desk {
+struct Queue {
     waiting: VecDeque<Order>,
     /// Outlives a trainer: a run that goes on after its device was lost rests as before.
     paused: bool,
@@ -67,34 +67,34 @@ impl Orders {
         if let Some(forward) = &self.forward {
             return forward(order);
         }
-        let mut desk = self.desk();
-        if !(order.once() && desk.waiting.contains(&order)) {
-            desk.waiting.push_back(order);
+        let mut queue = self.queue();
+        if !(order.once() && queue.waiting.contains(&order)) {
+            queue.waiting.push_back(order);
         }
     }
 
     /// Forgets everything: the next training is new.
     pub fn clear(&self) {
-        *self.desk() = Desk::default();
+        *self.queue() = Queue::default();
     }
 
     /// Whether the training rests.
     pub fn paused(&self) -> bool {
-        self.desk().paused
+        self.queue().paused
     }
 
     /// The next order.
-    pub(super) fn take(&self) -> Option<Order> {
-        self.desk().waiting.pop_front()
+    pub(super) fn pop(&self) -> Option<Order> {
+        self.queue().waiting.pop_front()
     }
 
     /// Lets the training rest, or go on.
     pub(super) fn pause(&self, paused: bool) {
-        self.desk().paused = paused;
+        self.queue().paused = paused;
     }
 
-    fn desk(&self) -> MutexGuard<'_, Desk> {
-        self.desk.lock().unwrap_or_else(PoisonError::into_inner)
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,11 +108,11 @@ mod tests {
         for order in [Order::Snapshot, Order::StepOnce, Order::StepOnce, Order::Snapshot, Order::Save] {
             orders.clone().give(order);
         }
-        let taken: Vec<Order> = std::iter::from_fn(|| orders.take()).collect();
+        let taken: Vec<Order> = std::iter::from_fn(|| orders.pop()).collect();
         assert_eq!(taken, [Order::Snapshot, Order::StepOnce, Order::StepOnce, Order::Save]);
         orders.give(Order::Snapshot);
         orders.pause(true);
         orders.clear();
-        assert!(orders.take().is_none() && !orders.paused());
+        assert!(orders.pop().is_none() && !orders.paused());
     }
 }

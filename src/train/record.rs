@@ -50,12 +50,12 @@ const PIECE: u64 = 4 << 20;
 
 /// The lines of a file that grows, with their checksum so far.
 #[derive(Debug, Default)]
-pub(super) struct Growing {
+pub(super) struct GrowingFile {
     bytes: u64,
     digester: Digester,
 }
 
-impl Growing {
+impl GrowingFile {
     /// The first `most` bytes of a file, or all of them; nothing if it is not there.
     pub(super) fn read(path: &Path, most: u64) -> io::Result<Self> {
         let mut lines = Self::default();
@@ -86,7 +86,7 @@ impl Growing {
 
 impl RecordedLines {
     /// Returns true if a file begins with these lines.
-    pub fn begin(&self, path: &Path) -> io::Result<bool> {
-        Ok(Growing::read(path, self.bytes)?.lines() == *self)
+    pub fn is_prefix_of(&self, path: &Path) -> io::Result<bool> {
+        Ok(GrowingFile::read(path, self.bytes)?.lines() == *self)
     }
 }

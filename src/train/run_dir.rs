@@ -20,7 +20,7 @@ use super::config::TrainConfig;
 use super::follow::{Place, read_piece};
 use super::gaps::{Gaps, up_to};
 use super::metrics::Metrics;
-use super::record::{Growing, RunRecord};
+use super::record::{GrowingFile, RunRecord};
 use super::run_error::{RunError, repair_command};
 use super::run_toml;
 use super::samples;
@@ -67,7 +67,7 @@ pub struct RunDir {
     /// What makes it a run: `run.toml` and `variants.json`, as they are.
     about: [(&'static str, String); 2],
     /// `metrics.jsonl` as it was written, from the last cut on.
-    recorded: Growing,
+    recorded: GrowingFile,
     /// The run's files as its newest checkpoint had them when it was opened.
     record: Option<RunRecord>,
     lock: Lock,
@@ -100,14 +100,14 @@ impl RunDir {
         }
         let chosen = serde_json::to_string_pretty(variants).expect("variants are plain data");
         let about = [("variants.json", chosen), ("run.toml", run_toml::text(config))];
-        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record: None, lock };
-        run.sweep();
+        let run = Self { path: path.to_path_buf(), about, recorded: GrowingFile::default(), record: None, lock };
+        run.remove_leftovers();
         run.write_about()?;
         Ok(run)
     }
 
     /// Removes what a killed process left of a file or checkpoint that it was writing.
-    fn sweep(&self) {
+    fn remove_leftovers(&self) {
         let checkpoints = self.path.join("checkpoints");
         platform::sweep(&self.path);
         platform::sweep(&checkpoints);
@@ -156,7 +156,7 @@ impl RunDir {
 
     /// Makes a directory or `run.toml` that is gone, with what is left of the record, or a lock file that is gone; returns
     /// true if more than the lock file was. Refuses to do so where another run is.
-    pub fn make_again(&mut self) -> Result<bool, RunError> {
+    pub fn recreate(&mut self) -> Result<bool, RunError> {
         let has = |name: &str| platform::exists(&self.path.join(name));
         if !self.lock.is_in_place() {
             if has(LOCK) && has("run.toml") {
@@ -168,7 +168,7 @@ impl RunDir {
         let is_gone = !has("run.toml");
         if is_gone {
             let metrics = self.path.join("metrics.jsonl");
-            self.recorded = at(&metrics, Growing::read(&metrics, u64::MAX))?;
+            self.recorded = at(&metrics, GrowingFile::read(&metrics, u64::MAX))?;
         } else if !self.has_settings() {
             return Err(RunError::Replaced(self.path.clone()));
         }
@@ -190,8 +190,8 @@ impl RunDir {
         // Another layout or a comment is not kept.
         let text = record.as_ref().map_or(text, |record| record.settings.clone());
         let about = [("variants.json", variants), ("run.toml", text)];
-        let run = Self { path: path.to_path_buf(), about, recorded: Growing::default(), record, lock: Self::lock(path)? };
-        run.sweep();
+        let run = Self { path: path.to_path_buf(), about, recorded: GrowingFile::default(), record, lock: Self::lock(path)? };
+        run.remove_leftovers();
         Ok((run, config))
     }
 
@@ -244,7 +244,7 @@ impl RunDir {
     }
 
     /// Replaces `changes.jsonl`.
-    pub fn keep_changes(&self, changes: &Changes) -> Result<(), RunError> {
+    pub fn write_changes(&self, changes: &Changes) -> Result<(), RunError> {
         let path = self.file("changes.jsonl")?;
         at(&path, write_atomic(&path, changes.text().as_bytes()))
     }
@@ -284,7 +284,7 @@ impl RunDir {
             keep
         };
         at(&path, cut_lines(&path, keep))?;
-        self.recorded = at(&path, Growing::read(&path, u64::MAX))?;
+        self.recorded = at(&path, GrowingFile::read(&path, u64::MAX))?;
         let path = self.file(SAMPLES)?;
         if !platform::exists(&path) {
             return Ok(gaps);

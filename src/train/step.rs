@@ -184,7 +184,7 @@ impl Step {
     }
 
     /// Whether there is a teacher, at hand or in a cache.
-    pub fn is_taught(&self) -> bool {
+    pub fn has_teacher(&self) -> bool {
         self.teacher.is_some() || self.feed.top.is_some()
     }
 
@@ -225,7 +225,7 @@ impl Step {
 
     /// The loss sums so far in this optimizer step. For the golden test, which compares every micro-step; a report has their mean.
     pub async fn losses(&mut self, machine: &mut Machine) -> Result<Losses, StepError> {
-        let trained = self.trained();
+        let trained = self.trained_divergence();
         Ok(Losses::read(&machine.read(&self.feed.sums).await?, |divergence| trained == Some(divergence)))
     }
 
@@ -234,12 +234,12 @@ impl Step {
         machine.write_f32(&self.control, &control.words())?;
         machine.run(&mut self.update)?;
         let homes: Vec<Home> = [self.feed.sums, self.norm].into_iter().chain(self.flips).collect();
-        Ok(PendingReport { values: machine.read_later(&homes)?, trained: self.trained() })
+        Ok(PendingReport { values: machine.read_later(&homes)?, trained: self.trained_divergence() })
     }
 
     /// The divergence that is trained, if one is.
-    fn trained(&self) -> Option<Divergence> {
-        self.is_taught().then_some(self.shape.objective.divergence)
+    fn trained_divergence(&self) -> Option<Divergence> {
+        self.has_teacher().then_some(self.shape.objective.divergence)
     }
 
     /// Mean losses of some batches, without gradients. Not to be called within an optimizer step.
@@ -250,7 +250,7 @@ impl Step {
             machine.run(&mut self.eval)?;
         }
         // Some divergences are not measured by a cache's rounded shares.
-        let (whole, taught) = (self.teacher.is_some(), self.is_taught());
+        let (whole, taught) = (self.teacher.is_some(), self.has_teacher());
         let known = |divergence: Divergence| if divergence.info().uncached.is_some() { whole } else { taught };
         Ok(Losses::read(&machine.read(&self.feed.sums).await?, known))
     }

@@ -58,7 +58,7 @@ fn no_table(value: &Value) -> String {
 /// Adds every combination of a grid.
 fn add(base: &Table, grid: &Table, members: &mut Vec<Member>) -> Result<(), String> {
     let mut lists = Vec::new();
-    take_lists("", grid, base, &mut lists)?;
+    collect_lists("", grid, base, &mut lists)?;
     if lists.is_empty() {
         return Err("grid: nothing is varied; give a list for a setting, as in seed = [1, 2, 3]".into());
     }
@@ -82,11 +82,11 @@ fn add(base: &Table, grid: &Table, members: &mut Vec<Member>) -> Result<(), Stri
 }
 
 /// The lists of a grid by the full names of their settings, each value tried alone.
-fn take_lists(prefix: &str, grid: &Table, base: &Table, lists: &mut Vec<(String, Vec<Value>)>) -> Result<(), String> {
+fn collect_lists(prefix: &str, grid: &Table, base: &Table, lists: &mut Vec<(String, Vec<Value>)>) -> Result<(), String> {
     for (key, value) in grid {
         let key = format!("{prefix}{key}");
         match value {
-            Value::Table(inner) => take_lists(&format!("{key}."), inner, base, lists)?,
+            Value::Table(inner) => collect_lists(&format!("{key}."), inner, base, lists)?,
             Value::Array(values) if values.is_empty() => return Err(format!("grid.{key}: the list is empty; give values to try, or leave it out")),
             Value::Array(values) => {
                 for value in values {

@@ -54,7 +54,7 @@ pub async fn teach(
     let missing = cache.missing().to_vec();
     let at_once = (ROWS / teaching.seq).min(LOGITS / 4 / teaching.seq / teacher.config.vocab_size).clamp(1, missing.len().max(1));
     let grid = cache.grid();
-    let mut forward = Pass::new(machine, teacher, at_once, teaching.seq)?;
+    let mut forward = TeacherForward::new(machine, teacher, at_once, teaching.seq)?;
     for (n, windows) in missing.chunks(at_once).enumerate() {
         if stop() {
             cache.sync()?;
@@ -73,7 +73,7 @@ pub async fn teach(
             cache.sync()?;
             return Err(TeachError::NotFinite { window: windows[at / teacher.config.vocab_size / teaching.seq] });
         }
-        let kept = likeliest(rows, teacher.config.vocab_size, teaching);
+        let kept = top_k(rows, teacher.config.vocab_size, teaching);
         for ((&window, tokens), (ids, shares)) in windows.iter().zip(tokens.chunks(teaching.seq)).zip(&kept) {
             cache.write(window, tokens, ids, shares)?;
         }
@@ -84,13 +84,13 @@ pub async fn teach(
 }
 
 /// The teacher's forward, compiled once.
-struct Pass {
+struct TeacherForward {
     program: Program,
     tokens: Home,
     logits: Vec<TensorId>,
 }
 
-impl Pass {
+impl TeacherForward {
     fn new(machine: &mut Machine, weights: &Weights, batch: usize, seq: usize) -> Result<Self, StepError> {
         let rows = batch * seq;
         let spec = Spec::u32(rows, 1);
@@ -123,14 +123,14 @@ impl Pass {
 }
 
 /// Ids and shares of each window of `rows`.
-fn likeliest(rows: &[f32], vocabulary: usize, teaching: Teaching) -> Vec<(Vec<u32>, Vec<u16>)> {
+fn top_k(rows: &[f32], vocabulary: usize, teaching: Teaching) -> Vec<(Vec<u32>, Vec<u16>)> {
     let Teaching { top, temperature, seq } = teaching;
     let window = |rows: &[f32]| {
         let (mut ids, mut shares) = (Vec::with_capacity(seq * top), Vec::with_capacity(seq * top));
         let (mut odds, mut order) = (vec![0.0; vocabulary], vec![0.0; vocabulary]);
         for logits in rows.chunks(vocabulary) {
             let total = exponentials(logits, 1.0 / temperature as f32, &mut odds);
-            keep(&odds, total, top, &mut order, &mut ids, &mut shares);
+            push_top_k(&odds, total, top, &mut order, &mut ids, &mut shares);
         }
         (ids, shares)
     };
@@ -153,7 +153,7 @@ fn exponentials(logits: &[f32], scale: f32, out: &mut [f32]) -> f32 {
 
 /// Appends the `top` likeliest ids, ascending, and their shares. Running sums are rounded, not the
 /// shares: so each share is off by at most one 65,535th, and what is left for the bucket by half of one.
-fn keep(odds: &[f32], total: f32, top: usize, order: &mut [f32], ids: &mut Vec<u32>, shares: &mut Vec<u16>) {
+fn push_top_k(odds: &[f32], total: f32, top: usize, order: &mut [f32], ids: &mut Vec<u32>, shares: &mut Vec<u16>) {
     order.copy_from_slice(odds);
     let (above, &mut least, _) = order.select_nth_unstable_by(top - 1, |a, b| b.total_cmp(a));
     // Among equals at the end the first ids are kept.
@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn the_likeliest_are_kept_with_their_probabilities() {
         let logits: Vec<f32> = (0..50).map(|i| ((i * 37) % 50) as f32 * 0.2).collect();
-        let kept = likeliest(&[&logits[..], &[1.0; 50]].concat(), 50, Teaching { top: 7, temperature: 2.0, seq: 1 });
+        let kept = top_k(&[&logits[..], &[1.0; 50]].concat(), 50, Teaching { top: 7, temperature: 2.0, seq: 1 });
         let total: f64 = logits.iter().map(|x| f64::from(x / 2.0).exp()).sum();
         let mut order: Vec<usize> = (0..50).collect();
         order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));

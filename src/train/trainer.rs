@@ -1,10 +1,10 @@
 //! The training loop: batches in, events out, under the guard's eye.
 
-mod boundary;
+mod between_steps;
 mod change;
+mod due;
+mod report;
 mod rollback;
-mod serve;
-mod settle;
 
 use super::baseline::{constant_losses, unigram};
 use super::changes::Changes;
@@ -14,11 +14,11 @@ use super::curves::{Axis, Curves};
 use super::event::TrainEvent;
 use super::guard::Guard;
 use super::orders::Orders;
-use super::pace::Span;
 use super::record::RunRecord;
 use super::run_dir::RunDir;
 use super::schedule::Schedule;
 use super::setup::Setup;
+use super::speed::Span;
 use super::step::{PendingReport, Step};
 use super::train_error::TrainError;
 use crate::data::{Batch, Batches, Corpus, TeacherCache, Tokenizer, held_out};
@@ -27,9 +27,9 @@ use crate::infer::Engine;
 use crate::model::{BinaryGroup, ChatFormat, Rounding};
 use crate::ops::Control;
 use crate::platform::Clock;
-use change::possible;
+use change::check_changes;
 pub use rollback::{close, last_scheduled};
-use rollback::{counted, damaged_metrics};
+use rollback::{damaged_metrics, with_taken_steps};
 
 /// How training ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,9 +69,9 @@ pub struct Trainer {
     /// Seconds of earlier sessions.
     earlier: f64,
     /// Seconds of this session in which it was told to rest.
-    rested: f64,
+    paused_seconds: f64,
     /// The step after which it said that it rests, until it goes on.
-    rests_at: Option<u64>,
+    paused_at: Option<u64>,
     /// True if a checkpoint is to be written between the next two steps, since the run's folder was gone.
     save_wanted: bool,
     /// The checkpoint that was last written or restored.
@@ -153,7 +153,7 @@ impl Trainer {
         let (state, record) = match last {
             Some(last) => {
                 let Checkpoint { state, run: record, .. } = restore(&run.checkpoint(last), &mut machine, &step.student)?;
-                (counted(state, &run)?, record)
+                (with_taken_steps(state, &run)?, record)
             }
             None => {
                 first_weights(&mut machine, &step)?;
@@ -165,7 +165,7 @@ impl Trainer {
             cache.expect(then)?;
         }
         let then = record.as_ref().map(RunRecord::changes);
-        let changes = run.changes(then.as_ref(), state.step, |changes| possible(changes, &config, &tokenizer, sampler.as_ref()))?;
+        let changes = run.changes(then.as_ref(), state.step, |changes| check_changes(changes, &config, &tokenizer, sampler.as_ref()))?;
         let mut notes = Vec::new();
         if then.is_some_and(|then| !then.is_part_of(&changes)) {
             notes.push(format!("changes.jsonl: after step {} it is not what the checkpoint has: it was changed since, or is damaged", state.step));
@@ -209,8 +209,8 @@ impl Trainer {
             state,
             first_state,
             sampler,
-            rested: 0.0,
-            rests_at: None,
+            paused_seconds: 0.0,
+            paused_at: None,
             save_wanted: false,
             saved: last.map(|step| Saved { step, scheduled: false }),
             rolled_back: false,
@@ -235,9 +235,9 @@ impl Trainer {
     pub async fn train(&mut self, stop: &dyn Fn() -> bool, orders: &Orders, emit: &mut Emit<'_>) -> Result<Ending, TrainError> {
         self.begin(emit).await?;
         while self.state.step < self.config.steps {
-            self.serve(orders, stop, emit).await?;
+            self.handle_orders(orders, stop, emit).await?;
             if stop() {
-                self.settle_early(emit).await?;
+                self.finish_last_step(emit).await?;
                 self.save(false, emit).await?;
                 self.note(&format!("stopped at step {} of {}; a resume continues there", self.state.step, self.config.steps), emit)?;
                 return Ok(Ending::Stopped);
@@ -245,14 +245,14 @@ impl Trainer {
             // The report of the step before is waited for only now, while the device works on this one.
             let launched = self.launch()?;
             if let Some(earlier) = self.outstanding.replace(launched)
-                && self.settle(earlier, emit).await?
+                && self.finish_step(earlier, emit).await?
             {
                 self.outstanding = None;
                 continue;
             }
             let due = self.due();
             if let Some(last) = self.outstanding.take_if(|_| due.any()) {
-                self.boundary(due, last, emit).await?;
+                self.run_due(due, last, emit).await?;
             }
         }
         Ok(Ending::Finished)

@@ -234,7 +234,7 @@ fn metrics(run: &Path, newest: Option<&(u64, RunRecord)>) -> Outcome {
     let path = run.join("metrics.jsonl");
     let harmless = "Training does not depend on it, curves do";
     if let Some((step, record)) = newest {
-        match record.metrics.begin(&path) {
+        match record.metrics.is_prefix_of(&path) {
             Ok(true) => {}
             Ok(false) => return Outcome::Damaged { problem: format!("{}: up to step {step} it is not what was recorded. {harmless}", path.display()) },
             Err(error) => return Outcome::Damaged { problem: format!("{}: cannot be read: {error}", path.display()) },

@@ -4,7 +4,7 @@ use super::output::{self, put};
 use anyhow::Result;
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
-use signet::runner::{self, Clock, Command, Event, Metrics, Pace, Runner, SweepRequest, SweepRun, TrainEvent};
+use signet::runner::{self, Clock, Command, Event, Metrics, Runner, Speed, SweepRequest, SweepRun, TrainEvent};
 use std::path::PathBuf;
 
 /// Train a grid of runs, one after another; the same command goes on where it was stopped, and skips what is done.
@@ -92,7 +92,7 @@ struct View {
     before: u64,
     bar: Option<ProgressBar>,
     clock: Option<Clock>,
-    pace: Pace,
+    pace: Speed,
 }
 
 impl View {
@@ -106,7 +106,7 @@ impl View {
                 (self.runs, self.bar, self.clock) = (runs.clone(), Some(ProgressBar::new(tokens).with_style(style)), Some(Clock::start()));
             }
             Event::SweepRun { n, of, name } => {
-                (self.n, self.pace) = (*n, Pace::default());
+                (self.n, self.pace) = (*n, Speed::default());
                 let earlier = self.runs.iter().take(n - 1);
                 self.before = earlier.map(SweepRun::tokens_left).sum();
                 self.line(&format!("run {n} of {of}: {name}"));

@@ -2,7 +2,7 @@
 
 use super::settings::{All, SettingOptions};
 use super::{data, output};
-use signet::runner::{self, Command, Event, Metrics, Pace, PlanTrainRequest, Runner, TrainConfig, TrainEvent, TrainRequest};
+use signet::runner::{self, Command, Event, Metrics, PlanTrainRequest, Runner, Speed, TrainConfig, TrainEvent, TrainRequest};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -138,7 +138,7 @@ fn print_ending(run: &Path, finished: bool, resume: &str) {
 struct View {
     json: bool,
     bar: Option<ProgressBar>,
-    pace: Pace,
+    pace: Speed,
     /// Tokens per step, and steps of the run.
     tokens: u64,
     steps: u64,
@@ -146,7 +146,7 @@ struct View {
 
 impl View {
     fn new(json: bool) -> Self {
-        Self { json, bar: None, pace: Pace::default(), tokens: 0, steps: 0 }
+        Self { json, bar: None, pace: Speed::default(), tokens: 0, steps: 0 }
     }
 
     fn show(&mut self, event: &Event) {
@@ -169,7 +169,7 @@ impl View {
                 self.line(summary);
                 let style = ProgressStyle::with_template("{bar:24} {pos}/{len} {msg}").expect("a fixed template");
                 self.bar = Some(ProgressBar::new(*steps).with_style(style).with_position(*step));
-                (self.pace, self.tokens, self.steps) = (Pace::default(), *tokens, *steps);
+                (self.pace, self.tokens, self.steps) = (Speed::default(), *tokens, *steps);
             }
             TrainEvent::Step(metrics) => self.step(metrics),
             TrainEvent::Sample { step, text } => self.line(&format!("step {step}: {text}")),

@@ -35,11 +35,11 @@ fn a_run_that_was_moved_does_not_write_into_the_one_in_its_place() {
         refused(first.log("note"));
         refused(first.sample(2, "text"));
         refused(first.curves("<svg/>"));
-        refused(first.keep_changes(&Changes::default()));
+        refused(first.write_changes(&Changes::default()));
         refused(first.cut(0).map(drop));
         refused(first.prune(0, &[]));
         refused(first.sync());
-        refused(first.make_again().map(drop));
+        refused(first.recreate().map(drop));
     };
     attack(&mut first);
     second.record(&line(1)).unwrap();
@@ -60,7 +60,7 @@ fn a_deleted_run_is_made_again_and_locked() {
     for deleted in [&path, &path.join(LOCK)] {
         let _ = std::fs::remove_file(deleted).or_else(|_| std::fs::remove_dir_all(deleted));
         assert!(!run.is_in_place());
-        assert_eq!(run.make_again().unwrap(), deleted == &path);
+        assert_eq!(run.recreate().unwrap(), deleted == &path);
         assert!(run.is_in_place());
         run.record(&line(1)).unwrap();
         assert!(matches!(RunDir::open(&path), Err(RunError::InUse(_))));
@@ -69,7 +69,7 @@ fn a_deleted_run_is_made_again_and_locked() {
     std::fs::remove_dir_all(&path).unwrap();
     make_dir(&path).unwrap();
     let other = RunDir::lock(&path).unwrap();
-    assert!(matches!(run.make_again(), Err(RunError::InUse(_))));
+    assert!(matches!(run.recreate(), Err(RunError::InUse(_))));
     drop(other);
     remove_dir(&dir).unwrap();
 }
@@ -101,11 +101,11 @@ fn a_run_whose_settings_are_deleted_keeps_what_it_recorded() {
     let mut run = create(&path, 10).unwrap();
     run.record(&line(1)).unwrap();
     std::fs::remove_file(path.join("run.toml")).unwrap();
-    assert!(run.make_again().unwrap());
+    assert!(run.recreate().unwrap());
     run.record(&line(2)).unwrap();
     let recorded = run.run_record(&Changes::default()).metrics;
     assert_eq!(recorded.bytes, std::fs::metadata(path.join("metrics.jsonl")).unwrap().len());
-    assert!(recorded.begin(&path.join("metrics.jsonl")).unwrap());
+    assert!(recorded.is_prefix_of(&path.join("metrics.jsonl")).unwrap());
     drop(run);
     remove_dir(&dir).unwrap();
 }
@@ -119,7 +119,7 @@ fn variants_that_are_gone_are_not_replaced_by_portable_ones() {
     let (mut run, _) = RunDir::open(&path).unwrap();
     // No checkpoint keeps them: the run may be of a version without a choice.
     assert!(run.variants().is_ok() && !run.has_variants());
-    let metrics = Growing::default().lines();
+    let metrics = GrowingFile::default().lines();
     run.record = Some(RunRecord { settings: String::new(), variants: "{}".into(), changes: String::new(), metrics });
     let said = run.variants().unwrap_err().to_string();
     assert!(said.contains("variants.json: it is missing") && said.contains(" check --repair ") && !said.contains("Delete"), "{said}");

@@ -11,14 +11,14 @@ use crate::train::settings::{Setting, SettingValue};
 type Sampler = (Engine, Vec<u32>);
 
 /// Refuses changes that this run cannot go on with, in words.
-pub(super) fn possible(changes: &Changes, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&Sampler>) -> Result<(), String> {
-    changes.all().try_for_each(|changed| allowed(changed, config, tokenizer, sampler))
+pub(super) fn check_changes(changes: &Changes, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&Sampler>) -> Result<(), String> {
+    changes.all().try_for_each(|changed| check_change(changed, config, tokenizer, sampler))
 }
 
 /// The setting that needs something to sample with, and decides no bits of the run.
 const PROMPT: &str = "sample_prompt";
 
-fn allowed(changed: &Changed, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&Sampler>) -> Result<(), String> {
+fn check_change(changed: &Changed, config: &TrainConfig, tokenizer: &Tokenizer, sampler: Option<&Sampler>) -> Result<(), String> {
     let mut now = config.clone();
     changed.apply(&mut now)?;
     now.check().map_err(|error| error.to_string())?;
@@ -29,7 +29,7 @@ fn allowed(changed: &Changed, config: &TrainConfig, tokenizer: &Tokenizer, sampl
 }
 
 /// A value as a note has it.
-fn told((setting, value): (&Setting, &SettingValue)) -> String {
+fn describe((setting, value): (&Setting, &SettingValue)) -> String {
     match value {
         SettingValue::Real(value) => format!("{} is {value}", setting.name),
         SettingValue::Text(text) => format!("{} is {text:?}", setting.name),
@@ -44,9 +44,9 @@ impl Trainer {
             return Ok(());
         }
         if what.get(PROMPT).is_some() && self.sampler.is_none() {
-            return self.note(super::serve::NO_SAMPLES, emit);
+            return self.note(super::between_steps::NO_SAMPLES, emit);
         }
-        if let Err(problem) = allowed(&what, &self.config, &self.tokenizer, self.sampler.as_ref()) {
+        if let Err(problem) = check_change(&what, &self.config, &self.tokenizer, self.sampler.as_ref()) {
             return self.note(&format!("nothing was changed: {problem}"), emit);
         }
         // The steps that led to a rollback are replayed from the checkpoint before them, and must not be replayed with this.
@@ -60,10 +60,10 @@ impl Trainer {
         let mut changes = self.changes.clone();
         changes.add(step, what.clone());
         // What could not be replayed is not done.
-        if let Err(error) = self.run.keep_changes(&changes) {
+        if let Err(error) = self.run.write_changes(&changes) {
             return self.note(&format!("nothing was changed, since it could not be written down: {error}"), emit);
         }
         self.changes = changes;
-        self.note(&format!("from step {step} on, {}", what.values().map(told).collect::<Vec<_>>().join(", ")), emit)
+        self.note(&format!("from step {step} on, {}", what.values().map(describe).collect::<Vec<_>>().join(", ")), emit)
     }
 }

@@ -16,7 +16,7 @@ impl Trainer {
     pub(super) fn roll_back(&mut self, past: u64) -> Result<(), TrainError> {
         let target = last_scheduled(self.run.path(), self.config.checkpoint_every)?;
         let earlier = match target {
-            Some(step) => counted(restore(&self.run.checkpoint(step), &mut self.machine, &self.step.student)?.state, &self.run)?,
+            Some(step) => with_taken_steps(restore(&self.run.checkpoint(step), &mut self.machine, &self.step.student)?.state, &self.run)?,
             None => {
                 (self.first_weights)(&mut self.machine, &self.step)?;
                 clear_moments(&mut self.machine, &self.step)?;
@@ -86,7 +86,7 @@ pub fn close(run: &mut RunDir, config: &TrainConfig) -> Result<Option<String>, T
 }
 
 /// The state of a checkpoint, with the steps counted that were taken up to it.
-pub(super) fn counted(state: State, run: &RunDir) -> Result<State, TrainError> {
+pub(super) fn with_taken_steps(state: State, run: &RunDir) -> Result<State, TrainError> {
     let taken = match state.taken {
         Some(taken) => taken,
         None => state.step.saturating_sub(run.skipped(state.step)?),

@@ -2,7 +2,7 @@
 
 use crate::plots::{History, View};
 use crate::shared::{RunSnapshot, Shared, Training};
-use signet::runner::{Event, Metrics, Orders, Pace, Reply, Snapshot, TrainEvent};
+use signet::runner::{Event, Metrics, Orders, Reply, Snapshot, Speed, TrainEvent};
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
@@ -54,7 +54,7 @@ pub(super) struct Live {
     /// Tokens a step.
     tokens: u64,
     /// Training speed over the last steps.
-    pub(super) pace: Pace,
+    pub(super) pace: Speed,
     /// Names of the binarized matrices.
     pub(super) matrices: Vec<String>,
     /// Progress of the preparation; afterwards a summary of model and data.
@@ -83,7 +83,7 @@ impl Live {
         self.begun = resumed;
         self.run = Some(run);
         self.status = "Preparing…".into();
-        self.pace = Pace::default();
+        self.pace = Speed::default();
     }
 
     /// Estimated seconds until the last step.
@@ -146,7 +146,7 @@ impl Live {
                 (self.phase, self.begun, self.step, self.steps) = (self.unless_saving(Phase::Training), true, step, steps);
                 (self.status, self.device, self.memory, self.tokens) = (summary, device, memory, tokens);
                 self.matrices = matrices.into_iter().map(|(name, _)| name).collect();
-                (self.pace, self.reported) = (Pace::default(), Some((lr, sample_prompt)));
+                (self.pace, self.reported) = (Speed::default(), Some((lr, sample_prompt)));
             }
             TrainEvent::Step(metrics) => self.step(&metrics),
             TrainEvent::Sample { step, text } => keep(&mut self.samples, (step, text)),

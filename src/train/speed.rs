@@ -27,9 +27,9 @@ const STEPS: usize = 21;
 
 /// The speed of the last steps: their median, which one odd step does not move.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Pace(VecDeque<f64>);
+pub struct Speed(VecDeque<f64>);
 
-impl Pace {
+impl Speed {
     /// Takes in a step's tokens a second.
     pub fn add(&mut self, tokens_per_s: f64) {
         if self.0.len() == STEPS {
@@ -79,14 +79,14 @@ mod tests {
 
     #[test]
     fn odd_steps_do_not_move_the_speed() {
-        let mut pace = Pace::default();
-        assert_eq!((pace.tokens_per_s(), pace.seconds(100)), (None, None));
+        let mut speed = Speed::default();
+        assert_eq!((speed.tokens_per_s(), speed.seconds(100)), (None, None));
         for rate in [20.0, 1000.0, 1010.0, 990.0, 1.1e7, 1000.0, 5.0, 1005.0] {
-            pace.add(rate);
+            speed.add(rate);
         }
-        assert!((990.0..1010.0).contains(&pace.tokens_per_s().unwrap()), "{pace:?}");
-        assert_eq!(pace.seconds(2000), Some(2000.0 / pace.tokens_per_s().unwrap()));
-        (0..STEPS).for_each(|_| pace.add(500.0));
-        assert_eq!(pace.tokens_per_s(), Some(500.0));
+        assert!((990.0..1010.0).contains(&speed.tokens_per_s().unwrap()), "{speed:?}");
+        assert_eq!(speed.seconds(2000), Some(2000.0 / speed.tokens_per_s().unwrap()));
+        (0..STEPS).for_each(|_| speed.add(500.0));
+        assert_eq!(speed.tokens_per_s(), Some(500.0));
     }
 }

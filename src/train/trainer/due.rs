@@ -39,13 +39,13 @@ impl Trainer {
 
     /// Held-out losses, a sample, a checkpoint, as they are due. A checkpoint amid spikes would be no
     /// good one to go back to, so the step is judged first, and a checkpoint that is not written is owed.
-    pub(super) async fn boundary(&mut self, due: Due, last: Outstanding, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    pub(super) async fn run_due(&mut self, due: Due, last: Outstanding, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let judged = self.judge(last).await?;
         let quiet = !self.state.guard.suspicious();
         let save = due.save && (quiet || due.last);
-        let evaluate = judged.stays() && (due.evaluate || save);
+        let evaluate = judged.keeps_step() && (due.evaluate || save);
         let held = if evaluate { Some(self.step.evaluate(&mut self.machine, &self.held).await?) } else { None };
-        if self.conclude(judged, held, emit)? {
+        if self.apply_verdict(judged, held, emit)? {
             return Ok(());
         }
         self.state.owed = due.save && !save;
@@ -57,7 +57,7 @@ impl Trainer {
             self.sample(step, emit).await?;
         }
         if save {
-            let loss = held.map(|losses| losses.trained(self.config.objective()));
+            let loss = held.map(|losses| losses.minimised(self.config.objective()));
             if let Some(loss) = loss.filter(|loss| self.state.best.is_none_or(|(_, best)| *loss < best)) {
                 self.state.best = Some((step, loss));
             }
@@ -89,15 +89,15 @@ impl Trainer {
     }
 
     /// Makes the run's directory again if it is gone: what was trained is still on the machine.
-    pub(super) fn keep_folder(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    pub(super) fn restore_folder(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         if self.run.is_in_place() {
             return Ok(());
         }
-        if !self.run.make_again()? {
+        if !self.run.recreate()? {
             return self.note(&format!("{}: its lock file was gone; locked again", self.run.path().display()), emit);
         }
         if self.changes != Changes::default() {
-            self.run.keep_changes(&self.changes)?;
+            self.run.write_changes(&self.changes)?;
         }
         self.save_wanted = true;
         self.note(&format!("{}: its folder was gone, or run.toml in it; made again, and saved after this step", self.run.path().display()), emit)
@@ -107,7 +107,7 @@ impl Trainer {
     /// there is one of this step as it is now. Returns whether it wrote. `scheduled` says that a rollback may go
     /// back to it: those that a stop or a person asked for would make its target depend on when.
     pub(super) async fn save(&mut self, scheduled: bool, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
-        self.keep_folder(emit)?;
+        self.restore_folder(emit)?;
         let step = self.state.step;
         let path = self.run.checkpoint(step);
         let before = self.saved.filter(|saved| saved.step == step && platform::exists(&path));

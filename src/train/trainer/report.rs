@@ -17,7 +17,7 @@ pub(super) struct Judged {
 
 impl Judged {
     /// Returns true if the run keeps this step: neither rolls back nor ends.
-    pub(super) fn stays(&self) -> bool {
+    pub(super) fn keeps_step(&self) -> bool {
         !matches!(self.verdict, Verdict::RollBack(_) | Verdict::GiveUp(_))
     }
 }
@@ -25,17 +25,17 @@ impl Judged {
 impl Trainer {
     /// Waits for a step's report, records it and acts on the guard's verdict. Returns whether the run
     /// was rolled back.
-    pub(super) async fn settle(&mut self, launched: Outstanding, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
+    pub(super) async fn finish_step(&mut self, launched: Outstanding, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
         let judged = self.judge(launched).await?;
-        self.conclude(judged, None, emit)
+        self.apply_verdict(judged, None, emit)
     }
 
     /// Settles the last step before the next one is launched. The threshold of the next step is decided
     /// first, from the reports that it would be decided from otherwise.
-    pub(super) async fn settle_early(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    pub(super) async fn finish_last_step(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let Some(last) = self.outstanding.take() else { return Ok(()) };
         self.state.threshold = Some(self.state.guard.threshold(self.state.step + 1));
-        self.settle(last, emit).await.map(drop)
+        self.finish_step(last, emit).await.map(drop)
     }
 
     /// Waits for a step's report and lets the guard judge it.
@@ -49,15 +49,15 @@ impl Trainer {
     }
 
     /// Records a judged step and acts on the verdict. Returns whether the run was rolled back.
-    pub(super) fn conclude(&mut self, judged: Judged, held_out: Option<Losses>, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
+    pub(super) fn apply_verdict(&mut self, judged: Judged, held_out: Option<Losses>, emit: &mut Emit<'_>) -> Result<bool, TrainError> {
         let Judged { metrics, verdict, cursor } = judged;
-        let held_out_loss = held_out.map(|losses| losses.trained(self.config.objective()));
+        let held_out_loss = held_out.map(|losses| losses.minimised(self.config.objective()));
         let metrics = Metrics { held_out, held_out_loss, ..metrics };
-        self.keep_folder(emit)?;
+        self.restore_folder(emit)?;
         match self.run.record(&metrics) {
             // It went between the two.
             Err(_) if !self.run.is_in_place() => {
-                self.keep_folder(emit)?;
+                self.restore_folder(emit)?;
                 self.run.record(&metrics)?;
             }
             recorded => recorded?,
@@ -66,21 +66,21 @@ impl Trainer {
         emit(TrainEvent::Step(Box::new(metrics)));
         match verdict {
             Verdict::Fine => Ok(false),
-            Verdict::Skipped(what) => self.guarded(step, what, GuardAction::Skipped, emit).map(|()| false),
-            Verdict::Spike(what) => self.guarded(step, what, GuardAction::Watched, emit).map(|()| false),
+            Verdict::Skipped(what) => self.emit_guard(step, what, GuardAction::Skipped, emit).map(|()| false),
+            Verdict::Spike(what) => self.emit_guard(step, what, GuardAction::Watched, emit).map(|()| false),
             Verdict::RollBack(what) => {
                 self.roll_back(cursor)?;
                 let action = GuardAction::RolledBack { to: self.state.step, rollbacks: self.state.guard.rollbacks };
-                self.guarded(step, what, action, emit).map(|()| true)
+                self.emit_guard(step, what, action, emit).map(|()| true)
             }
             Verdict::GiveUp(what) => {
-                self.guarded(step, what.clone(), GuardAction::GaveUp, emit)?;
+                self.emit_guard(step, what.clone(), GuardAction::GaveUp, emit)?;
                 Err(TrainError::Diverged(format!("{what}. The run was rolled back as often as the guard allows")))
             }
         }
     }
 
-    fn guarded(&mut self, step: u64, what: String, action: GuardAction, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    fn emit_guard(&mut self, step: u64, what: String, action: GuardAction, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         let event = TrainEvent::Guard { step, what, action };
         self.run.log(&event.line().unwrap_or_default())?;
         emit(event);
@@ -90,14 +90,14 @@ impl Trainer {
     fn metrics(&mut self, launched: &Launched, report: &StepReport) -> Metrics {
         let done = launched.span.done.unwrap_or_else(|| self.clock.seconds());
         let seconds = launched.span.seconds(std::mem::replace(&mut self.last_done, done), done);
-        self.state.seconds = self.earlier + self.clock.seconds() - self.rested;
+        self.state.seconds = self.earlier + self.clock.seconds() - self.paused_seconds;
         let &Launched { step, tokens, lr, threshold, loss_scale, .. } = launched;
-        let taught = self.step.is_taught();
+        let taught = self.step.has_teacher();
         let flipped: u64 = report.flips.iter().map(|&flips| u64::from(flips)).sum();
         Metrics {
             step,
             tokens,
-            loss: report.losses.trained(self.config.objective()),
+            loss: report.losses.minimised(self.config.objective()),
             ad: taught.then_some(report.losses.ad()),
             ar: report.losses.ar(),
             kl: taught.then_some(report.losses.kl()),

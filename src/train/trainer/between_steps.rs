@@ -11,38 +11,38 @@ use std::sync::Arc;
 /// Said where there is nothing to sample with.
 pub(super) const NO_SAMPLES: &str = "this run takes no samples: it was begun with sample_every = 0 or without a prompt";
 /// Seconds between two looks at the orders of a run that rests.
-const REST: f64 = 0.02;
+const POLL_SECONDS: f64 = 0.02;
 
 impl Trainer {
     /// Obeys all orders; of a run that rests, until it is to go on, to take a step, or to stop.
-    pub(super) async fn serve(&mut self, orders: &Orders, stop: &dyn Fn() -> bool, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    pub(super) async fn handle_orders(&mut self, orders: &Orders, stop: &dyn Fn() -> bool, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         if self.save_wanted {
-            self.save_asked(emit).await?;
+            self.save_on_request(emit).await?;
         }
         while !stop() {
-            match orders.take() {
+            match orders.pop() {
                 Some(Order::StepOnce) => {
                     orders.pause(true);
-                    self.rests_at = None;
+                    self.paused_at = None;
                     return Ok(());
                 }
                 Some(Order::Pause) => orders.pause(true),
-                Some(Order::Go) => self.go_on(orders, emit)?,
+                Some(Order::Go) => self.resume(orders, emit)?,
                 Some(order) => {
-                    self.settle_early(emit).await?;
-                    self.obey(order, emit).await?;
+                    self.finish_last_step(emit).await?;
+                    self.handle_order(order, emit).await?;
                 }
-                None if orders.paused() => self.rest(emit).await?,
+                None if orders.paused() => self.wait_paused(emit).await?,
                 None => return Ok(()),
             }
         }
         Ok(())
     }
 
-    async fn obey(&mut self, order: Order, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    async fn handle_order(&mut self, order: Order, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         match order {
             Order::Pause | Order::Go | Order::StepOnce => Ok(()),
-            Order::Save => self.save_asked(emit).await,
+            Order::Save => self.save_on_request(emit).await,
             Order::Sample if self.sampler.is_none() => self.note(NO_SAMPLES, emit),
             Order::Sample => self.sample(self.state.step + 1, emit).await,
             Order::Change { what } => self.change(what, emit).await,
@@ -51,30 +51,30 @@ impl Trainer {
     }
 
     /// Waits a moment; says first that the run rests.
-    async fn rest(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        self.settle_early(emit).await?;
+    async fn wait_paused(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        self.finish_last_step(emit).await?;
         let step = self.state.step;
-        if self.rests_at != Some(step) {
-            self.rests_at = Some(step);
+        if self.paused_at != Some(step) {
+            self.paused_at = Some(step);
             emit(TrainEvent::Paused { step });
         }
         let clock = Clock::start();
-        platform::rest(REST).await;
-        self.rested += clock.seconds();
+        platform::rest(POLL_SECONDS).await;
+        self.paused_seconds += clock.seconds();
         Ok(())
     }
 
-    fn go_on(&mut self, orders: &Orders, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+    fn resume(&mut self, orders: &Orders, emit: &mut Emit<'_>) -> Result<(), TrainError> {
         if orders.paused() {
             orders.pause(false);
-            self.rests_at = None;
+            self.paused_at = None;
             emit(TrainEvent::WentOn { step: self.state.step });
         }
         Ok(())
     }
 
-    async fn save_asked(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
-        self.settle_early(emit).await?;
+    async fn save_on_request(&mut self, emit: &mut Emit<'_>) -> Result<(), TrainError> {
+        self.finish_last_step(emit).await?;
         self.save_wanted = false;
         let step = self.state.step;
         if !self.save(false, emit).await? {
